@@ -1,0 +1,82 @@
+"""Domain errors, each with its ``error_code`` and whether trying again can help.
+
+::
+
+    RelayError
+    ├── ConfigError                    invalid_config             final
+    ├── UnsupportedSchemaVersionError  unsupported_schema_version final
+    ├── CellError                      one of models.RowFault     final
+    ├── FeedUnreadableError            one of models.FailureCode  final
+    └── ContractBrokenError            internal_error             retryable
+
+Nothing about AWS, Dagster or HTTP belongs here; faults of the world are typed where they occur.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class RelayError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    error_code: str = "internal_error"
+    retryable: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFault:
+    """One thing wrong with a tenant config: where (``vendors.1.parser.delimiter``) and what."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class ConfigError(RelayError):
+    """A tenant config with at least one fault; ``faults`` holds them all."""
+
+    error_code = "invalid_config"
+
+    def __init__(self, faults: Sequence[ConfigFault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(map(str, self.faults)))
+
+
+class UnsupportedSchemaVersionError(RelayError):
+    """A tenant config whose ``schema_version`` is not 1."""
+
+    error_code = "unsupported_schema_version"
+
+    def __init__(self, found: object) -> None:
+        self.found = found
+        super().__init__(
+            f"unsupported schema version: the config says {found!r}, this version reads 1; "
+            "write the config for schema_version 1 and store it again"
+        )
+
+
+class CellError(RelayError):
+    """A cell that breaks a rule of its column; ``error_code`` is the row fault."""
+
+    def __init__(self, error_code: str, message: str) -> None:
+        self.error_code = error_code
+        super().__init__(message)
+
+
+class FeedUnreadableError(RelayError):
+    """A feed or SKU map that cannot be used at all; ``error_code`` is a failure code."""
+
+    def __init__(self, error_code: str, message: str) -> None:
+        self.error_code = error_code
+        super().__init__(message)
+
+
+class ContractBrokenError(RelayError):
+    """The engine's own steps disagree about the data: a defect of the engine, never of a feed."""
+
+    retryable = True
