@@ -1,0 +1,72 @@
+# Needs Python 3.11 or later, make and git; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.relay-setup
+# What .venv was made from: the lock, and the folder (a moved .venv has wrong paths in its scripts).
+WANTED = $$(git hash-object requirements.lock) $(CURDIR)
+
+# Bytecode halves the start-up of every process; a caller's setting must not switch it off.
+unexport PYTHONDONTWRITEBYTECODE
+# Another environment's modules must not leak into this one.
+unexport PYTHONPATH
+unexport VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lock demo dev test check format lint types integration real-feeds clean
+
+help: ## Show these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+setup: ## Prepare .venv from requirements.lock; does nothing where it is up to date
+	@if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(WANTED)" ] || ! $(BIN)/python -c '' 2>/dev/null; then \
+	  $(MAKE) --no-print-directory .install; fi
+
+.PHONY: .install
+.install:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Relay needs Python 3.11 or later; name one: make setup PYTHON=python3.12" >&2; exit 1; }
+	@rm -f $(STAMP)
+	@grep -qs '^command = .* $(CURDIR)/$(VENV)$$' $(VENV)/pyvenv.cfg && $(BIN)/python -c '' 2>/dev/null \
+	  || $(PYTHON) -m venv --clear $(CURDIR)/$(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8,<1'
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps \
+	  --no-build-isolation --config-setting editable_mode=compat --editable .
+	@$(BIN)/python -m compileall -q relay_core relay_dagster
+	@printf '%s\n' "$(WANTED)" > $(STAMP)
+	@echo "$(VENV) is ready"
+
+lock: setup ## Resolve pyproject.toml again into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
+
+demo: setup ## Run the main job end to end on embedded AWS, then end everything
+	@$(BIN)/relay demo
+
+dev: setup ## The same stack, left running, with Dagster's UI
+	@$(BIN)/relay dev
+
+test: setup ## Run the tests that start no processes
+	@$(BIN)/python -m pytest -q
+
+check: setup format lint types ## Everything that must hold before a change is merged
+	@$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered
+
+format: setup
+	@$(BIN)/ruff format --check --quiet .
+
+lint: setup
+	@$(BIN)/ruff check --quiet .
+
+types: setup
+	@$(BIN)/mypy --no-error-summary
+
+integration: setup ## Run the tests that start the real stack
+	@$(BIN)/python -m pytest -q -m integration
+
+real-feeds: setup ## Run the local runner over RELAY_FEEDS_DIR (default ../shared/data)
+	@$(BIN)/python scripts/real_feeds.py
+
+clean: ## Remove what tools left behind; .venv stays
+	@rm -rf build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info
