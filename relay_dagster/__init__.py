@@ -1,0 +1,1 @@
+"""Everything that knows Dagster, AWS or HTTP; importing this package wires nothing."""

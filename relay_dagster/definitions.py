@@ -1,0 +1,5 @@
+"""What Dagster loads: the one ``defs`` object. Its parts come together in ``build.py``."""
+
+from relay_dagster.build import build_defs
+
+defs = build_defs()

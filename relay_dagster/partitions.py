@@ -1,0 +1,7 @@
+"""The one partitions definition: a partition is a tenant. The sensors add and remove its keys."""
+
+import dagster as dg
+
+TENANT_PARTITIONS = "tenants"
+
+tenant_partitions = dg.DynamicPartitionsDefinition(name=TENANT_PARTITIONS)

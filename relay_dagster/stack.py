@@ -1,0 +1,274 @@
+"""Starts and ends the processes that the product is made of, on free local ports.
+
+``relay demo`` and ``relay dev`` use it, and so does every test that breaks the real thing: each
+process can be killed and started again by name. What flows through them is not known here.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+HOST = "127.0.0.1"
+START_TIMEOUT_SECONDS = 90
+STOP_TIMEOUT_SECONDS = 10
+
+MOTO, CODE, WEBSERVER, DAEMON, API = "moto", "code", "webserver", "daemon", "api"
+
+
+class StackError(Exception):
+    """A process of the stack did not start, or ended by itself; the message has its last words."""
+
+
+def free_port() -> int:
+    """Return a local TCP port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def embedded_aws_environment(endpoint: str) -> dict[str, str]:
+    """Return boto3's variables for a moto server at ``endpoint``, and for nothing else."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "relay",
+        "AWS_SECRET_ACCESS_KEY": "relay",
+        # Whatever profile the user has must neither be used nor be needed.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": f"{HOST},localhost",
+        "no_proxy": f"{HOST},localhost",
+    }
+
+
+@dataclass
+class Service:
+    """One process: its command, how to tell that it answers, and where it writes."""
+
+    name: str
+    argv: Sequence[str]
+    log: Path
+    answers: Callable[[], bool]
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process was started and has not ended."""
+        return self.process is not None and self.process.poll() is None
+
+    def last_words(self, lines: int = 15) -> str:
+        """Return the end of the log, for a message about a process that failed."""
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+@dataclass
+class Stack:
+    """The product's processes in one folder, each with a fixed port while the stack lives.
+
+    ``environment`` is what all of them get beside the caller's own variables; change it before
+    the process that needs the change is started. Leaving the ``with`` block ends everything.
+    """
+
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in (MOTO, CODE, WEBSERVER, API):
+            self.ports.setdefault(name, free_port())
+        self.dagster_home.mkdir(parents=True, exist_ok=True)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PROJECT_ROOT / "dagster.yaml", self.dagster_home / "dagster.yaml")
+        self.workspace.write_text(
+            "load_from:\n  - grpc_server:\n"
+            f"      host: {HOST}\n      port: {self.ports[CODE]}\n      location_name: relay\n"
+        )
+        self.environment = {
+            **embedded_aws_environment(self.url(MOTO)),
+            "DAGSTER_HOME": str(self.dagster_home),
+            "DAGSTER_WEBSERVER_URL": self.url(WEBSERVER),
+            "WORKER_MAX_CONCURRENCY": "2",
+            **self.environment,
+        }
+
+    @property
+    def dagster_home(self) -> Path:
+        """The folder of Dagster's instance."""
+        return self.home / "dagster"
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace file that names the code server."""
+        return self.home / "workspace.yaml"
+
+    @property
+    def logs(self) -> Path:
+        """The folder with a log file for each process."""
+        return self.home / "logs"
+
+    def url(self, name: str) -> str:
+        """Return the base URL of a process that listens."""
+        return f"http://{HOST}:{self.ports[name]}"
+
+    def start(self, *names: str) -> None:
+        """Start the processes of these names and wait until each answers.
+
+        Raises:
+            StackError: one ended, or did not answer in time.
+        """
+        for name in names:
+            self._spawn(name)
+        for name in names:
+            self._await(self.services[name])
+
+    def stop(self, name: str) -> None:
+        """End one process and its children, gently first."""
+        service = self.services.get(name)
+        if service is not None and service.process is not None:
+            _end_group(service.process)
+
+    def kill(self, name: str) -> None:
+        """Kill one process and its children at once, as a dying host would."""
+        process = self.services[name].process
+        if process is not None:
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
+
+    def close(self) -> None:
+        """End everything that was started, the embedded AWS last."""
+        for name in reversed(list(self.services)):
+            self.stop(name)
+
+    def dead(self) -> list[Service]:
+        """Return the processes that were started and have ended by themselves."""
+        return [service for service in self.services.values() if not service.is_running]
+
+    def process_environment(self) -> dict[str, str]:
+        """Return all variables that a process of this stack gets."""
+        paths = [str(PROJECT_ROOT), os.environ.get("PYTHONPATH", "")]
+        return {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "PYTHONUNBUFFERED": "1",
+            **self.environment,
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _spawn(self, name: str) -> None:
+        service = Service(name, self._argv(name), self.logs / f"{name}.log", self._probe(name))
+        with service.log.open("ab") as log:
+            service.process = _popen(service.argv, self.process_environment(), log, self.home)
+        self.services[name] = service
+
+    def _await(self, service: Service) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not service.answers():
+            if not service.is_running:
+                raise StackError(f"{service.name} ended while starting:\n{service.last_words()}")
+            if time.monotonic() > deadline:
+                raise StackError(f"{service.name} does not answer:\n{service.last_words()}")
+            time.sleep(0.1)
+
+    def _argv(self, name: str) -> list[str]:
+        python, scripts = sys.executable, Path(sys.executable).parent
+        port = str(self.ports.get(name, ""))
+        commands: Mapping[str, list[str]] = {
+            MOTO: [python, "-m", "moto.server", "-H", HOST, "-p", port],
+            CODE: [
+                *(python, "-m", "dagster", "api", "grpc", "-h", HOST, "-p", port),
+                *("-m", "relay_dagster.definitions", "--location-name", "relay"),
+                "--use-python-environment-entry-point",
+            ],
+            WEBSERVER: [
+                *(python, "-m", "dagster_webserver", "-h", HOST, "-p", port),
+                *("-w", str(self.workspace)),
+            ],
+            DAEMON: [str(scripts / "dagster-daemon"), "run", "-w", str(self.workspace)],
+            API: [python, "-m", "relay_dagster.cli", "api", "--host", HOST, "--port", port],
+        }
+        return commands[name]
+
+    def _probe(self, name: str) -> Callable[[], bool]:
+        probes: Mapping[str, Callable[[], bool]] = {
+            MOTO: lambda: _http_answers(f"{self.url(MOTO)}/moto-api/data.json"),
+            CODE: lambda: _port_answers(self.ports[CODE]),
+            WEBSERVER: lambda: _http_answers(f"{self.url(WEBSERVER)}/server_info"),
+            DAEMON: lambda: self.services[DAEMON].is_running,
+            API: lambda: _http_answers(f"{self.url(API)}/v1/health"),
+        }
+        return probes[name]
+
+
+def _popen(
+    argv: Sequence[str], environment: Mapping[str, str], log: IO[bytes], folder: Path
+) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C reaches us alone, and ending the group ends its run processes.
+    return subprocess.Popen(
+        argv,
+        env=dict(environment),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT_SECONDS)
+    # Run processes outlive a code server that ended gently.
+    _signal_group(process, signal.SIGKILL)
+    process.wait()
+
+
+def _port_answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _http_answers(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as answer:
+            return answer.status == 200  # type: ignore[no-any-return]
+    except (urllib.error.URLError, OSError):
+        return False
