@@ -1,0 +1,297 @@
+"""The reading rules of one cell: trimmed text in, a typed value or a row fault out.
+
+Plain Python, one cell at a time. A config's defaults are checked with these rules, and the column
+kernels leave to them the rare forms that they do not read themselves. Nothing here is a float, and
+no length of digits or exponent costs more than reading it once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+from relay_core.errors import CellError
+from relay_core.models import CONDITIONS, MONEY_COLUMNS, RowFault
+
+LARGEST_WHOLE = 2_147_483_647
+"""The largest quantity and lead time."""
+MONEY_UNIT = 10_000
+"""Money is whole ten-thousandths."""
+MONEY_LIMIT = 1_000_000_000
+"""Amounts stay below this many units of the currency."""
+
+_YEARS = range(1900, 2200)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_THOUSANDS_CLASSES = {" ": " \u00a0\u202f", "'": "'\u2019"}
+_ISO_FORM = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[ T]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
+    r"(Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+)
+
+
+class CellOptions(Protocol):
+    """What of a vendor's parser options decides how one cell is read."""
+
+    @property
+    def decimal_separator(self) -> str:
+        """``.`` or ``,``."""
+
+    @property
+    def thousands_separator(self) -> str | None:
+        """The mark between groups of three digits."""
+
+    @property
+    def currency_symbols(self) -> Sequence[str]:
+        """Text that may stand at either end of an amount."""
+
+    @property
+    def quantity_words(self) -> Mapping[str, int]:
+        """Whole cells that stand for a quantity."""
+
+    @property
+    def timestamp_formats(self) -> Sequence[str]:
+        """Formats of strptime, tried in order after the ISO form."""
+
+
+class _Number(NamedTuple):
+    """A number as written, its marks taken away; ``fraction`` is None without a separator."""
+
+    negative: bool
+    whole: str
+    fraction: str | None
+    exponent: str | None
+
+
+def strip(text: str) -> str:
+    """Trim white space of any script from both ends, as every field is trimmed."""
+    return text.strip()
+
+
+def read_cell(column: str, text: str, parser: CellOptions, zone: tzinfo) -> int | str | None:
+    """Read one cell of a canonical column; None is a null.
+
+    Raises:
+        CellError: the cell breaks a rule of its column, a missing required value included.
+    """
+    text = strip(text)
+    if not text:
+        _refuse_required_null(column)
+        return None
+    if column == "quantity_available":
+        return read_quantity(text, parser)
+    if column == "lead_time_days":
+        return read_lead_time(text, parser)
+    if column in MONEY_COLUMNS:
+        return read_money(text, parser)
+    if column == "condition":
+        return read_condition(text)
+    if column == "updated_at":
+        return read_timestamp(text, parser, zone)
+    return text
+
+
+def read_quantity(text: str, parser: CellOptions) -> int:
+    """Read a quantity: one of the vendor's words, else a whole number."""
+    text = strip(text)
+    folded = text.casefold()
+    for word, quantity in parser.quantity_words.items():
+        if strip(word).casefold() == folded:
+            return quantity
+    number = _whole_number(text, parser)
+    if number is not None and number < 0:
+        raise CellError(
+            RowFault.NEGATIVE_QUANTITY,
+            f"{shorten(text)} is below zero; give 0 for what is not in stock",
+        )
+    if number is None or number > LARGEST_WHOLE:
+        raise CellError(
+            RowFault.INVALID_QUANTITY,
+            f"{shorten(text)} is no whole number from 0 to {LARGEST_WHOLE}; correct the cell, or "
+            "list the word in parser.quantity_words, or set the parser's separators",
+        )
+    return number
+
+
+def read_lead_time(text: str, parser: CellOptions) -> int:
+    """Read a whole number of days."""
+    number = _whole_number(strip(text), parser)
+    if number is None or not 0 <= number <= LARGEST_WHOLE:
+        raise CellError(
+            RowFault.INVALID_LEAD_TIME,
+            f"{shorten(text)} is no whole number of days from 0 to {LARGEST_WHOLE}; correct the "
+            "cell, or leave it empty, or list the text in parser.null_values",
+        )
+    return number
+
+
+def read_money(text: str, parser: CellOptions) -> int:
+    """Read an amount as whole ten-thousandths, rounded half up, exact from the written digits."""
+    number = _number(_without_symbols(strip(text), parser.currency_symbols), parser)
+    if number is None:
+        raise CellError(
+            RowFault.INVALID_DECIMAL,
+            f"{shorten(text)} is no amount; correct the cell, or set parser.currency_symbols, "
+            "decimal_separator and thousands_separator to how the vendor writes amounts",
+        )
+    digits = (number.whole + (number.fraction or "")).lstrip("0")
+    if not digits:
+        return 0
+    if number.negative:
+        raise CellError(
+            RowFault.NEGATIVE_AMOUNT,
+            f"{shorten(text)} is below zero; give an amount of 0 or more, or leave the cell empty",
+        )
+    point = len(digits) - len(number.fraction or "") + _exponent(number.exponent)
+    amount = _ten_thousandths(digits, point)
+    if amount is None:
+        raise CellError(
+            RowFault.AMOUNT_OUT_OF_RANGE,
+            f"{shorten(text)} is too large; amounts are below {MONEY_LIMIT:,}",
+        )
+    return amount
+
+
+def read_condition(text: str) -> str:
+    """Read a condition, in any case, as its lower-case word."""
+    word = strip(text).lower()
+    if word not in CONDITIONS:
+        raise CellError(
+            RowFault.INVALID_CONDITION,
+            f"{shorten(text)} is no condition; use new, used or refurb, or leave the cell empty",
+        )
+    return word
+
+
+def read_timestamp(text: str, parser: CellOptions, zone: tzinfo) -> int:
+    """Read a date or a date and time as microseconds since the epoch, in UTC.
+
+    A time without an offset is local in ``zone``: the first of two where the clock goes back, and
+    one that is skipped moves forward by the length of the gap.
+    """
+    text = strip(text)
+    moment = _iso_moment(text)
+    for form in parser.timestamp_formats if moment is None else ():
+        moment = _formatted_moment(text, form)
+        if moment is not None:
+            break
+    if moment is None or moment.year not in _YEARS:
+        raise CellError(
+            RowFault.INVALID_TIMESTAMP,
+            f"{shorten(text)} is no real date or time of the years 1900 to 2199 in a form that is "
+            "read; write YYYY-MM-DD HH:MM:SS, or add the vendor's form to parser.timestamp_formats",
+        )
+    if moment.utcoffset() is None:
+        moment = moment.replace(tzinfo=zone, fold=0)
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def shorten(text: str, limit: int = 60) -> str:
+    """Return text in quotes for a message, cut where it is long."""
+    return f'"{text}"' if len(text) <= limit else f'"{text[:limit]}..."'
+
+
+def _refuse_required_null(column: str) -> None:
+    if column == "sku":
+        raise CellError(RowFault.MISSING_SKU, "the SKU is empty; every row needs one")
+    if column == "quantity_available":
+        raise CellError(
+            RowFault.MISSING_QUANTITY,
+            "the quantity is empty; fill it in, or give quantity_available a value in "
+            "parser.defaults",
+        )
+
+
+def _number(text: str, parser: CellOptions) -> _Number | None:
+    found = _number_form(parser.decimal_separator, parser.thousands_separator).fullmatch(text)
+    if found is None:
+        return None
+    sign, whole, fraction, exponent = found.groups()
+    if not whole and not fraction:
+        return None
+    digits = "".join(re.findall("[0-9]+", whole or ""))
+    return _Number(sign == "-", digits, fraction, exponent)
+
+
+@lru_cache(maxsize=64)
+def _number_form(decimal_separator: str, thousands_separator: str | None) -> re.Pattern[str]:
+    whole = "[0-9]+"
+    if thousands_separator is not None:
+        marks = _THOUSANDS_CLASSES.get(thousands_separator, thousands_separator)
+        whole = f"[0-9]{{1,3}}(?:[{re.escape(marks)}][0-9]{{3}})+|[0-9]+"
+    point = re.escape(decimal_separator)
+    return re.compile(f"([+-]?)({whole})?(?:{point}([0-9]*))?(?:[eE]([+-]?[0-9]+))?")
+
+
+def _whole_number(text: str, parser: CellOptions) -> int | None:
+    """Return the whole number as written, however large only as far as its size matters."""
+    number = _number(text, parser)
+    if number is None or not number.whole or number.exponent is not None:
+        return None
+    if (number.fraction or "").strip("0"):
+        return None
+    value = int(number.whole.lstrip("0")[:11] or "0")
+    return -value if number.negative else value
+
+
+def _without_symbols(text: str, symbols: Sequence[str]) -> str:
+    """Take at most one symbol from each end, the longest first, with the white space beside it."""
+    ordered = sorted(symbols, key=len, reverse=True)
+    front = next((symbol for symbol in ordered if text.startswith(symbol)), "")
+    text = text[len(front) :].lstrip()
+    back = next((symbol for symbol in ordered if text.endswith(symbol)), "")
+    return text[: len(text) - len(back)].rstrip()
+
+
+def _exponent(text: str | None) -> int:
+    """Return an exponent of any length; past 15 digits nothing but its sign matters."""
+    if text is None:
+        return 0
+    value = int(text.lstrip("+-").lstrip("0")[:16] or "0")
+    return -value if text.startswith("-") else value
+
+
+def _ten_thousandths(digits: str, point: int) -> int | None:
+    """Round 0.DIGITS x 10^point half up to ten-thousandths; None where the limit is reached."""
+    if point > 9:
+        return None
+    if point < -4:
+        return 0
+    kept = int(digits[: point + 5].ljust(point + 5, "0"))
+    amount = (kept + 5) // 10
+    return amount if amount < MONEY_LIMIT * MONEY_UNIT else None
+
+
+def _iso_moment(text: str) -> datetime | None:
+    found = _ISO_FORM.fullmatch(text)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second, fraction, offset = found.groups(default="")
+    try:
+        day_written = date(int(year), int(month), int(day))
+        micros = int(fraction[:6].ljust(6, "0"))
+        clock = time(int(hour or 0), int(minute or 0), int(second or 0), micros)
+        return datetime.combine(day_written, clock, _offset(offset) if offset else None)
+    except ValueError:
+        return None
+
+
+def _offset(text: str) -> tzinfo:
+    if text == "Z":
+        return UTC
+    hours, minutes = int(text[1:3]), int(text[-2:])
+    if minutes > 59:
+        raise ValueError(text)
+    distance = timedelta(hours=hours, minutes=minutes)
+    return timezone(-distance if text.startswith("-") else distance)
+
+
+def _formatted_moment(text: str, form: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, form)  # noqa: DTZ007  # the zone is the tenant's
+    except (ValueError, OverflowError):
+        return None
