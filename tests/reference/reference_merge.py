@@ -1,0 +1,81 @@
+"""Offers to winners and prices, with fractions: for tests only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from reference_rows import Offer
+
+CENT = Fraction(1, 100)
+
+
+def amount(offer: Offer, column: str) -> Fraction | None:
+    value = offer[column]
+    return None if value is None else Fraction(value, 10_000)
+
+
+def rank(config: Any, offer: Offer) -> tuple[Any, ...]:
+    """Return the key that the best offer has the least of."""
+    best_offer = config.merge.best_offer
+    cost = amount(offer, "cost")
+    if cost is not None and best_offer.landed_cost.include_shipping_handling:
+        cost += Fraction(config.pricing.shipping_handling_flat)
+    lead_time = offer["lead_time_days"]
+    if lead_time is None:
+        lead_time = best_offer.fallback_lead_time_days
+    criteria = {
+        "in_stock_desc": 0 if offer["quantity_available"] > 0 else 1,
+        "lowest_landed_cost": (cost is None, cost or 0),
+        "vendor_priority": [v.vendor_id for v in config.vendors].index(offer["vendor_id"]),
+        "shortest_lead_time": lead_time,
+        "most_recent": -offer["updated_at"],
+        "highest_quantity": -offer["quantity_available"],
+    }
+    can_be_priced = offer["cost"] is not None or offer["price"] is not None
+    wanted = tuple(best_offer.sort_by) or ("in_stock_desc", "lowest_landed_cost")
+    named = tuple(criteria[name] for name in wanted)
+    return (not can_be_priced, *named, offer["vendor_id"], offer["row_number"])
+
+
+def winners(config: Any, offers: Sequence[Offer]) -> list[Offer]:
+    """Return the best offer of each sku, in the order of the skus."""
+    best: dict[str, Offer] = {}
+    for offer in offers:
+        rival = best.get(offer["sku"])
+        if rival is None or rank(config, offer) < rank(config, rival):
+            best[offer["sku"]] = offer
+    return [best[sku] for sku in sorted(best)]
+
+
+def to_multiple(value: Fraction, unit: Fraction, mode: str) -> Fraction:
+    count = value / unit
+    whole = count.numerator // count.denominator
+    rest = count - whole
+    if (mode == "up" and rest > 0) or (mode == "nearest" and rest >= Fraction(1, 2)):
+        whole += 1
+    return whole * unit
+
+
+def selling_price(config: Any, offer: Offer) -> Fraction | None:
+    """Return the price in whole cents; None where the sku is unpriced."""
+    pricing = config.pricing
+    cost, own_price = amount(offer, "cost"), amount(offer, "price")
+    if cost is not None:
+        shipped = cost + Fraction(pricing.shipping_handling_flat)
+        candidate = shipped * (1 + Fraction(pricing.base_margin_pct))
+    elif own_price is not None:
+        candidate = own_price
+    else:
+        return None
+    min_price = Fraction(pricing.min_price)
+    map_price = amount(offer, "map_price") if pricing.map_policy.enforce else None
+    floor = max(min_price, map_price or Fraction(0))
+    candidate = max(candidate, min_price)
+    increment = Fraction(pricing.rounding.increment)
+    candidate = max(to_multiple(candidate, increment, pricing.rounding.mode), floor)
+    price = to_multiple(candidate, CENT, "nearest")
+    if price < floor:
+        price = to_multiple(candidate, CENT, "up")
+    return price or None

@@ -1,0 +1,203 @@
+"""One vendor's feed, row by row, to offers and faults: for tests only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reference_cells import FaultError, microseconds, read_cell
+from reference_csv import (
+    UnreadableError,
+    decode,
+    drop_physical_lines,
+    is_blank,
+    read_records,
+    split_header,
+)
+
+CANONICAL = (
+    "sku",
+    "vendor_sku",
+    "vendor_id",
+    "quantity_available",
+    "lead_time_days",
+    "cost",
+    "map_price",
+    "price",
+    "msrp",
+    "condition",
+    "brand",
+    "title",
+    "updated_at",
+)
+REQUIRED = ("sku", "quantity_available")
+MISSING = {"sku": "missing_sku", "quantity_available": "missing_quantity"}
+
+Offer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One fault of one row, as ``errors.json`` tells it."""
+
+    error_code: str
+    vendor_id: str
+    row_number: int
+    column: str | None
+    value: str | None
+    row_data: dict[str, str] | list[str]
+
+
+@dataclass
+class Vendor:
+    """What became of one vendor's feed."""
+
+    vendor_id: str
+    outcome: str = "parsed"
+    fault: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    total_rows: int = 0
+    offers: list[Offer] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    rejects: list[tuple[int, list[str], list[str]]] = field(default_factory=list)
+
+
+class FeedFaultError(Exception):
+    """The whole feed is unusable; ``args[0]`` is the failure code."""
+
+
+def read_vendor(
+    config: Any, vendor: Any, feed: bytes, sku_map: bytes | None, requested_at: Any
+) -> Vendor:
+    result = Vendor(vendor.vendor_id)
+    try:
+        skus = {} if sku_map is None else read_sku_map(sku_map)
+        headers, records, first_number = read_feed(feed, vendor.parser)
+        positions = None if headers is None else find_columns(config, vendor, headers, result)
+    except FeedFaultError as fault:
+        result.outcome, result.fault = "failed", fault.args[0]
+        return result
+    if result.outcome == "left_out" or positions is None or headers is None:
+        return result
+    for number, record in enumerate(records, first_number):
+        if not is_blank(record):
+            result.total_rows += 1
+            read_row(config, vendor, number, headers, record, positions, skus, requested_at, result)
+    return result
+
+
+def read_sku_map(data: bytes) -> dict[str, str]:
+    try:
+        header, records = split_header(read_records(decode(data, "utf-8"), ","))
+    except UnreadableError as error:
+        raise FeedFaultError("invalid_input") from error
+    names = [name.strip() for name in header or []]
+    if names.count("vendor_sku") != 1 or names.count("sku") != 1:
+        raise FeedFaultError("invalid_input")
+    skus = {}
+    for record in records:
+        cells = dict(zip(names, (cell.strip() for cell in record), strict=False))
+        if cells.get("vendor_sku") and cells.get("sku"):
+            skus[cells["vendor_sku"]] = cells["sku"]
+    return skus
+
+
+def read_feed(feed: bytes, parser: Any) -> tuple[list[str] | None, list[list[str]], int]:
+    """Return the headers as they stand, the records after them, the first one's number."""
+    try:
+        text = drop_physical_lines(decode(feed, parser.encoding), parser.skip_lines)
+        records = read_records(text, parser.delimiter)
+    except UnreadableError as error:
+        raise FeedFaultError("DECODE_ERROR") from error
+    if parser.columns is not None:
+        return list(parser.columns), records, 1
+    header, rest = split_header(records)
+    return header, rest, 2
+
+
+def find_columns(
+    config: Any, vendor: Any, headers: Sequence[str], result: Vendor
+) -> dict[str, int]:
+    """Return where each canonical column stands in a record; absent ones are left out."""
+    names = [header.strip() for header in headers]
+    mapped: Mapping[str, str] = vendor.parser.column_map
+    wanted = {}
+    for column in CANONICAL:
+        if column == "vendor_id":
+            continue
+        if column in mapped:
+            wanted[column] = mapped[column].strip()
+        elif column not in [header.strip() for header in mapped.values()]:
+            wanted[column] = column
+    missing = [
+        column
+        for column in CANONICAL
+        if (column in mapped or column in REQUIRED)
+        and wanted.get(column) not in names
+        and column not in vendor.parser.defaults
+    ]
+    if missing and config.error_policy.fail_on_missing_required_columns:
+        raise FeedFaultError("missing_required_columns")
+    if missing:
+        result.warnings.append("missing_required_columns")
+    if any(column in REQUIRED for column in missing):
+        result.outcome = "left_out"
+        return {}
+    used = {column: header for column, header in wanted.items() if header in names}
+    if any(names.count(header) > 1 for header in used.values()):
+        raise FeedFaultError("invalid_input")
+    return {column: names.index(header) for column, header in used.items()}
+
+
+def read_row(
+    config: Any,
+    vendor: Any,
+    number: int,
+    headers: list[str],
+    record: list[str],
+    positions: Mapping[str, int],
+    skus: Mapping[str, str],
+    requested_at: Any,
+    result: Vendor,
+) -> None:
+    if len(record) != len(headers):
+        entry = Entry("column_count", vendor.vendor_id, number, None, None, record)
+        result.entries.append(entry)
+        result.rejects.append((number, ["column_count"], record))
+        return
+    offer: Offer = {"vendor_id": vendor.vendor_id, "row_number": number}
+    faults: list[Entry] = []
+    for column in CANONICAL:
+        if column == "vendor_id":
+            continue
+        cell = record[positions[column]] if column in positions else None
+        try:
+            offer[column] = value_of(column, cell, vendor.parser, config.zone)
+        except FaultError as fault:
+            row_data = dict(zip(headers, record, strict=True))
+            code = fault.args[0]
+            faults.append(Entry(code, vendor.vendor_id, number, column, cell, row_data))
+    if faults:
+        result.entries.extend(faults)
+        codes = sorted({fault.error_code for fault in faults})
+        result.rejects.append((number, codes, record))
+        return
+    if offer["updated_at"] is None:
+        offer["updated_at"] = microseconds(requested_at)
+    if offer["sku"] in skus:
+        offer["vendor_sku"] = offer["vendor_sku"] or offer["sku"]
+        offer["sku"] = skus[offer["sku"]]
+    result.offers.append(offer)
+
+
+def value_of(column: str, cell: str | None, parser: Any, zone: Any) -> Any:
+    text = (cell or "").strip()
+    nulls = [null.strip().casefold() for null in parser.null_values]
+    if text == "" or text.casefold() in nulls:
+        text = parser.defaults.get(column, "").strip()
+    if text == "":
+        if column in MISSING:
+            raise FaultError(MISSING[column])
+        return None
+    return read_cell(column, text, parser, zone)
