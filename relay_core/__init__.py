@@ -1,1 +1,43 @@
-"""Relay's engine: vendors' feeds in, one exact, priced feed out. No Dagster, no AWS, no clock."""
+"""Relay's engine: vendors' feeds in, one exact, priced feed out. No Dagster, no AWS, no clock.
+
+Names load when they are first used, so that reading a config does not import pandas or Arrow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "ArtifactKeys": "artifacts",
+    "ConfigError": "errors",
+    "FailureCode": "models",
+    "InputVerdict": "pipeline",
+    "MergedInventory": "merged",
+    "NormalizedVendor": "normalized",
+    "RelayError": "errors",
+    "ReportEntry": "models",
+    "RowFault": "models",
+    "RunContext": "models",
+    "RunFailure": "models",
+    "RunStatus": "models",
+    "Stage": "models",
+    "TenantConfig": "config",
+    "UnsupportedSchemaVersionError": "errors",
+    "WarningCode": "models",
+    "judge_inputs": "pipeline",
+    "judge_normalized": "pipeline",
+    "load_config": "config",
+    "merge_vendors": "pipeline",
+    "normalize_vendor": "pipeline",
+    "parse_document": "config",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from the module that it lives in."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

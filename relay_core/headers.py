@@ -1,0 +1,68 @@
+"""Which header of a feed each canonical column is read from, and what is missing."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from relay_core.cells import strip
+from relay_core.config import ParserConfig
+from relay_core.models import CANONICAL_COLUMNS, REQUIRED_COLUMNS
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPlan:
+    """Where each canonical column comes from.
+
+    ``positions`` holds the columns that the file has. ``missing`` are the headers that should be
+    there and are not; ``unusable`` tells that a required column cannot be had at all. ``repeated``
+    are headers that are used and occur more than once.
+    """
+
+    positions: Mapping[str, int]
+    missing: tuple[str, ...]
+    unusable: bool
+    repeated: tuple[str, ...]
+
+
+def plan_columns(headers: Sequence[str], parser: ParserConfig) -> ColumnPlan:
+    """Match the canonical columns to a feed's headers, compared after trimming."""
+    names = [strip(header) for header in headers]
+    counts = Counter(names)
+    wanted = _wanted_headers(names, parser)
+    unmapped = [c for c in REQUIRED_COLUMNS if c not in wanted and c not in parser.defaults]
+    absent = [c for c, h in wanted.items() if h not in counts and c not in parser.defaults]
+    missing = [*(wanted[column] for column in absent), *unmapped]
+    return ColumnPlan(
+        positions={c: names.index(header) for c, header in wanted.items() if header in counts},
+        missing=tuple(dict.fromkeys(missing)),
+        unusable=any(column in (*absent, *unmapped) for column in REQUIRED_COLUMNS),
+        repeated=tuple(sorted({h for h in wanted.values() if counts[h] > 1})),
+    )
+
+
+def describe_missing(missing: Sequence[str], headers: Sequence[str]) -> str:
+    """Say which headers are missing, which were found, and the nearest one to each."""
+    names = [strip(header) for header in headers]
+    nearest = (f"{header!r} (nearest: {_nearest(header, names)})" for header in missing)
+    return (
+        f"missing required columns: {', '.join(nearest)}; headers found: "
+        f"{', '.join(map(repr, names))}; point parser.column_map at the vendor's headers, "
+        "or give the column a default in parser.defaults"
+    )
+
+
+def _wanted_headers(names: Sequence[str], parser: ParserConfig) -> dict[str, str]:
+    """Return each column's header: the mapped one, else its own name where that is free."""
+    mapped = {column: strip(header) for column, header in parser.column_map.items()}
+    free = set(names) - set(mapped.values())
+    own = {c: c for c in CANONICAL_COLUMNS if c in free and c not in mapped and c != "vendor_id"}
+    return {column: (mapped | own)[column] for column in CANONICAL_COLUMNS if column in mapped | own}
+
+
+def _nearest(header: str, names: Sequence[str]) -> str:
+    folded = {name.casefold(): name for name in reversed(names)}
+    close = difflib.get_close_matches(header.casefold(), list(folded), n=1, cutoff=0.0)
+    return repr(folded[close[0]]) if close else "none"

@@ -1,0 +1,114 @@
+"""Offers of the same SKU to one winner each, by named sort rules.
+
+A criterion is a whole number an offer, the less the better. Criteria are held against each other
+group by group, without packing them together, so that no range is too wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from relay_core.columns import Bools, Ints
+from relay_core.config import BestOfferConfig
+from relay_core.ordering import Rows, order_by_text
+
+_NEVER = np.iinfo(np.int64).max
+_LAST = _NEVER - 1
+
+
+def values_and_nulls(column: pa.Array) -> tuple[Ints, Bools]:
+    """Return a whole-number column as numpy values (0 where null) and its null mask."""
+    nulls = np.asarray(column.is_null().to_numpy(zero_copy_only=False), np.bool_)
+    filled = column.fill_null(0) if column.null_count else column
+    return np.asarray(filled.to_numpy(zero_copy_only=False), np.int64), nulls
+
+
+def pick_winners(offers: pa.Table, best_offer: BestOfferConfig) -> Rows:
+    """Return the winning row of each SKU, in the order of SKUs.
+
+    Args:
+        offers: ``OFFER_SCHEMA`` columns in single chunks, the vendors' rows one vendor after
+            another in ascending ``vendor_id``, each vendor's in row order within a SKU; and
+            ``vendor_rank``, each row's place of its vendor in the config.
+        best_offer: the sort rules; offers that tie on all of them keep the order given.
+    """
+    order, starts = order_by_text(_one_chunk(offers["sku"]))
+    criteria = [_has_no_price(offers, best_offer)]
+    criteria += [_CRITERIA[rule](offers, best_offer) for rule in best_offer.sort_by]
+    return best_of_groups(order, starts, criteria)
+
+
+def best_of_groups(order: Rows, starts: Rows, criteria: Sequence[Ints]) -> Rows:
+    """Return the best row of each group; ``order[starts[g]:starts[g + 1]]`` are the rows of g."""
+    winners = order[starts]
+    sizes = np.diff(np.append(starts, len(order)))
+    contested = np.flatnonzero(sizes > 1)
+    if not len(contested):
+        return np.asarray(winners)
+    rows = order[np.repeat(sizes > 1, sizes)]
+    sizes = sizes[contested]
+    begins = np.cumsum(sizes) - sizes
+    alive = np.ones(len(rows), np.bool_)
+    for criterion in criteria:
+        values = np.where(alive, criterion[rows], _NEVER)
+        alive &= values == np.repeat(np.minimum.reduceat(values, begins), sizes)
+    places = np.where(alive, np.arange(len(rows)), _NEVER)
+    winners[contested] = rows[np.minimum.reduceat(places, begins)]
+    return np.asarray(winners)
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    whole = column.combine_chunks()
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+
+
+def _column(offers: pa.Table, name: str) -> tuple[Ints, Bools]:
+    return values_and_nulls(_one_chunk(offers[name]))
+
+
+def _has_no_price(offers: pa.Table, _: BestOfferConfig) -> Ints:
+    nothing = _column(offers, "cost")[1] & _column(offers, "price")[1]
+    return nothing.astype(np.int64)
+
+
+def _out_of_stock(offers: pa.Table, _: BestOfferConfig) -> Ints:
+    return (_column(offers, "quantity_available")[0] == 0).astype(np.int64)
+
+
+def _landed_cost(offers: pa.Table, _: BestOfferConfig) -> Ints:
+    # shipping is the same for every offer: with it or without, the order is that of cost
+    cost, nulls = _column(offers, "cost")
+    return np.where(nulls, _LAST, cost)
+
+
+def _vendor_rank(offers: pa.Table, _: BestOfferConfig) -> Ints:
+    return _column(offers, "vendor_rank")[0]
+
+
+def _lead_time(offers: pa.Table, best_offer: BestOfferConfig) -> Ints:
+    days, nulls = _column(offers, "lead_time_days")
+    return np.where(nulls, best_offer.fallback_lead_time_days, days)
+
+
+def _age(offers: pa.Table, _: BestOfferConfig) -> Ints:
+    return -_column(offers, "updated_at")[0]
+
+
+def _scarcity(offers: pa.Table, _: BestOfferConfig) -> Ints:
+    return -_column(offers, "quantity_available")[0]
+
+
+_Criterion = Callable[[pa.Table, BestOfferConfig], npt.NDArray[Any]]
+_CRITERIA: Mapping[str, _Criterion] = {
+    "in_stock_desc": _out_of_stock,
+    "lowest_landed_cost": _landed_cost,
+    "vendor_priority": _vendor_rank,
+    "shortest_lead_time": _lead_time,
+    "most_recent": _age,
+    "highest_quantity": _scarcity,
+}

@@ -1,0 +1,158 @@
+"""The merged feed: winners with their prices, its CSV, and the SKUs that have no price."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from relay_core.columns import Bools, Ints
+from relay_core.config import TenantConfig
+from relay_core.csv_lines import (
+    cents_text,
+    half_up_cents,
+    header_line,
+    instant_text,
+    lines,
+    quoted,
+    whole_text,
+)
+from relay_core.merge import pick_winners, values_and_nulls
+from relay_core.models import ReportEntry, RunFailure, WarningCode
+from relay_core.normalized import SLICE, NormalizedVendor
+from relay_core.parallel import ordered_map
+from relay_core.pricing import PriceInputs, price_winners
+from relay_core.rejects import MAX_ENTRIES
+from relay_core.schemas import MERGED_SCHEMA
+from relay_core.validation import BrokenRule, broken_rules
+
+
+@dataclass(frozen=True, slots=True)
+class MergedInventory:
+    """The outcome of merging: a feed, or the failure that stands in its place.
+
+    ``winners`` are the priced winners in the order of SKUs, as offers with ``vendor_rank`` and
+    ``price_cents``. ``warning_counts`` counts every warning; ``warnings`` is cut at 10,000
+    entries of SKUs.
+    """
+
+    config: TenantConfig
+    failure: RunFailure | None = None
+    faults: tuple[ReportEntry, ...] = ()
+    warnings: tuple[ReportEntry, ...] = ()
+    warning_counts: dict[str, int] = field(default_factory=dict)
+    unpriced_skus: int = 0
+    winners: pa.Table | None = None
+
+    @property
+    def record_count(self) -> int:
+        """How many rows the merged feed has; 0 where there is none."""
+        return 0 if self.winners is None or self.failure else self.winners.num_rows
+
+    def csv_chunks(self) -> Iterator[bytes | memoryview]:
+        """Yield merged_inventory.csv piece by piece."""
+        yield header_line(self.config.output.columns)
+        if self.winners is not None:
+            batches = self.winners.to_batches(max_chunksize=SLICE)
+            yield from ordered_map(self._lines, batches)
+
+    def preview(self, rows: int = 10) -> list[dict[str, str]]:
+        """Return the first rows of the feed as they are written."""
+        if self.winners is None:
+            return []
+        head = self.winners.slice(0, rows).combine_chunks().to_batches()
+        text = "".join(str(self._lines(batch), "utf-8") for batch in head)
+        columns = self.config.output.columns
+        records = csv.reader(io.StringIO(text, newline=""))
+        return [dict(zip(columns, record, strict=True)) for record in records]
+
+    def broken_rules(self) -> list[BrokenRule]:
+        """Return what the merged schema finds wrong with the feed; nothing, unless a rule broke."""
+        return [] if self.winners is None else _broken_rules(self.winners, self.config)
+
+    def _lines(self, batch: pa.RecordBatch) -> memoryview:
+        written = [_written(column, batch, self.config) for column in self.config.output.columns]
+        return lines(written)
+
+
+def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> pa.Table:
+    """Return the winner of each SKU with ``price_cents``, 0 where it cannot be priced."""
+    rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
+    ordered = sorted(vendors, key=lambda vendor: vendor.vendor_id)
+    tables = [
+        vendor.offers.append_column(
+            "vendor_rank", pa.array(np.full(len(vendor.offers), rank[vendor.vendor_id], np.int64))
+        )
+        for vendor in ordered
+    ]
+    offers = pa.concat_tables(tables).combine_chunks()
+    winners = offers.take(pa.array(pick_winners(offers, config.merge.best_offer)))
+    winners = winners.combine_chunks()
+    cost, price, map_price = (_numbers(winners, c) for c in ("cost", "price", "map_price"))
+    cents, priced = price_winners(PriceInputs(*cost, *price, *map_price), config.pricing)
+    return winners.append_column("price_cents", pa.array(np.where(priced, cents, 0)))
+
+
+def unpriced_warnings(winners: pa.Table) -> tuple[list[ReportEntry], int]:
+    """Return a warning for each SKU without a price, at most 10,000, and how many there are."""
+    unpriced = winners.filter(pa.array(_numbers(winners, "price_cents")[0] == 0))
+    head = unpriced["sku"].slice(0, MAX_ENTRIES).to_pylist()
+    return [_unpriced(sku) for sku in head], unpriced.num_rows
+
+
+def count_codes(warnings: Sequence[ReportEntry]) -> Counter[str]:
+    """Count entries by code."""
+    return Counter(entry.error_code for entry in warnings)
+
+
+def _unpriced(sku: str) -> ReportEntry:
+    return ReportEntry(
+        error_code=str(WarningCode.UNPRICED_SKU),
+        error_message=f"SKU {sku!r} has no offer with a cost or a price that comes to more than "
+        "0.00, so it is left out of the feed; ask a vendor for its cost, or set pricing.min_price",
+        sku=sku,
+    )
+
+
+def _broken_rules(winners: pa.Table, config: TenantConfig) -> list[BrokenRule]:
+    lead, nulls = _numbers(winners, "lead_time_days")
+    days = np.where(nulls, config.merge.best_offer.fallback_lead_time_days, lead)
+    frame = pa.table(
+        {
+            "sku": winners["sku"],
+            "quantity_available": winners["quantity_available"],
+            "lead_time_days": pa.array(days),
+            "price": winners["price_cents"],
+            "condition": winners["condition"],
+            "updated_at": winners["updated_at"],
+        }
+    )
+    return broken_rules(MERGED_SCHEMA, frame.to_pandas(types_mapper=pd.ArrowDtype))
+
+
+def _written(column: str, batch: pa.RecordBatch, config: TenantConfig) -> pa.StringArray:
+    if column == "vendor_id":
+        ids = pa.array([vendor.vendor_id for vendor in config.vendors])
+        return ids.take(batch["vendor_rank"])
+    if column in ("sku", "vendor_sku", "condition", "brand", "title"):
+        return quoted(batch[column])
+    if column == "price":
+        return cents_text(values_and_nulls(batch["price_cents"])[0])
+    values, nulls = values_and_nulls(batch[column])
+    if column == "updated_at":
+        return instant_text(values)
+    if column == "quantity_available":
+        return whole_text(values)
+    if column == "lead_time_days":
+        return whole_text(np.where(nulls, config.merge.best_offer.fallback_lead_time_days, values))
+    return cents_text(half_up_cents(values), nulls)
+
+
+def _numbers(table: pa.Table, column: str) -> tuple[Ints, Bools]:
+    return values_and_nulls(table[column].combine_chunks())

@@ -1,0 +1,241 @@
+"""Text columns of one feed to typed columns with a fault code a cell; the SKU map.
+
+Works on one batch at a time. Which rows are refused is the schema's verdict (``validation``);
+the faults here say why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core import cells
+from relay_core.columns import (
+    Bools,
+    Typed,
+    fault_code,
+    fill,
+    is_empty,
+    map_text,
+    read_money,
+    read_whole,
+    trim,
+    word_index,
+)
+from relay_core.config import ParserConfig
+from relay_core.decoding import Buffer, decode_feed
+from relay_core.errors import FeedUnreadableError
+from relay_core.instants import read_instants
+from relay_core.models import CANONICAL_COLUMNS, CONDITIONS, MONEY_COLUMNS, FailureCode, RowFault
+from relay_core.parsing import TextBatch
+from relay_core.scanning import RecordScanner, UnclosedQuoteError
+
+JUDGED_COLUMNS = tuple(
+    column
+    for column in CANONICAL_COLUMNS
+    if column not in ("vendor_sku", "vendor_id", "brand", "title")
+)
+"""The canonical columns that a rule can refuse, in canonical order."""
+
+NumberRule = Callable[[str, ParserConfig], int]
+"""A scalar rule of ``cells`` for one column of numbers."""
+
+_NUMBERS = ("quantity_available", "lead_time_days", *MONEY_COLUMNS, "updated_at")
+_TEXTS = ("sku", "vendor_sku", "condition", "brand", "title")
+
+
+@dataclass(frozen=True, slots=True)
+class RowReader:
+    """How one vendor's cells are read: where each column is, and every option of its parser."""
+
+    positions: Mapping[str, int]
+    parser: ParserConfig
+    zone: ZoneInfo
+    requested_at: int
+    sku_map: Mapping[str, str]
+
+    def read(self, batch: TextBatch) -> TypedBatch:
+        """Read one batch; records whose fields are all blank are left out."""
+        batch = _without_blank_records(batch, self.positions)
+        size = len(batch.row_numbers)
+        cells_of = {column: self._cells(batch, column) for column in (*_TEXTS, *_NUMBERS)}
+        texts = {column: cells_of[column] for column in _TEXTS}
+        texts["sku"], texts["vendor_sku"] = self._mapped(texts["sku"], texts["vendor_sku"])
+        faults = {"sku": _missing(texts["sku"], RowFault.MISSING_SKU)}
+        texts["condition"], faults["condition"] = _read_conditions(texts["condition"])
+        numbers = {
+            "quantity_available": self._quantities(cells_of["quantity_available"]),
+            "lead_time_days": self._wholes(cells_of["lead_time_days"], cells.read_lead_time),
+            "updated_at": self._instants(cells_of["updated_at"]),
+        }
+        scalar = partial(_scalar, cells.read_money, self.parser)
+        for column in MONEY_COLUMNS:
+            numbers[column] = read_money(cells_of[column], self.parser, scalar)
+        faults |= {column: typed.faults for column, typed in numbers.items()}
+        return TypedBatch(batch, texts, numbers, faults, size)
+
+    def _cells(self, batch: TextBatch, column: str) -> pa.StringArray:
+        """Return a column trimmed, with nulls as the empty text and defaults filled in."""
+        default = self.parser.defaults.get(column, "")
+        if column not in self.positions:
+            return pa.repeat(default, len(batch.row_numbers))
+        text = trim(batch.columns[self.positions[column]])
+        if self.parser.null_values:
+            text = fill(text, word_index(text, self.parser.null_values) >= 0, "")
+        return fill(text, is_empty(text), default) if default else text
+
+    def _mapped(
+        self, sku: pa.StringArray, vendor_sku: pa.StringArray
+    ) -> tuple[pa.StringArray, pa.StringArray]:
+        if not self.sku_map:
+            return sku, vendor_sku
+        canonical, mapped = map_text(sku, self.sku_map)
+        own = mapped & is_empty(vendor_sku)
+        return canonical, pc.if_else(pa.array(own), sku, vendor_sku) if own.any() else vendor_sku
+
+    def _quantities(self, text: pa.StringArray) -> Typed:
+        words = list(self.parser.quantity_words)
+        if words:
+            found = word_index(text, words)
+            amounts = pa.array([str(self.parser.quantity_words[word]) for word in words])
+            replaced = amounts.take(pa.array(np.maximum(found, 0)))
+            text = pc.if_else(pa.array(found >= 0), replaced, text)
+        typed = self._wholes(text, cells.read_quantity)
+        typed.faults[typed.nulls] = fault_code(RowFault.MISSING_QUANTITY)
+        return typed
+
+    def _wholes(self, text: pa.StringArray, rule: NumberRule) -> Typed:
+        return read_whole(text, self.parser, partial(_scalar, rule, self.parser))
+
+    def _instants(self, text: pa.StringArray) -> Typed:
+        def scalar(cell: str) -> int:
+            return cells.read_timestamp(cell, self.parser, self.zone)
+
+        typed = read_instants(text, self.zone, scalar)
+        values = np.where(typed.nulls, self.requested_at, typed.values)
+        return Typed(values, np.zeros(len(values), np.bool_), typed.faults)
+
+
+@dataclass(frozen=True, slots=True)
+class TypedBatch:
+    """A batch after reading: its raw text, typed columns and one fault code a judged cell."""
+
+    raw: TextBatch
+    texts: Mapping[str, pa.StringArray]
+    numbers: Mapping[str, Typed]
+    faults: Mapping[str, np.ndarray]
+    size: int
+
+    def judged_frame(self) -> pd.DataFrame:
+        """Return the columns that the canonical schema judges, labelled 0, 1, 2, ..."""
+        arrays = {column: self._judged(column) for column in JUDGED_COLUMNS}
+        return pa.table(arrays).to_pandas(types_mapper=pd.ArrowDtype)
+
+    def faulty(self) -> Bools:
+        """Return which rows have a fault in any cell."""
+        faulty = np.zeros(self.size, np.bool_)
+        for codes in self.faults.values():
+            faulty |= codes != 0
+        return faulty
+
+    def offers(self, rows: Bools) -> pa.RecordBatch:
+        """Return the typed columns of the rows that hold, with their record numbers."""
+        arrays: dict[str, pa.Array] = dict(self.texts)
+        for column, typed in self.numbers.items():
+            arrays[column] = pa.array(typed.values, mask=typed.nulls if typed.nulls.any() else None)
+        arrays["row_number"] = pa.array(self.raw.row_numbers)
+        batch = pa.record_batch([arrays[name] for name in OFFER_SCHEMA.names], schema=OFFER_SCHEMA)
+        return batch if rows.all() else batch.filter(pa.array(rows))
+
+    def _judged(self, column: str) -> pa.Array:
+        if column not in self.numbers:
+            return self.texts[column]
+        typed = self.numbers[column]
+        return pa.array(typed.values, mask=typed.nulls if typed.nulls.any() else None)
+
+
+OFFER_SCHEMA = pa.schema(
+    [
+        *((column, pa.string()) for column in _TEXTS),
+        *((column, pa.int64()) for column in _NUMBERS),
+        ("row_number", pa.int64()),
+    ]
+)
+"""One valid row of a feed: texts (empty is null), whole numbers (money in ten-thousandths,
+``updated_at`` in microseconds since the epoch, UTC) and the record's number."""
+
+
+def read_sku_map(data: Buffer) -> dict[str, str]:
+    """Read a SKU map: UTF-8 CSV with columns ``vendor_sku`` and ``sku``.
+
+    Rows that lack either value are left out; of a repeated ``vendor_sku`` the last row counts.
+
+    Raises:
+        FeedUnreadableError: ``invalid_input``: not UTF-8, a quote never closed, a column missing
+            or there twice.
+    """
+    try:
+        text = decode_feed(data, "utf-8")
+        records = list(RecordScanner(b",").records(text))
+    except (FeedUnreadableError, UnclosedQuoteError) as error:
+        raise _bad_map(str(error)) from error
+    rows = ([cells.strip(cell.decode("utf-8")) for cell in record] for record in records)
+    filled = [row for row in rows if any(row)]
+    header = filled[0] if filled else []
+    if header.count("vendor_sku") != 1 or header.count("sku") != 1:
+        raise _bad_map(f"its header is {header}")
+    theirs, ours = header.index("vendor_sku"), header.index("sku")
+    width = max(theirs, ours) + 1
+    pairs = ((row[theirs], row[ours]) for row in filled[1:] if len(row) >= width)
+    return {vendor_sku: sku for vendor_sku, sku in pairs if vendor_sku and sku}
+
+
+def _bad_map(why: str) -> FeedUnreadableError:
+    return FeedUnreadableError(
+        FailureCode.INVALID_INPUT,
+        f"the SKU map cannot be used: {why}; it must be UTF-8 CSV with one column vendor_sku "
+        "and one column sku",
+    )
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Return an aware moment as microseconds since the epoch, exactly."""
+    since = moment - datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _scalar(rule: NumberRule, parser: ParserConfig, cell: str) -> int:
+    return rule(cell, parser)
+
+
+def _missing(text: pa.StringArray, fault: RowFault) -> np.ndarray:
+    return np.where(is_empty(text), fault_code(fault), np.uint8(0)).astype(np.uint8)
+
+
+def _read_conditions(text: pa.StringArray) -> tuple[pa.StringArray, np.ndarray]:
+    found = word_index(text, CONDITIONS)
+    lowered = pa.array(CONDITIONS).take(pa.array(np.maximum(found, 0)))
+    wrong = (found < 0) & ~is_empty(text)
+    faults = np.where(wrong, fault_code(RowFault.INVALID_CONDITION), np.uint8(0))
+    return pc.if_else(pa.array(found >= 0), lowered, text), faults.astype(np.uint8)
+
+
+def _without_blank_records(batch: TextBatch, positions: Mapping[str, int]) -> TextBatch:
+    first = batch.columns[next(iter(positions.values()), 0)]
+    maybe = np.flatnonzero(is_empty(trim(first)))
+    for column in batch.columns:
+        if not len(maybe):
+            return batch
+        maybe = maybe[is_empty(trim(column.take(pa.array(maybe))))]
+    keep = np.ones(len(batch.row_numbers), np.bool_)
+    keep[maybe] = False
+    mask = pa.array(keep)
+    return TextBatch([column.filter(mask) for column in batch.columns], batch.row_numbers[keep])

@@ -1,0 +1,131 @@
+"""What is known of one vendor after normalizing: its offers, its rejects and its faults.
+
+It travels between steps as work files, in which nothing is lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from relay_core.columns import Bools, Ints
+from relay_core.csv_lines import (
+    header_line,
+    instant_text,
+    lines,
+    money_text,
+    quoted,
+    whole_text,
+)
+from relay_core.merge import values_and_nulls
+from relay_core.models import CANONICAL_COLUMNS, MONEY_COLUMNS, ReportEntry
+from relay_core.normalize import OFFER_SCHEMA
+from relay_core.parallel import ordered_map
+from relay_core.rejects import REJECT_SCHEMA
+
+SLICE = 1 << 17
+"""How many rows are written at a time."""
+
+Outcome = Literal["parsed", "left_out", "failed"]
+OFFERS_FILE, REJECTS_FILE, REPORT_FILE = "offers.arrow", "rejects.arrow", "report.json"
+
+
+@dataclass(frozen=True, slots=True)
+class NormalizedVendor:
+    """One vendor's feed after normalizing.
+
+    ``outcome`` is ``parsed``; ``left_out`` where a required column is missing and the policy says
+    to go on without the vendor; ``failed`` where the feed cannot be used, and then ``fault`` says
+    why. ``offers`` (``OFFER_SCHEMA``) holds the valid rows, sorted by SKU, then row order;
+    ``rejects`` every refused record; ``entries`` the first 10,000 row entries of ``errors.json``.
+    """
+
+    vendor_id: str
+    outcome: Outcome
+    fault: ReportEntry | None = None
+    warnings: tuple[ReportEntry, ...] = ()
+    total_rows: int = 0
+    invalid_rows: int = 0
+    fault_counts: Mapping[str, int] = field(default_factory=dict)
+    entries: tuple[ReportEntry, ...] = ()
+    offers: pa.Table = field(default_factory=OFFER_SCHEMA.empty_table)
+    rejects: pa.Table = field(default_factory=REJECT_SCHEMA.empty_table)
+
+    @property
+    def valid_rows(self) -> int:
+        """How many rows hold."""
+        return self.total_rows - self.invalid_rows
+
+    def csv_chunks(self) -> Iterator[bytes | memoryview]:
+        """Yield normalized.csv piece by piece."""
+        yield header_line(CANONICAL_COLUMNS)
+        batches = self.offers.to_batches(max_chunksize=SLICE)
+        yield from ordered_map(partial(_canonical_lines, self.vendor_id), batches)
+
+    def work_files(self) -> dict[str, list[bytes | memoryview]]:
+        """Return the files that ``from_work_files`` reads back to an equal object."""
+        return {
+            OFFERS_FILE: [memoryview(_to_arrow(self.offers))],
+            REJECTS_FILE: [memoryview(_to_arrow(self.rejects))],
+            REPORT_FILE: [json.dumps(self._report(), ensure_ascii=False).encode()],
+        }
+
+    @classmethod
+    def from_work_files(cls, files: Mapping[str, bytes | memoryview]) -> NormalizedVendor:
+        """Read what ``work_files`` wrote."""
+        report = json.loads(bytes(files[REPORT_FILE]))
+        fault = report.pop("fault")
+        return cls(
+            **{
+                **report,
+                "fault": None if fault is None else ReportEntry(**fault),
+                "warnings": tuple(ReportEntry(**entry) for entry in report["warnings"]),
+                "entries": tuple(ReportEntry(**entry) for entry in report["entries"]),
+            },
+            offers=_from_arrow(files[OFFERS_FILE]),
+            rejects=_from_arrow(files[REJECTS_FILE]),
+        )
+
+    def _report(self) -> dict[str, Any]:
+        return {
+            "vendor_id": self.vendor_id,
+            "outcome": self.outcome,
+            "fault": None if self.fault is None else self.fault.as_dict(),
+            "warnings": [entry.as_dict() for entry in self.warnings],
+            "total_rows": self.total_rows,
+            "invalid_rows": self.invalid_rows,
+            "fault_counts": dict(self.fault_counts),
+            "entries": [entry.as_dict() for entry in self.entries],
+        }
+
+
+def _canonical_lines(vendor_id: str, batch: pa.RecordBatch) -> memoryview:
+    def numbers(column: str) -> tuple[Ints, Bools]:
+        return values_and_nulls(batch[column])
+
+    written: dict[str, pa.StringArray | str] = {"vendor_id": vendor_id}
+    for column in ("sku", "vendor_sku", "condition", "brand", "title"):
+        written[column] = quoted(batch[column])
+    for column in ("quantity_available", "lead_time_days"):
+        written[column] = whole_text(*numbers(column))
+    for column in MONEY_COLUMNS:
+        written[column] = money_text(*numbers(column))
+    written["updated_at"] = instant_text(numbers("updated_at")[0])
+    return lines([written[column] for column in CANONICAL_COLUMNS])
+
+
+def _to_arrow(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_file(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def _from_arrow(data: bytes | memoryview) -> pa.Table:
+    return pa.ipc.open_file(pa.py_buffer(data)).read_all().combine_chunks()

@@ -1,0 +1,367 @@
+"""The steps in order, for the local runner and for any orchestrator alike.
+
+``judge_inputs`` → ``normalize_vendor`` for each vendor → ``judge_normalized`` → ``merge_vendors``.
+Every vendor is normalized before a run is judged, so that one pass finds all that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.config import TenantConfig, VendorConfig
+from relay_core.decoding import Buffer
+from relay_core.errors import ContractBrokenError, FeedUnreadableError
+from relay_core.headers import ColumnPlan, describe_missing, plan_columns
+from relay_core.merged import MergedInventory, count_codes, merge_offers, unpriced_warnings
+from relay_core.models import FailureCode, ReportEntry, RunFailure, Stage, WarningCode
+from relay_core.normalize import (
+    OFFER_SCHEMA,
+    RowReader,
+    TypedBatch,
+    read_sku_map,
+    to_microseconds,
+)
+from relay_core.normalized import NormalizedVendor
+from relay_core.ordering import order_by_text
+from relay_core.parallel import ordered_map
+from relay_core.parsing import ParsedFeed, parse_feed
+from relay_core.rejects import RejectLog
+from relay_core.schemas import CANONICAL_SCHEMA
+from relay_core.validation import judge_policy, rows_that_break
+
+
+@dataclass(frozen=True, slots=True)
+class InputVerdict:
+    """What follows from the inputs that were found and those that were not."""
+
+    failure: RunFailure | None
+    faults: tuple[ReportEntry, ...]
+    warnings: tuple[ReportEntry, ...]
+
+
+def judge_inputs(
+    config: TenantConfig,
+    vendors: Sequence[VendorConfig],
+    *,
+    missing: Collection[str],
+    locations: Mapping[str, str],
+    missing_maps: Mapping[str, str],
+) -> InputVerdict:
+    """Judge which vendors have a feed and a SKU map before any is read.
+
+    Args:
+        config: the tenant's config.
+        vendors: the vendors of this run, in the order of the config.
+        missing: the ids of those without a feed.
+        locations: where each vendor's feed is expected, for the messages.
+        missing_maps: vendor id to where its configured SKU map is absent.
+    """
+    absent = [vendor for vendor in vendors if vendor.vendor_id in missing]
+    strict = config.error_policy.missing_required_vendor_policy == "fail"
+    fatal = [vendor for vendor in absent if vendor.required and strict]
+    faults = [_missing_vendor(vendor, locations) for vendor in fatal]
+    warnings = [_missing_vendor(vendor, locations) for vendor in absent if vendor not in fatal]
+    if not faults:
+        mapless = [v for v in vendors if v.vendor_id in missing_maps and v not in absent]
+        faults = [_missing_map(v.vendor_id, missing_maps[v.vendor_id]) for v in mapless]
+    return InputVerdict(_failure(faults, Stage.FETCH_INPUTS), tuple(faults), tuple(warnings))
+
+
+def normalize_vendor(
+    config: TenantConfig,
+    vendor: VendorConfig,
+    feed: Buffer,
+    *,
+    file_name: str,
+    requested_at: datetime,
+    sku_map: Buffer | None = None,
+) -> NormalizedVendor:
+    """Read one vendor's feed; what makes it unusable is its ``fault``, never an exception.
+
+    Args:
+        config: the tenant's config.
+        vendor: the vendor, one of the config's.
+        feed: the file's bytes.
+        file_name: the file's name, for the messages.
+        requested_at: aware; stands in for a null ``updated_at``.
+        sku_map: the bytes of the vendor's SKU map, if it has one.
+
+    Raises:
+        ContractBrokenError: the schema and the readers disagree about a row (an engine defect).
+    """
+    try:
+        mapping = {} if sku_map is None else read_sku_map(sku_map)
+        parsed = parse_feed(feed, vendor.parser)
+        if parsed.headers is None:
+            return NormalizedVendor(vendor.vendor_id, "parsed")
+        plan = plan_columns(parsed.headers, vendor.parser)
+        judged = _judge_columns(config, vendor, parsed, plan, file_name)
+        if judged.outcome != "parsed":
+            return judged
+        requested = to_microseconds(requested_at)
+        reader = RowReader(plan.positions, vendor.parser, config.zone, requested, mapping)
+        return _read_rows(vendor.vendor_id, parsed, reader, judged.warnings)
+    except FeedUnreadableError as error:
+        entry = _feed_fault(vendor.vendor_id, file_name, error)
+        return NormalizedVendor(vendor.vendor_id, "failed", fault=entry)
+
+
+def judge_normalized(normalized: Iterable[NormalizedVendor]) -> RunFailure | None:
+    """Return the failure of a run of which a feed cannot be used: the first vendor's code."""
+    faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
+    return _failure(faults, Stage.NORMALIZE)
+
+
+def merge_vendors(
+    config: TenantConfig,
+    normalized: Sequence[NormalizedVendor],
+    *,
+    warnings: Sequence[ReportEntry] = (),
+) -> MergedInventory:
+    """Judge the rows, pick each SKU's best offer and price it.
+
+    Judged in this order: no rows, the error policy's thresholds, no valid row, nothing to publish.
+
+    Args:
+        config: the tenant's config.
+        normalized: the vendors that have a feed, none of them failed, in the order of the config.
+        warnings: those of the earlier steps.
+
+    Raises:
+        ContractBrokenError: the merged feed breaks its own schema (an engine defect).
+    """
+    parsed = [vendor for vendor in normalized if vendor.outcome == "parsed"]
+    kept = [*warnings, *(entry for vendor in normalized for entry in vendor.warnings)]
+    faults, empty = _judge_emptiness(config, parsed)
+    kept += empty
+    faults = faults or _judge_rows(config, parsed, kept)
+    if faults:
+        return _not_merged(config, faults, kept)
+    winners = merge_offers(config, parsed)
+    unpriced, count = unpriced_warnings(winners)
+    counts = count_codes(kept)
+    if count:
+        counts[str(WarningCode.UNPRICED_SKU)] = count
+    kept += unpriced
+    priced = winners.filter(pc.greater(winners["price_cents"], 0))
+    nothing = [] if priced.num_rows else [_nothing_priced(count)]
+    merged = MergedInventory(
+        config=config,
+        failure=_failure(nothing, Stage.MERGE_PRICE),
+        faults=tuple(nothing),
+        warnings=tuple(kept),
+        warning_counts=dict(counts),
+        unpriced_skus=count,
+        winners=priced,
+    )
+    if broken := merged.broken_rules():
+        raise ContractBrokenError(f"the merged feed breaks its schema: {broken[:3]}")
+    return merged
+
+
+def _read_rows(
+    vendor_id: str, parsed: ParsedFeed, reader: RowReader, warnings: tuple[ReportEntry, ...]
+) -> NormalizedVendor:
+    rejects = RejectLog(vendor_id, parsed.headers or (), reader)
+    total, invalid, offers = 0, 0, []
+    for batch in ordered_map(reader.read, parsed.batches):
+        refused = _gate(batch)
+        total += batch.size
+        invalid += int(refused.sum())
+        rejects.add(batch, refused)
+        offers.append(batch.offers(~refused))
+    rejects.add_ragged(parsed.ragged)
+    return NormalizedVendor(
+        vendor_id,
+        "parsed",
+        warnings=warnings,
+        total_rows=total + len(parsed.ragged),
+        invalid_rows=invalid + len(parsed.ragged),
+        fault_counts=dict(rejects.counts),
+        entries=rejects.entries(),
+        offers=_sorted_offers(offers),
+        rejects=rejects.table(),
+    )
+
+
+def _gate(batch: TypedBatch) -> np.ndarray:
+    """Return the rows that the canonical schema refuses; each of them has a reason."""
+    refused = rows_that_break(CANONICAL_SCHEMA, batch.judged_frame())
+    if not np.array_equal(refused, batch.faulty()):
+        rows = batch.raw.row_numbers[np.flatnonzero(refused != batch.faulty())[:3]].tolist()
+        raise ContractBrokenError(f"schema and readers disagree about records {rows}")
+    return refused
+
+
+def _sorted_offers(batches: list[pa.RecordBatch]) -> pa.Table:
+    table = pa.Table.from_batches(batches, schema=OFFER_SCHEMA).combine_chunks()
+    if not table.num_rows:
+        return table
+    order, _ = order_by_text(table["sku"].combine_chunks())
+    places = pa.array(order)
+    columns = ordered_map(lambda column: column.take(places), table.columns)
+    return pa.table(list(columns), schema=OFFER_SCHEMA).combine_chunks()
+
+
+def _judge_columns(
+    config: TenantConfig,
+    vendor: VendorConfig,
+    parsed: ParsedFeed,
+    plan: ColumnPlan,
+    file_name: str,
+) -> NormalizedVendor:
+    """Return the vendor so far: failed, left out, or to be read, with a warning it may have."""
+    if not plan.missing and not plan.repeated:
+        return NormalizedVendor(vendor.vendor_id, "parsed")
+    strict = config.error_policy.fail_on_missing_required_columns
+    if (plan.missing and (strict or plan.unusable)) or plan.repeated:
+        _drain(parsed.batches)  # a broken structure comes before missing columns
+    warnings: tuple[ReportEntry, ...] = ()
+    if plan.missing:
+        message = describe_missing(plan.missing, parsed.headers or ())
+        error = FeedUnreadableError(FailureCode.MISSING_REQUIRED_COLUMNS, message)
+        if strict:
+            raise error
+        warnings = (_feed_fault(vendor.vendor_id, file_name, error),)
+        if plan.unusable:
+            return NormalizedVendor(vendor.vendor_id, "left_out", warnings=warnings)
+    if plan.repeated:
+        raise FeedUnreadableError(
+            FailureCode.INVALID_INPUT,
+            f"headers that are used occur more than once: {', '.join(map(repr, plan.repeated))}; "
+            "rename one of each in the feed, or map another header in parser.column_map",
+        )
+    return NormalizedVendor(vendor.vendor_id, "parsed", warnings=warnings)
+
+
+def _drain(batches: Iterator[object]) -> None:
+    for _ in batches:
+        pass
+
+
+def _judge_emptiness(
+    config: TenantConfig, parsed: Sequence[NormalizedVendor]
+) -> tuple[list[ReportEntry], list[ReportEntry]]:
+    """Return the faults and the warnings that feeds without a row make."""
+    required = {vendor.vendor_id for vendor in config.vendors if vendor.required}
+    strict = config.error_policy.missing_required_vendor_policy == "fail"
+    empty = [vendor.vendor_id for vendor in parsed if not vendor.total_rows]
+    fatal = [vendor_id for vendor_id in empty if vendor_id in required and strict]
+    faults = [_no_rows(vendor_id) for vendor_id in fatal]
+    if not faults and len(empty) == len(parsed):
+        faults = [_no_rows(None)]
+    return faults, [_empty_feed(vendor_id) for vendor_id in empty if vendor_id not in fatal]
+
+
+def _judge_rows(
+    config: TenantConfig, parsed: Sequence[NormalizedVendor], warnings: list[ReportEntry]
+) -> list[ReportEntry]:
+    """Hold the rows against the error policy; a run within it gets its warning added."""
+    invalid = [vendor.invalid_rows for vendor in parsed]
+    total = [vendor.total_rows for vendor in parsed]
+    verdict = judge_policy(config.error_policy, invalid, total)
+    if not (verdict.within_max and verdict.within_pct):
+        return [ReportEntry(str(FailureCode.VALIDATION_ERRORS), verdict.message)]
+    if sum(invalid):
+        message = f"{sum(invalid)} of {sum(total)} rows are invalid and left out, within the limits"
+        code = str(WarningCode.INVALID_ROWS_WITHIN_THRESHOLD)
+        warnings.append(ReportEntry(code, message))
+    if sum(invalid) == sum(total):
+        return [
+            ReportEntry(
+                str(FailureCode.NO_ROWS_PARSED),
+                f"no rows parsed: each of the {sum(total)} rows is invalid; "
+                "mend the rows listed in errors.json",
+            )
+        ]
+    return []
+
+
+def _not_merged(
+    config: TenantConfig, faults: list[ReportEntry], warnings: list[ReportEntry]
+) -> MergedInventory:
+    return MergedInventory(
+        config=config,
+        failure=_failure(faults, Stage.MERGE_PRICE),
+        faults=tuple(faults),
+        warnings=tuple(warnings),
+        warning_counts=dict(count_codes(warnings)),
+    )
+
+
+def _failure(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None:
+    """Return the failure that these faults make: the first one's code, all their messages."""
+    if not faults:
+        return None
+    return RunFailure(
+        faults[0].error_code, " | ".join(fault.error_message for fault in faults), stage
+    )
+
+
+def _missing_vendor(vendor: VendorConfig, locations: Mapping[str, str]) -> ReportEntry:
+    where = locations.get(vendor.vendor_id) or "its inbound prefix"
+    word, code = "optional", WarningCode.OPTIONAL_VENDOR_MISSING
+    if vendor.required:
+        word, code = "required", WarningCode.REQUIRED_VENDOR_MISSING
+    return ReportEntry(
+        error_code=str(code),
+        error_message=f"{word} vendor inbound missing: vendor {vendor.vendor_id!r} has no file "
+        f"under {where}; upload its feed there, or correct inbound.s3_prefix in the config",
+        vendor_id=vendor.vendor_id,
+    )
+
+
+def _missing_map(vendor_id: str, location: str) -> ReportEntry:
+    return ReportEntry(
+        error_code=str(FailureCode.MISSING_SKU_MAP),
+        error_message=f"missing sku map: vendor {vendor_id!r} has no file at {location}; "
+        "upload the map there, or take sku_map out of the vendor's config",
+        vendor_id=vendor_id,
+    )
+
+
+_TITLES = {FailureCode.DECODE_ERROR: "decode error: ", FailureCode.INVALID_INPUT: "invalid input: "}
+
+
+def _feed_fault(vendor_id: str, file_name: str, error: FeedUnreadableError) -> ReportEntry:
+    title = _TITLES.get(FailureCode(error.error_code), "")
+    return ReportEntry(
+        error_code=str(error.error_code),
+        error_message=f"{title}vendor {vendor_id!r}, file {file_name!r}: {error}",
+        vendor_id=vendor_id,
+    )
+
+
+def _no_rows(vendor_id: str | None) -> ReportEntry:
+    what = (
+        "no feed has a row" if vendor_id is None else f"vendor {vendor_id!r} has a feed of no row"
+    )
+    return ReportEntry(
+        error_code=str(FailureCode.NO_ROWS_PARSED),
+        error_message=f"no rows parsed: {what}; upload a file with rows under its header and see "
+        "that parser.skip_lines and parser.delimiter fit it",
+        vendor_id=vendor_id,
+    )
+
+
+def _empty_feed(vendor_id: str) -> ReportEntry:
+    return ReportEntry(
+        error_code=str(WarningCode.EMPTY_FEED),
+        error_message=f"vendor {vendor_id!r} has a feed of no row, so none of its SKUs is offered; "
+        "upload a file with rows if that is not meant",
+        vendor_id=vendor_id,
+    )
+
+
+def _nothing_priced(skus: int) -> ReportEntry:
+    return ReportEntry(
+        error_code=str(FailureCode.EMPTY_OUTPUT),
+        error_message=f"empty output: none of the {skus} SKUs can be priced, and an empty feed is "
+        "never published; map a cost or a price column, or set pricing.min_price",
+    )

@@ -1,0 +1,158 @@
+"""Refused records: which they are, why, and how they stood in the file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from relay_core import cells
+from relay_core.columns import FAULTS, Bools
+from relay_core.csv_lines import join_fields, quoted
+from relay_core.errors import CellError
+from relay_core.models import ReportEntry, RowFault
+from relay_core.normalize import JUDGED_COLUMNS, RowReader, TypedBatch
+from relay_core.parsing import RaggedRecord
+
+MAX_ENTRIES = 10_000
+"""How many entries of rows, and how many of SKUs, ``errors.json`` keeps."""
+
+REJECT_SCHEMA = pa.schema(
+    [("row_number", pa.int64()), ("error_codes", pa.string()), ("raw", pa.string())]
+)
+
+
+@dataclass(slots=True)
+class RejectLog:
+    """Collects one vendor's refused records, batch by batch."""
+
+    vendor_id: str
+    headers: Sequence[str]
+    reader: RowReader
+    counts: Counter[str] = field(default_factory=Counter)
+    _entries: list[ReportEntry] = field(default_factory=list)
+    _tables: list[pa.Table] = field(default_factory=list)
+
+    def add(self, batch: TypedBatch, rows: Bools) -> None:
+        """Take the refused rows of a batch."""
+        places = np.flatnonzero(rows)
+        if not len(places):
+            return
+        codes = np.stack([batch.faults[column][places] for column in JUDGED_COLUMNS], axis=1)
+        totals = np.bincount(codes.ravel(), minlength=len(FAULTS) + 1)[1:]
+        self.counts.update({str(f): int(n) for f, n in zip(FAULTS, totals, strict=True) if n})
+        taken = [column.take(pa.array(places)) for column in batch.raw.columns]
+        numbers = batch.raw.row_numbers[places]
+        self._tables.append(self._table(numbers, _code_texts(codes), taken))
+        room = MAX_ENTRIES - len(self._entries)
+        skus = batch.texts["sku"].take(pa.array(places))
+        self._entries.extend(islice(self._row_entries(numbers, codes, taken, skus), room))
+
+    def add_ragged(self, records: Sequence[RaggedRecord]) -> None:
+        """Take the records with more or fewer fields than the header."""
+        if not records:
+            return
+        self.counts[RowFault.COLUMN_COUNT] += len(records)
+        delimiter = self.reader.parser.delimiter
+        numbers = np.array([record.row_number for record in records], np.int64)
+        raw = pa.array([_raw_text(record.cells, delimiter) for record in records])
+        codes = pa.repeat(str(RowFault.COLUMN_COUNT), len(records))
+        self._tables.append(pa.table([pa.array(numbers), codes, raw], schema=REJECT_SCHEMA))
+        self._entries.extend(map(self._ragged_entry, records[:MAX_ENTRIES]))
+
+    def table(self) -> pa.Table:
+        """Return every refused record in row order."""
+        table = pa.concat_tables(self._tables) if self._tables else REJECT_SCHEMA.empty_table()
+        return table.sort_by("row_number").combine_chunks()
+
+    def entries(self) -> tuple[ReportEntry, ...]:
+        """Return the first ``MAX_ENTRIES`` entries in row order."""
+        ordered = sorted(self._entries, key=lambda entry: entry.row_number or 0)
+        return tuple(ordered[:MAX_ENTRIES])
+
+    def _table(
+        self, numbers: npt.NDArray[np.int64], codes: pa.StringArray, taken: list[pa.StringArray]
+    ) -> pa.Table:
+        delimiter = self.reader.parser.delimiter
+        raw = join_fields([quoted(column, delimiter) for column in taken], delimiter)
+        return pa.table([pa.array(numbers), codes, raw], schema=REJECT_SCHEMA)
+
+    def _row_entries(
+        self,
+        numbers: npt.NDArray[np.int64],
+        codes: npt.NDArray[np.uint8],
+        taken: list[pa.StringArray],
+        skus: pa.StringArray,
+    ) -> Iterator[ReportEntry]:
+        for place, number in enumerate(numbers.tolist()):
+            record = [column[place].as_py() for column in taken]
+            row_data = dict(zip(unique_names(self.headers), record, strict=True))
+            for index in np.flatnonzero(codes[place]).tolist():
+                column, fault = JUDGED_COLUMNS[index], FAULTS[codes[place, index] - 1]
+                position = self.reader.positions.get(column)
+                value = None if position is None else record[position]
+                yield ReportEntry(
+                    error_code=str(fault),
+                    error_message=self._message(column, value, fault),
+                    vendor_id=self.vendor_id,
+                    sku=skus[place].as_py() or None,
+                    row_number=number,
+                    column=column,
+                    value=value,
+                    row_data=row_data,
+                )
+
+    def _message(self, column: str, value: str | None, fault: RowFault) -> str:
+        try:
+            cells.read_cell(column, cells.strip(value or ""), self.reader.parser, self.reader.zone)
+        except CellError as error:
+            if error.error_code == fault:
+                return str(error)
+        return f"{column} is {fault.replace('_', ' ')}; give each row of the feed a value"
+
+    def _ragged_entry(self, record: RaggedRecord) -> ReportEntry:
+        found, wanted = len(record.cells), len(self.headers)
+        return ReportEntry(
+            error_code=str(RowFault.COLUMN_COUNT),
+            error_message=f"the record has {found} fields and the header has {wanted}; quote "
+            "fields that hold the delimiter, and give each record as many fields as the header",
+            vendor_id=self.vendor_id,
+            row_number=record.row_number,
+            row_data=record.cells,
+        )
+
+
+def unique_names(headers: Iterable[str]) -> list[str]:
+    """Return the headers as keys: a repeated one gets ``(2)``, ``(3)``, ... behind it."""
+    seen: Counter[str] = Counter()
+    names = []
+    for header in headers:
+        seen[header] += 1
+        names.append(header if seen[header] == 1 else f"{header} ({seen[header]})")
+    return names
+
+
+def _code_texts(codes: npt.NDArray[np.uint8]) -> pa.StringArray:
+    """Return each row's distinct fault codes, sorted by name and joined by ``;``."""
+    bits = np.where(codes > 0, np.left_shift(np.int64(1), codes.astype(np.int64)), 0)
+    masks, back = np.unique(np.bitwise_or.reduce(bits, axis=1), return_inverse=True)
+    texts = [
+        ";".join(sorted(str(f) for i, f in enumerate(FAULTS, 1) if mask >> i & 1))
+        for mask in masks.tolist()
+    ]
+    return pa.array(texts, pa.string()).take(pa.array(back))
+
+
+def _raw_text(record: Sequence[str], delimiter: str) -> str:
+    special: tuple[Any, ...] = (delimiter, '"', "\r", "\n")
+    fields = (
+        '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in special) else cell
+        for cell in record
+    )
+    return delimiter.join(fields)

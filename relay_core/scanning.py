@@ -1,0 +1,85 @@
+"""One CSV record at a time, exactly: the header, the records that do not fit, an unclosed quote.
+
+The bulk of a feed is read by Arrow (``parsing``); this scanner reads the few records that need a
+second look, by the same rules: a quote opens a field only as its first character, and text after
+the closing quote is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+class UnclosedQuoteError(ValueError):
+    """A quoted field that the text ends in; ``position`` is the offset of its opening quote."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        super().__init__(f"unclosed quote at offset {position}")
+
+
+class RecordScanner:
+    """Read records of UTF-8 CSV text with a one-byte delimiter."""
+
+    def __init__(self, delimiter: bytes) -> None:
+        self._delimiter = delimiter[0]
+        self._plain = re.compile(b"[^" + re.escape(delimiter) + b"\r\n]*")
+        self._quoted = re.compile(b'"((?:[^"]|"")*+)"')
+
+    def record(self, text: memoryview, position: int) -> tuple[list[bytes], int]:
+        """Return the fields of the record at ``position`` and where the next one starts.
+
+        Raises:
+            UnclosedQuoteError: the text ends inside a quoted field of this record.
+        """
+        fields = []
+        while True:
+            field, position = self._field(text, position)
+            fields.append(field)
+            if position >= len(text) or text[position] != self._delimiter:
+                return fields, _after_line_end(text, position)
+            position += 1
+
+    def records(self, text: memoryview, position: int = 0) -> Iterator[list[bytes]]:
+        """Yield the fields of every record from ``position`` on; empty lines are left out."""
+        while position < len(text):
+            start = position
+            fields, position = self.record(text, position)
+            if text[start] not in b"\r\n":
+                yield fields
+
+    def _field(self, text: memoryview, position: int) -> tuple[bytes, int]:
+        quoted = b""
+        if position < len(text) and text[position] == ord('"'):
+            found = self._quoted.match(text, position)
+            if found is None:
+                raise UnclosedQuoteError(position)
+            quoted, position = bytes(found[1]).replace(b'""', b'"'), found.end()
+        rest = self._plain.match(text, position)
+        if rest is None:  # the pattern matches the empty string too
+            return quoted, position
+        return quoted + bytes(rest[0]), rest.end()
+
+
+def skip_lines(text: memoryview, lines: int) -> memoryview:
+    """Return ``text`` without its first ``lines`` physical lines."""
+    position = 0
+    for _ in range(lines):
+        found = _LINE_END.search(text, position)
+        if found is None:
+            return text[len(text) :]
+        position = found.end()
+    return text[position:]
+
+
+def line_number(text: memoryview, position: int) -> int:
+    """Return the 1-based number of the physical line that holds ``position``."""
+    return 1 + sum(1 for _ in _LINE_END.finditer(text, 0, position))
+
+
+def _after_line_end(text: memoryview, position: int) -> int:
+    found = _LINE_END.match(text, position)
+    return position if found is None else found.end()

@@ -1,0 +1,82 @@
+"""The canonical and the merged contract: the one statement of columns and their rules.
+
+Units: money is a whole number of ten-thousandths, ``updated_at`` microseconds since the epoch in
+UTC; a null text is the empty text. A frame's index labels its rows; violations name those labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pa_schema
+import pyarrow as pa
+
+from relay_core.models import CONDITIONS
+
+MAX_QUANTITY = 2**31 - 1
+MONEY_LIMIT = 1_000_000_000 * 10_000
+"""Amounts stay below this many ten-thousandths."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
+FIRST_INSTANT = (datetime(1900, 1, 1, tzinfo=UTC) - _EPOCH - _DAY) // timedelta(microseconds=1)
+LAST_INSTANT = (datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH + _DAY) // timedelta(microseconds=1)
+
+_WHOLE = pd.ArrowDtype(pa.int64())
+_TEXT = pd.ArrowDtype(pa.string())
+
+
+def _filled(text: pd.Series[Any]) -> pd.Series[Any]:
+    return text != ""
+
+
+def _condition(text: pd.Series[Any]) -> pd.Series[Any]:
+    return text.isin(["", *CONDITIONS])
+
+
+def _whole(low: int, high: int, *, nullable: bool = False) -> pa_schema.Column:
+    checks = [pa_schema.Check.ge(low), pa_schema.Check.le(high)]
+    return pa_schema.Column(_WHOLE, checks, nullable=nullable)
+
+
+def _money(low: int = 0, *, nullable: bool = True) -> pa_schema.Column:
+    return _whole(low, MONEY_LIMIT - 1, nullable=nullable)
+
+
+def _text(rule: Callable[[pd.Series[Any]], pd.Series[Any]] | None = None) -> pa_schema.Column:
+    checks = [] if rule is None else [pa_schema.Check(rule, name=rule.__name__.strip("_"))]
+    return pa_schema.Column(_TEXT, checks)
+
+
+CANONICAL_SCHEMA = pa_schema.DataFrameSchema(
+    {
+        "sku": _text(_filled),
+        "quantity_available": _whole(0, MAX_QUANTITY),
+        "lead_time_days": _whole(0, MAX_QUANTITY, nullable=True),
+        "cost": _money(),
+        "map_price": _money(),
+        "price": _money(),
+        "msrp": _money(),
+        "condition": _text(_condition),
+        "updated_at": _whole(FIRST_INSTANT, LAST_INSTANT),
+    },
+    name="canonical",
+    strict=True,
+)
+"""One row of a vendor's feed; text columns without a rule (brand, title, vendor_sku) are left out."""
+
+MERGED_SCHEMA = pa_schema.DataFrameSchema(
+    {
+        "sku": _text(_filled),
+        "quantity_available": _whole(0, MAX_QUANTITY),
+        "lead_time_days": _whole(0, MAX_QUANTITY),
+        "price": pa_schema.Column(_WHOLE, pa_schema.Check.ge(1)),
+        "condition": _text(_condition),
+        "updated_at": _whole(FIRST_INSTANT, LAST_INSTANT),
+    },
+    name="merged",
+    strict=True,
+)
