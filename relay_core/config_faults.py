@@ -1,0 +1,59 @@
+"""What pydantic found wrong with a config, as faults in plain words, each with its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from relay_core.cells import shorten
+from relay_core.config_values import nearest
+from relay_core.errors import ConfigFault
+from relay_core.source_text import join_path, type_name
+
+_MOST_HINTS = 100
+
+
+def faults_of(error: ValidationError, model: type[BaseModel]) -> list[ConfigFault]:
+    """Return the faults behind a failed validation of ``model``, in the order of its fields."""
+    details = error.errors(include_url=False)
+    return [
+        ConfigFault(join_path(path), message)
+        for index, detail in enumerate(details)
+        for path, message in _faults(detail, model, hint=index < _MOST_HINTS)
+    ]
+
+
+def _faults(
+    detail: Any, model: type[BaseModel], *, hint: bool
+) -> Iterator[tuple[tuple[object, ...], str]]:
+    path: tuple[Any, ...] = detail["loc"]
+    kind: str = detail["type"]
+    if kind == "relay":
+        yield from (((*path, *inner), message) for inner, message in detail["ctx"]["faults"])
+    elif kind == "missing":
+        yield path, "is required"
+    elif kind == "extra_forbidden":
+        yield path, f"unknown key{nearest(path[-1], _keys_at(model, path)) if hint else ''}"
+    elif kind == "model_type":
+        found = detail["input"]
+        shown = f" {shorten(found)}" if isinstance(found, str) else ""
+        yield path, f"a mapping of keys to values is wanted, not {type_name(found)}{shown}"
+    else:
+        yield path, detail["msg"]
+
+
+def _keys_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
+    """Return the keys that may stand beside the last step of a path."""
+    for step in path[:-1]:
+        if isinstance(step, str):
+            model = _section_of(model.model_fields[step].annotation) or model
+    return list(model.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the section that a field holds, be it optional or a tuple of them."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section_of, get_args(annotation))), None)

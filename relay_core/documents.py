@@ -1,0 +1,209 @@
+"""Text of a config, JSON or YAML, to plain mappings, lists and scalars that have lost nothing.
+
+A number keeps its source text and is never a float; what YAML takes for a date is its text. A text
+that repeats a key is refused. Documents that other programs hand over as Python objects are made
+as plain. What a config may say is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Literal
+
+from relay_core.errors import ConfigError, ConfigFault
+from relay_core.source_text import (
+    MAX_CHARACTERS,
+    MAX_DEPTH,
+    MAX_ITEMS,
+    REPEATED_KEY,
+    BareWord,
+    NumberText,
+    join_path,
+    number,
+    type_name,
+    whole_fault,
+)
+from relay_core.yaml_documents import parse_yaml
+
+_MOST_BITS = 8_192
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def parse_document(text: str | bytes, *, format: Literal["json", "yaml"]) -> dict[str, Any]:
+    """Return the mapping that a JSON or YAML text holds, every number as it was written.
+
+    Numbers are ``int`` where their text is an integer's plain form, else `NumberText`.
+
+    Raises:
+        ConfigError: the text is malformed, repeats a key, or holds no mapping; with line and
+            column where the parser knows them.
+    """
+    decoded = _decode(text)
+    if len(decoded) > MAX_CHARACTERS:
+        raise whole_fault(f"the config is longer than {MAX_CHARACTERS:,} characters")
+    document = _parse_json(decoded) if format == "json" else parse_yaml(decoded)
+    if isinstance(document, dict):
+        return document
+    kind = "nothing at all" if document is None else type_name(document)
+    raise whole_fault(f"the config must be a mapping of keys to values, not {kind}")
+
+
+def _decode(text: str | bytes) -> str:
+    if isinstance(text, str):
+        return text.removeprefix("\ufeff")
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if text.startswith(mark)), "utf-8")
+    try:
+        return text.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        message = f"the config is not {encoding.upper()} at byte {error.start}; save it as UTF-8"
+        raise whole_fault(message) from error
+
+
+class _RepeatingObject(dict[str, Any]):
+    """A JSON object in which a key stood twice."""
+
+    repeated: tuple[str, ...] = ()
+
+
+def _parse_json(text: str) -> Any:
+    try:
+        document = json.loads(
+            text,
+            parse_int=number,
+            parse_float=NumberText,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_json_object,
+        )
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise whole_fault(f"{place}: the config is not valid JSON: {error.msg}") from error
+    except RecursionError as error:
+        raise whole_fault(f"the config is nested deeper than {MAX_DEPTH} levels") from error
+    faults = [
+        ConfigFault(join_path(path), REPEATED_KEY.format(key))
+        for path, key in _repeated_keys(document)
+    ]
+    if faults:
+        raise ConfigError(faults)
+    return document
+
+
+def _refuse_constant(name: str) -> Any:
+    raise whole_fault(f"the config is not valid JSON: it holds {name}, which is no number")
+
+
+def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    plain = dict(pairs)
+    if len(plain) == len(pairs):
+        return plain
+    counts = Counter(key for key, _ in pairs)
+    result = _RepeatingObject(plain)
+    result.repeated = tuple(key for key, count in counts.items() if count > 1)
+    return result
+
+
+def _repeated_keys(document: Any) -> Iterator[tuple[tuple[object, ...], str]]:
+    """Yield each repeated key and the path of its object; the parser bounds the depth."""
+    waiting: list[tuple[tuple[object, ...], Any]] = [((), document)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, _RepeatingObject):
+            yield from ((path, key) for key in value.repeated)
+        items: Iterable[tuple[object, Any]] = ()
+        if isinstance(value, dict):
+            items = value.items()
+        elif isinstance(value, list):
+            items = enumerate(value)
+        waiting.extend(reversed([((*path, key), item) for key, item in items]))
+
+
+# --- Python objects -----------------------------------------------------------------------------
+
+
+def plain_document(document: Mapping[Any, Any]) -> tuple[dict[str, Any], list[ConfigFault]]:
+    """Return a document of plain values with its nulls taken out, and what had to be left out.
+
+    Takes what `parse_document` returns and what other programs hand over, with ``Decimal``,
+    ``float`` (read as its shortest text) or ``tuple`` in it.
+
+    Raises:
+        ConfigError: it is nested too deeply, as one that holds itself is, or holds too much.
+    """
+    cleaner = _Cleaner()
+    plain: dict[str, Any] = cleaner.clean(document, ())
+    return plain, cleaner.faults
+
+
+class _Cleaner:
+    def __init__(self) -> None:
+        self.faults: list[ConfigFault] = []
+        self._items = 0
+
+    def clean(self, value: Any, path: tuple[object, ...]) -> Any:
+        """Return the plain value; None where there is none or where it had to be left out."""
+        self._items += 1
+        if self._items > MAX_ITEMS:
+            raise whole_fault(f"the config holds more than {MAX_ITEMS:,} values")
+        if len(path) > MAX_DEPTH:
+            raise whole_fault(f"the config is nested deeper than {MAX_DEPTH} levels")
+        if isinstance(value, Mapping):
+            return self._mapping(value, path)
+        if isinstance(value, list | tuple):
+            return [self._item(item, (*path, index)) for index, item in enumerate(value)]
+        return self._scalar(value, path)
+
+    def _mapping(self, mapping: Mapping[Any, Any], path: tuple[object, ...]) -> dict[str, Any]:
+        plain: dict[str, Any] = {}
+        for original, item in mapping.items():
+            key = self._key(original, path)
+            value = None if key is None else self.clean(item, (*path, key))
+            if key is None or value is None:
+                continue
+            if key in plain:
+                self._refuse(path, REPEATED_KEY.format(key))
+            plain[key] = value
+        return plain
+
+    def _item(self, item: Any, path: tuple[object, ...]) -> Any:
+        """Return a list's item; a null has no meaning there."""
+        value = self.clean(item, path)
+        if item is None:
+            self._refuse(path, "is null; take it out of the list, or put it in quotes")
+        return "" if value is None else value
+
+    def _key(self, key: Any, path: tuple[object, ...]) -> str | None:
+        if key is None or isinstance(key, bool):
+            return BareWord("null" if key is None else str(key).lower())
+        plain = self._scalar(key, path)
+        return str(plain) if isinstance(plain, int) else plain
+
+    def _scalar(self, value: Any, path: tuple[object, ...]) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return self._text(value, path)
+        if isinstance(value, int) and value.bit_length() < _MOST_BITS:
+            return number(str(int(value)))
+        if isinstance(value, float | Decimal) and math.isfinite(value):
+            return number(repr(float(value)) if isinstance(value, float) else str(value))
+        kind = "this number" if isinstance(value, int | float | Decimal) else type(value).__name__
+        return self._refuse(path, f"{kind} cannot stand in a config")
+
+    def _text(self, text: str, path: tuple[object, ...]) -> Any:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            return self._refuse(path, "holds half of a surrogate pair, which is no character")
+        return text
+
+    def _refuse(self, path: tuple[object, ...], message: str) -> None:
+        self.faults.append(ConfigFault(join_path(path), message))
