@@ -1,0 +1,222 @@
+"""What the local runner is asked for: its command line, and the files that it names.
+
+Reads and checks everything before anything is written; runs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import mmap
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from relay_core.config import TenantConfig
+    from relay_core.models import RunContext
+
+FOLDERS = ("normalized", "outputs", "reports")
+"""What a run leaves under its output folder, and replaces there."""
+
+
+class UsageError(Exception):
+    """What must be put right in the command line or the config first; one fault a line."""
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = faults
+        super().__init__("\n".join(faults))
+
+
+@dataclass(frozen=True)
+class Input:
+    """A feed or a SKU map: its name and its bytes."""
+
+    name: str
+    data: bytes | memoryview
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that a run needs, read and checked."""
+
+    document: Mapping[str, Any]
+    config: TenantConfig | None  # None: the document's schema_version is not ours
+    unsupported: str
+    context: RunContext
+    feeds: Mapping[str, Input]
+    sku_maps: Mapping[str, Input]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the reader of the command line."""
+    options = argparse.ArgumentParser(
+        description="Run one tenant's feeds on this machine.", allow_abbrev=False
+    )
+    source = options.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--config", type=Path, metavar="FILE", help="the tenant's config, YAML or JSON"
+    )
+    source.add_argument(
+        "--tenant", metavar="NAME", help="a bundled sample tenant, such as acme_parts"
+    )
+    for option, what in (("--vendor-file", "a feed"), ("--sku-map", "a SKU map")):
+        options.add_argument(
+            option,
+            action="append",
+            default=[],
+            metavar="VENDOR=FILE",
+            help=f"{what}; can be repeated",
+        )
+    options.add_argument("--output-dir", type=Path, required=True, metavar="DIR")
+    options.add_argument("--run-id", default=None, metavar="ID", help="default: a new UUID")
+    options.add_argument(
+        "--now", default=None, metavar="ISO", help="the run's requested_at; default: now"
+    )
+    return options
+
+
+def read_request(arguments: argparse.Namespace) -> Request:
+    """Read and check everything that the command line names; raise UsageError with every fault."""
+    from relay_core.errors import UnsupportedSchemaVersionError
+    from relay_core.models import RunContext
+
+    requested_at = _moment(arguments.now)
+    document = _document(arguments)
+    config, unsupported = None, ""
+    try:
+        config = _config(document)
+    except UnsupportedSchemaVersionError as error:
+        unsupported = str(error)
+    known = {vendor.vendor_id for vendor in config.vendors} if config else None
+    feed_paths = _named(arguments.vendor_file, "--vendor-file", known)
+    map_paths = _named(arguments.sku_map, "--sku-map", known)
+    _check_apart(
+        arguments.output_dir, [*feed_paths.values(), *map_paths.values(), arguments.config]
+    )
+    feeds, sku_maps = _samples(arguments.tenant)
+    feeds |= {vendor_id: _read(path) for vendor_id, path in feed_paths.items()}
+    sku_maps |= {vendor_id: _read(path) for vendor_id, path in map_paths.items()}
+    if config is not None and arguments.config is not None:
+        sku_maps = _configured_maps(config, arguments.config.parent, feeds) | sku_maps
+    tenant_id = str(config.tenant_id if config else document.get("tenant_id") or "")
+    context = RunContext(arguments.run_id or str(uuid.uuid4()), tenant_id, requested_at)
+    return Request(document, config, unsupported, context, feeds, sku_maps)
+
+
+def _moment(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"--now: {text!r} is no ISO date and time, such as 2026-03-01T12:00:00Z"
+        ) from None
+
+
+def _document(arguments: argparse.Namespace) -> Mapping[str, Any]:
+    from relay_core.config import parse_document
+    from relay_core.errors import ConfigError
+
+    written: Literal["json", "yaml"] = "yaml"
+    if arguments.config is None:
+        text: str | bytes = _sample_config(arguments.tenant)
+    else:
+        text = bytes(_read(arguments.config).data)
+        written = "json" if arguments.config.suffix.lower() == ".json" else "yaml"
+    try:
+        return parse_document(text, format=written)
+    except ConfigError as error:
+        raise UsageError(*map(str, error.faults)) from None
+
+
+def _config(document: Mapping[str, Any]) -> TenantConfig:
+    from relay_core.config import load_config
+    from relay_core.errors import ConfigError
+
+    try:
+        return load_config(document)
+    except ConfigError as error:
+        raise UsageError(*map(str, error.faults)) from None
+
+
+def _sample_config(tenant: str) -> str:
+    from relay_core.samples import SAMPLE_TENANTS, sample_config_text
+
+    if tenant not in SAMPLE_TENANTS:
+        raise UsageError(
+            f"--tenant: no sample tenant {tenant!r}; there is {', '.join(SAMPLE_TENANTS)}"
+        )
+    return sample_config_text(tenant)
+
+
+def _samples(tenant: str | None) -> tuple[dict[str, Input], dict[str, Input]]:
+    if tenant is None:
+        return {}, {}
+    from relay_core.samples import sample_feeds, sample_sku_maps
+
+    feeds = {vendor_id: Input(*made) for vendor_id, made in sample_feeds(tenant).items()}
+    return feeds, {vendor_id: Input(*made) for vendor_id, made in sample_sku_maps(tenant).items()}
+
+
+def _named(pairs: Sequence[str], option: str, known: set[str] | None) -> dict[str, Path]:
+    paths: dict[str, Path] = {}
+    faults = []
+    for pair in pairs:
+        vendor_id, _, name = pair.partition("=")
+        if not vendor_id or not name:
+            faults.append(f"{option}: {pair!r} is not VENDOR=FILE")
+        elif vendor_id in paths:
+            faults.append(f"{option}: {vendor_id} is named twice; a vendor has one file")
+        elif known is not None and vendor_id not in known:
+            faults.append(f"{option}: the config has no vendor {vendor_id!r}, only {sorted(known)}")
+        paths[vendor_id] = Path(name)
+    if faults:
+        raise UsageError(*faults)
+    return paths
+
+
+def _check_apart(output_dir: Path, inputs: Iterable[Path | None]) -> None:
+    """Refuse inputs in the folders that the run replaces."""
+    replaced = [(output_dir / name).resolve() for name in FOLDERS]
+    for path in filter(None, inputs):
+        if any(path.resolve().is_relative_to(folder) for folder in replaced):
+            raise UsageError(
+                f"{path}: lies in a folder of --output-dir that this run replaces; move it"
+            )
+
+
+def _read(path: Path) -> Input:
+    try:
+        if not path.is_file() or path.stat().st_size == 0:  # a pipe, or nothing to map
+            return Input(path.name, path.read_bytes())
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return Input(path.name, memoryview(mapped))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+
+
+def _configured_maps(
+    config: TenantConfig, folder: Path, feeds: Mapping[str, Input]
+) -> dict[str, Input]:
+    """Read the SKU maps that are there of those that the config names as files."""
+    found = {}
+    for vendor in config.vendors:
+        sku_map = vendor.sku_map
+        if vendor.vendor_id in feeds and sku_map is not None and sku_map.local_path:
+            path = folder / sku_map.local_path
+            if _is_there(path):
+                found[vendor.vendor_id] = _read(path)
+    return found
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that no file system takes
+        return False
