@@ -189,7 +189,7 @@ def _pacific_parts() -> bytes:
     def record(part: _Part) -> list[str]:
         cost = _asked(rng, part)
         written = _money(cost, thousands=" ", decimal=".") if rng.randrange(5) else ""
-        price = _money(cost * 140 // 100, thousands=" ", decimal=".") if rng.randrange(30) else ""
+        price = _money(cost * 140 // 100, thousands=" ", decimal=".") if rng.randrange(8) else ""
         map_price = (
             _money(cost * 150 // 100, thousands=" ", decimal=".") if rng.randrange(5) == 0 else ""
         )

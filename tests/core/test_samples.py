@@ -1,0 +1,45 @@
+"""The sample tenant: the same bytes everywhere, and vendors that write alike in nothing."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from relay_core.config import TenantConfig, load_config, parse_document
+from relay_core.samples import SAMPLE_TENANTS, sample_config_text, sample_feeds, sample_sku_maps
+
+FEED_HASHES = {
+    "granite_supply": "145e521a2178b6eb6927c7f877ddd57f4008d632415ffc310cbd9dc6cb312cba",
+    "rheinteile": "51de42137a19afa41657acdafc819afa09a118971b3f8e34d33a446a80210ac9",
+    "pacific_parts": "59d96644b8f0988c517bfe8e2a013c4c81343fa56ecf8e3b958b2fc52ca49656",
+}
+
+
+def sample_config(tenant: str) -> TenantConfig:
+    return load_config(parse_document(sample_config_text(tenant), format="yaml"))
+
+
+def test_feeds_are_the_same_bytes_on_every_machine() -> None:
+    made = {vendor: data for vendor, (_, data) in sample_feeds("acme_parts").items()}
+    assert {v: hashlib.sha256(data).hexdigest() for v, data in made.items()} == FEED_HASHES
+
+
+@pytest.mark.parametrize("tenant", SAMPLE_TENANTS)
+def test_a_sample_has_a_feed_for_each_vendor_and_a_map_for_each_map(tenant: str) -> None:
+    config = sample_config(tenant)
+    assert config.tenant_id == tenant
+    assert set(sample_feeds(tenant)) == {vendor.vendor_id for vendor in config.vendors}
+    mapped = {vendor.vendor_id for vendor in config.vendors if vendor.sku_map is not None}
+    assert set(sample_sku_maps(tenant)) == mapped
+
+
+def test_no_two_sample_vendors_share_a_delimiter_or_an_encoding() -> None:
+    parsers = [vendor.parser for vendor in sample_config("acme_parts").vendors]
+    assert len({parser.delimiter for parser in parsers}) == len(parsers)
+    assert len({parser.encoding for parser in parsers}) == len(parsers)
+
+
+def test_an_unknown_sample_tenant_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        sample_config_text("nobody")

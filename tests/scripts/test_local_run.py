@@ -1,0 +1,314 @@
+"""The local runner: exit statuses, the tree it leaves, and what it tells people."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import config_document, feed, vendor_document
+from local_run import main
+
+NOW = "2026-03-01T12:00:00Z"
+Runner = Callable[..., int]
+
+
+class Bench:
+    """A folder with a config and feeds, and the runner pointed at it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.out = folder / "out"
+
+    def write(self, name: str, content: bytes | str | Mapping[str, Any]) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Mapping):
+            content = json.dumps(content)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def run(self, document: Mapping[str, Any] | str, *arguments: str, **feeds: bytes) -> int:
+        config = self.write("config.json" if isinstance(document, Mapping) else "c.yaml", document)
+        named = [
+            f"--vendor-file={vendor}={self.write(f'{vendor}.csv', data)}"
+            for vendor, data in feeds.items()
+        ]
+        common = ["--config", str(config), "--output-dir", str(self.out), "--now", NOW]
+        return main([*common, *named, *arguments])
+
+    def tree(self) -> list[str]:
+        paths = self.out.rglob("*") if self.out.exists() else []
+        return sorted(str(path.relative_to(self.out)) for path in paths if path.is_file())
+
+    def report(self, name: str) -> dict[str, Any]:
+        return json.loads((self.out / "reports" / f"{name}.json").read_text("utf-8"))
+
+    def merged(self) -> list[dict[str, str]]:
+        with (self.out / "outputs" / "merged_inventory.csv").open(encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def last_error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+ALL_PUBLISHED = [
+    "normalized/vendor_1/normalized.csv",
+    "outputs/merged_inventory.csv",
+    "reports/config_snapshot.json",
+    "reports/input_manifest.json",
+    "reports/run_summary.json",
+]
+
+
+def test_a_clean_run_leaves_the_feed_and_no_errors(bench: Bench) -> None:
+    assert bench.run(config_document(), vendor_1=feed("A,1,2.50")) == 0
+    assert bench.tree() == ALL_PUBLISHED
+    assert [(row["sku"], row["price"]) for row in bench.merged()] == [("A", "2.50")]
+    assert bench.report("run_summary")["status"] == "SUCCEEDED"
+
+
+def test_a_yaml_config_and_a_json_config_give_the_same_feed(bench: Bench) -> None:
+    yaml_text = json.dumps(config_document())  # JSON is YAML, too
+    assert bench.run(yaml_text, vendor_1=feed("A,1,2.50")) == 0
+    first = bench.merged()
+    assert bench.run(config_document(), vendor_1=feed("A,1,2.50")) == 0
+    assert bench.merged() == first
+
+
+def test_the_manifest_tells_the_file_and_its_hash(bench: Bench) -> None:
+    data = feed("A,1,2.50")
+    vendors = (vendor_document("vendor_1"), vendor_document("vendor_2", required=False))
+    assert bench.run(config_document(*vendors), vendor_1=data) == 0
+    found, missing = bench.report("input_manifest")["vendors"].values()
+    assert found == {
+        "status": "found",
+        "required": True,
+        "expected_prefix": "tenants/acme/inbound/vendor_1/",
+        "s3_key": None,
+        "etag": None,
+        "size": len(data),
+        "last_modified": None,
+        "selection": "local_file",
+        "run_copy_key": None,
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    assert missing["status"] == "missing"
+    assert {missing[name] for name in ("size", "selection", "sha256")} == {None}
+
+
+def test_refused_rows_are_reported_beside_the_feed(bench: Bench) -> None:
+    lenient = config_document(error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": 0.5})
+    assert bench.run(lenient, vendor_1=feed("A,1,2.50", "B,many,1")) == 0
+    assert "reports/invalid_rows.csv" in bench.tree()
+    assert "reports/errors.json" in bench.tree()
+
+
+def test_a_failed_run_says_its_code_last_and_leaves_its_reports(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.run(config_document(), vendor_1=feed("A,1,2.50", "B,many,1")) == 1
+    assert last_error_line(capsys).startswith("validation_errors: validation errors")
+    assert bench.tree() == [
+        "normalized/vendor_1/normalized.csv",
+        "reports/config_snapshot.json",
+        "reports/errors.json",
+        "reports/input_manifest.json",
+        "reports/invalid_rows.csv",
+        "reports/run_summary.json",
+    ]
+    assert bench.report("run_summary")["error_code"] == "validation_errors"
+
+
+def test_a_vendor_without_a_file_has_no_input(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.run(config_document()) == 1
+    assert last_error_line(capsys).startswith("REQUIRED_VENDOR_MISSING: ")
+    assert "reports/input_manifest.json" in bench.tree()
+    assert "normalized/vendor_1/normalized.csv" not in bench.tree()
+
+
+def test_a_file_of_no_bytes_is_a_feed_of_no_rows(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.run(config_document(), vendor_1=b"") == 1
+    assert last_error_line(capsys).startswith("no_rows_parsed: ")
+
+
+def test_an_unreadable_feed_fails_in_normalize_and_spares_the_others(bench: Bench) -> None:
+    vendors = (vendor_document("vendor_1"), vendor_document("vendor_2"))
+    document = config_document(*vendors)
+    assert bench.run(document, vendor_1=b"sku,quantity_available\n\xff,1\n", vendor_2=feed("A,1,1"))
+    assert bench.report("errors")["error_code"] == "DECODE_ERROR"
+    assert "normalized/vendor_2/normalized.csv" in bench.tree()
+    assert "normalized/vendor_1/normalized.csv" not in bench.tree()
+
+
+def test_another_schema_version_is_a_failed_run_with_the_config_as_stored(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = config_document(schema_version=2, novelty=["x"])
+    assert bench.run(document, vendor_1=feed("A,1,1")) == 1
+    assert last_error_line(capsys).startswith("unsupported_schema_version: ")
+    assert bench.tree() == [
+        "reports/config_snapshot.json",
+        "reports/errors.json",
+        "reports/run_summary.json",
+    ]
+    assert bench.report("config_snapshot")["tenant_config"] == document
+
+
+def test_an_earlier_runs_folders_are_replaced(bench: Bench) -> None:
+    bench.write("out/outputs/merged_inventory.csv", "old")
+    bench.write("out/normalized/gone/normalized.csv", "old")
+    bench.write("out/notes.txt", "mine")
+    assert bench.run(config_document()) == 1
+    assert [name for name in bench.tree() if not name.startswith("reports/")] == ["notes.txt"]
+
+
+def test_the_same_run_twice_gives_the_same_bytes(bench: Bench) -> None:
+    data = feed("B,1,2", "A,1,2")
+    places = [bench.folder / "out" / name for name in ALL_PUBLISHED[:3]]
+    runs = []
+    for _ in range(2):
+        assert bench.run(config_document(), "--run-id", "r", vendor_1=data) == 0
+        runs.append([place.read_bytes() for place in places])
+    assert runs[0] == runs[1]
+
+
+# --- SKU maps -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sku_map",
+    [
+        {"type": "file", "local_path": "maps/m.csv"},
+        {"type": "s3", "s3_key": "tenants/acme/m.csv"},
+        None,
+    ],
+    ids=["a file beside the config", "an object stood in for", "none in the config"],
+)
+def test_a_sku_map_is_applied(bench: Bench, sku_map: Mapping[str, str] | None) -> None:
+    path = bench.write("maps/m.csv", "vendor_sku,sku\nA,OURS\n")
+    named = [] if sku_map and sku_map["type"] == "file" else ["--sku-map", f"vendor_1={path}"]
+    document = config_document(vendor_document(sku_map=sku_map))
+    assert bench.run(document, *named, vendor_1=feed("A,1,1")) == 0
+    assert [row["sku"] for row in bench.merged()] == ["OURS"]
+
+
+@pytest.mark.parametrize(
+    "sku_map",
+    [
+        {"type": "file", "local_path": "maps/absent.csv"},
+        {"type": "s3", "s3_key": "tenants/acme/m.csv"},
+    ],
+    ids=["file", "s3"],
+)
+def test_a_configured_map_that_is_absent_fails_the_run(
+    bench: Bench, capsys: pytest.CaptureFixture[str], sku_map: Mapping[str, str]
+) -> None:
+    document = config_document(vendor_document(sku_map=sku_map))
+    assert bench.run(document, vendor_1=feed("A,1,1")) == 1
+    assert last_error_line(capsys).startswith("missing_sku_map: ")
+
+
+# --- bad usage ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--vendor-file", "nobody=x.csv"], "no vendor 'nobody'"),
+        (["--vendor-file", "vendor_1"], "is not VENDOR=FILE"),
+        (["--vendor-file", "vendor_1=absent.csv"], "absent.csv: No such file"),
+        (["--vendor-file", "vendor_1=."], "Is a directory"),
+        (["--sku-map", "vendor_1=absent.csv"], "absent.csv: No such file"),
+        (["--sku-map", "nobody=x.csv"], "no vendor 'nobody'"),
+        (["--now", "tomorrow"], "--now: 'tomorrow'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_usage_writes_nothing(
+    bench: Bench, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert bench.run(config_document(), *arguments) == 2
+    assert told in capsys.readouterr().err
+    assert not bench.out.exists()
+
+
+def test_a_vendor_named_twice_is_bad_usage(bench: Bench) -> None:
+    twice = ["--vendor-file", f"vendor_1={bench.write('again.csv', feed())}"]
+    assert bench.run(config_document(), *twice, vendor_1=feed("A,1,1")) == 2
+
+
+def test_an_input_in_a_folder_that_is_replaced_is_refused(bench: Bench) -> None:
+    kept = bench.write("out/normalized/vendor_1/normalized.csv", feed("A,1,1"))
+    assert bench.run(config_document(), "--vendor-file", f"vendor_1={kept}") == 2
+    assert kept.exists()
+
+
+def test_every_fault_of_a_config_is_told_on_a_line_of_its_own(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = config_document(timezone="Mars/Olympus", novelty=1)
+    assert bench.run(document) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in sorted(told)] == ["novelty", "timezone"]
+    assert not bench.out.exists()
+
+
+@pytest.mark.parametrize("text", ["{", "a: [", "- 1\n- 2\n", "", "\ttab"])
+def test_a_config_that_is_no_document_is_bad_usage(bench: Bench, text: str) -> None:
+    assert bench.run(text) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--output-dir", "x"], ["--config", "c", "--tenant", "t", "--output-dir", "x"]],
+    ids=["nothing", "no config", "config and tenant"],
+)
+def test_an_incomplete_command_line_is_bad_usage(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+
+
+def test_an_output_folder_that_cannot_be_made_is_bad_usage(bench: Bench) -> None:
+    bench.write("out", "a file")
+    assert bench.run(config_document(), vendor_1=feed("A,1,1")) == 2
+
+
+# --- the sample tenant and the clock --------------------------------------------------------------
+
+
+def test_the_sample_tenant_publishes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--tenant", "acme_parts", "--output-dir", str(tmp_path)]) == 0
+    assert "SUCCEEDED" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "reports" / "run_summary.json").read_text("utf-8"))
+    assert (summary["vendor_count"], summary["invalid_rows"]) == (3, 12)
+
+
+def test_an_unknown_sample_tenant_is_bad_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--tenant", "nobody", "--output-dir", str(tmp_path)]) == 2
+    assert "acme_parts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("now", ["2026-03-01T12:00:00", "2026-03-01T06:00:00-06:00"])
+def test_now_stands_in_for_a_null_updated_at(bench: Bench, now: str) -> None:
+    document = config_document(output={"columns": ["sku", "updated_at"]})
+    assert bench.run(document, "--now", now, vendor_1=feed("A,1,1")) == 0
+    assert bench.merged() == [{"sku": "A", "updated_at": "2026-03-01T12:00:00Z"}]
