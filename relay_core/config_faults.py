@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from relay_core.cells import shorten
-from relay_core.config_values import nearest
+from relay_core.config_values import FaultyValueError, nearest
 from relay_core.errors import ConfigFault
 from relay_core.source_text import join_path, type_name
 
@@ -30,8 +30,9 @@ def _faults(
 ) -> Iterator[tuple[tuple[object, ...], str]]:
     path: tuple[Any, ...] = detail["loc"]
     kind: str = detail["type"]
-    if kind == "relay":
-        yield from (((*path, *inner), message) for inner, message in detail["ctx"]["faults"])
+    error = detail.get("ctx", {}).get("error")
+    if isinstance(error, FaultyValueError):
+        yield from (((*path, *inner), message) for inner, message in error.faults)
     elif kind == "missing":
         yield path, "is required"
     elif kind == "extra_forbidden":

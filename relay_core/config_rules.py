@@ -13,10 +13,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from pydantic import ValidationInfo
-from pydantic_core import PydanticCustomError
 
 from relay_core.cells import LARGEST_WHOLE, read_cell, shorten, strip
 from relay_core.config_values import (
+    FaultyValueError,
     distinct_list_of,
     mapping_of,
     read_column,
@@ -51,7 +51,7 @@ class LoadContext:
         """Return the context of a config; without a sound id, keys are not held to it."""
         try:
             return cls(read_id(tenant_id))
-        except PydanticCustomError:
+        except FaultyValueError:
             return cls()
 
 

@@ -13,8 +13,6 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic_core import PydanticCustomError
-
 from relay_core.cells import MONEY_LIMIT, shorten, strip
 from relay_core.models import CANONICAL_COLUMNS
 from relay_core.source_text import BareWord, NumberText, type_name
@@ -43,14 +41,17 @@ Faults = list[tuple[tuple[object, ...], str]]
 """Faults inside one value: the path from it, and the message."""
 
 
-def refuse(message: str) -> PydanticCustomError:
+class FaultyValueError(ValueError):
+    """A value of a config that is refused, with every fault in it."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        super().__init__("; ".join(message for _, message in faults))
+
+
+def refuse(message: str) -> FaultyValueError:
     """Return the error for one fault of the value itself."""
-    return refuse_all([((), message)])
-
-
-def refuse_all(faults: Faults) -> PydanticCustomError:
-    """Return the error for several faults inside a value."""
-    return PydanticCustomError("relay", "faults", {"faults": faults})
+    return FaultyValueError([((), message)])
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -290,11 +291,10 @@ def _each(items: Iterable[tuple[object, Any]], read: Callable[[Any], Any]) -> di
     for step, item in items:
         try:
             values[step] = read(item)
-        except PydanticCustomError as error:
-            found: Faults = (error.context or {})["faults"]
-            faults.extend(((step, *path), message) for path, message in found)
+        except FaultyValueError as error:
+            faults.extend(((step, *path), message) for path, message in error.faults)
     if faults:
-        raise refuse_all(faults)
+        raise FaultyValueError(faults)
     return values
 
 

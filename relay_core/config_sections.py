@@ -1,0 +1,233 @@
+"""The sections of a tenant config, frozen: fields, defaults, and which reader takes each."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+)
+
+from relay_core.cells import LARGEST_WHOLE
+from relay_core.config_rules import (
+    goes_with,
+    read_column_map,
+    read_columns,
+    read_defaults,
+    read_local_path,
+    read_output_columns,
+    read_quantity_words,
+    read_s3_key,
+    read_s3_prefix,
+    read_thousands_separator,
+    read_timestamp_format,
+    read_vendor_id,
+)
+from relay_core.config_values import (
+    LARGEST_COUNT,
+    choice,
+    exact_decimal,
+    list_of,
+    read_bool,
+    read_delimiter,
+    read_encoding,
+    read_filled_text,
+    read_id,
+    read_trimmed_text,
+    whole_number,
+)
+
+Id = Annotated[str, BeforeValidator(read_id)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(list_of(read_trimmed_text))]
+Bool = Annotated[bool, BeforeValidator(read_bool)]
+Count = Annotated[int, BeforeValidator(whole_number(most=LARGEST_COUNT))]
+AS_TEXT = PlainSerializer(lambda number: format(number, "f"), return_type=str)
+Money = Annotated[Decimal, BeforeValidator(exact_decimal(places=4)), AS_TEXT]
+
+SortRule = Literal[
+    "in_stock_desc",
+    "lowest_landed_cost",
+    "vendor_priority",
+    "shortest_lead_time",
+    "most_recent",
+    "highest_quantity",
+]
+DEFAULT_SORT: tuple[SortRule, ...] = ("in_stock_desc", "lowest_landed_cost")
+MapFloor = Literal["max(price, map_price)"]
+
+
+def _one_of(*allowed: str) -> BeforeValidator:
+    return BeforeValidator(choice(*allowed))
+
+
+def empty_section() -> Any:
+    """Return the default of a section that may be left out, as if it were empty."""
+    return Field(default_factory=dict, validate_default=True)
+
+
+def _optional() -> Any:
+    """Return the default of a field whose absence is judged, too."""
+    return Field(default=None, validate_default=True)
+
+
+class Section(BaseModel):
+    """A mapping of the config; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InboundConfig(Section):
+    """Where a vendor's feeds arrive; ``s3_prefix`` ends in a slash."""
+
+    type: Annotated[Literal["s3", "local"], _one_of("s3", "local")]
+    s3_prefix: Annotated[str, BeforeValidator(read_s3_prefix)] | None = _optional()
+
+    @field_validator("s3_prefix")
+    @classmethod
+    def _goes_with_type(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return goes_with("s3", value, info)
+
+
+class ParserConfig(Section):
+    """How a vendor writes a feed; names and texts are trimmed."""
+
+    format: Annotated[Literal["csv"], _one_of("csv")]
+    delimiter: Annotated[str, BeforeValidator(read_delimiter)] = ","
+    encoding: Annotated[str, BeforeValidator(read_encoding)] = "utf-8"
+    column_map: Annotated[dict[str, str], BeforeValidator(read_column_map)] = {}
+    skip_lines: Count = 0
+    columns: Annotated[tuple[str, ...], BeforeValidator(read_columns)] | None = None
+    null_values: Texts = ()
+    decimal_separator: Annotated[Literal[".", ","], _one_of(".", ",")] = "."
+    thousands_separator: (
+        Annotated[Literal[",", ".", "'", " "], _one_of(",", ".", "'", " ")] | None
+    ) = None
+    currency_symbols: Annotated[tuple[str, ...], BeforeValidator(list_of(read_filled_text))] = ()
+    quantity_words: Annotated[dict[str, int], BeforeValidator(read_quantity_words)] = {}
+    timestamp_formats: Annotated[
+        tuple[str, ...], BeforeValidator(list_of(read_timestamp_format))
+    ] = ()
+    # Last, because a default is read with the options above.
+    defaults: Annotated[dict[str, str], BeforeValidator(read_defaults)] = {}
+
+    @field_validator("thousands_separator")
+    @classmethod
+    def _differs_from_decimal(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return read_thousands_separator(value, info)
+
+
+class SkuMapConfig(Section):
+    """The file that turns a vendor's SKUs into the tenant's."""
+
+    type: Annotated[Literal["s3", "file"], _one_of("s3", "file")]
+    s3_key: Annotated[str, BeforeValidator(read_s3_key)] | None = _optional()
+    local_path: Annotated[str, BeforeValidator(read_local_path)] | None = _optional()
+
+    @field_validator("s3_key")
+    @classmethod
+    def _key_goes_with_type(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return goes_with("s3", value, info)
+
+    @field_validator("local_path")
+    @classmethod
+    def _path_goes_with_type(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return goes_with("file", value, info)
+
+
+class VendorConfig(Section):
+    """One supplier of the tenant."""
+
+    vendor_id: Id
+    required: Bool = True
+    inbound: InboundConfig = empty_section()
+    parser: ParserConfig = empty_section()
+    sku_map: SkuMapConfig | None = None
+
+    @field_validator("vendor_id")
+    @classmethod
+    def _is_distinct(cls, value: str, info: ValidationInfo) -> str:
+        return read_vendor_id(value, info)
+
+
+class MapPolicyConfig(Section):
+    """Whether a minimum advertised price is a floor."""
+
+    enforce: Bool = True
+    map_floor_behavior: Annotated[MapFloor, _one_of(*get_args(MapFloor))] = "max(price, map_price)"
+
+
+class RoundingConfig(Section):
+    """How a price is rounded to a multiple of ``increment``; nearest is half up."""
+
+    mode: Annotated[Literal["nearest", "up", "down"], _one_of("nearest", "up", "down")] = "nearest"
+    increment: Annotated[
+        Decimal, BeforeValidator(exact_decimal(places=4, least="0.0001")), AS_TEXT
+    ] = Decimal("0.01")
+
+
+class PricingConfig(Section):
+    """From a cost to a price."""
+
+    base_margin_pct: Annotated[
+        Decimal, BeforeValidator(exact_decimal(places=6, most="100")), AS_TEXT
+    ]
+    min_price: Money
+    shipping_handling_flat: Money
+    map_policy: MapPolicyConfig = MapPolicyConfig()
+    rounding: RoundingConfig = RoundingConfig()
+
+
+class LandedCostConfig(Section):
+    """What counts as the cost that offers are compared by."""
+
+    include_shipping_handling: Bool = True
+
+
+class BestOfferConfig(Section):
+    """How the best of a SKU's offers is found."""
+
+    sort_by: Annotated[
+        tuple[SortRule, ...],
+        BeforeValidator(list_of(choice(*get_args(SortRule)))),
+    ] = DEFAULT_SORT
+    landed_cost: LandedCostConfig = LandedCostConfig()
+    fallback_lead_time_days: Annotated[int, BeforeValidator(whole_number(most=LARGEST_WHOLE))] = 7
+
+    @field_validator("sort_by")
+    @classmethod
+    def _empty_is_default(cls, value: tuple[SortRule, ...]) -> tuple[SortRule, ...]:
+        return value or DEFAULT_SORT
+
+
+class MergeConfig(Section):
+    """How offers of one SKU become one record."""
+
+    strategy: Annotated[Literal["best_offer"], _one_of("best_offer")]
+    best_offer: BestOfferConfig = BestOfferConfig()
+
+
+class OutputConfig(Section):
+    """What the merged feed holds."""
+
+    format: Annotated[Literal["csv"], _one_of("csv")] = "csv"
+    columns: Annotated[tuple[str, ...], BeforeValidator(read_output_columns)]
+
+
+class ErrorPolicy(Section):
+    """What a run puts up with."""
+
+    max_invalid_rows: Count = 0
+    max_invalid_row_pct: Annotated[Decimal, BeforeValidator(exact_decimal(most="1")), AS_TEXT] = (
+        Decimal("0.0")
+    )
+    fail_on_missing_required_columns: Bool = True
+    missing_required_vendor_policy: Annotated[
+        Literal["fail", "warn_only"], _one_of("fail", "warn_only")
+    ] = "fail"
