@@ -1,0 +1,297 @@
+"""The dependency rules, executed: who may import whom, and what the engine must not touch."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Every module of relay_core, by layer: a module imports from its own layer and those above it.
+# A new module has no layer until it is placed here.
+CORE_LAYERS: tuple[tuple[str, ...], ...] = (
+    # What things are called, and what goes wrong.
+    ("errors", "models"),
+    # One cell; the text of documents.
+    ("cells", "source_text", "yaml_documents", "documents"),
+    # What a tenant asks for.
+    ("config_values", "config_faults", "config_rules", "config_sections", "config"),
+    # The canonical and the merged row.
+    ("schemas",),
+    # Kernels over bytes and columns.
+    ("parallel", "scanning", "columns", "decoding", "instants", "ordering", "csv_lines"),
+    # The steps; they do not call one another, but for the parts that a step is made of.
+    ("parsing", "headers", "normalize", "validation", "rejects", "merge", "pricing"),
+    # What comes out of them.
+    ("normalized", "merged", "artifacts"),
+    # The steps in order.
+    ("pipeline",),
+)
+# Inputs for people who try the program out; the engine does not know them. The package itself reads
+# its own data files.
+CORE_OUTSIDE = ("relay_core.samples", "relay_core.samples.generator")
+CORE_MAY_IMPORT = {"numpy", "pandas", "pandera", "pyarrow", "pydantic", "relay_core", "yaml"}
+LEAVES = ("relay_dagster.partitions", "relay_dagster.settings", "relay_dagster.tags")
+DEFINES_FOR_DAGSTER = {
+    "asset",
+    "asset_check",
+    "sensor",
+    "run_status_sensor",
+    "schedule",
+    "multi_asset",
+}
+DAGSTER_BASES = {"Config", "ConfigurableResource", "ConfigurableIOManager"}
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file and what it imports."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+
+    @property
+    def imports(self) -> set[str]:
+        """Full dotted names of the modules imported, also those imported inside functions."""
+        return set(_imported(self))
+
+
+def _imported(module: Module) -> Iterator[str]:
+    package = module.name if module.path.name == "__init__.py" else module.name.rpartition(".")[0]
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = (
+                package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            )
+            source = ".".join([*parts, *([node.module] if node.module else [])])
+            yield source
+            yield from (
+                f"{source}.{a.name}" for a in node.names if _is_module(f"{source}.{a.name}")
+            )
+
+
+def _is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+@cache
+def modules(top: str) -> tuple[Module, ...]:
+    """Parse every module under a top folder."""
+    found = []
+    for path in sorted((ROOT / top).rglob("*.py")):
+        dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        name = dotted.removesuffix(".__init__")
+        found.append(Module(name, path, ast.parse(path.read_text("utf-8"))))
+    return tuple(found)
+
+
+def module_params(top: str) -> list[object]:
+    return [pytest.param(module, id=module.name) for module in modules(top)]
+
+
+def core_steps() -> list[Module]:
+    return [
+        module
+        for module in modules("relay_core")
+        if module.name not in ("relay_core", *CORE_OUTSIDE)
+    ]
+
+
+def layer_of(name: str) -> int | None:
+    short = name.removeprefix("relay_core.")
+    return next((i for i, layer in enumerate(CORE_LAYERS) if short in layer), None)
+
+
+def top_name(dotted: str) -> str:
+    return dotted.partition(".")[0]
+
+
+# --- relay_core ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", module_params("relay_core"))
+def test_the_engine_imports_the_standard_library_and_its_few_packages_alone(module: Module) -> None:
+    foreign = {top_name(name) for name in module.imports} - CORE_MAY_IMPORT
+    assert foreign <= sys.stdlib_module_names | {"__future__"}
+
+
+def test_every_engine_module_has_a_place_in_the_layers() -> None:
+    placed = {f"relay_core.{name}" for layer in CORE_LAYERS for name in layer}
+    placed |= {"relay_core", *CORE_OUTSIDE}
+    assert {module.name for module in modules("relay_core")} == placed
+
+
+@pytest.mark.parametrize("module", [pytest.param(m, id=m.name) for m in core_steps()])
+def test_an_engine_module_imports_only_from_layers_above_it_and_its_own(module: Module) -> None:
+    own = layer_of(module.name)
+    assert own is not None
+    inside = {name for name in module.imports if top_name(name) == "relay_core"} - {"relay_core"}
+    too_deep = {
+        name for name in inside if (layer_of(name) if layer_of(name) is not None else 99) > own
+    }
+    assert too_deep == set()
+
+
+def test_engine_modules_form_no_cycle() -> None:
+    graph = {
+        module.name: {n for n in module.imports if layer_of(n) is not None}
+        - {"relay_core", module.name}
+        for module in core_steps()
+    }
+    assert list(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("module", [pytest.param(m, id=m.name) for m in core_steps()])
+def test_the_engine_hides_no_import_of_its_own_in_a_function(module: Module) -> None:
+    inner = [
+        node
+        for function in ast.walk(module.tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.ImportFrom)
+        and (node.level or top_name(node.module or "") == "relay_core")
+    ]
+    assert inner == []
+
+
+_FORBIDDEN_IN_CORE = re.compile(
+    r"^(open|io\.open|input|print)$|^os\.(environ|getenv|getenvb|open|listdir|scandir)"
+    r"|(^|\.)(datetime|date)\.(now|utcnow|today)$|^time\.(time|time_ns|monotonic|perf_counter|sleep)$"
+    r"|\.(read_text|read_bytes|write_text|write_bytes)$"
+)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [pytest.param(m, id=m.name) for m in modules("relay_core") if m.name != "relay_core.samples"],
+)
+def test_the_engine_touches_no_clock_no_disk_and_no_environment(module: Module) -> None:
+    used = {
+        ast.unparse(node)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+    assert sorted(name for name in used if _FORBIDDEN_IN_CORE.search(name)) == []
+
+
+# --- relay_dagster ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", module_params("relay_dagster"))
+def test_boto3_lives_in_the_aws_folder_alone(module: Module) -> None:
+    if not module.name.startswith("relay_dagster.aws"):
+        assert {top_name(name) for name in module.imports}.isdisjoint({"boto3", "botocore"})
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_a_leaf_imports_nothing_of_relay_dagster(name: str) -> None:
+    (module,) = (module for module in modules("relay_dagster") if module.name == name)
+    assert {n for n in module.imports if top_name(n) == "relay_dagster"} == set()
+
+
+@pytest.mark.parametrize("module", module_params("relay_dagster"))
+def test_assets_know_no_jobs_sensors_or_api(module: Module) -> None:
+    if module.name.startswith("relay_dagster.assets"):
+        above = ("relay_dagster.jobs", "relay_dagster.sensors", "relay_dagster.api")
+        assert [name for name in module.imports if name.startswith(above)] == []
+
+
+@pytest.mark.parametrize("module", module_params("relay_dagster"))
+def test_private_dagster_modules_are_not_imported(module: Module) -> None:
+    assert [name for name in module.imports if name.startswith("dagster._")] == []
+
+
+@pytest.mark.parametrize("module", module_params("relay_dagster"))
+def test_a_module_that_defines_things_for_dagster_keeps_its_annotations_real(
+    module: Module,
+) -> None:
+    if _defines_for_dagster(module.tree):
+        assert "__future__" not in module.imports
+
+
+def _defines_for_dagster(tree: ast.Module) -> bool:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            if {_last_name(decorator) for decorator in node.decorator_list} & DEFINES_FOR_DAGSTER:
+                return True
+        elif isinstance(node, ast.ClassDef) and {_last_name(b) for b in node.bases} & DAGSTER_BASES:
+            return True
+    return False
+
+
+def _last_name(node: ast.expr) -> str:
+    target = node.func if isinstance(node, ast.Call) else node
+    return ast.unparse(target).rpartition(".")[2]
+
+
+@pytest.mark.parametrize("module", module_params("relay_dagster"))
+def test_the_api_imports_no_dagster_side(module: Module) -> None:
+    if module.name.startswith("relay_dagster.api"):
+        tops = {top_name(name) for name in module.imports}
+        assert tops.isdisjoint({"dagster", "dagster_aws", "pandas", "pyarrow", "pandera", "numpy"})
+
+
+def test_the_api_process_loads_neither_dagster_nor_the_frames() -> None:
+    names = [m.name for m in modules("relay_dagster") if m.name.startswith("relay_dagster.api")]
+    program = (
+        "import importlib, sys\n"
+        f"for name in {names}: importlib.import_module(name)\n"
+        "heavy = {'dagster', 'dagster_aws', 'numpy', 'pandas', 'pandera', 'pyarrow'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+# --- what is declared ---------------------------------------------------------------------------
+
+
+def _declared() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    return {_canonical(re.split(r"[\[<>=~! ;]", line, maxsplit=1)[0]) for line in lines}
+
+
+def _beside(*tops: str) -> set[str]:
+    """Return the names under which files of these folders import one another."""
+    return {path.stem for top in tops for path in (ROOT / top).rglob("*.py")}
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("top", ["relay_core", "relay_dagster", "scripts", "tests", "benchmarks"])
+def test_every_package_that_is_imported_is_declared(top: str) -> None:
+    own = {"relay_core", "relay_dagster", "__future__"} | _beside(top) | _beside("scripts", "tests")
+    imported = {top_name(name) for module in modules(top) for name in module.imports}
+    distributions = metadata.packages_distributions()
+    undeclared = {
+        name
+        for name in imported - own - sys.stdlib_module_names
+        if not {_canonical(d) for d in distributions.get(name, [name])} & _declared()
+    }
+    assert undeclared == set()
+
+
+def test_nothing_is_called_a_drawer_for_leftovers() -> None:
+    drawers = {"utils.py", "helpers.py", "common.py", "misc.py"}
+    tops = ("relay_core", "relay_dagster", "scripts", "tests")
+    assert [m.path for top in tops for m in modules(top) if m.path.name in drawers] == []
