@@ -35,6 +35,7 @@ _STAND_INS: dict[str, int] = {
     RowFault.AMOUNT_OUT_OF_RANGE: np.iinfo(np.int64).max,
 }
 
+_MONEY_LIMIT = 1_000_000_000 * 10_000
 _WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 _PLAIN_WHOLE = r"^\+?0*(?P<whole>[0-9]{1,10})(?:\.0*)?$"
 _PLAIN_MONEY = r"^[0-9]{1,9}(?:\.[0-9]{1,4})?$"
@@ -118,11 +119,13 @@ def fill(text: pa.StringArray, where: Bools, value: str) -> pa.StringArray:
     return pc.if_else(pa.array(where), value, text)
 
 
-def word_index(text: pa.StringArray, words: Iterable[str]) -> Ints:
+def word_index(
+    text: pa.StringArray, words: Iterable[str], fold: Callable[[str], str] = str.casefold
+) -> Ints:
     """Return which of ``words`` each cell is, in any case, or -1; the first of equal ones wins."""
     folded: dict[str, int] = {}
     for position, word in enumerate(words):
-        folded.setdefault(word.casefold(), position)
+        folded.setdefault(fold(word), position)
     found = pc.index_in(pc.ascii_lower(text), value_set=pa.array(list(folded), pa.string()))
     positions = np.array([*folded.values(), -1], np.int64)
     index = positions[_numpy(pc.fill_null(found, len(folded)))]
@@ -130,7 +133,7 @@ def word_index(text: pa.StringArray, words: Iterable[str]) -> Ints:
     if len(wide):
         encoded = text.take(pa.array(wide)).dictionary_encode()
         cells = encoded.dictionary.to_pylist()
-        read = np.array([folded.get(cell.casefold(), -1) for cell in cells], np.int64)
+        read = np.array([folded.get(fold(cell), -1) for cell in cells], np.int64)
         index[wide] = read[_indices(encoded)]
     return np.asarray(index)
 
@@ -198,7 +201,7 @@ def read_money(text: pa.StringArray, options: NumberOptions, scalar: Callable[[s
         groups = pc.extract_regex(plain.take(pa.array(rest)), _LONG_MONEY)
         fits = _flags(groups.is_valid())
         values[rest[fits]] = _rounded(groups.filter(pa.array(fits)))
-        done[rest[fits]] = True
+        done[rest[fits]] = values[rest[fits]] < _MONEY_LIMIT
     return _finish(text, values, nulls, done, scalar)
 
 

@@ -58,8 +58,9 @@ def _wanted_headers(names: Sequence[str], parser: ParserConfig) -> dict[str, str
     """Return each column's header: the mapped one, else its own name where that is free."""
     mapped = {column: strip(header) for column, header in parser.column_map.items()}
     free = set(names) - set(mapped.values())
-    own = {c: c for c in CANONICAL_COLUMNS if c in free and c not in mapped and c != "vendor_id"}
-    return {column: (mapped | own)[column] for column in CANONICAL_COLUMNS if column in mapped | own}
+    own = {column: column for column in CANONICAL_COLUMNS if column in free - {"vendor_id"}}
+    wanted = own | mapped
+    return {column: wanted[column] for column in CANONICAL_COLUMNS if column in wanted}
 
 
 def _nearest(header: str, names: Sequence[str]) -> str:

@@ -73,11 +73,11 @@ def _column(offers: pa.Table, name: str) -> tuple[Ints, Bools]:
 
 def _has_no_price(offers: pa.Table, _: BestOfferConfig) -> Ints:
     nothing = _column(offers, "cost")[1] & _column(offers, "price")[1]
-    return nothing.astype(np.int64)
+    return np.asarray(nothing.astype(np.int64))
 
 
 def _out_of_stock(offers: pa.Table, _: BestOfferConfig) -> Ints:
-    return (_column(offers, "quantity_available")[0] == 0).astype(np.int64)
+    return np.asarray((_column(offers, "quantity_available")[0] == 0).astype(np.int64))
 
 
 def _landed_cost(offers: pa.Table, _: BestOfferConfig) -> Ints:

@@ -137,7 +137,8 @@ class TypedBatch:
     def judged_frame(self) -> pd.DataFrame:
         """Return the columns that the canonical schema judges, labelled 0, 1, 2, ..."""
         arrays = {column: self._judged(column) for column in JUDGED_COLUMNS}
-        return pa.table(arrays).to_pandas(types_mapper=pd.ArrowDtype)
+        frame: pd.DataFrame = pa.table(arrays).to_pandas(types_mapper=pd.ArrowDtype)
+        return frame
 
     def faulty(self) -> Bools:
         """Return which rows have a fault in any cell."""
@@ -221,7 +222,7 @@ def _missing(text: pa.StringArray, fault: RowFault) -> np.ndarray:
 
 
 def _read_conditions(text: pa.StringArray) -> tuple[pa.StringArray, np.ndarray]:
-    found = word_index(text, CONDITIONS)
+    found = word_index(text, CONDITIONS, str.lower)
     lowered = pa.array(CONDITIONS).take(pa.array(np.maximum(found, 0)))
     wrong = (found < 0) & ~is_empty(text)
     faults = np.where(wrong, fault_code(RowFault.INVALID_CONDITION), np.uint8(0))

@@ -79,7 +79,7 @@ def parse_feed(data: Buffer, parser: ParserConfig) -> ParsedFeed:
 def _one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, bytes, str | None]:
     """Return text and a delimiter of one byte, and what stands for that byte in the cells."""
     wide = delimiter.encode("utf-8")
-    if len(wide) == 1:
+    if len(wide) == 1 and wide != b"\x00":  # Arrow takes no NUL
         return text, wide, None
     raw = bytes(text)
     free = next((mark for mark in _STAND_INS if mark not in raw), None)
@@ -100,6 +100,7 @@ class _Records:
         self._delimiter = delimiter
         self._stands_for = stands_for
         self._scanner = RecordScanner(delimiter)
+        self._end_mark = _END_MARK.replace(delimiter, b"")
 
     def header(self) -> tuple[tuple[str, ...] | None, int]:
         """Return the first record that is not blank and where the next one starts."""
@@ -143,7 +144,7 @@ class _Records:
             if held is not None:
                 yield held
             held = batch
-        if held is None or held.column(0)[held.num_rows - 1].as_py() != _END_MARK.decode():
+        if held is None or held.column(0)[held.num_rows - 1].as_py() != self._end_mark.decode():
             raise self._find_unclosed(len(self._text) - len(body))
         yield held.slice(0, held.num_rows - 1)
 
@@ -176,7 +177,7 @@ class _Records:
             return "skip"
 
         names = [str(index) for index in range(width)]
-        source = _Source(body, _END_MARK + self._delimiter * (width - 1))
+        source = _Source(body, self._end_mark + self._delimiter * (width - 1))
         return pa_csv.open_csv(
             pa.PythonFile(source, mode="r"),
             pa_csv.ReadOptions(use_threads=False, block_size=size, column_names=names),
@@ -235,21 +236,25 @@ def _record_numbers(
 
 
 class _Source(io.RawIOBase):
-    """The body, a line end and the end mark's record, as a stream."""
+    """The body between two line ends, then the end mark's record, as a stream.
+
+    The first line end keeps Arrow from taking a U+FEFF of the first record for a byte order mark.
+    """
 
     def __init__(self, body: memoryview, end_mark: bytes) -> None:
         super().__init__()
-        self._parts = [body, memoryview(b"\n" + end_mark + b"\n")]
+        self._parts = [memoryview(b"\n"), body, memoryview(b"\n" + end_mark + b"\n")]
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, target: memoryview) -> int:  # type: ignore[override]  # a RawIOBase takes any buffer
-        while self._parts:
-            part = self._parts[0][: len(target)]
+    def readinto(self, target: memoryview) -> int:  # type: ignore[override]  # any buffer will do
+        filled = 0
+        while self._parts and filled < len(target):
+            part = self._parts[0][: len(target) - filled]
+            target[filled : filled + len(part)] = part
+            filled += len(part)
             self._parts[0] = self._parts[0][len(part) :]
-            if len(part):
-                target[: len(part)] = part
-                return len(part)
-            del self._parts[0]
-        return 0
+            if not len(self._parts[0]):
+                del self._parts[0]
+        return filled

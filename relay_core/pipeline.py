@@ -7,7 +7,7 @@ Every vendor is normalized before a run is judged, so that one pass finds all th
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -63,8 +63,7 @@ def judge_inputs(
         missing_maps: vendor id to where its configured SKU map is absent.
     """
     absent = [vendor for vendor in vendors if vendor.vendor_id in missing]
-    strict = config.error_policy.missing_required_vendor_policy == "fail"
-    fatal = [vendor for vendor in absent if vendor.required and strict]
+    fatal = [vendor for vendor in absent if not _may_be_empty(config, vendor)]
     faults = [_missing_vendor(vendor, locations) for vendor in fatal]
     warnings = [_missing_vendor(vendor, locations) for vendor in absent if vendor not in fatal]
     if not faults:
@@ -99,14 +98,19 @@ def normalize_vendor(
         mapping = {} if sku_map is None else read_sku_map(sku_map)
         parsed = parse_feed(feed, vendor.parser)
         if parsed.headers is None:
-            return NormalizedVendor(vendor.vendor_id, "parsed")
+            return NormalizedVendor(vendor.vendor_id, "parsed", warnings=_emptiness(config, vendor))
         plan = plan_columns(parsed.headers, vendor.parser)
         judged = _judge_columns(config, vendor, parsed, plan, file_name)
         if judged.outcome != "parsed":
             return judged
         requested = to_microseconds(requested_at)
         reader = RowReader(plan.positions, vendor.parser, config.zone, requested, mapping)
-        return _read_rows(vendor.vendor_id, parsed, reader, judged.warnings)
+        read = _read_rows(vendor.vendor_id, parsed, reader, judged.warnings)
+        return (
+            read
+            if read.total_rows
+            else replace(read, warnings=(*read.warnings, *_emptiness(config, vendor)))
+        )
     except FeedUnreadableError as error:
         entry = _feed_fault(vendor.vendor_id, file_name, error)
         return NormalizedVendor(vendor.vendor_id, "failed", fault=entry)
@@ -138,9 +142,7 @@ def merge_vendors(
     """
     parsed = [vendor for vendor in normalized if vendor.outcome == "parsed"]
     kept = [*warnings, *(entry for vendor in normalized for entry in vendor.warnings)]
-    faults, empty = _judge_emptiness(config, parsed)
-    kept += empty
-    faults = faults or _judge_rows(config, parsed, kept)
+    faults = _without_rows(config, parsed) or _judge_rows(config, parsed, kept)
     if faults:
         return _not_merged(config, faults, kept)
     winners = merge_offers(config, parsed)
@@ -245,18 +247,23 @@ def _drain(batches: Iterator[object]) -> None:
         pass
 
 
-def _judge_emptiness(
-    config: TenantConfig, parsed: Sequence[NormalizedVendor]
-) -> tuple[list[ReportEntry], list[ReportEntry]]:
-    """Return the faults and the warnings that feeds without a row make."""
-    required = {vendor.vendor_id for vendor in config.vendors if vendor.required}
-    strict = config.error_policy.missing_required_vendor_policy == "fail"
+def _may_be_empty(config: TenantConfig, vendor: VendorConfig) -> bool:
+    """Return whether the run goes on where the vendor has no feed, or one without a row."""
+    return not vendor.required or config.error_policy.missing_required_vendor_policy == "warn_only"
+
+
+def _emptiness(config: TenantConfig, vendor: VendorConfig) -> tuple[ReportEntry, ...]:
+    """Return the warning of a feed without a row, where it does not fail the run."""
+    return (_empty_feed(vendor.vendor_id),) if _may_be_empty(config, vendor) else ()
+
+
+def _without_rows(config: TenantConfig, parsed: Sequence[NormalizedVendor]) -> list[ReportEntry]:
+    """Return the faults that feeds without a row make."""
     empty = [vendor.vendor_id for vendor in parsed if not vendor.total_rows]
-    fatal = [vendor_id for vendor_id in empty if vendor_id in required and strict]
-    faults = [_no_rows(vendor_id) for vendor_id in fatal]
-    if not faults and len(empty) == len(parsed):
-        faults = [_no_rows(None)]
-    return faults, [_empty_feed(vendor_id) for vendor_id in empty if vendor_id not in fatal]
+    fatal = [vendor for vendor in empty if not _may_be_empty(config, config.vendor(vendor))]
+    if not fatal and len(empty) == len(parsed):
+        return [_no_rows(None)]
+    return [_no_rows(vendor_id) for vendor_id in fatal]
 
 
 def _judge_rows(

@@ -66,7 +66,7 @@ CANONICAL_SCHEMA = pa_schema.DataFrameSchema(
     name="canonical",
     strict=True,
 )
-"""One row of a vendor's feed; text columns without a rule (brand, title, vendor_sku) are left out."""
+"""One row of a vendor's feed; brand, title and vendor_sku have no rule and are left out."""
 
 MERGED_SCHEMA = pa_schema.DataFrameSchema(
     {

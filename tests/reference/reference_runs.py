@@ -140,7 +140,7 @@ def tell_merged(config: TenantConfig, run: EngineRun, warnings: tuple[ReportEntr
     run.failure, run.faults, run.warnings = merged.failure, merged.faults, merged.warnings
     run.outcome.warnings = dict(merged.warning_counts)
     if merged.failure is None:
-        assert merged.schema_failures == []
+        assert merged.broken_rules() == []
         run.outcome.merged = whole(merged.csv_chunks())
         run.outcome.record_count = merged.record_count
 
