@@ -1,0 +1,54 @@
+"""Real feeds: every config loads, and a missing file is told from an absent folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from real_feeds import CONFIGS, TENANTS, figures, main, unlisted
+from relay_core.config import load_config, parse_document
+
+
+@pytest.mark.parametrize("tenant", TENANTS)
+def test_a_config_has_the_vendors_whose_files_are_named(tenant: str) -> None:
+    text = (CONFIGS / f"{tenant}.yaml").read_text("utf-8")
+    config = load_config(parse_document(text, format="yaml"))
+    assert [vendor.vendor_id for vendor in config.vendors] == list(TENANTS[tenant])
+
+
+def test_every_config_is_run() -> None:
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(TENANTS)
+
+
+def test_an_absent_folder_ends_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RELAY_FEEDS_DIR", str(tmp_path / "none"))
+    assert main() == 0
+    assert "is not there" in capsys.readouterr().out
+
+
+def test_a_missing_file_is_told_and_ends_badly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RELAY_FEEDS_DIR", str(tmp_path))
+    assert main() == 1
+    assert "missing: uc-davis/CDM.csv" in capsys.readouterr().out
+
+
+def test_a_listed_feed_without_a_config_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "PROVENANCE.md").write_text("### uc-davis/CDM.csv\n### new/list.csv\n", "utf-8")
+    (fault,) = unlisted(tmp_path)
+    assert fault.startswith("new/list.csv: ")
+
+
+def test_a_line_counts_rows_refused_rows_skus_and_codes(tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    summary = {"total_rows": 8215, "invalid_rows": 6, "record_count": 3148}
+    (reports / "run_summary.json").write_text(json.dumps(summary), "utf-8")
+    (reports / "errors.json").write_text(json.dumps({"counts": {"invalid_decimal": 6}}), "utf-8")
+    words = figures(tmp_path).split()
+    assert words == ["8,215", "rows", "6", "refused", "3,148", "SKUs", "invalid_decimal", "6"]
