@@ -102,9 +102,10 @@ def run(request: Request, output_dir: Path) -> Outcome:
 def _refuse_schema_version(request: Request, outcome: Outcome) -> None:
     from relay_core.models import FailureCode, ReportEntry, RunFailure, Stage
 
-    code = FailureCode.UNSUPPORTED_SCHEMA_VERSION
-    outcome.failure = RunFailure(code, request.unsupported, Stage.FETCH_INPUTS)
-    outcome.faults = (ReportEntry(code, request.unsupported),)
+    with outcome.timed(Stage.FETCH_INPUTS):
+        code = FailureCode.UNSUPPORTED_SCHEMA_VERSION
+        outcome.failure = RunFailure(code, request.unsupported, Stage.FETCH_INPUTS)
+        outcome.faults = (ReportEntry(code, request.unsupported),)
 
 
 def _go_through_stages(config: TenantConfig, request: Request, outcome: Outcome) -> None:
@@ -239,7 +240,7 @@ def _artifacts(request: Request, outcome: Outcome) -> Files:
 def _summary(request: Request, outcome: Outcome) -> Files:
     from relay_core.artifacts import ArtifactKeys, run_summary_json
 
-    vendors = [vendor.vendor_id for vendor in request.config.vendors] if request.config else []
+    vendors = _vendor_ids(request)
     merged, failure = outcome.merged, outcome.failure
     summary = run_summary_json(
         request.context,
@@ -256,6 +257,14 @@ def _summary(request: Request, outcome: Outcome) -> Files:
         completed_at=datetime.now(UTC),
     )
     return {ArtifactKeys("", "").run_summary: [summary]}
+
+
+def _vendor_ids(request: Request) -> list[str]:
+    if request.config is not None:
+        return [vendor.vendor_id for vendor in request.config.vendors]
+    listed = request.document.get("vendors")  # of a config that we cannot read: as far as it goes
+    vendors = listed if isinstance(listed, list) else []
+    return [str(v["vendor_id"]) for v in vendors if isinstance(v, Mapping) and "vendor_id" in v]
 
 
 @contextmanager
@@ -309,11 +318,22 @@ def _tell(request: Request, outcome: Outcome, output_dir: Path) -> int:
         return 0
     stage = outcome.failure.stage
     print(f"run {request.context.run_id} failed in {stage}", file=sys.stderr)
+    lines += [f"give it here with {hint}" for hint in _hints(outcome)]
     lines.append(f"what was wrong, and where: {reports / 'errors.json'}")
     print(*(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
     message = " ".join(outcome.failure.error_message.splitlines())
     print(f"{outcome.failure.error_code}: {message}", file=sys.stderr)
     return 1
+
+
+def _hints(outcome: Outcome) -> list[str]:
+    """Say which options stand in for what the run did not find."""
+    options = {"REQUIRED_VENDOR_MISSING": "--vendor-file", "missing_sku_map": "--sku-map"}
+    return [
+        f"{options[fault.error_code]} {fault.vendor_id}=FILE"
+        for fault in outcome.faults
+        if fault.error_code in options
+    ]
 
 
 def _listed(counts: Mapping[str, int]) -> str:

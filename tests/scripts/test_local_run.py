@@ -135,7 +135,9 @@ def test_a_vendor_without_a_file_has_no_input(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert bench.run(config_document()) == 1
-    assert last_error_line(capsys).startswith("REQUIRED_VENDOR_MISSING: ")
+    told = capsys.readouterr().err
+    assert told.splitlines()[-1].startswith("REQUIRED_VENDOR_MISSING: ")
+    assert "--vendor-file vendor_1=FILE" in told
     assert "reports/input_manifest.json" in bench.tree()
     assert "normalized/vendor_1/normalized.csv" not in bench.tree()
 
@@ -168,6 +170,7 @@ def test_another_schema_version_is_a_failed_run_with_the_config_as_stored(
         "reports/run_summary.json",
     ]
     assert bench.report("config_snapshot")["tenant_config"] == document
+    assert bench.report("run_summary")["vendor_record_counts"] == {"vendor_1": 0}
 
 
 def test_an_earlier_runs_folders_are_replaced(bench: Bench) -> None:
