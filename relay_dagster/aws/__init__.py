@@ -1,0 +1,1 @@
+"""Everything that speaks AWS: boto3 lives here alone."""

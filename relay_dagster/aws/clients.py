@@ -1,0 +1,132 @@
+"""boto3 clients: made when first used, with a region, bounded time-outs and bounded retries.
+
+Endpoints and credentials come from boto3's own variables.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import NoRegionError
+
+from relay_dagster.settings import SettingsError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+LONG_POLL_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a call may take: seconds to connect, seconds of silence, tries in all."""
+
+    connect_seconds: float = 3
+    read_seconds: float = 20
+    tries: int = 4
+
+
+# For a run: a throttled or slow service gets its time.
+PATIENT = Patience()
+# For ticks and requests, which have seconds.
+BRISK = Patience(connect_seconds=2, read_seconds=5, tries=3)
+
+
+class Clients:
+    """One client of each service, shared by threads.
+
+    Args:
+        region: passed to every client; None leaves it to boto3's own configuration.
+        patience: how long calls may take.
+        public_s3_endpoint_url: the host in presigned links, where it is not boto3's own.
+    """
+
+    def __init__(
+        self,
+        region: str | None,
+        patience: Patience = PATIENT,
+        *,
+        public_s3_endpoint_url: str | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._region = region
+        self._patience = patience
+        self._public_s3_endpoint_url = public_s3_endpoint_url
+        self._environ = environ
+        self._made: dict[str, Any] = {}
+        # Making a client is not thread-safe, using one is.
+        self._making = threading.RLock()
+        self._session: boto3.Session | None = None
+
+    @property
+    def dynamodb(self) -> DynamoDBClient:
+        """DynamoDB."""
+        return self._client("dynamodb", "dynamodb")
+
+    @property
+    def s3(self) -> S3Client:
+        """S3."""
+        return self._client("s3", "s3", s3=self._addressing())
+
+    @property
+    def s3_links(self) -> S3Client:
+        """S3 as seen by those who follow presigned links; SigV4. Signs, sends nothing."""
+        url = self._public_s3_endpoint_url
+        style = {"addressing_style": "path"} if url else self._addressing()
+        return self._client("s3_links", "s3", endpoint_url=url, signature_version="s3v4", s3=style)
+
+    @property
+    def sqs(self) -> SQSClient:
+        """SQS, for everything but long polls."""
+        return self._client("sqs", "sqs")
+
+    @property
+    def sqs_polling(self) -> SQSClient:
+        """SQS for long polls: silence for longer than a poll is a fault."""
+        return self._client("sqs_polling", "sqs", read_timeout=LONG_POLL_SECONDS + 10)
+
+    @property
+    def cloudwatch(self) -> CloudWatchClient:
+        """CloudWatch."""
+        return self._client("cloudwatch", "cloudwatch")
+
+    def _addressing(self) -> dict[str, str]:
+        # Buckets as host names need DNS, which an endpoint of one's own rarely has.
+        own = self._environ.get("AWS_ENDPOINT_URL_S3") or self._environ.get("AWS_ENDPOINT_URL")
+        return {"addressing_style": "path" if own else "auto"}
+
+    def _client(
+        self, name: str, service: str, *, endpoint_url: str | None = None, **config: Any
+    ) -> Any:
+        with self._making:
+            if name not in self._made:
+                self._made[name] = self._make(service, endpoint_url, config)
+            return self._made[name]
+
+    def _make(self, service: str, endpoint_url: str | None, config: Mapping[str, Any]) -> Any:
+        if self._session is None:
+            self._session = boto3.Session(region_name=self._region)
+        defaults = {
+            "connect_timeout": self._patience.connect_seconds,
+            "read_timeout": self._patience.read_seconds,
+            "retries": {"mode": "standard", "total_max_attempts": self._patience.tries},
+            "max_pool_connections": 32,
+        }
+        try:
+            return self._session.client(
+                service,  # type: ignore[call-overload]
+                region_name=self._region,
+                endpoint_url=endpoint_url,
+                config=Config(**{**defaults, **config}),
+            )
+        except NoRegionError:
+            raise SettingsError("AWS_REGION", "is not set, nor is AWS_DEFAULT_REGION") from None

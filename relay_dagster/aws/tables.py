@@ -1,0 +1,77 @@
+"""How the two DynamoDB tables are laid out: keys, indexes, and the definitions to create them from.
+
+Both tables have one key, ``pk``, whose prefix says what an item is:
+
+* runs table: ``RUN#<run_id>``, ``LOCK#<tenant_id>``, ``FEED#<tenant_id>``, ``IDEMP#<digest>``,
+  ``BEAT#<run_id>#<attempt>``. Indexes: a tenant's runs and all runs by time, and the runs that are
+  not settled yet (sparse), which the reconciler works through.
+* tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``.
+  Index: tenants by the time their first config was stored.
+
+Indexes hold keys alone: whoever finds a thing by one reads it again, consistently.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+KEY = "pk"
+EXPIRY = "expires_at"
+
+BY_TENANT = "runs_by_tenant"
+BY_TIME = "runs_by_time"
+UNSETTLED = "unsettled_runs"
+LISTED_TENANT = "listed_tenant"
+LISTED = "listed"
+OPEN = "unsettled"
+REQUESTED_KEY = "requested_key"
+
+TENANTS_BY_CREATION = "tenants_by_creation"
+CREATED_KEY = "created_key"
+
+# Constant partition keys: these indexes are one list each.
+ALL_RUNS = "run"
+ALL_OPEN = "open"
+ALL_TENANTS = "tenant"
+
+
+def runs_table(name: str) -> dict[str, Any]:
+    """Return the arguments of CreateTable for the runs table."""
+    return _table(
+        name,
+        _index(BY_TENANT, LISTED_TENANT, REQUESTED_KEY, "status"),
+        _index(BY_TIME, LISTED, REQUESTED_KEY, "status"),
+        _index(UNSETTLED, OPEN, REQUESTED_KEY),
+    )
+
+
+def tenants_table(name: str) -> dict[str, Any]:
+    """Return the arguments of CreateTable for the tenants table."""
+    return _table(name, _index(TENANTS_BY_CREATION, LISTED, CREATED_KEY))
+
+
+def _index(name: str, hash_key: str, range_key: str, *also: str) -> dict[str, Any]:
+    projection: dict[str, Any] = {"ProjectionType": "KEYS_ONLY"}
+    if also:
+        projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(also)}
+    return {
+        "IndexName": name,
+        "KeySchema": [
+            {"AttributeName": hash_key, "KeyType": "HASH"},
+            {"AttributeName": range_key, "KeyType": "RANGE"},
+        ],
+        "Projection": projection,
+    }
+
+
+def _table(name: str, *indexes: dict[str, Any]) -> dict[str, Any]:
+    names = {key["AttributeName"] for index in indexes for key in index["KeySchema"]}
+    return {
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": KEY, "KeyType": "HASH"}],
+        "AttributeDefinitions": [
+            {"AttributeName": each, "AttributeType": "S"} for each in sorted({KEY, *names})
+        ],
+        "GlobalSecondaryIndexes": list(indexes),
+    }

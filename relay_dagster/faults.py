@@ -1,0 +1,79 @@
+"""Faults of the world, typed: what went wrong outside the program, and whether waiting can help.
+
+A run tries again after any of them. ``transient`` tells those apart that may pass within seconds,
+for short retries in place. Which AWS error is which is said once, in ``aws/verdicts.py``.
+
+::
+
+    WorldError
+    ├── ThrottledError       throttled           transient
+    ├── UnreachableError     unreachable         transient  (time-outs, lost connections)
+    ├── ServiceFailedError   service_failed      transient  (5xx)
+    ├── AccessRefusedError   access_refused
+    ├── MissingResourceError missing_resource
+    ├── RequestRejectedError request_rejected
+    └── ObjectChangedError   object_changed      transient  (an upload was replaced while copied)
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class WorldError(Exception):
+    """Base: something outside failed; ``operation`` names the call (``dynamodb.GetItem``)."""
+
+    error_code: ClassVar[str] = "world_error"
+    retryable: ClassVar[bool] = True
+    transient: ClassVar[bool] = False
+
+    def __init__(self, operation: str, detail: str) -> None:
+        self.operation = operation
+        self.detail = detail
+        super().__init__(f"{operation}: {detail}")
+
+
+class ThrottledError(WorldError):
+    """The service asked for fewer requests, or items were busy for too long."""
+
+    error_code = "throttled"
+    transient = True
+
+
+class UnreachableError(WorldError):
+    """No answer: a time-out or a lost connection. The request may have been carried out."""
+
+    error_code = "unreachable"
+    transient = True
+
+
+class ServiceFailedError(WorldError):
+    """The service answered that it failed itself."""
+
+    error_code = "service_failed"
+    transient = True
+
+
+class AccessRefusedError(WorldError):
+    """Credentials are missing, expired or lack a permission."""
+
+    error_code = "access_refused"
+
+
+class MissingResourceError(WorldError):
+    """A bucket, table, queue or object that must be there is not."""
+
+    error_code = "missing_resource"
+
+
+class RequestRejectedError(WorldError):
+    """The service cannot make sense of the request, or the client could not build it."""
+
+    error_code = "request_rejected"
+
+
+class ObjectChangedError(WorldError):
+    """An object is no longer the one that was listed."""
+
+    error_code = "object_changed"
+    transient = True

@@ -1,0 +1,382 @@
+"""The run's ledger: every change of a run record, whoever asks, and no other place.
+
+Each method reads the record consistently, applies one rule of `transitions`, and writes the result
+on condition that nothing has changed since; where something has, it reads and decides again. The
+tenant's lock changes in the same transaction. `UnknownRunError` is raised for a run_id without a
+record, `faults.WorldError` where DynamoDB fails; other refusals are named in each method.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from relay_core.models import RunFailure, Stage
+from relay_dagster import settling, transitions
+from relay_dagster.faults import ThrottledError
+from relay_dagster.ledger_port import Runs, utc_now
+from relay_dagster.records import (
+    NOTHING_KNOWN,
+    FeedPointer,
+    Fence,
+    Hold,
+    Idempotency,
+    Job,
+    Outcome,
+    RunRecord,
+    RunRequest,
+)
+from relay_dagster.retries import Loss, RetryPolicy
+from relay_dagster.run_errors import (
+    CommitLostError,
+    IdempotencyKeyReusedError,
+    TenantBusyError,
+    UnknownRunError,
+)
+
+_FeedOf = Callable[[RunRecord], FeedPointer | None]
+# Writers of one record are few (the run, the reconciler, the API); each lost round means that
+# another one got through.
+_ROUNDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The run that a request leads to; ``created`` is False for the run of an earlier request."""
+
+    record: RunRecord
+    created: bool
+
+
+class RunLedger:
+    """Every transition of a run record.
+
+    Args:
+        runs: where records are kept.
+        policy: attempts and back-off.
+        clock: tells the time, aware.
+        chance: a random number from 0 to 1, for jitter.
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        policy: RetryPolicy | None = None,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._runs = runs
+        self.policy = policy or RetryPolicy()
+        self._clock = clock
+        self._chance = chance
+
+    # --- asked for ------------------------------------------------------------------------------
+
+    def earlier_run(self, idempotency: Idempotency) -> RunRecord | None:
+        """Return the run of an earlier request with this key, or None.
+
+        Raises:
+            IdempotencyKeyReusedError: the earlier request had another body.
+        """
+        found = self._runs.idempotent_run(idempotency.id, self._clock())
+        if found is None:
+            return None
+        run_id, fingerprint = found
+        if fingerprint != idempotency.fingerprint:
+            raise IdempotencyKeyReusedError(run_id)
+        return self._runs.get(run_id)
+
+    def reserve(self, request: RunRequest, idempotency: Idempotency | None = None) -> Reservation:
+        """Make the record, take the tenant's lock and remember the key, all or nothing.
+
+        The key is looked at first: an earlier request's run is returned, active or not.
+
+        Raises:
+            TenantBusyError: the tenant has a run that is queued or running.
+            IdempotencyKeyReusedError: the key came with another body.
+        """
+        for _ in range(_ROUNDS):
+            earlier = self.earlier_run(idempotency) if idempotency else None
+            if earlier is not None:
+                return Reservation(earlier, created=False)
+            now = self._clock()
+            wanted = settling.requested(request, now, idempotency)
+            try:
+                record = self._runs.commit(
+                    None, wanted, now=now, idempotency=idempotency, yield_to_waiters=True
+                )
+            except CommitLostError:
+                # The key was taken meanwhile, or this very write had arrived after all.
+                mine = self._runs.get(request.run_id)
+                if mine is not None:
+                    return Reservation(mine, created=True)
+                continue
+            return Reservation(record, created=True)
+        raise ThrottledError("reserve", f"run {request.run_id}: too many writers at once")
+
+    def mark_sent(self, run_id: str, message_id: str) -> RunRecord:
+        """Note the message that now stands for the run: the first, or one sent in its place.
+
+        Raises:
+            RunAlreadyFinishedError: the run ended meanwhile; the message will find it final.
+        """
+        return self._change(run_id, settling.sent(message_id, self._clock()))
+
+    def claim_send(self, run_id: str, wait: timedelta = timedelta(seconds=60)) -> RunRecord:
+        """Take the right to send the message of a run that has had none for ``wait``.
+
+        Raises:
+            TransitionRefusedError: it has one, or somebody is sending it.
+            RunAlreadyFinishedError: the run has ended.
+        """
+        return self._change(run_id, settling.send_claimed(self._clock(), wait))
+
+    def tombstone(self, run_id: str) -> RunRecord:
+        """End and hide a run whose message could not be sent; the tenant and the key are free.
+
+        Returns:
+            The record; not ``hidden`` where the message had arrived and the run is under way.
+        """
+        return self._change(run_id, settling.entombed(self._clock()))
+
+    def request_cancel(self, run_id: str) -> RunRecord:
+        """Cancel at once where no attempt is under way, else set ``cancel_requested_at``.
+
+        Raises:
+            RunAlreadyFinishedError: the run has ended.
+        """
+        return self._change(run_id, transitions.cancel_requested(self._clock()))
+
+    # --- from the queue -------------------------------------------------------------------------
+
+    def adopt(self, job: Job, request_id: str | None = None) -> RunRecord:
+        """Return the record of a message's run; make one for a job sent straight to the queue.
+
+        A new one takes the tenant's lock where it is free (``hold`` is ``HELD``), else it waits
+        (``WAITING``) and `dispatch` takes the lock later.
+
+        Raises:
+            JobConflictError: the record was made for another body.
+        """
+        for _ in range(_ROUNDS):
+            known = self._runs.get(job.run_id)
+            if known is not None:
+                return settling.matched(job)(known)
+            try:
+                return self._put_adopted(job, request_id)
+            except CommitLostError:
+                continue
+        raise ThrottledError("adopt", f"run {job.run_id}: too many writers at once")
+
+    def _put_adopted(self, job: Job, request_id: str | None) -> RunRecord:
+        now = self._clock()
+        wanted = settling.adopted(job, now, request_id, Hold.HELD)
+        try:
+            return self._runs.commit(None, wanted, now=now)
+        except TenantBusyError:
+            return self._runs.commit(None, replace(wanted, hold=Hold.WAITING), now=now)
+
+    def adopt_dead(self, job: Job, message: str, dlq_message_id: str) -> RunRecord:
+        """Make the record of a job that was found in the dead-letter queue and had none: poison.
+
+        Raises:
+            CommitLostError: it has a record after all.
+        """
+        now = self._clock()
+        queued = settling.adopted(job, now, None, Hold.NONE)
+        dead = settling.dead_lettered(dlq_message_id)(transitions.poisoned(message, now)(queued))
+        return self._runs.commit(None, dead, now=now)
+
+    def note_receive(self, run_id: str, message_id: str, receipt_handle: str) -> RunRecord:
+        """Store the newest receipt handle of the run's message."""
+        rule = settling.received(message_id, receipt_handle, self._clock())
+        return self._change(run_id, rule)
+
+    def dispatch(
+        self, run_id: str, attempt: int, *, message_id: str, receipt_handle: str
+    ) -> RunRecord:
+        """Open the next attempt, before Dagster is asked for a run. A waiting run takes the lock.
+
+        Raises:
+            TenantBusyError: the run waits for its tenant.
+            DispatchRefusedError: another attempt is under way, or this one is not the next.
+            CancelRequestedError, RunAlreadyFinishedError: there is nothing to dispatch.
+        """
+        rule = transitions.dispatched(attempt, message_id, receipt_handle, self._clock())
+        return self._change(run_id, rule)
+
+    # --- by the run -----------------------------------------------------------------------------
+
+    def claim(self, run_id: str, attempt: int, dagster_run_id: str) -> RunRecord:
+        """Give the attempt to one Dagster run: ``RUNNING``, ``FETCH_INPUTS``. Repeatable by it.
+
+        Raises:
+            ClaimRefusedError: the attempt is over or belongs to another Dagster run.
+            CancelRequestedError: the run is to be cancelled.
+        """
+        return self._change(run_id, transitions.claimed(attempt, dagster_run_id, self._clock()))
+
+    def start_by_hand(
+        self, dagster_run_id: str, tenant_id: str, config_version: int | None = None
+    ) -> RunRecord:
+        """Make the record of a run that Dagster started on its own, claimed. Repeatable by it.
+
+        Raises:
+            TenantBusyError: the tenant has an unfinished run; no record is left.
+            ClaimRefusedError: the record is there and no longer this Dagster run's to go on with.
+        """
+        known = self._runs.get(dagster_run_id)
+        if known is None:
+            now = self._clock()
+            wanted = settling.started_by_hand(dagster_run_id, tenant_id, now, config_version)
+            try:
+                return self._runs.commit(None, wanted, now=now, yield_to_waiters=True)
+            except CommitLostError:
+                pass
+        return self.claim(dagster_run_id, 1, dagster_run_id)
+
+    def enter_stage(self, fence: Fence, stage: Stage) -> RunRecord:
+        """Move the run on to a stage.
+
+        Raises:
+            FenceLostError: a newer attempt executes the run, or it is final.
+            CancelRequestedError: the run is to be cancelled; go on to `cancel`.
+            TransitionRefusedError: the stage lies behind.
+        """
+        return self._change(fence.run_id, transitions.entered(fence, stage, self._clock()))
+
+    def pin_config(self, fence: Fence, config_version: int | None) -> RunRecord:
+        """Fix the config version that takes effect, unless it is fixed; the record has the answer.
+
+        Raises:
+            FenceLostError, CancelRequestedError: as for `enter_stage`.
+        """
+        return self._change(fence.run_id, transitions.pinned(fence, config_version))
+
+    def succeed(self, fence: Fence, outcome: Outcome) -> RunRecord:
+        """End the run ``SUCCEEDED``, free the tenant, and move its feed to a run of all vendors.
+
+        Raises:
+            FenceLostError, CancelRequestedError: as for `enter_stage`; nothing was published.
+        """
+        now = self._clock()
+
+        def feed(record: RunRecord) -> FeedPointer | None:
+            if record.vendors is not None or not (outcome.feed_key and outcome.feed_sha256):
+                return None
+            return FeedPointer(
+                record.tenant_id, record.run_id, outcome.feed_key, outcome.feed_sha256, now
+            )
+
+        return self._change(fence.run_id, transitions.succeeded(fence, outcome, now), feed)
+
+    def fail(
+        self, fence: Fence, failure: RunFailure, outcome: Outcome = NOTHING_KNOWN
+    ) -> RunRecord:
+        """End the run ``FAILED`` and free the tenant.
+
+        Raises:
+            FenceLostError, CancelRequestedError: as for `enter_stage`.
+        """
+        rule = transitions.failed(fence, failure, outcome, self._clock())
+        return self._change(fence.run_id, rule)
+
+    def retry_later(self, fence: Fence, error_code: str, error_message: str) -> RunRecord:
+        """End the attempt for a retryable fault: back to the queue until ``next_attempt_at``.
+
+        Returns:
+            The record; ``FAILED`` with ``POISON_JOB`` where this was the last attempt.
+
+        Raises:
+            FenceLostError, CancelRequestedError: as for `enter_stage`.
+        """
+        return self._lose(fence.run_id, fence.attempt, fence, error_code, error_message)
+
+    # --- by the reconciler ----------------------------------------------------------------------
+
+    def lose_attempt(self, seen: RunRecord, error_code: str, error_message: str) -> RunRecord:
+        """End an attempt whose Dagster run is dead or never came to be; else as `retry_later`.
+
+        Args:
+            seen: the record that the verdict was made from; its attempt and Dagster run must
+                still be the record's.
+            error_code: what happened, in a word.
+            error_message: what happened, in a sentence.
+
+        Raises:
+            FenceLostError: the attempt has moved on since.
+            CancelRequestedError: the run is to be cancelled; go on to `cancel`.
+        """
+        fence = seen.fence if seen.dagster_run_id else None
+        return self._lose(seen.run_id, seen.attempt, fence, error_code, error_message)
+
+    def cancel(self, run_id: str) -> RunRecord:
+        """End the run ``CANCELLED`` and free the tenant, whoever executes it.
+
+        Raises:
+            RunAlreadyFinishedError: the run has ended otherwise.
+        """
+        return self._change(run_id, transitions.cancelled(self._clock()))
+
+    def poison(self, run_id: str, error_message: str) -> RunRecord:
+        """End the run ``FAILED`` with ``POISON_JOB`` and free the tenant, whoever executes it.
+
+        Raises:
+            RunAlreadyFinishedError: the run has ended.
+        """
+        return self._change(run_id, transitions.poisoned(error_message, self._clock()))
+
+    def record_dlq(self, run_id: str, dlq_message_id: str) -> RunRecord:
+        """Note that the run's message is in the dead-letter queue."""
+        return self._change(run_id, settling.dead_lettered(dlq_message_id))
+
+    def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
+        """Note that a final run's reports are written; ``outcome`` adds to what is known.
+
+        Raises:
+            TransitionRefusedError: the run is not final.
+        """
+        return self._change(run_id, settling.reported(outcome, self._clock()))
+
+    def acknowledge(self, run_id: str) -> RunRecord:
+        """Note that a final run's message is deleted and nothing is left to do.
+
+        Raises:
+            TransitionRefusedError: the run is not final, or poison that is not in the DLQ yet.
+        """
+        return self._change(run_id, settling.acknowledged(self._clock()))
+
+    # --- how ------------------------------------------------------------------------------------
+
+    def _lose(
+        self, run_id: str, attempt: int, fence: Fence | None, code: str, message: str
+    ) -> RunRecord:
+        now = self._clock()
+        loss = Loss(
+            attempt=attempt,
+            fence=fence,
+            error_code=code,
+            message=message,
+            now=now,
+            retry_at=now + self.policy.delay(attempt, self._chance()),
+        )
+        return self._change(run_id, transitions.lost(loss, self.policy))
+
+    def _change(
+        self, run_id: str, rule: transitions.Rule, feed: _FeedOf = lambda _: None
+    ) -> RunRecord:
+        for _ in range(_ROUNDS):
+            before = self._runs.get(run_id)
+            if before is None:
+                raise UnknownRunError(run_id)
+            after = rule(before)
+            if after is before:
+                return before
+            try:
+                return self._runs.commit(before, after, now=self._clock(), feed=feed(after))
+            except CommitLostError:
+                continue
+        raise ThrottledError("change", f"run {run_id}: too many writers at once")

@@ -1,0 +1,120 @@
+"""Why a change of a run record was refused; none of these is a fault of the world.
+
+::
+
+    RunError
+    ├── UnknownRunError            RUN_NOT_FOUND
+    ├── TenantBusyError            TENANT_ALREADY_RUNNING
+    ├── IdempotencyKeyReusedError  IDEMPOTENCY_KEY_REUSED
+    ├── RunAlreadyFinishedError    RUN_ALREADY_FINISHED
+    ├── JobConflictError           job_conflict
+    ├── CommitLostError            (inside the ledger: read again, decide again)
+    └── TransitionRefusedError     transition_refused
+        ├── DispatchRefusedError
+        ├── ClaimRefusedError
+        ├── FenceLostError
+        └── CancelRequestedError
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RunError(Exception):
+    """Base of every refusal."""
+
+    error_code: ClassVar[str] = "run_error"
+
+
+class UnknownRunError(RunError):
+    """No record has this run_id."""
+
+    error_code = "RUN_NOT_FOUND"
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"there is no run {run_id}")
+
+
+class TenantBusyError(RunError):
+    """The tenant has a run that is queued or running."""
+
+    error_code = "TENANT_ALREADY_RUNNING"
+
+    def __init__(self, tenant_id: str, active_run_id: str) -> None:
+        self.tenant_id = tenant_id
+        self.active_run_id = active_run_id
+        super().__init__(
+            f"tenant {tenant_id} already has an unfinished run, {active_run_id}; "
+            "wait for it to finish, or cancel it"
+        )
+
+
+class IdempotencyKeyReusedError(RunError):
+    """The same ``Idempotency-Key`` came with another body."""
+
+    error_code = "IDEMPOTENCY_KEY_REUSED"
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"this Idempotency-Key was used for run {run_id} with another body; use a new key"
+        )
+
+
+class RunAlreadyFinishedError(RunError):
+    """The run is final; nothing changes it any more."""
+
+    error_code = "RUN_ALREADY_FINISHED"
+
+    def __init__(self, run_id: str, status: str) -> None:
+        self.run_id = run_id
+        self.status = status
+        super().__init__(f"run {run_id} has already finished: {status}")
+
+
+class JobConflictError(RunError):
+    """A message has the run_id of a record that was made for another body."""
+
+    error_code = "job_conflict"
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"run {run_id} was requested with another body")
+
+
+class CommitLostError(RunError):
+    """Something that the write was conditional on has changed since it was read."""
+
+    error_code = "commit_lost"
+
+
+class TransitionRefusedError(RunError):
+    """The record's state does not allow the change."""
+
+    error_code = "transition_refused"
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        self.run_id = run_id
+        self.reason = reason
+        super().__init__(f"run {run_id}: {reason}")
+
+
+class DispatchRefusedError(TransitionRefusedError):
+    """The attempt cannot be dispatched: another one is, or it is not the next."""
+
+
+class ClaimRefusedError(TransitionRefusedError):
+    """The attempt belongs to another Dagster run, or is over."""
+
+
+class FenceLostError(TransitionRefusedError):
+    """The writer no longer executes the run: a newer attempt does, or the run is final."""
+
+
+class CancelRequestedError(TransitionRefusedError):
+    """The run is to be cancelled: it must publish nothing and end ``CANCELLED``."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id, "its cancellation was requested")

@@ -1,0 +1,48 @@
+"""Names that tie a Dagster run to its run record: tag keys and run keys. Knows no Dagster."""
+
+from collections.abc import Mapping
+
+RUN_ID = "relay/run_id"
+TENANT_ID = "relay/tenant_id"
+CONFIG_VERSION = "relay/config_version"
+ATTEMPT = "relay/attempt"
+REQUEST_ID = "relay/request_id"
+
+# Dagster's own keys that the sensor sets or reads.
+PARTITION = "dagster/partition"
+PRIORITY = "dagster/priority"
+
+
+def run_key(run_id: str, attempt: int) -> str:
+    """Return the sensor's run key for one attempt: asking twice for it starts one Dagster run."""
+    return f"{run_id}:{attempt}"
+
+
+def run_tags(
+    run_id: str,
+    tenant_id: str,
+    *,
+    attempt: int,
+    config_version: int | None = None,
+    request_id: str | None = None,
+) -> dict[str, str]:
+    """Return the tags of the Dagster run that executes an attempt; what is None has no tag."""
+    tags = {
+        RUN_ID: run_id,
+        TENANT_ID: tenant_id,
+        CONFIG_VERSION: config_version,
+        ATTEMPT: attempt,
+        REQUEST_ID: request_id,
+    }
+    return {name: str(value) for name, value in tags.items() if value is not None}
+
+
+def attempt_of(tags: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return the run_id and attempt that tags name, or None for a run that is not from the queue.
+
+    The tags alone prove nothing: re-execution copies them. The claim decides.
+    """
+    run_id, attempt = tags.get(RUN_ID), tags.get(ATTEMPT, "")
+    if not run_id or not attempt.isdecimal():
+        return None
+    return run_id, int(attempt)

@@ -1,0 +1,55 @@
+"""Stand-ins: a clock that is set by hand, and a whole platform on embedded AWS in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from moto import mock_aws
+
+from relay_dagster.aws.bootstrap import Names, bootstrap
+from relay_dagster.aws.platform import Platform, connect, retry_policy
+from relay_dagster.lifecycle import RunLedger
+from relay_dagster.settings import Settings
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+class FakeClock:
+    """Tells the time that it was set to."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **amount: float) -> datetime:
+        """Move on, as `timedelta` takes it (``seconds=5``), and return the new time."""
+        self.now += timedelta(**amount)
+        return self.now
+
+
+@contextmanager
+def embedded_platform(clock: FakeClock | None = None, **changes: Any) -> Iterator[Platform]:
+    """Yield a bootstrapped platform in this process; ``changes`` are fields of its settings.
+
+    With a clock, the ledger tells the time by it and spreads no back-off.
+    """
+    with mock_aws():
+        variables = dict(bootstrap(Names(region="us-east-1")))
+        settings = replace(
+            Settings.from_env({**variables, "AWS_REGION": "us-east-1"}),
+            api_keys=("admin-key",),
+            **changes,
+        )
+        platform = connect(settings)
+        if clock is not None:
+            ledger = RunLedger(
+                platform.runs, retry_policy(settings), clock=clock, chance=lambda: 0.5
+            )
+            platform = replace(platform, ledger=ledger)
+        yield platform
