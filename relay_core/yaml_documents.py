@@ -47,6 +47,7 @@ class _Open:
     anchor: str | None
     size: int = 1
     key: Any = None
+    key_mark: Any = None
     has_key: bool = False
     own_keys: set[str] = field(default_factory=set)
 
@@ -167,6 +168,7 @@ class _Builder:
             if isinstance(value, dict | list):
                 raise _refusal(event, "a key must be text, not a mapping or a list")
             parent.key, parent.has_key = value if value is _MERGE else _as_key(value, ""), True
+            parent.key_mark = event.start_mark
 
     def _set(self, parent: _Open, target: dict[str, Any], value: Any, event: yaml.Event) -> None:
         if parent.key is _MERGE:
@@ -176,7 +178,7 @@ class _Builder:
                 target.update({key: item for key, item in source.items() if key not in target})
         elif parent.key in parent.own_keys:
             path = join_path(step.step for step in self._stack[:-1])
-            place = _place(event.start_mark)
+            place = _place(parent.key_mark)
             self._faults.append(ConfigFault(path, place + REPEATED_KEY.format(parent.key)))
         else:
             parent.own_keys.add(parent.key)
