@@ -1,0 +1,104 @@
+"""Prices held against ten lines of Decimal."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcontext
+
+import numpy as np
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from builders import tenant_config
+from relay_core.config import PricingConfig
+from relay_core.pricing import PriceInputs, price_winners
+
+ROUNDINGS = {"nearest": ROUND_HALF_UP, "up": ROUND_CEILING, "down": ROUND_FLOOR}
+
+
+def amounts(most: str) -> st.SearchStrategy[Decimal]:
+    return st.decimals("0", most, places=4)
+
+
+MARGINS = st.one_of(
+    st.sampled_from(["0", "0.2", "100"]).map(Decimal), st.decimals(0, 100, places=6)
+)
+CELLS = st.one_of(st.none(), amounts("99.9999"), amounts("999999999.9999"))
+INCREMENTS = st.sampled_from(["0.0001", "0.01", "0.05", "0.99", "1", "3.3333"]).map(Decimal)
+
+
+def by_decimal(
+    cost: Decimal | None, own: Decimal | None, floor: Decimal | None, pricing: PricingConfig
+) -> Decimal | None:
+    """Price one winner, as a person would write the rule down."""
+    if cost is None and own is None:
+        return None
+    with localcontext(prec=60):
+        margin, low = 1 + pricing.base_margin_pct, pricing.min_price
+        asked = own if cost is None else (cost + pricing.shipping_handling_flat) * margin
+        step = pricing.rounding.increment
+        steps = (max(asked or Decimal(0), low) / step).quantize(
+            Decimal(1), ROUNDINGS[pricing.rounding.mode]
+        )
+        least = max(low, floor or Decimal(0)) if pricing.map_policy.enforce else low
+        price = max(steps * step, least)
+        cents = price.quantize(Decimal("0.01"), ROUND_HALF_UP)
+        cents = cents if cents >= least else price.quantize(Decimal("0.01"), ROUND_CEILING)
+    return cents or None
+
+
+def by_column(
+    cost: Decimal | None, own: Decimal | None, floor: Decimal | None, pricing: PricingConfig
+) -> Decimal | None:
+    cells = (
+        half
+        for cell in (cost, own, floor)
+        for half in (np.array([int((cell or Decimal(0)) * 10_000)]), np.array([cell is None]))
+    )
+    cents, priced = price_winners(PriceInputs(*cells), pricing)
+    return Decimal(int(cents[0])) / 100 if priced[0] else None
+
+
+@given(
+    cost=CELLS,
+    own=CELLS,
+    floor=CELLS,
+    margin=MARGINS,
+    minimum=amounts("999.9999"),
+    shipping=amounts("999.9999"),
+    increment=INCREMENTS,
+    mode=st.sampled_from(sorted(ROUNDINGS)),
+    enforce=st.booleans(),
+)
+@example(
+    cost=Decimal("0"),
+    own=None,
+    floor=Decimal("30.1234"),
+    margin=Decimal("0"),
+    minimum=Decimal("25"),
+    shipping=Decimal("0"),
+    increment=Decimal("0.99"),
+    mode="nearest",
+    enforce=True,
+)
+def test_a_price_is_that_of_decimals(
+    cost: Decimal | None,
+    own: Decimal | None,
+    floor: Decimal | None,
+    margin: Decimal,
+    minimum: Decimal,
+    shipping: Decimal,
+    increment: Decimal,
+    mode: str,
+    enforce: bool,
+) -> None:
+    pricing = tenant_config(
+        pricing={
+            "base_margin_pct": f"{margin:f}",
+            "min_price": f"{minimum:f}",
+            "shipping_handling_flat": f"{shipping:f}",
+            "map_policy": {"enforce": enforce},
+            "rounding": {"mode": mode, "increment": f"{increment:f}"},
+        }
+    ).pricing
+
+    assert by_column(cost, own, floor, pricing) == by_decimal(cost, own, floor, pricing)
