@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from relay_core.models import RunFailure, Stage
 from relay_dagster import settling, transitions
+from relay_dagster.admission import Admission, Reservation
 from relay_dagster.faults import ThrottledError
 from relay_dagster.ledger_port import Runs, utc_now
 from relay_dagster.records import (
@@ -31,8 +31,6 @@ from relay_dagster.records import (
 from relay_dagster.retries import Loss, RetryPolicy
 from relay_dagster.run_errors import (
     CommitLostError,
-    IdempotencyKeyReusedError,
-    TenantBusyError,
     UnknownRunError,
 )
 
@@ -40,14 +38,6 @@ _FeedOf = Callable[[RunRecord], FeedPointer | None]
 # Writers of one record are few (the run, the reconciler, the API); each lost round means that
 # another one got through.
 _ROUNDS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """The run that a request leads to; ``created`` is False for the run of an earlier request."""
-
-    record: RunRecord
-    created: bool
 
 
 class RunLedger:
@@ -69,6 +59,7 @@ class RunLedger:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._runs = runs
+        self._admission = Admission(runs, clock)
         self.policy = policy or RetryPolicy()
         self._clock = clock
         self._chance = chance
@@ -81,13 +72,7 @@ class RunLedger:
         Raises:
             IdempotencyKeyReusedError: the earlier request had another body.
         """
-        found = self._runs.idempotent_run(idempotency.id, self._clock())
-        if found is None:
-            return None
-        run_id, fingerprint = found
-        if fingerprint != idempotency.fingerprint:
-            raise IdempotencyKeyReusedError(run_id)
-        return self._runs.get(run_id)
+        return self._admission.earlier_run(idempotency)
 
     def reserve(self, request: RunRequest, idempotency: Idempotency | None = None) -> Reservation:
         """Make the record, take the tenant's lock and remember the key, all or nothing.
@@ -98,30 +83,12 @@ class RunLedger:
             TenantBusyError: the tenant has a run that is queued or running.
             IdempotencyKeyReusedError: the key came with another body.
         """
-        for _ in range(_ROUNDS):
-            earlier = self.earlier_run(idempotency) if idempotency else None
-            if earlier is not None:
-                return Reservation(earlier, created=False)
-            now = self._clock()
-            wanted = settling.requested(request, now, idempotency)
-            try:
-                record = self._runs.commit(
-                    None, wanted, now=now, idempotency=idempotency, yield_to_waiters=True
-                )
-            except CommitLostError:
-                # The key was taken meanwhile, or this very write had arrived after all.
-                mine = self._runs.get(request.run_id)
-                if mine is not None:
-                    return Reservation(mine, created=True)
-                continue
-            return Reservation(record, created=True)
-        raise ThrottledError("reserve", f"run {request.run_id}: too many writers at once")
+        return self._admission.reserve(request, idempotency)
 
     def mark_sent(self, run_id: str, message_id: str) -> RunRecord:
         """Note the message that now stands for the run: the first, or one sent in its place.
 
-        Raises:
-            RunAlreadyFinishedError: the run ended meanwhile; the message will find it final.
+        A run that has ended meanwhile stays as it is: the message will find it final.
         """
         return self._change(run_id, settling.sent(message_id, self._clock()))
 
@@ -161,23 +128,7 @@ class RunLedger:
         Raises:
             JobConflictError: the record was made for another body.
         """
-        for _ in range(_ROUNDS):
-            known = self._runs.get(job.run_id)
-            if known is not None:
-                return settling.matched(job)(known)
-            try:
-                return self._put_adopted(job, request_id)
-            except CommitLostError:
-                continue
-        raise ThrottledError("adopt", f"run {job.run_id}: too many writers at once")
-
-    def _put_adopted(self, job: Job, request_id: str | None) -> RunRecord:
-        now = self._clock()
-        wanted = settling.adopted(job, now, request_id, Hold.HELD)
-        try:
-            return self._runs.commit(None, wanted, now=now)
-        except TenantBusyError:
-            return self._runs.commit(None, replace(wanted, hold=Hold.WAITING), now=now)
+        return self._admission.adopt(job, request_id)
 
     def adopt_dead(self, job: Job, message: str, dlq_message_id: str) -> RunRecord:
         """Make the record of a job that was found in the dead-letter queue and had none: poison.

@@ -211,6 +211,11 @@ class RunRequest:
     config_version: int | None = None
     request_id: str | None = None
 
+    @property
+    def job(self) -> Job:
+        """The message that the run will have."""
+        return Job(self.run_id, self.tenant_id, self.vendors or None, self.config_version)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

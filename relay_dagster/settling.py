@@ -77,10 +77,14 @@ def matched(job: Job) -> Rule:
 
 
 def sent(message_id: str, now: datetime) -> Rule:
-    """Note the message that now stands for the run; what was known of an older one is void."""
+    """Note the message that now stands for the run; what was known of an older one is void.
+
+    The message may have been received, and its run even have ended, before its sender comes here.
+    """
 
     def rule(record: RunRecord) -> RunRecord:
-        refuse_final(record)
+        if record.is_final or record.message_id == message_id:
+            return record
         return replace(
             record, message_id=message_id, sent_at=now, receipt_handle=None, received_at=None
         )

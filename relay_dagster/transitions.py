@@ -35,6 +35,7 @@ from relay_dagster.run_errors import (
 
 Rule = Callable[[RunRecord], RunRecord]
 
+_MAX_MESSAGE = 20_000
 _ORDER = {stage: place for place, stage in enumerate(Stage)}
 _BETWEEN_ATTEMPTS: dict[str, Any] = {
     "status": RunStatus.QUEUED,
@@ -146,7 +147,7 @@ def failed(fence: Fence, failure: RunFailure, outcome: Outcome, now: datetime) -
             record,
             stage=failure.stage,
             error_code=str(failure.error_code),
-            error_message=failure.error_message,
+            error_message=_cut(failure.error_message),
         )
         return with_outcome(ended(stopped, RunStatus.FAILED, now), outcome)
 
@@ -166,7 +167,7 @@ def lost(loss: Loss, policy: RetryPolicy) -> Rule:
             record,
             **_BETWEEN_ATTEMPTS,
             error_code=loss.error_code,
-            error_message=loss.message,
+            error_message=_cut(loss.message),
             next_attempt_at=loss.retry_at,
         )
 
@@ -219,8 +220,15 @@ def ended(record: RunRecord, status: RunStatus, now: datetime) -> RunRecord:
     )
 
 
+def _cut(message: str) -> str:
+    """Return a message that surely fits into the record; the reports have all of it."""
+    if len(message) <= _MAX_MESSAGE:
+        return message
+    return f"{message[:_MAX_MESSAGE]}..."
+
+
 def _poison(record: RunRecord, message: str, now: datetime) -> RunRecord:
-    told = replace(record, error_code=FailureCode.POISON_JOB.value, error_message=message)
+    told = replace(record, error_code=FailureCode.POISON_JOB.value, error_message=_cut(message))
     return ended(told, RunStatus.FAILED, now)
 
 

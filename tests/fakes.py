@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from moto import mock_aws
 
 from relay_dagster.aws.bootstrap import Names, bootstrap
+from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.platform import Platform, connect, retry_policy
 from relay_dagster.lifecycle import RunLedger
 from relay_dagster.settings import Settings
@@ -33,6 +35,12 @@ class FakeClock:
         return self.now
 
 
+@cache
+def embedded_clients(public_s3_endpoint_url: str | None = None) -> Clients:
+    """Return clients for embedded AWS; making them takes longer than a test."""
+    return Clients("us-east-1", public_s3_endpoint_url=public_s3_endpoint_url)
+
+
 @contextmanager
 def embedded_platform(clock: FakeClock | None = None, **changes: Any) -> Iterator[Platform]:
     """Yield a bootstrapped platform in this process; ``changes`` are fields of its settings.
@@ -40,13 +48,14 @@ def embedded_platform(clock: FakeClock | None = None, **changes: Any) -> Iterato
     With a clock, the ledger tells the time by it and spreads no back-off.
     """
     with mock_aws():
-        variables = dict(bootstrap(Names(region="us-east-1")))
+        clients = embedded_clients(changes.get("public_s3_endpoint_url"))
+        variables = dict(bootstrap(Names(region="us-east-1"), clients))
         settings = replace(
             Settings.from_env({**variables, "AWS_REGION": "us-east-1"}),
             api_keys=("admin-key",),
             **changes,
         )
-        platform = connect(settings)
+        platform = connect(settings, clients=clients)
         if clock is not None:
             ledger = RunLedger(
                 platform.runs, retry_policy(settings), clock=clock, chance=lambda: 0.5

@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 from relay_dagster import settings as env
 from relay_dagster.aws import tables
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.job_queue import DLQ_RETENTION_SECONDS
+from relay_dagster.aws.job_queue import DLQ_RETENTION_SECONDS, JobQueue
 from relay_dagster.aws.verdicts import error_code, speaks_aws
-from relay_dagster.settings import SettingsError
+from relay_dagster.settings import Settings, SettingsError
 
 BUCKET = "relay-inventory"
 RUNS_TABLE = "relay-inventory-runs"
@@ -88,6 +88,19 @@ def bootstrap(names: Names | None = None, clients: Clients | None = None) -> lis
     ]
 
 
+def check(settings: Settings, clients: Clients | None = None) -> list[str]:
+    """Return how the queues differ from what the variables say, one sentence for each difference.
+
+    Raises:
+        WorldError: AWS fails, or a queue is not there.
+    """
+    clients = clients or Clients(settings.region)
+    return JobQueue(clients, settings.queue_url, settings.dlq_url).differences(
+        visibility_timeout_seconds=settings.visibility_timeout_seconds,
+        max_receives=settings.max_attempts,
+    )
+
+
 @speaks_aws
 def _ensure_bucket(clients: Clients, bucket: str) -> None:
     s3 = clients.s3
@@ -95,6 +108,8 @@ def _ensure_bucket(clients: Clients, bucket: str) -> None:
         s3.head_bucket(Bucket=bucket)
         return
     except ClientError as error:
+        if error_code(error) in {"403", "Forbidden", "AccessDenied"}:
+            raise _not_ours(bucket) from error
         if error_code(error) not in {"404", "NoSuchBucket", "NotFound"}:
             raise
     region = s3.meta.region_name
@@ -109,10 +124,15 @@ def _ensure_bucket(clients: Clients, bucket: str) -> None:
         if error_code(error) == "BucketAlreadyOwnedByYou":
             return
         if error_code(error) == "BucketAlreadyExists":
-            raise SettingsError(
-                "ARTIFACT_BUCKET", f"must be another name: {bucket!r} belongs to somebody else"
-            ) from error
+            raise _not_ours(bucket) from error
         raise
+
+
+def _not_ours(bucket: str) -> SettingsError:
+    return SettingsError(
+        "ARTIFACT_BUCKET",
+        f"must be another name: {bucket!r} is there, and is not these credentials' to use",
+    )
 
 
 @speaks_aws
@@ -120,10 +140,9 @@ def _ensure_table(clients: Clients, definition: Mapping[str, Any], *, expires: b
     dynamodb = clients.dynamodb
     name = definition["TableName"]
     try:
+        dynamodb.describe_table(TableName=name)
+    except dynamodb.exceptions.ResourceNotFoundException:
         dynamodb.create_table(**definition)
-    except ClientError as error:
-        if error_code(error) != "ResourceInUseException":
-            raise
     dynamodb.get_waiter("table_exists").wait(
         TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
     )

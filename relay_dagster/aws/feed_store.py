@@ -16,12 +16,15 @@ from botocore.exceptions import ClientError
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.verdicts import error_code, speaks_aws
+from relay_dagster.faults import ObjectChangedError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 _TAKEN = frozenset({"412", "PreconditionFailed"})
+_CONFLICT = frozenset({"409", "ConditionalRequestConflict"})
+_CONFLICT_TRIES = 5
 _READ_SIZE = 1 << 20
 _REPORTS = {
     "reports/config_snapshot.json": "config_snapshot",
@@ -99,16 +102,20 @@ class FeedStore:
         """Copy an object as it was listed, and return the SHA-256 of the copy, in hex.
 
         Raises:
-            ObjectChangedError: it was replaced since; look again.
+            ObjectChangedError: it was replaced or deleted since; look again.
         """
-        answer = self._s3.copy_object(
-            Bucket=self.bucket,
-            Key=target_key,
-            CopySource={"Bucket": self.bucket, "Key": source.key},
-            CopySourceIfMatch=f'"{source.etag}"',
-            ChecksumAlgorithm="SHA256",
-            MetadataDirective="COPY",
-        )
+        try:
+            answer = self._s3.copy_object(
+                Bucket=self.bucket,
+                Key=target_key,
+                CopySource={"Bucket": self.bucket, "Key": source.key},
+                CopySourceIfMatch=f'"{source.etag}"',
+                ChecksumAlgorithm="SHA256",
+            )
+        except ClientError as error:
+            if error_code(error) not in _ABSENT | _TAKEN:
+                raise
+            raise ObjectChangedError("s3.CopyObject", f"{source.key} was replaced") from error
         checksum = answer.get("CopyObjectResult", {}).get("ChecksumSHA256")
         return _hex(checksum) or self._hash(target_key)
 
@@ -178,15 +185,20 @@ class FeedStore:
     @speaks_aws
     def put_if_absent(self, key: str, data: bytes, *, content_type: str | None = None) -> bool:
         """Store bytes unless the key is taken; tell whether they were stored."""
-        try:
-            self._s3.put_object(
-                Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", **_extra(content_type)
-            )
-        except ClientError as error:
-            if error_code(error) in _TAKEN:
-                return False
-            raise
-        return True
+        for tries_left in reversed(range(_CONFLICT_TRIES)):
+            try:
+                self._s3.put_object(
+                    Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", **_extra(content_type)
+                )
+            except ClientError as error:
+                if error_code(error) in _TAKEN:
+                    return False
+                # Another writer is at it just now; S3 asks to try again.
+                if error_code(error) not in _CONFLICT or not tries_left:
+                    raise
+            else:
+                return True
+        return False
 
     @speaks_aws
     def exists(self, key: str) -> bool:
@@ -198,6 +210,11 @@ class FeedStore:
                 return False
             raise
         return True
+
+    @speaks_aws
+    def delete(self, key: str) -> None:
+        """Delete an object; one that is not there is deleted too."""
+        self._s3.delete_object(Bucket=self.bucket, Key=key)
 
     @speaks_aws
     def check(self) -> None:

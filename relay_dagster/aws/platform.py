@@ -29,9 +29,17 @@ class Platform:
     ledger: RunLedger
 
 
-def connect(settings: Settings, patience: Patience = PATIENT) -> Platform:
-    """Return the platform that the settings name; nothing is sent before it is used."""
-    clients = Clients(
+def connect(
+    settings: Settings, patience: Patience = PATIENT, *, clients: Clients | None = None
+) -> Platform:
+    """Return the platform that the settings name; nothing is sent before it is used.
+
+    Args:
+        settings: names and numbers.
+        patience: how long a call to AWS may take.
+        clients: used instead of new ones.
+    """
+    clients = clients or Clients(
         settings.region, patience, public_s3_endpoint_url=settings.public_s3_endpoint_url
     )
     runs = RunStore(clients, settings.runs_table)

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from boto3.exceptions import Boto3Error
 from botocore import exceptions as botocore_errors
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -81,6 +82,7 @@ _CODES: dict[type[WorldError], frozenset[str]] = {
 # The first base that fits counts. Families are listed, so that a new one is a decision.
 _FAMILIES: tuple[tuple[type[Exception], type[WorldError]], ...] = (
     (botocore_errors.HTTPClientError, UnreachableError),
+    (botocore_errors.ConnectionError, UnreachableError),
     (botocore_errors.IncompleteReadError, UnreachableError),
     (botocore_errors.ResponseStreamingError, UnreachableError),
     (botocore_errors.ChecksumError, UnreachableError),
@@ -94,6 +96,7 @@ _FAMILIES: tuple[tuple[type[Exception], type[WorldError]], ...] = (
     (botocore_errors.SSOError, AccessRefusedError),
     (botocore_errors.RefreshWithMFAUnsupportedError, AccessRefusedError),
     (botocore_errors.InfiniteLoopConfigError, AccessRefusedError),
+    (botocore_errors.WaiterError, ServiceFailedError),
     (BotoCoreError, RequestRejectedError),
 )
 
@@ -108,6 +111,11 @@ def fault_of(error: Exception, operation: str) -> WorldError | None:
     if isinstance(error, ClientError):
         kind = _kind_of_response(error)
         return kind(f"{operation} ({error.operation_name})", f"{error_code(error)}: {error}")
+    if isinstance(error, Boto3Error):
+        # Transfers wrap what went wrong.
+        inner = error.__cause__ or error.__context__
+        found = fault_of(inner, operation) if isinstance(inner, Exception) else None
+        return found or RequestRejectedError(operation, f"{type(error).__name__}: {error}")
     for family, kind in _FAMILIES:
         if isinstance(error, family):
             return kind(operation, f"{type(error).__name__}: {error}")

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from relay_dagster.settings import Settings, SettingsError
+
+REQUIRED = {
+    "ARTIFACT_BUCKET": "bucket",
+    "RUNS_TABLE": "runs",
+    "TENANTS_TABLE": "tenants",
+    "SQS_QUEUE_URL": "http://127.0.0.1:5000/1/jobs",
+    "SQS_DLQ_URL": "http://127.0.0.1:5000/1/dead",
+}
+
+
+def read(**variables: str) -> Settings:
+    return Settings.from_env({**REQUIRED, **variables})
+
+
+def problem(variables: dict[str, str], **options: bool) -> str:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(variables, **options)
+    return str(caught.value)
+
+
+def test_only_five_variables_have_no_default() -> None:
+    settings = read()
+    plain = {each.name: each.default for each in fields(Settings)}
+    assert (settings.artifact_bucket, settings.runs_table, settings.tenants_table) == (
+        "bucket",
+        "runs",
+        "tenants",
+    )
+    assert replace(settings, **{k: v for k, v in plain.items() if k in _OPTIONAL}) == settings
+
+
+_OPTIONAL = {each.name for each in fields(Settings)} - {
+    "artifact_bucket",
+    "runs_table",
+    "tenants_table",
+    "queue_url",
+    "dlq_url",
+}
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_missing_variable_is_one_line_that_names_it(name: str) -> None:
+    message = problem({k: v for k, v in REQUIRED.items() if k != name})
+    assert message.startswith(name)
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_an_empty_variable_is_as_if_it_were_not_set(name: str) -> None:
+    assert problem({**REQUIRED, name: "  "}).startswith(f"{name} is not set")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WORKER_POISON_MAX_RECEIVES", "0"),
+        ("WORKER_POISON_MAX_RECEIVES", "three"),
+        ("WORKER_POISON_MAX_RECEIVES", "1001"),
+        ("WORKER_MAX_CONCURRENCY", "-1"),
+        ("WORKER_MAX_CONCURRENCY", "1.5"),
+        ("RELAY_INTAKE_LIMIT", "0"),
+        ("WORKER_VISIBILITY_TIMEOUT_SECONDS", "43201"),
+        ("WORKER_BACKOFF_BASE_SECONDS", "-1"),
+        ("WORKER_BACKOFF_MAX_SECONDS", "nan"),
+        ("RELAY_HEARTBEAT_SECONDS", "0"),
+        ("RELAY_HEARTBEAT_STALE_SECONDS", "inf"),
+        ("RELAY_HEARTBEAT_STALE_SECONDS", "5"),
+        ("RETENTION_DAYS", "a month"),
+        ("RELAY_ALLOW_ANONYMOUS", "maybe"),
+        ("CLOUDWATCH_METRICS_ENABLED", "2"),
+        ("RELAY_PUBLIC_S3_ENDPOINT_URL", "localhost:9000"),
+        ("DAGSTER_WEBSERVER_URL", "ftp://dagster"),
+        ("SQS_QUEUE_URL", "relay-inventory-jobs"),
+    ],
+)
+def test_a_bad_variable_is_one_line_that_names_it(name: str, value: str) -> None:
+    message = problem({**REQUIRED, name: value})
+    assert message.startswith(f"{name} must be")
+    assert "\n" not in message
+
+
+def test_the_intake_limit_follows_the_concurrency() -> None:
+    assert read(WORKER_MAX_CONCURRENCY="5").intake_limit == 10
+    assert read(WORKER_MAX_CONCURRENCY="5", RELAY_INTAKE_LIMIT="7").intake_limit == 7
+
+
+def test_aws_region_comes_before_the_default_region() -> None:
+    assert read(AWS_REGION="eu-west-1", AWS_DEFAULT_REGION="us-east-1").region == "eu-west-1"
+    assert read(AWS_DEFAULT_REGION="us-east-1").region == "us-east-1"
+    assert read().region is None
+
+
+def test_the_api_needs_keys() -> None:
+    assert problem(REQUIRED, require_api=True).startswith("API_KEYS is not set")
+    assert problem({**REQUIRED, "API_KEYS": " , "}, require_api=True).startswith("API_KEYS")
+
+
+def test_the_api_needs_no_keys_where_anybody_may_come() -> None:
+    given = {**REQUIRED, "RELAY_ALLOW_ANONYMOUS": "true"}
+    assert Settings.from_env(given, require_api=True).allow_anonymous
+
+
+def test_api_keys_are_separated_by_commas() -> None:
+    assert read(API_KEYS="one, two,,three ").api_keys == ("one", "two", "three")
+
+
+def test_a_base_url_has_no_slash_at_its_end() -> None:
+    assert read(DAGSTER_WEBSERVER_URL="http://d:3000/").dagster_webserver_url == "http://d:3000"
+
+
+def test_the_process_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in REQUIRED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ENVIRONMENT", "staging")
+    assert Settings.from_env().environment == "staging"
