@@ -7,12 +7,22 @@ import dagster as dg
 from relay_dagster.assets.fetched import fetched_inventory
 from relay_dagster.assets.merged import merged_inventory
 from relay_dagster.assets.normalized import normalized_inventory
+from relay_dagster.aws.platform import Platform, connect
 from relay_dagster.jobs import inventory_sync
-from relay_dagster.platform import Platform, connect
 from relay_dagster.resources import run_sessions
+from relay_dagster.settings import Settings
 
 
-def build_defs(*, connect: Callable[[], Platform] = connect) -> dg.Definitions:
+def connect_from_env() -> Platform:
+    """Return the platform that the environment names.
+
+    Raises:
+        SettingsError: a variable is missing or bad.
+    """
+    return connect(Settings.from_env())
+
+
+def build_defs(*, connect: Callable[[], Platform] = connect_from_env) -> dg.Definitions:
     """Return fresh Definitions.
 
     Args:

@@ -1,0 +1,22 @@
+"""The first asset: which files the run reads, copied and pinned."""
+
+import dagster as dg
+
+from relay_dagster.partitions import tenant_partitions
+from relay_dagster.presentation import fetched_metadata
+from relay_dagster.resources import RunSessions
+
+
+@dg.asset(
+    group_name="inventory",
+    partitions_def=tenant_partitions,
+    kinds={"s3"},
+    description="The latest feed of each vendor, copied into the run and pinned by its manifest.",
+)
+def fetched_inventory(
+    context: dg.AssetExecutionContext, run_sessions: dg.ResourceParam[RunSessions]
+) -> dg.MaterializeResult:
+    """Claim the run, load its config, pin its inputs."""
+    with run_sessions.step(context) as run:
+        inputs = run.inputs
+    return dg.MaterializeResult(metadata=fetched_metadata(inputs, run.life.reports))

@@ -1,0 +1,31 @@
+"""The last asset: the priced feed, the reports and the run's end."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from relay_dagster.assets.normalized import normalized_inventory
+from relay_dagster.checks import MERGED_CHECKS, merged_result
+from relay_dagster.partitions import tenant_partitions
+from relay_dagster.presentation import merged_metadata
+from relay_dagster.resources import RunSessions
+
+
+@dg.asset(
+    group_name="inventory",
+    partitions_def=tenant_partitions,
+    deps=[normalized_inventory],
+    check_specs=MERGED_CHECKS,
+    kinds={"csv"},
+    description="The best offer of each SKU, priced: the feed that the merchant gets.",
+)
+def merged_inventory(
+    context: dg.AssetExecutionContext, run_sessions: dg.ResourceParam[RunSessions]
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Merge and price, judge the run, publish the feed."""
+    with run_sessions.step(context) as run:
+        merged = run.merge()
+        yield merged_result(merged)
+        run.publish(merged)
+    # Only now has the run succeeded: what was cancelled at the last moment is not materialized.
+    yield dg.MaterializeResult(metadata=merged_metadata(merged, run.life))

@@ -1,0 +1,30 @@
+"""The second asset: each vendor's rows in one shape."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from relay_dagster.assets.fetched import fetched_inventory
+from relay_dagster.checks import NORMALIZED_CHECKS, normalized_results
+from relay_dagster.partitions import tenant_partitions
+from relay_dagster.presentation import normalized_metadata
+from relay_dagster.resources import RunSessions
+
+
+@dg.asset(
+    group_name="inventory",
+    partitions_def=tenant_partitions,
+    deps=[fetched_inventory],
+    check_specs=NORMALIZED_CHECKS,
+    kinds={"pandas", "pandera"},
+    description="Each vendor's rows in the canonical columns; what was refused is listed.",
+)
+def normalized_inventory(
+    context: dg.AssetExecutionContext, run_sessions: dg.ResourceParam[RunSessions]
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Read every vendor's feed, whatever is wrong with another, and only then judge them."""
+    with run_sessions.step(context) as run:
+        normalized = run.normalize()
+        yield from normalized_results(run.config.error_policy, normalized)
+        run.judge(normalized)
+    yield dg.MaterializeResult(metadata=normalized_metadata(normalized, run.life.reports))

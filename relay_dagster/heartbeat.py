@@ -1,0 +1,39 @@
+"""A thread that says that a run is alive, through all of its steps."""
+
+import threading
+from collections.abc import Callable
+
+from relay_dagster.logs import event_log
+
+log = event_log()
+
+
+class Heartbeat:
+    """Calls ``beat`` every ``interval_seconds`` until it is stopped; a failed call is only logged.
+
+    It must not end a run: whoever reads the heartbeats allows for several that are missing.
+    """
+
+    def __init__(self, beat: Callable[[], object], *, interval_seconds: float) -> None:
+        self._beat = beat
+        self._interval = interval_seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="relay-heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Beat now and from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop beating."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._beat()
+            except Exception as error:  # noqa: BLE001 - a beat that is missed is no fault of the run
+                log.warning("heartbeat_failed", error=str(error))
+            self._stopped.wait(self._interval)

@@ -1,0 +1,199 @@
+"""How a run begins and ends in the process that executes it: its claim, its fence, its last word.
+
+Every change of the record goes through the ledger. Reports are written just before the final
+write, so that whoever sees a final run finds them, and again by whoever ended it otherwise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from relay_core.models import ReportEntry, RunContext, RunFailure, RunStatus, Stage
+from relay_dagster import tags
+from relay_dagster.aws.platform import Platform
+from relay_dagster.faults import WorldError
+from relay_dagster.heartbeat import Heartbeat
+from relay_dagster.ledger_port import utc_now
+from relay_dagster.logs import event_log
+from relay_dagster.records import Outcome, RunRecord
+from relay_dagster.run_errors import CancelRequestedError, RunError
+from relay_dagster.run_reports import Findings, RunReports
+
+log = event_log()
+
+
+class RunStoppedError(Exception):
+    """The run, or this process's part in it, is over, and the record says so already."""
+
+    def __init__(self, error_code: str, message: str) -> None:
+        self.error_code = error_code
+        super().__init__(f"{error_code}: {message}")
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What Dagster knows of the run: its id, the tenant, the tags, the assets selected."""
+
+    dagster_run_id: str
+    tenant_id: str
+    tags: Mapping[str, str]
+    assets: frozenset[str]
+    is_reexecution: bool = False
+
+
+class RunLife:
+    """The run's record as this process holds it; claiming it is making one of these.
+
+    A re-execution copies the tags of the run that it repeats, so its tags name nothing: like a
+    partition materialized by hand it is a run of its own.
+
+    Raises:
+        RunError: the attempt is another's or over, or the tenant is busy.
+    """
+
+    def __init__(self, platform: Platform, launch: Launch) -> None:
+        self._platform = platform
+        self._ledger = platform.ledger
+        self.record = record = self._claim(launch)
+        self.findings = Findings()
+        self.reports = RunReports(platform.feeds, self.context)
+        self._heartbeat = Heartbeat(
+            lambda: platform.runs.beat(record.run_id, record.attempt),
+            interval_seconds=platform.settings.heartbeat_seconds,
+        )
+        self._heartbeat.start()
+        self._log("run_started", trigger=str(record.trigger), dagster_run_id=launch.dagster_run_id)
+
+    @property
+    def context(self) -> RunContext:
+        """What identifies the run in its reports."""
+        return context_of(self.record)
+
+    def enter(self, stage: Stage) -> None:
+        """Move on to a stage; a write that carries the fence."""
+        self.record = self._ledger.enter_stage(self.record.fence, stage)
+
+    def pin_config(self, config_version: int | None) -> None:
+        """Fix the config version that takes effect."""
+        self.record = self._ledger.pin_config(self.record.fence, config_version)
+        written = self.reports.artifacts
+        self.reports = RunReports(self._platform.feeds, self.context)
+        self.reports.artifacts.update(written)
+
+    def succeed(self) -> None:
+        """End the run well."""
+        outcome = self._report(RunStatus.SUCCEEDED, None)
+        self.record = self._ledger.succeed(self.record.fence, outcome)
+        self._settle("run_succeeded")
+
+    def fail(self, failure: RunFailure) -> NoReturn:
+        """End the run for a fault of its data.
+
+        Raises:
+            RunStoppedError: always.
+        """
+        outcome = self._report(RunStatus.FAILED, failure)
+        self.record = self._ledger.fail(self.record.fence, failure, outcome)
+        self._settle("run_failed")
+        raise RunStoppedError(failure.error_code, failure.error_message)
+
+    def cancel(self) -> NoReturn:
+        """End the run as its caller wishes; what it has published is taken away.
+
+        Raises:
+            RunStoppedError: always.
+        """
+        self.record = self._ledger.cancel(self.record.run_id)
+        self.reports.withdraw_merged()
+        self.findings.record_count = 0
+        outcome = self._write_json(RunStatus.CANCELLED, None)
+        self.record = self._ledger.note_reports(self.record.run_id, outcome)
+        self._log("run_cancelled")
+        raise RunStoppedError("CANCELLED", f"run {self.record.run_id} was cancelled on request")
+
+    def give_back(self, error: Exception) -> None:
+        """End the attempt for a fault that may pass; what fails here the reconciler finds."""
+        code = str(getattr(error, "error_code", "internal_error"))
+        message = f"{type(error).__name__}: {error}"
+        self._log("run_retryable_error", error_code=code, error_message=message)
+        try:
+            self.record = self._ledger.retry_later(self.record.fence, code, message)
+            if self.record.is_final:
+                self._report_poison()
+        except CancelRequestedError:
+            self.cancel()
+        except (RunError, WorldError) as problem:
+            self._log("run_not_given_back", reason=str(problem))
+
+    def close(self) -> None:
+        """Stop what runs beside the steps."""
+        self._heartbeat.stop()
+
+    def _claim(self, launch: Launch) -> RunRecord:
+        attempt = None if launch.is_reexecution else tags.attempt_of(launch.tags)
+        if attempt is None:
+            return self._ledger.start_by_hand(launch.dagster_run_id, launch.tenant_id)
+        try:
+            return self._ledger.claim(*attempt, launch.dagster_run_id)
+        except CancelRequestedError as wish:
+            self._ledger.cancel(wish.run_id)
+            raise RunStoppedError("CANCELLED", f"run {wish.run_id} was cancelled") from wish
+
+    def _report(self, status: RunStatus, failure: RunFailure | None) -> Outcome:
+        # An attempt that has lost its run must not write over the reports of the one that has it.
+        self.enter(self.record.stage)
+        return self._write_json(status, failure)
+
+    def _report_poison(self) -> None:
+        failure = failure_of(self.record)
+        self.findings.faults = [ReportEntry(failure.error_code, failure.error_message)]
+        self._log("poison_job_detected", error_message=failure.error_message)
+        outcome = self._write_json(RunStatus.FAILED, failure)
+        self.record = self._ledger.note_reports(self.record.run_id, outcome)
+        self._settle("run_failed")
+
+    def _write_json(self, status: RunStatus, failure: RunFailure | None) -> Outcome:
+        now = utc_now()
+        started = self.record.started_at or self.record.requested_at
+        return self.reports.write_json(
+            self.findings,
+            status=status,
+            failure=failure,
+            stage_times=self.record.stage_times(now),
+            duration_seconds=(now - started).total_seconds(),
+            now=now,
+        )
+
+    def _settle(self, event: str) -> None:
+        record = self.record
+        self._log(event, error_code=record.error_code, **record.counts)
+        if record.needs_reports:
+            self.record = self._ledger.note_reports(record.run_id)
+
+    def _log(self, event: str, **facts: object) -> None:
+        record = self.record
+        log.info(
+            event,
+            run_id=record.run_id,
+            tenant_id=record.tenant_id,
+            attempt=record.attempt,
+            **facts,
+        )
+
+
+def context_of(record: RunRecord) -> RunContext:
+    """Return what identifies a run in its reports."""
+    return RunContext(
+        run_id=record.run_id,
+        tenant_id=record.tenant_id,
+        requested_at=record.requested_at,
+        config_version=record.config_version,
+        attempt=record.attempt,
+    )
+
+
+def failure_of(record: RunRecord) -> RunFailure:
+    """Return the failure that a failed record tells of."""
+    return RunFailure(
+        str(record.error_code), record.error_message or "", record.failed_stage or record.stage
+    )

@@ -1,0 +1,457 @@
+"""The assets on an ephemeral instance and embedded AWS: what a run leaves, and how it ends."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from builders import config_document, feed, vendor_document
+from fakes import embedded_platform
+from relay_core.models import RunStatus, Stage
+from relay_dagster import tags
+from relay_dagster.aws.platform import Platform
+from relay_dagster.build import build_defs
+from relay_dagster.faults import ThrottledError
+from relay_dagster.records import RunRecord, RunRequest, Trigger
+
+TENANT = "acme"
+RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
+TWO_VENDORS = (vendor_document("vendor_1"), vendor_document("vendor_2"))
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform(backoff_base_seconds=0) as platform:
+        yield platform
+
+
+class World:
+    """A platform, an instance and the Definitions, with the few acts that tests need."""
+
+    def __init__(self, platform: Platform, instance: dg.DagsterInstance) -> None:
+        self.platform = platform
+        self.connect: Callable[[], Platform] = lambda: platform
+        self.instance = instance
+        self.instance.add_dynamic_partitions("tenants", [TENANT])
+
+    def store_config(self, *vendors: Any, **changes: Any) -> None:
+        document = config_document(*vendors, **changes)
+        self.platform.tenants.put(TENANT, json.dumps(document))
+
+    def upload(self, vendor_id: str, data: bytes, name: str = "feed.csv") -> None:
+        self.platform.feeds.put(f"tenants/{TENANT}/inbound/{vendor_id}/{name}", data)
+
+    def request(self, run_id: str = RUN_ID, **changes: Any) -> None:
+        self.platform.ledger.reserve(RunRequest(run_id=run_id, tenant_id=TENANT, **changes))
+
+    def dispatch(self, attempt: int = 1, run_id: str = RUN_ID) -> None:
+        self.platform.ledger.dispatch(run_id, attempt, message_id="m", receipt_handle="h")
+
+    def execute(
+        self, attempt: int | None = 1, *, run_id: str = RUN_ID, assets: list[str] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        job = build_defs(connect=lambda: self.connect()).resolve_job_def("inventory_sync")
+        given = {} if attempt is None else tags.run_tags(run_id, TENANT, attempt=attempt)
+        return job.execute_in_process(
+            partition_key=TENANT,
+            instance=self.instance,
+            tags=given,
+            raise_on_error=False,
+            asset_selection=None if assets is None else [dg.AssetKey(name) for name in assets],
+        )
+
+    def run(self, **request: Any) -> dg.ExecuteInProcessResult:
+        """Request, dispatch and execute one run, as the queue would."""
+        self.request(**request)
+        self.dispatch()
+        return self.execute()
+
+    def record(self, run_id: str = RUN_ID) -> RunRecord:
+        record = self.platform.runs.get(run_id)
+        assert record is not None
+        return record
+
+    def artifact(self, name: str, run_id: str = RUN_ID) -> bytes:
+        return self.platform.feeds.read(self.platform.feeds.artifacts(run_id, TENANT)[name])
+
+    def report(self, name: str, run_id: str = RUN_ID) -> dict[str, Any]:
+        return json.loads(self.artifact(name, run_id))
+
+    def names(self, run_id: str = RUN_ID) -> set[str]:
+        return set(self.platform.feeds.artifacts(run_id, TENANT))
+
+
+@pytest.fixture
+def world(platform: Platform) -> Iterator[World]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield World(platform, instance)
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> str:
+    """Return the description of the step failure, as the UI shows it."""
+    (event,) = [each for each in result.all_events if each.is_step_failure]
+    data = event.step_failure_data
+    assert data.user_failure_data is not None
+    return str(data.user_failure_data.description)
+
+
+def column_of(table: Any, name: str) -> list[Any]:
+    return [record.data[name] for record in table.records]
+
+
+# --- a run that succeeds --------------------------------------------------------------------------
+
+
+def test_a_run_from_the_queue_publishes_the_best_offers(world: World) -> None:
+    world.store_config(*TWO_VENDORS)
+    world.upload("vendor_1", feed("A,5,10.00", "B,1,4.00"))
+    world.upload("vendor_2", feed("A,5,9.00"))
+    assert world.run().success
+    assert world.artifact("merged_inventory") == (
+        b"sku,vendor_id,quantity_available,price\nA,vendor_2,5,9.00\nB,vendor_1,1,4.00\n"
+    )
+    record = world.record()
+    assert (record.status, record.stage) == (RunStatus.SUCCEEDED, Stage.COMPLETE)
+    assert dict(record.artifacts) == world.platform.feeds.artifacts(RUN_ID, TENANT)
+
+
+def test_a_success_leaves_every_promised_artifact_and_no_errors(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    world.run()
+    assert world.names() == {
+        "config_snapshot",
+        "input_manifest",
+        "inbound_vendor_1",
+        "normalized_vendor_1",
+        "merged_inventory",
+        "run_summary",
+    }
+
+
+def test_refused_rows_are_listed_and_counted(world: World) -> None:
+    world.store_config(error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"})
+    world.upload("vendor_1", feed("A,5,10.00", "B,many,1.00"))
+    assert world.run().success
+    assert world.artifact("invalid_rows").splitlines()[1] == (
+        b'vendor_1,3,invalid_quantity,"B,many,1.00"'
+    )
+    summary = world.report("run_summary")
+    assert (summary["status"], summary["total_rows"], summary["invalid_rows"]) == (
+        "SUCCEEDED",
+        2,
+        1,
+    )
+    assert world.record().errors_artifact_key == world.record().artifacts["errors"]
+
+
+def test_a_run_of_some_vendors_reads_them_alone(world: World) -> None:
+    world.store_config(*TWO_VENDORS)
+    world.upload("vendor_1", feed("A,5,10.00"))
+    world.upload("vendor_2", feed("A,5,9.00"))
+    world.run(vendors=("vendor_1",))
+    assert b"A,vendor_1,5,10.00" in world.artifact("merged_inventory")
+    assert world.report("run_summary")["vendor_record_counts"] == {"vendor_1": 1}
+
+
+def test_a_run_uses_the_version_that_it_was_asked_for(world: World) -> None:
+    world.store_config()
+    world.store_config(pricing={"base_margin_pct": "1"})
+    world.upload("vendor_1", feed("A,5,10.00"))
+    world.run(config_version=1)
+    assert b"A,vendor_1,5,10.00" in world.artifact("merged_inventory")
+    assert world.report("config_snapshot")["config_version"] == 1
+
+
+def test_a_run_that_names_no_version_is_pinned_to_the_latest(world: World) -> None:
+    world.store_config()
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    world.run()
+    assert world.record().config_version == 2
+    assert world.report("run_summary")["config_version"] == 2
+
+
+def test_a_sku_map_is_read_from_the_run_s_own_copy(world: World) -> None:
+    key = f"tenants/{TENANT}/maps/vendor_1.csv"
+    world.store_config(vendor_document("vendor_1", sku_map={"type": "s3", "s3_key": key}))
+    world.platform.feeds.put(key, b"vendor_sku,sku\nA,OURS\n")
+    world.upload("vendor_1", feed("A,5,10.00"))
+    assert world.run().success
+    assert b"OURS,vendor_1" in world.artifact("merged_inventory")
+
+
+def test_the_manifest_tells_where_each_input_came_from(world: World) -> None:
+    world.store_config(vendor_document("vendor_1"), vendor_document("vendor_2", required=False))
+    world.upload("vendor_1", feed("A,5,10.00"))
+    world.run()
+    entries = world.report("input_manifest")["vendors"]
+    assert entries["vendor_2"]["status"] == "missing"
+    found = entries["vendor_1"]
+    assert list(found) == [
+        "status",
+        "required",
+        "expected_prefix",
+        "s3_key",
+        "etag",
+        "size",
+        "last_modified",
+        "selection",
+        "run_copy_key",
+        "sha256",
+    ]
+    assert found["s3_key"] == "tenants/acme/inbound/vendor_1/feed.csv"
+    assert found["run_copy_key"] == f"{RUN_ID}/tenants/acme/inbound/vendor_1/feed.csv"
+
+
+def test_materializations_carry_counts_tables_a_preview_and_addresses(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00", "B,1,4.00"))
+    result = world.run()
+    (event,) = result.asset_materializations_for_node("merged_inventory")
+    shown = {name: value.value for name, value in event.metadata.items()}
+    assert shown["dagster/row_count"] == shown["rows_merged"] == shown["rows_in"] == 2
+    assert column_of(event.metadata["preview"], "sku") == ["A", "B"]
+    assert column_of(event.metadata["vendors"], "valid") == [2]
+    assert shown["artifact/merged_inventory"].endswith("/outputs/merged_inventory.csv")
+
+
+# --- final failures -------------------------------------------------------------------------------
+
+
+def test_a_tenant_without_a_config_fails_at_once(world: World) -> None:
+    result = world.run()
+    assert failure_of(result).startswith("missing_tenant_config: missing tenant config")
+    record = world.record()
+    assert (record.status, record.failed_stage) == (RunStatus.FAILED, Stage.FETCH_INPUTS)
+    assert record.error_code == "missing_tenant_config"
+    assert world.names() == {"errors", "run_summary"}
+
+
+def test_a_config_of_another_schema_is_kept_as_it_is_stored(world: World) -> None:
+    document = config_document(schema_version=2)
+    world.platform.tenants.put(TENANT, json.dumps(document))
+    assert failure_of(world.run()).startswith("unsupported_schema_version: ")
+    assert world.report("config_snapshot")["tenant_config"] == document
+    assert world.names() == {"config_snapshot", "errors", "run_summary"}
+
+
+def test_a_required_vendor_without_a_feed_fails_the_run(world: World) -> None:
+    world.store_config()
+    result = world.run()
+    assert failure_of(result).startswith("REQUIRED_VENDOR_MISSING: ")
+    assert world.record().failed_stage is Stage.FETCH_INPUTS
+    assert world.names() == {"config_snapshot", "input_manifest", "errors", "run_summary"}
+
+
+def test_a_sku_map_that_is_absent_fails_the_run(world: World) -> None:
+    key = f"tenants/{TENANT}/maps/vendor_1.csv"
+    world.store_config(vendor_document("vendor_1", sku_map={"type": "s3", "s3_key": key}))
+    world.upload("vendor_1", feed("A,5,10.00"))
+    assert failure_of(world.run()).startswith("missing_sku_map: ")
+
+
+def test_every_vendor_is_read_before_a_run_fails(world: World) -> None:
+    world.store_config(*TWO_VENDORS, vendor_document("vendor_3"))
+    world.upload("vendor_1", b"sku,quantity_available\nA,\xff\n")
+    world.upload("vendor_2", feed("A,5,9.00", "B,many,1.00"))
+    world.upload("vendor_3", b"sku\nA\n")
+    assert failure_of(world.run()).startswith("DECODE_ERROR: ")
+    assert world.record().failed_stage is Stage.NORMALIZE
+    codes = [entry["error_code"] for entry in world.report("errors")["entries"]]
+    assert codes == ["DECODE_ERROR", "missing_required_columns", "invalid_quantity"]
+    assert {"normalized_vendor_2", "invalid_rows"} <= world.names()
+
+
+def test_too_many_refused_rows_fail_the_run_with_their_list(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00", "B,many,1.00"))
+    assert failure_of(world.run()).startswith("validation_errors: validation errors")
+    assert world.record().failed_stage is Stage.MERGE_PRICE
+    assert {"normalized_vendor_1", "invalid_rows", "errors", "run_summary"} <= world.names()
+    assert "merged_inventory" not in world.names()
+    assert world.report("run_summary")["record_count"] == 0
+
+
+def test_a_failed_run_frees_its_tenant(world: World) -> None:
+    world.run()
+    assert world.platform.runs.lock(TENANT).active_run_id is None
+
+
+# --- faults that may pass -------------------------------------------------------------------------
+
+
+class ThrottledOnce:
+    """The feed store of a platform, whose listing is refused the first time."""
+
+    def __init__(self, feeds: Any) -> None:
+        self._feeds = feeds
+        self.refusals = 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._feeds, name)
+
+    def latest_object(self, prefix: str) -> Any:
+        if self.refusals:
+            self.refusals -= 1
+            raise ThrottledError("s3.ListObjectsV2", "slow down")
+        return self._feeds.latest_object(prefix)
+
+
+def with_feeds(platform: Platform, feeds: Any) -> Platform:
+    return replace(platform, feeds=feeds)
+
+
+def test_a_throttled_attempt_gives_the_run_back_and_the_next_succeeds(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    throttled = with_feeds(world.platform, ThrottledOnce(world.platform.feeds))
+    world.connect = lambda: throttled
+    assert not world.run().success
+    record = world.record()
+    assert (record.status, record.stage, record.error_code) == (
+        RunStatus.QUEUED,
+        Stage.QUEUE,
+        "throttled",
+    )
+    assert record.next_attempt_at is not None
+    world.dispatch(2)
+    assert world.execute(2).success
+    assert world.record().status is RunStatus.SUCCEEDED
+    assert world.record().attempt == 2
+
+
+def test_attempts_that_are_used_up_end_as_poison_with_the_cause(world: World) -> None:
+    world.platform.tenants.put(TENANT, json.dumps(config_document(timezone="Mars/Olympus")))
+    world.request()
+    for attempt in (1, 2, 3):
+        world.dispatch(attempt)
+        assert not world.execute(attempt).success
+    record = world.record()
+    assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
+    assert "timezone" in str(record.error_message)
+    assert record.needs_dlq
+    assert world.report("errors")["error_code"] == "POISON_JOB"
+
+
+def test_a_later_attempt_reads_the_same_bytes_as_the_first(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    world.request()
+    world.dispatch()
+    world.execute(assets=["fetched_inventory", "normalized_inventory", "merged_inventory"])
+    first = world.artifact("merged_inventory")
+    assert first.endswith(b"10.00\n")
+    world.upload("vendor_1", feed("A,5,99.00"), name="later.csv")
+    other = "0d1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e22"
+    manifest = world.artifact("input_manifest").replace(RUN_ID.encode(), other.encode())
+    world.platform.feeds.put(f"{other}/tenants/{TENANT}/reports/input_manifest.json", manifest)
+    world.platform.feeds.put(
+        f"{other}/tenants/{TENANT}/inbound/vendor_1/feed.csv", world.artifact("inbound_vendor_1")
+    )
+    world.request(other)
+    world.dispatch(run_id=other)
+    assert world.execute(run_id=other).success
+    assert world.artifact("merged_inventory", other) == first
+
+
+def test_an_attempt_that_belongs_to_another_dagster_run_executes_nothing(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    world.request()
+    world.dispatch()
+    world.platform.ledger.claim(RUN_ID, 1, "another-dagster-run")
+    assert failure_of(world.execute()).startswith("transition_refused: ")
+    assert world.names() == set()
+
+
+def test_a_cancelled_run_publishes_nothing(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    world.request()
+    world.dispatch()
+    world.platform.ledger.request_cancel(RUN_ID)
+    assert failure_of(world.execute()).startswith("CANCELLED: ")
+    assert world.record().status is RunStatus.CANCELLED
+
+
+def test_a_run_cancelled_while_it_publishes_takes_its_feed_away(world: World) -> None:
+    class CancelledWhilePublishing(ThrottledOnce):
+        def put_stream(self, key: str, chunks: Any, **options: Any) -> Any:
+            if key.endswith("merged_inventory.csv"):
+                world.platform.ledger.request_cancel(RUN_ID)
+            return self._feeds.put_stream(key, chunks, **options)
+
+        def latest_object(self, prefix: str) -> Any:
+            return self._feeds.latest_object(prefix)
+
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    cancelled = with_feeds(world.platform, CancelledWhilePublishing(world.platform.feeds))
+    world.connect = lambda: cancelled
+    assert failure_of(world.run()).startswith("CANCELLED: ")
+    assert "merged_inventory" not in world.names()
+    assert world.report("run_summary")["status"] == "CANCELLED"
+    assert "merged_inventory" not in world.record().artifacts
+
+
+# --- runs that did not come from the queue --------------------------------------------------------
+
+
+def test_a_partition_materialized_by_hand_is_a_run_of_its_own(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    result = world.execute(None)
+    assert result.success
+    record = world.record(result.run_id)
+    assert (record.trigger, record.attempt, record.status) == (
+        Trigger.DAGSTER,
+        1,
+        RunStatus.SUCCEEDED,
+    )
+    assert "merged_inventory" in world.names(result.run_id)
+
+
+def test_by_hand_beside_a_busy_tenant_fails_and_leaves_no_record(world: World) -> None:
+    world.store_config()
+    world.request()
+    result = world.execute(None)
+    assert failure_of(result).startswith("TENANT_ALREADY_RUNNING: ")
+    assert world.platform.runs.get(result.run_id) is None
+
+
+def test_a_later_asset_alone_takes_the_inputs_of_the_last_run(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    world.run()
+    world.upload("vendor_1", feed("A,5,99.00"), name="later.csv")
+    result = world.execute(None, assets=["normalized_inventory", "merged_inventory"])
+    assert result.success
+    assert world.artifact("merged_inventory", result.run_id) == world.artifact("merged_inventory")
+    entry = world.report("input_manifest", result.run_id)["vendors"]["vendor_1"]
+    assert entry["selection"] == f"run {RUN_ID}"
+
+
+def test_the_last_asset_alone_takes_the_work_files_of_the_last_run(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    world.run()
+    world.store_config(pricing={"base_margin_pct": "1"})
+    result = world.execute(None, assets=["merged_inventory"])
+    assert result.success
+    assert b"A,vendor_1,5,20.00" in world.artifact("merged_inventory", result.run_id)
+    assert "normalized_vendor_1" in world.names(result.run_id)
+
+
+def test_an_unexpected_fault_by_hand_ends_the_run_at_once(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    throttled = with_feeds(world.platform, ThrottledOnce(world.platform.feeds))
+    world.connect = lambda: throttled
+    result = world.execute(None)
+    record = world.record(result.run_id)
+    assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
+    assert not record.needs_dlq

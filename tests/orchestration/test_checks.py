@@ -1,0 +1,77 @@
+"""What the asset checks say, from bytes of a feed."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from relay_core.pipeline import merge_vendors, normalize_vendor
+from relay_dagster.checks import merged_result, normalized_results
+
+
+def verdicts(*feeds: bytes, **policy: Any) -> dict[str, dg.AssetCheckResult]:
+    """Return each check's result for vendors with these feeds."""
+    documents = [vendor_document(f"vendor_{n}") for n in range(1, len(feeds) + 1)]
+    config = tenant_config(*documents, error_policy=policy)
+    normalized = [
+        normalize_vendor(config, vendor, data, file_name="f.csv", requested_at=REQUESTED_AT)
+        for vendor, data in zip(config.vendors, feeds, strict=True)
+    ]
+    results = [*normalized_results(config.error_policy, normalized)]
+    results.append(merged_result(merge_vendors(config, normalized)))
+    return {str(result.check_name): result for result in results}
+
+
+def rows(result: dg.AssetCheckResult, table: str = "vendors") -> list[dict[str, Any]]:
+    value = result.metadata[table]
+    assert isinstance(value, dg.TableMetadataValue)
+    return [dict(record.data) for record in value.records]
+
+
+def test_clean_feeds_pass_every_check() -> None:
+    assert all(result.passed for result in verdicts(feed("A,5,10.00")).values())
+
+
+def test_each_vendor_has_a_row_in_each_table() -> None:
+    results = verdicts(feed("A,5,10.00"), feed("A,5,9.00", "B,x,1.00"))
+    for name in ("canonical_schema_holds", "invalid_rows_within_max", "invalid_pct_within_max"):
+        assert [(row["vendor_id"], row["invalid"]) for row in rows(results[name])] == [
+            ("vendor_1", 0),
+            ("vendor_2", 1),
+        ]
+
+
+def test_a_refused_row_breaks_the_canonical_schema_as_a_warning() -> None:
+    result = verdicts(feed("A,5,10.00", "B,x,1.00"), max_invalid_rows=9)["canonical_schema_holds"]
+    assert not result.passed
+    assert result.severity is dg.AssetCheckSeverity.WARN
+    assert rows(result, "faults") == [
+        {"vendor_id": "vendor_1", "error_code": "invalid_quantity", "entries": 1}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "rows_pass", "pct_passes"),
+    [
+        pytest.param({"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}, True, True, id="both"),
+        pytest.param({"max_invalid_rows": 1}, True, False, id="part too great"),
+        pytest.param({"max_invalid_row_pct": "0.5"}, False, True, id="rows too many"),
+        pytest.param({}, False, False, id="neither"),
+    ],
+)
+def test_each_limit_has_a_check_of_its_own(
+    policy: dict[str, Any], rows_pass: bool, pct_passes: bool
+) -> None:
+    results = verdicts(feed("A,5,10.00", "B,x,1.00"), **policy)
+    assert results["invalid_rows_within_max"].passed is rows_pass
+    assert results["invalid_pct_within_max"].passed is pct_passes
+
+
+def test_the_merged_check_tells_how_many_skus_each_vendor_won() -> None:
+    result = verdicts(feed("A,5,10.00", "C,1,1.00"), feed("A,5,9.00"))["merged_schema_holds"]
+    assert result.passed
+    assert rows(result) == [
+        {"vendor_id": "vendor_1", "skus_won": 1},
+        {"vendor_id": "vendor_2", "skus_won": 1},
+    ]

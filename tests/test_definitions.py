@@ -1,0 +1,118 @@
+"""The Definitions load in a clean environment and hold what people and other programs rely on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from relay_dagster.build import build_defs
+from relay_dagster.checks import ALL_CHECKS
+
+ROOT = Path(__file__).resolve().parent.parent
+ASSETS = ("fetched_inventory", "normalized_inventory", "merged_inventory")
+
+
+@pytest.fixture(scope="module")
+def defs() -> dg.Definitions:
+    return build_defs()
+
+
+def test_the_assets_follow_each_other_in_one_group(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    parents = {
+        key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+    }
+    assert parents == {
+        "fetched_inventory": set(),
+        "normalized_inventory": {"fetched_inventory"},
+        "merged_inventory": {"normalized_inventory"},
+    }
+    assert {graph.get(dg.AssetKey(name)).group_name for name in ASSETS} == {"inventory"}
+
+
+@pytest.mark.parametrize("name", ASSETS)
+def test_every_asset_is_partitioned_by_tenant(defs: dg.Definitions, name: str) -> None:
+    partitions = defs.resolve_asset_graph().get(dg.AssetKey(name)).partitions_def
+    assert isinstance(partitions, dg.DynamicPartitionsDefinition)
+    assert partitions.name == "tenants"
+
+
+def test_the_checks_are_known_on_their_assets(defs: dg.Definitions) -> None:
+    found = {
+        (key.asset_key.to_user_string(), key.name)
+        for key in defs.resolve_asset_graph().asset_check_keys
+    }
+    assert found == {
+        ("normalized_inventory", "canonical_schema_holds"),
+        ("normalized_inventory", "invalid_rows_within_max"),
+        ("normalized_inventory", "invalid_pct_within_max"),
+        ("merged_inventory", "merged_schema_holds"),
+    }
+
+
+def test_checks_are_partitioned_and_block_nothing() -> None:
+    assert all(spec.partitions_def is not None and not spec.blocking for spec in ALL_CHECKS)
+
+
+def test_the_job_runs_its_steps_in_one_process(defs: dg.Definitions) -> None:
+    job = defs.resolve_job_def("inventory_sync")
+    assert job.executor_def is dg.in_process_executor
+    assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == set(ASSETS)
+
+
+def test_definitions_are_fresh_each_time(defs: dg.Definitions) -> None:
+    assert build_defs() is not defs
+
+
+@pytest.fixture(scope="module")
+def bare_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return an environment that names nothing of the program's own."""
+    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path_factory.mktemp("home"))}
+
+
+def test_the_workspace_file_names_a_module_that_loads_with_no_variable_set(
+    bare_environment: dict[str, str],
+) -> None:
+    (location,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
+    program = f"import {location['python_module']['module_name']} as m; print(m.defs.jobs[0].name)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=bare_environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "inventory_sync"
+
+
+def test_loading_the_definitions_spares_the_heavy_aws_library(
+    bare_environment: dict[str, str],
+) -> None:
+    program = "import sys, relay_dagster.definitions; print('dagster_aws' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=bare_environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_the_instance_file_is_one_that_dagster_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKER_MAX_CONCURRENCY", "3")
+    (tmp_path / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.run_coordinator.get_run_queue_config().max_concurrent_runs == 3
+        assert not instance.telemetry_enabled
+        assert not instance.run_retries_enabled
+        assert instance.run_monitoring_enabled
