@@ -1,0 +1,80 @@
+"""Config documents with one thing changed, what is wrong with them, and the list of all fields."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from builders import config_document, tenant_config, vendor_document
+from relay_core.config import ParserConfig, load_config
+from relay_core.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[1]
+ABSENT = object()
+QUOTE_IT = 'put it in quotes, as in "no"'
+
+
+def faults_of(document: Any) -> dict[str, str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(document)
+    return {fault.path: fault.message for fault in caught.value.faults}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """Return a sound document with one value put, or with ABSENT taken out, at a path."""
+    document = json.loads(json.dumps(config_document(vendor_document(), vendor_document("v2"))))
+    *steps, last = path.split(".")
+    place = document
+    for step in steps:
+        place = place[int(step)] if isinstance(place, list) else place.setdefault(step, {})
+    key = int(last) if isinstance(place, list) else last
+    if value is ABSENT:
+        del place[key]
+    else:
+        place[key] = value
+    return document
+
+
+def parser_of(**options: Any) -> ParserConfig:
+    return tenant_config(vendor_document(parser=options)).vendors[0].parser
+
+
+P = "vendors.0.parser."
+
+REQUIRED = (
+    "tenant_id",
+    "timezone",
+    "default_currency",
+    "vendors",
+    "vendors.0.vendor_id",
+    "vendors.0.inbound.type",
+    "vendors.0.parser.format",
+    "pricing.base_margin_pct",
+    "pricing.min_price",
+    "pricing.shipping_handling_flat",
+    "merge.strategy",
+    "output.columns",
+)
+
+
+def all_fields(model: type[BaseModel], path: str = "") -> list[tuple[str, bool]]:
+    """Return each leaf's path and whether it is required."""
+    found = []
+    for name, field in model.model_fields.items():
+        section = _section_in(field.annotation)
+        if section is None:
+            found.append((path + name, field.is_required()))
+        else:
+            step = f"{name}.0." if name == "vendors" else f"{name}."
+            found += all_fields(section, path + step)
+    return found
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)
