@@ -7,6 +7,7 @@ every text, so it cannot write these files.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columns import Bools, Ints, change_rows, is_empty, offsets_and_bytes
+
+_DAY_SECONDS = 86_400
 
 
 def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
@@ -34,11 +37,15 @@ def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
 
 def whole_text(values: npt.NDArray[np.integer], nulls: Bools | None = None) -> pa.StringArray:
     """Write whole numbers; a null is empty."""
+    if nulls is not None and nulls.all():
+        return _nothing(len(nulls))
     return _blank(pc.cast(pa.array(values), pa.string()), nulls)
 
 
 def money_text(ten_thousandths: Ints, nulls: Bools | None = None) -> pa.StringArray:
     """Write amounts with 2 places, and the third and fourth as far as they are not zero."""
+    if nulls is not None and nulls.all():
+        return _nothing(len(nulls))
     hundredths, rest = np.divmod(ten_thousandths, 100)
     fine = np.flatnonzero(rest)
     text = cents_text(hundredths)
@@ -62,17 +69,16 @@ def half_up_cents(ten_thousandths: Ints) -> Ints:
 
 def instant_text(microseconds: Ints) -> pa.StringArray:
     """Write instants as ``YYYY-MM-DDTHH:MM:SSZ``; a fraction of a second is dropped."""
-    seconds = pa.array(np.floor_divide(microseconds, 1_000_000))
-    plain = pc.cast(pc.cast(seconds, pa.timestamp("s")), pa.string())
-    bounds, data = offsets_and_bytes(plain)
-    count = len(plain)
-    chars = np.empty((count, 20), np.uint8)
-    chars[:, :19] = data[bounds[0] : bounds[-1]].reshape(count, 19)
+    seconds = np.floor_divide(microseconds, 1_000_000)
+    days, clock = np.divmod(seconds, _DAY_SECONDS)
+    known, where = _day_table(days)
+    chars = np.empty((len(seconds), 20), np.uint8)
+    chars[:, :10] = known[where]
     chars[:, 10], chars[:, 19] = ord("T"), ord("Z")
-    ends = np.arange(0, 20 * (count + 1), 20, dtype=np.int32)
-    return pa.Array.from_buffers(
-        pa.string(), count, [None, pa.py_buffer(ends), pa.py_buffer(chars)]
-    )
+    chars[:, 11:19] = _clock_table()[clock]
+    ends = np.arange(0, 20 * (len(seconds) + 1), 20, dtype=np.int32)
+    data = pa.py_buffer(chars)
+    return pa.Array.from_buffers(pa.string(), len(seconds), [None, pa.py_buffer(ends), data])
 
 
 def join_fields(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> pa.StringArray:
@@ -87,9 +93,10 @@ def lines(fields: Sequence[pa.StringArray | str]) -> memoryview:
 
     A record that is one empty field is written as ``""``, so that it is a record at all.
     """
-    if len(fields) == 1 and isinstance(fields[0], pa.StringArray):
-        fields = [pc.if_else(pa.array(is_empty(fields[0])), '""', fields[0])]
-    records = pc.binary_join_element_wise(join_fields(fields), "", "\n")
+    *before, last = fields
+    if not before and isinstance(last, pa.StringArray):
+        last = pc.if_else(pa.array(is_empty(last)), '""', last)
+    records = join_fields([*before, pc.binary_join_element_wise(last, "\n", "")])
     bounds, data = offsets_and_bytes(records)
     return memoryview(data[bounds[0] : bounds[-1]].data)
 
@@ -97,6 +104,27 @@ def lines(fields: Sequence[pa.StringArray | str]) -> memoryview:
 def header_line(columns: Sequence[str]) -> bytes:
     """Return a header of plain names."""
     return (",".join(columns) + "\n").encode()
+
+
+def _day_table(days: Ints) -> tuple[npt.NDArray[np.uint8], Ints]:
+    """Return the written dates of the days there are, and which of them each row is."""
+    first, last = (int(days.min()), int(days.max())) if len(days) else (0, 0)
+    if last - first < _DAY_SECONDS:
+        known, where = np.arange(first, last + 1), days - first
+    else:
+        known, where = np.unique(days, return_inverse=True)
+    written = np.datetime_as_string(known.astype("datetime64[D]")).astype("S10")
+    return written.view(np.uint8).reshape(len(known), 10), where
+
+
+@cache
+def _clock_table() -> npt.NDArray[np.uint8]:
+    """Return ``HH:MM:SS`` of every second of a day."""
+    second = np.arange(_DAY_SECONDS)
+    table = np.full((_DAY_SECONDS, 8), ord(":"), np.uint8)
+    for place, part in ((0, second // 3600), (3, second // 60 % 60), (6, second % 60)):
+        table[:, place], table[:, place + 1] = part // 10 + ord("0"), part % 10 + ord("0")
+    return table
 
 
 def _quote(text: pa.StringArray) -> pa.StringArray:
@@ -107,6 +135,11 @@ def _quote(text: pa.StringArray) -> pa.StringArray:
 def _decimals(values: Ints, places: int) -> pa.Array:
     data = pa.py_buffer(np.ascontiguousarray(values, np.int64))
     return pa.Array.from_buffers(pa.decimal64(18, places), len(values), [None, data])
+
+
+def _nothing(size: int) -> pa.StringArray:
+    ends = pa.py_buffer(bytes(4 * (size + 1)))
+    return pa.Array.from_buffers(pa.string(), size, [None, ends, pa.py_buffer(b"")])
 
 
 def _blank(text: pa.StringArray, nulls: Bools | None) -> pa.StringArray:

@@ -25,6 +25,7 @@ from relay_core.csv_lines import (
 )
 from relay_core.merge import pick_winners, values_and_nulls
 from relay_core.models import ReportEntry, RunFailure, WarningCode
+from relay_core.normalize import OFFER_SCHEMA
 from relay_core.normalized import SLICE, NormalizedVendor
 from relay_core.parallel import ordered_map
 from relay_core.pricing import PriceInputs, price_winners
@@ -85,8 +86,9 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> p
     """Return the winner of each SKU with ``price_cents``, 0 where it cannot be priced."""
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
     ordered = sorted(vendors, key=lambda vendor: vendor.vendor_id)
+    needed = _needed_columns(config)
     tables = [
-        vendor.offers.append_column(
+        vendor.offers.select(needed).append_column(
             "vendor_rank", pa.array(np.full(len(vendor.offers), rank[vendor.vendor_id], np.int64))
         )
         for vendor in ordered
@@ -97,6 +99,12 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> p
     cost, price, map_price = (_numbers(winners, c) for c in ("cost", "price", "map_price"))
     cents, priced = price_winners(PriceInputs(*cost, *price, *map_price), config.pricing)
     return winners.append_column("price_cents", pa.array(np.where(priced, cents, 0)))
+
+
+def _needed_columns(config: TenantConfig) -> list[str]:
+    """Return the columns of offers that the merge, the price, the schema or the output reads."""
+    always = {"sku", "cost", "price", "map_price", *MERGED_SCHEMA.columns}
+    return [name for name in OFFER_SCHEMA.names if name in always | {*config.output.columns}]
 
 
 def unpriced_warnings(winners: pa.Table) -> tuple[list[ReportEntry], int]:

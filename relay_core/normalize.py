@@ -13,7 +13,6 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -66,23 +65,15 @@ class RowReader:
         """Read one batch; records whose fields are all blank are left out."""
         batch = _without_blank_records(batch, self.positions)
         size = len(batch.row_numbers)
-        cells_of = {column: self._cells(batch, column) for column in (*_TEXTS, *_NUMBERS)}
-        texts = {column: cells_of[column] for column in _TEXTS}
+        texts = {column: self._text(batch, column) for column in _TEXTS}
         texts["sku"], texts["vendor_sku"] = self._mapped(texts["sku"], texts["vendor_sku"])
-        faults = {"sku": _missing(texts["sku"], RowFault.MISSING_SKU)}
-        texts["condition"], faults["condition"] = _read_conditions(texts["condition"])
-        numbers = {
-            "quantity_available": self._quantities(cells_of["quantity_available"]),
-            "lead_time_days": self._wholes(cells_of["lead_time_days"], cells.read_lead_time),
-            "updated_at": self._instants(cells_of["updated_at"]),
-        }
-        scalar = partial(_scalar, cells.read_money, self.parser)
-        for column in MONEY_COLUMNS:
-            numbers[column] = read_money(cells_of[column], self.parser, scalar)
+        texts["condition"], wrong = _read_conditions(texts["condition"])
+        faults = {"sku": _missing(texts["sku"], RowFault.MISSING_SKU), "condition": wrong}
+        numbers = {column: self._numbers(batch, column) for column in _NUMBERS}
         faults |= {column: typed.faults for column, typed in numbers.items()}
         return TypedBatch(batch, texts, numbers, faults, size)
 
-    def _cells(self, batch: TextBatch, column: str) -> pa.StringArray:
+    def _text(self, batch: TextBatch, column: str) -> pa.StringArray:
         """Return a column trimmed, with nulls as the empty text and defaults filled in."""
         default = self.parser.defaults.get(column, "")
         if column not in self.positions:
@@ -91,6 +82,22 @@ class RowReader:
         if self.parser.null_values:
             text = fill(text, word_index(text, self.parser.null_values) >= 0, "")
         return fill(text, is_empty(text), default) if default else text
+
+    def _numbers(self, batch: TextBatch, column: str) -> Typed:
+        size = len(batch.row_numbers)
+        absent = column not in self.positions and column not in self.parser.defaults
+        text = None if absent else self._text(batch, column)
+        if column == "updated_at":
+            return self._instants(pa.repeat("", size) if text is None else text)
+        if text is None:
+            return Typed(
+                np.zeros(size, np.int64), np.ones(size, np.bool_), np.zeros(size, np.uint8)
+            )
+        if column == "quantity_available":
+            return self._quantities(text)
+        if column == "lead_time_days":
+            return self._wholes(text, cells.read_lead_time)
+        return read_money(text, self.parser, partial(_scalar, cells.read_money, self.parser))
 
     def _mapped(
         self, sku: pa.StringArray, vendor_sku: pa.StringArray
@@ -134,12 +141,6 @@ class TypedBatch:
     faults: Mapping[str, np.ndarray]
     size: int
 
-    def judged_frame(self) -> pd.DataFrame:
-        """Return the columns that the canonical schema judges, labelled 0, 1, 2, ..."""
-        arrays = {column: self._judged(column) for column in JUDGED_COLUMNS}
-        frame: pd.DataFrame = pa.table(arrays).to_pandas(types_mapper=pd.ArrowDtype)
-        return frame
-
     def faulty(self) -> Bools:
         """Return which rows have a fault in any cell."""
         faulty = np.zeros(self.size, np.bool_)
@@ -147,20 +148,13 @@ class TypedBatch:
             faulty |= codes != 0
         return faulty
 
-    def offers(self, rows: Bools) -> pa.RecordBatch:
-        """Return the typed columns of the rows that hold, with their record numbers."""
+    def typed(self) -> pa.RecordBatch:
+        """Return the typed columns of every row, faulty ones too, with their record numbers."""
         arrays: dict[str, pa.Array] = dict(self.texts)
         for column, typed in self.numbers.items():
             arrays[column] = pa.array(typed.values, mask=typed.nulls if typed.nulls.any() else None)
         arrays["row_number"] = pa.array(self.raw.row_numbers)
-        batch = pa.record_batch([arrays[name] for name in OFFER_SCHEMA.names], schema=OFFER_SCHEMA)
-        return batch if rows.all() else batch.filter(pa.array(rows))
-
-    def _judged(self, column: str) -> pa.Array:
-        if column not in self.numbers:
-            return self.texts[column]
-        typed = self.numbers[column]
-        return pa.array(typed.values, mask=typed.nulls if typed.nulls.any() else None)
+        return pa.record_batch([arrays[name] for name in OFFER_SCHEMA.names], schema=OFFER_SCHEMA)
 
 
 OFFER_SCHEMA = pa.schema(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,6 @@ from relay_core.models import FailureCode, ReportEntry, RunFailure, Stage, Warni
 from relay_core.normalize import (
     OFFER_SCHEMA,
     RowReader,
-    TypedBatch,
     read_sku_map,
     to_microseconds,
 )
@@ -33,7 +33,7 @@ from relay_core.parallel import ordered_map
 from relay_core.parsing import ParsedFeed, parse_feed
 from relay_core.rejects import RejectLog
 from relay_core.schemas import CANONICAL_SCHEMA
-from relay_core.validation import judge_policy, rows_that_break
+from relay_core.validation import judge_policy, judged_frame, rows_that_break
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,44 +171,60 @@ def _read_rows(
     vendor_id: str, parsed: ParsedFeed, reader: RowReader, warnings: tuple[ReportEntry, ...]
 ) -> NormalizedVendor:
     rejects = RejectLog(vendor_id, parsed.headers or (), reader)
-    total, invalid, offers = 0, 0, []
+    typed: list[pa.RecordBatch] = []
+    faulty = [np.empty(0, np.bool_)]
     for batch in ordered_map(reader.read, parsed.batches):
-        refused = _gate(batch)
-        total += batch.size
-        invalid += int(refused.sum())
-        rejects.add(batch, refused)
-        offers.append(batch.offers(~refused))
+        typed.append(batch.typed())
+        faulty.append(batch.faulty())
+        rejects.add(batch, faulty[-1])
     rejects.add_ragged(parsed.ragged)
+    rows = pa.Table.from_batches(typed, schema=OFFER_SCHEMA)
+    offers, refused = _gate(rows.combine_chunks(), np.concatenate(faulty))
     return NormalizedVendor(
         vendor_id,
         "parsed",
         warnings=warnings,
-        total_rows=total + len(parsed.ragged),
-        invalid_rows=invalid + len(parsed.ragged),
+        total_rows=rows.num_rows + len(parsed.ragged),
+        invalid_rows=refused + len(parsed.ragged),
         fault_counts=dict(rejects.counts),
         entries=rejects.entries(),
-        offers=_sorted_offers(offers),
+        offers=offers,
         rejects=rejects.table(),
     )
 
 
-def _gate(batch: TypedBatch) -> np.ndarray:
-    """Return the rows that the canonical schema refuses; each of them has a reason."""
-    refused = rows_that_break(CANONICAL_SCHEMA, batch.judged_frame())
-    if not np.array_equal(refused, batch.faulty()):
-        rows = batch.raw.row_numbers[np.flatnonzero(refused != batch.faulty())[:3]].tolist()
-        raise ContractBrokenError(f"schema and readers disagree about records {rows}")
-    return refused
+def _gate(rows: pa.Table, faulty: np.ndarray) -> tuple[pa.Table, int]:
+    """Return the offers, sorted, and how many rows the canonical schema refuses.
+
+    Raises:
+        ContractBrokenError: the schema refuses a row that no reader found a fault in, or the
+            other way round.
+    """
+    offers = _sorted_offers(rows, np.flatnonzero(~faulty))
+    broken = rows_that_break(CANONICAL_SCHEMA, judged_frame(offers))
+    rejected = rows.take(pa.array(np.flatnonzero(faulty)))
+    refused = rows_that_break(CANONICAL_SCHEMA, judged_frame(rejected))
+    if broken.any() or not refused.all():
+        disputed = [*offers["row_number"].filter(pa.array(broken)).to_pylist()]
+        disputed += rejected["row_number"].filter(pa.array(~refused)).to_pylist()
+        raise ContractBrokenError(f"schema and readers disagree about records {disputed[:3]}")
+    return offers, int(refused.sum())
 
 
-def _sorted_offers(batches: list[pa.RecordBatch]) -> pa.Table:
-    table = pa.Table.from_batches(batches, schema=OFFER_SCHEMA).combine_chunks()
-    if not table.num_rows:
-        return table
-    order, _ = order_by_text(table["sku"].combine_chunks())
-    places = pa.array(order)
-    columns = ordered_map(lambda column: column.take(places), table.columns)
+def _sorted_offers(rows: pa.Table, good: np.ndarray) -> pa.Table:
+    sku = rows["sku"].combine_chunks()
+    if len(good) < len(sku):
+        sku = sku.take(pa.array(good))
+    order, _ = order_by_text(sku)
+    places = pa.array(good[order])
+    columns = ordered_map(partial(_taken, places), rows.columns)
     return pa.table(list(columns), schema=OFFER_SCHEMA).combine_chunks()
+
+
+def _taken(places: pa.Array, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if column.null_count == len(column):
+        return column.slice(0, len(places))
+    return column.take(places)
 
 
 def _judge_columns(

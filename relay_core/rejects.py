@@ -51,8 +51,11 @@ class RejectLog:
         numbers = batch.raw.row_numbers[places]
         self._tables.append(self._table(numbers, _code_texts(codes), taken))
         room = MAX_ENTRIES - len(self._entries)
-        skus = batch.texts["sku"].take(pa.array(places))
-        self._entries.extend(islice(self._row_entries(numbers, codes, taken, skus), room))
+        if room:
+            skus = batch.texts["sku"].take(pa.array(places[:room]))
+            heads = [column.slice(0, room) for column in taken]
+            entries = self._row_entries(numbers[:room], codes[:room], heads, skus)
+            self._entries.extend(islice(entries, room))
 
     def add_ragged(self, records: Sequence[RaggedRecord]) -> None:
         """Take the records with more or fewer fields than the header."""
@@ -90,18 +93,21 @@ class RejectLog:
         taken: list[pa.StringArray],
         skus: pa.StringArray,
     ) -> Iterator[ReportEntry]:
-        for place, number in enumerate(numbers.tolist()):
-            record = [column[place].as_py() for column in taken]
-            row_data = dict(zip(unique_names(self.headers), record, strict=True))
-            for index in np.flatnonzero(codes[place]).tolist():
-                column, fault = JUDGED_COLUMNS[index], FAULTS[codes[place, index] - 1]
+        names = unique_names(self.headers)
+        records = zip(*(column.to_pylist() for column in taken), strict=True)
+        rows = zip(numbers.tolist(), codes.tolist(), skus.to_pylist(), records, strict=True)
+        for number, row_codes, sku, record in rows:
+            row_data = dict(zip(names, record, strict=True))
+            for column, code in zip(JUDGED_COLUMNS, row_codes, strict=True):
+                if not code:
+                    continue
                 position = self.reader.positions.get(column)
                 value = None if position is None else record[position]
                 yield ReportEntry(
-                    error_code=str(fault),
-                    error_message=self._message(column, value, fault),
+                    error_code=str(FAULTS[code - 1]),
+                    error_message=self._message(column, value, FAULTS[code - 1]),
                     vendor_id=self.vendor_id,
-                    sku=skus[place].as_py() or None,
+                    sku=sku or None,
                     row_number=number,
                     column=column,
                     value=value,

@@ -38,8 +38,7 @@ def _condition(text: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _whole(low: int, high: int, *, nullable: bool = False) -> pa_schema.Column:
-    checks = [pa_schema.Check.ge(low), pa_schema.Check.le(high)]
-    return pa_schema.Column(_WHOLE, checks, nullable=nullable)
+    return pa_schema.Column(_WHOLE, pa_schema.Check.in_range(low, high), nullable=nullable)
 
 
 def _money(low: int = 0, *, nullable: bool = True) -> pa_schema.Column:

@@ -9,11 +9,13 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa_schema
+import pyarrow as pa
 from pandera.errors import SchemaErrors
 
 from relay_core.columns import Bools
 from relay_core.config import ErrorPolicy
 from relay_core.errors import ContractBrokenError
+from relay_core.schemas import CANONICAL_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class BrokenRule:
 
     column: str
     rule: str
-    rows: tuple[int, ...]
+    rows: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +52,22 @@ def broken_rules(schema: pa_schema.DataFrameSchema, frame: pd.DataFrame) -> list
         raise ContractBrokenError(f"{schema.name} rows have another shape: {cases.to_dict('list')}")
     grouped = cases.groupby(["column", "check"], sort=False)["index"]
     return [
-        BrokenRule(column, rule, tuple(int(row) for row in rows))
-        for (column, rule), rows in grouped
+        BrokenRule(column, rule, rows.astype("int64").tolist()) for (column, rule), rows in grouped
     ]
+
+
+def judged_frame(rows: pa.Table) -> pd.DataFrame:
+    """Return the columns that the canonical schema judges, labelled 0, 1, 2, ..."""
+    judged = rows.select(list(CANONICAL_SCHEMA.columns))
+    frame: pd.DataFrame = judged.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
 
 
 def rows_that_break(schema: pa_schema.DataFrameSchema, frame: pd.DataFrame) -> Bools:
     """Return which rows of a frame labelled 0, 1, 2, ... break a rule of the schema."""
     broken = np.zeros(len(frame), np.bool_)
     for rule in broken_rules(schema, frame):
-        broken[list(rule.rows)] = True
+        broken[rule.rows] = True
     return broken
 
 
