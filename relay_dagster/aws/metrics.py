@@ -1,23 +1,39 @@
-"""The program's own CloudWatch metrics. One that cannot be sent is logged and forgotten."""
+"""The program's own CloudWatch metrics: what they are called, their dimensions, and how they go.
+
+A metric is worth less than what it tells of: all that is known at one moment goes in one call, on
+a thread that is waited for briefly, and one that cannot be sent is logged and forgotten.
+"""
 
 from __future__ import annotations
 
-import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from relay_core.models import RunStatus
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.verdicts import speaks_aws
-from relay_dagster.faults import WorldError
+from relay_dagster.logs import event_log
 from relay_dagster.records import RunRecord
 
-_LOG = logging.getLogger(__name__)
+RUN_SUCCEEDED = "RunSucceeded"
+RUN_FAILED = "RunFailed"
+RUN_DURATION_SECONDS = "RunDurationSeconds"
+ROWS_PROCESSED = "RowsProcessed"
+CONSECUTIVE_FAILURES = "ConsecutiveFailures"
+WORKER_HEARTBEAT = "WorkerHeartbeat"
+WORKER_ERROR = "WorkerError"
+
+TENANT_ID = "TenantId"
+ENVIRONMENT = "Environment"
+ERROR_TYPE = "ErrorType"
+
+TIME_LIMIT_SECONDS = 3.0
+_log = event_log()
 _ENDS = (RunStatus.SUCCEEDED, RunStatus.FAILED)
 
 
 class Metrics:
-    """Sends metrics, or nothing where they are not enabled.
+    """Sends metrics, or nothing where they are not enabled. No method raises, or takes long.
 
     CloudWatch does not add up across dimensions, so what is wanted both for one tenant and for all
     is written twice.
@@ -28,6 +44,7 @@ class Metrics:
         environment: the dimension that all metrics have.
         enabled: whether anything is sent.
         consecutive_failures: tells how many runs of a tenant have failed running.
+        time_limit_seconds: how long a caller waits for the sending.
     """
 
     def __init__(
@@ -38,56 +55,56 @@ class Metrics:
         environment: str,
         enabled: bool,
         consecutive_failures: Callable[[str], int],
+        time_limit_seconds: float = TIME_LIMIT_SECONDS,
     ) -> None:
         self._clients = clients
         self._namespace = namespace
         self._environment = environment
         self._enabled = enabled
         self._consecutive_failures = consecutive_failures
+        self._time_limit_seconds = time_limit_seconds
 
     def run_finished(self, record: RunRecord) -> None:
         """Tell how a run ended; to be called by whoever made it final. A cancel sends nothing."""
-        if self._enabled and record.status in _ENDS:
-            self._try(lambda: self._run_data(record))
+        if record.status in _ENDS:
+            self._send(lambda: self._run_data(record))
 
     def worker_heartbeat(self) -> None:
         """Tell that a tick of a sensor has been made."""
-        if self._enabled:
-            self._try(lambda: [self._datum("WorkerHeartbeat", 1)])
+        self._send(lambda: [self._datum(WORKER_HEARTBEAT, 1)])
 
     def worker_error(self, error_type: str) -> None:
         """Count a fault that is none of the data's, in all and by its type."""
-        if self._enabled:
-            self._try(
-                lambda: [
-                    self._datum("WorkerError", 1),
-                    self._datum("WorkerError", 1, ErrorType=error_type),
-                ]
-            )
+        self._send(
+            lambda: [
+                self._datum(WORKER_ERROR, 1),
+                self._datum(WORKER_ERROR, 1, **{ERROR_TYPE: error_type}),
+            ]
+        )
 
     def _run_data(self, record: RunRecord) -> list[dict[str, Any]]:
         failed = record.status is RunStatus.FAILED
         began = record.started_at or record.requested_at
         seconds = (record.finished_at - began).total_seconds() if record.finished_at else 0.0
         values = {
-            "RunSucceeded": (0 if failed else 1, "Count"),
-            "RunFailed": (1 if failed else 0, "Count"),
-            "RunDurationSeconds": (max(seconds, 0.0), "Seconds"),
-            "RowsProcessed": (record.counts.get("total_rows", 0), "Count"),
+            RUN_SUCCEEDED: (0 if failed else 1, "Count"),
+            RUN_FAILED: (1 if failed else 0, "Count"),
+            RUN_DURATION_SECONDS: (max(seconds, 0.0), "Seconds"),
+            ROWS_PROCESSED: (record.counts.get("total_rows", 0), "Count"),
         }
-        tenant = {"TenantId": record.tenant_id}
+        tenant = {TENANT_ID: record.tenant_id}
         data = [
             self._datum(name, value, unit, **dimensions)
             for dimensions in (tenant, {})
             for name, (value, unit) in values.items()
         ]
         running = self._consecutive_failures(record.tenant_id)
-        return [*data, self._datum("ConsecutiveFailures", running, **tenant)]
+        return [*data, self._datum(CONSECUTIVE_FAILURES, running, **tenant)]
 
     def _datum(
         self, name: str, value: float, unit: str = "Count", **dimensions: str
     ) -> dict[str, Any]:
-        named: Mapping[str, str] = {**dimensions, "Environment": self._environment}
+        named: Mapping[str, str] = {**dimensions, ENVIRONMENT: self._environment}
         return {
             "MetricName": name,
             "Value": float(value),
@@ -95,12 +112,27 @@ class Metrics:
             "Dimensions": [{"Name": key, "Value": text} for key, text in named.items()],
         }
 
-    def _try(self, data: Callable[[], Sequence[Any]]) -> None:
+    def _send(self, data: Callable[[], Sequence[Any]]) -> None:
+        if not self._enabled:
+            return
+        # A daemon: neither the caller nor the end of the process waits for a service that hangs.
+        sender = threading.Thread(target=self._put, args=(data,), name="metrics", daemon=True)
         try:
-            self._send(data())
-        except WorldError as error:
-            _LOG.warning("metric_not_sent", extra={"error": str(error)})
+            sender.start()
+        except RuntimeError as error:
+            # No thread is to be had: the process ends, or the machine is full.
+            _not_sent(str(error))
+            return
+        sender.join(self._time_limit_seconds)
+        if sender.is_alive():
+            _not_sent(f"no answer within {self._time_limit_seconds} s")
 
-    @speaks_aws
-    def _send(self, data: Sequence[Any]) -> None:
-        self._clients.cloudwatch.put_metric_data(Namespace=self._namespace, MetricData=data)
+    def _put(self, data: Callable[[], Sequence[Any]]) -> None:
+        try:
+            self._clients.cloudwatch.put_metric_data(Namespace=self._namespace, MetricData=data())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run matters more
+            _not_sent(f"{type(error).__name__}: {error}")
+
+
+def _not_sent(why: str) -> None:
+    _log.warning("metric_not_sent", error=why)

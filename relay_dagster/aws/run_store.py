@@ -5,8 +5,9 @@ Reads anybody may call. `RunStore.commit` is for the ledger alone.
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,9 +37,11 @@ _BEAT_LIFE = timedelta(days=7)
 class RunStore:
     """Run records and what belongs to them."""
 
-    def __init__(self, clients: Clients, table: str) -> None:
+    def __init__(
+        self, clients: Clients, table: str, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._clients = clients
-        self._table = Table(clients, table)
+        self._table = Table(clients, table, sleep=sleep)
 
     # --- records --------------------------------------------------------------------------------
 

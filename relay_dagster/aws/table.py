@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from relay_core.models import RunStatus
@@ -19,9 +19,12 @@ _BATCH_TRIES = 8
 class Table:
     """One table, keyed by ``pk``."""
 
-    def __init__(self, clients: Clients, name: str) -> None:
+    def __init__(
+        self, clients: Clients, name: str, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._clients = clients
         self.name = name
+        self._sleep = sleep
 
     @speaks_aws
     def item(self, key: str) -> Mapping[str, Any] | None:
@@ -48,7 +51,7 @@ class Table:
             unprocessed = _keys(answer.get("UnprocessedKeys", {}).get(self.name))
             idle = idle + 1 if unprocessed else 0
             if unprocessed:
-                time.sleep(min(0.05 * 2**idle, 1))
+                self._sleep(min(0.05 * 2**idle, 1))
                 left += unprocessed
         return found
 
