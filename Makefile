@@ -38,7 +38,7 @@ setup: ## Prepare .venv from requirements.lock; does nothing where it is up to d
 	@echo "$(VENV) is ready"
 
 lock: setup ## Resolve pyproject.toml again into requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
 
 demo: setup ## Run the main job end to end on embedded AWS, then end everything
