@@ -19,6 +19,8 @@ _MINUTE = 60
 # CloudWatch takes no more names in one call.
 _NAMES_AT_ONCE = 100
 _ACTIONS = ("AlarmActions", "OKActions")
+# What operators set by hand: an update must name it, or CloudWatch resets it.
+_KEPT = {"ActionsEnabled": True, "InsufficientDataActions": []}
 
 
 class Kind(StrEnum):
@@ -109,7 +111,8 @@ def set_up_alarms(plan: AlarmPlan, clients: Clients, *, dry_run: bool = False) -
 
 
 def _consecutive_failures(plan: AlarmPlan) -> Iterator[dict[str, Any]]:
-    for tenant in plan.tenants or [None]:
+    tenants: Sequence[str | None] = plan.tenants or [None]
+    for tenant in tenants:
         dimensions = {} if tenant is None else {metrics.TENANT_ID: tenant}
         whose = "any tenant" if tenant is None else f"tenant {tenant}"
         yield _alarm(
@@ -201,7 +204,6 @@ def _alarm(
     return {
         "AlarmName": name,
         "Namespace": plan.namespace,
-        "ActionsEnabled": True,
         "DatapointsToAlarm": definition["EvaluationPeriods"],
         **definition,
     }
@@ -232,11 +234,10 @@ def _with_actions(
     alarm: Mapping[str, Any], there: Mapping[str, Any] | None, topics: Sequence[str]
 ) -> dict[str, Any]:
     """Return the alarm with its actions: an update that names none takes none away."""
-    kept = there or {}
-    return {
-        **alarm,
-        **{name: list(topics) or list(kept.get(name, [])) for name in _ACTIONS},
-    }
+    there = there or {}
+    kept = {name: there.get(name, default) for name, default in _KEPT.items()}
+    actions = {name: list(topics) or list(there.get(name, [])) for name in _ACTIONS}
+    return {**alarm, **kept, **actions}
 
 
 def _compare(wanted: Mapping[str, Any], there: Mapping[str, Any] | None) -> Change:
