@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from builders import REQUESTED_AT, config_document, feed, vendor_document
 from nasty_cells import SCRAPS, SINGLE_CELLS, clock_times
 from nasty_tenants import FORMATS, SEPARATORS, ZONES, NastyTenant, nasty_tenants
 from reference_cells import MONEY, FaultError
@@ -25,6 +27,7 @@ from relay_core.config import load_config
 from relay_core.errors import CellError
 
 EXAMPLES = os.environ.get("RELAY_FUZZ_EXAMPLES")
+LENIENT = {"max_invalid_rows": 1_000_000, "max_invalid_row_pct": "1.0"}
 READ = ("quantity_available", "lead_time_days", *MONEY, "condition", "updated_at")
 
 
@@ -86,11 +89,68 @@ def test_engine_and_reference_read_any_clock_alike(text: str, zone: str) -> None
     assert found == expected
 
 
-@fuzz(60)
-@given(nasty_tenants())
-def test_engine_and_reference_agree_on_nasty_tenants(tenant: NastyTenant) -> None:
-    config = load_config(tenant.document)
-    expected = run_reference(config, tenant.feeds, tenant.sku_maps, tenant.requested_at)
-    run = run_engine(config, tenant.feeds, tenant.sku_maps, tenant.requested_at)
+def assert_both_agree(
+    document: dict[str, Any],
+    feeds: dict[str, bytes | None],
+    sku_maps: dict[str, bytes] | None = None,
+    requested_at: datetime = REQUESTED_AT,
+) -> Outcome:
+    """Run both engines; return what they agree on."""
+    config = load_config(document)
+    expected = run_reference(config, feeds, sku_maps or {}, requested_at)
+    run = run_engine(config, feeds, sku_maps or {}, requested_at)
     for name in Outcome.__dataclass_fields__:
         assert (name, getattr(run.outcome, name)) == (name, getattr(expected, name))
+    return expected
+
+
+@fuzz(40)
+@given(nasty_tenants())
+def test_engine_and_reference_agree_on_nasty_tenants(tenant: NastyTenant) -> None:
+    assert_both_agree(tenant.document, tenant.feeds, tenant.sku_maps, tenant.requested_at)
+
+
+CHARACTERS = (*'a1, "\n\r\t\0é\ufeff', ",", ",")
+TOKENS = ('""', "\r\n", '"a"', '"\n"', '"a"b', 'x"', "1,2", "a,1\n")
+TEXTS = st.lists(st.sampled_from(CHARACTERS + TOKENS), max_size=40).map("".join)
+
+
+@fuzz(80)
+@given(
+    TEXTS,
+    st.sampled_from((",", ",", ";", "\t", "§", "a", " ", "\0")),
+    st.sampled_from(("utf-8", "utf-8", "utf-16", "utf-16-be")),
+    st.sampled_from((["sku"], ["sku", "quantity_available"], ["title", "sku", "brand"])),
+    st.booleans(),
+)
+def test_engine_and_reference_split_any_text_alike(
+    text: str, delimiter: str, encoding: str, columns: list[str], has_header: bool
+) -> None:
+    defaults = {"quantity_available": "3", "cost": "1"}
+    parser: dict[str, Any] = {"delimiter": delimiter, "encoding": encoding, "defaults": defaults}
+    text = text.replace(",", delimiter)
+    if has_header:
+        text = delimiter.join(f'"{column}"' for column in columns) + "\n" + text
+    else:
+        parser["columns"] = columns
+    document = config_document(vendor_document(parser=parser), error_policy=LENIENT)
+    assert_both_agree(document, {"vendor_1": text.encode(encoding)})
+
+
+LONG, MANY_LINES = "x" * 450, "x\n" * 2_150_000
+MANY = [f'S{n % 9_001:05},{n % 7},1,"{LONG}\n"' for n in range(9_500)]
+HUGE = ["A,1,1,b", f'B,2,1,"{MANY_LINES}"', "C,3,1,d", "D,4,1,e"]
+
+
+@pytest.mark.parametrize("records", [MANY, HUGE], ids=["many_records", "one_huge_record"])
+def test_engine_and_reference_agree_on_feeds_larger_than_a_block(records: list[str]) -> None:
+    places = (1, 2, len(records) // 2, len(records) - 1, len(records))
+    for shift, place in enumerate(places):
+        odd = ("too,few", "", "E,x,1,bad", ",,,", "F,1,1,too,many")[shift]
+        records = [*records[: place + shift], odd, *records[place + shift :]]
+    document = config_document(error_policy=LENIENT, output={"columns": ["sku", "title"]})
+    feed_bytes = feed(*records, header="sku,quantity_available,cost,title")
+    assert len(feed_bytes) > 1 << 22
+    outcome = assert_both_agree(document, {"vendor_1": feed_bytes})
+    codes = sorted(entry.error_code for entry in outcome.entries)
+    assert codes == ["column_count", "column_count", "invalid_quantity"]
