@@ -88,7 +88,7 @@ class Settings:
             backoff_max_seconds=env.seconds("WORKER_BACKOFF_MAX_SECONDS", 300, zero=True),
             heartbeat_seconds=env.seconds("RELAY_HEARTBEAT_SECONDS", 5),
             heartbeat_stale_seconds=env.seconds("RELAY_HEARTBEAT_STALE_SECONDS", 90),
-            retention_days=env.whole("RETENTION_DAYS", 30),
+            retention_days=retention_days_from(env.environ),
             public_s3_endpoint_url=env.optional_url("RELAY_PUBLIC_S3_ENDPOINT_URL"),
             dagster_webserver_url=env.optional_url("DAGSTER_WEBSERVER_URL"),
         )
@@ -129,6 +129,11 @@ def visibility_timeout_from(environ: Mapping[str, str]) -> int:
     return _Environment(environ).whole(
         "WORKER_VISIBILITY_TIMEOUT_SECONDS", 300, most=_MAX_VISIBILITY_SECONDS
     )
+
+
+def retention_days_from(environ: Mapping[str, str]) -> int:
+    """Return for how many days the artifacts of a run are kept."""
+    return _Environment(environ).whole("RETENTION_DAYS", 30)
 
 
 @dataclass(frozen=True, slots=True)

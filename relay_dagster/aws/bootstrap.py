@@ -1,35 +1,36 @@
-"""Creates the AWS resources that an installation lacks; changes none that is there."""
+"""Creates the AWS resources that an installation lacks, and tells how those that are there differ.
+
+What is there keeps its settings unless asked otherwise; a protection that is not set at all is
+missing like a resource that is not there.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError
-
 from relay_dagster import settings as env
-from relay_dagster.aws import tables
+from relay_dagster.aws import bucket_setup, queue_setup, table_setup, tables
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.job_queue import DLQ_RETENTION_SECONDS, JobQueue
-from relay_dagster.aws.verdicts import error_code, speaks_aws
-from relay_dagster.settings import Settings, SettingsError
+from relay_dagster.aws.features import Feature, differences, set_missing
+from relay_dagster.aws.job_queue import JobQueue
+from relay_dagster.aws.verdicts import speaks_aws
+from relay_dagster.faults import MissingResourceError
+from relay_dagster.settings import Settings
 
 BUCKET = "relay-inventory"
 RUNS_TABLE = "relay-inventory-runs"
 TENANTS_TABLE = "relay-inventory-tenants"
 QUEUE_NAME = "relay-inventory-jobs"
 DLQ_NAME = "relay-inventory-jobs-dlq"
-_NO_QUEUE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
-_NO_LOCATION = "us-east-1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What the resources are called, and the two numbers that the queue is made with."""
+    """What the resources are called, and the numbers that they are made with."""
 
     bucket: str = BUCKET
     runs_table: str = RUNS_TABLE
@@ -39,6 +40,7 @@ class Names:
     max_receives: int = 3
     visibility_timeout_seconds: int = 300
     max_concurrency: int = 2
+    retention_days: int = 30
     region: str | None = None
 
     @classmethod
@@ -58,8 +60,17 @@ class Names:
             max_receives=env.max_attempts_from(given),
             visibility_timeout_seconds=env.visibility_timeout_from(given),
             max_concurrency=env.max_concurrency_from(given),
+            retention_days=env.retention_days_from(given),
             region=env.region_from(given),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """The variables to export, in order, and what was created or set, one sentence each."""
+
+    variables: tuple[tuple[str, str], ...]
+    changes: tuple[str, ...]
 
 
 def bootstrap(names: Names | None = None, clients: Clients | None = None) -> list[tuple[str, str]]:
@@ -72,120 +83,148 @@ def bootstrap(names: Names | None = None, clients: Clients | None = None) -> lis
         SettingsError: the bucket's name belongs to somebody else.
         WorldError: AWS fails.
     """
-    names = names or Names.from_env()
-    clients = clients or Clients(names.region)
-    _ensure_bucket(clients, names.bucket)
-    _ensure_table(clients, tables.runs_table(names.runs_table), expires=True)
-    _ensure_table(clients, tables.tenants_table(names.tenants_table), expires=False)
-    queue_url, dlq_url = _ensure_queues(clients, names)
-    return [
-        ("ARTIFACT_BUCKET", names.bucket),
-        ("RUNS_TABLE", names.runs_table),
-        ("TENANTS_TABLE", names.tenants_table),
-        ("SQS_QUEUE_URL", queue_url),
-        ("SQS_DLQ_URL", dlq_url),
-        ("WORKER_MAX_CONCURRENCY", str(names.max_concurrency)),
-    ]
+    return list(provision(names, clients).variables)
 
 
-def check(settings: Settings, clients: Clients | None = None) -> list[str]:
-    """Return how the queues differ from what the variables say, one sentence for each difference.
+@speaks_aws
+def provision(
+    names: Names | None = None, clients: Clients | None = None, *, repair: bool = False
+) -> Provisioned:
+    """Create what is missing, and tell what that was: nothing, when called a second time.
+
+    Args:
+        names: what is wanted; by default as the environment says.
+        clients: AWS.
+        repair: also change settings of resources that are there and differ.
 
     Raises:
-        WorldError: AWS fails, or a queue is not there.
+        SettingsError: the bucket's name belongs to somebody else.
+        WorldError: AWS fails.
+    """
+    names = names or Names.from_env()
+    clients = clients or Clients(names.region)
+    changes = [*_provide_bucket(clients, names, repair), *_provide_tables(clients, names, repair)]
+    dlq_url, of_dlq = _provide_queue(clients, names.dlq, queue_setup.dlq_attributes(), repair)
+    wanted = _queue_attributes(clients, names, dlq_url)
+    queue_url, of_queue = _provide_queue(clients, names.queue, wanted, repair)
+    return Provisioned(
+        variables=(
+            ("ARTIFACT_BUCKET", names.bucket),
+            ("RUNS_TABLE", names.runs_table),
+            ("TENANTS_TABLE", names.tenants_table),
+            ("SQS_QUEUE_URL", queue_url),
+            ("SQS_DLQ_URL", dlq_url),
+            ("WORKER_MAX_CONCURRENCY", str(names.max_concurrency)),
+        ),
+        changes=(*changes, *of_dlq, *of_queue),
+    )
+
+
+@speaks_aws
+def check(settings: Settings, clients: Clients | None = None) -> list[str]:
+    """Return how the resources differ from what they must be, one sentence for each difference.
+
+    Raises:
+        SettingsError: the bucket belongs to somebody else.
+        WorldError: AWS fails.
     """
     clients = clients or Clients(settings.region)
-    return JobQueue(clients, settings.queue_url, settings.dlq_url).differences(
-        visibility_timeout_seconds=settings.visibility_timeout_seconds,
-        max_receives=settings.max_attempts,
+    found = [
+        *(f"bucket_misconfigured: {each}" for each in _bucket_drift(clients, settings)),
+        *(f"table_misconfigured: {each}" for each in _table_drift(clients, settings)),
+        *(f"queue_misconfigured: {each}" for each in _queue_drift(clients, settings)),
+    ]
+    return list(dict.fromkeys(found))
+
+
+# --- the bucket ---------------------------------------------------------------------------------
+
+
+def _provide_bucket(clients: Clients, names: Names, repair: bool) -> list[str]:
+    created = []
+    if not bucket_setup.bucket_exists(clients, names.bucket):
+        bucket_setup.create_bucket(clients, names.bucket)
+        created = [f"created bucket {names.bucket}"]
+    features = bucket_setup.bucket_features(clients, names.bucket, names.retention_days)
+    return [*created, *set_missing(features, repair=repair)]
+
+
+def _bucket_drift(clients: Clients, settings: Settings) -> list[str]:
+    bucket = settings.artifact_bucket
+    if not bucket_setup.bucket_exists(clients, bucket):
+        return [f"bucket {bucket} does not exist"]
+    return differences(bucket_setup.bucket_features(clients, bucket, settings.retention_days))
+
+
+# --- the tables ---------------------------------------------------------------------------------
+
+
+def _definitions(runs_table: str, tenants_table: str) -> list[tuple[dict[str, Any], bool]]:
+    """Return each table's definition, and whether its items expire."""
+    return [(tables.runs_table(runs_table), True), (tables.tenants_table(tenants_table), False)]
+
+
+def _provide_tables(clients: Clients, names: Names, repair: bool) -> Iterator[str]:
+    for definition, expires in _definitions(names.runs_table, names.tenants_table):
+        name = definition["TableName"]
+        if not table_setup.table_exists(clients, name):
+            table_setup.create_table(clients, definition)
+            yield f"created table {name}"
+        table_setup.await_table(clients, name)
+        features = table_setup.table_features(clients, definition, expires=expires)
+        yield from set_missing(features, repair=repair)
+
+
+def _table_drift(clients: Clients, settings: Settings) -> Iterator[str]:
+    for definition, expires in _definitions(settings.runs_table, settings.tenants_table):
+        name = definition["TableName"]
+        if table_setup.table_exists(clients, name):
+            yield from differences(table_setup.table_features(clients, definition, expires=expires))
+        else:
+            yield f"table {name} does not exist"
+
+
+# --- the queues ---------------------------------------------------------------------------------
+
+
+def _queue_attributes(clients: Clients, names: Names, dlq_url: str) -> dict[str, str]:
+    return queue_setup.queue_attributes(
+        queue_setup.queue_arn(clients, dlq_url),
+        visibility_timeout=names.visibility_timeout_seconds,
+        max_receives=names.max_receives,
     )
 
 
-@speaks_aws
-def _ensure_bucket(clients: Clients, bucket: str) -> None:
-    s3 = clients.s3
+def _provide_queue(
+    clients: Clients, name: str, attributes: Mapping[str, str], repair: bool
+) -> tuple[str, list[str]]:
+    url = queue_setup.queue_url(clients, name)
+    if url is None:
+        url = queue_setup.create_queue(clients, name, attributes)
+        return url, [f"created queue {name}"]
+    return url, set_missing(queue_setup.queue_features(clients, url, attributes), repair=repair)
+
+
+def _queue_drift(clients: Clients, settings: Settings) -> Iterator[str]:
+    queue = JobQueue(clients, settings.queue_url, settings.dlq_url)
     try:
-        s3.head_bucket(Bucket=bucket)
-        return
-    except ClientError as error:
-        if error_code(error) in {"403", "Forbidden", "AccessDenied"}:
-            raise _not_ours(bucket) from error
-        if error_code(error) not in {"404", "NoSuchBucket", "NotFound"}:
-            raise
-    region = s3.meta.region_name
-    where: Any = (
-        {}
-        if region == _NO_LOCATION
-        else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    )
-    try:
-        s3.create_bucket(Bucket=bucket, **where)
-    except ClientError as error:
-        if error_code(error) == "BucketAlreadyOwnedByYou":
-            return
-        if error_code(error) == "BucketAlreadyExists":
-            raise _not_ours(bucket) from error
-        raise
+        yield from queue.differences(
+            visibility_timeout_seconds=settings.visibility_timeout_seconds,
+            max_receives=settings.max_attempts,
+        )
+        yield from differences(_queue_protection(clients, settings))
+    except MissingResourceError as error:
+        yield f"a queue does not exist: {error}"
 
 
-def _not_ours(bucket: str) -> SettingsError:
-    return SettingsError(
-        "ARTIFACT_BUCKET",
-        f"must be another name: {bucket!r} is there, and is not these credentials' to use",
-    )
-
-
-@speaks_aws
-def _ensure_table(clients: Clients, definition: Mapping[str, Any], *, expires: bool) -> None:
-    dynamodb = clients.dynamodb
-    name = definition["TableName"]
-    try:
-        dynamodb.describe_table(TableName=name)
-    except dynamodb.exceptions.ResourceNotFoundException:
-        dynamodb.create_table(**definition)
-    dynamodb.get_waiter("table_exists").wait(
-        TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
-    )
-    if expires:
-        _ensure_expiry(clients, name)
-
-
-def _ensure_expiry(clients: Clients, table: str) -> None:
-    answer = clients.dynamodb.describe_time_to_live(TableName=table)
-    if answer["TimeToLiveDescription"].get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}:
-        return
-    clients.dynamodb.update_time_to_live(
-        TableName=table,
-        TimeToLiveSpecification={"Enabled": True, "AttributeName": tables.EXPIRY},
-    )
-
-
-@speaks_aws
-def _ensure_queues(clients: Clients, names: Names) -> tuple[str, str]:
-    dlq_url = _ensure_queue(
-        clients, names.dlq, {"MessageRetentionPeriod": str(DLQ_RETENTION_SECONDS)}
-    )
-    answer = clients.sqs.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])
-    redrive = {
-        "deadLetterTargetArn": answer["Attributes"]["QueueArn"],
-        "maxReceiveCount": names.max_receives,
-    }
-    attributes = {
-        "VisibilityTimeout": str(names.visibility_timeout_seconds),
-        "RedrivePolicy": json.dumps(redrive),
-    }
-    return _ensure_queue(clients, names.queue, attributes), dlq_url
-
-
-def _ensure_queue(clients: Clients, name: str, attributes: Mapping[str, str]) -> str:
-    """Return the queue's URL. One that is there keeps its attributes: a check tells differences."""
-    try:
-        return clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
-    except ClientError as error:
-        if error_code(error) not in _NO_QUEUE:
-            raise
-    wanted: Any = dict(attributes)
-    return clients.sqs.create_queue(QueueName=name, Attributes=wanted)["QueueUrl"]
+def _queue_protection(clients: Clients, settings: Settings) -> list[Feature]:
+    """Return the features of both queues that the program itself does not depend on."""
+    retention = str(queue_setup.QUEUE_RETENTION_SECONDS)
+    of_queue = {"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": retention}
+    return [
+        *queue_setup.queue_features(clients, settings.queue_url, of_queue),
+        *queue_setup.queue_features(clients, settings.dlq_url, {"SqsManagedSseEnabled": "true"}),
+    ]
 
 
 def _last_part(url: str | None) -> str:
