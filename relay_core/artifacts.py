@@ -15,6 +15,7 @@ from relay_core.csv_lines import header_line, lines, quoted, whole_text
 from relay_core.models import ReportEntry, RunContext, RunFailure, RunStatus
 from relay_core.normalized import SLICE, NormalizedVendor
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 INVALID_ROWS_COLUMNS = ("vendor_id", "row_number", "error_codes", "raw")
 
 
@@ -211,7 +212,7 @@ def _document(content: Mapping[str, Any]) -> bytes:
 def _document_of_entries(head: Mapping[str, Any], entries: Sequence[ReportEntry]) -> bytes:
     """Write the head indented and each entry on one line: both people and programs read it."""
     top = json.dumps(head, ensure_ascii=False, indent=2).removesuffix("\n}")
-    rows = ",\n    ".join(json.dumps(entry.as_dict(), ensure_ascii=False) for entry in entries)
+    rows = ",\n    ".join(_ENCODER.encode(entry.as_dict()) for entry in entries)
     body = f"[\n    {rows}\n  ]" if rows else "[]"
     return f'{top},\n  "entries": {body}\n}}\n'.encode()
 

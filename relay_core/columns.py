@@ -17,8 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.digits import read_short_money, read_short_wholes
 from relay_core.errors import CellError
 from relay_core.models import RowFault
+from relay_core.text_words import offsets_and_bytes
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -38,8 +40,7 @@ _STAND_INS: dict[str, int] = {
 _MONEY_LIMIT = 1_000_000_000 * 10_000
 _WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 _PLAIN_WHOLE = r"^\+?0*(?P<whole>[0-9]{1,10})(?:\.0*)?$"
-_PLAIN_MONEY = r"^[0-9]{1,9}(?:\.[0-9]{1,4})?$"
-_LONG_MONEY = r"^\+?0*(?P<whole>[0-9]{1,9})(?:\.(?P<kept>[0-9]{0,4})(?P<next>[0-9]?)[0-9]*)?$"
+_PLAIN_MONEY = r"^\+?0*(?P<whole>[0-9]{1,9})(?:\.(?P<kept>[0-9]{0,4})(?P<next>[0-9]?)[0-9]*)?$"
 
 
 class NumberOptions(Protocol):
@@ -74,14 +75,6 @@ class Typed:
 def fault_code(fault: str) -> np.uint8:
     """Return the small integer that stands for a row fault in ``Typed.faults``."""
     return _FAULT_CODE[RowFault(fault)]
-
-
-def offsets_and_bytes(text: pa.StringArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
-    """Return views of a text column's ``n + 1`` offsets and of the bytes that they point into."""
-    kind = np.int64 if pa.types.is_large_string(text.type) else np.int32
-    _, offsets, data = text.buffers()
-    bounds = np.frombuffer(offsets, kind)[text.offset : text.offset + len(text) + 1]
-    return bounds, np.frombuffer(data or b"", np.uint8)
 
 
 def is_empty(text: pa.StringArray) -> Bools:
@@ -167,17 +160,11 @@ def without_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringAr
 def read_whole(text: pa.StringArray, options: NumberOptions, scalar: Callable[[str], int]) -> Typed:
     """Read whole numbers; ``scalar`` reads, or refuses, what is not plain digits."""
     plain = plain_numbers(text, options)
-    bounds, _ = offsets_and_bytes(plain)
     nulls = is_empty(text)
-    digits = _flags(pc.ascii_is_decimal(plain)) & (np.diff(bounds) <= 9)
-    values = np.zeros(len(text), np.int64)
-    if digits.all():
-        values[:] = pc.cast(plain, pa.int64())
-    else:
-        values[digits] = pc.cast(plain.filter(pa.array(digits)), pa.int64())
-    done = digits | nulls
-    if not done.all():
-        rest = np.flatnonzero(~done)
+    values, done = read_short_wholes(plain)
+    done |= nulls
+    rest = np.flatnonzero(~done)
+    if len(rest):
         groups = pc.extract_regex(plain.take(pa.array(rest)), _PLAIN_WHOLE)
         fits = _flags(groups.is_valid())
         numbers = _numpy(pc.cast(pc.struct_field(groups.filter(pa.array(fits)), [0]), pa.int64()))
@@ -192,13 +179,11 @@ def read_money(text: pa.StringArray, options: NumberOptions, scalar: Callable[[s
     """Read amounts as ten-thousandths, half up; ``scalar`` reads, or refuses, the rare forms."""
     plain = plain_numbers(without_symbols(text, options.currency_symbols), options)
     nulls = is_empty(text)
-    values = np.zeros(len(text), np.int64)
-    done = nulls | _flags(pc.match_substring_regex(plain, _PLAIN_MONEY))
-    gated = plain if done.all() else pc.if_else(pa.array(done), plain, "")
-    values[:] = _ten_thousandths(pc.if_else(pa.array(is_empty(gated)), "0", gated))
+    values, done = read_short_money(plain)
+    done |= nulls
     rest = np.flatnonzero(~done)
     if len(rest):
-        groups = pc.extract_regex(plain.take(pa.array(rest)), _LONG_MONEY)
+        groups = pc.extract_regex(plain.take(pa.array(rest)), _PLAIN_MONEY)
         fits = _flags(groups.is_valid())
         values[rest[fits]] = _rounded(groups.filter(pa.array(fits)))
         done[rest[fits]] = values[rest[fits]] < _MONEY_LIMIT
@@ -265,11 +250,6 @@ def _strip_one(
         cut = partial(pc.utf8_slice_codeunits, start=start, stop=stop)
         text = change_rows(text, np.flatnonzero(hit), cut)
     return text
-
-
-def _ten_thousandths(plain: pa.StringArray) -> Ints:
-    amounts = pc.cast(plain, pa.decimal64(18, 4))
-    return np.frombuffer(amounts.buffers()[1], np.int64)[amounts.offset :][: len(amounts)]
 
 
 def _rounded(groups: pa.StructArray) -> Ints:

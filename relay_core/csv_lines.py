@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columns import Bools, Ints, change_rows, is_empty, offsets_and_bytes
+from relay_core.columns import Bools, Ints, change_rows, is_empty
+from relay_core.text_words import offsets_and_bytes
 
 _DAY_SECONDS = 86_400
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columns import Bools, Ints, Typed, distinct_values, is_empty, offsets_and_bytes
+from relay_core.columns import Bools, Ints, Typed, distinct_values, is_empty
+from relay_core.text_words import offsets_and_bytes
 
 _SECOND = 1_000_000
 _DAY = 86_400

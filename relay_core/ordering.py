@@ -13,20 +13,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columns import Bools, offsets_and_bytes
+from relay_core.columns import Bools
+from relay_core.text_words import WORD, TextWords, Words
 
-_WORD = 8
 Rows = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
 
 
 def order_by_text(text: pa.StringArray) -> tuple[Rows, Rows]:
     """Return the stable order of ``text`` and, within it, the position of each distinct text."""
     if not len(text):
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    words = _TextWords(text)
+    words = TextWords(text, skip=_common_prefix(text))
     index_bits = np.uint64(len(text).bit_length())
-    packed, covered = words.packed(64 - int(index_bits))
+    packed, covered = _packed(words, 64 - int(index_bits))
     packed <<= index_bits
     packed |= np.arange(len(text), dtype=np.uint64)
     packed.sort()
@@ -34,12 +33,12 @@ def order_by_text(text: pa.StringArray) -> tuple[Rows, Rows]:
     packed >>= index_bits
     starts_new = np.ones(len(text), np.bool_)
     starts_new[1:] = packed[1:] != packed[:-1]
-    for start in range(covered, words.longest, _WORD):
+    for start in range(covered, int(words.lengths.max()), WORD):
         tied = _tied(starts_new)
         if not tied.any():
             break
-        _refine(order, starts_new, tied, words.at(start, order[tied]))
-    if words.holds_zero and (tied := _tied(starts_new)).any():
+        _refine(order, starts_new, tied, words.big_endian(start, order[tied]))
+    if words.holds_zero_bytes() and (tied := _tied(starts_new)).any():
         # zero bytes at the end of a text look like its padding: the shorter goes first
         _refine(order, starts_new, tied, words.lengths[order[tied]])
     return order, np.flatnonzero(starts_new)
@@ -53,51 +52,25 @@ def group_starts(text: pa.StringArray) -> Rows:
     return np.flatnonzero(np.concatenate(([True], changed.to_numpy(zero_copy_only=False))))
 
 
-class _TextWords:
-    """The bytes of each text after the common prefix, zero-padded at its end."""
+def _packed(words: TextWords, bits: int) -> tuple[Words, int]:
+    """Return as many leading bytes as fit ``bits`` in one number a text, and how many those are.
 
-    def __init__(self, text: pa.StringArray) -> None:
-        bounds, data = offsets_and_bytes(text)
-        skip = _common_prefix(text)
-        self.starts = bounds[:-1].astype(np.int64) + skip
-        self.lengths = np.diff(bounds).astype(np.int64) - skip
-        self.longest = int(self.lengths.max())
-        self.holds_zero = not bool(data[bounds[0] : bounds[-1]].all())
-        padded = np.concatenate([data, np.zeros(_WORD, np.uint8)])
-        self._words = np.lib.stride_tricks.as_strided(
-            padded[:_WORD].view(np.uint64), shape=(len(padded) - _WORD + 1,), strides=(1,)
-        )
-        self._keep = padded
-
-    def at(self, start: int, rows: npt.NDArray[Any] | slice) -> Words:
-        """Return the eight bytes from ``start`` on of the given texts, as big-endian words."""
-        places = self.starts[rows] + start
-        held = np.clip(self.lengths[rows] - start, 0, _WORD)
-        keys = self._words[np.minimum(places, len(self._words) - 1)].byteswap()
-        if held.min() == _WORD:
-            return np.asarray(keys)
-        drop = ((_WORD - held) * 8).astype(np.uint64)
-        shift = np.minimum(drop, np.uint64(63))
-        return np.where(held == 0, np.uint64(0), (keys >> shift) << shift)
-
-    def packed(self, bits: int) -> tuple[Words, int]:
-        """Return as many leading bytes as fit ``bits`` in one number, and how many those are.
-
-        Each byte counts in the range that it takes in its place, so that eight digits need 27
-        bits and not 64.
-        """
-        packed, size, room = np.zeros(len(self.starts), np.uint64), 1, 1 << bits
-        for place in range(self.longest):
-            if place % _WORD == 0:
-                word = self.at(place, slice(None))
-            byte = (word >> np.uint64(56 - 8 * (place % _WORD))) & np.uint64(255)
-            low, high = int(byte.min()), int(byte.max())
-            if size * (high - low + 1) > room:
-                return packed, place
-            size *= high - low + 1
-            packed *= np.uint64(high - low + 1)
-            packed += byte - np.uint64(low)
-        return packed, self.longest
+    Each byte counts in the range that it takes in its place, so that eight digits need 27 bits
+    and not 64.
+    """
+    longest = int(words.lengths.max())
+    packed, size, room = np.zeros(len(words.starts), np.uint64), 1, 1 << bits
+    for place in range(longest):
+        if place % WORD == 0:
+            word = words.big_endian(place, slice(None))
+        byte = (word >> np.uint64(56 - 8 * (place % WORD))) & np.uint64(255)
+        low, high = int(byte.min()), int(byte.max())
+        if size * (high - low + 1) > room:
+            return packed, place
+        size *= high - low + 1
+        packed *= np.uint64(high - low + 1)
+        packed += byte - np.uint64(low)
+    return packed, longest
 
 
 def _common_prefix(text: pa.StringArray) -> int:

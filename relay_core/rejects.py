@@ -37,6 +37,7 @@ class RejectLog:
     reader: RowReader
     counts: Counter[str] = field(default_factory=Counter)
     _entries: list[ReportEntry] = field(default_factory=list)
+    _messages: dict[tuple[str, str | None, str], str] = field(default_factory=dict)
     _tables: list[pa.Table] = field(default_factory=list)
 
     def add(self, batch: TypedBatch, rows: Bools) -> None:
@@ -115,6 +116,12 @@ class RejectLog:
                 )
 
     def _message(self, column: str, value: str | None, fault: RowFault) -> str:
+        asked = (column, value, str(fault))
+        if asked not in self._messages:
+            self._messages[asked] = self._explain(column, value, fault)
+        return self._messages[asked]
+
+    def _explain(self, column: str, value: str | None, fault: RowFault) -> str:
         try:
             cells.read_cell(column, cells.strip(value or ""), self.reader.parser, self.reader.zone)
         except CellError as error:

@@ -30,7 +30,17 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
     # The canonical and the merged row.
     ("schemas",),
     # Kernels over bytes and columns.
-    ("parallel", "scanning", "columns", "decoding", "instants", "ordering", "csv_lines"),
+    (
+        "parallel",
+        "scanning",
+        "text_words",
+        "digits",
+        "columns",
+        "decoding",
+        "instants",
+        "ordering",
+        "csv_lines",
+    ),
     # The steps; they do not call one another, but for the parts that a step is made of.
     ("parsing", "headers", "normalize", "validation", "rejects", "merge", "pricing"),
     # What comes out of them.
