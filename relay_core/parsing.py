@@ -69,7 +69,9 @@ def parse_feed(data: Buffer, parser: ParserConfig) -> ParsedFeed:
             ``parser.encoding``, or a quote is never closed.
     """
     text = skip_lines(decode_feed(data, parser.encoding), parser.skip_lines)
-    records = _Records(*_one_byte_delimiter(text, parser.delimiter))
+    records = _Records(
+        *_one_byte_delimiter(text, parser.delimiter), skipped_lines=parser.skip_lines
+    )
     if parser.columns is not None:
         return records.parsed(tuple(parser.columns), 0, first_row=1)
     headers, position = records.header()
@@ -95,10 +97,13 @@ def _one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, b
 class _Records:
     """The records of one decoded text."""
 
-    def __init__(self, text: memoryview, delimiter: bytes, stands_for: str | None) -> None:
+    def __init__(
+        self, text: memoryview, delimiter: bytes, stands_for: str | None, *, skipped_lines: int
+    ) -> None:
         self._text = text
         self._delimiter = delimiter
         self._stands_for = stands_for
+        self._skipped_lines = skipped_lines
         self._scanner = RecordScanner(delimiter)
         self._end_mark = _END_MARK.replace(delimiter, b"")
 
@@ -215,10 +220,10 @@ class _Records:
         )
 
     def _unclosed(self, position: int) -> FeedUnreadableError:
+        line = self._skipped_lines + line_number(self._text, position)
         return FeedUnreadableError(
             FailureCode.DECODE_ERROR,
-            f"the CSV's structure is broken: the quote that opens in line "
-            f"{line_number(self._text, position)} after the preamble is never closed; "
+            f"the CSV's structure is broken: the quote that opens in line {line} is never closed; "
             'close it, or write it twice ("") where it belongs to a quoted text',
         )
 
