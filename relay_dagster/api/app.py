@@ -1,0 +1,115 @@
+"""Puts the API together, and serves it. Makes a fresh app each time; nothing is global."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import uvicorn
+from fastapi import FastAPI
+
+from relay_dagster.api import health, problems
+from relay_dagster.api import runs as runs_routes
+from relay_dagster.api import tenants as tenants_routes
+from relay_dagster.api.auth import AdminKeys
+from relay_dagster.api.description import DescribedApp
+from relay_dagster.api.requests import RequestFrame
+from relay_dagster.aws.clients import BRISK
+from relay_dagster.aws.feed_store import FeedStore
+from relay_dagster.aws.job_queue import JobQueue
+from relay_dagster.aws.platform import Platform, connect, retry_policy
+from relay_dagster.aws.run_store import RunStore
+from relay_dagster.aws.tenant_store import TenantStore
+from relay_dagster.lifecycle import RunLedger
+from relay_dagster.logs import event_log
+from relay_dagster.settings import Settings, SettingsError
+
+_BAD_USAGE = 2
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    runs: RunStore | None = None,
+    tenants: TenantStore | None = None,
+    queue: JobQueue | None = None,
+    feeds: FeedStore | None = None,
+    ledger: RunLedger | None = None,
+) -> FastAPI:
+    """Return a new app; nothing is sent to AWS before the first request.
+
+    Args:
+        settings: read from the environment where they are not given.
+        runs: in place of the store that the settings name, as are the others.
+        tenants: likewise.
+        queue: likewise.
+        feeds: likewise.
+        ledger: likewise; by default that of ``runs``.
+
+    Raises:
+        SettingsError: a variable is missing or bad.
+    """
+    settings = settings or Settings.from_env(require_api=True)
+    platform = connect(settings, BRISK)
+    if runs is not None and ledger is None:
+        ledger = RunLedger(runs, retry_policy(settings))
+    return _assemble(
+        replace(
+            platform,
+            runs=runs or platform.runs,
+            tenants=tenants or platform.tenants,
+            queue=queue or platform.queue,
+            feeds=feeds or platform.feeds,
+            ledger=ledger or platform.ledger,
+        )
+    )
+
+
+def serve(host: str, port: int) -> None:
+    """Serve the API until it is told to stop.
+
+    Raises:
+        SystemExit: 2, with one line on standard error, for a variable that is missing or bad.
+    """
+    try:
+        app = create_app()
+        _make_clients(app.state.platform)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(_BAD_USAGE) from None
+    event_log().info("api_started", host=host, port=port)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def _make_clients(platform: Platform) -> None:
+    """Make the clients before the first request; a missing region shows here."""
+    clients = platform.clients
+    for _ in (clients.dynamodb, clients.sqs, clients.s3):
+        pass
+
+
+def _assemble(platform: Platform) -> FastAPI:
+    app = DescribedApp(
+        title="Relay Inventory",
+        version="1",
+        summary="One exact, priced inventory feed per merchant from many vendors' feeds.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.platform = platform
+    app.state.admin_keys = AdminKeys.of(platform.settings.api_keys)
+    for routes in (health.router, tenants_routes.router, runs_routes.router):
+        app.include_router(routes)
+    problems.install(app)
+    app.add_middleware(RequestFrame)
+    return app

@@ -1,0 +1,56 @@
+"""The app's own OpenAPI document, made when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+
+from relay_dagster.api.models import Problem, RunOrder
+from relay_dagster.api.problems import documented
+
+_REF = "#/components/schemas/{model}"
+# FastAPI's own error bodies, which this API does not answer with.
+_FOREIGN = ("HTTPValidationError", "ValidationError")
+_REQUEST_ID = {
+    "description": "The request's id, as it came or made here.",
+    "schema": {"type": "string"},
+}
+
+
+class DescribedApp(FastAPI):
+    """An app whose document also tells what its routes read and answer by themselves."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            _describe_models(document)
+            for operation in _operations(document):
+                _describe_answers(operation)
+        return self.openapi_schema or {}
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document["paths"].values():
+        yield from path.values()
+
+
+def _describe_models(document: dict[str, Any]) -> None:
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for model in (Problem, RunOrder):
+        schema = model.model_json_schema(ref_template=_REF)
+        schemas |= schema.pop("$defs", {})
+        schemas[model.__name__] = schema
+    for name in _FOREIGN:
+        schemas.pop(name, None)
+
+
+def _describe_answers(operation: dict[str, Any]) -> None:
+    answers = operation["responses"]
+    if "HTTPValidationError" in str(answers.get("422")):
+        del answers["422"]
+    answers |= {str(status): each for status, each in documented(500).items()}
+    for each in answers.values():
+        each.setdefault("headers", {})["X-Request-Id"] = _REQUEST_ID

@@ -1,0 +1,99 @@
+"""What callers send: bodies, ids and headers, read strictly; all faults of one at once."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Path, Request
+from pydantic import BaseModel, ValidationError
+
+from relay_core.errors import ConfigFault
+from relay_dagster.api.problems import ProblemError, faults_of, invalid_request
+from relay_dagster.api.requests import request_id_of
+
+ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+_ID = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
+_ENTITY_TAG = re.compile(r'"?([1-9][0-9]{0,14})"?')
+_Model = TypeVar("_Model", bound=BaseModel)
+
+TenantId = Annotated[
+    str, Path(description="A tenant's id.", json_schema_extra={"pattern": ID_PATTERN})
+]
+RunId = Annotated[str, Path(description="A run's id.", json_schema_extra={"format": "uuid"})]
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text can be the id of a tenant or vendor."""
+    return _ID.match(text) is not None
+
+
+async def _json_body(request: Request) -> bytes:
+    """Return the bytes of a JSON body.
+
+    Raises:
+        ProblemError: 415, another content type.
+        BodyTooLargeError: it is too long.
+    """
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", given):
+        raise ProblemError(
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "the body must be JSON, sent with Content-Type: application/json",
+            headers={"Accept": "application/json"},
+        )
+    return await request.body()
+
+
+JsonBody = Annotated[bytes, Depends(_json_body)]
+
+
+def _request_id(request: Request) -> str:
+    return request_id_of(request.scope)
+
+
+RequestId = Annotated[str, Depends(_request_id)]
+
+
+def read_body(model: type[_Model], body: bytes) -> _Model:
+    """Return a body as a model.
+
+    Raises:
+        ProblemError: 422 with every fault and its path.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        listed = error.errors(include_url=False, include_context=False, include_input=False)
+        raise invalid_request(faults_of([dict(each) for each in listed])) from error
+
+
+def read_idempotency_key(given: str | None) -> str | None:
+    """Return the key of an ``Idempotency-Key`` header, None where there is none.
+
+    Raises:
+        ProblemError: 422, it is no key.
+    """
+    if given is None or _IDEMPOTENCY_KEY.fullmatch(given):
+        return given
+    fault = ConfigFault("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
+    raise invalid_request([fault])
+
+
+def names_version(if_match: str, config_version: int) -> bool:
+    """Tell whether an ``If-Match`` header names a config version; a weak tag names none."""
+    tags = (_ENTITY_TAG.fullmatch(tag.strip()) for tag in if_match.split(","))
+    return any(tag is not None and int(tag.group(1)) == config_version for tag in tags)
+
+
+def entity_tag(config_version: int) -> str:
+    """Return the ``ETag`` of a config version."""
+    return f'"{config_version}"'
+
+
+def json_content(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    """Return what the OpenAPI document says of a body that a route reads by itself."""
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}

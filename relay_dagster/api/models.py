@@ -1,0 +1,145 @@
+"""The bodies that go in and out, as the OpenAPI document shows them. Instants are UTC."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from relay_core.models import RunStatus, Stage
+from relay_dagster.api.inputs import ID_PATTERN
+from relay_dagster.records import RunRecord, Trigger
+
+_EXAMPLE_RUN = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
+_Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+
+
+class RunOrder(BaseModel):
+    """What `POST /v1/runs` takes."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [{"tenant_id": "acme_parts", "run_type": "inventory_sync"}],
+        },
+    )
+
+    tenant_id: _Id
+    run_type: Literal["inventory_sync"]
+    vendors: list[_Id] | None = Field(
+        None, description="Some of the config's vendors; none named is all."
+    )
+
+    @field_validator("vendors")
+    @classmethod
+    def _refuse_repeated(cls, vendors: list[str] | None) -> list[str] | None:
+        repeated = [vendor for vendor, count in Counter(vendors or ()).items() if count > 1]
+        if repeated:
+            raise ValueError(f"each vendor once; named again: {', '.join(sorted(repeated))}")
+        return vendors
+
+    @property
+    def chosen(self) -> tuple[str, ...] | None:
+        """The vendors named, None for all."""
+        return tuple(self.vendors) if self.vendors else None
+
+
+class Run(BaseModel):
+    """One run, as it stands."""
+
+    run_id: str = Field(examples=[_EXAMPLE_RUN])
+    tenant_id: str
+    config_version: int | None = Field(description="None before a config is found.")
+    vendors: list[str] | None = Field(description="None is all.")
+    trigger: Trigger
+    status: RunStatus
+    stage: Stage
+    attempt: int = Field(description="The latest attempt; 0 before the first.")
+    requested_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    next_attempt_at: datetime | None = Field(description="Set between two attempts.")
+    cancel_requested_at: datetime | None
+    failed_stage: Stage | None = Field(description="The stage that the run ended in.")
+    error_code: str | None
+    error_message: str | None
+    errors_artifact_key: str | None
+    artifacts: dict[str, str] = Field(description="Names and keys of what the run has written.")
+    dagster_run_id: str | None
+    dagster_url: str | None = Field(description="Opens the attempt in Dagster's UI.")
+
+    @classmethod
+    def of(cls, record: RunRecord, dagster_webserver_url: str | None) -> Run:
+        """Return what those outside see of a record."""
+        url = None
+        if dagster_webserver_url and record.dagster_run_id:
+            url = f"{dagster_webserver_url}/runs/{record.dagster_run_id}"
+        own = {name: getattr(record, name) for name in cls.model_fields if name != "dagster_url"}
+        vendors = None if record.vendors is None else list(record.vendors)
+        return cls(**{**own, "vendors": vendors, "dagster_url": url})
+
+
+class RunList(BaseModel):
+    """A page of runs, newest first."""
+
+    runs: list[Run]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page.")
+
+
+class ConfigVersion(BaseModel):
+    """Which version a config became."""
+
+    tenant_id: str
+    config_version: int
+
+
+class Tenant(ConfigVersion):
+    """A tenant's config, one version of it; decimals are text, defaults are filled in."""
+
+    stored_at: datetime
+    tenant_config: dict[str, Any]
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Dependency(BaseModel):
+    """How one thing stands that the API needs."""
+
+    state: str = Field(examples=["ok", "unreachable", "queue_misconfigured"])
+    details: list[str] = []
+
+
+class Readiness(BaseModel):
+    """All dependencies answer as they must."""
+
+    status: Literal["ready"] = "ready"
+    dependencies: dict[str, Dependency]
+
+
+class Fault(BaseModel):
+    """One thing wrong with what was sent."""
+
+    path: str = Field(examples=["vendors.1.parser.delimiter"])
+    message: str
+
+
+class Problem(BaseModel):
+    """What every error answers with (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    error_code: str
+    request_id: str
+    errors: list[Fault] = []
+    active_run_id: str | None = Field(None, description="With `TENANT_ALREADY_RUNNING`.")

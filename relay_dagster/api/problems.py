@@ -1,0 +1,234 @@
+"""Errors as problem documents (RFC 9457), and the one table of which error has which status.
+
+What a caller may read is decided here: no stack trace, no bucket, no detail of a service's failure.
+"""
+
+from __future__ import annotations
+
+import http
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from relay_core.errors import ConfigError, ConfigFault, RelayError, UnsupportedSchemaVersionError
+from relay_dagster.api.requests import PROBLEM_TYPE, internal_error, problem_body, request_id_of
+from relay_dagster.aws.listing import BadCursorError
+from relay_dagster.aws.tenant_store import (
+    ConfigTooLargeError,
+    TenantExistsError,
+    TenantStoreError,
+    UnknownTenantError,
+    VersionMismatchError,
+)
+from relay_dagster.faults import RequestRejectedError, WorldError
+from relay_dagster.logs import event_log
+from relay_dagster.run_errors import (
+    IdempotencyKeyReusedError,
+    RunAlreadyFinishedError,
+    RunError,
+    TenantBusyError,
+    UnknownRunError,
+)
+
+RETRY_AFTER_SECONDS = 5
+INVALID_REQUEST = "INVALID_REQUEST"
+_log = event_log()
+
+# An error of a family that stands here is that family's; one that does not is an internal error.
+STATUSES: Mapping[type[Exception], int] = {
+    ConfigError: 422,
+    UnsupportedSchemaVersionError: 422,
+    UnknownTenantError: 404,
+    TenantExistsError: 409,
+    VersionMismatchError: 412,
+    ConfigTooLargeError: 413,
+    UnknownRunError: 404,
+    TenantBusyError: 409,
+    IdempotencyKeyReusedError: 422,
+    RunAlreadyFinishedError: 409,
+    BadCursorError: 422,
+    WorldError: 503,
+    RequestRejectedError: 500,
+    RelayError: 500,
+    RunError: 500,
+    TenantStoreError: 500,
+}
+_ROUTING_CODES = {400: INVALID_REQUEST, 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+
+
+class ProblemError(Exception):
+    """What a route answers instead of a result.
+
+    Args:
+        status: the HTTP status.
+        error_code: the code that programs look at.
+        detail: the sentence that people read: what is wrong and what to do.
+        errors: faults of the input with their paths.
+        headers: headers of the answer.
+        members: further members of the document.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        error_code: str,
+        detail: str,
+        *,
+        errors: Sequence[ConfigFault] = (),
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.status = status
+        self.error_code = error_code
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+        self.members = dict(members or {})
+        super().__init__(f"{status} {error_code}: {detail}")
+
+
+def invalid_request(faults: Iterable[ConfigFault]) -> ProblemError:
+    """Return the problem of a request that says what it must not say, with all of its faults."""
+    listed = tuple(faults)
+    detail = "; ".join(map(str, listed[:5])) + ("; ..." if len(listed) > 5 else "")
+    return ProblemError(422, INVALID_REQUEST, detail, errors=listed)
+
+
+def faults_of(errors: Iterable[Mapping[str, Any]]) -> list[ConfigFault]:
+    """Return Pydantic's errors as faults; a path names the field alone, not where it was sent."""
+    sources = {"body", "query", "path", "header", "cookie"}
+    faults = []
+    for error in errors:
+        place = [str(part) for part in error["loc"]]
+        path = place[1:] if place and place[0] in sources else place
+        message = str(error["msg"]).removeprefix("Value error, ")
+        faults.append(ConfigFault(".".join(path), message))
+    return faults
+
+
+def problem_of(error: Exception) -> ProblemError:
+    """Return the problem that an error is to those outside."""
+    if isinstance(error, ProblemError):
+        return error
+    status = next((STATUSES[each] for each in type(error).__mro__ if each in STATUSES), 500)
+    if status == 503:
+        return unavailable(
+            "DEPENDENCY_UNAVAILABLE", "a service that this one needs does not answer"
+        )
+    if status == 500:
+        return ProblemError(500, "INTERNAL_ERROR", "an unexpected error; it is in the log")
+    code = INVALID_REQUEST if isinstance(error, BadCursorError) else str(error.error_code)  # type: ignore[attr-defined]
+    return ProblemError(
+        status, code, str(error), errors=_errors_of(error), members=_members_of(error)
+    )
+
+
+def unavailable(error_code: str, what: str, **members: Any) -> ProblemError:
+    """Return the problem of something outside that fails for now."""
+    return ProblemError(
+        503,
+        error_code,
+        f"{what}; try again",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        members=members,
+    )
+
+
+def _errors_of(error: Exception) -> Sequence[ConfigFault]:
+    if isinstance(error, ConfigError):
+        return error.faults
+    if isinstance(error, UnsupportedSchemaVersionError):
+        return [ConfigFault("schema_version", str(error))]
+    if isinstance(error, IdempotencyKeyReusedError):
+        return [ConfigFault("Idempotency-Key", str(error))]
+    return [ConfigFault("cursor", str(error))] if isinstance(error, BadCursorError) else ()
+
+
+def _members_of(error: Exception) -> Mapping[str, Any]:
+    if isinstance(error, TenantBusyError):
+        return {"active_run_id": error.active_run_id}
+    if isinstance(error, VersionMismatchError):
+        return {"config_version": error.latest}
+    return {}
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def answer(request: Request, problem: ProblemError) -> JSONResponse:
+    """Return the response that tells a problem."""
+    body = problem_body(
+        problem.status,
+        problem.error_code,
+        problem.detail,
+        request_id=request_id_of(request.scope),
+        errors=[{"path": each.path, "message": each.message} for each in problem.errors],
+        members=problem.members,
+    )
+    return JSONResponse(
+        body, status_code=problem.status, headers=problem.headers, media_type=PROBLEM_TYPE
+    )
+
+
+async def _answer_domain(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, WorldError):
+        _log.error(
+            "dependency_failed", request_id=request_id_of(request.scope), error=str(error)[:500]
+        )
+    problem = problem_of(error)
+    if problem.status == 500:
+        internal_error(request.scope, error)
+    return answer(request, problem)
+
+
+async def _answer_validation(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
+    return answer(request, invalid_request(faults_of(error.errors())))
+
+
+async def _answer_routing(request: Request, error: Exception) -> JSONResponse:
+    """Answer for what no route of ours raised: an unknown path, or a method that it lacks."""
+    status = int(getattr(error, "status_code", 404))
+    headers, detail = {}, "the request is not understood"
+    if status == 404:
+        detail = "there is nothing at this path"
+    if status == 405:
+        allowed = ", ".join(allowed_methods(request.app, request.url.path))
+        headers, detail = {"Allow": allowed}, f"this path takes {allowed}"
+    return answer(request, ProblemError(status, _ROUTING_CODES[status], detail, headers=headers))
+
+
+def allowed_methods(app: FastAPI, path: str) -> list[str]:
+    """Return the methods that a path takes, over all of its routes."""
+    allowed: set[str] = set()
+    for template, operations in app.openapi()["paths"].items():
+        pattern = re.sub(r"\\\{[^/]+?\\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, path):
+            allowed |= {method.upper() for method in operations}
+    return sorted(allowed) or ["GET"]
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of an app a problem document."""
+    app.add_exception_handler(ProblemError, _answer_domain)
+    for kind in STATUSES:
+        app.add_exception_handler(kind, _answer_domain)
+    app.add_exception_handler(RequestValidationError, _answer_validation)
+    for status in _ROUTING_CODES:
+        app.add_exception_handler(status, _answer_routing)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI document says of a route's problems."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": http.HTTPStatus(status).phrase,
+            "content": {PROBLEM_TYPE: {"schema": schema}},
+        }
+        for status in statuses
+    }

@@ -1,0 +1,95 @@
+"""The app as a process: what it loads, what it needs, what it says of itself."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from api_world import ApiWorld
+from relay_dagster.api.app import create_app, serve
+from relay_dagster.settings import SettingsError
+
+ROOT = Path(__file__).resolve().parents[2]
+VARIABLES = {
+    "ARTIFACT_BUCKET": "bucket",
+    "RUNS_TABLE": "runs",
+    "TENANTS_TABLE": "tenants",
+    "SQS_QUEUE_URL": "http://127.0.0.1:9/jobs",
+    "SQS_DLQ_URL": "http://127.0.0.1:9/dlq",
+    "API_KEYS": "key",
+}
+
+
+def test_a_running_app_has_loaded_neither_dagster_nor_the_frames() -> None:
+    program = (
+        "import sys\n"
+        "from fastapi.testclient import TestClient\n"
+        "from relay_dagster.api.app import create_app\n"
+        "assert TestClient(create_app()).get('/v1/health').status_code == 200\n"
+        "from relay_core.config import load_config\n"
+        "heavy = {'dagster', 'dagster_aws', 'numpy', 'pandas', 'pandera', 'pyarrow'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=ROOT,
+        env={**os.environ, **VARIABLES},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_variable_that_is_missing_is_one_line_and_status_2(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for each, value in VARIABLES.items():
+        if each != name:
+            monkeypatch.setenv(each, value)
+    with pytest.raises(SystemExit) as end:
+        serve("127.0.0.1", 0)
+    lines = capsys.readouterr().err.splitlines()
+    assert end.value.code == 2
+    assert len(lines) == 1
+    assert name in lines[0]
+
+
+def test_a_region_that_is_missing_is_one_line_and_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for each, value in VARIABLES.items():
+        monkeypatch.setenv(each, value)
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    with pytest.raises(SystemExit) as end:
+        serve("127.0.0.1", 0)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("AWS_REGION ")
+
+
+def test_settings_are_read_when_an_app_is_made_and_not_before() -> None:
+    with pytest.raises(SettingsError):
+        create_app()
+
+
+def test_the_openapi_document_names_each_answer_and_body(world: ApiWorld) -> None:
+    document = world.with_key(None).get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    assert {"Problem", "RunOrder", "Run", "Tenant"} <= schemas.keys()
+    assert "HTTPValidationError" not in str(document)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            problem = operation["responses"]["500"]["content"]
+            assert list(problem) == ["application/problem+json"]
+            assert operation["summary"]
+
+
+def test_every_reference_of_the_openapi_document_leads_somewhere(world: ApiWorld) -> None:
+    document = world.app.openapi()
+    named = set(document["components"]["schemas"])
+    used = {part.split("'")[0] for part in str(document).split("#/components/schemas/")[1:]}
+    assert used <= named

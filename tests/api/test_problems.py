@@ -1,0 +1,194 @@
+"""Errors: whole problem documents, whatever went wrong, with nothing that is not for callers."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem
+from relay_core import errors as core_errors
+from relay_dagster import faults, run_errors
+from relay_dagster.api.problems import problem_of
+from relay_dagster.aws import tenant_store
+from relay_dagster.aws.feed_store import FeedStore
+from relay_dagster.aws.run_store import RunStore
+from relay_dagster.records import RunRecord
+
+SECRET = "arn:aws:s3:::relay-inventory"
+
+
+def test_an_unknown_path_is_a_problem(unplugged: ApiWorld) -> None:
+    assert_problem(unplugged.client.get("/v1/nothing"), 404, "NOT_FOUND")
+    assert_problem(unplugged.client.get("/v1/runs/"), 404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/v1/runs", "GET, POST"),
+        ("PATCH", f"/v1/runs/{NOBODY_S_RUN}", "GET"),
+        ("GET", "/v1/tenants/acme/config", "PUT"),
+        ("POST", "/v1/health", "GET"),
+    ],
+)
+def test_a_method_that_a_path_lacks_is_a_problem_that_lists_those_it_has(
+    unplugged: ApiWorld, method: str, path: str, allowed: str
+) -> None:
+    response = unplugged.client.request(method, path)
+    assert_problem(response, 405, "METHOD_NOT_ALLOWED")
+    assert response.headers["Allow"] == allowed
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", None])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/runs"), ("POST", "/v1/tenants"), ("PUT", "/v1/tenants/acme/config")],
+)
+def test_a_body_that_is_not_sent_as_json_is_a_problem(
+    unplugged: ApiWorld, method: str, path: str, content_type: str | None
+) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    response = unplugged.client.request(method, path, content=b"{}", headers=headers)
+    assert_problem(response, 415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+def test_json_with_a_character_set_is_json(unplugged: ApiWorld) -> None:
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    assert unplugged.client.post("/v1/runs", content=b"{}", headers=headers).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/runs"), ("POST", "/v1/tenants"), ("PUT", "/v1/tenants/acme/config")],
+)
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
+def test_a_body_over_one_mebibyte_is_a_problem(
+    unplugged: ApiWorld, method: str, path: str, announced: bool
+) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield from [b" " * 65536] * 17
+
+    content = b"".join(chunks()) if announced else chunks()
+    response = unplugged.client.request(method, path, content=content, headers=JSON)
+    assert_problem(response, 413, "PAYLOAD_TOO_LARGE")
+
+
+def test_a_body_of_one_mebibyte_is_read(unplugged: ApiWorld) -> None:
+    response = unplugged.client.post("/v1/runs", content=b" " * 1024 * 1024, headers=JSON)
+    assert response.status_code == 422
+
+
+# --- what goes wrong inside ---------------------------------------------------------------------
+
+
+class BrokenRuns(RunStore):
+    """Raises whatever it is made with."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def get(self, run_id: str) -> RunRecord | None:
+        raise self._error
+
+    def check(self) -> None:
+        raise self._error
+
+
+def test_an_unexpected_error_is_a_problem_that_tells_nothing(
+    unplugged: ApiWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = ApiWorld(unplugged.platform, runs=BrokenRuns(ValueError(SECRET)))
+    response = broken.client.get(f"/v1/runs/{NOBODY_S_RUN}")
+    problem = assert_problem(response, 500, "INTERNAL_ERROR")
+    assert SECRET not in response.text
+    assert "Traceback" not in response.text
+    logged = capsys.readouterr().err
+    assert SECRET in logged
+    assert problem["request_id"] in logged
+
+
+@pytest.mark.parametrize(
+    "error", [faults.UnreachableError, faults.ThrottledError, faults.ServiceFailedError]
+)
+def test_a_service_that_does_not_answer_is_a_problem_that_tells_nothing(
+    unplugged: ApiWorld, error: type[faults.WorldError]
+) -> None:
+    broken = ApiWorld(unplugged.platform, runs=BrokenRuns(error("dynamodb.GetItem", SECRET)))
+    response = broken.client.get(f"/v1/runs/{NOBODY_S_RUN}")
+    assert_problem(response, 503, "DEPENDENCY_UNAVAILABLE")
+    assert SECRET not in response.text
+    assert int(response.headers["Retry-After"]) > 0
+
+
+def test_a_bucket_that_does_not_answer_is_a_problem(world: ApiWorld) -> None:
+    class BrokenFeeds(FeedStore):
+        def __init__(self) -> None: ...
+
+        def artifacts(self, run_id: str, tenant_id: str) -> dict[str, str]:
+            raise faults.UnreachableError("s3.ListObjectsV2", SECRET)
+
+    run_id = world.post_run().json()["run_id"]
+    broken = ApiWorld(world.platform, feeds=BrokenFeeds())
+    response = broken.client.get(f"/v1/runs/{run_id}/artifacts")
+    assert_problem(response, 503, "DEPENDENCY_UNAVAILABLE")
+
+
+def test_where_dynamodb_is_unreachable_every_call_is_503(unplugged: ApiWorld) -> None:
+    answers = [
+        unplugged.post_run(),
+        unplugged.store_config(),
+        unplugged.client.get("/v1/tenants/acme"),
+        unplugged.client.get("/v1/runs"),
+        unplugged.client.get(f"/v1/runs/{NOBODY_S_RUN}"),
+        unplugged.client.post(f"/v1/runs/{NOBODY_S_RUN}/cancel"),
+    ]
+    for response in answers:
+        assert_problem(response, 503, "DEPENDENCY_UNAVAILABLE")
+
+
+def _errors_of(*modules: object) -> list[type[Exception]]:
+    return [
+        each
+        for module in modules
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, Exception)
+    ]
+
+
+@pytest.mark.parametrize("kind", _errors_of(core_errors, faults, run_errors, tenant_store))
+def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
+    error = kind.__new__(kind)
+    # What a problem shows of it, whatever its constructor takes.
+    for name in ("active_run_id", "latest", "found"):
+        if not hasattr(error, name):
+            setattr(error, name, None)
+    if kind is core_errors.ConfigError:
+        error.faults = ()
+    assert 400 <= problem_of(error).status <= 503
+
+
+# --- request ids --------------------------------------------------------------------------------
+
+
+def test_a_request_s_id_comes_back(unplugged: ApiWorld) -> None:
+    response = unplugged.client.get("/v1/health", headers={"X-Request-Id": "order-7/a:b"})
+    assert response.headers["X-Request-Id"] == "order-7/a:b"
+
+
+@pytest.mark.parametrize("given", [None, "", "a b", "x" * 129, 'a"b', "<b>", "é"])
+def test_a_request_without_a_usable_id_gets_one(unplugged: ApiWorld, given: str | None) -> None:
+    headers = {} if given is None else {"X-Request-Id": given.encode("latin-1")}
+    made = unplugged.client.get("/v1/health", headers=headers).headers.get_list("X-Request-Id")
+    assert len(made) == 1
+    assert made[0] != given
+    assert len(made[0]) == 36
+
+
+def test_each_request_is_one_line_of_the_log(
+    world: ApiWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    world.client.get("/v1/tenants/acme", headers={"X-Request-Id": "order-7"})
+    (line,) = capsys.readouterr().err.splitlines()
+    for part in ('"event": "request"', '"request_id": "order-7"', '"tenant_id": "acme"'):
+        assert part in line
+    assert "admin-key" not in line

@@ -1,0 +1,270 @@
+"""Runs through the API: asked for, looked at, cancelled."""
+
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from api_world import NOBODY_S_RUN, TENANT, ApiWorld, assert_problem, paths_of
+from builders import vendor_document
+
+FIELDS_OF_A_RUN = {
+    *("run_id", "tenant_id", "config_version", "status", "stage", "attempt", "requested_at"),
+    *("started_at", "finished_at", "failed_stage", "error_code", "error_message"),
+    *("errors_artifact_key", "artifacts", "dagster_run_id", "dagster_url"),
+}
+
+
+def get(world: ApiWorld, run_id: str):
+    return world.client.get(f"/v1/runs/{run_id}")
+
+
+def cancel(world: ApiWorld, run_id: str):
+    return world.client.post(f"/v1/runs/{run_id}/cancel")
+
+
+def test_a_run_that_is_asked_for_is_queued_with_its_message(world: ApiWorld) -> None:
+    world.store_config()
+    response = world.post_run()
+    run = response.json()
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"/v1/runs/{run['run_id']}"
+    assert (run["status"], run["stage"], run["attempt"]) == ("QUEUED", "QUEUE", 0)
+    assert run["config_version"] == 1
+    (message,) = world.messages()
+    assert message.body == world.run_of(response).job.body()
+    assert world.run_of(response).message_id == message.message_id
+
+
+def test_the_request_s_id_travels_with_the_message(world: ApiWorld) -> None:
+    world.post_run(headers={"X-Request-Id": "order-7"})
+    assert [message.request_id for message in world.messages()] == ["order-7"]
+
+
+def test_a_run_is_pinned_to_the_config_of_the_moment_that_it_is_asked_for(world: ApiWorld) -> None:
+    world.store_config()
+    run_id = world.post_run().json()["run_id"]
+    world.store_config(timezone="Europe/Berlin")
+    assert get(world, run_id).json()["config_version"] == 1
+
+
+def test_a_tenant_without_a_config_is_accepted(world: ApiWorld) -> None:
+    run = world.post_run(tenant_id="nobody", vendors=["vendor_1"])
+    assert (run.status_code, run.json()["config_version"]) == (202, None)
+
+
+def test_a_tenant_whose_stored_config_does_not_hold_is_accepted(world: ApiWorld) -> None:
+    world.platform.tenants.create(TENANT, '{"schema_version": 2}')
+    run = world.post_run(vendors=["vendor_1"])
+    assert (run.status_code, run.json()["config_version"]) == (202, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(["vendor_2"], ["vendor_2"]), ([], None), (None, None)]
+)
+def test_no_vendors_named_are_all(world: ApiWorld, given: object, kept: object) -> None:
+    world.store_config(vendor_document("vendor_1"), vendor_document("vendor_2"))
+    assert world.post_run(vendors=given).json()["vendors"] == kept
+
+
+def test_a_vendor_that_the_config_lacks_is_refused_and_no_run_is_left(world: ApiWorld) -> None:
+    world.store_config()
+    problem = assert_problem(
+        world.post_run(vendors=["vendor_1", "vendor_x"]), 422, "UNKNOWN_VENDOR"
+    )
+    assert paths_of(problem) == ["vendors.1"]
+    assert world.platform.runs.list_runs().records == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        pytest.param({"tenant_id": "../other"}, "tenant_id", id="no id"),
+        pytest.param({"tenant_id": "acme\n"}, "tenant_id", id="line feed"),
+        pytest.param({"tenant_id": 7}, "tenant_id", id="number"),
+        pytest.param({"run_type": "backup"}, "run_type", id="run_type"),
+        pytest.param({"vendors": "vendor_1"}, "vendors", id="no list"),
+        pytest.param({"vendors": ["vendor 1"]}, "vendors.0", id="no vendor id"),
+        pytest.param({"vendors": ["a", "a"]}, "vendors", id="twice"),
+        pytest.param({"priority": 1}, "priority", id="unknown key"),
+    ],
+)
+def test_an_order_says_what_it_must_and_nothing_else(
+    unplugged: ApiWorld, changes: dict[str, object], path: str
+) -> None:
+    assert paths_of(assert_problem(unplugged.post_run(**changes), 422, "INVALID_REQUEST")) == [path]
+
+
+def test_all_faults_of_an_order_come_at_once(unplugged: ApiWorld) -> None:
+    response = unplugged.client.post("/v1/runs", json={"vendors": [1]})
+    paths = paths_of(assert_problem(response, 422, "INVALID_REQUEST"))
+    assert paths == ["tenant_id", "run_type", "vendors.0"]
+
+
+def test_a_second_run_of_a_tenant_waits_for_the_first(world: ApiWorld) -> None:
+    first = world.post_run().json()["run_id"]
+    problem = assert_problem(world.post_run(), 409, "TENANT_ALREADY_RUNNING")
+    assert problem["active_run_id"] == first
+    assert world.post_run(tenant_id="other").status_code == 202
+
+
+def test_a_tenant_is_free_when_its_run_has_ended(world: ApiWorld) -> None:
+    world.succeed(world.post_run().json()["run_id"])
+    assert world.post_run().status_code == 202
+
+
+# --- looked at ----------------------------------------------------------------------------------
+
+
+def test_a_run_shows_all_of_its_fields(world: ApiWorld) -> None:
+    run_id = world.post_run().json()["run_id"]
+    assert get(world, run_id).json().keys() >= FIELDS_OF_A_RUN
+
+
+def test_a_run_that_succeeded(world: ApiWorld) -> None:
+    record = world.succeed(world.post_run().json()["run_id"])
+    run = get(world, record.run_id).json()
+    assert (run["status"], run["stage"], run["attempt"]) == ("SUCCEEDED", "COMPLETE", 1)
+    assert (run["failed_stage"], run["error_code"]) == (None, None)
+    assert run["artifacts"] == dict(record.artifacts)
+    assert run["dagster_run_id"] == "dagster-1"
+    assert run["dagster_url"] == "http://dagster.test/runs/dagster-1"
+
+
+def test_a_run_that_failed(world: ApiWorld) -> None:
+    record = world.fail(world.post_run().json()["run_id"])
+    run = get(world, record.run_id).json()
+    assert (run["status"], run["stage"], run["failed_stage"]) == (
+        "FAILED",
+        "NORMALIZE",
+        "NORMALIZE",
+    )
+    assert (run["error_code"], run["error_message"]) == ("DECODE_ERROR", "decode error: vendor_1")
+    assert run["errors_artifact_key"].endswith("/reports/errors.json")
+
+
+def test_instants_are_utc_and_say_so(world: ApiWorld) -> None:
+    run = get(world, world.post_run().json()["run_id"]).json()
+    assert run["requested_at"].endswith("Z")
+    age = datetime.now(UTC) - datetime.fromisoformat(run["requested_at"])
+    assert 0 <= age.total_seconds() < 60
+
+
+def test_a_run_between_two_attempts_tells_what_happened_and_when_it_goes_on(
+    world: ApiWorld,
+) -> None:
+    record = world.claim(world.post_run().json()["run_id"])
+    world.platform.ledger.retry_later(record.fence, "throttled", "S3 is busy")
+    run = get(world, record.run_id).json()
+    assert (run["status"], run["stage"], run["attempt"]) == ("QUEUED", "QUEUE", 1)
+    assert (run["error_code"], run["error_message"]) == ("throttled", "S3 is busy")
+    assert run["next_attempt_at"]
+
+
+def test_a_run_that_is_not_final_says_when_to_ask_again(world: ApiWorld) -> None:
+    run_id = world.post_run().json()["run_id"]
+    assert int(get(world, run_id).headers["Retry-After"]) > 0
+    world.succeed(run_id)
+    assert "Retry-After" not in get(world, run_id).headers
+
+
+@pytest.mark.parametrize("call", ["GET ", "GET /artifacts", "POST /cancel"])
+def test_a_run_that_is_not_there_is_not_found(world: ApiWorld, call: str) -> None:
+    method, _, tail = call.partition(" ")
+    for run_id in (NOBODY_S_RUN, "7", "a%0Ab", "x" * 300):
+        response = world.client.request(method, f"/v1/runs/{run_id}{tail}")
+        assert_problem(response, 404, "RUN_NOT_FOUND")
+    for run_id in ("..", "a%2Fb"):
+        response = world.client.request(method, f"/v1/runs/{run_id}{tail}")
+        assert response.status_code == 404
+
+
+# --- artifacts ----------------------------------------------------------------------------------
+
+
+def test_there_is_a_signed_link_for_each_artifact_that_exists(world: ApiWorld) -> None:
+    record = world.succeed(world.post_run().json()["run_id"])
+    prefix = f"{record.run_id}/tenants/{TENANT}/"
+    for key in ("reports/run_summary.json", "inbound/vendor_1/feed.csv", "work/vendor_1/x.arrow"):
+        world.platform.feeds.put(prefix + key, b"x")
+    links = world.client.get(f"/v1/runs/{record.run_id}/artifacts").json()
+    assert list(links) == ["inbound_vendor_1", "merged_inventory", "run_summary"]
+    link = urlsplit(links["merged_inventory"])
+    signature = parse_qs(link.query)
+    assert link.path.endswith(f"{prefix}outputs/merged_inventory.csv")
+    assert signature["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert int(signature["X-Amz-Expires"][0]) <= 7 * 24 * 3600
+
+
+def test_a_run_that_wrote_nothing_has_no_links(world: ApiWorld) -> None:
+    run_id = world.post_run().json()["run_id"]
+    assert world.client.get(f"/v1/runs/{run_id}/artifacts").json() == {}
+
+
+# --- cancelled ----------------------------------------------------------------------------------
+
+
+def test_a_run_with_nothing_under_way_is_cancelled_at_once(world: ApiWorld) -> None:
+    run_id = world.post_run().json()["run_id"]
+    response = cancel(world, run_id)
+    assert (response.status_code, response.json()["status"]) == (202, "CANCELLED")
+    assert world.post_run().status_code == 202
+
+
+def test_a_run_under_way_is_asked_to_stop(world: ApiWorld) -> None:
+    run_id = world.claim(world.post_run().json()["run_id"]).run_id
+    response = cancel(world, run_id)
+    assert (response.status_code, response.json()["status"]) == (202, "RUNNING")
+    assert response.json()["cancel_requested_at"]
+    assert cancel(world, run_id).json() == response.json()
+
+
+def test_a_run_that_has_ended_is_not_cancelled(world: ApiWorld) -> None:
+    run_id = world.succeed(world.post_run().json()["run_id"]).run_id
+    assert_problem(cancel(world, run_id), 409, "RUN_ALREADY_FINISHED")
+    assert get(world, run_id).json()["status"] == "SUCCEEDED"
+
+
+# --- listed -------------------------------------------------------------------------------------
+
+
+def listed(world: ApiWorld, query: str = "") -> list[str]:
+    return [run["run_id"] for run in world.client.get(f"/v1/runs{query}").json()["runs"]]
+
+
+def test_runs_are_listed_newest_first_by_tenant_and_status(world: ApiWorld) -> None:
+    first = world.succeed(world.post_run().json()["run_id"]).run_id
+    other = world.post_run(tenant_id="other").json()["run_id"]
+    second = world.post_run().json()["run_id"]
+    assert listed(world) == [second, other, first]
+    assert listed(world, "?tenant_id=acme") == [second, first]
+    assert listed(world, "?tenant_id=acme&status=SUCCEEDED") == [first]
+    assert listed(world, "?tenant_id=nobody") == []
+
+
+def test_a_listing_goes_on_where_its_page_ended(world: ApiWorld) -> None:
+    runs = [world.post_run(tenant_id=f"t{n}").json()["run_id"] for n in range(5)]
+    found, cursor = [], ""
+    while cursor is not None:
+        page = world.client.get(f"/v1/runs?limit=2{cursor and f'&cursor={cursor}'}").json()
+        assert len(page["runs"]) <= 2
+        found += [run["run_id"] for run in page["runs"]]
+        cursor = page["next_cursor"]
+    assert found == runs[::-1]
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("cursor=xyz", "cursor"),
+        ("cursor=%00", "cursor"),
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=x", "limit"),
+        ("status=DONE", "status"),
+        ("tenant_id=a/b", "tenant_id"),
+    ],
+)
+def test_a_listing_refuses_what_it_cannot_read(unplugged: ApiWorld, query: str, path: str) -> None:
+    response = unplugged.client.get(f"/v1/runs?{query}")
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [path]

@@ -1,0 +1,173 @@
+"""Tenants and their configs through the API."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from api_world import JSON, TENANT, ApiWorld, assert_problem, paths_of
+from builders import config_document, vendor_document
+
+
+def create(world: ApiWorld, **changes):
+    return world.client.post("/v1/tenants", json=config_document(**changes))
+
+
+def test_a_new_tenant_is_at_version_1(world: ApiWorld) -> None:
+    response = create(world)
+    assert response.status_code == 201
+    assert response.json() == {"tenant_id": TENANT, "config_version": 1}
+    assert response.headers["ETag"] == '"1"'
+    assert response.headers["Location"] == "/v1/tenants/acme"
+
+
+def test_a_tenant_that_exists_is_not_created_again(world: ApiWorld) -> None:
+    create(world)
+    assert_problem(create(world), 409, "TENANT_EXISTS")
+    assert world.platform.tenants.latest_version(TENANT) == 1
+
+
+def test_a_config_comes_back_with_decimals_as_text_and_defaults_filled_in(world: ApiWorld) -> None:
+    body = json.dumps(config_document()).replace(
+        '"base_margin_pct": "0"', '"base_margin_pct": 0.10'
+    )
+    world.client.post("/v1/tenants", content=body, headers=JSON)
+    response = world.client.get("/v1/tenants/acme")
+    assert response.status_code == 200
+    assert response.headers["ETag"] == '"1"'
+    shown = response.json()
+    assert (shown["tenant_id"], shown["config_version"]) == (TENANT, 1)
+    assert shown["tenant_config"]["pricing"]["base_margin_pct"] == "0.10"
+    assert shown["tenant_config"]["error_policy"]["max_invalid_rows"] == 0
+
+
+def test_each_version_stays_as_it_was_stored(world: ApiWorld) -> None:
+    create(world)
+    response = world.store_config(timezone="Europe/Berlin")
+    assert (response.status_code, response.json()["config_version"]) == (200, 2)
+    assert response.headers["ETag"] == '"2"'
+
+    def zone(query: str) -> str:
+        return world.client.get(f"/v1/tenants/acme{query}").json()["tenant_config"]["timezone"]
+
+    assert (zone("?config_version=1"), zone("?config_version=2")) == ("UTC", "Europe/Berlin")
+    assert zone("") == "Europe/Berlin"
+
+
+def test_an_unknown_tenant_is_not_found(world: ApiWorld) -> None:
+    for tenant_id in ("nobody", "a b", "-a", "x" * 65, "a%0Ab"):
+        assert_problem(world.client.get(f"/v1/tenants/{tenant_id}"), 404, "TENANT_NOT_FOUND")
+    for tenant_id in ("a%2Fb", ".."):
+        assert world.client.get(f"/v1/tenants/{tenant_id}").status_code == 404
+
+
+def test_an_unknown_version_is_not_found_and_the_latest_is_told(world: ApiWorld) -> None:
+    create(world)
+    response = world.client.get("/v1/tenants/acme?config_version=7")
+    problem = assert_problem(response, 404, "CONFIG_VERSION_NOT_FOUND")
+    assert "the latest is 1" in problem["detail"]
+
+
+@pytest.mark.parametrize("version", ["0", "-1", "x", "1.5", "", str(2**60)])
+def test_a_version_is_a_whole_number_from_1(unplugged: ApiWorld, version: str) -> None:
+    response = unplugged.client.get(f"/v1/tenants/acme?config_version={version}")
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == ["config_version"]
+
+
+def test_the_first_config_of_a_new_tenant_may_be_put(world: ApiWorld) -> None:
+    response = world.store_config()
+    assert (response.status_code, response.json()["config_version"]) == (201, 1)
+    assert response.headers["Location"] == "/v1/tenants/acme"
+
+
+def put_matching(world: ApiWorld, if_match: str):
+    return world.client.put(
+        "/v1/tenants/acme/config", json=config_document(), headers={"If-Match": if_match}
+    )
+
+
+@pytest.mark.parametrize("if_match", ['"1"', "1", "*", '"7", "1"'])
+def test_a_config_is_put_where_if_match_names_the_latest_version(
+    world: ApiWorld, if_match: str
+) -> None:
+    create(world)
+    assert put_matching(world, if_match).json()["config_version"] == 2
+
+
+@pytest.mark.parametrize("if_match", ['"2"', 'W/"1"', "abc", '""', '"01"'])
+def test_a_config_is_not_put_over_a_version_that_if_match_does_not_name(
+    world: ApiWorld, if_match: str
+) -> None:
+    create(world)
+    problem = assert_problem(put_matching(world, if_match), 412, "CONFIG_VERSION_MISMATCH")
+    assert problem["config_version"] == 1
+    assert world.platform.tenants.latest_version(TENANT) == 1
+
+
+@pytest.mark.parametrize("if_match", ['"1"', "*"])
+def test_if_match_creates_no_tenant(world: ApiWorld, if_match: str) -> None:
+    assert_problem(put_matching(world, if_match), 412, "CONFIG_VERSION_MISMATCH")
+    assert world.platform.tenants.latest_version(TENANT) is None
+
+
+def test_two_writers_at_once_never_share_a_version(served_world: ApiWorld) -> None:
+    create(served_world)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: served_world.store_config(), range(6)))
+    assert sorted(each.json()["config_version"] for each in answers) == [2, 3, 4, 5, 6, 7]
+
+
+def test_of_two_writers_who_read_the_same_version_one_is_refused(served_world: ApiWorld) -> None:
+    create(served_world)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: put_matching(served_world, '"1"'), range(4)))
+    assert sorted(each.status_code for each in answers) == [200, 412, 412, 412]
+
+
+def test_a_config_for_another_tenant_than_the_path_s_is_refused(world: ApiWorld) -> None:
+    response = world.client.put("/v1/tenants/other/config", json=config_document())
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == ["tenant_id"]
+    assert world.platform.tenants.latest_version("other") is None
+
+
+def test_all_faults_of_a_config_come_at_once_with_their_paths(world: ApiWorld) -> None:
+    vendors = (
+        vendor_document("vendor_1", parser={"delimiter": ";;"}),
+        vendor_document("vendor_2", parser={"encoding": "klingon"}),
+    )
+    problem = assert_problem(world.store_config(*vendors, colour="red"), 422, "invalid_config")
+    assert sorted(paths_of(problem)) == [
+        "colour",
+        "vendors.0.parser.delimiter",
+        "vendors.1.parser.encoding",
+    ]
+    assert all(fault["message"] for fault in problem["errors"])
+    assert world.platform.tenants.latest_version(TENANT) is None
+
+
+def test_a_schema_version_other_than_1_is_refused(world: ApiWorld) -> None:
+    problem = assert_problem(create(world, schema_version=2), 422, "unsupported_schema_version")
+    assert paths_of(problem) == ["schema_version"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"a": NaN}', b"[" * 50_000])
+def test_a_body_that_is_no_config_is_refused(unplugged: ApiWorld, body: bytes) -> None:
+    response = unplugged.client.post("/v1/tenants", content=body, headers=JSON)
+    assert_problem(response, 422, "invalid_config")
+
+
+def test_a_repeated_key_of_a_config_is_refused(unplugged: ApiWorld) -> None:
+    body = json.dumps(config_document())[:-1] + ', "timezone": "UTC"}'
+    response = unplugged.client.post("/v1/tenants", content=body, headers=JSON)
+    assert "timezone" in assert_problem(response, 422, "invalid_config")["errors"][0]["message"]
+
+
+def test_a_config_that_is_too_long_to_be_stored_is_refused(world: ApiWorld) -> None:
+    vendor = vendor_document(parser={"null_values": ["x" * 400_000]})
+    assert_problem(world.store_config(vendor), 413, "CONFIG_TOO_LARGE")
+
+
+def test_a_stored_config_that_no_longer_holds_is_shown_as_it_stands(world: ApiWorld) -> None:
+    world.platform.tenants.create(TENANT, '{"schema_version": 2, "margin": 0.10}')
+    shown = world.client.get("/v1/tenants/acme").json()
+    assert shown["tenant_config"] == {"schema_version": 2, "margin": "0.10"}

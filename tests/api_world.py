@@ -1,0 +1,101 @@
+"""The API over a platform on embedded AWS, with the few acts that its tests need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi.testclient import TestClient
+from httpx import Response
+
+from builders import config_document
+from relay_core.models import RunFailure, Stage
+from relay_dagster.api.app import create_app
+from relay_dagster.aws.job_queue import Message
+from relay_dagster.aws.platform import Platform
+from relay_dagster.records import Outcome, RunRecord
+
+ADMIN = "admin-key"
+TENANT = "acme"
+JSON = {"Content-Type": "application/json"}
+NOBODY_S_RUN = "00000000-0000-4000-8000-000000000000"
+
+
+class ApiWorld:
+    """An app, its platform, and a client with an admin key.
+
+    Args:
+        platform: what the app works with.
+        parts: given to `create_app` in place of the platform's own.
+    """
+
+    def __init__(self, platform: Platform, **parts: Any) -> None:
+        self.platform = platform
+        own = {name: getattr(platform, name) for name in ("runs", "tenants", "queue", "feeds")}
+        self.app = create_app(platform.settings, **{**own, "ledger": platform.ledger, **parts})
+        self.client = TestClient(self.app, headers={"X-API-Key": ADMIN})
+
+    def with_key(self, key: str | None) -> TestClient:
+        """Return a client that shows another key, or none."""
+        return TestClient(self.app, headers={} if key is None else {"X-API-Key": key})
+
+    def store_config(self, *vendors: Any, **changes: Any) -> Response:
+        """Put a config of `config_document`."""
+        document = config_document(*vendors, **changes)
+        return self.client.put(f"/v1/tenants/{document['tenant_id']}/config", json=document)
+
+    def post_run(self, headers: Mapping[str, str] | None = None, **changes: Any) -> Response:
+        """Ask for a run of the tenant."""
+        body = {"tenant_id": TENANT, "run_type": "inventory_sync", **changes}
+        return self.client.post("/v1/runs", json=body, headers=headers)
+
+    def run_of(self, response: Response) -> RunRecord:
+        """Return the record of the run that a response shows."""
+        record = self.platform.runs.get(response.json()["run_id"])
+        assert record is not None
+        return record
+
+    def messages(self) -> list[Message]:
+        """Receive what is in the queue."""
+        return self.platform.queue.receive()
+
+    def claim(self, run_id: str) -> RunRecord:
+        """Bring a run to its first attempt, executing."""
+        self.platform.ledger.dispatch(run_id, 1, message_id="m-1", receipt_handle="handle")
+        return self.platform.ledger.claim(run_id, 1, "dagster-1")
+
+    def succeed(self, run_id: str) -> RunRecord:
+        """End a run well, with a merged feed."""
+        record = self.claim(run_id)
+        key = f"{run_id}/tenants/{record.tenant_id}/outputs/merged_inventory.csv"
+        self.platform.feeds.put(key, b"sku\nA-1\n")
+        outcome = Outcome(artifacts={"merged_inventory": key}, feed_key=key, feed_sha256="0" * 64)
+        return self.platform.ledger.succeed(record.fence, outcome)
+
+    def fail(self, run_id: str) -> RunRecord:
+        """End a run for its data."""
+        record = self.claim(run_id)
+        failure = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
+        key = f"{run_id}/tenants/{record.tenant_id}/reports/errors.json"
+        self.platform.feeds.put(key, b"{}")
+        outcome = Outcome(artifacts={"errors": key}, errors_artifact_key=key)
+        return self.platform.ledger.fail(record.fence, failure, outcome)
+
+
+def assert_problem(response: Response, status: int, error_code: str) -> dict[str, Any]:
+    """Assert that a response is a whole problem document of this code, and return it."""
+    problem: dict[str, Any] = json.loads(response.content)
+    assert (response.status_code, problem["error_code"]) == (status, error_code)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert problem["status"] == status
+    assert problem["request_id"] == response.headers["x-request-id"]
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["type"] == "about:blank"
+    return problem
+
+
+def paths_of(problem: Mapping[str, Any]) -> list[str]:
+    """Return the paths of a problem's faults, in order."""
+    return [fault["path"] for fault in problem["errors"]]
