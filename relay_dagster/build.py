@@ -1,36 +1,52 @@
 """Assembles the Definitions; the only module that sees every part. ``definitions.py`` calls it."""
 
 from collections.abc import Callable
+from functools import cache
 
 import dagster as dg
 
 from relay_dagster.assets.fetched import fetched_inventory
 from relay_dagster.assets.merged import merged_inventory
 from relay_dagster.assets.normalized import normalized_inventory
+from relay_dagster.aws.clients import BRISK, PATIENT
 from relay_dagster.aws.platform import Platform, connect
 from relay_dagster.jobs import inventory_sync
 from relay_dagster.resources import run_sessions
+from relay_dagster.sensors import run_reconciler, sqs_run_sensor
 from relay_dagster.settings import Settings
 
 
-def connect_from_env() -> Platform:
-    """Return the platform that the environment names.
+@cache
+def platform_for_runs() -> Platform:
+    """Return the platform that the environment names, made once a process.
 
     Raises:
         SettingsError: a variable is missing or bad.
     """
-    return connect(Settings.from_env())
+    return connect(Settings.from_env(), PATIENT)
 
 
-def build_defs(*, connect: Callable[[], Platform] = connect_from_env) -> dg.Definitions:
+@cache
+def platform_for_ticks() -> Platform:
+    """Return the same platform for those who have seconds only; raises as `platform_for_runs`."""
+    return connect(Settings.from_env(), BRISK)
+
+
+def build_defs(
+    *,
+    connect_run: Callable[[], Platform] = platform_for_runs,
+    connect_tick: Callable[[], Platform] = platform_for_ticks,
+) -> dg.Definitions:
     """Return fresh Definitions.
 
     Args:
-        connect: makes the stores when a run or a tick first needs them; tests give their own.
+        connect_run: makes the stores when a run first needs them; tests give their own.
+        connect_tick: the same for the sensors.
     """
     return dg.Definitions(
         assets=[fetched_inventory, normalized_inventory, merged_inventory],
         jobs=[inventory_sync],
-        resources={"run_sessions": run_sessions(connect)},
+        sensors=[sqs_run_sensor(connect_tick), run_reconciler(connect_tick)],
+        resources={"run_sessions": run_sessions(connect_run)},
         executor=dg.in_process_executor,
     )

@@ -68,7 +68,7 @@ def merged_metadata(merged: MergedInventory, life: RunLife) -> dict[str, Any]:
         "rows_invalid": sum(vendor.invalid_rows for vendor in normalized),
         "rows_merged": merged.record_count,
         "unpriced_skus": merged.unpriced_skus,
-        "warnings": dict(merged.warning_counts),
+        "warnings": {str(code): count for code, count in merged.warning_counts.items()},
         "vendors": vendor_table(normalized),
         "preview": _table(preview, columns),
         **_uris(life.reports, ("merged_inventory", "invalid_rows")),

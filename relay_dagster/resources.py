@@ -10,7 +10,7 @@ import dagster as dg
 
 from relay_dagster.aws.platform import Platform
 from relay_dagster.run_life import Launch, RunStoppedError
-from relay_dagster.run_session import RunSession
+from relay_dagster.run_session import ASSETS, RunSession
 
 
 class RunSessions:
@@ -61,6 +61,15 @@ def _launch(context: dg.AssetExecutionContext) -> Launch:
         dagster_run_id=run.run_id,
         tenant_id=context.partition_key,
         tags=run.tags,
-        assets=frozenset(run.step_keys_to_execute or ()),
+        assets=_selected(run),
         is_reexecution=run.parent_run_id is not None,
     )
+
+
+def _selected(run: dg.DagsterRun) -> frozenset[str]:
+    """Return the assets that a run is to materialize; Dagster names none where it is all."""
+    if run.step_keys_to_execute:
+        return frozenset(run.step_keys_to_execute)
+    if run.asset_selection:
+        return frozenset(key.to_user_string() for key in run.asset_selection)
+    return frozenset(ASSETS)

@@ -23,7 +23,8 @@ from typing import IO, Self
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
 START_TIMEOUT_SECONDS = 90
-STOP_TIMEOUT_SECONDS = 10
+# A daemon or code server in the middle of a long poll would take up to 20 seconds.
+STOP_TIMEOUT_SECONDS = 3
 
 MOTO, CODE, WEBSERVER, DAEMON, API = "moto", "code", "webserver", "daemon", "api"
 
@@ -53,6 +54,17 @@ def embedded_aws_environment(endpoint: str) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": f"{HOST},localhost",
         "no_proxy": f"{HOST},localhost",
+    }
+
+
+def foreign_free(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what names another installation: of AWS, Dagster or ours."""
+    ours = ("ARTIFACT_BUCKET", "RUNS_TABLE", "TENANTS_TABLE", "API_KEYS")
+    prefixes = ("AWS_", "DAGSTER_", "SQS_")
+    return {
+        name: value
+        for name, value in environ.items()
+        if name not in ours and not name.startswith(prefixes)
     }
 
 
@@ -154,6 +166,9 @@ class Stack:
 
     def close(self) -> None:
         """End everything that was started, the embedded AWS last."""
+        for service in self.services.values():
+            if service.process is not None and service.name != MOTO:
+                _signal_group(service.process, signal.SIGTERM)
         for name in reversed(list(self.services)):
             self.stop(name)
 
@@ -165,7 +180,7 @@ class Stack:
         """Return all variables that a process of this stack gets."""
         paths = [str(PROJECT_ROOT), os.environ.get("PYTHONPATH", "")]
         return {
-            **os.environ,
+            **foreign_free(os.environ),
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "PYTHONUNBUFFERED": "1",
             **self.environment,

@@ -11,6 +11,7 @@ REQUEST_ID = "relay/request_id"
 # Dagster's own keys that the sensor sets or reads.
 PARTITION = "dagster/partition"
 PRIORITY = "dagster/priority"
+SENSOR = "dagster/sensor_name"
 
 
 def run_key(run_id: str, attempt: int) -> str:

@@ -53,7 +53,7 @@ class World:
     def execute(
         self, attempt: int | None = 1, *, run_id: str = RUN_ID, assets: list[str] | None = None
     ) -> dg.ExecuteInProcessResult:
-        job = build_defs(connect=lambda: self.connect()).resolve_job_def("inventory_sync")
+        job = build_defs(connect_run=lambda: self.connect()).resolve_job_def("inventory_sync")
         given = {} if attempt is None else tags.run_tags(run_id, TENANT, attempt=attempt)
         return job.execute_in_process(
             partition_key=TENANT,

@@ -1,0 +1,112 @@
+"""What Dagster says is executing, and the few things that others may do to it."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import dagster as dg
+
+from relay_dagster import tags
+from relay_dagster.jobs import INVENTORY_SYNC
+from relay_dagster.partitions import TENANT_PARTITIONS
+from relay_dagster.records import RunRecord
+
+_STATUS = dg.DagsterRunStatus
+_WAITING = (_STATUS.QUEUED, _STATUS.NOT_STARTED, _STATUS.MANAGED, _STATUS.STARTING)
+_EXECUTING = (_STATUS.STARTED, _STATUS.CANCELING)
+UNFINISHED = (*_WAITING, *_EXECUTING)
+
+
+class DagsterState(StrEnum):
+    """How the Dagster run of one attempt stands."""
+
+    ABSENT = "absent"
+    WAITING = "waiting"
+    EXECUTING = "executing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it waits for its turn or executes, as far as Dagster knows."""
+        return self in (DagsterState.WAITING, DagsterState.EXECUTING)
+
+
+STATE_OF = {
+    **dict.fromkeys(_WAITING, DagsterState.WAITING),
+    **dict.fromkeys(_EXECUTING, DagsterState.EXECUTING),
+    _STATUS.SUCCESS: DagsterState.SUCCEEDED,
+    _STATUS.FAILURE: DagsterState.FAILED,
+    _STATUS.CANCELED: DagsterState.CANCELLED,
+}
+
+
+class DagsterRuns:
+    """Runs and partitions of one Dagster instance."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+
+    def find(self, record: RunRecord) -> dg.DagsterRun | None:
+        """Return the Dagster run of a record's latest attempt; copies by re-execution are none."""
+        if record.dagster_run_id is not None:
+            return self._instance.get_run_by_id(record.dagster_run_id)
+        wanted = {tags.RUN_ID: record.run_id, tags.ATTEMPT: str(record.attempt)}
+        found = self._instance.get_runs(dg.RunsFilter(tags=wanted))
+        return next((run for run in found if run.parent_run_id is None), None)
+
+    def state(self, record: RunRecord) -> DagsterState:
+        """Return how the Dagster run of a record's latest attempt stands."""
+        run = self.find(record)
+        return DagsterState.ABSENT if run is None else STATE_OF[run.status]
+
+    def count_unfinished(self, sensor_name: str) -> int:
+        """Return how many runs that a sensor asked for have not ended."""
+        return self._instance.get_runs_count(
+            dg.RunsFilter(
+                job_name=INVENTORY_SYNC,
+                statuses=list(UNFINISHED),
+                tags={tags.SENSOR: sensor_name},
+            )
+        )
+
+    def has_unfinished(self, tenant_id: str) -> bool:
+        """Tell whether a run of the tenant's partition has not ended."""
+        wanted = dg.RunsFilter(statuses=list(UNFINISHED), tags={tags.PARTITION: tenant_id})
+        return self._instance.get_runs_count(wanted) > 0
+
+    def report_failed(self, record: RunRecord, message: str) -> None:
+        """Let Dagster know that a run is dead, which would hold its place for ever otherwise."""
+        run = self.find(record)
+        if run is not None and not run.is_finished:
+            self._instance.report_run_failed(run, message)
+
+    def terminate(self, record: RunRecord) -> None:
+        """Ask a run's process to end, or take the run out of Dagster's queue."""
+        run = self.find(record)
+        coordinator = self._instance.run_coordinator
+        if run is not None and not run.is_finished and coordinator is not None:
+            coordinator.cancel_run(run.run_id)
+
+    def report_cancelled(self, record: RunRecord, message: str) -> None:
+        """Let Dagster know that a run counts as ended, whether or not its process hears of it."""
+        run = self.find(record)
+        if run is not None and not run.is_finished:
+            self._instance.report_run_canceled(run, message)
+
+    # --- partitions -------------------------------------------------------------------------------
+
+    def tenants(self) -> set[str]:
+        """Return the tenants that have a partition."""
+        return set(self._instance.get_dynamic_partitions(TENANT_PARTITIONS))
+
+    def add_tenants(self, tenant_ids: Iterable[str]) -> list[str]:
+        """Add the partitions that are missing; return those."""
+        missing = sorted(set(tenant_ids) - self.tenants())
+        if missing:
+            self._instance.add_dynamic_partitions(TENANT_PARTITIONS, missing)
+        return missing
+
+    def remove_tenant(self, tenant_id: str) -> None:
+        """Remove a partition."""
+        self._instance.delete_dynamic_partition(TENANT_PARTITIONS, tenant_id)

@@ -1,0 +1,205 @@
+"""``relay demo`` and ``relay dev``: the whole stack on embedded AWS, with the sample tenant.
+
+The demo is a client like any other: it stores a config and posts a run over HTTP, and follows the
+links that it gets. Only the uploads go past the API, as a vendor's do.
+"""
+
+import os
+import secrets
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import httpx
+from rich.console import Console
+
+from relay_core.config import load_config, parse_document
+from relay_core.models import RunStatus
+from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
+from relay_dagster import demo_story as story
+from relay_dagster.aws.bootstrap import bootstrap
+from relay_dagster.aws.platform import Platform, connect
+from relay_dagster.settings import Settings
+from relay_dagster.stack import API, CODE, DAEMON, MOTO, WEBSERVER, Stack, StackError, foreign_free
+
+TENANT = "acme_parts"
+RUN_TIMEOUT_SECONDS = 180
+POLL_SECONDS = 0.1
+
+
+class DemoError(Exception):
+    """The demo did not come out as it must; the message says where."""
+
+
+@dataclass
+class World:
+    """A started stack, and the ways into it."""
+
+    stack: Stack
+    platform: Platform
+    client: httpx.Client
+    api_key: str
+
+
+def run_demo(output_dir: Path) -> int:
+    """Run the sample tenant from end to end; return the exit status."""
+    console = Console(highlight=False, soft_wrap=True)
+    story.title(console, "Relay Inventory: the sample tenant, end to end, on embedded AWS")
+    with tempfile.TemporaryDirectory(prefix="relay-demo-") as home:
+        try:
+            with started_world(console, Stack(Path(home))) as world:
+                run = _post_and_follow(console, world)
+                artifacts = _download(world, run, output_dir / str(run["run_id"]))
+                story.told(console, run, artifacts, world.platform.runs.get(run["run_id"]))
+        except KeyboardInterrupt:
+            console.print("stopped; everything that was started is ended")
+            return 130
+        except (DemoError, StackError, httpx.HTTPError) as error:
+            console.print(f"[red]the demo failed:[/] {error}", style=None)
+            return 1
+        story.where_to_look(console, artifacts)
+    return 0
+
+
+def run_dev(*, api_port: int, ui_port: int) -> int:
+    """Start the stack with the sample tenant and leave it running; return the exit status."""
+    console = Console(highlight=False, soft_wrap=True)
+    with tempfile.TemporaryDirectory(prefix="relay-dev-") as home:
+        try:
+            stack = Stack(Path(home), ports={API: api_port, WEBSERVER: ui_port})
+            with started_world(console, stack) as world:
+                story.left_running(console, world.stack, world.api_key, TENANT)
+                while not (dead := world.stack.dead()):
+                    time.sleep(1)
+                raise StackError(f"{dead[0].name} ended by itself:\n{dead[0].last_words()}")
+        except KeyboardInterrupt:
+            console.print("everything that was started is ended")
+            return 0
+        except (DemoError, StackError, httpx.HTTPError) as error:
+            console.print(f"[red]{error}[/]")
+            return 1
+
+
+@contextmanager
+def started_world(console: Console, stack: Stack) -> Iterator[World]:
+    """Start everything, with the sample tenant's config stored and its feeds uploaded."""
+    with _ended_by_signals(), stack:
+        with story.timed(console, "moto server: S3, DynamoDB, SQS, all in memory"):
+            stack.start(MOTO)
+        with story.timed(console, "relay bootstrap: bucket, tables, queue with its redrive policy"):
+            api_key = secrets.token_urlsafe(24)
+            _take_environment(stack)
+            stack.environment.update(bootstrap())
+            stack.environment["API_KEYS"] = api_key
+            os.environ.update(stack.environment)
+        with story.timed(console, "API, Dagster's code server, webserver and daemon"):
+            stack.start(API, CODE, WEBSERVER, DAEMON)
+        headers = {"X-API-Key": api_key}
+        # A proxy of the user's must not come between us and our own processes.
+        with httpx.Client(
+            base_url=stack.url(API), headers=headers, trust_env=False, timeout=30
+        ) as client:
+            world = World(stack, connect(Settings.from_env()), client, api_key)
+            with story.timed(console, f"POST /v1/tenants: the config of {TENANT}"):
+                _store_config(world)
+            with story.timed(console, "uploads: a feed of each vendor, and a SKU map"):
+                story.uploads(console, _upload(world.platform))
+            yield world
+
+
+def _take_environment(stack: Stack) -> None:
+    """Let this process speak to the embedded AWS alone."""
+    kept = foreign_free(os.environ)
+    for name in set(os.environ) - set(kept):
+        del os.environ[name]
+    os.environ.update(stack.environment)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Make a polite kill end things as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _store_config(world: World) -> None:
+    config = load_config(parse_document(sample_config_text(TENANT), format="yaml"))
+    _expect(world.client.post("/v1/tenants", json=config.to_document()), 201)
+
+
+def _upload(platform: Platform) -> dict[str, int]:
+    config = load_config(parse_document(sample_config_text(TENANT), format="yaml"))
+    maps = sample_sku_maps(TENANT)
+    sizes = {}
+    for vendor_id, (name, data) in sample_feeds(TENANT).items():
+        vendor = config.vendor(vendor_id)
+        platform.feeds.put(f"{vendor.inbound.s3_prefix}{name}", data)
+        sizes[f"{vendor.inbound.s3_prefix}{name}"] = len(data)
+        if vendor.sku_map is not None and vendor.sku_map.s3_key:
+            platform.feeds.put(vendor.sku_map.s3_key, maps[vendor_id][1])
+            sizes[vendor.sku_map.s3_key] = len(maps[vendor_id][1])
+    return sizes
+
+
+def _post_and_follow(console: Console, world: World) -> dict[str, Any]:
+    """Post a run and show its stages as they pass; return it when it has succeeded."""
+    order = {"tenant_id": TENANT, "run_type": "inventory_sync"}
+    posted = time.monotonic()
+    run = _expect(world.client.post("/v1/runs", json=order), 202)
+    story.posted(console, run)
+    shown = ""
+    while True:
+        if run["stage"] != shown:
+            shown = run["stage"]
+            story.stage(console, time.monotonic() - posted, run)
+        if RunStatus(run["status"]).is_final:
+            break
+        if time.monotonic() - posted > RUN_TIMEOUT_SECONDS:
+            raise DemoError(f"the run is still {run['status']}\n{_logs(world.stack)}")
+        time.sleep(POLL_SECONDS)
+        run = _expect(world.client.get(f"/v1/runs/{run['run_id']}"), 200)
+    if run["status"] != RunStatus.SUCCEEDED:
+        raise DemoError(f"{run['error_code']}: {run['error_message']}\n{_logs(world.stack)}")
+    return run
+
+
+def _download(world: World, run: Mapping[str, Any], folder: Path) -> dict[str, Path]:
+    """Follow the presigned links of the run's artifacts, as anybody can who is given them."""
+    links = _expect(world.client.get(f"/v1/runs/{run['run_id']}/artifacts"), 200)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    with httpx.Client(trust_env=False, timeout=30) as anybody:
+        for name, link in links.items():
+            answer = anybody.get(link)
+            answer.raise_for_status()
+            files[name] = folder / f"{name}{Path(httpx.URL(link).path).suffix}"
+            files[name].write_bytes(answer.content)
+    return files
+
+
+def _expect(answer: httpx.Response, status: int) -> dict[str, Any]:
+    if answer.status_code != status:
+        raise DemoError(f"{answer.request.method} {answer.request.url}: {answer.text}")
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def _logs(stack: Stack) -> str:
+    return "\n".join(
+        f"--- {service.name}\n{service.last_words()}" for service in stack.services.values()
+    )

@@ -1,0 +1,149 @@
+"""What the demo prints. No act is done here."""
+
+import csv
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from relay_dagster.records import RunRecord
+from relay_dagster.stack import API, WEBSERVER, Stack
+
+HEAD_ROWS = 8
+REFUSED_ROWS = 20
+
+
+def title(console: Console, text: str) -> None:
+    """Print a headline."""
+    console.print(f"\n[bold]{text}[/]\n")
+
+
+@contextmanager
+def timed(console: Console, what: str) -> Iterator[None]:
+    """Print what is done, and when it is done how long it took."""
+    started = time.monotonic()
+    yield
+    console.print(f"  {time.monotonic() - started:5.1f} s  {what}")
+
+
+def uploads(console: Console, sizes: Mapping[str, int]) -> None:
+    """Print what was uploaded."""
+    for key, size in sizes.items():
+        console.print(f"           [dim]{key}, {size:,} bytes[/]")
+
+
+def posted(console: Console, run: Mapping[str, Any]) -> None:
+    """Print that a run was accepted."""
+    title(console, f"POST /v1/runs: 202, run {run['run_id']}")
+
+
+def stage(console: Console, seconds: float, run: Mapping[str, Any]) -> None:
+    """Print a stage that the run has come to."""
+    console.print(f"  {seconds:5.1f} s  {run['stage']:<14} [dim]{run['status']}[/]")
+
+
+def told(
+    console: Console,
+    run: Mapping[str, Any],
+    artifacts: Mapping[str, Path],
+    record: RunRecord | None,
+) -> None:
+    """Print what came of a run: its feed, its counts, what was refused, where its time went."""
+    summary = json.loads(artifacts["run_summary"].read_text())
+    _feed(console, artifacts["merged_inventory"], summary["record_count"])
+    _counts(console, summary)
+    if "invalid_rows" in artifacts:
+        _refused(console, artifacts)
+    if record is not None:
+        _times(console, record, summary)
+    if run.get("dagster_url"):
+        console.print(f"\n  In Dagster's UI (while the stack is up): {run['dagster_url']}")
+
+
+def where_to_look(console: Console, artifacts: Mapping[str, Path]) -> None:
+    """Print where the artifacts are now that everything has ended."""
+    title(console, "Where to look")
+    for name, path in artifacts.items():
+        console.print(f"  {name:<26} {path}")
+    console.print(
+        "\n  Everything that was started has been ended. [bold]make dev[/] leaves it running, "
+        "with Dagster's UI."
+    )
+
+
+def left_running(console: Console, stack: Stack, api_key: str, tenant: str) -> None:
+    """Print how to use a stack that stays."""
+    api = stack.url(API)
+    title(console, "It runs. Ctrl-C ends it, and what is in it is gone then.")
+    console.print(f"  Dagster's UI   {stack.url(WEBSERVER)}")
+    console.print(f"  API            {api}/v1")
+    console.print(f"  Logs           {stack.logs}")
+    title(console, "Start a run")
+    console.print(
+        f"  curl -s -X POST {api}/v1/runs -H 'X-API-Key: {api_key}' \\\n"
+        f"    -H 'Content-Type: application/json' \\\n"
+        f'    -d \'{{"tenant_id": "{tenant}", "run_type": "inventory_sync"}}\'',
+        markup=False,
+    )
+    title(console, "Variables for a shell of your own")
+    for name, value in sorted(stack.environment.items()):
+        console.print(f"  export {name}={value}", markup=False)
+
+
+def _feed(console: Console, path: Path, count: int) -> None:
+    title(console, f"The merged feed: {count:,} SKUs, the first {HEAD_ROWS}")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row, _ in zip(csv.reader(file), range(HEAD_ROWS + 1), strict=False)]
+    table = Table(*rows[0], box=None, padding=(0, 2, 0, 0))
+    for row in rows[1:]:
+        table.add_row(*row)
+    Console(width=200, highlight=False).print(table)
+
+
+def _counts(console: Console, summary: Mapping[str, Any]) -> None:
+    title(console, "Counts")
+    valid = ", ".join(f"{name} {n:,}" for name, n in summary["vendor_record_counts"].items())
+    warnings = ", ".join(f"{code} {n}" for code, n in summary["warnings"].items())
+    console.print(f"  {summary['total_rows']:>7,}  rows in")
+    console.print(f"  {summary['invalid_rows']:>7,}  refused")
+    console.print(f"  {summary['total_rows'] - summary['invalid_rows']:>7,}  valid ({valid})")
+    console.print(f"  {summary['record_count']:>7,}  merged and priced")
+    console.print(f"  {summary['unpriced_skus']:>7,}  SKUs without a price, left out")
+    console.print(f"           warnings: {warnings or 'none'}")
+
+
+def _refused(console: Console, artifacts: Mapping[str, Path]) -> None:
+    title(console, "What was refused, and why")
+    entries = json.loads(artifacts["errors"].read_text())["entries"]
+    rows = [entry for entry in entries if "row_number" in entry]
+    for entry in rows[:REFUSED_ROWS]:
+        where = f"{entry['vendor_id']}, record {entry['row_number']}"
+        console.print(f"  {where:<28} {entry['error_code']:<20} {entry['error_message']}")
+    if len(rows) > REFUSED_ROWS:
+        console.print(f"  and {len(rows) - REFUSED_ROWS} more")
+
+
+def _times(console: Console, record: RunRecord, summary: Mapping[str, Any]) -> None:
+    if record.finished_at is None:
+        return
+    spent = _seconds(record.requested_at, record.finished_at)
+    title(console, f"From the POST to {record.status}: {spent:.1f} s")
+    parts = {
+        "SQS and the sensor, to the dispatch": _seconds(record.requested_at, record.dispatched_at),
+        "Dagster, to a process that has loaded the code": _seconds(
+            record.dispatched_at, record.started_at
+        ),
+        **summary["stage_times"],
+    }
+    for what, seconds in parts.items():
+        console.print(f"  {seconds:5.1f} s  {what}")
+
+
+def _seconds(since: datetime | None, until: datetime | None) -> float:
+    return (until - since).total_seconds() if since and until else 0.0

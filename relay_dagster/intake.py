@@ -1,0 +1,100 @@
+"""What a message of the queue should lead to: facts in, actions out. No clock, no AWS.
+
+Nothing is deleted here but what is final: a message lives as long as its run.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from relay_core.models import RunStatus
+from relay_dagster.dagster_runs import DagsterState
+from relay_dagster.records import RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Put the message into the dead-letter queue with its cause, then delete it."""
+
+    error_code: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Delete the message: its run is final, and nobody needs it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Remember the newer receipt handle; where ``seconds`` is given, be seen again after them."""
+
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Ask Dagster for an attempt; ``is_new`` says that the record must be moved to it first."""
+
+    attempt: int
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Send the same body again, remember the new message, delete this one, in that order."""
+
+
+IntakeAction = Refuse | Discard | Hold | Dispatch | Replace
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    """One receive of a message, and what is known of its run at that moment.
+
+    ``refusal`` says why no run can have it; else there is a record.
+    """
+
+    receive_count: int
+    now: datetime
+    record: RunRecord | None = None
+    refusal: Refuse | None = None
+    dagster: DagsterState = DagsterState.ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class IntakePolicy:
+    """The limits that decide: receives that a message has, attempts that a run has."""
+
+    max_receives: int
+    max_attempts: int
+
+
+def decide(facts: MessageFacts, policy: IntakePolicy) -> tuple[IntakeAction, ...]:
+    """Return what to do with one message, in order.
+
+    Receives get spent without an attempt: a daemon dies, a job waits for its tenant. A message
+    that has used its last one up would be moved away by the next, so it is replaced in time.
+    """
+    if facts.refusal is not None:
+        return (facts.refusal,)
+    if facts.record is None:
+        raise ValueError("a job that is not refused has a record")
+    first = _first_action(facts.record, facts, policy)
+    if isinstance(first, Discard) or facts.receive_count < policy.max_receives:
+        return (first,)
+    return (first, Replace())
+
+
+def _first_action(record: RunRecord, facts: MessageFacts, policy: IntakePolicy) -> IntakeAction:
+    if record.is_final:
+        return Hold() if record.needs_dlq else Discard()
+    if record.cancel_requested_at is not None or record.status is RunStatus.RUNNING:
+        return Hold()
+    if record.is_dispatched:
+        lost = facts.dagster is DagsterState.ABSENT
+        return Dispatch(record.attempt, is_new=False) if lost else Hold()
+    if record.next_attempt_at is not None and facts.now < record.next_attempt_at:
+        return Hold((record.next_attempt_at - facts.now).total_seconds())
+    if record.attempt >= policy.max_attempts:
+        return Hold()
+    return Dispatch(record.attempt + 1, is_new=True)

@@ -1,0 +1,160 @@
+"""One tick of the intake: receive, gather facts, let `intake` decide, act. Knows no sensor.
+
+One message that cannot be handled spoils only itself: it comes again.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from relay_dagster.aws.job_queue import MAX_MESSAGES, Message
+from relay_dagster.aws.platform import Platform
+from relay_dagster.dagster_runs import DagsterRuns
+from relay_dagster.faults import WorldError
+from relay_dagster.intake import (
+    Discard,
+    Dispatch,
+    Hold,
+    IntakeAction,
+    IntakePolicy,
+    MessageFacts,
+    Refuse,
+    Replace,
+    decide,
+)
+from relay_dagster.ledger_port import utc_now
+from relay_dagster.logs import event_log
+from relay_dagster.records import Job, NotAJobError, RunRecord
+from relay_dagster.run_errors import JobConflictError, RunError
+
+POLL_SECONDS = 20
+# A tick may last 60 seconds; what is received late in it must still be handled.
+RECEIVE_UNTIL_SECONDS = 25
+
+log = event_log()
+
+
+@dataclass
+class IntakeTick:
+    """Receives as many jobs as there is room for.
+
+    Args:
+        platform: the stores, the queue and the ledger.
+        dagster: the Dagster instance.
+        room: how many attempts may be dispatched.
+    """
+
+    platform: Platform
+    dagster: DagsterRuns
+    room: int
+    clock: Callable[[], float] = time.monotonic
+    dispatched: list[RunRecord] = field(default_factory=list)
+    seen: int = 0
+    fault: str = ""
+
+    def run(self, poll_seconds: int = POLL_SECONDS) -> list[RunRecord]:
+        """Handle what comes; return the records whose attempts Dagster is to be asked for."""
+        try:
+            for message in self._messages(poll_seconds):
+                self.seen += 1
+                self._handle(message)
+        except WorldError as error:
+            self.fault = f"queue_receive_error: {error}"
+            log.error("queue_receive_error", error_code=error.error_code, error=str(error))
+        return self.dispatched
+
+    def summary(self) -> str:
+        """Return what came of the tick, for those who look at it in the UI."""
+        if self.room <= 0:
+            return "as many runs as RELAY_INTAKE_LIMIT allows are unfinished"
+        return self.fault or f"{self.seen} messages, {len(self.dispatched)} attempts dispatched"
+
+    def _messages(self, poll_seconds: int) -> Iterator[Message]:
+        """Yield messages: wait for the first, then take what is there."""
+        started, wait = self.clock(), poll_seconds
+        while self.room > len(self.dispatched):
+            limit = min(MAX_MESSAGES, self.room - len(self.dispatched))
+            received = self.platform.queue.receive(limit, wait_seconds=wait)
+            yield from received
+            if not received or self.clock() - started > RECEIVE_UNTIL_SECONDS:
+                return
+            wait = 0
+
+    def _handle(self, message: Message) -> None:
+        attempts = self.platform.settings.max_attempts
+        try:
+            facts = self._facts(message)
+            for action in decide(facts, IntakePolicy(attempts, attempts)):
+                self._act(action, message, facts.record)
+        except Exception as error:  # noqa: BLE001 - the others must not wait for this one
+            log.error("message_not_handled", message_id=message.message_id, error=str(error))
+
+    def _facts(self, message: Message) -> MessageFacts:
+        count, now = message.receive_count, utc_now()
+        try:
+            job = Job.parse(message.body)
+            record = self.platform.ledger.adopt(job, message.request_id)
+        except NotAJobError as error:
+            return MessageFacts(count, now, refusal=Refuse("invalid_job", str(error)))
+        except JobConflictError as error:
+            return MessageFacts(count, now, refusal=Refuse(error.error_code, str(error)))
+        return MessageFacts(count, now, record, dagster=self.dagster.state(record))
+
+    def _act(self, action: IntakeAction, message: Message, record: RunRecord | None) -> None:
+        if isinstance(action, Refuse):
+            self._refuse(action, message)
+            return
+        if record is None:
+            raise ValueError(f"{action} needs a record")
+        if isinstance(action, Discard):
+            self.platform.queue.delete(message.receipt_handle)
+            log.info("run_already_processed", run_id=record.run_id, tenant_id=record.tenant_id)
+        elif isinstance(action, Hold):
+            self._hold(message, record.run_id, action.seconds)
+        elif isinstance(action, Dispatch):
+            self._dispatch(action, message, record)
+        elif isinstance(action, Replace):
+            self._replace(message, record.run_id)
+
+    def _refuse(self, action: Refuse, message: Message) -> None:
+        queue = self.platform.queue
+        queue.send_dead(
+            message.body,
+            cause=f"{action.error_code}: {action.cause}",
+            request_id=message.request_id,
+        )
+        queue.delete(message.receipt_handle)
+        log.error("job_refused", error_code=action.error_code, cause=action.cause)
+
+    def _hold(self, message: Message, run_id: str, seconds: float | None = None) -> None:
+        ledger, queue = self.platform.ledger, self.platform.queue
+        ledger.note_receive(run_id, message.message_id, message.receipt_handle)
+        if seconds is not None:
+            queue.extend(message.receipt_handle, seconds)
+
+    def _dispatch(self, action: Dispatch, message: Message, record: RunRecord) -> None:
+        if not action.is_new:
+            self._hold(message, record.run_id)
+            self.dispatched.append(record)
+            return
+        try:
+            record = self.platform.ledger.dispatch(
+                record.run_id,
+                action.attempt,
+                message_id=message.message_id,
+                receipt_handle=message.receipt_handle,
+            )
+        except RunError as error:
+            # Its tenant is busy, or it was cancelled meanwhile: the reconciler knows what next.
+            log.info("run_waits", run_id=record.run_id, reason=str(error))
+            self._hold(message, record.run_id)
+            return
+        self.dispatched.append(record)
+        log.info("run_dispatched", run_id=record.run_id, tenant_id=record.tenant_id)
+
+    def _replace(self, message: Message, run_id: str) -> None:
+        queue = self.platform.queue
+        sent = queue.send_again(message)
+        self.platform.ledger.mark_sent(run_id, sent)
+        queue.delete(message.receipt_handle)
+        log.info("message_replaced", run_id=run_id, message_id=sent)

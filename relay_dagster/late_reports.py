@@ -1,0 +1,66 @@
+"""Reports of a run that could not write its own: killed, poisoned by the reconciler, cancelled."""
+
+from relay_core.config import TenantConfig, load_config, parse_document
+from relay_core.errors import RelayError
+from relay_core.models import ReportEntry, RunStatus
+from relay_dagster.aws.platform import Platform
+from relay_dagster.records import Outcome, RunRecord
+from relay_dagster.run_life import context_of, failure_of
+from relay_dagster.run_reports import Findings, RunReports
+
+
+def write_late_reports(platform: Platform, record: RunRecord) -> RunRecord:
+    """Write what is missing of a final run's reports, and note that they are written.
+
+    A run that has succeeded, or failed for its data, wrote them before it said so.
+    """
+    reports = RunReports(platform.feeds, context_of(record))
+    if record.status is RunStatus.CANCELLED:
+        reports.withdraw_merged()
+    outcome = Outcome()
+    if record.status is RunStatus.CANCELLED or not platform.feeds.exists(reports.keys.run_summary):
+        outcome = _write(platform, reports, record)
+    artifacts = platform.feeds.artifacts(record.run_id, record.tenant_id)
+    return platform.ledger.note_reports(
+        record.run_id,
+        Outcome(
+            artifacts=artifacts,
+            errors_artifact_key=artifacts.get("errors"),
+            counts=outcome.counts,
+        ),
+    )
+
+
+def _write(platform: Platform, reports: RunReports, record: RunRecord) -> Outcome:
+    findings, failure = _findings(platform, record), None
+    if record.status is RunStatus.FAILED:
+        failure = failure_of(record)
+        findings.faults = [ReportEntry(failure.error_code, failure.error_message)]
+    finished = record.finished_at or record.requested_at
+    started = record.started_at or record.requested_at
+    return reports.write_json(
+        findings,
+        status=record.status,
+        failure=failure,
+        stage_times=record.stage_times(finished),
+        duration_seconds=(finished - started).total_seconds(),
+        now=finished,
+    )
+
+
+def _findings(platform: Platform, record: RunRecord) -> Findings:
+    config = _config(platform, record)
+    if config is None:
+        return Findings(vendor_ids=record.vendors or ())
+    selected = [vendor.vendor_id for vendor in config.selecting(record.vendors)]
+    return Findings(vendor_ids=selected, vendor_count=len(config.vendors))
+
+
+def _config(platform: Platform, record: RunRecord) -> TenantConfig | None:
+    if record.config_version is None:
+        return None
+    stored = platform.tenants.version(record.tenant_id, record.config_version)
+    try:
+        return None if stored is None else load_config(parse_document(stored.text, format="json"))
+    except RelayError:
+        return None

@@ -1,0 +1,188 @@
+"""What a run that is not settled needs: facts in, actions out. No clock, no AWS.
+
+Each action is safe to repeat, and each transition it leads to is conditional, so that a verdict
+made from facts that have changed since does nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from relay_dagster.dagster_runs import DagsterState
+from relay_dagster.records import Hold, RunRecord, Trigger
+
+UNSENT_AFTER = timedelta(seconds=60)
+LOST_DISPATCH_AFTER = timedelta(seconds=60)
+FORCE_CANCEL_AFTER = timedelta(seconds=60)
+REPORTS_DUE_AFTER = timedelta(seconds=30)
+REPORTS_GIVEN_UP_AFTER = timedelta(hours=1)
+REPLACE_AFTER = timedelta(hours=11)
+
+
+class Act(StrEnum):
+    """What can be done without knowing more."""
+
+    SEND = "send the message that was never sent"
+    REPLACE = "send the message again and delete the old one"
+    TERMINATE = "ask Dagster to end the run"
+    FORCE_CANCELLED = "tell Dagster that the run is cancelled"
+    CANCEL = "end the run as cancelled"
+    BURY = "put the message of a poisoned run into the dead-letter queue"
+    REPORT = "write the reports that the run could not write"
+    SETTLE = "delete the message and acknowledge the run"
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Keep the message out of sight for so long from now; 0 shows it to the intake."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFailed:
+    """Tell Dagster that the run is dead."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """End the attempt: the next one follows, or the run is poison."""
+
+    error_code: str
+    message: str
+
+
+ReconcileAction = Act | Extend | ReportFailed | Lose
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """A record and what is known of its run.
+
+    ``silent_seconds`` is since its heartbeat was seen to change, ``extended_seconds`` since its
+    message was last kept out of sight (None: not yet); ``next_in_line`` says of a run that waits
+    for its tenant that the tenant is free and nobody has waited longer.
+    """
+
+    record: RunRecord
+    dagster: DagsterState
+    now: datetime
+    silent_seconds: float = 0
+    extended_seconds: float | None = None
+    next_in_line: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcilePolicy:
+    """When a heartbeat is stale, and how long a message stays out of sight."""
+
+    stale_seconds: float
+    visibility_seconds: float
+
+
+def decide(facts: RunFacts, policy: ReconcilePolicy) -> list[ReconcileAction]:
+    """Return what to do about one run, in order."""
+    return list(_actions(facts, policy))
+
+
+def _actions(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
+    record = facts.record
+    if record.is_final:
+        yield from _of_final(facts, policy)
+    elif record.cancel_requested_at is not None:
+        yield from _of_cancelled(facts, record.cancel_requested_at)
+    elif record.is_claimed:
+        yield from _of_claimed(facts, policy)
+    elif record.is_dispatched:
+        yield from _of_dispatched(facts, policy)
+    else:
+        yield from _of_queued(facts, policy)
+
+
+def _of_final(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
+    record, age = facts.record, _since(facts, facts.record.finished_at)
+    if facts.dagster is DagsterState.EXECUTING and facts.silent_seconds > policy.stale_seconds:
+        yield ReportFailed("the run is final and its process is silent")
+    if record.needs_dlq:
+        yield Act.BURY
+    if record.needs_reports:
+        own_time = facts.dagster.is_alive and age < REPORTS_DUE_AFTER
+        if not own_time and age < REPORTS_GIVEN_UP_AFTER:
+            yield Act.REPORT
+        if age < REPORTS_GIVEN_UP_AFTER:
+            return
+    yield Act.SETTLE
+
+
+def _of_cancelled(facts: RunFacts, wished_at: datetime) -> Iterator[ReconcileAction]:
+    if facts.dagster.is_alive and _since(facts, wished_at) < FORCE_CANCEL_AFTER:
+        yield Act.TERMINATE
+        return
+    if facts.dagster.is_alive:
+        yield Act.FORCE_CANCELLED
+    yield Act.CANCEL
+
+
+def _of_claimed(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
+    if facts.dagster is DagsterState.CANCELLED:
+        yield Act.CANCEL
+    elif not facts.dagster.is_alive:
+        yield Lose("run_process_lost", f"the Dagster run is {facts.dagster}, the run has no end")
+    elif facts.silent_seconds > policy.stale_seconds:
+        yield from _stale(facts)
+    else:
+        yield from _keep_out_of_sight(facts, policy)
+
+
+def _of_dispatched(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
+    if facts.dagster is DagsterState.CANCELLED:
+        yield Act.CANCEL
+    elif facts.dagster is DagsterState.ABSENT:
+        if _since(facts, facts.record.dispatched_at) > LOST_DISPATCH_AFTER:
+            yield Extend(0)
+    elif not facts.dagster.is_alive:
+        yield Lose("run_not_started", f"the Dagster run is {facts.dagster}, it never began")
+    elif facts.dagster is DagsterState.EXECUTING and facts.silent_seconds > policy.stale_seconds:
+        yield from _stale(facts)
+    else:
+        yield from _keep_out_of_sight(facts, policy)
+
+
+def _of_queued(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
+    record = facts.record
+    if record.message_id is None:
+        since = record.send_claimed_at or record.requested_at
+        if record.trigger is not Trigger.DAGSTER and _since(facts, since) >= UNSENT_AFTER:
+            yield Act.SEND
+    elif record.next_attempt_at is not None:
+        yield Extend(max(0.0, (record.next_attempt_at - facts.now).total_seconds()))
+    elif record.hold is Hold.WAITING:
+        if facts.next_in_line:
+            yield Extend(0)
+        else:
+            yield from _keep_out_of_sight(facts, policy)
+
+
+def _stale(facts: RunFacts) -> Iterator[ReconcileAction]:
+    silence = f"no heartbeat for {facts.silent_seconds:.0f} seconds"
+    yield ReportFailed(silence)
+    yield Lose("heartbeat_stale", silence)
+
+
+def _keep_out_of_sight(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
+    """Extend in time, and replace a message that SQS would show whatever is asked."""
+    if facts.record.receipt_handle is None:
+        return
+    if _since(facts, facts.record.received_at) > REPLACE_AFTER:
+        yield Act.REPLACE
+        return
+    extended = facts.extended_seconds
+    if extended is None or extended >= policy.visibility_seconds / 4:
+        yield Extend(policy.visibility_seconds)
+
+
+def _since(facts: RunFacts, instant: datetime | None) -> timedelta:
+    return facts.now - (instant or facts.now)

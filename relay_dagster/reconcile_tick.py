@@ -1,0 +1,176 @@
+"""One tick over the runs that are not settled: gather facts, let `reconcile` decide, act."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from relay_dagster.aws.platform import Platform
+from relay_dagster.dagster_runs import DagsterRuns, DagsterState
+from relay_dagster.late_reports import write_late_reports
+from relay_dagster.ledger_port import utc_now
+from relay_dagster.logs import event_log
+from relay_dagster.reconcile import (
+    Act,
+    Extend,
+    Lose,
+    ReconcileAction,
+    ReconcilePolicy,
+    ReportFailed,
+    RunFacts,
+    decide,
+)
+from relay_dagster.reconcile_memory import Memory
+from relay_dagster.records import Hold, RunRecord, Trigger
+from relay_dagster.run_errors import CancelRequestedError
+
+MAX_RECORDS = 200
+MAX_SECONDS = 20
+
+log = event_log()
+
+
+@dataclass
+class ReconcileTick:
+    """Looks at up to 200 runs, oldest first, and does what each needs.
+
+    Args:
+        platform: the stores, the queue and the ledger.
+        dagster: the Dagster instance.
+        memory: what the tick before knew; changed in place.
+    """
+
+    platform: Platform
+    dagster: DagsterRuns
+    memory: Memory
+    clock: Callable[[], datetime] = utc_now
+    stopwatch: Callable[[], float] = time.monotonic
+
+    def run(self) -> int:
+        """Handle each run; one that fails spoils only itself. Return how many were seen."""
+        until = self.stopwatch() + MAX_SECONDS
+        page = self.platform.runs.unacknowledged(MAX_RECORDS, after=self.memory.page)
+        self.memory.page = page.next_cursor
+        beats = self.platform.runs.heartbeats([one for one in page.records if one.is_claimed])
+        in_line = self._next_in_line(page.records)
+        for record in page.records:
+            if self.stopwatch() > until:
+                break
+            self._reconcile(record, beats.get(record.run_id, 0), record.run_id in in_line)
+        return len(page.records)
+
+    def _next_in_line(self, records: Iterable[RunRecord]) -> set[str]:
+        """Return the runs whose turn it is: their tenant is free, nobody has waited longer."""
+        first: dict[str, str] = {}
+        for record in records:
+            if record.hold is Hold.WAITING:
+                first.setdefault(record.tenant_id, record.run_id)
+        locks = self.platform.runs.locks(first) if first else {}
+        return {run_id for tenant, run_id in first.items() if locks[tenant].holder is None}
+
+    def _reconcile(self, record: RunRecord, beats: int, next_in_line: bool) -> None:
+        settings, now = self.platform.settings, self.clock()
+        policy = ReconcilePolicy(
+            settings.heartbeat_stale_seconds, settings.visibility_timeout_seconds
+        )
+        try:
+            facts = RunFacts(
+                record=record,
+                dagster=self._dagster_state(record),
+                now=now,
+                silent_seconds=self.memory.silence(record, beats, now),
+                extended_seconds=self.memory.since_extended(record.run_id, now),
+                next_in_line=next_in_line,
+            )
+            for action in decide(facts, policy):
+                record = self._act(action, record, now)
+        except Exception as error:  # noqa: BLE001 - the others must not wait for this one
+            log.warning("run_not_reconciled", run_id=record.run_id, error=str(error))
+
+    def _dagster_state(self, record: RunRecord) -> DagsterState:
+        if record.is_dispatched or (record.is_final and record.attempt):
+            return self.dagster.state(record)
+        return DagsterState.ABSENT
+
+    def _act(self, action: ReconcileAction, record: RunRecord, now: datetime) -> RunRecord:
+        if isinstance(action, Extend):
+            return self._extend(record, action.seconds, now)
+        if isinstance(action, ReportFailed):
+            self.dagster.report_failed(record, action.message)
+            return record
+        if isinstance(action, Lose):
+            return self._lose(record, action)
+        acts: dict[Act, Callable[[RunRecord], RunRecord]] = {
+            Act.SEND: self._send,
+            Act.REPLACE: self._replace,
+            Act.TERMINATE: self._terminate,
+            Act.FORCE_CANCELLED: self._force_cancelled,
+            Act.CANCEL: self._cancel,
+            Act.BURY: self._bury,
+            Act.REPORT: self._report,
+            Act.SETTLE: self._settle,
+        }
+        return acts[action](record)
+
+    def _extend(self, record: RunRecord, seconds: float, now: datetime) -> RunRecord:
+        if record.receipt_handle is not None:
+            self.platform.queue.extend(record.receipt_handle, seconds)
+            self.memory.note_extended(record.run_id, now)
+        return record
+
+    def _lose(self, record: RunRecord, action: Lose) -> RunRecord:
+        facts = {"run_id": record.run_id, "tenant_id": record.tenant_id, "attempt": record.attempt}
+        log.warning(
+            "run_retryable_error", error_code=action.error_code, message=action.message, **facts
+        )
+        try:
+            lost = self.platform.ledger.lose_attempt(record, action.error_code, action.message)
+        except CancelRequestedError:
+            return self._cancel(record)
+        if lost.is_final:
+            log.error("poison_job_detected", error_message=lost.error_message, **facts)
+        return lost
+
+    def _send(self, record: RunRecord) -> RunRecord:
+        ledger = self.platform.ledger
+        claimed = ledger.claim_send(record.run_id)
+        message_id = self.platform.queue.send(claimed.job, request_id=claimed.request_id)
+        return ledger.mark_sent(record.run_id, message_id)
+
+    def _replace(self, record: RunRecord) -> RunRecord:
+        queue = self.platform.queue
+        message_id = queue.send(record.job, request_id=record.request_id)
+        after = self.platform.ledger.mark_sent(record.run_id, message_id)
+        if record.receipt_handle is not None:
+            queue.delete(record.receipt_handle)
+        return after
+
+    def _terminate(self, record: RunRecord) -> RunRecord:
+        self.dagster.terminate(record)
+        return record
+
+    def _force_cancelled(self, record: RunRecord) -> RunRecord:
+        self.dagster.report_cancelled(record, "cancelled on request; its process did not end")
+        return record
+
+    def _cancel(self, record: RunRecord) -> RunRecord:
+        log.info("run_cancelled", run_id=record.run_id, tenant_id=record.tenant_id)
+        return self.platform.ledger.cancel(record.run_id)
+
+    def _bury(self, record: RunRecord) -> RunRecord:
+        message_id = self.platform.queue.send_dead(
+            record.job.body(),
+            cause=f"{record.error_code}: {record.error_message}",
+            run_id=record.run_id,
+            request_id=record.request_id,
+        )
+        return self.platform.ledger.record_dlq(record.run_id, message_id)
+
+    def _report(self, record: RunRecord) -> RunRecord:
+        return write_late_reports(self.platform, record)
+
+    def _settle(self, record: RunRecord) -> RunRecord:
+        if record.receipt_handle is not None and record.trigger is not Trigger.DAGSTER:
+            self.platform.queue.delete(record.receipt_handle)
+        self.memory.forget(record.run_id)
+        return self.platform.ledger.acknowledge(record.run_id)

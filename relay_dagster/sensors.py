@@ -1,0 +1,114 @@
+"""The two sensors: thin; what they decide is in `intake` and `reconcile`.
+
+Exactly one sensor reads the queue: Dagster keeps run keys by the sensor's name.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import dagster as dg
+
+from relay_dagster import tags
+from relay_dagster.aws.platform import Platform
+from relay_dagster.dagster_runs import DagsterRuns
+from relay_dagster.intake_tick import IntakeTick
+from relay_dagster.jobs import inventory_sync
+from relay_dagster.ledger_port import utc_now
+from relay_dagster.logs import event_log
+from relay_dagster.partitions import tenant_partitions
+from relay_dagster.reconcile_memory import Memory
+from relay_dagster.reconcile_tick import ReconcileTick
+from relay_dagster.records import RunRecord
+from relay_dagster.upkeep import check_queue, settle_dead_letters, sync_partitions
+
+SQS_RUN_SENSOR, RUN_RECONCILER = "sqs_run_sensor", "run_reconciler"
+RECONCILE_EVERY_SECONDS = 5
+EVERY_MINUTE_SECONDS = 60
+# Before a backfill's runs, which have 0.
+PRIORITY = "10"
+
+log = event_log()
+
+
+def sqs_run_sensor(connect: Callable[[], Platform]) -> dg.SensorDefinition:
+    """Return the sensor that turns the queue's jobs into runs."""
+
+    @dg.sensor(
+        name=SQS_RUN_SENSOR,
+        job=inventory_sync,
+        minimum_interval_seconds=1,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Waits for jobs in SQS and asks for a run for each attempt.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        platform, dagster = connect(), DagsterRuns(context.instance)
+        room = platform.settings.intake_limit - dagster.count_unfinished(SQS_RUN_SENSOR)
+        tick = IntakeTick(platform, dagster, room)
+        records = tick.run()
+        if not records:
+            return dg.SkipReason(tick.summary())
+        tenants = sorted({record.tenant_id for record in records})
+        return dg.SensorResult(
+            run_requests=[_run_request(record) for record in records],
+            dynamic_partitions_requests=[tenant_partitions.build_add_request(tenants)],
+        )
+
+    return sensor
+
+
+def run_reconciler(connect: Callable[[], Platform]) -> dg.SensorDefinition:
+    """Return the sensor that settles what runs, processes and messages leave unsettled."""
+
+    @dg.sensor(
+        name=RUN_RECONCILER,
+        minimum_interval_seconds=RECONCILE_EVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Ends what died, extends what waits, deletes what is done; starts no run.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        memory = Memory.parse(context.cursor)
+        done = reconcile(connect(), DagsterRuns(context.instance), memory)
+        context.update_cursor(memory.cursor())
+        return dg.SkipReason(done)
+
+    return sensor
+
+
+def reconcile(platform: Platform, dagster: DagsterRuns, memory: Memory) -> str:
+    """Do the reconciler's duties, each whatever becomes of the others; return what was done."""
+    now, done = utc_now(), []
+    for name, duty in _duties(platform, dagster, memory, now).items():
+        try:
+            done.append(f"{name}: {duty()}")
+        except Exception as error:
+            log.error("reconcile_error", duty=name, error=str(error), exc_info=True)
+            done.append(f"{name}: {type(error).__name__}: {error}")
+    return "; ".join(done)
+
+
+def _duties(
+    platform: Platform, dagster: DagsterRuns, memory: Memory, now: datetime
+) -> dict[str, Callable[[], object]]:
+    duties: dict[str, Callable[[], object]] = {
+        "partitions added": lambda: sync_partitions(platform, dagster, memory, now),
+        "unsettled runs": lambda: ReconcileTick(platform, dagster, memory).run(),
+    }
+    if memory.is_due("dead_letters_at", EVERY_MINUTE_SECONDS, now):
+        duties["dead letters"] = lambda: settle_dead_letters(platform)
+        duties["queue_misconfigured"] = lambda: check_queue(platform)
+    return duties
+
+
+def _run_request(record: RunRecord) -> dg.RunRequest:
+    given = tags.run_tags(
+        record.run_id,
+        record.tenant_id,
+        attempt=record.attempt,
+        config_version=record.config_version,
+        request_id=record.request_id,
+    )
+    return dg.RunRequest(
+        run_key=tags.run_key(record.run_id, record.attempt),
+        partition_key=record.tenant_id,
+        tags={**given, tags.PRIORITY: PRIORITY},
+    )

@@ -1,0 +1,112 @@
+"""What the reconciler does beside the runs: partitions for tenants, and a look at the dead letters.
+
+Nothing is hidden from an operator who looks into the dead-letter queue at the same moment.
+"""
+
+from collections.abc import Iterator, Set
+from datetime import UTC, datetime, timedelta
+
+from relay_dagster.aws.job_queue import CAUSE, Message
+from relay_dagster.aws.platform import Platform
+from relay_dagster.dagster_runs import DagsterRuns
+from relay_dagster.logs import event_log
+from relay_dagster.reconcile_memory import Memory
+from relay_dagster.records import Job, NotAJobError, RunRecord
+
+# The index of tenants lags behind the table.
+OVERLAP = timedelta(minutes=2)
+ALL_TENANTS_EVERY_SECONDS = 3600
+LOOKS_INTO_DEAD_LETTERS = 5
+
+log = event_log()
+
+
+def sync_partitions(
+    platform: Platform, dagster: DagsterRuns, memory: Memory, now: datetime
+) -> list[str]:
+    """Add the partitions of new tenants; once an hour compare all, and remove those gone.
+
+    Returns:
+        The tenants whose partitions were added.
+    """
+    since = datetime.fromtimestamp(memory.tenants_at, UTC) - OVERLAP
+    if memory.is_due("all_tenants_at", ALL_TENANTS_EVERY_SECONDS, now):
+        stored = set(platform.tenants.all_tenant_ids())
+        _remove_gone(dagster, stored)
+    else:
+        stored = {entry.tenant_id for entry in platform.tenants.created_since(since)}
+    added = dagster.add_tenants(stored)
+    memory.tenants_at = now.timestamp()
+    return added
+
+
+def _remove_gone(dagster: DagsterRuns, stored: Set[str]) -> None:
+    for tenant_id in sorted(dagster.tenants() - stored):
+        if not dagster.has_unfinished(tenant_id):
+            dagster.remove_tenant(tenant_id)
+            log.info("partition_removed", tenant_id=tenant_id)
+
+
+def check_queue(platform: Platform) -> list[str]:
+    """Tell how the queues' attributes differ from what the variables say."""
+    settings = platform.settings
+    differences = platform.queue.differences(
+        visibility_timeout_seconds=settings.visibility_timeout_seconds,
+        max_receives=settings.max_attempts,
+    )
+    for difference in differences:
+        log.error("queue_misconfigured", difference=difference)
+    return differences
+
+
+def settle_dead_letters(platform: Platform) -> int:
+    """Settle what the queue itself has moved to the dead letters, as its last resort.
+
+    Returns:
+        How many were settled.
+    """
+    settled = 0
+    for message in _dead_letters(platform):
+        if CAUSE not in message.attributes:  # else it was put there on purpose
+            settled += _settle_stray(platform, message)
+    return settled
+
+
+def _settle_stray(platform: Platform, message: Message) -> int:
+    try:
+        job = Job.parse(message.body)
+    except NotAJobError:
+        return 0
+    record = platform.runs.get(job.run_id)
+    if record is not None:
+        _settle(platform, record, message)
+        return 1
+    cause = "the message was received too often without a run of its own"
+    platform.ledger.adopt_dead(job, cause, message.message_id)
+    log.error("poison_job_detected", run_id=job.run_id, tenant_id=job.tenant_id)
+    return 1
+
+
+def _settle(platform: Platform, record: RunRecord, message: Message) -> None:
+    queue = platform.queue
+    if record.needs_dlq:
+        platform.ledger.record_dlq(record.run_id, message.message_id)
+    elif record.is_final:
+        if record.dlq_message_id != message.message_id:
+            queue.delete_dead(message.receipt_handle)
+    else:
+        sent = queue.send_again(message)
+        platform.ledger.mark_sent(record.run_id, sent)
+        queue.delete_dead(message.receipt_handle)
+        log.info("message_replaced", run_id=record.run_id, message_id=sent)
+
+
+def _dead_letters(platform: Platform) -> Iterator[Message]:
+    """Yield each dead letter that a few looks find, once."""
+    seen: set[str] = set()
+    for _ in range(LOOKS_INTO_DEAD_LETTERS):
+        found = [one for one in platform.queue.peek_dead() if one.message_id not in seen]
+        if not found:
+            return
+        seen.update(one.message_id for one in found)
+        yield from found
