@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import boto3
+import pytest
+from cfnlint.api import lint_file
+from moto import mock_aws
+
+from deployment import ACCOUNT, REGION, TEMPLATE, created_stack, defaults, properties, template
+from relay_dagster.aws import bucket_setup, queue_setup, tables
+from relay_dagster.aws.bootstrap import Names, bootstrap
+from relay_dagster.aws.clients import Clients
+from relay_dagster.settings import Settings
+
+NAMES = Names()
+SERVICES = {"api", "code", "daemon", "webserver"}
+TASKS = {"ApiTask", "CodeTask", "DaemonTask", "RunTask", "WebserverTask"}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Mapping[str, str]]:
+    patch = pytest.MonkeyPatch()
+    for name, value in (("AWS_ACCESS_KEY_ID", "testing"), ("AWS_SECRET_ACCESS_KEY", "testing")):
+        patch.setenv(name, value)
+    with created_stack() as outputs:
+        yield outputs
+    patch.undo()
+
+
+def test_cfn_lint_has_nothing_to_say() -> None:
+    assert [str(match) for match in lint_file(TEMPLATE)] == []
+
+
+# --- what `relay bootstrap` makes, too ------------------------------------------------------------
+
+
+def test_defaults_are_those_of_the_program() -> None:
+    given = defaults()
+    settings = Settings(
+        artifact_bucket="b", runs_table="r", tenants_table="t", queue_url="q", dlq_url="d"
+    )
+    assert given["PoisonMaxReceives"] == settings.max_attempts
+    assert given["VisibilityTimeoutSeconds"] == settings.visibility_timeout_seconds
+    assert given["RetentionDays"] == settings.retention_days
+
+
+def test_names_are_those_that_bootstrap_gives(stack: Mapping[str, str]) -> None:
+    assert stack["RunsTableName"] == NAMES.runs_table
+    assert stack["TenantsTableName"] == NAMES.tenants_table
+    assert stack["JobsQueueUrl"].endswith(f"/{NAMES.queue}")
+    assert stack["JobsDlqUrl"].endswith(f"/{NAMES.dlq}")
+    assert stack["ArtifactBucketName"] == f"{NAMES.bucket}-{ACCOUNT}-{REGION}"
+
+
+@pytest.mark.parametrize("logical_id", ["RunsTable", "TenantsTable"])
+def test_tables_are_laid_out_as_bootstrap_lays_them_out(logical_id: str) -> None:
+    definition = {"RunsTable": tables.runs_table, "TenantsTable": tables.tenants_table}
+    wanted = definition[logical_id]("name")
+    made = properties(logical_id)
+    for field in ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes", "BillingMode"):
+        assert made[field] == wanted[field]
+    assert made["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_items_of_the_runs_table_alone_expire() -> None:
+    assert properties("RunsTable")["TimeToLiveSpecification"] == {
+        "AttributeName": tables.EXPIRY,
+        "Enabled": True,
+    }
+    assert "TimeToLiveSpecification" not in properties("TenantsTable")
+
+
+@pytest.mark.parametrize(
+    ("output", "variable"), [("JobsQueueUrl", "SQS_QUEUE_URL"), ("JobsDlqUrl", "SQS_DLQ_URL")]
+)
+def test_queues_have_the_attributes_that_bootstrap_gives_them(
+    stack: Mapping[str, str], output: str, variable: str
+) -> None:
+    made = attributes(stack[output])
+    with mock_aws():
+        bootstrapped = attributes(dict(bootstrap(NAMES, Clients(REGION)))[variable])
+    assert made == bootstrapped
+
+
+def attributes(url: str) -> dict[str, str]:
+    sqs = boto3.client("sqs", region_name=REGION)
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    return {str(name): value for name, value in found.items() if "Timestamp" not in name}
+
+
+def test_the_bucket_is_as_bootstrap_makes_it() -> None:
+    made = properties("ArtifactBucket")
+    assert made["PublicAccessBlockConfiguration"] == bucket_setup.PUBLIC_ACCESS_BLOCK
+    assert made["VersioningConfiguration"] == {"Status": "Enabled"}
+    rules = made["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert [
+        {"ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"]}
+        for rule in rules
+    ] == bucket_setup.ENCRYPTION["Rules"]
+
+
+def test_the_bucket_forgets_what_bootstrap_lets_it_forget() -> None:
+    made = [as_the_api_has_it(rule) for rule in lifecycle()]
+    wanted = bucket_setup.lifecycle_rules(defaults()["RetentionDays"])
+    assert sorted(made, key=rule_id) == sorted(wanted, key=rule_id)
+
+
+def lifecycle() -> list[dict[str, Any]]:
+    return properties("ArtifactBucket")["LifecycleConfiguration"]["Rules"]
+
+
+def rule_id(rule: Mapping[str, Any]) -> str:
+    return str(rule["ID"])
+
+
+def as_the_api_has_it(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rule of the template in the words of PutBucketLifecycleConfiguration."""
+    same = ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
+    told: dict[str, Any] = {
+        "ID": rule["Id"],
+        "Status": rule["Status"],
+        "Filter": {"Prefix": rule.get("Prefix", "")},
+        **{field: rule[field] for field in same if field in rule},
+    }
+    if "ExpirationInDays" in rule:
+        assert rule["ExpirationInDays"] == {"Ref": "RetentionDays"}
+        told["Expiration"] = {"Days": defaults()["RetentionDays"]}
+    return told
+
+
+def test_queue_attributes_of_the_template_are_no_others(stack: Mapping[str, str]) -> None:
+    wanted = queue_setup.queue_attributes("arn", visibility_timeout=300, max_receives=3)
+    assert set(properties("JobsQueue")) - {"QueueName"} == set(wanted)
+    assert set(properties("JobsDlq")) - {"QueueName"} == set(queue_setup.dlq_attributes())
+
+
+@pytest.mark.parametrize(
+    "logical_id", ["ArtifactBucket", "RunsTable", "TenantsTable", "JobsQueue", "JobsDlq"]
+)
+def test_what_holds_data_outlives_the_stack(logical_id: str) -> None:
+    resource = template()["Resources"][logical_id]
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_the_database_is_private_encrypted_and_backed_up() -> None:
+    database = properties("Database")
+    assert database["StorageEncrypted"] is True
+    assert database["PubliclyAccessible"] is False
+    assert database["DeletionProtection"] is True
+    assert database["BackupRetentionPeriod"] >= 7
+    assert template()["Resources"]["Database"]["DeletionPolicy"] == "Snapshot"
+
+
+# --- services and runs ----------------------------------------------------------------------------
+
+
+def test_the_four_services_and_the_task_of_runs_are_made(stack: Mapping[str, str]) -> None:
+    ecs = boto3.client("ecs", region_name=REGION)
+    found = ecs.describe_services(cluster="relay-inventory", services=sorted(SERVICES))["services"]
+    assert {service["serviceName"] for service in found} == SERVICES
+    families = ecs.list_task_definition_families()["families"]
+    assert set(families) == {f"relay-inventory-{name}" for name in {*SERVICES, "run"}}
+
+
+def test_there_is_one_daemon_and_never_a_second_beside_it() -> None:
+    service = properties("DaemonService")
+    assert service["DesiredCount"] == 1
+    assert service["DeploymentConfiguration"]["MaximumPercent"] == 100
+
+
+def container(task: str) -> dict[str, Any]:
+    (only,) = properties(task)["ContainerDefinitions"]
+    return only
+
+
+def variables(task: str) -> set[str]:
+    found = container(task)
+    return {each["Name"] for each in [*found["Environment"], *found["Secrets"]]}
+
+
+@pytest.mark.parametrize("task", ["ApiTask", "CodeTask", "RunTask"])
+def test_whoever_runs_the_product_has_every_variable_that_it_needs(task: str) -> None:
+    needed = {
+        "ARTIFACT_BUCKET",
+        "RUNS_TABLE",
+        "TENANTS_TABLE",
+        "SQS_QUEUE_URL",
+        "SQS_DLQ_URL",
+        "WORKER_POISON_MAX_RECEIVES",
+        "WORKER_VISIBILITY_TIMEOUT_SECONDS",
+        "ENVIRONMENT",
+        "AWS_REGION",
+    }
+    assert needed <= variables(task)
+    assert ("API_KEYS" in variables(task)) is (task == "ApiTask")
+
+
+@pytest.mark.parametrize("task", sorted(TASKS - {"ApiTask"}))
+def test_whoever_runs_dagster_has_every_variable_that_its_settings_name(task: str) -> None:
+    named = {
+        name
+        for file in ("dagster.yaml", "workspace.yaml")
+        for name in re.findall(r"\{ env: (\w+) \}", (TEMPLATE.parent / file).read_text())
+    }
+    assert named
+    assert named <= variables(task)
+
+
+def test_the_api_cannot_reach_dagster_s_database() -> None:
+    assert not any(name.startswith("DAGSTER_POSTGRES") for name in variables("ApiTask"))
+    allowed = properties("DatabaseSecurityGroup")["SecurityGroupIngress"]
+    assert [rule["SourceSecurityGroupId"] for rule in allowed] == [
+        {"Fn::GetAtt": ["DagsterSecurityGroup", "GroupId"]}
+    ]
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_no_secret_is_written_into_a_task_definition(task: str) -> None:
+    plain = {each["Name"] for each in container(task)["Environment"]}
+    assert not [name for name in plain if "PASSWORD" in name or "KEY" in name]
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_every_task_logs_to_a_group_that_forgets(task: str) -> None:
+    options = container(task)["LogConfiguration"]["Options"]
+    group = properties(options["awslogs-group"]["Ref"])
+    assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}

@@ -1,0 +1,103 @@
+"""The CloudFormation template, read; and a stack made from it on embedded AWS."""
+
+from __future__ import annotations
+
+import copy
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+from moto import mock_aws
+
+DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+TEMPLATE = DEPLOY / "relay.yaml"
+ACCOUNT, REGION = "123456789012", "us-east-1"
+# moto's CloudFormation knows neither: what refers to the first is left out, and the second stays
+# a name. cfn-lint has checked both.
+NOT_EMBEDDED = ("AWS::ServiceDiscovery::", "AWS::SecretsManager::Secret")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms (``!Ref x``) as their long ones."""
+
+
+def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    name = suffix if suffix == "Ref" else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+        return {name: value.split(".", 1) if suffix == "GetAtt" else value}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    raise TypeError(f"unexpected node under !{suffix}")
+
+
+yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
+
+
+@cache
+def template() -> dict[str, Any]:
+    """Return the template with every short form made long; it is shared, leave it as it is."""
+    return yaml.load(TEMPLATE.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+
+
+def properties(logical_id: str) -> dict[str, Any]:
+    """Return the properties of one resource, as they stand in the template."""
+    return template()["Resources"][logical_id]["Properties"]
+
+
+def defaults() -> dict[str, Any]:
+    """Return the parameters that have defaults, and those."""
+    given = template()["Parameters"].items()
+    return {name: parameter["Default"] for name, parameter in given if "Default" in parameter}
+
+
+@contextmanager
+def created_stack() -> Iterator[Mapping[str, str]]:
+    """Make the stack on embedded AWS in this process, and yield its outputs."""
+    with mock_aws(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Tried to parse AWS::SecretsManager::Secret")
+        client = boto3.client("cloudformation", region_name=REGION)
+        client.create_stack(
+            StackName="relay",
+            TemplateBody=json.dumps(_embeddable(template())),
+            Parameters=[
+                {"ParameterKey": name, "ParameterValue": value}
+                for name, value in _parameters().items()
+            ],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        (stack,) = client.describe_stacks(StackName="relay")["Stacks"]
+        yield {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+
+def _embeddable(shared: dict[str, Any]) -> dict[str, Any]:
+    document = copy.deepcopy(shared)
+    resources = {
+        name: resource
+        for name, resource in document["Resources"].items()
+        if not resource["Type"].startswith(NOT_EMBEDDED[0])
+    }
+    for resource in resources.values():
+        resource.get("Properties", {}).pop("ServiceRegistries", None)
+    return {**document, "Resources": resources}
+
+
+def _parameters() -> dict[str, str]:
+    ec2 = boto3.client("ec2", region_name=REGION)
+    acm = boto3.client("acm", region_name=REGION)
+    subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"][:2]]
+    certificate = acm.request_certificate(DomainName="relay.example.com")
+    return {
+        "Image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/relay-inventory:1",
+        "VpcId": ec2.describe_vpcs()["Vpcs"][0]["VpcId"],
+        "PublicSubnetIds": ",".join(subnets),
+        "PrivateSubnetIds": ",".join(subnets),
+        "CertificateArn": certificate["CertificateArn"],
+        "ApiKeysSecretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:api-keys-AbCdEf",
+    }
