@@ -42,8 +42,8 @@ class Action(Enum):
 class Rule:
     """Which requests are struck, how often, and what has come of it.
 
-    Empty texts fit everything. ``containing`` and ``answer_containing`` must all be there. ``times``
-    None is for ever.
+    Empty texts fit everything; those of ``containing`` and ``answer_containing`` must all be there.
+    ``times`` None is for ever.
     """
 
     action: Action

@@ -11,9 +11,10 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+from moto.server import ThreadedMotoServer
+
 from integration.fault_proxy import FaultProxy
 from integration.fault_rules import Action
-from moto.server import ThreadedMotoServer
 
 BUCKET = "feeds"
 

@@ -1,0 +1,232 @@
+"""Breaks the real thing in every way of docs/RESILIENCE.md and shows what came of it.
+
+    python tests/integration/chaos.py [--smoke] [--lanes N] [NAME ...]
+
+Lanes work side by side, each in a process of its own with a stack of its own; a lane takes the next
+scenario when it is free, and a new stack after one that failed. Exit status 1 where one failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (1, 2)]
+
+from rich.console import Console
+from rich.table import Table
+
+from integration.scenario import Scenario, all_scenarios
+
+LANES = 4
+SMOKE_LANES = 3
+_ONE_SCENARIO_SECONDS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one scenario. ``detail`` is its outcome in a line, or what went wrong."""
+
+    name: str
+    passed: bool
+    seconds: float
+    detail: str
+    logs: str = ""
+
+
+def run(
+    scenarios: Sequence[Scenario], *, lanes: int, tell: Callable[[Outcome], None] = lambda _: None
+) -> list[Outcome]:
+    """Play scenarios side by side, the longest first; return the outcomes as they came.
+
+    Args:
+        scenarios: which.
+        lanes: how many stacks there are at once.
+        tell: called with each outcome, by one thread at a time.
+    """
+    waiting: queue.SimpleQueue[Scenario] = queue.SimpleQueue()
+    for each in sorted(scenarios, key=lambda each: -each.seconds):
+        waiting.put(each)
+    outcomes: list[Outcome] = []
+    telling = threading.Lock()
+
+    def note(outcome: Outcome) -> None:
+        with telling:
+            outcomes.append(outcome)
+            tell(outcome)
+
+    threads = [
+        threading.Thread(target=_drive, args=(waiting, note))
+        for _ in range(min(lanes, len(scenarios)))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes
+
+
+def _drive(waiting: queue.SimpleQueue[Scenario], note: Callable[[Outcome], None]) -> None:
+    """Hand scenarios to one lane, one after the other."""
+    lane: subprocess.Popen[str] | None = None
+    while True:
+        try:
+            scenario = waiting.get_nowait()
+        except queue.Empty:
+            break
+        if lane is None:
+            lane = _open_lane()
+        outcome = _play_in(lane, scenario)
+        note(outcome)
+        if not outcome.passed:
+            _close(lane)
+            lane = None
+    if lane is not None:
+        _close(lane)
+
+
+def _close(lane: subprocess.Popen[str]) -> None:
+    """Let a lane end its stack."""
+    if lane.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            lane.stdin.close()
+    lane.wait()
+
+
+def _open_lane() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, __file__, "--lane"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _play_in(lane: subprocess.Popen[str], scenario: Scenario) -> Outcome:
+    started = time.monotonic()
+    watch = threading.Timer(_ONE_SCENARIO_SECONDS, lane.terminate)
+    watch.start()
+    try:
+        lane.stdin.write(scenario.name + "\n")
+        lane.stdin.flush()
+        line = lane.stdout.readline()
+    except BrokenPipeError:
+        line = ""
+    finally:
+        watch.cancel()
+    if line:
+        return Outcome(**json.loads(line))
+    return Outcome(scenario.name, False, time.monotonic() - started, "its lane died")
+
+
+# --- inside a lane --------------------------------------------------------------------------------
+
+
+def _lane() -> None:
+    """Play the scenarios named on standard input; after one that failed, end.
+
+    Standard output carries one JSON line a scenario, and nothing else.
+    """
+    from integration.installation import Installation
+
+    answers, sys.stdout = sys.stdout, sys.stderr
+    known, home = all_scenarios(), Path(tempfile.mkdtemp(prefix="relay-chaos-"))
+    kept = False
+    try:
+        with Installation(home) as relay:
+            for line in sys.stdin:
+                outcome = _play(known[line.strip()], relay, home)
+                print(json.dumps(asdict(outcome)), file=answers, flush=True)
+                if not outcome.passed:
+                    kept = True
+                    break
+    finally:
+        if not kept:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _play(scenario: Scenario, relay: Any, home: Path) -> Outcome:
+    started = time.monotonic()
+    try:
+        detail = scenario.body(relay)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this scenario's outcome
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        at = next(
+            (each for each in traceback.extract_tb(error.__traceback__) if "scenarios" in each[0]),
+            place,
+        )
+        told = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}: {error}"
+        return Outcome(scenario.name, False, time.monotonic() - started, told, str(home))
+    finally:
+        relay.proxy.clear()
+    return Outcome(scenario.name, True, time.monotonic() - started, detail)
+
+
+# --- what is shown --------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Play what the arguments say and show the list."""
+    options = _options(argv)
+    if options.lane:
+        _lane()
+        return 0
+    known = all_scenarios()
+    chosen = [known[name] for name in options.names] or [
+        each for each in known.values() if each.smoke or not options.smoke
+    ]
+    lanes = options.lanes or (SMOKE_LANES if options.smoke else LANES)
+    console, started = Console(width=None if sys.stdout.isatty() else 150), time.monotonic()
+    console.print(f"{len(chosen)} scenarios on {min(lanes, len(chosen))} stacks of their own")
+
+    def tell(outcome: Outcome) -> None:
+        mark = "[green]held  [/]" if outcome.passed else "[red]broken[/]"
+        console.print(f"{mark} {outcome.seconds:5.0f} s  {outcome.name}", highlight=False)
+
+    outcomes = {each.name: each for each in run(chosen, lanes=lanes, tell=tell)}
+    console.print(_table(chosen, outcomes))
+    broken = [each for each in outcomes.values() if not each.passed]
+    for each in broken:
+        console.print(f"\n[red]{each.name}[/]: {each.detail}\nlogs: {each.logs}", highlight=False)
+    held = len(outcomes) - len(broken)
+    console.print(
+        f"{held} of {len(chosen)} scenarios hold, in {time.monotonic() - started:.0f} s;"
+        " after each: no record open, no tenant locked, no message in flight"
+    )
+    return 1 if held < len(chosen) else 0
+
+
+def _table(chosen: Sequence[Scenario], outcomes: dict[str, Outcome]) -> Table:
+    table = Table("row", "what breaks, and what must come of it", "what came of it", "s")
+    for each in chosen:
+        outcome = outcomes[each.name]
+        shown = outcome.detail if outcome.passed else "[red]broken[/]"
+        table.add_row(each.row, each.claim, shown, f"{outcome.seconds:.0f}")
+    return table
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="scenarios; all if none")
+    parser.add_argument("--smoke", action="store_true", help="the quick ones")
+    parser.add_argument("--lanes", type=int, default=0, help="stacks side by side")
+    parser.add_argument("--lane", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,279 @@
+"""The whole product as processes of its own, on embedded AWS, with the fault proxy in between.
+
+Times are short so that a scenario takes seconds: messages stay out of sight for 10 seconds (300 by
+default), back-off starts at 1 second (10) and is at most 4 (300), a heartbeat comes every second
+(5) and is stale after 10 (90).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from integration import sample_tenant
+from integration.dagster_view import DagsterView
+from integration.fault_proxy import FaultProxy
+from integration.fault_rules import Action, Rule
+from integration.waiting import wait_for
+from relay_dagster.aws.bootstrap import bootstrap
+from relay_dagster.aws.platform import Platform, connect
+from relay_dagster.records import Job, RunRecord
+from relay_dagster.settings import Settings
+from relay_dagster.stack import API, CODE, DAEMON, MOTO, WEBSERVER, Stack, embedded_aws_environment
+
+KEY = "scenario-key"
+MAX_ATTEMPTS = 3
+VISIBILITY_SECONDS = 10
+STALE_SECONDS = 10
+CAPACITY = 2
+INTAKE_LIMIT = 4
+DAGSTER = (CODE, WEBSERVER, DAEMON)
+RUN_SECONDS = 90
+"""How long a run may take to end, on a machine that is busy with other stacks."""
+
+SHORT_TIMES = {
+    "API_KEYS": KEY,
+    "CLOUDWATCH_METRICS_ENABLED": "true",
+    "ENVIRONMENT": "chaos",
+    "RELAY_HEARTBEAT_SECONDS": "1",
+    "RELAY_HEARTBEAT_STALE_SECONDS": str(STALE_SECONDS),
+    "RELAY_INTAKE_LIMIT": str(INTAKE_LIMIT),
+    "WORKER_BACKOFF_BASE_SECONDS": "1",
+    "WORKER_BACKOFF_MAX_SECONDS": "4",
+    "WORKER_MAX_CONCURRENCY": str(CAPACITY),
+    "WORKER_POISON_MAX_RECEIVES": str(MAX_ATTEMPTS),
+    "WORKER_VISIBILITY_TIMEOUT_SECONDS": str(VISIBILITY_SECONDS),
+}
+
+
+class Installation:
+    """Moto, proxy, code server, webserver, daemon and API, and what scenarios do to them.
+
+    Args:
+        home: an empty folder; logs are in ``logs`` under it.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.stack = Stack(home, environment=dict(SHORT_TIMES))
+        self.proxy = FaultProxy(self.stack.url(MOTO))
+        self.stack.environment["AWS_ENDPOINT_URL"] = self.proxy.url
+        self._cleanup = contextlib.ExitStack()
+        self._tenants = 0
+        self.requests: list[str] = []
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as cleanup:
+            cleanup.enter_context(self.stack)
+            self.stack.start(MOTO)
+            cleanup.enter_context(self.proxy)
+            os.environ.update(self.stack.environment)
+            self._own_environment()
+            self.stack.environment.update(bootstrap())
+            os.environ.update(self.stack.environment)
+            self._own_environment()
+            self.aws: Platform = connect(Settings.from_env())
+            # First, and alone: processes that make the instance's tables at once trip each other.
+            self.dagster = DagsterView(str(self.stack.dagster_home), self.stack.url(WEBSERVER))
+            cleanup.callback(self.dagster.close)
+            self.stack.start(CODE, WEBSERVER, DAEMON, API)
+            self.http = httpx.Client(
+                base_url=self.stack.url(API), headers={"X-API-Key": KEY}, timeout=60
+            )
+            cleanup.callback(self.http.close)
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cleanup.close()
+
+    def _own_environment(self) -> None:
+        # The scenarios' own calls go past the proxy: no fault is meant for them.
+        os.environ.update(embedded_aws_environment(self.stack.url(MOTO)))
+
+    # --- tenants and runs -----------------------------------------------------------------------
+
+    def new_tenant(self, word: str = "tenant", **config: Any) -> str:
+        """Store a tenant's config through the API, upload its feeds, and return its id."""
+        self._tenants += 1
+        tenant = f"{word}-{self._tenants:03d}"
+        document = sample_tenant.config_document(tenant, **config)
+        answer = self.http.put(f"/v1/tenants/{tenant}/config", json=document)
+        assert answer.status_code == 201, answer.text
+        for vendor, feed in sample_tenant.feeds().items():
+            self.upload(tenant, vendor, feed)
+        return tenant
+
+    def upload(self, tenant: str, vendor: str, feed: bytes, name: str = "feed.csv") -> None:
+        """Put a file where a vendor uploads."""
+        self.aws.feeds.put(f"tenants/{tenant}/inbound/{vendor}/{name}", feed)
+
+    def ask(self, tenant: str, **headers: str) -> httpx.Response:
+        """Send ``POST /v1/runs``."""
+        order = {"tenant_id": tenant, "run_type": "inventory_sync"}
+        return self.http.post("/v1/runs", json=order, headers=headers)
+
+    def post(self, tenant: str) -> str:
+        """Ask for a run and return its run_id; it must be accepted."""
+        answer = self.ask(tenant)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["run_id"])
+
+    def send(self, job: Job) -> str:
+        """Put a job straight into the queue."""
+        return self.aws.queue.send(job)
+
+    def record(self, run_id: str) -> RunRecord:
+        """Return a run's record, which must be there."""
+        found = self.aws.runs.get(run_id)
+        assert found is not None, f"run {run_id} has no record"
+        return found
+
+    def shown(self, run_id: str) -> dict[str, Any]:
+        """Return what ``GET /v1/runs/{run_id}`` answers."""
+        answer = self.http.get(f"/v1/runs/{run_id}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def wait_final(self, run_id: str, within: float = RUN_SECONDS) -> RunRecord:
+        """Return the record once it is final."""
+        wait_for(
+            f"run {run_id} is final, it is {self._short(run_id)}",
+            lambda: (record := self.aws.runs.get(run_id)) is not None and record.is_final,
+            within=within,
+        )
+        return self.record(run_id)
+
+    def wait_running(self, run_id: str, attempt: int = 1, within: float = RUN_SECONDS) -> RunRecord:
+        """Return the record once a Dagster run has claimed the attempt."""
+        wait_for(
+            f"run {run_id} executes attempt {attempt}, it is {self._short(run_id)}",
+            lambda: (
+                (record := self.aws.runs.get(run_id)) is not None
+                and record.is_claimed
+                and record.attempt == attempt
+            ),
+            within=within,
+        )
+        return self.record(run_id)
+
+    def csv(self, run_id: str) -> bytes:
+        """Return the merged feed that a run has published."""
+        record = self.record(run_id)
+        return self.aws.feeds.read(
+            f"{run_id}/tenants/{record.tenant_id}/outputs/merged_inventory.csv"
+        )
+
+    def has_csv(self, run_id: str) -> bool:
+        """Tell whether a run has published a merged feed."""
+        record = self.record(run_id)
+        key = f"{run_id}/tenants/{record.tenant_id}/outputs/merged_inventory.csv"
+        return self.aws.feeds.exists(key)
+
+    def _short(self, run_id: str) -> str:
+        record = self.aws.runs.get(run_id)
+        return f"{record.status}, attempt {record.attempt}" if record else "unknown"
+
+    # --- faults ---------------------------------------------------------------------------------
+
+    def hold_work(self, tenant: str, *, times: int | None = None) -> Rule:
+        """Hold a tenant's runs in the middle of their work, at the writing of normalized.csv."""
+        return self.proxy.add(
+            Action.HOLD, "s3", "PutObject", containing=f"/tenants/{tenant}/normalized/", times=times
+        )
+
+    def run_process(self, run_id: str) -> int:
+        """Return the process that executes the run's latest attempt."""
+        dagster_run_id = self.record(run_id).dagster_run_id
+        assert dagster_run_id is not None, f"run {run_id} has no Dagster run"
+        return wait_for(
+            "the run has told its process",
+            lambda: self.dagster.pid(dagster_run_id),
+            within=20,
+        )
+
+    def signal_run(self, run_id: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to the process that executes a run; return its pid."""
+        pid = self.run_process(run_id)
+        os.kill(pid, number)
+        return pid
+
+    def kill_alone(self, name: str) -> None:
+        """SIGKILL one process, leaving its children, among them the runs, alive."""
+        process = self.stack.services[name].process
+        assert process is not None
+        process.kill()
+        process.wait()
+
+    def kill(self, *names: str) -> None:
+        """SIGKILL processes with all their children, as a host that dies does."""
+        for name in names:
+            self.stack.kill(name)
+
+    def start(self, *names: str) -> None:
+        """Start processes again."""
+        self.stack.start(*names)
+
+    # --- queues ---------------------------------------------------------------------------------
+
+    def queue_counts(self, url: str) -> tuple[int, int]:
+        """Return how many messages of a queue are visible and how many are in flight."""
+        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        answer = self.aws.clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names))
+        visible, in_flight = (int(answer["Attributes"][name]) for name in names)
+        return visible, in_flight
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """Return body and attributes of every message in the DLQ, hiding none."""
+        found: dict[str, dict[str, Any]] = {}
+        wanted = sum(self.queue_counts(self.aws.queue.dlq_url))
+        for _ in range(20):
+            for message in self.aws.queue.peek_dead():
+                found[message.message_id] = {"body": message.body, **message.attributes}
+            if len(found) >= wanted:
+                break
+        return list(found.values())
+
+    def empty_dead_letters(self) -> None:
+        """Take out what a scenario has brought into the DLQ and has looked at."""
+        self.aws.clients.sqs.purge_queue(QueueUrl=self.aws.queue.dlq_url)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the product's log lines of one event, from all its processes."""
+        return [event for event in self._log_lines() if event.get("event") == name]
+
+    def _log_lines(self) -> Iterator[dict[str, Any]]:
+        for path in (*self.stack.logs.glob("*.log"), *self.stack.dagster_home.glob("**/*.err")):
+            for line in path.read_text(errors="replace").splitlines():
+                if line.startswith("{"):
+                    with contextlib.suppress(json.JSONDecodeError):
+                        yield json.loads(line)
+
+
+def side_by_side(*jobs: Any) -> list[Any]:
+    """Call functions at the same moment and return their results, in order."""
+    results: list[Any] = [None] * len(jobs)
+    barrier = threading.Barrier(len(jobs))
+
+    def call(place: int, job: Any) -> None:
+        barrier.wait()
+        results[place] = job()
+
+    threads = [threading.Thread(target=call, args=pair) for pair in enumerate(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def ids(records: Sequence[RunRecord]) -> list[str]:
+    """Return the run_ids of records."""
+    return [record.run_id for record in records]

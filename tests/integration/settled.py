@@ -1,0 +1,163 @@
+"""The one closing assertion of every scenario: whatever was broken, nothing is left over."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from integration import sample_tenant
+from integration.installation import Installation
+from integration.waiting import wait_for
+from relay_core.models import RunStatus
+from relay_dagster.aws import items
+from relay_dagster.records import RunRecord, Trigger
+
+SETTLE_SECONDS = 75
+
+
+@dataclass(frozen=True, slots=True)
+class Exceptions:
+    """What a scenario has done on purpose and is no fault of the product.
+
+    ``deleted`` are attempts whose Dagster run was deleted, ``doubled`` those for which a second
+    Dagster run was started by hand; ``bare`` are runs whose reports S3 refused for ever.
+    """
+
+    dead: Collection[str] = ()
+    deleted: Collection[tuple[str, int]] = ()
+    doubled: Collection[tuple[str, int]] = ()
+    bare: Collection[str] = ()
+    other_csv: Collection[str] = field(default=())
+
+
+def everything_settled(relay: Installation, exceptions: Exceptions | None = None) -> None:
+    """Assert that the installation is at rest and that what it has done is whole.
+
+    No record is open, no tenant locked, no message in the queue, seen or unseen; in the DLQ are
+    the bodies of ``exceptions.dead`` alone; every attempt has had one Dagster run; every finished
+    run's artifacts are whole, and every feed has the bytes of a run that nothing disturbed.
+
+    Raises:
+        AssertionError: with everything that is wrong.
+    """
+    allowed = exceptions or Exceptions()
+    wait_for(
+        "nothing is open",
+        lambda: not (left := list(_left_open(relay))) or _Falsy(left),
+        within=SETTLE_SECONDS,
+        every=0.5,
+    )
+    wrong = [*_dead_letters(relay, allowed.dead)]
+    for record in _records(relay):
+        wrong += _dagster_runs(relay, record, allowed)
+        if not record.hidden and record.run_id not in allowed.bare:
+            wrong += _artifacts(relay, record, allowed)
+    assert not wrong, "\n".join(wrong)
+
+
+class _Falsy(list[str]):
+    """What is wrong, for the message of a wait that goes on."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def _left_open(relay: Installation) -> Iterator[str]:
+    for item in _items(relay, "RUN#"):
+        record = items.to_record(item)
+        if not record.is_final or record.acknowledged_at is None:
+            yield f"run {record.run_id} of {record.tenant_id} is {record.status}, open"
+    for item in _items(relay, "LOCK#"):
+        lock = items.to_lock(item["pk"]["S"].partition("#")[2], item)
+        if lock.holder or lock.waiters:
+            yield f"tenant {lock.tenant_id} is locked: {lock}"
+    visible, in_flight = relay.queue_counts(relay.aws.queue.queue_url)
+    if visible or in_flight:
+        yield f"the queue has {visible} visible messages and {in_flight} in flight"
+    for run in relay.dagster.unfinished():
+        yield f"Dagster run {run.run_id} is {run.status}"
+
+
+def _dead_letters(relay: Installation, expected: Collection[str]) -> Iterator[str]:
+    found = relay.dead_letters()
+    bodies = Counter(str(letter["body"]) for letter in found)
+    if bodies != Counter(expected):
+        yield f"the DLQ holds {found}, expected {list(expected)}"
+    for letter in found:
+        if not letter.get("cause"):
+            yield f"a dead letter has no cause: {letter}"
+
+
+def _dagster_runs(relay: Installation, record: RunRecord, allowed: Exceptions) -> Iterator[str]:
+    """Say for which attempt there is not exactly one Dagster run."""
+    if record.trigger is Trigger.DAGSTER:
+        if relay.dagster.run(record.run_id) is None:
+            yield f"run {record.run_id} came from Dagster, which does not know it"
+        return
+    runs = relay.dagster.runs(record.run_id)
+    counts = Counter(int(run.tags["relay/attempt"]) for run in runs)
+    for attempt in range(1, max([record.attempt, *counts], default=0) + 1):
+        wanted = {0 if (record.run_id, attempt) in allowed.deleted else 1}
+        if (record.run_id, attempt) in allowed.doubled:
+            wanted = {2}
+        if record.status is RunStatus.CANCELLED and attempt == record.attempt:
+            wanted.add(0)  # Cancelled between the dispatch and Dagster's run.
+        if attempt > record.attempt or counts[attempt] not in wanted:
+            yield f"attempt {attempt} of run {record.run_id} has {counts[attempt]} Dagster runs"
+
+
+def _artifacts(relay: Installation, record: RunRecord, allowed: Exceptions) -> Iterator[str]:
+    run, feeds = f"run {record.run_id} ({record.status})", relay.aws.feeds
+    found = feeds.artifacts(record.run_id, record.tenant_id)
+    for name, key in record.artifacts.items():
+        if found.get(name) != key:
+            yield f"{run} has no artifact {name}, which its record names"
+    if "run_summary" not in found:
+        yield f"{run} has no run summary"
+    else:
+        summary = json.loads(feeds.read(found["run_summary"]))
+        told = (summary["status"], summary["attempt"], summary["error_code"])
+        wanted = (str(record.status), record.attempt, record.error_code)
+        if record.status is RunStatus.CANCELLED:
+            told, wanted = told[:1], wanted[:1]
+        if told != wanted:
+            yield f"{run} has a summary of {told}, not {wanted}"
+    yield from _outcome(relay, record, found, allowed)
+
+
+def _outcome(
+    relay: Installation, record: RunRecord, found: dict[str, str], allowed: Exceptions
+) -> Iterator[str]:
+    run = f"run {record.run_id} ({record.status})"
+    if record.status is RunStatus.SUCCEEDED:
+        if "merged_inventory" not in found:
+            yield f"{run} has published nothing"
+        elif record.run_id not in allowed.other_csv and relay.csv(record.run_id) != (
+            sample_tenant.expected_csv()
+        ):
+            yield f"{run} has published other bytes than an undisturbed run"
+        if not {"input_manifest", "config_snapshot"} <= found.keys():
+            yield f"{run} lacks its manifest or its snapshot"
+    else:
+        if "merged_inventory" in found:
+            yield f"{run} has a merged feed, which it must not publish"
+        if record.status is RunStatus.FAILED and "errors" not in found:
+            yield f"{run} has no errors.json"
+
+
+def _records(relay: Installation) -> list[RunRecord]:
+    return [items.to_record(item) for item in _items(relay, "RUN#")]
+
+
+def _items(relay: Installation, prefix: str) -> list[Any]:
+    """Return every item of a kind, past all indexes."""
+    pages = relay.aws.clients.dynamodb.get_paginator("scan").paginate(
+        TableName=relay.aws.settings.runs_table,
+        FilterExpression="begins_with(pk, :prefix)",
+        ExpressionAttributeValues={":prefix": {"S": prefix}},
+        ConsistentRead=True,
+    )
+    return [item for page in pages for item in page["Items"]]
