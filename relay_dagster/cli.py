@@ -24,13 +24,19 @@ def bootstrap(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; tell what is not as it must be.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Also set right what is there and differs.")
+    ] = False,
 ) -> None:
     """Create the AWS resources that are missing; print `export NAME=value` lines for them."""
     if check:
         raise typer.Exit(_check())
-    from relay_dagster.aws.bootstrap import bootstrap as create
+    from relay_dagster.aws.bootstrap import provision
 
-    for name, value in create():
+    provided = provision(repair=repair)
+    for change in provided.changes:
+        typer.echo(change, err=True)
+    for name, value in provided.variables:
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
@@ -66,16 +72,12 @@ def dev(
 
 
 def _check() -> int:
-    from relay_dagster.aws.platform import connect
+    from relay_dagster.aws.bootstrap import check
     from relay_dagster.settings import Settings
 
-    settings = Settings.from_env()
-    differences = connect(settings).queue.differences(
-        visibility_timeout_seconds=settings.visibility_timeout_seconds,
-        max_receives=settings.max_attempts,
-    )
+    differences = check(Settings.from_env())
     for difference in differences:
-        typer.echo(f"queue_misconfigured: {difference}", err=True)
+        typer.echo(difference, err=True)
     return int(bool(differences))
 
 

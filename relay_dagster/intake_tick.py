@@ -6,6 +6,7 @@ One message that cannot be handled spoils only itself: it comes again.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from relay_dagster.aws.job_queue import MAX_MESSAGES, Message
 from relay_dagster.aws.platform import Platform
@@ -42,24 +43,29 @@ class IntakeTick:
         platform: the stores, the queue and the ledger.
         dagster: the Dagster instance.
         room: how many attempts may be dispatched.
+        clock: tells the time, aware.
+        stopwatch: tells how long the tick has lasted, in seconds.
     """
 
     platform: Platform
     dagster: DagsterRuns
     room: int
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], datetime] = utc_now
+    stopwatch: Callable[[], float] = time.monotonic
     dispatched: list[RunRecord] = field(default_factory=list)
     seen: int = 0
     fault: str = ""
 
     def run(self, poll_seconds: int = POLL_SECONDS) -> list[RunRecord]:
         """Handle what comes; return the records whose attempts Dagster is to be asked for."""
+        self.platform.metrics.worker_heartbeat()
         try:
             for message in self._messages(poll_seconds):
                 self.seen += 1
                 self._handle(message)
         except WorldError as error:
             self.fault = f"queue_receive_error: {error}"
+            self.platform.metrics.worker_error("queue_receive_error")
             log.error("queue_receive_error", error_code=error.error_code, error=str(error))
         return self.dispatched
 
@@ -71,12 +77,12 @@ class IntakeTick:
 
     def _messages(self, poll_seconds: int) -> Iterator[Message]:
         """Yield messages: wait for the first, then take what is there."""
-        started, wait = self.clock(), poll_seconds
+        started, wait = self.stopwatch(), poll_seconds
         while self.room > len(self.dispatched):
             limit = min(MAX_MESSAGES, self.room - len(self.dispatched))
             received = self.platform.queue.receive(limit, wait_seconds=wait)
             yield from received
-            if not received or self.clock() - started > RECEIVE_UNTIL_SECONDS:
+            if not received or self.stopwatch() - started > RECEIVE_UNTIL_SECONDS:
                 return
             wait = 0
 
@@ -88,9 +94,10 @@ class IntakeTick:
                 self._act(action, message, facts.record)
         except Exception as error:  # noqa: BLE001 - the others must not wait for this one
             log.error("message_not_handled", message_id=message.message_id, error=str(error))
+            self.platform.metrics.worker_error(str(getattr(error, "error_code", "internal_error")))
 
     def _facts(self, message: Message) -> MessageFacts:
-        count, now = message.receive_count, utc_now()
+        count, now = message.receive_count, self.clock()
         try:
             job = Job.parse(message.body)
             record = self.platform.ledger.adopt(job, message.request_id)
@@ -125,6 +132,7 @@ class IntakeTick:
         )
         queue.delete(message.receipt_handle)
         log.error("job_refused", error_code=action.error_code, cause=action.cause)
+        self.platform.metrics.worker_error(action.error_code)
 
     def _hold(self, message: Message, run_id: str, seconds: float | None = None) -> None:
         ledger, queue = self.platform.ledger, self.platform.queue

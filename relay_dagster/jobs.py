@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-
 INVENTORY_SYNC = "inventory_sync"
 
 inventory_sync = dg.define_asset_job(

@@ -15,7 +15,6 @@ from relay_dagster.records import Hold, RunRecord, Trigger
 UNSENT_AFTER = timedelta(seconds=60)
 LOST_DISPATCH_AFTER = timedelta(seconds=60)
 FORCE_CANCEL_AFTER = timedelta(seconds=60)
-REPORTS_DUE_AFTER = timedelta(seconds=30)
 REPORTS_GIVEN_UP_AFTER = timedelta(hours=1)
 REPLACE_AFTER = timedelta(hours=11)
 
@@ -103,17 +102,16 @@ def _actions(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileActi
 
 
 def _of_final(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
+    """Settle a run, last of all its message; a process that is still there is waited for."""
     record, age = facts.record, _since(facts, facts.record.finished_at)
-    if facts.dagster is DagsterState.EXECUTING and facts.silent_seconds > policy.stale_seconds:
-        yield ReportFailed("the run is final and its process is silent")
     if record.needs_dlq:
         yield Act.BURY
-    if record.needs_reports:
-        own_time = facts.dagster.is_alive and age < REPORTS_DUE_AFTER
-        if not own_time and age < REPORTS_GIVEN_UP_AFTER:
-            yield Act.REPORT
-        if age < REPORTS_GIVEN_UP_AFTER:
+    if facts.dagster is DagsterState.EXECUTING:
+        if facts.silent_seconds <= policy.stale_seconds:
             return
+        yield ReportFailed("the run is final and its process is silent")
+    if record.needs_reports and age < REPORTS_GIVEN_UP_AFTER:
+        yield Act.REPORT
     yield Act.SETTLE
 
 

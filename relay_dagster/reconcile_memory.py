@@ -44,9 +44,12 @@ class Memory:
         }
         return json.dumps(kept, separators=(",", ":"))
 
-    def silence(self, record: RunRecord, beats: int, now: datetime) -> float:
-        """Note an attempt's heartbeat counter; return for how many seconds it has not changed."""
-        token, instant = f"{record.attempt}:{beats}", now.timestamp()
+    def silence(self, record: RunRecord, beats: int, state: str, now: datetime) -> float:
+        """Note an attempt's heartbeat counter; return for how many seconds it has not changed.
+
+        ``state`` is Dagster's word: a run that only now executes cannot have been silent before.
+        """
+        token, instant = f"{record.attempt}:{beats}:{state}", now.timestamp()
         seen = self.beats.get(record.run_id)
         if seen is None or seen[0] != token:
             self.beats.pop(record.run_id, None)

@@ -51,7 +51,7 @@ class ReconcileTick:
         until = self.stopwatch() + MAX_SECONDS
         page = self.platform.runs.unacknowledged(MAX_RECORDS, after=self.memory.page)
         self.memory.page = page.next_cursor
-        beats = self.platform.runs.heartbeats([one for one in page.records if one.is_claimed])
+        beats = self.platform.runs.heartbeats([one for one in page.records if one.attempt])
         in_line = self._next_in_line(page.records)
         for record in page.records:
             if self.stopwatch() > until:
@@ -74,11 +74,12 @@ class ReconcileTick:
             settings.heartbeat_stale_seconds, settings.visibility_timeout_seconds
         )
         try:
+            state = self._dagster_state(record)
             facts = RunFacts(
                 record=record,
-                dagster=self._dagster_state(record),
+                dagster=state,
                 now=now,
-                silent_seconds=self.memory.silence(record, beats, now),
+                silent_seconds=self.memory.silence(record, beats, state, now),
                 extended_seconds=self.memory.since_extended(record.run_id, now),
                 next_in_line=next_in_line,
             )
@@ -127,7 +128,9 @@ class ReconcileTick:
             lost = self.platform.ledger.lose_attempt(record, action.error_code, action.message)
         except CancelRequestedError:
             return self._cancel(record)
+        self.platform.metrics.worker_error(action.error_code)
         if lost.is_final:
+            self.platform.metrics.run_finished(lost)
             log.error("poison_job_detected", error_message=lost.error_message, **facts)
         return lost
 

@@ -116,6 +116,7 @@ class RunLife:
         code = str(getattr(error, "error_code", "internal_error"))
         message = f"{type(error).__name__}: {error}"
         self._log("run_retryable_error", error_code=code, error_message=message)
+        self._platform.metrics.worker_error(code)
         try:
             self.record = self._ledger.retry_later(self.record.fence, code, message)
             if self.record.is_final:
@@ -167,6 +168,7 @@ class RunLife:
     def _settle(self, event: str) -> None:
         record = self.record
         self._log(event, error_code=record.error_code, **record.counts)
+        self._platform.metrics.run_finished(record)
         if record.needs_reports:
             self.record = self._ledger.note_reports(record.run_id)
 

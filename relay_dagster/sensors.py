@@ -22,7 +22,8 @@ from relay_dagster.records import RunRecord
 from relay_dagster.upkeep import check_queue, settle_dead_letters, sync_partitions
 
 SQS_RUN_SENSOR, RUN_RECONCILER = "sqs_run_sensor", "run_reconciler"
-RECONCILE_EVERY_SECONDS = 5
+# The daemon looks every five seconds anyway; more than that would make it every ten.
+RECONCILE_EVERY_SECONDS = 1
 EVERY_MINUTE_SECONDS = 60
 # Before a backfill's runs, which have 0.
 PRIORITY = "10"
@@ -82,6 +83,7 @@ def reconcile(platform: Platform, dagster: DagsterRuns, memory: Memory) -> str:
             done.append(f"{name}: {duty()}")
         except Exception as error:
             log.error("reconcile_error", duty=name, error=str(error), exc_info=True)
+            platform.metrics.worker_error(str(getattr(error, "error_code", "internal_error")))
             done.append(f"{name}: {type(error).__name__}: {error}")
     return "; ".join(done)
 

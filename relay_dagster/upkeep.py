@@ -82,7 +82,8 @@ def _settle_stray(platform: Platform, message: Message) -> int:
         _settle(platform, record, message)
         return 1
     cause = "the message was received too often without a run of its own"
-    platform.ledger.adopt_dead(job, cause, message.message_id)
+    dead = platform.ledger.adopt_dead(job, cause, message.message_id)
+    platform.metrics.run_finished(dead)
     log.error("poison_job_detected", run_id=job.run_id, tenant_id=job.tenant_id)
     return 1
 

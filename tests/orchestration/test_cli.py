@@ -1,0 +1,77 @@
+"""The ``relay`` command: what it prints, and its exit status."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from moto import mock_aws
+from typer.testing import CliRunner
+
+from relay_dagster import cli
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch) -> Iterator[CliRunner]:
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    with mock_aws():
+        yield CliRunner()
+
+
+def exported(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^export (\w+)=(\S+)$", text, flags=re.MULTILINE))
+
+
+def test_bootstrap_prints_a_line_for_each_variable_that_is_required(runner: CliRunner) -> None:
+    result = runner.invoke(cli.app, ["bootstrap"])
+    assert result.exit_code == 0
+    assert set(exported(result.stdout)) >= {
+        "ARTIFACT_BUCKET",
+        "RUNS_TABLE",
+        "TENANTS_TABLE",
+        "SQS_QUEUE_URL",
+        "SQS_DLQ_URL",
+        "WORKER_MAX_CONCURRENCY",
+    }
+    assert all(line.startswith("export ") for line in result.stdout.splitlines())
+
+
+def test_bootstrap_again_changes_nothing_and_prints_the_same(runner: CliRunner) -> None:
+    first = runner.invoke(cli.app, ["bootstrap"])
+    again = runner.invoke(cli.app, ["bootstrap"])
+    assert (again.stdout, again.stderr) == (first.stdout, "")
+
+
+def test_a_queue_that_differs_from_the_variables_is_told(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in exported(runner.invoke(cli.app, ["bootstrap"]).stdout).items():
+        monkeypatch.setenv(name, value)
+    assert runner.invoke(cli.app, ["bootstrap", "--check"]).exit_code == 0
+    monkeypatch.setenv("WORKER_POISON_MAX_RECEIVES", "7")
+    told = runner.invoke(cli.app, ["bootstrap", "--check"])
+    assert told.exit_code == 1
+    assert "queue_misconfigured: RedrivePolicy.maxReceiveCount is 3, not 7" in told.stderr
+
+
+@pytest.mark.parametrize("command", [["api"], ["bootstrap", "--check"]], ids=" ".join)
+def test_a_missing_variable_is_one_line_that_names_it_and_exit_status_2(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["relay", *command])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("ARTIFACT_BUCKET is not set")
+
+
+def test_a_bad_number_is_one_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["relay", "bootstrap"])
+    monkeypatch.setenv("WORKER_POISON_MAX_RECEIVES", "many")
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("WORKER_POISON_MAX_RECEIVES must be a number")

@@ -1,0 +1,227 @@
+"""The intake on an embedded queue: what a received message does to record, queue and Dagster."""
+
+import uuid
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+
+from fakes import FakeClock, embedded_platform
+from relay_core.models import RunStatus
+from relay_dagster import tags
+from relay_dagster.aws.platform import Platform
+from relay_dagster.dagster_runs import DagsterRuns
+from relay_dagster.intake_tick import IntakeTick
+from relay_dagster.records import Hold, Job, RunRecord, RunRequest, Trigger
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def platform(clock: FakeClock) -> Iterator[Platform]:
+    # Messages come again at once, so that a test need not wait for them.
+    with embedded_platform(clock, visibility_timeout_seconds=0) as platform:
+        platform.clients.sqs.set_queue_attributes(
+            QueueUrl=platform.queue.queue_url, Attributes={"VisibilityTimeout": "0"}
+        )
+        yield platform
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def tick(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock, room: int = 1
+) -> IntakeTick:
+    """Receive once: messages come again at once, so one look is told from the next by room."""
+    looks = iter([0.0, *[99.0] * 99])
+    one = IntakeTick(
+        platform, DagsterRuns(instance), room, clock=clock, stopwatch=lambda: next(looks)
+    )
+    one.run(poll_seconds=0)
+    return one
+
+
+def posted(platform: Platform, tenant_id: str = "acme") -> RunRecord:
+    """Reserve a run and send its message, as the API does."""
+    request = RunRequest(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
+    record = platform.ledger.reserve(request).record
+    return platform.ledger.mark_sent(record.run_id, platform.queue.send(record.job))
+
+
+def current(platform: Platform, record: RunRecord) -> RunRecord:
+    found = platform.runs.get(record.run_id)
+    assert found is not None
+    return found
+
+
+def counted(platform: Platform, url: str) -> int:
+    answer = platform.clients.sqs.get_queue_attributes(
+        QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
+    )
+    return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+
+def in_queue(platform: Platform) -> int:
+    return counted(platform, platform.queue.queue_url)
+
+
+def in_dlq(platform: Platform) -> int:
+    return counted(platform, platform.queue.dlq_url)
+
+
+def test_a_posted_run_is_dispatched_and_its_message_kept(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    record = posted(platform)
+    assert [one.run_id for one in tick(platform, instance, clock).dispatched] == [record.run_id]
+    after = current(platform, record)
+    assert (after.attempt, after.is_dispatched) == (1, True)
+    assert after.receipt_handle is not None
+    assert in_queue(platform) == 1
+
+
+def test_a_request_that_dagster_never_got_is_made_again_as_the_same_attempt(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    record = posted(platform)
+    tick(platform, instance, clock)
+    again = tick(platform, instance, clock).dispatched
+    assert [(one.run_id, one.attempt) for one in again] == [(record.run_id, 1)]
+    assert current(platform, record).attempt == 1
+
+
+def test_a_request_that_dagster_has_is_not_made_again(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    record = posted(platform)
+    tick(platform, instance, clock)
+    add_run(instance, record, attempt=1)
+    assert tick(platform, instance, clock).dispatched == []
+
+
+def add_run(instance: dg.DagsterInstance, record: RunRecord, attempt: int) -> None:
+    """Let the instance know of a Dagster run that waits for its turn."""
+    run = dg.DagsterRun(
+        job_name="inventory_sync",
+        run_id=str(uuid.uuid4()),
+        status=dg.DagsterRunStatus.NOT_STARTED,
+        tags=tags.run_tags(record.run_id, record.tenant_id, attempt=attempt),
+    )
+    instance.add_run(run)
+
+
+def test_a_job_sent_straight_to_the_queue_gets_a_record_and_runs(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    job = Job(str(uuid.uuid4()), "acme")
+    platform.queue.send(job)
+    (record,) = tick(platform, instance, clock).dispatched
+    assert (record.run_id, record.trigger) == (job.run_id, Trigger.QUEUE)
+
+
+def test_a_job_for_a_busy_tenant_waits_and_takes_no_capacity(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    platform.ledger.reserve(RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme"))
+    job = Job(str(uuid.uuid4()), "acme")
+    platform.queue.send(job)
+    assert tick(platform, instance, clock).dispatched == []
+    waiting = platform.runs.get(job.run_id)
+    assert waiting is not None
+    assert (waiting.hold, waiting.attempt) == (Hold.WAITING, 0)
+    assert in_queue(platform) == 1
+
+
+def test_a_body_that_is_no_job_goes_to_the_dead_letters_with_its_cause(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    platform.clients.sqs.send_message(QueueUrl=platform.queue.queue_url, MessageBody="hello")
+    tick(platform, instance, clock)
+    (dead,) = platform.queue.peek_dead()
+    assert dead.body == "hello"
+    assert dead.attributes["cause"].startswith("invalid_job: the body is not JSON")
+    assert in_queue(platform) == 0
+
+
+def test_another_body_under_a_known_run_id_goes_to_the_dead_letters(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    record = platform.ledger.reserve(RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    platform.queue.send(Job(record.run_id, "other"))
+    tick(platform, instance, clock)
+    (dead,) = platform.queue.peek_dead()
+    assert dead.attributes["cause"].startswith("job_conflict: ")
+    assert current(platform, record) == record
+
+
+def test_a_message_of_a_final_run_is_deleted(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    record = posted(platform)
+    platform.ledger.cancel(record.run_id)
+    assert tick(platform, instance, clock).dispatched == []
+    assert in_queue(platform) == 0
+    assert current(platform, record).status is RunStatus.CANCELLED
+
+
+def test_a_message_near_its_last_receive_is_replaced_by_a_fresh_one(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    record = posted(platform)
+    for _ in range(3):
+        tick(platform, instance, clock)
+    replaced = current(platform, record)
+    assert replaced.message_id != record.message_id
+    assert replaced.attempt == 1
+    (fresh,) = platform.queue.receive()
+    assert (fresh.message_id, fresh.receive_count) == (replaced.message_id, 1)
+    assert in_dlq(platform) == 0
+
+
+def test_no_more_is_received_than_there_is_room_for(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    for tenant in ("a", "b", "c"):
+        posted(platform, tenant)
+    assert len(tick(platform, instance, clock, room=2).dispatched) == 2
+
+
+def test_nothing_is_received_without_room(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    posted(platform)
+    full = tick(platform, instance, clock, room=0)
+    assert full.seen == 0
+    assert "RELAY_INTAKE_LIMIT" in full.summary()
+
+
+def test_one_message_that_cannot_be_handled_holds_nobody_up(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    class Reluctant(DagsterRuns):
+        def state(self, record: RunRecord):  # type: ignore[no-untyped-def]
+            if record.tenant_id == "a":
+                raise ValueError("no")
+            return super().state(record)
+
+    for tenant in ("a", "b"):
+        posted(platform, tenant)
+    looks = iter([0.0, *[99.0] * 9])
+    one = IntakeTick(platform, Reluctant(instance), 2, clock=clock, stopwatch=lambda: next(looks))
+    assert [record.tenant_id for record in one.run(poll_seconds=0)] == ["b"]
+
+
+def test_a_queue_that_does_not_answer_is_told_and_ends_the_tick(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    platform.clients.sqs.delete_queue(QueueUrl=platform.queue.queue_url)
+    failed = tick(platform, instance, clock)
+    assert failed.dispatched == []
+    assert failed.summary().startswith("queue_receive_error: ")

@@ -1,0 +1,191 @@
+"""What a run that is not settled needs, from facts alone."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from relay_core.models import RunStatus, Stage
+from relay_dagster.dagster_runs import DagsterState
+from relay_dagster.reconcile import (
+    Act,
+    Extend,
+    Lose,
+    ReconcilePolicy,
+    ReportFailed,
+    RunFacts,
+    decide,
+)
+from relay_dagster.records import Hold, RunRecord, Trigger
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+POLICY = ReconcilePolicy(stale_seconds=90, visibility_seconds=300)
+
+
+def ago(**amount: float) -> datetime:
+    return NOW - timedelta(**amount)
+
+
+def record(**changes: Any) -> RunRecord:
+    base = {"run_id": "r1", "tenant_id": "acme", "requested_at": ago(minutes=9), "message_id": "m"}
+    return RunRecord(**{**base, **changes})
+
+
+def claimed(**changes: Any) -> RunRecord:
+    base = {
+        "status": RunStatus.RUNNING,
+        "stage": Stage.NORMALIZE,
+        "attempt": 1,
+        "dispatched_at": ago(minutes=5),
+        "dagster_run_id": "d1",
+        "receipt_handle": "h",
+        "received_at": ago(minutes=5),
+    }
+    return record(**{**base, **changes})
+
+
+def dispatched(**changes: Any) -> RunRecord:
+    return claimed(**{"status": RunStatus.QUEUED, "dagster_run_id": None, **changes})
+
+
+def final(status: RunStatus = RunStatus.SUCCEEDED, **changes: Any) -> RunRecord:
+    base = {"status": status, "finished_at": ago(seconds=5), "reports_written_at": NOW}
+    return claimed(**{**base, **changes})
+
+
+def actions(record: RunRecord, dagster: str = "executing", **changes: Any) -> list[Any]:
+    return decide(RunFacts(record, DagsterState(dagster), NOW, **changes), POLICY)
+
+
+# --- under way ------------------------------------------------------------------------------------
+
+
+def test_a_message_of_a_run_that_is_alive_is_kept_out_of_sight() -> None:
+    assert actions(claimed()) == [Extend(300)]
+
+
+def test_a_message_is_not_extended_at_every_tick() -> None:
+    assert actions(claimed(), extended_seconds=10) == []
+    assert actions(claimed(), extended_seconds=80) == [Extend(300)]
+
+
+def test_a_message_is_replaced_before_sqs_must_show_it() -> None:
+    assert actions(claimed(received_at=ago(hours=11, minutes=1))) == [Act.REPLACE]
+
+
+@pytest.mark.parametrize("state", ["absent", "failed", "succeeded"])
+def test_a_run_whose_process_is_dead_loses_its_attempt(state: str) -> None:
+    (action,) = actions(claimed(), state)
+    assert isinstance(action, Lose)
+    assert action.error_code == "run_process_lost"
+
+
+def test_a_silent_run_is_reported_to_dagster_and_loses_its_attempt() -> None:
+    report, lose = actions(claimed(), silent_seconds=91)
+    assert isinstance(report, ReportFailed)
+    assert (lose.error_code, lose.message) == ("heartbeat_stale", "no heartbeat for 91 seconds")
+
+
+def test_a_run_that_waits_in_dagster_needs_no_heartbeat() -> None:
+    assert actions(dispatched(), "waiting", silent_seconds=999) == [Extend(300)]
+
+
+def test_a_run_that_began_and_never_claimed_is_dead_when_it_is_silent() -> None:
+    assert [type(one) for one in actions(dispatched(), silent_seconds=91)] == [ReportFailed, Lose]
+
+
+def test_a_run_terminated_in_dagster_is_cancelled() -> None:
+    assert actions(claimed(), "cancelled") == [Act.CANCEL]
+    assert actions(dispatched(), "cancelled") == [Act.CANCEL]
+
+
+def test_a_request_that_dagster_never_got_is_shown_to_the_intake_after_a_minute() -> None:
+    assert actions(dispatched(dispatched_at=ago(seconds=59)), "absent") == []
+    assert actions(dispatched(dispatched_at=ago(seconds=61)), "absent") == [Extend(0)]
+
+
+def test_a_run_that_died_before_its_claim_loses_its_attempt() -> None:
+    (action,) = actions(dispatched(), "failed")
+    assert action.error_code == "run_not_started"
+
+
+# --- waiting --------------------------------------------------------------------------------------
+
+
+def test_a_message_that_was_never_sent_is_sent_after_a_minute() -> None:
+    unsent = {"message_id": None, "requested_at": ago(seconds=60)}
+    assert actions(record(**unsent), "absent") == [Act.SEND]
+    assert actions(record(message_id=None, requested_at=ago(seconds=59)), "absent") == []
+
+
+def test_a_message_that_somebody_is_sending_is_left_to_them() -> None:
+    sending = record(message_id=None, send_claimed_at=ago(seconds=10))
+    assert actions(sending, "absent") == []
+
+
+def test_a_job_that_waits_in_the_backlog_is_left_there() -> None:
+    assert actions(record(requested_at=ago(hours=9)), "absent") == []
+
+
+def test_a_run_between_two_attempts_comes_back_when_its_back_off_ends() -> None:
+    waiting = record(attempt=1, next_attempt_at=NOW + timedelta(seconds=8))
+    assert actions(waiting, "failed") == [Extend(8.0)]
+    assert actions(record(attempt=1, next_attempt_at=ago(seconds=8)), "failed") == [Extend(0.0)]
+
+
+def test_a_job_that_waits_for_its_tenant_is_shown_when_its_turn_comes() -> None:
+    waiting = record(hold=Hold.WAITING, receipt_handle="h", received_at=NOW)
+    assert actions(waiting, "absent") == [Extend(300)]
+    assert actions(waiting, "absent", next_in_line=True) == [Extend(0)]
+
+
+# --- to be cancelled ------------------------------------------------------------------------------
+
+
+def test_a_run_to_be_cancelled_is_terminated_first() -> None:
+    assert actions(claimed(cancel_requested_at=ago(seconds=5))) == [Act.TERMINATE]
+
+
+def test_a_run_that_does_not_end_is_cancelled_by_force() -> None:
+    wished = claimed(cancel_requested_at=ago(seconds=61))
+    assert actions(wished) == [Act.FORCE_CANCELLED, Act.CANCEL]
+
+
+def test_a_run_to_be_cancelled_whose_process_is_gone_is_cancelled() -> None:
+    assert actions(claimed(cancel_requested_at=ago(seconds=5)), "failed") == [Act.CANCEL]
+
+
+# --- final ----------------------------------------------------------------------------------------
+
+
+def test_a_final_run_is_settled() -> None:
+    assert actions(final(), "succeeded") == [Act.SETTLE]
+
+
+def test_poison_is_buried_before_its_message_is_deleted() -> None:
+    poison = final(RunStatus.FAILED, error_code="POISON_JOB")
+    assert actions(poison, "failed") == [Act.BURY, Act.SETTLE]
+
+
+def test_poison_of_a_run_that_dagster_started_has_no_message_to_bury() -> None:
+    poison = final(RunStatus.FAILED, error_code="POISON_JOB", trigger=Trigger.DAGSTER)
+    assert actions(poison, "failed") == [Act.SETTLE]
+
+
+def test_reports_that_a_dead_run_owes_are_written_first() -> None:
+    assert actions(final(reports_written_at=None), "failed") == [Act.REPORT, Act.SETTLE]
+
+
+def test_a_run_that_is_still_there_is_left_to_end_by_itself() -> None:
+    assert actions(final(reports_written_at=None)) == []
+    assert actions(final()) == []
+
+
+def test_reports_that_cannot_be_written_are_given_up_after_an_hour() -> None:
+    late = final(reports_written_at=None, finished_at=ago(hours=2))
+    assert actions(late, "failed") == [Act.SETTLE]
+
+
+def test_a_final_run_whose_process_hangs_is_reported_to_dagster() -> None:
+    report, settle = actions(final(), silent_seconds=91)
+    assert (type(report), settle) == (ReportFailed, Act.SETTLE)

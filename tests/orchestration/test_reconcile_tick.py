@@ -1,0 +1,240 @@
+"""The reconciler on embedded AWS: dead runs, settled runs, messages and reports."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from builders import config_document
+from fakes import FakeClock, embedded_platform
+from relay_core.models import RunStatus
+from relay_dagster import tags
+from relay_dagster.aws.platform import Platform
+from relay_dagster.dagster_runs import DagsterRuns
+from relay_dagster.reconcile_memory import Memory
+from relay_dagster.reconcile_tick import ReconcileTick
+from relay_dagster.records import Job, RunRecord, RunRequest
+
+STATUS = dg.DagsterRunStatus
+
+
+class World:
+    """A platform, a Dagster instance and a reconciler with a memory, on one clock."""
+
+    def __init__(self, platform: Platform, instance: dg.DagsterInstance, clock: FakeClock) -> None:
+        self.platform = platform
+        self.instance = instance
+        self.clock = clock
+        self.memory = Memory()
+
+    def tick(self) -> int:
+        """Reconcile once; the memory goes through its text, as it does in Dagster."""
+        self.memory = Memory.parse(self.memory.cursor())
+        dagster = DagsterRuns(self.instance)
+        return ReconcileTick(self.platform, dagster, self.memory, clock=self.clock).run()
+
+    def posted(self, tenant_id: str = "acme") -> RunRecord:
+        """Reserve a run, send its message and receive it."""
+        request = RunRequest(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
+        record = self.platform.ledger.reserve(request).record
+        self.platform.ledger.mark_sent(record.run_id, self.platform.queue.send(record.job))
+        return self.received()
+
+    def received(self) -> RunRecord:
+        (message,) = self.platform.queue.receive(1)
+        run_id = Job.parse(message.body).run_id
+        self.platform.ledger.adopt(Job.parse(message.body))
+        return self.platform.ledger.note_receive(run_id, message.message_id, message.receipt_handle)
+
+    def dispatched(self, record: RunRecord | None = None, attempt: int = 1) -> RunRecord:
+        record = record or self.posted()
+        return self.platform.ledger.dispatch(
+            record.run_id,
+            attempt,
+            message_id=str(record.message_id),
+            receipt_handle=str(record.receipt_handle),
+        )
+
+    def executing(self, status: dg.DagsterRunStatus = STATUS.STARTED) -> RunRecord:
+        """Return a run that a Dagster run of this status has claimed."""
+        record = self.dispatched()
+        dagster_run_id = self.add_run(record, status)
+        return self.platform.ledger.claim(record.run_id, record.attempt, dagster_run_id)
+
+    def add_run(self, record: RunRecord, status: dg.DagsterRunStatus) -> str:
+        run = dg.DagsterRun(
+            job_name="inventory_sync",
+            run_id=str(uuid.uuid4()),
+            status=status,
+            tags=tags.run_tags(record.run_id, record.tenant_id, attempt=record.attempt),
+        )
+        self.instance.add_run(run)
+        return run.run_id
+
+    def current(self, record: RunRecord) -> RunRecord:
+        found = self.platform.runs.get(record.run_id)
+        assert found is not None
+        return found
+
+    def in_sight(self) -> list[str]:
+        """Return the run ids of the messages that the intake would get now."""
+        return [Job.parse(one.body).run_id for one in self.platform.queue.receive(10)]
+
+    def report(self, record: RunRecord, name: str) -> dict[str, Any]:
+        key = self.platform.feeds.artifacts(record.run_id, record.tenant_id)[name]
+        return json.loads(self.platform.feeds.read(key))
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    clock = FakeClock()
+    with (
+        embedded_platform(clock, max_attempts=2) as platform,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
+        yield World(platform, instance, clock)
+
+
+def test_a_dead_process_costs_the_attempt_and_the_message_comes_back(world: World) -> None:
+    record = world.executing(STATUS.FAILURE)
+    world.tick()
+    after = world.current(record)
+    assert (after.status, after.error_code) == (RunStatus.QUEUED, "run_process_lost")
+    assert after.next_attempt_at is not None
+    world.clock.advance(seconds=11)
+    world.tick()
+    assert world.in_sight() == [record.run_id]
+
+
+def test_a_silent_run_is_ended_in_dagster_too(world: World) -> None:
+    record = world.executing()
+    world.platform.runs.beat(record.run_id, 1)
+    world.tick()
+    world.clock.advance(seconds=91)
+    world.tick()
+    assert world.current(record).error_code == "heartbeat_stale"
+    run = world.instance.get_run_by_id(str(record.dagster_run_id))
+    assert run is not None
+    assert run.status is STATUS.FAILURE
+
+
+def test_a_run_whose_heart_beats_is_left_alone(world: World) -> None:
+    record = world.executing()
+    for _ in range(3):
+        world.platform.runs.beat(record.run_id, 1)
+        world.tick()
+        world.clock.advance(seconds=80)
+    assert world.current(record).status is RunStatus.RUNNING
+    assert world.in_sight() == []
+
+
+def test_a_run_that_waited_long_in_dagster_is_not_silent_when_it_begins(world: World) -> None:
+    record = world.dispatched()
+    run_id = world.add_run(record, STATUS.NOT_STARTED)
+    world.tick()
+    world.clock.advance(minutes=30)
+    run = world.instance.get_run_by_id(run_id)
+    assert run is not None
+    world.instance.report_dagster_event(
+        dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="inventory_sync"), run_id
+    )
+    world.tick()
+    assert world.current(record).is_dispatched
+
+
+def test_attempts_used_up_end_in_the_dead_letters_with_the_cause(world: World) -> None:
+    record = world.executing(STATUS.FAILURE)
+    world.tick()
+    world.clock.advance(seconds=11)
+    world.tick()
+    second = world.dispatched(world.received(), attempt=2)
+    world.platform.ledger.claim(record.run_id, 2, world.add_run(second, STATUS.FAILURE))
+    world.tick()
+    assert world.current(record).error_code == "POISON_JOB"
+    world.tick()
+    (dead,) = world.platform.queue.peek_dead()
+    assert dead.attributes["run_id"] == record.run_id
+    assert dead.attributes["cause"].startswith("POISON_JOB: attempts used up (2 of 2)")
+    settled = world.current(record)
+    assert settled.dlq_message_id == dead.message_id
+    assert settled.acknowledged_at is not None
+    assert world.report(record, "errors")["error_code"] == "POISON_JOB"
+    assert world.report(record, "run_summary")["status"] == "FAILED"
+
+
+def test_a_run_terminated_in_dagster_is_cancelled_and_frees_its_tenant(world: World) -> None:
+    record = world.executing(STATUS.CANCELED)
+    world.tick()
+    assert world.current(record).status is RunStatus.CANCELLED
+    assert world.platform.runs.lock("acme").active_run_id is None
+    world.tick()
+    assert world.report(record, "run_summary")["status"] == "CANCELLED"
+    assert world.current(record).acknowledged_at is not None
+
+
+def test_a_run_that_was_deleted_in_dagster_is_attempted_again(world: World) -> None:
+    record = world.executing()
+    world.instance.delete_run(str(record.dagster_run_id))
+    world.tick()
+    assert world.current(record).status is RunStatus.QUEUED
+
+
+def test_a_message_that_was_never_sent_is_sent_once(world: World) -> None:
+    request = RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme")
+    record = world.platform.ledger.reserve(request).record
+    world.tick()
+    assert world.in_sight() == []
+    world.clock.advance(seconds=61)
+    world.tick()
+    world.tick()
+    assert world.in_sight() == [record.run_id]
+    assert world.current(record).message_id is not None
+
+
+def test_a_final_run_loses_its_message_and_is_looked_at_no_more(world: World) -> None:
+    record = world.executing(STATUS.FAILURE)
+    world.platform.ledger.cancel(record.run_id)
+    world.tick()
+    assert world.tick() == 0
+    assert world.current(record).acknowledged_at is not None
+
+
+def test_a_job_that_waits_is_shown_when_its_tenant_is_free(world: World) -> None:
+    first = world.posted()
+    waiting = Job(str(uuid.uuid4()), "acme")
+    world.platform.queue.send(waiting)
+    world.received()
+    world.tick()
+    assert world.in_sight() == []
+    world.platform.ledger.cancel(first.run_id)
+    world.tick()
+    assert waiting.run_id in world.in_sight()
+
+
+def test_late_reports_name_the_vendors_of_the_config(world: World) -> None:
+    world.platform.tenants.put("acme", json.dumps(config_document()))
+    record = world.executing(STATUS.CANCELED)
+    world.platform.ledger.pin_config(record.fence, 1)
+    world.tick()
+    world.tick()
+    summary = world.report(record, "run_summary")
+    assert summary["vendor_count"] == 1
+    assert summary["vendor_record_counts"] == {"vendor_1": 0}
+
+
+def test_one_run_that_cannot_be_reconciled_holds_no_other_up(world: World) -> None:
+    class Reluctant(DagsterRuns):
+        def state(self, record: RunRecord):  # type: ignore[no-untyped-def]
+            if record.tenant_id == "a":
+                raise ValueError("no")
+            return super().state(record)
+
+    bad, good = world.dispatched(world.posted("a")), world.dispatched(world.posted("b"))
+    world.add_run(good, STATUS.FAILURE)
+    tick = ReconcileTick(world.platform, Reluctant(world.instance), world.memory, clock=world.clock)
+    assert tick.run() == 2
+    assert world.current(bad).is_dispatched
+    assert world.current(good).error_code == "run_not_started"

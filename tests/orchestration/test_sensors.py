@@ -1,0 +1,124 @@
+"""The sensors as Dagster evaluates them."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+
+import dagster as dg
+import pytest
+
+from builders import config_document
+from fakes import embedded_platform
+from relay_dagster.aws.platform import Platform
+from relay_dagster.build import build_defs
+from relay_dagster.records import RunRequest
+from relay_dagster.settings import SettingsError
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform() as platform:
+        yield platform
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def evaluate(
+    name: str, platform: Platform, instance: dg.DagsterInstance, cursor: str | None = None
+) -> dg.SensorResult | dg.SkipReason:
+    defs = build_defs(connect_tick=lambda: platform)
+    with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
+        result = defs.resolve_sensor_def(name)(context)
+    assert isinstance(result, dg.SensorResult | dg.SkipReason)
+    return result
+
+
+def posted(platform: Platform) -> str:
+    request = RunRequest(
+        run_id=str(uuid.uuid4()), tenant_id="acme", config_version=4, request_id="q1"
+    )
+    record = platform.ledger.reserve(request).record
+    platform.ledger.mark_sent(
+        record.run_id, platform.queue.send(record.job, request_id=record.request_id)
+    )
+    return record.run_id
+
+
+@pytest.mark.parametrize("name", ["sqs_run_sensor", "run_reconciler"])
+def test_both_sensors_are_on_by_default_and_as_quick_as_the_daemon(name: str) -> None:
+    sensor = build_defs().resolve_sensor_def(name)
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert sensor.minimum_interval_seconds == 1
+
+
+def test_a_job_becomes_a_run_request_for_its_attempt(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    run_id = posted(platform)
+    result = evaluate("sqs_run_sensor", platform, instance)
+    assert isinstance(result, dg.SensorResult)
+    (request,) = result.run_requests or []
+    assert (request.run_key, request.partition_key) == (f"{run_id}:1", "acme")
+    assert {
+        "relay/run_id": run_id,
+        "relay/tenant_id": "acme",
+        "relay/config_version": "4",
+        "relay/attempt": "1",
+        "relay/request_id": "q1",
+        "dagster/priority": "10",
+    }.items() <= request.tags.items()
+
+
+def test_the_tenants_partition_is_added_in_the_same_tick(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    posted(platform)
+    result = evaluate("sqs_run_sensor", platform, instance)
+    assert isinstance(result, dg.SensorResult)
+    (added,) = result.dynamic_partitions_requests or []
+    assert (added.partitions_def_name, added.partition_keys) == ("tenants", ["acme"])
+
+
+def test_no_room_is_no_receive(platform: Platform, instance: dg.DagsterInstance) -> None:
+    posted(platform)
+    full = replace(platform, settings=replace(platform.settings, intake_limit=0))
+    result = evaluate("sqs_run_sensor", full, instance)
+    assert isinstance(result, dg.SkipReason)
+    assert "RELAY_INTAKE_LIMIT" in str(result.skip_message)
+    assert len(platform.queue.receive()) == 1
+
+
+def test_the_reconciler_asks_for_no_run_and_adds_partitions(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    platform.tenants.put("acme", json.dumps(config_document()))
+    result = evaluate("run_reconciler", platform, instance)
+    assert isinstance(result, dg.SkipReason)
+    assert instance.get_dynamic_partitions("tenants") == ["acme"]
+
+
+def test_a_duty_that_fails_does_not_keep_the_others_from_being_done(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    platform.clients.dynamodb.delete_table(TableName=platform.settings.tenants_table)
+    result = evaluate("run_reconciler", platform, instance)
+    assert isinstance(result, dg.SkipReason)
+    assert "unsettled runs: 0" in str(result.skip_message)
+    assert "MissingResourceError" in str(result.skip_message)
+
+
+@pytest.mark.parametrize("name", ["sqs_run_sensor", "run_reconciler"])
+def test_a_tick_without_the_variables_fails_with_the_line_that_names_the_first(
+    name: str, instance: dg.DagsterInstance
+) -> None:
+    sensor = build_defs().resolve_sensor_def(name)
+    with (
+        dg.build_sensor_context(instance=instance) as context,
+        pytest.raises(SettingsError, match="ARTIFACT_BUCKET is not set"),
+    ):
+        sensor(context)
