@@ -216,7 +216,7 @@ class Stack:
         python, scripts = sys.executable, Path(sys.executable).parent
         port = str(self.ports.get(name, ""))
         commands: Mapping[str, list[str]] = {
-            MOTO: [python, "-m", "moto.server", "-H", HOST, "-p", port],
+            MOTO: [python, "-m", "relay_dagster.embedded_aws", HOST, port],
             CODE: [
                 *(python, "-m", "dagster", "api", "grpc", "-h", HOST, "-p", port),
                 *("-m", "relay_dagster.definitions", "--location-name", "relay"),

@@ -9,11 +9,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
+import httpx
+import pytest
 from moto import mock_aws
 
 from relay_dagster.aws.bootstrap import Names, bootstrap
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.platform import Platform, connect, retry_policy
+from relay_dagster.embedded_aws import serving
 from relay_dagster.lifecycle import RunLedger
 from relay_dagster.settings import Settings
 
@@ -62,3 +65,25 @@ def embedded_platform(clock: FakeClock | None = None, **changes: Any) -> Iterato
             )
             platform = replace(platform, ledger=ledger)
         yield platform
+
+
+@contextmanager
+def served_aws() -> Iterator[str]:
+    """Yield the URL of an empty AWS that threads may share; boto3 finds it by its variable."""
+    with serving() as url, pytest.MonkeyPatch.context() as patch:
+        # Its state is this process's, and outlives it.
+        httpx.post(f"{url}/moto-api/reset", trust_env=False)
+        patch.setenv("AWS_ENDPOINT_URL", url)
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        yield url
+
+
+@contextmanager
+def served_platform() -> Iterator[Platform]:
+    """Yield a bootstrapped platform over HTTP, as `served_aws`."""
+    with served_aws():
+        clients = Clients("us-east-1")
+        variables = dict(bootstrap(Names(region="us-east-1"), clients))
+        settings = Settings.from_env({**variables, "AWS_REGION": "us-east-1"})
+        yield connect(replace(settings, api_keys=("admin-key",)), clients=clients)

@@ -275,13 +275,15 @@ def test_the_api_process_loads_neither_dagster_nor_the_frames() -> None:
 
 def _declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"].values()
+    lines = [*project["dependencies"], *(line for extra in extras for line in extra)]
     return {_canonical(re.split(r"[\[<>=~! ;]", line, maxsplit=1)[0]) for line in lines}
 
 
 def _beside(*tops: str) -> set[str]:
     """Return the names under which files of these folders import one another."""
-    return {path.stem for top in tops for path in (ROOT / top).rglob("*.py")}
+    files = [path for top in tops for path in (ROOT / top).rglob("*.py")]
+    return {path.stem for path in files} | {path.parent.name for path in files}
 
 
 def _canonical(name: str) -> str:

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
 from api_world import ApiWorld
-from fakes import embedded_platform
-from relay_dagster.aws.bootstrap import Names, bootstrap
+from fakes import embedded_platform, served_platform
 from relay_dagster.aws.clients import Patience
 from relay_dagster.aws.platform import connect
 from relay_dagster.settings import Settings
@@ -37,14 +34,6 @@ def unplugged(monkeypatch: pytest.MonkeyPatch) -> ApiWorld:
 
 
 @pytest.fixture
-def served_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiWorld]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    # Its state is this process's, and outlives it.
-    httpx.post(f"http://{host}:{port}/moto-api/reset", trust_env=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    variables = dict(bootstrap(Names(region="us-east-1")))
-    settings = Settings.from_env({**variables, "AWS_REGION": "us-east-1", "API_KEYS": "admin-key"})
-    yield ApiWorld(connect(settings))
-    server.stop()
+def served_world() -> Iterator[ApiWorld]:
+    with served_platform() as platform:
+        yield ApiWorld(platform)

@@ -11,21 +11,18 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
-from moto.server import ThreadedMotoServer
 
 from integration.fault_proxy import FaultProxy
 from integration.fault_rules import Action
+from relay_dagster.embedded_aws import serving
 
 BUCKET = "feeds"
 
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with serving() as url:
+        yield url
 
 
 @pytest.fixture

@@ -10,21 +10,18 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
 
 from builders import REQUESTED_AT
-from fakes import FakeClock, embedded_platform
+from fakes import FakeClock, embedded_platform, served_platform
 from relay_core.models import RunStatus, Stage
 from relay_dagster.aws import items
-from relay_dagster.aws.bootstrap import Names, bootstrap
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.listing import BadCursorError
-from relay_dagster.aws.platform import Platform, connect
+from relay_dagster.aws.platform import Platform
 from relay_dagster.aws.run_store import RunStore
 from relay_dagster.faults import MissingResourceError, ThrottledError
 from relay_dagster.records import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
 from relay_dagster.run_errors import CommitLostError, FenceLostError, RunError, TenantBusyError
-from relay_dagster.settings import Settings
 
 
 @pytest.fixture
@@ -292,20 +289,8 @@ def test_a_table_that_is_not_there_is_told_by_the_check(platform: Platform) -> N
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Platform]:
     """A platform on an AWS of its own, which threads may share."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    patch = pytest.MonkeyPatch()
-    patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    try:
-        clients = Clients("us-east-1")
-        variables = dict(bootstrap(Names(region="us-east-1"), clients))
-        yield connect(Settings.from_env(variables), clients=clients)
-    finally:
-        patch.undo()
-        server.stop()
+    with served_platform() as platform:
+        yield platform
 
 
 def at_once(count: int, call: Any) -> list[Any]:

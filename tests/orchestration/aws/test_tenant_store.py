@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from fakes import NOW, FakeClock, embedded_platform
+from fakes import NOW, FakeClock, embedded_platform, served_platform
 from relay_dagster.aws.platform import Platform
 from relay_dagster.aws.tenant_store import (
     MAX_CONFIG_BYTES,
@@ -19,6 +19,13 @@ from relay_dagster.aws.tenant_store import (
     VersionMismatchError,
 )
 from relay_dagster.faults import MissingResourceError
+
+
+@pytest.fixture
+def shared_tenants() -> Iterator[TenantStore]:
+    """The store on an AWS that threads may share."""
+    with served_platform() as platform:
+        yield platform.tenants
 
 
 @pytest.fixture
@@ -81,30 +88,30 @@ def test_a_writer_that_expects_another_version_is_refused(tenants: TenantStore) 
     assert stale.value.latest == 2
 
 
-def test_two_writers_at_once_never_share_a_version(tenants: TenantStore) -> None:
+def test_two_writers_at_once_never_share_a_version(shared_tenants: TenantStore) -> None:
     barrier = threading.Barrier(8)
 
     def put(number: int) -> int:
         barrier.wait(timeout=30)
-        return tenants.put("acme", f'{{"writer": {number}}}').version
+        return shared_tenants.put("acme", f'{{"writer": {number}}}').version
 
     with ThreadPoolExecutor(8) as pool:
         versions = list(pool.map(put, range(8)))
     assert sorted(versions) == list(range(1, 9))
     for writer, version in enumerate(versions):
-        stored = tenants.version("acme", version)
+        stored = shared_tenants.version("acme", version)
         assert stored is not None
         assert stored.text == f'{{"writer": {writer}}}'
 
 
-def test_of_two_writers_that_expect_one_version_one_is_refused(tenants: TenantStore) -> None:
-    tenants.create("acme", "{}")
+def test_of_two_writers_that_expect_one_version_one_is_refused(shared_tenants: TenantStore) -> None:
+    shared_tenants.create("acme", "{}")
     barrier = threading.Barrier(2)
 
     def put(_: int) -> object:
         barrier.wait(timeout=30)
         try:
-            return tenants.put("acme", "{}", if_match=1)
+            return shared_tenants.put("acme", "{}", if_match=1)
         except VersionMismatchError as error:
             return error
 

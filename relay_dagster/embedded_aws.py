@@ -1,0 +1,64 @@
+"""AWS on this machine, for the demo, for development and for tests: moto's server as one process.
+
+moto answers requests side by side and undoes a cancelled DynamoDB transaction by putting the whole
+table back as it was before, and with it whatever others have written since. DynamoDB's requests
+are therefore answered one after another here; everything else as moto does it.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+HOST = "127.0.0.1"
+
+_Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class OneAtATime:
+    """A WSGI application that lets one DynamoDB request through at a time."""
+
+    def __init__(self, application: _Application) -> None:
+        self._application = application
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer one request."""
+        if not environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB"):
+            return self._application(environ, start_response)
+        with self._lock:
+            return [b"".join(self._application(environ, start_response))]
+
+
+@contextmanager
+def serving(port: int = 0, host: str = HOST) -> Iterator[str]:
+    """Serve from a thread of this process; yield the endpoint's URL."""
+    server = _server(host, port)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://{host}:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def main(argv: list[str]) -> None:
+    """Serve on ``HOST PORT`` until the process is ended."""
+    host, port = argv
+    _server(host, int(port)).serve_forever()
+
+
+def _server(host: str, port: int) -> Any:
+    from moto.moto_server.werkzeug_app import MotoRequestHandler
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    application = OneAtATime(DomainDispatcherApplication(create_backend_app))
+    return make_server(host, port, application, threaded=True, request_handler=MotoRequestHandler)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
