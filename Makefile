@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check format lint types integration real-feeds clean
+.PHONY: help setup lock demo dev test check format lint types integration real-feeds bench clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -67,6 +67,12 @@ integration: setup ## Run the tests that start the real stack
 
 real-feeds: setup ## Run the local runner over RELAY_FEEDS_DIR (default ../shared/data)
 	@$(BIN)/python scripts/real_feeds.py
+
+# make bench SIZES=100k,1m ROUNDS=3 VARIANTS=0 GIGABYTE=0 is a short one.
+bench: setup ## Measure the engine and its peers: SIZES, ROUNDS, VARIANTS, GIGABYTE
+	@$(BIN)/python -m benchmarks.engine_bench $(if $(SIZES),--sizes $(SIZES)) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(VARIANTS),--variants $(VARIANTS)) \
+	  $(if $(GIGABYTE),--gigabyte $(GIGABYTE))
 
 clean: ## Remove what tools left behind; .venv stays
 	@rm -rf build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info

@@ -1,0 +1,34 @@
+"""Our engine, through the local runner: the same code as a real run, Pandera's gate and all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from benchmarks.feeds import REQUESTED_AT
+from benchmarks.rules import vendor_ids
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+import local_run
+
+# The runner loads the engine when it needs it; here that is no part of the work.
+import relay_core.artifacts
+import relay_core.config
+import relay_core.pipeline  # noqa: F401
+
+
+def run(folder: Path, out: Path) -> None:
+    """Run the tenant of this folder.
+
+    Raises:
+        RuntimeError: the run failed.
+    """
+    feeds = [f"--vendor-file={one}={folder / f'{one}.csv'}" for one in vendor_ids(folder)]
+    options = [f"--config={folder / 'config.json'}", f"--output-dir={out}", "--run-id=bench"]
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        status = local_run.main([*options, f"--now={REQUESTED_AT}", *feeds])
+    if status:
+        raise RuntimeError(f"the run of {folder} failed")

@@ -1,0 +1,84 @@
+"""What the engine is to reach, and whether it did, from one sitting's measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from benchmarks.sitting import Samples
+
+ENGINE, POLARS, DUCKDB, FLOOR = "engine", "Polars", "DuckDB", "floor"
+CLEAN = "clean"
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A limit, what was measured, and whether it holds."""
+
+    what: str
+    limit: float
+    measured: float
+    unit: str = "x"
+
+    @property
+    def met(self) -> bool:
+        """Whether the limit holds."""
+        return self.measured <= self.limit
+
+
+@dataclass(frozen=True)
+class Size:
+    """One size's measurements: rows, bytes of its feeds, and the samples of each contender."""
+
+    label: str
+    rows: int
+    size: int
+    samples: Mapping[str, Samples]
+
+    def seconds_a_row(self) -> float:
+        """Return what the engine takes for one row."""
+        return self.samples[ENGINE].median("work_s") / self.rows
+
+
+def size_goals(sizes: Mapping[int, Size]) -> Iterator[Goal]:
+    """Yield the goals against peers, of memory and of growth, for the sizes that were measured."""
+    for rows in (_MILLION, 5 * _MILLION):
+        if rows in sizes:
+            yield from _against_peers(sizes[rows])
+    if small := sizes.get(_MILLION):
+        times = small.samples[ENGINE].times(small.samples[FLOOR])
+        yield Goal("time of the floor, 1m", 3.0, times)
+    if large := sizes.get(5 * _MILLION):
+        peak = max(large.samples[ENGINE].all("peak_mib")) * 2**20
+        yield Goal("peak memory against the input, 5m", 2.2, peak / large.size)
+    if small and large:
+        growth = large.seconds_a_row() / small.seconds_a_row()
+        yield Goal("seconds a row, 5m against 1m", 1.15, growth)
+
+
+def _against_peers(size: Size) -> Iterator[Goal]:
+    engine = size.samples[ENGINE]
+    for peer, limit in ((POLARS, 0.7), (DUCKDB, 0.45)):
+        yield Goal(f"time of {peer}, {size.label}", limit, engine.times(size.samples[peer]))
+
+
+VARIANT_LIMITS = {
+    "1 % bad rows": 1.2,
+    "20 % bad rows": 2.0,
+    "decimal comma, thousands, currency": 1.5,
+    "UTF-16": 1.5,
+    "a SKU map of every SKU": 1.5,
+}
+
+
+def variant_goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
+    """Yield the goals of what feeds can be like, against a clean feed of as many rows."""
+    for name, limit in VARIANT_LIMITS.items():
+        if name in samples:
+            yield Goal(f"time of a clean feed: {name}", limit, samples[name].times(samples[CLEAN]))
+
+
+def single_feed_goal(samples: Samples) -> Goal:
+    """Return the goal of one feed of 1 GB."""
+    return Goal("peak memory of one feed of 1 GB", 2.5, max(samples.all("peak_mib")) / 1024, "GiB")

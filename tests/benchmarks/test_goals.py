@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from benchmarks.goals import (
+    DUCKDB,
+    ENGINE,
+    FLOOR,
+    POLARS,
+    Size,
+    single_feed_goal,
+    size_goals,
+    variant_goals,
+)
+from benchmarks.sitting import DisagreementError, Measured, Samples, check_agreement
+
+
+def samples(*seconds: float, peak_mib: float = 100.0, sha256: str | None = "same") -> Samples:
+    return Samples([Measured(0.1, work_s, work_s, work_s, peak_mib, sha256) for work_s in seconds])
+
+
+def size(rows: int, megabytes: int, seconds: Mapping[str, float]) -> Size:
+    return Size(
+        f"{rows:,}", rows, megabytes * 2**20, {name: samples(s) for name, s in seconds.items()}
+    )
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
+    busy = samples(1.0, 10.0, 1.0)
+    assert busy.times(samples(2.0, 20.0, 2.0)) == 0.5
+
+
+def test_goals_of_sizes_are_met_or_not() -> None:
+    one = size(1_000_000, 80, {ENGINE: 1.0, POLARS: 2.0, DUCKDB: 2.0, FLOOR: 0.5})
+    five = size(5_000_000, 40, {ENGINE: 6.0, POLARS: 8.0, DUCKDB: 16.0, FLOOR: 2.0})
+    reached = {goal.what: goal for goal in size_goals({one.rows: one, five.rows: five})}
+    assert {what: goal.met for what, goal in reached.items() if "memory" in what} == {
+        "peak memory against the input, 5m": False
+    }
+    assert reached["seconds a row, 5m against 1m"].measured == pytest.approx(1.2)
+    assert [goal.met for what, goal in reached.items() if "Polars" in what] == [True, False]
+
+
+def test_goals_of_sizes_that_were_not_measured_are_left_out() -> None:
+    assert list(size_goals({})) == []
+
+
+def test_a_variant_is_held_against_the_clean_feed() -> None:
+    (goal,) = variant_goals({"clean": samples(1.0), "20 % bad rows": samples(1.9)})
+    assert (goal.measured, goal.met) == (1.9, True)
+
+
+def test_the_memory_of_one_large_feed_is_in_gib() -> None:
+    assert single_feed_goal(samples(1.0, peak_mib=3072.0)).measured == 3.0
+
+
+def test_feeds_that_differ_between_contenders_are_refused() -> None:
+    with pytest.raises(DisagreementError, match="Polars"):
+        check_agreement({ENGINE: samples(1.0), POLARS: samples(1.0, sha256="other")})
+
+
+def test_a_contender_that_wrote_no_feed_is_refused() -> None:
+    with pytest.raises(DisagreementError):
+        check_agreement({ENGINE: samples(1.0, sha256=None)})
