@@ -52,8 +52,11 @@ def main(argv: list[str]) -> None:
 
 
 def _server(host: str, port: int) -> Any:
-    from moto.moto_server.werkzeug_app import MotoRequestHandler
-    from moto.server import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
     from werkzeug.serving import make_server
 
     application = OneAtATime(DomainDispatcherApplication(create_backend_app))

@@ -151,7 +151,7 @@ class RunRecord:
         """
         entered = sorted(self.stage_entered_at.items(), key=lambda pair: pair[1])
         ends = [*(at for _, at in entered[1:]), until]
-        spans = zip(entered, ends, strict=True)
+        spans = zip(entered, ends, strict=False)  # an attempt that entered none has only an end
         return {
             stage: max((end - at).total_seconds(), 0.0)
             for (stage, at), end in spans

@@ -108,3 +108,9 @@ def test_runs_that_wait_make_a_tenant_busy_too() -> None:
     assert TenantLock("acme").active_run_id is None
     assert TenantLock("acme", waiters=frozenset({"b", "a"})).active_run_id == "a"
     assert TenantLock("acme", holder="c", waiters=frozenset({"a"})).active_run_id == "c"
+
+
+def test_an_attempt_that_entered_no_stage_spent_time_in_none() -> None:
+    record = RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT)
+
+    assert record.stage_times(REQUESTED_AT) == {}
