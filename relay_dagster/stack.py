@@ -27,6 +27,9 @@ START_TIMEOUT_SECONDS = 90
 STOP_TIMEOUT_SECONDS = 3
 
 MOTO, CODE, WEBSERVER, DAEMON, API = "moto", "code", "webserver", "daemon", "api"
+# Ends by itself when it has made the instance's tables: two processes that make them at once fail.
+INSTANCE = "instance"
+_MAKE_INSTANCE = "from dagster import DagsterInstance; DagsterInstance.get().dispose()"
 
 
 class StackError(Exception):
@@ -146,6 +149,10 @@ class Stack:
         Raises:
             StackError: one ended, or did not answer in time.
         """
+        if INSTANCE not in self.services:
+            self._spawn(INSTANCE)
+        if {CODE, WEBSERVER, DAEMON}.intersection(names):
+            self._await_instance()
         for name in names:
             self._spawn(name)
         for name in names:
@@ -174,7 +181,11 @@ class Stack:
 
     def dead(self) -> list[Service]:
         """Return the processes that were started and have ended by themselves."""
-        return [service for service in self.services.values() if not service.is_running]
+        return [
+            service
+            for name, service in self.services.items()
+            if name != INSTANCE and not service.is_running
+        ]
 
     def process_environment(self) -> dict[str, str]:
         """Return all variables that a process of this stack gets."""
@@ -212,10 +223,16 @@ class Stack:
                 raise StackError(f"{service.name} does not answer:\n{service.last_words()}")
             time.sleep(0.1)
 
+    def _await_instance(self) -> None:
+        service = self.services[INSTANCE]
+        if service.process is None or service.process.wait(START_TIMEOUT_SECONDS) != 0:
+            raise StackError(f"Dagster's instance cannot be made:\n{service.last_words()}")
+
     def _argv(self, name: str) -> list[str]:
         python, scripts = sys.executable, Path(sys.executable).parent
         port = str(self.ports.get(name, ""))
         commands: Mapping[str, list[str]] = {
+            INSTANCE: [python, "-c", _MAKE_INSTANCE],
             MOTO: [python, "-m", "relay_dagster.embedded_aws", HOST, port],
             CODE: [
                 *(python, "-m", "dagster", "api", "grpc", "-h", HOST, "-p", port),
@@ -233,6 +250,7 @@ class Stack:
 
     def _probe(self, name: str) -> Callable[[], bool]:
         probes: Mapping[str, Callable[[], bool]] = {
+            INSTANCE: lambda: not self.services[INSTANCE].is_running,
             MOTO: lambda: _http_answers(f"{self.url(MOTO)}/moto-api/data.json"),
             CODE: lambda: _port_answers(self.ports[CODE]),
             WEBSERVER: lambda: _http_answers(f"{self.url(WEBSERVER)}/server_info"),
