@@ -1,0 +1,251 @@
+"""Each role against what its process does: all of it is allowed, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from api_world import ApiWorld
+from builders import config_document, feed, vendor_document
+from deployment import properties, template
+from fakes import FakeClock, embedded_platform
+from permissions import Grant, Need, grants, recorded
+from relay_dagster import tags
+from relay_dagster.aws.feed_store import FeedStore, Written
+from relay_dagster.aws.platform import Platform
+from relay_dagster.build import build_defs
+from relay_dagster.dagster_runs import DagsterRuns
+from relay_dagster.intake_tick import IntakeTick
+from relay_dagster.reconcile_memory import Memory
+from relay_dagster.reconcile_tick import ReconcileTick
+from relay_dagster.records import Job, RunRequest
+from relay_dagster.sensors import reconcile
+
+TENANT = "acme"
+PRODUCT = ("cloudwatch:", "dynamodb:", "s3:", "sqs:")
+
+
+def config_of(tenant: str) -> dict[str, Any]:
+    inbound = {"type": "s3", "s3_prefix": f"tenants/{tenant}/inbound/"}
+    return config_document(vendor_document(inbound=inbound), tenant_id=tenant)
+
+
+def new_run(platform: Platform, tenant: str) -> str:
+    platform.tenants.put(tenant, json.dumps(config_of(tenant)))
+    run_id = str(uuid.uuid4())
+    platform.ledger.reserve(RunRequest(run_id=run_id, tenant_id=tenant))
+    return run_id
+
+
+def dispatched(platform: Platform, tenant: str) -> str:
+    run_id = new_run(platform, tenant)
+    platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
+    return run_id
+
+
+def be_the_api(platform: Platform, clock: FakeClock) -> Callable[[], None]:
+    """Answer every kind of request."""
+    world = ApiWorld(platform)
+    world.store_config()
+    done = world.post_run().json()["run_id"]
+    world.succeed(done)
+
+    def answer() -> None:
+        client = world.client
+        world.store_config(default_currency="EUR")
+        waiting = world.post_run({"Idempotency-Key": "k"}).json()["run_id"]
+        world.post_run({"Idempotency-Key": "k"})
+        world.post_run()
+        assert client.post(f"/v1/runs/{waiting}/cancel").status_code == 202
+        for path in (
+            "/v1/ready",
+            "/v1/runs",
+            f"/v1/runs?tenant_id={TENANT}&status=SUCCEEDED",
+            f"/v1/runs/{done}",
+            f"/v1/runs/{done}/artifacts",
+            f"/v1/tenants/{TENANT}",
+            f"/v1/tenants/{TENANT}?config_version=1",
+        ):
+            assert client.get(path).status_code == 200, path
+        client.get(f"/v1/tenants/{TENANT}/feed", follow_redirects=False)
+        assert client.post("/v1/tenants", json=config_of("other")).status_code == 201
+
+    return answer
+
+
+class CancelsMeanwhile(FeedStore):
+    """A bucket that wishes a run to be cancelled while its feed is written."""
+
+    def __init__(self, platform: Platform, run_id: str) -> None:
+        super().__init__(platform.clients, platform.feeds.bucket)
+        self.cancel = lambda: platform.ledger.request_cancel(run_id)
+
+    def put_stream(self, key: str, chunks: Any, **arguments: Any) -> Written:
+        written = super().put_stream(key, chunks, **arguments)
+        if "/normalized/" in key:
+            self.cancel()
+        return written
+
+
+def be_a_run(platform: Platform, clock: FakeClock) -> Callable[[], None]:
+    """Execute runs that fail, succeed, are started by hand, in part, and are cancelled."""
+    runs = {tenant: dispatched(platform, tenant) for tenant in ("empty", "good", "cancelled")}
+    for tenant in ("good", "cancelled"):
+        platform.feeds.put(f"tenants/{tenant}/inbound/feed.csv", feed("A-1,5,10.00"))
+
+    def execute(tenant: str, *assets: str, run_id: str | None = None, at: Any = platform) -> None:
+        job = build_defs(connect_run=lambda: at).resolve_job_def("inventory_sync")
+        given = {} if run_id is None else tags.run_tags(run_id, tenant, attempt=1)
+        with dg.DagsterInstance.ephemeral() as instance:
+            instance.add_dynamic_partitions("tenants", [tenant])
+            job.execute_in_process(
+                partition_key=tenant,
+                instance=instance,
+                tags=given,
+                raise_on_error=False,
+                asset_selection=[dg.AssetKey(name) for name in assets] or None,
+            )
+
+    def run() -> None:
+        execute("empty", run_id=runs["empty"])
+        execute("good", run_id=runs["good"])
+        execute("good")
+        execute("good", "normalized_inventory", "merged_inventory")
+        feeds = CancelsMeanwhile(platform, runs["cancelled"])
+        execute("cancelled", run_id=runs["cancelled"], at=replace(platform, feeds=feeds))
+
+    return run
+
+
+def be_the_code_server(platform: Platform, clock: FakeClock) -> Callable[[], None]:
+    """Make the ticks of both sensors, over queues that hold one message of each kind."""
+    platform.tenants.put(TENANT, json.dumps(config_of(TENANT)))
+
+    def put(url: str, body: str) -> None:
+        platform.clients.sqs.send_message(QueueUrl=url, MessageBody=body)
+
+    put(platform.settings.queue_url, "no job")
+    put(platform.settings.queue_url, Job(str(uuid.uuid4()), TENANT).body())
+    put(platform.settings.dlq_url, Job(str(uuid.uuid4()), "beta").body())
+    put(platform.settings.dlq_url, Job(new_run(platform, "gamma"), "gamma").body())
+    delta = dispatched(platform, "delta")
+    platform.ledger.pin_config(platform.ledger.claim(delta, 1, "dagster-1").fence, 1)
+    platform.ledger.poison(delta, "attempts used up")
+    platform.ledger.request_cancel(new_run(platform, "epsilon"))
+
+    def tick() -> None:
+        with dg.DagsterInstance.ephemeral() as instance:
+            dagster, memory = DagsterRuns(instance), Memory()
+            platform.metrics.worker_heartbeat()
+            IntakeTick(platform, dagster, 10, clock=clock).run(poll_seconds=0)
+            for _ in range(3):
+                clock.advance(seconds=120)
+                ReconcileTick(platform, dagster, memory, clock=clock).run()
+            reconcile(platform, dagster, memory)
+
+    return tick
+
+
+ROLES: dict[str, Callable[[Platform, FakeClock], Callable[[], None]]] = {
+    "ApiRole": be_the_api,
+    "CodeRole": be_the_code_server,
+    "RunRole": be_a_run,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """A role, and the permissions that its process took."""
+
+    role: str
+    needs: frozenset[Need]
+
+
+@pytest.fixture(scope="module", params=ROLES)
+def practice(request: pytest.FixtureRequest) -> Practice:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        clock = FakeClock()
+        with embedded_platform(clock, metrics_enabled=True) as platform:
+            act = ROLES[request.param](platform, clock)
+            with recorded(platform) as calls:
+                act()
+    return Practice(request.param, frozenset(calls.needs))
+
+
+def test_a_role_allows_all_that_its_process_does(practice: Practice) -> None:
+    allowed = grants(practice.role)
+    assert len(practice.needs) > 5
+    refused = [need for need in practice.needs if not any(one.allows(need) for one in allowed)]
+    assert refused == []
+
+
+def test_a_role_allows_nothing_that_its_process_does_not_do(practice: Practice) -> None:
+    unused = [
+        (action, grant.resources)
+        for grant in grants(practice.role)
+        for action in grant.actions
+        if action.startswith(PRODUCT) and not used(action, grant, practice.needs)
+    ]
+    assert unused == []
+
+
+def used(action: str, grant: Grant, needs: Collection[Need]) -> bool:
+    return any(need.action == action and grant.allows(need) for need in needs)
+
+
+def actions(role: str) -> set[str]:
+    return {action for grant in grants(role) for action in grant.actions}
+
+
+def test_the_webserver_ends_runs_and_reaches_nothing_of_the_product() -> None:
+    assert actions("WebserverRole") == {
+        "ecs:DescribeTaskDefinition",
+        "ecs:DescribeTasks",
+        "ecs:StopTask",
+    }
+
+
+def test_the_daemon_starts_and_ends_runs_and_reaches_nothing_of_the_product() -> None:
+    assert not [action for action in actions("DaemonRole") if action.startswith(PRODUCT)]
+    assert {"ecs:RunTask", "iam:PassRole"} <= actions("DaemonRole")
+
+
+def test_nobody_but_the_daemon_starts_tasks_or_gives_roles_away() -> None:
+    others = [role for role in roles() if role != "DaemonRole"]
+    assert not [role for role in others if actions(role) & {"ecs:RunTask", "iam:PassRole"}]
+
+
+def roles() -> list[str]:
+    found = template()["Resources"].items()
+    return [name for name, resource in found if resource["Type"] == "AWS::IAM::Role"]
+
+
+@pytest.mark.parametrize("role", roles())
+def test_no_role_has_a_wildcard_action_or_more_resources_than_it_must(role: str) -> None:
+    unrestricted = {"cloudwatch:PutMetricData", "ecs:DescribeTaskDefinition"}
+    for grant in grants(role):
+        assert not [action for action in grant.actions if "*" in action]
+        if "*" in grant.resources:
+            assert set(grant.actions) <= {*unrestricted, "ec2:DescribeNetworkInterfaces"}
+
+
+@pytest.mark.parametrize("role", roles())
+def test_only_ecs_tasks_of_the_account_take_a_role(role: str) -> None:
+    (statement,) = properties(role)["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    }
+
+
+def test_a_presigned_link_cannot_reach_an_upload() -> None:
+    upload: Any = Need("s3:GetObject", "ArtifactBucket/tenants/acme/inbound/vendor_1/feed.csv")
+    assert not any(grant.allows(upload) for grant in grants("ApiRole"))

@@ -1,0 +1,145 @@
+"""What the program asks of AWS, and what the template's roles allow, in the same words.
+
+Resources are named as the template names them (``ArtifactBucket/tenants/...``), so that calls made
+on embedded AWS can be held against roles that were never put to use.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from deployment import properties
+from relay_dagster.aws.platform import Platform
+
+_EVENT, _NOTE = "provide-client-params", "permissions"
+CLIENTS = ("cloudwatch", "dynamodb", "s3", "s3_links", "sqs", "sqs_polling")
+_S3_ACTIONS = {
+    "HeadBucket": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "GetObject": "GetObject",
+    "HeadObject": "GetObject",
+    "CopyObject": "PutObject",
+    "CreateMultipartUpload": "PutObject",
+    "UploadPart": "PutObject",
+    "CompleteMultipartUpload": "PutObject",
+    "PutObject": "PutObject",
+    "DeleteObject": "DeleteObject",
+}
+_TRANSACTION_ACTIONS = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One permission that a call takes."""
+
+    action: str
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One statement of a role; patterns of actions and resources."""
+
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+
+    def allows(self, need: Need) -> bool:
+        """Tell whether the need is met."""
+        return need.action in self.actions and any(
+            fnmatchcase(need.resource, pattern) for pattern in self.resources
+        )
+
+
+@dataclass
+class Calls:
+    """Every permission that recorded calls took."""
+
+    platform: Platform
+    needs: set[Need] = field(default_factory=set)
+
+    def note(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
+        """Take the permissions of one call; called by botocore before it is sent."""
+        service = model.service_model.service_name
+        self.needs.update(getattr(self, f"_{service}")(model.name, params))
+
+    def _s3(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
+        if operation == "CopyObject":
+            yield Need("s3:GetObject", f"ArtifactBucket/{params['CopySource']['Key']}")
+        key = f"/{params['Key']}" if "Key" in params else ""
+        yield Need(f"s3:{_S3_ACTIONS[operation]}", f"ArtifactBucket{key}")
+
+    def _sqs(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
+        is_dlq = params["QueueUrl"] == self.platform.settings.dlq_url
+        yield Need(f"sqs:{operation}", "JobsDlq" if is_dlq else "JobsQueue")
+
+    def _cloudwatch(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
+        yield Need(f"cloudwatch:{operation}", "*")
+
+    def _dynamodb(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
+        if operation == "TransactWriteItems":
+            for item in params["TransactItems"]:
+                ((kind, body),) = item.items()
+                yield Need(f"dynamodb:{_TRANSACTION_ACTIONS[kind]}", self._table(body))
+        elif operation == "BatchGetItem":
+            for table in params["RequestItems"]:
+                yield Need(f"dynamodb:{operation}", self._table({"TableName": table}))
+        else:
+            yield Need(f"dynamodb:{operation}", self._table(params))
+
+    def _table(self, params: Mapping[str, Any]) -> str:
+        settings = self.platform.settings
+        names = {settings.runs_table: "RunsTable", settings.tenants_table: "TenantsTable"}
+        index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
+        return f"{names[params['TableName']]}{index}"
+
+
+@contextmanager
+def recorded(platform: Platform) -> Iterator[Calls]:
+    """Record the calls that are made through a platform's clients."""
+    calls = Calls(platform)
+    for emitter in _emitters(platform):
+        emitter.register(_EVENT, calls.note, unique_id=_NOTE)
+    try:
+        yield calls
+    finally:
+        for emitter in _emitters(platform):
+            emitter.unregister(_EVENT, unique_id=_NOTE)
+
+
+def _emitters(platform: Platform) -> list[Any]:
+    return [getattr(platform.clients, name).meta.events for name in CLIENTS]
+
+
+def grants(role: str) -> list[Grant]:
+    """Return what a role of the template allows."""
+    return [
+        Grant(tuple(_list(statement["Action"])), tuple(_resources(statement["Resource"])))
+        for policy in properties(role)["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+
+
+def _resources(value: Any) -> Iterator[str]:
+    for each in _list(value):
+        if isinstance(each, str):
+            yield each
+        elif "Fn::GetAtt" in each:
+            yield each["Fn::GetAtt"][0]
+        elif "Fn::Sub" in each:
+            yield re.sub(r"\$\{(\w+)\.Arn\}", r"\1", each["Fn::Sub"])
+        else:
+            yield each["Ref"]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
