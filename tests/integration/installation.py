@@ -67,7 +67,7 @@ class Installation:
         self.stack.environment["AWS_ENDPOINT_URL"] = self.proxy.url
         self._cleanup = contextlib.ExitStack()
         self._tenants = 0
-        self.requests: list[str] = []
+        self.seen: set[tuple[str, int]] = set()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as cleanup:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
+from pathlib import Path
 
 from integration.fault_rules import Action
 from integration.installation import (
@@ -24,6 +25,8 @@ from relay_dagster.stack import CODE
 
 ALL_VISIBILITIES = (MAX_ATTEMPTS + 1) * VISIBILITY_SECONDS
 OUTAGE_SECONDS = 60
+RIVAL = Path(__file__).parents[1] / "rival.py"
+TAGS = ("relay/run_id", "relay/tenant_id", "relay/attempt", "dagster/partition")
 
 
 @scenario("3", seconds=40, smoke=True)
@@ -160,33 +163,33 @@ def two_processes_race_for_one_attempt(relay: Installation) -> str:
     claims = relay.proxy.add(
         Action.HOLD, "dynamodb", "TransactWriteItems", containing=(tenant, "RUNNING")
     )
-    run_id = relay.post(tenant)
-    claims.wait_for_hits(1, RUN_SECONDS)
-    own = relay.dagster.runs(run_id)[0]
-    names = ("relay/run_id", "relay/tenant_id", "relay/attempt", "dagster/partition")
     rival = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "dagster", "job", "execute", "-m", "relay_dagster.definitions"),
-            *("-j", "inventory_sync", "--tags", json.dumps({n: own.tags[n] for n in names})),
-        ],
+        [sys.executable, str(RIVAL)],
         env=relay.stack.process_environment(),
         cwd=relay.stack.home,
-        stdout=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        text=True,
     )
-    claims.wait_for_hits(2, RUN_SECONDS)
-    handle = relay.record(run_id).receipt_handle
-    assert handle is not None
-    relay.aws.queue.extend(handle, 0)
-    claims.release()
-    record = relay.wait_final(run_id)
-    rival_lost = rival.wait(RUN_SECONDS) != 0
+    with rival:
+        assert rival.stdout.readline() == "ready\n"
+        run_id = relay.post(tenant)
+        claims.wait_for_hits(1, RUN_SECONDS)
+        own = relay.dagster.runs(run_id)[0]
+        rival.stdin.write(json.dumps({name: own.tags[name] for name in TAGS}) + "\n")
+        rival.stdin.flush()
+        claims.wait_for_hits(2)
+        relay.aws.queue.extend(str(relay.record(run_id).receipt_handle), 0)
+        claims.release()
+        record = relay.wait_final(run_id)
+        winner = "the rival" if rival.wait(RUN_SECONDS) == 0 else "the sensor's"
     assert (record.status, record.attempt) == ("SUCCEEDED", 1), record
     wait_for("both Dagster runs have ended", lambda: not relay.dagster.unfinished(), within=60)
     ends = sorted(run.status.value for run in relay.dagster.runs(run_id))
     assert ends == ["FAILURE", "SUCCESS"], ends
     everything_settled(relay, Exceptions(doubled={(run_id, 1)}))
-    return f"one executed ({'the one from the sensor' if rival_lost else 'the rival'}), SUCCEEDED, attempt 1"
+    return f"one executed ({winner}), SUCCEEDED, attempt 1"
 
 
 @scenario("20", seconds=110)
