@@ -101,10 +101,18 @@ class DagsterRuns:
         return set(self._instance.get_dynamic_partitions(TENANT_PARTITIONS))
 
     def add_tenants(self, tenant_ids: Iterable[str]) -> list[str]:
-        """Add the partitions that are missing; return those."""
+        """Add the partitions that are missing; return those.
+
+        Both sensors do it, perhaps at the same moment, and Dagster's own check for what is there
+        does not hold until its insert: what somebody else has added meanwhile is no fault.
+        """
         missing = sorted(set(tenant_ids) - self.tenants())
-        if missing:
-            self._instance.add_dynamic_partitions(TENANT_PARTITIONS, missing)
+        for tenant_id in missing:
+            try:
+                self._instance.add_dynamic_partitions(TENANT_PARTITIONS, [tenant_id])
+            except Exception:
+                if tenant_id not in self.tenants():
+                    raise
         return missing
 
     def remove_tenant(self, tenant_id: str) -> None:

@@ -79,9 +79,9 @@ def _table(rows: Sequence[Mapping[str, Any]], schema: dg.TableSchema) -> dg.Tabl
     return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], schema=schema)
 
 
-def _uris(reports: RunReports, names: Sequence[str]) -> dict[str, dg.UrlMetadataValue]:
+def _uris(reports: RunReports, names: Sequence[str]) -> dict[str, dg.PathMetadataValue]:
     return {
-        f"artifact/{name}": dg.MetadataValue.url(reports.uri(reports.artifacts[name]))
+        f"artifact/{name}": dg.MetadataValue.path(reports.uri(reports.artifacts[name]))
         for name in names
         if name in reports.artifacts
     }

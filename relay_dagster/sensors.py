@@ -15,7 +15,6 @@ from relay_dagster.intake_tick import IntakeTick
 from relay_dagster.jobs import inventory_sync
 from relay_dagster.ledger_port import utc_now
 from relay_dagster.logs import event_log
-from relay_dagster.partitions import tenant_partitions
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.reconcile_tick import ReconcileTick
 from relay_dagster.records import RunRecord
@@ -48,11 +47,8 @@ def sqs_run_sensor(connect: Callable[[], Platform]) -> dg.SensorDefinition:
         records = tick.run()
         if not records:
             return dg.SkipReason(tick.summary())
-        tenants = sorted({record.tenant_id for record in records})
-        return dg.SensorResult(
-            run_requests=[_run_request(record) for record in records],
-            dynamic_partitions_requests=[tenant_partitions.build_add_request(tenants)],
-        )
+        dagster.add_tenants(record.tenant_id for record in records)
+        return dg.SensorResult(run_requests=[_run_request(record) for record in records])
 
     return sensor
 

@@ -12,6 +12,7 @@ from builders import config_document
 from fakes import embedded_platform
 from relay_dagster.aws.platform import Platform
 from relay_dagster.build import build_defs
+from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.records import RunRequest
 from relay_dagster.settings import SettingsError
 
@@ -78,10 +79,36 @@ def test_the_tenants_partition_is_added_in_the_same_tick(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
     posted(platform)
-    result = evaluate("sqs_run_sensor", platform, instance)
-    assert isinstance(result, dg.SensorResult)
-    (added,) = result.dynamic_partitions_requests or []
-    assert (added.partitions_def_name, added.partition_keys) == ("tenants", ["acme"])
+    evaluate("sqs_run_sensor", platform, instance)
+    assert instance.get_dynamic_partitions("tenants") == ["acme"]
+
+
+def test_a_partition_that_the_other_sensor_adds_at_the_same_moment_is_no_fault() -> None:
+    class Rival(DagsterRuns):
+        """Sees no partition at first: the other sensor adds it right after."""
+
+        looks = 0
+
+        def tenants(self) -> set[str]:
+            self.looks += 1
+            return set() if self.looks == 1 else super().tenants()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        DagsterRuns(instance).add_tenants(["acme"])
+        Rival(ClashingInstance(instance)).add_tenants(["acme"])  # type: ignore[arg-type]
+
+
+class ClashingInstance:
+    """An instance whose insert finds what another process has just inserted."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+
+    def get_dynamic_partitions(self, name: str) -> list[str]:
+        return list(self._instance.get_dynamic_partitions(name))
+
+    def add_dynamic_partitions(self, name: str, keys: list[str]) -> None:
+        raise RuntimeError("UNIQUE constraint failed")
 
 
 def test_no_room_is_no_receive(platform: Platform, instance: dg.DagsterInstance) -> None:
