@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check format lint types integration real-feeds bench clean
+.PHONY: help setup lock demo dev test check format lint types integration real-feeds bench bench-runs clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -73,6 +73,9 @@ bench: setup ## Measure the engine and its peers: SIZES, ROUNDS, VARIANTS, GIGAB
 	@$(BIN)/python -m benchmarks.engine_bench $(if $(SIZES),--sizes $(SIZES)) \
 	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(VARIANTS),--variants $(VARIANTS)) \
 	  $(if $(GIGABYTE),--gigabyte $(GIGABYTE))
+
+bench-runs: setup ## Measure what a run costs beside an empty Dagster job: RUNS, BURST
+	@$(BIN)/python -m benchmarks.runs_bench $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))
 
 clean: ## Remove what tools left behind; .venv stays
 	@rm -rf build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info

@@ -1,0 +1,98 @@
+"""The product's processes, and beside them what its runs are measured against."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from textwrap import dedent
+
+from benchmarks.empty_job import QUEUE_VARIABLE
+from relay_dagster.stack import CODE, HOST, Stack, free_port
+
+BROKER_VARIABLE = "BENCH_CELERY_BROKER"
+BARE, LOADED, REDIS, WORKER = "bare", "loaded", "redis", "worker"
+EMPTY = (BARE, LOADED)
+LAUNCHERS = ("default", "celery")
+
+
+class BenchStack(Stack):
+    """A stack with two more code locations and, with Celery, a broker and workers.
+
+    Args:
+        home: an empty folder.
+        launcher: one of ``LAUNCHERS``.
+        concurrency: runs at once.
+    """
+
+    def __init__(self, home: Path, *, launcher: str, concurrency: int = 2) -> None:
+        self._concurrency = concurrency
+        extra = (*EMPTY, *((REDIS,) if launcher == "celery" else ()))
+        ports = {name: free_port() for name in extra}
+        environment = {"WORKER_MAX_CONCURRENCY": str(concurrency)}
+        super().__init__(home, ports=ports, environment=environment)
+        self._name_locations()
+        if launcher == "celery":
+            self._launch_with_celery()
+
+    def add_queues(self, urls: Mapping[str, str]) -> None:
+        """Let the empty jobs' sensors read these queues."""
+        for name, url in urls.items():
+            self.environment[QUEUE_VARIABLE.format(name.upper())] = url
+
+    def _name_locations(self) -> None:
+        named = [("relay", self.ports[CODE]), *((name, self.ports[name]) for name in EMPTY)]
+        self.workspace.write_text(
+            "load_from:\n"
+            + "".join(
+                f"  - grpc_server: {{host: {HOST}, port: {port}, location_name: {name}}}\n"
+                for name, port in named
+            )
+        )
+
+    def _launch_with_celery(self) -> None:
+        broker = f"redis://{HOST}:{self.ports[REDIS]}/0"
+        self.environment[BROKER_VARIABLE] = broker
+        launcher = f"""
+            run_launcher:
+              module: dagster_celery.launcher
+              class: CeleryRunLauncher
+              config: {{broker: "{broker}", backend: "{broker}", default_queue: dagster}}
+            """
+        with (self.dagster_home / "dagster.yaml").open("a") as file:
+            file.write(dedent(launcher))
+
+    def _argv(self, name: str) -> list[str]:
+        port = str(self.ports.get(name, ""))
+        python = sys.executable
+        if name in EMPTY:
+            location = ["-m", f"benchmarks.empty_{name}", "--location-name", name]
+            server = [python, "-m", "dagster", "api", "grpc", "-h", HOST, "-p", port, *location]
+            return [*server, "--use-python-environment-entry-point"]
+        if name == REDIS:
+            memory_only = ["--save", "", "--appendonly", "no"]
+            return [redis_server(), "--bind", HOST, "--port", port, *memory_only]
+        if name == WORKER:
+            worker = ["worker", "-Q", "dagster", "--concurrency", str(self._concurrency)]
+            return [python, "-m", "celery", "-A", "benchmarks.celery_worker", *worker]
+        return super()._argv(name)
+
+    def _probe(self, name: str) -> Callable[[], bool]:
+        if name in EMPTY or name == REDIS:
+            return lambda: _port_answers(self.ports[name])
+        if name == WORKER:
+            return lambda: " ready." in self.services[WORKER].last_words()
+        return super()._probe(name)
+
+
+def redis_server() -> str:
+    """Return the program; empty where it is not installed."""
+    return shutil.which("redis-server") or ""
+
+
+def _port_answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0

@@ -1,0 +1,204 @@
+"""What ``make bench-runs`` times: our runs over HTTP, and empty jobs over their own queues."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import dagster as dg
+import httpx
+
+from benchmarks.empty_job import DISPATCHED_TAG, MESSAGE_TAG
+from benchmarks.feeds import Shape, config_document, write_feeds
+from benchmarks.run_timing import Instants, dagster_instants
+from relay_dagster.aws.platform import Platform
+from relay_dagster.records import RunRecord
+
+LOOK_SECONDS = 0.02
+RUN_TIMEOUT_SECONDS = 120
+_ORDER = {"run_type": "inventory_sync"}
+
+
+class Subject(Protocol):
+    """Something that can be asked for and that ends."""
+
+    name: str
+
+    def time_one(self, number: int) -> Instants:
+        """Ask for one, wait until it has ended and say when what happened."""
+
+    def ask(self, number: int) -> None:
+        """Ask for one, and do not wait."""
+
+    def count_ended(self) -> int:
+        """Return how many have ended well since ``ask`` was first called."""
+
+
+class ProductRuns:
+    """Runs of our own: tenants of one vendor with a feed of 100 rows.
+
+    Args:
+        http: the API.
+        platform: for the records and the uploads.
+        instance: Dagster's.
+        folder: for the feed that all tenants have.
+    """
+
+    name = "our run"
+
+    def __init__(
+        self,
+        http: httpx.Client,
+        platform: Platform,
+        instance: dg.DagsterInstance,
+        folder: Path,
+    ) -> None:
+        self._http, self._platform, self._instance = http, platform, instance
+        self._shape = Shape(rows=100, vendors=1, mapped=0)
+        write_feeds(self._shape, folder)
+        self._feed = (folder / "vendor_1.csv").read_bytes()
+        self._asked: set[str] = set()
+
+    def store_tenants(self, numbers: range) -> None:
+        """Store the configs of some tenants and upload their feeds."""
+        for number in numbers:
+            tenant = _tenant(number)
+            prefix = f"tenants/{tenant}/inbound/vendor_1/"
+            document = config_document(replace(self._shape)) | {"tenant_id": tenant}
+            document["vendors"][0]["inbound"] = {"type": "s3", "s3_prefix": prefix}
+            self._http.put(f"/v1/tenants/{tenant}/config", json=document).raise_for_status()
+            self._platform.feeds.put(f"{prefix}feed.csv", self._feed)
+
+    def time_one(self, number: int) -> Instants:
+        """Post a run, follow it over HTTP until it is final, and wait for its acknowledgement."""
+        asked = time.time()
+        run_id = self._post(number)
+        accepted = time.time()
+        shown = _wait(lambda: self._has_succeeded(run_id))
+        _wait(lambda: self._record(run_id).acknowledged_at)
+        record = self._record(run_id)
+        told = dagster_instants(self._instance, str(record.dagster_run_id))
+        if record.dispatched_at is None or record.finished_at is None:
+            raise RuntimeError(f"run {run_id} has ended without having been dispatched")
+        return Instants(
+            asked=asked,
+            accepted=accepted,
+            dispatched=record.dispatched_at.timestamp(),
+            launched=told.launched,
+            process_up=told.process_up,
+            begun=told.begun,
+            ended=record.finished_at.timestamp(),
+            shown=shown,
+        )
+
+    def ask(self, number: int) -> None:
+        """Post a run."""
+        self._asked.add(self._post(number))
+
+    def count_ended(self) -> int:
+        """Return how many of the runs asked for have succeeded."""
+        records = (self._platform.runs.get(run_id) for run_id in self._asked)
+        return sum(1 for record in records if record is not None and _succeeded(record))
+
+    def _post(self, number: int) -> str:
+        answer = self._http.post("/v1/runs", json={**_ORDER, "tenant_id": _tenant(number)})
+        answer.raise_for_status()
+        return str(answer.json()["run_id"])
+
+    def _has_succeeded(self, run_id: str) -> bool:
+        shown = self._http.get(f"/v1/runs/{run_id}").raise_for_status().json()
+        if shown["status"] in ("FAILED", "CANCELLED"):
+            raise RuntimeError(f"run {run_id}: {shown['error_code']}: {shown['error_message']}")
+        return bool(shown["status"] == "SUCCEEDED")
+
+    def _record(self, run_id: str) -> RunRecord:
+        record = self._platform.runs.get(run_id)
+        if record is None:
+            raise RuntimeError(f"run {run_id} has no record")
+        return record
+
+
+class EmptyJobs:
+    """Three empty assets, started by a message and a sensor.
+
+    Args:
+        name: as tables show it.
+        location: the code location.
+        queue_url: the queue that its sensor reads.
+        sqs: a boto3 client.
+        instance: Dagster's.
+    """
+
+    def __init__(
+        self, name: str, location: str, queue_url: str, sqs: Any, instance: dg.DagsterInstance
+    ) -> None:
+        self.name = name
+        self._location = location
+        self._queue_url, self._sqs, self._instance = queue_url, sqs, instance
+        self._asked: set[str] = set()
+
+    def time_one(self, number: int) -> Instants:
+        """Send a message and wait for the run that it starts."""
+        message = f"{self._location}-{number}"
+        asked = time.time()
+        self._send(message)
+        accepted = time.time()
+        shown = _wait(lambda: self._has_succeeded(message))
+        (run,) = self._instance.get_runs(dg.RunsFilter(tags={MESSAGE_TAG: message}))
+        told = dagster_instants(self._instance, run.run_id)
+        return Instants(
+            asked=asked,
+            accepted=accepted,
+            dispatched=float(run.tags[DISPATCHED_TAG]),
+            launched=told.launched,
+            process_up=told.process_up,
+            begun=told.begun,
+            ended=told.ended,
+            shown=shown,
+        )
+
+    def ask(self, number: int) -> None:
+        """Send a message."""
+        message = f"{self._location}-burst-{number}"
+        self._asked.add(message)
+        self._send(message)
+
+    def count_ended(self) -> int:
+        """Return how many of the runs asked for have succeeded."""
+        wanted = dg.RunsFilter(
+            job_name=f"{self._location}_job", statuses=[dg.DagsterRunStatus.SUCCESS]
+        )
+        runs = self._instance.get_runs(wanted)
+        return sum(1 for run in runs if run.tags[MESSAGE_TAG] in self._asked)
+
+    def _send(self, message: str) -> None:
+        self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=message)
+
+    def _has_succeeded(self, message: str) -> bool:
+        runs = self._instance.get_runs(dg.RunsFilter(tags={MESSAGE_TAG: message}))
+        if any(run.status == dg.DagsterRunStatus.FAILURE for run in runs):
+            raise RuntimeError(f"the empty run of {message} failed")
+        return any(run.status == dg.DagsterRunStatus.SUCCESS for run in runs)
+
+
+def _tenant(number: int) -> str:
+    return f"bench-{number:03d}"
+
+
+def _succeeded(record: RunRecord) -> bool:
+    if record.is_final and record.status != "SUCCEEDED":
+        raise RuntimeError(f"run {record.run_id}: {record.error_code}: {record.error_message}")
+    return record.is_final
+
+
+def _wait(look: Callable[[], object]) -> float:
+    """Look until there is something; return when it was first seen."""
+    deadline = time.monotonic() + RUN_TIMEOUT_SECONDS
+    while not look():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing came of it in {RUN_TIMEOUT_SECONDS} seconds")
+        time.sleep(LOOK_SECONDS)
+    return time.time()
