@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check format lint types integration real-feeds bench bench-runs clean
+.PHONY: help setup lock demo dev test check format lint types smoke chaos integration real-feeds bench bench-runs clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -51,7 +51,7 @@ test: setup ## Run the tests that start no processes
 	@$(BIN)/python -m pytest -q
 
 check: setup format lint types ## Everything that must hold before a change is merged
-	@$(BIN)/python -m pytest -q -m '' --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -q -m 'not chaos' --cov --cov-report=term:skip-covered
 
 format: setup
 	@$(BIN)/ruff format --check --quiet .
@@ -64,6 +64,12 @@ types: setup
 
 integration: setup ## Run the tests that start the real stack
 	@$(BIN)/python -m pytest -q -m integration
+
+smoke: setup ## Break the real stack in six ways, in under 2 minutes; part of check
+	@$(BIN)/python tests/integration/chaos.py --smoke
+
+chaos: setup ## Break the real stack in every way of docs/RESILIENCE.md, in about 7 minutes
+	@$(BIN)/python tests/integration/chaos.py
 
 real-feeds: setup ## Run the local runner over RELAY_FEEDS_DIR (default ../shared/data)
 	@$(BIN)/python scripts/real_feeds.py

@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -144,25 +144,16 @@ class Installation:
 
     def wait_final(self, run_id: str, within: float = RUN_SECONDS) -> RunRecord:
         """Return the record once it is final."""
-        wait_for(
-            f"run {run_id} is final, it is {self._short(run_id)}",
-            lambda: (record := self.aws.runs.get(run_id)) is not None and record.is_final,
-            within=within,
-        )
-        return self.record(run_id)
+        return self._wait_for_record(run_id, "is final", lambda each: each.is_final, within)
 
     def wait_running(self, run_id: str, attempt: int = 1, within: float = RUN_SECONDS) -> RunRecord:
         """Return the record once a Dagster run has claimed the attempt."""
-        wait_for(
-            f"run {run_id} executes attempt {attempt}, it is {self._short(run_id)}",
-            lambda: (
-                (record := self.aws.runs.get(run_id)) is not None
-                and record.is_claimed
-                and record.attempt == attempt
-            ),
-            within=within,
+        return self._wait_for_record(
+            run_id,
+            f"executes attempt {attempt}",
+            lambda each: each.is_claimed and each.attempt == attempt,
+            within,
         )
-        return self.record(run_id)
 
     def csv(self, run_id: str) -> bytes:
         """Return the merged feed that a run has published."""
@@ -177,16 +168,30 @@ class Installation:
         key = f"{run_id}/tenants/{record.tenant_id}/outputs/merged_inventory.csv"
         return self.aws.feeds.exists(key)
 
-    def _short(self, run_id: str) -> str:
-        record = self.aws.runs.get(run_id)
-        return f"{record.status}, attempt {record.attempt}" if record else "unknown"
+    def _wait_for_record(
+        self, run_id: str, claim: str, holds: Callable[[RunRecord], bool], within: float
+    ) -> RunRecord:
+        last: RunRecord | None = None
+
+        def look() -> RunRecord | None:
+            nonlocal last
+            last = self.aws.runs.get(run_id)
+            return last if last is not None and holds(last) else None
+
+        try:
+            return wait_for(f"run {run_id} {claim}", look, within=within)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {brief(last) if last else 'no record'}") from None
 
     # --- faults ---------------------------------------------------------------------------------
 
-    def hold_work(self, tenant: str, *, times: int | None = None) -> Rule:
-        """Hold a tenant's runs in the middle of their work, at the writing of normalized.csv."""
+    def hold_work(self, tenant: str) -> Rule:
+        """Hold a tenant's runs in the middle of their work, at the writing of normalized.csv.
+
+        The run's client asks again after 20 s and gives up after four times: no longer than 80 s.
+        """
         return self.proxy.add(
-            Action.HOLD, "s3", "PutObject", containing=f"/tenants/{tenant}/normalized/", times=times
+            Action.HOLD, "s3", "PutObject", containing=f"/tenants/{tenant}/normalized/"
         )
 
     def run_process(self, run_id: str) -> int:
@@ -274,6 +279,10 @@ def side_by_side(*jobs: Any) -> list[Any]:
     return results
 
 
-def ids(records: Sequence[RunRecord]) -> list[str]:
-    """Return the run_ids of records."""
-    return [record.run_id for record in records]
+def brief(record: RunRecord) -> str:
+    """Return what a message needs of a record."""
+    error = f", {record.error_code}: {record.error_message}" if record.error_code else ""
+    return (
+        f"run {record.run_id} of {record.tenant_id} is {record.status}, {record.stage}, "
+        f"attempt {record.attempt}{error}"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from integration import sample_tenant
-from integration.installation import RUN_SECONDS, Installation
+from integration.installation import RUN_SECONDS, Installation, brief
 from integration.scenario import scenario
 from integration.settled import Exceptions, everything_settled
 from integration.waiting import wait_for
@@ -22,10 +22,10 @@ def a_run_is_terminated_in_the_ui(relay: Installation) -> str:
     relay.dagster.terminate(str(relay.record(run_id).dagster_run_id))
     work.release()
     record = relay.wait_final(run_id)
-    assert record.status == "CANCELLED", record
+    assert record.status == "CANCELLED", brief(record)
     assert not relay.has_csv(run_id)
     again = relay.wait_final(relay.post(tenant))
-    assert again.status == "SUCCEEDED", again
+    assert again.status == "SUCCEEDED", brief(again)
     everything_settled(relay)
     return f"CANCELLED in {record.failed_stage}; the tenant's next run SUCCEEDED"
 
@@ -41,7 +41,7 @@ def a_run_is_deleted_in_the_ui(relay: Installation) -> str:
     relay.wait_running(run_id, attempt=2)
     work.release()
     record = relay.wait_final(run_id)
-    assert (record.status, record.attempt) == ("SUCCEEDED", 2), record
+    assert (record.status, record.attempt) == ("SUCCEEDED", 2), brief(record)
     everything_settled(relay, Exceptions(deleted={(run_id, 1)}))
     return "SUCCEEDED, attempt 2"
 
@@ -63,7 +63,7 @@ def runs_are_reexecuted_in_the_ui(relay: Installation) -> str:
     for dagster_run_id in (whole, rest):
         record = relay.wait_final(dagster_run_id)
         told = (record.status, record.attempt, record.trigger)
-        assert told == ("SUCCEEDED", 1, "dagster"), record
+        assert told == ("SUCCEEDED", 1, "dagster"), brief(record)
     assert relay.record(done).attempt == relay.record(failed).attempt == 1
     everything_settled(relay)
     return "two new runs, each SUCCEEDED under its own run_id"

@@ -16,6 +16,7 @@ from integration.installation import (
     RUN_SECONDS,
     VISIBILITY_SECONDS,
     Installation,
+    brief,
 )
 from integration.scenario import scenario
 from integration.settled import Exceptions, everything_settled
@@ -44,7 +45,7 @@ def the_same_message_comes_again(relay: Installation) -> str:
     record = relay.wait_final(run_id)
     relay.send(job)
     _wait_received(relay)
-    assert (record.status, record.attempt) == ("SUCCEEDED", 1), record
+    assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     everything_settled(relay)
     assert relay.record(run_id).finished_at == record.finished_at
     return "one run, SUCCEEDED, attempt 1; four messages deleted"
@@ -62,7 +63,7 @@ def a_sensor_evaluation_dies_after_a_receive(relay: Installation) -> str:
     assert relay.record(run_id).attempt == 0, "nothing was dispatched"
     relay.start(CODE)
     record = relay.wait_final(run_id)
-    assert (record.status, record.attempt) == ("SUCCEEDED", 1), record
+    assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     everything_settled(relay)
     return "redelivered; SUCCEEDED, attempt 1"
 
@@ -89,7 +90,7 @@ def receiving_fails_for_a_minute(relay: Installation) -> str:
     ended = time.monotonic()
     record = relay.wait_final(run_id)
     took = time.monotonic() - ended
-    assert (record.status, record.attempt) == ("SUCCEEDED", 1), record
+    assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     told = len(relay.events("queue_receive_error")) - told
     counted = _worker_errors(relay) - counted
     assert told >= 2, f"queue_receive_error was logged {told} times"
@@ -108,7 +109,7 @@ def what_is_no_job_goes_to_the_dead_letters(relay: Installation) -> str:
     tenant = relay.new_tenant("honest")
     run_id = relay.post(tenant)
     record = relay.wait_final(run_id)
-    assert (record.status, record.attempt) == ("SUCCEEDED", 1), record
+    assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
 
     conflict = Job(run_id, tenant, ("north",), None)
     relay.send(conflict)
@@ -148,7 +149,7 @@ def jobs_outwait_all_their_visibility_timeouts(relay: Installation) -> str:
         rule.release()
     for run_id in [*runs, second.run_id]:
         record = relay.wait_final(run_id, within=2 * RUN_SECONDS)
-        assert (record.status, record.attempt) == ("SUCCEEDED", 1), record
+        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     everything_settled(relay)
     return (
         f"{len(runs) + 1} runs SUCCEEDED, attempt 1, after {ALL_VISIBILITIES} s of waiting "
@@ -184,7 +185,7 @@ def two_processes_race_for_one_attempt(relay: Installation) -> str:
         claims.release()
         record = relay.wait_final(run_id)
         winner = "the rival" if rival.wait(RUN_SECONDS) == 0 else "the sensor's"
-    assert (record.status, record.attempt) == ("SUCCEEDED", 1), record
+    assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     wait_for("both Dagster runs have ended", lambda: not relay.dagster.unfinished(), within=60)
     ends = sorted(run.status.value for run in relay.dagster.runs(run_id))
     assert ends == ["FAILURE", "SUCCESS"], ends
@@ -210,10 +211,10 @@ def the_reconciler_is_down_for_long(relay: Installation) -> str:
         )
         work.release()
         record = relay.wait_final(run_id)
-        assert record.acknowledged_at is None, record
+        assert record.acknowledged_at is None, brief(record)
     finally:
         relay.dagster.switch_sensor("run_reconciler", on=True)
-    assert (record.status, record.attempt) == ("SUCCEEDED", 1), record
+    assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     everything_settled(relay)
     replaced = sum(e.get("run_id") == run_id for e in relay.events("message_replaced"))
     return f"SUCCEEDED, attempt 1, acknowledged late; message replaced {replaced} times"

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from integration import sample_tenant
 from integration.fault_rules import Action
-from integration.installation import RUN_SECONDS, Installation
+from integration.installation import RUN_SECONDS, Installation, brief
 from integration.scenario import scenario
 from integration.settled import everything_settled
 from integration.waiting import wait_for
@@ -19,7 +19,7 @@ def nothing_breaks(relay: Installation) -> str:
     """Nothing breaks: a posted run succeeds at its first attempt, with the engine's own bytes."""
     run_id = relay.post(relay.new_tenant())
     record = relay.wait_final(run_id)
-    assert (record.status, record.attempt) == ("SUCCEEDED", 1), relay.shown(run_id)
+    assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     assert relay.csv(run_id) == sample_tenant.expected_csv()
     everything_settled(relay)
     took = (record.finished_at - record.requested_at).total_seconds()
@@ -42,7 +42,7 @@ def the_api_dies_between_record_and_send(relay: Installation) -> str:
     assert (refused.status_code, refused.json()["error_code"]) == (409, "TENANT_ALREADY_RUNNING")
     run_id = refused.json()["active_run_id"]
     record = relay.wait_final(run_id, within=60 + RUN_SECONDS)
-    assert (record.status, record.attempt) == ("SUCCEEDED", 1), relay.shown(run_id)
+    assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     everything_settled(relay)
     late = (record.started_at - record.requested_at).total_seconds()
     return f"SUCCEEDED, attempt 1, started {late:.0f} s after the request"
@@ -57,7 +57,7 @@ def the_queue_is_unreachable_at_a_request(relay: Installation) -> str:
     broken.release()
     run_id = relay.post(tenant)
     record = relay.wait_final(run_id)
-    assert (record.status, record.attempt) == ("SUCCEEDED", 1), relay.shown(run_id)
+    assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     everything_settled(relay)
     return "503, nothing left; the next request SUCCEEDED, attempt 1"
 
@@ -72,7 +72,7 @@ def a_message_comes_late_after_a_refusal(relay: Installation) -> str:
     sent = relay.proxy.seen("sqs", "SendMessage", tenant)[-1].request
     body = json.loads(json.loads(sent.body)["MessageBody"])
     hidden = relay.record(body["run_id"])
-    assert hidden.hidden, hidden
+    assert hidden.hidden, brief(hidden)
     relay.send(hidden.job)
     wait_for(
         "the late message is gone",
@@ -97,7 +97,7 @@ def the_answer_to_a_send_is_lost(relay: Installation) -> str:
         everything_settled(relay)
         return f"503 after {swallowing.hits} sends; the messages started nothing"
     record = relay.wait_final(answer.json()["run_id"])
-    assert (record.status, record.attempt) == ("SUCCEEDED", 1), record
+    assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     everything_settled(relay)
     return f"202 after {swallowing.hits} sends: one run, SUCCEEDED, attempt 1"
 
@@ -123,7 +123,7 @@ def cancel_before_dispatch_while_running_and_at_the_end(relay: Installation) -> 
     assert shown["cancel_requested_at"], shown
     publishing.release()
     record = relay.wait_final(running)
-    assert record.status == "CANCELLED", record
+    assert record.status == "CANCELLED", brief(record)
     wait_for("the feed is taken away", lambda: not relay.has_csv(running), within=60)
 
     code, problem = _cancel(relay, running)

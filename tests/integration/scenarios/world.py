@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from integration.fault_rules import Action
-from integration.installation import MAX_ATTEMPTS, RUN_SECONDS, Installation
+from integration.installation import MAX_ATTEMPTS, RUN_SECONDS, Installation, brief
 from integration.scenario import scenario
 from integration.settled import Exceptions, everything_settled
 from integration.waiting import wait_for
@@ -20,7 +20,7 @@ def s3_throttles_twice(relay: Installation) -> str:
         Action.THROTTLE, "s3", "PutObject", containing=f"/tenants/{tenant}/", times=2
     )
     record = relay.wait_final(relay.post(tenant))
-    assert (record.status, record.attempt, throttle.hits) == ("SUCCEEDED", 1, 2), record
+    assert (record.status, record.attempt, throttle.hits) == ("SUCCEEDED", 1, 2), brief(record)
     everything_settled(relay)
     return "SUCCEEDED, attempt 1"
 
@@ -45,7 +45,7 @@ def services_fail_for_a_while(relay: Installation) -> str:
     attempts = {}
     for word, run_id in runs.items():
         record = relay.wait_final(run_id, within=2 * RUN_SECONDS)
-        assert record.status == "SUCCEEDED", record
+        assert record.status == "SUCCEEDED", brief(record)
         attempts[word] = record.attempt
     assert attempts == {"ddb": 1, "fails": 2, "hangs": 1, "drops": 1}, attempts
     assert all(rule.hits == rule.times for rule in rules), rules
@@ -62,10 +62,10 @@ def s3_throttles_one_tenant_for_ever(relay: Installation) -> str:
     others = [relay.post(tenant) for tenant in rich]
     for other in others:
         ended = relay.wait_final(other)
-        assert (ended.status, ended.attempt) == ("SUCCEEDED", 1), ended
+        assert (ended.status, ended.attempt) == ("SUCCEEDED", 1), brief(ended)
     record = relay.wait_final(run_id, within=2 * RUN_SECONDS)
     told = (record.status, record.error_code, record.attempt)
-    assert told == ("FAILED", "POISON_JOB", MAX_ATTEMPTS), record
+    assert told == ("FAILED", "POISON_JOB", MAX_ATTEMPTS), brief(record)
     assert relay.aws.runs.lock(poor).active_run_id is None
     letters = wait_for("the message is in the DLQ", relay.dead_letters, within=60)
     assert [letter["run_id"] for letter in letters] == [run_id], letters
