@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check format lint types smoke chaos integration real-feeds bench bench-runs clean
+.PHONY: help setup lock demo dev test check format lint types smoke chaos integration real-feeds bench bench-runs runbook clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -82,6 +82,9 @@ bench: setup ## Measure the engine and its peers: SIZES, ROUNDS, VARIANTS, GIGAB
 
 bench-runs: setup ## Measure what a run costs beside an empty Dagster job: RUNS, BURST
 	@$(BIN)/python -m benchmarks.runs_bench $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))
+
+runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack; DRILL=name for one
+	@$(BIN)/python tests/runbook/rehearsal.py $(DRILL)
 
 clean: ## Remove what tools left behind; .venv stays
 	@rm -rf build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info

@@ -1,0 +1,58 @@
+"""Play one run on the instance of deploy/dagster.yaml, and print what came of it as JSON.
+
+Only the run launcher is another: there is no ECS here, so runs are processes of the code server.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import yaml
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (1, 2)]
+
+from deployment import DEPLOY
+from integration import sample_tenant
+from integration.installation import Installation
+from postgres_server import PostgresServer, running_postgres
+
+
+def main() -> None:
+    """Start everything, run two tenants at once, and print the outcome."""
+    with running_postgres() as postgres, tempfile.TemporaryDirectory() as home:
+        relay = Installation(Path(home))
+        settings = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
+        del settings["run_launcher"]
+        (relay.stack.dagster_home / "dagster.yaml").write_text(yaml.safe_dump(settings))
+        relay.stack.environment.update(postgres.variables())
+        with relay:
+            runs = [relay.post(relay.new_tenant()) for _ in range(2)]
+            records = [relay.wait_final(run_id, within=180) for run_id in runs]
+            told = {
+                "statuses": [str(record.status) for record in records],
+                "feeds": [relay.csv(run_id) == sample_tenant.expected_csv() for run_id in runs],
+                **_instance(postgres),
+            }
+    print(json.dumps(told))
+
+
+def _instance(postgres: PostgresServer) -> dict[str, Any]:
+    """Return what the database holds, and how Dagster has understood the file."""
+    with dg.DagsterInstance.get() as instance:
+        return {
+            "runs": [status for (status,) in postgres.query("SELECT status FROM runs")],
+            "ticks": postgres.query("SELECT count(*) FROM job_ticks")[0][0],
+            "monitoring": instance.run_monitoring_enabled,
+            "start_timeout": instance.run_monitoring_start_timeout_seconds,
+            "retention": instance.get_settings("retention"),
+        }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployment import DEPLOY
+
+ROOT = DEPLOY.parent
+
+
+def settings(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text())
+
+
+PRODUCTION, LOCAL = settings(DEPLOY / "dagster.yaml"), settings(ROOT / "dagster.yaml")
+
+
+@pytest.mark.parametrize("section", ["run_coordinator", "sensors", "run_retries", "telemetry"])
+def test_what_the_product_depends_on_is_the_same_as_on_one_machine(section: str) -> None:
+    assert PRODUCTION[section] == LOCAL[section]
+
+
+def test_a_tenant_has_one_run_at_a_time() -> None:
+    assert PRODUCTION["run_coordinator"]["config"]["tag_concurrency_limits"] == [
+        {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+    ]
+
+
+def test_runs_are_tasks_of_the_stack_s_own_definition() -> None:
+    launcher = PRODUCTION["run_launcher"]
+    assert (launcher["module"], launcher["class"]) == ("dagster_aws.ecs", "EcsRunLauncher")
+    assert launcher["config"]["task_definition"] == {"env": "RELAY_RUN_TASK_DEFINITION"}
+
+
+def test_a_task_gets_its_time_to_start() -> None:
+    assert PRODUCTION["run_monitoring"]["enabled"]
+    assert PRODUCTION["run_monitoring"]["start_timeout_seconds"] >= 600
+
+
+def test_old_ticks_are_forgotten() -> None:
+    for kind in ("schedule", "sensor", "auto_materialize"):
+        days = PRODUCTION["retention"][kind]["purge_after_days"]
+        assert all(0 < each <= 30 for each in (days.values() if isinstance(days, dict) else [days]))
+
+
+@pytest.fixture(scope="module")
+def played() -> Mapping[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "tests/deploy/production_run.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.integration
+def test_the_main_job_runs_on_a_real_postgresql(played: Mapping[str, Any]) -> None:
+    assert played["statuses"] == ["SUCCEEDED", "SUCCEEDED"]
+    assert played["feeds"] == [True, True]
+    assert played["runs"] == ["SUCCESS", "SUCCESS"]
+    assert played["ticks"] > 0
+
+
+@pytest.mark.integration
+def test_dagster_reads_the_file_as_it_is_meant(played: Mapping[str, Any]) -> None:
+    assert played["monitoring"] is True
+    assert played["start_timeout"] == 600
+    assert played["retention"] == PRODUCTION["retention"]

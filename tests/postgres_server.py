@@ -1,0 +1,127 @@
+"""A PostgreSQL server of one's own: real, on a free local port, gone when the block is left."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from integration.waiting import wait_for
+from relay_dagster.stack import free_port
+
+USER, DATABASE = "dagster", "dagster"
+# PostgreSQL refuses to run as root; everybody else runs it as himself.
+_UNPRIVILEGED = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A running server with one empty database."""
+
+    port: int
+    password: str
+
+    def variables(self) -> dict[str, str]:
+        """Return what deploy/dagster.yaml reads."""
+        return {
+            "DAGSTER_POSTGRES_HOST": "127.0.0.1",
+            "DAGSTER_POSTGRES_PORT": str(self.port),
+            "DAGSTER_POSTGRES_USER": USER,
+            "DAGSTER_POSTGRES_PASSWORD": self.password,
+            "DAGSTER_POSTGRES_DB": DATABASE,
+        }
+
+    def query(self, text: str, database: str = DATABASE) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        connection = psycopg2.connect(
+            host="127.0.0.1", port=self.port, user=USER, password=self.password, dbname=database
+        )
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(text)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """Start a server in a temporary folder, and end it.
+
+    Raises:
+        FileNotFoundError: PostgreSQL is not installed.
+    """
+    programs = _programs()
+    with tempfile.TemporaryDirectory(prefix="relay-pg-") as folder:
+        home = Path(folder)
+        server = PostgresServer(free_port(), secrets.token_hex(16))
+        (home / "password").write_text(server.password)
+        identity = _identity(home)
+        subprocess.run(
+            [
+                *(
+                    str(programs / "initdb"),
+                    "--no-sync",
+                    "--username",
+                    USER,
+                    "-D",
+                    str(home / "data"),
+                ),
+                *("--auth", "scram-sha-256", "--pwfile", str(home / "password")),
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            **identity,
+        )
+        process = subprocess.Popen(
+            [
+                *(str(programs / "postgres"), "-D", str(home / "data"), "-p", str(server.port)),
+                *("-h", "127.0.0.1", "-k", str(home), "-F"),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **identity,
+        )
+        try:
+            wait_for("PostgreSQL answers", lambda: _answers(server), within=60)
+            server.query(f"CREATE DATABASE {DATABASE}", database="postgres")
+            yield server
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _programs() -> Path:
+    """Return the folder of PostgreSQL's programs; Debian's is not on the path."""
+    on_path = shutil.which("initdb")
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    found = [Path(on_path).resolve(), *folders] if on_path else folders
+    if not found:
+        raise FileNotFoundError("PostgreSQL is not installed: apt-get install postgresql")
+    return found[0].parent
+
+
+def _identity(home: Path) -> Mapping[str, Any]:
+    if os.geteuid() != 0:
+        return {"cwd": home}
+    for path in (home, home / "password"):
+        shutil.chown(path, _UNPRIVILEGED)
+    return {"cwd": home, "user": _UNPRIVILEGED, "extra_groups": []}
+
+
+def _answers(server: PostgresServer) -> bool:
+    try:
+        server.query("SELECT 1", database="postgres")
+    except psycopg2.OperationalError:
+        return False
+    return True

@@ -1,0 +1,408 @@
+"""Every procedure of docs/RUNBOOK.md, followed: its cause, its symptom, its fix, a run that works.
+
+A drill's name is the heading or the code that the runbook has it under. Its docstring's first line
+is what ``make runbook`` shows.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from builders import feed
+from relay_dagster.records import Job
+from runbook.desk import GOOD_FEED, Desk
+
+ROOT = Path(__file__).resolve().parents[2]
+FETCH_INPUTS, NORMALIZE, MERGE_PRICE = "FETCH_INPUTS", "NORMALIZE", "MERGE_PRICE"
+Body = Callable[[Desk], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """One procedure and the function that follows it."""
+
+    name: str
+    body: Body
+
+    @property
+    def claim(self) -> str:
+        """What is shown of it."""
+        text = inspect.getdoc(self.body) or ""
+        return text.partition("\n\n")[0].replace("\n", " ")
+
+
+_ALL: list[Drill] = []
+
+
+def drill(name: str) -> Callable[[Body], Body]:
+    """Enter a function into the list."""
+
+    def enter(body: Body) -> Body:
+        _ALL.append(Drill(name, body))
+        return body
+
+    return enter
+
+
+def all_drills() -> list[Drill]:
+    """Return every drill, in the order of the runbook."""
+    return list(_ALL)
+
+
+# --- the five most frequent failures --------------------------------------------------------------
+
+
+@drill("missing_tenant_config")
+def no_config(desk: Desk) -> None:
+    """A tenant without a config; fixed by POST /v1/tenants."""
+    run = desk.failed("missing_tenant_config", FETCH_INPUTS, "missing tenant config")
+    assert desk.artifacts(run) == {"errors", "run_summary"}
+    answer = desk.relay.http.post("/v1/tenants", json=desk.config())
+    assert answer.status_code == 201, answer.text
+    desk.upload()
+    desk.succeeded()
+
+
+@drill("missing_tenant_config")
+def no_such_version(desk: Desk) -> None:
+    """A job for a config version that is not stored; fixed by a run of the latest one."""
+    desk.store()
+    desk.upload()
+    run_id = "7d9d1a5e-3c52-4c1c-9f44-6f0a2f3b9c01"
+    desk.relay.send(Job(run_id, desk.tenant, None, 99))
+    desk.relay.wait_final(run_id)
+    run = desk.reported({"run_id": run_id})
+    desk.is_failed(run, "missing_tenant_config", FETCH_INPUTS, "missing tenant config")
+    assert "99" in run["error_message"]
+    assert desk.succeeded()["config_version"] == 1
+
+
+@drill("REQUIRED_VENDOR_MISSING")
+def no_upload(desk: Desk) -> None:
+    """A required vendor has uploaded nothing; fixed by the upload under its very prefix."""
+    desk.store()
+    desk.upload("south")
+    run = desk.failed("REQUIRED_VENDOR_MISSING", FETCH_INPUTS, "required vendor inbound missing")
+    prefix = f"tenants/{desk.tenant}/inbound/north/"
+    assert prefix in run["error_message"]
+    manifest = desk.report(run, "input_manifest")["vendors"]
+    assert (manifest["north"]["status"], manifest["south"]["status"]) == ("missing", "found")
+    assert manifest["north"]["expected_prefix"] == prefix
+    vendors = desk.report(run, "config_snapshot")["tenant_config"]["vendors"]
+    assert vendors[0]["inbound"]["s3_prefix"] == prefix
+    desk.upload("north")
+    desk.succeeded()
+
+
+@drill("DECODE_ERROR")
+def other_encoding(desk: Desk) -> None:
+    """A file in another encoding; parser.encoding fixes it, tried first with the local runner."""
+    header = "sku,quantity_available,cost,title"
+    data = feed("A-1,5,10.00,größere Schraube", header=header, encoding="cp1252")
+    desk.store()
+    desk.upload("north", data=data)
+    desk.upload("south")
+    run = desk.failed("DECODE_ERROR", NORMALIZE, "decode error")
+    assert "north" in run["error_message"]
+    assert "feed.csv" in run["error_message"]
+    config = desk.config()
+    assert local_run(config, data).endswith(f"DECODE_ERROR: {run['error_message']}")
+    config["vendors"][0]["parser"]["encoding"] = "cp1252"
+    assert local_run(config, data) == ""
+    desk.store(config)
+    desk.succeeded()
+
+
+@drill("DECODE_ERROR")
+def malformed_csv(desk: Desk) -> None:
+    """A quote that is never closed; fixed by a new upload."""
+    desk.store()
+    desk.upload("north", data=b'sku,quantity_available,cost\nA-1,5,"10.00\nA-2,1,2.00\n')
+    desk.upload("south")
+    run = desk.failed("DECODE_ERROR", NORMALIZE, "decode error")
+    assert "line 2" in run["error_message"]
+    desk.upload("north", name="feed-corrected.csv")
+    desk.succeeded()
+
+
+@drill("missing_required_columns")
+def renamed_header(desk: Desk) -> None:
+    """A vendor has renamed a header; fixed by parser.column_map."""
+    config = desk.config()
+    config["vendors"][0]["parser"]["column_map"] = {"cost": "Cost"}
+    desk.store(config)
+    desk.upload("north", data=feed("A-1,5,10.00", header="sku,quantity_available,Net cost"))
+    desk.upload("south")
+    run = desk.failed("missing_required_columns", NORMALIZE, "missing required columns")
+    for word in ("north", "'Cost'", "'Net cost'"):
+        assert word in run["error_message"], run["error_message"]
+    config["vendors"][0]["parser"]["column_map"] = {"cost": "Net cost"}
+    desk.store(config)
+    desk.succeeded()
+
+
+@drill("validation_errors")
+def too_many_invalid_rows(desk: Desk) -> None:
+    """One invalid row too many; fixed by higher thresholds."""
+    desk.store()
+    desk.upload("north", data=feed("A-1,5,10.00", "A-2,many,4.50"))
+    desk.upload("south")
+    run = desk.failed("validation_errors", MERGE_PRICE, "validation errors")
+    (entry,) = desk.entries(run, "invalid_quantity")
+    assert (entry["vendor_id"], entry["row_number"], entry["value"]) == ("north", 3, "many")
+    assert b"north,3,invalid_quantity" in desk.artifact(run, "invalid_rows")
+    desk.store(error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"})
+    run = desk.succeeded()
+    assert desk.entries(run, "invalid_rows_within_threshold")
+
+
+@drill("validation_errors")
+def invalid_rows_corrected(desk: Desk) -> None:
+    """The same, fixed by corrected data."""
+    desk.store()
+    desk.upload("north", data=feed("A-1,5,10.00", "A-2,many,4.50"))
+    desk.upload("south")
+    desk.failed("validation_errors", MERGE_PRICE, "validation errors")
+    desk.upload("north", name="feed-corrected.csv")
+    run = desk.succeeded()
+    manifest = desk.report(run, "input_manifest")["vendors"]
+    assert manifest["north"]["s3_key"].endswith("/feed-corrected.csv")
+
+
+# --- the others -----------------------------------------------------------------------------------
+
+
+@drill("no_rows_parsed")
+def empty_file(desk: Desk) -> None:
+    """A required vendor's file has only a header; fixed by a file with rows."""
+    desk.store()
+    desk.upload("north", data=b"sku,quantity_available,cost\n")
+    desk.upload("south")
+    run = desk.failed("no_rows_parsed", MERGE_PRICE, "no rows parsed")
+    assert "north" in run["error_message"]
+    desk.upload("north")
+    desk.succeeded()
+
+
+@drill("unsupported_schema_version")
+def other_schema_version(desk: Desk) -> None:
+    """A stored config of schema_version 2; fixed by one of schema_version 1."""
+    desk.store_unchecked({**desk.config(), "schema_version": 2})
+    desk.upload()
+    run = desk.failed("unsupported_schema_version", FETCH_INPUTS)
+    refused = desk.relay.http.put(
+        f"/v1/tenants/{desk.tenant}/config", json={**desk.config(), "schema_version": 2}
+    )
+    assert refused.status_code == 422, refused.text
+    assert "config_snapshot" in desk.artifacts(run)
+    desk.store()
+    desk.succeeded()
+
+
+@drill("missing_sku_map")
+def no_sku_map(desk: Desk) -> None:
+    """A SKU map is configured and not there; fixed by its upload."""
+    config = desk.config()
+    key = f"tenants/{desk.tenant}/maps/north.csv"
+    config["vendors"][0]["sku_map"] = {"type": "s3", "s3_key": key}
+    desk.store(config)
+    desk.upload()
+    run = desk.failed("missing_sku_map", FETCH_INPUTS)
+    assert key in run["error_message"]
+    desk.relay.aws.feeds.put(key, b"vendor_sku,sku\nN-1,A-1\n")
+    desk.succeeded()
+
+
+@drill("invalid_input")
+def repeated_header(desk: Desk) -> None:
+    """A header that is used occurs twice; fixed by a corrected file."""
+    desk.store()
+    desk.upload("north", data=feed("A-1,5,6,10.00", header="sku,quantity_available,cost,cost"))
+    desk.upload("south")
+    run = desk.failed("invalid_input", NORMALIZE)
+    assert "north" in run["error_message"]
+    desk.upload("north")
+    desk.succeeded()
+
+
+@drill("empty_output")
+def nothing_priced(desk: Desk) -> None:
+    """No row has a cost or a price; fixed by files that have."""
+    desk.store()
+    desk.upload(data=feed("A-1,5,", "A-2,1,"))
+    run = desk.failed("empty_output", MERGE_PRICE)
+    assert desk.entries(run, "UNPRICED_SKU")
+    desk.upload()
+    desk.succeeded()
+
+
+@drill("OPTIONAL_VENDOR_MISSING")
+def optional_vendor(desk: Desk) -> None:
+    """An optional vendor has uploaded nothing: a warning, and the run succeeds."""
+    config = desk.config()
+    config["vendors"][1]["required"] = False
+    desk.store(config)
+    desk.upload("north")
+    run = desk.succeeded()
+    (entry,) = desk.entries(run, "OPTIONAL_VENDOR_MISSING")
+    assert entry["vendor_id"] == "south"
+
+
+@drill("POISON_JOB")
+def poison(desk: Desk) -> None:
+    """A stored config that does not validate uses all attempts up; found in the DLQ, then fixed."""
+    broken = {**desk.config(), "vendors": []}
+    desk.store_unchecked(broken)
+    desk.upload()
+    run = desk.failed("POISON_JOB", FETCH_INPUTS)
+    assert run["attempt"] == 3
+    assert "vendors" in run["error_message"]
+    letters = [json.loads(letter["body"]) for letter in desk.relay.dead_letters()]
+    assert (run["run_id"], desk.tenant) in {
+        (letter.get("run_id"), letter.get("tenant_id")) for letter in letters
+    }
+    desk.store()
+    desk.succeeded()
+
+
+# --- procedures -----------------------------------------------------------------------------------
+
+
+@drill("Pausing run creation")
+def pause(desk: Desk) -> None:
+    """Run creation stops for a tenant, and goes on."""
+    desk.store()
+    desk.upload()
+    http = desk.relay.http
+    paused = {"tenant_id": desk.tenant, "reason": "backlog"}
+    answer = http.post("/v1/admin/pause", json=paused)
+    assert answer.status_code < 300, answer.text
+    refused = desk.relay.ask(desk.tenant)
+    assert (refused.status_code, refused.json()["error_code"]) == (503, "RUN_CREATION_PAUSED")
+    assert int(refused.headers["Retry-After"]) > 0
+    answer = http.request("DELETE", "/v1/admin/pause", json={"tenant_id": desk.tenant})
+    assert answer.status_code < 300, answer.text
+    desk.succeeded()
+
+
+@drill("Running again safely")
+def run_again(desk: Desk) -> None:
+    """A new run has a new run_id, reads the latest upload, and leaves the old run's files alone."""
+    desk.store()
+    desk.upload()
+    first = desk.succeeded()
+    before = desk.artifact(first, "merged_inventory")
+    desk.upload("north", data=feed("A-1,5,99.00"), name="later.csv")
+    desk.upload("south", data=feed("A-1,0,99.00"), name="later.csv")
+    second = desk.succeeded()
+    assert second["run_id"] != first["run_id"]
+    assert desk.artifact(first, "merged_inventory") == before
+    assert desk.artifact(second, "merged_inventory") != before
+    north = desk.report(second, "input_manifest")["vendors"]["north"]
+    assert north["s3_key"].endswith("/later.csv")
+    assert desk.report(second, "config_snapshot")["config_version"] == 1
+
+
+@drill("queue_misconfigured")
+def queue_differs(desk: Desk) -> None:
+    """The queue's attributes are not the variables'; told by ready and --check, then repaired."""
+    relay = desk.relay
+    sqs, url = relay.aws.clients.sqs, relay.aws.queue.queue_url
+    assert relay.http.get("/v1/ready").status_code == 200
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "11"})
+    answer = relay.http.get("/v1/ready")
+    assert answer.status_code == 503
+    assert answer.json()["dependencies"]["queue"]["state"] == "queue_misconfigured"
+    told = relay_command(desk, "bootstrap", "--check")
+    assert told.returncode == 1
+    assert "queue_misconfigured: VisibilityTimeout is 11, not 10" in told.stdout + told.stderr
+    assert relay_command(desk, "bootstrap", "--repair").returncode == 0
+    assert relay_command(desk, "bootstrap", "--check").returncode == 0
+    assert relay.http.get("/v1/ready").status_code == 200
+
+
+@drill("Consecutive failures")
+def alarm(desk: Desk) -> None:
+    """The tenant's alarm has its name, and sees its failed runs; a run that works ends them."""
+    desk.store()
+    desk.upload("north")
+    made = script(desk, "setup_cloudwatch_alarms.py", "--tenant", desk.tenant)
+    assert made.returncode == 0, made.stderr
+    for _ in range(2):
+        desk.failed("REQUIRED_VENDOR_MISSING", FETCH_INPUTS)
+    cloudwatch = boto3.client(
+        "cloudwatch", endpoint_url=desk.relay.stack.url("moto"), region_name="us-east-1"
+    )
+    name = f"relay-chaos-consecutive-failures-{desk.tenant}"
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    assert highest(cloudwatch, alarm) == alarm["Threshold"] == 1
+    (running,) = cloudwatch.describe_alarms(AlarmNames=["relay-chaos-worker-heartbeat"])[
+        "MetricAlarms"
+    ]
+    assert highest(cloudwatch, running) >= running["Threshold"]
+    desk.upload("south")
+    desk.succeeded()
+
+
+def highest(cloudwatch: Any, alarm: Any) -> float:
+    """Return the greatest value of what an alarm watches, in the words of the alarm itself."""
+    now = datetime.now(UTC)
+    answer = cloudwatch.get_metric_statistics(
+        Namespace=alarm["Namespace"],
+        MetricName=alarm["MetricName"],
+        Dimensions=alarm["Dimensions"],
+        StartTime=now - timedelta(hours=1),
+        EndTime=now + timedelta(hours=1),
+        Period=alarm["Period"],
+        Statistics=["Maximum"],
+    )
+    return max(float(point["Maximum"]) for point in answer["Datapoints"])
+
+
+def local_run(config: dict[str, Any], data: bytes) -> str:
+    """Run north's file through the local runner; return its last line, empty for a success."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        (home / "config.json").write_text(json.dumps(config))
+        (home / "feed.csv").write_bytes(data)
+        (home / "other.csv").write_bytes(GOOD_FEED)
+        done = subprocess.run(
+            [
+                *(sys.executable, str(ROOT / "scripts/local_run.py")),
+                *("--config", str(home / "config.json"), "--output-dir", str(home / "out")),
+                *("--vendor-file", f"north={home / 'feed.csv'}"),
+                *("--vendor-file", f"south={home / 'other.csv'}"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+
+
+def relay_command(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the ``relay`` command with the installation's variables."""
+    return _run(desk, sys.executable, "-m", "relay_dagster.cli", *words)
+
+
+def script(desk: Desk, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a script with the installation's variables."""
+    return _run(desk, sys.executable, str(ROOT / "scripts" / name), *words)
+
+
+def _run(desk: Desk, *argv: str) -> subprocess.CompletedProcess[str]:
+    environment = desk.relay.stack.process_environment()
+    return subprocess.run(
+        argv, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
