@@ -14,7 +14,6 @@ from relay_dagster.api import tenants as tenants_routes
 from relay_dagster.api.auth import AdminKeys
 from relay_dagster.api.description import DescribedApp
 from relay_dagster.api.requests import RequestFrame
-from relay_dagster.api.turns import Turns
 from relay_dagster.aws.clients import BRISK
 from relay_dagster.aws.feed_store import FeedStore
 from relay_dagster.aws.job_queue import JobQueue
@@ -108,7 +107,6 @@ def _assemble(platform: Platform) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.platform = platform
-    app.state.turns = Turns()
     app.state.admin_keys = AdminKeys.of(platform.settings.api_keys)
     for routes in (health.router, tenants_routes.router, runs_routes.router):
         app.include_router(routes)

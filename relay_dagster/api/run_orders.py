@@ -9,17 +9,15 @@ from dataclasses import dataclass
 
 from relay_core.config import load_config, parse_document
 from relay_core.errors import ConfigError, RelayError
-from relay_dagster.admission import Reservation
 from relay_dagster.api.auth import Caller
 from relay_dagster.api.models import RunOrder
 from relay_dagster.api.problems import ProblemError, unavailable
-from relay_dagster.api.turns import Turns
 from relay_dagster.aws.platform import Platform
 from relay_dagster.aws.tenant_store import TenantStore
 from relay_dagster.faults import WorldError
 from relay_dagster.logs import event_log
 from relay_dagster.records import Idempotency, RunRecord, RunRequest
-from relay_dagster.run_errors import RunAlreadyFinishedError, TenantBusyError
+from relay_dagster.run_errors import RunAlreadyFinishedError
 
 _log = event_log()
 
@@ -29,7 +27,6 @@ class OrderDesk:
     """Takes orders for runs on one platform."""
 
     platform: Platform
-    turns: Turns
 
     def take(self, order: RunOrder, idempotency: Idempotency | None, request_id: str) -> RunRecord:
         """Return the run that an order leads to: a new one, or that of an earlier request.
@@ -39,8 +36,17 @@ class OrderDesk:
             TenantBusyError: the tenant has an unfinished run.
             IdempotencyKeyReusedError: the key came with another body.
         """
-        with self.turns.of(order.tenant_id):
-            reservation = self._reserve(order, idempotency, request_id)
+        earlier = self.platform.ledger.earlier_run(idempotency) if idempotency else None
+        if earlier is not None:
+            return _not_withdrawn(earlier)
+        request = RunRequest(
+            run_id=str(uuid.uuid4()),
+            tenant_id=order.tenant_id,
+            vendors=order.chosen,
+            config_version=_version_for(self.platform.tenants, order),
+            request_id=request_id,
+        )
+        reservation = self.platform.ledger.reserve(request, idempotency)
         if not reservation.created:
             return _not_withdrawn(reservation.record)
         record = self._send(reservation.record)
@@ -52,26 +58,6 @@ class OrderDesk:
             config_version=record.config_version,
         )
         return record
-
-    def _reserve(
-        self, order: RunOrder, idempotency: Idempotency | None, request_id: str
-    ) -> Reservation:
-        """Look first at what would refuse the order: a read costs less than a lost transaction."""
-        earlier = self.platform.ledger.earlier_run(idempotency) if idempotency else None
-        if earlier is not None:
-            return Reservation(earlier, created=False)
-        version = _version_for(self.platform.tenants, order)
-        active_run_id = self.platform.runs.lock(order.tenant_id).active_run_id
-        if active_run_id is not None:
-            raise TenantBusyError(order.tenant_id, active_run_id)
-        request = RunRequest(
-            run_id=str(uuid.uuid4()),
-            tenant_id=order.tenant_id,
-            vendors=order.chosen,
-            config_version=version,
-            request_id=request_id,
-        )
-        return self.platform.ledger.reserve(request, idempotency)
 
     def _send(self, record: RunRecord) -> RunRecord:
         try:

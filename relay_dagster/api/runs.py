@@ -21,7 +21,6 @@ from relay_dagster.api.models import Run, RunList, RunOrder
 from relay_dagster.api.problems import documented
 from relay_dagster.api.run_orders import OrderDesk, idempotency_of
 from relay_dagster.api.services import Services
-from relay_dagster.api.turns import TurnsOfTenants
 from relay_dagster.aws.platform import Platform
 from relay_dagster.records import RunRecord
 from relay_dagster.run_errors import UnknownRunError
@@ -29,7 +28,6 @@ from relay_dagster.run_errors import UnknownRunError
 router = APIRouter(tags=["runs"])
 
 POLL_AFTER_SECONDS = 2
-
 _ORDER_BODY = json_content(
     {"$ref": "#/components/schemas/RunOrder"},
     {"tenant_id": "acme_parts", "run_type": "inventory_sync"},
@@ -46,7 +44,6 @@ def start_run(
     caller: Authenticated,
     services: Services,
     body: JsonBody,
-    turns: TurnsOfTenants,
     request_id: RequestId,
     response: Response,
     idempotency_key: Annotated[str | None, Header()] = None,
@@ -55,7 +52,7 @@ def start_run(
     order = read_body(RunOrder, body)
     key = read_idempotency_key(idempotency_key)
     caller.require(order.tenant_id)
-    desk = OrderDesk(services, turns)
+    desk = OrderDesk(services)
     record = desk.take(order, idempotency_of(caller, order, key), request_id)
     response.headers["Location"] = f"/v1/runs/{record.run_id}"
     return _shown(record, services, response)

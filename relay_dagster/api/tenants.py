@@ -21,7 +21,6 @@ from relay_dagster.api.inputs import (
 from relay_dagster.api.models import ConfigVersion, Tenant
 from relay_dagster.api.problems import ProblemError, documented, invalid_request
 from relay_dagster.api.services import Services
-from relay_dagster.api.turns import TurnsOfTenants
 from relay_dagster.aws.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 
 router = APIRouter(tags=["tenants"])
@@ -73,16 +72,11 @@ _CONFIG_BODY = json_content(_CONFIG_SCHEMA, _CONFIG_EXAMPLE)
     openapi_extra=_CONFIG_BODY,
 )
 def create_tenant(
-    caller: Admin,
-    services: Services,
-    turns: TurnsOfTenants,
-    body: JsonBody,
-    response: Response,
+    caller: Admin, services: Services, body: JsonBody, response: Response
 ) -> ConfigVersion:
     """Store a new tenant's first config."""
     config, text = _read_config(body)
-    with turns.of(config.tenant_id):
-        version = services.tenants.create(config.tenant_id, text).version
+    version = services.tenants.create(config.tenant_id, text).version
     return _stored(config.tenant_id, version, created=True, response=response)
 
 
@@ -118,7 +112,6 @@ def put_config(
     tenant_id: TenantId,
     caller: Authenticated,
     services: Services,
-    turns: TurnsOfTenants,
     body: JsonBody,
     response: Response,
     if_match: Annotated[str | None, Header(description="The version that was read.")] = None,
@@ -129,10 +122,9 @@ def put_config(
     if config.tenant_id != tenant_id:
         message = f'is "{config.tenant_id}", the path says "{tenant_id}"; they must be the same'
         raise invalid_request([ConfigFault("tenant_id", message)])
+    expected = None if if_match is None else _expected(services.tenants, tenant_id, if_match)
     may_create = caller.is_admin and if_match is None
-    with turns.of(tenant_id):
-        expected = None if if_match is None else _expected(services.tenants, tenant_id, if_match)
-        stored = services.tenants.put(tenant_id, text, if_match=expected, may_create=may_create)
+    stored = services.tenants.put(tenant_id, text, if_match=expected, may_create=may_create)
     return _stored(tenant_id, stored.version, created=stored.created, response=response)
 
 
