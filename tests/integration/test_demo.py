@@ -1,0 +1,71 @@
+"""The one command that shows it all: it ends well, ends when it is told to, and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.integration
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    """Return the folder in which the demo makes its own; processes of a demo name it."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def demo(tmp_path: Path, temporary: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "relay_dagster.cli", "demo", "--output-dir", str(tmp_path / "out")],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        yield process
+        process.kill()
+
+
+def left_running(temporary: Path) -> list[str]:
+    """Return the commands of processes that work in a folder of the demo's."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if str(temporary) in line]
+
+
+def test_the_demo_ends_with_a_feed_and_leaves_nothing_behind(
+    demo: subprocess.Popen[str], temporary: Path, tmp_path: Path
+) -> None:
+    told, _ = demo.communicate(timeout=240)
+    assert demo.returncode == 0, told
+    for part in ("COMPLETE", "The merged feed", "What was refused, and why", "Where to look"):
+        assert part in told
+    (feed,) = (tmp_path / "out").glob("*/merged_inventory.csv")
+    assert feed.read_text("utf-8").startswith("sku,vendor_id,")
+    assert left_running(temporary) == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_demo_that_is_told_to_end_leaves_nothing_behind(
+    demo: subprocess.Popen[str], temporary: Path
+) -> None:
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if "relay bootstrap" in line:
+            break
+    demo.send_signal(signal.SIGINT)
+    told, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 130, told
+    assert left_running(temporary) == []
+    assert list(temporary.iterdir()) == []
