@@ -10,7 +10,9 @@ import pytest
 
 from builders import config_document, feed, vendor_document
 from fakes import embedded_platform
+from relay_core.config import load_config, parse_document
 from relay_core.models import RunStatus, Stage
+from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster import tags
 from relay_dagster.aws.platform import Platform
 from relay_dagster.build import build_defs
@@ -217,6 +219,29 @@ def test_materializations_carry_counts_tables_a_preview_and_addresses(world: Wor
     assert column_of(event.metadata["preview"], "sku") == ["A", "B"]
     assert column_of(event.metadata["vendors"], "valid") == [2]
     assert shown["artifact/merged_inventory"].endswith("/outputs/merged_inventory.csv")
+
+
+def test_what_the_sample_tenant_shows_can_be_stored_by_a_real_instance(platform: Platform) -> None:
+    tenant = "acme_parts"
+    config = load_config(parse_document(sample_config_text(tenant), format="yaml"))
+    platform.tenants.put(tenant, json.dumps(config.to_document()))
+    maps = sample_sku_maps(tenant)
+    for vendor in config.vendors:
+        name, data = sample_feeds(tenant)[vendor.vendor_id]
+        platform.feeds.put(f"{vendor.inbound.s3_prefix}{name}", data)
+        if vendor.sku_map is not None:
+            platform.feeds.put(str(vendor.sku_map.s3_key), maps[vendor.vendor_id][1])
+    job = build_defs(connect_run=lambda: platform).resolve_job_def("inventory_sync")
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions("tenants", [tenant])
+        result = job.execute_in_process(
+            partition_key=tenant, instance=instance, raise_on_error=False
+        )
+        checks = instance.get_records_for_run(
+            result.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        ).records
+    assert result.success
+    assert len(checks) == 4
 
 
 # --- final failures -------------------------------------------------------------------------------
