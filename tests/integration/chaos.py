@@ -13,6 +13,7 @@ import contextlib
 import json
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,7 @@ from integration.scenario import Scenario, all_scenarios
 
 LANES = 4
 SMOKE_LANES = 3
-_ONE_SCENARIO_SECONDS = 400
+_ONE_SCENARIO_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,7 @@ def _lane() -> None:
     from integration.installation import Installation
 
     answers, sys.stdout = sys.stdout, sys.stderr
+    signal.signal(signal.SIGTERM, _give_up)
     known, home = all_scenarios(), Path(tempfile.mkdtemp(prefix="relay-chaos-"))
     kept = False
     try:
@@ -157,6 +159,10 @@ def _lane() -> None:
     finally:
         if not kept:
             shutil.rmtree(home, ignore_errors=True)
+
+
+def _give_up(*_: object) -> None:
+    raise TimeoutError(f"not over after {_ONE_SCENARIO_SECONDS} s")
 
 
 def _play(scenario: Scenario, relay: Any, home: Path) -> Outcome:

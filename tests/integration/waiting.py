@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 _T = TypeVar("_T")
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.3
 
 
 def wait_for(

@@ -48,6 +48,27 @@ def the_api_dies_between_record_and_send(relay: Installation) -> str:
     return f"SUCCEEDED, attempt 1, started {late:.0f} s after the request"
 
 
+@scenario("1", seconds=30)
+def the_api_dies_between_send_and_note(relay: Installation) -> str:
+    """API SIGKILLed after the send, before it notes the message: one run, attempt 1."""
+    tenant = relay.new_tenant("unnoted")
+    noting = relay.proxy.add(
+        Action.HOLD, "dynamodb", "TransactWriteItems", containing=(tenant, '"message_id"')
+    )
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(relay.ask, tenant)
+        noting.wait_for_hits(1)
+        relay.kill(API)
+        assert asked.exception(timeout=30) is not None, "the request cannot have been answered"
+    noting.discard()
+    relay.start(API)
+    run_id = relay.ask(tenant).json()["active_run_id"]
+    record = relay.wait_final(run_id)
+    assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
+    everything_settled(relay)
+    return "SUCCEEDED, attempt 1"
+
+
 @scenario("2", seconds=20, smoke=True)
 def the_queue_is_unreachable_at_a_request(relay: Installation) -> str:
     """SQS drops the connection at POST: 503, no run to be seen, the tenant free for the next."""
