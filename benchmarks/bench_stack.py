@@ -75,7 +75,7 @@ class BenchStack(Stack):
             memory_only = ["--save", "", "--appendonly", "no"]
             return [redis_server(), "--bind", HOST, "--port", port, *memory_only]
         if name == WORKER:
-            worker = ["worker", "-Q", "dagster", "--concurrency", str(self._concurrency)]
+            worker = ["worker", "-Q", "dagster", "-c", str(self._concurrency), "--loglevel", "INFO"]
             return [python, "-m", "celery", "-A", "benchmarks.celery_worker", *worker]
         return super()._argv(name)
 

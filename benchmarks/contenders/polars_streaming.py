@@ -38,7 +38,7 @@ def run(folder: Path, out: Path) -> None:
         rows = _typed(folder, vendor_id).collect(engine="streaming")
         rejects += _rejects(vendor_id, rows.filter(pl.col("faults") != ""))
         kept = rows.lazy().filter(pl.col("faults") == "").drop("faults", *HEADERS)
-        good = kept.sort("sku", "row").collect(engine="streaming")
+        good = kept.sort("sku", maintain_order=True).collect(engine="streaming")
         del rows
         _write_normalized(good, vendor_id, out)
         offers.append(good.select(*_KEPT, vendor=pl.lit(place, pl.UInt8)))
