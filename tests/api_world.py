@@ -56,6 +56,11 @@ class ApiWorld:
         assert record is not None
         return record
 
+    def issue_key(self, tenant_id: str) -> str:
+        """Make a key of a tenant that has a config."""
+        response = self.client.post(f"/v1/tenants/{tenant_id}/api-keys")
+        return str(response.json()["api_key"])
+
     def messages(self) -> list[Message]:
         """Receive what is in the queue."""
         return self.platform.queue.receive()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 
 import uvicorn
 from fastapi import FastAPI
 
-from relay_dagster.api import health, problems
+from relay_dagster.api import admin, health, problems
+from relay_dagster.api import feeds as feeds_routes
 from relay_dagster.api import runs as runs_routes
 from relay_dagster.api import tenants as tenants_routes
-from relay_dagster.api.auth import AdminKeys
 from relay_dagster.api.description import DescribedApp
+from relay_dagster.api.keys import Keyring
 from relay_dagster.api.requests import RequestFrame
-from relay_dagster.aws.clients import BRISK
+from relay_dagster.api.services import ApiServices
+from relay_dagster.aws.clients import BRISK, Clients
 from relay_dagster.aws.feed_store import FeedStore
 from relay_dagster.aws.job_queue import JobQueue
-from relay_dagster.aws.platform import Platform, connect, retry_policy
+from relay_dagster.aws.key_store import KeyStore
+from relay_dagster.aws.pause_store import PauseStore
+from relay_dagster.aws.platform import connect, retry_policy
 from relay_dagster.aws.run_store import RunStore
 from relay_dagster.aws.tenant_store import TenantStore
 from relay_dagster.lifecycle import RunLedger
@@ -53,16 +56,18 @@ def create_app(
     platform = connect(settings, BRISK)
     if runs is not None and ledger is None:
         ledger = RunLedger(runs, retry_policy(settings))
-    return _assemble(
-        replace(
-            platform,
-            runs=runs or platform.runs,
-            tenants=tenants or platform.tenants,
-            queue=queue or platform.queue,
-            feeds=feeds or platform.feeds,
-            ledger=ledger or platform.ledger,
-        )
+    key_store = KeyStore(platform.clients, settings.tenants_table)
+    services = ApiServices(
+        settings=settings,
+        runs=runs or platform.runs,
+        tenants=tenants or platform.tenants,
+        queue=queue or platform.queue,
+        feeds=feeds or platform.feeds,
+        ledger=ledger or platform.ledger,
+        keyring=Keyring(settings.api_keys, key_store),
+        pauses=PauseStore(platform.clients, settings.tenants_table),
     )
+    return _assemble(services, platform.clients)
 
 
 def serve(host: str, port: int) -> None:
@@ -73,7 +78,7 @@ def serve(host: str, port: int) -> None:
     """
     try:
         app = create_app()
-        _make_clients(app.state.platform)
+        _make_clients(app.state.clients)
     except SettingsError as error:
         print(error, file=sys.stderr)
         raise SystemExit(_BAD_USAGE) from None
@@ -89,14 +94,13 @@ def serve(host: str, port: int) -> None:
     )
 
 
-def _make_clients(platform: Platform) -> None:
+def _make_clients(clients: Clients) -> None:
     """Make the clients before the first request; a missing region shows here."""
-    clients = platform.clients
     for _ in (clients.dynamodb, clients.sqs, clients.s3):
         pass
 
 
-def _assemble(platform: Platform) -> FastAPI:
+def _assemble(services: ApiServices, clients: Clients) -> FastAPI:
     app = DescribedApp(
         title="Relay Inventory",
         version="1",
@@ -106,10 +110,10 @@ def _assemble(platform: Platform) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.platform = platform
-    app.state.admin_keys = AdminKeys.of(platform.settings.api_keys)
-    for routes in (health.router, tenants_routes.router, runs_routes.router):
-        app.include_router(routes)
+    app.state.services = services
+    app.state.clients = clients
+    for module in (health, tenants_routes, feeds_routes, runs_routes, admin):
+        app.include_router(module.router)
     problems.install(app)
     app.add_middleware(RequestFrame)
     return app

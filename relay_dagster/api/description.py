@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from relay_dagster.api.models import Problem, RunOrder
+from relay_dagster.api.models import PauseOrder, Problem, ResumeOrder, RunOrder
 from relay_dagster.api.problems import documented
 
 _REF = "#/components/schemas/{model}"
@@ -39,7 +39,7 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _describe_models(document: dict[str, Any]) -> None:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (Problem, RunOrder):
+    for model in (Problem, RunOrder, PauseOrder, ResumeOrder):
         schema = model.model_json_schema(ref_template=_REF)
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema

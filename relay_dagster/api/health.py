@@ -9,8 +9,7 @@ from fastapi import APIRouter
 
 from relay_dagster.api.models import Dependency, Health, Readiness
 from relay_dagster.api.problems import documented, unavailable
-from relay_dagster.api.services import Services
-from relay_dagster.aws.platform import Platform
+from relay_dagster.api.services import ApiServices, Services
 from relay_dagster.faults import WorldError
 from relay_dagster.logs import event_log
 
@@ -34,7 +33,7 @@ def get_readiness(services: Services) -> Readiness:
     raise unavailable("NOT_READY", "not ready", dependencies=shown)
 
 
-def _checks(services: Platform) -> Mapping[str, Callable[[], list[str]]]:
+def _checks(services: ApiServices) -> Mapping[str, Callable[[], list[str]]]:
     """Return a check for each dependency; it returns what is set wrongly, or raises."""
 
     def touch(check: Callable[[], None]) -> Callable[[], list[str]]:

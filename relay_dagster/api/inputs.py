@@ -47,7 +47,13 @@ async def _json_body(request: Request) -> bytes:
     return await request.body()
 
 
+async def _optional_json_body(request: Request) -> bytes:
+    """Return the bytes of a JSON body, empty where none was sent."""
+    return await _json_body(request) if await request.body() else b""
+
+
 JsonBody = Annotated[bytes, Depends(_json_body)]
+OptionalJsonBody = Annotated[bytes, Depends(_optional_json_body)]
 
 
 def _request_id(request: Request) -> str:
@@ -93,7 +99,7 @@ def entity_tag(config_version: int) -> str:
     return f'"{config_version}"'
 
 
-def json_content(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+def json_content(schema: dict[str, Any], example: Any, *, required: bool = True) -> dict[str, Any]:
     """Return what the OpenAPI document says of a body that a route reads by itself."""
     content = {"application/json": {"schema": schema, "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}

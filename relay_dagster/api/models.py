@@ -13,6 +13,7 @@ from relay_dagster.api.inputs import ID_PATTERN
 from relay_dagster.records import RunRecord, Trigger
 
 _EXAMPLE_RUN = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
+_Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 _Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 
 
@@ -101,6 +102,36 @@ class Tenant(ConfigVersion):
 
     stored_at: datetime
     tenant_config: dict[str, Any]
+
+
+class NewTenantKey(BaseModel):
+    """A key of a tenant, shown this once."""
+
+    key_id: str
+    api_key: str
+
+
+class ResumeOrder(BaseModel):
+    """What `DELETE /v1/admin/pause` takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tenant_id: _Id | None = Field(None, description="None is all.")
+    reason: _Reason | None = None
+
+
+class PauseOrder(ResumeOrder):
+    """What `POST /v1/admin/pause` takes."""
+
+    reason: _Reason
+
+
+class Pausing(BaseModel):
+    """A pause in force."""
+
+    tenant_id: str | None = Field(description="None is all.")
+    reason: str
+    paused_at: datetime
 
 
 class Health(BaseModel):

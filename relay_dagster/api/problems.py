@@ -127,13 +127,15 @@ def problem_of(error: Exception) -> ProblemError:
     )
 
 
-def unavailable(error_code: str, what: str, **members: Any) -> ProblemError:
-    """Return the problem of something outside that fails for now."""
+def unavailable(
+    error_code: str, what: str, *, wait_seconds: int = RETRY_AFTER_SECONDS, **members: Any
+) -> ProblemError:
+    """Return the problem of something that does not work for now."""
     return ProblemError(
         503,
         error_code,
-        f"{what}; try again",
-        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        f"{what}; try again later",
+        headers={"Retry-After": str(wait_seconds)},
         members=members,
     )
 

@@ -9,44 +9,47 @@ from dataclasses import dataclass
 
 from relay_core.config import load_config, parse_document
 from relay_core.errors import ConfigError, RelayError
-from relay_dagster.api.auth import Caller
+from relay_dagster.api.keys import Caller
 from relay_dagster.api.models import RunOrder
 from relay_dagster.api.problems import ProblemError, unavailable
-from relay_dagster.aws.platform import Platform
+from relay_dagster.api.services import ApiServices
 from relay_dagster.aws.tenant_store import TenantStore
 from relay_dagster.faults import WorldError
 from relay_dagster.logs import event_log
 from relay_dagster.records import Idempotency, RunRecord, RunRequest
 from relay_dagster.run_errors import RunAlreadyFinishedError
 
+PAUSE_RETRY_SECONDS = 60
 _log = event_log()
 
 
 @dataclass(frozen=True, slots=True)
 class OrderDesk:
-    """Takes orders for runs on one platform."""
+    """Takes orders for runs."""
 
-    platform: Platform
+    services: ApiServices
 
     def take(self, order: RunOrder, idempotency: Idempotency | None, request_id: str) -> RunRecord:
         """Return the run that an order leads to: a new one, or that of an earlier request.
 
         Raises:
-            ProblemError: 422 for a vendor that the config lacks, 503 where the queue fails.
+            ProblemError: 422 for a vendor that the config lacks, 503 where the queue fails or
+                run creation is paused.
             TenantBusyError: the tenant has an unfinished run.
             IdempotencyKeyReusedError: the key came with another body.
         """
-        earlier = self.platform.ledger.earlier_run(idempotency) if idempotency else None
+        earlier = self.services.ledger.earlier_run(idempotency) if idempotency else None
         if earlier is not None:
             return _not_withdrawn(earlier)
+        self._refuse_paused(order.tenant_id)
         request = RunRequest(
             run_id=str(uuid.uuid4()),
             tenant_id=order.tenant_id,
             vendors=order.chosen,
-            config_version=_version_for(self.platform.tenants, order),
+            config_version=_version_for(self.services.tenants, order),
             request_id=request_id,
         )
-        reservation = self.platform.ledger.reserve(request, idempotency)
+        reservation = self.services.ledger.reserve(request, idempotency)
         if not reservation.created:
             return _not_withdrawn(reservation.record)
         record = self._send(reservation.record)
@@ -59,15 +62,22 @@ class OrderDesk:
         )
         return record
 
+    def _refuse_paused(self, tenant_id: str) -> None:
+        pause = self.services.pauses.of(tenant_id)
+        if pause is not None:
+            whose = "all tenants" if pause.tenant_id is None else f"tenant {tenant_id}"
+            what = f"no runs of {whose} are started for now: {pause.reason}"
+            raise unavailable("RUN_CREATION_PAUSED", what, wait_seconds=PAUSE_RETRY_SECONDS)
+
     def _send(self, record: RunRecord) -> RunRecord:
         try:
-            message_id = self.platform.queue.send(record.job, request_id=record.request_id)
+            message_id = self.services.queue.send(record.job, request_id=record.request_id)
         except WorldError as error:
             return self._withdraw(record, error)
         try:
-            return self.platform.ledger.mark_sent(record.run_id, message_id)
+            return self.services.ledger.mark_sent(record.run_id, message_id)
         except RunAlreadyFinishedError:
-            return self.platform.runs.get(record.run_id) or record
+            return self.services.runs.get(record.run_id) or record
         except WorldError as error:
             # The message is on its way, whoever receives it notes it.
             _log.warning("send_not_noted", run_id=record.run_id, error=str(error)[:500])
@@ -82,7 +92,7 @@ class OrderDesk:
             request_id=record.request_id,
             error=str(error)[:500],
         )
-        return _not_withdrawn(self.platform.ledger.tombstone(record.run_id), error)
+        return _not_withdrawn(self.services.ledger.tombstone(record.run_id), error)
 
 
 def idempotency_of(caller: Caller, order: RunOrder, key: str | None) -> Idempotency | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from relay_core.models import RunStatus
-from relay_dagster.api.auth import Authenticated, Caller
+from relay_dagster.api.auth import Authenticated
 from relay_dagster.api.inputs import (
     ID_PATTERN,
     JsonBody,
@@ -17,11 +17,11 @@ from relay_dagster.api.inputs import (
     read_body,
     read_idempotency_key,
 )
+from relay_dagster.api.keys import Caller
 from relay_dagster.api.models import Run, RunList, RunOrder
 from relay_dagster.api.problems import documented
 from relay_dagster.api.run_orders import OrderDesk, idempotency_of
-from relay_dagster.api.services import Services
-from relay_dagster.aws.platform import Platform
+from relay_dagster.api.services import ApiServices, Services
 from relay_dagster.records import RunRecord
 from relay_dagster.run_errors import UnknownRunError
 
@@ -103,14 +103,14 @@ def cancel_run(run_id: RunId, caller: Authenticated, services: Services, respons
     return _shown(services.ledger.request_cancel(record.run_id), services, response)
 
 
-def _find(run_id: str, caller: Caller, services: Platform) -> RunRecord:
+def _find(run_id: str, caller: Caller, services: ApiServices) -> RunRecord:
     record = services.runs.get_visible(run_id)
     if record is None or not caller.reaches(record.tenant_id):
         raise UnknownRunError(run_id)
     return record
 
 
-def _shown(record: RunRecord, services: Platform, response: Response) -> Run:
+def _shown(record: RunRecord, services: ApiServices, response: Response) -> Run:
     if not record.is_final:
         response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
     return Run.of(record, services.settings.dagster_webserver_url)

@@ -1,17 +1,39 @@
-"""What routes work with: the platform that the app was made for."""
+"""What routes work with: the parts that the app was made with."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from relay_dagster.aws.platform import Platform
+from relay_dagster.api.keys import Keyring
+from relay_dagster.aws.feed_store import FeedStore
+from relay_dagster.aws.job_queue import JobQueue
+from relay_dagster.aws.pause_store import PauseStore
+from relay_dagster.aws.run_store import RunStore
+from relay_dagster.aws.tenant_store import TenantStore
+from relay_dagster.lifecycle import RunLedger
+from relay_dagster.settings import Settings
 
 
-def _platform(request: Request) -> Platform:
-    platform: Platform = request.app.state.platform
-    return platform
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiServices:
+    """The stores, the queue and the ledger of one installation, and who may reach them."""
+
+    settings: Settings
+    runs: RunStore
+    tenants: TenantStore
+    queue: JobQueue
+    feeds: FeedStore
+    ledger: RunLedger
+    keyring: Keyring
+    pauses: PauseStore
 
 
-Services = Annotated[Platform, Depends(_platform)]
+def _services(request: Request) -> ApiServices:
+    services: ApiServices = request.app.state.services
+    return services
+
+
+Services = Annotated[ApiServices, Depends(_services)]

@@ -1,37 +1,50 @@
 """Keys: a walk over every route there is, with every kind of key."""
 
+from dataclasses import replace
+
 import pytest
 
 from api_world import ADMIN, NOBODY_S_RUN, ApiWorld, assert_problem
-from builders import config_document
+from builders import config_document, vendor_document
 from fakes import embedded_platform
-from relay_dagster.api.auth import AdminKeys, Caller
+from relay_dagster.api.keys import Caller
 from relay_dagster.aws.tenant_store import UnknownTenantError
 
-# Method, path, whether it is open to everybody, what an admin gets with an empty store.
+LOCAL = {"type": "local"}
+# Method, path, whether it is open to everybody, and what an admin, the tenant itself and another
+# tenant get, where the tenant has a config and nothing else.
 ROUTES = (
-    ("GET", "/openapi.json", True, 200),
-    ("GET", "/v1/health", True, 200),
-    ("GET", "/v1/ready", True, 200),
-    ("POST", "/v1/tenants", False, 201),
-    ("GET", "/v1/tenants/{tenant_id}", False, 404),
-    ("PUT", "/v1/tenants/{tenant_id}/config", False, 201),
-    ("POST", "/v1/runs", False, 422),
-    ("GET", "/v1/runs", False, 200),
-    ("GET", "/v1/runs/{run_id}", False, 404),
-    ("GET", "/v1/runs/{run_id}/artifacts", False, 404),
-    ("POST", "/v1/runs/{run_id}/cancel", False, 404),
+    ("GET", "/openapi.json", True, (200, 200, 200)),
+    ("GET", "/v1/health", True, (200, 200, 200)),
+    ("GET", "/v1/ready", True, (200, 200, 200)),
+    ("POST", "/v1/tenants", False, (409, 403, 403)),
+    ("GET", "/v1/tenants/{tenant_id}", False, (200, 200, 404)),
+    ("PUT", "/v1/tenants/{tenant_id}/config", False, (200, 200, 404)),
+    ("GET", "/v1/tenants/{tenant_id}/feed", False, (302, 302, 404)),
+    ("POST", "/v1/tenants/{tenant_id}/api-keys", False, (201, 403, 404)),
+    ("DELETE", "/v1/tenants/{tenant_id}/api-keys/{key_id}", False, (404, 403, 404)),
+    ("POST", "/v1/runs", False, (202, 202, 404)),
+    ("GET", "/v1/runs", False, (200, 200, 200)),
+    ("GET", "/v1/runs/{run_id}", False, (200, 200, 404)),
+    ("GET", "/v1/runs/{run_id}/artifacts", False, (200, 200, 404)),
+    ("POST", "/v1/runs/{run_id}/cancel", False, (409, 409, 404)),
+    ("POST", "/v1/admin/pause", False, (200, 403, 403)),
+    ("DELETE", "/v1/admin/pause", False, (204, 403, 403)),
 )
+BODIES = {
+    "/v1/runs": {"tenant_id": "acme", "run_type": "inventory_sync"},
+    "/v1/admin/pause": {"reason": "maintenance"},
+}
 walk = pytest.mark.parametrize(
-    ("method", "path", "is_open", "for_admin"),
+    ("method", "path", "is_open", "statuses"),
     [pytest.param(*route, id=f"{route[0]} {route[1]}") for route in ROUTES],
 )
 
 
-def call(world: ApiWorld, key: str | None, method: str, path: str):
-    place = path.format(tenant_id="acme", run_id=NOBODY_S_RUN)
-    body = config_document() if method in ("POST", "PUT") else None
-    return world.with_key(key).request(method, place, json=body)
+def call(world: ApiWorld, key: str | None, method: str, path: str, run_id: str = NOBODY_S_RUN):
+    place = path.format(tenant_id="acme", run_id=run_id, key_id="0123456789abcdef")
+    body = BODIES.get(path, config_document()) if method in ("POST", "PUT") else None
+    return world.with_key(key).request(method, place, json=body, follow_redirects=False)
 
 
 def test_the_table_lists_every_route_there_is(unplugged: ApiWorld) -> None:
@@ -53,7 +66,7 @@ def test_the_table_lists_every_route_there_is(unplugged: ApiWorld) -> None:
 @walk
 @pytest.mark.parametrize("key", [None, "", "wrong", ADMIN + "x", ADMIN[:-1], "é"])
 def test_without_a_good_key_only_open_routes_answer(
-    unplugged: ApiWorld, key: str | None, method: str, path: str, is_open: bool, for_admin: int
+    unplugged: ApiWorld, key: str | None, method: str, path: str, is_open: bool, statuses: object
 ) -> None:
     shown = key.encode("latin-1") if key else key
     response = call(unplugged, shown, method, path)  # type: ignore[arg-type]
@@ -64,24 +77,51 @@ def test_without_a_good_key_only_open_routes_answer(
     assert response.headers["WWW-Authenticate"]
 
 
-@walk
-def test_an_admin_key_opens_every_route(
-    world: ApiWorld, method: str, path: str, is_open: bool, for_admin: int
+@pytest.mark.parametrize(
+    ("place", "whose"), [(0, None), (1, "acme"), (2, "other")], ids=["admin", "own", "another"]
+)
+def test_every_route_answers_each_caller_as_the_table_says(
+    world: ApiWorld, place: int, whose: str | None
 ) -> None:
-    assert call(world, ADMIN, method, path).status_code == for_admin
+    world.store_config()
+    world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
+    run_id = world.succeed(world.post_run().json()["run_id"]).run_id
+    key = ADMIN if whose is None else world.issue_key(whose)
+    answers = {
+        (method, path): call(world, key, method, path, run_id).status_code
+        for method, path, _, _ in ROUTES
+    }
+    assert answers == {(method, path): statuses[place] for method, path, _, statuses in ROUTES}
+
+
+def test_a_tenant_lists_its_own_runs_alone(world: ApiWorld) -> None:
+    world.store_config()
+    own = world.post_run().json()["run_id"]
+    world.post_run(tenant_id="other")
+    client = world.with_key(world.issue_key("acme"))
+    assert [run["run_id"] for run in client.get("/v1/runs").json()["runs"]] == [own]
+    assert_problem(client.get("/v1/runs?tenant_id=other"), 404, "TENANT_NOT_FOUND")
+
+
+def test_what_belongs_to_others_answers_like_what_is_not_there(world: ApiWorld) -> None:
+    world.store_config()
+    client = world.with_key(world.issue_key("acme"))
+    run_id = world.post_run(tenant_id="other").json()["run_id"]
+    told = []
+    for each in (run_id, NOBODY_S_RUN):
+        problem = client.get(f"/v1/runs/{each}").json()
+        told.append({**problem, "request_id": "", "detail": problem["detail"].replace(each, "")})
+    assert told[0] == told[1]
 
 
 def test_each_of_several_admin_keys_is_good() -> None:
-    keys = AdminKeys.of(("first", "second"))
-    callers = [keys.caller("first"), keys.caller("second")]
-    assert all(caller and caller.is_admin for caller in callers)
-    assert callers[0] != callers[1]
-    assert keys.caller("first,second") is None
-
-
-def test_nothing_that_is_kept_of_a_key_or_a_caller_shows_the_key() -> None:
-    keys = AdminKeys.of(("the-secret",))
-    assert "the-secret" not in repr((keys, keys.caller("the-secret")))
+    with embedded_platform() as platform:
+        settings = replace(platform.settings, api_keys=("first", "second"))
+        world = ApiWorld(replace(platform, settings=settings))
+        answers = [
+            world.with_key(key).get("/v1/runs") for key in ("first", "second", "first,second")
+        ]
+    assert [each.status_code for each in answers] == [200, 200, 401]
 
 
 def test_toys_may_do_without_keys() -> None:

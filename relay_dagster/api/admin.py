@@ -1,0 +1,103 @@
+"""What admins alone do: tenants' keys, and pauses of run creation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from relay_core.errors import ConfigFault
+from relay_dagster.api.auth import Admin
+from relay_dagster.api.inputs import (
+    ID_PATTERN,
+    JsonBody,
+    OptionalJsonBody,
+    TenantId,
+    is_id,
+    json_content,
+    read_body,
+)
+from relay_dagster.api.models import NewTenantKey, PauseOrder, Pausing, ResumeOrder
+from relay_dagster.api.problems import ProblemError, documented, invalid_request
+from relay_dagster.api.services import Services
+from relay_dagster.aws.tenant_store import UnknownTenantError
+from relay_dagster.logs import event_log
+
+router = APIRouter(tags=["admin"])
+_log = event_log()
+
+_PAUSE_BODY = json_content(
+    {"$ref": "#/components/schemas/PauseOrder"},
+    {"tenant_id": "acme_parts", "reason": "the backlog keeps growing"},
+)
+_RESUME_BODY = json_content(
+    {"$ref": "#/components/schemas/ResumeOrder"}, {"tenant_id": "acme_parts"}, required=False
+)
+
+
+@router.post(
+    "/v1/tenants/{tenant_id}/api-keys",
+    status_code=201,
+    responses=documented(401, 403, 404, 503),
+)
+def create_api_key(
+    tenant_id: TenantId, caller: Admin, services: Services, response: Response
+) -> NewTenantKey:
+    """Make a key of a tenant. The key is shown this once; only its digest is kept."""
+    if not is_id(tenant_id) or services.tenants.latest_version(tenant_id) is None:
+        raise UnknownTenantError(tenant_id)
+    key_id, key = services.keyring.issue(tenant_id)
+    _log.info("api_key_created", tenant_id=tenant_id, key_id=key_id, caller=caller.id)
+    response.headers["Cache-Control"] = "no-store"
+    return NewTenantKey(key_id=key_id, api_key=key)
+
+
+@router.delete(
+    "/v1/tenants/{tenant_id}/api-keys/{key_id}",
+    status_code=204,
+    responses=documented(401, 403, 404, 503),
+)
+def revoke_api_key(tenant_id: TenantId, key_id: str, caller: Admin, services: Services) -> None:
+    """Revoke a key of a tenant, at once."""
+    known = is_id(tenant_id) and is_id(key_id) and services.keyring.revoke(tenant_id, key_id)
+    if not known:
+        raise ProblemError(404, "API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}")
+    _log.info("api_key_revoked", tenant_id=tenant_id, key_id=key_id, caller=caller.id)
+
+
+@router.post(
+    "/v1/admin/pause",
+    responses=documented(401, 403, 413, 415, 422, 503),
+    openapi_extra=_PAUSE_BODY,
+)
+def pause_runs(caller: Admin, services: Services, body: JsonBody) -> Pausing:
+    """Stop the creation of runs, of one tenant or of all; runs that are there go on."""
+    order = read_body(PauseOrder, body)
+    pause = services.pauses.begin(order.tenant_id, order.reason)
+    _log.warning("run_creation_paused", tenant_id=order.tenant_id, reason=order.reason)
+    return Pausing(tenant_id=pause.tenant_id, reason=pause.reason, paused_at=pause.paused_at)
+
+
+@router.delete(
+    "/v1/admin/pause",
+    status_code=204,
+    responses=documented(401, 403, 413, 415, 422, 503),
+    openapi_extra=_RESUME_BODY,
+)
+def resume_runs(
+    caller: Admin,
+    services: Services,
+    body: OptionalJsonBody,
+    tenant_id: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+) -> None:
+    """End the pause of one tenant, named in the body or the query, or else that of all.
+
+    The other stays in force.
+    """
+    order = read_body(ResumeOrder, body) if body else ResumeOrder()
+    if tenant_id is not None and order.tenant_id not in (None, tenant_id):
+        message = "is one tenant in the body and another in the query"
+        raise invalid_request([ConfigFault("tenant_id", message)])
+    scope = order.tenant_id or tenant_id
+    services.pauses.end(scope)
+    _log.warning("run_creation_resumed", tenant_id=scope, reason=order.reason)

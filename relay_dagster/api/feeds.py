@@ -1,0 +1,44 @@
+"""The stable place of a tenant's feed: where the last good run of all vendors left it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Response
+
+from relay_dagster.api.auth import Authenticated
+from relay_dagster.api.inputs import TenantId, is_id
+from relay_dagster.api.problems import ProblemError, documented
+from relay_dagster.api.services import Services
+
+router = APIRouter(tags=["tenants"])
+
+_TEXT = {"schema": {"type": "string"}}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    302: {
+        "description": "The feed lies at `Location` for an hour.",
+        "headers": {"Location": _TEXT, "ETag": _TEXT, "X-Run-Id": _TEXT},
+    },
+    304: {"description": "The feed is the one that `If-None-Match` names."},
+    **documented(401, 404, 503),
+}
+
+
+@router.get("/v1/tenants/{tenant_id}/feed", status_code=302, responses=_ANSWERS)
+def get_feed(
+    tenant_id: TenantId,
+    caller: Authenticated,
+    services: Services,
+    if_none_match: Annotated[str | None, Header(description="The ETag of a feed.")] = None,
+) -> Response:
+    """Redirect to the merged feed of the last run of all vendors that succeeded."""
+    caller.require(tenant_id)
+    feed = services.runs.feed(tenant_id) if is_id(tenant_id) else None
+    if feed is None:
+        raise ProblemError(404, "FEED_NOT_FOUND", f"tenant {tenant_id} has no feed yet")
+    tag = f'"{feed.sha256}"'
+    headers = {"ETag": tag, "X-Run-Id": feed.run_id, "Cache-Control": "no-cache"}
+    if if_none_match is not None and tag in if_none_match:
+        return Response(status_code=304, headers=headers)
+    link = services.feeds.presign(feed.key)
+    return Response(status_code=302, headers={**headers, "Location": link})

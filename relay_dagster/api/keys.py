@@ -1,0 +1,87 @@
+"""Keys and whose they are. Knows digests, never keeps a key."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+
+from relay_dagster.aws.key_store import KeyStore, TenantKey
+from relay_dagster.aws.tenant_store import UnknownTenantError
+
+# The id in a tenant's key leads to its digest; the secret is 32 random bytes.
+_TENANT_KEY = re.compile(r"rk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls. ``tenant_id`` None is an admin; ``id`` tells callers apart and holds no secret."""
+
+    id: str
+    tenant_id: str | None = None
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller reaches all tenants."""
+        return self.tenant_id is None
+
+    def reaches(self, tenant_id: str) -> bool:
+        """Tell whether a tenant and what belongs to it exist for this caller."""
+        return self.tenant_id in (None, tenant_id)
+
+    def require(self, tenant_id: str) -> None:
+        """Refuse a tenant that the caller does not reach, as if it did not exist.
+
+        Raises:
+            UnknownTenantError: the caller does not reach it.
+        """
+        if not self.reaches(tenant_id):
+            raise UnknownTenantError(tenant_id)
+
+
+ANONYMOUS = Caller("anonymous")
+
+
+class Keyring:
+    """Tells whose a key is; makes and revokes tenants' keys.
+
+    Args:
+        admin_keys: the keys of admins.
+        tenant_keys: where the digests of tenants' keys are kept.
+    """
+
+    def __init__(self, admin_keys: tuple[str, ...], tenant_keys: KeyStore) -> None:
+        self._admins = tuple(map(_digest, admin_keys))
+        self._tenant_keys = tenant_keys
+
+    def caller(self, key: str) -> Caller | None:
+        """Return whose key it is, None for nobody's.
+
+        All admin keys are compared, in constant time, so that the time taken tells nothing.
+        """
+        given = _digest(key)
+        matches = [hmac.compare_digest(given, digest) for digest in self._admins]
+        if any(matches):
+            return Caller(f"admin:{given[:16]}")
+        form = _TENANT_KEY.fullmatch(key)
+        found = self._tenant_keys.get(form.group(1)) if form else None
+        if found is None or not hmac.compare_digest(given, found.digest):
+            return None
+        return Caller(f"key:{found.key_id}", found.tenant_id)
+
+    def issue(self, tenant_id: str) -> tuple[str, str]:
+        """Make a key of a tenant and return its id and the key itself, which is kept nowhere."""
+        key_id = secrets.token_hex(8)
+        key = f"rk_{key_id}_{secrets.token_urlsafe(32)}"
+        self._tenant_keys.add(TenantKey(key_id, tenant_id, _digest(key)))
+        return key_id, key
+
+    def revoke(self, tenant_id: str, key_id: str) -> bool:
+        """Make a key nobody's from now on; tell whether it was the tenant's."""
+        return self._tenant_keys.remove(tenant_id, key_id)
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
