@@ -20,6 +20,7 @@ from typing import Any
 import boto3
 
 from builders import feed
+from integration.waiting import wait_for
 from relay_dagster.records import Job
 from runbook.desk import GOOD_FEED, Desk
 
@@ -268,12 +269,19 @@ def poison(desk: Desk) -> None:
     run = desk.failed("POISON_JOB", FETCH_INPUTS)
     assert run["attempt"] == 3
     assert "vendors" in run["error_message"]
-    letters = [json.loads(letter["body"]) for letter in desk.relay.dead_letters()]
-    assert (run["run_id"], desk.tenant) in {
-        (letter.get("run_id"), letter.get("tenant_id")) for letter in letters
-    }
+    wait_for(
+        "its message is in the DLQ",
+        lambda: (run["run_id"], desk.tenant) in dead_jobs(desk),
+        within=60,
+    )
     desk.store()
     desk.succeeded()
+
+
+def dead_jobs(desk: Desk) -> set[tuple[str | None, str | None]]:
+    """Return run_id and tenant_id of each body in the dead-letter queue."""
+    letters = (json.loads(letter["body"]) for letter in desk.relay.dead_letters())
+    return {(letter.get("run_id"), letter.get("tenant_id")) for letter in letters}
 
 
 # --- procedures -----------------------------------------------------------------------------------

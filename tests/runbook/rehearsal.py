@@ -8,6 +8,7 @@ A NAME is a drill's function or heading. Exit status 1 where a procedure did not
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -46,15 +47,15 @@ def main(names: Sequence[str]) -> int:
         print(f"no drill is called {' or '.join(names)}", file=sys.stderr)
         return 2
     home = Path(tempfile.mkdtemp(prefix="relay-runbook-"))
-    with Installation(home) as relay, ThreadPoolExecutor(_AT_ONCE) as pool:
+    # A polite kill, too, ends the stack first: drills that are left find nothing and end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with ThreadPoolExecutor(_AT_ONCE) as pool, Installation(home) as relay:
         plays = [
             pool.submit(_play, relay, drill, f"drill-{number:02d}")
             for number, drill in enumerate(chosen, 1)
         ]
         outcomes = [_tell(play.result()) for play in as_completed(plays)]
     wrong = [outcome for outcome in outcomes if outcome.wrong]
-    for outcome in wrong:
-        print(f"\n--- {outcome.drill.body.__name__}\n{outcome.wrong}", file=sys.stderr)
     if wrong:
         print(f"\nthe logs are in {home}", file=sys.stderr)
     else:
@@ -76,6 +77,8 @@ def _tell(outcome: Outcome) -> Outcome:
     word = "WRONG" if outcome.wrong else "ok"
     drill = outcome.drill
     print(f"{word:<5}  {outcome.seconds:5.1f} s  {drill.name:<26} {drill.claim}", flush=True)
+    if outcome.wrong:
+        print(f"--- {drill.body.__name__}\n{outcome.wrong}", file=sys.stderr, flush=True)
     return outcome
 
 
