@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from deployment import properties
+from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.platform import Platform
 
 _EVENT, _NOTE = "provide-client-params", "permissions"
@@ -104,20 +105,21 @@ class Calls:
 
 
 @contextmanager
-def recorded(platform: Platform) -> Iterator[Calls]:
-    """Record the calls that are made through a platform's clients."""
+def recorded(platform: Platform, *others: Clients) -> Iterator[Calls]:
+    """Record the calls that are made through a platform's clients, and through others."""
     calls = Calls(platform)
-    for emitter in _emitters(platform):
+    emitters = [
+        getattr(clients, name).meta.events
+        for clients in (platform.clients, *others)
+        for name in CLIENTS
+    ]
+    for emitter in emitters:
         emitter.register(_EVENT, calls.note, unique_id=_NOTE)
     try:
         yield calls
     finally:
-        for emitter in _emitters(platform):
+        for emitter in emitters:
             emitter.unregister(_EVENT, unique_id=_NOTE)
-
-
-def _emitters(platform: Platform) -> list[Any]:
-    return [getattr(platform.clients, name).meta.events for name in CLIENTS]
 
 
 def grants(role: str) -> list[Grant]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from fastapi.testclient import TestClient
 
 from api_world import ApiWorld
 from builders import config_document, feed, vendor_document
@@ -17,6 +18,7 @@ from deployment import properties, template
 from fakes import FakeClock, embedded_platform
 from permissions import Grant, Need, grants, recorded
 from relay_dagster import tags
+from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.feed_store import FeedStore, Written
 from relay_dagster.aws.platform import Platform
 from relay_dagster.build import build_defs
@@ -29,6 +31,14 @@ from relay_dagster.sensors import reconcile
 
 TENANT = "acme"
 PRODUCT = ("cloudwatch:", "dynamodb:", "s3:", "sqs:")
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a process does, and the clients that it has beside the platform's."""
+
+    do: Callable[[], None]
+    clients: tuple[Clients, ...] = ()
 
 
 def config_of(tenant: str) -> dict[str, Any]:
@@ -49,7 +59,19 @@ def dispatched(platform: Platform, tenant: str) -> str:
     return run_id
 
 
-def be_the_api(platform: Platform, clock: FakeClock) -> Callable[[], None]:
+def administer(client: TestClient) -> None:
+    """Issue a tenant's key, use it and revoke it; pause, and go on."""
+    keys = f"/v1/tenants/{TENANT}/api-keys"
+    made = client.post(keys).json()
+    client.get(f"/v1/tenants/{TENANT}", headers={"X-API-Key": made["api_key"]})
+    assert client.delete(f"{keys}/{made['key_id']}").status_code == 204
+    for pause in ({"reason": "backlog"}, {"reason": "backlog", "tenant_id": TENANT}):
+        assert client.post("/v1/admin/pause", json=pause).status_code == 200
+        scope = {name: value for name, value in pause.items() if name != "reason"}
+        assert client.request("DELETE", "/v1/admin/pause", json=scope).status_code == 204
+
+
+def be_the_api(platform: Platform, clock: FakeClock) -> Act:
     """Answer every kind of request."""
     world = ApiWorld(platform)
     world.store_config()
@@ -73,10 +95,12 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Callable[[], None]:
             f"/v1/tenants/{TENANT}?config_version=1",
         ):
             assert client.get(path).status_code == 200, path
-        client.get(f"/v1/tenants/{TENANT}/feed", follow_redirects=False)
+        feed_link = client.get(f"/v1/tenants/{TENANT}/feed", follow_redirects=False)
+        assert feed_link.status_code == 302
         assert client.post("/v1/tenants", json=config_of("other")).status_code == 201
+        administer(client)
 
-    return answer
+    return Act(answer, (world.app.state.clients,))
 
 
 class CancelsMeanwhile(FeedStore):
@@ -93,7 +117,7 @@ class CancelsMeanwhile(FeedStore):
         return written
 
 
-def be_a_run(platform: Platform, clock: FakeClock) -> Callable[[], None]:
+def be_a_run(platform: Platform, clock: FakeClock) -> Act:
     """Execute runs that fail, succeed, are started by hand, in part, and are cancelled."""
     runs = {tenant: dispatched(platform, tenant) for tenant in ("empty", "good", "cancelled")}
     for tenant in ("good", "cancelled"):
@@ -120,10 +144,10 @@ def be_a_run(platform: Platform, clock: FakeClock) -> Callable[[], None]:
         feeds = CancelsMeanwhile(platform, runs["cancelled"])
         execute("cancelled", run_id=runs["cancelled"], at=replace(platform, feeds=feeds))
 
-    return run
+    return Act(run)
 
 
-def be_the_code_server(platform: Platform, clock: FakeClock) -> Callable[[], None]:
+def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     """Make the ticks of both sensors, over queues that hold one message of each kind."""
     platform.tenants.put(TENANT, json.dumps(config_of(TENANT)))
 
@@ -149,10 +173,10 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Callable[[], Non
                 ReconcileTick(platform, dagster, memory, clock=clock).run()
             reconcile(platform, dagster, memory)
 
-    return tick
+    return Act(tick)
 
 
-ROLES: dict[str, Callable[[Platform, FakeClock], Callable[[], None]]] = {
+ROLES: dict[str, Callable[[Platform, FakeClock], Act]] = {
     "ApiRole": be_the_api,
     "CodeRole": be_the_code_server,
     "RunRole": be_a_run,
@@ -175,8 +199,8 @@ def practice(request: pytest.FixtureRequest) -> Practice:
         clock = FakeClock()
         with embedded_platform(clock, metrics_enabled=True) as platform:
             act = ROLES[request.param](platform, clock)
-            with recorded(platform) as calls:
-                act()
+            with recorded(platform, *act.clients) as calls:
+                act.do()
     return Practice(request.param, frozenset(calls.needs))
 
 
