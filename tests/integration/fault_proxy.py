@@ -7,6 +7,7 @@ remembered, for tests that ask what was sent.
 from __future__ import annotations
 
 import http.client
+import math
 import select
 import socket
 import threading
@@ -19,7 +20,7 @@ from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from integration.aws_requests import AwsRequest
-from integration.fault_rules import Action, Answer, Rule, failed, throttled
+from integration.fault_rules import SLOW_SECONDS, Action, Answer, Rule, failed, throttled
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect", "te"}
 _BEFORE = {
@@ -28,6 +29,7 @@ _BEFORE = {
     Action.HANG,
     Action.DROP_BEFORE,
     Action.HOLD,
+    Action.SLOW,
 }
 _LOOK_SECONDS = 0.05
 _FORWARD_SECONDS = 60
@@ -61,6 +63,7 @@ class FaultProxy:
         self._upstream = urlsplit(upstream)
         self._rules: list[Rule] = []
         self._lock = threading.Lock()
+        self.slow_seconds = SLOW_SECONDS
         self.log: list[Seen] = []
         handler = type("Handler", (_Handler,), {"proxy": self})
         self._server = _Server(("127.0.0.1", port), handler)
@@ -178,7 +181,8 @@ class FaultProxy:
         """Drop the request, or wait for what is to become of it."""
         if rule.action in (Action.DROP_BEFORE, Action.DROP_AFTER):
             raise _Dropped
-        while not rule.wait_for_release(_LOOK_SECONDS):
+        until = time.monotonic() + (self.slow_seconds if rule.action is Action.SLOW else math.inf)
+        while not rule.wait_for_release(_LOOK_SECONDS) and time.monotonic() < until:
             if client_is_gone():
                 raise _Dropped
         if rule.was_discarded or rule.action in (Action.HANG, Action.SWALLOW):

@@ -15,6 +15,8 @@ from enum import Enum
 from integration.aws_requests import AwsRequest
 
 HIT_SECONDS = 60
+SLOW_SECONDS = 15.0
+"""Less than the product's clients wait for an answer."""
 
 
 class Action(Enum):
@@ -34,6 +36,8 @@ class Action(Enum):
     """Forward, then close the connection."""
     HOLD = "hold"
     """Wait for the release, then forward."""
+    SLOW = "slow"
+    """Wait for the release, but no longer than clients have patience; then forward."""
     HOLD_ANSWER = "hold answer"
     """Forward, and wait with the answer for the release."""
 

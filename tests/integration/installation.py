@@ -194,6 +194,10 @@ class Installation:
             Action.HOLD, "s3", "PutObject", containing=f"/tenants/{tenant}/normalized/"
         )
 
+    def slow_work(self, tenant: str) -> Rule:
+        """Make a tenant's runs last for minutes: each of their requests to S3 takes 15 s."""
+        return self.proxy.add(Action.SLOW, "s3", containing=f"/tenants/{tenant}/")
+
     def run_process(self, run_id: str) -> int:
         """Return the process that executes the run's latest attempt."""
         dagster_run_id = self.record(run_id).dagster_run_id

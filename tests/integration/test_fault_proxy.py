@@ -163,6 +163,13 @@ def test_a_held_request_goes_on_when_it_is_released(proxy: FaultProxy) -> None:
     assert keys(proxy, "held/") == ["held/a"]
 
 
+def test_a_slow_request_goes_on_before_its_client_gives_up(proxy: FaultProxy) -> None:
+    proxy.slow_seconds = 0.1
+    rule = proxy.add(Action.SLOW, "s3", "PutObject")
+    client(proxy, "s3").put_object(Bucket=BUCKET, Key="slow/a", Body=b"")
+    assert (rule.hits, rule.is_over, keys(proxy, "slow/")) == (1, False, ["slow/a"])
+
+
 def test_a_held_request_whose_client_dies_is_never_forwarded(proxy: FaultProxy) -> None:
     rule = proxy.add(Action.HOLD, "s3", "PutObject", containing="orphan/")
     with pytest.raises(ReadTimeoutError):

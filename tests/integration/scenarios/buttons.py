@@ -113,7 +113,7 @@ def twenty_tenants_are_backfilled(relay: Installation) -> str:
         return [run.run_id for run in relay.dagster.runs() if run.run_id not in before]
 
     wait_for("twenty Dagster runs", lambda: len(started()) == BACKFILL, within=120)
-    records = [relay.wait_final(run, within=3 * RUN_SECONDS) for run in started()]
+    records = [relay.wait_final(run, within=6 * RUN_SECONDS) for run in started()]
     assert {record.tenant_id for record in records} == set(tenants)
     assert {(record.status, record.attempt) for record in records} == {("SUCCEEDED", 1)}
     everything_settled(relay)

@@ -43,7 +43,7 @@ def thirty_tenants_at_once_one_poisoned(relay: Installation) -> str:
     runs = side_by_side(*(lambda tenant=tenant: relay.post(tenant) for tenant in tenants))
     ends = {}
     for tenant, run_id in zip(tenants, runs, strict=True):
-        record = relay.wait_final(run_id, within=4 * RUN_SECONDS)
+        record = relay.wait_final(run_id, within=6 * RUN_SECONDS)
         ends[tenant] = (record.status, record.error_code, record.attempt)
     assert ends.pop(poisoned) == ("FAILED", "POISON_JOB", MAX_ATTEMPTS)
     assert set(ends.values()) == {("SUCCEEDED", None, 1)}, ends
@@ -58,7 +58,7 @@ def thirty_tenants_at_once_one_poisoned(relay: Installation) -> str:
 def ten_jobs_wait_for_one_busy_tenant(relay: Installation) -> str:
     """Ten jobs straight to the queue for one busy tenant: others run meanwhile; then each runs."""
     tenant, others = relay.new_tenant("narrow"), [relay.new_tenant("wide") for _ in range(3)]
-    work = relay.hold_work(tenant)
+    work = relay.slow_work(tenant)
     first = relay.post(tenant)
     work.wait_for_hits(1, RUN_SECONDS)
     jobs = [Job(str(uuid.uuid4()), tenant, None, None) for _ in range(JOBS)]
@@ -72,7 +72,7 @@ def ten_jobs_wait_for_one_busy_tenant(relay: Installation) -> str:
     assert not any(relay.dagster.runs(job.run_id) for job in jobs), "they take capacity"
     work.release()
     for run_id in (first, *(job.run_id for job in jobs)):
-        record = relay.wait_final(run_id, within=3 * RUN_SECONDS)
+        record = relay.wait_final(run_id, within=6 * RUN_SECONDS)
         assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     everything_settled(relay)
     return f"3 others SUCCEEDED meanwhile; then {JOBS} runs SUCCEEDED, attempt 1"

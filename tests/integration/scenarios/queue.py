@@ -130,7 +130,7 @@ def what_is_no_job_goes_to_the_dead_letters(relay: Installation) -> str:
 def jobs_outwait_all_their_visibility_timeouts(relay: Installation) -> str:
     """Jobs wait longer than all their visibility time-outs for tenant and capacity: attempt 1."""
     tenants = [relay.new_tenant("patient") for _ in range(CAPACITY + 4)]
-    held = [relay.hold_work(tenant) for tenant in tenants[:CAPACITY]]
+    held = [relay.slow_work(tenant) for tenant in tenants[:CAPACITY]]
     runs = [relay.post(tenant) for tenant in tenants[:CAPACITY]]
     for run_id in runs:
         relay.wait_running(run_id)
@@ -199,7 +199,7 @@ def the_reconciler_is_down_for_long(relay: Installation) -> str:
     tenant = relay.new_tenant("alone")
     relay.dagster.switch_sensor("run_reconciler", on=False)
     try:
-        work = relay.hold_work(tenant)
+        work = relay.slow_work(tenant)
         run_id = relay.post(tenant)
         relay.wait_running(run_id)
         started = time.monotonic()
