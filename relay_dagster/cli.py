@@ -2,10 +2,14 @@
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from relay_dagster.dead_letters import DeadLetters
 
 app = typer.Typer(
     name="relay",
@@ -14,7 +18,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+dlq = typer.Typer(help="Look into the dead-letter queue, and settle what is there.")
+app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
+_WIDE = 200
+_Result = TypeVar("_Result")
+RunId = Annotated[str, typer.Argument(help="The run whose message is in the dead-letter queue.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 
@@ -69,6 +78,60 @@ def dev(
     from relay_dagster.demo import run_dev
 
     raise typer.Exit(run_dev(api_port=api_port, ui_port=ui_port))
+
+
+@dlq.command("list")
+def dlq_list() -> None:
+    """Show each dead letter with its run's status and cause; hides nothing from others."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("run_id", "tenant_id", "status", "error_code", "cause", "since")
+    for letter in _dead_letters().all():
+        record, job = letter.record, letter.job
+        table.add_row(
+            letter.run_id or "-",
+            job.tenant_id if job else "not a job",
+            str(record.status) if record else "no record",
+            (record.error_code if record else None) or "-",
+            letter.cause,
+            f"{letter.message.sent_at:%Y-%m-%d %H:%M:%S}Z",
+        )
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+
+
+@dlq.command("redrive")
+def dlq_redrive(run_id: RunId) -> None:
+    """Start a new run for the tenant of a dead letter, and remove the message."""
+    record = _settled(lambda: _dead_letters().redrive(run_id))
+    typer.echo(f"run {record.run_id} of {record.tenant_id} is {record.status}")
+
+
+@dlq.command("discard")
+def dlq_discard(run_id: RunId) -> None:
+    """Remove a dead letter; its run stays as it ended."""
+    _settled(lambda: _dead_letters().discard(run_id))
+    typer.echo(f"the message of run {run_id} is deleted")
+
+
+def _dead_letters() -> "DeadLetters":
+    from relay_dagster.aws.platform import connect
+    from relay_dagster.dead_letters import DeadLetters
+    from relay_dagster.settings import Settings
+
+    return DeadLetters(connect(Settings.from_env()))
+
+
+def _settled(act: Callable[[], _Result]) -> _Result:
+    """Do it, or say in one line why not."""
+    from relay_dagster.dead_letters import DeadLetterError, describe
+    from relay_dagster.run_errors import RunError
+
+    try:
+        return act()
+    except (DeadLetterError, RunError) as error:
+        typer.echo(describe(error), err=True)
+        raise typer.Exit(1) from error
 
 
 def _check() -> int:

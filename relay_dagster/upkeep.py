@@ -3,12 +3,13 @@
 Nothing is hidden from an operator who looks into the dead-letter queue at the same moment.
 """
 
-from collections.abc import Iterator, Set
+from collections.abc import Set
 from datetime import UTC, datetime, timedelta
 
 from relay_dagster.aws.job_queue import CAUSE, Message
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns
+from relay_dagster.dead_letters import look
 from relay_dagster.logs import event_log
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.records import Job, NotAJobError, RunRecord
@@ -16,7 +17,6 @@ from relay_dagster.records import Job, NotAJobError, RunRecord
 # The index of tenants lags behind the table.
 OVERLAP = timedelta(minutes=2)
 ALL_TENANTS_EVERY_SECONDS = 3600
-LOOKS_INTO_DEAD_LETTERS = 5
 
 log = event_log()
 
@@ -66,7 +66,7 @@ def settle_dead_letters(platform: Platform) -> int:
         How many were settled.
     """
     settled = 0
-    for message in _dead_letters(platform):
+    for message in look(platform.queue):
         if CAUSE not in message.attributes:  # else it was put there on purpose
             settled += _settle_stray(platform, message)
     return settled
@@ -100,14 +100,3 @@ def _settle(platform: Platform, record: RunRecord, message: Message) -> None:
         platform.ledger.mark_sent(record.run_id, sent)
         queue.delete_dead(message.receipt_handle)
         log.info("message_replaced", run_id=record.run_id, message_id=sent)
-
-
-def _dead_letters(platform: Platform) -> Iterator[Message]:
-    """Yield each dead letter that a few looks find, once."""
-    seen: set[str] = set()
-    for _ in range(LOOKS_INTO_DEAD_LETTERS):
-        found = [one for one in platform.queue.peek_dead() if one.message_id not in seen]
-        if not found:
-            return
-        seen.update(one.message_id for one in found)
-        yield from found

@@ -1,0 +1,112 @@
+"""Dead letters: seen by everybody, redriven as new runs, discarded for good."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from typer.testing import CliRunner
+
+from fakes import embedded_platform
+from relay_core.models import RunStatus
+from relay_dagster import cli
+from relay_dagster.aws.platform import Platform
+from relay_dagster.dead_letters import DeadLetterError, DeadLetters
+from relay_dagster.records import RunRecord, RunRequest
+from relay_dagster.run_errors import TenantBusyError
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform() as platform:
+        yield platform
+
+
+def poisoned(platform: Platform, tenant_id: str = "acme") -> RunRecord:
+    """Return a run that has used its attempts up, its message where it belongs."""
+    request = RunRequest(run_id=str(uuid.uuid4()), tenant_id=tenant_id, vendors=("v1",))
+    record = platform.ledger.reserve(request).record
+    record = platform.ledger.poison(record.run_id, "S3 refuses")
+    message_id = platform.queue.send_dead(
+        record.job.body(), cause="POISON_JOB: S3 refuses", run_id=record.run_id
+    )
+    return platform.ledger.record_dlq(record.run_id, message_id)
+
+
+def test_a_look_shows_run_status_and_cause_and_hides_nothing(platform: Platform) -> None:
+    record = poisoned(platform)
+    for _ in range(2):
+        (letter,) = DeadLetters(platform).all()
+        assert (letter.run_id, letter.tenant_id) == (record.run_id, "acme")
+        assert letter.cause == "POISON_JOB: S3 refuses"
+        assert letter.record is not None
+        assert letter.record.status is RunStatus.FAILED
+
+
+def test_a_message_that_is_no_job_is_shown_and_can_be_discarded(platform: Platform) -> None:
+    platform.queue.send_dead("gibberish", cause="invalid_job: no JSON", run_id="r-1")
+    letters = DeadLetters(platform)
+    (letter,) = letters.all()
+    assert (letter.run_id, letter.tenant_id, letter.record) == ("r-1", None, None)
+    with pytest.raises(DeadLetterError, match="no job"):
+        letters.redrive("r-1")
+    letters.discard("r-1")
+    assert letters.all() == []
+
+
+def test_a_redrive_starts_a_new_run_and_removes_the_message(platform: Platform) -> None:
+    platform.tenants.create("acme", "{}")
+    record = poisoned(platform)
+    started = DeadLetters(platform).redrive(record.run_id)
+    assert started.run_id != record.run_id
+    assert (started.status, started.vendors) == (RunStatus.QUEUED, ("v1",))
+    assert started.config_version == 1
+    assert DeadLetters(platform).all() == []
+    (message,) = platform.queue.receive(10, wait_seconds=0)
+    assert started.run_id in message.body
+
+
+def test_a_redrive_for_a_busy_tenant_starts_nothing_and_keeps_the_message(
+    platform: Platform,
+) -> None:
+    record = poisoned(platform)
+    platform.ledger.reserve(RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme"))
+    with pytest.raises(TenantBusyError):
+        DeadLetters(platform).redrive(record.run_id)
+    assert len(DeadLetters(platform).all()) == 1
+
+
+def test_a_run_that_has_not_ended_is_left_to_settle(platform: Platform) -> None:
+    record = platform.ledger.reserve(RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    platform.queue.send_dead(record.job.body(), cause="", run_id=record.run_id)
+    with pytest.raises(DeadLetterError, match="has not ended"):
+        DeadLetters(platform).redrive(record.run_id)
+
+
+def test_a_run_without_a_dead_letter_is_refused(platform: Platform) -> None:
+    with pytest.raises(DeadLetterError, match="no message of run nobody"):
+        DeadLetters(platform).discard("nobody")
+
+
+def test_the_commands_list_redrive_and_discard(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = platform.settings
+    for name, value in {
+        "AWS_REGION": settings.region,
+        "ARTIFACT_BUCKET": settings.artifact_bucket,
+        "RUNS_TABLE": settings.runs_table,
+        "TENANTS_TABLE": settings.tenants_table,
+        "SQS_QUEUE_URL": settings.queue_url,
+        "SQS_DLQ_URL": settings.dlq_url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    first, second = poisoned(platform), poisoned(platform, "other")
+    run = CliRunner().invoke
+    listed = run(cli.app, ["dlq", "list"])
+    assert first.run_id in listed.stdout
+    assert "POISON_JOB: S3 refuses" in listed.stdout
+    assert run(cli.app, ["dlq", "redrive", first.run_id]).exit_code == 0
+    assert run(cli.app, ["dlq", "discard", second.run_id]).exit_code == 0
+    again = run(cli.app, ["dlq", "discard", second.run_id])
+    assert again.exit_code == 1
+    assert again.stderr.startswith("the dead-letter queue has no message of run")
