@@ -27,17 +27,17 @@ def contenders(samples: Mapping[str, Samples], *, of: str, size: int) -> str:
     """Return the table of one size: medians and spread, memory, and ``of``'s time by theirs."""
     header = (
         *("", "work s", "spread", "wall s", "CPU s", "import s"),
-        *("peak MiB", "of input", f"{of} takes"),
+        *("peak MiB", "of input", f"{of} takes", "in CPU"),
     )
     rows = []
     for name, runs in samples.items():
         peak = max(runs.all("peak_mib"))
-        times = f"{samples[of].times(runs):.2f} x"
+        times, cpu = (f"{samples[of].times(runs, what):.2f} x" for what in ("work_s", "cpu_s"))
         rows.append(
             (
                 *(name, _seconds(runs.median("work_s")), _spread(runs)),
                 *(_seconds(runs.median(what)) for what in ("wall_s", "cpu_s", "import_s")),
-                *(f"{peak:,.0f}", f"{peak * 2**20 / size:.1f} x", times),
+                *(f"{peak:,.0f}", f"{peak * 2**20 / size:.1f} x", times, cpu),
             )
         )
     return table(header, rows)

@@ -6,6 +6,7 @@ Only the run launcher is another: there is no ECS here, so runs are processes of
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +26,7 @@ from postgres_server import PostgresServer, running_postgres
 
 def main() -> None:
     """Start everything, run two tenants at once, and print the outcome."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with running_postgres() as postgres, tempfile.TemporaryDirectory() as home:
         relay = Installation(Path(home))
         settings = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import queue
 import shutil
 import signal
 import subprocess
@@ -49,6 +48,34 @@ class Outcome:
     logs: str = ""
 
 
+class Waiting:
+    """The scenarios that are still to be played.
+
+    The longest go first; a crowd waits while another one has the processors, as long as there is
+    anything else to play.
+    """
+
+    def __init__(self, scenarios: Sequence[Scenario]) -> None:
+        self._left = sorted(scenarios, key=lambda each: (not each.crowd, -each.seconds))
+        self._crowds = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> Scenario | None:
+        """Return the next one, None where there is none."""
+        with self._lock:
+            fit = [each for each in self._left if not (each.crowd and self._crowds)]
+            chosen = next(iter(fit or self._left), None)
+            if chosen is not None:
+                self._left.remove(chosen)
+                self._crowds += chosen.crowd
+            return chosen
+
+    def done(self, scenario: Scenario) -> None:
+        """Note that one is over."""
+        with self._lock:
+            self._crowds -= scenario.crowd
+
+
 def run(
     scenarios: Sequence[Scenario], *, lanes: int, tell: Callable[[Outcome], None] = lambda _: None
 ) -> list[Outcome]:
@@ -59,9 +86,7 @@ def run(
         lanes: how many stacks there are at once.
         tell: called with each outcome, by one thread at a time.
     """
-    waiting: queue.SimpleQueue[Scenario] = queue.SimpleQueue()
-    for each in sorted(scenarios, key=lambda each: -each.seconds):
-        waiting.put(each)
+    waiting = Waiting(scenarios)
     outcomes: list[Outcome] = []
     telling = threading.Lock()
 
@@ -81,17 +106,14 @@ def run(
     return outcomes
 
 
-def _drive(waiting: queue.SimpleQueue[Scenario], note: Callable[[Outcome], None]) -> None:
+def _drive(waiting: Waiting, note: Callable[[Outcome], None]) -> None:
     """Hand scenarios to one lane, one after the other."""
     lane: subprocess.Popen[str] | None = None
-    while True:
-        try:
-            scenario = waiting.get_nowait()
-        except queue.Empty:
-            break
+    while (scenario := waiting.take()) is not None:
         if lane is None:
             lane = _open_lane()
         outcome = _play_in(lane, scenario)
+        waiting.done(scenario)
         note(outcome)
         if not outcome.passed:
             _close(lane)

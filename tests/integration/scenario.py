@@ -26,13 +26,14 @@ class Scenario:
     """One way to break the installation.
 
     ``row`` is the line of docs/RESILIENCE.md that it holds, ``seconds`` about how long it takes
-    (the longest go first).
+    (the longest go first). A ``crowd`` keeps the processors busy, the others mostly wait.
     """
 
     name: str
     row: str
     seconds: int
     smoke: bool
+    crowd: bool
     body: Body
 
     @property
@@ -41,14 +42,16 @@ class Scenario:
         return inspect.getdoc(self.body).partition("\n\n")[0].replace("\n", " ")
 
 
-def scenario(row: str, *, seconds: int = 20, smoke: bool = False) -> Callable[[Body], Body]:
+def scenario(
+    row: str, *, seconds: int, smoke: bool = False, crowd: bool = False
+) -> Callable[[Body], Body]:
     """Enter a function into the list."""
 
     def enter(body: Body) -> Body:
         name = body.__name__
         if name in _ALL:
             raise ValueError(f"two scenarios are called {name}")
-        _ALL[name] = Scenario(name, row, seconds, smoke, body)
+        _ALL[name] = Scenario(name, row, seconds, smoke, crowd, body)
         return body
 
     return enter

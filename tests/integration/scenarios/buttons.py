@@ -97,7 +97,7 @@ def a_busy_tenant_is_materialized_by_hand(relay: Installation) -> str:
     return "it waited in Dagster's queue, then SUCCEEDED as a run of its own"
 
 
-@scenario("17", seconds=150)
+@scenario("17", seconds=150, crowd=True)
 def twenty_tenants_are_backfilled(relay: Installation) -> str:
     """A backfill over 20 tenants: 20 runs, each with its own record, SUCCEEDED; no lock left."""
     tenants = [relay.new_tenant("backfill") for _ in range(BACKFILL)]

@@ -32,7 +32,7 @@ def one_tenant_is_posted_to_fifty_times_at_once(relay: Installation) -> str:
     return "one 202, 49 times 409; one run, SUCCEEDED, attempt 1"
 
 
-@scenario("22", seconds=180)
+@scenario("22", seconds=180, crowd=True)
 def thirty_tenants_at_once_one_poisoned(relay: Installation) -> str:
     """Thirty tenants at once, S3 refuses one for ever: 29 SUCCEEDED, one POISON_JOB in the DLQ."""
     tenants = [relay.new_tenant("crowd") for _ in range(TENANTS)]
@@ -54,7 +54,7 @@ def thirty_tenants_at_once_one_poisoned(relay: Installation) -> str:
     return f"{TENANTS - 1} SUCCEEDED, attempt 1; one POISON_JOB after {MAX_ATTEMPTS} attempts"
 
 
-@scenario("21", seconds=200)
+@scenario("21", seconds=200, crowd=True)
 def ten_jobs_wait_for_one_busy_tenant(relay: Installation) -> str:
     """Ten jobs straight to the queue for one busy tenant: others run meanwhile; then each runs."""
     tenant, others = relay.new_tenant("narrow"), [relay.new_tenant("wide") for _ in range(3)]

@@ -26,7 +26,7 @@ BURST = 20
 DAEMON_KILLS = 5
 
 
-@scenario("5", seconds=130)
+@scenario("5", seconds=130, crowd=True)
 def the_daemon_dies_again_and_again(relay: Installation) -> str:
     """Daemon SIGKILLed five times during a burst of 20: 20 runs, none lost or doubled or dead."""
     tenants = [relay.new_tenant("burst") for _ in range(BURST)]
