@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import shutil
@@ -22,6 +23,7 @@ from relay_dagster.stack import free_port
 USER, DATABASE = "dagster", "dagster"
 # PostgreSQL refuses to run as root; everybody else runs it as himself.
 _UNPRIVILEGED = "nobody"
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def running_postgres() -> Iterator[PostgresServer]:
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            preexec_fn=_end_with_parent,
             **identity,
         )
         try:
@@ -120,6 +122,13 @@ def _identity(home: Path) -> Mapping[str, Any]:
     for path in (home, home / "password"):
         shutil.chown(path, _UNPRIVILEGED)
     return {"cwd": home, "user": _UNPRIVILEGED, "extra_groups": []}
+
+
+def _end_with_parent() -> None:
+    """Let the kernel end the server when the test is killed, where the kernel can."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _answers(server: PostgresServer) -> bool:
