@@ -128,6 +128,8 @@ def _close(lane: subprocess.Popen[str]) -> None:
         with contextlib.suppress(BrokenPipeError):
             lane.stdin.close()
     lane.wait()
+    if lane.stdout is not None:
+        lane.stdout.close()
 
 
 def _open_lane() -> subprocess.Popen[str]:
