@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.cells import LARGEST_WHOLE, MONEY_LIMIT, MONEY_UNIT
 from relay_core.digits import read_short_money, read_short_wholes
 from relay_core.errors import CellError
 from relay_core.models import RowFault
@@ -37,7 +38,6 @@ _STAND_INS: dict[str, int] = {
     RowFault.AMOUNT_OUT_OF_RANGE: np.iinfo(np.int64).max,
 }
 
-_MONEY_LIMIT = 1_000_000_000 * 10_000
 _WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 _PLAIN_WHOLE = r"^\+?0*(?P<whole>[0-9]{1,10})(?:\.0*)?$"
 _PLAIN_MONEY = r"^\+?0*(?P<whole>[0-9]{1,9})(?:\.(?P<kept>[0-9]{0,4})(?P<next>[0-9]?)[0-9]*)?$"
@@ -168,7 +168,7 @@ def read_whole(text: pa.StringArray, options: NumberOptions, scalar: Callable[[s
         groups = pc.extract_regex(plain.take(pa.array(rest)), _PLAIN_WHOLE)
         fits = _flags(groups.is_valid())
         numbers = _numpy(pc.cast(pc.struct_field(groups.filter(pa.array(fits)), [0]), pa.int64()))
-        small = numbers <= np.iinfo(np.int32).max
+        small = numbers <= LARGEST_WHOLE
         rows = rest[fits][small]
         values[rows] = numbers[small]
         done[rows] = True
@@ -186,7 +186,7 @@ def read_money(text: pa.StringArray, options: NumberOptions, scalar: Callable[[s
         groups = pc.extract_regex(plain.take(pa.array(rest)), _PLAIN_MONEY)
         fits = _flags(groups.is_valid())
         values[rest[fits]] = _rounded(groups.filter(pa.array(fits)))
-        done[rest[fits]] = values[rest[fits]] < _MONEY_LIMIT
+        done[rest[fits]] = values[rest[fits]] < MONEY_LIMIT * MONEY_UNIT
     return _finish(text, values, nulls, done, scalar)
 
 

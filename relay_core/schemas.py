@@ -14,10 +14,10 @@ import pandas as pd
 import pandera.pandas as pa_schema
 import pyarrow as pa
 
+from relay_core import cells
 from relay_core.models import CONDITIONS
 
-MAX_QUANTITY = 2**31 - 1
-MONEY_LIMIT = 1_000_000_000 * 10_000
+MONEY_LIMIT = cells.MONEY_LIMIT * cells.MONEY_UNIT
 """Amounts stay below this many ten-thousandths."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,8 +53,8 @@ def _text(rule: Callable[[pd.Series[Any]], pd.Series[Any]] | None = None) -> pa_
 CANONICAL_SCHEMA = pa_schema.DataFrameSchema(
     {
         "sku": _text(_filled),
-        "quantity_available": _whole(0, MAX_QUANTITY),
-        "lead_time_days": _whole(0, MAX_QUANTITY, nullable=True),
+        "quantity_available": _whole(0, cells.LARGEST_WHOLE),
+        "lead_time_days": _whole(0, cells.LARGEST_WHOLE, nullable=True),
         "cost": _money(),
         "map_price": _money(),
         "price": _money(),
@@ -70,8 +70,8 @@ CANONICAL_SCHEMA = pa_schema.DataFrameSchema(
 MERGED_SCHEMA = pa_schema.DataFrameSchema(
     {
         "sku": _text(_filled),
-        "quantity_available": _whole(0, MAX_QUANTITY),
-        "lead_time_days": _whole(0, MAX_QUANTITY),
+        "quantity_available": _whole(0, cells.LARGEST_WHOLE),
+        "lead_time_days": _whole(0, cells.LARGEST_WHOLE),
         "price": pa_schema.Column(_WHOLE, pa_schema.Check.ge(1)),
         "condition": _text(_condition),
         "updated_at": _whole(FIRST_INSTANT, LAST_INSTANT),
