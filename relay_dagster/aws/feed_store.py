@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 _TAKEN = frozenset({"412", "PreconditionFailed"})
+_NO_RANGE = frozenset({"416", "InvalidRange"})
 _CONFLICT = frozenset({"409", "ConditionalRequestConflict"})
 _CONFLICT_TRIES = 5
 _READ_SIZE = 1 << 20
@@ -136,6 +137,20 @@ class FeedStore:
         try:
             return self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         except ClientError as error:
+            if error_code(error) in _ABSENT:
+                return None
+            raise
+
+    @speaks_aws
+    def read_head(self, key: str, size: int) -> bytes | None:
+        """Return at most the first ``size`` bytes of an object, None where there is none."""
+        try:
+            answer = self._s3.get_object(Bucket=self.bucket, Key=key, Range=f"bytes=0-{size - 1}")
+            # Read to the end, a broken connection shows; a store that knows no ranges sends it all.
+            return answer["Body"].read(size if answer["ContentLength"] > size else None)
+        except ClientError as error:
+            if error_code(error) in _NO_RANGE:  # an empty object has no first byte
+                return b""
             if error_code(error) in _ABSENT:
                 return None
             raise

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -184,6 +185,23 @@ def test_a_bucket_that_is_gone_is_not_an_absent_object(platform: Platform) -> No
         gone.read_or_none("k")
     with pytest.raises(MissingResourceError):
         gone.check()
+
+
+def test_the_head_of_an_object_is_its_first_bytes(feeds: FeedStore) -> None:
+    feeds.put("k", b"sku,cost\nA-1,5\n")
+    feeds.put("empty", b"")
+    assert feeds.read_head("k", 8) == b"sku,cost"
+    assert feeds.read_head("k", 4096) == b"sku,cost\nA-1,5\n"
+    assert feeds.read_head("empty", 8) == b""
+    assert feeds.read_head("absent", 8) is None
+
+
+def test_a_head_is_asked_for_and_not_cut_from_the_whole() -> None:
+    whole = io.BytesIO(b"0123456789")
+    clients = ScriptedS3("get_object", {"Body": whole, "ContentLength": 10})
+    assert FeedStore(clients, "b").read_head("k", 4) == b"0123"
+    assert [each["Range"] for each in clients.asked] == ["bytes=0-3"]
+    assert whole.tell() == 4
 
 
 def test_the_first_writer_of_a_key_wins(feeds: FeedStore) -> None:
