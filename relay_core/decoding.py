@@ -6,25 +6,16 @@ No CSV here: records and fields are the matter of ``scanning`` and ``parsing``.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
 
 import pyarrow as pa
 
+from relay_core.encoding_guess import likely_encodings
 from relay_core.errors import FeedUnreadableError
 from relay_core.models import FailureCode
 
 Buffer = bytes | bytearray | memoryview
 
 _BOM = "\ufeff".encode()
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_SAMPLE = 1 << 16
-_CP1252_GAPS = frozenset(b"\x81\x8d\x8f\x90\x9d")
 
 
 def decode_feed(data: Buffer, encoding: str) -> memoryview:
@@ -44,15 +35,6 @@ def decode_feed(data: Buffer, encoding: str) -> memoryview:
     return text[len(_BOM) :] if bytes(text[: len(_BOM)]) == _BOM else text
 
 
-def likely_encodings(data: Buffer) -> list[str]:
-    """Return the encodings that the first 64 KiB of ``data`` fit best, the likeliest first."""
-    sample = bytes(memoryview(data)[:_SAMPLE])
-    for bom, name in _BOMS:
-        if sample.startswith(bom):
-            return [name]
-    return list(_fitting(sample))
-
-
 def _as_utf8(data: Buffer, encoding: str) -> memoryview:
     if codecs.lookup(encoding).name == "utf-8":
         return _checked_utf8(data)
@@ -70,26 +52,6 @@ def _checked_utf8(data: Buffer) -> memoryview:
             str(view, "utf-8")
             raise
     return view
-
-
-def _fitting(sample: bytes) -> Iterator[str]:
-    if sample[1::2].count(0) > len(sample) // 8:
-        yield "utf-16-le"
-    elif sample[0::2].count(0) > len(sample) // 8:
-        yield "utf-16-be"
-    if _is_utf8(sample):
-        yield "utf-8"
-    elif not _CP1252_GAPS.intersection(sample):
-        yield "cp1252"
-    yield "latin-1"
-
-
-def _is_utf8(sample: bytes) -> bool:
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _explain(error: UnicodeError, data: Buffer, encoding: str) -> str:

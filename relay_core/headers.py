@@ -31,7 +31,7 @@ def plan_columns(headers: Sequence[str], parser: ParserConfig) -> ColumnPlan:
     """Match the canonical columns to a feed's headers, compared after trimming."""
     names = [strip(header) for header in headers]
     counts = Counter(names)
-    wanted = _wanted_headers(names, parser)
+    wanted = wanted_headers(names, parser)
     unmapped = [c for c in REQUIRED_COLUMNS if c not in wanted and c not in parser.defaults]
     absent = [c for c, h in wanted.items() if h not in counts and c not in parser.defaults]
     missing = [*(wanted[column] for column in absent), *unmapped]
@@ -46,7 +46,7 @@ def plan_columns(headers: Sequence[str], parser: ParserConfig) -> ColumnPlan:
 def describe_missing(missing: Sequence[str], headers: Sequence[str]) -> str:
     """Say which headers are missing, which were found, and the nearest one to each."""
     names = [strip(header) for header in headers]
-    nearest = (f"{header!r} (nearest: {_nearest(header, names)})" for header in missing)
+    nearest = (f"{header!r} (nearest: {_shown_nearest(header, names)})" for header in missing)
     return (
         f"missing required columns: {', '.join(nearest)}; headers found: "
         f"{', '.join(map(repr, names))}; point parser.column_map at the vendor's headers, "
@@ -54,7 +54,7 @@ def describe_missing(missing: Sequence[str], headers: Sequence[str]) -> str:
     )
 
 
-def _wanted_headers(names: Sequence[str], parser: ParserConfig) -> dict[str, str]:
+def wanted_headers(names: Sequence[str], parser: ParserConfig) -> dict[str, str]:
     """Return each column's header: the mapped one, else its own name where that is free."""
     mapped = {column: strip(header) for column, header in parser.column_map.items()}
     free = set(names) - set(mapped.values())
@@ -63,7 +63,13 @@ def _wanted_headers(names: Sequence[str], parser: ParserConfig) -> dict[str, str
     return {column: wanted[column] for column in CANONICAL_COLUMNS if column in wanted}
 
 
-def _nearest(header: str, names: Sequence[str]) -> str:
+def nearest_header(header: str, names: Sequence[str]) -> str | None:
+    """Return the name that is most like a header, None where there are no names."""
     folded = {name.casefold(): name for name in reversed(names)}
     close = difflib.get_close_matches(header.casefold(), list(folded), n=1, cutoff=0.0)
-    return repr(folded[close[0]]) if close else "none"
+    return folded[close[0]] if close else None
+
+
+def _shown_nearest(header: str, names: Sequence[str]) -> str:
+    found = nearest_header(header, names)
+    return "none" if found is None else repr(found)

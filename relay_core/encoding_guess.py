@@ -1,0 +1,80 @@
+"""Which encoding bytes are probably in. Plain Python: the API asks this too, without Arrow."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SAMPLE = 1 << 16
+_CP1252_GAPS = frozenset(b"\x81\x8d\x8f\x90\x9d")
+
+
+def likely_encodings(data: bytes | bytearray | memoryview) -> list[str]:
+    """Return the encodings that the first 64 KiB of ``data`` fit best, the likeliest first."""
+    sample = bytes(memoryview(data)[:_SAMPLE])
+    for bom, name in _BOMS:
+        if sample.startswith(bom):
+            return [name]
+    return list(_fitting(sample))
+
+
+def decode_head(data: bytes, encoding: str, *, is_whole: bool) -> str:
+    """Return a head's text without a leading U+FEFF; a character that is cut at its end is left.
+
+    Raises:
+        UnicodeError: the bytes are not in the encoding.
+    """
+    text = codecs.getincrementaldecoder(encoding)().decode(data, is_whole)
+    return text.removeprefix("\ufeff")
+
+
+def guess_encoding(data: bytes, configured: str, *, is_whole: bool) -> str | None:
+    """Return the encoding that a head is in: the configured one unless the bytes speak against it.
+
+    None where no guess fits. Single-byte encodings take any bytes; they lose to UTF-8 and UTF-16
+    that the bytes show, and Latin-1 to Windows-1252 where it would give control characters.
+    """
+    likeliest = likely_encodings(data)[0]
+    own = _text_or_none(data, configured, is_whole=is_whole)
+    other = _text_or_none(data, likeliest, is_whole=is_whole)
+    if own is None:
+        return None if other is None else likeliest
+    if other is None or own == other:
+        return configured
+    name = codecs.lookup(configured).name
+    overrules = likeliest.startswith("utf") or (likeliest == "cp1252" and name == "iso8859-1")
+    return likeliest if overrules else configured
+
+
+def _text_or_none(data: bytes, encoding: str, *, is_whole: bool) -> str | None:
+    try:
+        return decode_head(data, encoding, is_whole=is_whole)
+    except UnicodeError:
+        return None
+
+
+def _fitting(sample: bytes) -> Iterator[str]:
+    if sample[1::2].count(0) > len(sample) // 8:
+        yield "utf-16-le"
+    elif sample[0::2].count(0) > len(sample) // 8:
+        yield "utf-16-be"
+    if _is_utf8(sample):
+        yield "utf-8"
+    elif not _CP1252_GAPS.intersection(sample):
+        yield "cp1252"
+    yield "latin-1"
+
+
+def _is_utf8(sample: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True
