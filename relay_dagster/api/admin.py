@@ -8,6 +8,8 @@ from fastapi import APIRouter, Query, Response
 
 from relay_core.errors import ConfigFault
 from relay_dagster.api.auth import Admin
+from relay_dagster.api.codes import ORDER_BODY, answers
+from relay_dagster.api.headers import carrying
 from relay_dagster.api.inputs import (
     ID_PATTERN,
     JsonBody,
@@ -18,7 +20,7 @@ from relay_dagster.api.inputs import (
     read_body,
 )
 from relay_dagster.api.models import NewTenantKey, PauseOrder, Pausing, ResumeOrder
-from relay_dagster.api.problems import ProblemError, documented, invalid_request
+from relay_dagster.api.problems import ProblemError, invalid_request
 from relay_dagster.api.services import Services
 from relay_dagster.aws.tenant_store import UnknownTenantError
 from relay_dagster.logs import event_log
@@ -38,7 +40,10 @@ _RESUME_BODY = json_content(
 @router.post(
     "/v1/tenants/{tenant_id}/api-keys",
     status_code=201,
-    responses=documented(401, 403, 404, 503),
+    responses={
+        **carrying(201, "Cache-Control"),
+        **answers("FORBIDDEN", "TENANT_NOT_FOUND"),
+    },
 )
 def create_api_key(
     tenant_id: TenantId, caller: Admin, services: Services, response: Response
@@ -55,19 +60,19 @@ def create_api_key(
 @router.delete(
     "/v1/tenants/{tenant_id}/api-keys/{key_id}",
     status_code=204,
-    responses=documented(401, 403, 404, 503),
+    responses=answers("FORBIDDEN", "TENANT_NOT_FOUND", "API_KEY_NOT_FOUND"),
 )
 def revoke_api_key(tenant_id: TenantId, key_id: str, caller: Admin, services: Services) -> None:
     """Revoke a key of a tenant, at once."""
     known = is_id(tenant_id) and is_id(key_id) and services.keyring.revoke(tenant_id, key_id)
     if not known:
-        raise ProblemError(404, "API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}")
+        raise ProblemError("API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}")
     _log.info("api_key_revoked", tenant_id=tenant_id, key_id=key_id, caller=caller.id)
 
 
 @router.post(
     "/v1/admin/pause",
-    responses=documented(401, 403, 413, 415, 422, 503),
+    responses=answers("FORBIDDEN", *ORDER_BODY),
     openapi_extra=_PAUSE_BODY,
 )
 def pause_runs(caller: Admin, services: Services, body: JsonBody) -> Pausing:
@@ -81,14 +86,14 @@ def pause_runs(caller: Admin, services: Services, body: JsonBody) -> Pausing:
 @router.delete(
     "/v1/admin/pause",
     status_code=204,
-    responses=documented(401, 403, 413, 415, 422, 503),
+    responses=answers("FORBIDDEN", *ORDER_BODY),
     openapi_extra=_RESUME_BODY,
 )
 def resume_runs(
     caller: Admin,
     services: Services,
     body: OptionalJsonBody,
-    tenant_id: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+    tenant_id: Annotated[str | None, Query(pattern=ID_PATTERN, description="None is all.")] = None,
 ) -> None:
     """End the pause of one tenant, named in the body or the query, or else that of all.
 

@@ -6,6 +6,7 @@ import sys
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi_swagger import patch_fastapi
 
 from relay_dagster.api import admin, health, problems
 from relay_dagster.api import feeds as feeds_routes
@@ -107,6 +108,7 @@ def _assemble(services: ApiServices, clients: Clients) -> FastAPI:
         summary="One exact, priced inventory feed per merchant from many vendors' feeds.",
         docs_url=None,
         redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -114,6 +116,8 @@ def _assemble(services: ApiServices, clients: Clients) -> FastAPI:
     app.state.clients = clients
     for module in (health, tenants_routes, feeds_routes, runs_routes, admin):
         app.include_router(module.router)
+    # Swagger UI at /docs, from files of its own: nothing is fetched from elsewhere.
+    patch_fastapi(app, redirect_from_root_to_docs=False)
     problems.install(app)
     app.add_middleware(RequestFrame)
     return app

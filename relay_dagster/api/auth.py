@@ -29,7 +29,6 @@ def authenticate(services: Services, key: Annotated[str | None, Security(_HEADER
     if caller is None:
         problem = "is nobody's" if key else "is missing"
         raise ProblemError(
-            401,
             "UNAUTHENTICATED",
             f"the key in X-API-Key {problem}",
             headers={"WWW-Authenticate": _SCHEME},
@@ -51,7 +50,7 @@ def require_admin(request: Request, caller: Authenticated) -> Caller:
         return caller
     if "tenant_id" in request.path_params:
         caller.require(request.path_params["tenant_id"])
-    raise ProblemError(403, "FORBIDDEN", "this needs an admin key")
+    raise ProblemError("FORBIDDEN", "this needs an admin key")
 
 
 Admin = Annotated[Caller, Depends(require_admin)]

@@ -7,16 +7,13 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from relay_dagster.api.codes import documented
+from relay_dagster.api.config_schema import REFERENCE, config_schemas
+from relay_dagster.api.headers import described
 from relay_dagster.api.models import PauseOrder, Problem, ResumeOrder, RunOrder
-from relay_dagster.api.problems import documented
 
-_REF = "#/components/schemas/{model}"
 # FastAPI's own error bodies, which this API does not answer with.
 _FOREIGN = ("HTTPValidationError", "ValidationError")
-_REQUEST_ID = {
-    "description": "The request's id, as it came or made here.",
-    "schema": {"type": "string"},
-}
 
 
 class DescribedApp(FastAPI):
@@ -40,9 +37,10 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _describe_models(document: dict[str, Any]) -> None:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for model in (Problem, RunOrder, PauseOrder, ResumeOrder):
-        schema = model.model_json_schema(ref_template=_REF)
+        schema = model.model_json_schema(ref_template=REFERENCE)
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema
+    schemas |= config_schemas()
     for name in _FOREIGN:
         schemas.pop(name, None)
 
@@ -51,6 +49,6 @@ def _describe_answers(operation: dict[str, Any]) -> None:
     answers = operation["responses"]
     if "HTTPValidationError" in str(answers.get("422")):
         del answers["422"]
-    answers |= {str(status): each for status, each in documented(500).items()}
+    answers |= {str(status): each for status, each in documented("INTERNAL_ERROR").items()}
     for each in answers.values():
-        each.setdefault("headers", {})["X-Request-Id"] = _REQUEST_ID
+        each["headers"] = {**each.get("headers", {}), **described("X-Request-Id")}

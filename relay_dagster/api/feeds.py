@@ -7,20 +7,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Response
 
 from relay_dagster.api.auth import Authenticated
+from relay_dagster.api.codes import answers
+from relay_dagster.api.headers import carrying
 from relay_dagster.api.inputs import TenantId, is_id
-from relay_dagster.api.problems import ProblemError, documented
+from relay_dagster.api.problems import ProblemError
 from relay_dagster.api.services import Services
 
 router = APIRouter(tags=["tenants"])
 
-_TEXT = {"schema": {"type": "string"}}
+_KEPT = ("ETag", "X-Run-Id", "Cache-Control")
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    302: {
-        "description": "The feed lies at `Location` for an hour.",
-        "headers": {"Location": _TEXT, "ETag": _TEXT, "X-Run-Id": _TEXT},
-    },
-    304: {"description": "The feed is the one that `If-None-Match` names."},
-    **documented(401, 404, 503),
+    **carrying(302, "Location", *_KEPT, description="The feed lies at `Location` for an hour."),
+    **carrying(304, *_KEPT, description="The feed is the one that `If-None-Match` names."),
+    **answers("TENANT_NOT_FOUND", "FEED_NOT_FOUND"),
 }
 
 
@@ -35,7 +34,7 @@ def get_feed(
     caller.require(tenant_id)
     feed = services.runs.feed(tenant_id) if is_id(tenant_id) else None
     if feed is None:
-        raise ProblemError(404, "FEED_NOT_FOUND", f"tenant {tenant_id} has no feed yet")
+        raise ProblemError("FEED_NOT_FOUND", f"tenant {tenant_id} has no feed yet")
     tag = f'"{feed.sha256}"'
     headers = {"ETag": tag, "X-Run-Id": feed.run_id, "Cache-Control": "no-cache"}
     if if_none_match is not None and tag in if_none_match:

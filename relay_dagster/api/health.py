@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import APIRouter
 
+from relay_dagster.api.codes import documented
 from relay_dagster.api.models import Dependency, Health, Readiness
-from relay_dagster.api.problems import documented, unavailable
+from relay_dagster.api.problems import unavailable
 from relay_dagster.api.services import ApiServices, Services
 from relay_dagster.faults import WorldError
 from relay_dagster.logs import event_log
@@ -23,7 +24,7 @@ async def get_health() -> Health:
     return Health()
 
 
-@router.get("/v1/ready", responses=documented(503))
+@router.get("/v1/ready", responses=documented("NOT_READY"))
 def get_readiness(services: Services) -> Readiness:
     """Tell whether everything that the API needs answers, with the state of each."""
     dependencies = _states(_checks(services))

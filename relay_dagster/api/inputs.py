@@ -39,7 +39,6 @@ async def _json_body(request: Request) -> bytes:
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", given):
         raise ProblemError(
-            415,
             "UNSUPPORTED_MEDIA_TYPE",
             "the body must be JSON, sent with Content-Type: application/json",
             headers={"Accept": "application/json"},

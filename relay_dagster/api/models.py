@@ -9,10 +9,40 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from relay_core.models import RunStatus, Stage
+from relay_dagster.api.config_schema import CONFIG_EXAMPLE
 from relay_dagster.api.inputs import ID_PATTERN
 from relay_dagster.records import RunRecord, Trigger
 
 _EXAMPLE_RUN = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
+CURSOR = "`next_cursor` of the page before."
+_RUN = {
+    "run_id": _EXAMPLE_RUN,
+    "tenant_id": "acme_parts",
+    "config_version": 3,
+    "vendors": None,
+    "trigger": "queue",
+    "status": "FAILED",
+    "stage": "NORMALIZE",
+    "attempt": 1,
+    "requested_at": "2026-03-01T12:00:00Z",
+    "started_at": "2026-03-01T12:00:02.1Z",
+    "finished_at": "2026-03-01T12:00:03.4Z",
+    "next_attempt_at": None,
+    "cancel_requested_at": None,
+    "failed_stage": "NORMALIZE",
+    "error_code": "DECODE_ERROR",
+    "error_message": "decode error: vendor granite_supply: stock.csv is not utf-8 at byte 311",
+    "errors_artifact_key": f"{_EXAMPLE_RUN}/tenants/acme_parts/reports/errors.json",
+    "artifacts": {"errors": f"{_EXAMPLE_RUN}/tenants/acme_parts/reports/errors.json"},
+    "dagster_run_id": "0d5cf2ad-3d2c-4d50-a9d8-bb0ad1a0ad5c",
+    "dagster_url": "https://dagster.example.com/runs/0d5cf2ad-3d2c-4d50-a9d8-bb0ad1a0ad5c",
+}
+
+
+def _example(**fields: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
 _Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 _Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 
@@ -51,6 +81,8 @@ class RunOrder(BaseModel):
 class Run(BaseModel):
     """One run, as it stands."""
 
+    model_config = _example(**_RUN)
+
     run_id: str = Field(examples=[_EXAMPLE_RUN])
     tenant_id: str
     config_version: int | None = Field(description="None before a config is found.")
@@ -86,12 +118,16 @@ class Run(BaseModel):
 class RunList(BaseModel):
     """A page of runs, newest first."""
 
+    model_config = _example(runs=[_RUN], next_cursor=None)
+
     runs: list[Run]
     next_cursor: str | None = Field(description="Give it as `cursor` for the next page.")
 
 
 class ConfigVersion(BaseModel):
     """Which version a config became."""
+
+    model_config = _example(tenant_id="acme_parts", config_version=3)
 
     tenant_id: str
     config_version: int
@@ -100,12 +136,45 @@ class ConfigVersion(BaseModel):
 class Tenant(ConfigVersion):
     """A tenant's config, one version of it; decimals are text, defaults are filled in."""
 
+    model_config = _example(
+        tenant_id="acme_parts",
+        config_version=3,
+        stored_at="2026-03-01T11:00:00Z",
+        tenant_config=CONFIG_EXAMPLE,
+    )
+
     stored_at: datetime
     tenant_config: dict[str, Any]
 
 
+class Version(BaseModel):
+    """One version of a config."""
+
+    config_version: int
+    stored_at: datetime
+
+
+class VersionList(BaseModel):
+    """A page of the versions of a tenant's config, the latest first."""
+
+    model_config = _example(
+        tenant_id="acme_parts",
+        versions=[
+            {"config_version": 2, "stored_at": "2026-03-01T11:00:00Z"},
+            {"config_version": 1, "stored_at": "2026-02-27T09:30:00Z"},
+        ],
+        next_cursor=None,
+    )
+
+    tenant_id: str
+    versions: list[Version]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page.")
+
+
 class NewTenantKey(BaseModel):
     """A key of a tenant, shown this once."""
+
+    model_config = _example(key_id="8c1d6f0a2b3e4c5d", api_key="rk_8c1d6f0a2b3e4c5d_...")
 
     key_id: str
     api_key: str
@@ -129,6 +198,10 @@ class PauseOrder(ResumeOrder):
 class Pausing(BaseModel):
     """A pause in force."""
 
+    model_config = _example(
+        tenant_id=None, reason="the backlog keeps growing", paused_at="2026-03-01T12:00:00Z"
+    )
+
     tenant_id: str | None = Field(description="None is all.")
     reason: str
     paused_at: datetime
@@ -136,6 +209,8 @@ class Pausing(BaseModel):
 
 class Health(BaseModel):
     """The process answers."""
+
+    model_config = _example(status="ok")
 
     status: Literal["ok"] = "ok"
 
@@ -149,6 +224,14 @@ class Dependency(BaseModel):
 
 class Readiness(BaseModel):
     """All dependencies answer as they must."""
+
+    model_config = _example(
+        status="ready",
+        dependencies={
+            name: {"state": "ok", "details": []}
+            for name in ("runs_table", "tenants_table", "artifact_bucket", "queue")
+        },
+    )
 
     status: Literal["ready"] = "ready"
     dependencies: dict[str, Dependency]

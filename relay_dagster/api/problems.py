@@ -5,7 +5,6 @@ What a caller may read is decided here: no stack trace, no bucket, no detail of 
 
 from __future__ import annotations
 
-import http
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from relay_core.errors import ConfigError, ConfigFault, RelayError, UnsupportedSchemaVersionError
+from relay_dagster.api.codes import CODES, INVALID_REQUEST
 from relay_dagster.api.requests import PROBLEM_TYPE, internal_error, problem_body, request_id_of
 from relay_dagster.aws.listing import BadCursorError
 from relay_dagster.aws.tenant_store import (
@@ -35,7 +35,6 @@ from relay_dagster.run_errors import (
 )
 
 RETRY_AFTER_SECONDS = 5
-INVALID_REQUEST = "INVALID_REQUEST"
 _log = event_log()
 
 # An error of a family that stands here is that family's; one that does not is an internal error.
@@ -64,38 +63,38 @@ class ProblemError(Exception):
     """What a route answers instead of a result.
 
     Args:
-        status: the HTTP status.
-        error_code: the code that programs look at.
+        error_code: the code that programs look at; `CODES` has its status.
         detail: the sentence that people read: what is wrong and what to do.
         errors: faults of the input with their paths.
         headers: headers of the answer.
         members: further members of the document.
+        status: in place of the code's own.
     """
 
     def __init__(
         self,
-        status: int,
         error_code: str,
         detail: str,
         *,
         errors: Sequence[ConfigFault] = (),
         headers: Mapping[str, str] | None = None,
         members: Mapping[str, Any] | None = None,
+        status: int | None = None,
     ) -> None:
-        self.status = status
+        self.status = status or CODES[error_code].status
         self.error_code = error_code
         self.detail = detail
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
         self.members = dict(members or {})
-        super().__init__(f"{status} {error_code}: {detail}")
+        super().__init__(f"{self.status} {error_code}: {detail}")
 
 
 def invalid_request(faults: Iterable[ConfigFault]) -> ProblemError:
     """Return the problem of a request that says what it must not say, with all of its faults."""
     listed = tuple(faults)
     detail = "; ".join(map(str, listed[:5])) + ("; ..." if len(listed) > 5 else "")
-    return ProblemError(422, INVALID_REQUEST, detail, errors=listed)
+    return ProblemError(INVALID_REQUEST, detail, errors=listed)
 
 
 def faults_of(errors: Iterable[Mapping[str, Any]]) -> list[ConfigFault]:
@@ -120,11 +119,9 @@ def problem_of(error: Exception) -> ProblemError:
             "DEPENDENCY_UNAVAILABLE", "a service that this one needs does not answer"
         )
     if status == 500:
-        return ProblemError(500, "INTERNAL_ERROR", "an unexpected error; it is in the log")
+        return ProblemError("INTERNAL_ERROR", "an unexpected error; it is in the log")
     code = INVALID_REQUEST if isinstance(error, BadCursorError) else str(error.error_code)  # type: ignore[attr-defined]
-    return ProblemError(
-        status, code, str(error), errors=_errors_of(error), members=_members_of(error)
-    )
+    return ProblemError(code, str(error), errors=_errors_of(error), members=_members_of(error))
 
 
 def unavailable(
@@ -132,7 +129,6 @@ def unavailable(
 ) -> ProblemError:
     """Return the problem of something that does not work for now."""
     return ProblemError(
-        503,
         error_code,
         f"{what}; try again later",
         headers={"Retry-After": str(wait_seconds)},
@@ -201,7 +197,9 @@ async def _answer_routing(request: Request, error: Exception) -> JSONResponse:
     if status == 405:
         allowed = ", ".join(allowed_methods(request.app, request.url.path))
         headers, detail = {"Allow": allowed}, f"this path takes {allowed}"
-    return answer(request, ProblemError(status, _ROUTING_CODES[status], detail, headers=headers))
+    return answer(
+        request, ProblemError(_ROUTING_CODES[status], detail, headers=headers, status=status)
+    )
 
 
 def allowed_methods(app: FastAPI, path: str) -> list[str]:
@@ -222,15 +220,3 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _answer_validation)
     for status in _ROUTING_CODES:
         app.add_exception_handler(status, _answer_routing)
-
-
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what the OpenAPI document says of a route's problems."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        status: {
-            "description": http.HTTPStatus(status).phrase,
-            "content": {PROBLEM_TYPE: {"schema": schema}},
-        }
-        for status in statuses
-    }

@@ -133,5 +133,5 @@ def _version_for(tenants: TenantStore, order: RunOrder) -> int | None:
     try:
         config.selecting(order.chosen)
     except ConfigError as error:
-        raise ProblemError(422, "UNKNOWN_VENDOR", str(error), errors=error.faults) from error
+        raise ProblemError("UNKNOWN_VENDOR", str(error), errors=error.faults) from error
     return stored.version

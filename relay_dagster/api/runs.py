@@ -8,6 +8,8 @@ from fastapi import APIRouter, Header, Query, Response
 
 from relay_core.models import RunStatus
 from relay_dagster.api.auth import Authenticated
+from relay_dagster.api.codes import INVALID_REQUEST, ORDER_BODY, answers
+from relay_dagster.api.headers import carrying
 from relay_dagster.api.inputs import (
     ID_PATTERN,
     JsonBody,
@@ -18,8 +20,7 @@ from relay_dagster.api.inputs import (
     read_idempotency_key,
 )
 from relay_dagster.api.keys import Caller
-from relay_dagster.api.models import Run, RunList, RunOrder
-from relay_dagster.api.problems import documented
+from relay_dagster.api.models import CURSOR, Run, RunList, RunOrder
 from relay_dagster.api.run_orders import OrderDesk, idempotency_of
 from relay_dagster.api.services import ApiServices, Services
 from relay_dagster.records import RunRecord
@@ -28,6 +29,15 @@ from relay_dagster.run_errors import UnknownRunError
 router = APIRouter(tags=["runs"])
 
 POLL_AFTER_SECONDS = 2
+_LINKS = {
+    "application/json": {
+        "example": {
+            "run_summary": "https://example-bucket.s3.amazonaws.com/"
+            "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11/tenants/acme_parts/reports/run_summary.json"
+            "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=3600&X-Amz-Signature=..."
+        }
+    }
+}
 _ORDER_BODY = json_content(
     {"$ref": "#/components/schemas/RunOrder"},
     {"tenant_id": "acme_parts", "run_type": "inventory_sync"},
@@ -37,7 +47,18 @@ _ORDER_BODY = json_content(
 @router.post(
     "/v1/runs",
     status_code=202,
-    responses=documented(401, 404, 409, 413, 415, 422, 503),
+    responses={
+        **carrying(202, "Location", "Retry-After"),
+        **answers(
+            "TENANT_NOT_FOUND",
+            "TENANT_ALREADY_RUNNING",
+            *ORDER_BODY,
+            "UNKNOWN_VENDOR",
+            "IDEMPOTENCY_KEY_REUSED",
+            "QUEUE_UNAVAILABLE",
+            "RUN_CREATION_PAUSED",
+        ),
+    },
     openapi_extra=_ORDER_BODY,
 )
 def start_run(
@@ -46,7 +67,10 @@ def start_run(
     body: JsonBody,
     request_id: RequestId,
     response: Response,
-    idempotency_key: Annotated[str | None, Header()] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(description="A second request with the key and body of a first is answered alike."),
+    ] = None,
 ) -> Run:
     """Ask for a run of a tenant; it is pinned to the config that is the latest now."""
     order = read_body(RunOrder, body)
@@ -58,14 +82,16 @@ def start_run(
     return _shown(record, services, response)
 
 
-@router.get("/v1/runs", responses=documented(401, 404, 422, 503))
+@router.get("/v1/runs", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST))
 def list_runs(
     caller: Authenticated,
     services: Services,
-    tenant_id: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
-    status: RunStatus | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    cursor: Annotated[str | None, Query(max_length=400)] = None,
+    tenant_id: Annotated[
+        str | None, Query(pattern=ID_PATTERN, description="None is every one you reach.")
+    ] = None,
+    status: Annotated[RunStatus | None, Query(description="None is any.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
+    cursor: Annotated[str | None, Query(max_length=400, description=CURSOR)] = None,
 ) -> RunList:
     """List runs, newest first: of one tenant or all, in one status or any."""
     if tenant_id is not None:
@@ -79,13 +105,19 @@ def list_runs(
     )
 
 
-@router.get("/v1/runs/{run_id}", responses=documented(401, 404, 503))
+@router.get(
+    "/v1/runs/{run_id}",
+    responses={**carrying(200, "Retry-After"), **answers("RUN_NOT_FOUND")},
+)
 def get_run(run_id: RunId, caller: Authenticated, services: Services, response: Response) -> Run:
     """Return a run as it stands."""
     return _shown(_find(run_id, caller, services), services, response)
 
 
-@router.get("/v1/runs/{run_id}/artifacts", responses=documented(401, 404, 503))
+@router.get(
+    "/v1/runs/{run_id}/artifacts",
+    responses={**carrying(200, "Cache-Control", content=_LINKS), **answers("RUN_NOT_FOUND")},
+)
 def get_artifacts(
     run_id: RunId, caller: Authenticated, services: Services, response: Response
 ) -> dict[str, str]:
@@ -96,7 +128,11 @@ def get_artifacts(
     return {name: services.feeds.presign(key) for name, key in found.items()}
 
 
-@router.post("/v1/runs/{run_id}/cancel", status_code=202, responses=documented(401, 404, 409, 503))
+@router.post(
+    "/v1/runs/{run_id}/cancel",
+    status_code=202,
+    responses={**carrying(202, "Retry-After"), **answers("RUN_NOT_FOUND", "RUN_ALREADY_FINISHED")},
+)
 def cancel_run(run_id: RunId, caller: Authenticated, services: Services, response: Response) -> Run:
     """Cancel a run: at once where nothing is under way, else as soon as it can be stopped."""
     record = _find(run_id, caller, services)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
@@ -10,6 +11,9 @@ from fastapi import APIRouter, Header, Query, Response
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.errors import ConfigFault, RelayError
 from relay_dagster.api.auth import Admin, Authenticated
+from relay_dagster.api.codes import CONFIG_BODY, INVALID_REQUEST, answers
+from relay_dagster.api.config_schema import CONFIG_EXAMPLE, CONFIG_REFERENCE
+from relay_dagster.api.headers import carrying
 from relay_dagster.api.inputs import (
     JsonBody,
     TenantId,
@@ -18,57 +22,24 @@ from relay_dagster.api.inputs import (
     json_content,
     names_version,
 )
-from relay_dagster.api.models import ConfigVersion, Tenant
-from relay_dagster.api.problems import ProblemError, documented, invalid_request
+from relay_dagster.api.models import CURSOR, ConfigVersion, Tenant, Version, VersionList
+from relay_dagster.api.problems import ProblemError, invalid_request
 from relay_dagster.api.services import Services
 from relay_dagster.aws.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 
 router = APIRouter(tags=["tenants"])
 
-# A config's numbers keep their text; its keys and rules are in docs/CONFIG.md.
-_CONFIG_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "description": "A tenant config of schema_version 1.",
-    "required": [
-        "tenant_id",
-        "timezone",
-        "default_currency",
-        "vendors",
-        "pricing",
-        "merge",
-        "output",
-    ],
-}
-_CONFIG_EXAMPLE: dict[str, Any] = {
-    "schema_version": 1,
-    "tenant_id": "acme_parts",
-    "timezone": "America/Chicago",
-    "default_currency": "USD",
-    "vendors": [
-        {
-            "vendor_id": "granite_supply",
-            "inbound": {
-                "type": "s3",
-                "s3_prefix": "tenants/acme_parts/inbound/granite_supply/",
-            },
-            "parser": {"format": "csv"},
-        }
-    ],
-    "pricing": {
-        "base_margin_pct": "0.20",
-        "min_price": "1.00",
-        "shipping_handling_flat": "4.95",
-    },
-    "merge": {"strategy": "best_offer"},
-    "output": {"columns": ["sku", "quantity_available", "price"]},
-}
-_CONFIG_BODY = json_content(_CONFIG_SCHEMA, _CONFIG_EXAMPLE)
+_VERSION = re.compile("[1-9][0-9]{0,14}")
+_CONFIG_BODY = json_content(CONFIG_REFERENCE, CONFIG_EXAMPLE)
 
 
 @router.post(
     "/v1/tenants",
     status_code=201,
-    responses=documented(401, 403, 409, 413, 415, 422, 503),
+    responses={
+        **carrying(201, "ETag", "Location"),
+        **answers("FORBIDDEN", "TENANT_EXISTS", *CONFIG_BODY),
+    },
     openapi_extra=_CONFIG_BODY,
 )
 def create_tenant(
@@ -80,13 +51,21 @@ def create_tenant(
     return _stored(config.tenant_id, version, created=True, response=response)
 
 
-@router.get("/v1/tenants/{tenant_id}", responses=documented(401, 404, 422, 503))
+@router.get(
+    "/v1/tenants/{tenant_id}",
+    responses={
+        **carrying(200, "ETag"),
+        **answers("TENANT_NOT_FOUND", "CONFIG_VERSION_NOT_FOUND", INVALID_REQUEST),
+    },
+)
 def get_tenant(
     tenant_id: TenantId,
     caller: Authenticated,
     services: Services,
     response: Response,
-    config_version: Annotated[int | None, Query(ge=1, lt=2**53)] = None,
+    config_version: Annotated[
+        int | None, Query(ge=1, lt=2**53, description="None is the latest.")
+    ] = None,
 ) -> Tenant:
     """Return a tenant's latest config, or one version of it; the ETag is the version."""
     caller.require(tenant_id)
@@ -100,11 +79,39 @@ def get_tenant(
     )
 
 
+@router.get(
+    "/v1/tenants/{tenant_id}/versions",
+    responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST),
+)
+def list_versions(
+    tenant_id: TenantId,
+    caller: Authenticated,
+    services: Services,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
+    cursor: Annotated[str | None, Query(max_length=20, description=CURSOR)] = None,
+) -> VersionList:
+    """List the versions of a tenant's config, the latest first."""
+    caller.require(tenant_id)
+    if not is_id(tenant_id):
+        raise UnknownTenantError(tenant_id)
+    before = None if cursor is None else _read_cursor(cursor)
+    found = services.tenants.versions(tenant_id, limit=limit, before=before)
+    if not found and before is None:
+        raise UnknownTenantError(tenant_id)
+    more = found and found[-1].version > 1
+    return VersionList(
+        tenant_id=tenant_id,
+        versions=[Version(config_version=each.version, stored_at=each.stored_at) for each in found],
+        next_cursor=str(found[-1].version) if more else None,
+    )
+
+
 @router.put(
     "/v1/tenants/{tenant_id}/config",
     responses={
-        201: {"model": ConfigVersion, "description": "The tenant is new."},
-        **documented(401, 404, 412, 413, 415, 422, 503),
+        **carrying(200, "ETag"),
+        **carrying(201, "ETag", "Location", model=ConfigVersion, description="The tenant is new."),
+        **answers("TENANT_NOT_FOUND", "CONFIG_VERSION_MISMATCH", *CONFIG_BODY),
     },
     openapi_extra=_CONFIG_BODY,
 )
@@ -126,6 +133,12 @@ def put_config(
     may_create = caller.is_admin and if_match is None
     stored = services.tenants.put(tenant_id, text, if_match=expected, may_create=may_create)
     return _stored(tenant_id, stored.version, created=stored.created, response=response)
+
+
+def _read_cursor(cursor: str) -> int:
+    if _VERSION.fullmatch(cursor) is None:
+        raise invalid_request([ConfigFault("cursor", "is not one that a listing returned")])
+    return int(cursor)
 
 
 def _read_config(body: bytes) -> tuple[TenantConfig, str]:
@@ -160,7 +173,6 @@ def _find(tenants: TenantStore, tenant_id: str, config_version: int | None) -> S
     if latest is None:
         raise UnknownTenantError(tenant_id)
     raise ProblemError(
-        404,
         "CONFIG_VERSION_NOT_FOUND",
         f"tenant {tenant_id} has no config version {config_version}; the latest is {latest}",
     )
@@ -187,7 +199,6 @@ def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None
     if latest is None or not names_version(if_match, latest):
         found = "has no config" if latest is None else f"is at config version {latest}"
         raise ProblemError(
-            412,
             "CONFIG_VERSION_MISMATCH",
             f"tenant {tenant_id} {found}, which If-Match does not name; read it again",
             members={"config_version": latest},

@@ -79,6 +79,14 @@ class StoredConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionEntry:
+    """One version of a tenant's config and when it was stored."""
+
+    version: int
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StoredVersion:
     """The answer to a write: the version that the text became, and whether the tenant is new."""
 
@@ -124,6 +132,26 @@ class TenantStore:
         plain = items.unmarshal(item)
         return StoredConfig(
             tenant_id, version, plain["text"], items.read_instant(plain["stored_at"])
+        )
+
+    def versions(
+        self, tenant_id: str, *, limit: int, before: int | None = None
+    ) -> tuple[VersionEntry, ...]:
+        """Return up to ``limit`` versions of a tenant, the latest first; empty for an unknown one.
+
+        Args:
+            tenant_id: the tenant.
+            limit: how many at the most, up to 100.
+            before: only versions below this one.
+        """
+        latest = self.latest_version(tenant_id) or 0
+        newest = latest if before is None else min(latest, before - 1)
+        numbers = range(newest, max(newest - limit, 0), -1)
+        found = self._table.batch(_config_key(tenant_id, number) for number in numbers)
+        return tuple(
+            VersionEntry(number, items.read_instant(items.unmarshal(item)["stored_at"]))
+            for number in numbers
+            if (item := found.get(_config_key(tenant_id, number))) is not None
         )
 
     # --- writes ---------------------------------------------------------------------------------

@@ -15,10 +15,15 @@ LOCAL = {"type": "local"}
 # tenant get, where the tenant has a config and nothing else.
 ROUTES = (
     ("GET", "/openapi.json", True, (200, 200, 200)),
+    ("GET", "/docs", True, (200, 200, 200)),
+    ("GET", "/swagger/swagger-ui-bundle.js", True, (200, 200, 200)),
+    ("GET", "/swagger/swagger-ui.css", True, (200, 200, 200)),
+    ("GET", "/swagger/favicon-32x32.png", True, (200, 200, 200)),
     ("GET", "/v1/health", True, (200, 200, 200)),
     ("GET", "/v1/ready", True, (200, 200, 200)),
     ("POST", "/v1/tenants", False, (409, 403, 403)),
     ("GET", "/v1/tenants/{tenant_id}", False, (200, 200, 404)),
+    ("GET", "/v1/tenants/{tenant_id}/versions", False, (200, 200, 404)),
     ("PUT", "/v1/tenants/{tenant_id}/config", False, (200, 200, 404)),
     ("GET", "/v1/tenants/{tenant_id}/feed", False, (302, 302, 404)),
     ("POST", "/v1/tenants/{tenant_id}/api-keys", False, (201, 403, 404)),

@@ -1,0 +1,108 @@
+"""Every ``error_code`` that the API answers with: its status and what it means.
+
+The OpenAPI document and docs/API.md show this table; a route names the codes that it may answer.
+"""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relay_dagster.api.headers import described
+from relay_dagster.api.requests import PROBLEM_TYPE
+
+INVALID_REQUEST = "INVALID_REQUEST"
+_EXAMPLE_REQUEST = "0f8f7d0e-58a1-4a8e-8f5b-3f1c2f1f7c55"
+_EXAMPLE_FAULT = {"path": "vendors.0.parser.delimiter", "message": "must be one character"}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The status that a code comes with, and what it tells."""
+
+    status: int
+    meaning: str
+
+
+CODES: Mapping[str, Code] = {
+    "UNAUTHENTICATED": Code(401, "the key in X-API-Key is missing or nobody's"),
+    "FORBIDDEN": Code(403, "the call needs an admin key"),
+    "NOT_FOUND": Code(404, "there is nothing at this path"),
+    "TENANT_NOT_FOUND": Code(404, "the tenant has no config, or the key does not reach it"),
+    "CONFIG_VERSION_NOT_FOUND": Code(404, "the tenant has no such config version"),
+    "RUN_NOT_FOUND": Code(404, "there is no such run, or the key does not reach it"),
+    "FEED_NOT_FOUND": Code(404, "no run of all vendors has succeeded yet"),
+    "API_KEY_NOT_FOUND": Code(404, "the tenant has no such key"),
+    "METHOD_NOT_ALLOWED": Code(405, "the path takes other methods; Allow names them"),
+    "TENANT_EXISTS": Code(409, "the tenant has a config; put the next version"),
+    "TENANT_ALREADY_RUNNING": Code(409, "the tenant has an unfinished run, active_run_id"),
+    "RUN_ALREADY_FINISHED": Code(409, "the run is final"),
+    "CONFIG_VERSION_MISMATCH": Code(412, "If-Match does not name the latest version; read again"),
+    "PAYLOAD_TOO_LARGE": Code(413, "a body has at most 1 MiB"),
+    "CONFIG_TOO_LARGE": Code(413, "the config is too long to be stored"),
+    "UNSUPPORTED_MEDIA_TYPE": Code(415, "the body must be JSON, and its Content-Type say so"),
+    INVALID_REQUEST: Code(422, "errors lists every fault of what was sent, with its path"),
+    "invalid_config": Code(422, "errors lists every fault of the config, with its path"),
+    "unsupported_schema_version": Code(422, "schema_version must be 1"),
+    "UNKNOWN_VENDOR": Code(422, "the config lacks a vendor that the run names"),
+    "IDEMPOTENCY_KEY_REUSED": Code(422, "the Idempotency-Key came with another body before"),
+    "INTERNAL_ERROR": Code(500, "an unexpected error; it is in the log under request_id"),
+    "DEPENDENCY_UNAVAILABLE": Code(503, "a service that this one needs does not answer"),
+    "QUEUE_UNAVAILABLE": Code(503, "the queue does not answer; no run was started"),
+    "RUN_CREATION_PAUSED": Code(503, "run creation is paused; Retry-After says when to ask again"),
+    "NOT_READY": Code(503, "dependencies says which of them is not as it must be"),
+}
+
+_JSON_BODY = ("PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", INVALID_REQUEST)
+CONFIG_BODY = (*_JSON_BODY, "CONFIG_TOO_LARGE", "invalid_config", "unsupported_schema_version")
+ORDER_BODY = _JSON_BODY
+_EVERYWHERE = ("UNAUTHENTICATED", "DEPENDENCY_UNAVAILABLE")
+_HEADERS = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+
+
+def answers(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI document says of the problems of a call that needs a key.
+
+    Args:
+        codes: beside those that every such call may answer.
+    """
+    return documented(*_EVERYWHERE, *codes)
+
+
+def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI document says of these problems, by status."""
+    statuses = sorted({CODES[code].status for code in codes})
+    return {
+        status: _response(status, [code for code in CODES if code in codes]) for status in statuses
+    }
+
+
+def _response(status: int, codes: list[str]) -> dict[str, Any]:
+    own = [code for code in codes if CODES[code].status == status]
+    meanings = "; ".join(f"`{code}`: {CODES[code].meaning}" for code in own)
+    examples = {code: {"summary": CODES[code].meaning, "value": _example(code)} for code in own}
+    schema = {"$ref": "#/components/schemas/Problem"}
+    response: dict[str, Any] = {
+        "description": meanings,
+        "content": {PROBLEM_TYPE: {"schema": schema, "examples": examples}},
+    }
+    return {**response, "headers": described(*_HEADERS.get(status, ()))}
+
+
+def _example(code: str) -> dict[str, Any]:
+    known = CODES[code]
+    example: dict[str, Any] = {
+        "type": "about:blank",
+        "title": http.HTTPStatus(known.status).phrase,
+        "status": known.status,
+        "detail": known.meaning,
+        "error_code": code,
+        "request_id": _EXAMPLE_REQUEST,
+    }
+    if known.status == 422:
+        example["errors"] = [_EXAMPLE_FAULT]
+    if code == "TENANT_ALREADY_RUNNING":
+        example["active_run_id"] = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
+    return example
