@@ -4,6 +4,7 @@ from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.errors import RelayError
 from relay_core.models import ReportEntry, RunStatus
 from relay_dagster.aws.platform import Platform
+from relay_dagster.published import withdraw
 from relay_dagster.records import Outcome, RunRecord
 from relay_dagster.run_life import context_of, failure_of
 from relay_dagster.run_reports import Findings, RunReports
@@ -15,8 +16,9 @@ def write_late_reports(platform: Platform, record: RunRecord) -> RunRecord:
     A run that has succeeded, or failed for its data, wrote them before it said so.
     """
     reports = RunReports(platform.feeds, context_of(record))
-    if record.status is RunStatus.CANCELLED:
+    if record.status is not RunStatus.SUCCEEDED:
         reports.withdraw_merged()
+        withdraw(platform.feeds, record)
     outcome = Outcome()
     if record.status is RunStatus.CANCELLED or not platform.feeds.exists(reports.keys.run_summary):
         outcome = _write(platform, reports, record)

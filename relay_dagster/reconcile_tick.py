@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from relay_core.models import RunStatus
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns, DagsterState
 from relay_dagster.late_reports import write_late_reports
 from relay_dagster.ledger_port import utc_now
 from relay_dagster.logs import event_log
+from relay_dagster.published import remove_superseded
 from relay_dagster.reconcile import (
     Act,
     Extend,
@@ -176,4 +178,7 @@ class ReconcileTick:
         if record.receipt_handle is not None and record.trigger is not Trigger.DAGSTER:
             self.platform.queue.delete(record.receipt_handle)
         self.memory.forget(record.run_id)
-        return self.platform.ledger.acknowledge(record.run_id)
+        settled = self.platform.ledger.acknowledge(record.run_id)
+        if record.status is RunStatus.SUCCEEDED:
+            remove_superseded(self.platform, record.tenant_id, self.clock())
+        return settled

@@ -222,7 +222,8 @@ class Outcome:
     """What a run that ends knows about itself.
 
     ``artifacts`` maps names to keys; ``counts`` are numbers for the record (``record_count``,
-    ``total_rows``, ...); ``feed_key`` and ``feed_sha256`` are the merged feed of a success.
+    ``total_rows``, ...); ``feed_key`` is where the feed of a run of all vendors is published,
+    ``feed_sha256`` that of the merged feed.
     """
 
     artifacts: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ write, so that whoever sees a final run finds them, and again by whoever ended i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from relay_core.models import ReportEntry, RunContext, RunFailure, RunStatus, Stage
@@ -15,8 +15,9 @@ from relay_dagster.faults import WorldError
 from relay_dagster.heartbeat import Heartbeat
 from relay_dagster.ledger_port import utc_now
 from relay_dagster.logs import event_log
+from relay_dagster.published import publish, withdraw
 from relay_dagster.records import Outcome, RunRecord
-from relay_dagster.run_errors import CancelRequestedError, RunError
+from relay_dagster.run_errors import CancelRequestedError, FenceLostError, RunError
 from relay_dagster.run_reports import Findings, RunReports
 
 log = event_log()
@@ -82,8 +83,12 @@ class RunLife:
 
     def succeed(self) -> None:
         """End the run well."""
-        outcome = self._report(RunStatus.SUCCEEDED, None)
-        self.record = self._ledger.succeed(self.record.fence, outcome)
+        outcome = self._published(self._report(RunStatus.SUCCEEDED, None))
+        try:
+            self.record = self._ledger.succeed(self.record.fence, outcome)
+        except FenceLostError:
+            self._withdraw_if_in_vain()
+            raise
         self._settle("run_succeeded")
 
     def fail(self, failure: RunFailure) -> NoReturn:
@@ -104,7 +109,7 @@ class RunLife:
             RunStoppedError: always.
         """
         self.record = self._ledger.cancel(self.record.run_id)
-        self.reports.withdraw_merged()
+        self._withdraw()
         self.findings.record_count = 0
         outcome = self._write_json(RunStatus.CANCELLED, None)
         self.record = self._ledger.note_reports(self.record.run_id, outcome)
@@ -145,10 +150,29 @@ class RunLife:
         self.enter(self.record.stage)
         return self._write_json(status, failure)
 
+    def _published(self, outcome: Outcome) -> Outcome:
+        """Return the outcome with the tenant's new feed; a run of some vendors makes none."""
+        merged = outcome.artifacts.get("merged_inventory")
+        if merged is None or self.record.vendors is not None:
+            return outcome
+        return replace(outcome, feed_key=publish(self._platform.feeds, self.record, merged))
+
+    def _withdraw(self) -> None:
+        self.reports.withdraw_merged()
+        withdraw(self._platform.feeds, self.record)
+
+    def _withdraw_if_in_vain(self) -> None:
+        """Take the feed away again where the run has ended otherwise while it was published."""
+        found = self._platform.runs.get(self.record.run_id)
+        if found is not None and found.is_final and found.status is not RunStatus.SUCCEEDED:
+            self._withdraw()
+
     def _report_poison(self) -> None:
         failure = failure_of(self.record)
         self.findings.faults = [ReportEntry(failure.error_code, failure.error_message)]
         self._log("poison_job_detected", error_message=failure.error_message)
+        self._withdraw()
+        self.findings.record_count = 0
         outcome = self._write_json(RunStatus.FAILED, failure)
         self.record = self._ledger.note_reports(self.record.run_id, outcome)
         self._settle("run_failed")

@@ -122,7 +122,7 @@ class RunReports:
         return self._write("merged_inventory", key, merged.csv_chunks(), CSV)
 
     def withdraw_merged(self) -> None:
-        """Take the merged feed of a cancelled run away."""
+        """Take the merged feed of a run away that has not succeeded after all."""
         self._feeds.delete(self.keys.merged_inventory)
         self.artifacts.pop("merged_inventory", None)
 
@@ -170,7 +170,6 @@ class RunReports:
             artifacts=dict(self.artifacts),
             errors_artifact_key=self.artifacts.get("errors"),
             counts=findings.counts(),
-            feed_key=self.artifacts.get("merged_inventory"),
             feed_sha256=findings.feed_sha256,
         )
 

@@ -1,7 +1,8 @@
 """The bucket as it must be: private, encrypted, versioned, and rid of old runs' artifacts.
 
 Runs' artifacts begin with their run_id, so a rule for each hexadecimal digit covers them all, and
-nothing else: uploads lie under ``tenants/``, published feeds under ``published/``.
+nothing else: uploads lie under ``tenants/``, published feeds under ``published/``. Those are never
+expired, but what has been deleted of the feeds is forgotten in the end.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ NONCURRENT_DAYS = 7
 UNFINISHED_UPLOAD_DAYS = 7
 _RULE = "relay-run-artifacts-"
 _UPLOADS_RULE = "relay-unfinished-uploads"
+_FEEDS_RULE = "relay-superseded-feeds"
 _NO_LOCATION = "us-east-1"
 _REFUSED = frozenset({"403", "Forbidden", "AccessDenied"})
 _ABSENT = frozenset({"404", "NoSuchBucket", "NotFound"})
@@ -140,7 +142,14 @@ def lifecycle_rules(retention_days: int) -> list[dict[str, Any]]:
         "Filter": {"Prefix": ""},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UNFINISHED_UPLOAD_DAYS},
     }
-    return [*artifacts, uploads]
+    feeds = {
+        "ID": _FEEDS_RULE,
+        "Status": "Enabled",
+        "Filter": {"Prefix": "published/"},
+        "Expiration": {"ExpiredObjectDeleteMarker": True},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": NONCURRENT_DAYS},
+    }
+    return [*artifacts, uploads, feeds]
 
 
 def _not_ours(bucket: str) -> SettingsError:
@@ -171,17 +180,22 @@ def _expiry(clients: Clients, bucket: str, wanted: list[dict[str, Any]]) -> str 
     expected = {rule["ID"]: _essence(rule) for rule in wanted}
     if {name: _essence(rule) for name, rule in ours.items()} == expected:
         return f"after {wanted[0]['Expiration']['Days']} days"
-    days = sorted({rule["Expiration"]["Days"] for rule in ours.values() if "Expiration" in rule})
+    days = sorted({days for rule in ours.values() if (days := _days(rule)) is not None})
     if len(days) == 1 and days[0] != wanted[0]["Expiration"]["Days"]:
         return f"after {days[0]} days"
     return "changed by hand"
+
+
+def _days(rule: Mapping[str, Any]) -> int | None:
+    days: int | None = (rule.get("Expiration") or {}).get("Days")
+    return days
 
 
 def _essence(rule: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         rule.get("Status"),
         (rule.get("Filter") or {}).get("Prefix", rule.get("Prefix", "")),
-        (rule.get("Expiration") or {}).get("Days"),
+        _days(rule),
         (rule.get("NoncurrentVersionExpiration") or {}).get("NoncurrentDays"),
     )
 
@@ -200,7 +214,7 @@ def _rules(clients: Clients, bucket: str) -> list[Any]:
 
 def _is_ours(rule: Mapping[str, Any]) -> bool:
     name = rule.get("ID", "")
-    return name == _UPLOADS_RULE or name.startswith(_RULE)
+    return name in (_UPLOADS_RULE, _FEEDS_RULE) or name.startswith(_RULE)
 
 
 def _or_none(call: Any) -> Any:

@@ -120,6 +120,19 @@ class FeedStore:
         checksum = answer.get("CopyObjectResult", {}).get("ChecksumSHA256")
         return _hex(checksum) or self._hash(target_key)
 
+    @speaks_aws
+    def copy(self, source_key: str, target_key: str) -> None:
+        """Copy an object within the bucket, whatever was at the target.
+
+        Raises:
+            MissingResourceError: there is no such object.
+        """
+        self._s3.copy_object(
+            Bucket=self.bucket,
+            Key=target_key,
+            CopySource={"Bucket": self.bucket, "Key": source_key},
+        )
+
     # --- objects --------------------------------------------------------------------------------
 
     @speaks_aws

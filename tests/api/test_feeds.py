@@ -20,10 +20,18 @@ def test_the_feed_is_that_of_the_last_run_that_succeeded(world: ApiWorld) -> Non
     response = feed_of(world)
     link = urlsplit(response.headers["Location"])
     assert response.status_code == 302
-    assert link.path.endswith(last.artifacts["merged_inventory"])
+    assert link.path.endswith(f"/published/acme/{last.run_id}.csv")
     assert parse_qs(link.query)["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert response.headers["X-Run-Id"] == last.run_id
     assert response.headers["ETag"] == f'"{"0" * 64}"'
+
+
+def test_the_feed_outlives_the_artifacts_of_its_run(world: ApiWorld) -> None:
+    run = world.succeed(world.post_run().json()["run_id"])
+    world.platform.feeds.delete(run.artifacts["merged_inventory"])
+    link = urlsplit(feed_of(world).headers["Location"])
+    key = link.path.lstrip("/").removeprefix(f"{world.platform.feeds.bucket}/")
+    assert world.platform.feeds.read(key) == b"sku\nA-1\n"
 
 
 def test_a_run_of_some_vendors_does_not_move_the_feed(world: ApiWorld) -> None:

@@ -128,6 +128,8 @@ def as_the_api_has_it(rule: Mapping[str, Any]) -> dict[str, Any]:
     if "ExpirationInDays" in rule:
         assert rule["ExpirationInDays"] == {"Ref": "RetentionDays"}
         told["Expiration"] = {"Days": defaults()["RetentionDays"]}
+    if "ExpiredObjectDeleteMarker" in rule:
+        told["Expiration"] = {"ExpiredObjectDeleteMarker": rule["ExpiredObjectDeleteMarker"]}
     return told
 
 

@@ -13,6 +13,7 @@ from integration.installation import Installation
 from integration.waiting import wait_for
 from relay_core.models import RunStatus
 from relay_dagster.aws import items
+from relay_dagster.published import published_key
 from relay_dagster.records import RunRecord, Trigger
 
 SETTLE_SECONDS = 75
@@ -131,6 +132,7 @@ def _artifacts(relay: Installation, record: RunRecord) -> Iterator[str]:
 
 def _outcome(relay: Installation, record: RunRecord, found: dict[str, str]) -> Iterator[str]:
     run = f"run {record.run_id} ({record.status})"
+    yield from _published(relay, record)
     if record.status is RunStatus.SUCCEEDED:
         if "merged_inventory" not in found:
             yield f"{run} has published nothing"
@@ -143,6 +145,20 @@ def _outcome(relay: Installation, record: RunRecord, found: dict[str, str]) -> I
             yield f"{run} has a merged feed, which it must not publish"
         if record.status is RunStatus.FAILED and "errors" not in found:
             yield f"{run} has no errors.json"
+
+
+def _published(relay: Installation, record: RunRecord) -> Iterator[str]:
+    """Say where the tenant's feed is not what the run's end has made of it."""
+    run, key = f"run {record.run_id} ({record.status})", published_key(record)
+    if record.status is not RunStatus.SUCCEEDED or record.vendors is not None:
+        if relay.aws.feeds.exists(key):
+            yield f"{run} has left a feed at {key}"
+        return
+    pointer = relay.aws.runs.feed(record.tenant_id)
+    if pointer is None:
+        yield f"{run} has not moved its tenant's feed"
+    elif relay.aws.feeds.read(pointer.key) != sample_tenant.expected_csv():
+        yield f"the feed of {record.tenant_id} has other bytes than an undisturbed run's"
 
 
 def _records(relay: Installation) -> list[RunRecord]:

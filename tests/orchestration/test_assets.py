@@ -1,5 +1,6 @@
 """The assets on an ephemeral instance and embedded AWS: what a run leaves, and how it ends."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -92,6 +93,11 @@ def world(platform: Platform) -> Iterator[World]:
         yield World(platform, instance)
 
 
+def published(world: World) -> list[str]:
+    """Return the keys of the feeds that are published."""
+    return [each.key for each in world.platform.feeds.list_objects("published/")]
+
+
 def failure_of(result: dg.ExecuteInProcessResult) -> str:
     """Return the description of the step failure, as the UI shows it."""
     (event,) = [each for each in result.all_events if each.is_step_failure]
@@ -157,6 +163,25 @@ def test_a_run_of_some_vendors_reads_them_alone(world: World) -> None:
     world.run(vendors=("vendor_1",))
     assert b"A,vendor_1,5,10.00" in world.artifact("merged_inventory")
     assert world.report("run_summary")["vendor_record_counts"] == {"vendor_1": 1}
+
+
+def test_the_feed_of_a_run_of_all_vendors_is_published_at_a_place_of_its_own(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    world.run()
+    pointer = world.platform.runs.feed(TENANT)
+    assert pointer is not None
+    assert (pointer.key, pointer.run_id) == (f"published/{TENANT}/{RUN_ID}.csv", RUN_ID)
+    assert world.platform.feeds.read(pointer.key) == world.artifact("merged_inventory")
+    assert pointer.sha256 == hashlib.sha256(world.artifact("merged_inventory")).hexdigest()
+
+
+def test_a_run_of_some_vendors_publishes_no_feed(world: World) -> None:
+    world.store_config(*TWO_VENDORS)
+    world.upload("vendor_1", feed("A,5,10.00"))
+    assert world.run(vendors=("vendor_1",)).success
+    assert world.platform.runs.feed(TENANT) is None
+    assert published(world) == []
 
 
 def test_a_run_uses_the_version_that_it_was_asked_for(world: World) -> None:
@@ -421,6 +446,71 @@ def test_a_run_cancelled_while_it_publishes_takes_its_feed_away(world: World) ->
     assert "merged_inventory" not in world.names()
     assert world.report("run_summary")["status"] == "CANCELLED"
     assert "merged_inventory" not in world.record().artifacts
+
+
+class CrashesOncePublished(ThrottledOnce):
+    """A bucket whose caller dies when the feed is published, as often as it is told."""
+
+    def copy(self, source_key: str, target_key: str) -> None:
+        self._feeds.copy(source_key, target_key)
+        if self.refusals:
+            self.refusals -= 1
+            raise ConnectionError("gone")
+
+    def latest_object(self, prefix: str) -> Any:
+        return self._feeds.latest_object(prefix)
+
+
+def test_an_attempt_after_a_crash_publishes_the_same_bytes_at_the_same_place(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    crashing = with_feeds(world.platform, CrashesOncePublished(world.platform.feeds))
+    world.connect = lambda: crashing
+    assert not world.run().success
+    assert world.platform.runs.feed(TENANT) is None
+    (key,) = published(world)
+    first = world.platform.feeds.read(key)
+    world.upload("vendor_1", feed("A,5,99.00"), name="later.csv")
+    world.dispatch(2)
+    assert world.execute(2).success
+    assert published(world) == [key]
+    assert world.platform.feeds.read(key) == first
+
+
+def test_a_run_that_becomes_poison_while_it_publishes_leaves_no_feed(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    feeds = CrashesOncePublished(world.platform.feeds)
+    feeds.refusals = 3
+    crashing = with_feeds(world.platform, feeds)
+    world.connect = lambda: crashing
+    world.request()
+    for attempt in (1, 2, 3):
+        world.dispatch(attempt)
+        assert not world.execute(attempt).success
+    assert world.record().error_code == "POISON_JOB"
+    assert published(world) == []
+    assert "merged_inventory" not in world.names()
+    assert world.report("run_summary")["record_count"] == 0
+
+
+@pytest.mark.parametrize("ending", ["request_cancel", "cancel"], ids=["wished", "done"])
+def test_a_cancel_at_the_last_moment_takes_the_published_feed_away(
+    world: World, ending: str
+) -> None:
+    class CancelledOncePublished(CrashesOncePublished):
+        def copy(self, source_key: str, target_key: str) -> None:
+            self._feeds.copy(source_key, target_key)
+            getattr(world.platform.ledger, ending)(RUN_ID)
+
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    cancelled = with_feeds(world.platform, CancelledOncePublished(world.platform.feeds))
+    world.connect = lambda: cancelled
+    assert not world.run().success
+    assert world.record().status is RunStatus.CANCELLED
+    assert published(world) == []
+    assert "merged_inventory" not in world.names()
 
 
 # --- runs that did not come from the queue --------------------------------------------------------

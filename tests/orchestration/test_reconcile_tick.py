@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -14,11 +15,14 @@ from relay_core.models import RunStatus
 from relay_dagster import tags
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns
+from relay_dagster.ledger_port import utc_now
+from relay_dagster.published import publish, published_key
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.reconcile_tick import ReconcileTick
-from relay_dagster.records import Job, RunRecord, RunRequest
+from relay_dagster.records import Job, Outcome, RunRecord, RunRequest
 
 STATUS = dg.DagsterRunStatus
+NOBODY_S_RUN = "00000000-0000-4000-8000-000000000000"
 
 
 class World:
@@ -223,6 +227,28 @@ def test_late_reports_name_the_vendors_of_the_config(world: World) -> None:
     summary = world.report(record, "run_summary")
     assert summary["vendor_count"] == 1
     assert summary["vendor_record_counts"] == {"vendor_1": 0}
+
+
+def test_a_run_that_died_while_it_published_leaves_no_feed(world: World) -> None:
+    record = world.executing(STATUS.FAILURE)
+    world.platform.feeds.put(published_key(record), b"sku\n")
+    world.platform.ledger.poison(record.run_id, "attempts used up")
+    world.tick()
+    assert not world.platform.feeds.exists(published_key(record))
+
+
+def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(world: World) -> None:
+    world.platform.feeds.put(f"published/acme/{NOBODY_S_RUN}.csv", b"sku\n")
+    record = world.executing(STATUS.SUCCESS)
+    key = publish(world.platform.feeds, record, f"published/acme/{NOBODY_S_RUN}.csv")
+    outcome = Outcome(feed_key=key, feed_sha256="ab")
+    world.platform.ledger.succeed(record.fence, outcome)
+    world.platform.ledger.note_reports(record.run_id)
+    # Objects carry the true time.
+    world.clock.now = utc_now() + timedelta(days=2)
+    world.tick()
+    assert world.current(record).acknowledged_at is not None
+    assert [each.key for each in world.platform.feeds.list_objects("published/")] == [key]
 
 
 def test_one_run_that_cannot_be_reconciled_holds_no_other_up(world: World) -> None:

@@ -183,7 +183,7 @@ def expires_after(clients: Clients, key: str) -> set[int]:
     return {
         rule["Expiration"]["Days"]
         for rule in answer["Rules"]
-        if "Expiration" in rule and key.startswith(rule["Filter"]["Prefix"])
+        if "Days" in rule.get("Expiration", {}) and key.startswith(rule["Filter"]["Prefix"])
     }
 
 
@@ -198,6 +198,14 @@ def test_artifacts_of_every_run_expire(clients: Clients) -> None:
 def test_uploads_and_published_feeds_never_expire(clients: Clients, key: str) -> None:
     bootstrap(NAMES, clients)
     assert expires_after(clients, key) == set()
+
+
+def test_what_was_deleted_of_published_feeds_is_forgotten(clients: Clients) -> None:
+    bootstrap(NAMES, clients)
+    answer = clients.s3.get_bucket_lifecycle_configuration(Bucket=NAMES.bucket)
+    (rule,) = [each for each in answer["Rules"] if each["Filter"]["Prefix"] == "published/"]
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
+    assert rule["Expiration"] == {"ExpiredObjectDeleteMarker": True}
 
 
 def test_somebody_s_own_lifecycle_rules_stay(clients: Clients) -> None:

@@ -168,6 +168,16 @@ def test_without_a_checksum_of_the_whole_copy_it_is_read(
     assert digest == hashlib.sha256(b"abc").hexdigest()
 
 
+def test_an_object_is_copied_over_another_one(feeds: FeedStore) -> None:
+    feeds.put("k", b"new", content_type="text/csv")
+    feeds.put("t", b"old")
+    feeds.copy("k", "t")
+    found = feeds._clients.s3.get_object(Bucket=feeds.bucket, Key="t")
+    assert (found["Body"].read(), found["ContentType"]) == (b"new", "text/csv")
+    with pytest.raises(MissingResourceError):
+        feeds.copy("absent", "t")
+
+
 def test_absence_is_not_emptiness(feeds: FeedStore) -> None:
     feeds.put("empty", b"")
     assert feeds.read("empty") == b""

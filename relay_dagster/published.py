@@ -1,0 +1,92 @@
+"""A tenant's feeds at the place that outlives the artifacts of runs: ``published/<tenant_id>/``.
+
+A run puts its feed there just before it succeeds; the tenant's feed pointer, which the ledger
+moves, says which of them is in force. Nothing here changes a record.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+
+from relay_core.models import RunStatus
+from relay_dagster.aws.feed_store import FeedStore, ObjectInfo
+from relay_dagster.aws.platform import Platform
+from relay_dagster.records import RunRecord
+
+KEPT_AFTER = timedelta(days=1)
+"""For how long a feed stays that is no longer in force: links to it live for an hour."""
+
+
+def published_key(run: RunRecord) -> str:
+    """Return where a run's feed is published."""
+    return f"{_place_of(run.tenant_id)}{run.run_id}.csv"
+
+
+def publish(feeds: FeedStore, run: RunRecord, merged_key: str) -> str:
+    """Copy a run's merged feed, within S3, to its stable place; return the key.
+
+    Every attempt of a run copies the same bytes to the same key.
+    """
+    key = published_key(run)
+    feeds.copy(merged_key, key)
+    return key
+
+
+def withdraw(feeds: FeedStore, run: RunRecord) -> None:
+    """Take a run's published feed away, if there is one: the run has not succeeded."""
+    feeds.delete(published_key(run))
+
+
+def remove_superseded(platform: Platform, tenant_id: str, now: datetime) -> list[str]:
+    """Delete the tenant's feeds that have not been in force for a day, and return their keys."""
+    until = now - KEPT_AFTER
+    found = platform.feeds.list_objects(_place_of(tenant_id))
+    old = {_run_id_of(each): each for each in found if each.last_modified <= until}
+    if not old:
+        return []
+    records = platform.runs.get_many(old)
+    # Read after the records: a run that was final then has moved the pointer by now.
+    pointer = platform.runs.feed(tenant_id)
+    keys = superseded(old, records, until)
+    doomed = [key for key in keys if pointer is None or key != pointer.key]
+    for key in doomed:
+        platform.feeds.delete(key)
+    return doomed
+
+
+def superseded(
+    old: Mapping[str, ObjectInfo], records: Mapping[str, RunRecord], until: datetime
+) -> list[str]:
+    """Return the keys of feeds that were not in force at an instant, nor can be later.
+
+    Args:
+        old: feeds from before the instant, by run_id.
+        records: the records of these runs, as far as there are any.
+        until: the instant.
+    """
+    last = max(_ends_of_successes(records.values(), until), default=None)
+    return [each.key for run_id, each in sorted(old.items()) if _is_over(records.get(run_id), last)]
+
+
+def _is_over(record: RunRecord | None, last_success: datetime | None) -> bool:
+    if record is None:
+        return True
+    if record.status is not RunStatus.SUCCEEDED:
+        return record.is_final
+    ended = record.finished_at
+    return ended is not None and last_success is not None and ended < last_success
+
+
+def _ends_of_successes(records: Iterable[RunRecord], until: datetime) -> Iterable[datetime]:
+    for record in records:
+        ended = record.finished_at
+        if record.status is RunStatus.SUCCEEDED and ended is not None and ended <= until:
+            yield ended
+
+
+def _place_of(tenant_id: str) -> str:
+    return f"published/{tenant_id}/"
+
+
+def _run_id_of(published: ObjectInfo) -> str:
+    return PurePosixPath(published.key).stem
