@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check format lint types smoke chaos integration real-feeds bench bench-runs runbook clean
+.PHONY: help setup lock demo dev test check format lint types smoke chaos integration real-feeds bench bench-runs runbook cluster clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -85,6 +85,9 @@ bench-runs: setup ## Measure what a run costs beside an empty Dagster job: RUNS,
 
 runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack; DRILL=name for one
 	@$(BIN)/python tests/runbook/rehearsal.py $(DRILL)
+
+cluster: setup ## Run on two machines with Celery and kill one; needs redis-server, PostgreSQL, root
+	@$(BIN)/python tests/cluster/rehearsal.py
 
 clean: ## Remove what tools left behind; .venv stays
 	@rm -rf build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info

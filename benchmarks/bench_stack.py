@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from textwrap import dedent
 
 from benchmarks.empty_job import QUEUE_VARIABLE
-from relay_dagster.stack import CODE, HOST, Stack, free_port
+from relay_dagster.stack import CODE, HOST, Stack, free_port, port_answers
 
-BROKER_VARIABLE = "BENCH_CELERY_BROKER"
 BARE, LOADED, REDIS, WORKER = "bare", "loaded", "redis", "worker"
 EMPTY = (BARE, LOADED)
 LAUNCHERS = ("default", "celery")
@@ -54,7 +52,7 @@ class BenchStack(Stack):
 
     def _launch_with_celery(self) -> None:
         broker = f"redis://{HOST}:{self.ports[REDIS]}/0"
-        self.environment[BROKER_VARIABLE] = broker
+        self.environment |= {"CELERY_BROKER_URL": broker, "CELERY_RESULT_BACKEND": broker}
         launcher = f"""
             run_launcher:
               module: dagster_celery.launcher
@@ -72,16 +70,15 @@ class BenchStack(Stack):
             server = [python, "-m", "dagster", "api", "grpc", "-h", HOST, "-p", port, *location]
             return [*server, "--use-python-environment-entry-point"]
         if name == REDIS:
-            memory_only = ["--save", "", "--appendonly", "no"]
-            return [redis_server(), "--bind", HOST, "--port", port, *memory_only]
+            return redis_argv(HOST, port)
         if name == WORKER:
-            worker = ["worker", "-Q", "dagster", "-c", str(self._concurrency), "--loglevel", "INFO"]
+            worker = ["worker", "-c", str(self._concurrency), "--loglevel", "INFO"]
             return [python, "-m", "celery", "-A", "benchmarks.celery_worker", *worker]
         return super()._argv(name)
 
     def _probe(self, name: str) -> Callable[[], bool]:
         if name in EMPTY or name == REDIS:
-            return lambda: _port_answers(self.ports[name])
+            return lambda: port_answers(HOST, self.ports[name])
         if name == WORKER:
             return lambda: " ready." in self.services[WORKER].last_words()
         return super()._probe(name)
@@ -92,7 +89,7 @@ def redis_server() -> str:
     return shutil.which("redis-server") or ""
 
 
-def _port_answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((HOST, port)) == 0
+def redis_argv(host: str, port: str, *more: str) -> list[str]:
+    """Return the command of a broker that keeps nothing on the disk."""
+    memory_only = ("--save", "", "--appendonly", "no")
+    return [redis_server(), "--bind", host, "--port", port, *memory_only, *more]

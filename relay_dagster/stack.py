@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+from urllib.parse import urlsplit
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
@@ -45,6 +46,7 @@ def free_port() -> int:
 
 def embedded_aws_environment(endpoint: str) -> dict[str, str]:
     """Return boto3's variables for a moto server at ``endpoint``, and for nothing else."""
+    direct = ",".join(dict.fromkeys((HOST, "localhost", urlsplit(endpoint).hostname or HOST)))
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_REGION": "us-east-1",
@@ -55,8 +57,8 @@ def embedded_aws_environment(endpoint: str) -> dict[str, str]:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": f"{HOST},localhost",
-        "no_proxy": f"{HOST},localhost",
+        "NO_PROXY": direct,
+        "no_proxy": direct,
     }
 
 
@@ -98,13 +100,15 @@ class Stack:
     """The product's processes in one folder, each with a fixed port while the stack lives.
 
     ``environment`` is what all of them get beside the caller's own variables; change it before
-    the process that needs the change is started. Leaving the ``with`` block ends everything.
+    the process that needs the change is started. All listen on ``host``. Leaving the ``with`` block
+    ends everything.
     """
 
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
+    host: str = HOST
 
     def __post_init__(self) -> None:
         for name in (MOTO, CODE, WEBSERVER, API):
@@ -114,7 +118,7 @@ class Stack:
         shutil.copyfile(PROJECT_ROOT / "dagster.yaml", self.dagster_home / "dagster.yaml")
         self.workspace.write_text(
             "load_from:\n  - grpc_server:\n"
-            f"      host: {HOST}\n      port: {self.ports[CODE]}\n      location_name: relay\n"
+            f"      host: {self.host}\n      port: {self.ports[CODE]}\n      location_name: relay\n"
         )
         self.environment = {
             **embedded_aws_environment(self.url(MOTO)),
@@ -141,7 +145,7 @@ class Stack:
 
     def url(self, name: str) -> str:
         """Return the base URL of a process that listens."""
-        return f"http://{HOST}:{self.ports[name]}"
+        return f"http://{self.host}:{self.ports[name]}"
 
     def start(self, *names: str) -> None:
         """Start the processes of these names and wait until each answers.
@@ -233,18 +237,18 @@ class Stack:
         port = str(self.ports.get(name, ""))
         commands: Mapping[str, list[str]] = {
             INSTANCE: [python, "-c", _MAKE_INSTANCE],
-            MOTO: [python, "-m", "relay_dagster.embedded_aws", HOST, port],
+            MOTO: [python, "-m", "relay_dagster.embedded_aws", self.host, port],
             CODE: [
-                *(python, "-m", "dagster", "api", "grpc", "-h", HOST, "-p", port),
+                *(python, "-m", "dagster", "api", "grpc", "-h", self.host, "-p", port),
                 *("-m", "relay_dagster.definitions", "--location-name", "relay"),
                 "--use-python-environment-entry-point",
             ],
             WEBSERVER: [
-                *(python, "-m", "dagster_webserver", "-h", HOST, "-p", port),
+                *(python, "-m", "dagster_webserver", "-h", self.host, "-p", port),
                 *("-w", str(self.workspace)),
             ],
             DAEMON: [str(scripts / "dagster-daemon"), "run", "-w", str(self.workspace)],
-            API: [python, "-m", "relay_dagster.cli", "api", "--host", HOST, "--port", port],
+            API: [python, "-m", "relay_dagster.cli", "api", "--host", self.host, "--port", port],
         }
         return commands[name]
 
@@ -252,7 +256,7 @@ class Stack:
         probes: Mapping[str, Callable[[], bool]] = {
             INSTANCE: lambda: not self.services[INSTANCE].is_running,
             MOTO: lambda: _http_answers(f"{self.url(MOTO)}/moto-api/data.json"),
-            CODE: lambda: _port_answers(self.ports[CODE]),
+            CODE: lambda: port_answers(self.host, self.ports[CODE]),
             WEBSERVER: lambda: _http_answers(f"{self.url(WEBSERVER)}/server_info"),
             DAEMON: lambda: self.services[DAEMON].is_running,
             API: lambda: _http_answers(f"{self.url(API)}/v1/health"),
@@ -292,10 +296,11 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _port_answers(port: int) -> bool:
+def port_answers(host: str, port: int) -> bool:
+    """Tell whether something listens there."""
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex((HOST, port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 def _http_answers(url: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg2
 
 from integration.waiting import wait_for
-from relay_dagster.stack import free_port
+from relay_dagster.stack import HOST, free_port
 
 USER, DATABASE = "dagster", "dagster"
 # PostgreSQL refuses to run as root; everybody else runs it as himself.
@@ -30,13 +30,14 @@ _PR_SET_PDEATHSIG = 1
 class PostgresServer:
     """A running server with one empty database."""
 
+    host: str
     port: int
     password: str
 
     def variables(self) -> dict[str, str]:
         """Return what deploy/dagster.yaml reads."""
         return {
-            "DAGSTER_POSTGRES_HOST": "127.0.0.1",
+            "DAGSTER_POSTGRES_HOST": self.host,
             "DAGSTER_POSTGRES_PORT": str(self.port),
             "DAGSTER_POSTGRES_USER": USER,
             "DAGSTER_POSTGRES_PASSWORD": self.password,
@@ -46,7 +47,7 @@ class PostgresServer:
     def query(self, text: str, database: str = DATABASE) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
         connection = psycopg2.connect(
-            host="127.0.0.1", port=self.port, user=USER, password=self.password, dbname=database
+            host=self.host, port=self.port, user=USER, password=self.password, dbname=database
         )
         try:
             connection.autocommit = True
@@ -58,8 +59,12 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
+def running_postgres(host: str = HOST, clients: str = "") -> Iterator[PostgresServer]:
     """Start a server in a temporary folder, and end it.
+
+    Args:
+        host: the address to listen on.
+        clients: a network that may connect, beside this machine.
 
     Raises:
         FileNotFoundError: PostgreSQL is not installed.
@@ -67,7 +72,7 @@ def running_postgres() -> Iterator[PostgresServer]:
     programs = _programs()
     with tempfile.TemporaryDirectory(prefix="relay-pg-") as folder:
         home = Path(folder)
-        server = PostgresServer(free_port(), secrets.token_hex(16))
+        server = PostgresServer(host, free_port(), secrets.token_hex(16))
         (home / "password").write_text(server.password)
         identity = _identity(home)
         subprocess.run(
@@ -86,10 +91,13 @@ def running_postgres() -> Iterator[PostgresServer]:
             stdout=subprocess.DEVNULL,
             **identity,
         )
+        if clients:
+            with (home / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {clients} scram-sha-256\n")
         process = subprocess.Popen(
             [
                 *(str(programs / "postgres"), "-D", str(home / "data"), "-p", str(server.port)),
-                *("-h", "127.0.0.1", "-k", str(home), "-F"),
+                *("-h", host, "-k", str(home), "-F"),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -20,6 +20,7 @@ def settings(path: Path) -> dict[str, Any]:
 
 
 PRODUCTION, LOCAL = settings(DEPLOY / "dagster.yaml"), settings(ROOT / "dagster.yaml")
+CELERY = settings(DEPLOY / "dagster.celery.yaml")
 
 
 @pytest.mark.parametrize("section", ["run_coordinator", "sensors", "run_retries", "telemetry"])
@@ -37,6 +38,21 @@ def test_runs_are_tasks_of_the_stack_s_own_definition() -> None:
     launcher = PRODUCTION["run_launcher"]
     assert (launcher["module"], launcher["class"]) == ("dagster_aws.ecs", "EcsRunLauncher")
     assert launcher["config"]["task_definition"] == {"env": "RELAY_RUN_TASK_DEFINITION"}
+
+
+def test_with_celery_only_the_launcher_differs() -> None:
+    shared = CELERY.keys() - {"run_launcher"}
+    assert shared == PRODUCTION.keys() - {"run_launcher"}
+    never_resumed = {
+        "run_monitoring": {**PRODUCTION["run_monitoring"], "max_resume_run_attempts": 0}
+    }
+    expected = {**PRODUCTION, **never_resumed}
+    assert {key: CELERY[key] for key in shared} == {key: expected[key] for key in shared}
+    launcher = CELERY["run_launcher"]
+    assert (launcher["module"], launcher["class"]) == (
+        "dagster_celery.launcher",
+        "CeleryRunLauncher",
+    )
 
 
 def test_a_task_gets_its_time_to_start() -> None:

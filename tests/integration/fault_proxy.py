@@ -57,16 +57,17 @@ class FaultProxy:
     Args:
         upstream: where requests go, as ``http://host:port``.
         port: where to listen; 0 for any.
+        host: the address to listen on.
     """
 
-    def __init__(self, upstream: str, port: int = 0) -> None:
+    def __init__(self, upstream: str, port: int = 0, host: str = "127.0.0.1") -> None:
         self._upstream = urlsplit(upstream)
         self._rules: list[Rule] = []
         self._lock = threading.Lock()
         self.slow_seconds = SLOW_SECONDS
         self.log: list[Seen] = []
         handler = type("Handler", (_Handler,), {"proxy": self})
-        self._server = _Server(("127.0.0.1", port), handler)
+        self._server = _Server((host, port), handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="fault-proxy", daemon=True
         )
@@ -74,7 +75,8 @@ class FaultProxy:
     @property
     def url(self) -> str:
         """Where the proxy listens."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
 
     def add(
         self,

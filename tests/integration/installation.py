@@ -59,11 +59,12 @@ class Installation:
 
     Args:
         home: an empty folder; logs are in ``logs`` under it.
+        stack: the processes, where they are not those of one machine.
     """
 
-    def __init__(self, home: Path) -> None:
-        self.stack = Stack(home, environment=dict(SHORT_TIMES))
-        self.proxy = FaultProxy(self.stack.url(MOTO))
+    def __init__(self, home: Path, stack: Stack | None = None) -> None:
+        self.stack = stack or Stack(home, environment=dict(SHORT_TIMES))
+        self.proxy = FaultProxy(self.stack.url(MOTO), host=self.stack.host)
         self.stack.environment["AWS_ENDPOINT_URL"] = self.proxy.url
         self._cleanup = contextlib.ExitStack()
         self._tenants = 0

@@ -1,0 +1,59 @@
+"""The Celery app of workers that execute runs: ``celery -A relay_dagster.celery_app worker``.
+
+Only workers import it; the daemon's side is Dagster's own launcher (`deploy/dagster.celery.yaml`).
+Celery itself reads where broker and results are: ``CELERY_BROKER_URL``, ``CELERY_RESULT_BACKEND``.
+"""
+
+import os
+import sys
+from typing import Any
+
+from celery.signals import celeryd_init
+from dagster_celery.make_app import make_app
+from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
+
+# Loaded once in the parent; the children that execute runs are forked from it.
+import relay_dagster.definitions  # noqa: F401
+from relay_dagster.settings import Settings, SettingsError
+
+NEEDED = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "DAGSTER_HOME")
+SETTINGS = {
+    # A worker takes what it executes and no more: what it held beside that would die with it.
+    "worker_disable_prefetch": True,
+    "worker_prefetch_multiplier": 1,
+    # A run is started once and never by the broker again: the next attempt is the record's affair.
+    "task_acks_late": False,
+    # The worker's name beside each result, also while the run executes.
+    "result_extended": True,
+    # The program's log lines are JSON and stay as they are.
+    "worker_redirect_stdouts": False,
+    "broker_connection_retry_on_startup": True,
+}
+
+
+def make_worker_app() -> Any:
+    """Return a Celery app that executes the runs that Dagster's launcher sends."""
+    # Any dict: without one Dagster's defaults would name a broker of their own.
+    made = make_app({})
+    made.conf.update(SETTINGS)
+    # By default Celery adds a task to every app of the process, to one that has it, too.
+    own: Any = {"shared": False}
+    create_execute_job_task(made, **own)
+    create_resume_job_task(made, **own)
+    return made
+
+
+@celeryd_init.connect
+def refuse_bad_settings(**_: object) -> None:
+    """End a worker that starts with a missing or bad variable: one line, exit status 2."""
+    try:
+        for name in NEEDED:
+            if not os.environ.get(name, "").strip():
+                raise SettingsError(name, "is not set")
+        Settings.from_env()
+    except SettingsError as error:
+        print(f"celery worker: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+app = make_worker_app()

@@ -1,0 +1,140 @@
+"""What must hold on more than one machine: each function's first line is the claim.
+
+They follow one another on one cluster; what each returns is shown beside its claim.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from cluster.workers import SLOTS, Cluster
+from integration import sample_tenant
+from integration.installation import brief
+from integration.settled import everything_settled
+from integration.waiting import wait_for
+from relay_core.models import RunStatus
+from relay_dagster.records import RunRecord
+
+Claim = Callable[[Cluster, Sequence[str]], str]
+
+
+def runs_spread(cluster: Cluster, tenants: Sequence[str]) -> str:
+    """Runs spread over both workers."""
+    with _held(cluster, tenants) as runs:
+        executing = cluster.wait_executing(runs, cluster.capacity())
+        spread = Counter(cluster.worker_of(record) for record in executing)
+        assert spread == dict.fromkeys(_names(cluster), SLOTS), f"at once: {dict(spread)}"
+    records = [_succeeded(cluster, run_id, attempt=1) for run_id in runs]
+    return ", ".join(f"{each.tenant_id} on {cluster.worker_of(each)}" for each in records)
+
+
+def nothing_is_shared(cluster: Cluster, tenants: Sequence[str]) -> str:
+    """Workers share no disk and keep no data: what a run leaves is in S3."""
+    told = []
+    for machine in cluster.machines.others:
+        pid = cluster.pid(machine)
+        files = machine.files(pid)
+        assert "dagster/dagster.yaml" in files, files
+        kept = [path for path in files if any(tenant in path for tenant in tenants)]
+        data = [path for path in files if path.endswith((".csv", ".arrow", ".parquet", ".json"))]
+        assert not kept + data, f"{machine.name} keeps {kept + data}"
+        told.append(f"{machine.name} has {', '.join(files)}")
+        if machine.namespace:
+            assert not machine.folder.exists(), f"{machine.folder} is seen from here"
+            for other in cluster.machines.others:
+                seen = machine.sees(pid, other.folder)
+                assert seen is (other is machine), f"{machine.name} sees {other.folder}: {seen}"
+    return "; ".join(told)
+
+
+def a_killed_worker_loses_nothing(cluster: Cluster, tenants: Sequence[str]) -> str:
+    """A worker that is killed with all its processes in a burst loses nothing."""
+    victim, other = cluster.machines.others
+    with _held(cluster, tenants) as runs:
+        executing = cluster.wait_executing(runs, cluster.capacity())
+        doomed = {one.run_id for one in executing if cluster.worker_of(one) == victim.name}
+        assert doomed, f"no run executed on {victim.name}"
+        killed = len(cluster.processes(victim))
+        cluster.kill(victim.name)
+        wait_for("all are dead", lambda: not cluster.processes(victim), within=10)
+    for run_id in runs:
+        record = _succeeded(cluster, run_id, attempt=2 if run_id in doomed else 1)
+        assert run_id not in doomed or cluster.worker_of(record) == other.name, brief(record)
+    return (
+        f"{victim.name}: {killed} processes, {len(doomed)} runs killed; these succeeded on "
+        f"{other.name} as attempt 2, {len(runs) - len(doomed)} others as attempt 1"
+    )
+
+
+def a_cancelled_run_ends(cluster: Cluster, tenants: Sequence[str]) -> str:
+    """A run that is cancelled while it executes ends as cancelled, and its worker goes on."""
+    tenant = tenants[0]
+    with _held(cluster, [tenant]) as (run_id,):
+        worker = cluster.worker_of(cluster.wait_running(run_id))
+        answer = cluster.http.post(f"/v1/runs/{run_id}/cancel")
+        assert answer.status_code == 202, answer.text
+        record = cluster.wait_final(run_id, within=120)
+        assert record.status is RunStatus.CANCELLED, brief(record)
+    after = _succeeded(cluster, cluster.post(tenant), attempt=1)
+    return f"on {worker}; the tenant's next run on {cluster.worker_of(after)}"
+
+
+def a_worker_comes_back(cluster: Cluster, tenants: Sequence[str]) -> str:
+    """A worker that comes back gets runs; one that is told to end finishes what it executes."""
+    back, _ = cluster.machines.others
+    cluster.start(back.name)
+    with _held(cluster, tenants[: cluster.capacity()]) as runs:
+        executing = cluster.wait_executing(runs, cluster.capacity())
+        its_own = [one for one in executing if cluster.worker_of(one) == back.name]
+        assert len(its_own) == SLOTS, f"{back.name} has {len(its_own)} runs"
+        process = cluster.stack.services[back.name].process
+        assert process is not None
+        process.terminate()
+    for run_id in runs:
+        _succeeded(cluster, run_id, attempt=1)
+    assert process.wait(30) == 0, f"{back.name} ended with {process.returncode}"
+    return f"{back.name} had {len(its_own)} runs, ended after them with exit status 0"
+
+
+def all_is_settled(cluster: Cluster, tenants: Sequence[str]) -> str:
+    """Nothing is left over: no open run, no lock, no message; every feed is right."""
+    everything_settled(cluster)
+    feeds = [cluster.http.get(f"/v1/tenants/{tenant}/feed") for tenant in tenants]
+    assert [each.status_code for each in feeds] == [302] * len(tenants)
+    runs = cluster.dagster.runs()
+    return f"{len(runs)} Dagster runs of {len(tenants)} tenants"
+
+
+CLAIMS: tuple[Claim, ...] = (
+    runs_spread,
+    nothing_is_shared,
+    a_killed_worker_loses_nothing,
+    a_cancelled_run_ends,
+    a_worker_comes_back,
+    all_is_settled,
+)
+
+
+@contextmanager
+def _held(cluster: Cluster, tenants: Sequence[str]) -> Iterator[list[str]]:
+    """Ask for a run of each tenant, and hold them in the middle of their work."""
+    for tenant in tenants:
+        cluster.hold_work(tenant)
+    try:
+        yield [cluster.post(tenant) for tenant in tenants]
+    finally:
+        cluster.proxy.clear()
+
+
+def _succeeded(cluster: Cluster, run_id: str, *, attempt: int) -> RunRecord:
+    record = cluster.wait_final(run_id, within=120)
+    assert record.status is RunStatus.SUCCEEDED, brief(record)
+    assert record.attempt == attempt, brief(record)
+    assert cluster.csv(run_id) == sample_tenant.expected_csv(), f"{brief(record)}: other bytes"
+    return record
+
+
+def _names(cluster: Cluster) -> list[str]:
+    return [machine.name for machine in cluster.machines.others]
