@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from relay_dagster.client import commands as client_commands
+
 if TYPE_CHECKING:
     from relay_dagster.dead_letters import DeadLetters
 
@@ -19,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 dlq = typer.Typer(help="Look into the dead-letter queue, and settle what is there.")
+client_commands.add_to(app)
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
 _WIDE = 200
@@ -145,18 +148,31 @@ def _check() -> int:
 
 
 def main() -> None:
-    """Run the command line; what is wrong with the environment is one line and exit status 2."""
+    """Run the command line; what is wrong with it or the environment is one line and status 2."""
     from relay_dagster.faults import WorldError
     from relay_dagster.settings import SettingsError
 
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as error:
+        _tell_usage(error)
+        sys.exit(_BAD_USAGE)
     except SettingsError as error:
         print(error, file=sys.stderr)
         sys.exit(_BAD_USAGE)
     except WorldError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(1)
+
+
+def _tell_usage(error: typer.TyperException) -> None:
+    """Say in one line what is wrong with the command line; of one that asks for help, nothing."""
+    told = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
+    told = told.replace("Value error, ", "")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "relay"
+    if told:
+        print(f"{path}: {told.removesuffix('.')}; see: {path} --help", file=sys.stderr)
 
 
 if __name__ == "__main__":

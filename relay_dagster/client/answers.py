@@ -1,0 +1,131 @@
+"""What the API answers, as far as the commands look at it. Instants and money stay text."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from relay_core.models import RunStatus
+
+_FINAL = {str(status) for status in RunStatus if status.is_final}
+
+
+class Answer(BaseModel):
+    """A JSON object; what is not named here is kept as it came."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object as it came."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Run(Answer):
+    """A run, as it stands."""
+
+    run_id: str
+    tenant_id: str
+    status: str
+    stage: str
+    attempt: int
+    requested_at: str
+    config_version: int | None = None
+    vendors: list[str] | None = None
+    trigger: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    next_attempt_at: str | None = None
+    cancel_requested_at: str | None = None
+    failed_stage: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    dagster_url: str | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run has ended for good."""
+        return self.status in _FINAL
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run has published a feed."""
+        return self.status == RunStatus.SUCCEEDED
+
+    @property
+    def cause(self) -> str:
+        """``error_code: message`` in one line; of a run that was cancelled, that it was."""
+        if self.error_code is None:
+            return f"{self.status}: the run was cancelled in {self.failed_stage or self.stage}"
+        return f"{self.error_code}: {' '.join((self.error_message or '').split())}"
+
+
+class RunPage(Answer):
+    """Runs, newest first."""
+
+    runs: list[Run]
+    next_cursor: str | None
+
+
+class StoredVersion(Answer):
+    """Which version a config became."""
+
+    tenant_id: str
+    config_version: int
+
+
+class StoredConfig(StoredVersion):
+    """A config, one version of it."""
+
+    stored_at: str
+    tenant_config: dict[str, Any]
+
+
+class Fault(Answer):
+    """One thing to look at in a config."""
+
+    path: str
+    message: str
+
+
+class ConfigCheck(Answer):
+    """What a config would do, told without storing it."""
+
+    valid: bool
+    faults: list[Fault] = []
+    doubts: list[Fault] = []
+    vendors: list[dict[str, Any]] = []
+    patch: Any = None
+
+
+class RunSummary(Answer):
+    """``run_summary.json``: what came in and what came out."""
+
+    vendor_record_counts: dict[str, int] = {}
+    record_count: int
+    invalid_rows: int
+    total_rows: int
+    unpriced_skus: int
+    warnings: dict[str, int] = {}
+    stage_times: dict[str, float] = {}
+    duration_seconds: float
+
+
+class ReportEntry(Answer):
+    """One entry of ``errors.json``."""
+
+    error_code: str
+    error_message: str
+    vendor_id: str | None = None
+    sku: str | None = None
+    row_number: int | None = None
+    column: str | None = None
+    value: str | None = None
+
+
+class ErrorReport(Answer):
+    """``errors.json``: what went wrong in a run, or was worth a warning."""
+
+    error_code: str | None
+    error_message: str | None
+    counts: dict[str, int]
+    truncated: bool
+    entries: list[ReportEntry]

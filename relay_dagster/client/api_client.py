@@ -1,0 +1,262 @@
+"""The HTTP API's calls, one method each, and the files that its links lead to.
+
+The key goes to the API and nowhere else: no redirect is followed with it, and links are fetched
+by a client that does not have it.
+"""
+
+import ipaddress
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import ValidationError
+
+from relay_dagster.client.answers import Answer, ConfigCheck, Run, RunPage, StoredConfig
+from relay_dagster.client.answers import StoredVersion as Stored
+from relay_dagster.client.failures import (
+    BadUsageError,
+    RefusedError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
+
+_TIMEOUT = httpx.Timeout(60, connect=10)
+_JSON = {"Content-Type": "application/json"}
+_Answer = TypeVar("_Answer", bound=Answer)
+
+
+class Polled(NamedTuple):
+    """A run, and how many seconds the API asks to wait before the next look."""
+
+    run: Run
+    retry_after: float | None
+
+
+class ApiClient:
+    """Speaks to one API with one key; close it, or use it as a context.
+
+    Args:
+        url: where the API is, ``http://host:port``.
+        api_key: None sends none.
+        page_size: how many runs to ask for at once.
+
+    Raises:
+        BadUsageError: the URL or the key cannot be one.
+    """
+
+    def __init__(self, url: str, api_key: str | None, *, page_size: int = 100) -> None:
+        self.url = _base(url)
+        self._page_size = page_size
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=_key_header(api_key),
+            timeout=_TIMEOUT,
+            trust_env=_takes_proxies(self.url),
+        )
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def start_run(self, tenant_id: str, vendors: list[str], idempotency_key: str | None) -> Polled:
+        """Ask for a run of all vendors, or of those named."""
+        order: dict[str, Any] = {"tenant_id": tenant_id, "run_type": "inventory_sync"}
+        if vendors:
+            order["vendors"] = vendors
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}
+        return self._polled(self._send("POST", "/v1/runs", json=order, headers=headers))
+
+    def run(self, run_id: str) -> Polled:
+        """Return a run as it stands."""
+        return self._polled(self._send("GET", f"/v1/runs/{quote(run_id, safe='')}"))
+
+    def runs(self, tenant_id: str | None, status: str | None, limit: int) -> Iterator[Run]:
+        """Yield at most ``limit`` runs, newest first, over as many pages as it takes."""
+        asked = {"tenant_id": tenant_id, "status": status}
+        query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        while limit > 0:
+            query["limit"] = min(limit, self._page_size)
+            page = _read(RunPage, self._send("GET", "/v1/runs", params=query))
+            yield from page.runs[:limit]
+            limit -= len(page.runs)
+            if page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
+
+    def artifacts(self, run_id: str) -> dict[str, str]:
+        """Return a link for each artifact that there is."""
+        links = _json(self._send("GET", f"/v1/runs/{quote(run_id, safe='')}/artifacts"))
+        return {str(name): str(link) for name, link in links.items()}
+
+    def config(self, tenant_id: str, version: int | None) -> StoredConfig:
+        """Return a tenant's latest config, or one version of it."""
+        query = {} if version is None else {"config_version": version}
+        path = f"/v1/tenants/{quote(tenant_id, safe='')}"
+        return _read(StoredConfig, self._send("GET", path, params=query))
+
+    def put_config(self, tenant_id: str, text: str, if_match: int | None) -> Stored:
+        """Store a config as a new version; with ``if_match`` only as the one after that."""
+        headers = _JSON if if_match is None else {**_JSON, "If-Match": f'"{if_match}"'}
+        path = f"/v1/tenants/{quote(tenant_id, safe='')}/config"
+        return _read(Stored, self._send("PUT", path, content=text.encode(), headers=headers))
+
+    def check_config(self, tenant_id: str, text: str) -> ConfigCheck:
+        """Judge a config without storing it."""
+        path = f"/v1/tenants/{quote(tenant_id, safe='')}/config:check"
+        sent = self._send("POST", path, content=text.encode(), headers=_JSON)
+        return _read(ConfigCheck, sent)
+
+    def _polled(self, response: httpx.Response) -> Polled:
+        return Polled(_read(Run, response), _retry_after(response))
+
+    def _send(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **sent)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        if response.is_success:
+            return response
+        raise _refusal(response, self.url)
+
+    def _unreachable(self, error: httpx.TransportError) -> UnreachableError:
+        unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+        what = "is not reachable" if unsent else "broke off before it had answered"
+        return UnreachableError(
+            f"the API at {self.url} {what} ({_reason(error)}); see that it runs, and that "
+            "RELAY_API_URL or --api-url names it",
+            was_sent=not unsent,
+        )
+
+
+def download(name: str, link: str) -> bytes:
+    """Return the file that a presigned link leads to; the API's key is not sent there.
+
+    Raises:
+        UnreachableError, UnexpectedAnswerError: it cannot be had.
+    """
+    host = httpx.URL(link).netloc.decode()
+    try:
+        with httpx.Client(timeout=_TIMEOUT, trust_env=_takes_proxies(link)) as anybody:
+            response = anybody.get(link, follow_redirects=True)
+    except httpx.TransportError as error:
+        raise UnreachableError(
+            f"{name} cannot be downloaded: {host} is not reachable ({_reason(error)}); the API "
+            "names that host in links, RELAY_PUBLIC_S3_ENDPOINT_URL of its environment changes it",
+            was_sent=True,
+        ) from error
+    if response.is_success:
+        return response.content
+    raise UnexpectedAnswerError(
+        f"{name} cannot be downloaded: {host} answers {response.status_code} "
+        f"{response.reason_phrase}"
+    )
+
+
+def read_file(model: type[_Answer], name: str, data: bytes) -> _Answer:
+    """Return a downloaded JSON report as its model."""
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise UnexpectedAnswerError(f"{name} is not in the form that is known here") from error
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if isinstance(body, dict):
+        return body
+    raise _foreign(response)
+
+
+def _read(model: type[_Answer], response: httpx.Response) -> _Answer:
+    try:
+        return model.model_validate(_json(response))
+    except ValidationError as error:
+        raise _foreign(response) from error
+
+
+def _foreign(response: httpx.Response) -> UnexpectedAnswerError:
+    request = response.request
+    return UnexpectedAnswerError(
+        f"{request.method} {request.url.copy_with(query=None)} was answered {response.status_code} "
+        f"{response.reason_phrase}, and not as this API answers; see that RELAY_API_URL or "
+        "--api-url names the Relay API"
+    )
+
+
+def _refusal(response: httpx.Response, url: str) -> RefusedError | UnexpectedAnswerError:
+    if response.is_redirect:
+        place = response.headers.get("Location", "nowhere")
+        return UnexpectedAnswerError(
+            f"the API at {url} sends on to {place}; where that is the API, name it with "
+            "RELAY_API_URL or --api-url"
+        )
+    try:
+        problem = _json(response)
+    except UnexpectedAnswerError as error:
+        return error
+    if not {"detail", "error_code"} <= problem.keys():
+        return _foreign(response)
+    return RefusedError(response.status_code, problem, _retry_after(response))
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    text = response.headers.get("Retry-After", "").strip()
+    return float(text) if text.isascii() and text.isdecimal() else None
+
+
+def _reason(error: httpx.TransportError) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+# --- where, and with what key --------------------------------------------------------------------
+
+
+def _base(url: str) -> str:
+    wrong = BadUsageError(
+        f"{url!r} is no address of an API; RELAY_API_URL or --api-url must be like "
+        "http://127.0.0.1:8000"
+    )
+    try:
+        parsed = httpx.URL(url.strip())
+    except httpx.InvalidURL:
+        raise wrong from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise wrong
+    return str(parsed).rstrip("/")
+
+
+def _key_header(api_key: str | None) -> dict[str, str]:
+    if api_key is None or not api_key.strip():
+        return {}
+    key = api_key.strip()
+    if not key.isascii() or not key.isprintable():
+        raise BadUsageError(
+            "the API key holds characters that no key has; see RELAY_API_KEY or --api-key"
+        )
+    return {"X-API-Key": key}
+
+
+def _takes_proxies(url: str) -> bool:
+    """Tell whether the environment's proxies are for a URL: not for this machine's own."""
+    host = httpx.URL(url).host
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"

@@ -1,0 +1,183 @@
+"""A run watched to its end: a live picture on a terminal, a line for each change elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from relay_core.models import Stage
+from relay_dagster.client.answers import Run
+from relay_dagster.client.api_client import Polled
+from relay_dagster.client.failures import RefusedError, UnreachableError
+from relay_dagster.client.screen import duration, instant, plain, status_style
+from relay_dagster.client.session import INTERRUPTED, Session
+
+POLL_SECONDS = 2.0
+"""How long to wait where the API does not say."""
+PATIENCE_SECONDS = 60.0
+"""How long the API may fail to answer before watching ends."""
+
+
+def watch(session: Session, polled: Polled, *, silently: bool = False) -> Run:
+    """Show a run's progress until it is final, and return how it ended.
+
+    Args:
+        session: where it is asked for and shown.
+        polled: the run, as it was seen last.
+        silently: tell it on standard error, and leave standard output to what follows.
+
+    Raises:
+        typer.Exit: 130, the user has stopped watching; the run goes on.
+        ClientError: the API has not answered for `PATIENCE_SECONDS`.
+    """
+    run_id = polled.run.run_id
+    again = f"look again with: relay show {run_id} --watch"
+    view = _view(session, silently)
+    try:
+        return _followed(session, polled, view)
+    except KeyboardInterrupt:
+        session.screen.complain(f"run {run_id} goes on; {again}")
+        raise typer.Exit(INTERRUPTED) from None
+    except (UnreachableError, RefusedError):
+        session.screen.complain(f"run {run_id} may go on; {again}")
+        raise
+
+
+def _view(session: Session, silently: bool) -> "_Lines | _Picture":
+    if silently:
+        return _Lines(session.screen.complain)
+    if session.screen.is_terminal:
+        return _Picture(session.screen.out)
+    return _Lines(session.screen.say)
+
+
+def exit_status(session: Session, run: Run) -> int:
+    """Return 0 for a run that succeeded; else say why as the last line of standard error."""
+    if run.succeeded:
+        return 0
+    session.screen.err.print(Text(plain(run.cause)), soft_wrap=True)
+    return 1
+
+
+def _followed(session: Session, polled: Polled, view: "_Lines | _Picture") -> Run:
+    with view:
+        view.show(polled.run)
+        while not polled.run.is_final:
+            session.pause(POLL_SECONDS if polled.retry_after is None else polled.retry_after)
+            polled = _patiently(session, polled.run.run_id, view.doubt)
+            view.show(polled.run)
+    return polled.run
+
+
+def _patiently(session: Session, run_id: str, doubt: Callable[[str], None]) -> Polled:
+    """Look at a run, over and over while the API has trouble."""
+    waited = 0.0
+    while True:
+        try:
+            return session.api.run(run_id)
+        except (UnreachableError, RefusedError) as error:
+            passing = isinstance(error, UnreachableError) or error.may_pass
+            if not passing or waited >= PATIENCE_SECONDS:
+                raise
+            if not waited:
+                doubt(f"no answer, trying again: {error.lines[0]}")
+            waited += POLL_SECONDS
+            session.pause(POLL_SECONDS)
+
+
+def _remarks(run: Run) -> Iterator[str]:
+    """Yield what is to be said of a run beside its stage."""
+    if run.cancel_requested_at is not None and not run.is_final:
+        yield "it is being cancelled"
+    if run.next_attempt_at is not None:
+        yield f"attempt {run.attempt} ended, {run.cause}"
+        yield f"the next one starts at {instant(run.next_attempt_at)}"
+
+
+class _Lines:
+    """One line for each change."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._told: tuple[str, ...] = ()
+
+    def __enter__(self) -> "_Lines":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        return None
+
+    def show(self, run: Run) -> None:
+        """Tell a run if it has changed."""
+        told = (run.status, run.stage, f"attempt {run.attempt}", *_remarks(run))
+        if told != self._told:
+            self._told = told
+            self._say(f"{datetime.now(UTC):%H:%M:%SZ}  {'  '.join(told)}")
+
+    def doubt(self, trouble: str) -> None:
+        """Tell why nothing is heard."""
+        self._say(f"{datetime.now(UTC):%H:%M:%SZ}  {trouble}")
+
+
+class _Picture:
+    """The stages, those behind ticked, the present one with a spinner and the time so far."""
+
+    def __init__(self, console: Console) -> None:
+        utf = console.encoding.startswith("utf")
+        self._done, self._ended = ("✔", "✘") if utf else ("+", "x")
+        self._spinner = Spinner("dots" if utf else "line", style="cyan")
+        self._began = time.monotonic()
+        self._run: Run | None = None
+        self._trouble = ""
+        self._live = Live(console=console, get_renderable=self._drawn, refresh_per_second=8)
+
+    def __enter__(self) -> "_Picture":
+        self._live.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._live.stop()
+
+    def show(self, run: Run) -> None:
+        """Draw a run as it is now."""
+        self._run, self._trouble = run, ""
+        self._live.refresh()
+
+    def doubt(self, trouble: str) -> None:
+        """Say under the picture why it stands still."""
+        self._trouble = trouble
+        self._live.refresh()
+
+    def _drawn(self) -> RenderableType:
+        run = self._run
+        if run is None:
+            return Text("")
+        head = Text(f"{run.status}", style=status_style(run.status))
+        head.append(f"  attempt {run.attempt}  {duration(time.monotonic() - self._began)}", "dim")
+        below = [
+            Text(plain(line), style="yellow") for line in (*_remarks(run), self._trouble) if line
+        ]
+        return Group(head, self._stages(run), *below)
+
+    def _stages(self, run: Run) -> Table:
+        table = Table.grid(padding=(0, 1, 0, 1))
+        names = [str(stage) for stage in Stage]
+        reached = names.index(run.stage) if run.stage in names else 0
+        for place, name in enumerate(names):
+            mark: RenderableType = " "
+            style = "dim"
+            if place < reached or run.succeeded:
+                mark, style = Text(self._done, "green"), ""
+            elif place == reached:
+                mark, style = self._present(run), "bold"
+            table.add_row(mark, Text(name, style=style))
+        return table
+
+    def _present(self, run: Run) -> RenderableType:
+        return Text(self._ended, "red") if run.is_final else self._spinner

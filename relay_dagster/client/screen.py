@@ -1,0 +1,137 @@
+"""Where a command writes: laid out for people on a terminal, whole lines where it is piped.
+
+Whatever comes from outside, a feed's cells too, goes through here and cannot steer the terminal.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+_STYLES = {
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "CANCELLED": "yellow",
+    "RUNNING": "cyan",
+    "QUEUED": "blue",
+}
+
+
+class Screen:
+    """Standard output and standard error.
+
+    Args:
+        out: the process's own by default, as it is now.
+        err: likewise.
+    """
+
+    def __init__(self, out: Console | None = None, err: Console | None = None) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+        self.out = out or Console(highlight=False)
+        self.err = err or Console(stderr=True, highlight=False)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether people see standard output as it is written."""
+        return self.out.is_terminal
+
+    def say(self, text: str = "", *, indent: int = 0, style: str = "", href: str = "") -> None:
+        """Write a line; a terminal folds it under its own start."""
+        _say(self.out, text, indent, style, href)
+
+    def complain(self, text: str) -> None:
+        """Write a line to standard error."""
+        _say(self.err, text, 0, "", "")
+
+    def show_json(self, content: Any) -> None:
+        """Write JSON and nothing else, whatever the width."""
+        text = json.dumps(content, ensure_ascii=not self.out.encoding.startswith("utf"), indent=2)
+        self.out.print(Text(text), soft_wrap=True)
+
+    def table(
+        self, names: Sequence[str], rows: Sequence[Sequence[str]], *, whole: Sequence[str] = ()
+    ) -> None:
+        """Write a table; on a terminal all columns but the ``whole`` ones may be folded."""
+        cleaned = [[plain(cell) for cell in row] for row in rows]
+        if not self.is_terminal:
+            for line in _aligned([list(names), *cleaned]):
+                self.say(line)
+            return
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for name in names:
+            table.add_column(name, no_wrap=name in whole, overflow="fold")
+        for row in cleaned:
+            table.add_row(*(Text(cell, style=status_style(cell)) for cell in row))
+        self.out.print(table)
+
+
+def plain(text: str) -> str:
+    """Return a text in which every character shows: controls as their escapes, no line ends."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def status_style(text: str) -> str:
+    """Return the colour of a text that starts with a status."""
+    return _STYLES.get(text.partition(" ")[0], "")
+
+
+def instant(text: str | None) -> str:
+    """Return an instant of the API to the second, ``2026-03-01 12:00:00Z``."""
+    if text is None:
+        return "-"
+    try:
+        return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}Z"
+    except ValueError:
+        return text
+
+
+def between(start: str | None, end: str | None) -> str:
+    """Return how long it took from one instant to another."""
+    try:
+        spent = datetime.fromisoformat(end or "") - datetime.fromisoformat(start or "")
+    except (ValueError, TypeError):
+        return "-"
+    return duration(spent.total_seconds())
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Return ``name n`` of each count."""
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
+
+
+def _say(console: Console, text: str, indent: int, style: str, href: str) -> None:
+    line = Text(plain(text), style=Style.parse(style) + Style(link=href or None))
+    if console.is_terminal and indent:
+        console.print(Padding(line, (0, 0, 0, indent), expand=False))
+    elif console.is_terminal:
+        console.print(line)
+    else:
+        line.pad_left(indent)
+        console.print(line, soft_wrap=True)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

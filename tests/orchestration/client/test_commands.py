@@ -1,0 +1,404 @@
+"""The client commands against the live API: what they print where, and their exit status."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api_world import NOBODY_S_RUN, TENANT
+from builders import config_document, feed, tenant_config, vendor_document
+from client_world import ClientWorld
+from relay_dagster import cli
+
+GOOD = {"vendor_1": feed("A-1,5,10.00", "B-2,0,4.00")}
+REFUSED = {
+    "vendor_1": feed("A-1,5,10.00", "B-2,many,4.00", "C-3,1,n/a", "D-4,1,tba", ",1,2.00"),
+}
+
+
+def last_line(text: str) -> str:
+    return text.splitlines()[-1]
+
+
+# --- relay run ------------------------------------------------------------------------------------
+
+
+def test_run_prints_the_run_id_and_nothing_else(world: ClientWorld) -> None:
+    world.api.store_config()
+    result = world.relay("run", TENANT)
+    assert result.exit_code == 0, result.output
+    record = world.platform.runs.get(result.stdout.strip())
+    assert record is not None
+    assert (record.tenant_id, record.vendors, result.stderr) == (TENANT, None, "")
+
+
+def test_run_asks_for_the_vendors_named_and_keeps_to_the_idempotency_key(
+    world: ClientWorld,
+) -> None:
+    world.api.store_config(vendor_document("v1"), vendor_document("v2"))
+    asked = ("run", TENANT, "--vendor", "v2", "--vendor", "v1", "--idempotency-key", "night-1")
+    first, again = world.relay(*asked), world.relay(*asked)
+    assert first.stdout == again.stdout
+    record = world.platform.runs.get(first.stdout.strip())
+    assert record is not None
+    assert set(record.vendors or ()) == {"v1", "v2"}
+
+
+def test_a_busy_tenants_run_is_named_with_how_to_watch_it(world: ClientWorld) -> None:
+    world.api.store_config()
+    active = world.start()
+    result = world.relay("run", TENANT)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "TENANT_ALREADY_RUNNING: " in result.stderr
+    assert f"relay show {active} --watch" in result.stderr
+
+
+def test_a_watched_run_that_succeeds_ends_with_status_0(world: ClientWorld) -> None:
+    world.api.store_config()
+
+    def work() -> None:
+        while not (messages := world.api.messages()):
+            pass
+        world.end(json.loads(messages[0].body)["run_id"], GOOD)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    result = world.relay("run", TENANT, "--watch")
+    worker.join()
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[1].endswith("QUEUED  QUEUE  attempt 0")
+    assert lines[-2].endswith("SUCCEEDED  COMPLETE  attempt 1")
+    assert lines[-1].startswith("SUCCEEDED in ")
+
+
+# --- relay runs -----------------------------------------------------------------------------------
+
+
+def many_runs(world: ClientWorld, count: int) -> list[str]:
+    run_ids = []
+    for number in range(count):
+        response = world.api.post_run(tenant_id=f"t{number}")
+        run_ids.append(str(response.json()["run_id"]))
+    return run_ids[::-1]
+
+
+def test_runs_are_whole_lines_newest_first_where_they_are_piped(world: ClientWorld) -> None:
+    run_ids = many_runs(world, 3)
+    result = world.relay("runs")
+    head, *lines = result.stdout.splitlines()
+    assert head.split() == [
+        "run_id",
+        "tenant_id",
+        "status",
+        "requested_at",
+        "took",
+        "error_code",
+    ]
+    assert [line.split()[0] for line in lines] == run_ids
+
+
+def test_runs_are_no_more_than_the_limit(world: ClientWorld) -> None:
+    run_ids = many_runs(world, 3)
+    shown = json.loads(world.relay("runs", "--json", "--limit", "2").stdout)
+    assert [run["run_id"] for run in shown] == run_ids[:2]
+
+
+def test_runs_are_chosen_by_tenant_and_status(world: ClientWorld) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    world.end(run_id, GOOD)
+    many_runs(world, 1)
+    chosen = world.relay("runs", "--tenant", TENANT, "--status", "SUCCEEDED", "--json")
+    assert [run["run_id"] for run in json.loads(chosen.stdout)] == [run_id]
+    assert world.relay("runs", "--tenant", TENANT, "--status", "FAILED").stdout == "no run\n"
+
+
+# --- relay show -----------------------------------------------------------------------------------
+
+
+def test_show_tells_counts_stage_times_and_links(world: ClientWorld) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    world.end(run_id, GOOD)
+    result = world.relay("show", run_id)
+    assert result.exit_code == 0, result.output
+    told = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert told[0] == f"run {run_id} of {TENANT}"
+    assert told[1].startswith("SUCCEEDED in ")
+    for line in (
+        "2 read",
+        "0 refused",
+        "2 in the merged feed",
+        "2 valid of vendor_1",
+        "warnings: none",
+        "1 min 2 s NORMALIZE",
+    ):
+        assert line in told
+    assert any(line.startswith("merged_inventory http://") for line in told)
+
+
+def test_a_failed_run_is_shown_with_status_0_and_watched_with_status_1(world: ClientWorld) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    world.end(run_id, REFUSED)
+    assert world.relay("show", run_id).exit_code == 0
+    watched = world.relay("show", run_id, "--watch")
+    assert watched.exit_code == 1
+    assert last_line(watched.stderr).startswith("validation_errors: validation errors: ")
+    assert f"relay errors {run_id}" in watched.stdout
+
+
+def test_a_cancelled_run_that_is_watched_ends_with_status_1_and_says_so(world: ClientWorld) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    world.api.client.post(f"/v1/runs/{run_id}/cancel")
+    watched = world.relay("show", run_id, "--watch")
+    assert watched.exit_code == 1
+    assert watched.stderr == "CANCELLED: the run was cancelled in QUEUE\n"
+
+
+def test_show_as_json_holds_run_summary_and_artifacts_also_when_it_watches(
+    world: ClientWorld,
+) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    world.end(run_id, GOOD)
+    shown = json.loads(world.relay("show", run_id, "--json", "--watch").stdout)
+    assert shown["run"] == world.api.client.get(f"/v1/runs/{run_id}").json()
+    assert shown["summary"]["record_count"] == 2
+    assert set(shown["artifacts"]) == {"merged_inventory", "run_summary"}
+
+
+def test_a_summary_that_cannot_be_had_is_a_note_under_the_run(world: ClientWorld) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    world.end(run_id, GOOD)
+    key = f"{run_id}/tenants/{TENANT}/reports/run_summary.json"
+    world.platform.feeds.put(key, b"<html>")
+    result = world.relay("show", run_id)
+    assert result.exit_code == 0, result.output
+    assert "run_summary.json is not in the form that is known here" in result.stdout
+    assert "merged_inventory" in result.stdout
+
+
+# --- relay errors ---------------------------------------------------------------------------------
+
+
+def test_errors_are_grouped_by_code_vendor_and_column_with_samples_and_advice(
+    world: ClientWorld,
+) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    world.end(run_id, REFUSED)
+    result = world.relay("errors", run_id)
+    assert result.exit_code == 0, result.output
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    assert lines[0].startswith(f"run {run_id} of {TENANT}: FAILED in MERGE_PRICE, validation_")
+    place = lines.index("2 x invalid_decimal (vendor vendor_1, column cost)")
+    assert lines[place + 1] == 'row 4, SKU C-3: "n/a" is no amount'
+    assert lines[place + 2] == 'row 5, SKU D-4: "tba" is no amount'
+    assert lines[place + 3].startswith("to do: correct the cell, or set parser.currency_symbols")
+    assert "1 x missing_sku (vendor vendor_1, column sku)" in lines
+    assert "invalid_rows.csv: http://" in lines[-1]
+
+
+def test_errors_say_when_the_report_was_cut_and_where_all_refused_records_are(
+    world: ClientWorld,
+) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    rows = [f"S-{number},many,1.00" for number in range(10_001)]
+    world.end(run_id, {"vendor_1": feed(*rows)})
+    lines = world.relay("errors", run_id).stdout.splitlines()
+    assert (
+        "at least 10,000 x invalid_quantity (vendor vendor_1, column quantity_available)" in lines
+    )
+    assert (
+        "errors.json keeps the first entries alone; all there were: invalid_quantity 10,001"
+        in lines
+    )
+    assert "invalid_rows.csv: http://" in lines[-1]
+
+
+def test_errors_as_json_hold_the_counts_and_the_grouped_causes(world: ClientWorld) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    world.end(run_id, REFUSED)
+    told = json.loads(world.relay("errors", run_id, "--json").stdout)
+    assert told["counts"]["invalid_decimal"] == 2
+    (cause,) = [each for each in told["causes"] if each["error_code"] == "invalid_decimal"]
+    assert (cause["vendor_id"], cause["column"], cause["count"]) == ("vendor_1", "cost", 2)
+    assert [sample["value"] for sample in cause["samples"]] == ["n/a", "tba"]
+    assert told["invalid_rows"].startswith("http://")
+
+
+def test_errors_of_a_run_without_any_say_so(world: ClientWorld) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    assert "is QUEUED; what is wrong is told" in world.relay("errors", run_id).stdout
+    world.end(run_id, GOOD)
+    assert "SUCCEEDED, with nothing to tell" in world.relay("errors", run_id).stdout
+
+
+def test_a_feeds_cell_cannot_steer_the_terminal(world: ClientWorld) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    world.end(run_id, {"vendor_1": feed("A-1,\x1b[2J[red]x,1.00")})
+    told = world.relay("errors", run_id).output
+    assert "\x1b" not in told
+    assert "[red]x" in told
+
+
+# --- relay config ---------------------------------------------------------------------------------
+
+
+def write(path: Path, document: Any) -> str:
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return str(path)
+
+
+def test_put_stores_a_version_and_get_gives_it_back(world: ClientWorld, tmp_path: Path) -> None:
+    file = write(tmp_path / "acme.json", config_document())
+    assert world.relay("config", "put", file).stdout == "acme: config version 1\n"
+    assert world.relay("config", "put", file).stdout == "acme: config version 2\n"
+    got = world.relay("config", "get", TENANT, "--version", "1")
+    assert json.loads(got.stdout) == tenant_config().to_document()
+    assert got.stderr.startswith("config version 1, stored 2")
+    assert world.relay("config", "get", TENANT).stderr.startswith("config version 2")
+
+
+def test_put_if_match_refuses_to_pass_over_anothers_version(
+    world: ClientWorld, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "acme.json", config_document())
+    world.relay("config", "put", file)
+    assert world.relay("config", "put", file, "--if-match", "1").exit_code == 0
+    late = world.relay("config", "put", file, "--if-match", "1")
+    assert late.exit_code == 1
+    assert late.stderr.startswith("CONFIG_VERSION_MISMATCH: ")
+
+
+def test_put_sends_a_yaml_files_numbers_in_their_own_digits(
+    world: ClientWorld, tmp_path: Path
+) -> None:
+    pricing = "{base_margin_pct: 0.2000, min_price: 00.10, shipping_handling_flat: 1e1}"
+    rest = {key: value for key, value in config_document().items() if key != "pricing"}
+    file = write(tmp_path / "acme.yaml", f"{json.dumps(rest)[:-1]}, pricing: {pricing}}}")
+    assert world.relay("config", "put", file).exit_code == 0
+    stored = world.platform.tenants.latest(TENANT)
+    assert stored is not None
+    assert json.loads(stored.text)["pricing"] == {
+        "base_margin_pct": "0.2000",
+        "min_price": "00.10",
+        "shipping_handling_flat": "1e1",
+    }
+
+
+def test_put_prints_every_fault_with_its_path_and_the_request_id(
+    world: ClientWorld, tmp_path: Path
+) -> None:
+    document = config_document(timezone="Mars/Base", default_currency="gold")
+    result = world.relay("config", "put", write(tmp_path / "c.json", document))
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert lines[0] == "invalid_config: refused, for 2 faults"
+    assert [line.split(":")[0].strip() for line in lines[1:]] == [
+        "timezone",
+        "default_currency",
+        "request_id",
+    ]
+
+
+def test_a_key_that_yaml_takes_for_a_boolean_is_a_fault_here_as_for_the_local_runner(
+    world: ClientWorld, tmp_path: Path
+) -> None:
+    document = config_document(vendor_document(parser={"quantity_words": {"NO": 0}}))
+    text = json.dumps(document).replace('"NO"', "NO")
+    result = world.relay("config", "put", write(tmp_path / "c.yaml", text))
+    assert result.exit_code == 1
+    assert result.stderr.startswith("vendors.0.parser.quantity_words")
+
+
+# --- what is wrong before and beside the API's answer ---------------------------------------------
+
+
+def test_a_wrong_key_is_told_with_where_to_give_the_right_one(world: ClientWorld) -> None:
+    result = world.relay("runs", RELAY_API_KEY="guess")
+    assert result.exit_code == 1
+    assert "RELAY_API_KEY" in result.stderr
+    assert "guess" not in result.output
+
+
+def test_the_options_stand_in_for_the_variables(world: ClientWorld) -> None:
+    wrong = {"RELAY_API_URL": "http://127.0.0.1:9", "RELAY_API_KEY": "guess"}
+    result = world.relay("runs", "--api-url", world.url, "--api-key", "admin-key", **wrong)
+    assert (result.exit_code, result.stdout) == (0, "no run\n")
+
+
+def test_an_unknown_run_is_the_apis_sentence(world: ClientWorld) -> None:
+    result = world.relay("show", NOBODY_S_RUN)
+    assert result.exit_code == 1
+    assert NOBODY_S_RUN in result.stderr
+    assert last_line(result.stderr).startswith("request_id: ")
+
+
+def main_of(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str]:
+    monkeypatch.setattr("sys.argv", ["relay", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert isinstance(ended.value.code, int)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return ended.value.code, captured.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run"],
+        ["runs", "--limit", "none"],
+        ["show", "x", "--nonsense"],
+        ["nonsense"],
+        ["config", "check", "no-such-file.yaml"],
+        ["runs", "--api-url", "localhost:8000"],
+        ["runs", "--api-key", "käse"],
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_is_one_line_and_exit_status_2(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, told = main_of(arguments, monkeypatch, capsys)
+    assert status == 2
+    assert len(told.splitlines()) == 1
+
+
+def test_an_api_that_is_not_there_is_one_line_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RELAY_API_URL", "http://127.0.0.1:9")
+    status, told = main_of(["runs"], monkeypatch, capsys)
+    assert status == 1
+    (line,) = told.splitlines()
+    assert line.startswith("the API at http://127.0.0.1:9 is not reachable")
+    assert "RELAY_API_URL" in line
+
+
+def test_the_command_line_loads_no_client_before_a_client_command_runs() -> None:
+    program = (
+        "import sys, relay_dagster.cli\n"
+        "heavy = {'httpx', 'pydantic', 'rich.live', 'rich.table', 'relay_core.config'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
