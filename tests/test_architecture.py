@@ -271,6 +271,13 @@ def test_the_api_process_loads_neither_dagster_nor_the_frames() -> None:
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
+@pytest.mark.parametrize("module", module_params("relay_dagster"))
+def test_a_client_command_knows_the_api_by_its_answers_alone(module: Module) -> None:
+    if module.name.startswith("relay_dagster.client"):
+        ours = {name for name in module.imports if top_name(name) == "relay_dagster"}
+        assert {n for n in ours if not n.startswith("relay_dagster.client")} <= {"relay_dagster"}
+
+
 # --- what is declared ---------------------------------------------------------------------------
 
 
