@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check format lint types smoke chaos integration real-feeds bench bench-runs runbook cluster clean
+.PHONY: help setup lock demo dev test check format lint types smoke chaos integration real-feeds fuzz-api bench bench-api bench-runs runbook cluster clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -73,6 +73,13 @@ chaos: setup ## Break the real stack in every way of docs/RESILIENCE.md, in abou
 
 real-feeds: setup ## Run the local runner over RELAY_FEEDS_DIR (default ../shared/data)
 	@$(BIN)/python scripts/real_feeds.py
+
+fuzz-api: setup ## Go through the live API with its OpenAPI document: EXAMPLES, SEED
+	@$(BIN)/python tests/fuzzing/campaign.py $(if $(EXAMPLES),--examples $(EXAMPLES)) \
+	  $(if $(SEED),--seed $(SEED))
+
+bench-api: setup ## Measure the API under 200 pollers and 20 listers: SECONDS
+	@$(BIN)/python -m benchmarks.api_bench $(if $(SECONDS),--seconds $(SECONDS))
 
 # make bench SIZES=100k,1m ROUNDS=3 VARIANTS=0 GIGABYTE=0 is a short one.
 bench: setup ## Measure the engine and its peers: SIZES, ROUNDS, VARIANTS, GIGABYTE

@@ -23,7 +23,12 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/v1/tenants/{tenant_id}/feed", status_code=302, responses=_ANSWERS)
+@router.get(
+    "/v1/tenants/{tenant_id}/feed",
+    status_code=302,
+    response_class=Response,
+    responses=_ANSWERS,
+)
 def get_feed(
     tenant_id: TenantId,
     caller: Authenticated,

@@ -8,18 +8,23 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ValidationError
 
-from relay_core.errors import ConfigFault
 from relay_dagster.api.problems import ProblemError, faults_of, invalid_request
 from relay_dagster.api.requests import request_id_of
 
+# Printable ASCII with no space at its ends.
+IDEMPOTENCY_KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"
 ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _ID = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
 _ENTITY_TAG = re.compile(r'"?([1-9][0-9]{0,14})"?')
 _Model = TypeVar("_Model", bound=BaseModel)
 
 TenantId = Annotated[
-    str, Path(description="A tenant's id.", json_schema_extra={"pattern": ID_PATTERN})
+    str,
+    Path(
+        description="A tenant's id.",
+        examples=["acme_parts"],
+        json_schema_extra={"pattern": ID_PATTERN},
+    ),
 ]
 RunId = Annotated[str, Path(description="A run's id.", json_schema_extra={"format": "uuid"})]
 
@@ -73,18 +78,6 @@ def read_body(model: type[_Model], body: bytes) -> _Model:
     except ValidationError as error:
         listed = error.errors(include_url=False, include_context=False, include_input=False)
         raise invalid_request(faults_of([dict(each) for each in listed])) from error
-
-
-def read_idempotency_key(given: str | None) -> str | None:
-    """Return the key of an ``Idempotency-Key`` header, None where there is none.
-
-    Raises:
-        ProblemError: 422, it is no key.
-    """
-    if given is None or _IDEMPOTENCY_KEY.fullmatch(given):
-        return given
-    fault = ConfigFault("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
-    raise invalid_request([fault])
 
 
 def names_version(if_match: str, config_version: int) -> bool:

@@ -12,12 +12,12 @@ from relay_dagster.api.codes import INVALID_REQUEST, ORDER_BODY, answers
 from relay_dagster.api.headers import carrying
 from relay_dagster.api.inputs import (
     ID_PATTERN,
+    IDEMPOTENCY_KEY_PATTERN,
     JsonBody,
     RequestId,
     RunId,
     json_content,
     read_body,
-    read_idempotency_key,
 )
 from relay_dagster.api.keys import Caller
 from relay_dagster.api.models import CURSOR, Run, RunList, RunOrder
@@ -69,15 +69,18 @@ def start_run(
     response: Response,
     idempotency_key: Annotated[
         str | None,
-        Header(description="A second request with the key and body of a first is answered alike."),
+        Header(
+            max_length=255,
+            pattern=IDEMPOTENCY_KEY_PATTERN,
+            description="A second request with the key and body of a first is answered alike.",
+        ),
     ] = None,
 ) -> Run:
     """Ask for a run of a tenant; it is pinned to the config that is the latest now."""
     order = read_body(RunOrder, body)
-    key = read_idempotency_key(idempotency_key)
     caller.require(order.tenant_id)
     desk = OrderDesk(services)
-    record = desk.take(order, idempotency_of(caller, order, key), request_id)
+    record = desk.take(order, idempotency_of(caller, order, idempotency_key), request_id)
     response.headers["Location"] = f"/v1/runs/{record.run_id}"
     return _shown(record, services, response)
 
@@ -91,7 +94,9 @@ def list_runs(
     ] = None,
     status: Annotated[RunStatus | None, Query(description="None is any.")] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
-    cursor: Annotated[str | None, Query(max_length=400, description=CURSOR)] = None,
+    cursor: Annotated[
+        str | None, Query(max_length=400, pattern="^[A-Za-z0-9_-]+$", description=CURSOR)
+    ] = None,
 ) -> RunList:
     """List runs, newest first: of one tenant or all, in one status or any."""
     if tenant_id is not None:

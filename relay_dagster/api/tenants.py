@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
@@ -29,7 +28,6 @@ from relay_dagster.aws.tenant_store import StoredConfig, TenantStore, UnknownTen
 
 router = APIRouter(tags=["tenants"])
 
-_VERSION = re.compile("[1-9][0-9]{0,14}")
 _CONFIG_BODY = json_content(CONFIG_REFERENCE, CONFIG_EXAMPLE)
 
 
@@ -88,13 +86,13 @@ def list_versions(
     caller: Authenticated,
     services: Services,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
-    cursor: Annotated[str | None, Query(max_length=20, description=CURSOR)] = None,
+    cursor: Annotated[str | None, Query(pattern="^[1-9][0-9]{0,14}$", description=CURSOR)] = None,
 ) -> VersionList:
     """List the versions of a tenant's config, the latest first."""
     caller.require(tenant_id)
     if not is_id(tenant_id):
         raise UnknownTenantError(tenant_id)
-    before = None if cursor is None else _read_cursor(cursor)
+    before = None if cursor is None else int(cursor)
     found = services.tenants.versions(tenant_id, limit=limit, before=before)
     if not found and before is None:
         raise UnknownTenantError(tenant_id)
@@ -133,12 +131,6 @@ def put_config(
     may_create = caller.is_admin and if_match is None
     stored = services.tenants.put(tenant_id, text, if_match=expected, may_create=may_create)
     return _stored(tenant_id, stored.version, created=stored.created, response=response)
-
-
-def _read_cursor(cursor: str) -> int:
-    if _VERSION.fullmatch(cursor) is None:
-        raise invalid_request([ConfigFault("cursor", "is not one that a listing returned")])
-    return int(cursor)
 
 
 def _read_config(body: bytes) -> tuple[TenantConfig, str]:

@@ -1,0 +1,97 @@
+"""Goes through the live API with its own OpenAPI document: `make fuzz-api`, EXAMPLES and SEED.
+
+    python tests/fuzzing/campaign.py [--examples N] [--seed N]
+
+Schemathesis makes the requests and holds every answer against the document. Exit status 1 where one
+of them is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (1, 2)]
+
+import httpx
+
+from api_world import ADMIN, ApiWorld
+from live_api import LiveApi, live_api
+from relay_dagster.api.config_schema import CONFIG_EXAMPLE
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+_COUNTS = {
+    "operations": re.compile(r"Tested: (\d+)"),
+    "cases": re.compile(r"(\d+) generated"),
+    "failures": re.compile(r"(\d+) unique failure"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What Schemathesis printed, and its exit status: 0 where every answer was right."""
+
+    status: int
+    output: str
+
+    def count(self, name: str) -> int:
+        """Return how many operations, cases or failures its summary tells of; 0 for no word."""
+        found = _COUNTS[name].search(self.output)
+        return int(found.group(1)) if found else 0
+
+
+def furnish(api: LiveApi) -> None:
+    """Give the tenant of the document's examples a config, a run that succeeded, and so a feed."""
+    tenant_id = CONFIG_EXAMPLE["tenant_id"]
+    api.platform.tenants.put(tenant_id, json.dumps(CONFIG_EXAMPLE))
+    order = {"tenant_id": tenant_id, "run_type": "inventory_sync"}
+    with httpx.Client(base_url=api.url, headers={"X-API-Key": ADMIN}, trust_env=False) as client:
+        run_id = client.post("/v1/runs", json=order).json()["run_id"]
+    ApiWorld(api.platform).succeed(run_id)
+
+
+def fuzz(api: LiveApi, folder: Path, *, examples: int, seed: int) -> Verdict:
+    """Let Schemathesis loose on an API; what it leaves behind lies in the folder."""
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "--no-color"),
+        *("run", f"{api.url}/openapi.json", "--checks", "all", "--mode", "all"),
+        *("--max-examples", str(examples), "--seed", str(seed), "--request-timeout", "30"),
+        *("--header", f"X-API-Key: {ADMIN}"),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "NO_PROXY": "*", "COLUMNS": "100"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return Verdict(done.returncode, done.stdout)
+
+
+def main() -> int:
+    """Go through the API once; print what Schemathesis says, and return its exit status."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--examples", type=int, default=100, help="cases of an operation, at most")
+    options.add_argument("--seed", type=int, default=1, help="the same seed makes the same cases")
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="relay-fuzz-") as folder, live_api(Path(folder)) as api:
+        furnish(api)
+        verdict = fuzz(api, Path(folder), examples=chosen.examples, seed=chosen.seed)
+    print(verdict.output)
+    counts = ", ".join(f"{verdict.count(name)} {name}" for name in _COUNTS)
+    print(f"{counts}; seed {chosen.seed}")
+    return verdict.status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
