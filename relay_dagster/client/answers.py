@@ -86,14 +86,66 @@ class Fault(Answer):
     message: str
 
 
+class MissingHeader(Answer):
+    """A column that a vendor's file does not give."""
+
+    column: str
+    header: str | None = None
+    nearest: str | None = None
+
+
+class RefusedCells(Answer):
+    """Cells of a file that are refused for one reason; row and value are those of the first."""
+
+    error_code: str
+    column: str | None = None
+    count: int
+    row_number: int
+    value: str
+
+
+class Reading(Answer):
+    """What a run would make of the first rows of a file."""
+
+    usable: bool
+    rows: int
+    refused_rows: int
+    refusals: list[RefusedCells] = []
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+class VendorCheck(Answer):
+    """A vendor's latest upload, as far as its first bytes tell."""
+
+    vendor_id: str
+    message: str
+    s3_key: str | None = None
+    size: int | None = None
+    last_modified: str | None = None
+    missing_headers: list[MissingHeader] = []
+    unused_headers: list[str] = []
+    guesses: dict[str, Any] | None = None
+    as_sent: Reading | None = None
+    with_patch: Reading | None = None
+
+
+class PatchStep(Answer):
+    """One change to a config; ``path`` is a JSON Pointer."""
+
+    op: str
+    path: str
+    value: Any = None
+
+
 class ConfigCheck(Answer):
-    """What a config would do, told without storing it."""
+    """What is wrong, and what is doubtful, in a config that was not stored."""
 
     valid: bool
     faults: list[Fault] = []
     doubts: list[Fault] = []
-    vendors: list[dict[str, Any]] = []
-    patch: Any = None
+    vendors: list[VendorCheck] = []
+    patch: list[PatchStep] = []
 
 
 class RunSummary(Answer):

@@ -1,0 +1,78 @@
+"""A config's dry run as people read it."""
+
+import io
+
+from rich.console import Console
+
+from relay_dagster.client.answers import ConfigCheck
+from relay_dagster.client.config_view import show_check
+from relay_dagster.client.screen import Screen
+
+FOUND = {
+    "tenant_id": "acme",
+    "valid": True,
+    "faults": [],
+    "doubts": [{"path": "pricing.base_margin_pct", "message": "is over 500 %"}],
+    "vendors": [
+        {
+            "vendor_id": "vendor_1",
+            "status": "read",
+            "message": "its latest upload does not fit the config",
+            "s3_key": "tenants/acme/inbound/vendor_1/feed.csv",
+            "size": 12345,
+            "last_modified": "2026-03-01T12:00:00Z",
+            "missing_headers": [{"column": "cost", "header": "Cost", "nearest": "cost net"}],
+            "unused_headers": ["EAN", "Weight"],
+            "guesses": {"encoding": "cp1252", "delimiter": ";"},
+            "as_sent": {
+                "usable": False,
+                "rows": 0,
+                "refused_rows": 0,
+                "refusals": [],
+                "error_code": "missing_required_columns",
+                "error_message": "vendor_1 lacks Cost",
+            },
+            "with_patch": {
+                "usable": True,
+                "rows": 200,
+                "refused_rows": 2,
+                "refusals": [
+                    {
+                        "error_code": "invalid_decimal",
+                        "column": "cost",
+                        "count": 2,
+                        "row_number": 7,
+                        "value": "n/a",
+                    }
+                ],
+                "error_code": None,
+                "error_message": None,
+            },
+        }
+    ],
+    "patch": [{"op": "add", "path": "/vendors/0/parser/delimiter", "value": ";"}],
+}
+SHOWN = """\
+valid, with 1 in doubt
+
+doubts
+  pricing.base_margin_pct: is over 500 %
+
+vendor vendor_1: its latest upload does not fit the config
+  file: tenants/acme/inbound/vendor_1/feed.csv, 12,345 bytes, 2026-03-01 12:00:00Z
+  missing: cost, mapped to "Cost"; the nearest is "cost net"
+  not used: EAN, Weight
+  probably written with: encoding "cp1252", delimiter ";"
+  as the config stands: not usable, missing_required_columns: vendor_1 lacks Cost
+  with the changes below: 200 rows looked at, 2 refused
+    2 x invalid_decimal in cost, first in row 7, "n/a"
+
+with these changes the files would read better
+  vendors.0.parser.delimiter: ";"
+"""
+
+
+def test_a_check_tells_doubts_files_and_changes_in_the_paths_of_the_config() -> None:
+    out = io.StringIO()
+    show_check(Screen(Console(file=out)), ConfigCheck.model_validate(FOUND))
+    assert out.getvalue() == SHOWN
