@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from relay_core.errors import ConfigFault
 from relay_dagster.api.auth import Admin
@@ -62,7 +62,12 @@ def create_api_key(
     status_code=204,
     responses=answers("FORBIDDEN", "TENANT_NOT_FOUND", "API_KEY_NOT_FOUND"),
 )
-def revoke_api_key(tenant_id: TenantId, key_id: str, caller: Admin, services: Services) -> None:
+def revoke_api_key(
+    tenant_id: TenantId,
+    key_id: Annotated[str, Path(description="What `POST` named it.")],
+    caller: Admin,
+    services: Services,
+) -> None:
     """Revoke a key of a tenant, at once."""
     known = is_id(tenant_id) and is_id(key_id) and services.keyring.revoke(tenant_id, key_id)
     if not known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from relay_dagster.api.codes import documented
 from relay_dagster.api.config_schema import REFERENCE, config_schemas
@@ -19,14 +19,32 @@ _FOREIGN = ("HTTPValidationError", "ValidationError")
 class DescribedApp(FastAPI):
     """An app whose document also tells what its routes read and answer by themselves."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._included: list[Any] = []
+
+    def include_router(self, router: APIRouter, **settings: Any) -> None:
+        """Serve a router's routes, and show the examples of what they answer."""
+        self._included += router.routes
+        super().include_router(router, **settings)
+
     def openapi(self) -> dict[str, Any]:
         """Return the document."""
         if self.openapi_schema is None:
             document = super().openapi()
             _describe_models(document)
+            self._show_examples(document)
             for operation in _operations(document):
                 _describe_answers(operation)
         return self.openapi_schema or {}
+
+    def _show_examples(self, document: dict[str, Any]) -> None:
+        """Put the models' examples back whole; FastAPI has left out what is null in them."""
+        schemas = document["components"]["schemas"]
+        for model in (getattr(route, "response_model", None) for route in self._included):
+            name = getattr(model, "__name__", None)
+            if name in schemas:
+                schemas[name] |= getattr(model, "model_config", {}).get("json_schema_extra", {})
 
 
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

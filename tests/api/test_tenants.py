@@ -171,3 +171,27 @@ def test_a_stored_config_that_no_longer_holds_is_shown_as_it_stands(world: ApiWo
     world.platform.tenants.create(TENANT, '{"schema_version": 2, "margin": 0.10}')
     shown = world.client.get("/v1/tenants/acme").json()
     assert shown["tenant_config"] == {"schema_version": 2, "margin": "0.10"}
+
+
+def test_versions_are_listed_page_by_page_latest_first(world: ApiWorld) -> None:
+    for number in range(3):
+        world.store_config(pricing={"min_price": str(number)})
+    first = world.client.get("/v1/tenants/acme/versions?limit=2").json()
+    query = f"limit=2&cursor={first['next_cursor']}"
+    second = world.client.get(f"/v1/tenants/acme/versions?{query}").json()
+    numbers = [[each["config_version"] for each in page["versions"]] for page in (first, second)]
+    assert numbers == [[3, 2], [1]]
+    assert second["next_cursor"] is None
+    assert first["versions"][0]["stored_at"].endswith("Z")
+
+
+def test_an_unknown_tenant_has_no_versions(world: ApiWorld) -> None:
+    for tenant_id in ("nobody", "a%20b"):
+        response = world.client.get(f"/v1/tenants/{tenant_id}/versions")
+        assert_problem(response, 404, "TENANT_NOT_FOUND")
+
+
+@pytest.mark.parametrize("query", ["cursor=0", "cursor=x", "limit=0", "limit=101"])
+def test_a_listing_of_versions_refuses_what_it_cannot_read(unplugged: ApiWorld, query: str) -> None:
+    response = unplugged.client.get(f"/v1/tenants/acme/versions?{query}")
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [query.partition("=")[0]]

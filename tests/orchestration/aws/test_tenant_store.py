@@ -145,3 +145,20 @@ def test_a_table_that_is_not_there_is_told_by_the_check(
     tenants.check()
     with pytest.raises(MissingResourceError):
         TenantStore(platform.clients, "no-such-table").check()
+
+
+def test_versions_are_listed_latest_first_and_go_on_below_one(
+    tenants: TenantStore, clock: FakeClock
+) -> None:
+    for number in range(5):
+        tenants.put("acme", f'{{"n": {number}}}')
+        clock.advance(hours=1)
+    page = tenants.versions("acme", limit=2)
+    assert [each.version for each in page] == [5, 4]
+    assert page[0].stored_at == NOW + timedelta(hours=4)
+    assert [each.version for each in tenants.versions("acme", limit=9, before=4)] == [3, 2, 1]
+    assert tenants.versions("acme", limit=9, before=1) == ()
+
+
+def test_an_unknown_tenant_has_no_versions(tenants: TenantStore) -> None:
+    assert tenants.versions("acme", limit=9) == ()
