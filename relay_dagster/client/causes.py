@@ -145,11 +145,13 @@ def _show_link(screen: Screen, text: str, link: str) -> None:
         screen.say(f"{text}: {link}")
 
 
-def headline(run: Run, entries: Sequence[ReportEntry] | None) -> str:
-    """Return the first line: how the run ended, and whether there is more to tell."""
+def headline(run: Run, report: ErrorReport | None) -> str:
+    """Return the first line: how the run ended, and what no entry of the report tells."""
     if not run.is_final:
         return f"run {run.run_id} is {run.status}; what is wrong is told when it has ended"
     how = f"run {run.run_id} of {run.tenant_id}: {run.status}"
-    if not run.succeeded:
-        return f"{how} in {run.failed_stage or run.stage}, {run.cause}"
-    return how if entries else f"{how}, with nothing to tell"
+    told = {entry.error_code for entry in report.entries} if report else set()
+    if run.succeeded:
+        return how if told else f"{how}, with nothing to tell"
+    how = f"{how} in {run.failed_stage or run.stage}"
+    return how if run.error_code is None or run.error_code in told else f"{how}, {run.cause}"

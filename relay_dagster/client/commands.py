@@ -139,7 +139,7 @@ def errors(
         if as_json:
             session.screen.show_json(causes_json(found, report, links.get("invalid_rows")))
             return
-        session.screen.say(headline(found, report.entries if report else None))
+        session.screen.say(headline(found, report))
         if report is not None:
             show_causes(session.screen, report, links)
 

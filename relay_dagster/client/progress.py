@@ -61,7 +61,7 @@ def exit_status(session: Session, run: Run) -> int:
     """Return 0 for a run that succeeded; else say why as the last line of standard error."""
     if run.succeeded:
         return 0
-    session.screen.err.print(Text(plain(run.cause)), soft_wrap=True)
+    session.screen.complain(run.cause)
     return 1
 
 

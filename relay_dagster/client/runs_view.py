@@ -1,6 +1,7 @@
 """Runs as tables and pages: what there is to know of them, and where the rest lies."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from relay_dagster.client.answers import Run, RunSummary
@@ -8,6 +9,7 @@ from relay_dagster.client.api_client import download, read_file
 from relay_dagster.client.failures import ClientError
 from relay_dagster.client.screen import (
     Screen,
+    ago,
     between,
     counted,
     duration,
@@ -16,31 +18,51 @@ from relay_dagster.client.screen import (
 )
 from relay_dagster.client.session import Session
 
-_COLUMNS = ("run_id", "tenant_id", "status", "requested_at", "took", "error_code")
-_ROOM_FOR_ALL = 112
+_ROOM_FOR_ALL = 118
 
 
 def show_runs(screen: Screen, runs: Sequence[Run]) -> None:
-    """Write a table of runs; a narrow terminal gets fewer columns, never part of a run_id."""
+    """Write a table of runs; a narrow terminal gets causes below, never part of a run_id."""
     if not runs:
         screen.say("no run")
-        return
-    narrow = screen.is_terminal and screen.out.width < _ROOM_FOR_ALL
-    if not narrow:
-        screen.table(_COLUMNS, [_row(run) for run in runs], whole=("run_id", "status"))
-        return
-    rows = []
-    for run in runs:
-        run_id, tenant_id, status, requested_at, _, error_code = _row(run)
-        rows.append((run_id, tenant_id, f"{status} {error_code}".removesuffix(" -"), requested_at))
-    screen.table(_COLUMNS[:4], rows, whole=("run_id",))
+    elif not screen.is_terminal:
+        screen.table(
+            ("run_id", "tenant_id", "status", "requested_at", "took", "error_code"),
+            [(*_named(run), instant(run.requested_at), _took(run), _code(run)) for run in runs],
+        )
+    elif screen.out.width >= _ROOM_FOR_ALL:
+        screen.table(
+            ("run_id", "tenant_id", "status", "requested", "took", "error_code"),
+            [(*_named(run), _ago(run), _took(run), _code(run)) for run in runs],
+            folded=("tenant_id",),
+        )
+    else:
+        screen.table(
+            ("run_id", "tenant_id", "status", "requested"),
+            [(run.run_id, run.tenant_id, run.status, _ago(run)) for run in runs],
+            folded=("tenant_id",),
+            notes=[run.error_code or _stage(run) for run in runs],
+        )
 
 
-def _row(run: Run) -> tuple[str, ...]:
-    status = run.status if run.is_final else f"{run.status} {run.stage}"
-    took = between(run.started_at, run.finished_at)
-    requested_at = instant(run.requested_at)
-    return (run.run_id, run.tenant_id, status, requested_at, took, run.error_code or "-")
+def _named(run: Run) -> tuple[str, str, str]:
+    return run.run_id, run.tenant_id, f"{run.status} {_stage(run)}".strip()
+
+
+def _stage(run: Run) -> str:
+    return "" if run.is_final else run.stage
+
+
+def _took(run: Run) -> str:
+    return between(run.started_at, run.finished_at)
+
+
+def _code(run: Run) -> str:
+    return run.error_code or "-"
+
+
+def _ago(run: Run) -> str:
+    return ago(run.requested_at, datetime.now(UTC))
 
 
 class RunPage:
@@ -83,13 +105,12 @@ class RunPage:
             "read": summary.total_rows,
             "refused": refused,
             "valid": summary.total_rows - refused,
+            **{f"  of {name}": count for name, count in summary.vendor_record_counts.items()},
             "in the merged feed": summary.record_count,
             "SKUs without a price, left out": summary.unpriced_skus,
         }
         for what, count in counts.items():
             screen.say(f"{count:>11,}  {what}", indent=2)
-        for vendor, count in summary.vendor_record_counts.items():
-            screen.say(f"{count:>11,}  valid of {vendor}", indent=2)
         screen.say(f"warnings: {counted(summary.warnings)}", indent=2)
         screen.say()
         screen.say("stages", style="bold")
@@ -103,11 +124,9 @@ class RunPage:
         screen = self._screen
         screen.say()
         if screen.is_terminal:
-            screen.say("artifacts", style="bold")
+            screen.say("artifacts (links, good for an hour; --json has them as text)", style="bold")
             for name, link in self.links.items():
                 screen.say(name, indent=2, href=link)
-            again = f"relay show {self.run.run_id} --json"
-            screen.say(f"the names are links, good for an hour; as text: {again}", style="dim")
             return
         screen.say("artifacts, with links that are good for an hour")
         width = max(map(len, self.links))
@@ -140,15 +159,15 @@ def _facts(run: Run) -> Iterable[str]:
     version = "none found" if run.config_version is None else str(run.config_version)
     vendors = "all vendors" if run.vendors is None else f"vendors {', '.join(run.vendors)}"
     yield f"config version {version}, {vendors}, attempt {run.attempt}, started by {run.trigger}"
-    yield (
-        f"requested {instant(run.requested_at)}, started {instant(run.started_at)}, "
-        f"finished {instant(run.finished_at)}"
-    )
+    moments = {"started": run.started_at, "finished": run.finished_at}
+    told = [f"{what} {instant(moment)}" for what, moment in moments.items() if moment]
+    yield ", ".join([f"requested {instant(run.requested_at)}", *told[:-1]])
+    yield from told[-1:]
     if run.next_attempt_at:
         yield f"the next attempt starts at {instant(run.next_attempt_at)}"
     if run.cancel_requested_at and not run.is_final:
         yield f"asked to be cancelled at {instant(run.cancel_requested_at)}"
     if run.dagster_url:
         yield f"in Dagster: {run.dagster_url}"
-    if run.is_final and not run.succeeded:
+    if run.is_final and run.error_code:
         yield f"causes and samples: relay errors {run.run_id}"

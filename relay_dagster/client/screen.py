@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from rich.console import Console
@@ -49,8 +50,8 @@ class Screen:
         _say(self.out, text, indent, style, href)
 
     def complain(self, text: str) -> None:
-        """Write a line to standard error."""
-        _say(self.err, text, 0, "", "")
+        """Write a line to standard error, never folded: commands in it can be copied."""
+        self.err.print(Text(plain(text)), soft_wrap=True)
 
     def show_json(self, content: Any) -> None:
         """Write JSON and nothing else, whatever the width."""
@@ -58,9 +59,21 @@ class Screen:
         self.out.print(Text(text), soft_wrap=True)
 
     def table(
-        self, names: Sequence[str], rows: Sequence[Sequence[str]], *, whole: Sequence[str] = ()
+        self,
+        names: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        folded: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> None:
-        """Write a table; on a terminal all columns but the ``whole`` ones may be folded."""
+        """Write a table.
+
+        Args:
+            names: of the columns.
+            rows: a cell for each column.
+            folded: the columns that a narrow terminal may fold; others stay whole.
+            notes: what a terminal shows below each row.
+        """
         cleaned = [[plain(cell) for cell in row] for row in rows]
         if not self.is_terminal:
             for line in _aligned([list(names), *cleaned]):
@@ -68,9 +81,12 @@ class Screen:
             return
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
         for name in names:
-            table.add_column(name, no_wrap=name in whole, overflow="fold")
-        for row in cleaned:
-            table.add_row(*(Text(cell, style=status_style(cell)) for cell in row))
+            table.add_column(name, no_wrap=name not in folded, overflow="fold")
+        for row, note in zip_longest(cleaned, notes, fillvalue=""):
+            cells = [Text(cell, style=status_style(cell)) for cell in row]
+            if note:
+                cells[0].append(f"\n  {plain(note)}", style="dim")
+            table.add_row(*cells)
         self.out.print(table)
 
 
@@ -94,6 +110,18 @@ def instant(text: str | None) -> str:
         return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}Z"
     except ValueError:
         return text
+
+
+def ago(text: str, now: datetime) -> str:
+    """Return how long an instant is past: ``5 min ago``."""
+    try:
+        seconds = int((now - datetime.fromisoformat(text)).total_seconds())
+    except ValueError:
+        return text
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit} ago"
+    return f"{max(seconds, 0)} s ago"
 
 
 def between(start: str | None, end: str | None) -> str:

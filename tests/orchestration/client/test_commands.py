@@ -135,7 +135,7 @@ def test_show_tells_counts_stage_times_and_links(world: ClientWorld) -> None:
         "2 read",
         "0 refused",
         "2 in the merged feed",
-        "2 valid of vendor_1",
+        "2 of vendor_1",
         "warnings: none",
         "1 min 2 s NORMALIZE",
     ):
@@ -199,7 +199,8 @@ def test_errors_are_grouped_by_code_vendor_and_column_with_samples_and_advice(
     result = world.relay("errors", run_id)
     assert result.exit_code == 0, result.output
     lines = [line.strip() for line in result.stdout.splitlines()]
-    assert lines[0].startswith(f"run {run_id} of {TENANT}: FAILED in MERGE_PRICE, validation_")
+    assert lines[0] == f"run {run_id} of {TENANT}: FAILED in MERGE_PRICE"
+    assert "1 x validation_errors" in lines
     place = lines.index("2 x invalid_decimal (vendor vendor_1, column cost)")
     assert lines[place + 1] == 'row 4, SKU C-3: "n/a" is no amount'
     assert lines[place + 2] == 'row 5, SKU D-4: "tba" is no amount'
@@ -244,6 +245,16 @@ def test_errors_of_a_run_without_any_say_so(world: ClientWorld) -> None:
     assert "is QUEUED; what is wrong is told" in world.relay("errors", run_id).stdout
     world.end(run_id, GOOD)
     assert "SUCCEEDED, with nothing to tell" in world.relay("errors", run_id).stdout
+
+
+def test_errors_of_a_run_without_a_report_are_what_its_record_tells(world: ClientWorld) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    world.platform.ledger.poison(run_id, "S3 refuses")
+    told = world.relay("errors", run_id)
+    assert told.exit_code == 0
+    assert told.stdout.startswith(f"run {run_id} of {TENANT}: FAILED in QUEUE, POISON_JOB: ")
+    assert "S3 refuses" in told.stdout
 
 
 def test_a_feeds_cell_cannot_steer_the_terminal(world: ClientWorld) -> None:
