@@ -42,8 +42,11 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
         "ordering",
         "csv_lines",
     ),
+    # A look at a feed's first bytes, without Arrow; what they probably are.
+    ("headers", "feed_head", "header_guess", "layout_guess", "number_guess", "feed_reading"),
+    ("feed_check", "feed_findings", "config_doubts", "json_patch"),
     # The steps; they do not call one another, but for the parts that a step is made of.
-    ("parsing", "headers", "normalize", "validation", "rejects", "merge", "pricing"),
+    ("parsing", "normalize", "validation", "rejects", "merge", "pricing"),
     # What comes out of them.
     ("normalized", "merged", "artifacts"),
     # The steps in order.

@@ -8,7 +8,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
 
-from relay_dagster.api import admin, health, problems
+from relay_dagster.api import admin, config_checks, health, problems
 from relay_dagster.api import feeds as feeds_routes
 from relay_dagster.api import runs as runs_routes
 from relay_dagster.api import tenants as tenants_routes
@@ -114,7 +114,7 @@ def _assemble(services: ApiServices, clients: Clients) -> FastAPI:
     )
     app.state.services = services
     app.state.clients = clients
-    for module in (health, tenants_routes, feeds_routes, runs_routes, admin):
+    for module in (health, tenants_routes, config_checks, feeds_routes, runs_routes, admin):
         app.include_router(module.router)
     # Swagger UI at /docs, from files of its own: nothing is fetched from elsewhere.
     patch_fastapi(app, redirect_from_root_to_docs=False)

@@ -25,6 +25,7 @@ ROUTES = (
     ("GET", "/v1/tenants/{tenant_id}", False, (200, 200, 404)),
     ("GET", "/v1/tenants/{tenant_id}/versions", False, (200, 200, 404)),
     ("PUT", "/v1/tenants/{tenant_id}/config", False, (200, 200, 404)),
+    ("POST", "/v1/tenants/{tenant_id}/config:check", False, (200, 200, 404)),
     ("GET", "/v1/tenants/{tenant_id}/feed", False, (302, 302, 404)),
     ("POST", "/v1/tenants/{tenant_id}/api-keys", False, (201, 403, 404)),
     ("DELETE", "/v1/tenants/{tenant_id}/api-keys/{key_id}", False, (404, 403, 404)),

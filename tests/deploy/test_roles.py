@@ -77,6 +77,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
     world.store_config()
     done = world.post_run().json()["run_id"]
     world.succeed(done)
+    platform.feeds.put(f"tenants/{TENANT}/inbound/feed.csv", feed("A-1,5,10.00"))
 
     def answer() -> None:
         client = world.client
@@ -98,6 +99,8 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
         feed_link = client.get(f"/v1/tenants/{TENANT}/feed", follow_redirects=False)
         assert feed_link.status_code == 302
         assert client.post("/v1/tenants", json=config_of("other")).status_code == 201
+        checked = client.post(f"/v1/tenants/{TENANT}/config:check", json=config_of(TENANT))
+        assert [each["status"] for each in checked.json()["vendors"]] == ["read"]
         administer(client)
 
     return Act(answer, (world.app.state.clients,))
@@ -272,4 +275,11 @@ def test_only_ecs_tasks_of_the_account_take_a_role(role: str) -> None:
 
 def test_a_presigned_link_cannot_reach_an_upload() -> None:
     upload: Any = Need("s3:GetObject", "ArtifactBucket/tenants/acme/inbound/vendor_1/feed.csv")
-    assert not any(grant.allows(upload) for grant in grants("ApiRole"))
+    (policy,) = properties("ApiRole")["Policies"]
+    statements = policy["PolicyDocument"]["Statement"]
+    conditions = [
+        statement.get("Condition")
+        for statement, grant in zip(statements, grants("ApiRole"), strict=True)
+        if grant.allows(upload)
+    ]
+    assert conditions == [{"StringEquals": {"s3:authType": "REST-HEADER"}}]

@@ -1,0 +1,168 @@
+"""One vendor's feed held against its config by its first bytes, and what to change in the config.
+
+Guesses come from `encoding_guess`, `layout_guess`, `header_guess` and `number_guess`; here they are
+put together, tried on the same bytes, and kept only where the feed reads better with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from relay_core.config import ParserConfig, TenantConfig
+from relay_core.encoding_guess import decode_head, guess_encoding
+from relay_core.errors import FeedUnreadableError
+from relay_core.feed_head import FeedBytes, read_head
+from relay_core.feed_reading import (
+    MOST_ROWS,
+    MissingHeader,
+    Reading,
+    column_cells,
+    missing_headers,
+    read_rows,
+)
+from relay_core.header_guess import match_headers
+from relay_core.layout_guess import guess_layout
+from relay_core.models import MONEY_COLUMNS, REQUIRED_COLUMNS, FailureCode
+from relay_core.number_guess import guess_numbers
+
+_NUMBERS = ("quantity_available", "lead_time_days", *MONEY_COLUMNS)
+_NO_TEXT = (
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"%PDF", "a PDF"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedCheck:
+    """A feed as the config reads it, and with ``changes`` to the parser, where they help.
+
+    Attributes:
+        as_sent: what the config as it stands makes of the first rows.
+        parser: how the feed is probably written, also where a change of it would not help.
+        changes: options of the parser to change; ``column_map`` holds entries to add.
+        with_changes: what ``parser`` makes of the rows; None without changes.
+        missing: what the config as it stands does not find among the headers.
+        currencies: those that amounts name.
+        note: what people have to decide.
+    """
+
+    as_sent: Reading
+    parser: ParserConfig
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    with_changes: Reading | None = None
+    missing: tuple[MissingHeader, ...] = ()
+    currencies: frozenset[str] = frozenset()
+    note: str = ""
+
+    @property
+    def best(self) -> Reading:
+        """The reading with the changes, where there are any."""
+        return self.with_changes or self.as_sent
+
+
+def check_feed(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> FeedCheck:
+    """Hold the first bytes of a feed against a vendor's parser.
+
+    Raises:
+        FeedUnreadableError: the bytes are no text; the message says what they are.
+    """
+    _refuse_no_text(feed.data)
+    as_sent = read_rows(feed, parser, config)
+    proposal = _proposal(feed, parser, config)
+    reading = read_rows(feed, proposal.parser, config) if proposal.changes else None
+    if reading is None or not _is_better(reading, as_sent, proposal):
+        return replace(proposal, as_sent=as_sent, changes={})
+    return replace(proposal, as_sent=as_sent, with_changes=reading)
+
+
+def _proposal(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> FeedCheck:
+    """Return the guesses, one on top of the other; its readings are not yet made."""
+    changes = _layout_changes(feed, parser)
+    guessed = _changed(parser, changes) or parser
+    try:
+        head = read_head(feed, guessed, most_rows=MOST_ROWS)
+    except FeedUnreadableError:
+        return FeedCheck(Reading(), parser)
+    headers = head.headers or ()
+    missing = missing_headers(headers, guessed) if headers else ()
+    mapped = match_headers(headers, guessed, _wanted_columns(guessed, config, headers))
+    if mapped and (with_map := _changed(guessed, {"column_map": mapped})) is not None:
+        guessed, changes = with_map, {**changes, "column_map": mapped}
+    numbers = guess_numbers(column_cells(head, guessed, _NUMBERS), guessed)
+    note = numbers.note
+    styled = _changed(guessed, numbers.changes)
+    if styled is None:
+        note = "the numbers are written in another way than parser.defaults; change both"
+    elif numbers.changes:
+        guessed, changes = styled, {**changes, **numbers.changes}
+    check = FeedCheck(Reading(), guessed, changes, None, missing, numbers.currencies, note)
+    return _without_doubtful(check, feed, parser, config)
+
+
+def _layout_changes(feed: FeedBytes, parser: ParserConfig) -> dict[str, Any]:
+    encoding = guess_encoding(feed.data, parser.encoding, is_whole=feed.is_whole)
+    if encoding is None:
+        return {}
+    text = decode_head(feed.data, encoding, is_whole=feed.is_whole)
+    layout = guess_layout(text, parser, is_whole=feed.is_whole)
+    found = {
+        "encoding": encoding,
+        "delimiter": layout.delimiter,
+        "skip_lines": layout.skip_lines,
+    }
+    return {name: value for name, value in found.items() if value != getattr(parser, name)}
+
+
+def _wanted_columns(
+    parser: ParserConfig, config: TenantConfig, headers: tuple[str, ...]
+) -> set[str]:
+    """Return the columns to look for: what a run needs, what the feed is to hold, and a price."""
+    wanted = {*REQUIRED_COLUMNS, *config.output.columns} - {"price"}
+    has_price = {"cost", "price"} & {*parser.column_map, *parser.defaults, *headers}
+    return wanted if has_price else wanted | {"cost"}
+
+
+def _without_doubtful(
+    check: FeedCheck, feed: FeedBytes, parser: ParserConfig, config: TenantConfig
+) -> FeedCheck:
+    """Take back the headers of columns that may be left out and whose cells would be refused."""
+    mapped = check.changes.get("column_map", {})
+    refused = {each.column for each in read_rows(feed, check.parser, config).refusals}
+    keep = {*REQUIRED_COLUMNS, *parser.column_map, "cost"}
+    kept = {c: header for c, header in mapped.items() if c in keep or c not in refused}
+    if len(kept) == len(mapped):
+        return check
+    changes = {name: value for name, value in check.changes.items() if name != "column_map"}
+    changes |= {"column_map": kept} if kept else {}
+    return replace(check, changes=changes, parser=_changed(parser, changes) or parser)
+
+
+def _is_better(reading: Reading, as_sent: Reading, proposal: FeedCheck) -> bool:
+    """Tell whether a reading is worth a change; the right characters are, if nothing is lost."""
+    if "encoding" in proposal.changes and as_sent.is_usable:
+        return reading.rank >= as_sent.rank
+    return reading.rank > as_sent.rank or len(reading.missing) < len(as_sent.missing)
+
+
+def _changed(parser: ParserConfig, changes: Mapping[str, Any]) -> ParserConfig | None:
+    """Return a parser with some options changed, None where they do not go with the others."""
+    own = {name: value for name, value in parser.model_dump().items() if value is not None}
+    column_map = {**parser.column_map, **changes.get("column_map", {})}
+    try:
+        return ParserConfig.model_validate({**own, **changes, "column_map": column_map})
+    except ValidationError:
+        return None
+
+
+def _refuse_no_text(data: bytes) -> None:
+    kind = next((kind for mark, kind in _NO_TEXT if data.startswith(mark)), None)
+    if kind is not None:
+        raise FeedUnreadableError(
+            FailureCode.DECODE_ERROR, f"the file is {kind}, not CSV; export it as CSV"
+        )

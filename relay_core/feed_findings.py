@@ -1,0 +1,102 @@
+"""What a look at a feed found, in sentences for people: one message, and doubts of the config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from relay_core.cells import shorten
+from relay_core.config import TenantConfig
+from relay_core.errors import ConfigFault
+from relay_core.feed_check import FeedCheck
+from relay_core.feed_reading import MOST_ROWS, Reading
+from relay_core.models import REQUIRED_COLUMNS
+
+_SHOWN = 3
+# Currencies that nobody writes with a mere "$".
+_NO_DOLLARS = frozenset(("CHF", "CNY", "DKK", "EUR", "GBP", "INR", "JPY", "NOK", "PLN", "SEK"))
+
+
+def describe_check(check: FeedCheck) -> str:
+    """Return what was found in a feed: as the config stands, with the changes, and what is left."""
+    if check.with_changes is None:
+        parts = [describe_reading(check.as_sent)]
+    else:
+        parts = [
+            f"as sent: {describe_reading(check.as_sent)}",
+            f"with the patch: {describe_reading(check.with_changes)}",
+        ]
+    return "; ".join([*parts, *_left_to_do(check)])
+
+
+def describe_reading(reading: Reading) -> str:
+    """Return in a sentence what a reading came to."""
+    if reading.error_message is not None:
+        return reading.error_message
+    if not reading.rows:
+        return "the file has no rows"
+    looked_at = f"the first {reading.rows}" if reading.rows >= MOST_ROWS else f"{reading.rows}"
+    if not reading.refused_rows:
+        return f"none of {looked_at} rows would be refused"
+    samples = [
+        f"{each.count} x {each.error_code}{f', {each.column}' if each.column else ''}, "
+        f"{shorten(each.value)}"
+        for each in reading.refusals[:_SHOWN]
+    ]
+    return f"{reading.refused_rows} of {looked_at} rows would be refused: {'; '.join(samples)}"
+
+
+def upload_doubts(path: str, check: FeedCheck, config: TenantConfig) -> Iterator[ConfigFault]:
+    """Yield what is probably not meant in a vendor's config, now that its headers are known.
+
+    Args:
+        path: of the vendor in the config.
+        check: of its feed.
+        config: that the feed was held against.
+    """
+    best = check.best
+    if best.headers and not {"cost", "price"} & {*best.columns}:
+        yield ConfigFault(
+            f"{path}.parser.column_map",
+            "the file gives neither cost nor price: no offer of this vendor can be priced",
+        )
+    elif best.headers and "cost" not in best.columns and config.pricing.base_margin_pct:
+        yield ConfigFault(
+            f"{path}.parser.column_map",
+            "the file gives a price and no cost: the vendor's price is published as it is, without "
+            "margin and shipping; map the column to cost if it is what you pay",
+        )
+    foreign = sorted(code for code in check.currencies if _is_foreign(code, config))
+    if foreign:
+        yield ConfigFault(
+            f"{path}.parser.currency_symbols",
+            f"the amounts are marked {', '.join(foreign)}, and default_currency is "
+            f"{config.default_currency}: they are not converted",
+        )
+
+
+def _is_foreign(code: str, config: TenantConfig) -> bool:
+    own = config.default_currency
+    return own in _NO_DOLLARS if code == "USD" and own != "USD" else code != own
+
+
+def _left_to_do(check: FeedCheck) -> Iterator[str]:
+    best = check.best
+    if check.note:
+        yield check.note
+    if best.headers and _looks_like_a_row(best.headers):
+        yield "the first record looks like a row and not like headers; name parser.columns"
+    unmapped = [
+        each.column
+        for each in best.missing
+        if each.column in REQUIRED_COLUMNS and each.header is None
+    ]
+    if unmapped:
+        yield (
+            f"no header is surely {' or '.join(unmapped)}; map it in parser.column_map, or give it "
+            "a value in parser.defaults"
+        )
+
+
+def _looks_like_a_row(headers: tuple[str, ...]) -> bool:
+    digits = sum(any(char.isdigit() for char in header) for header in headers)
+    return digits * 2 > len(headers)

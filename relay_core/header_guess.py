@@ -1,0 +1,169 @@
+"""Which of a feed's headers are probably which canonical columns.
+
+Only names that speak for themselves: the name that the config gives, in another case, with other
+blanks or a slip of the pen; names that price lists commonly use; and, where just one header has it,
+a telling word. Who else is meant is for people to say.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+
+from relay_core.cells import strip
+from relay_core.config import ParserConfig
+from relay_core.headers import wanted_headers
+from relay_core.models import CANONICAL_COLUMNS
+
+_LIKE_ENOUGH = 0.85
+_LONGEST = 80
+_MOST_HEADERS = 200
+_NUMBER_WORDS = frozenset(("no", "nr", "num", "nbr", "number", "nummer"))
+# By column, the surest first.
+_NAMES: dict[str, str] = {
+    "sku": "sku, item sku, part number, item number, article number, product number, stock number, "
+    "catalog number, product code, item code, part code, stock code, article code, charge code, "
+    "artikelnummer, art nr, artikel nr, teilenummer, varenummer, referencia, reference, "
+    "part, item, article, product id, item id, id",
+    "vendor_sku": "vendor sku, supplier sku, vendor part number, supplier part number, "
+    "manufacturer part number, mfr part number, mfg part number, mpn",
+    "quantity_available": "quantity available, qty available, available quantity, available qty, "
+    "quantity on hand, qty on hand, on hand, quantity, qty, available, stock on hand, stock qty, "
+    "stock quantity, stock level, current stock, in stock, stock, inventory, soh, qoh, "
+    "bestand, lagerbestand, menge, verfügbar, lagersaldo, antall",
+    "lead_time_days": "lead time days, lead time, leadtime, days, delivery days, lieferzeit",
+    "cost": "cost, your cost, unit cost, cost price, dealer cost, net cost, net price, "
+    "dealer price, wholesale price, wholesale, your price, purchase price, buy price, "
+    "einkaufspreis, ek, ek preis, nettopreis, unit price, price each, price, amount, preis, pris, "
+    "precio, prix",
+    "map_price": "map price, map, minimum advertised price",
+    "price": "price",
+    "msrp": "msrp, msrp price, list price, retail price, rrp, srp, suggested retail price, uvp",
+    "condition": "condition, cond, zustand",
+    "brand": "brand, manufacturer, mfr, mfg, make, hersteller, marke, produsent",
+    "title": "title, product name, item name, name, description, product description, "
+    "item description, part description, charge description, bezeichnung, beschreibung, varenavn",
+    "updated_at": "updated at, last updated, updated, last modified, modified date, timestamp, "
+    "stand",
+}
+# Words that tell where just one header has them.
+_WORDS: dict[str, str] = {
+    "sku": "sku, part number, item number",
+    "quantity_available": "qty, quantity, stock",
+    "cost": "cost, price",
+}
+
+
+@lru_cache(maxsize=4096)
+def plain_words(header: str) -> tuple[str, ...]:
+    """Return a header's words in lower case, without marks and what stands in brackets at its end.
+
+    ``#``, ``No.`` and ``Nr.`` are the word ``number``, where they are not the whole header.
+    """
+    text = re.sub(r"[(\[][^()\[\]]*[)\]]\s*$", "", strip(header)[:_LONGEST]) or header[:_LONGEST]
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    words = re.findall(r"[^\W_]+", text.replace("#", " number ").casefold())
+    if len(words) > 1:
+        words = ["number" if word in _NUMBER_WORDS else word for word in words]
+    return tuple(words)
+
+
+def known_names(parser: ParserConfig) -> frozenset[str]:
+    """Return the names that the config gives to headers, and those that price lists have."""
+    return _all_names() | {_joined(plain_words(name)) for name in parser.column_map.values()}
+
+
+def count_known(cells: Sequence[str], names: frozenset[str]) -> int:
+    """Return how many cells of a record are names of headers."""
+    return sum(_joined(plain_words(cell)) in names for cell in cells[:_MOST_HEADERS])
+
+
+def match_headers(
+    headers: Sequence[str], parser: ParserConfig, columns: Collection[str]
+) -> dict[str, str]:
+    """Return the header of each column that has none as the config stands, where one is sure.
+
+    Args:
+        headers: the feed's.
+        parser: the vendor's, as far as it is known to be right.
+        columns: which columns are wanted beside those that the config maps.
+    """
+    names = [strip(header) for header in headers[:_MOST_HEADERS]]
+    wanted = wanted_headers(names, parser)
+    taken = {header for header in wanted.values() if header in names}
+    found: dict[str, str] = {}
+    for column in CANONICAL_COLUMNS:
+        if column == "vendor_id" or wanted.get(column) in names:
+            continue
+        if column not in parser.column_map and (column not in columns or column in parser.defaults):
+            continue
+        free = [name for name in dict.fromkeys(names) if name and name not in taken]
+        header = _match(column, parser.column_map.get(column, column), free)
+        if header is not None:
+            found[column] = header
+            taken.add(header)
+    return found
+
+
+def _match(column: str, wanted: str, names: Sequence[str]) -> str | None:
+    return (
+        _same_words(wanted, names)
+        or _slip_of(wanted, names)
+        or _common_name(column, names)
+        or _telling_word(column, names)
+    )
+
+
+def _same_words(wanted: str, names: Iterable[str]) -> str | None:
+    words = _joined(plain_words(wanted))
+    return next((name for name in names if words and _joined(plain_words(name)) == words), None)
+
+
+def _slip_of(wanted: str, names: Sequence[str]) -> str | None:
+    """Return the one name that is the wanted one but for a letter or two."""
+    own = _joined(plain_words(wanted))
+    if len(own) < 5:
+        return None
+    plain = [(name, _joined(plain_words(name))) for name in names]
+    close = [
+        name
+        for name, text in plain
+        if difflib.SequenceMatcher(None, own, text).ratio() >= _LIKE_ENOUGH
+    ]
+    return close[0] if len(close) == 1 else None
+
+
+def _common_name(column: str, names: Iterable[str]) -> str | None:
+    ranks = _ranks(column)
+    ranked = [
+        (ranks[text], name) for name in names if (text := _joined(plain_words(name))) in ranks
+    ]
+    return min(ranked)[1] if ranked else None
+
+
+def _telling_word(column: str, names: Iterable[str]) -> str | None:
+    phrases = [plain_words(each) for each in _WORDS.get(column, "").split(",") if each]
+    telling = [name for name in names if any(_holds(plain_words(name), p) for p in phrases)]
+    return telling[0] if len(telling) == 1 else None
+
+
+def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
+    size = len(phrase)
+    return any(tuple(words[at : at + size]) == tuple(phrase) for at in range(len(words)))
+
+
+def _joined(words: Iterable[str]) -> str:
+    return "".join(words)
+
+
+@lru_cache(maxsize=32)
+def _ranks(column: str) -> dict[str, int]:
+    names = [_joined(plain_words(name)) for name in _NAMES[column].split(",")]
+    return {name: rank for rank, name in reversed(list(enumerate(names)))}
+
+
+@lru_cache(maxsize=1)
+def _all_names() -> frozenset[str]:
+    return frozenset(name for column in _NAMES for name in _ranks(column))

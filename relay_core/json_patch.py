@@ -1,0 +1,59 @@
+"""JSON Patch (RFC 6902) as far as a config needs it: members added and replaced."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class PatchStep:
+    """One operation; ``path`` is a JSON Pointer (RFC 6901)."""
+
+    op: Literal["add", "replace"]
+    path: str
+    value: Any
+
+
+def set_members(
+    document: Mapping[str, Any], path: tuple[str | int, ...], members: Mapping[str, Any]
+) -> list[PatchStep]:
+    """Return the steps that set members of the object at a path; those of objects are merged in.
+
+    The object itself must be there.
+    """
+    place: Any = document
+    for step in path:
+        place = place[step]
+    steps: list[PatchStep] = []
+    for name, value in members.items():
+        own = place.get(name)
+        if isinstance(value, Mapping) and isinstance(own, Mapping):
+            steps += set_members(document, (*path, name), value)
+        else:
+            steps.append(
+                PatchStep("replace" if name in place else "add", _pointer(*path, name), value)
+            )
+    return steps
+
+
+def apply_patch(document: Mapping[str, Any], steps: Iterable[PatchStep]) -> dict[str, Any]:
+    """Return a document with the steps of `set_members` taken; the given one stays as it is."""
+    changed: dict[str, Any] = copy.deepcopy(dict(document))
+    for each in steps:
+        *parents, last = map(_unescaped, each.path.split("/")[1:])
+        place: Any = changed
+        for step in parents:
+            place = place[int(step)] if isinstance(place, list) else place[step]
+        place[last] = each.value
+    return changed
+
+
+def _pointer(*path: str | int) -> str:
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def _unescaped(step: str) -> str:
+    return step.replace("~1", "/").replace("~0", "~")

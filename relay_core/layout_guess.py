@@ -1,0 +1,120 @@
+"""How a feed's text is probably laid out: its delimiter, and the lines before its header."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from relay_core.cells import strip
+from relay_core.config import ParserConfig
+from relay_core.feed_head import HeadRecord, head_records
+from relay_core.header_guess import count_known, known_names
+
+_DELIMITERS = ",;\t|"
+_RECORDS = 200
+_HEADER_WITHIN = 30
+_CONSISTENT = 0.9
+_FILLED = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the fields of a text end, and how many lines stand before its header."""
+
+    delimiter: str
+    skip_lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    layout: Layout
+    known: int
+    share: float
+    width: int
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        return self.known, self.share * min(self.width, 16)
+
+
+def guess_layout(text: str, parser: ParserConfig, *, is_whole: bool) -> Layout:
+    """Return how a text is laid out: as the config says unless the records speak against it.
+
+    Each delimiter is tried with quotes respected: the right one gives records of one width, and a
+    header with names that are known.
+    """
+    own = Layout(parser.delimiter, parser.skip_lines)
+    found = [
+        evidence
+        for delimiter in dict.fromkeys([parser.delimiter, *_DELIMITERS])
+        for skip in dict.fromkeys([parser.skip_lines, 0])
+        if (evidence := _look(text, delimiter, skip, parser, is_whole=is_whole))
+    ]
+    best = max(found, key=lambda each: each.rank, default=None)
+    if best is None:
+        return own
+    configured = next((each for each in found if each.layout == own), None)
+    if configured is not None and _is_good(configured, best):
+        return own
+    return best.layout
+
+
+def _is_good(configured: _Evidence, best: _Evidence) -> bool:
+    consistent = configured.share >= _CONSISTENT and configured.known >= best.known
+    return consistent or configured.rank >= best.rank
+
+
+def _look(
+    text: str, delimiter: str, skip: int, parser: ParserConfig, *, is_whole: bool
+) -> _Evidence | None:
+    """Return what a delimiter makes of a text, None where it splits nothing."""
+    records = [
+        record
+        for record in islice(head_records(text, delimiter, skip=skip, is_whole=is_whole), _RECORDS)
+        if not record.is_blank
+    ]
+    if parser.columns is not None:
+        return _look_without_header(records, Layout(delimiter, skip), len(parser.columns))
+    widths = Counter(len(record.cells) for record in records if len(record.cells) > 1)
+    if not widths:
+        return None
+    width = max(widths, key=lambda each: (widths[each], each))
+    names = known_names(parser)
+    place = _header_place(records, width, names)
+    after = records[place:]
+    share = sum(len(record.cells) == width for record in after) / len(after)
+    known = count_known(records[place].cells, names)
+    return _Evidence(Layout(delimiter, _skipped(records, place, skip)), known, share, width)
+
+
+def _look_without_header(
+    records: Sequence[HeadRecord], layout: Layout, width: int
+) -> _Evidence | None:
+    fitting = sum(len(record.cells) == width for record in records) if width > 1 else 0
+    return _Evidence(layout, 0, fitting / len(records), width) if fitting else None
+
+
+def _skipped(records: Sequence[HeadRecord], place: int, skip: int) -> int:
+    """Return how many lines to skip; blank lines before the header need no skipping."""
+    return skip if place == 0 else records[place].line - 1
+
+
+def _header_place(records: Sequence[HeadRecord], width: int, names: frozenset[str]) -> int:
+    """Return which record is the header: the first full one, or one with more known names."""
+    fitting = [
+        (place, record)
+        for place, record in enumerate(records[:_HEADER_WITHIN])
+        if len(record.cells) == width
+    ] or [(place, record) for place, record in enumerate(records) if len(record.cells) == width]
+    full = max(_filled(record) for _, record in fitting)
+    first = next(place for place, record in fitting if _filled(record) >= _FILLED * full)
+    known = {place: count_known(record.cells, names) for place, record in fitting}
+    best = max(known, key=lambda place: (known[place], -place))
+    # One name alone may be a cell of a row.
+    return best if known[best] > max(1, known[first]) else first
+
+
+def _filled(record: HeadRecord) -> int:
+    return sum(bool(strip(cell)) for cell in record.cells)

@@ -1,0 +1,148 @@
+"""What `config:check` answers with, as the OpenAPI document shows it. All of it is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from relay_core.config import ParserConfig
+from relay_core.feed_reading import Reading
+from relay_core.json_patch import PatchStep
+from relay_dagster.api.models import Fault
+
+MOST_LISTED = 200
+MOST_REFUSALS = 20
+_LONGEST = 200
+LONGEST_MESSAGE = 1000
+
+VendorStatus = Literal["read", "missing", "unreadable", "not_looked_at"]
+
+
+def cut(text: str, most: int = _LONGEST) -> str:
+    """Return a text that is not too long."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+class MissingHeaderFound(BaseModel):
+    """A column that the file does not give."""
+
+    column: str = Field(description="The canonical column.", examples=["cost"])
+    header: str | None = Field(description="The header that the config maps, if it maps one.")
+    nearest: str | None = Field(description="The file's header that is most like it.")
+
+
+class Guesses(BaseModel):
+    """How the file is probably written: the config's own options where nothing speaks against."""
+
+    encoding: str
+    delimiter: str
+    skip_lines: int
+    decimal_separator: str
+    thousands_separator: str | None
+    currency_symbols: list[str]
+
+    @classmethod
+    def of(cls, parser: ParserConfig) -> Guesses:
+        """Return the options of a parser."""
+        return cls(
+            **{name: getattr(parser, name) for name in cls.model_fields}
+            | {"currency_symbols": list(parser.currency_symbols)[:MOST_REFUSALS]}
+        )
+
+
+class RefusedCells(BaseModel):
+    """Cells that are refused for one reason; the row and the text are those of the first."""
+
+    error_code: str = Field(examples=["invalid_decimal"])
+    column: str | None = Field(description="None where a record's cells do not fit the header.")
+    count: int
+    row_number: int
+    value: str = Field(examples=["4,20"])
+
+
+class HeadReading(BaseModel):
+    """What a run would make of the file's first rows, at most 200."""
+
+    usable: bool = Field(description="Whether a run would take the file.")
+    rows: int
+    refused_rows: int
+    refusals: list[RefusedCells]
+    error_code: str | None = Field(description="Why not, as `errors.json` of the run would say.")
+    error_message: str | None
+
+    @classmethod
+    def of(cls, reading: Reading) -> HeadReading:
+        """Return what callers see of a reading."""
+        refusals = [
+            RefusedCells(
+                error_code=each.error_code,
+                column=each.column,
+                count=each.count,
+                row_number=each.row_number,
+                value=cut(each.value),
+            )
+            for each in reading.refusals[:MOST_REFUSALS]
+        ]
+        message = reading.error_message
+        return cls(
+            usable=reading.is_usable,
+            rows=reading.rows,
+            refused_rows=reading.refused_rows,
+            refusals=refusals,
+            error_code=reading.error_code,
+            error_message=None if message is None else cut(message, LONGEST_MESSAGE),
+        )
+
+
+class VendorCheck(BaseModel):
+    """A vendor's latest upload, as far as its first bytes tell."""
+
+    vendor_id: str
+    status: VendorStatus
+    message: str = Field(description="What was found, for people.")
+    s3_key: str | None = None
+    size: int | None = None
+    last_modified: datetime | None = None
+    headers: list[str] = Field([], description="As they stand in the file; at most 200.")
+    missing_headers: list[MissingHeaderFound] = []
+    unused_headers: list[str] = []
+    guesses: Guesses | None = None
+    as_sent: HeadReading | None = Field(None, description="With the config as it was sent.")
+    with_patch: HeadReading | None = Field(
+        None, description="With `patch` applied; None where there is nothing to change."
+    )
+
+
+class Operation(BaseModel):
+    """A step of a JSON Patch (RFC 6902)."""
+
+    op: Literal["add", "replace"]
+    path: str = Field(
+        description="A JSON Pointer into the config that was sent.",
+        examples=["/vendors/1/parser/delimiter"],
+    )
+    value: Any = Field(examples=[";"])
+
+
+class ConfigCheck(BaseModel):
+    """What is wrong, and what is doubtful, in a config that was not stored."""
+
+    tenant_id: str
+    valid: bool = Field(description="Whether the config has no faults.")
+    faults: list[Fault] = Field(description="Why it would be refused.")
+    doubts: list[Fault] = Field(description="What is valid and probably not meant.")
+    vendors: list[VendorCheck] = Field(
+        description="In the order of the config; none where it is too faulty to name them."
+    )
+    patch: list[Operation] = Field(
+        description="A JSON Patch (RFC 6902) over the config that was sent, after which the "
+        "uploads read better; empty where nothing is to be changed. It was tried on the uploads."
+    )
+
+
+def operations(steps: Sequence[PatchStep]) -> list[Operation]:
+    """Return a patch as it is answered."""
+    return [Operation(op=each.op, path=each.path, value=each.value) for each in steps]

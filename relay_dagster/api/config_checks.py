@@ -1,0 +1,257 @@
+"""A config tried out without storing it: faults, doubts, and how it reads the latest uploads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter
+
+from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
+from relay_core.config_doubts import config_doubts
+from relay_core.config_rules import LoadContext
+from relay_core.errors import (
+    ConfigError,
+    ConfigFault,
+    FeedUnreadableError,
+    RelayError,
+    UnsupportedSchemaVersionError,
+)
+from relay_core.feed_check import FeedCheck, check_feed
+from relay_core.feed_findings import describe_check, upload_doubts
+from relay_core.feed_head import FeedBytes
+from relay_core.json_patch import PatchStep, apply_patch, set_members
+from relay_dagster.api.auth import Authenticated
+from relay_dagster.api.codes import INVALID_REQUEST, answers
+from relay_dagster.api.config_check_models import (
+    LONGEST_MESSAGE,
+    MOST_LISTED,
+    ConfigCheck,
+    Guesses,
+    HeadReading,
+    MissingHeaderFound,
+    VendorCheck,
+    VendorStatus,
+    cut,
+    operations,
+)
+from relay_dagster.api.config_schema import CONFIG_EXAMPLE
+from relay_dagster.api.inputs import JsonBody, TenantId, is_id, json_content
+from relay_dagster.api.models import Fault
+from relay_dagster.api.problems import invalid_request
+from relay_dagster.api.services import Services
+from relay_dagster.aws.feed_store import FeedStore, ObjectInfo
+from relay_dagster.aws.tenant_store import UnknownTenantError
+
+router = APIRouter(tags=["tenants"])
+
+HEAD_BYTES = 64 * 1024
+MOST_VENDORS = 20
+_THREADS = 4
+# Any object: what is wrong with it is the answer.
+_CONFIG = json_content({"type": "object", "description": "A tenant config."}, CONFIG_EXAMPLE)
+
+
+@router.post(
+    "/v1/tenants/{tenant_id}/config:check",
+    responses=answers(
+        "TENANT_NOT_FOUND",
+        "PAYLOAD_TOO_LARGE",
+        "UNSUPPORTED_MEDIA_TYPE",
+        "invalid_config",
+        INVALID_REQUEST,
+    ),
+    openapi_extra=_CONFIG,
+)
+def check_config(
+    tenant_id: TenantId, caller: Authenticated, services: Services, body: JsonBody
+) -> ConfigCheck:
+    """Try out a config, and read the first bytes of each vendor's latest upload with it.
+
+    Nothing is stored. A config with faults is answered with 200, too: they are what was asked for.
+    """
+    caller.require(tenant_id)
+    if not is_id(tenant_id):
+        raise UnknownTenantError(tenant_id)
+    document = parse_document(body, format="json")
+    _refuse_another_tenant(tenant_id, document)
+    try:
+        config = load_config(document)
+    except ConfigError as error:
+        return _faulty(tenant_id, error.faults, document)
+    except UnsupportedSchemaVersionError as error:
+        return _faulty(tenant_id, [ConfigFault("schema_version", str(error))], document)
+    return _checked(config, document, services.feeds)
+
+
+def _refuse_another_tenant(tenant_id: str, document: Mapping[str, Any]) -> None:
+    named = LoadContext.of_tenant(document.get("tenant_id")).tenant_id
+    if named not in (None, tenant_id):
+        message = f'is "{named}", the path says "{tenant_id}"; they must be the same'
+        raise invalid_request([ConfigFault("tenant_id", message)])
+
+
+def _faulty(
+    tenant_id: str, faults: Sequence[ConfigFault], document: Mapping[str, Any]
+) -> ConfigCheck:
+    return ConfigCheck(
+        tenant_id=tenant_id,
+        valid=False,
+        faults=_shown(faults),
+        doubts=[],
+        vendors=[
+            _not_looked_at(vendor_id, "the config has faults; correct them and check it again")
+            for vendor_id in _vendor_ids(document)[:MOST_LISTED]
+        ],
+        patch=[],
+    )
+
+
+def _vendor_ids(document: Mapping[str, Any]) -> list[str]:
+    """Return the ids of a faulty config's vendors, as far as they are ids."""
+    vendors = document.get("vendors")
+    named = [
+        vendor.get("vendor_id")
+        for vendor in (vendors if isinstance(vendors, list) else ())
+        if isinstance(vendor, dict)
+    ]
+    return [each for each in named if isinstance(each, str) and is_id(each)]
+
+
+# --- the uploads --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """A vendor's latest upload, its first bytes, and what was found in them."""
+
+    shown: VendorCheck
+    check: FeedCheck | None = None
+
+
+def _checked(config: TenantConfig, document: dict[str, Any], feeds: FeedStore) -> ConfigCheck:
+    uploads = _look_at_all(config, feeds)
+    rest = [
+        _not_looked_at(vendor.vendor_id, f"only the first {MOST_VENDORS} vendors are looked at")
+        for vendor in config.vendors[MOST_VENDORS:MOST_LISTED]
+    ]
+    doubts = [
+        *config_doubts(config),
+        *(
+            doubt
+            for place, upload in enumerate(uploads)
+            if upload.check is not None
+            for doubt in upload_doubts(f"vendors.{place}", upload.check, config)
+        ),
+    ]
+    return ConfigCheck(
+        tenant_id=config.tenant_id,
+        valid=True,
+        faults=[],
+        doubts=_shown(doubts),
+        vendors=[*(upload.shown for upload in uploads), *rest],
+        patch=operations(_patch(document, uploads)),
+    )
+
+
+def _look_at_all(config: TenantConfig, feeds: FeedStore) -> list[_Upload]:
+    """Look at the first vendors' uploads, some at a time; the first that fails ends it all."""
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        vendors = config.vendors[:MOST_VENDORS]
+        return list(pool.map(lambda vendor: _look(vendor, config, feeds), vendors))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _patch(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[PatchStep]:
+    """Return the changes of all vendors; none at all, should the config not load with them."""
+    steps = [
+        step
+        for place, upload in enumerate(uploads)
+        if upload.check is not None
+        for step in set_members(document, ("vendors", place, "parser"), upload.check.changes)
+    ]
+    try:
+        load_config(apply_patch(document, steps))
+    except RelayError:
+        return []
+    return steps
+
+
+def _look(vendor: VendorConfig, config: TenantConfig, feeds: FeedStore) -> _Upload:
+    """Read the first bytes of a vendor's latest upload.
+
+    Raises:
+        WorldError: S3 does not answer.
+    """
+    prefix = vendor.inbound.s3_prefix
+    if prefix is None:
+        return _Upload(_not_looked_at(vendor.vendor_id, "its feeds do not come from S3"))
+    latest = feeds.latest_object(prefix)
+    data = None if latest is None else feeds.read_head(latest.key, HEAD_BYTES)
+    if latest is None or data is None:
+        message = f'there is no upload under "{cut(prefix)}"'
+        return _Upload(VendorCheck(vendor_id=vendor.vendor_id, status="missing", message=message))
+    feed = FeedBytes(data, is_whole=latest.size <= len(data))
+    try:
+        check = check_feed(feed, vendor.parser, config)
+    except FeedUnreadableError as error:
+        shown = _of_object(vendor, latest, status="unreadable", message=str(error))
+        return _Upload(shown)
+    return _Upload(_of_check(vendor, latest, check), check)
+
+
+def _of_check(vendor: VendorConfig, latest: ObjectInfo, check: FeedCheck) -> VendorCheck:
+    best = check.best
+    readable = best.is_usable or best.headers
+    shown = _of_object(
+        vendor,
+        latest,
+        status="read" if readable else "unreadable",
+        message=describe_check(check),
+    )
+    return shown.model_copy(
+        update={
+            "headers": [cut(each) for each in best.headers[:MOST_LISTED]],
+            "missing_headers": [
+                MissingHeaderFound(
+                    column=each.column,
+                    header=each.header and cut(each.header),
+                    nearest=each.nearest and cut(each.nearest),
+                )
+                for each in check.missing
+            ],
+            "unused_headers": [cut(each) for each in best.unused[:MOST_LISTED]],
+            "guesses": Guesses.of(check.parser),
+            "as_sent": HeadReading.of(check.as_sent),
+            "with_patch": check.with_changes and HeadReading.of(check.with_changes),
+        }
+    )
+
+
+def _of_object(
+    vendor: VendorConfig, latest: ObjectInfo, *, status: VendorStatus, message: str
+) -> VendorCheck:
+    return VendorCheck(
+        vendor_id=vendor.vendor_id,
+        status=status,
+        message=cut(message, LONGEST_MESSAGE),
+        s3_key=latest.key,
+        size=latest.size,
+        last_modified=latest.last_modified,
+    )
+
+
+def _not_looked_at(vendor_id: str, why: str) -> VendorCheck:
+    return VendorCheck(vendor_id=vendor_id, status="not_looked_at", message=why)
+
+
+def _shown(faults: Sequence[ConfigFault]) -> list[Fault]:
+    """Return the first faults, each cut where it is long."""
+    return [
+        Fault(path=cut(each.path), message=cut(each.message, LONGEST_MESSAGE))
+        for each in faults[:MOST_LISTED]
+    ]

@@ -1,0 +1,279 @@
+"""The dry run of a config: what it says of the config and of the latest uploads."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from httpx import Response
+
+from api_world import JSON, TENANT, ApiWorld, assert_problem, paths_of
+from builders import config_document, vendor_document
+from relay_dagster.api.config_checks import HEAD_BYTES, MOST_VENDORS
+from relay_dagster.aws.feed_store import FeedStore, ObjectInfo
+from relay_dagster.faults import UnreachableError
+
+PLACE = "/v1/tenants/acme/config:check"
+INBOUND = "tenants/acme/inbound/"
+EUROPEAN = "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode("cp1252")
+MAPPED = {"column_map": {"sku": "Artikelnummer", "quantity_available": "Bestand", "cost": "Preis"}}
+PRICED = {"pricing": {"min_price": "1"}}
+
+
+def check(world: ApiWorld, document: dict[str, Any]) -> dict[str, Any]:
+    response = world.client.post(PLACE, json=document)
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def patched(document: dict[str, Any], patch: list[dict[str, Any]]) -> dict[str, Any]:
+    """Apply a JSON Patch, as a client would."""
+    changed = copy.deepcopy(document)
+    for step in patch:
+        *parents, last = [
+            part.replace("~1", "/").replace("~0", "~") for part in step["path"].split("/")[1:]
+        ]
+        place: Any = changed
+        for part in parents:
+            place = place[int(part)] if isinstance(place, list) else place[part]
+        assert (last in place) == (step["op"] == "replace")
+        place[last] = step["value"]
+    return changed
+
+
+def upload(world: ApiWorld, data: bytes, vendor_id: str = "vendor_1", name: str = "a.csv") -> str:
+    key = f"{INBOUND}{vendor_id}/{name}"
+    world.platform.feeds.put(key, data)
+    return key
+
+
+def test_a_sound_config_is_valid_and_nothing_is_stored(world: ApiWorld) -> None:
+    found = check(world, config_document(**PRICED))
+    assert (found["tenant_id"], found["valid"]) == (TENANT, True)
+    assert (found["faults"], found["doubts"], found["patch"]) == ([], [], [])
+    assert [each["status"] for each in found["vendors"]] == ["missing"]
+    assert world.platform.tenants.latest_version(TENANT) is None
+
+
+def test_faults_are_those_that_storing_it_would_give(world: ApiWorld) -> None:
+    document = config_document(vendor_document(parser={"delimiter": ";;"}), timezone="Mars")
+    found = check(world, document)
+    refused = world.client.put(f"/v1/tenants/{TENANT}/config", json=document).json()
+    assert found["valid"] is False
+    assert found["faults"] == refused["errors"]
+    assert [each["path"] for each in found["faults"]] == ["timezone", "vendors.0.parser.delimiter"]
+    assert [(v["vendor_id"], v["status"]) for v in found["vendors"]] == [
+        ("vendor_1", "not_looked_at")
+    ]
+
+
+def test_another_schema_version_is_a_fault(world: ApiWorld) -> None:
+    found = check(world, config_document(schema_version=2))
+    assert [each["path"] for each in found["faults"]] == ["schema_version"]
+
+
+def test_the_patch_makes_an_upload_readable_that_was_not(world: ApiWorld) -> None:
+    key = upload(world, EUROPEAN)
+    document = config_document(vendor_document("v0"), vendor_document(parser=MAPPED), **PRICED)
+    found = check(world, document)
+    vendor = found["vendors"][1]
+    assert (vendor["status"], vendor["s3_key"], vendor["size"]) == ("read", key, len(EUROPEAN))
+    assert vendor["headers"] == ["Artikelnummer", "Bestand", "Preis"]
+    assert vendor["guesses"] == {
+        "encoding": "cp1252",
+        "delimiter": ";",
+        "skip_lines": 0,
+        "decimal_separator": ",",
+        "thousands_separator": ".",
+        "currency_symbols": ["€"],
+    }
+    assert vendor["as_sent"]["error_code"] == "DECODE_ERROR"
+    assert (vendor["with_patch"]["usable"], vendor["with_patch"]["refused_rows"]) == (True, 0)
+    assert {step["path"] for step in found["patch"]} == {
+        f"/vendors/1/parser/{option}" for option in vendor["guesses"] if option != "skip_lines"
+    }
+    again = check(world, patched(document, found["patch"]))
+    assert (again["vendors"][1]["as_sent"], again["patch"]) == (vendor["with_patch"], [])
+
+
+def test_a_patch_adds_to_a_column_map_and_escapes_nothing_away(world: ApiWorld) -> None:
+    upload(world, b"Part #,Stock,Dealer Cost\nA-1,5,1.50\n")
+    document = config_document(vendor_document(parser={"column_map": {"sku": "part"}}), **PRICED)
+    found = check(world, document)
+    parser = patched(document, found["patch"])["vendors"][0]["parser"]
+    assert parser["column_map"] == {
+        "sku": "Part #",
+        "quantity_available": "Stock",
+        "cost": "Dealer Cost",
+    }
+    assert found["vendors"][0]["missing_headers"] == [
+        {"column": "sku", "header": "part", "nearest": "Part #"},
+        {"column": "quantity_available", "header": None, "nearest": "Dealer Cost"},
+    ]
+
+
+def test_refused_cells_are_counted_by_code_with_the_first_of_them(world: ApiWorld) -> None:
+    upload(world, b"sku,quantity_available,cost,color\nA,1,1.5\nB,x,soon,red\nC,2,soon,red\n")
+    (vendor,) = check(world, config_document(**PRICED))["vendors"]
+    assert vendor["unused_headers"] == ["color"]
+    assert vendor["as_sent"]["refused_rows"] == 3
+    assert vendor["as_sent"]["refusals"][0] == {
+        "error_code": "invalid_decimal",
+        "column": "cost",
+        "count": 2,
+        "row_number": 3,
+        "value": "soon",
+    }
+    assert {each["error_code"] for each in vendor["as_sent"]["refusals"]} == {
+        "invalid_decimal",
+        "invalid_quantity",
+        "column_count",
+    }
+    assert '2 x invalid_decimal, cost, "soon"' in vendor["message"]
+
+
+def test_the_latest_upload_is_read_and_only_its_head(world: ApiWorld) -> None:
+    asked: list[tuple[str, int]] = []
+
+    class Watched(FeedStore):
+        def read(self, key: str) -> bytes:
+            raise AssertionError("the whole upload was read")
+
+        def read_head(self, key: str, size: int) -> bytes | None:
+            asked.append((key, size))
+            return super().read_head(key, size)
+
+    row = "Ü-1,5,1.50,\U0001f600\n".encode()
+    upload(world, b"x", name="a.csv")
+    key = upload(world, b"sku,quantity_available,cost,title\n" + row * 9000, name="b.csv")
+    feeds = Watched(world.platform.clients, world.platform.feeds.bucket)
+    (vendor,) = check(ApiWorld(world.platform, feeds=feeds), config_document(**PRICED))["vendors"]
+    assert asked == [(key, HEAD_BYTES)]
+    assert (vendor["as_sent"]["rows"], vendor["as_sent"]["refused_rows"]) == (200, 0)
+
+
+def test_an_upload_that_vanished_is_missing(world: ApiWorld) -> None:
+    class Stale(FeedStore):
+        def latest_object(self, prefix: str) -> ObjectInfo:
+            return ObjectInfo(f"{prefix}gone.csv", 9, "e", datetime(2026, 3, 1, tzinfo=UTC))
+
+    feeds = Stale(world.platform.clients, world.platform.feeds.bucket)
+    found = check(ApiWorld(world.platform, feeds=feeds), config_document())
+    assert [each["status"] for each in found["vendors"]] == ["missing"]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"PK\x03\x04rest", "Excel"),
+        (b"\x1f\x8brest", "gzip"),
+        (b'sku,quantity_available\n"A-1,5\n', "quote"),
+    ],
+    ids=["workbook", "gzip", "unclosed quote"],
+)
+def test_what_is_no_feed_is_unreadable_and_said_why(
+    world: ApiWorld, data: bytes, told: str
+) -> None:
+    upload(world, data)
+    (vendor,) = check(world, config_document())["vendors"]
+    assert vendor["status"] == "unreadable"
+    assert told in vendor["message"]
+
+
+def test_an_empty_upload_has_no_rows(world: ApiWorld) -> None:
+    upload(world, b"")
+    (vendor,) = check(world, config_document())["vendors"]
+    assert (vendor["status"], vendor["message"]) == ("read", "the file has no rows")
+
+
+def test_a_vendor_without_a_place_in_s3_is_not_looked_at(world: ApiWorld) -> None:
+    found = check(world, config_document(vendor_document(inbound={"type": "local"}), **PRICED))
+    assert [each["status"] for each in found["vendors"]] == ["not_looked_at"]
+    assert [each["path"] for each in found["doubts"]] == ["vendors.0.inbound.type"]
+
+
+def test_no_more_than_some_vendors_are_looked_at(world: ApiWorld) -> None:
+    vendors = [vendor_document(f"v{number}") for number in range(MOST_VENDORS + 1)]
+    statuses = [each["status"] for each in check(world, config_document(*vendors))["vendors"]]
+    assert statuses == ["missing"] * MOST_VENDORS + ["not_looked_at"]
+
+
+def test_headers_without_end_are_cut(world: ApiWorld) -> None:
+    many = ",".join(["sku", "quantity_available", *(f"column {n}" for n in range(3000))])
+    upload(world, f"{many},{'x' * 5000}\n".encode())
+    response = world.client.post(PLACE, json=config_document())
+    (vendor,) = response.json()["vendors"]
+    assert len(vendor["headers"]) == len(vendor["unused_headers"]) == 200
+    assert len(response.content) < 20_000
+
+
+def test_doubts_of_the_config_and_of_its_uploads_are_told(world: ApiWorld) -> None:
+    upload(world, b"sku,quantity_available,price\nA-1,5,9.99 EUR\n")
+    found = check(world, config_document(pricing={"base_margin_pct": 20, "min_price": 1}))
+    assert {each["path"]: each["message"].split(";")[0] for each in found["doubts"]} == {
+        "pricing.base_margin_pct": "20 means 2,000 %",
+        "vendors.0.parser.column_map": "the file gives a price and no cost: the vendor's price is "
+        "published as it is, without margin and shipping",
+        "vendors.0.parser.currency_symbols": "the amounts are marked EUR, and default_currency is "
+        "USD: they are not converted",
+    }
+
+
+def test_another_tenant_s_id_in_the_body_is_refused(unplugged: ApiWorld) -> None:
+    response = unplugged.client.post(PLACE, json=config_document(tenant_id="other"))
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == ["tenant_id"]
+
+
+def test_another_tenant_s_prefix_is_a_fault_and_is_not_listed(unplugged: ApiWorld) -> None:
+    inbound = {"type": "s3", "s3_prefix": "tenants/other/inbound/"}
+    found = check(unplugged, config_document(vendor_document(inbound=inbound)))
+    assert [each["path"] for each in found["faults"]] == ["vendors.0.inbound.s3_prefix"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"7", b"{", b'{"a": 1, "a": 2}', b"\xff"])
+def test_a_body_that_is_no_object_is_a_problem(unplugged: ApiWorld, body: bytes) -> None:
+    response = unplugged.client.post(PLACE, content=body, headers=JSON)
+    assert_problem(response, 422, "invalid_config")
+
+
+def test_bodies_of_another_kind_or_size_are_problems(unplugged: ApiWorld) -> None:
+    sent = {"content": b"a: 1", "headers": {"Content-Type": "application/yaml"}}
+    assert_problem(unplugged.client.post(PLACE, **sent), 415, "UNSUPPORTED_MEDIA_TYPE")  # type: ignore[arg-type]
+    large = json.dumps({"x": "x" * (1 << 20)}).encode()
+    response = unplugged.client.post(PLACE, content=large, headers=JSON)
+    assert_problem(response, 413, "PAYLOAD_TOO_LARGE")
+
+
+def test_a_path_that_is_no_id_is_not_found(unplugged: ApiWorld) -> None:
+    response = unplugged.client.post("/v1/tenants/-a/config:check", json={"tenant_id": "-a"})
+    assert_problem(response, 404, "TENANT_NOT_FOUND")
+
+
+def test_without_s3_it_is_unavailable(unplugged: ApiWorld) -> None:
+    response: Response = unplugged.client.post(PLACE, json=config_document())
+    assert_problem(response, 503, "DEPENDENCY_UNAVAILABLE")
+
+
+def test_a_fault_of_one_vendor_s_upload_tells_nothing_of_the_bucket(world: ApiWorld) -> None:
+    class Failing(FeedStore):
+        def read_head(self, key: str, size: int) -> bytes | None:
+            raise UnreachableError("s3.GetObject", f"{self.bucket} did not answer")
+
+    upload(world, b"sku\n")
+    feeds = Failing(world.platform.clients, world.platform.feeds.bucket)
+    response = ApiWorld(world.platform, feeds=feeds).client.post(PLACE, json=config_document())
+    assert_problem(response, 503, "DEPENDENCY_UNAVAILABLE")
+    assert feeds.bucket not in response.text
+
+
+def test_a_tenant_checks_its_own_config_with_its_own_key(world: ApiWorld) -> None:
+    world.store_config()
+    client = world.with_key(world.issue_key(TENANT))
+    assert client.post(PLACE, json=config_document()).status_code == 200
+    assert world.platform.tenants.latest_version(TENANT) == 1
+    other = client.post("/v1/tenants/other/config:check", json=config_document())
+    assert_problem(other, 404, "TENANT_NOT_FOUND")
