@@ -119,6 +119,7 @@ class VendorCheck(Answer):
     """A vendor's latest upload, as far as its first bytes tell."""
 
     vendor_id: str
+    status: str
     message: str
     s3_key: str | None = None
     size: int | None = None

@@ -127,7 +127,7 @@ def _sample(sample: ReportEntry, advice: str) -> str:
     if advice and message.endswith(f"; {advice}"):
         message = message.removesuffix(f"; {advice}")
     place = [] if sample.row_number is None else [f"row {sample.row_number}"]
-    place += [f"SKU {sample.sku}"] if sample.sku else []
+    place += [f"SKU {sample.sku}"] if sample.sku and sample.sku not in message else []
     return ": ".join([", ".join(place), message] if place else [message])
 
 

@@ -19,10 +19,11 @@ def show_check(screen: Screen, check: ConfigCheck) -> None:
             for line in fault_lines([each.as_json() for each in found]):
                 screen.say(line, indent=2)
     for vendor in check.vendors:
-        screen.say()
-        screen.say(f"vendor {vendor.vendor_id}: {vendor.message}", style="bold")
-        for line in _findings(vendor):
-            screen.say(line, indent=2)
+        if vendor.status != "not_looked_at" or check.valid:
+            screen.say()
+            screen.say(f"vendor {vendor.vendor_id}: {_state(vendor)}", style="bold")
+            for line in _findings(vendor):
+                screen.say(line, indent=2)
     if check.patch:
         screen.say()
         screen.say("with these changes the files would read better", style="bold")
@@ -33,7 +34,21 @@ def show_check(screen: Screen, check: ConfigCheck) -> None:
 def _verdict(check: ConfigCheck) -> str:
     if not check.valid:
         return f"not valid: {len(check.faults)} fault{'s' if len(check.faults) > 1 else ''}"
-    return f"valid, with {len(check.doubts)} in doubt" if check.doubts else "valid"
+    unfit = [each.vendor_id for each in check.vendors if each.as_sent and not each.as_sent.usable]
+    but = [f"{len(check.doubts)} in doubt"] if check.doubts else []
+    but += [f"it does not fit the latest file of {', '.join(unfit)}"] if unfit else []
+    return f"valid, but {' and '.join(but)}" if but else "valid"
+
+
+def _state(vendor: VendorCheck) -> str:
+    reading = vendor.as_sent
+    if reading is None:
+        return vendor.message
+    if not reading.usable and (vendor.missing_headers or vendor.with_patch):
+        return f"{reading.error_code}"  # what is to be done is listed below
+    if not reading.usable:
+        return f"{reading.error_code}: {reading.error_message}"
+    return f"{reading.refused_rows:,} of the first {reading.rows:,} rows would be refused"
 
 
 def _findings(vendor: VendorCheck) -> Iterator[str]:
@@ -45,21 +60,17 @@ def _findings(vendor: VendorCheck) -> Iterator[str]:
         yield f"missing: {missing.column}{mapped}{nearest}"
     if vendor.unused_headers:
         yield f"not used: {', '.join(vendor.unused_headers)}"
-    if vendor.guesses is not None:
-        guesses = vendor.guesses.items()
+    yield from _refusals(vendor.as_sent)
+    if vendor.with_patch is not None:
+        guesses = (vendor.guesses or {}).items()
         yield f"probably written with: {', '.join(f'{k} {_json(v)}' for k, v in guesses)}"
-    yield from _reading("as the config stands", vendor.as_sent)
-    yield from _reading("with the changes below", vendor.with_patch)
+        after = vendor.with_patch
+        yield f"with the changes below: {after.refused_rows:,} of {after.rows:,} rows refused"
+        yield from _refusals(after)
 
 
-def _reading(title: str, reading: Reading | None) -> Iterator[str]:
-    if reading is None:
-        return
-    if not reading.usable:
-        yield f"{title}: not usable, {reading.error_code}: {reading.error_message}"
-        return
-    yield f"{title}: {reading.rows:,} rows looked at, {reading.refused_rows:,} refused"
-    for each in reading.refusals:
+def _refusals(reading: Reading | None) -> Iterator[str]:
+    for each in reading.refusals if reading and reading.usable else ():
         column = f" in {each.column}" if each.column else ""
         first = f"first in row {each.row_number}, {_json(each.value)}"
         yield f"  {each.count:,} x {each.error_code}{column}, {first}"

@@ -19,6 +19,8 @@ REFUSED = {
     "vendor_1": feed("A-1,5,10.00", "B-2,many,4.00", "C-3,1,n/a", "D-4,1,tba", ",1,2.00"),
 }
 
+UNDOUBTED = config_document(pricing={"min_price": "1"})
+
 
 def last_line(text: str) -> str:
     return text.splitlines()[-1]
@@ -272,6 +274,50 @@ def test_a_feeds_cell_cannot_steer_the_terminal(world: ClientWorld) -> None:
 def write(path: Path, document: Any) -> str:
     path.write_text(document if isinstance(document, str) else json.dumps(document))
     return str(path)
+
+
+def test_check_of_a_good_config_is_valid_with_status_0_and_stores_nothing(
+    world: ClientWorld, tmp_path: Path
+) -> None:
+    result = world.relay("config", "check", write(tmp_path / "c.json", UNDOUBTED))
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("valid\n")
+    assert world.platform.tenants.latest(TENANT) is None
+
+
+def test_check_of_a_faulty_config_lists_every_fault_with_status_1(
+    world: ClientWorld, tmp_path: Path
+) -> None:
+    document = config_document(timezone="Mars/Base", default_currency="gold")
+    result = world.relay("config", "check", write(tmp_path / "c.json", document))
+    assert result.exit_code == 1
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    assert lines[0] == "not valid: 2 faults"
+    assert [line.split(":")[0] for line in lines[3:]] == ["timezone", "default_currency"]
+    assert result.stderr == ""
+
+
+def test_check_tells_what_would_make_the_latest_file_fit(
+    world: ClientWorld, tmp_path: Path
+) -> None:
+    rows = [f"S-{number};{number};1.50" for number in range(9)]
+    upload = feed(*rows, header="sku;quantity_available;cost")
+    world.platform.feeds.put("tenants/acme/inbound/vendor_1/feed.csv", upload)
+    file = write(tmp_path / "c.yaml", UNDOUBTED)
+    result = world.relay("config", "check", file, "--tenant", TENANT)
+    assert result.exit_code == 0, result.output
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    assert lines[0] == "valid, but it does not fit the latest file of vendor_1"
+    assert 'vendors.0.parser.delimiter: ";"' in lines
+    told = json.loads(world.relay("config", "check", file, "--json").stdout)
+    assert told["patch"] == [{"op": "add", "path": "/vendors/0/parser/delimiter", "value": ";"}]
+
+
+def test_check_for_another_tenant_is_refused(world: ClientWorld, tmp_path: Path) -> None:
+    file = write(tmp_path / "c.yaml", config_document())
+    result = world.relay("config", "check", file, "--tenant", "other")
+    assert result.exit_code == 1
+    assert "tenant_id" in result.output
 
 
 def test_put_stores_a_version_and_get_gives_it_back(world: ClientWorld, tmp_path: Path) -> None:

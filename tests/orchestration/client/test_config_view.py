@@ -53,18 +53,17 @@ FOUND = {
     "patch": [{"op": "add", "path": "/vendors/0/parser/delimiter", "value": ";"}],
 }
 SHOWN = """\
-valid, with 1 in doubt
+valid, but 1 in doubt and it does not fit the latest file of vendor_1
 
 doubts
   pricing.base_margin_pct: is over 500 %
 
-vendor vendor_1: its latest upload does not fit the config
+vendor vendor_1: missing_required_columns
   file: tenants/acme/inbound/vendor_1/feed.csv, 12,345 bytes, 2026-03-01 12:00:00Z
   missing: cost, mapped to "Cost"; the nearest is "cost net"
   not used: EAN, Weight
   probably written with: encoding "cp1252", delimiter ";"
-  as the config stands: not usable, missing_required_columns: vendor_1 lacks Cost
-  with the changes below: 200 rows looked at, 2 refused
+  with the changes below: 2 of 200 rows refused
     2 x invalid_decimal in cost, first in row 7, "n/a"
 
 with these changes the files would read better
@@ -76,3 +75,14 @@ def test_a_check_tells_doubts_files_and_changes_in_the_paths_of_the_config() -> 
     out = io.StringIO()
     show_check(Screen(Console(file=out)), ConfigCheck.model_validate(FOUND))
     assert out.getvalue() == SHOWN
+
+
+def test_a_config_with_faults_is_told_by_them_alone() -> None:
+    found = {
+        "valid": False,
+        "faults": [{"path": "timezone", "message": "is no IANA time zone"}],
+        "vendors": [{"vendor_id": "v1", "status": "not_looked_at", "message": "correct them"}],
+    }
+    out = io.StringIO()
+    show_check(Screen(Console(file=out)), ConfigCheck.model_validate(found))
+    assert out.getvalue() == ("not valid: 1 fault\n\nfaults\n  timezone: is no IANA time zone\n")

@@ -1,0 +1,68 @@
+"""docs/CLI.md: every command in it is run, in its order, against the live API."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from builders import config_document, feed, tenant_config, vendor_document
+from client_world import ClientWorld
+
+ROOT = Path(__file__).resolve().parents[3]
+GUIDE = (ROOT / "docs/CLI.md").read_text("utf-8")
+COMMANDS = re.findall(r"^    relay (.+?)(?: +#.*)?$", GUIDE, flags=re.MULTILINE)
+VENDORS = (vendor_document("granite_supply"), vendor_document("rheinteile"))
+FEEDS = {"granite_supply": feed("A,1,x"), "rheinteile": feed("B,1,2.00")}
+
+
+def prepared(world: ClientWorld, folder: Path) -> None:
+    """Store a config of the guide's tenant twice, and put it into the guide's file."""
+    vendors = [
+        {**each, "inbound": {"type": "s3", "s3_prefix": f"tenants/acme_parts/{each['vendor_id']}/"}}
+        for each in VENDORS
+    ]
+    document = config_document(*vendors, tenant_id="acme_parts")
+    for _ in range(2):
+        world.api.client.put("/v1/tenants/acme_parts/config", json=document)
+    # JSON is YAML.
+    (folder / "acme_parts.yaml").write_text(str(document).replace("'", '"'))
+
+
+def make_way(world: ClientWorld) -> None:
+    """Cancel what is under way, so that the tenant takes a new run."""
+    for run in world.api.client.get("/v1/runs?status=QUEUED").json()["runs"]:
+        world.api.client.post(f"/v1/runs/{run['run_id']}/cancel")
+
+
+def ended(world: ClientWorld, idempotency_key: str) -> str:
+    """Return a run that has failed for its data."""
+    asked = {"Idempotency-Key": idempotency_key}
+    run_id = str(world.api.post_run(asked, tenant_id="acme_parts").json()["run_id"])
+    world.end(run_id, FEEDS, tenant_config(*VENDORS))
+    return run_id
+
+
+def test_the_guide_names_every_client_command() -> None:
+    named = {" ".join(command.split()[: 1 + command.startswith("config")]) for command in COMMANDS}
+    commands = {"run", "runs", "show", "errors", "config get", "config check", "config put"}
+    assert named == commands
+
+
+def test_every_command_of_the_guide_does_what_it_says(
+    world: ClientWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepared(world, tmp_path)
+    failed = ended(world, "done")
+    found = {}
+    for command in COMMANDS:
+        make_way(world)
+        arguments = shlex.split(command.replace("RUN_ID", failed))
+        if command == "run acme_parts --watch":
+            arguments += ["--idempotency-key", "done"]  # a run that comes to its end by itself
+        told = world.relay(*arguments)
+        expected = 1 if "--watch" in command else 0
+        found[command] = (told.exit_code, expected, told.stderr, bool(told.stdout))
+    assert {c: f for c, f in found.items() if f[0] != f[1] or not f[3]} == {}
+    assert world.api.client.get("/v1/tenants/acme_parts").json()["config_version"] == 4
