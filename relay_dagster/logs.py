@@ -1,29 +1,50 @@
-"""The program's log: JSON lines on standard error, each with an ``event``."""
+"""The program's log: JSON lines on standard error, each with an ``event``.
 
+A logging library would bring its console with it, which every process would pay for when it starts.
+"""
+
+import json
 import sys
+import traceback
+from datetime import UTC, datetime
 from typing import Any
 
-import structlog
+
+class EventLog:
+    """Writes one line for each event: ``log.info("run_started", run_id=...)``.
+
+    Values that JSON does not have are written as Python shows them. ``exc_info`` is an exception, or
+    true for the one that is being handled: its traceback is told as ``exception``.
+    """
+
+    def debug(self, event: str, *, exc_info: object = False, **facts: Any) -> None:
+        """Tell of something that only a search for a defect needs."""
+        _write("debug", event, facts, exc_info)
+
+    def info(self, event: str, *, exc_info: object = False, **facts: Any) -> None:
+        """Tell of something that is as it should be."""
+        _write("info", event, facts, exc_info)
+
+    def warning(self, event: str, *, exc_info: object = False, **facts: Any) -> None:
+        """Tell of something that goes on by itself, and should not be often."""
+        _write("warning", event, facts, exc_info)
+
+    def error(self, event: str, *, exc_info: object = False, **facts: Any) -> None:
+        """Tell of something that somebody has to look at."""
+        _write("error", event, facts, exc_info)
 
 
-class _StandardError:
-    """Writes lines to whatever standard error is at that moment."""
-
-    def msg(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    debug = info = warning = error = critical = msg
+def event_log() -> EventLog:
+    """Return a logger. It writes to whatever standard error is at that moment."""
+    return EventLog()
 
 
-def event_log() -> Any:
-    """Return a logger: ``log.info("run_started", run_id=...)``."""
-    return structlog.wrap_logger(
-        _StandardError(),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.BoundLogger,
-    )
+def _write(level: str, event: str, facts: dict[str, Any], exc_info: object) -> None:
+    instant = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    line = {**facts, "event": event, "level": level, "timestamp": instant}
+    error = exc_info if isinstance(exc_info, BaseException) else sys.exception()
+    if exc_info and error is not None:
+        line["exception"] = "".join(traceback.format_exception(error)).rstrip("\n")
+    # One call, or lines of several threads could run into each other.
+    sys.stderr.write(json.dumps(line, default=repr, ensure_ascii=False) + "\n")
+    sys.stderr.flush()
