@@ -1,0 +1,120 @@
+"""What docs/API.md shows: every command of it run by a shell, in order, against a live API."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api_world import ADMIN, ApiWorld
+from live_api import LiveApi, live_api
+from relay_dagster.api.codes import CODES
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = (ROOT / "docs" / "API.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```\n```json (\d+)\n(.*?)^```$", GUIDE, re.M | re.S)
+UPLOAD = b"Part Number;On Hand;Net\nA-1;5;1.234,50\nA-2;0;12,90\nB-7;12;8,00\n"
+
+
+def upload(api: LiveApi, folder: Path) -> None:
+    key = "tenants/acme_parts/inbound/granite_supply/stock.csv"
+    api.platform.feeds.put(key, UPLOAD)
+
+
+def end_well(api: LiveApi, folder: Path) -> None:
+    """Let the run of the guide succeed, as it does where Dagster runs."""
+    run_id = json.loads((folder / "run.json").read_text())["run_id"]
+    ApiWorld(api.platform).succeed(run_id)
+
+
+# What happens elsewhere before a command is run.
+BEFORE: dict[str, Callable[[LiveApi, Path], None]] = {
+    "config:check": upload,
+    'curl -sS "$RELAY/v1/runs/$RUN_ID"': end_well,
+}
+
+
+def shape(value: Any) -> Any:
+    """Return a JSON value with its kinds in place of its scalars; of a list its first item."""
+    if isinstance(value, dict):
+        return {key: shape(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [shape(each) for each in value[:1]]
+    return type(value).__name__
+
+
+def told(shown: Any, answer: Any) -> Any:
+    """Return an answer's shape as far as the guide shows it; ``{}`` and ``...`` leave it open."""
+    if shown == {} or shown == "...":
+        return shape(shown)
+    if isinstance(shown, dict) and isinstance(answer, dict):
+        return {
+            key: told(shown[key], each) if key in shown else shape(each)
+            for key, each in answer.items()
+        }
+    if isinstance(shown, list) and isinstance(answer, list):
+        return [told(shown[0], each) for each in answer[:1]] if shown else []
+    return shape(answer)
+
+
+@pytest.mark.smoke
+@pytest.mark.integration
+def test_every_command_of_the_guide_answers_as_it_says(tmp_path: Path) -> None:
+    folder = tmp_path / "shell"
+    folder.mkdir()
+    (folder / ".curlrc").write_text('write-out = "%{stderr}%{http_code}"\nnoproxy = "*"\n')
+    state = folder / "state"
+    state.touch()
+    with live_api(tmp_path, DAGSTER_WEBSERVER_URL="http://dagster.test") as api:
+        environment = {**os.environ, "CURL_HOME": str(folder), "RELAY": api.url, "KEY": ADMIN}
+        for script, status, shown in BLOCKS:
+            for part, act in BEFORE.items():
+                if part in script:
+                    act(api, folder)
+            # One shell after another, each with the variables of those before.
+            whole = f". {state}\n{script}\ndeclare -p RUN_ID KEY_ID > {state} 2>/dev/null || true\n"
+            done = subprocess.run(
+                ["bash", "-c", whole],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            assert done.stderr == status, (script, done.stdout)
+            if shown.strip():
+                wanted, answer = json.loads(shown), json.loads(done.stdout)
+                assert told(wanted, answer) == shape(wanted), script
+
+
+def call_of(script: str) -> tuple[str, str]:
+    """Return the method and the path, as the API's document names it, of a script's command."""
+    method = re.search(r"-X (\w+)", script)
+    path = re.search(r"\$RELAY([^\"?]+)", script)
+    assert path is not None
+    template = path.group(1)
+    for part, name in (("acme_parts", "tenant_id"), ("$RUN_ID", "run_id"), ("$KEY_ID", "key_id")):
+        template = template.replace(part, f"{{{name}}}")
+    default = "POST" if " -d " in script else "GET"
+    return (method.group(1) if method else default, template)
+
+
+def test_every_call_of_the_api_is_in_the_guide(unplugged: ApiWorld) -> None:
+    calls = {
+        (method.upper(), path)
+        for path, methods in unplugged.app.openapi()["paths"].items()
+        for method in methods
+    }
+    assert {call_of(script) for script, _, _ in BLOCKS} == calls
+    assert len(BLOCKS) == GUIDE.count("```sh")
+
+
+def test_the_guide_lists_every_error_code_with_its_status_and_meaning() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.+) \|$", GUIDE, re.M)
+    assert rows == [(code, str(known.status), known.meaning) for code, known in CODES.items()]
