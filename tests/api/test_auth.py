@@ -1,5 +1,6 @@
 """Keys: a walk over every route there is, with every kind of key."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -141,3 +142,24 @@ def test_a_tenant_s_caller_reaches_its_own_tenant_alone() -> None:
     with pytest.raises(UnknownTenantError):
         caller.require("other")
     assert not caller.is_admin
+
+
+NASTY = (
+    *("a%2Fb", "%2e%2e", "..%2f..%2fother", "a%00b", "a%0Ab", "a%7Fb", "%20", "x" * 300),
+    *("%C3%A9", "%FF"),
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [pytest.param(*each[:2], id=f"{each[0]} {each[1]}") for each in ROUTES if "{" in each[1]],
+)
+def test_no_path_leads_out_of_a_tenant_s_place(world: ApiWorld, method: str, path: str) -> None:
+    body = config_document() if method in ("POST", "PUT") else None
+    for segment in NASTY:
+        place = re.sub(r"\{\w+\}", segment, path)
+        response = world.client.request(method, place, json=body, follow_redirects=False)
+        # A config's own tenant_id is not the path's; that is told before the tenant is looked for.
+        assert response.status_code in (404, 422), segment
+        assert response.json()["error_code"].endswith(("NOT_FOUND", "INVALID_REQUEST")), segment
+    assert not world.platform.tenants.all_tenant_ids()
