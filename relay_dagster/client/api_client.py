@@ -5,10 +5,10 @@ by a client that does not have it.
 """
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
-from urllib.parse import quote
 
 import httpx
 from pydantic import ValidationError
@@ -74,12 +74,14 @@ class ApiClient:
         order: dict[str, Any] = {"tenant_id": tenant_id, "run_type": "inventory_sync"}
         if vendors:
             order["vendors"] = vendors
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}
+        headers = {}
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = _header_text("--idempotency-key", idempotency_key)
         return self._polled(self._send("POST", "/v1/runs", json=order, headers=headers))
 
     def run(self, run_id: str) -> Polled:
         """Return a run as it stands."""
-        return self._polled(self._send("GET", f"/v1/runs/{quote(run_id, safe='')}"))
+        return self._polled(self._send("GET", f"/v1/runs/{_segment(run_id)}"))
 
     def runs(self, tenant_id: str | None, status: str | None, limit: int) -> Iterator[Run]:
         """Yield at most ``limit`` runs, newest first, over as many pages as it takes."""
@@ -96,24 +98,24 @@ class ApiClient:
 
     def artifacts(self, run_id: str) -> dict[str, str]:
         """Return a link for each artifact that there is."""
-        links = _json(self._send("GET", f"/v1/runs/{quote(run_id, safe='')}/artifacts"))
+        links = _json(self._send("GET", f"/v1/runs/{_segment(run_id)}/artifacts"))
         return {str(name): str(link) for name, link in links.items()}
 
     def config(self, tenant_id: str, version: int | None) -> StoredConfig:
         """Return a tenant's latest config, or one version of it."""
         query = {} if version is None else {"config_version": version}
-        path = f"/v1/tenants/{quote(tenant_id, safe='')}"
+        path = f"/v1/tenants/{_segment(tenant_id)}"
         return _read(StoredConfig, self._send("GET", path, params=query))
 
     def put_config(self, tenant_id: str, text: str, if_match: int | None) -> Stored:
         """Store a config as a new version; with ``if_match`` only as the one after that."""
         headers = _JSON if if_match is None else {**_JSON, "If-Match": f'"{if_match}"'}
-        path = f"/v1/tenants/{quote(tenant_id, safe='')}/config"
+        path = f"/v1/tenants/{_segment(tenant_id)}/config"
         return _read(Stored, self._send("PUT", path, content=text.encode(), headers=headers))
 
     def check_config(self, tenant_id: str, text: str) -> ConfigCheck:
         """Judge a config without storing it."""
-        path = f"/v1/tenants/{quote(tenant_id, safe='')}/config:check"
+        path = f"/v1/tenants/{_segment(tenant_id)}/config:check"
         sent = self._send("POST", path, content=text.encode(), headers=_JSON)
         return _read(ConfigCheck, sent)
 
@@ -243,14 +245,24 @@ def _base(url: str) -> str:
 
 
 def _key_header(api_key: str | None) -> dict[str, str]:
-    if api_key is None or not api_key.strip():
-        return {}
-    key = api_key.strip()
-    if not key.isascii() or not key.isprintable():
-        raise BadUsageError(
-            "the API key holds characters that no key has; see RELAY_API_KEY or --api-key"
-        )
-    return {"X-API-Key": key}
+    key = (api_key or "").strip()
+    return {"X-API-Key": _header_text("the key of RELAY_API_KEY or --api-key", key)} if key else {}
+
+
+def _header_text(what: str, text: str) -> str:
+    """Return a text that can stand in a header; the message does not repeat it."""
+    if text.isascii() and text.isprintable():
+        return text
+    raise BadUsageError(f"{what} may hold printable ASCII characters only")
+
+
+def _segment(given: str) -> str:
+    """Return an id that stays one part of a path."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", given):
+        return given
+    raise BadUsageError(
+        f"{given!r} cannot be an id; ids have ASCII letters, digits, - and _, no - or _ in front"
+    )
 
 
 def _takes_proxies(url: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from relay_core.config import load_config, parse_document
+from relay_core.documents import plain_document
 from relay_core.source_text import BareWord, NumberText
 from relay_dagster.client.failures import BadUsageError
 
@@ -25,6 +26,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise BadUsageError(f"{path}: {error.strerror or error}") from error
     document = parse_document(data, format="json" if path.suffix == ".json" else "yaml")
+    plain_document(document)  # refuses what is nested too deeply to be walked through
     if _has_bare_key(document):
         # JSON has text keys only: there `no: 0` would pass for `"no": 0`, which was not meant.
         load_config(document)

@@ -427,8 +427,12 @@ def main_of(
         ["config", "check", "no-such-file.yaml"],
         ["runs", "--api-url", "localhost:8000"],
         ["runs", "--api-key", "käse"],
+        ["run", "acme", "--idempotency-key", "käse"],
+        ["show", "../health"],
+        ["errors", ""],
+        ["config", "get", "a/b"],
     ],
-    ids=" ".join,
+    ids=lambda arguments: " ".join(arguments).replace("/", "|"),
 )
 def test_bad_usage_is_one_line_and_exit_status_2(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

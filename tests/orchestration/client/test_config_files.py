@@ -51,6 +51,12 @@ def test_a_json_file_is_read_as_json_and_all_else_as_yaml(tmp_path: Path) -> Non
         read_config_file(tmp_path / "broken.json")
 
 
+def test_a_file_that_is_nested_without_end_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text('{"a": ' + "[" * 900 + "]" * 900 + "}")
+    with pytest.raises(ConfigError, match="nested deeper"):
+        read_config_file(tmp_path / "deep.json")
+
+
 def test_the_tenant_given_stands_in_for_the_one_named() -> None:
     assert tenant_of({"tenant_id": 7}, None) == "7"
     assert tenant_of({"tenant_id": "a"}, "b") == "b"
