@@ -34,9 +34,10 @@ def config_doubts(config: TenantConfig) -> list[ConfigFault]:
 
 
 def plain(number: Decimal) -> str:
-    """Return a number as people write it: ``2,000``, ``0.2``."""
+    """Return a number as people write it: ``2,000``, ``0.20``."""
     text = f"{number:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    whole, _, fraction = text.partition(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}" if fraction.strip("0") else whole
 
 
 def _of_pricing(pricing: PricingConfig) -> Iterator[ConfigFault]:

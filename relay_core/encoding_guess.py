@@ -13,6 +13,8 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SAMPLE = 1 << 16
+_WIDE = ("utf-16", "utf-32")
+_MOST_CONTROLS = 0.02
 _CP1252_GAPS = frozenset(b"\x81\x8d\x8f\x90\x9d")
 
 
@@ -38,19 +40,32 @@ def decode_head(data: bytes, encoding: str, *, is_whole: bool) -> str:
 def guess_encoding(data: bytes, configured: str, *, is_whole: bool) -> str | None:
     """Return the encoding that a head is in: the configured one unless the bytes speak against it.
 
-    None where no guess fits. Single-byte encodings take any bytes; they lose to UTF-8 and UTF-16
-    that the bytes show, and Latin-1 to Windows-1252 where it would give control characters.
+    None where the bytes look like no text. Single-byte encodings take any bytes: they lose to
+    UTF-8 and UTF-16 that the bytes show, and Latin-1 to Windows-1252.
     """
     likeliest = likely_encodings(data)[0]
     own = _text_or_none(data, configured, is_whole=is_whole)
     other = _text_or_none(data, likeliest, is_whole=is_whole)
+    if other is not None and _is_garbled(other):
+        other = None
     if own is None:
         return None if other is None else likeliest
     if other is None or own == other:
         return configured
-    name = codecs.lookup(configured).name
-    overrules = likeliest.startswith("utf") or (likeliest == "cp1252" and name == "iso8859-1")
-    return likeliest if overrules else configured
+    return likeliest if _overrules(likeliest, codecs.lookup(configured).name, data) else configured
+
+
+def _overrules(likeliest: str, configured: str, data: bytes) -> bool:
+    if likeliest == "utf-8":
+        # ASCII says nothing against encodings such as UTF-7 and ISO-2022.
+        return not data.isascii() or configured.startswith(_WIDE)
+    return likeliest.startswith(_WIDE) or (likeliest == "cp1252" and configured == "iso8859-1")
+
+
+def _is_garbled(text: str) -> bool:
+    """Tell whether a text has so many control characters that it is none."""
+    controls = sum(char < " " and char not in "\t\r\n" for char in text)
+    return controls > len(text) * _MOST_CONTROLS
 
 
 def _text_or_none(data: bytes, encoding: str, *, is_whole: bool) -> str | None:

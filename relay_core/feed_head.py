@@ -6,6 +6,7 @@ the cells are worth is judged in `feed_check`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from relay_core.errors import FeedUnreadableError
 from relay_core.models import FailureCode
 from relay_core.scanning import RecordScanner, UnclosedQuoteError, line_number, skip_lines
 
+_LINE_ENDS = re.compile(rb"[\r\n]+")
 _STAND_INS = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08"
 
 
@@ -85,22 +87,26 @@ def head_records(
     view = memoryview(raw)
     body = skip_lines(view, skip)
     scanner = RecordScanner(mark)
-    position, line, last = 0, skip + 1, 0
-    while position < len(body):
+    position, line, last, is_first = 0, skip + 1, 0, True
+    while (position := _after_blank_lines(body, position)) < len(body):
         try:
             fields, end = scanner.record(body, position)
         except UnclosedQuoteError as error:
-            if strict and (is_whole or position == 0):
+            if strict and (is_whole or is_first):
                 raise _unclosed(skip + line_number(body, error.position)) from error
             return
         if end >= len(body) and not is_whole:
             return
         line += line_number(body[last:position], position - last) - 1
-        last = position
-        if body[position] not in b"\r\n":
-            cells = (field.decode("utf-8") for field in fields)
-            yield HeadRecord(line, tuple(_restored(cell, mark, delimiter) for cell in cells))
+        last, is_first = position, False
+        cells = (field.decode("utf-8") for field in fields)
+        yield HeadRecord(line, tuple(_restored(cell, mark, delimiter) for cell in cells))
         position = end
+
+
+def _after_blank_lines(body: memoryview, position: int) -> int:
+    found = _LINE_ENDS.match(body, position)
+    return position if found is None else found.end()
 
 
 def _numbered(

@@ -189,7 +189,9 @@ def _why_unusable(
 ) -> tuple[str | None, str | None]:
     strict = config.error_policy.fail_on_missing_required_columns
     if plan.missing and (strict or plan.unusable):
-        return FailureCode.MISSING_REQUIRED_COLUMNS, describe_missing(plan.missing, headers)
+        return FailureCode.MISSING_REQUIRED_COLUMNS, describe_missing(
+            plan.missing, headers[:MOST_ROWS]
+        )
     if plan.repeated:
         message = f"headers that are used occur more than once: {', '.join(plan.repeated)}"
         return FailureCode.INVALID_INPUT, message

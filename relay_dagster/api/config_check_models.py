@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from relay_core.config import ParserConfig
 from relay_core.feed_reading import Reading
@@ -17,6 +17,54 @@ MOST_LISTED = 200
 MOST_REFUSALS = 20
 _LONGEST = 200
 LONGEST_MESSAGE = 1000
+
+_EXAMPLE_PATCH: dict[str, Any] = {"op": "add", "path": "/vendors/0/parser/delimiter", "value": ";"}
+_EXAMPLE_VENDOR: dict[str, Any] = {
+    "vendor_id": "granite_supply",
+    "status": "read",
+    "message": "as sent: missing required columns: 'sku' (nearest: 'sku;quantity_available;cost'); "
+    "with the patch: none of 3 rows would be refused",
+    "s3_key": "tenants/acme_parts/inbound/granite_supply/2026-03-01.csv",
+    "size": 64,
+    "last_modified": "2026-03-01T12:00:00Z",
+    "headers": ["sku", "quantity_available", "cost"],
+    "missing_headers": [],
+    "unused_headers": [],
+    "guesses": {
+        "encoding": "utf-8",
+        "delimiter": ";",
+        "skip_lines": 0,
+        "decimal_separator": ".",
+        "thousands_separator": None,
+        "currency_symbols": [],
+    },
+    "as_sent": {
+        "usable": False,
+        "rows": 3,
+        "refused_rows": 0,
+        "refusals": [],
+        "error_code": "missing_required_columns",
+        "error_message": "missing required columns: 'sku' (nearest: 'sku;quantity_available;cost')",
+    },
+    "with_patch": {
+        "usable": True,
+        "rows": 3,
+        "refused_rows": 0,
+        "refusals": [],
+        "error_code": None,
+        "error_message": None,
+    },
+}
+_EXAMPLE: dict[str, Any] = {
+    "tenant_id": "acme_parts",
+    "valid": True,
+    "faults": [],
+    "doubts": [
+        {"path": "pricing.base_margin_pct", "message": "20 means 2,000 %; 0.20 is 20 %"},
+    ],
+    "vendors": [_EXAMPLE_VENDOR],
+    "patch": [_EXAMPLE_PATCH],
+}
 
 VendorStatus = Literal["read", "missing", "unreadable", "not_looked_at"]
 
@@ -129,6 +177,8 @@ class Operation(BaseModel):
 
 class ConfigCheck(BaseModel):
     """What is wrong, and what is doubtful, in a config that was not stored."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     tenant_id: str
     valid: bool = Field(description="Whether the config has no faults.")

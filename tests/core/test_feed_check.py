@@ -1,0 +1,242 @@
+"""What is wrong with a feed under a config, and whether the changes proposed put it right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from config_documents import ROOT
+from relay_core.config import TenantConfig
+from relay_core.errors import FeedUnreadableError
+from relay_core.feed_check import FeedCheck, check_feed
+from relay_core.feed_head import FeedBytes
+from relay_core.models import RowFault
+from relay_core.normalized import NormalizedVendor
+from relay_core.pipeline import normalize_vendor
+
+# Tiny feeds in the manner of published price lists: what the vendor's options must be to read them.
+LISTS: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {
+    "a wine list: Windows-1252, semicolons, decimal commas": (
+        "Datotid;Varenummer;Varenavn;Volum;Pris\r\n"
+        '2015-05-13T00:21:38;1101;Løiten "Linie";0,70;399,90\r\n'
+        ";1201;Märzen, lys;0,50;49,90\r\n".encode("cp1252"),
+        {
+            "column_map": {"sku": "Varenummer", "title": "Varenavn", "cost": "Pris"},
+            "defaults": {"quantity_available": "1"},
+        },
+        {"encoding": "cp1252", "delimiter": ";", "decimal_separator": ","},
+    ),
+    "a hospital's list: line breaks in headers, dollars, thousands": (
+        b'Code,Text," Inpatient \nPrice "\r\n7,SPLINT,"$4,588.85 "\r\n8,GAUZE,$485.00 \r\n',
+        {
+            "column_map": {"sku": "Code", "title": "Text", "cost": "Inpatient \nPrice"},
+            "defaults": {"quantity_available": "1"},
+        },
+        {"thousands_separator": ",", "currency_symbols": ["$"]},
+    ),
+    "parts by the reel: one byte that is not UTF-8": (
+        "Manufacturer,Part #,Description,Stock,Price (USD)\r\n"
+        "UNI,0402WG,RESISTOR ±1%,104812,0.0041\r\n".encode("cp1252"),
+        {"column_map": {"sku": "Part #", "quantity_available": "Stock", "cost": "Price (USD)"}},
+        {"encoding": "cp1252"},
+    ),
+    "tabs and no header": (
+        b"1\t17\t47.8700\t2022-08-28 00:00:00.000\n2\t19\t39.9200\t2022-08-28 00:00:00.000\n",
+        {
+            "columns": ["sku", "lead_time_days", "cost", "updated_at"],
+            "defaults": {"quantity_available": "1"},
+        },
+        {"delimiter": "\t"},
+    ),
+    "lines before the header, padded by a spreadsheet": (
+        b"ACME price list;;\nas of 2026;;\n\nSKU;Qty;Cost\nA;1;2,50\nB;2;3,00\n",
+        {},
+        {
+            "delimiter": ";",
+            "skip_lines": 3,
+            "decimal_separator": ",",
+            "column_map": {"sku": "SKU", "quantity_available": "Qty", "cost": "Cost"},
+        },
+    ),
+    "UTF-16 with tabs": (
+        "sku\tquantity_available\tcost\nÄ-1\t1\t2.5\n".encode("utf-16"),
+        {},
+        {"encoding": "utf-16", "delimiter": "\t"},
+    ),
+    "apostrophes between thousands and a code in front": (
+        b"sku,quantity_available,cost\nA,1,CHF 1'234.50\nB,1,CHF 12.00\n",
+        {},
+        {"thousands_separator": "'", "currency_symbols": ["CHF"]},
+    ),
+    "no-break spaces between thousands and a word behind": (
+        "sku;quantity_available;cost\nA;1;1\u00a0234,50 kr\nB;2;12,00 kr\n".encode(),
+        {"delimiter": ";"},
+        {"decimal_separator": ",", "thousands_separator": " ", "currency_symbols": ["kr"]},
+    ),
+    "header names in another case, with other blanks, with a slip": (
+        b"Part  no.,ON_HAND,Dealer Prise\nA,1,2\n",
+        {
+            "column_map": {
+                "sku": "Part No",
+                "quantity_available": "On hand",
+                "cost": "Dealer Price",
+            }
+        },
+        {
+            "column_map": {
+                "sku": "Part  no.",
+                "quantity_available": "ON_HAND",
+                "cost": "Dealer Prise",
+            }
+        },
+    ),
+}
+
+
+def checked(data: bytes, *, is_whole: bool = True, **options: Any) -> FeedCheck:
+    config = tenant_config(
+        vendor_document(parser=options),
+        output={"columns": ["sku", "quantity_available", "price"]},
+    )
+    return check_feed(FeedBytes(data, is_whole), config.vendors[0].parser, config)
+
+
+def run_of(config: TenantConfig, data: bytes) -> NormalizedVendor:
+    """Return what the engine makes of a feed."""
+    vendor = config.vendors[0]
+    return normalize_vendor(config, vendor, data, file_name="a.csv", requested_at=REQUESTED_AT)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_the_options_of_a_list_are_found_from_its_bytes(name: str) -> None:
+    data, options, expected = LISTS[name]
+    check = checked(data, **options)
+    assert dict(check.changes) == expected
+    assert check.with_changes is not None
+    assert (check.with_changes.error_message, check.with_changes.refused_rows) == (None, 0)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_run_reads_the_whole_list_with_the_options_that_were_found(name: str) -> None:
+    data, options, _ = LISTS[name]
+    found = checked(data, **options)
+    whole = {**options, **found.changes}
+    whole["column_map"] = {**options.get("column_map", {}), **found.changes.get("column_map", {})}
+    config = tenant_config(vendor_document(parser=whole))
+    run = run_of(config, data)
+    assert (run.outcome, run.total_rows, run.invalid_rows) == ("parsed", found.best.rows, 0)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_with_the_right_options_nothing_is_to_be_changed(name: str) -> None:
+    data, options, expected = LISTS[name]
+    column_map = {**options.get("column_map", {}), **expected.get("column_map", {})}
+    assert checked(data, **{**options, **expected, "column_map": column_map}).changes == {}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "tests" / "feeds").glob("*.?sv")), ids=lambda path: path.name
+)
+def test_what_a_check_refuses_a_run_refuses(path: Any) -> None:
+    data = path.read_bytes()
+    options = {"delimiter": "\t", "encoding": "utf-16"} if path.suffix == ".tsv" else {}
+    config = tenant_config(vendor_document(parser=options))
+    reading = checked(data, **options).as_sent
+    run = run_of(config, data)
+    assert reading.is_usable == (run.outcome == "parsed")
+    assert reading.error_code == (run.fault.error_code if run.fault else None)
+    if reading.is_usable:
+        assert (reading.rows, reading.refused_rows) == (run.total_rows, run.invalid_rows)
+        known = {str(code) for code in RowFault}
+        refused = {each.error_code for each in reading.refusals}
+        assert refused == {*run.fault_counts} & known
+
+
+@pytest.mark.parametrize(
+    ("cells", "note"),
+    [
+        (['"1,234"', '"2,500"'], "decimals or with thousands"),
+        (["€5", "$6"], "EUR, USD"),
+    ],
+    ids=["either separator", "two currencies"],
+)
+def test_what_may_mean_two_things_is_left_to_people(cells: list[str], note: str) -> None:
+    check = checked(feed(*(f"A,1,{cell}" for cell in cells)))
+    assert check.changes == {}
+    assert note in check.note
+
+
+def test_one_cell_with_both_separators_tells_how_the_others_are_meant() -> None:
+    check = checked(feed('A,1,"1,234"', 'B,1,"1,234.50"'))
+    assert check.changes == {"thousands_separator": ","}
+
+
+def test_numbers_that_would_break_a_default_are_not_changed() -> None:
+    data = b"sku;quantity_available;cost\nA;1;4,20\n"
+    check = checked(data, delimiter=";", defaults={"msrp": "1.50"})
+    assert check.changes == {}
+    assert "parser.defaults" in check.note
+
+
+def test_words_for_prices_change_nothing() -> None:
+    check = checked(feed("A,1,1.50", "B,1,VARIABLE"))
+    assert (check.changes, check.as_sent.refused_rows) == ({}, 1)
+
+
+def test_two_headers_that_may_both_be_the_column_are_left_to_people() -> None:
+    data = b"sku,quantity_available,Inpatient Price,Outpatient Price\nA,1,2,3\n"
+    check = checked(data)
+    assert check.changes == {}
+    assert set(check.best.unused) == {"Inpatient Price", "Outpatient Price"}
+
+
+def test_columns_are_looked_for_only_where_the_feed_is_to_hold_them() -> None:
+    data = b"sku,quantity_available,cost,Product Name,Maker\nA,1,2,Bolt,ACME\n"
+    config = tenant_config(output={"columns": ["sku", "price", "title"]})
+    check = check_feed(FeedBytes(data, True), config.vendors[0].parser, config)
+    assert check.changes == {"column_map": {"title": "Product Name"}}
+
+
+def test_a_column_that_may_be_left_out_is_not_mapped_to_cells_that_are_refused() -> None:
+    data = b"sku,quantity_available,cost,Condition\nA,1,2,mint\n"
+    config = tenant_config(output={"columns": ["sku", "price", "condition"]})
+    assert check_feed(FeedBytes(data, True), config.vendors[0].parser, config).changes == {}
+
+
+def test_a_name_in_a_row_does_not_make_it_the_header() -> None:
+    data = b"foo,bar,baz\nsku,1,2\nx,2,3\n"
+    assert checked(data).best.headers == ("foo", "bar", "baz")
+
+
+def test_the_missing_headers_are_those_of_the_config_as_sent() -> None:
+    check = checked(b"SKU;Stock\nA;1\n", column_map={"cost": "Preis"})
+    assert [(each.column, each.header) for each in check.missing] == [
+        ("sku", None),
+        ("quantity_available", None),
+        ("cost", "Preis"),
+    ]
+
+
+@pytest.mark.parametrize("data", [b"PK\x03\x04", b"\x1f\x8b", b"%PDF-1.7", b"\xd0\xcf\x11\xe0"])
+def test_a_workbook_or_an_archive_is_named(data: bytes) -> None:
+    with pytest.raises(FeedUnreadableError, match="export it as CSV"):
+        checked(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n" * 65_536,
+        b"," * 65_536,
+        b'"' * 65_535,
+        b"\x00" * 65_536,
+        bytes(range(256)) * 256,
+        b",".join(b"%d" % number for number in range(12_000)),
+    ],
+    ids=["nothing", "blank lines", "delimiters", "quotes", "NUL", "every byte", "numbers"],
+)
+def test_bytes_of_no_sense_are_told_without_an_error(data: bytes) -> None:
+    assert checked(data, is_whole=False).changes == {}
