@@ -93,7 +93,12 @@ class IntakeTick:
             for action in decide(facts, IntakePolicy(attempts, attempts)):
                 self._act(action, message, facts.record)
         except Exception as error:  # noqa: BLE001 - the others must not wait for this one
-            log.error("message_not_handled", message_id=message.message_id, error=str(error))
+            log.error(
+                "message_not_handled",
+                message_id=message.message_id,
+                request_id=message.request_id,
+                error=str(error),
+            )
             self.platform.metrics.worker_error(str(getattr(error, "error_code", "internal_error")))
 
     def _facts(self, message: Message) -> MessageFacts:
@@ -115,13 +120,13 @@ class IntakeTick:
             raise ValueError(f"{action} needs a record")
         if isinstance(action, Discard):
             self.platform.queue.delete(message.receipt_handle)
-            log.info("run_already_processed", run_id=record.run_id, tenant_id=record.tenant_id)
+            log.info("run_already_processed", **record.log_facts)
         elif isinstance(action, Hold):
             self._hold(message, record.run_id, action.seconds)
         elif isinstance(action, Dispatch):
             self._dispatch(action, message, record)
         elif isinstance(action, Replace):
-            self._replace(message, record.run_id)
+            self._replace(message, record)
 
     def _refuse(self, action: Refuse, message: Message) -> None:
         queue = self.platform.queue
@@ -131,7 +136,13 @@ class IntakeTick:
             request_id=message.request_id,
         )
         queue.delete(message.receipt_handle)
-        log.error("job_refused", error_code=action.error_code, cause=action.cause)
+        log.error(
+            "job_refused",
+            error_code=action.error_code,
+            cause=action.cause,
+            message_id=message.message_id,
+            request_id=message.request_id,
+        )
         self.platform.metrics.worker_error(action.error_code)
 
     def _hold(self, message: Message, run_id: str, seconds: float | None = None) -> None:
@@ -154,15 +165,15 @@ class IntakeTick:
             )
         except RunError as error:
             # Its tenant is busy, or it was cancelled meanwhile: the reconciler knows what next.
-            log.info("run_waits", run_id=record.run_id, reason=str(error))
+            log.info("run_waits", reason=str(error), **record.log_facts)
             self._hold(message, record.run_id)
             return
         self.dispatched.append(record)
-        log.info("run_dispatched", run_id=record.run_id, tenant_id=record.tenant_id)
+        log.info("run_dispatched", attempt=record.attempt, **record.log_facts)
 
-    def _replace(self, message: Message, run_id: str) -> None:
+    def _replace(self, message: Message, record: RunRecord) -> None:
         queue = self.platform.queue
         sent = queue.send_again(message)
-        self.platform.ledger.mark_sent(run_id, sent)
+        self.platform.ledger.mark_sent(record.run_id, sent)
         queue.delete(message.receipt_handle)
-        log.info("message_replaced", run_id=run_id, message_id=sent)
+        log.info("message_replaced", message_id=sent, **record.log_facts)

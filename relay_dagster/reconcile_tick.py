@@ -88,7 +88,7 @@ class ReconcileTick:
             for action in decide(facts, policy):
                 record = self._act(action, record, now)
         except Exception as error:  # noqa: BLE001 - the others must not wait for this one
-            log.warning("run_not_reconciled", run_id=record.run_id, error=str(error))
+            log.warning("run_not_reconciled", error=str(error), **record.log_facts)
 
     def _dagster_state(self, record: RunRecord) -> DagsterState:
         if record.is_dispatched or (record.is_final and record.attempt):
@@ -122,7 +122,7 @@ class ReconcileTick:
         return record
 
     def _lose(self, record: RunRecord, action: Lose) -> RunRecord:
-        facts = {"run_id": record.run_id, "tenant_id": record.tenant_id, "attempt": record.attempt}
+        facts = {"attempt": record.attempt, **record.log_facts}
         log.warning(
             "run_retryable_error", error_code=action.error_code, message=action.message, **facts
         )
@@ -159,7 +159,7 @@ class ReconcileTick:
         return record
 
     def _cancel(self, record: RunRecord) -> RunRecord:
-        log.info("run_cancelled", run_id=record.run_id, tenant_id=record.tenant_id)
+        log.info("run_cancelled", **record.log_facts)
         return self.platform.ledger.cancel(record.run_id)
 
     def _bury(self, record: RunRecord) -> RunRecord:

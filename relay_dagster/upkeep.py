@@ -84,7 +84,7 @@ def _settle_stray(platform: Platform, message: Message) -> int:
     cause = "the message was received too often without a run of its own"
     dead = platform.ledger.adopt_dead(job, cause, message.message_id)
     platform.metrics.run_finished(dead)
-    log.error("poison_job_detected", run_id=job.run_id, tenant_id=job.tenant_id)
+    log.error("poison_job_detected", **dead.log_facts)
     return 1
 
 
@@ -99,4 +99,4 @@ def _settle(platform: Platform, record: RunRecord, message: Message) -> None:
         sent = queue.send_again(message)
         platform.ledger.mark_sent(record.run_id, sent)
         queue.delete_dead(message.receipt_handle)
-        log.info("message_replaced", run_id=record.run_id, message_id=sent)
+        log.info("message_replaced", message_id=sent, **record.log_facts)

@@ -55,9 +55,7 @@ class OrderDesk:
         record = self._send(reservation.record)
         _log.info(
             "run_requested",
-            run_id=record.run_id,
-            tenant_id=record.tenant_id,
-            request_id=request_id,
+            **record.log_facts,
             config_version=record.config_version,
         )
         return record
@@ -80,16 +78,14 @@ class OrderDesk:
             return self.services.runs.get(record.run_id) or record
         except WorldError as error:
             # The message is on its way, whoever receives it notes it.
-            _log.warning("send_not_noted", run_id=record.run_id, error=str(error)[:500])
+            _log.warning("send_not_noted", error=str(error)[:500], **record.log_facts)
             return record
 
     def _withdraw(self, record: RunRecord, error: WorldError) -> RunRecord:
         """Leave no run behind, unless the message arrived after all and the run is under way."""
         _log.error(
             "queue_send_error",
-            run_id=record.run_id,
-            tenant_id=record.tenant_id,
-            request_id=record.request_id,
+            **record.log_facts,
             error=str(error)[:500],
         )
         return _not_withdrawn(self.services.ledger.tombstone(record.run_id), error)

@@ -1,5 +1,6 @@
 """The intake on an embedded queue: what a received message does to record, queue and Dagster."""
 
+import json
 import uuid
 from collections.abc import Iterator
 
@@ -225,3 +226,19 @@ def test_a_queue_that_does_not_answer_is_told_and_ends_the_tick(
     failed = tick(platform, instance, clock)
     assert failed.dispatched == []
     assert failed.summary().startswith("queue_receive_error: ")
+
+
+def test_the_log_names_the_request_that_a_run_came_from(
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    clock: FakeClock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    request = RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme", request_id="order-7")
+    record = platform.ledger.reserve(request).record
+    platform.queue.send(record.job, request_id=record.request_id)
+    tick(platform, instance, clock)
+    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert line["event"] == "run_dispatched"
+    told = (line["run_id"], line["tenant_id"], line["request_id"])
+    assert told == (record.run_id, "acme", "order-7")
