@@ -140,6 +140,15 @@ class RunRecord:
         return Fence(self.run_id, self.attempt, self.dagster_run_id)
 
     @property
+    def log_facts(self) -> dict[str, str | None]:
+        """What every line of the log says of a run that it is about."""
+        return {
+            "run_id": self.run_id,
+            "tenant_id": self.tenant_id,
+            "request_id": self.request_id,
+        }
+
+    @property
     def job(self) -> Job:
         """The run's message on the queue."""
         return Job(self.run_id, self.tenant_id, self.vendors, self.asked_version)
