@@ -100,9 +100,11 @@ def change_rows(
         return text
     if len(rows) == len(text):
         return change(text)
-    mask = np.zeros(len(text), np.bool_)
-    mask[rows] = True
-    return pc.replace_with_mask(text, pa.array(mask), change(text.take(pa.array(rows))))
+    changed = change(text.take(pa.array(rows)))
+    places = np.arange(len(text))
+    places[rows] = np.arange(len(text), len(text) + len(rows))
+    # one take of both takes half as long as Arrow's replace_with_mask
+    return pa.concat_arrays([text, changed]).take(pa.array(places))
 
 
 def fill(text: pa.StringArray, where: Bools, value: str) -> pa.StringArray:

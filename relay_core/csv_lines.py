@@ -18,6 +18,7 @@ from relay_core.columns import Bools, Ints, change_rows, is_empty
 from relay_core.text_words import offsets_and_bytes
 
 _DAY_SECONDS = 86_400
+Quarters = list[npt.NDArray[np.uint32]]
 
 
 def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
@@ -71,14 +72,17 @@ def half_up_cents(ten_thousandths: Ints) -> Ints:
 def instant_text(microseconds: Ints) -> pa.StringArray:
     """Write instants as ``YYYY-MM-DDTHH:MM:SSZ``; a fraction of a second is dropped."""
     seconds = np.floor_divide(microseconds, 1_000_000)
-    days, clock = np.divmod(seconds, _DAY_SECONDS)
-    known, where = _day_table(days)
-    chars = np.empty((len(seconds), 20), np.uint8)
-    chars[:, :10] = known[where]
-    chars[:, 10], chars[:, 19] = ord("T"), ord("Z")
-    chars[:, 11:19] = _clock_table()[clock]
+    days = np.floor_divide(seconds, _DAY_SECONDS)
+    seconds -= days * _DAY_SECONDS
+    dates, clocks = _dates(days), _clock_table()
+    quarters = np.empty((len(seconds), 5), np.uint32)  # four characters each
+    for place in range(3):
+        quarters[:, place] = dates[place]
+    quarters[:, 2] |= clocks[0].take(seconds)
+    for place in (3, 4):
+        quarters[:, place] = clocks[place - 2].take(seconds)
     ends = np.arange(0, 20 * (len(seconds) + 1), 20, dtype=np.int32)
-    data = pa.py_buffer(chars)
+    data = pa.py_buffer(quarters)
     return pa.Array.from_buffers(pa.string(), len(seconds), [None, pa.py_buffer(ends), data])
 
 
@@ -107,25 +111,30 @@ def header_line(columns: Sequence[str]) -> bytes:
     return (",".join(columns) + "\n").encode()
 
 
-def _day_table(days: Ints) -> tuple[npt.NDArray[np.uint8], Ints]:
-    """Return the written dates of the days there are, and which of them each row is."""
+def _dates(days: Ints) -> Quarters:
+    """Return ``YYYY``, ``-MM-`` and ``DDT`` with a zero byte of each day."""
     first, last = (int(days.min()), int(days.max())) if len(days) else (0, 0)
     if last - first < _DAY_SECONDS:
         known, where = np.arange(first, last + 1), days - first
     else:
         known, where = np.unique(days, return_inverse=True)
+    chars = np.zeros((len(known), 12), np.uint8)
     written = np.datetime_as_string(known.astype("datetime64[D]")).astype("S10")
-    return written.view(np.uint8).reshape(len(known), 10), where
+    chars[:, :10] = written.view(np.uint8).reshape(len(known), 10)
+    chars[:, 10] = ord("T")
+    return [quarter.take(where) for quarter in np.ascontiguousarray(chars.view(np.uint32).T)]
 
 
 @cache
-def _clock_table() -> npt.NDArray[np.uint8]:
-    """Return ``HH:MM:SS`` of every second of a day."""
+def _clock_table() -> Quarters:
+    """Return three zero bytes with ``H``, ``H:MM`` and ``:SSZ`` of every second of a day."""
     second = np.arange(_DAY_SECONDS)
-    table = np.full((_DAY_SECONDS, 8), ord(":"), np.uint8)
-    for place, part in ((0, second // 3600), (3, second // 60 % 60), (6, second % 60)):
-        table[:, place], table[:, place + 1] = part // 10 + ord("0"), part % 10 + ord("0")
-    return table
+    chars = np.zeros((_DAY_SECONDS, 12), np.uint8)
+    chars[:, 5] = chars[:, 8] = ord(":")
+    chars[:, 11] = ord("Z")
+    for place, part in ((3, second // 3600), (6, second // 60 % 60), (9, second % 60)):
+        chars[:, place], chars[:, place + 1] = part // 10 + ord("0"), part % 10 + ord("0")
+    return list(np.ascontiguousarray(chars.view(np.uint32).T))
 
 
 def _quote(text: pa.StringArray) -> pa.StringArray:

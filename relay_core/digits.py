@@ -16,19 +16,34 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 _WIDTH = 8
+_PLACES = 4
 _ZEROS = np.uint64(0x3030303030303030)
 _HIGH_HALVES = np.uint64(0xF0F0F0F0F0F0F0F0)
 _SIXES = np.uint64(0x0606060606060606)
-_POINT = ord(".")
-_PLACES = 4
+_POINTS = np.uint64(0x2E2E2E2E2E2E2E2E)
+_LOW_BITS = np.uint64(0x0101010101010101)
+_HIGH_BITS = np.uint64(0x8080808080808080)
+_SHIFTS = np.array([0, *range(8 * (_WIDTH - 1), -1, -8)], np.uint64)
+"""How far a cell of so many bytes moves to end where its word ends."""
+_FILLERS = _ZEROS & ((np.uint64(1) << _SHIFTS) - np.uint64(1))
+
+# By how many bits of a word stand before its point: 64 where there is none.
+_SCALES = np.zeros(65, np.int64)
+_LEAST = np.full(65, _WIDTH + 1, np.uint8)
+"""How long a cell must be for a digit to stand before its point."""
+_SCALES[64], _LEAST[64] = 10**_PLACES, 1
+for _places in range(1, _PLACES + 1):
+    _before = 8 * (_WIDTH - 1 - _places)
+    _SCALES[_before], _LEAST[_before] = 10 ** (_PLACES - _places), _places + 2
 
 
 def read_short_wholes(text: pa.StringArray) -> tuple[Ints, Bools]:
     """Read cells of one to eight digits; return the values and which cells were read."""
     words, lengths = _aligned(text)
-    values, plain = _eight_digits(words)
-    done = plain & (lengths > 0)
-    return np.where(done, values, 0), done
+    values, done = _eight_digits(words)
+    done &= lengths > 0
+    values *= done
+    return values, done
 
 
 def read_short_money(text: pa.StringArray) -> tuple[Ints, Bools]:
@@ -37,36 +52,37 @@ def read_short_money(text: pa.StringArray) -> tuple[Ints, Bools]:
     A point has a digit on either side.
     """
     words, lengths = _aligned(text)
+    words, before = _without_point(words)
     values, done = _eight_digits(words)
-    values *= 10**_PLACES
-    for places in range(1, _PLACES + 1):
-        rows = np.flatnonzero(_byte(words, _WIDTH - 1 - places) == _POINT)
-        if len(rows):
-            values[rows], done[rows] = _eight_digits(_without_point(words[rows], places))
-            values[rows] *= 10 ** (_PLACES - places)
-            done[rows] &= lengths[rows] > places + 1
-    done &= lengths > 0
-    return np.where(done, values, 0), done
+    done &= lengths >= _LEAST.take(before)
+    values *= _SCALES.take(before)
+    values *= done
+    return values, done
 
 
-def _aligned(text: pa.StringArray) -> tuple[Words, Ints]:
+def _aligned(text: pa.StringArray) -> tuple[Words, npt.NDArray[np.uint8]]:
     """Return each cell as a word, right-aligned behind zeros, and its length, 0 if too long."""
     cells = TextWords(text)
-    short = (cells.lengths > 0) & (cells.lengths <= _WIDTH)
-    shift = (8 * (_WIDTH - np.clip(cells.lengths, 1, _WIDTH))).astype(np.uint64)
-    filler = _ZEROS & ((np.uint64(1) << shift) - np.uint64(1))
-    return (cells.little_endian() << shift) | filler, np.where(short, cells.lengths, 0)
+    lengths = np.where(cells.lengths <= _WIDTH, cells.lengths, 0).astype(np.uint8)
+    words = cells.little_endian()
+    words <<= _SHIFTS.take(lengths)
+    words |= _FILLERS.take(lengths)
+    return words, lengths
 
 
-def _byte(words: Words, place: int) -> Words:
-    return np.asarray((words >> np.uint64(8 * place)) & np.uint64(255))
+def _without_point(words: Words) -> tuple[Words, npt.NDArray[np.uint8]]:
+    """Take each word's first point out; return how many bits stood before it, 64 without one.
 
-
-def _without_point(words: Words, places: int) -> Words:
-    """Move the bytes before the point one place on, over the point, and put a zero in front."""
-    before = np.uint64((1 << (8 * (_WIDTH - 1 - places))) - 1)
-    after = ~np.uint64((1 << (8 * (_WIDTH - places))) - 1)
-    return np.asarray(((words & before) << np.uint64(8)) | (words & after) | np.uint64(ord("0")))
+    What stood before it moves one byte on, behind a zero.
+    """
+    others = words ^ _POINTS
+    point = (others - _LOW_BITS) & ~others & _HIGH_BITS
+    point &= ~point + np.uint64(1)  # the lowest bit: the first byte that is a point
+    point >>= np.uint64(7)
+    before = point - np.uint64(1)
+    after = ~(before | point * np.uint64(255))
+    moved = ((words & before) << np.uint64(8)) | np.uint64(ord("0")) | (words & after)
+    return np.where(point == 0, words, moved), np.bitwise_count(before)
 
 
 def _eight_digits(words: Words) -> tuple[Ints, Bools]:
@@ -76,4 +92,4 @@ def _eight_digits(words: Words) -> tuple[Ints, Bools]:
     value = (value * np.uint64(10) + (value >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
     value = (value * np.uint64(100) + (value >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
     value = (value * np.uint64(10_000) + (value >> np.uint64(32))) & np.uint64(0xFFFFFFFF)
-    return value.astype(np.int64), np.asarray(plain)
+    return value.view(np.int64), np.asarray(plain)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columns import Bools, Ints, Typed, distinct_values, is_empty
-from relay_core.text_words import offsets_and_bytes
+from relay_core.text_words import TextWords, Words, offsets_and_bytes
 
 _SECOND = 1_000_000
 _DAY = 86_400
@@ -26,8 +26,11 @@ _LONG_FORM = (
     r"^(?P<base>[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)"
     r"(?P<fraction>\.[0-9]{1,9})?(?P<offset>Z|[+-][0-9]{2}:?[0-9]{2})?$"
 )
-_TEMPLATE = b"0000-00-00 00:00:00"
-_MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+_YEARS = 300
+"""Years are read from 1900 on, so many of them."""
+_NO_DAY = np.iinfo(np.int32).min
+_BYTE = np.uint64(0xFF)
+_HIGH_HALVES = np.uint64(0xF0F0F0F0F0F0F0F0)
 
 
 def read_instants(text: pa.StringArray, zone: ZoneInfo, scalar: Callable[[str], int]) -> Typed:
@@ -40,7 +43,7 @@ def read_instants(text: pa.StringArray, zone: ZoneInfo, scalar: Callable[[str], 
     """
     nulls = is_empty(text)
     values, done = _wall_clock(text)
-    values = np.where(done, to_utc(values, zone, done), 0)
+    values = to_utc(values, zone, done)
     done |= nulls
     rest = np.flatnonzero(~done)
     if len(rest):
@@ -87,55 +90,91 @@ def _offset(local_seconds: int, zone: ZoneInfo) -> int:
 
 def _wall_clock(text: pa.StringArray) -> tuple[Ints, Bools]:
     """Read ``YYYY-MM-DD[ HH:MM[:SS]]`` as local microseconds; return which rows are that."""
-    bounds, data = offsets_and_bytes(text)
+    bounds, _ = offsets_and_bytes(text)
     lengths = np.diff(bounds)
     values = np.zeros(len(text), np.int64)
     done = np.zeros(len(text), np.bool_)
-    for length in (10, 16, 19):
+    for length, read in _FORMS.items():
         rows = np.flatnonzero(lengths == length)
         if len(rows):
-            starts = bounds[rows].astype(np.int64)
-            values[rows], done[rows] = _fixed_form(data[starts + np.arange(length)[:, None]])
+            seconds, ok = read(TextWords(text.take(pa.array(rows))))
+            seconds *= ok * _SECOND
+            values[rows], done[rows] = seconds, ok
     return values, done
 
 
-def _fixed_form(chars: npt.NDArray[np.uint8]) -> tuple[Ints, Bools]:
-    """Read one length of the ISO form; ``chars`` is a matrix of length x rows."""
-    ok = np.ones(chars.shape[1], np.bool_)
-    for position, row in enumerate(chars):
-        if position == 10:
-            ok &= (row == ord(" ")) | (row == ord("T"))
-        elif _TEMPLATE[position] == ord("0"):
-            ok &= (row - np.uint8(ord("0"))) <= 9
-        else:
-            ok &= row == _TEMPLATE[position]
-
-    def number(start: int, stop: int) -> npt.NDArray[np.int32]:
-        total = np.zeros(chars.shape[1], np.int32)
-        for row in chars[start:stop]:
-            total = total * 10 + (row - np.uint8(ord("0")))
-        return total
-
-    year, month, day = number(0, 4), number(5, 7), number(8, 10)
-    hour, minute, second = number(11, 13), number(14, 16), number(17, 19)
-    ok &= (year >= 1900) & (year <= 2199) & (month >= 1) & (month <= 12)
-    month = np.where(ok, month, 1)
-    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    ok &= (day >= 1) & (day <= _MONTH_DAYS[month] + (leap & (month == 2)))
-    ok &= (hour < 24) & (minute < 60) & (second < 60)
-    seconds = _days(year, month, day) * _DAY + hour * 3600 + minute * 60 + second
-    return np.where(ok, seconds * _SECOND, 0), ok
+def _read_day(cells: TextWords) -> tuple[Ints, Bools]:
+    """Read ``YYYY-MM-DD`` as seconds."""
+    pairs, ok = _pairs(cells.little_endian(), b"0000-00-")
+    day, day_ok = _pairs(cells.little_endian(8), b"00")
+    year = _pair(pairs, 0) * 100 + _pair(pairs, 2) - 1900
+    month, day = _pair(pairs, 5) - 1, _pair(day, 0) - 1
+    # unsigned: what would be negative is large
+    ok &= day_ok & (year < _YEARS) & (month < 12) & (day < 31)
+    days = _day_table().take(((year * 12 + month) * 31 + day) * ok)
+    ok &= days != _NO_DAY
+    return days * _DAY, ok
 
 
-def _days(
-    year: npt.NDArray[np.int32], month: npt.NDArray[np.int32], day: npt.NDArray[np.int32]
-) -> Ints:
-    """Return days since 1970-01-01 of Gregorian dates, counting years from March."""
-    shifted = (year - (month <= 2)).astype(np.int64)
-    day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
-    return np.asarray(
-        shifted * 365 + shifted // 4 - shifted // 100 + shifted // 400 + day_of_year - 719_468
-    )
+def _read_minute(cells: TextWords) -> tuple[Ints, Bools]:
+    """Read ``YYYY-MM-DD HH:MM`` as seconds."""
+    seconds, ok = _read_day(cells)
+    word = cells.little_endian(8)
+    pairs, clock_ok = _pairs(word, b"00?00:00")
+    separator = (word >> np.uint64(16)) & _BYTE
+    hour, minute = _pair(pairs, 3), _pair(pairs, 6)
+    ok &= clock_ok & ((separator == ord(" ")) | (separator == ord("T")))
+    ok &= (hour < 24) & (minute < 60)
+    seconds += (hour * 3600 + minute * 60).view(np.int64)
+    return seconds, ok
+
+
+def _read_second(cells: TextWords) -> tuple[Ints, Bools]:
+    """Read ``YYYY-MM-DD HH:MM:SS`` as seconds."""
+    seconds, ok = _read_minute(cells)
+    pairs, clock_ok = _pairs(cells.little_endian(11), b"00:00:00")
+    second = _pair(pairs, 6)
+    ok &= clock_ok & (second < 60)
+    seconds += second.view(np.int64)
+    return seconds, ok
+
+
+_FORMS: dict[int, Callable[[TextWords], tuple[Ints, Bools]]] = {
+    10: _read_day,
+    16: _read_minute,
+    19: _read_second,
+}
+
+
+def _pairs(words: Words, form: bytes) -> tuple[Words, Bools]:
+    """Hold words to a form and read every two neighbouring digits as one number.
+
+    Byte ``n`` of a result is what the digits ``n`` and ``n + 1`` say. In the form ``0`` is any
+    digit, ``?`` any byte; other bytes, and none after the form's end, are held to what they are.
+    """
+    judged = int.from_bytes(bytes(0 if c == ord("?") else 0xFF for c in form), "little")
+    room = bytes({ord("0"): 6, ord("?"): 0}.get(char, 15) for char in form)
+    digits = (words ^ _word(form)) & np.uint64(judged)
+    # the high half of a byte fills where a digit is more than 9 or another byte differs at all
+    wrong = (digits | (digits + _word(room))) & _HIGH_HALVES
+    return digits * np.uint64(10) + (digits >> np.uint64(8)), wrong == 0
+
+
+def _pair(pairs: Words, place: int) -> Words:
+    return (pairs >> np.uint64(8 * place)) & _BYTE
+
+
+def _word(chars: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(chars, "little"))
+
+
+@cache
+def _day_table() -> Ints:
+    """Return days since 1970-01-01 of every year, month and day of the month there could be."""
+    months = np.arange("1900-01", f"{1900 + _YEARS}-01", dtype="datetime64[M]")
+    dates = months.astype("datetime64[D]")[:, None] + np.arange(31)
+    real = dates.astype("datetime64[M]") == months[:, None]
+    return np.where(real, dates.astype(np.int64), _NO_DAY).ravel()
 
 
 def _long_forms(text: pa.StringArray, zone: ZoneInfo) -> tuple[Ints, Bools]:

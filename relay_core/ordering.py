@@ -1,7 +1,7 @@
 """Sort a text column by code point, stably, and find where each distinct text starts.
 
 UTF-8's byte order is the order of code points, so the texts are compared as big-endian words of
-eight bytes after the prefix that they all share.
+eight bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def order_by_text(text: pa.StringArray) -> tuple[Rows, Rows]:
     """Return the stable order of ``text`` and, within it, the position of each distinct text."""
     if not len(text):
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    words = TextWords(text, skip=_common_prefix(text))
+    words = TextWords(text)
     index_bits = np.uint64(len(text).bit_length())
     packed, covered = _packed(words, 64 - int(index_bits))
     packed <<= index_bits
@@ -33,7 +33,7 @@ def order_by_text(text: pa.StringArray) -> tuple[Rows, Rows]:
     packed >>= index_bits
     starts_new = np.ones(len(text), np.bool_)
     starts_new[1:] = packed[1:] != packed[:-1]
-    for start in range(covered, int(words.lengths.max()), WORD):
+    for start in range(covered, words.longest, WORD):
         tied = _tied(starts_new)
         if not tied.any():
             break
@@ -52,37 +52,44 @@ def group_starts(text: pa.StringArray) -> Rows:
     return np.flatnonzero(np.concatenate(([True], changed.to_numpy(zero_copy_only=False))))
 
 
-def _packed(words: TextWords, bits: int) -> tuple[Words, int]:
-    """Return as many leading bytes as fit ``bits`` in one number a text, and how many those are.
+def _packed(words: TextWords, room: int) -> tuple[Words, int]:
+    """Return as many leading bytes as fit ``room`` bits in one number a text, and how many.
 
-    Each byte counts in the range that it takes in its place, so that eight digits need 27 bits
-    and not 64.
+    Bits in which no two texts differ take no room, so that a prefix that all share costs nothing
+    and eight digits take 32 bits; without them the numbers are in the same order.
     """
-    longest = int(words.lengths.max())
-    packed, size, room = np.zeros(len(words.starts), np.uint64), 1, 1 << bits
-    for place in range(longest):
-        if place % WORD == 0:
-            word = words.big_endian(place, slice(None))
-        byte = (word >> np.uint64(56 - 8 * (place % WORD))) & np.uint64(255)
-        low, high = int(byte.min()), int(byte.max())
-        if size * (high - low + 1) > room:
-            return packed, place
-        size *= high - low + 1
-        packed *= np.uint64(high - low + 1)
-        packed += byte - np.uint64(low)
-    return packed, longest
+    packed = np.zeros(len(words.starts), np.uint64)
+    for start in range(0, words.longest, WORD):
+        word = words.big_endian(start)
+        differing = int(np.bitwise_or.reduce(word ^ word[0]))
+        held = next(n for n in range(WORD, -1, -1) if _leading(differing, n).bit_count() <= room)
+        differing = _leading(differing, held)
+        _append_bits(packed, word, differing)
+        room -= differing.bit_count()
+        if held < WORD:
+            return packed, start + held
+    return packed, words.longest
 
 
-def _common_prefix(text: pa.StringArray) -> int:
-    """Return how many bytes all texts share: those that the least and the greatest share."""
-    ends = pc.min_max(text)
-    least, greatest = ends["min"].as_py().encode(), ends["max"].as_py().encode()
-    shared = 0
-    for one, other in zip(least, greatest, strict=False):
-        if one != other:
-            break
-        shared += 1
-    return shared
+def _leading(bits: int, count: int) -> int:
+    """Return the first ``count`` bytes of a big-endian word; the others are zero."""
+    return bits >> 8 * (WORD - count) << 8 * (WORD - count)
+
+
+def _append_bits(packed: Words, word: Words, mask: int) -> None:
+    """Append the bits of ``mask`` to each number, one run of neighbouring bits at a time."""
+    part = np.empty_like(word)
+    while mask:
+        low = mask.bit_length() - 1
+        while mask >> low & 1 and low:
+            low -= 1
+        low += not mask >> low & 1
+        width = mask.bit_length() - low
+        np.right_shift(word, np.uint64(low), out=part)
+        np.bitwise_and(part, np.uint64((1 << width) - 1), out=part)
+        np.left_shift(packed, np.uint64(width), out=packed)
+        np.bitwise_or(packed, part, out=packed)
+        mask &= (1 << low) - 1
 
 
 def _tied(starts_new: Bools) -> Bools:

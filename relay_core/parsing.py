@@ -6,7 +6,6 @@ not fit. No cell is trimmed or judged here.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -240,26 +239,28 @@ def _record_numbers(
     return ordinals + 1 + np.searchsorted(fitting_before, ordinals, side="right")
 
 
-class _Source(io.RawIOBase):
-    """The body between two line ends, then the end mark's record, as a stream.
+class _Source:
+    """The body between two line ends, then the end mark's record, as a stream for Arrow.
 
     The first line end keeps Arrow from taking a U+FEFF of the first record for a byte order mark.
+    Only the first and the last block are copied; the others are views of the body.
     """
 
+    closed = False
+
     def __init__(self, body: memoryview, end_mark: bytes) -> None:
-        super().__init__()
-        self._parts = [memoryview(b"\n"), body, memoryview(b"\n" + end_mark + b"\n")]
+        self._before, self._body, self._after = b"\n", body, b"\n" + end_mark + b"\n"
 
-    def readable(self) -> bool:
-        return True
+    def read(self, size: int) -> bytes | memoryview:
+        """Return the next ``size`` bytes, or all that are left."""
+        before, self._before = self._before, b""
+        part = self._body[: max(0, size - len(before))]
+        self._body = self._body[len(part) :]
+        if before or len(part) < size:
+            after = b"" if len(self._body) else self._after[: size - len(before) - len(part)]
+            self._after = self._after[len(after) :]
+            return before + bytes(part) + after
+        return part
 
-    def readinto(self, target: memoryview) -> int:  # type: ignore[override]  # any buffer will do
-        filled = 0
-        while self._parts and filled < len(target):
-            part = self._parts[0][: len(target) - filled]
-            target[filled : filled + len(part)] = part
-            filled += len(part)
-            self._parts[0] = self._parts[0][len(part) :]
-            if not len(self._parts[0]):
-                del self._parts[0]
-        return filled
+    def close(self) -> None:
+        """Let Arrow close it."""

@@ -33,7 +33,7 @@ from relay_core.parallel import ordered_map
 from relay_core.parsing import ParsedFeed, parse_feed
 from relay_core.rejects import RejectLog
 from relay_core.schemas import CANONICAL_SCHEMA
-from relay_core.validation import judge_policy, judged_frame, rows_that_break
+from relay_core.validation import broken_rules, judge_policy, judged_frame, rows_that_break
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +201,11 @@ def _gate(rows: pa.Table, faulty: np.ndarray) -> tuple[pa.Table, int]:
             other way round.
     """
     offers = _sorted_offers(rows, np.flatnonzero(~faulty))
-    broken = rows_that_break(CANONICAL_SCHEMA, judged_frame(offers))
+    broken = broken_rules(CANONICAL_SCHEMA, judged_frame(offers))
     rejected = rows.take(pa.array(np.flatnonzero(faulty)))
     refused = rows_that_break(CANONICAL_SCHEMA, judged_frame(rejected))
-    if broken.any() or not refused.all():
-        disputed = [*offers["row_number"].filter(pa.array(broken)).to_pylist()]
+    if broken or not refused.all():
+        disputed = [offers["row_number"][row].as_py() for rule in broken for row in rule.rows[:3]]
         disputed += rejected["row_number"].filter(pa.array(~refused)).to_pylist()
         raise ContractBrokenError(f"schema and readers disagree about records {disputed[:3]}")
     return offers, int(refused.sum())
