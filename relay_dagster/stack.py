@@ -156,11 +156,21 @@ class Stack:
         if INSTANCE not in self.services:
             self._spawn(INSTANCE)
         if {CODE, WEBSERVER, DAEMON}.intersection(names):
-            self._await_instance()
+            self.await_instance()
         for name in names:
             self._spawn(name)
         for name in names:
             self._await(self.services[name])
+
+    def await_instance(self) -> None:
+        """Wait until Dagster's instance is made, which `start` begins; to read it sooner fails.
+
+        Raises:
+            StackError: it cannot be made.
+        """
+        service = self.services[INSTANCE]
+        if service.process is None or service.process.wait(START_TIMEOUT_SECONDS) != 0:
+            raise StackError(f"Dagster's instance cannot be made:\n{service.last_words()}")
 
     def stop(self, name: str) -> None:
         """End one process and its children, gently first."""
@@ -226,11 +236,6 @@ class Stack:
             if time.monotonic() > deadline:
                 raise StackError(f"{service.name} does not answer:\n{service.last_words()}")
             time.sleep(0.1)
-
-    def _await_instance(self) -> None:
-        service = self.services[INSTANCE]
-        if service.process is None or service.process.wait(START_TIMEOUT_SECONDS) != 0:
-            raise StackError(f"Dagster's instance cannot be made:\n{service.last_words()}")
 
     def _argv(self, name: str) -> list[str]:
         python, scripts = sys.executable, Path(sys.executable).parent

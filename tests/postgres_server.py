@@ -69,7 +69,7 @@ def running_postgres(host: str = HOST, clients: str = "") -> Iterator[PostgresSe
     Raises:
         FileNotFoundError: PostgreSQL is not installed.
     """
-    programs = _programs()
+    programs = postgres_programs()
     with tempfile.TemporaryDirectory(prefix="relay-pg-") as folder:
         home = Path(folder)
         server = PostgresServer(host, free_port(), secrets.token_hex(16))
@@ -114,8 +114,12 @@ def running_postgres(host: str = HOST, clients: str = "") -> Iterator[PostgresSe
             process.wait()
 
 
-def _programs() -> Path:
-    """Return the folder of PostgreSQL's programs; Debian's is not on the path."""
+def postgres_programs() -> Path:
+    """Return the folder of PostgreSQL's programs; Debian's is not on the path.
+
+    Raises:
+        FileNotFoundError: PostgreSQL is not installed.
+    """
     on_path = shutil.which("initdb")
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
     found = [Path(on_path).resolve(), *folders] if on_path else folders

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from cluster.workers import SLOTS, Cluster
+from cluster.machines import Machine
+from cluster.workers import REDIS, SLOTS, Cluster
 from integration import sample_tenant
 from integration.installation import brief
 from integration.settled import everything_settled
@@ -30,23 +31,23 @@ def runs_spread(cluster: Cluster, tenants: Sequence[str]) -> str:
     return ", ".join(f"{each.tenant_id} on {cluster.worker_of(each)}" for each in records)
 
 
-def nothing_is_shared(cluster: Cluster, tenants: Sequence[str]) -> str:
-    """Workers share no disk and keep no data: what a run leaves is in S3."""
-    told = []
+def nothing_is_left_on_disks(cluster: Cluster, tenants: Sequence[str]) -> str:
+    """Workers keep nothing on their disks and share none: what a run leaves is in S3."""
     for machine in cluster.machines.others:
-        pid = cluster.pid(machine)
-        files = machine.files(pid)
-        assert "dagster/dagster.yaml" in files, files
-        kept = [path for path in files if any(tenant in path for tenant in tenants)]
-        data = [path for path in files if path.endswith((".csv", ".arrow", ".parquet", ".json"))]
-        assert not kept + data, f"{machine.name} keeps {kept + data}"
-        told.append(f"{machine.name} has {', '.join(files)}")
+        files = machine.files(cluster.pid(machine))
+        assert files == ["dagster/dagster.yaml"], f"{machine.name} keeps {files}"
         if machine.namespace:
-            assert not machine.folder.exists(), f"{machine.folder} is seen from here"
-            for other in cluster.machines.others:
-                seen = machine.sees(pid, other.folder)
-                assert seen is (other is machine), f"{machine.name} sees {other.folder}: {seen}"
-    return "; ".join(told)
+            _has_its_own_disk(cluster, machine)
+    own = all(machine.namespace for machine in cluster.machines.others)
+    disks = "each has a disk of its own" if own else "each has a folder of its own on one disk"
+    return f"{disks}, and on it its settings alone"
+
+
+def _has_its_own_disk(cluster: Cluster, machine: Machine) -> None:
+    assert not machine.folder.exists(), f"{machine.folder} is seen from here"
+    for other in cluster.machines.others:
+        sees = machine.sees(cluster.pid(machine), other.folder)
+        assert sees is (other is machine), f"{machine.name} sees {other.folder}: {sees}"
 
 
 def a_killed_worker_loses_nothing(cluster: Cluster, tenants: Sequence[str]) -> str:
@@ -68,6 +69,17 @@ def a_killed_worker_loses_nothing(cluster: Cluster, tenants: Sequence[str]) -> s
     )
 
 
+def a_lost_broker_loses_nothing(cluster: Cluster, tenants: Sequence[str]) -> str:
+    """A broker that is killed and comes back empty, while runs execute, loses nothing."""
+    cluster.start_missing_workers()
+    with _held(cluster, tenants) as runs:
+        cluster.wait_executing(runs, cluster.capacity())
+        cluster.kill(REDIS)
+        cluster.start(REDIS)
+    attempts = Counter(_succeeded(cluster, run_id).attempt for run_id in runs)
+    return ", ".join(f"{attempts[each]} as attempt {each}" for each in sorted(attempts))
+
+
 def a_cancelled_run_ends(cluster: Cluster, tenants: Sequence[str]) -> str:
     """A run that is cancelled while it executes ends as cancelled, and its worker goes on."""
     tenant = tenants[0]
@@ -84,7 +96,7 @@ def a_cancelled_run_ends(cluster: Cluster, tenants: Sequence[str]) -> str:
 def a_worker_comes_back(cluster: Cluster, tenants: Sequence[str]) -> str:
     """A worker that comes back gets runs; one that is told to end finishes what it executes."""
     back, _ = cluster.machines.others
-    cluster.start(back.name)
+    cluster.start_missing_workers()
     with _held(cluster, tenants[: cluster.capacity()]) as runs:
         executing = cluster.wait_executing(runs, cluster.capacity())
         its_own = [one for one in executing if cluster.worker_of(one) == back.name]
@@ -109,10 +121,11 @@ def all_is_settled(cluster: Cluster, tenants: Sequence[str]) -> str:
 
 CLAIMS: tuple[Claim, ...] = (
     runs_spread,
-    nothing_is_shared,
+    nothing_is_left_on_disks,
     a_killed_worker_loses_nothing,
     a_cancelled_run_ends,
     a_worker_comes_back,
+    a_lost_broker_loses_nothing,
     all_is_settled,
 )
 
@@ -128,10 +141,10 @@ def _held(cluster: Cluster, tenants: Sequence[str]) -> Iterator[list[str]]:
         cluster.proxy.clear()
 
 
-def _succeeded(cluster: Cluster, run_id: str, *, attempt: int) -> RunRecord:
+def _succeeded(cluster: Cluster, run_id: str, *, attempt: int | None = None) -> RunRecord:
     record = cluster.wait_final(run_id, within=120)
     assert record.status is RunStatus.SUCCEEDED, brief(record)
-    assert record.attempt == attempt, brief(record)
+    assert record.attempt == (attempt or record.attempt), brief(record)
     assert cluster.csv(run_id) == sample_tenant.expected_csv(), f"{brief(record)}: other bytes"
     return record
 

@@ -23,7 +23,7 @@ from benchmarks.bench_stack import redis_server
 from cluster.claims import CLAIMS, Claim
 from cluster.machines import two_machines
 from cluster.workers import Cluster
-from postgres_server import running_postgres
+from postgres_server import postgres_programs, running_postgres
 
 TENANTS = 6
 _NEEDED = "make cluster needs redis-server and PostgreSQL: apt-get install redis-server postgresql"
@@ -32,26 +32,45 @@ _NEEDED = "make cluster needs redis-server and PostgreSQL: apt-get install redis
 def main() -> int:
     """Start everything, put every claim to the test, end everything; return the exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if not _all_installed():
+        print(_NEEDED, file=sys.stderr)
+        return 2
     home = Path(tempfile.mkdtemp(prefix="relay-cluster-"))
-    with ExitStack() as cleanup:
-        machines = cleanup.enter_context(two_machines(home))
-        try:
-            if not redis_server():
-                raise FileNotFoundError("redis-server")
-            postgres = cleanup.enter_context(running_postgres(machines.host, machines.network))
-        except FileNotFoundError:
-            print(_NEEDED, file=sys.stderr)
-            return 2
-        print(f"workers: {machines.kind}", flush=True)
-        cluster = cleanup.enter_context(Cluster(home, machines, postgres))
-        tenants = [cluster.new_tenant() for _ in range(TENANTS)]
-        held = [_put_to_the_test(claim, cluster, tenants) for claim in CLAIMS]
+    try:
+        held = _all_claims(home)
+    except KeyboardInterrupt:
+        shutil.rmtree(home)
+        print("interrupted; everything is ended", file=sys.stderr)
+        return 130
     if all(held):
         shutil.rmtree(home)
     else:
         print(f"\nthe logs are in {home}", file=sys.stderr)
-    print(f"{sum(held)} of {len(held)} claims hold")
+    print(f"{sum(held)} of {len(CLAIMS)} claims hold")
     return 0 if all(held) else 1
+
+
+def _all_installed() -> bool:
+    try:
+        return bool(postgres_programs() and redis_server())
+    except FileNotFoundError:
+        return False
+
+
+def _all_claims(home: Path) -> list[bool]:
+    """Return which claims hold, up to the first that does not: they build on each other."""
+    with ExitStack() as cleanup:
+        machines = cleanup.enter_context(two_machines(home))
+        print(f"workers: {machines.kind}", flush=True)
+        postgres = cleanup.enter_context(running_postgres(machines.host, machines.network))
+        cluster = cleanup.enter_context(Cluster(home, machines, postgres))
+        tenants = [cluster.new_tenant() for _ in range(TENANTS)]
+        held: list[bool] = []
+        for claim in CLAIMS:
+            held.append(_put_to_the_test(claim, cluster, tenants))
+            if not held[-1]:
+                break
+        return held
 
 
 def _put_to_the_test(claim: Claim, cluster: Cluster, tenants: list[str]) -> bool:
@@ -59,7 +78,7 @@ def _put_to_the_test(claim: Claim, cluster: Cluster, tenants: list[str]) -> bool
     said = str(claim.__doc__).partition("\n")[0]
     try:
         shown = claim(cluster, tenants)
-    except Exception:  # noqa: BLE001 - a claim that fails is told, the others go on
+    except Exception:  # noqa: BLE001 - a claim that fails is told
         shown, wrong = "", traceback.format_exc()
     word = "WRONG" if wrong else "ok"
     print(f"{word:<5}  {time.monotonic() - began:5.1f} s  {said} {shown}".rstrip(), flush=True)

@@ -99,7 +99,7 @@ class Cluster(Installation):
         super().__enter__()
         try:
             self.start(REDIS)
-            self.start(*(machine.name for machine in self.machines.others))
+            self.start_missing_workers()
         except BaseException:
             self.__exit__()
             raise
@@ -127,6 +127,14 @@ class Cluster(Installation):
     def capacity(self) -> int:
         """Return how many runs execute at once while all workers live."""
         return SLOTS * len(self.machines.others)
+
+    def start_missing_workers(self) -> None:
+        """Start each worker that does not live."""
+        services = self.stack.services
+        names = [machine.name for machine in self.machines.others]
+        self.start(
+            *(each for each in names if each not in services or not services[each].is_running)
+        )
 
     # --- machines -------------------------------------------------------------------------------
 

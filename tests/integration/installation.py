@@ -81,7 +81,8 @@ class Installation:
             os.environ.update(self.stack.environment)
             self._own_environment()
             self.aws: Platform = connect(Settings.from_env())
-            # First, and alone: processes that make the instance's tables at once trip each other.
+            # Those that make the instance's tables at once trip each other.
+            self.stack.await_instance()
             self.dagster = DagsterView(str(self.stack.dagster_home), self.stack.url(WEBSERVER))
             cleanup.callback(self.dagster.close)
             self.stack.start(CODE, WEBSERVER, DAEMON, API)
