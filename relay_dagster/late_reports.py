@@ -11,16 +11,16 @@ from relay_dagster.run_reports import Findings, RunReports
 
 
 def write_late_reports(platform: Platform, record: RunRecord) -> RunRecord:
-    """Write what is missing of a final run's reports, and note that they are written.
+    """Write a final run's reports, and note that they are written.
 
-    A run that has succeeded, or failed for its data, wrote them before it said so.
+    A run that has succeeded, or failed for its data, wrote its own before it said so.
     """
     reports = RunReports(platform.feeds, context_of(record))
+    outcome = Outcome()
     if record.status is not RunStatus.SUCCEEDED:
         reports.withdraw_merged()
         withdraw(platform.feeds, record)
-    outcome = Outcome()
-    if record.status is RunStatus.CANCELLED or not platform.feeds.exists(reports.keys.run_summary):
+        # What lies there may be of an attempt that was about to end otherwise.
         outcome = _write(platform, reports, record)
     artifacts = platform.feeds.artifacts(record.run_id, record.tenant_id)
     return platform.ledger.note_reports(

@@ -1,9 +1,10 @@
 """The run's ledger: every change of a run record, whoever asks, and no other place.
 
 Each method reads the record consistently, applies one rule of `transitions`, and writes the result
-on condition that nothing has changed since; where something has, it reads and decides again. The
-tenant's lock changes in the same transaction. `UnknownRunError` is raised for a run_id without a
-record, `faults.WorldError` where DynamoDB fails; other refusals are named in each method.
+on condition that nothing has changed since; where something has, it reads and decides again. A run
+knows the record that it wrote last, and spares the first of these reads. The tenant's lock changes
+in the same transaction. `UnknownRunError` is raised for a run_id without a record, `WorldError`
+where DynamoDB fails; other refusals are named in each method.
 """
 
 from __future__ import annotations
@@ -29,14 +30,10 @@ from relay_dagster.records import (
     RunRequest,
 )
 from relay_dagster.retries import Loss, RetryPolicy
-from relay_dagster.run_errors import (
-    CommitLostError,
-    UnknownRunError,
-)
+from relay_dagster.run_errors import CommitLostError, UnknownRunError
 
 _FeedOf = Callable[[RunRecord], FeedPointer | None]
-# Writers of one record are few (the run, the reconciler, the API); each lost round means that
-# another one got through.
+# Writers of one record are few; each lost round means that another one got through.
 _ROUNDS = 20
 
 
@@ -189,26 +186,38 @@ class RunLedger:
                 pass
         return self.claim(dagster_run_id, 1, dagster_run_id)
 
-    def enter_stage(self, fence: Fence, stage: Stage) -> RunRecord:
-        """Move the run on to a stage.
+    def enter_stage(
+        self, fence: Fence, stage: Stage, *, held: RunRecord | None = None
+    ) -> RunRecord:
+        """Move the run on to a stage; the one it is in only tells whether the fence holds.
+
+        ``held`` is the record as the caller wrote it last: tried before it is read.
 
         Raises:
             FenceLostError: a newer attempt executes the run, or it is final.
             CancelRequestedError: the run is to be cancelled; go on to `cancel`.
             TransitionRefusedError: the stage lies behind.
         """
-        return self._change(fence.run_id, transitions.entered(fence, stage, self._clock()))
+        return self._change(fence.run_id, transitions.entered(fence, stage, self._clock()), held)
 
-    def pin_config(self, fence: Fence, config_version: int | None) -> RunRecord:
+    def pin_config(
+        self, fence: Fence, config_version: int | None, *, held: RunRecord | None = None
+    ) -> RunRecord:
         """Fix the config version that takes effect, unless it is fixed; the record has the answer.
+
+        ``held`` is as for `enter_stage`.
 
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`.
         """
-        return self._change(fence.run_id, transitions.pinned(fence, config_version))
+        return self._change(fence.run_id, transitions.pinned(fence, config_version), held)
 
-    def succeed(self, fence: Fence, outcome: Outcome) -> RunRecord:
+    def succeed(
+        self, fence: Fence, outcome: Outcome, *, held: RunRecord | None = None
+    ) -> RunRecord:
         """End the run ``SUCCEEDED``, free the tenant, and move its feed to a run of all vendors.
+
+        Its reports are written. ``held`` is as for `enter_stage`.
 
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`; nothing was published.
@@ -222,12 +231,12 @@ class RunLedger:
                 record.tenant_id, record.run_id, outcome.feed_key, outcome.feed_sha256, now
             )
 
-        return self._change(fence.run_id, transitions.succeeded(fence, outcome, now), feed)
+        return self._change(fence.run_id, transitions.succeeded(fence, outcome, now), held, feed)
 
     def fail(
         self, fence: Fence, failure: RunFailure, outcome: Outcome = NOTHING_KNOWN
     ) -> RunRecord:
-        """End the run ``FAILED`` and free the tenant.
+        """End the run ``FAILED`` and free the tenant. Its reports are written.
 
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`.
@@ -317,12 +326,14 @@ class RunLedger:
         return self._change(run_id, transitions.lost(loss, self.policy))
 
     def _change(
-        self, run_id: str, rule: transitions.Rule, feed: _FeedOf = lambda _: None
+        self,
+        run_id: str,
+        rule: transitions.Rule,
+        held: RunRecord | None = None,
+        feed: _FeedOf = lambda _: None,
     ) -> RunRecord:
         for _ in range(_ROUNDS):
-            before = self._runs.get(run_id)
-            if before is None:
-                raise UnknownRunError(run_id)
+            before, held = held or self._get(run_id), None
             after = rule(before)
             if after is before:
                 return before
@@ -331,3 +342,8 @@ class RunLedger:
             except CommitLostError:
                 continue
         raise ThrottledError("change", f"run {run_id}: too many writers at once")
+
+    def _get(self, run_id: str) -> RunRecord:
+        if (record := self._runs.get(run_id)) is None:
+            raise UnknownRunError(run_id)
+        return record

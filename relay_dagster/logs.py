@@ -13,8 +13,8 @@ from typing import Any
 class EventLog:
     """Writes one line for each event: ``log.info("run_started", run_id=...)``.
 
-    Values that JSON does not have are written as Python shows them. ``exc_info`` is an exception, or
-    true for the one that is being handled: its traceback is told as ``exception``.
+    Values that JSON does not have are written as Python shows them. ``exc_info`` is an exception,
+    or true for the one that is being handled: its traceback is told as ``exception``.
     """
 
     def debug(self, event: str, *, exc_info: object = False, **facts: Any) -> None:

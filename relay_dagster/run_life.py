@@ -15,10 +15,11 @@ from relay_dagster.faults import WorldError
 from relay_dagster.heartbeat import Heartbeat
 from relay_dagster.ledger_port import utc_now
 from relay_dagster.logs import event_log
-from relay_dagster.published import publish, withdraw
+from relay_dagster.published import publish, published_key, withdraw
 from relay_dagster.records import Outcome, RunRecord
 from relay_dagster.run_errors import CancelRequestedError, FenceLostError, RunError
 from relay_dagster.run_reports import Findings, RunReports
+from relay_dagster.side_by_side import SideBySide
 
 log = event_log()
 
@@ -63,6 +64,7 @@ class RunLife:
             interval_seconds=platform.settings.heartbeat_seconds,
         )
         self._heartbeat.start()
+        self.side = SideBySide()
         self._log("run_started", trigger=str(record.trigger), dagster_run_id=launch.dagster_run_id)
 
     @property
@@ -71,21 +73,20 @@ class RunLife:
         return context_of(self.record)
 
     def enter(self, stage: Stage) -> None:
-        """Move on to a stage; a write that carries the fence."""
-        self.record = self._ledger.enter_stage(self.record.fence, stage)
+        """Move on to a stage; a write that carries the fence, or a look at it in the same stage."""
+        held = None if stage is self.record.stage else self.record
+        self.record = self._ledger.enter_stage(self.record.fence, stage, held=held)
 
     def pin_config(self, config_version: int | None) -> None:
         """Fix the config version that takes effect."""
-        self.record = self._ledger.pin_config(self.record.fence, config_version)
-        written = self.reports.artifacts
-        self.reports = RunReports(self._platform.feeds, self.context)
-        self.reports.artifacts.update(written)
+        self.record = self._ledger.pin_config(self.record.fence, config_version, held=self.record)
+        self.reports.ctx = self.context
 
     def succeed(self) -> None:
         """End the run well."""
-        outcome = self._published(self._report(RunStatus.SUCCEEDED, None))
+        outcome = self._report(RunStatus.SUCCEEDED, None)
         try:
-            self.record = self._ledger.succeed(self.record.fence, outcome)
+            self.record = self._ledger.succeed(self.record.fence, outcome, held=self.record)
         except FenceLostError:
             self._withdraw_if_in_vain()
             raise
@@ -109,6 +110,7 @@ class RunLife:
             RunStoppedError: always.
         """
         self.record = self._ledger.cancel(self.record.run_id)
+        self.side.drain()
         self._withdraw()
         self.findings.record_count = 0
         outcome = self._write_json(RunStatus.CANCELLED, None)
@@ -122,6 +124,7 @@ class RunLife:
         message = f"{type(error).__name__}: {error}"
         self._log("run_retryable_error", error_code=code, error_message=message)
         self._platform.metrics.worker_error(code)
+        self.side.drain()
         try:
             self.record = self._ledger.retry_later(self.record.fence, code, message)
             if self.record.is_final:
@@ -133,6 +136,7 @@ class RunLife:
 
     def close(self) -> None:
         """Stop what runs beside the steps."""
+        self.side.close()
         self._heartbeat.stop()
 
     def _claim(self, launch: Launch) -> RunRecord:
@@ -146,16 +150,21 @@ class RunLife:
             raise RunStoppedError("CANCELLED", f"run {wish.run_id} was cancelled") from wish
 
     def _report(self, status: RunStatus, failure: RunFailure | None) -> Outcome:
+        self.side.wait()
         # An attempt that has lost its run must not write over the reports of the one that has it.
         self.enter(self.record.stage)
-        return self._write_json(status, failure)
+        feed_key = self._publish() if status is RunStatus.SUCCEEDED else None
+        outcome = self._write_json(status, failure)
+        self.side.wait()
+        return replace(outcome, feed_key=feed_key)
 
-    def _published(self, outcome: Outcome) -> Outcome:
-        """Return the outcome with the tenant's new feed; a run of some vendors makes none."""
-        merged = outcome.artifacts.get("merged_inventory")
+    def _publish(self) -> str | None:
+        """Begin to make the tenant's new feed, and return its key; some vendors make none."""
+        merged = self.reports.artifacts.get("merged_inventory")
         if merged is None or self.record.vendors is not None:
-            return outcome
-        return replace(outcome, feed_key=publish(self._platform.feeds, self.record, merged))
+            return None
+        self.side.begin(publish, self._platform.feeds, self.record, merged)
+        return published_key(self.record)
 
     def _withdraw(self) -> None:
         self.reports.withdraw_merged()
@@ -187,6 +196,7 @@ class RunLife:
             stage_times=self.record.stage_times(now),
             duration_seconds=(now - started).total_seconds(),
             now=now,
+            side=self.side,
         )
 
     def _settle(self, event: str) -> None:
@@ -200,9 +210,8 @@ class RunLife:
         record = self.record
         log.info(
             event,
-            run_id=record.run_id,
-            tenant_id=record.tenant_id,
             attempt=record.attempt,
+            **record.log_facts,
             **facts,
         )
 

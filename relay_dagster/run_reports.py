@@ -18,11 +18,11 @@ from relay_core.artifacts import (
 )
 from relay_core.merged import MergedInventory
 from relay_core.models import ReportEntry, RunContext, RunFailure, RunStatus
-from relay_core.normalized import NormalizedVendor
+from relay_core.normalized import WORK_FILE, NormalizedVendor
 from relay_dagster.aws.feed_store import FeedStore
 from relay_dagster.records import Outcome
+from relay_dagster.side_by_side import SideBySide
 
-WORK_FILES = ("offers.arrow", "rejects.arrow", "report.json")
 CSV = "text/csv; charset=utf-8"
 JSON = "application/json"
 
@@ -64,7 +64,7 @@ class Findings:
 
 
 class RunReports:
-    """Writes one run's files and remembers which of them are artifacts.
+    """Writes one run's files, from any thread, and remembers which of them are artifacts.
 
     Args:
         feeds: the bucket.
@@ -95,20 +95,18 @@ class RunReports:
             self._write(f"normalized_{vendor.vendor_id}", key, vendor.csv_chunks(), CSV)
 
     def read_vendor(self, vendor_id: str) -> NormalizedVendor:
-        """Read a vendor back from its work files.
+        """Read a vendor back from its work file.
 
         Raises:
             FileNotFoundError: it has none; normalizing has not come so far.
         """
-        read, key = self._feeds.read_or_none, self.keys.work
-        files = {name: read(key(vendor_id, name)) for name in WORK_FILES}
-        present = {name: data for name, data in files.items() if data is not None}
-        if len(present) < len(files):
+        data = self._feeds.read_or_none(self.keys.work(vendor_id, WORK_FILE))
+        if data is None:
             raise FileNotFoundError(
-                f"vendor {vendor_id!r} has no work files in this run; "
+                f"vendor {vendor_id!r} has no work file in this run; "
                 "materialize normalized_inventory as well"
             )
-        return NormalizedVendor.from_work_files(present)
+        return NormalizedVendor.from_work_files({WORK_FILE: data})
 
     def write_invalid_rows(self, normalized: Sequence[NormalizedVendor]) -> None:
         """Write every refused record, where there is one."""
@@ -135,8 +133,11 @@ class RunReports:
         stage_times: Mapping[str, float],
         duration_seconds: float,
         now: datetime,
+        side: SideBySide | None = None,
     ) -> Outcome:
         """Write errors.json, if there is something to tell, and run_summary.json.
+
+        With ``side`` they are written at once.
 
         Returns:
             What the run's record is to keep.
@@ -149,8 +150,6 @@ class RunReports:
             warning_counts=findings.warning_counts,
             normalized=findings.normalized,
         )
-        if errors is not None:
-            self._write("errors", self.keys.errors, [errors], JSON)
         summary = run_summary_json(
             self.ctx,
             status=status,
@@ -165,7 +164,18 @@ class RunReports:
             duration_seconds=duration_seconds,
             completed_at=now,
         )
-        self._write("run_summary", self.keys.run_summary, [summary], JSON)
+        bodies = [] if errors is None else [("errors", self.keys.errors, errors)]
+        bodies.append(("run_summary", self.keys.run_summary, summary))
+
+        def write(body: tuple[str, str, bytes]) -> None:
+            name, key, data = body
+            self._write(name, key, [data], JSON)
+
+        if side is None:
+            for body in bodies:
+                write(body)
+        else:
+            side.map(write, bodies)
         return Outcome(
             artifacts=dict(self.artifacts),
             errors_artifact_key=self.artifacts.get("errors"),

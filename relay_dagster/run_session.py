@@ -5,10 +5,10 @@ already, any other sends the run back to the queue for its next attempt.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import NoReturn
+from typing import NoReturn, ParamSpec
 
 from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
 from relay_core.errors import UnsupportedSchemaVersionError
@@ -19,10 +19,13 @@ from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendo
 from relay_dagster.aws.platform import Platform
 from relay_dagster.aws.tenant_store import StoredConfig
 from relay_dagster.ledger_port import utc_now
+from relay_dagster.read_ahead import ReadAhead
 from relay_dagster.records import RunRecord
 from relay_dagster.run_errors import CancelRequestedError, RunError
-from relay_dagster.run_inputs import SKU_MAP_FILE, RunInputs, borrow_inputs, pin_inputs
+from relay_dagster.run_inputs import SKU_MAP_FILE, Pinning, RunInputs
 from relay_dagster.run_life import Launch, RunLife, RunStoppedError
+
+_P = ParamSpec("_P")
 
 FETCHED, NORMALIZED, MERGED = "fetched_inventory", "normalized_inventory", "merged_inventory"
 LOOK_BACK_RUNS = 50
@@ -44,12 +47,19 @@ class RunSession:
         self._platform = platform
         self._launch = launch
         self._life: RunLife | None = None
+        self._stage = Stage.QUEUE
+        self._ahead: ReadAhead
 
     @property
     def life(self) -> RunLife:
         """The run's record and its end; claimed when first asked for."""
         if self._life is None:
             self._life = RunLife(self._platform, self._launch)
+        return self._life
+
+    @property
+    def claimed(self) -> RunLife | None:
+        """The same where this process has claimed the run already, else None."""
         return self._life
 
     @contextmanager
@@ -60,8 +70,9 @@ class RunSession:
             RunStoppedError: the run has failed, was cancelled, or belongs to another process.
         """
         try:
-            self.life.enter(_STAGE_OF[asset])
+            self._enter(_STAGE_OF[asset])
             yield
+            self.life.side.wait()
             if asset == self._last_asset():
                 self.life.succeed()
         except RunStoppedError:
@@ -100,9 +111,9 @@ class RunSession:
         try:
             config = load_config(parse_document(stored.text, format="json"))
         except UnsupportedSchemaVersionError as error:
-            self.life.reports.write_snapshot(json.loads(stored.text))
+            self._begin(self.life.reports.write_snapshot, json.loads(stored.text))
             self._fail_at_once(FailureCode.UNSUPPORTED_SCHEMA_VERSION, str(error))
-        self.life.reports.write_snapshot(config.to_document())
+        self._begin(self.life.reports.write_snapshot, config.to_document())
         findings = self.life.findings
         findings.vendor_ids = [one.vendor_id for one in config.selecting(record.vendors)]
         findings.vendor_count = len(config.vendors)
@@ -116,6 +127,8 @@ class RunSession:
         findings.warnings, findings.faults = verdict.warnings, verdict.faults
         if verdict.failure is not None:
             self.life.fail(verdict.failure)
+        if NORMALIZED in self._launch.assets:
+            self._ahead = ReadAhead(self._platform.feeds, self.life.side, self._to_read(inputs))
         return inputs
 
     def normalize(self) -> list[NormalizedVendor]:
@@ -124,9 +137,9 @@ class RunSession:
         self.life.findings.normalized = normalized
         for vendor_id in self.inputs.found():
             vendor = self._normalize(self.config.vendor(vendor_id))
-            self.life.reports.write_vendor(vendor)
+            self._begin(self.life.reports.write_vendor, vendor)
             normalized.append(vendor)
-        self.life.reports.write_invalid_rows(normalized)
+        self._begin(self.life.reports.write_invalid_rows, normalized)
         return normalized
 
     def judge(self, normalized: Sequence[NormalizedVendor]) -> None:
@@ -137,13 +150,15 @@ class RunSession:
             self.life.fail(failure)
 
     def merge(self) -> MergedInventory:
-        """Merge and price what the vendors' work files hold."""
-        findings, reports = self.life.findings, self.life.reports
-        normalized = [reports.read_vendor(vendor_id) for vendor_id in self.inputs.found()]
-        findings.normalized = normalized
+        """Merge and price the vendors of this process, or what their work files hold."""
+        findings, vendor_ids = self.life.findings, self.inputs.found()
+        normalized = findings.normalized
+        if [vendor.vendor_id for vendor in normalized] != vendor_ids:
+            normalized = self.life.side.map(self.life.reports.read_vendor, vendor_ids)
+            findings.normalized = normalized
         if NORMALIZED not in self._launch.assets:
             self.judge(normalized)
-            reports.write_invalid_rows(normalized)
+            self._begin(self.life.reports.write_invalid_rows, normalized)
         merged = merge_vendors(self.config, normalized, warnings=self.inputs.verdict.warnings)
         findings.take(merged)
         return merged
@@ -154,6 +169,17 @@ class RunSession:
             self.life.fail(merged.failure)
         self.life.enter(Stage.WRITE_OUTPUTS)
         self.life.findings.feed_sha256 = self.life.reports.write_merged(merged)
+
+    def _enter(self, stage: Stage) -> None:
+        """Move on to an asset's stage; a run that has just been claimed is in it."""
+        is_new = self._life is None
+        self._stage = stage
+        if not is_new or self.life.record.stage is not stage:
+            self.life.enter(stage)
+
+    def _begin(self, call: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
+        """Begin a call that has ended when the step has."""
+        self.life.side.begin(call, *args, **kwargs)
 
     def _last_asset(self) -> str:
         return next(asset for asset in reversed(ASSETS) if asset in self._launch.assets)
@@ -169,30 +195,41 @@ class RunSession:
         self.life.fail(RunFailure(code.value, message, Stage.FETCH_INPUTS))
 
     def _pin_inputs(self) -> RunInputs:
-        config, life = self.config, self.life
-        vendors = config.selecting(life.record.vendors)
-        if FETCHED in self._launch.assets:
-            return pin_inputs(self._platform.feeds, life.reports, config, vendors, now=utc_now())
-        return borrow_inputs(
+        life, runs = self.life, self._platform.runs
+        pinning = Pinning(
             self._platform.feeds,
             life.reports,
-            config,
-            vendors,
-            self._platform.runs.list_runs(life.record.tenant_id, limit=LOOK_BACK_RUNS).records,
-            with_work=NORMALIZED not in self._launch.assets,
+            life.side,
+            self.config,
+            self.config.selecting(life.record.vendors),
             now=utc_now(),
         )
+        if FETCHED in self._launch.assets:
+            is_first = life.record.attempt == 1 and self._stage is Stage.FETCH_INPUTS
+            return pinning.find(is_first_look=is_first)
+        earlier = runs.list_runs(life.record.tenant_id, limit=LOOK_BACK_RUNS).records
+        return pinning.borrow(earlier, with_work=NORMALIZED not in self._launch.assets)
+
+    def _to_read(self, inputs: RunInputs) -> dict[str, int]:
+        """Return what normalizing reads, key to bytes, in its order; SKU maps are small."""
+        sizes: dict[str, int] = {}
+        for vendor_id in inputs.found():
+            if vendor_id in inputs.maps:
+                sizes[self._map_of(vendor_id)] = 0
+            sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
+        return sizes
+
+    def _map_of(self, vendor_id: str) -> str:
+        return self.life.reports.keys.work(vendor_id, SKU_MAP_FILE)
 
     def _normalize(self, vendor: VendorConfig) -> NormalizedVendor:
-        feeds, keys = self._platform.feeds, self.life.reports.keys
-        sku_map = None
-        if vendor.sku_map is not None:
-            sku_map = feeds.read_or_none(keys.work(vendor.vendor_id, SKU_MAP_FILE))
+        inputs, take = self.inputs, self._ahead.take
+        has_map = vendor.vendor_id in inputs.maps
         return normalize_vendor(
             self.config,
             vendor,
-            feeds.read(self.inputs.copy_of(vendor.vendor_id)),
-            file_name=self.inputs.file_name(vendor.vendor_id),
+            take(inputs.copy_of(vendor.vendor_id)),
+            file_name=inputs.file_name(vendor.vendor_id),
             requested_at=self.life.record.requested_at,
-            sku_map=sku_map,
+            sku_map=take(self._map_of(vendor.vendor_id)) if has_map else None,
         )

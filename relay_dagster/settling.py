@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from relay_core.models import RunStatus
 from relay_dagster.records import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
 from relay_dagster.run_errors import JobConflictError, TransitionRefusedError
-from relay_dagster.transitions import Rule, claimed, ended, refuse_final, with_outcome
+from relay_dagster.transitions import Rule, claimed, ended, refuse_final, with_reports
 
 # Longer than a message can live: the tombstone must meet every late copy of its message.
 TOMBSTONE_LIFE = timedelta(days=30)
@@ -147,7 +147,7 @@ def reported(outcome: Outcome, now: datetime) -> Rule:
     def rule(record: RunRecord) -> RunRecord:
         if not record.is_final:
             raise TransitionRefusedError(record.run_id, "it is not final, it has no reports yet")
-        return replace(with_outcome(record, outcome), reports_written_at=now)
+        return with_reports(record, outcome, now)
 
     return rule
 

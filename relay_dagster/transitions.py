@@ -127,19 +127,22 @@ def pinned(fence: Fence, config_version: int | None) -> Rule:
 
 
 def succeeded(fence: Fence, outcome: Outcome, now: datetime) -> Rule:
-    """End the run well."""
+    """End the run well; its reports are written."""
 
     def rule(record: RunRecord) -> RunRecord:
         _refuse_unfenced(record, fence)
         complete = {**record.stage_entered_at, Stage.COMPLETE.value: now}
         done = replace(record, stage=Stage.COMPLETE, stage_entered_at=complete)
-        return with_outcome(ended(done, RunStatus.SUCCEEDED, now), outcome)
+        return with_reports(ended(done, RunStatus.SUCCEEDED, now), outcome, now)
 
     return rule
 
 
 def failed(fence: Fence, failure: RunFailure, outcome: Outcome, now: datetime) -> Rule:
-    """End the run for a fault of its data or config, in the stage that the failure names."""
+    """End the run for a fault of its data or config, in the stage that the failure names.
+
+    Its reports are written.
+    """
 
     def rule(record: RunRecord) -> RunRecord:
         _refuse_unfenced(record, fence)
@@ -149,7 +152,7 @@ def failed(fence: Fence, failure: RunFailure, outcome: Outcome, now: datetime) -
             error_code=str(failure.error_code),
             error_message=_cut(failure.error_message),
         )
-        return with_outcome(ended(stopped, RunStatus.FAILED, now), outcome)
+        return with_reports(ended(stopped, RunStatus.FAILED, now), outcome, now)
 
     return rule
 
@@ -232,10 +235,11 @@ def _poison(record: RunRecord, message: str, now: datetime) -> RunRecord:
     return ended(told, RunStatus.FAILED, now)
 
 
-def with_outcome(record: RunRecord, outcome: Outcome) -> RunRecord:
-    """Return the record with what a run knows of itself added."""
+def with_reports(record: RunRecord, outcome: Outcome, now: datetime) -> RunRecord:
+    """Return the record of a run whose reports are written, with what it knows of itself added."""
     return replace(
         record,
+        reports_written_at=now,
         artifacts={**record.artifacts, **outcome.artifacts},
         errors_artifact_key=outcome.errors_artifact_key or record.errors_artifact_key,
         counts={**record.counts, **outcome.counts},

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
+from relay_dagster.aws.chunk_reader import ChunkReader, Written
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.verdicts import error_code, speaks_aws
 from relay_dagster.faults import ObjectChangedError
@@ -27,6 +27,7 @@ _NO_RANGE = frozenset({"416", "InvalidRange"})
 _CONFLICT = frozenset({"409", "ConditionalRequestConflict"})
 _CONFLICT_TRIES = 5
 _READ_SIZE = 1 << 20
+_PART_SIZE = 8 << 20
 _REPORTS = {
     "reports/config_snapshot.json": "config_snapshot",
     "reports/input_manifest.json": "input_manifest",
@@ -51,14 +52,6 @@ class ObjectInfo:
     def file_name(self) -> str:
         """The last part of the key."""
         return PurePosixPath(self.key).name
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What was stored: its size and the SHA-256 of its bytes, in hex."""
-
-    size: int
-    sha256: str
 
 
 class FeedStore:
@@ -127,11 +120,18 @@ class FeedStore:
         Raises:
             MissingResourceError: there is no such object.
         """
-        self._s3.copy_object(
-            Bucket=self.bucket,
-            Key=target_key,
-            CopySource={"Bucket": self.bucket, "Key": source_key},
-        )
+        self._copy(source_key, target_key)
+
+    @speaks_aws
+    def copy_if_there(self, source_key: str, target_key: str) -> bool:
+        """Copy an object as `copy` does, where there is one; tell whether there was."""
+        try:
+            self._copy(source_key, target_key)
+        except ClientError as error:
+            if error_code(error) in _ABSENT:
+                return False
+            raise
+        return True
 
     # --- objects --------------------------------------------------------------------------------
 
@@ -195,13 +195,16 @@ class FeedStore:
         Raises:
             Exception: whatever ``chunks`` raises; nothing is stored then.
         """
-        stream = _ChunkReader(iter(chunks))
+        stream = ChunkReader(chunks)
+        if not stream.is_longer_than(_PART_SIZE):
+            # The machinery for parts costs more than the call itself.
+            return self.put(key, stream.read(), content_type=content_type)
         self._s3.upload_fileobj(
             cast("Any", stream),
             self.bucket,
             key,
             ExtraArgs=_extra(content_type),
-            Config=TransferConfig(use_threads=False),
+            Config=TransferConfig(multipart_chunksize=_PART_SIZE, use_threads=False),
         )
         return stream.written()
 
@@ -268,6 +271,10 @@ class FeedStore:
             "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=expires_in
         )
 
+    def _copy(self, source_key: str, target_key: str) -> None:
+        source: Any = {"Bucket": self.bucket, "Key": source_key}
+        self._s3.copy_object(Bucket=self.bucket, Key=target_key, CopySource=source)
+
     def _hash(self, key: str) -> str:
         digest = hashlib.sha256()
         body = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"]
@@ -298,44 +305,3 @@ def _hex(checksum: str | None) -> str | None:
     if not checksum or "-" in checksum:
         return None
     return base64.b64decode(checksum).hex()
-
-
-class _ChunkReader(io.RawIOBase):
-    """Chunks as a file to read from, hashed as they pass."""
-
-    def __init__(self, chunks: Iterator[Any]) -> None:
-        self._chunks = chunks
-        self._pending = memoryview(b"")
-        self._digest = hashlib.sha256()
-        self._size = 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Return exactly ``size`` bytes, fewer only at the end; all that is left for -1 or None."""
-        wanted = float("inf") if size is None or size < 0 else size
-        pieces: list[memoryview] = []
-        while wanted > 0:
-            if not self._pending and not self._next():
-                break
-            piece = self._pending[: int(min(wanted, len(self._pending)))]
-            self._pending = self._pending[len(piece) :]
-            wanted -= len(piece)
-            pieces.append(piece)
-        data = b"".join(pieces)
-        self._digest.update(data)
-        self._size += len(data)
-        return data
-
-    def written(self) -> Written:
-        """Return what has been read so far."""
-        return Written(self._size, self._digest.hexdigest())
-
-    def _next(self) -> bool:
-        for chunk in self._chunks:
-            self._pending = memoryview(chunk).cast("B")
-            if self._pending:
-                return True
-        return False

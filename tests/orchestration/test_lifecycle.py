@@ -5,12 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from fakes import FakeClock, embedded_platform
 from relay_core.models import RunFailure, RunStatus, Stage
 from relay_dagster.aws.platform import Platform
+from relay_dagster.aws.run_store import RunStore
 from relay_dagster.lifecycle import RunLedger
 from relay_dagster.records import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
 from relay_dagster.run_errors import (
@@ -588,6 +590,74 @@ def test_a_run_that_goes_on_is_not_acknowledged(ledger: RunLedger) -> None:
         ledger.acknowledge(record.run_id)
     with pytest.raises(TransitionRefusedError):
         ledger.note_reports(record.run_id)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda ledger, record: ledger.succeed(record.fence, Outcome()),
+        lambda ledger, record: ledger.fail(record.fence, FAILURE),
+    ],
+    ids=["succeed", "fail"],
+)
+def test_a_run_that_ends_itself_has_written_its_reports(
+    ledger: RunLedger, end: Callable[[RunLedger, RunRecord], RunRecord]
+) -> None:
+    assert not end(ledger, running(ledger)).needs_reports
+
+
+class CountedReads:
+    """Runs that count how often a record is read."""
+
+    def __init__(self, runs: RunStore) -> None:
+        self._runs = runs
+        self.reads = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runs, name)
+
+    def get(self, run_id: str) -> RunRecord | None:
+        self.reads += 1
+        return self._runs.get(run_id)
+
+
+def counted(platform: Platform) -> tuple[RunLedger, CountedReads]:
+    runs = CountedReads(platform.runs)
+    return RunLedger(runs), runs
+
+
+def test_a_record_that_is_held_is_written_without_being_read(platform: Platform) -> None:
+    ledger, runs = counted(platform)
+    record = running(platform.ledger)
+    record = ledger.enter_stage(record.fence, Stage.NORMALIZE, held=record)
+    done = ledger.succeed(record.fence, Outcome(), held=record)
+    assert runs.reads == 0
+    assert done == platform.runs.get(record.run_id)
+
+
+def test_a_record_that_has_changed_while_it_was_held_is_read_again(platform: Platform) -> None:
+    ledger, runs = counted(platform)
+    held = running(platform.ledger)
+    platform.ledger.note_receive(held.run_id, "m", "a newer handle")
+    after = ledger.enter_stage(held.fence, Stage.NORMALIZE, held=held)
+    assert (runs.reads, after.receipt_handle) == (1, "a newer handle")
+
+
+def test_a_held_record_does_not_get_past_the_fence_or_a_cancel(platform: Platform) -> None:
+    held = running(platform.ledger)
+    platform.ledger.request_cancel(held.run_id)
+    with pytest.raises(CancelRequestedError):
+        platform.ledger.succeed(held.fence, Outcome(), held=held)
+    platform.ledger.cancel(held.run_id)
+    with pytest.raises(FenceLostError):
+        platform.ledger.enter_stage(held.fence, Stage.NORMALIZE, held=held)
+
+
+def test_entering_the_stage_that_a_run_is_in_looks_at_the_fence(platform: Platform) -> None:
+    held = running(platform.ledger)
+    platform.ledger.retry_later(held.fence, "throttled", "slow down")
+    with pytest.raises(FenceLostError):
+        platform.ledger.enter_stage(held.fence, held.stage)
 
 
 def test_reports_are_noted_on_a_final_run(ledger: RunLedger) -> None:

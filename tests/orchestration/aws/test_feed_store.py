@@ -178,6 +178,16 @@ def test_an_object_is_copied_over_another_one(feeds: FeedStore) -> None:
         feeds.copy("absent", "t")
 
 
+def test_an_object_is_copied_where_there_is_one(feeds: FeedStore, platform: Platform) -> None:
+    feeds.put("k", b"new")
+    assert feeds.copy_if_there("k", "t")
+    assert feeds.read("t") == b"new"
+    assert not feeds.copy_if_there("absent", "t")
+    assert feeds.read("t") == b"new"
+    with pytest.raises(MissingResourceError):
+        FeedStore(platform.clients, "no-such-bucket").copy_if_there("k", "t")
+
+
 def test_absence_is_not_emptiness(feeds: FeedStore) -> None:
     feeds.put("empty", b"")
     assert feeds.read("empty") == b""
@@ -229,9 +239,13 @@ def test_a_writer_that_meets_another_one_at_it_tries_again() -> None:
         FeedStore(clients, "b").put_if_absent("k", b"x")
 
 
-@pytest.mark.parametrize("size", [0, 10, 9_000_000], ids=["nothing", "small", "in parts"])
+@pytest.mark.parametrize(
+    "size",
+    [0, 10, 8 << 20, (8 << 20) + 10, 20_000_000],
+    ids=["nothing", "small", "one part", "barely two", "in parts"],
+)
 def test_a_stream_is_stored_whole_and_hashed(feeds: FeedStore, size: int) -> None:
-    data = b"0123456789" * (size // 10)
+    data = (b"0123456789" * (size // 10 + 1))[:size]
     chunks = (memoryview(data)[at : at + 77_777] for at in range(0, size, 77_777))
     written = feeds.put_stream("k", chunks, content_type="text/csv")
     assert feeds.read("k") == data
@@ -267,7 +281,7 @@ def test_files_go_up_and_come_down(feeds: FeedStore, tmp_path: Path) -> None:
         ("reports/errors.json", "errors"),
         ("reports/invalid_rows.csv", "invalid_rows"),
         ("reports/run_summary.json", "run_summary"),
-        ("work/vendor_1/offers.arrow", ""),
+        ("work/vendor_1/vendor.arrow", ""),
         ("inbound/stray.csv", ""),
         ("reports/other.json", ""),
     ],
@@ -278,7 +292,7 @@ def test_each_artifact_has_its_name(relative_key: str, name: str) -> None:
 
 def test_artifacts_are_those_of_the_run_alone(feeds: FeedStore) -> None:
     feeds.put("r1/tenants/acme/reports/errors.json", b"{}")
-    feeds.put("r1/tenants/acme/work/vendor_1/offers.arrow", b"")
+    feeds.put("r1/tenants/acme/work/vendor_1/vendor.arrow", b"")
     feeds.put("r2/tenants/acme/reports/run_summary.json", b"{}")
     assert feeds.artifacts("r1", "acme") == {"errors": "r1/tenants/acme/reports/errors.json"}
 
