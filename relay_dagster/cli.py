@@ -46,7 +46,7 @@ def bootstrap(
     from relay_dagster.aws.bootstrap import provision
 
     provided = provision(repair=repair)
-    for change in provided.changes:
+    for change in provided.changes or ["nothing to change: nothing is missing"]:
         typer.echo(change, err=True)
     for name, value in provided.variables:
         typer.echo(f"export {name}={shlex.quote(value)}")
@@ -142,7 +142,7 @@ def _check() -> int:
     from relay_dagster.settings import Settings
 
     differences = check(Settings.from_env())
-    for difference in differences:
+    for difference in differences or ["nothing to change: all is as it must be"]:
         typer.echo(difference, err=True)
     return int(bool(differences))
 

@@ -35,10 +35,13 @@ def test_bootstrap_prints_a_line_for_each_variable_that_is_required(runner: CliR
     assert all(line.startswith("export ") for line in result.stdout.splitlines())
 
 
-def test_bootstrap_again_changes_nothing_and_prints_the_same(runner: CliRunner) -> None:
+def test_bootstrap_again_changes_nothing_says_so_and_prints_the_same(runner: CliRunner) -> None:
     first = runner.invoke(cli.app, ["bootstrap"])
+    assert "created bucket relay-inventory" in first.stderr
+    assert "nothing to change" not in first.stderr
     again = runner.invoke(cli.app, ["bootstrap"])
-    assert (again.stdout, again.stderr) == (first.stdout, "")
+    told = "nothing to change: nothing is missing\n"
+    assert (again.stdout, again.stderr) == (first.stdout, told)
 
 
 def test_a_queue_that_differs_from_the_variables_is_told(
@@ -46,7 +49,9 @@ def test_a_queue_that_differs_from_the_variables_is_told(
 ) -> None:
     for name, value in exported(runner.invoke(cli.app, ["bootstrap"]).stdout).items():
         monkeypatch.setenv(name, value)
-    assert runner.invoke(cli.app, ["bootstrap", "--check"]).exit_code == 0
+    same = runner.invoke(cli.app, ["bootstrap", "--check"])
+    assert (same.exit_code, same.stdout) == (0, "")
+    assert same.stderr == "nothing to change: all is as it must be\n"
     monkeypatch.setenv("WORKER_POISON_MAX_RECEIVES", "7")
     told = runner.invoke(cli.app, ["bootstrap", "--check"])
     assert told.exit_code == 1
