@@ -1,18 +1,33 @@
-"""What people read of a run in Dagster's UI: numbers, tables, a preview, addresses of files."""
+"""What people read of a run in Dagster's UI: numbers, tables, a preview, addresses of files.
+
+Numbers are drawn over time under their labels, so a label stays what it is. No link that ends is
+stored: a file has its ``s3://`` address, and ``relay show`` or the API give links to follow.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
+from relay_core.artifacts import timestamp
 from relay_core.merged import MergedInventory
 from relay_core.normalized import NormalizedVendor
-from relay_dagster.checks import table_schema, vendor_table
+from relay_dagster.checks import fault_table, skus_won, table_schema, vendor_table
+from relay_dagster.records import RunRecord
 from relay_dagster.run_inputs import RunInputs
 from relay_dagster.run_life import RunLife
 from relay_dagster.run_reports import RunReports
 
 PREVIEW_ROWS = 10
+REPORTS = (
+    "merged_inventory",
+    "errors",
+    "invalid_rows",
+    "run_summary",
+    "input_manifest",
+    "config_snapshot",
+)
+"""The artifacts that people open, the most wanted first."""
 
 
 def fetched_metadata(inputs: RunInputs, reports: RunReports) -> dict[str, Any]:
@@ -42,37 +57,75 @@ def fetched_metadata(inputs: RunInputs, reports: RunReports) -> dict[str, Any]:
 
 def normalized_metadata(vendors: Sequence[NormalizedVendor], reports: RunReports) -> dict[str, Any]:
     """Return what to show of the normalized rows."""
-    valid = sum(vendor.valid_rows for vendor in vendors)
     names = [f"normalized_{vendor.vendor_id}" for vendor in vendors]
+    counts = _row_counts(vendors)
     return {
         "run_id": reports.ctx.run_id,
-        "dagster/row_count": valid,
-        "rows_in": sum(vendor.total_rows for vendor in vendors),
-        "rows_valid": valid,
-        "rows_invalid": sum(vendor.invalid_rows for vendor in vendors),
+        "dagster/row_count": counts["rows_valid"],
+        **counts,
         "vendors": vendor_table(vendors),
+        "errors_by_code": fault_table(vendors),
         **_uris(reports, (*names, "invalid_rows")),
     }
 
 
 def merged_metadata(merged: MergedInventory, life: RunLife) -> dict[str, Any]:
-    """Return what to show of the merged feed."""
+    """Return what to show of the merged feed, and of the run, which has ended with it."""
     normalized = life.findings.normalized
-    preview = merged.preview(PREVIEW_ROWS)
     columns = table_schema(**dict.fromkeys(merged.config.output.columns, "string"))
     return {
         "run_id": life.record.run_id,
+        "config_version": life.record.config_version or 0,
         "dagster/row_count": merged.record_count,
-        "rows_in": sum(vendor.total_rows for vendor in normalized),
-        "rows_valid": sum(vendor.valid_rows for vendor in normalized),
-        "rows_invalid": sum(vendor.invalid_rows for vendor in normalized),
+        **_row_counts(normalized),
         "rows_merged": merged.record_count,
         "unpriced_skus": merged.unpriced_skus,
-        "warnings": {str(code): count for code, count in merged.warning_counts.items()},
-        "vendors": vendor_table(normalized),
-        "preview": _table(preview, columns),
-        **_uris(life.reports, ("merged_inventory", "invalid_rows")),
+        **_seconds(life.record),
+        "vendors": vendor_table(normalized, wins=skus_won(merged)),
+        "errors_by_code": fault_table(normalized),
+        "warnings": _warning_table(merged.warning_counts),
+        "preview": _table(merged.preview(PREVIEW_ROWS), columns),
+        **_uris(life.reports, REPORTS),
     }
+
+
+def failure_metadata(life: RunLife) -> dict[str, Any]:
+    """Return what to show beside the error of a run, or attempt, that has failed."""
+    record, normalized = life.record, life.findings.normalized
+    shown: dict[str, Any] = {
+        "run_id": record.run_id,
+        "status": str(record.status),
+        "stage": str(record.failed_stage or record.stage),
+        "error_code": record.error_code or "",
+        "attempt": record.attempt,
+    }
+    if record.next_attempt_at is not None:
+        shown["next_attempt_at"] = timestamp(record.next_attempt_at)
+    if normalized:
+        shown |= {"vendors": vendor_table(normalized), "errors_by_code": fault_table(normalized)}
+    return {**shown, **_uris(life.reports, REPORTS)}
+
+
+def _row_counts(vendors: Sequence[NormalizedVendor]) -> dict[str, int]:
+    return {
+        "rows_in": sum(vendor.total_rows for vendor in vendors),
+        "rows_valid": sum(vendor.valid_rows for vendor in vendors),
+        "rows_invalid": sum(vendor.invalid_rows for vendor in vendors),
+    }
+
+
+def _seconds(record: RunRecord) -> dict[str, float]:
+    """Return the seconds by stage, and of the whole attempt."""
+    if record.finished_at is None or record.started_at is None:
+        return {}
+    stages = record.stage_times(record.finished_at)
+    total = (record.finished_at - record.started_at).total_seconds()
+    return {f"seconds/{name}": round(n, 3) for name, n in {**stages, "total": total}.items()}
+
+
+def _warning_table(counts: Mapping[str, int]) -> dg.TableMetadataValue:
+    rows = [{"warning": str(code), "entries": n} for code, n in sorted(counts.items())]
+    return _table(rows, table_schema(warning="string", entries="int"))
 
 
 def _table(rows: Sequence[Mapping[str, Any]], schema: dg.TableSchema) -> dg.TableMetadataValue:

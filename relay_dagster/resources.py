@@ -3,14 +3,25 @@
 A run's session lives as long as its process: its heartbeat spans all steps.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import dagster as dg
 
 from relay_dagster.aws.platform import Platform
+from relay_dagster.presentation import failure_metadata
 from relay_dagster.run_life import Launch, RunStoppedError
 from relay_dagster.run_session import ASSETS, RunSession
+
+INTERNAL_ERROR = "internal_error"
+
+
+class RunFailed(dg.Failure):
+    """A run, or an attempt, that has ended for a reason that has a code."""
+
+    # Python writes a class's module before its name, except for this one.
+    __module__ = "builtins"
 
 
 class RunSessions:
@@ -33,12 +44,33 @@ class RunSessions:
             with self._session.step(context.asset_key.to_user_string()):
                 yield self._session
         except RunStoppedError as stopped:
-            raise dg.Failure(description=str(stopped), allow_retries=False) from stopped
+            raise self._failure(str(stopped)) from None
+        except Exception as error:
+            # A fault that has a code is named, not shown with its calls; a defect needs them.
+            code = getattr(error, "error_code", INTERNAL_ERROR)
+            if code == INTERNAL_ERROR:
+                raise
+            raise self._failure(self._last_word() or f"{code}: {error}") from None
 
     def close(self) -> None:
         """Stop what runs beside the steps."""
+        vars(sys).pop("tracebacklimit", None)
         if self._session is not None:
             self._session.close()
+
+    def _last_word(self) -> str | None:
+        """Return the code and message of a run that its last attempt has ended, else None."""
+        life = self._session.claimed if self._session else None
+        if life is None or not life.record.is_final:
+            return None
+        return f"{life.record.error_code}: {life.record.error_message}"
+
+    def _failure(self, description: str) -> RunFailed:
+        # Dagster shows the calls that led to a failure, most of them its own; Python leaves them
+        # out while this is 0, which is until this run's resources are closed.
+        sys.tracebacklimit = 0
+        life = self._session.claimed if self._session else None
+        return RunFailed(description, failure_metadata(life) if life else None, allow_retries=False)
 
 
 def run_sessions(connect: Callable[[], Platform]) -> dg.ResourceDefinition:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -243,7 +244,20 @@ def test_materializations_carry_counts_tables_a_preview_and_addresses(world: Wor
     assert shown["dagster/row_count"] == shown["rows_merged"] == shown["rows_in"] == 2
     assert column_of(event.metadata["preview"], "sku") == ["A", "B"]
     assert column_of(event.metadata["vendors"], "valid") == [2]
+    assert column_of(event.metadata["vendors"], "skus_won") == [2]
     assert shown["artifact/merged_inventory"].endswith("/outputs/merged_inventory.csv")
+
+
+def test_the_last_materialization_carries_the_seconds_of_each_stage(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    (event,) = world.run().asset_materializations_for_node("merged_inventory")
+    seconds = {name: entry.value for name, entry in event.metadata.items() if "seconds/" in name}
+    stages = ("FETCH_INPUTS", "NORMALIZE", "MERGE_PRICE", "WRITE_OUTPUTS")
+    assert list(seconds) == [*(f"seconds/{stage}" for stage in stages), "seconds/total"]
+    assert all(isinstance(value, float) for value in seconds.values())
+    summary = world.report("run_summary")["stage_times"]
+    assert seconds["seconds/NORMALIZE"] == pytest.approx(summary["NORMALIZE"], abs=0.001)
 
 
 def test_what_the_sample_tenant_shows_can_be_stored_by_a_real_instance(platform: Platform) -> None:
@@ -326,6 +340,26 @@ def test_too_many_refused_rows_fail_the_run_with_their_list(world: World) -> Non
     assert world.report("run_summary")["record_count"] == 0
 
 
+def test_a_failed_run_shows_its_code_and_where_its_reports_are_and_no_calls(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", b"sku,quantity_available\nA,\xff\n")
+    (event,) = [each for each in world.run().all_events if each.is_step_failure]
+    error, told = event.step_failure_data.error, event.step_failure_data.user_failure_data
+    assert error is not None
+    assert told is not None
+    assert error.message.startswith("RunFailed: DECODE_ERROR: decode error: ")
+    assert (error.stack, error.cause, error.context) == ([], None, None)
+    shown = {name: entry.value for name, entry in told.metadata.items()}
+    assert (shown["run_id"], shown["stage"]) == (RUN_ID, "NORMALIZE")
+    assert shown["artifact/errors"] == world.platform.feeds.uri(world.record().artifacts["errors"])
+    assert column_of(told.metadata["errors_by_code"], "error_code") == ["DECODE_ERROR"]
+
+
+def test_after_a_failed_run_calls_are_shown_again(world: World) -> None:
+    assert not world.run().success
+    assert not hasattr(sys, "tracebacklimit")
+
+
 def test_a_failed_run_frees_its_tenant(world: World) -> None:
     world.run()
     assert world.platform.runs.lock(TENANT).active_run_id is None
@@ -360,7 +394,8 @@ def test_a_throttled_attempt_gives_the_run_back_and_the_next_succeeds(world: Wor
     world.upload("vendor_1", feed("A,5,10.00"))
     throttled = with_feeds(world.platform, ThrottledOnce(world.platform.feeds))
     world.connect = lambda: throttled
-    assert not world.run().success
+    result = world.run()
+    assert not result.success
     record = world.record()
     assert (record.status, record.stage, record.error_code) == (
         RunStatus.QUEUED,
@@ -368,6 +403,7 @@ def test_a_throttled_attempt_gives_the_run_back_and_the_next_succeeds(world: Wor
         "throttled",
     )
     assert record.next_attempt_at is not None
+    assert failure_of(result).startswith("throttled: s3.ListObjectsV2: ")
     world.dispatch(2)
     assert world.execute(2).success
     assert world.record().status is RunStatus.SUCCEEDED
@@ -379,7 +415,9 @@ def test_attempts_that_are_used_up_end_as_poison_with_the_cause(world: World) ->
     world.request()
     for attempt in (1, 2, 3):
         world.dispatch(attempt)
-        assert not world.execute(attempt).success
+        result = world.execute(attempt)
+        assert not result.success
+    assert failure_of(result).startswith("POISON_JOB: ")
     record = world.record()
     assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
     assert "timezone" in str(record.error_message)

@@ -46,7 +46,7 @@ def test_a_refused_row_breaks_the_canonical_schema_as_a_warning() -> None:
     result = verdicts(feed("A,5,10.00", "B,x,1.00"), max_invalid_rows=9)["canonical_schema_holds"]
     assert not result.passed
     assert result.severity is dg.AssetCheckSeverity.WARN
-    assert rows(result, "faults") == [
+    assert rows(result, "errors_by_code") == [
         {"vendor_id": "vendor_1", "error_code": "invalid_quantity", "entries": 1}
     ]
 
