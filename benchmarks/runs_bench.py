@@ -189,8 +189,15 @@ def _burst(subject: Subject, numbers: range) -> float:
 
 def _burst_table(bursts: Mapping[str, Mapping[str, float]]) -> str:
     names = [OURS, *NAMES.values()]
-    rows = [(kind, *(f"{rates[name]:.0f}" for name in names)) for kind, rates in bursts.items()]
-    return tables.table(("", *names), rows)
+    rows = [
+        (
+            kind,
+            *(f"{rates[name]:.0f}" for name in names),
+            f"{rates[OURS] / rates[NAMES[LOADED]]:.2f} x",
+        )
+        for kind, rates in bursts.items()
+    ]
+    return tables.table(("", *names, "ours of the first"), rows)
 
 
 def _tell(line: str) -> None:

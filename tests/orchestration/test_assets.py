@@ -410,6 +410,31 @@ def test_a_throttled_attempt_gives_the_run_back_and_the_next_succeeds(world: Wor
     assert world.record().attempt == 2
 
 
+@pytest.mark.parametrize(
+    "key", ["config_snapshot.json", "normalized.csv", "vendor.arrow", "run_summary.json"]
+)
+def test_an_upload_that_fails_beside_others_gives_the_run_back(world: World, key: str) -> None:
+    class RefusesOneUpload(ThrottledOnce):
+        def put_stream(self, target: str, chunks: Any, **options: Any) -> Any:
+            if target.endswith(key) and self.refusals:
+                self.refusals -= 1
+                raise ThrottledError("s3.PutObject", "slow down")
+            return self._feeds.put_stream(target, chunks, **options)
+
+        def latest_object(self, prefix: str) -> Any:
+            return self._feeds.latest_object(prefix)
+
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    refusing = with_feeds(world.platform, RefusesOneUpload(world.platform.feeds))
+    world.connect = lambda: refusing
+    assert not world.run().success
+    assert (world.record().status, world.record().error_code) == (RunStatus.QUEUED, "throttled")
+    assert world.platform.runs.feed(TENANT) is None
+    world.dispatch(2)
+    assert world.execute(2).success
+
+
 def test_attempts_that_are_used_up_end_as_poison_with_the_cause(world: World) -> None:
     world.platform.tenants.put(TENANT, json.dumps(config_document(timezone="Mars/Olympus")))
     world.request()

@@ -237,6 +237,16 @@ def test_a_run_that_died_while_it_published_leaves_no_feed(world: World) -> None
     assert not world.platform.feeds.exists(published_key(record))
 
 
+def test_reports_of_a_run_that_died_before_its_end_tell_how_it_ended(world: World) -> None:
+    record = world.executing(STATUS.FAILURE)
+    key = f"{record.run_id}/tenants/acme/reports/run_summary.json"
+    world.platform.feeds.put(key, b'{"status": "SUCCEEDED"}')
+    world.platform.ledger.poison(record.run_id, "attempts used up")
+    world.tick()
+    assert world.report(record, "run_summary")["status"] == "FAILED"
+    assert world.report(record, "errors")["error_code"] == "POISON_JOB"
+
+
 def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(world: World) -> None:
     world.platform.feeds.put(f"published/acme/{NOBODY_S_RUN}.csv", b"sku\n")
     record = world.executing(STATUS.SUCCESS)
