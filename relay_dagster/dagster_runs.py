@@ -1,6 +1,7 @@
 """What Dagster says is executing, and the few things that others may do to it."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
 
 import dagster as dg
@@ -93,6 +94,15 @@ class DagsterRuns:
         run = self.find(record)
         if run is not None and not run.is_finished:
             self._instance.report_run_canceled(run, message)
+
+    def delete_ended_before(self, instant: datetime, *, at_most: int) -> int:
+        """Delete the oldest runs of the job that ended before an instant; return how many."""
+        ended = [status for status in _STATUS if status not in UNFINISHED]
+        wanted = dg.RunsFilter(job_name=INVENTORY_SYNC, statuses=ended, updated_before=instant)
+        found = self._instance.get_run_records(wanted, limit=at_most, ascending=True)
+        for record in found:
+            self._instance.delete_run(record.dagster_run.run_id)
+        return len(found)
 
     # --- partitions -------------------------------------------------------------------------------
 

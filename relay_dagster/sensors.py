@@ -18,7 +18,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.reconcile_tick import ReconcileTick
 from relay_dagster.records import RunRecord
-from relay_dagster.upkeep import check_queue, settle_dead_letters, sync_partitions
+from relay_dagster.upkeep import check_queue, delete_old_runs, settle_dead_letters, sync_partitions
 
 SQS_RUN_SENSOR, RUN_RECONCILER = "sqs_run_sensor", "run_reconciler"
 # The daemon looks every five seconds anyway; more than that would make it every ten.
@@ -94,6 +94,7 @@ def _duties(
     if memory.is_due("dead_letters_at", EVERY_MINUTE_SECONDS, now):
         duties["dead letters"] = lambda: settle_dead_letters(platform)
         duties["queue_misconfigured"] = lambda: check_queue(platform)
+        duties["old runs deleted"] = lambda: delete_old_runs(platform, dagster, now)
     return duties
 
 

@@ -17,6 +17,8 @@ from relay_dagster.records import Job, NotAJobError, RunRecord
 # The index of tenants lags behind the table.
 OVERLAP = timedelta(minutes=2)
 ALL_TENANTS_EVERY_SECONDS = 3600
+# Once a minute: more than thirty thousand a day.
+OLD_RUNS_AT_ONCE = 25
 
 log = event_log()
 
@@ -45,6 +47,18 @@ def _remove_gone(dagster: DagsterRuns, stored: Set[str]) -> None:
         if not dagster.has_unfinished(tenant_id):
             dagster.remove_tenant(tenant_id)
             log.info("partition_removed", tenant_id=tenant_id)
+
+
+def delete_old_runs(platform: Platform, dagster: DagsterRuns, now: datetime) -> int:
+    """Let Dagster forget runs that ended longer ago than artifacts are kept; their records stay.
+
+    Dagster itself deletes old ticks alone. A few at a time: each takes its events with it.
+
+    Returns:
+        How many were deleted.
+    """
+    before = now - timedelta(days=platform.settings.retention_days)
+    return dagster.delete_ended_before(before, at_most=OLD_RUNS_AT_ONCE)
 
 
 def check_queue(platform: Platform) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 
 import dagster as dg
 import pytest
@@ -12,10 +13,16 @@ from fakes import FakeClock, embedded_platform
 from relay_core.models import RunStatus
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns
+from relay_dagster.jobs import INVENTORY_SYNC
 from relay_dagster.ledger_port import utc_now
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.records import Job, RunRequest
-from relay_dagster.upkeep import check_queue, settle_dead_letters, sync_partitions
+from relay_dagster.upkeep import (
+    check_queue,
+    delete_old_runs,
+    settle_dead_letters,
+    sync_partitions,
+)
 
 
 @pytest.fixture
@@ -108,3 +115,25 @@ def test_a_queue_that_differs_from_the_variables_is_told(platform: Platform) -> 
         QueueUrl=platform.queue.queue_url, Attributes={"VisibilityTimeout": "30"}
     )
     assert check_queue(platform) == ["VisibilityTimeout is 30, not 300"]
+
+
+def test_dagster_forgets_runs_that_ended_longer_ago_than_artifacts_are_kept(
+    platform: Platform,
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        ended = [_dagster_run(instance, dg.DagsterRunStatus.SUCCESS) for _ in range(2)]
+        executing = _dagster_run(instance, dg.DagsterRunStatus.STARTED)
+        another = _dagster_run(instance, dg.DagsterRunStatus.SUCCESS, job_name="somebody_elses")
+        runs, days = DagsterRuns(instance), platform.settings.retention_days
+        assert delete_old_runs(platform, runs, utc_now() + timedelta(days=days - 1)) == 0
+        assert delete_old_runs(platform, runs, utc_now() + timedelta(days=days + 1)) == 2
+        left = {run.run_id for run in instance.get_runs()}
+        assert left == {executing, another}
+        assert left.isdisjoint(ended)
+
+
+def _dagster_run(
+    instance: dg.DagsterInstance, status: dg.DagsterRunStatus, job_name: str = INVENTORY_SYNC
+) -> str:
+    run = dg.DagsterRun(job_name=job_name, run_id=str(uuid.uuid4()), status=status)
+    return instance.add_run(run).run_id
