@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from relay_dagster.stack import CODE, HOST, Stack, free_port, port_answers
 BARE, LOADED, REDIS, WORKER = "bare", "loaded", "redis", "worker"
 EMPTY = (BARE, LOADED)
 LAUNCHERS = ("default", "celery")
+AS_INSTALLED = Path(__file__).parent / "as_installed"
+"""What every process of the stack does first, so that it loads what an installation would."""
 
 
 class BenchStack(Stack):
@@ -29,7 +32,11 @@ class BenchStack(Stack):
         self._concurrency = concurrency
         extra = (*EMPTY, *((REDIS,) if launcher == "celery" else ()))
         ports = {name: free_port() for name in extra}
-        environment = {"WORKER_MAX_CONCURRENCY": str(concurrency)}
+        found_first = (str(AS_INSTALLED), os.environ.get("PYTHONPATH", ""))
+        environment = {
+            "WORKER_MAX_CONCURRENCY": str(concurrency),
+            "PYTHONPATH": os.pathsep.join(filter(None, found_first)),
+        }
         super().__init__(home, ports=ports, environment=environment)
         self._name_locations()
         if launcher == "celery":
