@@ -33,7 +33,9 @@ def get_feed(
     tenant_id: TenantId,
     caller: Authenticated,
     services: Services,
-    if_none_match: Annotated[str | None, Header(description="The ETag of a feed.")] = None,
+    if_none_match: Annotated[
+        str | None, Header(alias="If-None-Match", description="The ETag of a feed.")
+    ] = None,
 ) -> Response:
     """Redirect to the merged feed of the last run of all vendors that succeeded."""
     caller.require(tenant_id)

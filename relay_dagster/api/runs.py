@@ -70,6 +70,7 @@ def start_run(
     idempotency_key: Annotated[
         str | None,
         Header(
+            alias="Idempotency-Key",
             max_length=255,
             pattern=IDEMPOTENCY_KEY_PATTERN,
             description="A second request with the key and body of a first is answered alike.",

@@ -119,7 +119,9 @@ def put_config(
     services: Services,
     body: JsonBody,
     response: Response,
-    if_match: Annotated[str | None, Header(description="The version that was read.")] = None,
+    if_match: Annotated[
+        str | None, Header(alias="If-Match", description="The version that was read.")
+    ] = None,
 ) -> ConfigVersion:
     """Store the next version of a tenant's config; an admin may store a new tenant's first."""
     caller.require(tenant_id)
