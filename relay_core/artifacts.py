@@ -11,9 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from relay_core.canonical_lines import SLICE
 from relay_core.csv_lines import header_line, lines, quoted, whole_text
 from relay_core.models import ReportEntry, RunContext, RunFailure, RunStatus
-from relay_core.normalized import SLICE, NormalizedVendor
+from relay_core.normalized import NormalizedVendor
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 INVALID_ROWS_COLUMNS = ("vendor_id", "row_number", "error_codes", "raw")

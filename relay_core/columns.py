@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.cells import LARGEST_WHOLE, MONEY_LIMIT, MONEY_UNIT
-from relay_core.digits import read_short_money, read_short_wholes
+from relay_core.digits import ShortRead, read_short_money, read_short_wholes
 from relay_core.errors import CellError
 from relay_core.models import RowFault
 from relay_core.text_words import offsets_and_bytes
@@ -64,12 +64,15 @@ class Typed:
     """A column after reading: values, which of them are null, and each one's fault code.
 
     ``values`` is 0 where null and ``UNREADABLE`` (or the value that breaks the rule) where
-    ``faults`` is not 0; fault code ``n`` is ``FAULTS[n - 1]``.
+    ``faults`` is not 0; fault code ``n`` is ``FAULTS[n - 1]``. ``text`` are the cells; in the rows
+    of ``written`` they stand as normalized.csv writes the value, or are faulty.
     """
 
     values: Ints
     nulls: Bools
     faults: npt.NDArray[np.uint8]
+    text: pa.StringArray
+    written: Bools
 
 
 def fault_code(fault: str) -> np.uint8:
@@ -162,34 +165,51 @@ def without_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringAr
 def read_whole(text: pa.StringArray, options: NumberOptions, scalar: Callable[[str], int]) -> Typed:
     """Read whole numbers; ``scalar`` reads, or refuses, what is not plain digits."""
     plain = plain_numbers(text, options)
-    nulls = is_empty(text)
-    values, done = read_short_wholes(plain)
-    done |= nulls
-    rest = np.flatnonzero(~done)
+    read = read_short_wholes(plain)
+    rest = _unread(text, read)
     if len(rest):
         groups = pc.extract_regex(plain.take(pa.array(rest)), _PLAIN_WHOLE)
         fits = _flags(groups.is_valid())
         numbers = _numpy(pc.cast(pc.struct_field(groups.filter(pa.array(fits)), [0]), pa.int64()))
         small = numbers <= LARGEST_WHOLE
         rows = rest[fits][small]
-        values[rows] = numbers[small]
-        done[rows] = True
-    return _finish(text, values, nulls, done, scalar)
+        read.values[rows] = numbers[small]
+        read.done[rows] = True
+    return _finish(text, plain, read, scalar)
 
 
 def read_money(text: pa.StringArray, options: NumberOptions, scalar: Callable[[str], int]) -> Typed:
     """Read amounts as ten-thousandths, half up; ``scalar`` reads, or refuses, the rare forms."""
     plain = plain_numbers(without_symbols(text, options.currency_symbols), options)
-    nulls = is_empty(text)
-    values, done = read_short_money(plain)
-    done |= nulls
-    rest = np.flatnonzero(~done)
+    read = read_short_money(plain)
+    rest = _unread(text, read)
     if len(rest):
         groups = pc.extract_regex(plain.take(pa.array(rest)), _PLAIN_MONEY)
         fits = _flags(groups.is_valid())
-        values[rest[fits]] = _rounded(groups.filter(pa.array(fits)))
-        done[rest[fits]] = values[rest[fits]] < MONEY_LIMIT * MONEY_UNIT
-    return _finish(text, values, nulls, done, scalar)
+        read.values[rest[fits]] = _rounded(groups.filter(pa.array(fits)))
+        read.done[rest[fits]] = read.values[rest[fits]] < MONEY_LIMIT * MONEY_UNIT
+    return _finish(text, plain, read, scalar)
+
+
+def read_plain_first(
+    text: pa.StringArray,
+    short: Callable[[pa.StringArray], ShortRead],
+    rest_of: Callable[[pa.StringArray], Typed],
+) -> Typed:
+    """Read the short plain numbers of untrimmed cells, and only the others in full.
+
+    Right where nothing but white space and the rules of numbers stands between cell and value.
+    """
+    values, done, written = short(text)
+    nulls = is_empty(text)
+    written |= nulls
+    faults = np.zeros(len(text), np.uint8)
+    rest = np.flatnonzero(~(done | nulls))
+    if len(rest):
+        others = rest_of(text.take(pa.array(rest)))
+        values[rest], nulls[rest], faults[rest] = others.values, others.nulls, others.faults
+        written[rest] = others.faults != 0
+    return Typed(values, nulls, faults, text, written)
 
 
 def distinct_values(
@@ -263,14 +283,23 @@ def _rounded(groups: pa.StructArray) -> Ints:
     return np.asarray(whole * 10_000 + kept + up)
 
 
+def _unread(text: pa.StringArray, read: ShortRead) -> npt.NDArray[np.intp]:
+    """Count nulls as read, and return the rows that are not."""
+    nulls = is_empty(text)
+    np.logical_or(read.done, nulls, out=read.done)
+    np.logical_or(read.written, nulls, out=read.written)
+    return np.flatnonzero(~read.done)
+
+
 def _finish(
-    text: pa.StringArray, values: Ints, nulls: Bools, done: Bools, scalar: Callable[[str], int]
+    text: pa.StringArray, plain: pa.StringArray, read: ShortRead, scalar: Callable[[str], int]
 ) -> Typed:
     faults = np.zeros(len(text), np.uint8)
-    rest = np.flatnonzero(~done)
+    rest = np.flatnonzero(~read.done)
     if len(rest):
-        values[rest], faults[rest] = distinct_values(text.take(pa.array(rest)), scalar)
-    return Typed(values, nulls, faults)
+        read.values[rest], faults[rest] = distinct_values(text.take(pa.array(rest)), scalar)
+        read.written[rest] = faults[rest] != 0
+    return Typed(read.values, is_empty(text), faults, plain, read.written)
 
 
 def _indices(encoded: pa.DictionaryArray) -> npt.NDArray[Any]:

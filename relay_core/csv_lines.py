@@ -6,7 +6,7 @@ every text, so it cannot write these files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columns import Bools, Ints, change_rows, is_empty
+from relay_core.columns import Bools, Ints, Typed, change_rows, is_empty
 from relay_core.text_words import offsets_and_bytes
 
 _DAY_SECONDS = 86_400
@@ -86,6 +86,12 @@ def instant_text(microseconds: Ints) -> pa.StringArray:
     return pa.Array.from_buffers(pa.string(), len(seconds), [None, pa.py_buffer(ends), data])
 
 
+def written_numbers(typed: Typed, write: Callable[[Ints, Bools], pa.StringArray]) -> pa.StringArray:
+    """Return a column as ``write`` writes it; cells that stand so already are not written again."""
+    rows = np.flatnonzero(~typed.written)
+    return change_rows(typed.text, rows, lambda _: write(typed.values[rows], typed.nulls[rows]))
+
+
 def join_fields(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> pa.StringArray:
     """Join columns of written fields to records, without a line end."""
     if len(fields) == 1:
@@ -93,17 +99,26 @@ def join_fields(fields: Sequence[pa.StringArray | str], delimiter: str = ",") ->
     return pc.binary_join_element_wise(*fields, delimiter)
 
 
-def lines(fields: Sequence[pa.StringArray | str]) -> memoryview:
-    """Return the bytes of records of written fields, each ended by a line feed.
+def joined_lines(fields: Sequence[pa.StringArray | str]) -> pa.StringArray:
+    """Return records of written fields, each ended by a line feed.
 
     A record that is one empty field is written as ``""``, so that it is a record at all.
     """
     *before, last = fields
     if not before and isinstance(last, pa.StringArray):
         last = pc.if_else(pa.array(is_empty(last)), '""', last)
-    records = join_fields([*before, pc.binary_join_element_wise(last, "\n", "")])
-    bounds, data = offsets_and_bytes(records)
+    return join_fields([*before, pc.binary_join_element_wise(last, "\n", "")])
+
+
+def bytes_of(text: pa.StringArray) -> memoryview:
+    """Return the bytes of all texts, one after another."""
+    bounds, data = offsets_and_bytes(text)
     return memoryview(data[bounds[0] : bounds[-1]].data)
+
+
+def lines(fields: Sequence[pa.StringArray | str]) -> memoryview:
+    """Return the bytes of ``joined_lines``."""
+    return bytes_of(joined_lines(fields))
 
 
 def header_line(columns: Sequence[str]) -> bytes:

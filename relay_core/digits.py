@@ -6,6 +6,8 @@ words at once. What is longer, or not plain digits with at most one point, is le
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -14,6 +16,19 @@ from relay_core.text_words import TextWords, Words
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+
+
+class ShortRead(NamedTuple):
+    """What was read of a column: values, 0 where none was read, and in which cells one was.
+
+    ``written`` are the cells that stand just as the engine would write their values: with no
+    needless zero in front, and amounts with 2 places, or 3 or 4 of which the last is not zero.
+    """
+
+    values: Ints
+    done: Bools
+    written: Bools
+
 
 _WIDTH = 8
 _PLACES = 4
@@ -37,16 +52,27 @@ for _places in range(1, _PLACES + 1):
     _SCALES[_before], _LEAST[_before] = 10 ** (_PLACES - _places), _places + 2
 
 
-def read_short_wholes(text: pa.StringArray) -> tuple[Ints, Bools]:
-    """Read cells of one to eight digits; return the values and which cells were read."""
+# The least value whose digits before the point start with no needless zero, by length.
+_LEAST_WHOLE = np.array([0, 0, *(10**size for size in range(1, _WIDTH))], np.int64)
+# The same of amounts written with 2 to 4 places, by bits before the point plus length.
+_LEAST_AMOUNT = np.full(64 + _WIDTH + 1, np.iinfo(np.int64).max)
+_TWO_PLACES = 8 * (_WIDTH - 1 - 2)
+for _places in range(2, _PLACES + 1):
+    for _length in range(_places + 2, _WIDTH + 1):
+        _key = 8 * (_WIDTH - 1 - _places) + _length
+        _LEAST_AMOUNT[_key] = _LEAST_WHOLE[_length - _places - 1] * 10**_PLACES
+
+
+def read_short_wholes(text: pa.StringArray) -> ShortRead:
+    """Read cells of one to eight digits."""
     words, lengths = _aligned(text)
     values, done = _eight_digits(words)
     done &= lengths > 0
     values *= done
-    return values, done
+    return ShortRead(values, done, done & (values >= _LEAST_WHOLE.take(lengths)))
 
 
-def read_short_money(text: pa.StringArray) -> tuple[Ints, Bools]:
+def read_short_money(text: pa.StringArray) -> ShortRead:
     """Read digits with at most four decimals, eight characters in all, as ten-thousandths.
 
     A point has a digit on either side.
@@ -57,7 +83,9 @@ def read_short_money(text: pa.StringArray) -> tuple[Ints, Bools]:
     done &= lengths >= _LEAST.take(before)
     values *= _SCALES.take(before)
     values *= done
-    return values, done
+    written = done & (values >= _LEAST_AMOUNT.take(before + lengths))
+    written &= (before == _TWO_PLACES) | ((words >> np.uint64(56)) != ord("0"))
+    return ShortRead(values, done, written)
 
 
 def _aligned(text: pa.StringArray) -> tuple[Words, npt.NDArray[np.uint8]]:

@@ -54,7 +54,7 @@ def read_instants(text: pa.StringArray, zone: ZoneInfo, scalar: Callable[[str], 
     rest = np.flatnonzero(~done)
     if len(rest):
         values[rest], faults[rest] = distinct_values(text.take(pa.array(rest)), scalar)
-    return Typed(values, nulls, faults)
+    return Typed(values, nulls, faults, text, np.zeros(len(text), np.bool_))
 
 
 def to_utc(local: Ints, zone: ZoneInfo, where: Bools) -> Ints:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from relay_core.canonical_lines import SLICE
 from relay_core.columns import Bools, Ints
 from relay_core.config import TenantConfig
 from relay_core.csv_lines import (
@@ -26,7 +27,7 @@ from relay_core.csv_lines import (
 from relay_core.merge import pick_winners, values_and_nulls
 from relay_core.models import ReportEntry, RunFailure, WarningCode
 from relay_core.normalize import OFFER_SCHEMA
-from relay_core.normalized import SLICE, NormalizedVendor
+from relay_core.normalized import NormalizedVendor
 from relay_core.parallel import ordered_map
 from relay_core.pricing import PriceInputs, price_winners
 from relay_core.rejects import MAX_ENTRIES
@@ -86,7 +87,7 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> p
     """Return the winner of each SKU with ``price_cents``, 0 where it cannot be priced."""
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
     ordered = sorted(vendors, key=lambda vendor: vendor.vendor_id)
-    needed = _needed_columns(config)
+    needed = columns_to_merge(config)
     tables = [
         vendor.offers.select(needed).append_column(
             "vendor_rank", pa.array(np.full(len(vendor.offers), rank[vendor.vendor_id], np.int64))
@@ -101,7 +102,7 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> p
     return winners.append_column("price_cents", pa.array(np.where(priced, cents, 0)))
 
 
-def _needed_columns(config: TenantConfig) -> list[str]:
+def columns_to_merge(config: TenantConfig) -> list[str]:
     """Return the columns of offers that the merge, the price, the schema or the output reads."""
     always = {"sku", "cost", "price", "map_price", *MERGED_SCHEMA.columns}
     return [name for name in OFFER_SCHEMA.names if name in always | {*config.output.columns}]

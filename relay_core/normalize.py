@@ -6,10 +6,10 @@ the faults here say why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -25,12 +25,14 @@ from relay_core.columns import (
     is_empty,
     map_text,
     read_money,
+    read_plain_first,
     read_whole,
     trim,
     word_index,
 )
 from relay_core.config import ParserConfig
 from relay_core.decoding import Buffer, decode_feed
+from relay_core.digits import read_short_money, read_short_wholes
 from relay_core.errors import FeedUnreadableError
 from relay_core.instants import read_instants
 from relay_core.models import CANONICAL_COLUMNS, CONDITIONS, MONEY_COLUMNS, FailureCode, RowFault
@@ -47,7 +49,7 @@ JUDGED_COLUMNS = tuple(
 NumberRule = Callable[[str, ParserConfig], int]
 """A scalar rule of ``cells`` for one column of numbers."""
 
-_NUMBERS = ("quantity_available", "lead_time_days", *MONEY_COLUMNS, "updated_at")
+_NUMBERS = ("quantity_available", "lead_time_days", *MONEY_COLUMNS)
 _TEXTS = ("sku", "vendor_sku", "condition", "brand", "title")
 
 
@@ -64,35 +66,50 @@ class RowReader:
     def read(self, batch: TextBatch) -> TypedBatch:
         """Read one batch; records whose fields are all blank are left out."""
         batch = _without_blank_records(batch, self.positions)
-        size = len(batch.row_numbers)
-        texts = {column: self._text(batch, column) for column in _TEXTS}
-        texts["sku"], texts["vendor_sku"] = self._mapped(texts["sku"], texts["vendor_sku"])
-        texts["condition"], wrong = _read_conditions(texts["condition"])
-        faults = {"sku": _missing(texts["sku"], RowFault.MISSING_SKU), "condition": wrong}
-        numbers = {column: self._numbers(batch, column) for column in _NUMBERS}
+        texts = {column: self._text(batch, column) for column in _TEXTS if self.has(column)}
+        if self.sku_map:
+            texts |= self._mapped(texts, len(batch.row_numbers))
+        faults = {"sku": _missing(texts["sku"], RowFault.MISSING_SKU)}
+        if self.has("condition"):
+            texts["condition"], faults["condition"] = _read_conditions(texts["condition"])
+        numbers = {column: self._numbers(batch, column) for column in _NUMBERS if self.has(column)}
+        quantity = numbers["quantity_available"]
+        quantity.faults[quantity.nulls] = fault_code(RowFault.MISSING_QUANTITY)
+        numbers["updated_at"] = self._instants(batch)
         faults |= {column: typed.faults for column, typed in numbers.items()}
-        return TypedBatch(batch, texts, numbers, faults, size)
+        return TypedBatch(batch, texts, numbers, faults)
+
+    def has(self, column: str) -> bool:
+        """Return whether the feed or a default gives a column; else all its cells are null."""
+        return column in self.positions or column in self.parser.defaults
 
     def _text(self, batch: TextBatch, column: str) -> pa.StringArray:
         """Return a column trimmed, with nulls as the empty text and defaults filled in."""
         default = self.parser.defaults.get(column, "")
         if column not in self.positions:
-            return pa.repeat(default, len(batch.row_numbers))
+            size = len(batch.row_numbers)
+            return pa.repeat(default, size) if default else empty_texts(size)
         text = trim(batch.columns[self.positions[column]])
         if self.parser.null_values:
             text = fill(text, word_index(text, self.parser.null_values) >= 0, "")
         return fill(text, is_empty(text), default) if default else text
 
     def _numbers(self, batch: TextBatch, column: str) -> Typed:
-        size = len(batch.row_numbers)
-        absent = column not in self.positions and column not in self.parser.defaults
-        text = None if absent else self._text(batch, column)
-        if column == "updated_at":
-            return self._instants(pa.repeat("", size) if text is None else text)
-        if text is None:
-            return Typed(
-                np.zeros(size, np.int64), np.ones(size, np.bool_), np.zeros(size, np.uint8)
-            )
+        if not self._is_plain(column):
+            return self._read_in_full(column, self._text(batch, column))
+        short = read_short_money if column in MONEY_COLUMNS else read_short_wholes
+        raw = batch.columns[self.positions[column]]
+        return read_plain_first(raw, short, lambda rest: self._read_in_full(column, trim(rest)))
+
+    def _is_plain(self, column: str) -> bool:
+        """Return whether no option of the parser changes what digits in a cell mean."""
+        parser = self.parser
+        special = parser.null_values or parser.currency_symbols or parser.thousands_separator
+        words = parser.quantity_words if column == "quantity_available" else ()
+        plain = parser.decimal_separator == "." and not special and not words
+        return plain and column not in parser.defaults
+
+    def _read_in_full(self, column: str, text: pa.StringArray) -> Typed:
         if column == "quantity_available":
             return self._quantities(text)
         if column == "lead_time_days":
@@ -100,13 +117,14 @@ class RowReader:
         return read_money(text, self.parser, partial(_scalar, cells.read_money, self.parser))
 
     def _mapped(
-        self, sku: pa.StringArray, vendor_sku: pa.StringArray
-    ) -> tuple[pa.StringArray, pa.StringArray]:
-        if not self.sku_map:
-            return sku, vendor_sku
+        self, texts: Mapping[str, pa.StringArray], size: int
+    ) -> Mapping[str, pa.StringArray]:
+        sku, vendor_sku = texts["sku"], texts.get("vendor_sku", empty_texts(size))
         canonical, mapped = map_text(sku, self.sku_map)
         own = mapped & is_empty(vendor_sku)
-        return canonical, pc.if_else(pa.array(own), sku, vendor_sku) if own.any() else vendor_sku
+        if own.any():
+            vendor_sku = pc.if_else(pa.array(own), sku, vendor_sku)
+        return {"sku": canonical, "vendor_sku": vendor_sku}
 
     def _quantities(self, text: pa.StringArray) -> Typed:
         words = list(self.parser.quantity_words)
@@ -115,31 +133,37 @@ class RowReader:
             amounts = pa.array([str(self.parser.quantity_words[word]) for word in words])
             replaced = amounts.take(pa.array(np.maximum(found, 0)))
             text = pc.if_else(pa.array(found >= 0), replaced, text)
-        typed = self._wholes(text, cells.read_quantity)
-        typed.faults[typed.nulls] = fault_code(RowFault.MISSING_QUANTITY)
-        return typed
+        return self._wholes(text, cells.read_quantity)
 
     def _wholes(self, text: pa.StringArray, rule: NumberRule) -> Typed:
         return read_whole(text, self.parser, partial(_scalar, rule, self.parser))
 
-    def _instants(self, text: pa.StringArray) -> Typed:
+    def _instants(self, batch: TextBatch) -> Typed:
         def scalar(cell: str) -> int:
             return cells.read_timestamp(cell, self.parser, self.zone)
 
-        typed = read_instants(text, self.zone, scalar)
-        values = np.where(typed.nulls, self.requested_at, typed.values)
-        return Typed(values, np.zeros(len(values), np.bool_), typed.faults)
+        typed = read_instants(self._text(batch, "updated_at"), self.zone, scalar)
+        typed.values[typed.nulls] = self.requested_at
+        typed.nulls[:] = False
+        return typed
 
 
 @dataclass(frozen=True, slots=True)
 class TypedBatch:
-    """A batch after reading: its raw text, typed columns and one fault code a judged cell."""
+    """A batch after reading: its raw text, typed columns and one fault code a judged cell.
+
+    A column that neither the feed nor a default gives is in none of the mappings.
+    """
 
     raw: TextBatch
     texts: Mapping[str, pa.StringArray]
     numbers: Mapping[str, Typed]
     faults: Mapping[str, np.ndarray]
-    size: int
+
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
+        return len(self.raw.row_numbers)
 
     def faulty(self) -> Bools:
         """Return which rows have a fault in any cell."""
@@ -148,19 +172,46 @@ class TypedBatch:
             faulty |= codes != 0
         return faulty
 
-    def typed(self) -> pa.RecordBatch:
-        """Return the typed columns of every row, faulty ones too, with their record numbers."""
-        arrays: dict[str, pa.Array] = dict(self.texts)
-        for column, typed in self.numbers.items():
-            arrays[column] = pa.array(typed.values, mask=typed.nulls if typed.nulls.any() else None)
-        arrays["row_number"] = pa.array(self.raw.row_numbers)
-        return pa.record_batch([arrays[name] for name in OFFER_SCHEMA.names], schema=OFFER_SCHEMA)
+    def typed(self, columns: Collection[str]) -> pa.RecordBatch:
+        """Return some columns of ``OFFER_SCHEMA`` of every row, faulty ones too."""
+        fields = [field for field in OFFER_SCHEMA if field.name in columns]
+        return pa.record_batch(list(map(self._array, fields)), schema=pa.schema(fields))
+
+    def _array(self, field: pa.Field) -> pa.Array:
+        if field.name == "row_number":
+            return pa.array(self.raw.row_numbers)
+        if field.name in self.texts:
+            return self.texts[field.name]
+        if field.name in self.numbers:
+            typed = self.numbers[field.name]
+            return pa.array(typed.values, mask=typed.nulls if typed.nulls.any() else None)
+        return empty_texts(self.size) if field.type == pa.string() else no_numbers(self.size)
+
+
+def empty_texts(size: int) -> pa.StringArray:
+    """Return so many empty texts, in memory that all such columns share."""
+    return _constant_texts(size.bit_length()).slice(0, size)
+
+
+def no_numbers(size: int) -> pa.Array:
+    """Return so many nulls, in memory that all such columns share."""
+    return _constant_nulls(size.bit_length()).slice(0, size)
+
+
+@lru_cache(maxsize=2)
+def _constant_texts(bits: int) -> pa.StringArray:
+    return pa.repeat("", 1 << bits)
+
+
+@lru_cache(maxsize=2)
+def _constant_nulls(bits: int) -> pa.Array:
+    return pa.nulls(1 << bits, pa.int64())
 
 
 OFFER_SCHEMA = pa.schema(
     [
         *((column, pa.string()) for column in _TEXTS),
-        *((column, pa.int64()) for column in _NUMBERS),
+        *((column, pa.int64()) for column in (*_NUMBERS, "updated_at")),
         ("row_number", pa.int64()),
     ]
 )

@@ -13,23 +13,12 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from relay_core.columns import Bools, Ints
-from relay_core.csv_lines import (
-    header_line,
-    instant_text,
-    lines,
-    money_text,
-    quoted,
-    whole_text,
-)
-from relay_core.merge import values_and_nulls
-from relay_core.models import CANONICAL_COLUMNS, MONEY_COLUMNS, ReportEntry
+from relay_core.canonical_lines import SLICE, SortedLines, lines_of_offers
+from relay_core.csv_lines import header_line
+from relay_core.models import CANONICAL_COLUMNS, ReportEntry
 from relay_core.normalize import OFFER_SCHEMA
 from relay_core.parallel import ordered_map
 from relay_core.rejects import REJECT_SCHEMA
-
-SLICE = 1 << 17
-"""How many rows are written at a time."""
 
 Outcome = Literal["parsed", "left_out", "failed"]
 WORK_FILE = "vendor.arrow"
@@ -46,6 +35,7 @@ class NormalizedVendor:
     to go on without the vendor; ``failed`` where the feed cannot be used, and then ``fault`` says
     why. ``offers`` (``OFFER_SCHEMA``) holds the valid rows, sorted by SKU, then row order;
     ``rejects`` every refused record; ``entries`` the first 10,000 row entries of ``errors.json``.
+    ``lines`` are those of normalized.csv where the feed has just been read.
     """
 
     vendor_id: str
@@ -58,6 +48,7 @@ class NormalizedVendor:
     entries: tuple[ReportEntry, ...] = ()
     offers: pa.Table = field(default_factory=OFFER_SCHEMA.empty_table)
     rejects: pa.Table = field(default_factory=REJECT_SCHEMA.empty_table)
+    lines: SortedLines | None = None
 
     @property
     def valid_rows(self) -> int:
@@ -67,8 +58,11 @@ class NormalizedVendor:
     def csv_chunks(self) -> Iterator[bytes | memoryview]:
         """Yield normalized.csv piece by piece."""
         yield header_line(CANONICAL_COLUMNS)
-        batches = self.offers.to_batches(max_chunksize=SLICE)
-        yield from ordered_map(partial(_canonical_lines, self.vendor_id), batches)
+        if self.lines is not None:
+            yield from self.lines.pieces()
+        else:
+            batches = self.offers.to_batches(max_chunksize=SLICE)
+            yield from ordered_map(partial(lines_of_offers, self.vendor_id), batches)
 
     def work_files(self) -> dict[str, list[bytes | memoryview]]:
         """Return the files that ``from_work_files`` reads back to an equal object."""
@@ -105,21 +99,6 @@ class NormalizedVendor:
             "fault_counts": dict(self.fault_counts),
             "entries": [entry.as_dict() for entry in self.entries],
         }
-
-
-def _canonical_lines(vendor_id: str, batch: pa.RecordBatch) -> memoryview:
-    def numbers(column: str) -> tuple[Ints, Bools]:
-        return values_and_nulls(batch[column])
-
-    written: dict[str, pa.StringArray | str] = {"vendor_id": vendor_id}
-    for column in ("sku", "vendor_sku", "condition", "brand", "title"):
-        written[column] = quoted(batch[column])
-    for column in ("quantity_available", "lead_time_days"):
-        written[column] = whole_text(*numbers(column))
-    for column in MONEY_COLUMNS:
-        written[column] = money_text(*numbers(column))
-    written["updated_at"] = instant_text(numbers("updated_at")[0])
-    return lines([written[column] for column in CANONICAL_COLUMNS])
 
 
 def _to_arrow(table: pa.Table) -> pa.Buffer:

@@ -6,13 +6,11 @@ Every vendor is normalized before a run is judged, so that one pass finds all th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.config import TenantConfig, VendorConfig
@@ -28,12 +26,9 @@ from relay_core.normalize import (
     to_microseconds,
 )
 from relay_core.normalized import NormalizedVendor
-from relay_core.ordering import order_by_text
-from relay_core.parallel import ordered_map
 from relay_core.parsing import ParsedFeed, parse_feed
-from relay_core.rejects import RejectLog
-from relay_core.schemas import CANONICAL_SCHEMA
-from relay_core.validation import broken_rules, judge_policy, judged_frame, rows_that_break
+from relay_core.validation import judge_policy
+from relay_core.vendor_rows import ReadRows, read_rows, sorted_vendor
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +67,23 @@ def judge_inputs(
     return InputVerdict(_failure(faults, Stage.FETCH_INPUTS), tuple(faults), tuple(warnings))
 
 
+@dataclass(frozen=True, slots=True)
+class VendorFeed:
+    """One vendor's input.
+
+    Attributes:
+        vendor: the vendor, one of the config's.
+        data: the file's bytes.
+        file_name: the file's name, for the messages.
+        sku_map: the bytes of the vendor's SKU map, if it has one.
+    """
+
+    vendor: VendorConfig
+    data: Buffer
+    file_name: str
+    sku_map: Buffer | None = None
+
+
 def normalize_vendor(
     config: TenantConfig,
     vendor: VendorConfig,
@@ -94,26 +106,46 @@ def normalize_vendor(
     Raises:
         ContractBrokenError: the schema and the readers disagree about a row (an engine defect).
     """
-    try:
-        mapping = {} if sku_map is None else read_sku_map(sku_map)
-        parsed = parse_feed(feed, vendor.parser)
-        if parsed.headers is None:
-            return NormalizedVendor(vendor.vendor_id, "parsed", warnings=_emptiness(config, vendor))
-        plan = plan_columns(parsed.headers, vendor.parser)
-        judged = _judge_columns(config, vendor, parsed, plan, file_name)
-        if judged.outcome != "parsed":
-            return judged
-        requested = to_microseconds(requested_at)
-        reader = RowReader(plan.positions, vendor.parser, config.zone, requested, mapping)
-        read = _read_rows(vendor.vendor_id, parsed, reader, judged.warnings)
-        return (
-            read
-            if read.total_rows
-            else replace(read, warnings=(*read.warnings, *_emptiness(config, vendor)))
-        )
-    except FeedUnreadableError as error:
-        entry = _feed_fault(vendor.vendor_id, file_name, error)
-        return NormalizedVendor(vendor.vendor_id, "failed", fault=entry)
+    given = VendorFeed(vendor, feed, file_name, sku_map)
+    return _finished(config, _read(config, given, requested_at, OFFER_SCHEMA.names))
+
+
+def normalize_vendors(
+    config: TenantConfig,
+    feeds: Iterable[VendorFeed],
+    *,
+    requested_at: datetime,
+    write: Callable[[NormalizedVendor], None],
+    columns: Collection[str] = tuple(OFFER_SCHEMA.names),
+) -> list[NormalizedVendor]:
+    """Read the feeds in turn; each vendor is sorted, judged and written beside the next's reading.
+
+    Args:
+        config: the tenant's config.
+        feeds: the inputs, in the order of the config; the next is asked for when it is to be read.
+        requested_at: aware; stands in for a null ``updated_at``.
+        write: is given each vendor once, in order, on another thread; only it can have
+            ``csv_chunks`` of the vendor, and ``work_files`` if all columns are kept.
+        columns: the columns of offers that are kept: ``columns_to_merge`` are enough to merge.
+
+    Raises:
+        ContractBrokenError: the schema and the readers disagree about a row (an engine defect).
+    """
+
+    def finish(read: ReadRows | NormalizedVendor) -> NormalizedVendor:
+        vendor = _finished(config, read, columns)
+        write(vendor)
+        return replace(vendor, lines=None)
+
+    finished: list[Future[NormalizedVendor]] = []
+    with ThreadPoolExecutor(1) as behind:
+        for feed in feeds:
+            read = _read(config, feed, requested_at, columns)
+            if finished:
+                finished[-1].result()  # no more than two vendors' rows are held at once
+            finished.append(behind.submit(finish, read))
+            del read
+    return [vendor.result() for vendor in finished]
 
 
 def judge_normalized(normalized: Iterable[NormalizedVendor]) -> RunFailure | None:
@@ -167,64 +199,40 @@ def merge_vendors(
     return merged
 
 
-def _read_rows(
-    vendor_id: str, parsed: ParsedFeed, reader: RowReader, warnings: tuple[ReportEntry, ...]
+def _read(
+    config: TenantConfig, feed: VendorFeed, requested_at: datetime, columns: Collection[str]
+) -> ReadRows | NormalizedVendor:
+    """Return the rows of a feed, or at once the vendor that it comes to where it has none."""
+    vendor = feed.vendor
+    try:
+        mapping = {} if feed.sku_map is None else read_sku_map(feed.sku_map)
+        parsed = parse_feed(feed.data, vendor.parser)
+        if parsed.headers is None:
+            return NormalizedVendor(vendor.vendor_id, "parsed", warnings=_emptiness(config, vendor))
+        plan = plan_columns(parsed.headers, vendor.parser)
+        judged = _judge_columns(config, vendor, parsed, plan, feed.file_name)
+        if judged.outcome != "parsed":
+            return judged
+        requested = to_microseconds(requested_at)
+        reader = RowReader(plan.positions, vendor.parser, config.zone, requested, mapping)
+        return read_rows(vendor.vendor_id, parsed, reader, columns, judged.warnings)
+    except FeedUnreadableError as error:
+        entry = _feed_fault(vendor.vendor_id, feed.file_name, error)
+        return NormalizedVendor(vendor.vendor_id, "failed", fault=entry)
+
+
+def _finished(
+    config: TenantConfig,
+    read: ReadRows | NormalizedVendor,
+    columns: Collection[str] = tuple(OFFER_SCHEMA.names),
 ) -> NormalizedVendor:
-    rejects = RejectLog(vendor_id, parsed.headers or (), reader)
-    typed: list[pa.RecordBatch] = []
-    faulty = [np.empty(0, np.bool_)]
-    for batch in ordered_map(reader.read, parsed.batches):
-        typed.append(batch.typed())
-        faulty.append(batch.faulty())
-        rejects.add(batch, faulty[-1])
-    rejects.add_ragged(parsed.ragged)
-    rows = pa.Table.from_batches(typed, schema=OFFER_SCHEMA)
-    offers, refused = _gate(rows.combine_chunks(), np.concatenate(faulty))
-    return NormalizedVendor(
-        vendor_id,
-        "parsed",
-        warnings=warnings,
-        total_rows=rows.num_rows + len(parsed.ragged),
-        invalid_rows=refused + len(parsed.ragged),
-        fault_counts=dict(rejects.counts),
-        entries=rejects.entries(),
-        offers=offers,
-        rejects=rejects.table(),
-    )
-
-
-def _gate(rows: pa.Table, faulty: np.ndarray) -> tuple[pa.Table, int]:
-    """Return the offers, sorted, and how many rows the canonical schema refuses.
-
-    Raises:
-        ContractBrokenError: the schema refuses a row that no reader found a fault in, or the
-            other way round.
-    """
-    offers = _sorted_offers(rows, np.flatnonzero(~faulty))
-    broken = broken_rules(CANONICAL_SCHEMA, judged_frame(offers))
-    rejected = rows.take(pa.array(np.flatnonzero(faulty)))
-    refused = rows_that_break(CANONICAL_SCHEMA, judged_frame(rejected))
-    if broken or not refused.all():
-        disputed = [offers["row_number"][row].as_py() for rule in broken for row in rule.rows[:3]]
-        disputed += rejected["row_number"].filter(pa.array(~refused)).to_pylist()
-        raise ContractBrokenError(f"schema and readers disagree about records {disputed[:3]}")
-    return offers, int(refused.sum())
-
-
-def _sorted_offers(rows: pa.Table, good: np.ndarray) -> pa.Table:
-    sku = rows["sku"].combine_chunks()
-    if len(good) < len(sku):
-        sku = sku.take(pa.array(good))
-    order, _ = order_by_text(sku)
-    places = pa.array(good[order])
-    columns = ordered_map(partial(_taken, places), rows.columns)
-    return pa.table(list(columns), schema=OFFER_SCHEMA).combine_chunks()
-
-
-def _taken(places: pa.Array, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if column.null_count == len(column):
-        return column.slice(0, len(places))
-    return column.take(places)
+    if isinstance(read, NormalizedVendor):
+        return read
+    vendor = sorted_vendor(read, columns)
+    if vendor.total_rows:
+        return vendor
+    emptiness = _emptiness(config, config.vendor(vendor.vendor_id))
+    return replace(vendor, warnings=(*vendor.warnings, *emptiness))
 
 
 def _judge_columns(

@@ -45,7 +45,10 @@ class RejectLog:
         places = np.flatnonzero(rows)
         if not len(places):
             return
-        codes = np.stack([batch.faults[column][places] for column in JUDGED_COLUMNS], axis=1)
+        codes = np.zeros((len(places), len(JUDGED_COLUMNS)), np.uint8)
+        for place, column in enumerate(JUDGED_COLUMNS):
+            if column in batch.faults:
+                codes[:, place] = batch.faults[column][places]
         totals = np.bincount(codes.ravel(), minlength=len(FAULTS) + 1)[1:]
         self.counts.update({str(f): int(n) for f, n in zip(FAULTS, totals, strict=True) if n})
         taken = [column.take(pa.array(places)) for column in batch.raw.columns]

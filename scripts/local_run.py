@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def run(request: Request, output_dir: Path) -> Outcome:
             if request.config is None:
                 _refuse_schema_version(request, outcome)
             else:
-                _go_through_stages(request.config, request, outcome)
+                _go_through_stages(request.config, request, outcome, tree)
             with outcome.timed("WRITE_OUTPUTS"):
                 _write(tree, _artifacts(request, outcome))
             _write(tree, _summary(request, outcome))
@@ -108,8 +109,10 @@ def _refuse_schema_version(request: Request, outcome: Outcome) -> None:
         outcome.faults = (ReportEntry(code, request.unsupported),)
 
 
-def _go_through_stages(config: TenantConfig, request: Request, outcome: Outcome) -> None:
-    for stage in (_fetch_inputs, _normalize, _merge):
+def _go_through_stages(
+    config: TenantConfig, request: Request, outcome: Outcome, tree: Path
+) -> None:
+    for stage in (_fetch_inputs, partial(_normalize, tree), _merge):
         stage(config, request, outcome)
         if outcome.failure is not None:
             return
@@ -163,23 +166,35 @@ def _missing_maps(vendors: Iterable[VendorConfig], request: Request) -> dict[str
     }
 
 
-def _normalize(config: TenantConfig, request: Request, outcome: Outcome) -> None:
-    from relay_core.pipeline import judge_normalized, normalize_vendor
+def _normalize(tree: Path, config: TenantConfig, request: Request, outcome: Outcome) -> None:
+    from relay_core.artifacts import ArtifactKeys
+    from relay_core.merged import columns_to_merge
+    from relay_core.pipeline import VendorFeed, judge_normalized, normalize_vendors
+
+    keys = ArtifactKeys("", "")
+
+    def write(vendor: NormalizedVendor) -> None:
+        if vendor.outcome == "parsed":
+            _write(tree, {keys.normalized(vendor.vendor_id): vendor.csv_chunks()})
 
     with outcome.timed("NORMALIZE"):
-        for vendor in config.vendors:
-            feed = request.feeds.get(vendor.vendor_id)
-            sku_map = request.sku_maps.get(vendor.vendor_id)
-            if feed is not None:
-                normalized = normalize_vendor(
-                    config,
-                    vendor,
-                    feed.data,
-                    file_name=feed.name,
-                    requested_at=request.context.requested_at,
-                    sku_map=sku_map.data if sku_map else None,
-                )
-                outcome.normalized.append(normalized)
+        found = [vendor for vendor in config.vendors if vendor.vendor_id in request.feeds]
+        feeds = (
+            VendorFeed(
+                vendor,
+                request.feeds[vendor.vendor_id].data,
+                request.feeds[vendor.vendor_id].name,
+                sku_map.data if (sku_map := request.sku_maps.get(vendor.vendor_id)) else None,
+            )
+            for vendor in found
+        )
+        outcome.normalized = normalize_vendors(
+            config,
+            feeds,
+            requested_at=request.context.requested_at,
+            write=write,
+            columns=columns_to_merge(config),
+        )
         outcome.failure = judge_normalized(outcome.normalized)
     if outcome.failure is not None:
         outcome.faults = [one.fault for one in outcome.normalized if one.fault is not None]
@@ -203,7 +218,7 @@ def _merge(config: TenantConfig, request: Request, outcome: Outcome) -> None:
 
 
 def _artifacts(request: Request, outcome: Outcome) -> Files:
-    """Return every file but the summary, by its place under the output folder."""
+    """Return what is still to be written but the summary, by place under the output folder."""
     from relay_core.artifacts import (
         ArtifactKeys,
         config_snapshot_json,
@@ -217,9 +232,6 @@ def _artifacts(request: Request, outcome: Outcome) -> Files:
     files: Files = {keys.config_snapshot: [config_snapshot_json(ctx, document)]}
     if outcome.manifest is not None:
         files[keys.input_manifest] = [outcome.manifest]
-    for vendor in normalized:
-        if vendor.outcome == "parsed":
-            files[keys.normalized(vendor.vendor_id)] = vendor.csv_chunks()
     errors = errors_json(
         ctx,
         outcome.failure,

@@ -48,7 +48,7 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
     # The steps; they do not call one another, but for the parts that a step is made of.
     ("parsing", "normalize", "validation", "rejects", "merge", "pricing"),
     # What comes out of them.
-    ("normalized", "merged", "artifacts"),
+    ("canonical_lines", "normalized", "vendor_rows", "merged", "artifacts"),
     # The steps in order.
     ("pipeline",),
 )
