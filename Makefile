@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check format lint types smoke chaos integration real-feeds fuzz-api bench bench-api bench-runs runbook cluster clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api bench bench-api bench-runs runbook cluster clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -48,10 +48,14 @@ dev: setup ## The same stack, left running, with Dagster's UI
 	@$(BIN)/relay dev
 
 test: setup ## Run the tests that start no processes
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 check: setup format lint types ## Everything that must hold before a change is merged
-	@$(BIN)/python -m pytest -q -m 'smoke or not (chaos or integration)' --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'smoke or not (chaos or integration)'
+
+coverage: setup ## The same tests, and which branches they did not take
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'smoke or not (chaos or integration)' \
+	  --cov --cov-report=term:skip-covered
 
 format: setup
 	@$(BIN)/ruff format --check --quiet .
