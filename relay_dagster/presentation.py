@@ -47,7 +47,8 @@ def fetched_metadata(inputs: RunInputs, reports: RunReports) -> dict[str, Any]:
     )
     return {
         "run_id": reports.ctx.run_id,
-        "config_version": reports.ctx.config_version or 0,
+        # As text: the number of a version is none to draw.
+        "config_version": str(reports.ctx.config_version or ""),
         "feeds_found": len(inputs.found()),
         "bytes_in": sum(row["bytes"] for row in rows),
         "inputs": _table(rows, columns),
@@ -75,7 +76,6 @@ def merged_metadata(merged: MergedInventory, life: RunLife) -> dict[str, Any]:
     columns = table_schema(**dict.fromkeys(merged.config.output.columns, "string"))
     return {
         "run_id": life.record.run_id,
-        "config_version": life.record.config_version or 0,
         "dagster/row_count": merged.record_count,
         **_row_counts(normalized),
         "rows_merged": merged.record_count,
@@ -94,16 +94,16 @@ def failure_metadata(life: RunLife) -> dict[str, Any]:
     record, normalized = life.record, life.findings.normalized
     shown: dict[str, Any] = {
         "run_id": record.run_id,
-        "status": str(record.status),
         "stage": str(record.failed_stage or record.stage),
-        "error_code": record.error_code or "",
         "attempt": record.attempt,
     }
     if record.next_attempt_at is not None:
         shown["next_attempt_at"] = timestamp(record.next_attempt_at)
+    # The page of a run shows the first few entries, and the tables only when asked.
+    shown |= _uris(life.reports, REPORTS)
     if normalized:
         shown |= {"vendors": vendor_table(normalized), "errors_by_code": fault_table(normalized)}
-    return {**shown, **_uris(life.reports, REPORTS)}
+    return shown
 
 
 def _row_counts(vendors: Sequence[NormalizedVendor]) -> dict[str, int]:

@@ -1,0 +1,85 @@
+"""A headless Chromium that reaches this machine alone, and says what else its pages asked for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from playwright.sync_api import BrowserContext, Route, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+LOCAL_HOSTS = ("127.0.0.1", "localhost")
+WIDTH, HEIGHT = 1400, 900
+
+
+class NoChromiumError(Exception):
+    """There is no Chromium here; the message says how to name one."""
+
+
+def find_chromium() -> str:
+    """Return the browser that ``CHROMIUM`` names, or else the first of the usual names.
+
+    Raises:
+        NoChromiumError: there is none.
+    """
+    named = os.environ.get("CHROMIUM")
+    for name in [named] if named else NAMES:
+        found = shutil.which(name)
+        if found:
+            return found
+    wanted = repr(named) if named else f"any of {', '.join(NAMES)}"
+    raise NoChromiumError(f"no Chromium: cannot find {wanted}; set CHROMIUM to its path")
+
+
+class Browser:
+    """A browser window, and the addresses beyond this machine that its pages asked for."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.refused: list[str] = []
+        context.route("**/*", self._let_through)
+        self.page = context.new_page()
+
+    def _let_through(self, route: Route) -> None:
+        url = urlsplit(route.request.url)
+        if url.scheme in ("http", "https", "ws") and url.hostname not in LOCAL_HOSTS:
+            self.refused.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Start Chromium with an empty profile, and end it.
+
+    Raises:
+        NoChromiumError: there is none.
+    """
+    path = find_chromium()
+    # Only its own sandbox keeps root from starting it.
+    flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, headless=True, args=flags)
+        try:
+            yield Browser(
+                browser.new_context(
+                    viewport={"width": WIDTH, "height": HEIGHT},
+                    timezone_id="UTC",
+                    locale="en-US",
+                    reduced_motion="reduce",
+                    color_scheme="light",
+                )
+            )
+        finally:
+            browser.close()

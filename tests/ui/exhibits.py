@@ -1,0 +1,114 @@
+"""What the pictures show: a tenant with a history, one whose run failed, one that was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builders import feed
+from integration import sample_tenant
+from integration.installation import Installation
+from integration.waiting import wait_for
+from relay_core.config import load_config, parse_document
+from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
+from relay_dagster.stack import API, WEBSERVER
+
+HISTORY, FAILED, REFUSED = "acme_parts", "north_tools", "old_town"
+# The part of each vendor's records that it sends, run by run: numbers that move.
+PARTS = (0.55, 0.7, 0.65, 0.9, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibits:
+    """An installation after these runs; each run is as the API shows it."""
+
+    relay: Installation
+    history: tuple[Mapping[str, Any], ...]
+    failed: Mapping[str, Any]
+    refused: Mapping[str, Any]
+
+    @property
+    def dagster(self) -> str:
+        """The address of Dagster's UI."""
+        return self.relay.stack.url(WEBSERVER)
+
+    @property
+    def api(self) -> str:
+        """The address of the API."""
+        return self.relay.stack.url(API)
+
+    @property
+    def latest(self) -> Mapping[str, Any]:
+        """The latest run of the tenant with a history."""
+        return self.history[-1]
+
+
+@contextmanager
+def exhibited(home: Path) -> Iterator[Exhibits]:
+    """Start the stack in an empty folder, do the runs, and end everything."""
+    with Installation(home) as relay:
+        history = tuple(_run_history(relay))
+        failed = _ended(relay, _start_failed(relay))
+        yield Exhibits(relay, history, failed, _ended(relay, _start_refused(relay)))
+
+
+def _run_history(relay: Installation) -> Iterator[Mapping[str, Any]]:
+    config = load_config(parse_document(sample_config_text(HISTORY), format="yaml"))
+    _store(relay, HISTORY, config.to_document())
+    maps = sample_sku_maps(HISTORY)
+    for vendor in config.vendors:
+        if vendor.sku_map is not None and vendor.sku_map.s3_key:
+            relay.aws.feeds.put(vendor.sku_map.s3_key, maps[vendor.vendor_id][1])
+    for part in PARTS:
+        for vendor_id, (name, data) in sample_feeds(HISTORY).items():
+            encoding = config.vendor(vendor_id).parser.encoding
+            relay.upload(HISTORY, vendor_id, _first_part(data, encoding, part), name)
+        yield _ended(relay, relay.post(HISTORY))
+
+
+def _start_failed(relay: Installation) -> str:
+    """Start a run of a feed that is not in the encoding that its config names."""
+    _store(relay, FAILED, sample_tenant.config_document(FAILED))
+    north, south = sample_tenant.VENDORS
+    relay.upload(
+        FAILED,
+        north,
+        feed('A-1,5,10.00,"Schlüssel",2026-02-01', header=sample_tenant.HEADER, encoding="cp1252"),
+    )
+    relay.upload(FAILED, south, sample_tenant.feeds()[south])
+    return relay.post(FAILED)
+
+
+def _start_refused(relay: Installation) -> str:
+    """Start a run of feeds with more faults than its limits allow."""
+    _store(relay, REFUSED, sample_tenant.config_document(REFUSED))
+    for vendor, data in sample_tenant.feeds().items():
+        faults = b"BAD-2,1,one,broken,2026-02-01\nBAD-3,1,2.00,broken,yesterday\n,5,1.00,none,\n"
+        relay.upload(REFUSED, vendor, data + faults)
+    return relay.post(REFUSED)
+
+
+def _store(relay: Installation, tenant: str, document: Mapping[str, Any]) -> None:
+    answer = relay.http.put(f"/v1/tenants/{tenant}/config", json=document)
+    assert answer.status_code == 201, answer.text
+
+
+def _first_part(data: bytes, encoding: str, part: float) -> bytes:
+    lines = data.decode(encoding).splitlines(keepends=True)
+    return "".join(lines[: int(len(lines) * part)]).encode(encoding)
+
+
+def _ended(relay: Installation, run_id: str) -> Mapping[str, Any]:
+    """Return a run once nothing of it is left to do, in Dagster neither."""
+    relay.wait_final(run_id)
+    shown = relay.shown(run_id)
+    dagster_run_id, ends = shown["dagster_run_id"], ("SUCCESS", "FAILURE")
+    wait_for(
+        "Dagster's run is over",
+        lambda: relay.dagster.status(dagster_run_id) in ends,
+        within=60,
+    )
+    return shown

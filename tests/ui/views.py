@@ -1,0 +1,181 @@
+"""The pages that an operator opens, and what must be seen there; pictures and tests share them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from playwright.sync_api import Page
+
+from relay_core.samples import sample_feeds
+from ui.chromium import WIDTH, Browser
+from ui.exhibits import FAILED, HISTORY, REFUSED, Exhibits
+
+SECONDS_TO_LOAD = 30
+LOOK_MILLISECONDS = 200
+STAGES = ("FETCH_INPUTS", "NORMALIZE", "MERGE_PRICE", "WRITE_OUTPUTS", "total")
+FRAMEWORK = ("Stack Trace", "Traceback", "site-packages", "dagster._core", "execute_plan")
+"""What a framework says of its own calls; no page of a failed run may."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A page.
+
+    Args:
+        name: its picture's file name.
+        address: where it is.
+        texts: what must be read on it.
+        act: what is pressed first.
+        height: of the window, so that the picture has all that matters.
+    """
+
+    name: str
+    address: Callable[[Exhibits], str]
+    texts: Callable[[Exhibits], Sequence[str]]
+    act: Callable[[Page], None] = lambda page: None
+    height: int = 900
+
+
+def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
+    """Open a page and return its text once all that must be read on it is there.
+
+    Raises:
+        AssertionError: something did not appear; the message says what, and what was there.
+    """
+    page = browser.page
+    page.set_viewport_size({"width": WIDTH, "height": view.height})
+    page.goto(view.address(exhibits))
+    view.act(page)
+    wanted, deadline = view.texts(exhibits), time.monotonic() + SECONDS_TO_LOAD
+    while True:
+        text = page.locator("body").inner_text()
+        missing = [each for each in wanted if each not in text]
+        if not missing:
+            return text
+        assert time.monotonic() < deadline, f"{view.name} does not show {missing}, but:\n{text}"
+        page.wait_for_timeout(LOOK_MILLISECONDS)
+
+
+def _press(*texts: str) -> Callable[[Page], None]:
+    def act(page: Page) -> None:
+        for text in texts:
+            page.get_by_text(text, exact=True).last.click(timeout=SECONDS_TO_LOAD * 1000)
+
+    return act
+
+
+def _asset(name: str, view: str, partition: str = "") -> Callable[[Exhibits], str]:
+    chosen = f"&partition={partition}" if partition else ""
+    return lambda ex: f"{ex.dagster}/assets/{name}?view={view}{chosen}"
+
+
+def _dagster(path: str) -> Callable[[Exhibits], str]:
+    return lambda ex: f"{ex.dagster}{path}"
+
+
+def _run_page(ex: Exhibits) -> str:
+    return f"{ex.dagster}/runs/{ex.failed['dagster_run_id']}"
+
+
+def _labels(_: Exhibits) -> list[str]:
+    numbers = ("rows_in", "rows_valid", "rows_invalid", "rows_merged", "unpriced_skus")
+    return [*numbers, *(f"seconds/{stage}" for stage in STAGES)]
+
+
+def _materialized(ex: Exhibits) -> list[str]:
+    run_id = str(ex.latest["run_id"])
+    counts = ex.relay.record(run_id).counts
+    numbers = [f"{counts[name]}" for name in ("total_rows", "record_count", "unpriced_skus")]
+    first_sku = ex.relay.csv(run_id).decode().splitlines()[1].split(",")[0]
+    addresses = [
+        f"s3://{ex.relay.aws.feeds.bucket}/{ex.latest['artifacts'][name]}"
+        for name in ("merged_inventory", "errors", "run_summary")
+    ]
+    vendors = [*sample_feeds(HISTORY)]
+    return [*_labels(ex), *numbers, *vendors, "skus_won", first_sku, run_id, *addresses]
+
+
+def _failure(ex: Exhibits) -> list[str]:
+    return [f"{ex.failed['error_code']}: {ex.failed['error_message']}", str(ex.failed["run_id"])]
+
+
+def _whole_failure(ex: Exhibits) -> list[str]:
+    artifacts = ex.failed["artifacts"]
+    reports = ("errors", "run_summary", "input_manifest", "config_snapshot")
+    return [
+        *_failure(ex),
+        "NORMALIZE",
+        *(f"s3://{ex.relay.aws.feeds.bucket}/{artifacts[name]}" for name in reports),
+        "invalid_quantity",
+    ]
+
+
+def _run_list(ex: Exhibits) -> list[str]:
+    tags = [f"relay/tenant_id: {tenant}" for tenant in (FAILED, REFUSED)]
+    return [*tags, f"relay/run_id: {ex.failed['run_id']}", "Failure", "Success", "sqs_run_sensor"]
+
+
+VIEWS = (
+    View(
+        "lineage",
+        _dagster("/asset-groups"),
+        lambda ex: ["fetched_inventory", "normalized_inventory", "merged_inventory", "2 failed"],
+        height=700,
+    ),
+    View("asset", _asset("merged_inventory", "overview"), _labels, height=1150),
+    View(
+        "plots",
+        _asset("merged_inventory", "overview"),
+        _labels,
+        act=_press("Plots", "Events"),
+        height=1300,
+    ),
+    View(
+        "materialization",
+        _asset("merged_inventory", "partitions", HISTORY),
+        _materialized,
+        height=2000,
+    ),
+    View(
+        "checks",
+        _asset("normalized_inventory", "checks"),
+        lambda ex: [
+            *("canonical_schema_holds", "invalid_pct_within_max", "invalid_rows_within_max"),
+            *("errors_by_code", "invalid_quantity", "north", "south", REFUSED),
+        ],
+        height=1000,
+    ),
+    View("runs", _dagster("/runs"), _run_list, height=1000),
+    View("failed_run", _run_page, _failure),
+    View(
+        "failed_run_error",
+        _run_page,
+        _whole_failure,
+        act=_press("View full message"),
+    ),
+    View(
+        "sensors",
+        _dagster("/automation"),
+        lambda ex: ["sqs_run_sensor", "run_reconciler"],
+        height=400,
+    ),
+    View(
+        "sensor",
+        _dagster("/locations/relay/sensors/sqs_run_sensor"),
+        lambda ex: ["Waits for jobs in SQS", "1 run requested"],
+    ),
+    View(
+        "daemons",
+        _dagster("/deployment/daemons"),
+        lambda ex: ["Sensors", "Run queue", "Monitoring", "Last heartbeat", "seconds ago"],
+        height=500,
+    ),
+    View(
+        "api",
+        lambda ex: f"{ex.api}/docs",
+        lambda ex: ["Relay Inventory", "/v1/runs", "/v1/tenants/{tenant_id}/config", "Authorize"],
+        height=1100,
+    ),
+)
