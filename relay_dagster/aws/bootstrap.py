@@ -206,15 +206,25 @@ def _provide_queue(
 
 
 def _queue_drift(clients: Clients, settings: Settings) -> Iterator[str]:
-    queue = JobQueue(clients, settings.queue_url, settings.dlq_url)
+    urls = (settings.queue_url, settings.dlq_url)
+    absent = [url for url in urls if not _queue_exists(clients, url)]
+    if absent:
+        yield from (f"queue {_last_part(url)} does not exist" for url in absent)
+        return
+    queue = JobQueue(clients, *urls)
+    yield from queue.differences(
+        visibility_timeout_seconds=settings.visibility_timeout_seconds,
+        max_receives=settings.max_attempts,
+    )
+    yield from differences(_queue_protection(clients, settings))
+
+
+def _queue_exists(clients: Clients, url: str) -> bool:
     try:
-        yield from queue.differences(
-            visibility_timeout_seconds=settings.visibility_timeout_seconds,
-            max_receives=settings.max_attempts,
-        )
-        yield from differences(_queue_protection(clients, settings))
-    except MissingResourceError as error:
-        yield f"a queue does not exist: {error}"
+        queue_setup.queue_arn(clients, url)
+    except MissingResourceError:
+        return False
+    return True
 
 
 def _queue_protection(clients: Clients, settings: Settings) -> list[Feature]:

@@ -372,11 +372,11 @@ def test_a_resource_that_is_gone_is_told(
     assert check(replace(settings_of(clients), **names), clients) == [told]  # type: ignore[arg-type]
 
 
-def test_a_queue_that_is_gone_is_told(clients: Clients) -> None:
+@pytest.mark.parametrize("name", ["relay-inventory-jobs", "relay-inventory-jobs-dlq"])
+def test_a_queue_that_is_gone_is_told_by_its_name(clients: Clients, name: str) -> None:
     settings = settings_of(clients)
-    clients.sqs.delete_queue(QueueUrl=settings.queue_url)
-    (told,) = check(settings, clients)
-    assert told.startswith("queue_misconfigured: a queue does not exist")
+    clients.sqs.delete_queue(QueueUrl=clients.sqs.get_queue_url(QueueName=name)["QueueUrl"])
+    assert check(settings, clients) == [f"queue_misconfigured: queue {name} does not exist"]
 
 
 def test_a_table_laid_out_otherwise_is_told_and_left(clients: Clients) -> None:
