@@ -81,11 +81,12 @@ def merged_metadata(merged: MergedInventory, life: RunLife) -> dict[str, Any]:
         "rows_merged": merged.record_count,
         "unpriced_skus": merged.unpriced_skus,
         **_seconds(life.record),
+        # Dagster keeps the order: what people come for stands before the long tables.
+        **_uris(life.reports, REPORTS),
         "vendors": vendor_table(normalized, wins=skus_won(merged)),
         "errors_by_code": fault_table(normalized),
         "warnings": _warning_table(merged.warning_counts),
         "preview": _table(merged.preview(PREVIEW_ROWS), columns),
-        **_uris(life.reports, REPORTS),
     }
 
 

@@ -9,6 +9,7 @@ from relay_dagster.checks import MERGED_CHECKS, merged_result
 from relay_dagster.partitions import tenant_partitions
 from relay_dagster.presentation import merged_metadata
 from relay_dagster.resources import RunSessions
+from relay_dagster.run_life import RunStoppedError
 
 
 @dg.asset(
@@ -25,7 +26,11 @@ def merged_inventory(
     """Merge and price, judge the run, publish the feed."""
     with run_sessions.step(context) as run:
         merged = run.merge()
-        yield merged_result(merged)
-        run.publish(merged)
+        verdict = merged_result(merged)
+        try:
+            run.publish(merged)
+        except RunStoppedError:
+            yield verdict
+            raise
     # Only now has the run succeeded: what was cancelled at the last moment is not materialized.
-    yield dg.MaterializeResult(metadata=merged_metadata(merged, run.life))
+    yield dg.MaterializeResult(metadata=merged_metadata(merged, run.life), check_results=[verdict])

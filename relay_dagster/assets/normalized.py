@@ -9,6 +9,7 @@ from relay_dagster.checks import NORMALIZED_CHECKS, normalized_results
 from relay_dagster.partitions import tenant_partitions
 from relay_dagster.presentation import normalized_metadata
 from relay_dagster.resources import RunSessions
+from relay_dagster.run_life import RunStoppedError
 
 
 @dg.asset(
@@ -25,6 +26,13 @@ def normalized_inventory(
     """Read every vendor's feed, whatever is wrong with another, and only then judge them."""
     with run_sessions.step(context) as run:
         normalized = run.normalize()
-        yield from normalized_results(run.config.error_policy, normalized)
-        run.judge(normalized)
-    yield dg.MaterializeResult(metadata=normalized_metadata(normalized, run.life.reports))
+        verdicts = [*normalized_results(run.config.error_policy, normalized)]
+        try:
+            run.judge(normalized)
+        except RunStoppedError:
+            yield from verdicts
+            raise
+    # With the rows that they are about: Dagster forgets a verdict that is older than its rows.
+    yield dg.MaterializeResult(
+        metadata=normalized_metadata(normalized, run.life.reports), check_results=verdicts
+    )

@@ -107,6 +107,11 @@ def failure_of(result: dg.ExecuteInProcessResult) -> str:
     return str(data.user_failure_data.description)
 
 
+def verdicts(result: dg.ExecuteInProcessResult) -> list[dg.AssetCheckEvaluation]:
+    """Return what the checks said, in order."""
+    return list(result.get_asset_check_evaluations())
+
+
 def column_of(table: Any, name: str) -> list[Any]:
     return [record.data[name] for record in table.records]
 
@@ -246,6 +251,46 @@ def test_materializations_carry_counts_tables_a_preview_and_addresses(world: Wor
     assert column_of(event.metadata["vendors"], "valid") == [2]
     assert column_of(event.metadata["vendors"], "skus_won") == [2]
     assert shown["artifact/merged_inventory"].endswith("/outputs/merged_inventory.csv")
+
+
+def test_what_people_come_for_stands_before_the_long_tables(world: World) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    (event,) = world.run().asset_materializations_for_node("merged_inventory")
+    kinds = [type(value) for value in event.metadata.values()]
+    assert dg.PathMetadataValue not in kinds[kinds.index(dg.TableMetadataValue) :]
+    assert list(event.metadata)[-1] == "preview"
+
+
+@pytest.mark.parametrize("asset", ["normalized_inventory", "merged_inventory"])
+def test_a_verdict_is_about_the_rows_of_its_own_run(world: World, asset: str) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    result = world.run()
+    told = [each for each in verdicts(result) if each.asset_key.path == [asset]]
+    assert told
+    for each in told:
+        assert each.target_materialization_data is not None
+        assert each.target_materialization_data.run_id == result.run_id
+
+
+def test_a_run_that_fails_tells_its_verdicts_too(world: World) -> None:
+    world.store_config(*TWO_VENDORS)
+    world.upload("vendor_1", b"sku,quantity_available\nA,\xff\n")
+    world.upload("vendor_2", feed("A,many,1.00"))
+    assert {each.check_name: each.passed for each in verdicts(world.run())} == {
+        "canonical_schema_holds": False,
+        "invalid_rows_within_max": False,
+        "invalid_pct_within_max": False,
+    }
+
+
+def test_a_run_that_publishes_nothing_tells_what_became_of_the_merge(world: World) -> None:
+    world.store_config(error_policy={"max_invalid_rows": 9, "max_invalid_row_pct": "1"})
+    world.upload("vendor_1", feed("A,5,"))
+    result = world.run()
+    assert failure_of(result).startswith("empty_output: ")
+    assert "merged_schema_holds" in {each.check_name for each in verdicts(result)}
 
 
 def test_the_last_materialization_carries_the_seconds_of_each_stage(world: World) -> None:
