@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api bench bench-api bench-runs runbook cluster clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api bench bench-api bench-runs runbook screenshots cluster clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -66,7 +66,7 @@ lint: setup
 types: setup
 	@$(BIN)/mypy --no-error-summary
 
-integration: setup ## Run the tests that start the real stack: demo, PostgreSQL, the runbook's procedures
+integration: setup ## Run the tests that start the real stack: demo, PostgreSQL, Chromium, the runbook
 	@$(BIN)/python -m pytest -q -m 'integration and not (chaos or smoke)'
 
 smoke: setup ## Break the real stack in six ways, in under 2 minutes; part of check
@@ -96,6 +96,9 @@ bench-runs: setup ## Measure what a run costs beside an empty Dagster job: RUNS,
 
 runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack; DRILL=name for one
 	@$(BIN)/python tests/runbook/rehearsal.py $(DRILL)
+
+screenshots: setup ## Take the pictures of docs/pictures again, with Chromium; NAME=plots for one
+	@$(BIN)/python tests/ui/screenshots.py $(NAME)
 
 cluster: setup ## Run on two machines with Celery and kill one; needs redis-server, PostgreSQL, root
 	@$(BIN)/python tests/cluster/rehearsal.py

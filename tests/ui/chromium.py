@@ -18,7 +18,10 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # What no route sees, a socket say, finds no way out either.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
+REMOTE_SCHEMES = ("http", "https", "ws", "wss")
 LOCAL_HOSTS = ("127.0.0.1", "localhost")
 WIDTH, HEIGHT = 1400, 900
 
@@ -49,14 +52,20 @@ class Browser:
         self.refused: list[str] = []
         context.route("**/*", self._let_through)
         self.page = context.new_page()
+        self.page.on("websocket", lambda socket: self._is_local(socket.url))
 
     def _let_through(self, route: Route) -> None:
-        url = urlsplit(route.request.url)
-        if url.scheme in ("http", "https", "ws") and url.hostname not in LOCAL_HOSTS:
-            self.refused.append(route.request.url)
-            route.abort()
-        else:
+        if self._is_local(route.request.url):
             route.continue_()
+        else:
+            route.abort()
+
+    def _is_local(self, address: str) -> bool:
+        url = urlsplit(address)
+        is_local = url.scheme not in REMOTE_SCHEMES or url.hostname in LOCAL_HOSTS
+        if not is_local:
+            self.refused.append(address)
+        return is_local
 
 
 @contextmanager
@@ -79,6 +88,8 @@ def open_browser() -> Iterator[Browser]:
                     locale="en-US",
                     reduced_motion="reduce",
                     color_scheme="light",
+                    service_workers="block",
+                    permissions=["clipboard-read", "clipboard-write"],
                 )
             )
         finally:

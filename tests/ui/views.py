@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from playwright.sync_api import Page
 
@@ -15,6 +16,11 @@ from ui.exhibits import FAILED, HISTORY, REFUSED, Exhibits
 SECONDS_TO_LOAD = 30
 LOOK_MILLISECONDS = 200
 STAGES = ("FETCH_INPUTS", "NORMALIZE", "MERGE_PRICE", "WRITE_OUTPUTS", "total")
+NUMBERS = (
+    *("rows_in", "rows_valid", "rows_invalid", "rows_merged", "unpriced_skus"),
+    *(f"seconds/{stage}" for stage in STAGES),
+)
+"""What is drawn over time of each run that has succeeded."""
 FRAMEWORK = ("Stack Trace", "Traceback", "site-packages", "dagster._core", "execute_plan")
 """What a framework says of its own calls; no page of a failed run may."""
 
@@ -24,7 +30,7 @@ class View:
     """A page.
 
     Args:
-        name: its picture's file name.
+        name: its picture's file name, without the ending.
         address: where it is.
         texts: what must be read on it.
         act: what is pressed first.
@@ -58,10 +64,13 @@ def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
         page.wait_for_timeout(LOOK_MILLISECONDS)
 
 
-def _press(*texts: str) -> Callable[[Page], None]:
+def press(*texts: str) -> Callable[[Page], None]:
+    """Return an act that presses what has each text, one after the other, once it is there."""
+
     def act(page: Page) -> None:
         for text in texts:
-            page.get_by_text(text, exact=True).last.click(timeout=SECONDS_TO_LOAD * 1000)
+            found = page.get_by_text(text, exact=True).filter(visible=True).last
+            found.click(timeout=SECONDS_TO_LOAD * 1000)
 
     return act
 
@@ -80,8 +89,11 @@ def _run_page(ex: Exhibits) -> str:
 
 
 def _labels(_: Exhibits) -> list[str]:
-    numbers = ("rows_in", "rows_valid", "rows_invalid", "rows_merged", "unpriced_skus")
-    return [*numbers, *(f"seconds/{stage}" for stage in STAGES)]
+    return list(NUMBERS)
+
+
+def _address(ex: Exhibits, run: Mapping[str, Any], name: str) -> str:
+    return f"s3://{ex.relay.aws.feeds.bucket}/{run['artifacts'][name]}"
 
 
 def _materialized(ex: Exhibits) -> list[str]:
@@ -89,12 +101,10 @@ def _materialized(ex: Exhibits) -> list[str]:
     counts = ex.relay.record(run_id).counts
     numbers = [f"{counts[name]}" for name in ("total_rows", "record_count", "unpriced_skus")]
     first_sku = ex.relay.csv(run_id).decode().splitlines()[1].split(",")[0]
-    addresses = [
-        f"s3://{ex.relay.aws.feeds.bucket}/{ex.latest['artifacts'][name]}"
-        for name in ("merged_inventory", "errors", "run_summary")
-    ]
+    reports = ("merged_inventory", "errors", "run_summary")
+    addresses = [_address(ex, ex.latest, name) for name in reports]
     vendors = [*sample_feeds(HISTORY)]
-    return [*_labels(ex), *numbers, *vendors, "skus_won", first_sku, run_id, *addresses]
+    return [*NUMBERS, *numbers, *vendors, "skus_won", first_sku, run_id, *addresses]
 
 
 def _failure(ex: Exhibits) -> list[str]:
@@ -102,14 +112,9 @@ def _failure(ex: Exhibits) -> list[str]:
 
 
 def _whole_failure(ex: Exhibits) -> list[str]:
-    artifacts = ex.failed["artifacts"]
     reports = ("errors", "run_summary", "input_manifest", "config_snapshot")
-    return [
-        *_failure(ex),
-        "NORMALIZE",
-        *(f"s3://{ex.relay.aws.feeds.bucket}/{artifacts[name]}" for name in reports),
-        "invalid_quantity",
-    ]
+    addresses = [_address(ex, ex.failed, name) for name in reports]
+    return [*_failure(ex), "NORMALIZE", *addresses, "errors_by_code", "invalid_quantity"]
 
 
 def _run_list(ex: Exhibits) -> list[str]:
@@ -117,26 +122,23 @@ def _run_list(ex: Exhibits) -> list[str]:
     return [*tags, f"relay/run_id: {ex.failed['run_id']}", "Failure", "Success", "sqs_run_sensor"]
 
 
+_LAUNCH = "Launch runs to materialize 3 assets"
 VIEWS = (
+    View("runs", _dagster("/runs"), _run_list, height=780),
+    View("failed_run", _run_page, _failure, height=1000),
+    View("failed_run_error", _run_page, _whole_failure, act=press("View full message")),
     View(
-        "lineage",
-        _dagster("/asset-groups"),
-        lambda ex: ["fetched_inventory", "normalized_inventory", "merged_inventory", "2 failed"],
-        height=700,
+        "tenant",
+        _asset("merged_inventory", "partitions", HISTORY),
+        _materialized,
+        height=1560,
     ),
-    View("asset", _asset("merged_inventory", "overview"), _labels, height=1150),
     View(
         "plots",
         _asset("merged_inventory", "overview"),
         _labels,
-        act=_press("Plots", "Events"),
-        height=1300,
-    ),
-    View(
-        "materialization",
-        _asset("merged_inventory", "partitions", HISTORY),
-        _materialized,
-        height=2000,
+        act=press("Plots", "Events"),
+        height=1290,
     ),
     View(
         "checks",
@@ -145,21 +147,7 @@ VIEWS = (
             *("canonical_schema_holds", "invalid_pct_within_max", "invalid_rows_within_max"),
             *("errors_by_code", "invalid_quantity", "north", "south", REFUSED),
         ],
-        height=1000,
-    ),
-    View("runs", _dagster("/runs"), _run_list, height=1000),
-    View("failed_run", _run_page, _failure),
-    View(
-        "failed_run_error",
-        _run_page,
-        _whole_failure,
-        act=_press("View full message"),
-    ),
-    View(
-        "sensors",
-        _dagster("/automation"),
-        lambda ex: ["sqs_run_sensor", "run_reconciler"],
-        height=400,
+        height=1040,
     ),
     View(
         "sensor",
@@ -173,9 +161,24 @@ VIEWS = (
         height=500,
     ),
     View(
-        "api",
-        lambda ex: f"{ex.api}/docs",
-        lambda ex: ["Relay Inventory", "/v1/runs", "/v1/tenants/{tenant_id}/config", "Authorize"],
-        height=1100,
+        "materialize",
+        _dagster("/locations/relay/jobs/inventory_sync"),
+        lambda ex: [_LAUNCH, FAILED, "1 partition", "Launch 1 run"],
+        # A press of the title closes the list of tenants.
+        act=press("Materialize all…", "Select a partition or create one", FAILED, _LAUNCH),
+        height=740,
     ),
+)
+"""Pages of Dagster that the runbook sends its reader to, each with a picture."""
+
+API_PAGE = View(
+    "api",
+    lambda ex: f"{ex.api}/docs",
+    lambda ex: ["Relay Inventory", "/v1/runs", "/v1/tenants/{tenant_id}/config", "Authorize"],
+)
+
+CODE_LOCATIONS = View(
+    "code_locations",
+    _dagster("/locations"),
+    lambda ex: ["1 code location", "relay"],
 )

@@ -1,0 +1,135 @@
+"""The operators' pages in a headless Chromium, on the real stack: what is read there, and drawn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from unittest import mock
+
+import pytest
+
+from integration.waiting import wait_for
+from relay_dagster.stack import CODE
+from ui.chromium import Browser, find_chromium, open_browser
+from ui.exhibits import HISTORY, Exhibits, exhibited
+from ui.views import API_PAGE, CODE_LOCATIONS, FRAMEWORK, NUMBERS, VIEWS, View, press, visit
+
+pytestmark = pytest.mark.integration
+BY_NAME = {view.name: view for view in VIEWS}
+# Dagster's log renders the rows that are in sight.
+WHOLE_LOG = 4000
+# A line is blue; the grid and its labels are grey.
+DRAWN = """canvas => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    for (let at = 0; at < data.length; at += 4) {
+        if (data[at + 3] > 200 && data[at + 2] - data[at] > 80) return true;
+    }
+    return false;
+}"""
+
+
+@pytest.fixture(scope="module")
+def exhibits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exhibits]:
+    """Start the stack and do the runs, once for all tests; where no Chromium is, say so first."""
+    find_chromium()
+    with mock.patch.dict(os.environ), exhibited(tmp_path_factory.mktemp("ui")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def chromium(exhibits: Exhibits) -> Iterator[Browser]:
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    chromium.refused.clear()
+    return chromium
+
+
+@pytest.mark.parametrize("view", [*VIEWS, API_PAGE], ids=lambda view: view.name)
+def test_a_page_shows_what_is_looked_for_and_asks_nothing_of_the_world(
+    browser: Browser, exhibits: Exhibits, view: View
+) -> None:
+    visit(browser, view, exhibits)
+    assert browser.refused == []
+
+
+@pytest.mark.parametrize("name", ["failed_run", "failed_run_error"])
+def test_a_failed_run_says_our_code_and_none_of_the_framework_s_calls(
+    browser: Browser, exhibits: Exhibits, name: str
+) -> None:
+    text = visit(browser, replace(BY_NAME[name], height=WHOLE_LOG), exhibits)
+    assert "STEP_FAILURE" in text
+    assert f"DECODE_ERROR: {exhibits.failed['error_message']}" in text
+    assert [word for word in FRAMEWORK if word in text] == []
+
+
+def test_each_number_is_drawn(browser: Browser, exhibits: Exhibits) -> None:
+    visit(browser, replace(BY_NAME["plots"], height=WHOLE_LOG), exhibits)
+    charts = browser.page.locator("canvas")
+    # Beside ours, Dagster draws its own count of rows.
+    assert charts.count() == len(NUMBERS) + 1
+    for place in range(charts.count()):
+        browser.page.wait_for_function(DRAWN, arg=charts.nth(place).element_handle())
+
+
+def test_an_address_that_is_pressed_is_copied_and_leads_to_the_file(
+    browser: Browser, exhibits: Exhibits
+) -> None:
+    visit(browser, BY_NAME["tenant"], exhibits)
+    feeds, key = exhibits.relay.aws.feeds, exhibits.latest["artifacts"]["merged_inventory"]
+    browser.page.get_by_text(feeds.uri(key), exact=True).first.click()
+    copied = str(browser.page.evaluate("navigator.clipboard.readText()"))
+    assert copied == feeds.uri(key)
+    assert feeds.read(copied.removeprefix(f"s3://{feeds.bucket}/")).startswith(b"sku,")
+
+
+def test_each_tenant_s_verdict_is_the_one_of_its_latest_run(
+    browser: Browser, exhibits: Exhibits
+) -> None:
+    checks = BY_NAME["checks"]
+    partitions = replace(
+        checks,
+        address=lambda ex: f"{checks.address(ex)}&checkDetail=invalid_rows_within_max",
+        texts=lambda ex: [HISTORY, "Passed (2)", "Failed (1)", "Missing (0)"],
+        act=press("Execution history", "Partitions"),
+    )
+    visit(browser, partitions, exhibits)
+
+
+def test_the_api_s_page_calls_the_api(browser: Browser, exhibits: Exhibits) -> None:
+    called = replace(
+        API_PAGE,
+        act=press("/v1/health", "Execute"),
+        texts=lambda ex: ["Request URL", f"{ex.api}/v1/health", '"status": "ok"'],
+    )
+    visit(browser, called, exhibits)
+    assert browser.refused == []
+
+
+def test_a_code_server_that_died_is_failed_and_loaded_when_it_is_back(
+    browser: Browser, exhibits: Exhibits
+) -> None:
+    def shows(*texts: str) -> bool:
+        shown = visit(browser, CODE_LOCATIONS, exhibits)
+        return all(text in shown for text in texts)
+
+    exhibits.relay.kill(CODE)
+    try:
+        wait_for("its page says Failed", lambda: shows("Failed", "View error"), within=60)
+    finally:
+        exhibits.relay.start(CODE)
+    wait_for("its page says Loaded", lambda: shows("Loaded"), within=60)
+
+
+def test_what_a_page_asks_of_the_world_is_refused_and_told(
+    browser: Browser, exhibits: Exhibits
+) -> None:
+    outside = "http://relay.example/pixel.png"
+    browser.page.goto(f"{exhibits.api}/v1/health")
+    with browser.page.expect_event("requestfailed"):
+        browser.page.set_content(f'<img src="{outside}">')
+    assert browser.refused == [outside]
