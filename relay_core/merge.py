@@ -37,7 +37,7 @@ def pick_winners(offers: pa.Table, best_offer: BestOfferConfig) -> Rows:
             ``vendor_rank``, each row's place of its vendor in the config.
         best_offer: the sort rules; offers that tie on all of them keep the order given.
     """
-    order, starts = order_by_text(_one_chunk(offers["sku"]))
+    order, starts = order_by_text(one_chunk(offers["sku"]))
     criteria = [_has_no_price(offers, best_offer)]
     criteria += [_CRITERIA[rule](offers, best_offer) for rule in best_offer.sort_by]
     return best_of_groups(order, starts, criteria)
@@ -62,13 +62,16 @@ def best_of_groups(order: Rows, starts: Rows, criteria: Sequence[Ints]) -> Rows:
     return np.asarray(winners)
 
 
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+def one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array, without a copy where it is one."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
     whole = column.combine_chunks()
     return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
 
 
 def _column(offers: pa.Table, name: str) -> tuple[Ints, Bools]:
-    return values_and_nulls(_one_chunk(offers[name]))
+    return values_and_nulls(one_chunk(offers[name]))
 
 
 def _has_no_price(offers: pa.Table, _: BestOfferConfig) -> Ints:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from relay_core.canonical_lines import SLICE
 from relay_core.columns import Bools, Ints
@@ -24,15 +25,19 @@ from relay_core.csv_lines import (
     quoted,
     whole_text,
 )
-from relay_core.merge import pick_winners, values_and_nulls
+from relay_core.merge import one_chunk, pick_winners, values_and_nulls
 from relay_core.models import ReportEntry, RunFailure, WarningCode
 from relay_core.normalize import OFFER_SCHEMA
 from relay_core.normalized import NormalizedVendor
+from relay_core.ordering import common_ranges
 from relay_core.parallel import ordered_map
 from relay_core.pricing import PriceInputs, price_winners
 from relay_core.rejects import MAX_ENTRIES
 from relay_core.schemas import MERGED_SCHEMA
 from relay_core.validation import BrokenRule, broken_rules
+
+RANGE_ROWS = 1 << 15
+"""How many rows of one vendor are merged at a time, at the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +88,54 @@ class MergedInventory:
         return lines(written)
 
 
-def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> pa.Table:
-    """Return the winner of each SKU with ``price_cents``, 0 where it cannot be priced."""
+@dataclass(frozen=True, slots=True)
+class Winners:
+    """The best offers, in the order of SKUs: those with a price, and the SKUs that have none."""
+
+    priced: pa.Table
+    unpriced: pa.ChunkedArray
+
+
+def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> Winners:
+    """Return the best offer of each SKU, with ``vendor_rank`` and ``price_cents``.
+
+    The vendors' offers, each sorted by SKU, are merged a range of SKUs at a time, so that no more
+    than a range is copied at once.
+    """
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
     ordered = sorted(vendors, key=lambda vendor: vendor.vendor_id)
     needed = columns_to_merge(config)
-    tables = [
-        vendor.offers.select(needed).append_column(
-            "vendor_rank", pa.array(np.full(len(vendor.offers), rank[vendor.vendor_id], np.int64))
-        )
-        for vendor in ordered
-    ]
-    offers = pa.concat_tables(tables).combine_chunks()
+    tables = [vendor.offers.select(needed) for vendor in ordered]
+    ranks = [rank[vendor.vendor_id] for vendor in ordered]
+    ranges = common_ranges([one_chunk(table["sku"]) for table in tables], RANGE_ROWS)
+
+    def merge_range(rows: Sequence[slice]) -> Winners:
+        parts = [
+            table.slice(part.start, part.stop - part.start).append_column(
+                "vendor_rank", pa.array(np.full(part.stop - part.start, place, np.int64))
+            )
+            for table, place, part in zip(tables, ranks, rows, strict=True)
+        ]
+        return _merge_range(config, pa.concat_tables(parts).combine_chunks())
+
+    merged = list(ordered_map(merge_range, ranges))
+    return Winners(
+        pa.concat_tables([winners.priced for winners in merged]),
+        pa.chunked_array([c for one in merged for c in one.unpriced.chunks], pa.string()),
+    )
+
+
+def _merge_range(config: TenantConfig, offers: pa.Table) -> Winners:
     winners = offers.take(pa.array(pick_winners(offers, config.merge.best_offer)))
-    winners = winners.combine_chunks()
     cost, price, map_price = (_numbers(winners, c) for c in ("cost", "price", "map_price"))
-    cents, priced = price_winners(PriceInputs(*cost, *price, *map_price), config.pricing)
-    return winners.append_column("price_cents", pa.array(np.where(priced, cents, 0)))
+    cents, has_price = price_winners(PriceInputs(*cost, *price, *map_price), config.pricing)
+    kept = {*MERGED_SCHEMA.columns, *config.output.columns, "vendor_rank"} - {"price"}
+    priced = winners.select([name for name in winners.column_names if name in kept])
+    priced = priced.append_column("price_cents", pa.array(cents))
+    if has_price.all():
+        return Winners(priced.combine_chunks(), winners["sku"].slice(0, 0))
+    mask = pa.array(has_price)
+    return Winners(priced.filter(mask).combine_chunks(), winners["sku"].filter(pc.invert(mask)))
 
 
 def columns_to_merge(config: TenantConfig) -> list[str]:
@@ -108,11 +144,10 @@ def columns_to_merge(config: TenantConfig) -> list[str]:
     return [name for name in OFFER_SCHEMA.names if name in always | {*config.output.columns}]
 
 
-def unpriced_warnings(winners: pa.Table) -> tuple[list[ReportEntry], int]:
+def unpriced_warnings(winners: Winners) -> tuple[list[ReportEntry], int]:
     """Return a warning for each SKU without a price, at most 10,000, and how many there are."""
-    unpriced = winners.filter(pa.array(_numbers(winners, "price_cents")[0] == 0))
-    head = unpriced["sku"].slice(0, MAX_ENTRIES).to_pylist()
-    return [_unpriced(sku) for sku in head], unpriced.num_rows
+    head = winners.unpriced.slice(0, MAX_ENTRIES).to_pylist()
+    return [_unpriced(sku) for sku in head], len(winners.unpriced)
 
 
 def count_codes(warnings: Sequence[ReportEntry]) -> Counter[str]:
@@ -164,4 +199,4 @@ def _written(column: str, batch: pa.RecordBatch, config: TenantConfig) -> pa.Str
 
 
 def _numbers(table: pa.Table, column: str) -> tuple[Ints, Bools]:
-    return values_and_nulls(table[column].combine_chunks())
+    return values_and_nulls(one_chunk(table[column]))

@@ -6,12 +6,14 @@ eight bytes.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from relay_core.columns import Bools
 from relay_core.text_words import WORD, TextWords, Words
@@ -44,12 +46,22 @@ def order_by_text(text: pa.StringArray) -> tuple[Rows, Rows]:
     return order, np.flatnonzero(starts_new)
 
 
-def group_starts(text: pa.StringArray) -> Rows:
-    """Return the position of each distinct text of a column that is sorted already."""
-    if not len(text):
-        return np.empty(0, np.int64)
-    changed = pc.not_equal(text.slice(1), text.slice(0, len(text) - 1))
-    return np.flatnonzero(np.concatenate(([True], changed.to_numpy(zero_copy_only=False))))
+def common_ranges(columns: Sequence[pa.StringArray], most_rows: int) -> list[list[slice]]:
+    """Cut sorted columns at the same texts: each range has the rows of some texts in every column.
+
+    A range has at most ``most_rows`` rows of a column, but for a text that stands there more often.
+    """
+    cuts = {
+        text[place].as_py() for text in columns for place in range(most_rows, len(text), most_rows)
+    }
+    bounds = [[0] * len(columns)]
+    bounds += [[_first_not_before(text, cut) for text in columns] for cut in sorted(cuts)]
+    bounds.append([len(text) for text in columns])
+    return [list(map(slice, low, high)) for low, high in pairwise(bounds)]
+
+
+def _first_not_before(text: pa.StringArray, bound: str) -> int:
+    return bisect_left(range(len(text)), bound, key=lambda place: str(text[place].as_py()))
 
 
 def _packed(words: TextWords, room: int) -> tuple[Words, int]:

@@ -11,8 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import pyarrow.compute as pc
-
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.decoding import Buffer
 from relay_core.errors import ContractBrokenError, FeedUnreadableError
@@ -183,8 +181,7 @@ def merge_vendors(
     if count:
         counts[str(WarningCode.UNPRICED_SKU)] = count
     kept += unpriced
-    priced = winners.filter(pc.greater(winners["price_cents"], 0))
-    nothing = [] if priced.num_rows else [_nothing_priced(count)]
+    nothing = [] if winners.priced.num_rows else [_nothing_priced(count)]
     merged = MergedInventory(
         config=config,
         failure=_failure(nothing, Stage.MERGE_PRICE),
@@ -192,7 +189,7 @@ def merge_vendors(
         warnings=tuple(kept),
         warning_counts=dict(counts),
         unpriced_skus=count,
-        winners=priced,
+        winners=winners.priced,
     )
     if broken := merged.broken_rules():
         raise ContractBrokenError(f"the merged feed breaks its schema: {broken[:3]}")

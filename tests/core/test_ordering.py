@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain, combinations
+
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.ordering import group_starts, order_by_text
+from relay_core.ordering import common_ranges, order_by_text
 
 TEXTS = st.lists(
     st.one_of(
@@ -32,4 +34,16 @@ def test_each_distinct_text_starts_once(texts: list[str]) -> None:
 
     ordered = [texts[place] for place in order]
     assert [ordered[start] for start in starts] == sorted(set(texts))
-    assert group_starts(pa.array(ordered, pa.string())).tolist() == starts.tolist()
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=4), st.integers(1, 5))
+def test_ranges_part_sorted_columns_between_texts(columns: list[list[str]], most: int) -> None:
+    ordered = [sorted(texts) for texts in columns]
+
+    ranges = common_ranges([pa.array(texts, pa.string()) for texts in ordered], most)
+
+    parts = [[texts[part] for texts, part in zip(ordered, row, strict=True)] for row in ranges]
+    assert [list(chain(*column)) for column in zip(*parts, strict=True)] == ordered
+    found = [{text for texts in part for text in texts} for part in parts]
+    assert all(max(a) < min(b) for a, b in combinations(filter(None, found), 2))
+    assert all(len(t) <= most or len(set(t)) < len(t) for part in parts for t in part)
