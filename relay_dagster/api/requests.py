@@ -5,18 +5,21 @@ Plain ASGI, so that nothing that happens inside can get past it.
 
 from __future__ import annotations
 
+import asyncio
 import http
 import json
 import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from relay_dagster.logs import event_log
 
 PROBLEM_TYPE = "application/problem+json"
 MAX_BODY_BYTES = 1024 * 1024
+HEAR_OUT_SECONDS = 5
 REQUEST_ID_HEADER = b"x-request-id"
 
 Scope = MutableMapping[str, Any]
@@ -121,12 +124,14 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._left = max_body_bytes
+        self._is_being_sent = True
         self._status: int | None = None
         self._started = time.perf_counter()
 
     async def receive(self) -> Message:
         message = await self._receive()
         self.disconnected = self.disconnected or message["type"] == "http.disconnect"
+        self._is_being_sent = bool(message.get("more_body"))
         self._left -= len(message.get("body", b""))
         if self._left < 0:
             raise BodyTooLargeError
@@ -144,7 +149,7 @@ class _Exchange:
         await self.refuse(413, "PAYLOAD_TOO_LARGE", detail, close=True)
 
     async def refuse(self, status: int, code: str, detail: str, *, close: bool = False) -> None:
-        """Answer with a problem, unless an answer is on its way."""
+        """Answer with a problem, unless an answer is on its way; ``close`` ends the connection."""
         if self._status is not None:
             return
         document = problem_body(status, code, detail, request_id=request_id_of(self.scope))
@@ -156,7 +161,18 @@ class _Exchange:
         # The rest of a body that nobody will read must not be taken for the next request.
         headers += [(b"connection", b"close")] if close else []
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
+        await self.send({"type": "http.response.body", "body": body, "more_body": close})
+        if close:
+            await self._hear_out()
+            await self.send({"type": "http.response.body", "body": b""})
+
+    async def _hear_out(self) -> None:
+        """Let the rest of the body come: who is cut off while sending never reads the answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HEAR_OUT_SECONDS):
+                while self._is_being_sent:
+                    message = await self._receive()
+                    self._is_being_sent = bool(message.get("more_body"))
 
     def log(self) -> None:
         names = self.scope.get("path_params") or {}

@@ -1,8 +1,15 @@
 """Errors: whole problem documents, whatever went wrong, with nothing that is not for callers."""
 
+import http.client
+import json
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+import uvicorn
+from fastapi import FastAPI
 
 from api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem
 from relay_core import errors as core_errors
@@ -70,6 +77,48 @@ def test_a_body_over_one_mebibyte_is_a_problem(
     content = b"".join(chunks()) if announced else chunks()
     response = unplugged.client.request(method, path, content=content, headers=JSON)
     assert_problem(response, 413, "PAYLOAD_TOO_LARGE")
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[int]:
+    """Serve an app on a port of its own, and yield the port."""
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.mark.parametrize("size", [1024 * 1024 + 1, 30 * 1024 * 1024])
+def test_who_sends_a_body_that_is_too_large_can_send_all_of_it_and_read_why(
+    unplugged: ApiWorld, size: int
+) -> None:
+    with served(unplugged.app) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        # The head goes out alone, then the body: the refusal comes while that is on its way.
+        connection.request("POST", "/v1/runs", body=b" " * size, headers=JSON)
+        answer = connection.getresponse()
+        problem = json.loads(answer.read())
+    assert (answer.status, problem["error_code"]) == (413, "PAYLOAD_TOO_LARGE")
+    assert answer.headers["Connection"] == "close"
+
+
+def test_who_asks_before_sending_a_body_that_is_too_large_is_told_at_once(
+    unplugged: ApiWorld,
+) -> None:
+    with served(unplugged.app) as port, socket.create_connection(("127.0.0.1", port), 30) as line:
+        line.sendall(
+            b"POST /v1/runs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 2000000\r\nExpect: 100-continue\r\n\r\n"
+        )
+        answer = line.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_body_of_one_mebibyte_is_read(unplugged: ApiWorld) -> None:
