@@ -8,6 +8,7 @@ A NAME is a picture's, without its ending. Exit status 2 where there is no Chrom
 from __future__ import annotations
 
 import io
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -64,6 +65,8 @@ def main(names: Sequence[str]) -> int:
     except NoChromiumError as error:
         print(error, file=sys.stderr)
         return 2
+    # A polite kill, too, ends the stack first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     make_pictures(views, PICTURES)
     return 0
 
