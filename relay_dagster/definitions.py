@@ -1,5 +1,8 @@
 """What Dagster loads: the one ``defs`` object. Its parts come together in ``build.py``."""
 
-from relay_dagster.build import build_defs
+from relay_dagster.collector import spared
 
-defs = build_defs()
+with spared():
+    from relay_dagster.build import build_defs
+
+    defs = build_defs()

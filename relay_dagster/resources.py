@@ -3,7 +3,6 @@
 A run's session lives as long as its process: its heartbeat spans all steps.
 """
 
-import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,7 +78,6 @@ def run_sessions(connect: Callable[[], Platform]) -> dg.ResourceDefinition:
 
     @dg.resource(description="The run that this process executes.")
     def resource(_: dg.InitResourceContext) -> Iterator[RunSessions]:
-        _spare_the_collector()
         sessions = RunSessions(connect)
         try:
             yield sessions
@@ -87,16 +85,6 @@ def run_sessions(connect: Callable[[], Platform]) -> dg.ResourceDefinition:
             sessions.close()
 
     return resource
-
-
-def _spare_the_collector() -> None:
-    """Let the garbage collector pass over all that is loaded: it stays for as long as the process.
-
-    Each of its full rounds would look at a million objects of code, a tenth of a second a run. Once
-    a process, or what several runs leave behind would pile up.
-    """
-    if not gc.get_freeze_count():
-        gc.freeze()
 
 
 def _launch(context: dg.AssetExecutionContext) -> Launch:
