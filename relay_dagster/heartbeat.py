@@ -11,7 +11,8 @@ log = event_log()
 class Heartbeat:
     """Calls ``beat`` every ``interval_seconds`` until it is stopped; a failed call is only logged.
 
-    It must not end a run: whoever reads the heartbeats allows for several that are missing.
+    It must not end a run: whoever reads the heartbeats allows for several that are missing. The
+    first comes after an interval, so that a run that is over by then needs none.
     """
 
     def __init__(self, beat: Callable[[], object], *, interval_seconds: float) -> None:
@@ -21,7 +22,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="relay-heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Beat now and from now on."""
+        """Beat from now on."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -31,9 +32,8 @@ class Heartbeat:
             self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
+        while not self._stopped.wait(self._interval):
             try:
                 self._beat()
             except Exception as error:  # noqa: BLE001 - a beat that is missed is no fault of the run
                 log.warning("heartbeat_failed", error=str(error))
-            self._stopped.wait(self._interval)

@@ -48,8 +48,10 @@ class Memory:
         """Note an attempt's heartbeat counter; return for how many seconds it has not changed.
 
         ``state`` is Dagster's word: a run that only now executes cannot have been silent before.
+        Nor can one that only now has claimed its attempt: its first beat comes an interval later.
         """
-        token, instant = f"{record.attempt}:{beats}:{state}", now.timestamp()
+        token = f"{record.attempt}:{beats}:{state}:{record.dagster_run_id}"
+        instant = now.timestamp()
         seen = self.beats.get(record.run_id)
         if seen is None or seen[0] != token:
             self.beats.pop(record.run_id, None)

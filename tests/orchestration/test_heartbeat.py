@@ -37,6 +37,14 @@ def test_a_beat_that_fails_does_not_end_it() -> None:
     heartbeat.stop()
 
 
+def test_a_run_that_is_over_before_the_first_interval_does_not_beat() -> None:
+    beats: list[int] = []
+    heartbeat = Heartbeat(lambda: beats.append(1), interval_seconds=3600)
+    heartbeat.start()
+    heartbeat.stop()
+    assert not beats
+
+
 def test_stopping_does_not_wait_for_the_next_beat() -> None:
     heartbeat = Heartbeat(lambda: None, interval_seconds=3600)
     heartbeat.start()

@@ -1,5 +1,6 @@
 """What the reconciler keeps from tick to tick."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,6 +23,14 @@ def test_silence_is_of_one_attempt_in_one_state() -> None:
     memory = Memory()
     memory.silence(RECORD, 0, "waiting", NOW)
     assert memory.silence(RECORD, 0, "executing", NOW + timedelta(hours=1)) == 0
+
+
+def test_a_claim_is_a_sign_of_life() -> None:
+    memory = Memory()
+    memory.silence(RECORD, 0, "executing", NOW)
+    claimed = replace(RECORD, dagster_run_id="d1")
+    assert memory.silence(claimed, 0, "executing", NOW + timedelta(seconds=80)) == 0
+    assert memory.silence(claimed, 0, "executing", NOW + timedelta(seconds=85)) == 5
 
 
 def test_a_cursor_keeps_everything() -> None:
