@@ -162,6 +162,7 @@ class IntakeTick:
                 action.attempt,
                 message_id=message.message_id,
                 receipt_handle=message.receipt_handle,
+                held=record,
             )
         except RunError as error:
             # Its tenant is busy, or it was cancelled meanwhile: the reconciler knows what next.

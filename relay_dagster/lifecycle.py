@@ -1,8 +1,8 @@
 """The run's ledger: every change of a run record, whoever asks, and no other place.
 
 Each method reads the record consistently, applies one rule of `transitions`, and writes the result
-on condition that nothing has changed since; where something has, it reads and decides again. A run
-knows the record that it wrote last, and spares the first of these reads. The tenant's lock changes
+on condition that nothing has changed since; where something has, it reads and decides again. Who
+has the record in hand gives it, and spares the first of these reads. The tenant's lock changes
 in the same transaction. `UnknownRunError` is raised for a run_id without a record, `WorldError`
 where DynamoDB fails; other refusals are named in each method.
 """
@@ -82,12 +82,15 @@ class RunLedger:
         """
         return self._admission.reserve(request, idempotency)
 
-    def mark_sent(self, run_id: str, message_id: str) -> RunRecord:
+    def mark_sent(
+        self, run_id: str, message_id: str, *, held: RunRecord | None = None
+    ) -> RunRecord:
         """Note the message that now stands for the run: the first, or one sent in its place.
 
-        A run that has ended meanwhile stays as it is: the message will find it final.
+        A run that has ended meanwhile stays as it is: the message will find it final. ``held`` is
+        as for `enter_stage`.
         """
-        return self._change(run_id, settling.sent(message_id, self._clock()))
+        return self._change(run_id, settling.sent(message_id, self._clock()), held)
 
     def claim_send(self, run_id: str, wait: timedelta = timedelta(seconds=60)) -> RunRecord:
         """Take the right to send the message of a run that has had none for ``wait``.
@@ -144,9 +147,17 @@ class RunLedger:
         return self._change(run_id, rule)
 
     def dispatch(
-        self, run_id: str, attempt: int, *, message_id: str, receipt_handle: str
+        self,
+        run_id: str,
+        attempt: int,
+        *,
+        message_id: str,
+        receipt_handle: str,
+        held: RunRecord | None = None,
     ) -> RunRecord:
         """Open the next attempt, before Dagster is asked for a run. A waiting run takes the lock.
+
+        ``held`` is the record as the caller has just read it.
 
         Raises:
             TenantBusyError: the run waits for its tenant.
@@ -154,7 +165,7 @@ class RunLedger:
             CancelRequestedError, RunAlreadyFinishedError: there is nothing to dispatch.
         """
         rule = transitions.dispatched(attempt, message_id, receipt_handle, self._clock())
-        return self._change(run_id, rule)
+        return self._change(run_id, rule, held)
 
     # --- by the run -----------------------------------------------------------------------------
 

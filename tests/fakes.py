@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,6 +37,27 @@ class FakeClock:
         """Move on, as `timedelta` takes it (``seconds=5``), and return the new time."""
         self.now += timedelta(**amount)
         return self.now
+
+
+class CallCounter(Counter[str]):
+    """Counts the calls that the clients of a platform make, retries not among them."""
+
+    def __init__(self, platform: Platform) -> None:
+        super().__init__()
+        self._keys: dict[str, list[str]] = {}
+        clients = platform.clients
+        sqs = (clients.sqs, clients.sqs_polling)
+        for client in (clients.s3, clients.dynamodb, clients.cloudwatch, *sqs):
+            client.meta.events.register("before-call", self._count)
+
+    def keys_of(self, operation: str) -> list[str]:
+        """Return the S3 keys that an operation was called for, in order."""
+        return self._keys.get(operation, [])
+
+    def _count(self, model: Any, params: Any, **_: Any) -> None:
+        operation = f"{model.service_model.service_name}.{model.name}"
+        self[operation] += 1
+        self._keys.setdefault(operation, []).append(params.get("url_path", ""))
 
 
 @cache

@@ -73,7 +73,7 @@ class OrderDesk:
         except WorldError as error:
             return self._withdraw(record, error)
         try:
-            return self.services.ledger.mark_sent(record.run_id, message_id)
+            return self.services.ledger.mark_sent(record.run_id, message_id, held=record)
         except RunAlreadyFinishedError:
             return self.services.runs.get(record.run_id) or record
         except WorldError as error:

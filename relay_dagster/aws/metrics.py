@@ -98,7 +98,8 @@ class Metrics:
             for dimensions in (tenant, {})
             for name, (value, unit) in values.items()
         ]
-        running = self._consecutive_failures(record.tenant_id)
+        # A success has just set the count to 0.
+        running = self._consecutive_failures(record.tenant_id) if failed else 0
         return [*data, self._datum(CONSECUTIVE_FAILURES, running, **tenant)]
 
     def _datum(

@@ -7,6 +7,7 @@ import pytest
 
 from api_world import NOBODY_S_RUN, TENANT, ApiWorld, assert_problem, paths_of
 from builders import vendor_document
+from fakes import CallCounter
 
 FIELDS_OF_A_RUN = {
     *("run_id", "tenant_id", "config_version", "status", "stage", "attempt", "requested_at"),
@@ -34,6 +35,19 @@ def test_a_run_that_is_asked_for_is_queued_with_its_message(world: ApiWorld) -> 
     (message,) = world.messages()
     assert message.body == world.run_of(response).job.body()
     assert world.run_of(response).message_id == message.message_id
+
+
+def test_a_run_is_asked_for_in_few_calls(world: ApiWorld) -> None:
+    world.store_config()
+    calls = CallCounter(world.platform)
+    world.post_run()
+    assert dict(calls) == {
+        # The latest config version. (Whether runs are paused is asked by a client of its own.)
+        "dynamodb.GetItem": 1,
+        # The run and the tenant's lock; then the message that stands for it.
+        "dynamodb.TransactWriteItems": 2,
+        "sqs.SendMessage": 1,
+    }
 
 
 def test_the_request_s_id_travels_with_the_message(world: ApiWorld) -> None:

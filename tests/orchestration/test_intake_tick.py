@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from fakes import FakeClock, embedded_platform
+from fakes import CallCounter, FakeClock, embedded_platform
 from relay_core.models import RunStatus
 from relay_dagster import tags
 from relay_dagster.aws.platform import Platform
@@ -86,6 +86,19 @@ def test_a_posted_run_is_dispatched_and_its_message_kept(
     assert (after.attempt, after.is_dispatched) == (1, True)
     assert after.receipt_handle is not None
     assert in_queue(platform) == 1
+
+
+def test_a_message_is_one_look_at_its_run_and_one_write(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    posted(platform)
+    calls = CallCounter(platform)
+    tick(platform, instance, clock)
+    assert dict(calls) == {
+        "sqs.ReceiveMessage": 1,
+        "dynamodb.GetItem": 1,
+        "dynamodb.TransactWriteItems": 1,
+    }
 
 
 def test_a_request_that_dagster_never_got_is_made_again_as_the_same_attempt(

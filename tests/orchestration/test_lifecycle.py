@@ -635,6 +635,24 @@ def test_a_record_that_is_held_is_written_without_being_read(platform: Platform)
     assert done == platform.runs.get(record.run_id)
 
 
+def test_a_run_on_its_way_to_dagster_is_not_read_by_those_who_hold_it(platform: Platform) -> None:
+    ledger, runs = counted(platform)
+    held = reserved(platform.ledger)
+    held = ledger.mark_sent(held.run_id, "m1", held=held)
+    held = ledger.dispatch(held.run_id, 1, message_id="m1", receipt_handle="h1", held=held)
+    assert runs.reads == 0
+    assert held == platform.runs.get(held.run_id)
+
+
+def test_a_message_that_is_received_before_its_sender_notes_it_keeps_its_attempt(
+    platform: Platform,
+) -> None:
+    held = reserved(platform.ledger)
+    dispatched(platform.ledger, held)
+    noted = platform.ledger.mark_sent(held.run_id, "m1", held=held)
+    assert (noted.attempt, noted.receipt_handle) == (1, "h1")
+
+
 def test_a_record_that_has_changed_while_it_was_held_is_read_again(platform: Platform) -> None:
     ledger, runs = counted(platform)
     held = running(platform.ledger)

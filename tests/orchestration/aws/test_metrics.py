@@ -167,7 +167,14 @@ def test_a_count_of_failures_that_cannot_be_read_raises_nothing() -> None:
     def unreadable(tenant_id: str) -> int:
         raise TimeoutError(tenant_id)
 
-    metrics(RecordingCloudWatch(), consecutive_failures=unreadable).run_finished(record())
+    failed = record(RunStatus.FAILED)
+    metrics(RecordingCloudWatch(), consecutive_failures=unreadable).run_finished(failed)
+
+
+def test_a_success_has_no_failures_before_it() -> None:
+    cloudwatch = RecordingCloudWatch()
+    metrics(cloudwatch).run_finished(record(RunStatus.SUCCEEDED))
+    assert cloudwatch.values()[("ConsecutiveFailures", ACME)] == 0
 
 
 def test_a_cloudwatch_that_hangs_delays_nobody(capfd: pytest.CaptureFixture[str]) -> None:
