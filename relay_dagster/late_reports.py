@@ -54,8 +54,13 @@ def _findings(platform: Platform, record: RunRecord) -> Findings:
     config = _config(platform, record)
     if config is None:
         return Findings(vendor_ids=record.vendors or ())
-    selected = [vendor.vendor_id for vendor in config.selecting(record.vendors)]
-    return Findings(vendor_ids=selected, vendor_count=len(config.vendors))
+    # A job from elsewhere may name vendors that the config does not have.
+    chosen = [
+        vendor.vendor_id
+        for vendor in config.vendors
+        if record.vendors is None or vendor.vendor_id in record.vendors
+    ]
+    return Findings(vendor_ids=chosen, vendor_count=len(config.vendors))
 
 
 def _config(platform: Platform, record: RunRecord) -> TenantConfig | None:

@@ -229,6 +229,16 @@ def test_late_reports_name_the_vendors_of_the_config(world: World) -> None:
     assert summary["vendor_record_counts"] == {"vendor_1": 0}
 
 
+def test_a_run_of_vendors_that_the_config_lacks_is_settled_too(world: World) -> None:
+    world.platform.tenants.put("acme", json.dumps(config_document()))
+    world.platform.queue.send(Job(NOBODY_S_RUN, "acme", ("vendor_1", "vendor_9"), 1))
+    record = world.received()
+    world.platform.ledger.request_cancel(record.run_id)
+    world.tick()
+    assert world.report(record, "run_summary")["vendor_record_counts"] == {"vendor_1": 0}
+    assert world.current(record).acknowledged_at is not None
+
+
 def test_a_run_that_died_while_it_published_leaves_no_feed(world: World) -> None:
     record = world.executing(STATUS.FAILURE)
     world.platform.feeds.put(published_key(record), b"sku\n")
