@@ -1,7 +1,8 @@
 """Create the CloudWatch alarms of an installation; run again, update them.
 
 Reads the variables that the program itself reads, so that the alarms look where it writes. Exit
-status 0: the alarms are as wanted; 1: AWS failed; 2: bad usage, and nothing was asked of AWS.
+status 0: the alarms are as wanted; 1: AWS failed; 2: bad usage or a variable that is missing or
+bad, and nothing was asked of AWS.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main(
         )
     except (WorldError, SettingsError) as error:
         print(f"setup_cloudwatch_alarms: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, SettingsError) else 1
     for change in changes:
         print(_told(change, dry_run=asked.dry_run))
     return 0

@@ -96,8 +96,8 @@ def serve(host: str, port: int) -> None:
 
 
 def _make_clients(clients: Clients) -> None:
-    """Make the clients before the first request; a missing region shows here."""
-    for _ in (clients.dynamodb, clients.sqs, clients.s3):
+    """Make the clients before the first request; a bad region or endpoint shows here."""
+    for _ in (clients.dynamodb, clients.sqs, clients.s3, clients.s3_links):
         pass
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import NoRegionError
+from botocore.exceptions import InvalidRegionError, NoRegionError
 
 from relay_dagster.settings import SettingsError
 
@@ -130,3 +130,17 @@ class Clients:
             )
         except NoRegionError:
             raise SettingsError("AWS_REGION", "is not set, nor is AWS_DEFAULT_REGION") from None
+        except InvalidRegionError:
+            raise SettingsError("AWS_REGION", f"is no region: {self._region!r}") from None
+        except ValueError as error:
+            # botocore has no kind of its own for an endpoint that is no URL.
+            raise SettingsError(
+                self._endpoint_variable(service, endpoint_url), str(error)
+            ) from None
+
+    def _endpoint_variable(self, service: str, endpoint_url: str | None) -> str:
+        """Return the variable that a client's endpoint comes from."""
+        if endpoint_url is not None:
+            return "RELAY_PUBLIC_S3_ENDPOINT_URL"
+        own = f"AWS_ENDPOINT_URL_{service.upper()}"
+        return own if self._environ.get(own) else "AWS_ENDPOINT_URL"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -210,3 +211,14 @@ def test_an_aws_that_cannot_be_reached_is_one_line_and_exit_status_1(
     line = capsys.readouterr().err.splitlines()
     assert len(line) == 1
     assert line[0].startswith("setup_cloudwatch_alarms: ")
+
+
+def test_a_region_that_is_missing_is_one_line_and_exit_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    without = {name: value for name, value in ENVIRON.items() if "REGION" not in name}
+    assert setup_cloudwatch_alarms.main([], environ=without) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("setup_cloudwatch_alarms: AWS_REGION ")

@@ -47,6 +47,25 @@ def test_without_any_region_the_variable_is_named(monkeypatch: pytest.MonkeyPatc
         _ = Clients(None).sqs
 
 
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"])
+def test_an_endpoint_that_is_no_url_is_named_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "nonsense")
+    with pytest.raises(SettingsError, match=rf"^{name} .*nonsense"):
+        _ = Clients("eu-west-1").sqs
+
+
+def test_a_public_endpoint_that_is_no_url_is_named_by_its_variable() -> None:
+    with pytest.raises(SettingsError, match=r"^RELAY_PUBLIC_S3_ENDPOINT_URL "):
+        _ = Clients("eu-west-1", public_s3_endpoint_url="http://a b").s3_links
+
+
+def test_a_region_that_is_none_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"^AWS_REGION is no region: 'no where'"):
+        _ = Clients("no where").sqs
+
+
 def test_buckets_are_no_host_names_at_an_endpoint_of_ones_own() -> None:
     own = Clients("eu-west-1", environ={"AWS_ENDPOINT_URL_S3": "http://minio:9000"})
     assert own.s3.meta.config.s3 == {"addressing_style": "path"}
