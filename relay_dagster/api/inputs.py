@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ValidationError
 
+from relay_core.errors import ConfigFault
 from relay_dagster.api.problems import ProblemError, faults_of, invalid_request
 from relay_dagster.api.requests import request_id_of
 
@@ -73,11 +76,30 @@ def read_body(model: type[_Model], body: bytes) -> _Model:
     Raises:
         ProblemError: 422 with every fault and its path.
     """
+    repeated = _repeated_keys(body)
+    if repeated:
+        message = "stands more than once; keep one of them"
+        raise invalid_request(ConfigFault(key, message) for key in repeated)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
         listed = error.errors(include_url=False, include_context=False, include_input=False)
         raise invalid_request(faults_of([dict(each) for each in listed])) from error
+
+
+def _repeated_keys(body: bytes) -> list[str]:
+    """Return the keys that stand twice in an object; readers differ in which of them counts."""
+    repeated: list[str] = []
+
+    def take(pairs: list[tuple[str, Any]]) -> None:
+        counts = Counter(key for key, _ in pairs)
+        repeated.extend(key for key, count in counts.items() if count > 1)
+
+    try:
+        json.loads(body, object_pairs_hook=take)
+    except (ValueError, RecursionError):
+        return []  # the model's own reader tells what is wrong with it
+    return repeated
 
 
 def names_version(if_match: str, config_version: int) -> bool:

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from api_world import NOBODY_S_RUN, TENANT, ApiWorld, assert_problem, paths_of
+from api_world import JSON, NOBODY_S_RUN, TENANT, ApiWorld, assert_problem, paths_of
 from builders import vendor_document
 from fakes import CallCounter
 
@@ -113,6 +113,12 @@ def test_all_faults_of_an_order_come_at_once(unplugged: ApiWorld) -> None:
     response = unplugged.client.post("/v1/runs", json={"vendors": [1]})
     paths = paths_of(assert_problem(response, 422, "INVALID_REQUEST"))
     assert paths == ["tenant_id", "run_type", "vendors.0"]
+
+
+def test_an_order_that_says_a_thing_twice_is_refused(unplugged: ApiWorld) -> None:
+    body = '{"tenant_id": "acme", "tenant_id": "other", "run_type": "inventory_sync"}'
+    response = unplugged.client.post("/v1/runs", content=body, headers=JSON)
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == ["tenant_id"]
 
 
 def test_a_second_run_of_a_tenant_waits_for_the_first(world: ApiWorld) -> None:
