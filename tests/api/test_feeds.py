@@ -54,6 +54,12 @@ def test_a_feed_that_the_caller_has_is_not_sent_again(world: ApiWorld) -> None:
     assert response.headers["ETag"] == etag
 
 
+def test_a_caller_who_has_any_feed_is_told_whether_there_is_one(world: ApiWorld) -> None:
+    assert feed_of(world, **{"If-None-Match": "*"}).status_code == 404
+    world.succeed(world.post_run().json()["run_id"])
+    assert feed_of(world, **{"If-None-Match": "*"}).status_code == 304
+
+
 @pytest.mark.parametrize("tenant_id", ["nobody", "a b", "x" * 65])
 def test_a_tenant_that_is_not_there_has_no_feed(world: ApiWorld, tenant_id: str) -> None:
     response = world.client.get(f"/v1/tenants/{tenant_id}/feed")
