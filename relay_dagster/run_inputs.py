@@ -129,7 +129,7 @@ class Pinning:
             self.config,
             self.vendors,
             missing=set(entries) - set(found),
-            locations={name: str(entry["expected_prefix"]) for name, entry in entries.items()},
+            locations={name: _place_of(entry) for name, entry in entries.items()},
             missing_maps={
                 vendor.vendor_id: str(vendor.sku_map.s3_key or vendor.sku_map.local_path)
                 for vendor in self.vendors
@@ -206,6 +206,11 @@ class Pinning:
         normalized = keys.normalized(vendor_id)
         if self.feeds.copy_if_there(source.normalized(vendor_id), normalized):
             self.reports.artifacts[f"normalized_{vendor_id}"] = normalized
+
+
+def _place_of(entry: Mapping[str, Any]) -> str:
+    """Return where a vendor's feed is expected, as messages tell it."""
+    return entry["expected_prefix"] or "any prefix (inbound.type local is for the local runner)"
 
 
 def _read_manifest(feeds: FeedStore, keys: ArtifactKeys) -> dict[str, Any] | None:

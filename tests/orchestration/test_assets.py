@@ -356,6 +356,12 @@ def test_a_required_vendor_without_a_feed_fails_the_run(world: World) -> None:
     assert world.names() == {"config_snapshot", "input_manifest", "errors", "run_summary"}
 
 
+def test_a_vendor_of_the_local_runner_has_no_prefix_and_is_told_so(world: World) -> None:
+    world.store_config({**vendor_document(), "inbound": {"type": "local"}})
+    assert "inbound.type local is for the local runner" in failure_of(world.run())
+    assert world.report("input_manifest")["vendors"]["vendor_1"]["expected_prefix"] is None
+
+
 def test_a_sku_map_that_is_absent_fails_the_run(world: World) -> None:
     key = f"tenants/{TENANT}/maps/vendor_1.csv"
     world.store_config(vendor_document("vendor_1", sku_map={"type": "s3", "s3_key": key}))
