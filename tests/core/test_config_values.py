@@ -31,7 +31,7 @@ from relay_core.config import load_config, parse_document
         ("timezone", "america/chicago", 'did you mean "America/Chicago"?'),
         ("timezone", "America", "is no IANA time zone"),
         ("timezone", "../etc/passwd", "is no IANA time zone"),
-        ("timezone", "localtime", "is no IANA time zone"),
+        ("timezone", "localtime", "is no IANA time zone, such as America/Chicago or UTC"),
         ("timezone", "", "is no IANA time zone"),
         ("timezone", "x" * 5000, "is no IANA time zone"),
         ("default_currency", "usd", 'did you mean "USD"?'),
