@@ -15,6 +15,8 @@ from relay_dagster.stack import CODE, HOST, Stack, free_port, port_answers
 BARE, LOADED, REDIS, WORKER = "bare", "loaded", "redis", "worker"
 EMPTY = (BARE, LOADED)
 LAUNCHERS = ("default", "celery")
+INTAKE_SHARE = 8
+"""Of runs dispatched for each that executes, where code is loaded: as docs/DEPLOY.md advises."""
 AS_INSTALLED = Path(__file__).parent / "as_installed"
 """What every process of the stack does first, so that it loads what an installation would."""
 
@@ -30,16 +32,18 @@ class BenchStack(Stack):
 
     def __init__(self, home: Path, *, launcher: str, concurrency: int = 2) -> None:
         self._concurrency = concurrency
-        extra = (*EMPTY, *((REDIS,) if launcher == "celery" else ()))
+        is_loaded = launcher == "celery"
+        extra = (*EMPTY, *((REDIS,) if is_loaded else ()))
         ports = {name: free_port() for name in extra}
         found_first = (str(AS_INSTALLED), os.environ.get("PYTHONPATH", ""))
         environment = {
             "WORKER_MAX_CONCURRENCY": str(concurrency),
+            **({"RELAY_INTAKE_LIMIT": str(INTAKE_SHARE * concurrency)} if is_loaded else {}),
             "PYTHONPATH": os.pathsep.join(filter(None, found_first)),
         }
         super().__init__(home, ports=ports, environment=environment)
         self._name_locations()
-        if launcher == "celery":
+        if is_loaded:
             self._launch_with_celery()
 
     def add_queues(self, urls: Mapping[str, str]) -> None:
