@@ -90,7 +90,7 @@ class RunLife:
         except FenceLostError:
             self._withdraw_if_in_vain()
             raise
-        self._settle("run_succeeded")
+        self._tell("run_succeeded")
 
     def fail(self, failure: RunFailure) -> NoReturn:
         """End the run for a fault of its data.
@@ -100,7 +100,7 @@ class RunLife:
         """
         outcome = self._report(RunStatus.FAILED, failure)
         self.record = self._ledger.fail(self.record.fence, failure, outcome)
-        self._settle("run_failed")
+        self._tell("run_failed")
         raise RunStoppedError(failure.error_code, failure.error_message)
 
     def cancel(self) -> NoReturn:
@@ -180,11 +180,14 @@ class RunLife:
         failure = failure_of(self.record)
         self.findings.faults = [ReportEntry(failure.error_code, failure.error_message)]
         self._log("poison_job_detected", error_message=failure.error_message)
-        self._withdraw()
-        self.findings.record_count = 0
-        outcome = self._write_json(RunStatus.FAILED, failure)
-        self.record = self._ledger.note_reports(self.record.run_id, outcome)
-        self._settle("run_failed")
+        try:
+            self._withdraw()
+            self.findings.record_count = 0
+            outcome = self._write_json(RunStatus.FAILED, failure)
+            self.record = self._ledger.note_reports(self.record.run_id, outcome)
+        finally:
+            # Where S3 refuses the reports, the reconciler writes them later and tells nobody.
+            self._tell("run_failed")
 
     def _write_json(self, status: RunStatus, failure: RunFailure | None) -> Outcome:
         now = utc_now()
@@ -199,12 +202,10 @@ class RunLife:
             side=self.side,
         )
 
-    def _settle(self, event: str) -> None:
-        record = self.record
-        self._log(event, error_code=record.error_code, **record.counts)
-        self._platform.metrics.run_finished(record)
-        if record.needs_reports:
-            self.record = self._ledger.note_reports(record.run_id)
+    def _tell(self, event: str) -> None:
+        """Tell log and metrics of an end that this process has made."""
+        self._log(event, error_code=self.record.error_code, **self.record.counts)
+        self._platform.metrics.run_finished(self.record)
 
     def _log(self, event: str, **facts: object) -> None:
         record = self.record

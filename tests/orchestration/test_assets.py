@@ -501,6 +501,40 @@ def test_attempts_that_are_used_up_end_as_poison_with_the_cause(world: World) ->
     assert world.report("errors")["error_code"] == "POISON_JOB"
 
 
+def test_poison_whose_reports_s3_refuses_is_counted_as_a_failed_run(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class RefusesAll(ThrottledOnce):
+        def put_stream(self, target: str, chunks: Any, **options: Any) -> Any:
+            raise ThrottledError("s3.PutObject", "slow down")
+
+    finished = FinishedRuns(world.platform.metrics)
+    refusing = with_feeds(world.platform, RefusesAll(world.platform.feeds))
+    world.connect = lambda: replace(refusing, metrics=finished)  # type: ignore[arg-type]
+    world.store_config()
+    world.request()
+    for attempt in (1, 2, 3):
+        world.dispatch(attempt)
+        assert not world.execute(attempt).success
+    assert [one.error_code for one in finished.records] == ["POISON_JOB"]
+    assert '"event": "run_failed"' in capsys.readouterr().err
+    assert world.record().needs_reports
+
+
+class FinishedRuns:
+    """The metrics of a platform, which keep the runs that they were told of."""
+
+    def __init__(self, metrics: Any) -> None:
+        self._metrics = metrics
+        self.records: list[RunRecord] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._metrics, name)
+
+    def run_finished(self, record: RunRecord) -> None:
+        self.records.append(record)
+
+
 def test_a_later_attempt_reads_the_same_bytes_as_the_first(world: World) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
