@@ -27,6 +27,7 @@ from relay_dagster.ledger_port import utc_now
 from relay_dagster.logs import event_log
 from relay_dagster.records import Job, NotAJobError, RunRecord
 from relay_dagster.run_errors import JobConflictError, RunError
+from relay_dagster.tick_faults import tell_fault
 
 POLL_SECONDS = 20
 # A tick may last 60 seconds; what is received late in it must still be handled.
@@ -93,13 +94,8 @@ class IntakeTick:
             for action in decide(facts, IntakePolicy(attempts, attempts)):
                 self._act(action, message, facts.record)
         except Exception as error:  # noqa: BLE001 - the others must not wait for this one
-            log.error(
-                "message_not_handled",
-                message_id=message.message_id,
-                request_id=message.request_id,
-                error=str(error),
-            )
-            self.platform.metrics.worker_error(str(getattr(error, "error_code", "internal_error")))
+            told = {"message_id": message.message_id, "request_id": message.request_id}
+            tell_fault(self.platform.metrics, "message_not_handled", error, **told)
 
     def _facts(self, message: Message) -> MessageFacts:
         count, now = message.receive_count, self.clock()

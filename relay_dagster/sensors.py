@@ -14,10 +14,10 @@ from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.intake_tick import IntakeTick
 from relay_dagster.jobs import inventory_sync
 from relay_dagster.ledger_port import utc_now
-from relay_dagster.logs import event_log
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.reconcile_tick import ReconcileTick
 from relay_dagster.records import RunRecord
+from relay_dagster.tick_faults import tell_fault
 from relay_dagster.upkeep import check_queue, delete_old_runs, settle_dead_letters, sync_partitions
 
 SQS_RUN_SENSOR, RUN_RECONCILER = "sqs_run_sensor", "run_reconciler"
@@ -26,8 +26,6 @@ RECONCILE_EVERY_SECONDS = 1
 EVERY_MINUTE_SECONDS = 60
 # Before a backfill's runs, which have 0.
 PRIORITY = "10"
-
-log = event_log()
 
 
 def sqs_run_sensor(connect: Callable[[], Platform]) -> dg.SensorDefinition:
@@ -41,14 +39,12 @@ def sqs_run_sensor(connect: Callable[[], Platform]) -> dg.SensorDefinition:
         description="Waits for jobs in SQS and asks for a run for each attempt.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        platform, dagster = connect(), DagsterRuns(context.instance)
-        room = platform.settings.intake_limit - dagster.count_unfinished(SQS_RUN_SENSOR)
-        tick = IntakeTick(platform, dagster, room)
-        records = tick.run()
-        if not records:
-            return dg.SkipReason(tick.summary())
-        dagster.add_tenants(record.tenant_id for record in records)
-        return dg.SensorResult(run_requests=[_run_request(record) for record in records])
+        platform = connect()
+        try:
+            return take_in(platform, DagsterRuns(context.instance))
+        except Exception as error:
+            tell_fault(platform.metrics, "intake_error", error)
+            raise
 
     return sensor
 
@@ -71,15 +67,29 @@ def run_reconciler(connect: Callable[[], Platform]) -> dg.SensorDefinition:
     return sensor
 
 
+def take_in(platform: Platform, dagster: DagsterRuns) -> dg.SensorResult | dg.SkipReason:
+    """Receive jobs while there is room for them; return the runs to ask for, or why there are none.
+
+    Raises:
+        Exception: Dagster's storage fails; what is dispatched by then is asked for again.
+    """
+    room = platform.settings.intake_limit - dagster.count_unfinished(SQS_RUN_SENSOR)
+    tick = IntakeTick(platform, dagster, room)
+    records = tick.run()
+    if not records:
+        return dg.SkipReason(tick.summary())
+    dagster.add_tenants(record.tenant_id for record in records)
+    return dg.SensorResult(run_requests=[_run_request(record) for record in records])
+
+
 def reconcile(platform: Platform, dagster: DagsterRuns, memory: Memory) -> str:
     """Do the reconciler's duties, each whatever becomes of the others; return what was done."""
     now, done = utc_now(), []
     for name, duty in _duties(platform, dagster, memory, now).items():
         try:
             done.append(f"{name}: {duty()}")
-        except Exception as error:
-            log.error("reconcile_error", duty=name, error=str(error), exc_info=True)
-            platform.metrics.worker_error(str(getattr(error, "error_code", "internal_error")))
+        except Exception as error:  # noqa: BLE001 - the other duties must not wait for this one
+            tell_fault(platform.metrics, "reconcile_error", error, duty=name)
             done.append(f"{name}: {type(error).__name__}: {error}")
     return "; ".join(done)
 

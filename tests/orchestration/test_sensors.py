@@ -10,6 +10,8 @@ import pytest
 
 from builders import config_document
 from fakes import embedded_platform
+from relay_dagster.aws.job_queue import JobQueue, Message
+from relay_dagster.aws.metrics import Metrics
 from relay_dagster.aws.platform import Platform
 from relay_dagster.build import build_defs
 from relay_dagster.dagster_runs import DagsterRuns
@@ -109,6 +111,36 @@ class ClashingInstance:
 
     def add_dynamic_partitions(self, name: str, keys: list[str]) -> None:
         raise RuntimeError("UNIQUE constraint failed")
+
+
+def test_a_tick_of_the_intake_that_fails_is_a_worker_error(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    told = WorkerErrors()
+    broken = replace(platform, metrics=told, queue=BrokenQueue(platform.clients, "", ""))
+    with pytest.raises(RuntimeError, match="a defect"):
+        evaluate("sqs_run_sensor", broken, instance)
+    assert told.types == ["internal_error"]
+
+
+class WorkerErrors(Metrics):
+    """Keeps the kinds of the errors that it was told of."""
+
+    def __init__(self) -> None:
+        self.types: list[str] = []
+
+    def worker_error(self, error_type: str) -> None:
+        self.types.append(error_type)
+
+    def worker_heartbeat(self) -> None:
+        pass
+
+
+class BrokenQueue(JobQueue):
+    """A queue that nothing can be received from, for no reason that is known."""
+
+    def receive(self, *_: object, **__: object) -> list[Message]:
+        raise RuntimeError("a defect")
 
 
 def test_no_room_is_no_receive(platform: Platform, instance: dg.DagsterInstance) -> None:
