@@ -27,6 +27,7 @@ class Act(StrEnum):
     TERMINATE = "ask Dagster to end the run"
     FORCE_CANCELLED = "tell Dagster that the run is cancelled"
     CANCEL = "end the run as cancelled"
+    POISON = "end the run as poison: it has had all of its attempts"
     BURY = "put the message of a poisoned run into the dead-letter queue"
     REPORT = "write the reports that the run could not write"
     SETTLE = "delete the message and acknowledge the run"
@@ -76,10 +77,14 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class ReconcilePolicy:
-    """When a heartbeat is stale, and how long a message stays out of sight."""
+    """When a heartbeat is stale, how long a message stays out of sight, how many attempts are all.
+
+    Fewer attempts than a run has had already is what an operator has set since.
+    """
 
     stale_seconds: float
     visibility_seconds: float
+    max_attempts: int
 
 
 def decide(facts: RunFacts, policy: ReconcilePolicy) -> list[ReconcileAction]:
@@ -155,6 +160,8 @@ def _of_queued(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAc
         since = record.send_claimed_at or record.requested_at
         if record.trigger is not Trigger.DAGSTER and _since(facts, since) >= UNSENT_AFTER:
             yield Act.SEND
+    elif record.attempt >= policy.max_attempts:
+        yield Act.POISON
     elif record.next_attempt_at is not None:
         yield Extend(max(0.0, (record.next_attempt_at - facts.now).total_seconds()))
     elif record.hold is Hold.WAITING:

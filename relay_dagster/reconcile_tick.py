@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_core.models import RunStatus
+from relay_dagster.aws.listing import cursor_after_record
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns, DagsterState
 from relay_dagster.late_reports import write_late_reports
@@ -24,7 +25,8 @@ from relay_dagster.reconcile import (
 )
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.records import Hold, RunRecord, Trigger
-from relay_dagster.run_errors import CancelRequestedError
+from relay_dagster.run_errors import CancelRequestedError, RunError
+from relay_dagster.tick_faults import tell_fault
 
 MAX_RECORDS = 200
 MAX_SECONDS = 20
@@ -56,9 +58,11 @@ class ReconcileTick:
         beats = self.platform.runs.heartbeats([one for one in page.records if one.attempt])
         in_line = self._next_in_line(page.records)
         for record in page.records:
-            if self.stopwatch() > until:
-                break
             self._reconcile(record, beats.get(record.run_id, 0), record.run_id in in_line)
+            if self.stopwatch() > until:
+                # The next tick goes on from here, or a few slow runs would keep it from the rest.
+                self.memory.page = cursor_after_record(record)
+                break
         return len(page.records)
 
     def _next_in_line(self, records: Iterable[RunRecord]) -> set[str]:
@@ -73,7 +77,9 @@ class ReconcileTick:
     def _reconcile(self, record: RunRecord, beats: int, next_in_line: bool) -> None:
         settings, now = self.platform.settings, self.clock()
         policy = ReconcilePolicy(
-            settings.heartbeat_stale_seconds, settings.visibility_timeout_seconds
+            stale_seconds=settings.heartbeat_stale_seconds,
+            visibility_seconds=settings.visibility_timeout_seconds,
+            max_attempts=settings.max_attempts,
         )
         try:
             state = self._dagster_state(record)
@@ -87,8 +93,11 @@ class ReconcileTick:
             )
             for action in decide(facts, policy):
                 record = self._act(action, record, now)
-        except Exception as error:  # noqa: BLE001 - the others must not wait for this one
+        except RunError as error:
+            # Somebody else has moved the run on meanwhile: the next tick looks at it afresh.
             log.warning("run_not_reconciled", error=str(error), **record.log_facts)
+        except Exception as error:  # noqa: BLE001 - the others must not wait for this one
+            tell_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
 
     def _dagster_state(self, record: RunRecord) -> DagsterState:
         if record.is_dispatched or (record.is_final and record.attempt):
@@ -109,6 +118,7 @@ class ReconcileTick:
             Act.TERMINATE: self._terminate,
             Act.FORCE_CANCELLED: self._force_cancelled,
             Act.CANCEL: self._cancel,
+            Act.POISON: self._poison,
             Act.BURY: self._bury,
             Act.REPORT: self._report,
             Act.SETTLE: self._settle,
@@ -122,19 +132,32 @@ class ReconcileTick:
         return record
 
     def _lose(self, record: RunRecord, action: Lose) -> RunRecord:
-        facts = {"attempt": record.attempt, **record.log_facts}
-        log.warning(
-            "run_retryable_error", error_code=action.error_code, message=action.message, **facts
-        )
         try:
             lost = self.platform.ledger.lose_attempt(record, action.error_code, action.message)
         except CancelRequestedError:
             return self._cancel(record)
+        log.warning(
+            "run_retryable_error",
+            attempt=record.attempt,
+            error_code=action.error_code,
+            error_message=action.message,
+            **record.log_facts,
+        )
         self.platform.metrics.worker_error(action.error_code)
-        if lost.is_final:
-            self.platform.metrics.run_finished(lost)
-            log.error("poison_job_detected", error_message=lost.error_message, **facts)
-        return lost
+        return self._tell_poison(lost) if lost.is_final else lost
+
+    def _poison(self, record: RunRecord) -> RunRecord:
+        attempts = f"{record.attempt} of {self.platform.settings.max_attempts}"
+        message = f"attempts used up ({attempts}); the last ended with: {record.error_message}"
+        return self._tell_poison(self.platform.ledger.poison(record.run_id, message))
+
+    def _tell_poison(self, record: RunRecord) -> RunRecord:
+        """Tell log and metrics of a run that has just ended here, for want of attempts."""
+        facts = {"attempt": record.attempt, **record.log_facts}
+        log.error("poison_job_detected", error_message=record.error_message, **facts)
+        log.info("run_failed", error_code=record.error_code, **facts)
+        self.platform.metrics.run_finished(record)
+        return record
 
     def _send(self, record: RunRecord) -> RunRecord:
         ledger = self.platform.ledger
@@ -159,8 +182,9 @@ class ReconcileTick:
         return record
 
     def _cancel(self, record: RunRecord) -> RunRecord:
+        cancelled = self.platform.ledger.cancel(record.run_id)
         log.info("run_cancelled", **record.log_facts)
-        return self.platform.ledger.cancel(record.run_id)
+        return cancelled
 
     def _bury(self, record: RunRecord) -> RunRecord:
         message_id = self.platform.queue.send_dead(

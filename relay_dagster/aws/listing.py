@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from relay_dagster.aws import items, tables
-from relay_dagster.records import is_run_id
+from relay_dagster.records import RunRecord, is_run_id
 
 
 class BadCursorError(ValueError):
@@ -29,7 +29,12 @@ def run_id_of(row: Mapping[str, Any]) -> str:
 
 def cursor_after(row: Mapping[str, Any]) -> str:
     """Return the cursor that goes on after a row."""
-    return base64.urlsafe_b64encode(str(row[tables.REQUESTED_KEY]).encode()).decode().rstrip("=")
+    return _cursor(str(row[tables.REQUESTED_KEY]))
+
+
+def cursor_after_record(record: RunRecord) -> str:
+    """Return the cursor that goes on after a run."""
+    return _cursor(items.requested_key(record))
 
 
 def start_key(cursor: str, key: str, value: str) -> Mapping[str, Any]:
@@ -49,3 +54,7 @@ def start_key(cursor: str, key: str, value: str) -> Mapping[str, Any]:
         raise BadCursorError("cursor is not one that a listing returned")
     start = {tables.KEY: items.run_key(run_id), tables.REQUESTED_KEY: requested, key: value}
     return items.marshal(start)
+
+
+def _cursor(requested: str) -> str:
+    return base64.urlsafe_b64encode(requested.encode()).decode().rstrip("=")

@@ -19,7 +19,7 @@ from relay_dagster.reconcile import (
 from relay_dagster.records import Hold, RunRecord, Trigger
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-POLICY = ReconcilePolicy(stale_seconds=90, visibility_seconds=300)
+POLICY = ReconcilePolicy(stale_seconds=90, visibility_seconds=300, max_attempts=3)
 
 
 def ago(**amount: float) -> datetime:
@@ -131,6 +131,11 @@ def test_a_run_between_two_attempts_comes_back_when_its_back_off_ends() -> None:
     waiting = record(attempt=1, next_attempt_at=NOW + timedelta(seconds=8))
     assert actions(waiting, "failed") == [Extend(8.0)]
     assert actions(record(attempt=1, next_attempt_at=ago(seconds=8)), "failed") == [Extend(0.0)]
+
+
+def test_a_run_that_has_had_all_the_attempts_that_are_left_to_it_by_now_is_poison() -> None:
+    waiting = record(attempt=3, next_attempt_at=NOW + timedelta(seconds=8))
+    assert actions(waiting, "failed") == [Act.POISON]
 
 
 def test_a_job_that_waits_for_its_tenant_is_shown_when_its_turn_comes() -> None:

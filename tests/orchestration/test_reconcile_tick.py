@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +14,9 @@ from builders import config_document
 from fakes import FakeClock, embedded_platform
 from relay_core.models import RunStatus
 from relay_dagster import tags
+from relay_dagster.aws.metrics import Metrics
 from relay_dagster.aws.platform import Platform
-from relay_dagster.dagster_runs import DagsterRuns
+from relay_dagster.dagster_runs import DagsterRuns, DagsterState
 from relay_dagster.ledger_port import utc_now
 from relay_dagster.published import publish, published_key
 from relay_dagster.reconcile_memory import Memory
@@ -271,16 +273,107 @@ def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(worl
     assert [each.key for each in world.platform.feeds.list_objects("published/")] == [key]
 
 
-def test_one_run_that_cannot_be_reconciled_holds_no_other_up(world: World) -> None:
-    class Reluctant(DagsterRuns):
-        def state(self, record: RunRecord):  # type: ignore[no-untyped-def]
-            if record.tenant_id == "a":
-                raise ValueError("no")
-            return super().state(record)
+class Reluctant(DagsterRuns):
+    """Dagster's runs, of which it does not tell those of tenant ``a``."""
 
+    def state(self, record: RunRecord) -> DagsterState:
+        if record.tenant_id == "a":
+            raise ValueError("no")
+        return super().state(record)
+
+
+def test_one_run_that_cannot_be_reconciled_holds_no_other_up(world: World) -> None:
     bad, good = world.dispatched(world.posted("a")), world.dispatched(world.posted("b"))
     world.add_run(good, STATUS.FAILURE)
     tick = ReconcileTick(world.platform, Reluctant(world.instance), world.memory, clock=world.clock)
     assert tick.run() == 2
     assert world.current(bad).is_dispatched
     assert world.current(good).error_code == "run_not_started"
+
+
+def test_a_run_that_cannot_be_reconciled_is_a_worker_error_with_its_calls(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counted = WorkerErrors()
+    platform = replace(world.platform, metrics=counted)
+    record = world.dispatched(world.posted("a"))
+    ReconcileTick(platform, Reluctant(world.instance), world.memory, clock=world.clock).run()
+    assert counted.types == ["internal_error"]
+    (line,) = events(capsys, "run_not_reconciled")
+    assert (line["run_id"], line["error"]) == (record.run_id, "no")
+    assert "in state" in line["exception"]
+
+
+def test_a_verdict_that_comes_too_late_is_told_as_no_error_of_the_run(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class EndsMeanwhile(DagsterRuns):
+        def state(self, record: RunRecord) -> DagsterState:
+            world.platform.ledger.succeed(record.fence, Outcome())
+            return super().state(record)
+
+    counted = WorkerErrors()
+    platform = replace(world.platform, metrics=counted)
+    record = world.executing(STATUS.SUCCESS)
+    ReconcileTick(platform, EndsMeanwhile(world.instance), world.memory, clock=world.clock).run()
+    assert world.current(record).status is RunStatus.SUCCEEDED
+    assert counted.types == []
+    assert events(capsys, "run_retryable_error") == []
+
+
+def test_a_run_that_has_more_attempts_than_are_allowed_by_now_ends_as_poison(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = world.executing(STATUS.FAILURE)
+    world.tick()
+    fewer = replace(world.platform.settings, max_attempts=1)
+    world.platform = replace(world.platform, settings=fewer)
+    world.tick()
+    over = world.current(record)
+    assert (over.status, over.error_code) == (RunStatus.FAILED, "POISON_JOB")
+    assert str(over.error_message).startswith("attempts used up (1 of 1); the last ended with: the")
+    assert world.platform.runs.lock("acme").holder is None
+    assert len(events(capsys, "run_failed")) == 1
+    world.tick()
+    (dead,) = world.platform.queue.peek_dead()
+    assert dead.attributes["run_id"] == record.run_id
+
+
+def test_a_tick_that_takes_too_long_goes_on_where_it_stopped(world: World) -> None:
+    for tenant in ("a", "b"):
+        world.dispatched(world.posted(tenant))
+        world.clock.advance(seconds=1)
+    seen = []
+
+    class Watched(DagsterRuns):
+        def state(self, record: RunRecord) -> DagsterState:
+            seen.append(record.tenant_id)
+            return super().state(record)
+
+    for _ in range(3):
+        looks = iter([0.0, 99.0])
+        world.memory = Memory.parse(world.memory.cursor())
+        ReconcileTick(
+            world.platform,
+            Watched(world.instance),
+            world.memory,
+            clock=world.clock,
+            stopwatch=lambda: next(looks),  # noqa: B023 - called within the round
+        ).run()
+    assert seen[:2] == ["a", "b"]
+
+
+class WorkerErrors(Metrics):
+    """Keeps the kinds of the errors that it was told of."""
+
+    def __init__(self) -> None:
+        self.types: list[str] = []
+
+    def worker_error(self, error_type: str) -> None:
+        self.types.append(error_type)
+
+
+def events(capsys: pytest.CaptureFixture[str], name: str) -> list[dict[str, Any]]:
+    """Return the lines of the log about one kind of event."""
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    return [line for line in lines if line["event"] == name]
