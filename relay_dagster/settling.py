@@ -65,11 +65,16 @@ def started_by_hand(
     return claimed(1, dagster_run_id, now)(queued)
 
 
+def is_job_of(record: RunRecord, job: Job) -> bool:
+    """Tell whether a message's body is the one that the record was made for."""
+    return record.trigger is not Trigger.DAGSTER and record.job == job
+
+
 def matched(job: Job) -> Rule:
     """Refuse a message whose body is not the one that the record was made for."""
 
     def rule(record: RunRecord) -> RunRecord:
-        if record.trigger is Trigger.DAGSTER or record.job != job:
+        if not is_job_of(record, job):
             raise JobConflictError(record.run_id)
         return record
 

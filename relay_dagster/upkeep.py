@@ -13,6 +13,7 @@ from relay_dagster.dead_letters import look
 from relay_dagster.logs import event_log
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.records import Job, NotAJobError, RunRecord
+from relay_dagster.settling import is_job_of
 
 # The index of tenants lags behind the table.
 OVERLAP = timedelta(minutes=2)
@@ -92,6 +93,8 @@ def _settle_stray(platform: Platform, message: Message) -> int:
     except NotAJobError:
         return 0
     record = platform.runs.get(job.run_id)
+    if record is not None and not is_job_of(record, job):
+        return 0  # job_conflict: the dead letters are where it belongs
     if record is not None:
         _settle(platform, record, message)
         return 1

@@ -96,6 +96,21 @@ def test_a_moved_message_of_a_run_that_ended_is_deleted(platform: Platform) -> N
     assert platform.queue.peek_dead() == []
 
 
+@pytest.mark.parametrize("ended", [False, True], ids=["under way", "ended"])
+def test_a_moved_message_with_another_body_stays_and_touches_no_run(
+    platform: Platform, ended: bool
+) -> None:
+    run_id = str(uuid.uuid4())
+    record = platform.ledger.reserve(RunRequest(run_id=run_id, tenant_id="acme")).record
+    if ended:
+        record = platform.ledger.cancel(run_id)
+    stray(platform, Job(run_id, "other"))
+    assert settle_dead_letters(platform) == 0
+    assert platform.runs.get(run_id) == record
+    assert len(platform.queue.peek_dead()) == 1
+    assert platform.queue.receive() == []
+
+
 def test_what_was_put_there_on_purpose_stays(platform: Platform) -> None:
     platform.queue.send_dead("hello", cause="invalid_job: not JSON")
     platform.queue.send_dead(new_job().body(), cause="job_conflict: another body")
