@@ -49,6 +49,11 @@ def shape(value: Any) -> Any:
     return type(value).__name__
 
 
+def without_ids(text: str) -> str:
+    """Return a sentence with ``<id>`` in place of each run_id."""
+    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>", text)
+
+
 def told(shown: Any, answer: Any) -> Any:
     """Return an answer's shape as far as the guide shows it; ``{}`` and ``...`` leave it open."""
     if shown == {} or shown == "...":
@@ -91,6 +96,8 @@ def test_every_command_of_the_guide_answers_as_it_says(tmp_path: Path) -> None:
             if shown.strip():
                 wanted, answer = json.loads(shown), json.loads(done.stdout)
                 assert told(wanted, answer) == shape(wanted), script
+                if "detail" in wanted:
+                    assert without_ids(answer["detail"]) == without_ids(wanted["detail"])
 
 
 def call_of(script: str) -> tuple[str, str]:
