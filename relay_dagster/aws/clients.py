@@ -81,7 +81,8 @@ class Clients:
     def s3_links(self) -> S3Client:
         """S3 as seen by those who follow presigned links; SigV4. Signs, sends nothing."""
         url = self._public_s3_endpoint_url
-        style = {"addressing_style": "path"} if url else self._addressing()
+        # With "auto" botocore signs links to the host of us-east-1, which leads to no newer region.
+        style = {"addressing_style": "path" if url or self._has_endpoint() else "virtual"}
         return self._client("s3_links", "s3", endpoint_url=url, signature_version="s3v4", s3=style)
 
     @property
@@ -101,8 +102,11 @@ class Clients:
 
     def _addressing(self) -> dict[str, str]:
         # Buckets as host names need DNS, which an endpoint of one's own rarely has.
-        own = self._environ.get("AWS_ENDPOINT_URL_S3") or self._environ.get("AWS_ENDPOINT_URL")
-        return {"addressing_style": "path" if own else "auto"}
+        return {"addressing_style": "path" if self._has_endpoint() else "auto"}
+
+    def _has_endpoint(self) -> bool:
+        names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+        return any(self._environ.get(name) for name in names)
 
     def _client(
         self, name: str, service: str, *, endpoint_url: str | None = None, **config: Any

@@ -73,6 +73,23 @@ def test_buckets_are_no_host_names_at_an_endpoint_of_ones_own() -> None:
     assert aws.s3.meta.config.s3 == {"addressing_style": "auto"}
 
 
+@pytest.mark.parametrize(
+    ("bucket", "wanted"),
+    [
+        ("feeds", "https://feeds.s3.eu-south-2.amazonaws.com/k?"),
+        ("my.feeds", "https://s3.eu-south-2.amazonaws.com/my.feeds/k?"),
+    ],
+)
+def test_a_link_names_the_host_of_the_region_that_it_is_signed_for(
+    monkeypatch: pytest.MonkeyPatch, bucket: str, wanted: str
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    links = Clients("eu-south-2", environ={}).s3_links
+    given = {"Bucket": bucket, "Key": "k"}
+    assert links.generate_presigned_url("get_object", Params=given).startswith(wanted)
+
+
 def test_what_the_api_imports_of_aws_loads_no_frames() -> None:
     program = (
         "import sys, relay_dagster.aws.platform, relay_dagster.aws.bootstrap\n"
