@@ -4,6 +4,7 @@ A logging library would bring its console with it, which every process would pay
 """
 
 import json
+import logging
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -37,6 +38,18 @@ class EventLog:
 def event_log() -> EventLog:
     """Return a logger. It writes to whatever standard error is at that moment."""
     return EventLog()
+
+
+def tell_of_libraries() -> None:
+    """Write what libraries log as lines of this log, from warnings on: event ``library``."""
+    logging.getLogger().addHandler(_Lines(logging.WARNING))
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        facts = {"logger": record.name, "message": record.getMessage()}
+        error = record.exc_info[1] if record.exc_info else None
+        _write(record.levelname.lower(), "library", facts, error)
 
 
 def _write(level: str, event: str, facts: dict[str, Any], exc_info: object) -> None:

@@ -25,7 +25,7 @@ from relay_dagster.aws.platform import connect, retry_policy
 from relay_dagster.aws.run_store import RunStore
 from relay_dagster.aws.tenant_store import TenantStore
 from relay_dagster.lifecycle import RunLedger
-from relay_dagster.logs import event_log
+from relay_dagster.logs import event_log, tell_of_libraries
 from relay_dagster.settings import Settings, SettingsError
 
 _BAD_USAGE = 2
@@ -83,6 +83,7 @@ def serve(host: str, port: int) -> None:
     except SettingsError as error:
         print(error, file=sys.stderr)
         raise SystemExit(_BAD_USAGE) from None
+    tell_of_libraries()
     event_log().info("api_started", host=host, port=port)
     uvicorn.run(
         app,

@@ -1,6 +1,8 @@
 """The app as a process: what it loads, what it needs, what it says of itself."""
 
+import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +71,25 @@ def test_a_region_that_is_missing_is_one_line_and_status_2(
         serve("127.0.0.1", 0)
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("AWS_REGION ")
+
+
+def test_what_the_server_says_is_a_line_of_the_log_too() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "relay_dagster.cli", "api", "--port", str(port)],
+            cwd=ROOT,
+            env={**os.environ, **VARIABLES},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    last = json.loads(done.stderr.splitlines()[-1])
+    assert (last["event"], last["level"], last["logger"]) == ("library", "error", "uvicorn.error")
+    assert "address already in use" in last["message"]
+    assert done.returncode != 0
 
 
 def test_settings_are_read_when_an_app_is_made_and_not_before() -> None:
