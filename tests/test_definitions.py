@@ -106,13 +106,18 @@ def test_loading_the_definitions_spares_the_heavy_aws_library(
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.parametrize(("variable", "limit"), [("3", 3), (None, 2)], ids=["set", "default"])
 def test_the_instance_file_is_one_that_dagster_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None, limit: int
 ) -> None:
-    monkeypatch.setenv("WORKER_MAX_CONCURRENCY", "3")
+    monkeypatch.delenv("WORKER_MAX_CONCURRENCY", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("WORKER_MAX_CONCURRENCY", variable)
     (tmp_path / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        assert instance.run_coordinator.get_run_queue_config().max_concurrent_runs == 3
+        queue = instance.run_coordinator.get_run_queue_config()
+        assert queue.max_concurrent_runs == limit
+        assert [one["limit"] for one in queue.tag_concurrency_limits] == [1]
         assert not instance.telemetry_enabled
         assert not instance.run_retries_enabled
         assert instance.run_monitoring_enabled

@@ -1,0 +1,23 @@
+"""Dagster's queue of runs, which ``dagster.yaml`` names: as many at once as the variable says.
+
+Dagster itself reads variables in that file, but knows no default for one that is not set.
+"""
+
+import os
+from typing import Any
+
+import dagster as dg
+
+from relay_dagster.settings import max_concurrency_from
+
+
+class RunQueue(dg.QueuedRunCoordinator):
+    """Dagster's own, limited by ``WORKER_MAX_CONCURRENCY`` where its config says no limit.
+
+    Raises:
+        SettingsError: the variable is bad.
+    """
+
+    def __init__(self, max_concurrent_runs: int | None = None, **config: Any) -> None:
+        limit = max_concurrent_runs
+        super().__init__(max_concurrency_from(os.environ) if limit is None else limit, **config)
