@@ -77,7 +77,7 @@ class Settings:
             region=region_from(env.environ),
             api_keys=env.words("API_KEYS"),
             allow_anonymous=env.flag("RELAY_ALLOW_ANONYMOUS"),
-            metrics_enabled=env.flag("CLOUDWATCH_METRICS_ENABLED"),
+            metrics_enabled=metrics_enabled_from(env.environ),
             metrics_namespace=env.text("CLOUDWATCH_METRICS_NAMESPACE") or "RelayInventory",
             environment=env.text("ENVIRONMENT") or "unknown",
             max_attempts=max_attempts_from(env.environ),
@@ -112,6 +112,11 @@ def region_from(environ: Mapping[str, str]) -> str | None:
     """Return the AWS region: ``AWS_REGION``, else ``AWS_DEFAULT_REGION``, else None."""
     env = _Environment(environ)
     return env.text("AWS_REGION") or env.text("AWS_DEFAULT_REGION")
+
+
+def metrics_enabled_from(environ: Mapping[str, str]) -> bool:
+    """Return whether metrics are written."""
+    return _Environment(environ).flag("CLOUDWATCH_METRICS_ENABLED")
 
 
 def max_attempts_from(environ: Mapping[str, str]) -> int:

@@ -22,7 +22,7 @@ from relay_dagster.aws.alarms import AlarmPlan, Change, Kind, Verdict, set_up_al
 from relay_dagster.aws.bootstrap import QUEUE_NAME
 from relay_dagster.aws.clients import Clients
 from relay_dagster.faults import WorldError
-from relay_dagster.settings import SettingsError, region_from
+from relay_dagster.settings import SettingsError, metrics_enabled_from, region_from
 
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _HOUR, _DAY, _WEEK = 3600, 86_400, 604_800
@@ -40,10 +40,10 @@ def main(
     plan = _plan(asked)
     for problem in _problems(plan):
         options.error(problem)
-    if environ.get("CLOUDWATCH_METRICS_ENABLED", "").strip().lower() != "true":
-        _note("CLOUDWATCH_METRICS_ENABLED is not true here; without it in the program's own")
-        _note("environment no metric is written, and the heartbeat alarm fires.")
     try:
+        if not metrics_enabled_from(environ):
+            _note("CLOUDWATCH_METRICS_ENABLED is not true here; without it in the program's own")
+            _note("environment no metric is written, and the heartbeat alarm fires.")
         changes = set_up_alarms(
             plan, clients or Clients(asked.region or region_from(environ)), dry_run=asked.dry_run
         )

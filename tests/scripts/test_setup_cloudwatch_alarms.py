@@ -202,6 +202,15 @@ def test_it_tells_when_the_program_s_metrics_are_off(
     assert "CLOUDWATCH_METRICS_ENABLED is not true" in capsys.readouterr().err
 
 
+def test_the_variable_is_read_as_the_program_reads_it(
+    clients: Clients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert set_up(clients, environ={**ENVIRON, "CLOUDWATCH_METRICS_ENABLED": "1"}) == 0
+    assert capsys.readouterr().err == ""
+    assert set_up(clients, environ={**ENVIRON, "CLOUDWATCH_METRICS_ENABLED": "maybe"}) == 2
+    assert "CLOUDWATCH_METRICS_ENABLED must be true or false" in capsys.readouterr().err
+
+
 def test_an_aws_that_cannot_be_reached_is_one_line_and_exit_status_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
