@@ -94,8 +94,7 @@ class IntakeTick:
             for action in decide(facts, IntakePolicy(attempts, attempts)):
                 self._act(action, message, facts.record)
         except Exception as error:  # noqa: BLE001 - the others must not wait for this one
-            told = {"message_id": message.message_id, "request_id": message.request_id}
-            tell_fault(self.platform.metrics, "message_not_handled", error, **told)
+            tell_fault(self.platform.metrics, "message_not_handled", error, **_about(message))
 
     def _facts(self, message: Message) -> MessageFacts:
         count, now = message.receive_count, self.clock()
@@ -125,20 +124,15 @@ class IntakeTick:
             self._replace(message, record)
 
     def _refuse(self, action: Refuse, message: Message) -> None:
-        queue = self.platform.queue
+        queue, about = self.platform.queue, _about(message)
         queue.send_dead(
             message.body,
             cause=f"{action.error_code}: {action.cause}",
+            run_id=about.get("run_id"),
             request_id=message.request_id,
         )
         queue.delete(message.receipt_handle)
-        log.error(
-            "job_refused",
-            error_code=action.error_code,
-            cause=action.cause,
-            message_id=message.message_id,
-            request_id=message.request_id,
-        )
+        log.error("job_refused", error_code=action.error_code, cause=action.cause, **about)
         self.platform.metrics.worker_error(action.error_code)
 
     def _hold(self, message: Message, run_id: str, seconds: float | None = None) -> None:
@@ -174,3 +168,13 @@ class IntakeTick:
         self.platform.ledger.mark_sent(record.run_id, sent)
         queue.delete(message.receipt_handle)
         log.info("message_replaced", message_id=sent, **record.log_facts)
+
+
+def _about(message: Message) -> dict[str, str | None]:
+    """Return what the log says of a message: also of which run and tenant, where it is a job."""
+    about = {"message_id": message.message_id, "request_id": message.request_id}
+    try:
+        job = Job.parse(message.body)
+    except NotAJobError:
+        return about
+    return {**about, "run_id": job.run_id, "tenant_id": job.tenant_id}

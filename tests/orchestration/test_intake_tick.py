@@ -165,14 +165,21 @@ def test_a_body_that_is_no_job_goes_to_the_dead_letters_with_its_cause(
 
 
 def test_another_body_under_a_known_run_id_goes_to_the_dead_letters(
-    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    clock: FakeClock,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     record = platform.ledger.reserve(RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme")).record
     platform.queue.send(Job(record.run_id, "other"))
     tick(platform, instance, clock)
     (dead,) = platform.queue.peek_dead()
     assert dead.attributes["cause"].startswith("job_conflict: ")
+    assert dead.attributes["run_id"] == record.run_id
     assert current(platform, record) == record
+    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    told = (line["event"], line["run_id"], line["tenant_id"])
+    assert told == ("job_refused", record.run_id, "other")
 
 
 def test_a_message_of_a_final_run_is_deleted(
