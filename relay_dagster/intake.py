@@ -41,8 +41,16 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Send the same body again, remember the new message, delete this one, in that order."""
+    """Send the same body again, remember the new message, delete this one, in that order.
 
+    The new one can be received after ``delay_seconds``.
+    """
+
+    delay_seconds: int = 0
+
+
+# Where a message has a single receive, each one that waits is replaced whenever it is looked at.
+LOOK_AGAIN_SECONDS = 5
 
 IntakeAction = Refuse | Discard | Hold | Dispatch | Replace
 
@@ -82,7 +90,7 @@ def decide(facts: MessageFacts, policy: IntakePolicy) -> tuple[IntakeAction, ...
     first = _first_action(facts.record, facts, policy)
     if isinstance(first, Discard) or facts.receive_count < policy.max_receives:
         return (first,)
-    return (first, Replace())
+    return (first, Replace(LOOK_AGAIN_SECONDS if policy.max_receives == 1 else 0))
 
 
 def _first_action(record: RunRecord, facts: MessageFacts, policy: IntakePolicy) -> IntakeAction:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from relay_dagster.aws.job_queue import MAX_MESSAGES, Message
 from relay_dagster.aws.platform import Platform
-from relay_dagster.dagster_runs import DagsterRuns
+from relay_dagster.dagster_runs import DagsterRuns, DagsterState
 from relay_dagster.faults import WorldError
 from relay_dagster.intake import (
     Discard,
@@ -105,7 +105,13 @@ class IntakeTick:
             return MessageFacts(count, now, refusal=Refuse("invalid_job", str(error)))
         except JobConflictError as error:
             return MessageFacts(count, now, refusal=Refuse(error.error_code, str(error)))
-        return MessageFacts(count, now, record, dagster=self.dagster.state(record))
+        return MessageFacts(count, now, record, dagster=self._dagster_state(record))
+
+    def _dagster_state(self, record: RunRecord) -> DagsterState:
+        """Return how the latest attempt stands; Dagster hears of one of this tick after it."""
+        if any(one.run_id == record.run_id for one in self.dispatched):
+            return DagsterState.WAITING
+        return self.dagster.state(record)
 
     def _act(self, action: IntakeAction, message: Message, record: RunRecord | None) -> None:
         if isinstance(action, Refuse):
@@ -121,7 +127,7 @@ class IntakeTick:
         elif isinstance(action, Dispatch):
             self._dispatch(action, message, record)
         elif isinstance(action, Replace):
-            self._replace(message, record)
+            self._replace(message, record, action.delay_seconds)
 
     def _refuse(self, action: Refuse, message: Message) -> None:
         queue, about = self.platform.queue, _about(message)
@@ -162,9 +168,9 @@ class IntakeTick:
         self.dispatched.append(record)
         log.info("run_dispatched", attempt=record.attempt, **record.log_facts)
 
-    def _replace(self, message: Message, record: RunRecord) -> None:
+    def _replace(self, message: Message, record: RunRecord, delay_seconds: int) -> None:
         queue = self.platform.queue
-        sent = queue.send_again(message)
+        sent = queue.send_again(message, delay_seconds=delay_seconds)
         self.platform.ledger.mark_sent(record.run_id, sent)
         queue.delete(message.receipt_handle)
         log.info("message_replaced", message_id=sent, **record.log_facts)

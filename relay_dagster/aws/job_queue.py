@@ -77,9 +77,12 @@ class JobQueue:
         """Send a job and return its message id."""
         return self._send(self.queue_url, job.body(), {REQUEST_ID: request_id})
 
-    def send_again(self, message: Message) -> str:
-        """Send a message's very body and attributes again, and return the new message id."""
-        return self._send(self.queue_url, message.body, message.attributes)
+    def send_again(self, message: Message, *, delay_seconds: int = 0) -> str:
+        """Send a message's very body and attributes again, and return the new message id.
+
+        It can be received after ``delay_seconds``.
+        """
+        return self._send(self.queue_url, message.body, message.attributes, delay_seconds)
 
     @speaks_aws
     def receive(
@@ -204,13 +207,18 @@ class JobQueue:
         return {str(name): value for name, value in answer.get("Attributes", {}).items()}
 
     @speaks_aws
-    def _send(self, url: str, body: str, attributes: Mapping[str, str | None]) -> str:
+    def _send(
+        self, url: str, body: str, attributes: Mapping[str, str | None], delay_seconds: int = 0
+    ) -> str:
         given: Any = {
             name: {"DataType": "String", "StringValue": _attribute_text(value)}
             for name, value in attributes.items()
             if value
         }
-        answer = self._sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=given)
+        later: Any = {"DelaySeconds": delay_seconds} if delay_seconds else {}
+        answer = self._sqs.send_message(
+            QueueUrl=url, MessageBody=body, MessageAttributes=given, **later
+        )
         return answer["MessageId"]
 
     def _delete(self, url: str, receipt_handle: str) -> bool:

@@ -77,6 +77,11 @@ def test_a_message_at_its_last_receive_is_replaced(run: RunRecord) -> None:
     assert decide(facts(run, receives=3), POLICY)[1:] == (Replace(),)
 
 
+def test_where_a_message_has_one_receive_its_replacement_comes_later() -> None:
+    once = IntakePolicy(max_receives=1, max_attempts=1)
+    assert decide(facts(RUNNING), once) == (Hold(), Replace(delay_seconds=5))
+
+
 def test_a_message_that_is_to_be_deleted_is_not_replaced() -> None:
     assert decide(facts(SUCCEEDED, receives=3), POLICY) == (Discard(),)
 

@@ -206,6 +206,27 @@ def test_a_message_near_its_last_receive_is_replaced_by_a_fresh_one(
     assert in_dlq(platform) == 0
 
 
+def test_two_copies_of_a_message_in_one_tick_are_one_attempt(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    record = posted(platform)
+    platform.queue.send(record.job)
+    both = tick(platform, instance, clock, room=2)
+    assert both.seen == 2
+    assert [one.run_id for one in both.dispatched] == [record.run_id]
+
+
+def test_where_messages_have_one_receive_a_tick_looks_at_each_of_them_once(
+    instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    with embedded_platform(clock, max_attempts=1) as platform:
+        record = posted(platform)
+        one = IntakeTick(platform, DagsterRuns(instance), 4, clock=clock)
+        one.run(poll_seconds=0)
+        assert one.seen == 1
+        assert current(platform, record).message_id != record.message_id
+
+
 def test_no_more_is_received_than_there_is_room_for(
     platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
 ) -> None:
