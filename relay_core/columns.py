@@ -7,7 +7,7 @@ which these kernels always agree with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -228,16 +228,6 @@ def distinct_values(
         faults.append(fault)
     where = _indices(encoded)
     return np.array(values, np.int64)[where], np.array(faults, np.uint8)[where]
-
-
-def map_text(text: pa.StringArray, mapping: Mapping[str, str]) -> tuple[pa.StringArray, Bools]:
-    """Return ``text`` with mapped cells replaced, and which cells were mapped."""
-    found = pc.index_in(text, value_set=pa.array(list(mapping), pa.string()))
-    mapped = _flags(found.is_valid())
-    if not mapped.any():
-        return text, mapped
-    values = pa.array(list(mapping.values()), pa.string())
-    return pc.if_else(found.is_valid(), values.take(found), text), mapped
 
 
 def _without_thousands(text: pa.StringArray, decimal: str, thousands: str) -> pa.StringArray:

@@ -1,4 +1,4 @@
-"""Text columns of one feed to typed columns with a fault code a cell; the SKU map.
+"""Text columns of one feed to typed columns with a fault code a cell.
 
 Works on one batch at a time. Which rows are refused is the schema's verdict (``validation``);
 the faults here say why.
@@ -23,7 +23,6 @@ from relay_core.columns import (
     fault_code,
     fill,
     is_empty,
-    map_text,
     read_money,
     read_plain_first,
     read_whole,
@@ -31,13 +30,11 @@ from relay_core.columns import (
     word_index,
 )
 from relay_core.config import ParserConfig
-from relay_core.decoding import Buffer, decode_feed
 from relay_core.digits import read_short_money, read_short_wholes
-from relay_core.errors import FeedUnreadableError
 from relay_core.instants import read_instants
-from relay_core.models import CANONICAL_COLUMNS, CONDITIONS, MONEY_COLUMNS, FailureCode, RowFault
+from relay_core.models import CANONICAL_COLUMNS, CONDITIONS, MONEY_COLUMNS, RowFault
 from relay_core.parsing import TextBatch
-from relay_core.scanning import RecordScanner, UnclosedQuoteError
+from relay_core.sku_map import SkuMap
 
 JUDGED_COLUMNS = tuple(
     column
@@ -61,14 +58,14 @@ class RowReader:
     parser: ParserConfig
     zone: ZoneInfo
     requested_at: int
-    sku_map: Mapping[str, str]
+    sku_map: SkuMap | None
 
     def read(self, batch: TextBatch) -> TypedBatch:
         """Read one batch; records whose fields are all blank are left out."""
         batch = _without_blank_records(batch, self.positions)
         texts = {column: self._text(batch, column) for column in _TEXTS if self.has(column)}
-        if self.sku_map:
-            texts |= self._mapped(texts, len(batch.row_numbers))
+        if self.sku_map is not None:
+            texts |= self._mapped(self.sku_map, texts, len(batch.row_numbers))
         faults = {"sku": _missing(texts["sku"], RowFault.MISSING_SKU)}
         if self.has("condition"):
             texts["condition"], faults["condition"] = _read_conditions(texts["condition"])
@@ -117,10 +114,10 @@ class RowReader:
         return read_money(text, self.parser, partial(_scalar, cells.read_money, self.parser))
 
     def _mapped(
-        self, texts: Mapping[str, pa.StringArray], size: int
+        self, sku_map: SkuMap, texts: Mapping[str, pa.StringArray], size: int
     ) -> Mapping[str, pa.StringArray]:
         sku, vendor_sku = texts["sku"], texts.get("vendor_sku", empty_texts(size))
-        canonical, mapped = map_text(sku, self.sku_map)
+        canonical, mapped = sku_map.apply(sku)
         own = mapped & is_empty(vendor_sku)
         if own.any():
             vendor_sku = pc.if_else(pa.array(own), sku, vendor_sku)
@@ -217,39 +214,6 @@ OFFER_SCHEMA = pa.schema(
 )
 """One valid row of a feed: texts (empty is null), whole numbers (money in ten-thousandths,
 ``updated_at`` in microseconds since the epoch, UTC) and the record's number."""
-
-
-def read_sku_map(data: Buffer) -> dict[str, str]:
-    """Read a SKU map: UTF-8 CSV with columns ``vendor_sku`` and ``sku``.
-
-    Rows that lack either value are left out; of a repeated ``vendor_sku`` the last row counts.
-
-    Raises:
-        FeedUnreadableError: ``invalid_input``: not UTF-8, a quote never closed, a column missing
-            or there twice.
-    """
-    try:
-        text = decode_feed(data, "utf-8")
-        records = list(RecordScanner(b",").records(text))
-    except (FeedUnreadableError, UnclosedQuoteError) as error:
-        raise _bad_map(str(error)) from error
-    rows = ([cells.strip(cell.decode("utf-8")) for cell in record] for record in records)
-    filled = [row for row in rows if any(row)]
-    header = filled[0] if filled else []
-    if header.count("vendor_sku") != 1 or header.count("sku") != 1:
-        raise _bad_map(f"its header is {header}")
-    theirs, ours = header.index("vendor_sku"), header.index("sku")
-    width = max(theirs, ours) + 1
-    pairs = ((row[theirs], row[ours]) for row in filled[1:] if len(row) >= width)
-    return {vendor_sku: sku for vendor_sku, sku in pairs if vendor_sku and sku}
-
-
-def _bad_map(why: str) -> FeedUnreadableError:
-    return FeedUnreadableError(
-        FailureCode.INVALID_INPUT,
-        f"the SKU map cannot be used: {why}; it must be UTF-8 CSV with one column vendor_sku "
-        "and one column sku",
-    )
 
 
 def to_microseconds(moment: datetime) -> int:

@@ -17,14 +17,10 @@ from relay_core.errors import ContractBrokenError, FeedUnreadableError
 from relay_core.headers import ColumnPlan, describe_missing, plan_columns
 from relay_core.merged import MergedInventory, count_codes, merge_offers, unpriced_warnings
 from relay_core.models import FailureCode, ReportEntry, RunFailure, Stage, WarningCode
-from relay_core.normalize import (
-    OFFER_SCHEMA,
-    RowReader,
-    read_sku_map,
-    to_microseconds,
-)
+from relay_core.normalize import OFFER_SCHEMA, RowReader, to_microseconds
 from relay_core.normalized import NormalizedVendor
 from relay_core.parsing import ParsedFeed, parse_feed
+from relay_core.sku_map import read_sku_map
 from relay_core.validation import judge_policy
 from relay_core.vendor_rows import ReadRows, read_rows, sorted_vendor
 
@@ -202,7 +198,7 @@ def _read(
     """Return the rows of a feed, or at once the vendor that it comes to where it has none."""
     vendor = feed.vendor
     try:
-        mapping = {} if feed.sku_map is None else read_sku_map(feed.sku_map)
+        sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map)
         parsed = parse_feed(feed.data, vendor.parser)
         if parsed.headers is None:
             return NormalizedVendor(vendor.vendor_id, "parsed", warnings=_emptiness(config, vendor))
@@ -211,7 +207,7 @@ def _read(
         if judged.outcome != "parsed":
             return judged
         requested = to_microseconds(requested_at)
-        reader = RowReader(plan.positions, vendor.parser, config.zone, requested, mapping)
+        reader = RowReader(plan.positions, vendor.parser, config.zone, requested, sku_map)
         return read_rows(vendor.vendor_id, parsed, reader, columns, judged.warnings)
     except FeedUnreadableError as error:
         entry = _feed_fault(vendor.vendor_id, feed.file_name, error)

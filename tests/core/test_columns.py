@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from builders import tenant_config, vendor_document
 from relay_core import cells
-from relay_core.columns import FAULTS, Typed, map_text, read_money, read_whole, trim, word_index
+from relay_core.columns import FAULTS, Typed, read_money, read_whole, trim, word_index
 from relay_core.config import ParserConfig
 from relay_core.errors import CellError
 
@@ -96,13 +96,6 @@ def test_words_match_in_any_case_and_the_first_of_equal_ones_wins() -> None:
     found = word_index(pa.array(["N/A", "n/a", "STRASSE", "straße", "x"]), ["n/A", "Straße", "N/a"])
 
     assert found.tolist() == [0, 0, 1, 1, -1]
-
-
-def test_mapping_tells_which_cells_it_changed() -> None:
-    text, mapped = map_text(pa.array(["a", "b", ""]), {"a": "A", "": "never"})
-
-    assert text.to_pylist()[:2] == ["A", "b"]
-    assert mapped[:2].tolist() == [True, False]
 
 
 def test_a_whole_column_of_plain_digits_needs_no_scalar_rule() -> None:

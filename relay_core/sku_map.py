@@ -1,0 +1,147 @@
+"""A vendor's SKU map: read as columns, and looked up for a whole column of cells at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.cells import strip
+from relay_core.columns import Bools, Ints, change_rows, is_empty, trim
+from relay_core.config import ParserConfig
+from relay_core.decoding import Buffer
+from relay_core.errors import FeedUnreadableError
+from relay_core.models import FailureCode
+from relay_core.parsing import ParsedFeed, RaggedRecord, parse_feed
+from relay_core.text_words import WORD, TextWords, Words
+
+_PARSER = ParserConfig(format="csv")
+_NOTHING = pa.array([], pa.string())
+_FACTORS = np.array([0x9E3779B97F4A7C15], np.uint64) ** np.arange(1, 9, dtype=np.uint64)
+"""Odd numbers for a text's first words; texts that differ only behind them have the same hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkuMap:
+    """The tenant's SKU of each of a vendor's.
+
+    Attributes:
+        vendor_skus: distinct texts, in the order of ``hashes``.
+        skus: what each becomes.
+        hashes: ascending and distinct; None where two texts have the same.
+    """
+
+    vendor_skus: pa.StringArray
+    skus: pa.StringArray
+    hashes: Words | None
+
+    def __len__(self) -> int:
+        """Return how many of the vendor's SKUs are mapped."""
+        return len(self.vendor_skus)
+
+    def apply(self, text: pa.StringArray) -> tuple[pa.StringArray, Bools]:
+        """Return ``text`` with mapped cells replaced, and which cells were mapped."""
+        places = self._places(text)
+        rows = np.flatnonzero(places >= 0)
+        skus = self.skus.take(pa.array(places[rows]))
+        return change_rows(text, rows, lambda _: skus), places >= 0
+
+    def _places(self, text: pa.StringArray) -> Ints:
+        """Return where each cell is in the map, or -1."""
+        if self.hashes is None:
+            found = pc.fill_null(pc.index_in(text, value_set=self.vendor_skus), -1)
+            return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
+        asked = _hashes(text)
+        places = np.searchsorted(self.hashes, asked)
+        places[places == len(self)] = 0
+        likely = np.flatnonzero(self.hashes.take(places) == asked)
+        same = _same(self.vendor_skus, places[likely], text, likely)
+        found = np.full(len(text), -1)
+        found[likely[same]] = places[likely[same]]
+        return found
+
+
+def read_sku_map(data: Buffer) -> SkuMap | None:
+    """Read a SKU map: UTF-8 CSV with columns ``vendor_sku`` and ``sku``.
+
+    Rows that lack either value are left out; of a repeated ``vendor_sku`` the last row counts.
+    Where no row is left there is no map.
+
+    Raises:
+        FeedUnreadableError: ``invalid_input``: not UTF-8, a quote never closed, a column missing
+            or there twice.
+    """
+    try:
+        vendor_skus, skus = _columns(parse_feed(data, _PARSER))
+    except FeedUnreadableError as error:
+        raise FeedUnreadableError(
+            FailureCode.INVALID_INPUT,
+            f"the SKU map cannot be used: {error}; it must be UTF-8 CSV with one column "
+            "vendor_sku and one column sku",
+        ) from error
+    filled = pa.array(~(is_empty(vendor_skus) | is_empty(skus)))
+    vendor_skus, skus = vendor_skus.filter(filled), skus.filter(filled)
+    return _by_hash(vendor_skus, skus) if len(skus) else None
+
+
+def _columns(parsed: ParsedFeed) -> tuple[pa.StringArray, pa.StringArray]:
+    """Return the two columns, trimmed, in the order of records."""
+    header = [strip(cell) for cell in parsed.headers or ()]
+    if header.count("vendor_sku") != 1 or header.count("sku") != 1:
+        raise FeedUnreadableError(FailureCode.INVALID_INPUT, f"its header is {header}")
+    places = (header.index("vendor_sku"), header.index("sku"))
+    rows = [
+        (batch.row_numbers, *(trim(batch.columns[place]) for place in places))
+        for batch in parsed.batches
+    ]
+    # a record of more fields than the header's has both cells, and so may one of fewer
+    odd = [record for record in parsed.ragged if len(record.cells) > max(places)]
+    if odd:
+        numbers = np.array([record.row_number for record in odd])
+        rows.append((numbers, *(_stripped(odd, place) for place in places)))
+    vendor_skus, skus = (pa.concat_arrays([_NOTHING, *(row[n] for row in rows)]) for n in (1, 2))
+    if odd:
+        order = pa.array(np.argsort(np.concatenate([row[0] for row in rows])))
+        vendor_skus, skus = vendor_skus.take(order), skus.take(order)
+    return vendor_skus, skus
+
+
+def _stripped(records: list[RaggedRecord], place: int) -> pa.StringArray:
+    return pa.array([strip(record.cells[place]) for record in records], pa.string())
+
+
+def _by_hash(vendor_skus: pa.StringArray, skus: pa.StringArray) -> SkuMap:
+    """Return the map of these rows, of which the last of a text counts."""
+    hashes = _hashes(vendor_skus)
+    order = np.argsort(hashes, kind="stable")
+    hashes = hashes[order]
+    repeated = np.flatnonzero(hashes[1:] == hashes[:-1])
+    if not _same(vendor_skus, order[repeated], vendor_skus, order[repeated + 1]).all():
+        pairs = dict(zip(vendor_skus.to_pylist(), skus.to_pylist(), strict=True))
+        return SkuMap(pa.array(pairs.keys(), pa.string()), pa.array(pairs.values()), None)
+    last = np.ones(len(order), np.bool_)
+    last[repeated] = False
+    kept = pa.array(order[last])
+    return SkuMap(vendor_skus.take(kept), skus.take(kept), hashes[last])
+
+
+def _same(
+    left: pa.StringArray, left_rows: npt.NDArray[np.intp], right: pa.StringArray, rows: Ints
+) -> Bools:
+    """Return whether texts of two columns are the same, row by row."""
+    equal = pc.equal(left.take(pa.array(left_rows)), right.take(pa.array(rows)))
+    return np.asarray(equal.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _hashes(text: pa.StringArray) -> Words:
+    """Return a number of each text that is seldom another's; it is the same in every column."""
+    words = TextWords(text)
+    hashes = words.lengths.astype(np.uint64)
+    for place, factor in enumerate(_FACTORS):
+        if place * WORD < words.longest:
+            hashes += words.big_endian(place * WORD) * factor  # nothing, where the text has ended
+    hashes ^= hashes >> np.uint64(32)
+    return hashes
