@@ -7,6 +7,7 @@ The rules are all in relay_core; here are the files, the clock and what people a
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import shutil
 import sys
@@ -14,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -92,8 +94,10 @@ def run(request: Request, output_dir: Path) -> Outcome:
                 _refuse_schema_version(request, outcome)
             else:
                 _go_through_stages(request.config, request, outcome, tree)
-            with outcome.timed("WRITE_OUTPUTS"):
-                _write(tree, _artifacts(request, outcome))
+            with outcome.timed("WRITE_OUTPUTS"), ThreadPoolExecutor(1) as beside:
+                feed = beside.submit(_write, tree, _feed(outcome))
+                _write(tree, _reports(request, outcome))
+                feed.result()
             _write(tree, _summary(request, outcome))
     except OSError as error:
         raise UsageError(f"{error.filename or output_dir}: {error.strerror or error}") from None
@@ -112,6 +116,9 @@ def _refuse_schema_version(request: Request, outcome: Outcome) -> None:
 def _go_through_stages(
     config: TenantConfig, request: Request, outcome: Outcome, tree: Path
 ) -> None:
+    import relay_core.pipeline  # noqa: F401
+
+    gc.freeze()  # the collector need not look again and again at what is loaded
     for stage in (_fetch_inputs, partial(_normalize, tree), _merge):
         stage(config, request, outcome)
         if outcome.failure is not None:
@@ -120,10 +127,14 @@ def _go_through_stages(
 
 def _fetch_inputs(config: TenantConfig, request: Request, outcome: Outcome) -> None:
     from relay_core.artifacts import input_manifest_json
+    from relay_core.parallel import ordered_map
     from relay_core.pipeline import judge_inputs
 
     with outcome.timed("FETCH_INPUTS"):
-        entries = {v.vendor_id: _manifest_entry(v, request.feeds) for v in config.vendors}
+        described = ordered_map(partial(_manifest_entry, feeds=request.feeds), config.vendors)
+        entries = {
+            vendor.vendor_id: entry for vendor, entry in zip(config.vendors, described, strict=True)
+        }
         outcome.manifest = input_manifest_json(request.context, entries, datetime.now(UTC))
         verdict = judge_inputs(
             config,
@@ -217,8 +228,17 @@ def _merge(config: TenantConfig, request: Request, outcome: Outcome) -> None:
 # --- the files ------------------------------------------------------------------------------------
 
 
-def _artifacts(request: Request, outcome: Outcome) -> Files:
-    """Return what is still to be written but the summary, by place under the output folder."""
+def _feed(outcome: Outcome) -> Files:
+    """Return the merged feed, if there is one, by its place under the output folder."""
+    from relay_core.artifacts import ArtifactKeys
+
+    if outcome.merged is None or outcome.failure is not None:
+        return {}
+    return {ArtifactKeys("", "").merged_inventory: outcome.merged.csv_chunks()}
+
+
+def _reports(request: Request, outcome: Outcome) -> Files:
+    """Return the reports but the summary, by place under the output folder."""
     from relay_core.artifacts import (
         ArtifactKeys,
         config_snapshot_json,
@@ -244,8 +264,6 @@ def _artifacts(request: Request, outcome: Outcome) -> Files:
         files[keys.errors] = [errors]
     if has_invalid_rows(normalized):
         files[keys.invalid_rows] = invalid_rows_chunks(normalized)
-    if outcome.merged is not None and outcome.failure is None:
-        files[keys.merged_inventory] = outcome.merged.csv_chunks()
     return files
 
 
