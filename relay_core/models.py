@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 CANONICAL_COLUMNS = (
@@ -126,8 +127,12 @@ class ReportEntry:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entry as it stands in ``errors.json``: keys in order, None left out."""
-        pairs = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+        pairs = zip(_ENTRY_FIELDS, _entry_values(self), strict=True)
         return {name: value for name, value in pairs if value is not None}
+
+
+_ENTRY_FIELDS = tuple(ReportEntry.__dataclass_fields__)
+_entry_values = attrgetter(*_ENTRY_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)

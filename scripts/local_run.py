@@ -116,26 +116,31 @@ def _refuse_schema_version(request: Request, outcome: Outcome) -> None:
 def _go_through_stages(
     config: TenantConfig, request: Request, outcome: Outcome, tree: Path
 ) -> None:
-    import relay_core.pipeline  # noqa: F401
+    from relay_core.artifacts import input_manifest_json
 
     gc.freeze()  # the collector need not look again and again at what is loaded
-    for stage in (_fetch_inputs, partial(_normalize, tree), _merge):
-        stage(config, request, outcome)
-        if outcome.failure is not None:
-            return
+    found_at = datetime.now(UTC)
+    with ThreadPoolExecutor(1) as beside:
+        hashes = beside.submit(_hashes, request.feeds)
+        for stage in (_fetch_inputs, partial(_normalize, tree), _merge):
+            stage(config, request, outcome)
+            if outcome.failure is not None:
+                break
+        entries = {
+            vendor.vendor_id: _manifest_entry(vendor, request.feeds, hashes.result())
+            for vendor in config.vendors
+        }
+    outcome.manifest = input_manifest_json(request.context, entries, found_at)
+
+
+def _hashes(feeds: Mapping[str, Input]) -> dict[str, str]:
+    return {vendor_id: hashlib.sha256(feed.data).hexdigest() for vendor_id, feed in feeds.items()}
 
 
 def _fetch_inputs(config: TenantConfig, request: Request, outcome: Outcome) -> None:
-    from relay_core.artifacts import input_manifest_json
-    from relay_core.parallel import ordered_map
     from relay_core.pipeline import judge_inputs
 
     with outcome.timed("FETCH_INPUTS"):
-        described = ordered_map(partial(_manifest_entry, feeds=request.feeds), config.vendors)
-        entries = {
-            vendor.vendor_id: entry for vendor, entry in zip(config.vendors, described, strict=True)
-        }
-        outcome.manifest = input_manifest_json(request.context, entries, datetime.now(UTC))
         verdict = judge_inputs(
             config,
             config.vendors,
@@ -147,7 +152,9 @@ def _fetch_inputs(config: TenantConfig, request: Request, outcome: Outcome) -> N
     outcome.warnings = verdict.warnings
 
 
-def _manifest_entry(vendor: VendorConfig, feeds: Mapping[str, Input]) -> dict[str, Any]:
+def _manifest_entry(
+    vendor: VendorConfig, feeds: Mapping[str, Input], hashes: Mapping[str, str]
+) -> dict[str, Any]:
     feed = feeds.get(vendor.vendor_id)
     return {
         "status": "missing" if feed is None else "found",
@@ -159,7 +166,7 @@ def _manifest_entry(vendor: VendorConfig, feeds: Mapping[str, Input]) -> dict[st
         "last_modified": None,
         "selection": None if feed is None else "local_file",
         "run_copy_key": None,
-        "sha256": None if feed is None else hashlib.sha256(feed.data).hexdigest(),
+        "sha256": hashes.get(vendor.vendor_id),
     }
 
 
