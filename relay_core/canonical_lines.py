@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ from relay_core.models import CANONICAL_COLUMNS, MONEY_COLUMNS
 from relay_core.normalize import TypedBatch
 from relay_core.parallel import ordered_map
 from relay_core.schemas import FIRST_INSTANT
+from relay_core.text_words import offsets_and_bytes
 
 SLICE = 1 << 17
 """How many rows are written at a time."""
@@ -42,7 +44,10 @@ Fields = dict[str, pa.StringArray | str]
 
 @dataclass(frozen=True, slots=True)
 class SortedLines:
-    """Lines in the order of records, and which of them are written, in which order."""
+    """Lines in the order of records, and which of them are written, in which order.
+
+    They are many times the rest of a vendor, so they can be had once: ``pieces`` uses them up.
+    """
 
     chunks: list[pa.StringArray]
     places: npt.NDArray[np.int64]
@@ -90,6 +95,20 @@ def lines_of_offers(vendor_id: str, offers: pa.RecordBatch) -> memoryview:
 
 
 def _one_array(chunks: list[pa.StringArray]) -> pa.StringArray:
-    if sum(chunk.nbytes for chunk in chunks) > _MOST_BYTES:
-        chunks = [chunk.cast(pa.large_string()) for chunk in chunks]
-    return pa.concat_arrays(chunks)
+    """Return the chunks as one array; each is let go as soon as it is copied."""
+    sizes = [int(bounds[-1] - bounds[0]) for bounds, _ in map(offsets_and_bytes, chunks)]
+    wide = sum(sizes) > _MOST_BYTES
+    whole = np.empty(sum(sizes), np.uint8)
+    rows = sum(map(len, chunks))
+    ends: npt.NDArray[Any] = np.zeros(rows + 1, np.int64 if wide else np.int32)
+    row = place = 0
+    chunks.reverse()
+    while chunks:
+        bounds, data = offsets_and_bytes(chunks.pop())
+        low, high = int(bounds[0]), int(bounds[-1])
+        ends[row + 1 : row + len(bounds)] = bounds[1:]
+        ends[row + 1 : row + len(bounds)] += place - low
+        whole[place : place + high - low] = data[low:high]
+        row, place = row + len(bounds) - 1, place + high - low
+    kind = pa.large_string() if wide else pa.string()
+    return pa.Array.from_buffers(kind, row, [None, pa.py_buffer(ends), pa.py_buffer(whole)])

@@ -6,7 +6,7 @@ can run beside the reading of another vendor.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -33,13 +33,16 @@ GATE_ROWS = 1 << 18
 
 @dataclass(slots=True)
 class ReadRows:
-    """All rows of a feed, in its order, faulty ones too; ``sorted_vendor`` uses them up."""
+    """All rows of a feed, in its order, faulty ones too; ``sorted_vendor`` uses them up.
+
+    Columns, faults and lines are in pieces, one a batch.
+    """
 
     vendor_id: str
     warnings: tuple[ReportEntry, ...]
     rejects: RejectLog
     ragged: int = 0
-    typed: list[pa.RecordBatch] = field(default_factory=list)
+    columns: dict[str, list[pa.Array]] = field(default_factory=dict)
     faulty: list[Bools] = field(default_factory=list)
     lines: list[pa.StringArray] = field(default_factory=list)
 
@@ -61,7 +64,8 @@ def read_rows(
     for batch, typed, faulty, lines in ordered_map(
         partial(_read_batch, vendor_id, reader, wanted), parsed.batches
     ):
-        rows.typed.append(typed)
+        for name in typed.schema.names:
+            rows.columns.setdefault(name, []).append(typed[name])
         rows.faulty.append(faulty)
         rows.lines.append(lines)
         rows.rejects.add(batch, faulty)
@@ -92,13 +96,11 @@ def sorted_vendor(rows: ReadRows, columns: Collection[str]) -> NormalizedVendor:
     places, offers = np.empty(0, np.int64), OFFER_SCHEMA.empty_table()
     if total:
         faulty = np.concatenate(rows.faulty)
-        places = _places_in_order(rows.typed, np.flatnonzero(~faulty))
-        offers = _taken_rows(rows.typed, places)
-        rejected = _taken_rows(rows.typed, np.flatnonzero(faulty))
+        places = _places_in_order(rows.columns["sku"], np.flatnonzero(~faulty))
+        offers, rejected = _taken_rows(rows.columns, places, np.flatnonzero(faulty))
         refused = rejected.num_rows
         _hold_to_schema(offers, rejected)
         offers = offers.select([name for name in offers.column_names if name in columns])
-    rows.typed.clear()
     return NormalizedVendor(
         rows.vendor_id,
         "parsed",
@@ -113,31 +115,33 @@ def sorted_vendor(rows: ReadRows, columns: Collection[str]) -> NormalizedVendor:
     )
 
 
-def _places_in_order(batches: list[pa.RecordBatch], good: Rows) -> Rows:
-    sku = pa.concat_arrays([batch["sku"] for batch in batches])
-    if len(good) < len(sku):
-        sku = sku.take(pa.array(good))
-    order, _ = order_by_text(sku)
+def _places_in_order(sku: list[pa.StringArray], good: Rows) -> Rows:
+    whole = pa.concat_arrays(sku)
+    if len(good) < len(whole):
+        whole = whole.take(pa.array(good))
+    order, _ = order_by_text(whole)
     return good.take(order)
 
 
-def _taken_rows(batches: list[pa.RecordBatch], places: Rows) -> pa.Table:
-    schema = batches[0].schema
-    chosen = pa.array(places)
-    columns = ordered_map(
-        lambda index: _taken([batch.column(index) for batch in batches], chosen),
-        range(len(schema)),
-    )
-    return pa.table(list(columns), schema=schema)
+def _taken_rows(columns: dict[str, list[pa.Array]], *places: Rows) -> Iterator[pa.Table]:
+    """Yield a table of the rows at each of ``places``; ``columns`` is used up."""
+    names = [name for name in OFFER_SCHEMA.names if name in columns]
+    chosen = [pa.array(rows) for rows in places]
+    taken = list(ordered_map(lambda name: _taken(columns.pop(name), chosen), names))
+    schema = pa.schema([OFFER_SCHEMA.field(name) for name in names])
+    for arrays in zip(*taken, strict=True):
+        yield pa.table(list(arrays), schema=schema)
 
 
-def _taken(chunks: list[pa.Array], places: pa.Array) -> pa.Array:
+def _taken(chunks: list[pa.Array], places: Sequence[pa.Array]) -> list[pa.Array]:
     """Return the chosen rows of a column; one of nothing but nulls needs no memory of its own."""
     if all(chunk.null_count == len(chunk) for chunk in chunks):
-        return no_numbers(len(places))
+        return [no_numbers(len(rows)) for rows in places]
     if pa.types.is_string(chunks[0].type) and not any(map(_text_bytes, chunks)):
-        return empty_texts(len(places))
-    return pa.concat_arrays(chunks).take(places)
+        return [empty_texts(len(rows)) for rows in places]
+    whole = pa.concat_arrays(chunks)
+    chunks.clear()
+    return [whole.take(rows) for rows in places]
 
 
 def _text_bytes(text: pa.StringArray) -> int:

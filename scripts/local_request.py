@@ -6,6 +6,7 @@ Reads and checks everything before anything is written; runs nothing.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import mmap
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,10 +33,22 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Input:
-    """A feed or a SKU map: its name and its bytes."""
+    """A feed or a SKU map: its name and its bytes, which may be a file's, mapped into memory."""
 
     name: str
     data: bytes | memoryview
+    mapped: mmap.mmap | None = None
+
+    def sha256(self) -> str:
+        """Return the hash of the bytes, in hexadecimal digits."""
+        digest = hashlib.sha256(self.data).hexdigest()
+        self.let_go()
+        return digest
+
+    def let_go(self) -> None:
+        """Give the memory of a mapped file back; what is still used of it is mapped again."""
+        if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self.mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
@@ -196,7 +209,7 @@ def _read(path: Path) -> Input:
             return Input(path.name, path.read_bytes())
         with path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            return Input(path.name, memoryview(mapped))
+            return Input(path.name, memoryview(mapped), mapped)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
 

@@ -8,7 +8,6 @@ The rules are all in relay_core; here are the files, the clock and what people a
 from __future__ import annotations
 
 import gc
-import hashlib
 import shutil
 import sys
 import tempfile
@@ -134,7 +133,7 @@ def _go_through_stages(
 
 
 def _hashes(feeds: Mapping[str, Input]) -> dict[str, str]:
-    return {vendor_id: hashlib.sha256(feed.data).hexdigest() for vendor_id, feed in feeds.items()}
+    return {vendor_id: feed.sha256() for vendor_id, feed in feeds.items()}
 
 
 def _fetch_inputs(config: TenantConfig, request: Request, outcome: Outcome) -> None:
@@ -195,20 +194,17 @@ def _normalize(tree: Path, config: TenantConfig, request: Request, outcome: Outc
         if vendor.outcome == "parsed":
             _write(tree, {keys.normalized(vendor.vendor_id): vendor.csv_chunks()})
 
+    def feeds() -> Iterator[VendorFeed]:
+        for vendor in config.vendors:
+            if (feed := request.feeds.get(vendor.vendor_id)) is not None:
+                sku_map = request.sku_maps.get(vendor.vendor_id)
+                yield VendorFeed(vendor, feed.data, feed.name, sku_map.data if sku_map else None)
+                feed.let_go()
+
     with outcome.timed("NORMALIZE"):
-        found = [vendor for vendor in config.vendors if vendor.vendor_id in request.feeds]
-        feeds = (
-            VendorFeed(
-                vendor,
-                request.feeds[vendor.vendor_id].data,
-                request.feeds[vendor.vendor_id].name,
-                sku_map.data if (sku_map := request.sku_maps.get(vendor.vendor_id)) else None,
-            )
-            for vendor in found
-        )
         outcome.normalized = normalize_vendors(
             config,
-            feeds,
+            feeds(),
             requested_at=request.context.requested_at,
             write=write,
             columns=columns_to_merge(config),
