@@ -96,7 +96,8 @@ def sorted_vendor(rows: ReadRows, columns: Collection[str]) -> NormalizedVendor:
     places, offers = np.empty(0, np.int64), OFFER_SCHEMA.empty_table()
     if total:
         faulty = np.concatenate(rows.faulty)
-        places = _places_in_order(rows.columns["sku"], np.flatnonzero(~faulty))
+        places, _ = order_by_text(pa.concat_arrays(rows.columns["sku"]))
+        places = places[~faulty[places]]
         offers, rejected = _taken_rows(rows.columns, places, np.flatnonzero(faulty))
         refused = rejected.num_rows
         _hold_to_schema(offers, rejected)
@@ -113,14 +114,6 @@ def sorted_vendor(rows: ReadRows, columns: Collection[str]) -> NormalizedVendor:
         rejects=rows.rejects.table(),
         lines=SortedLines(rows.lines, places),
     )
-
-
-def _places_in_order(sku: list[pa.StringArray], good: Rows) -> Rows:
-    whole = pa.concat_arrays(sku)
-    if len(good) < len(whole):
-        whole = whole.take(pa.array(good))
-    order, _ = order_by_text(whole)
-    return good.take(order)
 
 
 def _taken_rows(columns: dict[str, list[pa.Array]], *places: Rows) -> Iterator[pa.Table]:
