@@ -1,12 +1,23 @@
-"""One winner a SKU: criterion by criterion, then the order given."""
+"""One winner a SKU: criterion by criterion, then vendor and record."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from unittest import mock
+
 import numpy as np
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import tenant_config, vendor_document
+from relay_core import merged
+from relay_core.config import TenantConfig
 from relay_core.merge import best_of_groups
+from relay_core.merged import merge_offers
+from relay_core.normalize import OFFER_SCHEMA
+from relay_core.normalized import NormalizedVendor
 
 OFFERS = st.lists(
     st.tuples(st.integers(0, 3), st.integers(-2, 2), st.sampled_from([0, 1, 2**62, -(2**62)])),
@@ -31,3 +42,120 @@ def test_the_best_offer_of_a_group_is_the_least_by_all_criteria_in_turn(
         return min(rows, key=lambda row: (offers[row][1:], row))
 
     assert winners.tolist() == [least(group) for group in sorted(set(groups.tolist()))]
+
+
+class Offer(NamedTuple):
+    """A vendor's row; an amount is in ten-thousandths."""
+
+    vendor_id: str
+    row_number: int
+    sku: str
+    quantity: int
+    lead_time: int | None
+    cost: int | None
+    price: int | None
+    updated_at: int
+
+
+VENDORS = ("zeta", "alpha", "Mid")
+RULES = (
+    "in_stock_desc",
+    "lowest_landed_cost",
+    "vendor_priority",
+    "shortest_lead_time",
+    "most_recent",
+    "highest_quantity",
+)
+AMOUNTS = st.sampled_from([None, 0, 1, 10_000, 10_001, 10**13 - 1])
+ROWS = st.tuples(
+    st.sampled_from(VENDORS),
+    st.sampled_from(["A", "a", "A\x00", "AB", "\u00e9", "\uffff", "\U0001f600"]),
+    st.sampled_from([0, 1, 2, 2**31 - 1]),
+    st.sampled_from([None, 0, 3, 4]),
+    AMOUNTS,
+    AMOUNTS,
+    st.sampled_from([0, 1, -1, 4 * 10**15]),
+)
+
+
+@given(
+    rows=st.lists(ROWS, min_size=1, max_size=30),
+    rules=st.lists(st.sampled_from(RULES), unique=True),
+    vendors=st.permutations(VENDORS),
+    range_rows=st.integers(1, 40),
+)
+def test_every_winner_is_that_of_the_rules_written_down(
+    rows: list[tuple[Any, ...]], rules: list[str], vendors: list[str], range_rows: int
+) -> None:
+    offers = [Offer(vendor, number, *rest) for number, (vendor, *rest) in enumerate(rows, 2)]
+    config = tenant_config(
+        *map(vendor_document, vendors),
+        merge={
+            "strategy": "best_offer",
+            "best_offer": {"sort_by": rules, "fallback_lead_time_days": 3},
+        },
+        pricing={"min_price": "1"},
+        output={"columns": ["sku", "title", "price"]},
+    )
+
+    with mock.patch.object(merged, "RANGE_ROWS", range_rows):
+        winners = merge_offers(config, [as_normalized(vendor, offers) for vendor in vendors])
+
+    expected = by_hand(config, offers)
+    priced = {offer.sku: title(offer) for offer in expected if has_price(offer)}
+    found = zip(*(winners.priced[name].to_pylist() for name in ("sku", "title")), strict=True)
+    assert list(found) == list(priced.items())
+    assert winners.unpriced.to_pylist() == [o.sku for o in expected if not has_price(o)]
+
+
+def by_hand(config: TenantConfig, offers: Sequence[Offer]) -> list[Offer]:
+    """Return each SKU's winner, as a person would write the rules down."""
+    order = [vendor.vendor_id for vendor in config.vendors]
+
+    def rank(offer: Offer) -> tuple[Any, ...]:
+        keys = {
+            "in_stock_desc": offer.quantity == 0,
+            "lowest_landed_cost": (offer.cost is None, offer.cost or 0),
+            "vendor_priority": order.index(offer.vendor_id),
+            "shortest_lead_time": 3 if offer.lead_time is None else offer.lead_time,
+            "most_recent": -offer.updated_at,
+            "highest_quantity": -offer.quantity,
+        }
+        named = [keys[rule] for rule in config.merge.best_offer.sort_by]
+        return (not has_price(offer), *named, offer.vendor_id, offer.row_number)
+
+    skus = sorted({offer.sku for offer in offers})
+    return [min((o for o in offers if o.sku == sku), key=rank) for sku in skus]
+
+
+def has_price(offer: Offer) -> bool:
+    return offer.cost is not None or offer.price is not None
+
+
+def title(offer: Offer) -> str:
+    return f"{offer.vendor_id} {offer.row_number}"
+
+
+def as_normalized(vendor_id: str, offers: Sequence[Offer]) -> NormalizedVendor:
+    """Return a vendor's offers as they are after normalizing."""
+    own = [offer for offer in offers if offer.vendor_id == vendor_id]
+    own.sort(key=lambda offer: (offer.sku, offer.row_number))
+    nothing = dict.fromkeys(OFFER_SCHEMA.names)
+    texts = {"vendor_sku": "", "condition": "", "brand": ""}
+    rows = [
+        nothing
+        | texts
+        | {
+            "sku": offer.sku,
+            "title": title(offer),
+            "quantity_available": offer.quantity,
+            "lead_time_days": offer.lead_time,
+            "cost": offer.cost,
+            "price": offer.price,
+            "updated_at": offer.updated_at,
+            "row_number": offer.row_number,
+        }
+        for offer in own
+    ]
+    table = pa.Table.from_pylist(rows, OFFER_SCHEMA)
+    return NormalizedVendor(vendor_id, "parsed", total_rows=len(own), offers=table)
