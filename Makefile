@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api bench bench-api bench-runs runbook screenshots cluster clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api bench bench-api bench-runs profile runbook screenshots cluster clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -93,6 +93,9 @@ bench: setup ## Measure the engine and its peers: SIZES, ROUNDS, VARIANTS, GIGAB
 
 bench-runs: setup ## Measure what a run costs beside an empty Dagster job: RUNS, BURST
 	@$(BIN)/python -m benchmarks.runs_bench $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))
+
+profile: setup ## Draw where the time of a run of 5,000,000 rows goes: docs/profile-5m.svg
+	@$(BIN)/python -m benchmarks.profile_run
 
 runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack; DRILL=name for one
 	@$(BIN)/python tests/runbook/rehearsal.py $(DRILL)
