@@ -37,7 +37,14 @@ def services_fail_for_a_while(relay: Installation) -> str:
     writes = ("UpdateItem", "TransactWriteItems")
     rules = [
         add(Action.THROTTLE, "dynamodb", *writes, containing=(tenants["ddb"], "RUNNING"), times=2),
-        add(Action.FAIL, "s3", "CopyObject", containing=on("fails"), times=CLIENT_TRIES),
+        # of one vendor: copies go side by side, and would share the failures out among them
+        add(
+            Action.FAIL,
+            "s3",
+            "CopyObject",
+            containing=f"{on('fails')}inbound/north/",
+            times=CLIENT_TRIES,
+        ),
         add(Action.HANG, "s3", "PutObject", containing=f"{on('hangs')}normalized/", times=1),
         add(Action.DROP_AFTER, "s3", "PutObject", containing=on("drops"), times=2),
     ]
