@@ -46,7 +46,7 @@ Fields = dict[str, pa.StringArray | str]
 class SortedLines:
     """Lines in the order of records, and which of them are written, in which order.
 
-    They are many times the rest of a vendor, so they can be had once: ``pieces`` uses them up.
+    They are the most of what is held of a vendor, so they can be had once: ``pieces`` uses them up.
     """
 
     chunks: list[pa.StringArray]

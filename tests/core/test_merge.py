@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import tenant_config, vendor_document
+from nasty_tenants import SORT_RULES
 from relay_core import merged
 from relay_core.config import TenantConfig
 from relay_core.merge import best_of_groups
@@ -58,14 +59,6 @@ class Offer(NamedTuple):
 
 
 VENDORS = ("zeta", "alpha", "Mid")
-RULES = (
-    "in_stock_desc",
-    "lowest_landed_cost",
-    "vendor_priority",
-    "shortest_lead_time",
-    "most_recent",
-    "highest_quantity",
-)
 AMOUNTS = st.sampled_from([None, 0, 1, 10_000, 10_001, 10**13 - 1])
 ROWS = st.tuples(
     st.sampled_from(VENDORS),
@@ -80,7 +73,7 @@ ROWS = st.tuples(
 
 @given(
     rows=st.lists(ROWS, min_size=1, max_size=30),
-    rules=st.lists(st.sampled_from(RULES), unique=True),
+    rules=st.lists(st.sampled_from(SORT_RULES), unique=True),
     vendors=st.permutations(VENDORS),
     range_rows=st.integers(1, 40),
 )
