@@ -44,7 +44,7 @@ _FILLERS = _ZEROS & ((np.uint64(1) << _SHIFTS) - np.uint64(1))
 
 # By how many bits of a word stand before its point: 64 where there is none.
 _SCALES = np.zeros(65, np.int64)
-_LEAST = np.full(65, _WIDTH + 1, np.uint8)
+_LEAST = np.full(65, _WIDTH + 1)
 """How long a cell must be for a digit to stand before its point."""
 _SCALES[64], _LEAST[64] = 10**_PLACES, 1
 for _places in range(1, _PLACES + 1):
@@ -88,17 +88,17 @@ def read_short_money(text: pa.StringArray) -> ShortRead:
     return ShortRead(values, done, written)
 
 
-def _aligned(text: pa.StringArray) -> tuple[Words, npt.NDArray[np.uint8]]:
+def _aligned(text: pa.StringArray) -> tuple[Words, Ints]:
     """Return each cell as a word, right-aligned behind zeros, and its length, 0 if too long."""
     cells = TextWords(text)
-    lengths = np.where(cells.lengths <= _WIDTH, cells.lengths, 0).astype(np.uint8)
+    lengths = np.where(cells.lengths <= _WIDTH, cells.lengths, 0).astype(np.int64)
     words = cells.little_endian()
     words <<= _SHIFTS.take(lengths)
     words |= _FILLERS.take(lengths)
     return words, lengths
 
 
-def _without_point(words: Words) -> tuple[Words, npt.NDArray[np.uint8]]:
+def _without_point(words: Words) -> tuple[Words, Ints]:
     """Take each word's first point out; return how many bits stood before it, 64 without one.
 
     What stood before it moves one byte on, behind a zero.
@@ -110,7 +110,7 @@ def _without_point(words: Words) -> tuple[Words, npt.NDArray[np.uint8]]:
     before = point - np.uint64(1)
     after = ~(before | point * np.uint64(255))
     moved = ((words & before) << np.uint64(8)) | np.uint64(ord("0")) | (words & after)
-    return np.where(point == 0, words, moved), np.bitwise_count(before)
+    return np.where(point == 0, words, moved), np.bitwise_count(before).astype(np.int64)
 
 
 def _eight_digits(words: Words) -> tuple[Ints, Bools]:

@@ -22,6 +22,8 @@ _PARSER = ParserConfig(format="csv")
 _NOTHING = pa.array([], pa.string())
 _FACTORS = np.array([0x9E3779B97F4A7C15], np.uint64) ** np.arange(1, 9, dtype=np.uint64)
 """Odd numbers for a text's first words; texts that differ only behind them have the same hash."""
+_FIRST_BITS = 18
+"""Where a map has fewer than a hundred thousand texts, most others are told apart by these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,13 @@ class SkuMap:
         vendor_skus: distinct texts, in the order of ``hashes``.
         skus: what each becomes.
         hashes: ascending and distinct; None where two texts have the same.
+        starts_seen: which first bits hashes have, so that most other texts are not looked for.
     """
 
     vendor_skus: pa.StringArray
     skus: pa.StringArray
     hashes: Words | None
+    starts_seen: Bools
 
     def __len__(self) -> int:
         """Return how many of the vendor's SKUs are mapped."""
@@ -55,12 +59,15 @@ class SkuMap:
             found = pc.fill_null(pc.index_in(text, value_set=self.vendor_skus), -1)
             return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
         asked = _hashes(text)
+        likely = np.flatnonzero(self.starts_seen.take(_first_bits(asked)))
+        asked = asked[likely]
         places = np.searchsorted(self.hashes, asked)
         places[places == len(self)] = 0
-        likely = np.flatnonzero(self.hashes.take(places) == asked)
-        same = _same(self.vendor_skus, places[likely], text, likely)
+        equal = self.hashes.take(places) == asked
+        likely, places = likely[equal], places[equal]
+        same = _same(self.vendor_skus, places, text, likely)
         found = np.full(len(text), -1)
-        found[likely[same]] = places[likely[same]]
+        found[likely[same]] = places[same]
         return found
 
 
@@ -121,11 +128,15 @@ def _by_hash(vendor_skus: pa.StringArray, skus: pa.StringArray) -> SkuMap:
     repeated = np.flatnonzero(hashes[1:] == hashes[:-1])
     if not _same(vendor_skus, order[repeated], vendor_skus, order[repeated + 1]).all():
         pairs = dict(zip(vendor_skus.to_pylist(), skus.to_pylist(), strict=True))
-        return SkuMap(pa.array(pairs.keys(), pa.string()), pa.array(pairs.values()), None)
+        nothing = np.zeros(0, np.bool_)
+        return SkuMap(pa.array(pairs.keys(), pa.string()), pa.array(pairs.values()), None, nothing)
     last = np.ones(len(order), np.bool_)
     last[repeated] = False
     kept = pa.array(order[last])
-    return SkuMap(vendor_skus.take(kept), skus.take(kept), hashes[last])
+    hashes = hashes[last]
+    starts_seen = np.zeros(1 << _FIRST_BITS, np.bool_)
+    starts_seen[_first_bits(hashes)] = True
+    return SkuMap(vendor_skus.take(kept), skus.take(kept), hashes, starts_seen)
 
 
 def _same(
@@ -134,6 +145,10 @@ def _same(
     """Return whether texts of two columns are the same, row by row."""
     equal = pc.equal(left.take(pa.array(left_rows)), right.take(pa.array(rows)))
     return np.asarray(equal.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _first_bits(hashes: Words) -> Ints:
+    return (hashes >> np.uint64(64 - _FIRST_BITS)).view(np.int64)
 
 
 def _hashes(text: pa.StringArray) -> Words:
