@@ -17,8 +17,7 @@ from relay_core.columns import Bools, Ints
 from relay_core.config import BestOfferConfig
 from relay_core.ordering import Rows, order_by_text
 
-_NEVER = np.iinfo(np.int64).max
-_LAST = _NEVER - 1
+_LAST = np.iinfo(np.int64).max
 
 
 def values_and_nulls(column: pa.Array) -> tuple[Ints, Bools]:
@@ -46,19 +45,19 @@ def pick_winners(offers: pa.Table, best_offer: BestOfferConfig) -> Rows:
 def best_of_groups(order: Rows, starts: Rows, criteria: Sequence[Ints]) -> Rows:
     """Return the best row of each group; ``order[starts[g]:starts[g + 1]]`` are the rows of g."""
     winners = order[starts]
-    sizes = np.diff(np.append(starts, len(order)))
+    sizes = np.diff(starts, append=len(order))
     contested = np.flatnonzero(sizes > 1)
-    if not len(contested):
-        return np.asarray(winners)
     rows = order[np.repeat(sizes > 1, sizes)]
     sizes = sizes[contested]
-    begins = np.cumsum(sizes) - sizes
-    alive = np.ones(len(rows), np.bool_)
     for criterion in criteria:
-        values = np.where(alive, criterion[rows], _NEVER)
-        alive &= values == np.repeat(np.minimum.reduceat(values, begins), sizes)
-    places = np.where(alive, np.arange(len(rows)), _NEVER)
-    winners[contested] = rows[np.minimum.reduceat(places, begins)]
+        if not len(contested):
+            break
+        values, begins = criterion[rows], np.cumsum(sizes) - sizes
+        best = values == np.repeat(np.minimum.reduceat(values, begins), sizes)
+        rows, sizes = rows[best], np.add.reduceat(best, begins, dtype=np.int64)
+        winners[contested] = rows[np.cumsum(sizes) - sizes]
+        rows = rows[np.repeat(sizes > 1, sizes)]
+        contested, sizes = contested[sizes > 1], sizes[sizes > 1]
     return np.asarray(winners)
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from relay_core.canonical_lines import SLICE
 from relay_core.columns import Bools, Ints
@@ -34,10 +33,10 @@ from relay_core.parallel import ordered_map
 from relay_core.pricing import PriceInputs, price_winners
 from relay_core.rejects import MAX_ENTRIES
 from relay_core.schemas import MERGED_SCHEMA
-from relay_core.validation import BrokenRule, broken_rules
+from relay_core.validation import GATE_ROWS, BrokenRule, broken_rules
 
-RANGE_ROWS = 1 << 15
-"""How many rows of one vendor are merged at a time, at the most."""
+RANGE_ROWS = 1 << 17
+"""How many rows are merged at a time, at the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,17 @@ class MergedInventory:
 
     def broken_rules(self) -> list[BrokenRule]:
         """Return what the merged schema finds wrong with the feed; nothing, unless a rule broke."""
-        return [] if self.winners is None else _broken_rules(self.winners, self.config)
+        if self.winners is None:
+            return []
+        starts = range(0, max(1, len(self.winners)), GATE_ROWS)
+        slices = (self.winners.slice(start, GATE_ROWS) for start in starts)
+        found = ordered_map(lambda winners: _broken_rules(winners, self.config), slices)
+        rules: dict[tuple[str, str], list[int]] = {}
+        for start, broken in zip(starts, found, strict=True):
+            for rule in broken:
+                labels = rules.setdefault((rule.column, rule.rule), [])
+                labels.extend(start + row for row in rule.rows)
+        return [BrokenRule(column, rule, labels) for (column, rule), labels in rules.items()]
 
     def _lines(self, batch: pa.RecordBatch) -> memoryview:
         written = [_written(column, batch, self.config) for column in self.config.output.columns]
@@ -126,16 +135,21 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
 
 
 def _merge_range(config: TenantConfig, offers: pa.Table) -> Winners:
-    winners = offers.take(pa.array(pick_winners(offers, config.merge.best_offer)))
-    cost, price, map_price = (_numbers(winners, c) for c in ("cost", "price", "map_price"))
-    cents, has_price = price_winners(PriceInputs(*cost, *price, *map_price), config.pricing)
+    rows = pick_winners(offers, config.merge.best_offer)
+
+    def amounts(column: str) -> tuple[Ints, Bools]:
+        values, nulls = _numbers(offers, column)
+        return values.take(rows), nulls.take(rows)
+
+    inputs = PriceInputs(*amounts("cost"), *amounts("price"), *amounts("map_price"))
+    cents, has_price = price_winners(inputs, config.pricing)
     kept = {*MERGED_SCHEMA.columns, *config.output.columns, "vendor_rank"} - {"price"}
-    priced = winners.select([name for name in winners.column_names if name in kept])
-    priced = priced.append_column("price_cents", pa.array(cents))
-    if has_price.all():
-        return Winners(priced.combine_chunks(), winners["sku"].slice(0, 0))
-    mask = pa.array(has_price)
-    return Winners(priced.filter(mask).combine_chunks(), winners["sku"].filter(pc.invert(mask)))
+    columns = offers.select([name for name in offers.column_names if name in kept])
+    priced = columns.take(pa.array(rows[has_price]))
+    return Winners(
+        priced.append_column("price_cents", pa.array(cents[has_price])),
+        offers["sku"].take(pa.array(rows[~has_price])),
+    )
 
 
 def columns_to_merge(config: TenantConfig) -> list[str]:

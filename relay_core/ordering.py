@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from relay_core.columns import Bools
+from relay_core.parallel import ordered_map
 from relay_core.text_words import WORD, TextWords, Words
 
 Rows = npt.NDArray[np.int64]
+_BLOCK = 1 << 17
+_SHIFTS = np.arange(8 * (WORD - 1), -1, -8).astype(np.uint64)
+"""By how many bits each byte of a big-endian word moves to stand alone."""
 
 
 def order_by_text(text: pa.StringArray) -> tuple[Rows, Rows]:
@@ -26,15 +31,15 @@ def order_by_text(text: pa.StringArray) -> tuple[Rows, Rows]:
     if not len(text):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     words = TextWords(text)
-    index_bits = np.uint64(len(text).bit_length())
-    packed, covered = _packed(words, 64 - int(index_bits))
-    packed <<= index_bits
-    packed |= np.arange(len(text), dtype=np.uint64)
+    index_bits = len(text).bit_length()
+    packed, covered = _packed(words, 64 - index_bits)
     packed.sort()
-    order = (packed & ((np.uint64(1) << index_bits) - np.uint64(1))).astype(np.int64)
-    packed >>= index_bits
     starts_new = np.ones(len(text), np.bool_)
-    starts_new[1:] = packed[1:] != packed[:-1]
+    for rows in _blocks(len(text)):
+        keys = packed[rows.start : rows.stop + 1] >> np.uint64(index_bits)
+        starts_new[rows.start + 1 : rows.stop + 1] = keys[1:] != keys[:-1]
+    packed &= np.uint64((1 << index_bits) - 1)
+    order = packed.view(np.int64)
     for start in range(covered, words.longest, WORD):
         tied = _tied(starts_new)
         if not tied.any():
@@ -49,59 +54,92 @@ def order_by_text(text: pa.StringArray) -> tuple[Rows, Rows]:
 def common_ranges(columns: Sequence[pa.StringArray], most_rows: int) -> list[list[slice]]:
     """Cut sorted columns at the same texts: each range has the rows of some texts in every column.
 
-    A range has at most ``most_rows`` rows of a column, but for a text that stands there more often.
+    A range has at most ``most_rows`` rows in all, but for a text that stands there more often.
     """
-    cuts = {
-        text[place].as_py() for text in columns for place in range(most_rows, len(text), most_rows)
-    }
-    bounds = [[0] * len(columns)]
-    bounds += [[_first_not_before(text, cut) for text in columns] for cut in sorted(cuts)]
+    step = max(1, most_rows // (4 * len(columns)))
+    cuts = {text[place].as_py() for text in columns for place in range(0, len(text), step)}
+    bounds = [[_first_not_before(text, cut) for text in columns] for cut in sorted(cuts)]
     bounds.append([len(text) for text in columns])
-    return [list(map(slice, low, high)) for low, high in pairwise(bounds)]
+    chosen = bounds[:1]
+    for bound, following in pairwise(bounds):
+        if sum(following) - sum(chosen[-1]) > most_rows and bound != chosen[-1]:
+            chosen.append(bound)
+    chosen.append(bounds[-1])
+    return [list(map(slice, low, high)) for low, high in pairwise(chosen)]
 
 
 def _first_not_before(text: pa.StringArray, bound: str) -> int:
     return bisect_left(range(len(text)), bound, key=lambda place: str(text[place].as_py()))
 
 
+class _Place(NamedTuple):
+    """A byte of texts that is not the same in all: where it is, and a code for each it can be."""
+
+    word: int
+    shift: np.uint64
+    codes: Words
+    bits: np.uint64
+
+
 def _packed(words: TextWords, room: int) -> tuple[Words, int]:
-    """Return as many leading bytes as fit ``room`` bits in one number a text, and how many.
+    """Return for each text as many leading bytes as fit ``room`` bits, then the text's row.
 
-    Bits in which no two texts differ take no room, so that a prefix that all share costs nothing
-    and eight digits take 32 bits; without them the numbers are in the same order.
+    A byte takes as many bits as tell those apart that stand at its place: a prefix that all texts
+    share costs nothing, and a digit four. The numbers are in the same order as the texts. How many
+    bytes went in is returned, too.
     """
-    packed = np.zeros(len(words.starts), np.uint64)
+    places, covered = _places(words, room)
+    packed = np.zeros(len(words), np.uint64)
+
+    def pack(rows: slice) -> None:
+        block = packed[rows]
+        for start, bytes_there in groupby(places, key=lambda place: place.word):
+            word = words.big_endian(start, rows)
+            for place in bytes_there:
+                block <<= place.bits
+                block |= place.codes.take(((word >> place.shift) & np.uint64(255)).view(np.int64))
+        block <<= np.uint64(len(words).bit_length())
+        block |= np.arange(rows.start, rows.stop, dtype=np.uint64)
+
+    for _ in ordered_map(pack, _blocks(len(words))):
+        pass
+    return packed, covered
+
+
+def _places(words: TextWords, room: int) -> tuple[list[_Place], int]:
+    """Return the bytes that are packed, and how many leading bytes those are with all constants."""
+    places: list[_Place] = []
     for start in range(0, words.longest, WORD):
-        word = words.big_endian(start)
-        differing = int(np.bitwise_or.reduce(word ^ word[0]))
-        held = next(n for n in range(WORD, -1, -1) if _leading(differing, n).bit_count() <= room)
-        differing = _leading(differing, held)
-        _append_bits(packed, word, differing)
-        room -= differing.bit_count()
-        if held < WORD:
-            return packed, start + held
-    return packed, words.longest
+        for byte, seen in enumerate(_bytes_seen(words, start)):
+            bits = int(seen.sum() - 1).bit_length()
+            if bits > room:
+                return places, start + byte
+            if bits:
+                codes = np.cumsum(seen, dtype=np.uint64) - np.uint64(1)
+                places.append(_Place(start, _SHIFTS[byte], codes, np.uint64(bits)))
+                room -= bits
+    return places, words.longest
 
 
-def _leading(bits: int, count: int) -> int:
-    """Return the first ``count`` bytes of a big-endian word; the others are zero."""
-    return bits >> 8 * (WORD - count) << 8 * (WORD - count)
+def _bytes_seen(words: TextWords, start: int) -> Bools:
+    """Return for each byte of the words at ``start`` which of the 256 values it has."""
+
+    def seen_in(rows: slice) -> Bools:
+        seen = np.zeros((WORD, 256), np.bool_)
+        word = words.big_endian(start, rows).byteswap(inplace=True)
+        differing = np.bitwise_or.reduce(word ^ word[0])
+        columns = word.view(np.uint8).reshape(-1, WORD)
+        for byte, differs in enumerate(np.array([differing]).view(np.uint8)):
+            some = columns[:, byte] if differs else columns[:1, byte]
+            seen[byte, pc.unique(pa.array(np.ascontiguousarray(some))).to_numpy()] = True
+        return seen
+
+    return np.asarray(np.logical_or.reduce(list(ordered_map(seen_in, _blocks(len(words))))))
 
 
-def _append_bits(packed: Words, word: Words, mask: int) -> None:
-    """Append the bits of ``mask`` to each number, one run of neighbouring bits at a time."""
-    part = np.empty_like(word)
-    while mask:
-        low = mask.bit_length() - 1
-        while mask >> low & 1 and low:
-            low -= 1
-        low += not mask >> low & 1
-        width = mask.bit_length() - low
-        np.right_shift(word, np.uint64(low), out=part)
-        np.bitwise_and(part, np.uint64((1 << width) - 1), out=part)
-        np.left_shift(packed, np.uint64(width), out=packed)
-        np.bitwise_or(packed, part, out=packed)
-        mask &= (1 << low) - 1
+def _blocks(rows: int) -> list[slice]:
+    """Cut so many rows into blocks that are some work each."""
+    return [slice(start, min(start + _BLOCK, rows)) for start in range(0, rows, _BLOCK)]
 
 
 def _tied(starts_new: Bools) -> Bools:

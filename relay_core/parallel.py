@@ -6,7 +6,7 @@ The Arrow and numpy kernels of the engine release the interpreter's lock, so two
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,7 +17,13 @@ WORKERS = 2
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield ``function(item)`` for each item in order; at most ``WORKERS`` + 1 are held at once."""
+    """Yield ``function(item)`` for each item in order; at most ``WORKERS`` + 1 are held at once.
+
+    A sequence of one item needs no other thread.
+    """
+    if isinstance(items, Sequence) and len(items) <= 1:
+        yield from map(function, items)
+        return
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(WORKERS) as pool:
         for item in items:

@@ -30,7 +30,6 @@ class TextWords:
     """The bytes of each text.
 
     Attributes:
-        starts: where each text begins.
         lengths: how many bytes each has.
         longest: how many the longest has.
     """
@@ -38,20 +37,27 @@ class TextWords:
     def __init__(self, text: pa.StringArray) -> None:
         bounds, data = offsets_and_bytes(text)
         low, high = int(bounds[0]), int(bounds[-1])
-        self.starts = bounds[:-1].astype(np.int64) - low
         self.lengths = np.diff(bounds)
         self.longest = int(self.lengths.max(initial=0))
         self._shortest = int(self.lengths.min(initial=self.longest))
-        self._bytes = np.concatenate([data[low:high], np.zeros(WORD, np.uint8)])
+        self._starts = bounds[:-1]
+        if len(data) < high + WORD:  # the last text's last word would go beyond the bytes
+            data = np.concatenate([data[low:high], np.zeros(WORD, np.uint8)])
+            self._starts, low, high = self._starts - low, 0, high - low
+        self._bytes, self._low, self._high = data, low, high
         self._words = np.lib.stride_tricks.as_strided(
-            self._bytes[:WORD].view(np.uint64), shape=(high - low + 1,), strides=(1,)
+            data[:WORD].view(np.uint64), shape=(high + 1,), strides=(1,)
         )
+
+    def __len__(self) -> int:
+        """Return how many texts there are."""
+        return len(self.lengths)
 
     def little_endian(self, start: int = 0, rows: npt.NDArray[Any] | slice = _ALL) -> Words:
         """Return the eight bytes from ``start`` on; what follows a shorter text is in them too."""
-        if rows is _ALL and self._shortest == self.longest and start <= self.longest:
-            return self._evenly_spaced(start)
-        places = self.starts[rows] + start
+        if isinstance(rows, slice) and self._shortest == self.longest and start <= self.longest:
+            return self._evenly_spaced(start, rows)
+        places = self._starts[rows].astype(np.int64) + start
         if self._shortest < start:
             np.minimum(places, len(self._words) - 1, out=places)
         return np.asarray(self._words[places])
@@ -63,14 +69,14 @@ class TextWords:
             keys &= _FIRST_BYTES.take(np.clip(self.lengths[rows] - start, 0, WORD))
         return np.asarray(keys)
 
-    def _evenly_spaced(self, start: int) -> Words:
+    def _evenly_spaced(self, start: int, rows: slice) -> Words:
         """Return the words of texts of one length: a copy in strides is quicker than a gather."""
-        first = self._bytes[start : start + WORD].view(np.uint64)
+        first = self._bytes[self._low + start :][:WORD].view(np.uint64)
         spaced = np.lib.stride_tricks.as_strided(
-            first, shape=(len(self.starts),), strides=(self.longest,)
+            first, shape=(len(self.lengths),), strides=(self.longest,)
         )
-        return spaced.copy()
+        return spaced[rows].copy()
 
     def holds_zero_bytes(self) -> bool:
         """Return whether a text has a byte that looks like padding."""
-        return not bool(self._bytes[:-WORD].all())
+        return not bool(self._bytes[self._low : self._high].all())

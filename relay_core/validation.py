@@ -17,6 +17,9 @@ from relay_core.config import ErrorPolicy
 from relay_core.errors import ContractBrokenError
 from relay_core.schemas import CANONICAL_SCHEMA
 
+GATE_ROWS = 1 << 18
+"""About how many rows are validated at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class BrokenRule:
