@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,7 @@ from relay_core.columns import Bools, Ints
 from relay_core.csv_lines import (
     bytes_of,
     instant_text,
-    joined_lines,
+    join_fields,
     money_text,
     quoted,
     whole_text,
@@ -29,38 +28,29 @@ from relay_core.models import CANONICAL_COLUMNS, MONEY_COLUMNS
 from relay_core.normalize import TypedBatch
 from relay_core.parallel import ordered_map
 from relay_core.schemas import FIRST_INSTANT
-from relay_core.text_words import offsets_and_bytes
 
-SLICE = 1 << 17
+SLICE = 1 << 16
 """How many rows are written at a time."""
 
 _WHOLES = ("quantity_available", "lead_time_days")
 _TEXTS = ("sku", "vendor_sku", "condition", "brand", "title")
-_MOST_BYTES = (1 << 31) - 1
-"""How much text an Arrow array with short offsets holds."""
 
 Fields = dict[str, pa.StringArray | str]
 
 
 @dataclass(frozen=True, slots=True)
 class SortedLines:
-    """Lines in the order of records, and which of them are written, in which order.
+    """Lines in the order of records, and which of them are written, in which order."""
 
-    They are the most of what is held of a vendor, so they can be had once: ``pieces`` uses them up.
-    """
-
-    chunks: list[pa.StringArray]
+    text: pa.StringArray | pa.LargeStringArray
     places: npt.NDArray[np.int64]
 
     def pieces(self) -> Iterator[memoryview]:
         """Yield the lines' bytes, some lines at a time."""
-        if len(self.places):
-            whole = _one_array(self.chunks)
-            cuts = range(0, len(self.places), SLICE)
-            yield from ordered_map(lambda cut: self._piece(whole, cut), cuts)
+        yield from ordered_map(self._piece, range(0, len(self.places), SLICE))
 
-    def _piece(self, whole: pa.StringArray, cut: int) -> memoryview:
-        return bytes_of(whole.take(pa.array(self.places[cut : cut + SLICE])))
+    def _piece(self, cut: int) -> memoryview:
+        return bytes_of(self.text.take(pa.array(self.places[cut : cut + SLICE])))
 
 
 def lines_of_batch(vendor_id: str, batch: TypedBatch) -> pa.StringArray:
@@ -76,8 +66,8 @@ def lines_of_batch(vendor_id: str, batch: TypedBatch) -> pa.StringArray:
     updated = batch.numbers["updated_at"]
     # a faulty row's line is never written: any real instant will do
     real = updated.values.max(initial=FIRST_INSTANT)
-    fields["updated_at"] = instant_text(np.where(updated.faults == 0, updated.values, real))
-    return joined_lines([fields[column] for column in CANONICAL_COLUMNS])
+    instants = np.where(updated.faults == 0, updated.values, real)
+    return _lines(fields, instants)
 
 
 def lines_of_offers(vendor_id: str, offers: pa.RecordBatch) -> memoryview:
@@ -90,25 +80,9 @@ def lines_of_offers(vendor_id: str, offers: pa.RecordBatch) -> memoryview:
     fields |= {column: quoted(offers[column]) for column in _TEXTS}
     fields |= {column: whole_text(*numbers(column)) for column in _WHOLES}
     fields |= {column: money_text(*numbers(column)) for column in MONEY_COLUMNS}
-    fields["updated_at"] = instant_text(numbers("updated_at")[0])
-    return bytes_of(joined_lines([fields[column] for column in CANONICAL_COLUMNS]))
+    return bytes_of(_lines(fields, numbers("updated_at")[0]))
 
 
-def _one_array(chunks: list[pa.StringArray]) -> pa.StringArray:
-    """Return the chunks as one array; each is let go as soon as it is copied."""
-    sizes = [int(bounds[-1] - bounds[0]) for bounds, _ in map(offsets_and_bytes, chunks)]
-    wide = sum(sizes) > _MOST_BYTES
-    whole = np.empty(sum(sizes), np.uint8)
-    rows = sum(map(len, chunks))
-    ends: npt.NDArray[Any] = np.zeros(rows + 1, np.int64 if wide else np.int32)
-    row = place = 0
-    chunks.reverse()
-    while chunks:
-        bounds, data = offsets_and_bytes(chunks.pop())
-        low, high = int(bounds[0]), int(bounds[-1])
-        ends[row + 1 : row + len(bounds)] = bounds[1:]
-        ends[row + 1 : row + len(bounds)] += place - low
-        whole[place : place + high - low] = data[low:high]
-        row, place = row + len(bounds) - 1, place + high - low
-    kind = pa.large_string() if wide else pa.string()
-    return pa.Array.from_buffers(kind, row, [None, pa.py_buffer(ends), pa.py_buffer(whole)])
+def _lines(fields: Fields, updated_at: Ints) -> pa.StringArray:
+    *before, _ = CANONICAL_COLUMNS
+    return join_fields([*(fields[column] for column in before), instant_text(updated_at, b"\n")])

@@ -39,6 +39,8 @@ _STAND_INS: dict[str, int] = {
 }
 
 _WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+_MARK = np.uint8(ord("!"))
+"""What is less is white space or a control; 0xC2 and more start a character beyond ASCII."""
 _PLAIN_WHOLE = r"^\+?0*(?P<whole>[0-9]{1,10})(?:\.0*)?$"
 _PLAIN_MONEY = r"^\+?0*(?P<whole>[0-9]{1,9})(?:\.(?P<kept>[0-9]{0,4})(?P<next>[0-9]?)[0-9]*)?$"
 
@@ -89,10 +91,24 @@ def is_empty(text: pa.StringArray) -> Bools:
 def trim(text: pa.StringArray) -> pa.StringArray:
     """Trim each cell as Python's ``str.strip`` does."""
     bounds, data = offsets_and_bytes(text)
-    filled = np.flatnonzero(bounds[1:] > bounds[:-1])
-    first, last = data[bounds[filled]], data[bounds[filled + 1] - 1]
-    odd = filled[(first <= 0x20) | (first >= 0xC2) | (last <= 0x20) | (last >= 0x80)]
-    return change_rows(text, odd, lambda some: pc.utf8_trim(some, characters=_WHITE_SPACE))
+    starts, lasts = bounds[:-1], bounds[1:] - 1
+    filled = starts <= lasts
+    some = slice(None) if filled.all() else np.flatnonzero(filled)
+    first, last = data[starts[some]], data[lasts[some]]
+    # unsigned: white space and controls, which are less than "!", become large
+    odd = np.flatnonzero((first - _MARK >= 0xC2 - _MARK) | (last - _MARK >= 0x80 - _MARK))
+    rows = odd if isinstance(some, slice) else some[odd]
+    return change_rows(text, rows, lambda some: pc.utf8_trim(some, characters=_WHITE_SPACE))
+
+
+def may_be_blank(text: pa.StringArray) -> npt.NDArray[np.intp]:
+    """Return rows of which each that is empty when trimmed is one."""
+    bounds, data = offsets_and_bytes(text)
+    if not len(data):
+        return np.arange(len(text))
+    starts = bounds[:-1]
+    first = data[np.minimum(starts, len(data) - 1)]
+    return np.flatnonzero((starts == bounds[1:]) | (first - _MARK >= 0xC2 - _MARK))
 
 
 def change_rows(

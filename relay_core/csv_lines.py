@@ -27,7 +27,11 @@ def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
     low, high = int(bounds[0]), int(bounds[-1])
     if len(delimiter.encode()) == 1:
         held = data[low:high]
-        special = (held == ord('"')) | (held == ord(delimiter)) | (held == 10) | (held == 13)
+        special, also = held == ord('"'), held == ord(delimiter)
+        for end in b"\r\n":
+            special |= also
+            np.equal(held, end, out=also)
+        special |= also
         hits = np.flatnonzero(special) + low
         rows = np.unique(np.searchsorted(bounds, hits, side="right") - 1)
     else:
@@ -69,21 +73,29 @@ def half_up_cents(ten_thousandths: Ints) -> Ints:
     return np.asarray((ten_thousandths + 50) // 100)
 
 
-def instant_text(microseconds: Ints) -> pa.StringArray:
-    """Write instants as ``YYYY-MM-DDTHH:MM:SSZ``; a fraction of a second is dropped."""
+def instant_text(microseconds: Ints, end: bytes = b"") -> pa.StringArray:
+    """Write instants as ``YYYY-MM-DDTHH:MM:SSZ``; a fraction of a second is dropped.
+
+    Args:
+        microseconds: since the epoch, UTC.
+        end: what each text ends with.
+    """
+    if not len(microseconds):
+        return _nothing(0)
     seconds = np.floor_divide(microseconds, 1_000_000)
     days = np.floor_divide(seconds, _DAY_SECONDS)
     seconds -= days * _DAY_SECONDS
     dates, clocks = _dates(days), _clock_table()
-    quarters = np.empty((len(seconds), 5), np.uint32)  # four characters each
-    for place in range(3):
-        quarters[:, place] = dates[place]
-    quarters[:, 2] |= clocks[0].take(seconds)
-    for place in (3, 4):
-        quarters[:, place] = clocks[place - 2].take(seconds)
-    ends = np.arange(0, 20 * (len(seconds) + 1), 20, dtype=np.int32)
-    data = pa.py_buffer(quarters)
-    return pa.Array.from_buffers(pa.string(), len(seconds), [None, pa.py_buffer(ends), data])
+    quarters = [dates[0], dates[1], dates[2] | clocks[0].take(seconds)]  # four characters each
+    quarters += [clock.take(seconds) for clock in clocks[1:]]
+    size = 20 + len(end)
+    data = np.empty((len(seconds), size), np.uint8)
+    for place, quarter in enumerate(quarters):
+        np.ndarray(len(seconds), np.uint32, data, 4 * place, size)[:] = quarter
+    data[:, 20:] = np.frombuffer(end, np.uint8)
+    ends = np.arange(0, size * (len(seconds) + 1), size, dtype=np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.string(), len(seconds), buffers)
 
 
 def written_numbers(typed: Typed, write: Callable[[Ints, Bools], pa.StringArray]) -> pa.StringArray:
@@ -128,7 +140,7 @@ def header_line(columns: Sequence[str]) -> bytes:
 
 def _dates(days: Ints) -> Quarters:
     """Return ``YYYY``, ``-MM-`` and ``DDT`` with a zero byte of each day."""
-    first, last = (int(days.min()), int(days.max())) if len(days) else (0, 0)
+    first, last = int(days.min()), int(days.max())
     if last - first < _DAY_SECONDS:
         known, where = np.arange(first, last + 1), days - first
     else:

@@ -19,10 +19,12 @@ import pyarrow.compute as pc
 from relay_core import cells
 from relay_core.columns import (
     Bools,
+    Ints,
     Typed,
     fault_code,
     fill,
     is_empty,
+    may_be_blank,
     read_money,
     read_plain_first,
     read_whole,
@@ -31,6 +33,7 @@ from relay_core.columns import (
 )
 from relay_core.config import ParserConfig
 from relay_core.digits import read_short_money, read_short_wholes
+from relay_core.growing import GrowingArray
 from relay_core.instants import read_instants
 from relay_core.models import CANONICAL_COLUMNS, CONDITIONS, MONEY_COLUMNS, RowFault
 from relay_core.parsing import TextBatch
@@ -169,6 +172,11 @@ class TypedBatch:
             faulty |= codes != 0
         return faulty
 
+    def whole_numbers(self) -> Mapping[str, tuple[Ints, Bools]]:
+        """Return each column of numbers, of row numbers too: its values, and which are null."""
+        columns = {name: (typed.values, typed.nulls) for name, typed in self.numbers.items()}
+        return columns | {"row_number": (self.raw.row_numbers, np.zeros(self.size, np.bool_))}
+
     def typed(self, columns: Collection[str]) -> pa.RecordBatch:
         """Return some columns of ``OFFER_SCHEMA`` of every row, faulty ones too."""
         fields = [field for field in OFFER_SCHEMA if field.name in columns]
@@ -186,23 +194,22 @@ class TypedBatch:
 
 
 def empty_texts(size: int) -> pa.StringArray:
-    """Return so many empty texts, in memory that all such columns share."""
-    return _constant_texts(size.bit_length()).slice(0, size)
+    """Return so many empty texts; they take no memory."""
+    zeros = _zeros(size.bit_length())
+    return pa.Array.from_buffers(pa.string(), size, [None, zeros, zeros])
 
 
 def no_numbers(size: int) -> pa.Array:
-    """Return so many nulls, in memory that all such columns share."""
-    return _constant_nulls(size.bit_length()).slice(0, size)
+    """Return so many nulls; they take no memory."""
+    zeros = _zeros(size.bit_length())
+    return pa.Array.from_buffers(pa.int64(), size, [zeros, zeros])
 
 
 @lru_cache(maxsize=2)
-def _constant_texts(bits: int) -> pa.StringArray:
-    return pa.repeat("", 1 << bits)
-
-
-@lru_cache(maxsize=2)
-def _constant_nulls(bits: int) -> pa.Array:
-    return pa.nulls(1 << bits, pa.int64())
+def _zeros(bits: int) -> pa.Buffer:
+    zeros = GrowingArray(np.int64)
+    zeros.skip(1 << bits)
+    return pa.py_buffer(zeros.array())
 
 
 OFFER_SCHEMA = pa.schema(
@@ -240,7 +247,7 @@ def _read_conditions(text: pa.StringArray) -> tuple[pa.StringArray, np.ndarray]:
 
 def _without_blank_records(batch: TextBatch, positions: Mapping[str, int]) -> TextBatch:
     first = batch.columns[next(iter(positions.values()), 0)]
-    maybe = np.flatnonzero(is_empty(trim(first)))
+    maybe = may_be_blank(first)
     for column in batch.columns:
         if not len(maybe):
             return batch

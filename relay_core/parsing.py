@@ -22,7 +22,7 @@ from relay_core.errors import FeedUnreadableError
 from relay_core.models import FailureCode
 from relay_core.scanning import RecordScanner, UnclosedQuoteError, line_number, skip_lines
 
-_BLOCK = 4 << 20
+_BLOCK = 6 << 20
 _MAX_BLOCK = (1 << 31) - 1
 _END_MARK = b"\x1arelay:end-of-feed\x1a"
 _STAND_INS = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11"

@@ -11,6 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import pyarrow as pa
+
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.decoding import Buffer
 from relay_core.errors import ContractBrokenError, FeedUnreadableError
@@ -19,10 +21,15 @@ from relay_core.merged import MergedInventory, count_codes, merge_offers, unpric
 from relay_core.models import FailureCode, ReportEntry, RunFailure, Stage, WarningCode
 from relay_core.normalize import OFFER_SCHEMA, RowReader, to_microseconds
 from relay_core.normalized import NormalizedVendor
-from relay_core.parsing import ParsedFeed, parse_feed
+from relay_core.parsing import ParsedFeed, TextBatch, parse_feed
+from relay_core.rejects import MAX_ENTRIES
 from relay_core.sku_map import read_sku_map
 from relay_core.validation import judge_policy
-from relay_core.vendor_rows import ReadRows, read_rows, sorted_vendor
+from relay_core.vendor_rows import ReadRows, SortedRows, read_rows, sorted_rows
+
+_MOST_BESIDE = 64 << 20
+"""A feed of more bytes is not read before the vendor before it is done, and memory that reading has
+left is given back: two such vendors would be most of what a run holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +77,15 @@ class VendorFeed:
         data: the file's bytes.
         file_name: the file's name, for the messages.
         sku_map: the bytes of the vendor's SKU map, if it has one.
+        let_go: is called now and then while the file is read; what was read of a mapped file can
+            be given back then.
     """
 
     vendor: VendorConfig
     data: Buffer
     file_name: str
     sku_map: Buffer | None = None
+    let_go: Callable[[], None] = lambda: None
 
 
 def normalize_vendor(
@@ -101,7 +111,8 @@ def normalize_vendor(
         ContractBrokenError: the schema and the readers disagree about a row (an engine defect).
     """
     given = VendorFeed(vendor, feed, file_name, sku_map)
-    return _finished(config, _read(config, given, requested_at, OFFER_SCHEMA.names))
+    read = _read(config, given, requested_at, OFFER_SCHEMA.names)
+    return read if isinstance(read, NormalizedVendor) else _in_order(config, read).with_offers()
 
 
 def normalize_vendors(
@@ -114,30 +125,46 @@ def normalize_vendors(
 ) -> list[NormalizedVendor]:
     """Read the feeds in turn; each vendor is sorted, judged and written beside the next's reading.
 
+    All vendors together have as many entries of refused rows as a report keeps.
+
     Args:
         config: the tenant's config.
         feeds: the inputs, in the order of the config; the next is asked for when it is to be read.
         requested_at: aware; stands in for a null ``updated_at``.
-        write: is given each vendor once, in order, on another thread; only it can have
-            ``csv_chunks`` of the vendor, and ``work_files`` if all columns are kept.
+        write: is given each vendor once, in order, on another thread, before its offers are made;
+            only it can have ``csv_chunks`` of the vendor. While it waits until they are written,
+            less memory is held.
         columns: the columns of offers that are kept: ``columns_to_merge`` are enough to merge.
 
     Raises:
         ContractBrokenError: the schema and the readers disagree about a row (an engine defect).
     """
 
-    def finish(read: ReadRows | NormalizedVendor) -> NormalizedVendor:
-        vendor = _finished(config, read, columns)
-        write(vendor)
-        return replace(vendor, lines=None)
+    def finish(read: ReadRows | NormalizedVendor, *, large: bool) -> NormalizedVendor:
+        if isinstance(read, NormalizedVendor):
+            write(read)
+            return read
+        if large:
+            pa.default_memory_pool().release_unused()
+        ordered = _in_order(config, read)
+        write(ordered.vendor)
+        ordered.vendor = replace(ordered.vendor, lines=None)
+        return ordered.with_offers()
 
     finished: list[Future[NormalizedVendor]] = []
+    room = MAX_ENTRIES
     with ThreadPoolExecutor(1) as behind:
         for feed in feeds:
-            read = _read(config, feed, requested_at, columns)
+            large = len(feed.data) > _MOST_BESIDE
+            if large and finished:
+                finished[-1].result()
+                pa.default_memory_pool().release_unused()
+            read = _read(config, feed, requested_at, columns, room)
+            if isinstance(read, ReadRows):
+                room -= len(read.rejects.entries())
             if finished:
                 finished[-1].result()  # no more than two vendors' rows are held at once
-            finished.append(behind.submit(finish, read))
+            finished.append(behind.submit(finish, read, large=large))
             del read
     return [vendor.result() for vendor in finished]
 
@@ -193,13 +220,18 @@ def merge_vendors(
 
 
 def _read(
-    config: TenantConfig, feed: VendorFeed, requested_at: datetime, columns: Collection[str]
+    config: TenantConfig,
+    feed: VendorFeed,
+    requested_at: datetime,
+    columns: Collection[str],
+    room: int = MAX_ENTRIES,
 ) -> ReadRows | NormalizedVendor:
     """Return the rows of a feed, or at once the vendor that it comes to where it has none."""
     vendor = feed.vendor
     try:
         sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map)
         parsed = parse_feed(feed.data, vendor.parser)
+        parsed.batches = _letting_go(parsed.batches, feed.let_go)
         if parsed.headers is None:
             return NormalizedVendor(vendor.vendor_id, "parsed", warnings=_emptiness(config, vendor))
         plan = plan_columns(parsed.headers, vendor.parser)
@@ -208,24 +240,27 @@ def _read(
             return judged
         requested = to_microseconds(requested_at)
         reader = RowReader(plan.positions, vendor.parser, config.zone, requested, sku_map)
-        return read_rows(vendor.vendor_id, parsed, reader, columns, judged.warnings)
+        return read_rows(vendor.vendor_id, parsed, reader, columns, judged.warnings, room)
     except FeedUnreadableError as error:
         entry = _feed_fault(vendor.vendor_id, feed.file_name, error)
         return NormalizedVendor(vendor.vendor_id, "failed", fault=entry)
 
 
-def _finished(
-    config: TenantConfig,
-    read: ReadRows | NormalizedVendor,
-    columns: Collection[str] = tuple(OFFER_SCHEMA.names),
-) -> NormalizedVendor:
-    if isinstance(read, NormalizedVendor):
-        return read
-    vendor = sorted_vendor(read, columns)
-    if vendor.total_rows:
-        return vendor
-    emptiness = _emptiness(config, config.vendor(vendor.vendor_id))
-    return replace(vendor, warnings=(*vendor.warnings, *emptiness))
+def _letting_go(batches: Iterator[TextBatch], let_go: Callable[[], None]) -> Iterator[TextBatch]:
+    for number, batch in enumerate(batches):
+        if number % 4 == 0:
+            let_go()
+        yield batch
+
+
+def _in_order(config: TenantConfig, read: ReadRows) -> SortedRows:
+    """Return the rows in order; a vendor without any gets its warning."""
+    ordered = sorted_rows(read)
+    vendor = ordered.vendor
+    if not vendor.total_rows:
+        emptiness = _emptiness(config, config.vendor(vendor.vendor_id))
+        ordered.vendor = replace(vendor, warnings=(*vendor.warnings, *emptiness))
+    return ordered
 
 
 def _judge_columns(

@@ -30,11 +30,12 @@ REJECT_SCHEMA = pa.schema(
 
 @dataclass(slots=True)
 class RejectLog:
-    """Collects one vendor's refused records, batch by batch."""
+    """Collects one vendor's refused records, batch by batch, and the first ``room`` entries."""
 
     vendor_id: str
     headers: Sequence[str]
     reader: RowReader
+    room: int = MAX_ENTRIES
     counts: Counter[str] = field(default_factory=Counter)
     _entries: list[ReportEntry] = field(default_factory=list)
     _messages: dict[tuple[str, str | None, str], str] = field(default_factory=dict)
@@ -54,7 +55,7 @@ class RejectLog:
         taken = [column.take(pa.array(places)) for column in batch.raw.columns]
         numbers = batch.raw.row_numbers[places]
         self._tables.append(self._table(numbers, _code_texts(codes), taken))
-        room = MAX_ENTRIES - len(self._entries)
+        room = self.room - len(self._entries)
         if room:
             skus = batch.texts["sku"].take(pa.array(places[:room]))
             heads = [column.slice(0, room) for column in taken]
@@ -71,7 +72,7 @@ class RejectLog:
         raw = pa.array([_raw_text(record.cells, delimiter) for record in records])
         codes = pa.repeat(str(RowFault.COLUMN_COUNT), len(records))
         self._tables.append(pa.table([pa.array(numbers), codes, raw], schema=REJECT_SCHEMA))
-        self._entries.extend(map(self._ragged_entry, records[:MAX_ENTRIES]))
+        self._entries.extend(map(self._ragged_entry, records[: self.room]))
 
     def table(self) -> pa.Table:
         """Return every refused record in row order."""
@@ -79,9 +80,9 @@ class RejectLog:
         return table.sort_by("row_number").combine_chunks()
 
     def entries(self) -> tuple[ReportEntry, ...]:
-        """Return the first ``MAX_ENTRIES`` entries in row order."""
+        """Return the first ``room`` entries in row order."""
         ordered = sorted(self._entries, key=lambda entry: entry.row_number or 0)
-        return tuple(ordered[:MAX_ENTRIES])
+        return tuple(ordered[: self.room])
 
     def _table(
         self, numbers: npt.NDArray[np.int64], codes: pa.StringArray, taken: list[pa.StringArray]

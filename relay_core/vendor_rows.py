@@ -1,13 +1,14 @@
 """A parsed feed to the vendor's valid rows in order, its refused rows, and Pandera's verdict.
 
-Batches are read on two threads while Arrow splits the next; what needs all rows comes after, and
-can run beside the reading of another vendor.
+Batches are read on two threads while Arrow splits the next, and judged when there are many rows of
+them; what needs all rows comes after, and can run beside the reading of another vendor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow as pa
 from relay_core.canonical_lines import SortedLines, lines_of_batch
 from relay_core.columns import Bools
 from relay_core.errors import ContractBrokenError
+from relay_core.growing import GrowingArray, GrowingNumbers, GrowingTexts
 from relay_core.models import ReportEntry
 from relay_core.normalize import OFFER_SCHEMA, RowReader, TypedBatch, empty_texts, no_numbers
 from relay_core.normalized import NormalizedVendor
@@ -24,27 +26,95 @@ from relay_core.parallel import ordered_map
 from relay_core.parsing import ParsedFeed, TextBatch
 from relay_core.rejects import RejectLog
 from relay_core.schemas import CANONICAL_SCHEMA
-from relay_core.text_words import offsets_and_bytes
-from relay_core.validation import broken_rules, judged_frame, rows_that_break
+from relay_core.validation import GATE_ROWS, broken_rules, judged_frame, rows_that_break
 
-GATE_ROWS = 1 << 18
-"""How many rows Pandera validates at a time."""
+_SHORT = ("quantity_available", "lead_time_days")
+"""Numbers of which those that hold fit 32 bits."""
+
+
+class Gate:
+    """Pandera's schema, held against the rows of a feed on another thread, many at a time."""
+
+    def __init__(self) -> None:
+        self._beside = ThreadPoolExecutor(1)
+        self._waiting: list[tuple[pa.RecordBatch, Bools]] = []
+        self._verdicts: list[Future[list[str]]] = []
+        self._refused: list[pa.Table] = []
+
+    def add(self, batch: pa.RecordBatch, faulty: Bools) -> None:
+        """Take rows, of which readers have found these ``faulty``."""
+        self._waiting.append((batch, faulty))
+        if sum(len(rows) for rows, _ in self._waiting) >= GATE_ROWS:
+            self.judge()
+
+    def judge(self) -> None:
+        """Begin to judge what is left."""
+        if self._waiting:
+            self._verdicts.append(self._beside.submit(self._disputed, self._waiting))
+            self._waiting = []
+
+    def close(self) -> None:
+        """Wait for all verdicts.
+
+        Raises:
+            ContractBrokenError: the schema refuses a row that no reader found a fault in, or the
+                other way round.
+        """
+        with self._beside:
+            disputed = [sku for verdict in self._verdicts for sku in verdict.result()]
+        if self._refused:
+            refused = pa.concat_tables(self._refused)
+            holds = ~rows_that_break(CANONICAL_SCHEMA, judged_frame(refused))
+            disputed += refused["sku"].filter(pa.array(holds)).to_pylist()
+        if disputed:
+            raise ContractBrokenError(
+                f"schema and readers disagree about the rows of SKUs {disputed[:3]}"
+            )
+
+    def _disputed(self, batches: Sequence[tuple[pa.RecordBatch, Bools]]) -> list[str]:
+        """Return SKUs of good rows that the schema refuses, and keep the faulty rows for later."""
+        rows = pa.Table.from_batches([batch for batch, _ in batches])
+        faulty = np.concatenate([faulty for _, faulty in batches])
+        if faulty.any():
+            self._refused.append(rows.filter(pa.array(faulty)))
+            rows = rows.filter(pa.array(~faulty))
+        broken = broken_rules(CANONICAL_SCHEMA, judged_frame(rows))
+        return [rows["sku"][row].as_py() for rule in broken for row in rule.rows[:3]]
 
 
 @dataclass(slots=True)
 class ReadRows:
-    """All rows of a feed, in its order, faulty ones too; ``sorted_vendor`` uses them up.
+    """All rows of a feed, in its order, faulty ones too; ``sorted_rows`` uses them up.
 
-    Columns, faults and lines are in pieces, one a batch.
+    ``texts`` and ``numbers`` are those columns of ``kept`` that have a value in any row.
     """
 
     vendor_id: str
     warnings: tuple[ReportEntry, ...]
     rejects: RejectLog
+    kept: Collection[str]
     ragged: int = 0
-    columns: dict[str, list[pa.Array]] = field(default_factory=dict)
-    faulty: list[Bools] = field(default_factory=list)
-    lines: list[pa.StringArray] = field(default_factory=list)
+    gate: Gate = field(default_factory=Gate)
+    texts: dict[str, GrowingTexts] = field(default_factory=dict)
+    numbers: dict[str, GrowingNumbers] = field(default_factory=dict)
+    faulty: GrowingArray = field(default_factory=partial(GrowingArray, np.bool_))
+    lines: GrowingTexts = field(default_factory=GrowingTexts)
+
+    def add(self, batch: TypedBatch, faulty: Bools, lines: pa.StringArray) -> None:
+        """Take what is kept of a batch."""
+        for name, text in batch.texts.items():
+            if name in self.kept:
+                if name not in self.texts:
+                    self.texts[name] = GrowingTexts()
+                self.texts[name].append(text)
+        for name, (values, nulls) in batch.whole_numbers().items():
+            if name in self.kept:
+                if name not in self.numbers:
+                    self.numbers[name] = GrowingNumbers(np.int32 if name in _SHORT else np.int64)
+                self.numbers[name].append(values, nulls)
+        self.faulty.append(faulty)
+        self.lines.append(lines)
+        self.rejects.add(batch, faulty)
 
 
 def read_rows(
@@ -53,106 +123,96 @@ def read_rows(
     reader: RowReader,
     columns: Collection[str],
     warnings: tuple[ReportEntry, ...],
+    room: int,
 ) -> ReadRows:
     """Read every row of a feed.
+
+    Args:
+        vendor_id: the vendor.
+        parsed: its feed.
+        reader: how its cells are read.
+        columns: the columns of offers that are kept, the SKU among them.
+        warnings: those that the vendor has already.
+        room: how many entries of refused rows are kept at the most.
 
     Raises:
         FeedUnreadableError: the feed's structure is broken.
     """
-    rows = ReadRows(vendor_id, warnings, RejectLog(vendor_id, parsed.headers or (), reader))
-    wanted = {*columns, *CANONICAL_SCHEMA.columns}
-    for batch, typed, faulty, lines in ordered_map(
-        partial(_read_batch, vendor_id, reader, wanted), parsed.batches
-    ):
-        for name in typed.schema.names:
-            rows.columns.setdefault(name, []).append(typed[name])
-        rows.faulty.append(faulty)
-        rows.lines.append(lines)
-        rows.rejects.add(batch, faulty)
-    rows.rejects.add_ragged(parsed.ragged)
+    log = RejectLog(vendor_id, parsed.headers or (), reader, room)
+    rows = ReadRows(vendor_id, warnings, log, columns)
+    read = partial(_read_batch, vendor_id, reader)
+    for batch, judged, faulty, lines in ordered_map(read, parsed.batches):
+        rows.gate.add(judged, faulty)
+        rows.add(batch, faulty, lines)
+    rows.gate.judge()
+    log.add_ragged(parsed.ragged)
     rows.ragged = len(parsed.ragged)
     return rows
 
 
 def _read_batch(
-    vendor_id: str, reader: RowReader, columns: Collection[str], batch: TextBatch
+    vendor_id: str, reader: RowReader, batch: TextBatch
 ) -> tuple[TypedBatch, pa.RecordBatch, Bools, pa.StringArray]:
     read = reader.read(batch)
-    return read, read.typed(columns), read.faulty(), lines_of_batch(vendor_id, read)
+    judged = read.typed(CANONICAL_SCHEMA.columns)
+    return read, judged, read.faulty(), lines_of_batch(vendor_id, read)
 
 
-def sorted_vendor(rows: ReadRows, columns: Collection[str]) -> NormalizedVendor:
-    """Put the valid rows in order of SKU, then of rows, and hold all rows against the schema.
+@dataclass(slots=True)
+class SortedRows:
+    """A vendor whose rows are in order.
 
-    Args:
-        rows: what was read.
-        columns: the columns of offers that are kept.
+    ``vendor`` has all but its offers; its lines are most of what is held.
+    """
+
+    vendor: NormalizedVendor
+    columns: dict[str, pa.Array | GrowingNumbers]
+    places: Rows
+    kept: Collection[str]
+
+    def with_offers(self) -> NormalizedVendor:
+        """Return the vendor with its offers, and use the rows up."""
+        if not len(self.places):
+            return self.vendor
+        fields = [field for field in OFFER_SCHEMA if field.name in self.kept]
+        offers = pa.table(list(ordered_map(self._taken, fields)), schema=pa.schema(fields))
+        return replace(self.vendor, offers=offers)
+
+    def _taken(self, field: pa.Field) -> pa.Array:
+        """Return the rows of a column, which is let go."""
+        column = self.columns.pop(field.name, None)
+        if isinstance(column, GrowingNumbers):
+            return column.take(self.places)
+        if column is not None:
+            return column.take(pa.array(self.places)).cast(field.type)
+        size = len(self.places)
+        return empty_texts(size) if field.type == pa.string() else no_numbers(size)
+
+
+def sorted_rows(rows: ReadRows) -> SortedRows:
+    """Put the valid rows in order of SKU, then of rows; ``rows`` is used up.
 
     Raises:
         ContractBrokenError: the schema refuses a row that no reader found a fault in, or the
             other way round.
     """
-    total, refused, ragged = sum(map(len, rows.faulty)), 0, rows.ragged
-    places, offers = np.empty(0, np.int64), OFFER_SCHEMA.empty_table()
-    if total:
-        faulty = np.concatenate(rows.faulty)
-        places, _ = order_by_text(pa.concat_arrays(rows.columns["sku"]))
-        places = places[~faulty[places]]
-        offers, rejected = _taken_rows(rows.columns, places, np.flatnonzero(faulty))
-        refused = rejected.num_rows
-        _hold_to_schema(offers, rejected)
-        offers = offers.select([name for name in offers.column_names if name in columns])
-    return NormalizedVendor(
+    faulty = rows.faulty.array()
+    columns = {name: text.used_up() for name, text in rows.texts.items()} | rows.numbers
+    places = np.empty(0, np.int64)
+    if len(faulty):
+        places, _ = order_by_text(columns["sku"])
+        if faulty.any():
+            places = places[~faulty[places]]
+    rows.gate.close()
+    vendor = NormalizedVendor(
         rows.vendor_id,
         "parsed",
         warnings=rows.warnings,
-        total_rows=total + ragged,
-        invalid_rows=refused + ragged,
+        total_rows=len(faulty) + rows.ragged,
+        invalid_rows=int(faulty.sum()) + rows.ragged,
         fault_counts=dict(rows.rejects.counts),
         entries=rows.rejects.entries(),
-        offers=offers,
         rejects=rows.rejects.table(),
-        lines=SortedLines(rows.lines, places),
+        lines=SortedLines(rows.lines.used_up(), places),
     )
-
-
-def _taken_rows(columns: dict[str, list[pa.Array]], *places: Rows) -> Iterator[pa.Table]:
-    """Yield a table of the rows at each of ``places``; ``columns`` is used up."""
-    names = [name for name in OFFER_SCHEMA.names if name in columns]
-    chosen = [pa.array(rows) for rows in places]
-    taken = list(ordered_map(lambda name: _taken(columns.pop(name), chosen), names))
-    schema = pa.schema([OFFER_SCHEMA.field(name) for name in names])
-    for arrays in zip(*taken, strict=True):
-        yield pa.table(list(arrays), schema=schema)
-
-
-def _taken(chunks: list[pa.Array], places: Sequence[pa.Array]) -> list[pa.Array]:
-    """Return the chosen rows of a column; one of nothing but nulls needs no memory of its own."""
-    if all(chunk.null_count == len(chunk) for chunk in chunks):
-        return [no_numbers(len(rows)) for rows in places]
-    if pa.types.is_string(chunks[0].type) and not any(map(_text_bytes, chunks)):
-        return [empty_texts(len(rows)) for rows in places]
-    whole = pa.concat_arrays(chunks)
-    chunks.clear()
-    return [whole.take(rows) for rows in places]
-
-
-def _text_bytes(text: pa.StringArray) -> int:
-    bounds, _ = offsets_and_bytes(text)
-    return int(bounds[-1] - bounds[0])
-
-
-def _hold_to_schema(offers: pa.Table, rejected: pa.Table) -> None:
-    slices = [offers.slice(start, GATE_ROWS) for start in range(0, len(offers), GATE_ROWS)]
-    accepted = [row for found in ordered_map(_disputed, slices) for row in found]
-    refused = rows_that_break(CANONICAL_SCHEMA, judged_frame(rejected))
-    if accepted or not refused.all():
-        passed = rejected["sku"].filter(pa.array(~refused)).to_pylist()
-        raise ContractBrokenError(
-            f"schema and readers disagree about the rows of SKUs {[*accepted, *passed][:3]}"
-        )
-
-
-def _disputed(offers: pa.Table) -> list[str]:
-    broken = broken_rules(CANONICAL_SCHEMA, judged_frame(offers))
-    return [offers["sku"][row].as_py() for rule in broken for row in rule.rows[:3]]
+    return SortedRows(vendor, columns, places, rows.kept)

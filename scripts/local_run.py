@@ -14,9 +14,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from relay_core.normalized import NormalizedVendor
 
 Files = dict[str, Iterable[Any]]
+
+MANY_ROWS = 1 << 22
+"""Lines of a vendor with more rows are written before anything else is made of them."""
 
 
 @dataclass
@@ -88,15 +91,15 @@ def run(request: Request, output_dir: Path) -> Outcome:
     """Take a run through its stages and write what it leaves."""
     outcome = Outcome()
     try:
-        with _fresh_tree(output_dir) as tree:
+        with _fresh_tree(output_dir) as tree, Writer(tree) as beside:
             if request.config is None:
                 _refuse_schema_version(request, outcome)
             else:
-                _go_through_stages(request.config, request, outcome, tree)
-            with outcome.timed("WRITE_OUTPUTS"), ThreadPoolExecutor(1) as beside:
-                feed = beside.submit(_write, tree, _feed(outcome))
+                _go_through_stages(request.config, request, outcome, beside)
+            with outcome.timed("WRITE_OUTPUTS"):
+                beside.write(_feed(outcome))
                 _write(tree, _reports(request, outcome))
-                feed.result()
+                beside.wait()
             _write(tree, _summary(request, outcome))
     except OSError as error:
         raise UsageError(f"{error.filename or output_dir}: {error.strerror or error}") from None
@@ -113,15 +116,19 @@ def _refuse_schema_version(request: Request, outcome: Outcome) -> None:
 
 
 def _go_through_stages(
-    config: TenantConfig, request: Request, outcome: Outcome, tree: Path
+    config: TenantConfig, request: Request, outcome: Outcome, writer: Writer
 ) -> None:
+    import pyarrow as pa
+
     from relay_core.artifacts import input_manifest_json
 
     gc.freeze()  # the collector need not look again and again at what is loaded
+    sys.setswitchinterval(0.0005)  # kernels wait for the lock that other threads' Python holds
+    pa.set_memory_pool(pa.system_memory_pool())  # holds less that was let go than others do
     found_at = datetime.now(UTC)
     with ThreadPoolExecutor(1) as beside:
         hashes = beside.submit(_hashes, request.feeds)
-        for stage in (_fetch_inputs, partial(_normalize, tree), _merge):
+        for stage in (_fetch_inputs, partial(_normalize, writer), _merge):
             stage(config, request, outcome)
             if outcome.failure is not None:
                 break
@@ -183,7 +190,7 @@ def _missing_maps(vendors: Iterable[VendorConfig], request: Request) -> dict[str
     }
 
 
-def _normalize(tree: Path, config: TenantConfig, request: Request, outcome: Outcome) -> None:
+def _normalize(writer: Writer, config: TenantConfig, request: Request, outcome: Outcome) -> None:
     from relay_core.artifacts import ArtifactKeys
     from relay_core.merged import columns_to_merge
     from relay_core.pipeline import VendorFeed, judge_normalized, normalize_vendors
@@ -192,13 +199,16 @@ def _normalize(tree: Path, config: TenantConfig, request: Request, outcome: Outc
 
     def write(vendor: NormalizedVendor) -> None:
         if vendor.outcome == "parsed":
-            _write(tree, {keys.normalized(vendor.vendor_id): vendor.csv_chunks()})
+            writer.write({keys.normalized(vendor.vendor_id): vendor.csv_chunks()})
+            if vendor.total_rows > MANY_ROWS:
+                writer.wait()
 
     def feeds() -> Iterator[VendorFeed]:
         for vendor in config.vendors:
             if (feed := request.feeds.get(vendor.vendor_id)) is not None:
                 sku_map = request.sku_maps.get(vendor.vendor_id)
-                yield VendorFeed(vendor, feed.data, feed.name, sku_map.data if sku_map else None)
+                own_map = sku_map.data if sku_map else None
+                yield VendorFeed(vendor, feed.data, feed.name, own_map, feed.let_go)
                 feed.let_go()
 
     with outcome.timed("NORMALIZE"):
@@ -219,6 +229,7 @@ def _normalize(tree: Path, config: TenantConfig, request: Request, outcome: Outc
 
 
 def _merge(config: TenantConfig, request: Request, outcome: Outcome) -> None:
+    from relay_core.normalize import OFFER_SCHEMA
     from relay_core.pipeline import merge_vendors
 
     with outcome.timed("MERGE_PRICE"):
@@ -226,6 +237,9 @@ def _merge(config: TenantConfig, request: Request, outcome: Outcome) -> None:
     outcome.failure, outcome.faults = merged.failure, merged.faults
     outcome.warnings, outcome.warning_counts = merged.warnings, merged.warning_counts
     outcome.merged = merged
+    # no report needs the offers
+    nothing = OFFER_SCHEMA.empty_table()
+    outcome.normalized = [replace(vendor, offers=nothing) for vendor in outcome.normalized]
 
 
 # --- the files ------------------------------------------------------------------------------------
@@ -320,6 +334,41 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+class Writer:
+    """Writes files on another thread, one lot after another.
+
+    Args:
+        tree: the folder that they lie under.
+    """
+
+    def __init__(self, tree: Path) -> None:
+        self._tree = tree
+        self._beside = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> Writer:
+        """Return the writer."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave no thread behind."""
+        self._beside.shutdown()
+
+    def write(self, files: Files) -> None:
+        """Begin to write files; the lot before is written then."""
+        self.wait()
+        self._last = self._beside.submit(_write, self._tree, files)
+
+    def wait(self) -> None:
+        """Return when all is written.
+
+        Raises:
+            OSError: it could not be.
+        """
+        if self._last is not None:
+            self._last.result()
 
 
 def _write(tree: Path, files: Files) -> None:

@@ -36,6 +36,7 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
         "text_words",
         "digits",
         "columns",
+        "growing",
         "encoding_guess",
         "decoding",
         "instants",

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from unittest import mock
-
-import numpy as np
-import pyarrow as pa
-import pytest
-
 from builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from relay_core import canonical_lines
-from relay_core.canonical_lines import SortedLines
 from relay_core.normalized import NormalizedVendor
 from relay_core.pipeline import normalize_vendor
 
@@ -51,15 +43,3 @@ def test_a_fault_and_a_warning_come_back_from_work_files() -> None:
     assert carried(failed).outcome == "failed"
     assert carried(empty).warnings == empty.warnings
     assert [warning.error_code for warning in empty.warnings] == ["EMPTY_FEED"]
-
-
-@pytest.mark.parametrize("most_bytes", [1 << 31, 8])
-def test_lines_of_all_batches_are_put_in_order_however_many_bytes_they_have(
-    most_bytes: int,
-) -> None:
-    chunks = [pa.array(["b,1\n", "never\n"]), pa.array(["skipped\n", "a,22\n", "c\n"]).slice(1)]
-
-    with mock.patch.object(canonical_lines, "_MOST_BYTES", most_bytes):
-        pieces = list(SortedLines(chunks, np.array([2, 0, 3])).pieces())
-
-    assert b"".join(pieces) == b"a,22\nb,1\nc\n"

@@ -1,0 +1,103 @@
+"""Columns hold what was appended, whatever the pieces, however much it is."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay_core import growing
+from relay_core.canonical_lines import SortedLines
+from relay_core.growing import GrowingArray, GrowingNumbers, GrowingTexts
+from relay_core.text_words import offsets_and_bytes
+
+NUMBERS = st.lists(st.lists(st.none() | st.integers(0, 1 << 31), max_size=9), max_size=9)
+TEXTS = st.lists(st.lists(st.text(max_size=9), max_size=9), max_size=9)
+
+
+class UnmovablePages(mmap.mmap):
+    """Pages as systems give them that cannot move them: only Linux can."""
+
+    def resize(self, *_: Any) -> None:
+        """Refuse, as Python does there."""
+        raise SystemError("mmap: resizing not available--no mremap()")
+
+
+@pytest.fixture(params=["moved", "copied"])
+def pages(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Grow from one page on, moved or copied."""
+    kind = mmap.mmap if request.param == "moved" else UnmovablePages
+    with (
+        mock.patch.object(growing, "_LEAST_BYTES", mmap.PAGESIZE),
+        mock.patch.object(mmap, "mmap", kind),
+    ):
+        yield
+
+
+@pytest.mark.usefixtures("pages")
+def test_an_array_grows_over_pages_and_huge_pages() -> None:
+    array = GrowingArray(np.int64)
+    rows = np.arange(growing._HUGE_PAGES // 8 + 5)
+
+    for part in np.array_split(rows, 7):
+        array.append(part)
+
+    assert len(array) == len(rows)
+    assert (array.array() == rows).all()
+
+
+@pytest.mark.usefixtures("pages")
+def test_what_is_skipped_is_zero() -> None:
+    array = GrowingArray(np.int32)
+
+    array.append(np.array([7]))
+    array.skip(mmap.PAGESIZE)
+    array.append(np.array([8]))
+
+    assert array.array().tolist() == [7, *[0] * mmap.PAGESIZE, 8]
+
+
+@given(NUMBERS)
+def test_numbers_and_nulls_come_back_row_by_row(parts: list[list[int | None]]) -> None:
+    column = GrowingNumbers(np.int64)
+    for part in parts:
+        nulls = np.array([number is None for number in part], np.bool_)
+        column.append(np.array([number or 0 for number in part], np.int64), nulls)
+    given_rows = [number for part in parts for number in part]
+    backwards = np.arange(len(given_rows))[::-1]
+
+    assert column.take(backwards).to_pylist() == given_rows[::-1]
+
+
+@given(TEXTS)
+def test_texts_come_back_with_room_for_a_word_behind_them(parts: list[list[str]]) -> None:
+    column = GrowingTexts()
+    for part in parts:
+        column.append(pa.array(["left out", *part], pa.string()).slice(1))
+    given_rows = [text for part in parts for text in part]
+
+    whole = column.used_up()
+    bounds, data = offsets_and_bytes(whole)
+
+    assert whole.to_pylist() == given_rows
+    assert len(data) >= bounds[-1] + 8
+    assert column.used_up().to_pylist() == []
+
+
+@pytest.mark.parametrize("most_bytes", [growing._MOST_SHORT, 8])
+def test_lines_are_put_in_order_however_many_bytes_they_have(most_bytes: int) -> None:
+    lines = GrowingTexts()
+    for part in (["b,1\n", "never\n"], ["a,22\n", "c\n"]):
+        lines.append(pa.array(part))
+
+    with mock.patch.object(growing, "_MOST_SHORT", most_bytes):
+        pieces = list(SortedLines(lines.used_up(), np.array([2, 0, 3])).pieces())
+
+    assert b"".join(pieces) == b"a,22\nb,1\nc\n"
