@@ -33,7 +33,8 @@ def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
             np.equal(held, end, out=also)
         special |= also
         hits = np.flatnonzero(special) + low
-        rows = np.unique(np.searchsorted(bounds, hits, side="right") - 1)
+        rows = np.searchsorted(bounds, hits, side="right") - 1
+        rows = rows[np.diff(rows, prepend=-1) > 0]
     else:
         pattern = f'["\r\n{delimiter}]'
         found = pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False)

@@ -99,25 +99,24 @@ class RejectLog:
         skus: pa.StringArray,
     ) -> Iterator[ReportEntry]:
         names = unique_names(self.headers)
-        records = zip(*(column.to_pylist() for column in taken), strict=True)
-        rows = zip(numbers.tolist(), codes.tolist(), skus.to_pylist(), records, strict=True)
-        for number, row_codes, sku, record in rows:
-            row_data = dict(zip(names, record, strict=True))
-            for column, code in zip(JUDGED_COLUMNS, row_codes, strict=True):
-                if not code:
-                    continue
-                position = self.reader.positions.get(column)
-                value = None if position is None else record[position]
-                yield ReportEntry(
-                    error_code=str(FAULTS[code - 1]),
-                    error_message=self._message(column, value, FAULTS[code - 1]),
-                    vendor_id=self.vendor_id,
-                    sku=sku or None,
-                    row_number=number,
-                    column=column,
-                    value=value,
-                    row_data=row_data,
-                )
+        records = list(zip(*(column.to_pylist() for column in taken), strict=True))
+        row_data = [dict(zip(names, record, strict=True)) for record in records]
+        texts, places = skus.to_pylist(), [self.reader.positions.get(c) for c in JUDGED_COLUMNS]
+        rows, columns = np.nonzero(codes)
+        found = zip(rows.tolist(), columns.tolist(), codes[rows, columns].tolist(), strict=True)
+        for row, column, code in found:
+            place, fault = places[column], FAULTS[code - 1]
+            value = None if place is None else records[row][place]
+            yield ReportEntry(
+                error_code=str(fault),
+                error_message=self._message(JUDGED_COLUMNS[column], value, fault),
+                vendor_id=self.vendor_id,
+                sku=texts[row] or None,
+                row_number=int(numbers[row]),
+                column=JUDGED_COLUMNS[column],
+                value=value,
+                row_data=row_data[row],
+            )
 
     def _message(self, column: str, value: str | None, fault: RowFault) -> str:
         asked = (column, value, str(fault))
