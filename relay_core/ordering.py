@@ -31,15 +31,31 @@ def order_by_text(text: pa.StringArray) -> tuple[Rows, Rows]:
     if not len(text):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     words = TextWords(text)
-    index_bits = len(text).bit_length()
-    packed, covered = _packed(words, 64 - index_bits)
+    packed, covered = _packed(words)
     packed.sort()
-    starts_new = np.ones(len(text), np.bool_)
-    for rows in _blocks(len(text)):
-        keys = packed[rows.start : rows.stop + 1] >> np.uint64(index_bits)
+    return _refined(words, packed, covered)
+
+
+def rows_in_order(text: pa.StringArray, kept: Bools) -> Rows:
+    """Return the rows of ``kept`` in the stable order of their texts."""
+    if not kept.any():
+        return np.empty(0, np.int64)
+    words = TextWords(text)
+    packed, covered = _packed(words)
+    packed = packed if kept.all() else packed[kept]
+    packed.sort()
+    if covered < words.longest or words.holds_zero_bytes():
+        return _refined(words, packed, covered)[0]
+    return _rows(words, packed)
+
+
+def _refined(words: TextWords, packed: Words, covered: int) -> tuple[Rows, Rows]:
+    """Put texts in order that ``covered`` bytes do not tell apart; return what a sort returns."""
+    starts_new = np.ones(len(packed), np.bool_)
+    for rows in _blocks(len(packed)):
+        keys = packed[rows.start : rows.stop + 1] >> _row_bits(words)
         starts_new[rows.start + 1 : rows.stop + 1] = keys[1:] != keys[:-1]
-    packed &= np.uint64((1 << index_bits) - 1)
-    order = packed.view(np.int64)
+    order = _rows(words, packed)
     for start in range(covered, words.longest, WORD):
         tied = _tied(starts_new)
         if not tied.any():
@@ -49,6 +65,16 @@ def order_by_text(text: pa.StringArray) -> tuple[Rows, Rows]:
         # zero bytes at the end of a text look like its padding: the shorter goes first
         _refine(order, starts_new, tied, words.lengths[order[tied]])
     return order, np.flatnonzero(starts_new)
+
+
+def _rows(words: TextWords, packed: Words) -> Rows:
+    """Return the rows that the numbers end with, in their place."""
+    packed &= (np.uint64(1) << _row_bits(words)) - np.uint64(1)
+    return packed.view(np.int64)
+
+
+def _row_bits(words: TextWords) -> np.uint64:
+    return np.uint64(len(words).bit_length())
 
 
 def common_ranges(columns: Sequence[pa.StringArray], most_rows: int) -> list[list[slice]]:
@@ -81,14 +107,14 @@ class _Place(NamedTuple):
     bits: np.uint64
 
 
-def _packed(words: TextWords, room: int) -> tuple[Words, int]:
-    """Return for each text as many leading bytes as fit ``room`` bits, then the text's row.
+def _packed(words: TextWords) -> tuple[Words, int]:
+    """Return for each text as many leading bytes as fit into 64 bits before the text's row.
 
     A byte takes as many bits as tell those apart that stand at its place: a prefix that all texts
     share costs nothing, and a digit four. The numbers are in the same order as the texts. How many
     bytes went in is returned, too.
     """
-    places, covered = _places(words, room)
+    places, covered = _places(words, 64 - int(_row_bits(words)))
     packed = np.zeros(len(words), np.uint64)
 
     def pack(rows: slice) -> None:
@@ -98,7 +124,7 @@ def _packed(words: TextWords, room: int) -> tuple[Words, int]:
             for place in bytes_there:
                 block <<= place.bits
                 block |= place.codes.take(((word >> place.shift) & np.uint64(255)).view(np.int64))
-        block <<= np.uint64(len(words).bit_length())
+        block <<= _row_bits(words)
         block |= np.arange(rows.start, rows.stop, dtype=np.uint64)
 
     for _ in ordered_map(pack, _blocks(len(words))):

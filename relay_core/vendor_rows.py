@@ -21,7 +21,7 @@ from relay_core.growing import GrowingArray, GrowingNumbers, GrowingTexts
 from relay_core.models import ReportEntry
 from relay_core.normalize import OFFER_SCHEMA, RowReader, TypedBatch, empty_texts, no_numbers
 from relay_core.normalized import NormalizedVendor
-from relay_core.ordering import Rows, order_by_text
+from relay_core.ordering import Rows, rows_in_order
 from relay_core.parallel import ordered_map
 from relay_core.parsing import ParsedFeed, TextBatch
 from relay_core.rejects import RejectLog
@@ -198,11 +198,7 @@ def sorted_rows(rows: ReadRows) -> SortedRows:
     """
     faulty = rows.faulty.array()
     columns = {name: text.used_up() for name, text in rows.texts.items()} | rows.numbers
-    places = np.empty(0, np.int64)
-    if len(faulty):
-        places, _ = order_by_text(columns["sku"])
-        if faulty.any():
-            places = places[~faulty[places]]
+    places = rows_in_order(columns["sku"], ~faulty) if len(faulty) else np.empty(0, np.int64)
     rows.gate.close()
     vendor = NormalizedVendor(
         rows.vendor_id,

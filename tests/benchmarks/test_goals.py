@@ -52,8 +52,8 @@ def test_a_variant_is_held_against_the_clean_feed() -> None:
     assert (goal.measured, goal.met) == (1.9, True)
 
 
-def test_the_memory_of_one_large_feed_is_in_gib() -> None:
-    assert single_feed_goal(samples(1.0, peak_mib=3072.0)).measured == 3.0
+def test_the_memory_of_one_large_feed_is_in_gb() -> None:
+    assert single_feed_goal(samples(1.0, peak_mib=1e9 / 2**20)).measured == 1.0
 
 
 def test_feeds_that_differ_between_contenders_are_refused() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import chain, combinations
+from random import Random
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.ordering import common_ranges, order_by_text
+from relay_core.ordering import common_ranges, order_by_text, rows_in_order
 
 TEXTS = st.lists(
     st.one_of(
@@ -34,6 +36,15 @@ def test_each_distinct_text_starts_once(texts: list[str]) -> None:
 
     ordered = [texts[place] for place in order]
     assert [ordered[start] for start in starts] == sorted(set(texts))
+
+
+@given(TEXTS, st.randoms(use_true_random=False))
+def test_rows_left_out_leave_the_others_in_order(texts: list[str], random: Random) -> None:
+    kept = np.array([random.random() < 0.5 for _ in texts], np.bool_)
+
+    rows = rows_in_order(pa.array(texts, pa.string()), kept)
+
+    assert rows.tolist() == sorted(np.flatnonzero(kept).tolist(), key=lambda place: texts[place])
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.integers(1, 5))
