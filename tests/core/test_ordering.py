@@ -7,6 +7,7 @@ from random import Random
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,21 @@ def test_each_distinct_text_starts_once(texts: list[str]) -> None:
 
     ordered = [texts[place] for place in order]
     assert [ordered[start] for start in starts] == sorted(set(texts))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["ab\x00", "ab", "b", "ab\x00\x00", "ab"],
+        [f"{word * 9}{end}" for end in "ba" for word in ("XQ7-", "k2Zp", "09mB", "gT_w")],
+    ],
+    ids=["padding", "ends that do not fit one number"],
+)
+def test_texts_that_begin_alike_are_put_in_order(texts: list[str]) -> None:
+    ordered = sorted(range(len(texts)), key=lambda place: texts[place])
+
+    assert order_by_text(pa.array(texts))[0].tolist() == ordered
+    assert rows_in_order(pa.array(texts), np.ones(len(texts), np.bool_)).tolist() == ordered
 
 
 @given(TEXTS, st.randoms(use_true_random=False))
