@@ -24,7 +24,7 @@ from relay_core.csv_lines import (
     written_numbers,
 )
 from relay_core.merge import values_and_nulls
-from relay_core.models import CANONICAL_COLUMNS, MONEY_COLUMNS
+from relay_core.models import CANONICAL_COLUMNS, MONEY_COLUMNS, WHOLE_COLUMNS
 from relay_core.normalize import TypedBatch
 from relay_core.parallel import ordered_map
 from relay_core.schemas import FIRST_INSTANT
@@ -32,7 +32,6 @@ from relay_core.schemas import FIRST_INSTANT
 SLICE = 1 << 16
 """How many rows are written at a time."""
 
-_WHOLES = ("quantity_available", "lead_time_days")
 _TEXTS = ("sku", "vendor_sku", "condition", "brand", "title")
 
 Fields = dict[str, pa.StringArray | str]
@@ -59,7 +58,7 @@ def lines_of_batch(vendor_id: str, batch: TypedBatch) -> pa.StringArray:
     for column, text in batch.texts.items():
         fields[column] = text if column == "condition" else quoted(text)
     for column, typed in batch.numbers.items():
-        if column in _WHOLES:
+        if column in WHOLE_COLUMNS:
             fields[column] = written_numbers(typed, whole_text)
         elif column in MONEY_COLUMNS:
             fields[column] = written_numbers(typed, money_text)
@@ -78,11 +77,12 @@ def lines_of_offers(vendor_id: str, offers: pa.RecordBatch) -> memoryview:
 
     fields: Fields = {"vendor_id": vendor_id}
     fields |= {column: quoted(offers[column]) for column in _TEXTS}
-    fields |= {column: whole_text(*numbers(column)) for column in _WHOLES}
+    fields |= {column: whole_text(*numbers(column)) for column in WHOLE_COLUMNS}
     fields |= {column: money_text(*numbers(column)) for column in MONEY_COLUMNS}
     return bytes_of(_lines(fields, numbers("updated_at")[0]))
 
 
 def _lines(fields: Fields, updated_at: Ints) -> pa.StringArray:
+    """Join the columns; the last is an instant, whose text takes the line feed along."""
     *before, _ = CANONICAL_COLUMNS
     return join_fields([*(fields[column] for column in before), instant_text(updated_at, b"\n")])

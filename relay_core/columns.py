@@ -39,8 +39,8 @@ _STAND_INS: dict[str, int] = {
 }
 
 _WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
-_MARK = np.uint8(ord("!"))
-"""What is less is white space or a control; 0xC2 and more start a character beyond ASCII."""
+_FIRST_MARK = np.uint8(ord("!"))
+"""What is less is white space or a control."""
 _PLAIN_WHOLE = r"^\+?0*(?P<whole>[0-9]{1,10})(?:\.0*)?$"
 _PLAIN_MONEY = r"^\+?0*(?P<whole>[0-9]{1,9})(?:\.(?P<kept>[0-9]{0,4})(?P<next>[0-9]?)[0-9]*)?$"
 
@@ -95,8 +95,7 @@ def trim(text: pa.StringArray) -> pa.StringArray:
     filled = starts <= lasts
     some = slice(None) if filled.all() else np.flatnonzero(filled)
     first, last = data[starts[some]], data[lasts[some]]
-    # unsigned: white space and controls, which are less than "!", become large
-    odd = np.flatnonzero((first - _MARK >= 0xC2 - _MARK) | (last - _MARK >= 0x80 - _MARK))
+    odd = np.flatnonzero(_is_no_mark(first, 0xC2) | _is_no_mark(last, 0x80))
     rows = odd if isinstance(some, slice) else some[odd]
     return change_rows(text, rows, lambda some: pc.utf8_trim(some, characters=_WHITE_SPACE))
 
@@ -108,7 +107,13 @@ def may_be_blank(text: pa.StringArray) -> npt.NDArray[np.intp]:
         return np.arange(len(text))
     starts = bounds[:-1]
     first = data[np.minimum(starts, len(data) - 1)]
-    return np.flatnonzero((starts == bounds[1:]) | (first - _MARK >= 0xC2 - _MARK))
+    return np.flatnonzero((starts == bounds[1:]) | _is_no_mark(first, 0xC2))
+
+
+def _is_no_mark(byte: npt.NDArray[np.uint8], bound: int) -> Bools:
+    """Return which bytes are white space, controls or ``bound`` and more."""
+    # unsigned: what is less than the first mark becomes large
+    return np.asarray(byte - _FIRST_MARK >= bound - _FIRST_MARK)
 
 
 def change_rows(

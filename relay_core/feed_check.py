@@ -26,10 +26,10 @@ from relay_core.feed_reading import (
 )
 from relay_core.header_guess import match_headers
 from relay_core.layout_guess import guess_layout
-from relay_core.models import MONEY_COLUMNS, REQUIRED_COLUMNS, FailureCode
+from relay_core.models import MONEY_COLUMNS, REQUIRED_COLUMNS, WHOLE_COLUMNS, FailureCode
 from relay_core.number_guess import guess_numbers
 
-_NUMBERS = ("quantity_available", "lead_time_days", *MONEY_COLUMNS)
+_NUMBERS = (*WHOLE_COLUMNS, *MONEY_COLUMNS)
 _NO_TEXT = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),

@@ -117,10 +117,7 @@ class GrowingTexts:
 
 
 def _pages(size: int) -> mmap.mmap:
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if size >= _HUGE_PAGES and hasattr(mmap, "MADV_HUGEPAGE"):
-        pages.madvise(mmap.MADV_HUGEPAGE)
-    return pages
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def _larger(pages: mmap.mmap, size: int) -> mmap.mmap:
@@ -129,10 +126,9 @@ def _larger(pages: mmap.mmap, size: int) -> mmap.mmap:
     try:
         pages.resize(size)
     except SystemError:  # only Linux can
-        larger = _pages(size)
-        with memoryview(pages) as held:
-            larger[: len(held)] = held
-        return larger
+        smaller, pages = pages, _pages(size)
+        with memoryview(smaller) as held:
+            pages[: len(held)] = held
     if size >= _HUGE_PAGES and hasattr(mmap, "MADV_HUGEPAGE"):
         pages.madvise(mmap.MADV_HUGEPAGE)
     return pages

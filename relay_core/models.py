@@ -28,6 +28,7 @@ CANONICAL_COLUMNS = (
     "updated_at",
 )
 REQUIRED_COLUMNS = ("sku", "quantity_available")
+WHOLE_COLUMNS = ("quantity_available", "lead_time_days")
 MONEY_COLUMNS = ("cost", "map_price", "price", "msrp")
 CONDITIONS = ("new", "used", "refurb")
 

@@ -35,7 +35,7 @@ from relay_core.config import ParserConfig
 from relay_core.digits import read_short_money, read_short_wholes
 from relay_core.growing import GrowingArray
 from relay_core.instants import read_instants
-from relay_core.models import CANONICAL_COLUMNS, CONDITIONS, MONEY_COLUMNS, RowFault
+from relay_core.models import CANONICAL_COLUMNS, CONDITIONS, MONEY_COLUMNS, WHOLE_COLUMNS, RowFault
 from relay_core.parsing import TextBatch
 from relay_core.sku_map import SkuMap
 
@@ -49,7 +49,7 @@ JUDGED_COLUMNS = tuple(
 NumberRule = Callable[[str, ParserConfig], int]
 """A scalar rule of ``cells`` for one column of numbers."""
 
-_NUMBERS = ("quantity_available", "lead_time_days", *MONEY_COLUMNS)
+_NUMBERS = (*WHOLE_COLUMNS, *MONEY_COLUMNS)
 _TEXTS = ("sku", "vendor_sku", "condition", "brand", "title")
 
 

@@ -161,7 +161,7 @@ def normalize_vendors(
                 pa.default_memory_pool().release_unused()
             read = _read(config, feed, requested_at, columns, room)
             if isinstance(read, ReadRows):
-                room -= len(read.rejects.entries())
+                room = read.rejects.room_left
             if finished:
                 finished[-1].result()  # no more than two vendors' rows are held at once
             finished.append(behind.submit(finish, read, large=large))

@@ -41,6 +41,11 @@ class RejectLog:
     _messages: dict[tuple[str, str | None, str], str] = field(default_factory=dict)
     _tables: list[pa.Table] = field(default_factory=list)
 
+    @property
+    def room_left(self) -> int:
+        """How many more entries can be kept."""
+        return max(0, self.room - len(self._entries))
+
     def add(self, batch: TypedBatch, rows: Bools) -> None:
         """Take the refused rows of a batch."""
         places = np.flatnonzero(rows)
@@ -55,8 +60,7 @@ class RejectLog:
         taken = [column.take(pa.array(places)) for column in batch.raw.columns]
         numbers = batch.raw.row_numbers[places]
         self._tables.append(self._table(numbers, _code_texts(codes), taken))
-        room = self.room - len(self._entries)
-        if room:
+        if room := self.room_left:
             skus = batch.texts["sku"].take(pa.array(places[:room]))
             heads = [column.slice(0, room) for column in taken]
             entries = self._row_entries(numbers[:room], codes[:room], heads, skus)

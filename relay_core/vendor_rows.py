@@ -6,6 +6,7 @@ them; what needs all rows comes after, and can run beside the reading of another
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from relay_core.canonical_lines import SortedLines, lines_of_batch
 from relay_core.columns import Bools
 from relay_core.errors import ContractBrokenError
 from relay_core.growing import GrowingArray, GrowingNumbers, GrowingTexts
-from relay_core.models import ReportEntry
+from relay_core.models import WHOLE_COLUMNS, ReportEntry
 from relay_core.normalize import OFFER_SCHEMA, RowReader, TypedBatch, empty_texts, no_numbers
 from relay_core.normalized import NormalizedVendor
 from relay_core.ordering import Rows, rows_in_order
@@ -27,9 +28,6 @@ from relay_core.parsing import ParsedFeed, TextBatch
 from relay_core.rejects import RejectLog
 from relay_core.schemas import CANONICAL_SCHEMA
 from relay_core.validation import GATE_ROWS, broken_rules, judged_frame, rows_that_break
-
-_SHORT = ("quantity_available", "lead_time_days")
-"""Numbers of which those that hold fit 32 bits."""
 
 
 class Gate:
@@ -95,7 +93,9 @@ class ReadRows:
     kept: Collection[str]
     ragged: int = 0
     gate: Gate = field(default_factory=Gate)
-    texts: dict[str, GrowingTexts] = field(default_factory=dict)
+    texts: defaultdict[str, GrowingTexts] = field(
+        default_factory=partial(defaultdict, GrowingTexts)
+    )
     numbers: dict[str, GrowingNumbers] = field(default_factory=dict)
     faulty: GrowingArray = field(default_factory=partial(GrowingArray, np.bool_))
     lines: GrowingTexts = field(default_factory=GrowingTexts)
@@ -104,13 +104,13 @@ class ReadRows:
         """Take what is kept of a batch."""
         for name, text in batch.texts.items():
             if name in self.kept:
-                if name not in self.texts:
-                    self.texts[name] = GrowingTexts()
                 self.texts[name].append(text)
         for name, (values, nulls) in batch.whole_numbers().items():
             if name in self.kept:
                 if name not in self.numbers:
-                    self.numbers[name] = GrowingNumbers(np.int32 if name in _SHORT else np.int64)
+                    # those that hold fit 32 bits
+                    short = name in WHOLE_COLUMNS
+                    self.numbers[name] = GrowingNumbers(np.int32 if short else np.int64)
                 self.numbers[name].append(values, nulls)
         self.faulty.append(faulty)
         self.lines.append(lines)

@@ -294,25 +294,24 @@ def test_an_output_folder_that_cannot_be_made_is_bad_usage(bench: Bench) -> None
     assert bench.run(config_document(), vendor_1=feed("A,1,1")) == 2
 
 
-# --- the sample tenant and the clock --------------------------------------------------------------
-
-
 def test_a_file_that_cannot_be_written_is_bad_usage_and_nothing_is_left(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = feed(*(f"SKU-{number},1,2.00" for number in range(9999)))
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    bench.write("vendor_1.csv", data)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(data), hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(data), before[1]))
     try:
         status = bench.run(config_document(), vendor_1=data)
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     assert status == 2
     assert last_error_line(capsys).endswith("File too large")
     assert bench.tree() == []
+
+
+# --- the sample tenant and the clock --------------------------------------------------------------
 
 
 def test_the_sample_tenant_publishes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
