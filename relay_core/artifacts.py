@@ -15,8 +15,8 @@ from relay_core.canonical_lines import SLICE
 from relay_core.csv_lines import header_line, lines, quoted, whole_text
 from relay_core.models import ReportEntry, RunContext, RunFailure, RunStatus
 from relay_core.normalized import NormalizedVendor
+from relay_core.report_entries import ReportEntries, joined_entries
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
 INVALID_ROWS_COLUMNS = ("vendor_id", "row_number", "error_codes", "raw")
 
 
@@ -111,11 +111,11 @@ def errors_json(
     """
     counts = Counter(entry.error_code for entry in faults)
     counts.update(warning_counts or Counter(entry.error_code for entry in warnings))
-    rows = [entry for vendor in normalized for entry in vendor.entries][:max_rows]
+    rows = joined_entries(vendor.entries for vendor in normalized)[:max_rows]
     for vendor in normalized:
         counts.update(vendor.fault_counts)
-    entries = [*faults, *warnings, *rows]
-    if failure is None and not entries:
+    entries = joined_entries([faults, warnings, rows])
+    if failure is None and not len(entries):
         return None
     head = {
         "run_id": ctx.run_id,
@@ -210,12 +210,12 @@ def _document(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
 
 
-def _document_of_entries(head: Mapping[str, Any], entries: Sequence[ReportEntry]) -> bytes:
+def _document_of_entries(head: Mapping[str, Any], entries: ReportEntries) -> bytes:
     """Write the head indented and each entry on one line: both people and programs read it."""
     top = json.dumps(head, ensure_ascii=False, indent=2).removesuffix("\n}")
-    rows = ",\n    ".join(_ENCODER.encode(entry.as_dict()) for entry in entries)
-    body = f"[\n    {rows}\n  ]" if rows else "[]"
-    return f'{top},\n  "entries": {body}\n}}\n'.encode()
+    begin, end = (b"[\n    ", b"\n  ]") if len(entries) else (b"[", b"]")
+    rows = entries.joined(",\n    ")
+    return b"".join([top.encode(), b',\n  "entries": ', begin, rows, end, b"\n}\n"])
 
 
 def _reject_lines(vendor_id: str, batch: pa.RecordBatch) -> memoryview:

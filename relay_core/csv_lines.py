@@ -7,7 +7,7 @@ every text, so it cannot write these files.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columns import Bools, Ints, Typed, change_rows, is_empty
-from relay_core.text_words import offsets_and_bytes
+from relay_core.text_words import offsets_and_bytes, rows_that_hold
 
 _DAY_SECONDS = 86_400
 Quarters = list[npt.NDArray[np.uint32]]
@@ -23,18 +23,8 @@ Quarters = list[npt.NDArray[np.uint32]]
 
 def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
     """Quote the fields that need it, and only those."""
-    bounds, data = offsets_and_bytes(text)
-    low, high = int(bounds[0]), int(bounds[-1])
     if len(delimiter.encode()) == 1:
-        held = data[low:high]
-        special, also = held == ord('"'), held == ord(delimiter)
-        for end in b"\r\n":
-            special |= also
-            np.equal(held, end, out=also)
-        special |= also
-        hits = np.flatnonzero(special) + low
-        rows = np.searchsorted(bounds, hits, side="right") - 1
-        rows = rows[np.diff(rows, prepend=-1) > 0]
+        rows = rows_that_hold(text, partial(_must_be_quoted, ord(delimiter)))
     else:
         pattern = f'["\r\n{delimiter}]'
         found = pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False)
@@ -163,6 +153,15 @@ def _clock_table() -> Quarters:
     for place, part in ((3, second // 3600), (6, second // 60 % 60), (9, second % 60)):
         chars[:, place], chars[:, place + 1] = part // 10 + ord("0"), part % 10 + ord("0")
     return list(np.ascontiguousarray(chars.view(np.uint32).T))
+
+
+def _must_be_quoted(delimiter: int, held: npt.NDArray[np.uint8]) -> Bools:
+    special, also = held == ord('"'), held == delimiter
+    for end in b"\r\n":
+        special |= also
+        np.equal(held, end, out=also)
+    special |= also
+    return np.asarray(special)
 
 
 def _quote(text: pa.StringArray) -> pa.StringArray:

@@ -32,11 +32,18 @@ from relay_core.ordering import common_ranges
 from relay_core.parallel import ordered_map
 from relay_core.pricing import PriceInputs, price_winners
 from relay_core.rejects import MAX_ENTRIES
+from relay_core.report_entries import ReportEntries, as_json, joined_parts, json_texts, python_texts
 from relay_core.schemas import MERGED_SCHEMA
 from relay_core.validation import GATE_ROWS, BrokenRule, broken_rules
 
 RANGE_ROWS = 1 << 17
 """How many rows are merged at a time, at the most."""
+
+
+_UNPRICED = (
+    " has no offer with a cost or a price that comes to more than 0.00, so it is left out of the "
+    "feed; ask a vendor for its cost, or set pricing.min_price"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class MergedInventory:
     config: TenantConfig
     failure: RunFailure | None = None
     faults: tuple[ReportEntry, ...] = ()
-    warnings: tuple[ReportEntry, ...] = ()
+    warnings: Sequence[ReportEntry] = ()
     warning_counts: dict[str, int] = field(default_factory=dict)
     unpriced_skus: int = 0
     winners: pa.Table | None = None
@@ -158,24 +165,19 @@ def columns_to_merge(config: TenantConfig) -> list[str]:
     return [name for name in OFFER_SCHEMA.names if name in always | {*config.output.columns}]
 
 
-def unpriced_warnings(winners: Winners) -> tuple[list[ReportEntry], int]:
+def unpriced_warnings(winners: Winners) -> tuple[ReportEntries, int]:
     """Return a warning for each SKU without a price, at most 10,000, and how many there are."""
-    head = winners.unpriced.slice(0, MAX_ENTRIES).to_pylist()
-    return [_unpriced(sku) for sku in head], len(winners.unpriced)
+    skus = one_chunk(winners.unpriced.slice(0, MAX_ENTRIES)).cast(pa.large_string())
+    code, about = as_json(str(WarningCode.UNPRICED_SKU)), json_texts(skus)
+    message = json_texts(joined_parts("SKU ", python_texts(skus), _UNPRICED))
+    begin = f'{{"error_code": {code}, "error_message": '
+    lines = joined_parts(begin, message, ', "sku": ', about, "}")
+    return ReportEntries(lines), len(winners.unpriced)
 
 
 def count_codes(warnings: Sequence[ReportEntry]) -> Counter[str]:
     """Count entries by code."""
     return Counter(entry.error_code for entry in warnings)
-
-
-def _unpriced(sku: str) -> ReportEntry:
-    return ReportEntry(
-        error_code=str(WarningCode.UNPRICED_SKU),
-        error_message=f"SKU {sku!r} has no offer with a cost or a price that comes to more than "
-        "0.00, so it is left out of the feed; ask a vendor for its cost, or set pricing.min_price",
-        sku=sku,
-    )
 
 
 def _broken_rules(winners: pa.Table, config: TenantConfig) -> list[BrokenRule]:

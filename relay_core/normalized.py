@@ -15,14 +15,16 @@ import pyarrow as pa
 
 from relay_core.canonical_lines import SLICE, SortedLines, lines_of_offers
 from relay_core.csv_lines import header_line
+from relay_core.merge import one_chunk
 from relay_core.models import CANONICAL_COLUMNS, ReportEntry
 from relay_core.normalize import OFFER_SCHEMA
 from relay_core.parallel import ordered_map
 from relay_core.rejects import REJECT_SCHEMA
+from relay_core.report_entries import ReportEntries
 
 Outcome = Literal["parsed", "left_out", "failed"]
 WORK_FILE = "vendor.arrow"
-"""Two Arrow streams, one after the other: the offers, then the rejects; the rest is metadata."""
+"""Three Arrow streams, one after the other: offers, rejects, entries; the rest is metadata."""
 
 _REPORT = b"report"
 
@@ -45,7 +47,7 @@ class NormalizedVendor:
     total_rows: int = 0
     invalid_rows: int = 0
     fault_counts: Mapping[str, int] = field(default_factory=dict)
-    entries: tuple[ReportEntry, ...] = ()
+    entries: ReportEntries = field(default_factory=ReportEntries)
     offers: pa.Table = field(default_factory=OFFER_SCHEMA.empty_table)
     rejects: pa.Table = field(default_factory=REJECT_SCHEMA.empty_table)
     lines: SortedLines | None = None
@@ -68,13 +70,14 @@ class NormalizedVendor:
         """Return the files that ``from_work_files`` reads back to an equal object."""
         report = json.dumps(self._report(), ensure_ascii=False).encode()
         offers = self.offers.replace_schema_metadata({_REPORT: report})
-        return {WORK_FILE: [memoryview(_to_arrow(table)) for table in (offers, self.rejects)]}
+        entries = pa.table({"entry": self.entries.lines})
+        return {WORK_FILE: [memoryview(_to_arrow(t)) for t in (offers, self.rejects, entries)]}
 
     @classmethod
     def from_work_files(cls, files: Mapping[str, bytes | memoryview]) -> NormalizedVendor:
         """Read what ``work_files`` wrote."""
         source = pa.BufferReader(pa.py_buffer(files[WORK_FILE]))
-        offers, rejects = _from_arrow(source), _from_arrow(source)
+        offers, rejects, entries = (_from_arrow(source) for _ in range(3))
         report = json.loads(offers.schema.metadata[_REPORT])
         fault = report.pop("fault")
         return cls(
@@ -82,8 +85,8 @@ class NormalizedVendor:
                 **report,
                 "fault": None if fault is None else ReportEntry(**fault),
                 "warnings": tuple(ReportEntry(**entry) for entry in report["warnings"]),
-                "entries": tuple(ReportEntry(**entry) for entry in report["entries"]),
             },
+            entries=ReportEntries(one_chunk(entries["entry"])),
             offers=offers.replace_schema_metadata(OFFER_SCHEMA.metadata),
             rejects=rejects,
         )
@@ -97,7 +100,6 @@ class NormalizedVendor:
             "total_rows": self.total_rows,
             "invalid_rows": self.invalid_rows,
             "fault_counts": dict(self.fault_counts),
-            "entries": [entry.as_dict() for entry in self.entries],
         }
 
 

@@ -23,6 +23,7 @@ from relay_core.normalize import OFFER_SCHEMA, RowReader, to_microseconds
 from relay_core.normalized import NormalizedVendor
 from relay_core.parsing import ParsedFeed, TextBatch, parse_feed
 from relay_core.rejects import MAX_ENTRIES
+from relay_core.report_entries import joined_entries
 from relay_core.sku_map import read_sku_map
 from relay_core.validation import judge_policy
 from relay_core.vendor_rows import ReadRows, SortedRows, read_rows, sorted_rows
@@ -203,13 +204,12 @@ def merge_vendors(
     counts = count_codes(kept)
     if count:
         counts[str(WarningCode.UNPRICED_SKU)] = count
-    kept += unpriced
     nothing = [] if winners.priced.num_rows else [_nothing_priced(count)]
     merged = MergedInventory(
         config=config,
         failure=_failure(nothing, Stage.MERGE_PRICE),
         faults=tuple(nothing),
-        warnings=tuple(kept),
+        warnings=joined_entries([kept, unpriced]),
         warning_counts=dict(counts),
         unpriced_skus=count,
         winners=winners.priced,

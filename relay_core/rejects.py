@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core import cells
 from relay_core.columns import FAULTS, Bools
 from relay_core.csv_lines import join_fields, quoted
-from relay_core.errors import CellError
 from relay_core.models import ReportEntry, RowFault
 from relay_core.normalize import JUDGED_COLUMNS, RowReader, TypedBatch
 from relay_core.parsing import RaggedRecord
+from relay_core.report_entries import ReportEntries, joined_entries
+from relay_core.row_entries import RefusedRows, joined_rows, row_entries
 
 MAX_ENTRIES = 10_000
 """How many entries of rows, and how many of SKUs, ``errors.json`` keeps."""
@@ -30,21 +29,27 @@ REJECT_SCHEMA = pa.schema(
 
 @dataclass(slots=True)
 class RejectLog:
-    """Collects one vendor's refused records, batch by batch, and the first ``room`` entries."""
+    """Collects one vendor's refused records, batch by batch; entries are made of the first.
+
+    Attributes:
+        room: how many entries are kept at the most.
+        counts: how many faults of each code there are.
+    """
 
     vendor_id: str
     headers: Sequence[str]
     reader: RowReader
     room: int = MAX_ENTRIES
     counts: Counter[str] = field(default_factory=Counter)
-    _entries: list[ReportEntry] = field(default_factory=list)
-    _messages: dict[tuple[str, str | None, str], str] = field(default_factory=dict)
+    _refused: list[RefusedRows] = field(default_factory=list)
+    _ragged: list[ReportEntry] = field(default_factory=list)
     _tables: list[pa.Table] = field(default_factory=list)
 
     @property
     def room_left(self) -> int:
         """How many more entries can be kept."""
-        return max(0, self.room - len(self._entries))
+        kept = sum(int(np.count_nonzero(refused.codes)) for refused in self._refused)
+        return max(0, self.room - kept - len(self._ragged))
 
     def add(self, batch: TypedBatch, rows: Bools) -> None:
         """Take the refused rows of a batch."""
@@ -57,14 +62,13 @@ class RejectLog:
                 codes[:, place] = batch.faults[column][places]
         totals = np.bincount(codes.ravel(), minlength=len(FAULTS) + 1)[1:]
         self.counts.update({str(f): int(n) for f, n in zip(FAULTS, totals, strict=True) if n})
-        taken = [column.take(pa.array(places)) for column in batch.raw.columns]
-        numbers = batch.raw.row_numbers[places]
-        self._tables.append(self._table(numbers, _code_texts(codes), taken))
+        *columns, skus = (
+            text.take(pa.array(places)) for text in (*batch.raw.columns, batch.texts["sku"])
+        )
+        refused = RefusedRows(batch.raw.row_numbers[places], codes, columns, skus)
+        self._tables.append(self._table(refused))
         if room := self.room_left:
-            skus = batch.texts["sku"].take(pa.array(places[:room]))
-            heads = [column.slice(0, room) for column in taken]
-            entries = self._row_entries(numbers[:room], codes[:room], heads, skus)
-            self._entries.extend(islice(entries, room))
+            self._refused.append(refused.head(room))
 
     def add_ragged(self, records: Sequence[RaggedRecord]) -> None:
         """Take the records with more or fewer fields than the header."""
@@ -76,65 +80,30 @@ class RejectLog:
         raw = pa.array([_raw_text(record.cells, delimiter) for record in records])
         codes = pa.repeat(str(RowFault.COLUMN_COUNT), len(records))
         self._tables.append(pa.table([pa.array(numbers), codes, raw], schema=REJECT_SCHEMA))
-        self._entries.extend(map(self._ragged_entry, records[: self.room]))
+        self._ragged.extend(map(self._ragged_entry, records[: self.room]))
 
     def table(self) -> pa.Table:
         """Return every refused record in row order."""
         table = pa.concat_tables(self._tables) if self._tables else REJECT_SCHEMA.empty_table()
         return table.sort_by("row_number").combine_chunks()
 
-    def entries(self) -> tuple[ReportEntry, ...]:
+    def entries(self) -> ReportEntries:
         """Return the first ``room`` entries in row order."""
-        ordered = sorted(self._entries, key=lambda entry: entry.row_number or 0)
-        return tuple(ordered[: self.room])
+        parts = [ReportEntries.of(self._ragged)]
+        numbers = [np.array([entry.row_number for entry in self._ragged], np.int64)]
+        if self._refused:
+            refused = joined_rows(self._refused)
+            of_rows, entries = row_entries(self.vendor_id, self.headers, self.reader, refused)
+            parts.append(entries)
+            numbers.append(of_rows)
+        order = np.argsort(np.concatenate(numbers), kind="stable")[: self.room]
+        return ReportEntries(joined_entries(parts).lines.take(pa.array(order)))
 
-    def _table(
-        self, numbers: npt.NDArray[np.int64], codes: pa.StringArray, taken: list[pa.StringArray]
-    ) -> pa.Table:
+    def _table(self, refused: RefusedRows) -> pa.Table:
         delimiter = self.reader.parser.delimiter
-        raw = join_fields([quoted(column, delimiter) for column in taken], delimiter)
-        return pa.table([pa.array(numbers), codes, raw], schema=REJECT_SCHEMA)
-
-    def _row_entries(
-        self,
-        numbers: npt.NDArray[np.int64],
-        codes: npt.NDArray[np.uint8],
-        taken: list[pa.StringArray],
-        skus: pa.StringArray,
-    ) -> Iterator[ReportEntry]:
-        names = unique_names(self.headers)
-        records = list(zip(*(column.to_pylist() for column in taken), strict=True))
-        row_data = [dict(zip(names, record, strict=True)) for record in records]
-        texts, places = skus.to_pylist(), [self.reader.positions.get(c) for c in JUDGED_COLUMNS]
-        rows, columns = np.nonzero(codes)
-        found = zip(rows.tolist(), columns.tolist(), codes[rows, columns].tolist(), strict=True)
-        for row, column, code in found:
-            place, fault = places[column], FAULTS[code - 1]
-            value = None if place is None else records[row][place]
-            yield ReportEntry(
-                error_code=str(fault),
-                error_message=self._message(JUDGED_COLUMNS[column], value, fault),
-                vendor_id=self.vendor_id,
-                sku=texts[row] or None,
-                row_number=int(numbers[row]),
-                column=JUDGED_COLUMNS[column],
-                value=value,
-                row_data=row_data[row],
-            )
-
-    def _message(self, column: str, value: str | None, fault: RowFault) -> str:
-        asked = (column, value, str(fault))
-        if asked not in self._messages:
-            self._messages[asked] = self._explain(column, value, fault)
-        return self._messages[asked]
-
-    def _explain(self, column: str, value: str | None, fault: RowFault) -> str:
-        try:
-            cells.read_cell(column, cells.strip(value or ""), self.reader.parser, self.reader.zone)
-        except CellError as error:
-            if error.error_code == fault:
-                return str(error)
-        return f"{column} is {fault.replace('_', ' ')}; give each row of the feed a value"
+        raw = join_fields([quoted(column, delimiter) for column in refused.columns], delimiter)
+        numbers, codes = pa.array(refused.numbers), _code_texts(refused.codes)
+        return pa.table([numbers, codes, raw], schema=REJECT_SCHEMA)
 
     def _ragged_entry(self, record: RaggedRecord) -> ReportEntry:
         found, wanted = len(record.cells), len(self.headers)
@@ -146,16 +115,6 @@ class RejectLog:
             row_number=record.row_number,
             row_data=record.cells,
         )
-
-
-def unique_names(headers: Iterable[str]) -> list[str]:
-    """Return the headers as keys: a repeated one gets ``(2)``, ``(3)``, ... behind it."""
-    seen: Counter[str] = Counter()
-    names = []
-    for header in headers:
-        seen[header] += 1
-        names.append(header if seen[header] == 1 else f"{header} ({seen[header]})")
-    return names
 
 
 def _code_texts(codes: npt.NDArray[np.uint8]) -> pa.StringArray:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa_schema
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from relay_core import cells
 from relay_core.models import CONDITIONS
@@ -25,6 +27,7 @@ _DAY = timedelta(days=1)
 FIRST_INSTANT = (datetime(1900, 1, 1, tzinfo=UTC) - _EPOCH - _DAY) // timedelta(microseconds=1)
 LAST_INSTANT = (datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH + _DAY) // timedelta(microseconds=1)
 
+_LARGEST = (1 << 63) - 1
 _WHOLE = pd.ArrowDtype(pa.int64())
 _TEXT = pd.ArrowDtype(pa.string())
 
@@ -38,7 +41,25 @@ def _condition(text: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _whole(low: int, high: int, *, nullable: bool = False) -> pa_schema.Column:
-    return pa_schema.Column(_WHOLE, pa_schema.Check.in_range(low, high), nullable=nullable)
+    rule = pa_schema.Check(
+        partial(_in_range, low, high),
+        name="in_range",
+        error=f"in_range({low}, {high})",
+        ignore_na=False,
+    )
+    return pa_schema.Column(_WHOLE, rule, nullable=nullable)
+
+
+def _in_range(low: int, high: int, numbers: pd.Series[Any]) -> bool | pd.Series[Any]:
+    """Return True where all hold, else which do; of nulls ``nullable`` speaks.
+
+    The least and the greatest are enough in most cases, and found in a fifth of the time.
+    """
+    ends = pc.min_max(pa.array(numbers.array))
+    least, greatest = ends["min"].as_py(), ends["max"].as_py()
+    if least is None or low <= least <= greatest <= high:
+        return True
+    return ((numbers >= low) & (numbers <= high)).fillna(value=True)
 
 
 def _money(low: int = 0, *, nullable: bool = True) -> pa_schema.Column:
@@ -72,7 +93,7 @@ MERGED_SCHEMA = pa_schema.DataFrameSchema(
         "sku": _text(_filled),
         "quantity_available": _whole(0, cells.LARGEST_WHOLE),
         "lead_time_days": _whole(0, cells.LARGEST_WHOLE),
-        "price": pa_schema.Column(_WHOLE, pa_schema.Check.ge(1)),
+        "price": _whole(1, _LARGEST),
         "condition": _text(_condition),
         "updated_at": _whole(FIRST_INSTANT, LAST_INSTANT),
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,17 @@ def offsets_and_bytes(text: pa.StringArray) -> tuple[npt.NDArray[Any], npt.NDArr
     _, offsets, data = text.buffers()
     bounds = np.frombuffer(offsets, kind)[text.offset : text.offset + len(text) + 1]
     return bounds, np.frombuffer(data or b"", np.uint8)
+
+
+def rows_that_hold(
+    text: pa.StringArray, marks: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.bool_]]
+) -> npt.NDArray[np.intp]:
+    """Return the rows whose text holds a byte that ``marks`` marks."""
+    bounds, data = offsets_and_bytes(text)
+    low, high = int(bounds[0]), int(bounds[-1])
+    hits = np.flatnonzero(marks(data[low:high])) + low
+    rows = np.searchsorted(bounds, hits, side="right") - 1
+    return np.asarray(rows[np.diff(rows, prepend=-1) > 0])
 
 
 class TextWords:

@@ -78,8 +78,9 @@ def rows_that_break(schema: pa_schema.DataFrameSchema, frame: pd.DataFrame) -> B
         if not column.nullable:
             broken |= cells.isna().to_numpy()
         for check in column.checks:
-            holds = check(cells).check_output  # says nothing about nulls
-            broken[holds.index[~holds.to_numpy(np.bool_)]] = True
+            holds = check(cells).check_output  # says nothing about nulls; True where all hold
+            if holds is not True:
+                broken[holds.index[~holds.to_numpy(np.bool_)]] = True
     return broken
 
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pyarrow as pa
@@ -30,11 +30,18 @@ from relay_core.schemas import CANONICAL_SCHEMA
 from relay_core.validation import GATE_ROWS, broken_rules, judged_frame, rows_that_break
 
 
+@cache
+def _validate_nothing() -> None:
+    """Have pandas and Pandera load what they load when they are first used."""
+    broken_rules(CANONICAL_SCHEMA, judged_frame(OFFER_SCHEMA.empty_table()))
+
+
 class Gate:
     """Pandera's schema, held against the rows of a feed on another thread, many at a time."""
 
     def __init__(self) -> None:
         self._beside = ThreadPoolExecutor(1)
+        self._beside.submit(_validate_nothing)
         self._waiting: list[tuple[pa.RecordBatch, Bools]] = []
         self._verdicts: list[Future[list[str]]] = []
         self._refused: list[pa.Table] = []
