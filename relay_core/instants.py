@@ -105,8 +105,25 @@ def _wall_clock(text: pa.StringArray) -> tuple[Ints, Bools]:
 
 def _read_day(cells: TextWords) -> tuple[Ints, Bools]:
     """Read ``YYYY-MM-DD`` as seconds."""
+    return _read_date(cells, *_pairs(cells.little_endian(8), b"00"))
+
+
+def _read_minute(cells: TextWords) -> tuple[Ints, Bools]:
+    """Read ``YYYY-MM-DD HH:MM`` as seconds."""
+    word = cells.little_endian(8)
+    pairs, clock_ok = _pairs(word, b"00?00:00")
+    seconds, ok = _read_date(cells, pairs, clock_ok)
+    separator = (word >> np.uint64(16)) & _BYTE
+    hour, minute = _pair(pairs, 3), _pair(pairs, 6)
+    ok &= (separator == ord(" ")) | (separator == ord("T"))
+    ok &= (hour < 24) & (minute < 60)
+    seconds += (hour * 3600 + minute * 60).view(np.int64)
+    return seconds, ok
+
+
+def _read_date(cells: TextWords, day: Words, day_ok: Bools) -> tuple[Ints, Bools]:
+    """Read ``YYYY-MM-`` as seconds; the lowest byte of ``day`` is the day of the month."""
     pairs, ok = _pairs(cells.little_endian(), b"0000-00-")
-    day, day_ok = _pairs(cells.little_endian(8), b"00")
     year = _pair(pairs, 0) * 100 + _pair(pairs, 2) - 1900
     month, day = _pair(pairs, 5) - 1, _pair(day, 0) - 1
     # unsigned: what would be negative is large
@@ -114,19 +131,6 @@ def _read_day(cells: TextWords) -> tuple[Ints, Bools]:
     days = _day_table().take(((year * 12 + month) * 31 + day) * ok)
     ok &= days != _NO_DAY
     return days * _DAY, ok
-
-
-def _read_minute(cells: TextWords) -> tuple[Ints, Bools]:
-    """Read ``YYYY-MM-DD HH:MM`` as seconds."""
-    seconds, ok = _read_day(cells)
-    word = cells.little_endian(8)
-    pairs, clock_ok = _pairs(word, b"00?00:00")
-    separator = (word >> np.uint64(16)) & _BYTE
-    hour, minute = _pair(pairs, 3), _pair(pairs, 6)
-    ok &= clock_ok & ((separator == ord(" ")) | (separator == ord("T")))
-    ok &= (hour < 24) & (minute < 60)
-    seconds += (hour * 3600 + minute * 60).view(np.int64)
-    return seconds, ok
 
 
 def _read_second(cells: TextWords) -> tuple[Ints, Bools]:

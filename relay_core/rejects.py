@@ -22,6 +22,9 @@ from relay_core.row_entries import RefusedRows, joined_rows, row_entries
 MAX_ENTRIES = 10_000
 """How many entries of rows, and how many of SKUs, ``errors.json`` keeps."""
 
+_BYTES_AT_ONCE = 8 << 20
+"""How many bytes of refused records are written together, a batch at least."""
+
 REJECT_SCHEMA = pa.schema(
     [("row_number", pa.int64()), ("error_codes", pa.string()), ("raw", pa.string())]
 )
@@ -43,6 +46,7 @@ class RejectLog:
     counts: Counter[str] = field(default_factory=Counter)
     _refused: list[RefusedRows] = field(default_factory=list)
     _ragged: list[ReportEntry] = field(default_factory=list)
+    _waiting: list[RefusedRows] = field(default_factory=list)
     _tables: list[pa.Table] = field(default_factory=list)
 
     @property
@@ -66,7 +70,9 @@ class RejectLog:
             text.take(pa.array(places)) for text in (*batch.raw.columns, batch.texts["sku"])
         )
         refused = RefusedRows(batch.raw.row_numbers[places], codes, columns, skus)
-        self._tables.append(self._table(refused))
+        if sum(part.nbytes for part in (*self._waiting, refused)) > _BYTES_AT_ONCE:
+            self._write_waiting()
+        self._waiting.append(refused)
         if room := self.room_left:
             self._refused.append(refused.head(room))
 
@@ -84,6 +90,7 @@ class RejectLog:
 
     def table(self) -> pa.Table:
         """Return every refused record in row order."""
+        self._write_waiting()
         table = pa.concat_tables(self._tables) if self._tables else REJECT_SCHEMA.empty_table()
         return table.sort_by("row_number").combine_chunks()
 
@@ -92,18 +99,21 @@ class RejectLog:
         parts = [ReportEntries.of(self._ragged)]
         numbers = [np.array([entry.row_number for entry in self._ragged], np.int64)]
         if self._refused:
-            refused = joined_rows(self._refused)
+            refused = joined_rows([part.large() for part in self._refused])
             of_rows, entries = row_entries(self.vendor_id, self.headers, self.reader, refused)
             parts.append(entries)
             numbers.append(of_rows)
         order = np.argsort(np.concatenate(numbers), kind="stable")[: self.room]
         return ReportEntries(joined_entries(parts).lines.take(pa.array(order)))
 
-    def _table(self, refused: RefusedRows) -> pa.Table:
+    def _write_waiting(self) -> None:
+        if not self._waiting:
+            return
+        refused, self._waiting = joined_rows(self._waiting), []
         delimiter = self.reader.parser.delimiter
         raw = join_fields([quoted(column, delimiter) for column in refused.columns], delimiter)
         numbers, codes = pa.array(refused.numbers), _code_texts(refused.codes)
-        return pa.table([numbers, codes, raw], schema=REJECT_SCHEMA)
+        self._tables.append(pa.table([numbers, codes, raw], schema=REJECT_SCHEMA))
 
     def _ragged_entry(self, record: RaggedRecord) -> ReportEntry:
         found, wanted = len(record.cells), len(self.headers)

@@ -35,6 +35,16 @@ class RefusedRows:
     columns: Sequence[pa.StringArray]
     skus: pa.StringArray
 
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the cells have, about."""
+        return sum(column.nbytes for column in self.columns)
+
+    def large(self) -> RefusedRows:
+        """Return the rows with texts of ``pa.large_string``, which have no limit together."""
+        *columns, skus = (text.cast(pa.large_string()) for text in (*self.columns, self.skus))
+        return RefusedRows(self.numbers, self.codes, columns, skus)
+
     def head(self, rows: int) -> RefusedRows:
         """Return the first rows."""
         columns = [column.slice(0, rows) for column in self.columns]
@@ -44,13 +54,9 @@ class RefusedRows:
 
 
 def joined_rows(parts: Sequence[RefusedRows]) -> RefusedRows:
-    """Return the rows of all parts, of which there is one at least, one after another.
-
-    Their texts are ``pa.large_string`` then.
-    """
-    *columns, skus = (
-        pa.concat_arrays([text.cast(pa.large_string()) for text in texts])
-        for texts in zip(*([*part.columns, part.skus] for part in parts), strict=True)
+    """Return the rows of all parts, of which there is one at least, one after another."""
+    *columns, skus = map(
+        pa.concat_arrays, zip(*([*part.columns, part.skus] for part in parts), strict=True)
     )
     return RefusedRows(
         np.concatenate([part.numbers for part in parts]),

@@ -205,7 +205,9 @@ def sorted_rows(rows: ReadRows) -> SortedRows:
     """
     faulty = rows.faulty.array()
     columns = {name: text.used_up() for name, text in rows.texts.items()} | rows.numbers
-    places = rows_in_order(columns["sku"], ~faulty) if len(faulty) else np.empty(0, np.int64)
+    with ThreadPoolExecutor(1) as beside:
+        entries, rejects = map(beside.submit, (rows.rejects.entries, rows.rejects.table))
+        places = rows_in_order(columns["sku"], ~faulty) if len(faulty) else np.empty(0, np.int64)
     rows.gate.close()
     vendor = NormalizedVendor(
         rows.vendor_id,
@@ -214,8 +216,8 @@ def sorted_rows(rows: ReadRows) -> SortedRows:
         total_rows=len(faulty) + rows.ragged,
         invalid_rows=int(faulty.sum()) + rows.ragged,
         fault_counts=dict(rows.rejects.counts),
-        entries=rows.rejects.entries(),
-        rejects=rows.rejects.table(),
+        entries=entries.result(),
+        rejects=rejects.result(),
         lines=SortedLines(rows.lines.used_up(), places),
     )
     return SortedRows(vendor, columns, places, rows.kept)
