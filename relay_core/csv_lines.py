@@ -18,6 +18,9 @@ from relay_core.columns import Bools, Ints, Typed, change_rows, is_empty
 from relay_core.text_words import offsets_and_bytes, rows_that_hold
 
 _DAY_SECONDS = 86_400
+_MOST_MARKS = ord(",")
+"""No byte that must be quoted is more, where the delimiter is not."""
+_NONE = np.zeros(0, np.bool_)
 Quarters = list[npt.NDArray[np.uint32]]
 
 
@@ -156,6 +159,8 @@ def _clock_table() -> Quarters:
 
 
 def _must_be_quoted(delimiter: int, held: npt.NDArray[np.uint8]) -> Bools:
+    if delimiter <= _MOST_MARKS and not (held <= _MOST_MARKS).any():
+        return _NONE
     special, also = held == ord('"'), held == delimiter
     for end in b"\r\n":
         special |= also

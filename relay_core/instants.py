@@ -97,10 +97,21 @@ def _wall_clock(text: pa.StringArray) -> tuple[Ints, Bools]:
     for length, read in _FORMS.items():
         rows = np.flatnonzero(lengths == length)
         if len(rows):
-            seconds, ok = read(TextWords(text.take(pa.array(rows))))
+            seconds, ok = read(TextWords(_of_length(text, rows, length)))
             seconds *= ok * _SECOND
             values[rows], done[rows] = seconds, ok
     return values, done
+
+
+def _of_length(text: pa.StringArray, rows: Ints, length: int) -> pa.StringArray:
+    """Return the given rows, all those of a length; no byte is copied where others are empty."""
+    bounds, _ = offsets_and_bytes(text)
+    if bounds[-1] - bounds[0] > len(rows) * length:
+        return text.take(pa.array(rows))
+    ends = np.arange(bounds[0], bounds[-1] + 1, length, dtype=bounds.dtype)
+    return pa.Array.from_buffers(
+        text.type, len(rows), [None, pa.py_buffer(ends), text.buffers()[2]]
+    )
 
 
 def _read_day(cells: TextWords) -> tuple[Ints, Bools]:
