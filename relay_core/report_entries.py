@@ -61,7 +61,7 @@ class ReportEntries(Sequence[ReportEntry]):
     def joined(self, separator: str) -> memoryview:
         """Return the bytes of the lines, with a separator between them."""
         ended = bytes_of(joined_parts(self.lines, separator))
-        return ended[: len(ended) - len(separator.encode())] if len(self) else ended
+        return ended[: len(ended) - len(separator.encode())]
 
 
 def joined_entries(parts: Iterable[Iterable[ReportEntry]]) -> ReportEntries:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,13 +93,16 @@ def row_entries(
     return refused.numbers[rows], ReportEntries(lines)
 
 
-def unique_names(headers: Iterable[str]) -> list[str]:
+def unique_names(headers: Sequence[str]) -> list[str]:
     """Return the headers as keys: a repeated one gets ``(2)``, ``(3)``, ... behind it."""
-    seen: Counter[str] = Counter()
+    taken: set[str] = set()
     names = []
     for header in headers:
-        seen[header] += 1
-        names.append(header if seen[header] == 1 else f"{header} ({seen[header]})")
+        others = (f"{header} ({count})" for count in range(2, len(headers) + 2))
+        free = (name for name in others if name not in taken and name not in headers)
+        name = next(free) if header in taken else header
+        taken.add(name)
+        names.append(name)
     return names
 
 

@@ -73,6 +73,17 @@ def test_the_canonical_schema_lets_optional_cells_be_null() -> None:
     assert broken_rules(CANONICAL_SCHEMA, made) == []
 
 
+@pytest.mark.parametrize("column", NULLS)
+def test_a_null_beside_a_value_that_is_refused_holds(column: str) -> None:
+    rows = [{**ROW, column: None}, {**ROW, column: -1}, ROW, {**ROW, column: None}]
+    made = frame(CANONICAL_SCHEMA, *rows)
+
+    assert rows_that_break(CANONICAL_SCHEMA, made).tolist() == [False, True, False, False]
+    assert [(rule.column, rule.rows) for rule in broken_rules(CANONICAL_SCHEMA, made)] == [
+        (column, [1])
+    ]
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from relay_core import pipeline, vendor_rows
+from relay_core import parsing, pipeline, rejects, vendor_rows
 from relay_core.errors import ContractBrokenError
 from relay_core.normalize import OFFER_SCHEMA, empty_texts, no_numbers
 from relay_core.normalized import NormalizedVendor
@@ -96,3 +96,21 @@ def test_all_vendors_together_keep_as_many_entries_as_a_report() -> None:
 
     assert [[entry.sku for entry in vendor.entries] for vendor in vendors] == [["A", "B"], ["C"]]
     assert [vendor.fault_counts for vendor in vendors] == [{"invalid_quantity": 2}] * 2
+
+
+def test_records_of_another_width_take_their_share_of_the_entries() -> None:
+    with mock.patch.object(pipeline, "MAX_ENTRIES", 3):
+        vendors = normalized(feed("A", "B,x,1"), feed("C,x,1", "D,x,1"))
+
+    assert [[entry.row_number for entry in vendor.entries] for vendor in vendors] == [[2, 3], [2]]
+
+
+def test_every_refused_row_is_kept_in_order_however_many_are_written_at_a_time() -> None:
+    records = [f"A{place},{'x' if place % 3 else place},1" for place in range(200)]
+    with mock.patch.object(parsing, "_BLOCK", 256), mock.patch.object(rejects, "_BYTES_AT_ONCE", 9):
+        few, _ = normalized(feed(*records), feed())
+    many, _ = normalized(feed(*records), feed())
+
+    assert few.rejects.num_rows == few.invalid_rows == 133
+    assert few.rejects.equals(many.rejects)
+    assert few.entries == many.entries
