@@ -70,12 +70,13 @@ def row_entries(
 ) -> tuple[npt.NDArray[np.int64], ReportEntries]:
     """Return the entries, one a fault, by row and then by column, and each one's record number.
 
-    What is told of a cell is written once for all cells with the same text and the same fault.
+    What is told of a cell is written once for all cells of a column with the same text, and so
+    with the same fault.
     """
     rows, judged = np.nonzero(refused.codes)
     faults = refused.codes[rows, judged]
     found = _cells_at(refused, rows, judged, reader).dictionary_encode(null_encoding="encode")
-    kinds = (found.indices.to_numpy() * len(JUDGED_COLUMNS) + judged) * (len(FAULTS) + 1) + faults
+    kinds = found.indices.to_numpy() * len(JUDGED_COLUMNS) + judged
     _, firsts, back = np.unique(kinds, return_index=True, return_inverse=True)
     told = [
         _told(vendor_id, reader, JUDGED_COLUMNS[column], cell, FAULTS[fault - 1])

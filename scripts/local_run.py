@@ -39,8 +39,15 @@ Files = dict[str, Iterable[Any]]
 MANY_ROWS = 1 << 22
 """Lines of a vendor with more rows are written before anything else is made of them."""
 
-_MALLOC = {-8: 2, -3: 32 << 20, -1: 1 << 30, -2: 64 << 20}
-"""glibc's ``mallopt``: arenas; least size of a mapped block, spare to give back, spare to get."""
+# What glibc's mallopt is asked for, as malloc.h numbers it.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
+_MALLOC = {
+    _M_TRIM_THRESHOLD: 1 << 30,
+    _M_TOP_PAD: 64 << 20,
+    _M_MMAP_THRESHOLD: 32 << 20,
+    _M_ARENA_MAX: 2,
+}
+"""Blocks of up to 32 MB come from two heaps that all threads share; a GB may lie unused in each."""
 
 
 @dataclass
@@ -145,9 +152,9 @@ def _go_through_stages(
 
 
 def _reuse_memory() -> None:
-    """Have glibc, where that is the allocator, use again what was let go, by whichever thread.
+    """Have glibc, where that is the allocator, use again what any thread has let go.
 
-    Else each thread gives its large blocks back to the system, and gets others page by page.
+    By itself it gives large blocks back to the system, and gets others page by page.
     """
     if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
         return

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,18 @@ def test_a_field_is_quoted_only_where_it_must_be() -> None:
     assert quoted(cells).to_pylist() == ['"5"" pipe"', "a b", "a;b", '"a\nb"', "", "'"]
     assert quoted(cells, ";").to_pylist()[2] == '"a;b"'
     assert quoted(pa.array(["a§b", "a"]), "§").to_pylist() == ['"a§b"', "a"]
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
+@pytest.mark.parametrize("mark", ["{delimiter}", '"', "\r", "\n"])
+def test_one_field_among_plain_ones_is_quoted(delimiter: str, mark: str) -> None:
+    mark = mark.format(delimiter=delimiter)
+    plain, special = ["A-1", "B2", "", "Z9"], f"C{mark}3"
+
+    written = quoted(pa.array([*plain, special]), delimiter).to_pylist()
+
+    assert written == [*plain, '"' + special.replace('"', '""') + '"']
+    assert quoted(pa.array(plain), delimiter).to_pylist() == plain
 
 
 def test_a_record_of_one_empty_field_is_still_a_record() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +54,16 @@ def test_a_column_of_timestamps_reads_as_its_cells_do(texts: list[str], name: st
         for value, fault in zip(typed.values.tolist(), typed.faults, strict=True)
     ]
     assert read == [one(text) for text in texts]
+
+
+def test_a_slice_of_a_column_reads_as_the_rows_that_it_has() -> None:
+    stamps = ["2024-01-02 03:04:05", "2025-06-07 08:09:10", "", "2026-11-12 13:14:15"]
+    column = pa.array(stamps)[1:]
+
+    typed = read_instants(column, ZoneInfo("UTC"), lambda _: 0)
+
+    read = pa.array(typed.values, mask=typed.nulls).cast(pa.timestamp("us"))
+    assert pc.strftime(read, "%Y-%m-%d %H:%M").to_pylist() == [s[:16] or None for s in stamps[1:]]
 
 
 @pytest.mark.parametrize(
