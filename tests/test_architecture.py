@@ -42,12 +42,13 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
         "instants",
         "ordering",
         "csv_lines",
+        "report_entries",
     ),
     # A look at a feed's first bytes, without Arrow; what they probably are.
     ("headers", "feed_head", "header_guess", "layout_guess", "number_guess", "feed_reading"),
     ("feed_check", "feed_findings", "config_doubts", "json_patch"),
     # The steps; they do not call one another, but for the parts that a step is made of.
-    ("parsing", "sku_map", "normalize", "validation", "rejects", "merge", "pricing"),
+    ("parsing", "sku_map", "normalize", "validation", "row_entries", "rejects", "merge", "pricing"),
     # What comes out of them.
     ("canonical_lines", "normalized", "vendor_rows", "merged", "artifacts"),
     # The steps in order.
