@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
@@ -114,53 +115,58 @@ def _packed(words: TextWords) -> tuple[Words, int]:
     share costs nothing, and a digit four. The numbers are in the same order as the texts. How many
     bytes went in is returned, too.
     """
-    places, covered = _places(words, 64 - int(_row_bits(words)))
+    blocks = _blocks(len(words))
+    places, covered, read = _places(words, blocks, 64 - int(_row_bits(words)))
     packed = np.zeros(len(words), np.uint64)
 
-    def pack(rows: slice) -> None:
+    def pack(number: int) -> None:
+        rows = blocks[number]
         block = packed[rows]
         for start, bytes_there in groupby(places, key=lambda place: place.word):
-            word = words.big_endian(start, rows)
+            word = read[start][number]
             for place in bytes_there:
                 block <<= place.bits
                 block |= place.codes.take(((word >> place.shift) & np.uint64(255)).view(np.int64))
         block <<= _row_bits(words)
         block |= np.arange(rows.start, rows.stop, dtype=np.uint64)
 
-    for _ in ordered_map(pack, _blocks(len(words))):
+    for _ in ordered_map(pack, range(len(blocks))):
         pass
     return packed, covered
 
 
-def _places(words: TextWords, room: int) -> tuple[list[_Place], int]:
-    """Return the bytes that are packed, and how many leading bytes those are with all constants."""
+def _places(
+    words: TextWords, blocks: Sequence[slice], room: int
+) -> tuple[list[_Place], int, dict[int, list[Words]]]:
+    """Return the bytes that are packed, and how many leading bytes those are with all constants.
+
+    The words that were looked at are returned, too: those at each start, a block at a time.
+    """
     places: list[_Place] = []
+    read: dict[int, list[Words]] = {}
     for start in range(0, words.longest, WORD):
-        for byte, seen in enumerate(_bytes_seen(words, start)):
+        read[start] = list(ordered_map(partial(words.big_endian, start), blocks))
+        seen_there = np.logical_or.reduce(list(ordered_map(_bytes_seen, read[start])))
+        for byte, seen in enumerate(seen_there):
             bits = int(seen.sum() - 1).bit_length()
             if bits > room:
-                return places, start + byte
+                return places, start + byte, read
             if bits:
                 codes = np.cumsum(seen, dtype=np.uint64) - np.uint64(1)
                 places.append(_Place(start, _SHIFTS[byte], codes, np.uint64(bits)))
                 room -= bits
-    return places, words.longest
+    return places, words.longest, read
 
 
-def _bytes_seen(words: TextWords, start: int) -> Bools:
-    """Return for each byte of the words at ``start`` which of the 256 values it has."""
-
-    def seen_in(rows: slice) -> Bools:
-        seen = np.zeros((WORD, 256), np.bool_)
-        word = words.big_endian(start, rows).byteswap(inplace=True)
-        differing = np.bitwise_or.reduce(word ^ word[0])
-        columns = word.view(np.uint8).reshape(-1, WORD)
-        for byte, differs in enumerate(np.array([differing]).view(np.uint8)):
-            some = columns[:, byte] if differs else columns[:1, byte]
-            seen[byte, pc.unique(pa.array(np.ascontiguousarray(some))).to_numpy()] = True
-        return seen
-
-    return np.asarray(np.logical_or.reduce(list(ordered_map(seen_in, _blocks(len(words))))))
+def _bytes_seen(word: Words) -> Bools:
+    """Return for each byte of big-endian words which of the 256 values it has."""
+    seen = np.zeros((WORD, 256), np.bool_)
+    differing = np.bitwise_or.reduce(word ^ word[0])
+    columns = word.view(np.uint8).reshape(-1, WORD)
+    for byte, differs in enumerate(np.array([differing]).view(np.uint8)):
+        some = columns[:, byte] if differs else columns[:1, byte]
+        seen[byte, pc.unique(pa.array(np.ascontiguousarray(some))).to_numpy()] = True
+    return seen[::-1]  # in memory the first byte is the last
 
 
 def _blocks(rows: int) -> list[slice]:
