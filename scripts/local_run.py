@@ -129,14 +129,9 @@ def _refuse_schema_version(request: Request, outcome: Outcome) -> None:
 def _go_through_stages(
     config: TenantConfig, request: Request, outcome: Outcome, writer: Writer
 ) -> None:
-    import pyarrow as pa
-
     from relay_core.artifacts import input_manifest_json
 
-    gc.freeze()  # the collector need not look again and again at what is loaded
-    sys.setswitchinterval(0.0005)  # kernels wait for the lock that other threads' Python holds
-    pa.set_memory_pool(pa.system_memory_pool())  # holds less that was let go than others do
-    _reuse_memory()
+    set_up_process()
     found_at = datetime.now(UTC)
     with ThreadPoolExecutor(1) as beside:
         hashes = beside.submit(_hashes, request.feeds)
@@ -149,6 +144,16 @@ def _go_through_stages(
             for vendor in config.vendors
         }
     outcome.manifest = input_manifest_json(request.context, entries, found_at)
+
+
+def set_up_process() -> None:
+    """Set this process up for the engine, which is about to be used."""
+    import pyarrow as pa
+
+    gc.freeze()  # the collector need not look again and again at what is loaded
+    sys.setswitchinterval(0.0005)  # kernels wait for the lock that other threads' Python holds
+    pa.set_memory_pool(pa.system_memory_pool())  # holds less that was let go than others do
+    _reuse_memory()
 
 
 def _reuse_memory() -> None:

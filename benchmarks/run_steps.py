@@ -1,0 +1,140 @@
+"""What one run of 100 rows does in its process: ``python -m benchmarks.run_steps``.
+
+Each run is a fresh process with all code loaded and no Dagster around it, on embedded AWS that is a
+process of its own. Counted is what the main thread does: the first of boto3's clients, calls that
+nothing is done beside, and the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from botocore.client import BaseClient
+
+from benchmarks import tables
+from benchmarks.bench_stack import AS_INSTALLED
+from benchmarks.feeds import Shape, config_document, write_feeds
+from benchmarks.sitting import ROOT
+from relay_dagster import definitions, tags  # noqa: F401  # all that a run's process loads
+from relay_dagster.aws.bootstrap import bootstrap
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.platform import Platform, connect
+from relay_dagster.records import RunRequest
+from relay_dagster.run_life import Launch
+from relay_dagster.run_session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
+from relay_dagster.settings import Settings
+from relay_dagster.stack import MOTO, Stack
+
+_TENANT = "bench"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Time some runs and print the median of each part; return the status."""
+    options = argparse.ArgumentParser(description=main.__doc__)
+    options.add_argument("--runs", type=int, default=15)
+    options.add_argument("--run-id", help=argparse.SUPPRESS)
+    chosen = options.parse_args(argv)
+    if chosen.run_id:
+        print(json.dumps(_timed(chosen.run_id)))
+        return 0
+    print(tables.machine())
+    with tempfile.TemporaryDirectory(prefix="relay-steps-") as home, Stack(Path(home)) as stack:
+        stack.start(MOTO)
+        os.environ.update(stack.environment)
+        os.environ.update(bootstrap())
+        platform = connect(Settings.from_env())
+        _store_tenant(platform, Path(home, "feeds"))
+        spent = [_in_a_process(platform) for _ in range(chosen.runs + 1)][1:]
+    for part in spent[0]:
+        print(f"{part:38} {statistics.median(one[part] for one in spent):6.0f}")
+    return 0
+
+
+def _store_tenant(platform: Platform, folder: Path) -> None:
+    shape = Shape(rows=100, vendors=1, mapped=0)
+    write_feeds(shape, folder)
+    prefix = f"tenants/{_TENANT}/inbound/vendor_1/"
+    document = config_document(shape) | {"tenant_id": _TENANT}
+    document["vendors"][0]["inbound"] = {"type": "s3", "s3_prefix": prefix}
+    platform.tenants.put(_TENANT, json.dumps(document))
+    platform.feeds.put(f"{prefix}feed.csv", (folder / "vendor_1.csv").read_bytes())
+
+
+def _in_a_process(platform: Platform) -> Mapping[str, float]:
+    """Dispatch a run and have a fresh process execute it; return what it says of its time."""
+    run_id = str(uuid.uuid4())
+    request = RunRequest(run_id=run_id, tenant_id=_TENANT, config_version=1)
+    platform.ledger.reserve(request)
+    platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
+    command = [sys.executable, "-m", "benchmarks.run_steps", "--run-id", run_id]
+    environment = os.environ | {"PYTHONPATH": str(AS_INSTALLED)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+    )
+    told: Mapping[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def _timed(run_id: str) -> Mapping[str, float]:
+    """Execute a dispatched run; return milliseconds, and how many calls they were spent on."""
+    making, waiting = _Stopwatch(), _Stopwatch()
+    Clients._make = making.around(Clients._make)  # type: ignore[method-assign]
+    BaseClient._make_api_call = waiting.around(BaseClient._make_api_call)
+    launch = Launch("d", _TENANT, tags.run_tags(run_id, _TENANT, attempt=1), frozenset(ASSETS))
+    begun = time.perf_counter()
+    session = RunSession(connect(Settings.from_env()), launch)
+    with session.step(FETCHED):
+        session.inputs.found()
+    with session.step(NORMALIZED):
+        session.judge(session.normalize())
+    with session.step(MERGED):
+        session.publish(session.merge())
+    session.close()
+    spent = 1000 * (time.perf_counter() - begun)
+    return {
+        "in all, ms": spent,
+        "boto3's clients are made, ms": making.milliseconds,
+        "calls to AWS, ms": waiting.milliseconds,
+        "these calls": waiting.count,
+        "the rest, and waiting for threads, ms": spent - making.milliseconds - waiting.milliseconds,
+    }
+
+
+class _Stopwatch:
+    """Counts the calls of a function on the main thread, and how long they take."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.milliseconds = 0.0
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function with its calls counted."""
+
+        @wraps(function)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            begun = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                if threading.current_thread() is threading.main_thread():
+                    self.count += 1
+                    self.milliseconds += 1000 * (time.perf_counter() - begun)
+
+        return counted
+
+
+if __name__ == "__main__":
+    sys.exit(main())
