@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import partial
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,9 +100,8 @@ def _first_not_before(text: pa.StringArray, bound: str) -> int:
 
 
 class _Place(NamedTuple):
-    """A byte of texts that is not the same in all: where it is, and a code for each it can be."""
+    """A byte of words that is not the same in all: where it is, and a code for each it can be."""
 
-    word: int
     shift: np.uint64
     codes: Words
     bits: np.uint64
@@ -116,46 +115,46 @@ def _packed(words: TextWords) -> tuple[Words, int]:
     bytes went in is returned, too.
     """
     blocks = _blocks(len(words))
-    places, covered, read = _places(words, blocks, 64 - int(_row_bits(words)))
     packed = np.zeros(len(words), np.uint64)
-
-    def pack(number: int) -> None:
-        rows = blocks[number]
-        block = packed[rows]
-        for start, bytes_there in groupby(places, key=lambda place: place.word):
-            word = read[start][number]
-            for place in bytes_there:
-                block <<= place.bits
-                block |= place.codes.take(((word >> place.shift) & np.uint64(255)).view(np.int64))
-        block <<= _row_bits(words)
-        block |= np.arange(rows.start, rows.stop, dtype=np.uint64)
-
-    for _ in ordered_map(pack, range(len(blocks))):
-        pass
-    return packed, covered
-
-
-def _places(
-    words: TextWords, blocks: Sequence[slice], room: int
-) -> tuple[list[_Place], int, dict[int, list[Words]]]:
-    """Return the bytes that are packed, and how many leading bytes those are with all constants.
-
-    The words that were looked at are returned, too: those at each start, a block at a time.
-    """
-    places: list[_Place] = []
-    read: dict[int, list[Words]] = {}
+    room, covered = 64 - int(_row_bits(words)), 0
     for start in range(0, words.longest, WORD):
-        read[start] = list(ordered_map(partial(words.big_endian, start), blocks))
-        seen_there = np.logical_or.reduce(list(ordered_map(_bytes_seen, read[start])))
-        for byte, seen in enumerate(seen_there):
-            bits = int(seen.sum() - 1).bit_length()
-            if bits > room:
-                return places, start + byte, read
-            if bits:
-                codes = np.cumsum(seen, dtype=np.uint64) - np.uint64(1)
-                places.append(_Place(start, _SHIFTS[byte], codes, np.uint64(bits)))
-                room -= bits
-    return places, words.longest, read
+        read = list(ordered_map(partial(words.big_endian, start), blocks))
+        seen = np.logical_or.reduce(list(ordered_map(_bytes_seen, read)))
+        places, fitting = _places(seen, room)
+        parts = [(packed[rows], word) for rows, word in zip(blocks, read, strict=True)]
+        for _ in ordered_map(partial(_pack, places), parts):
+            pass
+        del read, parts  # as large as all that is packed: held once
+        room -= sum(int(place.bits) for place in places)
+        covered = start + fitting
+        if fitting < WORD:
+            break
+    for rows in blocks:
+        packed[rows] <<= _row_bits(words)
+        packed[rows] |= np.arange(rows.start, rows.stop, dtype=np.uint64)
+    return packed, min(covered, words.longest)
+
+
+def _pack(places: Sequence[_Place], part: tuple[Words, Words]) -> None:
+    """Put the codes of some bytes of words behind the numbers that are there, in place."""
+    numbers, words = part
+    for place in places:
+        numbers <<= place.bits
+        numbers |= place.codes.take(((words >> place.shift) & np.uint64(255)).view(np.int64))
+
+
+def _places(seen: Bools, room: int) -> tuple[list[_Place], int]:
+    """Return the bytes of a word that fit into so many bits, and how many leading ones do."""
+    places: list[_Place] = []
+    for byte, values in enumerate(seen):
+        bits = int(values.sum() - 1).bit_length()
+        if bits > room:
+            return places, byte
+        if bits:
+            codes = np.cumsum(values, dtype=np.uint64) - np.uint64(1)
+            places.append(_Place(_SHIFTS[byte], codes, np.uint64(bits)))
+            room -= bits
+    return places, WORD
 
 
 def _bytes_seen(word: Words) -> Bools:
