@@ -1,0 +1,33 @@
+"""The small commands that docs/PERFORMANCE.md names run to their end and print what it quotes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from benchmarks.sitting import ROOT
+
+
+def printed_by(module: str, *options: str) -> str:
+    command = [sys.executable, "-m", f"benchmarks.{module}", *options]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_run_in_its_process_is_told_in_parts_that_make_the_whole() -> None:
+    printed = printed_by("run_steps", "--runs", "1")
+
+    numbers = [int(found) for found in re.findall(r" {2,}(\d+)$", printed, re.MULTILINE)]
+    whole, clients, calls, count, rest = numbers
+    assert abs(whole - clients - calls - rest) <= 2  # each is rounded
+    assert count > 0
+
+
+def test_the_lock_is_measured_on_threads_beside_processes() -> None:
+    printed = printed_by("lock_cost", "--rows", "2000", "--passes", "2")
+
+    assert re.findall(r"^(.*\S) +\d+\.\d+ s a pass, \d+\.\d+ x$", printed, re.MULTILINE) == [
+        "alone",
+        "two processes",
+        "two threads",
+    ]
