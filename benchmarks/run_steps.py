@@ -26,8 +26,9 @@ from botocore.client import BaseClient
 
 from benchmarks import tables
 from benchmarks.bench_stack import AS_INSTALLED
-from benchmarks.feeds import Shape, config_document, write_feeds
+from benchmarks.feeds import Shape, write_feeds
 from benchmarks.sitting import ROOT
+from benchmarks.subjects import stored_tenant
 from relay_dagster import definitions, tags  # noqa: F401  # all that a run's process loads
 from relay_dagster.aws.bootstrap import bootstrap
 from relay_dagster.aws.clients import Clients
@@ -66,9 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _store_tenant(platform: Platform, folder: Path) -> None:
     shape = Shape(rows=100, vendors=1, mapped=0)
     write_feeds(shape, folder)
-    prefix = f"tenants/{_TENANT}/inbound/vendor_1/"
-    document = config_document(shape) | {"tenant_id": _TENANT}
-    document["vendors"][0]["inbound"] = {"type": "s3", "s3_prefix": prefix}
+    document, prefix = stored_tenant(shape, _TENANT)
     platform.tenants.put(_TENANT, json.dumps(document))
     platform.feeds.put(f"{prefix}feed.csv", (folder / "vendor_1.csv").read_bytes())
 

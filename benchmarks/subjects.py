@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,9 +67,7 @@ class ProductRuns:
         """Store the configs of some tenants and upload their feeds."""
         for number in numbers:
             tenant = _tenant(number)
-            prefix = f"tenants/{tenant}/inbound/vendor_1/"
-            document = config_document(replace(self._shape)) | {"tenant_id": tenant}
-            document["vendors"][0]["inbound"] = {"type": "s3", "s3_prefix": prefix}
+            document, prefix = stored_tenant(self._shape, tenant)
             self._http.put(f"/v1/tenants/{tenant}/config", json=document).raise_for_status()
             self._platform.feeds.put(f"{prefix}feed.csv", self._feed)
 
@@ -188,6 +185,14 @@ class EmptyJobs:
         if any(run.status == dg.DagsterRunStatus.FAILURE for run in runs):
             raise RuntimeError(f"the empty run of {message} failed")
         return any(run.status == dg.DagsterRunStatus.SUCCESS for run in runs)
+
+
+def stored_tenant(shape: Shape, tenant: str) -> tuple[dict[str, Any], str]:
+    """Return the config of a tenant of one vendor that uploads to S3, and where to."""
+    prefix = f"tenants/{tenant}/inbound/vendor_1/"
+    document = config_document(shape) | {"tenant_id": tenant}
+    document["vendors"][0]["inbound"] = {"type": "s3", "s3_prefix": prefix}
+    return document, prefix
 
 
 def _tenant(number: int) -> str:

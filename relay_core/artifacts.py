@@ -115,7 +115,7 @@ def errors_json(
     for vendor in normalized:
         counts.update(vendor.fault_counts)
     entries = joined_entries([faults, warnings, rows])
-    if failure is None and not len(entries):
+    if failure is None and not entries:
         return None
     head = {
         "run_id": ctx.run_id,
@@ -213,7 +213,7 @@ def _document(content: Mapping[str, Any]) -> bytes:
 def _document_of_entries(head: Mapping[str, Any], entries: ReportEntries) -> bytes:
     """Write the head indented and each entry on one line: both people and programs read it."""
     top = json.dumps(head, ensure_ascii=False, indent=2).removesuffix("\n}")
-    begin, end = (b"[\n    ", b"\n  ]") if len(entries) else (b"[", b"]")
+    begin, end = (b"[\n    ", b"\n  ]") if entries else (b"[", b"]")
     rows = entries.joined(",\n    ")
     return b"".join([top.encode(), b',\n  "entries": ', begin, rows, end, b"\n}\n"])
 

@@ -20,7 +20,6 @@ from relay_core.text_words import offsets_and_bytes, rows_that_hold
 _DAY_SECONDS = 86_400
 _MOST_MARKS = ord(",")
 """No byte that must be quoted is more, where the delimiter is not."""
-_NONE = np.zeros(0, np.bool_)
 Quarters = list[npt.NDArray[np.uint32]]
 
 
@@ -159,8 +158,9 @@ def _clock_table() -> Quarters:
 
 
 def _must_be_quoted(delimiter: int, held: npt.NDArray[np.uint8]) -> Bools:
-    if delimiter <= _MOST_MARKS and not (held <= _MOST_MARKS).any():
-        return _NONE
+    likely = held <= _MOST_MARKS
+    if delimiter <= _MOST_MARKS and not likely.any():
+        return np.asarray(likely)
     special, also = held == ord('"'), held == delimiter
     for end in b"\r\n":
         special |= also

@@ -39,7 +39,6 @@ from relay_core.validation import GATE_ROWS, BrokenRule, broken_rules
 RANGE_ROWS = 1 << 17
 """How many rows are merged at a time, at the most."""
 
-
 _UNPRICED = (
     " has no offer with a cost or a price that comes to more than 0.00, so it is left out of the "
     "feed; ask a vendor for its cost, or set pricing.min_price"
