@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from relay_core.canonical_lines import SLICE
 from relay_core.csv_lines import header_line, lines, quoted, whole_text
-from relay_core.models import ReportEntry, RunContext, RunFailure, RunStatus
+from relay_core.domain.models import ReportEntry, RunContext, RunFailure, RunStatus
 from relay_core.normalized import NormalizedVendor
 from relay_core.report_entries import ReportEntries, joined_entries
 

@@ -23,8 +23,8 @@ from relay_core.csv_lines import (
     whole_text,
     written_numbers,
 )
+from relay_core.domain.models import CANONICAL_COLUMNS, MONEY_COLUMNS, WHOLE_COLUMNS
 from relay_core.merge import values_and_nulls
-from relay_core.models import CANONICAL_COLUMNS, MONEY_COLUMNS, WHOLE_COLUMNS
 from relay_core.normalize import TypedBatch
 from relay_core.parallel import ordered_map
 from relay_core.schemas import FIRST_INSTANT

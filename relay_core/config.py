@@ -42,7 +42,7 @@ from relay_core.config_values import (
     whole_number,
 )
 from relay_core.documents import parse_document, plain_document
-from relay_core.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
+from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
 from relay_core.source_text import NumberText, type_name
 
 __all__ = [

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from relay_core.config import ErrorPolicy, PricingConfig, TenantConfig, VendorConfig
-from relay_core.errors import ConfigFault
+from relay_core.domain.errors import ConfigFault
 
 _DOUBTFUL_MARGIN = Decimal(1)
 _TOLERANT_SHARE = Decimal("0.5")

@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic import ValidationInfo
 
-from relay_core.cells import LARGEST_WHOLE, read_cell, shorten, strip
 from relay_core.config_values import (
     FaultyValueError,
     distinct_list_of,
@@ -27,7 +26,8 @@ from relay_core.config_values import (
     refuse,
     whole_number,
 )
-from relay_core.errors import CellError
+from relay_core.domain.cell_rules import LARGEST_WHOLE, read_cell, shorten, strip
+from relay_core.domain.errors import CellError
 
 _LONGEST_KEY = 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

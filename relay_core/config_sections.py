@@ -15,7 +15,6 @@ from pydantic import (
     field_validator,
 )
 
-from relay_core.cells import LARGEST_WHOLE
 from relay_core.config_rules import (
     goes_with,
     read_column_map,
@@ -43,6 +42,7 @@ from relay_core.config_values import (
     read_trimmed_text,
     whole_number,
 )
+from relay_core.domain.cell_rules import LARGEST_WHOLE
 
 Id = Annotated[str, BeforeValidator(read_id)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(list_of(read_trimmed_text))]

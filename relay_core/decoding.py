@@ -9,9 +9,9 @@ import codecs
 
 import pyarrow as pa
 
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.models import FailureCode
 from relay_core.encoding_guess import likely_encodings
-from relay_core.errors import FeedUnreadableError
-from relay_core.models import FailureCode
 
 Buffer = bytes | bytearray | memoryview
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Literal
 
-from relay_core.errors import ConfigError, ConfigFault
+from relay_core.domain.errors import ConfigError, ConfigFault
 from relay_core.source_text import (
     MAX_CHARACTERS,
     MAX_DEPTH,

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from relay_core.cells import strip
 from relay_core.config import ParserConfig
+from relay_core.domain.cell_rules import strip
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.models import FailureCode
 from relay_core.encoding_guess import decode_head
-from relay_core.errors import FeedUnreadableError
-from relay_core.models import FailureCode
 from relay_core.scanning import RecordScanner, UnclosedQuoteError, line_number, skip_lines
 
 _LINE_ENDS = re.compile(rb"[\r\n]+")

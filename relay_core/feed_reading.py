@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from relay_core.cells import read_cell, strip
 from relay_core.config import ParserConfig, TenantConfig
-from relay_core.errors import CellError, FeedUnreadableError
+from relay_core.domain.cell_rules import read_cell, strip
+from relay_core.domain.errors import CellError, FeedUnreadableError
+from relay_core.domain.models import REQUIRED_COLUMNS, FailureCode, RowFault
 from relay_core.feed_head import FeedBytes, FeedHead, read_head
 from relay_core.headers import (
     ColumnPlan,
@@ -19,7 +20,6 @@ from relay_core.headers import (
     plan_columns,
     wanted_headers,
 )
-from relay_core.models import REQUIRED_COLUMNS, FailureCode, RowFault
 
 MOST_ROWS = 200
 _PRICED = frozenset(("cost", "price"))

@@ -12,10 +12,10 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 
-from relay_core.cells import strip
 from relay_core.config import ParserConfig
+from relay_core.domain.cell_rules import strip
+from relay_core.domain.models import CANONICAL_COLUMNS
 from relay_core.headers import wanted_headers
-from relay_core.models import CANONICAL_COLUMNS
 
 _LIKE_ENOUGH = 0.85
 _LONGEST = 80

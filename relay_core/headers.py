@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from relay_core.cells import strip
 from relay_core.config import ParserConfig
-from relay_core.models import CANONICAL_COLUMNS, REQUIRED_COLUMNS
+from relay_core.domain.cell_rules import strip
+from relay_core.domain.models import CANONICAL_COLUMNS, REQUIRED_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from relay_core.cells import strip
 from relay_core.config import ParserConfig
+from relay_core.domain.cell_rules import strip
 from relay_core.feed_head import HeadRecord, head_records
 from relay_core.header_guess import count_known, known_names
 

@@ -24,8 +24,8 @@ from relay_core.csv_lines import (
     quoted,
     whole_text,
 )
+from relay_core.domain.models import ReportEntry, RunFailure, WarningCode
 from relay_core.merge import one_chunk, pick_winners, values_and_nulls
-from relay_core.models import ReportEntry, RunFailure, WarningCode
 from relay_core.normalize import OFFER_SCHEMA
 from relay_core.normalized import NormalizedVendor
 from relay_core.ordering import common_ranges

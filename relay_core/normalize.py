@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core import cells
 from relay_core.columns import (
     Bools,
     Ints,
@@ -33,9 +32,16 @@ from relay_core.columns import (
 )
 from relay_core.config import ParserConfig
 from relay_core.digits import read_short_money, read_short_wholes
+from relay_core.domain import cell_rules as cells
+from relay_core.domain.models import (
+    CANONICAL_COLUMNS,
+    CONDITIONS,
+    MONEY_COLUMNS,
+    WHOLE_COLUMNS,
+    RowFault,
+)
 from relay_core.growing import GrowingArray
 from relay_core.instants import read_instants
-from relay_core.models import CANONICAL_COLUMNS, CONDITIONS, MONEY_COLUMNS, WHOLE_COLUMNS, RowFault
 from relay_core.parsing import TextBatch
 from relay_core.sku_map import SkuMap
 

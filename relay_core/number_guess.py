@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay_core.cells import read_lead_time, read_money, read_quantity, strip
 from relay_core.config import ParserConfig
 from relay_core.config_values import FaultyValueError, read_currency
-from relay_core.errors import CellError
-from relay_core.models import MONEY_COLUMNS
+from relay_core.domain.cell_rules import read_lead_time, read_money, read_quantity, strip
+from relay_core.domain.errors import CellError
+from relay_core.domain.models import MONEY_COLUMNS
 
 _STYLES = (
     (".", None),

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from relay_core.cells import strip
 from relay_core.config import ParserConfig
 from relay_core.decoding import Buffer, decode_feed
-from relay_core.errors import FeedUnreadableError
-from relay_core.models import FailureCode
+from relay_core.domain.cell_rules import strip
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.models import FailureCode
 from relay_core.scanning import RecordScanner, UnclosedQuoteError, line_number, skip_lines
 
 _BLOCK = 6 << 20

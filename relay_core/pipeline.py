@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.decoding import Buffer
-from relay_core.errors import ContractBrokenError, FeedUnreadableError
+from relay_core.domain.errors import ContractBrokenError, FeedUnreadableError
+from relay_core.domain.models import FailureCode, ReportEntry, RunFailure, Stage, WarningCode
 from relay_core.headers import ColumnPlan, describe_missing, plan_columns
 from relay_core.merged import MergedInventory, count_codes, merge_offers, unpriced_warnings
-from relay_core.models import FailureCode, ReportEntry, RunFailure, Stage, WarningCode
 from relay_core.normalize import OFFER_SCHEMA, RowReader, to_microseconds
 from relay_core.normalized import NormalizedVendor
 from relay_core.parsing import ParsedFeed, TextBatch, parse_feed

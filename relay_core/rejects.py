@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from relay_core.columns import FAULTS, Bools
 from relay_core.csv_lines import join_fields, quoted
-from relay_core.models import ReportEntry, RowFault
+from relay_core.domain.models import ReportEntry, RowFault
 from relay_core.normalize import JUDGED_COLUMNS, RowReader, TypedBatch
 from relay_core.parsing import RaggedRecord
 from relay_core.report_entries import ReportEntries, joined_entries

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from relay_core.columns import change_rows
 from relay_core.csv_lines import bytes_of
-from relay_core.models import ReportEntry
+from relay_core.domain.models import ReportEntry
 from relay_core.text_words import rows_that_hold
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)

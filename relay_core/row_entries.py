@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core import cells
 from relay_core.columns import FAULTS, fill, is_empty
 from relay_core.csv_lines import whole_text
-from relay_core.errors import CellError
-from relay_core.models import RowFault
+from relay_core.domain import cell_rules as cells
+from relay_core.domain.errors import CellError
+from relay_core.domain.models import RowFault
 from relay_core.normalize import JUDGED_COLUMNS, RowReader
 from relay_core.report_entries import ReportEntries, as_json, joined_parts, json_texts
 

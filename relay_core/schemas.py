@@ -16,8 +16,8 @@ import pandera.pandas as pa_schema
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core import cells
-from relay_core.models import CONDITIONS
+from relay_core.domain import cell_rules as cells
+from relay_core.domain.models import CONDITIONS
 
 MONEY_LIMIT = cells.MONEY_LIMIT * cells.MONEY_UNIT
 """Amounts stay below this many ten-thousandths."""

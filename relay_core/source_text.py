@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from relay_core.errors import ConfigError, ConfigFault
+from relay_core.domain.errors import ConfigError, ConfigFault
 
 MAX_DEPTH = 32
 """How deeply a config may be nested; the deepest that means something is 6."""

@@ -14,7 +14,7 @@ from pandera.errors import SchemaErrors
 
 from relay_core.columns import Bools
 from relay_core.config import ErrorPolicy
-from relay_core.errors import ContractBrokenError
+from relay_core.domain.errors import ContractBrokenError
 from relay_core.schemas import CANONICAL_SCHEMA
 
 GATE_ROWS = 1 << 18

@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from relay_core.canonical_lines import SortedLines, lines_of_batch
 from relay_core.columns import Bools
-from relay_core.errors import ContractBrokenError
+from relay_core.domain.errors import ContractBrokenError
+from relay_core.domain.models import WHOLE_COLUMNS, ReportEntry
 from relay_core.growing import GrowingArray, GrowingNumbers, GrowingTexts
-from relay_core.models import WHOLE_COLUMNS, ReportEntry
 from relay_core.normalize import OFFER_SCHEMA, RowReader, TypedBatch, empty_texts, no_numbers
 from relay_core.normalized import NormalizedVendor
 from relay_core.ordering import Rows, rows_in_order

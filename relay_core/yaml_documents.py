@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from relay_core.errors import ConfigError, ConfigFault
+from relay_core.domain.errors import ConfigError, ConfigFault
 from relay_core.source_text import (
     MAX_DEPTH,
     MAX_ITEMS,

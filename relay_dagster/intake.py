@@ -6,7 +6,7 @@ Nothing is deleted here but what is final: a message lives as long as its run.
 from dataclasses import dataclass
 from datetime import datetime
 
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster.dagster_runs import DagsterState
 from relay_dagster.records import RunRecord
 

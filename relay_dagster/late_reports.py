@@ -1,8 +1,8 @@
 """Reports of a run that could not write its own: killed, poisoned by the reconciler, cancelled."""
 
 from relay_core.config import TenantConfig, load_config, parse_document
-from relay_core.errors import RelayError
-from relay_core.models import ReportEntry, RunStatus
+from relay_core.domain.errors import RelayError
+from relay_core.domain.models import ReportEntry, RunStatus
 from relay_dagster.aws.platform import Platform
 from relay_dagster.published import withdraw
 from relay_dagster.records import Outcome, RunRecord

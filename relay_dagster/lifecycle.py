@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from relay_core.models import RunFailure, Stage
+from relay_core.domain.models import RunFailure, Stage
 from relay_dagster import settling, transitions
 from relay_dagster.admission import Admission, Reservation
 from relay_dagster.faults import ThrottledError

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster.aws.feed_store import FeedStore, ObjectInfo
 from relay_dagster.aws.platform import Platform
 from relay_dagster.records import RunRecord

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster.aws.listing import cursor_after_record
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns, DagsterState

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from relay_core.models import ReportEntry, RunContext, RunFailure, RunStatus, Stage
+from relay_core.domain.models import ReportEntry, RunContext, RunFailure, RunStatus, Stage
 from relay_dagster import tags
 from relay_dagster.aws.platform import Platform
 from relay_dagster.faults import WorldError

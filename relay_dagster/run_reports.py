@@ -16,8 +16,8 @@ from relay_core.artifacts import (
     invalid_rows_chunks,
     run_summary_json,
 )
+from relay_core.domain.models import ReportEntry, RunContext, RunFailure, RunStatus
 from relay_core.merged import MergedInventory
-from relay_core.models import ReportEntry, RunContext, RunFailure, RunStatus
 from relay_core.normalized import WORK_FILE, NormalizedVendor
 from relay_dagster.aws.feed_store import FeedStore
 from relay_dagster.records import Outcome

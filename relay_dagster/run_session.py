@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import NoReturn, ParamSpec
 
 from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
-from relay_core.errors import UnsupportedSchemaVersionError
+from relay_core.domain.errors import UnsupportedSchemaVersionError
+from relay_core.domain.models import FailureCode, ReportEntry, RunFailure, Stage
 from relay_core.merged import MergedInventory
-from relay_core.models import FailureCode, ReportEntry, RunFailure, Stage
 from relay_core.normalized import NormalizedVendor
 from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendor
 from relay_dagster.aws.platform import Platform

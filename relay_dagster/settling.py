@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster.records import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
 from relay_dagster.run_errors import JobConflictError, TransitionRefusedError
 from relay_dagster.transitions import Rule, claimed, ended, refuse_final, with_reports

@@ -21,7 +21,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from relay_core.models import FailureCode, RunFailure, RunStatus, Stage
+from relay_core.domain.models import FailureCode, RunFailure, RunStatus, Stage
 from relay_dagster.records import Fence, Hold, Outcome, RunRecord
 from relay_dagster.retries import Loss, RetryPolicy
 from relay_dagster.run_errors import (

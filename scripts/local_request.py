@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from relay_core.config import TenantConfig
-    from relay_core.models import RunContext
+    from relay_core.domain.models import RunContext
 
 FOLDERS = ("normalized", "outputs", "reports")
 """What a run leaves under its output folder, and replaces there."""
@@ -93,8 +93,8 @@ def parser() -> argparse.ArgumentParser:
 
 def read_request(arguments: argparse.Namespace) -> Request:
     """Read and check everything that the command line names; raise UsageError with every fault."""
-    from relay_core.errors import UnsupportedSchemaVersionError
-    from relay_core.models import RunContext
+    from relay_core.domain.errors import UnsupportedSchemaVersionError
+    from relay_core.domain.models import RunContext
 
     requested_at = _moment(arguments.now)
     document = _document(arguments)
@@ -133,7 +133,7 @@ def _moment(text: str | None) -> datetime:
 
 def _document(arguments: argparse.Namespace) -> Mapping[str, Any]:
     from relay_core.config import parse_document
-    from relay_core.errors import ConfigError
+    from relay_core.domain.errors import ConfigError
 
     written: Literal["json", "yaml"] = "yaml"
     if arguments.config is None:
@@ -149,7 +149,7 @@ def _document(arguments: argparse.Namespace) -> Mapping[str, Any]:
 
 def _config(document: Mapping[str, Any]) -> TenantConfig:
     from relay_core.config import load_config
-    from relay_core.errors import ConfigError
+    from relay_core.domain.errors import ConfigError
 
     try:
         return load_config(document)

@@ -30,8 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 if TYPE_CHECKING:
     from relay_core.config import TenantConfig, VendorConfig
+    from relay_core.domain.models import ReportEntry, RunFailure
     from relay_core.merged import MergedInventory
-    from relay_core.models import ReportEntry, RunFailure
     from relay_core.normalized import NormalizedVendor
 
 Files = dict[str, Iterable[Any]]
@@ -118,7 +118,7 @@ def run(request: Request, output_dir: Path) -> Outcome:
 
 
 def _refuse_schema_version(request: Request, outcome: Outcome) -> None:
-    from relay_core.models import FailureCode, ReportEntry, RunFailure, Stage
+    from relay_core.domain.models import FailureCode, ReportEntry, RunFailure, Stage
 
     with outcome.timed(Stage.FETCH_INPUTS):
         code = FailureCode.UNSUPPORTED_SCHEMA_VERSION

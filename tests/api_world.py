@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from builders import config_document
-from relay_core.models import RunFailure, Stage
+from relay_core.domain.models import RunFailure, Stage
 from relay_dagster.api.app import create_app
 from relay_dagster.aws.job_queue import Message
 from relay_dagster.aws.platform import Platform

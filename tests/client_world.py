@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from api_world import ADMIN, ApiWorld
 from builders import tenant_config
 from relay_core.config import TenantConfig
-from relay_core.models import RunContext, RunStatus, Stage
+from relay_core.domain.models import RunContext, RunStatus, Stage
 from relay_core.pipeline import merge_vendors, normalize_vendor
 from relay_dagster import cli
 from relay_dagster.aws.platform import Platform

@@ -22,9 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # A new module has no layer until it is placed here.
 CORE_LAYERS: tuple[tuple[str, ...], ...] = (
     # What things are called, and what goes wrong.
-    ("errors", "models"),
+    ("domain.errors", "domain.models"),
     # One cell; the text of documents.
-    ("cells", "source_text", "yaml_documents", "documents"),
+    ("domain.cell_rules", "source_text", "yaml_documents", "documents"),
     # What a tenant asks for.
     ("config_values", "config_faults", "config_rules", "config_sections", "config"),
     # The canonical and the merged row.
@@ -124,13 +124,22 @@ def core_steps() -> list[Module]:
     return [
         module
         for module in modules("relay_core")
-        if module.name not in ("relay_core", *CORE_OUTSIDE)
+        if module.name not in ("relay_core", *CORE_OUTSIDE) and module.path.name != "__init__.py"
     ]
 
 
 def layer_of(name: str) -> int | None:
     short = name.removeprefix("relay_core.")
-    return next((i for i, layer in enumerate(CORE_LAYERS) if short in layer), None)
+    inside = f"{short}."  # a package is as high as the highest of its modules
+    return next(
+        (
+            i
+            for i, layer in enumerate(CORE_LAYERS)
+            for n in layer
+            if n == short or n.startswith(inside)
+        ),
+        None,
+    )
 
 
 def top_name(dotted: str) -> str:
@@ -148,8 +157,10 @@ def test_the_engine_imports_the_standard_library_and_its_few_packages_alone(modu
 
 def test_every_engine_module_has_a_place_in_the_layers() -> None:
     placed = {f"relay_core.{name}" for layer in CORE_LAYERS for name in layer}
-    placed |= {"relay_core", *CORE_OUTSIDE}
-    assert {module.name for module in modules("relay_core")} == placed
+    files = [m for m in modules("relay_core") if m.path.name != "__init__.py"]
+    assert {module.name for module in files} == placed | (
+        set(CORE_OUTSIDE) - {"relay_core.samples"}
+    )
 
 
 @pytest.mark.parametrize("module", [pytest.param(m, id=m.name) for m in core_steps()])

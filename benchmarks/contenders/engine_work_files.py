@@ -19,8 +19,8 @@ from relay_core.artifacts import (
     run_summary_json,
 )
 from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
+from relay_core.domain.models import RunContext
 from relay_core.merged import MergedInventory
-from relay_core.models import RunContext
 from relay_core.normalized import WORK_FILE, NormalizedVendor
 from relay_core.pipeline import merge_vendors, normalize_vendor
 

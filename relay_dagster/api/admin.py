@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from relay_core.errors import ConfigFault
+from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.auth import Admin
 from relay_dagster.api.codes import ORDER_BODY, answers
 from relay_dagster.api.headers import carrying

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
 from relay_core.config_doubts import config_doubts
 from relay_core.config_rules import LoadContext
-from relay_core.errors import (
+from relay_core.domain.errors import (
     ConfigError,
     ConfigFault,
     FeedUnreadableError,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ValidationError
 
-from relay_core.errors import ConfigFault
+from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.problems import ProblemError, faults_of, invalid_request
 from relay_dagster.api.requests import request_id_of
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from relay_core.models import RunStatus, Stage
+from relay_core.domain.models import RunStatus, Stage
 from relay_dagster.api.config_schema import CONFIG_EXAMPLE
 from relay_dagster.api.inputs import ID_PATTERN
 from relay_dagster.records import RunRecord, Trigger

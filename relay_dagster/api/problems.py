@@ -13,7 +13,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from relay_core.errors import ConfigError, ConfigFault, RelayError, UnsupportedSchemaVersionError
+from relay_core.domain.errors import (
+    ConfigError,
+    ConfigFault,
+    RelayError,
+    UnsupportedSchemaVersionError,
+)
 from relay_dagster.api.codes import CODES, INVALID_REQUEST
 from relay_dagster.api.requests import PROBLEM_TYPE, internal_error, problem_body, request_id_of
 from relay_dagster.aws.listing import BadCursorError

@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass
 
 from relay_core.config import load_config, parse_document
-from relay_core.errors import ConfigError, RelayError
+from relay_core.domain.errors import ConfigError, RelayError
 from relay_dagster.api.keys import Caller
 from relay_dagster.api.models import RunOrder
 from relay_dagster.api.problems import ProblemError, unavailable

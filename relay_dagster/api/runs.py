@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster.api.auth import Authenticated
 from relay_dagster.api.codes import INVALID_REQUEST, ORDER_BODY, answers
 from relay_dagster.api.headers import carrying

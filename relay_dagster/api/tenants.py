@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 
 from relay_core.config import TenantConfig, load_config, parse_document
-from relay_core.errors import ConfigFault, RelayError
+from relay_core.domain.errors import ConfigFault, RelayError
 from relay_dagster.api.auth import Admin, Authenticated
 from relay_dagster.api.codes import CONFIG_BODY, INVALID_REQUEST, answers
 from relay_dagster.api.config_schema import CONFIG_EXAMPLE, CONFIG_REFERENCE

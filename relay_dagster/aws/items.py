@@ -9,7 +9,7 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from relay_core.models import RunStatus, Stage
+from relay_core.domain.models import RunStatus, Stage
 from relay_dagster.aws import tables
 from relay_dagster.records import FeedPointer, Hold, RunRecord, TenantLock, Trigger
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster.aws import items, tables
 from relay_dagster.aws.transactions import Write
 from relay_dagster.records import Hold, RunRecord

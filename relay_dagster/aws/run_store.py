@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster.aws import items, lock_writes, tables
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.listing import cursor_after, listing_of, run_id_of, start_key

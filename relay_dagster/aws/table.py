@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster.aws import items, tables
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.verdicts import speaks_aws

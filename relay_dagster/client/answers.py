@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 
 _FINAL = {str(status) for status in RunStatus if status.is_final}
 

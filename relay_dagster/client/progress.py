@@ -11,7 +11,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from relay_core.models import Stage
+from relay_core.domain.models import Stage
 from relay_dagster.client.answers import Run
 from relay_dagster.client.api_client import Polled
 from relay_dagster.client.failures import RefusedError, UnreachableError

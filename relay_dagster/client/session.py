@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import typer
 
-from relay_core.errors import ConfigError
+from relay_core.domain.errors import ConfigError
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.failures import ClientError
 from relay_dagster.client.screen import Screen

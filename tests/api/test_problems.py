@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem
-from relay_core import errors as core_errors
+from relay_core.domain import errors as core_errors
 from relay_dagster import faults, run_errors
 from relay_dagster.api.problems import problem_of
 from relay_dagster.aws import tenant_store

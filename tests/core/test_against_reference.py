@@ -22,9 +22,9 @@ from reference_cells import MONEY, FaultError
 from reference_cells import read_cell as reference_cell
 from reference_engine import Outcome, run_reference
 from reference_runs import run_engine
-from relay_core.cells import read_cell
 from relay_core.config import load_config
-from relay_core.errors import CellError
+from relay_core.domain.cell_rules import read_cell
+from relay_core.domain.errors import CellError
 
 EXAMPLES = os.environ.get("RELAY_FUZZ_EXAMPLES")
 LENIENT = {"max_invalid_rows": 1_000_000, "max_invalid_row_pct": "1.0"}

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import tenant_config, vendor_document
-from relay_core import cells
 from relay_core.columns import FAULTS, Typed, read_money, read_whole, trim, word_index
 from relay_core.config import ParserConfig
-from relay_core.errors import CellError
+from relay_core.domain import cell_rules as cells
+from relay_core.domain.errors import CellError
 
 NUMBERS = st.one_of(
     st.from_regex(r"\A[+-]?[0-9]{0,12}[.,]?[0-9]{0,7}([eE][+-]?[0-9]{1,3})?\Z"),

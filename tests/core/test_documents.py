@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core.documents import parse_document, plain_document
-from relay_core.errors import ConfigError, ConfigFault
+from relay_core.domain.errors import ConfigError, ConfigFault
 from relay_core.source_text import BareWord, NumberText
 
 

@@ -13,8 +13,8 @@ import pytest
 from builders import config_document, feed, vendor_document
 from reference_runs import EngineRun, run_document
 from relay_core.config import load_config
-from relay_core.errors import UnsupportedSchemaVersionError
-from relay_core.models import FailureCode, ReportEntry, RowFault, WarningCode
+from relay_core.domain.errors import UnsupportedSchemaVersionError
+from relay_core.domain.models import FailureCode, ReportEntry, RowFault, WarningCode
 
 LENIENT = {"max_invalid_rows": 1000, "max_invalid_row_pct": "1.0"}
 WARN_ONLY = {**LENIENT, "missing_required_vendor_policy": "warn_only"}

@@ -9,10 +9,10 @@ import pytest
 from builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from config_documents import ROOT
 from relay_core.config import TenantConfig
-from relay_core.errors import FeedUnreadableError
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.models import RowFault
 from relay_core.feed_check import FeedCheck, check_feed
 from relay_core.feed_head import FeedBytes
-from relay_core.models import RowFault
 from relay_core.normalized import NormalizedVendor
 from relay_core.pipeline import normalize_vendor
 

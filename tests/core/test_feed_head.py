@@ -9,7 +9,7 @@ import pytest
 from builders import feed, tenant_config, vendor_document
 from config_documents import ROOT
 from relay_core.config import ParserConfig
-from relay_core.errors import FeedUnreadableError
+from relay_core.domain.errors import FeedUnreadableError
 from relay_core.feed_head import FeedBytes, FeedHead, read_head
 from relay_core.parsing import parse_feed
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import tenant_config
-from relay_core import cells
 from relay_core.columns import FAULTS
-from relay_core.errors import CellError
+from relay_core.domain import cell_rules as cells
+from relay_core.domain.errors import CellError
 from relay_core.instants import read_instants
 
 ZONES = ["UTC", "America/Chicago", "Europe/Lisbon", "Australia/Lord_Howe", "Africa/Monrovia"]

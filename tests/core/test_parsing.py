@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from builders import tenant_config, vendor_document
-from relay_core.errors import FeedUnreadableError
+from relay_core.domain.errors import FeedUnreadableError
 from relay_core.parsing import parse_feed
 
 PARSER = tenant_config(vendor_document()).vendors[0].parser

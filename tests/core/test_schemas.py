@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from relay_core.columns import UNREADABLE
-from relay_core.errors import ContractBrokenError
+from relay_core.domain.errors import ContractBrokenError
 from relay_core.schemas import (
     CANONICAL_SCHEMA,
     FIRST_INSTANT,

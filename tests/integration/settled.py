@@ -11,7 +11,7 @@ from typing import Any
 from integration import sample_tenant
 from integration.installation import Installation
 from integration.waiting import wait_for
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster.aws import items
 from relay_dagster.published import published_key
 from relay_dagster.records import RunRecord, Trigger

@@ -13,7 +13,7 @@ import pytest
 from builders import config_document, feed, vendor_document
 from fakes import embedded_platform
 from relay_core.config import load_config, parse_document
-from relay_core.models import RunStatus, Stage
+from relay_core.domain.models import RunStatus, Stage
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster import tags
 from relay_dagster.aws.platform import Platform

@@ -8,7 +8,7 @@ import pytest
 
 from builders import config_document, feed, vendor_document
 from fakes import CallCounter, embedded_platform
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster import tags
 from relay_dagster.aws.platform import Platform
 from relay_dagster.records import RunRequest

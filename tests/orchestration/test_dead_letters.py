@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fakes import embedded_platform
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster import cli
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dead_letters import DeadLetterError, DeadLetters

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay_core.models import RunStatus, Stage
+from relay_core.domain.models import RunStatus, Stage
 from relay_dagster.dagster_runs import DagsterState
 from relay_dagster.intake import (
     Discard,

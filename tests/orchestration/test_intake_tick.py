@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from fakes import CallCounter, FakeClock, embedded_platform
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster import tags
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fakes import FakeClock, embedded_platform
-from relay_core.models import RunFailure, RunStatus, Stage
+from relay_core.domain.models import RunFailure, RunStatus, Stage
 from relay_dagster.aws.platform import Platform
 from relay_dagster.aws.run_store import RunStore
 from relay_dagster.lifecycle import RunLedger

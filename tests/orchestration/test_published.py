@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from fakes import NOW, FakeClock, embedded_platform
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster.aws.feed_store import ObjectInfo
 from relay_dagster.aws.platform import Platform
 from relay_dagster.ledger_port import utc_now

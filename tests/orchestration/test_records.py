@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from builders import REQUESTED_AT, RUN_ID
-from relay_core.models import RunStatus, Stage
+from relay_core.domain.models import RunStatus, Stage
 from relay_dagster.records import Job, NotAJobError, RunRecord, TenantLock, Trigger
 
 

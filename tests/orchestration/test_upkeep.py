@@ -10,7 +10,7 @@ import pytest
 
 from builders import config_document
 from fakes import FakeClock, embedded_platform
-from relay_core.models import RunStatus
+from relay_core.domain.models import RunStatus
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.jobs import INVENTORY_SYNC

@@ -14,7 +14,7 @@ from reference_engine import Outcome
 from reference_rows import Entry
 from relay_core.artifacts import invalid_rows_chunks
 from relay_core.config import TenantConfig, load_config
-from relay_core.models import ReportEntry, RunFailure
+from relay_core.domain.models import ReportEntry, RunFailure
 from relay_core.pipeline import (
     NormalizedVendor,
     judge_inputs,

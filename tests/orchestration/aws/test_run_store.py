@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from builders import REQUESTED_AT
 from fakes import FakeClock, embedded_platform, served_platform
-from relay_core.models import RunStatus, Stage
+from relay_core.domain.models import RunStatus, Stage
 from relay_dagster.aws import items
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.listing import BadCursorError

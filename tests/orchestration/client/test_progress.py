@@ -13,7 +13,7 @@ from rich.text import Text
 from api_world import ADMIN
 from builders import feed
 from client_world import ClientWorld, served
-from relay_core.models import Stage
+from relay_core.domain.models import Stage
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.failures import RefusedError, UnreachableError
 from relay_dagster.client.progress import PATIENCE_SECONDS, exit_status, watch

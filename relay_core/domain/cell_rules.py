@@ -13,8 +13,8 @@ from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from relay_core.errors import CellError
-from relay_core.models import CONDITIONS, MONEY_COLUMNS, RowFault
+from relay_core.domain.errors import CellError
+from relay_core.domain.models import CONDITIONS, MONEY_COLUMNS, RowFault
 
 LARGEST_WHOLE = 2_147_483_647
 """The largest quantity and lead time."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.cells import (
+from relay_core.domain.cell_rules import (
     read_cell,
     read_condition,
     read_lead_time,
@@ -20,8 +20,8 @@ from relay_core.cells import (
     read_timestamp,
     strip,
 )
-from relay_core.errors import CellError
-from relay_core.models import RowFault
+from relay_core.domain.errors import CellError
+from relay_core.domain.models import RowFault
 
 CHICAGO = ZoneInfo("America/Chicago")
 
