@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay_core.config import ParserConfig
-from relay_core.config_values import FaultyValueError, read_currency
+from relay_core.config.values import FaultyValueError, read_currency
 from relay_core.domain.cell_rules import read_lead_time, read_money, read_quantity, strip
 from relay_core.domain.errors import CellError
 from relay_core.domain.models import MONEY_COLUMNS

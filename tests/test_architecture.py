@@ -24,9 +24,9 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
     # What things are called, and what goes wrong.
     ("domain.errors", "domain.models"),
     # One cell; the text of documents.
-    ("domain.cell_rules", "source_text", "yaml_documents", "documents"),
+    ("domain.cell_rules", "config.scalars", "config.yaml_reader", "config.documents"),
     # What a tenant asks for.
-    ("config_values", "config_faults", "config_rules", "config_sections", "config"),
+    ("config.values", "config.faults", "config.cross_checks", "config.models", "config.loading"),
     # The canonical and the merged row.
     ("schemas",),
     # Kernels over bytes and columns.
@@ -46,7 +46,7 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     # A look at a feed's first bytes, without Arrow; what they probably are.
     ("headers", "feed_head", "header_guess", "layout_guess", "number_guess", "feed_reading"),
-    ("feed_check", "feed_findings", "config_doubts", "json_patch"),
+    ("feed_check", "feed_findings", "config.advice", "config.json_patch"),
     # The steps; they do not call one another, but for the parts that a step is made of.
     ("parsing", "sku_map", "normalize", "validation", "row_entries", "rejects", "merge", "pricing"),
     # What comes out of them.

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from relay_core.config import ParserConfig
+from relay_core.config.json_patch import PatchStep
 from relay_core.feed_reading import Reading
-from relay_core.json_patch import PatchStep
 from relay_dagster.api.models import Fault
 
 MOST_LISTED = 200

@@ -10,8 +10,9 @@ from typing import Any
 from fastapi import APIRouter
 
 from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
-from relay_core.config_doubts import config_doubts
-from relay_core.config_rules import LoadContext
+from relay_core.config.advice import config_doubts
+from relay_core.config.cross_checks import LoadContext
+from relay_core.config.json_patch import PatchStep, apply_patch, set_members
 from relay_core.domain.errors import (
     ConfigError,
     ConfigFault,
@@ -22,7 +23,6 @@ from relay_core.domain.errors import (
 from relay_core.feed_check import FeedCheck, check_feed
 from relay_core.feed_findings import describe_check, upload_doubts
 from relay_core.feed_head import FeedBytes
-from relay_core.json_patch import PatchStep, apply_patch, set_members
 from relay_dagster.api.auth import Authenticated
 from relay_dagster.api.codes import INVALID_REQUEST, answers
 from relay_dagster.api.config_check_models import (

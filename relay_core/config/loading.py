@@ -14,26 +14,21 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, ValidationError
 
-from relay_core.config_faults import faults_of
-from relay_core.config_rules import LoadContext
-from relay_core.config_sections import (
-    BestOfferConfig,
+from relay_core.config.cross_checks import LoadContext
+from relay_core.config.documents import plain_document
+from relay_core.config.faults import faults_of
+from relay_core.config.models import (
     ErrorPolicy,
     Id,
-    InboundConfig,
-    LandedCostConfig,
-    MapPolicyConfig,
     MergeConfig,
     OutputConfig,
-    ParserConfig,
     PricingConfig,
-    RoundingConfig,
     Section,
-    SkuMapConfig,
     VendorConfig,
     empty_section,
 )
-from relay_core.config_values import (
+from relay_core.config.scalars import NumberText, type_name
+from relay_core.config.values import (
     is_exactly,
     nearest,
     read_currency,
@@ -41,27 +36,7 @@ from relay_core.config_values import (
     require_filled_list,
     whole_number,
 )
-from relay_core.documents import parse_document, plain_document
 from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
-from relay_core.source_text import NumberText, type_name
-
-__all__ = [
-    "BestOfferConfig",
-    "ErrorPolicy",
-    "InboundConfig",
-    "LandedCostConfig",
-    "MapPolicyConfig",
-    "MergeConfig",
-    "OutputConfig",
-    "ParserConfig",
-    "PricingConfig",
-    "RoundingConfig",
-    "SkuMapConfig",
-    "TenantConfig",
-    "VendorConfig",
-    "load_config",
-    "parse_document",
-]
 
 SCHEMA_VERSION = 1
 

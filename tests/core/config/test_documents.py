@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.documents import parse_document, plain_document
+from relay_core.config.documents import parse_document, plain_document
+from relay_core.config.scalars import BareWord, NumberText
 from relay_core.domain.errors import ConfigError, ConfigFault
-from relay_core.source_text import BareWord, NumberText
 
 
 def faults_of(text: str | bytes, kind: Literal["json", "yaml"] = "yaml") -> list[tuple[str, str]]:

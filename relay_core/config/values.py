@@ -13,9 +13,9 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
+from relay_core.config.scalars import BareWord, NumberText, type_name
 from relay_core.domain.cell_rules import MONEY_LIMIT, shorten, strip
 from relay_core.domain.models import CANONICAL_COLUMNS
-from relay_core.source_text import BareWord, NumberText, type_name
 
 LARGEST_COUNT = 2**63 - 1
 

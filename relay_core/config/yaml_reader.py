@@ -13,8 +13,7 @@ from typing import Any
 
 import yaml
 
-from relay_core.domain.errors import ConfigError, ConfigFault
-from relay_core.source_text import (
+from relay_core.config.scalars import (
     MAX_DEPTH,
     MAX_ITEMS,
     REPEATED_KEY,
@@ -25,6 +24,7 @@ from relay_core.source_text import (
     type_name,
     whole_fault,
 )
+from relay_core.domain.errors import ConfigError, ConfigFault
 
 _PREFIX = "tag:yaml.org,2002:"
 _MERGE = object()

@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from relay_core.config_values import FaultyValueError, nearest
+from relay_core.config.scalars import join_path, type_name
+from relay_core.config.values import FaultyValueError, nearest
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.errors import ConfigFault
-from relay_core.source_text import join_path, type_name
 
 _MOST_HINTS = 100
 

@@ -15,8 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Literal
 
-from relay_core.domain.errors import ConfigError, ConfigFault
-from relay_core.source_text import (
+from relay_core.config.scalars import (
     MAX_CHARACTERS,
     MAX_DEPTH,
     MAX_ITEMS,
@@ -28,7 +27,8 @@ from relay_core.source_text import (
     type_name,
     whole_fault,
 )
-from relay_core.yaml_documents import parse_yaml
+from relay_core.config.yaml_reader import parse_yaml
+from relay_core.domain.errors import ConfigError, ConfigFault
 
 _MOST_BITS = 8_192
 _BYTE_ORDER_MARKS = (

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationInfo
 
-from relay_core.config_values import (
+from relay_core.config.values import (
     FaultyValueError,
     distinct_list_of,
     mapping_of,

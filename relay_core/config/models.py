@@ -15,7 +15,7 @@ from pydantic import (
     field_validator,
 )
 
-from relay_core.config_rules import (
+from relay_core.config.cross_checks import (
     goes_with,
     read_column_map,
     read_columns,
@@ -29,7 +29,7 @@ from relay_core.config_rules import (
     read_timestamp_format,
     read_vendor_id,
 )
-from relay_core.config_values import (
+from relay_core.config.values import (
     LARGEST_COUNT,
     choice,
     exact_decimal,
