@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columns import Bools, Ints
-from relay_core.csv_lines import (
+from relay_core.columnar.columns import Bools, Ints
+from relay_core.columnar.csv_text import (
     bytes_of,
     instant_text,
     join_fields,
@@ -23,10 +23,10 @@ from relay_core.csv_lines import (
     whole_text,
     written_numbers,
 )
+from relay_core.columnar.threads import ordered_map
 from relay_core.domain.models import CANONICAL_COLUMNS, MONEY_COLUMNS, WHOLE_COLUMNS
 from relay_core.merge import values_and_nulls
 from relay_core.normalize import TypedBatch
-from relay_core.parallel import ordered_map
 from relay_core.schemas import FIRST_INSTANT
 
 SLICE = 1 << 16

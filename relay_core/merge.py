@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columns import Bools, Ints
+from relay_core.columnar.columns import Bools, Ints
+from relay_core.columnar.sorting import Rows, order_by_text
 from relay_core.config import BestOfferConfig
-from relay_core.ordering import Rows, order_by_text
 
 _LAST = np.iinfo(np.int64).max
 

@@ -13,9 +13,8 @@ import pandas as pd
 import pyarrow as pa
 
 from relay_core.canonical_lines import SLICE
-from relay_core.columns import Bools, Ints
-from relay_core.config import TenantConfig
-from relay_core.csv_lines import (
+from relay_core.columnar.columns import Bools, Ints
+from relay_core.columnar.csv_text import (
     cents_text,
     half_up_cents,
     header_line,
@@ -24,15 +23,22 @@ from relay_core.csv_lines import (
     quoted,
     whole_text,
 )
+from relay_core.columnar.json_lines import (
+    ReportEntries,
+    as_json,
+    joined_parts,
+    json_texts,
+    python_texts,
+)
+from relay_core.columnar.sorting import common_ranges
+from relay_core.columnar.threads import ordered_map
+from relay_core.config import TenantConfig
 from relay_core.domain.models import ReportEntry, RunFailure, WarningCode
 from relay_core.merge import one_chunk, pick_winners, values_and_nulls
 from relay_core.normalize import OFFER_SCHEMA
 from relay_core.normalized import NormalizedVendor
-from relay_core.ordering import common_ranges
-from relay_core.parallel import ordered_map
 from relay_core.pricing import PriceInputs, price_winners
 from relay_core.rejects import MAX_ENTRIES
-from relay_core.report_entries import ReportEntries, as_json, joined_parts, json_texts, python_texts
 from relay_core.schemas import MERGED_SCHEMA
 from relay_core.validation import GATE_ROWS, BrokenRule, broken_rules
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columns import (
+from relay_core.columnar.columns import (
     Bools,
     Ints,
     Typed,
@@ -30,8 +30,10 @@ from relay_core.columns import (
     trim,
     word_index,
 )
+from relay_core.columnar.digits import read_short_money, read_short_wholes
+from relay_core.columnar.growable import GrowingArray
+from relay_core.columnar.timestamps import read_instants
 from relay_core.config import ParserConfig
-from relay_core.digits import read_short_money, read_short_wholes
 from relay_core.domain import cell_rules as cells
 from relay_core.domain.models import (
     CANONICAL_COLUMNS,
@@ -40,8 +42,6 @@ from relay_core.domain.models import (
     WHOLE_COLUMNS,
     RowFault,
 )
-from relay_core.growing import GrowingArray
-from relay_core.instants import read_instants
 from relay_core.parsing import TextBatch
 from relay_core.sku_map import SkuMap
 

@@ -13,6 +13,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from relay_core.columnar.json_lines import joined_entries
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.decoding import Buffer
 from relay_core.domain.errors import ContractBrokenError, FeedUnreadableError
@@ -23,7 +24,6 @@ from relay_core.normalize import OFFER_SCHEMA, RowReader, to_microseconds
 from relay_core.normalized import NormalizedVendor
 from relay_core.parsing import ParsedFeed, TextBatch, parse_feed
 from relay_core.rejects import MAX_ENTRIES
-from relay_core.report_entries import joined_entries
 from relay_core.sku_map import read_sku_map
 from relay_core.validation import judge_policy
 from relay_core.vendor_rows import ReadRows, SortedRows, read_rows, sorted_rows

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columns import FAULTS, Bools
-from relay_core.csv_lines import join_fields, quoted
+from relay_core.columnar.columns import FAULTS, Bools
+from relay_core.columnar.csv_text import join_fields, quoted
+from relay_core.columnar.json_lines import ReportEntries, joined_entries
 from relay_core.domain.models import ReportEntry, RowFault
 from relay_core.normalize import JUDGED_COLUMNS, RowReader, TypedBatch
 from relay_core.parsing import RaggedRecord
-from relay_core.report_entries import ReportEntries, joined_entries
 from relay_core.row_entries import RefusedRows, joined_rows, row_entries
 
 MAX_ENTRIES = 10_000

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columns import FAULTS, fill, is_empty
-from relay_core.csv_lines import whole_text
+from relay_core.columnar.columns import FAULTS, fill, is_empty
+from relay_core.columnar.csv_text import whole_text
+from relay_core.columnar.json_lines import ReportEntries, as_json, joined_parts, json_texts
 from relay_core.domain import cell_rules as cells
 from relay_core.domain.errors import CellError
 from relay_core.domain.models import RowFault
 from relay_core.normalize import JUDGED_COLUMNS, RowReader
-from relay_core.report_entries import ReportEntries, as_json, joined_parts, json_texts
 
 
 @dataclass(frozen=True, slots=True)

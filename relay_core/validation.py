@@ -12,7 +12,7 @@ import pandera.pandas as pa_schema
 import pyarrow as pa
 from pandera.errors import SchemaErrors
 
-from relay_core.columns import Bools
+from relay_core.columnar.columns import Bools
 from relay_core.config import ErrorPolicy
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.schemas import CANONICAL_SCHEMA

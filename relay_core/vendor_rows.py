@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 
 from relay_core.canonical_lines import SortedLines, lines_of_batch
-from relay_core.columns import Bools
+from relay_core.columnar.columns import Bools
+from relay_core.columnar.growable import GrowingArray, GrowingNumbers, GrowingTexts
+from relay_core.columnar.sorting import Rows, rows_in_order
+from relay_core.columnar.threads import ordered_map
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.models import WHOLE_COLUMNS, ReportEntry
-from relay_core.growing import GrowingArray, GrowingNumbers, GrowingTexts
 from relay_core.normalize import OFFER_SCHEMA, RowReader, TypedBatch, empty_texts, no_numbers
 from relay_core.normalized import NormalizedVendor
-from relay_core.ordering import Rows, rows_in_order
-from relay_core.parallel import ordered_map
 from relay_core.parsing import ParsedFeed, TextBatch
 from relay_core.rejects import RejectLog
 from relay_core.schemas import CANONICAL_SCHEMA

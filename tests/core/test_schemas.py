@@ -9,7 +9,7 @@ import pandera.pandas as pa_schema
 import pyarrow as pa
 import pytest
 
-from relay_core.columns import UNREADABLE
+from relay_core.columnar.columns import UNREADABLE
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.schemas import (
     CANONICAL_SCHEMA,

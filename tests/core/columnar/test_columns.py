@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import tenant_config, vendor_document
-from relay_core.columns import FAULTS, Typed, read_money, read_whole, trim, word_index
+from relay_core.columnar.columns import FAULTS, Typed, read_money, read_whole, trim, word_index
 from relay_core.config import ParserConfig
 from relay_core.domain import cell_rules as cells
 from relay_core.domain.errors import CellError

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.text_words import TextWords, Words
+from relay_core.columnar.text_words import TextWords, Words
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -17,11 +17,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.digits import ShortRead, read_short_money, read_short_wholes
+from relay_core.columnar.digits import ShortRead, read_short_money, read_short_wholes
+from relay_core.columnar.text_words import offsets_and_bytes
 from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT, MONEY_UNIT
 from relay_core.domain.errors import CellError
 from relay_core.domain.models import RowFault
-from relay_core.text_words import offsets_and_bytes
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]

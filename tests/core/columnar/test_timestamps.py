@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import tenant_config
-from relay_core.columns import FAULTS
+from relay_core.columnar.columns import FAULTS
+from relay_core.columnar.timestamps import read_instants
 from relay_core.domain import cell_rules as cells
 from relay_core.domain.errors import CellError
-from relay_core.instants import read_instants
 
 ZONES = ["UTC", "America/Chicago", "Europe/Lisbon", "Australia/Lord_Howe", "Africa/Monrovia"]
 DATES = st.one_of(

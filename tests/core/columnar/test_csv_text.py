@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.csv_lines import half_up_cents, instant_text, lines, money_text, quoted
+from relay_core.columnar.csv_text import half_up_cents, instant_text, lines, money_text, quoted
 
 CELLS = st.text('ab,;"\r\n é', max_size=6)
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columns import Bools
-from relay_core.text_words import WORD, offsets_and_bytes
+from relay_core.columnar.columns import Bools
+from relay_core.columnar.text_words import WORD, offsets_and_bytes
 
 _LEAST_BYTES = 1 << 16
 _HUGE_PAGES = 4 << 20

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.ordering import common_ranges, order_by_text, rows_in_order
+from relay_core.columnar.sorting import common_ranges, order_by_text, rows_in_order
 
 TEXTS = st.lists(
     st.one_of(

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columns import change_rows
-from relay_core.csv_lines import bytes_of
+from relay_core.columnar.columns import change_rows
+from relay_core.columnar.csv_text import bytes_of
+from relay_core.columnar.text_words import rows_that_hold
 from relay_core.domain.models import ReportEntry
-from relay_core.text_words import rows_that_hold
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 

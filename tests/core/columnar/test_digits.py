@@ -9,8 +9,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.csv_lines import money_text
-from relay_core.digits import read_short_money, read_short_wholes
+from relay_core.columnar.csv_text import money_text
+from relay_core.columnar.digits import read_short_money, read_short_wholes
 
 CELLS = st.lists(st.text("0123456789./:+- é", max_size=10), max_size=20)
 

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columns import Bools, Ints, Typed, distinct_values, is_empty
-from relay_core.text_words import TextWords, Words, offsets_and_bytes
+from relay_core.columnar.columns import Bools, Ints, Typed, distinct_values, is_empty
+from relay_core.columnar.text_words import TextWords, Words, offsets_and_bytes
 
 _SECOND = 1_000_000
 _DAY = 86_400

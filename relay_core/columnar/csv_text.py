@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columns import Bools, Ints, Typed, change_rows, is_empty
-from relay_core.text_words import offsets_and_bytes, rows_that_hold
+from relay_core.columnar.columns import Bools, Ints, Typed, change_rows, is_empty
+from relay_core.columnar.text_words import offsets_and_bytes, rows_that_hold
 
 _DAY_SECONDS = 86_400
 _MOST_MARKS = ord(",")

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columns import Bools
-from relay_core.parallel import ordered_map
-from relay_core.text_words import WORD, TextWords, Words
+from relay_core.columnar.columns import Bools
+from relay_core.columnar.text_words import WORD, TextWords, Words
+from relay_core.columnar.threads import ordered_map
 
 Rows = npt.NDArray[np.int64]
 _BLOCK = 1 << 17

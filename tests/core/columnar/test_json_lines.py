@@ -10,11 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builders import REQUESTED_AT, tenant_config, vendor_document
+from relay_core.columnar.json_lines import ReportEntries, joined_entries, json_texts, python_texts
 from relay_core.domain.models import ReportEntry
 from relay_core.merged import Winners, unpriced_warnings
 from relay_core.normalized import NormalizedVendor
 from relay_core.pipeline import normalize_vendor
-from relay_core.report_entries import ReportEntries, joined_entries, json_texts, python_texts
 from relay_core.row_entries import unique_names
 
 ODD = st.text(
