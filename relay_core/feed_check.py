@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from relay_core.config import ParserConfig, TenantConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.models import MONEY_COLUMNS, REQUIRED_COLUMNS, WHOLE_COLUMNS, FailureCode
-from relay_core.encoding_guess import decode_head, guess_encoding
 from relay_core.feed_head import FeedBytes, read_head
 from relay_core.feed_reading import (
     MOST_ROWS,
@@ -26,6 +25,7 @@ from relay_core.feed_reading import (
     read_rows,
 )
 from relay_core.header_guess import match_headers
+from relay_core.ingest.charset import decode_head, guess_encoding
 from relay_core.layout_guess import guess_layout
 from relay_core.number_guess import guess_numbers
 

@@ -14,8 +14,8 @@ from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import strip
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.models import FailureCode
-from relay_core.encoding_guess import decode_head
-from relay_core.scanning import RecordScanner, UnclosedQuoteError, line_number, skip_lines
+from relay_core.ingest.charset import decode_head
+from relay_core.ingest.csv_records import RecordScanner, UnclosedQuoteError, line_number, skip_lines
 
 _LINE_ENDS = re.compile(rb"[\r\n]+")
 _STAND_INS = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08"

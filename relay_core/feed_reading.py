@@ -13,7 +13,7 @@ from relay_core.domain.cell_rules import read_cell, strip
 from relay_core.domain.errors import CellError, FeedUnreadableError
 from relay_core.domain.models import REQUIRED_COLUMNS, FailureCode, RowFault
 from relay_core.feed_head import FeedBytes, FeedHead, read_head
-from relay_core.headers import (
+from relay_core.ingest.column_mapping import (
     ColumnPlan,
     describe_missing,
     nearest_header,

@@ -42,8 +42,8 @@ from relay_core.domain.models import (
     WHOLE_COLUMNS,
     RowFault,
 )
-from relay_core.parsing import TextBatch
-from relay_core.sku_map import SkuMap
+from relay_core.ingest.csv_reader import TextBatch
+from relay_core.ingest.sku_map import SkuMap
 
 JUDGED_COLUMNS = tuple(
     column

@@ -15,16 +15,16 @@ import pyarrow as pa
 
 from relay_core.columnar.json_lines import joined_entries
 from relay_core.config import TenantConfig, VendorConfig
-from relay_core.decoding import Buffer
 from relay_core.domain.errors import ContractBrokenError, FeedUnreadableError
 from relay_core.domain.models import FailureCode, ReportEntry, RunFailure, Stage, WarningCode
-from relay_core.headers import ColumnPlan, describe_missing, plan_columns
+from relay_core.ingest.column_mapping import ColumnPlan, describe_missing, plan_columns
+from relay_core.ingest.csv_reader import ParsedFeed, TextBatch, parse_feed
+from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.sku_map import read_sku_map
 from relay_core.merged import MergedInventory, count_codes, merge_offers, unpriced_warnings
 from relay_core.normalize import OFFER_SCHEMA, RowReader, to_microseconds
 from relay_core.normalized import NormalizedVendor
-from relay_core.parsing import ParsedFeed, TextBatch, parse_feed
 from relay_core.rejects import MAX_ENTRIES
-from relay_core.sku_map import read_sku_map
 from relay_core.validation import judge_policy
 from relay_core.vendor_rows import ReadRows, SortedRows, read_rows, sorted_rows
 

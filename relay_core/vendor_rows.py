@@ -22,9 +22,9 @@ from relay_core.columnar.sorting import Rows, rows_in_order
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.models import WHOLE_COLUMNS, ReportEntry
+from relay_core.ingest.csv_reader import ParsedFeed, TextBatch
 from relay_core.normalize import OFFER_SCHEMA, RowReader, TypedBatch, empty_texts, no_numbers
 from relay_core.normalized import NormalizedVendor
-from relay_core.parsing import ParsedFeed, TextBatch
 from relay_core.rejects import RejectLog
 from relay_core.schemas import CANONICAL_SCHEMA
 from relay_core.validation import GATE_ROWS, broken_rules, judged_frame, rows_that_break

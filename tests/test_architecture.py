@@ -32,23 +32,39 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
     # Kernels over bytes and columns.
     (
         "columnar.threads",
-        "scanning",
+        "ingest.csv_records",
         "columnar.text_words",
         "columnar.digits",
         "columnar.columns",
         "columnar.growable",
-        "encoding_guess",
-        "decoding",
+        "ingest.charset",
+        "ingest.decoding",
         "columnar.timestamps",
         "columnar.sorting",
         "columnar.csv_text",
         "columnar.json_lines",
     ),
     # A look at a feed's first bytes, without Arrow; what they probably are.
-    ("headers", "feed_head", "header_guess", "layout_guess", "number_guess", "feed_reading"),
+    (
+        "ingest.column_mapping",
+        "feed_head",
+        "header_guess",
+        "layout_guess",
+        "number_guess",
+        "feed_reading",
+    ),
     ("feed_check", "feed_findings", "config.advice", "config.json_patch"),
     # The steps; they do not call one another, but for the parts that a step is made of.
-    ("parsing", "sku_map", "normalize", "validation", "row_entries", "rejects", "merge", "pricing"),
+    (
+        "ingest.csv_reader",
+        "ingest.sku_map",
+        "normalize",
+        "validation",
+        "row_entries",
+        "rejects",
+        "merge",
+        "pricing",
+    ),
     # What comes out of them.
     ("canonical_lines", "normalized", "vendor_rows", "merged", "artifacts"),
     # The steps in order.

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from relay_core import parsing, pipeline, rejects, vendor_rows
+from relay_core import pipeline, rejects, vendor_rows
 from relay_core.domain.errors import ContractBrokenError
+from relay_core.ingest import csv_reader as parsing
 from relay_core.normalize import OFFER_SCHEMA, empty_texts, no_numbers
 from relay_core.normalized import NormalizedVendor
 from relay_core.pipeline import VendorFeed, normalize_vendors

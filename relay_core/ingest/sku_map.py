@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from relay_core.columnar.columns import Bools, Ints, change_rows, is_empty, trim
 from relay_core.columnar.text_words import WORD, TextWords, Words
 from relay_core.config import ParserConfig
-from relay_core.decoding import Buffer
 from relay_core.domain.cell_rules import strip
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.models import FailureCode
-from relay_core.parsing import ParsedFeed, RaggedRecord, parse_feed
+from relay_core.ingest.csv_reader import ParsedFeed, RaggedRecord, parse_feed
+from relay_core.ingest.decoding import Buffer
 
 _PARSER = ParserConfig(format="csv")
 _NOTHING = pa.array([], pa.string())

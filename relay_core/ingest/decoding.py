@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.models import FailureCode
-from relay_core.encoding_guess import likely_encodings
+from relay_core.ingest.charset import likely_encodings
 
 Buffer = bytes | bytearray | memoryview
 

@@ -7,7 +7,7 @@ import pytest
 
 from builders import tenant_config, vendor_document
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.parsing import parse_feed
+from relay_core.ingest.csv_reader import parse_feed
 
 PARSER = tenant_config(vendor_document()).vendors[0].parser
 BLOCK = 4 << 20

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay_core.encoding_guess import guess_encoding
+from relay_core.ingest.charset import guess_encoding
 
 TEXT = "sku;titel\nA-1;Größe • 5 €\n"
 

@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from relay_core.config import ParserConfig
-from relay_core.decoding import Buffer, decode_feed
 from relay_core.domain.cell_rules import strip
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.models import FailureCode
-from relay_core.scanning import RecordScanner, UnclosedQuoteError, line_number, skip_lines
+from relay_core.ingest.csv_records import RecordScanner, UnclosedQuoteError, line_number, skip_lines
+from relay_core.ingest.decoding import Buffer, decode_feed
 
 _BLOCK = 6 << 20
 _MAX_BLOCK = (1 << 31) - 1

@@ -1,0 +1,1 @@
+"""A vendor's bytes to text columns with row numbers."""
