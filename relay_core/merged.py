@@ -39,8 +39,8 @@ from relay_core.normalize import OFFER_SCHEMA
 from relay_core.normalized import NormalizedVendor
 from relay_core.pricing import PriceInputs, price_winners
 from relay_core.rejects import MAX_ENTRIES
-from relay_core.schemas import MERGED_SCHEMA
-from relay_core.validation import GATE_ROWS, BrokenRule, broken_rules
+from relay_core.validation.gate import GATE_ROWS, BrokenRule, broken_rules
+from relay_core.validation.schemas import MERGED_SCHEMA
 
 RANGE_ROWS = 1 << 17
 """How many rows are merged at a time, at the most."""

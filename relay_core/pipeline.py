@@ -25,7 +25,7 @@ from relay_core.merged import MergedInventory, count_codes, merge_offers, unpric
 from relay_core.normalize import OFFER_SCHEMA, RowReader, to_microseconds
 from relay_core.normalized import NormalizedVendor
 from relay_core.rejects import MAX_ENTRIES
-from relay_core.validation import judge_policy
+from relay_core.validation.gate import judge_policy
 from relay_core.vendor_rows import ReadRows, SortedRows, read_rows, sorted_rows
 
 _MOST_BESIDE = 64 << 20

@@ -26,8 +26,8 @@ from relay_core.ingest.csv_reader import ParsedFeed, TextBatch
 from relay_core.normalize import OFFER_SCHEMA, RowReader, TypedBatch, empty_texts, no_numbers
 from relay_core.normalized import NormalizedVendor
 from relay_core.rejects import RejectLog
-from relay_core.schemas import CANONICAL_SCHEMA
-from relay_core.validation import GATE_ROWS, broken_rules, judged_frame, rows_that_break
+from relay_core.validation.gate import GATE_ROWS, broken_rules, judged_frame, rows_that_break
+from relay_core.validation.schemas import CANONICAL_SCHEMA
 
 
 @cache

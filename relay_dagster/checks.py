@@ -13,7 +13,7 @@ import dagster as dg
 from relay_core.config import ErrorPolicy
 from relay_core.merged import MergedInventory
 from relay_core.normalized import NormalizedVendor
-from relay_core.validation import judge_policy
+from relay_core.validation.gate import judge_policy
 from relay_dagster.partitions import tenant_partitions
 
 CANONICAL_SCHEMA_HOLDS = "canonical_schema_holds"

@@ -28,7 +28,7 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
     # What a tenant asks for.
     ("config.values", "config.faults", "config.cross_checks", "config.models", "config.loading"),
     # The canonical and the merged row.
-    ("schemas",),
+    ("validation.schemas",),
     # Kernels over bytes and columns.
     (
         "columnar.threads",
@@ -59,7 +59,7 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
         "ingest.csv_reader",
         "ingest.sku_map",
         "normalize",
-        "validation",
+        "validation.gate",
         "row_entries",
         "rejects",
         "merge",

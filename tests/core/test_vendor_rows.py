@@ -17,7 +17,7 @@ from relay_core.ingest import csv_reader as parsing
 from relay_core.normalize import OFFER_SCHEMA, empty_texts, no_numbers
 from relay_core.normalized import NormalizedVendor
 from relay_core.pipeline import VendorFeed, normalize_vendors
-from relay_core.schemas import CANONICAL_SCHEMA
+from relay_core.validation.schemas import CANONICAL_SCHEMA
 from relay_core.vendor_rows import Gate
 
 CONFIG = tenant_config(vendor_document("a"), vendor_document("b"))

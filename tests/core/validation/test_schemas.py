@@ -11,14 +11,14 @@ import pytest
 
 from relay_core.columnar.columns import UNREADABLE
 from relay_core.domain.errors import ContractBrokenError
-from relay_core.schemas import (
+from relay_core.validation.gate import broken_rules, rows_that_break
+from relay_core.validation.schemas import (
     CANONICAL_SCHEMA,
     FIRST_INSTANT,
     LAST_INSTANT,
     MERGED_SCHEMA,
     MONEY_LIMIT,
 )
-from relay_core.validation import broken_rules, rows_that_break
 
 ROW: dict[str, Any] = {
     "sku": "A",

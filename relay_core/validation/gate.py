@@ -15,7 +15,7 @@ from pandera.errors import SchemaErrors
 from relay_core.columnar.columns import Bools
 from relay_core.config import ErrorPolicy
 from relay_core.domain.errors import ContractBrokenError
-from relay_core.schemas import CANONICAL_SCHEMA
+from relay_core.validation.schemas import CANONICAL_SCHEMA
 
 GATE_ROWS = 1 << 18
 """About how many rows are validated at a time."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from builders import tenant_config
-from relay_core.validation import judge_policy
+from relay_core.validation.gate import judge_policy
 
 
 @pytest.mark.parametrize(
