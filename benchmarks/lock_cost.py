@@ -26,12 +26,12 @@ from benchmarks.tables import machine
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import local_run
-from relay_core.canonical_lines import lines_of_batch
 from relay_core.config import load_config
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_reader import TextBatch, parse_feed
 from relay_core.ingest.sku_map import read_sku_map
-from relay_core.normalize import RowReader, to_microseconds
+from relay_core.normalize.normalized_csv import lines_of_batch
+from relay_core.normalize.row_reader import RowReader, to_microseconds
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ _HOMES = {
     "FailureCode": "domain.models",
     "InputVerdict": "pipeline",
     "MergedInventory": "merged",
-    "NormalizedVendor": "normalized",
+    "NormalizedVendor": "normalize.result",
     "RelayError": "domain.errors",
     "ReportEntry": "domain.models",
     "RowFault": "domain.models",

@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from relay_core.canonical_lines import SLICE
 from relay_core.columnar.csv_text import header_line, lines, quoted, whole_text
 from relay_core.columnar.json_lines import ReportEntries, joined_entries
 from relay_core.domain.models import ReportEntry, RunContext, RunFailure, RunStatus
-from relay_core.normalized import NormalizedVendor
+from relay_core.normalize.normalized_csv import SLICE
+from relay_core.normalize.result import NormalizedVendor
 
 INVALID_ROWS_COLUMNS = ("vendor_id", "row_number", "error_codes", "raw")
 

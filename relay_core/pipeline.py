@@ -22,11 +22,11 @@ from relay_core.ingest.csv_reader import ParsedFeed, TextBatch, parse_feed
 from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.sku_map import read_sku_map
 from relay_core.merged import MergedInventory, count_codes, merge_offers, unpriced_warnings
-from relay_core.normalize import OFFER_SCHEMA, RowReader, to_microseconds
-from relay_core.normalized import NormalizedVendor
-from relay_core.rejects import MAX_ENTRIES
+from relay_core.normalize.rejects import MAX_ENTRIES
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.row_reader import OFFER_SCHEMA, RowReader, to_microseconds
+from relay_core.normalize.vendor import ReadRows, SortedRows, read_rows, sorted_rows
 from relay_core.validation.gate import judge_policy
-from relay_core.vendor_rows import ReadRows, SortedRows, read_rows, sorted_rows
 
 _MOST_BESIDE = 64 << 20
 """A feed of more bytes is not read before the vendor before it is done, and memory that reading has

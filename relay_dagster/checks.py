@@ -12,7 +12,7 @@ import dagster as dg
 
 from relay_core.config import ErrorPolicy
 from relay_core.merged import MergedInventory
-from relay_core.normalized import NormalizedVendor
+from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.gate import judge_policy
 from relay_dagster.partitions import tenant_partitions
 

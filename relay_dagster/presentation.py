@@ -11,7 +11,7 @@ import dagster as dg
 
 from relay_core.artifacts import timestamp
 from relay_core.merged import MergedInventory
-from relay_core.normalized import NormalizedVendor
+from relay_core.normalize.result import NormalizedVendor
 from relay_dagster.checks import fault_table, skus_won, table_schema, vendor_table
 from relay_dagster.records import RunRecord
 from relay_dagster.run_inputs import RunInputs

@@ -14,7 +14,7 @@ from typing import Any
 
 from relay_core.artifacts import ArtifactKeys, input_manifest_json, timestamp
 from relay_core.config import TenantConfig, VendorConfig
-from relay_core.normalized import WORK_FILE
+from relay_core.normalize.result import WORK_FILE
 from relay_core.pipeline import InputVerdict, judge_inputs
 from relay_dagster.aws.feed_store import FeedStore
 from relay_dagster.faults import ObjectChangedError

@@ -18,7 +18,7 @@ from relay_core.artifacts import (
 )
 from relay_core.domain.models import ReportEntry, RunContext, RunFailure, RunStatus
 from relay_core.merged import MergedInventory
-from relay_core.normalized import WORK_FILE, NormalizedVendor
+from relay_core.normalize.result import WORK_FILE, NormalizedVendor
 from relay_dagster.aws.feed_store import FeedStore
 from relay_dagster.records import Outcome
 from relay_dagster.side_by_side import SideBySide

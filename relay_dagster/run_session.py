@@ -14,7 +14,7 @@ from relay_core.config import TenantConfig, VendorConfig, load_config, parse_doc
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.models import FailureCode, ReportEntry, RunFailure, Stage
 from relay_core.merged import MergedInventory
-from relay_core.normalized import NormalizedVendor
+from relay_core.normalize.result import NormalizedVendor
 from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendor
 from relay_dagster.aws.platform import Platform
 from relay_dagster.aws.tenant_store import StoredConfig

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from relay_core.config import TenantConfig, VendorConfig
     from relay_core.domain.models import ReportEntry, RunFailure
     from relay_core.merged import MergedInventory
-    from relay_core.normalized import NormalizedVendor
+    from relay_core.normalize.result import NormalizedVendor
 
 Files = dict[str, Iterable[Any]]
 
@@ -257,7 +257,7 @@ def _normalize(writer: Writer, config: TenantConfig, request: Request, outcome: 
 
 
 def _merge(config: TenantConfig, request: Request, outcome: Outcome) -> None:
-    from relay_core.normalize import OFFER_SCHEMA
+    from relay_core.normalize.row_reader import OFFER_SCHEMA
     from relay_core.pipeline import merge_vendors
 
     with outcome.timed("MERGE_PRICE"):

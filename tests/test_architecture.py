@@ -58,15 +58,15 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "ingest.csv_reader",
         "ingest.sku_map",
-        "normalize",
+        "normalize.row_reader",
         "validation.gate",
-        "row_entries",
-        "rejects",
+        "normalize.reject_entries",
+        "normalize.rejects",
         "merge",
         "pricing",
     ),
     # What comes out of them.
-    ("canonical_lines", "normalized", "vendor_rows", "merged", "artifacts"),
+    ("normalize.normalized_csv", "normalize.result", "normalize.vendor", "merged", "artifacts"),
     # The steps in order.
     ("pipeline",),
 )

@@ -14,7 +14,7 @@ from relay_core.artifacts import (
     run_summary_json,
 )
 from relay_core.merged import MergedInventory
-from relay_core.normalized import NormalizedVendor
+from relay_core.normalize.result import NormalizedVendor
 from relay_core.pipeline import merge_vendors, normalize_vendor
 
 LENIENT = {"max_invalid_rows": 100_000, "max_invalid_row_pct": "1"}

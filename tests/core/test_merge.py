@@ -17,8 +17,8 @@ from relay_core import merged
 from relay_core.config import TenantConfig
 from relay_core.merge import best_of_groups
 from relay_core.merged import merge_offers
-from relay_core.normalize import OFFER_SCHEMA
-from relay_core.normalized import NormalizedVendor
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.row_reader import OFFER_SCHEMA
 
 OFFERS = st.lists(
     st.tuples(st.integers(0, 3), st.integers(-2, 2), st.sampled_from([0, 1, 2**62, -(2**62)])),

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.canonical_lines import SortedLines
 from relay_core.columnar import growable as growing
 from relay_core.columnar.growable import GrowingArray, GrowingNumbers, GrowingTexts
 from relay_core.columnar.text_words import offsets_and_bytes
+from relay_core.normalize.normalized_csv import SortedLines
 
 NUMBERS = st.lists(st.lists(st.none() | st.integers(0, 1 << 31), max_size=9), max_size=9)
 TEXTS = st.lists(st.lists(st.text(max_size=9), max_size=9), max_size=9)

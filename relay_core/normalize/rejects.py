@@ -16,8 +16,8 @@ from relay_core.columnar.csv_text import join_fields, quoted
 from relay_core.columnar.json_lines import ReportEntries, joined_entries
 from relay_core.domain.models import ReportEntry, RowFault
 from relay_core.ingest.csv_reader import RaggedRecord
-from relay_core.normalize import JUDGED_COLUMNS, RowReader, TypedBatch
-from relay_core.row_entries import RefusedRows, joined_rows, row_entries
+from relay_core.normalize.reject_entries import RefusedRows, joined_rows, row_entries
+from relay_core.normalize.row_reader import JUDGED_COLUMNS, RowReader, TypedBatch
 
 MAX_ENTRIES = 10_000
 """How many entries of rows, and how many of SKUs, ``errors.json`` keeps."""

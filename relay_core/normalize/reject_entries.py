@@ -15,7 +15,7 @@ from relay_core.columnar.json_lines import ReportEntries, as_json, joined_parts,
 from relay_core.domain import cell_rules as cells
 from relay_core.domain.errors import CellError
 from relay_core.domain.models import RowFault
-from relay_core.normalize import JUDGED_COLUMNS, RowReader
+from relay_core.normalize.row_reader import JUDGED_COLUMNS, RowReader
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from relay_core.normalized import NormalizedVendor
+from relay_core.normalize.result import NormalizedVendor
 from relay_core.pipeline import normalize_vendor
 
 

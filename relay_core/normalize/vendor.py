@@ -15,7 +15,6 @@ from functools import cache, partial
 import numpy as np
 import pyarrow as pa
 
-from relay_core.canonical_lines import SortedLines, lines_of_batch
 from relay_core.columnar.columns import Bools
 from relay_core.columnar.growable import GrowingArray, GrowingNumbers, GrowingTexts
 from relay_core.columnar.sorting import Rows, rows_in_order
@@ -23,9 +22,16 @@ from relay_core.columnar.threads import ordered_map
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.models import WHOLE_COLUMNS, ReportEntry
 from relay_core.ingest.csv_reader import ParsedFeed, TextBatch
-from relay_core.normalize import OFFER_SCHEMA, RowReader, TypedBatch, empty_texts, no_numbers
-from relay_core.normalized import NormalizedVendor
-from relay_core.rejects import RejectLog
+from relay_core.normalize.normalized_csv import SortedLines, lines_of_batch
+from relay_core.normalize.rejects import RejectLog
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.row_reader import (
+    OFFER_SCHEMA,
+    RowReader,
+    TypedBatch,
+    empty_texts,
+    no_numbers,
+)
 from relay_core.validation.gate import GATE_ROWS, broken_rules, judged_frame, rows_that_break
 from relay_core.validation.schemas import CANONICAL_SCHEMA
 

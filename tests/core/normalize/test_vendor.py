@@ -11,14 +11,16 @@ import pyarrow as pa
 import pytest
 
 from builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from relay_core import pipeline, rejects, vendor_rows
+from relay_core import pipeline
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.ingest import csv_reader as parsing
-from relay_core.normalize import OFFER_SCHEMA, empty_texts, no_numbers
-from relay_core.normalized import NormalizedVendor
+from relay_core.normalize import rejects
+from relay_core.normalize import vendor as vendor_rows
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.row_reader import OFFER_SCHEMA, empty_texts, no_numbers
+from relay_core.normalize.vendor import Gate
 from relay_core.pipeline import VendorFeed, normalize_vendors
 from relay_core.validation.schemas import CANONICAL_SCHEMA
-from relay_core.vendor_rows import Gate
 
 CONFIG = tenant_config(vendor_document("a"), vendor_document("b"))
 
