@@ -13,7 +13,7 @@ _HOMES = {
     "ConfigError": "domain.errors",
     "FailureCode": "domain.models",
     "InputVerdict": "pipeline",
-    "MergedInventory": "merged",
+    "MergedInventory": "merge.result",
     "NormalizedVendor": "normalize.result",
     "RelayError": "domain.errors",
     "ReportEntry": "domain.models",

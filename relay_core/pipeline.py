@@ -21,7 +21,7 @@ from relay_core.ingest.column_mapping import ColumnPlan, describe_missing, plan_
 from relay_core.ingest.csv_reader import ParsedFeed, TextBatch, parse_feed
 from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.sku_map import read_sku_map
-from relay_core.merged import MergedInventory, count_codes, merge_offers, unpriced_warnings
+from relay_core.merge.result import MergedInventory, count_codes, merge_offers, unpriced_warnings
 from relay_core.normalize.rejects import MAX_ENTRIES
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import OFFER_SCHEMA, RowReader, to_microseconds

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from relay_core.config import ErrorPolicy
-from relay_core.merged import MergedInventory
+from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.gate import judge_policy
 from relay_dagster.partitions import tenant_partitions

@@ -17,7 +17,7 @@ from relay_core.artifacts import (
     run_summary_json,
 )
 from relay_core.domain.models import ReportEntry, RunContext, RunFailure, RunStatus
-from relay_core.merged import MergedInventory
+from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import WORK_FILE, NormalizedVendor
 from relay_dagster.aws.feed_store import FeedStore
 from relay_dagster.records import Outcome

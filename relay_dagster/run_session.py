@@ -13,7 +13,7 @@ from typing import NoReturn, ParamSpec
 from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.models import FailureCode, ReportEntry, RunFailure, Stage
-from relay_core.merged import MergedInventory
+from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendor
 from relay_dagster.aws.platform import Platform

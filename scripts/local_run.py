@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 if TYPE_CHECKING:
     from relay_core.config import TenantConfig, VendorConfig
     from relay_core.domain.models import ReportEntry, RunFailure
-    from relay_core.merged import MergedInventory
+    from relay_core.merge.result import MergedInventory
     from relay_core.normalize.result import NormalizedVendor
 
 Files = dict[str, Iterable[Any]]
@@ -220,7 +220,7 @@ def _missing_maps(vendors: Iterable[VendorConfig], request: Request) -> dict[str
 
 def _normalize(writer: Writer, config: TenantConfig, request: Request, outcome: Outcome) -> None:
     from relay_core.artifacts import ArtifactKeys
-    from relay_core.merged import columns_to_merge
+    from relay_core.merge.result import columns_to_merge
     from relay_core.pipeline import VendorFeed, judge_normalized, normalize_vendors
 
     keys = ArtifactKeys("", "")

@@ -62,11 +62,17 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
         "validation.gate",
         "normalize.reject_entries",
         "normalize.rejects",
-        "merge",
-        "pricing",
+        "merge.best_offer",
+        "merge.pricing",
     ),
     # What comes out of them.
-    ("normalize.normalized_csv", "normalize.result", "normalize.vendor", "merged", "artifacts"),
+    (
+        "normalize.normalized_csv",
+        "normalize.result",
+        "normalize.vendor",
+        "merge.result",
+        "artifacts",
+    ),
     # The steps in order.
     ("pipeline",),
 )

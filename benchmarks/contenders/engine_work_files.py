@@ -20,7 +20,7 @@ from relay_core.artifacts import (
 )
 from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
 from relay_core.domain.models import RunContext
-from relay_core.merged import MergedInventory
+from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import WORK_FILE, NormalizedVendor
 from relay_core.pipeline import merge_vendors, normalize_vendor
 

@@ -25,7 +25,7 @@ from relay_core.columnar.csv_text import (
 )
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.models import CANONICAL_COLUMNS, MONEY_COLUMNS, WHOLE_COLUMNS
-from relay_core.merge import values_and_nulls
+from relay_core.merge.best_offer import values_and_nulls
 from relay_core.normalize.row_reader import TypedBatch
 from relay_core.validation.schemas import FIRST_INSTANT
 

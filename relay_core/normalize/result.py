@@ -17,7 +17,7 @@ from relay_core.columnar.csv_text import header_line
 from relay_core.columnar.json_lines import ReportEntries
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.models import CANONICAL_COLUMNS, ReportEntry
-from relay_core.merge import one_chunk
+from relay_core.merge.best_offer import one_chunk
 from relay_core.normalize.normalized_csv import SLICE, SortedLines, lines_of_offers
 from relay_core.normalize.rejects import REJECT_SCHEMA
 from relay_core.normalize.row_reader import OFFER_SCHEMA

@@ -13,7 +13,7 @@ from relay_core.artifacts import (
     invalid_rows_chunks,
     run_summary_json,
 )
-from relay_core.merged import MergedInventory
+from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.pipeline import merge_vendors, normalize_vendor
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from builders import REQUESTED_AT, tenant_config, vendor_document
 from relay_core.columnar.json_lines import ReportEntries, joined_entries, json_texts, python_texts
 from relay_core.domain.models import ReportEntry
-from relay_core.merged import Winners, unpriced_warnings
+from relay_core.merge.result import Winners, unpriced_warnings
 from relay_core.normalize.reject_entries import unique_names
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.pipeline import normalize_vendor

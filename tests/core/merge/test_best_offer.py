@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from builders import tenant_config, vendor_document
 from nasty_tenants import SORT_RULES
-from relay_core import merged
 from relay_core.config import TenantConfig
-from relay_core.merge import best_of_groups
-from relay_core.merged import merge_offers
+from relay_core.merge import result as merged
+from relay_core.merge.best_offer import best_of_groups
+from relay_core.merge.result import merge_offers
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import OFFER_SCHEMA
 

@@ -33,12 +33,12 @@ from relay_core.columnar.sorting import common_ranges
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain.models import ReportEntry, RunFailure, WarningCode
-from relay_core.merge import one_chunk, pick_winners, values_and_nulls
+from relay_core.merge.best_offer import one_chunk, pick_winners, values_and_nulls
+from relay_core.merge.pricing import PriceInputs, price_winners
 from relay_core.normalize.normalized_csv import SLICE
 from relay_core.normalize.rejects import MAX_ENTRIES
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import OFFER_SCHEMA
-from relay_core.pricing import PriceInputs, price_winners
 from relay_core.validation.gate import GATE_ROWS, BrokenRule, broken_rules
 from relay_core.validation.schemas import MERGED_SCHEMA
 

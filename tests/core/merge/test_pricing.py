@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from builders import tenant_config
 from relay_core.config import PricingConfig
-from relay_core.pricing import PriceInputs, price_winners
+from relay_core.merge.pricing import PriceInputs, price_winners
 
 ROUNDINGS = {"nearest": ROUND_HALF_UP, "up": ROUND_CEILING, "down": ROUND_FLOOR}
 

@@ -1,0 +1,1 @@
+"""Offers to one priced winner a SKU."""
