@@ -9,7 +9,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "ArtifactKeys": "artifacts",
+    "ArtifactKeys": "publish.reports",
     "ConfigError": "domain.errors",
     "FailureCode": "domain.models",
     "InputVerdict": "pipeline",

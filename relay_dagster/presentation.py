@@ -9,9 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from relay_core.artifacts import timestamp
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.publish.reports import timestamp
 from relay_dagster.checks import fault_table, skus_won, table_schema, vendor_table
 from relay_dagster.records import RunRecord
 from relay_dagster.run_inputs import RunInputs

@@ -12,10 +12,10 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from relay_core.artifacts import ArtifactKeys, input_manifest_json, timestamp
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.normalize.result import WORK_FILE
 from relay_core.pipeline import InputVerdict, judge_inputs
+from relay_core.publish.reports import ArtifactKeys, input_manifest_json, timestamp
 from relay_dagster.aws.feed_store import FeedStore
 from relay_dagster.faults import ObjectChangedError
 from relay_dagster.records import RunRecord

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from relay_core.artifacts import (
+from relay_core.domain.models import ReportEntry, RunContext, RunFailure, RunStatus
+from relay_core.merge.result import MergedInventory
+from relay_core.normalize.result import WORK_FILE, NormalizedVendor
+from relay_core.publish.reports import (
     ArtifactKeys,
     config_snapshot_json,
     errors_json,
@@ -16,9 +19,6 @@ from relay_core.artifacts import (
     invalid_rows_chunks,
     run_summary_json,
 )
-from relay_core.domain.models import ReportEntry, RunContext, RunFailure, RunStatus
-from relay_core.merge.result import MergedInventory
-from relay_core.normalize.result import WORK_FILE, NormalizedVendor
 from relay_dagster.aws.feed_store import FeedStore
 from relay_dagster.records import Outcome
 from relay_dagster.side_by_side import SideBySide

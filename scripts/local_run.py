@@ -129,7 +129,7 @@ def _refuse_schema_version(request: Request, outcome: Outcome) -> None:
 def _go_through_stages(
     config: TenantConfig, request: Request, outcome: Outcome, writer: Writer
 ) -> None:
-    from relay_core.artifacts import input_manifest_json
+    from relay_core.publish.reports import input_manifest_json
 
     set_up_process()
     found_at = datetime.now(UTC)
@@ -219,9 +219,9 @@ def _missing_maps(vendors: Iterable[VendorConfig], request: Request) -> dict[str
 
 
 def _normalize(writer: Writer, config: TenantConfig, request: Request, outcome: Outcome) -> None:
-    from relay_core.artifacts import ArtifactKeys
     from relay_core.merge.result import columns_to_merge
     from relay_core.pipeline import VendorFeed, judge_normalized, normalize_vendors
+    from relay_core.publish.reports import ArtifactKeys
 
     keys = ArtifactKeys("", "")
 
@@ -275,7 +275,7 @@ def _merge(config: TenantConfig, request: Request, outcome: Outcome) -> None:
 
 def _feed(outcome: Outcome) -> Files:
     """Return the merged feed, if there is one, by its place under the output folder."""
-    from relay_core.artifacts import ArtifactKeys
+    from relay_core.publish.reports import ArtifactKeys
 
     if outcome.merged is None or outcome.failure is not None:
         return {}
@@ -284,7 +284,7 @@ def _feed(outcome: Outcome) -> Files:
 
 def _reports(request: Request, outcome: Outcome) -> Files:
     """Return the reports but the summary, by place under the output folder."""
-    from relay_core.artifacts import (
+    from relay_core.publish.reports import (
         ArtifactKeys,
         config_snapshot_json,
         errors_json,
@@ -313,7 +313,7 @@ def _reports(request: Request, outcome: Outcome) -> Files:
 
 
 def _summary(request: Request, outcome: Outcome) -> Files:
-    from relay_core.artifacts import ArtifactKeys, run_summary_json
+    from relay_core.publish.reports import ArtifactKeys, run_summary_json
 
     vendors = _vendor_ids(request)
     merged, failure = outcome.merged, outcome.failure

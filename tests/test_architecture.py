@@ -71,7 +71,7 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
         "normalize.result",
         "normalize.vendor",
         "merge.result",
-        "artifacts",
+        "publish.reports",
     ),
     # The steps in order.
     ("pipeline",),

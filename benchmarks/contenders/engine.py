@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import local_run
 
 # The runner loads the engine when it needs it; here that is no part of the work.
-import relay_core.artifacts
 import relay_core.config
-import relay_core.pipeline  # noqa: F401
+import relay_core.pipeline
+import relay_core.publish.reports  # noqa: F401
 
 
 def run(folder: Path, out: Path) -> None:

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.feeds import REQUESTED_AT
-from relay_core.artifacts import (
+from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
+from relay_core.domain.models import RunContext
+from relay_core.merge.result import MergedInventory
+from relay_core.normalize.result import WORK_FILE, NormalizedVendor
+from relay_core.pipeline import merge_vendors, normalize_vendor
+from relay_core.publish.reports import (
     ArtifactKeys,
     config_snapshot_json,
     errors_json,
     invalid_rows_chunks,
     run_summary_json,
 )
-from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
-from relay_core.domain.models import RunContext
-from relay_core.merge.result import MergedInventory
-from relay_core.normalize.result import WORK_FILE, NormalizedVendor
-from relay_core.pipeline import merge_vendors, normalize_vendor
 
 _WORK_FILES = (WORK_FILE,)
 _KEYS = ArtifactKeys("", "")

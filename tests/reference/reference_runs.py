@@ -12,7 +12,6 @@ from typing import Any
 from builders import REQUESTED_AT
 from reference_engine import Outcome
 from reference_rows import Entry
-from relay_core.artifacts import invalid_rows_chunks
 from relay_core.config import TenantConfig, load_config
 from relay_core.domain.models import ReportEntry, RunFailure
 from relay_core.pipeline import (
@@ -22,6 +21,7 @@ from relay_core.pipeline import (
     merge_vendors,
     normalize_vendor,
 )
+from relay_core.publish.reports import invalid_rows_chunks
 
 
 @dataclass

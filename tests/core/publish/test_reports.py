@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
-from relay_core.artifacts import (
+from relay_core.merge.result import MergedInventory
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.pipeline import merge_vendors, normalize_vendor
+from relay_core.publish.reports import (
     ArtifactKeys,
     errors_json,
     invalid_rows_chunks,
     run_summary_json,
 )
-from relay_core.merge.result import MergedInventory
-from relay_core.normalize.result import NormalizedVendor
-from relay_core.pipeline import merge_vendors, normalize_vendor
 
 LENIENT = {"max_invalid_rows": 100_000, "max_invalid_row_pct": "1"}
 
