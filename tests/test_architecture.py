@@ -47,13 +47,13 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
     # A look at a feed's first bytes, without Arrow; what they probably are.
     (
         "ingest.column_mapping",
-        "feed_head",
-        "header_guess",
-        "layout_guess",
-        "number_guess",
-        "feed_reading",
+        "onboarding.head",
+        "onboarding.guess_headers",
+        "onboarding.guess_layout",
+        "onboarding.guess_numbers",
+        "onboarding.dry_run",
     ),
-    ("feed_check", "feed_findings", "config.advice", "config.json_patch"),
+    ("onboarding.feed_check", "onboarding.findings", "config.advice", "config.json_patch"),
     # The steps; they do not call one another, but for the parts that a step is made of.
     (
         "ingest.csv_reader",

@@ -20,9 +20,9 @@ from relay_core.domain.errors import (
     RelayError,
     UnsupportedSchemaVersionError,
 )
-from relay_core.feed_check import FeedCheck, check_feed
-from relay_core.feed_findings import describe_check, upload_doubts
-from relay_core.feed_head import FeedBytes
+from relay_core.onboarding.feed_check import FeedCheck, check_feed
+from relay_core.onboarding.findings import describe_check, upload_doubts
+from relay_core.onboarding.head import FeedBytes
 from relay_dagster.api.auth import Authenticated
 from relay_dagster.api.codes import INVALID_REQUEST, answers
 from relay_dagster.api.config_check_models import (

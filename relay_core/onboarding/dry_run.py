@@ -12,7 +12,6 @@ from relay_core.config import ParserConfig, TenantConfig
 from relay_core.domain.cell_rules import read_cell, strip
 from relay_core.domain.errors import CellError, FeedUnreadableError
 from relay_core.domain.models import REQUIRED_COLUMNS, FailureCode, RowFault
-from relay_core.feed_head import FeedBytes, FeedHead, read_head
 from relay_core.ingest.column_mapping import (
     ColumnPlan,
     describe_missing,
@@ -20,6 +19,7 @@ from relay_core.ingest.column_mapping import (
     plan_columns,
     wanted_headers,
 )
+from relay_core.onboarding.head import FeedBytes, FeedHead, read_head
 
 MOST_ROWS = 200
 _PRICED = frozenset(("cost", "price"))

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from relay_core.config import ParserConfig, TenantConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.models import MONEY_COLUMNS, REQUIRED_COLUMNS, WHOLE_COLUMNS, FailureCode
-from relay_core.feed_head import FeedBytes, read_head
-from relay_core.feed_reading import (
+from relay_core.ingest.charset import decode_head, guess_encoding
+from relay_core.onboarding.dry_run import (
     MOST_ROWS,
     MissingHeader,
     Reading,
@@ -24,10 +24,10 @@ from relay_core.feed_reading import (
     missing_headers,
     read_rows,
 )
-from relay_core.header_guess import match_headers
-from relay_core.ingest.charset import decode_head, guess_encoding
-from relay_core.layout_guess import guess_layout
-from relay_core.number_guess import guess_numbers
+from relay_core.onboarding.guess_headers import match_headers
+from relay_core.onboarding.guess_layout import guess_layout
+from relay_core.onboarding.guess_numbers import guess_numbers
+from relay_core.onboarding.head import FeedBytes, read_head
 
 _NUMBERS = (*WHOLE_COLUMNS, *MONEY_COLUMNS)
 _NO_TEXT = (

@@ -9,8 +9,8 @@ from itertools import islice
 
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import strip
-from relay_core.feed_head import HeadRecord, head_records
-from relay_core.header_guess import count_known, known_names
+from relay_core.onboarding.guess_headers import count_known, known_names
+from relay_core.onboarding.head import HeadRecord, head_records
 
 _DELIMITERS = ",;\t|"
 _RECORDS = 200

@@ -10,8 +10,8 @@ from builders import feed, tenant_config, vendor_document
 from config_documents import ROOT
 from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.feed_head import FeedBytes, FeedHead, read_head
 from relay_core.ingest.csv_reader import parse_feed
+from relay_core.onboarding.head import FeedBytes, FeedHead, read_head
 
 FEEDS = sorted((ROOT / "tests" / "feeds").glob("*.?sv"))
 OPTIONS: dict[str, dict[str, Any]] = {
