@@ -33,9 +33,9 @@ from relay_dagster import definitions, tags  # noqa: F401  # all that a run's pr
 from relay_dagster.aws.bootstrap import bootstrap
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.platform import Platform, connect
-from relay_dagster.records import RunRequest
 from relay_dagster.run_life import Launch
 from relay_dagster.run_session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
+from relay_dagster.runs.model import RunRequest
 from relay_dagster.settings import Settings
 from relay_dagster.stack import MOTO, Stack
 

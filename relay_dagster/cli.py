@@ -128,7 +128,7 @@ def _dead_letters() -> "DeadLetters":
 def _settled(act: Callable[[], _Result]) -> _Result:
     """Do it, or say in one line why not."""
     from relay_dagster.dead_letters import DeadLetterError, describe
-    from relay_dagster.run_errors import RunError
+    from relay_dagster.runs.errors import RunError
 
     try:
         return act()

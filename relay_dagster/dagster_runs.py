@@ -9,7 +9,7 @@ import dagster as dg
 from relay_dagster import tags
 from relay_dagster.jobs import INVENTORY_SYNC
 from relay_dagster.partitions import TENANT_PARTITIONS
-from relay_dagster.records import RunRecord
+from relay_dagster.runs.model import RunRecord
 
 _STATUS = dg.DagsterRunStatus
 _WAITING = (_STATUS.QUEUED, _STATUS.NOT_STARTED, _STATUS.MANAGED, _STATUS.STARTING)

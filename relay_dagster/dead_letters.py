@@ -8,8 +8,8 @@ from relay_dagster.aws.job_queue import CAUSE, RUN_ID, JobQueue, Message
 from relay_dagster.aws.platform import Platform
 from relay_dagster.faults import WorldError
 from relay_dagster.logs import event_log
-from relay_dagster.records import Job, NotAJobError, RunRecord, RunRequest
-from relay_dagster.run_errors import RunError
+from relay_dagster.runs.errors import RunError
+from relay_dagster.runs.model import Job, NotAJobError, RunRecord, RunRequest
 
 # A look finds at most ten messages, and not always the same ones.
 LOOKS = 5

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from relay_dagster.records import RunRecord
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.stack import API, WEBSERVER, Stack
 
 HEAD_ROWS = 8

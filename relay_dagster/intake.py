@@ -8,7 +8,7 @@ from datetime import datetime
 
 from relay_core.domain.models import RunStatus
 from relay_dagster.dagster_runs import DagsterState
-from relay_dagster.records import RunRecord
+from relay_dagster.runs.model import RunRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ from relay_dagster.intake import (
     Replace,
     decide,
 )
-from relay_dagster.ledger_port import utc_now
 from relay_dagster.logs import event_log
-from relay_dagster.records import Job, NotAJobError, RunRecord
-from relay_dagster.run_errors import JobConflictError, RunError
+from relay_dagster.runs.errors import JobConflictError, RunError
+from relay_dagster.runs.model import Job, NotAJobError, RunRecord
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.tick_faults import tell_fault
 
 POLL_SECONDS = 20

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from relay_dagster.dagster_runs import DagsterState
-from relay_dagster.records import Hold, RunRecord, Trigger
+from relay_dagster.runs.model import Hold, RunRecord, Trigger
 
 UNSENT_AFTER = timedelta(seconds=60)
 LOST_DISPATCH_AFTER = timedelta(seconds=60)

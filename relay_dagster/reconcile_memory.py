@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from relay_dagster.records import RunRecord
+from relay_dagster.runs.model import RunRecord
 
 # Only runs that are looked at are remembered; others come back as new.
 MAX_RUNS = 1000

@@ -10,7 +10,6 @@ from relay_dagster.aws.listing import cursor_after_record
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns, DagsterState
 from relay_dagster.late_reports import write_late_reports
-from relay_dagster.ledger_port import utc_now
 from relay_dagster.logs import event_log
 from relay_dagster.published import remove_superseded
 from relay_dagster.reconcile import (
@@ -24,8 +23,9 @@ from relay_dagster.reconcile import (
     decide,
 )
 from relay_dagster.reconcile_memory import Memory
-from relay_dagster.records import Hold, RunRecord, Trigger
-from relay_dagster.run_errors import CancelRequestedError, RunError
+from relay_dagster.runs.errors import CancelRequestedError, RunError
+from relay_dagster.runs.model import Hold, RunRecord, Trigger
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.tick_faults import tell_fault
 
 MAX_RECORDS = 200

@@ -18,8 +18,8 @@ from relay_core.pipeline import InputVerdict, judge_inputs
 from relay_core.publish.reports import ArtifactKeys, input_manifest_json, timestamp
 from relay_dagster.aws.feed_store import FeedStore
 from relay_dagster.faults import ObjectChangedError
-from relay_dagster.records import RunRecord
 from relay_dagster.run_reports import JSON, RunReports
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.side_by_side import SideBySide
 
 SKU_MAP_FILE = "sku_map.csv"

@@ -13,12 +13,12 @@ from relay_dagster import tags
 from relay_dagster.aws.platform import Platform
 from relay_dagster.faults import WorldError
 from relay_dagster.heartbeat import Heartbeat
-from relay_dagster.ledger_port import utc_now
 from relay_dagster.logs import event_log
 from relay_dagster.published import publish, published_key, withdraw
-from relay_dagster.records import Outcome, RunRecord
-from relay_dagster.run_errors import CancelRequestedError, FenceLostError, RunError
 from relay_dagster.run_reports import Findings, RunReports
+from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
+from relay_dagster.runs.model import Outcome, RunRecord
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.side_by_side import SideBySide
 
 log = event_log()

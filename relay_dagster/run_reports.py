@@ -20,7 +20,7 @@ from relay_core.publish.reports import (
     run_summary_json,
 )
 from relay_dagster.aws.feed_store import FeedStore
-from relay_dagster.records import Outcome
+from relay_dagster.runs.model import Outcome
 from relay_dagster.side_by_side import SideBySide
 
 CSV = "text/csv; charset=utf-8"

@@ -13,10 +13,10 @@ from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.intake_tick import IntakeTick
 from relay_dagster.jobs import inventory_sync
-from relay_dagster.ledger_port import utc_now
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.reconcile_tick import ReconcileTick
-from relay_dagster.records import RunRecord
+from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.tick_faults import tell_fault
 from relay_dagster.upkeep import check_queue, delete_old_runs, settle_dead_letters, sync_partitions
 

@@ -12,8 +12,8 @@ from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.dead_letters import look
 from relay_dagster.logs import event_log
 from relay_dagster.reconcile_memory import Memory
-from relay_dagster.records import Job, NotAJobError, RunRecord
-from relay_dagster.settling import is_job_of
+from relay_dagster.runs.model import Job, NotAJobError, RunRecord
+from relay_dagster.runs.settling import is_job_of
 
 # The index of tenants lags behind the table.
 OVERLAP = timedelta(minutes=2)

@@ -15,7 +15,7 @@ from relay_dagster.api.app import create_app
 from relay_dagster.aws.job_queue import Message
 from relay_dagster.aws.platform import Platform
 from relay_dagster.published import publish
-from relay_dagster.records import Outcome, RunRecord
+from relay_dagster.runs.model import Outcome, RunRecord
 
 ADMIN = "admin-key"
 TENANT = "acme"

@@ -18,7 +18,7 @@ from relay_dagster.aws.bootstrap import Names, bootstrap
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.platform import Platform, connect, retry_policy
 from relay_dagster.embedded_aws import serving
-from relay_dagster.lifecycle import RunLedger
+from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.settings import Settings
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -24,8 +24,8 @@ from relay_dagster.aws.pause_store import PauseStore
 from relay_dagster.aws.platform import connect, retry_policy
 from relay_dagster.aws.run_store import RunStore
 from relay_dagster.aws.tenant_store import TenantStore
-from relay_dagster.lifecycle import RunLedger
 from relay_dagster.logs import event_log, tell_of_libraries
+from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.settings import Settings, SettingsError
 
 _BAD_USAGE = 2

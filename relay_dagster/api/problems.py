@@ -31,7 +31,7 @@ from relay_dagster.aws.tenant_store import (
 )
 from relay_dagster.faults import RequestRejectedError, WorldError
 from relay_dagster.logs import event_log
-from relay_dagster.run_errors import (
+from relay_dagster.runs.errors import (
     IdempotencyKeyReusedError,
     RunAlreadyFinishedError,
     RunError,

@@ -16,8 +16,8 @@ from relay_dagster.api.services import ApiServices
 from relay_dagster.aws.tenant_store import TenantStore
 from relay_dagster.faults import WorldError
 from relay_dagster.logs import event_log
-from relay_dagster.records import Idempotency, RunRecord, RunRequest
-from relay_dagster.run_errors import RunAlreadyFinishedError
+from relay_dagster.runs.errors import RunAlreadyFinishedError
+from relay_dagster.runs.model import Idempotency, RunRecord, RunRequest
 
 PAUSE_RETRY_SECONDS = 60
 _log = event_log()

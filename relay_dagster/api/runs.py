@@ -23,8 +23,8 @@ from relay_dagster.api.keys import Caller
 from relay_dagster.api.models import CURSOR, Run, RunList, RunOrder
 from relay_dagster.api.run_orders import OrderDesk, idempotency_of
 from relay_dagster.api.services import ApiServices, Services
-from relay_dagster.records import RunRecord
-from relay_dagster.run_errors import UnknownRunError
+from relay_dagster.runs.errors import UnknownRunError
+from relay_dagster.runs.model import RunRecord
 
 router = APIRouter(tags=["runs"])
 

@@ -13,7 +13,7 @@ from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.aws.pause_store import PauseStore
 from relay_dagster.aws.run_store import RunStore
 from relay_dagster.aws.tenant_store import TenantStore
-from relay_dagster.lifecycle import RunLedger
+from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.settings import Settings
 
 

@@ -11,7 +11,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from relay_core.domain.models import RunStatus, Stage
 from relay_dagster.aws import tables
-from relay_dagster.records import FeedPointer, Hold, RunRecord, TenantLock, Trigger
+from relay_dagster.runs.model import FeedPointer, Hold, RunRecord, TenantLock, Trigger
 
 Item = dict[str, Any]
 

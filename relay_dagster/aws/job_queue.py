@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from relay_dagster.aws.clients import LONG_POLL_SECONDS, Clients
 from relay_dagster.aws.verdicts import error_code, speaks_aws
-from relay_dagster.records import Job
+from relay_dagster.runs.model import Job
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

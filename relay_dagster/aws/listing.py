@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from relay_dagster.aws import items, tables
-from relay_dagster.records import RunRecord, is_run_id
+from relay_dagster.runs.model import RunRecord, is_run_id
 
 
 class BadCursorError(ValueError):

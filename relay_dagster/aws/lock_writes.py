@@ -11,7 +11,7 @@ from typing import Any
 from relay_core.domain.models import RunStatus
 from relay_dagster.aws import items, tables
 from relay_dagster.aws.transactions import Write
-from relay_dagster.records import Hold, RunRecord
+from relay_dagster.runs.model import Hold, RunRecord
 
 _FREE = "attribute_not_exists(holder)"
 _UNWANTED = f"{_FREE} AND attribute_not_exists(waiters)"

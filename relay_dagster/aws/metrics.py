@@ -13,7 +13,7 @@ from typing import Any
 from relay_core.domain.models import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.logs import event_log
-from relay_dagster.records import RunRecord
+from relay_dagster.runs.model import RunRecord
 
 RUN_SUCCEEDED = "RunSucceeded"
 RUN_FAILED = "RunFailed"

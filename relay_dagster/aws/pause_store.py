@@ -10,7 +10,7 @@ from relay_dagster.aws import items, tables
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.table import Table
 from relay_dagster.aws.verdicts import speaks_aws
-from relay_dagster.ledger_port import utc_now
+from relay_dagster.runs.ports import utc_now
 
 
 @dataclass(frozen=True, slots=True)

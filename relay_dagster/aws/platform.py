@@ -10,8 +10,8 @@ from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.aws.run_store import RunStore
 from relay_dagster.aws.tenant_store import TenantStore
-from relay_dagster.lifecycle import RunLedger
-from relay_dagster.retries import RetryPolicy
+from relay_dagster.runs.ledger import RunLedger
+from relay_dagster.runs.retry_policy import RetryPolicy
 from relay_dagster.settings import Settings
 
 

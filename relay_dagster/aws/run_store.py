@@ -19,8 +19,8 @@ from relay_dagster.aws.listing import cursor_after, listing_of, run_id_of, start
 from relay_dagster.aws.table import Table
 from relay_dagster.aws.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.verdicts import speaks_aws
-from relay_dagster.ledger_port import utc_now
-from relay_dagster.records import (
+from relay_dagster.runs.errors import CommitLostError, TenantBusyError
+from relay_dagster.runs.model import (
     FeedPointer,
     Idempotency,
     RunPage,
@@ -28,7 +28,7 @@ from relay_dagster.records import (
     TenantLock,
     is_run_id,
 )
-from relay_dagster.run_errors import CommitLostError, TenantBusyError
+from relay_dagster.runs.ports import utc_now
 
 _IDEMPOTENCY_LIFE = timedelta(hours=24)
 _BEAT_LIFE = timedelta(days=7)

@@ -13,7 +13,7 @@ from relay_dagster.aws.table import Table
 from relay_dagster.aws.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.verdicts import speaks_aws
 from relay_dagster.faults import ThrottledError
-from relay_dagster.ledger_port import utc_now
+from relay_dagster.runs.ports import utc_now
 
 # DynamoDB's limit for an item is 400 KiB, the other attributes included.
 MAX_CONFIG_BYTES = 390_000

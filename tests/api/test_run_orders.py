@@ -10,7 +10,7 @@ from builders import vendor_document
 from fakes import embedded_platform
 from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.faults import UnreachableError
-from relay_dagster.records import Job
+from relay_dagster.runs.model import Job
 
 
 class DeafQueue(JobQueue):

@@ -16,7 +16,7 @@ from integration.installation import brief
 from integration.settled import everything_settled
 from integration.waiting import wait_for
 from relay_core.domain.models import RunStatus
-from relay_dagster.records import RunRecord
+from relay_dagster.runs.model import RunRecord
 
 Claim = Callable[[Cluster, Sequence[str]], str]
 

@@ -19,7 +19,7 @@ from integration.installation import SHORT_TIMES, Installation
 from integration.waiting import wait_for
 from postgres_server import PostgresServer
 from relay_dagster.celery_app import app
-from relay_dagster.records import RunRecord
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.stack import Stack, free_port, port_answers
 
 REDIS = "redis"

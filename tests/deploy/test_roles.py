@@ -26,7 +26,7 @@ from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.intake_tick import IntakeTick
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.reconcile_tick import ReconcileTick
-from relay_dagster.records import Job, RunRequest
+from relay_dagster.runs.model import Job, RunRequest
 from relay_dagster.sensors import reconcile
 
 TENANT = "acme"

@@ -25,7 +25,7 @@ from integration.fault_rules import Action, Rule
 from integration.waiting import wait_for
 from relay_dagster.aws.bootstrap import bootstrap
 from relay_dagster.aws.platform import Platform, connect
-from relay_dagster.records import Job, RunRecord
+from relay_dagster.runs.model import Job, RunRecord
 from relay_dagster.settings import Settings
 from relay_dagster.stack import API, CODE, DAEMON, MOTO, WEBSERVER, Stack, embedded_aws_environment
 

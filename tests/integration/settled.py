@@ -14,7 +14,7 @@ from integration.waiting import wait_for
 from relay_core.domain.models import RunStatus
 from relay_dagster.aws import items
 from relay_dagster.published import published_key
-from relay_dagster.records import RunRecord, Trigger
+from relay_dagster.runs.model import RunRecord, Trigger
 
 SETTLE_SECONDS = 75
 

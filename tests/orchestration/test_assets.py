@@ -19,7 +19,7 @@ from relay_dagster import tags
 from relay_dagster.aws.platform import Platform
 from relay_dagster.build import build_defs
 from relay_dagster.faults import ThrottledError
-from relay_dagster.records import RunRecord, RunRequest, Trigger
+from relay_dagster.runs.model import RunRecord, RunRequest, Trigger
 
 TENANT = "acme"
 RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"

@@ -11,8 +11,8 @@ from relay_core.domain.models import RunStatus
 from relay_dagster import cli
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dead_letters import DeadLetterError, DeadLetters
-from relay_dagster.records import RunRecord, RunRequest
-from relay_dagster.run_errors import TenantBusyError
+from relay_dagster.runs.errors import TenantBusyError
+from relay_dagster.runs.model import RunRecord, RunRequest
 
 
 @pytest.fixture

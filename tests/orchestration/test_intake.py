@@ -17,7 +17,7 @@ from relay_dagster.intake import (
     Replace,
     decide,
 )
-from relay_dagster.records import RunRecord
+from relay_dagster.runs.model import RunRecord
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POLICY = IntakePolicy(max_receives=3, max_attempts=3)

@@ -13,7 +13,7 @@ from relay_dagster import tags
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.intake_tick import IntakeTick
-from relay_dagster.records import Hold, Job, RunRecord, RunRequest, Trigger
+from relay_dagster.runs.model import Hold, Job, RunRecord, RunRequest, Trigger
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from fakes import NOW, FakeClock, embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster.aws.feed_store import ObjectInfo
 from relay_dagster.aws.platform import Platform
-from relay_dagster.ledger_port import utc_now
 from relay_dagster.published import publish, published_key, remove_superseded, superseded, withdraw
-from relay_dagster.records import Outcome, RunRecord, RunRequest
+from relay_dagster.runs.model import Outcome, RunRecord, RunRequest
+from relay_dagster.runs.ports import utc_now
 
 DAY = timedelta(days=1)
 

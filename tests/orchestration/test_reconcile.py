@@ -16,7 +16,7 @@ from relay_dagster.reconcile import (
     RunFacts,
     decide,
 )
-from relay_dagster.records import Hold, RunRecord, Trigger
+from relay_dagster.runs.model import Hold, RunRecord, Trigger
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POLICY = ReconcilePolicy(stale_seconds=90, visibility_seconds=300, max_attempts=3)

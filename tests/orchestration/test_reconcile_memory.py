@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from relay_dagster.reconcile_memory import Memory
-from relay_dagster.records import RunRecord
+from relay_dagster.runs.model import RunRecord
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 RECORD = RunRecord(run_id="r1", tenant_id="acme", requested_at=NOW, attempt=1)

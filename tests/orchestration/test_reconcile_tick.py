@@ -17,11 +17,11 @@ from relay_dagster import tags
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns, DagsterState
-from relay_dagster.ledger_port import utc_now
 from relay_dagster.published import publish, published_key
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.reconcile_tick import ReconcileTick
-from relay_dagster.records import Job, Outcome, RunRecord, RunRequest
+from relay_dagster.runs.model import Job, Outcome, RunRecord, RunRequest
+from relay_dagster.runs.ports import utc_now
 
 STATUS = dg.DagsterRunStatus
 NOBODY_S_RUN = "00000000-0000-4000-8000-000000000000"

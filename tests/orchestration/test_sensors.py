@@ -15,7 +15,7 @@ from relay_dagster.aws.metrics import Metrics
 from relay_dagster.aws.platform import Platform
 from relay_dagster.build import build_defs
 from relay_dagster.dagster_runs import DagsterRuns
-from relay_dagster.records import RunRequest
+from relay_dagster.runs.model import RunRequest
 from relay_dagster.settings import SettingsError
 
 

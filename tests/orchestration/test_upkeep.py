@@ -14,9 +14,9 @@ from relay_core.domain.models import RunStatus
 from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.jobs import INVENTORY_SYNC
-from relay_dagster.ledger_port import utc_now
 from relay_dagster.reconcile_memory import Memory
-from relay_dagster.records import Job, RunRequest
+from relay_dagster.runs.model import Job, RunRequest
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.upkeep import (
     check_queue,
     delete_old_runs,

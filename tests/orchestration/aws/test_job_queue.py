@@ -13,7 +13,7 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.aws.platform import Platform
 from relay_dagster.faults import MissingResourceError
-from relay_dagster.records import Job
+from relay_dagster.runs.model import Job
 
 WANTED = {"visibility_timeout_seconds": 300, "max_receives": 3}
 

@@ -18,7 +18,7 @@ from relay_dagster.aws.alarms import AlarmPlan, alarm_definitions, set_up_alarms
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.aws.platform import Platform
-from relay_dagster.records import RunRecord
+from relay_dagster.runs.model import RunRecord
 
 BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ALL_RUNS = frozenset({("Environment", "staging")})

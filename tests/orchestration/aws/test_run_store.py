@@ -20,8 +20,8 @@ from relay_dagster.aws.listing import BadCursorError
 from relay_dagster.aws.platform import Platform
 from relay_dagster.aws.run_store import RunStore
 from relay_dagster.faults import MissingResourceError, ThrottledError
-from relay_dagster.records import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
-from relay_dagster.run_errors import CommitLostError, FenceLostError, RunError, TenantBusyError
+from relay_dagster.runs.errors import CommitLostError, FenceLostError, RunError, TenantBusyError
+from relay_dagster.runs.model import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
 
 
 @pytest.fixture

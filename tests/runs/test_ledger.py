@@ -13,9 +13,7 @@ from fakes import FakeClock, embedded_platform
 from relay_core.domain.models import RunFailure, RunStatus, Stage
 from relay_dagster.aws.platform import Platform
 from relay_dagster.aws.run_store import RunStore
-from relay_dagster.lifecycle import RunLedger
-from relay_dagster.records import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
-from relay_dagster.run_errors import (
+from relay_dagster.runs.errors import (
     CancelRequestedError,
     ClaimRefusedError,
     CommitLostError,
@@ -29,6 +27,8 @@ from relay_dagster.run_errors import (
     TransitionRefusedError,
     UnknownRunError,
 )
+from relay_dagster.runs.ledger import RunLedger
+from relay_dagster.runs.model import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
 
 KEY = Idempotency(id="digest-of-key", fingerprint="digest-of-body")
 FAILURE = RunFailure("validation_errors", "validation errors: 3 invalid rows", Stage.MERGE_PRICE)

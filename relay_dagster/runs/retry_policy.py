@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from relay_dagster.records import Fence, RunRecord, Trigger
+from relay_dagster.runs.model import Fence, RunRecord, Trigger
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from builders import REQUESTED_AT, RUN_ID
-from relay_dagster.records import RunRecord, Trigger
-from relay_dagster.retries import RetryPolicy
+from relay_dagster.runs.model import RunRecord, Trigger
+from relay_dagster.runs.retry_policy import RetryPolicy
 
 POLICY = RetryPolicy(max_attempts=3, base_seconds=10, max_seconds=300)
 

@@ -22,9 +22,7 @@ from datetime import datetime
 from typing import Any
 
 from relay_core.domain.models import FailureCode, RunFailure, RunStatus, Stage
-from relay_dagster.records import Fence, Hold, Outcome, RunRecord
-from relay_dagster.retries import Loss, RetryPolicy
-from relay_dagster.run_errors import (
+from relay_dagster.runs.errors import (
     CancelRequestedError,
     ClaimRefusedError,
     DispatchRefusedError,
@@ -32,6 +30,8 @@ from relay_dagster.run_errors import (
     RunAlreadyFinishedError,
     TransitionRefusedError,
 )
+from relay_dagster.runs.model import Fence, Hold, Outcome, RunRecord
+from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
 Rule = Callable[[RunRecord], RunRecord]
 

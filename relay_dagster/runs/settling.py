@@ -9,9 +9,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from relay_core.domain.models import RunStatus
-from relay_dagster.records import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
-from relay_dagster.run_errors import JobConflictError, TransitionRefusedError
-from relay_dagster.transitions import Rule, claimed, ended, refuse_final, with_reports
+from relay_dagster.runs.errors import JobConflictError, TransitionRefusedError
+from relay_dagster.runs.model import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
+from relay_dagster.runs.state_machine import Rule, claimed, ended, refuse_final, with_reports
 
 # Longer than a message can live: the tombstone must meet every late copy of its message.
 TOMBSTONE_LIFE = timedelta(days=30)

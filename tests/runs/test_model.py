@@ -7,7 +7,7 @@ import pytest
 
 from builders import REQUESTED_AT, RUN_ID
 from relay_core.domain.models import RunStatus, Stage
-from relay_dagster.records import Job, NotAJobError, RunRecord, TenantLock, Trigger
+from relay_dagster.runs.model import Job, NotAJobError, RunRecord, TenantLock, Trigger
 
 
 def body(**changes: object) -> str:

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from relay_core.domain.models import RunFailure, Stage
-from relay_dagster import settling, transitions
-from relay_dagster.admission import Admission, Reservation
 from relay_dagster.faults import ThrottledError
-from relay_dagster.ledger_port import Runs, utc_now
-from relay_dagster.records import (
+from relay_dagster.runs import settling
+from relay_dagster.runs import state_machine as transitions
+from relay_dagster.runs.admission import Admission, Reservation
+from relay_dagster.runs.errors import CommitLostError, UnknownRunError
+from relay_dagster.runs.model import (
     NOTHING_KNOWN,
     FeedPointer,
     Fence,
@@ -29,8 +30,8 @@ from relay_dagster.records import (
     RunRecord,
     RunRequest,
 )
-from relay_dagster.retries import Loss, RetryPolicy
-from relay_dagster.run_errors import CommitLostError, UnknownRunError
+from relay_dagster.runs.ports import Runs, utc_now
+from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
 _FeedOf = Callable[[RunRecord], FeedPointer | None]
 # Writers of one record are few; each lost round means that another one got through.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Protocol
 
-from relay_dagster.records import FeedPointer, Idempotency, RunRecord
+from relay_dagster.runs.model import FeedPointer, Idempotency, RunRecord
 
 
 class Runs(Protocol):

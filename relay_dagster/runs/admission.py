@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from relay_dagster import settling
 from relay_dagster.faults import ThrottledError
-from relay_dagster.ledger_port import Runs
-from relay_dagster.records import Hold, Idempotency, Job, RunRecord, RunRequest
-from relay_dagster.run_errors import CommitLostError, IdempotencyKeyReusedError, TenantBusyError
+from relay_dagster.runs import settling
+from relay_dagster.runs.errors import CommitLostError, IdempotencyKeyReusedError, TenantBusyError
+from relay_dagster.runs.model import Hold, Idempotency, Job, RunRecord, RunRequest
+from relay_dagster.runs.ports import Runs
 
 _ROUNDS = 20
 
