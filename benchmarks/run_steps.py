@@ -30,14 +30,14 @@ from benchmarks.feeds import Shape, write_feeds
 from benchmarks.sitting import ROOT
 from benchmarks.subjects import stored_tenant
 from relay_dagster import definitions, tags  # noqa: F401  # all that a run's process loads
-from relay_dagster.aws.bootstrap import bootstrap
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.platform import Platform, connect
+from relay_dagster.aws.provisioning.bootstrap import bootstrap
 from relay_dagster.run_life import Launch
 from relay_dagster.run_session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
 from relay_dagster.runs.model import RunRequest
 from relay_dagster.settings import Settings
 from relay_dagster.stack import MOTO, Stack
+from relay_dagster.wiring import Platform, connect
 
 _TENANT = "bench"
 

@@ -37,10 +37,10 @@ from benchmarks.goals import Goal
 from benchmarks.run_timing import PHASES, Instants, percentile
 from benchmarks.sitting import ROOT
 from benchmarks.subjects import EmptyJobs, ProductRuns, Subject
-from relay_dagster.aws.bootstrap import bootstrap
-from relay_dagster.aws.platform import connect
+from relay_dagster.aws.provisioning.bootstrap import bootstrap
 from relay_dagster.settings import Settings
 from relay_dagster.stack import API, CODE, DAEMON, MOTO
+from relay_dagster.wiring import connect
 
 OURS = ProductRuns.name
 NAMES = {LOADED: "empty job, our imports", BARE: "empty job, Dagster's imports"}

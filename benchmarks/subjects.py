@@ -13,8 +13,8 @@ import httpx
 from benchmarks.empty_job import DISPATCHED_TAG, MESSAGE_TAG
 from benchmarks.feeds import Shape, config_document, write_feeds
 from benchmarks.run_timing import Instants, dagster_instants
-from relay_dagster.aws.platform import Platform
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.wiring import Platform
 
 LOOK_SECONDS = 0.05
 """Looks cost the machine something, too, and ours go through the API."""

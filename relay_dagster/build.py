@@ -9,11 +9,11 @@ from relay_dagster.assets.fetched import fetched_inventory
 from relay_dagster.assets.merged import merged_inventory
 from relay_dagster.assets.normalized import normalized_inventory
 from relay_dagster.aws.clients import BRISK, PATIENT
-from relay_dagster.aws.platform import Platform, connect
 from relay_dagster.jobs import inventory_sync
 from relay_dagster.resources import run_sessions
 from relay_dagster.sensors import run_reconciler, sqs_run_sensor
 from relay_dagster.settings import Settings
+from relay_dagster.wiring import Platform, connect
 
 
 @cache

@@ -43,7 +43,7 @@ def bootstrap(
     """Create the AWS resources that are missing; print `export NAME=value` lines for them."""
     if check:
         raise typer.Exit(_check())
-    from relay_dagster.aws.bootstrap import provision
+    from relay_dagster.aws.provisioning.bootstrap import provision
 
     provided = provision(repair=repair)
     for change in provided.changes or ["nothing to change: nothing is missing"]:
@@ -118,9 +118,9 @@ def dlq_discard(run_id: RunId) -> None:
 
 
 def _dead_letters() -> "DeadLetters":
-    from relay_dagster.aws.platform import connect
     from relay_dagster.dead_letters import DeadLetters
     from relay_dagster.settings import Settings
+    from relay_dagster.wiring import connect
 
     return DeadLetters(connect(Settings.from_env()))
 
@@ -138,7 +138,7 @@ def _settled(act: Callable[[], _Result]) -> _Result:
 
 
 def _check() -> int:
-    from relay_dagster.aws.bootstrap import check
+    from relay_dagster.aws.provisioning.bootstrap import check
     from relay_dagster.settings import Settings
 
     differences = check(Settings.from_env())
@@ -149,7 +149,7 @@ def _check() -> int:
 
 def main() -> None:
     """Run the command line; what is wrong with it or the environment is one line and status 2."""
-    from relay_dagster.faults import WorldError
+    from relay_dagster.external_errors import WorldError
     from relay_dagster.settings import SettingsError
 
     try:

@@ -4,12 +4,12 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from relay_dagster.aws.job_queue import CAUSE, RUN_ID, JobQueue, Message
-from relay_dagster.aws.platform import Platform
-from relay_dagster.faults import WorldError
+from relay_dagster.aws.sqs.job_queue import CAUSE, RUN_ID, JobQueue, Message
+from relay_dagster.external_errors import WorldError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.model import Job, NotAJobError, RunRecord, RunRequest
+from relay_dagster.wiring import Platform
 
 # A look finds at most ten messages, and not always the same ones.
 LOOKS = 5

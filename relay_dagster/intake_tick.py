@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from relay_dagster.aws.job_queue import MAX_MESSAGES, Message
-from relay_dagster.aws.platform import Platform
+from relay_dagster.aws.cloudwatch.tick_faults import tell_fault
+from relay_dagster.aws.sqs.job_queue import MAX_MESSAGES, Message
 from relay_dagster.dagster_runs import DagsterRuns, DagsterState
-from relay_dagster.faults import WorldError
+from relay_dagster.external_errors import WorldError
 from relay_dagster.intake import (
     Discard,
     Dispatch,
@@ -27,7 +27,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import JobConflictError, RunError
 from relay_dagster.runs.model import Job, NotAJobError, RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.tick_faults import tell_fault
+from relay_dagster.wiring import Platform
 
 POLL_SECONDS = 20
 # A tick may last 60 seconds; what is received late in it must still be handled.

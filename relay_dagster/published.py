@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from relay_core.domain.models import RunStatus
-from relay_dagster.aws.feed_store import FeedStore, ObjectInfo
-from relay_dagster.aws.platform import Platform
+from relay_dagster.aws.s3.object_store import FeedStore, ObjectInfo
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.wiring import Platform
 
 KEPT_AFTER = timedelta(days=1)
 """For how long a feed stays that is no longer in force: links to it live for an hour."""

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 
-from relay_dagster.aws.feed_store import FeedStore
+from relay_dagster.aws.s3.object_store import FeedStore
 from relay_dagster.side_by_side import SideBySide
 
 MOST_BYTES = 64 << 20

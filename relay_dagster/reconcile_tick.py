@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_core.domain.models import RunStatus
-from relay_dagster.aws.listing import cursor_after_record
-from relay_dagster.aws.platform import Platform
+from relay_dagster.aws.cloudwatch.tick_faults import tell_fault
+from relay_dagster.aws.dynamodb.pagination import cursor_after_record
 from relay_dagster.dagster_runs import DagsterRuns, DagsterState
 from relay_dagster.late_reports import write_late_reports
 from relay_dagster.logs import event_log
@@ -26,7 +26,7 @@ from relay_dagster.reconcile_memory import Memory
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import Hold, RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.tick_faults import tell_fault
+from relay_dagster.wiring import Platform
 
 MAX_RECORDS = 200
 MAX_SECONDS = 20

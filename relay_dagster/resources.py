@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from relay_dagster.aws.platform import Platform
 from relay_dagster.presentation import failure_metadata
 from relay_dagster.run_life import Launch, RunStoppedError
 from relay_dagster.run_session import ASSETS, RunSession
+from relay_dagster.wiring import Platform
 
 INTERNAL_ERROR = "internal_error"
 

@@ -16,8 +16,8 @@ from relay_core.config import TenantConfig, VendorConfig
 from relay_core.normalize.result import WORK_FILE
 from relay_core.pipeline import InputVerdict, judge_inputs
 from relay_core.publish.reports import ArtifactKeys, input_manifest_json, timestamp
-from relay_dagster.aws.feed_store import FeedStore
-from relay_dagster.faults import ObjectChangedError
+from relay_dagster.aws.s3.object_store import FeedStore
+from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.run_reports import JSON, RunReports
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.side_by_side import SideBySide

@@ -10,8 +10,7 @@ from typing import NoReturn
 
 from relay_core.domain.models import ReportEntry, RunContext, RunFailure, RunStatus, Stage
 from relay_dagster import tags
-from relay_dagster.aws.platform import Platform
-from relay_dagster.faults import WorldError
+from relay_dagster.external_errors import WorldError
 from relay_dagster.heartbeat import Heartbeat
 from relay_dagster.logs import event_log
 from relay_dagster.published import publish, published_key, withdraw
@@ -20,6 +19,7 @@ from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunE
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.side_by_side import SideBySide
+from relay_dagster.wiring import Platform
 
 log = event_log()
 

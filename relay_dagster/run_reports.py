@@ -19,7 +19,7 @@ from relay_core.publish.reports import (
     invalid_rows_chunks,
     run_summary_json,
 )
-from relay_dagster.aws.feed_store import FeedStore
+from relay_dagster.aws.s3.object_store import FeedStore
 from relay_dagster.runs.model import Outcome
 from relay_dagster.side_by_side import SideBySide
 

@@ -6,14 +6,14 @@ Nothing is hidden from an operator who looks into the dead-letter queue at the s
 from collections.abc import Set
 from datetime import UTC, datetime, timedelta
 
-from relay_dagster.aws.job_queue import CAUSE, Message
-from relay_dagster.aws.platform import Platform
+from relay_dagster.aws.sqs.job_queue import CAUSE, Message
 from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.dead_letters import look
 from relay_dagster.logs import event_log
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.runs.model import Job, NotAJobError, RunRecord
 from relay_dagster.runs.settling import is_job_of
+from relay_dagster.wiring import Platform
 
 # The index of tenants lags behind the table.
 OVERLAP = timedelta(minutes=2)

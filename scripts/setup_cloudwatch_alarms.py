@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 # Also works from a checkout that is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from relay_dagster.aws.alarms import AlarmPlan, Change, Kind, Verdict, set_up_alarms
-from relay_dagster.aws.bootstrap import QUEUE_NAME
 from relay_dagster.aws.clients import Clients
-from relay_dagster.faults import WorldError
+from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, Change, Kind, Verdict, set_up_alarms
+from relay_dagster.aws.provisioning.bootstrap import QUEUE_NAME
+from relay_dagster.external_errors import WorldError
 from relay_dagster.settings import SettingsError, metrics_enabled_from, region_from
 
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

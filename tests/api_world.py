@@ -12,10 +12,10 @@ from httpx import Response
 from builders import config_document
 from relay_core.domain.models import RunFailure, Stage
 from relay_dagster.api.app import create_app
-from relay_dagster.aws.job_queue import Message
-from relay_dagster.aws.platform import Platform
+from relay_dagster.aws.sqs.job_queue import Message
 from relay_dagster.published import publish
 from relay_dagster.runs.model import Outcome, RunRecord
+from relay_dagster.wiring import Platform
 
 ADMIN = "admin-key"
 TENANT = "acme"

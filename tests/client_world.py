@@ -17,9 +17,9 @@ from relay_core.config import TenantConfig
 from relay_core.domain.models import RunContext, RunStatus, Stage
 from relay_core.pipeline import merge_vendors, normalize_vendor
 from relay_dagster import cli
-from relay_dagster.aws.platform import Platform
 from relay_dagster.run_reports import Findings, RunReports
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.wiring import Platform
 
 
 @dataclass(frozen=True)

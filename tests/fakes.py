@@ -14,12 +14,12 @@ import httpx
 import pytest
 from moto import mock_aws
 
-from relay_dagster.aws.bootstrap import Names, bootstrap
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.platform import Platform, connect, retry_policy
+from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
 from relay_dagster.embedded_aws import serving
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.settings import Settings
+from relay_dagster.wiring import Platform, connect, retry_policy
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

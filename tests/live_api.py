@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from api_world import ADMIN
-from relay_dagster.aws.platform import Platform, connect
 from relay_dagster.settings import Settings
 from relay_dagster.stack import API, MOTO, Stack
+from relay_dagster.wiring import Platform, connect
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from deployment import properties
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.platform import Platform
+from relay_dagster.wiring import Platform
 
 _EVENT, _NOTE = "provide-client-params", "permissions"
 CLIENTS = ("cloudwatch", "dynamodb", "s3", "s3_links", "sqs", "sqs_polling")

@@ -22,7 +22,7 @@ from relay_dagster.api.inputs import (
 from relay_dagster.api.models import NewTenantKey, PauseOrder, Pausing, ResumeOrder
 from relay_dagster.api.problems import ProblemError, invalid_request
 from relay_dagster.api.services import Services
-from relay_dagster.aws.tenant_store import UnknownTenantError
+from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.logs import event_log
 
 router = APIRouter(tags=["admin"])

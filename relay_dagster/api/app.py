@@ -17,16 +17,16 @@ from relay_dagster.api.keys import Keyring
 from relay_dagster.api.requests import RequestFrame
 from relay_dagster.api.services import ApiServices
 from relay_dagster.aws.clients import BRISK, Clients
-from relay_dagster.aws.feed_store import FeedStore
-from relay_dagster.aws.job_queue import JobQueue
-from relay_dagster.aws.key_store import KeyStore
-from relay_dagster.aws.pause_store import PauseStore
-from relay_dagster.aws.platform import connect, retry_policy
-from relay_dagster.aws.run_store import RunStore
-from relay_dagster.aws.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.api_key_store import KeyStore
+from relay_dagster.aws.dynamodb.pause_store import PauseStore
+from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.s3.object_store import FeedStore
+from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.logs import event_log, tell_of_libraries
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.settings import Settings, SettingsError
+from relay_dagster.wiring import connect, retry_policy
 
 _BAD_USAGE = 2
 

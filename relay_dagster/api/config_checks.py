@@ -42,8 +42,8 @@ from relay_dagster.api.inputs import JsonBody, TenantId, is_id, json_content
 from relay_dagster.api.models import Fault
 from relay_dagster.api.problems import invalid_request
 from relay_dagster.api.services import Services
-from relay_dagster.aws.feed_store import FeedStore, ObjectInfo
-from relay_dagster.aws.tenant_store import UnknownTenantError
+from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
+from relay_dagster.aws.s3.object_store import FeedStore, ObjectInfo
 
 router = APIRouter(tags=["tenants"])
 

@@ -11,7 +11,7 @@ from relay_dagster.api.codes import documented
 from relay_dagster.api.models import Dependency, Health, Readiness
 from relay_dagster.api.problems import unavailable
 from relay_dagster.api.services import ApiServices, Services
-from relay_dagster.faults import WorldError
+from relay_dagster.external_errors import WorldError
 from relay_dagster.logs import event_log
 
 router = APIRouter(tags=["health"])

@@ -8,8 +8,8 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from relay_dagster.aws.key_store import KeyStore, TenantKey
-from relay_dagster.aws.tenant_store import UnknownTenantError
+from relay_dagster.aws.dynamodb.api_key_store import KeyStore, TenantKey
+from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 
 # The id in a tenant's key leads to its digest; the secret is 32 random bytes.
 _TENANT_KEY = re.compile(r"rk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")

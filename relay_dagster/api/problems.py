@@ -21,15 +21,15 @@ from relay_core.domain.errors import (
 )
 from relay_dagster.api.codes import CODES, INVALID_REQUEST
 from relay_dagster.api.requests import PROBLEM_TYPE, internal_error, problem_body, request_id_of
-from relay_dagster.aws.listing import BadCursorError
-from relay_dagster.aws.tenant_store import (
+from relay_dagster.aws.dynamodb.pagination import BadCursorError
+from relay_dagster.aws.dynamodb.tenant_store import (
     ConfigTooLargeError,
     TenantExistsError,
     TenantStoreError,
     UnknownTenantError,
     VersionMismatchError,
 )
-from relay_dagster.faults import RequestRejectedError, WorldError
+from relay_dagster.external_errors import RequestRejectedError, WorldError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
     IdempotencyKeyReusedError,

@@ -13,8 +13,8 @@ from relay_dagster.api.keys import Caller
 from relay_dagster.api.models import RunOrder
 from relay_dagster.api.problems import ProblemError, unavailable
 from relay_dagster.api.services import ApiServices
-from relay_dagster.aws.tenant_store import TenantStore
-from relay_dagster.faults import WorldError
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.external_errors import WorldError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunAlreadyFinishedError
 from relay_dagster.runs.model import Idempotency, RunRecord, RunRequest

@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from relay_dagster.api.keys import Keyring
-from relay_dagster.aws.feed_store import FeedStore
-from relay_dagster.aws.job_queue import JobQueue
-from relay_dagster.aws.pause_store import PauseStore
-from relay_dagster.aws.run_store import RunStore
-from relay_dagster.aws.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.pause_store import PauseStore
+from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.s3.object_store import FeedStore
+from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.settings import Settings
 

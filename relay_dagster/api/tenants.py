@@ -24,7 +24,7 @@ from relay_dagster.api.inputs import (
 from relay_dagster.api.models import CURSOR, ConfigVersion, Tenant, Version, VersionList
 from relay_dagster.api.problems import ProblemError, invalid_request
 from relay_dagster.api.services import Services
-from relay_dagster.aws.tenant_store import StoredConfig, TenantStore, UnknownTenantError
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 
 router = APIRouter(tags=["tenants"])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from relay_dagster.faults import ThrottledError
+from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs import settling
 from relay_dagster.runs.errors import CommitLostError, IdempotencyKeyReusedError, TenantBusyError
 from relay_dagster.runs.model import Hold, Idempotency, Job, RunRecord, RunRequest

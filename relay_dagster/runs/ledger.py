@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from relay_core.domain.models import RunFailure, Stage
-from relay_dagster.faults import ThrottledError
+from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs import settling
 from relay_dagster.runs import state_machine as transitions
 from relay_dagster.runs.admission import Admission, Reservation

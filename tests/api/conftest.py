@@ -7,8 +7,8 @@ import pytest
 from api_world import ApiWorld
 from fakes import embedded_platform, served_platform
 from relay_dagster.aws.clients import Patience
-from relay_dagster.aws.platform import connect
 from relay_dagster.settings import Settings
+from relay_dagster.wiring import connect
 
 
 @pytest.fixture

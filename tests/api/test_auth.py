@@ -9,7 +9,7 @@ from api_world import ADMIN, NOBODY_S_RUN, ApiWorld, assert_problem
 from builders import config_document, vendor_document
 from fakes import embedded_platform
 from relay_dagster.api.keys import Caller
-from relay_dagster.aws.tenant_store import UnknownTenantError
+from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 
 LOCAL = {"type": "local"}
 # Method, path, whether it is open to everybody, and what an admin, the tenant itself and another

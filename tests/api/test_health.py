@@ -4,8 +4,8 @@ import pytest
 
 from api_world import ApiWorld, assert_problem
 from fakes import embedded_platform
-from relay_dagster.aws.tenant_store import TenantStore
-from relay_dagster.faults import UnreachableError
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.external_errors import UnreachableError
 
 
 def test_health_needs_neither_key_nor_dependency(world: ApiWorld) -> None:

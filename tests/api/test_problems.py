@@ -13,11 +13,11 @@ from fastapi import FastAPI
 
 from api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem
 from relay_core.domain import errors as core_errors
-from relay_dagster import faults
+from relay_dagster import external_errors as faults
 from relay_dagster.api.problems import problem_of
-from relay_dagster.aws import tenant_store
-from relay_dagster.aws.feed_store import FeedStore
-from relay_dagster.aws.run_store import RunStore
+from relay_dagster.aws.dynamodb import tenant_store
+from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.aws.s3.object_store import FeedStore
 from relay_dagster.runs import errors as run_errors
 from relay_dagster.runs.model import RunRecord
 

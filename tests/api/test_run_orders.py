@@ -8,8 +8,8 @@ import pytest
 from api_world import TENANT, ApiWorld, assert_problem, paths_of
 from builders import vendor_document
 from fakes import embedded_platform
-from relay_dagster.aws.job_queue import JobQueue
-from relay_dagster.faults import UnreachableError
+from relay_dagster.aws.sqs.job_queue import JobQueue
+from relay_dagster.external_errors import UnreachableError
 from relay_dagster.runs.model import Job
 
 

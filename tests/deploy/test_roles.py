@@ -19,8 +19,7 @@ from fakes import FakeClock, embedded_platform
 from permissions import Grant, Need, grants, recorded
 from relay_dagster import tags
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.feed_store import FeedStore, Written
-from relay_dagster.aws.platform import Platform
+from relay_dagster.aws.s3.object_store import FeedStore, Written
 from relay_dagster.build import build_defs
 from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.intake_tick import IntakeTick
@@ -28,6 +27,7 @@ from relay_dagster.reconcile_memory import Memory
 from relay_dagster.reconcile_tick import ReconcileTick
 from relay_dagster.runs.model import Job, RunRequest
 from relay_dagster.sensors import reconcile
+from relay_dagster.wiring import Platform
 
 TENANT = "acme"
 PRODUCT = ("cloudwatch:", "dynamodb:", "s3:", "sqs:")

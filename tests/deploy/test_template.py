@@ -10,9 +10,11 @@ from cfnlint.api import lint_file
 from moto import mock_aws
 
 from deployment import ACCOUNT, REGION, TEMPLATE, created_stack, defaults, properties, template
-from relay_dagster.aws import bucket_setup, queue_setup, tables
-from relay_dagster.aws.bootstrap import Names, bootstrap
 from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb import schema as tables
+from relay_dagster.aws.provisioning import bucket as bucket_setup
+from relay_dagster.aws.provisioning import queues as queue_setup
+from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
 from relay_dagster.settings import Settings
 
 NAMES = Names()

@@ -12,7 +12,7 @@ from integration import sample_tenant
 from integration.installation import Installation
 from integration.waiting import wait_for
 from relay_core.domain.models import RunStatus
-from relay_dagster.aws import items
+from relay_dagster.aws.dynamodb import serialization as items
 from relay_dagster.published import published_key
 from relay_dagster.runs.model import RunRecord, Trigger
 

@@ -16,10 +16,10 @@ from relay_core.config import load_config, parse_document
 from relay_core.domain.models import RunStatus, Stage
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster import tags
-from relay_dagster.aws.platform import Platform
 from relay_dagster.build import build_defs
-from relay_dagster.faults import ThrottledError
+from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.model import RunRecord, RunRequest, Trigger
+from relay_dagster.wiring import Platform
 
 TENANT = "acme"
 RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"

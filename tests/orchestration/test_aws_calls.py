@@ -10,10 +10,10 @@ from builders import config_document, feed, vendor_document
 from fakes import CallCounter, embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster import tags
-from relay_dagster.aws.platform import Platform
 from relay_dagster.run_life import Launch
 from relay_dagster.run_session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
 from relay_dagster.runs.model import RunRequest
+from relay_dagster.wiring import Platform
 
 TENANT = "acme"
 RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 from fakes import embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster import cli
-from relay_dagster.aws.platform import Platform
 from relay_dagster.dead_letters import DeadLetterError, DeadLetters
 from relay_dagster.runs.errors import TenantBusyError
 from relay_dagster.runs.model import RunRecord, RunRequest
+from relay_dagster.wiring import Platform
 
 
 @pytest.fixture

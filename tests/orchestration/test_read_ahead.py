@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay_dagster import read_ahead
-from relay_dagster.faults import MissingResourceError
+from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.read_ahead import ReadAhead
 from relay_dagster.side_by_side import SideBySide
 

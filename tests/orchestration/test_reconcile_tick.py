@@ -14,14 +14,14 @@ from builders import config_document
 from fakes import FakeClock, embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster import tags
-from relay_dagster.aws.metrics import Metrics
-from relay_dagster.aws.platform import Platform
+from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.dagster_runs import DagsterRuns, DagsterState
 from relay_dagster.published import publish, published_key
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.reconcile_tick import ReconcileTick
 from relay_dagster.runs.model import Job, Outcome, RunRecord, RunRequest
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.wiring import Platform
 
 STATUS = dg.DagsterRunStatus
 NOBODY_S_RUN = "00000000-0000-4000-8000-000000000000"

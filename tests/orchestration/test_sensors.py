@@ -10,13 +10,13 @@ import pytest
 
 from builders import config_document
 from fakes import embedded_platform
-from relay_dagster.aws.job_queue import JobQueue, Message
-from relay_dagster.aws.metrics import Metrics
-from relay_dagster.aws.platform import Platform
+from relay_dagster.aws.cloudwatch.metrics import Metrics
+from relay_dagster.aws.sqs.job_queue import JobQueue, Message
 from relay_dagster.build import build_defs
 from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.runs.model import RunRequest
 from relay_dagster.settings import SettingsError
+from relay_dagster.wiring import Platform
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import pytest
 from builders import config_document
 from fakes import FakeClock, embedded_platform
 from relay_core.domain.models import RunStatus
-from relay_dagster.aws.platform import Platform
 from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.jobs import INVENTORY_SYNC
 from relay_dagster.reconcile_memory import Memory
@@ -23,6 +22,7 @@ from relay_dagster.upkeep import (
     settle_dead_letters,
     sync_partitions,
 )
+from relay_dagster.wiring import Platform
 
 
 @pytest.fixture

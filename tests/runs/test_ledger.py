@@ -11,8 +11,7 @@ import pytest
 
 from fakes import FakeClock, embedded_platform
 from relay_core.domain.models import RunFailure, RunStatus, Stage
-from relay_dagster.aws.platform import Platform
-from relay_dagster.aws.run_store import RunStore
+from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.runs.errors import (
     CancelRequestedError,
     ClaimRefusedError,
@@ -29,6 +28,7 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
+from relay_dagster.wiring import Platform
 
 KEY = Idempotency(id="digest-of-key", fingerprint="digest-of-body")
 FAILURE = RunFailure("validation_errors", "validation errors: 3 invalid rows", Stage.MERGE_PRICE)

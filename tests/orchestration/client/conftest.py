@@ -8,7 +8,7 @@ import pytest
 from api_world import ApiWorld
 from client_world import ClientWorld, served
 from fakes import served_platform
-from relay_dagster.aws.bootstrap import Names, bootstrap
+from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
 
 
 @pytest.fixture(scope="module")

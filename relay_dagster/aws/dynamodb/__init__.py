@@ -1,0 +1,1 @@
+"""Records, tenants, keys and pauses in DynamoDB."""

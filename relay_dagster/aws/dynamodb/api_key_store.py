@@ -1,0 +1,80 @@
+"""Keys of tenants, in the tenants table as ``KEY#<key_id>``: digests alone, never a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb import schema as tables
+from relay_dagster.aws.dynamodb import serialization as items
+from relay_dagster.aws.dynamodb.reads import Table
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
+from relay_dagster.aws.error_mapping import speaks_aws
+from relay_dagster.runs.ports import utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class TenantKey:
+    """One key: whose it is, and the SHA-256 of its secret, in hex."""
+
+    key_id: str
+    tenant_id: str
+    digest: str
+
+
+class KeyStore:
+    """Keys by their id."""
+
+    def __init__(
+        self, clients: Clients, table: str, *, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._clients = clients
+        self._table = Table(clients, table)
+        self._clock = clock
+
+    def get(self, key_id: str) -> TenantKey | None:
+        """Return a key, read consistently; None where there is none, or no longer."""
+        item = self._table.item(_key(key_id))
+        if item is None:
+            return None
+        plain = items.unmarshal(item)
+        return TenantKey(key_id, plain["tenant_id"], plain["digest"])
+
+    @speaks_aws
+    def add(self, key: TenantKey) -> None:
+        """Keep a new key."""
+        item = {
+            tables.KEY: _key(key.key_id),
+            "tenant_id": key.tenant_id,
+            "digest": key.digest,
+            "created_at": items.instant_text(self._clock()),
+        }
+        self._clients.dynamodb.put_item(
+            TableName=self._table.name,
+            Item=items.marshal(item),
+            ConditionExpression=f"attribute_not_exists({tables.KEY})",
+        )
+
+    @speaks_aws
+    def remove(self, tenant_id: str, key_id: str) -> bool:
+        """Forget a tenant's key; tell whether the tenant had it."""
+        delete = {
+            "TableName": self._table.name,
+            "Key": items.marshal({tables.KEY: _key(key_id)}),
+            "ConditionExpression": "tenant_id = :tenant",
+            "ExpressionAttributeValues": items.marshal({":tenant": tenant_id}),
+        }
+        found = self.get(key_id)
+        if found is None or found.tenant_id != tenant_id:
+            return False
+        try:
+            transact(self._clients.dynamodb, [Write("key", "Delete", delete)])
+        except ConditionsFailedError:
+            return False
+        return True
+
+
+def _key(key_id: str) -> str:
+    return f"KEY#{key_id}"

@@ -1,0 +1,67 @@
+"""Pauses of run creation, in the tenants table: ``PAUSE#<tenant_id>``, ``PAUSE#`` for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb import schema as tables
+from relay_dagster.aws.dynamodb import serialization as items
+from relay_dagster.aws.dynamodb.reads import Table
+from relay_dagster.aws.error_mapping import speaks_aws
+from relay_dagster.runs.ports import utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No new runs, of one tenant or (``tenant_id`` None) of all, and why."""
+
+    tenant_id: str | None
+    reason: str
+    paused_at: datetime
+
+
+class PauseStore:
+    """Pauses that are in force."""
+
+    def __init__(
+        self, clients: Clients, table: str, *, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._clients = clients
+        self._table = Table(clients, table)
+        self._clock = clock
+
+    def of(self, tenant_id: str) -> Pause | None:
+        """Return the pause that stops a tenant's runs, that of all tenants first; None for none."""
+        found = self._table.batch([_key(None), _key(tenant_id)])
+        for scope in (None, tenant_id):
+            item = found.get(_key(scope))
+            if item is not None:
+                plain = items.unmarshal(item)
+                return Pause(scope, plain["reason"], items.read_instant(plain["paused_at"]))
+        return None
+
+    @speaks_aws
+    def begin(self, tenant_id: str | None, reason: str) -> Pause:
+        """Stop new runs; where they are stopped already, the new reason counts."""
+        pause = Pause(tenant_id, reason, self._clock())
+        item = {
+            tables.KEY: _key(tenant_id),
+            "reason": reason,
+            "paused_at": items.instant_text(pause.paused_at),
+        }
+        self._clients.dynamodb.put_item(TableName=self._table.name, Item=items.marshal(item))
+        return pause
+
+    @speaks_aws
+    def end(self, tenant_id: str | None) -> None:
+        """Let new runs in again; a pause of the other scope stays in force."""
+        self._clients.dynamodb.delete_item(
+            TableName=self._table.name, Key=items.marshal({tables.KEY: _key(tenant_id)})
+        )
+
+
+def _key(tenant_id: str | None) -> str:
+    return f"PAUSE#{tenant_id or ''}"

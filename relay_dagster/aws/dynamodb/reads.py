@@ -1,0 +1,98 @@
+"""Reads of one DynamoDB table: items by key, consistently, and rows of its indexes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from relay_core.domain.models import RunStatus
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb import schema as tables
+from relay_dagster.aws.dynamodb import serialization as items
+from relay_dagster.aws.error_mapping import speaks_aws
+from relay_dagster.external_errors import ThrottledError
+
+_BATCH = 100
+_BATCH_TRIES = 8
+
+
+class Table:
+    """One table, keyed by ``pk``."""
+
+    def __init__(
+        self, clients: Clients, name: str, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._clients = clients
+        self.name = name
+        self._sleep = sleep
+
+    @speaks_aws
+    def item(self, key: str) -> Mapping[str, Any] | None:
+        """Return one item, read consistently; None where there is none."""
+        answer = self._clients.dynamodb.get_item(
+            TableName=self.name, Key=items.marshal({tables.KEY: key}), ConsistentRead=True
+        )
+        return answer.get("Item")
+
+    @speaks_aws
+    def batch(self, keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the items there are, by key, read consistently."""
+        left: list[Mapping[str, Any]] = [items.marshal({tables.KEY: key}) for key in set(keys)]
+        found: dict[str, Mapping[str, Any]] = {}
+        idle = 0
+        while left:
+            if idle > _BATCH_TRIES:
+                raise ThrottledError("dynamodb.BatchGetItem", "keys stayed unprocessed")
+            batch, left = left[:_BATCH], left[_BATCH:]
+            request: Any = {self.name: {"Keys": batch, "ConsistentRead": True}}
+            answer = self._clients.dynamodb.batch_get_item(RequestItems=request)
+            for item in answer.get("Responses", {}).get(self.name, []):
+                found[item[tables.KEY]["S"]] = item
+            unprocessed = _keys(answer.get("UnprocessedKeys", {}).get(self.name))
+            idle = idle + 1 if unprocessed else 0
+            if unprocessed:
+                self._sleep(min(0.05 * 2**idle, 1))
+                left += unprocessed
+        return found
+
+    @speaks_aws
+    def rows(
+        self,
+        index: str,
+        key: tuple[str, str],
+        status: RunStatus | None,
+        limit: int,
+        start: Mapping[str, Any] | None,
+        *,
+        forward: bool = False,
+    ) -> tuple[Sequence[Mapping[str, Any]], bool]:
+        """Return up to ``limit`` rows of an index, and whether there may be more."""
+        values = {":key": key[1], ":status": status.value if status else None}
+        names = {"#key": key[0], **({"#status": "status"} if status else {})}
+        request: dict[str, Any] = {
+            "TableName": self.name,
+            "IndexName": index,
+            "KeyConditionExpression": "#key = :key",
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": items.marshal(values),
+            "ScanIndexForward": forward,
+        }
+        if status:
+            request["FilterExpression"] = "#status = :status"
+        rows: list[Mapping[str, Any]] = []
+        while len(rows) <= limit:
+            # With a filter DynamoDB's limit counts what it looks at, not what it returns.
+            request["Limit"] = 1000 if status else limit + 1 - len(rows)
+            if start:
+                request["ExclusiveStartKey"] = start
+            answer = self._clients.dynamodb.query(**request)
+            rows += [items.unmarshal(row) for row in answer["Items"]]
+            start = answer.get("LastEvaluatedKey")
+            if not start:
+                break
+        return rows[:limit], len(rows) > limit
+
+
+def _keys(unprocessed: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    return [] if unprocessed is None else list(unprocessed["Keys"])

@@ -1,0 +1,201 @@
+"""Records as DynamoDB items and back. Instants are text, UTC, microseconds; None is absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from relay_core.domain.models import RunStatus, Stage
+from relay_dagster.aws.dynamodb import schema as tables
+from relay_dagster.runs.model import FeedPointer, Hold, RunRecord, TenantLock, Trigger
+
+Item = dict[str, Any]
+
+_SERIALIZER = TypeSerializer()
+_DESERIALIZER = TypeDeserializer()
+_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+_INSTANTS = frozenset(
+    {
+        "requested_at",
+        "started_at",
+        "finished_at",
+        "next_attempt_at",
+        "dispatched_at",
+        "cancel_requested_at",
+        "acknowledged_at",
+        "reports_written_at",
+        "sent_at",
+        "send_claimed_at",
+        "received_at",
+    }
+)
+_NUMBERS = frozenset({"asked_version", "config_version", "attempt", "revision"})
+_ENUMS: Mapping[str, Any] = {
+    "trigger": Trigger,
+    "status": RunStatus,
+    "stage": Stage,
+    "failed_stage": Stage,
+    "hold": Hold,
+}
+
+
+def instant_text(instant: datetime) -> str:
+    """Return an instant as text that sorts by time."""
+    return instant.astimezone(UTC).strftime(_FORMAT)
+
+
+def read_instant(text: str) -> datetime:
+    """Return the instant of `instant_text`."""
+    return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
+
+
+def epoch_seconds(instant: datetime) -> int:
+    """Return an instant as DynamoDB's time-to-live wants it."""
+    return int(instant.timestamp())
+
+
+def marshal(plain: Mapping[str, Any]) -> Item:
+    """Return plain values as DynamoDB's typed ones; None is left out, text is made valid."""
+    return {
+        name: _SERIALIZER.serialize(_clean(value))
+        for name, value in plain.items()
+        if value is not None
+    }
+
+
+def unmarshal(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return DynamoDB's typed values as plain ones; numbers are Decimals."""
+    return {name: _DESERIALIZER.deserialize(value) for name, value in item.items()}
+
+
+def run_key(run_id: str) -> str:
+    """Return the key of a run's item."""
+    return f"RUN#{run_id}"
+
+
+def lock_key(tenant_id: str) -> str:
+    """Return the key of a tenant's lock."""
+    return f"LOCK#{tenant_id}"
+
+
+def feed_key(tenant_id: str) -> str:
+    """Return the key of a tenant's feed pointer."""
+    return f"FEED#{tenant_id}"
+
+
+def idempotency_key(digest: str) -> str:
+    """Return the key of an idempotency item."""
+    return f"IDEMP#{digest}"
+
+
+def beat_key(run_id: str, attempt: int) -> str:
+    """Return the key of an attempt's heartbeat."""
+    return f"BEAT#{run_id}#{attempt}"
+
+
+def requested_key(record: RunRecord) -> str:
+    """Return the sort key of a run in the indexes."""
+    return f"{instant_text(record.requested_at)}#{record.run_id}"
+
+
+def from_record(record: RunRecord) -> Item:
+    """Return a run's item, with the keys of the indexes that it is to be found in."""
+    plain = {each.name: _plain(each.name, getattr(record, each.name)) for each in fields(record)}
+    plain[tables.KEY] = run_key(record.run_id)
+    plain[tables.REQUESTED_KEY] = requested_key(record)
+    if not record.hidden:
+        plain[tables.LISTED] = tables.ALL_RUNS
+        plain[tables.LISTED_TENANT] = record.tenant_id
+    if record.acknowledged_at is None:
+        plain[tables.OPEN] = tables.ALL_OPEN
+    return marshal(plain)
+
+
+def to_record(item: Mapping[str, Any]) -> RunRecord:
+    """Return the record of a run's item; attributes that it does not know are ignored."""
+    plain = unmarshal(item)
+    known = {each.name for each in fields(RunRecord)} & plain.keys()
+    return RunRecord(**{name: _typed(name, plain[name]) for name in known})
+
+
+def to_lock(tenant_id: str, item: Mapping[str, Any] | None) -> TenantLock:
+    """Return the lock of its item; no item is a free lock."""
+    plain = unmarshal(item or {})
+    return TenantLock(
+        tenant_id,
+        holder=plain.get("holder"),
+        waiters=frozenset(plain.get("waiters", ())),
+        consecutive_failures=int(plain.get("consecutive_failures", 0)),
+    )
+
+
+def from_feed(feed: FeedPointer) -> Item:
+    """Return a feed pointer's item."""
+    return marshal(
+        {
+            tables.KEY: feed_key(feed.tenant_id),
+            "tenant_id": feed.tenant_id,
+            "run_id": feed.run_id,
+            "key": feed.key,
+            "sha256": feed.sha256,
+            "finished_at": instant_text(feed.finished_at),
+        }
+    )
+
+
+def to_feed(item: Mapping[str, Any]) -> FeedPointer:
+    """Return the feed pointer of its item."""
+    plain = unmarshal(item)
+    return FeedPointer(
+        tenant_id=plain["tenant_id"],
+        run_id=plain["run_id"],
+        key=plain["key"],
+        sha256=plain["sha256"],
+        finished_at=read_instant(plain["finished_at"]),
+    )
+
+
+def _clean(value: Any) -> Any:
+    """Replace lone surrogates, which JSON on the wire cannot carry, also inside lists and maps."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_clean(str(name)): _clean(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(each) for each in value]
+    return value
+
+
+def _plain(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name in _INSTANTS:
+        return instant_text(value)
+    if name == tables.EXPIRY:
+        return epoch_seconds(value)
+    if name in _ENUMS:
+        return str(value)
+    if name == "stage_entered_at":
+        return {stage: instant_text(at) for stage, at in value.items()}
+    return value
+
+
+def _typed(name: str, value: Any) -> Any:
+    if name in _INSTANTS:
+        return read_instant(value)
+    if name == tables.EXPIRY:
+        return datetime.fromtimestamp(int(value), UTC)
+    if name in _ENUMS:
+        return _ENUMS[name](value)
+    if name in _NUMBERS:
+        return int(value)
+    if name == "counts":
+        return {key: int(number) for key, number in value.items()}
+    if name == "stage_entered_at":
+        return {stage: read_instant(at) for stage, at in value.items()}
+    return tuple(value) if name == "vendors" else value

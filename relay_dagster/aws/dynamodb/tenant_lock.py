@@ -1,0 +1,70 @@
+"""The tenant's lock as part of a record's transaction: which write goes with which change of hold.
+
+The lock's item holds the run that may run (``holder``), the jobs sent straight to the queue that
+wait (``waiters``), and how many runs have failed running (``consecutive_failures``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relay_core.domain.models import RunStatus
+from relay_dagster.aws.dynamodb import schema as tables
+from relay_dagster.aws.dynamodb import serialization as items
+from relay_dagster.aws.dynamodb.transactions import Write
+from relay_dagster.runs.model import Hold, RunRecord
+
+_FREE = "attribute_not_exists(holder)"
+_UNWANTED = f"{_FREE} AND attribute_not_exists(waiters)"
+_MINE = f"{_FREE} OR holder = :run"
+
+
+def of_change(
+    table: str, before: RunRecord | None, after: RunRecord, *, yield_to_waiters: bool = False
+) -> list[Write]:
+    """Return the lock's write for a record's change, or none.
+
+    Args:
+        table: the runs table.
+        before: the record as it was, None for a new one.
+        after: the record as it is to be.
+        yield_to_waiters: a new holder steps back where other runs wait.
+    """
+    change = (before.hold if before else Hold.NONE, after.hold)
+    if change == (Hold.NONE, Hold.HELD):
+        return [
+            _update(table, after, "SET holder = :run", _UNWANTED if yield_to_waiters else _FREE)
+        ]
+    if change == (Hold.NONE, Hold.WAITING):
+        return [_update(table, after, "ADD waiters :runs")]
+    if change == (Hold.WAITING, Hold.HELD):
+        return [_update(table, after, "SET holder = :run DELETE waiters :runs", _FREE)]
+    if change == (Hold.WAITING, Hold.NONE):
+        return [_update(table, after, "DELETE waiters :runs")]
+    if change == (Hold.HELD, Hold.NONE):
+        return [_update(table, after, f"REMOVE holder{_tally(after)}", _MINE)]
+    return []
+
+
+def _tally(after: RunRecord) -> str:
+    """Return what an end does to the count of failures: a success clears it, a cancel nothing."""
+    if after.status is RunStatus.SUCCEEDED:
+        return " SET consecutive_failures = :zero"
+    if after.status is RunStatus.FAILED:
+        return " ADD consecutive_failures :one"
+    return ""
+
+
+def _update(table: str, after: RunRecord, expression: str, condition: str | None = None) -> Write:
+    values = {":run": after.run_id, ":runs": {after.run_id}, ":zero": 0, ":one": 1}
+    text = f"{expression} {condition or ''}"
+    used = {name for name in values if name in text.replace("(", " ").replace(")", " ").split()}
+    arguments: dict[str, Any] = {
+        "TableName": table,
+        "Key": items.marshal({tables.KEY: items.lock_key(after.tenant_id)}),
+        "UpdateExpression": expression,
+        "ExpressionAttributeValues": items.marshal({name: values[name] for name in sorted(used)}),
+    }
+    if condition:
+        arguments["ConditionExpression"] = condition
+    return Write("lock", "Update", {k: v for k, v in arguments.items() if v})

@@ -1,0 +1,302 @@
+"""The tenants table: each tenant's configs, every version kept as it was stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb import schema as tables
+from relay_dagster.aws.dynamodb import serialization as items
+from relay_dagster.aws.dynamodb.reads import Table
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
+from relay_dagster.aws.error_mapping import speaks_aws
+from relay_dagster.external_errors import ThrottledError
+from relay_dagster.runs.ports import utc_now
+
+# DynamoDB's limit for an item is 400 KiB, the other attributes included.
+MAX_CONFIG_BYTES = 390_000
+_ROUNDS = 30
+
+
+class TenantStoreError(Exception):
+    """Base of every refusal of this store."""
+
+    error_code = "tenant_store_error"
+
+
+class TenantExistsError(TenantStoreError):
+    """The tenant already has a config."""
+
+    error_code = "TENANT_EXISTS"
+
+    def __init__(self, tenant_id: str) -> None:
+        self.tenant_id = tenant_id
+        super().__init__(f"tenant {tenant_id} already has a config; store a new version of it")
+
+
+class UnknownTenantError(TenantStoreError):
+    """The tenant has no config."""
+
+    error_code = "TENANT_NOT_FOUND"
+
+    def __init__(self, tenant_id: str) -> None:
+        self.tenant_id = tenant_id
+        super().__init__(f"tenant {tenant_id} has no config")
+
+
+class VersionMismatchError(TenantStoreError):
+    """The latest version is not the expected one; ``latest`` is None for an unknown tenant."""
+
+    error_code = "CONFIG_VERSION_MISMATCH"
+
+    def __init__(self, tenant_id: str, expected: int, latest: int | None) -> None:
+        self.tenant_id = tenant_id
+        self.expected = expected
+        self.latest = latest
+        found = "has no config" if latest is None else f"is at version {latest}"
+        super().__init__(f"tenant {tenant_id} {found}, not at version {expected}")
+
+
+class ConfigTooLargeError(TenantStoreError):
+    """The config's text does not fit into one item."""
+
+    error_code = "CONFIG_TOO_LARGE"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the config has {size} bytes; at most {MAX_CONFIG_BYTES} can be stored")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConfig:
+    """One version of a tenant's config: the JSON text as it was stored."""
+
+    tenant_id: str
+    version: int
+    text: str
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VersionEntry:
+    """One version of a tenant's config and when it was stored."""
+
+    version: int
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """The answer to a write: the version that the text became, and whether the tenant is new."""
+
+    version: int
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TenantEntry:
+    """A tenant and when its first config was stored."""
+
+    tenant_id: str
+    created_at: datetime
+
+
+class TenantStore:
+    """Configs of tenants. Texts are stored as given; whether they are valid is not known here."""
+
+    def __init__(
+        self, clients: Clients, table: str, *, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._clients = clients
+        self._table = Table(clients, table)
+        self._clock = clock
+
+    # --- reads, all consistent ------------------------------------------------------------------
+
+    def latest_version(self, tenant_id: str) -> int | None:
+        """Return the number of the latest version, None for an unknown tenant."""
+        item = self._table.item(_tenant_key(tenant_id))
+        return None if item is None else int(items.unmarshal(item)["version"])
+
+    def latest(self, tenant_id: str) -> StoredConfig | None:
+        """Return the latest version, None for an unknown tenant."""
+        version = self.latest_version(tenant_id)
+        return None if version is None else self.version(tenant_id, version)
+
+    def version(self, tenant_id: str, version: int) -> StoredConfig | None:
+        """Return one version, None where there is none."""
+        item = self._table.item(_config_key(tenant_id, version))
+        if item is None:
+            return None
+        plain = items.unmarshal(item)
+        return StoredConfig(
+            tenant_id, version, plain["text"], items.read_instant(plain["stored_at"])
+        )
+
+    def versions(
+        self, tenant_id: str, *, limit: int, before: int | None = None
+    ) -> tuple[VersionEntry, ...]:
+        """Return up to ``limit`` versions of a tenant, the latest first; empty for an unknown one.
+
+        Args:
+            tenant_id: the tenant.
+            limit: how many at the most, up to 100.
+            before: only versions below this one.
+        """
+        latest = self.latest_version(tenant_id) or 0
+        newest = latest if before is None else min(latest, before - 1)
+        numbers = range(newest, max(newest - limit, 0), -1)
+        found = self._table.batch(_config_key(tenant_id, number) for number in numbers)
+        return tuple(
+            VersionEntry(number, items.read_instant(items.unmarshal(item)["stored_at"]))
+            for number in numbers
+            if (item := found.get(_config_key(tenant_id, number))) is not None
+        )
+
+    # --- writes ---------------------------------------------------------------------------------
+
+    def create(self, tenant_id: str, text: str) -> StoredVersion:
+        """Store a new tenant's first config.
+
+        Raises:
+            TenantExistsError: it has one.
+            ConfigTooLargeError: the text does not fit.
+        """
+        if self.latest_version(tenant_id) is not None:
+            raise TenantExistsError(tenant_id)
+        try:
+            return self._write(tenant_id, text, None)
+        except ConditionsFailedError as error:
+            raise TenantExistsError(tenant_id) from error
+
+    def put(
+        self, tenant_id: str, text: str, *, if_match: int | None = None, may_create: bool = True
+    ) -> StoredVersion:
+        """Store the next version; of two writers at once the second gets the version after.
+
+        Args:
+            tenant_id: the tenant.
+            text: the config's JSON text.
+            if_match: the latest version that the writer has seen; None for any.
+            may_create: whether a new tenant may come to be.
+
+        Raises:
+            VersionMismatchError: the latest version is not ``if_match``.
+            UnknownTenantError: the tenant is new and may not be created.
+            ConfigTooLargeError: the text does not fit.
+        """
+        for _ in range(_ROUNDS):
+            latest = self.latest_version(tenant_id)
+            if if_match is not None and latest != if_match:
+                raise VersionMismatchError(tenant_id, if_match, latest)
+            if latest is None and not may_create:
+                raise UnknownTenantError(tenant_id)
+            try:
+                return self._write(tenant_id, text, latest)
+            except ConditionsFailedError:
+                continue
+        raise ThrottledError("put config", f"tenant {tenant_id}: too many writers at once")
+
+    # --- lists, of an index that lags ------------------------------------------------------------
+
+    def created_since(self, instant: datetime) -> list[TenantEntry]:
+        """Return the tenants whose first config was stored at or after an instant, oldest first.
+
+        The index lags: a caller that goes on from a cursor must look back a little.
+        """
+        return self._entries(items.instant_text(instant))
+
+    def all_tenant_ids(self) -> list[str]:
+        """Return every tenant, in the order in which they came to be."""
+        return [entry.tenant_id for entry in self._entries("")]
+
+    @speaks_aws
+    def check(self) -> None:
+        """Touch the table, for readiness: returns, or raises the fault."""
+        self._table.item("CHECK")
+
+    # --- how ------------------------------------------------------------------------------------
+
+    @speaks_aws
+    def _write(self, tenant_id: str, text: str, latest: int | None) -> StoredVersion:
+        size = len(text.encode("utf-8", "surrogatepass"))
+        if size > MAX_CONFIG_BYTES:
+            raise ConfigTooLargeError(size)
+        now = items.instant_text(self._clock())
+        version = (latest or 0) + 1
+        pointer = (
+            self._first_pointer(tenant_id, now)
+            if latest is None
+            else self._next_pointer(tenant_id, latest, now)
+        )
+        transact(self._clients.dynamodb, [self._text_write(tenant_id, version, text, now), pointer])
+        return StoredVersion(version, created=latest is None)
+
+    def _text_write(self, tenant_id: str, version: int, text: str, now: str) -> Write:
+        item = {
+            tables.KEY: _config_key(tenant_id, version),
+            "tenant_id": tenant_id,
+            "version": version,
+            "text": text,
+            "stored_at": now,
+        }
+        return Write("text", "Put", self._new(item))
+
+    def _first_pointer(self, tenant_id: str, now: str) -> Write:
+        item = {
+            tables.KEY: _tenant_key(tenant_id),
+            "tenant_id": tenant_id,
+            "version": 1,
+            "created_at": now,
+            tables.LISTED: tables.ALL_TENANTS,
+            tables.CREATED_KEY: f"{now}#{tenant_id}",
+        }
+        return Write("tenant", "Put", self._new(item))
+
+    def _next_pointer(self, tenant_id: str, latest: int, now: str) -> Write:
+        return Write(
+            "tenant",
+            "Update",
+            {
+                "TableName": self._table.name,
+                "Key": items.marshal({tables.KEY: _tenant_key(tenant_id)}),
+                "UpdateExpression": "SET version = :next, updated_at = :now",
+                "ConditionExpression": "version = :latest",
+                "ExpressionAttributeValues": items.marshal(
+                    {":next": latest + 1, ":latest": latest, ":now": now}
+                ),
+            },
+        )
+
+    def _new(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "TableName": self._table.name,
+            "Item": items.marshal(item),
+            "ConditionExpression": f"attribute_not_exists({tables.KEY})",
+        }
+
+    @speaks_aws
+    def _entries(self, since: str) -> list[TenantEntry]:
+        pages = self._clients.dynamodb.get_paginator("query").paginate(
+            TableName=self._table.name,
+            IndexName=tables.TENANTS_BY_CREATION,
+            KeyConditionExpression="#listed = :all AND #created >= :since",
+            ExpressionAttributeNames={"#listed": tables.LISTED, "#created": tables.CREATED_KEY},
+            # A key condition takes no empty text; a space sorts before every instant.
+            ExpressionAttributeValues=items.marshal(
+                {":all": tables.ALL_TENANTS, ":since": since or " "}
+            ),
+        )
+        rows = (items.unmarshal(row)[tables.CREATED_KEY] for page in pages for row in page["Items"])
+        pairs = (str(row).partition("#") for row in rows)
+        return [TenantEntry(tenant, items.read_instant(instant)) for instant, _, tenant in pairs]
+
+
+def _tenant_key(tenant_id: str) -> str:
+    return f"TENANT#{tenant_id}"
+
+
+def _config_key(tenant_id: str, version: int) -> str:
+    return f"CONFIG#{tenant_id}#{version:010d}"

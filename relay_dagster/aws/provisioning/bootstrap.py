@@ -1,0 +1,244 @@
+"""Creates the AWS resources that an installation lacks, and tells how those that are there differ.
+
+What is there keeps its settings unless asked otherwise; a protection that is not set at all is
+missing like a resource that is not there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from relay_dagster import settings as env
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb import schema as tables
+from relay_dagster.aws.error_mapping import speaks_aws
+from relay_dagster.aws.provisioning import bucket as bucket_setup
+from relay_dagster.aws.provisioning import queues as queue_setup
+from relay_dagster.aws.provisioning import tables as table_setup
+from relay_dagster.aws.provisioning.desired_state import Feature, differences, set_missing
+from relay_dagster.aws.sqs.job_queue import JobQueue
+from relay_dagster.external_errors import MissingResourceError
+from relay_dagster.settings import Settings
+
+BUCKET = "relay-inventory"
+RUNS_TABLE = "relay-inventory-runs"
+TENANTS_TABLE = "relay-inventory-tenants"
+QUEUE_NAME = "relay-inventory-jobs"
+DLQ_NAME = "relay-inventory-jobs-dlq"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What the resources are called, and the numbers that they are made with."""
+
+    bucket: str = BUCKET
+    runs_table: str = RUNS_TABLE
+    tenants_table: str = TENANTS_TABLE
+    queue: str = QUEUE_NAME
+    dlq: str = DLQ_NAME
+    max_receives: int = 3
+    visibility_timeout_seconds: int = 300
+    max_concurrency: int = 2
+    retention_days: int = 30
+    region: str | None = None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Names:
+        """Read names and numbers from the variables that are set; the others have defaults.
+
+        Raises:
+            SettingsError: a number is bad.
+        """
+        given = os.environ if environ is None else environ
+        return cls(
+            bucket=given.get("ARTIFACT_BUCKET") or BUCKET,
+            runs_table=given.get("RUNS_TABLE") or RUNS_TABLE,
+            tenants_table=given.get("TENANTS_TABLE") or TENANTS_TABLE,
+            queue=_last_part(given.get("SQS_QUEUE_URL")) or QUEUE_NAME,
+            dlq=_last_part(given.get("SQS_DLQ_URL")) or DLQ_NAME,
+            max_receives=env.max_attempts_from(given),
+            visibility_timeout_seconds=env.visibility_timeout_from(given),
+            max_concurrency=env.max_concurrency_from(given),
+            retention_days=env.retention_days_from(given),
+            region=env.region_from(given),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """The variables to export, in order, and what was created or set, one sentence each."""
+
+    variables: tuple[tuple[str, str], ...]
+    changes: tuple[str, ...]
+
+
+def bootstrap(names: Names | None = None, clients: Clients | None = None) -> list[tuple[str, str]]:
+    """Create what is missing; may be called again and again.
+
+    Returns:
+        The variables to export, in order, with their values.
+
+    Raises:
+        SettingsError: the bucket's name belongs to somebody else.
+        WorldError: AWS fails.
+    """
+    return list(provision(names, clients).variables)
+
+
+@speaks_aws
+def provision(
+    names: Names | None = None, clients: Clients | None = None, *, repair: bool = False
+) -> Provisioned:
+    """Create what is missing, and tell what that was: nothing, when called a second time.
+
+    Args:
+        names: what is wanted; by default as the environment says.
+        clients: AWS.
+        repair: also change settings of resources that are there and differ.
+
+    Raises:
+        SettingsError: the bucket's name belongs to somebody else.
+        WorldError: AWS fails.
+    """
+    names = names or Names.from_env()
+    clients = clients or Clients(names.region)
+    changes = [*_provide_bucket(clients, names, repair), *_provide_tables(clients, names, repair)]
+    dlq_url, of_dlq = _provide_queue(clients, names.dlq, queue_setup.dlq_attributes(), repair)
+    wanted = _queue_attributes(clients, names, dlq_url)
+    queue_url, of_queue = _provide_queue(clients, names.queue, wanted, repair)
+    return Provisioned(
+        variables=(
+            ("ARTIFACT_BUCKET", names.bucket),
+            ("RUNS_TABLE", names.runs_table),
+            ("TENANTS_TABLE", names.tenants_table),
+            ("SQS_QUEUE_URL", queue_url),
+            ("SQS_DLQ_URL", dlq_url),
+            ("WORKER_MAX_CONCURRENCY", str(names.max_concurrency)),
+        ),
+        changes=(*changes, *of_dlq, *of_queue),
+    )
+
+
+@speaks_aws
+def check(settings: Settings, clients: Clients | None = None) -> list[str]:
+    """Return how the resources differ from what they must be, one sentence for each difference.
+
+    Raises:
+        SettingsError: the bucket belongs to somebody else.
+        WorldError: AWS fails.
+    """
+    clients = clients or Clients(settings.region)
+    found = [
+        *(f"bucket_misconfigured: {each}" for each in _bucket_drift(clients, settings)),
+        *(f"table_misconfigured: {each}" for each in _table_drift(clients, settings)),
+        *(f"queue_misconfigured: {each}" for each in _queue_drift(clients, settings)),
+    ]
+    return list(dict.fromkeys(found))
+
+
+# --- the bucket ---------------------------------------------------------------------------------
+
+
+def _provide_bucket(clients: Clients, names: Names, repair: bool) -> list[str]:
+    created = []
+    if not bucket_setup.bucket_exists(clients, names.bucket):
+        bucket_setup.create_bucket(clients, names.bucket)
+        created = [f"created bucket {names.bucket}"]
+    features = bucket_setup.bucket_features(clients, names.bucket, names.retention_days)
+    return [*created, *set_missing(features, repair=repair)]
+
+
+def _bucket_drift(clients: Clients, settings: Settings) -> list[str]:
+    bucket = settings.artifact_bucket
+    if not bucket_setup.bucket_exists(clients, bucket):
+        return [f"bucket {bucket} does not exist"]
+    return differences(bucket_setup.bucket_features(clients, bucket, settings.retention_days))
+
+
+# --- the tables ---------------------------------------------------------------------------------
+
+
+def _definitions(runs_table: str, tenants_table: str) -> list[tuple[dict[str, Any], bool]]:
+    """Return each table's definition, and whether its items expire."""
+    return [(tables.runs_table(runs_table), True), (tables.tenants_table(tenants_table), False)]
+
+
+def _provide_tables(clients: Clients, names: Names, repair: bool) -> Iterator[str]:
+    for definition, expires in _definitions(names.runs_table, names.tenants_table):
+        name = definition["TableName"]
+        if not table_setup.table_exists(clients, name):
+            table_setup.create_table(clients, definition)
+            yield f"created table {name}"
+        table_setup.await_table(clients, name)
+        features = table_setup.table_features(clients, definition, expires=expires)
+        yield from set_missing(features, repair=repair)
+
+
+def _table_drift(clients: Clients, settings: Settings) -> Iterator[str]:
+    for definition, expires in _definitions(settings.runs_table, settings.tenants_table):
+        name = definition["TableName"]
+        if table_setup.table_exists(clients, name):
+            yield from differences(table_setup.table_features(clients, definition, expires=expires))
+        else:
+            yield f"table {name} does not exist"
+
+
+# --- the queues ---------------------------------------------------------------------------------
+
+
+def _queue_attributes(clients: Clients, names: Names, dlq_url: str) -> dict[str, str]:
+    return queue_setup.queue_attributes(
+        queue_setup.queue_arn(clients, dlq_url),
+        visibility_timeout=names.visibility_timeout_seconds,
+        max_receives=names.max_receives,
+    )
+
+
+def _provide_queue(
+    clients: Clients, name: str, attributes: Mapping[str, str], repair: bool
+) -> tuple[str, list[str]]:
+    url = queue_setup.queue_url(clients, name)
+    if url is None:
+        url = queue_setup.create_queue(clients, name, attributes)
+        return url, [f"created queue {name}"]
+    return url, set_missing(queue_setup.queue_features(clients, url, attributes), repair=repair)
+
+
+def _queue_drift(clients: Clients, settings: Settings) -> Iterator[str]:
+    urls = (settings.queue_url, settings.dlq_url)
+    absent = [url for url in urls if not _queue_exists(clients, url)]
+    if absent:
+        yield from (f"queue {_last_part(url)} does not exist" for url in absent)
+        return
+    queue = JobQueue(clients, *urls)
+    yield from queue.differences(
+        visibility_timeout_seconds=settings.visibility_timeout_seconds,
+        max_receives=settings.max_attempts,
+    )
+    yield from differences(_queue_protection(clients, settings))
+
+
+def _queue_exists(clients: Clients, url: str) -> bool:
+    try:
+        queue_setup.queue_arn(clients, url)
+    except MissingResourceError:
+        return False
+    return True
+
+
+def _queue_protection(clients: Clients, settings: Settings) -> list[Feature]:
+    """Return the features of both queues that the program itself does not depend on."""
+    retention = str(queue_setup.QUEUE_RETENTION_SECONDS)
+    of_queue = {"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": retention}
+    return [
+        *queue_setup.queue_features(clients, settings.queue_url, of_queue),
+        *queue_setup.queue_features(clients, settings.dlq_url, {"SqsManagedSseEnabled": "true"}),
+    ]
+
+
+def _last_part(url: str | None) -> str:
+    return urlsplit(url or "").path.rpartition("/")[2]

@@ -1,0 +1,134 @@
+"""The tables as they must be: on demand, with point-in-time recovery and, for runs, expiry."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb import schema as tables
+from relay_dagster.aws.error_mapping import error_code, speaks_aws
+from relay_dagster.aws.provisioning.desired_state import Feature
+
+_WAIT = {"Delay": 1, "MaxAttempts": 120}
+_RECOVERY_TRIES = 30
+_ON = {"ENABLED", "ENABLING"}
+
+
+@speaks_aws
+def table_exists(clients: Clients, name: str) -> bool:
+    """Tell whether the table is there."""
+    try:
+        clients.dynamodb.describe_table(TableName=name)
+    except clients.dynamodb.exceptions.ResourceNotFoundException:
+        return False
+    return True
+
+
+@speaks_aws
+def create_table(clients: Clients, definition: Mapping[str, Any]) -> None:
+    """Create a table; `await_table` waits until it can be used."""
+    clients.dynamodb.create_table(**definition)
+
+
+@speaks_aws
+def await_table(clients: Clients, name: str) -> None:
+    """Wait until a table can be used, whoever is creating it."""
+    wait: Any = _WAIT
+    clients.dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig=wait)
+
+
+def table_features(
+    clients: Clients, definition: Mapping[str, Any], *, expires: bool
+) -> list[Feature]:
+    """Return what a table must be like.
+
+    Args:
+        clients: AWS.
+        definition: the arguments that it was created with.
+        expires: whether its items can expire.
+    """
+    name = definition["TableName"]
+    features = [
+        Feature(
+            f"layout of table {name}", _layout(definition), lambda: _layout(_table(clients, name))
+        ),
+        Feature(
+            f"billing of table {name}", "PAY_PER_REQUEST", lambda: _billing(_table(clients, name))
+        ),
+        Feature(
+            f"point-in-time recovery of table {name}",
+            "ENABLED",
+            lambda: _recovery(clients, name),
+            lambda: _enable_recovery(clients, name),
+        ),
+    ]
+    return [*features, _expiry(clients, name)] if expires else features
+
+
+def _expiry(clients: Clients, name: str) -> Feature:
+    return Feature(
+        f"expiry of items of table {name}",
+        f"by {tables.EXPIRY}",
+        lambda: _expires_by(clients, name),
+        lambda: clients.dynamodb.update_time_to_live(
+            TableName=name,
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": tables.EXPIRY},
+        ),
+    )
+
+
+def _table(clients: Clients, name: str) -> Mapping[str, Any]:
+    return clients.dynamodb.describe_table(TableName=name)["Table"]
+
+
+def _layout(table: Mapping[str, Any]) -> str:
+    """Return the keys of a table and of its indexes, as text."""
+    indexes = {
+        index["IndexName"]: _keys(index) for index in table.get("GlobalSecondaryIndexes", [])
+    }
+    return "; ".join([_keys(table), *(f"{name}: {keys}" for name, keys in sorted(indexes.items()))])
+
+
+def _keys(described: Mapping[str, Any]) -> str:
+    keys = sorted(described["KeySchema"], key=lambda key: str(key["KeyType"]))
+    return ", ".join(key["AttributeName"] for key in keys)
+
+
+def _billing(table: Mapping[str, Any]) -> str:
+    # A table that was never on demand has no summary of its billing.
+    mode: str = table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED")
+    return mode
+
+
+def _recovery(clients: Clients, name: str) -> str | None:
+    answer = clients.dynamodb.describe_continuous_backups(TableName=name)
+    described = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+    on = described.get("PointInTimeRecoveryStatus") in _ON
+    return "ENABLED" if on else None
+
+
+def _enable_recovery(clients: Clients, name: str) -> None:
+    """Switch recovery on; a table that was just made is not ready for it at once."""
+    for tries_left in reversed(range(_RECOVERY_TRIES)):
+        try:
+            clients.dynamodb.update_continuous_backups(
+                TableName=name,
+                PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
+            )
+        except ClientError as error:
+            if error_code(error) != "ContinuousBackupsUnavailableException" or not tries_left:
+                raise
+            time.sleep(1)
+        else:
+            return
+
+
+def _expires_by(clients: Clients, name: str) -> str | None:
+    answer = clients.dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    if answer.get("TimeToLiveStatus") not in _ON:
+        return None
+    return f"by {answer.get('AttributeName')}"

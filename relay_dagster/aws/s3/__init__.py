@@ -1,0 +1,1 @@
+"""Feeds, artifacts and work files in S3."""

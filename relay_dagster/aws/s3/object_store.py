@@ -1,0 +1,307 @@
+"""The bucket: vendors' uploads, and runs' artifacts under ``<run_id>/tenants/<tenant_id>/``."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, cast
+
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.error_mapping import error_code, speaks_aws
+from relay_dagster.aws.s3.chunk_reader import ChunkReader, Written
+from relay_dagster.external_errors import ObjectChangedError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
+_TAKEN = frozenset({"412", "PreconditionFailed"})
+_NO_RANGE = frozenset({"416", "InvalidRange"})
+_CONFLICT = frozenset({"409", "ConditionalRequestConflict"})
+_CONFLICT_TRIES = 5
+_READ_SIZE = 1 << 20
+_PART_SIZE = 8 << 20
+_REPORTS = {
+    "reports/config_snapshot.json": "config_snapshot",
+    "reports/input_manifest.json": "input_manifest",
+    "outputs/merged_inventory.csv": "merged_inventory",
+    "reports/errors.json": "errors",
+    "reports/invalid_rows.csv": "invalid_rows",
+    "reports/run_summary.json": "run_summary",
+}
+_LINK_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object as it was listed; ``etag`` is without its quotes."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the key."""
+        return PurePosixPath(self.key).name
+
+
+class FeedStore:
+    """Objects of one bucket. Keys are whole keys."""
+
+    def __init__(self, clients: Clients, bucket: str) -> None:
+        self._clients = clients
+        self.bucket = bucket
+
+    @property
+    def _s3(self) -> S3Client:
+        return self._clients.s3
+
+    def uri(self, key: str) -> str:
+        """Return the ``s3://`` address of a key."""
+        return f"s3://{self.bucket}/{key}"
+
+    # --- vendors' uploads -----------------------------------------------------------------------
+
+    def latest_object(self, prefix: str) -> ObjectInfo | None:
+        """Return the newest object under a prefix: last modified, then greatest key; None for none.
+
+        Keys that end in ``/`` are folders that consoles make, and do not count.
+        """
+        uploads = (each for each in self.list_objects(prefix) if not each.key.endswith("/"))
+        return max(uploads, key=lambda each: (each.last_modified, each.key), default=None)
+
+    @speaks_aws
+    def list_objects(self, prefix: str) -> list[ObjectInfo]:
+        """Return all objects under a prefix, all pages of them."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix
+        )
+        return [
+            ObjectInfo(each["Key"], each["Size"], each["ETag"].strip('"'), each["LastModified"])
+            for page in pages
+            for each in page.get("Contents", [])
+        ]
+
+    @speaks_aws
+    def copy_pinned(self, source: ObjectInfo, target_key: str) -> str:
+        """Copy an object as it was listed, and return the SHA-256 of the copy, in hex.
+
+        Raises:
+            ObjectChangedError: it was replaced or deleted since; look again.
+        """
+        try:
+            answer = self._s3.copy_object(
+                Bucket=self.bucket,
+                Key=target_key,
+                CopySource={"Bucket": self.bucket, "Key": source.key},
+                CopySourceIfMatch=f'"{source.etag}"',
+                ChecksumAlgorithm="SHA256",
+            )
+        except ClientError as error:
+            if error_code(error) not in _ABSENT | _TAKEN:
+                raise
+            raise ObjectChangedError("s3.CopyObject", f"{source.key} was replaced") from error
+        checksum = answer.get("CopyObjectResult", {}).get("ChecksumSHA256")
+        return _hex(checksum) or self._hash(target_key)
+
+    @speaks_aws
+    def copy(self, source_key: str, target_key: str) -> None:
+        """Copy an object within the bucket, whatever was at the target.
+
+        Raises:
+            MissingResourceError: there is no such object.
+        """
+        self._copy(source_key, target_key)
+
+    @speaks_aws
+    def copy_if_there(self, source_key: str, target_key: str) -> bool:
+        """Copy an object as `copy` does, where there is one; tell whether there was."""
+        try:
+            self._copy(source_key, target_key)
+        except ClientError as error:
+            if error_code(error) in _ABSENT:
+                return False
+            raise
+        return True
+
+    # --- objects --------------------------------------------------------------------------------
+
+    @speaks_aws
+    def read(self, key: str) -> bytes:
+        """Return an object's bytes.
+
+        Raises:
+            MissingResourceError: there is no such object.
+        """
+        return self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+    @speaks_aws
+    def read_or_none(self, key: str) -> bytes | None:
+        """Return an object's bytes, None where there is no such object."""
+        try:
+            return self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if error_code(error) in _ABSENT:
+                return None
+            raise
+
+    @speaks_aws
+    def read_head(self, key: str, size: int) -> bytes | None:
+        """Return at most the first ``size`` bytes of an object, None where there is none."""
+        try:
+            answer = self._s3.get_object(Bucket=self.bucket, Key=key, Range=f"bytes=0-{size - 1}")
+            # Read to the end, a broken connection shows; a store that knows no ranges sends it all.
+            return answer["Body"].read(size if answer["ContentLength"] > size else None)
+        except ClientError as error:
+            if error_code(error) in _NO_RANGE:  # an empty object has no first byte
+                return b""
+            if error_code(error) in _ABSENT:
+                return None
+            raise
+
+    @speaks_aws
+    def download(self, key: str, path: Path) -> None:
+        """Write an object to a file, piece by piece.
+
+        Raises:
+            MissingResourceError: there is no such object.
+        """
+        body = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"]
+        with path.open("wb") as file:
+            for piece in body.iter_chunks(_READ_SIZE):
+                file.write(piece)
+
+    @speaks_aws
+    def put(self, key: str, data: bytes, *, content_type: str | None = None) -> Written:
+        """Store bytes under a key, whatever was there."""
+        self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, **_extra(content_type))
+        return Written(len(data), hashlib.sha256(data).hexdigest())
+
+    @speaks_aws
+    def put_stream(
+        self, key: str, chunks: Iterable[Any], *, content_type: str | None = None
+    ) -> Written:
+        """Store chunks of bytes one after the other; the object appears when all are there.
+
+        Raises:
+            Exception: whatever ``chunks`` raises; nothing is stored then.
+        """
+        stream = ChunkReader(chunks)
+        if not stream.is_longer_than(_PART_SIZE):
+            # The machinery for parts costs more than the call itself.
+            return self.put(key, stream.read(), content_type=content_type)
+        self._s3.upload_fileobj(
+            cast("Any", stream),
+            self.bucket,
+            key,
+            ExtraArgs=_extra(content_type),
+            Config=TransferConfig(multipart_chunksize=_PART_SIZE, use_threads=False),
+        )
+        return stream.written()
+
+    @speaks_aws
+    def put_file(self, key: str, path: Path, *, content_type: str | None = None) -> None:
+        """Store a file's bytes under a key."""
+        self._s3.upload_file(str(path), self.bucket, key, ExtraArgs=_extra(content_type))
+
+    @speaks_aws
+    def put_if_absent(self, key: str, data: bytes, *, content_type: str | None = None) -> bool:
+        """Store bytes unless the key is taken; tell whether they were stored."""
+        for tries_left in reversed(range(_CONFLICT_TRIES)):
+            try:
+                self._s3.put_object(
+                    Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", **_extra(content_type)
+                )
+            except ClientError as error:
+                if error_code(error) in _TAKEN:
+                    return False
+                # Another writer is at it just now; S3 asks to try again.
+                if error_code(error) not in _CONFLICT or not tries_left:
+                    raise
+            else:
+                return True
+        return False
+
+    @speaks_aws
+    def exists(self, key: str) -> bool:
+        """Tell whether there is an object under the key."""
+        try:
+            self._s3.head_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if error_code(error) in _ABSENT:
+                return False
+            raise
+        return True
+
+    @speaks_aws
+    def delete(self, key: str) -> None:
+        """Delete an object; one that is not there is deleted too."""
+        self._s3.delete_object(Bucket=self.bucket, Key=key)
+
+    @speaks_aws
+    def check(self) -> None:
+        """Touch the bucket, for readiness: returns, or raises the fault."""
+        self._s3.head_bucket(Bucket=self.bucket)
+
+    # --- artifacts ------------------------------------------------------------------------------
+
+    def artifacts(self, run_id: str, tenant_id: str) -> dict[str, str]:
+        """Return the artifacts that a run has, name to key, in the order of the names.
+
+        Work files are no artifacts.
+        """
+        prefix = f"{run_id}/tenants/{tenant_id}/"
+        keys = (each.key for each in self.list_objects(prefix))
+        named = ((artifact_name(key.removeprefix(prefix)), key) for key in keys)
+        return dict(sorted(pair for pair in named if pair[0]))
+
+    @speaks_aws
+    def presign(self, key: str, *, expires_in: int = _LINK_SECONDS) -> str:
+        """Return a link to an object, SigV4, that works without credentials for some seconds."""
+        return self._clients.s3_links.generate_presigned_url(
+            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=expires_in
+        )
+
+    def _copy(self, source_key: str, target_key: str) -> None:
+        source: Any = {"Bucket": self.bucket, "Key": source_key}
+        self._s3.copy_object(Bucket=self.bucket, Key=target_key, CopySource=source)
+
+    def _hash(self, key: str) -> str:
+        digest = hashlib.sha256()
+        body = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"]
+        for piece in body.iter_chunks(_READ_SIZE):
+            digest.update(piece)
+        return digest.hexdigest()
+
+
+def artifact_name(relative_key: str) -> str:
+    """Return the name of an artifact by its key under the run's prefix; empty for what is none."""
+    if relative_key in _REPORTS:
+        return _REPORTS[relative_key]
+    folder, _, rest = relative_key.partition("/")
+    vendor_id, _, file_name = rest.partition("/")
+    if folder == "inbound" and vendor_id and file_name:
+        return f"inbound_{vendor_id}"
+    if folder == "normalized" and file_name == "normalized.csv":
+        return f"normalized_{vendor_id}"
+    return ""
+
+
+def _extra(content_type: str | None) -> Any:
+    return {} if content_type is None else {"ContentType": content_type}
+
+
+def _hex(checksum: str | None) -> str | None:
+    """Return S3's checksum in hex, None where it is not of the whole object (``...-3`` parts)."""
+    if not checksum or "-" in checksum:
+        return None
+    return base64.b64decode(checksum).hex()

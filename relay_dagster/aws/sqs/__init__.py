@@ -1,0 +1,1 @@
+"""The queue of jobs and its dead letters in SQS."""

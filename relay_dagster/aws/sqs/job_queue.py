@@ -1,0 +1,260 @@
+"""The queue of jobs and its dead-letter queue; what a message means is decided elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from relay_dagster.aws.clients import LONG_POLL_SECONDS, Clients
+from relay_dagster.aws.error_mapping import error_code, speaks_aws
+from relay_dagster.runs.model import Job
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import MessageSystemAttributeNameType
+
+DLQ_RETENTION_SECONDS = 14 * 24 * 60 * 60
+# SQS hands out at most ten messages at a time, and keeps none invisible for more than 12 hours.
+MAX_MESSAGES = 10
+MAX_VISIBILITY_SECONDS = 12 * 60 * 60
+REQUEST_ID = "request_id"
+RUN_ID = "run_id"
+CAUSE = "cause"
+_MAX_CAUSE_CHARACTERS = 1000
+_SYSTEM: tuple[MessageSystemAttributeNameType, ...] = (
+    "ApproximateReceiveCount",
+    "ApproximateFirstReceiveTimestamp",
+    "SentTimestamp",
+)
+_STALE_HANDLE = frozenset(
+    {
+        "ReceiptHandleIsInvalid",
+        "InvalidParameterValue",
+        "MessageNotInflight",
+        "AWS.SimpleQueueService.MessageNotInflight",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One receive of a message. ``attributes`` are its own, texts; instants are aware, UTC."""
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    receive_count: int
+    sent_at: datetime
+    first_received_at: datetime
+    attributes: Mapping[str, str]
+
+    @property
+    def request_id(self) -> str | None:
+        """The request that the message was sent for, where it tells."""
+        return self.attributes.get(REQUEST_ID)
+
+
+class JobQueue:
+    """Jobs out and in, and the dead-letter queue beside them."""
+
+    def __init__(self, clients: Clients, queue_url: str, dlq_url: str) -> None:
+        self._clients = clients
+        self.queue_url = queue_url
+        self.dlq_url = dlq_url
+
+    @property
+    def _sqs(self) -> SQSClient:
+        return self._clients.sqs
+
+    # --- jobs -----------------------------------------------------------------------------------
+
+    def send(self, job: Job, *, request_id: str | None = None) -> str:
+        """Send a job and return its message id."""
+        return self._send(self.queue_url, job.body(), {REQUEST_ID: request_id})
+
+    def send_again(self, message: Message, *, delay_seconds: int = 0) -> str:
+        """Send a message's very body and attributes again, and return the new message id.
+
+        It can be received after ``delay_seconds``.
+        """
+        return self._send(self.queue_url, message.body, message.attributes, delay_seconds)
+
+    @speaks_aws
+    def receive(
+        self,
+        limit: int = MAX_MESSAGES,
+        *,
+        wait_seconds: int = 0,
+        visibility_seconds: int | None = None,
+    ) -> list[Message]:
+        """Receive up to ``limit`` messages (ten at most), waiting for the first.
+
+        Args:
+            limit: how many at most.
+            wait_seconds: how long to wait for a message, 20 at most.
+            visibility_seconds: how long they stay invisible; None for the queue's own time.
+        """
+        visibility = {} if visibility_seconds is None else {"VisibilityTimeout": visibility_seconds}
+        answer = self._clients.sqs_polling.receive_message(
+            QueueUrl=self.queue_url,
+            MaxNumberOfMessages=min(limit, MAX_MESSAGES),
+            WaitTimeSeconds=min(wait_seconds, LONG_POLL_SECONDS),
+            MessageSystemAttributeNames=list(_SYSTEM),
+            MessageAttributeNames=["All"],
+            **visibility,  # type: ignore[arg-type]
+        )
+        return [_message(each) for each in answer.get("Messages", [])]
+
+    @speaks_aws
+    def extend(self, receipt_handle: str, seconds: float) -> bool:
+        """Keep a message invisible for so long from now; 0 shows it at once.
+
+        Returns:
+            False where the handle is no longer good: the message is gone, or visible again.
+        """
+        try:
+            self._sqs.change_message_visibility(
+                QueueUrl=self.queue_url,
+                ReceiptHandle=receipt_handle,
+                VisibilityTimeout=max(0, min(round(seconds), MAX_VISIBILITY_SECONDS)),
+            )
+        except ClientError as error:
+            if error_code(error) in _STALE_HANDLE:
+                return False
+            raise
+        return True
+
+    @speaks_aws
+    def delete(self, receipt_handle: str) -> bool:
+        """Delete a message of the queue; one that is gone is deleted too.
+
+        Returns:
+            False where the handle is no longer good, so that the message may still be there.
+        """
+        return self._delete(self.queue_url, receipt_handle)
+
+    # --- the dead-letter queue ------------------------------------------------------------------
+
+    def send_dead(
+        self, body: str, *, cause: str, run_id: str | None = None, request_id: str | None = None
+    ) -> str:
+        """Put a body into the dead-letter queue, with run and cause as attributes.
+
+        Returns:
+            The message id there.
+        """
+        attributes = {RUN_ID: run_id, CAUSE: cause, REQUEST_ID: request_id}
+        return self._send(self.dlq_url, body, attributes)
+
+    @speaks_aws
+    def peek_dead(self, limit: int = MAX_MESSAGES) -> list[Message]:
+        """Look at some dead messages without hiding them from anybody."""
+        answer = self._sqs.receive_message(
+            QueueUrl=self.dlq_url,
+            MaxNumberOfMessages=min(limit, MAX_MESSAGES),
+            VisibilityTimeout=0,
+            WaitTimeSeconds=0,
+            MessageSystemAttributeNames=list(_SYSTEM),
+            MessageAttributeNames=["All"],
+        )
+        return [_message(each) for each in answer.get("Messages", [])]
+
+    @speaks_aws
+    def delete_dead(self, receipt_handle: str) -> bool:
+        """Delete a message of the dead-letter queue; answers as `delete` does."""
+        return self._delete(self.dlq_url, receipt_handle)
+
+    # --- the queues themselves ------------------------------------------------------------------
+
+    @speaks_aws
+    def differences(self, *, visibility_timeout_seconds: int, max_receives: int) -> list[str]:
+        """Return how the queues' attributes differ from what they must be, one sentence each."""
+        queue = self._attributes(self.queue_url)
+        dlq = self._attributes(self.dlq_url)
+        redrive = json.loads(queue.get("RedrivePolicy") or "{}")
+        found = {
+            "VisibilityTimeout": (queue.get("VisibilityTimeout"), visibility_timeout_seconds),
+            "RedrivePolicy.maxReceiveCount": (redrive.get("maxReceiveCount"), max_receives),
+            "RedrivePolicy.deadLetterTargetArn": (
+                redrive.get("deadLetterTargetArn"),
+                dlq.get("QueueArn"),
+            ),
+            "MessageRetentionPeriod of the dead-letter queue": (
+                dlq.get("MessageRetentionPeriod"),
+                DLQ_RETENTION_SECONDS,
+            ),
+        }
+        return [
+            f"{name} is {'not set' if is_ is None else is_}, not {wanted}"
+            for name, (is_, wanted) in found.items()
+            if str(is_) != str(wanted)
+        ]
+
+    @speaks_aws
+    def check(self) -> None:
+        """Touch the queue, for readiness: returns, or raises the fault."""
+        self._attributes(self.queue_url)
+
+    # --- how ------------------------------------------------------------------------------------
+
+    def _attributes(self, url: str) -> Mapping[str, str]:
+        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        return {str(name): value for name, value in answer.get("Attributes", {}).items()}
+
+    @speaks_aws
+    def _send(
+        self, url: str, body: str, attributes: Mapping[str, str | None], delay_seconds: int = 0
+    ) -> str:
+        given: Any = {
+            name: {"DataType": "String", "StringValue": _attribute_text(value)}
+            for name, value in attributes.items()
+            if value
+        }
+        later: Any = {"DelaySeconds": delay_seconds} if delay_seconds else {}
+        answer = self._sqs.send_message(
+            QueueUrl=url, MessageBody=body, MessageAttributes=given, **later
+        )
+        return answer["MessageId"]
+
+    def _delete(self, url: str, receipt_handle: str) -> bool:
+        try:
+            self._sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt_handle)
+        except ClientError as error:
+            if error_code(error) in _STALE_HANDLE:
+                return False
+            raise
+        return True
+
+
+def _attribute_text(value: str) -> str:
+    """Return a text that SQS takes: of the characters that XML allows, and not too long."""
+    legal = (each if each.isprintable() or each in "\t\n\r" else " " for each in value)
+    return "".join(legal)[:_MAX_CAUSE_CHARACTERS]
+
+
+def _message(raw: Any) -> Message:
+    system = raw.get("Attributes", {})
+    sent_at = _instant(system.get("SentTimestamp"))
+    first = system.get("ApproximateFirstReceiveTimestamp")
+    return Message(
+        message_id=raw["MessageId"],
+        receipt_handle=raw["ReceiptHandle"],
+        body=raw["Body"],
+        receive_count=int(system.get("ApproximateReceiveCount", 1)),
+        sent_at=sent_at,
+        first_received_at=_instant(first) if first else sent_at,
+        attributes={
+            name: value["StringValue"]
+            for name, value in raw.get("MessageAttributes", {}).items()
+            if "StringValue" in value
+        },
+    )
+
+
+def _instant(milliseconds: str | None) -> datetime:
+    return datetime.fromtimestamp(int(milliseconds or 0) / 1000, UTC)

@@ -1,0 +1,70 @@
+"""Everything that a process needs of AWS, put together from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relay_dagster.aws.clients import PATIENT, Clients, Patience
+from relay_dagster.aws.cloudwatch.metrics import Metrics
+from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.s3.object_store import FeedStore
+from relay_dagster.aws.sqs.job_queue import JobQueue
+from relay_dagster.runs.ledger import RunLedger
+from relay_dagster.runs.retry_policy import RetryPolicy
+from relay_dagster.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The stores, the queue and the ledger of one installation."""
+
+    settings: Settings
+    clients: Clients
+    runs: RunStore
+    tenants: TenantStore
+    feeds: FeedStore
+    queue: JobQueue
+    metrics: Metrics
+    ledger: RunLedger
+
+
+def connect(
+    settings: Settings, patience: Patience = PATIENT, *, clients: Clients | None = None
+) -> Platform:
+    """Return the platform that the settings name; nothing is sent before it is used.
+
+    Args:
+        settings: names and numbers.
+        patience: how long a call to AWS may take.
+        clients: used instead of new ones.
+    """
+    clients = clients or Clients(
+        settings.region, patience, public_s3_endpoint_url=settings.public_s3_endpoint_url
+    )
+    runs = RunStore(clients, settings.runs_table)
+    return Platform(
+        settings=settings,
+        clients=clients,
+        runs=runs,
+        tenants=TenantStore(clients, settings.tenants_table),
+        feeds=FeedStore(clients, settings.artifact_bucket),
+        queue=JobQueue(clients, settings.queue_url, settings.dlq_url),
+        metrics=Metrics(
+            clients,
+            namespace=settings.metrics_namespace,
+            environment=settings.environment,
+            enabled=settings.metrics_enabled,
+            consecutive_failures=lambda tenant_id: runs.lock(tenant_id).consecutive_failures,
+        ),
+        ledger=RunLedger(runs, retry_policy(settings)),
+    )
+
+
+def retry_policy(settings: Settings) -> RetryPolicy:
+    """Return attempts and back-off as the settings say."""
+    return RetryPolicy(
+        max_attempts=settings.max_attempts,
+        base_seconds=settings.backoff_base_seconds,
+        max_seconds=settings.backoff_max_seconds,
+    )

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from fakes import NOW, FakeClock, embedded_platform
+from relay_dagster.aws.dynamodb.pause_store import Pause, PauseStore
+
+
+@pytest.fixture
+def pauses() -> Iterator[PauseStore]:
+    with embedded_platform() as platform:
+        yield PauseStore(platform.clients, platform.settings.tenants_table, clock=FakeClock())
+
+
+def test_nothing_is_paused_at_first(pauses: PauseStore) -> None:
+    assert pauses.of("acme") is None
+
+
+def test_a_pause_of_one_tenant_is_its_own(pauses: PauseStore) -> None:
+    assert pauses.begin("acme", "audit") == Pause("acme", "audit", NOW)
+    assert pauses.of("acme") == Pause("acme", "audit", NOW)
+    assert pauses.of("other") is None
+
+
+def test_a_pause_of_all_holds_for_each_and_comes_first(pauses: PauseStore) -> None:
+    pauses.begin("acme", "audit")
+    pauses.begin(None, "backlog")
+    assert pauses.of("acme") == pauses.of("other") == Pause(None, "backlog", NOW)
+
+
+def test_the_latest_reason_counts(pauses: PauseStore) -> None:
+    pauses.begin(None, "backlog")
+    pauses.begin(None, "deployment")
+    found = pauses.of("acme")
+    assert found is not None
+    assert found.reason == "deployment"
+
+
+@pytest.mark.parametrize(("ended", "left"), [(None, "acme"), ("acme", None)])
+def test_the_end_of_one_pause_leaves_the_other(
+    pauses: PauseStore, ended: str | None, left: str | None
+) -> None:
+    pauses.begin(None, "backlog")
+    pauses.begin("acme", "audit")
+    pauses.end(ended)
+    found = pauses.of("acme")
+    assert found is not None
+    assert found.tenant_id == left
+
+
+def test_the_end_of_what_is_not_paused_is_no_error(pauses: PauseStore) -> None:
+    pauses.end("acme")
+    assert pauses.of("acme") is None

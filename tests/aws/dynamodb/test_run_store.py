@@ -1,0 +1,359 @@
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from builders import REQUESTED_AT
+from fakes import FakeClock, embedded_platform, served_platform
+from relay_core.domain.models import RunStatus, Stage
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb import serialization as items
+from relay_dagster.aws.dynamodb.pagination import BadCursorError
+from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.external_errors import MissingResourceError, ThrottledError
+from relay_dagster.runs.errors import CommitLostError, FenceLostError, RunError, TenantBusyError
+from relay_dagster.runs.model import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
+from relay_dagster.wiring import Platform
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def platform(clock: FakeClock) -> Iterator[Platform]:
+    with embedded_platform(clock) as platform:
+        yield platform
+
+
+def a_run(**changes: Any) -> RunRecord:
+    defaults = {"run_id": str(uuid.uuid4()), "tenant_id": "acme", "requested_at": REQUESTED_AT}
+    return RunRecord(**{**defaults, **changes})
+
+
+def full_record() -> RunRecord:
+    at = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+    instants = {name: at + timedelta(seconds=n) for n, name in enumerate(sorted(items._INSTANTS))}
+    return a_run(
+        **instants,
+        trigger=Trigger.QUEUE,
+        vendors=("v2", "v1"),
+        asked_version=3,
+        config_version=4,
+        request_id="q",
+        idempotency_id="i",
+        status=RunStatus.FAILED,
+        stage=Stage.NORMALIZE,
+        attempt=2,
+        failed_stage=Stage.NORMALIZE,
+        error_code="DECODE_ERROR",
+        error_message='Größe, 5" pipe, \N{SNOWMAN}',
+        dagster_run_id="d",
+        stage_entered_at={"FETCH_INPUTS": at},
+        message_id="m",
+        receipt_handle="h",
+        dlq_message_id="x",
+        artifacts={"errors": "k"},
+        errors_artifact_key="k",
+        counts={"total_rows": 5},
+        hold=Hold.WAITING,
+        hidden=True,
+        expires_at=datetime(2026, 4, 1, tzinfo=UTC),
+        revision=9,
+        write_id="w",
+    )
+
+
+def test_a_record_comes_back_as_it_went_in() -> None:
+    record = full_record()
+    assert not [each.name for each in fields(record) if getattr(record, each.name) is None]
+    assert items.to_record(items.from_record(record)) == record
+
+
+def test_a_record_with_nothing_known_comes_back_as_it_went_in() -> None:
+    record = a_run()
+    assert items.to_record(items.from_record(record)) == record
+
+
+def test_attributes_of_a_later_release_are_ignored() -> None:
+    record = a_run()
+    later = {**items.from_record(record), "colour": {"S": "blue"}}
+    assert items.to_record(later) == record
+
+
+def test_text_that_is_no_unicode_does_not_keep_a_run_from_ending(platform: Platform) -> None:
+    record = a_run(error_message="bad \ud800 text", counts={"\udfff": 1})
+    platform.runs.commit(None, record, now=REQUESTED_AT)
+    found = platform.runs.get(record.run_id)
+    assert found is not None
+    assert found.error_message == "bad ? text"
+
+
+def test_only_a_run_id_finds_a_run(platform: Platform) -> None:
+    assert platform.runs.get("LOCK#acme") is None
+    assert platform.runs.get("x" * 5000) is None
+    assert platform.runs.get_many(["", str(uuid.uuid4())]) == {}
+
+
+def test_a_record_is_written_over_only_as_it_was_read(platform: Platform) -> None:
+    first = platform.runs.commit(None, a_run(), now=REQUESTED_AT)
+    second = platform.runs.commit(first, replace(first, attempt=1), now=REQUESTED_AT)
+    with pytest.raises(CommitLostError):
+        platform.runs.commit(first, replace(first, attempt=2), now=REQUESTED_AT)
+    with pytest.raises(CommitLostError):
+        platform.runs.commit(None, a_run(run_id=first.run_id), now=REQUESTED_AT)
+    assert platform.runs.get(first.run_id) == second
+
+
+class ForgetfulDynamoDB:
+    """Carries each transaction out, and then says that it collided, as a lost answer would."""
+
+    def __init__(self, inner: Any, times: int) -> None:
+        self._inner = inner
+        self._times = times
+
+    def transact_write_items(self, **arguments: Any) -> Any:
+        answer = self._inner.transact_write_items(**arguments)
+        if self._times:
+            self._times -= 1
+            raise ClientError(
+                {"Error": {"Code": "TransactionInProgressException"}}, "TransactWriteItems"
+            )
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class ForgetfulClients(Clients):
+    def __init__(self, inner: Clients) -> None:
+        self.forgetful: Any = ForgetfulDynamoDB(inner.dynamodb, 1)
+
+    @property
+    def dynamodb(self) -> Any:
+        return self.forgetful
+
+
+def test_a_write_that_got_through_unseen_is_not_taken_for_a_stranger(platform: Platform) -> None:
+    runs = RunStore(ForgetfulClients(platform.clients), platform.settings.runs_table)
+    record = runs.commit(None, a_run(hold=Hold.HELD), now=REQUESTED_AT)
+    assert platform.runs.get(record.run_id) == record
+
+
+# --- listings ---------------------------------------------------------------------------------
+
+
+def several(platform: Platform, clock: FakeClock, count: int, tenant_id: str = "acme") -> list[str]:
+    made = []
+    for _ in range(count):
+        record = platform.ledger.adopt(Job(str(uuid.uuid4()), tenant_id))
+        platform.ledger.cancel(record.run_id)
+        made.append(record.run_id)
+        clock.advance(seconds=1)
+    return made
+
+
+def ids(records: tuple[RunRecord, ...]) -> list[str]:
+    return [record.run_id for record in records]
+
+
+def test_pages_hold_every_run_once_newest_first(platform: Platform, clock: FakeClock) -> None:
+    made = several(platform, clock, 7)
+    several(platform, clock, 2, "other")
+    seen: list[str] = []
+    cursor = None
+    for _ in range(4):
+        page = platform.runs.list_runs("acme", limit=2, cursor=cursor)
+        seen += ids(page.records)
+        cursor = page.next_cursor
+    assert cursor is None
+    assert seen == made[::-1]
+
+
+def test_a_page_that_is_just_full_has_no_next_one(platform: Platform, clock: FakeClock) -> None:
+    several(platform, clock, 2)
+    assert platform.runs.list_runs(limit=2).next_cursor is None
+
+
+def test_runs_of_all_tenants_are_listed_together(platform: Platform, clock: FakeClock) -> None:
+    first = several(platform, clock, 1, "one")
+    second = several(platform, clock, 1, "two")
+    assert ids(platform.runs.list_runs().records) == second + first
+
+
+def test_a_status_picks_runs_out(platform: Platform, clock: FakeClock) -> None:
+    several(platform, clock, 3)
+    waiting = platform.ledger.adopt(Job(str(uuid.uuid4()), "acme"))
+    several(platform, clock, 3, "other")
+    queued = platform.runs.list_runs(status=RunStatus.QUEUED, limit=1)
+    assert ids(queued.records) == [waiting.run_id]
+    assert queued.next_cursor is None
+    cancelled = platform.runs.list_runs("acme", RunStatus.CANCELLED, limit=2)
+    rest = platform.runs.list_runs("acme", RunStatus.CANCELLED, cursor=cancelled.next_cursor)
+    assert len(cancelled.records) + len(rest.records) == 3
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "====", "MjAyNg", "\N{SNOWMAN}", "a" * 3000])
+def test_a_cursor_that_no_listing_made_is_refused(platform: Platform, cursor: str) -> None:
+    with pytest.raises(BadCursorError):
+        platform.runs.list_runs(cursor=cursor)
+
+
+def test_the_unsettled_come_oldest_first_and_page_on(platform: Platform, clock: FakeClock) -> None:
+    made = several(platform, clock, 3)
+    page = platform.runs.unacknowledged(limit=2)
+    assert ids(page.records) == made[:2]
+    rest = platform.runs.unacknowledged(limit=2, after=page.next_cursor)
+    assert ids(rest.records) == made[2:]
+    assert rest.next_cursor is None
+
+
+def test_more_records_than_a_batch_holds_are_all_found(platform: Platform) -> None:
+    made = [platform.runs.commit(None, a_run(), now=REQUESTED_AT) for _ in range(120)]
+    assert platform.runs.get_many(each.run_id for each in made) == {r.run_id: r for r in made}
+
+
+class ReluctantClients(Clients):
+    """BatchGetItem processes one key a call, or none."""
+
+    def __init__(self, inner: Clients, *, ever: bool) -> None:
+        self._inner = inner
+        self._ever = ever
+
+    @property
+    def dynamodb(self) -> Any:
+        return self
+
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> Any:  # noqa: N803 - boto3's name
+        ((table, request),) = RequestItems.items()
+        first, rest = request["Keys"][:1], request["Keys"][1:]
+        if not self._ever:
+            return {"UnprocessedKeys": RequestItems}
+        answer = self._inner.dynamodb.batch_get_item(
+            RequestItems={table: {**request, "Keys": first}}
+        )
+        left = {table: {**request, "Keys": rest}} if rest else {}
+        return {**answer, "UnprocessedKeys": left}
+
+
+def test_keys_that_were_not_processed_are_asked_for_again(platform: Platform) -> None:
+    made = [platform.runs.commit(None, a_run(), now=REQUESTED_AT) for _ in range(3)]
+    slow = ReluctantClients(platform.clients, ever=True)
+    runs = RunStore(slow, platform.settings.runs_table, sleep=lambda _: None)
+    assert len(runs.get_many(each.run_id for each in made)) == 3
+
+
+def test_keys_that_are_never_processed_are_a_throttle(platform: Platform) -> None:
+    never = ReluctantClients(platform.clients, ever=False)
+    runs = RunStore(never, platform.settings.runs_table, sleep=lambda _: None)
+    with pytest.raises(ThrottledError):
+        runs.get_many([str(uuid.uuid4())])
+
+
+# --- what belongs to runs ---------------------------------------------------------------------
+
+
+def test_locks_are_read_together(platform: Platform) -> None:
+    record = platform.ledger.adopt(Job(str(uuid.uuid4()), "acme"))
+    locks = platform.runs.locks(["acme", "other"])
+    assert locks["acme"].holder == record.run_id
+    assert locks["other"].active_run_id is None
+
+
+def test_each_attempt_has_a_heartbeat_of_its_own(platform: Platform) -> None:
+    record = a_run(attempt=1)
+    assert platform.runs.heartbeats([record]) == {record.run_id: 0}
+    assert [platform.runs.beat(record.run_id, 1) for _ in range(3)] == [1, 2, 3]
+    assert platform.runs.heartbeats([record]) == {record.run_id: 3}
+    assert platform.runs.heartbeats([replace(record, attempt=2)]) == {record.run_id: 0}
+
+
+def test_a_table_that_is_not_there_is_told_by_the_check(platform: Platform) -> None:
+    platform.runs.check()
+    with pytest.raises(MissingResourceError):
+        RunStore(platform.clients, "no-such-table").check()
+
+
+# --- many at once, over the wire --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Platform]:
+    """A platform on an AWS of its own, which threads may share."""
+    with served_platform() as platform:
+        yield platform
+
+
+def at_once(count: int, call: Any) -> list[Any]:
+    """Call from many threads at the same moment; return results and refusals."""
+    barrier = threading.Barrier(count)
+
+    def one(number: int) -> Any:
+        barrier.wait(timeout=30)
+        try:
+            return call(number)
+        except RunError as error:
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def test_of_twenty_requests_for_one_tenant_one_wins_and_the_others_learn_its_run(
+    shared: Platform,
+) -> None:
+    def reserve(_: int) -> Any:
+        return shared.ledger.reserve(RunRequest(run_id=str(uuid.uuid4()), tenant_id="busy"))
+
+    results = at_once(20, reserve)
+    won = [each.record.run_id for each in results if not isinstance(each, RunError)]
+    lost = [each for each in results if isinstance(each, TenantBusyError)]
+    assert (len(won), len(lost)) == (1, 19)
+    assert {each.active_run_id for each in lost} == set(won)
+
+
+def test_of_twenty_requests_with_one_key_all_get_the_same_run(shared: Platform) -> None:
+    key = Idempotency("key", "body")
+
+    def reserve(_: int) -> Any:
+        request = RunRequest(run_id=str(uuid.uuid4()), tenant_id="keyed")
+        return shared.ledger.reserve(request, key)
+
+    results = at_once(20, reserve)
+    assert len({each.record.run_id for each in results}) == 1
+    assert sum(each.created for each in results) == 1
+
+
+def test_of_ten_claims_of_one_attempt_one_wins(shared: Platform) -> None:
+    record = shared.ledger.adopt(Job(str(uuid.uuid4()), "claimed"))
+    shared.ledger.dispatch(record.run_id, 1, message_id="m", receipt_handle="h")
+    results = at_once(10, lambda n: shared.ledger.claim(record.run_id, 1, f"dagster-{n}"))
+    assert sum(isinstance(each, RunRecord) for each in results) == 1
+
+
+def test_a_run_ends_once_however_many_end_it(shared: Platform) -> None:
+    record = shared.ledger.adopt(Job(str(uuid.uuid4()), "ended"))
+    shared.ledger.dispatch(record.run_id, 1, message_id="m", receipt_handle="h")
+    fence = shared.ledger.claim(record.run_id, 1, "d").fence
+    ends = [
+        lambda: shared.ledger.succeed(fence, Outcome()),
+        lambda: shared.ledger.cancel(record.run_id),
+        lambda: shared.ledger.poison(record.run_id, "x"),
+        lambda: shared.ledger.retry_later(fence, "x", "x"),
+    ]
+    results = at_once(8, lambda n: ends[n % 4]())
+    final = [each for each in results if isinstance(each, RunRecord) and each.is_final]
+    found = shared.runs.get(record.run_id)
+    assert found is not None
+    assert [each.status for each in final] == [found.status]
+    assert any(isinstance(each, FenceLostError | RunError) for each in results)
+    assert shared.runs.lock("ended").active_run_id is None

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from fakes import NOW, FakeClock, embedded_platform, served_platform
+from relay_dagster.aws.dynamodb.tenant_store import (
+    MAX_CONFIG_BYTES,
+    ConfigTooLargeError,
+    StoredVersion,
+    TenantExistsError,
+    TenantStore,
+    UnknownTenantError,
+    VersionMismatchError,
+)
+from relay_dagster.external_errors import MissingResourceError
+from relay_dagster.wiring import Platform
+
+
+@pytest.fixture
+def shared_tenants() -> Iterator[TenantStore]:
+    """The store on an AWS that threads may share."""
+    with served_platform() as platform:
+        yield platform.tenants
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform() as platform:
+        yield platform
+
+
+@pytest.fixture
+def tenants(platform: Platform, clock: FakeClock) -> TenantStore:
+    return TenantStore(platform.clients, platform.settings.tenants_table, clock=clock)
+
+
+def test_every_version_stays_as_it_was_stored(tenants: TenantStore) -> None:
+    texts = ['{"n": 1}', '{"n":  2.10}', '{"n": "drei, \N{SNOWMAN}"}']
+    assert tenants.create("acme", texts[0]) == StoredVersion(1, created=True)
+    assert tenants.put("acme", texts[1]) == StoredVersion(2, created=False)
+    assert tenants.put("acme", texts[2]) == StoredVersion(3, created=False)
+    stored = [tenants.version("acme", number) for number in (1, 2, 3)]
+    assert [each.text for each in stored if each] == texts
+    assert tenants.latest("acme") == stored[2]
+
+
+def test_an_unknown_tenant_has_no_config(tenants: TenantStore) -> None:
+    assert tenants.latest("acme") is None
+    assert tenants.latest_version("acme") is None
+    assert tenants.version("acme", 1) is None
+
+
+def test_a_tenant_is_created_once(tenants: TenantStore) -> None:
+    tenants.create("acme", "{}")
+    with pytest.raises(TenantExistsError):
+        tenants.create("acme", '{"other": 1}')
+    assert tenants.latest_version("acme") == 1
+
+
+def test_a_first_version_may_be_put(tenants: TenantStore) -> None:
+    assert tenants.put("acme", "{}") == StoredVersion(1, created=True)
+
+
+def test_a_writer_that_may_not_create_meets_no_new_tenant(tenants: TenantStore) -> None:
+    with pytest.raises(UnknownTenantError):
+        tenants.put("acme", "{}", may_create=False)
+    assert tenants.latest_version("acme") is None
+
+
+def test_a_writer_that_expects_another_version_is_refused(tenants: TenantStore) -> None:
+    with pytest.raises(VersionMismatchError) as unknown:
+        tenants.put("acme", "{}", if_match=1)
+    assert unknown.value.latest is None
+    tenants.create("acme", "{}")
+    assert tenants.put("acme", "{}", if_match=1).version == 2
+    with pytest.raises(VersionMismatchError) as stale:
+        tenants.put("acme", "{}", if_match=1)
+    assert stale.value.latest == 2
+
+
+def test_two_writers_at_once_never_share_a_version(shared_tenants: TenantStore) -> None:
+    barrier = threading.Barrier(8)
+
+    def put(number: int) -> int:
+        barrier.wait(timeout=30)
+        return shared_tenants.put("acme", f'{{"writer": {number}}}').version
+
+    with ThreadPoolExecutor(8) as pool:
+        versions = list(pool.map(put, range(8)))
+    assert sorted(versions) == list(range(1, 9))
+    for writer, version in enumerate(versions):
+        stored = shared_tenants.version("acme", version)
+        assert stored is not None
+        assert stored.text == f'{{"writer": {writer}}}'
+
+
+def test_of_two_writers_that_expect_one_version_one_is_refused(shared_tenants: TenantStore) -> None:
+    shared_tenants.create("acme", "{}")
+    barrier = threading.Barrier(2)
+
+    def put(_: int) -> object:
+        barrier.wait(timeout=30)
+        try:
+            return shared_tenants.put("acme", "{}", if_match=1)
+        except VersionMismatchError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        kinds = {type(each) for each in pool.map(put, range(2))}
+    assert kinds == {StoredVersion, VersionMismatchError}
+
+
+def test_a_config_that_does_not_fit_is_refused_before_it_is_sent(tenants: TenantStore) -> None:
+    tenants.create("acme", "x" * MAX_CONFIG_BYTES)
+    with pytest.raises(ConfigTooLargeError):
+        tenants.put("acme", "x" * (MAX_CONFIG_BYTES + 1))
+
+
+def test_tenants_are_found_by_when_their_first_config_was_stored(
+    tenants: TenantStore, clock: FakeClock
+) -> None:
+    for name in ("one", "two", "three"):
+        tenants.create(name, "{}")
+        clock.advance(seconds=10)
+    tenants.put("one", "{}")
+    assert tenants.all_tenant_ids() == ["one", "two", "three"]
+    since = tenants.created_since(NOW + timedelta(seconds=10))
+    assert [entry.tenant_id for entry in since] == ["two", "three"]
+    assert since[0].created_at == NOW + timedelta(seconds=10)
+
+
+def test_a_table_that_is_not_there_is_told_by_the_check(
+    tenants: TenantStore, platform: Platform
+) -> None:
+    tenants.check()
+    with pytest.raises(MissingResourceError):
+        TenantStore(platform.clients, "no-such-table").check()
+
+
+def test_versions_are_listed_latest_first_and_go_on_below_one(
+    tenants: TenantStore, clock: FakeClock
+) -> None:
+    for number in range(5):
+        tenants.put("acme", f'{{"n": {number}}}')
+        clock.advance(hours=1)
+    page = tenants.versions("acme", limit=2)
+    assert [each.version for each in page] == [5, 4]
+    assert page[0].stored_at == NOW + timedelta(hours=4)
+    assert [each.version for each in tenants.versions("acme", limit=9, before=4)] == [3, 2, 1]
+    assert tenants.versions("acme", limit=9, before=1) == ()
+
+
+def test_an_unknown_tenant_has_no_versions(tenants: TenantStore) -> None:
+    assert tenants.versions("acme", limit=9) == ()

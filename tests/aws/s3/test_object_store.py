@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from botocore.exceptions import ClientError
+
+from fakes import embedded_platform
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.s3.object_store import FeedStore, ObjectInfo, artifact_name
+from relay_dagster.external_errors import MissingResourceError, ObjectChangedError
+from relay_dagster.wiring import Platform
+
+PREFIX = "tenants/acme/inbound/vendor_1/"
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform() as platform:
+        yield platform
+
+
+@pytest.fixture
+def feeds(platform: Platform) -> FeedStore:
+    return platform.feeds
+
+
+class ScriptedS3(Clients):
+    """Answers calls of one name with what it was given, one after the other."""
+
+    def __init__(self, name: str, *answers: Any) -> None:
+        self._name = name
+        self._answers = list(answers)
+        self.asked: list[dict[str, Any]] = []
+
+    @property
+    def s3(self) -> Any:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        if name != self._name:
+            raise AttributeError(name)
+        return self._answer
+
+    def _answer(self, **arguments: Any) -> Any:
+        self.asked.append(arguments)
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def refused(code: str, status: int) -> ClientError:
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "PutObject")  # type: ignore[arg-type]
+
+
+class ListedFeeds(FeedStore):
+    """A bucket whose listing is given."""
+
+    def __init__(self, *objects: tuple[str, int]) -> None:
+        self._objects = objects
+
+    def list_objects(self, prefix: str) -> list[ObjectInfo]:
+        return [
+            ObjectInfo(prefix + name, 1, "e", datetime(2026, 3, day, tzinfo=UTC))
+            for name, day in self._objects
+        ]
+
+
+@pytest.mark.parametrize(
+    ("objects", "latest"),
+    [
+        ([("a.csv", 2), ("b.csv", 1)], "a.csv"),
+        ([("a.csv", 1), ("b.csv", 1)], "b.csv"),
+        ([("a.csv", 1), ("folder/", 3)], "a.csv"),
+        ([("folder/", 3)], None),
+        ([], None),
+    ],
+    ids=["by time", "then by key", "no folders", "only a folder", "nothing"],
+)
+def test_the_latest_upload_is_the_last_modified_then_the_greatest_key(
+    objects: list[tuple[str, int]], latest: str | None
+) -> None:
+    found = ListedFeeds(*objects).latest_object(PREFIX)
+    assert (found and found.file_name) == latest
+
+
+class PagedS3(Clients):
+    """Lists two pages, then one that is empty."""
+
+    def __init__(self) -> None:
+        pass
+
+    @property
+    def s3(self) -> Any:
+        return self
+
+    def get_paginator(self, name: str) -> Any:
+        assert name == "list_objects_v2"
+        return self
+
+    def paginate(self, **_: Any) -> list[Any]:
+        at = datetime(2026, 3, 1, tzinfo=UTC)
+        entry = {"Size": 1, "ETag": '"e"', "LastModified": at}
+        return [{"Contents": [{"Key": key, **entry}]} for key in ("a", "b")] + [{}]
+
+
+def test_all_pages_of_a_listing_count() -> None:
+    found = FeedStore(PagedS3(), "bucket").latest_object("")
+    assert found is not None
+    assert (found.key, found.etag) == ("b", "e")
+
+
+def test_a_prefix_does_not_match_the_tenth_vendor(feeds: FeedStore) -> None:
+    feeds.put("tenants/acme/inbound/vendor_10/a.csv", b"x")
+    assert feeds.latest_object(PREFIX) is None
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a b+c%20ü?#&=.csv"])
+def test_a_copy_has_the_bytes_and_tells_their_hash(feeds: FeedStore, name: str) -> None:
+    feeds.put(PREFIX + name, b"sku\n1\n")
+    found = feeds.latest_object(PREFIX)
+    assert found is not None
+    digest = feeds.copy_pinned(found, f"run/{name}")
+    assert digest == hashlib.sha256(b"sku\n1\n").hexdigest()
+    assert feeds.read(f"run/{name}") == b"sku\n1\n"
+
+
+def test_a_copy_names_the_version_that_was_listed() -> None:
+    checksum = {"ChecksumSHA256": "ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs="}
+    clients = ScriptedS3("copy_object", {"CopyObjectResult": checksum})
+    source = ObjectInfo("k", 1, "abc", datetime(2026, 3, 1, tzinfo=UTC))
+    digest = FeedStore(clients, "b").copy_pinned(source, "t")
+    assert digest == hashlib.sha256(b"a").hexdigest()
+    (asked,) = clients.asked
+    assert (asked["CopySourceIfMatch"], asked["ChecksumAlgorithm"]) == ('"abc"', "SHA256")
+
+
+@pytest.mark.parametrize(("code", "status"), [("PreconditionFailed", 412), ("NoSuchKey", 404)])
+def test_an_upload_that_was_replaced_or_deleted_is_told(code: str, status: int) -> None:
+    clients = ScriptedS3("copy_object", refused(code, status))
+    source = ObjectInfo("k", 1, "abc", datetime(2026, 3, 1, tzinfo=UTC))
+    with pytest.raises(ObjectChangedError):
+        FeedStore(clients, "b").copy_pinned(source, "t")
+
+
+@pytest.mark.parametrize("answer", [{}, {"ChecksumSHA256": "YWJj-3"}], ids=["none", "of parts"])
+def test_without_a_checksum_of_the_whole_copy_it_is_read(
+    feeds: FeedStore, answer: dict[str, str]
+) -> None:
+    feeds.put("t", b"abc")
+
+    class Copies(ScriptedS3):
+        def get_object(self, **arguments: Any) -> Any:
+            return feeds._clients.s3.get_object(**{**arguments, "Bucket": feeds.bucket})
+
+    clients = Copies("copy_object", {"CopyObjectResult": answer})
+    source = ObjectInfo("k", 1, "abc", datetime(2026, 3, 1, tzinfo=UTC))
+    digest = FeedStore(clients, feeds.bucket).copy_pinned(source, "t")
+    assert digest == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_an_object_is_copied_over_another_one(feeds: FeedStore) -> None:
+    feeds.put("k", b"new", content_type="text/csv")
+    feeds.put("t", b"old")
+    feeds.copy("k", "t")
+    found = feeds._clients.s3.get_object(Bucket=feeds.bucket, Key="t")
+    assert (found["Body"].read(), found["ContentType"]) == (b"new", "text/csv")
+    with pytest.raises(MissingResourceError):
+        feeds.copy("absent", "t")
+
+
+def test_an_object_is_copied_where_there_is_one(feeds: FeedStore, platform: Platform) -> None:
+    feeds.put("k", b"new")
+    assert feeds.copy_if_there("k", "t")
+    assert feeds.read("t") == b"new"
+    assert not feeds.copy_if_there("absent", "t")
+    assert feeds.read("t") == b"new"
+    with pytest.raises(MissingResourceError):
+        FeedStore(platform.clients, "no-such-bucket").copy_if_there("k", "t")
+
+
+def test_absence_is_not_emptiness(feeds: FeedStore) -> None:
+    feeds.put("empty", b"")
+    assert feeds.read("empty") == b""
+    assert feeds.read_or_none("empty") == b""
+    assert feeds.exists("empty")
+    assert feeds.read_or_none("absent") is None
+    assert not feeds.exists("absent")
+    with pytest.raises(MissingResourceError):
+        feeds.read("absent")
+
+
+def test_a_bucket_that_is_gone_is_not_an_absent_object(platform: Platform) -> None:
+    gone = FeedStore(platform.clients, "no-such-bucket")
+    with pytest.raises(MissingResourceError):
+        gone.read_or_none("k")
+    with pytest.raises(MissingResourceError):
+        gone.check()
+
+
+def test_the_head_of_an_object_is_its_first_bytes(feeds: FeedStore) -> None:
+    feeds.put("k", b"sku,cost\nA-1,5\n")
+    feeds.put("empty", b"")
+    assert feeds.read_head("k", 8) == b"sku,cost"
+    assert feeds.read_head("k", 4096) == b"sku,cost\nA-1,5\n"
+    assert feeds.read_head("empty", 8) == b""
+    assert feeds.read_head("absent", 8) is None
+
+
+def test_a_head_is_asked_for_and_not_cut_from_the_whole() -> None:
+    whole = io.BytesIO(b"0123456789")
+    clients = ScriptedS3("get_object", {"Body": whole, "ContentLength": 10})
+    assert FeedStore(clients, "b").read_head("k", 4) == b"0123"
+    assert [each["Range"] for each in clients.asked] == ["bytes=0-3"]
+    assert whole.tell() == 4
+
+
+def test_the_first_writer_of_a_key_wins(feeds: FeedStore) -> None:
+    assert feeds.put_if_absent("k", b"first")
+    assert not feeds.put_if_absent("k", b"second")
+    assert feeds.read("k") == b"first"
+
+
+def test_a_writer_that_meets_another_one_at_it_tries_again() -> None:
+    conflict = refused("ConditionalRequestConflict", 409)
+    clients = ScriptedS3("put_object", conflict, conflict, {})
+    assert FeedStore(clients, "b").put_if_absent("k", b"x")
+    clients = ScriptedS3("put_object", *[conflict] * 9)
+    with pytest.raises(ObjectChangedError):
+        FeedStore(clients, "b").put_if_absent("k", b"x")
+
+
+@pytest.mark.parametrize(
+    "size",
+    [0, 10, 8 << 20, (8 << 20) + 10, 20_000_000],
+    ids=["nothing", "small", "one part", "barely two", "in parts"],
+)
+def test_a_stream_is_stored_whole_and_hashed(feeds: FeedStore, size: int) -> None:
+    data = (b"0123456789" * (size // 10 + 1))[:size]
+    chunks = (memoryview(data)[at : at + 77_777] for at in range(0, size, 77_777))
+    written = feeds.put_stream("k", chunks, content_type="text/csv")
+    assert feeds.read("k") == data
+    assert (written.size, written.sha256) == (size, hashlib.sha256(data).hexdigest())
+
+
+def test_a_stream_that_breaks_leaves_no_object(feeds: FeedStore) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"x" * 9_000_000
+        raise RuntimeError("the merge broke")
+
+    with pytest.raises(RuntimeError, match="the merge broke"):
+        feeds.put_stream("k", broken())
+    assert not feeds.exists("k")
+
+
+def test_files_go_up_and_come_down(feeds: FeedStore, tmp_path: Path) -> None:
+    up, down = tmp_path / "up", tmp_path / "down"
+    up.write_bytes(b"abc" * 1000)
+    feeds.put_file("k", up, content_type="text/csv")
+    feeds.download("k", down)
+    assert down.read_bytes() == up.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("relative_key", "name"),
+    [
+        ("reports/config_snapshot.json", "config_snapshot"),
+        ("reports/input_manifest.json", "input_manifest"),
+        ("inbound/vendor_1/feed 1.csv", "inbound_vendor_1"),
+        ("normalized/vendor_1/normalized.csv", "normalized_vendor_1"),
+        ("outputs/merged_inventory.csv", "merged_inventory"),
+        ("reports/errors.json", "errors"),
+        ("reports/invalid_rows.csv", "invalid_rows"),
+        ("reports/run_summary.json", "run_summary"),
+        ("work/vendor_1/vendor.arrow", ""),
+        ("inbound/stray.csv", ""),
+        ("reports/other.json", ""),
+    ],
+)
+def test_each_artifact_has_its_name(relative_key: str, name: str) -> None:
+    assert artifact_name(relative_key) == name
+
+
+def test_artifacts_are_those_of_the_run_alone(feeds: FeedStore) -> None:
+    feeds.put("r1/tenants/acme/reports/errors.json", b"{}")
+    feeds.put("r1/tenants/acme/work/vendor_1/vendor.arrow", b"")
+    feeds.put("r2/tenants/acme/reports/run_summary.json", b"{}")
+    assert feeds.artifacts("r1", "acme") == {"errors": "r1/tenants/acme/reports/errors.json"}
+
+
+def test_a_link_is_signed_with_version_four(feeds: FeedStore) -> None:
+    link = urlsplit(feeds.presign("r1/a b.csv", expires_in=60))
+    query = parse_qs(link.query)
+    assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert query["X-Amz-Expires"] == ["60"]
+    assert link.path.endswith("/r1/a%20b.csv")
+
+
+def test_a_link_has_the_public_host() -> None:
+    with embedded_platform(public_s3_endpoint_url="https://feeds.example.com") as platform:
+        link = urlsplit(platform.feeds.presign("r1/x.csv"))
+        assert link.netloc == "feeds.example.com"
+        assert link.path == f"/{platform.feeds.bucket}/r1/x.csv"
+        platform.feeds.put("r1/x.csv", b"still goes to the endpoint of the others")
+
+
+def test_an_address_names_bucket_and_key(feeds: FeedStore) -> None:
+    assert feeds.uri("r1/x.csv") == f"s3://{feeds.bucket}/r1/x.csv"
+
+
+def test_a_file_name_is_the_last_part_of_the_key() -> None:
+    info = ObjectInfo(f"{PREFIX}2026/a.csv", 1, "e", datetime(2026, 3, 1, tzinfo=UTC))
+    assert info.file_name == "a.csv"
+    assert replace(info, key="b.csv").file_name == "b.csv"

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from boto3.exceptions import S3UploadFailedError
+from botocore import exceptions as botocore_errors
+from botocore.exceptions import BotoCoreError, ClientError
+
+from relay_dagster import external_errors as faults
+from relay_dagster.aws.error_mapping import fault_of, speaks_aws
+from relay_dagster.external_errors import (
+    AccessRefusedError,
+    MissingResourceError,
+    ObjectChangedError,
+    RequestRejectedError,
+    ServiceFailedError,
+    ThrottledError,
+    UnreachableError,
+    WorldError,
+)
+
+FAMILIES = [
+    kind
+    for _, kind in inspect.getmembers(botocore_errors, inspect.isclass)
+    if issubclass(kind, BotoCoreError | ClientError)
+]
+
+
+def response(code: str, status: int) -> ClientError:
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "GetItem")  # type: ignore[arg-type]
+
+
+def bare(kind: type[Exception]) -> Exception:
+    """Return an exception without the arguments that its own constructor wants."""
+    if issubclass(kind, ClientError):
+        return kind({"Error": {"Code": "Unheard"}}, "GetItem")  # type: ignore[call-arg, arg-type]
+    return kind.__new__(kind)
+
+
+@pytest.mark.parametrize("kind", FAMILIES, ids=lambda kind: kind.__name__)
+def test_every_exception_of_botocore_has_a_verdict(kind: type[Exception]) -> None:
+    assert isinstance(fault_of(bare(kind), "call"), WorldError)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind
+        for kind in FAMILIES
+        if issubclass(kind, botocore_errors.ConnectionError | botocore_errors.HTTPClientError)
+    ],
+    ids=lambda kind: kind.__name__,
+)
+def test_lost_connections_and_time_outs_may_pass(kind: type[Exception]) -> None:
+    fault = fault_of(bare(kind), "call")
+    assert isinstance(fault, UnreachableError)
+    assert fault.transient
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("SlowDown", 503, ThrottledError),
+        ("ProvisionedThroughputExceededException", 400, ThrottledError),
+        ("com.amazonaws.dynamodb#ThrottlingException", 400, ThrottledError),
+        ("Unheard", 429, ThrottledError),
+        ("InternalError", 500, ServiceFailedError),
+        ("ServiceUnavailable", 503, ServiceFailedError),
+        ("Unheard", 0, ServiceFailedError),
+        ("RequestTimeout", 400, UnreachableError),
+        ("AccessDenied", 403, AccessRefusedError),
+        ("ExpiredTokenException", 400, AccessRefusedError),
+        ("403", 403, AccessRefusedError),
+        ("ResourceNotFoundException", 400, MissingResourceError),
+        ("NoSuchKey", 404, MissingResourceError),
+        ("AWS.SimpleQueueService.NonExistentQueue", 400, MissingResourceError),
+        ("PreconditionFailed", 412, ObjectChangedError),
+        ("ValidationException", 400, RequestRejectedError),
+    ],
+)
+def test_a_response_is_judged_by_its_code_then_by_its_status(
+    code: str, status: int, kind: type[WorldError]
+) -> None:
+    assert type(fault_of(response(code, status), "call")) is kind
+
+
+def test_what_is_not_aws_has_no_verdict() -> None:
+    assert fault_of(ValueError("x"), "call") is None
+
+
+def test_a_failed_transfer_is_judged_by_what_failed_it() -> None:
+    outer = S3UploadFailedError("x")
+    outer.__context__ = response("SlowDown", 503)
+    assert isinstance(fault_of(outer, "call"), ThrottledError)
+    assert isinstance(fault_of(S3UploadFailedError("x"), "call"), RequestRejectedError)
+
+
+def test_a_function_that_speaks_aws_raises_faults_with_their_cause() -> None:
+    @speaks_aws
+    def call() -> None:
+        raise response("SlowDown", 503)
+
+    with pytest.raises(ThrottledError, match="SlowDown") as caught:
+        call()
+    assert isinstance(caught.value.__cause__, ClientError)
+
+
+def test_a_function_that_speaks_aws_lets_other_errors_pass() -> None:
+    @speaks_aws
+    def call() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        call()
+
+
+def test_every_fault_has_a_code_of_its_own_and_may_be_tried_again() -> None:
+    kinds = [
+        kind
+        for _, kind in inspect.getmembers(faults, inspect.isclass)
+        if issubclass(kind, WorldError)
+    ]
+    assert len({kind.error_code for kind in kinds}) == len(kinds)
+    assert all(kind.retryable for kind in kinds)
