@@ -3,9 +3,9 @@
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.errors import RelayError
 from relay_core.domain.models import ReportEntry, RunStatus
-from relay_dagster.published import withdraw
-from relay_dagster.run_life import context_of, failure_of
-from relay_dagster.run_reports import Findings, RunReports
+from relay_dagster.execution.attempt import context_of, failure_of
+from relay_dagster.execution.publication import withdraw
+from relay_dagster.execution.reports import Findings, RunReports
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
 

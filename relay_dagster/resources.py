@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from relay_dagster.execution.attempt import Launch, RunStoppedError
+from relay_dagster.execution.session import ASSETS, RunSession
 from relay_dagster.presentation import failure_metadata
-from relay_dagster.run_life import Launch, RunStoppedError
-from relay_dagster.run_session import ASSETS, RunSession
 from relay_dagster.wiring import Platform
 
 INTERNAL_ERROR = "internal_error"

@@ -13,7 +13,7 @@ from builders import config_document
 from relay_core.domain.models import RunFailure, Stage
 from relay_dagster.api.app import create_app
 from relay_dagster.aws.sqs.job_queue import Message
-from relay_dagster.published import publish
+from relay_dagster.execution.publication import publish
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
 

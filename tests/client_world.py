@@ -17,7 +17,7 @@ from relay_core.config import TenantConfig
 from relay_core.domain.models import RunContext, RunStatus, Stage
 from relay_core.pipeline import merge_vendors, normalize_vendor
 from relay_dagster import cli
-from relay_dagster.run_reports import Findings, RunReports
+from relay_dagster.execution.reports import Findings, RunReports
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 

@@ -13,7 +13,7 @@ from integration.installation import Installation
 from integration.waiting import wait_for
 from relay_core.domain.models import RunStatus
 from relay_dagster.aws.dynamodb import serialization as items
-from relay_dagster.published import published_key
+from relay_dagster.execution.publication import published_key
 from relay_dagster.runs.model import RunRecord, Trigger
 
 SETTLE_SECONDS = 75

@@ -16,7 +16,7 @@ from relay_core.domain.models import RunStatus
 from relay_dagster import tags
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.dagster_runs import DagsterRuns, DagsterState
-from relay_dagster.published import publish, published_key
+from relay_dagster.execution.publication import publish, published_key
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.reconcile_tick import ReconcileTick
 from relay_dagster.runs.model import Job, Outcome, RunRecord, RunRequest

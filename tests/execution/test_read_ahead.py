@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from relay_dagster import read_ahead
+from relay_dagster.execution import read_ahead
+from relay_dagster.execution.read_ahead import ReadAhead
+from relay_dagster.execution.side_by_side import SideBySide
 from relay_dagster.external_errors import MissingResourceError
-from relay_dagster.read_ahead import ReadAhead
-from relay_dagster.side_by_side import SideBySide
 
 HALF = read_ahead.MOST_BYTES // 2
 

@@ -17,9 +17,9 @@ from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendor
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
-from relay_dagster.read_ahead import ReadAhead
-from relay_dagster.run_inputs import SKU_MAP_FILE, Pinning, RunInputs
-from relay_dagster.run_life import Launch, RunLife, RunStoppedError
+from relay_dagster.execution.attempt import Launch, RunLife, RunStoppedError
+from relay_dagster.execution.inputs import SKU_MAP_FILE, Pinning, RunInputs
+from relay_dagster.execution.read_ahead import ReadAhead
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now

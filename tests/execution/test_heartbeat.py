@@ -2,7 +2,7 @@
 
 import threading
 
-from relay_dagster.heartbeat import Heartbeat
+from relay_dagster.execution.heartbeat import Heartbeat
 
 
 def test_it_beats_until_it_is_stopped() -> None:

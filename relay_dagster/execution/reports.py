@@ -20,8 +20,8 @@ from relay_core.publish.reports import (
     run_summary_json,
 )
 from relay_dagster.aws.s3.object_store import FeedStore
+from relay_dagster.execution.side_by_side import SideBySide
 from relay_dagster.runs.model import Outcome
-from relay_dagster.side_by_side import SideBySide
 
 CSV = "text/csv; charset=utf-8"
 JSON = "application/json"

@@ -9,7 +9,13 @@ import pytest
 from fakes import NOW, FakeClock, embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster.aws.s3.object_store import ObjectInfo
-from relay_dagster.published import publish, published_key, remove_superseded, superseded, withdraw
+from relay_dagster.execution.publication import (
+    publish,
+    published_key,
+    remove_superseded,
+    superseded,
+    withdraw,
+)
 from relay_dagster.runs.model import Outcome, RunRecord, RunRequest
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform

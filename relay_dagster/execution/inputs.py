@@ -17,10 +17,10 @@ from relay_core.normalize.result import WORK_FILE
 from relay_core.pipeline import InputVerdict, judge_inputs
 from relay_core.publish.reports import ArtifactKeys, input_manifest_json, timestamp
 from relay_dagster.aws.s3.object_store import FeedStore
+from relay_dagster.execution.reports import JSON, RunReports
+from relay_dagster.execution.side_by_side import SideBySide
 from relay_dagster.external_errors import ObjectChangedError
-from relay_dagster.run_reports import JSON, RunReports
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.side_by_side import SideBySide
 
 SKU_MAP_FILE = "sku_map.csv"
 _LOOKS = 3

@@ -10,8 +10,8 @@ from builders import config_document, feed, vendor_document
 from fakes import CallCounter, embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster import tags
-from relay_dagster.run_life import Launch
-from relay_dagster.run_session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
+from relay_dagster.execution.attempt import Launch
+from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
 from relay_dagster.runs.model import RunRequest
 from relay_dagster.wiring import Platform
 

@@ -5,7 +5,7 @@ from threading import Barrier, Event
 
 import pytest
 
-from relay_dagster.side_by_side import SideBySide
+from relay_dagster.execution.side_by_side import SideBySide
 
 
 @pytest.fixture

@@ -10,15 +10,15 @@ from typing import NoReturn
 
 from relay_core.domain.models import ReportEntry, RunContext, RunFailure, RunStatus, Stage
 from relay_dagster import tags
+from relay_dagster.execution.heartbeat import Heartbeat
+from relay_dagster.execution.publication import publish, published_key, withdraw
+from relay_dagster.execution.reports import Findings, RunReports
+from relay_dagster.execution.side_by_side import SideBySide
 from relay_dagster.external_errors import WorldError
-from relay_dagster.heartbeat import Heartbeat
 from relay_dagster.logs import event_log
-from relay_dagster.published import publish, published_key, withdraw
-from relay_dagster.run_reports import Findings, RunReports
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.side_by_side import SideBySide
 from relay_dagster.wiring import Platform
 
 log = event_log()

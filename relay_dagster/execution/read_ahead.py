@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 
 from relay_dagster.aws.s3.object_store import FeedStore
-from relay_dagster.side_by_side import SideBySide
+from relay_dagster.execution.side_by_side import SideBySide
 
 MOST_BYTES = 64 << 20
 """How much may lie in memory unasked for; a feed of more than that is read when it is needed."""
