@@ -11,7 +11,7 @@ import typer
 from relay_dagster.client import commands as client_commands
 
 if TYPE_CHECKING:
-    from relay_dagster.dead_letters import DeadLetters
+    from relay_dagster.intake.dead_letters import DeadLetters
 
 app = typer.Typer(
     name="relay",
@@ -118,7 +118,7 @@ def dlq_discard(run_id: RunId) -> None:
 
 
 def _dead_letters() -> "DeadLetters":
-    from relay_dagster.dead_letters import DeadLetters
+    from relay_dagster.intake.dead_letters import DeadLetters
     from relay_dagster.settings import Settings
     from relay_dagster.wiring import connect
 
@@ -127,7 +127,7 @@ def _dead_letters() -> "DeadLetters":
 
 def _settled(act: Callable[[], _Result]) -> _Result:
     """Do it, or say in one line why not."""
-    from relay_dagster.dead_letters import DeadLetterError, describe
+    from relay_dagster.intake.dead_letters import DeadLetterError, describe
     from relay_dagster.runs.errors import RunError
 
     try:

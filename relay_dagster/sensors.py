@@ -11,7 +11,7 @@ import dagster as dg
 from relay_dagster import tags
 from relay_dagster.aws.cloudwatch.tick_faults import tell_fault
 from relay_dagster.dagster_runs import DagsterRuns
-from relay_dagster.intake_tick import IntakeTick
+from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.jobs import inventory_sync
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.reconcile_tick import ReconcileTick

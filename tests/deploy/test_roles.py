@@ -22,7 +22,7 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.s3.object_store import FeedStore, Written
 from relay_dagster.build import build_defs
 from relay_dagster.dagster_runs import DagsterRuns
-from relay_dagster.intake_tick import IntakeTick
+from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.reconcile_memory import Memory
 from relay_dagster.reconcile_tick import ReconcileTick
 from relay_dagster.runs.model import Job, RunRequest

@@ -12,7 +12,7 @@ from relay_dagster.aws.cloudwatch.tick_faults import tell_fault
 from relay_dagster.aws.sqs.job_queue import MAX_MESSAGES, Message
 from relay_dagster.dagster_runs import DagsterRuns, DagsterState
 from relay_dagster.external_errors import WorldError
-from relay_dagster.intake import (
+from relay_dagster.intake.decision import (
     Discard,
     Dispatch,
     Hold,

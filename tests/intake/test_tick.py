@@ -11,7 +11,7 @@ from fakes import CallCounter, FakeClock, embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster import tags
 from relay_dagster.dagster_runs import DagsterRuns
-from relay_dagster.intake_tick import IntakeTick
+from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.runs.model import Hold, Job, RunRecord, RunRequest, Trigger
 from relay_dagster.wiring import Platform
 

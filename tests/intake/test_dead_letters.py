@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from fakes import embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster import cli
-from relay_dagster.dead_letters import DeadLetterError, DeadLetters
+from relay_dagster.intake.dead_letters import DeadLetterError, DeadLetters
 from relay_dagster.runs.errors import TenantBusyError
 from relay_dagster.runs.model import RunRecord, RunRequest
 from relay_dagster.wiring import Platform

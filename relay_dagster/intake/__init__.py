@@ -1,0 +1,1 @@
+"""From the queue to an attempt: what becomes of a message, and of a dead letter."""
