@@ -13,11 +13,16 @@ from relay_dagster.aws.cloudwatch.tick_faults import tell_fault
 from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.jobs import inventory_sync
-from relay_dagster.reconcile_memory import Memory
-from relay_dagster.reconcile_tick import ReconcileTick
+from relay_dagster.reconciler.cursor import Memory
+from relay_dagster.reconciler.housekeeping import (
+    check_queue,
+    delete_old_runs,
+    settle_dead_letters,
+    sync_partitions,
+)
+from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.upkeep import check_queue, delete_old_runs, settle_dead_letters, sync_partitions
 from relay_dagster.wiring import Platform
 
 SQS_RUN_SENSOR, RUN_RECONCILER = "sqs_run_sensor", "run_reconciler"

@@ -23,8 +23,8 @@ from relay_dagster.aws.s3.object_store import FeedStore, Written
 from relay_dagster.build import build_defs
 from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.reconcile_memory import Memory
-from relay_dagster.reconcile_tick import ReconcileTick
+from relay_dagster.reconciler.cursor import Memory
+from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.model import Job, RunRequest
 from relay_dagster.sensors import reconcile
 from relay_dagster.wiring import Platform

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from relay_dagster.reconcile_memory import Memory
+from relay_dagster.reconciler.cursor import Memory
 from relay_dagster.runs.model import RunRecord
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -13,15 +13,15 @@ from fakes import FakeClock, embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.jobs import INVENTORY_SYNC
-from relay_dagster.reconcile_memory import Memory
-from relay_dagster.runs.model import Job, RunRequest
-from relay_dagster.runs.ports import utc_now
-from relay_dagster.upkeep import (
+from relay_dagster.reconciler.cursor import Memory
+from relay_dagster.reconciler.housekeeping import (
     check_queue,
     delete_old_runs,
     settle_dead_letters,
     sync_partitions,
 )
+from relay_dagster.runs.model import Job, RunRequest
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
 

@@ -10,9 +10,10 @@ from relay_dagster.aws.cloudwatch.tick_faults import tell_fault
 from relay_dagster.aws.dynamodb.pagination import cursor_after_record
 from relay_dagster.dagster_runs import DagsterRuns, DagsterState
 from relay_dagster.execution.publication import remove_superseded
-from relay_dagster.late_reports import write_late_reports
 from relay_dagster.logs import event_log
-from relay_dagster.reconcile import (
+from relay_dagster.reconciler.cursor import Memory
+from relay_dagster.reconciler.dead_run_reports import write_late_reports
+from relay_dagster.reconciler.rules import (
     Act,
     Extend,
     Lose,
@@ -22,7 +23,6 @@ from relay_dagster.reconcile import (
     RunFacts,
     decide,
 )
-from relay_dagster.reconcile_memory import Memory
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import Hold, RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now

@@ -17,8 +17,8 @@ from relay_dagster import tags
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.dagster_runs import DagsterRuns, DagsterState
 from relay_dagster.execution.publication import publish, published_key
-from relay_dagster.reconcile_memory import Memory
-from relay_dagster.reconcile_tick import ReconcileTick
+from relay_dagster.reconciler.cursor import Memory
+from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.model import Job, Outcome, RunRecord, RunRequest
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform

@@ -7,7 +7,7 @@ import pytest
 
 from relay_core.domain.models import RunStatus, Stage
 from relay_dagster.dagster_runs import DagsterState
-from relay_dagster.reconcile import (
+from relay_dagster.reconciler.rules import (
     Act,
     Extend,
     Lose,

@@ -10,7 +10,7 @@ from relay_dagster.aws.sqs.job_queue import CAUSE, Message
 from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.intake.dead_letters import look
 from relay_dagster.logs import event_log
-from relay_dagster.reconcile_memory import Memory
+from relay_dagster.reconciler.cursor import Memory
 from relay_dagster.runs.model import Job, NotAJobError, RunRecord
 from relay_dagster.runs.settling import is_job_of
 from relay_dagster.wiring import Platform

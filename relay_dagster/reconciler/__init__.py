@@ -1,0 +1,1 @@
+"""What dead processes and lost messages leave behind, and who settles it."""
