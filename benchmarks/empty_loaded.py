@@ -3,7 +3,7 @@
 from relay_dagster.collector import spared
 
 with spared():
-    import relay_dagster.build  # noqa: F401
+    import relay_dagster.orchestration.build  # noqa: F401
     from benchmarks.empty_job import empty_defs
 
     defs = empty_defs("loaded")

@@ -3,6 +3,6 @@
 from relay_dagster.collector import spared
 
 with spared():
-    from relay_dagster.build import build_defs
+    from relay_dagster.orchestration.build import build_defs
 
     defs = build_defs()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_core.domain.models import RunStatus
-from relay_dagster.dagster_runs import DagsterState
+from relay_dagster.orchestration.dagster_instance import DagsterState
 from relay_dagster.runs.model import RunRecord
 
 

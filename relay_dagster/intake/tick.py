@@ -10,7 +10,6 @@ from datetime import datetime
 
 from relay_dagster.aws.cloudwatch.tick_faults import tell_fault
 from relay_dagster.aws.sqs.job_queue import MAX_MESSAGES, Message
-from relay_dagster.dagster_runs import DagsterRuns, DagsterState
 from relay_dagster.external_errors import WorldError
 from relay_dagster.intake.decision import (
     Discard,
@@ -24,6 +23,7 @@ from relay_dagster.intake.decision import (
     decide,
 )
 from relay_dagster.logs import event_log
+from relay_dagster.orchestration.dagster_instance import DagsterRuns, DagsterState
 from relay_dagster.runs.errors import JobConflictError, RunError
 from relay_dagster.runs.model import Job, NotAJobError, RunRecord
 from relay_dagster.runs.ports import utc_now

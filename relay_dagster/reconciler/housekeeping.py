@@ -7,9 +7,9 @@ from collections.abc import Set
 from datetime import UTC, datetime, timedelta
 
 from relay_dagster.aws.sqs.job_queue import CAUSE, Message
-from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.intake.dead_letters import look
 from relay_dagster.logs import event_log
+from relay_dagster.orchestration.dagster_instance import DagsterRuns
 from relay_dagster.reconciler.cursor import Memory
 from relay_dagster.runs.model import Job, NotAJobError, RunRecord
 from relay_dagster.runs.settling import is_job_of

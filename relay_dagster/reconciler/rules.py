@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from relay_dagster.dagster_runs import DagsterState
+from relay_dagster.orchestration.dagster_instance import DagsterState
 from relay_dagster.runs.model import Hold, RunRecord, Trigger
 
 UNSENT_AFTER = timedelta(seconds=60)

@@ -8,9 +8,9 @@ from datetime import datetime
 from relay_core.domain.models import RunStatus
 from relay_dagster.aws.cloudwatch.tick_faults import tell_fault
 from relay_dagster.aws.dynamodb.pagination import cursor_after_record
-from relay_dagster.dagster_runs import DagsterRuns, DagsterState
 from relay_dagster.execution.publication import remove_superseded
 from relay_dagster.logs import event_log
+from relay_dagster.orchestration.dagster_instance import DagsterRuns, DagsterState
 from relay_dagster.reconciler.cursor import Memory
 from relay_dagster.reconciler.dead_run_reports import write_late_reports
 from relay_dagster.reconciler.rules import (

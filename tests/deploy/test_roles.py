@@ -20,13 +20,13 @@ from permissions import Grant, Need, grants, recorded
 from relay_dagster import tags
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.s3.object_store import FeedStore, Written
-from relay_dagster.build import build_defs
-from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.orchestration.build import build_defs
+from relay_dagster.orchestration.dagster_instance import DagsterRuns
+from relay_dagster.orchestration.sensors import reconcile
 from relay_dagster.reconciler.cursor import Memory
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.model import Job, RunRequest
-from relay_dagster.sensors import reconcile
 from relay_dagster.wiring import Platform
 
 TENANT = "acme"

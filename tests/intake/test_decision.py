@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from relay_core.domain.models import RunStatus, Stage
-from relay_dagster.dagster_runs import DagsterState
 from relay_dagster.intake.decision import (
     Discard,
     Dispatch,
@@ -17,6 +16,7 @@ from relay_dagster.intake.decision import (
     Replace,
     decide,
 )
+from relay_dagster.orchestration.dagster_instance import DagsterState
 from relay_dagster.runs.model import RunRecord
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

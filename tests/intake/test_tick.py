@@ -10,8 +10,8 @@ import pytest
 from fakes import CallCounter, FakeClock, embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster import tags
-from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.orchestration.dagster_instance import DagsterRuns
 from relay_dagster.runs.model import Hold, Job, RunRecord, RunRequest, Trigger
 from relay_dagster.wiring import Platform
 

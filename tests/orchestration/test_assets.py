@@ -16,8 +16,8 @@ from relay_core.config import load_config, parse_document
 from relay_core.domain.models import RunStatus, Stage
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster import tags
-from relay_dagster.build import build_defs
 from relay_dagster.external_errors import ThrottledError
+from relay_dagster.orchestration.build import build_defs
 from relay_dagster.runs.model import RunRecord, RunRequest, Trigger
 from relay_dagster.wiring import Platform
 

@@ -7,7 +7,7 @@ import pytest
 
 from builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from relay_core.pipeline import merge_vendors, normalize_vendor
-from relay_dagster.checks import merged_result, normalized_results
+from relay_dagster.orchestration.checks import merged_result, normalized_results
 
 
 def verdicts(*feeds: bytes, **policy: Any) -> dict[str, dg.AssetCheckResult]:

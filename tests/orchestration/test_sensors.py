@@ -12,8 +12,8 @@ from builders import config_document
 from fakes import embedded_platform
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.aws.sqs.job_queue import JobQueue, Message
-from relay_dagster.build import build_defs
-from relay_dagster.dagster_runs import DagsterRuns
+from relay_dagster.orchestration.build import build_defs
+from relay_dagster.orchestration.dagster_instance import DagsterRuns
 from relay_dagster.runs.model import RunRequest
 from relay_dagster.settings import SettingsError
 from relay_dagster.wiring import Platform

@@ -11,8 +11,8 @@ import pytest
 from builders import config_document
 from fakes import FakeClock, embedded_platform
 from relay_core.domain.models import RunStatus
-from relay_dagster.dagster_runs import DagsterRuns
-from relay_dagster.jobs import INVENTORY_SYNC
+from relay_dagster.orchestration.dagster_instance import DagsterRuns
+from relay_dagster.orchestration.jobs import INVENTORY_SYNC
 from relay_dagster.reconciler.cursor import Memory
 from relay_dagster.reconciler.housekeeping import (
     check_queue,

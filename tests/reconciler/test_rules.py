@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay_core.domain.models import RunStatus, Stage
-from relay_dagster.dagster_runs import DagsterState
+from relay_dagster.orchestration.dagster_instance import DagsterState
 from relay_dagster.reconciler.rules import (
     Act,
     Extend,

@@ -15,8 +15,8 @@ from fakes import FakeClock, embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster import tags
 from relay_dagster.aws.cloudwatch.metrics import Metrics
-from relay_dagster.dagster_runs import DagsterRuns, DagsterState
 from relay_dagster.execution.publication import publish, published_key
+from relay_dagster.orchestration.dagster_instance import DagsterRuns, DagsterState
 from relay_dagster.reconciler.cursor import Memory
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.model import Job, Outcome, RunRecord, RunRequest

@@ -10,7 +10,7 @@ import pytest
 
 from relay_dagster.collector import spared
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 _LOADED = """
 import gc
 import relay_dagster.definitions

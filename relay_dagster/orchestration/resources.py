@@ -11,7 +11,7 @@ import dagster as dg
 
 from relay_dagster.execution.attempt import Launch, RunStoppedError
 from relay_dagster.execution.session import ASSETS, RunSession
-from relay_dagster.presentation import failure_metadata
+from relay_dagster.orchestration.metadata import failure_metadata
 from relay_dagster.wiring import Platform
 
 INTERNAL_ERROR = "internal_error"

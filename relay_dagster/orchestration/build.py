@@ -5,13 +5,13 @@ from functools import cache
 
 import dagster as dg
 
-from relay_dagster.assets.fetched import fetched_inventory
-from relay_dagster.assets.merged import merged_inventory
-from relay_dagster.assets.normalized import normalized_inventory
 from relay_dagster.aws.clients import BRISK, PATIENT
-from relay_dagster.jobs import inventory_sync
-from relay_dagster.resources import run_sessions
-from relay_dagster.sensors import run_reconciler, sqs_run_sensor
+from relay_dagster.orchestration.assets.fetched import fetched_inventory
+from relay_dagster.orchestration.assets.merged import merged_inventory
+from relay_dagster.orchestration.assets.normalized import normalized_inventory
+from relay_dagster.orchestration.jobs import inventory_sync
+from relay_dagster.orchestration.resources import run_sessions
+from relay_dagster.orchestration.sensors import run_reconciler, sqs_run_sensor
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 

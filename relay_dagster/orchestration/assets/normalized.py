@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from relay_dagster.assets.fetched import fetched_inventory
-from relay_dagster.checks import NORMALIZED_CHECKS, normalized_results
 from relay_dagster.execution.attempt import RunStoppedError
-from relay_dagster.partitions import tenant_partitions
-from relay_dagster.presentation import normalized_metadata
-from relay_dagster.resources import RunSessions
+from relay_dagster.orchestration.assets.fetched import fetched_inventory
+from relay_dagster.orchestration.checks import NORMALIZED_CHECKS, normalized_results
+from relay_dagster.orchestration.metadata import normalized_metadata
+from relay_dagster.orchestration.partitions import tenant_partitions
+from relay_dagster.orchestration.resources import RunSessions
 
 
 @dg.asset(

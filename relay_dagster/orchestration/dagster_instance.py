@@ -7,8 +7,8 @@ from enum import StrEnum
 import dagster as dg
 
 from relay_dagster import tags
-from relay_dagster.jobs import INVENTORY_SYNC
-from relay_dagster.partitions import TENANT_PARTITIONS
+from relay_dagster.orchestration.jobs import INVENTORY_SYNC
+from relay_dagster.orchestration.partitions import TENANT_PARTITIONS
 from relay_dagster.runs.model import RunRecord
 
 _STATUS = dg.DagsterRunStatus

@@ -12,10 +12,10 @@ import dagster as dg
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.reports import timestamp
-from relay_dagster.checks import fault_table, skus_won, table_schema, vendor_table
 from relay_dagster.execution.attempt import RunLife
 from relay_dagster.execution.inputs import RunInputs
 from relay_dagster.execution.reports import RunReports
+from relay_dagster.orchestration.checks import fault_table, skus_won, table_schema, vendor_table
 from relay_dagster.runs.model import RunRecord
 
 PREVIEW_ROWS = 10

@@ -10,9 +10,9 @@ import dagster as dg
 
 from relay_dagster import tags
 from relay_dagster.aws.cloudwatch.tick_faults import tell_fault
-from relay_dagster.dagster_runs import DagsterRuns
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.jobs import inventory_sync
+from relay_dagster.orchestration.dagster_instance import DagsterRuns
+from relay_dagster.orchestration.jobs import inventory_sync
 from relay_dagster.reconciler.cursor import Memory
 from relay_dagster.reconciler.housekeeping import (
     check_queue,

@@ -14,7 +14,7 @@ from relay_core.config import ErrorPolicy
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.gate import judge_policy
-from relay_dagster.partitions import tenant_partitions
+from relay_dagster.orchestration.partitions import tenant_partitions
 
 CANONICAL_SCHEMA_HOLDS = "canonical_schema_holds"
 INVALID_ROWS_WITHIN_MAX = "invalid_rows_within_max"

@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from relay_dagster.partitions import tenant_partitions
-from relay_dagster.presentation import fetched_metadata
-from relay_dagster.resources import RunSessions
+from relay_dagster.orchestration.metadata import fetched_metadata
+from relay_dagster.orchestration.partitions import tenant_partitions
+from relay_dagster.orchestration.resources import RunSessions
 
 
 @dg.asset(

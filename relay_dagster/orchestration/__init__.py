@@ -1,0 +1,1 @@
+"""All that Dagster sees: assets, checks, metadata, jobs, partitions, sensors, resources."""
