@@ -8,13 +8,14 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
 
-from relay_dagster.api import admin, config_checks, health, problems
-from relay_dagster.api import feeds as feeds_routes
-from relay_dagster.api import runs as runs_routes
-from relay_dagster.api import tenants as tenants_routes
-from relay_dagster.api.description import DescribedApp
-from relay_dagster.api.keys import Keyring
-from relay_dagster.api.requests import RequestFrame
+from relay_dagster.api.http import problems
+from relay_dagster.api.http.middleware import RequestFrame
+from relay_dagster.api.openapi.document import DescribedApp
+from relay_dagster.api.routes import admin, config_checks, health
+from relay_dagster.api.routes import feeds as feeds_routes
+from relay_dagster.api.routes import runs as runs_routes
+from relay_dagster.api.routes import tenants as tenants_routes
+from relay_dagster.api.security.api_keys import Keyring
 from relay_dagster.api.services import ApiServices
 from relay_dagster.aws.clients import BRISK, Clients
 from relay_dagster.aws.dynamodb.api_key_store import KeyStore

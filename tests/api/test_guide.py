@@ -14,7 +14,7 @@ import pytest
 
 from api_world import ADMIN, ApiWorld
 from live_api import LiveApi, live_api
-from relay_dagster.api.codes import CODES
+from relay_dagster.api.http.error_codes import CODES
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "API.md").read_text("utf-8")

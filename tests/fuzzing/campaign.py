@@ -25,7 +25,7 @@ import httpx
 
 from api_world import ADMIN, ApiWorld
 from live_api import LiveApi, live_api
-from relay_dagster.api.config_schema import CONFIG_EXAMPLE
+from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 _COUNTS = {

@@ -7,10 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.auth import Admin
-from relay_dagster.api.codes import ORDER_BODY, answers
-from relay_dagster.api.headers import carrying
-from relay_dagster.api.inputs import (
+from relay_dagster.api.http.error_codes import ORDER_BODY, answers
+from relay_dagster.api.http.problems import ProblemError, invalid_request
+from relay_dagster.api.http.request_parsing import (
     ID_PATTERN,
     JsonBody,
     OptionalJsonBody,
@@ -19,8 +18,9 @@ from relay_dagster.api.inputs import (
     json_content,
     read_body,
 )
-from relay_dagster.api.models import NewTenantKey, PauseOrder, Pausing, ResumeOrder
-from relay_dagster.api.problems import ProblemError, invalid_request
+from relay_dagster.api.models.runs_tenants import NewTenantKey, PauseOrder, Pausing, ResumeOrder
+from relay_dagster.api.openapi.headers import carrying
+from relay_dagster.api.security.auth import Admin
 from relay_dagster.api.services import Services
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.logs import event_log

@@ -19,8 +19,13 @@ from relay_core.domain.errors import (
     RelayError,
     UnsupportedSchemaVersionError,
 )
-from relay_dagster.api.codes import CODES, INVALID_REQUEST
-from relay_dagster.api.requests import PROBLEM_TYPE, internal_error, problem_body, request_id_of
+from relay_dagster.api.http.error_codes import CODES, INVALID_REQUEST
+from relay_dagster.api.http.middleware import (
+    PROBLEM_TYPE,
+    internal_error,
+    problem_body,
+    request_id_of,
+)
 from relay_dagster.aws.dynamodb.pagination import BadCursorError
 from relay_dagster.aws.dynamodb.tenant_store import (
     ConfigTooLargeError,

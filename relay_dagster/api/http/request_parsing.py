@@ -11,8 +11,8 @@ from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ValidationError
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.problems import ProblemError, faults_of, invalid_request
-from relay_dagster.api.requests import request_id_of
+from relay_dagster.api.http.middleware import request_id_of
+from relay_dagster.api.http.problems import ProblemError, faults_of, invalid_request
 
 # Printable ASCII with no space at its ends.
 IDEMPOTENCY_KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"

@@ -7,10 +7,10 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
-from relay_dagster.api.codes import documented
-from relay_dagster.api.config_schema import REFERENCE, config_schemas
-from relay_dagster.api.headers import described
-from relay_dagster.api.models import PauseOrder, Problem, ResumeOrder, RunOrder
+from relay_dagster.api.http.error_codes import documented
+from relay_dagster.api.models.runs_tenants import PauseOrder, Problem, ResumeOrder, RunOrder
+from relay_dagster.api.openapi.config_schema import REFERENCE, config_schemas
+from relay_dagster.api.openapi.headers import described
 
 # FastAPI's own error bodies, which this API does not answer with.
 _FOREIGN = ("HTTPValidationError", "ValidationError")

@@ -8,7 +8,7 @@ import pytest
 from api_world import ADMIN, NOBODY_S_RUN, ApiWorld, assert_problem
 from builders import config_document, vendor_document
 from fakes import embedded_platform
-from relay_dagster.api.keys import Caller
+from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 
 LOCAL = {"type": "local"}

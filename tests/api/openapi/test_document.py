@@ -8,9 +8,9 @@ from jsonschema import Draft202012Validator
 
 from api_world import ApiWorld
 from relay_core.config import load_config
-from relay_dagster.api.codes import CODES
-from relay_dagster.api.config_schema import CONFIG_EXAMPLE, config_schemas
-from relay_dagster.api.problems import STATUSES
+from relay_dagster.api.http.error_codes import CODES
+from relay_dagster.api.http.problems import STATUSES
+from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE, config_schemas
 
 OPEN = {"/v1/health", "/v1/ready"}
 

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem
 from relay_core.domain import errors as core_errors
 from relay_dagster import external_errors as faults
-from relay_dagster.api.problems import problem_of
+from relay_dagster.api.http.problems import problem_of
 from relay_dagster.aws.dynamodb import tenant_store
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.s3.object_store import FeedStore

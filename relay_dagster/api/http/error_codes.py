@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relay_dagster.api.headers import described
-from relay_dagster.api.requests import PROBLEM_TYPE
+from relay_dagster.api.http.middleware import PROBLEM_TYPE
+from relay_dagster.api.openapi.headers import described
 
 INVALID_REQUEST = "INVALID_REQUEST"
 _EXAMPLE_REQUEST = "0f8f7d0e-58a1-4a8e-8f5b-3f1c2f1f7c55"

@@ -23,9 +23,10 @@ from relay_core.domain.errors import (
 from relay_core.onboarding.feed_check import FeedCheck, check_feed
 from relay_core.onboarding.findings import describe_check, upload_doubts
 from relay_core.onboarding.head import FeedBytes
-from relay_dagster.api.auth import Authenticated
-from relay_dagster.api.codes import INVALID_REQUEST, answers
-from relay_dagster.api.config_check_models import (
+from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
+from relay_dagster.api.http.problems import invalid_request
+from relay_dagster.api.http.request_parsing import JsonBody, TenantId, is_id, json_content
+from relay_dagster.api.models.config_checks import (
     LONGEST_MESSAGE,
     MOST_LISTED,
     ConfigCheck,
@@ -37,10 +38,9 @@ from relay_dagster.api.config_check_models import (
     cut,
     operations,
 )
-from relay_dagster.api.config_schema import CONFIG_EXAMPLE
-from relay_dagster.api.inputs import JsonBody, TenantId, is_id, json_content
-from relay_dagster.api.models import Fault
-from relay_dagster.api.problems import invalid_request
+from relay_dagster.api.models.runs_tenants import Fault
+from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
+from relay_dagster.api.security.auth import Authenticated
 from relay_dagster.api.services import Services
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.aws.s3.object_store import FeedStore, ObjectInfo

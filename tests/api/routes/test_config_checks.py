@@ -12,7 +12,7 @@ from httpx import Response
 
 from api_world import JSON, TENANT, ApiWorld, assert_problem, paths_of
 from builders import config_document, vendor_document
-from relay_dagster.api.config_checks import HEAD_BYTES, MOST_VENDORS
+from relay_dagster.api.routes.config_checks import HEAD_BYTES, MOST_VENDORS
 from relay_dagster.aws.s3.object_store import FeedStore, ObjectInfo
 from relay_dagster.external_errors import UnreachableError
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 
-from relay_dagster.api.auth import Authenticated
-from relay_dagster.api.codes import answers
-from relay_dagster.api.headers import carrying
-from relay_dagster.api.inputs import TenantId, is_id
-from relay_dagster.api.problems import ProblemError
+from relay_dagster.api.http.error_codes import answers
+from relay_dagster.api.http.problems import ProblemError
+from relay_dagster.api.http.request_parsing import TenantId, is_id
+from relay_dagster.api.openapi.headers import carrying
+from relay_dagster.api.security.auth import Authenticated
 from relay_dagster.api.services import Services
 
 router = APIRouter(tags=["tenants"])

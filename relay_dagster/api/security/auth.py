@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 
-from relay_dagster.api.keys import ANONYMOUS, Caller
-from relay_dagster.api.problems import ProblemError
+from relay_dagster.api.http.problems import ProblemError
+from relay_dagster.api.security.api_keys import ANONYMOUS, Caller
 from relay_dagster.api.services import Services
 
 _HEADER = APIKeyHeader(

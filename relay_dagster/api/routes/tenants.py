@@ -9,11 +9,9 @@ from fastapi import APIRouter, Header, Query, Response
 
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.errors import ConfigFault, RelayError
-from relay_dagster.api.auth import Admin, Authenticated
-from relay_dagster.api.codes import CONFIG_BODY, INVALID_REQUEST, answers
-from relay_dagster.api.config_schema import CONFIG_EXAMPLE, CONFIG_REFERENCE
-from relay_dagster.api.headers import carrying
-from relay_dagster.api.inputs import (
+from relay_dagster.api.http.error_codes import CONFIG_BODY, INVALID_REQUEST, answers
+from relay_dagster.api.http.problems import ProblemError, invalid_request
+from relay_dagster.api.http.request_parsing import (
     JsonBody,
     TenantId,
     entity_tag,
@@ -21,8 +19,16 @@ from relay_dagster.api.inputs import (
     json_content,
     names_version,
 )
-from relay_dagster.api.models import CURSOR, ConfigVersion, Tenant, Version, VersionList
-from relay_dagster.api.problems import ProblemError, invalid_request
+from relay_dagster.api.models.runs_tenants import (
+    CURSOR,
+    ConfigVersion,
+    Tenant,
+    Version,
+    VersionList,
+)
+from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE, CONFIG_REFERENCE
+from relay_dagster.api.openapi.headers import carrying
+from relay_dagster.api.security.auth import Admin, Authenticated
 from relay_dagster.api.services import Services
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 

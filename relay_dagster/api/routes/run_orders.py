@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from relay_core.config import load_config, parse_document
 from relay_core.domain.errors import ConfigError, RelayError
-from relay_dagster.api.keys import Caller
-from relay_dagster.api.models import RunOrder
-from relay_dagster.api.problems import ProblemError, unavailable
+from relay_dagster.api.http.problems import ProblemError, unavailable
+from relay_dagster.api.models.runs_tenants import RunOrder
+from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.services import ApiServices
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.external_errors import WorldError

@@ -7,10 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from relay_core.domain.models import RunStatus
-from relay_dagster.api.auth import Authenticated
-from relay_dagster.api.codes import INVALID_REQUEST, ORDER_BODY, answers
-from relay_dagster.api.headers import carrying
-from relay_dagster.api.inputs import (
+from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers
+from relay_dagster.api.http.request_parsing import (
     ID_PATTERN,
     IDEMPOTENCY_KEY_PATTERN,
     JsonBody,
@@ -19,9 +17,11 @@ from relay_dagster.api.inputs import (
     json_content,
     read_body,
 )
-from relay_dagster.api.keys import Caller
-from relay_dagster.api.models import CURSOR, Run, RunList, RunOrder
-from relay_dagster.api.run_orders import OrderDesk, idempotency_of
+from relay_dagster.api.models.runs_tenants import CURSOR, Run, RunList, RunOrder
+from relay_dagster.api.openapi.headers import carrying
+from relay_dagster.api.routes.run_orders import OrderDesk, idempotency_of
+from relay_dagster.api.security.api_keys import Caller
+from relay_dagster.api.security.auth import Authenticated
 from relay_dagster.api.services import ApiServices, Services
 from relay_dagster.runs.errors import UnknownRunError
 from relay_dagster.runs.model import RunRecord

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import APIRouter
 
-from relay_dagster.api.codes import documented
-from relay_dagster.api.models import Dependency, Health, Readiness
-from relay_dagster.api.problems import unavailable
+from relay_dagster.api.http.error_codes import documented
+from relay_dagster.api.http.problems import unavailable
+from relay_dagster.api.models.runs_tenants import Dependency, Health, Readiness
 from relay_dagster.api.services import ApiServices, Services
 from relay_dagster.external_errors import WorldError
 from relay_dagster.logs import event_log
