@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Self, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from relay_dagster.client.answers import Answer, ConfigCheck, Run, RunPage, StoredConfig
-from relay_dagster.client.answers import StoredVersion as Stored
-from relay_dagster.client.failures import (
+from relay_dagster.client.api_models import Answer, ConfigCheck, Run, RunPage, StoredConfig
+from relay_dagster.client.api_models import StoredVersion as Stored
+from relay_dagster.client.errors import (
     BadUsageError,
     RefusedError,
     UnexpectedAnswerError,

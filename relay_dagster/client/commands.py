@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from relay_dagster.client.answers import ErrorReport
     from relay_dagster.client.api_client import Polled
+    from relay_dagster.client.api_models import ErrorReport
     from relay_dagster.client.session import Session
 
 ApiUrl = Annotated[str, typer.Option(help="Where the API is.", envvar="RELAY_API_URL")]
@@ -108,8 +108,8 @@ def show(
     api_key: ApiKey = None,
 ) -> None:
     """Show a run: how it stands, what it counted, what it wrote; --watch as for `relay run`."""
-    from relay_dagster.client.progress import exit_status
-    from relay_dagster.client.progress import watch as watched
+    from relay_dagster.client.run_watch import exit_status
+    from relay_dagster.client.run_watch import watch as watched
     from relay_dagster.client.runs_view import RunPage
     from relay_dagster.client.session import connected
 
@@ -129,7 +129,7 @@ def errors(
     run_id: RunId, as_json: Json = False, api_url: ApiUrl = LOCAL_API, api_key: ApiKey = None
 ) -> None:
     """Show what went wrong in a run: each cause once, with its count, samples and what to do."""
-    from relay_dagster.client.causes import causes_json, headline, show_causes
+    from relay_dagster.client.error_groups import causes_json, headline, show_causes
     from relay_dagster.client.session import connected
 
     with connected(api_url, api_key) as session:
@@ -203,8 +203,8 @@ def get(
     api_key: ApiKey = None,
 ) -> None:
     """Print a config as JSON, as it takes effect; its version goes to standard error."""
-    from relay_dagster.client.screen import instant
     from relay_dagster.client.session import connected
+    from relay_dagster.client.terminal import instant
 
     with connected(api_url, api_key) as session:
         stored = session.api.config(tenant, version)
@@ -216,7 +216,7 @@ def get(
 def _started(
     session: "Session", tenant: str, vendors: list[str], idempotency_key: str | None
 ) -> "Polled":
-    from relay_dagster.client.failures import UnreachableError
+    from relay_dagster.client.errors import UnreachableError
 
     try:
         return session.api.start_run(tenant, vendors, idempotency_key)
@@ -229,8 +229,8 @@ def _started(
 
 
 def _watched(session: "Session", polled: "Polled") -> int:
-    from relay_dagster.client.progress import exit_status, watch
-    from relay_dagster.client.screen import between
+    from relay_dagster.client.run_watch import exit_status, watch
+    from relay_dagster.client.terminal import between
 
     ended = watch(session, polled)
     if ended.succeeded:
@@ -242,8 +242,8 @@ def _watched(session: "Session", polled: "Polled") -> int:
 
 
 def _error_report(links: dict[str, str]) -> "ErrorReport | None":
-    from relay_dagster.client.answers import ErrorReport
     from relay_dagster.client.api_client import download, read_file
+    from relay_dagster.client.api_models import ErrorReport
 
     name, link = "errors.json", links.get("errors")
     return None if link is None else read_file(ErrorReport, name, download(name, link))

@@ -9,7 +9,7 @@ from typing import Any
 from relay_core.config import load_config, parse_document
 from relay_core.config.documents import plain_document
 from relay_core.config.scalars import BareWord, NumberText
-from relay_dagster.client.failures import BadUsageError
+from relay_dagster.client.errors import BadUsageError
 
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from relay_dagster.client.answers import ConfigCheck, PatchStep, Reading, VendorCheck
-from relay_dagster.client.failures import fault_lines
-from relay_dagster.client.screen import Screen, instant
+from relay_dagster.client.api_models import ConfigCheck, PatchStep, Reading, VendorCheck
+from relay_dagster.client.errors import fault_lines
+from relay_dagster.client.terminal import Screen, instant
 
 
 def show_check(screen: Screen, check: ConfigCheck) -> None:

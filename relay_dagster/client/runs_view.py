@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from relay_dagster.client.answers import Run, RunSummary
 from relay_dagster.client.api_client import download, read_file
-from relay_dagster.client.failures import ClientError
-from relay_dagster.client.screen import (
+from relay_dagster.client.api_models import Run, RunSummary
+from relay_dagster.client.errors import ClientError
+from relay_dagster.client.session import Session
+from relay_dagster.client.terminal import (
     Screen,
     ago,
     between,
@@ -16,7 +17,6 @@ from relay_dagster.client.screen import (
     instant,
     status_style,
 )
-from relay_dagster.client.session import Session
 
 _ROOM_FOR_ALL = 118
 

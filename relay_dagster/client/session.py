@@ -12,8 +12,8 @@ import typer
 
 from relay_core.domain.errors import ConfigError
 from relay_dagster.client.api_client import ApiClient
-from relay_dagster.client.failures import ClientError
-from relay_dagster.client.screen import Screen
+from relay_dagster.client.errors import ClientError
+from relay_dagster.client.terminal import Screen
 
 INTERRUPTED = 130
 

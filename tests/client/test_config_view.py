@@ -4,9 +4,9 @@ import io
 
 from rich.console import Console
 
-from relay_dagster.client.answers import ConfigCheck
+from relay_dagster.client.api_models import ConfigCheck
 from relay_dagster.client.config_view import show_check
-from relay_dagster.client.screen import Screen
+from relay_dagster.client.terminal import Screen
 
 FOUND = {
     "tenant_id": "acme",

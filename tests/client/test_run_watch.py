@@ -15,10 +15,10 @@ from builders import feed
 from client_world import ClientWorld, served
 from relay_core.domain.models import Stage
 from relay_dagster.client.api_client import ApiClient
-from relay_dagster.client.failures import RefusedError, UnreachableError
-from relay_dagster.client.progress import PATIENCE_SECONDS, exit_status, watch
-from relay_dagster.client.screen import Screen
+from relay_dagster.client.errors import RefusedError, UnreachableError
+from relay_dagster.client.run_watch import PATIENCE_SECONDS, exit_status, watch
 from relay_dagster.client.session import Session
+from relay_dagster.client.terminal import Screen
 
 GOOD = {"vendor_1": feed("A-1,5,10.00")}
 

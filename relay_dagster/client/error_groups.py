@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from relay_dagster.client.answers import ErrorReport, ReportEntry, Run
-from relay_dagster.client.screen import Screen
+from relay_dagster.client.api_models import ErrorReport, ReportEntry, Run
+from relay_dagster.client.terminal import Screen
 
 SAMPLES = 3
 

@@ -10,7 +10,7 @@ import pytest
 from api_world import ADMIN
 from client_world import ClientWorld
 from relay_dagster.client.api_client import ApiClient, download
-from relay_dagster.client.failures import BadUsageError, UnexpectedAnswerError, UnreachableError
+from relay_dagster.client.errors import BadUsageError, UnexpectedAnswerError, UnreachableError
 
 
 class Stranger(ThreadingHTTPServer):

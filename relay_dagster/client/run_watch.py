@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from relay_core.domain.models import Stage
-from relay_dagster.client.answers import Run
 from relay_dagster.client.api_client import Polled
-from relay_dagster.client.failures import RefusedError, UnreachableError
-from relay_dagster.client.screen import duration, instant, plain, status_style
+from relay_dagster.client.api_models import Run
+from relay_dagster.client.errors import RefusedError, UnreachableError
 from relay_dagster.client.session import INTERRUPTED, Session
+from relay_dagster.client.terminal import duration, instant, plain, status_style
 
 POLL_SECONDS = 2.0
 """How long to wait where the API does not say."""

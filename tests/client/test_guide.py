@@ -9,7 +9,7 @@ import pytest
 from builders import config_document, feed, tenant_config, vendor_document
 from client_world import ClientWorld
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs/CLI.md").read_text("utf-8")
 COMMANDS = re.findall(r"^    relay (.+?)(?: +#.*)?$", GUIDE, flags=re.MULTILINE)
 VENDORS = (vendor_document("granite_supply"), vendor_document("rheinteile"))
