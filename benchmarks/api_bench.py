@@ -26,7 +26,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from benchmarks import tables
 from benchmarks.goals import Goal
 from benchmarks.run_timing import percentile
-from relay_dagster.stack import API, HOST, MOTO, Stack, free_port, port_answers
+from relay_dagster.devstack.processes import API, HOST, MOTO, Stack, free_port, port_answers
 
 KEY = "bench-key"
 POLLERS, LISTERS = 200, 20

@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from benchmarks.empty_job import QUEUE_VARIABLE
-from relay_dagster.stack import CODE, HOST, Stack, free_port, port_answers
+from relay_dagster.devstack.processes import CODE, HOST, Stack, free_port, port_answers
 
 BARE, LOADED, REDIS, WORKER = "bare", "loaded", "redis", "worker"
 EMPTY = (BARE, LOADED)

@@ -32,11 +32,11 @@ from benchmarks.subjects import stored_tenant
 from relay_dagster import definitions, tags  # noqa: F401  # all that a run's process loads
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
+from relay_dagster.devstack.processes import MOTO, Stack
 from relay_dagster.execution.attempt import Launch
 from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
 from relay_dagster.runs.model import RunRequest
 from relay_dagster.settings import Settings
-from relay_dagster.stack import MOTO, Stack
 from relay_dagster.wiring import Platform, connect
 
 _TENANT = "bench"

@@ -38,8 +38,8 @@ from benchmarks.run_timing import PHASES, Instants, percentile
 from benchmarks.sitting import ROOT
 from benchmarks.subjects import EmptyJobs, ProductRuns, Subject
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
+from relay_dagster.devstack.processes import API, CODE, DAEMON, MOTO
 from relay_dagster.settings import Settings
-from relay_dagster.stack import API, CODE, DAEMON, MOTO
 from relay_dagster.wiring import connect
 
 OURS = ProductRuns.name

@@ -67,7 +67,7 @@ def demo(
     ] = Path("out/demo"),
 ) -> None:
     """Run the sample tenant from end to end on embedded AWS, then end everything."""
-    from relay_dagster.demo import run_demo
+    from relay_dagster.devstack.demo import run_demo
 
     raise typer.Exit(run_demo(output_dir))
 
@@ -78,7 +78,7 @@ def dev(
     ui_port: Annotated[int, typer.Option(help="Port of Dagster's UI.")] = 3000,
 ) -> None:
     """Start the same stack with the sample tenant, and leave it running until Ctrl-C."""
-    from relay_dagster.demo import run_dev
+    from relay_dagster.devstack.demo import run_dev
 
     raise typer.Exit(run_dev(api_port=api_port, ui_port=ui_port))
 

@@ -16,7 +16,7 @@ from moto import mock_aws
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
-from relay_dagster.embedded_aws import serving
+from relay_dagster.devstack.moto_server import serving
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect, retry_policy

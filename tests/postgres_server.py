@@ -18,7 +18,7 @@ from typing import Any
 import psycopg2
 
 from integration.waiting import wait_for
-from relay_dagster.stack import HOST, free_port
+from relay_dagster.devstack.processes import HOST, free_port
 
 USER, DATABASE = "dagster", "dagster"
 # PostgreSQL refuses to run as root; everybody else runs it as himself.

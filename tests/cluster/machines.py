@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay_dagster.stack import HOST
+from relay_dagster.devstack.processes import HOST
 
 NAMES = ("worker-a", "worker-b")
 _OWN_DISK = 'mount -t tmpfs relay "$HOME_OF_ALL"; hostname "$MACHINE"; '

@@ -19,8 +19,8 @@ from integration.installation import SHORT_TIMES, Installation
 from integration.waiting import wait_for
 from postgres_server import PostgresServer
 from relay_dagster.celery_app import app
+from relay_dagster.devstack.processes import Stack, free_port, port_answers
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.stack import Stack, free_port, port_answers
 
 REDIS = "redis"
 SETTINGS = DEPLOY / "dagster.celery.yaml"

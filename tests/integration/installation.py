@@ -24,9 +24,17 @@ from integration.fault_proxy import FaultProxy
 from integration.fault_rules import Action, Rule
 from integration.waiting import wait_for
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
+from relay_dagster.devstack.processes import (
+    API,
+    CODE,
+    DAEMON,
+    MOTO,
+    WEBSERVER,
+    Stack,
+    embedded_aws_environment,
+)
 from relay_dagster.runs.model import Job, RunRecord
 from relay_dagster.settings import Settings
-from relay_dagster.stack import API, CODE, DAEMON, MOTO, WEBSERVER, Stack, embedded_aws_environment
 from relay_dagster.wiring import Platform, connect
 
 KEY = "scenario-key"

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutE
 
 from integration.fault_proxy import FaultProxy
 from integration.fault_rules import Action
-from relay_dagster.embedded_aws import serving
+from relay_dagster.devstack.moto_server import serving
 
 BUCKET = "feeds"
 

@@ -14,7 +14,7 @@ from integration.installation import Installation
 from integration.waiting import wait_for
 from relay_core.config import load_config, parse_document
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
-from relay_dagster.stack import API, WEBSERVER
+from relay_dagster.devstack.processes import API, WEBSERVER
 
 HISTORY, FAILED, REFUSED = "acme_parts", "north_tools", "old_town"
 # The part of each vendor's records that it sends, run by run: numbers that move.

@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 from integration.waiting import wait_for
-from relay_dagster.stack import CODE
+from relay_dagster.devstack.processes import CODE
 from ui.chromium import Browser, find_chromium, open_browser
 from ui.exhibits import HISTORY, Exhibits, exhibited
 from ui.views import API_PAGE, CODE_LOCATIONS, FRAMEWORK, NUMBERS, VIEWS, View, press, visit

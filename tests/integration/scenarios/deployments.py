@@ -8,7 +8,7 @@ import time
 from integration.installation import DAGSTER, RUN_SECONDS, STALE_SECONDS, Installation, brief
 from integration.scenario import scenario
 from integration.settled import everything_settled
-from relay_dagster.stack import API
+from relay_dagster.devstack.processes import API
 
 
 @scenario("23", seconds=40)

@@ -20,7 +20,7 @@ from integration.installation import (
 from integration.scenario import scenario
 from integration.settled import everything_settled
 from integration.waiting import wait_for
-from relay_dagster.stack import CODE, DAEMON
+from relay_dagster.devstack.processes import CODE, DAEMON
 
 BURST = 20
 DAEMON_KILLS = 5

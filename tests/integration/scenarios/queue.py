@@ -21,8 +21,8 @@ from integration.installation import (
 from integration.scenario import scenario
 from integration.settled import Exceptions, everything_settled
 from integration.waiting import wait_for
+from relay_dagster.devstack.processes import CODE
 from relay_dagster.runs.model import Job
-from relay_dagster.stack import CODE
 
 ALL_VISIBILITIES = (MAX_ATTEMPTS + 1) * VISIBILITY_SECONDS
 OUTAGE_SECONDS = 60

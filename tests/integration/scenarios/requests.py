@@ -11,7 +11,7 @@ from integration.installation import RUN_SECONDS, Installation, brief
 from integration.scenario import scenario
 from integration.settled import everything_settled
 from integration.waiting import wait_for
-from relay_dagster.stack import API
+from relay_dagster.devstack.processes import API
 
 
 @scenario("0", seconds=15, smoke=True)

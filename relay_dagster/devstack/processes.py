@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import IO, Self
 from urllib.parse import urlsplit
 
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 START_TIMEOUT_SECONDS = 90
 # A daemon or code server in the middle of a long poll would take up to 20 seconds.
@@ -242,7 +242,7 @@ class Stack:
         port = str(self.ports.get(name, ""))
         commands: Mapping[str, list[str]] = {
             INSTANCE: [python, "-c", _MAKE_INSTANCE],
-            MOTO: [python, "-m", "relay_dagster.embedded_aws", self.host, port],
+            MOTO: [python, "-m", "relay_dagster.devstack.moto_server", self.host, port],
             CODE: [
                 *(python, "-m", "dagster", "api", "grpc", "-h", self.host, "-p", port),
                 *("-m", "relay_dagster.definitions", "--location-name", "relay"),

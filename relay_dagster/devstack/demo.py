@@ -22,10 +22,19 @@ from rich.console import Console
 from relay_core.config import load_config, parse_document
 from relay_core.domain.models import RunStatus
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
-from relay_dagster import demo_story as story
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
+from relay_dagster.devstack import demo_output as story
+from relay_dagster.devstack.processes import (
+    API,
+    CODE,
+    DAEMON,
+    MOTO,
+    WEBSERVER,
+    Stack,
+    StackError,
+    foreign_free,
+)
 from relay_dagster.settings import Settings
-from relay_dagster.stack import API, CODE, DAEMON, MOTO, WEBSERVER, Stack, StackError, foreign_free
 from relay_dagster.wiring import Platform, connect
 
 TENANT = "acme_parts"

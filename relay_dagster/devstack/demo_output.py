@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from relay_dagster.devstack.processes import API, WEBSERVER, Stack
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.stack import API, WEBSERVER, Stack
 
 HEAD_ROWS = 8
 REFUSED_ROWS = 20
