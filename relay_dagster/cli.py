@@ -149,7 +149,7 @@ def _check() -> int:
 
 def main() -> None:
     """Run the command line; what is wrong with it or the environment is one line and status 2."""
-    from relay_dagster.external_errors import WorldError
+    from relay_dagster.external_errors import ExternalServiceError
     from relay_dagster.settings import SettingsError
 
     try:
@@ -160,7 +160,7 @@ def main() -> None:
     except SettingsError as error:
         print(error, file=sys.stderr)
         sys.exit(_BAD_USAGE)
-    except WorldError as error:
+    except ExternalServiceError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(1)
 

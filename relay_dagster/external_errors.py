@@ -1,11 +1,11 @@
-"""Faults of the world, typed: what went wrong outside the program, and whether waiting can help.
+"""Errors of external services, typed: what went wrong outside, and whether waiting can help.
 
 A run tries again after any of them. ``transient`` tells those apart that may pass within seconds,
-for short retries in place. Which AWS error is which is said once, in ``aws/verdicts.py``.
+for short retries in place. Which AWS error is which is said once, in ``aws/error_mapping.py``.
 
 ::
 
-    WorldError
+    ExternalServiceError
     ├── ThrottledError       throttled           transient
     ├── UnreachableError     unreachable         transient  (time-outs, lost connections)
     ├── ServiceFailedError   service_failed      transient  (5xx)
@@ -20,10 +20,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class WorldError(Exception):
+class ExternalServiceError(Exception):
     """Base: something outside failed; ``operation`` names the call (``dynamodb.GetItem``)."""
 
-    error_code: ClassVar[str] = "world_error"
+    error_code: ClassVar[str] = "external_service_error"
     retryable: ClassVar[bool] = True
     transient: ClassVar[bool] = False
 
@@ -33,46 +33,46 @@ class WorldError(Exception):
         super().__init__(f"{operation}: {detail}")
 
 
-class ThrottledError(WorldError):
+class ThrottledError(ExternalServiceError):
     """The service asked for fewer requests, or items were busy for too long."""
 
     error_code = "throttled"
     transient = True
 
 
-class UnreachableError(WorldError):
+class UnreachableError(ExternalServiceError):
     """No answer: a time-out or a lost connection. The request may have been carried out."""
 
     error_code = "unreachable"
     transient = True
 
 
-class ServiceFailedError(WorldError):
+class ServiceFailedError(ExternalServiceError):
     """The service answered that it failed itself."""
 
     error_code = "service_failed"
     transient = True
 
 
-class AccessRefusedError(WorldError):
+class AccessRefusedError(ExternalServiceError):
     """Credentials are missing, expired or lack a permission."""
 
     error_code = "access_refused"
 
 
-class MissingResourceError(WorldError):
+class MissingResourceError(ExternalServiceError):
     """A bucket, table, queue or object that must be there is not."""
 
     error_code = "missing_resource"
 
 
-class RequestRejectedError(WorldError):
+class RequestRejectedError(ExternalServiceError):
     """The service cannot make sense of the request, or the client could not build it."""
 
     error_code = "request_rejected"
 
 
-class ObjectChangedError(WorldError):
+class ObjectChangedError(ExternalServiceError):
     """An object is no longer the one that was listed."""
 
     error_code = "object_changed"

@@ -8,7 +8,7 @@ from relay_dagster.aws.clients import PATIENT, Clients, Patience
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
-from relay_dagster.aws.s3.object_store import FeedStore
+from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.retry_policy import RetryPolicy
@@ -23,7 +23,7 @@ class Platform:
     clients: Clients
     runs: RunStore
     tenants: TenantStore
-    feeds: FeedStore
+    feeds: ObjectStore
     queue: JobQueue
     metrics: Metrics
     ledger: RunLedger
@@ -48,7 +48,7 @@ def connect(
         clients=clients,
         runs=runs,
         tenants=TenantStore(clients, settings.tenants_table),
-        feeds=FeedStore(clients, settings.artifact_bucket),
+        feeds=ObjectStore(clients, settings.artifact_bucket),
         queue=JobQueue(clients, settings.queue_url, settings.dlq_url),
         metrics=Metrics(
             clients,

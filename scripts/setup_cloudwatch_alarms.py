@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, Change, Kind, Verdict, set_up_alarms
 from relay_dagster.aws.provisioning.bootstrap import QUEUE_NAME
-from relay_dagster.external_errors import WorldError
+from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.settings import SettingsError, metrics_enabled_from, region_from
 
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -47,7 +47,7 @@ def main(
         changes = set_up_alarms(
             plan, clients or Clients(asked.region or region_from(environ)), dry_run=asked.dry_run
         )
-    except (WorldError, SettingsError) as error:
+    except (ExternalServiceError, SettingsError) as error:
         print(f"setup_cloudwatch_alarms: {error}", file=sys.stderr)
         return 2 if isinstance(error, SettingsError) else 1
     for change in changes:

@@ -22,7 +22,7 @@ from relay_dagster.aws.dynamodb.api_key_store import KeyStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
-from relay_dagster.aws.s3.object_store import FeedStore
+from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.logs import event_log, tell_of_libraries
 from relay_dagster.runs.ledger import RunLedger
@@ -38,7 +38,7 @@ def create_app(
     runs: RunStore | None = None,
     tenants: TenantStore | None = None,
     queue: JobQueue | None = None,
-    feeds: FeedStore | None = None,
+    feeds: ObjectStore | None = None,
     ledger: RunLedger | None = None,
 ) -> FastAPI:
     """Return a new app; nothing is sent to AWS before the first request.

@@ -11,7 +11,7 @@ from relay_dagster.api.security.api_keys import Keyring
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
-from relay_dagster.aws.s3.object_store import FeedStore
+from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.settings import Settings
@@ -25,7 +25,7 @@ class ApiServices:
     runs: RunStore
     tenants: TenantStore
     queue: JobQueue
-    feeds: FeedStore
+    feeds: ObjectStore
     ledger: RunLedger
     keyring: Keyring
     pauses: PauseStore

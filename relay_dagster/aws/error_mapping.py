@@ -1,4 +1,7 @@
-"""Which AWS error is which fault of the world, said once. `speaks_aws` applies it to a method."""
+"""Which AWS error is which error of an external service, said once for all adapters.
+
+`maps_aws_errors` applies it to a function; nobody else names a code of botocore's errors twice.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,28 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from relay_dagster.external_errors import (
     AccessRefusedError,
+    ExternalServiceError,
     MissingResourceError,
     ObjectChangedError,
     RequestRejectedError,
     ServiceFailedError,
     ThrottledError,
     UnreachableError,
-    WorldError,
 )
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-_CODES: dict[type[WorldError], frozenset[str]] = {
+# Answers that an adapter decides by; a HEAD has no body, so its code is the status.
+_NOT_FOUND = frozenset({"404", "NotFound"})
+NO_OBJECT = _NOT_FOUND | {"NoSuchKey"}
+NO_BUCKET = _NOT_FOUND | {"NoSuchBucket"}
+NO_QUEUE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
+PRECONDITION_FAILED = frozenset({"412", "PreconditionFailed"})
+WRITE_CONFLICT = frozenset({"409", "ConditionalRequestConflict"})
+TRANSACTION_COLLIDED = frozenset({"TransactionConflictException", "TransactionInProgressException"})
+
+_CODES: dict[type[ExternalServiceError], frozenset[str]] = {
     ThrottledError: frozenset(
         {
             "BandwidthLimitExceeded",
@@ -42,8 +54,7 @@ _CODES: dict[type[WorldError], frozenset[str]] = {
             "Throttling",
             "ThrottlingException",
             "TooManyRequestsException",
-            "TransactionConflictException",
-            "TransactionInProgressException",
+            *TRANSACTION_COLLIDED,
         }
     ),
     UnreachableError: frozenset({"RequestTimeout", "RequestTimeoutException"}),
@@ -66,21 +77,12 @@ _CODES: dict[type[WorldError], frozenset[str]] = {
             "UnrecognizedClientException",
         }
     ),
-    MissingResourceError: frozenset(
-        {
-            "AWS.SimpleQueueService.NonExistentQueue",
-            "NoSuchBucket",
-            "NoSuchKey",
-            "NotFound",
-            "QueueDoesNotExist",
-            "ResourceNotFoundException",
-        }
-    ),
-    ObjectChangedError: frozenset({"PreconditionFailed", "ConditionalRequestConflict"}),
+    MissingResourceError: NO_OBJECT | NO_BUCKET | NO_QUEUE | {"ResourceNotFoundException"},
+    ObjectChangedError: PRECONDITION_FAILED | WRITE_CONFLICT,
 }
 
 # The first base that fits counts. Families are listed, so that a new one is a decision.
-_FAMILIES: tuple[tuple[type[Exception], type[WorldError]], ...] = (
+_FAMILIES: tuple[tuple[type[Exception], type[ExternalServiceError]], ...] = (
     (botocore_errors.HTTPClientError, UnreachableError),
     (botocore_errors.ConnectionError, UnreachableError),
     (botocore_errors.IncompleteReadError, UnreachableError),
@@ -106,15 +108,15 @@ def error_code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def fault_of(error: Exception, operation: str) -> WorldError | None:
-    """Return the fault that an exception of botocore stands for, or None for any other."""
+def external_error_of(error: Exception, operation: str) -> ExternalServiceError | None:
+    """Return what an exception of botocore means for the program; None for any other's."""
     if isinstance(error, ClientError):
         kind = _kind_of_response(error)
         return kind(f"{operation} ({error.operation_name})", f"{error_code(error)}: {error}")
     if isinstance(error, Boto3Error):
         # Transfers wrap what went wrong.
         inner = error.__cause__ or error.__context__
-        found = fault_of(inner, operation) if isinstance(inner, Exception) else None
+        found = external_error_of(inner, operation) if isinstance(inner, Exception) else None
         return found or RequestRejectedError(operation, f"{type(error).__name__}: {error}")
     for family, kind in _FAMILIES:
         if isinstance(error, family):
@@ -122,7 +124,7 @@ def fault_of(error: Exception, operation: str) -> WorldError | None:
     return None
 
 
-def _kind_of_response(error: ClientError) -> type[WorldError]:
+def _kind_of_response(error: ClientError) -> type[ExternalServiceError]:
     code = error_code(error).rpartition("#")[2]
     for kind, codes in _CODES.items():
         if code in codes:
@@ -136,17 +138,17 @@ def _kind_of_response(error: ClientError) -> type[WorldError]:
     return RequestRejectedError if 400 <= status < 500 else ServiceFailedError
 
 
-def speaks_aws(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Turn what botocore raises inside a function into a `WorldError`; the cause is kept."""
+def maps_aws_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Make what botocore raises in a function an `ExternalServiceError`; the cause is kept."""
 
     @functools.wraps(function)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            fault = fault_of(error, function.__qualname__)
-            if fault is None:
+            found = external_error_of(error, function.__qualname__)
+            if found is None:
                 raise
-            raise fault from error
+            raise found from error
 
     return wrapped

@@ -13,8 +13,14 @@ from typing import Any, NamedTuple, Self, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from relay_dagster.client.api_models import Answer, ConfigCheck, Run, RunPage, StoredConfig
-from relay_dagster.client.api_models import StoredVersion as Stored
+from relay_dagster.client.api_models import (
+    Answer,
+    ConfigCheck,
+    Run,
+    RunPage,
+    StoredConfig,
+    StoredVersion,
+)
 from relay_dagster.client.errors import (
     BadUsageError,
     RefusedError,
@@ -107,11 +113,11 @@ class ApiClient:
         path = f"/v1/tenants/{_segment(tenant_id)}"
         return _read(StoredConfig, self._send("GET", path, params=query))
 
-    def put_config(self, tenant_id: str, text: str, if_match: int | None) -> Stored:
+    def put_config(self, tenant_id: str, text: str, if_match: int | None) -> StoredVersion:
         """Store a config as a new version; with ``if_match`` only as the one after that."""
         headers = _JSON if if_match is None else {**_JSON, "If-Match": f'"{if_match}"'}
         path = f"/v1/tenants/{_segment(tenant_id)}/config"
-        return _read(Stored, self._send("PUT", path, content=text.encode(), headers=headers))
+        return _read(StoredVersion, self._send("PUT", path, content=text.encode(), headers=headers))
 
     def check_config(self, tenant_id: str, text: str) -> ConfigCheck:
         """Judge a config without storing it."""

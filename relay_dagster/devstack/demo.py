@@ -23,7 +23,16 @@ from relay_core.config import load_config, parse_document
 from relay_core.domain.models import RunStatus
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
-from relay_dagster.devstack import demo_output as story
+from relay_dagster.devstack.demo_output import (
+    left_running,
+    posted,
+    show_result,
+    stage,
+    timed,
+    title,
+    uploads,
+    where_to_look,
+)
 from relay_dagster.devstack.processes import (
     API,
     CODE,
@@ -59,20 +68,20 @@ class World:
 def run_demo(output_dir: Path) -> int:
     """Run the sample tenant from end to end; return the exit status."""
     console = Console(highlight=False, soft_wrap=True)
-    story.title(console, "Relay Inventory: the sample tenant, end to end, on embedded AWS")
+    title(console, "Relay Inventory: the sample tenant, end to end, on embedded AWS")
     with tempfile.TemporaryDirectory(prefix="relay-demo-") as home:
         try:
             with started_world(console, Stack(Path(home))) as world:
                 run = _post_and_follow(console, world)
                 artifacts = _download(world, run, output_dir / str(run["run_id"]))
-                story.told(console, run, artifacts, world.platform.runs.get(run["run_id"]))
+                show_result(console, run, artifacts, world.platform.runs.get(run["run_id"]))
         except KeyboardInterrupt:
             console.print("stopped; everything that was started is ended")
             return 130
         except (DemoError, StackError, httpx.HTTPError) as error:
             console.print(f"[red]the demo failed:[/] {error}", style=None)
             return 1
-        story.where_to_look(console, artifacts)
+        where_to_look(console, artifacts)
     return 0
 
 
@@ -83,7 +92,7 @@ def run_dev(*, api_port: int, ui_port: int) -> int:
         try:
             stack = Stack(Path(home), ports={API: api_port, WEBSERVER: ui_port})
             with started_world(console, stack) as world:
-                story.left_running(console, world.stack, world.api_key, TENANT)
+                left_running(console, world.stack, world.api_key, TENANT)
                 while not (dead := world.stack.dead()):
                     time.sleep(1)
                 raise StackError(f"{dead[0].name} ended by itself:\n{dead[0].last_words()}")
@@ -99,15 +108,15 @@ def run_dev(*, api_port: int, ui_port: int) -> int:
 def started_world(console: Console, stack: Stack) -> Iterator[World]:
     """Start everything, with the sample tenant's config stored and its feeds uploaded."""
     with _ended_by_signals(), stack:
-        with story.timed(console, "moto server: S3, DynamoDB, SQS, all in memory"):
+        with timed(console, "moto server: S3, DynamoDB, SQS, all in memory"):
             stack.start(MOTO)
-        with story.timed(console, "relay bootstrap: bucket, tables, queue with its redrive policy"):
+        with timed(console, "relay bootstrap: bucket, tables, queue with its redrive policy"):
             api_key = secrets.token_urlsafe(24)
             _take_environment(stack)
             stack.environment.update(bootstrap())
             stack.environment["API_KEYS"] = api_key
             os.environ.update(stack.environment)
-        with story.timed(console, "API, Dagster's code server, webserver and daemon"):
+        with timed(console, "API, Dagster's code server, webserver and daemon"):
             stack.start(API, CODE, WEBSERVER, DAEMON)
         headers = {"X-API-Key": api_key}
         # A proxy of the user's must not come between us and our own processes.
@@ -115,10 +124,10 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
             base_url=stack.url(API), headers=headers, trust_env=False, timeout=30
         ) as client:
             world = World(stack, connect(Settings.from_env()), client, api_key)
-            with story.timed(console, f"POST /v1/tenants: the config of {TENANT}"):
+            with timed(console, f"POST /v1/tenants: the config of {TENANT}"):
                 _store_config(world)
-            with story.timed(console, "uploads: a feed of each vendor, and a SKU map"):
-                story.uploads(console, _upload(world.platform))
+            with timed(console, "uploads: a feed of each vendor, and a SKU map"):
+                uploads(console, _upload(world.platform))
             yield world
 
 
@@ -168,17 +177,17 @@ def _upload(platform: Platform) -> dict[str, int]:
 def _post_and_follow(console: Console, world: World) -> dict[str, Any]:
     """Post a run and show its stages as they pass; return it when it has succeeded."""
     order = {"tenant_id": TENANT, "run_type": "inventory_sync"}
-    posted = time.monotonic()
+    begun = time.monotonic()
     run = _expect(world.client.post("/v1/runs", json=order), 202)
-    story.posted(console, run)
+    posted(console, run)
     shown = ""
     while True:
         if run["stage"] != shown:
             shown = run["stage"]
-            story.stage(console, time.monotonic() - posted, run)
+            stage(console, time.monotonic() - begun, run)
         if RunStatus(run["status"]).is_final:
             break
-        if time.monotonic() - posted > RUN_TIMEOUT_SECONDS:
+        if time.monotonic() - begun > RUN_TIMEOUT_SECONDS:
             raise DemoError(f"the run is still {run['status']}\n{_logs(world.stack)}")
         time.sleep(POLL_SECONDS)
         run = _expect(world.client.get(f"/v1/runs/{run['run_id']}"), 200)

@@ -48,7 +48,7 @@ def stage(console: Console, seconds: float, run: Mapping[str, Any]) -> None:
     console.print(f"  {seconds:5.1f} s  {run['stage']:<14} [dim]{run['status']}[/]")
 
 
-def told(
+def show_result(
     console: Console,
     run: Mapping[str, Any],
     artifacts: Mapping[str, Path],

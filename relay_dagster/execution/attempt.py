@@ -14,7 +14,7 @@ from relay_dagster.execution.heartbeat import Heartbeat
 from relay_dagster.execution.publication import publish, published_key, withdraw
 from relay_dagster.execution.reports import Findings, RunReports
 from relay_dagster.execution.side_by_side import SideBySide
-from relay_dagster.external_errors import WorldError
+from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
 from relay_dagster.runs.model import Outcome, RunRecord
@@ -131,7 +131,7 @@ class RunLife:
                 self._report_poison()
         except CancelRequestedError:
             self.cancel()
-        except (RunError, WorldError) as problem:
+        except (RunError, ExternalServiceError) as problem:
             self._log("run_not_given_back", reason=str(problem))
 
     def close(self) -> None:

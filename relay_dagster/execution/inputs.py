@@ -16,7 +16,7 @@ from relay_core.config import TenantConfig, VendorConfig
 from relay_core.normalize.result import WORK_FILE
 from relay_core.pipeline import InputVerdict, judge_inputs
 from relay_core.publish.reports import ArtifactKeys, input_manifest_json, timestamp
-from relay_dagster.aws.s3.object_store import FeedStore
+from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.execution.reports import JSON, RunReports
 from relay_dagster.execution.side_by_side import SideBySide
 from relay_dagster.external_errors import ObjectChangedError
@@ -64,7 +64,7 @@ class Pinning:
         now: the manifest's instant.
     """
 
-    feeds: FeedStore
+    feeds: ObjectStore
     reports: RunReports
     side: SideBySide
     config: TenantConfig
@@ -213,7 +213,7 @@ def _place_of(entry: Mapping[str, Any]) -> str:
     return entry["expected_prefix"] or "any prefix (inbound.type local is for the local runner)"
 
 
-def _read_manifest(feeds: FeedStore, keys: ArtifactKeys) -> dict[str, Any] | None:
+def _read_manifest(feeds: ObjectStore, keys: ArtifactKeys) -> dict[str, Any] | None:
     body = feeds.read_or_none(keys.input_manifest)
     return None if body is None else dict(json.loads(body)["vendors"])
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from relay_core.domain.models import RunStatus
-from relay_dagster.aws.s3.object_store import FeedStore, ObjectInfo
+from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 
@@ -22,7 +22,7 @@ def published_key(run: RunRecord) -> str:
     return f"{_place_of(run.tenant_id)}{run.run_id}.csv"
 
 
-def publish(feeds: FeedStore, run: RunRecord, merged_key: str) -> str:
+def publish(feeds: ObjectStore, run: RunRecord, merged_key: str) -> str:
     """Copy a run's merged feed, within S3, to its stable place; return the key.
 
     Every attempt of a run copies the same bytes to the same key.
@@ -32,7 +32,7 @@ def publish(feeds: FeedStore, run: RunRecord, merged_key: str) -> str:
     return key
 
 
-def withdraw(feeds: FeedStore, run: RunRecord) -> None:
+def withdraw(feeds: ObjectStore, run: RunRecord) -> None:
     """Take a run's published feed away, if there is one: the run has not succeeded."""
     feeds.delete(published_key(run))
 

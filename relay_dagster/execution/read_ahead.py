@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 
-from relay_dagster.aws.s3.object_store import FeedStore
+from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.execution.side_by_side import SideBySide
 
 MOST_BYTES = 64 << 20
@@ -20,7 +20,7 @@ class ReadAhead:
         sizes: the objects, key to bytes, in the order in which they will be taken.
     """
 
-    def __init__(self, feeds: FeedStore, side: SideBySide, sizes: Mapping[str, int]) -> None:
+    def __init__(self, feeds: ObjectStore, side: SideBySide, sizes: Mapping[str, int]) -> None:
         self._feeds = feeds
         self._side = side
         self._sizes = dict(sizes)

@@ -19,7 +19,7 @@ from relay_core.publish.reports import (
     invalid_rows_chunks,
     run_summary_json,
 )
-from relay_dagster.aws.s3.object_store import FeedStore
+from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.execution.side_by_side import SideBySide
 from relay_dagster.runs.model import Outcome
 
@@ -71,7 +71,7 @@ class RunReports:
         ctx: the run.
     """
 
-    def __init__(self, feeds: FeedStore, ctx: RunContext) -> None:
+    def __init__(self, feeds: ObjectStore, ctx: RunContext) -> None:
         self._feeds = feeds
         self.ctx = ctx
         self.keys = ArtifactKeys(ctx.run_id, ctx.tenant_id)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from relay_dagster.aws.sqs.job_queue import CAUSE, RUN_ID, JobQueue, Message
-from relay_dagster.external_errors import WorldError
+from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.model import Job, NotAJobError, RunRecord, RunRequest
@@ -76,7 +76,7 @@ class DeadLetters:
         Raises:
             DeadLetterError: there is no such letter, or its run has not ended yet.
             TenantBusyError: the tenant has an unfinished run; the letter stays.
-            WorldError: the queue cannot be reached; no run is left behind, the letter stays.
+            ExternalServiceError: the queue cannot be reached; no run is left, the letter stays.
         """
         letters = self._of(run_id)
         job, record = letters[0].job, letters[0].record
@@ -109,7 +109,7 @@ class DeadLetters:
         record = platform.ledger.reserve(request).record
         try:
             message_id = platform.queue.send(record.job)
-        except WorldError:
+        except ExternalServiceError:
             platform.ledger.tombstone(record.run_id)
             raise
         return platform.ledger.mark_sent(record.run_id, message_id)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from relay_dagster.aws.cloudwatch.tick_faults import tell_fault
+from relay_dagster.aws.cloudwatch.tick_faults import report_fault
 from relay_dagster.aws.sqs.job_queue import MAX_MESSAGES, Message
-from relay_dagster.external_errors import WorldError
+from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.decision import (
     Discard,
     Dispatch,
@@ -64,7 +64,7 @@ class IntakeTick:
             for message in self._messages(poll_seconds):
                 self.seen += 1
                 self._handle(message)
-        except WorldError as error:
+        except ExternalServiceError as error:
             self.fault = f"queue_receive_error: {error}"
             self.platform.metrics.worker_error("queue_receive_error")
             log.error("queue_receive_error", error_code=error.error_code, error=str(error))
@@ -94,7 +94,7 @@ class IntakeTick:
             for action in decide(facts, IntakePolicy(attempts, attempts)):
                 self._act(action, message, facts.record)
         except Exception as error:  # noqa: BLE001 - the others must not wait for this one
-            tell_fault(self.platform.metrics, "message_not_handled", error, **_about(message))
+            report_fault(self.platform.metrics, "message_not_handled", error, **_about(message))
 
     def _facts(self, message: Message) -> MessageFacts:
         count, now = message.receive_count, self.clock()

@@ -9,7 +9,7 @@ from datetime import datetime
 import dagster as dg
 
 from relay_dagster import tags
-from relay_dagster.aws.cloudwatch.tick_faults import tell_fault
+from relay_dagster.aws.cloudwatch.tick_faults import report_fault
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterRuns
 from relay_dagster.orchestration.jobs import inventory_sync
@@ -48,7 +48,7 @@ def sqs_run_sensor(connect: Callable[[], Platform]) -> dg.SensorDefinition:
         try:
             return take_in(platform, DagsterRuns(context.instance))
         except Exception as error:
-            tell_fault(platform.metrics, "intake_error", error)
+            report_fault(platform.metrics, "intake_error", error)
             raise
 
     return sensor
@@ -94,7 +94,7 @@ def reconcile(platform: Platform, dagster: DagsterRuns, memory: Memory) -> str:
         try:
             done.append(f"{name}: {duty()}")
         except Exception as error:  # noqa: BLE001 - the other duties must not wait for this one
-            tell_fault(platform.metrics, "reconcile_error", error, duty=name)
+            report_fault(platform.metrics, "reconcile_error", error, duty=name)
             done.append(f"{name}: {type(error).__name__}: {error}")
     return "; ".join(done)
 

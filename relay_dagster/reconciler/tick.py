@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_core.domain.models import RunStatus
-from relay_dagster.aws.cloudwatch.tick_faults import tell_fault
+from relay_dagster.aws.cloudwatch.tick_faults import report_fault
 from relay_dagster.aws.dynamodb.pagination import cursor_after_record
 from relay_dagster.execution.publication import remove_superseded
 from relay_dagster.logs import event_log
@@ -97,7 +97,7 @@ class ReconcileTick:
             # Somebody else has moved the run on meanwhile: the next tick looks at it afresh.
             log.warning("run_not_reconciled", error=str(error), **record.log_facts)
         except Exception as error:  # noqa: BLE001 - the others must not wait for this one
-            tell_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
+            report_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
 
     def _dagster_state(self, record: RunRecord) -> DagsterState:
         if record.is_dispatched or (record.is_final and record.attempt):

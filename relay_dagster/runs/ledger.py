@@ -3,8 +3,8 @@
 Each method reads the record consistently, applies one rule of `transitions`, and writes the result
 on condition that nothing has changed since; where something has, it reads and decides again. Who
 has the record in hand gives it, and spares the first of these reads. The tenant's lock changes
-in the same transaction. `UnknownRunError` is raised for a run_id without a record, `WorldError`
-where DynamoDB fails; other refusals are named in each method.
+in the same transaction. `UnknownRunError` is raised for a run_id without a record,
+`ExternalServiceError` where DynamoDB fails; other refusals are named in each method.
 """
 
 from __future__ import annotations

@@ -7,17 +7,17 @@ from boto3.exceptions import S3UploadFailedError
 from botocore import exceptions as botocore_errors
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relay_dagster import external_errors as faults
-from relay_dagster.aws.error_mapping import fault_of, speaks_aws
+from relay_dagster import external_errors
+from relay_dagster.aws.error_mapping import external_error_of, maps_aws_errors
 from relay_dagster.external_errors import (
     AccessRefusedError,
+    ExternalServiceError,
     MissingResourceError,
     ObjectChangedError,
     RequestRejectedError,
     ServiceFailedError,
     ThrottledError,
     UnreachableError,
-    WorldError,
 )
 
 FAMILIES = [
@@ -41,7 +41,7 @@ def bare(kind: type[Exception]) -> Exception:
 
 @pytest.mark.parametrize("kind", FAMILIES, ids=lambda kind: kind.__name__)
 def test_every_exception_of_botocore_has_a_verdict(kind: type[Exception]) -> None:
-    assert isinstance(fault_of(bare(kind), "call"), WorldError)
+    assert isinstance(external_error_of(bare(kind), "call"), ExternalServiceError)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_every_exception_of_botocore_has_a_verdict(kind: type[Exception]) -> Non
     ids=lambda kind: kind.__name__,
 )
 def test_lost_connections_and_time_outs_may_pass(kind: type[Exception]) -> None:
-    fault = fault_of(bare(kind), "call")
+    fault = external_error_of(bare(kind), "call")
     assert isinstance(fault, UnreachableError)
     assert fault.transient
 
@@ -81,24 +81,24 @@ def test_lost_connections_and_time_outs_may_pass(kind: type[Exception]) -> None:
     ],
 )
 def test_a_response_is_judged_by_its_code_then_by_its_status(
-    code: str, status: int, kind: type[WorldError]
+    code: str, status: int, kind: type[ExternalServiceError]
 ) -> None:
-    assert type(fault_of(response(code, status), "call")) is kind
+    assert type(external_error_of(response(code, status), "call")) is kind
 
 
-def test_what_is_not_aws_has_no_verdict() -> None:
-    assert fault_of(ValueError("x"), "call") is None
+def test_what_is_not_aws_is_none_of_ours() -> None:
+    assert external_error_of(ValueError("x"), "call") is None
 
 
 def test_a_failed_transfer_is_judged_by_what_failed_it() -> None:
     outer = S3UploadFailedError("x")
     outer.__context__ = response("SlowDown", 503)
-    assert isinstance(fault_of(outer, "call"), ThrottledError)
-    assert isinstance(fault_of(S3UploadFailedError("x"), "call"), RequestRejectedError)
+    assert isinstance(external_error_of(outer, "call"), ThrottledError)
+    assert isinstance(external_error_of(S3UploadFailedError("x"), "call"), RequestRejectedError)
 
 
-def test_a_function_that_speaks_aws_raises_faults_with_their_cause() -> None:
-    @speaks_aws
+def test_a_function_that_maps_aws_errors_raises_ours_with_their_cause() -> None:
+    @maps_aws_errors
     def call() -> None:
         raise response("SlowDown", 503)
 
@@ -107,8 +107,8 @@ def test_a_function_that_speaks_aws_raises_faults_with_their_cause() -> None:
     assert isinstance(caught.value.__cause__, ClientError)
 
 
-def test_a_function_that_speaks_aws_lets_other_errors_pass() -> None:
-    @speaks_aws
+def test_a_function_that_maps_aws_errors_lets_other_errors_pass() -> None:
+    @maps_aws_errors
     def call() -> None:
         raise KeyError("x")
 
@@ -116,11 +116,11 @@ def test_a_function_that_speaks_aws_lets_other_errors_pass() -> None:
         call()
 
 
-def test_every_fault_has_a_code_of_its_own_and_may_be_tried_again() -> None:
+def test_every_external_error_has_a_code_of_its_own_and_may_be_tried_again() -> None:
     kinds = [
         kind
-        for _, kind in inspect.getmembers(faults, inspect.isclass)
-        if issubclass(kind, WorldError)
+        for _, kind in inspect.getmembers(external_errors, inspect.isclass)
+        if issubclass(kind, ExternalServiceError)
     ]
     assert len({kind.error_code for kind in kinds}) == len(kinds)
     assert all(kind.retryable for kind in kinds)

@@ -19,7 +19,7 @@ from fakes import FakeClock, embedded_platform
 from permissions import Grant, Need, grants, recorded
 from relay_dagster import tags
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.s3.object_store import FeedStore, Written
+from relay_dagster.aws.s3.object_store import ObjectStore, Written
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.dagster_instance import DagsterRuns
@@ -106,7 +106,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
     return Act(answer, (world.app.state.clients,))
 
 
-class CancelsMeanwhile(FeedStore):
+class CancelsMeanwhile(ObjectStore):
     """A bucket that wishes a run to be cancelled while its feed is written."""
 
     def __init__(self, platform: Platform, run_id: str) -> None:

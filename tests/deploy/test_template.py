@@ -11,10 +11,14 @@ from moto import mock_aws
 
 from deployment import ACCOUNT, REGION, TEMPLATE, created_stack, defaults, properties, template
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb import schema as tables
-from relay_dagster.aws.provisioning import bucket as bucket_setup
-from relay_dagster.aws.provisioning import queues as queue_setup
+from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
+from relay_dagster.aws.provisioning.bucket import (
+    ENCRYPTION,
+    PUBLIC_ACCESS_BLOCK,
+    lifecycle_rules,
+)
+from relay_dagster.aws.provisioning.queues import dlq_attributes, queue_attributes
 from relay_dagster.settings import Settings
 
 NAMES = Names()
@@ -59,7 +63,7 @@ def test_names_are_those_that_bootstrap_gives(stack: Mapping[str, str]) -> None:
 
 @pytest.mark.parametrize("logical_id", ["RunsTable", "TenantsTable"])
 def test_tables_are_laid_out_as_bootstrap_lays_them_out(logical_id: str) -> None:
-    definition = {"RunsTable": tables.runs_table, "TenantsTable": tables.tenants_table}
+    definition = {"RunsTable": schema.runs_table, "TenantsTable": schema.tenants_table}
     wanted = definition[logical_id]("name")
     made = properties(logical_id)
     for field in ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes", "BillingMode"):
@@ -69,7 +73,7 @@ def test_tables_are_laid_out_as_bootstrap_lays_them_out(logical_id: str) -> None
 
 def test_items_of_the_runs_table_alone_expire() -> None:
     assert properties("RunsTable")["TimeToLiveSpecification"] == {
-        "AttributeName": tables.EXPIRY,
+        "AttributeName": schema.EXPIRY,
         "Enabled": True,
     }
     assert "TimeToLiveSpecification" not in properties("TenantsTable")
@@ -95,18 +99,18 @@ def attributes(url: str) -> dict[str, str]:
 
 def test_the_bucket_is_as_bootstrap_makes_it() -> None:
     made = properties("ArtifactBucket")
-    assert made["PublicAccessBlockConfiguration"] == bucket_setup.PUBLIC_ACCESS_BLOCK
+    assert made["PublicAccessBlockConfiguration"] == PUBLIC_ACCESS_BLOCK
     assert made["VersioningConfiguration"] == {"Status": "Enabled"}
     rules = made["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert [
         {"ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"]}
         for rule in rules
-    ] == bucket_setup.ENCRYPTION["Rules"]
+    ] == ENCRYPTION["Rules"]
 
 
 def test_the_bucket_forgets_what_bootstrap_lets_it_forget() -> None:
     made = [as_the_api_has_it(rule) for rule in lifecycle()]
-    wanted = bucket_setup.lifecycle_rules(defaults()["RetentionDays"])
+    wanted = lifecycle_rules(defaults()["RetentionDays"])
     assert sorted(made, key=rule_id) == sorted(wanted, key=rule_id)
 
 
@@ -136,9 +140,9 @@ def as_the_api_has_it(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_queue_attributes_of_the_template_are_no_others(stack: Mapping[str, str]) -> None:
-    wanted = queue_setup.queue_attributes("arn", visibility_timeout=300, max_receives=3)
+    wanted = queue_attributes("arn", visibility_timeout=300, max_receives=3)
     assert set(properties("JobsQueue")) - {"QueueName"} == set(wanted)
-    assert set(properties("JobsDlq")) - {"QueueName"} == set(queue_setup.dlq_attributes())
+    assert set(properties("JobsDlq")) - {"QueueName"} == set(dlq_attributes())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from integration import sample_tenant
 from integration.installation import Installation
 from integration.waiting import wait_for
 from relay_core.domain.models import RunStatus
-from relay_dagster.aws.dynamodb import serialization as items
+from relay_dagster.aws.dynamodb.serialization import to_lock, to_record
 from relay_dagster.execution.publication import published_key
 from relay_dagster.runs.model import RunRecord, Trigger
 
@@ -69,11 +69,11 @@ class _Falsy(list[str]):
 
 def _left_open(relay: Installation) -> Iterator[str]:
     for item in _items(relay, "RUN#"):
-        record = items.to_record(item)
+        record = to_record(item)
         if not record.is_final or record.acknowledged_at is None:
             yield f"run {record.run_id} of {record.tenant_id} is {record.status}, open"
     for item in _items(relay, "LOCK#"):
-        lock = items.to_lock(item["pk"]["S"].partition("#")[2], item)
+        lock = to_lock(item["pk"]["S"].partition("#")[2], item)
         if lock.holder or lock.waiters:
             yield f"tenant {lock.tenant_id} is locked: {lock}"
     visible, in_flight = relay.queue_counts(relay.aws.queue.queue_url)
@@ -162,7 +162,7 @@ def _published(relay: Installation, record: RunRecord) -> Iterator[str]:
 
 
 def _records(relay: Installation) -> list[RunRecord]:
-    return [items.to_record(item) for item in _items(relay, "RUN#")]
+    return [to_record(item) for item in _items(relay, "RUN#")]
 
 
 def _items(relay: Installation, prefix: str) -> list[Any]:

@@ -34,7 +34,7 @@ from relay_dagster.aws.dynamodb.tenant_store import (
     UnknownTenantError,
     VersionMismatchError,
 )
-from relay_dagster.external_errors import RequestRejectedError, WorldError
+from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
     IdempotencyKeyReusedError,
@@ -60,7 +60,7 @@ STATUSES: Mapping[type[Exception], int] = {
     IdempotencyKeyReusedError: 422,
     RunAlreadyFinishedError: 409,
     BadCursorError: 422,
-    WorldError: 503,
+    ExternalServiceError: 503,
     RequestRejectedError: 500,
     RelayError: 500,
     RunError: 500,
@@ -183,7 +183,7 @@ def answer(request: Request, problem: ProblemError) -> JSONResponse:
 
 
 async def _answer_domain(request: Request, error: Exception) -> JSONResponse:
-    if isinstance(error, WorldError):
+    if isinstance(error, ExternalServiceError):
         _log.error(
             "dependency_failed", request_id=request_id_of(request.scope), error=str(error)[:500]
         )

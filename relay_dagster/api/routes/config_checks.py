@@ -43,7 +43,7 @@ from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
 from relay_dagster.api.security.auth import Authenticated
 from relay_dagster.api.services import Services
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
-from relay_dagster.aws.s3.object_store import FeedStore, ObjectInfo
+from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 
 router = APIRouter(tags=["tenants"])
 
@@ -131,7 +131,7 @@ class _Upload:
     check: FeedCheck | None = None
 
 
-def _checked(config: TenantConfig, document: dict[str, Any], feeds: FeedStore) -> ConfigCheck:
+def _checked(config: TenantConfig, document: dict[str, Any], feeds: ObjectStore) -> ConfigCheck:
     uploads = _look_at_all(config, feeds)
     rest = [
         _not_looked_at(vendor.vendor_id, f"only the first {MOST_VENDORS} vendors are looked at")
@@ -156,7 +156,7 @@ def _checked(config: TenantConfig, document: dict[str, Any], feeds: FeedStore) -
     )
 
 
-def _look_at_all(config: TenantConfig, feeds: FeedStore) -> list[_Upload]:
+def _look_at_all(config: TenantConfig, feeds: ObjectStore) -> list[_Upload]:
     """Look at the first vendors' uploads, some at a time; the first that fails ends it all."""
     pool = ThreadPoolExecutor(_THREADS)
     try:
@@ -181,11 +181,11 @@ def _patch(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[PatchSt
     return steps
 
 
-def _look(vendor: VendorConfig, config: TenantConfig, feeds: FeedStore) -> _Upload:
+def _look(vendor: VendorConfig, config: TenantConfig, feeds: ObjectStore) -> _Upload:
     """Read the first bytes of a vendor's latest upload.
 
     Raises:
-        WorldError: S3 does not answer.
+        ExternalServiceError: S3 does not answer.
     """
     prefix = vendor.inbound.s3_prefix
     if prefix is None:

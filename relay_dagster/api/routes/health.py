@@ -11,7 +11,7 @@ from relay_dagster.api.http.error_codes import documented
 from relay_dagster.api.http.problems import unavailable
 from relay_dagster.api.models.runs_tenants import Dependency, Health, Readiness
 from relay_dagster.api.services import ApiServices, Services
-from relay_dagster.external_errors import WorldError
+from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 
 router = APIRouter(tags=["health"])
@@ -67,7 +67,7 @@ def _states(checks: Mapping[str, Callable[[], list[str]]]) -> dict[str, Dependen
 def _state(name: str, check: Callable[[], list[str]]) -> Dependency:
     try:
         differences = check()
-    except WorldError as error:
+    except ExternalServiceError as error:
         _log.warning("not_ready", dependency=name, error=str(error)[:500])
         return Dependency(state=error.error_code)
     if not differences:

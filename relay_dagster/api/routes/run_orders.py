@@ -14,7 +14,7 @@ from relay_dagster.api.models.runs_tenants import RunOrder
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.services import ApiServices
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
-from relay_dagster.external_errors import WorldError
+from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunAlreadyFinishedError
 from relay_dagster.runs.model import Idempotency, RunRecord, RunRequest
@@ -70,18 +70,18 @@ class OrderDesk:
     def _send(self, record: RunRecord) -> RunRecord:
         try:
             message_id = self.services.queue.send(record.job, request_id=record.request_id)
-        except WorldError as error:
+        except ExternalServiceError as error:
             return self._withdraw(record, error)
         try:
             return self.services.ledger.mark_sent(record.run_id, message_id, held=record)
         except RunAlreadyFinishedError:
             return self.services.runs.get(record.run_id) or record
-        except WorldError as error:
+        except ExternalServiceError as error:
             # The message is on its way, whoever receives it notes it.
             _log.warning("send_not_noted", error=str(error)[:500], **record.log_facts)
             return record
 
-    def _withdraw(self, record: RunRecord, error: WorldError) -> RunRecord:
+    def _withdraw(self, record: RunRecord, error: ExternalServiceError) -> RunRecord:
         """Leave no run behind, unless the message arrived after all and the run is under way."""
         _log.error(
             "queue_send_error",
@@ -103,7 +103,7 @@ def _digest(parts: list[object]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _not_withdrawn(record: RunRecord, cause: WorldError | None = None) -> RunRecord:
+def _not_withdrawn(record: RunRecord, cause: ExternalServiceError | None = None) -> RunRecord:
     if not record.hidden:
         return record
     problem = unavailable("QUEUE_UNAVAILABLE", "the queue does not answer, no run was started")

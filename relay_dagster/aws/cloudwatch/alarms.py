@@ -13,7 +13,7 @@ from typing import Any
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.cloudwatch import metrics
-from relay_dagster.aws.error_mapping import speaks_aws
+from relay_dagster.aws.error_mapping import maps_aws_errors
 
 _MINUTE = 60
 # CloudWatch takes no more names in one call.
@@ -85,7 +85,7 @@ def alarm_definitions(plan: AlarmPlan) -> list[dict[str, Any]]:
     return [alarm for kind in plan.kinds for alarm in makers[kind](plan)]
 
 
-@speaks_aws
+@maps_aws_errors
 def set_up_alarms(plan: AlarmPlan, clients: Clients, *, dry_run: bool = False) -> list[Change]:
     """Create the alarms that are missing, and update those that differ.
 
@@ -95,7 +95,7 @@ def set_up_alarms(plan: AlarmPlan, clients: Clients, *, dry_run: bool = False) -
         dry_run: change nothing, only tell.
 
     Raises:
-        WorldError: AWS fails.
+        ExternalServiceError: AWS fails.
     """
     wanted = alarm_definitions(plan)
     present = _describe(clients, [alarm["AlarmName"] for alarm in wanted])

@@ -11,7 +11,7 @@ INTERNAL_ERROR = "internal_error"
 log = event_log()
 
 
-def tell_fault(metrics: Metrics, event: str, error: Exception, **facts: object) -> None:
+def report_fault(metrics: Metrics, event: str, error: Exception, **facts: object) -> None:
     """Log an exception and count it as ``WorkerError``.
 
     One that has a code of its own is a fault that is known; any other is a defect, of which the

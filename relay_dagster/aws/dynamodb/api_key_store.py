@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb import schema as tables
-from relay_dagster.aws.dynamodb import serialization as items
+from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.reads import Table
+from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, unmarshal
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
-from relay_dagster.aws.error_mapping import speaks_aws
+from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.ports import utc_now
 
 
@@ -39,32 +39,32 @@ class KeyStore:
         item = self._table.item(_key(key_id))
         if item is None:
             return None
-        plain = items.unmarshal(item)
+        plain = unmarshal(item)
         return TenantKey(key_id, plain["tenant_id"], plain["digest"])
 
-    @speaks_aws
+    @maps_aws_errors
     def add(self, key: TenantKey) -> None:
         """Keep a new key."""
         item = {
-            tables.KEY: _key(key.key_id),
+            schema.KEY: _key(key.key_id),
             "tenant_id": key.tenant_id,
             "digest": key.digest,
-            "created_at": items.instant_text(self._clock()),
+            "created_at": instant_text(self._clock()),
         }
         self._clients.dynamodb.put_item(
             TableName=self._table.name,
-            Item=items.marshal(item),
-            ConditionExpression=f"attribute_not_exists({tables.KEY})",
+            Item=marshal(item),
+            ConditionExpression=f"attribute_not_exists({schema.KEY})",
         )
 
-    @speaks_aws
+    @maps_aws_errors
     def remove(self, tenant_id: str, key_id: str) -> bool:
         """Forget a tenant's key; tell whether the tenant had it."""
         delete = {
             "TableName": self._table.name,
-            "Key": items.marshal({tables.KEY: _key(key_id)}),
+            "Key": marshal({schema.KEY: _key(key_id)}),
             "ConditionExpression": "tenant_id = :tenant",
-            "ExpressionAttributeValues": items.marshal({":tenant": tenant_id}),
+            "ExpressionAttributeValues": marshal({":tenant": tenant_id}),
         }
         found = self.get(key_id)
         if found is None or found.tenant_id != tenant_id:

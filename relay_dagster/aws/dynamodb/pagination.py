@@ -7,8 +7,8 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from relay_dagster.aws.dynamodb import schema as tables
-from relay_dagster.aws.dynamodb import serialization as items
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.serialization import marshal, read_instant, requested_key, run_key
 from relay_dagster.runs.model import RunRecord, is_run_id
 
 
@@ -19,23 +19,23 @@ class BadCursorError(ValueError):
 def listing_of(tenant_id: str | None) -> tuple[str, str, str]:
     """Return index, key name and key value of the runs of a tenant, or of all."""
     if tenant_id is None:
-        return tables.BY_TIME, tables.LISTED, tables.ALL_RUNS
-    return tables.BY_TENANT, tables.LISTED_TENANT, tenant_id
+        return schema.BY_TIME, schema.LISTED, schema.ALL_RUNS
+    return schema.BY_TENANT, schema.LISTED_TENANT, tenant_id
 
 
 def run_id_of(row: Mapping[str, Any]) -> str:
     """Return the run that a row of an index stands for."""
-    return str(row[tables.KEY]).removeprefix(items.run_key(""))
+    return str(row[schema.KEY]).removeprefix(run_key(""))
 
 
 def cursor_after(row: Mapping[str, Any]) -> str:
     """Return the cursor that goes on after a row."""
-    return _cursor(str(row[tables.REQUESTED_KEY]))
+    return _cursor(str(row[schema.REQUESTED_KEY]))
 
 
 def cursor_after_record(record: RunRecord) -> str:
     """Return the cursor that goes on after a run."""
-    return _cursor(items.requested_key(record))
+    return _cursor(requested_key(record))
 
 
 def start_key(cursor: str, key: str, value: str) -> Mapping[str, Any]:
@@ -48,13 +48,13 @@ def start_key(cursor: str, key: str, value: str) -> Mapping[str, Any]:
         padded = cursor + "=" * (-len(cursor) % 4)
         requested = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
         instant, _, run_id = requested.partition("#")
-        items.read_instant(instant)
+        read_instant(instant)
     except (binascii.Error, ValueError) as error:
         raise BadCursorError("cursor is not one that a listing returned") from error
     if not is_run_id(run_id):
         raise BadCursorError("cursor is not one that a listing returned")
-    start = {tables.KEY: items.run_key(run_id), tables.REQUESTED_KEY: requested, key: value}
-    return items.marshal(start)
+    start = {schema.KEY: run_key(run_id), schema.REQUESTED_KEY: requested, key: value}
+    return marshal(start)
 
 
 def _cursor(requested: str) -> str:

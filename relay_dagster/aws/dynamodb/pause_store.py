@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb import schema as tables
-from relay_dagster.aws.dynamodb import serialization as items
+from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.reads import Table
-from relay_dagster.aws.error_mapping import speaks_aws
+from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
+from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.ports import utc_now
 
 
@@ -39,27 +39,27 @@ class PauseStore:
         for scope in (None, tenant_id):
             item = found.get(_key(scope))
             if item is not None:
-                plain = items.unmarshal(item)
-                return Pause(scope, plain["reason"], items.read_instant(plain["paused_at"]))
+                plain = unmarshal(item)
+                return Pause(scope, plain["reason"], read_instant(plain["paused_at"]))
         return None
 
-    @speaks_aws
+    @maps_aws_errors
     def begin(self, tenant_id: str | None, reason: str) -> Pause:
         """Stop new runs; where they are stopped already, the new reason counts."""
         pause = Pause(tenant_id, reason, self._clock())
         item = {
-            tables.KEY: _key(tenant_id),
+            schema.KEY: _key(tenant_id),
             "reason": reason,
-            "paused_at": items.instant_text(pause.paused_at),
+            "paused_at": instant_text(pause.paused_at),
         }
-        self._clients.dynamodb.put_item(TableName=self._table.name, Item=items.marshal(item))
+        self._clients.dynamodb.put_item(TableName=self._table.name, Item=marshal(item))
         return pause
 
-    @speaks_aws
+    @maps_aws_errors
     def end(self, tenant_id: str | None) -> None:
         """Let new runs in again; a pause of the other scope stays in force."""
         self._clients.dynamodb.delete_item(
-            TableName=self._table.name, Key=items.marshal({tables.KEY: _key(tenant_id)})
+            TableName=self._table.name, Key=marshal({schema.KEY: _key(tenant_id)})
         )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from relay_core.domain.models import RunStatus
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb import schema as tables
-from relay_dagster.aws.dynamodb import serialization as items
-from relay_dagster.aws.error_mapping import speaks_aws
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.serialization import marshal, unmarshal
+from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.external_errors import ThrottledError
 
 _BATCH = 100
@@ -27,18 +27,18 @@ class Table:
         self.name = name
         self._sleep = sleep
 
-    @speaks_aws
+    @maps_aws_errors
     def item(self, key: str) -> Mapping[str, Any] | None:
         """Return one item, read consistently; None where there is none."""
         answer = self._clients.dynamodb.get_item(
-            TableName=self.name, Key=items.marshal({tables.KEY: key}), ConsistentRead=True
+            TableName=self.name, Key=marshal({schema.KEY: key}), ConsistentRead=True
         )
         return answer.get("Item")
 
-    @speaks_aws
+    @maps_aws_errors
     def batch(self, keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Return the items there are, by key, read consistently."""
-        left: list[Mapping[str, Any]] = [items.marshal({tables.KEY: key}) for key in set(keys)]
+        left: list[Mapping[str, Any]] = [marshal({schema.KEY: key}) for key in set(keys)]
         found: dict[str, Mapping[str, Any]] = {}
         idle = 0
         while left:
@@ -48,7 +48,7 @@ class Table:
             request: Any = {self.name: {"Keys": batch, "ConsistentRead": True}}
             answer = self._clients.dynamodb.batch_get_item(RequestItems=request)
             for item in answer.get("Responses", {}).get(self.name, []):
-                found[item[tables.KEY]["S"]] = item
+                found[item[schema.KEY]["S"]] = item
             unprocessed = _keys(answer.get("UnprocessedKeys", {}).get(self.name))
             idle = idle + 1 if unprocessed else 0
             if unprocessed:
@@ -56,7 +56,7 @@ class Table:
                 left += unprocessed
         return found
 
-    @speaks_aws
+    @maps_aws_errors
     def rows(
         self,
         index: str,
@@ -75,7 +75,7 @@ class Table:
             "IndexName": index,
             "KeyConditionExpression": "#key = :key",
             "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": items.marshal(values),
+            "ExpressionAttributeValues": marshal(values),
             "ScanIndexForward": forward,
         }
         if status:
@@ -87,7 +87,7 @@ class Table:
             if start:
                 request["ExclusiveStartKey"] = start
             answer = self._clients.dynamodb.query(**request)
-            rows += [items.unmarshal(row) for row in answer["Items"]]
+            rows += [unmarshal(row) for row in answer["Items"]]
             start = answer.get("LastEvaluatedKey")
             if not start:
                 break

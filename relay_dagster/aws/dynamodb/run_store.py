@@ -14,13 +14,26 @@ from typing import Any
 
 from relay_core.domain.models import RunStatus
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb import schema as tables
-from relay_dagster.aws.dynamodb import serialization as items
-from relay_dagster.aws.dynamodb import tenant_lock as lock_writes
+from relay_dagster.aws.dynamodb import schema, tenant_lock
 from relay_dagster.aws.dynamodb.pagination import cursor_after, listing_of, run_id_of, start_key
 from relay_dagster.aws.dynamodb.reads import Table
+from relay_dagster.aws.dynamodb.serialization import (
+    beat_key,
+    epoch_seconds,
+    feed_key,
+    from_feed,
+    from_record,
+    idempotency_key,
+    lock_key,
+    marshal,
+    run_key,
+    to_feed,
+    to_lock,
+    to_record,
+    unmarshal,
+)
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
-from relay_dagster.aws.error_mapping import speaks_aws
+from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.errors import CommitLostError, TenantBusyError
 from relay_dagster.runs.model import (
     FeedPointer,
@@ -51,8 +64,8 @@ class RunStore:
         """Return the record, read consistently; hidden ones too."""
         if not is_run_id(run_id):
             return None
-        item = self._table.item(items.run_key(run_id))
-        return None if item is None else items.to_record(item)
+        item = self._table.item(run_key(run_id))
+        return None if item is None else to_record(item)
 
     def get_visible(self, run_id: str) -> RunRecord | None:
         """Return the record for those outside: a hidden one does not exist."""
@@ -61,10 +74,8 @@ class RunStore:
 
     def get_many(self, run_ids: Iterable[str]) -> dict[str, RunRecord]:
         """Return the records there are, by run_id, each read consistently; hidden ones too."""
-        keys = [items.run_key(run_id) for run_id in run_ids if is_run_id(run_id)]
-        return {
-            each.run_id: each for each in map(items.to_record, self._table.batch(keys).values())
-        }
+        keys = [run_key(run_id) for run_id in run_ids if is_run_id(run_id)]
+        return {each.run_id: each for each in map(to_record, self._table.batch(keys).values())}
 
     def list_runs(
         self,
@@ -97,16 +108,16 @@ class RunStore:
         Raises:
             BadCursorError: the cursor is not one of ``next_cursor``.
         """
-        start = None if after is None else start_key(after, tables.OPEN, tables.ALL_OPEN)
+        start = None if after is None else start_key(after, schema.OPEN, schema.ALL_OPEN)
         rows, more = self._table.rows(
-            tables.UNSETTLED, (tables.OPEN, tables.ALL_OPEN), None, limit, start, forward=True
+            schema.UNSETTLED, (schema.OPEN, schema.ALL_OPEN), None, limit, start, forward=True
         )
         found = self.get_many(run_id_of(row) for row in rows)
         ordered = (found.get(run_id_of(row)) for row in rows)
         records = tuple(each for each in ordered if each and each.acknowledged_at is None)
         return RunPage(records, cursor_after(rows[-1]) if more and rows else None)
 
-    @speaks_aws
+    @maps_aws_errors
     def commit(
         self,
         before: RunRecord | None,
@@ -134,12 +145,12 @@ class RunStore:
         revision = before.revision + 1 if before else 1
         after = replace(after, revision=revision, write_id=uuid.uuid4().hex)
         writes = [self._record_write(before, after)]
-        writes += lock_writes.of_change(
+        writes += tenant_lock.of_change(
             self._table.name, before, after, yield_to_waiters=yield_to_waiters
         )
         writes += self._idempotency_writes(before, after, idempotency, now)
         if feed:
-            writes.append(Write("feed", "Put", self._put(items.from_feed(feed))))
+            writes.append(Write("feed", "Put", self._put(from_feed(feed))))
         try:
             transact(self._clients.dynamodb, writes)
         except ConditionsFailedError as error:
@@ -150,30 +161,28 @@ class RunStore:
 
     def lock(self, tenant_id: str) -> TenantLock:
         """Return the tenant's lock, read consistently."""
-        return items.to_lock(tenant_id, self._table.item(items.lock_key(tenant_id)))
+        return to_lock(tenant_id, self._table.item(lock_key(tenant_id)))
 
     def locks(self, tenant_ids: Iterable[str]) -> dict[str, TenantLock]:
         """Return the locks of tenants, each read consistently."""
-        wanted = {items.lock_key(tenant_id): tenant_id for tenant_id in tenant_ids}
+        wanted = {lock_key(tenant_id): tenant_id for tenant_id in tenant_ids}
         found = self._table.batch(wanted)
-        return {
-            tenant_id: items.to_lock(tenant_id, found.get(key)) for key, tenant_id in wanted.items()
-        }
+        return {tenant_id: to_lock(tenant_id, found.get(key)) for key, tenant_id in wanted.items()}
 
     def feed(self, tenant_id: str) -> FeedPointer | None:
         """Return where the tenant's feed lies, None before the first."""
-        item = self._table.item(items.feed_key(tenant_id))
-        return None if item is None else items.to_feed(item)
+        item = self._table.item(feed_key(tenant_id))
+        return None if item is None else to_feed(item)
 
     def idempotent_run(self, idempotency_id: str, now: datetime) -> tuple[str, str] | None:
         """Return run_id and fingerprint of an idempotency item that has not expired."""
-        item = self._table.item(items.idempotency_key(idempotency_id))
-        plain = items.unmarshal(item or {})
-        if not plain or plain[tables.EXPIRY] <= items.epoch_seconds(now):
+        item = self._table.item(idempotency_key(idempotency_id))
+        plain = unmarshal(item or {})
+        if not plain or plain[schema.EXPIRY] <= epoch_seconds(now):
             return None
         return plain["run_id"], plain["fingerprint"]
 
-    @speaks_aws
+    @maps_aws_errors
     def beat(self, run_id: str, attempt: int) -> int:
         """Count an attempt's heartbeat up and return the new count.
 
@@ -181,26 +190,26 @@ class RunStore:
         """
         answer = self._clients.dynamodb.update_item(
             TableName=self._table.name,
-            Key=items.marshal({tables.KEY: items.beat_key(run_id, attempt)}),
+            Key=marshal({schema.KEY: beat_key(run_id, attempt)}),
             UpdateExpression="ADD beats :one SET #expiry = :expiry",
-            ExpressionAttributeNames={"#expiry": tables.EXPIRY},
-            ExpressionAttributeValues=items.marshal(
-                {":one": 1, ":expiry": items.epoch_seconds(utc_now() + _BEAT_LIFE)}
+            ExpressionAttributeNames={"#expiry": schema.EXPIRY},
+            ExpressionAttributeValues=marshal(
+                {":one": 1, ":expiry": epoch_seconds(utc_now() + _BEAT_LIFE)}
             ),
             ReturnValues="UPDATED_NEW",
         )
-        return int(items.unmarshal(answer["Attributes"])["beats"])
+        return int(unmarshal(answer["Attributes"])["beats"])
 
     def heartbeats(self, records: Iterable[RunRecord]) -> dict[str, int]:
         """Return the count of each record's latest attempt, by run_id; 0 before the first beat."""
-        wanted = {items.beat_key(each.run_id, each.attempt): each.run_id for each in records}
+        wanted = {beat_key(each.run_id, each.attempt): each.run_id for each in records}
         found = self._table.batch(wanted)
         return {
-            run_id: int(items.unmarshal(found.get(key, {})).get("beats", 0))
+            run_id: int(unmarshal(found.get(key, {})).get("beats", 0))
             for key, run_id in wanted.items()
         }
 
-    @speaks_aws
+    @maps_aws_errors
     def check(self) -> None:
         """Touch the table, for readiness: returns, or raises the fault."""
         self._table.item("CHECK")
@@ -211,12 +220,12 @@ class RunStore:
         return {"TableName": self._table.name, "Item": item}
 
     def _record_write(self, before: RunRecord | None, after: RunRecord) -> Write:
-        put = self._put(items.from_record(after))
+        put = self._put(from_record(after))
         if before is None:
             return Write(
                 "record", "Put", {**put, "ConditionExpression": "attribute_not_exists(pk)"}
             )
-        seen = items.marshal({":seen": before.revision})
+        seen = marshal({":seen": before.revision})
         condition = {"ConditionExpression": "revision = :seen", "ExpressionAttributeValues": seen}
         return Write("record", "Put", {**put, **condition})
 
@@ -235,20 +244,20 @@ class RunStore:
 
     def _remember(self, run_id: str, idempotency: Idempotency, now: datetime) -> Write:
         item = {
-            tables.KEY: items.idempotency_key(idempotency.id),
+            schema.KEY: idempotency_key(idempotency.id),
             "run_id": run_id,
             "fingerprint": idempotency.fingerprint,
-            tables.EXPIRY: items.epoch_seconds(now + _IDEMPOTENCY_LIFE),
+            schema.EXPIRY: epoch_seconds(now + _IDEMPOTENCY_LIFE),
         }
         return Write(
             "idempotency",
             "Put",
             {
-                **self._put(items.marshal(item)),
+                **self._put(marshal(item)),
                 # Time-to-live deletes late: an item that is over counts as gone.
                 "ConditionExpression": "attribute_not_exists(pk) OR #expiry <= :now",
-                "ExpressionAttributeNames": {"#expiry": tables.EXPIRY},
-                "ExpressionAttributeValues": items.marshal({":now": items.epoch_seconds(now)}),
+                "ExpressionAttributeNames": {"#expiry": schema.EXPIRY},
+                "ExpressionAttributeValues": marshal({":now": epoch_seconds(now)}),
             },
         )
 
@@ -258,21 +267,21 @@ class RunStore:
             "Delete",
             {
                 "TableName": self._table.name,
-                "Key": items.marshal({tables.KEY: items.idempotency_key(idempotency_id)}),
+                "Key": marshal({schema.KEY: idempotency_key(idempotency_id)}),
                 "ConditionExpression": "attribute_not_exists(pk) OR run_id = :run",
-                "ExpressionAttributeValues": items.marshal({":run": run_id}),
+                "ExpressionAttributeValues": marshal({":run": run_id}),
             },
         )
 
     def _explain(self, error: ConditionsFailedError, after: RunRecord) -> None:
         """Raise what a failed condition means; return where this very write had arrived before."""
         if "record" in error.items:
-            found = items.unmarshal(error.items["record"] or {})
+            found = unmarshal(error.items["record"] or {})
             if found.get("write_id") == after.write_id:
                 return
         if error.items.keys() - {"lock"}:
             raise CommitLostError(str(error)) from error
-        lock = items.to_lock(after.tenant_id, error.items["lock"])
+        lock = to_lock(after.tenant_id, error.items["lock"])
         active = (lock if lock.active_run_id else self.lock(after.tenant_id)).active_run_id
         if active is None or active == after.run_id:
             raise CommitLostError(str(error)) from error

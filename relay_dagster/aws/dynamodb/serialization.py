@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from enum import StrEnum
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from relay_core.domain.models import RunStatus, Stage
-from relay_dagster.aws.dynamodb import schema as tables
+from relay_dagster.aws.dynamodb import schema
 from relay_dagster.runs.model import FeedPointer, Hold, RunRecord, TenantLock, Trigger
 
 Item = dict[str, Any]
@@ -19,29 +21,14 @@ _SERIALIZER = TypeSerializer()
 _DESERIALIZER = TypeDeserializer()
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
-_INSTANTS = frozenset(
-    {
-        "requested_at",
-        "started_at",
-        "finished_at",
-        "next_attempt_at",
-        "dispatched_at",
-        "cancel_requested_at",
-        "acknowledged_at",
-        "reports_written_at",
-        "sent_at",
-        "send_claimed_at",
-        "received_at",
-    }
-)
-_NUMBERS = frozenset({"asked_version", "config_version", "attempt", "revision"})
-_ENUMS: Mapping[str, Any] = {
-    "trigger": Trigger,
-    "status": RunStatus,
-    "stage": Stage,
-    "failed_stage": Stage,
-    "hold": Hold,
-}
+
+def _kind(hint: Any) -> Any:
+    """Return what a field holds where it holds anything."""
+    options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    return next(option for option in options if option is not NoneType)
+
+
+_KINDS: Mapping[str, Any] = {name: _kind(hint) for name, hint in get_type_hints(RunRecord).items()}
 
 
 def instant_text(instant: datetime) -> str:
@@ -106,13 +93,13 @@ def requested_key(record: RunRecord) -> str:
 def from_record(record: RunRecord) -> Item:
     """Return a run's item, with the keys of the indexes that it is to be found in."""
     plain = {each.name: _plain(each.name, getattr(record, each.name)) for each in fields(record)}
-    plain[tables.KEY] = run_key(record.run_id)
-    plain[tables.REQUESTED_KEY] = requested_key(record)
+    plain[schema.KEY] = run_key(record.run_id)
+    plain[schema.REQUESTED_KEY] = requested_key(record)
     if not record.hidden:
-        plain[tables.LISTED] = tables.ALL_RUNS
-        plain[tables.LISTED_TENANT] = record.tenant_id
+        plain[schema.LISTED] = schema.ALL_RUNS
+        plain[schema.LISTED_TENANT] = record.tenant_id
     if record.acknowledged_at is None:
-        plain[tables.OPEN] = tables.ALL_OPEN
+        plain[schema.OPEN] = schema.ALL_OPEN
     return marshal(plain)
 
 
@@ -138,7 +125,7 @@ def from_feed(feed: FeedPointer) -> Item:
     """Return a feed pointer's item."""
     return marshal(
         {
-            tables.KEY: feed_key(feed.tenant_id),
+            schema.KEY: feed_key(feed.tenant_id),
             "tenant_id": feed.tenant_id,
             "run_id": feed.run_id,
             "key": feed.key,
@@ -172,30 +159,28 @@ def _clean(value: Any) -> Any:
 
 
 def _plain(name: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if name in _INSTANTS:
-        return instant_text(value)
-    if name == tables.EXPIRY:
+    if name == schema.EXPIRY and value is not None:
         return epoch_seconds(value)
-    if name in _ENUMS:
+    if isinstance(value, StrEnum):
         return str(value)
+    if isinstance(value, datetime):
+        return instant_text(value)
     if name == "stage_entered_at":
         return {stage: instant_text(at) for stage, at in value.items()}
     return value
 
 
 def _typed(name: str, value: Any) -> Any:
-    if name in _INSTANTS:
-        return read_instant(value)
-    if name == tables.EXPIRY:
+    kind = _KINDS[name]
+    if name == schema.EXPIRY:
         return datetime.fromtimestamp(int(value), UTC)
-    if name in _ENUMS:
-        return _ENUMS[name](value)
-    if name in _NUMBERS:
-        return int(value)
     if name == "counts":
         return {key: int(number) for key, number in value.items()}
     if name == "stage_entered_at":
         return {stage: read_instant(at) for stage, at in value.items()}
-    return tuple(value) if name == "vendors" else value
+    if name == "vendors":
+        return tuple(value)
+    if kind is datetime:
+        return read_instant(value)
+    # A number comes back as a Decimal, a word of ours as any text.
+    return kind(value) if kind in (int, RunStatus, Stage, Trigger, Hold) else value

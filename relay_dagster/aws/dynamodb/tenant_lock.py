@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from relay_core.domain.models import RunStatus
-from relay_dagster.aws.dynamodb import schema as tables
-from relay_dagster.aws.dynamodb import serialization as items
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.serialization import lock_key, marshal
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.runs.model import Hold, RunRecord
 
@@ -61,9 +61,9 @@ def _update(table: str, after: RunRecord, expression: str, condition: str | None
     used = {name for name in values if name in text.replace("(", " ").replace(")", " ").split()}
     arguments: dict[str, Any] = {
         "TableName": table,
-        "Key": items.marshal({tables.KEY: items.lock_key(after.tenant_id)}),
+        "Key": marshal({schema.KEY: lock_key(after.tenant_id)}),
         "UpdateExpression": expression,
-        "ExpressionAttributeValues": items.marshal({name: values[name] for name in sorted(used)}),
+        "ExpressionAttributeValues": marshal({name: values[name] for name in sorted(used)}),
     }
     if condition:
         arguments["ConditionExpression"] = condition

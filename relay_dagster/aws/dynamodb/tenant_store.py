@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb import schema as tables
-from relay_dagster.aws.dynamodb import serialization as items
+from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.reads import Table
+from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
-from relay_dagster.aws.error_mapping import speaks_aws
+from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.ports import utc_now
 
@@ -118,7 +118,7 @@ class TenantStore:
     def latest_version(self, tenant_id: str) -> int | None:
         """Return the number of the latest version, None for an unknown tenant."""
         item = self._table.item(_tenant_key(tenant_id))
-        return None if item is None else int(items.unmarshal(item)["version"])
+        return None if item is None else int(unmarshal(item)["version"])
 
     def latest(self, tenant_id: str) -> StoredConfig | None:
         """Return the latest version, None for an unknown tenant."""
@@ -130,10 +130,8 @@ class TenantStore:
         item = self._table.item(_config_key(tenant_id, version))
         if item is None:
             return None
-        plain = items.unmarshal(item)
-        return StoredConfig(
-            tenant_id, version, plain["text"], items.read_instant(plain["stored_at"])
-        )
+        plain = unmarshal(item)
+        return StoredConfig(tenant_id, version, plain["text"], read_instant(plain["stored_at"]))
 
     def versions(
         self, tenant_id: str, *, limit: int, before: int | None = None
@@ -150,7 +148,7 @@ class TenantStore:
         numbers = range(newest, max(newest - limit, 0), -1)
         found = self._table.batch(_config_key(tenant_id, number) for number in numbers)
         return tuple(
-            VersionEntry(number, items.read_instant(items.unmarshal(item)["stored_at"]))
+            VersionEntry(number, read_instant(unmarshal(item)["stored_at"]))
             for number in numbers
             if (item := found.get(_config_key(tenant_id, number))) is not None
         )
@@ -206,25 +204,25 @@ class TenantStore:
 
         The index lags: a caller that goes on from a cursor must look back a little.
         """
-        return self._entries(items.instant_text(instant))
+        return self._entries(instant_text(instant))
 
     def all_tenant_ids(self) -> list[str]:
         """Return every tenant, in the order in which they came to be."""
         return [entry.tenant_id for entry in self._entries("")]
 
-    @speaks_aws
+    @maps_aws_errors
     def check(self) -> None:
         """Touch the table, for readiness: returns, or raises the fault."""
         self._table.item("CHECK")
 
     # --- how ------------------------------------------------------------------------------------
 
-    @speaks_aws
+    @maps_aws_errors
     def _write(self, tenant_id: str, text: str, latest: int | None) -> StoredVersion:
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MAX_CONFIG_BYTES:
             raise ConfigTooLargeError(size)
-        now = items.instant_text(self._clock())
+        now = instant_text(self._clock())
         version = (latest or 0) + 1
         pointer = (
             self._first_pointer(tenant_id, now)
@@ -236,7 +234,7 @@ class TenantStore:
 
     def _text_write(self, tenant_id: str, version: int, text: str, now: str) -> Write:
         item = {
-            tables.KEY: _config_key(tenant_id, version),
+            schema.KEY: _config_key(tenant_id, version),
             "tenant_id": tenant_id,
             "version": version,
             "text": text,
@@ -246,12 +244,12 @@ class TenantStore:
 
     def _first_pointer(self, tenant_id: str, now: str) -> Write:
         item = {
-            tables.KEY: _tenant_key(tenant_id),
+            schema.KEY: _tenant_key(tenant_id),
             "tenant_id": tenant_id,
             "version": 1,
             "created_at": now,
-            tables.LISTED: tables.ALL_TENANTS,
-            tables.CREATED_KEY: f"{now}#{tenant_id}",
+            schema.LISTED: schema.ALL_TENANTS,
+            schema.CREATED_KEY: f"{now}#{tenant_id}",
         }
         return Write("tenant", "Put", self._new(item))
 
@@ -261,10 +259,10 @@ class TenantStore:
             "Update",
             {
                 "TableName": self._table.name,
-                "Key": items.marshal({tables.KEY: _tenant_key(tenant_id)}),
+                "Key": marshal({schema.KEY: _tenant_key(tenant_id)}),
                 "UpdateExpression": "SET version = :next, updated_at = :now",
                 "ConditionExpression": "version = :latest",
-                "ExpressionAttributeValues": items.marshal(
+                "ExpressionAttributeValues": marshal(
                     {":next": latest + 1, ":latest": latest, ":now": now}
                 ),
             },
@@ -273,25 +271,23 @@ class TenantStore:
     def _new(self, item: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "TableName": self._table.name,
-            "Item": items.marshal(item),
-            "ConditionExpression": f"attribute_not_exists({tables.KEY})",
+            "Item": marshal(item),
+            "ConditionExpression": f"attribute_not_exists({schema.KEY})",
         }
 
-    @speaks_aws
+    @maps_aws_errors
     def _entries(self, since: str) -> list[TenantEntry]:
         pages = self._clients.dynamodb.get_paginator("query").paginate(
             TableName=self._table.name,
-            IndexName=tables.TENANTS_BY_CREATION,
+            IndexName=schema.TENANTS_BY_CREATION,
             KeyConditionExpression="#listed = :all AND #created >= :since",
-            ExpressionAttributeNames={"#listed": tables.LISTED, "#created": tables.CREATED_KEY},
+            ExpressionAttributeNames={"#listed": schema.LISTED, "#created": schema.CREATED_KEY},
             # A key condition takes no empty text; a space sorts before every instant.
-            ExpressionAttributeValues=items.marshal(
-                {":all": tables.ALL_TENANTS, ":since": since or " "}
-            ),
+            ExpressionAttributeValues=marshal({":all": schema.ALL_TENANTS, ":since": since or " "}),
         )
-        rows = (items.unmarshal(row)[tables.CREATED_KEY] for page in pages for row in page["Items"])
+        rows = (unmarshal(row)[schema.CREATED_KEY] for page in pages for row in page["Items"])
         pairs = (str(row).partition("#") for row in rows)
-        return [TenantEntry(tenant, items.read_instant(instant)) for instant, _, tenant in pairs]
+        return [TenantEntry(tenant, read_instant(instant)) for instant, _, tenant in pairs]
 
 
 def _tenant_key(tenant_id: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from relay_dagster.aws.error_mapping import error_code
+from relay_dagster.aws.error_mapping import TRANSACTION_COLLIDED, error_code
 from relay_dagster.external_errors import RequestRejectedError, ThrottledError
 
 if TYPE_CHECKING:
@@ -25,15 +25,9 @@ if TYPE_CHECKING:
 _TRIES = 12
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.5
-_COLLISIONS = frozenset(
-    {
-        "TransactionConflict",
-        "ThrottlingError",
-        "ProvisionedThroughputExceeded",
-        # As codes of a whole request:
-        "TransactionConflictException",
-        "TransactionInProgressException",
-    }
+# Why DynamoDB cancelled a transaction for one of its items.
+_ITEM_COLLIDED = frozenset(
+    {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 )
 
 
@@ -95,7 +89,7 @@ def transact(
 def _judge(error: ClientError, writes: Sequence[Write]) -> str:
     """Return what collided, or raise what will not go away by itself."""
     code = error_code(error)
-    if code in _COLLISIONS:
+    if code in TRANSACTION_COLLIDED:
         return code
     if code != "TransactionCanceledException":
         raise error
@@ -109,7 +103,7 @@ def _judge(error: ClientError, writes: Sequence[Write]) -> str:
     }
     if failed:
         raise ConditionsFailedError(failed) from error
-    collided = [each for each in codes if each in _COLLISIONS]
+    collided = [each for each in codes if each in _ITEM_COLLIDED]
     if not collided:
         raise RequestRejectedError("dynamodb.TransactWriteItems", str(error)) from error
     return collided[0]

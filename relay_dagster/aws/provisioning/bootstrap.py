@@ -14,12 +14,25 @@ from urllib.parse import urlsplit
 
 from relay_dagster import settings as env
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb import schema as tables
-from relay_dagster.aws.error_mapping import speaks_aws
-from relay_dagster.aws.provisioning import bucket as bucket_setup
-from relay_dagster.aws.provisioning import queues as queue_setup
-from relay_dagster.aws.provisioning import tables as table_setup
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.aws.provisioning.bucket import bucket_exists, bucket_features, create_bucket
 from relay_dagster.aws.provisioning.desired_state import Feature, differences, set_missing
+from relay_dagster.aws.provisioning.queues import (
+    QUEUE_RETENTION_SECONDS,
+    create_queue,
+    dlq_attributes,
+    find_queue_url,
+    queue_arn,
+    queue_attributes,
+    queue_features,
+)
+from relay_dagster.aws.provisioning.tables import (
+    await_table,
+    create_table,
+    table_exists,
+    table_features,
+)
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.settings import Settings
@@ -84,12 +97,12 @@ def bootstrap(names: Names | None = None, clients: Clients | None = None) -> lis
 
     Raises:
         SettingsError: the bucket's name belongs to somebody else.
-        WorldError: AWS fails.
+        ExternalServiceError: AWS fails.
     """
     return list(provision(names, clients).variables)
 
 
-@speaks_aws
+@maps_aws_errors
 def provision(
     names: Names | None = None, clients: Clients | None = None, *, repair: bool = False
 ) -> Provisioned:
@@ -102,12 +115,12 @@ def provision(
 
     Raises:
         SettingsError: the bucket's name belongs to somebody else.
-        WorldError: AWS fails.
+        ExternalServiceError: AWS fails.
     """
     names = names or Names.from_env()
     clients = clients or Clients(names.region)
     changes = [*_provide_bucket(clients, names, repair), *_provide_tables(clients, names, repair)]
-    dlq_url, of_dlq = _provide_queue(clients, names.dlq, queue_setup.dlq_attributes(), repair)
+    dlq_url, of_dlq = _provide_queue(clients, names.dlq, dlq_attributes(), repair)
     wanted = _queue_attributes(clients, names, dlq_url)
     queue_url, of_queue = _provide_queue(clients, names.queue, wanted, repair)
     return Provisioned(
@@ -123,13 +136,13 @@ def provision(
     )
 
 
-@speaks_aws
+@maps_aws_errors
 def check(settings: Settings, clients: Clients | None = None) -> list[str]:
     """Return how the resources differ from what they must be, one sentence for each difference.
 
     Raises:
         SettingsError: the bucket belongs to somebody else.
-        WorldError: AWS fails.
+        ExternalServiceError: AWS fails.
     """
     clients = clients or Clients(settings.region)
     found = [
@@ -145,18 +158,18 @@ def check(settings: Settings, clients: Clients | None = None) -> list[str]:
 
 def _provide_bucket(clients: Clients, names: Names, repair: bool) -> list[str]:
     created = []
-    if not bucket_setup.bucket_exists(clients, names.bucket):
-        bucket_setup.create_bucket(clients, names.bucket)
+    if not bucket_exists(clients, names.bucket):
+        create_bucket(clients, names.bucket)
         created = [f"created bucket {names.bucket}"]
-    features = bucket_setup.bucket_features(clients, names.bucket, names.retention_days)
+    features = bucket_features(clients, names.bucket, names.retention_days)
     return [*created, *set_missing(features, repair=repair)]
 
 
 def _bucket_drift(clients: Clients, settings: Settings) -> list[str]:
     bucket = settings.artifact_bucket
-    if not bucket_setup.bucket_exists(clients, bucket):
+    if not bucket_exists(clients, bucket):
         return [f"bucket {bucket} does not exist"]
-    return differences(bucket_setup.bucket_features(clients, bucket, settings.retention_days))
+    return differences(bucket_features(clients, bucket, settings.retention_days))
 
 
 # --- the tables ---------------------------------------------------------------------------------
@@ -164,25 +177,25 @@ def _bucket_drift(clients: Clients, settings: Settings) -> list[str]:
 
 def _definitions(runs_table: str, tenants_table: str) -> list[tuple[dict[str, Any], bool]]:
     """Return each table's definition, and whether its items expire."""
-    return [(tables.runs_table(runs_table), True), (tables.tenants_table(tenants_table), False)]
+    return [(schema.runs_table(runs_table), True), (schema.tenants_table(tenants_table), False)]
 
 
 def _provide_tables(clients: Clients, names: Names, repair: bool) -> Iterator[str]:
     for definition, expires in _definitions(names.runs_table, names.tenants_table):
         name = definition["TableName"]
-        if not table_setup.table_exists(clients, name):
-            table_setup.create_table(clients, definition)
+        if not table_exists(clients, name):
+            create_table(clients, definition)
             yield f"created table {name}"
-        table_setup.await_table(clients, name)
-        features = table_setup.table_features(clients, definition, expires=expires)
+        await_table(clients, name)
+        features = table_features(clients, definition, expires=expires)
         yield from set_missing(features, repair=repair)
 
 
 def _table_drift(clients: Clients, settings: Settings) -> Iterator[str]:
     for definition, expires in _definitions(settings.runs_table, settings.tenants_table):
         name = definition["TableName"]
-        if table_setup.table_exists(clients, name):
-            yield from differences(table_setup.table_features(clients, definition, expires=expires))
+        if table_exists(clients, name):
+            yield from differences(table_features(clients, definition, expires=expires))
         else:
             yield f"table {name} does not exist"
 
@@ -191,8 +204,8 @@ def _table_drift(clients: Clients, settings: Settings) -> Iterator[str]:
 
 
 def _queue_attributes(clients: Clients, names: Names, dlq_url: str) -> dict[str, str]:
-    return queue_setup.queue_attributes(
-        queue_setup.queue_arn(clients, dlq_url),
+    return queue_attributes(
+        queue_arn(clients, dlq_url),
         visibility_timeout=names.visibility_timeout_seconds,
         max_receives=names.max_receives,
     )
@@ -201,11 +214,11 @@ def _queue_attributes(clients: Clients, names: Names, dlq_url: str) -> dict[str,
 def _provide_queue(
     clients: Clients, name: str, attributes: Mapping[str, str], repair: bool
 ) -> tuple[str, list[str]]:
-    url = queue_setup.queue_url(clients, name)
+    url = find_queue_url(clients, name)
     if url is None:
-        url = queue_setup.create_queue(clients, name, attributes)
+        url = create_queue(clients, name, attributes)
         return url, [f"created queue {name}"]
-    return url, set_missing(queue_setup.queue_features(clients, url, attributes), repair=repair)
+    return url, set_missing(queue_features(clients, url, attributes), repair=repair)
 
 
 def _queue_drift(clients: Clients, settings: Settings) -> Iterator[str]:
@@ -224,7 +237,7 @@ def _queue_drift(clients: Clients, settings: Settings) -> Iterator[str]:
 
 def _queue_exists(clients: Clients, url: str) -> bool:
     try:
-        queue_setup.queue_arn(clients, url)
+        queue_arn(clients, url)
     except MissingResourceError:
         return False
     return True
@@ -232,11 +245,11 @@ def _queue_exists(clients: Clients, url: str) -> bool:
 
 def _queue_protection(clients: Clients, settings: Settings) -> list[Feature]:
     """Return the features of both queues that the program itself does not depend on."""
-    retention = str(queue_setup.QUEUE_RETENTION_SECONDS)
+    retention = str(QUEUE_RETENTION_SECONDS)
     of_queue = {"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": retention}
     return [
-        *queue_setup.queue_features(clients, settings.queue_url, of_queue),
-        *queue_setup.queue_features(clients, settings.dlq_url, {"SqsManagedSseEnabled": "true"}),
+        *queue_features(clients, settings.queue_url, of_queue),
+        *queue_features(clients, settings.dlq_url, {"SqsManagedSseEnabled": "true"}),
     ]
 
 

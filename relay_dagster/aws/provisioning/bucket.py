@@ -14,7 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.error_mapping import error_code, speaks_aws
+from relay_dagster.aws.error_mapping import NO_BUCKET, error_code, maps_aws_errors
 from relay_dagster.aws.provisioning.desired_state import Feature
 from relay_dagster.settings import SettingsError
 
@@ -28,7 +28,6 @@ _UPLOADS_RULE = "relay-unfinished-uploads"
 _FEEDS_RULE = "relay-superseded-feeds"
 _NO_LOCATION = "us-east-1"
 _REFUSED = frozenset({"403", "Forbidden", "AccessDenied"})
-_ABSENT = frozenset({"404", "NoSuchBucket", "NotFound"})
 _NOT_SET = frozenset(
     {
         "NoSuchLifecycleConfiguration",
@@ -45,7 +44,7 @@ PUBLIC_ACCESS_BLOCK = {
 ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
 
 
-@speaks_aws
+@maps_aws_errors
 def bucket_exists(clients: Clients, bucket: str) -> bool:
     """Tell whether the bucket is there.
 
@@ -57,13 +56,13 @@ def bucket_exists(clients: Clients, bucket: str) -> bool:
     except ClientError as error:
         if error_code(error) in _REFUSED:
             raise _not_ours(bucket) from error
-        if error_code(error) not in _ABSENT:
+        if error_code(error) not in NO_BUCKET:
             raise
         return False
     return True
 
 
-@speaks_aws
+@maps_aws_errors
 def create_bucket(clients: Clients, bucket: str) -> None:
     """Create the bucket in the client's region.
 

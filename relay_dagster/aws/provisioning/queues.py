@@ -9,13 +9,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.error_mapping import error_code, speaks_aws
+from relay_dagster.aws.error_mapping import NO_QUEUE, error_code, maps_aws_errors
 from relay_dagster.aws.provisioning.desired_state import Feature
 from relay_dagster.aws.sqs.job_queue import DLQ_RETENTION_SECONDS
 
 # A job may wait as long as a message can.
 QUEUE_RETENTION_SECONDS = DLQ_RETENTION_SECONDS
-_NO_QUEUE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 _SSE = "SqsManagedSseEnabled"
 
 
@@ -35,25 +34,25 @@ def queue_attributes(dlq_arn: str, *, visibility_timeout: int, max_receives: int
     }
 
 
-@speaks_aws
-def queue_url(clients: Clients, name: str) -> str | None:
+@maps_aws_errors
+def find_queue_url(clients: Clients, name: str) -> str | None:
     """Return the URL of a queue, None where there is none."""
     try:
         return clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
     except ClientError as error:
-        if error_code(error) not in _NO_QUEUE:
+        if error_code(error) not in NO_QUEUE:
             raise
         return None
 
 
-@speaks_aws
+@maps_aws_errors
 def create_queue(clients: Clients, name: str, attributes: Mapping[str, str]) -> str:
     """Create a queue and return its URL."""
     wanted: Any = dict(attributes)
     return clients.sqs.create_queue(QueueName=name, Attributes=wanted)["QueueUrl"]
 
 
-@speaks_aws
+@maps_aws_errors
 def queue_arn(clients: Clients, url: str) -> str:
     """Return a queue's ARN."""
     return str(_attributes(clients, url)["QueueArn"])

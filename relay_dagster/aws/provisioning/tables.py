@@ -9,8 +9,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb import schema as tables
-from relay_dagster.aws.error_mapping import error_code, speaks_aws
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.error_mapping import error_code, maps_aws_errors
 from relay_dagster.aws.provisioning.desired_state import Feature
 
 _WAIT = {"Delay": 1, "MaxAttempts": 120}
@@ -18,7 +18,7 @@ _RECOVERY_TRIES = 30
 _ON = {"ENABLED", "ENABLING"}
 
 
-@speaks_aws
+@maps_aws_errors
 def table_exists(clients: Clients, name: str) -> bool:
     """Tell whether the table is there."""
     try:
@@ -28,13 +28,13 @@ def table_exists(clients: Clients, name: str) -> bool:
     return True
 
 
-@speaks_aws
+@maps_aws_errors
 def create_table(clients: Clients, definition: Mapping[str, Any]) -> None:
     """Create a table; `await_table` waits until it can be used."""
     clients.dynamodb.create_table(**definition)
 
 
-@speaks_aws
+@maps_aws_errors
 def await_table(clients: Clients, name: str) -> None:
     """Wait until a table can be used, whoever is creating it."""
     wait: Any = _WAIT
@@ -72,11 +72,11 @@ def table_features(
 def _expiry(clients: Clients, name: str) -> Feature:
     return Feature(
         f"expiry of items of table {name}",
-        f"by {tables.EXPIRY}",
+        f"by {schema.EXPIRY}",
         lambda: _expires_by(clients, name),
         lambda: clients.dynamodb.update_time_to_live(
             TableName=name,
-            TimeToLiveSpecification={"Enabled": True, "AttributeName": tables.EXPIRY},
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": schema.EXPIRY},
         ),
     )
 

@@ -14,17 +14,20 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.error_mapping import error_code, speaks_aws
+from relay_dagster.aws.error_mapping import (
+    NO_OBJECT,
+    PRECONDITION_FAILED,
+    WRITE_CONFLICT,
+    error_code,
+    maps_aws_errors,
+)
 from relay_dagster.aws.s3.chunk_reader import ChunkReader, Written
 from relay_dagster.external_errors import ObjectChangedError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
-_TAKEN = frozenset({"412", "PreconditionFailed"})
 _NO_RANGE = frozenset({"416", "InvalidRange"})
-_CONFLICT = frozenset({"409", "ConditionalRequestConflict"})
 _CONFLICT_TRIES = 5
 _READ_SIZE = 1 << 20
 _PART_SIZE = 8 << 20
@@ -54,7 +57,7 @@ class ObjectInfo:
         return PurePosixPath(self.key).name
 
 
-class FeedStore:
+class ObjectStore:
     """Objects of one bucket. Keys are whole keys."""
 
     def __init__(self, clients: Clients, bucket: str) -> None:
@@ -79,7 +82,7 @@ class FeedStore:
         uploads = (each for each in self.list_objects(prefix) if not each.key.endswith("/"))
         return max(uploads, key=lambda each: (each.last_modified, each.key), default=None)
 
-    @speaks_aws
+    @maps_aws_errors
     def list_objects(self, prefix: str) -> list[ObjectInfo]:
         """Return all objects under a prefix, all pages of them."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(
@@ -91,7 +94,7 @@ class FeedStore:
             for each in page.get("Contents", [])
         ]
 
-    @speaks_aws
+    @maps_aws_errors
     def copy_pinned(self, source: ObjectInfo, target_key: str) -> str:
         """Copy an object as it was listed, and return the SHA-256 of the copy, in hex.
 
@@ -107,13 +110,13 @@ class FeedStore:
                 ChecksumAlgorithm="SHA256",
             )
         except ClientError as error:
-            if error_code(error) not in _ABSENT | _TAKEN:
+            if error_code(error) not in NO_OBJECT | PRECONDITION_FAILED:
                 raise
             raise ObjectChangedError("s3.CopyObject", f"{source.key} was replaced") from error
         checksum = answer.get("CopyObjectResult", {}).get("ChecksumSHA256")
         return _hex(checksum) or self._hash(target_key)
 
-    @speaks_aws
+    @maps_aws_errors
     def copy(self, source_key: str, target_key: str) -> None:
         """Copy an object within the bucket, whatever was at the target.
 
@@ -122,20 +125,20 @@ class FeedStore:
         """
         self._copy(source_key, target_key)
 
-    @speaks_aws
+    @maps_aws_errors
     def copy_if_there(self, source_key: str, target_key: str) -> bool:
         """Copy an object as `copy` does, where there is one; tell whether there was."""
         try:
             self._copy(source_key, target_key)
         except ClientError as error:
-            if error_code(error) in _ABSENT:
+            if error_code(error) in NO_OBJECT:
                 return False
             raise
         return True
 
     # --- objects --------------------------------------------------------------------------------
 
-    @speaks_aws
+    @maps_aws_errors
     def read(self, key: str) -> bytes:
         """Return an object's bytes.
 
@@ -144,17 +147,17 @@ class FeedStore:
         """
         return self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
-    @speaks_aws
+    @maps_aws_errors
     def read_or_none(self, key: str) -> bytes | None:
         """Return an object's bytes, None where there is no such object."""
         try:
             return self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         except ClientError as error:
-            if error_code(error) in _ABSENT:
+            if error_code(error) in NO_OBJECT:
                 return None
             raise
 
-    @speaks_aws
+    @maps_aws_errors
     def read_head(self, key: str, size: int) -> bytes | None:
         """Return at most the first ``size`` bytes of an object, None where there is none."""
         try:
@@ -164,11 +167,11 @@ class FeedStore:
         except ClientError as error:
             if error_code(error) in _NO_RANGE:  # an empty object has no first byte
                 return b""
-            if error_code(error) in _ABSENT:
+            if error_code(error) in NO_OBJECT:
                 return None
             raise
 
-    @speaks_aws
+    @maps_aws_errors
     def download(self, key: str, path: Path) -> None:
         """Write an object to a file, piece by piece.
 
@@ -180,13 +183,13 @@ class FeedStore:
             for piece in body.iter_chunks(_READ_SIZE):
                 file.write(piece)
 
-    @speaks_aws
+    @maps_aws_errors
     def put(self, key: str, data: bytes, *, content_type: str | None = None) -> Written:
         """Store bytes under a key, whatever was there."""
         self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, **_extra(content_type))
         return Written(len(data), hashlib.sha256(data).hexdigest())
 
-    @speaks_aws
+    @maps_aws_errors
     def put_stream(
         self, key: str, chunks: Iterable[Any], *, content_type: str | None = None
     ) -> Written:
@@ -208,12 +211,12 @@ class FeedStore:
         )
         return stream.written()
 
-    @speaks_aws
+    @maps_aws_errors
     def put_file(self, key: str, path: Path, *, content_type: str | None = None) -> None:
         """Store a file's bytes under a key."""
         self._s3.upload_file(str(path), self.bucket, key, ExtraArgs=_extra(content_type))
 
-    @speaks_aws
+    @maps_aws_errors
     def put_if_absent(self, key: str, data: bytes, *, content_type: str | None = None) -> bool:
         """Store bytes unless the key is taken; tell whether they were stored."""
         for tries_left in reversed(range(_CONFLICT_TRIES)):
@@ -222,32 +225,32 @@ class FeedStore:
                     Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", **_extra(content_type)
                 )
             except ClientError as error:
-                if error_code(error) in _TAKEN:
+                if error_code(error) in PRECONDITION_FAILED:
                     return False
                 # Another writer is at it just now; S3 asks to try again.
-                if error_code(error) not in _CONFLICT or not tries_left:
+                if error_code(error) not in WRITE_CONFLICT or not tries_left:
                     raise
             else:
                 return True
         return False
 
-    @speaks_aws
+    @maps_aws_errors
     def exists(self, key: str) -> bool:
         """Tell whether there is an object under the key."""
         try:
             self._s3.head_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
-            if error_code(error) in _ABSENT:
+            if error_code(error) in NO_OBJECT:
                 return False
             raise
         return True
 
-    @speaks_aws
+    @maps_aws_errors
     def delete(self, key: str) -> None:
         """Delete an object; one that is not there is deleted too."""
         self._s3.delete_object(Bucket=self.bucket, Key=key)
 
-    @speaks_aws
+    @maps_aws_errors
     def check(self) -> None:
         """Touch the bucket, for readiness: returns, or raises the fault."""
         self._s3.head_bucket(Bucket=self.bucket)
@@ -264,7 +267,7 @@ class FeedStore:
         named = ((artifact_name(key.removeprefix(prefix)), key) for key in keys)
         return dict(sorted(pair for pair in named if pair[0]))
 
-    @speaks_aws
+    @maps_aws_errors
     def presign(self, key: str, *, expires_in: int = _LINK_SECONDS) -> str:
         """Return a link to an object, SigV4, that works without credentials for some seconds."""
         return self._clients.s3_links.generate_presigned_url(

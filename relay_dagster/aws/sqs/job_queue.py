@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from relay_dagster.aws.clients import LONG_POLL_SECONDS, Clients
-from relay_dagster.aws.error_mapping import error_code, speaks_aws
+from relay_dagster.aws.error_mapping import error_code, maps_aws_errors
 from relay_dagster.runs.model import Job
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class JobQueue:
         """
         return self._send(self.queue_url, message.body, message.attributes, delay_seconds)
 
-    @speaks_aws
+    @maps_aws_errors
     def receive(
         self,
         limit: int = MAX_MESSAGES,
@@ -110,7 +110,7 @@ class JobQueue:
         )
         return [_message(each) for each in answer.get("Messages", [])]
 
-    @speaks_aws
+    @maps_aws_errors
     def extend(self, receipt_handle: str, seconds: float) -> bool:
         """Keep a message invisible for so long from now; 0 shows it at once.
 
@@ -129,7 +129,7 @@ class JobQueue:
             raise
         return True
 
-    @speaks_aws
+    @maps_aws_errors
     def delete(self, receipt_handle: str) -> bool:
         """Delete a message of the queue; one that is gone is deleted too.
 
@@ -151,7 +151,7 @@ class JobQueue:
         attributes = {RUN_ID: run_id, CAUSE: cause, REQUEST_ID: request_id}
         return self._send(self.dlq_url, body, attributes)
 
-    @speaks_aws
+    @maps_aws_errors
     def peek_dead(self, limit: int = MAX_MESSAGES) -> list[Message]:
         """Look at some dead messages without hiding them from anybody."""
         answer = self._sqs.receive_message(
@@ -164,14 +164,14 @@ class JobQueue:
         )
         return [_message(each) for each in answer.get("Messages", [])]
 
-    @speaks_aws
+    @maps_aws_errors
     def delete_dead(self, receipt_handle: str) -> bool:
         """Delete a message of the dead-letter queue; answers as `delete` does."""
         return self._delete(self.dlq_url, receipt_handle)
 
     # --- the queues themselves ------------------------------------------------------------------
 
-    @speaks_aws
+    @maps_aws_errors
     def differences(self, *, visibility_timeout_seconds: int, max_receives: int) -> list[str]:
         """Return how the queues' attributes differ from what they must be, one sentence each."""
         queue = self._attributes(self.queue_url)
@@ -195,7 +195,7 @@ class JobQueue:
             if str(is_) != str(wanted)
         ]
 
-    @speaks_aws
+    @maps_aws_errors
     def check(self) -> None:
         """Touch the queue, for readiness: returns, or raises the fault."""
         self._attributes(self.queue_url)
@@ -206,7 +206,7 @@ class JobQueue:
         answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
         return {str(name): value for name, value in answer.get("Attributes", {}).items()}
 
-    @speaks_aws
+    @maps_aws_errors
     def _send(
         self, url: str, body: str, attributes: Mapping[str, str | None], delay_seconds: int = 0
     ) -> str:

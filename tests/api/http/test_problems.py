@@ -13,11 +13,11 @@ from fastapi import FastAPI
 
 from api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem
 from relay_core.domain import errors as core_errors
-from relay_dagster import external_errors as faults
+from relay_dagster import external_errors
 from relay_dagster.api.http.problems import problem_of
 from relay_dagster.aws.dynamodb import tenant_store
 from relay_dagster.aws.dynamodb.run_store import RunStore
-from relay_dagster.aws.s3.object_store import FeedStore
+from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.runs import errors as run_errors
 from relay_dagster.runs.model import RunRecord
 
@@ -157,10 +157,15 @@ def test_an_unexpected_error_is_a_problem_that_tells_nothing(
 
 
 @pytest.mark.parametrize(
-    "error", [faults.UnreachableError, faults.ThrottledError, faults.ServiceFailedError]
+    "error",
+    [
+        external_errors.UnreachableError,
+        external_errors.ThrottledError,
+        external_errors.ServiceFailedError,
+    ],
 )
 def test_a_service_that_does_not_answer_is_a_problem_that_tells_nothing(
-    unplugged: ApiWorld, error: type[faults.WorldError]
+    unplugged: ApiWorld, error: type[external_errors.ExternalServiceError]
 ) -> None:
     broken = ApiWorld(unplugged.platform, runs=BrokenRuns(error("dynamodb.GetItem", SECRET)))
     response = broken.client.get(f"/v1/runs/{NOBODY_S_RUN}")
@@ -170,11 +175,11 @@ def test_a_service_that_does_not_answer_is_a_problem_that_tells_nothing(
 
 
 def test_a_bucket_that_does_not_answer_is_a_problem(world: ApiWorld) -> None:
-    class BrokenFeeds(FeedStore):
+    class BrokenFeeds(ObjectStore):
         def __init__(self) -> None: ...
 
         def artifacts(self, run_id: str, tenant_id: str) -> dict[str, str]:
-            raise faults.UnreachableError("s3.ListObjectsV2", SECRET)
+            raise external_errors.UnreachableError("s3.ListObjectsV2", SECRET)
 
     run_id = world.post_run().json()["run_id"]
     broken = ApiWorld(world.platform, feeds=BrokenFeeds())
@@ -204,7 +209,7 @@ def _errors_of(*modules: object) -> list[type[Exception]]:
     ]
 
 
-@pytest.mark.parametrize("kind", _errors_of(core_errors, faults, run_errors, tenant_store))
+@pytest.mark.parametrize("kind", _errors_of(core_errors, external_errors, run_errors, tenant_store))
 def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
     error = kind.__new__(kind)
     # What a problem shows of it, whatever its constructor takes.

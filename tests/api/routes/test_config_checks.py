@@ -13,7 +13,7 @@ from httpx import Response
 from api_world import JSON, TENANT, ApiWorld, assert_problem, paths_of
 from builders import config_document, vendor_document
 from relay_dagster.api.routes.config_checks import HEAD_BYTES, MOST_VENDORS
-from relay_dagster.aws.s3.object_store import FeedStore, ObjectInfo
+from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.external_errors import UnreachableError
 
 PLACE = "/v1/tenants/acme/config:check"
@@ -139,7 +139,7 @@ def test_refused_cells_are_counted_by_code_with_the_first_of_them(world: ApiWorl
 def test_the_latest_upload_is_read_and_only_its_head(world: ApiWorld) -> None:
     asked: list[tuple[str, int]] = []
 
-    class Watched(FeedStore):
+    class Watched(ObjectStore):
         def read(self, key: str) -> bytes:
             raise AssertionError("the whole upload was read")
 
@@ -157,7 +157,7 @@ def test_the_latest_upload_is_read_and_only_its_head(world: ApiWorld) -> None:
 
 
 def test_an_upload_that_vanished_is_missing(world: ApiWorld) -> None:
-    class Stale(FeedStore):
+    class Stale(ObjectStore):
         def latest_object(self, prefix: str) -> ObjectInfo:
             return ObjectInfo(f"{prefix}gone.csv", 9, "e", datetime(2026, 3, 1, tzinfo=UTC))
 
@@ -259,7 +259,7 @@ def test_without_s3_it_is_unavailable(unplugged: ApiWorld) -> None:
 
 
 def test_a_fault_of_one_vendor_s_upload_tells_nothing_of_the_bucket(world: ApiWorld) -> None:
-    class Failing(FeedStore):
+    class Failing(ObjectStore):
         def read_head(self, key: str, size: int) -> bytes | None:
             raise UnreachableError("s3.GetObject", f"{self.bucket} did not answer")
 

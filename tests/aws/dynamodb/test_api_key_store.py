@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from fakes import FakeClock, embedded_platform
-from relay_dagster.aws.dynamodb import serialization as items
 from relay_dagster.aws.dynamodb.api_key_store import KeyStore, TenantKey
+from relay_dagster.aws.dynamodb.serialization import instant_text, unmarshal
 from relay_dagster.external_errors import RequestRejectedError
 from relay_dagster.wiring import Platform
 
@@ -34,11 +34,11 @@ def test_what_is_kept_of_a_key_is_its_digest(keys: KeyStore, platform: Platform)
     keys.add(KEY)
     table = platform.settings.tenants_table
     (item,) = platform.clients.dynamodb.scan(TableName=table)["Items"]
-    assert items.unmarshal(item) == {
+    assert unmarshal(item) == {
         "pk": "KEY#0123456789abcdef",
         "tenant_id": "acme",
         "digest": "d" * 64,
-        "created_at": items.instant_text(FakeClock()()),
+        "created_at": instant_text(FakeClock()()),
     }
 
 

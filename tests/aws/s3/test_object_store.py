@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from fakes import embedded_platform
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.s3.object_store import FeedStore, ObjectInfo, artifact_name
+from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore, artifact_name
 from relay_dagster.external_errors import MissingResourceError, ObjectChangedError
 from relay_dagster.wiring import Platform
 
@@ -28,7 +28,7 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.fixture
-def feeds(platform: Platform) -> FeedStore:
+def feeds(platform: Platform) -> ObjectStore:
     return platform.feeds
 
 
@@ -62,7 +62,7 @@ def refused(code: str, status: int) -> ClientError:
     return ClientError(answer, "PutObject")  # type: ignore[arg-type]
 
 
-class ListedFeeds(FeedStore):
+class ListedFeeds(ObjectStore):
     """A bucket whose listing is given."""
 
     def __init__(self, *objects: tuple[str, int]) -> None:
@@ -114,18 +114,18 @@ class PagedS3(Clients):
 
 
 def test_all_pages_of_a_listing_count() -> None:
-    found = FeedStore(PagedS3(), "bucket").latest_object("")
+    found = ObjectStore(PagedS3(), "bucket").latest_object("")
     assert found is not None
     assert (found.key, found.etag) == ("b", "e")
 
 
-def test_a_prefix_does_not_match_the_tenth_vendor(feeds: FeedStore) -> None:
+def test_a_prefix_does_not_match_the_tenth_vendor(feeds: ObjectStore) -> None:
     feeds.put("tenants/acme/inbound/vendor_10/a.csv", b"x")
     assert feeds.latest_object(PREFIX) is None
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a b+c%20ü?#&=.csv"])
-def test_a_copy_has_the_bytes_and_tells_their_hash(feeds: FeedStore, name: str) -> None:
+def test_a_copy_has_the_bytes_and_tells_their_hash(feeds: ObjectStore, name: str) -> None:
     feeds.put(PREFIX + name, b"sku\n1\n")
     found = feeds.latest_object(PREFIX)
     assert found is not None
@@ -138,7 +138,7 @@ def test_a_copy_names_the_version_that_was_listed() -> None:
     checksum = {"ChecksumSHA256": "ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs="}
     clients = ScriptedS3("copy_object", {"CopyObjectResult": checksum})
     source = ObjectInfo("k", 1, "abc", datetime(2026, 3, 1, tzinfo=UTC))
-    digest = FeedStore(clients, "b").copy_pinned(source, "t")
+    digest = ObjectStore(clients, "b").copy_pinned(source, "t")
     assert digest == hashlib.sha256(b"a").hexdigest()
     (asked,) = clients.asked
     assert (asked["CopySourceIfMatch"], asked["ChecksumAlgorithm"]) == ('"abc"', "SHA256")
@@ -149,12 +149,12 @@ def test_an_upload_that_was_replaced_or_deleted_is_told(code: str, status: int) 
     clients = ScriptedS3("copy_object", refused(code, status))
     source = ObjectInfo("k", 1, "abc", datetime(2026, 3, 1, tzinfo=UTC))
     with pytest.raises(ObjectChangedError):
-        FeedStore(clients, "b").copy_pinned(source, "t")
+        ObjectStore(clients, "b").copy_pinned(source, "t")
 
 
 @pytest.mark.parametrize("answer", [{}, {"ChecksumSHA256": "YWJj-3"}], ids=["none", "of parts"])
 def test_without_a_checksum_of_the_whole_copy_it_is_read(
-    feeds: FeedStore, answer: dict[str, str]
+    feeds: ObjectStore, answer: dict[str, str]
 ) -> None:
     feeds.put("t", b"abc")
 
@@ -164,11 +164,11 @@ def test_without_a_checksum_of_the_whole_copy_it_is_read(
 
     clients = Copies("copy_object", {"CopyObjectResult": answer})
     source = ObjectInfo("k", 1, "abc", datetime(2026, 3, 1, tzinfo=UTC))
-    digest = FeedStore(clients, feeds.bucket).copy_pinned(source, "t")
+    digest = ObjectStore(clients, feeds.bucket).copy_pinned(source, "t")
     assert digest == hashlib.sha256(b"abc").hexdigest()
 
 
-def test_an_object_is_copied_over_another_one(feeds: FeedStore) -> None:
+def test_an_object_is_copied_over_another_one(feeds: ObjectStore) -> None:
     feeds.put("k", b"new", content_type="text/csv")
     feeds.put("t", b"old")
     feeds.copy("k", "t")
@@ -178,17 +178,17 @@ def test_an_object_is_copied_over_another_one(feeds: FeedStore) -> None:
         feeds.copy("absent", "t")
 
 
-def test_an_object_is_copied_where_there_is_one(feeds: FeedStore, platform: Platform) -> None:
+def test_an_object_is_copied_where_there_is_one(feeds: ObjectStore, platform: Platform) -> None:
     feeds.put("k", b"new")
     assert feeds.copy_if_there("k", "t")
     assert feeds.read("t") == b"new"
     assert not feeds.copy_if_there("absent", "t")
     assert feeds.read("t") == b"new"
     with pytest.raises(MissingResourceError):
-        FeedStore(platform.clients, "no-such-bucket").copy_if_there("k", "t")
+        ObjectStore(platform.clients, "no-such-bucket").copy_if_there("k", "t")
 
 
-def test_absence_is_not_emptiness(feeds: FeedStore) -> None:
+def test_absence_is_not_emptiness(feeds: ObjectStore) -> None:
     feeds.put("empty", b"")
     assert feeds.read("empty") == b""
     assert feeds.read_or_none("empty") == b""
@@ -200,14 +200,14 @@ def test_absence_is_not_emptiness(feeds: FeedStore) -> None:
 
 
 def test_a_bucket_that_is_gone_is_not_an_absent_object(platform: Platform) -> None:
-    gone = FeedStore(platform.clients, "no-such-bucket")
+    gone = ObjectStore(platform.clients, "no-such-bucket")
     with pytest.raises(MissingResourceError):
         gone.read_or_none("k")
     with pytest.raises(MissingResourceError):
         gone.check()
 
 
-def test_the_head_of_an_object_is_its_first_bytes(feeds: FeedStore) -> None:
+def test_the_head_of_an_object_is_its_first_bytes(feeds: ObjectStore) -> None:
     feeds.put("k", b"sku,cost\nA-1,5\n")
     feeds.put("empty", b"")
     assert feeds.read_head("k", 8) == b"sku,cost"
@@ -219,12 +219,12 @@ def test_the_head_of_an_object_is_its_first_bytes(feeds: FeedStore) -> None:
 def test_a_head_is_asked_for_and_not_cut_from_the_whole() -> None:
     whole = io.BytesIO(b"0123456789")
     clients = ScriptedS3("get_object", {"Body": whole, "ContentLength": 10})
-    assert FeedStore(clients, "b").read_head("k", 4) == b"0123"
+    assert ObjectStore(clients, "b").read_head("k", 4) == b"0123"
     assert [each["Range"] for each in clients.asked] == ["bytes=0-3"]
     assert whole.tell() == 4
 
 
-def test_the_first_writer_of_a_key_wins(feeds: FeedStore) -> None:
+def test_the_first_writer_of_a_key_wins(feeds: ObjectStore) -> None:
     assert feeds.put_if_absent("k", b"first")
     assert not feeds.put_if_absent("k", b"second")
     assert feeds.read("k") == b"first"
@@ -233,10 +233,10 @@ def test_the_first_writer_of_a_key_wins(feeds: FeedStore) -> None:
 def test_a_writer_that_meets_another_one_at_it_tries_again() -> None:
     conflict = refused("ConditionalRequestConflict", 409)
     clients = ScriptedS3("put_object", conflict, conflict, {})
-    assert FeedStore(clients, "b").put_if_absent("k", b"x")
+    assert ObjectStore(clients, "b").put_if_absent("k", b"x")
     clients = ScriptedS3("put_object", *[conflict] * 9)
     with pytest.raises(ObjectChangedError):
-        FeedStore(clients, "b").put_if_absent("k", b"x")
+        ObjectStore(clients, "b").put_if_absent("k", b"x")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_writer_that_meets_another_one_at_it_tries_again() -> None:
     [0, 10, 8 << 20, (8 << 20) + 10, 20_000_000],
     ids=["nothing", "small", "one part", "barely two", "in parts"],
 )
-def test_a_stream_is_stored_whole_and_hashed(feeds: FeedStore, size: int) -> None:
+def test_a_stream_is_stored_whole_and_hashed(feeds: ObjectStore, size: int) -> None:
     data = (b"0123456789" * (size // 10 + 1))[:size]
     chunks = (memoryview(data)[at : at + 77_777] for at in range(0, size, 77_777))
     written = feeds.put_stream("k", chunks, content_type="text/csv")
@@ -252,7 +252,7 @@ def test_a_stream_is_stored_whole_and_hashed(feeds: FeedStore, size: int) -> Non
     assert (written.size, written.sha256) == (size, hashlib.sha256(data).hexdigest())
 
 
-def test_a_stream_that_breaks_leaves_no_object(feeds: FeedStore) -> None:
+def test_a_stream_that_breaks_leaves_no_object(feeds: ObjectStore) -> None:
     def broken() -> Iterator[bytes]:
         yield b"x" * 9_000_000
         raise RuntimeError("the merge broke")
@@ -262,7 +262,7 @@ def test_a_stream_that_breaks_leaves_no_object(feeds: FeedStore) -> None:
     assert not feeds.exists("k")
 
 
-def test_files_go_up_and_come_down(feeds: FeedStore, tmp_path: Path) -> None:
+def test_files_go_up_and_come_down(feeds: ObjectStore, tmp_path: Path) -> None:
     up, down = tmp_path / "up", tmp_path / "down"
     up.write_bytes(b"abc" * 1000)
     feeds.put_file("k", up, content_type="text/csv")
@@ -290,14 +290,14 @@ def test_each_artifact_has_its_name(relative_key: str, name: str) -> None:
     assert artifact_name(relative_key) == name
 
 
-def test_artifacts_are_those_of_the_run_alone(feeds: FeedStore) -> None:
+def test_artifacts_are_those_of_the_run_alone(feeds: ObjectStore) -> None:
     feeds.put("r1/tenants/acme/reports/errors.json", b"{}")
     feeds.put("r1/tenants/acme/work/vendor_1/vendor.arrow", b"")
     feeds.put("r2/tenants/acme/reports/run_summary.json", b"{}")
     assert feeds.artifacts("r1", "acme") == {"errors": "r1/tenants/acme/reports/errors.json"}
 
 
-def test_a_link_is_signed_with_version_four(feeds: FeedStore) -> None:
+def test_a_link_is_signed_with_version_four(feeds: ObjectStore) -> None:
     link = urlsplit(feeds.presign("r1/a b.csv", expires_in=60))
     query = parse_qs(link.query)
     assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
@@ -313,7 +313,7 @@ def test_a_link_has_the_public_host() -> None:
         platform.feeds.put("r1/x.csv", b"still goes to the endpoint of the others")
 
 
-def test_an_address_names_bucket_and_key(feeds: FeedStore) -> None:
+def test_an_address_names_bucket_and_key(feeds: ObjectStore) -> None:
     assert feeds.uri("r1/x.csv") == f"s3://{feeds.bucket}/r1/x.csv"
 
 
