@@ -35,7 +35,7 @@ from relay_dagster.aws.provisioning.bootstrap import bootstrap
 from relay_dagster.devstack.processes import MOTO, Stack
 from relay_dagster.execution.attempt import Launch
 from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
-from relay_dagster.runs.model import RunRequest
+from relay_dagster.runs.model import NewRun
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
@@ -75,7 +75,7 @@ def _store_tenant(platform: Platform, folder: Path) -> None:
 def _in_a_process(platform: Platform) -> Mapping[str, float]:
     """Dispatch a run and have a fresh process execute it; return what it says of its time."""
     run_id = str(uuid.uuid4())
-    request = RunRequest(run_id=run_id, tenant_id=_TENANT, config_version=1)
+    request = NewRun(run_id=run_id, tenant_id=_TENANT, config_version=1)
     platform.ledger.reserve(request)
     platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
     command = [sys.executable, "-m", "benchmarks.run_steps", "--run-id", run_id]

@@ -8,7 +8,7 @@ from relay_dagster.aws.sqs.job_queue import CAUSE, RUN_ID, JobQueue, Message
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
-from relay_dagster.runs.model import Job, NotAJobError, RunRecord, RunRequest
+from relay_dagster.runs.model import Job, NewRun, NotAJobError, RunRecord
 from relay_dagster.wiring import Platform
 
 # A look finds at most ten messages, and not always the same ones.
@@ -100,7 +100,7 @@ class DeadLetters:
 
     def _start(self, job: Job) -> RunRecord:
         platform = self._platform
-        request = RunRequest(
+        request = NewRun(
             run_id=str(uuid.uuid4()),
             tenant_id=job.tenant_id,
             vendors=job.vendors,

@@ -25,7 +25,7 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class KeepWaiting:
     """Remember the newer receipt handle; where ``seconds`` is given, be seen again after them."""
 
     seconds: float | None = None
@@ -52,7 +52,7 @@ class Replace:
 # Where a message has a single receive, each one that waits is replaced whenever it is looked at.
 LOOK_AGAIN_SECONDS = 5
 
-IntakeAction = Refuse | Discard | Hold | Dispatch | Replace
+IntakeAction = Refuse | Discard | KeepWaiting | Dispatch | Replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +95,14 @@ def decide(facts: MessageFacts, policy: IntakePolicy) -> tuple[IntakeAction, ...
 
 def _first_action(record: RunRecord, facts: MessageFacts, policy: IntakePolicy) -> IntakeAction:
     if record.is_final:
-        return Hold() if record.needs_dlq else Discard()
+        return KeepWaiting() if record.needs_dlq else Discard()
     if record.cancel_requested_at is not None or record.status is RunStatus.RUNNING:
-        return Hold()
+        return KeepWaiting()
     if record.is_dispatched:
         lost = facts.dagster is DagsterState.ABSENT
-        return Dispatch(record.attempt, is_new=False) if lost else Hold()
+        return Dispatch(record.attempt, is_new=False) if lost else KeepWaiting()
     if record.next_attempt_at is not None and facts.now < record.next_attempt_at:
-        return Hold((record.next_attempt_at - facts.now).total_seconds())
+        return KeepWaiting((record.next_attempt_at - facts.now).total_seconds())
     if record.attempt >= policy.max_attempts:
-        return Hold()
+        return KeepWaiting()
     return Dispatch(record.attempt + 1, is_new=True)

@@ -14,9 +14,9 @@ from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.decision import (
     Discard,
     Dispatch,
-    Hold,
     IntakeAction,
     IntakePolicy,
+    KeepWaiting,
     MessageFacts,
     Refuse,
     Replace,
@@ -122,7 +122,7 @@ class IntakeTick:
         if isinstance(action, Discard):
             self.platform.queue.delete(message.receipt_handle)
             log.info("run_already_processed", **record.log_facts)
-        elif isinstance(action, Hold):
+        elif isinstance(action, KeepWaiting):
             self._hold(message, record.run_id, action.seconds)
         elif isinstance(action, Dispatch):
             self._dispatch(action, message, record)

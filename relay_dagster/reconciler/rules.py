@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from relay_dagster.orchestration.dagster_instance import DagsterState
-from relay_dagster.runs.model import Hold, RunRecord, Trigger
+from relay_dagster.runs.model import LockState, RunRecord, Trigger
 
 UNSENT_AFTER = timedelta(seconds=60)
 LOST_DISPATCH_AFTER = timedelta(seconds=60)
@@ -164,7 +164,7 @@ def _of_queued(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAc
         yield Act.POISON
     elif record.next_attempt_at is not None:
         yield Extend(max(0.0, (record.next_attempt_at - facts.now).total_seconds()))
-    elif record.hold is Hold.WAITING:
+    elif record.lock_state is LockState.QUEUED:
         if facts.next_in_line:
             yield Extend(0)
         else:

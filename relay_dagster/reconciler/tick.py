@@ -24,7 +24,7 @@ from relay_dagster.reconciler.rules import (
     decide,
 )
 from relay_dagster.runs.errors import CancelRequestedError, RunError
-from relay_dagster.runs.model import Hold, RunRecord, Trigger
+from relay_dagster.runs.model import LockState, RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
@@ -69,7 +69,7 @@ class ReconcileTick:
         """Return the runs whose turn it is: their tenant is free, nobody has waited longer."""
         first: dict[str, str] = {}
         for record in records:
-            if record.hold is Hold.WAITING:
+            if record.lock_state is LockState.QUEUED:
                 first.setdefault(record.tenant_id, record.run_id)
         locks = self.platform.runs.locks(first) if first else {}
         return {run_id for tenant, run_id in first.items() if locks[tenant].holder is None}

@@ -9,7 +9,7 @@ from datetime import datetime
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs import settling
 from relay_dagster.runs.errors import CommitLostError, IdempotencyKeyReusedError, TenantBusyError
-from relay_dagster.runs.model import Hold, Idempotency, Job, RunRecord, RunRequest
+from relay_dagster.runs.model import Idempotency, Job, LockState, NewRun, RunRecord
 from relay_dagster.runs.ports import Runs
 
 _ROUNDS = 20
@@ -40,7 +40,7 @@ class Admission:
             raise IdempotencyKeyReusedError(run_id)
         return self.runs.get(run_id)
 
-    def reserve(self, request: RunRequest, idempotency: Idempotency | None) -> Reservation:
+    def reserve(self, request: NewRun, idempotency: Idempotency | None) -> Reservation:
         """Make the record, take the lock and remember the key; the key is looked at first."""
         for _ in range(_ROUNDS):
             earlier = self.earlier_run(idempotency) if idempotency else None
@@ -78,8 +78,8 @@ class Admission:
 
     def _put_adopted(self, job: Job, request_id: str | None) -> RunRecord:
         now = self.clock()
-        wanted = settling.adopted(job, now, request_id, Hold.HELD)
+        wanted = settling.adopted(job, now, request_id, LockState.OWNER)
         try:
             return self.runs.commit(None, wanted, now=now)
         except TenantBusyError:
-            return self.runs.commit(None, replace(wanted, hold=Hold.WAITING), now=now)
+            return self.runs.commit(None, replace(wanted, lock_state=LockState.QUEUED), now=now)

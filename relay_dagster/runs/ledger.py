@@ -23,12 +23,12 @@ from relay_dagster.runs.model import (
     NOTHING_KNOWN,
     FeedPointer,
     Fence,
-    Hold,
     Idempotency,
     Job,
+    LockState,
+    NewRun,
     Outcome,
     RunRecord,
-    RunRequest,
 )
 from relay_dagster.runs.ports import Runs, utc_now
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
@@ -72,7 +72,7 @@ class RunLedger:
         """
         return self._admission.earlier_run(idempotency)
 
-    def reserve(self, request: RunRequest, idempotency: Idempotency | None = None) -> Reservation:
+    def reserve(self, request: NewRun, idempotency: Idempotency | None = None) -> Reservation:
         """Make the record, take the tenant's lock and remember the key, all or nothing.
 
         The key is looked at first: an earlier request's run is returned, active or not.
@@ -123,8 +123,8 @@ class RunLedger:
     def adopt(self, job: Job, request_id: str | None = None) -> RunRecord:
         """Return the record of a message's run; make one for a job sent straight to the queue.
 
-        A new one takes the tenant's lock where it is free (``hold`` is ``HELD``), else it waits
-        (``WAITING``) and `dispatch` takes the lock later.
+        A new one takes the tenant's lock where it is free (``lock_state`` is ``OWNER``), else it
+        waits (``QUEUED``) and `dispatch` takes the lock later.
 
         Raises:
             JobConflictError: the record was made for another body.
@@ -138,7 +138,7 @@ class RunLedger:
             CommitLostError: it has a record after all.
         """
         now = self._clock()
-        queued = settling.adopted(job, now, None, Hold.NONE)
+        queued = settling.adopted(job, now, None, LockState.NONE)
         dead = settling.dead_lettered(dlq_message_id)(transitions.poisoned(message, now)(queued))
         return self._runs.commit(None, dead, now=now)
 

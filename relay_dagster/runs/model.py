@@ -28,12 +28,12 @@ class Trigger(StrEnum):
     DAGSTER = "dagster"
 
 
-class Hold(StrEnum):
+class LockState(StrEnum):
     """How a run stands to its tenant's lock."""
 
     NONE = "none"
-    WAITING = "waiting"
-    HELD = "held"
+    QUEUED = "queued"
+    OWNER = "owner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class RunRecord:
     errors_artifact_key: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
 
-    hold: Hold = Hold.NONE
+    lock_state: LockState = LockState.NONE
     hidden: bool = False
     expires_at: datetime | None = None
     revision: int = 0
@@ -211,7 +211,7 @@ class RunPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
+class NewRun:
     """What a caller asks for: one pass over a tenant's feeds; ``vendors`` None is all."""
 
     run_id: str

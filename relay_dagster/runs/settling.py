@@ -10,14 +10,22 @@ from datetime import datetime, timedelta
 
 from relay_core.domain.models import RunStatus
 from relay_dagster.runs.errors import JobConflictError, TransitionRefusedError
-from relay_dagster.runs.model import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
+from relay_dagster.runs.model import (
+    Idempotency,
+    Job,
+    LockState,
+    NewRun,
+    Outcome,
+    RunRecord,
+    Trigger,
+)
 from relay_dagster.runs.state_machine import Rule, claimed, ended, refuse_final, with_reports
 
 # Longer than a message can live: the tombstone must meet every late copy of its message.
 TOMBSTONE_LIFE = timedelta(days=30)
 
 
-def requested(request: RunRequest, now: datetime, idempotency: Idempotency | None) -> RunRecord:
+def requested(request: NewRun, now: datetime, idempotency: Idempotency | None) -> RunRecord:
     """Return the first record of a run that the API accepts; it holds the tenant's lock."""
     return RunRecord(
         run_id=request.run_id,
@@ -29,11 +37,11 @@ def requested(request: RunRequest, now: datetime, idempotency: Idempotency | Non
         config_version=request.config_version,
         request_id=request.request_id,
         idempotency_id=idempotency.id if idempotency else None,
-        hold=Hold.HELD,
+        lock_state=LockState.OWNER,
     )
 
 
-def adopted(job: Job, now: datetime, request_id: str | None, hold: Hold) -> RunRecord:
+def adopted(job: Job, now: datetime, request_id: str | None, lock_state: LockState) -> RunRecord:
     """Return the first record of a job that somebody sent straight to the queue."""
     return RunRecord(
         run_id=job.run_id,
@@ -44,7 +52,7 @@ def adopted(job: Job, now: datetime, request_id: str | None, hold: Hold) -> RunR
         asked_version=job.config_version,
         config_version=job.config_version,
         request_id=request_id,
-        hold=hold,
+        lock_state=lock_state,
     )
 
 
@@ -60,7 +68,7 @@ def started_by_hand(
         config_version=config_version,
         attempt=1,
         dispatched_at=now,
-        hold=Hold.HELD,
+        lock_state=LockState.OWNER,
     )
     return claimed(1, dagster_run_id, now)(queued)
 

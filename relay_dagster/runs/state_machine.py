@@ -30,7 +30,7 @@ from relay_dagster.runs.errors import (
     RunAlreadyFinishedError,
     TransitionRefusedError,
 )
-from relay_dagster.runs.model import Fence, Hold, Outcome, RunRecord
+from relay_dagster.runs.model import Fence, LockState, Outcome, RunRecord
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
 Rule = Callable[[RunRecord], RunRecord]
@@ -66,7 +66,7 @@ def dispatched(attempt: int, message_id: str, receipt_handle: str, now: datetime
             dispatched_at=now,
             dagster_run_id=None,
             next_attempt_at=None,
-            hold=Hold.HELD,
+            lock_state=LockState.OWNER,
         )
 
     return rule
@@ -219,7 +219,7 @@ def ended(record: RunRecord, status: RunStatus, now: datetime) -> RunRecord:
         finished_at=now,
         failed_stage=None if status is RunStatus.SUCCEEDED else record.stage,
         next_attempt_at=None,
-        hold=Hold.NONE,
+        lock_state=LockState.NONE,
     )
 
 

@@ -26,7 +26,7 @@ from relay_dagster.orchestration.dagster_instance import DagsterRuns
 from relay_dagster.orchestration.sensors import reconcile
 from relay_dagster.reconciler.cursor import Memory
 from relay_dagster.reconciler.tick import ReconcileTick
-from relay_dagster.runs.model import Job, RunRequest
+from relay_dagster.runs.model import Job, NewRun
 from relay_dagster.wiring import Platform
 
 TENANT = "acme"
@@ -49,7 +49,7 @@ def config_of(tenant: str) -> dict[str, Any]:
 def new_run(platform: Platform, tenant: str) -> str:
     platform.tenants.put(tenant, json.dumps(config_of(tenant)))
     run_id = str(uuid.uuid4())
-    platform.ledger.reserve(RunRequest(run_id=run_id, tenant_id=tenant))
+    platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=tenant))
     return run_id
 
 

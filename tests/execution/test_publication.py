@@ -16,7 +16,7 @@ from relay_dagster.execution.publication import (
     superseded,
     withdraw,
 )
-from relay_dagster.runs.model import Outcome, RunRecord, RunRequest
+from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
@@ -76,7 +76,7 @@ def test_the_feed_of_a_run_that_nobody_knows_goes() -> None:
 def succeeded(platform: Platform, tenant_id: str = "acme") -> RunRecord:
     """Return a run that has published a feed and succeeded."""
     run_id = str(uuid.uuid4())
-    platform.ledger.reserve(RunRequest(run_id=run_id, tenant_id=tenant_id))
+    platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=tenant_id))
     platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
     record = platform.ledger.claim(run_id, 1, "d")
     platform.feeds.put("merged", run_id.encode())

@@ -11,7 +11,7 @@ from relay_core.domain.models import RunStatus
 from relay_dagster import cli
 from relay_dagster.intake.dead_letters import DeadLetterError, DeadLetters
 from relay_dagster.runs.errors import TenantBusyError
-from relay_dagster.runs.model import RunRecord, RunRequest
+from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.wiring import Platform
 
 
@@ -23,7 +23,7 @@ def platform() -> Iterator[Platform]:
 
 def poisoned(platform: Platform, tenant_id: str = "acme") -> RunRecord:
     """Return a run that has used its attempts up, its message where it belongs."""
-    request = RunRequest(run_id=str(uuid.uuid4()), tenant_id=tenant_id, vendors=("v1",))
+    request = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id, vendors=("v1",))
     record = platform.ledger.reserve(request).record
     record = platform.ledger.poison(record.run_id, "S3 refuses")
     message_id = platform.queue.send_dead(
@@ -69,14 +69,14 @@ def test_a_redrive_for_a_busy_tenant_starts_nothing_and_keeps_the_message(
     platform: Platform,
 ) -> None:
     record = poisoned(platform)
-    platform.ledger.reserve(RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme"))
+    platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme"))
     with pytest.raises(TenantBusyError):
         DeadLetters(platform).redrive(record.run_id)
     assert len(DeadLetters(platform).all()) == 1
 
 
 def test_a_run_that_has_not_ended_is_left_to_settle(platform: Platform) -> None:
-    record = platform.ledger.reserve(RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
     platform.queue.send_dead(record.job.body(), cause="", run_id=record.run_id)
     with pytest.raises(DeadLetterError, match="has not ended"):
         DeadLetters(platform).redrive(record.run_id)

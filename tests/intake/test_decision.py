@@ -9,8 +9,8 @@ from relay_core.domain.models import RunStatus, Stage
 from relay_dagster.intake.decision import (
     Discard,
     Dispatch,
-    Hold,
     IntakePolicy,
+    KeepWaiting,
     MessageFacts,
     Refuse,
     Replace,
@@ -50,16 +50,16 @@ BURIED = record(status=RunStatus.FAILED, error_code="POISON_JOB", dlq_message_id
     [
         pytest.param(FIRST, "absent", Dispatch(1, is_new=True), id="first attempt"),
         pytest.param(DUE, "failed", Dispatch(2, is_new=True), id="next attempt is due"),
-        pytest.param(BACKING_OFF, "failed", Hold(7.0), id="next attempt is not due"),
-        pytest.param(SPENT, "failed", Hold(), id="no attempt left"),
+        pytest.param(BACKING_OFF, "failed", KeepWaiting(7.0), id="next attempt is not due"),
+        pytest.param(SPENT, "failed", KeepWaiting(), id="no attempt left"),
         pytest.param(DISPATCHED, "absent", Dispatch(1, is_new=False), id="request was lost"),
-        pytest.param(DISPATCHED, "waiting", Hold(), id="request is queued"),
-        pytest.param(DISPATCHED, "failed", Hold(), id="died before its claim"),
-        pytest.param(RUNNING, "executing", Hold(), id="alive"),
-        pytest.param(RUNNING, "absent", Hold(), id="gone, for the reconciler to judge"),
-        pytest.param(CANCELLING, "absent", Hold(), id="to be cancelled"),
+        pytest.param(DISPATCHED, "waiting", KeepWaiting(), id="request is queued"),
+        pytest.param(DISPATCHED, "failed", KeepWaiting(), id="died before its claim"),
+        pytest.param(RUNNING, "executing", KeepWaiting(), id="alive"),
+        pytest.param(RUNNING, "absent", KeepWaiting(), id="gone, for the reconciler to judge"),
+        pytest.param(CANCELLING, "absent", KeepWaiting(), id="to be cancelled"),
         pytest.param(SUCCEEDED, "succeeded", Discard(), id="final"),
-        pytest.param(POISON, "failed", Hold(), id="poison not yet buried"),
+        pytest.param(POISON, "failed", KeepWaiting(), id="poison not yet buried"),
         pytest.param(BURIED, "failed", Discard(), id="poison buried"),
     ],
 )
@@ -79,7 +79,7 @@ def test_a_message_at_its_last_receive_is_replaced(run: RunRecord) -> None:
 
 def test_where_a_message_has_one_receive_its_replacement_comes_later() -> None:
     once = IntakePolicy(max_receives=1, max_attempts=1)
-    assert decide(facts(RUNNING), once) == (Hold(), Replace(delay_seconds=5))
+    assert decide(facts(RUNNING), once) == (KeepWaiting(), Replace(delay_seconds=5))
 
 
 def test_a_message_that_is_to_be_deleted_is_not_replaced() -> None:

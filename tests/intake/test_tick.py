@@ -12,7 +12,7 @@ from relay_core.domain.models import RunStatus
 from relay_dagster import tags
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterRuns
-from relay_dagster.runs.model import Hold, Job, RunRecord, RunRequest, Trigger
+from relay_dagster.runs.model import Job, LockState, NewRun, RunRecord, Trigger
 from relay_dagster.wiring import Platform
 
 
@@ -51,7 +51,7 @@ def tick(
 
 def posted(platform: Platform, tenant_id: str = "acme") -> RunRecord:
     """Reserve a run and send its message, as the API does."""
-    request = RunRequest(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
+    request = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
     record = platform.ledger.reserve(request).record
     return platform.ledger.mark_sent(record.run_id, platform.queue.send(record.job))
 
@@ -143,13 +143,13 @@ def test_a_job_sent_straight_to_the_queue_gets_a_record_and_runs(
 def test_a_job_for_a_busy_tenant_waits_and_takes_no_capacity(
     platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
 ) -> None:
-    platform.ledger.reserve(RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme"))
+    platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme"))
     job = Job(str(uuid.uuid4()), "acme")
     platform.queue.send(job)
     assert tick(platform, instance, clock).dispatched == []
     waiting = platform.runs.get(job.run_id)
     assert waiting is not None
-    assert (waiting.hold, waiting.attempt) == (Hold.WAITING, 0)
+    assert (waiting.lock_state, waiting.attempt) == (LockState.QUEUED, 0)
     assert in_queue(platform) == 1
 
 
@@ -170,7 +170,7 @@ def test_another_body_under_a_known_run_id_goes_to_the_dead_letters(
     clock: FakeClock,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    record = platform.ledger.reserve(RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
     platform.queue.send(Job(record.run_id, "other"))
     tick(platform, instance, clock)
     (dead,) = platform.queue.peek_dead()
@@ -275,7 +275,7 @@ def test_the_log_names_the_request_that_a_run_came_from(
     clock: FakeClock,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    request = RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme", request_id="order-7")
+    request = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme", request_id="order-7")
     record = platform.ledger.reserve(request).record
     platform.queue.send(record.job, request_id=record.request_id)
     tick(platform, instance, clock)

@@ -18,7 +18,7 @@ from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster import tags
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.orchestration.build import build_defs
-from relay_dagster.runs.model import RunRecord, RunRequest, Trigger
+from relay_dagster.runs.model import NewRun, RunRecord, Trigger
 from relay_dagster.wiring import Platform
 
 TENANT = "acme"
@@ -49,7 +49,7 @@ class World:
         self.platform.feeds.put(f"tenants/{TENANT}/inbound/{vendor_id}/{name}", data)
 
     def request(self, run_id: str = RUN_ID, **changes: Any) -> None:
-        self.platform.ledger.reserve(RunRequest(run_id=run_id, tenant_id=TENANT, **changes))
+        self.platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=TENANT, **changes))
 
     def dispatch(self, attempt: int = 1, run_id: str = RUN_ID) -> None:
         self.platform.ledger.dispatch(run_id, attempt, message_id="m", receipt_handle="h")

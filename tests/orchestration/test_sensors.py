@@ -14,7 +14,7 @@ from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.aws.sqs.job_queue import JobQueue, Message
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.dagster_instance import DagsterRuns
-from relay_dagster.runs.model import RunRequest
+from relay_dagster.runs.model import NewRun
 from relay_dagster.settings import SettingsError
 from relay_dagster.wiring import Platform
 
@@ -42,9 +42,7 @@ def evaluate(
 
 
 def posted(platform: Platform) -> str:
-    request = RunRequest(
-        run_id=str(uuid.uuid4()), tenant_id="acme", config_version=4, request_id="q1"
-    )
+    request = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme", config_version=4, request_id="q1")
     record = platform.ledger.reserve(request).record
     platform.ledger.mark_sent(
         record.run_id, platform.queue.send(record.job, request_id=record.request_id)

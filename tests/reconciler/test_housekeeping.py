@@ -20,7 +20,7 @@ from relay_dagster.reconciler.housekeeping import (
     settle_dead_letters,
     sync_partitions,
 )
-from relay_dagster.runs.model import Job, RunRequest
+from relay_dagster.runs.model import Job, NewRun
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
@@ -70,7 +70,7 @@ def test_a_tenant_that_is_gone_loses_its_partition(
 def test_a_message_that_was_moved_while_its_run_has_attempts_left_is_sent_again(
     platform: Platform,
 ) -> None:
-    record = platform.ledger.reserve(RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
     stray(platform, record.job)
     assert settle_dead_letters(platform) == 1
     assert platform.queue.peek_dead() == []
@@ -89,7 +89,7 @@ def test_a_moved_job_without_a_record_becomes_poison(platform: Platform) -> None
 
 
 def test_a_moved_message_of_a_run_that_ended_is_deleted(platform: Platform) -> None:
-    record = platform.ledger.reserve(RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
     platform.ledger.cancel(record.run_id)
     stray(platform, record.job)
     settle_dead_letters(platform)
@@ -101,7 +101,7 @@ def test_a_moved_message_with_another_body_stays_and_touches_no_run(
     platform: Platform, ended: bool
 ) -> None:
     run_id = str(uuid.uuid4())
-    record = platform.ledger.reserve(RunRequest(run_id=run_id, tenant_id="acme")).record
+    record = platform.ledger.reserve(NewRun(run_id=run_id, tenant_id="acme")).record
     if ended:
         record = platform.ledger.cancel(run_id)
     stray(platform, Job(run_id, "other"))

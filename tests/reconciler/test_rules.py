@@ -16,7 +16,7 @@ from relay_dagster.reconciler.rules import (
     RunFacts,
     decide,
 )
-from relay_dagster.runs.model import Hold, RunRecord, Trigger
+from relay_dagster.runs.model import LockState, RunRecord, Trigger
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POLICY = ReconcilePolicy(stale_seconds=90, visibility_seconds=300, max_attempts=3)
@@ -139,7 +139,7 @@ def test_a_run_that_has_had_all_the_attempts_that_are_left_to_it_by_now_is_poiso
 
 
 def test_a_job_that_waits_for_its_tenant_is_shown_when_its_turn_comes() -> None:
-    waiting = record(hold=Hold.WAITING, receipt_handle="h", received_at=NOW)
+    waiting = record(lock_state=LockState.QUEUED, receipt_handle="h", received_at=NOW)
     assert actions(waiting, "absent") == [Extend(300)]
     assert actions(waiting, "absent", next_in_line=True) == [Extend(0)]
 

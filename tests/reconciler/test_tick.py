@@ -19,7 +19,7 @@ from relay_dagster.execution.publication import publish, published_key
 from relay_dagster.orchestration.dagster_instance import DagsterRuns, DagsterState
 from relay_dagster.reconciler.cursor import Memory
 from relay_dagster.reconciler.tick import ReconcileTick
-from relay_dagster.runs.model import Job, Outcome, RunRecord, RunRequest
+from relay_dagster.runs.model import Job, NewRun, Outcome, RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
@@ -44,7 +44,7 @@ class World:
 
     def posted(self, tenant_id: str = "acme") -> RunRecord:
         """Reserve a run, send its message and receive it."""
-        request = RunRequest(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
+        request = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
         record = self.platform.ledger.reserve(request).record
         self.platform.ledger.mark_sent(record.run_id, self.platform.queue.send(record.job))
         return self.received()
@@ -189,7 +189,7 @@ def test_a_run_that_was_deleted_in_dagster_is_attempted_again(world: World) -> N
 
 
 def test_a_message_that_was_never_sent_is_sent_once(world: World) -> None:
-    request = RunRequest(run_id=str(uuid.uuid4()), tenant_id="acme")
+    request = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
     record = world.platform.ledger.reserve(request).record
     world.tick()
     assert world.in_sight() == []

@@ -27,7 +27,15 @@ from relay_dagster.runs.errors import (
     UnknownRunError,
 )
 from relay_dagster.runs.ledger import RunLedger
-from relay_dagster.runs.model import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
+from relay_dagster.runs.model import (
+    Idempotency,
+    Job,
+    LockState,
+    NewRun,
+    Outcome,
+    RunRecord,
+    Trigger,
+)
 from relay_dagster.wiring import Platform
 
 KEY = Idempotency(id="digest-of-key", fingerprint="digest-of-body")
@@ -50,8 +58,8 @@ def ledger(platform: Platform) -> RunLedger:
     return platform.ledger
 
 
-def request(tenant_id: str = "acme", **changes: object) -> RunRequest:
-    return RunRequest(run_id=str(uuid.uuid4()), tenant_id=tenant_id, **changes)  # type: ignore[arg-type]
+def request(tenant_id: str = "acme", **changes: object) -> NewRun:
+    return NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id, **changes)  # type: ignore[arg-type]
 
 
 def job(tenant_id: str = "acme") -> Job:
@@ -97,7 +105,7 @@ def test_a_busy_tenant_gets_no_second_run(platform: Platform) -> None:
 
 def test_tenants_do_not_hold_each_other_up(ledger: RunLedger) -> None:
     reserved(ledger, "acme")
-    assert reserved(ledger, "other").hold is Hold.HELD
+    assert reserved(ledger, "other").lock_state is LockState.OWNER
 
 
 def test_the_same_key_and_body_lead_to_the_same_run_while_it_is_active(ledger: RunLedger) -> None:
@@ -212,7 +220,11 @@ def test_a_message_that_waits_in_the_backlog_is_not_sent_again(
 def test_a_job_sent_straight_to_the_queue_gets_a_record(platform: Platform) -> None:
     sent = job()
     record = platform.ledger.adopt(sent, "q1")
-    assert (record.trigger, record.hold, record.request_id) == (Trigger.QUEUE, Hold.HELD, "q1")
+    assert (record.trigger, record.lock_state, record.request_id) == (
+        Trigger.QUEUE,
+        LockState.OWNER,
+        "q1",
+    )
     assert platform.ledger.adopt(sent) == record
     assert platform.runs.lock("acme").holder == sent.run_id
 
@@ -235,12 +247,16 @@ def test_a_version_that_was_pinned_later_makes_no_conflict(ledger: RunLedger) ->
 def test_jobs_for_a_busy_tenant_wait_and_run_one_after_the_other(platform: Platform) -> None:
     ledger = platform.ledger
     first, second, third = (ledger.adopt(job()) for _ in range(3))
-    assert [first.hold, second.hold, third.hold] == [Hold.HELD, Hold.WAITING, Hold.WAITING]
+    assert [first.lock_state, second.lock_state, third.lock_state] == [
+        LockState.OWNER,
+        LockState.QUEUED,
+        LockState.QUEUED,
+    ]
     with pytest.raises(TenantBusyError) as caught:
         dispatched(ledger, second)
     assert caught.value.active_run_id == first.run_id
     ledger.fail(running(ledger, first).fence, FAILURE)
-    assert dispatched(ledger, third).hold is Hold.HELD
+    assert dispatched(ledger, third).lock_state is LockState.OWNER
     with pytest.raises(TenantBusyError):
         dispatched(ledger, second)
     assert platform.runs.lock("acme").waiters == {second.run_id}

@@ -17,7 +17,7 @@ from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunAlreadyFinishedError
-from relay_dagster.runs.model import Idempotency, RunRecord, RunRequest
+from relay_dagster.runs.model import Idempotency, NewRun, RunRecord
 
 PAUSE_RETRY_SECONDS = 60
 _log = event_log()
@@ -42,7 +42,7 @@ class OrderDesk:
         if earlier is not None:
             return _not_withdrawn(earlier)
         self._refuse_paused(order.tenant_id)
-        request = RunRequest(
+        request = NewRun(
             run_id=str(uuid.uuid4()),
             tenant_id=order.tenant_id,
             vendors=order.chosen,

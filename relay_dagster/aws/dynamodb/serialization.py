@@ -13,7 +13,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from relay_core.domain.models import RunStatus, Stage
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.runs.model import FeedPointer, Hold, RunRecord, TenantLock, Trigger
+from relay_dagster.runs.model import FeedPointer, LockState, RunRecord, TenantLock, Trigger
 
 Item = dict[str, Any]
 
@@ -183,4 +183,4 @@ def _typed(name: str, value: Any) -> Any:
     if kind is datetime:
         return read_instant(value)
     # A number comes back as a Decimal, a word of ours as any text.
-    return kind(value) if kind in (int, RunStatus, Stage, Trigger, Hold) else value
+    return kind(value) if kind in (int, RunStatus, Stage, Trigger, LockState) else value

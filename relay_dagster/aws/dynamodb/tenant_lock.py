@@ -1,4 +1,4 @@
-"""The tenant's lock as part of a record's transaction: which write goes with which change of hold.
+"""The tenant's lock in a record's transaction: which write goes with which change of lock state.
 
 The lock's item holds the run that may run (``holder``), the jobs sent straight to the queue that
 wait (``waiters``), and how many runs have failed running (``consecutive_failures``).
@@ -12,7 +12,7 @@ from relay_core.domain.models import RunStatus
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.serialization import lock_key, marshal
 from relay_dagster.aws.dynamodb.transactions import Write
-from relay_dagster.runs.model import Hold, RunRecord
+from relay_dagster.runs.model import LockState, RunRecord
 
 _FREE = "attribute_not_exists(holder)"
 _UNWANTED = f"{_FREE} AND attribute_not_exists(waiters)"
@@ -30,18 +30,18 @@ def of_change(
         after: the record as it is to be.
         yield_to_waiters: a new holder steps back where other runs wait.
     """
-    change = (before.hold if before else Hold.NONE, after.hold)
-    if change == (Hold.NONE, Hold.HELD):
+    change = (before.lock_state if before else LockState.NONE, after.lock_state)
+    if change == (LockState.NONE, LockState.OWNER):
         return [
             _update(table, after, "SET holder = :run", _UNWANTED if yield_to_waiters else _FREE)
         ]
-    if change == (Hold.NONE, Hold.WAITING):
+    if change == (LockState.NONE, LockState.QUEUED):
         return [_update(table, after, "ADD waiters :runs")]
-    if change == (Hold.WAITING, Hold.HELD):
+    if change == (LockState.QUEUED, LockState.OWNER):
         return [_update(table, after, "SET holder = :run DELETE waiters :runs", _FREE)]
-    if change == (Hold.WAITING, Hold.NONE):
+    if change == (LockState.QUEUED, LockState.NONE):
         return [_update(table, after, "DELETE waiters :runs")]
-    if change == (Hold.HELD, Hold.NONE):
+    if change == (LockState.OWNER, LockState.NONE):
         return [_update(table, after, f"REMOVE holder{_tally(after)}", _MINE)]
     return []
 

@@ -20,7 +20,15 @@ from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.serialization import from_record, to_record
 from relay_dagster.external_errors import MissingResourceError, ThrottledError
 from relay_dagster.runs.errors import CommitLostError, FenceLostError, RunError, TenantBusyError
-from relay_dagster.runs.model import Hold, Idempotency, Job, Outcome, RunRecord, RunRequest, Trigger
+from relay_dagster.runs.model import (
+    Idempotency,
+    Job,
+    LockState,
+    NewRun,
+    Outcome,
+    RunRecord,
+    Trigger,
+)
 from relay_dagster.wiring import Platform
 
 
@@ -68,7 +76,7 @@ def full_record() -> RunRecord:
         artifacts={"errors": "k"},
         errors_artifact_key="k",
         counts={"total_rows": 5},
-        hold=Hold.WAITING,
+        lock_state=LockState.QUEUED,
         hidden=True,
         revision=9,
         write_id="w",
@@ -147,7 +155,7 @@ class ForgetfulClients(Clients):
 
 def test_a_write_that_got_through_unseen_is_not_taken_for_a_stranger(platform: Platform) -> None:
     runs = RunStore(ForgetfulClients(platform.clients), platform.settings.runs_table)
-    record = runs.commit(None, a_run(hold=Hold.HELD), now=REQUESTED_AT)
+    record = runs.commit(None, a_run(lock_state=LockState.OWNER), now=REQUESTED_AT)
     assert platform.runs.get(record.run_id) == record
 
 
@@ -314,7 +322,7 @@ def test_of_twenty_requests_for_one_tenant_one_wins_and_the_others_learn_its_run
     shared: Platform,
 ) -> None:
     def reserve(_: int) -> Any:
-        return shared.ledger.reserve(RunRequest(run_id=str(uuid.uuid4()), tenant_id="busy"))
+        return shared.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="busy"))
 
     results = at_once(20, reserve)
     won = [each.record.run_id for each in results if not isinstance(each, RunError)]
@@ -327,7 +335,7 @@ def test_of_twenty_requests_with_one_key_all_get_the_same_run(shared: Platform) 
     key = Idempotency("key", "body")
 
     def reserve(_: int) -> Any:
-        request = RunRequest(run_id=str(uuid.uuid4()), tenant_id="keyed")
+        request = NewRun(run_id=str(uuid.uuid4()), tenant_id="keyed")
         return shared.ledger.reserve(request, key)
 
     results = at_once(20, reserve)
