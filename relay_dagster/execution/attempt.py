@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from relay_core.domain.models import ReportEntry, RunContext, RunFailure, RunStatus, Stage
+from relay_core.domain.models import ReportEntry, RunFailure, RunStatus, Stage
 from relay_dagster import tags
 from relay_dagster.execution.heartbeat import Heartbeat
 from relay_dagster.execution.publication import publish, published_key, withdraw
@@ -58,7 +58,7 @@ class RunLife:
         self._ledger = platform.ledger
         self.record = record = self._claim(launch)
         self.findings = Findings()
-        self.reports = RunReports(platform.feeds, self.context)
+        self.reports = RunReports(platform.feeds, record.context)
         self._heartbeat = Heartbeat(
             lambda: platform.runs.beat(record.run_id, record.attempt),
             interval_seconds=platform.settings.heartbeat_seconds,
@@ -67,26 +67,21 @@ class RunLife:
         self.side = SideBySide()
         self._log("run_started", trigger=str(record.trigger), dagster_run_id=launch.dagster_run_id)
 
-    @property
-    def context(self) -> RunContext:
-        """What identifies the run in its reports."""
-        return context_of(self.record)
-
     def enter(self, stage: Stage) -> None:
         """Move on to a stage; a write that carries the fence, or a look at it in the same stage."""
-        held = None if stage is self.record.stage else self.record
-        self.record = self._ledger.enter_stage(self.record.fence, stage, held=held)
+        known = None if stage is self.record.stage else self.record
+        self.record = self._ledger.enter_stage(self.record.fence, stage, known=known)
 
     def pin_config(self, config_version: int | None) -> None:
         """Fix the config version that takes effect."""
-        self.record = self._ledger.pin_config(self.record.fence, config_version, held=self.record)
-        self.reports.ctx = self.context
+        self.record = self._ledger.pin_config(self.record.fence, config_version, known=self.record)
+        self.reports.ctx = self.record.context
 
     def succeed(self) -> None:
         """End the run well."""
         outcome = self._report(RunStatus.SUCCEEDED, None)
         try:
-            self.record = self._ledger.succeed(self.record.fence, outcome, held=self.record)
+            self.record = self._ledger.succeed(self.record.fence, outcome, known=self.record)
         except FenceLostError:
             self._withdraw_if_in_vain()
             raise
@@ -177,7 +172,7 @@ class RunLife:
             self._withdraw()
 
     def _report_poison(self) -> None:
-        failure = failure_of(self.record)
+        failure = self.record.failure
         self.findings.faults = [ReportEntry(failure.error_code, failure.error_message)]
         self._log("poison_job_detected", error_message=failure.error_message)
         try:
@@ -215,21 +210,3 @@ class RunLife:
             **record.log_facts,
             **facts,
         )
-
-
-def context_of(record: RunRecord) -> RunContext:
-    """Return what identifies a run in its reports."""
-    return RunContext(
-        run_id=record.run_id,
-        tenant_id=record.tenant_id,
-        requested_at=record.requested_at,
-        config_version=record.config_version,
-        attempt=record.attempt,
-    )
-
-
-def failure_of(record: RunRecord) -> RunFailure:
-    """Return the failure that a failed record tells of."""
-    return RunFailure(
-        str(record.error_code), record.error_message or "", record.failed_stage or record.stage
-    )

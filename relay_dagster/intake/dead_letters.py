@@ -8,7 +8,8 @@ from relay_dagster.aws.sqs.job_queue import CAUSE, RUN_ID, JobQueue, Message
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
-from relay_dagster.runs.model import Job, NewRun, NotAJobError, RunRecord
+from relay_dagster.runs.job_message import Job, NotAJobError
+from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.wiring import Platform
 
 # A look finds at most ten messages, and not always the same ones.

@@ -25,7 +25,8 @@ from relay_dagster.intake.decision import (
 from relay_dagster.logs import event_log
 from relay_dagster.orchestration.dagster_instance import DagsterRuns, DagsterState
 from relay_dagster.runs.errors import JobConflictError, RunError
-from relay_dagster.runs.model import Job, NotAJobError, RunRecord
+from relay_dagster.runs.job_message import Job, NotAJobError
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
@@ -158,7 +159,7 @@ class IntakeTick:
                 action.attempt,
                 message_id=message.message_id,
                 receipt_handle=message.receipt_handle,
-                held=record,
+                known=record,
             )
         except RunError as error:
             # Its tenant is busy, or it was cancelled meanwhile: the reconciler knows what next.

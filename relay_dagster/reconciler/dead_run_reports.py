@@ -3,7 +3,6 @@
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.errors import RelayError
 from relay_core.domain.models import ReportEntry, RunStatus
-from relay_dagster.execution.attempt import context_of, failure_of
 from relay_dagster.execution.publication import withdraw
 from relay_dagster.execution.reports import Findings, RunReports
 from relay_dagster.runs.model import Outcome, RunRecord
@@ -15,7 +14,7 @@ def write_late_reports(platform: Platform, record: RunRecord) -> RunRecord:
 
     A run that has succeeded, or failed for its data, wrote its own before it said so.
     """
-    reports = RunReports(platform.feeds, context_of(record))
+    reports = RunReports(platform.feeds, record.context)
     outcome = Outcome()
     if record.status is not RunStatus.SUCCEEDED:
         reports.withdraw_merged()
@@ -36,7 +35,7 @@ def write_late_reports(platform: Platform, record: RunRecord) -> RunRecord:
 def _write(platform: Platform, reports: RunReports, record: RunRecord) -> Outcome:
     findings, failure = _findings(platform, record), None
     if record.status is RunStatus.FAILED:
-        failure = failure_of(record)
+        failure = record.failure
         findings.faults = [ReportEntry(failure.error_code, failure.error_message)]
     finished = record.finished_at or record.requested_at
     started = record.started_at or record.requested_at

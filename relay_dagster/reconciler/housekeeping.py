@@ -11,8 +11,9 @@ from relay_dagster.intake.dead_letters import look
 from relay_dagster.logs import event_log
 from relay_dagster.orchestration.dagster_instance import DagsterRuns
 from relay_dagster.reconciler.cursor import Memory
-from relay_dagster.runs.model import Job, NotAJobError, RunRecord
-from relay_dagster.runs.settling import is_job_of
+from relay_dagster.runs.admission import is_job_of
+from relay_dagster.runs.job_message import Job, NotAJobError
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 
 # The index of tenants lags behind the table.

@@ -1,4 +1,8 @@
-"""How runs get in: by request, or by a job sent straight to the queue. `lifecycle` calls it."""
+"""How records come to be: for a caller's request, for a job in the queue, for a run by hand.
+
+The rules say what a first record holds; `Admission` commits it, with all that must come with it, in
+one transaction. `ledger` is who calls.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,83 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from relay_dagster.external_errors import ThrottledError
-from relay_dagster.runs import settling
-from relay_dagster.runs.errors import CommitLostError, IdempotencyKeyReusedError, TenantBusyError
-from relay_dagster.runs.model import Idempotency, Job, LockState, NewRun, RunRecord
-from relay_dagster.runs.ports import Runs
+from relay_dagster.runs.commit_loop import until_committed
+from relay_dagster.runs.errors import (
+    CommitLostError,
+    IdempotencyKeyReusedError,
+    JobConflictError,
+    TenantBusyError,
+)
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.message_state import dead_lettered
+from relay_dagster.runs.model import Idempotency, LockState, NewRun, RunRecord, Trigger
+from relay_dagster.runs.ports import RunRecords
+from relay_dagster.runs.state_machine import claimed, poisoned
 
-_ROUNDS = 20
+# --- the rules ----------------------------------------------------------------------------------
+
+
+def requested(wanted: NewRun, now: datetime, idempotency: Idempotency | None) -> RunRecord:
+    """Return the first record of a run that a caller asks for; it owns the tenant's lock."""
+    return RunRecord(
+        run_id=wanted.run_id,
+        tenant_id=wanted.tenant_id,
+        requested_at=now,
+        trigger=Trigger.API,
+        vendors=wanted.vendors or None,
+        asked_version=wanted.config_version,
+        config_version=wanted.config_version,
+        request_id=wanted.request_id,
+        idempotency_id=idempotency.id if idempotency else None,
+        lock_state=LockState.OWNER,
+    )
+
+
+def adopted(job: Job, now: datetime, request_id: str | None, lock_state: LockState) -> RunRecord:
+    """Return the first record of a job that somebody sent straight to the queue."""
+    return RunRecord(
+        run_id=job.run_id,
+        tenant_id=job.tenant_id,
+        requested_at=now,
+        trigger=Trigger.QUEUE,
+        vendors=job.vendors,
+        asked_version=job.config_version,
+        config_version=job.config_version,
+        request_id=request_id,
+        lock_state=lock_state,
+    )
+
+
+def started_by_hand(
+    dagster_run_id: str, tenant_id: str, now: datetime, config_version: int | None
+) -> RunRecord:
+    """Return the first record of a run that Dagster started: claimed, its only attempt."""
+    queued = RunRecord(
+        run_id=dagster_run_id,
+        tenant_id=tenant_id,
+        requested_at=now,
+        trigger=Trigger.DAGSTER,
+        config_version=config_version,
+        attempt=1,
+        dispatched_at=now,
+        lock_state=LockState.OWNER,
+    )
+    return claimed(1, dagster_run_id, now)(queued)
+
+
+def is_job_of(record: RunRecord, job: Job) -> bool:
+    """Tell whether a message's body is the one that the record was made for."""
+    return record.trigger is not Trigger.DAGSTER and record.job == job
+
+
+def matched(record: RunRecord, job: Job) -> RunRecord:
+    """Return the record, or refuse a message whose body is not the one that it was made for."""
+    if not is_job_of(record, job):
+        raise JobConflictError(record.run_id)
+    return record
+
+
+# --- their commits ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +99,14 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Makes records, each in one transaction with what must come with it."""
+    """Makes records. What each method raises is said where `ledger` passes it on.
 
-    runs: Runs
+    Args:
+        runs: where records are kept.
+        clock: tells the time, aware.
+    """
+
+    runs: RunRecords
     clock: Callable[[], datetime]
 
     def earlier_run(self, idempotency: Idempotency) -> RunRecord | None:
@@ -40,46 +119,65 @@ class Admission:
             raise IdempotencyKeyReusedError(run_id)
         return self.runs.get(run_id)
 
-    def reserve(self, request: NewRun, idempotency: Idempotency | None) -> Reservation:
+    def reserve(self, wanted: NewRun, idempotency: Idempotency | None) -> Reservation:
         """Make the record, take the lock and remember the key; the key is looked at first."""
-        for _ in range(_ROUNDS):
+
+        def try_once() -> Reservation:
             earlier = self.earlier_run(idempotency) if idempotency else None
             if earlier is not None:
                 return Reservation(earlier, created=False)
-            now = self.clock()
-            try:
-                record = self.runs.commit(
-                    None,
-                    settling.requested(request, now, idempotency),
-                    now=now,
-                    idempotency=idempotency,
-                    yield_to_waiters=True,
-                )
-            except CommitLostError:
-                known = self.runs.get(request.run_id)
-                if known is None:
-                    continue  # The key was taken meanwhile: its run is found in the next round.
-                # An earlier try of this very request got through, though its answer did not.
-                record = settling.matched(request.job)(known)
-            return Reservation(record, created=True)
-        raise ThrottledError("reserve", f"run {request.run_id}: too many writers at once")
+            return Reservation(self._put_requested(wanted, idempotency), created=True)
+
+        return until_committed("reserve", wanted.run_id, try_once)
 
     def adopt(self, job: Job, request_id: str | None) -> RunRecord:
         """Return the record of a message's run, made where there is none."""
-        for _ in range(_ROUNDS):
+
+        def try_once() -> RunRecord:
             known = self.runs.get(job.run_id)
-            if known is not None:
-                return settling.matched(job)(known)
-            try:
-                return self._put_adopted(job, request_id)
-            except CommitLostError:
-                continue
-        raise ThrottledError("adopt", f"run {job.run_id}: too many writers at once")
+            return self._put_adopted(job, request_id) if known is None else matched(known, job)
+
+        return until_committed("adopt", job.run_id, try_once)
+
+    def adopt_dead(self, job: Job, message: str, dlq_message_id: str) -> RunRecord:
+        """Make the record of a job that is dead before it had one."""
+        now = self.clock()
+        queued = adopted(job, now, None, LockState.NONE)
+        dead = dead_lettered(dlq_message_id)(poisoned(message, now)(queued))
+        return self.runs.commit(None, dead, now=now)
+
+    def start_by_hand(
+        self, dagster_run_id: str, tenant_id: str, config_version: int | None
+    ) -> RunRecord | None:
+        """Make the record of a run that Dagster started; None where there is one already."""
+        if self.runs.get(dagster_run_id) is not None:
+            return None
+        now = self.clock()
+        wanted = started_by_hand(dagster_run_id, tenant_id, now, config_version)
+        try:
+            return self.runs.commit(None, wanted, now=now, yield_to_waiters=True)
+        except CommitLostError:
+            return None
+
+    def _put_requested(self, wanted: NewRun, idempotency: Idempotency | None) -> RunRecord:
+        now = self.clock()
+        record = requested(wanted, now, idempotency)
+        try:
+            return self.runs.commit(
+                None, record, now=now, idempotency=idempotency, yield_to_waiters=True
+            )
+        except CommitLostError:
+            known = self.runs.get(wanted.run_id)
+            if known is None:
+                raise  # The key was taken meanwhile: its run is found in the next round.
+            # An earlier try of this very request got through, though its answer did not.
+            return matched(known, wanted.job)
 
     def _put_adopted(self, job: Job, request_id: str | None) -> RunRecord:
         now = self.clock()
-        wanted = settling.adopted(job, now, request_id, LockState.OWNER)
+        wanted = adopted(job, now, request_id, LockState.OWNER)
         try:
             return self.runs.commit(None, wanted, now=now)
         except TenantBusyError:
-            return self.runs.commit(None, replace(wanted, lock_state=LockState.QUEUED), now=now)
+            queued = replace(wanted, lock_state=LockState.QUEUED)
+            return self.runs.commit(None, queued, now=now)

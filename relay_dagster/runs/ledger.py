@@ -1,10 +1,12 @@
 """The run's ledger: every change of a run record, whoever asks, and no other place.
 
-Each method reads the record consistently, applies one rule of `transitions`, and writes the result
-on condition that nothing has changed since; where something has, it reads and decides again. Who
-has the record in hand gives it, and spares the first of these reads. The tenant's lock changes
-in the same transaction. `UnknownRunError` is raised for a run_id without a record,
-`ExternalServiceError` where DynamoDB fails; other refusals are named in each method.
+Each method reads the record consistently, applies one rule of `state_machine` or `message_state`,
+and commits the result on condition that nothing has changed since; where something has, it reads
+and decides again. The tenant's lock changes in the same transaction. ``known`` is the record as the
+caller read or wrote it last: it is tried first, and spares a read.
+
+`UnknownRunError` is raised for a run_id without a record, `ExternalServiceError` where the store
+fails; other refusals are named in each method.
 """
 
 from __future__ import annotations
@@ -14,28 +16,24 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from relay_core.domain.models import RunFailure, Stage
-from relay_dagster.external_errors import ThrottledError
-from relay_dagster.runs import settling
-from relay_dagster.runs import state_machine as transitions
+from relay_dagster.runs import message_state, state_machine
 from relay_dagster.runs.admission import Admission, Reservation
-from relay_dagster.runs.errors import CommitLostError, UnknownRunError
+from relay_dagster.runs.commit_loop import until_committed
+from relay_dagster.runs.errors import UnknownRunError
+from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,
     FeedPointer,
     Fence,
     Idempotency,
-    Job,
-    LockState,
     NewRun,
     Outcome,
     RunRecord,
 )
-from relay_dagster.runs.ports import Runs, utc_now
+from relay_dagster.runs.ports import RunRecords, utc_now
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
 _FeedOf = Callable[[RunRecord], FeedPointer | None]
-# Writers of one record are few; each lost round means that another one got through.
-_ROUNDS = 20
 
 
 class RunLedger:
@@ -50,7 +48,7 @@ class RunLedger:
 
     def __init__(
         self,
-        runs: Runs,
+        runs: RunRecords,
         policy: RetryPolicy | None = None,
         *,
         clock: Callable[[], datetime] = utc_now,
@@ -72,7 +70,7 @@ class RunLedger:
         """
         return self._admission.earlier_run(idempotency)
 
-    def reserve(self, request: NewRun, idempotency: Idempotency | None = None) -> Reservation:
+    def reserve(self, wanted: NewRun, idempotency: Idempotency | None = None) -> Reservation:
         """Make the record, take the tenant's lock and remember the key, all or nothing.
 
         The key is looked at first: an earlier request's run is returned, active or not.
@@ -81,17 +79,16 @@ class RunLedger:
             TenantBusyError: the tenant has a run that is queued or running.
             IdempotencyKeyReusedError: the key came with another body.
         """
-        return self._admission.reserve(request, idempotency)
+        return self._admission.reserve(wanted, idempotency)
 
     def mark_sent(
-        self, run_id: str, message_id: str, *, held: RunRecord | None = None
+        self, run_id: str, message_id: str, *, known: RunRecord | None = None
     ) -> RunRecord:
         """Note the message that now stands for the run: the first, or one sent in its place.
 
-        A run that has ended meanwhile stays as it is: the message will find it final. ``held`` is
-        as for `enter_stage`.
+        A run that has ended meanwhile stays as it is: the message will find it final.
         """
-        return self._change(run_id, settling.sent(message_id, self._clock()), held)
+        return self._change(run_id, message_state.sent(message_id, self._clock()), known)
 
     def claim_send(self, run_id: str, wait: timedelta = timedelta(seconds=60)) -> RunRecord:
         """Take the right to send the message of a run that has had none for ``wait``.
@@ -100,7 +97,7 @@ class RunLedger:
             TransitionRefusedError: it has one, or somebody is sending it.
             RunAlreadyFinishedError: the run has ended.
         """
-        return self._change(run_id, settling.send_claimed(self._clock(), wait))
+        return self._change(run_id, message_state.send_claimed(self._clock(), wait))
 
     def tombstone(self, run_id: str) -> RunRecord:
         """End and hide a run whose message could not be sent; the tenant and the key are free.
@@ -108,7 +105,7 @@ class RunLedger:
         Returns:
             The record; not ``hidden`` where the message had arrived and the run is under way.
         """
-        return self._change(run_id, settling.entombed(self._clock()))
+        return self._change(run_id, state_machine.tombstoned(self._clock()))
 
     def request_cancel(self, run_id: str) -> RunRecord:
         """Cancel at once where no attempt is under way, else set ``cancel_requested_at``.
@@ -116,7 +113,7 @@ class RunLedger:
         Raises:
             RunAlreadyFinishedError: the run has ended.
         """
-        return self._change(run_id, transitions.cancel_requested(self._clock()))
+        return self._change(run_id, state_machine.cancel_requested(self._clock()))
 
     # --- from the queue -------------------------------------------------------------------------
 
@@ -137,14 +134,11 @@ class RunLedger:
         Raises:
             CommitLostError: it has a record after all.
         """
-        now = self._clock()
-        queued = settling.adopted(job, now, None, LockState.NONE)
-        dead = settling.dead_lettered(dlq_message_id)(transitions.poisoned(message, now)(queued))
-        return self._runs.commit(None, dead, now=now)
+        return self._admission.adopt_dead(job, message, dlq_message_id)
 
     def note_receive(self, run_id: str, message_id: str, receipt_handle: str) -> RunRecord:
         """Store the newest receipt handle of the run's message."""
-        rule = settling.received(message_id, receipt_handle, self._clock())
+        rule = message_state.received(message_id, receipt_handle, self._clock())
         return self._change(run_id, rule)
 
     def dispatch(
@@ -154,19 +148,17 @@ class RunLedger:
         *,
         message_id: str,
         receipt_handle: str,
-        held: RunRecord | None = None,
+        known: RunRecord | None = None,
     ) -> RunRecord:
         """Open the next attempt, before Dagster is asked for a run. A waiting run takes the lock.
-
-        ``held`` is the record as the caller has just read it.
 
         Raises:
             TenantBusyError: the run waits for its tenant.
             DispatchRefusedError: another attempt is under way, or this one is not the next.
             CancelRequestedError, RunAlreadyFinishedError: there is nothing to dispatch.
         """
-        rule = transitions.dispatched(attempt, message_id, receipt_handle, self._clock())
-        return self._change(run_id, rule, held)
+        rule = state_machine.dispatched(attempt, message_id, receipt_handle, self._clock())
+        return self._change(run_id, rule, known)
 
     # --- by the run -----------------------------------------------------------------------------
 
@@ -177,7 +169,7 @@ class RunLedger:
             ClaimRefusedError: the attempt is over or belongs to another Dagster run.
             CancelRequestedError: the run is to be cancelled.
         """
-        return self._change(run_id, transitions.claimed(attempt, dagster_run_id, self._clock()))
+        return self._change(run_id, state_machine.claimed(attempt, dagster_run_id, self._clock()))
 
     def start_by_hand(
         self, dagster_run_id: str, tenant_id: str, config_version: int | None = None
@@ -188,48 +180,37 @@ class RunLedger:
             TenantBusyError: the tenant has an unfinished run; no record is left.
             ClaimRefusedError: the record is there and no longer this Dagster run's to go on with.
         """
-        known = self._runs.get(dagster_run_id)
-        if known is None:
-            now = self._clock()
-            wanted = settling.started_by_hand(dagster_run_id, tenant_id, now, config_version)
-            try:
-                return self._runs.commit(None, wanted, now=now, yield_to_waiters=True)
-            except CommitLostError:
-                pass
-        return self.claim(dagster_run_id, 1, dagster_run_id)
+        made = self._admission.start_by_hand(dagster_run_id, tenant_id, config_version)
+        return made or self.claim(dagster_run_id, 1, dagster_run_id)
 
     def enter_stage(
-        self, fence: Fence, stage: Stage, *, held: RunRecord | None = None
+        self, fence: Fence, stage: Stage, *, known: RunRecord | None = None
     ) -> RunRecord:
         """Move the run on to a stage; the one it is in only tells whether the fence holds.
-
-        ``held`` is the record as the caller wrote it last: tried before it is read.
 
         Raises:
             FenceLostError: a newer attempt executes the run, or it is final.
             CancelRequestedError: the run is to be cancelled; go on to `cancel`.
             TransitionRefusedError: the stage lies behind.
         """
-        return self._change(fence.run_id, transitions.entered(fence, stage, self._clock()), held)
+        return self._change(fence.run_id, state_machine.entered(fence, stage, self._clock()), known)
 
     def pin_config(
-        self, fence: Fence, config_version: int | None, *, held: RunRecord | None = None
+        self, fence: Fence, config_version: int | None, *, known: RunRecord | None = None
     ) -> RunRecord:
         """Fix the config version that takes effect, unless it is fixed; the record has the answer.
-
-        ``held`` is as for `enter_stage`.
 
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`.
         """
-        return self._change(fence.run_id, transitions.pinned(fence, config_version), held)
+        return self._change(fence.run_id, state_machine.pinned(fence, config_version), known)
 
     def succeed(
-        self, fence: Fence, outcome: Outcome, *, held: RunRecord | None = None
+        self, fence: Fence, outcome: Outcome, *, known: RunRecord | None = None
     ) -> RunRecord:
         """End the run ``SUCCEEDED``, free the tenant, and move its feed to a run of all vendors.
 
-        Its reports are written. ``held`` is as for `enter_stage`.
+        Its reports are written.
 
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`; nothing was published.
@@ -243,7 +224,7 @@ class RunLedger:
                 record.tenant_id, record.run_id, outcome.feed_key, outcome.feed_sha256, now
             )
 
-        return self._change(fence.run_id, transitions.succeeded(fence, outcome, now), held, feed)
+        return self._change(fence.run_id, state_machine.succeeded(fence, outcome, now), known, feed)
 
     def fail(
         self, fence: Fence, failure: RunFailure, outcome: Outcome = NOTHING_KNOWN
@@ -253,7 +234,7 @@ class RunLedger:
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`.
         """
-        rule = transitions.failed(fence, failure, outcome, self._clock())
+        rule = state_machine.failed(fence, failure, outcome, self._clock())
         return self._change(fence.run_id, rule)
 
     def retry_later(self, fence: Fence, error_code: str, error_message: str) -> RunRecord:
@@ -291,7 +272,7 @@ class RunLedger:
         Raises:
             RunAlreadyFinishedError: the run has ended otherwise.
         """
-        return self._change(run_id, transitions.cancelled(self._clock()))
+        return self._change(run_id, state_machine.cancelled(self._clock()))
 
     def poison(self, run_id: str, error_message: str) -> RunRecord:
         """End the run ``FAILED`` with ``POISON_JOB`` and free the tenant, whoever executes it.
@@ -299,11 +280,11 @@ class RunLedger:
         Raises:
             RunAlreadyFinishedError: the run has ended.
         """
-        return self._change(run_id, transitions.poisoned(error_message, self._clock()))
+        return self._change(run_id, state_machine.poisoned(error_message, self._clock()))
 
     def record_dlq(self, run_id: str, dlq_message_id: str) -> RunRecord:
         """Note that the run's message is in the dead-letter queue."""
-        return self._change(run_id, settling.dead_lettered(dlq_message_id))
+        return self._change(run_id, message_state.dead_lettered(dlq_message_id))
 
     def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
         """Note that a final run's reports are written; ``outcome`` adds to what is known.
@@ -311,7 +292,7 @@ class RunLedger:
         Raises:
             TransitionRefusedError: the run is not final.
         """
-        return self._change(run_id, settling.reported(outcome, self._clock()))
+        return self._change(run_id, message_state.reported(outcome, self._clock()))
 
     def acknowledge(self, run_id: str) -> RunRecord:
         """Note that a final run's message is deleted and nothing is left to do.
@@ -319,7 +300,7 @@ class RunLedger:
         Raises:
             TransitionRefusedError: the run is not final, or poison that is not in the DLQ yet.
         """
-        return self._change(run_id, settling.acknowledged(self._clock()))
+        return self._change(run_id, message_state.acknowledged(self._clock()))
 
     # --- how ------------------------------------------------------------------------------------
 
@@ -335,25 +316,25 @@ class RunLedger:
             now=now,
             retry_at=now + self.policy.delay(attempt, self._chance()),
         )
-        return self._change(run_id, transitions.lost(loss, self.policy))
+        return self._change(run_id, state_machine.attempt_lost(loss, self.policy))
 
     def _change(
         self,
         run_id: str,
-        rule: transitions.Rule,
-        held: RunRecord | None = None,
+        rule: state_machine.Rule,
+        known: RunRecord | None = None,
         feed: _FeedOf = lambda _: None,
     ) -> RunRecord:
-        for _ in range(_ROUNDS):
-            before, held = held or self._get(run_id), None
+        given = [] if known is None else [known]
+
+        def try_once() -> RunRecord:
+            before = given.pop() if given else self._get(run_id)
             after = rule(before)
             if after is before:
                 return before
-            try:
-                return self._runs.commit(before, after, now=self._clock(), feed=feed(after))
-            except CommitLostError:
-                continue
-        raise ThrottledError("change", f"run {run_id}: too many writers at once")
+            return self._runs.commit(before, after, now=self._clock(), feed=feed(after))
+
+        return until_committed("change", run_id, try_once)
 
     def _get(self, run_id: str) -> RunRecord:
         if (record := self._runs.get(run_id)) is None:

@@ -1,23 +1,18 @@
-"""What is kept of a run: its record, the tenant's lock, the feed pointer, and the job on the queue.
+"""What is kept of a run: its record, the tenant's lock, the feed pointer, and what was asked for.
 
-Frozen values only. How they change is `transitions`, who changes them is `lifecycle`, how they are
-stored is `aws/run_store.py`.
+Frozen values only. How a record comes to be is `admission`, how it changes `state_machine` and
+`message_state`, who writes the change `ledger`, how it is stored ``aws/dynamodb/run_store.py``.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-from relay_core.domain.models import FailureCode, RunStatus, Stage
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_RUN_ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+from relay_core.domain.models import FailureCode, RunContext, RunFailure, RunStatus, Stage
+from relay_dagster.runs.job_message import Job
 
 
 class Trigger(StrEnum):
@@ -29,7 +24,7 @@ class Trigger(StrEnum):
 
 
 class LockState(StrEnum):
-    """How a run stands to its tenant's lock."""
+    """How a run stands to its tenant's lock: not at all, among those that wait, as its owner."""
 
     NONE = "none"
     QUEUED = "queued"
@@ -153,6 +148,33 @@ class RunRecord:
         """The run's message on the queue."""
         return Job(self.run_id, self.tenant_id, self.vendors, self.asked_version)
 
+    @property
+    def context(self) -> RunContext:
+        """What identifies the run in its reports."""
+        return RunContext(
+            run_id=self.run_id,
+            tenant_id=self.tenant_id,
+            requested_at=self.requested_at,
+            config_version=self.config_version,
+            attempt=self.attempt,
+        )
+
+    @property
+    def failure(self) -> RunFailure:
+        """What a run that has failed ended for."""
+        stage = self.failed_stage or self.stage
+        return RunFailure(str(self.error_code), self.error_message or "", stage)
+
+    def with_reports(self, outcome: Outcome, now: datetime) -> RunRecord:
+        """Return the record once its reports are written, with what they know of it added."""
+        return replace(
+            self,
+            reports_written_at=now,
+            artifacts={**self.artifacts, **outcome.artifacts},
+            errors_artifact_key=outcome.errors_artifact_key or self.errors_artifact_key,
+            counts={**self.counts, **outcome.counts},
+        )
+
     def stage_times(self, until: datetime) -> dict[str, float]:
         """Return the seconds that the attempt spent in each stage, in the last up to ``until``.
 
@@ -203,6 +225,15 @@ class Idempotency:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """No new runs, of one tenant or (``tenant_id`` None) of all, and why."""
+
+    tenant_id: str | None
+    reason: str
+    paused_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RunPage:
     """Some runs of a listing, newest first; ``next_cursor`` is None on the last page."""
 
@@ -243,83 +274,3 @@ class Outcome:
 
 
 NOTHING_KNOWN = Outcome()
-
-
-class NotAJobError(ValueError):
-    """A message body that is no job; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """The body of a message: which run to execute. ``config_version`` None is the latest."""
-
-    run_id: str
-    tenant_id: str
-    vendors: tuple[str, ...] | None = None
-    config_version: int | None = None
-
-    @classmethod
-    def parse(cls, body: str) -> Job:
-        """Read a message body. An empty list of vendors is all; keys it does not know are ignored.
-
-        Raises:
-            NotAJobError: the body is not JSON, or a value is not what it must be.
-        """
-        document = _read_object(body)
-        return cls(
-            run_id=_read_text(document, "run_id", _RUN_ID, "a UUID"),
-            tenant_id=_read_text(document, "tenant_id", _ID, "a tenant's id"),
-            vendors=_read_vendors(document.get("vendors")),
-            config_version=_read_version(document.get("config_version")),
-        )
-
-    def body(self) -> str:
-        """Return the message body."""
-        return json.dumps(
-            {
-                "run_id": self.run_id,
-                "tenant_id": self.tenant_id,
-                "vendors": None if self.vendors is None else list(self.vendors),
-                "config_version": self.config_version,
-            }
-        )
-
-
-def is_run_id(text: str) -> bool:
-    """Tell whether a text has the form of a run_id, a UUID."""
-    return _RUN_ID.fullmatch(text) is not None
-
-
-def _read_object(body: str) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise NotAJobError(f"the body is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise NotAJobError("the body is not a JSON object")
-    return document
-
-
-def _read_text(document: Mapping[str, Any], name: str, form: re.Pattern[str], what: str) -> str:
-    value = document.get(name)
-    if not isinstance(value, str) or not form.fullmatch(value):
-        raise NotAJobError(f"{name} is not {what}: {json.dumps(value)[:100]}")
-    return value
-
-
-def _read_vendors(value: object) -> tuple[str, ...] | None:
-    if value is None or value == []:
-        return None
-    if not isinstance(value, list) or not all(
-        isinstance(vendor, str) and _ID.fullmatch(vendor) for vendor in value
-    ):
-        raise NotAJobError(f"vendors is not a list of vendor ids: {json.dumps(value)[:100]}")
-    return tuple(value)
-
-
-def _read_version(value: object) -> int | None:
-    if value is None:
-        return None
-    if type(value) is not int or not 1 <= value < 2**53:
-        raise NotAJobError(f"config_version is not a version: {json.dumps(value)[:100]}")
-    return value

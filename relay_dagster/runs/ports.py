@@ -1,15 +1,21 @@
-"""What the ledger needs from outside: a place to keep records, and a clock."""
+"""What the rules of a run need from outside, as Protocols; who implements them stands beside each.
+
+The packages that only decide (`runs`, `intake`, `reconciler`) know these and no adapter of Dagster.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Protocol
 
-from relay_dagster.runs.model import FeedPointer, Idempotency, RunRecord
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import FeedPointer, Idempotency, Pause, RunRecord
 
 
-class Runs(Protocol):
-    """What the ledger needs of the store."""
+class RunRecords(Protocol):
+    """Where records are kept, as the ledger sees it: ``aws/dynamodb/run_store.py``."""
 
     def get(self, run_id: str) -> RunRecord | None:
         """Return the record, read consistently."""
@@ -35,6 +41,93 @@ class Runs(Protocol):
         """
 
 
+class JobSender(Protocol):
+    """The way onto the queue: ``aws/sqs/job_queue.py``."""
+
+    def send(self, job: Job, *, request_id: str | None = None) -> str:
+        """Send a job and return its message id."""
+
+
+class PauseLookup(Protocol):
+    """Which tenants start no runs: ``aws/dynamodb/pause_store.py``."""
+
+    def of(self, tenant_id: str) -> Pause | None:
+        """Return the pause that stops a tenant's runs; None for none."""
+
+
+class ConfigText(Protocol):
+    """One version of a tenant's config as it is stored."""
+
+    @property
+    def version(self) -> int:
+        """Its number."""
+
+    @property
+    def text(self) -> str:
+        """The config, JSON."""
+
+
+class ConfigVersions(Protocol):
+    """What is stored of tenants' configs: ``aws/dynamodb/tenant_store.py``."""
+
+    def latest_version(self, tenant_id: str) -> int | None:
+        """Return the number of the latest version, None for an unknown tenant."""
+
+    def latest(self, tenant_id: str) -> ConfigText | None:
+        """Return the latest version, None for an unknown tenant."""
+
+
+class AttemptState(StrEnum):
+    """How the execution of a record's latest attempt stands, as whoever executes it says."""
+
+    ABSENT = "absent"
+    WAITING = "waiting"
+    EXECUTING = "executing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it waits for its turn or executes, as far as is known."""
+        return self in (AttemptState.WAITING, AttemptState.EXECUTING)
+
+
+class Executions(Protocol):
+    """What is executing, and what others may do to it: ``orchestration/dagster_instance.py``."""
+
+    def state(self, record: RunRecord) -> AttemptState:
+        """Return how the execution of a record's latest attempt stands."""
+
+    def has_unfinished(self, tenant_id: str) -> bool:
+        """Tell whether anything of a tenant has not ended."""
+
+    def terminate(self, record: RunRecord) -> None:
+        """Ask the process of a record's latest attempt to end."""
+
+    def report_failed(self, record: RunRecord, message: str) -> None:
+        """Let it be known that the process of an attempt is dead."""
+
+    def report_cancelled(self, record: RunRecord, message: str) -> None:
+        """Let it be known that an attempt counts as ended, whatever its process does."""
+
+    def delete_ended_before(self, instant: datetime, *, at_most: int) -> int:
+        """Forget the oldest executions that ended before an instant; return how many."""
+
+
+class TenantPartitions(Protocol):
+    """The tenants that can be executed for: ``orchestration/dagster_instance.py``."""
+
+    def tenants(self) -> set[str]:
+        """Return the tenants that have a partition."""
+
+    def add_tenants(self, tenant_ids: Iterable[str]) -> list[str]:
+        """Add the partitions that are missing; return those."""
+
+    def remove_tenant(self, tenant_id: str) -> None:
+        """Remove a partition."""
+
+
 def utc_now() -> datetime:
-    """Return the current instant."""
+    """Return the current instant: the clock of all who are given no other."""
     return datetime.now(UTC)

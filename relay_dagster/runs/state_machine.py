@@ -1,24 +1,15 @@
-"""The rules of a run's life: from one record to the next, or the refusal.
+"""The one state machine of a run: the table of statuses and moves, and the rules that make them.
 
-Pure; `lifecycle` applies them. How a record comes to be and how its message is settled is
-`settling`.
-
-::
-
-    QUEUED/QUEUE ──dispatched──> QUEUED/QUEUE ──claimed──> RUNNING/FETCH_INPUTS ──entered──> ...
-         ^                            │                          │
-         └────── attempt lost ────────┴──────────────────────────┤
-                                                                 └──> SUCCEEDED/COMPLETE
-    any of these ──> FAILED or CANCELLED, in the stage it was in (``failed_stage``)
-
-Nothing leaves a final status.
+A rule takes a record and returns the next one, or raises why not; it is pure, `ledger` applies it.
+No rule writes a status itself: `_moved` takes it from the table. How a record comes to be is
+`admission`; notes that change no status (message, reports) are `message_state`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from relay_core.domain.models import FailureCode, RunFailure, RunStatus, Stage
@@ -35,15 +26,94 @@ from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
 Rule = Callable[[RunRecord], RunRecord]
 
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A way from one status to another.
+
+    ``sources`` empty is the beginning of a record; ``target`` None is the status that it has.
+    """
+
+    name: str
+    sources: tuple[RunStatus, ...]
+    target: RunStatus | None
+    made_by: str
+    meaning: str
+
+
+_QUEUED, _RUNNING = RunStatus.QUEUED, RunStatus.RUNNING
+_UNFINISHED = (_QUEUED, _RUNNING)
+
+STATUSES = {
+    RunStatus.QUEUED: "waits for an attempt, or for Dagster to begin the one dispatched",
+    RunStatus.RUNNING: "an attempt executes, stage by stage",
+    RunStatus.SUCCEEDED: "its feed is written, and published if it is of all vendors",
+    RunStatus.FAILED: "its data are at fault, or its attempts are used up",
+    RunStatus.CANCELLED: "somebody asked for it, or its message could not be sent",
+}
+_TABLE = (
+    Move("requested", (), _QUEUED, "submission", "a caller asks for the run"),
+    Move("adopted", (), _QUEUED, "intake", "a job came straight to the queue"),
+    Move("started_by_hand", (), _RUNNING, "run", "Dagster started it on its own"),
+    Move("tombstoned", (_QUEUED,), RunStatus.CANCELLED, "submission", "its message was not sent"),
+    Move("dispatched", (_QUEUED,), _QUEUED, "intake", "the next attempt is Dagster's to begin"),
+    Move("claimed", (_QUEUED,), _RUNNING, "run", "a Dagster run takes the attempt"),
+    Move("entered", (_RUNNING,), _RUNNING, "run", "the next stage begins"),
+    Move("pinned", (_RUNNING,), _RUNNING, "run", "the config version is fixed"),
+    Move("succeeded", (_RUNNING,), RunStatus.SUCCEEDED, "run", "all is written"),
+    Move("failed", (_RUNNING,), RunStatus.FAILED, "run", "its data or config are at fault"),
+    Move("attempt_lost", _UNFINISHED, _QUEUED, "run, reconciler", "the attempt ended undecided"),
+    Move("poisoned", _UNFINISHED, RunStatus.FAILED, "run, reconciler", "no attempt is left"),
+    Move("cancel_requested", _UNFINISHED, None, "API", "it is to end, and an attempt is under way"),
+    Move("cancelled", _UNFINISHED, RunStatus.CANCELLED, "API, run, reconciler", "it ends as asked"),
+)
+MOVES = {move.name: move for move in _TABLE}
+
+
+def state_diagram() -> str:
+    """Return the table as a Mermaid state diagram, which the documentation shows."""
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for move in MOVES.values():
+        for source in move.sources or ("[*]",):
+            arrow = (str(source), str(move.target or source))
+            arrows.setdefault(arrow, []).append(move.name.replace("_", " "))
+    return "\n".join(
+        (
+            "stateDiagram-v2",
+            *(f"    {status} : {meaning}" for status, meaning in STATUSES.items()),
+            *(f"    {a} --> {b} : {', '.join(names)}" for (a, b), names in arrows.items()),
+            *(f"    {status} --> [*]" for status in STATUSES if status.is_final),
+        )
+    )
+
+
+# --- the rules ----------------------------------------------------------------------------------
+
+# Longer than a message can live: the tombstone must meet every late copy of its message.
+TOMBSTONE_LIFE = timedelta(days=30)
 _MAX_MESSAGE = 20_000
 _ORDER = {stage: place for place, stage in enumerate(Stage)}
 _BETWEEN_ATTEMPTS: dict[str, Any] = {
-    "status": RunStatus.QUEUED,
     "stage": Stage.QUEUE,
     "dispatched_at": None,
     "dagster_run_id": None,
     "stage_entered_at": {},
 }
+
+
+def tombstoned(now: datetime) -> Rule:
+    """End a run whose message could not be sent, hidden; one that is under way stays as it is."""
+
+    def rule(record: RunRecord) -> RunRecord:
+        if record.is_final or record.message_id is not None or record.attempt > 0:
+            return record
+        over = _ended("tombstoned", record, now)
+        return replace(over, hidden=True, acknowledged_at=now, expires_at=now + TOMBSTONE_LIFE)
+
+    return rule
 
 
 def dispatched(attempt: int, message_id: str, receipt_handle: str, now: datetime) -> Rule:
@@ -56,7 +126,8 @@ def dispatched(attempt: int, message_id: str, receipt_handle: str, now: datetime
             raise DispatchRefusedError(
                 record.run_id, f"attempt {attempt} does not follow attempt {record.attempt}"
             )
-        return replace(
+        return _moved(
+            "dispatched",
             record,
             message_id=message_id,
             sent_at=record.sent_at or now,
@@ -76,7 +147,7 @@ def claimed(attempt: int, dagster_run_id: str, now: datetime) -> Rule:
     """Give the attempt to one Dagster run, for good; the same one may ask again."""
 
     def rule(record: RunRecord) -> RunRecord:
-        if record.is_final or record.attempt != attempt or not record.is_dispatched:
+        if record.attempt != attempt or not record.is_dispatched:
             raise ClaimRefusedError(record.run_id, f"attempt {attempt} is over")
         if record.dagster_run_id not in (None, dagster_run_id):
             raise ClaimRefusedError(
@@ -85,10 +156,10 @@ def claimed(attempt: int, dagster_run_id: str, now: datetime) -> Rule:
         _refuse_cancelled(record)
         if record.dagster_run_id == dagster_run_id:
             return record
-        return replace(
+        return _moved(
+            "claimed",
             record,
             dagster_run_id=dagster_run_id,
-            status=RunStatus.RUNNING,
             stage=Stage.FETCH_INPUTS,
             stage_entered_at={Stage.FETCH_INPUTS.value: now},
             started_at=record.started_at or now,
@@ -109,7 +180,7 @@ def entered(fence: Fence, stage: Stage, now: datetime) -> Rule:
         if _ORDER[stage] < _ORDER[record.stage] or stage is Stage.COMPLETE:
             raise TransitionRefusedError(record.run_id, f"{record.stage} does not go to {stage}")
         entered_at = {**record.stage_entered_at, stage.value: now}
-        return replace(record, stage=stage, stage_entered_at=entered_at)
+        return _moved("entered", record, stage=stage, stage_entered_at=entered_at)
 
     return rule
 
@@ -121,7 +192,7 @@ def pinned(fence: Fence, config_version: int | None) -> Rule:
         _refuse_unfenced(record, fence)
         if record.config_version is not None or config_version is None:
             return record
-        return replace(record, config_version=config_version)
+        return _moved("pinned", record, config_version=config_version)
 
     return rule
 
@@ -133,7 +204,7 @@ def succeeded(fence: Fence, outcome: Outcome, now: datetime) -> Rule:
         _refuse_unfenced(record, fence)
         complete = {**record.stage_entered_at, Stage.COMPLETE.value: now}
         done = replace(record, stage=Stage.COMPLETE, stage_entered_at=complete)
-        return with_reports(ended(done, RunStatus.SUCCEEDED, now), outcome, now)
+        return _ended("succeeded", done, now).with_reports(outcome, now)
 
     return rule
 
@@ -152,12 +223,12 @@ def failed(fence: Fence, failure: RunFailure, outcome: Outcome, now: datetime) -
             error_code=str(failure.error_code),
             error_message=_cut(failure.error_message),
         )
-        return with_reports(ended(stopped, RunStatus.FAILED, now), outcome, now)
+        return _ended("failed", stopped, now).with_reports(outcome, now)
 
     return rule
 
 
-def lost(loss: Loss, policy: RetryPolicy) -> Rule:
+def attempt_lost(loss: Loss, policy: RetryPolicy) -> Rule:
     """End an attempt: back to the queue until ``retry_at``, or poison where it was the last."""
 
     def rule(record: RunRecord) -> RunRecord:
@@ -165,8 +236,9 @@ def lost(loss: Loss, policy: RetryPolicy) -> Rule:
         _refuse_cancelled(record)
         if not policy.has_attempts_left(record):
             spent = f"attempts used up ({record.attempt} of {policy.attempts_of(record)})"
-            return _poison(record, f"{spent}; the last ended with: {loss.message}", loss.now)
-        return replace(
+            return _poisoned(record, f"{spent}; the last ended with: {loss.message}", loss.now)
+        return _moved(
+            "attempt_lost",
             record,
             **_BETWEEN_ATTEMPTS,
             error_code=loss.error_code,
@@ -182,7 +254,7 @@ def poisoned(message: str, now: datetime) -> Rule:
 
     def rule(record: RunRecord) -> RunRecord:
         refuse_final(record)
-        return _poison(record, message, now)
+        return _poisoned(record, message, now)
 
     return rule
 
@@ -196,7 +268,7 @@ def cancel_requested(now: datetime) -> Rule:
             return cancelled(now)(replace(record, cancel_requested_at=now))
         if record.cancel_requested_at is not None:
             return record
-        return replace(record, cancel_requested_at=now)
+        return _moved("cancel_requested", record, cancel_requested_at=now)
 
     return rule
 
@@ -206,44 +278,34 @@ def cancelled(now: datetime) -> Rule:
 
     def rule(record: RunRecord) -> RunRecord:
         refuse_final(record)
-        return ended(record, RunStatus.CANCELLED, now)
+        return _ended("cancelled", record, now)
 
     return rule
 
 
-def ended(record: RunRecord, status: RunStatus, now: datetime) -> RunRecord:
-    """Return the record with a final status; the tenant is free."""
-    return replace(
-        record,
-        status=status,
-        finished_at=now,
-        failed_stage=None if status is RunStatus.SUCCEEDED else record.stage,
-        next_attempt_at=None,
-        lock_state=LockState.NONE,
-    )
+def _moved(name: str, record: RunRecord, **changes: Any) -> RunRecord:
+    """Return the record after a move of the table, which must start from its status."""
+    move = MOVES[name]
+    if record.status not in move.sources:
+        raise TransitionRefusedError(record.run_id, f"{record.status} is not to be {name}")
+    return replace(record, status=move.target or record.status, **changes)
+
+
+def _ended(name: str, record: RunRecord, now: datetime) -> RunRecord:
+    """Return the record after a move to a final status; the tenant is free."""
+    over = _moved(name, record, finished_at=now, next_attempt_at=None, lock_state=LockState.NONE)
+    ended_well = over.status is RunStatus.SUCCEEDED
+    return replace(over, failed_stage=None if ended_well else record.stage)
+
+
+def _poisoned(record: RunRecord, message: str, now: datetime) -> RunRecord:
+    poison = FailureCode.POISON_JOB.value
+    return _ended("poisoned", replace(record, error_code=poison, error_message=_cut(message)), now)
 
 
 def _cut(message: str) -> str:
     """Return a message that surely fits into the record; the reports have all of it."""
-    if len(message) <= _MAX_MESSAGE:
-        return message
-    return f"{message[:_MAX_MESSAGE]}..."
-
-
-def _poison(record: RunRecord, message: str, now: datetime) -> RunRecord:
-    told = replace(record, error_code=FailureCode.POISON_JOB.value, error_message=_cut(message))
-    return ended(told, RunStatus.FAILED, now)
-
-
-def with_reports(record: RunRecord, outcome: Outcome, now: datetime) -> RunRecord:
-    """Return the record of a run whose reports are written, with what it knows of itself added."""
-    return replace(
-        record,
-        reports_written_at=now,
-        artifacts={**record.artifacts, **outcome.artifacts},
-        errors_artifact_key=outcome.errors_artifact_key or record.errors_artifact_key,
-        counts={**record.counts, **outcome.counts},
-    )
+    return message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}..."
 
 
 def refuse_final(record: RunRecord) -> None:

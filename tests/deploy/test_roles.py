@@ -26,7 +26,8 @@ from relay_dagster.orchestration.dagster_instance import DagsterRuns
 from relay_dagster.orchestration.sensors import reconcile
 from relay_dagster.reconciler.cursor import Memory
 from relay_dagster.reconciler.tick import ReconcileTick
-from relay_dagster.runs.model import Job, NewRun
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import NewRun
 from relay_dagster.wiring import Platform
 
 TENANT = "acme"

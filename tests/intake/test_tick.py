@@ -12,7 +12,8 @@ from relay_core.domain.models import RunStatus
 from relay_dagster import tags
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterRuns
-from relay_dagster.runs.model import Job, LockState, NewRun, RunRecord, Trigger
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import LockState, NewRun, RunRecord, Trigger
 from relay_dagster.wiring import Platform
 
 

@@ -33,7 +33,8 @@ from relay_dagster.devstack.processes import (
     Stack,
     embedded_aws_environment,
 )
-from relay_dagster.runs.model import Job, RunRecord
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 

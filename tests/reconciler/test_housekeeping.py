@@ -20,7 +20,8 @@ from relay_dagster.reconciler.housekeeping import (
     settle_dead_letters,
     sync_partitions,
 )
-from relay_dagster.runs.model import Job, NewRun
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import NewRun
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 

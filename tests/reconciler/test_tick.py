@@ -19,7 +19,8 @@ from relay_dagster.execution.publication import publish, published_key
 from relay_dagster.orchestration.dagster_instance import DagsterRuns, DagsterState
 from relay_dagster.reconciler.cursor import Memory
 from relay_dagster.reconciler.tick import ReconcileTick
-from relay_dagster.runs.model import Job, NewRun, Outcome, RunRecord
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 

@@ -21,7 +21,7 @@ import boto3
 
 from builders import feed
 from integration.waiting import wait_for
-from relay_dagster.runs.model import Job
+from relay_dagster.runs.job_message import Job
 from runbook.desk import GOOD_FEED, Desk
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -26,16 +26,9 @@ from relay_dagster.runs.errors import (
     TransitionRefusedError,
     UnknownRunError,
 )
+from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.ledger import RunLedger
-from relay_dagster.runs.model import (
-    Idempotency,
-    Job,
-    LockState,
-    NewRun,
-    Outcome,
-    RunRecord,
-    Trigger,
-)
+from relay_dagster.runs.model import Idempotency, LockState, NewRun, Outcome, RunRecord, Trigger
 from relay_dagster.wiring import Platform
 
 KEY = Idempotency(id="digest-of-key", fingerprint="digest-of-body")
@@ -642,56 +635,56 @@ def counted(platform: Platform) -> tuple[RunLedger, CountedReads]:
     return RunLedger(runs), runs
 
 
-def test_a_record_that_is_held_is_written_without_being_read(platform: Platform) -> None:
+def test_a_record_that_is_known_is_written_without_being_read(platform: Platform) -> None:
     ledger, runs = counted(platform)
     record = running(platform.ledger)
-    record = ledger.enter_stage(record.fence, Stage.NORMALIZE, held=record)
-    done = ledger.succeed(record.fence, Outcome(), held=record)
+    record = ledger.enter_stage(record.fence, Stage.NORMALIZE, known=record)
+    done = ledger.succeed(record.fence, Outcome(), known=record)
     assert runs.reads == 0
     assert done == platform.runs.get(record.run_id)
 
 
-def test_a_run_on_its_way_to_dagster_is_not_read_by_those_who_hold_it(platform: Platform) -> None:
+def test_a_run_on_its_way_to_dagster_is_not_read_by_those_who_know_it(platform: Platform) -> None:
     ledger, runs = counted(platform)
-    held = reserved(platform.ledger)
-    held = ledger.mark_sent(held.run_id, "m1", held=held)
-    held = ledger.dispatch(held.run_id, 1, message_id="m1", receipt_handle="h1", held=held)
+    known = reserved(platform.ledger)
+    known = ledger.mark_sent(known.run_id, "m1", known=known)
+    known = ledger.dispatch(known.run_id, 1, message_id="m1", receipt_handle="h1", known=known)
     assert runs.reads == 0
-    assert held == platform.runs.get(held.run_id)
+    assert known == platform.runs.get(known.run_id)
 
 
 def test_a_message_that_is_received_before_its_sender_notes_it_keeps_its_attempt(
     platform: Platform,
 ) -> None:
-    held = reserved(platform.ledger)
-    dispatched(platform.ledger, held)
-    noted = platform.ledger.mark_sent(held.run_id, "m1", held=held)
+    known = reserved(platform.ledger)
+    dispatched(platform.ledger, known)
+    noted = platform.ledger.mark_sent(known.run_id, "m1", known=known)
     assert (noted.attempt, noted.receipt_handle) == (1, "h1")
 
 
-def test_a_record_that_has_changed_while_it_was_held_is_read_again(platform: Platform) -> None:
+def test_a_record_that_has_changed_while_it_was_known_is_read_again(platform: Platform) -> None:
     ledger, runs = counted(platform)
-    held = running(platform.ledger)
-    platform.ledger.note_receive(held.run_id, "m", "a newer handle")
-    after = ledger.enter_stage(held.fence, Stage.NORMALIZE, held=held)
+    known = running(platform.ledger)
+    platform.ledger.note_receive(known.run_id, "m", "a newer handle")
+    after = ledger.enter_stage(known.fence, Stage.NORMALIZE, known=known)
     assert (runs.reads, after.receipt_handle) == (1, "a newer handle")
 
 
-def test_a_held_record_does_not_get_past_the_fence_or_a_cancel(platform: Platform) -> None:
-    held = running(platform.ledger)
-    platform.ledger.request_cancel(held.run_id)
+def test_a_known_record_does_not_get_past_the_fence_or_a_cancel(platform: Platform) -> None:
+    known = running(platform.ledger)
+    platform.ledger.request_cancel(known.run_id)
     with pytest.raises(CancelRequestedError):
-        platform.ledger.succeed(held.fence, Outcome(), held=held)
-    platform.ledger.cancel(held.run_id)
+        platform.ledger.succeed(known.fence, Outcome(), known=known)
+    platform.ledger.cancel(known.run_id)
     with pytest.raises(FenceLostError):
-        platform.ledger.enter_stage(held.fence, Stage.NORMALIZE, held=held)
+        platform.ledger.enter_stage(known.fence, Stage.NORMALIZE, known=known)
 
 
 def test_entering_the_stage_that_a_run_is_in_looks_at_the_fence(platform: Platform) -> None:
-    held = running(platform.ledger)
-    platform.ledger.retry_later(held.fence, "throttled", "slow down")
+    known = running(platform.ledger)
+    platform.ledger.retry_later(known.fence, "throttled", "slow down")
     with pytest.raises(FenceLostError):
-        platform.ledger.enter_stage(held.fence, held.stage)
+        platform.ledger.enter_stage(known.fence, known.stage)
 
 
 def test_reports_are_noted_on_a_final_run(ledger: RunLedger) -> None:

@@ -1,61 +1,14 @@
+"""What a record says of itself."""
+
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 import pytest
 
 from builders import REQUESTED_AT, RUN_ID
-from relay_core.domain.models import RunStatus, Stage
-from relay_dagster.runs.model import Job, NotAJobError, RunRecord, TenantLock, Trigger
-
-
-def body(**changes: object) -> str:
-    job = {"run_id": RUN_ID, "tenant_id": "acme", "vendors": None, "config_version": None}
-    return json.dumps({**job, **changes})
-
-
-def test_a_job_reads_back_what_it_wrote() -> None:
-    job = Job(RUN_ID, "acme", ("vendor_1", "vendor_2"), 7)
-    assert Job.parse(job.body()) == job
-
-
-def test_vendors_and_version_may_be_left_out() -> None:
-    assert Job.parse(json.dumps({"run_id": RUN_ID, "tenant_id": "acme"})) == Job(RUN_ID, "acme")
-
-
-def test_an_empty_list_of_vendors_is_all() -> None:
-    assert Job.parse(body(vendors=[])).vendors is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "hello",
-        "[]",
-        "[" * 100_000,
-        "null",
-        "1" * 5000,
-        body(run_id="tenants"),
-        body(run_id=None),
-        body(run_id=f"{RUN_ID}/x"),
-        body(tenant_id="../other"),
-        body(tenant_id=5),
-        body(vendors="vendor_1"),
-        body(vendors=[1]),
-        body(vendors=["a/b"]),
-        body(config_version=True),
-        body(config_version="1"),
-        body(config_version=0),
-        body(config_version=1.0),
-        body(config_version=10**400),
-    ],
-)
-def test_a_body_that_is_no_job_is_refused(text: str) -> None:
-    with pytest.raises(NotAJobError) as caught:
-        Job.parse(text)
-    assert len(str(caught.value)) < 300
+from relay_core.domain.models import RunContext, RunFailure, RunStatus, Stage
+from relay_dagster.runs.model import Outcome, RunRecord, TenantLock, Trigger
 
 
 def test_stage_times_add_up_to_the_time_of_the_attempt() -> None:
@@ -114,3 +67,36 @@ def test_an_attempt_that_entered_no_stage_spent_time_in_none() -> None:
     record = RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT)
 
     assert record.stage_times(REQUESTED_AT) == {}
+
+
+def test_a_record_names_its_run_to_the_engine_and_its_failure_to_the_reports() -> None:
+    record = RunRecord(
+        run_id=RUN_ID,
+        tenant_id="acme",
+        requested_at=REQUESTED_AT,
+        config_version=7,
+        attempt=2,
+        status=RunStatus.FAILED,
+        stage=Stage.QUEUE,
+        failed_stage=Stage.NORMALIZE,
+        error_code="DECODE_ERROR",
+        error_message="decode error: vendor_1",
+    )
+    assert record.context == RunContext(RUN_ID, "acme", REQUESTED_AT, 7, 2)
+    assert record.failure == RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
+
+
+def test_reports_add_to_what_the_record_knows() -> None:
+    record = RunRecord(
+        run_id=RUN_ID,
+        tenant_id="acme",
+        requested_at=REQUESTED_AT,
+        artifacts={"errors": "e"},
+        errors_artifact_key="e",
+        counts={"total_rows": 5},
+    )
+    outcome = Outcome(artifacts={"run_summary": "s"}, counts={"record_count": 3})
+    written = record.with_reports(outcome, REQUESTED_AT)
+    assert written.artifacts == {"errors": "e", "run_summary": "s"}
+    assert written.counts == {"total_rows": 5, "record_count": 3}
+    assert (written.errors_artifact_key, written.reports_written_at) == ("e", REQUESTED_AT)

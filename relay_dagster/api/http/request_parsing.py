@@ -13,11 +13,10 @@ from pydantic import BaseModel, ValidationError
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.middleware import request_id_of
 from relay_dagster.api.http.problems import ProblemError, faults_of, invalid_request
+from relay_dagster.runs.identifiers import ID_PATTERN
 
 # Printable ASCII with no space at its ends.
 IDEMPOTENCY_KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"
-ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-_ID = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 _ENTITY_TAG = re.compile(r'"?([1-9][0-9]{0,14})"?')
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -30,11 +29,6 @@ TenantId = Annotated[
     ),
 ]
 RunId = Annotated[str, Path(description="A run's id.", json_schema_extra={"format": "uuid"})]
-
-
-def is_id(text: str) -> bool:
-    """Tell whether a text can be the id of a tenant or vendor."""
-    return _ID.match(text) is not None
 
 
 async def _json_body(request: Request) -> bytes:

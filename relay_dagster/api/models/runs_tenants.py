@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from relay_core.domain.models import RunStatus, Stage
-from relay_dagster.api.http.request_parsing import ID_PATTERN
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
+from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import RunRecord, Trigger
 
 _EXAMPLE_RUN = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"

@@ -11,7 +11,7 @@ from typing import Any
 
 from relay_core.config import TenantConfig
 from relay_core.domain.models import CANONICAL_COLUMNS
-from relay_dagster.api.http.request_parsing import ID_PATTERN
+from relay_dagster.runs.identifiers import ID_PATTERN
 
 Schema = dict[str, Any]
 

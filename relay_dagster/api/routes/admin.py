@@ -10,11 +10,9 @@ from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
-    ID_PATTERN,
     JsonBody,
     OptionalJsonBody,
     TenantId,
-    is_id,
     json_content,
     read_body,
 )
@@ -24,6 +22,7 @@ from relay_dagster.api.security.auth import Admin
 from relay_dagster.api.services import Services
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.logs import event_log
+from relay_dagster.runs.identifiers import ID_PATTERN, is_id
 
 router = APIRouter(tags=["admin"])
 _log = event_log()

@@ -25,7 +25,7 @@ from relay_core.onboarding.findings import describe_check, upload_doubts
 from relay_core.onboarding.head import FeedBytes
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import invalid_request
-from relay_dagster.api.http.request_parsing import JsonBody, TenantId, is_id, json_content
+from relay_dagster.api.http.request_parsing import JsonBody, TenantId, json_content
 from relay_dagster.api.models.config_checks import (
     LONGEST_MESSAGE,
     MOST_LISTED,
@@ -44,6 +44,7 @@ from relay_dagster.api.security.auth import Authenticated
 from relay_dagster.api.services import Services
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
+from relay_dagster.runs.identifiers import is_id
 
 router = APIRouter(tags=["tenants"])
 

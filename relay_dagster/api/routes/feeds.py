@@ -8,10 +8,11 @@ from fastapi import APIRouter, Header, Response
 
 from relay_dagster.api.http.error_codes import answers
 from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.http.request_parsing import TenantId, is_id
+from relay_dagster.api.http.request_parsing import TenantId
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.auth import Authenticated
 from relay_dagster.api.services import Services
+from relay_dagster.runs.identifiers import is_id
 
 router = APIRouter(tags=["tenants"])
 

@@ -73,7 +73,7 @@ class OrderDesk:
         except ExternalServiceError as error:
             return self._withdraw(record, error)
         try:
-            return self.services.ledger.mark_sent(record.run_id, message_id, held=record)
+            return self.services.ledger.mark_sent(record.run_id, message_id, known=record)
         except RunAlreadyFinishedError:
             return self.services.runs.get(record.run_id) or record
         except ExternalServiceError as error:

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Header, Query, Response
 from relay_core.domain.models import RunStatus
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers
 from relay_dagster.api.http.request_parsing import (
-    ID_PATTERN,
     IDEMPOTENCY_KEY_PATTERN,
     JsonBody,
     RequestId,
@@ -24,6 +23,7 @@ from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Authenticated
 from relay_dagster.api.services import ApiServices, Services
 from relay_dagster.runs.errors import UnknownRunError
+from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import RunRecord
 
 router = APIRouter(tags=["runs"])

@@ -15,7 +15,6 @@ from relay_dagster.api.http.request_parsing import (
     JsonBody,
     TenantId,
     entity_tag,
-    is_id,
     json_content,
     names_version,
 )
@@ -31,6 +30,7 @@ from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.auth import Admin, Authenticated
 from relay_dagster.api.services import Services
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
+from relay_dagster.runs.identifiers import is_id
 
 router = APIRouter(tags=["tenants"])
 

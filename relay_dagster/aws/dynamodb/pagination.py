@@ -9,7 +9,8 @@ from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.serialization import marshal, read_instant, requested_key, run_key
-from relay_dagster.runs.model import RunRecord, is_run_id
+from relay_dagster.runs.identifiers import is_run_id
+from relay_dagster.runs.model import RunRecord
 
 
 class BadCursorError(ValueError):

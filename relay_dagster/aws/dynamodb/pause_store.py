@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from relay_dagster.aws.clients import Clients
@@ -11,16 +10,8 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
 from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.runs.model import Pause
 from relay_dagster.runs.ports import utc_now
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """No new runs, of one tenant or (``tenant_id`` None) of all, and why."""
-
-    tenant_id: str | None
-    reason: str
-    paused_at: datetime
 
 
 class PauseStore:

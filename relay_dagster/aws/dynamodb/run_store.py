@@ -35,14 +35,8 @@ from relay_dagster.aws.dynamodb.serialization import (
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.errors import CommitLostError, TenantBusyError
-from relay_dagster.runs.model import (
-    FeedPointer,
-    Idempotency,
-    RunPage,
-    RunRecord,
-    TenantLock,
-    is_run_id,
-)
+from relay_dagster.runs.identifiers import is_run_id
+from relay_dagster.runs.model import FeedPointer, Idempotency, RunPage, RunRecord, TenantLock
 from relay_dagster.runs.ports import utc_now
 
 _IDEMPOTENCY_LIFE = timedelta(hours=24)

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from relay_dagster.aws.clients import LONG_POLL_SECONDS, Clients
 from relay_dagster.aws.error_mapping import error_code, maps_aws_errors
-from relay_dagster.runs.model import Job
+from relay_dagster.runs.job_message import Job
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -10,7 +10,7 @@ from builders import vendor_document
 from fakes import embedded_platform
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
-from relay_dagster.runs.model import Job
+from relay_dagster.runs.job_message import Job
 
 
 class DeafQueue(JobQueue):

@@ -20,15 +20,8 @@ from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.serialization import from_record, to_record
 from relay_dagster.external_errors import MissingResourceError, ThrottledError
 from relay_dagster.runs.errors import CommitLostError, FenceLostError, RunError, TenantBusyError
-from relay_dagster.runs.model import (
-    Idempotency,
-    Job,
-    LockState,
-    NewRun,
-    Outcome,
-    RunRecord,
-    Trigger,
-)
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import Idempotency, LockState, NewRun, Outcome, RunRecord, Trigger
 from relay_dagster.wiring import Platform
 
 

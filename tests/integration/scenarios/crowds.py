@@ -9,7 +9,7 @@ from integration.fault_rules import Action
 from integration.installation import MAX_ATTEMPTS, RUN_SECONDS, Installation, brief, side_by_side
 from integration.scenario import scenario
 from integration.settled import Exceptions, everything_settled
-from relay_dagster.runs.model import Job
+from relay_dagster.runs.job_message import Job
 
 REQUESTS = 50
 TENANTS = 30

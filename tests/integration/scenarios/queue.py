@@ -22,7 +22,7 @@ from integration.scenario import scenario
 from integration.settled import Exceptions, everything_settled
 from integration.waiting import wait_for
 from relay_dagster.devstack.processes import CODE
-from relay_dagster.runs.model import Job
+from relay_dagster.runs.job_message import Job
 
 ALL_VISIBILITIES = (MAX_ATTEMPTS + 1) * VISIBILITY_SECONDS
 OUTAGE_SECONDS = 60

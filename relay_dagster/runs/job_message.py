@@ -1,0 +1,100 @@
+"""The message that stands for a run on the queue: its body, written and read strictly.
+
+Anybody may send one, so what is read is judged value by value. Which record a job belongs to is
+`admission`, what becomes of its message is `message_state`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relay_dagster.runs.identifiers import is_id, is_run_id
+
+_MOST_SHOWN = 100
+
+
+class NotAJobError(ValueError):
+    """A message body that is no job; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The body of a message: which run to execute.
+
+    ``vendors`` None is all, ``config_version`` None is the latest.
+    """
+
+    run_id: str
+    tenant_id: str
+    vendors: tuple[str, ...] | None = None
+    config_version: int | None = None
+
+    @classmethod
+    def parse(cls, body: str) -> Job:
+        """Read a message body. An empty list of vendors is all; keys it does not know are ignored.
+
+        Raises:
+            NotAJobError: the body is not JSON, or a value is not what it must be.
+        """
+        document = _read_object(body)
+        return cls(
+            run_id=_read_text(document, "run_id", is_run_id, "a UUID"),
+            tenant_id=_read_text(document, "tenant_id", is_id, "a tenant's id"),
+            vendors=_read_vendors(document.get("vendors")),
+            config_version=_read_version(document.get("config_version")),
+        )
+
+    def body(self) -> str:
+        """Return the message body."""
+        return json.dumps(
+            {
+                "run_id": self.run_id,
+                "tenant_id": self.tenant_id,
+                "vendors": None if self.vendors is None else list(self.vendors),
+                "config_version": self.config_version,
+            }
+        )
+
+
+def _read_object(body: str) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise NotAJobError(f"the body is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise NotAJobError("the body is not a JSON object")
+    return document
+
+
+def _read_text(
+    document: Mapping[str, Any], name: str, is_one: Callable[[str], bool], what: str
+) -> str:
+    value = document.get(name)
+    if not isinstance(value, str) or not is_one(value):
+        raise _refusal(name, what, value)
+    return value
+
+
+def _read_vendors(value: object) -> tuple[str, ...] | None:
+    if value is None or value == []:
+        return None
+    if not isinstance(value, list) or not all(
+        isinstance(vendor, str) and is_id(vendor) for vendor in value
+    ):
+        raise _refusal("vendors", "a list of vendor ids", value)
+    return tuple(value)
+
+
+def _read_version(value: object) -> int | None:
+    if value is None:
+        return None
+    if type(value) is not int or not 1 <= value < 2**53:
+        raise _refusal("config_version", "a version", value)
+    return value
+
+
+def _refusal(name: str, what: str, value: object) -> NotAJobError:
+    return NotAJobError(f"{name} is not {what}: {json.dumps(value)[:_MOST_SHOWN]}")

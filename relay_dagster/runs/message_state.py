@@ -1,0 +1,90 @@
+"""What a record knows of its message and its reports: rules that leave its status as it is.
+
+Pure, like `state_machine`. These alone may still touch a final record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from relay_dagster.runs.errors import TransitionRefusedError
+from relay_dagster.runs.model import Outcome, RunRecord
+from relay_dagster.runs.state_machine import Rule, refuse_final
+
+
+def sent(message_id: str, now: datetime) -> Rule:
+    """Note the message that now stands for the run; what was known of an older one is void.
+
+    The message may have been received, and its run even have ended, before its sender comes here.
+    """
+
+    def rule(record: RunRecord) -> RunRecord:
+        if record.is_final or record.message_id == message_id:
+            return record
+        return replace(
+            record, message_id=message_id, sent_at=now, receipt_handle=None, received_at=None
+        )
+
+    return rule
+
+
+def send_claimed(now: datetime, wait: timedelta) -> Rule:
+    """Take the right to send a message that was never sent; it lapses after ``wait``."""
+
+    def rule(record: RunRecord) -> RunRecord:
+        refuse_final(record)
+        since = record.send_claimed_at or record.requested_at
+        if record.message_id is not None or record.is_dispatched or now - since < wait:
+            raise TransitionRefusedError(record.run_id, "its message is sent, or being sent")
+        return replace(record, send_claimed_at=now)
+
+    return rule
+
+
+def received(message_id: str, receipt_handle: str, now: datetime) -> Rule:
+    """Note a receive, so that the message can be kept invisible and deleted in the end."""
+
+    def rule(record: RunRecord) -> RunRecord:
+        return replace(
+            record,
+            message_id=message_id,
+            sent_at=record.sent_at or now,
+            receipt_handle=receipt_handle,
+            received_at=now,
+        )
+
+    return rule
+
+
+def dead_lettered(dlq_message_id: str) -> Rule:
+    """Note that the run's message is in the dead-letter queue."""
+
+    def rule(record: RunRecord) -> RunRecord:
+        return replace(record, dlq_message_id=dlq_message_id)
+
+    return rule
+
+
+def reported(outcome: Outcome, now: datetime) -> Rule:
+    """Note that a final run's reports are written, and which artifacts there are."""
+
+    def rule(record: RunRecord) -> RunRecord:
+        if not record.is_final:
+            raise TransitionRefusedError(record.run_id, "it is not final, it has no reports yet")
+        return record.with_reports(outcome, now)
+
+    return rule
+
+
+def acknowledged(now: datetime) -> Rule:
+    """Note that a final run's message is gone and nothing is left to do."""
+
+    def rule(record: RunRecord) -> RunRecord:
+        if record.acknowledged_at is not None:
+            return record
+        if not record.is_final or record.needs_dlq:
+            raise TransitionRefusedError(record.run_id, "it is not settled yet")
+        return replace(record, acknowledged_at=now)
+
+    return rule

@@ -1,0 +1,221 @@
+"""The table of statuses and moves, held against what the rules really do to records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from builders import REQUESTED_AT, RUN_ID
+from relay_core.domain.models import RunFailure, RunStatus, Stage
+from relay_dagster.runs import admission, message_state, state_machine
+from relay_dagster.runs.errors import RunError
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import (
+    NOTHING_KNOWN,
+    Fence,
+    LockState,
+    NewRun,
+    RunRecord,
+)
+from relay_dagster.runs.retry_policy import Loss, RetryPolicy
+from relay_dagster.runs.state_machine import MOVES, STATUSES, Rule, state_diagram
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+NOW = REQUESTED_AT + timedelta(minutes=5)
+POLICY = RetryPolicy(max_attempts=2)
+FAILURE = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
+DAGSTER_RUN_ID = "dagster-1"
+
+# --- records of every kind, and every rule ------------------------------------------------------
+
+QUEUED = RunRecord(
+    run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT, lock_state=LockState.OWNER
+)
+DISPATCHED = replace(QUEUED, attempt=1, dispatched_at=REQUESTED_AT)
+RUNNING = replace(
+    DISPATCHED,
+    status=RunStatus.RUNNING,
+    stage=Stage.FETCH_INPUTS,
+    dagster_run_id=DAGSTER_RUN_ID,
+)
+UNFINISHED = {
+    "queued": QUEUED,
+    "received": replace(QUEUED, message_id="m", receipt_handle="h"),
+    "between attempts": replace(QUEUED, attempt=1, next_attempt_at=NOW),
+    "dispatched": DISPATCHED,
+    "dispatched for the last time": replace(DISPATCHED, attempt=2),
+    "running": RUNNING,
+    "running for the last time": replace(RUNNING, attempt=2),
+    "merging": replace(RUNNING, stage=Stage.MERGE_PRICE),
+}
+FINAL = {
+    str(status): replace(RUNNING, status=status, finished_at=NOW)
+    for status in RunStatus
+    if status.is_final
+}
+RECORDS = {
+    **UNFINISHED,
+    **{
+        f"{name}, cancel requested": replace(record, cancel_requested_at=NOW)
+        for name, record in UNFINISHED.items()
+    },
+    **FINAL,
+}
+
+
+def fence(record: RunRecord) -> Fence:
+    return Fence(record.run_id, record.attempt, DAGSTER_RUN_ID)
+
+
+def loss(record: RunRecord) -> Loss:
+    owned = fence(record) if record.dagster_run_id else None
+    return Loss(
+        attempt=record.attempt,
+        fence=owned,
+        error_code="throttled",
+        message="slow down",
+        now=NOW,
+        retry_at=NOW + timedelta(seconds=10),
+    )
+
+
+RULES: Mapping[str, Callable[[RunRecord], Rule]] = {
+    "tombstoned": lambda _: state_machine.tombstoned(NOW),
+    "dispatched": lambda r: state_machine.dispatched(r.attempt + 1, "m", "h", NOW),
+    "claimed": lambda r: state_machine.claimed(r.attempt, DAGSTER_RUN_ID, NOW),
+    "entered": lambda r: state_machine.entered(fence(r), Stage.WRITE_OUTPUTS, NOW),
+    "pinned": lambda r: state_machine.pinned(fence(r), 3),
+    "succeeded": lambda r: state_machine.succeeded(fence(r), NOTHING_KNOWN, NOW),
+    "failed": lambda r: state_machine.failed(fence(r), FAILURE, NOTHING_KNOWN, NOW),
+    "attempt_lost": lambda r: state_machine.attempt_lost(loss(r), POLICY),
+    "poisoned": lambda _: state_machine.poisoned("it is broken", NOW),
+    "cancel_requested": lambda _: state_machine.cancel_requested(NOW),
+    "cancelled": lambda _: state_machine.cancelled(NOW),
+}
+"""Every rule by the move that it is called after, as the record's rightful owner would apply it."""
+
+ALSO_MAKES = {"attempt_lost": {"poisoned"}, "cancel_requested": {"cancelled"}}
+NOTES: Mapping[str, Rule] = {
+    "sent": message_state.sent("m2", NOW),
+    "send_claimed": message_state.send_claimed(NOW, timedelta(seconds=60)),
+    "received": message_state.received("m2", "h2", NOW),
+    "dead_lettered": message_state.dead_lettered("d"),
+    "reported": message_state.reported(NOTHING_KNOWN, NOW),
+    "acknowledged": message_state.acknowledged(NOW),
+}
+
+
+def applied(rule: Rule, record: RunRecord) -> RunRecord | None:
+    """Return the record after a rule, None where it is refused or as it was."""
+    try:
+        after = rule(record)
+    except RunError:
+        return None
+    return None if after is record else after
+
+
+def changes(name: str) -> Iterator[tuple[RunStatus, RunStatus]]:
+    """Yield from which status to which a rule changes the records that it changes at all."""
+    for record in RECORDS.values():
+        after = applied(RULES[name](record), record)
+        if after is not None:
+            yield record.status, after.status
+
+
+def allowed(*names: str) -> set[tuple[RunStatus, RunStatus]]:
+    return {
+        (source, MOVES[name].target or source) for name in names for source in MOVES[name].sources
+    }
+
+
+# --- the table against the rules ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_makes_only_moves_of_the_table(name: str) -> None:
+    made = set(changes(name))
+    assert made
+    assert made <= allowed(name, *ALSO_MAKES.get(name, ()))
+
+
+@pytest.mark.parametrize("name", [move.name for move in MOVES.values() if move.sources])
+def test_every_move_of_the_table_is_made_by_its_rule_from_each_of_its_statuses(name: str) -> None:
+    assert allowed(name) <= set(changes(name))
+
+
+def test_every_rule_and_every_move_has_a_name_in_the_other() -> None:
+    births = {"requested", "adopted", "started_by_hand"}
+    assert set(RULES) | births == set(MOVES)
+    assert {move.name for move in MOVES.values() if not move.sources} == births
+
+
+def test_the_table_names_where_records_begin() -> None:
+    begun = {
+        "requested": admission.requested(NewRun(run_id=RUN_ID, tenant_id="acme"), NOW, None),
+        "adopted": admission.adopted(Job(RUN_ID, "acme"), NOW, None, LockState.QUEUED),
+        "started_by_hand": admission.started_by_hand(RUN_ID, "acme", NOW, None),
+    }
+    assert {name: record.status for name, record in begun.items()} == {
+        name: MOVES[name].target for name in begun
+    }
+
+
+@pytest.mark.parametrize("record", [pytest.param(r, id=name) for name, r in RECORDS.items()])
+@pytest.mark.parametrize("note", NOTES)
+def test_a_note_leaves_the_status_as_it_is(note: str, record: RunRecord) -> None:
+    after = applied(NOTES[note], record)
+    assert after is None or (after.status, after.stage) == (record.status, record.stage)
+
+
+@pytest.mark.parametrize("record", [pytest.param(r, id=name) for name, r in FINAL.items()])
+@pytest.mark.parametrize("name", RULES)
+def test_nothing_leaves_a_final_status(name: str, record: RunRecord) -> None:
+    assert applied(RULES[name](record), record) is None
+
+
+def test_the_table_has_every_status_and_lets_none_that_is_final_go() -> None:
+    assert set(STATUSES) == set(RunStatus)
+    assert not [move for move in MOVES.values() for source in move.sources if source.is_final]
+
+
+# --- what a move leaves -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["succeeded", "failed", "poisoned", "cancelled"])
+def test_an_end_frees_the_tenant_and_tells_the_stage_it_came_in(name: str) -> None:
+    over = RULES[name](RUNNING)(RUNNING)
+    assert (over.lock_state, over.finished_at) == (LockState.NONE, NOW)
+    stages = {"succeeded": None, "failed": FAILURE.stage}
+    assert over.failed_stage is stages.get(name, RUNNING.stage)
+
+
+def test_a_message_of_any_length_fits_into_the_record() -> None:
+    poison = state_machine.poisoned("x" * 50_000, NOW)(RUNNING)
+    assert len(str(poison.error_message)) < 25_000
+    assert str(poison.error_message).endswith("...")
+
+
+# --- its picture --------------------------------------------------------------------------------
+
+
+def test_the_picture_has_an_arrow_for_every_move() -> None:
+    drawn = state_diagram().splitlines()
+    assert drawn[0] == "stateDiagram-v2"
+    for move in MOVES.values():
+        for source in move.sources or ("[*]",):
+            (arrow,) = [
+                line for line in drawn if f"    {source} --> {move.target or source} :" in line
+            ]
+            assert move.name.replace("_", " ") in arrow
+    assert sum(line.endswith("--> [*]") for line in drawn) == len(FINAL)
+
+
+def test_the_documentation_shows_the_picture_as_it_is() -> None:
+    shown = [page for page in DOCS.glob("*.md") if "stateDiagram-v2" in page.read_text("utf-8")]
+    assert shown
+    block = f"```mermaid\n{state_diagram()}\n```\n"
+    assert [page.name for page in shown if block not in page.read_text("utf-8")] == []
