@@ -19,6 +19,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+INTERNAL_ERROR = "internal_error"
+"""The code of an exception that has none: a defect of the program."""
+
+
+def error_code_of(error: BaseException) -> str:
+    """Return the code of any exception, ours or not."""
+    return str(getattr(error, "error_code", INTERNAL_ERROR))
+
 
 class ExternalServiceError(Exception):
     """Base: something outside failed; ``operation`` names the call (``dynamodb.GetItem``)."""

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -80,7 +81,29 @@ CORE_LAYERS: tuple[tuple[str, ...], ...] = (
 # its own data files.
 CORE_OUTSIDE = ("relay_core.samples", "relay_core.samples.generator")
 CORE_MAY_IMPORT = {"numpy", "pandas", "pandera", "pyarrow", "pydantic", "relay_core", "yaml"}
-LEAVES = ("relay_dagster.orchestration.partitions", "relay_dagster.settings", "relay_dagster.tags")
+
+# Every folder and module of relay_dagster, leaves first: each imports only from places above its
+# own, and from within itself. ``triggers`` and ``notify`` are places that are kept free.
+SYSTEM_ORDER: tuple[tuple[str, ...], ...] = (
+    ("settings", "logs", "tags", "external_errors"),
+    ("runs",),
+    ("aws",),
+    ("wiring",),
+    ("execution",),
+    ("intake",),
+    ("reconciler",),
+    ("triggers",),
+    ("notify",),
+    ("orchestration",),
+    ("api",),
+    ("client",),
+    ("devstack",),
+    ("definitions",),
+    ("cli", "celery_app", "run_coordinator"),
+)
+# What stands above the API and is not for it: it answers from the record.
+NOT_FOR_THE_API = ("execution", "intake", "reconciler", "triggers", "notify", "orchestration")
+MOST_MODULES, MOST_LINES = 12, 350
 DEFINES_FOR_DAGSTER = {
     "asset",
     "asset_check",
@@ -89,7 +112,12 @@ DEFINES_FOR_DAGSTER = {
     "schedule",
     "multi_asset",
 }
-DAGSTER_BASES = {"Config", "ConfigurableResource", "ConfigurableIOManager"}
+DAGSTER_BASES = {
+    "Config",
+    "ConfigurableResource",
+    "ConfigurableResourceFactory",
+    "ConfigurableIOManager",
+}
 
 
 @dataclass(frozen=True)
@@ -247,10 +275,80 @@ def test_boto3_lives_in_the_aws_folder_alone(module: Module) -> None:
         assert {top_name(name) for name in module.imports}.isdisjoint({"boto3", "botocore"})
 
 
-@pytest.mark.parametrize("name", LEAVES)
-def test_a_leaf_imports_nothing_of_relay_dagster(name: str) -> None:
-    (module,) = (module for module in modules("relay_dagster") if module.name == name)
-    assert {n for n in module.imports if top_name(n) == "relay_dagster"} == set()
+def place_of(name: str) -> str | None:
+    """Return the folder or top module of relay_dagster that a dotted name lies in."""
+    return name.split(".")[1] if name.startswith("relay_dagster.") else None
+
+
+def rank_of(place: str) -> int:
+    return next(rank for rank, places in enumerate(SYSTEM_ORDER) if place in places)
+
+
+def places_imported(module: Module) -> set[str]:
+    """Return the other places of relay_dagster that a module imports from."""
+    places = {place for name in module.imports if (place := place_of(name)) is not None}
+    return places - {place_of(module.name)}
+
+
+def test_every_folder_and_module_of_the_system_has_a_place_in_the_order() -> None:
+    found = {place for module in modules("relay_dagster") if (place := place_of(module.name))}
+    known = {place for places in SYSTEM_ORDER for place in places}
+    assert found <= known
+    assert known - found <= {"triggers", "notify"}
+
+
+@pytest.mark.parametrize("module", module_params("relay_dagster"))
+def test_a_module_of_the_system_imports_only_from_places_above_its_own(module: Module) -> None:
+    own = place_of(module.name)
+    if own is not None:
+        assert {p for p in places_imported(module) if rank_of(p) >= rank_of(own)} == set()
+
+
+def test_modules_of_the_system_form_no_cycle() -> None:
+    names = {module.name for module in modules("relay_dagster")}
+    graph = {
+        module.name: (module.imports & names) - {module.name, "relay_dagster"}
+        for module in modules("relay_dagster")
+    }
+    assert list(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("module", module_params("relay_dagster"))
+def test_the_api_answers_from_the_record_and_asks_nobody_who_executes(module: Module) -> None:
+    if place_of(module.name) == "api":
+        assert places_imported(module).isdisjoint(NOT_FOR_THE_API)
+
+
+@pytest.mark.parametrize("module", module_params("relay_dagster"))
+def test_only_the_command_line_starts_the_development_stack(module: Module) -> None:
+    if place_of(module.name) != "cli":
+        assert "devstack" not in places_imported(module)
+
+
+@pytest.mark.parametrize("module", module_params("relay_dagster"))
+def test_the_rules_of_runs_know_no_framework_and_have_no_clock(module: Module) -> None:
+    if place_of(module.name) != "runs":
+        return
+    foreign = {top_name(name) for name in module.imports} - {"relay_core", "relay_dagster"}
+    assert foreign <= sys.stdlib_module_names | {"__future__"}
+    read = {ast.unparse(node) for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)}
+    clocks = {name for name in read if re.search(r"^datetime\.(now|today)$|^time\.", name)}
+    # The one clock for all who are given no other.
+    allowed = {"datetime.now"} if module.name == "relay_dagster.runs.ports" else set()
+    assert clocks <= allowed
+
+
+def test_partitions_are_known_without_anything_else() -> None:
+    (module,) = (m for m in modules("relay_dagster") if m.name.endswith(".partitions"))
+    assert {name for name in module.imports if top_name(name) == "relay_dagster"} == set()
+
+
+def test_a_folder_and_a_module_can_be_looked_over() -> None:
+    files = [module.path for module in modules("relay_dagster")]
+    folders = Counter(path.parent for path in files if path.name != "__init__.py")
+    assert {path: n for path, n in folders.items() if n > MOST_MODULES} == {}
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in files}
+    assert {path: n for path, n in lengths.items() if n > MOST_LINES} == {}
 
 
 @pytest.mark.parametrize("module", module_params("relay_dagster"))

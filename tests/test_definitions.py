@@ -91,19 +91,35 @@ def test_the_workspace_file_names_a_module_that_loads_with_no_variable_set(
     assert done.stdout.strip() == "inventory_sync"
 
 
-def test_loading_the_definitions_spares_the_heavy_aws_library(
-    bare_environment: dict[str, str],
-) -> None:
-    program = "import sys, relay_dagster.definitions; print('dagster_aws' in sys.modules)"
+def loaded(environment: dict[str, str], before: str, shown: str) -> list[str]:
+    """Load the definitions in a process of their own; return what it prints then."""
+    program = f"import gc, sys\n{before}\nimport relay_dagster.definitions\nprint({shown})"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env=bare_environment,
+        env=environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "False"
+    return done.stdout.split()
+
+
+def test_loading_the_definitions_leaves_the_heavy_aws_library_alone(
+    bare_environment: dict[str, str],
+) -> None:
+    assert loaded(bare_environment, "", "'dagster_aws' in sys.modules") == ["False"]
+
+
+def test_the_garbage_collector_passes_over_what_was_loaded(
+    bare_environment: dict[str, str],
+) -> None:
+    shown = "gc.get_freeze_count() > 100_000, gc.isenabled()"
+    assert loaded(bare_environment, "", shown) == ["True", "True"]
+
+
+def test_a_garbage_collector_that_was_off_stays_off(bare_environment: dict[str, str]) -> None:
+    assert loaded(bare_environment, "gc.disable()", "gc.isenabled()") == ["False"]
 
 
 @pytest.mark.parametrize(("variable", "limit"), [("3", 3), (None, 2)], ids=["set", "default"])

@@ -14,7 +14,7 @@ from relay_dagster.execution.heartbeat import Heartbeat
 from relay_dagster.execution.publication import publish, published_key, withdraw
 from relay_dagster.execution.reports import Findings, RunReports
 from relay_dagster.execution.side_by_side import SideBySide
-from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.external_errors import ExternalServiceError, error_code_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
 from relay_dagster.runs.model import Outcome, RunRecord
@@ -115,7 +115,7 @@ class RunLife:
 
     def give_back(self, error: Exception) -> None:
         """End the attempt for a fault that may pass; what fails here the reconciler finds."""
-        code = str(getattr(error, "error_code", "internal_error"))
+        code = error_code_of(error)
         message = f"{type(error).__name__}: {error}"
         self._log("run_retryable_error", error_code=code, error_message=message)
         self._platform.metrics.worker_error(code)

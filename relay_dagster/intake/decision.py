@@ -1,4 +1,6 @@
-"""What a message of the queue should lead to: facts in, actions out. No clock, no AWS.
+"""What a message of the queue should lead to: facts in, actions out.
+
+Pure: no clock, no AWS, no Dagster; `tick` gathers the facts and carries the actions out.
 
 Nothing is deleted here but what is final: a message lives as long as its run.
 """
@@ -7,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_core.domain.models import RunStatus
-from relay_dagster.orchestration.dagster_instance import DagsterState
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.ports import AttemptState
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class MessageFacts:
     now: datetime
     record: RunRecord | None = None
     refusal: Refuse | None = None
-    dagster: DagsterState = DagsterState.ABSENT
+    execution: AttemptState = AttemptState.ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def _first_action(record: RunRecord, facts: MessageFacts, policy: IntakePolicy) 
     if record.cancel_requested_at is not None or record.status is RunStatus.RUNNING:
         return KeepWaiting()
     if record.is_dispatched:
-        lost = facts.dagster is DagsterState.ABSENT
+        lost = facts.execution is AttemptState.ABSENT
         return Dispatch(record.attempt, is_new=False) if lost else KeepWaiting()
     if record.next_attempt_at is not None and facts.now < record.next_attempt_at:
         return KeepWaiting((record.next_attempt_at - facts.now).total_seconds())

@@ -1,4 +1,4 @@
-"""One tick of the intake: receive, gather facts, let `intake` decide, act. Knows no sensor.
+"""One tick of the intake: receive, gather facts, let `decision` decide, act. Knows no sensor.
 
 One message that cannot be handled spoils only itself: it comes again.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from relay_dagster.aws.cloudwatch.tick_faults import report_fault
+from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.aws.sqs.job_queue import MAX_MESSAGES, Message
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.decision import (
@@ -23,11 +23,10 @@ from relay_dagster.intake.decision import (
     decide,
 )
 from relay_dagster.logs import event_log
-from relay_dagster.orchestration.dagster_instance import DagsterRuns, DagsterState
 from relay_dagster.runs.errors import JobConflictError, RunError
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
 
 POLL_SECONDS = 20
@@ -43,14 +42,14 @@ class IntakeTick:
 
     Args:
         platform: the stores, the queue and the ledger.
-        dagster: the Dagster instance.
+        executions: what executes.
         room: how many attempts may be dispatched.
         clock: tells the time, aware.
         stopwatch: tells how long the tick has lasted, in seconds.
     """
 
     platform: Platform
-    dagster: DagsterRuns
+    executions: Executions
     room: int
     clock: Callable[[], datetime] = utc_now
     stopwatch: Callable[[], float] = time.monotonic
@@ -106,13 +105,13 @@ class IntakeTick:
             return MessageFacts(count, now, refusal=Refuse("invalid_job", str(error)))
         except JobConflictError as error:
             return MessageFacts(count, now, refusal=Refuse(error.error_code, str(error)))
-        return MessageFacts(count, now, record, dagster=self._dagster_state(record))
+        return MessageFacts(count, now, record, execution=self._attempt_state(record))
 
-    def _dagster_state(self, record: RunRecord) -> DagsterState:
+    def _attempt_state(self, record: RunRecord) -> AttemptState:
         """Return how the latest attempt stands; Dagster hears of one of this tick after it."""
         if any(one.run_id == record.run_id for one in self.dispatched):
-            return DagsterState.WAITING
-        return self.dagster.state(record)
+            return AttemptState.WAITING
+        return self.executions.state(record)
 
     def _act(self, action: IntakeAction, message: Message, record: RunRecord | None) -> None:
         if isinstance(action, Refuse):

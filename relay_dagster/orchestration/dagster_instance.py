@@ -1,8 +1,11 @@
-"""What Dagster says is executing, and the few things that others may do to it."""
+"""Dagster's instance behind the ports of `runs`: what executes, and the tenants' partitions.
+
+The only module that asks an instance about runs; what follows from the answers is decided by the
+intake and the reconciler, which know the Protocols alone.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
-from enum import StrEnum
 
 import dagster as dg
 
@@ -10,40 +13,24 @@ from relay_dagster import tags
 from relay_dagster.orchestration.jobs import INVENTORY_SYNC
 from relay_dagster.orchestration.partitions import TENANT_PARTITIONS
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.ports import AttemptState
 
 _STATUS = dg.DagsterRunStatus
 _WAITING = (_STATUS.QUEUED, _STATUS.NOT_STARTED, _STATUS.MANAGED, _STATUS.STARTING)
 _EXECUTING = (_STATUS.STARTED, _STATUS.CANCELING)
 UNFINISHED = (*_WAITING, *_EXECUTING)
 
-
-class DagsterState(StrEnum):
-    """How the Dagster run of one attempt stands."""
-
-    ABSENT = "absent"
-    WAITING = "waiting"
-    EXECUTING = "executing"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it waits for its turn or executes, as far as Dagster knows."""
-        return self in (DagsterState.WAITING, DagsterState.EXECUTING)
-
-
 STATE_OF = {
-    **dict.fromkeys(_WAITING, DagsterState.WAITING),
-    **dict.fromkeys(_EXECUTING, DagsterState.EXECUTING),
-    _STATUS.SUCCESS: DagsterState.SUCCEEDED,
-    _STATUS.FAILURE: DagsterState.FAILED,
-    _STATUS.CANCELED: DagsterState.CANCELLED,
+    **dict.fromkeys(_WAITING, AttemptState.WAITING),
+    **dict.fromkeys(_EXECUTING, AttemptState.EXECUTING),
+    _STATUS.SUCCESS: AttemptState.SUCCEEDED,
+    _STATUS.FAILURE: AttemptState.FAILED,
+    _STATUS.CANCELED: AttemptState.CANCELLED,
 }
 
 
-class DagsterRuns:
-    """Runs and partitions of one Dagster instance."""
+class DagsterExecutions:
+    """The runs of one Dagster instance, as `runs.ports.Executions` wants them."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self._instance = instance
@@ -56,10 +43,10 @@ class DagsterRuns:
         found = self._instance.get_runs(dg.RunsFilter(tags=wanted))
         return next((run for run in found if run.parent_run_id is None), None)
 
-    def state(self, record: RunRecord) -> DagsterState:
+    def state(self, record: RunRecord) -> AttemptState:
         """Return how the Dagster run of a record's latest attempt stands."""
         run = self.find(record)
-        return DagsterState.ABSENT if run is None else STATE_OF[run.status]
+        return AttemptState.ABSENT if run is None else STATE_OF[run.status]
 
     def count_unfinished(self, sensor_name: str) -> int:
         """Return how many runs that a sensor asked for have not ended."""
@@ -70,11 +57,6 @@ class DagsterRuns:
                 tags={tags.SENSOR: sensor_name},
             )
         )
-
-    def has_unfinished(self, tenant_id: str) -> bool:
-        """Tell whether a run of the tenant's partition has not ended."""
-        wanted = dg.RunsFilter(statuses=list(UNFINISHED), tags={tags.PARTITION: tenant_id})
-        return self._instance.get_runs_count(wanted) > 0
 
     def report_failed(self, record: RunRecord, message: str) -> None:
         """Let Dagster know that a run is dead, which would hold its place for ever otherwise."""
@@ -104,11 +86,21 @@ class DagsterRuns:
             self._instance.delete_run(record.dagster_run.run_id)
         return len(found)
 
-    # --- partitions -------------------------------------------------------------------------------
+
+class DagsterPartitions:
+    """The tenants' partitions of one instance, as `runs.ports.TenantPartitions` wants them."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
 
     def tenants(self) -> set[str]:
         """Return the tenants that have a partition."""
         return set(self._instance.get_dynamic_partitions(TENANT_PARTITIONS))
+
+    def is_in_use(self, tenant_id: str) -> bool:
+        """Tell whether a run of the tenant's partition has not ended."""
+        wanted = dg.RunsFilter(statuses=list(UNFINISHED), tags={tags.PARTITION: tenant_id})
+        return self._instance.get_runs_count(wanted) > 0
 
     def add_tenants(self, tenant_ids: Iterable[str]) -> list[str]:
         """Add the partitions that are missing; return those.

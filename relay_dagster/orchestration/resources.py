@@ -11,10 +11,9 @@ import dagster as dg
 
 from relay_dagster.execution.attempt import Launch, RunStoppedError
 from relay_dagster.execution.session import ASSETS, RunSession
+from relay_dagster.external_errors import INTERNAL_ERROR, error_code_of
 from relay_dagster.orchestration.metadata import failure_metadata
 from relay_dagster.wiring import Platform
-
-INTERNAL_ERROR = "internal_error"
 
 
 class RunFailed(dg.Failure):
@@ -47,7 +46,7 @@ class RunSessions:
             raise self._failure(str(stopped)) from None
         except Exception as error:
             # A fault that has a code is named, not shown with its calls; a defect needs them.
-            code = getattr(error, "error_code", INTERNAL_ERROR)
+            code = error_code_of(error)
             if code == INTERNAL_ERROR:
                 raise
             raise self._failure(self._last_word() or f"{code}: {error}") from None

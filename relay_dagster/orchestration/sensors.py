@@ -1,4 +1,4 @@
-"""The two sensors: thin; what they decide is in `intake` and `reconcile`.
+"""The two sensors: thin; what they decide is in `intake` and `reconciler`.
 
 Exactly one sensor reads the queue: Dagster keeps run keys by the sensor's name.
 """
@@ -9,17 +9,13 @@ from datetime import datetime
 import dagster as dg
 
 from relay_dagster import tags
-from relay_dagster.aws.cloudwatch.tick_faults import report_fault
+from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.orchestration.dagster_instance import DagsterRuns
+from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
 from relay_dagster.orchestration.jobs import inventory_sync
-from relay_dagster.reconciler.cursor import Memory
-from relay_dagster.reconciler.housekeeping import (
-    check_queue,
-    delete_old_runs,
-    settle_dead_letters,
-    sync_partitions,
-)
+from relay_dagster.reconciler.cursor import ReconcilerCursor
+from relay_dagster.reconciler.dead_letter_sweep import settle_dead_letters
+from relay_dagster.reconciler.housekeeping import check_queue, delete_old_runs, sync_partitions
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
@@ -46,7 +42,7 @@ def sqs_run_sensor(connect: Callable[[], Platform]) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         platform = connect()
         try:
-            return take_in(platform, DagsterRuns(context.instance))
+            return take_in(platform, context.instance)
         except Exception as error:
             report_fault(platform.metrics, "intake_error", error)
             raise
@@ -64,33 +60,34 @@ def run_reconciler(connect: Callable[[], Platform]) -> dg.SensorDefinition:
         description="Ends what died, extends what waits, deletes what is done; starts no run.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        memory = Memory.parse(context.cursor)
-        done = reconcile(connect(), DagsterRuns(context.instance), memory)
-        context.update_cursor(memory.cursor())
+        cursor = ReconcilerCursor.parse(context.cursor)
+        done = reconcile(connect(), context.instance, cursor)
+        context.update_cursor(cursor.dump())
         return dg.SkipReason(done)
 
     return sensor
 
 
-def take_in(platform: Platform, dagster: DagsterRuns) -> dg.SensorResult | dg.SkipReason:
+def take_in(platform: Platform, instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason:
     """Receive jobs while there is room for them; return the runs to ask for, or why there are none.
 
     Raises:
         Exception: Dagster's storage fails; what is dispatched by then is asked for again.
     """
-    room = platform.settings.intake_limit - dagster.count_unfinished(SQS_RUN_SENSOR)
-    tick = IntakeTick(platform, dagster, room)
+    executions = DagsterExecutions(instance)
+    room = platform.settings.intake_limit - executions.count_unfinished(SQS_RUN_SENSOR)
+    tick = IntakeTick(platform, executions, room)
     records = tick.run()
     if not records:
         return dg.SkipReason(tick.summary())
-    dagster.add_tenants(record.tenant_id for record in records)
+    DagsterPartitions(instance).add_tenants(record.tenant_id for record in records)
     return dg.SensorResult(run_requests=[_run_request(record) for record in records])
 
 
-def reconcile(platform: Platform, dagster: DagsterRuns, memory: Memory) -> str:
+def reconcile(platform: Platform, instance: dg.DagsterInstance, cursor: ReconcilerCursor) -> str:
     """Do the reconciler's duties, each whatever becomes of the others; return what was done."""
     now, done = utc_now(), []
-    for name, duty in _duties(platform, dagster, memory, now).items():
+    for name, duty in _duties(platform, instance, cursor, now).items():
         try:
             done.append(f"{name}: {duty()}")
         except Exception as error:  # noqa: BLE001 - the other duties must not wait for this one
@@ -100,16 +97,17 @@ def reconcile(platform: Platform, dagster: DagsterRuns, memory: Memory) -> str:
 
 
 def _duties(
-    platform: Platform, dagster: DagsterRuns, memory: Memory, now: datetime
+    platform: Platform, instance: dg.DagsterInstance, cursor: ReconcilerCursor, now: datetime
 ) -> dict[str, Callable[[], object]]:
+    executions, partitions = DagsterExecutions(instance), DagsterPartitions(instance)
     duties: dict[str, Callable[[], object]] = {
-        "partitions added": lambda: sync_partitions(platform, dagster, memory, now),
-        "unsettled runs": lambda: ReconcileTick(platform, dagster, memory).run(),
+        "partitions added": lambda: sync_partitions(platform, partitions, cursor, now),
+        "unsettled runs": lambda: ReconcileTick(platform, executions, cursor).run(),
     }
-    if memory.is_due("dead_letters_at", EVERY_MINUTE_SECONDS, now):
+    if cursor.is_due("dead_letters_at", EVERY_MINUTE_SECONDS, now):
         duties["dead letters"] = lambda: settle_dead_letters(platform)
         duties["queue_misconfigured"] = lambda: check_queue(platform)
-        duties["old runs deleted"] = lambda: delete_old_runs(platform, dagster, now)
+        duties["old runs deleted"] = lambda: delete_old_runs(platform, executions, now)
     return duties
 
 

@@ -12,7 +12,7 @@ MAX_RUNS = 1000
 
 
 @dataclass
-class Memory:
+class ReconcilerCursor:
     """Heartbeats as last seen, messages as last extended, and when the rarer duties were done.
 
     Instants are seconds since the epoch, by the reconciler's own clock alone.
@@ -35,7 +35,7 @@ class Memory:
         except (ValueError, TypeError, KeyError, IndexError, AttributeError):
             return cls()
 
-    def cursor(self) -> str:
+    def dump(self) -> str:
         """Return the text to keep; the oldest runs are forgotten where there are too many."""
         kept = {
             **self.__dict__,

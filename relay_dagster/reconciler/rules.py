@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from relay_dagster.orchestration.dagster_instance import DagsterState
 from relay_dagster.runs.model import LockState, RunRecord, Trigger
+from relay_dagster.runs.ports import AttemptState
 
 UNSENT_AFTER = timedelta(seconds=60)
 LOST_DISPATCH_AFTER = timedelta(seconds=60)
@@ -68,7 +68,7 @@ class RunFacts:
     """
 
     record: RunRecord
-    dagster: DagsterState
+    execution: AttemptState
     now: datetime
     silent_seconds: float = 0
     extended_seconds: float | None = None
@@ -111,7 +111,7 @@ def _of_final(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAct
     record, age = facts.record, _since(facts, facts.record.finished_at)
     if record.needs_dlq:
         yield Act.BURY
-    if facts.dagster is DagsterState.EXECUTING:
+    if facts.execution is AttemptState.EXECUTING:
         if facts.silent_seconds <= policy.stale_seconds:
             return
         yield ReportFailed("the run is final and its process is silent")
@@ -121,19 +121,19 @@ def _of_final(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAct
 
 
 def _of_cancelled(facts: RunFacts, wished_at: datetime) -> Iterator[ReconcileAction]:
-    if facts.dagster.is_alive and _since(facts, wished_at) < FORCE_CANCEL_AFTER:
+    if facts.execution.is_alive and _since(facts, wished_at) < FORCE_CANCEL_AFTER:
         yield Act.TERMINATE
         return
-    if facts.dagster.is_alive:
+    if facts.execution.is_alive:
         yield Act.FORCE_CANCELLED
     yield Act.CANCEL
 
 
 def _of_claimed(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
-    if facts.dagster is DagsterState.CANCELLED:
+    if facts.execution is AttemptState.CANCELLED:
         yield Act.CANCEL
-    elif not facts.dagster.is_alive:
-        yield Lose("run_process_lost", f"the Dagster run is {facts.dagster}, the run has no end")
+    elif not facts.execution.is_alive:
+        yield Lose("run_process_lost", f"the Dagster run is {facts.execution}, the run has no end")
     elif facts.silent_seconds > policy.stale_seconds:
         yield from _stale(facts)
     else:
@@ -141,14 +141,14 @@ def _of_claimed(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileA
 
 
 def _of_dispatched(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
-    if facts.dagster is DagsterState.CANCELLED:
+    if facts.execution is AttemptState.CANCELLED:
         yield Act.CANCEL
-    elif facts.dagster is DagsterState.ABSENT:
+    elif facts.execution is AttemptState.ABSENT:
         if _since(facts, facts.record.dispatched_at) > LOST_DISPATCH_AFTER:
             yield Extend(0)
-    elif not facts.dagster.is_alive:
-        yield Lose("run_not_started", f"the Dagster run is {facts.dagster}, it never began")
-    elif facts.dagster is DagsterState.EXECUTING and facts.silent_seconds > policy.stale_seconds:
+    elif not facts.execution.is_alive:
+        yield Lose("run_not_started", f"the Dagster run is {facts.execution}, it never began")
+    elif facts.execution is AttemptState.EXECUTING and facts.silent_seconds > policy.stale_seconds:
         yield from _stale(facts)
     else:
         yield from _keep_out_of_sight(facts, policy)

@@ -1,4 +1,4 @@
-"""One tick over the runs that are not settled: gather facts, let `reconcile` decide, act."""
+"""One tick over the runs that are not settled: gather facts, let `rules` decide, act."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_core.domain.models import RunStatus
-from relay_dagster.aws.cloudwatch.tick_faults import report_fault
+from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.aws.dynamodb.pagination import cursor_after_record
 from relay_dagster.execution.publication import remove_superseded
 from relay_dagster.logs import event_log
-from relay_dagster.orchestration.dagster_instance import DagsterRuns, DagsterState
-from relay_dagster.reconciler.cursor import Memory
+from relay_dagster.reconciler.cursor import ReconcilerCursor
 from relay_dagster.reconciler.dead_run_reports import write_late_reports
 from relay_dagster.reconciler.rules import (
     Act,
@@ -25,7 +24,7 @@ from relay_dagster.reconciler.rules import (
 )
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import LockState, RunRecord, Trigger
-from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
 
 MAX_RECORDS = 200
@@ -40,28 +39,28 @@ class ReconcileTick:
 
     Args:
         platform: the stores, the queue and the ledger.
-        dagster: the Dagster instance.
-        memory: what the tick before knew; changed in place.
+        executions: what executes.
+        cursor: what the tick before knew; changed in place.
     """
 
     platform: Platform
-    dagster: DagsterRuns
-    memory: Memory
+    executions: Executions
+    cursor: ReconcilerCursor
     clock: Callable[[], datetime] = utc_now
     stopwatch: Callable[[], float] = time.monotonic
 
     def run(self) -> int:
         """Handle each run; one that fails spoils only itself. Return how many were seen."""
         until = self.stopwatch() + MAX_SECONDS
-        page = self.platform.runs.unacknowledged(MAX_RECORDS, after=self.memory.page)
-        self.memory.page = page.next_cursor
+        page = self.platform.runs.unacknowledged(MAX_RECORDS, after=self.cursor.page)
+        self.cursor.page = page.next_cursor
         beats = self.platform.runs.heartbeats([one for one in page.records if one.attempt])
         in_line = self._next_in_line(page.records)
         for record in page.records:
             self._reconcile(record, beats.get(record.run_id, 0), record.run_id in in_line)
             if self.stopwatch() > until:
                 # The next tick goes on from here, or a few slow runs would keep it from the rest.
-                self.memory.page = cursor_after_record(record)
+                self.cursor.page = cursor_after_record(record)
                 break
         return len(page.records)
 
@@ -82,13 +81,13 @@ class ReconcileTick:
             max_attempts=settings.max_attempts,
         )
         try:
-            state = self._dagster_state(record)
+            state = self._attempt_state(record)
             facts = RunFacts(
                 record=record,
-                dagster=state,
+                execution=state,
                 now=now,
-                silent_seconds=self.memory.silence(record, beats, state, now),
-                extended_seconds=self.memory.since_extended(record.run_id, now),
+                silent_seconds=self.cursor.silence(record, beats, state, now),
+                extended_seconds=self.cursor.since_extended(record.run_id, now),
                 next_in_line=next_in_line,
             )
             for action in decide(facts, policy):
@@ -99,16 +98,16 @@ class ReconcileTick:
         except Exception as error:  # noqa: BLE001 - the others must not wait for this one
             report_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
 
-    def _dagster_state(self, record: RunRecord) -> DagsterState:
+    def _attempt_state(self, record: RunRecord) -> AttemptState:
         if record.is_dispatched or (record.is_final and record.attempt):
-            return self.dagster.state(record)
-        return DagsterState.ABSENT
+            return self.executions.state(record)
+        return AttemptState.ABSENT
 
     def _act(self, action: ReconcileAction, record: RunRecord, now: datetime) -> RunRecord:
         if isinstance(action, Extend):
             return self._extend(record, action.seconds, now)
         if isinstance(action, ReportFailed):
-            self.dagster.report_failed(record, action.message)
+            self.executions.report_failed(record, action.message)
             return record
         if isinstance(action, Lose):
             return self._lose(record, action)
@@ -128,7 +127,7 @@ class ReconcileTick:
     def _extend(self, record: RunRecord, seconds: float, now: datetime) -> RunRecord:
         if record.receipt_handle is not None:
             self.platform.queue.extend(record.receipt_handle, seconds)
-            self.memory.note_extended(record.run_id, now)
+            self.cursor.note_extended(record.run_id, now)
         return record
 
     def _lose(self, record: RunRecord, action: Lose) -> RunRecord:
@@ -174,11 +173,11 @@ class ReconcileTick:
         return after
 
     def _terminate(self, record: RunRecord) -> RunRecord:
-        self.dagster.terminate(record)
+        self.executions.terminate(record)
         return record
 
     def _force_cancelled(self, record: RunRecord) -> RunRecord:
-        self.dagster.report_cancelled(record, "cancelled on request; its process did not end")
+        self.executions.report_cancelled(record, "cancelled on request; its process did not end")
         return record
 
     def _cancel(self, record: RunRecord) -> RunRecord:
@@ -201,7 +200,7 @@ class ReconcileTick:
     def _settle(self, record: RunRecord) -> RunRecord:
         if record.receipt_handle is not None and record.trigger is not Trigger.DAGSTER:
             self.platform.queue.delete(record.receipt_handle)
-        self.memory.forget(record.run_id)
+        self.cursor.forget(record.run_id)
         settled = self.platform.ledger.acknowledge(record.run_id)
         if record.status is RunStatus.SUCCEEDED:
             remove_superseded(self.platform, record.tenant_id, self.clock())

@@ -99,9 +99,6 @@ class Executions(Protocol):
     def state(self, record: RunRecord) -> AttemptState:
         """Return how the execution of a record's latest attempt stands."""
 
-    def has_unfinished(self, tenant_id: str) -> bool:
-        """Tell whether anything of a tenant has not ended."""
-
     def terminate(self, record: RunRecord) -> None:
         """Ask the process of a record's latest attempt to end."""
 
@@ -123,6 +120,9 @@ class TenantPartitions(Protocol):
 
     def add_tenants(self, tenant_ids: Iterable[str]) -> list[str]:
         """Add the partitions that are missing; return those."""
+
+    def is_in_use(self, tenant_id: str) -> bool:
+        """Tell whether something that executes for the tenant has not ended."""
 
     def remove_tenant(self, tenant_id: str) -> None:
         """Remove a partition."""

@@ -22,9 +22,9 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.s3.object_store import ObjectStore, Written
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.build import build_defs
-from relay_dagster.orchestration.dagster_instance import DagsterRuns
+from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.orchestration.sensors import reconcile
-from relay_dagster.reconciler.cursor import Memory
+from relay_dagster.reconciler.cursor import ReconcilerCursor
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun
@@ -169,13 +169,13 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
 
     def tick() -> None:
         with dg.DagsterInstance.ephemeral() as instance:
-            dagster, memory = DagsterRuns(instance), Memory()
+            executions, cursor = DagsterExecutions(instance), ReconcilerCursor()
             platform.metrics.worker_heartbeat()
-            IntakeTick(platform, dagster, 10, clock=clock).run(poll_seconds=0)
+            IntakeTick(platform, executions, 10, clock=clock).run(poll_seconds=0)
             for _ in range(3):
                 clock.advance(seconds=120)
-                ReconcileTick(platform, dagster, memory, clock=clock).run()
-            reconcile(platform, dagster, memory)
+                ReconcileTick(platform, executions, cursor, clock=clock).run()
+            reconcile(platform, instance, cursor)
 
     return Act(tick)
 

@@ -16,8 +16,8 @@ from relay_dagster.intake.decision import (
     Replace,
     decide,
 )
-from relay_dagster.orchestration.dagster_instance import DagsterState
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.ports import AttemptState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POLICY = IntakePolicy(max_receives=3, max_attempts=3)
@@ -64,7 +64,7 @@ BURIED = record(status=RunStatus.FAILED, error_code="POISON_JOB", dlq_message_id
     ],
 )
 def test_a_message_leads_to(run: RunRecord, dagster: str, action: object) -> None:
-    assert decide(facts(run, dagster=DagsterState(dagster)), POLICY) == (action,)
+    assert decide(facts(run, execution=AttemptState(dagster)), POLICY) == (action,)
 
 
 def test_a_body_that_no_run_can_have_is_refused() -> None:

@@ -11,7 +11,7 @@ from fakes import CallCounter, FakeClock, embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster import tags
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.orchestration.dagster_instance import DagsterRuns
+from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import LockState, NewRun, RunRecord, Trigger
 from relay_dagster.wiring import Platform
@@ -44,7 +44,7 @@ def tick(
     """Receive once: messages come again at once, so one look is told from the next by room."""
     looks = iter([0.0, *[99.0] * 99])
     one = IntakeTick(
-        platform, DagsterRuns(instance), room, clock=clock, stopwatch=lambda: next(looks)
+        platform, DagsterExecutions(instance), room, clock=clock, stopwatch=lambda: next(looks)
     )
     one.run(poll_seconds=0)
     return one
@@ -222,7 +222,7 @@ def test_where_messages_have_one_receive_a_tick_looks_at_each_of_them_once(
 ) -> None:
     with embedded_platform(clock, max_attempts=1) as platform:
         record = posted(platform)
-        one = IntakeTick(platform, DagsterRuns(instance), 4, clock=clock)
+        one = IntakeTick(platform, DagsterExecutions(instance), 4, clock=clock)
         one.run(poll_seconds=0)
         assert one.seen == 1
         assert current(platform, record).message_id != record.message_id
@@ -248,7 +248,7 @@ def test_nothing_is_received_without_room(
 def test_one_message_that_cannot_be_handled_holds_nobody_up(
     platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
 ) -> None:
-    class Reluctant(DagsterRuns):
+    class Reluctant(DagsterExecutions):
         def state(self, record: RunRecord):  # type: ignore[no-untyped-def]
             if record.tenant_id == "a":
                 raise ValueError("no")

@@ -13,7 +13,6 @@ from fakes import embedded_platform
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.aws.sqs.job_queue import JobQueue, Message
 from relay_dagster.orchestration.build import build_defs
-from relay_dagster.orchestration.dagster_instance import DagsterRuns
 from relay_dagster.runs.model import NewRun
 from relay_dagster.settings import SettingsError
 from relay_dagster.wiring import Platform
@@ -81,34 +80,6 @@ def test_the_tenants_partition_is_added_in_the_same_tick(
     posted(platform)
     evaluate("sqs_run_sensor", platform, instance)
     assert instance.get_dynamic_partitions("tenants") == ["acme"]
-
-
-def test_a_partition_that_the_other_sensor_adds_at_the_same_moment_is_no_fault() -> None:
-    class Rival(DagsterRuns):
-        """Sees no partition at first: the other sensor adds it right after."""
-
-        looks = 0
-
-        def tenants(self) -> set[str]:
-            self.looks += 1
-            return set() if self.looks == 1 else super().tenants()
-
-    with dg.DagsterInstance.ephemeral() as instance:
-        DagsterRuns(instance).add_tenants(["acme"])
-        Rival(ClashingInstance(instance)).add_tenants(["acme"])  # type: ignore[arg-type]
-
-
-class ClashingInstance:
-    """An instance whose insert finds what another process has just inserted."""
-
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        self._instance = instance
-
-    def get_dynamic_partitions(self, name: str) -> list[str]:
-        return list(self._instance.get_dynamic_partitions(name))
-
-    def add_dynamic_partitions(self, name: str, keys: list[str]) -> None:
-        raise RuntimeError("UNIQUE constraint failed")
 
 
 def test_a_tick_of_the_intake_that_fails_is_a_worker_error(

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from relay_core.domain.models import RunStatus, Stage
-from relay_dagster.orchestration.dagster_instance import DagsterState
 from relay_dagster.reconciler.rules import (
     Act,
     Extend,
@@ -17,6 +16,7 @@ from relay_dagster.reconciler.rules import (
     decide,
 )
 from relay_dagster.runs.model import LockState, RunRecord, Trigger
+from relay_dagster.runs.ports import AttemptState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POLICY = ReconcilePolicy(stale_seconds=90, visibility_seconds=300, max_attempts=3)
@@ -54,7 +54,7 @@ def final(status: RunStatus = RunStatus.SUCCEEDED, **changes: Any) -> RunRecord:
 
 
 def actions(record: RunRecord, dagster: str = "executing", **changes: Any) -> list[Any]:
-    return decide(RunFacts(record, DagsterState(dagster), NOW, **changes), POLICY)
+    return decide(RunFacts(record, AttemptState(dagster), NOW, **changes), POLICY)
 
 
 # --- under way ------------------------------------------------------------------------------------

@@ -16,12 +16,12 @@ from relay_core.domain.models import RunStatus
 from relay_dagster import tags
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.execution.publication import publish, published_key
-from relay_dagster.orchestration.dagster_instance import DagsterRuns, DagsterState
-from relay_dagster.reconciler.cursor import Memory
+from relay_dagster.orchestration.dagster_instance import DagsterExecutions
+from relay_dagster.reconciler.cursor import ReconcilerCursor
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
-from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.ports import AttemptState, utc_now
 from relay_dagster.wiring import Platform
 
 STATUS = dg.DagsterRunStatus
@@ -29,19 +29,19 @@ NOBODY_S_RUN = "00000000-0000-4000-8000-000000000000"
 
 
 class World:
-    """A platform, a Dagster instance and a reconciler with a memory, on one clock."""
+    """A platform, a Dagster instance and a reconciler with a cursor, on one clock."""
 
     def __init__(self, platform: Platform, instance: dg.DagsterInstance, clock: FakeClock) -> None:
         self.platform = platform
         self.instance = instance
         self.clock = clock
-        self.memory = Memory()
+        self.cursor = ReconcilerCursor()
 
     def tick(self) -> int:
-        """Reconcile once; the memory goes through its text, as it does in Dagster."""
-        self.memory = Memory.parse(self.memory.cursor())
-        dagster = DagsterRuns(self.instance)
-        return ReconcileTick(self.platform, dagster, self.memory, clock=self.clock).run()
+        """Reconcile once; the cursor goes through its text, as it does in Dagster."""
+        self.cursor = ReconcilerCursor.parse(self.cursor.dump())
+        dagster = DagsterExecutions(self.instance)
+        return ReconcileTick(self.platform, dagster, self.cursor, clock=self.clock).run()
 
     def posted(self, tenant_id: str = "acme") -> RunRecord:
         """Reserve a run, send its message and receive it."""
@@ -274,10 +274,10 @@ def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(worl
     assert [each.key for each in world.platform.feeds.list_objects("published/")] == [key]
 
 
-class Reluctant(DagsterRuns):
+class Reluctant(DagsterExecutions):
     """Dagster's runs, of which it does not tell those of tenant ``a``."""
 
-    def state(self, record: RunRecord) -> DagsterState:
+    def state(self, record: RunRecord) -> AttemptState:
         if record.tenant_id == "a":
             raise ValueError("no")
         return super().state(record)
@@ -286,7 +286,7 @@ class Reluctant(DagsterRuns):
 def test_one_run_that_cannot_be_reconciled_holds_no_other_up(world: World) -> None:
     bad, good = world.dispatched(world.posted("a")), world.dispatched(world.posted("b"))
     world.add_run(good, STATUS.FAILURE)
-    tick = ReconcileTick(world.platform, Reluctant(world.instance), world.memory, clock=world.clock)
+    tick = ReconcileTick(world.platform, Reluctant(world.instance), world.cursor, clock=world.clock)
     assert tick.run() == 2
     assert world.current(bad).is_dispatched
     assert world.current(good).error_code == "run_not_started"
@@ -298,7 +298,7 @@ def test_a_run_that_cannot_be_reconciled_is_a_worker_error_with_its_calls(
     counted = WorkerErrors()
     platform = replace(world.platform, metrics=counted)
     record = world.dispatched(world.posted("a"))
-    ReconcileTick(platform, Reluctant(world.instance), world.memory, clock=world.clock).run()
+    ReconcileTick(platform, Reluctant(world.instance), world.cursor, clock=world.clock).run()
     assert counted.types == ["internal_error"]
     (line,) = events(capsys, "run_not_reconciled")
     assert (line["run_id"], line["error"]) == (record.run_id, "no")
@@ -308,15 +308,15 @@ def test_a_run_that_cannot_be_reconciled_is_a_worker_error_with_its_calls(
 def test_a_verdict_that_comes_too_late_is_told_as_no_error_of_the_run(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class EndsMeanwhile(DagsterRuns):
-        def state(self, record: RunRecord) -> DagsterState:
+    class EndsMeanwhile(DagsterExecutions):
+        def state(self, record: RunRecord) -> AttemptState:
             world.platform.ledger.succeed(record.fence, Outcome())
             return super().state(record)
 
     counted = WorkerErrors()
     platform = replace(world.platform, metrics=counted)
     record = world.executing(STATUS.SUCCESS)
-    ReconcileTick(platform, EndsMeanwhile(world.instance), world.memory, clock=world.clock).run()
+    ReconcileTick(platform, EndsMeanwhile(world.instance), world.cursor, clock=world.clock).run()
     assert world.current(record).status is RunStatus.SUCCEEDED
     assert counted.types == []
     assert events(capsys, "run_retryable_error") == []
@@ -346,18 +346,18 @@ def test_a_tick_that_takes_too_long_goes_on_where_it_stopped(world: World) -> No
         world.clock.advance(seconds=1)
     seen = []
 
-    class Watched(DagsterRuns):
-        def state(self, record: RunRecord) -> DagsterState:
+    class Watched(DagsterExecutions):
+        def state(self, record: RunRecord) -> AttemptState:
             seen.append(record.tenant_id)
             return super().state(record)
 
     for _ in range(3):
         looks = iter([0.0, 99.0])
-        world.memory = Memory.parse(world.memory.cursor())
+        world.cursor = ReconcilerCursor.parse(world.cursor.dump())
         ReconcileTick(
             world.platform,
             Watched(world.instance),
-            world.memory,
+            world.cursor,
             clock=world.clock,
             stopwatch=lambda: next(looks),  # noqa: B023 - called within the round
         ).run()

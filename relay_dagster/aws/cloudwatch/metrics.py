@@ -12,6 +12,7 @@ from typing import Any
 
 from relay_core.domain.models import RunStatus
 from relay_dagster.aws.clients import Clients
+from relay_dagster.external_errors import INTERNAL_ERROR, error_code_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.model import RunRecord
 
@@ -133,6 +134,18 @@ class Metrics:
             self._clients.cloudwatch.put_metric_data(Namespace=self._namespace, MetricData=data())
         except Exception as error:  # noqa: BLE001 - whatever it is, the run matters more
             _not_sent(f"{type(error).__name__}: {error}")
+
+
+def report_fault(metrics: Metrics, event: str, error: Exception, **facts: object) -> None:
+    """Log an exception that a tick has met and count it as ``WorkerError``.
+
+    One that has a code of its own is a fault that is known; any other is a defect, of which the
+    log has the stack of calls. Whether the tick goes on after it is its own business.
+    """
+    code = error_code_of(error)
+    trace = error if code == INTERNAL_ERROR else False
+    _log.error(event, error_code=code, error=str(error), exc_info=trace, **facts)
+    metrics.worker_error(code)
 
 
 def _not_sent(why: str) -> None:

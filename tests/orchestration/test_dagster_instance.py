@@ -1,0 +1,164 @@
+"""Dagster's instance as the intake and the reconciler see it."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+
+from builders import REQUESTED_AT, RUN_ID
+from relay_dagster import tags
+from relay_dagster.orchestration.dagster_instance import (
+    STATE_OF,
+    DagsterExecutions,
+    DagsterPartitions,
+)
+from relay_dagster.orchestration.jobs import INVENTORY_SYNC
+from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.ports import AttemptState, utc_now
+
+STATUS = dg.DagsterRunStatus
+RECORD = RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT, attempt=2)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def add_run(
+    instance: dg.DagsterInstance,
+    status: dg.DagsterRunStatus = STATUS.STARTED,
+    *,
+    attempt: int = 2,
+    job_name: str = INVENTORY_SYNC,
+    parent: str | None = None,
+    **more_tags: str,
+) -> str:
+    run = dg.DagsterRun(
+        job_name=job_name,
+        run_id=str(uuid.uuid4()),
+        status=status,
+        tags={**tags.run_tags(RUN_ID, "acme", attempt=attempt), **more_tags},
+        parent_run_id=parent,
+        root_run_id=parent,
+    )
+    return instance.add_run(run).run_id
+
+
+# --- executions -----------------------------------------------------------------------------------
+
+
+def test_every_status_that_dagster_writes_is_a_state() -> None:
+    # Declared by newer versions, and written by none.
+    assert {status for status in STATUS if status.value != "SUSPENDED"} == set(STATE_OF)
+
+
+def test_an_attempt_is_found_by_its_tags_before_it_is_claimed(
+    instance: dg.DagsterInstance,
+) -> None:
+    executions = DagsterExecutions(instance)
+    add_run(instance, STATUS.FAILURE, attempt=1)
+    assert executions.state(RECORD) is AttemptState.ABSENT
+    add_run(instance, STATUS.NOT_STARTED)
+    assert executions.state(RECORD) is AttemptState.WAITING
+
+
+def test_a_copy_by_re_execution_is_not_the_attempt(instance: dg.DagsterInstance) -> None:
+    parent = add_run(instance, STATUS.SUCCESS, attempt=1)
+    add_run(instance, STATUS.STARTED, parent=parent)
+    assert DagsterExecutions(instance).state(RECORD) is AttemptState.ABSENT
+
+
+def test_runs_that_a_sensor_asked_for_are_counted_until_they_end(
+    instance: dg.DagsterInstance,
+) -> None:
+    sensor = {tags.SENSOR: "sqs_run_sensor"}
+    for status in (STATUS.NOT_STARTED, STATUS.STARTED, STATUS.SUCCESS):
+        add_run(instance, status, **sensor)
+    add_run(instance, STATUS.STARTED)
+    assert DagsterExecutions(instance).count_unfinished("sqs_run_sensor") == 2
+
+
+@pytest.mark.parametrize(
+    ("report", "state"),
+    [("report_failed", AttemptState.FAILED), ("report_cancelled", AttemptState.CANCELLED)],
+)
+def test_a_run_that_is_reported_over_is_over(
+    instance: dg.DagsterInstance, report: str, state: AttemptState
+) -> None:
+    executions = DagsterExecutions(instance)
+    add_run(instance)
+    getattr(executions, report)(RECORD, "its process is gone")
+    assert executions.state(RECORD) is state
+
+
+def test_a_run_that_has_ended_is_reported_no_other_end(instance: dg.DagsterInstance) -> None:
+    executions = DagsterExecutions(instance)
+    add_run(instance, STATUS.SUCCESS)
+    executions.report_failed(RECORD, "its process is gone")
+    assert executions.state(RECORD) is AttemptState.SUCCEEDED
+
+
+def test_runs_of_the_job_that_ended_long_ago_are_deleted_the_oldest_first(
+    instance: dg.DagsterInstance,
+) -> None:
+    ended = [add_run(instance, STATUS.SUCCESS) for _ in range(3)]
+    executing = add_run(instance)
+    another = add_run(instance, STATUS.SUCCESS, job_name="somebody_elses")
+    executions = DagsterExecutions(instance)
+    assert executions.delete_ended_before(utc_now() - timedelta(days=1), at_most=9) == 0
+    assert executions.delete_ended_before(utc_now() + timedelta(days=1), at_most=2) == 2
+    assert {run.run_id for run in instance.get_runs()} == {ended[2], executing, another}
+
+
+# --- partitions -----------------------------------------------------------------------------------
+
+
+def test_missing_partitions_are_added_and_named(instance: dg.DagsterInstance) -> None:
+    partitions = DagsterPartitions(instance)
+    assert partitions.add_tenants(["b", "a"]) == ["a", "b"]
+    assert partitions.add_tenants(["a", "c"]) == ["c"]
+    partitions.remove_tenant("a")
+    assert partitions.tenants() == {"b", "c"}
+
+
+def test_a_partition_is_in_use_while_a_run_of_it_has_not_ended(
+    instance: dg.DagsterInstance,
+) -> None:
+    partitions = DagsterPartitions(instance)
+    add_run(instance, STATUS.SUCCESS, **{tags.PARTITION: "acme"})
+    assert not partitions.is_in_use("acme")
+    add_run(instance, STATUS.NOT_STARTED, **{tags.PARTITION: "acme"})
+    assert partitions.is_in_use("acme")
+
+
+def test_a_partition_that_the_other_sensor_adds_at_the_same_moment_is_no_fault(
+    instance: dg.DagsterInstance,
+) -> None:
+    class Rival(DagsterPartitions):
+        """Sees no partition at first: the other sensor adds it right after."""
+
+        looks = 0
+
+        def tenants(self) -> set[str]:
+            self.looks += 1
+            return set() if self.looks == 1 else super().tenants()
+
+    DagsterPartitions(instance).add_tenants(["acme"])
+    Rival(ClashingInstance(instance)).add_tenants(["acme"])  # type: ignore[arg-type]
+
+
+class ClashingInstance:
+    """An instance whose insert finds what another process has just inserted."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+
+    def get_dynamic_partitions(self, name: str) -> list[str]:
+        return list(self._instance.get_dynamic_partitions(name))
+
+    def add_dynamic_partitions(self, name: str, keys: list[str]) -> None:
+        raise RuntimeError("UNIQUE constraint failed")

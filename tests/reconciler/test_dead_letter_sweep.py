@@ -1,0 +1,85 @@
+"""What the queue itself has moved to the dead letters."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from fakes import FakeClock, embedded_platform
+from relay_core.domain.models import RunStatus
+from relay_dagster.reconciler.dead_letter_sweep import settle_dead_letters
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import NewRun
+from relay_dagster.wiring import Platform
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform(FakeClock()) as platform:
+        yield platform
+
+
+def stray(platform: Platform, job: Job) -> None:
+    """Let a job lie in the dead letters as the queue's own redrive leaves it."""
+    platform.clients.sqs.send_message(QueueUrl=platform.queue.dlq_url, MessageBody=job.body())
+
+
+def new_job(tenant_id: str = "acme") -> Job:
+    return Job(str(uuid.uuid4()), tenant_id)
+
+
+def test_a_message_that_was_moved_while_its_run_has_attempts_left_is_sent_again(
+    platform: Platform,
+) -> None:
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    stray(platform, record.job)
+    assert settle_dead_letters(platform) == 1
+    assert platform.queue.peek_dead() == []
+    (message,) = platform.queue.receive()
+    assert Job.parse(message.body) == record.job
+
+
+def test_a_moved_job_without_a_record_becomes_poison(platform: Platform) -> None:
+    job = new_job()
+    stray(platform, job)
+    settle_dead_letters(platform)
+    record = platform.runs.get(job.run_id)
+    assert record is not None
+    assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
+    assert len(platform.queue.peek_dead()) == 1
+
+
+def test_a_moved_message_of_a_run_that_ended_is_deleted(platform: Platform) -> None:
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    platform.ledger.cancel(record.run_id)
+    stray(platform, record.job)
+    settle_dead_letters(platform)
+    assert platform.queue.peek_dead() == []
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["under way", "ended"])
+def test_a_moved_message_with_another_body_stays_and_touches_no_run(
+    platform: Platform, ended: bool
+) -> None:
+    run_id = str(uuid.uuid4())
+    record = platform.ledger.reserve(NewRun(run_id=run_id, tenant_id="acme")).record
+    if ended:
+        record = platform.ledger.cancel(run_id)
+    stray(platform, Job(run_id, "other"))
+    assert settle_dead_letters(platform) == 0
+    assert platform.runs.get(run_id) == record
+    assert len(platform.queue.peek_dead()) == 1
+    assert platform.queue.receive() == []
+
+
+def test_what_was_put_there_on_purpose_stays(platform: Platform) -> None:
+    platform.queue.send_dead("hello", cause="invalid_job: not JSON")
+    platform.queue.send_dead(new_job().body(), cause="job_conflict: another body")
+    assert settle_dead_letters(platform) == 0
+    assert len(platform.queue.peek_dead()) == 2
+
+
+def test_a_body_that_is_no_job_stays_for_the_operator(platform: Platform) -> None:
+    platform.clients.sqs.send_message(QueueUrl=platform.queue.dlq_url, MessageBody="hello")
+    assert settle_dead_letters(platform) == 0
+    assert len(platform.queue.peek_dead()) == 1
