@@ -69,7 +69,7 @@ def _store_tenant(platform: Platform, folder: Path) -> None:
     write_feeds(shape, folder)
     document, prefix = stored_tenant(shape, _TENANT)
     platform.tenants.put(_TENANT, json.dumps(document))
-    platform.feeds.put(f"{prefix}feed.csv", (folder / "vendor_1.csv").read_bytes())
+    platform.objects.put(f"{prefix}feed.csv", (folder / "vendor_1.csv").read_bytes())
 
 
 def _in_a_process(platform: Platform) -> Mapping[str, float]:

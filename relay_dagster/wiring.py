@@ -1,4 +1,8 @@
-"""Everything that a process needs of AWS, put together from the settings."""
+"""The one bundle of stores, queue, ledger and metrics that a process works with.
+
+Runs, sensors, API, commands and tests all get a `Platform`; who wants another part puts it in place
+with `dataclasses.replace`. What a platform is asked for beyond its parts is made from them.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,37 @@ from dataclasses import dataclass
 
 from relay_dagster.aws.clients import PATIENT, Clients, Patience
 from relay_dagster.aws.cloudwatch.metrics import Metrics
+from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore
+from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.retry_policy import RetryPolicy
+from relay_dagster.runs.submission import Submission
 from relay_dagster.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """The stores, the queue and the ledger of one installation."""
+    """The parts of one installation."""
 
     settings: Settings
     clients: Clients
     runs: RunStore
     tenants: TenantStore
-    feeds: ObjectStore
+    pauses: PauseStore
+    api_keys: ApiKeyStore
+    objects: ObjectStore
     queue: JobQueue
     metrics: Metrics
     ledger: RunLedger
+
+    @property
+    def submission(self) -> Submission:
+        """The one way in which runs are started."""
+        return Submission(self.ledger, self.queue, self.pauses, self.tenants)
 
 
 def connect(
@@ -48,7 +62,9 @@ def connect(
         clients=clients,
         runs=runs,
         tenants=TenantStore(clients, settings.tenants_table),
-        feeds=ObjectStore(clients, settings.artifact_bucket),
+        pauses=PauseStore(clients, settings.tenants_table),
+        api_keys=ApiKeyStore(clients, settings.tenants_table),
+        objects=ObjectStore(clients, settings.artifact_bucket),
         queue=JobQueue(clients, settings.queue_url, settings.dlq_url),
         metrics=Metrics(
             clients,

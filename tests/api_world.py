@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastapi.testclient import TestClient
@@ -28,13 +29,12 @@ class ApiWorld:
 
     Args:
         platform: what the app works with.
-        parts: given to `create_app` in place of the platform's own.
+        parts: in place of the platform's own.
     """
 
     def __init__(self, platform: Platform, **parts: Any) -> None:
         self.platform = platform
-        own = {name: getattr(platform, name) for name in ("runs", "tenants", "queue", "feeds")}
-        self.app = create_app(platform.settings, **{**own, "ledger": platform.ledger, **parts})
+        self.app = create_app(replace(platform, **parts))
         self.client = TestClient(self.app, headers={"X-API-Key": ADMIN})
 
     def with_key(self, key: str | None) -> TestClient:
@@ -75,8 +75,8 @@ class ApiWorld:
         """End a run well, with a merged feed that is published where it is one of all vendors."""
         record = self.claim(run_id)
         key = f"{run_id}/tenants/{record.tenant_id}/outputs/merged_inventory.csv"
-        self.platform.feeds.put(key, b"sku\nA-1\n")
-        feed = None if record.vendors else publish(self.platform.feeds, record, key)
+        self.platform.objects.put(key, b"sku\nA-1\n")
+        feed = None if record.vendors else publish(self.platform.objects, record, key)
         outcome = Outcome(artifacts={"merged_inventory": key}, feed_key=feed, feed_sha256="0" * 64)
         return self.platform.ledger.succeed(record.fence, outcome)
 
@@ -85,7 +85,7 @@ class ApiWorld:
         record = self.claim(run_id)
         failure = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
         key = f"{run_id}/tenants/{record.tenant_id}/reports/errors.json"
-        self.platform.feeds.put(key, b"{}")
+        self.platform.objects.put(key, b"{}")
         outcome = Outcome(artifacts={"errors": key}, errors_artifact_key=key)
         return self.platform.ledger.fail(record.fence, failure, outcome)
 

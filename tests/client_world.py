@@ -73,7 +73,7 @@ class ClientWorld:
         if not record.is_claimed:
             record = self.api.claim(run_id)
         config = config or tenant_config()
-        reports = RunReports(self.platform.feeds, _context(record))
+        reports = RunReports(self.platform.objects, _context(record))
         normalized = [
             normalize_vendor(
                 config,

@@ -166,10 +166,10 @@ def _upload(platform: Platform) -> dict[str, int]:
     sizes = {}
     for vendor_id, (name, data) in sample_feeds(TENANT).items():
         vendor = config.vendor(vendor_id)
-        platform.feeds.put(f"{vendor.inbound.s3_prefix}{name}", data)
+        platform.objects.put(f"{vendor.inbound.s3_prefix}{name}", data)
         sizes[f"{vendor.inbound.s3_prefix}{name}"] = len(data)
         if vendor.sku_map is not None and vendor.sku_map.s3_key:
-            platform.feeds.put(vendor.sku_map.s3_key, maps[vendor_id][1])
+            platform.objects.put(vendor.sku_map.s3_key, maps[vendor_id][1])
             sizes[vendor.sku_map.s3_key] = len(maps[vendor_id][1])
     return sizes
 

@@ -58,7 +58,7 @@ class RunLife:
         self._ledger = platform.ledger
         self.record = record = self._claim(launch)
         self.findings = Findings()
-        self.reports = RunReports(platform.feeds, record.context)
+        self.reports = RunReports(platform.objects, record.context)
         self._heartbeat = Heartbeat(
             lambda: platform.runs.beat(record.run_id, record.attempt),
             interval_seconds=platform.settings.heartbeat_seconds,
@@ -158,12 +158,12 @@ class RunLife:
         merged = self.reports.artifacts.get("merged_inventory")
         if merged is None or self.record.vendors is not None:
             return None
-        self.side.begin(publish, self._platform.feeds, self.record, merged)
+        self.side.begin(publish, self._platform.objects, self.record, merged)
         return published_key(self.record)
 
     def _withdraw(self) -> None:
         self.reports.withdraw_merged()
-        withdraw(self._platform.feeds, self.record)
+        withdraw(self._platform.objects, self.record)
 
     def _withdraw_if_in_vain(self) -> None:
         """Take the feed away again where the run has ended otherwise while it was published."""

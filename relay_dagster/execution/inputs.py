@@ -56,7 +56,7 @@ class Pinning:
     """What a run's inputs are pinned with.
 
     Args:
-        feeds: the bucket.
+        objects: the bucket.
         reports: the run.
         side: where calls are made at once.
         config: the run's config.
@@ -64,7 +64,7 @@ class Pinning:
         now: the manifest's instant.
     """
 
-    feeds: ObjectStore
+    objects: ObjectStore
     reports: RunReports
     side: SideBySide
     config: TenantConfig
@@ -77,7 +77,7 @@ class Pinning:
         Args:
             is_first_look: nobody can have pinned any yet.
         """
-        pinned = None if is_first_look else _read_manifest(self.feeds, self.reports.keys)
+        pinned = None if is_first_look else _read_manifest(self.objects, self.reports.keys)
         if pinned is not None:
             return self._judged(pinned, self._maps())
         copies = [self.side.ask(self._copy_map, one) for one in self._with_maps()]
@@ -97,7 +97,7 @@ class Pinning:
         lender = next((one for one in earlier if self._can_lend(one, with_work)), None)
         if lender is not None:
             source = ArtifactKeys(lender.run_id, lender.tenant_id)
-            known = _read_manifest(self.feeds, source) or {}
+            known = _read_manifest(self.objects, source) or {}
             lent = [name for name in entries if known.get(name, {}).get("status") == "found"]
 
             def borrow(vendor_id: str) -> dict[str, Any]:
@@ -114,9 +114,9 @@ class Pinning:
         """Write the manifest if there is none, and judge the entries of the one that is there."""
         reports = self.reports
         body = input_manifest_json(reports.ctx, entries, self.now)
-        if self.feeds.put_if_absent(reports.keys.input_manifest, body, content_type=JSON):
+        if self.objects.put_if_absent(reports.keys.input_manifest, body, content_type=JSON):
             return self._judged(entries, maps)
-        return self._judged(_read_manifest(self.feeds, reports.keys) or entries, self._maps())
+        return self._judged(_read_manifest(self.objects, reports.keys) or entries, self._maps())
 
     def _judged(self, entries: Mapping[str, Mapping[str, Any]], maps: Collection[str]) -> RunInputs:
         """Judge the pinned entries; note the artifacts that they are."""
@@ -150,13 +150,13 @@ class Pinning:
     def _maps(self) -> set[str]:
         """Return the vendors whose SKU map lies in the run's prefix."""
         ids = [vendor.vendor_id for vendor in self._with_maps()]
-        there = self.side.map(lambda vendor_id: self.feeds.exists(self._map_of(vendor_id)), ids)
+        there = self.side.map(lambda vendor_id: self.objects.exists(self._map_of(vendor_id)), ids)
         return {vendor_id for vendor_id, is_there in zip(ids, there, strict=True) if is_there}
 
     def _copy_map(self, vendor: VendorConfig) -> tuple[str, bool]:
         key = vendor.sku_map.s3_key if vendor.sku_map is not None else None
         target = self._map_of(vendor.vendor_id)
-        return vendor.vendor_id, bool(key) and self.feeds.copy_if_there(str(key), target)
+        return vendor.vendor_id, bool(key) and self.objects.copy_if_there(str(key), target)
 
     def _copy_latest(self, vendor: VendorConfig) -> dict[str, Any]:
         """Copy the vendor's latest upload; look again where it was replaced in between."""
@@ -167,7 +167,7 @@ class Pinning:
 
     def _look_and_copy(self, vendor: VendorConfig) -> dict[str, Any]:
         prefix = vendor.inbound.s3_prefix
-        latest = self.feeds.latest_object(prefix) if prefix else None
+        latest = self.objects.latest_object(prefix) if prefix else None
         if latest is None:
             return _missing(vendor)
         target = self.reports.keys.inbound(vendor.vendor_id, latest.file_name)
@@ -180,14 +180,14 @@ class Pinning:
             "last_modified": timestamp(latest.last_modified),
             "selection": "latest",
             "run_copy_key": target,
-            "sha256": self.feeds.copy_pinned(latest, target),
+            "sha256": self.objects.copy_pinned(latest, target),
         }
 
     def _can_lend(self, run: RunRecord, with_work: bool) -> bool:
         keys = ArtifactKeys(run.run_id, run.tenant_id)
-        if keys == self.reports.keys or not self.feeds.exists(keys.input_manifest):
+        if keys == self.reports.keys or not self.objects.exists(keys.input_manifest):
             return False
-        work = self.feeds.list_objects(f"{keys.prefix}work/") if with_work else []
+        work = self.objects.list_objects(f"{keys.prefix}work/") if with_work else []
         return not with_work or any(each.file_name == WORK_FILE for each in work)
 
     def _borrow(
@@ -195,16 +195,16 @@ class Pinning:
     ) -> dict[str, Any]:
         name = PurePosixPath(entry["run_copy_key"]).name
         copy = self.reports.keys.inbound(vendor_id, name)
-        self.feeds.copy_if_there(entry["run_copy_key"], copy)
-        self.feeds.copy_if_there(source.work(vendor_id, SKU_MAP_FILE), self._map_of(vendor_id))
+        self.objects.copy_if_there(entry["run_copy_key"], copy)
+        self.objects.copy_if_there(source.work(vendor_id, SKU_MAP_FILE), self._map_of(vendor_id))
         return {**entry, "selection": f"run {source.run_id}", "run_copy_key": copy}
 
     def _borrow_work(self, source: ArtifactKeys, vendor_id: str) -> None:
         keys = self.reports.keys
         work = source.work(vendor_id, WORK_FILE)
-        self.feeds.copy_if_there(work, keys.work(vendor_id, WORK_FILE))
+        self.objects.copy_if_there(work, keys.work(vendor_id, WORK_FILE))
         normalized = keys.normalized(vendor_id)
-        if self.feeds.copy_if_there(source.normalized(vendor_id), normalized):
+        if self.objects.copy_if_there(source.normalized(vendor_id), normalized):
             self.reports.artifacts[f"normalized_{vendor_id}"] = normalized
 
 
@@ -213,8 +213,8 @@ def _place_of(entry: Mapping[str, Any]) -> str:
     return entry["expected_prefix"] or "any prefix (inbound.type local is for the local runner)"
 
 
-def _read_manifest(feeds: ObjectStore, keys: ArtifactKeys) -> dict[str, Any] | None:
-    body = feeds.read_or_none(keys.input_manifest)
+def _read_manifest(objects: ObjectStore, keys: ArtifactKeys) -> dict[str, Any] | None:
+    body = objects.read_or_none(keys.input_manifest)
     return None if body is None else dict(json.loads(body)["vendors"])
 
 

@@ -22,25 +22,25 @@ def published_key(run: RunRecord) -> str:
     return f"{_place_of(run.tenant_id)}{run.run_id}.csv"
 
 
-def publish(feeds: ObjectStore, run: RunRecord, merged_key: str) -> str:
+def publish(objects: ObjectStore, run: RunRecord, merged_key: str) -> str:
     """Copy a run's merged feed, within S3, to its stable place; return the key.
 
     Every attempt of a run copies the same bytes to the same key.
     """
     key = published_key(run)
-    feeds.copy(merged_key, key)
+    objects.copy(merged_key, key)
     return key
 
 
-def withdraw(feeds: ObjectStore, run: RunRecord) -> None:
+def withdraw(objects: ObjectStore, run: RunRecord) -> None:
     """Take a run's published feed away, if there is one: the run has not succeeded."""
-    feeds.delete(published_key(run))
+    objects.delete(published_key(run))
 
 
 def remove_superseded(platform: Platform, tenant_id: str, now: datetime) -> list[str]:
     """Delete the tenant's feeds that have not been in force for a day, and return their keys."""
     until = now - KEPT_AFTER
-    found = platform.feeds.list_objects(_place_of(tenant_id))
+    found = platform.objects.list_objects(_place_of(tenant_id))
     old = {_run_id_of(each): each for each in found if each.last_modified <= until}
     if not old:
         return []
@@ -50,7 +50,7 @@ def remove_superseded(platform: Platform, tenant_id: str, now: datetime) -> list
     keys = superseded(old, records, until)
     doomed = [key for key in keys if pointer is None or key != pointer.key]
     for key in doomed:
-        platform.feeds.delete(key)
+        platform.objects.delete(key)
     return doomed
 
 

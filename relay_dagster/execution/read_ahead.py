@@ -15,13 +15,13 @@ class ReadAhead:
     """Begins to read objects in the order in which they will be taken.
 
     Args:
-        feeds: the bucket.
+        objects: the bucket.
         side: where to read.
         sizes: the objects, key to bytes, in the order in which they will be taken.
     """
 
-    def __init__(self, feeds: ObjectStore, side: SideBySide, sizes: Mapping[str, int]) -> None:
-        self._feeds = feeds
+    def __init__(self, objects: ObjectStore, side: SideBySide, sizes: Mapping[str, int]) -> None:
+        self._objects = objects
         self._side = side
         self._sizes = dict(sizes)
         self._waiting = deque(self._sizes)
@@ -37,7 +37,7 @@ class ReadAhead:
         coming = self._coming.pop(key, None)
         if coming is None and key in self._waiting:
             self._waiting.remove(key)
-        data = self._feeds.read(key) if coming is None else coming.result()
+        data = self._objects.read(key) if coming is None else coming.result()
         self._fill()
         return data
 
@@ -46,4 +46,4 @@ class ReadAhead:
         while self._waiting and self._sizes[self._waiting[0]] <= room:
             key = self._waiting.popleft()
             room -= self._sizes[key]
-            self._coming[key] = self._side.ask(self._feeds.read, key)
+            self._coming[key] = self._side.ask(self._objects.read, key)

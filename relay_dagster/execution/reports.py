@@ -67,19 +67,19 @@ class RunReports:
     """Writes one run's files, from any thread, and remembers which of them are artifacts.
 
     Args:
-        feeds: the bucket.
+        objects: the bucket.
         ctx: the run.
     """
 
-    def __init__(self, feeds: ObjectStore, ctx: RunContext) -> None:
-        self._feeds = feeds
+    def __init__(self, objects: ObjectStore, ctx: RunContext) -> None:
+        self._objects = objects
         self.ctx = ctx
         self.keys = ArtifactKeys(ctx.run_id, ctx.tenant_id)
         self.artifacts: dict[str, str] = {}
 
     def uri(self, key: str) -> str:
         """Return the ``s3://`` address of a key."""
-        return self._feeds.uri(key)
+        return self._objects.uri(key)
 
     def write_snapshot(self, document: Mapping[str, Any]) -> None:
         """Write the config as it took effect."""
@@ -89,7 +89,7 @@ class RunReports:
     def write_vendor(self, vendor: NormalizedVendor) -> None:
         """Write what the next step needs of a vendor, and its normalized.csv if it has one."""
         for name, chunks in vendor.work_files().items():
-            self._feeds.put_stream(self.keys.work(vendor.vendor_id, name), chunks)
+            self._objects.put_stream(self.keys.work(vendor.vendor_id, name), chunks)
         if vendor.outcome == "parsed":
             key = self.keys.normalized(vendor.vendor_id)
             self._write(f"normalized_{vendor.vendor_id}", key, vendor.csv_chunks(), CSV)
@@ -100,7 +100,7 @@ class RunReports:
         Raises:
             FileNotFoundError: it has none; normalizing has not come so far.
         """
-        data = self._feeds.read_or_none(self.keys.work(vendor_id, WORK_FILE))
+        data = self._objects.read_or_none(self.keys.work(vendor_id, WORK_FILE))
         if data is None:
             raise FileNotFoundError(
                 f"vendor {vendor_id!r} has no work file in this run; "
@@ -121,7 +121,7 @@ class RunReports:
 
     def withdraw_merged(self) -> None:
         """Take the merged feed of a run away that has not succeeded after all."""
-        self._feeds.delete(self.keys.merged_inventory)
+        self._objects.delete(self.keys.merged_inventory)
         self.artifacts.pop("merged_inventory", None)
 
     def write_json(
@@ -186,7 +186,7 @@ class RunReports:
     def _write(
         self, name: str, key: str, chunks: Iterable[bytes | memoryview], content_type: str
     ) -> str:
-        written = self._feeds.put_stream(key, chunks, content_type=content_type)
+        written = self._objects.put_stream(key, chunks, content_type=content_type)
         self.artifacts[name] = key
         return written.sha256
 

@@ -128,7 +128,7 @@ class RunSession:
         if verdict.failure is not None:
             self.life.fail(verdict.failure)
         if NORMALIZED in self._launch.assets:
-            self._ahead = ReadAhead(self._platform.feeds, self.life.side, self._to_read(inputs))
+            self._ahead = ReadAhead(self._platform.objects, self.life.side, self._to_read(inputs))
         return inputs
 
     def normalize(self) -> list[NormalizedVendor]:
@@ -197,7 +197,7 @@ class RunSession:
     def _pin_inputs(self) -> RunInputs:
         life, runs = self.life, self._platform.runs
         pinning = Pinning(
-            self._platform.feeds,
+            self._platform.objects,
             life.reports,
             life.side,
             self.config,

@@ -1,15 +1,13 @@
 """The dead-letter queue for those who operate it: look without hiding, redrive, discard."""
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from relay_dagster.aws.sqs.job_queue import CAUSE, RUN_ID, JobQueue, Message
-from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.job_message import Job, NotAJobError
-from relay_dagster.runs.model import NewRun, RunRecord
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 
 # A look finds at most ten messages, and not always the same ones.
@@ -77,7 +75,7 @@ class DeadLetters:
         Raises:
             DeadLetterError: there is no such letter, or its run has not ended yet.
             TenantBusyError: the tenant has an unfinished run; the letter stays.
-            ExternalServiceError: the queue cannot be reached; no run is left, the letter stays.
+            QueueUnavailableError: no run is left behind, the letter stays.
         """
         letters = self._of(run_id)
         job, record = letters[0].job, letters[0].record
@@ -85,7 +83,7 @@ class DeadLetters:
             raise DeadLetterError(f"the message of {run_id} is no job; discard it")
         if record is not None and not record.is_final:
             raise DeadLetterError(f"run {run_id} has not ended; it is settled by itself in minutes")
-        started = self._start(job)
+        started = self._platform.submission.resubmit(job.tenant_id, job.vendors)
         self._delete(letters)
         log.info("dead_letter_redriven", run_id=run_id, tenant_id=job.tenant_id, by=started.run_id)
         return started
@@ -98,22 +96,6 @@ class DeadLetters:
         """
         self._delete(self._of(run_id))
         log.info("dead_letter_discarded", run_id=run_id)
-
-    def _start(self, job: Job) -> RunRecord:
-        platform = self._platform
-        request = NewRun(
-            run_id=str(uuid.uuid4()),
-            tenant_id=job.tenant_id,
-            vendors=job.vendors,
-            config_version=platform.tenants.latest_version(job.tenant_id),
-        )
-        record = platform.ledger.reserve(request).record
-        try:
-            message_id = platform.queue.send(record.job)
-        except ExternalServiceError:
-            platform.ledger.tombstone(record.run_id)
-            raise
-        return platform.ledger.mark_sent(record.run_id, message_id)
 
     def _of(self, run_id: str) -> list[DeadLetter]:
         letters = [letter for letter in self.all() if letter.run_id == run_id]

@@ -14,14 +14,14 @@ def write_late_reports(platform: Platform, record: RunRecord) -> RunRecord:
 
     A run that has succeeded, or failed for its data, wrote its own before it said so.
     """
-    reports = RunReports(platform.feeds, record.context)
+    reports = RunReports(platform.objects, record.context)
     outcome = Outcome()
     if record.status is not RunStatus.SUCCEEDED:
         reports.withdraw_merged()
-        withdraw(platform.feeds, record)
+        withdraw(platform.objects, record)
         # What lies there may be of an attempt that was about to end otherwise.
         outcome = _write(platform, reports, record)
-    artifacts = platform.feeds.artifacts(record.run_id, record.tenant_id)
+    artifacts = platform.objects.artifacts(record.run_id, record.tenant_id)
     return platform.ledger.note_reports(
         record.run_id,
         Outcome(

@@ -159,10 +159,7 @@ class ReconcileTick:
         return record
 
     def _send(self, record: RunRecord) -> RunRecord:
-        ledger = self.platform.ledger
-        claimed = ledger.claim_send(record.run_id)
-        message_id = self.platform.queue.send(claimed.job, request_id=claimed.request_id)
-        return ledger.mark_sent(record.run_id, message_id)
+        return self.platform.submission.send_unsent(record.run_id)
 
     def _replace(self, record: RunRecord) -> RunRecord:
         queue = self.platform.queue

@@ -1,4 +1,4 @@
-"""Why a change of a run record was refused; none of these is a fault of the world.
+"""Why a run was not started, or a change of its record refused; none is an external error.
 
 ::
 
@@ -7,6 +7,9 @@
     ├── TenantBusyError            TENANT_ALREADY_RUNNING
     ├── IdempotencyKeyReusedError  IDEMPOTENCY_KEY_REUSED
     ├── RunAlreadyFinishedError    RUN_ALREADY_FINISHED
+    ├── RunCreationPausedError     RUN_CREATION_PAUSED
+    ├── UnknownVendorError         UNKNOWN_VENDOR
+    ├── QueueUnavailableError      QUEUE_UNAVAILABLE
     ├── JobConflictError           job_conflict
     ├── CommitLostError            (inside the ledger: read again, decide again)
     └── TransitionRefusedError     transition_refused
@@ -18,7 +21,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
+
+from relay_core.domain.errors import ConfigFault
 
 
 class RunError(Exception):
@@ -72,6 +78,35 @@ class RunAlreadyFinishedError(RunError):
         self.run_id = run_id
         self.status = status
         super().__init__(f"run {run_id} has already finished: {status}")
+
+
+class RunCreationPausedError(RunError):
+    """An operator has stopped the creation of runs: of one tenant, or (None) of all."""
+
+    error_code = "RUN_CREATION_PAUSED"
+
+    def __init__(self, tenant_id: str | None, reason: str) -> None:
+        whose = "all tenants" if tenant_id is None else f"tenant {tenant_id}"
+        super().__init__(f"no runs of {whose} are started for now: {reason}")
+
+
+class UnknownVendorError(RunError):
+    """The tenant's config lacks a vendor that the run is to read."""
+
+    error_code = "UNKNOWN_VENDOR"
+
+    def __init__(self, message: str, faults: Sequence[ConfigFault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(message)
+
+
+class QueueUnavailableError(RunError):
+    """The run's message could not be sent, so there is no run."""
+
+    error_code = "QUEUE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("the queue does not answer, no run was started")
 
 
 class JobConflictError(RunError):

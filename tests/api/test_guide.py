@@ -24,7 +24,7 @@ UPLOAD = b"Part Number;On Hand;Net\nA-1;5;1.234,50\nA-2;0;12,90\nB-7;12;8,00\n"
 
 def upload(api: LiveApi, folder: Path) -> None:
     key = "tenants/acme_parts/inbound/granite_supply/stock.csv"
-    api.platform.feeds.put(key, UPLOAD)
+    api.platform.objects.put(key, UPLOAD)
 
 
 def end_well(api: LiveApi, folder: Path) -> None:

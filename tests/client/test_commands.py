@@ -182,7 +182,7 @@ def test_a_summary_that_cannot_be_had_is_a_note_under_the_run(world: ClientWorld
     run_id = world.start()
     world.end(run_id, GOOD)
     key = f"{run_id}/tenants/{TENANT}/reports/run_summary.json"
-    world.platform.feeds.put(key, b"<html>")
+    world.platform.objects.put(key, b"<html>")
     result = world.relay("show", run_id)
     assert result.exit_code == 0, result.output
     assert "run_summary.json is not in the form that is known here" in result.stdout
@@ -302,7 +302,7 @@ def test_check_tells_what_would_make_the_latest_file_fit(
 ) -> None:
     rows = [f"S-{number};{number};1.50" for number in range(9)]
     upload = feed(*rows, header="sku;quantity_available;cost")
-    world.platform.feeds.put("tenants/acme/inbound/vendor_1/feed.csv", upload)
+    world.platform.objects.put("tenants/acme/inbound/vendor_1/feed.csv", upload)
     file = write(tmp_path / "c.yaml", UNDOUBTED)
     result = world.relay("config", "check", file, "--tenant", TENANT)
     assert result.exit_code == 0, result.output

@@ -78,7 +78,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
     world.store_config()
     done = world.post_run().json()["run_id"]
     world.succeed(done)
-    platform.feeds.put(f"tenants/{TENANT}/inbound/feed.csv", feed("A-1,5,10.00"))
+    platform.objects.put(f"tenants/{TENANT}/inbound/feed.csv", feed("A-1,5,10.00"))
 
     def answer() -> None:
         client = world.client
@@ -104,14 +104,14 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
         assert [each["status"] for each in checked.json()["vendors"]] == ["read"]
         administer(client)
 
-    return Act(answer, (world.app.state.clients,))
+    return Act(answer, (world.app.state.platform.clients,))
 
 
 class CancelsMeanwhile(ObjectStore):
     """A bucket that wishes a run to be cancelled while its feed is written."""
 
     def __init__(self, platform: Platform, run_id: str) -> None:
-        super().__init__(platform.clients, platform.feeds.bucket)
+        super().__init__(platform.clients, platform.objects.bucket)
         self.cancel = lambda: platform.ledger.request_cancel(run_id)
 
     def put_stream(self, key: str, chunks: Any, **arguments: Any) -> Written:
@@ -125,7 +125,7 @@ def be_a_run(platform: Platform, clock: FakeClock) -> Act:
     """Execute runs that fail, succeed, are started by hand, in part, and are cancelled."""
     runs = {tenant: dispatched(platform, tenant) for tenant in ("empty", "good", "cancelled")}
     for tenant in ("good", "cancelled"):
-        platform.feeds.put(f"tenants/{tenant}/inbound/feed.csv", feed("A-1,5,10.00"))
+        platform.objects.put(f"tenants/{tenant}/inbound/feed.csv", feed("A-1,5,10.00"))
 
     def execute(tenant: str, *assets: str, run_id: str | None = None, at: Any = platform) -> None:
         job = build_defs(connect_run=lambda: at).resolve_job_def("inventory_sync")
@@ -145,8 +145,8 @@ def be_a_run(platform: Platform, clock: FakeClock) -> Act:
         execute("good", run_id=runs["good"])
         execute("good")
         execute("good", "normalized_inventory", "merged_inventory")
-        feeds = CancelsMeanwhile(platform, runs["cancelled"])
-        execute("cancelled", run_id=runs["cancelled"], at=replace(platform, feeds=feeds))
+        objects = CancelsMeanwhile(platform, runs["cancelled"])
+        execute("cancelled", run_id=runs["cancelled"], at=replace(platform, objects=objects))
 
     return Act(run)
 

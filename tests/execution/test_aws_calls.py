@@ -51,9 +51,9 @@ def _prepare(platform: Platform, config_version: int | None = 1) -> None:
     platform.tenants.put(TENANT, json.dumps(document))
     for vendor_id in VENDORS:
         rows = feed(f"{vendor_id}-1,5,10.00", "B,5,1.00", "C,many,1.00")
-        platform.feeds.put(f"tenants/{TENANT}/inbound/{vendor_id}/feed.csv", rows)
+        platform.objects.put(f"tenants/{TENANT}/inbound/{vendor_id}/feed.csv", rows)
         sku_map = feed(f"{vendor_id}-1,A", header="vendor_sku,sku")
-        platform.feeds.put(f"tenants/{TENANT}/maps/{vendor_id}.csv", sku_map)
+        platform.objects.put(f"tenants/{TENANT}/maps/{vendor_id}.csv", sku_map)
     request = NewRun(run_id=RUN_ID, tenant_id=TENANT, config_version=config_version)
     platform.ledger.reserve(request)
     platform.ledger.dispatch(RUN_ID, 1, message_id="m", receipt_handle="h")

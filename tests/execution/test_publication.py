@@ -79,13 +79,13 @@ def succeeded(platform: Platform, tenant_id: str = "acme") -> RunRecord:
     platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=tenant_id))
     platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
     record = platform.ledger.claim(run_id, 1, "d")
-    platform.feeds.put("merged", run_id.encode())
-    key = publish(platform.feeds, record, "merged")
+    platform.objects.put("merged", run_id.encode())
+    key = publish(platform.objects, record, "merged")
     return platform.ledger.succeed(record.fence, Outcome(feed_key=key, feed_sha256="ab"))
 
 
 def keys(platform: Platform) -> list[str]:
-    return [each.key for each in platform.feeds.list_objects("published/")]
+    return [each.key for each in platform.objects.list_objects("published/")]
 
 
 def test_a_tenant_s_feeds_are_told_from_those_of_one_whose_id_begins_alike(
@@ -106,11 +106,11 @@ def test_feeds_that_may_still_be_linked_to_stay(platform: Platform) -> None:
 def test_the_feed_in_force_stays_however_old_it_is(platform: Platform) -> None:
     run = succeeded(platform)
     assert remove_superseded(platform, "acme", utc_now() + 900 * DAY) == []
-    assert platform.feeds.read(published_key(run)) == run.run_id.encode()
+    assert platform.objects.read(published_key(run)) == run.run_id.encode()
 
 
 def test_a_feed_is_withdrawn_and_one_that_is_not_there_is_too(platform: Platform) -> None:
     run = succeeded(platform)
-    withdraw(platform.feeds, run)
-    withdraw(platform.feeds, run)
+    withdraw(platform.objects, run)
+    withdraw(platform.objects, run)
     assert keys(platform) == []

@@ -124,7 +124,7 @@ class Installation:
 
     def upload(self, tenant: str, vendor: str, feed: bytes, name: str = "feed.csv") -> None:
         """Put a file where a vendor uploads."""
-        self.aws.feeds.put(f"tenants/{tenant}/inbound/{vendor}/{name}", feed)
+        self.aws.objects.put(f"tenants/{tenant}/inbound/{vendor}/{name}", feed)
 
     def ask(self, tenant: str, **headers: str) -> httpx.Response:
         """Send ``POST /v1/runs``."""
@@ -169,7 +169,7 @@ class Installation:
     def csv(self, run_id: str) -> bytes:
         """Return the merged feed that a run has published."""
         record = self.record(run_id)
-        return self.aws.feeds.read(
+        return self.aws.objects.read(
             f"{run_id}/tenants/{record.tenant_id}/outputs/merged_inventory.csv"
         )
 
@@ -177,7 +177,7 @@ class Installation:
         """Tell whether a run has published a merged feed."""
         record = self.record(run_id)
         key = f"{run_id}/tenants/{record.tenant_id}/outputs/merged_inventory.csv"
-        return self.aws.feeds.exists(key)
+        return self.aws.objects.exists(key)
 
     def _wait_for_record(
         self, run_id: str, claim: str, holds: Callable[[RunRecord], bool], within: float

@@ -112,15 +112,15 @@ def _dagster_runs(relay: Installation, record: RunRecord, allowed: Exceptions) -
 
 
 def _artifacts(relay: Installation, record: RunRecord) -> Iterator[str]:
-    run, feeds = f"run {record.run_id} ({record.status})", relay.aws.feeds
-    found = feeds.artifacts(record.run_id, record.tenant_id)
+    run, objects = f"run {record.run_id} ({record.status})", relay.aws.objects
+    found = objects.artifacts(record.run_id, record.tenant_id)
     for name, key in record.artifacts.items():
         if found.get(name) != key:
             yield f"{run} has no artifact {name}, which its record names"
     if "run_summary" not in found:
         yield f"{run} has no run summary"
     else:
-        summary = json.loads(feeds.read(found["run_summary"]))
+        summary = json.loads(objects.read(found["run_summary"]))
         told = (summary["status"], summary["attempt"], summary["error_code"])
         wanted = (str(record.status), record.attempt, record.error_code)
         if record.status is RunStatus.CANCELLED:
@@ -151,13 +151,13 @@ def _published(relay: Installation, record: RunRecord) -> Iterator[str]:
     """Say where the tenant's feed is not what the run's end has made of it."""
     run, key = f"run {record.run_id} ({record.status})", published_key(record)
     if record.status is not RunStatus.SUCCEEDED or record.vendors is not None:
-        if relay.aws.feeds.exists(key):
+        if relay.aws.objects.exists(key):
             yield f"{run} has left a feed at {key}"
         return
     pointer = relay.aws.runs.feed(record.tenant_id)
     if pointer is None:
         yield f"{run} has not moved its tenant's feed"
-    elif relay.aws.feeds.read(pointer.key) != sample_tenant.expected_csv():
+    elif relay.aws.objects.read(pointer.key) != sample_tenant.expected_csv():
         yield f"the feed of {record.tenant_id} has other bytes than an undisturbed run's"
 
 

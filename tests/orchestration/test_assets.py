@@ -46,7 +46,7 @@ class World:
         self.platform.tenants.put(TENANT, json.dumps(document))
 
     def upload(self, vendor_id: str, data: bytes, name: str = "feed.csv") -> None:
-        self.platform.feeds.put(f"tenants/{TENANT}/inbound/{vendor_id}/{name}", data)
+        self.platform.objects.put(f"tenants/{TENANT}/inbound/{vendor_id}/{name}", data)
 
     def request(self, run_id: str = RUN_ID, **changes: Any) -> None:
         self.platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=TENANT, **changes))
@@ -79,13 +79,13 @@ class World:
         return record
 
     def artifact(self, name: str, run_id: str = RUN_ID) -> bytes:
-        return self.platform.feeds.read(self.platform.feeds.artifacts(run_id, TENANT)[name])
+        return self.platform.objects.read(self.platform.objects.artifacts(run_id, TENANT)[name])
 
     def report(self, name: str, run_id: str = RUN_ID) -> dict[str, Any]:
         return json.loads(self.artifact(name, run_id))
 
     def names(self, run_id: str = RUN_ID) -> set[str]:
-        return set(self.platform.feeds.artifacts(run_id, TENANT))
+        return set(self.platform.objects.artifacts(run_id, TENANT))
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def world(platform: Platform) -> Iterator[World]:
 
 def published(world: World) -> list[str]:
     """Return the keys of the feeds that are published."""
-    return [each.key for each in world.platform.feeds.list_objects("published/")]
+    return [each.key for each in world.platform.objects.list_objects("published/")]
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:
@@ -129,7 +129,7 @@ def test_a_run_from_the_queue_publishes_the_best_offers(world: World) -> None:
     )
     record = world.record()
     assert (record.status, record.stage) == (RunStatus.SUCCEEDED, Stage.COMPLETE)
-    assert dict(record.artifacts) == world.platform.feeds.artifacts(RUN_ID, TENANT)
+    assert dict(record.artifacts) == world.platform.objects.artifacts(RUN_ID, TENANT)
 
 
 def test_a_success_leaves_every_promised_artifact_and_no_errors(world: World) -> None:
@@ -178,7 +178,7 @@ def test_the_feed_of_a_run_of_all_vendors_is_published_at_a_place_of_its_own(wor
     pointer = world.platform.runs.feed(TENANT)
     assert pointer is not None
     assert (pointer.key, pointer.run_id) == (f"published/{TENANT}/{RUN_ID}.csv", RUN_ID)
-    assert world.platform.feeds.read(pointer.key) == world.artifact("merged_inventory")
+    assert world.platform.objects.read(pointer.key) == world.artifact("merged_inventory")
     assert pointer.sha256 == hashlib.sha256(world.artifact("merged_inventory")).hexdigest()
 
 
@@ -211,7 +211,7 @@ def test_a_run_that_names_no_version_is_pinned_to_the_latest(world: World) -> No
 def test_a_sku_map_is_read_from_the_run_s_own_copy(world: World) -> None:
     key = f"tenants/{TENANT}/maps/vendor_1.csv"
     world.store_config(vendor_document("vendor_1", sku_map={"type": "s3", "s3_key": key}))
-    world.platform.feeds.put(key, b"vendor_sku,sku\nA,OURS\n")
+    world.platform.objects.put(key, b"vendor_sku,sku\nA,OURS\n")
     world.upload("vendor_1", feed("A,5,10.00"))
     assert world.run().success
     assert b"OURS,vendor_1" in world.artifact("merged_inventory")
@@ -312,9 +312,9 @@ def test_what_the_sample_tenant_shows_can_be_stored_by_a_real_instance(platform:
     maps = sample_sku_maps(tenant)
     for vendor in config.vendors:
         name, data = sample_feeds(tenant)[vendor.vendor_id]
-        platform.feeds.put(f"{vendor.inbound.s3_prefix}{name}", data)
+        platform.objects.put(f"{vendor.inbound.s3_prefix}{name}", data)
         if vendor.sku_map is not None:
-            platform.feeds.put(str(vendor.sku_map.s3_key), maps[vendor.vendor_id][1])
+            platform.objects.put(str(vendor.sku_map.s3_key), maps[vendor.vendor_id][1])
     job = build_defs(connect_run=lambda: platform).resolve_job_def("inventory_sync")
     with dg.instance_for_test() as instance:
         instance.add_dynamic_partitions("tenants", [tenant])
@@ -402,7 +402,9 @@ def test_a_failed_run_shows_its_code_and_where_its_reports_are_and_no_calls(worl
     assert (error.stack, error.cause, error.context) == ([], None, None)
     shown = {name: entry.value for name, entry in told.metadata.items()}
     assert (shown["run_id"], shown["stage"]) == (RUN_ID, "NORMALIZE")
-    assert shown["artifact/errors"] == world.platform.feeds.uri(world.record().artifacts["errors"])
+    assert shown["artifact/errors"] == world.platform.objects.uri(
+        world.record().artifacts["errors"]
+    )
     assert column_of(told.metadata["errors_by_code"], "error_code") == ["DECODE_ERROR"]
 
 
@@ -422,28 +424,28 @@ def test_a_failed_run_frees_its_tenant(world: World) -> None:
 class ThrottledOnce:
     """The feed store of a platform, whose listing is refused the first time."""
 
-    def __init__(self, feeds: Any) -> None:
-        self._feeds = feeds
+    def __init__(self, objects: Any) -> None:
+        self._objects = objects
         self.refusals = 1
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._feeds, name)
+        return getattr(self._objects, name)
 
     def latest_object(self, prefix: str) -> Any:
         if self.refusals:
             self.refusals -= 1
             raise ThrottledError("s3.ListObjectsV2", "slow down")
-        return self._feeds.latest_object(prefix)
+        return self._objects.latest_object(prefix)
 
 
-def with_feeds(platform: Platform, feeds: Any) -> Platform:
-    return replace(platform, feeds=feeds)
+def with_objects(platform: Platform, objects: Any) -> Platform:
+    return replace(platform, objects=objects)
 
 
 def test_a_throttled_attempt_gives_the_run_back_and_the_next_succeeds(world: World) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    throttled = with_feeds(world.platform, ThrottledOnce(world.platform.feeds))
+    throttled = with_objects(world.platform, ThrottledOnce(world.platform.objects))
     world.connect = lambda: throttled
     result = world.run()
     assert not result.success
@@ -470,14 +472,14 @@ def test_an_upload_that_fails_beside_others_gives_the_run_back(world: World, key
             if target.endswith(key) and self.refusals:
                 self.refusals -= 1
                 raise ThrottledError("s3.PutObject", "slow down")
-            return self._feeds.put_stream(target, chunks, **options)
+            return self._objects.put_stream(target, chunks, **options)
 
         def latest_object(self, prefix: str) -> Any:
-            return self._feeds.latest_object(prefix)
+            return self._objects.latest_object(prefix)
 
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    refusing = with_feeds(world.platform, RefusesOneUpload(world.platform.feeds))
+    refusing = with_objects(world.platform, RefusesOneUpload(world.platform.objects))
     world.connect = lambda: refusing
     assert not world.run().success
     assert (world.record().status, world.record().error_code) == (RunStatus.QUEUED, "throttled")
@@ -509,7 +511,7 @@ def test_poison_whose_reports_s3_refuses_is_counted_as_a_failed_run(
             raise ThrottledError("s3.PutObject", "slow down")
 
     finished = FinishedRuns(world.platform.metrics)
-    refusing = with_feeds(world.platform, RefusesAll(world.platform.feeds))
+    refusing = with_objects(world.platform, RefusesAll(world.platform.objects))
     world.connect = lambda: replace(refusing, metrics=finished)  # type: ignore[arg-type]
     world.store_config()
     world.request()
@@ -546,8 +548,8 @@ def test_a_later_attempt_reads_the_same_bytes_as_the_first(world: World) -> None
     world.upload("vendor_1", feed("A,5,99.00"), name="later.csv")
     other = "0d1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e22"
     manifest = world.artifact("input_manifest").replace(RUN_ID.encode(), other.encode())
-    world.platform.feeds.put(f"{other}/tenants/{TENANT}/reports/input_manifest.json", manifest)
-    world.platform.feeds.put(
+    world.platform.objects.put(f"{other}/tenants/{TENANT}/reports/input_manifest.json", manifest)
+    world.platform.objects.put(
         f"{other}/tenants/{TENANT}/inbound/vendor_1/feed.csv", world.artifact("inbound_vendor_1")
     )
     world.request(other)
@@ -581,14 +583,14 @@ def test_a_run_cancelled_while_it_publishes_takes_its_feed_away(world: World) ->
         def put_stream(self, key: str, chunks: Any, **options: Any) -> Any:
             if key.endswith("merged_inventory.csv"):
                 world.platform.ledger.request_cancel(RUN_ID)
-            return self._feeds.put_stream(key, chunks, **options)
+            return self._objects.put_stream(key, chunks, **options)
 
         def latest_object(self, prefix: str) -> Any:
-            return self._feeds.latest_object(prefix)
+            return self._objects.latest_object(prefix)
 
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    cancelled = with_feeds(world.platform, CancelledWhilePublishing(world.platform.feeds))
+    cancelled = with_objects(world.platform, CancelledWhilePublishing(world.platform.objects))
     world.connect = lambda: cancelled
     assert failure_of(world.run()).startswith("CANCELLED: ")
     assert "merged_inventory" not in world.names()
@@ -600,37 +602,37 @@ class CrashesOncePublished(ThrottledOnce):
     """A bucket whose caller dies when the feed is published, as often as it is told."""
 
     def copy(self, source_key: str, target_key: str) -> None:
-        self._feeds.copy(source_key, target_key)
+        self._objects.copy(source_key, target_key)
         if self.refusals:
             self.refusals -= 1
             raise ConnectionError("gone")
 
     def latest_object(self, prefix: str) -> Any:
-        return self._feeds.latest_object(prefix)
+        return self._objects.latest_object(prefix)
 
 
 def test_an_attempt_after_a_crash_publishes_the_same_bytes_at_the_same_place(world: World) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    crashing = with_feeds(world.platform, CrashesOncePublished(world.platform.feeds))
+    crashing = with_objects(world.platform, CrashesOncePublished(world.platform.objects))
     world.connect = lambda: crashing
     assert not world.run().success
     assert world.platform.runs.feed(TENANT) is None
     (key,) = published(world)
-    first = world.platform.feeds.read(key)
+    first = world.platform.objects.read(key)
     world.upload("vendor_1", feed("A,5,99.00"), name="later.csv")
     world.dispatch(2)
     assert world.execute(2).success
     assert published(world) == [key]
-    assert world.platform.feeds.read(key) == first
+    assert world.platform.objects.read(key) == first
 
 
 def test_a_run_that_becomes_poison_while_it_publishes_leaves_no_feed(world: World) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    feeds = CrashesOncePublished(world.platform.feeds)
-    feeds.refusals = 3
-    crashing = with_feeds(world.platform, feeds)
+    objects = CrashesOncePublished(world.platform.objects)
+    objects.refusals = 3
+    crashing = with_objects(world.platform, objects)
     world.connect = lambda: crashing
     world.request()
     for attempt in (1, 2, 3):
@@ -648,12 +650,12 @@ def test_a_cancel_at_the_last_moment_takes_the_published_feed_away(
 ) -> None:
     class CancelledOncePublished(CrashesOncePublished):
         def copy(self, source_key: str, target_key: str) -> None:
-            self._feeds.copy(source_key, target_key)
+            self._objects.copy(source_key, target_key)
             getattr(world.platform.ledger, ending)(RUN_ID)
 
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    cancelled = with_feeds(world.platform, CancelledOncePublished(world.platform.feeds))
+    cancelled = with_objects(world.platform, CancelledOncePublished(world.platform.objects))
     world.connect = lambda: cancelled
     assert not world.run().success
     assert world.record().status is RunStatus.CANCELLED
@@ -712,7 +714,7 @@ def test_the_last_asset_alone_takes_the_work_files_of_the_last_run(world: World)
 def test_an_unexpected_fault_by_hand_ends_the_run_at_once(world: World) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    throttled = with_feeds(world.platform, ThrottledOnce(world.platform.feeds))
+    throttled = with_objects(world.platform, ThrottledOnce(world.platform.objects))
     world.connect = lambda: throttled
     result = world.execute(None)
     record = world.record(result.run_id)

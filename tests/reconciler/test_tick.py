@@ -91,8 +91,8 @@ class World:
         return [Job.parse(one.body).run_id for one in self.platform.queue.receive(10)]
 
     def report(self, record: RunRecord, name: str) -> dict[str, Any]:
-        key = self.platform.feeds.artifacts(record.run_id, record.tenant_id)[name]
-        return json.loads(self.platform.feeds.read(key))
+        key = self.platform.objects.artifacts(record.run_id, record.tenant_id)[name]
+        return json.loads(self.platform.objects.read(key))
 
 
 @pytest.fixture
@@ -244,16 +244,16 @@ def test_a_run_of_vendors_that_the_config_lacks_is_settled_too(world: World) -> 
 
 def test_a_run_that_died_while_it_published_leaves_no_feed(world: World) -> None:
     record = world.executing(STATUS.FAILURE)
-    world.platform.feeds.put(published_key(record), b"sku\n")
+    world.platform.objects.put(published_key(record), b"sku\n")
     world.platform.ledger.poison(record.run_id, "attempts used up")
     world.tick()
-    assert not world.platform.feeds.exists(published_key(record))
+    assert not world.platform.objects.exists(published_key(record))
 
 
 def test_reports_of_a_run_that_died_before_its_end_tell_how_it_ended(world: World) -> None:
     record = world.executing(STATUS.FAILURE)
     key = f"{record.run_id}/tenants/acme/reports/run_summary.json"
-    world.platform.feeds.put(key, b'{"status": "SUCCEEDED"}')
+    world.platform.objects.put(key, b'{"status": "SUCCEEDED"}')
     world.platform.ledger.poison(record.run_id, "attempts used up")
     world.tick()
     assert world.report(record, "run_summary")["status"] == "FAILED"
@@ -261,9 +261,9 @@ def test_reports_of_a_run_that_died_before_its_end_tell_how_it_ended(world: Worl
 
 
 def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(world: World) -> None:
-    world.platform.feeds.put(f"published/acme/{NOBODY_S_RUN}.csv", b"sku\n")
+    world.platform.objects.put(f"published/acme/{NOBODY_S_RUN}.csv", b"sku\n")
     record = world.executing(STATUS.SUCCESS)
-    key = publish(world.platform.feeds, record, f"published/acme/{NOBODY_S_RUN}.csv")
+    key = publish(world.platform.objects, record, f"published/acme/{NOBODY_S_RUN}.csv")
     outcome = Outcome(feed_key=key, feed_sha256="ab")
     world.platform.ledger.succeed(record.fence, outcome)
     world.platform.ledger.note_reports(record.run_id)
@@ -271,7 +271,7 @@ def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(worl
     world.clock.now = utc_now() + timedelta(days=2)
     world.tick()
     assert world.current(record).acknowledged_at is not None
-    assert [each.key for each in world.platform.feeds.list_objects("published/")] == [key]
+    assert [each.key for each in world.platform.objects.list_objects("published/")] == [key]
 
 
 class Reluctant(DagsterExecutions):

@@ -221,7 +221,7 @@ def no_sku_map(desk: Desk) -> None:
     desk.upload()
     run = desk.failed("missing_sku_map", FETCH_INPUTS)
     assert key in run["error_message"]
-    desk.relay.aws.feeds.put(key, b"vendor_sku,sku\nN-1,A-1\n")
+    desk.relay.aws.objects.put(key, b"vendor_sku,sku\nN-1,A-1\n")
     desk.succeeded()
 
 

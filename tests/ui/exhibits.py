@@ -61,7 +61,7 @@ def _run_history(relay: Installation) -> Iterator[Mapping[str, Any]]:
     maps = sample_sku_maps(HISTORY)
     for vendor in config.vendors:
         if vendor.sku_map is not None and vendor.sku_map.s3_key:
-            relay.aws.feeds.put(vendor.sku_map.s3_key, maps[vendor.vendor_id][1])
+            relay.aws.objects.put(vendor.sku_map.s3_key, maps[vendor.vendor_id][1])
     for part in PARTS:
         for vendor_id, (name, data) in sample_feeds(HISTORY).items():
             encoding = config.vendor(vendor_id).parser.encoding

@@ -80,11 +80,11 @@ def test_an_address_that_is_pressed_is_copied_and_leads_to_the_file(
     browser: Browser, exhibits: Exhibits
 ) -> None:
     visit(browser, BY_NAME["tenant"], exhibits)
-    feeds, key = exhibits.relay.aws.feeds, exhibits.latest["artifacts"]["merged_inventory"]
-    browser.page.get_by_text(feeds.uri(key), exact=True).first.click()
+    objects, key = exhibits.relay.aws.objects, exhibits.latest["artifacts"]["merged_inventory"]
+    browser.page.get_by_text(objects.uri(key), exact=True).first.click()
     copied = str(browser.page.evaluate("navigator.clipboard.readText()"))
-    assert copied == feeds.uri(key)
-    assert feeds.read(copied.removeprefix(f"s3://{feeds.bucket}/")).startswith(b"sku,")
+    assert copied == objects.uri(key)
+    assert objects.read(copied.removeprefix(f"s3://{objects.bucket}/")).startswith(b"sku,")
 
 
 def test_each_tenant_s_verdict_is_the_one_of_its_latest_run(

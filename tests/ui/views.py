@@ -93,7 +93,7 @@ def _labels(_: Exhibits) -> list[str]:
 
 
 def _address(ex: Exhibits, run: Mapping[str, Any], name: str) -> str:
-    return f"s3://{ex.relay.aws.feeds.bucket}/{run['artifacts'][name]}"
+    return f"s3://{ex.relay.aws.objects.bucket}/{run['artifacts'][name]}"
 
 
 def _materialized(ex: Exhibits) -> list[str]:

@@ -38,13 +38,17 @@ from relay_dagster.external_errors import ExternalServiceError, RequestRejectedE
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
     IdempotencyKeyReusedError,
+    QueueUnavailableError,
     RunAlreadyFinishedError,
+    RunCreationPausedError,
     RunError,
     TenantBusyError,
     UnknownRunError,
+    UnknownVendorError,
 )
 
 RETRY_AFTER_SECONDS = 5
+PAUSE_RETRY_SECONDS = 60
 _log = event_log()
 
 # An error of a family that stands here is that family's; one that does not is an internal error.
@@ -59,6 +63,9 @@ STATUSES: Mapping[type[Exception], int] = {
     TenantBusyError: 409,
     IdempotencyKeyReusedError: 422,
     RunAlreadyFinishedError: 409,
+    UnknownVendorError: 422,
+    RunCreationPausedError: 503,
+    QueueUnavailableError: 503,
     BadCursorError: 422,
     ExternalServiceError: 503,
     RequestRejectedError: 500,
@@ -124,6 +131,10 @@ def problem_of(error: Exception) -> ProblemError:
     if isinstance(error, ProblemError):
         return error
     status = next((STATUSES[each] for each in type(error).__mro__ if each in STATUSES), 500)
+    if isinstance(error, RunCreationPausedError):
+        return unavailable(error.error_code, str(error), wait_seconds=PAUSE_RETRY_SECONDS)
+    if isinstance(error, QueueUnavailableError):
+        return unavailable(error.error_code, str(error))
     if status == 503:
         return unavailable(
             "DEPENDENCY_UNAVAILABLE", "a service that this one needs does not answer"
@@ -147,7 +158,7 @@ def unavailable(
 
 
 def _errors_of(error: Exception) -> Sequence[ConfigFault]:
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | UnknownVendorError):
         return error.faults
     if isinstance(error, UnsupportedSchemaVersionError):
         return [ConfigFault("schema_version", str(error))]

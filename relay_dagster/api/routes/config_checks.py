@@ -23,6 +23,7 @@ from relay_core.domain.errors import (
 from relay_core.onboarding.feed_check import FeedCheck, check_feed
 from relay_core.onboarding.findings import describe_check, upload_doubts
 from relay_core.onboarding.head import FeedBytes
+from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import invalid_request
 from relay_dagster.api.http.request_parsing import JsonBody, TenantId, json_content
@@ -41,7 +42,6 @@ from relay_dagster.api.models.config_checks import (
 from relay_dagster.api.models.runs_tenants import Fault
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
 from relay_dagster.api.security.auth import Authenticated
-from relay_dagster.api.services import Services
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.identifiers import is_id
@@ -67,7 +67,7 @@ _CONFIG = json_content({"type": "object", "description": "A tenant config."}, CO
     openapi_extra=_CONFIG,
 )
 def check_config(
-    tenant_id: TenantId, caller: Authenticated, services: Services, body: JsonBody
+    tenant_id: TenantId, caller: Authenticated, platform: PlatformDep, body: JsonBody
 ) -> ConfigCheck:
     """Try out a config, and read the first bytes of each vendor's latest upload with it.
 
@@ -84,7 +84,7 @@ def check_config(
         return _faulty(tenant_id, error.faults, document)
     except UnsupportedSchemaVersionError as error:
         return _faulty(tenant_id, [ConfigFault("schema_version", str(error))], document)
-    return _checked(config, document, services.feeds)
+    return _checked(config, document, platform.objects)
 
 
 def _refuse_another_tenant(tenant_id: str, document: Mapping[str, Any]) -> None:
@@ -132,8 +132,8 @@ class _Upload:
     check: FeedCheck | None = None
 
 
-def _checked(config: TenantConfig, document: dict[str, Any], feeds: ObjectStore) -> ConfigCheck:
-    uploads = _look_at_all(config, feeds)
+def _checked(config: TenantConfig, document: dict[str, Any], objects: ObjectStore) -> ConfigCheck:
+    uploads = _look_at_all(config, objects)
     rest = [
         _not_looked_at(vendor.vendor_id, f"only the first {MOST_VENDORS} vendors are looked at")
         for vendor in config.vendors[MOST_VENDORS:MOST_LISTED]
@@ -157,12 +157,12 @@ def _checked(config: TenantConfig, document: dict[str, Any], feeds: ObjectStore)
     )
 
 
-def _look_at_all(config: TenantConfig, feeds: ObjectStore) -> list[_Upload]:
+def _look_at_all(config: TenantConfig, objects: ObjectStore) -> list[_Upload]:
     """Look at the first vendors' uploads, some at a time; the first that fails ends it all."""
     pool = ThreadPoolExecutor(_THREADS)
     try:
         vendors = config.vendors[:MOST_VENDORS]
-        return list(pool.map(lambda vendor: _look(vendor, config, feeds), vendors))
+        return list(pool.map(lambda vendor: _look(vendor, config, objects), vendors))
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -182,7 +182,7 @@ def _patch(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[PatchSt
     return steps
 
 
-def _look(vendor: VendorConfig, config: TenantConfig, feeds: ObjectStore) -> _Upload:
+def _look(vendor: VendorConfig, config: TenantConfig, objects: ObjectStore) -> _Upload:
     """Read the first bytes of a vendor's latest upload.
 
     Raises:
@@ -191,8 +191,8 @@ def _look(vendor: VendorConfig, config: TenantConfig, feeds: ObjectStore) -> _Up
     prefix = vendor.inbound.s3_prefix
     if prefix is None:
         return _Upload(_not_looked_at(vendor.vendor_id, "its feeds do not come from S3"))
-    latest = feeds.latest_object(prefix)
-    data = None if latest is None else feeds.read_head(latest.key, HEAD_BYTES)
+    latest = objects.latest_object(prefix)
+    data = None if latest is None else objects.read_head(latest.key, HEAD_BYTES)
     if latest is None or data is None:
         message = f'there is no upload under "{cut(prefix)}"'
         return _Upload(VendorCheck(vendor_id=vendor.vendor_id, status="missing", message=message))

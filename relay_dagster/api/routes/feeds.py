@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 
+from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import answers
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import TenantId
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.auth import Authenticated
-from relay_dagster.api.services import Services
 from relay_dagster.runs.identifiers import is_id
 
 router = APIRouter(tags=["tenants"])
@@ -33,19 +33,19 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 def get_feed(
     tenant_id: TenantId,
     caller: Authenticated,
-    services: Services,
+    platform: PlatformDep,
     if_none_match: Annotated[
         str | None, Header(alias="If-None-Match", description="The ETag of a feed.")
     ] = None,
 ) -> Response:
     """Redirect to the merged feed of the last run of all vendors that succeeded."""
     caller.require(tenant_id)
-    feed = services.runs.feed(tenant_id) if is_id(tenant_id) else None
+    feed = platform.runs.feed(tenant_id) if is_id(tenant_id) else None
     if feed is None:
         raise ProblemError("FEED_NOT_FOUND", f"tenant {tenant_id} has no feed yet")
     tag = f'"{feed.sha256}"'
     headers = {"ETag": tag, "X-Run-Id": feed.run_id, "Cache-Control": "no-cache"}
     if if_none_match is not None and (if_none_match.strip() == "*" or tag in if_none_match):
         return Response(status_code=304, headers=headers)
-    link = services.feeds.presign(feed.key)
+    link = platform.objects.presign(feed.key)
     return Response(status_code=302, headers={**headers, "Location": link})

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import APIRouter
 
+from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import documented
 from relay_dagster.api.http.problems import unavailable
 from relay_dagster.api.models.runs_tenants import Dependency, Health, Readiness
-from relay_dagster.api.services import ApiServices, Services
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
+from relay_dagster.wiring import Platform
 
 router = APIRouter(tags=["health"])
 _log = event_log()
@@ -25,16 +26,16 @@ async def get_health() -> Health:
 
 
 @router.get("/v1/ready", responses=documented("NOT_READY"))
-def get_readiness(services: Services) -> Readiness:
+def get_readiness(platform: PlatformDep) -> Readiness:
     """Tell whether everything that the API needs answers, with the state of each."""
-    dependencies = _states(_checks(services))
+    dependencies = _states(_checks(platform))
     if all(each.state == "ok" for each in dependencies.values()):
         return Readiness(dependencies=dependencies)
     shown = {name: each.model_dump() for name, each in dependencies.items()}
     raise unavailable("NOT_READY", "not ready", dependencies=shown)
 
 
-def _checks(services: ApiServices) -> Mapping[str, Callable[[], list[str]]]:
+def _checks(platform: Platform) -> Mapping[str, Callable[[], list[str]]]:
     """Return a check for each dependency; it returns what is set wrongly, or raises."""
 
     def touch(check: Callable[[], None]) -> Callable[[], list[str]]:
@@ -45,15 +46,15 @@ def _checks(services: ApiServices) -> Mapping[str, Callable[[], list[str]]]:
         return touched
 
     def queue() -> list[str]:
-        return services.queue.differences(
-            visibility_timeout_seconds=services.settings.visibility_timeout_seconds,
-            max_receives=services.settings.max_attempts,
+        return platform.queue.differences(
+            visibility_timeout_seconds=platform.settings.visibility_timeout_seconds,
+            max_receives=platform.settings.max_attempts,
         )
 
     return {
-        "runs_table": touch(services.runs.check),
-        "tenants_table": touch(services.tenants.check),
-        "artifact_bucket": touch(services.feeds.check),
+        "runs_table": touch(platform.runs.check),
+        "tenants_table": touch(platform.tenants.check),
+        "artifact_bucket": touch(platform.objects.check),
         "queue": queue,
     }
 

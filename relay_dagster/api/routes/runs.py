@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
 from relay_core.domain.models import RunStatus
+from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers
 from relay_dagster.api.http.request_parsing import (
     IDEMPOTENCY_KEY_PATTERN,
@@ -18,13 +21,12 @@ from relay_dagster.api.http.request_parsing import (
 )
 from relay_dagster.api.models.runs_tenants import CURSOR, Run, RunList, RunOrder
 from relay_dagster.api.openapi.headers import carrying
-from relay_dagster.api.routes.run_orders import OrderDesk, idempotency_of
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Authenticated
-from relay_dagster.api.services import ApiServices, Services
 from relay_dagster.runs.errors import UnknownRunError
 from relay_dagster.runs.identifiers import ID_PATTERN
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.model import Idempotency, RunRecord
+from relay_dagster.wiring import Platform
 
 router = APIRouter(tags=["runs"])
 
@@ -63,7 +65,7 @@ _ORDER_BODY = json_content(
 )
 def start_run(
     caller: Authenticated,
-    services: Services,
+    platform: PlatformDep,
     body: JsonBody,
     request_id: RequestId,
     response: Response,
@@ -80,16 +82,20 @@ def start_run(
     """Ask for a run of a tenant; it is pinned to the config that is the latest now."""
     order = read_body(RunOrder, body)
     caller.require(order.tenant_id)
-    desk = OrderDesk(services)
-    record = desk.take(order, idempotency_of(caller, order, idempotency_key), request_id)
+    record = platform.submission.submit(
+        order.tenant_id,
+        order.chosen,
+        request_id=request_id,
+        idempotency=_idempotency_of(caller, order, idempotency_key),
+    )
     response.headers["Location"] = f"/v1/runs/{record.run_id}"
-    return _shown(record, services, response)
+    return _shown(record, platform, response)
 
 
 @router.get("/v1/runs", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST))
 def list_runs(
     caller: Authenticated,
-    services: Services,
+    platform: PlatformDep,
     tenant_id: Annotated[
         str | None, Query(pattern=ID_PATTERN, description="None is every one you reach.")
     ] = None,
@@ -102,10 +108,10 @@ def list_runs(
     """List runs, newest first: of one tenant or all, in one status or any."""
     if tenant_id is not None:
         caller.require(tenant_id)
-    page = services.runs.list_runs(
+    page = platform.runs.list_runs(
         tenant_id or caller.tenant_id, status, limit=limit, cursor=cursor
     )
-    url = services.settings.dagster_webserver_url
+    url = platform.settings.dagster_webserver_url
     return RunList(
         runs=[Run.of(record, url) for record in page.records], next_cursor=page.next_cursor
     )
@@ -115,9 +121,9 @@ def list_runs(
     "/v1/runs/{run_id}",
     responses={**carrying(200, "Retry-After"), **answers("RUN_NOT_FOUND")},
 )
-def get_run(run_id: RunId, caller: Authenticated, services: Services, response: Response) -> Run:
+def get_run(run_id: RunId, caller: Authenticated, platform: PlatformDep, response: Response) -> Run:
     """Return a run as it stands."""
-    return _shown(_find(run_id, caller, services), services, response)
+    return _shown(_find(run_id, caller, platform), platform, response)
 
 
 @router.get(
@@ -125,13 +131,13 @@ def get_run(run_id: RunId, caller: Authenticated, services: Services, response: 
     responses={**carrying(200, "Cache-Control", content=_LINKS), **answers("RUN_NOT_FOUND")},
 )
 def get_artifacts(
-    run_id: RunId, caller: Authenticated, services: Services, response: Response
+    run_id: RunId, caller: Authenticated, platform: PlatformDep, response: Response
 ) -> dict[str, str]:
     """Return a link for each artifact that there is, good for an hour without a key."""
-    record = _find(run_id, caller, services)
+    record = _find(run_id, caller, platform)
     response.headers["Cache-Control"] = "no-store"
-    found = services.feeds.artifacts(record.run_id, record.tenant_id)
-    return {name: services.feeds.presign(key) for name, key in found.items()}
+    found = platform.objects.artifacts(record.run_id, record.tenant_id)
+    return {name: platform.objects.presign(key) for name, key in found.items()}
 
 
 @router.post(
@@ -139,20 +145,34 @@ def get_artifacts(
     status_code=202,
     responses={**carrying(202, "Retry-After"), **answers("RUN_NOT_FOUND", "RUN_ALREADY_FINISHED")},
 )
-def cancel_run(run_id: RunId, caller: Authenticated, services: Services, response: Response) -> Run:
+def cancel_run(
+    run_id: RunId, caller: Authenticated, platform: PlatformDep, response: Response
+) -> Run:
     """Cancel a run: at once where nothing is under way, else as soon as it can be stopped."""
-    record = _find(run_id, caller, services)
-    return _shown(services.ledger.request_cancel(record.run_id), services, response)
+    record = _find(run_id, caller, platform)
+    return _shown(platform.ledger.request_cancel(record.run_id), platform, response)
 
 
-def _find(run_id: str, caller: Caller, services: ApiServices) -> RunRecord:
-    record = services.runs.get_visible(run_id)
+def _idempotency_of(caller: Caller, order: RunOrder, key: str | None) -> Idempotency | None:
+    """Return what is remembered of a request with an ``Idempotency-Key``."""
+    if key is None:
+        return None
+    body = order.model_dump(mode="json") | {"vendors": order.chosen}
+    return Idempotency(id=_digest([caller.id, order.tenant_id, key]), fingerprint=_digest([body]))
+
+
+def _digest(parts: list[object]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _find(run_id: str, caller: Caller, platform: Platform) -> RunRecord:
+    record = platform.runs.get_visible(run_id)
     if record is None or not caller.reaches(record.tenant_id):
         raise UnknownRunError(run_id)
     return record
 
 
-def _shown(record: RunRecord, services: ApiServices, response: Response) -> Run:
+def _shown(record: RunRecord, platform: Platform, response: Response) -> Run:
     if not record.is_final:
         response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
-    return Run.of(record, services.settings.dagster_webserver_url)
+    return Run.of(record, platform.settings.dagster_webserver_url)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.errors import ConfigFault, RelayError
+from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import CONFIG_BODY, INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
@@ -28,7 +29,6 @@ from relay_dagster.api.models.runs_tenants import (
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE, CONFIG_REFERENCE
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.auth import Admin, Authenticated
-from relay_dagster.api.services import Services
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 from relay_dagster.runs.identifiers import is_id
 
@@ -47,11 +47,11 @@ _CONFIG_BODY = json_content(CONFIG_REFERENCE, CONFIG_EXAMPLE)
     openapi_extra=_CONFIG_BODY,
 )
 def create_tenant(
-    caller: Admin, services: Services, body: JsonBody, response: Response
+    caller: Admin, platform: PlatformDep, body: JsonBody, response: Response
 ) -> ConfigVersion:
     """Store a new tenant's first config."""
     config, text = _read_config(body)
-    version = services.tenants.create(config.tenant_id, text).version
+    version = platform.tenants.create(config.tenant_id, text).version
     return _stored(config.tenant_id, version, created=True, response=response)
 
 
@@ -65,7 +65,7 @@ def create_tenant(
 def get_tenant(
     tenant_id: TenantId,
     caller: Authenticated,
-    services: Services,
+    platform: PlatformDep,
     response: Response,
     config_version: Annotated[
         int | None, Query(ge=1, lt=2**53, description="None is the latest.")
@@ -73,7 +73,7 @@ def get_tenant(
 ) -> Tenant:
     """Return a tenant's latest config, or one version of it; the ETag is the version."""
     caller.require(tenant_id)
-    stored = _find(services.tenants, tenant_id, config_version)
+    stored = _find(platform.tenants, tenant_id, config_version)
     response.headers["ETag"] = entity_tag(stored.version)
     return Tenant(
         tenant_id=tenant_id,
@@ -90,7 +90,7 @@ def get_tenant(
 def list_versions(
     tenant_id: TenantId,
     caller: Authenticated,
-    services: Services,
+    platform: PlatformDep,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
     cursor: Annotated[str | None, Query(pattern="^[1-9][0-9]{0,14}$", description=CURSOR)] = None,
 ) -> VersionList:
@@ -99,7 +99,7 @@ def list_versions(
     if not is_id(tenant_id):
         raise UnknownTenantError(tenant_id)
     before = None if cursor is None else int(cursor)
-    found = services.tenants.versions(tenant_id, limit=limit, before=before)
+    found = platform.tenants.versions(tenant_id, limit=limit, before=before)
     if not found and before is None:
         raise UnknownTenantError(tenant_id)
     more = found and found[-1].version > 1
@@ -122,7 +122,7 @@ def list_versions(
 def put_config(
     tenant_id: TenantId,
     caller: Authenticated,
-    services: Services,
+    platform: PlatformDep,
     body: JsonBody,
     response: Response,
     if_match: Annotated[
@@ -135,9 +135,9 @@ def put_config(
     if config.tenant_id != tenant_id:
         message = f'is "{config.tenant_id}", the path says "{tenant_id}"; they must be the same'
         raise invalid_request([ConfigFault("tenant_id", message)])
-    expected = None if if_match is None else _expected(services.tenants, tenant_id, if_match)
+    expected = None if if_match is None else _expected(platform.tenants, tenant_id, if_match)
     may_create = caller.is_admin and if_match is None
-    stored = services.tenants.put(tenant_id, text, if_match=expected, may_create=may_create)
+    stored = platform.tenants.put(tenant_id, text, if_match=expected, may_create=may_create)
     return _stored(tenant_id, stored.version, created=stored.created, response=response)
 
 

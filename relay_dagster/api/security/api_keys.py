@@ -8,7 +8,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from relay_dagster.aws.dynamodb.api_key_store import KeyStore, TenantKey
+from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, TenantKey
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 
 # The id in a tenant's key leads to its digest; the secret is 32 random bytes.
@@ -52,7 +52,7 @@ class Keyring:
         tenant_keys: where the digests of tenants' keys are kept.
     """
 
-    def __init__(self, admin_keys: tuple[str, ...], tenant_keys: KeyStore) -> None:
+    def __init__(self, admin_keys: tuple[str, ...], tenant_keys: ApiKeyStore) -> None:
         self._admins = tuple(map(_digest, admin_keys))
         self._tenant_keys = tenant_keys
 

@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 
+from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.security.api_keys import ANONYMOUS, Caller
-from relay_dagster.api.services import Services
 
 _HEADER = APIKeyHeader(
     name="X-API-Key", auto_error=False, description="An admin key, or a key of one tenant."
@@ -17,15 +17,17 @@ _HEADER = APIKeyHeader(
 _SCHEME = 'ApiKey realm="relay", header="X-API-Key"'
 
 
-def authenticate(services: Services, key: Annotated[str | None, Security(_HEADER)]) -> Caller:
+def authenticate(
+    platform: PlatformDep, keyring: KeyringDep, key: Annotated[str | None, Security(_HEADER)]
+) -> Caller:
     """Return who calls.
 
     Raises:
         ProblemError: 401, the key is missing or nobody's.
     """
-    if services.settings.allow_anonymous:
+    if platform.settings.allow_anonymous:
         return ANONYMOUS
-    caller = services.keyring.caller(key) if key else None
+    caller = keyring.caller(key) if key else None
     if caller is None:
         problem = "is nobody's" if key else "is missing"
         raise ProblemError(

@@ -24,7 +24,7 @@ class TenantKey:
     digest: str
 
 
-class KeyStore:
+class ApiKeyStore:
     """Keys by their id."""
 
     def __init__(

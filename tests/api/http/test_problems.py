@@ -175,14 +175,14 @@ def test_a_service_that_does_not_answer_is_a_problem_that_tells_nothing(
 
 
 def test_a_bucket_that_does_not_answer_is_a_problem(world: ApiWorld) -> None:
-    class BrokenFeeds(ObjectStore):
+    class BrokenObjects(ObjectStore):
         def __init__(self) -> None: ...
 
         def artifacts(self, run_id: str, tenant_id: str) -> dict[str, str]:
             raise external_errors.UnreachableError("s3.ListObjectsV2", SECRET)
 
     run_id = world.post_run().json()["run_id"]
-    broken = ApiWorld(world.platform, feeds=BrokenFeeds())
+    broken = ApiWorld(world.platform, objects=BrokenObjects())
     response = broken.client.get(f"/v1/runs/{run_id}/artifacts")
     assert_problem(response, 503, "DEPENDENCY_UNAVAILABLE")
 
@@ -216,7 +216,7 @@ def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
     for name in ("active_run_id", "latest", "found"):
         if not hasattr(error, name):
             setattr(error, name, None)
-    if kind is core_errors.ConfigError:
+    if kind in (core_errors.ConfigError, run_errors.UnknownVendorError):
         error.faults = ()
     assert 400 <= problem_of(error).status <= 503
 

@@ -47,7 +47,7 @@ def patched(document: dict[str, Any], patch: list[dict[str, Any]]) -> dict[str, 
 
 def upload(world: ApiWorld, data: bytes, vendor_id: str = "vendor_1", name: str = "a.csv") -> str:
     key = f"{INBOUND}{vendor_id}/{name}"
-    world.platform.feeds.put(key, data)
+    world.platform.objects.put(key, data)
     return key
 
 
@@ -150,8 +150,10 @@ def test_the_latest_upload_is_read_and_only_its_head(world: ApiWorld) -> None:
     row = "Ü-1,5,1.50,\U0001f600\n".encode()
     upload(world, b"x", name="a.csv")
     key = upload(world, b"sku,quantity_available,cost,title\n" + row * 9000, name="b.csv")
-    feeds = Watched(world.platform.clients, world.platform.feeds.bucket)
-    (vendor,) = check(ApiWorld(world.platform, feeds=feeds), config_document(**PRICED))["vendors"]
+    objects = Watched(world.platform.clients, world.platform.objects.bucket)
+    (vendor,) = check(ApiWorld(world.platform, objects=objects), config_document(**PRICED))[
+        "vendors"
+    ]
     assert asked == [(key, HEAD_BYTES)]
     assert (vendor["as_sent"]["rows"], vendor["as_sent"]["refused_rows"]) == (200, 0)
 
@@ -161,8 +163,8 @@ def test_an_upload_that_vanished_is_missing(world: ApiWorld) -> None:
         def latest_object(self, prefix: str) -> ObjectInfo:
             return ObjectInfo(f"{prefix}gone.csv", 9, "e", datetime(2026, 3, 1, tzinfo=UTC))
 
-    feeds = Stale(world.platform.clients, world.platform.feeds.bucket)
-    found = check(ApiWorld(world.platform, feeds=feeds), config_document())
+    objects = Stale(world.platform.clients, world.platform.objects.bucket)
+    found = check(ApiWorld(world.platform, objects=objects), config_document())
     assert [each["status"] for each in found["vendors"]] == ["missing"]
 
 
@@ -264,10 +266,10 @@ def test_a_fault_of_one_vendor_s_upload_tells_nothing_of_the_bucket(world: ApiWo
             raise UnreachableError("s3.GetObject", f"{self.bucket} did not answer")
 
     upload(world, b"sku\n")
-    feeds = Failing(world.platform.clients, world.platform.feeds.bucket)
-    response = ApiWorld(world.platform, feeds=feeds).client.post(PLACE, json=config_document())
+    objects = Failing(world.platform.clients, world.platform.objects.bucket)
+    response = ApiWorld(world.platform, objects=objects).client.post(PLACE, json=config_document())
     assert_problem(response, 503, "DEPENDENCY_UNAVAILABLE")
-    assert feeds.bucket not in response.text
+    assert objects.bucket not in response.text
 
 
 def test_a_tenant_checks_its_own_config_with_its_own_key(world: ApiWorld) -> None:

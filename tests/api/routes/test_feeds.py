@@ -28,10 +28,10 @@ def test_the_feed_is_that_of_the_last_run_that_succeeded(world: ApiWorld) -> Non
 
 def test_the_feed_outlives_the_artifacts_of_its_run(world: ApiWorld) -> None:
     run = world.succeed(world.post_run().json()["run_id"])
-    world.platform.feeds.delete(run.artifacts["merged_inventory"])
+    world.platform.objects.delete(run.artifacts["merged_inventory"])
     link = urlsplit(feed_of(world).headers["Location"])
-    key = link.path.lstrip("/").removeprefix(f"{world.platform.feeds.bucket}/")
-    assert world.platform.feeds.read(key) == b"sku\nA-1\n"
+    key = link.path.lstrip("/").removeprefix(f"{world.platform.objects.bucket}/")
+    assert world.platform.objects.read(key) == b"sku\nA-1\n"
 
 
 def test_a_run_of_some_vendors_does_not_move_the_feed(world: ApiWorld) -> None:

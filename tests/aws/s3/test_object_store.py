@@ -29,7 +29,7 @@ def platform() -> Iterator[Platform]:
 
 @pytest.fixture
 def feeds(platform: Platform) -> ObjectStore:
-    return platform.feeds
+    return platform.objects
 
 
 class ScriptedS3(Clients):
@@ -307,10 +307,10 @@ def test_a_link_is_signed_with_version_four(feeds: ObjectStore) -> None:
 
 def test_a_link_has_the_public_host() -> None:
     with embedded_platform(public_s3_endpoint_url="https://feeds.example.com") as platform:
-        link = urlsplit(platform.feeds.presign("r1/x.csv"))
+        link = urlsplit(platform.objects.presign("r1/x.csv"))
         assert link.netloc == "feeds.example.com"
-        assert link.path == f"/{platform.feeds.bucket}/r1/x.csv"
-        platform.feeds.put("r1/x.csv", b"still goes to the endpoint of the others")
+        assert link.path == f"/{platform.objects.bucket}/r1/x.csv"
+        platform.objects.put("r1/x.csv", b"still goes to the endpoint of the others")
 
 
 def test_an_address_names_bucket_and_key(feeds: ObjectStore) -> None:

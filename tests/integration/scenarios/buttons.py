@@ -51,7 +51,7 @@ def runs_are_reexecuted_in_the_ui(relay: Installation) -> str:
     """Re-execute whole and from failure in the UI: each a new run of its own; no lock is left."""
     good, bare = relay.new_tenant("again"), relay.new_tenant("bare")
     for vendor in sample_tenant.VENDORS:
-        relay.aws.feeds.delete(f"tenants/{bare}/inbound/{vendor}/feed.csv")
+        relay.aws.objects.delete(f"tenants/{bare}/inbound/{vendor}/feed.csv")
     done, failed = relay.post(good), relay.post(bare)
     assert relay.wait_final(done).status == "SUCCEEDED"
     assert relay.wait_final(failed).error_code == "REQUIRED_VENDOR_MISSING"

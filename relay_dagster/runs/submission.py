@@ -1,0 +1,160 @@
+"""The one way in which a run is submitted: its record with the lock first, then its message.
+
+Where the message cannot be sent no run is left behind. Whoever starts runs comes through here: the
+API, the redrive of a dead letter, and the reconciler for a run whose submitter died in between.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relay_core.config import load_config, parse_document
+from relay_core.domain.errors import ConfigError, RelayError
+from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.logs import event_log
+from relay_dagster.runs.errors import (
+    QueueUnavailableError,
+    RunCreationPausedError,
+    UnknownVendorError,
+)
+from relay_dagster.runs.ledger import RunLedger
+from relay_dagster.runs.model import Idempotency, NewRun, RunRecord
+from relay_dagster.runs.ports import ConfigVersions, JobSender, PauseLookup
+
+_MOST_SHOWN = 500
+_log = event_log()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Submits runs.
+
+    Args:
+        ledger: where records are made.
+        queue: where messages are sent.
+        pauses: whose runs are not to be started for now.
+        configs: what is stored of tenants' configs.
+    """
+
+    ledger: RunLedger
+    queue: JobSender
+    pauses: PauseLookup
+    configs: ConfigVersions
+
+    def submit(
+        self,
+        tenant_id: str,
+        vendors: Sequence[str] | None = None,
+        *,
+        request_id: str | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> RunRecord:
+        """Return the run that a request leads to: a new one, or that of an earlier request.
+
+        Args:
+            tenant_id: whose run; a tenant without a config gets one that will fail.
+            vendors: some of the config's vendors; None or none is all.
+            request_id: what the run's messages, log lines and tags are to carry.
+            idempotency: the request's key, which is looked at before anything else.
+
+        Raises:
+            IdempotencyKeyReusedError: the key came with another body.
+            RunCreationPausedError: runs are not started for now.
+            UnknownVendorError: the config lacks a vendor.
+            TenantBusyError: the tenant has an unfinished run.
+            QueueUnavailableError: the message could not be sent; no run was started.
+        """
+        earlier = self.ledger.earlier_run(idempotency) if idempotency else None
+        if earlier is not None:
+            return _refuse_withdrawn(earlier)
+        pause = self.pauses.of(tenant_id)
+        if pause is not None:
+            raise RunCreationPausedError(pause.tenant_id, pause.reason)
+        version = self._version_for(tenant_id, vendors)
+        return self._start(_new_run(tenant_id, vendors, version, request_id), idempotency)
+
+    def resubmit(self, tenant_id: str, vendors: Sequence[str] | None) -> RunRecord:
+        """Start a run in place of one that died, with the latest config: that is what was mended.
+
+        It is an operator's own act: no pause stops it, and what the config lacks fails the run.
+
+        Raises:
+            TenantBusyError, QueueUnavailableError: as for `submit`.
+        """
+        version = self.configs.latest_version(tenant_id)
+        return self._start(_new_run(tenant_id, vendors, version, None), None)
+
+    def send_unsent(self, run_id: str) -> RunRecord:
+        """Send the message of a run that never had one: its submitter died in between.
+
+        Raises:
+            TransitionRefusedError: it has one by now, or somebody is sending it.
+            ExternalServiceError: it cannot be sent now either; the run stays.
+        """
+        claimed = self.ledger.claim_send(run_id)
+        message_id = self.queue.send(claimed.job, request_id=claimed.request_id)
+        return self.ledger.mark_sent(run_id, message_id, known=claimed)
+
+    def _start(self, wanted: NewRun, idempotency: Idempotency | None) -> RunRecord:
+        reservation = self.ledger.reserve(wanted, idempotency)
+        if not reservation.created:
+            return _refuse_withdrawn(reservation.record)
+        record = self._send(reservation.record)
+        _log.info("run_requested", **record.log_facts, config_version=record.config_version)
+        return record
+
+    def _send(self, record: RunRecord) -> RunRecord:
+        try:
+            message_id = self.queue.send(record.job, request_id=record.request_id)
+        except ExternalServiceError as error:
+            return self._withdraw(record, error)
+        try:
+            return self.ledger.mark_sent(record.run_id, message_id, known=record)
+        except ExternalServiceError as error:
+            # The message is on its way, whoever receives it notes it.
+            _log.warning("send_not_noted", error=str(error)[:_MOST_SHOWN], **record.log_facts)
+            return record
+
+    def _withdraw(self, record: RunRecord, error: ExternalServiceError) -> RunRecord:
+        """Leave no run behind, unless the message arrived after all and the run is under way."""
+        _log.error("queue_send_error", error=str(error)[:_MOST_SHOWN], **record.log_facts)
+        return _refuse_withdrawn(self.ledger.tombstone(record.run_id), error)
+
+    def _version_for(self, tenant_id: str, vendors: Sequence[str] | None) -> int | None:
+        """Return the version that the run is pinned to, None where the tenant has no config."""
+        if not vendors:
+            return self.configs.latest_version(tenant_id)
+        stored = self.configs.latest(tenant_id)
+        if stored is None:
+            return None
+        try:
+            config = load_config(parse_document(stored.text, format="json"))
+        except RelayError:
+            # The run will fail with what is wrong with its config.
+            return stored.version
+        try:
+            config.selecting(vendors)
+        except ConfigError as error:
+            raise UnknownVendorError(str(error), error.faults) from error
+        return stored.version
+
+
+def _new_run(
+    tenant_id: str, vendors: Sequence[str] | None, version: int | None, request_id: str | None
+) -> NewRun:
+    return NewRun(
+        run_id=str(uuid.uuid4()),
+        tenant_id=tenant_id,
+        vendors=tuple(vendors) if vendors else None,
+        config_version=version,
+        request_id=request_id,
+    )
+
+
+def _refuse_withdrawn(record: RunRecord, cause: ExternalServiceError | None = None) -> RunRecord:
+    """Return a run that is there to be seen."""
+    if record.hidden:
+        raise QueueUnavailableError from cause
+    return record

@@ -1,0 +1,255 @@
+"""From a request to a run on the queue: record and message together, or neither."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from builders import config_document, vendor_document
+from fakes import NOW, FakeClock, embedded_platform
+from relay_core.domain.models import RunStatus
+from relay_dagster.external_errors import ThrottledError, UnreachableError
+from relay_dagster.runs.errors import (
+    QueueUnavailableError,
+    RunCreationPausedError,
+    TenantBusyError,
+    TransitionRefusedError,
+    UnknownVendorError,
+)
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.ledger import RunLedger
+from relay_dagster.runs.model import Idempotency, NewRun, Pause, RunRecord
+from relay_dagster.runs.submission import Submission
+from relay_dagster.wiring import Platform
+
+KEY = Idempotency(id="digest-of-key", fingerprint="digest-of-body")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def platform(clock: FakeClock) -> Iterator[Platform]:
+    with embedded_platform(clock) as platform:
+        yield platform
+
+
+@dataclass
+class Queue:
+    """Takes messages, or does not answer."""
+
+    answers: bool = True
+    sent: list[tuple[Job, str | None]] = field(default_factory=list)
+
+    def send(self, job: Job, *, request_id: str | None = None) -> str:
+        self.sent.append((job, request_id))
+        if not self.answers:
+            raise UnreachableError("sqs.SendMessage", "timed out")
+        return f"m-{len(self.sent)}"
+
+
+@dataclass
+class Pauses:
+    """Stops the runs of one tenant, or of all (``tenant_id`` None), or of nobody."""
+
+    pause: Pause | None = None
+
+    def of(self, tenant_id: str) -> Pause | None:
+        return self.pause
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One version of a config."""
+
+    version: int
+    text: str
+
+
+@dataclass
+class Configs:
+    """The latest config of every tenant."""
+
+    stored: Stored | None = None
+
+    def latest_version(self, tenant_id: str) -> int | None:
+        return self.stored.version if self.stored else None
+
+    def latest(self, tenant_id: str) -> Stored | None:
+        return self.stored
+
+
+def config_of(*vendor_ids: str, version: int = 4) -> Configs:
+    document = config_document(*(vendor_document(vendor_id) for vendor_id in vendor_ids))
+    return Configs(Stored(version, json.dumps(document)))
+
+
+def submission(platform: Platform, **parts: object) -> Submission:
+    """Return a submission over embedded records, with a queue that answers and no pause."""
+    plain = Submission(platform.ledger, Queue(), Pauses(), config_of("vendor_1"))
+    return replace(plain, **parts)  # type: ignore[arg-type]
+
+
+# --- submitted ----------------------------------------------------------------------------------
+
+
+def test_a_run_is_pinned_to_the_latest_config_and_has_its_message(platform: Platform) -> None:
+    queue = Queue()
+    record = submission(platform, queue=queue).submit("acme", request_id="q1")
+    assert (record.config_version, record.message_id) == (4, "m-1")
+    assert queue.sent == [(record.job, "q1")]
+    assert platform.runs.get(record.run_id) == record
+
+
+def test_no_vendors_are_all_of_them(platform: Platform) -> None:
+    assert submission(platform).submit("acme", []).vendors is None
+
+
+def test_a_vendor_that_the_config_lacks_is_refused_before_there_is_a_run(
+    platform: Platform,
+) -> None:
+    with pytest.raises(UnknownVendorError) as caught:
+        submission(platform).submit("acme", ["vendor_9"])
+    assert [fault.path for fault in caught.value.faults] == ["vendors.0"]
+    assert platform.runs.lock("acme").active_run_id is None
+
+
+@pytest.mark.parametrize(
+    ("configs", "version"),
+    [(Configs(), None), (Configs(Stored(2, '{"tenant_id": 5}')), 2)],
+    ids=["no config", "one that does not hold"],
+)
+def test_a_run_that_is_going_to_fail_is_accepted(
+    platform: Platform, configs: Configs, version: int | None
+) -> None:
+    record = submission(platform, configs=configs).submit("acme", ["vendor_1"])
+    assert (record.config_version, record.vendors) == (version, ("vendor_1",))
+
+
+@pytest.mark.parametrize(
+    ("tenant_id", "whose"), [(None, "of all tenants"), ("acme", "of tenant acme")]
+)
+def test_a_pause_stops_new_runs_and_says_why(
+    platform: Platform, tenant_id: str | None, whose: str
+) -> None:
+    paused = submission(platform, pauses=Pauses(Pause(tenant_id, "the backlog grows", NOW)))
+    with pytest.raises(RunCreationPausedError, match=f"{whose} .*the backlog grows"):
+        paused.submit("acme")
+    assert platform.runs.lock("acme").active_run_id is None
+
+
+def test_the_key_is_looked_at_before_pause_and_vendors(platform: Platform) -> None:
+    first = submission(platform).submit("acme", ["vendor_1"], idempotency=KEY)
+    later = submission(
+        platform,
+        pauses=Pauses(Pause(None, "paused since", NOW)),
+        configs=config_of("vendor_2"),
+    )
+    assert later.submit("acme", ["vendor_1"], idempotency=KEY) == first
+
+
+def test_a_busy_tenant_gets_no_message(platform: Platform) -> None:
+    submission(platform).submit("acme")
+    queue = Queue()
+    with pytest.raises(TenantBusyError):
+        submission(platform, queue=queue).submit("acme")
+    assert queue.sent == []
+
+
+# --- where sending fails ------------------------------------------------------------------------
+
+
+def test_where_the_queue_does_not_answer_no_run_is_left(platform: Platform) -> None:
+    queue = Queue(answers=False)
+    with pytest.raises(QueueUnavailableError) as caught:
+        submission(platform, queue=queue).submit("acme", idempotency=KEY)
+    assert isinstance(caught.value.__cause__, UnreachableError)
+    ((job, _),) = queue.sent
+    assert platform.runs.get_visible(job.run_id) is None
+    assert submission(platform).submit("acme", idempotency=KEY).run_id != job.run_id
+
+
+def test_a_run_whose_message_arrived_all_the_same_and_is_under_way_stays(
+    platform: Platform,
+) -> None:
+    class Racing(Queue):
+        """The run is dispatched before the sender hears that its message timed out."""
+
+        def send(self, job: Job, *, request_id: str | None = None) -> str:
+            platform.ledger.dispatch(job.run_id, 1, message_id="m", receipt_handle="h")
+            return super().send(job, request_id=request_id)
+
+    record = submission(platform, queue=Racing(answers=False)).submit("acme")
+    assert (record.attempt, record.hidden) == (1, False)
+
+
+def test_a_run_that_was_over_before_its_message_was_noted_is_returned_as_it_is(
+    platform: Platform,
+) -> None:
+    class Quick(Queue):
+        def send(self, job: Job, *, request_id: str | None = None) -> str:
+            platform.ledger.cancel(job.run_id)
+            return super().send(job, request_id=request_id)
+
+    record = submission(platform, queue=Quick()).submit("acme")
+    assert record.status is RunStatus.CANCELLED
+
+
+def test_a_message_that_cannot_be_noted_is_on_its_way(platform: Platform) -> None:
+    class CannotNote(RunLedger):
+        def mark_sent(
+            self, run_id: str, message_id: str, *, known: RunRecord | None = None
+        ) -> RunRecord:
+            raise ThrottledError("dynamodb.TransactWriteItems", "slow down")
+
+    queue = Queue()
+    record = submission(platform, queue=queue, ledger=CannotNote(platform.runs)).submit("acme")
+    assert (len(queue.sent), record.message_id) == (1, None)
+    assert not record.hidden
+
+
+# --- once more ----------------------------------------------------------------------------------
+
+
+def test_a_run_in_place_of_a_dead_one_takes_the_latest_config_whatever_stops_others(
+    platform: Platform,
+) -> None:
+    paused = submission(
+        platform, pauses=Pauses(Pause(None, "paused", NOW)), configs=config_of("new", version=9)
+    )
+    record = paused.resubmit("acme", ("gone",))
+    assert (record.config_version, record.vendors) == (9, ("gone",))
+
+
+def test_a_run_that_was_never_sent_is_sent_after_a_minute_and_once(
+    platform: Platform, clock: FakeClock
+) -> None:
+    queue = Queue()
+    late = submission(platform, queue=queue)
+    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme", request_id="q1")
+    platform.ledger.reserve(wanted)
+    with pytest.raises(TransitionRefusedError):
+        late.send_unsent(wanted.run_id)
+    clock.advance(seconds=60)
+    assert late.send_unsent(wanted.run_id).message_id == "m-1"
+    with pytest.raises(TransitionRefusedError):
+        late.send_unsent(wanted.run_id)
+    assert queue.sent == [(wanted.job, "q1")]
+
+
+def test_a_run_that_cannot_be_sent_late_either_stays(platform: Platform, clock: FakeClock) -> None:
+    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    platform.ledger.reserve(wanted)
+    clock.now += timedelta(minutes=2)
+    with pytest.raises(UnreachableError):
+        submission(platform, queue=Queue(answers=False)).send_unsent(wanted.run_id)
+    record = platform.runs.get_visible(wanted.run_id)
+    assert record is not None
+    assert record.message_id is None
