@@ -95,12 +95,13 @@ def _timed(run_id: str) -> Mapping[str, float]:
     launch = Launch("d", _TENANT, tags.run_tags(run_id, _TENANT, attempt=1), frozenset(ASSETS))
     begun = time.perf_counter()
     session = RunSession(connect(Settings.from_env()), launch)
-    with session.step(FETCHED):
+    with session.materializing(FETCHED):
         session.inputs.found()
-    with session.step(NORMALIZED):
+    with session.materializing(NORMALIZED):
         session.judge(session.normalize())
-    with session.step(MERGED):
-        session.publish(session.merge())
+    with session.materializing(MERGED):
+        session.write_feed(session.merge())
+        session.succeed()
     session.close()
     spent = 1000 * (time.perf_counter() - begun)
     return {

@@ -69,7 +69,7 @@ class ProductRuns:
             tenant = _tenant(number)
             document, prefix = stored_tenant(self._shape, tenant)
             self._http.put(f"/v1/tenants/{tenant}/config", json=document).raise_for_status()
-            self._platform.feeds.put(f"{prefix}feed.csv", self._feed)
+            self._platform.objects.put(f"{prefix}feed.csv", self._feed)
 
     def time_one(self, number: int) -> Instants:
         """Post a run, follow it over HTTP until it is final, and wait for its acknowledgement."""

@@ -1,1 +1,1 @@
-"""Inside the run's process: its steps, its attempt, its inputs, its reports, its publication."""
+"""Inside the run's process: its session, attempt, inputs, reports and publication."""

@@ -1,4 +1,4 @@
-"""How a run begins and ends in the process that executes it: its claim, its fence, its last word.
+"""One attempt of a run in the process that executes it: its claim, its fence, its end.
 
 Every change of the record goes through the ledger. Reports are written just before the final
 write, so that whoever sees a final run finds them, and again by whoever ended it otherwise.
@@ -10,10 +10,10 @@ from typing import NoReturn
 
 from relay_core.domain.models import ReportEntry, RunFailure, RunStatus, Stage
 from relay_dagster import tags
+from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.heartbeat import Heartbeat
 from relay_dagster.execution.publication import publish, published_key, withdraw
 from relay_dagster.execution.reports import Findings, RunReports
-from relay_dagster.execution.side_by_side import SideBySide
 from relay_dagster.external_errors import ExternalServiceError, error_code_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
@@ -43,11 +43,11 @@ class Launch:
     is_reexecution: bool = False
 
 
-class RunLife:
-    """The run's record as this process holds it; claiming it is making one of these.
+class Attempt:
+    """The attempt that this process executes, and the run's record as it holds it.
 
-    A re-execution copies the tags of the run that it repeats, so its tags name nothing: like a
-    partition materialized by hand it is a run of its own.
+    Making one claims it. A re-execution copies the tags of the run that it repeats, so its tags
+    name nothing: like a partition materialized by hand it is a run of its own.
 
     Raises:
         RunError: the attempt is another's or over, or the tenant is busy.
@@ -64,7 +64,7 @@ class RunLife:
             interval_seconds=platform.settings.heartbeat_seconds,
         )
         self._heartbeat.start()
-        self.side = SideBySide()
+        self.io = ConcurrentIO()
         self._log("run_started", trigger=str(record.trigger), dagster_run_id=launch.dagster_run_id)
 
     def enter(self, stage: Stage) -> None:
@@ -78,14 +78,14 @@ class RunLife:
         self.reports.ctx = self.record.context
 
     def succeed(self) -> None:
-        """End the run well."""
+        """End the run well: write its reports, publish its feed, and then say so."""
         outcome = self._report(RunStatus.SUCCEEDED, None)
         try:
             self.record = self._ledger.succeed(self.record.fence, outcome, known=self.record)
         except FenceLostError:
             self._withdraw_if_in_vain()
             raise
-        self._tell("run_succeeded")
+        self._announce("run_succeeded")
 
     def fail(self, failure: RunFailure) -> NoReturn:
         """End the run for a fault of its data.
@@ -95,7 +95,7 @@ class RunLife:
         """
         outcome = self._report(RunStatus.FAILED, failure)
         self.record = self._ledger.fail(self.record.fence, failure, outcome)
-        self._tell("run_failed")
+        self._announce("run_failed")
         raise RunStoppedError(failure.error_code, failure.error_message)
 
     def cancel(self) -> NoReturn:
@@ -105,7 +105,7 @@ class RunLife:
             RunStoppedError: always.
         """
         self.record = self._ledger.cancel(self.record.run_id)
-        self.side.drain()
+        self.io.drain()
         self._withdraw()
         self.findings.record_count = 0
         outcome = self._write_json(RunStatus.CANCELLED, None)
@@ -113,13 +113,13 @@ class RunLife:
         self._log("run_cancelled")
         raise RunStoppedError("CANCELLED", f"run {self.record.run_id} was cancelled on request")
 
-    def give_back(self, error: Exception) -> None:
+    def release_for_retry(self, error: Exception) -> None:
         """End the attempt for a fault that may pass; what fails here the reconciler finds."""
         code = error_code_of(error)
         message = f"{type(error).__name__}: {error}"
         self._log("run_retryable_error", error_code=code, error_message=message)
         self._platform.metrics.worker_error(code)
-        self.side.drain()
+        self.io.drain()
         try:
             self.record = self._ledger.retry_later(self.record.fence, code, message)
             if self.record.is_final:
@@ -131,34 +131,34 @@ class RunLife:
 
     def close(self) -> None:
         """Stop what runs beside the steps."""
-        self.side.close()
+        self.io.close()
         self._heartbeat.stop()
 
     def _claim(self, launch: Launch) -> RunRecord:
         attempt = None if launch.is_reexecution else tags.attempt_of(launch.tags)
-        if attempt is None:
-            return self._ledger.start_by_hand(launch.dagster_run_id, launch.tenant_id)
         try:
+            if attempt is None:
+                return self._ledger.start_by_hand(launch.dagster_run_id, launch.tenant_id)
             return self._ledger.claim(*attempt, launch.dagster_run_id)
         except CancelRequestedError as wish:
             self._ledger.cancel(wish.run_id)
             raise RunStoppedError("CANCELLED", f"run {wish.run_id} was cancelled") from wish
 
     def _report(self, status: RunStatus, failure: RunFailure | None) -> Outcome:
-        self.side.wait()
+        self.io.wait()
         # An attempt that has lost its run must not write over the reports of the one that has it.
         self.enter(self.record.stage)
-        feed_key = self._publish() if status is RunStatus.SUCCEEDED else None
+        feed_key = self._start_publishing() if status is RunStatus.SUCCEEDED else None
         outcome = self._write_json(status, failure)
-        self.side.wait()
+        self.io.wait()
         return replace(outcome, feed_key=feed_key)
 
-    def _publish(self) -> str | None:
-        """Begin to make the tenant's new feed, and return its key; some vendors make none."""
+    def _start_publishing(self) -> str | None:
+        """Start to copy the tenant's new feed to its place; None where the run publishes none."""
         merged = self.reports.artifacts.get("merged_inventory")
         if merged is None or self.record.vendors is not None:
             return None
-        self.side.begin(publish, self._platform.objects, self.record, merged)
+        self.io.start(publish, self._platform.objects, self.record, merged)
         return published_key(self.record)
 
     def _withdraw(self) -> None:
@@ -182,7 +182,7 @@ class RunLife:
             self.record = self._ledger.note_reports(self.record.run_id, outcome)
         finally:
             # Where S3 refuses the reports, the reconciler writes them later and tells nobody.
-            self._tell("run_failed")
+            self._announce("run_failed")
 
     def _write_json(self, status: RunStatus, failure: RunFailure | None) -> Outcome:
         now = utc_now()
@@ -194,19 +194,14 @@ class RunLife:
             stage_times=self.record.stage_times(now),
             duration_seconds=(now - started).total_seconds(),
             now=now,
-            side=self.side,
+            io=self.io,
         )
 
-    def _tell(self, event: str) -> None:
-        """Tell log and metrics of an end that this process has made."""
+    def _announce(self, event: str) -> None:
+        """Let log and metrics know of an end that this process has made."""
         self._log(event, error_code=self.record.error_code, **self.record.counts)
         self._platform.metrics.run_finished(self.record)
 
     def _log(self, event: str, **facts: object) -> None:
         record = self.record
-        log.info(
-            event,
-            attempt=record.attempt,
-            **record.log_facts,
-            **facts,
-        )
+        log.info(event, attempt=record.attempt, **record.log_facts, **facts)

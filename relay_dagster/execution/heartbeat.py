@@ -1,4 +1,11 @@
-"""A thread that says that a run is alive, through all of its steps."""
+"""A thread that says that an attempt is alive, through all of its steps.
+
+The heartbeat's story has three places. Here it is written, every ``RELAY_HEARTBEAT_SECONDS``; it is
+kept as a counter in an item of its own (``beat`` and ``heartbeats`` of
+``aws/dynamodb/run_store.py``); the reconciler notes when it last saw the counter change
+(``reconciler/cursor.py``) and ends an attempt that has been silent for too long
+(``reconciler/rules.py``).
+"""
 
 import threading
 from collections.abc import Callable
@@ -11,7 +18,7 @@ log = event_log()
 class Heartbeat:
     """Calls ``beat`` every ``interval_seconds`` until it is stopped; a failed call is only logged.
 
-    It must not end a run: whoever reads the heartbeats allows for several that are missing. The
+    It must not end a run: whoever judges by the heartbeats allows for several that are missing. The
     first comes after an interval, so that a run that is over by then needs none.
     """
 

@@ -17,8 +17,8 @@ from relay_core.normalize.result import WORK_FILE
 from relay_core.pipeline import InputVerdict, judge_inputs
 from relay_core.publish.reports import ArtifactKeys, input_manifest_json, timestamp
 from relay_dagster.aws.s3.object_store import ObjectStore
+from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.reports import JSON, RunReports
-from relay_dagster.execution.side_by_side import SideBySide
 from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 
@@ -58,7 +58,7 @@ class Pinning:
     Args:
         objects: the bucket.
         reports: the run.
-        side: where calls are made at once.
+        io: where calls are made at once.
         config: the run's config.
         vendors: the vendors of the run, in the config's order.
         now: the manifest's instant.
@@ -66,7 +66,7 @@ class Pinning:
 
     objects: ObjectStore
     reports: RunReports
-    side: SideBySide
+    io: ConcurrentIO
     config: TenantConfig
     vendors: Sequence[VendorConfig]
     now: datetime
@@ -80,8 +80,8 @@ class Pinning:
         pinned = None if is_first_look else _read_manifest(self.objects, self.reports.keys)
         if pinned is not None:
             return self._judged(pinned, self._maps())
-        copies = [self.side.ask(self._copy_map, one) for one in self._with_maps()]
-        entries = self.side.map(self._copy_latest, self.vendors)
+        copies = [self.io.submit(self._copy_map, one) for one in self._with_maps()]
+        entries = self.io.map(self._copy_latest, self.vendors)
         maps = {vendor_id for vendor_id, is_there in (each.result() for each in copies) if is_there}
         return self._pinned(dict(zip(self._ids(), entries, strict=True)), maps)
 
@@ -105,7 +105,7 @@ class Pinning:
                     self._borrow_work(source, vendor_id)
                 return self._borrow(source, vendor_id, known[vendor_id])
 
-            entries |= zip(lent, self.side.map(borrow, lent), strict=True)
+            entries |= zip(lent, self.io.map(borrow, lent), strict=True)
         return self._pinned(entries, self._maps())
 
     # --- how ------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ class Pinning:
     def _maps(self) -> set[str]:
         """Return the vendors whose SKU map lies in the run's prefix."""
         ids = [vendor.vendor_id for vendor in self._with_maps()]
-        there = self.side.map(lambda vendor_id: self.objects.exists(self._map_of(vendor_id)), ids)
+        there = self.io.map(lambda vendor_id: self.objects.exists(self._map_of(vendor_id)), ids)
         return {vendor_id for vendor_id, is_there in zip(ids, there, strict=True) if is_there}
 
     def _copy_map(self, vendor: VendorConfig) -> tuple[str, bool]:

@@ -20,7 +20,7 @@ from relay_core.publish.reports import (
     run_summary_json,
 )
 from relay_dagster.aws.s3.object_store import ObjectStore
-from relay_dagster.execution.side_by_side import SideBySide
+from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.runs.model import Outcome
 
 CSV = "text/csv; charset=utf-8"
@@ -133,11 +133,11 @@ class RunReports:
         stage_times: Mapping[str, float],
         duration_seconds: float,
         now: datetime,
-        side: SideBySide | None = None,
+        io: ConcurrentIO | None = None,
     ) -> Outcome:
         """Write errors.json, if there is something to tell, and run_summary.json.
 
-        With ``side`` they are written at once.
+        With ``io`` they are written at once.
 
         Returns:
             What the run's record is to keep.
@@ -171,11 +171,11 @@ class RunReports:
             name, key, data = body
             self._write(name, key, [data], JSON)
 
-        if side is None:
+        if io is None:
             for body in bodies:
                 write(body)
         else:
-            side.map(write, bodies)
+            io.map(write, bodies)
         return Outcome(
             artifacts=dict(self.artifacts),
             errors_artifact_key=self.artifacts.get("errors"),

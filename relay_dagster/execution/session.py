@@ -1,7 +1,8 @@
 """What one run does, step by step; the assets call it, and it knows no Dagster.
 
-What an exception means is decided in one place, ``step``: a fault of the data has ended the run
-already, any other sends the run back to the queue for its next attempt.
+What an exception means is decided in one place, ``materializing``: a fault of the data has ended
+the run already, any other sends the run back to the queue for its next attempt. The end of a run
+that goes well is a call of its own, `succeed`, which the last asset makes.
 """
 
 import json
@@ -17,9 +18,9 @@ from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendor
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
-from relay_dagster.execution.attempt import Launch, RunLife, RunStoppedError
+from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
+from relay_dagster.execution.concurrent_io import ReadAhead
 from relay_dagster.execution.inputs import SKU_MAP_FILE, Pinning, RunInputs
-from relay_dagster.execution.read_ahead import ReadAhead
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
@@ -46,50 +47,54 @@ class RunSession:
     def __init__(self, platform: Platform, launch: Launch) -> None:
         self._platform = platform
         self._launch = launch
-        self._life: RunLife | None = None
-        self._stage = Stage.QUEUE
+        self._asset = ""
         self._ahead: ReadAhead
+        self.claimed_attempt: Attempt | None = None
+        """The attempt, from the first asset on; None where it could not be claimed."""
 
     @property
-    def life(self) -> RunLife:
-        """The run's record and its end; claimed when first asked for."""
-        if self._life is None:
-            self._life = RunLife(self._platform, self._launch)
-        return self._life
-
-    @property
-    def claimed(self) -> RunLife | None:
-        """The same where this process has claimed the run already, else None."""
-        return self._life
+    def attempt(self) -> Attempt:
+        """The attempt that this process has claimed."""
+        if self.claimed_attempt is None:
+            raise RuntimeError("no asset has begun yet: the attempt is not claimed")
+        return self.claimed_attempt
 
     @contextmanager
-    def step(self, asset: str) -> Iterator[None]:
-        """Do one asset's part inside: move on to its stage, and end the run after the last.
+    def materializing(self, asset: str) -> Iterator[None]:
+        """Do one asset's part inside: the first claims the attempt, each moves on to its stage.
 
         Raises:
             RunStoppedError: the run has failed, was cancelled, or belongs to another process.
         """
         try:
-            self._enter(_STAGE_OF[asset])
+            self._enter(asset)
             yield
-            self.life.side.wait()
-            if asset == self._last_asset():
-                self.life.succeed()
+            self.attempt.io.wait()
         except RunStoppedError:
             raise
         except CancelRequestedError:
-            self.life.cancel()
+            self.attempt.cancel()
         except RunError as error:
             raise RunStoppedError(error.error_code, str(error)) from error
         except Exception as error:
-            if self._life is not None:
-                self._life.give_back(error)
+            if self.claimed_attempt is not None:
+                self.claimed_attempt.release_for_retry(error)
             raise
+
+    @property
+    def ends_here(self) -> bool:
+        """Whether the asset that is being materialized is the last one selected."""
+        selected = [asset for asset in ASSETS if asset in self._launch.assets]
+        return self._asset == selected[-1]
+
+    def succeed(self) -> None:
+        """End the run: write its reports, publish its feed, and free the tenant."""
+        self.attempt.succeed()
 
     def close(self) -> None:
         """Stop what runs beside the steps."""
-        if self._life is not None:
-            self._life.close()
+        if self.claimed_attempt is not None:
+            self.claimed_attempt.close()
 
     @cached_property
     def config(self) -> TenantConfig:
@@ -98,7 +103,7 @@ class RunSession:
         Raises:
             ConfigError: it does not validate, which an operator can mend between two attempts.
         """
-        record = self.life.record
+        record = self.attempt.record
         stored = self._stored_config(record)
         if stored is None:
             which = "no config" if (n := record.config_version) is None else f"no version {n}"
@@ -107,14 +112,14 @@ class RunSession:
                 f"missing tenant config: the store has {which} of tenant {record.tenant_id!r}; "
                 f"store it with PUT /v1/tenants/{record.tenant_id}/config, then start a new run",
             )
-        self.life.pin_config(stored.version)
+        self.attempt.pin_config(stored.version)
         try:
             config = load_config(parse_document(stored.text, format="json"))
         except UnsupportedSchemaVersionError as error:
-            self._begin(self.life.reports.write_snapshot, json.loads(stored.text))
+            self._start(self.attempt.reports.write_snapshot, json.loads(stored.text))
             self._fail_at_once(FailureCode.UNSUPPORTED_SCHEMA_VERSION, str(error))
-        self._begin(self.life.reports.write_snapshot, config.to_document())
-        findings = self.life.findings
+        self._start(self.attempt.reports.write_snapshot, config.to_document())
+        findings = self.attempt.findings
         findings.vendor_ids = [one.vendor_id for one in config.selecting(record.vendors)]
         findings.vendor_count = len(config.vendors)
         return config
@@ -123,66 +128,65 @@ class RunSession:
     def inputs(self) -> RunInputs:
         """The files that the run reads, pinned; the lack of one that it needs ends the run."""
         inputs = self._pin_inputs()
-        findings, verdict = self.life.findings, inputs.verdict
+        findings, verdict = self.attempt.findings, inputs.verdict
         findings.warnings, findings.faults = verdict.warnings, verdict.faults
         if verdict.failure is not None:
-            self.life.fail(verdict.failure)
+            self.attempt.fail(verdict.failure)
         if NORMALIZED in self._launch.assets:
-            self._ahead = ReadAhead(self._platform.objects, self.life.side, self._to_read(inputs))
+            self._ahead = ReadAhead(self._platform.objects, self.attempt.io, self._to_read(inputs))
         return inputs
 
     def normalize(self) -> list[NormalizedVendor]:
         """Read every feed and write what it came to, whatever is wrong with another."""
         normalized: list[NormalizedVendor] = []
-        self.life.findings.normalized = normalized
+        self.attempt.findings.normalized = normalized
         for vendor_id in self.inputs.found():
             vendor = self._normalize(self.config.vendor(vendor_id))
-            self._begin(self.life.reports.write_vendor, vendor)
+            self._start(self.attempt.reports.write_vendor, vendor)
             normalized.append(vendor)
-        self._begin(self.life.reports.write_invalid_rows, normalized)
+        self._start(self.attempt.reports.write_invalid_rows, normalized)
         return normalized
 
     def judge(self, normalized: Sequence[NormalizedVendor]) -> None:
         """Fail the run where a feed cannot be used."""
         failure = judge_normalized(normalized)
         if failure is not None:
-            self.life.findings.take_failed(normalized)
-            self.life.fail(failure)
+            self.attempt.findings.take_failed(normalized)
+            self.attempt.fail(failure)
 
     def merge(self) -> MergedInventory:
         """Merge and price the vendors of this process, or what their work files hold."""
-        findings, vendor_ids = self.life.findings, self.inputs.found()
+        findings, vendor_ids = self.attempt.findings, self.inputs.found()
         normalized = findings.normalized
         if [vendor.vendor_id for vendor in normalized] != vendor_ids:
-            normalized = self.life.side.map(self.life.reports.read_vendor, vendor_ids)
+            normalized = self.attempt.io.map(self.attempt.reports.read_vendor, vendor_ids)
             findings.normalized = normalized
         if NORMALIZED not in self._launch.assets:
             self.judge(normalized)
-            self._begin(self.life.reports.write_invalid_rows, normalized)
+            self._start(self.attempt.reports.write_invalid_rows, normalized)
         merged = merge_vendors(self.config, normalized, warnings=self.inputs.verdict.warnings)
         findings.take(merged)
         return merged
 
-    def publish(self, merged: MergedInventory) -> None:
+    def write_feed(self, merged: MergedInventory) -> None:
         """Write the merged feed, or fail the run where there is none to publish."""
         if merged.failure is not None:
-            self.life.fail(merged.failure)
-        self.life.enter(Stage.WRITE_OUTPUTS)
-        self.life.findings.feed_sha256 = self.life.reports.write_merged(merged)
+            self.attempt.fail(merged.failure)
+        self.attempt.enter(Stage.WRITE_OUTPUTS)
+        self.attempt.findings.feed_sha256 = self.attempt.reports.write_merged(merged)
 
-    def _enter(self, stage: Stage) -> None:
-        """Move on to an asset's stage; a run that has just been claimed is in it."""
-        is_new = self._life is None
-        self._stage = stage
-        if not is_new or self.life.record.stage is not stage:
-            self.life.enter(stage)
+    def _enter(self, asset: str) -> None:
+        """Move on to an asset's stage; an attempt that has just been claimed may be in it."""
+        stage, self._asset = _STAGE_OF[asset], asset
+        if self.claimed_attempt is None:
+            self.claimed_attempt = Attempt(self._platform, self._launch)
+            if self.claimed_attempt.record.stage is stage:
+                return
+        self.claimed_attempt.enter(stage)
 
-    def _begin(self, call: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
-        """Begin a call that has ended when the step has."""
-        self.life.side.begin(call, *args, **kwargs)
-
-    def _last_asset(self) -> str:
-        return next(asset for asset in reversed(ASSETS) if asset in self._launch.assets)
+    def _start(self, call: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
+        """Start a call that has ended when the asset has."""
+        self.attempt.io.start(call, *args, **kwargs)
 
     def _stored_config(self, record: RunRecord) -> StoredConfig | None:
         tenants = self._platform.tenants
@@ -191,23 +195,23 @@ class RunSession:
         return tenants.version(record.tenant_id, record.config_version)
 
     def _fail_at_once(self, code: FailureCode, message: str) -> NoReturn:
-        self.life.findings.faults = [ReportEntry(code.value, message)]
-        self.life.fail(RunFailure(code.value, message, Stage.FETCH_INPUTS))
+        self.attempt.findings.faults = [ReportEntry(code.value, message)]
+        self.attempt.fail(RunFailure(code.value, message, Stage.FETCH_INPUTS))
 
     def _pin_inputs(self) -> RunInputs:
-        life, runs = self.life, self._platform.runs
+        attempt, runs = self.attempt, self._platform.runs
         pinning = Pinning(
             self._platform.objects,
-            life.reports,
-            life.side,
+            attempt.reports,
+            attempt.io,
             self.config,
-            self.config.selecting(life.record.vendors),
+            self.config.selecting(attempt.record.vendors),
             now=utc_now(),
         )
         if FETCHED in self._launch.assets:
-            is_first = life.record.attempt == 1 and self._stage is Stage.FETCH_INPUTS
+            is_first = attempt.record.attempt == 1 and self._asset == FETCHED
             return pinning.find(is_first_look=is_first)
-        earlier = runs.list_runs(life.record.tenant_id, limit=LOOK_BACK_RUNS).records
+        earlier = runs.list_runs(attempt.record.tenant_id, limit=LOOK_BACK_RUNS).records
         return pinning.borrow(earlier, with_work=NORMALIZED not in self._launch.assets)
 
     def _to_read(self, inputs: RunInputs) -> dict[str, int]:
@@ -220,7 +224,7 @@ class RunSession:
         return sizes
 
     def _map_of(self, vendor_id: str) -> str:
-        return self.life.reports.keys.work(vendor_id, SKU_MAP_FILE)
+        return self.attempt.reports.keys.work(vendor_id, SKU_MAP_FILE)
 
     def _normalize(self, vendor: VendorConfig) -> NormalizedVendor:
         inputs, take = self.inputs, self._ahead.take
@@ -230,6 +234,6 @@ class RunSession:
             vendor,
             take(inputs.copy_of(vendor.vendor_id)),
             file_name=inputs.file_name(vendor.vendor_id),
-            requested_at=self.life.record.requested_at,
+            requested_at=self.attempt.record.requested_at,
             sku_map=take(self._map_of(vendor.vendor_id)) if has_map else None,
         )

@@ -10,7 +10,7 @@ from relay_dagster.orchestration.assets.fetched import fetched_inventory
 from relay_dagster.orchestration.assets.merged import merged_inventory
 from relay_dagster.orchestration.assets.normalized import normalized_inventory
 from relay_dagster.orchestration.jobs import inventory_sync
-from relay_dagster.orchestration.resources import run_sessions
+from relay_dagster.orchestration.resources import RunSessions
 from relay_dagster.orchestration.sensors import run_reconciler, sqs_run_sensor
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
@@ -47,6 +47,6 @@ def build_defs(
         assets=[fetched_inventory, normalized_inventory, merged_inventory],
         jobs=[inventory_sync],
         sensors=[sqs_run_sensor(connect_tick), run_reconciler(connect_tick)],
-        resources={"run_sessions": run_sessions(connect_run)},
+        resources={"run_sessions": RunSessions(connect=connect_run)},
         executor=dg.in_process_executor,
     )

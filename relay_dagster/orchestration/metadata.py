@@ -12,7 +12,7 @@ import dagster as dg
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.reports import timestamp
-from relay_dagster.execution.attempt import RunLife
+from relay_dagster.execution.attempt import Attempt
 from relay_dagster.execution.inputs import RunInputs
 from relay_dagster.execution.reports import RunReports
 from relay_dagster.orchestration.checks import fault_table, skus_won, table_schema, vendor_table
@@ -70,19 +70,19 @@ def normalized_metadata(vendors: Sequence[NormalizedVendor], reports: RunReports
     }
 
 
-def merged_metadata(merged: MergedInventory, life: RunLife) -> dict[str, Any]:
+def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]:
     """Return what to show of the merged feed, and of the run, which has ended with it."""
-    normalized = life.findings.normalized
+    normalized = attempt.findings.normalized
     columns = table_schema(**dict.fromkeys(merged.config.output.columns, "string"))
     return {
-        "run_id": life.record.run_id,
+        "run_id": attempt.record.run_id,
         "dagster/row_count": merged.record_count,
         **_row_counts(normalized),
         "rows_merged": merged.record_count,
         "unpriced_skus": merged.unpriced_skus,
-        **_seconds(life.record),
+        **_seconds(attempt.record),
         # Dagster keeps the order: what people come for stands before the long tables.
-        **_uris(life.reports, REPORTS),
+        **_uris(attempt.reports, REPORTS),
         "vendors": vendor_table(normalized, wins=skus_won(merged)),
         "errors_by_code": fault_table(normalized),
         "warnings": _warning_table(merged.warning_counts),
@@ -90,9 +90,9 @@ def merged_metadata(merged: MergedInventory, life: RunLife) -> dict[str, Any]:
     }
 
 
-def failure_metadata(life: RunLife) -> dict[str, Any]:
+def failure_metadata(attempt: Attempt) -> dict[str, Any]:
     """Return what to show beside the error of a run, or attempt, that has failed."""
-    record, normalized = life.record, life.findings.normalized
+    record, normalized = attempt.record, attempt.findings.normalized
     shown: dict[str, Any] = {
         "run_id": record.run_id,
         "stage": str(record.failed_stage or record.stage),
@@ -101,7 +101,7 @@ def failure_metadata(life: RunLife) -> dict[str, Any]:
     if record.next_attempt_at is not None:
         shown["next_attempt_at"] = timestamp(record.next_attempt_at)
     # The page of a run shows the first few entries, and the tables only when asked.
-    shown |= _uris(life.reports, REPORTS)
+    shown |= _uris(attempt.reports, REPORTS)
     if normalized:
         shown |= {"vendors": vendor_table(normalized), "errors_by_code": fault_table(normalized)}
     return shown

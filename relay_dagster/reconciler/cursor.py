@@ -1,4 +1,8 @@
-"""What one tick of the reconciler leaves to the next: its sensor's cursor, and nothing else."""
+"""What one tick of the reconciler leaves to the next: its sensor's cursor, and nothing else.
+
+Here it is judged how long a heartbeat has been silent: ``execution/heartbeat.py`` writes it,
+``aws/dynamodb/run_store.py`` keeps its counter, and ``rules.py`` says how long is too long.
+"""
 
 import json
 from dataclasses import dataclass, field

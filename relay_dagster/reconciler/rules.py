@@ -1,7 +1,8 @@
-"""What a run that is not settled needs: facts in, actions out. No clock, no AWS.
+"""What a run that is not settled needs: facts in, actions out.
 
-Each action is safe to repeat, and each transition it leads to is conditional, so that a verdict
-made from facts that have changed since does nothing.
+Pure: no clock, no AWS, no Dagster; `tick` gathers the facts and carries the actions out. Each
+action is safe to repeat, and each transition it leads to is conditional, so that a verdict made
+from facts that have changed since does nothing.
 """
 
 from collections.abc import Iterator
@@ -62,7 +63,8 @@ ReconcileAction = Act | Extend | ReportFailed | Lose
 class RunFacts:
     """A record and what is known of its run.
 
-    ``silent_seconds`` is since its heartbeat was seen to change, ``extended_seconds`` since its
+    ``silent_seconds`` is since its heartbeat was seen to change (`cursor.ReconcilerCursor.silence`;
+    ``execution/heartbeat.py`` tells its whole story), ``extended_seconds`` since its
     message was last kept out of sight (None: not yet); ``next_in_line`` says of a run that waits
     for its tenant that the tenant is free and nobody has waited longer.
     """

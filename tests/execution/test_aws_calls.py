@@ -68,12 +68,13 @@ def _run(platform: Platform) -> None:
     launch = Launch("d1", TENANT, tags.run_tags(RUN_ID, TENANT, attempt=1), frozenset(ASSETS))
     session = RunSession(platform, launch)
     try:
-        with session.step(FETCHED):
+        with session.materializing(FETCHED):
             assert session.inputs.found() == list(VENDORS)
-        with session.step(NORMALIZED):
+        with session.materializing(NORMALIZED):
             session.judge(session.normalize())
-        with session.step(MERGED):
-            session.publish(session.merge())
+        with session.materializing(MERGED):
+            session.write_feed(session.merge())
+            session.succeed()
     finally:
         session.close()
 

@@ -2,27 +2,24 @@
 
 import hashlib
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from builders import config_document, feed, vendor_document
+from builders import RUN_ID, config_document, feed, vendor_document
 from fakes import embedded_platform
 from relay_core.config import load_config, parse_document
 from relay_core.domain.models import RunStatus, Stage
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
-from relay_dagster import tags
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.orchestration.build import build_defs
-from relay_dagster.runs.model import NewRun, RunRecord, Trigger
+from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.wiring import Platform
+from run_world import TENANT, ThrottledOnce, World, column_of, failure_of, with_objects
 
-TENANT = "acme"
-RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
 TWO_VENDORS = (vendor_document("vendor_1"), vendor_document("vendor_2"))
 
 
@@ -30,62 +27,6 @@ TWO_VENDORS = (vendor_document("vendor_1"), vendor_document("vendor_2"))
 def platform() -> Iterator[Platform]:
     with embedded_platform(backoff_base_seconds=0) as platform:
         yield platform
-
-
-class World:
-    """A platform, an instance and the Definitions, with the few acts that tests need."""
-
-    def __init__(self, platform: Platform, instance: dg.DagsterInstance) -> None:
-        self.platform = platform
-        self.connect: Callable[[], Platform] = lambda: platform
-        self.instance = instance
-        self.instance.add_dynamic_partitions("tenants", [TENANT])
-
-    def store_config(self, *vendors: Any, **changes: Any) -> None:
-        document = config_document(*vendors, **changes)
-        self.platform.tenants.put(TENANT, json.dumps(document))
-
-    def upload(self, vendor_id: str, data: bytes, name: str = "feed.csv") -> None:
-        self.platform.objects.put(f"tenants/{TENANT}/inbound/{vendor_id}/{name}", data)
-
-    def request(self, run_id: str = RUN_ID, **changes: Any) -> None:
-        self.platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=TENANT, **changes))
-
-    def dispatch(self, attempt: int = 1, run_id: str = RUN_ID) -> None:
-        self.platform.ledger.dispatch(run_id, attempt, message_id="m", receipt_handle="h")
-
-    def execute(
-        self, attempt: int | None = 1, *, run_id: str = RUN_ID, assets: list[str] | None = None
-    ) -> dg.ExecuteInProcessResult:
-        job = build_defs(connect_run=lambda: self.connect()).resolve_job_def("inventory_sync")
-        given = {} if attempt is None else tags.run_tags(run_id, TENANT, attempt=attempt)
-        return job.execute_in_process(
-            partition_key=TENANT,
-            instance=self.instance,
-            tags=given,
-            raise_on_error=False,
-            asset_selection=None if assets is None else [dg.AssetKey(name) for name in assets],
-        )
-
-    def run(self, **request: Any) -> dg.ExecuteInProcessResult:
-        """Request, dispatch and execute one run, as the queue would."""
-        self.request(**request)
-        self.dispatch()
-        return self.execute()
-
-    def record(self, run_id: str = RUN_ID) -> RunRecord:
-        record = self.platform.runs.get(run_id)
-        assert record is not None
-        return record
-
-    def artifact(self, name: str, run_id: str = RUN_ID) -> bytes:
-        return self.platform.objects.read(self.platform.objects.artifacts(run_id, TENANT)[name])
-
-    def report(self, name: str, run_id: str = RUN_ID) -> dict[str, Any]:
-        return json.loads(self.artifact(name, run_id))
-
-    def names(self, run_id: str = RUN_ID) -> set[str]:
-        return set(self.platform.objects.artifacts(run_id, TENANT))
 
 
 @pytest.fixture
@@ -99,21 +40,9 @@ def published(world: World) -> list[str]:
     return [each.key for each in world.platform.objects.list_objects("published/")]
 
 
-def failure_of(result: dg.ExecuteInProcessResult) -> str:
-    """Return the description of the step failure, as the UI shows it."""
-    (event,) = [each for each in result.all_events if each.is_step_failure]
-    data = event.step_failure_data
-    assert data.user_failure_data is not None
-    return str(data.user_failure_data.description)
-
-
 def verdicts(result: dg.ExecuteInProcessResult) -> list[dg.AssetCheckEvaluation]:
     """Return what the checks said, in order."""
     return list(result.get_asset_check_evaluations())
-
-
-def column_of(table: Any, name: str) -> list[Any]:
-    return [record.data[name] for record in table.records]
 
 
 # --- a run that succeeds --------------------------------------------------------------------------
@@ -391,55 +320,12 @@ def test_too_many_refused_rows_fail_the_run_with_their_list(world: World) -> Non
     assert world.report("run_summary")["record_count"] == 0
 
 
-def test_a_failed_run_shows_its_code_and_where_its_reports_are_and_no_calls(world: World) -> None:
-    world.store_config()
-    world.upload("vendor_1", b"sku,quantity_available\nA,\xff\n")
-    (event,) = [each for each in world.run().all_events if each.is_step_failure]
-    error, told = event.step_failure_data.error, event.step_failure_data.user_failure_data
-    assert error is not None
-    assert told is not None
-    assert error.message.startswith("RunFailed: DECODE_ERROR: decode error: ")
-    assert (error.stack, error.cause, error.context) == ([], None, None)
-    shown = {name: entry.value for name, entry in told.metadata.items()}
-    assert (shown["run_id"], shown["stage"]) == (RUN_ID, "NORMALIZE")
-    assert shown["artifact/errors"] == world.platform.objects.uri(
-        world.record().artifacts["errors"]
-    )
-    assert column_of(told.metadata["errors_by_code"], "error_code") == ["DECODE_ERROR"]
-
-
-def test_after_a_failed_run_calls_are_shown_again(world: World) -> None:
-    assert not world.run().success
-    assert not hasattr(sys, "tracebacklimit")
-
-
 def test_a_failed_run_frees_its_tenant(world: World) -> None:
     world.run()
     assert world.platform.runs.lock(TENANT).active_run_id is None
 
 
 # --- faults that may pass -------------------------------------------------------------------------
-
-
-class ThrottledOnce:
-    """The feed store of a platform, whose listing is refused the first time."""
-
-    def __init__(self, objects: Any) -> None:
-        self._objects = objects
-        self.refusals = 1
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._objects, name)
-
-    def latest_object(self, prefix: str) -> Any:
-        if self.refusals:
-            self.refusals -= 1
-            raise ThrottledError("s3.ListObjectsV2", "slow down")
-        return self._objects.latest_object(prefix)
-
-
-def with_objects(platform: Platform, objects: Any) -> Platform:
-    return replace(platform, objects=objects)
 
 
 def test_a_throttled_attempt_gives_the_run_back_and_the_next_succeeds(world: World) -> None:

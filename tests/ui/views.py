@@ -21,8 +21,10 @@ NUMBERS = (
     *(f"seconds/{stage}" for stage in STAGES),
 )
 """What is drawn over time of each run that has succeeded."""
-FRAMEWORK = ("Stack Trace", "Traceback", "site-packages", "dagster._core", "execute_plan")
-"""What a framework says of its own calls; no page of a failed run may."""
+CALLS = "Stack Trace"
+"""Where Dagster begins to list calls."""
+FRAMEWORK = ("Traceback", "site-packages", "dagster._core", "execute_plan")
+"""What a framework says of its own calls; on the page of a failed run it comes after our words."""
 
 
 @dataclass(frozen=True, slots=True)

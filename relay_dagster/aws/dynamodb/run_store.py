@@ -180,7 +180,8 @@ class RunStore:
     def beat(self, run_id: str, attempt: int) -> int:
         """Count an attempt's heartbeat up and return the new count.
 
-        The item is no part of any transaction, so beats never collide with the run's own writes.
+        ``execution/heartbeat.py`` calls, and tells what becomes of it. The item is no part of any
+        transaction, so beats never collide with the run's own writes.
         """
         answer = self._clients.dynamodb.update_item(
             TableName=self._table.name,
@@ -195,7 +196,10 @@ class RunStore:
         return int(unmarshal(answer["Attributes"])["beats"])
 
     def heartbeats(self, records: Iterable[RunRecord]) -> dict[str, int]:
-        """Return the count of each record's latest attempt, by run_id; 0 before the first beat."""
+        """Return the count of each record's latest attempt, by run_id; 0 before the first beat.
+
+        A count says nothing by itself: ``reconciler/cursor.py`` notes when it last changed.
+        """
         wanted = {beat_key(each.run_id, each.attempt): each.run_id for each in records}
         found = self._table.batch(wanted)
         return {

@@ -1,1 +1,1 @@
-"""The three assets, one a module; what they do is in ``run_session`` and in the engine."""
+"""The three assets, one a module; what they do is in ``execution/session.py`` and in the engine."""

@@ -21,16 +21,18 @@ from relay_dagster.orchestration.resources import RunSessions
     description="The best offer of each SKU, priced: the feed that the merchant gets.",
 )
 def merged_inventory(
-    context: dg.AssetExecutionContext, run_sessions: dg.ResourceParam[RunSessions]
+    context: dg.AssetExecutionContext, run_sessions: RunSessions
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-    """Merge and price, judge the run, publish the feed."""
-    with run_sessions.step(context) as run:
+    """Merge and price, judge the run, write the feed and end the run, which publishes it."""
+    with run_sessions.materializing(context) as run:
         merged = run.merge()
         verdict = merged_result(merged)
         try:
-            run.publish(merged)
+            run.write_feed(merged)
         except RunStoppedError:
             yield verdict
             raise
-    # Only now has the run succeeded: what was cancelled at the last moment is not materialized.
-    yield dg.MaterializeResult(metadata=merged_metadata(merged, run.life), check_results=[verdict])
+        run.succeed()
+    # Only now is it materialized: a run that was cancelled at the last moment has not got here.
+    metadata = merged_metadata(merged, run.attempt)
+    yield dg.MaterializeResult(metadata=metadata, check_results=[verdict])

@@ -21,10 +21,10 @@ from relay_dagster.orchestration.resources import RunSessions
     description="Each vendor's rows in the canonical columns; what was refused is listed.",
 )
 def normalized_inventory(
-    context: dg.AssetExecutionContext, run_sessions: dg.ResourceParam[RunSessions]
+    context: dg.AssetExecutionContext, run_sessions: RunSessions
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Read every vendor's feed, whatever is wrong with another, and only then judge them."""
-    with run_sessions.step(context) as run:
+    with run_sessions.materializing(context) as run:
         normalized = run.normalize()
         verdicts = [*normalized_results(run.config.error_policy, normalized)]
         try:
@@ -32,7 +32,9 @@ def normalized_inventory(
         except RunStoppedError:
             yield from verdicts
             raise
+        if run.ends_here:
+            run.succeed()
     # With the rows that they are about: Dagster forgets a verdict that is older than its rows.
     yield dg.MaterializeResult(
-        metadata=normalized_metadata(normalized, run.life.reports), check_results=verdicts
+        metadata=normalized_metadata(normalized, run.attempt.reports), check_results=verdicts
     )

@@ -1,0 +1,108 @@
+"""Calls to AWS that need not wait for each other, on a few threads of a run's process.
+
+`ConcurrentIO` makes calls at once and gathers what became of them; `ReadAhead` uses it to read
+objects before they are needed. What is called is not known here.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import ParamSpec, TypeVar
+
+from relay_dagster.aws.s3.object_store import ObjectStore
+
+_P = ParamSpec("_P")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+THREADS = 8
+MOST_BYTES = 64 << 20
+"""How much may lie in memory unasked for; a feed of more than that is read when it is needed."""
+
+
+class ConcurrentIO:
+    """Starts calls and waits for them; none may start others, or all threads could wait."""
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="relay-aws")
+        self._started: list[Future[object]] = []
+
+    def start(self, call: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
+        """Start a call whose fault `wait` raises."""
+        self._started.append(self._pool.submit(call, *args, **kwargs))
+
+    def wait(self) -> None:
+        """Wait for all calls started, however one ends.
+
+        Raises:
+            Exception: the fault of the first that failed.
+        """
+        for each in self._all_ended():
+            each.result()
+
+    def drain(self) -> None:
+        """Wait for all calls started; what became of them does not matter any more."""
+        self._all_ended()
+
+    def submit(
+        self, call: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs
+    ) -> "Future[_Result]":
+        """Start a call whose caller takes its result."""
+        return self._pool.submit(call, *args, **kwargs)
+
+    def map(self, call: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+        """Return the result for each item, in order; all calls have ended then.
+
+        Raises:
+            Exception: the fault of the first item that failed.
+        """
+        started = [self._pool.submit(call, item) for item in items]
+        wait(started)
+        return [each.result() for each in started]
+
+    def close(self) -> None:
+        """Let calls that are under way end, and start no other."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _all_ended(self) -> list[Future[object]]:
+        started, self._started = self._started, []
+        wait(started)
+        return started
+
+
+class ReadAhead:
+    """Starts to read objects in the order in which they will be taken, as many as fit into memory.
+
+    Args:
+        objects: the bucket.
+        io: where to read.
+        sizes: the objects, key to bytes, in the order in which they will be taken.
+    """
+
+    def __init__(self, objects: ObjectStore, io: ConcurrentIO, sizes: Mapping[str, int]) -> None:
+        self._objects = objects
+        self._io = io
+        self._sizes = dict(sizes)
+        self._waiting = deque(self._sizes)
+        self._coming: dict[str, Future[bytes]] = {}
+        self._fill()
+
+    def take(self, key: str) -> bytes:
+        """Return an object's bytes, and keep them no longer.
+
+        Raises:
+            MissingResourceError: there is no such object.
+        """
+        coming = self._coming.pop(key, None)
+        if coming is None and key in self._waiting:
+            self._waiting.remove(key)
+        data = self._objects.read(key) if coming is None else coming.result()
+        self._fill()
+        return data
+
+    def _fill(self) -> None:
+        room = MOST_BYTES - sum(self._sizes[key] for key in self._coming)
+        while self._waiting and self._sizes[self._waiting[0]] <= room:
+            key = self._waiting.popleft()
+            room -= self._sizes[key]
+            self._coming[key] = self._io.submit(self._objects.read, key)
