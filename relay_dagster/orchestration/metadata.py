@@ -4,7 +4,7 @@ Numbers are drawn over time under their labels, so a label stays what it is. No 
 stored: a file has its ``s3://`` address, and ``relay show`` or the API give links to follow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -15,7 +15,14 @@ from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt
 from relay_dagster.execution.inputs import RunInputs
 from relay_dagster.execution.reports import RunReports
-from relay_dagster.orchestration.checks import fault_table, skus_won, table_schema, vendor_table
+from relay_dagster.orchestration.metadata_tables import (
+    fault_table,
+    input_table,
+    skus_won,
+    table,
+    vendor_table,
+    warning_table,
+)
 from relay_dagster.runs.model import RunRecord
 
 PREVIEW_ROWS = 10
@@ -32,26 +39,13 @@ REPORTS = (
 
 def fetched_metadata(inputs: RunInputs, reports: RunReports) -> dict[str, Any]:
     """Return what to show of the inputs."""
-    rows = [
-        {
-            "vendor_id": vendor_id,
-            "status": entry["status"],
-            "s3_key": entry["s3_key"] or entry["expected_prefix"] or "",
-            "bytes": entry["size"] or 0,
-            "last_modified": entry["last_modified"] or "",
-        }
-        for vendor_id, entry in inputs.entries.items()
-    ]
-    columns = table_schema(
-        vendor_id="string", status="string", s3_key="string", bytes="int", last_modified="string"
-    )
     return {
         "run_id": reports.ctx.run_id,
         # As text: the number of a version is none to draw.
         "config_version": str(reports.ctx.config_version or ""),
         "feeds_found": len(inputs.found()),
-        "bytes_in": sum(row["bytes"] for row in rows),
-        "inputs": _table(rows, columns),
+        "bytes_in": sum(entry["size"] or 0 for entry in inputs.entries.values()),
+        "inputs": input_table(inputs.entries),
         **_uris(reports, ("config_snapshot", "input_manifest")),
     }
 
@@ -73,7 +67,7 @@ def normalized_metadata(vendors: Sequence[NormalizedVendor], reports: RunReports
 def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]:
     """Return what to show of the merged feed, and of the run, which has ended with it."""
     normalized = attempt.findings.normalized
-    columns = table_schema(**dict.fromkeys(merged.config.output.columns, "string"))
+    columns = dict.fromkeys(merged.config.output.columns, "string")
     return {
         "run_id": attempt.record.run_id,
         "dagster/row_count": merged.record_count,
@@ -85,8 +79,8 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         **_uris(attempt.reports, REPORTS),
         "vendors": vendor_table(normalized, wins=skus_won(merged)),
         "errors_by_code": fault_table(normalized),
-        "warnings": _warning_table(merged.warning_counts),
-        "preview": _table(merged.preview(PREVIEW_ROWS), columns),
+        "warnings": warning_table(merged.warning_counts),
+        "preview": table(merged.preview(PREVIEW_ROWS), columns),
     }
 
 
@@ -122,15 +116,6 @@ def _seconds(record: RunRecord) -> dict[str, float]:
     stages = record.stage_times(record.finished_at)
     total = (record.finished_at - record.started_at).total_seconds()
     return {f"seconds/{name}": round(n, 3) for name, n in {**stages, "total": total}.items()}
-
-
-def _warning_table(counts: Mapping[str, int]) -> dg.TableMetadataValue:
-    rows = [{"warning": str(code), "entries": n} for code, n in sorted(counts.items())]
-    return _table(rows, table_schema(warning="string", entries="int"))
-
-
-def _table(rows: Sequence[Mapping[str, Any]], schema: dg.TableSchema) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], schema=schema)
 
 
 def _uris(reports: RunReports, names: Sequence[str]) -> dict[str, dg.PathMetadataValue]:

@@ -1,0 +1,103 @@
+"""Tables of what a run found, as Dagster's UI shows them: by vendor, by error code, by warning.
+
+Pure builders: a table is made of what the engine returns, and given its columns, so that one
+without rows is a table too. `metadata` and `checks` say where each is shown.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from relay_core.merge.result import MergedInventory
+from relay_core.normalize.result import NormalizedVendor
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> dg.TableMetadataValue:
+    """Return rows as a table with these columns, name to kind."""
+    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()])
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], schema=schema)
+
+
+def input_table(entries: Mapping[str, Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Return the manifest's entries by vendor: what was found, or where it is expected."""
+    rows = [
+        {
+            "vendor_id": vendor_id,
+            "status": entry["status"],
+            "s3_key": entry["s3_key"] or entry["expected_prefix"] or "",
+            "bytes": entry["size"] or 0,
+            "last_modified": entry["last_modified"] or "",
+        }
+        for vendor_id, entry in entries.items()
+    ]
+    kinds = {"vendor_id": "string", "status": "string", "s3_key": "string", "bytes": "int"}
+    return table(rows, {**kinds, "last_modified": "string"})
+
+
+def vendor_table(
+    vendors: Sequence[NormalizedVendor], wins: Mapping[str, int] | None = None
+) -> dg.TableMetadataValue:
+    """Return the counts of each vendor as a table, with the SKUs that it has won where known."""
+    kinds = {"vendor_id": "string", "outcome": "string"}
+    kinds |= dict.fromkeys(("rows", "valid", "invalid"), "int")
+    if wins is not None:
+        kinds["skus_won"] = "int"
+    rows: list[dict[str, str | int]] = [
+        {
+            "vendor_id": vendor.vendor_id,
+            "outcome": vendor.outcome,
+            "rows": vendor.total_rows,
+            "valid": vendor.valid_rows,
+            "invalid": vendor.invalid_rows,
+            "skus_won": (wins or {}).get(vendor.vendor_id, 0),
+        }
+        for vendor in vendors
+    ]
+    return table([{name: row[name] for name in kinds} for row in rows], kinds)
+
+
+def fault_table(vendors: Sequence[NormalizedVendor]) -> dg.TableMetadataValue:
+    """Return how often each vendor's rows have each fault, and what makes a whole feed unusable."""
+    rows: list[dict[str, str | int]] = []
+    for vendor in vendors:
+        counts = {str(code): count for code, count in vendor.fault_counts.items()}
+        if vendor.fault is not None:
+            counts[vendor.fault.error_code] = 1
+        rows += [
+            {"vendor_id": vendor.vendor_id, "error_code": code, "entries": count}
+            for code, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        ]
+    return table(rows, {"vendor_id": "string", "error_code": "string", "entries": "int"})
+
+
+def winner_table(merged: MergedInventory) -> dg.TableMetadataValue:
+    """Return how many SKUs each vendor of the config has won."""
+    rows = [{"vendor_id": name, "skus_won": won} for name, won in skus_won(merged).items()]
+    return table(rows, {"vendor_id": "string", "skus_won": "int"})
+
+
+def warning_table(counts: Mapping[str, int]) -> dg.TableMetadataValue:
+    """Return how often each warning was given."""
+    rows = [{"warning": str(code), "entries": n} for code, n in sorted(counts.items())]
+    return table(rows, {"warning": "string", "entries": "int"})
+
+
+def rule_table(merged: MergedInventory) -> dg.TableMetadataValue:
+    """Return the rules of the merged schema that rows break, and how many rows."""
+    rows = [
+        {"column": rule.column, "rule": rule.rule, "rows": len(rule.rows)}
+        for rule in merged.broken_rules()
+    ]
+    return table(rows, {"column": "string", "rule": "string", "rows": "int"})
+
+
+def skus_won(merged: MergedInventory) -> dict[str, int]:
+    """Return how many rows of the feed are each vendor's, in the order of the config."""
+    wins: dict[int, int] = {}
+    if merged.winners is not None:
+        counts = merged.winners["vendor_rank"].value_counts()
+        wins = {row["values"]: row["counts"] for row in counts.to_pylist()}
+    return {
+        vendor.vendor_id: wins.get(rank, 0) for rank, vendor in enumerate(merged.config.vendors)
+    }
