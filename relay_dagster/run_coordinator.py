@@ -3,12 +3,11 @@
 Dagster itself reads variables in that file, but knows no default for one that is not set.
 """
 
-import os
 from typing import Any
 
 import dagster as dg
 
-from relay_dagster.settings import max_concurrency_from
+from relay_dagster.settings import ConcurrencySettings
 
 
 class RunQueue(dg.QueuedRunCoordinator):
@@ -19,5 +18,6 @@ class RunQueue(dg.QueuedRunCoordinator):
     """
 
     def __init__(self, max_concurrent_runs: int | None = None, **config: Any) -> None:
-        limit = max_concurrent_runs
-        super().__init__(max_concurrency_from(os.environ) if limit is None else limit, **config)
+        if max_concurrent_runs is None:
+            max_concurrent_runs = ConcurrencySettings.from_env().max_concurrency
+        super().__init__(max_concurrent_runs, **config)

@@ -22,7 +22,7 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, Change, Kind, Verdict, set_up_alarms
 from relay_dagster.aws.provisioning.bootstrap import QUEUE_NAME
 from relay_dagster.external_errors import ExternalServiceError
-from relay_dagster.settings import SettingsError, metrics_enabled_from, region_from
+from relay_dagster.settings import MetricsSettings, SettingsError
 
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _HOUR, _DAY, _WEEK = 3600, 86_400, 604_800
@@ -41,11 +41,12 @@ def main(
     for problem in _problems(plan):
         options.error(problem)
     try:
-        if not metrics_enabled_from(environ):
+        settings = MetricsSettings.from_env(environ)
+        if not settings.metrics_enabled:
             _note("CLOUDWATCH_METRICS_ENABLED is not true here; without it in the program's own")
             _note("environment no metric is written, and the heartbeat alarm fires.")
         changes = set_up_alarms(
-            plan, clients or Clients(asked.region or region_from(environ)), dry_run=asked.dry_run
+            plan, clients or Clients(asked.region or settings.region), dry_run=asked.dry_run
         )
     except (ExternalServiceError, SettingsError) as error:
         print(f"setup_cloudwatch_alarms: {error}", file=sys.stderr)

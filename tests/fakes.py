@@ -75,10 +75,8 @@ def embedded_platform(clock: FakeClock | None = None, **changes: Any) -> Iterato
     with mock_aws():
         clients = embedded_clients(changes.get("public_s3_endpoint_url"))
         variables = dict(bootstrap(Names(region="us-east-1"), clients))
-        settings = replace(
-            Settings.from_env({**variables, "AWS_REGION": "us-east-1"}),
-            api_keys=("admin-key",),
-            **changes,
+        settings = Settings.from_env({**variables, "AWS_REGION": "us-east-1"}).model_copy(
+            update={"api_keys": ("admin-key",), **changes}
         )
         platform = connect(settings, clients=clients)
         if clock is not None:
@@ -108,4 +106,4 @@ def served_platform() -> Iterator[Platform]:
         clients = Clients("us-east-1")
         variables = dict(bootstrap(Names(region="us-east-1"), clients))
         settings = Settings.from_env({**variables, "AWS_REGION": "us-east-1"})
-        yield connect(replace(settings, api_keys=("admin-key",)), clients=clients)
+        yield connect(settings.model_copy(update={"api_keys": ("admin-key",)}), clients=clients)

@@ -79,4 +79,4 @@ def test_a_bad_number_is_one_line_that_names_it(
         cli.main()
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("WORKER_POISON_MAX_RECEIVES must be a number")
+    assert line.startswith("WORKER_POISON_MAX_RECEIVES must be a whole number, not 'many'")

@@ -1,10 +1,16 @@
-from __future__ import annotations
+"""The environment as the program reads it: defaults, kinds, and one line for what is wrong."""
 
-from dataclasses import fields, replace
+from __future__ import annotations
 
 import pytest
 
-from relay_dagster.settings import Settings, SettingsError
+from relay_dagster.settings import (
+    ConcurrencySettings,
+    MetricsSettings,
+    ProvisioningSettings,
+    Settings,
+    SettingsError,
+)
 
 REQUIRED = {
     "ARTIFACT_BUCKET": "bucket",
@@ -26,23 +32,28 @@ def problem(variables: dict[str, str], **options: bool) -> str:
 
 
 def test_only_five_variables_have_no_default() -> None:
-    settings = read()
-    plain = {each.name: each.default for each in fields(Settings)}
-    assert (settings.artifact_bucket, settings.runs_table, settings.tenants_table) == (
+    assert {name for name, field in Settings.model_fields.items() if field.is_required()} == {
+        "artifact_bucket",
+        "runs_table",
+        "tenants_table",
+        "queue_url",
+        "dlq_url",
+    }
+    assert (read().artifact_bucket, read().runs_table, read().tenants_table) == (
         "bucket",
         "runs",
         "tenants",
     )
-    assert replace(settings, **{k: v for k, v in plain.items() if k in _OPTIONAL}) == settings
 
 
-_OPTIONAL = {each.name for each in fields(Settings)} - {
-    "artifact_bucket",
-    "runs_table",
-    "tenants_table",
-    "queue_url",
-    "dlq_url",
-}
+def test_what_is_not_set_is_as_the_contract_says() -> None:
+    settings = read()
+    assert (settings.max_attempts, settings.max_concurrency, settings.intake_limit) == (3, 2, 4)
+    assert (settings.backoff_base_seconds, settings.backoff_max_seconds) == (10, 300)
+    assert (settings.heartbeat_seconds, settings.heartbeat_stale_seconds) == (5, 90)
+    assert (settings.visibility_timeout_seconds, settings.retention_days) == (300, 30)
+    assert (settings.metrics_enabled, settings.metrics_namespace) == (False, "RelayInventory")
+    assert (settings.environment, settings.allow_anonymous) == ("unknown", False)
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -120,3 +131,33 @@ def test_the_process_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("ENVIRONMENT", "staging")
     assert Settings.from_env().environment == "staging"
+
+
+def test_no_environment_is_read_by_code_that_names_its_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WORKER_MAX_CONCURRENCY", "9")
+    assert ConcurrencySettings().max_concurrency == 2
+    assert ConcurrencySettings(max_concurrency=5).max_concurrency == 5
+
+
+@pytest.mark.parametrize("kind", [ConcurrencySettings, MetricsSettings, ProvisioningSettings])
+def test_a_smaller_class_asks_for_its_own_variables_alone(kind: type[MetricsSettings]) -> None:
+    assert kind.from_env({"RELAY_INTAKE_LIMIT": "bad"}) == kind()
+
+
+def test_a_smaller_class_names_a_bad_variable_of_its_own() -> None:
+    with pytest.raises(SettingsError, match=r"^WORKER_MAX_CONCURRENCY must be"):
+        ConcurrencySettings.from_env({"WORKER_MAX_CONCURRENCY": "many"})
+
+
+@pytest.mark.parametrize(
+    ("text", "enabled"), [("TRUE", True), ("yes", True), ("0", False), ("off", False), ("", False)]
+)
+def test_a_flag_may_be_said_in_several_words(text: str, enabled: bool) -> None:
+    read_back = MetricsSettings.from_env({"CLOUDWATCH_METRICS_ENABLED": text})
+    assert read_back.metrics_enabled is enabled
+
+
+def test_keys_are_not_shown_with_the_settings() -> None:
+    assert "secret" not in repr(read(API_KEYS="secret"))

@@ -19,7 +19,7 @@ from relay_dagster.aws.provisioning.bucket import (
     lifecycle_rules,
 )
 from relay_dagster.aws.provisioning.queues import dlq_attributes, queue_attributes
-from relay_dagster.settings import Settings
+from relay_dagster.settings import ProvisioningSettings
 
 NAMES = Names()
 SERVICES = {"api", "code", "daemon", "webserver"}
@@ -45,9 +45,7 @@ def test_cfn_lint_has_nothing_to_say() -> None:
 
 def test_defaults_are_those_of_the_program() -> None:
     given = defaults()
-    settings = Settings(
-        artifact_bucket="b", runs_table="r", tenants_table="t", queue_url="q", dlq_url="d"
-    )
+    settings = ProvisioningSettings()
     assert given["PoisonMaxReceives"] == settings.max_attempts
     assert given["VisibilityTimeoutSeconds"] == settings.visibility_timeout_seconds
     assert given["RetentionDays"] == settings.retention_days

@@ -114,7 +114,7 @@ class BrokenQueue(JobQueue):
 
 def test_no_room_is_no_receive(platform: Platform, instance: dg.DagsterInstance) -> None:
     posted(platform)
-    full = replace(platform, settings=replace(platform.settings, intake_limit=0))
+    full = replace(platform, settings=platform.settings.model_copy(update={"intake_limit": 0}))
     result = evaluate("sqs_run_sensor", full, instance)
     assert isinstance(result, dg.SkipReason)
     assert "RELAY_INTAKE_LIMIT" in str(result.skip_message)

@@ -327,7 +327,7 @@ def test_a_run_that_has_more_attempts_than_are_allowed_by_now_ends_as_poison(
 ) -> None:
     record = world.executing(STATUS.FAILURE)
     world.tick()
-    fewer = replace(world.platform.settings, max_attempts=1)
+    fewer = world.platform.settings.model_copy(update={"max_attempts": 1})
     world.platform = replace(world.platform, settings=fewer)
     world.tick()
     over = world.current(record)

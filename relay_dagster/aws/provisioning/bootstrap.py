@@ -6,13 +6,13 @@ missing like a resource that is not there.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from relay_dagster import settings as env
+from pydantic import AfterValidator, Field
+
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.error_mapping import maps_aws_errors
@@ -35,7 +35,7 @@ from relay_dagster.aws.provisioning.tables import (
 )
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import MissingResourceError
-from relay_dagster.settings import Settings
+from relay_dagster.settings import ProvisioningSettings, Settings
 
 BUCKET = "relay-inventory"
 RUNS_TABLE = "relay-inventory-runs"
@@ -44,41 +44,22 @@ QUEUE_NAME = "relay-inventory-jobs"
 DLQ_NAME = "relay-inventory-jobs-dlq"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+def _last_part(url: str) -> str:
+    return urlsplit(url).path.rpartition("/")[2]
+
+
+class Names(ProvisioningSettings):
     """What the resources are called, and the numbers that they are made with."""
 
-    bucket: str = BUCKET
-    runs_table: str = RUNS_TABLE
-    tenants_table: str = TENANTS_TABLE
-    queue: str = QUEUE_NAME
-    dlq: str = DLQ_NAME
-    max_receives: int = 3
-    visibility_timeout_seconds: int = 300
-    max_concurrency: int = 2
-    retention_days: int = 30
-    region: str | None = None
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Names:
-        """Read names and numbers from the variables that are set; the others have defaults.
-
-        Raises:
-            SettingsError: a number is bad.
-        """
-        given = os.environ if environ is None else environ
-        return cls(
-            bucket=given.get("ARTIFACT_BUCKET") or BUCKET,
-            runs_table=given.get("RUNS_TABLE") or RUNS_TABLE,
-            tenants_table=given.get("TENANTS_TABLE") or TENANTS_TABLE,
-            queue=_last_part(given.get("SQS_QUEUE_URL")) or QUEUE_NAME,
-            dlq=_last_part(given.get("SQS_DLQ_URL")) or DLQ_NAME,
-            max_receives=env.max_attempts_from(given),
-            visibility_timeout_seconds=env.visibility_timeout_from(given),
-            max_concurrency=env.max_concurrency_from(given),
-            retention_days=env.retention_days_from(given),
-            region=env.region_from(given),
-        )
+    bucket: str = Field(BUCKET, validation_alias="ARTIFACT_BUCKET")
+    runs_table: str = Field(RUNS_TABLE, validation_alias="RUNS_TABLE")
+    tenants_table: str = Field(TENANTS_TABLE, validation_alias="TENANTS_TABLE")
+    queue: Annotated[str, AfterValidator(_last_part)] = Field(
+        QUEUE_NAME, validation_alias="SQS_QUEUE_URL"
+    )
+    dlq: Annotated[str, AfterValidator(_last_part)] = Field(
+        DLQ_NAME, validation_alias="SQS_DLQ_URL"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +188,7 @@ def _queue_attributes(clients: Clients, names: Names, dlq_url: str) -> dict[str,
     return queue_attributes(
         queue_arn(clients, dlq_url),
         visibility_timeout=names.visibility_timeout_seconds,
-        max_receives=names.max_receives,
+        max_receives=names.max_attempts,
     )
 
 
@@ -251,7 +232,3 @@ def _queue_protection(clients: Clients, settings: Settings) -> list[Feature]:
         *queue_features(clients, settings.queue_url, of_queue),
         *queue_features(clients, settings.dlq_url, {"SqsManagedSseEnabled": "true"}),
     ]
-
-
-def _last_part(url: str | None) -> str:
-    return urlsplit(url or "").path.rpartition("/")[2]

@@ -260,7 +260,7 @@ def test_naming_no_vendors_is_the_same_body_however_it_is_written(world: ApiWorl
 
 def test_a_key_belongs_to_one_tenant_and_one_caller() -> None:
     with embedded_platform() as platform:
-        settings = replace(platform.settings, api_keys=("admin-key", "other-key"))
+        settings = platform.settings.model_copy(update={"api_keys": ("admin-key", "other-key")})
         world = ApiWorld(replace(platform, settings=settings))
         key = {"Idempotency-Key": "monday"}
         mine = world.post_run(headers=key)

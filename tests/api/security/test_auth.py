@@ -123,7 +123,7 @@ def test_what_belongs_to_others_answers_like_what_is_not_there(world: ApiWorld) 
 
 def test_each_of_several_admin_keys_is_good() -> None:
     with embedded_platform() as platform:
-        settings = replace(platform.settings, api_keys=("first", "second"))
+        settings = platform.settings.model_copy(update={"api_keys": ("first", "second")})
         world = ApiWorld(replace(platform, settings=settings))
         answers = [
             world.with_key(key).get("/v1/runs") for key in ("first", "second", "first,second")

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +30,7 @@ def test_what_is_printed_is_enough_for_the_settings() -> None:
             "WORKER_MAX_CONCURRENCY",
         ]
         settings = Settings.from_env(dict(pairs))
-        assert check(replace(settings, region="us-east-1"), embedded_clients()) == []
+        assert check(settings.model_copy(update={"region": "us-east-1"}), embedded_clients()) == []
 
 
 def test_what_is_there_stays_as_it_is() -> None:
@@ -39,9 +38,9 @@ def test_what_is_there_stays_as_it_is() -> None:
     with mock_aws():
         first = bootstrap(NAMES, clients)
         clients.s3.put_object(Bucket=NAMES.bucket, Key="k", Body=b"x")
-        other = replace(NAMES, max_receives=9, visibility_timeout_seconds=30)
+        other = NAMES.model_copy(update={"max_attempts": 9, "visibility_timeout_seconds": 30})
         assert provision(other, clients).changes == ()
-        settings = replace(Settings.from_env(dict(first)), max_attempts=9)
+        settings = Settings.from_env({**dict(first), "WORKER_POISON_MAX_RECEIVES": "9"})
         assert check(settings, clients) == [
             "queue_misconfigured: RedrivePolicy.maxReceiveCount is 3, not 9"
         ]
@@ -51,7 +50,7 @@ def test_what_is_there_stays_as_it_is() -> None:
 def test_queues_have_their_names_and_what_is_dead_is_kept_for_fourteen_days() -> None:
     clients = embedded_clients()
     with mock_aws():
-        variables = dict(bootstrap(replace(NAMES, max_receives=4), clients))
+        variables = dict(bootstrap(NAMES.model_copy(update={"max_attempts": 4}), clients))
         assert variables["SQS_QUEUE_URL"].endswith("/relay-inventory-jobs")
         assert variables["SQS_DLQ_URL"].endswith("/relay-inventory-jobs-dlq")
         queue = attributes(clients, variables["SQS_QUEUE_URL"])
@@ -80,7 +79,7 @@ def test_items_that_are_over_expire() -> None:
 def test_a_bucket_is_made_in_the_region() -> None:
     clients = Clients("eu-central-1")
     with mock_aws():
-        bootstrap(replace(NAMES, region="eu-central-1"), clients)
+        bootstrap(NAMES.model_copy(update={"region": "eu-central-1"}), clients)
         where = clients.s3.get_bucket_location(Bucket=NAMES.bucket)
         assert where["LocationConstraint"] == "eu-central-1"
 
@@ -106,7 +105,7 @@ def test_names_come_from_the_variables_that_are_set() -> None:
         tenants_table="t",
         queue="jobs",
         dlq="dead",
-        max_receives=5,
+        max_attempts=5,
         visibility_timeout_seconds=60,
         max_concurrency=7,
         retention_days=90,
@@ -149,7 +148,8 @@ def clients() -> Iterator[Clients]:
 
 
 def settings_of(clients: Clients, names: Names = NAMES) -> Settings:
-    return replace(Settings.from_env(dict(bootstrap(names, clients))), region="us-east-1")
+    variables = dict(bootstrap(names, clients))
+    return Settings.from_env({**variables, "AWS_REGION": "us-east-1"})
 
 
 def test_it_tells_what_it_creates_and_the_second_time_that_there_is_nothing_to_do(
@@ -188,7 +188,7 @@ def expires_after(clients: Clients, key: str) -> set[int]:
 
 
 def test_artifacts_of_every_run_expire(clients: Clients) -> None:
-    bootstrap(replace(NAMES, retention_days=12), clients)
+    bootstrap(NAMES.model_copy(update={"retention_days": 12}), clients)
     for digit in string.hexdigits:
         key = f"{digit}{RUN_ID[1:]}/tenants/acme/outputs/merged_inventory.csv"
         assert expires_after(clients, key) == {12}, key
@@ -354,7 +354,7 @@ def test_drift_is_told_and_repaired_on_demand(
 def test_a_variable_that_says_otherwise_than_the_resource_is_told(
     clients: Clients, changes: dict[str, int], told: str
 ) -> None:
-    settings = replace(settings_of(clients), **changes)
+    settings = settings_of(clients).model_copy(update=changes)
     assert check(settings, clients) == [told]
 
 
@@ -369,7 +369,7 @@ def test_a_variable_that_says_otherwise_than_the_resource_is_told(
 def test_a_resource_that_is_gone_is_told(
     clients: Clients, names: dict[str, str], told: str
 ) -> None:
-    assert check(replace(settings_of(clients), **names), clients) == [told]  # type: ignore[arg-type]
+    assert check(settings_of(clients).model_copy(update=names), clients) == [told]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["relay-inventory-jobs", "relay-inventory-jobs-dlq"])
