@@ -1,6 +1,7 @@
 """The program's log: JSON lines on standard error, each with an ``event``.
 
-A logging library would bring its console with it, which every process would pay for when it starts.
+Events go through the standard library's logger ``relay``, so that levels and further handlers work
+as for any other; the lines themselves are made here.
 """
 
 import json
@@ -10,54 +11,82 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
+_LOGGER = "relay"
+
 
 class EventLog:
     """Writes one line for each event: ``log.info("run_started", run_id=...)``.
 
-    Values that JSON does not have are written as Python shows them. ``exc_info`` is an exception,
-    or true for the one that is being handled: its traceback is told as ``exception``.
+    Values that JSON does not have are written as Python shows them.
     """
 
-    def debug(self, event: str, *, exc_info: object = False, **facts: Any) -> None:
-        """Tell of something that only a search for a defect needs."""
-        _write("debug", event, facts, exc_info)
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
 
-    def info(self, event: str, *, exc_info: object = False, **facts: Any) -> None:
-        """Tell of something that is as it should be."""
-        _write("info", event, facts, exc_info)
+    def info(self, event: str, **facts: Any) -> None:
+        """Log something that is as it should be."""
+        self._logger.info(event, extra={"facts": facts})
 
-    def warning(self, event: str, *, exc_info: object = False, **facts: Any) -> None:
-        """Tell of something that goes on by itself, and should not be often."""
-        _write("warning", event, facts, exc_info)
+    def warning(self, event: str, **facts: Any) -> None:
+        """Log something that goes on by itself, and should not be often."""
+        self._logger.warning(event, extra={"facts": facts})
 
-    def error(self, event: str, *, exc_info: object = False, **facts: Any) -> None:
-        """Tell of something that somebody has to look at."""
-        _write("error", event, facts, exc_info)
+    def error(self, event: str, *, exc_info: Any = False, **facts: Any) -> None:
+        """Log something that somebody has to look at.
+
+        ``exc_info`` is an exception, or true for the one that is being handled: its traceback is
+        written as ``exception``.
+        """
+        self._logger.error(event, exc_info=exc_info, extra={"facts": facts})
+
+
+class JsonLines(logging.Formatter):
+    """Makes a line of a record: of an event of ours, or (``event: library``) of a library's."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
+        facts, event = getattr(record, "facts", None), record.getMessage()
+        if facts is None:
+            facts, event = {"logger": record.name, "message": event}, "library"
+        instant = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
+        line = {
+            **facts,
+            "event": event,
+            "level": record.levelname.lower(),
+            "timestamp": instant.replace("+00:00", "Z"),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = "".join(traceback.format_exception(record.exc_info[1])).rstrip("\n")
+        return json.dumps(line, default=repr, ensure_ascii=False)
+
+
+class _CurrentStandardError(logging.Handler):
+    """Writes to whatever standard error is at that moment."""
+
+    def __init__(self, level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self.setFormatter(JsonLines())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            # One call, or lines of several processes could run into each other.
+            sys.stderr.write(f"{self.format(record)}\n")
+            sys.stderr.flush()
+        except Exception:  # noqa: BLE001 - as every handler does: a log ends no run
+            self.handleError(record)
 
 
 def event_log() -> EventLog:
-    """Return a logger. It writes to whatever standard error is at that moment."""
-    return EventLog()
+    """Return the program's log. It writes to whatever standard error is at that moment."""
+    logger = logging.getLogger(_LOGGER)
+    if not logger.handlers:
+        logger.addHandler(_CurrentStandardError())
+        logger.setLevel(logging.INFO)
+        # The lines of libraries are the root's; ours would come twice.
+        logger.propagate = False
+    return EventLog(logger)
 
 
-def tell_of_libraries() -> None:
+def log_libraries() -> None:
     """Write what libraries log as lines of this log, from warnings on: event ``library``."""
-    logging.getLogger().addHandler(_Lines(logging.WARNING))
-
-
-class _Lines(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        facts = {"logger": record.name, "message": record.getMessage()}
-        error = record.exc_info[1] if record.exc_info else None
-        _write(record.levelname.lower(), "library", facts, error)
-
-
-def _write(level: str, event: str, facts: dict[str, Any], exc_info: object) -> None:
-    instant = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    line = {**facts, "event": event, "level": level, "timestamp": instant}
-    error = exc_info if isinstance(exc_info, BaseException) else sys.exception()
-    if exc_info and error is not None:
-        line["exception"] = "".join(traceback.format_exception(error)).rstrip("\n")
-    # One call, or lines of several threads could run into each other.
-    sys.stderr.write(json.dumps(line, default=repr, ensure_ascii=False) + "\n")
-    sys.stderr.flush()
+    logging.getLogger().addHandler(_CurrentStandardError(logging.WARNING))

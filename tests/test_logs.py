@@ -1,12 +1,17 @@
 """Lines of the log: JSON, one an event, on standard error."""
 
+import io
 import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from relay_dagster.logs import event_log
+from relay_dagster.logs import event_log, log_libraries
 
 
 def line_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -17,7 +22,7 @@ def line_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return parsed
 
 
-@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+@pytest.mark.parametrize("level", ["info", "warning", "error"])
 def test_a_line_has_its_facts_the_event_the_level_and_the_time(
     level: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,3 +70,90 @@ def test_an_exception_comes_with_its_traceback(
 def test_without_an_exception_there_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     event_log().error("told", exc_info=True)
     assert "exception" not in line_of(capsys)
+
+
+# --- as a logger of the standard library ----------------------------------------------------------
+
+
+@pytest.fixture
+def relay() -> Iterator[logging.Logger]:
+    """The program's logger, left as it was."""
+    event_log()
+    logger = logging.getLogger("relay")
+    level, handlers = logger.level, list(logger.handlers)
+    yield logger
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
+
+
+@pytest.fixture
+def libraries() -> Iterator[None]:
+    """Lines of libraries in the log, for as long as a test lasts."""
+    root = logging.getLogger()
+    handlers = list(root.handlers)
+    log_libraries()
+    yield
+    root.handlers[:] = handlers
+
+
+def test_lines_go_to_whatever_standard_error_is_at_that_moment() -> None:
+    log, elsewhere = event_log(), io.StringIO()
+    with redirect_stderr(elsewhere):
+        log.info("told")
+    assert json.loads(elsewhere.getvalue())["event"] == "told"
+    assert sys.stderr is not elsewhere
+
+
+def test_a_level_says_what_is_written(
+    relay: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    relay.setLevel(logging.WARNING)
+    event_log().info("quiet")
+    event_log().warning("loud")
+    assert line_of(capsys)["event"] == "loud"
+
+
+def test_another_handler_gets_the_events_too(
+    relay: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            kept.append((record.levelname, record.getMessage()))
+
+    kept: list[tuple[str, str]] = []
+    relay.addHandler(Kept())
+    event_log().error("run_failed", run_id="r")
+    assert kept == [("ERROR", "run_failed")]
+    assert line_of(capsys)["run_id"] == "r"
+
+
+def test_a_second_log_writes_no_line_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    event_log()
+    event_log().info("told")
+    assert line_of(capsys)["event"] == "told"
+
+
+@pytest.mark.usefixtures("libraries")
+def test_what_a_library_warns_of_is_a_line_and_its_chatter_is_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    library = logging.getLogger("some.library")
+    library.info("starting")
+    library.warning("%s is slow", "disk")
+    line = line_of(capsys)
+    assert (line["event"], line["level"]) == ("library", "warning")
+    assert (line["logger"], line["message"]) == ("some.library", "disk is slow")
+
+
+@pytest.mark.usefixtures("libraries")
+def test_an_event_of_ours_is_no_line_of_a_library(capsys: pytest.CaptureFixture[str]) -> None:
+    event_log().error("run_failed")
+    assert line_of(capsys)["event"] == "run_failed"
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    closed = io.StringIO()
+    closed.close()
+    with redirect_stderr(closed):
+        event_log().info("told")

@@ -12,7 +12,7 @@ from relay_dagster.api.openapi.document import DescribedApp
 from relay_dagster.api.routes import admin, config_checks, feeds, health, runs, tenants
 from relay_dagster.api.security.api_keys import Keyring
 from relay_dagster.aws.clients import BRISK, Clients
-from relay_dagster.logs import event_log, tell_of_libraries
+from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
@@ -56,7 +56,7 @@ def serve(host: str, port: int) -> None:
     """
     app = create_app()
     _make_clients(app.state.platform.clients)
-    tell_of_libraries()
+    log_libraries()
     event_log().info("api_started", host=host, port=port)
     uvicorn.run(
         app,
