@@ -108,6 +108,11 @@ def error_code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def has_answered(*codes: str) -> Callable[[BaseException], bool]:
+    """Return what tells whether an exception is an error response with one of these codes."""
+    return lambda error: isinstance(error, ClientError) and error_code(error) in codes
+
+
 def external_error_of(error: Exception, operation: str) -> ExternalServiceError | None:
     """Return what an exception of botocore means for the program; None for any other's."""
     if isinstance(error, ClientError):

@@ -11,10 +11,10 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.serialization import marshal, unmarshal
 from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ThrottledError
 
 _BATCH = 100
-_BATCH_TRIES = 8
 
 
 class Table:
@@ -38,23 +38,28 @@ class Table:
     @maps_aws_errors
     def batch(self, keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Return the items there are, by key, read consistently."""
-        left: list[Mapping[str, Any]] = [marshal({schema.KEY: key}) for key in set(keys)]
+        wanted = [marshal({schema.KEY: key}) for key in set(keys)]
         found: dict[str, Mapping[str, Any]] = {}
-        idle = 0
-        while left:
-            if idle > _BATCH_TRIES:
-                raise ThrottledError("dynamodb.BatchGetItem", "keys stayed unprocessed")
-            batch, left = left[:_BATCH], left[_BATCH:]
-            request: Any = {self.name: {"Keys": batch, "ConsistentRead": True}}
+        for start in range(0, len(wanted), _BATCH):
+            self._read_all(wanted[start : start + _BATCH], found)
+        return found
+
+    def _read_all(self, left: Sequence[Mapping[str, Any]], found: dict[str, Any]) -> None:
+        """Read keys into ``found``, and those again that DynamoDB leaves unprocessed."""
+
+        def read_what_is_left() -> None:
+            nonlocal left
+            request: Any = {self.name: {"Keys": left, "ConsistentRead": True}}
             answer = self._clients.dynamodb.batch_get_item(RequestItems=request)
             for item in answer.get("Responses", {}).get(self.name, []):
                 found[item[schema.KEY]["S"]] = item
-            unprocessed = _keys(answer.get("UnprocessedKeys", {}).get(self.name))
-            idle = idle + 1 if unprocessed else 0
+            unprocessed: Any = answer.get("UnprocessedKeys", {}).get(self.name)
             if unprocessed:
-                self._sleep(min(0.05 * 2**idle, 1))
-                left += unprocessed
-        return found
+                left = unprocessed["Keys"]
+                raise ThrottledError("dynamodb.BatchGetItem", "keys stayed unprocessed")
+
+        again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self._sleep)
+        again(read_what_is_left)
 
     @maps_aws_errors
     def rows(
@@ -92,7 +97,3 @@ class Table:
             if not start:
                 break
         return rows[:limit], len(rows) > limit
-
-
-def _keys(unprocessed: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
-    return [] if unprocessed is None else list(unprocessed["Keys"])

@@ -13,12 +13,14 @@ from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.ports import utc_now
 
 # DynamoDB's limit for an item is 400 KiB, the other attributes included.
 MAX_CONFIG_BYTES = 390_000
-_ROUNDS = 30
+# Each lost one means that another writer of this tenant got through.
+_TRIES = 30
 
 
 class TenantStoreError(Exception):
@@ -185,17 +187,21 @@ class TenantStore:
             UnknownTenantError: the tenant is new and may not be created.
             ConfigTooLargeError: the text does not fit.
         """
-        for _ in range(_ROUNDS):
+
+        def try_once() -> StoredVersion:
             latest = self.latest_version(tenant_id)
             if if_match is not None and latest != if_match:
                 raise VersionMismatchError(tenant_id, if_match, latest)
             if latest is None and not may_create:
                 raise UnknownTenantError(tenant_id)
-            try:
-                return self._write(tenant_id, text, latest)
-            except ConditionsFailedError:
-                continue
-        raise ThrottledError("put config", f"tenant {tenant_id}: too many writers at once")
+            return self._write(tenant_id, text, latest)
+
+        again = retrying(lambda error: isinstance(error, ConditionsFailedError), tries=_TRIES)
+        try:
+            return again(try_once)
+        except ConditionsFailedError as error:
+            problem = f"tenant {tenant_id}: too many writers at once"
+            raise ThrottledError("put config", problem) from error
 
     # --- lists, of an index that lags ------------------------------------------------------------
 

@@ -7,7 +7,6 @@ the conditions, so a collision is tried again.
 
 from __future__ import annotations
 
-import random
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from relay_dagster.aws.error_mapping import TRANSACTION_COLLIDED, error_code
+from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import RequestRejectedError, ThrottledError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_TRIES = 12
-_FIRST_PAUSE_SECONDS = 0.02
-_LONGEST_PAUSE_SECONDS = 0.5
+_OPERATION = "dynamodb.TransactWriteItems"
 # Why DynamoDB cancelled a transaction for one of its items.
 _ITEM_COLLIDED = frozenset(
     {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
@@ -75,24 +73,27 @@ def transact(
         RequestRejectedError: DynamoDB refuses an item.
     """
     request: Any = [write.request() for write in writes]
-    last = ""
-    for attempt in range(_TRIES):
+
+    def try_once() -> None:
+        token = str(uuid.uuid4())
         try:
-            client.transact_write_items(TransactItems=request, ClientRequestToken=str(uuid.uuid4()))
-            return
+            client.transact_write_items(TransactItems=request, ClientRequestToken=token)
         except ClientError as error:
-            last = _judge(error, writes)
-        sleep(_pause(attempt))
-    raise ThrottledError("dynamodb.TransactWriteItems", f"{last}, {_TRIES} times running")
+            meaning = _meaning(error, writes)
+            if meaning is None:
+                raise
+            raise meaning from error
+
+    retrying(lambda error: isinstance(error, ThrottledError), sleep=sleep)(try_once)
 
 
-def _judge(error: ClientError, writes: Sequence[Write]) -> str:
-    """Return what collided, or raise what will not go away by itself."""
+def _meaning(error: ClientError, writes: Sequence[Write]) -> Exception | None:
+    """Return what an error response says of a transaction; a collision is a `ThrottledError`."""
     code = error_code(error)
     if code in TRANSACTION_COLLIDED:
-        return code
+        return ThrottledError(_OPERATION, code)
     if code != "TransactionCanceledException":
-        raise error
+        return None
     response: Mapping[str, Any] = error.response
     reasons = [dict(reason) for reason in response.get("CancellationReasons", [])]
     codes = [str(reason.get("Code", "None")) for reason in reasons]
@@ -102,13 +103,8 @@ def _judge(error: ClientError, writes: Sequence[Write]) -> str:
         if each == "ConditionalCheckFailed"
     }
     if failed:
-        raise ConditionsFailedError(failed) from error
+        return ConditionsFailedError(failed)
     collided = [each for each in codes if each in _ITEM_COLLIDED]
-    if not collided:
-        raise RequestRejectedError("dynamodb.TransactWriteItems", str(error)) from error
-    return collided[0]
-
-
-def _pause(attempt: int) -> float:
-    longest = min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS)
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads writers, guards nothing
+    if collided:
+        return ThrottledError(_OPERATION, collided[0])
+    return RequestRejectedError(_OPERATION, str(error))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.error_mapping import error_code, maps_aws_errors
+from relay_dagster.aws.error_mapping import has_answered, maps_aws_errors
 from relay_dagster.aws.provisioning.desired_state import Feature
+from relay_dagster.aws.retries import retrying
 
 _WAIT = {"Delay": 1, "MaxAttempts": 120}
 _RECOVERY_TRIES = 30
@@ -113,18 +111,12 @@ def _recovery(clients: Clients, name: str) -> str | None:
 
 def _enable_recovery(clients: Clients, name: str) -> None:
     """Switch recovery on; a table that was just made is not ready for it at once."""
-    for tries_left in reversed(range(_RECOVERY_TRIES)):
-        try:
-            clients.dynamodb.update_continuous_backups(
-                TableName=name,
-                PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
-            )
-        except ClientError as error:
-            if error_code(error) != "ContinuousBackupsUnavailableException" or not tries_left:
-                raise
-            time.sleep(1)
-        else:
-            return
+    not_ready = has_answered("ContinuousBackupsUnavailableException")
+    retrying(not_ready, tries=_RECOVERY_TRIES, longest_seconds=2)(
+        clients.dynamodb.update_continuous_backups,
+        TableName=name,
+        PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
+    )
 
 
 def _expires_by(clients: Clients, name: str) -> str | None:

@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
 from boto3.s3.transfer import TransferConfig
@@ -19,8 +20,10 @@ from relay_dagster.aws.error_mapping import (
     PRECONDITION_FAILED,
     WRITE_CONFLICT,
     error_code,
+    has_answered,
     maps_aws_errors,
 )
+from relay_dagster.aws.retries import retrying
 from relay_dagster.aws.s3.chunk_reader import ChunkReader, Written
 from relay_dagster.external_errors import ObjectChangedError
 
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _NO_RANGE = frozenset({"416", "InvalidRange"})
-_CONFLICT_TRIES = 5
 _READ_SIZE = 1 << 20
 _PART_SIZE = 8 << 20
 _REPORTS = {
@@ -172,18 +174,6 @@ class ObjectStore:
             raise
 
     @maps_aws_errors
-    def download(self, key: str, path: Path) -> None:
-        """Write an object to a file, piece by piece.
-
-        Raises:
-            MissingResourceError: there is no such object.
-        """
-        body = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"]
-        with path.open("wb") as file:
-            for piece in body.iter_chunks(_READ_SIZE):
-                file.write(piece)
-
-    @maps_aws_errors
     def put(self, key: str, data: bytes, *, content_type: str | None = None) -> Written:
         """Store bytes under a key, whatever was there."""
         self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, **_extra(content_type))
@@ -212,27 +202,24 @@ class ObjectStore:
         return stream.written()
 
     @maps_aws_errors
-    def put_file(self, key: str, path: Path, *, content_type: str | None = None) -> None:
-        """Store a file's bytes under a key."""
-        self._s3.upload_file(str(path), self.bucket, key, ExtraArgs=_extra(content_type))
-
-    @maps_aws_errors
     def put_if_absent(self, key: str, data: bytes, *, content_type: str | None = None) -> bool:
         """Store bytes unless the key is taken; tell whether they were stored."""
-        for tries_left in reversed(range(_CONFLICT_TRIES)):
-            try:
-                self._s3.put_object(
-                    Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", **_extra(content_type)
-                )
-            except ClientError as error:
-                if error_code(error) in PRECONDITION_FAILED:
-                    return False
-                # Another writer is at it just now; S3 asks to try again.
-                if error_code(error) not in WRITE_CONFLICT or not tries_left:
-                    raise
-            else:
-                return True
-        return False
+        call = partial(
+            self._s3.put_object,
+            Bucket=self.bucket,
+            Key=key,
+            Body=data,
+            IfNoneMatch="*",
+            **_extra(content_type),
+        )
+        try:
+            # Where another writer is at it just then, S3 asks to try again.
+            retrying(has_answered(*WRITE_CONFLICT), tries=5)(call)
+        except ClientError as error:
+            if error_code(error) in PRECONDITION_FAILED:
+                return False
+            raise
+        return True
 
     @maps_aws_errors
     def exists(self, key: str) -> bool:

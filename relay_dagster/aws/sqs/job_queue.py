@@ -28,7 +28,6 @@ CAUSE = "cause"
 _MAX_CAUSE_CHARACTERS = 1000
 _SYSTEM: tuple[MessageSystemAttributeNameType, ...] = (
     "ApproximateReceiveCount",
-    "ApproximateFirstReceiveTimestamp",
     "SentTimestamp",
 )
 _STALE_HANDLE = frozenset(
@@ -50,7 +49,6 @@ class Message:
     body: str
     receive_count: int
     sent_at: datetime
-    first_received_at: datetime
     attributes: Mapping[str, str]
 
     @property
@@ -85,28 +83,19 @@ class JobQueue:
         return self._send(self.queue_url, message.body, message.attributes, delay_seconds)
 
     @maps_aws_errors
-    def receive(
-        self,
-        limit: int = MAX_MESSAGES,
-        *,
-        wait_seconds: int = 0,
-        visibility_seconds: int | None = None,
-    ) -> list[Message]:
+    def receive(self, limit: int = MAX_MESSAGES, *, wait_seconds: int = 0) -> list[Message]:
         """Receive up to ``limit`` messages (ten at most), waiting for the first.
 
         Args:
             limit: how many at most.
             wait_seconds: how long to wait for a message, 20 at most.
-            visibility_seconds: how long they stay invisible; None for the queue's own time.
         """
-        visibility = {} if visibility_seconds is None else {"VisibilityTimeout": visibility_seconds}
         answer = self._clients.sqs_polling.receive_message(
             QueueUrl=self.queue_url,
             MaxNumberOfMessages=min(limit, MAX_MESSAGES),
             WaitTimeSeconds=min(wait_seconds, LONG_POLL_SECONDS),
             MessageSystemAttributeNames=list(_SYSTEM),
             MessageAttributeNames=["All"],
-            **visibility,  # type: ignore[arg-type]
         )
         return [_message(each) for each in answer.get("Messages", [])]
 
@@ -239,15 +228,12 @@ def _attribute_text(value: str) -> str:
 
 def _message(raw: Any) -> Message:
     system = raw.get("Attributes", {})
-    sent_at = _instant(system.get("SentTimestamp"))
-    first = system.get("ApproximateFirstReceiveTimestamp")
     return Message(
         message_id=raw["MessageId"],
         receipt_handle=raw["ReceiptHandle"],
         body=raw["Body"],
         receive_count=int(system.get("ApproximateReceiveCount", 1)),
-        sent_at=sent_at,
-        first_received_at=_instant(first) if first else sent_at,
+        sent_at=_instant(system.get("SentTimestamp")),
         attributes={
             name: value["StringValue"]
             for name, value in raw.get("MessageAttributes", {}).items()

@@ -5,7 +5,6 @@ import io
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,7 +27,7 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.fixture
-def feeds(platform: Platform) -> ObjectStore:
+def objects(platform: Platform) -> ObjectStore:
     return platform.objects
 
 
@@ -119,19 +118,19 @@ def test_all_pages_of_a_listing_count() -> None:
     assert (found.key, found.etag) == ("b", "e")
 
 
-def test_a_prefix_does_not_match_the_tenth_vendor(feeds: ObjectStore) -> None:
-    feeds.put("tenants/acme/inbound/vendor_10/a.csv", b"x")
-    assert feeds.latest_object(PREFIX) is None
+def test_a_prefix_does_not_match_the_tenth_vendor(objects: ObjectStore) -> None:
+    objects.put("tenants/acme/inbound/vendor_10/a.csv", b"x")
+    assert objects.latest_object(PREFIX) is None
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a b+c%20ü?#&=.csv"])
-def test_a_copy_has_the_bytes_and_tells_their_hash(feeds: ObjectStore, name: str) -> None:
-    feeds.put(PREFIX + name, b"sku\n1\n")
-    found = feeds.latest_object(PREFIX)
+def test_a_copy_has_the_bytes_and_tells_their_hash(objects: ObjectStore, name: str) -> None:
+    objects.put(PREFIX + name, b"sku\n1\n")
+    found = objects.latest_object(PREFIX)
     assert found is not None
-    digest = feeds.copy_pinned(found, f"run/{name}")
+    digest = objects.copy_pinned(found, f"run/{name}")
     assert digest == hashlib.sha256(b"sku\n1\n").hexdigest()
-    assert feeds.read(f"run/{name}") == b"sku\n1\n"
+    assert objects.read(f"run/{name}") == b"sku\n1\n"
 
 
 def test_a_copy_names_the_version_that_was_listed() -> None:
@@ -154,49 +153,49 @@ def test_an_upload_that_was_replaced_or_deleted_is_told(code: str, status: int) 
 
 @pytest.mark.parametrize("answer", [{}, {"ChecksumSHA256": "YWJj-3"}], ids=["none", "of parts"])
 def test_without_a_checksum_of_the_whole_copy_it_is_read(
-    feeds: ObjectStore, answer: dict[str, str]
+    objects: ObjectStore, answer: dict[str, str]
 ) -> None:
-    feeds.put("t", b"abc")
+    objects.put("t", b"abc")
 
     class Copies(ScriptedS3):
         def get_object(self, **arguments: Any) -> Any:
-            return feeds._clients.s3.get_object(**{**arguments, "Bucket": feeds.bucket})
+            return objects._clients.s3.get_object(**{**arguments, "Bucket": objects.bucket})
 
     clients = Copies("copy_object", {"CopyObjectResult": answer})
     source = ObjectInfo("k", 1, "abc", datetime(2026, 3, 1, tzinfo=UTC))
-    digest = ObjectStore(clients, feeds.bucket).copy_pinned(source, "t")
+    digest = ObjectStore(clients, objects.bucket).copy_pinned(source, "t")
     assert digest == hashlib.sha256(b"abc").hexdigest()
 
 
-def test_an_object_is_copied_over_another_one(feeds: ObjectStore) -> None:
-    feeds.put("k", b"new", content_type="text/csv")
-    feeds.put("t", b"old")
-    feeds.copy("k", "t")
-    found = feeds._clients.s3.get_object(Bucket=feeds.bucket, Key="t")
+def test_an_object_is_copied_over_another_one(objects: ObjectStore) -> None:
+    objects.put("k", b"new", content_type="text/csv")
+    objects.put("t", b"old")
+    objects.copy("k", "t")
+    found = objects._clients.s3.get_object(Bucket=objects.bucket, Key="t")
     assert (found["Body"].read(), found["ContentType"]) == (b"new", "text/csv")
     with pytest.raises(MissingResourceError):
-        feeds.copy("absent", "t")
+        objects.copy("absent", "t")
 
 
-def test_an_object_is_copied_where_there_is_one(feeds: ObjectStore, platform: Platform) -> None:
-    feeds.put("k", b"new")
-    assert feeds.copy_if_there("k", "t")
-    assert feeds.read("t") == b"new"
-    assert not feeds.copy_if_there("absent", "t")
-    assert feeds.read("t") == b"new"
+def test_an_object_is_copied_where_there_is_one(objects: ObjectStore, platform: Platform) -> None:
+    objects.put("k", b"new")
+    assert objects.copy_if_there("k", "t")
+    assert objects.read("t") == b"new"
+    assert not objects.copy_if_there("absent", "t")
+    assert objects.read("t") == b"new"
     with pytest.raises(MissingResourceError):
         ObjectStore(platform.clients, "no-such-bucket").copy_if_there("k", "t")
 
 
-def test_absence_is_not_emptiness(feeds: ObjectStore) -> None:
-    feeds.put("empty", b"")
-    assert feeds.read("empty") == b""
-    assert feeds.read_or_none("empty") == b""
-    assert feeds.exists("empty")
-    assert feeds.read_or_none("absent") is None
-    assert not feeds.exists("absent")
+def test_absence_is_not_emptiness(objects: ObjectStore) -> None:
+    objects.put("empty", b"")
+    assert objects.read("empty") == b""
+    assert objects.read_or_none("empty") == b""
+    assert objects.exists("empty")
+    assert objects.read_or_none("absent") is None
+    assert not objects.exists("absent")
     with pytest.raises(MissingResourceError):
-        feeds.read("absent")
+        objects.read("absent")
 
 
 def test_a_bucket_that_is_gone_is_not_an_absent_object(platform: Platform) -> None:
@@ -207,13 +206,13 @@ def test_a_bucket_that_is_gone_is_not_an_absent_object(platform: Platform) -> No
         gone.check()
 
 
-def test_the_head_of_an_object_is_its_first_bytes(feeds: ObjectStore) -> None:
-    feeds.put("k", b"sku,cost\nA-1,5\n")
-    feeds.put("empty", b"")
-    assert feeds.read_head("k", 8) == b"sku,cost"
-    assert feeds.read_head("k", 4096) == b"sku,cost\nA-1,5\n"
-    assert feeds.read_head("empty", 8) == b""
-    assert feeds.read_head("absent", 8) is None
+def test_the_head_of_an_object_is_its_first_bytes(objects: ObjectStore) -> None:
+    objects.put("k", b"sku,cost\nA-1,5\n")
+    objects.put("empty", b"")
+    assert objects.read_head("k", 8) == b"sku,cost"
+    assert objects.read_head("k", 4096) == b"sku,cost\nA-1,5\n"
+    assert objects.read_head("empty", 8) == b""
+    assert objects.read_head("absent", 8) is None
 
 
 def test_a_head_is_asked_for_and_not_cut_from_the_whole() -> None:
@@ -224,10 +223,10 @@ def test_a_head_is_asked_for_and_not_cut_from_the_whole() -> None:
     assert whole.tell() == 4
 
 
-def test_the_first_writer_of_a_key_wins(feeds: ObjectStore) -> None:
-    assert feeds.put_if_absent("k", b"first")
-    assert not feeds.put_if_absent("k", b"second")
-    assert feeds.read("k") == b"first"
+def test_the_first_writer_of_a_key_wins(objects: ObjectStore) -> None:
+    assert objects.put_if_absent("k", b"first")
+    assert not objects.put_if_absent("k", b"second")
+    assert objects.read("k") == b"first"
 
 
 def test_a_writer_that_meets_another_one_at_it_tries_again() -> None:
@@ -244,30 +243,22 @@ def test_a_writer_that_meets_another_one_at_it_tries_again() -> None:
     [0, 10, 8 << 20, (8 << 20) + 10, 20_000_000],
     ids=["nothing", "small", "one part", "barely two", "in parts"],
 )
-def test_a_stream_is_stored_whole_and_hashed(feeds: ObjectStore, size: int) -> None:
+def test_a_stream_is_stored_whole_and_hashed(objects: ObjectStore, size: int) -> None:
     data = (b"0123456789" * (size // 10 + 1))[:size]
     chunks = (memoryview(data)[at : at + 77_777] for at in range(0, size, 77_777))
-    written = feeds.put_stream("k", chunks, content_type="text/csv")
-    assert feeds.read("k") == data
+    written = objects.put_stream("k", chunks, content_type="text/csv")
+    assert objects.read("k") == data
     assert (written.size, written.sha256) == (size, hashlib.sha256(data).hexdigest())
 
 
-def test_a_stream_that_breaks_leaves_no_object(feeds: ObjectStore) -> None:
+def test_a_stream_that_breaks_leaves_no_object(objects: ObjectStore) -> None:
     def broken() -> Iterator[bytes]:
         yield b"x" * 9_000_000
         raise RuntimeError("the merge broke")
 
     with pytest.raises(RuntimeError, match="the merge broke"):
-        feeds.put_stream("k", broken())
-    assert not feeds.exists("k")
-
-
-def test_files_go_up_and_come_down(feeds: ObjectStore, tmp_path: Path) -> None:
-    up, down = tmp_path / "up", tmp_path / "down"
-    up.write_bytes(b"abc" * 1000)
-    feeds.put_file("k", up, content_type="text/csv")
-    feeds.download("k", down)
-    assert down.read_bytes() == up.read_bytes()
+        objects.put_stream("k", broken())
+    assert not objects.exists("k")
 
 
 @pytest.mark.parametrize(
@@ -290,15 +281,15 @@ def test_each_artifact_has_its_name(relative_key: str, name: str) -> None:
     assert artifact_name(relative_key) == name
 
 
-def test_artifacts_are_those_of_the_run_alone(feeds: ObjectStore) -> None:
-    feeds.put("r1/tenants/acme/reports/errors.json", b"{}")
-    feeds.put("r1/tenants/acme/work/vendor_1/vendor.arrow", b"")
-    feeds.put("r2/tenants/acme/reports/run_summary.json", b"{}")
-    assert feeds.artifacts("r1", "acme") == {"errors": "r1/tenants/acme/reports/errors.json"}
+def test_artifacts_are_those_of_the_run_alone(objects: ObjectStore) -> None:
+    objects.put("r1/tenants/acme/reports/errors.json", b"{}")
+    objects.put("r1/tenants/acme/work/vendor_1/vendor.arrow", b"")
+    objects.put("r2/tenants/acme/reports/run_summary.json", b"{}")
+    assert objects.artifacts("r1", "acme") == {"errors": "r1/tenants/acme/reports/errors.json"}
 
 
-def test_a_link_is_signed_with_version_four(feeds: ObjectStore) -> None:
-    link = urlsplit(feeds.presign("r1/a b.csv", expires_in=60))
+def test_a_link_is_signed_with_version_four(objects: ObjectStore) -> None:
+    link = urlsplit(objects.presign("r1/a b.csv", expires_in=60))
     query = parse_qs(link.query)
     assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert query["X-Amz-Expires"] == ["60"]
@@ -306,15 +297,15 @@ def test_a_link_is_signed_with_version_four(feeds: ObjectStore) -> None:
 
 
 def test_a_link_has_the_public_host() -> None:
-    with embedded_platform(public_s3_endpoint_url="https://feeds.example.com") as platform:
+    with embedded_platform(public_s3_endpoint_url="https://objects.example.com") as platform:
         link = urlsplit(platform.objects.presign("r1/x.csv"))
-        assert link.netloc == "feeds.example.com"
+        assert link.netloc == "objects.example.com"
         assert link.path == f"/{platform.objects.bucket}/r1/x.csv"
         platform.objects.put("r1/x.csv", b"still goes to the endpoint of the others")
 
 
-def test_an_address_names_bucket_and_key(feeds: ObjectStore) -> None:
-    assert feeds.uri("r1/x.csv") == f"s3://{feeds.bucket}/r1/x.csv"
+def test_an_address_names_bucket_and_key(objects: ObjectStore) -> None:
+    assert objects.uri("r1/x.csv") == f"s3://{objects.bucket}/r1/x.csv"
 
 
 def test_a_file_name_is_the_last_part_of_the_key() -> None:

@@ -57,7 +57,6 @@ def test_a_job_arrives_with_its_request(queue: JobQueue) -> None:
     assert Job.parse(message.body) == sent
     assert (message.request_id, message.receive_count) == ("q1", 1)
     assert abs(message.sent_at - datetime.now(UTC)) < timedelta(minutes=1)
-    assert message.first_received_at >= message.sent_at
 
 
 def test_a_request_without_an_id_sends_no_attribute(queue: JobQueue) -> None:
@@ -77,7 +76,8 @@ def test_a_received_message_is_invisible_until_its_time_is_set_to_nothing(queue:
 
 def test_a_deleted_message_is_gone(queue: JobQueue) -> None:
     queue.send(job())
-    (message,) = queue.receive(visibility_seconds=0)
+    (message,) = queue.receive()
+    assert queue.extend(message.receipt_handle, 0)
     assert queue.delete(message.receipt_handle)
     assert queue.receive() == []
 
