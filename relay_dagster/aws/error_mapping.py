@@ -34,6 +34,7 @@ NO_BUCKET = _NOT_FOUND | {"NoSuchBucket"}
 NO_QUEUE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 PRECONDITION_FAILED = frozenset({"412", "PreconditionFailed"})
 WRITE_CONFLICT = frozenset({"409", "ConditionalRequestConflict"})
+CONDITION_FAILED = frozenset({"ConditionalCheckFailedException"})
 TRANSACTION_COLLIDED = frozenset({"TransactionConflictException", "TransactionInProgressException"})
 
 _CODES: dict[type[ExternalServiceError], frozenset[str]] = {

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from botocore.exceptions import ClientError
+
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, unmarshal
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
-from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
 from relay_dagster.runs.ports import utc_now
 
 
@@ -60,19 +61,17 @@ class ApiKeyStore:
     @maps_aws_errors
     def remove(self, tenant_id: str, key_id: str) -> bool:
         """Forget a tenant's key; tell whether the tenant had it."""
-        delete = {
-            "TableName": self._table.name,
-            "Key": marshal({schema.KEY: _key(key_id)}),
-            "ConditionExpression": "tenant_id = :tenant",
-            "ExpressionAttributeValues": marshal({":tenant": tenant_id}),
-        }
-        found = self.get(key_id)
-        if found is None or found.tenant_id != tenant_id:
-            return False
         try:
-            transact(self._clients.dynamodb, [Write("key", "Delete", delete)])
-        except ConditionsFailedError:
-            return False
+            self._clients.dynamodb.delete_item(
+                TableName=self._table.name,
+                Key=marshal({schema.KEY: _key(key_id)}),
+                ConditionExpression="tenant_id = :tenant",
+                ExpressionAttributeValues=marshal({":tenant": tenant_id}),
+            )
+        except ClientError as error:
+            if error_code(error) in CONDITION_FAILED:
+                return False
+            raise
         return True
 
 
