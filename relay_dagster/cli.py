@@ -1,4 +1,7 @@
-"""The ``relay`` command. Each subcommand is thin, and imports only what it needs when it runs."""
+"""The ``relay`` command. Each subcommand is thin, and imports only what it needs when it runs.
+
+The commands that are clients of the API live in ``client``, those of an installation are here.
+"""
 
 import shlex
 import sys
@@ -106,14 +109,14 @@ def dlq_list() -> None:
 @dlq.command("redrive")
 def dlq_redrive(run_id: RunId) -> None:
     """Start a new run for the tenant of a dead letter, and remove the message."""
-    record = _settled(lambda: _dead_letters().redrive(run_id))
+    record = _or_why_not(lambda: _dead_letters().redrive(run_id))
     typer.echo(f"run {record.run_id} of {record.tenant_id} is {record.status}")
 
 
 @dlq.command("discard")
 def dlq_discard(run_id: RunId) -> None:
     """Remove a dead letter; its run stays as it ended."""
-    _settled(lambda: _dead_letters().discard(run_id))
+    _or_why_not(lambda: _dead_letters().discard(run_id))
     typer.echo(f"the message of run {run_id} is deleted")
 
 
@@ -125,8 +128,8 @@ def _dead_letters() -> "DeadLetters":
     return DeadLetters(connect(Settings.from_env()))
 
 
-def _settled(act: Callable[[], _Result]) -> _Result:
-    """Do it, or say in one line why not."""
+def _or_why_not(act: Callable[[], _Result]) -> _Result:
+    """Do it, or print in one line why not."""
     from relay_dagster.intake.dead_letters import DeadLetterError, describe
     from relay_dagster.runs.errors import RunError
 
@@ -155,7 +158,7 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:
-        _tell_usage(error)
+        _print_usage_error(error)
         sys.exit(_BAD_USAGE)
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -165,14 +168,14 @@ def main() -> None:
         sys.exit(1)
 
 
-def _tell_usage(error: typer.TyperException) -> None:
-    """Say in one line what is wrong with the command line; of one that asks for help, nothing."""
-    told = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
-    told = told.replace("Value error, ", "")
+def _print_usage_error(error: typer.TyperException) -> None:
+    """Print in one line what is wrong with a command line; of one that asks for help, nothing."""
+    problem = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
+    problem = problem.replace("Value error, ", "")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "relay"
-    if told:
-        print(f"{path}: {told.removesuffix('.')}; see: {path} --help", file=sys.stderr)
+    if problem:
+        print(f"{path}: {problem.removesuffix('.')}; see: {path} --help", file=sys.stderr)
 
 
 if __name__ == "__main__":

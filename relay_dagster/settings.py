@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
-from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 from pydantic_settings.sources import PydanticBaseSettingsSource
 
@@ -39,7 +38,7 @@ def _words(value: Any) -> Any:
 
 def _url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
-        raise PydanticCustomError("url", "Input should be a URL (http:// or https://)")
+        raise ValueError("Input should be a URL (http:// or https://)")
     return value
 
 
@@ -109,8 +108,8 @@ def _first_problem(error: ValidationError) -> SettingsError:
     name = str(found["loc"][0])
     if found["type"] == "missing":
         return SettingsError(name, "is not set; `relay bootstrap` prints a value for it")
-    what = _PROBLEMS.get(found["type"], found["msg"].replace("Input should be", "must be"))
-    return SettingsError(name, f"{what}, not {found['input']!r}")
+    said = found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return SettingsError(name, f"{_PROBLEMS.get(found['type'], said)}, not {found['input']!r}")
 
 
 # --- what is read -------------------------------------------------------------------------------

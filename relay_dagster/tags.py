@@ -1,4 +1,7 @@
-"""Names that tie a Dagster run to its run record: tag keys and run keys. Knows no Dagster."""
+"""Names that tie a Dagster run to its run record: tag keys and run keys. Knows no Dagster.
+
+A leaf: the sensor writes them, the run's process and the reconciler read them.
+"""
 
 from collections.abc import Mapping
 

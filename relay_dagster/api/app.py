@@ -1,4 +1,7 @@
-"""Puts the API together, and serves it. Makes a fresh app each time; nothing is global."""
+"""Puts the API together, and serves it. Makes a fresh app each time; nothing is global.
+
+Nothing is sent to AWS while it is made; routes, errors and documents have modules of their own.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Everything that speaks AWS: boto3 lives here alone."""
+"""The adapters to AWS: boto3 is used here alone."""

@@ -1,4 +1,7 @@
-"""What the API answers, as far as the commands look at it. Instants and money stay text."""
+"""What the API answers, as far as the commands look at it. Instants and money stay text.
+
+Fields that a newer API adds do no harm, so that an older client goes on working.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""Config files as the API takes them: YAML or JSON to JSON, each number in its own digits."""
+"""Config files as the API takes them: YAML or JSON to JSON, each number in its own digits.
+
+Whether the text is a valid config is for the API to say.
+"""
 
 import json
 import re

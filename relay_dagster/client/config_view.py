@@ -1,4 +1,7 @@
-"""What a dry run found in a config and in the vendors' latest files, for people."""
+"""What a dry run found in a config and in the vendors' latest files, for people.
+
+Made from the API's answer alone; nothing is asked for here.
+"""
 
 import json
 from collections.abc import Iterator

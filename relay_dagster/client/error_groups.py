@@ -1,4 +1,7 @@
-"""What went wrong in a run, grouped: each cause once, with its count, samples and what to do."""
+"""What went wrong in a run, grouped: each cause once, with its count, samples and what to do.
+
+Made from errors.json alone; how it looks on a terminal is `terminal`.
+"""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""What ends a client command, as the lines that people read. Nothing is printed here."""
+"""What ends a client command, as the lines that people read. Nothing is printed here.
+
+A line says what to do next where there is something to do; what prints them ends the command.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,7 @@
-"""A run watched to its end: a live picture on a terminal, a line for each change elsewhere."""
+"""A run watched to its end: a live picture on a terminal, a line for each change elsewhere.
+
+How often is asked is the API's to say (``Retry-After``); the exit status is the run's.
+"""
 
 import time
 from collections.abc import Callable, Iterator

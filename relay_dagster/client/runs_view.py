@@ -1,4 +1,7 @@
-"""Runs as tables and pages: what there is to know of them, and where the rest lies."""
+"""Runs as tables and pages: what there is to know of them, and where the rest lies.
+
+Made from the API's answers and the reports that they link to; nothing is changed here.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime

@@ -1,4 +1,7 @@
-"""What the demo prints. No act is done here."""
+"""What the demo prints. No act is done here.
+
+`demo` hands it what happened: answers of the API, files, the run's record.
+"""
 
 import csv
 import json

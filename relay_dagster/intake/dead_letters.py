@@ -1,4 +1,7 @@
-"""The dead-letter queue for those who operate it: look without hiding, redrive, discard."""
+"""The dead-letter queue for those who operate it: look without hiding, redrive, discard.
+
+The commands of ``relay dlq`` come here; what nobody operates on is the reconciler's sweep.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,8 @@
-"""Assembles the Definitions; the only module that sees every part. ``definitions.py`` calls it."""
+"""Assembles the Definitions; the only module that sees every part. ``definitions.py`` calls it.
+
+Stores are connected when a run or a tick first needs them: the code location loads without any
+variable set.
+"""
 
 from collections.abc import Callable
 from functools import cache

@@ -1,4 +1,7 @@
-"""The one job: every asset of one tenant, in one process."""
+"""The one job: every asset of one tenant, in one process.
+
+The sensor asks for it by its name, and so do those who read Dagster's runs.
+"""
 
 import dagster as dg
 

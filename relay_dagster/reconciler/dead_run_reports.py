@@ -1,4 +1,7 @@
-"""Reports of a run that could not write its own: killed, poisoned by the reconciler, cancelled."""
+"""Reports of a run that could not write its own: killed, poisoned by the reconciler, cancelled.
+
+They are made of the record and the config alone: what the run had read died with it.
+"""
 
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.errors import RelayError
@@ -9,7 +12,7 @@ from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
 
 
-def write_late_reports(platform: Platform, record: RunRecord) -> RunRecord:
+def write_reports(platform: Platform, record: RunRecord) -> RunRecord:
     """Write a final run's reports, and note that they are written.
 
     A run that has succeeded, or failed for its data, wrote its own before it said so.

@@ -1,4 +1,7 @@
-"""One tick over the runs that are not settled: gather facts, let `rules` decide, act."""
+"""One tick over the runs that are not settled: gather facts, let `rules` decide, act.
+
+One run that cannot be handled spoils only itself: the next tick looks at it again.
+"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -11,7 +14,7 @@ from relay_dagster.aws.dynamodb.pagination import cursor_after_record
 from relay_dagster.execution.publication import remove_superseded
 from relay_dagster.logs import event_log
 from relay_dagster.reconciler.cursor import ReconcilerCursor
-from relay_dagster.reconciler.dead_run_reports import write_late_reports
+from relay_dagster.reconciler.dead_run_reports import write_reports
 from relay_dagster.reconciler.rules import (
     Act,
     Extend,
@@ -143,15 +146,15 @@ class ReconcileTick:
             **record.log_facts,
         )
         self.platform.metrics.worker_error(action.error_code)
-        return self._tell_poison(lost) if lost.is_final else lost
+        return self._report_poison(lost) if lost.is_final else lost
 
     def _poison(self, record: RunRecord) -> RunRecord:
         attempts = f"{record.attempt} of {self.platform.settings.max_attempts}"
         message = f"attempts used up ({attempts}); the last ended with: {record.error_message}"
-        return self._tell_poison(self.platform.ledger.poison(record.run_id, message))
+        return self._report_poison(self.platform.ledger.poison(record.run_id, message))
 
-    def _tell_poison(self, record: RunRecord) -> RunRecord:
-        """Tell log and metrics of a run that has just ended here, for want of attempts."""
+    def _report_poison(self, record: RunRecord) -> RunRecord:
+        """Let log and metrics know of a run that has just ended here, for want of attempts."""
         facts = {"attempt": record.attempt, **record.log_facts}
         log.error("poison_job_detected", error_message=record.error_message, **facts)
         log.info("run_failed", error_code=record.error_code, **facts)
@@ -192,7 +195,7 @@ class ReconcileTick:
         return self.platform.ledger.record_dlq(record.run_id, message_id)
 
     def _report(self, record: RunRecord) -> RunRecord:
-        return write_late_reports(self.platform, record)
+        return write_reports(self.platform, record)
 
     def _settle(self, record: RunRecord) -> RunRecord:
         if record.receipt_handle is not None and record.trigger is not Trigger.DAGSTER:

@@ -1,4 +1,7 @@
-"""Attempts: how many a run has, how long it waits between them, and what ended one of them."""
+"""Attempts: how many a run has, how long it waits between them, and what ended one of them.
+
+Numbers only: who decides that an attempt is over is the run itself or the reconciler.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What routes are given: the platform that the app was made with, and the keys to it."""
+"""What routes are given: the platform that the app was made with, and the keys to it.
+
+Both are made once, by ``app.create_app``; a test makes an app with parts of its own.
+"""
 
 from __future__ import annotations
 

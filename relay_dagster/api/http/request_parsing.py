@@ -1,4 +1,7 @@
-"""What callers send: bodies, ids and headers, read strictly; all faults of one at once."""
+"""What callers send: bodies, ids and headers, read strictly; all faults of one at once.
+
+What a value means is the routes' business; here is only whether it is one, and where it is not.
+"""
 
 from __future__ import annotations
 

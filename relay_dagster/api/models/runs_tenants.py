@@ -1,4 +1,7 @@
-"""The bodies that go in and out, as the OpenAPI document shows them. Instants are UTC."""
+"""The bodies that go in and out, as the OpenAPI document shows them. Instants are UTC.
+
+Only shapes: nothing here reads a store, and no route's rule stands here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The app's own OpenAPI document, made when it is first asked for."""
+"""The app's own OpenAPI document, made when it is first asked for.
+
+Routes say what they read and answer; here that becomes one document with its schemas.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The headers that answers carry, as the OpenAPI document names them."""
+"""The headers that answers carry, as the OpenAPI document names them.
+
+A route names the headers of its answers; what each means stands once, in this table.
+"""
 
 from __future__ import annotations
 

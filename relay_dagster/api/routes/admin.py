@@ -1,4 +1,7 @@
-"""What admins alone do: tenants' keys, and pauses of run creation."""
+"""What admins alone do: tenants' keys, and pauses of run creation.
+
+Both act at once; who may call is `security.auth.Admin`, and what is kept is in the stores.
+"""
 
 from __future__ import annotations
 

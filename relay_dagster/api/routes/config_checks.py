@@ -1,4 +1,8 @@
-"""A config tried out without storing it: faults, doubts, and how it reads the latest uploads."""
+"""A config tried out without storing it: faults, doubts, and how it reads the latest uploads.
+
+Bounded: a few vendors, the first bytes of each, a few threads. The reading itself is
+``relay_core.onboarding``.
+"""
 
 from __future__ import annotations
 

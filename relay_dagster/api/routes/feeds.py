@@ -1,4 +1,7 @@
-"""The stable place of a tenant's feed: where the last good run of all vendors left it."""
+"""The stable place of a tenant's feed: where the last good run of all vendors left it.
+
+The feed itself comes from S3 by a link; the pointer to it is moved by the ledger alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Whether the process lives, and whether what it needs answers. Open to everybody: tells little."""
+"""Whether the process lives, and whether what it needs answers. Open to everybody: tells little.
+
+A load balancer asks the first, an operator the second; neither needs a key.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Runs: asked for, looked at, cancelled; and links to what they wrote."""
+"""Runs: asked for, looked at, cancelled; and links to what they wrote.
+
+HTTP alone: how a run is submitted is ``runs/submission.py``, how it changes is the ledger.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tenants and their configs: stored as versions, none of which is ever overwritten."""
+"""Tenants and their configs: stored as versions, none of which is ever overwritten.
+
+A config is judged here before it is stored, by the engine's own rules; a run judges it again.
+"""
 
 from __future__ import annotations
 

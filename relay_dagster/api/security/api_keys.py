@@ -1,4 +1,7 @@
-"""Keys and whose they are. Knows digests, never keeps a key."""
+"""Keys and whose they are. Knows digests, never keeps a key.
+
+Where digests are kept is ``aws/dynamodb/api_key_store.py``; who may call what is `auth`.
+"""
 
 from __future__ import annotations
 

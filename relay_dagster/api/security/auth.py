@@ -1,4 +1,7 @@
-"""Lets callers in by the key in ``X-API-Key``, and admins alone where only they may."""
+"""Lets callers in by the key in ``X-API-Key``, and admins alone where only they may.
+
+What belongs to a tenant that the caller does not reach does not exist for it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Keys of tenants, in the tenants table as ``KEY#<key_id>``: digests alone, never a secret."""
+"""Keys of tenants, in the tenants table as ``KEY#<key_id>``: digests alone, never a secret.
+
+How a key is made and compared is ``api/security/api_keys.py``.
+"""
 
 from __future__ import annotations
 

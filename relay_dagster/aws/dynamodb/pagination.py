@@ -1,4 +1,7 @@
-"""Places in the indexes of runs, and the opaque cursors that callers get for them."""
+"""Places in the indexes of runs, and the opaque cursors that callers get for them.
+
+A cursor is a sort key in base64: it says where to go on, and nothing that a caller may not know.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Pauses of run creation, in the tenants table: ``PAUSE#<tenant_id>``, ``PAUSE#`` for everybody."""
+"""Pauses of run creation, in the tenants table: ``PAUSE#<tenant_id>``, ``PAUSE#`` for everybody.
+
+What a pause stops is decided in ``runs/submission.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reads of one DynamoDB table: items by key, consistently, and rows of its indexes."""
+"""Reads of one DynamoDB table: items by key, consistently, and rows of its indexes.
+
+Whoever found a thing by an index reads it again by its key: indexes lag, and hold keys alone.
+"""
 
 from __future__ import annotations
 

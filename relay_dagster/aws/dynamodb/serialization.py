@@ -1,4 +1,8 @@
-"""Records as DynamoDB items and back. Instants are text, UTC, microseconds; None is absent."""
+"""Records as DynamoDB items and back. Instants are text, UTC, microseconds; None is absent.
+
+The fields of a record are stored by their types, so that a new one needs nothing here; the keys of
+all items of the runs table stand here too.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The tenants table: each tenant's configs, every version kept as it was stored."""
+"""The tenants table: each tenant's configs, every version kept as it was stored.
+
+Two writers at once never share a version. Whether a text is a valid config is not known here.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Properties that a resource must have: made where they are missing, told where they differ.
+"""Properties that a resource must have: made where they are missing, reported where they differ.
 
-What is set to something else is somebody's decision: it is told, and changed on demand alone.
+What is set to something else is somebody's decision: it is reported, and changed on demand alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The queues as they must be: encrypted, with redrive into a dead-letter queue that keeps long."""
+"""The queues as they must be: encrypted, with redrive into a dead-letter queue that keeps long.
+
+`bootstrap` makes them and reports how they differ; what goes through is ``aws/sqs/job_queue.py``.
+"""
 
 from __future__ import annotations
 

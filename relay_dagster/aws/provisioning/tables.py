@@ -1,4 +1,8 @@
-"""The tables as they must be: on demand, with point-in-time recovery and, for runs, expiry."""
+"""The tables as they must be: on demand, with point-in-time recovery and, for runs, expiry.
+
+`bootstrap` makes them and reports how they differ; their keys and indexes are
+``aws/dynamodb/schema.py``.
+"""
 
 from __future__ import annotations
 

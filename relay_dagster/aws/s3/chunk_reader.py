@@ -1,4 +1,7 @@
-"""Chunks of bytes as a file to read from, hashed as they pass."""
+"""Chunks of bytes as a file to read from, hashed as they pass.
+
+For uploads of what is made piece by piece: nothing is held but the piece that is being read.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The bucket: vendors' uploads, and runs' artifacts under ``<run_id>/tenants/<tenant_id>/``."""
+"""The bucket: vendors' uploads, and runs' artifacts under ``<run_id>/tenants/<tenant_id>/``.
+
+Bytes and keys alone: which objects a run reads and writes is decided in ``execution``.
+"""
 
 from __future__ import annotations
 

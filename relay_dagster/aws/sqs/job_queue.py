@@ -1,4 +1,7 @@
-"""The queue of jobs and its dead-letter queue; what a message means is decided elsewhere."""
+"""The queue of jobs and its dead-letter queue; what a message means is decided elsewhere.
+
+A handle that is no longer good is an answer here and no error: messages come and go meanwhile.
+"""
 
 from __future__ import annotations
 

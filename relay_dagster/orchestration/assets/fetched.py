@@ -1,4 +1,7 @@
-"""The first asset: which files the run reads, copied and pinned."""
+"""The first asset: which files the run reads, copied and pinned.
+
+Glue: the session does it, the metadata shows it.
+"""
 
 import dagster as dg
 

@@ -1,4 +1,7 @@
-"""The last asset: the priced feed, the reports and the run's end."""
+"""The last asset: the priced feed, the reports and the run's end.
+
+Glue: the session does it, the checks report on it, the metadata shows it.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,7 @@
-"""The second asset: each vendor's rows in one shape."""
+"""The second asset: each vendor's rows in one shape.
+
+Glue: the session does it, the checks report on it, the metadata shows it.
+"""
 
 from collections.abc import Iterator
 
