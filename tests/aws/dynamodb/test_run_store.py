@@ -4,8 +4,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,15 +12,14 @@ from botocore.exceptions import ClientError
 
 from builders import REQUESTED_AT
 from fakes import FakeClock, embedded_platform, served_platform
-from relay_core.domain.models import RunStatus, Stage
+from relay_core.domain.models import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.pagination import BadCursorError
 from relay_dagster.aws.dynamodb.run_store import RunStore
-from relay_dagster.aws.dynamodb.serialization import from_record, to_record
 from relay_dagster.external_errors import MissingResourceError, ThrottledError
 from relay_dagster.runs.errors import CommitLostError, FenceLostError, RunError, TenantBusyError
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import Idempotency, LockState, NewRun, Outcome, RunRecord, Trigger
+from relay_dagster.runs.model import Idempotency, LockState, NewRun, Outcome, RunRecord
 from relay_dagster.wiring import Platform
 
 
@@ -39,58 +37,6 @@ def platform(clock: FakeClock) -> Iterator[Platform]:
 def a_run(**changes: Any) -> RunRecord:
     defaults = {"run_id": str(uuid.uuid4()), "tenant_id": "acme", "requested_at": REQUESTED_AT}
     return RunRecord(**{**defaults, **changes})
-
-
-def full_record() -> RunRecord:
-    """Return a record that has a value for everything."""
-    at = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-    names = [each.name for each in fields(RunRecord) if str(each.type).startswith("datetime")]
-    instants = {name: at + timedelta(seconds=n) for n, name in enumerate(names)}
-    instants["expires_at"] = datetime(2026, 4, 1, tzinfo=UTC)
-    return a_run(
-        **instants,
-        trigger=Trigger.QUEUE,
-        vendors=("v2", "v1"),
-        asked_version=3,
-        config_version=4,
-        request_id="q",
-        idempotency_id="i",
-        status=RunStatus.FAILED,
-        stage=Stage.NORMALIZE,
-        attempt=2,
-        failed_stage=Stage.NORMALIZE,
-        error_code="DECODE_ERROR",
-        error_message='Größe, 5" pipe, \N{SNOWMAN}',
-        dagster_run_id="d",
-        stage_entered_at={"FETCH_INPUTS": at},
-        message_id="m",
-        receipt_handle="h",
-        dlq_message_id="x",
-        artifacts={"errors": "k"},
-        errors_artifact_key="k",
-        counts={"total_rows": 5},
-        lock_state=LockState.QUEUED,
-        hidden=True,
-        revision=9,
-        write_id="w",
-    )
-
-
-def test_a_record_comes_back_as_it_went_in() -> None:
-    record = full_record()
-    assert not [each.name for each in fields(record) if getattr(record, each.name) is None]
-    assert to_record(from_record(record)) == record
-
-
-def test_a_record_with_nothing_known_comes_back_as_it_went_in() -> None:
-    record = a_run()
-    assert to_record(from_record(record)) == record
-
-
-def test_attributes_of_a_later_release_are_ignored() -> None:
-    record = a_run()
-    later = {**from_record(record), "colour": {"S": "blue"}}
-    assert to_record(later) == record
 
 
 def test_text_that_is_no_unicode_does_not_keep_a_run_from_ending(platform: Platform) -> None:

@@ -1,0 +1,55 @@
+"""Cursors: they say where to go on, and nothing else is one."""
+
+import base64
+
+import pytest
+
+from builders import REQUESTED_AT, RUN_ID
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.pagination import (
+    BadCursorError,
+    cursor_after,
+    cursor_after_record,
+    listing_of,
+    start_key,
+)
+from relay_dagster.aws.dynamodb.serialization import from_record, unmarshal
+from relay_dagster.runs.model import RunRecord
+
+RECORD = RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT)
+
+
+def encoded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def test_a_listing_goes_on_after_the_row_or_the_record_that_it_ended_with() -> None:
+    row = unmarshal(from_record(RECORD))
+    assert cursor_after(row) == cursor_after_record(RECORD)
+    start = start_key(cursor_after(row), schema.LISTED, schema.ALL_RUNS)
+    assert unmarshal(start) == {
+        schema.KEY: f"RUN#{RUN_ID}",
+        schema.REQUESTED_KEY: row[schema.REQUESTED_KEY],
+        schema.LISTED: schema.ALL_RUNS,
+    }
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "x", "%%%", encoded("no instant#id"), encoded(f"2026-03-01#{RUN_ID}"), encoded(RUN_ID)],
+)
+def test_what_no_listing_returned_is_no_cursor(cursor: str) -> None:
+    with pytest.raises(BadCursorError):
+        start_key(cursor, schema.LISTED, schema.ALL_RUNS)
+
+
+def test_a_cursor_leads_to_a_run_and_to_no_other_item() -> None:
+    instant = cursor_after_record(RECORD)
+    text = base64.urlsafe_b64decode(instant + "=" * (-len(instant) % 4)).decode()
+    with pytest.raises(BadCursorError):
+        start_key(encoded(text.replace(RUN_ID, "../LOCK")), schema.LISTED, schema.ALL_RUNS)
+
+
+def test_a_tenant_has_a_list_of_its_own() -> None:
+    assert listing_of("acme") == (schema.BY_TENANT, schema.LISTED_TENANT, "acme")
+    assert listing_of(None) == (schema.BY_TIME, schema.LISTED, schema.ALL_RUNS)

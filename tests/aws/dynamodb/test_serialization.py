@@ -1,0 +1,120 @@
+"""Records as items and back: nothing is lost, whatever is known of a run."""
+
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from builders import REQUESTED_AT, RUN_ID
+from relay_core.domain.models import RunStatus, Stage
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.serialization import (
+    from_feed,
+    from_record,
+    instant_text,
+    read_instant,
+    to_feed,
+    to_lock,
+    to_record,
+    unmarshal,
+)
+from relay_dagster.runs.model import FeedPointer, LockState, RunRecord, TenantLock, Trigger
+
+
+def a_run(**changes: Any) -> RunRecord:
+    defaults = {"run_id": RUN_ID, "tenant_id": "acme", "requested_at": REQUESTED_AT}
+    return RunRecord(**{**defaults, **changes})
+
+
+def full_record() -> RunRecord:
+    """Return a record that has a value for everything."""
+    at = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+    names = [each.name for each in fields(RunRecord) if str(each.type).startswith("datetime")]
+    instants = {name: at + timedelta(seconds=n) for n, name in enumerate(names)}
+    instants["expires_at"] = datetime(2026, 4, 1, tzinfo=UTC)
+    return a_run(
+        **instants,
+        trigger=Trigger.QUEUE,
+        vendors=("v2", "v1"),
+        asked_version=3,
+        config_version=4,
+        request_id="q",
+        idempotency_id="i",
+        status=RunStatus.FAILED,
+        stage=Stage.NORMALIZE,
+        attempt=2,
+        failed_stage=Stage.NORMALIZE,
+        error_code="DECODE_ERROR",
+        error_message='Größe, 5" pipe, \N{SNOWMAN}',
+        dagster_run_id="d",
+        stage_entered_at={"FETCH_INPUTS": at},
+        message_id="m",
+        receipt_handle="h",
+        dlq_message_id="x",
+        artifacts={"errors": "k"},
+        errors_artifact_key="k",
+        counts={"total_rows": 5},
+        lock_state=LockState.QUEUED,
+        hidden=True,
+        revision=9,
+        write_id="w",
+    )
+
+
+def test_a_record_comes_back_as_it_went_in() -> None:
+    record = full_record()
+    assert not [each.name for each in fields(record) if getattr(record, each.name) is None]
+    assert to_record(from_record(record)) == record
+
+
+def test_a_record_with_nothing_known_comes_back_as_it_went_in() -> None:
+    record = a_run()
+    assert to_record(from_record(record)) == record
+
+
+def test_attributes_of_a_later_release_are_ignored() -> None:
+    record = a_run()
+    later = {**from_record(record), "colour": {"S": "blue"}}
+    assert to_record(later) == record
+
+
+def test_a_settled_run_is_in_no_list_of_open_ones_and_a_hidden_one_in_none() -> None:
+    indexes = {schema.LISTED, schema.LISTED_TENANT, schema.OPEN}
+    assert indexes <= from_record(a_run()).keys()
+    settled = from_record(a_run(acknowledged_at=REQUESTED_AT))
+    assert indexes & settled.keys() == {schema.LISTED, schema.LISTED_TENANT}
+    hidden = from_record(a_run(acknowledged_at=REQUESTED_AT, hidden=True))
+    assert indexes & hidden.keys() == set()
+
+
+def test_instants_sort_as_text_and_are_exact() -> None:
+    first = datetime(2026, 3, 1, 23, 59, 59, 999_999, tzinfo=UTC)
+    assert instant_text(first) < instant_text(first + timedelta(microseconds=1))
+    assert read_instant(instant_text(first)) == first
+
+
+def test_what_expires_does_so_in_whole_seconds_since_the_epoch() -> None:
+    item = unmarshal(from_record(a_run(expires_at=REQUESTED_AT)))
+    assert item[schema.EXPIRY] == int(REQUESTED_AT.timestamp())
+
+
+def test_a_feed_pointer_comes_back_as_it_went_in() -> None:
+    pointer = FeedPointer("acme", RUN_ID, "published/acme/x.csv", "ab12", REQUESTED_AT)
+    assert to_feed(from_feed(pointer)) == pointer
+
+
+@pytest.mark.parametrize(
+    ("item", "lock"),
+    [
+        (None, TenantLock("acme")),
+        ({"holder": {"S": "r"}}, TenantLock("acme", holder="r")),
+        (
+            {"waiters": {"SS": ["a", "b"]}, "consecutive_failures": {"N": "2"}},
+            TenantLock("acme", waiters=frozenset({"a", "b"}), consecutive_failures=2),
+        ),
+    ],
+    ids=["no item", "a holder", "waiters"],
+)
+def test_a_lock_is_read_whatever_of_it_there_is(item: Any, lock: TenantLock) -> None:
+    assert to_lock("acme", item) == lock

@@ -1,0 +1,80 @@
+"""Which write of the lock goes with which change of a record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import REQUESTED_AT, RUN_ID
+from relay_core.domain.models import RunStatus
+from relay_dagster.aws.dynamodb.tenant_lock import of_change
+from relay_dagster.runs.model import LockState, RunRecord
+
+NONE, QUEUED, OWNER = LockState.NONE, LockState.QUEUED, LockState.OWNER
+FREE = "attribute_not_exists(holder)"
+
+
+def a_run(lock_state: LockState, status: RunStatus = RunStatus.QUEUED) -> RunRecord:
+    return RunRecord(
+        run_id=RUN_ID,
+        tenant_id="acme",
+        requested_at=REQUESTED_AT,
+        lock_state=lock_state,
+        status=status,
+    )
+
+
+def written(before: RunRecord | None, after: RunRecord, **options: bool) -> dict[str, Any]:
+    (write,) = of_change("runs", before, after, **options)
+    assert (write.role, write.action) == ("lock", "Update")
+    assert write.arguments["Key"] == {"pk": {"S": "LOCK#acme"}}
+    return dict(write.arguments)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expression", "condition"),
+    [
+        (None, OWNER, "SET holder = :run", FREE),
+        (None, QUEUED, "ADD waiters :runs", None),
+        (QUEUED, OWNER, "SET holder = :run DELETE waiters :runs", FREE),
+        (QUEUED, NONE, "DELETE waiters :runs", None),
+        (OWNER, NONE, "REMOVE holder", f"{FREE} OR holder = :run"),
+    ],
+    ids=["taken", "queued for", "taken in turn", "given up waiting", "freed"],
+)
+def test_each_change_has_its_write_and_condition(
+    before: LockState | None, after: LockState, expression: str, condition: str | None
+) -> None:
+    write = written(before and a_run(before), a_run(after, RunStatus.CANCELLED))
+    assert write["UpdateExpression"] == expression
+    assert write.get("ConditionExpression") == condition
+
+
+@pytest.mark.parametrize("state", LockState)
+def test_a_record_that_keeps_its_state_writes_no_lock(state: LockState) -> None:
+    assert of_change("runs", a_run(state), replace(a_run(state), attempt=1)) == []
+
+
+def test_a_newcomer_steps_back_where_others_wait() -> None:
+    write = written(None, a_run(OWNER), yield_to_waiters=True)
+    assert write["ConditionExpression"] == f"{FREE} AND attribute_not_exists(waiters)"
+
+
+@pytest.mark.parametrize(
+    ("status", "tally"),
+    [
+        (RunStatus.SUCCEEDED, " SET consecutive_failures = :zero"),
+        (RunStatus.FAILED, " ADD consecutive_failures :one"),
+        (RunStatus.CANCELLED, ""),
+    ],
+)
+def test_an_end_counts_failures_running(status: RunStatus, tally: str) -> None:
+    write = written(a_run(OWNER), a_run(NONE, status))
+    assert write["UpdateExpression"] == f"REMOVE holder{tally}"
+
+
+def test_only_values_that_are_used_are_named() -> None:
+    write = written(None, a_run(QUEUED))
+    assert write["ExpressionAttributeValues"] == {":runs": {"SS": [RUN_ID]}}

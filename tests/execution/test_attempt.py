@@ -1,0 +1,243 @@
+"""One attempt in its process: what it claims, and each way in which it ends."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import RUN_ID
+from fakes import embedded_platform
+from relay_core.domain.models import RunFailure, RunStatus, Stage
+from relay_dagster import tags
+from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
+from relay_dagster.execution.publication import published_key
+from relay_dagster.execution.session import ASSETS
+from relay_dagster.external_errors import ThrottledError
+from relay_dagster.runs.errors import ClaimRefusedError, FenceLostError, TenantBusyError
+from relay_dagster.runs.model import NewRun, RunRecord, Trigger
+from relay_dagster.wiring import Platform
+
+TENANT = "acme"
+FAILURE = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
+MERGED = f"{RUN_ID}/tenants/{TENANT}/outputs/merged_inventory.csv"
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform(heartbeat_seconds=3600, max_attempts=2) as platform:
+        yield platform
+
+
+class KeptMetrics:
+    """What metrics were told: errors by their type, and ends."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.ends: list[RunStatus] = []
+
+    def worker_error(self, error_type: str) -> None:
+        self.errors.append(error_type)
+
+    def run_finished(self, record: RunRecord) -> None:
+        self.ends.append(record.status)
+
+
+def dispatched(platform: Platform, attempt: int = 1, **changes: Any) -> None:
+    """Bring the run to an attempt that nobody has claimed."""
+    if attempt == 1:
+        platform.ledger.reserve(NewRun(run_id=RUN_ID, tenant_id=TENANT, **changes))
+    platform.ledger.dispatch(RUN_ID, attempt, message_id="m", receipt_handle="h")
+
+
+def launch(dagster_run_id: str = "dagster-1", attempt: int = 1, **changes: Any) -> Launch:
+    given = tags.run_tags(RUN_ID, TENANT, attempt=attempt)
+    return replace(Launch(dagster_run_id, TENANT, given, frozenset(ASSETS)), **changes)
+
+
+@contextmanager
+def claimed(platform: Platform, given: Launch | None = None) -> Iterator[Attempt]:
+    attempt = Attempt(platform, given or launch())
+    try:
+        yield attempt
+    finally:
+        attempt.close()
+
+
+def current(platform: Platform) -> RunRecord:
+    record = platform.runs.get(RUN_ID)
+    assert record is not None
+    return record
+
+
+def with_feed(platform: Platform, attempt: Attempt) -> None:
+    """Let the attempt have written its merged feed."""
+    platform.objects.put(MERGED, b"sku\nA-1\n")
+    attempt.reports.artifacts["merged_inventory"] = MERGED
+    attempt.findings.feed_sha256 = "ab12"
+
+
+# --- the claim ----------------------------------------------------------------------------------
+
+
+def test_making_an_attempt_claims_it_and_its_heart_beats_until_it_is_closed(
+    platform: Platform,
+) -> None:
+    dispatched(platform)
+    with claimed(platform) as attempt:
+        assert (attempt.record.status, attempt.record.dagster_run_id) == (
+            RunStatus.RUNNING,
+            "dagster-1",
+        )
+        assert "relay-heartbeat" in {thread.name for thread in threading.enumerate()}
+    assert "relay-heartbeat" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_an_attempt_that_is_another_s_is_not_claimed(platform: Platform) -> None:
+    dispatched(platform)
+    platform.ledger.claim(RUN_ID, 1, "another")
+    with pytest.raises(ClaimRefusedError):
+        Attempt(platform, launch())
+
+
+def test_a_re_execution_is_a_run_of_its_own_whatever_its_tags_name(platform: Platform) -> None:
+    again = str(uuid.uuid4())
+    with claimed(platform, launch(again, is_reexecution=True)) as attempt:
+        assert (attempt.record.run_id, attempt.record.trigger) == (again, Trigger.DAGSTER)
+
+
+def test_a_run_by_hand_does_not_start_beside_another(platform: Platform) -> None:
+    dispatched(platform)
+    with pytest.raises(TenantBusyError):
+        Attempt(platform, launch(str(uuid.uuid4()), tags={}))
+
+
+def test_a_run_that_is_to_be_cancelled_is_cancelled_in_place_of_claimed(
+    platform: Platform,
+) -> None:
+    dispatched(platform)
+    platform.ledger.request_cancel(RUN_ID)
+    with pytest.raises(RunStoppedError, match="CANCELLED"):
+        Attempt(platform, launch())
+    assert current(platform).status is RunStatus.CANCELLED
+
+
+# --- its ends -----------------------------------------------------------------------------------
+
+
+def test_a_success_publishes_its_feed_writes_its_summary_and_is_counted(
+    platform: Platform,
+) -> None:
+    metrics = KeptMetrics()
+    dispatched(platform)
+    with claimed(replace(platform, metrics=metrics)) as attempt:  # type: ignore[arg-type]
+        with_feed(platform, attempt)
+        attempt.succeed()
+    assert (current(platform).status, metrics.ends) == (
+        RunStatus.SUCCEEDED,
+        [RunStatus.SUCCEEDED],
+    )
+    pointer = platform.runs.feed(TENANT)
+    assert pointer is not None
+    assert platform.objects.read(pointer.key) == b"sku\nA-1\n"
+    assert platform.objects.exists(current(platform).artifacts["run_summary"])
+
+
+def test_a_success_of_some_vendors_publishes_nothing(platform: Platform) -> None:
+    dispatched(platform, vendors=("vendor_1",))
+    with claimed(platform) as attempt:
+        with_feed(platform, attempt)
+        attempt.succeed()
+    assert platform.runs.feed(TENANT) is None
+    assert platform.objects.list_objects("published/") == []
+
+
+def test_a_failure_writes_its_reports_and_stops_the_process(platform: Platform) -> None:
+    dispatched(platform)
+    with claimed(platform) as attempt, pytest.raises(RunStoppedError, match="DECODE_ERROR"):
+        attempt.fail(FAILURE)
+    record = current(platform)
+    assert (record.status, record.failed_stage) == (RunStatus.FAILED, Stage.NORMALIZE)
+    assert {"errors", "run_summary"} <= set(record.artifacts)
+
+
+def test_a_cancel_takes_away_what_was_published(platform: Platform) -> None:
+    dispatched(platform)
+    with claimed(platform) as attempt:
+        with_feed(platform, attempt)
+        platform.objects.copy(MERGED, published_key(attempt.record))
+        with pytest.raises(RunStoppedError, match="CANCELLED"):
+            attempt.cancel()
+    assert platform.objects.list_objects("published/") == []
+    assert not platform.objects.exists(MERGED)
+    assert current(platform).status is RunStatus.CANCELLED
+
+
+def test_a_success_that_comes_after_another_end_publishes_nothing(platform: Platform) -> None:
+    class EndedMeanwhile:
+        """The bucket of a platform whose run is cancelled while its feed is copied."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(platform.objects, name)
+
+        def copy(self, source_key: str, target_key: str) -> None:
+            platform.objects.copy(source_key, target_key)
+            platform.ledger.cancel(RUN_ID)
+
+    dispatched(platform)
+    with claimed(replace(platform, objects=EndedMeanwhile())) as attempt:  # type: ignore[arg-type]
+        with_feed(platform, attempt)
+        with pytest.raises(FenceLostError):
+            attempt.succeed()
+    assert platform.objects.list_objects("published/") == []
+
+
+def test_an_attempt_that_is_released_waits_for_its_next_and_is_counted(
+    platform: Platform,
+) -> None:
+    metrics = KeptMetrics()
+    dispatched(platform)
+    with claimed(replace(platform, metrics=metrics)) as attempt:  # type: ignore[arg-type]
+        attempt.release_for_retry(ThrottledError("s3.PutObject", "slow down"))
+    record = current(platform)
+    assert (record.status, record.error_code) == (RunStatus.QUEUED, "throttled")
+    assert record.error_message == "ThrottledError: s3.PutObject: slow down"
+    assert (metrics.errors, metrics.ends) == (["throttled"], [])
+
+
+def test_the_last_attempt_that_is_released_is_poison_with_its_reports(platform: Platform) -> None:
+    metrics = KeptMetrics()
+    for number in (1, 2):
+        dispatched(platform, number)
+        at = replace(platform, metrics=metrics)  # type: ignore[arg-type]
+        with claimed(at, launch(f"dagster-{number}", number)) as attempt:
+            attempt.release_for_retry(ZeroDivisionError("a defect"))
+    record = current(platform)
+    assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
+    assert "errors" in record.artifacts
+    assert (metrics.errors, metrics.ends) == (["internal_error"] * 2, [RunStatus.FAILED])
+
+
+def test_an_attempt_that_is_released_while_a_cancel_is_wished_is_cancelled(
+    platform: Platform,
+) -> None:
+    dispatched(platform)
+    with claimed(platform) as attempt:
+        platform.ledger.request_cancel(RUN_ID)
+        with pytest.raises(RunStoppedError, match="CANCELLED"):
+            attempt.release_for_retry(ThrottledError("s3.PutObject", "slow down"))
+    assert current(platform).status is RunStatus.CANCELLED
+
+
+def test_a_release_that_comes_too_late_raises_nothing(platform: Platform) -> None:
+    dispatched(platform)
+    with claimed(platform) as attempt:
+        platform.ledger.lose_attempt(attempt.record, "heartbeat_stale", "no heartbeat")
+        lost = current(platform)
+        attempt.release_for_retry(ThrottledError("s3.PutObject", "slow down"))
+    assert current(platform) == lost

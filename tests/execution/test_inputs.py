@@ -1,0 +1,152 @@
+"""Which files a run reads: found once, copied, pinned; borrowed where it looks for none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from builders import REQUESTED_AT, RUN_ID, tenant_config, vendor_document
+from fakes import CallCounter, embedded_platform
+from relay_core.config import TenantConfig
+from relay_core.domain.models import RunContext
+from relay_dagster.aws.s3.object_store import ObjectInfo
+from relay_dagster.execution.concurrent_io import ConcurrentIO
+from relay_dagster.execution.inputs import Pinning
+from relay_dagster.execution.reports import RunReports
+from relay_dagster.external_errors import ObjectChangedError
+from relay_dagster.runs.model import RunRecord
+from relay_dagster.wiring import Platform
+
+MAP_KEY = "tenants/acme/maps/vendor_1.csv"
+OTHER_RUN = "0d1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e22"
+CONFIG = tenant_config(
+    vendor_document("vendor_1", sku_map={"type": "s3", "s3_key": MAP_KEY}),
+    vendor_document("vendor_2", required=False),
+)
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform() as platform:
+        yield platform
+
+
+@pytest.fixture
+def io() -> Iterator[ConcurrentIO]:
+    io = ConcurrentIO(2)
+    yield io
+    io.close()
+
+
+def pinning(
+    objects: Any, io: ConcurrentIO, run_id: str = RUN_ID, config: TenantConfig = CONFIG
+) -> Pinning:
+    context = RunContext(run_id, "acme", REQUESTED_AT)
+    return Pinning(objects, RunReports(objects, context), io, config, config.vendors, REQUESTED_AT)
+
+
+def upload(platform: Platform, data: bytes = b"sku\n", name: str = "a.csv") -> None:
+    platform.objects.put(f"tenants/acme/inbound/vendor_1/{name}", data)
+    platform.objects.put(MAP_KEY, b"vendor_sku,sku\n")
+
+
+def record_of(*run_ids: str) -> Sequence[RunRecord]:
+    return [
+        RunRecord(run_id=run_id, tenant_id="acme", requested_at=REQUESTED_AT) for run_id in run_ids
+    ]
+
+
+def test_a_feed_is_copied_into_the_run_and_pinned_with_its_map(
+    platform: Platform, io: ConcurrentIO
+) -> None:
+    upload(platform, b"sku\nA\n")
+    inputs = pinning(platform.objects, io).find(is_first_look=True)
+    assert (inputs.found(), set(inputs.maps)) == (["vendor_1"], {"vendor_1"})
+    assert inputs.file_name("vendor_1") == "a.csv"
+    assert platform.objects.read(inputs.copy_of("vendor_1")) == b"sku\nA\n"
+    assert inputs.size_of("vendor_1") == 6
+    assert inputs.entries["vendor_2"]["status"] == "missing"
+    assert [entry.error_code for entry in inputs.verdict.warnings] == ["OPTIONAL_VENDOR_MISSING"]
+
+
+def test_a_later_attempt_reads_the_manifest_and_lists_nothing(
+    platform: Platform, io: ConcurrentIO
+) -> None:
+    upload(platform)
+    first = pinning(platform.objects, io).find(is_first_look=True)
+    upload(platform, b"later\n", "b.csv")
+    calls = CallCounter(platform)
+    again = pinning(platform.objects, io).find(is_first_look=False)
+    assert again.entries == first.entries
+    assert calls["s3.ListObjectsV2"] == 0
+
+
+def test_what_another_attempt_has_pinned_meanwhile_counts(
+    platform: Platform, io: ConcurrentIO
+) -> None:
+    upload(platform)
+    first = pinning(platform.objects, io).find(is_first_look=True)
+    upload(platform, b"later\n", "b.csv")
+    slower = pinning(platform.objects, io).find(is_first_look=True)
+    assert slower.entries == first.entries
+
+
+@pytest.mark.parametrize(("times", "found"), [(2, True), (3, False)], ids=["twice", "each time"])
+def test_an_upload_that_is_replaced_while_it_is_copied_is_looked_for_again(
+    platform: Platform, io: ConcurrentIO, times: int, found: bool
+) -> None:
+    class Busy:
+        """A bucket whose upload is replaced whenever it is copied, so often."""
+
+        left = times
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(platform.objects, name)
+
+        def copy_pinned(self, source: ObjectInfo, target_key: str) -> str:
+            if self.left:
+                self.left -= 1
+                raise ObjectChangedError("s3.CopyObject", "it was replaced")
+            return platform.objects.copy_pinned(source, target_key)
+
+    upload(platform)
+    if found:
+        assert pinning(Busy(), io).find(is_first_look=True).found() == ["vendor_1"]
+    else:
+        with pytest.raises(ObjectChangedError):
+            pinning(Busy(), io).find(is_first_look=True)
+
+
+def test_a_map_that_is_not_there_is_a_fault_of_the_run(
+    platform: Platform, io: ConcurrentIO
+) -> None:
+    upload(platform)
+    platform.objects.delete(MAP_KEY)
+    failure = pinning(platform.objects, io).find(is_first_look=True).verdict.failure
+    assert failure is not None
+    assert failure.error_code == "missing_sku_map"
+
+
+def test_inputs_are_borrowed_from_the_last_other_run_that_has_some(
+    platform: Platform, io: ConcurrentIO
+) -> None:
+    upload(platform, b"sku\nA\n")
+    pinning(platform.objects, io, OTHER_RUN).find(is_first_look=True)
+    borrower = pinning(platform.objects, io)
+    inputs = borrower.borrow(record_of(RUN_ID, OTHER_RUN), with_work=False)
+    assert inputs.entries["vendor_1"]["selection"] == f"run {OTHER_RUN}"
+    assert inputs.copy_of("vendor_1").startswith(f"{RUN_ID}/")
+    assert platform.objects.read(inputs.copy_of("vendor_1")) == b"sku\nA\n"
+    manifest = json.loads(platform.objects.read(borrower.reports.keys.input_manifest))
+    assert manifest["vendors"]["vendor_1"]["status"] == "found"
+
+
+def test_a_run_without_work_files_lends_none(platform: Platform, io: ConcurrentIO) -> None:
+    upload(platform)
+    pinning(platform.objects, io, OTHER_RUN).find(is_first_look=True)
+    inputs = pinning(platform.objects, io).borrow(record_of(OTHER_RUN), with_work=True)
+    assert inputs.found() == []
+    assert inputs.verdict.failure is not None

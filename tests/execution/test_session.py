@@ -1,0 +1,149 @@
+"""The steps of a run in one process: when they claim it, what ends it, what an exception means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from builders import RUN_ID
+from fakes import embedded_platform
+from relay_core.domain.models import RunStatus, Stage
+from relay_dagster import tags
+from relay_dagster.execution.attempt import Launch, RunStoppedError
+from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
+from relay_dagster.runs.model import NewRun, RunRecord
+from relay_dagster.wiring import Platform
+
+TENANT = "acme"
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform(heartbeat_seconds=3600) as platform:
+        platform.ledger.reserve(NewRun(run_id=RUN_ID, tenant_id=TENANT))
+        platform.ledger.dispatch(RUN_ID, 1, message_id="m", receipt_handle="h")
+        yield platform
+
+
+@contextmanager
+def session(platform: Platform, *assets: str) -> Iterator[RunSession]:
+    given = tags.run_tags(RUN_ID, TENANT, attempt=1)
+    made = RunSession(platform, Launch("d", TENANT, given, frozenset(assets or ASSETS)))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def current(platform: Platform) -> RunRecord:
+    record = platform.runs.get(RUN_ID)
+    assert record is not None
+    return record
+
+
+def test_nothing_is_claimed_before_the_first_asset_begins(platform: Platform) -> None:
+    with session(platform) as run:
+        assert run.claimed_attempt is None
+        with pytest.raises(RuntimeError, match="not claimed"):
+            _ = run.attempt
+        with run.materializing(FETCHED):
+            assert run.attempt.record.status is RunStatus.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("asset", "stage"),
+    [(NORMALIZED, Stage.NORMALIZE), (MERGED, Stage.MERGE_PRICE)],
+)
+def test_each_asset_moves_on_to_its_stage_also_as_the_first(
+    platform: Platform, asset: str, stage: Stage
+) -> None:
+    with session(platform, asset) as run, run.materializing(asset):
+        assert run.attempt.record.stage is stage
+
+
+@pytest.mark.parametrize(
+    ("selected", "last"),
+    [
+        (ASSETS, MERGED),
+        ((FETCHED,), FETCHED),
+        ((NORMALIZED, FETCHED), NORMALIZED),
+        ((MERGED, NORMALIZED), MERGED),
+    ],
+    ids=["all", "the first", "two", "the later two"],
+)
+def test_a_run_ends_with_the_last_asset_that_is_selected(
+    platform: Platform, selected: tuple[str, ...], last: str
+) -> None:
+    with session(platform, *selected) as run:
+        ends = []
+        for asset in (each for each in ASSETS if each in selected):
+            with run.materializing(asset):
+                ends.append((asset, run.ends_here))
+        assert [asset for asset, here in ends if here] == [last]
+
+
+def test_only_the_call_ends_a_run(platform: Platform) -> None:
+    with session(platform, FETCHED) as run:
+        with run.materializing(FETCHED):
+            pass
+        assert current(platform).status is RunStatus.RUNNING
+        with run.materializing(FETCHED):
+            run.succeed()
+        assert current(platform).status is RunStatus.SUCCEEDED
+
+
+def test_an_exception_releases_the_attempt_and_goes_on(platform: Platform) -> None:
+    with (
+        session(platform) as run,
+        pytest.raises(ZeroDivisionError),
+        run.materializing(FETCHED),
+    ):
+        raise ZeroDivisionError("a defect")
+    record = current(platform)
+    assert (record.status, record.error_code) == (RunStatus.QUEUED, "internal_error")
+
+
+def test_a_call_that_fails_beside_an_asset_releases_the_attempt_too(platform: Platform) -> None:
+    def fail() -> None:
+        raise ConnectionError("gone")
+
+    with session(platform) as run, pytest.raises(ConnectionError), run.materializing(FETCHED):
+        run.attempt.io.start(fail)
+    assert current(platform).status is RunStatus.QUEUED
+
+
+def test_a_wish_to_cancel_that_is_met_cancels_the_run(platform: Platform) -> None:
+    with session(platform) as run:
+        with run.materializing(FETCHED):
+            platform.ledger.request_cancel(RUN_ID)
+        with pytest.raises(RunStoppedError, match="CANCELLED"), run.materializing(NORMALIZED):
+            pytest.fail("the next asset must not begin")
+    assert current(platform).status is RunStatus.CANCELLED
+
+
+def test_a_run_that_has_moved_on_stops_this_process_and_stays_as_it_is(
+    platform: Platform,
+) -> None:
+    with session(platform) as run:
+        with run.materializing(FETCHED):
+            pass
+        platform.ledger.lose_attempt(run.attempt.record, "heartbeat_stale", "no heartbeat")
+        lost = current(platform)
+        with (
+            pytest.raises(RunStoppedError, match="transition_refused"),
+            run.materializing(NORMALIZED),
+        ):
+            pytest.fail("the next asset must not begin")
+    assert current(platform) == lost
+
+
+def test_a_tenant_without_a_config_ends_the_run(platform: Platform) -> None:
+    with (
+        session(platform) as run,
+        pytest.raises(RunStoppedError, match="missing_tenant_config"),
+        run.materializing(FETCHED),
+    ):
+        _ = run.config
+    assert current(platform).error_code == "missing_tenant_config"

@@ -1,0 +1,99 @@
+"""Reports that a run could not write itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from builders import RUN_ID, config_document, vendor_document
+from fakes import embedded_platform
+from relay_core.domain.models import RunFailure, RunStatus, Stage
+from relay_dagster.execution.publication import published_key
+from relay_dagster.reconciler.dead_run_reports import write_reports
+from relay_dagster.runs.model import NewRun, Outcome, RunRecord
+from relay_dagster.wiring import Platform
+
+TENANT = "acme"
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform() as platform:
+        yield platform
+
+
+def running(platform: Platform, **changes: Any) -> RunRecord:
+    platform.ledger.reserve(NewRun(run_id=RUN_ID, tenant_id=TENANT, **changes))
+    platform.ledger.dispatch(RUN_ID, 1, message_id="m", receipt_handle="h")
+    return platform.ledger.claim(RUN_ID, 1, "dagster-1")
+
+
+def report(platform: Platform, record: RunRecord, name: str) -> Any:
+    return json.loads(platform.objects.read(record.artifacts[name]))
+
+
+def test_poison_is_reported_with_its_cause(platform: Platform) -> None:
+    running(platform)
+    record = write_reports(platform, platform.ledger.poison(RUN_ID, "attempts used up (3 of 3)"))
+    assert report(platform, record, "errors")["error_message"] == "attempts used up (3 of 3)"
+    assert report(platform, record, "run_summary")["status"] == "FAILED"
+    assert not record.needs_reports
+    assert record.errors_artifact_key == record.artifacts["errors"]
+
+
+def test_a_cancelled_run_has_a_summary_and_no_errors(platform: Platform) -> None:
+    running(platform)
+    record = write_reports(platform, platform.ledger.cancel(RUN_ID))
+    assert report(platform, record, "run_summary")["status"] == "CANCELLED"
+    assert "errors" not in record.artifacts
+
+
+def test_what_a_run_that_did_not_succeed_has_published_is_taken_away(platform: Platform) -> None:
+    merged = f"{RUN_ID}/tenants/{TENANT}/outputs/merged_inventory.csv"
+    record = running(platform)
+    for key in (merged, published_key(record)):
+        platform.objects.put(key, b"sku\n")
+    record = write_reports(platform, platform.ledger.cancel(RUN_ID))
+    assert not platform.objects.exists(published_key(record))
+    assert "merged_inventory" not in record.artifacts
+
+
+def test_a_run_that_succeeded_keeps_the_reports_that_it_wrote(platform: Platform) -> None:
+    record = running(platform)
+    key = f"{RUN_ID}/tenants/{TENANT}/reports/run_summary.json"
+    platform.objects.put(key, b'{"status": "its own"}')
+    done = platform.ledger.succeed(record.fence, Outcome())
+    assert report(platform, write_reports(platform, done), "run_summary") == {"status": "its own"}
+
+
+def test_the_summary_names_the_vendors_of_the_config(platform: Platform) -> None:
+    document = config_document(vendor_document("vendor_1"), vendor_document("vendor_2"))
+    platform.tenants.put(TENANT, json.dumps(document))
+    running(platform, config_version=1, vendors=("vendor_2", "vendor_9"))
+    record = write_reports(platform, platform.ledger.cancel(RUN_ID))
+    summary = report(platform, record, "run_summary")
+    assert summary["vendor_record_counts"] == {"vendor_2": 0}
+    assert summary["vendor_count"] == 2
+
+
+@pytest.mark.parametrize("text", ['{"tenant_id": 5}', None], ids=["does not hold", "is not there"])
+def test_without_a_config_the_record_s_own_vendors_are_named(
+    platform: Platform, text: str | None
+) -> None:
+    if text is not None:
+        platform.tenants.put(TENANT, text)
+    running(platform, config_version=1, vendors=("vendor_2",))
+    record = write_reports(platform, platform.ledger.cancel(RUN_ID))
+    assert report(platform, record, "run_summary")["vendor_record_counts"] == {"vendor_2": 0}
+
+
+def test_a_failure_of_its_own_keeps_its_code_and_stage(platform: Platform) -> None:
+    record = running(platform)
+    failure = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
+    failed = platform.ledger.fail(record.fence, failure)
+    written = write_reports(platform, failed)
+    assert report(platform, written, "errors")["error_code"] == "DECODE_ERROR"
+    assert written.status is RunStatus.FAILED
