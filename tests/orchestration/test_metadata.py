@@ -1,0 +1,65 @@
+"""What people read of a run in Dagster: labels that stay what they are, and what stands first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+import pytest
+
+from builders import RUN_ID
+from fakes import embedded_platform
+from relay_dagster import tags
+from relay_dagster.execution.attempt import Attempt, Launch
+from relay_dagster.execution.session import ASSETS
+from relay_dagster.external_errors import ThrottledError
+from relay_dagster.orchestration.metadata import failure_metadata, normalized_metadata
+from relay_dagster.runs.model import NewRun
+from relay_dagster.wiring import Platform
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform(heartbeat_seconds=3600) as platform:
+        platform.ledger.reserve(NewRun(run_id=RUN_ID, tenant_id="acme"))
+        platform.ledger.dispatch(RUN_ID, 1, message_id="m", receipt_handle="h")
+        yield platform
+
+
+@contextmanager
+def claimed(platform: Platform) -> Iterator[Attempt]:
+    given = tags.run_tags(RUN_ID, "acme", attempt=1)
+    attempt = Attempt(platform, Launch("d", "acme", given, frozenset(ASSETS)))
+    try:
+        yield attempt
+    finally:
+        attempt.close()
+
+
+def test_a_failure_names_run_stage_and_attempt_and_the_reports_that_there_are(
+    platform: Platform,
+) -> None:
+    with claimed(platform) as attempt:
+        attempt.reports.artifacts["errors"] = "key/errors.json"
+        shown = failure_metadata(attempt)
+    assert list(shown) == ["run_id", "stage", "attempt", "artifact/errors"]
+    assert (shown["run_id"], shown["stage"], shown["attempt"]) == (RUN_ID, "FETCH_INPUTS", 1)
+    assert shown["artifact/errors"] == dg.MetadataValue.path(
+        platform.objects.uri("key/errors.json")
+    )
+
+
+def test_a_failure_that_is_tried_again_says_when(platform: Platform) -> None:
+    with claimed(platform) as attempt:
+        attempt.release_for_retry(ThrottledError("s3.PutObject", "slow down"))
+        shown = failure_metadata(attempt)
+    assert shown["next_attempt_at"].endswith("Z")
+
+
+def test_no_vendors_are_no_rows(platform: Platform) -> None:
+    with claimed(platform) as attempt:
+        shown = normalized_metadata([], attempt.reports)
+    counts = [shown[name] for name in ("rows_in", "rows_valid", "rows_invalid")]
+    assert (counts, shown["dagster/row_count"]) == ([0, 0, 0], 0)
+    assert shown["vendors"].records == []
