@@ -14,10 +14,12 @@ import httpx
 import pytest
 from moto import mock_aws
 
+from builders import RUN_ID
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
 from relay_dagster.devstack.moto_server import serving
 from relay_dagster.runs.ledger import RunLedger
+from relay_dagster.runs.model import NewRun
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect, retry_policy
 
@@ -85,6 +87,15 @@ def embedded_platform(clock: FakeClock | None = None, **changes: Any) -> Iterato
             )
             platform = replace(platform, ledger=ledger)
         yield platform
+
+
+def dispatch_run(
+    platform: Platform, *, run_id: str = RUN_ID, attempt: int = 1, **changes: Any
+) -> None:
+    """Bring a run of tenant ``acme`` to an attempt that nobody has claimed; reserve it first."""
+    if attempt == 1:
+        platform.ledger.reserve(NewRun(run_id=run_id, tenant_id="acme", **changes))
+    platform.ledger.dispatch(run_id, attempt, message_id="m", receipt_handle="h")
 
 
 @contextmanager

@@ -123,7 +123,7 @@ class IntakeTick:
             self.platform.queue.delete(message.receipt_handle)
             log.info("run_already_processed", **record.log_facts)
         elif isinstance(action, KeepWaiting):
-            self._hold(message, record.run_id, action.seconds)
+            self._keep_waiting(message, record.run_id, action.seconds)
         elif isinstance(action, Dispatch):
             self._dispatch(action, message, record)
         elif isinstance(action, Replace):
@@ -141,7 +141,7 @@ class IntakeTick:
         log.error("job_refused", error_code=action.error_code, cause=action.cause, **about)
         self.platform.metrics.worker_error(action.error_code)
 
-    def _hold(self, message: Message, run_id: str, seconds: float | None = None) -> None:
+    def _keep_waiting(self, message: Message, run_id: str, seconds: float | None = None) -> None:
         ledger, queue = self.platform.ledger, self.platform.queue
         ledger.note_receive(run_id, message.message_id, message.receipt_handle)
         if seconds is not None:
@@ -149,7 +149,7 @@ class IntakeTick:
 
     def _dispatch(self, action: Dispatch, message: Message, record: RunRecord) -> None:
         if not action.is_new:
-            self._hold(message, record.run_id)
+            self._keep_waiting(message, record.run_id)
             self.dispatched.append(record)
             return
         try:
@@ -163,7 +163,7 @@ class IntakeTick:
         except RunError as error:
             # Its tenant is busy, or it was cancelled meanwhile: the reconciler knows what next.
             log.info("run_waits", reason=str(error), **record.log_facts)
-            self._hold(message, record.run_id)
+            self._keep_waiting(message, record.run_id)
             return
         self.dispatched.append(record)
         log.info("run_dispatched", attempt=record.attempt, **record.log_facts)

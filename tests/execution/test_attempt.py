@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from builders import RUN_ID
-from fakes import embedded_platform
+from fakes import dispatch_run, embedded_platform
 from relay_core.domain.models import RunFailure, RunStatus, Stage
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
@@ -20,7 +20,7 @@ from relay_dagster.execution.publication import published_key
 from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.errors import ClaimRefusedError, FenceLostError, TenantBusyError
-from relay_dagster.runs.model import NewRun, RunRecord, Trigger
+from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.wiring import Platform
 
 TENANT = "acme"
@@ -46,13 +46,6 @@ class KeptMetrics:
 
     def run_finished(self, record: RunRecord) -> None:
         self.ends.append(record.status)
-
-
-def dispatched(platform: Platform, attempt: int = 1, **changes: Any) -> None:
-    """Bring the run to an attempt that nobody has claimed."""
-    if attempt == 1:
-        platform.ledger.reserve(NewRun(run_id=RUN_ID, tenant_id=TENANT, **changes))
-    platform.ledger.dispatch(RUN_ID, attempt, message_id="m", receipt_handle="h")
 
 
 def launch(dagster_run_id: str = "dagster-1", attempt: int = 1, **changes: Any) -> Launch:
@@ -88,7 +81,7 @@ def with_feed(platform: Platform, attempt: Attempt) -> None:
 def test_making_an_attempt_claims_it_and_its_heart_beats_until_it_is_closed(
     platform: Platform,
 ) -> None:
-    dispatched(platform)
+    dispatch_run(platform)
     with claimed(platform) as attempt:
         assert (attempt.record.status, attempt.record.dagster_run_id) == (
             RunStatus.RUNNING,
@@ -99,7 +92,7 @@ def test_making_an_attempt_claims_it_and_its_heart_beats_until_it_is_closed(
 
 
 def test_an_attempt_that_is_another_s_is_not_claimed(platform: Platform) -> None:
-    dispatched(platform)
+    dispatch_run(platform)
     platform.ledger.claim(RUN_ID, 1, "another")
     with pytest.raises(ClaimRefusedError):
         Attempt(platform, launch())
@@ -112,7 +105,7 @@ def test_a_re_execution_is_a_run_of_its_own_whatever_its_tags_name(platform: Pla
 
 
 def test_a_run_by_hand_does_not_start_beside_another(platform: Platform) -> None:
-    dispatched(platform)
+    dispatch_run(platform)
     with pytest.raises(TenantBusyError):
         Attempt(platform, launch(str(uuid.uuid4()), tags={}))
 
@@ -120,7 +113,7 @@ def test_a_run_by_hand_does_not_start_beside_another(platform: Platform) -> None
 def test_a_run_that_is_to_be_cancelled_is_cancelled_in_place_of_claimed(
     platform: Platform,
 ) -> None:
-    dispatched(platform)
+    dispatch_run(platform)
     platform.ledger.request_cancel(RUN_ID)
     with pytest.raises(RunStoppedError, match="CANCELLED"):
         Attempt(platform, launch())
@@ -134,7 +127,7 @@ def test_a_success_publishes_its_feed_writes_its_summary_and_is_counted(
     platform: Platform,
 ) -> None:
     metrics = KeptMetrics()
-    dispatched(platform)
+    dispatch_run(platform)
     with claimed(replace(platform, metrics=metrics)) as attempt:  # type: ignore[arg-type]
         with_feed(platform, attempt)
         attempt.succeed()
@@ -149,7 +142,7 @@ def test_a_success_publishes_its_feed_writes_its_summary_and_is_counted(
 
 
 def test_a_success_of_some_vendors_publishes_nothing(platform: Platform) -> None:
-    dispatched(platform, vendors=("vendor_1",))
+    dispatch_run(platform, vendors=("vendor_1",))
     with claimed(platform) as attempt:
         with_feed(platform, attempt)
         attempt.succeed()
@@ -158,7 +151,7 @@ def test_a_success_of_some_vendors_publishes_nothing(platform: Platform) -> None
 
 
 def test_a_failure_writes_its_reports_and_stops_the_process(platform: Platform) -> None:
-    dispatched(platform)
+    dispatch_run(platform)
     with claimed(platform) as attempt, pytest.raises(RunStoppedError, match="DECODE_ERROR"):
         attempt.fail(FAILURE)
     record = current(platform)
@@ -167,7 +160,7 @@ def test_a_failure_writes_its_reports_and_stops_the_process(platform: Platform) 
 
 
 def test_a_cancel_takes_away_what_was_published(platform: Platform) -> None:
-    dispatched(platform)
+    dispatch_run(platform)
     with claimed(platform) as attempt:
         with_feed(platform, attempt)
         platform.objects.copy(MERGED, published_key(attempt.record))
@@ -189,7 +182,7 @@ def test_a_success_that_comes_after_another_end_publishes_nothing(platform: Plat
             platform.objects.copy(source_key, target_key)
             platform.ledger.cancel(RUN_ID)
 
-    dispatched(platform)
+    dispatch_run(platform)
     with claimed(replace(platform, objects=EndedMeanwhile())) as attempt:  # type: ignore[arg-type]
         with_feed(platform, attempt)
         with pytest.raises(FenceLostError):
@@ -201,7 +194,7 @@ def test_an_attempt_that_is_released_waits_for_its_next_and_is_counted(
     platform: Platform,
 ) -> None:
     metrics = KeptMetrics()
-    dispatched(platform)
+    dispatch_run(platform)
     with claimed(replace(platform, metrics=metrics)) as attempt:  # type: ignore[arg-type]
         attempt.release_for_retry(ThrottledError("s3.PutObject", "slow down"))
     record = current(platform)
@@ -213,7 +206,7 @@ def test_an_attempt_that_is_released_waits_for_its_next_and_is_counted(
 def test_the_last_attempt_that_is_released_is_poison_with_its_reports(platform: Platform) -> None:
     metrics = KeptMetrics()
     for number in (1, 2):
-        dispatched(platform, number)
+        dispatch_run(platform, attempt=number)
         at = replace(platform, metrics=metrics)  # type: ignore[arg-type]
         with claimed(at, launch(f"dagster-{number}", number)) as attempt:
             attempt.release_for_retry(ZeroDivisionError("a defect"))
@@ -226,7 +219,7 @@ def test_the_last_attempt_that_is_released_is_poison_with_its_reports(platform: 
 def test_an_attempt_that_is_released_while_a_cancel_is_wished_is_cancelled(
     platform: Platform,
 ) -> None:
-    dispatched(platform)
+    dispatch_run(platform)
     with claimed(platform) as attempt:
         platform.ledger.request_cancel(RUN_ID)
         with pytest.raises(RunStoppedError, match="CANCELLED"):
@@ -235,7 +228,7 @@ def test_an_attempt_that_is_released_while_a_cancel_is_wished_is_cancelled(
 
 
 def test_a_release_that_comes_too_late_raises_nothing(platform: Platform) -> None:
-    dispatched(platform)
+    dispatch_run(platform)
     with claimed(platform) as attempt:
         platform.ledger.lose_attempt(attempt.record, "heartbeat_stale", "no heartbeat")
         lost = current(platform)

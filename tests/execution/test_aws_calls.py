@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from builders import config_document, feed, vendor_document
-from fakes import CallCounter, embedded_platform
+from fakes import CallCounter, dispatch_run, embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Launch
 from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
-from relay_dagster.runs.model import NewRun
 from relay_dagster.wiring import Platform
 
 TENANT = "acme"
@@ -54,9 +53,7 @@ def _prepare(platform: Platform, config_version: int | None = 1) -> None:
         platform.objects.put(f"tenants/{TENANT}/inbound/{vendor_id}/feed.csv", rows)
         sku_map = feed(f"{vendor_id}-1,A", header="vendor_sku,sku")
         platform.objects.put(f"tenants/{TENANT}/maps/{vendor_id}.csv", sku_map)
-    request = NewRun(run_id=RUN_ID, tenant_id=TENANT, config_version=config_version)
-    platform.ledger.reserve(request)
-    platform.ledger.dispatch(RUN_ID, 1, message_id="m", receipt_handle="h")
+    dispatch_run(platform, config_version=config_version)
 
 
 def _vendor(vendor_id: str) -> dict[str, Any]:

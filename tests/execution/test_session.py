@@ -8,12 +8,12 @@ from contextlib import contextmanager
 import pytest
 
 from builders import RUN_ID
-from fakes import embedded_platform
+from fakes import dispatch_run, embedded_platform
 from relay_core.domain.models import RunStatus, Stage
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Launch, RunStoppedError
 from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
-from relay_dagster.runs.model import NewRun, RunRecord
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 
 TENANT = "acme"
@@ -22,8 +22,7 @@ TENANT = "acme"
 @pytest.fixture
 def platform() -> Iterator[Platform]:
     with embedded_platform(heartbeat_seconds=3600) as platform:
-        platform.ledger.reserve(NewRun(run_id=RUN_ID, tenant_id=TENANT))
-        platform.ledger.dispatch(RUN_ID, 1, message_id="m", receipt_handle="h")
+        dispatch_run(platform)
         yield platform
 
 

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -9,8 +10,11 @@ from typer.testing import CliRunner
 from fakes import embedded_platform
 from relay_core.domain.models import RunStatus
 from relay_dagster import cli
+from relay_dagster.aws.sqs.job_queue import JobQueue
+from relay_dagster.external_errors import UnreachableError
 from relay_dagster.intake.dead_letters import DeadLetterError, DeadLetters
-from relay_dagster.runs.errors import TenantBusyError
+from relay_dagster.runs.errors import QueueUnavailableError, TenantBusyError
+from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.wiring import Platform
 
@@ -73,6 +77,21 @@ def test_a_redrive_for_a_busy_tenant_starts_nothing_and_keeps_the_message(
     with pytest.raises(TenantBusyError):
         DeadLetters(platform).redrive(record.run_id)
     assert len(DeadLetters(platform).all()) == 1
+
+
+def test_a_redrive_that_the_queue_does_not_take_leaves_no_run_and_keeps_the_message(
+    platform: Platform,
+) -> None:
+    class DeafQueue(JobQueue):
+        def send(self, job: Job, *, request_id: str | None = None) -> str:
+            raise UnreachableError("sqs.SendMessage", "timed out")
+
+    record = poisoned(platform)
+    deaf = DeafQueue(platform.clients, platform.queue.queue_url, platform.queue.dlq_url)
+    with pytest.raises(QueueUnavailableError):
+        DeadLetters(replace(platform, queue=deaf)).redrive(record.run_id)
+    assert len(DeadLetters(platform).all()) == 1
+    assert platform.runs.lock("acme").active_run_id is None
 
 
 def test_a_run_that_has_not_ended_is_left_to_settle(platform: Platform) -> None:

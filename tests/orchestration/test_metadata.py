@@ -9,21 +9,19 @@ import dagster as dg
 import pytest
 
 from builders import RUN_ID
-from fakes import embedded_platform
+from fakes import dispatch_run, embedded_platform
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Attempt, Launch
 from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.orchestration.metadata import failure_metadata, normalized_metadata
-from relay_dagster.runs.model import NewRun
 from relay_dagster.wiring import Platform
 
 
 @pytest.fixture
 def platform() -> Iterator[Platform]:
     with embedded_platform(heartbeat_seconds=3600) as platform:
-        platform.ledger.reserve(NewRun(run_id=RUN_ID, tenant_id="acme"))
-        platform.ledger.dispatch(RUN_ID, 1, message_id="m", receipt_handle="h")
+        dispatch_run(platform)
         yield platform
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from builders import RUN_ID, config_document, vendor_document
-from fakes import embedded_platform
+from fakes import dispatch_run, embedded_platform
 from relay_core.domain.models import RunFailure, RunStatus, Stage
 from relay_dagster.execution.publication import published_key
 from relay_dagster.reconciler.dead_run_reports import write_reports
-from relay_dagster.runs.model import NewRun, Outcome, RunRecord
+from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
 
 TENANT = "acme"
@@ -26,8 +26,7 @@ def platform() -> Iterator[Platform]:
 
 
 def running(platform: Platform, **changes: Any) -> RunRecord:
-    platform.ledger.reserve(NewRun(run_id=RUN_ID, tenant_id=TENANT, **changes))
-    platform.ledger.dispatch(RUN_ID, 1, message_id="m", receipt_handle="h")
+    dispatch_run(platform, **changes)
     return platform.ledger.claim(RUN_ID, 1, "dagster-1")
 
 
