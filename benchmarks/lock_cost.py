@@ -20,12 +20,9 @@ from functools import cache
 from pathlib import Path
 
 from benchmarks.feeds import REQUESTED_AT, Shape
-from benchmarks.sitting import ROOT, generate
+from benchmarks.sitting import generate
 from benchmarks.tables import machine
-
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import local_run
+from relay_core.columnar.tuning import tune_process
 from relay_core.config import load_config
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_reader import TextBatch, parse_feed
@@ -40,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--rows", type=int, default=333_000, help="in one feed")
     options.add_argument("--passes", type=int, default=15)
     chosen = options.parse_args(argv)
-    local_run.set_up_process()
+    tune_process()
     with tempfile.TemporaryDirectory(prefix="relay-lock-") as folder:
         generate(Shape(rows=chosen.rows, vendors=1), Path(folder))
         print(machine())

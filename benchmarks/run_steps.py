@@ -98,7 +98,8 @@ def _timed(run_id: str) -> Mapping[str, float]:
     with session.materializing(FETCHED):
         session.inputs.found()
     with session.materializing(NORMALIZED):
-        session.judge(session.normalize())
+        session.normalize()
+        session.stop_if_failed()
     with session.materializing(MERGED):
         session.write_feed(session.merge())
         session.succeed()

@@ -1,7 +1,8 @@
-"""The steps in order, for the local runner and for any orchestrator alike.
+"""The steps in order: one way through them for the local runner, the assets and the benchmarks.
 
-``judge_inputs`` → ``normalize_vendor`` for each vendor → ``judge_normalized`` → ``merge_vendors``.
-Every vendor is normalized before a run is judged, so that one pass finds all that is wrong.
+`judge_inputs` → `normalize_vendors` → `judge_normalized` → `merge_vendors`; `RunStages` takes a run
+through them and says what each stage leaves. Every vendor is normalized before a run is judged, so
+that one pass finds all that is wrong.
 """
 
 from __future__ import annotations
@@ -10,27 +11,40 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 import pyarrow as pa
 
 from relay_core.columnar.json_lines import joined_entries
 from relay_core.config import TenantConfig, VendorConfig
-from relay_core.domain.errors import ContractBrokenError, FeedUnreadableError
-from relay_core.domain.models import FailureCode, ReportEntry, RunFailure, Stage, WarningCode
-from relay_core.ingest.column_mapping import ColumnPlan, describe_missing, plan_columns
-from relay_core.ingest.csv_reader import ParsedFeed, TextBatch, parse_feed
-from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.sku_map import read_sku_map
-from relay_core.merge.result import MergedInventory, count_codes, merge_offers, unpriced_warnings
-from relay_core.normalize.rejects import MAX_ENTRIES
-from relay_core.normalize.result import NormalizedVendor
-from relay_core.normalize.row_reader import OFFER_SCHEMA, RowReader, to_microseconds
-from relay_core.normalize.vendor import ReadRows, SortedRows, read_rows, sorted_rows
-from relay_core.validation.gate import judge_policy
+from relay_core.domain import run_faults
+from relay_core.domain.codes import FailureCode, Stage, WarningCode
+from relay_core.domain.errors import ContractBrokenError
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits, ReportRoom
+from relay_core.domain.records import ReportEntry, RunFailure
+from relay_core.merge.best_offer import columns_to_merge, merge_offers
+from relay_core.merge.result import (
+    MergedInventory,
+    count_codes,
+    rules_broken_by,
+    unpriced_warnings,
+)
+from relay_core.normalize.result import NormalizedVendor, no_offers
+from relay_core.normalize.vendor import ReadRows, sorted_rows
+from relay_core.normalize.vendor_feed import VendorFeed, may_be_empty, read_feed
+from relay_core.normalize.work_file import WORK_FILE, work_file_chunks
+from relay_core.publish.feed_csv import feed_chunks
+from relay_core.publish.findings import RunFindings
+from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.reports import invalid_rows_chunks
+from relay_core.validation.contracts import OFFER_SCHEMA
+from relay_core.validation.error_policy import judge_policy
 
 _MOST_BESIDE = 64 << 20
 """A feed of more bytes is not read before the vendor before it is done, and memory that reading has
 left is given back: two such vendors would be most of what a run holds."""
+_MANY_ROWS = 1 << 22
+"""Lines of a vendor with more rows are written before anything else is made of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,61 +73,20 @@ def judge_inputs(
         locations: where each vendor's feed is expected, for the messages.
         missing_maps: vendor id to where its configured SKU map is absent.
     """
+
+    def entry(vendor: VendorConfig) -> ReportEntry:
+        where = locations.get(vendor.vendor_id) or "its inbound prefix"
+        return run_faults.missing_vendor(vendor.vendor_id, where, required=vendor.required)
+
     absent = [vendor for vendor in vendors if vendor.vendor_id in missing]
-    fatal = [vendor for vendor in absent if not _may_be_empty(config, vendor)]
-    faults = [_missing_vendor(vendor, locations) for vendor in fatal]
-    warnings = [_missing_vendor(vendor, locations) for vendor in absent if vendor not in fatal]
+    fatal = [vendor for vendor in absent if not may_be_empty(config, vendor)]
+    faults = list(map(entry, fatal))
+    warnings = [entry(vendor) for vendor in absent if vendor not in fatal]
     if not faults:
         mapless = [v for v in vendors if v.vendor_id in missing_maps and v not in absent]
-        faults = [_missing_map(v.vendor_id, missing_maps[v.vendor_id]) for v in mapless]
-    return InputVerdict(_failure(faults, Stage.FETCH_INPUTS), tuple(faults), tuple(warnings))
-
-
-@dataclass(frozen=True, slots=True)
-class VendorFeed:
-    """One vendor's input.
-
-    Attributes:
-        vendor: the vendor, one of the config's.
-        data: the file's bytes.
-        file_name: the file's name, for the messages.
-        sku_map: the bytes of the vendor's SKU map, if it has one.
-        let_go: is called now and then while the file is read; what was read of a mapped file can
-            be given back then.
-    """
-
-    vendor: VendorConfig
-    data: Buffer
-    file_name: str
-    sku_map: Buffer | None = None
-    let_go: Callable[[], None] = lambda: None
-
-
-def normalize_vendor(
-    config: TenantConfig,
-    vendor: VendorConfig,
-    feed: Buffer,
-    *,
-    file_name: str,
-    requested_at: datetime,
-    sku_map: Buffer | None = None,
-) -> NormalizedVendor:
-    """Read one vendor's feed; what makes it unusable is its ``fault``, never an exception.
-
-    Args:
-        config: the tenant's config.
-        vendor: the vendor, one of the config's.
-        feed: the file's bytes.
-        file_name: the file's name, for the messages.
-        requested_at: aware; stands in for a null ``updated_at``.
-        sku_map: the bytes of the vendor's SKU map, if it has one.
-
-    Raises:
-        ContractBrokenError: the schema and the readers disagree about a row (an engine defect).
-    """
-    given = VendorFeed(vendor, feed, file_name, sku_map)
-    read = _read(config, given, requested_at, OFFER_SCHEMA.names)
-    return read if isinstance(read, NormalizedVendor) else _in_order(config, read).with_offers()
+        faults = [run_faults.missing_map(v.vendor_id, missing_maps[v.vendor_id]) for v in mapless]
+    failure = run_faults.failure_of(faults, Stage.FETCH_INPUTS)
+    return InputVerdict(failure, tuple(faults), tuple(warnings))
 
 
 def normalize_vendors(
@@ -122,7 +95,9 @@ def normalize_vendors(
     *,
     requested_at: datetime,
     write: Callable[[NormalizedVendor], None],
-    columns: Collection[str] = tuple(OFFER_SCHEMA.names),
+    hand_over: Callable[[str, Iterator[bytes | memoryview]], None] | None = None,
+    columns: Collection[str] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> list[NormalizedVendor]:
     """Read the feeds in turn; each vendor is sorted, judged and written beside the next's reading.
 
@@ -135,11 +110,18 @@ def normalize_vendors(
         write: is given each vendor once, in order, on another thread, before its offers are made;
             only it can have ``csv_chunks`` of the vendor. While it waits until they are written,
             less memory is held.
-        columns: the columns of offers that are kept: ``columns_to_merge`` are enough to merge.
+        hand_over: is given each vendor's id and work file, which holds all columns of its offers,
+            after that.
+        columns: the columns of offers that are kept; by default those that are enough to merge.
+        limits: of feeds and reports.
 
     Raises:
-        ContractBrokenError: the schema and the readers disagree about a row (an engine defect).
+        ContractBrokenError: a step hands on other columns or types than the next one takes (an
+            engine defect).
     """
+    kept = columns_to_merge(config) if columns is None else columns
+    read_columns = kept if hand_over is None else OFFER_SCHEMA.names
+    room = ReportRoom(limits.report_entries, limits.report_bytes)
 
     def finish(read: ReadRows | NormalizedVendor, *, large: bool) -> NormalizedVendor:
         if isinstance(read, NormalizedVendor):
@@ -147,22 +129,24 @@ def normalize_vendors(
             return read
         if large:
             pa.default_memory_pool().release_unused()
-        ordered = _in_order(config, read)
+        ordered = sorted_rows(read, room)
+        if not ordered.vendor.total_rows and may_be_empty(config, config.vendor(read.vendor_id)):
+            emptiness = run_faults.empty_feed(read.vendor_id)
+            ordered.vendor = replace(ordered.vendor, warnings=(*ordered.vendor.warnings, emptiness))
         write(ordered.vendor)
-        ordered.vendor = replace(ordered.vendor, lines=None)
-        return ordered.with_offers()
+        vendor = ordered.with_offers(kept)
+        if hand_over is not None:
+            hand_over(vendor.vendor_id, work_file_chunks(ordered, vendor))
+        return vendor
 
     finished: list[Future[NormalizedVendor]] = []
-    room = MAX_ENTRIES
     with ThreadPoolExecutor(1) as behind:
         for feed in feeds:
             large = len(feed.data) > _MOST_BESIDE
             if large and finished:
                 finished[-1].result()
                 pa.default_memory_pool().release_unused()
-            read = _read(config, feed, requested_at, columns, room)
-            if isinstance(read, ReadRows):
-                room = read.rejects.room_left
+            read = read_feed(config, feed, requested_at, read_columns, limits)
             if finished:
                 finished[-1].result()  # no more than two vendors' rows are held at once
             finished.append(behind.submit(finish, read, large=large))
@@ -173,7 +157,7 @@ def normalize_vendors(
 def judge_normalized(normalized: Iterable[NormalizedVendor]) -> RunFailure | None:
     """Return the failure of a run of which a feed cannot be used: the first vendor's code."""
     faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
-    return _failure(faults, Stage.NORMALIZE)
+    return run_faults.failure_of(faults, Stage.NORMALIZE)
 
 
 def merge_vendors(
@@ -181,6 +165,7 @@ def merge_vendors(
     normalized: Sequence[NormalizedVendor],
     *,
     warnings: Sequence[ReportEntry] = (),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> MergedInventory:
     """Judge the rows, pick each SKU's best offer and price it.
 
@@ -190,237 +175,166 @@ def merge_vendors(
         config: the tenant's config.
         normalized: the vendors that have a feed, none of them failed, in the order of the config.
         warnings: those of the earlier steps.
-
-    Raises:
-        ContractBrokenError: the merged feed breaks its own schema (an engine defect).
+        limits: of reports.
     """
     parsed = [vendor for vendor in normalized if vendor.outcome == "parsed"]
     kept = [*warnings, *(entry for vendor in normalized for entry in vendor.warnings)]
     faults = _without_rows(config, parsed) or _judge_rows(config, parsed, kept)
     if faults:
-        return _not_merged(config, faults, kept)
+        return MergedInventory(
+            config,
+            run_faults.failure_of(faults, Stage.MERGE_PRICE),
+            tuple(faults),
+            tuple(kept),
+            dict(count_codes(kept)),
+        )
     winners = merge_offers(config, parsed)
-    unpriced, count = unpriced_warnings(winners)
+    unpriced = unpriced_warnings(winners, limits.report_entries)
     counts = count_codes(kept)
+    count = len(winners.unpriced)
     if count:
         counts[str(WarningCode.UNPRICED_SKU)] = count
-    nothing = [] if winners.priced.num_rows else [_nothing_priced(count)]
-    merged = MergedInventory(
+    nothing = [] if len(winners.priced) else [run_faults.nothing_priced(count, winners.free)]
+    return MergedInventory(
         config=config,
-        failure=_failure(nothing, Stage.MERGE_PRICE),
+        failure=run_faults.failure_of(nothing, Stage.MERGE_PRICE),
         faults=tuple(nothing),
         warnings=joined_entries([kept, unpriced]),
         warning_counts=dict(counts),
         unpriced_skus=count,
-        winners=winners.priced,
+        feed=winners.priced,
+        broken_rules=rules_broken_by(winners.priced),
     )
-    if broken := merged.broken_rules():
-        raise ContractBrokenError(f"the merged feed breaks its schema: {broken[:3]}")
-    return merged
-
-
-def _read(
-    config: TenantConfig,
-    feed: VendorFeed,
-    requested_at: datetime,
-    columns: Collection[str],
-    room: int = MAX_ENTRIES,
-) -> ReadRows | NormalizedVendor:
-    """Return the rows of a feed, or at once the vendor that it comes to where it has none."""
-    vendor = feed.vendor
-    try:
-        sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map)
-        parsed = parse_feed(feed.data, vendor.parser)
-        parsed.batches = _letting_go(parsed.batches, feed.let_go)
-        if parsed.headers is None:
-            return NormalizedVendor(vendor.vendor_id, "parsed", warnings=_emptiness(config, vendor))
-        plan = plan_columns(parsed.headers, vendor.parser)
-        judged = _judge_columns(config, vendor, parsed, plan, feed.file_name)
-        if judged.outcome != "parsed":
-            return judged
-        requested = to_microseconds(requested_at)
-        reader = RowReader(plan.positions, vendor.parser, config.zone, requested, sku_map)
-        return read_rows(vendor.vendor_id, parsed, reader, columns, judged.warnings, room)
-    except FeedUnreadableError as error:
-        entry = _feed_fault(vendor.vendor_id, feed.file_name, error)
-        return NormalizedVendor(vendor.vendor_id, "failed", fault=entry)
-
-
-def _letting_go(batches: Iterator[TextBatch], let_go: Callable[[], None]) -> Iterator[TextBatch]:
-    for number, batch in enumerate(batches):
-        if number % 4 == 0:
-            let_go()
-        yield batch
-
-
-def _in_order(config: TenantConfig, read: ReadRows) -> SortedRows:
-    """Return the rows in order; a vendor without any gets its warning."""
-    ordered = sorted_rows(read)
-    vendor = ordered.vendor
-    if not vendor.total_rows:
-        emptiness = _emptiness(config, config.vendor(vendor.vendor_id))
-        ordered.vendor = replace(vendor, warnings=(*vendor.warnings, *emptiness))
-    return ordered
-
-
-def _judge_columns(
-    config: TenantConfig,
-    vendor: VendorConfig,
-    parsed: ParsedFeed,
-    plan: ColumnPlan,
-    file_name: str,
-) -> NormalizedVendor:
-    """Return the vendor so far: failed, left out, or to be read, with a warning it may have."""
-    if not plan.missing and not plan.repeated:
-        return NormalizedVendor(vendor.vendor_id, "parsed")
-    strict = config.error_policy.fail_on_missing_required_columns
-    if (plan.missing and (strict or plan.unusable)) or plan.repeated:
-        _drain(parsed.batches)  # a broken structure comes before missing columns
-    warnings: tuple[ReportEntry, ...] = ()
-    if plan.missing:
-        message = describe_missing(plan.missing, parsed.headers or ())
-        error = FeedUnreadableError(FailureCode.MISSING_REQUIRED_COLUMNS, message)
-        if strict:
-            raise error
-        warnings = (_feed_fault(vendor.vendor_id, file_name, error),)
-        if plan.unusable:
-            return NormalizedVendor(vendor.vendor_id, "left_out", warnings=warnings)
-    if plan.repeated:
-        raise FeedUnreadableError(
-            FailureCode.INVALID_INPUT,
-            f"headers that are used occur more than once: {', '.join(map(repr, plan.repeated))}; "
-            "rename one of each in the feed, or map another header in parser.column_map",
-        )
-    return NormalizedVendor(vendor.vendor_id, "parsed", warnings=warnings)
-
-
-def _drain(batches: Iterator[object]) -> None:
-    for _ in batches:
-        pass
-
-
-def _may_be_empty(config: TenantConfig, vendor: VendorConfig) -> bool:
-    """Return whether the run goes on where the vendor has no feed, or one without a row."""
-    return not vendor.required or config.error_policy.missing_required_vendor_policy == "warn_only"
-
-
-def _emptiness(config: TenantConfig, vendor: VendorConfig) -> tuple[ReportEntry, ...]:
-    """Return the warning of a feed without a row, where it does not fail the run."""
-    return (_empty_feed(vendor.vendor_id),) if _may_be_empty(config, vendor) else ()
 
 
 def _without_rows(config: TenantConfig, parsed: Sequence[NormalizedVendor]) -> list[ReportEntry]:
     """Return the faults that feeds without a row make."""
     empty = [vendor.vendor_id for vendor in parsed if not vendor.total_rows]
-    fatal = [vendor for vendor in empty if not _may_be_empty(config, config.vendor(vendor))]
+    fatal = [vendor for vendor in empty if not may_be_empty(config, config.vendor(vendor))]
     if not fatal and len(empty) == len(parsed):
-        return [_no_rows(None)]
-    return [_no_rows(vendor_id) for vendor_id in fatal]
+        return [run_faults.no_rows(None)]
+    return list(map(run_faults.no_rows, fatal))
 
 
 def _judge_rows(
     config: TenantConfig, parsed: Sequence[NormalizedVendor], warnings: list[ReportEntry]
 ) -> list[ReportEntry]:
     """Hold the rows against the error policy; a run within it gets its warning added."""
-    invalid = [vendor.invalid_rows for vendor in parsed]
-    total = [vendor.total_rows for vendor in parsed]
-    verdict = judge_policy(config.error_policy, invalid, total)
-    if not (verdict.within_max and verdict.within_pct):
+    invalid = sum(vendor.invalid_rows for vendor in parsed)
+    total = sum(vendor.total_rows for vendor in parsed)
+    verdict = judge_policy(
+        config.error_policy,
+        [vendor.invalid_rows for vendor in parsed],
+        [vendor.total_rows for vendor in parsed],
+    )
+    if verdict.message:
         return [ReportEntry(str(FailureCode.VALIDATION_ERRORS), verdict.message)]
-    if sum(invalid):
-        message = f"{sum(invalid)} of {sum(total)} rows are invalid and left out, within the limits"
-        code = str(WarningCode.INVALID_ROWS_WITHIN_THRESHOLD)
-        warnings.append(ReportEntry(code, message))
-    if sum(invalid) == sum(total):
-        return [
-            ReportEntry(
-                str(FailureCode.NO_ROWS_PARSED),
-                f"no rows parsed: each of the {sum(total)} rows is invalid; "
-                "mend the rows listed in errors.json",
-            )
-        ]
-    return []
+    if invalid:
+        warnings.append(run_faults.tolerated_rows(invalid, total))
+    return [run_faults.no_valid_rows(total)] if invalid == total else []
 
 
-def _not_merged(
-    config: TenantConfig, faults: list[ReportEntry], warnings: list[ReportEntry]
-) -> MergedInventory:
-    return MergedInventory(
-        config=config,
-        failure=_failure(faults, Stage.MERGE_PRICE),
-        faults=tuple(faults),
-        warnings=tuple(warnings),
-        warning_counts=dict(count_codes(warnings)),
-    )
+class Sink(Protocol):
+    """Where a run's files go: a folder, a bucket."""
+
+    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """Begin to write a file."""
+
+    def wait(self) -> None:
+        """Return when all is written that was begun."""
 
 
-def _failure(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None:
-    """Return the failure that these faults make: the first one's code, all their messages."""
-    if not faults:
-        return None
-    return RunFailure(
-        faults[0].error_code, " | ".join(fault.error_message for fault in faults), stage
-    )
+@dataclass(slots=True)
+class RunStages:
+    """One run from its inputs to its feed, and the files that each stage leaves.
 
+    After each stage ``findings.failure`` says whether the run ends there.
 
-def _missing_vendor(vendor: VendorConfig, locations: Mapping[str, str]) -> ReportEntry:
-    where = locations.get(vendor.vendor_id) or "its inbound prefix"
-    word, code = "optional", WarningCode.OPTIONAL_VENDOR_MISSING
-    if vendor.required:
-        word, code = "required", WarningCode.REQUIRED_VENDOR_MISSING
-    return ReportEntry(
-        error_code=str(code),
-        error_message=f"{word} vendor inbound missing: vendor {vendor.vendor_id!r} has no file "
-        f"under {where}; upload its feed there, or correct inbound.s3_prefix in the config",
-        vendor_id=vendor.vendor_id,
-    )
+    Attributes:
+        config: the tenant's config.
+        vendors: the vendors of the run, in the order of the config.
+        requested_at: aware; stands in for a null ``updated_at``.
+        keys: where its files lie.
+        sink: where they go.
+        findings: what it has found out.
+        hands_over: whether another process may take the vendors over from their work files.
+    """
 
+    config: TenantConfig
+    vendors: Sequence[VendorConfig]
+    requested_at: datetime
+    keys: ArtifactKeys
+    sink: Sink
+    findings: RunFindings
+    hands_over: bool = False
+    limits: Limits = DEFAULT_LIMITS
 
-def _missing_map(vendor_id: str, location: str) -> ReportEntry:
-    return ReportEntry(
-        error_code=str(FailureCode.MISSING_SKU_MAP),
-        error_message=f"missing sku map: vendor {vendor_id!r} has no file at {location}; "
-        "upload the map there, or take sku_map out of the vendor's config",
-        vendor_id=vendor_id,
-    )
+    def judge_inputs(
+        self,
+        missing: Collection[str],
+        locations: Mapping[str, str],
+        missing_maps: Mapping[str, str],
+    ) -> None:
+        """Judge which vendors have a feed and a map, as `judge_inputs` does."""
+        verdict = judge_inputs(
+            self.config,
+            self.vendors,
+            missing=missing,
+            locations=locations,
+            missing_maps=missing_maps,
+        )
+        self.findings.warnings, self.findings.faults = verdict.warnings, verdict.faults
+        self.findings.failure = verdict.failure
 
+    def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
+        """Read every feed and write what it came to, whatever is wrong with another."""
+        normalized = normalize_vendors(
+            self.config,
+            feeds,
+            requested_at=self.requested_at,
+            write=self._write_lines,
+            hand_over=self._write_work_file if self.hands_over else None,
+            limits=self.limits,
+        )
+        self._write_invalid_rows(normalized)
+        self.findings.take_normalized(normalized, judge_normalized(normalized))
+        return normalized
 
-_TITLES = {FailureCode.DECODE_ERROR: "decode error: ", FailureCode.INVALID_INPUT: "invalid input: "}
+    def take_over(self, normalized: Sequence[NormalizedVendor]) -> None:
+        """Go on with vendors that another process has normalized."""
+        self._write_invalid_rows(normalized)
+        self.findings.take_normalized(normalized, judge_normalized(normalized))
 
+    def merge(self) -> MergedInventory:
+        """Merge and price the vendors; their offers are let go."""
+        findings = self.findings
+        merged = merge_vendors(
+            self.config, findings.normalized, warnings=findings.warnings, limits=self.limits
+        )
+        findings.take_merged(merged)
+        findings.normalized = [replace(each, offers=no_offers()) for each in findings.normalized]
+        return merged
 
-def _feed_fault(vendor_id: str, file_name: str, error: FeedUnreadableError) -> ReportEntry:
-    title = _TITLES.get(FailureCode(error.error_code), "")
-    return ReportEntry(
-        error_code=str(error.error_code),
-        error_message=f"{title}vendor {vendor_id!r}, file {file_name!r}: {error}",
-        vendor_id=vendor_id,
-    )
+    def write_feed(self, merged: MergedInventory) -> None:
+        """Write the merged feed.
 
+        Raises:
+            ContractBrokenError: it breaks its own contract (an engine defect).
+        """
+        if merged.broken_rules:
+            raise ContractBrokenError(f"the feed breaks its contract: {merged.broken_rules[:3]}")
+        self.sink.write(self.keys.merged_inventory, feed_chunks(merged))
 
-def _no_rows(vendor_id: str | None) -> ReportEntry:
-    what = (
-        "no feed has a row" if vendor_id is None else f"vendor {vendor_id!r} has a feed of no row"
-    )
-    return ReportEntry(
-        error_code=str(FailureCode.NO_ROWS_PARSED),
-        error_message=f"no rows parsed: {what}; upload a file with rows under its header and see "
-        "that parser.skip_lines and parser.delimiter fit it",
-        vendor_id=vendor_id,
-    )
+    def _write_lines(self, vendor: NormalizedVendor) -> None:
+        if vendor.outcome == "parsed":
+            self.sink.write(self.keys.normalized(vendor.vendor_id), vendor.csv_chunks())
+            if vendor.total_rows > _MANY_ROWS:
+                self.sink.wait()
 
+    def _write_work_file(self, vendor_id: str, chunks: Iterator[bytes | memoryview]) -> None:
+        self.sink.write(self.keys.work(vendor_id, WORK_FILE), chunks)
 
-def _empty_feed(vendor_id: str) -> ReportEntry:
-    return ReportEntry(
-        error_code=str(WarningCode.EMPTY_FEED),
-        error_message=f"vendor {vendor_id!r} has a feed of no row, so none of its SKUs is offered; "
-        "upload a file with rows if that is not meant",
-        vendor_id=vendor_id,
-    )
-
-
-def _nothing_priced(skus: int) -> ReportEntry:
-    return ReportEntry(
-        error_code=str(FailureCode.EMPTY_OUTPUT),
-        error_message=f"empty output: none of the {skus} SKUs can be priced, and an empty feed is "
-        "never published; map a cost or a price column, or set pricing.min_price",
-    )
+    def _write_invalid_rows(self, normalized: Sequence[NormalizedVendor]) -> None:
+        if any(vendor.invalid_rows for vendor in normalized):
+            chunks = invalid_rows_chunks(normalized)
+            self.sink.write(self.keys.invalid_rows, chunks)

@@ -11,14 +11,18 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from builders import config_document
-from relay_core.domain.models import RunFailure, Stage
+from relay_core.domain.codes import Stage
+from relay_core.domain.records import RunFailure
 from relay_dagster.api.app import create_app
+from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.aws.sqs.job_queue import Message
 from relay_dagster.execution.publication import publish
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
 
 ADMIN = "admin-key"
+CHECKER = FeedChecker()
+"""One for all worlds: its process takes a moment to start, and keeps nothing."""
 TENANT = "acme"
 JSON = {"Content-Type": "application/json"}
 NOBODY_S_RUN = "00000000-0000-4000-8000-000000000000"
@@ -35,6 +39,7 @@ class ApiWorld:
     def __init__(self, platform: Platform, **parts: Any) -> None:
         self.platform = platform
         self.app = create_app(replace(platform, **parts))
+        self.app.state.feed_checker = CHECKER
         self.client = TestClient(self.app, headers={"X-API-Key": ADMIN})
 
     def with_key(self, key: str | None) -> TestClient:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay_core.config import TenantConfig, load_config
-from relay_core.domain.models import RunContext
+from relay_core.domain.records import RunContext
 
 REQUESTED_AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"

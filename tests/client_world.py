@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import uvicorn
@@ -14,10 +14,14 @@ from typer.testing import CliRunner
 from api_world import ADMIN, ApiWorld
 from builders import tenant_config
 from relay_core.config import TenantConfig
-from relay_core.domain.models import RunContext, RunStatus, Stage
-from relay_core.pipeline import merge_vendors, normalize_vendor
+from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.records import RunContext
+from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.pipeline import RunStages
+from relay_core.publish.findings import RunFindings
 from relay_dagster import cli
-from relay_dagster.execution.reports import Findings, RunReports
+from relay_dagster.execution.concurrent_io import ConcurrentIO
+from relay_dagster.execution.reports import RunReports
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 
@@ -73,32 +77,25 @@ class ClientWorld:
         if not record.is_claimed:
             record = self.api.claim(run_id)
         config = config or tenant_config()
-        reports = RunReports(self.platform.objects, _context(record))
-        normalized = [
-            normalize_vendor(
-                config,
-                config.vendor(vendor_id),
-                data,
-                file_name="feed.csv",
-                requested_at=record.requested_at,
+        findings = RunFindings(vendor_ids=tuple(feeds), vendor_count=len(config.vendors))
+        inputs = [VendorFeed(config.vendor(each), feeds[each], "feed.csv") for each in feeds]
+        with closing(ConcurrentIO(threads=2)) as io:
+            reports = RunReports(self.platform.objects, _context(record), io)
+            stages = RunStages(
+                config, config.vendors, record.requested_at, reports.keys, reports, findings
             )
-            for vendor_id, data in feeds.items()
-        ]
-        merged = merge_vendors(config, normalized)
-        findings = Findings(vendor_ids=tuple(feeds), vendor_count=len(config.vendors))
-        findings.normalized = normalized
-        findings.take(merged)
-        reports.write_invalid_rows(normalized)
-        if merged.failure is None:
-            findings.feed_sha256 = reports.write_merged(merged)
-        outcome = reports.write_json(
-            findings,
-            status=RunStatus.FAILED if merged.failure else RunStatus.SUCCEEDED,
-            failure=merged.failure,
-            stage_times={Stage.FETCH_INPUTS: 0.25, Stage.NORMALIZE: 61.5},
-            duration_seconds=61.75,
-            now=record.requested_at,
-        )
+            stages.normalize(inputs)
+            merged = stages.merge()
+            if merged.failure is None:
+                stages.write_feed(merged)
+            reports.wait()
+            outcome = reports.write_last(
+                findings,
+                status=RunStatus.FAILED if merged.failure else RunStatus.SUCCEEDED,
+                stage_times={Stage.FETCH_INPUTS: 0.25, Stage.NORMALIZE: 61.5},
+                duration_seconds=61.75,
+                now=record.requested_at,
+            )
         if merged.failure is None:
             return self.platform.ledger.succeed(record.fence, outcome)
         return self.platform.ledger.fail(record.fence, merged.failure, outcome)

@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is no matter of right or wrong, and machines are noisy.
+settings.register_profile("relay", deadline=None)
+settings.load_profile("relay")
 
 _PREFIXES = ("AWS_", "RELAY_", "WORKER_", "DAGSTER_", "CLOUDWATCH_", "SQS_")
 _NAMES = (

@@ -19,88 +19,42 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Every module of relay_core, by layer: a module imports from its own layer and those above it.
-# A new module has no layer until it is placed here.
-CORE_LAYERS: tuple[tuple[str, ...], ...] = (
-    # What things are called, and what goes wrong.
-    ("domain.errors", "domain.models"),
-    # One cell; the text of documents.
-    ("domain.cell_rules", "config.scalars", "config.yaml_reader", "config.documents"),
-    # What a tenant asks for.
-    ("config.values", "config.faults", "config.cross_checks", "config.models", "config.loading"),
-    # The canonical and the merged row.
-    ("validation.schemas",),
-    # Kernels over bytes and columns.
-    (
-        "columnar.threads",
-        "ingest.csv_records",
-        "columnar.text_words",
-        "columnar.digits",
-        "columnar.columns",
-        "columnar.growable",
-        "ingest.charset",
-        "ingest.decoding",
-        "columnar.timestamps",
-        "columnar.sorting",
-        "columnar.csv_text",
-        "columnar.json_lines",
-    ),
-    # A look at a feed's first bytes, without Arrow; what they probably are.
-    (
-        "ingest.column_mapping",
-        "onboarding.head",
-        "onboarding.guess_headers",
-        "onboarding.guess_layout",
-        "onboarding.guess_numbers",
-        "onboarding.dry_run",
-    ),
-    ("onboarding.feed_check", "onboarding.findings", "config.advice", "config.json_patch"),
-    # The steps; they do not call one another, but for the parts that a step is made of.
-    (
-        "ingest.csv_reader",
-        "ingest.sku_map",
-        "normalize.row_reader",
-        "validation.gate",
-        "normalize.reject_entries",
-        "normalize.rejects",
-        "merge.best_offer",
-        "merge.pricing",
-    ),
-    # What comes out of them.
-    (
-        "normalize.normalized_csv",
-        "normalize.result",
-        "normalize.vendor",
-        "merge.result",
-        "publish.reports",
-    ),
-    # The steps in order.
-    ("pipeline",),
-)
-# Inputs for people who try the program out; the engine does not know them. The package itself reads
-# its own data files.
-CORE_OUTSIDE = ("relay_core.samples", "relay_core.samples.generator")
-CORE_MAY_IMPORT = {"numpy", "pandas", "pandera", "pyarrow", "pydantic", "relay_core", "yaml"}
-
-# Every folder and module of relay_dagster, leaves first: each imports only from places above its
+# Every folder and module of both packages, leaves first: each imports only from places above its
 # own, and from within itself. ``triggers`` and ``notify`` are places that are kept free.
-SYSTEM_ORDER: tuple[tuple[str, ...], ...] = (
-    ("settings", "logs", "tags", "external_errors"),
-    ("runs",),
-    ("aws",),
-    ("wiring",),
-    ("execution",),
-    ("intake",),
-    ("reconciler",),
-    ("triggers",),
-    ("notify",),
-    ("orchestration",),
-    ("api",),
-    ("client",),
-    ("devstack",),
-    ("definitions",),
-    ("cli", "celery_app", "run_coordinator"),
-)
+ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
+    "relay_core": (
+        ("domain",),
+        ("config",),
+        ("columnar",),
+        ("ingest",),
+        ("validation",),
+        ("normalize",),
+        ("merge",),
+        ("publish",),
+        ("pipeline",),
+        ("onboarding",),
+        ("samples",),
+    ),
+    "relay_dagster": (
+        ("settings", "logs", "tags", "external_errors"),
+        ("runs",),
+        ("aws",),
+        ("wiring",),
+        ("execution",),
+        ("intake",),
+        ("reconciler",),
+        ("triggers",),
+        ("notify",),
+        ("orchestration",),
+        ("api",),
+        ("client",),
+        ("devstack",),
+        ("definitions",),
+        ("cli", "celery_app", "run_coordinator"),
+    ),
+}
+KEPT_FREE = {"triggers", "notify"}
+CORE_MAY_IMPORT = {"numpy", "pandas", "pandera", "pyarrow", "pydantic", "relay_core", "yaml"}
 # What stands above the API and is not for it: it answers from the record.
 NOT_FOR_THE_API = ("execution", "intake", "reconciler", "triggers", "notify", "orchestration")
 MOST_MODULES, MOST_LINES = 12, 350
@@ -170,30 +124,65 @@ def module_params(top: str) -> list[object]:
     return [pytest.param(module, id=module.name) for module in modules(top)]
 
 
-def core_steps() -> list[Module]:
-    return [
-        module
-        for module in modules("relay_core")
-        if module.name not in ("relay_core", *CORE_OUTSIDE) and module.path.name != "__init__.py"
-    ]
+def place_of(name: str) -> str | None:
+    """Return the folder or top module of its package that a dotted name lies in."""
+    package, _, rest = name.partition(".")
+    return rest.partition(".")[0] or None if package in ORDER else None
 
 
-def layer_of(name: str) -> int | None:
-    short = name.removeprefix("relay_core.")
-    inside = f"{short}."  # a package is as high as the highest of its modules
-    return next(
-        (
-            i
-            for i, layer in enumerate(CORE_LAYERS)
-            for n in layer
-            if n == short or n.startswith(inside)
-        ),
-        None,
-    )
+def rank_of(package: str, place: str) -> int:
+    return next(rank for rank, places in enumerate(ORDER[package]) if place in places)
+
+
+def places_imported(module: Module) -> set[str]:
+    """Return the other places of its own package that a module imports from."""
+    own = (name for name in module.imports if top_name(name) == top_name(module.name))
+    return {place for name in own if (place := place_of(name))} - {place_of(module.name)}
+
+
+OUR_MODULES = [param for package in ORDER for param in module_params(package)]
 
 
 def top_name(dotted: str) -> str:
     return dotted.partition(".")[0]
+
+
+# --- both packages ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_every_folder_and_module_has_a_place_in_the_order(package: str) -> None:
+    found = {place for module in modules(package) if (place := place_of(module.name))}
+    known = {place for places in ORDER[package] for place in places}
+    assert found <= known
+    assert known - found <= KEPT_FREE
+
+
+@pytest.mark.parametrize("module", OUR_MODULES)
+def test_a_module_imports_only_from_places_above_its_own(module: Module) -> None:
+    package, own = top_name(module.name), place_of(module.name)
+    if own is not None:
+        below = {p for p in places_imported(module) if rank_of(package, p) >= rank_of(package, own)}
+        assert below == set()
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_modules_form_no_cycle(package: str) -> None:
+    names = {module.name for module in modules(package)}
+    graph = {
+        module.name: (module.imports & names) - {module.name, package}
+        for module in modules(package)
+    }
+    assert list(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_a_folder_and_a_module_can_be_looked_over(package: str) -> None:
+    files = [module.path for module in modules(package)]
+    folders = Counter(path.parent for path in files if path.name != "__init__.py")
+    assert {path: n for path, n in folders.items() if n > MOST_MODULES} == {}
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in files}
+    assert {path: n for path, n in lengths.items() if n > MOST_LINES} == {}
 
 
 # --- relay_core ---------------------------------------------------------------------------------
@@ -205,35 +194,7 @@ def test_the_engine_imports_the_standard_library_and_its_few_packages_alone(modu
     assert foreign <= sys.stdlib_module_names | {"__future__"}
 
 
-def test_every_engine_module_has_a_place_in_the_layers() -> None:
-    placed = {f"relay_core.{name}" for layer in CORE_LAYERS for name in layer}
-    files = [m for m in modules("relay_core") if m.path.name != "__init__.py"]
-    assert {module.name for module in files} == placed | (
-        set(CORE_OUTSIDE) - {"relay_core.samples"}
-    )
-
-
-@pytest.mark.parametrize("module", [pytest.param(m, id=m.name) for m in core_steps()])
-def test_an_engine_module_imports_only_from_layers_above_it_and_its_own(module: Module) -> None:
-    own = layer_of(module.name)
-    assert own is not None
-    inside = {name for name in module.imports if top_name(name) == "relay_core"} - {"relay_core"}
-    too_deep = {
-        name for name in inside if (layer_of(name) if layer_of(name) is not None else 99) > own
-    }
-    assert too_deep == set()
-
-
-def test_engine_modules_form_no_cycle() -> None:
-    graph = {
-        module.name: {n for n in module.imports if layer_of(n) is not None}
-        - {"relay_core", module.name}
-        for module in core_steps()
-    }
-    assert list(TopologicalSorter(graph).static_order())
-
-
-@pytest.mark.parametrize("module", [pytest.param(m, id=m.name) for m in core_steps()])
+@pytest.mark.parametrize("module", module_params("relay_core"))
 def test_the_engine_hides_no_import_of_its_own_in_a_function(module: Module) -> None:
     inner = [
         node
@@ -275,44 +236,6 @@ def test_boto3_lives_in_the_aws_folder_alone(module: Module) -> None:
         assert {top_name(name) for name in module.imports}.isdisjoint({"boto3", "botocore"})
 
 
-def place_of(name: str) -> str | None:
-    """Return the folder or top module of relay_dagster that a dotted name lies in."""
-    return name.split(".")[1] if name.startswith("relay_dagster.") else None
-
-
-def rank_of(place: str) -> int:
-    return next(rank for rank, places in enumerate(SYSTEM_ORDER) if place in places)
-
-
-def places_imported(module: Module) -> set[str]:
-    """Return the other places of relay_dagster that a module imports from."""
-    places = {place for name in module.imports if (place := place_of(name)) is not None}
-    return places - {place_of(module.name)}
-
-
-def test_every_folder_and_module_of_the_system_has_a_place_in_the_order() -> None:
-    found = {place for module in modules("relay_dagster") if (place := place_of(module.name))}
-    known = {place for places in SYSTEM_ORDER for place in places}
-    assert found <= known
-    assert known - found <= {"triggers", "notify"}
-
-
-@pytest.mark.parametrize("module", module_params("relay_dagster"))
-def test_a_module_of_the_system_imports_only_from_places_above_its_own(module: Module) -> None:
-    own = place_of(module.name)
-    if own is not None:
-        assert {p for p in places_imported(module) if rank_of(p) >= rank_of(own)} == set()
-
-
-def test_modules_of_the_system_form_no_cycle() -> None:
-    names = {module.name for module in modules("relay_dagster")}
-    graph = {
-        module.name: (module.imports & names) - {module.name, "relay_dagster"}
-        for module in modules("relay_dagster")
-    }
-    assert list(TopologicalSorter(graph).static_order())
-
-
 @pytest.mark.parametrize("module", module_params("relay_dagster"))
 def test_the_api_answers_from_the_record_and_asks_nobody_who_executes(module: Module) -> None:
     if place_of(module.name) == "api":
@@ -341,14 +264,6 @@ def test_the_rules_of_runs_know_no_framework_and_have_no_clock(module: Module) -
 def test_partitions_are_known_without_anything_else() -> None:
     (module,) = (m for m in modules("relay_dagster") if m.name.endswith(".partitions"))
     assert {name for name in module.imports if top_name(name) == "relay_dagster"} == set()
-
-
-def test_a_folder_and_a_module_can_be_looked_over() -> None:
-    files = [module.path for module in modules("relay_dagster")]
-    folders = Counter(path.parent for path in files if path.name != "__init__.py")
-    assert {path: n for path, n in folders.items() if n > MOST_MODULES} == {}
-    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in files}
-    assert {path: n for path, n in lengths.items() if n > MOST_LINES} == {}
 
 
 @pytest.mark.parametrize("module", module_params("relay_dagster"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local_request import parser
+from local.request import parser
 from relay_core.samples import SAMPLE_TENANTS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,12 +12,9 @@ from benchmarks.rules import vendor_ids
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-import local_run
-
 # The runner loads the engine when it needs it; here that is no part of the work.
-import relay_core.config
-import relay_core.pipeline
-import relay_core.publish.reports  # noqa: F401
+import local.run  # noqa: F401
+from local.command import main as run_locally
 
 
 def run(folder: Path, out: Path) -> None:
@@ -29,6 +26,6 @@ def run(folder: Path, out: Path) -> None:
     feeds = [f"--vendor-file={one}={folder / f'{one}.csv'}" for one in vendor_ids(folder)]
     options = [f"--config={folder / 'config.json'}", f"--output-dir={out}", "--run-id=bench"]
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-        status = local_run.main([*options, f"--now={REQUESTED_AT}", *feeds])
+        status = run_locally([*options, f"--now={REQUESTED_AT}", *feeds])
     if status:
         raise RuntimeError(f"the run of {folder} failed")

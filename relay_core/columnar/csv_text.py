@@ -14,8 +14,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.columns import Bools, Ints, Typed, change_rows, is_empty
-from relay_core.columnar.text_words import offsets_and_bytes, rows_that_hold
+from relay_core.columnar.column_values import ColumnValues
+from relay_core.columnar.text import (
+    Bools,
+    Ints,
+    bytes_of,
+    change_rows,
+    flags_of,
+    is_empty,
+    rows_that_hold,
+)
 
 _DAY_SECONDS = 86_400
 _MOST_MARKS = ord(",")
@@ -29,8 +37,7 @@ def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
         rows = rows_that_hold(text, partial(_must_be_quoted, ord(delimiter)))
     else:
         pattern = f'["\r\n{delimiter}]'
-        found = pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False)
-        rows = np.flatnonzero(found)
+        rows = np.flatnonzero(flags_of(pc.match_substring_regex(text, pattern)))
     return change_rows(text, rows, _quote)
 
 
@@ -91,17 +98,25 @@ def instant_text(microseconds: Ints, end: bytes = b"") -> pa.StringArray:
     return pa.Array.from_buffers(pa.string(), len(seconds), buffers)
 
 
-def written_numbers(typed: Typed, write: Callable[[Ints, Bools], pa.StringArray]) -> pa.StringArray:
+def number_text(
+    column: ColumnValues, write: Callable[[Ints, Bools], pa.StringArray]
+) -> pa.StringArray:
     """Return a column as ``write`` writes it; cells that stand so already are not written again."""
-    rows = np.flatnonzero(~typed.written)
-    return change_rows(typed.text, rows, lambda _: write(typed.values[rows], typed.nulls[rows]))
+    rows = np.flatnonzero(~column.is_canonical)
+    return change_rows(column.text, rows, lambda _: write(column.values[rows], column.nulls[rows]))
 
 
 def join_fields(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> pa.StringArray:
     """Join columns of written fields to records, without a line end."""
     if len(fields) == 1:
         return fields[0]
-    return pc.binary_join_element_wise(*fields, delimiter)
+    kinds = {field.type for field in fields if not isinstance(field, str)}
+    if len(kinds) > 1:  # some hold more text than short offsets reach
+        fields = [f if isinstance(f, str) else f.cast(pa.large_string()) for f in fields]
+        kinds = {pa.large_string()}
+    (kind,) = kinds
+    scalars = (pa.scalar(f, kind) if isinstance(f, str) else f for f in (*fields, delimiter))
+    return pc.binary_join_element_wise(*scalars)
 
 
 def joined_lines(fields: Sequence[pa.StringArray | str]) -> pa.StringArray:
@@ -112,13 +127,8 @@ def joined_lines(fields: Sequence[pa.StringArray | str]) -> pa.StringArray:
     *before, last = fields
     if not before and isinstance(last, pa.StringArray):
         last = pc.if_else(pa.array(is_empty(last)), '""', last)
-    return join_fields([*before, pc.binary_join_element_wise(last, "\n", "")])
-
-
-def bytes_of(text: pa.StringArray) -> memoryview:
-    """Return the bytes of all texts, one after another."""
-    bounds, data = offsets_and_bytes(text)
-    return memoryview(data[bounds[0] : bounds[-1]].data)
+    end = f"{last}\n" if isinstance(last, str) else join_fields([last, "\n"], "")
+    return join_fields([*before, end])
 
 
 def lines(fields: Sequence[pa.StringArray | str]) -> memoryview:
@@ -170,8 +180,7 @@ def _must_be_quoted(delimiter: int, held: npt.NDArray[np.uint8]) -> Bools:
 
 
 def _quote(text: pa.StringArray) -> pa.StringArray:
-    doubled = pc.replace_substring(text, '"', '""')
-    return pc.binary_join_element_wise('"', doubled, '"', "")
+    return join_fields(['"', pc.replace_substring(text, '"', '""'), '"'], "")
 
 
 def _decimals(values: Ints, places: int) -> pa.Array:

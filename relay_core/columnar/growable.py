@@ -13,14 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columnar.columns import Bools
-from relay_core.columnar.text_words import WORD, offsets_and_bytes
+from relay_core.columnar.text import MOST_SHORT, WORD, Bools, offsets_and_bytes
 
 _LEAST_BYTES = 1 << 16
 _HUGE_PAGES = 4 << 20
 """From so many bytes on, pages are asked for by 2 MB: there are 512 times fewer to ask for."""
-_MOST_SHORT = (1 << 31) - 1
-"""How much text an Arrow array with short offsets holds."""
 
 
 class GrowingArray:
@@ -77,13 +74,10 @@ class GrowingNumbers:
             self._nulls.skip(len(self._values) - len(nulls) - len(self._nulls))
             self._nulls.append(nulls)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> pa.Int64Array:
-        """Return the given rows."""
-        values = self._values.array().take(rows).astype(np.int64, copy=False)
-        if not len(self._nulls):
-            return pa.array(values)
+    def used_up(self) -> tuple[npt.NDArray[Any], Bools]:
+        """Return all values, and which of them are null; nothing can be appended from then on."""
         self._nulls.skip(len(self._values) - len(self._nulls))
-        return pa.array(values, mask=self._nulls.array().take(rows))
+        return self._values.array(), self._nulls.array()
 
 
 class GrowingTexts:
@@ -106,7 +100,7 @@ class GrowingTexts:
         read of it.
         """
         lengths, self._lengths = self._lengths.array(), GrowingArray(np.int32)
-        wide = len(self._bytes) > _MOST_SHORT
+        wide = len(self._bytes) > MOST_SHORT
         bounds: npt.NDArray[Any] = np.zeros(len(lengths) + 1, np.int64 if wide else np.int32)
         np.cumsum(lengths, out=bounds[1:])
         data, self._bytes = self._bytes.array(WORD), GrowingArray(np.uint8)

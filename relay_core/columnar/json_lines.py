@@ -13,10 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.columns import change_rows
-from relay_core.columnar.csv_text import bytes_of
-from relay_core.columnar.text_words import rows_that_hold
-from relay_core.domain.models import ReportEntry
+from relay_core.columnar.text import bytes_of, change_rows, offsets_and_bytes, rows_that_hold
+from relay_core.domain.records import ReportEntry
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
@@ -57,6 +55,12 @@ class ReportEntries(Sequence[ReportEntry]):
     def __iter__(self) -> Iterator[ReportEntry]:
         """Yield each entry."""
         return (ReportEntry(**json.loads(line)) for line in self.lines.to_pylist())
+
+    def within(self, size: int, separator: str = "") -> ReportEntries:
+        """Return the first entries, as many as take so many bytes with a separator between them."""
+        bounds, _ = offsets_and_bytes(self.lines)
+        ends = bounds[1:] - bounds[0] + len(separator.encode()) * np.arange(len(self))
+        return self[: int(np.searchsorted(ends, size, side="right"))]
 
     def joined(self, separator: str) -> memoryview:
         """Return the bytes of the lines, with a separator between them."""

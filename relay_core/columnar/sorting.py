@@ -1,81 +1,54 @@
 """Sort a text column by code point, stably, and find where each distinct text starts.
 
-UTF-8's byte order is the order of code points, so the texts are compared as big-endian words of
-eight bytes.
+UTF-8's byte order is the order of code points. Most texts are told apart by the few bits that are
+not the same in all of them: these, followed by the row, make one number a text. What they do not
+tell apart, Arrow ranks.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.columns import Bools
-from relay_core.columnar.text_words import WORD, TextWords, Words
+from relay_core.columnar.text import WORD, Bools, Rows, TextWords, Words, flags_of
 from relay_core.columnar.threads import ordered_map
 
-Rows = npt.NDArray[np.int64]
 _BLOCK = 1 << 17
-_SHIFTS = np.arange(8 * (WORD - 1), -1, -8).astype(np.uint64)
-"""By how many bits each byte of a big-endian word moves to stand alone."""
+_MOST_BYTES = 256
+"""Texts that begin alike for longer are ranked."""
 
 
-def order_by_text(text: pa.StringArray) -> tuple[Rows, Rows]:
-    """Return the stable order of ``text`` and, within it, the position of each distinct text."""
-    if not len(text):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
+class TextOrder(NamedTuple):
+    """The rows in the order of their texts, and where in it each distinct text starts."""
+
+    rows: Rows
+    starts: Rows
+
+
+def order_by_text(text: pa.StringArray, kept: Bools | None = None) -> TextOrder:
+    """Return the stable order of a column's rows, of those in ``kept`` where it is given."""
+    size = len(text) if kept is None else int(np.count_nonzero(kept))
+    if not size:
+        return TextOrder(np.empty(0, np.int64), np.empty(0, np.int64))
     words = TextWords(text)
-    packed, covered = _packed(words)
-    packed.sort()
-    return _refined(words, packed, covered)
-
-
-def rows_in_order(text: pa.StringArray, kept: Bools) -> Rows:
-    """Return the rows of ``kept`` in the stable order of their texts."""
-    if not kept.any():
-        return np.empty(0, np.int64)
-    words = TextWords(text)
-    packed, covered = _packed(words)
-    packed = packed if kept.all() else packed[kept]
-    packed.sort()
-    if covered < words.longest or words.holds_zero_bytes():
-        return _refined(words, packed, covered)[0]
-    return _rows(words, packed)
-
-
-def _refined(words: TextWords, packed: Words, covered: int) -> tuple[Rows, Rows]:
-    """Put texts in order that ``covered`` bytes do not tell apart; return what a sort returns."""
-    starts_new = np.ones(len(packed), np.bool_)
-    for rows in _blocks(len(packed)):
-        keys = packed[rows.start : rows.stop + 1] >> _row_bits(words)
-        starts_new[rows.start + 1 : rows.stop + 1] = keys[1:] != keys[:-1]
-    order = _rows(words, packed)
-    for start in range(covered, words.longest, WORD):
-        tied = _tied(starts_new)
-        if not tied.any():
-            break
-        _refine(order, starts_new, tied, words.big_endian(start, order[tied]))
-    if words.holds_zero_bytes() and (tied := _tied(starts_new)).any():
-        # zero bytes at the end of a text look like its padding: the shorter goes first
-        _refine(order, starts_new, tied, words.lengths[order[tied]])
-    return order, np.flatnonzero(starts_new)
-
-
-def _rows(words: TextWords, packed: Words) -> Rows:
-    """Return the rows that the numbers end with, in their place."""
-    packed &= (np.uint64(1) << _row_bits(words)) - np.uint64(1)
-    return packed.view(np.int64)
-
-
-def _row_bits(words: TextWords) -> np.uint64:
-    return np.uint64(len(words).bit_length())
+    row_bits = len(words).bit_length()
+    keys, is_whole = _keys(words, row_bits, kept if size < len(words) else None)
+    keys.sort()
+    rows = (keys & _ones(row_bits)).view(np.int64)
+    keys >>= np.uint64(row_bits)
+    starts_new = np.ones(size, np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=starts_new[1:])
+    # Zero bytes at the end of a text look like its padding.
+    if not (is_whole and not words.holds_zero_bytes()):
+        _rank_ties(text, rows, starts_new)
+    return TextOrder(rows, np.flatnonzero(starts_new))
 
 
 def common_ranges(columns: Sequence[pa.StringArray], most_rows: int) -> list[list[slice]]:
@@ -84,7 +57,12 @@ def common_ranges(columns: Sequence[pa.StringArray], most_rows: int) -> list[lis
     A range has at most ``most_rows`` rows in all, but for a text that stands there more often.
     """
     step = max(1, most_rows // (2 * len(columns)))
-    cuts = {text[place].as_py() for text in columns for place in range(0, len(text), step)}
+    places = ((text, place) for text in columns for place in range(0, len(text), step))
+    samples = sorted(str(text[place].as_py()) for text, place in places)
+    # As few as keep ranges apart: each is looked for in every column.
+    cuts = set(samples[:: max(1, most_rows // (2 * step))])
+    after = (bisect_right(samples, cut) for cut in cuts)
+    cuts |= {samples[place] for place in after if place < len(samples)}
     bounds = [[_first_not_before(text, cut) for text in columns] for cut in sorted(cuts)]
     bounds.append([len(text) for text in columns])
     chosen = bounds[:1]
@@ -95,96 +73,69 @@ def common_ranges(columns: Sequence[pa.StringArray], most_rows: int) -> list[lis
     return [list(map(slice, low, high)) for low, high in pairwise(chosen)]
 
 
-def _first_not_before(text: pa.StringArray, bound: str) -> int:
-    return bisect_left(range(len(text)), bound, key=lambda place: str(text[place].as_py()))
+def _keys(words: TextWords, row_bits: int, kept: Bools | None) -> tuple[Words, bool]:
+    """Return a number a kept text, in the texts' order, its row behind; and if it tells all apart.
 
-
-class _Place(NamedTuple):
-    """A byte of words that is not the same in all: where it is, and a code for each it can be."""
-
-    shift: np.uint64
-    codes: Words
-    bits: np.uint64
-
-
-def _packed(words: TextWords) -> tuple[Words, int]:
-    """Return for each text as many leading bytes as fit into 64 bits before the text's row.
-
-    A byte takes as many bits as tell those apart that stand at its place: a prefix that all texts
-    share costs nothing, and a digit four. The numbers are in the same order as the texts. How many
-    bytes went in is returned, too.
+    The bits that vary go in, word by word, as many as fit: a prefix that all texts share costs
+    nothing, and a digit four.
     """
-    blocks = _blocks(len(words))
-    packed = np.zeros(len(words), np.uint64)
-    room, covered = 64 - int(_row_bits(words)), 0
-    for start in range(0, words.longest, WORD):
+    blocks = [slice(at, min(at + _BLOCK, len(words))) for at in range(0, len(words), _BLOCK)]
+    rows = [np.arange(block.start, block.stop, dtype=np.uint64) for block in blocks]
+    if kept is not None:
+        rows = [numbers[kept[block]] for numbers, block in zip(rows, blocks, strict=True)]
+    keys, room = [np.zeros_like(numbers) for numbers in rows], 64 - row_bits
+    is_whole = words.longest <= _MOST_BYTES
+    for start in range(0, min(words.longest, _MOST_BYTES), WORD):
         read = list(ordered_map(partial(words.big_endian, start), blocks))
-        seen = np.logical_or.reduce(list(ordered_map(_bytes_seen, read)))
-        places, fitting = _places(seen, room)
-        parts = [(packed[rows], word) for rows, word in zip(blocks, read, strict=True)]
-        for _ in ordered_map(partial(_pack, places), parts):
-            pass
-        del read, parts  # as large as all that is packed: held once
-        room -= sum(int(place.bits) for place in places)
-        covered = start + fitting
-        if fitting < WORD:
+        if kept is not None:
+            read = [word[kept[block]] for word, block in zip(read, blocks, strict=True)]
+        first = next(word[0] for word in read if len(word))
+        varying = [np.bitwise_or.reduce(word ^ first) for word in read if len(word)]
+        for size, shift in _runs(int(np.bitwise_or.reduce(varying))):
+            taken = min(size, room)
+            for key, word in zip(keys, read, strict=True):
+                key <<= np.uint64(taken)
+                key |= (word >> np.uint64(shift + size - taken)) & _ones(taken)
+            room -= taken
+            is_whole &= taken == size
+        if not is_whole and not room:
             break
-    for rows in blocks:
-        packed[rows] <<= _row_bits(words)
-        packed[rows] |= np.arange(rows.start, rows.stop, dtype=np.uint64)
-    return packed, min(covered, words.longest)
+    for key, numbers in zip(keys, rows, strict=True):
+        key <<= np.uint64(row_bits)
+        key |= numbers
+    return np.concatenate(keys), is_whole
 
 
-def _pack(places: Sequence[_Place], part: tuple[Words, Words]) -> None:
-    """Put the codes of some bytes of words behind the numbers that are there, in place."""
-    numbers, words = part
-    for place in places:
-        numbers <<= place.bits
-        numbers |= place.codes.take(((words >> place.shift) & np.uint64(255)).view(np.int64))
+def _runs(bits: int) -> list[tuple[int, int]]:
+    """Return the runs of ones in a number, the highest first: how many, and how far up."""
+    runs = []
+    while bits:
+        zeros = ~bits & ((1 << bits.bit_length()) - 1)
+        shift = zeros.bit_length()
+        runs.append((bits.bit_length() - shift, shift))
+        bits &= (1 << shift) - 1
+    return runs
 
 
-def _places(seen: Bools, room: int) -> tuple[list[_Place], int]:
-    """Return the bytes of a word that fit into so many bits, and how many leading ones do."""
-    places: list[_Place] = []
-    for byte, values in enumerate(seen):
-        bits = int(values.sum() - 1).bit_length()
-        if bits > room:
-            return places, byte
-        if bits:
-            codes = np.cumsum(values, dtype=np.uint64) - np.uint64(1)
-            places.append(_Place(_SHIFTS[byte], codes, np.uint64(bits)))
-            room -= bits
-    return places, WORD
+def _ones(bits: int) -> np.uint64:
+    return np.uint64((1 << bits) - 1)
 
 
-def _bytes_seen(word: Words) -> Bools:
-    """Return for each byte of big-endian words which of the 256 values it has."""
-    seen = np.zeros((WORD, 256), np.bool_)
-    differing = np.bitwise_or.reduce(word ^ word[0])
-    columns = word.view(np.uint8).reshape(-1, WORD)
-    for byte, differs in enumerate(np.array([differing]).view(np.uint8)):
-        some = columns[:, byte] if differs else columns[:1, byte]
-        seen[byte, pc.unique(pa.array(np.ascontiguousarray(some))).to_numpy()] = True
-    return seen[::-1]  # in memory the first byte is the last
-
-
-def _blocks(rows: int) -> list[slice]:
-    """Cut so many rows into blocks that are some work each."""
-    return [slice(start, min(start + _BLOCK, rows)) for start in range(0, rows, _BLOCK)]
-
-
-def _tied(starts_new: Bools) -> Bools:
+def _rank_ties(text: pa.StringArray, rows: Rows, starts_new: Bools) -> None:
+    """Put rows that lie in ties in the order of their whole texts, and mark new ones; in place."""
     tied = ~starts_new
     tied[:-1] |= tied[1:].copy()
-    return tied
-
-
-def _refine(order: Rows, starts_new: Bools, tied: Bools, keys: npt.NDArray[Any]) -> None:
-    """Sort the rows of each tie by ``keys`` and mark where they differ; in place."""
-    groups = np.cumsum(starts_new)[tied]
-    by_key = np.lexsort((keys, groups))
-    order[tied] = order[tied][by_key]
-    keys = keys[by_key]
     places = np.flatnonzero(tied)
-    differs = (keys[1:] != keys[:-1]) | (groups[1:] != groups[:-1])
-    starts_new[places[1:][differs]] = True
+    if not len(places):
+        return
+    # Ties follow one another in order, so that ranking all of them at once ranks each.
+    ranks = pc.rank(text.take(pa.array(rows[places])), tiebreaker="first").to_numpy()
+    ordered = np.empty(len(places), np.int64)
+    ordered[ranks.view(np.int64) - 1] = rows[places]
+    rows[places] = ordered
+    texts = text.take(pa.array(ordered))
+    starts_new[places[1:]] = flags_of(pc.not_equal(texts[1:], texts[:-1]))
+
+
+def _first_not_before(text: pa.StringArray, bound: str) -> int:
+    return bisect_left(range(len(text)), bound, key=lambda place: str(text[place].as_py()))

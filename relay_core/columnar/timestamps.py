@@ -1,81 +1,131 @@
 """Timestamps of a whole column to microseconds since the epoch, in UTC.
 
-The ISO forms are read from the bytes; any other text goes to the scalar rule, once per distinct
-text. Local times follow PEP 495 with ``fold=0``: the first of two where the clock goes back, and
-one that is skipped moves forward by the length of the gap.
+Arrow's own parser reads the common ISO forms; patterns read the others, and the vendor's formats
+where they write numbers with fixed marks between them; the scalar rule reads what is left of those,
+once a distinct text. Local times follow PEP 495 with ``fold=0``: the first of two where the clock
+goes back, and one that is skipped moves forward by the length of the gap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import calendar
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.columns import Bools, Ints, Typed, distinct_values, is_empty
-from relay_core.columnar.text_words import TextWords, Words, offsets_and_bytes
+from relay_core.columnar.column_values import ColumnValues, fault_code, read_distinct
+from relay_core.columnar.text import (
+    Bools,
+    Ints,
+    flags_of,
+    is_empty,
+    offsets_and_bytes,
+    values_of,
+    with_nulls,
+    word_index,
+)
+from relay_core.domain.cell_rules import YEARS
+from relay_core.domain.columns import Refusals
+
+BEFORE_ALL = -62_135_596_800_000_000
+"""The year 1: what a column holds where a timestamp cannot be read; no contract admits it."""
 
 _SECOND = 1_000_000
 _DAY = 86_400
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # wall clock arithmetic, no zone on purpose
-_LONG_FORM = (
-    r"^(?P<base>[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)"
-    r"(?P<fraction>\.[0-9]{1,9})?(?P<offset>Z|[+-][0-9]{2}:?[0-9]{2})?$"
+_LENGTHS = np.arange(29)
+_LOCAL_LENGTHS = np.isin(_LENGTHS, (10, 16, 19))
+_UTC_LENGTHS = np.isin(_LENGTHS, (17, 20, 22, 23, 24, 25, 26, 27))
+_ISO = (
+    "^(?P<Y>[0-9]{4})-(?P<m>[0-9]{2})-(?P<d>[0-9]{2})"
+    "(?:[ T](?P<H>[0-9]{2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})"
+    r"(?:\.(?P<f>[0-9]{1,9}))?)?(?P<z>Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 )
-_YEARS = 300
-"""Years are read from 1900 on, so many of them."""
-_NO_DAY = np.iinfo(np.int32).min
-_BYTE = np.uint64(0xFF)
-_HIGH_HALVES = np.uint64(0xF0F0F0F0F0F0F0F0)
+_NUMBERS = {"Y": 4, "y": 2, "m": 2, "d": 2, "H": 2, "I": 2, "M": 2, "S": 2}
+"""Directives of strptime that are so many digits."""
+_NAMES: dict[str, list[str]] = {
+    "a": list(calendar.day_abbr),
+    "A": list(calendar.day_name),
+    "b": list(calendar.month_abbr),
+    "B": list(calendar.month_name),
+}
+_ALIKE = ("Yy", "mbB", "HI")
+"""Directives that say the same."""
 
 
-def read_instants(text: pa.StringArray, zone: ZoneInfo, scalar: Callable[[str], int]) -> Typed:
-    """Read ISO timestamps; ``scalar`` reads, or refuses, every other text.
+@dataclass(frozen=True, slots=True)
+class TimestampOptions:
+    """How timestamps are read.
+
+    Attributes:
+        zone: where a time without an offset is local.
+        formats: of strptime, tried in order after the ISO forms.
+        scalar: microseconds since the epoch for one text of any form, or ``CellError``.
+    """
+
+    zone: ZoneInfo
+    formats: Sequence[str]
+    scalar: Callable[[str], int]
+
+
+def read_timestamps(
+    text: pa.StringArray, options: TimestampOptions, refusals: Refusals
+) -> ColumnValues:
+    """Read timestamps of the years 1900 to 2199; other cells hold ``BEFORE_ALL``.
 
     Args:
         text: trimmed cells, empty where null.
-        zone: where a time without an offset is local.
-        scalar: microseconds since the epoch for one text, or ``CellError``.
+        options: how they are read.
+        refusals: the fault of other cells.
     """
     nulls = is_empty(text)
-    values, done = _wall_clock(text)
-    values = to_utc(values, zone, done)
-    done |= nulls
-    rest = np.flatnonzero(~done)
-    if len(rest):
-        read, ok = _long_forms(text.take(pa.array(rest)), zone)
-        values[rest[ok]] = read[ok]
-        done[rest[ok]] = True
-    faults = np.zeros(len(text), np.uint8)
-    rest = np.flatnonzero(~done)
-    if len(rest):
-        values[rest], faults[rest] = distinct_values(text.take(pa.array(rest)), scalar)
-    return Typed(values, nulls, faults, text, np.zeros(len(text), np.bool_))
+    values, unread = np.where(nulls, 0, BEFORE_ALL), ~nulls
+    for kind, some in _common_forms(text):
+        read = _read_at_once(text, some & unread, kind)
+        done = read != BEFORE_ALL
+        values[done] = (read if kind.tz else to_utc(read, options.zone, done))[done]
+        unread &= ~done
+    for pattern in (_ISO, *_patterns(options.formats)):
+        rows = np.flatnonzero(unread)
+        if len(rows):
+            local, is_local, done = _read_pattern(pattern, text.take(pa.array(rows)))
+            values[rows[done]] = to_utc(local, options.zone, is_local & done)[done]
+            unread[rows[done]] = False
+    faults = np.where(unread, fault_code(refusals.unreadable), np.uint8(0))
+    rows = np.flatnonzero(unread)
+    if options.formats and len(rows):
+        others, faults[rows] = read_distinct(text.take(pa.array(rows)), options.scalar)
+        values[rows] = np.where(faults[rows] == 0, others, BEFORE_ALL)
+    return ColumnValues(values, nulls, faults, text, np.zeros(len(text), np.bool_))
 
 
 def to_utc(local: Ints, zone: ZoneInfo, where: Bools) -> Ints:
-    """Return UTC microseconds of local wall clock microseconds; only rows of ``where`` count."""
+    """Return UTC microseconds of local wall clock microseconds; only rows of ``where`` are."""
     if zone.key == "UTC" or not where.any():
         return local
     seconds = np.floor_divide(local, _SECOND)
     days = np.floor_divide(seconds, _DAY)
     offsets = np.zeros(len(local), np.int64)
     known, where_known = np.unique(days[where], return_inverse=True)
-    steady = [_steady_offset(int(day), zone) for day in known]
+    steady = [_steady_offset(day, zone) for day in known.tolist()]
     by_day = np.array([0 if offset is None else offset for offset in steady], np.int64)
     offsets[where] = by_day[where_known]
     moving = np.array([offset is None for offset in steady])
     if moving.any():
         rows = np.flatnonzero(where)[moving[where_known]]
         distinct, back = np.unique(seconds[rows], return_inverse=True)
-        offsets[rows] = np.array([_offset(int(s), zone) for s in distinct], np.int64)[back]
+        offsets[rows] = np.array([_offset(s, zone) for s in distinct.tolist()], np.int64)[back]
     return np.asarray(local - offsets * _SECOND)
 
 
+@lru_cache(maxsize=1 << 18)
 def _steady_offset(day: int, zone: ZoneInfo) -> int | None:
     """Return the zone's offset on a local day in seconds, or None where it changes within it."""
     hours = {_offset(day * _DAY + hour * 3600, zone) for hour in range(25)}
@@ -88,136 +138,147 @@ def _offset(local_seconds: int, zone: ZoneInfo) -> int:
     return 0 if offset is None else int(offset.total_seconds())
 
 
-def _wall_clock(text: pa.StringArray) -> tuple[Ints, Bools]:
-    """Read ``YYYY-MM-DD[ HH:MM[:SS]]`` as local microseconds; return which rows are that."""
-    bounds, _ = offsets_and_bytes(text)
-    lengths = np.diff(bounds)
-    values = np.zeros(len(text), np.int64)
-    done = np.zeros(len(text), np.bool_)
-    for length, read in _FORMS.items():
-        rows = np.flatnonzero(lengths == length)
-        if len(rows):
-            seconds, ok = read(TextWords(_of_length(text, rows, length)))
-            seconds *= ok * _SECOND
-            values[rows], done[rows] = seconds, ok
-    return values, done
+def _common_forms(text: pa.StringArray) -> Iterator[tuple[pa.TimestampType, Bools]]:
+    """Yield the forms that Arrow reads just as they are meant, and which cells may have each.
 
-
-def _of_length(text: pa.StringArray, rows: Ints, length: int) -> pa.StringArray:
-    """Return the given rows, all those of a length; no byte is copied where others are empty."""
-    bounds, _ = offsets_and_bytes(text)
-    if bounds[-1] - bounds[0] > len(rows) * length:
-        return text.take(pa.array(rows))
-    ends = np.arange(bounds[0], bounds[-1] + 1, length, dtype=bounds.dtype)
-    return pa.Array.from_buffers(
-        text.type, len(rows), [None, pa.py_buffer(ends), text.buffers()[2]]
-    )
-
-
-def _read_day(cells: TextWords) -> tuple[Ints, Bools]:
-    """Read ``YYYY-MM-DD`` as seconds."""
-    return _read_date(cells, *_pairs(cells.little_endian(8), b"00"))
-
-
-def _read_minute(cells: TextWords) -> tuple[Ints, Bools]:
-    """Read ``YYYY-MM-DD HH:MM`` as seconds."""
-    word = cells.little_endian(8)
-    pairs, clock_ok = _pairs(word, b"00?00:00")
-    seconds, ok = _read_date(cells, pairs, clock_ok)
-    separator = (word >> np.uint64(16)) & _BYTE
-    hour, minute = _pair(pairs, 3), _pair(pairs, 6)
-    ok &= (separator == ord(" ")) | (separator == ord("T"))
-    ok &= (hour < 24) & (minute < 60)
-    seconds += (hour * 3600 + minute * 60).view(np.int64)
-    return seconds, ok
-
-
-def _read_date(cells: TextWords, day: Words, day_ok: Bools) -> tuple[Ints, Bools]:
-    """Read ``YYYY-MM-`` as seconds; the lowest byte of ``day`` is the day of the month."""
-    pairs, ok = _pairs(cells.little_endian(), b"0000-00-")
-    year = _pair(pairs, 0) * 100 + _pair(pairs, 2) - 1900
-    month, day = _pair(pairs, 5) - 1, _pair(day, 0) - 1
-    # unsigned: what would be negative is large
-    ok &= day_ok & (year < _YEARS) & (month < 12) & (day < 31)
-    days = _day_table().take(((year * 12 + month) * 31 + day) * ok)
-    ok &= days != _NO_DAY
-    return days * _DAY, ok
-
-
-def _read_second(cells: TextWords) -> tuple[Ints, Bools]:
-    """Read ``YYYY-MM-DD HH:MM:SS`` as seconds."""
-    seconds, ok = _read_minute(cells)
-    pairs, clock_ok = _pairs(cells.little_endian(11), b"00:00:00")
-    second = _pair(pairs, 6)
-    ok &= clock_ok & (second < 60)
-    seconds += second.view(np.int64)
-    return seconds, ok
-
-
-_FORMS: dict[int, Callable[[TextWords], tuple[Ints, Bools]]] = {
-    10: _read_day,
-    16: _read_minute,
-    19: _read_second,
-}
-
-
-def _pairs(words: Words, form: bytes) -> tuple[Words, Bools]:
-    """Hold words to a form and read every two neighbouring digits as one number.
-
-    Byte ``n`` of a result is what the digits ``n`` and ``n + 1`` say. In the form ``0`` is any
-    digit, ``?`` any byte; other bytes, and none after the form's end, are held to what they are.
+    ``YYYY-MM-DD[ HH:MM[:SS]]``, and ``YYYY-MM-DD HH:MM[:SS[.ffffff]]Z``.
     """
-    judged = int.from_bytes(bytes(0 if c == ord("?") else 0xFF for c in form), "little")
-    room = bytes({ord("0"): 6, ord("?"): 0}.get(char, 15) for char in form)
-    digits = (words ^ _word(form)) & np.uint64(judged)
-    # the high half of a byte fills where a digit is more than 9 or another byte differs at all
-    wrong = (digits | (digits + _word(room))) & _HIGH_HALVES
-    return digits * np.uint64(10) + (digits >> np.uint64(8)), wrong == 0
+    bounds, data = offsets_and_bytes(text)
+    lengths = np.diff(bounds)
+    yield pa.timestamp("us"), _LOCAL_LENGTHS.take(lengths, mode="clip")
+    some = _UTC_LENGTHS.take(lengths, mode="clip")
+    some[some] = data.take(bounds[1:][some] - 1) == ord("Z")
+    yield pa.timestamp("us", "UTC"), some
 
 
-def _pair(pairs: Words, place: int) -> Words:
-    return (pairs >> np.uint64(8 * place)) & _BYTE
+def _read_at_once(text: pa.StringArray, some: Bools, kind: pa.TimestampType) -> Ints:
+    """Read some cells, or none of them where one is no real timestamp."""
+    values = np.full(len(text), BEFORE_ALL)
+    if some.any():
+        try:
+            read = pc.cast(with_nulls(text, ~some), kind)
+        except pa.ArrowInvalid:
+            return values
+        found = values_of(read.view(pa.int64()).fill_null(BEFORE_ALL))
+        in_years = (found >= _FIRST) & (found < _END)
+        values[in_years] = found[in_years]
+    return values
 
 
-def _word(chars: bytes) -> np.uint64:
-    return np.uint64(int.from_bytes(chars, "little"))
+def _patterns(formats: Sequence[str]) -> Iterator[str]:
+    """Yield patterns for the first formats, as far as none reads what one before it reads, too."""
+    for form in formats:
+        pattern, is_only_one = _pattern_of(form)
+        if pattern is not None:
+            yield pattern
+        if not is_only_one:
+            return
 
 
-@cache
-def _day_table() -> Ints:
-    """Return days since 1970-01-01 of every year, month and day of the month there could be."""
-    months = np.arange("1900-01", f"{1900 + _YEARS}-01", dtype="datetime64[M]")
-    dates = months.astype("datetime64[D]")[:, None] + np.arange(31)
-    real = dates.astype("datetime64[M]") == months[:, None]
-    return np.where(real, dates.astype(np.int64), _NO_DAY).ravel()
+@lru_cache(maxsize=1 << 10)
+def _pattern_of(form: str) -> tuple[str | None, bool]:
+    """Return a pattern for texts of a format, None where it takes more than numbers and names.
+
+    Also, whether it takes all texts that strptime takes: not where numbers touch, which may then
+    have fewer digits.
+    """
+    directives = re.findall("%(.)", form)
+    doubtful = any(len({*given} & {*directives}) > 1 for given in _ALIKE)
+    if doubtful or len({*directives}) < len(directives) or not form.isprintable():
+        return None, False
+    parts, is_only_one = [], "z" not in directives
+    for found in re.finditer("%(.)|[^%]", form):
+        name, after = found[1], form[found.end() : found.end() + 1]
+        if name is None:
+            parts.append(r"[ \t\r\n]+" if found[0].isspace() else re.escape(found[0]))
+            continue
+        is_apart = not (after.isdigit() or after == "%")
+        is_only_one &= is_apart or name not in _NUMBERS
+        piece = "%" if name == "%" else _piece(name, is_apart=is_apart)
+        if piece is None:
+            return None, False
+        parts.append(piece if name == "%" else f"(?P<{name}>{piece})")
+    return f"^(?i:{''.join(parts)})$", is_only_one
 
 
-def _long_forms(text: pa.StringArray, zone: ZoneInfo) -> tuple[Ints, Bools]:
-    """Read the forms with a fraction of a second or an offset; return which rows are that."""
-    groups = pc.extract_regex(text, _LONG_FORM)
-    matched = np.asarray(groups.is_valid().to_numpy(zero_copy_only=False), np.bool_)
-    base, fraction, offset = (
-        pc.fill_null(pc.struct_field(groups, [index]), "") for index in range(3)
+def _piece(name: str, *, is_apart: bool) -> str | None:
+    """Return what a directive reads; a number that stands apart can do without its zero."""
+    if name in _NUMBERS:
+        width = _NUMBERS[name]
+        narrow = "[0-9]{1,2}| [1-9]" if name == "d" else "[0-9]{1,2}"
+        return narrow if is_apart and name not in "Yy" else f"[0-9]{{{width}}}"
+    if name in _NAMES:
+        return "|".join(re.escape(word) for word in _NAMES[name] if word)
+    return {"f": "[0-9]{1,6}", "p": "am|pm", "z": "[+-][0-9]{2}:?[0-9]{2}"}.get(name)
+
+
+def _read_pattern(pattern: str, text: pa.StringArray) -> tuple[Ints, Bools, Bools]:
+    """Return microseconds as written but for their offset, which are local, which were read."""
+    groups = pc.extract_regex(text, pattern)
+    rows = np.flatnonzero(flags_of(groups.is_valid()))
+    matched = groups.take(pa.array(rows))
+    parts = {
+        field.name: pc.fill_null(pc.struct_field(matched, [place]), "")
+        for place, field in enumerate(matched.type)
+    }
+    local, ok = _moments(parts, len(rows))
+    offset = parts.get("z", pa.repeat("", len(rows)))
+    shift, fits = _offset_seconds(offset)
+    values = np.full(len(text), BEFORE_ALL)
+    values[rows] = local - shift * _SECOND
+    is_local, done = np.ones(len(text), np.bool_), np.zeros(len(text), np.bool_)
+    is_local[rows], done[rows] = is_empty(offset), ok & fits
+    return values, is_local, done
+
+
+def _moments(parts: dict[str, pa.StringArray], size: int) -> tuple[Ints, Bools]:
+    """Return wall clock microseconds, and which of them are real dates and times."""
+
+    def number(name: str, default: int = 0) -> Ints:
+        text = parts.get(name)
+        if text is None:
+            return np.full(size, default)
+        digits = pc.if_else(pc.equal(text, ""), str(default), pc.ascii_ltrim_whitespace(text))
+        return values_of(pc.cast(digits, pa.int64()))
+
+    year, month, day = number("Y"), number("m", 1), number("d")
+    if "y" in parts:
+        year = number("y")
+        year = year + np.where(year <= 68, 2000, 1900)
+    for name in ("b", "B"):
+        if name in parts:
+            month = word_index(parts[name], _NAMES[name], str.lower)
+    hour, minute, second = number("H"), number("M"), number("S")
+    if "I" in parts:
+        twelve = number("I")
+        afternoon = flags_of(pc.equal(pc.ascii_lower(parts["p"]), "pm")) if "p" in parts else False
+        hour = twelve % 12 + 12 * afternoon
+        hour[(twelve < 1) | (twelve > 12)] = 24
+    ok = (year >= YEARS.start) & (year < YEARS.stop) & (month >= 1) & (month <= 12) & (day >= 1)
+    ok &= (hour < 24) & (minute < 60) & (second < 60)
+    months = np.where(ok, (year - 1970) * 12 + month - 1, 0)
+    days = months.astype("datetime64[M]").astype("datetime64[D]") + (day - 1)
+    ok &= days.astype("datetime64[M]").astype(np.int64) == months
+    seconds = days.astype(np.int64) * _DAY + hour * 3600 + minute * 60 + second
+    fraction = pc.utf8_slice_codeunits(
+        pc.utf8_rpad(parts.get("f", pa.repeat("", size)), 6, padding="0"), 0, 6
     )
-    local, ok = _wall_clock(base)
-    long_base = np.asarray(pc.binary_length(base).to_numpy(zero_copy_only=False)) == 19
-    ok &= matched & (is_empty(fraction) | long_base)
-    micros = pc.utf8_slice_codeunits(pc.utf8_rpad(fraction, 7, padding="0"), 1, 7)
-    micros = pc.cast(pc.if_else(pa.array(is_empty(fraction)), "0", micros), pa.int64())
-    aware = ~is_empty(offset)
-    shift, fits = _offset_seconds(offset, aware)
-    ok &= fits
-    utc = np.where(aware, local - shift * _SECOND, to_utc(local, zone, ok & ~aware))
-    return utc + np.asarray(micros.to_numpy(zero_copy_only=False)), ok
+    return seconds * _SECOND + values_of(pc.cast(fraction, pa.int64())), ok
 
 
-def _offset_seconds(offset: pa.StringArray, aware: Bools) -> tuple[Ints, Bools]:
+def _offset_seconds(offset: pa.StringArray) -> tuple[Ints, Bools]:
     plain = pc.replace_substring(offset, ":", "")
-    zulu = np.asarray(pc.equal(plain, "Z").to_numpy(zero_copy_only=False), np.bool_)
-    plain = pc.if_else(pa.array(aware & ~zulu), plain, "+0000")
-    number = pc.cast(pc.utf8_slice_codeunits(plain, 1, 5), pa.int64())
-    digits = np.asarray(number.to_numpy(zero_copy_only=False))
-    negative = np.asarray(pc.starts_with(plain, "-").to_numpy(zero_copy_only=False), np.bool_)
+    is_written = flags_of(pc.greater(pc.binary_length(plain), 1))
+    plain = pc.if_else(pa.array(is_written), plain, "+0000")
+    digits = values_of(pc.cast(pc.utf8_slice_codeunits(plain, 1, 5), pa.int64()))
+    negative = flags_of(pc.starts_with(plain, "-"))
     hours, minutes = digits // 100, digits % 100
     seconds = hours * 3600 + minutes * 60
     return np.where(negative, -seconds, seconds), (hours < 24) & (minutes < 60)
+
+
+def _microseconds(year: int) -> int:
+    return (datetime(year, 1, 1) - _EPOCH) // timedelta(microseconds=1)  # noqa: DTZ001  # no zone
+
+
+_FIRST, _END = _microseconds(YEARS.start), _microseconds(YEARS.stop)

@@ -6,6 +6,7 @@ that the config turns into faults with their paths. Rules that join several fiel
 
 from __future__ import annotations
 
+import codecs
 import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 from relay_core.config.scalars import BareWord, NumberText, type_name
 from relay_core.domain.cell_rules import MONEY_LIMIT, shorten, strip
-from relay_core.domain.models import CANONICAL_COLUMNS
+from relay_core.domain.columns import CANONICAL_COLUMNS
 
 LARGEST_COUNT = 2**63 - 1
 
@@ -23,6 +24,7 @@ _DECIMAL = re.compile(r"([+-]?)([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?)0*([0
 _LONGEST_DECIMAL = 100
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MACHINES_OWN_ZONES = ("localtime", "Factory")
+_HOST_NAME_ENCODINGS = ("idna", "punycode")
 
 # Active codes of ISO 4217 and those replaced in the last years, which price lists still carry.
 _CURRENCY_CODES = """
@@ -269,6 +271,8 @@ def read_encoding(value: Any) -> str:
             f"{shorten(text)} is no text encoding that Python knows, such as utf-8, cp1252 "
             "or utf-16"
         ) from error
+    if codecs.lookup(text).name in _HOST_NAME_ENCODINGS:
+        raise refuse(f"{shorten(text)} encodes host names, not feeds; use one such as utf-8")
     return text
 
 

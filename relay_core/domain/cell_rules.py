@@ -13,8 +13,9 @@ from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from relay_core.domain.codes import RowFault
+from relay_core.domain.columns import BY_NAME, CONDITIONS, CanonicalColumn, Kind, Refusals
 from relay_core.domain.errors import CellError
-from relay_core.domain.models import CONDITIONS, MONEY_COLUMNS, RowFault
 
 LARGEST_WHOLE = 2_147_483_647
 """The largest quantity and lead time."""
@@ -22,8 +23,10 @@ MONEY_UNIT = 10_000
 """Money is whole ten-thousandths."""
 MONEY_LIMIT = 1_000_000_000
 """Amounts stay below this many units of the currency."""
+MONEY_LIMIT_UNITS = MONEY_LIMIT * MONEY_UNIT
+YEARS = range(1900, 2200)
+"""The years that timestamps are of, as they are written."""
 
-_YEARS = range(1900, 2200)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _THOUSANDS_CLASSES = {" ": " \u00a0\u202f", "'": "'\u2019"}
@@ -79,53 +82,37 @@ def read_cell(column: str, text: str, parser: CellOptions, zone: tzinfo) -> int 
         CellError: the cell breaks a rule of its column, a missing required value included.
     """
     text = strip(text)
+    known = BY_NAME[column]
     if not text:
-        _refuse_required_null(column)
+        if known.required and known.refusals is not None:
+            raise _refused(known.refusals.null, column, text)
         return None
-    if column == "quantity_available":
-        return read_quantity(text, parser)
-    if column == "lead_time_days":
-        return read_lead_time(text, parser)
-    if column in MONEY_COLUMNS:
+    if known.kind is Kind.WHOLE:
+        return read_whole(known, text, parser)
+    if known.kind is Kind.MONEY:
         return read_money(text, parser)
-    if column == "condition":
+    if known.kind is Kind.CONDITION:
         return read_condition(text)
-    if column == "updated_at":
+    if known.kind is Kind.INSTANT:
         return read_timestamp(text, parser, zone)
     return text
 
 
-def read_quantity(text: str, parser: CellOptions) -> int:
-    """Read a quantity: one of the vendor's words, else a whole number."""
+def read_whole(column: CanonicalColumn, text: str, parser: CellOptions) -> int:
+    """Read a whole number: a quantity may be one of the vendor's words."""
     text = strip(text)
+    refusals = column.refusals or Refusals()
     folded = text.casefold()
-    for word, quantity in parser.quantity_words.items():
+    for word, quantity in parser.quantity_words.items() if column.takes_words else ():
         if strip(word).casefold() == folded:
             return quantity
     number = _whole_number(text, parser)
-    if number is not None and number < 0:
-        raise CellError(
-            RowFault.NEGATIVE_QUANTITY,
-            f"{shorten(text)} is below zero; give 0 for what is not in stock",
-        )
-    if number is None or number > LARGEST_WHOLE:
-        raise CellError(
-            RowFault.INVALID_QUANTITY,
-            f"{shorten(text)} is no whole number from 0 to {LARGEST_WHOLE}; correct the cell, or "
-            "list the word in parser.quantity_words, or set the parser's separators",
-        )
-    return number
-
-
-def read_lead_time(text: str, parser: CellOptions) -> int:
-    """Read a whole number of days."""
-    number = _whole_number(strip(text), parser)
-    if number is None or not 0 <= number <= LARGEST_WHOLE:
-        raise CellError(
-            RowFault.INVALID_LEAD_TIME,
-            f"{shorten(text)} is no whole number of days from 0 to {LARGEST_WHOLE}; correct the "
-            "cell, or leave it empty, or list the text in parser.null_values",
-        )
+    if number is None:
+        raise _refused(refusals.unreadable, column.name, text)
+    if number < 0:
+        raise _refused(refusals.negative, column.name, text)
+    if number > LARGEST_WHOLE:
+        raise _refused(refusals.too_large, column.name, text)
     return number
 
 
@@ -133,26 +120,16 @@ def read_money(text: str, parser: CellOptions) -> int:
     """Read an amount as whole ten-thousandths, rounded half up, exact from the written digits."""
     number = _number(_without_symbols(strip(text), parser.currency_symbols), parser)
     if number is None:
-        raise CellError(
-            RowFault.INVALID_DECIMAL,
-            f"{shorten(text)} is no amount; correct the cell, or set parser.currency_symbols, "
-            "decimal_separator and thousands_separator to how the vendor writes amounts",
-        )
+        raise _refused(RowFault.INVALID_DECIMAL, "amount", text)
     digits = (number.whole + (number.fraction or "")).lstrip("0")
     if not digits:
         return 0
     if number.negative:
-        raise CellError(
-            RowFault.NEGATIVE_AMOUNT,
-            f"{shorten(text)} is below zero; give an amount of 0 or more, or leave the cell empty",
-        )
+        raise _refused(RowFault.NEGATIVE_AMOUNT, "amount", text)
     point = len(digits) - len(number.fraction or "") + _exponent(number.exponent)
     amount = _ten_thousandths(digits, point)
     if amount is None:
-        raise CellError(
-            RowFault.AMOUNT_OUT_OF_RANGE,
-            f"{shorten(text)} is too large; amounts are below {MONEY_LIMIT:,}",
-        )
+        raise _refused(RowFault.AMOUNT_OUT_OF_RANGE, "amount", text)
     return amount
 
 
@@ -160,10 +137,7 @@ def read_condition(text: str) -> str:
     """Read a condition, in any case, as its lower-case word."""
     word = strip(text).lower()
     if word not in CONDITIONS:
-        raise CellError(
-            RowFault.INVALID_CONDITION,
-            f"{shorten(text)} is no condition; use new, used or refurb, or leave the cell empty",
-        )
+        raise _refused(RowFault.INVALID_CONDITION, "condition", text)
     return word
 
 
@@ -179,12 +153,8 @@ def read_timestamp(text: str, parser: CellOptions, zone: tzinfo) -> int:
         moment = _formatted_moment(text, form)
         if moment is not None:
             break
-    if moment is None or moment.year not in _YEARS:
-        raise CellError(
-            RowFault.INVALID_TIMESTAMP,
-            f"{shorten(text)} is no real date or time of the years 1900 to 2199 in a form that is "
-            "read; write YYYY-MM-DD HH:MM:SS, or add the vendor's form to parser.timestamp_formats",
-        )
+    if moment is None or moment.year not in YEARS:
+        raise _refused(RowFault.INVALID_TIMESTAMP, "updated_at", text)
     if moment.utcoffset() is None:
         moment = moment.replace(tzinfo=zone, fold=0)
     return (moment - _EPOCH) // _MICROSECOND
@@ -195,15 +165,40 @@ def shorten(text: str, limit: int = 60) -> str:
     return f'"{text}"' if len(text) <= limit else f'"{text[:limit]}..."'
 
 
-def _refuse_required_null(column: str) -> None:
-    if column == "sku":
-        raise CellError(RowFault.MISSING_SKU, "the SKU is empty; every row needs one")
-    if column == "quantity_available":
-        raise CellError(
-            RowFault.MISSING_QUANTITY,
-            "the quantity is empty; fill it in, or give quantity_available a value in "
-            "parser.defaults",
-        )
+def explain(fault: RowFault, column: str, text: str) -> str:
+    """Say what is wrong with a trimmed cell of a column, and what to do."""
+    if text and fault in _EXPLANATIONS:
+        return f"{shorten(text)} {_EXPLANATIONS[fault]}"
+    if not text and fault in _EXPLANATIONS_OF_NULLS:
+        return _EXPLANATIONS_OF_NULLS[fault]
+    return f"{column} is {fault.replace('_', ' ')}; give each row of the feed a value"
+
+
+_EXPLANATIONS = {
+    RowFault.INVALID_QUANTITY: f"is no whole number from 0 to {LARGEST_WHOLE}; correct the cell, "
+    "or list the word in parser.quantity_words, or set the parser's separators",
+    RowFault.NEGATIVE_QUANTITY: "is below zero; give 0 for what is not in stock",
+    RowFault.INVALID_LEAD_TIME: f"is no whole number of days from 0 to {LARGEST_WHOLE}; correct "
+    "the cell, or leave it empty, or list the text in parser.null_values",
+    RowFault.INVALID_DECIMAL: "is no amount; correct the cell, or set parser.currency_symbols, "
+    "decimal_separator and thousands_separator to how the vendor writes amounts",
+    RowFault.NEGATIVE_AMOUNT: "is below zero; give an amount of 0 or more, or leave the cell empty",
+    RowFault.AMOUNT_OUT_OF_RANGE: f"is too large; amounts are below {MONEY_LIMIT:,}",
+    RowFault.INVALID_CONDITION: "is no condition; use new, used or refurb, or leave the cell empty",
+    RowFault.INVALID_TIMESTAMP: "is no real date or time of the years 1900 to 2199 in a form that "
+    "is read; write YYYY-MM-DD HH:MM:SS, or add the vendor's form to parser.timestamp_formats",
+}
+_EXPLANATIONS_OF_NULLS = {
+    RowFault.MISSING_SKU: "the SKU is empty; every row needs one",
+    RowFault.MISSING_QUANTITY: "the quantity is empty; fill it in, or give quantity_available a "
+    "value in parser.defaults",
+}
+
+
+def _refused(fault: RowFault | None, column: str, text: str) -> CellError:
+    if fault is None:
+        raise ValueError(f"no rule of {column} refuses {shorten(text)}")
+    return CellError(fault, explain(fault, column, text))
 
 
 def _number(text: str, parser: CellOptions) -> _Number | None:

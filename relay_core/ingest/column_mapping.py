@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import strip
-from relay_core.domain.models import CANONICAL_COLUMNS, REQUIRED_COLUMNS
+from relay_core.domain.columns import CANONICAL_COLUMNS, REQUIRED_COLUMNS
+from relay_core.domain.run_faults import listed
+
+_LONGEST = 200
+"""So much of a header stands in a message."""
+_MOST_COMPARED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +50,14 @@ def plan_columns(headers: Sequence[str], parser: ParserConfig) -> ColumnPlan:
 
 def describe_missing(missing: Sequence[str], headers: Sequence[str]) -> str:
     """Say which headers are missing, which were found, and the nearest one to each."""
-    names = [strip(header) for header in headers]
-    nearest = (f"{header!r} (nearest: {_shown_nearest(header, names)})" for header in missing)
+    names = [strip(header)[:_LONGEST] for header in headers]
+    nearest = (
+        f"{h[:_LONGEST]!r} (nearest: {_shown_nearest(h[:_LONGEST], names)})" for h in missing
+    )
     return (
-        f"missing required columns: {', '.join(nearest)}; headers found: "
-        f"{', '.join(map(repr, names))}; point parser.column_map at the vendor's headers, "
-        "or give the column a default in parser.defaults"
+        f"missing required columns: {listed(nearest, ', ', len(missing))}; headers found: "
+        f"{listed(map(repr, names), ', ', len(names))}; point parser.column_map at the vendor's "
+        "headers, or give the column a default in parser.defaults"
     )
 
 
@@ -65,7 +72,7 @@ def wanted_headers(names: Sequence[str], parser: ParserConfig) -> dict[str, str]
 
 def nearest_header(header: str, names: Sequence[str]) -> str | None:
     """Return the name that is most like a header, None where there are no names."""
-    folded = {name.casefold(): name for name in reversed(names)}
+    folded = {name.casefold(): name for name in reversed(names[:_MOST_COMPARED])}
     close = difflib.get_close_matches(header.casefold(), list(folded), n=1, cutoff=0.0)
     return folded[close[0]] if close else None
 

@@ -1,13 +1,17 @@
-"""Bytes of one feed to text columns with record numbers.
+"""CSV to text columns with record numbers.
 
-Arrow reads the records that fit the header; the scanner reads the header and the records that do
-not fit. No cell is trimmed or judged here.
+Arrow reads the records: most of them at the width that most have, the others by their own widths
+afterwards. The scanner reads the header, and finds the quote that is never closed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from operator import itemgetter
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -15,49 +19,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from relay_core.columnar.csv_text import join_fields, quoted
+from relay_core.columnar.text import is_empty, one_chunk, trim
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import strip
+from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.models import FailureCode
-from relay_core.ingest.csv_records import RecordScanner, UnclosedQuoteError, line_number, skip_lines
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.ingest.csv_records import (
+    RecordScanner,
+    UnclosedQuoteError,
+    line_number,
+    skip_lines,
+)
 from relay_core.ingest.decoding import Buffer, decode_feed
+from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
 
 _BLOCK = 6 << 20
 _MAX_BLOCK = (1 << 31) - 1
-_END_MARK = b"\x1arelay:end-of-feed\x1a"
+_SAMPLE = 50
+"""So many records tell which width most have."""
+_OTHERS_AT_ONCE = 8 << 20
+"""How many characters of records of other widths wait to be read together."""
 _STAND_INS = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11"
+"""Bytes that can stand in for a delimiter that Arrow does not take."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextBatch:
-    """Some records of a feed: one text column a header, and each record's ``row_number``."""
-
-    columns: list[pa.StringArray]
-    row_numbers: npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class RaggedRecord:
-    """A record with more or fewer fields than the header."""
-
-    row_number: int
-    cells: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class ParsedFeed:
-    """A feed's headers, as they stand in the file, and its records.
-
-    ``headers`` is None where the file has no record at all. ``batches`` may be walked once;
-    ``ragged`` is complete when it ends.
-    """
-
-    headers: tuple[str, ...] | None
-    batches: Iterator[TextBatch] = field(default_factory=lambda: iter(()))
-    ragged: list[RaggedRecord] = field(default_factory=list)
-
-
-def parse_feed(data: Buffer, parser: ParserConfig) -> ParsedFeed:
+def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMITS) -> ParsedFeed:
     """Split a feed into its headers and batches of text columns.
 
     The header is record 1, so that the first data record is 2; a feed whose ``parser.columns``
@@ -65,16 +53,27 @@ def parse_feed(data: Buffer, parser: ParserConfig) -> ParsedFeed:
 
     Raises:
         FeedUnreadableError: ``DECODE_ERROR``, here or from ``batches``: the bytes are not in
-            ``parser.encoding``, or a quote is never closed.
+            ``parser.encoding``, or a quote is never closed; ``invalid_input``: too many columns.
     """
     text = skip_lines(decode_feed(data, parser.encoding), parser.skip_lines)
-    records = _Records(
-        *_one_byte_delimiter(text, parser.delimiter), skipped_lines=parser.skip_lines
-    )
+    records = _Records(*_one_byte_delimiter(text, parser.delimiter), parser.skip_lines, limits)
     if parser.columns is not None:
         return records.parsed(tuple(parser.columns), 0, first_row=1)
     headers, position = records.header()
-    return records.parsed(headers, position, first_row=2) if headers else ParsedFeed(None)
+    if headers is None:
+        return ParsedFeed(None)
+    _refuse_too_many(headers, limits)
+    return records.parsed(headers, position, first_row=2)
+
+
+def _refuse_too_many(headers: tuple[str, ...], limits: Limits) -> None:
+    width = max((place for place, name in enumerate(headers, 1) if strip(name)), default=0)
+    if width > limits.max_columns:
+        raise FeedUnreadableError(
+            FailureCode.INVALID_INPUT,
+            f"the header has {width:,} columns, and {limits.max_columns:,} are the most; see that "
+            "parser.delimiter and parser.skip_lines fit the file, or leave columns out of it",
+        )
 
 
 def _one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, bytes, str | None]:
@@ -93,18 +92,63 @@ def _one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, b
     return memoryview(raw.replace(wide, bytes([free]))), bytes([free]), delimiter
 
 
+class _Others:
+    """Records that are not as wide as most, as Arrow meets them.
+
+    Attributes:
+        size: how many characters wait to be read.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._waiting: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+        self._numbers = array("q")
+        self._passed = 0
+
+    def keep(self, row: pa_csv.InvalidRow) -> str:
+        """Take one from Arrow, unless it has come before."""
+        if not self._numbers or row.number > self._numbers[-1]:
+            self._waiting[row.actual_columns].append((row.number, row.text))
+            self._numbers.append(row.number)
+            self.size += len(row.text)
+        return "skip"
+
+    def taken(self) -> dict[int, list[tuple[int, str]]]:
+        """Return the records that wait, by width; then none does."""
+        waiting, self._waiting, self.size = self._waiting, defaultdict(list), 0
+        return dict(waiting)
+
+    def numbers_around(self, accepted: int, rows: int) -> npt.NDArray[np.int64]:
+        """Number the next ``rows`` usual records (the first record is 1) around these."""
+        ordinals = np.arange(accepted, accepted + rows, dtype=np.int64)
+        others = np.array(self._numbers[self._passed :], np.int64)
+        usual_before = others - np.arange(self._passed + 1, self._passed + 1 + len(others))
+        numbers = ordinals + 1 + self._passed
+        numbers += np.searchsorted(usual_before, ordinals, side="right")
+        self._passed += int(np.searchsorted(usual_before, accepted + rows - 1, side="right"))
+        return numbers
+
+
 class _Records:
     """The records of one decoded text."""
 
     def __init__(
-        self, text: memoryview, delimiter: bytes, stands_for: str | None, *, skipped_lines: int
+        self,
+        text: memoryview,
+        delimiter: bytes,
+        stands_for: str | None,
+        skipped_lines: int,
+        limits: Limits,
     ) -> None:
         self._text = text
         self._delimiter = delimiter
         self._stands_for = stands_for
         self._skipped_lines = skipped_lines
+        self._limits = limits
+        self._written = stands_for or delimiter.decode("ascii")
         self._scanner = RecordScanner(delimiter)
-        self._end_mark = _END_MARK.replace(delimiter, b"")
+        # Whoever knows it beforehand could pass off an unclosed quote: it is another one each time.
+        self._end_mark = uuid4().hex.replace(delimiter.decode("ascii"), "")
 
     def header(self) -> tuple[tuple[str, ...] | None, int]:
         """Return the first record that is not blank and where the next one starts."""
@@ -120,48 +164,89 @@ class _Records:
         return None, position
 
     def parsed(self, headers: tuple[str, ...], position: int, *, first_row: int) -> ParsedFeed:
-        feed = ParsedFeed(headers)
-        feed.batches = self._batches(feed, self._text[position:], len(headers), first_row)
-        return feed
+        body = self._text[position:]
+        return ParsedFeed(headers, self._batches(body, len(headers), first_row - 1))
 
-    def _batches(
-        self, feed: ParsedFeed, body: memoryview, width: int, first_row: int
-    ) -> Iterator[TextBatch]:
-        misfits: list[pa_csv.InvalidRow] = []
-        accepted = 0
-        for batch in self._arrow_batches(body, width, misfits):
-            numbers = _record_numbers(misfits, accepted, batch.num_rows) + (first_row - 1)
+    def _batches(self, body: memoryview, wanted: int, before: int) -> Iterator[TextBatch | Misfits]:
+        """Yield all records; ``before`` is what Arrow's count of them lacks."""
+        others, accepted = _Others(), 0
+        for batch in self._arrow_batches(body, self._usual_width(body, wanted), others):
+            numbers = others.numbers_around(accepted, batch.num_rows)
             accepted += batch.num_rows
-            yield TextBatch([self._restored(column) for column in batch.columns], numbers)
-        for misfit in misfits:
-            fields, _ = self._scanner.record(memoryview(misfit.text.encode("utf-8")), 0)
-            cells = self._cells(fields)
-            if any(map(strip, cells)):
-                feed.ragged.append(RaggedRecord(misfit.number + first_row - 1, cells))
+            yield self._batch(batch.columns, numbers + before, wanted)
+            if others.size > _OTHERS_AT_ONCE:
+                yield from self._read_others(others, wanted, before)
+        yield from self._read_others(others, wanted, before)
+
+    def _usual_width(self, body: memoryview, wanted: int) -> int:
+        """Return how many cells most records have, as the first tell; else the header's number."""
+        try:
+            sample = [len(fields) for fields in islice(self._scanner.records(body), _SAMPLE)]
+        except UnclosedQuoteError:
+            return wanted
+        width, count = max(Counter(sample).items(), key=itemgetter(1), default=(wanted, 0))
+        return width if 2 * count > len(sample) else wanted
+
+    def _read_others(
+        self, others: _Others, wanted: int, before: int
+    ) -> Iterator[TextBatch | Misfits]:
+        for width, records in others.taken().items():
+            numbers = np.array([number for number, _ in records], np.int64) + before
+            texts = [text for _, text in records]
+            if width > max(wanted, self._limits.max_columns):
+                yield self._wide(width, texts, numbers)
+                continue
+            text = memoryview("\n".join(texts).encode("utf-8"))
+            found = pa.Table.from_batches(self._open(text, width, None, len(text) + _BLOCK))
+            columns = [one_chunk(column) for column in found.slice(0, len(records)).columns]
+            yield self._batch(columns, numbers, wanted)
+
+    def _batch(
+        self, columns: Sequence[pa.StringArray], numbers: npt.NDArray[np.int64], wanted: int
+    ) -> TextBatch | Misfits:
+        restored = [self._restored(column) for column in columns]
+        if len(columns) == wanted:
+            return TextBatch(restored, numbers)
+        filled = np.zeros(len(numbers), np.bool_)
+        for column in restored:
+            filled |= ~is_empty(trim(column))
+        raw = join_fields([quoted(column, self._written) for column in restored], self._written)
+        keep, shown = pa.array(filled), restored[: self._limits.row_data_columns]
+        cells = [column.filter(keep) for column in shown]
+        return Misfits(len(columns), numbers[filled], raw.filter(keep), cells)
+
+    def _wide(self, width: int, texts: Sequence[str], numbers: npt.NDArray[np.int64]) -> Misfits:
+        """Return records of more cells than Arrow should make columns of."""
+        raw, shown, filled = [], [], []
+        for text in texts:
+            cells = self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
+            filled.append(any(map(strip, cells)))
+            shown.append(cells[: self._limits.row_data_columns])
+            raw.append(self._written.join(quoted(pa.array(cells), self._written).to_pylist()))
+        keep = pa.array(filled)
+        columns = [pa.array(cells).filter(keep) for cells in zip(*shown, strict=True)]
+        return Misfits(width, numbers[filled], pa.array(raw).filter(keep), columns)
 
     def _arrow_batches(
-        self, body: memoryview, width: int, misfits: list[pa_csv.InvalidRow]
+        self, body: memoryview, width: int, others: _Others
     ) -> Iterator[pa.RecordBatch]:
         """Yield Arrow's batches without the mark that proves that the last quote was closed."""
         held: pa.RecordBatch | None = None
-        for batch in self._opened(body, width, misfits):
+        for batch in self._opened(body, width, others):
             if held is not None:
                 yield held
             held = batch
-        if held is None or held.column(0)[held.num_rows - 1].as_py() != self._end_mark.decode():
+        if held is None or held.column(0)[held.num_rows - 1].as_py() != self._end_mark:
             raise self._find_unclosed(len(self._text) - len(body))
         yield held.slice(0, held.num_rows - 1)
 
-    def _opened(
-        self, body: memoryview, width: int, misfits: list[pa_csv.InvalidRow]
-    ) -> Iterator[pa.RecordBatch]:
+    def _opened(self, body: memoryview, width: int, others: _Others) -> Iterator[pa.RecordBatch]:
         """Yield Arrow's batches; a record larger than a block is read with larger blocks."""
         size, done = _BLOCK, 0
         while True:
-            misfits.clear()
             seen = 0
             try:
-                for batch in self._open(body, width, misfits, size):
+                for batch in self._open(body, width, others.keep, size):
                     seen += batch.num_rows
                     if seen > done:
                         yield batch.slice(max(0, batch.num_rows - (seen - done)))
@@ -174,21 +259,21 @@ class _Records:
                 return
 
     def _open(
-        self, body: memoryview, width: int, misfits: list[pa_csv.InvalidRow], size: int
+        self,
+        body: memoryview,
+        width: int,
+        on_other: Callable[[pa_csv.InvalidRow], str] | None,
+        size: int,
     ) -> pa_csv.CSVStreamingReader:
-        def keep(row: pa_csv.InvalidRow) -> str:
-            misfits.append(row)
-            return "skip"
-
         names = [str(index) for index in range(width)]
-        source = _Source(body, self._end_mark + self._delimiter * (width - 1))
+        source = _Source(body, self._end_mark.encode() + self._delimiter * (width - 1))
         return pa_csv.open_csv(
             pa.PythonFile(source, mode="r"),
             pa_csv.ReadOptions(use_threads=False, block_size=size, column_names=names),
             pa_csv.ParseOptions(
                 delimiter=self._delimiter.decode("ascii"),
                 newlines_in_values=True,
-                invalid_row_handler=keep,
+                invalid_row_handler=on_other,
             ),
             pa_csv.ConvertOptions(check_utf8=False, column_types=dict.fromkeys(names, pa.string())),
         )
@@ -225,18 +310,6 @@ class _Records:
             f"the CSV's structure is broken: the quote that opens in line {line} is never closed; "
             'close it, or write it twice ("") where it belongs to a quoted text',
         )
-
-
-def _record_numbers(
-    misfits: list[pa_csv.InvalidRow], accepted: int, rows: int
-) -> npt.NDArray[np.int64]:
-    """Number the next ``rows`` fitting records (the first record is 1) around the misfits."""
-    ordinals = np.arange(accepted, accepted + rows, dtype=np.int64)
-    if not misfits:
-        return ordinals + 1
-    numbers = np.fromiter((row.number for row in misfits), np.int64, len(misfits))
-    fitting_before = numbers - np.arange(1, len(numbers) + 1)
-    return ordinals + 1 + np.searchsorted(fitting_before, ordinals, side="right")
 
 
 class _Source:

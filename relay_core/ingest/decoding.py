@@ -1,27 +1,30 @@
 """Bytes of a feed to UTF-8 text, and what to say when they are in another encoding.
 
-No CSV here: records and fields are the matter of ``scanning`` and ``parsing``.
+No CSV here: records and fields are the matter of the readers.
 """
 
 from __future__ import annotations
 
 import codecs
 
+import numpy as np
 import pyarrow as pa
 
+from relay_core.columnar.growable import GrowingArray
+from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.models import FailureCode
 from relay_core.ingest.charset import likely_encodings
 
 Buffer = bytes | bytearray | memoryview
 
 _BOM = "\ufeff".encode()
+_PIECE = 1 << 20
 
 
 def decode_feed(data: Buffer, encoding: str) -> memoryview:
     """Return the feed's text as UTF-8 without a leading U+FEFF.
 
-    A feed that is UTF-8 already is checked and not copied.
+    A feed that is UTF-8 already is checked and not copied; any other is held twice at the most.
 
     Raises:
         FeedUnreadableError: ``DECODE_ERROR`` with the byte offset and the likeliest encodings.
@@ -38,7 +41,19 @@ def decode_feed(data: Buffer, encoding: str) -> memoryview:
 def _as_utf8(data: Buffer, encoding: str) -> memoryview:
     if codecs.lookup(encoding).name == "utf-8":
         return _checked_utf8(data)
-    return memoryview(str(memoryview(data), encoding).encode("utf-8"))
+    view, decoder = memoryview(data), codecs.getincrementaldecoder(encoding)()
+    text = GrowingArray(np.uint8)
+    for start in range(0, max(1, len(view)), _PIECE):
+        left = decoder.getstate()[0]
+        end = start + _PIECE
+        try:
+            piece = decoder.decode(view[start:end], final=end >= len(view)).encode("utf-8")
+        except UnicodeDecodeError as error:
+            # The decoder counts from what it had left of the pieces before.
+            error.start += start - len(left)
+            raise
+        text.append(np.frombuffer(piece, np.uint8))
+    return memoryview(text.array().data)
 
 
 def _checked_utf8(data: Buffer) -> memoryview:

@@ -9,16 +9,31 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.columns import Bools, Ints, change_rows, is_empty, trim
-from relay_core.columnar.text_words import WORD, TextWords, Words
+from relay_core.columnar.text import (
+    WORD,
+    Bools,
+    Ints,
+    TextWords,
+    Words,
+    change_rows,
+    flags_of,
+    is_empty,
+    trim,
+    values_of,
+)
 from relay_core.config import ParserConfig
-from relay_core.domain.cell_rules import strip
+from relay_core.domain.cell_rules import shorten, strip
+from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.models import FailureCode
-from relay_core.ingest.csv_reader import ParsedFeed, RaggedRecord, parse_feed
+from relay_core.domain.limits import Limits
+from relay_core.domain.run_faults import listed
+from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.feed import Misfits, ParsedFeed
 
 _PARSER = ParserConfig(format="csv")
+_LIMITS = Limits(row_data_columns=Limits().max_columns)
+"""Of a record that does not fit, both cells are looked at, wherever they are."""
 _NOTHING = pa.array([], pa.string())
 _FACTORS = np.array([0x9E3779B97F4A7C15], np.uint64) ** np.arange(1, 9, dtype=np.uint64)
 """Odd numbers for a text's first words; texts that differ only behind them have the same hash."""
@@ -57,7 +72,7 @@ class SkuMap:
         """Return where each cell is in the map, or -1."""
         if self.hashes is None:
             found = pc.fill_null(pc.index_in(text, value_set=self.vendor_skus), -1)
-            return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
+            return np.asarray(values_of(found), np.int64)
         asked = _hashes(text)
         likely = np.flatnonzero(self.starts_seen.take(_first_bits(asked)))
         asked = asked[likely]
@@ -82,7 +97,7 @@ def read_sku_map(data: Buffer) -> SkuMap | None:
             or there twice.
     """
     try:
-        vendor_skus, skus = _columns(parse_feed(data, _PARSER))
+        vendor_skus, skus = _columns(parse_feed(data, _PARSER, _LIMITS))
     except FeedUnreadableError as error:
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
@@ -98,26 +113,21 @@ def _columns(parsed: ParsedFeed) -> tuple[pa.StringArray, pa.StringArray]:
     """Return the two columns, trimmed, in the order of records."""
     header = [strip(cell) for cell in parsed.headers or ()]
     if header.count("vendor_sku") != 1 or header.count("sku") != 1:
-        raise FeedUnreadableError(FailureCode.INVALID_INPUT, f"its header is {header}")
+        names = listed(map(shorten, header), ", ", len(header))
+        raise FeedUnreadableError(FailureCode.INVALID_INPUT, f"its header is {names}")
     places = (header.index("vendor_sku"), header.index("sku"))
-    rows = [
-        (batch.row_numbers, *(trim(batch.columns[place]) for place in places))
-        for batch in parsed.batches
-    ]
-    # a record of more fields than the header's has both cells, and so may one of fewer
-    odd = [record for record in parsed.ragged if len(record.cells) > max(places)]
-    if odd:
-        numbers = np.array([record.row_number for record in odd])
-        rows.append((numbers, *(_stripped(odd, place) for place in places)))
-    vendor_skus, skus = (pa.concat_arrays([_NOTHING, *(row[n] for row in rows)]) for n in (1, 2))
-    if odd:
-        order = pa.array(np.argsort(np.concatenate([row[0] for row in rows])))
+    parts = []
+    for batch in parsed.batches:
+        # a record of more fields than the header's has both cells, and so may one of fewer
+        columns = batch.cells if isinstance(batch, Misfits) else batch.columns
+        if len(columns) > max(places):
+            parts.append((batch.row_numbers, *(trim(columns[place]) for place in places)))
+    vendor_skus, skus = (pa.concat_arrays([_NOTHING, *(part[n] for part in parts)]) for n in (1, 2))
+    numbers = np.concatenate([np.zeros(0, np.int64), *(part[0] for part in parts)])
+    if (numbers[1:] < numbers[:-1]).any():
+        order = pa.array(np.argsort(numbers, kind="stable"))
         vendor_skus, skus = vendor_skus.take(order), skus.take(order)
     return vendor_skus, skus
-
-
-def _stripped(records: list[RaggedRecord], place: int) -> pa.StringArray:
-    return pa.array([strip(record.cells[place]) for record in records], pa.string())
 
 
 def _by_hash(vendor_skus: pa.StringArray, skus: pa.StringArray) -> SkuMap:
@@ -143,8 +153,7 @@ def _same(
     left: pa.StringArray, left_rows: npt.NDArray[np.intp], right: pa.StringArray, rows: Ints
 ) -> Bools:
     """Return whether texts of two columns are the same, row by row."""
-    equal = pc.equal(left.take(pa.array(left_rows)), right.take(pa.array(rows)))
-    return np.asarray(equal.to_numpy(zero_copy_only=False), np.bool_)
+    return flags_of(pc.equal(left.take(pa.array(left_rows)), right.take(pa.array(rows))))
 
 
 def _first_bits(hashes: Words) -> Ints:

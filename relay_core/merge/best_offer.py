@@ -1,58 +1,96 @@
-"""Offers of the same SKU to one winner each, by named sort rules.
+"""Offers of the same SKU to one priced winner each.
 
-A criterion is a whole number an offer, the less the better. Criteria are held against each other
-group by group, without packing them together, so that no range is too wide.
+Criteria are held against each other group by group, without packing them together, so that no
+range is too wide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from relay_core.columnar.columns import Bools, Ints
-from relay_core.columnar.sorting import Rows, order_by_text
-from relay_core.config import BestOfferConfig
+from relay_core.columnar.sorting import TextOrder, common_ranges, order_by_text
+from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk
+from relay_core.columnar.threads import ordered_map
+from relay_core.config import TenantConfig
+from relay_core.domain.columns import CANONICAL_COLUMNS
+from relay_core.merge.criteria import VENDOR_RANK, Criterion, criteria_of
+from relay_core.merge.pricing import PriceInputs, price_winners
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.validation.contracts import CENTS, FEED_COLUMNS, OFFER_SCHEMA
+from relay_core.validation.frames import frame_of, table_of
 
-_LAST = np.iinfo(np.int64).max
+RANGE_ROWS = 1 << 17
+"""How many rows are merged at a time, at the most."""
+
+_PRICED_BY = ("cost", "price", "map_price")
 
 
-def values_and_nulls(column: pa.Array) -> tuple[Ints, Bools]:
-    """Return a whole-number column as numpy values (0 where null) and its null mask."""
-    nulls = np.asarray(column.is_null().to_numpy(zero_copy_only=False), np.bool_)
-    filled = column.fill_null(0) if column.null_count else column
-    return np.asarray(filled.to_numpy(zero_copy_only=False), np.int64), nulls
+@dataclass(frozen=True, slots=True, eq=False)
+class Winners:
+    """The best offers, in the order of SKUs.
 
-
-def pick_winners(offers: pa.Table, best_offer: BestOfferConfig) -> Rows:
-    """Return the winning row of each SKU, in the order of SKUs.
-
-    Args:
-        offers: ``OFFER_SCHEMA`` columns in single chunks, the vendors' rows one vendor after
-            another in ascending ``vendor_id``, each vendor's in row order within a SKU; and
-            ``vendor_rank``, each row's place of its vendor in the config.
-        best_offer: the sort rules; offers that tie on all of them keep the order given.
+    Attributes:
+        priced: those with a price, as rows of the feed (``FeedRow``, and what the output asks for).
+        unpriced: those without: ``sku``, and ``is_free`` where the price comes to 0.00.
     """
-    order, starts = order_by_text(one_chunk(offers["sku"]))
-    criteria = [_has_no_price(offers, best_offer)]
-    criteria += [_CRITERIA[rule](offers, best_offer) for rule in best_offer.sort_by]
-    return best_of_groups(order, starts, criteria)
+
+    priced: pd.DataFrame
+    unpriced: pd.DataFrame
+
+    @property
+    def free(self) -> int:
+        """How many SKUs have an amount, and a price that comes to 0.00."""
+        return int(self.unpriced["is_free"].sum())
 
 
-def best_of_groups(order: Rows, starts: Rows, criteria: Sequence[Ints]) -> Rows:
-    """Return the best row of each group; ``order[starts[g]:starts[g + 1]]`` are the rows of g."""
-    winners = order[starts]
-    sizes = np.diff(starts, append=len(order))
+def columns_to_merge(config: TenantConfig) -> list[str]:
+    """Return the columns of offers that the merge, the price, the contract or the output reads."""
+    wanted = {*_PRICED_BY, *FEED_COLUMNS, *config.output.columns}
+    return [name for name in OFFER_SCHEMA.names if name in wanted]
+
+
+def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> Winners:
+    """Return the best offer of each SKU as a row of the feed, priced.
+
+    The vendors' offers, each sorted by SKU, are merged a range of SKUs at a time, so that no more
+    than a range is copied at once.
+    """
+    rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
+    tables = [_ranked(config, one, rank[one.vendor_id]) for one in vendors]
+    ranges = common_ranges([one_chunk(table["sku"]) for table in tables], RANGE_ROWS)
+    merge = _Merge(config, criteria_of(config))
+
+    def merge_range(rows: Sequence[slice]) -> tuple[pa.Table, pa.Table]:
+        parts = [t.slice(r.start, r.stop - r.start) for t, r in zip(tables, rows, strict=True)]
+        return merge.of(pa.concat_tables(parts).combine_chunks())
+
+    merged = list(ordered_map(merge_range, ranges))
+    return Winners(*(frame_of(pa.concat_tables(parts)) for parts in zip(*merged, strict=True)))
+
+
+def _ranked(config: TenantConfig, vendor: NormalizedVendor, rank: int) -> pa.Table:
+    offers = table_of(vendor.offers[columns_to_merge(config)])
+    return offers.append_column(VENDOR_RANK, pa.repeat(pa.scalar(rank, pa.int16()), len(offers)))
+
+
+def best_of_groups(order: TextOrder, offers: pa.Table, criteria: Sequence[Criterion]) -> Rows:
+    """Return the best row of each group of offers, in the order of groups."""
+    rows, starts = order
+    winners = rows[starts]
+    sizes = np.diff(starts, append=len(rows))
     contested = np.flatnonzero(sizes > 1)
-    rows = order[np.repeat(sizes > 1, sizes)]
+    rows = rows[np.repeat(sizes > 1, sizes)]
     sizes = sizes[contested]
     for criterion in criteria:
         if not len(contested):
             break
-        values, begins = criterion[rows], np.cumsum(sizes) - sizes
+        values, begins = criterion.numbers(offers)[rows], np.cumsum(sizes) - sizes
         best = values == np.repeat(np.minimum.reduceat(values, begins), sizes)
         rows, sizes = rows[best], np.add.reduceat(best, begins, dtype=np.int64)
         winners[contested] = rows[np.cumsum(sizes) - sizes]
@@ -61,56 +99,37 @@ def best_of_groups(order: Rows, starts: Rows, criteria: Sequence[Ints]) -> Rows:
     return np.asarray(winners)
 
 
-def one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column as one array, without a copy where it is one."""
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    whole = column.combine_chunks()
-    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+@dataclass(frozen=True, slots=True)
+class _Merge:
+    config: TenantConfig
+    criteria: Sequence[Criterion]
 
+    def of(self, offers: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Return the feed's rows of some SKUs' offers, and the SKUs that have none."""
+        rows = best_of_groups(order_by_text(one_chunk(offers["sku"])), offers, self.criteria)
 
-def _column(offers: pa.Table, name: str) -> tuple[Ints, Bools]:
-    return values_and_nulls(one_chunk(offers[name]))
+        def amounts(column: str) -> tuple[Ints, Bools]:
+            values, nulls = integers_of(one_chunk(offers[column]))
+            return values.take(rows), nulls.take(rows)
 
+        inputs = PriceInputs(*amounts("cost"), *amounts("price"), *amounts("map_price"))
+        cents, has_price = price_winners(inputs, self.config.pricing)
+        priced = offers.take(pa.array(rows[has_price]))
+        unpriced = {
+            "sku": offers["sku"].take(pa.array(rows[~has_price])),
+            "is_free": pa.array(~(inputs.cost_null & inputs.own_price_null)[~has_price]),
+        }
+        return self._feed_rows(priced, cents[has_price]), pa.table(unpriced)
 
-def _has_no_price(offers: pa.Table, _: BestOfferConfig) -> Ints:
-    nothing = _column(offers, "cost")[1] & _column(offers, "price")[1]
-    return np.asarray(nothing.astype(np.int64))
-
-
-def _out_of_stock(offers: pa.Table, _: BestOfferConfig) -> Ints:
-    return np.asarray((_column(offers, "quantity_available")[0] == 0).astype(np.int64))
-
-
-def _landed_cost(offers: pa.Table, _: BestOfferConfig) -> Ints:
-    # shipping is the same for every offer: with it or without, the order is that of cost
-    cost, nulls = _column(offers, "cost")
-    return np.where(nulls, _LAST, cost)
-
-
-def _vendor_rank(offers: pa.Table, _: BestOfferConfig) -> Ints:
-    return _column(offers, "vendor_rank")[0]
-
-
-def _lead_time(offers: pa.Table, best_offer: BestOfferConfig) -> Ints:
-    days, nulls = _column(offers, "lead_time_days")
-    return np.where(nulls, best_offer.fallback_lead_time_days, days)
-
-
-def _age(offers: pa.Table, _: BestOfferConfig) -> Ints:
-    return -_column(offers, "updated_at")[0]
-
-
-def _scarcity(offers: pa.Table, _: BestOfferConfig) -> Ints:
-    return -_column(offers, "quantity_available")[0]
-
-
-_Criterion = Callable[[pa.Table, BestOfferConfig], npt.NDArray[Any]]
-_CRITERIA: Mapping[str, _Criterion] = {
-    "in_stock_desc": _out_of_stock,
-    "lowest_landed_cost": _landed_cost,
-    "vendor_priority": _vendor_rank,
-    "shortest_lead_time": _lead_time,
-    "most_recent": _age,
-    "highest_quantity": _scarcity,
-}
+    def _feed_rows(self, offers: pa.Table, cents: Ints) -> pa.Table:
+        ids = pa.array([vendor.vendor_id for vendor in self.config.vendors])
+        ranks = one_chunk(offers[VENDOR_RANK])
+        lead_time = offers["lead_time_days"]
+        fallback = self.config.merge.best_offer.fallback_lead_time_days
+        columns = dict(zip(offers.column_names, offers.columns, strict=True)) | {
+            "vendor_id": pa.DictionaryArray.from_arrays(ranks, ids),
+            "price": pa.array(cents).view(CENTS),
+            "lead_time_days": pc.fill_null(lead_time, pa.scalar(fallback, lead_time.type)),
+        }
+        wanted = {*FEED_COLUMNS, *self.config.output.columns}
+        return pa.table({name: columns[name] for name in CANONICAL_COLUMNS if name in wanted})

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relay_core.columnar.columns import Bools, Ints
+from relay_core.columnar.text import Bools, Ints
 from relay_core.config import PricingConfig
 
 _LIMIT = 2**62

@@ -2,84 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from relay_core.columnar.columns import FAULTS, fill, is_empty
-from relay_core.columnar.csv_text import whole_text
+from relay_core.columnar.column_values import FAULTS
+from relay_core.columnar.csv_text import join_fields, whole_text
 from relay_core.columnar.json_lines import ReportEntries, as_json, joined_parts, json_texts
-from relay_core.domain import cell_rules as cells
-from relay_core.domain.errors import CellError
-from relay_core.domain.models import RowFault
-from relay_core.normalize.row_reader import JUDGED_COLUMNS, RowReader
+from relay_core.columnar.text import change_rows, fill, is_empty, offsets_and_bytes
+from relay_core.domain.cell_rules import explain, strip
+from relay_core.domain.codes import RowFault
+from relay_core.domain.columns import JUDGED_COLUMNS
+from relay_core.domain.limits import Limits
+from relay_core.domain.records import ReportEntry
+from relay_core.ingest.feed import Misfits
+
+_BYTES_AT_ONCE = 4 << 20
+"""About how many bytes of entries are written at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedRows:
-    """Rows with faults.
+    """Rows with faults, as far as they are told of.
 
     Attributes:
         numbers: each record's number.
         codes: one fault code a judged cell, 0 where it holds; a row of codes each row.
-        columns: the feed's columns as they stand in the file.
+        columns: the feed's columns that are shown, by header, as they stand in the file.
+        judged: which of them each judged column is read from.
         skus: canonical ones; empty where there is none.
     """
 
     numbers: npt.NDArray[np.int64]
     codes: npt.NDArray[np.uint8]
-    columns: Sequence[pa.StringArray]
+    columns: Mapping[str, pa.StringArray]
+    judged: Mapping[str, str]
     skus: pa.StringArray
 
     @property
-    def nbytes(self) -> int:
-        """How many bytes the cells have, about."""
-        return sum(column.nbytes for column in self.columns)
+    def entries(self) -> int:
+        """How many entries there are, one a fault."""
+        return int(np.count_nonzero(self.codes))
 
-    def large(self) -> RefusedRows:
-        """Return the rows with texts of ``pa.large_string``, which have no limit together."""
-        *columns, skus = (text.cast(pa.large_string()) for text in (*self.columns, self.skus))
-        return RefusedRows(self.numbers, self.codes, columns, skus)
+    def slice(self, start: int, stop: int) -> RefusedRows:
+        """Return some of the rows."""
+        columns = {name: text.slice(start, stop - start) for name, text in self.columns.items()}
+        skus = self.skus.slice(start, stop - start)
+        part = slice(start, stop)
+        return RefusedRows(self.numbers[part], self.codes[part], columns, self.judged, skus)
 
-    def head(self, rows: int) -> RefusedRows:
-        """Return the first rows."""
-        columns = [column.slice(0, rows) for column in self.columns]
-        return RefusedRows(
-            self.numbers[:rows], self.codes[:rows], columns, self.skus.slice(0, rows)
-        )
-
-
-def joined_rows(parts: Sequence[RefusedRows]) -> RefusedRows:
-    """Return the rows of all parts, of which there is one at least, one after another."""
-    *columns, skus = map(
-        pa.concat_arrays, zip(*([*part.columns, part.skus] for part in parts), strict=True)
-    )
-    return RefusedRows(
-        np.concatenate([part.numbers for part in parts]),
-        np.concatenate([part.codes for part in parts]),
-        columns,
-        skus,
-    )
+    def parts(self) -> Iterator[RefusedRows]:
+        """Yield the rows, as many at a time as make some bytes of entries."""
+        cells = sum(text.nbytes for text in self.columns.values())
+        step = max(1, _BYTES_AT_ONCE * len(self.numbers) // max(1, cells * len(JUDGED_COLUMNS)))
+        for start in range(0, len(self.numbers), step):
+            yield self.slice(start, start + step)
 
 
-def row_entries(
-    vendor_id: str, headers: Sequence[str], reader: RowReader, refused: RefusedRows
-) -> tuple[npt.NDArray[np.int64], ReportEntries]:
-    """Return the entries, one a fault, by row and then by column, and each one's record number.
+def row_entries(vendor_id: str, refused: RefusedRows) -> tuple[npt.NDArray[np.int64], pa.Array]:
+    """Return the lines of entries, one a fault, by row and column, and each one's record number.
 
-    What is told of a cell is written once for all cells of a column with the same text, and so
-    with the same fault.
+    What is told of a cell is written once for all cells of a column with the same text and fault.
     """
     rows, judged = np.nonzero(refused.codes)
     faults = refused.codes[rows, judged]
-    found = _cells_at(refused, rows, judged, reader).dictionary_encode(null_encoding="encode")
-    kinds = found.indices.to_numpy() * len(JUDGED_COLUMNS) + judged
+    found = _cells_at(refused, rows, judged).dictionary_encode(null_encoding="encode")
+    kinds = found.indices.to_numpy().astype(np.int64) * len(JUDGED_COLUMNS) + judged
+    kinds = kinds * (len(FAULTS) + 1) + faults
     _, firsts, back = np.unique(kinds, return_index=True, return_inverse=True)
-    told = [
-        _told(vendor_id, reader, JUDGED_COLUMNS[column], cell, FAULTS[fault - 1])
+    described = [
+        _describe(vendor_id, JUDGED_COLUMNS[column], cell, FAULTS[fault - 1])
         for column, cell, fault in zip(
             judged[firsts].tolist(),
             found.take(pa.array(firsts)).to_pylist(),
@@ -87,71 +83,104 @@ def row_entries(
             strict=True,
         )
     ]
-    why, which = (pa.array(part).take(pa.array(back)) for part in zip(*told, strict=True))
+    why, which = (pa.array(part).take(pa.array(back)) for part in zip(*described, strict=True))
     places = pa.array(rows)
-    where, data = _places(refused).take(places), _data(headers, refused).take(places)
-    lines = joined_parts(why, where, which, data, "}")
-    return refused.numbers[rows], ReportEntries(lines)
+    where, data = _sku_and_row(refused).take(places), _row_data(refused).take(places)
+    return refused.numbers[rows], joined_parts(why, where, which, data, "}")
+
+
+def misfit_entries(vendor_id: str, wanted: int, misfits: Misfits) -> ReportEntries:
+    """Return an entry for each record of more or fewer fields than the header's."""
+    message = (
+        f"the record has {misfits.width} fields and the header has {wanted}; quote "
+        "fields that hold the delimiter, and give each record as many fields as the header"
+    )
+    records = zip(*(column.to_pylist() for column in misfits.cells), strict=True)
+    return ReportEntries.of(
+        ReportEntry(
+            error_code=str(RowFault.COLUMN_COUNT),
+            error_message=message,
+            vendor_id=vendor_id,
+            row_number=number,
+            row_data=cells,
+        )
+        for number, cells in zip(misfits.row_numbers.tolist(), records, strict=True)
+    )
+
+
+def shown_columns(headers: Sequence[str], mapped: Sequence[int], limits: Limits) -> dict[str, int]:
+    """Return which columns of a feed a report shows, by header: the mapped ones, then others.
+
+    They stand in the order of the file. A repeated header gets ``(2)``, ``(3)``, ... behind it.
+    """
+    others = (place for place in range(len(headers)) if place not in set(mapped))
+    first = [*dict.fromkeys(mapped), *others][: limits.row_data_columns]
+    names = unique_names(headers)
+    return {names[place]: place for place in sorted(first)}
 
 
 def unique_names(headers: Sequence[str]) -> list[str]:
     """Return the headers as keys: a repeated one gets ``(2)``, ``(3)``, ... behind it."""
-    taken: set[str] = set()
+    given, taken = set(headers), set[str]()
+    counts: dict[str, int] = {}
     names = []
     for header in headers:
-        others = (f"{header} ({count})" for count in range(2, len(headers) + 2))
-        free = (name for name in others if name not in taken and name not in headers)
-        name = next(free) if header in taken else header
+        name = header
+        while name in taken or (name != header and name in given):
+            counts[header] = counts.get(header, 1) + 1
+            name = f"{header} ({counts[header]})"
         taken.add(name)
         names.append(name)
     return names
 
 
+def cut_texts(text: pa.StringArray, limit: int) -> pa.StringArray:
+    """Return texts of at most so many characters; what is cut ends in ``…``."""
+    bounds, _ = offsets_and_bytes(text)
+    long = np.flatnonzero(np.diff(bounds) > limit)
+    if not len(long):
+        return text
+    lengths = pc.utf8_length(text.take(pa.array(long))).to_numpy()
+
+    def cut(some: pa.StringArray) -> pa.StringArray:
+        return join_fields([pc.utf8_slice_codeunits(some, 0, limit), "…"], "")
+
+    return change_rows(text, long[lengths > limit], cut)
+
+
 def _cells_at(
-    refused: RefusedRows,
-    rows: npt.NDArray[np.intp],
-    judged: npt.NDArray[np.intp],
-    reader: RowReader,
+    refused: RefusedRows, rows: npt.NDArray[np.intp], judged: npt.NDArray[np.intp]
 ) -> pa.StringArray:
     """Return the cells of these rows in these judged columns; null where the feed has none."""
-    places = [reader.positions.get(column) for column in JUDGED_COLUMNS]
     size = len(refused.numbers)
-    absent = pa.nulls(size, refused.skus.type)
-    all_cells = [absent if place is None else refused.columns[place] for place in places]
+    absent = pa.nulls(size, pa.large_string())
+    headers = (refused.judged.get(column) for column in JUDGED_COLUMNS)
+    all_cells = [
+        absent if header is None else refused.columns[header].cast(pa.large_string())
+        for header in headers
+    ]
     return pa.concat_arrays(all_cells).take(pa.array(judged * size + rows))
 
 
-def _told(
-    vendor_id: str, reader: RowReader, column: str, cell: str | None, fault: RowFault
-) -> tuple[str, str]:
+def _describe(vendor_id: str, column: str, cell: str | None, fault: RowFault) -> tuple[str, str]:
     """Return a line's begin, up to the vendor, and its middle: the column and the cell."""
-    message = _explain(reader, column, cell, fault)
+    message = explain(fault, column, strip(cell or ""))
     begin = {"error_code": str(fault), "error_message": message, "vendor_id": vendor_id}
     middle = {"column": column} | ({} if cell is None else {"value": cell})
     return as_json(begin)[:-1], f', {as_json(middle)[1:-1]}, "row_data": '
 
 
-def _explain(reader: RowReader, column: str, cell: str | None, fault: RowFault) -> str:
-    try:
-        cells.read_cell(column, cells.strip(cell or ""), reader.parser, reader.zone)
-    except CellError as error:
-        if error.error_code == fault:
-            return str(error)
-    return f"{column} is {fault.replace('_', ' ')}; give each row of the feed a value"
-
-
-def _places(refused: RefusedRows) -> pa.StringArray:
+def _sku_and_row(refused: RefusedRows) -> pa.StringArray:
     """Return the part of a line between vendor and column: the SKU, if any, and the row."""
     skus = joined_parts(', "sku": ', json_texts(refused.skus))
     skus = fill(skus, is_empty(refused.skus), "")
     return joined_parts(skus, ', "row_number": ', whole_text(refused.numbers))
 
 
-def _data(headers: Sequence[str], refused: RefusedRows) -> pa.StringArray:
+def _row_data(refused: RefusedRows) -> pa.StringArray:
     """Return each record as an object of header and cell."""
-    names = [f"{as_json(name)}: " for name in unique_names(headers)]
     members = [
-        joined_parts(name, json_texts(column))
-        for name, column in zip(names, refused.columns, strict=True)
+        joined_parts(f"{as_json(name)}: ", json_texts(text))
+        for name, text in refused.columns.items()
     ]
     return joined_parts("{", joined_parts(*members, separator=", "), "}")

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columnar.columns import FAULTS, Bools
+from relay_core.columnar.column_values import FAULTS, fault_code
 from relay_core.columnar.csv_text import join_fields, quoted
-from relay_core.columnar.json_lines import ReportEntries, joined_entries
-from relay_core.domain.models import ReportEntry, RowFault
-from relay_core.ingest.csv_reader import RaggedRecord
-from relay_core.normalize.reject_entries import RefusedRows, joined_rows, row_entries
-from relay_core.normalize.row_reader import JUDGED_COLUMNS, RowReader, TypedBatch
-
-MAX_ENTRIES = 10_000
-"""How many entries of rows, and how many of SKUs, ``errors.json`` keeps."""
+from relay_core.columnar.json_lines import ReportEntries
+from relay_core.columnar.text import Bools
+from relay_core.domain.codes import RowFault
+from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, Refusals
+from relay_core.domain.limits import Limits, ReportRoom
+from relay_core.ingest.feed import Misfits
+from relay_core.normalize.reject_entries import (
+    RefusedRows,
+    cut_texts,
+    misfit_entries,
+    row_entries,
+    shown_columns,
+)
+from relay_core.normalize.row_reader import RowReader, TypedBatch
+from relay_core.validation.contracts import REJECT_SCHEMA
 
 _BYTES_AT_ONCE = 8 << 20
 """How many bytes of refused records are written together, a batch at least."""
-
-REJECT_SCHEMA = pa.schema(
-    [("row_number", pa.int64()), ("error_codes", pa.string()), ("raw", pa.string())]
-)
 
 
 @dataclass(slots=True)
@@ -35,96 +38,149 @@ class RejectLog:
     """Collects one vendor's refused records, batch by batch; entries are made of the first.
 
     Attributes:
-        room: how many entries are kept at the most.
+        vendor_id: the vendor.
+        headers: its feed's.
+        reader: how its cells are read.
+        limits: how much is told.
         counts: how many faults of each code there are.
+        records: how many records are refused.
+        misfits: how many of them do not fit the header.
     """
 
     vendor_id: str
     headers: Sequence[str]
     reader: RowReader
-    room: int = MAX_ENTRIES
+    limits: Limits
     counts: Counter[str] = field(default_factory=Counter)
+    records: int = 0
+    misfits: int = 0
+    _shown: Mapping[str, int] = field(init=False)
+    _judged: Mapping[str, str] = field(init=False)
     _refused: list[RefusedRows] = field(default_factory=list)
-    _ragged: list[ReportEntry] = field(default_factory=list)
-    _waiting: list[RefusedRows] = field(default_factory=list)
+    _shown_misfits: list[Misfits] = field(default_factory=list)
+    _waiting: list[_Waiting] = field(default_factory=list)
     _tables: list[pa.Table] = field(default_factory=list)
 
-    @property
-    def room_left(self) -> int:
-        """How many more entries can be kept."""
-        kept = sum(int(np.count_nonzero(refused.codes)) for refused in self._refused)
-        return max(0, self.room - kept - len(self._ragged))
+    def __post_init__(self) -> None:
+        positions = self.reader.positions
+        self._shown = shown_columns(self.headers, list(positions.values()), self.limits)
+        names = {place: name for name, place in self._shown.items()}
+        self._judged = {c: names[positions[c]] for c in JUDGED_COLUMNS if c in positions}
 
-    def add(self, batch: TypedBatch, rows: Bools) -> None:
-        """Take the refused rows of a batch."""
-        places = np.flatnonzero(rows)
-        if not len(places):
+    def add(self, batch: TypedBatch, refused: Mapping[str, Bools]) -> None:
+        """Take the rows of a batch of which a contract refuses cells, by column."""
+        if not refused:
             return
-        codes = np.zeros((len(places), len(JUDGED_COLUMNS)), np.uint8)
-        for place, column in enumerate(JUDGED_COLUMNS):
-            if column in batch.faults:
-                codes[:, place] = batch.faults[column][places]
+        places = np.flatnonzero(np.logical_or.reduce(list(refused.values())))
+        codes = _codes(batch, refused, places)
         totals = np.bincount(codes.ravel(), minlength=len(FAULTS) + 1)[1:]
         self.counts.update({str(f): int(n) for f, n in zip(FAULTS, totals, strict=True) if n})
-        *columns, skus = (
-            text.take(pa.array(places)) for text in (*batch.raw.columns, batch.texts["sku"])
-        )
-        refused = RefusedRows(batch.raw.row_numbers[places], codes, columns, skus)
-        if sum(part.nbytes for part in (*self._waiting, refused)) > _BYTES_AT_ONCE:
-            self._write_waiting()
-        self._waiting.append(refused)
-        if room := self.room_left:
-            self._refused.append(refused.head(room))
+        self.records += len(places)
+        rows = pa.array(places)
+        columns = [text.take(rows) for text in batch.raw.columns]
+        numbers = batch.raw.row_numbers[places]
+        self._wait(_Waiting(numbers, codes, columns))
+        if room := self.limits.report_entries - sum(each.entries for each in self._refused):
+            shown = {name: columns[place].slice(0, room) for name, place in self._shown.items()}
+            shown = {name: cut_texts(c, self.limits.cell_characters) for name, c in shown.items()}
+            skus = batch.texts["sku"].take(rows[:room])
+            self._refused.append(
+                RefusedRows(numbers[:room], codes[:room], shown, self._judged, skus)
+            )
 
-    def add_ragged(self, records: Sequence[RaggedRecord]) -> None:
-        """Take the records with more or fewer fields than the header."""
-        if not records:
+    def add_misfits(self, misfits: Misfits) -> None:
+        """Take records with more or fewer fields than the header."""
+        size = len(misfits.row_numbers)
+        if not size:
             return
-        self.counts[RowFault.COLUMN_COUNT] += len(records)
-        delimiter = self.reader.parser.delimiter
-        numbers = np.array([record.row_number for record in records], np.int64)
-        raw = pa.array([_raw_text(record.cells, delimiter) for record in records])
-        codes = pa.repeat(str(RowFault.COLUMN_COUNT), len(records))
-        self._tables.append(pa.table([pa.array(numbers), codes, raw], schema=REJECT_SCHEMA))
-        self._ragged.extend(map(self._ragged_entry, records[: self.room]))
+        self.counts[RowFault.COLUMN_COUNT] += size
+        self.records += size
+        self.misfits += size
+        codes = pa.repeat(str(RowFault.COLUMN_COUNT), size)
+        raw = misfits.raw.cast(pa.large_string())
+        numbers = pa.array(misfits.row_numbers)
+        self._tables.append(pa.table([numbers, codes, raw], schema=REJECT_SCHEMA))
+        if room := self.limits.report_entries - sum(
+            len(m.row_numbers) for m in self._shown_misfits
+        ):
+            limit = self.limits.cell_characters
+            cells = [cut_texts(column.slice(0, room), limit) for column in misfits.cells]
+            head = misfits.row_numbers[:room], misfits.raw.slice(0, 0)
+            self._shown_misfits.append(Misfits(misfits.width, *head, cells))
 
     def table(self) -> pa.Table:
         """Return every refused record in row order."""
         self._write_waiting()
         table = pa.concat_tables(self._tables) if self._tables else REJECT_SCHEMA.empty_table()
-        return table.sort_by("row_number").combine_chunks()
+        numbers = table["row_number"].to_numpy()
+        if (numbers[1:] < numbers[:-1]).any():
+            table = table.take(pa.array(np.argsort(numbers, kind="stable")))
+        return table.combine_chunks()
 
-    def entries(self) -> ReportEntries:
-        """Return the first ``room`` entries in row order."""
-        parts = [ReportEntries.of(self._ragged)]
-        numbers = [np.array([entry.row_number for entry in self._ragged], np.int64)]
-        if self._refused:
-            refused = joined_rows([part.large() for part in self._refused])
-            of_rows, entries = row_entries(self.vendor_id, self.headers, self.reader, refused)
-            parts.append(entries)
+    def entries(self, room: ReportRoom) -> ReportEntries:
+        """Return the first entries in row order, as far as there is room, and take it."""
+        numbers, lines, size = [], [], 0
+        for refused in chain.from_iterable(each.parts() for each in self._refused):
+            if size > room.size:
+                break
+            of_rows, part = row_entries(self.vendor_id, refused)
             numbers.append(of_rows)
-        order = np.argsort(np.concatenate(numbers), kind="stable")[: self.room]
-        return ReportEntries(joined_entries(parts).lines.take(pa.array(order)))
+            lines.append(part)
+            size += part.nbytes
+        for misfits in self._shown_misfits:
+            numbers.append(misfits.row_numbers)
+            lines.append(misfit_entries(self.vendor_id, len(self.headers), misfits).lines)
+        if not lines:
+            return ReportEntries()
+        order = np.argsort(np.concatenate(numbers), kind="stable")[: room.entries]
+        entries = ReportEntries(pa.concat_arrays(lines).take(pa.array(order))).within(room.size)
+        room.take(len(entries), entries.lines.nbytes)
+        return entries
+
+    def _wait(self, rows: _Waiting) -> None:
+        self._waiting.append(rows)
+        if sum(part.nbytes for part in self._waiting) > _BYTES_AT_ONCE:
+            self._write_waiting()
 
     def _write_waiting(self) -> None:
-        if not self._waiting:
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
             return
-        refused, self._waiting = joined_rows(self._waiting), []
         delimiter = self.reader.parser.delimiter
-        raw = join_fields([quoted(column, delimiter) for column in refused.columns], delimiter)
-        numbers, codes = pa.array(refused.numbers), _code_texts(refused.codes)
-        self._tables.append(pa.table([numbers, codes, raw], schema=REJECT_SCHEMA))
+        columns = map(pa.concat_arrays, zip(*(part.columns for part in waiting), strict=True))
+        raw = join_fields([quoted(column, delimiter) for column in columns], delimiter)
+        numbers = pa.array(np.concatenate([part.numbers for part in waiting]))
+        codes = _code_texts(np.concatenate([part.codes for part in waiting]))
+        columns_of_table = [numbers, codes, raw.cast(pa.large_string())]
+        self._tables.append(pa.table(columns_of_table, schema=REJECT_SCHEMA))
 
-    def _ragged_entry(self, record: RaggedRecord) -> ReportEntry:
-        found, wanted = len(record.cells), len(self.headers)
-        return ReportEntry(
-            error_code=str(RowFault.COLUMN_COUNT),
-            error_message=f"the record has {found} fields and the header has {wanted}; quote "
-            "fields that hold the delimiter, and give each record as many fields as the header",
-            vendor_id=self.vendor_id,
-            row_number=record.row_number,
-            row_data=record.cells,
-        )
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Refused rows whose records are yet to be written."""
+
+    numbers: npt.NDArray[np.int64]
+    codes: npt.NDArray[np.uint8]
+    columns: Sequence[pa.StringArray]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(column.nbytes for column in self.columns)
+
+
+def _codes(
+    batch: TypedBatch, refused: Mapping[str, Bools], places: npt.NDArray[np.intp]
+) -> npt.NDArray[np.uint8]:
+    """Return a fault code for each cell that was refused: the reader's, who knows why."""
+    codes = np.zeros((len(places), len(JUDGED_COLUMNS)), np.uint8)
+    for place, column in enumerate(JUDGED_COLUMNS):
+        if column in refused:
+            of_reader = batch.faults[column][places] if column in batch.faults else 0
+            refusals = BY_NAME[column].refusals or Refusals()
+            of_contract = refusals.unreadable or refusals.null
+            known = np.where(of_reader, of_reader, fault_code(of_contract))
+            codes[:, place] = np.where(refused[column][places], known, 0)
+    return codes
 
 
 def _code_texts(codes: npt.NDArray[np.uint8]) -> pa.StringArray:
@@ -136,12 +192,3 @@ def _code_texts(codes: npt.NDArray[np.uint8]) -> pa.StringArray:
         for mask in masks.tolist()
     ]
     return pa.array(texts, pa.string()).take(pa.array(back))
-
-
-def _raw_text(record: Sequence[str], delimiter: str) -> str:
-    special: tuple[Any, ...] = (delimiter, '"', "\r", "\n")
-    fields = (
-        '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in special) else cell
-        for cell in record
-    )
-    return delimiter.join(fields)

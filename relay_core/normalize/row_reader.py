@@ -1,62 +1,47 @@
 """Text columns of one feed to typed columns with a fault code a cell.
 
-Works on one batch at a time. Which rows are refused is the schema's verdict (``validation``);
+Works on one batch at a time. Which rows are refused is the contract's verdict (``validation``);
 the faults here say why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.columns import (
+from relay_core.columnar.column_values import ColumnValues, Faults, fault_code
+from relay_core.columnar.numbers import read_amounts, read_wholes
+from relay_core.columnar.text import (
     Bools,
     Ints,
-    Typed,
-    fault_code,
+    empty_texts,
     fill,
     is_empty,
     may_be_blank,
-    read_money,
-    read_plain_first,
-    read_whole,
     trim,
+    with_nulls,
     word_index,
+    zero_bytes,
 )
-from relay_core.columnar.digits import read_short_money, read_short_wholes
-from relay_core.columnar.growable import GrowingArray
-from relay_core.columnar.timestamps import read_instants
+from relay_core.columnar.timestamps import TimestampOptions, read_timestamps
 from relay_core.config import ParserConfig
-from relay_core.domain import cell_rules as cells
-from relay_core.domain.models import (
-    CANONICAL_COLUMNS,
-    CONDITIONS,
-    MONEY_COLUMNS,
-    WHOLE_COLUMNS,
-    RowFault,
-)
-from relay_core.ingest.csv_reader import TextBatch
+from relay_core.domain.cell_rules import read_money, read_timestamp
+from relay_core.domain.columns import BY_NAME, CONDITIONS, CanonicalColumn, Kind, Refusals, names_of
+from relay_core.ingest.feed import TextBatch
 from relay_core.ingest.sku_map import SkuMap
+from relay_core.validation.contracts import OFFER_SCHEMA
 
-JUDGED_COLUMNS = tuple(
-    column
-    for column in CANONICAL_COLUMNS
-    if column not in ("vendor_sku", "vendor_id", "brand", "title")
-)
-"""The canonical columns that a rule can refuse, in canonical order."""
-
-NumberRule = Callable[[str, ParserConfig], int]
-"""A scalar rule of ``cells`` for one column of numbers."""
-
-_NUMBERS = (*WHOLE_COLUMNS, *MONEY_COLUMNS)
-_TEXTS = ("sku", "vendor_sku", "condition", "brand", "title")
+_TEXTS = names_of(Kind.TEXT, Kind.CONDITION)
+_NUMBERS = names_of(Kind.WHOLE, Kind.MONEY)
+_REQUIRED_NUMBERS = tuple(name for name in _NUMBERS if BY_NAME[name].required)
+_NO_REFUSALS = Refusals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +60,15 @@ class RowReader:
         texts = {column: self._text(batch, column) for column in _TEXTS if self.has(column)}
         if self.sku_map is not None:
             texts |= self._mapped(self.sku_map, texts, len(batch.row_numbers))
-        faults = {"sku": _missing(texts["sku"], RowFault.MISSING_SKU)}
+        faults = {"sku": _null_faults(is_empty(texts["sku"]), BY_NAME["sku"])}
         if self.has("condition"):
             texts["condition"], faults["condition"] = _read_conditions(texts["condition"])
         numbers = {column: self._numbers(batch, column) for column in _NUMBERS if self.has(column)}
-        quantity = numbers["quantity_available"]
-        quantity.faults[quantity.nulls] = fault_code(RowFault.MISSING_QUANTITY)
-        numbers["updated_at"] = self._instants(batch)
-        faults |= {column: typed.faults for column, typed in numbers.items()}
+        for column in _REQUIRED_NUMBERS:
+            missing = numbers[column].nulls
+            numbers[column].faults[missing] = _null_faults(missing, BY_NAME[column])[missing]
+        numbers["updated_at"] = self._timestamps(batch)
+        faults |= {column: read.faults for column, read in numbers.items()}
         return TypedBatch(batch, texts, numbers, faults)
 
     def has(self, column: str) -> bool:
@@ -100,27 +86,34 @@ class RowReader:
             text = fill(text, word_index(text, self.parser.null_values) >= 0, "")
         return fill(text, is_empty(text), default) if default else text
 
-    def _numbers(self, batch: TextBatch, column: str) -> Typed:
-        if not self._is_plain(column):
-            return self._read_in_full(column, self._text(batch, column))
-        short = read_short_money if column in MONEY_COLUMNS else read_short_wholes
-        raw = batch.columns[self.positions[column]]
-        return read_plain_first(raw, short, lambda rest: self._read_in_full(column, trim(rest)))
+    def _numbers(self, batch: TextBatch, column: str) -> ColumnValues:
+        known = BY_NAME[column]
+        is_plain, refusals = self._is_plain(known), known.refusals or _NO_REFUSALS
+        # Of plain numbers, only those that need it are trimmed.
+        raw = batch.columns[self.positions[column]] if is_plain else None
+        text = self._text(batch, column) if raw is None else raw
+        if known.kind is Kind.MONEY:
+            scalar = partial(_read_money, self.parser)
+            return read_amounts(text, self.parser, refusals, scalar)
+        return read_wholes(self._without_words(text, known), self.parser, refusals)
 
-    def _is_plain(self, column: str) -> bool:
+    def _is_plain(self, column: CanonicalColumn) -> bool:
         """Return whether no option of the parser changes what digits in a cell mean."""
         parser = self.parser
         special = parser.null_values or parser.currency_symbols or parser.thousands_separator
-        words = parser.quantity_words if column == "quantity_available" else ()
-        plain = parser.decimal_separator == "." and not special and not words
-        return plain and column not in parser.defaults
+        words = column.takes_words and parser.quantity_words
+        given = column.name in self.positions and column.name not in parser.defaults
+        return parser.decimal_separator == "." and given and not special and not words
 
-    def _read_in_full(self, column: str, text: pa.StringArray) -> Typed:
-        if column == "quantity_available":
-            return self._quantities(text)
-        if column == "lead_time_days":
-            return self._wholes(text, cells.read_lead_time)
-        return read_money(text, self.parser, partial(_scalar, cells.read_money, self.parser))
+    def _without_words(self, text: pa.StringArray, column: CanonicalColumn) -> pa.StringArray:
+        """Return the cells with the vendor's words for quantities as digits."""
+        words = list(self.parser.quantity_words) if column.takes_words else []
+        if not words:
+            return text
+        found = word_index(text, words)
+        amounts = pa.array([str(self.parser.quantity_words[word]) for word in words])
+        replaced = amounts.take(pa.array(np.maximum(found, 0)))
+        return pc.if_else(pa.array(found >= 0), replaced, text)
 
     def _mapped(
         self, sku_map: SkuMap, texts: Mapping[str, pa.StringArray], size: int
@@ -132,26 +125,14 @@ class RowReader:
             vendor_sku = pc.if_else(pa.array(own), sku, vendor_sku)
         return {"sku": canonical, "vendor_sku": vendor_sku}
 
-    def _quantities(self, text: pa.StringArray) -> Typed:
-        words = list(self.parser.quantity_words)
-        if words:
-            found = word_index(text, words)
-            amounts = pa.array([str(self.parser.quantity_words[word]) for word in words])
-            replaced = amounts.take(pa.array(np.maximum(found, 0)))
-            text = pc.if_else(pa.array(found >= 0), replaced, text)
-        return self._wholes(text, cells.read_quantity)
-
-    def _wholes(self, text: pa.StringArray, rule: NumberRule) -> Typed:
-        return read_whole(text, self.parser, partial(_scalar, rule, self.parser))
-
-    def _instants(self, batch: TextBatch) -> Typed:
-        def scalar(cell: str) -> int:
-            return cells.read_timestamp(cell, self.parser, self.zone)
-
-        typed = read_instants(self._text(batch, "updated_at"), self.zone, scalar)
-        typed.values[typed.nulls] = self.requested_at
-        typed.nulls[:] = False
-        return typed
+    def _timestamps(self, batch: TextBatch) -> ColumnValues:
+        scalar = partial(_read_timestamp, self.parser, self.zone)
+        options = TimestampOptions(self.zone, self.parser.timestamp_formats, scalar)
+        text, refusals = self._text(batch, "updated_at"), BY_NAME["updated_at"].refusals
+        read = read_timestamps(text, options, refusals or _NO_REFUSALS)
+        read.values[read.nulls] = self.requested_at
+        read.nulls[:] = False
+        return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,70 +144,52 @@ class TypedBatch:
 
     raw: TextBatch
     texts: Mapping[str, pa.StringArray]
-    numbers: Mapping[str, Typed]
-    faults: Mapping[str, np.ndarray]
+    numbers: Mapping[str, ColumnValues]
+    faults: Mapping[str, Faults]
 
     @property
     def size(self) -> int:
         """How many rows there are."""
         return len(self.raw.row_numbers)
 
-    def faulty(self) -> Bools:
+    def doubtful(self) -> Bools:
         """Return which rows have a fault in any cell."""
         faulty = np.zeros(self.size, np.bool_)
         for codes in self.faults.values():
             faulty |= codes != 0
         return faulty
 
-    def whole_numbers(self) -> Mapping[str, tuple[Ints, Bools]]:
+    def integers(self) -> Mapping[str, tuple[Ints, Bools]]:
         """Return each column of numbers, of row numbers too: its values, and which are null."""
-        columns = {name: (typed.values, typed.nulls) for name, typed in self.numbers.items()}
+        columns = {name: (read.values, read.nulls) for name, read in self.numbers.items()}
         return columns | {"row_number": (self.raw.row_numbers, np.zeros(self.size, np.bool_))}
 
-    def typed(self, columns: Collection[str]) -> pa.RecordBatch:
+    def rows(self, columns: Collection[str]) -> pa.RecordBatch:
         """Return some columns of ``OFFER_SCHEMA`` of every row, faulty ones too."""
         fields = [field for field in OFFER_SCHEMA if field.name in columns]
         return pa.record_batch(list(map(self._array, fields)), schema=pa.schema(fields))
 
     def _array(self, field: pa.Field) -> pa.Array:
-        if field.name == "row_number":
-            return pa.array(self.raw.row_numbers)
         if field.name in self.texts:
-            return self.texts[field.name]
-        if field.name in self.numbers:
-            typed = self.numbers[field.name]
-            return pa.array(typed.values, mask=typed.nulls if typed.nulls.any() else None)
-        return empty_texts(self.size) if field.type == pa.string() else no_numbers(self.size)
+            return with_nulls(self.texts[field.name])
+        integers = self.integers().get(field.name)
+        return (
+            no_values(field.type, self.size) if integers is None else typed(field.type, *integers)
+        )
 
 
-def empty_texts(size: int) -> pa.StringArray:
-    """Return so many empty texts; they take no memory."""
-    zeros = _zeros(size.bit_length())
-    return pa.Array.from_buffers(pa.string(), size, [None, zeros, zeros])
+def typed(kind: pa.DataType, values: Ints, nulls: Bools) -> pa.Array:
+    """Return whole numbers as a column of the type that they stand for."""
+    if kind == pa.int32():
+        return pa.array(values.astype(np.int32), mask=nulls if nulls.any() else None)
+    return pa.array(values, mask=nulls if nulls.any() else None).view(kind)
 
 
-def no_numbers(size: int) -> pa.Array:
-    """Return so many nulls; they take no memory."""
-    zeros = _zeros(size.bit_length())
-    return pa.Array.from_buffers(pa.int64(), size, [zeros, zeros])
-
-
-@lru_cache(maxsize=2)
-def _zeros(bits: int) -> pa.Buffer:
-    zeros = GrowingArray(np.int64)
-    zeros.skip(1 << bits)
-    return pa.py_buffer(zeros.array())
-
-
-OFFER_SCHEMA = pa.schema(
-    [
-        *((column, pa.string()) for column in _TEXTS),
-        *((column, pa.int64()) for column in (*_NUMBERS, "updated_at")),
-        ("row_number", pa.int64()),
-    ]
-)
-"""One valid row of a feed: texts (empty is null), whole numbers (money in ten-thousandths,
-``updated_at`` in microseconds since the epoch, UTC) and the record's number."""
+def no_values(kind: pa.DataType, size: int) -> pa.Array:
+    """Return so many nulls; they take no memory of their own."""
+    zeros = zero_bytes(8 * size + 8)
+    buffers = [zeros, zeros, zeros] if kind == pa.string() else [zeros, zeros]
+    return pa.Array.from_buffers(kind, size, buffers)
 
 
 def to_microseconds(moment: datetime) -> int:
@@ -235,20 +198,26 @@ def to_microseconds(moment: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _scalar(rule: NumberRule, parser: ParserConfig, cell: str) -> int:
-    return rule(cell, parser)
+def _read_money(parser: ParserConfig, cell: str) -> int:
+    return read_money(cell, parser)
 
 
-def _missing(text: pa.StringArray, fault: RowFault) -> np.ndarray:
-    return np.where(is_empty(text), fault_code(fault), np.uint8(0)).astype(np.uint8)
+def _read_timestamp(parser: ParserConfig, zone: ZoneInfo, cell: str) -> int:
+    return read_timestamp(cell, parser, zone)
 
 
-def _read_conditions(text: pa.StringArray) -> tuple[pa.StringArray, np.ndarray]:
+def _null_faults(nulls: Bools, column: CanonicalColumn) -> Faults:
+    fault = column.refusals.null if column.refusals is not None else None
+    return np.where(nulls, fault_code(fault), np.uint8(0))
+
+
+def _read_conditions(text: pa.StringArray) -> tuple[pa.StringArray, Faults]:
     found = word_index(text, CONDITIONS, str.lower)
     lowered = pa.array(CONDITIONS).take(pa.array(np.maximum(found, 0)))
     wrong = (found < 0) & ~is_empty(text)
-    faults = np.where(wrong, fault_code(RowFault.INVALID_CONDITION), np.uint8(0))
-    return pc.if_else(pa.array(found >= 0), lowered, text), faults.astype(np.uint8)
+    refusals = BY_NAME["condition"].refusals or _NO_REFUSALS
+    faults = np.where(wrong, fault_code(refusals.unreadable), np.uint8(0))
+    return pc.if_else(pa.array(found >= 0), lowered, text), faults
 
 
 def _without_blank_records(batch: TextBatch, positions: Mapping[str, int]) -> TextBatch:

@@ -1,4 +1,4 @@
-"""A parsed feed to the vendor's valid rows in order, its refused rows, and Pandera's verdict.
+"""One vendor's parsed feed to its valid rows in order and its refused rows.
 
 Batches are read on two threads while Arrow splits the next, and judged when there are many rows of
 them; what needs all rows comes after, and can run beside the reading of another vendor.
@@ -7,95 +7,103 @@ them; what needs all rows comes after, and can run beside the reading of another
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 
-from relay_core.columnar.columns import Bools
 from relay_core.columnar.growable import GrowingArray, GrowingNumbers, GrowingTexts
-from relay_core.columnar.sorting import Rows, rows_in_order
+from relay_core.columnar.sorting import order_by_text
+from relay_core.columnar.text import Bools, Rows, take_short, with_nulls
 from relay_core.columnar.threads import ordered_map
-from relay_core.domain.errors import ContractBrokenError
-from relay_core.domain.models import WHOLE_COLUMNS, ReportEntry
-from relay_core.ingest.csv_reader import ParsedFeed, TextBatch
+from relay_core.domain.limits import Limits, ReportRoom
+from relay_core.domain.records import ReportEntry
+from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
 from relay_core.normalize.normalized_csv import SortedLines, lines_of_batch
 from relay_core.normalize.rejects import RejectLog
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.normalize.row_reader import (
-    OFFER_SCHEMA,
-    RowReader,
-    TypedBatch,
-    empty_texts,
-    no_numbers,
-)
-from relay_core.validation.gate import GATE_ROWS, broken_rules, judged_frame, rows_that_break
-from relay_core.validation.schemas import CANONICAL_SCHEMA
+from relay_core.normalize.row_reader import RowReader, TypedBatch, no_values, typed
+from relay_core.validation.contracts import CANONICAL_SCHEMA, OFFER_SCHEMA
+from relay_core.validation.frames import frame_of
+from relay_core.validation.gate import GATE_ROWS, check_shape, refused_cells
 
 
 @cache
-def _validate_nothing() -> None:
+def _judge_nothing() -> None:
     """Have pandas and Pandera load what they load when they are first used."""
-    broken_rules(CANONICAL_SCHEMA, judged_frame(OFFER_SCHEMA.empty_table()))
+    check_shape(CANONICAL_SCHEMA, frame_of(OFFER_SCHEMA.empty_table()))
 
 
 class Gate:
-    """Pandera's schema, held against the rows of a feed on another thread, many at a time."""
+    """Holds the canonical contract against a feed's rows on another thread, many at a time.
 
-    def __init__(self) -> None:
+    What it refuses is refused: the log gets those rows, ``refused`` says which they are.
+    """
+
+    def __init__(self, log: RejectLog) -> None:
+        self._log = log
+        self._refused = GrowingArray(np.bool_)
         self._beside = ThreadPoolExecutor(1)
-        self._beside.submit(_validate_nothing)
-        self._waiting: list[tuple[pa.RecordBatch, Bools]] = []
-        self._verdicts: list[Future[list[str]]] = []
-        self._refused: list[pa.Table] = []
+        self._beside.submit(_judge_nothing)
+        self._waiting: list[TypedBatch] = []
+        self._verdicts: list[Future[None]] = []
 
-    def add(self, batch: pa.RecordBatch, faulty: Bools) -> None:
-        """Take rows, of which readers have found these ``faulty``."""
-        self._waiting.append((batch, faulty))
-        if sum(len(rows) for rows, _ in self._waiting) >= GATE_ROWS:
+    def add(self, batch: TypedBatch) -> None:
+        """Take rows."""
+        self._waiting.append(batch)
+        if sum(each.size for each in self._waiting) >= GATE_ROWS:
             self.judge()
+
+    def add_misfits(self, misfits: Misfits) -> None:
+        """Take records that do not fit the header, which nobody has to judge."""
+        self._verdicts.append(self._beside.submit(self._log.add_misfits, misfits))
 
     def judge(self) -> None:
         """Begin to judge what is left."""
         if self._waiting:
-            self._verdicts.append(self._beside.submit(self._disputed, self._waiting))
+            self._verdicts.append(self._beside.submit(self._judge, self._waiting))
             self._waiting = []
 
-    def close(self) -> None:
-        """Wait for all verdicts.
+    def refused(self) -> Bools:
+        """Wait for all verdicts; return which rows of the feed are refused.
 
         Raises:
-            ContractBrokenError: the schema refuses a row that no reader found a fault in, or the
-                other way round.
+            ContractBrokenError: the rows have not the columns and types that they should have.
         """
         with self._beside:
-            disputed = [sku for verdict in self._verdicts for sku in verdict.result()]
-        if self._refused:
-            refused = pa.concat_tables(self._refused)
-            holds = ~rows_that_break(CANONICAL_SCHEMA, judged_frame(refused))
-            disputed += refused["sku"].filter(pa.array(holds)).to_pylist()
-        if disputed:
-            raise ContractBrokenError(
-                f"schema and readers disagree about the rows of SKUs {disputed[:3]}"
-            )
+            for verdict in self._verdicts:
+                verdict.result()
+        return self._refused.array()
 
-    def _disputed(self, batches: Sequence[tuple[pa.RecordBatch, Bools]]) -> list[str]:
-        """Return SKUs of good rows that the schema refuses, and keep the faulty rows for later."""
-        rows = pa.Table.from_batches([batch for batch, _ in batches])
-        faulty = np.concatenate([faulty for _, faulty in batches])
-        if faulty.any():
-            self._refused.append(rows.filter(pa.array(faulty)))
-            rows = rows.filter(pa.array(~faulty))
-        broken = broken_rules(CANONICAL_SCHEMA, judged_frame(rows))
-        return [rows["sku"][row].as_py() for rule in broken for row in rule.rows[:3]]
+    def _of_right_shape(self, rows: pa.Table) -> pd.DataFrame:
+        frame = frame_of(rows)
+        if not len(self._refused):
+            check_shape(CANONICAL_SCHEMA, frame)
+        return frame
+
+    def _judge(self, batches: list[TypedBatch]) -> None:
+        rows = pa.Table.from_batches([batch.rows(OFFER_SCHEMA.names) for batch in batches])
+        doubtful = np.concatenate([batch.doubtful() for batch in batches])
+        refused = refused_cells(CANONICAL_SCHEMA, self._of_right_shape(rows), doubtful)
+        start = 0
+        for batch in batches:
+            part = {name: cells[start : start + batch.size] for name, cells in refused.items()}
+            self._log.add(batch, {name: cells for name, cells in part.items() if cells.any()})
+            start += batch.size
+        self._refused.append(
+            np.logical_or.reduce([np.zeros(len(rows), np.bool_), *refused.values()])
+        )
 
 
 @dataclass(slots=True)
 class ReadRows:
-    """All rows of a feed, in its order, faulty ones too; ``sorted_rows`` uses them up.
+    """All rows of a feed, in its order, refused ones too; ``sorted_rows`` uses them up.
 
     ``texts`` and ``numbers`` are those columns of ``kept`` that have a value in any row.
     """
@@ -104,39 +112,39 @@ class ReadRows:
     warnings: tuple[ReportEntry, ...]
     rejects: RejectLog
     kept: Collection[str]
-    ragged: int = 0
-    gate: Gate = field(default_factory=Gate)
+    gate: Gate = field(init=False)
     texts: defaultdict[str, GrowingTexts] = field(
         default_factory=partial(defaultdict, GrowingTexts)
     )
     numbers: dict[str, GrowingNumbers] = field(default_factory=dict)
-    faulty: GrowingArray = field(default_factory=partial(GrowingArray, np.bool_))
     lines: GrowingTexts = field(default_factory=GrowingTexts)
 
-    def add(self, batch: TypedBatch, faulty: Bools, lines: pa.StringArray) -> None:
+    def __post_init__(self) -> None:
+        self.gate = Gate(self.rejects)
+
+    def add(self, batch: TypedBatch, lines: pa.StringArray) -> None:
         """Take what is kept of a batch."""
+        self.gate.add(batch)
         for name, text in batch.texts.items():
             if name in self.kept:
                 self.texts[name].append(text)
-        for name, (values, nulls) in batch.whole_numbers().items():
+        for name, (values, nulls) in batch.integers().items():
             if name in self.kept:
                 if name not in self.numbers:
-                    # those that hold fit 32 bits
-                    short = name in WHOLE_COLUMNS
-                    self.numbers[name] = GrowingNumbers(np.int32 if short else np.int64)
+                    width = OFFER_SCHEMA.field(name).type.bit_width
+                    self.numbers[name] = GrowingNumbers(np.int32 if width == 32 else np.int64)
                 self.numbers[name].append(values, nulls)
-        self.faulty.append(faulty)
         self.lines.append(lines)
-        self.rejects.add(batch, faulty)
 
 
 def read_rows(
     vendor_id: str,
     parsed: ParsedFeed,
     reader: RowReader,
+    *,
     columns: Collection[str],
     warnings: tuple[ReportEntry, ...],
-    room: int,
+    limits: Limits,
 ) -> ReadRows:
     """Read every row of a feed.
 
@@ -146,84 +154,103 @@ def read_rows(
         reader: how its cells are read.
         columns: the columns of offers that are kept, the SKU among them.
         warnings: those that the vendor has already.
-        room: how many entries of refused rows are kept at the most.
+        limits: how much is told of refused rows.
 
     Raises:
         FeedUnreadableError: the feed's structure is broken.
     """
-    log = RejectLog(vendor_id, parsed.headers or (), reader, room)
+    log = RejectLog(vendor_id, parsed.headers or (), reader, limits)
     rows = ReadRows(vendor_id, warnings, log, columns)
-    read = partial(_read_batch, vendor_id, reader)
-    for batch, judged, faulty, lines in ordered_map(read, parsed.batches):
-        rows.gate.add(judged, faulty)
-        rows.add(batch, faulty, lines)
+    for read in ordered_map(partial(_read_batch, vendor_id, reader), parsed.batches):
+        if isinstance(read, Misfits):
+            rows.gate.add_misfits(read)
+        else:
+            rows.add(*read)
     rows.gate.judge()
-    log.add_ragged(parsed.ragged)
-    rows.ragged = len(parsed.ragged)
     return rows
 
 
 def _read_batch(
-    vendor_id: str, reader: RowReader, batch: TextBatch
-) -> tuple[TypedBatch, pa.RecordBatch, Bools, pa.StringArray]:
+    vendor_id: str, reader: RowReader, batch: TextBatch | Misfits
+) -> tuple[TypedBatch, pa.StringArray] | Misfits:
+    if isinstance(batch, Misfits):
+        return batch
     read = reader.read(batch)
-    judged = read.typed(CANONICAL_SCHEMA.columns)
-    return read, judged, read.faulty(), lines_of_batch(vendor_id, read)
+    return read, lines_of_batch(vendor_id, read)
+
+
+Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], Bools]"
+"""A column of every row: texts, or numbers and which of them are null."""
 
 
 @dataclass(slots=True)
-class SortedRows:
-    """A vendor whose rows are in order.
+class SortedVendor:
+    """A vendor whose rows are in order, before its offers are made.
 
-    ``vendor`` has all but its offers; its lines are most of what is held.
+    Attributes:
+        vendor: all but its offers; its lines are most of what is held.
+        columns: every row's cells, as far as they are kept and not used up.
+        rows: the valid ones, in order.
     """
 
     vendor: NormalizedVendor
-    columns: dict[str, pa.Array | GrowingNumbers]
-    places: Rows
-    kept: Collection[str]
+    columns: dict[str, Cells]
+    rows: Rows
 
-    def with_offers(self) -> NormalizedVendor:
-        """Return the vendor with its offers, and use the rows up."""
-        if not len(self.places):
+    def with_offers(self, columns: Collection[str]) -> NormalizedVendor:
+        """Return the vendor with some columns of its offers; they and the lines are used up."""
+        self.vendor = replace(self.vendor, lines=None)
+        if not len(self.rows):
             return self.vendor
-        fields = [field for field in OFFER_SCHEMA if field.name in self.kept]
-        offers = pa.table(list(ordered_map(self._taken, fields)), schema=pa.schema(fields))
-        return replace(self.vendor, offers=offers)
+        fields = [field for field in OFFER_SCHEMA if field.name in columns]
+        taken = list(ordered_map(self._used_up, fields))
+        return replace(self.vendor, offers=frame_of(pa.table(taken, schema=pa.schema(fields))))
 
-    def _taken(self, field: pa.Field) -> pa.Array:
-        """Return the rows of a column, which is let go."""
-        column = self.columns.pop(field.name, None)
-        if isinstance(column, GrowingNumbers):
-            return column.take(self.places)
-        if column is not None:
-            return column.take(pa.array(self.places)).cast(field.type)
-        size = len(self.places)
-        return empty_texts(size) if field.type == pa.string() else no_numbers(size)
+    def cells(self, field: pa.Field, rows: Rows) -> pa.Array | pa.ChunkedArray:
+        """Return some rows' cells of a column that is not used up; nulls where it has none."""
+        column = self.columns.get(field.name)
+        if column is None:
+            return no_values(field.type, len(rows))
+        if isinstance(column, tuple):
+            return typed(field.type, *(part.take(rows) for part in column))
+        taken = take_short(column, rows)
+        if isinstance(taken, pa.ChunkedArray):
+            return pa.chunked_array(list(map(with_nulls, taken.chunks)))
+        return with_nulls(taken)
+
+    def _used_up(self, field: pa.Field) -> pa.Array | pa.ChunkedArray:
+        taken = self.cells(field, self.rows)
+        self.columns.pop(field.name, None)
+        return taken
 
 
-def sorted_rows(rows: ReadRows) -> SortedRows:
+def sorted_rows(rows: ReadRows, room: ReportRoom) -> SortedVendor:
     """Put the valid rows in order of SKU, then of rows; ``rows`` is used up.
 
+    Args:
+        rows: the rows of a feed.
+        room: how much of its refused rows is told.
+
     Raises:
-        ContractBrokenError: the schema refuses a row that no reader found a fault in, or the
-            other way round.
+        ContractBrokenError: the rows have not the columns and types that they should have.
     """
-    faulty = rows.faulty.array()
-    columns = {name: text.used_up() for name, text in rows.texts.items()} | rows.numbers
+    refused = rows.gate.refused()
+    log = rows.rejects
+    columns: dict[str, Cells] = {name: text.used_up() for name, text in rows.texts.items()}
+    columns |= {name: numbers.used_up() for name, numbers in rows.numbers.items()}
     with ThreadPoolExecutor(1) as beside:
-        entries, rejects = map(beside.submit, (rows.rejects.entries, rows.rejects.table))
-        places = rows_in_order(columns["sku"], ~faulty) if len(faulty) else np.empty(0, np.int64)
-    rows.gate.close()
+        entries, rejects = beside.submit(log.entries, room), beside.submit(log.table)
+        nothing = np.empty(0, np.int64)
+        order = order_by_text(columns["sku"], ~refused).rows if len(refused) else nothing
     vendor = NormalizedVendor(
         rows.vendor_id,
         "parsed",
         warnings=rows.warnings,
-        total_rows=len(faulty) + rows.ragged,
-        invalid_rows=int(faulty.sum()) + rows.ragged,
-        fault_counts=dict(rows.rejects.counts),
+        total_rows=len(refused) + log.misfits,
+        invalid_rows=log.records,
+        fault_counts=dict(log.counts),
         entries=entries.result(),
         rejects=rejects.result(),
-        lines=SortedLines(rows.lines.used_up(), places),
+        lines=SortedLines(rows.lines.used_up(), order),
     )
-    return SortedRows(vendor, columns, places, rows.kept)
+    return SortedVendor(vendor, columns, order)

@@ -1,106 +1,99 @@
 """What the first rows of a feed are by one parser: headers, refused cells, or why it is unusable.
 
-The rules of the engine, one cell at a time, in plain Python; `normalize` reads whole feeds.
+They go through the engine, as a run's rows do; here is only what people are told of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+import pyarrow as pa
+
+from relay_core.columnar.text import is_empty, trim, word_index
 from relay_core.config import ParserConfig, TenantConfig
-from relay_core.domain.cell_rules import read_cell, strip
-from relay_core.domain.errors import CellError, FeedUnreadableError
-from relay_core.domain.models import REQUIRED_COLUMNS, FailureCode, RowFault
+from relay_core.domain.cell_rules import strip
+from relay_core.domain.columns import REQUIRED_COLUMNS
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import DEFAULT_LIMITS, ReportRoom
+from relay_core.domain.records import ReportEntry
 from relay_core.ingest.column_mapping import (
     ColumnPlan,
-    describe_missing,
     nearest_header,
     plan_columns,
     wanted_headers,
 )
-from relay_core.onboarding.head import FeedBytes, FeedHead, read_head
-
-MOST_ROWS = 200
-_PRICED = frozenset(("cost", "price"))
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Cells of one column that are refused for one reason: how many, and the first of them.
-
-    ``column`` is None for records that have more or fewer cells than the header.
-    """
-
-    error_code: str
-    column: str | None
-    count: int
-    row_number: int
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class MissingHeader:
-    """A canonical column whose header the file lacks; ``header`` is None where none is mapped."""
-
-    column: str
-    header: str | None
-    nearest: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What the first rows of a feed are by one parser.
-
-    ``columns`` are the canonical columns that the file gives. ``error_code`` and ``error_message``
-    tell that a run would refuse the file or leave it out.
-    """
-
-    headers: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    missing: tuple[MissingHeader, ...] = ()
-    unused: tuple[str, ...] = ()
-    rows: int = 0
-    refused_rows: int = 0
-    refusals: tuple[Refusal, ...] = ()
-    error_code: str | None = None
-    error_message: str | None = None
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether a run would take the file."""
-        return self.error_code is None
-
-    @property
-    def rank(self) -> tuple[bool, bool, float, int]:
-        """Orders readings, the better one higher."""
-        kept = 1 - self.refused_rows / self.rows if self.rows else 0.0
-        return self.is_usable, not _PRICED.isdisjoint(self.columns), kept, len(self.columns)
+from relay_core.ingest.csv_reader import parse_feed
+from relay_core.ingest.feed import ParsedFeed, TextBatch
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.row_reader import RowReader
+from relay_core.normalize.vendor import read_rows as normalize_rows
+from relay_core.normalize.vendor import sorted_rows
+from relay_core.normalize.vendor_feed import missing_columns, repeated_headers
+from relay_core.onboarding.head import FeedBytes, whole_records
+from relay_core.onboarding.reading import MOST_ROWS, MissingHeader, Reading, Refusal
 
 
 def read_rows(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> Reading:
     """Return what the first rows of a feed are to a run with this parser."""
     try:
-        head = read_head(feed, parser, most_rows=MOST_ROWS)
-    except FeedUnreadableError as error:
-        return Reading(error_code=error.error_code, error_message=str(error))
-    if head.headers is None:
-        return Reading()
-    plan = plan_columns(head.headers, parser)
-    rows, refused, refusals = _refusals(head, plan, parser, config)
-    code, message = _why_unusable(plan, head.headers, config)
+        data, readable = whole_records(feed, parser, MOST_ROWS + 1)
+        parsed = parse_feed(data, readable)
+        if parsed.headers is None:
+            return Reading()
+        plan = plan_columns(parsed.headers, parser)
+        error = _unusable(plan, parsed.headers, config)
+        if error is None:
+            read = _read(parsed, plan, readable, config)
+        else:
+            rows = sum(len(batch.row_numbers) for batch in parsed.batches)
+            read = NormalizedVendor("", "failed", total_rows=rows)
+    except FeedUnreadableError as fault:
+        return Reading(error_code=fault.error_code, error_message=str(fault))
     used = set(plan.positions.values())
     return Reading(
-        headers=tuple(map(strip, head.headers)),
+        headers=tuple(map(strip, parsed.headers)),
         columns=(*plan.positions, *(c for c in parser.defaults if c not in plan.positions)),
-        missing=missing_headers(head.headers, parser),
-        unused=tuple(strip(each) for place, each in enumerate(head.headers) if place not in used),
-        rows=rows,
-        refused_rows=refused,
-        refusals=refusals,
-        error_code=code,
-        error_message=message,
+        missing=missing_headers(parsed.headers, parser),
+        unused=tuple(strip(h) for place, h in enumerate(parsed.headers) if place not in used),
+        rows=read.total_rows,
+        refused_rows=read.invalid_rows,
+        refusals=_refusals(read.entries, parser),
+        error_code=None if error is None else error.error_code,
+        error_message=None if error is None else str(error),
     )
+
+
+def read_headers(feed: FeedBytes, parser: ParserConfig) -> tuple[str, ...]:
+    """Return a feed's headers; none where it has no record.
+
+    Raises:
+        FeedUnreadableError: as for a run.
+    """
+    data, readable = whole_records(feed, parser, MOST_ROWS + 1)
+    return parse_feed(data, readable).headers or ()
+
+
+def column_cells(
+    feed: FeedBytes, parser: ParserConfig, columns: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the cells of some canonical columns that the file has, trimmed; nulls left out.
+
+    Raises:
+        FeedUnreadableError: as for a run.
+    """
+    data, readable = whole_records(feed, parser, MOST_ROWS + 1)
+    parsed = parse_feed(data, readable)
+    positions = plan_columns(parsed.headers or (), parser).positions
+    cells: dict[str, list[str]] = {column: [] for column in columns if column in positions}
+    for batch in parsed.batches:
+        if not isinstance(batch, TextBatch):
+            continue
+        for column, found in cells.items():
+            text = trim(batch.columns[positions[column]])
+            nulls = is_empty(text) | (word_index(text, parser.null_values) >= 0)
+            found.extend(text.filter(pa.array(~nulls)).to_pylist())
+    return cells
 
 
 def missing_headers(headers: Sequence[str], parser: ParserConfig) -> tuple[MissingHeader, ...]:
@@ -120,79 +113,32 @@ def missing_headers(headers: Sequence[str], parser: ParserConfig) -> tuple[Missi
     )
 
 
-def column_cells(
-    head: FeedHead, parser: ParserConfig, columns: Sequence[str]
-) -> dict[str, list[str]]:
-    """Return the cells of some canonical columns that the file has, trimmed; nulls left out."""
-    plan = plan_columns(head.headers or (), parser)
-    width, nulls = len(head.headers or ()), _null_words(parser)
-    rows = [cells for _, cells in head.rows if len(cells) == width]
-    return {
-        column: [
-            text
-            for cells in rows
-            if (text := strip(cells[plan.positions[column]])) and text.casefold() not in nulls
-        ]
-        for column in columns
-        if column in plan.positions
-    }
-
-
-def _refusals(
-    head: FeedHead, plan: ColumnPlan, parser: ParserConfig, config: TenantConfig
-) -> tuple[int, int, tuple[Refusal, ...]]:
-    """Return how many rows there are, how many are refused, and for what, most frequent first."""
-    found: dict[tuple[str, str | None], Refusal] = {}
-    rows_refused: set[int] = set()
-    width = len(head.headers or ())
-    for number, cells in head.rows:
-        for code, column, value in _faults(cells, width, plan, parser, config):
-            key = (code, column)
-            count = found[key].count if key in found else 0
-            first = found.get(key) or Refusal(code, column, 0, number, value)
-            found[key] = Refusal(code, column, count + 1, first.row_number, first.value)
-            rows_refused.add(number)
-    ordered = sorted(found.values(), key=lambda each: -each.count)
-    return len(head.rows), len(rows_refused), tuple(ordered)
-
-
-def _faults(
-    cells: Sequence[str],
-    width: int,
-    plan: ColumnPlan,
-    parser: ParserConfig,
-    config: TenantConfig,
-) -> Iterator[tuple[str, str | None, str]]:
-    if len(cells) != width:
-        yield RowFault.COLUMN_COUNT, None, parser.delimiter.join(cells)
-        return
-    nulls, zone = _null_words(parser), config.zone
-    for column in dict.fromkeys((*plan.positions, *REQUIRED_COLUMNS)):
-        if column not in plan.positions and column not in parser.defaults:
-            continue
-        place = plan.positions.get(column)
-        text = "" if place is None else strip(cells[place])
-        if not text or text.casefold() in nulls:
-            text = parser.defaults.get(column, "")
-        try:
-            read_cell(column, text, parser, zone)
-        except CellError as error:
-            yield error.error_code, column, text
-
-
-def _null_words(parser: ParserConfig) -> frozenset[str]:
-    return frozenset(word.casefold() for word in parser.null_values)
-
-
-def _why_unusable(
+def _unusable(
     plan: ColumnPlan, headers: Sequence[str], config: TenantConfig
-) -> tuple[str | None, str | None]:
+) -> FeedUnreadableError | None:
     strict = config.error_policy.fail_on_missing_required_columns
     if plan.missing and (strict or plan.unusable):
-        return FailureCode.MISSING_REQUIRED_COLUMNS, describe_missing(
-            plan.missing, headers[:MOST_ROWS]
-        )
-    if plan.repeated:
-        message = f"headers that are used occur more than once: {', '.join(plan.repeated)}"
-        return FailureCode.INVALID_INPUT, message
-    return None, None
+        return missing_columns(plan, headers)
+    return repeated_headers(plan) if plan.repeated else None
+
+
+def _read(
+    parsed: ParsedFeed, plan: ColumnPlan, parser: ParserConfig, config: TenantConfig
+) -> NormalizedVendor:
+    """Read the rows as a run does, but for the SKU map; no cell hangs on when it is."""
+    reader = RowReader(plan.positions, parser, config.zone, 0, None)
+    rows = normalize_rows("", parsed, reader, columns=["sku"], warnings=(), limits=DEFAULT_LIMITS)
+    room = ReportRoom(DEFAULT_LIMITS.report_entries, DEFAULT_LIMITS.report_bytes)
+    return sorted_rows(rows, room).vendor
+
+
+def _refusals(entries: Iterable[ReportEntry], parser: ParserConfig) -> tuple[Refusal, ...]:
+    """Return for what cells are refused, most frequent first."""
+    found: dict[tuple[str, str | None], Refusal] = {}
+    for entry in entries:
+        key = (entry.error_code, entry.column)
+        cells = entry.row_data if entry.column is None else ()
+        value = parser.delimiter.join(cells or ()) if entry.value is None else entry.value
+        first = found.get(key) or Refusal(*key, 0, entry.row_number or 0, strip(value))
+        found[key] = replace(first, count=first.count + 1)
+    return tuple(sorted(found.values(), key=lambda each: -each.count))

@@ -1,33 +1,33 @@
 """One vendor's feed held against its config by its first bytes, and what to change in the config.
 
-Guesses come from `encoding_guess`, `layout_guess`, `header_guess` and `number_guess`; here they are
-put together, tried on the same bytes, and kept only where the feed reads better with them.
+Guesses come from `ingest.charset`, `guess_layout`, `guess_headers` and `guess_numbers`; here they
+are put together, tried on the same bytes, and kept only where the feed reads better with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from relay_core.config import ParserConfig, TenantConfig
+from relay_core.domain.codes import FailureCode
+from relay_core.domain.columns import MONEY_COLUMNS, REQUIRED_COLUMNS, WHOLE_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.models import MONEY_COLUMNS, REQUIRED_COLUMNS, WHOLE_COLUMNS, FailureCode
 from relay_core.ingest.charset import decode_head, guess_encoding
 from relay_core.onboarding.dry_run import (
-    MOST_ROWS,
-    MissingHeader,
-    Reading,
     column_cells,
     missing_headers,
+    read_headers,
     read_rows,
 )
 from relay_core.onboarding.guess_headers import match_headers
 from relay_core.onboarding.guess_layout import guess_layout
 from relay_core.onboarding.guess_numbers import guess_numbers
-from relay_core.onboarding.head import FeedBytes, read_head
+from relay_core.onboarding.head import FeedBytes
+from relay_core.onboarding.reading import FeedCheck, Reading
 
 _NUMBERS = (*WHOLE_COLUMNS, *MONEY_COLUMNS)
 _NO_TEXT = (
@@ -36,34 +36,6 @@ _NO_TEXT = (
     (b"\x1f\x8b", "compressed with gzip"),
     (b"%PDF", "a PDF"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class FeedCheck:
-    """A feed as the config reads it, and with ``changes`` to the parser, where they help.
-
-    Attributes:
-        as_sent: what the config as it stands makes of the first rows.
-        parser: how the feed is probably written, also where a change of it would not help.
-        changes: options of the parser to change; ``column_map`` holds entries to add.
-        with_changes: what ``parser`` makes of the rows; None without changes.
-        missing: what the config as it stands does not find among the headers.
-        currencies: those that amounts name.
-        note: what people have to decide.
-    """
-
-    as_sent: Reading
-    parser: ParserConfig
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    with_changes: Reading | None = None
-    missing: tuple[MissingHeader, ...] = ()
-    currencies: frozenset[str] = frozenset()
-    note: str = ""
-
-    @property
-    def best(self) -> Reading:
-        """The reading with the changes, where there are any."""
-        return self.with_changes or self.as_sent
 
 
 def check_feed(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> FeedCheck:
@@ -86,15 +58,14 @@ def _proposal(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> Fe
     changes = _layout_changes(feed, parser)
     guessed = _changed(parser, changes) or parser
     try:
-        head = read_head(feed, guessed, most_rows=MOST_ROWS)
+        headers = read_headers(feed, guessed)
     except FeedUnreadableError:
         return FeedCheck(Reading(), parser)
-    headers = head.headers or ()
     missing = missing_headers(headers, guessed) if headers else ()
     mapped = match_headers(headers, guessed, _wanted_columns(guessed, config, headers))
     if mapped and (with_map := _changed(guessed, {"column_map": mapped})) is not None:
         guessed, changes = with_map, {**changes, "column_map": mapped}
-    numbers = guess_numbers(column_cells(head, guessed, _NUMBERS), guessed)
+    numbers = guess_numbers(column_cells(feed, guessed, _NUMBERS), guessed)
     note = numbers.note
     styled = _changed(guessed, numbers.changes)
     if styled is None:

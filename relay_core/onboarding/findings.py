@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 from relay_core.config import TenantConfig
 from relay_core.domain.cell_rules import shorten
+from relay_core.domain.columns import REQUIRED_COLUMNS
 from relay_core.domain.errors import ConfigFault
-from relay_core.domain.models import REQUIRED_COLUMNS
-from relay_core.onboarding.dry_run import MOST_ROWS, Reading
-from relay_core.onboarding.feed_check import FeedCheck
+from relay_core.onboarding.reading import MOST_ROWS, FeedCheck, Reading
 
 _SHOWN = 3
 # Currencies that nobody writes with a mere "$".

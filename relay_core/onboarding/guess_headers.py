@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import strip
-from relay_core.domain.models import CANONICAL_COLUMNS
+from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.ingest.column_mapping import wanted_headers
 
 _LIKE_ENOUGH = 0.85

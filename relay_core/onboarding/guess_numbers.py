@@ -15,9 +15,9 @@ from typing import Any
 
 from relay_core.config import ParserConfig
 from relay_core.config.values import FaultyValueError, read_currency
-from relay_core.domain.cell_rules import read_lead_time, read_money, read_quantity, strip
+from relay_core.domain.cell_rules import read_money, read_whole, strip
+from relay_core.domain.columns import BY_NAME, MONEY_COLUMNS, Kind
 from relay_core.domain.errors import CellError
-from relay_core.domain.models import MONEY_COLUMNS
 
 _STYLES = (
     (".", None),
@@ -145,12 +145,11 @@ def _read(cells: Mapping[str, Sequence[str]], style: _Style) -> list[int | None]
 
 
 def _value(column: str, text: str, style: _Style) -> int | None:
-    if column in MONEY_COLUMNS:
-        read = read_money
-    else:
-        read = read_quantity if column == "quantity_available" else read_lead_time
+    known = BY_NAME[column]
     try:
-        return read(text, style)
+        return (
+            read_money(text, style) if known.kind is Kind.MONEY else read_whole(known, text, style)
+        )
     except CellError as error:
         return -1 if "negative" in error.error_code else None
 

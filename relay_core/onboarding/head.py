@@ -1,21 +1,26 @@
-"""The first records of a feed, read from its first bytes by the rules of the engine.
+"""The first bytes of a feed, cut where a record ends, so that the engine can read them.
 
-Plain Python, for a look at a feed without its whole and without Arrow: `parsing` reads feeds. What
-the cells are worth is judged in `feed_check`.
+Records are found by the engine's own scanner; what they are worth is for the engine to say.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import strip
+from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.models import FailureCode
 from relay_core.ingest.charset import decode_head
-from relay_core.ingest.csv_records import RecordScanner, UnclosedQuoteError, line_number, skip_lines
+from relay_core.ingest.csv_records import (
+    RecordScanner,
+    UnclosedQuoteError,
+    line_number,
+    skip_lines,
+)
 
 _LINE_ENDS = re.compile(rb"[\r\n]+")
 _STAND_INS = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08"
@@ -42,16 +47,8 @@ class HeadRecord:
         return not any(map(strip, self.cells))
 
 
-@dataclass(frozen=True, slots=True)
-class FeedHead:
-    """A feed's headers and its first records with their numbers; None where it has no record."""
-
-    headers: tuple[str, ...] | None
-    rows: Sequence[tuple[int, tuple[str, ...]]] = ()
-
-
-def read_head(feed: FeedBytes, parser: ParserConfig, *, most_rows: int) -> FeedHead:
-    """Read the first records of a feed; one that the bytes cut is left out.
+def whole_records(feed: FeedBytes, parser: ParserConfig, most: int) -> tuple[bytes, ParserConfig]:
+    """Return the first records of a feed that are not cut, and the parser that reads these bytes.
 
     Raises:
         FeedUnreadableError: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``, or a quote
@@ -61,64 +58,59 @@ def read_head(feed: FeedBytes, parser: ParserConfig, *, most_rows: int) -> FeedH
         text = decode_head(feed.data, parser.encoding, is_whole=feed.is_whole)
     except UnicodeError as error:
         raise _unreadable(f"the bytes are not {parser.encoding}: {error}") from error
-    records = head_records(
-        text, parser.delimiter, skip=parser.skip_lines, is_whole=feed.is_whole, strict=True
-    )
-    if parser.columns is not None:
-        return FeedHead(tuple(parser.columns), _numbered(records, 1, most_rows))
-    header = next((each for each in records if not each.is_blank), None)
-    return (
-        FeedHead(None)
-        if header is None
-        else FeedHead(header.cells, _numbered(records, 2, most_rows))
-    )
+    raw, mark = _one_byte(text, parser.delimiter)
+    body = skip_lines(memoryview(raw), parser.skip_lines)
+    ends: list[int] = []
+    try:
+        ends.extend(end for _, end, _ in islice(_records(body, mark, feed.is_whole), most))
+    except UnclosedQuoteError as error:
+        if feed.is_whole or not ends:
+            line = parser.skip_lines + line_number(body, error.position)
+            raise _unreadable(
+                f"the quote that opens in line {line} is never closed, as far as the file was "
+                'read; close it, or write it twice ("") where it belongs to a quoted text'
+            ) from error
+    data = raw[: len(raw) - len(body) + (ends[-1] if ends else 0)]
+    wide = parser.delimiter.encode("utf-8")
+    data = data if mark == wide else data.replace(mark, wide)
+    return data, parser.model_copy(update={"encoding": "utf-8"})
 
 
 def head_records(
-    text: str, delimiter: str, *, skip: int = 0, is_whole: bool, strict: bool = False
+    text: str, delimiter: str, *, skip: int = 0, is_whole: bool
 ) -> Iterator[HeadRecord]:
     """Yield the records of a text that may be cut at its end; lines without any text are left out.
 
-    Raises:
-        FeedUnreadableError: where ``strict``, and a quote that opens in the first record that is
-            cut, or in a whole text, is never closed. Else the records simply end there.
+    Where a quote is never closed the records end.
     """
     raw, mark = _one_byte(text, delimiter)
-    view = memoryview(raw)
-    body = skip_lines(view, skip)
-    scanner = RecordScanner(mark)
-    position, line, last, is_first = 0, skip + 1, 0, True
-    while (position := _after_blank_lines(body, position)) < len(body):
-        try:
-            fields, end = scanner.record(body, position)
-        except UnclosedQuoteError as error:
-            if strict and (is_whole or is_first):
-                raise _unclosed(skip + line_number(body, error.position)) from error
+    body = skip_lines(memoryview(raw), skip)
+    line, last = skip + 1, 0
+    try:
+        for start, _, fields in _records(body, mark, is_whole):
+            line += line_number(body[last:start], start - last) - 1
+            last = start
+            cells = (field.decode("utf-8") for field in fields)
+            yield HeadRecord(line, tuple(_restored(cell, mark, delimiter) for cell in cells))
+    except UnclosedQuoteError:
+        return
+
+
+def _records(
+    body: memoryview, mark: bytes, is_whole: bool
+) -> Iterator[tuple[int, int, list[bytes]]]:
+    """Yield where each record starts and ends, and its fields; one that may be cut is left out."""
+    scanner, position = RecordScanner(mark), 0
+    while True:
+        blank = _LINE_ENDS.match(body, position)
+        position = position if blank is None else blank.end()
+        if position >= len(body):
             return
+        fields, end = scanner.record(body, position)
         if end >= len(body) and not is_whole:
             return
-        line += line_number(body[last:position], position - last) - 1
-        last, is_first = position, False
-        cells = (field.decode("utf-8") for field in fields)
-        yield HeadRecord(line, tuple(_restored(cell, mark, delimiter) for cell in cells))
+        yield position, end, fields
         position = end
-
-
-def _after_blank_lines(body: memoryview, position: int) -> int:
-    found = _LINE_ENDS.match(body, position)
-    return position if found is None else found.end()
-
-
-def _numbered(
-    records: Iterator[HeadRecord], first: int, most: int
-) -> list[tuple[int, tuple[str, ...]]]:
-    numbered: list[tuple[int, tuple[str, ...]]] = []
-    for number, record in enumerate(records, first):
-        if len(numbered) >= most:
-            break
-        if not record.is_blank:
-            numbered.append((number, record.cells))
-    return numbered
 
 
 def _one_byte(text: str, delimiter: str) -> tuple[bytes, bytes]:
@@ -132,13 +124,6 @@ def _one_byte(text: str, delimiter: str) -> tuple[bytes, bytes]:
 
 def _restored(cell: str, mark: bytes, delimiter: str) -> str:
     return cell if mark == delimiter.encode("utf-8") else cell.replace(mark.decode(), delimiter)
-
-
-def _unclosed(line: int) -> FeedUnreadableError:
-    return _unreadable(
-        f"the quote that opens in line {line} is never closed, as far as the file was read; close "
-        'it, or write it twice ("") where it belongs to a quoted text'
-    )
 
 
 def _unreadable(message: str) -> FeedUnreadableError:

@@ -1,52 +1,97 @@
-"""The Pandera gate: which typed rows break the contract, and the error policy's verdict on them."""
+"""The gate: which rows a contract refuses, and for which of their cells. Its word is final."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa_schema
+import pandera.pandas as pandera
 import pyarrow as pa
+import pyarrow.compute as pc
 from pandera.errors import SchemaErrors
 
-from relay_core.columnar.columns import Bools
-from relay_core.config import ErrorPolicy
+from relay_core.columnar.text import Bools, integers_in, one_chunk
 from relay_core.domain.errors import ContractBrokenError
-from relay_core.validation.schemas import CANONICAL_SCHEMA
 
 GATE_ROWS = 1 << 18
-"""About how many rows are validated at a time."""
+"""About how many rows are judged at a time."""
+
+
+_FEW = 100
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenRule:
-    """A rule of a schema that some rows break: its column, its name and those rows' labels."""
+    """A rule of a contract that some rows break: its column, its name and those rows' labels."""
 
     column: str
     rule: str
     rows: list[int]
 
-
-@dataclass(frozen=True, slots=True)
-class PolicyVerdict:
-    """The error policy's limits held against the run's rows; one flag and message a limit."""
-
-    within_max: bool
-    within_pct: bool
-    message: str
+    @property
+    def is_uniqueness(self) -> bool:
+        """Whether it says that no two rows have the same cell."""
+        return self.rule == "field_uniqueness"
 
 
-def broken_rules(schema: pa_schema.DataFrameSchema, frame: pd.DataFrame) -> list[BrokenRule]:
-    """Validate lazily and return every broken rule.
+def check_shape(schema: pandera.DataFrameSchema, frame: pd.DataFrame) -> None:
+    """Hold a frame's columns and types, not its rows, against a contract.
 
     Raises:
-        ContractBrokenError: the frame's columns or types are not the schema's.
+        ContractBrokenError: they are others.
     """
+    if broken := broken_rules(schema, frame.head(0)):
+        raise ContractBrokenError(f"rows are no {schema.name} rows: {broken[:3]}")
+
+
+def refused_cells(
+    schema: pandera.DataFrameSchema, frame: pd.DataFrame, doubtful: Bools
+) -> Mapping[str, Bools]:
+    """Return by column which cells of a frame labelled 0, 1, 2, ... the contract refuses.
+
+    A column of which it refuses none is left out. The contract's own checks are asked one by one:
+    ``validate`` makes a record of each refused cell, which takes longer than all else where there
+    are many.
+
+    Args:
+        schema: the contract; its checks of numbers and instants are ranges.
+        frame: of the contract's shape.
+        doubtful: rows that may be refused, as far as that is foreseen. It changes nothing but the
+            time: where the least and the greatest of the others hold, so do all between them.
+    """
+    rows = np.flatnonzero(doubtful)
+    found = {}
+    for name, column in schema.columns.items():
+        cells = frame[name]
+        if _extremes_hold(cells, column, ~doubtful):
+            refused = np.zeros(len(cells), np.bool_)
+            refused[rows] = _refused(cells.iloc[rows].reset_index(drop=True), column)
+        else:
+            refused = _refused(cells, column)
+        if refused.any():
+            found[name] = refused
+    return found
+
+
+def broken_rules(schema: pandera.DataFrameSchema, frame: pd.DataFrame) -> list[BrokenRule]:
+    """Validate a frame labelled 0, 1, 2, ... and return every rule that it breaks.
+
+    Where each column's least and greatest hold, and those that must be unique are in order with
+    none twice, no row can break one; then it is enough to validate those of the first rows.
+
+    Raises:
+        ContractBrokenError: the frame's columns or types are not the contract's.
+    """
+    every = np.ones(len(frame), np.bool_)
+    holds = all(
+        _extremes_hold(frame[name], column, every) and (not column.unique or _ascends(frame[name]))
+        for name, column in schema.columns.items()
+        if name in frame
+    )
     try:
-        schema.validate(frame, lazy=True)
+        schema.validate(frame.head(_FEW) if holds else frame, lazy=True)
     except SchemaErrors as errors:
         cases = errors.failure_cases
     else:
@@ -59,78 +104,45 @@ def broken_rules(schema: pa_schema.DataFrameSchema, frame: pd.DataFrame) -> list
     ]
 
 
-def judged_frame(rows: pa.Table) -> pd.DataFrame:
-    """Return the columns that the canonical schema judges, labelled 0, 1, 2, ..."""
-    judged = rows.select(list(CANONICAL_SCHEMA.columns))
-    frame: pd.DataFrame = judged.to_pandas(types_mapper=pd.ArrowDtype)
-    return frame
+def _extremes_hold(cells: pd.Series, column: pandera.Column, rows: Bools) -> bool:
+    """Tell whether the least and the greatest of some rows' cells hold, and no null is too many."""
+    if not isinstance(cells.dtype, pd.ArrowDtype):
+        return False
+    found: pa.ChunkedArray = cells.array.__arrow_array__()
+    if found.null_count and not column.nullable:
+        return False
+    if found.null_count == len(found) or not column.checks:
+        return True
+    if pa.types.is_string(found.type):
+        return False
+    integers = pa.chunked_array([integers_in(chunk) for chunk in found.chunks])
+    ends = pc.min_max(integers if rows.all() else integers.filter(pa.array(rows)))
+    if not ends["min"].is_valid:
+        return True
+    two = pa.array([ends["min"].as_py(), ends["max"].as_py()], integers.type).view(found.type)
+    return not _refused(pd.Series(two, dtype=cells.dtype), column).any()
 
 
-def rows_that_break(schema: pa_schema.DataFrameSchema, frame: pd.DataFrame) -> Bools:
-    """Return which rows of a frame labelled 0, 1, 2, ... break a rule of the schema.
-
-    The frame has the schema's columns and types. The checks are asked themselves: ``validate``
-    reports a case for each refused cell, which takes longer than all else where many are.
-    """
-    broken = np.zeros(len(frame), np.bool_)
-    for name, column in schema.columns.items():
-        cells = frame[name]
-        if not column.nullable:
-            broken |= cells.isna().to_numpy()
-        for check in column.checks:
-            holds = check(cells).check_output  # says nothing about nulls; True where all hold
-            if holds is not True:
-                broken[holds.index[~holds.to_numpy(np.bool_)]] = True
-    return broken
+def _ascends(cells: pd.Series) -> bool:
+    """Tell whether each cell is greater than the one before."""
+    found = one_chunk(cells.array.__arrow_array__())
+    return bool(pc.all(pc.less(found[:-1], found[1:])).as_py())
 
 
-def judge_policy(
-    policy: ErrorPolicy, invalid_rows: Sequence[int], total_rows: Sequence[int]
-) -> PolicyVerdict:
-    """Hold each vendor's counts, added up, against the limits; compared exactly."""
-    counts = pd.DataFrame(
-        {"invalid_rows": list(invalid_rows), "total_rows": list(total_rows)}, dtype="int64"
-    )
-    broken = _broken_limits(policy, counts)
-    invalid, total = int(counts["invalid_rows"].sum()), int(counts["total_rows"].sum())
-    reasons = [f"{name} is {limit}" for name, limit in broken.items()]
-    return PolicyVerdict(
-        within_max="max_invalid_rows" not in broken,
-        within_pct="max_invalid_row_pct" not in broken,
-        message=(
-            f"validation errors: {invalid} of {total} rows are invalid and error_policy."
-            + " and error_policy.".join(reasons)
-            + "; mend the rows listed in errors.json, or raise the limit"
-        ),
-    )
+def _refused(cells: pd.Series, column: pandera.Column) -> Bools:
+    nulls = cells.isna().to_numpy()
+    refused = np.zeros(len(cells), np.bool_) if column.nullable else nulls.copy()
+    for check in column.checks:
+        holds = check(cells).check_output  # says nothing of nulls
+        refused[holds.index[~holds.to_numpy(np.bool_)]] = True
+    return refused
 
 
-def policy_schema(policy: ErrorPolicy) -> pa_schema.DataFrameSchema:
-    """Return the limits as a schema of a frame with a row of counts a vendor."""
-    limit = Decimal(policy.max_invalid_row_pct)
-
-    def max_invalid_rows(counts: pd.DataFrame) -> bool:
-        return bool(counts["invalid_rows"].sum() <= policy.max_invalid_rows)
-
-    def max_invalid_row_pct(counts: pd.DataFrame) -> bool:
-        numerator, denominator = limit.as_integer_ratio()
-        invalid, total = int(counts["invalid_rows"].sum()), int(counts["total_rows"].sum())
-        return invalid * denominator <= numerator * total
-
-    checks = [
-        pa_schema.Check(rule, name=rule.__name__)
-        for rule in (max_invalid_rows, max_invalid_row_pct)
-    ]
-    count = pa_schema.Column("int64", pa_schema.Check.ge(0))
-    return pa_schema.DataFrameSchema(
-        {"invalid_rows": count, "total_rows": count}, checks=checks, name="error_policy"
-    )
-
-
-def _broken_limits(policy: ErrorPolicy, counts: pd.DataFrame) -> dict[str, object]:
-    try:
-        policy_schema(policy).validate(counts, lazy=True)
-    except SchemaErrors as errors:
-        names = [str(error.check.name) for error in errors.schema_errors if error.check]
-        return {name: getattr(policy, name) for name in names}
-    return {}
+def merged_rules(parts: Sequence[tuple[int, list[BrokenRule]]]) -> list[BrokenRule]:
+    """Return the broken rules of parts of a frame, each with the label that it starts at."""
+    rules: dict[tuple[str, str], list[int]] = {}
+    for start, broken in parts:
+        for rule in broken:
+            labels = rules.setdefault((rule.column, rule.rule), [])
+            labels.extend(start + row for row in rule.rows)
+    return [BrokenRule(column, rule, labels) for (column, rule), labels in rules.items()]

@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
 
+from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http import problems
 from relay_dagster.api.http.middleware import RequestFrame
 from relay_dagster.api.openapi.document import DescribedApp
@@ -41,6 +42,7 @@ def create_app(platform: Platform | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.platform = platform
+    app.state.feed_checker = FeedChecker()
     app.state.keyring = Keyring(platform.settings.api_keys, platform.api_keys)
     for module in (health, tenants, config_checks, feeds, runs, admin):
         app.include_router(module.router)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 
 _FINAL = {str(status) for status in RunStatus if status.is_final}
 

@@ -14,7 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from relay_core.domain.models import Stage
+from relay_core.domain.codes import Stage
 from relay_dagster.client.api_client import Polled
 from relay_dagster.client.api_models import Run
 from relay_dagster.client.errors import RefusedError, UnreachableError

@@ -20,7 +20,7 @@ import httpx
 from rich.console import Console
 
 from relay_core.config import load_config, parse_document
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
 from relay_dagster.devstack.demo_output import (

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from relay_core.domain.models import ReportEntry, RunFailure, RunStatus, Stage
+from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.records import RunFailure
+from relay_core.publish.findings import RunFindings
 from relay_dagster import tags
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.heartbeat import Heartbeat
 from relay_dagster.execution.publication import publish, published_key, withdraw
-from relay_dagster.execution.reports import Findings, RunReports
+from relay_dagster.execution.reports import RunReports
 from relay_dagster.external_errors import ExternalServiceError, error_code_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
@@ -57,14 +59,14 @@ class Attempt:
         self._platform = platform
         self._ledger = platform.ledger
         self.record = record = self._claim(launch)
-        self.findings = Findings()
-        self.reports = RunReports(platform.objects, record.context)
+        self.findings = RunFindings()
+        self.io = ConcurrentIO()
+        self.reports = RunReports(platform.objects, record.context, self.io)
         self._heartbeat = Heartbeat(
             lambda: platform.runs.beat(record.run_id, record.attempt),
             interval_seconds=platform.settings.heartbeat_seconds,
         )
         self._heartbeat.start()
-        self.io = ConcurrentIO()
         self._log("run_started", trigger=str(record.trigger), dagster_run_id=launch.dagster_run_id)
 
     def enter(self, stage: Stage) -> None:
@@ -79,7 +81,7 @@ class Attempt:
 
     def succeed(self) -> None:
         """End the run well: write its reports, publish its feed, and then say so."""
-        outcome = self._report(RunStatus.SUCCEEDED, None)
+        outcome = self._report(RunStatus.SUCCEEDED)
         try:
             self.record = self._ledger.succeed(self.record.fence, outcome, known=self.record)
         except FenceLostError:
@@ -93,7 +95,8 @@ class Attempt:
         Raises:
             RunStoppedError: always.
         """
-        outcome = self._report(RunStatus.FAILED, failure)
+        self.findings.failure = failure
+        outcome = self._report(RunStatus.FAILED)
         self.record = self._ledger.fail(self.record.fence, failure, outcome)
         self._announce("run_failed")
         raise RunStoppedError(failure.error_code, failure.error_message)
@@ -107,8 +110,8 @@ class Attempt:
         self.record = self._ledger.cancel(self.record.run_id)
         self.io.drain()
         self._withdraw()
-        self.findings.record_count = 0
-        outcome = self._write_json(RunStatus.CANCELLED, None)
+        self.findings.failure, self.findings.record_count = None, 0
+        outcome = self._write_last(RunStatus.CANCELLED)
         self.record = self._ledger.note_reports(self.record.run_id, outcome)
         self._log("run_cancelled")
         raise RunStoppedError("CANCELLED", f"run {self.record.run_id} was cancelled on request")
@@ -144,13 +147,12 @@ class Attempt:
             self._ledger.cancel(wish.run_id)
             raise RunStoppedError("CANCELLED", f"run {wish.run_id} was cancelled") from wish
 
-    def _report(self, status: RunStatus, failure: RunFailure | None) -> Outcome:
+    def _report(self, status: RunStatus) -> Outcome:
         self.io.wait()
         # An attempt that has lost its run must not write over the reports of the one that has it.
         self.enter(self.record.stage)
         feed_key = self._start_publishing() if status is RunStatus.SUCCEEDED else None
-        outcome = self._write_json(status, failure)
-        self.io.wait()
+        outcome = self._write_last(status)
         return replace(outcome, feed_key=feed_key)
 
     def _start_publishing(self) -> str | None:
@@ -173,28 +175,25 @@ class Attempt:
 
     def _report_poison(self) -> None:
         failure = self.record.failure
-        self.findings.faults = [ReportEntry(failure.error_code, failure.error_message)]
+        self.findings.fail(failure)
         self._log("poison_job_detected", error_message=failure.error_message)
         try:
             self._withdraw()
-            self.findings.record_count = 0
-            outcome = self._write_json(RunStatus.FAILED, failure)
+            outcome = self._write_last(RunStatus.FAILED)
             self.record = self._ledger.note_reports(self.record.run_id, outcome)
         finally:
             # Where S3 refuses the reports, the reconciler writes them later and tells nobody.
             self._announce("run_failed")
 
-    def _write_json(self, status: RunStatus, failure: RunFailure | None) -> Outcome:
+    def _write_last(self, status: RunStatus) -> Outcome:
         now = utc_now()
         started = self.record.started_at or self.record.requested_at
-        return self.reports.write_json(
+        return self.reports.write_last(
             self.findings,
             status=status,
-            failure=failure,
             stage_times=self.record.stage_times(now),
             duration_seconds=(now - started).total_seconds(),
             now=now,
-            io=self.io,
         )
 
     def _announce(self, event: str) -> None:

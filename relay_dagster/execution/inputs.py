@@ -12,10 +12,10 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from relay_core.config import TenantConfig, VendorConfig
-from relay_core.normalize.result import WORK_FILE
-from relay_core.pipeline import InputVerdict, judge_inputs
-from relay_core.publish.reports import ArtifactKeys, input_manifest_json, timestamp
+from relay_core.config import VendorConfig
+from relay_core.normalize.work_file import WORK_FILE
+from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.reports import input_manifest_json, timestamp
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.reports import JSON, RunReports
@@ -28,15 +28,23 @@ _LOOKS = 3
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """The manifest's entries by vendor, which vendors have a SKU map, and what follows from it."""
+    """The manifest's entries by vendor, and which vendors have a SKU map."""
 
     entries: Mapping[str, Mapping[str, Any]]
     maps: Collection[str]
-    verdict: InputVerdict
 
     def found(self) -> list[str]:
         """Return the ids of the vendors that have a feed, in order."""
         return [name for name, entry in self.entries.items() if entry["status"] == "found"]
+
+    def missing(self) -> set[str]:
+        """Return the ids of the vendors that have no feed."""
+        return set(self.entries).difference(self.found())
+
+    def locations(self) -> dict[str, str]:
+        """Return where each vendor's feed is expected, as messages tell it."""
+        unknown = "any prefix (inbound.type local is for the local runner)"
+        return {name: each["expected_prefix"] or unknown for name, each in self.entries.items()}
 
     def copy_of(self, vendor_id: str) -> str:
         """Return the key of the run's own copy of a vendor's feed."""
@@ -59,7 +67,6 @@ class Pinning:
         objects: the bucket.
         reports: the run.
         io: where calls are made at once.
-        config: the run's config.
         vendors: the vendors of the run, in the config's order.
         now: the manifest's instant.
     """
@@ -67,7 +74,6 @@ class Pinning:
     objects: ObjectStore
     reports: RunReports
     io: ConcurrentIO
-    config: TenantConfig
     vendors: Sequence[VendorConfig]
     now: datetime
 
@@ -79,7 +85,7 @@ class Pinning:
         """
         pinned = None if is_first_look else _read_manifest(self.objects, self.reports.keys)
         if pinned is not None:
-            return self._judged(pinned, self._maps())
+            return self._noted(pinned, self._maps())
         copies = [self.io.submit(self._copy_map, one) for one in self._with_maps()]
         entries = self.io.map(self._copy_latest, self.vendors)
         maps = {vendor_id for vendor_id, is_there in (each.result() for each in copies) if is_there}
@@ -111,32 +117,20 @@ class Pinning:
     # --- how ------------------------------------------------------------------------------------
 
     def _pinned(self, entries: Mapping[str, Any], maps: Collection[str]) -> RunInputs:
-        """Write the manifest if there is none, and judge the entries of the one that is there."""
+        """Write the manifest if there is none; the entries of the one that is there hold."""
         reports = self.reports
         body = input_manifest_json(reports.ctx, entries, self.now)
         if self.objects.put_if_absent(reports.keys.input_manifest, body, content_type=JSON):
-            return self._judged(entries, maps)
-        return self._judged(_read_manifest(self.objects, reports.keys) or entries, self._maps())
+            return self._noted(entries, maps)
+        return self._noted(_read_manifest(self.objects, reports.keys) or entries, self._maps())
 
-    def _judged(self, entries: Mapping[str, Mapping[str, Any]], maps: Collection[str]) -> RunInputs:
-        """Judge the pinned entries; note the artifacts that they are."""
-        found = {name: entry for name, entry in entries.items() if entry["status"] == "found"}
-        artifacts = self.reports.artifacts
+    def _noted(self, entries: Mapping[str, Mapping[str, Any]], maps: Collection[str]) -> RunInputs:
+        """Note which artifacts the pinned entries are."""
+        inputs, artifacts = RunInputs(entries, maps), self.reports.artifacts
         artifacts["input_manifest"] = self.reports.keys.input_manifest
-        for name, entry in found.items():
-            artifacts[f"inbound_{name}"] = entry["run_copy_key"]
-        verdict = judge_inputs(
-            self.config,
-            self.vendors,
-            missing=set(entries) - set(found),
-            locations={name: _place_of(entry) for name, entry in entries.items()},
-            missing_maps={
-                vendor.vendor_id: str(vendor.sku_map.s3_key or vendor.sku_map.local_path)
-                for vendor in self.vendors
-                if vendor.sku_map is not None and vendor.vendor_id not in maps
-            },
-        )
-        return RunInputs(entries, maps, verdict)
+        for vendor_id in inputs.found():
+            artifacts[f"inbound_{vendor_id}"] = inputs.copy_of(vendor_id)
+        return inputs
 
     def _ids(self) -> list[str]:
         return [vendor.vendor_id for vendor in self.vendors]
@@ -206,11 +200,6 @@ class Pinning:
         normalized = keys.normalized(vendor_id)
         if self.objects.copy_if_there(source.normalized(vendor_id), normalized):
             self.reports.artifacts[f"normalized_{vendor_id}"] = normalized
-
-
-def _place_of(entry: Mapping[str, Any]) -> str:
-    """Return where a vendor's feed is expected, as messages tell it."""
-    return entry["expected_prefix"] or "any prefix (inbound.type local is for the local runner)"
 
 
 def _read_manifest(objects: ObjectStore, keys: ArtifactKeys) -> dict[str, Any] | None:

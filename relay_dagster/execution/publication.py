@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform

@@ -6,17 +6,21 @@ that goes well is a call of its own, `succeed`, which the last asset makes.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import NoReturn, ParamSpec
+from typing import Any, NoReturn
 
-from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
+from relay_core.columnar.tuning import tune_process
+from relay_core.config import TenantConfig, load_config, parse_document
+from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.errors import UnsupportedSchemaVersionError
-from relay_core.domain.models import FailureCode, ReportEntry, RunFailure, Stage
+from relay_core.domain.records import RunFailure
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendor
+from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.pipeline import RunStages
+from relay_core.publish.reports import config_snapshot_json
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.concurrent_io import ReadAhead
@@ -25,8 +29,6 @@ from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
-
-_P = ParamSpec("_P")
 
 FETCHED, NORMALIZED, MERGED = "fetched_inventory", "normalized_inventory", "merged_inventory"
 LOOK_BACK_RUNS = 50
@@ -45,6 +47,7 @@ class RunSession:
     """
 
     def __init__(self, platform: Platform, launch: Launch) -> None:
+        tune_process()
         self._platform = platform
         self._launch = launch
         self._asset = ""
@@ -116,9 +119,9 @@ class RunSession:
         try:
             config = load_config(parse_document(stored.text, format="json"))
         except UnsupportedSchemaVersionError as error:
-            self._start(self.attempt.reports.write_snapshot, json.loads(stored.text))
+            self._write_snapshot(json.loads(stored.text))
             self._fail_at_once(FailureCode.UNSUPPORTED_SCHEMA_VERSION, str(error))
-        self._start(self.attempt.reports.write_snapshot, config.to_document())
+        self._write_snapshot(config.to_document())
         findings = self.attempt.findings
         findings.vendor_ids = [one.vendor_id for one in config.selecting(record.vendors)]
         findings.vendor_count = len(config.vendors)
@@ -128,52 +131,57 @@ class RunSession:
     def inputs(self) -> RunInputs:
         """The files that the run reads, pinned; the lack of one that it needs ends the run."""
         inputs = self._pin_inputs()
-        findings, verdict = self.attempt.findings, inputs.verdict
-        findings.warnings, findings.faults = verdict.warnings, verdict.faults
-        if verdict.failure is not None:
-            self.attempt.fail(verdict.failure)
+        self._stages.judge_inputs(
+            missing=inputs.missing(),
+            locations=inputs.locations(),
+            missing_maps={
+                vendor.vendor_id: str(vendor.sku_map.s3_key or vendor.sku_map.local_path)
+                for vendor in self._stages.vendors
+                if vendor.sku_map is not None and vendor.vendor_id not in inputs.maps
+            },
+        )
+        self.stop_if_failed()
         if NORMALIZED in self._launch.assets:
             self._ahead = ReadAhead(self._platform.objects, self.attempt.io, self._to_read(inputs))
         return inputs
 
     def normalize(self) -> list[NormalizedVendor]:
         """Read every feed and write what it came to, whatever is wrong with another."""
-        normalized: list[NormalizedVendor] = []
-        self.attempt.findings.normalized = normalized
-        for vendor_id in self.inputs.found():
-            vendor = self._normalize(self.config.vendor(vendor_id))
-            self._start(self.attempt.reports.write_vendor, vendor)
-            normalized.append(vendor)
-        self._start(self.attempt.reports.write_invalid_rows, normalized)
-        return normalized
+        return self._stages.normalize(self._feeds(self.inputs))
 
-    def judge(self, normalized: Sequence[NormalizedVendor]) -> None:
-        """Fail the run where a feed cannot be used."""
-        failure = judge_normalized(normalized)
+    def stop_if_failed(self) -> None:
+        """End the run where a stage has found that it cannot go on."""
+        failure = self.attempt.findings.failure
         if failure is not None:
-            self.attempt.findings.take_failed(normalized)
             self.attempt.fail(failure)
 
     def merge(self) -> MergedInventory:
         """Merge and price the vendors of this process, or what their work files hold."""
-        findings, vendor_ids = self.attempt.findings, self.inputs.found()
-        normalized = findings.normalized
-        if [vendor.vendor_id for vendor in normalized] != vendor_ids:
-            normalized = self.attempt.io.map(self.attempt.reports.read_vendor, vendor_ids)
-            findings.normalized = normalized
-        if NORMALIZED not in self._launch.assets:
-            self.judge(normalized)
-            self._start(self.attempt.reports.write_invalid_rows, normalized)
-        merged = merge_vendors(self.config, normalized, warnings=self.inputs.verdict.warnings)
-        findings.take(merged)
-        return merged
+        vendor_ids = self.inputs.found()
+        if [each.vendor_id for each in self.attempt.findings.normalized] != vendor_ids:
+            read = self.attempt.reports.read_vendor
+            self._stages.take_over(self.attempt.io.map(read, vendor_ids))
+            self.stop_if_failed()
+        return self._stages.merge()
 
     def write_feed(self, merged: MergedInventory) -> None:
         """Write the merged feed, or fail the run where there is none to publish."""
-        if merged.failure is not None:
-            self.attempt.fail(merged.failure)
+        self.stop_if_failed()
         self.attempt.enter(Stage.WRITE_OUTPUTS)
-        self.attempt.findings.feed_sha256 = self.attempt.reports.write_merged(merged)
+        self._stages.write_feed(merged)
+
+    @cached_property
+    def _stages(self) -> RunStages:
+        attempt = self.attempt
+        return RunStages(
+            self.config,
+            self.config.selecting(attempt.record.vendors),
+            attempt.record.requested_at,
+            attempt.reports.keys,
+            attempt.reports,
+            attempt.findings,
+            hands_over=True,
+        )
 
     def _enter(self, asset: str) -> None:
         """Move on to an asset's stage; an attempt that has just been claimed may be in it."""
@@ -184,9 +192,9 @@ class RunSession:
                 return
         self.claimed_attempt.enter(stage)
 
-    def _start(self, call: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
-        """Start a call that has ended when the asset has."""
-        self.attempt.io.start(call, *args, **kwargs)
+    def _write_snapshot(self, document: Mapping[str, Any]) -> None:
+        reports = self.attempt.reports
+        reports.write(reports.keys.config_snapshot, [config_snapshot_json(reports.ctx, document)])
 
     def _stored_config(self, record: RunRecord) -> StoredConfig | None:
         tenants = self._platform.tenants
@@ -195,8 +203,9 @@ class RunSession:
         return tenants.version(record.tenant_id, record.config_version)
 
     def _fail_at_once(self, code: FailureCode, message: str) -> NoReturn:
-        self.attempt.findings.faults = [ReportEntry(code.value, message)]
-        self.attempt.fail(RunFailure(code.value, message, Stage.FETCH_INPUTS))
+        failure = RunFailure(code.value, message, Stage.FETCH_INPUTS)
+        self.attempt.findings.fail(failure)
+        self.attempt.fail(failure)
 
     def _pin_inputs(self) -> RunInputs:
         attempt, runs = self.attempt, self._platform.runs
@@ -204,8 +213,7 @@ class RunSession:
             self._platform.objects,
             attempt.reports,
             attempt.io,
-            self.config,
-            self.config.selecting(attempt.record.vendors),
+            self._stages.vendors,
             now=utc_now(),
         )
         if FETCHED in self._launch.assets:
@@ -226,14 +234,9 @@ class RunSession:
     def _map_of(self, vendor_id: str) -> str:
         return self.attempt.reports.keys.work(vendor_id, SKU_MAP_FILE)
 
-    def _normalize(self, vendor: VendorConfig) -> NormalizedVendor:
-        inputs, take = self.inputs, self._ahead.take
-        has_map = vendor.vendor_id in inputs.maps
-        return normalize_vendor(
-            self.config,
-            vendor,
-            take(inputs.copy_of(vendor.vendor_id)),
-            file_name=inputs.file_name(vendor.vendor_id),
-            requested_at=self.attempt.record.requested_at,
-            sku_map=take(self._map_of(vendor.vendor_id)) if has_map else None,
-        )
+    def _feeds(self, inputs: RunInputs) -> Iterator[VendorFeed]:
+        take = self._ahead.take
+        for vendor_id in inputs.found():
+            sku_map = take(self._map_of(vendor_id)) if vendor_id in inputs.maps else None
+            feed, name = take(inputs.copy_of(vendor_id)), inputs.file_name(vendor_id)
+            yield VendorFeed(self.config.vendor(vendor_id), feed, name, sku_map)

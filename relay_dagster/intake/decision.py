@@ -8,7 +8,7 @@ Nothing is deleted here but what is final: a message lives as long as its run.
 from dataclasses import dataclass
 from datetime import datetime
 
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import AttemptState
 

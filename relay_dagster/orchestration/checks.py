@@ -13,7 +13,7 @@ import dagster as dg
 from relay_core.config import ErrorPolicy
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.validation.gate import judge_policy
+from relay_core.validation.error_policy import judge_policy
 from relay_dagster.orchestration.metadata_tables import (
     fault_table,
     rule_table,
@@ -26,6 +26,7 @@ CANONICAL_SCHEMA_HOLDS = "canonical_schema_holds"
 INVALID_ROWS_WITHIN_MAX = "invalid_rows_within_max"
 INVALID_PCT_WITHIN_MAX = "invalid_pct_within_max"
 MERGED_SCHEMA_HOLDS = "merged_schema_holds"
+ONE_ROW_PER_SKU = "one_row_per_sku"
 
 
 def _spec(name: str, asset: str, description: str) -> dg.AssetCheckSpec:
@@ -59,8 +60,9 @@ MERGED_CHECKS = (
     _spec(
         MERGED_SCHEMA_HOLDS,
         "merged_inventory",
-        "Every row of the merged feed keeps the merged schema: one row a SKU, each with a price.",
+        "Every row of the merged feed keeps the merged schema: each with a price, none of zero.",
     ),
+    _spec(ONE_ROW_PER_SKU, "merged_inventory", "No SKU stands twice in the merged feed."),
 )
 ALL_CHECKS = (*NORMALIZED_CHECKS, *MERGED_CHECKS)
 
@@ -98,15 +100,21 @@ def normalized_results(
     )
 
 
-def merged_result(merged: MergedInventory) -> dg.AssetCheckResult:
-    """Return the verdict on the merged rows."""
-    broken = rule_table(merged)
-    return dg.AssetCheckResult(
+def merged_results(merged: MergedInventory) -> Iterator[dg.AssetCheckResult]:
+    """Yield the verdict of each check on the merged rows."""
+    broken, record_count = merged.broken_rules, merged.record_count
+    yield dg.AssetCheckResult(
         check_name=MERGED_SCHEMA_HOLDS,
-        passed=not broken.records,
+        passed=not broken,
         metadata={
-            "record_count": merged.record_count,
+            "record_count": record_count,
             "vendors": winner_table(merged),
-            "broken_rules": broken,
+            "broken_rules": rule_table(merged),
         },
+    )
+    repeated = [len(each.rows) for each in broken if each.is_uniqueness]
+    yield dg.AssetCheckResult(
+        check_name=ONE_ROW_PER_SKU,
+        passed=not repeated,
+        metadata={"record_count": record_count, "repeated_rows": sum(repeated)},
     )

@@ -11,6 +11,7 @@ import dagster as dg
 
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.publish.feed_csv import preview
 from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt
 from relay_dagster.execution.inputs import RunInputs
@@ -80,7 +81,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         "vendors": vendor_table(normalized, wins=skus_won(merged)),
         "errors_by_code": fault_table(normalized),
         "warnings": warning_table(merged.warning_counts),
-        "preview": table(merged.preview(PREVIEW_ROWS), columns),
+        "preview": table(preview(merged, PREVIEW_ROWS), columns),
     }
 
 

@@ -87,17 +87,12 @@ def rule_table(merged: MergedInventory) -> dg.TableMetadataValue:
     """Return the rules of the merged schema that rows break, and how many rows."""
     rows = [
         {"column": rule.column, "rule": rule.rule, "rows": len(rule.rows)}
-        for rule in merged.broken_rules()
+        for rule in merged.broken_rules
     ]
     return table(rows, {"column": "string", "rule": "string", "rows": "int"})
 
 
 def skus_won(merged: MergedInventory) -> dict[str, int]:
     """Return how many rows of the feed are each vendor's, in the order of the config."""
-    wins: dict[int, int] = {}
-    if merged.winners is not None:
-        counts = merged.winners["vendor_rank"].value_counts()
-        wins = {row["values"]: row["counts"] for row in counts.to_pylist()}
-    return {
-        vendor.vendor_id: wins.get(rank, 0) for rank, vendor in enumerate(merged.config.vendors)
-    }
+    won = {} if merged.feed is None else merged.feed["vendor_id"].value_counts().to_dict()
+    return {each.vendor_id: int(won.get(each.vendor_id, 0)) for each in merged.config.vendors}

@@ -3,11 +3,15 @@
 They are made of the record and the config alone: what the run had read died with it.
 """
 
+from contextlib import closing
+
 from relay_core.config import TenantConfig, load_config, parse_document
+from relay_core.domain.codes import RunStatus
 from relay_core.domain.errors import RelayError
-from relay_core.domain.models import ReportEntry, RunStatus
+from relay_core.publish.findings import RunFindings
+from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.publication import withdraw
-from relay_dagster.execution.reports import Findings, RunReports
+from relay_dagster.execution.reports import RunReports
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
 
@@ -17,13 +21,12 @@ def write_reports(platform: Platform, record: RunRecord) -> RunRecord:
 
     A run that has succeeded, or failed for its data, wrote its own before it said so.
     """
-    reports = RunReports(platform.objects, record.context)
     outcome = Outcome()
     if record.status is not RunStatus.SUCCEEDED:
-        reports.withdraw_merged()
         withdraw(platform.objects, record)
         # What lies there may be of an attempt that was about to end otherwise.
-        outcome = _write(platform, reports, record)
+        with closing(ConcurrentIO(threads=2)) as io:
+            outcome = _write(platform, RunReports(platform.objects, record.context, io), record)
     artifacts = platform.objects.artifacts(record.run_id, record.tenant_id)
     return platform.ledger.note_reports(
         record.run_id,
@@ -36,33 +39,32 @@ def write_reports(platform: Platform, record: RunRecord) -> RunRecord:
 
 
 def _write(platform: Platform, reports: RunReports, record: RunRecord) -> Outcome:
-    findings, failure = _findings(platform, record), None
+    reports.withdraw_merged()
+    findings = _findings(platform, record)
     if record.status is RunStatus.FAILED:
-        failure = record.failure
-        findings.faults = [ReportEntry(failure.error_code, failure.error_message)]
+        findings.fail(record.failure)
     finished = record.finished_at or record.requested_at
     started = record.started_at or record.requested_at
-    return reports.write_json(
+    return reports.write_last(
         findings,
         status=record.status,
-        failure=failure,
         stage_times=record.stage_times(finished),
         duration_seconds=(finished - started).total_seconds(),
         now=finished,
     )
 
 
-def _findings(platform: Platform, record: RunRecord) -> Findings:
+def _findings(platform: Platform, record: RunRecord) -> RunFindings:
     config = _config(platform, record)
     if config is None:
-        return Findings(vendor_ids=record.vendors or ())
+        return RunFindings(vendor_ids=record.vendors or ())
     # A job from elsewhere may name vendors that the config does not have.
     chosen = [
         vendor.vendor_id
         for vendor in config.vendors
         if record.vendors is None or vendor.vendor_id in record.vendors
     ]
-    return Findings(vendor_ids=chosen, vendor_count=len(config.vendors))
+    return RunFindings(vendor_ids=chosen, vendor_count=len(config.vendors))
 
 
 def _config(platform: Platform, record: RunRecord) -> TenantConfig | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.aws.dynamodb.pagination import cursor_after_record
 from relay_dagster.execution.publication import remove_superseded

@@ -15,7 +15,8 @@ import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from relay_core.domain.models import RunFailure, Stage
+from relay_core.domain.codes import Stage
+from relay_core.domain.records import RunFailure
 from relay_dagster.runs import message_state, state_machine
 from relay_dagster.runs.admission import Admission, Reservation
 from relay_dagster.runs.commit_loop import until_committed

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from relay_core.domain.models import FailureCode, RunContext, RunFailure, RunStatus, Stage
+from relay_core.domain.codes import FailureCode, RunStatus, Stage
+from relay_core.domain.records import RunContext, RunFailure
 from relay_dagster.runs.job_message import Job
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from relay_core.domain.models import FailureCode, RunFailure, RunStatus, Stage
+from relay_core.domain.codes import FailureCode, RunStatus, Stage
+from relay_core.domain.records import RunFailure
 from relay_dagster.runs.errors import (
     CancelRequestedError,
     ClaimRefusedError,

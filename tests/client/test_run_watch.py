@@ -13,7 +13,7 @@ from rich.text import Text
 from api_world import ADMIN
 from builders import feed
 from client_world import ClientWorld, served
-from relay_core.domain.models import Stage
+from relay_core.domain.codes import Stage
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.errors import RefusedError, UnreachableError
 from relay_dagster.client.run_watch import PATIENCE_SECONDS, exit_status, watch

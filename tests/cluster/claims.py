@@ -15,7 +15,7 @@ from integration import sample_tenant
 from integration.installation import brief
 from integration.settled import everything_settled
 from integration.waiting import wait_for
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.runs.model import RunRecord
 
 Claim = Callable[[Cluster, Sequence[str]], str]

@@ -13,8 +13,9 @@ import pytest
 from builders import config_document, feed, vendor_document
 from reference_runs import EngineRun, run_document
 from relay_core.config import load_config
+from relay_core.domain.codes import FailureCode, RowFault, WarningCode
 from relay_core.domain.errors import UnsupportedSchemaVersionError
-from relay_core.domain.models import FailureCode, ReportEntry, RowFault, WarningCode
+from relay_core.domain.records import ReportEntry
 
 LENIENT = {"max_invalid_rows": 1000, "max_invalid_row_pct": "1.0"}
 WARN_ONLY = {**LENIENT, "missing_required_vendor_policy": "warn_only"}

@@ -13,7 +13,8 @@ import pytest
 
 from builders import RUN_ID
 from fakes import dispatch_run, embedded_platform
-from relay_core.domain.models import RunFailure, RunStatus, Stage
+from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.records import RunFailure
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.publication import published_key
@@ -68,11 +69,10 @@ def current(platform: Platform) -> RunRecord:
     return record
 
 
-def with_feed(platform: Platform, attempt: Attempt) -> None:
+def with_feed(attempt: Attempt) -> None:
     """Let the attempt have written its merged feed."""
-    platform.objects.put(MERGED, b"sku\nA-1\n")
-    attempt.reports.artifacts["merged_inventory"] = MERGED
-    attempt.findings.feed_sha256 = "ab12"
+    attempt.reports.write(MERGED, [b"sku\nA-1\n"])
+    attempt.reports.wait()
 
 
 # --- the claim ----------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def test_a_success_publishes_its_feed_writes_its_summary_and_is_counted(
     metrics = KeptMetrics()
     dispatch_run(platform)
     with claimed(replace(platform, metrics=metrics)) as attempt:  # type: ignore[arg-type]
-        with_feed(platform, attempt)
+        with_feed(attempt)
         attempt.succeed()
     assert (current(platform).status, metrics.ends) == (
         RunStatus.SUCCEEDED,
@@ -144,7 +144,7 @@ def test_a_success_publishes_its_feed_writes_its_summary_and_is_counted(
 def test_a_success_of_some_vendors_publishes_nothing(platform: Platform) -> None:
     dispatch_run(platform, vendors=("vendor_1",))
     with claimed(platform) as attempt:
-        with_feed(platform, attempt)
+        with_feed(attempt)
         attempt.succeed()
     assert platform.runs.feed(TENANT) is None
     assert platform.objects.list_objects("published/") == []
@@ -162,7 +162,7 @@ def test_a_failure_writes_its_reports_and_stops_the_process(platform: Platform) 
 def test_a_cancel_takes_away_what_was_published(platform: Platform) -> None:
     dispatch_run(platform)
     with claimed(platform) as attempt:
-        with_feed(platform, attempt)
+        with_feed(attempt)
         platform.objects.copy(MERGED, published_key(attempt.record))
         with pytest.raises(RunStoppedError, match="CANCELLED"):
             attempt.cancel()
@@ -184,7 +184,7 @@ def test_a_success_that_comes_after_another_end_publishes_nothing(platform: Plat
 
     dispatch_run(platform)
     with claimed(replace(platform, objects=EndedMeanwhile())) as attempt:  # type: ignore[arg-type]
-        with_feed(platform, attempt)
+        with_feed(attempt)
         with pytest.raises(FenceLostError):
             attempt.succeed()
     assert platform.objects.list_objects("published/") == []

@@ -8,7 +8,7 @@ import pytest
 
 from builders import config_document, feed, vendor_document
 from fakes import CallCounter, dispatch_run, embedded_platform
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Launch
 from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
@@ -68,7 +68,8 @@ def _run(platform: Platform) -> None:
         with session.materializing(FETCHED):
             assert session.inputs.found() == list(VENDORS)
         with session.materializing(NORMALIZED):
-            session.judge(session.normalize())
+            session.normalize()
+            session.stop_if_failed()
         with session.materializing(MERGED):
             session.write_feed(session.merge())
             session.succeed()

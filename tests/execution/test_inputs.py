@@ -11,7 +11,7 @@ import pytest
 from builders import REQUESTED_AT, RUN_ID, tenant_config, vendor_document
 from fakes import CallCounter, embedded_platform
 from relay_core.config import TenantConfig
-from relay_core.domain.models import RunContext
+from relay_core.domain.records import RunContext
 from relay_dagster.aws.s3.object_store import ObjectInfo
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.inputs import Pinning
@@ -45,7 +45,8 @@ def pinning(
     objects: Any, io: ConcurrentIO, run_id: str = RUN_ID, config: TenantConfig = CONFIG
 ) -> Pinning:
     context = RunContext(run_id, "acme", REQUESTED_AT)
-    return Pinning(objects, RunReports(objects, context), io, config, config.vendors, REQUESTED_AT)
+    reports = RunReports(objects, context, io)
+    return Pinning(objects, reports, io, config.vendors, REQUESTED_AT)
 
 
 def upload(platform: Platform, data: bytes = b"sku\n", name: str = "a.csv") -> None:
@@ -69,7 +70,8 @@ def test_a_feed_is_copied_into_the_run_and_pinned_with_its_map(
     assert platform.objects.read(inputs.copy_of("vendor_1")) == b"sku\nA\n"
     assert inputs.size_of("vendor_1") == 6
     assert inputs.entries["vendor_2"]["status"] == "missing"
-    assert [entry.error_code for entry in inputs.verdict.warnings] == ["OPTIONAL_VENDOR_MISSING"]
+    assert inputs.missing() == {"vendor_2"}
+    assert inputs.locations()["vendor_2"] == "tenants/acme/inbound/vendor_2/"
 
 
 def test_a_later_attempt_reads_the_manifest_and_lists_nothing(
@@ -120,14 +122,11 @@ def test_an_upload_that_is_replaced_while_it_is_copied_is_looked_for_again(
             pinning(Busy(), io).find(is_first_look=True)
 
 
-def test_a_map_that_is_not_there_is_a_fault_of_the_run(
-    platform: Platform, io: ConcurrentIO
-) -> None:
+def test_a_map_that_is_not_there_is_none_of_the_run(platform: Platform, io: ConcurrentIO) -> None:
     upload(platform)
     platform.objects.delete(MAP_KEY)
-    failure = pinning(platform.objects, io).find(is_first_look=True).verdict.failure
-    assert failure is not None
-    assert failure.error_code == "missing_sku_map"
+    inputs = pinning(platform.objects, io).find(is_first_look=True)
+    assert (inputs.found(), set(inputs.maps)) == (["vendor_1"], set())
 
 
 def test_inputs_are_borrowed_from_the_last_other_run_that_has_some(
@@ -148,5 +147,4 @@ def test_a_run_without_work_files_lends_none(platform: Platform, io: ConcurrentI
     upload(platform)
     pinning(platform.objects, io, OTHER_RUN).find(is_first_look=True)
     inputs = pinning(platform.objects, io).borrow(record_of(OTHER_RUN), with_work=True)
-    assert inputs.found() == []
-    assert inputs.verdict.failure is not None
+    assert (inputs.found(), inputs.missing()) == ([], {"vendor_1", "vendor_2"})

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from fakes import NOW, FakeClock, embedded_platform
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.s3.object_store import ObjectInfo
 from relay_dagster.execution.publication import (
     publish,

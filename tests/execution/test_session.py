@@ -9,7 +9,7 @@ import pytest
 
 from builders import RUN_ID
 from fakes import dispatch_run, embedded_platform
-from relay_core.domain.models import RunStatus, Stage
+from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Launch, RunStoppedError
 from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession

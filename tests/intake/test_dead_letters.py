@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fakes import embedded_platform
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster import cli
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay_core.domain.models import RunStatus, Stage
+from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.intake.decision import (
     Discard,
     Dispatch,

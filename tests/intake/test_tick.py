@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from fakes import CallCounter, FakeClock, embedded_platform
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster import tags
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions

@@ -11,8 +11,10 @@ from functools import cache
 from typing import Any
 
 import builders
+from normalizing import normalize_vendor
 from relay_core.config import load_config
-from relay_core.pipeline import merge_vendors, normalize_vendor
+from relay_core.pipeline import merge_vendors
+from relay_core.publish.feed_csv import feed_chunks
 
 HEADER = "sku,quantity_available,cost,title,updated_at"
 VENDORS = ("north", "south")
@@ -64,7 +66,7 @@ def expected_csv() -> bytes:
     ]
     merged = merge_vendors(config, normalized, warnings=())
     assert merged.failure is None, merged.failure
-    return b"".join(bytes(chunk) for chunk in merged.csv_chunks())
+    return b"".join(bytes(chunk) for chunk in feed_chunks(merged))
 
 
 def other_feed() -> bytes:

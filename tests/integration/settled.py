@@ -11,7 +11,7 @@ from typing import Any
 from integration import sample_tenant
 from integration.installation import Installation
 from integration.waiting import wait_for
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.serialization import to_lock, to_record
 from relay_dagster.execution.publication import published_key
 from relay_dagster.runs.model import RunRecord, Trigger

@@ -12,10 +12,11 @@ import pytest
 from builders import RUN_ID, config_document, feed, vendor_document
 from fakes import embedded_platform
 from relay_core.config import load_config, parse_document
-from relay_core.domain.models import RunStatus, Stage
+from relay_core.domain.codes import RunStatus, Stage
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.orchestration.build import build_defs
+from relay_dagster.orchestration.checks import ALL_CHECKS
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.wiring import Platform
 from run_world import TENANT, ThrottledOnce, World, column_of, failure_of, with_objects
@@ -254,7 +255,7 @@ def test_what_the_sample_tenant_shows_can_be_stored_by_a_real_instance(platform:
             result.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
         ).records
     assert result.success
-    assert len(checks) == 4
+    assert len(checks) == len(ALL_CHECKS)
 
 
 # --- final failures -------------------------------------------------------------------------------

@@ -1,13 +1,17 @@
 """What the asset checks say, from bytes of a feed."""
 
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from relay_core.pipeline import merge_vendors, normalize_vendor
-from relay_dagster.orchestration.checks import merged_result, normalized_results
+from normalizing import normalize_vendor
+from relay_core.merge.result import rules_broken_by
+from relay_core.pipeline import merge_vendors
+from relay_dagster.orchestration.checks import merged_results, normalized_results
 
 
 def verdicts(*feeds: bytes, **policy: Any) -> dict[str, dg.AssetCheckResult]:
@@ -19,7 +23,7 @@ def verdicts(*feeds: bytes, **policy: Any) -> dict[str, dg.AssetCheckResult]:
         for vendor, data in zip(config.vendors, feeds, strict=True)
     ]
     results = [*normalized_results(config.error_policy, normalized)]
-    results.append(merged_result(merge_vendors(config, normalized)))
+    results += merged_results(merge_vendors(config, normalized))
     return {str(result.check_name): result for result in results}
 
 
@@ -74,4 +78,21 @@ def test_the_merged_check_tells_how_many_skus_each_vendor_won() -> None:
     assert rows(result) == [
         {"vendor_id": "vendor_1", "skus_won": 1},
         {"vendor_id": "vendor_2", "skus_won": 1},
+    ]
+
+
+def test_a_sku_that_stands_twice_breaks_both_checks_of_the_merged_rows() -> None:
+    config = tenant_config()
+    vendor = normalize_vendor(config, config.vendors[0], feed("A,5,10.00"))
+    merged = merge_vendors(config, [vendor])
+    assert merged.feed is not None
+    twice = pd.concat([merged.feed, merged.feed], ignore_index=True)
+    broken = replace(merged, feed=twice, broken_rules=rules_broken_by(twice))
+    results = {str(result.check_name): result for result in merged_results(broken)}
+    assert {name: result.passed for name, result in results.items()} == {
+        "merged_schema_holds": False,
+        "one_row_per_sku": False,
+    }
+    assert rows(results["merged_schema_holds"], "broken_rules") == [
+        {"column": "sku", "rule": "field_uniqueness", "rows": 2}
     ]

@@ -4,9 +4,10 @@ import dagster as dg
 import pytest
 
 from builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from normalizing import normalize_vendor
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.pipeline import merge_vendors, normalize_vendor
+from relay_core.pipeline import merge_vendors
 from relay_dagster.orchestration.metadata_tables import (
     fault_table,
     input_table,

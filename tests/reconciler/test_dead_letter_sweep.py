@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from fakes import FakeClock, embedded_platform
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.reconciler.dead_letter_sweep import settle_dead_letters
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun

@@ -12,7 +12,7 @@ import pytest
 
 from builders import config_document
 from fakes import FakeClock, embedded_platform
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster import tags
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.execution.publication import publish, published_key

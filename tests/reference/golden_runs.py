@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT / part) for part in ("tests/reference", "tests", "scrip
 
 from benchmarks.feeds import Shape, write_feeds  # noqa: E402
 from golden_tenants import TENANTS, golden_tenant  # noqa: E402
-from local_run import main as run_locally  # noqa: E402
+from local.command import main as run_locally  # noqa: E402
 
 HASHES = ROOT / "tests" / "core" / "golden.json"
 MANY_ROWS = "many_rows"

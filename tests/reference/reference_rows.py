@@ -150,6 +150,21 @@ def find_columns(
     return {column: names.index(header) for column, header in used.items()}
 
 
+def cut(text: str) -> str:
+    return text if len(text) <= 1000 else text[:1000] + "\u2026"
+
+
+def shown_cells(headers: list[str], record: list[str], mapped: set[int]) -> dict[str, str]:
+    """Return the mapped columns, and others as far as there are no more than 50 in all."""
+    room = 50 - len(mapped)
+    shown = {}
+    for place, (header, cell) in enumerate(zip(headers, record, strict=True)):
+        if place in mapped or room > 0:
+            shown[header] = cut(cell)
+            room -= place not in mapped
+    return shown
+
+
 def read_row(
     config: Any,
     vendor: Any,
@@ -162,7 +177,8 @@ def read_row(
     result: Vendor,
 ) -> None:
     if len(record) != len(headers):
-        entry = Entry("column_count", vendor.vendor_id, number, None, None, record)
+        shown = [cut(cell) for cell in record[:50]]
+        entry = Entry("column_count", vendor.vendor_id, number, None, None, shown)
         result.entries.append(entry)
         result.rejects.append((number, ["column_count"], record))
         return
@@ -175,9 +191,10 @@ def read_row(
         try:
             offer[column] = value_of(column, cell, vendor.parser, config.zone)
         except FaultError as fault:
-            row_data = dict(zip(headers, record, strict=True))
             code = fault.args[0]
-            faults.append(Entry(code, vendor.vendor_id, number, column, cell, row_data))
+            row_data = shown_cells(headers, record, set(positions.values()))
+            value = None if cell is None else cut(cell)
+            faults.append(Entry(code, vendor.vendor_id, number, column, value, row_data))
     if faults:
         result.entries.extend(faults)
         codes = sorted({fault.error_code for fault in faults})

@@ -9,18 +9,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import pandas as pd
+
 from builders import REQUESTED_AT
+from normalizing import Written, whole
 from reference_engine import Outcome
 from reference_rows import Entry
-from relay_core.config import TenantConfig, load_config
-from relay_core.domain.models import ReportEntry, RunFailure
-from relay_core.pipeline import (
-    NormalizedVendor,
-    judge_inputs,
-    judge_normalized,
-    merge_vendors,
-    normalize_vendor,
-)
+from relay_core.config import TenantConfig, VendorConfig, load_config
+from relay_core.domain.records import ReportEntry, RunFailure
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.normalize.work_file import read_work_file
+from relay_core.pipeline import judge_inputs, judge_normalized, merge_vendors, normalize_vendors
+from relay_core.publish.feed_csv import feed_chunks
 from relay_core.publish.reports import invalid_rows_chunks
 
 
@@ -76,31 +77,40 @@ def run_engine(
     )
     run = EngineRun(Outcome(), verdict.failure, tuple(verdict.faults), tuple(verdict.warnings))
     if verdict.failure is None:
-        for one in present:
-            normalized = normalize_vendor(
-                config,
-                one,
-                feeds[one.vendor_id],
-                file_name=f"{one.vendor_id}.csv",
-                requested_at=requested_at,
-                sku_map=None if one.sku_map is None else sku_maps[one.vendor_id],
-            )
-            run.normalized.append(through_work_files(normalized))
+        written = Written()
+        in_memory = normalize_vendors(
+            config,
+            [feed_of(one, feeds, sku_maps) for one in present],
+            requested_at=requested_at,
+            write=written.write,
+            hand_over=written.hand_over,
+        )
+        run.normalized = [through_work_file(one, written) for one in in_memory]
+        run.outcome.normalized = written.csv
         tell_normalized(run)
         tell_merged(config, run, verdict.warnings)
     tell_failure(run)
     return run
 
 
-def through_work_files(normalized: NormalizedVendor) -> NormalizedVendor:
-    files = {name: b"".join(map(bytes, part)) for name, part in normalized.work_files().items()}
-    again = NormalizedVendor.from_work_files(files)
-    assert whole(again.csv_chunks()) == whole(normalized.csv_chunks())
+def feed_of(
+    vendor: VendorConfig, feeds: Mapping[str, bytes | None], sku_maps: Mapping[str, bytes]
+) -> VendorFeed:
+    name = vendor.vendor_id
+    sku_map = None if vendor.sku_map is None else sku_maps[name]
+    return VendorFeed(vendor, feeds[name] or b"", f"{name}.csv", sku_map)
+
+
+def through_work_file(vendor: NormalizedVendor, written: Written) -> NormalizedVendor:
+    data = written.work_files.get(vendor.vendor_id)
+    if data is None:
+        assert vendor.valid_rows == 0
+        return vendor
+    again = read_work_file(data)
+    kept = list(vendor.offers.columns)
+    pd.testing.assert_frame_equal(again.offers[kept], vendor.offers)
+    assert again.rejects.equals(vendor.rejects)
     return again
-
-
-def whole(chunks: Any) -> bytes:
-    return b"".join(map(bytes, chunks))
 
 
 def tell_normalized(run: EngineRun) -> None:
@@ -110,8 +120,6 @@ def tell_normalized(run: EngineRun) -> None:
         outcome.entries.extend(entry_of(entry) for entry in one.entries)
         outcome.valid_rows[one.vendor_id] = one.valid_rows
         outcome.total_rows += one.total_rows
-        if one.outcome == "parsed":
-            outcome.normalized[one.vendor_id] = whole(one.csv_chunks())
         if one.fault is not None:
             run.faults += (one.fault,)
             outcome.fault_codes[one.vendor_id] = one.fault.error_code
@@ -140,8 +148,8 @@ def tell_merged(config: TenantConfig, run: EngineRun, warnings: tuple[ReportEntr
     run.failure, run.faults, run.warnings = merged.failure, merged.faults, merged.warnings
     run.outcome.warnings = dict(merged.warning_counts)
     if merged.failure is None:
-        assert merged.broken_rules() == []
-        run.outcome.merged = whole(merged.csv_chunks())
+        assert merged.broken_rules == ()
+        run.outcome.merged = whole(feed_chunks(merged))
         run.outcome.record_count = merged.record_count
 
 

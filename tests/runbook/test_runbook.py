@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from relay_core.domain.models import FailureCode, WarningCode
+from relay_core.domain.codes import FailureCode, WarningCode
 from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, Kind, alarm_definitions
 from runbook.drills import all_drills
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from fakes import FakeClock, embedded_platform
-from relay_core.domain.models import RunFailure, RunStatus, Stage
+from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.records import RunFailure
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.runs.errors import (
     CancelRequestedError,

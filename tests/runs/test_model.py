@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from builders import REQUESTED_AT, RUN_ID
-from relay_core.domain.models import RunContext, RunFailure, RunStatus, Stage
+from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.records import RunContext, RunFailure
 from relay_dagster.runs.model import Outcome, RunRecord, TenantLock, Trigger
 
 

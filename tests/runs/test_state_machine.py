@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from builders import REQUESTED_AT, RUN_ID
-from relay_core.domain.models import RunFailure, RunStatus, Stage
+from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.records import RunFailure
 from relay_dagster.runs import admission, message_state, state_machine
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.job_message import Job

@@ -12,7 +12,7 @@ import pytest
 
 from builders import config_document, vendor_document
 from fakes import NOW, FakeClock, embedded_platform
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.external_errors import ThrottledError, UnreachableError
 from relay_dagster.runs.errors import (
     QueueUnavailableError,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from builders import config_document, feed, vendor_document
-from local_run import main
+from local.command import main
 
 NOW = "2026-03-01T12:00:00Z"
 Runner = Callable[..., int]

@@ -1,6 +1,6 @@
-"""What routes are given: the platform that the app was made with, and the keys to it.
+"""What routes are given: the platform that the app was made with, the keys to it, the feed checker.
 
-Both are made once, by ``app.create_app``; a test makes an app with parts of its own.
+All are made once, by ``app.create_app``; a test makes an app with parts of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.security.api_keys import Keyring
 from relay_dagster.wiring import Platform
 
@@ -23,5 +24,11 @@ def _keyring(request: Request) -> Keyring:
     return keyring
 
 
+def _feed_checker(request: Request) -> FeedChecker:
+    checker: FeedChecker = request.app.state.feed_checker
+    return checker
+
+
 PlatformDep = Annotated[Platform, Depends(_platform)]
 KeyringDep = Annotated[Keyring, Depends(_keyring)]
+FeedCheckerDep = Annotated[FeedChecker, Depends(_feed_checker)]

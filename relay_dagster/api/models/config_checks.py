@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from relay_core.config import ParserConfig
 from relay_core.config.json_patch import PatchStep
-from relay_core.onboarding.dry_run import Reading
+from relay_core.onboarding.reading import Reading
 from relay_dagster.api.models.runs_tenants import Fault
 
 MOST_LISTED = 200

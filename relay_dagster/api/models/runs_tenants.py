@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from relay_core.domain.models import RunStatus, Stage
+from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import RunRecord, Trigger

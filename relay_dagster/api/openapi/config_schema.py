@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from relay_core.config import TenantConfig
-from relay_core.domain.models import CANONICAL_COLUMNS
+from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_dagster.runs.identifiers import ID_PATTERN
 
 Schema = dict[str, Any]

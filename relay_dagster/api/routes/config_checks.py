@@ -1,7 +1,7 @@
 """A config tried out without storing it: faults, doubts, and how it reads the latest uploads.
 
-Bounded: a few vendors, the first bytes of each, a few threads. The reading itself is
-``relay_core.onboarding``.
+Bounded: a few vendors, the first bytes of each, a few threads. They are read by the engine, through
+`feed_checker`; what that comes to is ``relay_core.onboarding``.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from relay_core.config.json_patch import PatchStep, apply_patch, set_members
 from relay_core.domain.errors import (
     ConfigError,
     ConfigFault,
-    FeedUnreadableError,
     RelayError,
     UnsupportedSchemaVersionError,
 )
-from relay_core.onboarding.feed_check import FeedCheck, check_feed
 from relay_core.onboarding.findings import describe_check, upload_doubts
 from relay_core.onboarding.head import FeedBytes
-from relay_dagster.api.http.dependencies import PlatformDep
+from relay_core.onboarding.reading import FeedCheck
+from relay_dagster.api.feed_checker import FeedChecker
+from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import invalid_request
 from relay_dagster.api.http.request_parsing import JsonBody, TenantId, json_content
@@ -71,7 +71,11 @@ _CONFIG = json_content({"type": "object", "description": "A tenant config."}, CO
     openapi_extra=_CONFIG,
 )
 def check_config(
-    tenant_id: TenantId, caller: Authenticated, platform: PlatformDep, body: JsonBody
+    tenant_id: TenantId,
+    caller: Authenticated,
+    platform: PlatformDep,
+    checker: FeedCheckerDep,
+    body: JsonBody,
 ) -> ConfigCheck:
     """Try out a config, and read the first bytes of each vendor's latest upload with it.
 
@@ -88,7 +92,7 @@ def check_config(
         return _faulty(tenant_id, error.faults, document)
     except UnsupportedSchemaVersionError as error:
         return _faulty(tenant_id, [ConfigFault("schema_version", str(error))], document)
-    return _checked(config, document, platform.objects)
+    return _checked(config, document, _look_at_all(config, platform.objects, checker))
 
 
 def _refuse_another_tenant(tenant_id: str, document: Mapping[str, Any]) -> None:
@@ -130,14 +134,23 @@ def _vendor_ids(document: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Upload:
-    """A vendor's latest upload, its first bytes, and what was found in them."""
+    """A vendor's latest upload as callers see it, and what was found in its first bytes."""
 
     shown: VendorCheck
     check: FeedCheck | None = None
 
 
-def _checked(config: TenantConfig, document: dict[str, Any], objects: ObjectStore) -> ConfigCheck:
-    uploads = _look_at_all(config, objects)
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A vendor's latest upload and its first bytes."""
+
+    latest: ObjectInfo
+    feed: FeedBytes
+
+
+def _checked(
+    config: TenantConfig, document: dict[str, Any], uploads: Sequence[_Upload]
+) -> ConfigCheck:
     rest = [
         _not_looked_at(vendor.vendor_id, f"only the first {MOST_VENDORS} vendors are looked at")
         for vendor in config.vendors[MOST_VENDORS:MOST_LISTED]
@@ -161,14 +174,30 @@ def _checked(config: TenantConfig, document: dict[str, Any], objects: ObjectStor
     )
 
 
-def _look_at_all(config: TenantConfig, objects: ObjectStore) -> list[_Upload]:
-    """Look at the first vendors' uploads, some at a time; the first that fails ends it all."""
+def _look_at_all(config: TenantConfig, objects: ObjectStore, checker: FeedChecker) -> list[_Upload]:
+    """Read the first vendors' uploads, some at a time, and have all of them checked.
+
+    Raises:
+        ExternalServiceError: S3 does not answer.
+    """
+    vendors = config.vendors[:MOST_VENDORS]
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        vendors = config.vendors[:MOST_VENDORS]
-        return list(pool.map(lambda vendor: _look(vendor, config, objects), vendors))
+        found = list(pool.map(lambda vendor: _find(vendor, objects), vendors))
     finally:
         pool.shutdown(cancel_futures=True)
+    feeds = {
+        vendor.vendor_id: each.feed
+        for vendor, each in zip(vendors, found, strict=True)
+        if isinstance(each, _Found)
+    }
+    checks = checker.check(config, feeds)
+    return [
+        _of_check(vendor, each.latest, checks[vendor.vendor_id])
+        if isinstance(each, _Found)
+        else _Upload(each)
+        for vendor, each in zip(vendors, found, strict=True)
+    ]
 
 
 def _patch(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[PatchStep]:
@@ -186,30 +215,21 @@ def _patch(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[PatchSt
     return steps
 
 
-def _look(vendor: VendorConfig, config: TenantConfig, objects: ObjectStore) -> _Upload:
-    """Read the first bytes of a vendor's latest upload.
-
-    Raises:
-        ExternalServiceError: S3 does not answer.
-    """
+def _find(vendor: VendorConfig, objects: ObjectStore) -> _Found | VendorCheck:
     prefix = vendor.inbound.s3_prefix
     if prefix is None:
-        return _Upload(_not_looked_at(vendor.vendor_id, "its feeds do not come from S3"))
+        return _not_looked_at(vendor.vendor_id, "its feeds do not come from S3")
     latest = objects.latest_object(prefix)
     data = None if latest is None else objects.read_head(latest.key, HEAD_BYTES)
     if latest is None or data is None:
         message = f'there is no upload under "{cut(prefix)}"'
-        return _Upload(VendorCheck(vendor_id=vendor.vendor_id, status="missing", message=message))
-    feed = FeedBytes(data, is_whole=latest.size <= len(data))
-    try:
-        check = check_feed(feed, vendor.parser, config)
-    except FeedUnreadableError as error:
-        shown = _of_object(vendor, latest, status="unreadable", message=str(error))
-        return _Upload(shown)
-    return _Upload(_of_check(vendor, latest, check), check)
+        return VendorCheck(vendor_id=vendor.vendor_id, status="missing", message=message)
+    return _Found(latest, FeedBytes(data, is_whole=latest.size <= len(data)))
 
 
-def _of_check(vendor: VendorConfig, latest: ObjectInfo, check: FeedCheck) -> VendorCheck:
+def _of_check(vendor: VendorConfig, latest: ObjectInfo, check: FeedCheck | str) -> _Upload:
+    if isinstance(check, str):
+        return _Upload(_of_object(vendor, latest, status="unreadable", message=check))
     best = check.best
     readable = best.is_usable or best.headers
     shown = _of_object(
@@ -218,23 +238,22 @@ def _of_check(vendor: VendorConfig, latest: ObjectInfo, check: FeedCheck) -> Ven
         status="read" if readable else "unreadable",
         message=describe_check(check),
     )
-    return shown.model_copy(
-        update={
-            "headers": [cut(each) for each in best.headers[:MOST_LISTED]],
-            "missing_headers": [
-                MissingHeaderFound(
-                    column=each.column,
-                    header=each.header and cut(each.header),
-                    nearest=each.nearest and cut(each.nearest),
-                )
-                for each in check.missing
-            ],
-            "unused_headers": [cut(each) for each in best.unused[:MOST_LISTED]],
-            "guesses": Guesses.of(check.parser),
-            "as_sent": HeadReading.of(check.as_sent),
-            "with_patch": check.with_changes and HeadReading.of(check.with_changes),
-        }
-    )
+    details = {
+        "headers": [cut(each) for each in best.headers[:MOST_LISTED]],
+        "missing_headers": [
+            MissingHeaderFound(
+                column=each.column,
+                header=each.header and cut(each.header),
+                nearest=each.nearest and cut(each.nearest),
+            )
+            for each in check.missing
+        ],
+        "unused_headers": [cut(each) for each in best.unused[:MOST_LISTED]],
+        "guesses": Guesses.of(check.parser),
+        "as_sent": HeadReading.of(check.as_sent),
+        "with_patch": check.with_changes and HeadReading.of(check.with_changes),
+    }
+    return _Upload(shown.model_copy(update=details), check)
 
 
 def _of_object(

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers
 from relay_dagster.api.http.request_parsing import (

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema, tenant_lock
 from relay_dagster.aws.dynamodb.pagination import cursor_after, listing_of, run_id_of, start_key

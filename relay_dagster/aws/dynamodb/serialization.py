@@ -15,7 +15,7 @@ from typing import Any, get_args, get_type_hints
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from relay_core.domain.models import RunStatus, Stage
+from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.runs.model import FeedPointer, LockState, RunRecord, TenantLock, Trigger
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.serialization import lock_key, marshal
 from relay_dagster.aws.dynamodb.transactions import Write

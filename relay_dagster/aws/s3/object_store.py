@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
+from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.error_mapping import (
     NO_OBJECT,
@@ -36,14 +37,6 @@ if TYPE_CHECKING:
 _NO_RANGE = frozenset({"416", "InvalidRange"})
 _READ_SIZE = 1 << 20
 _PART_SIZE = 8 << 20
-_REPORTS = {
-    "reports/config_snapshot.json": "config_snapshot",
-    "reports/input_manifest.json": "input_manifest",
-    "outputs/merged_inventory.csv": "merged_inventory",
-    "reports/errors.json": "errors",
-    "reports/invalid_rows.csv": "invalid_rows",
-    "reports/run_summary.json": "run_summary",
-}
 _LINK_SECONDS = 3600
 
 
@@ -252,9 +245,9 @@ class ObjectStore:
 
         Work files are no artifacts.
         """
-        prefix = f"{run_id}/tenants/{tenant_id}/"
-        keys = (each.key for each in self.list_objects(prefix))
-        named = ((artifact_name(key.removeprefix(prefix)), key) for key in keys)
+        keys = ArtifactKeys(run_id, tenant_id)
+        found = (each.key for each in self.list_objects(keys.prefix))
+        named = ((keys.artifact_name(key), key) for key in found)
         return dict(sorted(pair for pair in named if pair[0]))
 
     @maps_aws_errors
@@ -274,19 +267,6 @@ class ObjectStore:
         for piece in body.iter_chunks(_READ_SIZE):
             digest.update(piece)
         return digest.hexdigest()
-
-
-def artifact_name(relative_key: str) -> str:
-    """Return the name of an artifact by its key under the run's prefix; empty for what is none."""
-    if relative_key in _REPORTS:
-        return _REPORTS[relative_key]
-    folder, _, rest = relative_key.partition("/")
-    vendor_id, _, file_name = rest.partition("/")
-    if folder == "inbound" and vendor_id and file_name:
-        return f"inbound_{vendor_id}"
-    if folder == "normalized" and file_name == "normalized.csv":
-        return f"normalized_{vendor_id}"
-    return ""
 
 
 def _extra(content_type: str | None) -> Any:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from relay_core.domain.errors import ContractBrokenError
 from relay_dagster.execution.attempt import RunStoppedError
 from relay_dagster.orchestration.assets.normalized import normalized_inventory
-from relay_dagster.orchestration.checks import MERGED_CHECKS, merged_result
+from relay_dagster.orchestration.checks import MERGED_CHECKS, merged_results
 from relay_dagster.orchestration.metadata import merged_metadata
 from relay_dagster.orchestration.partitions import tenant_partitions
 from relay_dagster.orchestration.resources import RunSessions
@@ -29,13 +30,13 @@ def merged_inventory(
     """Merge and price, judge the run, write the feed and end the run, which publishes it."""
     with run_sessions.materializing(context) as run:
         merged = run.merge()
-        verdict = merged_result(merged)
+        verdicts = [*merged_results(merged)]
         try:
             run.write_feed(merged)
-        except RunStoppedError:
-            yield verdict
+        except (RunStoppedError, ContractBrokenError):
+            yield from verdicts
             raise
         run.succeed()
     # Only now is it materialized: a run that was cancelled at the last moment has not got here.
     metadata = merged_metadata(merged, run.attempt)
-    yield dg.MaterializeResult(metadata=metadata, check_results=[verdict])
+    yield dg.MaterializeResult(metadata=metadata, check_results=verdicts)

@@ -31,7 +31,7 @@ def normalized_inventory(
         normalized = run.normalize()
         verdicts = [*normalized_results(run.config.error_policy, normalized)]
         try:
-            run.judge(normalized)
+            run.stop_if_failed()
         except RunStoppedError:
             yield from verdicts
             raise

@@ -205,7 +205,7 @@ def test_no_more_than_some_vendors_are_looked_at(world: ApiWorld) -> None:
 
 
 def test_headers_without_end_are_cut(world: ApiWorld) -> None:
-    many = ",".join(["sku", "quantity_available", *(f"column {n}" for n in range(3000))])
+    many = ",".join(["sku", "quantity_available", *(f"column {n}" for n in range(900))])
     upload(world, f"{many},{'x' * 5000}\n".encode())
     response = world.client.post(PLACE, json=config_document())
     (vendor,) = response.json()["vendors"]

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from builders import RUN_ID
 from fakes import embedded_platform
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, alarm_definitions, set_up_alarms
 from relay_dagster.aws.cloudwatch.metrics import Metrics

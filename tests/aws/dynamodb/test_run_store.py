@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from builders import REQUESTED_AT
 from fakes import FakeClock, embedded_platform, served_platform
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.pagination import BadCursorError
 from relay_dagster.aws.dynamodb.run_store import RunStore

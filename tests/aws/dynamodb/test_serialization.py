@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from builders import REQUESTED_AT, RUN_ID
-from relay_core.domain.models import RunStatus, Stage
+from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.serialization import (
     from_feed,

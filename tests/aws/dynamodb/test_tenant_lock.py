@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builders import REQUESTED_AT, RUN_ID
-from relay_core.domain.models import RunStatus
+from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.tenant_lock import of_change
 from relay_dagster.runs.model import LockState, RunRecord
 

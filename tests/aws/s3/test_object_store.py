@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from fakes import embedded_platform
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore, artifact_name
+from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.external_errors import MissingResourceError, ObjectChangedError
 from relay_dagster.wiring import Platform
 
@@ -259,26 +259,6 @@ def test_a_stream_that_breaks_leaves_no_object(objects: ObjectStore) -> None:
     with pytest.raises(RuntimeError, match="the merge broke"):
         objects.put_stream("k", broken())
     assert not objects.exists("k")
-
-
-@pytest.mark.parametrize(
-    ("relative_key", "name"),
-    [
-        ("reports/config_snapshot.json", "config_snapshot"),
-        ("reports/input_manifest.json", "input_manifest"),
-        ("inbound/vendor_1/feed 1.csv", "inbound_vendor_1"),
-        ("normalized/vendor_1/normalized.csv", "normalized_vendor_1"),
-        ("outputs/merged_inventory.csv", "merged_inventory"),
-        ("reports/errors.json", "errors"),
-        ("reports/invalid_rows.csv", "invalid_rows"),
-        ("reports/run_summary.json", "run_summary"),
-        ("work/vendor_1/vendor.arrow", ""),
-        ("inbound/stray.csv", ""),
-        ("reports/other.json", ""),
-    ],
-)
-def test_each_artifact_has_its_name(relative_key: str, name: str) -> None:
-    assert artifact_name(relative_key) == name
 
 
 def test_artifacts_are_those_of_the_run_alone(objects: ObjectStore) -> None:

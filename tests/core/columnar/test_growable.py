@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.columnar import growable as growing
+from relay_core.columnar import growable
 from relay_core.columnar.growable import GrowingArray, GrowingNumbers, GrowingTexts
-from relay_core.columnar.text_words import offsets_and_bytes
+from relay_core.columnar.text import MOST_SHORT, offsets_and_bytes
 from relay_core.normalize.normalized_csv import SortedLines
 
 NUMBERS = st.lists(st.lists(st.none() | st.integers(0, 1 << 31), max_size=9), max_size=9)
@@ -35,7 +35,7 @@ def pages(request: pytest.FixtureRequest) -> Iterator[None]:
     """Grow from one page on, moved or copied."""
     kind = mmap.mmap if request.param == "moved" else UnmovablePages
     with (
-        mock.patch.object(growing, "_LEAST_BYTES", mmap.PAGESIZE),
+        mock.patch.object(growable, "_LEAST_BYTES", mmap.PAGESIZE),
         mock.patch.object(mmap, "mmap", kind),
     ):
         yield
@@ -44,7 +44,7 @@ def pages(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("pages")
 def test_an_array_grows_over_pages_and_huge_pages() -> None:
     array = GrowingArray(np.int64)
-    rows = np.arange(growing._HUGE_PAGES // 8 + 5)
+    rows = np.arange(growable._HUGE_PAGES // 8 + 5)
 
     for part in np.array_split(rows, 7):
         array.append(part)
@@ -70,10 +70,12 @@ def test_numbers_and_nulls_come_back_row_by_row(parts: list[list[int | None]]) -
     for part in parts:
         nulls = np.array([number is None for number in part], np.bool_)
         column.append(np.array([number or 0 for number in part], np.int64), nulls)
-    given_rows = [number for part in parts for number in part]
-    backwards = np.arange(len(given_rows))[::-1]
 
-    assert column.take(backwards).to_pylist() == given_rows[::-1]
+    values, nulls = column.used_up()
+
+    given_rows = [number for part in parts for number in part]
+    assert nulls.tolist() == [number is None for number in given_rows]
+    assert values.tolist() == [number or 0 for number in given_rows]
 
 
 @given(TEXTS)
@@ -91,13 +93,13 @@ def test_texts_come_back_with_room_for_a_word_behind_them(parts: list[list[str]]
     assert column.used_up().to_pylist() == []
 
 
-@pytest.mark.parametrize("most_bytes", [growing._MOST_SHORT, 8])
+@pytest.mark.parametrize("most_bytes", [MOST_SHORT, 8])
 def test_lines_are_put_in_order_however_many_bytes_they_have(most_bytes: int) -> None:
     lines = GrowingTexts()
     for part in (["b,1\n", "never\n"], ["a,22\n", "c\n"]):
         lines.append(pa.array(part))
 
-    with mock.patch.object(growing, "_MOST_SHORT", most_bytes):
-        pieces = list(SortedLines(lines.used_up(), np.array([2, 0, 3])).pieces())
+    with mock.patch.object(growable, "MOST_SHORT", most_bytes):
+        _, *pieces = SortedLines(lines.used_up(), np.array([2, 0, 3])).chunks()
 
     assert b"".join(pieces) == b"a,22\nb,1\nc\n"

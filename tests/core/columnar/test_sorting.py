@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.columnar.sorting import common_ranges, order_by_text, rows_in_order
+from relay_core.columnar.sorting import common_ranges, order_by_text
 
 TEXTS = st.lists(
     st.one_of(
@@ -51,14 +51,13 @@ def test_texts_that_begin_alike_are_put_in_order(texts: list[str]) -> None:
     ordered = sorted(range(len(texts)), key=lambda place: texts[place])
 
     assert order_by_text(pa.array(texts))[0].tolist() == ordered
-    assert rows_in_order(pa.array(texts), np.ones(len(texts), np.bool_)).tolist() == ordered
 
 
 @given(TEXTS, st.randoms(use_true_random=False))
 def test_rows_left_out_leave_the_others_in_order(texts: list[str], random: Random) -> None:
     kept = np.array([random.random() < 0.5 for _ in texts], np.bool_)
 
-    rows = rows_in_order(pa.array(texts, pa.string()), kept)
+    rows, _ = order_by_text(pa.array(texts, pa.string()), kept)
 
     assert rows.tolist() == sorted(np.flatnonzero(kept).tolist(), key=lambda place: texts[place])
 
@@ -75,3 +74,13 @@ def test_ranges_part_sorted_columns_between_texts(columns: list[list[str]], most
     assert all(max(a) < min(b) for a, b in combinations(filter(None, found), 2))
     sizes = [sum(map(len, part)) for part in parts]
     assert all(s <= most or len(t) == 1 for s, t in zip(sizes, found, strict=True))
+
+
+@pytest.mark.parametrize("longest", [8, 300, 20_000])
+def test_one_long_text_among_repeated_ones_is_put_in_order(longest: int) -> None:
+    texts = [f"SKU-{number % 70:06}" for number in range(300)] + ["S" * longest] * 2
+
+    order, starts = order_by_text(pa.array(texts))
+
+    assert order.tolist() == sorted(range(len(texts)), key=lambda place: texts[place])
+    assert len(starts) == 71

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -10,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import tenant_config
-from relay_core.columnar.columns import FAULTS
-from relay_core.columnar.timestamps import read_instants
-from relay_core.domain import cell_rules as cells
+from builders import tenant_config, vendor_document
+from relay_core.columnar.column_values import FAULTS, ColumnValues
+from relay_core.columnar.timestamps import TimestampOptions, read_timestamps
+from relay_core.domain import cell_rules
+from relay_core.domain.columns import BY_NAME, Refusals
 from relay_core.domain.errors import CellError
 
 ZONES = ["UTC", "America/Chicago", "Europe/Lisbon", "Australia/Lord_Howe", "Africa/Monrovia"]
@@ -35,35 +38,97 @@ CLOCK_CHANGES = st.builds(
 )
 
 
-@given(st.lists(st.one_of(STAMPS, CLOCK_CHANGES), max_size=8), st.sampled_from(ZONES))
-def test_a_column_of_timestamps_reads_as_its_cells_do(texts: list[str], name: str) -> None:
-    parser, zone = tenant_config().vendors[0].parser, ZoneInfo(name)
+FORMATS = (
+    ("%d.%m.%Y", "%m/%d/%Y %I:%M %p"),
+    ("%Y%m%d", "%d%m%Y"),
+    ("%d-%b-%y %H:%M:%S", "%A, %d %B %Y"),
+    ("%m/%d/%Y", "%d/%m/%Y"),
+    ("%Y-%m-%dT%H:%M:%S.%f%z", "%j %Y %m %d"),
+    ("%d %m %Y", "%H:%M:%S %d/%m/%y"),
+)
+MOMENTS = st.datetimes(datetime(1895, 1, 1), datetime(2205, 1, 1))  # noqa: DTZ001
 
-    def rule(text: str) -> int:
-        return cells.read_timestamp(text, parser, zone)
+
+def refusals() -> Refusals:
+    found = BY_NAME["updated_at"].refusals
+    assert found is not None
+    return found
+
+
+def read(texts: list[str], zone: ZoneInfo, formats: tuple[str, ...] = ()) -> ColumnValues:
+    parser = tenant_config(vendor_document(parser={"timestamp_formats": formats})).vendors[0].parser
+    options = TimestampOptions(
+        zone, formats, lambda text: cell_rules.read_timestamp(text, parser, zone)
+    )
+    return read_timestamps(pa.array(texts, pa.string()), options, refusals())
+
+
+def by_cell(texts: list[str], zone: ZoneInfo, formats: tuple[str, ...] = ()) -> list[int | str]:
+    parser = tenant_config(vendor_document(parser={"timestamp_formats": formats})).vendors[0].parser
 
     def one(text: str) -> int | str:
         try:
-            return rule(text)
+            return cell_rules.read_timestamp(text, parser, zone)
         except CellError as error:
             return str(error.error_code)
 
-    typed = read_instants(pa.array(texts, pa.string()), zone, rule)
-    read = [
+    return [one(text) for text in texts]
+
+
+def by_column(values: ColumnValues) -> list[int | str]:
+    return [
         str(FAULTS[fault - 1]) if fault else value
-        for value, fault in zip(typed.values.tolist(), typed.faults, strict=True)
+        for value, fault in zip(values.values.tolist(), values.faults, strict=True)
     ]
-    assert read == [one(text) for text in texts]
+
+
+@given(st.lists(st.one_of(STAMPS, CLOCK_CHANGES), max_size=8), st.sampled_from(ZONES))
+def test_a_column_of_timestamps_reads_as_its_cells_do(texts: list[str], name: str) -> None:
+    assert by_column(read(texts, ZoneInfo(name))) == by_cell(texts, ZoneInfo(name))
+
+
+@given(st.sampled_from(FORMATS), st.lists(MOMENTS, min_size=1, max_size=5), st.data())
+def test_formats_of_a_vendor_read_as_strptime_reads_them(
+    formats: tuple[str, ...], moments: list[datetime], data: st.DataObject
+) -> None:
+    texts = [moment.strftime(data.draw(st.sampled_from(formats))) for moment in moments]
+    shorter = [re.sub(r"\b0(?=[0-9])", "", text) for text in texts]
+    cut = [text[: data.draw(st.integers(1, len(text)))] for text in texts]
+    cells = [text.strip() for text in (*texts, *shorter, *cut, *map(str.upper, texts))]
+
+    zone = ZoneInfo("America/Chicago")
+    assert by_column(read(cells, zone, formats)) == by_cell(cells, zone, formats)
+
+
+@pytest.mark.parametrize("formats", FORMATS, ids=str)
+def test_odd_dates_are_read_as_strptime_reads_them(formats: tuple[str, ...]) -> None:
+    cells = [
+        *("31.02.2024", "1.2.2024", "01.02.2024", "32.1.2024", "13/13/2024", "1/ 2/2024"),
+        *(
+            "2024111",
+            "20241101",
+            "01112024",
+            "1112024",
+            "\u0660\u0661.\u0660\u0662.\u0662\u0660\u0662\u0664",
+            "12/31/2024 12:00 am",
+        ),
+        *("12/31/2024 0:30 pm", "1-jan-69 1:2:3", "1-JAN-68 23:59:60", "Monday, 5 May 2025"),
+        *("2024-01-02T03:04:05.6+0530", "2024-01-02T03:04:05.6Z", "2024-01-02T03:04:05.6+24:00"),
+        *("12:00:00 1/2/69", "1  2 2024", "1\t2 2024"),
+    ]
+    zone = ZoneInfo("Europe/Lisbon")
+
+    assert by_column(read(cells, zone, formats)) == by_cell(cells, zone, formats)
 
 
 def test_a_slice_of_a_column_reads_as_the_rows_that_it_has() -> None:
     stamps = ["2024-01-02 03:04:05", "2025-06-07 08:09:10", "", "2026-11-12 13:14:15"]
-    column = pa.array(stamps)[1:]
+    options = TimestampOptions(ZoneInfo("UTC"), (), lambda _: 0)
 
-    typed = read_instants(column, ZoneInfo("UTC"), lambda _: 0)
+    values = read_timestamps(pa.array(stamps)[1:], options, refusals())
 
-    read = pa.array(typed.values, mask=typed.nulls).cast(pa.timestamp("us"))
-    assert pc.strftime(read, "%Y-%m-%d %H:%M").to_pylist() == [s[:16] or None for s in stamps[1:]]
+    found = pa.array(values.values, mask=values.nulls).cast(pa.timestamp("us"))
+    assert pc.strftime(found, "%Y-%m-%d %H:%M").to_pylist() == [s[:16] or None for s in stamps[1:]]
 
 
 @pytest.mark.parametrize(
@@ -75,10 +140,16 @@ def test_a_slice_of_a_column_reads_as_the_rows_that_it_has() -> None:
     ],
 )
 def test_the_clock_of_chicago(local: str, utc: str) -> None:
+    found = read([local], ZoneInfo("America/Chicago"))
+
+    assert by_column(found) == by_cell([f"{utc}Z"], ZoneInfo("UTC"))
+
+
+def test_what_is_no_timestamp_is_refused_without_a_scalar_rule() -> None:
     def never(text: str) -> int:
         raise AssertionError(text)
 
-    typed = read_instants(pa.array([local]), ZoneInfo("America/Chicago"), never)
+    cells = pa.array(["yesterday", "2024-02-30", "2024-01-01 24:00", "1899-12-31", "2024-1-1"])
+    values = read_timestamps(cells, TimestampOptions(ZoneInfo("UTC"), (), never), refusals())
 
-    expected = cells.read_timestamp(utc + "Z", tenant_config().vendors[0].parser, ZoneInfo("UTC"))
-    assert typed.values.tolist() == [expected]
+    assert by_column(values) == ["invalid_timestamp"] * 5

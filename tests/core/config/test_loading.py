@@ -22,8 +22,8 @@ from config_documents import (
     faults_of,
 )
 from relay_core.config import TenantConfig, load_config, parse_document
+from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
-from relay_core.domain.models import CANONICAL_COLUMNS
 
 # --- what is required, and what it is without ---------------------------------------------------
 

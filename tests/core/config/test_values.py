@@ -68,6 +68,8 @@ from relay_core.config import load_config, parse_document
         (P + "encoding", "undefined", "is no text encoding"),
         (P + "encoding", "utf\0", "is no text encoding"),
         (P + "encoding", "", "is no text encoding"),
+        (P + "encoding", "punycode", "encodes host names, not feeds"),
+        (P + "encoding", "IDNA", "encodes host names, not feeds"),
         (P + "column_map", ["sku"], "a mapping of keys to values is wanted, not a list"),
         (P + "skip_lines", -1, "must be 0 or more"),
         (P + "skip_lines", "2", "a whole number is wanted, without quotes"),

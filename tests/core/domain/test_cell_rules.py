@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,15 +15,17 @@ from hypothesis import strategies as st
 from relay_core.domain.cell_rules import (
     read_cell,
     read_condition,
-    read_lead_time,
     read_money,
-    read_quantity,
     read_timestamp,
+    read_whole,
     strip,
 )
+from relay_core.domain.codes import RowFault
+from relay_core.domain.columns import BY_NAME
 from relay_core.domain.errors import CellError
-from relay_core.domain.models import RowFault
 
+read_quantity = partial(read_whole, BY_NAME["quantity_available"])
+read_lead_time = partial(read_whole, BY_NAME["lead_time_days"])
 CHICAGO = ZoneInfo("America/Chicago")
 
 

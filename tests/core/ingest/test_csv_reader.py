@@ -8,6 +8,7 @@ import pytest
 from builders import tenant_config, vendor_document
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.csv_reader import parse_feed
+from relay_core.ingest.feed import Misfits, TextBatch
 
 PARSER = tenant_config(vendor_document()).vendors[0].parser
 BLOCK = 4 << 20
@@ -25,18 +26,99 @@ def test_a_record_larger_than_a_block_is_read_once_and_numbered_right() -> None:
     assert quantities == ["1"] * 1000 + ["2"] + ["1"] * 1000
 
 
-def test_ragged_records_keep_their_numbers_across_blocks() -> None:
+def numbers_of(batches: list[TextBatch | Misfits], kind: type) -> list[int]:
+    return [n for b in batches if isinstance(b, kind) for n in b.row_numbers.tolist()]
+
+
+def test_misfits_keep_their_numbers_across_blocks() -> None:
     lines = [b"x" * 1000 + b",1\n"] * 9000
     for place in range(0, 9000, 1500):
         lines[place] = b"short\n"
-    parsed = parse_feed(b"sku,quantity_available\n" + b"".join(lines), PARSER)
 
-    numbers = np.concatenate([batch.row_numbers for batch in parsed.batches])
+    batches = list(parse_feed(b"sku,quantity_available\n" + b"".join(lines), PARSER).batches)
 
-    assert [record.row_number for record in parsed.ragged] == [p + 2 for p in range(0, 9000, 1500)]
-    assert len(numbers) == 9000 - 6
-    assert set(numbers.tolist()) & {record.row_number for record in parsed.ragged} == set()
-    assert numbers.max() == 9001
+    misfits = [place + 2 for place in range(0, 9000, 1500)]
+    assert numbers_of(batches, Misfits) == misfits
+    assert numbers_of(batches, TextBatch) == sorted({*range(2, 9002)} - {*misfits})
+
+
+@pytest.mark.parametrize("usual", [1, 2, 3])
+def test_records_are_the_same_whichever_width_most_of_them_have(usual: int) -> None:
+    records = [
+        (b"a,b", b"c", b"d,e,f", b'"g,g",h', b" , ,", b"", b'i,"j\nj"')[n % 7] for n in range(700)
+    ]
+    padding = [b",".join([b"p"] * usual)] * 2000
+    feed = b"sku,quantity_available\n" + b"\n".join([*padding, *records])
+
+    batches = list(parse_feed(feed, PARSER).batches)
+
+    fitting = {
+        number: cells
+        for batch in batches
+        if isinstance(batch, TextBatch)
+        for number, *cells in zip(
+            batch.row_numbers.tolist(), *(c.to_pylist() for c in batch.columns), strict=True
+        )
+        if cells[0] != "p"
+    }
+    misfits = {
+        number: (batch.width, raw)
+        for batch in batches
+        if isinstance(batch, Misfits)
+        for number, raw in zip(batch.row_numbers.tolist(), batch.raw.to_pylist(), strict=True)
+        if not raw.startswith("p")
+    }
+    kinds = [n % 7 for n in range(700) if n % 7 != 5]  # an empty line takes no number
+    numbered = dict(enumerate(kinds, 2002))
+    assert fitting == {
+        n: [["a", "b"], ["g,g", "h"], ["i", "j\nj"]][(0, 3, 6).index(kind)]
+        for n, kind in numbered.items()
+        if kind in (0, 3, 6)
+    }
+    assert misfits == {
+        n: [(1, "c"), (3, "d,e,f")][(1, 2).index(kind)]
+        for n, kind in numbered.items()
+        if kind in (1, 2)
+    }
+
+
+def test_records_far_wider_than_the_header_are_misfits_like_others() -> None:
+    wide = b",".join([b"x"] * 5_000)
+    quoted = b",".join([b'"y"'] * 4_999 + [b'"z,"'])
+    blank = b"," * 4_999
+    rows = b"\n".join([b"a,1", wide, quoted, blank, b"b,2"])
+
+    batches = list(parse_feed(b"sku,quantity_available\n" + rows, PARSER).batches)
+
+    (misfits,) = (batch for batch in batches if isinstance(batch, Misfits))
+    assert (misfits.width, misfits.row_numbers.tolist()) == (5_000, [3, 4])
+    assert misfits.raw.to_pylist() == [wide.decode(), "y," * 4_999 + '"z,"']
+    assert [len(column) for column in misfits.cells] == [2] * 50
+    assert numbers_of(batches, TextBatch) == [2, 6]
+
+
+@pytest.mark.parametrize(("width", "refused"), [(1_000, False), (1_001, True)])
+def test_a_header_has_at_most_a_thousand_columns_those_without_a_name_not_counted(
+    width: int, refused: bool
+) -> None:
+    names = b",".join(b"h%d" % number for number in range(width)) + b"," * 300
+    feed = names + b"\n" + b",".join([b"1"] * (width + 300)) + b"\n"
+
+    if refused:
+        with pytest.raises(FeedUnreadableError, match="the header has 1,001 columns") as caught:
+            parse_feed(feed, PARSER)
+        assert caught.value.error_code == "invalid_input"
+    else:
+        (batch,) = parse_feed(feed, PARSER).batches
+        assert len(batch.columns) == width + 300
+
+
+def test_no_record_of_a_feed_passes_for_the_end_of_it() -> None:
+    mark = b"\x1arelay:end-of-feed\x1a,"
+    feed = b"sku,quantity_available\na,1\n" + mark + b'\n"open,1\n'
+
+    with pytest.raises(FeedUnreadableError, match="opens in line 4 "):
+        list(parse_feed(feed, PARSER).batches)
 
 
 def test_a_quote_that_is_never_closed_is_found_behind_many_blocks() -> None:

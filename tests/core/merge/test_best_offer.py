@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import tenant_config, vendor_document
 from nasty_tenants import SORT_RULES
+from relay_core.columnar.sorting import TextOrder
 from relay_core.config import TenantConfig
-from relay_core.merge import result as merged
-from relay_core.merge.best_offer import best_of_groups
-from relay_core.merge.result import merge_offers
+from relay_core.merge import best_offer
+from relay_core.merge.best_offer import best_of_groups, merge_offers
+from relay_core.merge.criteria import Criterion, criteria_of
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.normalize.row_reader import OFFER_SCHEMA
+from relay_core.validation.contracts import OFFER_SCHEMA
+from relay_core.validation.frames import frame_of
 
 OFFERS = st.lists(
     st.tuples(st.integers(0, 3), st.integers(-2, 2), st.sampled_from([0, 1, 2**62, -(2**62)])),
@@ -34,9 +39,10 @@ def test_the_best_offer_of_a_group_is_the_least_by_all_criteria_in_turn(
     groups = np.array([group for group, _, _ in offers])
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
-    criteria = [np.array([offer[place] for offer in offers], np.int64) for place in (1, 2)]
+    numbers = [np.array([offer[place] for offer in offers], np.int64) for place in (1, 2)]
+    criteria = [Criterion("", lambda _, made=made: made) for made in numbers]
 
-    winners = best_of_groups(order, starts, criteria)
+    winners = best_of_groups(TextOrder(order, starts), pa.table({}), criteria)
 
     def least(group: int) -> int:
         rows = [row for row, offer in enumerate(offers) if offer[0] == group]
@@ -58,6 +64,7 @@ class Offer(NamedTuple):
     updated_at: int
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 VENDORS = ("zeta", "alpha", "Mid")
 AMOUNTS = st.sampled_from([None, 0, 1, 10_000, 10_001, 10**13 - 1])
 ROWS = st.tuples(
@@ -91,14 +98,15 @@ def test_every_winner_is_that_of_the_rules_written_down(
         output={"columns": ["sku", "title", "price"]},
     )
 
-    with mock.patch.object(merged, "RANGE_ROWS", range_rows):
+    with mock.patch.object(best_offer, "RANGE_ROWS", range_rows):
         winners = merge_offers(config, [as_normalized(vendor, offers) for vendor in vendors])
 
     expected = by_hand(config, offers)
     priced = {offer.sku: title(offer) for offer in expected if has_price(offer)}
-    found = zip(*(winners.priced[name].to_pylist() for name in ("sku", "title")), strict=True)
+    found = zip(winners.priced["sku"], winners.priced["title"], strict=True)
     assert list(found) == list(priced.items())
-    assert winners.unpriced.to_pylist() == [o.sku for o in expected if not has_price(o)]
+    assert list(winners.unpriced["sku"]) == [o.sku for o in expected if not has_price(o)]
+    assert winners.free == 0
 
 
 def by_hand(config: TenantConfig, offers: Sequence[Offer]) -> list[Offer]:
@@ -134,21 +142,45 @@ def as_normalized(vendor_id: str, offers: Sequence[Offer]) -> NormalizedVendor:
     own = [offer for offer in offers if offer.vendor_id == vendor_id]
     own.sort(key=lambda offer: (offer.sku, offer.row_number))
     nothing = dict.fromkeys(OFFER_SCHEMA.names)
-    texts = {"vendor_sku": "", "condition": "", "brand": ""}
     rows = [
         nothing
-        | texts
         | {
             "sku": offer.sku,
             "title": title(offer),
             "quantity_available": offer.quantity,
             "lead_time_days": offer.lead_time,
-            "cost": offer.cost,
-            "price": offer.price,
-            "updated_at": offer.updated_at,
+            "cost": amount(offer.cost),
+            "price": amount(offer.price),
+            "updated_at": datetime(1970, 1, 1, tzinfo=UTC)
+            + timedelta(microseconds=offer.updated_at),
             "row_number": offer.row_number,
         }
         for offer in own
     ]
     table = pa.Table.from_pylist(rows, OFFER_SCHEMA)
-    return NormalizedVendor(vendor_id, "parsed", total_rows=len(own), offers=table)
+    return NormalizedVendor(vendor_id, "parsed", total_rows=len(own), offers=frame_of(table))
+
+
+def amount(ten_thousandths: int | None) -> Decimal | None:
+    return None if ten_thousandths is None else Decimal(ten_thousandths).scaleb(-4)
+
+
+def test_criteria_begin_with_a_price_and_end_where_no_two_offers_are_alike() -> None:
+    names = [criterion.name for criterion in criteria_of(tenant_config())]
+
+    assert names == ["has_price", "in_stock_desc", "lowest_landed_cost", "vendor_id", "row_order"]
+
+
+@pytest.mark.parametrize(("included", "expected"), [(True, [60_000, 50_000]), (False, [10_000, 0])])
+def test_shipping_is_part_of_the_landed_cost_where_it_is_included(
+    included: bool, expected: list[int]
+) -> None:
+    landed = {"include_shipping_handling": included}
+    config = tenant_config(
+        merge={"strategy": "best_offer", "best_offer": {"landed_cost": landed}},
+        pricing={"shipping_handling_flat": "5"},
+    )
+    (criterion,) = (c for c in criteria_of(config) if c.name == "lowest_landed_cost")
+    offers = pa.table({"cost": pa.array([Decimal(1), Decimal(0)], OFFER_SCHEMA.field("cost").type)})
+
+    assert criterion.numbers(offers).tolist() == expected

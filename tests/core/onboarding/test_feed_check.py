@@ -8,13 +8,13 @@ import pytest
 
 from builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from config_documents import ROOT
+from normalizing import normalize_vendor
 from relay_core.config import TenantConfig
+from relay_core.domain.codes import RowFault
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.models import RowFault
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.onboarding.feed_check import FeedCheck, check_feed
 from relay_core.onboarding.head import FeedBytes
-from relay_core.pipeline import normalize_vendor
 
 # Tiny feeds in the manner of published price lists: what the vendor's options must be to read them.
 LISTS: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {

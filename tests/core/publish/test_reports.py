@@ -3,56 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
-from relay_core.merge.result import MergedInventory
-from relay_core.normalize.result import NormalizedVendor
-from relay_core.pipeline import merge_vendors, normalize_vendor
-from relay_core.publish.reports import (
-    ArtifactKeys,
-    errors_json,
-    invalid_rows_chunks,
-    run_summary_json,
-)
+from relay_core.domain.codes import RunStatus
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.pipeline import merge_vendors, normalize_vendors
+from relay_core.publish.findings import RunFindings
+from relay_core.publish.reports import errors_json, invalid_rows_chunks, run_summary_json
 
 LENIENT = {"max_invalid_rows": 100_000, "max_invalid_row_pct": "1"}
 
 
-def ran(*feeds: bytes) -> tuple[list[NormalizedVendor], MergedInventory]:
+def ran(*feeds: bytes) -> RunFindings:
     vendors = [vendor_document(f"v{place}") for place in range(len(feeds))]
     config = tenant_config(*vendors, error_policy=LENIENT)
-    normalized = [
-        normalize_vendor(config, vendor, data, file_name="f", requested_at=REQUESTED_AT)
-        for vendor, data in zip(config.vendors, feeds, strict=True)
-    ]
-    return normalized, merge_vendors(config, normalized)
-
-
-def errors(normalized: Sequence[NormalizedVendor], merged: MergedInventory) -> dict[str, object]:
-    report = errors_json(
-        run_context(),
-        merged.failure,
-        faults=merged.faults,
-        warnings=merged.warnings,
-        warning_counts=merged.warning_counts,
-        normalized=normalized,
+    ids = [vendor.vendor_id for vendor in config.vendors]
+    findings = RunFindings(vendor_ids=ids, vendor_count=len(ids))
+    normalized = normalize_vendors(
+        config,
+        [VendorFeed(*pair, "f.csv") for pair in zip(config.vendors, feeds, strict=True)],
+        requested_at=REQUESTED_AT,
+        write=lambda vendor: None,
     )
+    findings.take_normalized(normalized, None)
+    findings.take_merged(merge_vendors(config, normalized))
+    return findings
+
+
+def errors(findings: RunFindings, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
+    report = errors_json(run_context(), findings, limits)
     assert report is not None
+    assert len(report) <= limits.report_bytes
     return dict(json.loads(report))
 
 
 def test_a_run_without_a_word_to_say_has_no_errors_report() -> None:
-    normalized, merged = ran(feed("A,1,2"))
-
-    assert errors_json(run_context(), merged.failure, normalized=normalized) is None
+    assert errors_json(run_context(), ran(feed("A,1,2"))) is None
 
 
 def test_entries_are_faults_then_warnings_then_rows_and_every_code_is_counted() -> None:
-    normalized, merged = ran(feed("A,1,2", "B,1,", ",1,1"), feed("C,x,-1"))
-
-    report = errors(normalized, merged)
+    report = errors(ran(feed("A,1,2", "B,1,", ",1,1"), feed("C,x,-1")))
 
     assert [entry["error_code"] for entry in report["entries"]] == [
         "invalid_rows_within_threshold",
@@ -73,38 +66,37 @@ def test_entries_are_faults_then_warnings_then_rows_and_every_code_is_counted() 
 
 def test_rows_and_skus_are_cut_at_ten_thousand_each_and_counted_before() -> None:
     many = feed(*(f"U{place},1," for place in range(10_500)), *("B,x,1",) * 10_200, "A,1,1")
-    normalized, merged = ran(many, feed("C,y,1"))
+    findings = ran(many, feed("C,y,1"))
 
-    report = errors(normalized, merged)
+    report = errors(findings)
 
     assert report["counts"]["UNPRICED_SKU"] == 10_500
     assert report["counts"]["invalid_quantity"] == 10_201
     assert report["truncated"] is True
     assert len(report["entries"]) == 20_001
-    assert b"".join(invalid_rows_chunks(normalized)).count(b"\n") == 10_202
+    assert b"".join(invalid_rows_chunks(findings.normalized)).count(b"\n") == 10_202
 
 
-def test_keys_lie_under_the_run_and_its_tenant() -> None:
-    keys = ArtifactKeys(RUN_ID, "acme")
+def test_a_report_is_no_longer_than_its_limit_and_says_that_it_is_cut() -> None:
+    findings = ran(feed(*(f"A{place},{'x' * 900},1" for place in range(300)), "B,1,1"))
+    whole = errors(findings)
+    cut = errors(findings, Limits(report_bytes=100_000))
 
-    assert keys.errors == f"{RUN_ID}/tenants/acme/reports/errors.json"
-    assert keys.normalized("v") == f"{RUN_ID}/tenants/acme/normalized/v/normalized.csv"
-    assert ArtifactKeys("", "acme").merged_inventory == "outputs/merged_inventory.csv"
+    assert (len(whole["entries"]), whole["truncated"]) == (301, False)
+    assert cut["truncated"] is True
+    assert cut["counts"] == whole["counts"]
+    assert cut["entries"] == whole["entries"][: len(cut["entries"])]
+    assert 30 < len(cut["entries"]) < 60
 
 
 def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
-    normalized, merged = ran(feed("A,1,2", "B,x,2"))
+    findings = ran(feed("A,1,2", "B,x,2"))
+    findings.vendor_ids, findings.vendor_count = ["v0", "absent"], 4
     summary = json.loads(
         run_summary_json(
             run_context(config_version=3, attempt=2),
-            status="SUCCEEDED",
-            error_code=None,
-            vendors=["v0", "absent"],
-            vendor_count=4,
-            normalized=normalized,
-            record_count=merged.record_count,
-            unpriced_skus=merged.unpriced_skus,
-            warning_counts=merged.warning_counts,
+            findings,
+            status=RunStatus.SUCCEEDED,
             stage_times={"NORMALIZE": 0.12345},
             duration_seconds=1.0,
             completed_at=datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC),

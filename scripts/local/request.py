@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from relay_core.config import TenantConfig
-    from relay_core.domain.models import RunContext
+    from relay_core.domain.records import RunContext
 
 FOLDERS = ("normalized", "outputs", "reports")
 """What a run leaves under its output folder, and replaces there."""
@@ -42,10 +42,10 @@ class Input:
     def sha256(self) -> str:
         """Return the hash of the bytes, in hexadecimal digits."""
         digest = hashlib.sha256(self.data).hexdigest()
-        self.let_go()
+        self.release()
         return digest
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Give the memory of a mapped file back; what is still used of it is mapped again."""
         if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             self.mapped.madvise(mmap.MADV_DONTNEED)
@@ -94,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
 def read_request(arguments: argparse.Namespace) -> Request:
     """Read and check everything that the command line names; raise UsageError with every fault."""
     from relay_core.domain.errors import UnsupportedSchemaVersionError
-    from relay_core.domain.models import RunContext
+    from relay_core.domain.records import RunContext
 
     requested_at = _moment(arguments.now)
     document = _document(arguments)
@@ -124,11 +124,16 @@ def _moment(text: str | None) -> datetime:
         return datetime.now(UTC)
     try:
         moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise UsageError(
             f"--now: {text!r} is no ISO date and time, such as 2026-03-01T12:00:00Z"
         ) from None
+    from relay_core.domain.cell_rules import YEARS
+
+    if moment.year not in YEARS:
+        raise UsageError(f"--now: {text!r} is not of the years {YEARS.start} to {YEARS.stop - 1}")
+    return moment
 
 
 def _document(arguments: argparse.Namespace) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from builders import tenant_config
-from relay_core.validation.gate import judge_policy
+from relay_core.validation.error_policy import judge_policy
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,9 @@ def test_the_message_names_the_limit_its_value_and_the_count() -> None:
     assert message.startswith("validation errors: 4 of 10 rows are invalid")
     assert "max_invalid_row_pct is 0.25" in message
     assert "max_invalid_rows" not in message
+
+
+def test_nothing_is_said_within_the_limits() -> None:
+    policy = tenant_config(error_policy={"max_invalid_rows": 5, "max_invalid_row_pct": "1"})
+
+    assert judge_policy(policy.error_policy, [4], [10]).message == ""

@@ -1,36 +1,8 @@
-"""Small frozen values that the steps share: names, codes and report entries.
-
-The one list of stages, statuses, failure codes, warnings and row faults. No logic over data.
-"""
+"""The one list of stages, statuses, failure codes, warnings and row faults."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
-from operator import attrgetter
-from typing import Any
-
-CANONICAL_COLUMNS = (
-    "sku",
-    "vendor_sku",
-    "vendor_id",
-    "quantity_available",
-    "lead_time_days",
-    "cost",
-    "map_price",
-    "price",
-    "msrp",
-    "condition",
-    "brand",
-    "title",
-    "updated_at",
-)
-REQUIRED_COLUMNS = ("sku", "quantity_available")
-WHOLE_COLUMNS = ("quantity_available", "lead_time_days")
-MONEY_COLUMNS = ("cost", "map_price", "price", "msrp")
-CONDITIONS = ("new", "used", "refurb")
 
 
 class Stage(StrEnum):
@@ -100,46 +72,3 @@ class RowFault(StrEnum):
     INVALID_LEAD_TIME = "invalid_lead_time"
     INVALID_CONDITION = "invalid_condition"
     INVALID_TIMESTAMP = "invalid_timestamp"
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """What identifies a run; ``requested_at`` is aware and stands in for a null ``updated_at``."""
-
-    run_id: str
-    tenant_id: str
-    requested_at: datetime
-    config_version: int | None = None
-    attempt: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ReportEntry:
-    """One entry of ``errors.json``; fields that do not apply are None and left out there."""
-
-    error_code: str
-    error_message: str
-    vendor_id: str | None = None
-    sku: str | None = None
-    row_number: int | None = None
-    column: str | None = None
-    value: str | None = None
-    row_data: Mapping[str, str] | Sequence[str] | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the entry as it stands in ``errors.json``: keys in order, None left out."""
-        pairs = zip(_ENTRY_FIELDS, _entry_values(self), strict=True)
-        return {name: value for name, value in pairs if value is not None}
-
-
-_ENTRY_FIELDS = tuple(ReportEntry.__dataclass_fields__)
-_entry_values = attrgetter(*_ENTRY_FIELDS)
-
-
-@dataclass(frozen=True, slots=True)
-class RunFailure:
-    """A final failure: the run's ``error_code``, its message and the stage it ended in."""
-
-    error_code: str
-    error_message: str
-    stage: Stage

@@ -1,0 +1,259 @@
+"""Columns of numbers: whole ones, and amounts in ten-thousandths, rounded half up.
+
+Cells of a few digits are one cast of Arrow's. Patterns tell what the others are, and what is wrong
+with those that are no numbers; only exponents and very long numbers are read by the scalar rule,
+once a distinct text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.columnar.column_values import (
+    REFUSED,
+    ColumnValues,
+    Faults,
+    fault_code,
+    read_distinct,
+)
+from relay_core.columnar.text import (
+    Bools,
+    Ints,
+    Rows,
+    change_rows,
+    fill,
+    flags_of,
+    is_empty,
+    offsets_and_bytes,
+    trim,
+    values_of,
+    with_nulls,
+)
+from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT_UNITS, CellOptions
+from relay_core.domain.columns import Refusals
+
+AMOUNT = pa.decimal64(13, 4)
+"""Amounts as Arrow has them: below the limit, and their bytes are whole ten-thousandths."""
+
+_WHOLE = r"^(?P<sign>[+-]?)0*(?P<digits>[0-9]+)(?:\.0*)?$"
+_SIGNED_AMOUNT = r"^[+-]?(?:[0-9]{1,9}(?:\.[0-9]{0,4})?|\.[0-9]{1,4})$"
+_FINE_AMOUNT = r"^[+-]?[0-9]{0,13}\.[0-9]{1,20}$"
+_ANY_AMOUNT = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+_FINE = pa.decimal128(38, 20)
+
+_POINT, _ODD = 1, 1 << 16
+_WEIGHTS = np.full(256, _ODD, np.int32)
+_WEIGHTS[ord(".")] = _POINT
+_WEIGHTS[ord("0") : ord("9") + 1] = 0
+"""What each byte of a cell counts for: digits nothing."""
+
+_NEVER = np.iinfo(np.int64).max
+# The least number that so many digits write with no needless zero in front; and as an amount.
+_LEAST_WHOLE = np.array([_NEVER, 0, *(10**size for size in range(1, 18))], np.int64)
+_LEAST_AMOUNT = np.array([_NEVER, 0, *(10 ** (size + 4) for size in range(1, 14))], np.int64)
+
+
+def read_wholes(text: pa.StringArray, options: CellOptions, refusals: Refusals) -> ColumnValues:
+    """Read whole numbers from 0 to the largest.
+
+    Args:
+        text: cells, trimmed unless no option changes what digits mean; empty where null.
+        options: the vendor's separators.
+        refusals: the faults of other cells.
+    """
+    text = plain_numbers(text, options)
+    short = _read_short(text, pa.int64(), points=0)
+    canonical = short.values >= _LEAST_WHOLE.take(short.lengths, mode="clip")
+    return _with_others(text, short, canonical, partial(_other_wholes, refusals))
+
+
+def read_amounts(
+    text: pa.StringArray, options: CellOptions, refusals: Refusals, scalar: Callable[[str], int]
+) -> ColumnValues:
+    """Read amounts of 0 and more as ten-thousandths.
+
+    Args:
+        text: cells, trimmed unless no option changes what digits mean; empty where null.
+        options: the vendor's separators and currency symbols.
+        refusals: the faults of other cells.
+        scalar: reads, or refuses, one cell of any form.
+    """
+    plain = plain_numbers(without_symbols(text, options.currency_symbols), options)
+    short = _read_short(plain, AMOUNT, points=1)
+    # Written with two decimal places, and no needless zero before the point.
+    bounds, data = offsets_and_bytes(plain)
+    canonical = short.values >= _LEAST_AMOUNT.take(short.lengths - 3, mode="clip")
+    if len(data):
+        canonical &= data.take(bounds[1:] - 3, mode="clip") == ord(".")
+
+    def others(rows: Rows, some: pa.StringArray) -> tuple[Ints, Faults]:
+        values, faults, left = _other_amounts(refusals, some)
+        if len(left):
+            values[left], faults[left] = read_distinct(text.take(pa.array(rows[left])), scalar)
+        return values, faults
+
+    return _with_others(plain, short, canonical, others)
+
+
+class _ShortCells(NamedTuple):
+    """Cells of a few digits: their values, which they are, and how many bytes each cell has."""
+
+    values: Ints
+    done: Bools
+    lengths: Ints
+
+
+def _read_short(text: pa.StringArray, kind: pa.DataType, points: int) -> _ShortCells:
+    """Read cells of a few digits, with at most so many points.
+
+    Where Arrow takes one of them for no number of the type, the pattern looks at each.
+    """
+    bounds, data = offsets_and_bytes(text)
+    weights = np.zeros(bounds[-1] - bounds[0] + 1, np.int32)
+    np.cumsum(_WEIGHTS.take(data[bounds[0] : bounds[-1]]), out=weights[1:])
+    places = bounds - bounds[0]
+    counts, lengths = np.diff(weights.take(places)), np.diff(places)
+    done = (counts <= points) & (lengths > counts) & (lengths <= 9 + 5 * points)
+    read = _cast(with_nulls(text, ~done), kind)
+    if read is None:
+        done &= flags_of(pc.match_substring_regex(text, _SIGNED_AMOUNT))
+        read = pc.cast(with_nulls(text, ~done), kind)
+    values = np.frombuffer(read.buffers()[1], np.int64, len(text), 8 * read.offset)
+    return _ShortCells(np.where(done, values, 0), done, lengths)
+
+
+def _with_others(
+    text: pa.StringArray,
+    short: _ShortCells,
+    canonical: Bools,
+    read: Callable[[Rows, pa.StringArray], tuple[Ints, Faults]],
+) -> ColumnValues:
+    """Return a column whose short cells are read; ``read`` gets the rows of the others, trimmed."""
+    faults, nulls = np.zeros(len(text), np.uint8), short.lengths == 0
+    canonical = (canonical & short.done) | nulls
+    rows = np.flatnonzero(~(short.done | nulls))
+    if len(rows):
+        others = trim(text.take(pa.array(rows)))
+        nulls[rows] = is_empty(others)
+        short.values[rows], faults[rows] = read(rows, others)
+        canonical[rows] = faults[rows] != 0
+    return ColumnValues(short.values, nulls, faults, text, canonical)
+
+
+def _other_wholes(refusals: Refusals, _: Rows, text: pa.StringArray) -> tuple[Ints, Faults]:
+    values, faults = np.zeros(len(text), np.int64), np.zeros(len(text), np.uint8)
+    groups = pc.extract_regex(text, _WHOLE)
+    is_number = flags_of(groups.is_valid())
+    faults[~is_number & ~is_empty(text)] = fault_code(refusals.unreadable)
+    groups = groups.filter(pa.array(is_number))
+    sign, digits = (pc.struct_field(groups, [place]) for place in range(2))
+    size = values_of(pc.cast(pc.utf8_slice_codeunits(digits, 0, 11), pa.int64()))
+    values[is_number] = np.where(flags_of(pc.equal(sign, "-")), -size, size)
+    _refuse_beyond(values, faults, LARGEST_WHOLE + 1, refusals)
+    return values, faults
+
+
+def _other_amounts(refusals: Refusals, text: pa.StringArray) -> tuple[Ints, Faults, Rows]:
+    """Read amounts with a sign or of many decimal places; return also which rows are left."""
+    values, faults = np.zeros(len(text), np.int64), np.zeros(len(text), np.uint8)
+    signed = flags_of(pc.match_substring_regex(text, _SIGNED_AMOUNT))
+    values[signed] = _integers(pc.cast(text.filter(pa.array(signed)), AMOUNT))
+    fine = flags_of(pc.match_substring_regex(text, _FINE_AMOUNT)) & ~signed
+    values[fine] = _rounded(text.filter(pa.array(fine)))
+    is_number = flags_of(pc.match_substring_regex(text, _ANY_AMOUNT))
+    faults[~is_number & ~is_empty(text)] = fault_code(refusals.unreadable)
+    _refuse_beyond(values, faults, MONEY_LIMIT_UNITS, refusals)
+    return values, faults, np.flatnonzero(is_number & ~signed & ~fine)
+
+
+def plain_numbers(text: pa.StringArray, options: CellOptions) -> pa.StringArray:
+    """Rewrite numbers with the vendor's separators to digits with ``.``; a misfit becomes ``?``."""
+    decimal, thousands = options.decimal_separator, options.thousands_separator
+    if thousands is not None:
+        text = _without_thousands(text, decimal, thousands)
+    if decimal == ",":
+        wrong = np.flatnonzero(flags_of(pc.match_substring(text, ".")))
+        text = change_rows(text, wrong, _question_marks)
+        text = pc.replace_substring(text, ",", ".")
+    return text
+
+
+def without_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringArray:
+    """Take at most one currency symbol from each end, with the white space beside it.
+
+    A cell that is nothing but symbols becomes ``?``, which no number is.
+    """
+    if not symbols:
+        return text
+    ordered = sorted(symbols, key=len, reverse=True)
+    empty = is_empty(text)
+    text = trim(_strip_one(text, ordered, pc.starts_with, lambda size: (size, None)))
+    text = trim(_strip_one(text, ordered, pc.ends_with, lambda size: (0, -size)))
+    return fill(text, is_empty(text) & ~empty, "?")
+
+
+def _cast(text: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
+    try:
+        return pc.cast(text, kind)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _integers(column: pa.Array) -> Ints:
+    """Return a column without nulls as the whole numbers that it is stored as."""
+    return np.asarray(values_of(column.view(pa.int64())))
+
+
+def _rounded(text: pa.StringArray) -> Ints:
+    """Return amounts of many decimal places, half up; one below zero stays below zero."""
+    exact = pc.cast(text, _FINE)
+    rounded = pc.round(exact, 4, "half_towards_infinity")
+    units = _integers(pc.cast(rounded, pa.decimal64(18, 4)))
+    return np.where(flags_of(pc.less(exact, pa.scalar(Decimal(0), _FINE))), REFUSED, units)
+
+
+def _refuse_beyond(values: Ints, faults: Faults, limit: int, refusals: Refusals) -> None:
+    faults[(faults == 0) & (values < 0)] = fault_code(refusals.negative)
+    faults[(faults == 0) & (values >= limit)] = fault_code(refusals.too_large)
+    values[faults != 0] = REFUSED
+
+
+def _without_thousands(text: pa.StringArray, decimal: str, thousands: str) -> pa.StringArray:
+    for twin in {" ": ("\u00a0", "\u202f"), "'": ("\u2019",)}.get(thousands, ()):
+        text = pc.replace_substring(text, twin, thousands)
+    point = "\\" + decimal
+    mark = "\\" + thousands if thousands == "." else thousands
+    grouped = rf"^[+-]?[0-9]{{1,3}}(?:{mark}[0-9]{{3}})+(?:{point}[0-9]*)?(?:[eE][+-]?[0-9]+)?$"
+    holding = flags_of(pc.match_substring(text, thousands))
+    wrong = holding & ~flags_of(pc.match_substring_regex(text, grouped))
+    text = change_rows(text, np.flatnonzero(wrong), _question_marks)
+    if not holding.any():
+        return text
+    return pc.replace_substring(text, thousands, "")
+
+
+def _question_marks(text: pa.StringArray) -> pa.StringArray:
+    return pa.repeat(pa.scalar("?", text.type), len(text))
+
+
+def _strip_one(
+    text: pa.StringArray,
+    symbols: list[str],
+    holds: Callable[..., pa.BooleanArray],
+    keep: Callable[[int], tuple[int, int | None]],
+) -> pa.StringArray:
+    left = np.ones(len(text), np.bool_)
+    for symbol in symbols:
+        hit = flags_of(holds(text, pattern=symbol)) & left
+        left &= ~hit
+        start, stop = keep(len(symbol))
+        cut = partial(pc.utf8_slice_codeunits, start=start, stop=stop)
+        text = change_rows(text, np.flatnonzero(hit), cut)
+    return text

@@ -1,0 +1,116 @@
+"""The one list of canonical columns: what each is, where it comes from, how a cell is refused.
+
+Readers, writers, schemas and guesses go by a column's kind. A new column is one line here, and one
+in the contract that judges it (`validation.contracts`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from relay_core.domain.codes import RowFault
+
+CONDITIONS = ("new", "used", "refurb")
+
+
+class Kind(StrEnum):
+    """What a column's cells are."""
+
+    TEXT = "text"
+    CONDITION = "condition"
+    WHOLE = "whole number"
+    MONEY = "money"
+    INSTANT = "instant"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """What a cell is refused with: where it is null, cannot be read, is below zero, too large."""
+
+    null: RowFault | None = None
+    unreadable: RowFault | None = None
+    negative: RowFault | None = None
+    too_large: RowFault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalColumn:
+    """One column of the canonical schema.
+
+    Attributes:
+        name: as the config, normalized.csv and errors.json have it.
+        kind: how its cells are read and written.
+        required: whether a feed must have it; its cells are never null.
+        from_feed: whether a feed can give it.
+        takes_words: whether the vendor's words for quantities are read in it.
+        refusals: the faults of its cells; none where every text is one.
+    """
+
+    name: str
+    kind: Kind
+    required: bool = False
+    from_feed: bool = True
+    takes_words: bool = False
+    refusals: Refusals | None = None
+
+
+_AMOUNT = Refusals(
+    unreadable=RowFault.INVALID_DECIMAL,
+    negative=RowFault.NEGATIVE_AMOUNT,
+    too_large=RowFault.AMOUNT_OUT_OF_RANGE,
+)
+
+COLUMNS = (
+    CanonicalColumn("sku", Kind.TEXT, required=True, refusals=Refusals(null=RowFault.MISSING_SKU)),
+    CanonicalColumn("vendor_sku", Kind.TEXT),
+    CanonicalColumn("vendor_id", Kind.TEXT, from_feed=False),
+    CanonicalColumn(
+        "quantity_available",
+        Kind.WHOLE,
+        required=True,
+        takes_words=True,
+        refusals=Refusals(
+            null=RowFault.MISSING_QUANTITY,
+            unreadable=RowFault.INVALID_QUANTITY,
+            negative=RowFault.NEGATIVE_QUANTITY,
+            too_large=RowFault.INVALID_QUANTITY,
+        ),
+    ),
+    CanonicalColumn(
+        "lead_time_days",
+        Kind.WHOLE,
+        refusals=Refusals(
+            unreadable=RowFault.INVALID_LEAD_TIME,
+            negative=RowFault.INVALID_LEAD_TIME,
+            too_large=RowFault.INVALID_LEAD_TIME,
+        ),
+    ),
+    CanonicalColumn("cost", Kind.MONEY, refusals=_AMOUNT),
+    CanonicalColumn("map_price", Kind.MONEY, refusals=_AMOUNT),
+    CanonicalColumn("price", Kind.MONEY, refusals=_AMOUNT),
+    CanonicalColumn("msrp", Kind.MONEY, refusals=_AMOUNT),
+    CanonicalColumn(
+        "condition", Kind.CONDITION, refusals=Refusals(unreadable=RowFault.INVALID_CONDITION)
+    ),
+    CanonicalColumn("brand", Kind.TEXT),
+    CanonicalColumn("title", Kind.TEXT),
+    CanonicalColumn(
+        "updated_at", Kind.INSTANT, refusals=Refusals(unreadable=RowFault.INVALID_TIMESTAMP)
+    ),
+)
+BY_NAME = {column.name: column for column in COLUMNS}
+
+
+def names_of(*kinds: Kind) -> tuple[str, ...]:
+    """Return the names of the columns of some kinds, in canonical order."""
+    return tuple(column.name for column in COLUMNS if column.kind in kinds)
+
+
+CANONICAL_COLUMNS = tuple(BY_NAME)
+REQUIRED_COLUMNS = tuple(column.name for column in COLUMNS if column.required)
+FEED_COLUMNS = tuple(column.name for column in COLUMNS if column.from_feed)
+JUDGED_COLUMNS = tuple(column.name for column in COLUMNS if column.refusals is not None)
+"""Those that a rule can refuse."""
+WHOLE_COLUMNS = names_of(Kind.WHOLE)
+MONEY_COLUMNS = names_of(Kind.MONEY)

@@ -1,0 +1,54 @@
+"""Small frozen values that the steps hand on: the run, an entry of a report, a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from relay_core.domain.codes import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What identifies a run; ``requested_at`` is aware and stands in for a null ``updated_at``."""
+
+    run_id: str
+    tenant_id: str
+    requested_at: datetime
+    config_version: int | None = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ReportEntry:
+    """One entry of ``errors.json``; fields that do not apply are None and left out there."""
+
+    error_code: str
+    error_message: str
+    vendor_id: str | None = None
+    sku: str | None = None
+    row_number: int | None = None
+    column: str | None = None
+    value: str | None = None
+    row_data: Mapping[str, str] | Sequence[str] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the entry as it stands in ``errors.json``: keys in order, None left out."""
+        pairs = zip(_ENTRY_FIELDS, _entry_values(self), strict=True)
+        return {name: value for name, value in pairs if value is not None}
+
+
+_ENTRY_FIELDS = tuple(ReportEntry.__dataclass_fields__)
+_entry_values = attrgetter(*_ENTRY_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """A final failure: the run's ``error_code``, its message and the stage it ended in."""
+
+    error_code: str
+    error_message: str
+    stage: Stage

@@ -1,0 +1,110 @@
+"""What is wrong with a run and not with a row, in words: what it is, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from relay_core.domain.codes import FailureCode, Stage, WarningCode
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.records import ReportEntry, RunFailure
+
+_MOST_LISTED = 10
+_TITLES = {FailureCode.DECODE_ERROR: "decode error: ", FailureCode.INVALID_INPUT: "invalid input: "}
+
+
+def failure_of(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None:
+    """Return the failure that these faults make: the first one's code, all their messages."""
+    if not faults:
+        return None
+    messages = listed((fault.error_message for fault in faults), " | ", len(faults))
+    return RunFailure(faults[0].error_code, messages, stage)
+
+
+def listed(items: Iterable[str], separator: str, count: int) -> str:
+    """Join a list for a message; of a long one the first, and how many more there are."""
+    shown = separator.join(islice(items, _MOST_LISTED))
+    return shown if count <= _MOST_LISTED else f"{shown}{separator}and {count - _MOST_LISTED} more"
+
+
+def missing_vendor(vendor_id: str, where: str, *, required: bool) -> ReportEntry:
+    """Tell of a vendor that has no feed."""
+    word, code = "optional", WarningCode.OPTIONAL_VENDOR_MISSING
+    if required:
+        word, code = "required", WarningCode.REQUIRED_VENDOR_MISSING
+    return ReportEntry(
+        error_code=str(code),
+        error_message=f"{word} vendor inbound missing: vendor {vendor_id!r} has no file "
+        f"under {where}; upload its feed there, or correct inbound.s3_prefix in the config",
+        vendor_id=vendor_id,
+    )
+
+
+def missing_map(vendor_id: str, where: str) -> ReportEntry:
+    """Tell of a vendor that has a feed, and no SKU map where its config names one."""
+    return ReportEntry(
+        error_code=str(FailureCode.MISSING_SKU_MAP),
+        error_message=f"missing sku map: vendor {vendor_id!r} has no file at {where}; "
+        "upload the map there, or take sku_map out of the vendor's config",
+        vendor_id=vendor_id,
+    )
+
+
+def unreadable_feed(vendor_id: str, file_name: str, error: FeedUnreadableError) -> ReportEntry:
+    """Tell of a feed that cannot be used."""
+    title = _TITLES.get(FailureCode(error.error_code), "")
+    return ReportEntry(
+        error_code=str(error.error_code),
+        error_message=f"{title}vendor {vendor_id!r}, file {file_name!r}: {error}",
+        vendor_id=vendor_id,
+    )
+
+
+def no_rows(vendor_id: str | None) -> ReportEntry:
+    """Tell that a vendor's feed, or every feed, has no row, which fails the run."""
+    what = (
+        "no feed has a row" if vendor_id is None else f"vendor {vendor_id!r} has a feed of no row"
+    )
+    return ReportEntry(
+        error_code=str(FailureCode.NO_ROWS_PARSED),
+        error_message=f"no rows parsed: {what}; upload a file with rows under its header and see "
+        "that parser.skip_lines and parser.delimiter fit it",
+        vendor_id=vendor_id,
+    )
+
+
+def no_valid_rows(total: int) -> ReportEntry:
+    """Tell that every row is refused, within the limits."""
+    return ReportEntry(
+        str(FailureCode.NO_ROWS_PARSED),
+        f"no rows parsed: each of the {total} rows is invalid; mend the rows listed in errors.json",
+    )
+
+
+def empty_feed(vendor_id: str) -> ReportEntry:
+    """Tell that a vendor's feed has no row, where the run goes on."""
+    return ReportEntry(
+        error_code=str(WarningCode.EMPTY_FEED),
+        error_message=f"vendor {vendor_id!r} has a feed of no row, so none of its SKUs is offered; "
+        "upload a file with rows if that is not meant",
+        vendor_id=vendor_id,
+    )
+
+
+def tolerated_rows(invalid: int, total: int) -> ReportEntry:
+    """Tell that rows are refused, as many as the limits allow."""
+    return ReportEntry(
+        str(WarningCode.INVALID_ROWS_WITHIN_THRESHOLD),
+        f"{invalid} of {total} rows are invalid and left out, within the limits",
+    )
+
+
+def nothing_priced(skus: int, free: int) -> ReportEntry:
+    """Tell that no SKU can be priced: ``free`` of them come to 0.00, the others have no amount."""
+    remedy = "map a cost or a price column" if free < skus else "set pricing.min_price"
+    also = ", or set pricing.min_price" if 0 < free < skus else ""
+    return ReportEntry(
+        error_code=str(FailureCode.EMPTY_OUTPUT),
+        error_message=f"empty output: none of the {skus} SKUs can be priced, and an empty feed is "
+        f"never published; {remedy}{also}",
+    )

@@ -1,0 +1,94 @@
+"""What a look at a feed comes to, as values: they load nothing, and pass between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay_core.config import ParserConfig
+
+MOST_ROWS = 200
+"""How many rows are looked at."""
+_PRICED = frozenset(("cost", "price"))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Cells of one column that are refused for one reason: how many, and the first of them.
+
+    ``column`` is None for records that have more or fewer cells than the header.
+    """
+
+    error_code: str
+    column: str | None
+    count: int
+    row_number: int
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class MissingHeader:
+    """A canonical column whose header the file lacks; ``header`` is None where none is mapped."""
+
+    column: str
+    header: str | None
+    nearest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the first rows of a feed are by one parser.
+
+    ``columns`` are the canonical columns that the file gives. ``error_code`` and ``error_message``
+    tell that a run would refuse the file or leave it out.
+    """
+
+    headers: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    missing: tuple[MissingHeader, ...] = ()
+    unused: tuple[str, ...] = ()
+    rows: int = 0
+    refused_rows: int = 0
+    refusals: tuple[Refusal, ...] = ()
+    error_code: str | None = None
+    error_message: str | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a run would take the file."""
+        return self.error_code is None
+
+    @property
+    def rank(self) -> tuple[bool, bool, float, int]:
+        """Orders readings, the better one higher."""
+        kept = 1 - self.refused_rows / self.rows if self.rows else 0.0
+        return self.is_usable, not _PRICED.isdisjoint(self.columns), kept, len(self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedCheck:
+    """A feed as the config reads it, and with ``changes`` to the parser, where they help.
+
+    Attributes:
+        as_sent: what the config as it stands makes of the first rows.
+        parser: how the feed is probably written, also where a change of it would not help.
+        changes: options of the parser to change; ``column_map`` holds entries to add.
+        with_changes: what ``parser`` makes of the rows; None without changes.
+        missing: what the config as it stands does not find among the headers.
+        currencies: those that amounts name.
+        note: what people have to decide.
+    """
+
+    as_sent: Reading
+    parser: ParserConfig
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    with_changes: Reading | None = None
+    missing: tuple[MissingHeader, ...] = ()
+    currencies: frozenset[str] = frozenset()
+    note: str = ""
+
+    @property
+    def best(self) -> Reading:
+        """The reading with the changes, where there are any."""
+        return self.with_changes or self.as_sent

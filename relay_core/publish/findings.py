@@ -1,0 +1,71 @@
+"""What a run has found out so far: all that its reports are made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from relay_core.domain.records import ReportEntry, RunFailure
+from relay_core.merge.result import MergedInventory
+from relay_core.normalize.result import NormalizedVendor
+
+
+@dataclass(slots=True)
+class RunFindings:
+    """Filled stage by stage.
+
+    Attributes:
+        vendor_ids: the vendors of the run.
+        vendor_count: how many vendors the config has.
+        failure: how it failed.
+        faults: the run's own faults.
+        warnings: its warnings, as far as a report keeps them.
+        warning_counts: how many warnings of each code there are, where that is not all of them.
+        normalized: the vendors that were read.
+        record_count: rows of the merged feed, 0 on failure.
+        unpriced_skus: how many SKUs were left out for want of a price.
+    """
+
+    vendor_ids: Sequence[str] = ()
+    vendor_count: int = 0
+    failure: RunFailure | None = None
+    faults: Sequence[ReportEntry] = ()
+    warnings: Sequence[ReportEntry] = ()
+    warning_counts: Mapping[str, int] = field(default_factory=dict)
+    normalized: Sequence[NormalizedVendor] = ()
+    record_count: int = 0
+    unpriced_skus: int = 0
+
+    def fail(self, failure: RunFailure) -> None:
+        """Take a failure that is its own only fault."""
+        self.failure, self.record_count = failure, 0
+        self.faults = (ReportEntry(failure.error_code, failure.error_message),)
+
+    def take_normalized(
+        self, normalized: Sequence[NormalizedVendor], failure: RunFailure | None
+    ) -> None:
+        """Add what reading the vendors has found, and whether it ends the run."""
+        self.normalized, self.failure = normalized, failure
+        if failure is not None:
+            self.faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
+            self.warnings = [*self.warnings, *(w for vendor in normalized for w in vendor.warnings)]
+
+    def take_merged(self, merged: MergedInventory) -> None:
+        """Add what merging has found."""
+        self.failure, self.faults, self.warnings = merged.failure, merged.faults, merged.warnings
+        self.warning_counts = merged.warning_counts
+        self.unpriced_skus, self.record_count = merged.unpriced_skus, merged.record_count
+
+    def counted_warnings(self) -> Mapping[str, int]:
+        """Count the warnings by code, those that reports leave out too."""
+        return self.warning_counts or Counter(entry.error_code for entry in self.warnings)
+
+    def counts(self) -> dict[str, int]:
+        """Return the numbers that people ask a run for."""
+        return {
+            "record_count": self.record_count,
+            "total_rows": sum(vendor.total_rows for vendor in self.normalized),
+            "invalid_rows": sum(vendor.invalid_rows for vendor in self.normalized),
+            "unpriced_skus": self.unpriced_skus,
+        }

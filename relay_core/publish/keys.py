@@ -1,0 +1,78 @@
+"""Where a run's artifacts and work files lie, and what an artifact that lies there is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_OF_THE_RUN = (
+    "config_snapshot",
+    "input_manifest",
+    "merged_inventory",
+    "errors",
+    "invalid_rows",
+    "run_summary",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactKeys:
+    """The keys of one run's artifacts; with an empty ``run_id``, paths relative to a folder."""
+
+    run_id: str
+    tenant_id: str
+
+    @property
+    def prefix(self) -> str:
+        """What every key of the run starts with."""
+        return f"{self.run_id}/tenants/{self.tenant_id}/" if self.run_id else ""
+
+    @property
+    def config_snapshot(self) -> str:
+        """The key of config_snapshot.json."""
+        return f"{self.prefix}reports/config_snapshot.json"
+
+    @property
+    def input_manifest(self) -> str:
+        """The key of input_manifest.json."""
+        return f"{self.prefix}reports/input_manifest.json"
+
+    @property
+    def errors(self) -> str:
+        """The key of errors.json."""
+        return f"{self.prefix}reports/errors.json"
+
+    @property
+    def invalid_rows(self) -> str:
+        """The key of invalid_rows.csv."""
+        return f"{self.prefix}reports/invalid_rows.csv"
+
+    @property
+    def run_summary(self) -> str:
+        """The key of run_summary.json."""
+        return f"{self.prefix}reports/run_summary.json"
+
+    @property
+    def merged_inventory(self) -> str:
+        """The key of merged_inventory.csv."""
+        return f"{self.prefix}outputs/merged_inventory.csv"
+
+    def artifact_name(self, key: str) -> str:
+        """Return what the artifact of a key is called; empty for a work file, which is none."""
+        match key.removeprefix(self.prefix).split("/"):
+            case ["inbound", vendor_id, file_name] if file_name:
+                return f"inbound_{vendor_id}"
+            case ["normalized", vendor_id, "normalized.csv"]:
+                return f"normalized_{vendor_id}"
+        return next((name for name in _OF_THE_RUN if getattr(self, name) == key), "")
+
+    def inbound(self, vendor_id: str, file_name: str) -> str:
+        """Return the key of the run's own copy of a vendor's feed."""
+        return f"{self.prefix}inbound/{vendor_id}/{file_name}"
+
+    def normalized(self, vendor_id: str) -> str:
+        """Return the key of a vendor's normalized.csv."""
+        return f"{self.prefix}normalized/{vendor_id}/normalized.csv"
+
+    def work(self, vendor_id: str, name: str) -> str:
+        """Return the key of a work file, which is no artifact."""
+        return f"{self.prefix}work/{vendor_id}/{name}"

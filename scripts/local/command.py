@@ -1,0 +1,74 @@
+"""The command: usage in, a run through the engine's stages, what people are told, exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local.request import UsageError, parser, read_request
+
+if TYPE_CHECKING:
+    from relay_core.domain.records import RunContext
+    from relay_core.publish.findings import RunFindings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    arguments = parser().parse_args(argv)
+    try:
+        request = read_request(arguments)
+        # Loads the engine, which bad usage need not wait for.
+        from local.run import run
+
+        findings = run(request, arguments.output_dir)
+    except UsageError as error:
+        print(*error.faults, sep="\n", file=sys.stderr)
+        return 2
+    return _report(request.context, findings, arguments.output_dir)
+
+
+def _report(context: RunContext, findings: RunFindings, output_dir: Path) -> int:
+    """Say how it went, and where to look; return the exit status."""
+    counts = findings.counts()
+    faults: Counter[str] = sum((Counter(v.fault_counts) for v in findings.normalized), Counter())
+    lines = [
+        f"{counts['total_rows']:,} rows read, {counts['invalid_rows']:,} refused{_listed(faults)}"
+    ]
+    if findings.failure is None:
+        lines.append(f"{findings.record_count:,} SKUs in the merged feed")
+    if warnings := findings.counted_warnings():
+        lines.append(f"warnings{_listed(warnings)}")
+    reports = output_dir / "reports"
+    if findings.failure is None:
+        print(f"run {context.run_id} of {context.tenant_id}: SUCCEEDED")
+        lines.append(f"feed: {output_dir / 'outputs' / 'merged_inventory.csv'}; reports: {reports}")
+        print(*(f"  {line}" for line in lines), sep="\n")
+        return 0
+    print(f"run {context.run_id} failed in {findings.failure.stage}", file=sys.stderr)
+    lines += [f"give it here with {hint}" for hint in _hints(findings)]
+    lines.append(f"what was wrong, and where: {reports / 'errors.json'}")
+    print(*(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
+    message = " ".join(findings.failure.error_message.splitlines())
+    print(f"{findings.failure.error_code}: {message}", file=sys.stderr)
+    return 1
+
+
+def _hints(findings: RunFindings) -> list[str]:
+    """Say which options stand in for what the run did not find."""
+    options = {"REQUIRED_VENDOR_MISSING": "--vendor-file", "missing_sku_map": "--sku-map"}
+    return [
+        f"{options[fault.error_code]} {fault.vendor_id}=FILE"
+        for fault in findings.faults
+        if fault.error_code in options
+    ]
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    named = ", ".join(f"{code} {count:,}" for code, count in sorted(counts.items()))
+    return f": {named}" if named else ""

@@ -1,0 +1,155 @@
+"""The column kernels read exactly what the scalar rules read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import tenant_config, vendor_document
+from relay_core.columnar.column_values import FAULTS, ColumnValues
+from relay_core.columnar.csv_text import money_text, whole_text
+from relay_core.columnar.numbers import read_amounts, read_wholes
+from relay_core.config import ParserConfig
+from relay_core.domain.cell_rules import read_money, read_whole
+from relay_core.domain.codes import RowFault
+from relay_core.domain.columns import BY_NAME, Refusals
+from relay_core.domain.errors import CellError
+
+NUMBERS = st.one_of(
+    st.from_regex(r"\A[+-]?[0-9]{0,12}[.,]?[0-9]{0,7}([eE][+-]?[0-9]{1,3})?\Z"),
+    st.from_regex(r"\A[$€ ]{0,2}[0-9]{1,3}([.,' \u00a0][0-9]{2,3}){0,3}([.,][0-9]{0,5})?[ €]?\Z"),
+    st.text("0123456789+-.,eE' \u00a0\u2019$€x", max_size=12),
+)
+OPTIONS = st.sampled_from(
+    [
+        {},
+        {"thousands_separator": ","},
+        {"decimal_separator": ",", "thousands_separator": "."},
+        {"decimal_separator": ",", "thousands_separator": " "},
+        {"decimal_separator": ","},
+        {"thousands_separator": "'", "currency_symbols": ["$", "€", "$€"]},
+    ]
+)
+
+
+def parser(options: dict[str, Any]) -> ParserConfig:
+    return tenant_config(vendor_document(parser=options)).vendors[0].parser
+
+
+def refusals_of(name: str) -> Refusals:
+    refusals = BY_NAME[name].refusals
+    assert refusals is not None
+    return refusals
+
+
+def column(texts: list[str]) -> pa.StringArray:
+    return pa.array([text.strip() for text in texts], pa.string())
+
+
+def by_cell(texts: list[str], rule: Callable[[str], int]) -> list[int | str | None]:
+    """Read each cell with the scalar rule: a value, a fault's code, or None for a null."""
+
+    def one(text: str) -> int | str | None:
+        try:
+            return rule(text) if text else None
+        except CellError as error:
+            return str(error.error_code)
+
+    return [one(text.strip()) for text in texts]
+
+
+def by_column(typed: ColumnValues) -> list[int | str | None]:
+    """Read a typed column in the same terms."""
+    rows = zip(typed.values.tolist(), typed.nulls, typed.faults, strict=True)
+    return [None if n else str(FAULTS[f - 1]) if f else value for value, n, f in rows]
+
+
+@given(st.lists(NUMBERS, max_size=8), OPTIONS)
+def test_a_column_of_money_reads_as_its_cells_do(texts: list[str], options: dict[str, Any]) -> None:
+    made = parser(options)
+
+    def rule(text: str) -> int:
+        return read_money(text, made)
+
+    refusals = refusals_of("cost")
+    assert by_column(read_amounts(column(texts), made, refusals, rule)) == by_cell(texts, rule)
+
+
+@given(
+    st.lists(NUMBERS, max_size=8),
+    OPTIONS,
+    st.sampled_from(["quantity_available", "lead_time_days"]),
+)
+def test_a_column_of_whole_numbers_reads_as_its_cells_do(
+    texts: list[str], options: dict[str, Any], name: str
+) -> None:
+    made = parser(options)
+
+    def rule(text: str) -> int:
+        return read_whole(BY_NAME[name], text, made)
+
+    assert by_column(read_wholes(column(texts), made, refusals_of(name))) == by_cell(texts, rule)
+
+
+@given(st.lists(st.one_of(NUMBERS, st.sampled_from([" 1.50", "2 ", " ", "\u00a03"])), max_size=8))
+def test_plain_numbers_need_no_trimming_before(texts: list[str]) -> None:
+    made = parser({})
+
+    def rule(text: str) -> int:
+        return read_money(text, made)
+
+    untrimmed = pa.array(texts, pa.string())
+    assert by_column(read_amounts(untrimmed, made, refusals_of("cost"), rule)) == by_cell(
+        texts, rule
+    )
+
+
+@given(st.lists(NUMBERS, max_size=8))
+def test_a_cell_that_counts_as_canonical_stands_as_its_value_is_written(texts: list[str]) -> None:
+    made, cells = parser({}), column(texts)
+    amounts = read_amounts(cells, made, refusals_of("cost"), lambda text: read_money(text, made))
+    wholes = read_wholes(cells, made, refusals_of("lead_time_days"))
+
+    for read, write in ((amounts, money_text), (wholes, whole_text)):
+        rows = np.flatnonzero(read.is_canonical & (read.faults == 0))
+        written = write(read.values[rows], read.nulls[rows])
+        assert read.text.take(pa.array(rows)).to_pylist() == written.to_pylist()
+
+
+@pytest.mark.parametrize("text", ["abc", "1.2.3", "1e", "+", "--1", "0x1F", "1_0", "\u0663", "1,5"])
+def test_what_is_no_number_is_refused_without_a_scalar_rule(text: str) -> None:
+    def never(text: str) -> int:
+        raise AssertionError(text)
+
+    read = read_amounts(pa.array([text, "1"]), parser({}), refusals_of("cost"), never)
+
+    assert by_column(read) == [RowFault.INVALID_DECIMAL, 10_000]
+
+
+def test_plain_digits_need_no_scalar_rule() -> None:
+    def never(text: str) -> int:
+        raise AssertionError(text)
+
+    cells = pa.array(["1", "020.5", "+3", "4.", "", ".5", "-0.00", "1.23456789", "99999999.99995"])
+    read = read_amounts(cells, parser({}), refusals_of("cost"), never)
+
+    expected = [10_000, 205_000, 30_000, 40_000, None, 5_000, 0, 12_346, 10**12]
+    assert by_column(read) == expected
+
+
+def test_a_slice_of_a_column_is_read_from_where_it_starts() -> None:
+    cells = pa.array(["x", "12.5", "7", "y"]).slice(1, 2)
+
+    def never(text: str) -> int:
+        raise AssertionError(text)
+
+    assert by_column(read_amounts(cells, parser({}), refusals_of("cost"), never)) == [
+        125_000,
+        70_000,
+    ]

@@ -1,0 +1,89 @@
+"""What is told of refused rows: line by line as the encoder writes it, and no more than fits."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import feed, tenant_config, vendor_document
+from normalizing import normalize_vendor
+from relay_core.domain.limits import Limits
+from relay_core.normalize.reject_entries import cut_texts, shown_columns, unique_names
+from relay_core.normalize.result import NormalizedVendor
+
+CELLS = st.text(st.sampled_from("\"'\\,a1 \t\n\x00\x1fé"), max_size=4)
+
+
+@given(st.lists(st.lists(CELLS, min_size=4, max_size=5), max_size=6), CELLS)
+def test_each_refused_row_has_the_line_that_the_encoder_writes(
+    rows: list[list[str]], odd: str
+) -> None:
+    header = ["sku", "quantity_available", "cost", f"note {odd}".strip()]
+    vendor = normalized([header, *rows])
+
+    for line, entry in zip(vendor.entries.lines.to_pylist(), vendor.entries, strict=True):
+        assert line == json.dumps(entry.as_dict(), ensure_ascii=False)
+        assert entry.vendor_id == "v"
+        record = rows[entry.row_number - 2]
+        if entry.column is None:
+            assert entry.row_data == record
+        else:
+            assert entry.row_data == dict(zip(header, record, strict=True))
+            assert entry.value == record[header.index(entry.column)]
+
+
+def normalized(records: list[list[str]]) -> NormalizedVendor:
+    quoted = (['"' + cell.replace('"', '""') + '"' for cell in record] for record in records)
+    data = "".join(",".join(record) + "\n" for record in quoted).encode()
+    config = tenant_config(vendor_document("v", parser={"format": "csv"}))
+    return normalize_vendor(config, config.vendors[0], data)
+
+
+@pytest.mark.parametrize(
+    ("headers", "names"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["a", "a", "a"], ["a", "a (2)", "a (3)"]),
+        (["a", "a", "a (2)"], ["a", "a (3)", "a (2)"]),
+        (["a (2)", "a", "a", "a (2)"], ["a (2)", "a", "a (3)", "a (2) (2)"]),
+    ],
+)
+def test_a_repeated_header_gets_a_name_that_no_other_has(
+    headers: list[str], names: list[str]
+) -> None:
+    assert unique_names(headers) == names
+
+
+def test_many_equal_headers_are_named_in_one_go() -> None:
+    names = unique_names([""] * 20_000)
+
+    assert (names[:2], names[-1]) == (["", " (2)"], " (20000)")
+
+
+def test_mapped_columns_are_shown_wherever_they_are_and_others_as_far_as_there_is_room() -> None:
+    headers = [f"h{place}" for place in range(100)]
+
+    shown = shown_columns(headers, [99, 3], Limits(row_data_columns=5))
+
+    assert shown == {"h0": 0, "h1": 1, "h2": 2, "h3": 3, "h99": 99}
+
+
+def test_long_texts_are_cut_at_characters() -> None:
+    text = pa.array(["é" * 5, "é" * 4, "", "abcde"])
+
+    assert cut_texts(text, 4).to_pylist() == ["éééé…", "éééé", "", "abcd…"]
+
+
+def test_cells_of_a_refused_row_are_cut_in_its_entry_and_whole_in_its_record() -> None:
+    long = "x" * 1_001
+    config = tenant_config(vendor_document("v"))
+    vendor = normalize_vendor(config, config.vendors[0], feed(f"A,{long},1", f"B,{long}"))
+
+    value, ragged = vendor.entries
+    assert value.value == value.row_data["quantity_available"] == "x" * 1_000 + "…"
+    assert ragged.row_data == ["B", "x" * 1_000 + "…"]
+    assert vendor.rejects["raw"].to_pylist() == [f"A,{long},1", f"B,{long}"]
