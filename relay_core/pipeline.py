@@ -45,6 +45,8 @@ _MOST_BESIDE = 64 << 20
 left is given back: two such vendors would be most of what a run holds."""
 _MANY_ROWS = 1 << 22
 """Lines of a vendor with more rows are written before anything else is made of them."""
+_MOST_ROWS_BEGUN = 1 << 20
+"""So many rows' files may be under way; what they are made of is held until they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +270,7 @@ class RunStages:
     findings: RunFindings
     hands_over: bool = False
     limits: Limits = DEFAULT_LIMITS
+    _rows_begun: int = 0
 
     def judge_inputs(
         self,
@@ -327,6 +330,10 @@ class RunStages:
 
     def _write_lines(self, vendor: NormalizedVendor) -> None:
         if vendor.outcome == "parsed":
+            self._rows_begun += vendor.total_rows
+            if self._rows_begun > _MOST_ROWS_BEGUN:
+                self.sink.wait()
+                self._rows_begun = vendor.total_rows
             self.sink.write(self.keys.normalized(vendor.vendor_id), vendor.csv_chunks())
             if vendor.total_rows > _MANY_ROWS:
                 self.sink.wait()
