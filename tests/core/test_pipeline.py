@@ -1,0 +1,82 @@
+"""The stages of a run: which files they leave, and when they wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+import pytest
+
+from builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from relay_core import pipeline
+from relay_core.domain.errors import ContractBrokenError
+from relay_core.merge.result import rules_broken_by
+from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.pipeline import RunStages
+from relay_core.publish.findings import RunFindings
+from relay_core.publish.keys import ArtifactKeys
+
+CONFIG = tenant_config(*(vendor_document(f"vendor_{n}") for n in (1, 2, 3)))
+TWO_ROWS = feed("A,5,10.00", "B,1,9.00")
+
+
+@dataclass
+class KeptSink:
+    """Keeps what is written, and the order of writes and waits."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        self.calls.append(key)
+        self.files[key] = b"".join(map(bytes, chunks))
+
+    def wait(self) -> None:
+        self.calls.append("wait")
+
+
+def stages(sink: KeptSink, *, hands_over: bool = False) -> RunStages:
+    keys = ArtifactKeys("", "")
+    return RunStages(
+        CONFIG, CONFIG.vendors, REQUESTED_AT, keys, sink, RunFindings(), hands_over=hands_over
+    )
+
+
+def feeds() -> list[VendorFeed]:
+    return [VendorFeed(vendor, TWO_ROWS, "f.csv") for vendor in CONFIG.vendors]
+
+
+def test_a_stage_leaves_its_files() -> None:
+    sink = KeptSink()
+    run = stages(sink, hands_over=True)
+    run.normalize(feeds())
+    assert list(sink.files) == [
+        path
+        for n in (1, 2, 3)
+        for path in (f"normalized/vendor_{n}/normalized.csv", f"work/vendor_{n}/vendor.arrow")
+    ]
+    run.write_feed(run.merge())
+    assert sink.files["outputs/merged_inventory.csv"].startswith(b"sku,")
+
+
+def test_files_of_many_rows_are_waited_for_before_others_are_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipeline, "_MOST_ROWS_BEGUN", 4)
+    sink = KeptSink()
+    stages(sink).normalize(feeds())
+    first, second, third = (f"normalized/vendor_{n}/normalized.csv" for n in (1, 2, 3))
+    assert sink.calls == [first, second, "wait", third]
+
+
+def test_a_feed_that_breaks_its_contract_is_not_written() -> None:
+    sink = KeptSink()
+    run = stages(sink)
+    run.normalize(feeds())
+    merged = run.merge()
+    assert merged.feed is not None
+    twice = pd.concat([merged.feed, merged.feed], ignore_index=True)
+    with pytest.raises(ContractBrokenError, match="field_uniqueness"):
+        run.write_feed(replace(merged, feed=twice, broken_rules=rules_broken_by(twice)))
+    assert "outputs/merged_inventory.csv" not in sink.files
