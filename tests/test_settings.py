@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from pydantic import AliasChoices
 
 from relay_dagster.settings import (
     ConcurrencySettings,
@@ -161,3 +164,11 @@ def test_a_flag_may_be_said_in_several_words(text: str, enabled: bool) -> None:
 
 def test_keys_are_not_shown_with_the_settings() -> None:
     assert "secret" not in repr(read(API_KEYS="secret"))
+
+
+def test_the_page_about_deployment_names_every_variable() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "DEPLOY.md").read_text("utf-8")
+    for field in Settings.model_fields.values():
+        alias = field.validation_alias
+        for name in alias.choices if isinstance(alias, AliasChoices) else [alias]:
+            assert f"`{name}" in page, name

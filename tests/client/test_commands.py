@@ -12,7 +12,9 @@ import pytest
 from api_world import NOBODY_S_RUN, TENANT
 from builders import config_document, feed, tenant_config, vendor_document
 from client_world import ClientWorld
+from relay_core.domain.codes import RunStatus
 from relay_dagster import cli
+from relay_dagster.client.commands import Status
 
 GOOD = {"vendor_1": feed("A-1,5,10.00", "B-2,0,4.00")}
 REFUSED = {
@@ -119,6 +121,10 @@ def test_runs_are_chosen_by_tenant_and_status(world: ClientWorld) -> None:
     chosen = world.relay("runs", "--tenant", TENANT, "--status", "SUCCEEDED", "--json")
     assert [run["run_id"] for run in json.loads(chosen.stdout)] == [run_id]
     assert world.relay("runs", "--tenant", TENANT, "--status", "FAILED").stdout == "no run\n"
+
+
+def test_runs_can_be_chosen_by_every_status_there_is() -> None:
+    assert [str(status) for status in Status] == [str(status) for status in RunStatus]
 
 
 # --- relay show -----------------------------------------------------------------------------------

@@ -1,0 +1,18 @@
+"""Headers matched to columns by the names that price lists give them."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders import tenant_config, vendor_document
+from relay_core.domain.columns import FEED_COLUMNS
+from relay_core.onboarding.guess_headers import match_headers
+
+PARSER = tenant_config(vendor_document()).vendors[0].parser
+
+
+@pytest.mark.parametrize("column", FEED_COLUMNS)
+def test_every_column_that_a_feed_can_give_is_looked_for_by_its_names(column: str) -> None:
+    header = f"{column.replace('_', ' ').title()} (x)"
+    assert match_headers(["zzz", header], PARSER, {column}) == {column: header}
+    assert match_headers(["zzz"], PARSER, {column}) == {}
