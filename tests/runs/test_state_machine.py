@@ -217,6 +217,5 @@ def test_the_picture_has_an_arrow_for_every_move() -> None:
 
 def test_the_documentation_shows_the_picture_as_it_is() -> None:
     shown = [page for page in DOCS.glob("*.md") if "stateDiagram-v2" in page.read_text("utf-8")]
-    assert shown
-    block = f"```mermaid\n{state_diagram()}\n```\n"
-    assert [page.name for page in shown if block not in page.read_text("utf-8")] == []
+    assert [page.name for page in shown] == ["ARCHITECTURE.md"]
+    assert f"```mermaid\n{state_diagram()}\n```\n" in shown[0].read_text("utf-8")
