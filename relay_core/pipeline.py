@@ -260,6 +260,7 @@ class RunStages:
         sink: where they go.
         findings: what it has found out.
         hands_over: whether another process may take the vendors over from their work files.
+        limits: of feeds and reports.
     """
 
     config: TenantConfig

@@ -74,7 +74,7 @@ class World:
 
 
 class ThrottledOnce:
-    """The feed store of a platform, whose listing is refused the first time."""
+    """The bucket of a platform, whose listing is refused the first time."""
 
     def __init__(self, objects: Any) -> None:
         self._objects = objects

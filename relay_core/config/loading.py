@@ -1,8 +1,8 @@
 """The tenant config, ``schema_version`` 1: frozen models, loaded from a plain document.
 
 ``load_config`` gives every fault at once with its path. Text becomes a document in `documents`;
-its sections are in `config_sections`, single values and rules that join fields are read in
-`config_values` and `config_rules`.
+its sections are in `models`, single values and rules that join fields are read in `values` and
+`cross_checks`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Words that everybody shares: columns, codes, records, errors, the rule of one cell.
+"""Words that everybody shares: columns, codes, records, errors, limits, cell rules.
 
 The standard library alone; every other folder of the engine may import from here.
 """

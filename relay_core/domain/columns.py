@@ -1,7 +1,8 @@
 """The one list of canonical columns: what each is, where it comes from, how a cell is refused.
 
-Readers, writers, schemas and guesses go by a column's kind. A new column is one line here, and one
-in the contract that judges it (`validation.contracts`).
+Readers, writers, schemas and guesses go by a column's kind. A new column is one line here, one in
+the contract that judges it (`validation.contracts`), and one with the names that price lists give
+it (`onboarding.guess_headers`).
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@
     RelayError
     ├── ConfigError                    invalid_config             final
     ├── UnsupportedSchemaVersionError  unsupported_schema_version final
-    ├── CellError                      one of models.RowFault     final
-    ├── FeedUnreadableError            one of models.FailureCode  final
+    ├── CellError                      one of codes.RowFault      final
+    ├── FeedUnreadableError            one of codes.FailureCode   final
     └── ContractBrokenError            internal_error             retryable
 
-Nothing about AWS, Dagster or HTTP belongs here; faults of the world are typed where they occur.
+Nothing about AWS, Dagster or HTTP belongs here: the engine calls no external service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One CSV record at a time, exactly: the header, the records that do not fit, an unclosed quote.
 
-The bulk of a feed is read by Arrow (``parsing``); this scanner reads the few records that need a
+The bulk of a feed is read by Arrow (`csv_reader`); this scanner reads the few records that need a
 second look, by the same rules: a quote opens a field only as its first character, and text after
 the closing quote is kept.
 """

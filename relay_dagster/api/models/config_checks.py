@@ -1,6 +1,6 @@
 """What `config:check` answers with, as the OpenAPI document shows it. All of it is bounded.
 
-Only shapes: what is checked, and how, is ``routes/config_checks.py``.
+Only shapes: what is checked, and how, is ``api/routes/config_checks.py``.
 """
 
 from __future__ import annotations
