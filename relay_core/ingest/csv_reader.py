@@ -31,6 +31,7 @@ from relay_core.ingest.csv_records import (
     UnclosedQuoteError,
     line_number,
     skip_lines,
+    stand_in,
 )
 from relay_core.ingest.decoding import Buffer, decode_feed
 from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
@@ -41,8 +42,6 @@ _SAMPLE = 50
 """So many records tell which width most have."""
 _OTHERS_AT_ONCE = 8 << 20
 """How many characters of records of other widths wait to be read together."""
-_STAND_INS = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11"
-"""Bytes that can stand in for a delimiter that Arrow does not take."""
 
 
 def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMITS) -> ParsedFeed:
@@ -82,14 +81,14 @@ def _one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, b
     if len(wide) == 1 and wide != b"\x00":  # Arrow takes no NUL
         return text, wide, None
     raw = bytes(text)
-    free = next((mark for mark in _STAND_INS if mark not in raw), None)
+    free = stand_in(raw)
     if free is None:
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
             f"the feed holds every control character, so it cannot be split at {delimiter!r}; "
             "save it with an ASCII delimiter",
         )
-    return memoryview(raw.replace(wide, bytes([free]))), bytes([free]), delimiter
+    return memoryview(raw.replace(wide, free)), free, delimiter
 
 
 class _Others:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+_STAND_INS = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11"
 
 
 class UnclosedQuoteError(ValueError):
@@ -83,3 +84,8 @@ def line_number(text: memoryview, position: int) -> int:
 def _after_line_end(text: memoryview, position: int) -> int:
     found = _LINE_END.match(text, position)
     return position if found is None else found.end()
+
+
+def stand_in(raw: bytes) -> bytes | None:
+    """Return a byte that a text does not hold, to stand for a longer delimiter; None for none."""
+    return next((bytes([mark]) for mark in _STAND_INS if mark not in raw), None)

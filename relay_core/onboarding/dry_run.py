@@ -37,8 +37,7 @@ from relay_core.onboarding.reading import MOST_ROWS, MissingHeader, Reading, Ref
 def read_rows(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> Reading:
     """Return what the first rows of a feed are to a run with this parser."""
     try:
-        data, readable = whole_records(feed, parser, MOST_ROWS + 1)
-        parsed = parse_feed(data, readable)
+        parsed, readable = _parsed(feed, parser)
         if parsed.headers is None:
             return Reading()
         plan = plan_columns(parsed.headers, parser)
@@ -70,8 +69,7 @@ def read_headers(feed: FeedBytes, parser: ParserConfig) -> tuple[str, ...]:
     Raises:
         FeedUnreadableError: as for a run.
     """
-    data, readable = whole_records(feed, parser, MOST_ROWS + 1)
-    return parse_feed(data, readable).headers or ()
+    return _parsed(feed, parser)[0].headers or ()
 
 
 def column_cells(
@@ -82,8 +80,7 @@ def column_cells(
     Raises:
         FeedUnreadableError: as for a run.
     """
-    data, readable = whole_records(feed, parser, MOST_ROWS + 1)
-    parsed = parse_feed(data, readable)
+    parsed, _ = _parsed(feed, parser)
     positions = plan_columns(parsed.headers or (), parser).positions
     cells: dict[str, list[str]] = {column: [] for column in columns if column in positions}
     for batch in parsed.batches:
@@ -111,6 +108,13 @@ def missing_headers(headers: Sequence[str], parser: ParserConfig) -> tuple[Missi
         MissingHeader(column, header, nearest_header(header or column, near))
         for column, header in mapped.items()
     )
+
+
+def _parsed(feed: FeedBytes, parser: ParserConfig) -> tuple[ParsedFeed, ParserConfig]:
+    """Return the records that are looked at, and the parser that their bytes are read with."""
+    headers = 1 if parser.columns is None else 0
+    data, readable = whole_records(feed, parser, MOST_ROWS + headers)
+    return parse_feed(data, readable), readable
 
 
 def _unusable(

@@ -20,10 +20,10 @@ from relay_core.ingest.csv_records import (
     UnclosedQuoteError,
     line_number,
     skip_lines,
+    stand_in,
 )
 
 _LINE_ENDS = re.compile(rb"[\r\n]+")
-_STAND_INS = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,8 @@ def _one_byte(text: str, delimiter: str) -> tuple[bytes, bytes]:
     raw, wide = text.encode("utf-8", "replace"), delimiter.encode("utf-8")
     if len(wide) == 1:
         return raw, wide
-    free = next((mark for mark in _STAND_INS if mark not in raw), _STAND_INS[0])
-    return raw.replace(wide, bytes([free])), bytes([free])
+    free = stand_in(raw) or b"\x1f"  # of a text that holds all of them the reader says so
+    return raw.replace(wide, free), free
 
 
 def _restored(cell: str, mark: bytes, delimiter: str) -> str:

@@ -20,6 +20,8 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.findings import RunFindings
 
 _BETWEEN = ",\n    "
+_OPENING, _CLOSING = b"[\n    ", b"\n  ]"
+_BRACKETS = len(_OPENING + _CLOSING) - len(b"[]")
 INVALID_ROWS_COLUMNS = ("vendor_id", "row_number", "error_codes", "raw")
 
 
@@ -60,7 +62,7 @@ def errors_json(
         "counts": dict(sorted(counts.items())),
         "truncated": False,
     }
-    room = limits.report_bytes - len(_document_of_entries(head, ReportEntries()))
+    room = limits.report_bytes - len(_document_of_entries(head, ReportEntries())) - _BRACKETS
     entries = entries.within(room, _BETWEEN)
     head["truncated"] = len(entries) < sum(counts.values())
     return _document_of_entries(head, entries)
@@ -135,7 +137,7 @@ def _document(content: Mapping[str, Any]) -> bytes:
 def _document_of_entries(head: Mapping[str, Any], entries: ReportEntries) -> bytes:
     """Write the head indented and each entry on one line: both people and programs read it."""
     top = json.dumps(head, ensure_ascii=False, indent=2).removesuffix("\n}")
-    begin, end = (b"[\n    ", b"\n  ]") if entries else (b"[", b"]")
+    begin, end = (_OPENING, _CLOSING) if entries else (b"[", b"]")
     rows = entries.joined(_BETWEEN)
     return b"".join([top.encode(), b',\n  "entries": ', begin, rows, end, b"\n}\n"])
 

@@ -240,3 +240,15 @@ def test_a_workbook_or_an_archive_is_named(data: bytes) -> None:
 )
 def test_bytes_of_no_sense_are_told_without_an_error(data: bytes) -> None:
     assert checked(data, is_whole=False).changes == {}
+
+
+@pytest.mark.parametrize("columns", [None, ["sku", "quantity_available", "cost"]])
+def test_two_hundred_rows_are_looked_at_with_a_header_and_without(
+    columns: list[str] | None,
+) -> None:
+    options = {} if columns is None else {"columns": columns}
+    config = tenant_config(vendor_document(parser=options))
+    data = feed(*(f"A{number},1,1.00" for number in range(300)))
+    rows = data if columns is None else data.split(b"\n", 1)[1]
+    check = check_feed(FeedBytes(rows, is_whole=True), config.vendors[0].parser, config)
+    assert check.as_sent.rows == 200

@@ -89,6 +89,17 @@ def test_a_report_is_no_longer_than_its_limit_and_says_that_it_is_cut() -> None:
     assert 30 < len(cut["entries"]) < 60
 
 
+def test_a_report_may_be_as_long_as_its_limit_to_the_byte() -> None:
+    findings = ran(feed(*("A,x,1",) * 20, "B,1,1"))
+    whole = errors_json(run_context(), findings)
+    assert whole is not None
+    exact = errors_json(run_context(), findings, Limits(report_bytes=len(whole)))
+    cut = errors_json(run_context(), findings, Limits(report_bytes=len(whole) - 1))
+    assert exact == whole
+    assert cut is not None
+    assert len(json.loads(cut)["entries"]) == len(json.loads(whole)["entries"]) - 1
+
+
 def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
     findings = ran(feed("A,1,2", "B,x,2"))
     findings.vendor_ids, findings.vendor_count = ["v0", "absent"], 4
