@@ -80,7 +80,8 @@ class RejectLog:
         columns = [text.take(rows) for text in batch.raw.columns]
         numbers = batch.raw.row_numbers[places]
         self._wait(_Waiting(numbers, codes, columns))
-        if room := self.limits.report_entries - sum(each.entries for each in self._refused):
+        room = self.limits.report_entries - sum(each.entries for each in self._refused)
+        if room > 0:
             shown = {name: columns[place].slice(0, room) for name, place in self._shown.items()}
             shown = {name: cut_texts(c, self.limits.cell_characters) for name, c in shown.items()}
             skus = batch.texts["sku"].take(rows[:room])

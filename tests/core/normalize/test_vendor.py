@@ -63,6 +63,18 @@ def test_all_vendors_together_keep_as_many_entries_as_a_report() -> None:
     assert [vendor.fault_counts for vendor in vendors] == [{"invalid_quantity": 2}] * 2
 
 
+def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_counted() -> None:
+    # One judgement and more: the first rows alone have more entries than there is room for.
+    with (
+        mock.patch.object(vendor_module, "GATE_ROWS", 1),
+        mock.patch.object(csv_reader, "_BLOCK", 64),
+    ):
+        read, _ = normalized(feed(*["A,x,y"] * 90), feed(), entries=3)
+
+    assert [entry.row_number for entry in read.entries] == [2, 2, 3]
+    assert read.fault_counts == {"invalid_quantity": 90, "invalid_decimal": 90}
+
+
 def test_records_of_another_width_take_their_share_of_the_entries() -> None:
     vendors = normalized(feed("A", "B,x,1"), feed("C,x,1", "D,x,1"), entries=3)
 
