@@ -1,14 +1,12 @@
 """Columns of numbers: whole ones, and amounts in ten-thousandths, rounded half up.
 
-Cells of a few digits are one cast of Arrow's. Patterns tell what the others are, and what is wrong
-with those that are no numbers; only exponents and very long numbers are read by the scalar rule,
-once a distinct text.
+Cells of a few digits are one cast of Arrow's. Patterns take the others apart, however long they
+are, and tell what is wrong with those that are no numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
 
@@ -21,12 +19,10 @@ from relay_core.columnar.column_values import (
     ColumnValues,
     Faults,
     fault_code,
-    read_distinct,
 )
 from relay_core.columnar.text import (
     Bools,
     Ints,
-    Rows,
     change_rows,
     fill,
     flags_of,
@@ -44,9 +40,14 @@ AMOUNT = pa.decimal64(13, 4)
 
 _WHOLE = r"^(?P<sign>[+-]?)0*(?P<digits>[0-9]+)(?:\.0*)?$"
 _SIGNED_AMOUNT = r"^[+-]?(?:[0-9]{1,9}(?:\.[0-9]{0,4})?|\.[0-9]{1,4})$"
-_FINE_AMOUNT = r"^[+-]?[0-9]{0,13}\.[0-9]{1,20}$"
-_ANY_AMOUNT = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
-_FINE = pa.decimal128(38, 20)
+_ANY_AMOUNT = (
+    r"^(?P<sign>[+-]?)(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?"
+    r"(?:[eE](?P<exponent_sign>[+-]?)(?P<exponent>[0-9]+))?$"
+)
+_PLACES = 5
+"""The decimal places that decide what an amount is rounded to."""
+_MOST_DIGITS = 15
+"""The digits of an amount, with these places, that is beyond the limit."""
 
 _POINT, _ODD = 1, 1 << 16
 _WEIGHTS = np.full(256, _ODD, np.int32)
@@ -74,16 +75,13 @@ def read_wholes(text: pa.StringArray, options: CellOptions, refusals: Refusals) 
     return _with_others(text, short, canonical, partial(_other_wholes, refusals))
 
 
-def read_amounts(
-    text: pa.StringArray, options: CellOptions, refusals: Refusals, scalar: Callable[[str], int]
-) -> ColumnValues:
+def read_amounts(text: pa.StringArray, options: CellOptions, refusals: Refusals) -> ColumnValues:
     """Read amounts of 0 and more as ten-thousandths.
 
     Args:
         text: cells, trimmed unless no option changes what digits mean; empty where null.
         options: the vendor's separators and currency symbols.
         refusals: the faults of other cells.
-        scalar: reads, or refuses, one cell of any form.
     """
     plain = plain_numbers(without_symbols(text, options.currency_symbols), options)
     short = _read_short(plain, AMOUNT, points=1)
@@ -92,14 +90,7 @@ def read_amounts(
     canonical = short.values >= _LEAST_AMOUNT.take(short.lengths - 3, mode="clip")
     if len(data):
         canonical &= data.take(bounds[1:] - 3, mode="clip") == ord(".")
-
-    def others(rows: Rows, some: pa.StringArray) -> tuple[Ints, Faults]:
-        values, faults, left = _other_amounts(refusals, some)
-        if len(left):
-            values[left], faults[left] = read_distinct(text.take(pa.array(rows[left])), scalar)
-        return values, faults
-
-    return _with_others(plain, short, canonical, others)
+    return _with_others(plain, short, canonical, partial(_other_amounts, refusals))
 
 
 class _ShortCells(NamedTuple):
@@ -133,21 +124,21 @@ def _with_others(
     text: pa.StringArray,
     short: _ShortCells,
     canonical: Bools,
-    read: Callable[[Rows, pa.StringArray], tuple[Ints, Faults]],
+    read: Callable[[pa.StringArray], tuple[Ints, Faults]],
 ) -> ColumnValues:
-    """Return a column whose short cells are read; ``read`` gets the rows of the others, trimmed."""
+    """Return a column whose short cells are read; ``read`` gets the others, trimmed."""
     faults, nulls = np.zeros(len(text), np.uint8), short.lengths == 0
     canonical = (canonical & short.done) | nulls
     rows = np.flatnonzero(~(short.done | nulls))
     if len(rows):
         others = trim(text.take(pa.array(rows)))
         nulls[rows] = is_empty(others)
-        short.values[rows], faults[rows] = read(rows, others)
+        short.values[rows], faults[rows] = read(others)
         canonical[rows] = faults[rows] != 0
     return ColumnValues(short.values, nulls, faults, text, canonical)
 
 
-def _other_wholes(refusals: Refusals, _: Rows, text: pa.StringArray) -> tuple[Ints, Faults]:
+def _other_wholes(refusals: Refusals, text: pa.StringArray) -> tuple[Ints, Faults]:
     values, faults = np.zeros(len(text), np.int64), np.zeros(len(text), np.uint8)
     groups = pc.extract_regex(text, _WHOLE)
     is_number = flags_of(groups.is_valid())
@@ -160,17 +151,48 @@ def _other_wholes(refusals: Refusals, _: Rows, text: pa.StringArray) -> tuple[In
     return values, faults
 
 
-def _other_amounts(refusals: Refusals, text: pa.StringArray) -> tuple[Ints, Faults, Rows]:
-    """Read amounts with a sign or of many decimal places; return also which rows are left."""
-    values, faults = np.zeros(len(text), np.int64), np.zeros(len(text), np.uint8)
-    signed = flags_of(pc.match_substring_regex(text, _SIGNED_AMOUNT))
-    values[signed] = _integers(pc.cast(text.filter(pa.array(signed)), AMOUNT))
-    fine = flags_of(pc.match_substring_regex(text, _FINE_AMOUNT)) & ~signed
-    values[fine] = _rounded(text.filter(pa.array(fine)))
-    is_number = flags_of(pc.match_substring_regex(text, _ANY_AMOUNT))
-    faults[~is_number & ~is_empty(text)] = fault_code(refusals.unreadable)
+def _other_amounts(refusals: Refusals, text: pa.StringArray) -> tuple[Ints, Faults]:
+    """Read amounts of any length, 0.DIGITS x 10^point, rounded half up."""
+    groups = pc.extract_regex(text, _ANY_AMOUNT)
+    sign, whole, fraction, exponent_sign, exponent = (
+        pc.fill_null(pc.struct_field(groups, [place]), "") for place in range(5)
+    )
+    digits = pc.binary_join_element_wise(whole, fraction, "")
+    is_number = ~is_empty(digits)
+    digits = pc.ascii_ltrim(digits, characters="0")
+    shift = _first_digits(pc.ascii_ltrim(exponent, characters="0"))
+    shift[_is_minus(exponent_sign)] *= -1
+    kept = _lengths(digits) - _lengths(fraction) + shift + _PLACES
+    values = (_numbers_of(digits, np.clip(kept, 0, _MOST_DIGITS)) + 5) // 10
+    values[_is_minus(sign) & ~is_empty(digits)] = REFUSED
+    faults = np.where(is_number | is_empty(text), np.uint8(0), fault_code(refusals.unreadable))
     _refuse_beyond(values, faults, MONEY_LIMIT_UNITS, refusals)
-    return values, faults, np.flatnonzero(is_number & ~signed & ~fine)
+    return values, faults
+
+
+def _numbers_of(digits: pa.StringArray, kept: Ints) -> Ints:
+    """Return the numbers of so many first digits each, with zeros where there are fewer."""
+    numbers = np.zeros(len(digits), np.int64)
+    for size in np.unique(kept[kept > 0]).tolist():
+        rows = np.flatnonzero(kept == size)
+        some = pc.utf8_slice_codeunits(digits.take(pa.array(rows)), 0, size)
+        numbers[rows] = _first_digits(pc.utf8_rpad(some, size, padding="0"))
+    return numbers
+
+
+def _first_digits(text: pa.StringArray) -> Ints:
+    """Return texts of digits as numbers, those beyond the most as if they were not there."""
+    some = pc.utf8_slice_codeunits(text, 0, _MOST_DIGITS)
+    return np.array(values_of(pc.cast(fill(some, is_empty(some), "0"), pa.int64())))
+
+
+def _is_minus(sign: pa.StringArray) -> Bools:
+    return flags_of(pc.equal(sign, "-"))
+
+
+def _lengths(text: pa.StringArray) -> Ints:
+    bounds, _ = offsets_and_bytes(text)
+    return np.diff(bounds)
 
 
 def plain_numbers(text: pa.StringArray, options: CellOptions) -> pa.StringArray:
@@ -204,19 +226,6 @@ def _cast(text: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
         return pc.cast(text, kind)
     except pa.ArrowInvalid:
         return None
-
-
-def _integers(column: pa.Array) -> Ints:
-    """Return a column without nulls as the whole numbers that it is stored as."""
-    return np.asarray(values_of(column.view(pa.int64())))
-
-
-def _rounded(text: pa.StringArray) -> Ints:
-    """Return amounts of many decimal places, half up; one below zero stays below zero."""
-    exact = pc.cast(text, _FINE)
-    rounded = pc.round(exact, 4, "half_towards_infinity")
-    units = _integers(pc.cast(rounded, pa.decimal64(18, 4)))
-    return np.where(flags_of(pc.less(exact, pa.scalar(Decimal(0), _FINE))), REFUSED, units)
 
 
 def _refuse_beyond(values: Ints, faults: Faults, limit: int, refusals: Refusals) -> None:

@@ -32,7 +32,7 @@ from relay_core.columnar.text import (
 )
 from relay_core.columnar.timestamps import TimestampOptions, read_timestamps
 from relay_core.config import ParserConfig
-from relay_core.domain.cell_rules import read_money, read_timestamp
+from relay_core.domain.cell_rules import read_timestamp
 from relay_core.domain.columns import BY_NAME, CONDITIONS, CanonicalColumn, Kind, Refusals, names_of
 from relay_core.ingest.feed import TextBatch
 from relay_core.ingest.sku_map import SkuMap
@@ -93,8 +93,7 @@ class RowReader:
         raw = batch.columns[self.positions[column]] if is_plain else None
         text = self._text(batch, column) if raw is None else raw
         if known.kind is Kind.MONEY:
-            scalar = partial(_read_money, self.parser)
-            return read_amounts(text, self.parser, refusals, scalar)
+            return read_amounts(text, self.parser, refusals)
         return read_wholes(self._without_words(text, known), self.parser, refusals)
 
     def _is_plain(self, column: CanonicalColumn) -> bool:
@@ -196,10 +195,6 @@ def to_microseconds(moment: datetime) -> int:
     """Return an aware moment as microseconds since the epoch, exactly."""
     since = moment - datetime.fromisoformat("1970-01-01T00:00:00+00:00")
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-def _read_money(parser: ParserConfig, cell: str) -> int:
-    return read_money(cell, parser)
 
 
 def _read_timestamp(parser: ParserConfig, zone: ZoneInfo, cell: str) -> int:
