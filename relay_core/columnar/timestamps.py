@@ -24,6 +24,7 @@ from relay_core.columnar.column_values import ColumnValues, fault_code, read_dis
 from relay_core.columnar.text import (
     Bools,
     Ints,
+    fill,
     flags_of,
     is_empty,
     offsets_and_bytes,
@@ -86,14 +87,14 @@ def read_timestamps(
         refusals: the fault of other cells.
     """
     nulls = is_empty(text)
-    values, unread = np.where(nulls, 0, BEFORE_ALL), ~nulls
+    values, unread, iso = np.where(nulls, 0, BEFORE_ALL), ~nulls, _may_be_iso(text)
     for kind, some in _common_forms(text):
-        read = _read_at_once(text, some & unread, kind)
+        read = _read_at_once(text, some & unread & iso, kind)
         done = read != BEFORE_ALL
         values[done] = (read if kind.tz else to_utc(read, options.zone, done))[done]
         unread &= ~done
     for pattern in (_ISO, *_patterns(options.formats)):
-        rows = np.flatnonzero(unread)
+        rows = np.flatnonzero(unread & iso if pattern is _ISO else unread)
         if len(rows):
             local, is_local, done = _read_pattern(pattern, text.take(pa.array(rows)))
             values[rows[done]] = to_utc(local, options.zone, is_local & done)[done]
@@ -136,6 +137,14 @@ def _offset(local_seconds: int, zone: ZoneInfo) -> int:
     moment = (_EPOCH + timedelta(seconds=local_seconds)).replace(tzinfo=zone)
     offset = moment.utcoffset()
     return 0 if offset is None else int(offset.total_seconds())
+
+
+def _may_be_iso(text: pa.StringArray) -> Bools:
+    """Return which cells have a dash where ISO has it: to try a form on others is dear."""
+    bounds, data = offsets_and_bytes(text)
+    some = np.diff(bounds) >= len("YYYY-MM-DD")
+    some[some] = data.take(bounds[:-1][some] + len("YYYY")) == ord("-")
+    return some
 
 
 def _common_forms(text: pa.StringArray) -> Iterator[tuple[pa.TimestampType, Bools]]:
@@ -238,8 +247,8 @@ def _moments(parts: dict[str, pa.StringArray], size: int) -> tuple[Ints, Bools]:
         text = parts.get(name)
         if text is None:
             return np.full(size, default)
-        digits = pc.if_else(pc.equal(text, ""), str(default), pc.ascii_ltrim_whitespace(text))
-        return values_of(pc.cast(digits, pa.int64()))
+        text = pc.ascii_ltrim_whitespace(text) if name == "d" else text
+        return values_of(pc.cast(fill(text, is_empty(text), str(default)), pa.int64()))
 
     year, month, day = number("Y"), number("m", 1), number("d")
     if "y" in parts:
@@ -260,13 +269,14 @@ def _moments(parts: dict[str, pa.StringArray], size: int) -> tuple[Ints, Bools]:
     days = months.astype("datetime64[M]").astype("datetime64[D]") + (day - 1)
     ok &= days.astype("datetime64[M]").astype(np.int64) == months
     seconds = days.astype(np.int64) * _DAY + hour * 3600 + minute * 60 + second
-    fraction = pc.utf8_slice_codeunits(
-        pc.utf8_rpad(parts.get("f", pa.repeat("", size)), 6, padding="0"), 0, 6
-    )
-    return seconds * _SECOND + values_of(pc.cast(fraction, pa.int64())), ok
+    if "f" in parts:
+        parts["f"] = pc.utf8_slice_codeunits(pc.utf8_rpad(parts["f"], 6, padding="0"), 0, 6)
+    return seconds * _SECOND + number("f"), ok
 
 
 def _offset_seconds(offset: pa.StringArray) -> tuple[Ints, Bools]:
+    if is_empty(offset).all():
+        return np.zeros(len(offset), np.int64), np.ones(len(offset), np.bool_)
     plain = pc.replace_substring(offset, ":", "")
     is_written = flags_of(pc.greater(pc.binary_length(plain), 1))
     plain = pc.if_else(pa.array(is_written), plain, "+0000")

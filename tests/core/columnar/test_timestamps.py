@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import tenant_config, vendor_document
+from relay_core.columnar import timestamps
 from relay_core.columnar.column_values import FAULTS, ColumnValues
 from relay_core.columnar.timestamps import TimestampOptions, read_timestamps
 from relay_core.domain import cell_rules
@@ -153,3 +154,67 @@ def test_what_is_no_timestamp_is_refused_without_a_scalar_rule() -> None:
     values = read_timestamps(cells, TimestampOptions(ZoneInfo("UTC"), (), never), refusals())
 
     assert by_column(values) == ["invalid_timestamp"] * 5
+
+
+# --- how much work it is ------------------------------------------------------------------------
+
+
+class CountedZone(ZoneInfo):
+    """Chicago, or another zone, that counts how often it is asked."""
+
+    asked = 0
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        CountedZone.asked += 1
+        return super().utcoffset(moment)
+
+
+def test_a_zone_is_asked_about_a_day_once_however_many_batches_have_it() -> None:
+    zone = CountedZone("America/Chicago")
+    days = [f"{2000 + number // 28}-07-{number % 28 + 1:02} 12:00" for number in range(200)]
+    read(days, zone)
+    asked = CountedZone.asked
+
+    read(days[::-1], zone)
+
+    assert 0 < asked <= 25 * len(days)
+    assert CountedZone.asked == asked
+
+
+def test_texts_in_the_vendors_formats_are_read_without_a_scalar_rule() -> None:
+    def never(text: str) -> int:
+        raise AssertionError(text)
+
+    formats = ("%d.%m.%Y %H:%M:%S", "%m/%d/%Y %I:%M %p")
+    options = TimestampOptions(ZoneInfo("UTC"), formats, never)
+    cells = pa.array(["31.12.2024 23:59:58", "12/31/2024 11:59 PM", "2024-12-31 23:59", ""])
+
+    values = read_timestamps(cells, options, refusals())
+
+    iso = ["2024-12-31 23:59:58", "2024-12-31 23:59", "2024-12-31 23:59"]
+    assert by_column(values) == [*by_cell(iso, ZoneInfo("UTC")), 0]
+
+
+def test_the_scalar_rule_reads_a_text_of_any_other_format_once() -> None:
+    called: list[str] = []
+
+    def counted(text: str) -> int:
+        called.append(text)
+        return 7
+
+    options = TimestampOptions(ZoneInfo("UTC"), ("%Y, day %j",), counted)
+    cells = pa.array(["2024, day 33", "2024, day 34"] * 50)
+
+    assert set(by_column(read_timestamps(cells, options, refusals()))) == {7}
+    assert sorted(called) == ["2024, day 33", "2024, day 34"]
+
+
+def test_a_format_is_taken_apart_once_however_many_batches_are_read_with_it() -> None:
+    formats = ("%Y_%m_%d",)
+    read(["2024_01_02"], ZoneInfo("UTC"), formats)
+    before = timestamps._pattern_of.cache_info()
+
+    read(["2024_01_03"], ZoneInfo("UTC"), formats)
+
+    after = timestamps._pattern_of.cache_info()
+    assert (after.misses, after.hits) == (before.misses, before.hits + 1)
