@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
 from uuid import uuid4
@@ -30,8 +30,8 @@ from relay_core.ingest.csv_records import (
     RecordScanner,
     UnclosedQuoteError,
     line_number,
+    one_byte_delimiter,
     skip_lines,
-    stand_in,
 )
 from relay_core.ingest.decoding import Buffer, decode_feed
 from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
@@ -39,7 +39,11 @@ from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
 _BLOCK = 6 << 20
 _MAX_BLOCK = (1 << 31) - 1
 _SAMPLE = 50
-"""So many records tell which width most have."""
+"""So many records tell which width most have, or fewer that have so many cells."""
+_SAMPLE_CELLS = 10_000
+_FIRST = 4 << 10
+"""How much Arrow gets first where widths differ: it reads this on a thread of its own, where each
+record that it hands over costs four times as much."""
 _OTHERS_AT_ONCE = 8 << 20
 """How many characters of records of other widths wait to be read together."""
 
@@ -55,7 +59,7 @@ def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMI
             ``parser.encoding``, or a quote is never closed; ``invalid_input``: too many columns.
     """
     text = skip_lines(decode_feed(data, parser.encoding), parser.skip_lines)
-    records = _Records(*_one_byte_delimiter(text, parser.delimiter), parser.skip_lines, limits)
+    records = _Records(*one_byte_delimiter(text, parser.delimiter), parser.skip_lines, limits)
     if parser.columns is not None:
         return records.parsed(tuple(parser.columns), 0, first_row=1)
     headers, position = records.header()
@@ -75,30 +79,16 @@ def _refuse_too_many(headers: tuple[str, ...], limits: Limits) -> None:
         )
 
 
-def _one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, bytes, str | None]:
-    """Return text and a delimiter of one byte, and what stands for that byte in the cells."""
-    wide = delimiter.encode("utf-8")
-    if len(wide) == 1 and wide != b"\x00":  # Arrow takes no NUL
-        return text, wide, None
-    raw = bytes(text)
-    free = stand_in(raw)
-    if free is None:
-        raise FeedUnreadableError(
-            FailureCode.INVALID_INPUT,
-            f"the feed holds every control character, so it cannot be split at {delimiter!r}; "
-            "save it with an ASCII delimiter",
-        )
-    return memoryview(raw.replace(wide, free)), free, delimiter
-
-
 class _Others:
     """Records that are not as wide as most, as Arrow meets them.
 
     Attributes:
+        expected: whether the first records have some.
         size: how many characters wait to be read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, expected: bool) -> None:
+        self.expected = expected
         self.size = 0
         self._waiting: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
         self._numbers = array("q")
@@ -168,8 +158,9 @@ class _Records:
 
     def _batches(self, body: memoryview, wanted: int, before: int) -> Iterator[TextBatch | Misfits]:
         """Yield all records; ``before`` is what Arrow's count of them lacks."""
-        others, accepted = _Others(), 0
-        for batch in self._arrow_batches(body, self._usual_width(body, wanted), others):
+        width, others = self._usual_width(body, wanted)
+        accepted = 0
+        for batch in self._arrow_batches(body, width, others):
             numbers = others.numbers_around(accepted, batch.num_rows)
             accepted += batch.num_rows
             yield self._batch(batch.columns, numbers + before, wanted)
@@ -177,14 +168,19 @@ class _Records:
                 yield from self._read_others(others, wanted, before)
         yield from self._read_others(others, wanted, before)
 
-    def _usual_width(self, body: memoryview, wanted: int) -> int:
+    def _usual_width(self, body: memoryview, wanted: int) -> tuple[int, _Others]:
         """Return how many cells most records have, as the first tell; else the header's number."""
+        sample: Counter[int] = Counter()
         try:
-            sample = [len(fields) for fields in islice(self._scanner.records(body), _SAMPLE)]
+            for fields in islice(self._scanner.records(body), _SAMPLE):
+                sample[len(fields)] += 1
+                if sample.total() * len(fields) > _SAMPLE_CELLS:
+                    break
         except UnclosedQuoteError:
-            return wanted
-        width, count = max(Counter(sample).items(), key=itemgetter(1), default=(wanted, 0))
-        return width if 2 * count > len(sample) else wanted
+            return wanted, _Others(expected=False)
+        width, count = max(sample.items(), key=itemgetter(1), default=(wanted, 0))
+        usual = width if 2 * count > sample.total() else wanted
+        return usual, _Others(expected=sample[usual] < sample.total())
 
     def _read_others(
         self, others: _Others, wanted: int, before: int
@@ -245,7 +241,7 @@ class _Records:
         while True:
             seen = 0
             try:
-                for batch in self._open(body, width, others.keep, size):
+                for batch in self._open(body, width, others, size):
                     seen += batch.num_rows
                     if seen > done:
                         yield batch.slice(max(0, batch.num_rows - (seen - done)))
@@ -261,18 +257,20 @@ class _Records:
         self,
         body: memoryview,
         width: int,
-        on_other: Callable[[pa_csv.InvalidRow], str] | None,
+        others: _Others | None,
         size: int,
     ) -> pa_csv.CSVStreamingReader:
         names = [str(index) for index in range(width)]
-        source = _Source(body, self._end_mark.encode() + self._delimiter * (width - 1))
+        end_mark = self._end_mark.encode() + self._delimiter * (width - 1)
+        first = _FIRST if others is not None and others.expected else size
+        source = _Source(body, end_mark, first)
         return pa_csv.open_csv(
             pa.PythonFile(source, mode="r"),
             pa_csv.ReadOptions(use_threads=False, block_size=size, column_names=names),
             pa_csv.ParseOptions(
                 delimiter=self._delimiter.decode("ascii"),
                 newlines_in_values=True,
-                invalid_row_handler=on_other,
+                invalid_row_handler=None if others is None else others.keep,
             ),
             pa_csv.ConvertOptions(check_utf8=False, column_types=dict.fromkeys(names, pa.string())),
         )
@@ -291,11 +289,9 @@ class _Records:
         return tuple(cell.replace(mark, self._stands_for) for cell in cells)
 
     def _find_unclosed(self, position: int) -> FeedUnreadableError:
-        try:
-            for _ in self._scanner.records(self._text, position):
-                pass
-        except UnclosedQuoteError as error:
-            return self._unclosed(error.position)
+        opening = self._scanner.unclosed_quote(self._text, position)
+        if opening is not None:
+            return self._unclosed(opening)
         return FeedUnreadableError(
             FailureCode.DECODE_ERROR,
             "the CSV's structure is broken: a record is larger than can be read; "
@@ -320,12 +316,14 @@ class _Source:
 
     closed = False
 
-    def __init__(self, body: memoryview, end_mark: bytes) -> None:
+    def __init__(self, body: memoryview, end_mark: bytes, first: int) -> None:
         self._before, self._body, self._after = b"\n", body, b"\n" + end_mark + b"\n"
+        self._first = first
 
     def read(self, size: int) -> bytes | memoryview:
-        """Return the next ``size`` bytes, or all that are left."""
+        """Return the next ``size`` bytes, the ``first`` time fewer, or all that are left."""
         before, self._before = self._before, b""
+        size = min(size, self._first) if before else size
         part = self._body[: max(0, size - len(before))]
         self._body = self._body[len(part) :]
         if before or len(part) < size:

@@ -10,8 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from relay_core.domain.codes import FailureCode
+from relay_core.domain.errors import FeedUnreadableError
+
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _STAND_INS = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11"
+"""Bytes that can stand in for a delimiter that Arrow does not take."""
 
 
 class UnclosedQuoteError(ValueError):
@@ -29,6 +33,9 @@ class RecordScanner:
         self._delimiter = delimiter[0]
         self._plain = re.compile(b"[^" + re.escape(delimiter) + b"\r\n]*")
         self._quoted = re.compile(b'"((?:[^"]|"")*+)"')
+        ends = re.escape(delimiter) + rb"\r\n"
+        # Fields that come to their end, as many as do so one after another.
+        self._ended = re.compile(b'(?:(?:"(?:[^"]++|"")*+"|(?!"))[^%b]*+[%b])*+' % (ends, ends))
 
     def record(self, text: memoryview, position: int) -> tuple[list[bytes], int]:
         """Return the fields of the record at ``position`` and where the next one starts.
@@ -51,6 +58,13 @@ class RecordScanner:
             fields, position = self.record(text, position)
             if text[start] not in b"\r\n":
                 yield fields
+
+    def unclosed_quote(self, text: memoryview, position: int) -> int | None:
+        """Return the offset of the quote that is never closed, in the records from there on."""
+        found = self._ended.match(text, position)
+        last = position if found is None else found.end()
+        is_open = bytes(text[last : last + 1]) == b'"' and self._quoted.match(text, last) is None
+        return last if is_open else None
 
     def _field(self, text: memoryview, position: int) -> tuple[bytes, int]:
         quoted = b""
@@ -76,6 +90,27 @@ def skip_lines(text: memoryview, lines: int) -> memoryview:
     return text[position:]
 
 
+def one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, bytes, str | None]:
+    """Return text and a delimiter of one byte, and what stands for that byte in the cells."""
+    wide = delimiter.encode("utf-8")
+    if len(wide) == 1 and wide != b"\x00":  # Arrow takes no NUL
+        return text, wide, None
+    raw = bytes(text)
+    free = stand_in(raw)
+    if free is None:
+        raise FeedUnreadableError(
+            FailureCode.INVALID_INPUT,
+            f"the feed holds every control character, so it cannot be split at {delimiter!r}; "
+            "save it with an ASCII delimiter",
+        )
+    return memoryview(raw.replace(wide, free)), free, delimiter
+
+
+def stand_in(raw: bytes) -> bytes | None:
+    """Return a byte that a text does not hold, to stand for a longer delimiter; None for none."""
+    return next((bytes([mark]) for mark in _STAND_INS if mark not in raw), None)
+
+
 def line_number(text: memoryview, position: int) -> int:
     """Return the 1-based number of the physical line that holds ``position``."""
     return 1 + sum(1 for _ in _LINE_END.finditer(text, 0, position))
@@ -84,8 +119,3 @@ def line_number(text: memoryview, position: int) -> int:
 def _after_line_end(text: memoryview, position: int) -> int:
     found = _LINE_END.match(text, position)
     return position if found is None else found.end()
-
-
-def stand_in(raw: bytes) -> bytes | None:
-    """Return a byte that a text does not hold, to stand for a longer delimiter; None for none."""
-    return next((bytes([mark]) for mark in _STAND_INS if mark not in raw), None)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from unittest import mock
+
 import numpy as np
+import pyarrow.csv as pa_csv
 import pytest
 
 from builders import tenant_config, vendor_document
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.ingest.csv_reader import parse_feed
+from relay_core.ingest.csv_reader import _Others, parse_feed
+from relay_core.ingest.csv_records import RecordScanner
 from relay_core.ingest.feed import Misfits, TextBatch
 
 PARSER = tenant_config(vendor_document()).vendors[0].parser
@@ -80,6 +85,47 @@ def test_records_are_the_same_whichever_width_most_of_them_have(usual: int) -> N
         for n, kind in numbered.items()
         if kind in (1, 2)
     }
+
+
+def test_a_comma_at_the_end_of_every_line_is_read_by_columns_and_not_line_by_line() -> None:
+    feed = b"sku,quantity_available\n" + b"a,1,\n" * 20_000
+
+    with mock.patch.object(_Others, "keep") as handed_over:
+        (misfits,) = parse_feed(feed, PARSER).batches
+
+    assert isinstance(misfits, Misfits)
+    assert (misfits.width, len(misfits.row_numbers)) == (3, 20_000)
+    assert misfits.raw[-1].as_py() == "a,1,"
+    assert not handed_over.called
+
+
+def test_records_of_many_widths_are_handed_over_on_the_readers_own_thread() -> None:
+    feed = b"sku,quantity_available\n" + b"".join(
+        b"a,1" + b"," * (n % 4) + b"\n" for n in range(20_000)
+    )
+    threads: list[bool] = []
+
+    def keep(others: _Others, row: pa_csv.InvalidRow, usual=_Others.keep) -> str:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return usual(others, row)
+
+    with mock.patch.object(_Others, "keep", keep):
+        batches = list(parse_feed(feed, PARSER).batches)
+
+    assert len(threads) == len(numbers_of(batches, Misfits)) == 15_000
+    assert sum(threads) > 14_000
+
+
+def test_wide_records_are_sampled_no_longer_than_narrow_ones() -> None:
+    feed = b"sku,quantity_available" + (b"," * 5_000 + b"\n") + (b"a,1" + b"," * 5_000 + b"\n") * 60
+    scanned = mock.patch.object(
+        RecordScanner, "record", autospec=True, side_effect=RecordScanner.record
+    )
+
+    with scanned as counted:
+        list(parse_feed(feed, PARSER).batches)
+
+    assert counted.call_count <= 4
 
 
 def test_records_far_wider_than_the_header_are_misfits_like_others() -> None:
