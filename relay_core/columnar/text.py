@@ -146,6 +146,8 @@ def rows_that_hold(
     """Return the rows whose text holds a byte that ``marks`` marks."""
     bounds, data = offsets_and_bytes(text)
     low, high = int(bounds[0]), int(bounds[-1])
+    if low == high:
+        return np.empty(0, np.intp)
     hits = np.flatnonzero(marks(data[low:high])) + low
     rows = np.searchsorted(bounds, hits, side="right") - 1
     return np.asarray(rows[np.diff(rows, prepend=-1) > 0])

@@ -82,11 +82,13 @@ class RejectLog:
         self._wait(_Waiting(numbers, codes, columns))
         room = self.limits.report_entries - sum(each.entries for each in self._refused)
         if room > 0:
-            shown = {name: columns[place].slice(0, room) for name, place in self._shown.items()}
+            entries = np.cumsum(np.count_nonzero(codes, axis=1))
+            told = int(np.searchsorted(entries, room)) + 1  # no more rows than fill the room
+            shown = {name: columns[place].slice(0, told) for name, place in self._shown.items()}
             shown = {name: cut_texts(c, self.limits.cell_characters) for name, c in shown.items()}
-            skus = batch.texts["sku"].take(rows[:room])
+            skus = batch.texts["sku"].take(rows[:told])
             self._refused.append(
-                RefusedRows(numbers[:room], codes[:room], shown, self._judged, skus)
+                RefusedRows(numbers[:told], codes[:told], shown, self._judged, skus)
             )
 
     def add_misfits(self, misfits: Misfits) -> None:

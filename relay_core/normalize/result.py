@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 import pandas as pd
@@ -20,6 +21,7 @@ from relay_core.validation.frames import frame_of
 VendorOutcome = Literal["parsed", "left_out", "failed"]
 
 
+@cache
 def no_offers() -> pd.DataFrame:
     """Return a frame of offers without any."""
     return frame_of(OFFER_SCHEMA.empty_table())

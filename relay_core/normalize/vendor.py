@@ -15,7 +15,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
 from relay_core.columnar.growable import GrowingArray, GrowingNumbers, GrowingTexts
@@ -35,9 +34,9 @@ from relay_core.validation.gate import GATE_ROWS, check_shape, refused_cells
 
 
 @cache
-def _judge_nothing() -> None:
-    """Have pandas and Pandera load what they load when they are first used."""
-    check_shape(CANONICAL_SCHEMA, frame_of(OFFER_SCHEMA.empty_table()))
+def _check_shape(rows: pa.Schema) -> None:
+    """Hold rows' columns and types against the contract; pandas and Pandera load for it."""
+    check_shape(CANONICAL_SCHEMA, frame_of(rows.empty_table()))
 
 
 class Gate:
@@ -50,7 +49,7 @@ class Gate:
         self._log = log
         self._refused = GrowingArray(np.bool_)
         self._beside = ThreadPoolExecutor(1)
-        self._beside.submit(_judge_nothing)
+        self._beside.submit(_check_shape, OFFER_SCHEMA)
         self._waiting: list[TypedBatch] = []
         self._verdicts: list[Future[None]] = []
 
@@ -81,16 +80,11 @@ class Gate:
                 verdict.result()
         return self._refused.array()
 
-    def _of_right_shape(self, rows: pa.Table) -> pd.DataFrame:
-        frame = frame_of(rows)
-        if not len(self._refused):
-            check_shape(CANONICAL_SCHEMA, frame)
-        return frame
-
     def _judge(self, batches: list[TypedBatch]) -> None:
         rows = pa.Table.from_batches([batch.rows(OFFER_SCHEMA.names) for batch in batches])
+        _check_shape(rows.schema)
         doubtful = np.concatenate([batch.doubtful() for batch in batches])
-        refused = refused_cells(CANONICAL_SCHEMA, self._of_right_shape(rows), doubtful)
+        refused = refused_cells(CANONICAL_SCHEMA, frame_of(rows), doubtful)
         start = 0
         for batch in batches:
             part = {name: cells[start : start + batch.size] for name, cells in refused.items()}

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from functools import partial
 from unittest import mock
 
+import pyarrow as pa
 import pytest
 
 from builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from relay_core import pipeline
+from relay_core.columnar import growable
 from relay_core.domain.limits import Limits
 from relay_core.ingest import csv_reader
 from relay_core.normalize import rejects
@@ -17,6 +19,7 @@ from relay_core.normalize import vendor as vendor_module
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.pipeline import normalize_vendors
+from relay_core.validation.contracts import REJECT_SCHEMA
 
 CONFIG = tenant_config(vendor_document("a"), vendor_document("b"))
 
@@ -68,11 +71,13 @@ def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_count
     with (
         mock.patch.object(vendor_module, "GATE_ROWS", 1),
         mock.patch.object(csv_reader, "_BLOCK", 64),
+        mock.patch.object(rejects, "row_entries", side_effect=rejects.row_entries) as written,
     ):
         read, _ = normalized(feed(*["A,x,y"] * 90), feed(), entries=3)
 
     assert [entry.row_number for entry in read.entries] == [2, 2, 3]
     assert read.fault_counts == {"invalid_quantity": 90, "invalid_decimal": 90}
+    assert sum(call.args[1].entries for call in written.call_args_list) <= 4
 
 
 def test_records_of_another_width_take_their_share_of_the_entries() -> None:
@@ -103,3 +108,23 @@ def test_every_refused_row_is_kept_in_order_however_many_are_written_at_a_time()
     assert few.rejects.num_rows == few.invalid_rows == 133
     assert few.rejects.equals(many.rejects)
     assert list(few.entries) == list(many.entries)
+
+
+def test_columns_of_more_text_than_short_offsets_reach_come_to_the_same_rows() -> None:
+    rows = feed("B,1,2.00", "A,x,2.00", "A,1", "A,1,3.00")
+    short, _ = normalized(rows, feed())
+
+    with mock.patch.object(growable, "MOST_SHORT", 1):
+        long, _ = normalized(rows, feed())
+
+    assert long.offers.equals(short.offers)
+    assert long.offers.dtypes.tolist() == short.offers.dtypes.tolist()
+    assert long.rejects.equals(short.rejects)
+
+
+def test_refused_records_have_room_for_more_text_than_short_offsets_reach() -> None:
+    read, _ = normalized(feed("A,x,1", "B,1", "C,y,1", "D"), feed())
+
+    assert read.rejects.schema == REJECT_SCHEMA
+    assert read.rejects["raw"].type == pa.large_string()
+    assert read.rejects["row_number"].to_pylist() == [2, 3, 4, 5]
