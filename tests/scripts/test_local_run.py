@@ -241,6 +241,9 @@ def test_a_configured_map_that_is_absent_fails_the_run(
         (["--sku-map", "vendor_1=absent.csv"], "absent.csv: No such file"),
         (["--sku-map", "nobody=x.csv"], "no vendor 'nobody'"),
         (["--now", "tomorrow"], "--now: 'tomorrow'"),
+        (["--now", "1899-12-31"], "--now: '1899-12-31' is not of the years 1900 to 2199"),
+        (["--now", "2200-01-01"], "--now: '2200-01-01' is not of the years 1900 to 2199"),
+        (["--now", "9999-12-31T23:00-05:00"], "--now: '9999-12-31T23:00-05:00'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

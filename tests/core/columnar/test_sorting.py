@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import chain, combinations
 from random import Random
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core.columnar.sorting import common_ranges, order_by_text
+from relay_core.columnar.text import TextWords
 
 TEXTS = st.lists(
     st.one_of(
@@ -29,6 +31,16 @@ def test_the_order_is_that_of_code_points_and_stable(texts: list[str]) -> None:
     order, _ = order_by_text(pa.array(texts, pa.string()))
 
     assert order.tolist() == sorted(range(len(texts)), key=lambda place: texts[place])
+
+
+@given(TEXTS)
+def test_long_offsets_change_nothing(texts: list[str]) -> None:
+    short, long = (
+        order_by_text(pa.array(texts, kind)) for kind in (pa.string(), pa.large_string())
+    )
+
+    assert long.rows.tolist() == short.rows.tolist()
+    assert long.starts.tolist() == short.starts.tolist()
 
 
 @given(TEXTS)
@@ -74,6 +86,46 @@ def test_ranges_part_sorted_columns_between_texts(columns: list[list[str]], most
     assert all(max(a) < min(b) for a, b in combinations(filter(None, found), 2))
     sizes = [sum(map(len, part)) for part in parts]
     assert all(s <= most or len(t) == 1 for s, t in zip(sizes, found, strict=True))
+
+
+class CountedTexts:
+    """A sorted column that counts which of its texts are looked at."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self._texts = pa.array(texts)
+        self.looked_at = 0
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, place: int) -> pa.Scalar:
+        self.looked_at += 1
+        return self._texts[place]
+
+
+def test_ranges_of_many_columns_take_no_more_looks_a_column_than_those_of_few() -> None:
+    def looks(columns: int, rows: int = 8_000, most: int = 500) -> float:
+        texts = [f"SKU-{number:06}" for number in range(rows)]
+        counted = [CountedTexts(texts[place::columns]) for place in range(columns)]
+        common_ranges(counted, most)  # type: ignore[arg-type]
+        return sum(column.looked_at for column in counted) / columns
+
+    assert looks(80) < 2 * looks(10)
+
+
+@pytest.mark.parametrize("longest", [300, 20_000])
+def test_a_long_text_takes_no_more_passes_over_the_others_than_its_first_bytes(
+    longest: int,
+) -> None:
+    texts = [f"SKU-{number % 70:06}" for number in range(300)] + ["S" * longest] * 2
+    passes = mock.patch.object(
+        TextWords, "big_endian", autospec=True, side_effect=TextWords.big_endian
+    )
+
+    with passes as counted:
+        order_by_text(pa.array(texts))
+
+    assert counted.call_count <= 256 // 8
 
 
 @pytest.mark.parametrize("longest", [8, 300, 20_000])

@@ -58,10 +58,22 @@ def test_a_repeated_header_gets_a_name_that_no_other_has(
     assert unique_names(headers) == names
 
 
-def test_many_equal_headers_are_named_in_one_go() -> None:
-    names = unique_names([""] * 20_000)
+class CountedHeader(str):
+    """A header that counts the names that are made of it."""
+
+    __slots__ = ()
+    named = 0
+
+    def __format__(self, spec: str) -> str:
+        CountedHeader.named += 1
+        return super().__format__(spec)
+
+
+def test_many_equal_headers_take_no_more_names_than_they_get() -> None:
+    names = unique_names([CountedHeader("")] * 20_000)
 
     assert (names[:2], names[-1]) == (["", " (2)"], " (20000)")
+    assert CountedHeader.named == 19_999
 
 
 def test_mapped_columns_are_shown_wherever_they_are_and_others_as_far_as_there_is_room() -> None:

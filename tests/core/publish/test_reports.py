@@ -100,6 +100,18 @@ def test_a_report_may_be_as_long_as_its_limit_to_the_byte() -> None:
     assert len(json.loads(cut)["entries"]) == len(json.loads(whole)["entries"]) - 1
 
 
+def test_a_record_with_many_long_bad_cells_takes_less_room_in_the_report_than_in_the_feed() -> None:
+    header = "sku,quantity_available,lead_time_days,cost,map_price,price,msrp,condition,updated_at"
+    bad = ",".join(["x" * 50_000] * 8)
+    data = feed(*(f"A{place},{bad}" for place in range(20)), header=header)
+
+    report = errors_json(run_context(), ran(data))
+
+    assert report is not None
+    assert sum("column" in entry for entry in json.loads(report)["entries"]) == 20 * 8
+    assert len(report) < len(data) / 4
+
+
 def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
     findings = ran(feed("A,1,2", "B,x,2"))
     findings.vendor_ids, findings.vendor_count = ["v0", "absent"], 4
