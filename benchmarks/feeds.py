@@ -188,6 +188,25 @@ def _write_map(path: Path, place: int, ids: Ints) -> None:
 def _lines(
     shape: Shape, place: int, ids: Ints, mapped: Any, rng: np.random.Generator
 ) -> pa.StringArray:
+    columns = vendor_columns(shape, place, ids, mapped, rng)
+    lines = joined(*columns.values(), separator=shape.delimiter)
+    if shape.ragged:
+        lines = where(rng.random(len(ids)) < shape.ragged, joined(lines, shape.delimiter), lines)
+    return joined(lines, "\n")
+
+
+def vendor_columns(
+    shape: Shape, place: int, ids: Ints, mapped: Any, rng: np.random.Generator
+) -> dict[str, pa.StringArray]:
+    """Return the cells of some rows of a vendor by header, in the order of ``HEADERS``.
+
+    Args:
+        shape: what the feed looks like.
+        place: which vendor's it is.
+        ids: the number of each row's SKU.
+        mapped: which rows carry the vendor's own number.
+        rng: where chance comes from.
+    """
     size = len(ids)
     cost = np.round(_TYPICAL_COST * np.exp(rng.standard_normal(size))).astype(np.int64)
     numbers = padded_digits(ids, 8)
@@ -203,10 +222,7 @@ def _lines(
     }
     _pad(columns, rng)
     _spoil(columns, shape.bad, rng)
-    lines = joined(*(columns[name] for name in HEADERS), separator=shape.delimiter)
-    if shape.ragged:
-        lines = where(rng.random(size) < shape.ragged, joined(lines, shape.delimiter), lines)
-    return joined(lines, "\n")
+    return columns
 
 
 def _amounts(shape: Shape, cost: Ints, rng: np.random.Generator) -> Iterator[pa.StringArray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from benchmarks.hostile import FEEDS
 from benchmarks.sitting import Samples
 
 ENGINE, POLARS, DUCKDB, FLOOR = "engine", "Polars", "DuckDB", "floor"
@@ -77,6 +78,15 @@ def variant_goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
     for name, limit in VARIANT_LIMITS.items():
         if name in samples:
             yield Goal(f"time of a clean feed: {name}", limit, samples[name].times(samples[CLEAN]))
+
+
+def hostile_goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
+    """Yield the goals of hostile feeds, each against the feed that it is held beside."""
+    for feed in FEEDS:
+        if feed.name != feed.beside and {feed.name, feed.beside} <= samples.keys():
+            mine, theirs = samples[feed.name], samples[feed.beside]
+            yield Goal(f"time: {feed.name}", feed.time, mine.times(theirs))
+            yield Goal(f"memory: {feed.name}", 3.0, mine.times(theirs, "peak_mib"))
 
 
 def single_feed_goal(samples: Samples) -> Goal:

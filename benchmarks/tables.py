@@ -57,6 +57,21 @@ def variants(samples: Mapping[str, Samples], *, base: str) -> str:
     return table(header, rows)
 
 
+def hostile(samples: Mapping[str, Samples], *, base: str) -> str:
+    """Return the table of hostile feeds: time and memory, and how runs over them end."""
+    header = ("feed", "work s", "spread", "peak MiB", "time", "memory", "the run")
+    rows = (
+        (
+            *(name, _seconds(runs.median("work_s")), _spread(runs)),
+            f"{max(runs.all('peak_mib')):,.0f}",
+            *(f"{runs.times(samples[base], what):.2f} x" for what in ("work_s", "peak_mib")),
+            "succeeds" if all(run.merged_sha256 for run in runs.runs) else "fails",
+        )
+        for name, runs in samples.items()
+    )
+    return table(header, rows)
+
+
 def goals(reached: Iterable[Goal]) -> str:
     """Return the table of goals, met or not."""
     rows = (

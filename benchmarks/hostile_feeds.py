@@ -1,0 +1,62 @@
+"""``make bench-hostile``: the engine on hostile feeds beside a clean one of as many bytes.
+
+A run that such a feed makes fail is measured to its end, like any other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import tables
+from benchmarks.goals import hostile_goals
+from benchmarks.hostile import CLEAN, FEEDS
+from benchmarks.sitting import ROOT, Entrant, interleave
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print the table and the goals; return the exit status."""
+    chosen = _options().parse_args(argv)
+    folder = chosen.folder / "hostile"
+    print(tables.machine(), flush=True)
+    make = [sys.executable, "-m", "benchmarks.hostile", str(int(chosen.megabytes * 1e6))]
+    subprocess.run([*make, str(folder)], cwd=ROOT, check=True)
+    entrants = [
+        Entrant(feed.name, "engine_either_way", folder / str(place))
+        for place, feed in enumerate(FEEDS)
+        if feed.name == CLEAN or any(part in feed.name for part in chosen.only or [""])
+    ]
+    samples = interleave(entrants, chosen.rounds, chosen.folder, _tell)
+    shutil.rmtree(folder)
+    reached = list(hostile_goals(samples))
+    print(f"\n## Feeds of {chosen.megabytes:g} MB\n", tables.hostile(samples, base=CLEAN), sep="\n")
+    print("\n## Goals\n", tables.goals(reached), sep="\n")
+    document = {
+        "machine": tables.machine(),
+        "measured": {name: runs.as_rows() for name, runs in samples.items()},
+        "goals": [vars(goal) | {"met": goal.met} for goal in reached],
+    }
+    (chosen.folder / "hostile.json").write_text(json.dumps(document, indent=1), "utf-8")
+    return 0
+
+
+def _options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(description=main.__doc__)
+    options.add_argument("--megabytes", type=float, default=20.0, help="of each feed")
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--only", action="append", help="feeds whose names hold this; repeatable")
+    options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench")
+    return options
+
+
+def _tell(line: str) -> None:
+    print(f"  {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
