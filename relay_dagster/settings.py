@@ -15,6 +15,8 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Valid
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 from pydantic_settings.sources import PydanticBaseSettingsSource
 
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+
 # SQS keeps no message invisible for longer.
 _MAX_VISIBILITY_SECONDS = 12 * 60 * 60
 
@@ -43,6 +45,7 @@ def _url(value: str) -> str:
 
 
 _Whole = Annotated[int, Field(ge=1, le=1_000_000)]
+_Limit = Annotated[int, Field(ge=1)]
 _Attempts = Annotated[int, Field(ge=1, le=1000)]
 _Visibility = Annotated[int, Field(ge=1, le=_MAX_VISIBILITY_SECONDS)]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -112,6 +115,56 @@ def _first_problem(error: ValidationError) -> SettingsError:
     return SettingsError(name, f"{_PROBLEMS.get(found['type'], said)}, not {found['input']!r}")
 
 
+# --- limits -------------------------------------------------------------------------------------
+
+
+class LimitSettings(EnvironmentSettings):
+    """The limits of inputs (docs/LIMITS.md): each field's description says what is over it."""
+
+    max_feed_bytes: _Limit = Field(
+        DEFAULT_LIMITS.feed_bytes,
+        validation_alias="RELAY_MAX_FEED_BYTES",
+        description="`feed_too_large`: an upload, or what it unpacks to",
+    )
+    max_sku_map_bytes: _Limit = Field(
+        DEFAULT_LIMITS.sku_map_bytes,
+        validation_alias="RELAY_MAX_SKU_MAP_BYTES",
+        description="`feed_too_large`: a SKU map",
+    )
+    max_columns: _Limit = Field(
+        DEFAULT_LIMITS.columns,
+        validation_alias="RELAY_MAX_COLUMNS",
+        description="`invalid_input`: columns of a feed, empty headers at the end not counted",
+    )
+    max_cell_bytes: _Limit = Field(
+        DEFAULT_LIMITS.cell_bytes,
+        validation_alias="RELAY_MAX_CELL_BYTES",
+        description="`invalid_input`: a cell as UTF-8 after unquoting",
+    )
+    max_vendors: _Limit = Field(
+        DEFAULT_LIMITS.vendors,
+        validation_alias="RELAY_MAX_VENDORS",
+        description="a fault of the config, or of the run order",
+    )
+    max_config_bytes: _Limit = Field(
+        DEFAULT_LIMITS.config_bytes,
+        validation_alias="RELAY_MAX_CONFIG_BYTES",
+        description="413 `CONFIG_TOO_LARGE`: a config as JSON without white space",
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """The engine's limits."""
+        return Limits(
+            feed_bytes=self.max_feed_bytes,
+            sku_map_bytes=self.max_sku_map_bytes,
+            columns=self.max_columns,
+            cell_bytes=self.max_cell_bytes,
+            vendors=self.max_vendors,
+            config_bytes=self.max_config_bytes,
+        )
+
+
 # --- what is read -------------------------------------------------------------------------------
 
 
@@ -148,7 +201,7 @@ class ProvisioningSettings(RegionSettings, ConcurrencySettings):
     retention_days: _Whole = Field(30, validation_alias="RETENTION_DAYS")
 
 
-class Settings(MetricsSettings, ProvisioningSettings):
+class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     """Everything that the environment says."""
 
     artifact_bucket: str = Field(validation_alias="ARTIFACT_BUCKET")

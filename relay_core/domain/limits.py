@@ -7,17 +7,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a feed may be, and how much a report tells of it.
+    """What a config and a feed may be, and how much a report tells of it.
 
     Attributes:
-        max_columns: how many columns a feed has, empty headers at the end not counted.
+        feed_bytes: how large a feed is, and what it unpacks to.
+        sku_map_bytes: how large a SKU map is.
+        columns: how many columns a feed has, empty headers at the end not counted.
+        cell_bytes: how large a cell is, as UTF-8 and without its quotes.
+        vendors: how many vendors a config, and a run order, names.
+        config_bytes: how large a config is, as JSON without white space.
         report_entries: how many entries of rows, and how many of SKUs, ``errors.json`` keeps.
         report_bytes: how large ``errors.json`` gets.
         row_data_columns: how many columns of a refused row are shown.
         cell_characters: how much of a refused cell is shown.
     """
 
-    max_columns: int = 1_000
+    feed_bytes: int = 2 << 30
+    sku_map_bytes: int = 256 << 20
+    columns: int = 1_000
+    cell_bytes: int = 1 << 20
+    vendors: int = 200
+    config_bytes: int = 390_000
     report_entries: int = 10_000
     report_bytes: int = 32 << 20
     row_data_columns: int = 50

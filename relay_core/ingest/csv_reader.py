@@ -71,10 +71,10 @@ def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMI
 
 def _refuse_too_many(headers: tuple[str, ...], limits: Limits) -> None:
     width = max((place for place, name in enumerate(headers, 1) if strip(name)), default=0)
-    if width > limits.max_columns:
+    if width > limits.columns:
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
-            f"the header has {width:,} columns, and {limits.max_columns:,} are the most; see that "
+            f"the header has {width:,} columns, and {limits.columns:,} are the most; see that "
             "parser.delimiter and parser.skip_lines fit the file, or leave columns out of it",
         )
 
@@ -188,7 +188,7 @@ class _Records:
         for width, records in others.taken().items():
             numbers = np.array([number for number, _ in records], np.int64) + before
             texts = [text for _, text in records]
-            if width > max(wanted, self._limits.max_columns):
+            if width > max(wanted, self._limits.columns):
                 yield self._wide(width, texts, numbers)
                 continue
             text = memoryview("\n".join(texts).encode("utf-8"))

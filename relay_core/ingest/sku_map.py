@@ -32,7 +32,7 @@ from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import Misfits, ParsedFeed
 
 _PARSER = ParserConfig(format="csv")
-_LIMITS = Limits(row_data_columns=Limits().max_columns)
+_LIMITS = Limits(row_data_columns=Limits().columns)
 """Of a record that does not fit, both cells are looked at, wherever they are."""
 _NOTHING = pa.array([], pa.string())
 _FACTORS = np.array([0x9E3779B97F4A7C15], np.uint64) ** np.arange(1, 9, dtype=np.uint64)
