@@ -1,94 +1,43 @@
 """The steps in order: one way through them for the local runner, the assets and the benchmarks.
 
-`judge_inputs` → `normalize_vendors` → `judge_normalized` → `merge_vendors`; `RunStages` takes a run
-through them and says what each stage leaves. Every vendor is normalized before a run is judged, so
-that one pass finds all that is wrong.
+`judge_inputs` (``validation/trouble.py``) → `normalize_vendors` → `judge_normalized` →
+`merge_vendors`; `RunStages` (``stages.py``) takes a run through them and says what each leaves.
+Every vendor is normalized before a run is judged, so that one pass finds all that is wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
 
 import pyarrow as pa
 
 from relay_core.columnar.json_lines import joined_entries
-from relay_core.config import TenantConfig, VendorConfig
+from relay_core.config import TenantConfig
 from relay_core.domain import run_faults
 from relay_core.domain.codes import FailureCode, Stage, WarningCode
-from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits, ReportRoom
 from relay_core.domain.records import ReportEntry, RunFailure
-from relay_core.merge.best_offer import columns_to_merge, merge_offers
+from relay_core.merge.best_offer import MERGED_COLUMNS, merge_offers
 from relay_core.merge.result import (
     MergedInventory,
     count_codes,
     rules_broken_by,
     unpriced_warnings,
 )
-from relay_core.normalize.result import NormalizedVendor, no_offers
-from relay_core.normalize.vendor import ReadRows, sorted_rows
-from relay_core.normalize.vendor_feed import VendorFeed, may_be_empty, read_feed
-from relay_core.normalize.work_file import WORK_FILE, work_file_chunks
-from relay_core.publish.feed_csv import feed_chunks
-from relay_core.publish.findings import RunFindings
-from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.reports import invalid_rows_chunks
+from relay_core.normalize.remedy import NO_LAST_GOOD, Remedy
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
+from relay_core.normalize.vendor_feed import VendorFeed, read_feed
+from relay_core.normalize.work_file import work_file_chunks
 from relay_core.validation.contracts import OFFER_SCHEMA
-from relay_core.validation.error_policy import judge_policy
+from relay_core.validation.error_policy import judge_policy, own_share_faults
+from relay_core.validation.trouble import may_be_empty
 
 _MOST_BESIDE = 64 << 20
 """A feed of more bytes is not read before the vendor before it is done, and memory that reading has
 left is given back: two such vendors would be most of what a run holds."""
-_MANY_ROWS = 1 << 22
-"""Lines of a vendor with more rows are written before anything else is made of them."""
-_MOST_ROWS_BEGUN = 1 << 20
-"""So many rows' files may be under way; what they are made of is held until they are written."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputVerdict:
-    """What follows from the inputs that were found and those that were not."""
-
-    failure: RunFailure | None
-    faults: tuple[ReportEntry, ...]
-    warnings: tuple[ReportEntry, ...]
-
-
-def judge_inputs(
-    config: TenantConfig,
-    vendors: Sequence[VendorConfig],
-    *,
-    missing: Collection[str],
-    locations: Mapping[str, str],
-    missing_maps: Mapping[str, str],
-) -> InputVerdict:
-    """Judge which vendors have a feed and a SKU map before any is read.
-
-    Args:
-        config: the tenant's config.
-        vendors: the vendors of this run, in the order of the config.
-        missing: the ids of those without a feed.
-        locations: where each vendor's feed is expected, for the messages.
-        missing_maps: vendor id to where its configured SKU map is absent.
-    """
-
-    def entry(vendor: VendorConfig) -> ReportEntry:
-        where = locations.get(vendor.vendor_id) or "its inbound prefix"
-        return run_faults.missing_vendor(vendor.vendor_id, where, required=vendor.required)
-
-    absent = [vendor for vendor in vendors if vendor.vendor_id in missing]
-    fatal = [vendor for vendor in absent if not may_be_empty(config, vendor)]
-    faults = list(map(entry, fatal))
-    warnings = [entry(vendor) for vendor in absent if vendor not in fatal]
-    if not faults:
-        mapless = [v for v in vendors if v.vendor_id in missing_maps and v not in absent]
-        faults = [run_faults.missing_map(v.vendor_id, missing_maps[v.vendor_id]) for v in mapless]
-    failure = run_faults.failure_of(faults, Stage.FETCH_INPUTS)
-    return InputVerdict(failure, tuple(faults), tuple(warnings))
 
 
 def normalize_vendors(
@@ -98,7 +47,8 @@ def normalize_vendors(
     requested_at: datetime,
     write: Callable[[NormalizedVendor], None],
     hand_over: Callable[[str, Iterator[bytes | memoryview]], None] | None = None,
-    columns: Collection[str] | None = None,
+    columns: Collection[str] = MERGED_COLUMNS,
+    settle: Callable[[SortedVendor], SortedVendor] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> list[NormalizedVendor]:
     """Read the feeds in turn; each vendor is sorted, judged and written beside the next's reading.
@@ -114,29 +64,25 @@ def normalize_vendors(
             less memory is held.
         hand_over: is given each vendor's id and work file, which holds all columns of its offers,
             after that.
-        columns: the columns of offers that are kept; by default those that are enough to merge.
+        columns: those of offers that are kept; by default those that are merged.
+        settle: says what is used of a vendor that was read; by default what was read.
         limits: of feeds and reports.
 
     Raises:
         ContractBrokenError: a step hands on other columns or types than the next one takes (an
             engine defect).
     """
-    kept = columns_to_merge(config) if columns is None else columns
-    read_columns = kept if hand_over is None else OFFER_SCHEMA.names
+    read_columns = columns if hand_over is None else OFFER_SCHEMA.names
+    if settle is None:
+        settle = Remedy(config, requested_at, {}, NO_LAST_GOOD, None, read_columns, limits).settle
     room = ReportRoom(limits.report_entries, limits.report_bytes)
 
     def finish(read: ReadRows | NormalizedVendor, *, large: bool) -> NormalizedVendor:
-        if isinstance(read, NormalizedVendor):
-            write(read)
-            return read
         if large:
             pa.default_memory_pool().release_unused()
-        ordered = sorted_rows(read, room)
-        if not ordered.vendor.total_rows and may_be_empty(config, config.vendor(read.vendor_id)):
-            emptiness = run_faults.empty_feed(read.vendor_id)
-            ordered.vendor = replace(ordered.vendor, warnings=(*ordered.vendor.warnings, emptiness))
+        ordered = settle(sorted_rows(read, room))
         write(ordered.vendor)
-        vendor = ordered.with_offers(kept)
+        vendor = ordered.with_offers(columns)
         if hand_over is not None:
             hand_over(vendor.vendor_id, work_file_chunks(ordered, vendor))
         return vendor
@@ -180,8 +126,9 @@ def merge_vendors(
         limits: of reports.
     """
     parsed = [vendor for vendor in normalized if vendor.outcome == "parsed"]
+    used = [vendor for vendor in normalized if vendor.is_used]
     kept = [*warnings, *(entry for vendor in normalized for entry in vendor.warnings)]
-    faults = _without_rows(config, parsed) or _judge_rows(config, parsed, kept)
+    faults = _without_rows(config, parsed, used) or _judge_rows(config, parsed, used, kept)
     if faults:
         return MergedInventory(
             config,
@@ -190,7 +137,7 @@ def merge_vendors(
             tuple(kept),
             dict(count_codes(kept)),
         )
-    winners = merge_offers(config, parsed)
+    winners = merge_offers(config, used)
     unpriced = unpriced_warnings(winners, limits.report_entries)
     counts = count_codes(kept)
     count = len(winners.unpriced)
@@ -209,140 +156,34 @@ def merge_vendors(
     )
 
 
-def _without_rows(config: TenantConfig, parsed: Sequence[NormalizedVendor]) -> list[ReportEntry]:
+def _without_rows(
+    config: TenantConfig, parsed: Sequence[NormalizedVendor], used: Sequence[NormalizedVendor]
+) -> list[ReportEntry]:
     """Return the faults that feeds without a row make."""
     empty = [vendor.vendor_id for vendor in parsed if not vendor.total_rows]
     fatal = [vendor for vendor in empty if not may_be_empty(config, config.vendor(vendor))]
-    if not fatal and len(empty) == len(parsed):
+    if not fatal and len(empty) == len(used):
         return [run_faults.no_rows(None)]
     return list(map(run_faults.no_rows, fatal))
 
 
 def _judge_rows(
-    config: TenantConfig, parsed: Sequence[NormalizedVendor], warnings: list[ReportEntry]
+    config: TenantConfig,
+    parsed: Sequence[NormalizedVendor],
+    used: Sequence[NormalizedVendor],
+    warnings: list[ReportEntry],
 ) -> list[ReportEntry]:
-    """Hold the rows against the error policy; a run within it gets its warning added."""
-    invalid = sum(vendor.invalid_rows for vendor in parsed)
-    total = sum(vendor.total_rows for vendor in parsed)
-    verdict = judge_policy(
-        config.error_policy,
-        [vendor.invalid_rows for vendor in parsed],
-        [vendor.total_rows for vendor in parsed],
-    )
+    """Hold the rows against the thresholds; a run within them gets its warning added."""
+    invalid, total = ([getattr(v, name) for v in parsed] for name in ("invalid_rows", "total_rows"))
+    vendors = [config.vendor(vendor.vendor_id) for vendor in parsed]
+    faults = own_share_faults(vendors, invalid, total)
+    verdict = judge_policy(config.error_policy, invalid, total)
     if verdict.message:
-        return [ReportEntry(str(FailureCode.VALIDATION_ERRORS), verdict.message)]
-    if invalid:
-        warnings.append(run_faults.tolerated_rows(invalid, total))
-    return [run_faults.no_valid_rows(total)] if invalid == total else []
-
-
-class Sink(Protocol):
-    """Where a run's files go: a folder, a bucket."""
-
-    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Begin to write a file."""
-
-    def wait(self) -> None:
-        """Return when all is written that was begun."""
-
-
-@dataclass(slots=True)
-class RunStages:
-    """One run from its inputs to its feed, and the files that each stage leaves.
-
-    After each stage ``findings.failure`` says whether the run ends there.
-
-    Attributes:
-        config: the tenant's config.
-        vendors: the vendors of the run, in the order of the config.
-        requested_at: aware; stands in for a null ``updated_at``.
-        keys: where its files lie.
-        sink: where they go.
-        findings: what it has found out.
-        hands_over: whether another process may take the vendors over from their work files.
-        limits: of feeds and reports.
-    """
-
-    config: TenantConfig
-    vendors: Sequence[VendorConfig]
-    requested_at: datetime
-    keys: ArtifactKeys
-    sink: Sink
-    findings: RunFindings
-    hands_over: bool = False
-    limits: Limits = DEFAULT_LIMITS
-    _rows_begun: int = 0
-
-    def judge_inputs(
-        self,
-        missing: Collection[str],
-        locations: Mapping[str, str],
-        missing_maps: Mapping[str, str],
-    ) -> None:
-        """Judge which vendors have a feed and a map, as `judge_inputs` does."""
-        verdict = judge_inputs(
-            self.config,
-            self.vendors,
-            missing=missing,
-            locations=locations,
-            missing_maps=missing_maps,
-        )
-        self.findings.warnings, self.findings.faults = verdict.warnings, verdict.faults
-        self.findings.failure = verdict.failure
-
-    def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
-        """Read every feed and write what it came to, whatever is wrong with another."""
-        normalized = normalize_vendors(
-            self.config,
-            feeds,
-            requested_at=self.requested_at,
-            write=self._write_lines,
-            hand_over=self._write_work_file if self.hands_over else None,
-            limits=self.limits,
-        )
-        self._write_invalid_rows(normalized)
-        self.findings.take_normalized(normalized, judge_normalized(normalized))
-        return normalized
-
-    def take_over(self, normalized: Sequence[NormalizedVendor]) -> None:
-        """Go on with vendors that another process has normalized."""
-        self._write_invalid_rows(normalized)
-        self.findings.take_normalized(normalized, judge_normalized(normalized))
-
-    def merge(self) -> MergedInventory:
-        """Merge and price the vendors; their offers are let go."""
-        findings = self.findings
-        merged = merge_vendors(
-            self.config, findings.normalized, warnings=findings.warnings, limits=self.limits
-        )
-        findings.take_merged(merged)
-        findings.normalized = [replace(each, offers=no_offers()) for each in findings.normalized]
-        return merged
-
-    def write_feed(self, merged: MergedInventory) -> None:
-        """Write the merged feed.
-
-        Raises:
-            ContractBrokenError: it breaks its own contract (an engine defect).
-        """
-        if merged.broken_rules:
-            raise ContractBrokenError(f"the feed breaks its contract: {merged.broken_rules[:3]}")
-        self.sink.write(self.keys.merged_inventory, feed_chunks(merged))
-
-    def _write_lines(self, vendor: NormalizedVendor) -> None:
-        if vendor.outcome == "parsed":
-            self._rows_begun += vendor.total_rows
-            if self._rows_begun > _MOST_ROWS_BEGUN:
-                self.sink.wait()
-                self._rows_begun = vendor.total_rows
-            self.sink.write(self.keys.normalized(vendor.vendor_id), vendor.csv_chunks())
-            if vendor.total_rows > _MANY_ROWS:
-                self.sink.wait()
-
-    def _write_work_file(self, vendor_id: str, chunks: Iterator[bytes | memoryview]) -> None:
-        self.sink.write(self.keys.work(vendor_id, WORK_FILE), chunks)
-
-    def _write_invalid_rows(self, normalized: Sequence[NormalizedVendor]) -> None:
-        if any(vendor.invalid_rows for vendor in normalized):
-            chunks = invalid_rows_chunks(normalized)
-            self.sink.write(self.keys.invalid_rows, chunks)
+        faults.append(ReportEntry(str(FailureCode.VALIDATION_ERRORS), verdict.message))
+    if faults:
+        return faults
+    if any(invalid):
+        warnings.append(run_faults.tolerated_rows(sum(invalid), sum(total)))
+    if any(vendor.valid_rows for vendor in used):
+        return []
+    return [run_faults.no_valid_rows(sum(vendor.total_rows for vendor in used))]

@@ -1,7 +1,8 @@
 """Run one tenant's feeds on this machine: no AWS, no Dagster; what to check a vendor's file with.
 
-Writes ``normalized/``, ``outputs/`` and ``reports/`` under ``--output-dir``. Exit status 0: a feed
-came out; 1: a failed run, whose reports say why; 2: bad usage or config, and nothing is written.
+Writes ``normalized/``, ``outputs/``, ``reports/`` and ``published/`` under ``--output-dir``. Exit
+status 0: a feed came out; 1: a failed run, whose reports say why; 2: bad usage or config, and
+nothing is written; 3: guards hold the feed back.
 """
 
 import sys

@@ -21,10 +21,10 @@ from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import RunContext
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.pipeline import RunStages
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import config_snapshot_json, errors_json, run_summary_json
+from relay_core.stages import RunStages
 
 _KEYS = ArtifactKeys("", "")
 

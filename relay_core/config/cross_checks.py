@@ -99,6 +99,13 @@ def goes_with(kind: str, value: str | None, info: ValidationInfo) -> str | None:
     return value
 
 
+def refuse_idle(option: str, wanted: str, is_set: bool, info: ValidationInfo) -> None:
+    """Refuse another value than the default where the option beside it gives it nothing to do."""
+    found = info.data.get(option)
+    if found not in (None, wanted) and is_set:
+        raise refuse(f'applies with {option} "{wanted}", and that is "{found}"; leave it out')
+
+
 def read_thousands_separator(separator: str | None, info: ValidationInfo) -> str | None:
     """Refuse a thousands separator that is the decimal separator."""
     if separator is not None and separator == info.data.get("decimal_separator"):

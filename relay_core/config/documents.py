@@ -166,7 +166,8 @@ class _Cleaner:
         for original, item in mapping.items():
             key = self._key(original, path)
             value = None if key is None else self.clean(item, (*path, key))
-            if key is None or value is None:
+            # A null is as if absent, but for the guards: there it switches one off.
+            if key is None or (value is None and (item is not None or path != ("guards",))):
                 continue
             if key in plain:
                 self._refuse(path, REPEATED_KEY.format(key))

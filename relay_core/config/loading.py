@@ -19,6 +19,7 @@ from relay_core.config.documents import plain_document
 from relay_core.config.faults import faults_of
 from relay_core.config.models import (
     ErrorPolicy,
+    GuardsConfig,
     Id,
     MergeConfig,
     OutputConfig,
@@ -56,6 +57,7 @@ class TenantConfig(Section):
     merge: MergeConfig = empty_section()
     output: OutputConfig = empty_section()
     error_policy: ErrorPolicy = ErrorPolicy()
+    guards: GuardsConfig = GuardsConfig()
 
     @property
     def zone(self) -> ZoneInfo:

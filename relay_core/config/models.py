@@ -28,6 +28,7 @@ from relay_core.config.cross_checks import (
     read_thousands_separator,
     read_timestamp_format,
     read_vendor_id,
+    refuse_idle,
 )
 from relay_core.config.values import (
     LARGEST_COUNT,
@@ -50,6 +51,9 @@ Bool = Annotated[bool, BeforeValidator(read_bool)]
 Count = Annotated[int, BeforeValidator(whole_number(most=LARGEST_COUNT))]
 AS_TEXT = PlainSerializer(lambda number: format(number, "f"), return_type=str)
 Money = Annotated[Decimal, BeforeValidator(exact_decimal(places=4)), AS_TEXT]
+Percent = Annotated[int, BeforeValidator(whole_number(most=100))]
+Share = Annotated[Decimal, BeforeValidator(exact_decimal(most="1")), AS_TEXT]
+Multiple = Annotated[Decimal, BeforeValidator(exact_decimal(most="100")), AS_TEXT]
 
 SortRule = Literal[
     "in_stock_desc",
@@ -141,14 +145,35 @@ class SkuMapConfig(Section):
         return goes_with("file", value, info)
 
 
+class LastGoodConfig(Section):
+    """When a vendor's last good feed may stand in, and how much of its quantities is offered."""
+
+    max_age_hours: Annotated[int, BeforeValidator(whole_number(least=1, most=720))] = 48
+    quantity_pct: Percent = 100
+
+
 class VendorConfig(Section):
     """One supplier of the tenant."""
 
     vendor_id: Id
     required: Bool = True
     inbound: InboundConfig = empty_section()
+    on_trouble: Annotated[
+        Literal["fail", "leave_out", "last_good"], _one_of("fail", "leave_out", "last_good")
+    ] = "fail"
+    last_good: LastGoodConfig = LastGoodConfig()
+    max_feed_age_hours: Annotated[int, BeforeValidator(whole_number(least=1, most=8760))] | None = (
+        None
+    )
+    max_invalid_row_pct: Share | None = None
     parser: ParserConfig = empty_section()
     sku_map: SkuMapConfig | None = None
+
+    @field_validator("last_good")
+    @classmethod
+    def _applies(cls, value: LastGoodConfig, info: ValidationInfo) -> LastGoodConfig:
+        refuse_idle("on_trouble", "last_good", value != LastGoodConfig(), info)
+        return value
 
     @field_validator("vendor_id")
     @classmethod
@@ -224,10 +249,32 @@ class ErrorPolicy(Section):
     """What a run puts up with."""
 
     max_invalid_rows: Count = 0
-    max_invalid_row_pct: Annotated[Decimal, BeforeValidator(exact_decimal(most="1")), AS_TEXT] = (
-        Decimal("0.0")
-    )
+    max_invalid_row_pct: Share = Decimal("0.0")
     fail_on_missing_required_columns: Bool = True
     missing_required_vendor_policy: Annotated[
         Literal["fail", "warn_only"], _one_of("fail", "warn_only")
     ] = "fail"
+
+
+class PriceLevelConfig(Section):
+    """How far more than half of the prices may move together."""
+
+    low: Share = Decimal("0.80")
+    high: Annotated[Decimal, BeforeValidator(exact_decimal(least="1", most="100")), AS_TEXT] = (
+        Decimal("1.25")
+    )
+
+
+class GuardsConfig(Section):
+    """What a feed may lose or change against the published one; null switches a guard off."""
+
+    mode: Annotated[Literal["hold", "warn", "off"], _one_of("hold", "warn", "off")] = "hold"
+    min_baseline_skus: Count = 10
+    max_skus_removed_pct: Share | None = Decimal("0.50")
+    max_out_of_stock_pct: Share | None = Decimal("0.50")
+    price_drop_pct: Share | None = Decimal("0.50")
+    price_rise_pct: Multiple | None = Decimal("1.00")
+    min_price_jumps: Annotated[int, BeforeValidator(whole_number(least=1, most=LARGEST_COUNT))] = 5
+    max_price_jumps_pct: Share = Decimal("0.01")
+    price_level: PriceLevelConfig | None = PriceLevelConfig()
+    max_vendor_rows_lost_pct: Share | None = Decimal("0.50")

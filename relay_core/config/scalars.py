@@ -52,6 +52,8 @@ def type_name(value: object) -> str:
         return "a number"
     if isinstance(value, str):
         return "text"
+    if value is None:
+        return "null"
     return "a mapping" if isinstance(value, dict) else "a list"
 
 

@@ -17,18 +17,24 @@ class Stage(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """How a run stands; the last three are final."""
+    """How a run stands: a held one has ended, and what becomes of its feed is open."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
+    HELD = "HELD"
 
     @property
     def is_final(self) -> bool:
         """Whether no transition leaves this status."""
         return self in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing executes, or will: it is final, or held."""
+        return self.is_final or self is RunStatus.HELD
 
 
 class FailureCode(StrEnum):
@@ -37,6 +43,8 @@ class FailureCode(StrEnum):
     MISSING_TENANT_CONFIG = "missing_tenant_config"
     UNSUPPORTED_SCHEMA_VERSION = "unsupported_schema_version"
     REQUIRED_VENDOR_MISSING = "REQUIRED_VENDOR_MISSING"
+    STALE_FEED = "STALE_FEED"
+    FEED_TOO_LARGE = "feed_too_large"
     MISSING_SKU_MAP = "missing_sku_map"
     DECODE_ERROR = "DECODE_ERROR"
     MISSING_REQUIRED_COLUMNS = "missing_required_columns"
@@ -56,6 +64,10 @@ class WarningCode(StrEnum):
     EMPTY_FEED = "EMPTY_FEED"
     UNPRICED_SKU = "UNPRICED_SKU"
     INVALID_ROWS_WITHIN_THRESHOLD = "invalid_rows_within_threshold"
+    STALE_FEED = "STALE_FEED"
+    VENDOR_LEFT_OUT = "VENDOR_LEFT_OUT"
+    VENDOR_LAST_GOOD = "VENDOR_LAST_GOOD"
+    GUARD_TRIPPED = "GUARD_TRIPPED"
 
 
 class RowFault(StrEnum):

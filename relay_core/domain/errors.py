@@ -80,3 +80,9 @@ class ContractBrokenError(RelayError):
     """The engine's own steps disagree about the data: a defect of the engine, never of a feed."""
 
     retryable = True
+
+
+class StateUnreadableError(RelayError):
+    """The state of a published feed cannot be read: what a run is compared with is damaged."""
+
+    retryable = True

@@ -10,6 +10,9 @@ from typing import Any
 
 from relay_core.domain.codes import Stage
 
+ENGINE_VERSION = "0.1.0"
+"""The release whose rules a run went by; the package's version."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunContext:

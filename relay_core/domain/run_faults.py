@@ -50,6 +50,47 @@ def missing_map(vendor_id: str, where: str) -> ReportEntry:
     )
 
 
+def stale_feed(vendor_id: str, age_hours: int, most: int) -> ReportEntry:
+    """Tell of an upload that is too old to be read."""
+    return ReportEntry(
+        error_code=str(FailureCode.STALE_FEED),
+        error_message=f"stale feed: vendor {vendor_id!r} uploaded its latest feed {age_hours} "
+        f"hours ago, and max_feed_age_hours is {most}; ask the vendor for a new one",
+        vendor_id=vendor_id,
+    )
+
+
+def feed_too_large(vendor_id: str, what: str, size: int, most: int) -> ReportEntry:
+    """Tell of a feed or a SKU map of more bytes than are read."""
+    return ReportEntry(
+        error_code=str(FailureCode.FEED_TOO_LARGE),
+        error_message=f"feed too large: vendor {vendor_id!r} has a {what} of {size:,} bytes, and "
+        f"{most:,} are the most; ask the vendor for a smaller file",
+        vendor_id=vendor_id,
+    )
+
+
+def left_out(vendor_id: str, trouble: ReportEntry) -> ReportEntry:
+    """Tell of a vendor in trouble that gives no offers."""
+    return ReportEntry(
+        error_code=str(WarningCode.VENDOR_LEFT_OUT),
+        error_message=f"vendor {vendor_id!r} is left out, none of its SKUs is offered: "
+        f"{trouble.error_code}: {trouble.error_message}",
+        vendor_id=vendor_id,
+    )
+
+
+def last_good(vendor_id: str, trouble: ReportEntry, age_hours: int, most: int) -> ReportEntry:
+    """Tell of a vendor in trouble whose last good feed stands in."""
+    return ReportEntry(
+        error_code=str(WarningCode.VENDOR_LAST_GOOD),
+        error_message=f"vendor {vendor_id!r} offers what its last good feed had, which is "
+        f"{age_hours} hours old, and {most} is the most: "
+        f"{trouble.error_code}: {trouble.error_message}",
+        vendor_id=vendor_id,
+    )
+
+
 def unreadable_feed(vendor_id: str, file_name: str, error: FeedUnreadableError) -> ReportEntry:
     """Tell of a feed that cannot be used."""
     title = _TITLES.get(FailureCode(error.error_code), "")
@@ -107,4 +148,23 @@ def nothing_priced(skus: int, free: int) -> ReportEntry:
         error_code=str(FailureCode.EMPTY_OUTPUT),
         error_message=f"empty output: none of the {skus} SKUs can be priced, and an empty feed is "
         f"never published; {remedy}{also}",
+    )
+
+
+def rows_lost(vendor_id: str, before: int, now: int, limit: str) -> ReportEntry:
+    """Tell of a vendor that has lost many of its rows, where that is its own trouble."""
+    return ReportEntry(
+        error_code="vendor_rows",
+        error_message=f"vendor {vendor_id!r} has {now} valid rows, {before} in the published "
+        f"feed's run, and guards.max_vendor_rows_lost_pct is {limit}; ask for the whole feed",
+        vendor_id=vendor_id,
+    )
+
+
+def guard_tripped(guard: str, about: str, value: str, limit: str) -> ReportEntry:
+    """Tell of a guard that trips, where the feed is published all the same."""
+    return ReportEntry(
+        error_code=str(WarningCode.GUARD_TRIPPED),
+        error_message=f"guard {guard} trips{about}: {value}, and {limit} is the most; see guards "
+        "in run_summary.json, or set guards.mode to hold to keep such a feed back",
     )

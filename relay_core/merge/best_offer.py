@@ -6,7 +6,7 @@ range is too wide.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,13 +22,14 @@ from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.merge.criteria import VENDOR_RANK, Criterion, criteria_of
 from relay_core.merge.pricing import PriceInputs, price_winners
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.validation.contracts import CENTS, FEED_COLUMNS, OFFER_SCHEMA
+from relay_core.validation.contracts import CENTS, OFFER_SCHEMA
 from relay_core.validation.frames import frame_of, table_of
 
 RANGE_ROWS = 1 << 17
 """How many rows are merged at a time, at the most."""
 
-_PRICED_BY = ("cost", "price", "map_price")
+MERGED_COLUMNS = tuple(name for name in OFFER_SCHEMA.names if name != "row_number")
+"""The columns of offers that are merged: all that the state of a feed has."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +37,7 @@ class Winners:
     """The best offers, in the order of SKUs.
 
     Attributes:
-        priced: those with a price, as rows of the feed (``FeedRow``, and what the output asks for).
+        priced: those with a price, as rows of the feed (``FeedRow``, and every canonical column).
         unpriced: those without: ``sku``, and ``is_free`` where the price comes to 0.00.
     """
 
@@ -47,12 +48,6 @@ class Winners:
     def free(self) -> int:
         """How many SKUs have an amount, and a price that comes to 0.00."""
         return int(self.unpriced["is_free"].sum())
-
-
-def columns_to_merge(config: TenantConfig) -> list[str]:
-    """Return the columns of offers that the merge, the price, the contract or the output reads."""
-    wanted = {*_PRICED_BY, *FEED_COLUMNS, *config.output.columns}
-    return [name for name in OFFER_SCHEMA.names if name in wanted]
 
 
 def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> Winners:
@@ -75,8 +70,19 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
 
 
 def _ranked(config: TenantConfig, vendor: NormalizedVendor, rank: int) -> pa.Table:
-    offers = table_of(vendor.offers[columns_to_merge(config)])
+    offers = table_of(vendor.offers[list(MERGED_COLUMNS)])
+    if vendor.outcome == "last_good":
+        quantity_pct = config.vendor(vendor.vendor_id).last_good.quantity_pct
+        offers = _with_quantities(offers, lambda quantities: quantities * quantity_pct // 100)
     return offers.append_column(VENDOR_RANK, pa.repeat(pa.scalar(rank, pa.int16()), len(offers)))
+
+
+def _with_quantities(offers: pa.Table, change: Callable[[Ints], Ints]) -> pa.Table:
+    """Return offers with other quantities."""
+    place = offers.schema.get_field_index("quantity_available")
+    quantities = integers_of(one_chunk(offers["quantity_available"]))[0]
+    changed = pa.array(change(quantities.astype(np.int64)), pa.int32())
+    return offers.set_column(place, offers.field(place), changed)
 
 
 def best_of_groups(order: TextOrder, offers: pa.Table, criteria: Sequence[Criterion]) -> Rows:
@@ -131,5 +137,4 @@ class _Merge:
             "price": pa.array(cents).view(CENTS),
             "lead_time_days": pc.fill_null(lead_time, pa.scalar(fallback, lead_time.type)),
         }
-        wanted = {*FEED_COLUMNS, *self.config.output.columns}
-        return pa.table({name: columns[name] for name in CANONICAL_COLUMNS if name in wanted})
+        return pa.table({name: columns[name] for name in CANONICAL_COLUMNS})

@@ -44,7 +44,7 @@ class MergedInventory:
         warnings: those of all steps; of SKUs as many as a report keeps.
         warning_counts: how many warnings of each code there are.
         unpriced_skus: how many SKUs have no price.
-        feed: the rows of the feed in the order of SKUs (``FeedRow``, and what the output asks for).
+        feed: the rows of the feed in the order of SKUs (``FeedRow``, and every canonical column).
         broken_rules: what the contract finds wrong with them; nothing, unless the engine is.
     """
 

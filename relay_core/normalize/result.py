@@ -18,7 +18,7 @@ from relay_core.normalize.normalized_csv import SortedLines
 from relay_core.validation.contracts import OFFER_SCHEMA, REJECT_SCHEMA
 from relay_core.validation.frames import frame_of
 
-VendorOutcome = Literal["parsed", "left_out", "failed"]
+VendorOutcome = Literal["parsed", "last_good", "left_out", "failed"]
 
 
 @cache
@@ -33,8 +33,8 @@ class NormalizedVendor:
 
     Attributes:
         vendor_id: the vendor.
-        outcome: ``parsed``; ``left_out`` where a required column is missing and the policy says to
-            go on without the vendor; ``failed`` where the feed cannot be used.
+        outcome: ``parsed``; ``last_good`` where that feed stands in for the upload; ``left_out``
+            where the run goes on without the vendor; ``failed`` where the feed cannot be used.
         fault: why it failed.
         warnings: those of this vendor.
         total_rows: how many rows its feed has.
@@ -62,6 +62,11 @@ class NormalizedVendor:
     def valid_rows(self) -> int:
         """How many rows hold."""
         return self.total_rows - self.invalid_rows
+
+    @property
+    def is_used(self) -> bool:
+        """Whether its rows are offered."""
+        return self.outcome in ("parsed", "last_good")
 
     def csv_chunks(self) -> Iterator[bytes | memoryview]:
         """Yield normalized.csv piece by piece.

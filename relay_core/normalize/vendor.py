@@ -218,23 +218,25 @@ class SortedVendor:
         return taken
 
 
-def sorted_rows(rows: ReadRows, room: ReportRoom) -> SortedVendor:
+def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVendor:
     """Put the valid rows in order of SKU, then of rows; ``rows`` is used up.
 
     Args:
-        rows: the rows of a feed.
+        rows: the rows of a feed, or the vendor that it comes to without any.
         room: how much of its refused rows is told.
 
     Raises:
         ContractBrokenError: the rows have not the columns and types that they should have.
     """
+    nothing = np.empty(0, np.int64)
+    if isinstance(rows, NormalizedVendor):
+        return SortedVendor(rows, {}, nothing)
     refused = rows.gate.refused()
     log = rows.rejects
     columns: dict[str, Cells] = {name: text.used_up() for name, text in rows.texts.items()}
     columns |= {name: numbers.used_up() for name, numbers in rows.numbers.items()}
     with ThreadPoolExecutor(1) as beside:
         entries, rejects = beside.submit(log.entries, room), beside.submit(log.table)
-        nothing = np.empty(0, np.int64)
         order = order_by_text(columns["sku"], ~refused).rows if len(refused) else nothing
     vendor = NormalizedVendor(
         rows.vendor_id,

@@ -11,7 +11,7 @@ from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry
-from relay_core.domain.run_faults import empty_feed, unreadable_feed
+from relay_core.domain.run_faults import unreadable_feed
 from relay_core.ingest.column_mapping import ColumnPlan, describe_missing, plan_columns
 from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.decoding import Buffer
@@ -42,11 +42,6 @@ class VendorFeed:
     on_progress: Callable[[], None] = lambda: None
 
 
-def may_be_empty(config: TenantConfig, vendor: VendorConfig) -> bool:
-    """Return whether the run goes on where the vendor has no feed, or one without a row."""
-    return not vendor.required or config.error_policy.missing_required_vendor_policy == "warn_only"
-
-
 def read_feed(
     config: TenantConfig,
     feed: VendorFeed,
@@ -64,8 +59,7 @@ def read_feed(
         parsed = parse_feed(feed.data, vendor.parser, limits)
         parsed = replace(parsed, batches=_with_progress(parsed.batches, feed.on_progress))
         if parsed.headers is None:
-            empty = (empty_feed(vendor.vendor_id),) if may_be_empty(config, vendor) else ()
-            return NormalizedVendor(vendor.vendor_id, "parsed", warnings=empty)
+            return NormalizedVendor(vendor.vendor_id, "parsed")
         plan = plan_columns(parsed.headers, vendor.parser)
         judged = _judge_columns(config, vendor, parsed, plan, feed.file_name)
         if judged.outcome != "parsed":

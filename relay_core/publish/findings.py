@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.validation.guards import GuardResult
+from relay_core.validation.trouble import VendorState, VendorStatus
 
 
 @dataclass(slots=True)
@@ -22,7 +25,11 @@ class RunFindings:
         faults: the run's own faults.
         warnings: its warnings, as far as a report keeps them.
         warning_counts: how many warnings of each code there are, where that is not all of them.
-        normalized: the vendors that were read.
+        states: what is used of each vendor of the run.
+        normalized: the vendors as they are used.
+        replaced: the uploads in place of which a last good feed stands.
+        guards: what the guards came to, where they were judged.
+        is_held: whether the feed is held back for them.
         record_count: rows of the merged feed, 0 on failure.
         unpriced_skus: how many SKUs were left out for want of a price.
     """
@@ -33,9 +40,40 @@ class RunFindings:
     faults: Sequence[ReportEntry] = ()
     warnings: Sequence[ReportEntry] = ()
     warning_counts: Mapping[str, int] = field(default_factory=dict)
+    states: dict[str, VendorState] = field(default_factory=dict)
     normalized: Sequence[NormalizedVendor] = ()
+    replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
+    guards: Sequence[GuardResult] | None = None
+    is_held: bool = False
     record_count: int = 0
     unpriced_skus: int = 0
+
+    @property
+    def status(self) -> RunStatus:
+        """How the run ends, as far as its data say."""
+        if self.failure is not None:
+            return RunStatus.FAILED
+        return RunStatus.HELD if self.is_held else RunStatus.SUCCEEDED
+
+    @property
+    def tripped(self) -> list[GuardResult]:
+        """What the guards that trip came to."""
+        return [result for result in self.guards or () if result.tripped]
+
+    @property
+    def uploads(self) -> list[NormalizedVendor]:
+        """The uploads that were read: all that is refused, and counted, is theirs."""
+        vendors = (self.replaced.get(each.vendor_id, each) for each in self.normalized)
+        return [vendor for vendor in vendors if vendor.outcome != "last_good"]
+
+    def valid_rows(self) -> dict[str, int]:
+        """Return the valid rows of every vendor that is not left out, 0 where it has none."""
+        read = {each.vendor_id: each.valid_rows for each in self.normalized if each.is_used}
+        left_out = {each.vendor_id for each in self.normalized if each.outcome == "left_out"}
+        left_out |= {
+            name for name, state in self.states.items() if state.status is VendorStatus.LEFT_OUT
+        }
+        return {name: read.get(name, 0) for name in self.vendor_ids if name not in left_out}
 
     def fail(self, failure: RunFailure) -> None:
         """Take a failure that is its own only fault."""
@@ -65,7 +103,7 @@ class RunFindings:
         """Return the numbers that people ask a run for."""
         return {
             "record_count": self.record_count,
-            "total_rows": sum(vendor.total_rows for vendor in self.normalized),
-            "invalid_rows": sum(vendor.invalid_rows for vendor in self.normalized),
+            "total_rows": sum(vendor.total_rows for vendor in self.uploads),
+            "invalid_rows": sum(vendor.invalid_rows for vendor in self.uploads),
             "unpriced_skus": self.unpriced_skus,
         }

@@ -14,7 +14,7 @@ from relay_core.columnar.csv_text import header_line, lines, quoted, whole_text
 from relay_core.columnar.json_lines import ReportEntries, joined_entries
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.domain.records import RunContext
+from relay_core.domain.records import ENGINE_VERSION, RunContext
 from relay_core.normalize.normalized_csv import SLICE
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.findings import RunFindings
@@ -48,9 +48,9 @@ def errors_json(
     failure, warnings = findings.failure, findings.warnings
     counts = Counter(entry.error_code for entry in findings.faults)
     counts.update(findings.counted_warnings())
-    for vendor in findings.normalized:
+    for vendor in findings.uploads:
         counts.update(vendor.fault_counts)
-    rows = joined_entries(vendor.entries for vendor in findings.normalized)
+    rows = joined_entries(vendor.entries for vendor in findings.uploads)
     entries = joined_entries([findings.faults, warnings, rows[: limits.report_entries]])
     if failure is None and not entries:
         return None
@@ -96,9 +96,10 @@ def run_summary_json(
         completed_at: aware.
     """
     counts = findings.counts()
-    valid = {vendor.vendor_id: vendor.valid_rows for vendor in findings.normalized}
+    valid, guards = findings.valid_rows(), findings.guards
     return _document(
         {
+            "engine_version": ENGINE_VERSION,
             **_identity(ctx),
             "status": str(status),
             "error_code": findings.failure.error_code if findings.failure else None,
@@ -110,6 +111,7 @@ def run_summary_json(
             "total_rows": counts["total_rows"],
             "unpriced_skus": counts["unpriced_skus"],
             "warnings": dict(sorted(findings.counted_warnings().items())),
+            "guards": None if guards is None else [result.as_dict() for result in guards],
             "stage_times": {str(s): round(seconds, 3) for s, seconds in stage_times.items()},
             "duration_seconds": round(duration_seconds, 3),
             "completed_at": timestamp(completed_at),

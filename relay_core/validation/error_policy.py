@@ -1,16 +1,19 @@
-"""The error policy's thresholds, as a contract over a frame with a row of counts a vendor."""
+"""The thresholds of refused rows, as contracts over a frame with a row of counts a vendor."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 import pandas as pd
 import pandera.pandas as pandera
 from pandera.errors import SchemaErrors
 
-from relay_core.config import ErrorPolicy
+from relay_core.config import ErrorPolicy, VendorConfig
+from relay_core.domain.codes import FailureCode
+from relay_core.domain.records import ReportEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +80,49 @@ def _broken_limits(policy: ErrorPolicy, counts: pd.DataFrame) -> dict[str, objec
         names = [str(error.check.name) for error in errors.schema_errors if error.check]
         return {name: getattr(policy, name) for name in names}
     return {}
+
+
+class VendorShares(pandera.DataFrameModel):
+    """How many of each vendor's own rows are refused, held against its own limit, exactly."""
+
+    invalid_rows: int = pandera.Field(ge=0)
+    total_rows: int = pandera.Field(ge=0)
+    limit: object
+
+    @pandera.dataframe_check
+    @classmethod
+    def max_invalid_row_pct(cls, counts: pd.DataFrame) -> pd.Series:
+        """The refused rows are no greater part of all than the limit."""
+        invalid, total = (counts[name].astype(object) for name in ("invalid_rows", "total_rows"))
+        return invalid <= counts["limit"] * total
+
+
+def own_share_faults(
+    vendors: Sequence[VendorConfig], invalid_rows: Sequence[int], total_rows: Sequence[int]
+) -> list[ReportEntry]:
+    """Return a fault for each vendor of whose own rows too great a part is refused."""
+    limits = [each.max_invalid_row_pct for each in vendors]
+    exact = [Fraction(1 if limit is None else limit) for limit in limits]
+    counts = pd.DataFrame(
+        {
+            "invalid_rows": pd.Series(list(invalid_rows), dtype="int64"),
+            "total_rows": pd.Series(list(total_rows), dtype="int64"),
+            "limit": pd.Series(exact, dtype=object),
+        }
+    )
+    try:
+        VendorShares.to_schema().validate(counts, lazy=True)
+    except SchemaErrors as errors:
+        broken = sorted(set(errors.failure_cases["index"].astype(int)))
+    else:
+        return []
+    return [
+        ReportEntry(
+            str(FailureCode.VALIDATION_ERRORS),
+            f"validation errors: {invalid_rows[row]} of {total_rows[row]} rows of vendor "
+            f"{vendors[row].vendor_id!r} are invalid and its max_invalid_row_pct is {limits[row]}; "
+            "mend the rows listed in errors.json, or raise the limit",
+            vendor_id=vendors[row].vendor_id,
+        )
+        for row in broken
+    ]

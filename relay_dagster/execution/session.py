@@ -19,8 +19,8 @@ from relay_core.domain.records import RunFailure
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.pipeline import RunStages
 from relay_core.publish.reports import config_snapshot_json
+from relay_core.stages import RunStages
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.concurrent_io import ReadAhead

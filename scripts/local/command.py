@@ -46,10 +46,13 @@ def _report(context: RunContext, findings: RunFindings, output_dir: Path) -> int
         lines.append(f"warnings{_listed(warnings)}")
     reports = output_dir / "reports"
     if findings.failure is None:
-        print(f"run {context.run_id} of {context.tenant_id}: SUCCEEDED")
+        print(f"run {context.run_id} of {context.tenant_id}: {findings.status}")
         lines.append(f"feed: {output_dir / 'outputs' / 'merged_inventory.csv'}; reports: {reports}")
         print(*(f"  {line}" for line in lines), sep="\n")
-        return 0
+        if findings.is_held:
+            names = dict.fromkeys(result.guard for result in findings.tripped)
+            print(f"HELD: {', '.join(names)}", file=sys.stderr)
+        return 3 if findings.is_held else 0
     print(f"run {context.run_id} failed in {findings.failure.stage}", file=sys.stderr)
     lines += [f"give it here with {hint}" for hint in _hints(findings)]
     lines.append(f"what was wrong, and where: {reports / 'errors.json'}")

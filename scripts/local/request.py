@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from relay_core.config import TenantConfig
     from relay_core.domain.records import RunContext
+    from relay_core.publish.state import Baseline
 
-FOLDERS = ("normalized", "outputs", "reports")
+FOLDERS = ("normalized", "outputs", "reports", "published")
 """What a run leaves under its output folder, and replaces there."""
 
 
@@ -61,6 +62,7 @@ class Request:
     context: RunContext
     feeds: Mapping[str, Input]
     sku_maps: Mapping[str, Input]
+    baseline: Baseline | None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -83,6 +85,12 @@ def parser() -> argparse.ArgumentParser:
             metavar="VENDOR=FILE",
             help=f"{what}; can be repeated",
         )
+    options.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="FILE",
+        help="published/state.parquet of the run whose feed this one is compared with",
+    )
     options.add_argument("--output-dir", type=Path, required=True, metavar="DIR")
     options.add_argument("--run-id", default=None, metavar="ID", help="default: a new UUID")
     options.add_argument(
@@ -116,7 +124,8 @@ def read_request(arguments: argparse.Namespace) -> Request:
         sku_maps = _configured_maps(config, arguments.config.parent, feeds) | sku_maps
     tenant_id = str(config.tenant_id if config else document.get("tenant_id") or "")
     context = RunContext(arguments.run_id or str(uuid.uuid4()), tenant_id, requested_at)
-    return Request(document, config, unsupported, context, feeds, sku_maps)
+    baseline = None if arguments.baseline is None else _state(arguments.baseline)
+    return Request(document, config, unsupported, context, feeds, sku_maps, baseline)
 
 
 def _moment(text: str | None) -> datetime:
@@ -217,6 +226,16 @@ def _read(path: Path) -> Input:
             return Input(path.name, memoryview(mapped), mapped)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
+
+
+def _state(path: Path) -> Baseline:
+    from relay_core.domain.errors import StateUnreadableError
+    from relay_core.publish.state import read_state
+
+    try:
+        return read_state(_read(path).data)
+    except StateUnreadableError as error:
+        raise UsageError(f"--baseline: {path}: {error}") from None
 
 
 def _configured_maps(

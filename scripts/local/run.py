@@ -14,10 +14,9 @@ from local.output import FolderSink, fresh_tree
 from local.request import Input, Request, UsageError
 from relay_core.columnar.tuning import tune_process
 from relay_core.config import TenantConfig, VendorConfig
-from relay_core.domain.codes import FailureCode, RunStatus, Stage
+from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.records import RunFailure
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.pipeline import RunStages
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import (
@@ -26,6 +25,8 @@ from relay_core.publish.reports import (
     input_manifest_json,
     run_summary_json,
 )
+from relay_core.stages import RunStages
+from relay_core.validation.trouble import VendorInput
 
 KEYS = ArtifactKeys("", "")
 
@@ -87,7 +88,18 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
     tune_process()
     ids = [vendor.vendor_id for vendor in config.vendors]
     findings = RunFindings(vendor_ids=ids, vendor_count=len(ids))
-    stages = RunStages(config, config.vendors, request.context.requested_at, KEYS, sink, findings)
+    baseline = request.baseline
+    if baseline is not None and baseline.context.currency != config.default_currency:
+        baseline = None  # prices in another currency are not compared
+    stages = RunStages(
+        config,
+        config.vendors,
+        request.context.requested_at,
+        KEYS,
+        sink,
+        findings,
+        baseline=baseline,
+    )
     found_at = datetime.now(UTC)
     with ThreadPoolExecutor(1) as beside:
         hashes = beside.submit(_hashes, request.feeds)
@@ -105,29 +117,36 @@ def _go_through(stages: RunStages, request: Request, clock: _Clock) -> None:
     config, findings = stages.config, stages.findings
     with clock.stage(Stage.FETCH_INPUTS):
         stages.judge_inputs(
-            missing={v.vendor_id for v in config.vendors} - set(request.feeds),
-            locations={v.vendor_id: _location(v) for v in config.vendors},
-            missing_maps=_missing_maps(config, request),
+            {vendor_id: _found(vendor_id, request) for vendor_id in request.feeds},
+            {vendor.vendor_id: _location(vendor) for vendor in config.vendors},
         )
     if findings.failure is None:
         with clock.stage(Stage.NORMALIZE):
-            stages.normalize(_feeds(config, request))
+            stages.normalize(_feeds(stages, request))
     if findings.failure is None:
         with clock.stage(Stage.MERGE_PRICE):
             merged = stages.merge()
         if merged.failure is None:
             with clock.stage(Stage.WRITE_OUTPUTS):
                 stages.write_feed(merged)
+                if not findings.is_held:
+                    stages.write_state("published/state.parquet", merged, request.context)
 
 
-def _feeds(config: TenantConfig, request: Request) -> Iterator[VendorFeed]:
-    for vendor in config.vendors:
-        feed = request.feeds.get(vendor.vendor_id)
-        if feed is not None:
-            sku_map = request.sku_maps.get(vendor.vendor_id)
-            own_map = sku_map.data if sku_map else None
-            yield VendorFeed(vendor, feed.data, feed.name, own_map, feed.release)
-            feed.release()
+def _feeds(stages: RunStages, request: Request) -> Iterator[VendorFeed]:
+    for vendor_id in stages.to_read():
+        feed, sku_map = request.feeds[vendor_id], request.sku_maps.get(vendor_id)
+        own_map = sku_map.data if sku_map else None
+        vendor = stages.config.vendor(vendor_id)
+        yield VendorFeed(vendor, feed.data, feed.name, own_map, feed.release)
+        feed.release()
+
+
+def _found(vendor_id: str, request: Request) -> VendorInput:
+    """Return a vendor's input; a local file has no age."""
+    sku_map = request.sku_maps.get(vendor_id)
+    size = len(request.feeds[vendor_id].data)
+    return VendorInput(size, sku_map_size=None if sku_map is None else len(sku_map.data))
 
 
 def _hashes(feeds: Mapping[str, Input]) -> dict[str, str]:
@@ -156,16 +175,6 @@ def _location(vendor: VendorConfig) -> str:
     return vendor.inbound.s3_prefix or f"--vendor-file {vendor.vendor_id}=FILE"
 
 
-def _missing_maps(config: TenantConfig, request: Request) -> dict[str, str]:
-    return {
-        vendor.vendor_id: str(vendor.sku_map.s3_key or vendor.sku_map.local_path)
-        for vendor in config.vendors
-        if vendor.sku_map is not None
-        and vendor.vendor_id in request.feeds
-        and vendor.vendor_id not in request.sku_maps
-    }
-
-
 def _write_reports(
     request: Request, findings: RunFindings, sink: FolderSink, clock: _Clock
 ) -> None:
@@ -181,7 +190,7 @@ def _write_reports(
     summary = run_summary_json(
         ctx,
         findings,
-        status=RunStatus.SUCCEEDED if findings.failure is None else RunStatus.FAILED,
+        status=findings.status,
         stage_times=clock.stages,
         duration_seconds=clock.elapsed(),
         completed_at=datetime.now(UTC),

@@ -16,13 +16,16 @@ from normalizing import Written, whole
 from reference_engine import Outcome
 from reference_rows import Entry
 from relay_core.config import TenantConfig, VendorConfig, load_config
+from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import ReportEntry, RunFailure
+from relay_core.normalize.remedy import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
-from relay_core.pipeline import judge_inputs, judge_normalized, merge_vendors, normalize_vendors
+from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendors
 from relay_core.publish.feed_csv import feed_chunks
 from relay_core.publish.reports import invalid_rows_chunks
+from relay_core.validation.trouble import VendorInput, judge_inputs
 
 
 @dataclass
@@ -66,14 +69,15 @@ def run_engine(
 ) -> EngineRun:
     """Take a run through all its steps; rows go from step to step as work files."""
     present = [v for v in config.vendors if feeds.get(v.vendor_id) is not None]
-    absent = [v for v in config.vendors if feeds.get(v.vendor_id) is None]
-    mapless = [v for v in present if v.sku_map is not None and v.vendor_id not in sku_maps]
+    sizes = {name: len(data) for name, data in sku_maps.items()}
     verdict = judge_inputs(
         config,
         config.vendors,
-        missing=[v.vendor_id for v in absent],
+        {v.vendor_id: VendorInput(0, sku_map_size=sizes.get(v.vendor_id)) for v in present},
+        requested_at=requested_at,
         locations={v.vendor_id: f"feeds of {v.vendor_id}/" for v in config.vendors},
-        missing_maps={v.vendor_id: f"map of {v.vendor_id}" for v in mapless},
+        limits=DEFAULT_LIMITS,
+        last_good=NO_LAST_GOOD,
     )
     run = EngineRun(Outcome(), verdict.failure, tuple(verdict.faults), tuple(verdict.warnings))
     if verdict.failure is None:

@@ -1,0 +1,173 @@
+"""What becomes of each vendor that was read: it is used as it is, left out, or replaced.
+
+Where a vendor's last good feed stands in, it is read here, with today's config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
+
+from relay_core.config import TenantConfig, VendorConfig
+from relay_core.domain import run_faults
+from relay_core.domain.limits import Limits, ReportRoom
+from relay_core.domain.records import ReportEntry
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
+from relay_core.normalize.vendor_feed import VendorFeed, read_feed
+from relay_core.validation.error_policy import own_share_faults
+from relay_core.validation.guards import VendorRows, vendor_rows_share
+from relay_core.validation.trouble import (
+    LastGoodInputs,
+    VendorState,
+    VendorStatus,
+    is_absence,
+    left_out,
+    may_be_empty,
+    settle,
+    warning_of,
+)
+
+
+class LastGoodFeeds(LastGoodInputs, Protocol):
+    """The feeds of the run whose feed is published."""
+
+    def read(self, vendor_id: str) -> VendorFeed | None:
+        """Return the vendor's input there; None where it is gone."""
+
+
+class _NoLastGood:
+    run_id: str | None = None
+
+    def uploaded_at(self, vendor_id: str) -> datetime | None:
+        return None
+
+    def read(self, vendor_id: str) -> VendorFeed | None:
+        return None
+
+
+NO_LAST_GOOD = _NoLastGood()
+"""There is no published feed, or none whose inputs are to be had."""
+
+
+@dataclass(slots=True)
+class Remedy:
+    """Settles the vendors of a run, one after the other.
+
+    Attributes:
+        config: the tenant's config.
+        requested_at: aware; ages are counted up to it.
+        states: what is used of each vendor; what reading shows is added.
+        last_good: what may stand in.
+        rows_before: the valid rows of vendors in the published feed's run, where guards are judged.
+        columns: those of offers that are read.
+        limits: of feeds.
+        replaced: the uploads in place of which a last good feed stands.
+    """
+
+    config: TenantConfig
+    requested_at: datetime
+    states: dict[str, VendorState]
+    last_good: LastGoodFeeds
+    rows_before: Mapping[str, int] | None
+    columns: Collection[str]
+    limits: Limits
+    replaced: dict[str, NormalizedVendor] = field(default_factory=dict)
+
+    def settle(self, ordered: SortedVendor) -> SortedVendor:
+        """Return what is used of a vendor that was read."""
+        vendor = self.config.vendor(ordered.vendor.vendor_id)
+        known = self.states.get(vendor.vendor_id, VendorState(VendorStatus.FOUND))
+        trouble = self._trouble(vendor, ordered.vendor)
+        if known.status is VendorStatus.LAST_GOOD:
+            # It stands in already, for an upload that could not be read.
+            return self._standing_in(vendor, known, ordered if trouble is None else None, None)
+        if trouble is None or vendor.on_trouble == "fail":
+            return self._as_it_is(vendor, ordered)
+        state = settle(vendor, trouble, self.requested_at, self.last_good)
+        if state is None:
+            return self._as_it_is(vendor, ordered)
+        if state.status is VendorStatus.LEFT_OUT:
+            return self._left_out(vendor, state, ordered.vendor)
+        feed = self.last_good.read(vendor.vendor_id)
+        substitute = None if feed is None else self._read(vendor, feed)
+        return self._standing_in(vendor, state, substitute, ordered)
+
+    def _standing_in(
+        self,
+        vendor: VendorConfig,
+        state: VendorState,
+        substitute: SortedVendor | None,
+        own: SortedVendor | None,
+    ) -> SortedVendor:
+        """Return a last good feed in the vendor's place; where there is none, what is done then."""
+        if substitute is not None:
+            self.states[vendor.vendor_id] = state
+            if own is not None:
+                self.replaced[vendor.vendor_id] = replace(own.vendor, lines=None)
+            substitute.vendor = replace(
+                substitute.vendor, outcome="last_good", warnings=(warning_of(vendor, state),)
+            )
+            return substitute
+        trouble = state.trouble or run_faults.no_rows(vendor.vendor_id)
+        remaining = left_out(vendor, trouble)
+        if remaining is not None:
+            upload = NormalizedVendor(vendor.vendor_id, "left_out") if own is None else own.vendor
+            return self._left_out(vendor, remaining, upload)
+        if own is not None:
+            return self._as_it_is(vendor, own)
+        if is_absence(trouble) and may_be_empty(self.config, vendor):
+            self.states[vendor.vendor_id] = VendorState(VendorStatus.MISSING, trouble)
+            return _nothing(NormalizedVendor(vendor.vendor_id, "left_out", warnings=(trouble,)))
+        return _nothing(NormalizedVendor(vendor.vendor_id, "failed", fault=trouble))
+
+    def _as_it_is(self, vendor: VendorConfig, ordered: SortedVendor) -> SortedVendor:
+        found = ordered.vendor
+        if found.outcome == "parsed" and not found.total_rows and may_be_empty(self.config, vendor):
+            emptiness = run_faults.empty_feed(vendor.vendor_id)
+            ordered.vendor = replace(found, warnings=(*found.warnings, emptiness))
+            trouble = run_faults.no_rows(vendor.vendor_id)
+            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, trouble)
+        return ordered
+
+    def _left_out(
+        self, vendor: VendorConfig, state: VendorState, upload: NormalizedVendor
+    ) -> SortedVendor:
+        self.states[vendor.vendor_id] = state
+        warnings = (warning_of(vendor, state),)
+        return _nothing(
+            replace(upload, outcome="left_out", fault=None, warnings=warnings, lines=None)
+        )
+
+    def _read(self, vendor: VendorConfig, feed: VendorFeed) -> SortedVendor | None:
+        """Return the rows of a last good feed; None where it is in trouble, too."""
+        read = read_feed(self.config, feed, self.requested_at, self.columns, self.limits)
+        if isinstance(read, ReadRows):
+            ordered = sorted_rows(read, ReportRoom(0, 0))
+            return ordered if self._trouble(vendor, ordered.vendor) is None else None
+        return None
+
+    def _trouble(self, vendor: VendorConfig, read: NormalizedVendor) -> ReportEntry | None:
+        """Return what is wrong with a vendor's rows; of a config that says to fail, nothing new."""
+        if read.fault is not None:
+            return read.fault
+        if read.outcome == "left_out":
+            return None  # a required column is missing, and the policy says to go on
+        if not read.total_rows:
+            return run_faults.no_rows(vendor.vendor_id)
+        own = own_share_faults([vendor], [read.invalid_rows], [read.total_rows])
+        if own or self.rows_before is None:
+            return own[0] if own else None
+        rows = VendorRows(
+            vendor.vendor_id, self.rows_before.get(vendor.vendor_id, 0), read.valid_rows
+        )
+        share = vendor_rows_share(self.config.guards, rows)
+        if share is None or not share.tripped:
+            return None
+        return run_faults.rows_lost(vendor.vendor_id, rows.before, rows.now, share.limit)
+
+
+def _nothing(vendor: NormalizedVendor) -> SortedVendor:
+    return sorted_rows(vendor, ReportRoom(0, 0))

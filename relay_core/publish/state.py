@@ -1,0 +1,154 @@
+"""The state of a published feed: its rows, typed, for the runs that are compared with it.
+
+A changed output of the tenant does not disturb it: it holds every canonical column.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from relay_core.columnar.text import one_chunk
+from relay_core.domain.columns import BY_NAME, CANONICAL_COLUMNS, Kind
+from relay_core.domain.errors import StateUnreadableError
+from relay_core.validation.contracts import CENTS, INSTANT, OFFER_SCHEMA, VENDOR
+from relay_core.validation.frames import frame_of, table_of
+from relay_core.validation.guards import FeedFigures
+
+_TYPES = {
+    Kind.WHOLE: pa.int32(),
+    Kind.MONEY: pa.decimal128(18, 4),
+    Kind.INSTANT: pa.timestamp("ms", "UTC"),
+}
+STATE_SCHEMA = pa.schema(
+    [
+        *((name, _TYPES.get(BY_NAME[name].kind, pa.string())) for name in CANONICAL_COLUMNS),
+        ("offered_at", pa.timestamp("us", "UTC")),
+        ("kept_at_0", pa.bool_()),
+    ]
+).set(CANONICAL_COLUMNS.index("price"), pa.field("price", pa.decimal128(18, 2)))
+"""The columns of a state; the figures are those of the feed."""
+
+_METADATA = b"relay"
+_SECOND = 1_000_000
+_GROUP_ROWS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class StateContext:
+    """Which publication a state is of.
+
+    Attributes:
+        run_id: the run.
+        tenant_id: the tenant.
+        config_version: the run's.
+        currency: the currency of all amounts.
+        vendor_rows: the valid rows of every vendor that was not left out.
+    """
+
+    run_id: str
+    tenant_id: str
+    config_version: int | None
+    currency: str
+    vendor_rows: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """A published feed that a run is compared with.
+
+    Attributes:
+        context: which publication it is.
+        rows: its rows (``FeedRow`` and every canonical column), ``offered_at`` and ``kept_at_0``.
+    """
+
+    context: StateContext
+    rows: pd.DataFrame
+
+    @cached_property
+    def figures(self) -> FeedFigures:
+        """The figures of the SKUs that were offered, not only kept."""
+        return FeedFigures.of(self.rows[~self.rows["kept_at_0"].to_numpy(np.bool_)])
+
+
+def state_chunks(
+    feed: pd.DataFrame, context: StateContext, offered_at: datetime
+) -> Iterator[memoryview]:
+    """Yield ``state.parquet`` of a feed; the same bytes from one release of the engine.
+
+    Args:
+        feed: its rows with every canonical column; rows that have ``offered_at`` and ``kept_at_0``
+            keep them.
+        context: which publication it is.
+        offered_at: aware; when the rows were offered, which have no instant of their own.
+    """
+    told = {
+        "run_id": context.run_id,
+        "tenant_id": context.tenant_id,
+        "config_version": context.config_version,
+        "currency": context.currency,
+        "vendor_rows": dict(context.vendor_rows),
+    }
+    table = table_of(feed)
+    own = dict(zip(table.column_names, table.columns, strict=True))
+    own.setdefault("offered_at", pa.repeat(pa.scalar(offered_at, INSTANT), len(table)))
+    own.setdefault("kept_at_0", pa.repeat(pa.scalar(False), len(table)))
+    columns = [_as_stored(own[field.name], field.type) for field in STATE_SCHEMA]
+    schema = STATE_SCHEMA.with_metadata({_METADATA: json.dumps(told, ensure_ascii=False).encode()})
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        pa.table(columns, schema=schema),
+        sink,
+        compression="zstd",
+        compression_level=1,
+        row_group_size=_GROUP_ROWS,
+        use_dictionary=["vendor_id", "condition", "brand"],
+        write_statistics=False,
+        store_schema=True,
+    )
+    yield memoryview(sink.getvalue())
+
+
+def read_state(data: bytes | memoryview) -> Baseline:
+    """Return the publication that a state holds.
+
+    Raises:
+        StateUnreadableError: the bytes are no state.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(pa.py_buffer(data)))
+        told: dict[str, Any] = json.loads(table.schema.metadata[_METADATA])
+        context = StateContext(**told)
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+        raise StateUnreadableError(f"it is no state of a published feed: {error}") from error
+    if not table.schema.remove_metadata().equals(STATE_SCHEMA):
+        raise StateUnreadableError(
+            f"it is no state of a published feed: its columns are {', '.join(table.column_names)}"
+        )
+    types = {field.name: field.type for field in OFFER_SCHEMA} | {"vendor_id": VENDOR}
+    types |= {"price": CENTS, "offered_at": INSTANT, "kept_at_0": pa.bool_()}
+    columns = {name: _as_read(one_chunk(table[name]), types[name]) for name in table.column_names}
+    return Baseline(context, frame_of(pa.table(columns)))
+
+
+def _as_stored(cells: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
+    if pa.types.is_timestamp(kind) and kind.unit == "ms":
+        whole = pc.floor_temporal(cells, unit="second")
+        return whole.cast(kind)
+    return cells.cast(kind)
+
+
+def _as_read(cells: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(kind):
+        return cells.dictionary_encode().cast(kind)
+    return cells.cast(kind)

@@ -1,0 +1,233 @@
+"""One run through the steps: what each stage leaves, and where a run ends.
+
+The local runner and the assets give it a sink each; everything else of a run is the same for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
+
+import pandas as pd
+
+from relay_core.columnar.json_lines import joined_entries
+from relay_core.config import TenantConfig, VendorConfig
+from relay_core.domain import run_faults
+from relay_core.domain.codes import Stage, WarningCode
+from relay_core.domain.errors import ContractBrokenError
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.domain.records import ReportEntry, RunContext
+from relay_core.merge.best_offer import MERGED_COLUMNS
+from relay_core.merge.result import MergedInventory
+from relay_core.normalize.remedy import NO_LAST_GOOD, LastGoodFeeds, Remedy
+from relay_core.normalize.result import NormalizedVendor, no_offers
+from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.normalize.work_file import WORK_FILE
+from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendors
+from relay_core.publish.feed_csv import feed_chunks
+from relay_core.publish.findings import RunFindings
+from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.reports import invalid_rows_chunks
+from relay_core.publish.state import Baseline, StateContext, state_chunks
+from relay_core.validation.contracts import OFFER_SCHEMA
+from relay_core.validation.guards import FeedFigures, GuardResult, VendorRows, judge_guards
+from relay_core.validation.trouble import (
+    VendorInput,
+    VendorStatus,
+    judge_inputs,
+    let_off,
+    nothing_left,
+)
+
+_MANY_ROWS = 1 << 22
+"""Lines of a vendor with more rows are written before anything else is made of them."""
+_MOST_ROWS_BEGUN = 1 << 20
+"""So many rows' files may be under way; what they are made of is held until they are written."""
+
+
+class Sink(Protocol):
+    """Where a run's files go: a folder, a bucket."""
+
+    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """Begin to write a file."""
+
+    def wait(self) -> None:
+        """Return when all is written that was begun."""
+
+
+@dataclass(slots=True)
+class RunStages:
+    """One run from its inputs to its feed, and the files that each stage leaves.
+
+    After each stage ``findings.failure`` says whether the run ends there.
+
+    Attributes:
+        config: the tenant's config.
+        vendors: the vendors of the run, in the order of the config.
+        requested_at: aware; stands in for a null ``updated_at``.
+        keys: where its files lie.
+        sink: where they go.
+        findings: what it has found out.
+        hands_over: whether another process may take the vendors over from their work files.
+        baseline: the published feed that the run is compared with, if it is.
+        last_good: what may stand in for vendors in trouble.
+        limits: of feeds and reports.
+    """
+
+    config: TenantConfig
+    vendors: Sequence[VendorConfig]
+    requested_at: datetime
+    keys: ArtifactKeys
+    sink: Sink
+    findings: RunFindings
+    hands_over: bool = False
+    baseline: Baseline | None = None
+    last_good: LastGoodFeeds = field(default=NO_LAST_GOOD)
+    limits: Limits = DEFAULT_LIMITS
+    _rows_begun: int = 0
+
+    def judge_inputs(self, inputs: Mapping[str, VendorInput], locations: Mapping[str, str]) -> None:
+        """Judge what was found of each vendor, as `trouble.judge_inputs` does."""
+        verdict = judge_inputs(
+            self.config,
+            self.vendors,
+            inputs,
+            requested_at=self.requested_at,
+            locations=locations,
+            limits=self.limits,
+            last_good=self.last_good,
+        )
+        self.findings.warnings, self.findings.faults = verdict.warnings, verdict.faults
+        self.findings.failure, self.findings.states = verdict.failure, dict(verdict.states)
+
+    def to_read(self) -> list[str]:
+        """Return the vendors that are read, in order: their uploads, or what stands in for them."""
+        used = (VendorStatus.FOUND, VendorStatus.LAST_GOOD)
+        return [name for name, state in self.findings.states.items() if state.status in used]
+
+    def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
+        """Read every feed and write what it came to, whatever is wrong with another."""
+        findings, baseline = self.findings, self._judged_baseline()
+        remedy = Remedy(
+            self.config,
+            self.requested_at,
+            findings.states,
+            self.last_good,
+            None if baseline is None else baseline.context.vendor_rows,
+            OFFER_SCHEMA.names if self.hands_over else MERGED_COLUMNS,
+            self.limits,
+        )
+        normalized = normalize_vendors(
+            self.config,
+            feeds,
+            requested_at=self.requested_at,
+            write=self._write_lines,
+            hand_over=self._write_work_file if self.hands_over else None,
+            settle=remedy.settle,
+            limits=self.limits,
+        )
+        findings.replaced = remedy.replaced
+        self._take(normalized)
+        return normalized
+
+    def take_over(self, normalized: Sequence[NormalizedVendor]) -> None:
+        """Go on with vendors that another process has normalized."""
+        self._take(normalized)
+
+    def merge(self) -> MergedInventory:
+        """Merge and price the vendors, and hold the feed against the published one."""
+        findings = self.findings
+        merged = merge_vendors(
+            self.config, findings.normalized, warnings=findings.warnings, limits=self.limits
+        )
+        baseline = self._judged_baseline()
+        if merged.failure is None and merged.feed is not None and baseline is not None:
+            merged = self._guarded(merged, merged.feed, baseline)
+        findings.take_merged(merged)
+        findings.normalized = [replace(each, offers=no_offers()) for each in findings.normalized]
+        return merged
+
+    def write_feed(self, merged: MergedInventory) -> None:
+        """Write the merged feed.
+
+        Raises:
+            ContractBrokenError: it breaks its own contract (an engine defect).
+        """
+        if merged.broken_rules:
+            raise ContractBrokenError(f"the feed breaks its contract: {merged.broken_rules[:3]}")
+        self.sink.write(self.keys.merged_inventory, feed_chunks(merged))
+
+    def write_state(self, key: str, merged: MergedInventory, ctx: RunContext) -> None:
+        """Write the state of the feed, for the runs that will be compared with it."""
+        if merged.feed is None:
+            raise ValueError("a run without a feed leaves no state")
+        context = StateContext(
+            ctx.run_id,
+            ctx.tenant_id,
+            ctx.config_version,
+            self.config.default_currency,
+            self.findings.valid_rows(),
+        )
+        self.sink.write(key, state_chunks(merged.feed, context, self.requested_at))
+
+    def _judged_baseline(self) -> Baseline | None:
+        """Return the published feed where guards are judged against it."""
+        baseline, guards = self.baseline, self.config.guards
+        if baseline is None or guards.mode == "off":
+            return None
+        return baseline if len(baseline.figures) >= guards.min_baseline_skus else None
+
+    def _guarded(
+        self, merged: MergedInventory, feed: pd.DataFrame, baseline: Baseline
+    ) -> MergedInventory:
+        """Judge the guards; with a mode that only warns, what trips is a warning."""
+        findings, guards = self.findings, self.config.guards
+        excused = let_off(self.config, self.vendors, findings.states)
+        rows_now = findings.valid_rows()
+        rows = [
+            VendorRows(name, baseline.context.vendor_rows.get(name, 0), now)
+            for name, now in rows_now.items()
+            if name not in excused
+        ]
+        findings.guards = judge_guards(
+            guards, baseline.figures, FeedFigures.of(feed), let_off=excused, vendor_rows=rows
+        )
+        tripped = [result for result in findings.guards if result.tripped]
+        if guards.mode == "hold" or not tripped:
+            findings.is_held = bool(tripped)
+            return merged
+        counts = {**merged.warning_counts, str(WarningCode.GUARD_TRIPPED): len(tripped)}
+        warnings = joined_entries([merged.warnings, [_warning_of(each) for each in tripped]])
+        return replace(merged, warnings=warnings, warning_counts=counts)
+
+    def _take(self, normalized: Sequence[NormalizedVendor]) -> None:
+        """Take vendors that were read, and write their refused rows."""
+        findings = self.findings
+        findings.take_normalized(normalized, judge_normalized(normalized))
+        if findings.failure is None and (faults := nothing_left(findings.states)):
+            findings.faults = faults
+            findings.failure = run_faults.failure_of(faults, Stage.NORMALIZE)
+        uploads = findings.uploads
+        if any(vendor.invalid_rows for vendor in uploads):
+            self.sink.write(self.keys.invalid_rows, invalid_rows_chunks(uploads))
+
+    def _write_lines(self, vendor: NormalizedVendor) -> None:
+        if vendor.is_used:
+            self._rows_begun += vendor.total_rows
+            if self._rows_begun > _MOST_ROWS_BEGUN:
+                self.sink.wait()
+                self._rows_begun = vendor.total_rows
+            self.sink.write(self.keys.normalized(vendor.vendor_id), vendor.csv_chunks())
+            if vendor.total_rows > _MANY_ROWS:
+                self.sink.wait()
+
+    def _write_work_file(self, vendor_id: str, chunks: Iterator[bytes | memoryview]) -> None:
+        self.sink.write(self.keys.work(vendor_id, WORK_FILE), chunks)
+
+
+def _warning_of(result: GuardResult) -> ReportEntry:
+    about = "" if result.vendor_id is None else f" for vendor {result.vendor_id!r}"
+    about += "" if result.side is None else f" on its {result.side} side"
+    return run_faults.guard_tripped(result.guard, about, result.value, result.limit)

@@ -1,0 +1,313 @@
+"""The guards of a feed: what it may lose or change against the published one.
+
+Each guard is a share: how many of the SKUs, or of a vendor's rows, it is about. The shares are one
+frame of numbers, and one Pandera contract judges them; all is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pandera
+import pyarrow as pa
+from pandera.errors import SchemaErrors
+
+from relay_core.columnar.csv_text import cents_text
+from relay_core.columnar.sorting import matched_rows
+from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk
+from relay_core.config.models import GuardsConfig
+from relay_core.validation.frames import table_of
+
+MOST_EXAMPLES = 5
+_HALF = Decimal("0.5")
+_FEWEST = 10
+"""Shares of fewer SKUs, or rows, say nothing."""
+_ROOM = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class GuardResult:
+    """What a guard came to.
+
+    Attributes:
+        guard: its name.
+        vendor_id: the vendor that it is about, if it is about one.
+        side: ``low`` or ``high`` of ``price_level``.
+        tripped: whether the share is greater than the limit.
+        limit: the option that it is held against, as the config has it.
+        count: how many of ``of``.
+        of: how many there are.
+        examples: the first by SKU, each ``sku``, ``before`` and ``after``.
+    """
+
+    guard: str
+    vendor_id: str | None
+    side: str | None
+    tripped: bool
+    limit: str
+    count: int
+    of: int
+    examples: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def value(self) -> str:
+        """The share with 4 places, half up."""
+        units = (2 * 10_000 * self.count + self.of) // (2 * self.of) if self.of else 0
+        return f"{units // 10_000}.{units % 10_000:04}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as reports show it."""
+        names = ("guard", "vendor_id", "side", "tripped", "value", "limit", "count", "of")
+        told = {name: getattr(self, name) for name in names}
+        absent = {name for name in ("vendor_id", "side") if told[name] is None}
+        told["examples"] = list(self.examples)
+        return {name: value for name, value in told.items() if name not in absent}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeedFigures:
+    """What a feed says of each SKU, in their order: from whom, how many, at how many cents."""
+
+    skus: pa.StringArray
+    vendor_ids: pa.DictionaryArray
+    quantities: Ints
+    cents: Ints
+
+    @classmethod
+    def of(cls, feed: pd.DataFrame) -> FeedFigures:
+        """Return the figures of a feed (``FeedRow``)."""
+        table = table_of(feed[["sku", "vendor_id", "quantity_available", "price"]])
+        quantities, cents = (integers_of(one_chunk(table[name]))[0] for name in _FIGURES)
+        return cls(one_chunk(table["sku"]), one_chunk(table["vendor_id"]), quantities, cents)
+
+    def __len__(self) -> int:
+        return len(self.skus)
+
+    def of_vendors(self, vendor_ids: Collection[str]) -> Bools:
+        """Return which SKUs these vendors give."""
+        known = [name in vendor_ids for name in self.vendor_ids.dictionary.to_pylist()]
+        return np.asarray(np.array(known, np.bool_)[self.vendor_ids.indices.to_numpy()])
+
+
+_FIGURES = ("quantity_available", "price")
+
+
+@dataclass(frozen=True, slots=True)
+class VendorRows:
+    """A vendor's valid rows, in the baseline's run and now."""
+
+    vendor_id: str
+    before: int
+    now: int
+
+
+def vendor_rows_share(guards: GuardsConfig, rows: VendorRows) -> GuardResult | None:
+    """Return the verdict on how many of its rows a vendor has lost; None where none is given."""
+    limit = guards.max_vendor_rows_lost_pct
+    if limit is None or rows.before < _FEWEST:
+        return None
+    lost = max(rows.before - rows.now, 0)
+    share = _Share("vendor_rows", lost, rows.before, limit, vendor_id=rows.vendor_id)
+    return _judged([share])[0]
+
+
+def judge_guards(
+    guards: GuardsConfig,
+    before: FeedFigures,
+    after: FeedFigures,
+    *,
+    let_off: Collection[str],
+    vendor_rows: Collection[VendorRows],
+) -> list[GuardResult]:
+    """Hold a feed against the published one.
+
+    Args:
+        guards: the tenant's limits.
+        before: the published feed, without the SKUs that were only kept in it.
+        after: the candidate, before any SKU is kept in it.
+        let_off: vendors whose SKUs may be missing.
+        vendor_rows: the vendors whose rows are compared, in the order of the config.
+
+    Returns:
+        The results of all guards that have enough to judge, in the order of the contract.
+    """
+    shares = [*_feed_shares(guards, _Comparison.of(before, after, let_off))]
+    return [
+        *_judged(shares),
+        *(found for rows in vendor_rows if (found := vendor_rows_share(guards, rows)) is not None),
+    ]
+
+
+# --- shares -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    guard: str
+    count: int
+    of: int
+    limit: Decimal
+    least: int = 1
+    side: str | None = None
+    vendor_id: str | None = None
+    examples: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Comparison:
+    """Two feeds side by side: which rows of each are of a SKU that both have."""
+
+    before: FeedFigures
+    after: FeedFigures
+    counted: Bools
+    in_both: tuple[Rows, Rows]
+
+    @classmethod
+    def of(cls, before: FeedFigures, after: FeedFigures, let_off: Collection[str]) -> _Comparison:
+        in_both = matched_rows(before.skus, after.skus)
+        return cls(before, after, ~before.of_vendors(let_off), in_both)
+
+    def removed(self) -> Rows:
+        """Return the rows of the published feed whose SKU is gone and counts."""
+        gone = self.counted.copy()
+        gone[self.in_both[0]] = False
+        return np.flatnonzero(gone)
+
+    def prices(self) -> tuple[Ints, Ints]:
+        """Return the cents of the SKUs in both, before and after."""
+        return self.before.cents[self.in_both[0]], self.after.cents[self.in_both[1]]
+
+    def quantities(self) -> tuple[Ints, Ints]:
+        """Return the quantities of the SKUs in both, before and after."""
+        return self.before.quantities[self.in_both[0]], self.after.quantities[self.in_both[1]]
+
+
+def _feed_shares(guards: GuardsConfig, found: _Comparison) -> Iterator[_Share]:
+    skus, (rows, _) = found.before.skus, found.in_both
+    if guards.max_skus_removed_pct is not None:
+        gone, of = found.removed(), int(found.counted.sum())
+        examples = _examples(skus, gone, _money(found.before.cents, gone), None)
+        limit = guards.max_skus_removed_pct
+        yield _Share("skus_removed", len(gone), of, limit, examples=examples)
+    if guards.max_out_of_stock_pct is not None:
+        before, after = found.quantities()
+        empty, of = np.flatnonzero((before > 0) & (after == 0)), int((before > 0).sum())
+        if of >= _FEWEST:
+            some = (values[empty[:MOST_EXAMPLES]].tolist() for values in (before, after))
+            examples = _examples(skus, rows[empty], *some)
+            limit = guards.max_out_of_stock_pct
+            yield _Share("out_of_stock", len(empty), of, limit, examples=examples)
+    few, limit = guards.min_price_jumps, guards.max_price_jumps_pct
+    if guards.price_drop_pct is not None:
+        yield _prices(found, "price_drop", limit, few, below=1 - guards.price_drop_pct)
+    if guards.price_rise_pct is not None:
+        yield _prices(found, "price_rise", limit, few, above=1 + guards.price_rise_pct)
+    if guards.price_level is not None and len(rows) >= _FEWEST:
+        low, high = guards.price_level.low, guards.price_level.high
+        yield replace(_prices(found, "price_level", _HALF, below=low), side="low")
+        yield replace(_prices(found, "price_level", _HALF, above=high), side="high")
+
+
+def _prices(
+    found: _Comparison,
+    guard: str,
+    limit: Decimal,
+    least: int = 1,
+    *,
+    below: Decimal = Decimal(0),
+    above: Decimal | None = None,
+) -> _Share:
+    """Return how many of the SKUs in both have a price below, or above, so much of the old one."""
+    before, after = found.prices()
+    beyond = (
+        _below(before, after, below)
+        if above is None
+        else _below(after, before, 1 / Fraction(above))
+    )
+    moved = np.flatnonzero(beyond)
+    texts = (_money(cents, moved) for cents in (before, after))
+    examples = _examples(found.before.skus, found.in_both[0][moved], *texts)
+    return _Share(guard, len(moved), len(before), limit, least, examples=examples)
+
+
+def _below(old: Ints, new: Ints, factor: Decimal | Fraction) -> Bools:
+    """Return which amounts are below the exact product of the others and a factor."""
+    numerator, denominator = factor.as_integer_ratio()
+    most = max(int(old.max(initial=0)) * numerator, int(new.max(initial=0)) * denominator)
+    kind: type = np.int64 if most < _ROOM else np.object_
+    products: Any = old.astype(kind) * numerator
+    return np.asarray(new.astype(kind) * denominator < products, np.bool_)
+
+
+def _money(cents: Ints, rows: Rows) -> list[str]:
+    texts: list[str] = cents_text(cents[rows[:MOST_EXAMPLES]]).to_pylist()
+    return texts
+
+
+def _examples(
+    skus: pa.StringArray, rows: Rows, before: list[Any], after: list[Any] | None
+) -> tuple[Mapping[str, Any], ...]:
+    """Return the first rows as examples, with what each was and is."""
+    names = skus.take(pa.array(rows[:MOST_EXAMPLES])).to_pylist()
+    triples = zip(names, before, after or [None] * len(names), strict=True)
+    return tuple({"sku": sku, "before": was, "after": now} for sku, was, now in triples)
+
+
+# --- the verdict --------------------------------------------------------------------------------
+
+
+class GuardNumbers(pandera.DataFrameModel):
+    """The shares, a row a guard: of each so many of so many, held against a limit."""
+
+    guard: str
+    count: int = pandera.Field(ge=0)
+    of: int = pandera.Field(ge=0)
+    least: int = pandera.Field(ge=1)
+    limit: object
+
+    @pandera.dataframe_check
+    @classmethod
+    def is_within_limit(cls, shares: pd.DataFrame) -> pd.Series:
+        """Few enough in number, or in share, compared exactly."""
+        few = shares["count"] < shares["least"]
+        counts, sizes = (shares[name].astype(object) for name in ("count", "of"))
+        return few | (counts <= shares["limit"] * sizes)
+
+
+_SCHEMA = GuardNumbers.to_schema()
+
+
+def _judged(shares: list[_Share]) -> list[GuardResult]:
+    numbers = pd.DataFrame(
+        {
+            "guard": pd.Series([share.guard for share in shares], dtype=str),
+            "count": pd.Series([share.count for share in shares], dtype="int64"),
+            "of": pd.Series([share.of for share in shares], dtype="int64"),
+            "least": pd.Series([share.least for share in shares], dtype="int64"),
+            "limit": pd.Series([Fraction(share.limit) for share in shares], dtype=object),
+        }
+    )
+    tripped: set[int] = set()
+    try:
+        _SCHEMA.validate(numbers, lazy=True)
+    except SchemaErrors as errors:
+        tripped = set(errors.failure_cases["index"])
+    return [
+        GuardResult(
+            share.guard,
+            share.vendor_id,
+            share.side,
+            row in tripped,
+            format(share.limit, "f"),
+            share.count,
+            share.of,
+            share.examples,
+        )
+        for row, share in enumerate(shares)
+    ]

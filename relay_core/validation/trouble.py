@@ -1,0 +1,255 @@
+"""A vendor's own trouble: what it is, and what its config says is to be done about it.
+
+``on_trouble`` decides: the run fails for it, the vendor is left out, or its last good feed, that of
+the run whose feed is published, stands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from relay_core.config import TenantConfig, VendorConfig
+from relay_core.domain import run_faults
+from relay_core.domain.codes import FailureCode, Stage, WarningCode
+from relay_core.domain.limits import Limits
+from relay_core.domain.records import ReportEntry, RunFailure
+
+_HOUR = timedelta(hours=1)
+_INPUT_CODES = (
+    FailureCode.REQUIRED_VENDOR_MISSING,
+    FailureCode.STALE_FEED,
+    FailureCode.FEED_TOO_LARGE,
+    FailureCode.MISSING_SKU_MAP,
+)
+"""What is wrong with inputs, in the order in which it makes the run's code."""
+
+
+class VendorStatus(StrEnum):
+    """What a run uses of a vendor."""
+
+    FOUND = "found"
+    MISSING = "missing"
+    LEFT_OUT = "left_out"
+    LAST_GOOD = "last_good"
+
+
+@dataclass(frozen=True, slots=True)
+class VendorState:
+    """What a run uses of a vendor, and why it is not its upload.
+
+    Attributes:
+        status: what is used.
+        trouble: what is wrong with its upload.
+        last_good_run_id: the run whose input stands in.
+        age_hours: how old that is, whole hours.
+    """
+
+    status: VendorStatus
+    trouble: ReportEntry | None = None
+    last_good_run_id: str | None = None
+    age_hours: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VendorInput:
+    """A vendor's upload and its SKU map, before they are read.
+
+    Attributes:
+        size: the upload's bytes.
+        uploaded_at: aware; None where it has no age, as a local file.
+        sku_map_size: the map's bytes; None where there is none.
+    """
+
+    size: int
+    uploaded_at: datetime | None = None
+    sku_map_size: int | None = None
+
+
+class LastGoodInputs(Protocol):
+    """The inputs of the run whose feed is published."""
+
+    run_id: str | None
+
+    def uploaded_at(self, vendor_id: str) -> datetime | None:
+        """Return when the vendor's input there was uploaded; None where there is none to be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputVerdict:
+    """What follows from the inputs that were found and those that were not.
+
+    Attributes:
+        failure: how the run fails for them.
+        faults: why.
+        warnings: what the run goes on without.
+        states: what is used of each vendor.
+    """
+
+    failure: RunFailure | None
+    faults: tuple[ReportEntry, ...]
+    warnings: tuple[ReportEntry, ...]
+    states: Mapping[str, VendorState]
+
+
+def may_be_empty(config: TenantConfig, vendor: VendorConfig) -> bool:
+    """Return whether the run goes on where the vendor has no feed, or one without a row."""
+    return not vendor.required or config.error_policy.missing_required_vendor_policy == "warn_only"
+
+
+def judge_inputs(
+    config: TenantConfig,
+    vendors: Sequence[VendorConfig],
+    inputs: Mapping[str, VendorInput],
+    *,
+    requested_at: datetime,
+    locations: Mapping[str, str],
+    limits: Limits,
+    last_good: LastGoodInputs,
+) -> InputVerdict:
+    """Judge which vendors have a feed and a SKU map that can be read, before any is.
+
+    Args:
+        config: the tenant's config.
+        vendors: the vendors of this run, in the order of the config.
+        inputs: what was found, by vendor.
+        requested_at: aware; ages are counted up to it.
+        locations: where each vendor's feed is expected, for the messages.
+        limits: how large inputs are.
+        last_good: what may stand in.
+    """
+    states: dict[str, VendorState] = {}
+    faults: list[ReportEntry] = []
+    warnings: list[ReportEntry] = []
+    for vendor in vendors:
+        found = inputs.get(vendor.vendor_id)
+        where = locations.get(vendor.vendor_id) or "its inbound prefix"
+        trouble = _trouble_of_input(vendor, found, requested_at, where, limits)
+        if trouble is None:
+            states[vendor.vendor_id] = VendorState(VendorStatus.FOUND)
+            continue
+        state = settle(vendor, trouble, requested_at, last_good, own=found)
+        states[vendor.vendor_id] = state or VendorState(VendorStatus.MISSING, trouble)
+        if state is not None:
+            warnings.append(warning_of(vendor, state))
+        elif is_absence(trouble) and may_be_empty(config, vendor):
+            warnings.append(trouble)
+        else:
+            faults.append(trouble)
+    faults.sort(key=lambda fault: _INPUT_CODES.index(FailureCode(fault.error_code)))
+    if not faults:
+        faults = nothing_left(states)
+    failure = run_faults.failure_of(faults, Stage.FETCH_INPUTS)
+    return InputVerdict(failure, tuple(faults), tuple(warnings), states)
+
+
+def settle(
+    vendor: VendorConfig,
+    trouble: ReportEntry,
+    requested_at: datetime,
+    last_good: LastGoodInputs,
+    own: VendorInput | None = None,
+) -> VendorState | None:
+    """Return what is used of a vendor in trouble; None where the run is to fail for it.
+
+    Args:
+        vendor: the vendor.
+        trouble: what is wrong.
+        requested_at: aware; ages are counted up to it.
+        last_good: what may stand in.
+        own: the upload itself, which may stand in where it is only too old.
+    """
+    if vendor.on_trouble == "last_good":
+        stale = trouble.error_code == FailureCode.STALE_FEED and own is not None
+        since = own.uploaded_at if stale and own else last_good.uploaded_at(vendor.vendor_id)
+        age = None if since is None else requested_at - since
+        if age is not None and age <= vendor.last_good.max_age_hours * _HOUR:
+            run_id = None if stale else last_good.run_id
+            return VendorState(VendorStatus.LAST_GOOD, trouble, run_id, max(0, age // _HOUR))
+    return left_out(vendor, trouble)
+
+
+def left_out(vendor: VendorConfig, trouble: ReportEntry) -> VendorState | None:
+    """Return that a vendor in trouble is left out; None where the run is to fail for it."""
+    if vendor.on_trouble == "leave_out" or (vendor.on_trouble != "fail" and not vendor.required):
+        return VendorState(VendorStatus.LEFT_OUT, trouble)
+    return None
+
+
+def is_absence(trouble: ReportEntry) -> bool:
+    """Return whether a vendor has nothing to read, or nothing that counts."""
+    return trouble.error_code in (
+        FailureCode.REQUIRED_VENDOR_MISSING,
+        WarningCode.OPTIONAL_VENDOR_MISSING,
+        FailureCode.STALE_FEED,
+        FailureCode.NO_ROWS_PARSED,
+    )
+
+
+def is_let_off(config: TenantConfig, vendor: VendorConfig, state: VendorState) -> bool:
+    """Return whether the guards do not ask for a vendor's SKUs: it may have none, and has none."""
+    if state.trouble is None or state.status is VendorStatus.LAST_GOOD:
+        return False
+    return is_absence(state.trouble) and may_be_empty(config, vendor)
+
+
+def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
+    """Return what a run tells of a vendor that is left out, or whose last good feed stands in."""
+    trouble = state.trouble
+    if trouble is None:
+        raise ValueError(f"vendor {vendor.vendor_id!r} has no trouble to tell of")
+    if state.status is VendorStatus.LAST_GOOD:
+        age, limit = state.age_hours or 0, vendor.last_good.max_age_hours
+        return run_faults.last_good(vendor.vendor_id, trouble, age, limit)
+    if trouble.error_code == WarningCode.OPTIONAL_VENDOR_MISSING:
+        return trouble
+    return run_faults.left_out(vendor.vendor_id, trouble)
+
+
+def nothing_left(states: Mapping[str, VendorState]) -> list[ReportEntry]:
+    """Return the fault that is the run's where every vendor is left out or has nothing."""
+    used = (VendorStatus.FOUND, VendorStatus.LAST_GOOD)
+    left = [state for state in states.values() if state.status is VendorStatus.LEFT_OUT]
+    if not left or any(state.status in used for state in states.values()):
+        return []
+    troubles = (state.trouble for state in left if state.trouble is not None)
+    optional = WarningCode.OPTIONAL_VENDOR_MISSING
+    first = next((each for each in troubles if each.error_code != optional), None)
+    return [first or run_faults.no_rows(None)]
+
+
+def _trouble_of_input(
+    vendor: VendorConfig,
+    found: VendorInput | None,
+    requested_at: datetime,
+    where: str,
+    limits: Limits,
+) -> ReportEntry | None:
+    if found is None:
+        return run_faults.missing_vendor(vendor.vendor_id, where, required=vendor.required)
+    hours = vendor.max_feed_age_hours
+    if hours is not None and found.uploaded_at is not None:
+        age = requested_at - found.uploaded_at
+        if age > hours * _HOUR:
+            return run_faults.stale_feed(vendor.vendor_id, age // _HOUR, hours)
+    if found.size > limits.feed_bytes:
+        return run_faults.feed_too_large(vendor.vendor_id, "feed", found.size, limits.feed_bytes)
+    if vendor.sku_map is None:
+        return None
+    if found.sku_map_size is None:
+        place = str(vendor.sku_map.s3_key or vendor.sku_map.local_path)
+        return run_faults.missing_map(vendor.vendor_id, place)
+    if found.sku_map_size > limits.sku_map_bytes:
+        most = limits.sku_map_bytes
+        return run_faults.feed_too_large(vendor.vendor_id, "SKU map", found.sku_map_size, most)
+    return None
+
+
+def let_off(
+    config: TenantConfig, vendors: Collection[VendorConfig], states: Mapping[str, VendorState]
+) -> set[str]:
+    """Return the vendors whose SKUs may be missing from the feed."""
+    return {each.vendor_id for each in vendors if is_let_off(config, each, states[each.vendor_id])}
