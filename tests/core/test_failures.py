@@ -128,7 +128,7 @@ def test_missing_sku_map_names_vendor_and_place() -> None:
     vendor = vendor_document(sku_map=SKU_MAP)
     message = failed(run({"vendor_1": GOOD}, vendor), "missing_sku_map", "FETCH_INPUTS")
     assert "vendor_1" in message
-    assert "map of vendor_1" in message
+    assert "map.csv" in message
 
 
 def test_a_missing_vendor_comes_before_a_missing_sku_map() -> None:

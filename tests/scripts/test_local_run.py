@@ -67,6 +67,7 @@ def last_error_line(capsys: pytest.CaptureFixture[str]) -> str:
 ALL_PUBLISHED = [
     "normalized/vendor_1/normalized.csv",
     "outputs/merged_inventory.csv",
+    "published/state.parquet",
     "reports/config_snapshot.json",
     "reports/input_manifest.json",
     "reports/run_summary.json",

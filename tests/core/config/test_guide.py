@@ -33,7 +33,8 @@ def test_an_example_of_the_guide_loads(example: str) -> None:
 
 def _row_of(path: str) -> str:
     """Return the guide's row of a field, found by its name in the section that it stands in."""
-    section = re.match(r"vendors\.0\.parser|vendors\.0|pricing|merge|output|error_policy", path)
+    sections = r"vendors\.0\.parser|vendors\.0|pricing|merge|output|error_policy|guards"
+    section = re.match(sections, path)
     title = section[0].replace(".0", "[]") if section else None
     heading = f"\n## `{title}`\n" if title else "\n## Top level\n"
     name = path.removeprefix(f"{section[0]}.") if section else path

@@ -62,6 +62,10 @@ def test_all_else_has_its_default() -> None:
                 "timestamp_formats": [],
                 "defaults": {},
             },
+            "on_trouble": "fail",
+            "last_good": {"max_age_hours": 48, "quantity_pct": 100},
+            "max_feed_age_hours": None,
+            "max_invalid_row_pct": None,
             "sku_map": None,
         }
     ]
@@ -95,6 +99,18 @@ def test_all_else_has_its_default() -> None:
             "fail_on_missing_required_columns": True,
             "missing_required_vendor_policy": "fail",
         },
+        "guards": {
+            "mode": "hold",
+            "min_baseline_skus": 10,
+            "max_skus_removed_pct": "0.50",
+            "max_out_of_stock_pct": "0.50",
+            "price_drop_pct": "0.50",
+            "price_rise_pct": "1.00",
+            "min_price_jumps": 5,
+            "max_price_jumps_pct": "0.01",
+            "price_level": {"low": "0.80", "high": "1.25"},
+            "max_vendor_rows_lost_pct": "0.50",
+        },
     }
 
 
@@ -104,10 +120,36 @@ def test_all_else_has_its_default() -> None:
         path
         for path, required in all_fields(TenantConfig)
         if not required and "sku_map" not in path and "s3_prefix" not in path
+        if not path.startswith("guards.") or "price_level." in path
     ],
 )
 def test_null_is_as_if_absent(path: str) -> None:
     assert load_config(changed(path, None)) == load_config(changed("schema_version", 1))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "max_skus_removed_pct",
+        "max_out_of_stock_pct",
+        "price_drop_pct",
+        "price_rise_pct",
+        "price_level",
+        "max_vendor_rows_lost_pct",
+    ],
+)
+def test_null_switches_a_guard_off_also_in_the_config_as_it_took_effect(option: str) -> None:
+    config = load_config(changed(f"guards.{option}", None))
+    assert getattr(config.guards, option) is None
+    assert load_config(config.to_document()) == config
+
+
+@pytest.mark.parametrize(
+    "option", ["mode", "min_baseline_skus", "min_price_jumps", "max_price_jumps_pct"]
+)
+def test_an_option_that_guards_share_cannot_be_null(option: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^guards\.{option}: .* wanted, .*not null"):
+        load_config(changed(f"guards.{option}", None))
 
 
 def test_null_is_as_if_absent_for_sections_maps_and_unknown_keys() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from importlib import metadata
 from typing import Any
 
 from builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
@@ -127,6 +128,7 @@ def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
     )
 
     assert summary == {
+        "engine_version": metadata.version("relay-inventory"),
         "run_id": RUN_ID,
         "tenant_id": "acme",
         "config_version": 3,
@@ -140,6 +142,7 @@ def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
         "total_rows": 2,
         "unpriced_skus": 0,
         "warnings": {"invalid_rows_within_threshold": 1},
+        "guards": None,
         "stage_times": {"NORMALIZE": 0.123},
         "duration_seconds": 1.0,
         "completed_at": "2026-03-01T12:00:05Z",

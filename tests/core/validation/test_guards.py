@@ -1,0 +1,264 @@
+"""The guards of a feed: each one under and one over its limit, and against a plain reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import tenant_config
+from relay_core.config.models import GuardsConfig
+from relay_core.validation.guards import (
+    FeedFigures,
+    GuardResult,
+    VendorRows,
+    judge_guards,
+    vendor_rows_share,
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A SKU of a feed: its price in cents, its quantity and its vendor."""
+
+    cents: int = 1000
+    quantity: int = 5
+    vendor: str = "v1"
+
+
+Feed = Mapping[str, Row]
+
+
+def guards(**options: Any) -> GuardsConfig:
+    return tenant_config(guards=options).guards
+
+
+def figures(feed: Feed) -> FeedFigures:
+    rows = [feed[sku] for sku in sorted(feed)]
+    frame = pd.DataFrame(
+        {
+            "sku": pd.array(sorted(feed), "string[pyarrow]"),
+            "vendor_id": pd.array([row.vendor for row in rows], "string[pyarrow]"),
+            "quantity_available": pd.array([row.quantity for row in rows], "int32[pyarrow]"),
+            "price": pd.array([row.cents for row in rows], "int64[pyarrow]"),
+        }
+    )
+    return FeedFigures.of(frame)
+
+
+def judged(before: Feed, after: Feed, config: GuardsConfig | None = None) -> list[GuardResult]:
+    config = config or guards()
+    return judge_guards(config, figures(before), figures(after), let_off=(), vendor_rows=())
+
+
+def tripped(results: Sequence[GuardResult]) -> list[str]:
+    return [result.guard for result in results if result.tripped]
+
+
+def skus(count: int, row: Row = Row()) -> dict[str, Row]:
+    return {f"S{number:03}": row for number in range(count)}
+
+
+TWENTY = skus(20)
+
+
+@pytest.mark.parametrize(("left", "trips"), [(10, []), (9, ["skus_removed"])])
+def test_skus_may_go_up_to_the_limit(left: int, trips: list[str]) -> None:
+    results = judged(TWENTY, dict(list(TWENTY.items())[:left]))
+    assert tripped(results) == trips
+    first = results[0]
+    assert (first.count, first.of, first.limit) == (20 - left, 20, "0.50")
+    assert first.examples[0] == {"sku": f"S{left:03}", "before": "10.00", "after": None}
+    assert len(first.examples) == 5
+
+
+@pytest.mark.parametrize(("empty", "trips"), [(10, []), (11, ["out_of_stock"])])
+def test_skus_may_run_out_up_to_the_limit(empty: int, trips: list[str]) -> None:
+    after = {**TWENTY, **skus(empty, Row(quantity=0))}
+    results = judged(TWENTY, after)
+    assert tripped(results) == trips
+    assert results[1].examples[0] == {"sku": "S000", "before": 5, "after": 0}
+
+
+def test_fewer_than_ten_skus_in_stock_say_nothing_of_stock_and_level() -> None:
+    nine = skus(9)
+    results = judged(nine, skus(9, Row(cents=1, quantity=0)))
+    assert [result.guard for result in results] == ["skus_removed", "price_drop", "price_rise"]
+
+
+@pytest.mark.parametrize(
+    ("cents", "count", "trips"),
+    [
+        (500, 20, ["price_level"]),
+        (499, 4, []),
+        (499, 5, ["price_drop"]),
+        (2000, 20, ["price_level"]),
+        (2001, 4, []),
+        (2001, 5, ["price_rise"]),
+    ],
+)
+def test_some_prices_may_jump_and_any_may_reach_the_limit(
+    cents: int, count: int, trips: list[str]
+) -> None:
+    after = {**TWENTY, **skus(count, Row(cents=cents))}
+    assert tripped(judged(TWENTY, after)) == trips
+
+
+def test_jumps_count_where_they_are_both_many_and_a_great_share() -> None:
+    thousand = skus(1000)
+    assert tripped(judged(thousand, {**thousand, **skus(10, Row(cents=1))})) == []
+    assert tripped(judged(thousand, {**thousand, **skus(11, Row(cents=1))})) == ["price_drop"]
+
+
+@pytest.mark.parametrize(
+    ("cents", "count", "side"),
+    [(799, 11, "low"), (799, 10, None), (800, 20, None), (1251, 11, "high"), (1250, 20, None)],
+)
+def test_more_than_half_of_the_prices_may_not_move_together(
+    cents: int, count: int, side: str | None
+) -> None:
+    results = judged(TWENTY, {**TWENTY, **skus(count, Row(cents=cents))})
+    assert [result.side for result in results if result.tripped] == ([side] if side else [])
+    levels = [result for result in results if result.guard == "price_level"]
+    assert [(level.side, level.limit) for level in levels] == [("low", "0.5"), ("high", "0.5")]
+
+
+@pytest.mark.parametrize(("now", "trips"), [(5, False), (4, True)])
+def test_a_vendor_may_lose_rows_up_to_the_limit(now: int, trips: bool) -> None:
+    result = vendor_rows_share(guards(), VendorRows("v1", 10, now))
+    assert result is not None
+    assert (result.tripped, result.count, result.of) == (trips, 10 - now, 10)
+    assert result.as_dict()["vendor_id"] == "v1"
+    assert result.examples == ()
+
+
+def test_a_vendor_of_few_rows_is_not_judged_and_one_that_grew_has_lost_none() -> None:
+    assert vendor_rows_share(guards(), VendorRows("v1", 9, 0)) is None
+    grown = vendor_rows_share(guards(), VendorRows("v1", 10, 50))
+    assert grown is not None
+    assert (grown.count, grown.value) == (0, "0.0000")
+
+
+def test_skus_of_a_vendor_that_is_let_off_count_neither_above_nor_below_the_line() -> None:
+    before = {**skus(12), **{f"T{n:02}": Row(vendor="v2") for n in range(30)}}
+    results = judge_guards(
+        guards(), figures(before), figures(skus(12)), let_off={"v2"}, vendor_rows=()
+    )
+    assert (results[0].count, results[0].of, tripped(results)) == (0, 12, [])
+
+
+def test_a_guard_that_is_off_gives_no_result() -> None:
+    off = guards(
+        max_skus_removed_pct=None,
+        max_out_of_stock_pct=None,
+        price_drop_pct=None,
+        price_rise_pct=None,
+        price_level=None,
+        max_vendor_rows_lost_pct=None,
+    )
+    rows = [VendorRows("v1", 100, 0)]
+    results = judge_guards(off, figures(TWENTY), figures(skus(1)), let_off=(), vendor_rows=rows)
+    assert results == []
+
+
+def test_nothing_in_common_gives_a_share_of_nothing() -> None:
+    results = judged(TWENTY, {"other": Row()})
+    drop = next(result for result in results if result.guard == "price_drop")
+    assert (drop.of, drop.value, drop.tripped) == (0, "0.0000", False)
+
+
+def test_a_share_is_told_with_four_places_half_up() -> None:
+    assert GuardResult("g", None, None, False, "0.5", 1, 8000).value == "0.0001"
+    assert GuardResult("g", None, None, False, "0.5", 1, 20000).value == "0.0001"
+    assert GuardResult("g", None, None, False, "0.5", 2, 3).value == "0.6667"
+
+
+def test_prices_and_limits_of_many_digits_are_compared_exactly() -> None:
+    many = "0." + "3" * 40
+    before = skus(20, Row(cents=99_999_999_999))
+    threshold = (1 - Decimal(many)) * 99_999_999_999
+    after = {**before, **skus(5, Row(cents=int(threshold) + 1)), "S000": Row(cents=int(threshold))}
+    (drop,) = (r for r in judged(before, after, guards(price_drop_pct=many)) if "drop" in r.guard)
+    assert drop.count == 1
+
+
+# --- a plain reference --------------------------------------------------------------------------
+
+_ROWS = st.builds(
+    Row,
+    cents=st.integers(1, 400),
+    quantity=st.integers(0, 3),
+    vendor=st.sampled_from(["v1", "v2"]),
+)
+_FEEDS = st.dictionaries(
+    st.sampled_from([f"S{n:02}" for n in range(24)]), _ROWS, min_size=1, max_size=24
+)
+
+
+@given(_FEEDS, _FEEDS, st.sampled_from([(), ("v1",), ("v2",)]))
+def test_the_guards_agree_with_a_plain_reading_of_their_rules(
+    before: Feed, after: Feed, let_off: tuple[str, ...]
+) -> None:
+    found = judge_guards(guards(), figures(before), figures(after), let_off=let_off, vendor_rows=())
+    assert [result.as_dict() for result in found] == list(expected(before, after, let_off))
+
+
+def expected(before: Feed, after: Feed, let_off: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the results by the contract's words, SKU by SKU."""
+    counted = [sku for sku in sorted(before) if before[sku].vendor not in let_off]
+    both = [sku for sku in sorted(before) if sku in after]
+    stocked = [sku for sku in both if before[sku].quantity > 0]
+
+    def price(sku: str) -> dict[str, Any]:
+        was, now = (f"{feed[sku].cents / 100:.2f}" for feed in (before, after))
+        return {"sku": sku, "before": was, "after": now}
+
+    def result(
+        guard: str, hits: list[dict[str, Any]], of: int, limit: str, *, least: int = 1, **more: str
+    ) -> dict[str, Any]:
+        share = Decimal(len(hits)) / of if of else Decimal(0)
+        value = share.quantize(Decimal("0.0001"), ROUND_HALF_UP)
+        return {
+            "guard": guard,
+            **more,
+            "tripped": len(hits) >= least and Decimal(len(hits)) > Decimal(limit) * of,
+            "value": str(value),
+            "limit": limit,
+            "count": len(hits),
+            "of": of,
+            "examples": hits[:5],
+        }
+
+    def moved(low: str | None, high: str | None) -> list[dict[str, Any]]:
+        return [
+            price(sku)
+            for sku in both
+            if (low is not None and after[sku].cents < before[sku].cents * Decimal(low))
+            or (high is not None and after[sku].cents > before[sku].cents * Decimal(high))
+        ]
+
+    gone = [{**price_of(before, sku), "after": None} for sku in counted if sku not in after]
+    out = [
+        {"sku": sku, "before": before[sku].quantity, "after": 0}
+        for sku in stocked
+        if after[sku].quantity == 0
+    ]
+    results = [result("skus_removed", gone, len(counted), "0.50")]
+    if len(stocked) >= 10:
+        results.append(result("out_of_stock", out, len(stocked), "0.50"))
+    results.append(result("price_drop", moved("0.5", None), len(both), "0.01", least=5))
+    results.append(result("price_rise", moved(None, "2"), len(both), "0.01", least=5))
+    if len(both) >= 10:
+        results.append(result("price_level", moved("0.80", None), len(both), "0.5", side="low"))
+        results.append(result("price_level", moved(None, "1.25"), len(both), "0.5", side="high"))
+    return results
+
+
+def price_of(feed: Feed, sku: str) -> dict[str, Any]:
+    return {"sku": sku, "before": f"{feed[sku].cents / 100:.2f}"}
