@@ -71,7 +71,8 @@ class RunStages:
         sink: where they go.
         findings: what it has found out.
         hands_over: whether another process may take the vendors over from their work files.
-        baseline: the published feed that the run is compared with, if it is.
+        baseline: the published feed that the run is compared with, if it is; a run of some vendors
+            is not.
         last_good: what may stand in for vendors in trouble.
         limits: of feeds and reports.
     """
@@ -177,6 +178,8 @@ class RunStages:
         baseline, guards = self.baseline, self.config.guards
         if baseline is None or guards.mode == "off":
             return None
+        if baseline.context.currency != self.config.default_currency:
+            return None  # prices in another currency are not compared
         return baseline if len(baseline.figures) >= guards.min_baseline_skus else None
 
     def _guarded(

@@ -12,7 +12,8 @@ for short retries in place. Which AWS error is which is said once, in ``aws/erro
     ├── AccessRefusedError   access_refused
     ├── MissingResourceError missing_resource
     ├── RequestRejectedError request_rejected
-    └── ObjectChangedError   object_changed      transient  (an upload was replaced while copied)
+    ├── ObjectChangedError   object_changed      transient  (an upload was replaced while copied)
+    └── BaselineLostError    baseline_lost       (the published feed's state is gone or damaged)
 """
 
 from __future__ import annotations
@@ -85,3 +86,9 @@ class ObjectChangedError(ExternalServiceError):
 
     error_code = "object_changed"
     transient = True
+
+
+class BaselineLostError(ExternalServiceError):
+    """What a run is to be compared with is gone or damaged: no feed goes out unjudged."""
+
+    error_code = "baseline_lost"

@@ -11,12 +11,12 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from builders import config_document
+from fakes import published_outcome
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.api.app import create_app
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.aws.sqs.job_queue import Message
-from relay_dagster.execution.publication import publish
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
 
@@ -79,10 +79,7 @@ class ApiWorld:
     def succeed(self, run_id: str) -> RunRecord:
         """End a run well, with a merged feed that is published where it is one of all vendors."""
         record = self.claim(run_id)
-        key = f"{run_id}/tenants/{record.tenant_id}/outputs/merged_inventory.csv"
-        self.platform.objects.put(key, b"sku\nA-1\n")
-        feed = None if record.vendors else publish(self.platform.objects, record, key)
-        outcome = Outcome(artifacts={"merged_inventory": key}, feed_key=feed, feed_sha256="0" * 64)
+        outcome = published_outcome(self.platform, record)
         return self.platform.ledger.succeed(record.fence, outcome)
 
     def fail(self, run_id: str) -> RunRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,9 @@ from builders import RUN_ID
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
 from relay_dagster.devstack.moto_server import serving
+from relay_dagster.execution.publication import publish, published_key
 from relay_dagster.runs.ledger import RunLedger
-from relay_dagster.runs.model import NewRun
+from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect, retry_policy
 
@@ -96,6 +98,21 @@ def dispatch_run(
     if attempt == 1:
         platform.ledger.reserve(NewRun(run_id=run_id, tenant_id="acme", **changes))
     platform.ledger.dispatch(run_id, attempt, message_id="m", receipt_handle="h")
+
+
+def published_outcome(
+    platform: Platform, record: RunRecord, feed: bytes = b"sku\nA-1\n"
+) -> Outcome:
+    """Write a run's merged feed, publish it where the run is of all vendors; return its outcome."""
+    keys = record.keys
+    platform.objects.put(keys.merged_inventory, feed)
+    platform.objects.put(keys.state, b"state")
+    artifacts = {"merged_inventory": keys.merged_inventory}
+    if record.vendors is not None:
+        return Outcome(artifacts=artifacts)
+    publish(platform.objects, keys)
+    sha256 = hashlib.sha256(feed).hexdigest()
+    return Outcome(artifacts=artifacts, feed_key=published_key(record), feed_sha256=sha256)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("merge",),
         ("publish",),
         ("pipeline",),
+        ("stages",),
         ("onboarding",),
         ("samples",),
     ),

@@ -84,10 +84,14 @@ class Remedy:
         if known.status is VendorStatus.LAST_GOOD:
             # It stands in already, for an upload that could not be read.
             return self._standing_in(vendor, known, ordered if trouble is None else None, None)
-        if trouble is None or vendor.on_trouble == "fail":
+        if trouble is None:
+            return ordered
+        if vendor.on_trouble == "fail":
+            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, trouble)
             return self._as_it_is(vendor, ordered)
         state = settle(vendor, trouble, self.requested_at, self.last_good)
         if state is None:
+            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, trouble)
             return self._as_it_is(vendor, ordered)
         if state.status is VendorStatus.LEFT_OUT:
             return self._left_out(vendor, state, ordered.vendor)
@@ -117,6 +121,7 @@ class Remedy:
             upload = NormalizedVendor(vendor.vendor_id, "left_out") if own is None else own.vendor
             return self._left_out(vendor, remaining, upload)
         if own is not None:
+            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, trouble)
             return self._as_it_is(vendor, own)
         if is_absence(trouble) and may_be_empty(self.config, vendor):
             self.states[vendor.vendor_id] = VendorState(VendorStatus.MISSING, trouble)
@@ -128,8 +133,6 @@ class Remedy:
         if found.outcome == "parsed" and not found.total_rows and may_be_empty(self.config, vendor):
             emptiness = run_faults.empty_feed(vendor.vendor_id)
             ordered.vendor = replace(found, warnings=(*found.warnings, emptiness))
-            trouble = run_faults.no_rows(vendor.vendor_id)
-            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, trouble)
         return ordered
 
     def _left_out(
@@ -158,8 +161,8 @@ class Remedy:
         if not read.total_rows:
             return run_faults.no_rows(vendor.vendor_id)
         own = own_share_faults([vendor], [read.invalid_rows], [read.total_rows])
-        if own or self.rows_before is None:
-            return own[0] if own else None
+        if own or self.rows_before is None or vendor.on_trouble == "fail":
+            return own[0] if own else None  # a guard of its own judges how many rows are lost
         rows = VendorRows(
             vendor.vendor_id, self.rows_before.get(vendor.vendor_id, 0), read.valid_rows
         )

@@ -11,6 +11,7 @@ _OF_THE_RUN = (
     "errors",
     "invalid_rows",
     "run_summary",
+    "baseline_state",
 )
 
 
@@ -56,18 +57,38 @@ class ArtifactKeys:
         """The key of merged_inventory.csv."""
         return f"{self.prefix}outputs/merged_inventory.csv"
 
+    @property
+    def baseline_state(self) -> str:
+        """The key of the state that the run is compared with."""
+        return f"{self.prefix}work/baseline_state.parquet"
+
+    @property
+    def state(self) -> str:
+        """The key of the state of the run's own feed, a work file until it is published."""
+        return f"{self.prefix}work/state.parquet"
+
     def artifact_name(self, key: str) -> str:
         """Return what the artifact of a key is called; empty for a work file, which is none."""
         match key.removeprefix(self.prefix).split("/"):
             case ["inbound", vendor_id, file_name] if file_name:
                 return f"inbound_{vendor_id}"
+            case ["inbound", vendor_id, "sku_map", "sku_map.csv"]:
+                return f"sku_map_{vendor_id}"
+            case ["inbound", vendor_id, "last_good", file_name] if file_name:
+                return f"last_good_{vendor_id}"
+            case ["inbound", vendor_id, "last_good", "sku_map", "sku_map.csv"]:
+                return f"last_good_sku_map_{vendor_id}"
             case ["normalized", vendor_id, "normalized.csv"]:
                 return f"normalized_{vendor_id}"
         return next((name for name in _OF_THE_RUN if getattr(self, name) == key), "")
 
-    def inbound(self, vendor_id: str, file_name: str) -> str:
-        """Return the key of the run's own copy of a vendor's feed."""
-        return f"{self.prefix}inbound/{vendor_id}/{file_name}"
+    def inbound(self, vendor_id: str, file_name: str, *, last_good: bool = False) -> str:
+        """Return the key of the run's own copy of a vendor's feed, or of its last good one."""
+        return f"{self._inputs_of(vendor_id, last_good)}{file_name}"
+
+    def sku_map(self, vendor_id: str, *, last_good: bool = False) -> str:
+        """Return the key of the run's own copy of the SKU map of such a feed."""
+        return f"{self._inputs_of(vendor_id, last_good)}sku_map/sku_map.csv"
 
     def normalized(self, vendor_id: str) -> str:
         """Return the key of a vendor's normalized.csv."""
@@ -76,3 +97,6 @@ class ArtifactKeys:
     def work(self, vendor_id: str, name: str) -> str:
         """Return the key of a work file, which is no artifact."""
         return f"{self.prefix}work/{vendor_id}/{name}"
+
+    def _inputs_of(self, vendor_id: str, last_good: bool) -> str:
+        return f"{self.prefix}inbound/{vendor_id}/{'last_good/' if last_good else ''}"

@@ -18,6 +18,7 @@ from relay_core.domain.records import ENGINE_VERSION, RunContext
 from relay_core.normalize.normalized_csv import SLICE
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.findings import RunFindings
+from relay_core.validation.trouble import VendorState
 
 _BETWEEN = ",\n    "
 _OPENING, _CLOSING = b"[\n    ", b"\n  ]"
@@ -31,11 +32,24 @@ def config_snapshot_json(ctx: RunContext, document: Mapping[str, Any]) -> bytes:
 
 
 def input_manifest_json(
-    ctx: RunContext, vendors: Mapping[str, Mapping[str, Any]], generated_at: datetime
+    ctx: RunContext, vendors: Mapping[str, Mapping[str, Any]], generated_at: str
 ) -> bytes:
-    """Return input_manifest.json: which file each vendor's input is."""
-    head = {**_identity(ctx), "generated_at": timestamp(generated_at)}
+    """Return input_manifest.json: which file each vendor's input is, and what is used of it."""
+    head = {**_identity(ctx), "generated_at": generated_at}
     return _document({**head, "vendors": vendors})
+
+
+def manifest_entry(pins: Mapping[str, Any], state: VendorState | None = None) -> dict[str, Any]:
+    """Return a vendor's entry of the manifest: its pins, and what is used of it, once known."""
+    trouble = None if state is None else state.trouble
+    return {
+        **pins,
+        "status": pins["status"] if state is None else str(state.status),
+        "trouble": trouble
+        and {"error_code": trouble.error_code, "error_message": trouble.error_message},
+        "last_good_run_id": None if state is None else state.last_good_run_id,
+        "age_hours": None if state is None else state.age_hours,
+    }
 
 
 def errors_json(

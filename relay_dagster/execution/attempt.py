@@ -74,9 +74,10 @@ class Attempt:
         known = None if stage is self.record.stage else self.record
         self.record = self._ledger.enter_stage(self.record.fence, stage, known=known)
 
-    def pin_config(self, config_version: int | None) -> None:
-        """Fix the config version that takes effect."""
-        self.record = self._ledger.pin_config(self.record.fence, config_version, known=self.record)
+    def pin(self, config_version: int | None, baseline_run_id: str | None) -> None:
+        """Fix the config version that takes effect, and what the feed is compared with."""
+        fence = self.record.fence
+        self.record = self._ledger.pin(fence, config_version, baseline_run_id, known=self.record)
         self.reports.ctx = self.record.context
 
     def succeed(self) -> None:
@@ -157,10 +158,9 @@ class Attempt:
 
     def _start_publishing(self) -> str | None:
         """Start to copy the tenant's new feed to its place; None where the run publishes none."""
-        merged = self.reports.artifacts.get("merged_inventory")
-        if merged is None or self.record.vendors is not None:
+        if "merged_inventory" not in self.reports.artifacts or self.record.vendors is not None:
             return None
-        self.io.start(publish, self._platform.objects, self.record, merged)
+        self.io.start(publish, self._platform.objects, self.reports.keys)
         return published_key(self.record)
 
     def _withdraw(self) -> None:

@@ -1,45 +1,60 @@
 """Which files a run reads: found once, copied into the run's prefix and pinned by its manifest.
 
 The first attempt writes ``input_manifest.json`` if there is none, after copying; every later one
-reads it and lists nothing. So all attempts read the same bytes, whatever a vendor uploads.
+reads it and lists nothing. So all attempts read the same bytes, whatever a vendor uploads. Once
+every vendor has been read the manifest is completed with what is used of each; the pins stay.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from relay_core.config import VendorConfig
+from relay_core.domain.records import ReportEntry
 from relay_core.normalize.work_file import WORK_FILE
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.reports import input_manifest_json, timestamp
+from relay_core.publish.reports import input_manifest_json, manifest_entry, timestamp
+from relay_core.validation.trouble import VendorInput, VendorState, VendorStatus
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.reports import JSON, RunReports
 from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 
-SKU_MAP_FILE = "sku_map.csv"
 _LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """The manifest's entries by vendor, and which vendors have a SKU map."""
+    """The manifest's entries by vendor, its instant, and the size of each SKU map there is."""
 
     entries: Mapping[str, Mapping[str, Any]]
-    maps: Collection[str]
+    generated_at: str
+    maps: Mapping[str, int]
 
     def found(self) -> list[str]:
         """Return the ids of the vendors that have a feed, in order."""
-        return [name for name, entry in self.entries.items() if entry["status"] == "found"]
+        return [name for name, entry in self.entries.items() if entry["s3_key"] is not None]
 
-    def missing(self) -> set[str]:
-        """Return the ids of the vendors that have no feed."""
-        return set(self.entries).difference(self.found())
+    def vendor_inputs(self) -> dict[str, VendorInput]:
+        """Return what was found of each vendor that has a feed."""
+        return {
+            name: VendorInput(
+                self.size_of(name),
+                datetime.fromisoformat(self.entries[name]["last_modified"]),
+                self.maps.get(name),
+            )
+            for name in self.found()
+        }
+
+    def states(self) -> dict[str, VendorState]:
+        """Return what was used of each vendor, of inputs that were read before."""
+        return {name: _state(name, entry) for name, entry in self.entries.items()}
 
     def locations(self) -> dict[str, str]:
         """Return where each vendor's feed is expected, as messages tell it."""
@@ -83,13 +98,14 @@ class Pinning:
         Args:
             is_first_look: nobody can have pinned any yet.
         """
-        pinned = None if is_first_look else _read_manifest(self.objects, self.reports.keys)
+        pinned = None if is_first_look else read_manifest(self.objects, self.reports.keys)
         if pinned is not None:
-            return self._noted(pinned, self._maps())
+            return self._noted(pinned)
         copies = [self.io.submit(self._copy_map, one) for one in self._with_maps()]
         entries = self.io.map(self._copy_latest, self.vendors)
-        maps = {vendor_id for vendor_id, is_there in (each.result() for each in copies) if is_there}
-        return self._pinned(dict(zip(self._ids(), entries, strict=True)), maps)
+        for copy in copies:
+            copy.result()
+        return self._pinned(dict(zip(self._ids(), entries, strict=True)))
 
     def borrow(self, earlier: Iterable[RunRecord], *, with_work: bool) -> RunInputs:
         """Pin the inputs of the tenant's last run that has them, in place of looking for new ones.
@@ -97,39 +113,49 @@ class Pinning:
         Args:
             earlier: the tenant's runs, newest first; the run that borrows may be among them. A
                 vendor that the lender does not have counts as missing.
-            with_work: borrow the work files too; only a run that has them is looked at.
+            with_work: borrow the work files too, and what was used of each vendor; only a run that
+                has them is looked at.
         """
         entries = {one.vendor_id: _missing(one) for one in self.vendors}
         lender = next((one for one in earlier if self._can_lend(one, with_work)), None)
         if lender is not None:
             source = ArtifactKeys(lender.run_id, lender.tenant_id)
-            known = _read_manifest(self.objects, source) or {}
-            lent = [name for name in entries if known.get(name, {}).get("status") == "found"]
+            manifest = read_manifest(self.objects, source)
+            known = {} if manifest is None else manifest["vendors"]
+            if with_work:
+                self.io.map(partial(self._borrow_work, source), entries)
+                entries |= {name: known[name] for name in entries if name in known}
+            lent = [name for name in entries if known.get(name, entries[name])["s3_key"]]
+            copies = self.io.map(lambda name: self._borrow(source, name, known[name]), lent)
+            entries |= zip(lent, copies, strict=True)
+        return self._pinned(entries)
 
-            def borrow(vendor_id: str) -> dict[str, Any]:
-                if with_work:
-                    self._borrow_work(source, vendor_id)
-                return self._borrow(source, vendor_id, known[vendor_id])
-
-            entries |= zip(lent, self.io.map(borrow, lent), strict=True)
-        return self._pinned(entries, self._maps())
+    def complete(self, inputs: RunInputs, states: Mapping[str, VendorState]) -> None:
+        """Write the manifest once more, now with what is used of each vendor; the pins stay."""
+        entries = {
+            name: manifest_entry(entry, states.get(name)) for name, entry in inputs.entries.items()
+        }
+        body = input_manifest_json(self.reports.ctx, entries, inputs.generated_at)
+        self.reports.write(self.reports.keys.input_manifest, [body])
 
     # --- how ------------------------------------------------------------------------------------
 
-    def _pinned(self, entries: Mapping[str, Any], maps: Collection[str]) -> RunInputs:
+    def _pinned(self, entries: Mapping[str, Any]) -> RunInputs:
         """Write the manifest if there is none; the entries of the one that is there hold."""
-        reports = self.reports
-        body = input_manifest_json(reports.ctx, entries, self.now)
-        if self.objects.put_if_absent(reports.keys.input_manifest, body, content_type=JSON):
-            return self._noted(entries, maps)
-        return self._noted(_read_manifest(self.objects, reports.keys) or entries, self._maps())
+        keys = self.reports.keys
+        body = input_manifest_json(self.reports.ctx, entries, timestamp(self.now))
+        if self.objects.put_if_absent(keys.input_manifest, body, content_type=JSON):
+            return self._noted(json.loads(body))
+        return self._noted(read_manifest(self.objects, keys) or json.loads(body))
 
-    def _noted(self, entries: Mapping[str, Mapping[str, Any]], maps: Collection[str]) -> RunInputs:
+    def _noted(self, manifest: Mapping[str, Any]) -> RunInputs:
         """Note which artifacts the pinned entries are."""
-        inputs, artifacts = RunInputs(entries, maps), self.reports.artifacts
-        artifacts["input_manifest"] = self.reports.keys.input_manifest
-        for vendor_id in inputs.found():
-            artifacts[f"inbound_{vendor_id}"] = inputs.copy_of(vendor_id)
+        keys, artifacts = self.reports.keys, self.reports.artifacts
+        maps = self._maps()
+        inputs = RunInputs(manifest["vendors"], manifest["generated_at"], maps)
+        artifacts["input_manifest"] = keys.input_manifest
+        artifacts |= {f"inbound_{name}": inputs.copy_of(name) for name in inputs.found()}
+        artifacts |= {f"sku_map_{name}": keys.sku_map(name) for name in maps}
         return inputs
 
     def _ids(self) -> list[str]:
@@ -138,19 +164,16 @@ class Pinning:
     def _with_maps(self) -> list[VendorConfig]:
         return [vendor for vendor in self.vendors if vendor.sku_map is not None]
 
-    def _map_of(self, vendor_id: str) -> str:
-        return self.reports.keys.work(vendor_id, SKU_MAP_FILE)
+    def _maps(self) -> dict[str, int]:
+        """Return the size of each vendor's SKU map that lies in the run's prefix."""
+        ids, key = [vendor.vendor_id for vendor in self._with_maps()], self.reports.keys.sku_map
+        sizes = self.io.map(lambda vendor_id: self.objects.size_of(key(vendor_id)), ids)
+        return {name: size for name, size in zip(ids, sizes, strict=True) if size is not None}
 
-    def _maps(self) -> set[str]:
-        """Return the vendors whose SKU map lies in the run's prefix."""
-        ids = [vendor.vendor_id for vendor in self._with_maps()]
-        there = self.io.map(lambda vendor_id: self.objects.exists(self._map_of(vendor_id)), ids)
-        return {vendor_id for vendor_id, is_there in zip(ids, there, strict=True) if is_there}
-
-    def _copy_map(self, vendor: VendorConfig) -> tuple[str, bool]:
-        key = vendor.sku_map.s3_key if vendor.sku_map is not None else None
-        target = self._map_of(vendor.vendor_id)
-        return vendor.vendor_id, bool(key) and self.objects.copy_if_there(str(key), target)
+    def _copy_map(self, vendor: VendorConfig) -> None:
+        source = None if vendor.sku_map is None else vendor.sku_map.s3_key
+        if source:
+            self.objects.copy_if_there(source, self.reports.keys.sku_map(vendor.vendor_id))
 
     def _copy_latest(self, vendor: VendorConfig) -> dict[str, Any]:
         """Copy the vendor's latest upload; look again where it was replaced in between."""
@@ -167,7 +190,7 @@ class Pinning:
         target = self.reports.keys.inbound(vendor.vendor_id, latest.file_name)
         return {
             **_missing(vendor),
-            "status": "found",
+            "status": str(VendorStatus.FOUND),
             "s3_key": latest.key,
             "etag": latest.etag,
             "size": latest.size,
@@ -187,10 +210,10 @@ class Pinning:
     def _borrow(
         self, source: ArtifactKeys, vendor_id: str, entry: Mapping[str, Any]
     ) -> dict[str, Any]:
-        name = PurePosixPath(entry["run_copy_key"]).name
-        copy = self.reports.keys.inbound(vendor_id, name)
+        keys, name = self.reports.keys, PurePosixPath(entry["run_copy_key"]).name
+        copy = keys.inbound(vendor_id, name)
         self.objects.copy_if_there(entry["run_copy_key"], copy)
-        self.objects.copy_if_there(source.work(vendor_id, SKU_MAP_FILE), self._map_of(vendor_id))
+        self.objects.copy_if_there(source.sku_map(vendor_id), keys.sku_map(vendor_id))
         return {**entry, "selection": f"run {source.run_id}", "run_copy_key": copy}
 
     def _borrow_work(self, source: ArtifactKeys, vendor_id: str) -> None:
@@ -202,16 +225,29 @@ class Pinning:
             self.reports.artifacts[f"normalized_{vendor_id}"] = normalized
 
 
-def _read_manifest(objects: ObjectStore, keys: ArtifactKeys) -> dict[str, Any] | None:
+def read_manifest(objects: ObjectStore, keys: ArtifactKeys) -> dict[str, Any] | None:
+    """Return the manifest of a run; None where it has none."""
     body = objects.read_or_none(keys.input_manifest)
-    return None if body is None else dict(json.loads(body)["vendors"])
+    return None if body is None else dict(json.loads(body))
 
 
 def _missing(vendor: VendorConfig) -> dict[str, Any]:
     unknown = ("s3_key", "etag", "size", "last_modified", "selection", "run_copy_key", "sha256")
-    return {
-        "status": "missing",
-        "required": vendor.required,
-        "expected_prefix": vendor.inbound.s3_prefix or None,
-        **dict.fromkeys(unknown),
-    }
+    return manifest_entry(
+        {
+            "status": str(VendorStatus.MISSING),
+            "required": vendor.required,
+            "expected_prefix": vendor.inbound.s3_prefix or None,
+            **dict.fromkeys(unknown),
+        }
+    )
+
+
+def _state(vendor_id: str, entry: Mapping[str, Any]) -> VendorState:
+    trouble = entry["trouble"]
+    return VendorState(
+        VendorStatus(entry["status"]),
+        None if trouble is None else ReportEntry(**trouble, vendor_id=vendor_id),
+        entry["last_good_run_id"],
+        entry["age_hours"],
+    )

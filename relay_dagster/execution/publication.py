@@ -7,8 +7,10 @@ moves, says which of them is in force. Nothing here changes a record.
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
+from typing import Protocol
 
 from relay_core.domain.codes import RunStatus
+from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
@@ -17,24 +19,41 @@ KEPT_AFTER = timedelta(days=1)
 """For how long a feed stays that is no longer in force: links to it live for an hour."""
 
 
-def published_key(run: RunRecord) -> str:
+class OfRun(Protocol):
+    """What belongs to a run: its record, its keys."""
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+
+    @property
+    def tenant_id(self) -> str:
+        """Its tenant."""
+
+
+def published_key(run: OfRun) -> str:
     """Return where a run's feed is published."""
     return f"{_place_of(run.tenant_id)}{run.run_id}.csv"
 
 
-def publish(objects: ObjectStore, run: RunRecord, merged_key: str) -> str:
-    """Copy a run's merged feed, within S3, to its stable place; return the key.
+def state_key(run: OfRun) -> str:
+    """Return where the state of that feed lies, which later runs are compared with."""
+    return f"{_place_of(run.tenant_id)}{run.run_id}.state.parquet"
 
-    Every attempt of a run copies the same bytes to the same key.
+
+def publish(objects: ObjectStore, keys: ArtifactKeys) -> None:
+    """Copy a run's merged feed and its state, within S3, to their stable places.
+
+    Every attempt of a run copies the same bytes to the same keys.
     """
-    key = published_key(run)
-    objects.copy(merged_key, key)
-    return key
+    objects.copy(keys.merged_inventory, published_key(keys))
+    objects.copy(keys.state, state_key(keys))
 
 
-def withdraw(objects: ObjectStore, run: RunRecord) -> None:
-    """Take a run's published feed away, if there is one: the run has not succeeded."""
+def withdraw(objects: ObjectStore, run: OfRun) -> None:
+    """Take a run's published copies away, if there are any: its feed is not to be had."""
     objects.delete(published_key(run))
+    objects.delete(state_key(run))
 
 
 def remove_superseded(platform: Platform, tenant_id: str, now: datetime) -> list[str]:
@@ -89,4 +108,4 @@ def _place_of(tenant_id: str) -> str:
 
 
 def _run_id_of(published: ObjectInfo) -> str:
-    return PurePosixPath(published.key).stem
+    return PurePosixPath(published.key).name.split(".")[0]

@@ -18,7 +18,11 @@ from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.runs.model import Outcome
 
 JSON = "application/json"
-_CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "json": JSON}
+_CONTENT_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "json": JSON,
+    "parquet": "application/vnd.apache.parquet",
+}
 
 
 class RunReports:

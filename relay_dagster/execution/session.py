@@ -17,14 +17,17 @@ from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import RunFailure
 from relay_core.merge.result import MergedInventory
+from relay_core.normalize.remedy import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.reports import config_snapshot_json
 from relay_core.stages import RunStages
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
+from relay_dagster.execution.baseline import PublishedInputs, fetch_state, load_state
 from relay_dagster.execution.concurrent_io import ReadAhead
-from relay_dagster.execution.inputs import SKU_MAP_FILE, Pinning, RunInputs
+from relay_dagster.execution.inputs import Pinning, RunInputs
+from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
@@ -107,6 +110,7 @@ class RunSession:
             ConfigError: it does not validate, which an operator can mend between two attempts.
         """
         record = self.attempt.record
+        published = self.attempt.io.submit(self._baseline_run_id, record)
         stored = self._stored_config(record)
         if stored is None:
             which = "no config" if (n := record.config_version) is None else f"no version {n}"
@@ -115,7 +119,7 @@ class RunSession:
                 f"missing tenant config: the store has {which} of tenant {record.tenant_id!r}; "
                 f"store it with PUT /v1/tenants/{record.tenant_id}/config, then start a new run",
             )
-        self.attempt.pin_config(stored.version)
+        self.attempt.pin(stored.version, published.result())
         try:
             config = load_config(parse_document(stored.text, format="json"))
         except UnsupportedSchemaVersionError as error:
@@ -130,16 +134,12 @@ class RunSession:
     @cached_property
     def inputs(self) -> RunInputs:
         """The files that the run reads, pinned; the lack of one that it needs ends the run."""
+        self._fetch_baseline()
         inputs = self._pin_inputs()
-        self._stages.judge_inputs(
-            missing=inputs.missing(),
-            locations=inputs.locations(),
-            missing_maps={
-                vendor.vendor_id: str(vendor.sku_map.s3_key or vendor.sku_map.local_path)
-                for vendor in self._stages.vendors
-                if vendor.sku_map is not None and vendor.vendor_id not in inputs.maps
-            },
-        )
+        if inputs.found() and NORMALIZED not in self._launch.assets:
+            self.attempt.findings.states = inputs.states()
+        else:
+            self._stages.judge_inputs(inputs.vendor_inputs(), inputs.locations())
         self.stop_if_failed()
         if NORMALIZED in self._launch.assets:
             self._ahead = ReadAhead(self._platform.objects, self.attempt.io, self._to_read(inputs))
@@ -147,7 +147,9 @@ class RunSession:
 
     def normalize(self) -> list[NormalizedVendor]:
         """Read every feed and write what it came to, whatever is wrong with another."""
-        return self._stages.normalize(self._feeds(self.inputs))
+        normalized = self._stages.normalize(self._feeds(self.inputs))
+        self._pinning.complete(self.inputs, self.attempt.findings.states)
+        return normalized
 
     def stop_if_failed(self) -> None:
         """End the run where a stage has found that it cannot go on."""
@@ -157,10 +159,9 @@ class RunSession:
 
     def merge(self) -> MergedInventory:
         """Merge and price the vendors of this process, or what their work files hold."""
-        vendor_ids = self.inputs.found()
-        if [each.vendor_id for each in self.attempt.findings.normalized] != vendor_ids:
+        if NORMALIZED not in self._launch.assets and self.inputs:
             read = self.attempt.reports.read_vendor
-            self._stages.take_over(self.attempt.io.map(read, vendor_ids))
+            self._stages.take_over(self.attempt.io.map(read, self._stages.to_read()))
             self.stop_if_failed()
         return self._stages.merge()
 
@@ -169,18 +170,26 @@ class RunSession:
         self.stop_if_failed()
         self.attempt.enter(Stage.WRITE_OUTPUTS)
         self._stages.write_feed(merged)
+        if self.attempt.record.vendors is None:
+            reports = self.attempt.reports
+            self._stages.write_state(reports.keys.state, merged, reports.ctx)
 
     @cached_property
     def _stages(self) -> RunStages:
-        attempt = self.attempt
+        attempt, config = self.attempt, self.config
+        record, reports = attempt.record, attempt.reports
+        vendors, published = config.selecting(record.vendors), record.baseline_run_id
         return RunStages(
-            self.config,
-            self.config.selecting(attempt.record.vendors),
-            attempt.record.requested_at,
-            attempt.reports.keys,
-            attempt.reports,
+            config,
+            vendors,
+            record.requested_at,
+            reports.keys,
+            reports,
             attempt.findings,
             hands_over=True,
+            last_good=NO_LAST_GOOD
+            if published is None
+            else PublishedInputs(self._platform.objects, reports, published, vendors),
         )
 
     def _enter(self, asset: str) -> None:
@@ -207,36 +216,60 @@ class RunSession:
         self.attempt.findings.fail(failure)
         self.attempt.fail(failure)
 
+    def _baseline_run_id(self, record: RunRecord) -> str | None:
+        """Return the run whose feed is in force."""
+        published = self._platform.runs.feed(record.tenant_id)
+        return None if published is None or not published.published_seq else published.run_id
+
+    def _fetch_baseline(self) -> None:
+        """Copy the state that the run is compared with into the run, and begin to read it."""
+        attempt, objects = self.attempt, self._platform.objects
+        published = attempt.record.baseline_run_id
+        if published is not None:
+            fetch_state(objects, attempt.reports, published)
+            if attempt.record.vendors is None:
+                self._stages.baseline = load_state(objects, attempt.reports)
+
+    @cached_property
+    def _pinning(self) -> Pinning:
+        attempt, objects = self.attempt, self._platform.objects
+        return Pinning(objects, attempt.reports, attempt.io, self._stages.vendors, now=utc_now())
+
     def _pin_inputs(self) -> RunInputs:
         attempt, runs = self.attempt, self._platform.runs
-        pinning = Pinning(
-            self._platform.objects,
-            attempt.reports,
-            attempt.io,
-            self._stages.vendors,
-            now=utc_now(),
-        )
         if FETCHED in self._launch.assets:
             is_first = attempt.record.attempt == 1 and self._asset == FETCHED
-            return pinning.find(is_first_look=is_first)
+            return self._pinning.find(is_first_look=is_first)
         earlier = runs.list_runs(attempt.record.tenant_id, limit=LOOK_BACK_RUNS).records
-        return pinning.borrow(earlier, with_work=NORMALIZED not in self._launch.assets)
+        return self._pinning.borrow(earlier, with_work=NORMALIZED not in self._launch.assets)
 
     def _to_read(self, inputs: RunInputs) -> dict[str, int]:
         """Return what normalizing reads, key to bytes, in its order; SKU maps are small."""
         sizes: dict[str, int] = {}
-        for vendor_id in inputs.found():
+        for vendor_id in self._own_uploads():
             if vendor_id in inputs.maps:
-                sizes[self._map_of(vendor_id)] = 0
+                sizes[self._map_of(vendor_id)] = inputs.maps[vendor_id]
             sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
         return sizes
 
+    def _own_uploads(self) -> list[str]:
+        """Return the vendors whose upload is read, in order."""
+        states = self.attempt.findings.states
+        return [name for name in self._stages.to_read() if states[name].last_good_run_id is None]
+
     def _map_of(self, vendor_id: str) -> str:
-        return self.attempt.reports.keys.work(vendor_id, SKU_MAP_FILE)
+        return self.attempt.reports.keys.sku_map(vendor_id)
 
     def _feeds(self, inputs: RunInputs) -> Iterator[VendorFeed]:
-        take = self._ahead.take
-        for vendor_id in inputs.found():
-            sku_map = take(self._map_of(vendor_id)) if vendor_id in inputs.maps else None
-            feed, name = take(inputs.copy_of(vendor_id)), inputs.file_name(vendor_id)
-            yield VendorFeed(self.config.vendor(vendor_id), feed, name, sku_map)
+        take, uploads = self._ahead.take, self._own_uploads()
+        for vendor_id in self._stages.to_read():
+            if vendor_id in uploads:
+                sku_map = take(self._map_of(vendor_id)) if vendor_id in inputs.maps else None
+                feed, name = take(inputs.copy_of(vendor_id)), inputs.file_name(vendor_id)
+                yield VendorFeed(self.config.vendor(vendor_id), feed, name, sku_map)
+            elif (last_good := self._stages.last_good.read(vendor_id)) is not None:
+                yield last_good
+            else:
+                raise MissingResourceError(
+                    "s3.CopyObject", f"the last good feed of {vendor_id} went"
+                )

@@ -196,15 +196,22 @@ class RunLedger:
         """
         return self._change(fence.run_id, state_machine.entered(fence, stage, self._clock()), known)
 
-    def pin_config(
-        self, fence: Fence, config_version: int | None, *, known: RunRecord | None = None
+    def pin(
+        self,
+        fence: Fence,
+        config_version: int | None,
+        baseline_run_id: str | None = None,
+        *,
+        known: RunRecord | None = None,
     ) -> RunRecord:
-        """Fix the config version that takes effect, unless it is fixed; the record has the answer.
+        """Fix config version and baseline, unless they are fixed; the record has the answer.
 
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`.
         """
-        return self._change(fence.run_id, state_machine.pinned(fence, config_version), known)
+        return self._change(
+            fence.run_id, state_machine.pinned(fence, config_version, baseline_run_id), known
+        )
 
     def succeed(
         self, fence: Fence, outcome: Outcome, *, known: RunRecord | None = None

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunContext, RunFailure
+from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.runs.job_message import Job
 
 
@@ -47,7 +48,8 @@ class RunRecord:
 
     ``attempt`` is the latest attempt dispatched, 0 before the first; ``dispatched_at`` and
     ``dagster_run_id`` belong to it and are None between attempts. ``asked_version`` is the version
-    in the queue's message, ``config_version`` the one that took effect. ``vendors`` None is all.
+    in the queue's message, ``config_version`` the one that took effect, ``baseline_run_id`` the run
+    whose feed was in force then. ``vendors`` None is all.
     """
 
     run_id: str
@@ -57,6 +59,7 @@ class RunRecord:
     vendors: tuple[str, ...] | None = None
     asked_version: int | None = None
     config_version: int | None = None
+    baseline_run_id: str | None = None
     request_id: str | None = None
     idempotency_id: str | None = None
 
@@ -150,6 +153,11 @@ class RunRecord:
         return Job(self.run_id, self.tenant_id, self.vendors, self.asked_version)
 
     @property
+    def keys(self) -> ArtifactKeys:
+        """Where the run's files lie."""
+        return ArtifactKeys(self.run_id, self.tenant_id)
+
+    @property
     def context(self) -> RunContext:
         """What identifies the run in its reports."""
         return RunContext(
@@ -215,6 +223,7 @@ class FeedPointer:
     key: str
     sha256: str
     finished_at: datetime
+    published_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

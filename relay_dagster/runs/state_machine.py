@@ -63,7 +63,7 @@ _TABLE = (
     Move("dispatched", (_QUEUED,), _QUEUED, "intake", "the next attempt is Dagster's to begin"),
     Move("claimed", (_QUEUED,), _RUNNING, "run", "a Dagster run takes the attempt"),
     Move("entered", (_RUNNING,), _RUNNING, "run", "the next stage begins"),
-    Move("pinned", (_RUNNING,), _RUNNING, "run", "the config version is fixed"),
+    Move("pinned", (_RUNNING,), _RUNNING, "run", "config version and baseline are fixed"),
     Move("succeeded", (_RUNNING,), RunStatus.SUCCEEDED, "run", "all is written"),
     Move("failed", (_RUNNING,), RunStatus.FAILED, "run", "its data or config are at fault"),
     Move("attempt_lost", _UNFINISHED, _QUEUED, "run, reconciler", "the attempt ended undecided"),
@@ -186,14 +186,16 @@ def entered(fence: Fence, stage: Stage, now: datetime) -> Rule:
     return rule
 
 
-def pinned(fence: Fence, config_version: int | None) -> Rule:
-    """Fix the config version that takes effect; later attempts find it fixed."""
+def pinned(fence: Fence, config_version: int | None, baseline_run_id: str | None) -> Rule:
+    """Fix config version and baseline, which take effect; later attempts find them fixed."""
 
     def rule(record: RunRecord) -> RunRecord:
         _refuse_unfenced(record, fence)
         if record.config_version is not None or config_version is None:
             return record
-        return _moved("pinned", record, config_version=config_version)
+        return _moved(
+            "pinned", record, config_version=config_version, baseline_run_id=baseline_run_id
+        )
 
     return rule
 

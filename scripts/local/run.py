@@ -23,7 +23,9 @@ from relay_core.publish.reports import (
     config_snapshot_json,
     errors_json,
     input_manifest_json,
+    manifest_entry,
     run_summary_json,
+    timestamp,
 )
 from relay_core.stages import RunStages
 from relay_core.validation.trouble import VendorInput
@@ -88,9 +90,6 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
     tune_process()
     ids = [vendor.vendor_id for vendor in config.vendors]
     findings = RunFindings(vendor_ids=ids, vendor_count=len(ids))
-    baseline = request.baseline
-    if baseline is not None and baseline.context.currency != config.default_currency:
-        baseline = None  # prices in another currency are not compared
     stages = RunStages(
         config,
         config.vendors,
@@ -98,14 +97,16 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
         KEYS,
         sink,
         findings,
-        baseline=baseline,
+        baseline=request.baseline,
     )
-    found_at = datetime.now(UTC)
+    found_at = timestamp(datetime.now(UTC))
     with ThreadPoolExecutor(1) as beside:
         hashes = beside.submit(_hashes, request.feeds)
         _go_through(stages, request, clock)
         entries = {
-            vendor.vendor_id: _manifest_entry(vendor, request.feeds, hashes)
+            vendor.vendor_id: manifest_entry(
+                _pins(vendor, request.feeds, hashes), findings.states.get(vendor.vendor_id)
+            )
             for vendor in config.vendors
         }
     manifest = input_manifest_json(request.context, entries, found_at)
@@ -153,7 +154,7 @@ def _hashes(feeds: Mapping[str, Input]) -> dict[str, str]:
     return {vendor_id: feed.sha256() for vendor_id, feed in feeds.items()}
 
 
-def _manifest_entry(
+def _pins(
     vendor: VendorConfig, feeds: Mapping[str, Input], hashes: Future[dict[str, str]]
 ) -> dict[str, Any]:
     feed = feeds.get(vendor.vendor_id)

@@ -163,7 +163,7 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     put(platform.settings.dlq_url, Job(str(uuid.uuid4()), "beta").body())
     put(platform.settings.dlq_url, Job(new_run(platform, "gamma"), "gamma").body())
     delta = dispatched(platform, "delta")
-    platform.ledger.pin_config(platform.ledger.claim(delta, 1, "dagster-1").fence, 1)
+    platform.ledger.pin(platform.ledger.claim(delta, 1, "dagster-1").fence, 1)
     platform.ledger.poison(delta, "attempts used up")
     platform.ledger.request_cancel(new_run(platform, "epsilon"))
 

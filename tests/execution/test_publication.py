@@ -6,17 +6,17 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from fakes import NOW, FakeClock, embedded_platform
+from fakes import NOW, FakeClock, embedded_platform, published_outcome
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.s3.object_store import ObjectInfo
 from relay_dagster.execution.publication import (
-    publish,
     published_key,
     remove_superseded,
+    state_key,
     superseded,
     withdraw,
 )
-from relay_dagster.runs.model import NewRun, Outcome, RunRecord
+from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
@@ -79,9 +79,8 @@ def succeeded(platform: Platform, tenant_id: str = "acme") -> RunRecord:
     platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=tenant_id))
     platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
     record = platform.ledger.claim(run_id, 1, "d")
-    platform.objects.put("merged", run_id.encode())
-    key = publish(platform.objects, record, "merged")
-    return platform.ledger.succeed(record.fence, Outcome(feed_key=key, feed_sha256="ab"))
+    outcome = published_outcome(platform, record, run_id.encode())
+    return platform.ledger.succeed(record.fence, outcome)
 
 
 def keys(platform: Platform) -> list[str]:
@@ -100,7 +99,8 @@ def test_a_tenant_s_feeds_are_told_from_those_of_one_whose_id_begins_alike(
 def test_feeds_that_may_still_be_linked_to_stay(platform: Platform) -> None:
     runs = [succeeded(platform), succeeded(platform)]
     assert remove_superseded(platform, "acme", utc_now()) == []
-    assert set(keys(platform)) == {published_key(each) for each in runs}
+    copies = {key(each) for each in runs for key in (published_key, state_key)}
+    assert set(keys(platform)) == copies
 
 
 def test_the_feed_in_force_stays_however_old_it_is(platform: Platform) -> None:

@@ -11,11 +11,11 @@ import dagster as dg
 import pytest
 
 from builders import config_document
-from fakes import FakeClock, embedded_platform
+from fakes import FakeClock, embedded_platform, published_outcome
 from relay_core.domain.codes import RunStatus
 from relay_dagster import tags
 from relay_dagster.aws.cloudwatch.metrics import Metrics
-from relay_dagster.execution.publication import publish, published_key
+from relay_dagster.execution.publication import published_key, state_key
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.reconciler.cursor import ReconcilerCursor
 from relay_dagster.reconciler.tick import ReconcileTick
@@ -224,7 +224,7 @@ def test_a_job_that_waits_is_shown_when_its_tenant_is_free(world: World) -> None
 def test_late_reports_name_the_vendors_of_the_config(world: World) -> None:
     world.platform.tenants.put("acme", json.dumps(config_document()))
     record = world.executing(STATUS.CANCELED)
-    world.platform.ledger.pin_config(record.fence, 1)
+    world.platform.ledger.pin(record.fence, 1)
     world.tick()
     world.tick()
     summary = world.report(record, "run_summary")
@@ -263,15 +263,14 @@ def test_reports_of_a_run_that_died_before_its_end_tell_how_it_ended(world: Worl
 def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(world: World) -> None:
     world.platform.objects.put(f"published/acme/{NOBODY_S_RUN}.csv", b"sku\n")
     record = world.executing(STATUS.SUCCESS)
-    key = publish(world.platform.objects, record, f"published/acme/{NOBODY_S_RUN}.csv")
-    outcome = Outcome(feed_key=key, feed_sha256="ab")
-    world.platform.ledger.succeed(record.fence, outcome)
+    world.platform.ledger.succeed(record.fence, published_outcome(world.platform, record))
     world.platform.ledger.note_reports(record.run_id)
     # Objects carry the true time.
     world.clock.now = utc_now() + timedelta(days=2)
     world.tick()
     assert world.current(record).acknowledged_at is not None
-    assert [each.key for each in world.platform.objects.list_objects("published/")] == [key]
+    left = {each.key for each in world.platform.objects.list_objects("published/")}
+    assert left == {published_key(record), state_key(record)}
 
 
 class Reluctant(DagsterExecutions):

@@ -234,7 +234,7 @@ def test_the_same_run_id_with_another_body_is_a_conflict(ledger: RunLedger) -> N
 def test_a_version_that_was_pinned_later_makes_no_conflict(ledger: RunLedger) -> None:
     sent = job()
     record = running(ledger, ledger.adopt(sent))
-    ledger.pin_config(record.fence, 4)
+    ledger.pin(record.fence, 4)
     assert ledger.adopt(sent).config_version == 4
 
 
@@ -343,8 +343,8 @@ def test_only_a_success_is_complete(ledger: RunLedger) -> None:
 
 def test_the_first_version_that_takes_effect_stays(ledger: RunLedger) -> None:
     record = running(ledger)
-    ledger.pin_config(record.fence, 4)
-    assert ledger.pin_config(record.fence, 5).config_version == 4
+    ledger.pin(record.fence, 4)
+    assert ledger.pin(record.fence, 5).config_version == 4
 
 
 def test_a_success_frees_the_tenant_and_moves_its_feed(
@@ -451,7 +451,7 @@ def test_a_message_of_any_length_fits_into_the_record(ledger: RunLedger) -> None
 
 STALE: list[tuple[str, Callable[[RunLedger, RunRecord], object]]] = [
     ("enter_stage", lambda ledger, old: ledger.enter_stage(old.fence, Stage.WRITE_OUTPUTS)),
-    ("pin_config", lambda ledger, old: ledger.pin_config(old.fence, 1)),
+    ("pin", lambda ledger, old: ledger.pin(old.fence, 1)),
     ("succeed", lambda ledger, old: ledger.succeed(old.fence, Outcome())),
     ("fail", lambda ledger, old: ledger.fail(old.fence, FAILURE)),
     ("retry_later", lambda ledger, old: ledger.retry_later(old.fence, "late", "late")),

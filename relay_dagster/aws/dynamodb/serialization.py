@@ -135,6 +135,7 @@ def from_feed(feed: FeedPointer) -> Item:
             "key": feed.key,
             "sha256": feed.sha256,
             "finished_at": instant_text(feed.finished_at),
+            "published_seq": feed.published_seq,
         }
     )
 
@@ -148,6 +149,7 @@ def to_feed(item: Mapping[str, Any]) -> FeedPointer:
         key=plain["key"],
         sha256=plain["sha256"],
         finished_at=read_instant(plain["finished_at"]),
+        published_seq=int(plain.get("published_seq", 0)),
     )
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import tenant_config
 from relay_core.config.models import GuardsConfig
+from relay_core.validation.frames import frame_of
 from relay_core.validation.guards import (
     FeedFigures,
     GuardResult,
@@ -41,13 +42,16 @@ def guards(**options: Any) -> GuardsConfig:
 
 def figures(feed: Feed) -> FeedFigures:
     rows = [feed[sku] for sku in sorted(feed)]
-    frame = pd.DataFrame(
-        {
-            "sku": pd.array(sorted(feed), "string[pyarrow]"),
-            "vendor_id": pd.array([row.vendor for row in rows], "string[pyarrow]"),
-            "quantity_available": pd.array([row.quantity for row in rows], "int32[pyarrow]"),
-            "price": pd.array([row.cents for row in rows], "int64[pyarrow]"),
-        }
+    vendors = pa.array([row.vendor for row in rows], pa.string()).dictionary_encode()
+    frame = frame_of(
+        pa.table(
+            {
+                "sku": pa.array(sorted(feed), pa.string()),
+                "vendor_id": vendors,
+                "quantity_available": pa.array([row.quantity for row in rows], pa.int32()),
+                "price": pa.array([row.cents for row in rows], pa.int64()),
+            }
+        )
     )
     return FeedFigures.of(frame)
 

@@ -1,0 +1,144 @@
+"""What a run is compared with, and may fall back on: the publication that was in force.
+
+It is pinned with the config version; its state, and what is used of its inputs, are copied into the
+run, so that nothing that happens to the tenant's feed later changes an attempt.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+from relay_core.config import VendorConfig
+from relay_core.domain.errors import StateUnreadableError
+from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.state import Baseline, read_state
+from relay_core.validation.trouble import VendorStatus
+from relay_dagster.aws.s3.object_store import ObjectStore
+from relay_dagster.execution.inputs import read_manifest
+from relay_dagster.execution.publication import state_key
+from relay_dagster.execution.reports import RunReports
+from relay_dagster.external_errors import BaselineLostError
+
+_NOTE = "last_good.json"
+
+
+def fetch_state(objects: ObjectStore, reports: RunReports, run_id: str) -> None:
+    """Copy the state of the publication that the run is compared with into the run.
+
+    Raises:
+        BaselineLostError: it is gone.
+    """
+    keys = reports.keys
+    published = ArtifactKeys(run_id, keys.tenant_id)
+    if not objects.copy_if_there(state_key(published), keys.baseline_state):
+        raise BaselineLostError(
+            "s3.CopyObject",
+            f"the state of the feed of run {run_id} is gone; publish another with "
+            "a rollback, or put it back",
+        )
+    reports.artifacts["baseline_state"] = keys.baseline_state
+
+
+def load_state(objects: ObjectStore, reports: RunReports) -> Baseline:
+    """Return the publication that the run is compared with.
+
+    Raises:
+        BaselineLostError: it cannot be read.
+    """
+    try:
+        return read_state(objects.read(reports.keys.baseline_state))
+    except StateUnreadableError as error:
+        raise BaselineLostError("s3.GetObject", str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Lent:
+    """Where an input of the publication's run lies, its name, and when it was uploaded."""
+
+    feed_key: str
+    map_key: str
+    file_name: str
+    last_modified: str
+
+
+class PublishedInputs:
+    """The inputs of the run whose feed was in force; the engine's ``LastGoodFeeds``.
+
+    Args:
+        objects: the bucket.
+        reports: the run that may fall back on them.
+        run_id: the run whose feed was in force.
+        vendors: the vendors of the run.
+    """
+
+    def __init__(
+        self,
+        objects: ObjectStore,
+        reports: RunReports,
+        run_id: str,
+        vendors: Iterable[VendorConfig],
+    ) -> None:
+        self.run_id: str | None = run_id
+        self._objects = objects
+        self._reports = reports
+        self._source = ArtifactKeys(run_id, reports.keys.tenant_id)
+        self._vendors = {vendor.vendor_id: vendor for vendor in vendors}
+
+    def uploaded_at(self, vendor_id: str) -> datetime | None:
+        """Return when the vendor's input there was uploaded; None where there is none to be had."""
+        lent = self._lent(vendor_id)
+        if lent is None or not self._objects.exists(lent.feed_key):
+            return None
+        if self._needs_map(vendor_id) and not self._objects.exists(lent.map_key):
+            return None
+        return datetime.fromisoformat(lent.last_modified)
+
+    def read(self, vendor_id: str) -> VendorFeed | None:
+        """Copy the vendor's input there into the run, and return it; None where it is gone."""
+        lent, keys = self._lent(vendor_id), self._reports.keys
+        if lent is None:
+            return None
+        feed_key = keys.inbound(vendor_id, lent.file_name, last_good=True)
+        map_key = keys.sku_map(vendor_id, last_good=True)
+        if not self._objects.copy_if_there(lent.feed_key, feed_key):
+            return None
+        sku_map = None
+        if self._needs_map(vendor_id):
+            if not self._objects.copy_if_there(lent.map_key, map_key):
+                return None
+            sku_map = self._objects.read(map_key)
+            self._reports.artifacts[keys.artifact_name(map_key)] = map_key
+        note = {"file_name": lent.file_name, "last_modified": lent.last_modified}
+        self._objects.put(keys.work(vendor_id, _NOTE), json.dumps(note).encode())
+        self._reports.artifacts[keys.artifact_name(feed_key)] = feed_key
+        feed = self._objects.read(feed_key)
+        return VendorFeed(self._vendors[vendor_id], feed, lent.file_name, sku_map)
+
+    @cached_property
+    def _manifest(self) -> Mapping[str, Any]:
+        manifest = read_manifest(self._objects, self._source)
+        return {} if manifest is None else manifest["vendors"]
+
+    def _needs_map(self, vendor_id: str) -> bool:
+        return self._vendors[vendor_id].sku_map is not None
+
+    def _lent(self, vendor_id: str) -> _Lent | None:
+        """Return what that run used of a vendor: its upload, or what stood in for it then."""
+        entry, source = self._manifest.get(vendor_id), self._source
+        if entry is None or entry["status"] not in (VendorStatus.FOUND, VendorStatus.LAST_GOOD):
+            return None
+        if entry["last_good_run_id"] is None:
+            copy = entry["run_copy_key"]
+            name = PurePosixPath(copy).name
+            return _Lent(copy, source.sku_map(vendor_id), name, entry["last_modified"])
+        noted = self._objects.read_or_none(source.work(vendor_id, _NOTE))
+        if noted is None:
+            return None
+        note = json.loads(noted)
+        feed_key = source.inbound(vendor_id, note["file_name"], last_good=True)
+        return _Lent(feed_key, source.sku_map(vendor_id, last_good=True), **note)
