@@ -205,6 +205,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     """Everything that the environment says."""
 
     artifact_bucket: str = Field(validation_alias="ARTIFACT_BUCKET")
+    keep_published: _Whole = Field(10, validation_alias="RELAY_KEEP_PUBLISHED")
     runs_table: str = Field(validation_alias="RUNS_TABLE")
     tenants_table: str = Field(validation_alias="TENANTS_TABLE")
     queue_url: _Url = Field(validation_alias="SQS_QUEUE_URL")

@@ -73,7 +73,7 @@ def connect(
             enabled=settings.metrics_enabled,
             consecutive_failures=lambda tenant_id: runs.lock(tenant_id).consecutive_failures,
         ),
-        ledger=RunLedger(runs, retry_policy(settings)),
+        ledger=RunLedger(runs, retry_policy(settings), keep_published=settings.keep_published),
     )
 
 

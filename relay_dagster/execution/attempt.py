@@ -26,6 +26,10 @@ from relay_dagster.wiring import Platform
 log = event_log()
 
 
+_MOST_GUARDS = 20
+"""So many of the guards that trip are told in the record."""
+
+
 class RunStoppedError(Exception):
     """The run, or this process's part in it, is over, and the record says so already."""
 
@@ -80,15 +84,17 @@ class Attempt:
         self.record = self._ledger.pin(fence, config_version, baseline_run_id, known=self.record)
         self.reports.ctx = self.record.context
 
-    def succeed(self) -> None:
-        """End the run well: write its reports, publish its feed, and then say so."""
-        outcome = self._report(RunStatus.SUCCEEDED)
+    def end(self) -> None:
+        """End the run: write its reports, publish its feed or hold it back, and then say so."""
+        status = self.findings.status
+        outcome = self._report(status)
+        write = self._ledger.hold if status is RunStatus.HELD else self._ledger.succeed
         try:
-            self.record = self._ledger.succeed(self.record.fence, outcome, known=self.record)
+            self.record = write(self.record.fence, outcome, known=self.record)
         except FenceLostError:
             self._withdraw_if_in_vain()
             raise
-        self._announce("run_succeeded")
+        self._announce(f"run_{status.lower()}")
 
     def fail(self, failure: RunFailure) -> NoReturn:
         """End the run for a fault of its data.
@@ -152,9 +158,11 @@ class Attempt:
         self.io.wait()
         # An attempt that has lost its run must not write over the reports of the one that has it.
         self.enter(self.record.stage)
-        feed_key = self._start_publishing() if status is RunStatus.SUCCEEDED else None
+        feed_key = None if status is RunStatus.FAILED else self._start_publishing()
         outcome = self._write_last(status)
-        return replace(outcome, feed_key=feed_key)
+        tripped = self.findings.tripped[:_MOST_GUARDS] if status is RunStatus.HELD else ()
+        guards = tuple(result.as_dict() for result in tripped)
+        return replace(outcome, feed_key=feed_key, guards=guards)
 
     def _start_publishing(self) -> str | None:
         """Start to copy the tenant's new feed to its place; None where the run publishes none."""
@@ -170,7 +178,7 @@ class Attempt:
     def _withdraw_if_in_vain(self) -> None:
         """Take the feed away again where the run has ended otherwise while it was published."""
         found = self._platform.runs.get(self.record.run_id)
-        if found is not None and found.is_final and found.status is not RunStatus.SUCCEEDED:
+        if found is not None and found.status in (RunStatus.FAILED, RunStatus.CANCELLED):
             self._withdraw()
 
     def _report_poison(self) -> None:

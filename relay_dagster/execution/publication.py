@@ -1,10 +1,11 @@
 """A tenant's feeds at the place that outlives the artifacts of runs: ``published/<tenant_id>/``.
 
-A run puts its feed there just before it succeeds; the tenant's feed pointer, which the ledger
-moves, says which of them is in force. Nothing here changes a record.
+A run puts its feed there just before it succeeds or is held, and beside it the feed's state, which
+later runs are compared with; the tenant's feed pointer, which the ledger moves, says which of them
+is in force. Nothing here changes a record.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -13,10 +14,11 @@ from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.publications import FeedPointer
 from relay_dagster.wiring import Platform
 
 KEPT_AFTER = timedelta(days=1)
-"""For how long a feed stays that is no longer in force: links to it live for an hour."""
+"""For how long a feed stays that is out of reach."""
 
 
 class OfRun(Protocol):
@@ -57,50 +59,62 @@ def withdraw(objects: ObjectStore, run: OfRun) -> None:
 
 
 def remove_superseded(platform: Platform, tenant_id: str, now: datetime) -> list[str]:
-    """Delete the tenant's feeds that have not been in force for a day, and return their keys."""
+    """Delete the copies of feeds that can neither be seen nor be published again; return the keys.
+
+    Each stays a day longer than that: links to it live for an hour.
+    """
     until = now - KEPT_AFTER
     found = platform.objects.list_objects(_place_of(tenant_id))
-    old = {_run_id_of(each): each for each in found if each.last_modified <= until}
-    if not old:
+    if all(each.last_modified > until for each in found):
         return []
-    records = platform.runs.get_many(old)
-    # Read after the records: a run that was final then has moved the pointer by now.
+    records = platform.runs.get_many({_run_id_of(each) for each in found})
+    # Read after the records: a run that had ended then has moved the pointer by now.
     pointer = platform.runs.feed(tenant_id)
-    keys = superseded(old, records, until)
-    doomed = [key for key in keys if pointer is None or key != pointer.key]
+    old = {_run_id_of(each) for each in found if each.last_modified <= until}
+    dead = superseded(old, records, pointer, until, platform.settings.keep_published)
+    doomed = [each.key for each in found if _run_id_of(each) in dead]
     for key in doomed:
         platform.objects.delete(key)
     return doomed
 
 
 def superseded(
-    old: Mapping[str, ObjectInfo], records: Mapping[str, RunRecord], until: datetime
-) -> list[str]:
-    """Return the keys of feeds that were not in force at an instant, nor can be later.
+    run_ids: Collection[str],
+    records: Mapping[str, RunRecord],
+    pointer: FeedPointer | None,
+    until: datetime,
+    keep: int,
+) -> set[str]:
+    """Return which runs' feeds were out of reach at an instant, and will never be in reach.
 
     Args:
-        old: feeds from before the instant, by run_id.
-        records: the records of these runs, as far as there are any.
+        run_ids: the runs that are asked about.
+        records: the records of all runs that have copies, by run_id, as far as there are any.
+        pointer: the tenant's feed.
         until: the instant.
+        keep: how many publications can be published again.
     """
-    last = max(_ends_of_successes(records.values(), until), default=None)
-    return [each.key for run_id, each in sorted(old.items()) if _is_over(records.get(run_id), last)]
+    last = () if pointer is None else pointer.publications[:keep]
+    moves = [(one.seq, one.published_at) for one in last]
+    moves += [
+        (each.published_seq, each.published_at)
+        for each in records.values()
+        if each.published_seq is not None and each.published_at is not None
+    ]
+    others = set(run_ids) - {one.run_id for one in last}
+    return {one for one in others if _is_over(records.get(one), moves, until, keep)}
 
 
-def _is_over(record: RunRecord | None, last_success: datetime | None) -> bool:
+def _is_over(
+    record: RunRecord | None, moves: Sequence[tuple[int, datetime]], until: datetime, keep: int
+) -> bool:
+    """Tell whether a run's feed was out of reach: never published, or followed by enough others."""
     if record is None:
         return True
-    if record.status is not RunStatus.SUCCEEDED:
+    if record.status is not RunStatus.SUCCEEDED or record.published_seq is None:
         return record.is_final
-    ended = record.finished_at
-    return ended is not None and last_success is not None and ended < last_success
-
-
-def _ends_of_successes(records: Iterable[RunRecord], until: datetime) -> Iterable[datetime]:
-    for record in records:
-        ended = record.finished_at
-        if record.status is RunStatus.SUCCEEDED and ended is not None and ended <= until:
-            yield ended
+    pushed_out = record.published_seq + keep
+    return any(seq >= pushed_out and at <= until for seq, at in moves)
 
 
 def _place_of(tenant_id: str) -> str:

@@ -2,7 +2,7 @@
 
 What an exception means is decided in one place, ``materializing``: a fault of the data has ended
 the run already, any other sends the run back to the queue for its next attempt. The end of a run
-that goes well is a call of its own, `succeed`, which the last asset makes.
+that goes well is a call of its own, `end`, which the last asset makes.
 """
 
 import json
@@ -93,9 +93,9 @@ class RunSession:
         selected = [asset for asset in ASSETS if asset in self._launch.assets]
         return self._asset == selected[-1]
 
-    def succeed(self) -> None:
-        """End the run: write its reports, publish its feed, and free the tenant."""
-        self.attempt.succeed()
+    def end(self) -> None:
+        """End the run: write its reports, publish its feed or hold it back, free the tenant."""
+        self.attempt.end()
 
     def close(self) -> None:
         """Stop what runs beside the steps."""
@@ -219,7 +219,7 @@ class RunSession:
     def _baseline_run_id(self, record: RunRecord) -> str | None:
         """Return the run whose feed is in force."""
         published = self._platform.runs.feed(record.tenant_id)
-        return None if published is None or not published.published_seq else published.run_id
+        return published.in_force.run_id if published and published.in_force.seq else None
 
     def _fetch_baseline(self) -> None:
         """Copy the state that the run is compared with into the run, and begin to read it."""

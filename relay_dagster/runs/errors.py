@@ -7,6 +7,9 @@
     ├── TenantBusyError            TENANT_ALREADY_RUNNING
     ├── IdempotencyKeyReusedError  IDEMPOTENCY_KEY_REUSED
     ├── RunAlreadyFinishedError    RUN_ALREADY_FINISHED
+    ├── RunNotHeldError            RUN_NOT_HELD
+    ├── HoldMismatchError          HOLD_MISMATCH
+    ├── FeedNotKeptError           FEED_NOT_KEPT
     ├── RunCreationPausedError     RUN_CREATION_PAUSED
     ├── UnknownVendorError         UNKNOWN_VENDOR
     ├── QueueUnavailableError      QUEUE_UNAVAILABLE
@@ -25,6 +28,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from relay_core.domain.errors import ConfigFault
+from relay_dagster.runs.model import Hold
 
 
 class RunError(Exception):
@@ -78,6 +82,38 @@ class RunAlreadyFinishedError(RunError):
         self.run_id = run_id
         self.status = status
         super().__init__(f"run {run_id} has already finished: {status}")
+
+
+class RunNotHeldError(RunError):
+    """The run's feed is not held back: there is nothing to release."""
+
+    error_code = "RUN_NOT_HELD"
+
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(f"the feed of run {run_id} is not held back; the run is {status}")
+
+
+class HoldMismatchError(RunError):
+    """What is to be released is not what is held."""
+
+    error_code = "HOLD_MISMATCH"
+
+    def __init__(self, run_id: str, hold: Hold) -> None:
+        super().__init__(
+            f"the feed of run {run_id} has sha256 {hold.sha256} and is held by "
+            f"{', '.join(sorted(hold.guard_names))}; review that, then name both"
+        )
+
+
+class FeedNotKeptError(RunError):
+    """The tenant has no feed of this run any more, or never had."""
+
+    error_code = "FEED_NOT_KEPT"
+
+    def __init__(self, tenant_id: str, run_id: str) -> None:
+        super().__init__(
+            f"the feed of run {run_id} is not among the last publications of tenant {tenant_id}"
+        )
 
 
 class RunCreationPausedError(RunError):

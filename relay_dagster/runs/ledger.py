@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from relay_core.domain.codes import Stage
@@ -20,21 +21,21 @@ from relay_core.domain.records import RunFailure
 from relay_dagster.runs import message_state, state_machine
 from relay_dagster.runs.admission import Admission, Reservation
 from relay_dagster.runs.commit_loop import until_committed
-from relay_dagster.runs.errors import UnknownRunError
+from relay_dagster.runs.errors import FeedNotKeptError, UnknownRunError
+from relay_dagster.runs.feed_moves import FeedMoves, MoveOf, no_move
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,
-    FeedPointer,
     Fence,
     Idempotency,
     NewRun,
     Outcome,
+    Release,
     RunRecord,
 )
 from relay_dagster.runs.ports import RunRecords, utc_now
+from relay_dagster.runs.publications import FeedPointer
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
-
-_FeedOf = Callable[[RunRecord], FeedPointer | None]
 
 
 class RunLedger:
@@ -43,6 +44,7 @@ class RunLedger:
     Args:
         runs: where records are kept.
         policy: attempts and back-off.
+        keep_published: how many publications of a tenant can be published again.
         clock: tells the time, aware.
         chance: a random number from 0 to 1, for jitter.
     """
@@ -52,11 +54,13 @@ class RunLedger:
         runs: RunRecords,
         policy: RetryPolicy | None = None,
         *,
+        keep_published: int = 10,
         clock: Callable[[], datetime] = utc_now,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._runs = runs
         self._admission = Admission(runs, clock)
+        self._feeds = FeedMoves(runs, keep_published, clock)
         self.policy = policy or RetryPolicy()
         self._clock = clock
         self._chance = chance
@@ -115,6 +119,40 @@ class RunLedger:
             RunAlreadyFinishedError: the run has ended.
         """
         return self._change(run_id, state_machine.cancel_requested(self._clock()))
+
+    def release(self, run_id: str, decision: Release) -> RunRecord:
+        """Publish what is held: ``SUCCEEDED``. The same decision again changes nothing.
+
+        Raises:
+            RunNotHeldError: nothing of the run is held back.
+            HoldMismatchError: what is held is not what was reviewed.
+            TenantBusyError: the tenant has a run that is queued or running.
+        """
+        rule = state_machine.released(decision, self._clock())
+        return self._change(run_id, rule, move=self._feeds.publish, while_idle=True)
+
+    def discard(self, run_id: str) -> RunRecord:
+        """Give a held feed up: ``CANCELLED``.
+
+        Raises:
+            RunNotHeldError: nothing of the run is held back.
+        """
+        rule = state_machine.discarded(self._clock())
+        return self._change(run_id, rule, move=self._feeds.discard)
+
+    def roll_back(self, tenant_id: str, run_id: str) -> FeedPointer:
+        """Publish a feed again that was in force; the one that is in force is no change.
+
+        Raises:
+            FeedNotKeptError: it is none of the tenant's last publications.
+            TenantBusyError: the tenant has a run that is queued or running.
+        """
+        feed = self._runs.feed(tenant_id)
+        if feed is None or feed.kept(run_id) is None:
+            raise FeedNotKeptError(tenant_id, run_id)
+        if feed.in_force.run_id != run_id:
+            self._change(run_id, replace, move=self._feeds.publish, while_idle=True)
+        return self._runs.feed(tenant_id) or feed
 
     # --- from the queue -------------------------------------------------------------------------
 
@@ -223,16 +261,17 @@ class RunLedger:
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`; nothing was published.
         """
-        now = self._clock()
+        rule = state_machine.succeeded(fence, outcome, self._clock())
+        return self._change(fence.run_id, rule, known, self._feeds.publish)
 
-        def feed(record: RunRecord) -> FeedPointer | None:
-            if record.vendors is not None or not (outcome.feed_key and outcome.feed_sha256):
-                return None
-            return FeedPointer(
-                record.tenant_id, record.run_id, outcome.feed_key, outcome.feed_sha256, now
-            )
+    def hold(self, fence: Fence, outcome: Outcome, *, known: RunRecord | None = None) -> RunRecord:
+        """End the run ``HELD`` and free the tenant; its feed waits. Its reports are written.
 
-        return self._change(fence.run_id, state_machine.succeeded(fence, outcome, now), known, feed)
+        Raises:
+            FenceLostError, CancelRequestedError: as for `enter_stage`.
+        """
+        rule = state_machine.held(fence, outcome, self._clock())
+        return self._change(fence.run_id, rule, known, self._feeds.hold)
 
     def fail(
         self, fence: Fence, failure: RunFailure, outcome: Outcome = NOTHING_KNOWN
@@ -331,7 +370,9 @@ class RunLedger:
         run_id: str,
         rule: state_machine.Rule,
         known: RunRecord | None = None,
-        feed: _FeedOf = lambda _: None,
+        move: MoveOf = no_move,
+        *,
+        while_idle: bool = False,
     ) -> RunRecord:
         given = [] if known is None else [known]
 
@@ -340,7 +381,13 @@ class RunLedger:
             after = rule(before)
             if after is before:
                 return before
-            return self._runs.commit(before, after, now=self._clock(), feed=feed(after))
+            feed = move(after)
+            if feed is not None and feed.after.in_force.run_id == run_id:
+                newest = feed.after.in_force
+                after = replace(after, published_at=newest.published_at, published_seq=newest.seq)
+            return self._runs.commit(
+                before, after, now=self._clock(), feed=feed, while_idle=while_idle
+            )
 
         return until_committed("change", run_id, try_once)
 

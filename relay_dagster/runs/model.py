@@ -1,4 +1,4 @@
-"""What is kept of a run: its record, the tenant's lock, the feed pointer, and what was asked for.
+"""What is kept of a run: its record, the tenant's lock, and what was asked for.
 
 Frozen values only. How a record comes to be is `admission`, how it changes `state_machine` and
 `message_state`, who writes the change `ledger`, how it is stored ``aws/dynamodb/run_store.py``.
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunContext, RunFailure
@@ -31,6 +32,37 @@ class LockState(StrEnum):
     NONE = "none"
     QUEUED = "queued"
     OWNER = "owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a feed is held back: its hash, what it was compared with, and the guards that trip."""
+
+    sha256: str
+    baseline_run_id: str
+    guards: tuple[Mapping[str, Any], ...]
+
+    @property
+    def guard_names(self) -> frozenset[str]:
+        """The names of the guards that trip."""
+        return frozenset(str(result["guard"]) for result in self.guards)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A person's decision to publish what is held: what was reviewed, and why.
+
+    Attributes:
+        sha256: the hash of the feed that was reviewed.
+        guards: the names of the guards that were.
+        reason: why it is good all the same.
+        by: who decides.
+    """
+
+    sha256: str
+    guards: frozenset[str]
+    reason: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +123,15 @@ class RunRecord:
     errors_artifact_key: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
 
+    hold: Hold | None = None
+    released_at: datetime | None = None
+    released_by: str | None = None
+    release_reason: str | None = None
+    feed_key: str | None = None
+    feed_sha256: str | None = None
+    published_at: datetime | None = None
+    published_seq: int | None = None
+
     lock_state: LockState = LockState.NONE
     hidden: bool = False
     expires_at: datetime | None = None
@@ -101,6 +142,11 @@ class RunRecord:
     def is_final(self) -> bool:
         """Whether the run has ended for good."""
         return self.status.is_final
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing executes the run, or will: it is final, or held."""
+        return self.status.has_ended
 
     @property
     def is_dispatched(self) -> bool:
@@ -182,6 +228,8 @@ class RunRecord:
             artifacts={**self.artifacts, **outcome.artifacts},
             errors_artifact_key=outcome.errors_artifact_key or self.errors_artifact_key,
             counts={**self.counts, **outcome.counts},
+            feed_key=outcome.feed_key or self.feed_key,
+            feed_sha256=outcome.feed_sha256 or self.feed_sha256,
         )
 
     def stage_times(self, until: datetime) -> dict[str, float]:
@@ -212,18 +260,6 @@ class TenantLock:
     def active_run_id(self) -> str | None:
         """The run that makes the tenant busy, or None."""
         return self.holder or min(self.waiters, default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class FeedPointer:
-    """Where the merged feed of a tenant's last successful run of all vendors lies."""
-
-    tenant_id: str
-    run_id: str
-    key: str
-    sha256: str
-    finished_at: datetime
-    published_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +309,8 @@ class Outcome:
 
     ``artifacts`` maps names to keys; ``counts`` are numbers for the record (``record_count``,
     ``total_rows``, ...); ``feed_key`` is where the feed of a run of all vendors is published,
-    ``feed_sha256`` that of the merged feed.
+    ``feed_sha256`` that of the merged feed; ``guards`` are the results that trip, where they hold
+    the feed back.
     """
 
     artifacts: Mapping[str, str] = field(default_factory=dict)
@@ -281,6 +318,7 @@ class Outcome:
     counts: Mapping[str, int] = field(default_factory=dict)
     feed_key: str | None = None
     feed_sha256: str | None = None
+    guards: tuple[Mapping[str, Any], ...] = ()
 
 
 NOTHING_KNOWN = Outcome()

@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import FeedPointer, Idempotency, Pause, RunRecord
+from relay_dagster.runs.model import Idempotency, Pause, RunRecord
+from relay_dagster.runs.publications import FeedMove, FeedPointer
 
 
 class RunRecords(Protocol):
@@ -19,6 +20,9 @@ class RunRecords(Protocol):
 
     def get(self, run_id: str) -> RunRecord | None:
         """Return the record, read consistently."""
+
+    def feed(self, tenant_id: str) -> FeedPointer | None:
+        """Return the tenant's feed, read consistently; None before the first."""
 
     def idempotent_run(self, idempotency_id: str, now: datetime) -> tuple[str, str] | None:
         """Return run_id and fingerprint of an unexpired idempotency item."""
@@ -31,9 +35,10 @@ class RunRecords(Protocol):
         now: datetime,
         idempotency: Idempotency | None = None,
         yield_to_waiters: bool = False,
-        feed: FeedPointer | None = None,
+        feed: FeedMove | None = None,
+        while_idle: bool = False,
     ) -> RunRecord:
-        """Write ``after`` if the record still is ``before``, and the lock with it.
+        """Write ``after`` if the record still is ``before``, and the lock and the feed with it.
 
         Raises:
             CommitLostError: the record, or the idempotency item, is not as it was read.

@@ -19,10 +19,12 @@ from relay_dagster.runs.errors import (
     ClaimRefusedError,
     DispatchRefusedError,
     FenceLostError,
+    HoldMismatchError,
     RunAlreadyFinishedError,
+    RunNotHeldError,
     TransitionRefusedError,
 )
-from relay_dagster.runs.model import Fence, LockState, Outcome, RunRecord
+from relay_dagster.runs.model import Fence, Hold, LockState, Outcome, Release, RunRecord
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
 Rule = Callable[[RunRecord], RunRecord]
@@ -46,7 +48,7 @@ class Move:
 
 
 _QUEUED, _RUNNING = RunStatus.QUEUED, RunStatus.RUNNING
-_UNFINISHED = (_QUEUED, _RUNNING)
+_UNFINISHED, _HELD = (_QUEUED, _RUNNING), RunStatus.HELD
 
 STATUSES = {
     RunStatus.QUEUED: "waits for an attempt, or for Dagster to begin the one dispatched",
@@ -54,6 +56,7 @@ STATUSES = {
     RunStatus.SUCCEEDED: "its feed is written, and published if it is of all vendors",
     RunStatus.FAILED: "its data are at fault, or its attempts are used up",
     RunStatus.CANCELLED: "somebody asked for it, or its message could not be sent",
+    RunStatus.HELD: "its feed is written and not published; a person decides, or the next run",
 }
 _TABLE = (
     Move("requested", (), _QUEUED, "submission", "a caller asks for the run"),
@@ -70,6 +73,10 @@ _TABLE = (
     Move("poisoned", _UNFINISHED, RunStatus.FAILED, "run, reconciler", "no attempt is left"),
     Move("cancel_requested", _UNFINISHED, None, "API", "it is to end, and an attempt is under way"),
     Move("cancelled", _UNFINISHED, RunStatus.CANCELLED, "API, run, reconciler", "it ends as asked"),
+    Move("held", (_RUNNING,), _HELD, "run", "guards trip: its feed waits for a person"),
+    Move("released", (_HELD,), RunStatus.SUCCEEDED, "API", "a person publishes its feed"),
+    Move("discarded", (_HELD,), RunStatus.CANCELLED, "API", "a person discards its feed"),
+    Move("superseded", (_HELD,), RunStatus.CANCELLED, "run, API", "another feed is newer"),
 )
 MOVES = {move.name: move for move in _TABLE}
 
@@ -96,6 +103,7 @@ def state_diagram() -> str:
 # Longer than a message can live: the tombstone must meet every late copy of its message.
 TOMBSTONE_LIFE = timedelta(days=30)
 _MAX_MESSAGE = 20_000
+HOLD_SUPERSEDED = "HOLD_SUPERSEDED"
 _ORDER = {stage: place for place, stage in enumerate(Stage)}
 _BETWEEN_ATTEMPTS: dict[str, Any] = {
     "stage": Stage.QUEUE,
@@ -208,6 +216,73 @@ def succeeded(fence: Fence, outcome: Outcome, now: datetime) -> Rule:
         complete = {**record.stage_entered_at, Stage.COMPLETE.value: now}
         done = replace(record, stage=Stage.COMPLETE, stage_entered_at=complete)
         return _ended("succeeded", done, now).with_reports(outcome, now)
+
+    return rule
+
+
+def held(fence: Fence, outcome: Outcome, now: datetime) -> Rule:
+    """End the run with its feed held back; its reports are written."""
+
+    def rule(record: RunRecord) -> RunRecord:
+        _refuse_unfenced(record, fence)
+        hold = Hold(str(outcome.feed_sha256), str(record.baseline_run_id), outcome.guards)
+        ended = replace(_ended("held", record, now), failed_stage=None, hold=hold)
+        return ended.with_reports(outcome, now)
+
+    return rule
+
+
+def released(decision: Release, now: datetime) -> Rule:
+    """Publish what is held; the same decision again changes nothing."""
+
+    def rule(record: RunRecord) -> RunRecord:
+        hold = record.hold
+        if hold is None or record.status not in (_HELD, RunStatus.SUCCEEDED):
+            raise RunNotHeldError(record.run_id, record.status)
+        is_same = (hold.sha256, hold.guard_names) == (decision.sha256, decision.guards)
+        if record.status is not _HELD:
+            if is_same:
+                return record
+            raise RunNotHeldError(record.run_id, record.status)
+        if not is_same:
+            raise HoldMismatchError(record.run_id, hold)
+        entered = {**record.stage_entered_at, Stage.COMPLETE.value: now}
+        return _moved(
+            "released",
+            record,
+            stage=Stage.COMPLETE,
+            stage_entered_at=entered,
+            released_at=now,
+            released_by=decision.by,
+            release_reason=decision.reason,
+        )
+
+    return rule
+
+
+def discarded(now: datetime) -> Rule:
+    """Give a held feed up."""
+
+    def rule(record: RunRecord) -> RunRecord:
+        if record.status is not _HELD:
+            raise RunNotHeldError(record.run_id, record.status)
+        over = _moved("discarded", record, cancel_requested_at=now)
+        return replace(over, failed_stage=record.stage)
+
+    return rule
+
+
+def superseded(by: str) -> Rule:
+    """Give a held feed up for another one, which is published or held now."""
+
+    def rule(record: RunRecord) -> RunRecord:
+        return _moved(
+            "superseded",
+            record,
+            failed_stage=record.stage,
+            error_code=HOLD_SUPERSEDED,
+            error_message=f"the feed of run {by} came after it",
+        )
 
     return rule
 

@@ -2,13 +2,14 @@
 
 import uuid
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from fakes import NOW, FakeClock, embedded_platform, published_outcome
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.s3.object_store import ObjectInfo
 from relay_dagster.execution.publication import (
     published_key,
     remove_superseded,
@@ -18,6 +19,7 @@ from relay_dagster.execution.publication import (
 )
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.publications import FeedPointer, Publication
 from relay_dagster.wiring import Platform
 
 DAY = timedelta(days=1)
@@ -30,47 +32,71 @@ def platform() -> Iterator[Platform]:
         yield platform
 
 
-def record_of(run_id: str, status: RunStatus, ended: datetime | None = None) -> RunRecord:
-    return RunRecord(
-        run_id=run_id, tenant_id="acme", requested_at=NOW, status=status, finished_at=ended
-    )
+def published_at(run_id: str, seq: int, hours_ago: float) -> RunRecord:
+    """Return a run whose feed came into force so many hours before noon."""
+    at = NOW - timedelta(hours=hours_ago)
+    return record_of(run_id, RunStatus.SUCCEEDED, published_at=at, published_seq=seq)
 
 
-def over(*records: RunRecord) -> list[str]:
-    """Return which of these runs' feeds were not in force at noon."""
-    old = {each.run_id: ObjectInfo(each.run_id, 1, "e", NOW - DAY) for each in records}
-    return superseded(old, {each.run_id: each for each in records}, NOW)
+def record_of(run_id: str, status: RunStatus, **known: Any) -> RunRecord:
+    return RunRecord(run_id=run_id, tenant_id="acme", requested_at=NOW, status=status, **known)
 
 
-def test_the_feed_that_was_in_force_at_the_instant_stays_and_earlier_ones_go() -> None:
-    first, second = (
-        record_of(name, RunStatus.SUCCEEDED, NOW - timedelta(hours=hours))
-        for name, hours in (("first", 3), ("second", 2))
-    )
-    assert over(first, second) == ["first"]
+def pointer_to(*newest_first: RunRecord) -> FeedPointer:
+    """Return the feed of a tenant that had these publications, and keeps two."""
+    last = [
+        Publication(
+            each.run_id, "key", "ab", NOW, each.published_at or NOW, each.published_seq or 0
+        )
+        for each in newest_first
+    ]
+    return FeedPointer("acme", tuple(last))
+
+
+def over(*records: RunRecord, feed: FeedPointer | None = None) -> set[str]:
+    """Return which of these runs' feeds were out of reach at noon."""
+    known = {each.run_id: each for each in records}
+    return superseded(known, known, feed, NOW, keep=2)
+
+
+def test_the_last_publications_stay_and_what_was_pushed_out_before_goes() -> None:
+    first, second, third = (published_at(f"run {n}", n, 4 - n) for n in (1, 2, 3))
+    assert over(first, second, third, feed=pointer_to(third, second)) == {"run 1"}
+
+
+def test_a_feed_that_was_pushed_out_after_the_instant_stays() -> None:
+    first, second, third = (published_at(f"run {n}", n, 2.5 - n) for n in (1, 2, 3))
+    assert over(first, second, third, feed=pointer_to(third, second)) == set()
+
+
+def test_a_feed_that_was_published_again_counts_from_then_on() -> None:
+    first, second, third = (published_at(f"run {n}", n, 8 - n) for n in (1, 2, 3))
+    again = replace(first, published_seq=4, published_at=NOW - timedelta(hours=2))
+    feed = pointer_to(again, third)
+    assert over(again, second, third, feed=feed) == {"run 2"}
+
+
+def test_when_a_feed_was_pushed_out_is_known_of_runs_that_are_long_pushed_out_too() -> None:
+    many = [published_at(f"run {n}", n, 24 - n) for n in range(1, 20)]
+    assert over(*many, feed=pointer_to(many[-1], many[-2])) == {f"run {n}" for n in range(1, 18)}
 
 
 @pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.CANCELLED])
-def test_the_feed_of_a_run_that_did_not_succeed_goes_and_supersedes_none(
+def test_the_feed_of_a_run_that_did_not_succeed_goes_and_pushes_none_out(
     status: RunStatus,
 ) -> None:
-    good = record_of("good", RunStatus.SUCCEEDED, NOW - timedelta(hours=3))
-    assert over(good, record_of("bad", status, NOW - timedelta(hours=2))) == ["bad"]
+    good = published_at("good", 1, 3)
+    assert over(good, record_of("bad", status), feed=pointer_to(good)) == {"bad"}
 
 
-@pytest.mark.parametrize("status", [RunStatus.QUEUED, RunStatus.RUNNING])
+@pytest.mark.parametrize("status", [RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.HELD])
 def test_the_feed_of_a_run_that_may_still_succeed_stays(status: RunStatus) -> None:
-    assert over(record_of("open", status)) == []
+    assert over(record_of("open", status)) == set()
 
 
-def test_a_success_after_the_instant_supersedes_nothing_yet() -> None:
-    before = record_of("before", RunStatus.SUCCEEDED, NOW - timedelta(hours=3))
-    after = record_of("after", RunStatus.SUCCEEDED, NOW + timedelta(seconds=1))
-    assert over(before, after) == []
-
-
-def test_the_feed_of_a_run_that_nobody_knows_goes() -> None:
-    assert superseded({"x": ObjectInfo("k", 1, "e", NOW - DAY)}, {}, NOW) == ["k"]
+def test_the_feed_of_a_run_that_nobody_knows_goes_but_for_one_that_is_kept() -> None:
+    kept = published_at("kept", 1, 3)
+    assert superseded(["x", "kept"], {}, pointer_to(kept), NOW, keep=2) == {"x"}
 
 
 def succeeded(platform: Platform, tenant_id: str = "acme") -> RunRecord:

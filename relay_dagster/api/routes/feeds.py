@@ -43,9 +43,10 @@ def get_feed(
 ) -> Response:
     """Redirect to the merged feed of the last run of all vendors that succeeded."""
     caller.require(tenant_id)
-    feed = platform.runs.feed(tenant_id) if is_id(tenant_id) else None
-    if feed is None:
+    pointer = platform.runs.feed(tenant_id) if is_id(tenant_id) else None
+    if pointer is None:
         raise ProblemError("FEED_NOT_FOUND", f"tenant {tenant_id} has no feed yet")
+    feed = pointer.in_force
     tag = f'"{feed.sha256}"'
     headers = {"ETag": tag, "X-Run-Id": feed.run_id, "Cache-Control": "no-cache"}
     if if_none_match is not None and (if_none_match.strip() == "*" or tag in if_none_match):

@@ -15,19 +15,18 @@ from typing import Any
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema, tenant_lock
+from relay_dagster.aws.dynamodb.feed_item import feed_is, from_feed, to_feed
 from relay_dagster.aws.dynamodb.pagination import cursor_after, listing_of, run_id_of, start_key
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import (
     beat_key,
     epoch_seconds,
     feed_key,
-    from_feed,
     from_record,
     idempotency_key,
     lock_key,
     marshal,
     run_key,
-    to_feed,
     to_lock,
     to_record,
     unmarshal,
@@ -36,8 +35,9 @@ from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.errors import CommitLostError, TenantBusyError
 from relay_dagster.runs.identifiers import is_run_id
-from relay_dagster.runs.model import FeedPointer, Idempotency, RunPage, RunRecord, TenantLock
+from relay_dagster.runs.model import Idempotency, RunPage, RunRecord, TenantLock
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.publications import FeedMove, FeedPointer
 
 _IDEMPOTENCY_LIFE = timedelta(hours=24)
 _BEAT_LIFE = timedelta(days=7)
@@ -120,7 +120,8 @@ class RunStore:
         now: datetime,
         idempotency: Idempotency | None = None,
         yield_to_waiters: bool = False,
-        feed: FeedPointer | None = None,
+        feed: FeedMove | None = None,
+        while_idle: bool = False,
     ) -> RunRecord:
         """Write ``after`` if the record still is ``before``, with everything that goes with it.
 
@@ -130,10 +131,11 @@ class RunStore:
             now: against which an old idempotency item is judged.
             idempotency: remembered with a new record.
             yield_to_waiters: a free lock that runs wait for is not free.
-            feed: the tenant's new feed pointer.
+            feed: what becomes of the tenant's feed.
+            while_idle: only while the tenant has no run that is queued or running.
 
         Raises:
-            CommitLostError: the record, or the idempotency item, is not as it was read.
+            CommitLostError: the record, the idempotency item or the feed is not as it was read.
             TenantBusyError: the lock is held by another run.
         """
         revision = before.revision + 1 if before else 1
@@ -143,8 +145,10 @@ class RunStore:
             self._table.name, before, after, yield_to_waiters=yield_to_waiters
         )
         writes += self._idempotency_writes(before, after, idempotency, now)
+        if while_idle:
+            writes.append(tenant_lock.while_idle(self._table.name, before, after))
         if feed:
-            writes.append(Write("feed", "Put", self._put(from_feed(feed))))
+            writes += self._feed_writes(feed)
         try:
             transact(self._clients.dynamodb, writes)
         except ConditionsFailedError as error:
@@ -164,7 +168,7 @@ class RunStore:
         return {tenant_id: to_lock(tenant_id, found.get(key)) for key, tenant_id in wanted.items()}
 
     def feed(self, tenant_id: str) -> FeedPointer | None:
-        """Return where the tenant's feed lies, None before the first."""
+        """Return the tenant's feed, None before the first."""
         item = self._table.item(feed_key(tenant_id))
         return None if item is None else to_feed(item)
 
@@ -226,6 +230,15 @@ class RunStore:
         seen = marshal({":seen": before.revision})
         condition = {"ConditionExpression": "revision = :seen", "ExpressionAttributeValues": seen}
         return Write("record", "Put", {**put, **condition})
+
+    def _feed_writes(self, move: FeedMove) -> list[Write]:
+        put = {**self._put(from_feed(move.after)), **feed_is(move.before)}
+        writes = [Write("feed", "Put", put)]
+        if move.voided is not None:
+            before, after = move.voided
+            after = replace(after, revision=before.revision + 1, write_id=uuid.uuid4().hex)
+            writes.append(replace(self._record_write(before, after), role="voided"))
+        return writes
 
     def _idempotency_writes(
         self,

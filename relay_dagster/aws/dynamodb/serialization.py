@@ -6,8 +6,9 @@ all items of the runs table stand here too.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import NoneType, UnionType
@@ -17,7 +18,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.runs.model import FeedPointer, LockState, RunRecord, TenantLock, Trigger
+from relay_dagster.runs.model import Hold, LockState, RunRecord, TenantLock, Trigger
 
 Item = dict[str, Any]
 
@@ -125,34 +126,6 @@ def to_lock(tenant_id: str, item: Mapping[str, Any] | None) -> TenantLock:
     )
 
 
-def from_feed(feed: FeedPointer) -> Item:
-    """Return a feed pointer's item."""
-    return marshal(
-        {
-            schema.KEY: feed_key(feed.tenant_id),
-            "tenant_id": feed.tenant_id,
-            "run_id": feed.run_id,
-            "key": feed.key,
-            "sha256": feed.sha256,
-            "finished_at": instant_text(feed.finished_at),
-            "published_seq": feed.published_seq,
-        }
-    )
-
-
-def to_feed(item: Mapping[str, Any]) -> FeedPointer:
-    """Return the feed pointer of its item."""
-    plain = unmarshal(item)
-    return FeedPointer(
-        tenant_id=plain["tenant_id"],
-        run_id=plain["run_id"],
-        key=plain["key"],
-        sha256=plain["sha256"],
-        finished_at=read_instant(plain["finished_at"]),
-        published_seq=int(plain.get("published_seq", 0)),
-    )
-
-
 def _clean(value: Any) -> Any:
     """Replace lone surrogates, which JSON on the wire cannot carry, also inside lists and maps."""
     if isinstance(value, str):
@@ -173,6 +146,8 @@ def _plain(name: str, value: Any) -> Any:
         return instant_text(value)
     if name == "stage_entered_at":
         return {stage: instant_text(at) for stage, at in value.items()}
+    if isinstance(value, Hold):
+        return json.dumps(asdict(value), ensure_ascii=False)  # its numbers come back as they were
     return value
 
 
@@ -188,5 +163,8 @@ def _typed(name: str, value: Any) -> Any:
         return tuple(value)
     if kind is datetime:
         return read_instant(value)
+    if kind is Hold:
+        told = json.loads(value)
+        return Hold(**{**told, "guards": tuple(told["guards"])})
     # A number comes back as a Decimal, a word of ours as any text.
     return kind(value) if kind in (int, RunStatus, Stage, Trigger, LockState) else value

@@ -46,6 +46,22 @@ def of_change(
     return []
 
 
+def while_idle(table: str, before: RunRecord | None, after: RunRecord) -> Write:
+    """Return the condition that nobody has the lock, or waits for it, in a change that keeps none.
+
+    A held run that succeeds after all clears the count of failures.
+    """
+    has_changed = before is not None and before.status is not after.status
+    if has_changed and after.status is RunStatus.SUCCEEDED:
+        return _update(table, after, "SET consecutive_failures = :zero", _UNWANTED)
+    arguments = {
+        "TableName": table,
+        "Key": marshal({schema.KEY: lock_key(after.tenant_id)}),
+        "ConditionExpression": _UNWANTED,
+    }
+    return Write("lock", "ConditionCheck", arguments)
+
+
 def _tally(after: RunRecord) -> str:
     """Return what an end does to the count of failures: a success clears it, a cancel nothing."""
     if after.status is RunStatus.SUCCEEDED:

@@ -23,5 +23,5 @@ def fetched_inventory(
     with run_sessions.materializing(context) as run:
         inputs = run.inputs
         if run.ends_here:
-            run.succeed()
+            run.end()
     return dg.MaterializeResult(metadata=fetched_metadata(inputs, run.attempt.reports))

@@ -36,7 +36,7 @@ def merged_inventory(
         except (RunStoppedError, ContractBrokenError):
             yield from verdicts
             raise
-        run.succeed()
+        run.end()
     # Only now is it materialized: a run that was cancelled at the last moment has not got here.
     metadata = merged_metadata(merged, run.attempt)
     yield dg.MaterializeResult(metadata=metadata, check_results=verdicts)

@@ -36,7 +36,7 @@ def normalized_inventory(
             yield from verdicts
             raise
         if run.ends_here:
-            run.succeed()
+            run.end()
     # With the rows that they are about: Dagster forgets a verdict that is older than its rows.
     yield dg.MaterializeResult(
         metadata=normalized_metadata(normalized, run.attempt.reports), check_results=verdicts

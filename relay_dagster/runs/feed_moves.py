@@ -1,0 +1,75 @@
+"""How a run's end, a release or a rollback moves the tenant's feed, in one transaction with it.
+
+The pointer is read again in each round, and its change is conditional on what was read. An older
+held run is given up in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from relay_core.domain.codes import RunStatus
+from relay_dagster.runs import state_machine
+from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.ports import RunRecords
+from relay_dagster.runs.publications import FeedMove, FeedPointer, holding, published
+
+MoveOf = Callable[[RunRecord], FeedMove | None]
+"""What becomes of the tenant's feed with a record as it is to be; None for nothing."""
+
+
+def no_move(_: RunRecord) -> None:
+    """Leave the tenant's feed as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedMoves:
+    """Makes the moves of feeds.
+
+    Args:
+        runs: where records and pointers are kept.
+        keep: how many publications of a tenant can be published again.
+        clock: tells the time, aware.
+    """
+
+    runs: RunRecords
+    keep: int
+    clock: Callable[[], datetime]
+
+    def publish(self, run: RunRecord) -> FeedMove | None:
+        """Put a run's feed in force; a run of some vendors has none."""
+        if run.feed_key is None or run.feed_sha256 is None:
+            return None
+        before = self.runs.feed(run.tenant_id)
+        after = published(before, run, run.feed_key, run.feed_sha256, self.clock(), self.keep)
+        return FeedMove(before, after, self._given_up(before, run))
+
+    def hold(self, run: RunRecord) -> FeedMove:
+        """Hold a run's feed back."""
+        before = self._known(run)
+        return FeedMove(before, holding(before, run.run_id), self._given_up(before, run))
+
+    def discard(self, run: RunRecord) -> FeedMove:
+        """Hold a run's feed back no more."""
+        before = self._known(run)
+        held = None if before.held_run_id == run.run_id else before.held_run_id
+        return FeedMove(before, holding(before, held))
+
+    def _known(self, run: RunRecord) -> FeedPointer:
+        """Return the tenant's pointer; a feed is held only beside one that is in force."""
+        before = self.runs.feed(run.tenant_id)
+        if before is None:
+            raise RuntimeError(f"tenant {run.tenant_id} has no feed to hold another back for")
+        return before
+
+    def _given_up(
+        self, before: FeedPointer | None, run: RunRecord
+    ) -> tuple[RunRecord, RunRecord] | None:
+        """Return the held run that gives way to another, before and after."""
+        held_run_id = None if before is None else before.held_run_id
+        held = None if held_run_id in (None, run.run_id) else self.runs.get(str(held_run_id))
+        if held is None or held.status is not RunStatus.HELD:
+            return None
+        return held, state_machine.superseded(run.run_id)(held)

@@ -1,0 +1,100 @@
+"""Which feed of a tenant is in force, which may be again, and which is held back.
+
+Frozen values and pure functions. A `FeedPointer` changes in the transaction of what moves it: a
+run's success or hold, a release, a cancel, a rollback; `FeedMove` is such a change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from relay_dagster.runs.model import RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A feed that is, or was, in force.
+
+    Attributes:
+        run_id: the run that made it.
+        key: where it lies.
+        sha256: its hash.
+        finished_at: when that run ended.
+        published_at: when it came into force.
+        seq: its number among the tenant's publications; 0 for one that later runs cannot be
+            compared with.
+    """
+
+    run_id: str
+    key: str
+    sha256: str
+    finished_at: datetime
+    published_at: datetime
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPointer:
+    """A tenant's feed.
+
+    Attributes:
+        tenant_id: the tenant.
+        publications: the last publications, newest first; the first is in force.
+        held_run_id: the run whose feed is held back.
+        revision: grows with every change; a change is conditional on it.
+    """
+
+    tenant_id: str
+    publications: tuple[Publication, ...]
+    held_run_id: str | None = None
+    revision: int = 0
+
+    @property
+    def in_force(self) -> Publication:
+        """The publication that the tenant's customers see."""
+        return self.publications[0]
+
+    def kept(self, run_id: str) -> Publication | None:
+        """Return a run's latest publication, if it may be published again."""
+        return next((one for one in self.publications if one.run_id == run_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedMove:
+    """A change of a tenant's feed.
+
+    Attributes:
+        before: the pointer as it was read, None before the first feed.
+        after: the pointer as it is to be.
+        voided: the record of an older held run before and after: its feed is not to be had now.
+    """
+
+    before: FeedPointer | None
+    after: FeedPointer
+    voided: tuple[RunRecord, RunRecord] | None = None
+
+
+def published(
+    before: FeedPointer | None, run: RunRecord, key: str, sha256: str, now: datetime, keep: int
+) -> FeedPointer:
+    """Return the pointer once a run's feed is in force; nothing is held back then.
+
+    Args:
+        before: the pointer as it was.
+        run: the run, ended.
+        key: where its feed lies.
+        sha256: its hash.
+        now: aware.
+        keep: how many publications stay, this one among them.
+    """
+    earlier = () if before is None else before.publications
+    seq = earlier[0].seq + 1 if earlier else 1
+    newest = Publication(run.run_id, key, sha256, run.finished_at or now, now, seq)
+    revision = 0 if before is None else before.revision
+    return FeedPointer(run.tenant_id, (newest, *earlier)[:keep], None, revision + 1)
+
+
+def holding(before: FeedPointer, run_id: str | None) -> FeedPointer:
+    """Return the pointer once a run's feed is held back, or (None) none is."""
+    return replace(before, held_run_id=run_id, revision=before.revision + 1)
