@@ -52,11 +52,11 @@ class World:
             asset_selection=None if assets is None else [dg.AssetKey(name) for name in assets],
         )
 
-    def run(self, **request: Any) -> dg.ExecuteInProcessResult:
+    def run(self, run_id: str = RUN_ID, **request: Any) -> dg.ExecuteInProcessResult:
         """Request, dispatch and execute one run, as the queue would."""
-        self.request(**request)
-        self.dispatch()
-        return self.execute()
+        self.request(run_id, **request)
+        self.dispatch(run_id=run_id)
+        return self.execute(run_id=run_id)
 
     def record(self, run_id: str = RUN_ID) -> RunRecord:
         record = self.platform.runs.get(run_id)

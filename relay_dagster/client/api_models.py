@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from relay_core.domain.codes import RunStatus
 
-_FINAL = {str(status) for status in RunStatus if status.is_final}
+_ENDED = {str(status) for status in RunStatus if status.has_ended}
 
 
 class Answer(BaseModel):
@@ -44,9 +44,9 @@ class Run(Answer):
     dagster_url: str | None = None
 
     @property
-    def is_final(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether the run has ended for good."""
-        return self.status in _FINAL
+        return self.status in _ENDED
 
     @property
     def succeeded(self) -> bool:

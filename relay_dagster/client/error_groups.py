@@ -150,7 +150,7 @@ def _show_link(screen: Screen, text: str, link: str) -> None:
 
 def headline(run: Run, report: ErrorReport | None) -> str:
     """Return the first line: how the run ended, and what no entry of the report tells."""
-    if not run.is_final:
+    if not run.has_ended:
         return f"run {run.run_id} is {run.status}; what is wrong is told when it has ended"
     how = f"run {run.run_id} of {run.tenant_id}: {run.status}"
     told = {entry.error_code for entry in report.entries} if report else set()

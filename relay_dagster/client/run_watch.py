@@ -71,7 +71,7 @@ def exit_status(session: Session, run: Run) -> int:
 def _followed(session: Session, polled: Polled, view: "_Lines | _Picture") -> Run:
     with view:
         view.show(polled.run)
-        while not polled.run.is_final:
+        while not polled.run.has_ended:
             session.pause(POLL_SECONDS if polled.retry_after is None else polled.retry_after)
             polled = _patiently(session, polled.run.run_id, view.doubt)
             view.show(polled.run)
@@ -96,7 +96,7 @@ def _patiently(session: Session, run_id: str, doubt: Callable[[str], None]) -> P
 
 def _remarks(run: Run) -> Iterator[str]:
     """Yield what is to be said of a run beside its stage."""
-    if run.cancel_requested_at is not None and not run.is_final:
+    if run.cancel_requested_at is not None and not run.has_ended:
         yield "it is being cancelled"
     if run.next_attempt_at is not None:
         yield f"attempt {run.attempt} ended, {run.cause}"
@@ -183,4 +183,4 @@ class _Picture:
         return table
 
     def _present(self, run: Run) -> RenderableType:
-        return Text(self._ended, "red") if run.is_final else self._spinner
+        return Text(self._ended, "red") if run.has_ended else self._spinner

@@ -53,7 +53,7 @@ def _named(run: Run) -> tuple[str, str, str]:
 
 
 def _stage(run: Run) -> str:
-    return "" if run.is_final else run.stage
+    return "" if run.has_ended else run.stage
 
 
 def _took(run: Run) -> str:
@@ -151,7 +151,7 @@ def _summary(links: Mapping[str, str]) -> tuple[RunSummary | None, str]:
 def _standing(run: Run) -> str:
     if run.succeeded:
         return f"{run.status} in {between(run.started_at, run.finished_at)}"
-    if run.is_final:
+    if run.has_ended:
         return f"{run.status} in {run.failed_stage or run.stage}"
     return f"{run.status}, stage {run.stage}"
 
@@ -168,9 +168,9 @@ def _facts(run: Run) -> Iterable[str]:
     yield from told[-1:]
     if run.next_attempt_at:
         yield f"the next attempt starts at {instant(run.next_attempt_at)}"
-    if run.cancel_requested_at and not run.is_final:
+    if run.cancel_requested_at and not run.has_ended:
         yield f"asked to be cancelled at {instant(run.cancel_requested_at)}"
     if run.dagster_url:
         yield f"in Dagster: {run.dagster_url}"
-    if run.is_final and run.error_code:
+    if run.has_ended and run.error_code:
         yield f"causes and samples: relay errors {run.run_id}"

@@ -185,7 +185,7 @@ def _post_and_follow(console: Console, world: World) -> dict[str, Any]:
         if run["stage"] != shown:
             shown = run["stage"]
             stage(console, time.monotonic() - begun, run)
-        if RunStatus(run["status"]).is_final:
+        if RunStatus(run["status"]).has_ended:
             break
         if time.monotonic() - begun > RUN_TIMEOUT_SECONDS:
             raise DemoError(f"the run is still {run['status']}\n{_logs(world.stack)}")

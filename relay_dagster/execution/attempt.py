@@ -132,7 +132,7 @@ class Attempt:
         self.io.drain()
         try:
             self.record = self._ledger.retry_later(self.record.fence, code, message)
-            if self.record.is_final:
+            if self.record.has_ended:
                 self._report_poison()
         except CancelRequestedError:
             self.cancel()

@@ -112,7 +112,7 @@ def _is_over(
     if record is None:
         return True
     if record.status is not RunStatus.SUCCEEDED or record.published_seq is None:
-        return record.is_final
+        return record.status.is_final
     pushed_out = record.published_seq + keep
     return any(seq >= pushed_out and at <= until for seq, at in moves)
 

@@ -21,6 +21,7 @@ from relay_core.normalize.remedy import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.reports import config_snapshot_json
+from relay_core.publish.state import Baseline
 from relay_core.stages import RunStages
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
@@ -134,12 +135,13 @@ class RunSession:
     @cached_property
     def inputs(self) -> RunInputs:
         """The files that the run reads, pinned; the lack of one that it needs ends the run."""
-        self._fetch_baseline()
+        stages = self._stages  # with the config comes what the record is pinned to
+        stages.baseline = self._fetch_baseline()
         inputs = self._pin_inputs()
         if inputs.found() and NORMALIZED not in self._launch.assets:
             self.attempt.findings.states = inputs.states()
         else:
-            self._stages.judge_inputs(inputs.vendor_inputs(), inputs.locations())
+            stages.judge_inputs(inputs.vendor_inputs(), inputs.locations())
         self.stop_if_failed()
         if NORMALIZED in self._launch.assets:
             self._ahead = ReadAhead(self._platform.objects, self.attempt.io, self._to_read(inputs))
@@ -221,14 +223,13 @@ class RunSession:
         published = self._platform.runs.feed(record.tenant_id)
         return published.in_force.run_id if published and published.in_force.seq else None
 
-    def _fetch_baseline(self) -> None:
-        """Copy the state that the run is compared with into the run, and begin to read it."""
-        attempt, objects = self.attempt, self._platform.objects
-        published = attempt.record.baseline_run_id
-        if published is not None:
-            fetch_state(objects, attempt.reports, published)
-            if attempt.record.vendors is None:
-                self._stages.baseline = load_state(objects, attempt.reports)
+    def _fetch_baseline(self) -> Baseline | None:
+        """Copy the pinned baseline's state into the run; return it for a run of all vendors."""
+        record, reports, objects = self.attempt.record, self.attempt.reports, self._platform.objects
+        if record.baseline_run_id is None:
+            return None
+        fetch_state(objects, reports, record.baseline_run_id)
+        return load_state(objects, reports) if record.vendors is None else None
 
     @cached_property
     def _pinning(self) -> Pinning:

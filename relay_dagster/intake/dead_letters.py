@@ -84,7 +84,7 @@ class DeadLetters:
         job, record = letters[0].job, letters[0].record
         if job is None:
             raise DeadLetterError(f"the message of {run_id} is no job; discard it")
-        if record is not None and not record.is_final:
+        if record is not None and not record.has_ended:
             raise DeadLetterError(f"run {run_id} has not ended; it is settled by itself in minutes")
         started = self._platform.submission.resubmit(job.tenant_id, job.vendors)
         self._delete(letters)

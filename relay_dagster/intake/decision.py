@@ -96,7 +96,7 @@ def decide(facts: MessageFacts, policy: IntakePolicy) -> tuple[IntakeAction, ...
 
 
 def _first_action(record: RunRecord, facts: MessageFacts, policy: IntakePolicy) -> IntakeAction:
-    if record.is_final:
+    if record.has_ended:
         return KeepWaiting() if record.needs_dlq else Discard()
     if record.cancel_requested_at is not None or record.status is RunStatus.RUNNING:
         return KeepWaiting()

@@ -13,9 +13,11 @@ import dagster as dg
 from relay_core.config import ErrorPolicy
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.publish.findings import RunFindings
 from relay_core.validation.error_policy import judge_policy
 from relay_dagster.orchestration.metadata_tables import (
     fault_table,
+    guard_table,
     rule_table,
     vendor_table,
     winner_table,
@@ -27,6 +29,7 @@ INVALID_ROWS_WITHIN_MAX = "invalid_rows_within_max"
 INVALID_PCT_WITHIN_MAX = "invalid_pct_within_max"
 MERGED_SCHEMA_HOLDS = "merged_schema_holds"
 ONE_ROW_PER_SKU = "one_row_per_sku"
+FEED_WITHIN_GUARDS = "feed_within_guards"
 
 
 def _spec(name: str, asset: str, description: str) -> dg.AssetCheckSpec:
@@ -63,6 +66,11 @@ MERGED_CHECKS = (
         "Every row of the merged feed keeps the merged schema: each with a price, none of zero.",
     ),
     _spec(ONE_ROW_PER_SKU, "merged_inventory", "No SKU stands twice in the merged feed."),
+    _spec(
+        FEED_WITHIN_GUARDS,
+        "merged_inventory",
+        "Beside the published feed the merged one loses and changes no more than the guards allow.",
+    ),
 )
 ALL_CHECKS = (*NORMALIZED_CHECKS, *MERGED_CHECKS)
 
@@ -100,7 +108,7 @@ def normalized_results(
     )
 
 
-def merged_results(merged: MergedInventory) -> Iterator[dg.AssetCheckResult]:
+def merged_results(merged: MergedInventory, findings: RunFindings) -> Iterator[dg.AssetCheckResult]:
     """Yield the verdict of each check on the merged rows."""
     broken, record_count = merged.broken_rules, merged.record_count
     yield dg.AssetCheckResult(
@@ -117,4 +125,14 @@ def merged_results(merged: MergedInventory) -> Iterator[dg.AssetCheckResult]:
         check_name=ONE_ROW_PER_SKU,
         passed=not repeated,
         metadata={"record_count": record_count, "repeated_rows": sum(repeated)},
+    )
+    only_warns = merged.config.guards.mode == "warn"
+    yield dg.AssetCheckResult(
+        check_name=FEED_WITHIN_GUARDS,
+        passed=not findings.tripped,
+        severity=dg.AssetCheckSeverity.WARN if only_warns else dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "judged": findings.guards is not None,
+            "guards": guard_table(findings.guards or ()),
+        },
     )

@@ -18,6 +18,7 @@ from relay_dagster.execution.inputs import RunInputs
 from relay_dagster.execution.reports import RunReports
 from relay_dagster.orchestration.metadata_tables import (
     fault_table,
+    guard_table,
     input_table,
     skus_won,
     table,
@@ -67,19 +68,23 @@ def normalized_metadata(vendors: Sequence[NormalizedVendor], reports: RunReports
 
 def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]:
     """Return what to show of the merged feed, and of the run, which has ended with it."""
-    normalized = attempt.findings.normalized
+    findings, record = attempt.findings, attempt.record
+    normalized = findings.normalized
     columns = dict.fromkeys(merged.config.output.columns, "string")
     return {
-        "run_id": attempt.record.run_id,
+        "run_id": record.run_id,
+        "status": str(record.status),
+        **_hold(record),
         "dagster/row_count": merged.record_count,
         **_row_counts(normalized),
         "rows_merged": merged.record_count,
         "unpriced_skus": merged.unpriced_skus,
-        **_seconds(attempt.record),
+        **_seconds(record),
         # Dagster keeps the order: what people come for stands before the long tables.
         **_uris(attempt.reports, REPORTS),
         "vendors": vendor_table(normalized, wins=skus_won(merged)),
         "errors_by_code": fault_table(normalized),
+        "guards": guard_table(findings.guards or ()),
         "warnings": warning_table(merged.warning_counts),
         "preview": table(preview(merged, PREVIEW_ROWS), columns),
     }
@@ -100,6 +105,18 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
     if normalized:
         shown |= {"vendors": vendor_table(normalized), "errors_by_code": fault_table(normalized)}
     return shown
+
+
+def _hold(record: RunRecord) -> dict[str, Any]:
+    """Return what holds the feed back, and the command that releases it."""
+    if record.hold is None:
+        return {}
+    names = sorted(record.hold.guard_names)
+    command = f"relay release {record.run_id} --sha256 {record.hold.sha256}"
+    return {
+        "held_by": ", ".join(names),
+        "to_release": " ".join([command, *(f"--guard {name}" for name in names), "--reason ..."]),
+    }
 
 
 def _row_counts(vendors: Sequence[NormalizedVendor]) -> dict[str, int]:

@@ -11,6 +11,7 @@ import dagster as dg
 
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.validation.guards import GuardResult
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> dg.TableMetadataValue:
@@ -90,6 +91,32 @@ def rule_table(merged: MergedInventory) -> dg.TableMetadataValue:
         for rule in merged.broken_rules
     ]
     return table(rows, {"column": "string", "rule": "string", "rows": "int"})
+
+
+def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:
+    """Return what each guard came to: so many of so many, held against its limit."""
+    kinds = {"guard": "string", "about": "string", "tripped": "boolean", "value": "string"}
+    kinds |= {"limit": "string", "count": "int", "of": "int", "examples": "string"}
+    rows: list[dict[str, str | int]] = [
+        {
+            "guard": result.guard,
+            "about": result.vendor_id or result.side or "",
+            "tripped": result.tripped,
+            "value": result.value,
+            "limit": result.limit,
+            "count": result.count,
+            "of": result.of,
+            "examples": ", ".join(
+                f"{e['sku']}: {e['before']} -> {e['after']}" for e in result.examples
+            ),
+        }
+        for result in results
+    ]
+    return table(rows, kinds)
+
+
+def _move(example: Mapping[str, Any]) -> str:
+    return f"{example['sku']}: {example['before']} -> {example['after']}"
 
 
 def skus_won(merged: MergedInventory) -> dict[str, int]:

@@ -62,7 +62,7 @@ def _failure(description: str, attempt: Attempt | None) -> RunFailed:
 
 def _last_word(attempt: Attempt | None) -> str | None:
     """Return the code and message of a run that its last attempt has ended, else None."""
-    if attempt is None or not attempt.record.is_final:
+    if attempt is None or not attempt.record.has_ended:
         return None
     return f"{attempt.record.error_code}: {attempt.record.error_message}"
 

@@ -50,7 +50,7 @@ def _settle(platform: Platform, record: RunRecord, message: Message) -> None:
     queue = platform.queue
     if record.needs_dlq:
         platform.ledger.record_dlq(record.run_id, message.message_id)
-    elif record.is_final:
+    elif record.has_ended:
         if record.dlq_message_id != message.message_id:
             queue.delete_dead(message.receipt_handle)
     else:

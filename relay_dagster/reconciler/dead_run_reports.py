@@ -17,12 +17,12 @@ from relay_dagster.wiring import Platform
 
 
 def write_reports(platform: Platform, record: RunRecord) -> RunRecord:
-    """Write a final run's reports, and note that they are written.
+    """Write an ended run's reports, and note that they are written.
 
-    A run that has succeeded, or failed for its data, wrote its own before it said so.
+    A run that has succeeded, is held, or failed for its data, wrote its own before it said so.
     """
     outcome = Outcome()
-    if record.status is not RunStatus.SUCCEEDED:
+    if record.status not in (RunStatus.SUCCEEDED, RunStatus.HELD):
         withdraw(platform.objects, record)
         # What lies there may be of an attempt that was about to end otherwise.
         with closing(ConcurrentIO(threads=2)) as io:

@@ -96,7 +96,7 @@ def decide(facts: RunFacts, policy: ReconcilePolicy) -> list[ReconcileAction]:
 
 def _actions(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
     record = facts.record
-    if record.is_final:
+    if record.has_ended:
         yield from _of_final(facts, policy)
     elif record.cancel_requested_at is not None:
         yield from _of_cancelled(facts, record.cancel_requested_at)

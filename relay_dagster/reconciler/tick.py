@@ -102,7 +102,7 @@ class ReconcileTick:
             report_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
 
     def _attempt_state(self, record: RunRecord) -> AttemptState:
-        if record.is_dispatched or (record.is_final and record.attempt):
+        if record.is_dispatched or (record.has_ended and record.attempt):
             return self.executions.state(record)
         return AttemptState.ABSENT
 
@@ -146,7 +146,7 @@ class ReconcileTick:
             **record.log_facts,
         )
         self.platform.metrics.worker_error(action.error_code)
-        return self._report_poison(lost) if lost.is_final else lost
+        return self._report_poison(lost) if lost.has_ended else lost
 
     def _poison(self, record: RunRecord) -> RunRecord:
         attempts = f"{record.attempt} of {self.platform.settings.max_attempts}"

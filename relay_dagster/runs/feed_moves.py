@@ -40,7 +40,7 @@ class FeedMoves:
 
     def publish(self, run: RunRecord) -> FeedMove | None:
         """Put a run's feed in force; a run of some vendors has none."""
-        if run.feed_key is None or run.feed_sha256 is None:
+        if run.vendors is not None or run.feed_key is None or run.feed_sha256 is None:
             return None
         before = self.runs.feed(run.tenant_id)
         after = published(before, run, run.feed_key, run.feed_sha256, self.clock(), self.keep)
@@ -48,21 +48,17 @@ class FeedMoves:
 
     def hold(self, run: RunRecord) -> FeedMove:
         """Hold a run's feed back."""
-        before = self._known(run)
-        return FeedMove(before, holding(before, run.run_id), self._given_up(before, run))
-
-    def discard(self, run: RunRecord) -> FeedMove:
-        """Hold a run's feed back no more."""
-        before = self._known(run)
-        held = None if before.held_run_id == run.run_id else before.held_run_id
-        return FeedMove(before, holding(before, held))
-
-    def _known(self, run: RunRecord) -> FeedPointer:
-        """Return the tenant's pointer; a feed is held only beside one that is in force."""
         before = self.runs.feed(run.tenant_id)
         if before is None:
             raise RuntimeError(f"tenant {run.tenant_id} has no feed to hold another back for")
-        return before
+        return FeedMove(before, holding(before, run.run_id), self._given_up(before, run))
+
+    def discard(self, run: RunRecord) -> FeedMove | None:
+        """Hold a run's feed back no more, where it is."""
+        before = None if run.hold is None else self.runs.feed(run.tenant_id)
+        if before is None or before.held_run_id != run.run_id:
+            return None
+        return FeedMove(before, holding(before, None))
 
     def _given_up(
         self, before: FeedPointer | None, run: RunRecord

@@ -115,10 +115,13 @@ class RunLedger:
     def request_cancel(self, run_id: str) -> RunRecord:
         """Cancel at once where no attempt is under way, else set ``cancel_requested_at``.
 
+        A feed that is held is given up.
+
         Raises:
-            RunAlreadyFinishedError: the run has ended.
+            RunAlreadyFinishedError: the run has ended otherwise.
         """
-        return self._change(run_id, state_machine.cancel_requested(self._clock()))
+        rule = state_machine.cancel_requested(self._clock())
+        return self._change(run_id, rule, move=self._feeds.discard)
 
     def release(self, run_id: str, decision: Release) -> RunRecord:
         """Publish what is held: ``SUCCEEDED``. The same decision again changes nothing.
@@ -130,15 +133,6 @@ class RunLedger:
         """
         rule = state_machine.released(decision, self._clock())
         return self._change(run_id, rule, move=self._feeds.publish, while_idle=True)
-
-    def discard(self, run_id: str) -> RunRecord:
-        """Give a held feed up: ``CANCELLED``.
-
-        Raises:
-            RunNotHeldError: nothing of the run is held back.
-        """
-        rule = state_machine.discarded(self._clock())
-        return self._change(run_id, rule, move=self._feeds.discard)
 
     def roll_back(self, tenant_id: str, run_id: str) -> FeedPointer:
         """Publish a feed again that was in force; the one that is in force is no change.

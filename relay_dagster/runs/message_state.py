@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from relay_dagster.runs.errors import TransitionRefusedError
 from relay_dagster.runs.model import Outcome, RunRecord
-from relay_dagster.runs.state_machine import Rule, refuse_final
+from relay_dagster.runs.state_machine import Rule, refuse_ended
 
 
 def sent(message_id: str, now: datetime) -> Rule:
@@ -20,7 +20,7 @@ def sent(message_id: str, now: datetime) -> Rule:
     """
 
     def rule(record: RunRecord) -> RunRecord:
-        if record.is_final or record.message_id == message_id:
+        if record.has_ended or record.message_id == message_id:
             return record
         return replace(
             record, message_id=message_id, sent_at=now, receipt_handle=None, received_at=None
@@ -33,7 +33,7 @@ def send_claimed(now: datetime, wait: timedelta) -> Rule:
     """Take the right to send a message that was never sent; it lapses after ``wait``."""
 
     def rule(record: RunRecord) -> RunRecord:
-        refuse_final(record)
+        refuse_ended(record)
         since = record.send_claimed_at or record.requested_at
         if record.message_id is not None or record.is_dispatched or now - since < wait:
             raise TransitionRefusedError(record.run_id, "its message is sent, or being sent")
@@ -67,23 +67,23 @@ def dead_lettered(dlq_message_id: str) -> Rule:
 
 
 def reported(outcome: Outcome, now: datetime) -> Rule:
-    """Note that a final run's reports are written, and which artifacts there are."""
+    """Note that an ended run's reports are written, and which artifacts there are."""
 
     def rule(record: RunRecord) -> RunRecord:
-        if not record.is_final:
-            raise TransitionRefusedError(record.run_id, "it is not final, it has no reports yet")
+        if not record.has_ended:
+            raise TransitionRefusedError(record.run_id, "it has not ended, it has no reports yet")
         return record.with_reports(outcome, now)
 
     return rule
 
 
 def acknowledged(now: datetime) -> Rule:
-    """Note that a final run's message is gone and nothing is left to do."""
+    """Note that an ended run's message is gone and nothing is left to do."""
 
     def rule(record: RunRecord) -> RunRecord:
         if record.acknowledged_at is not None:
             return record
-        if not record.is_final or record.needs_dlq:
+        if not record.has_ended or record.needs_dlq:
             raise TransitionRefusedError(record.run_id, "it is not settled yet")
         return replace(record, acknowledged_at=now)
 

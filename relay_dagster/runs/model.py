@@ -139,11 +139,6 @@ class RunRecord:
     write_id: str = ""
 
     @property
-    def is_final(self) -> bool:
-        """Whether the run has ended for good."""
-        return self.status.is_final
-
-    @property
     def has_ended(self) -> bool:
         """Whether nothing executes the run, or will: it is final, or held."""
         return self.status.has_ended
@@ -151,7 +146,7 @@ class RunRecord:
     @property
     def is_dispatched(self) -> bool:
         """Whether an attempt is on its way or executing."""
-        return not self.is_final and self.dispatched_at is not None
+        return not self.has_ended and self.dispatched_at is not None
 
     @property
     def is_claimed(self) -> bool:
@@ -170,8 +165,8 @@ class RunRecord:
 
     @property
     def needs_reports(self) -> bool:
-        """Whether the run is final and nobody has noted that its reports are written."""
-        return self.is_final and not self.hidden and self.reports_written_at is None
+        """Whether the run has ended and nobody has noted that its reports are written."""
+        return self.has_ended and not self.hidden and self.reports_written_at is None
 
     @property
     def fence(self) -> Fence:

@@ -117,7 +117,7 @@ def tombstoned(now: datetime) -> Rule:
     """End a run whose message could not be sent, hidden; one that is under way stays as it is."""
 
     def rule(record: RunRecord) -> RunRecord:
-        if record.is_final or record.message_id is not None or record.attempt > 0:
+        if record.has_ended or record.message_id is not None or record.attempt > 0:
             return record
         over = _ended("tombstoned", record, now)
         return replace(over, hidden=True, acknowledged_at=now, expires_at=now + TOMBSTONE_LIFE)
@@ -129,7 +129,7 @@ def dispatched(attempt: int, message_id: str, receipt_handle: str, now: datetime
     """Open the next attempt, with nothing under way; a run that waits takes the lock."""
 
     def rule(record: RunRecord) -> RunRecord:
-        refuse_final(record)
+        refuse_ended(record)
         _refuse_cancelled(record)
         if record.is_dispatched or attempt != record.attempt + 1:
             raise DispatchRefusedError(
@@ -260,29 +260,12 @@ def released(decision: Release, now: datetime) -> Rule:
     return rule
 
 
-def discarded(now: datetime) -> Rule:
-    """Give a held feed up."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        if record.status is not _HELD:
-            raise RunNotHeldError(record.run_id, record.status)
-        over = _moved("discarded", record, cancel_requested_at=now)
-        return replace(over, failed_stage=record.stage)
-
-    return rule
-
-
 def superseded(by: str) -> Rule:
     """Give a held feed up for another one, which is published or held now."""
 
     def rule(record: RunRecord) -> RunRecord:
-        return _moved(
-            "superseded",
-            record,
-            failed_stage=record.stage,
-            error_code=HOLD_SUPERSEDED,
-            error_message=f"the feed of run {by} came after it",
-        )
+        message = f"the feed of run {by} came after it"
+        return _given_up("superseded", record, error_code=HOLD_SUPERSEDED, error_message=message)
 
     return rule
 
@@ -331,17 +314,19 @@ def poisoned(message: str, now: datetime) -> Rule:
     """End the run as poison, in the stage it reached."""
 
     def rule(record: RunRecord) -> RunRecord:
-        refuse_final(record)
+        refuse_ended(record)
         return _poisoned(record, message, now)
 
     return rule
 
 
 def cancel_requested(now: datetime) -> Rule:
-    """Cancel at once where no attempt is under way; else ask for it."""
+    """Cancel at once where no attempt is under way, or discard what is held; else ask for it."""
 
     def rule(record: RunRecord) -> RunRecord:
-        refuse_final(record)
+        if record.status is _HELD:
+            return _given_up("discarded", record, cancel_requested_at=now)
+        refuse_ended(record)
         if not record.is_dispatched:
             return cancelled(now)(replace(record, cancel_requested_at=now))
         if record.cancel_requested_at is not None:
@@ -355,7 +340,7 @@ def cancelled(now: datetime) -> Rule:
     """End the run ``CANCELLED``, in the stage it reached; whoever executes it loses its fence."""
 
     def rule(record: RunRecord) -> RunRecord:
-        refuse_final(record)
+        refuse_ended(record)
         return _ended("cancelled", record, now)
 
     return rule
@@ -376,6 +361,11 @@ def _ended(name: str, record: RunRecord, now: datetime) -> RunRecord:
     return replace(over, failed_stage=None if ended_well else record.stage)
 
 
+def _given_up(name: str, record: RunRecord, **changes: Any) -> RunRecord:
+    """Return a held record that ends after all; its published copies are yet to be removed."""
+    return _moved(name, record, failed_stage=record.stage, acknowledged_at=None, **changes)
+
+
 def _poisoned(record: RunRecord, message: str, now: datetime) -> RunRecord:
     poison = FailureCode.POISON_JOB.value
     return _ended("poisoned", replace(record, error_code=poison, error_message=_cut(message)), now)
@@ -386,9 +376,9 @@ def _cut(message: str) -> str:
     return message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}..."
 
 
-def refuse_final(record: RunRecord) -> None:
-    """Raise `RunAlreadyFinishedError` where the record is final."""
-    if record.is_final:
+def refuse_ended(record: RunRecord) -> None:
+    """Raise `RunAlreadyFinishedError` where the run has ended."""
+    if record.has_ended:
         raise RunAlreadyFinishedError(record.run_id, record.status)
 
 

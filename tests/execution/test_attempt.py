@@ -17,7 +17,7 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
-from relay_dagster.execution.publication import published_key
+from relay_dagster.execution.publication import published_key, state_key
 from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.errors import ClaimRefusedError, FenceLostError, TenantBusyError
@@ -72,6 +72,7 @@ def current(platform: Platform) -> RunRecord:
 def with_feed(attempt: Attempt) -> None:
     """Let the attempt have written its merged feed."""
     attempt.reports.write(MERGED, [b"sku\nA-1\n"])
+    attempt.reports.write(attempt.reports.keys.state, [b"state"])
     attempt.reports.wait()
 
 
@@ -130,14 +131,15 @@ def test_a_success_publishes_its_feed_writes_its_summary_and_is_counted(
     dispatch_run(platform)
     with claimed(replace(platform, metrics=metrics)) as attempt:  # type: ignore[arg-type]
         with_feed(attempt)
-        attempt.succeed()
+        attempt.end()
     assert (current(platform).status, metrics.ends) == (
         RunStatus.SUCCEEDED,
         [RunStatus.SUCCEEDED],
     )
-    pointer = platform.runs.feed(TENANT)
-    assert pointer is not None
-    assert platform.objects.read(pointer.key) == b"sku\nA-1\n"
+    feed = platform.runs.feed(TENANT)
+    assert feed is not None
+    assert platform.objects.read(feed.in_force.key) == b"sku\nA-1\n"
+    assert platform.objects.read(state_key(current(platform))) == b"state"
     assert platform.objects.exists(current(platform).artifacts["run_summary"])
 
 
@@ -145,7 +147,7 @@ def test_a_success_of_some_vendors_publishes_nothing(platform: Platform) -> None
     dispatch_run(platform, vendors=("vendor_1",))
     with claimed(platform) as attempt:
         with_feed(attempt)
-        attempt.succeed()
+        attempt.end()
     assert platform.runs.feed(TENANT) is None
     assert platform.objects.list_objects("published/") == []
 
@@ -180,13 +182,14 @@ def test_a_success_that_comes_after_another_end_publishes_nothing(platform: Plat
 
         def copy(self, source_key: str, target_key: str) -> None:
             platform.objects.copy(source_key, target_key)
-            platform.ledger.cancel(RUN_ID)
+            if target_key == published_key(current(platform)):
+                platform.ledger.cancel(RUN_ID)
 
     dispatch_run(platform)
     with claimed(replace(platform, objects=EndedMeanwhile())) as attempt:  # type: ignore[arg-type]
         with_feed(attempt)
         with pytest.raises(FenceLostError):
-            attempt.succeed()
+            attempt.end()
     assert platform.objects.list_objects("published/") == []
 
 

@@ -72,7 +72,7 @@ def _run(platform: Platform) -> None:
             session.stop_if_failed()
         with session.materializing(MERGED):
             session.write_feed(session.merge())
-            session.succeed()
+            session.end()
     finally:
         session.close()
 

@@ -89,7 +89,7 @@ def test_only_the_call_ends_a_run(platform: Platform) -> None:
             pass
         assert current(platform).status is RunStatus.RUNNING
         with run.materializing(FETCHED):
-            run.succeed()
+            run.end()
         assert current(platform).status is RunStatus.SUCCEEDED
 
 

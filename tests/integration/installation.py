@@ -155,7 +155,7 @@ class Installation:
 
     def wait_final(self, run_id: str, within: float = RUN_SECONDS) -> RunRecord:
         """Return the record once it is final."""
-        return self._wait_for_record(run_id, "is final", lambda each: each.is_final, within)
+        return self._wait_for_record(run_id, "is final", lambda each: each.has_ended, within)
 
     def wait_running(self, run_id: str, attempt: int = 1, within: float = RUN_SECONDS) -> RunRecord:
         """Return the record once a Dagster run has claimed the attempt."""

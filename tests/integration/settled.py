@@ -70,7 +70,7 @@ class _Falsy(list[str]):
 def _left_open(relay: Installation) -> Iterator[str]:
     for item in _items(relay, "RUN#"):
         record = to_record(item)
-        if not record.is_final or record.acknowledged_at is None:
+        if not record.has_ended or record.acknowledged_at is None:
             yield f"run {record.run_id} of {record.tenant_id} is {record.status}, open"
     for item in _items(relay, "LOCK#"):
         lock = to_lock(item["pk"]["S"].partition("#")[2], item)

@@ -11,6 +11,7 @@ from builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from normalizing import normalize_vendor
 from relay_core.merge.result import rules_broken_by
 from relay_core.pipeline import merge_vendors
+from relay_core.publish.findings import RunFindings
 from relay_dagster.orchestration.checks import merged_results, normalized_results
 
 
@@ -23,7 +24,7 @@ def verdicts(*feeds: bytes, **policy: Any) -> dict[str, dg.AssetCheckResult]:
         for vendor, data in zip(config.vendors, feeds, strict=True)
     ]
     results = [*normalized_results(config.error_policy, normalized)]
-    results += merged_results(merge_vendors(config, normalized))
+    results += merged_results(merge_vendors(config, normalized), RunFindings())
     return {str(result.check_name): result for result in results}
 
 
@@ -88,7 +89,7 @@ def test_a_sku_that_stands_twice_breaks_both_checks_of_the_merged_rows() -> None
     assert merged.feed is not None
     twice = pd.concat([merged.feed, merged.feed], ignore_index=True)
     broken = replace(merged, feed=twice, broken_rules=rules_broken_by(twice))
-    results = {str(result.check_name): result for result in merged_results(broken)}
+    results = {str(result.check_name): result for result in merged_results(broken, RunFindings())}
     assert {name: result.passed for name, result in results.items()} == {
         "merged_schema_holds": False,
         "one_row_per_sku": False,

@@ -143,7 +143,7 @@ def test_a_tombstone_is_hidden_final_and_frees_tenant_and_key(
     record = platform.ledger.reserve(request(), KEY).record
     dead = platform.ledger.tombstone(record.run_id)
     assert dead.hidden
-    assert dead.is_final
+    assert dead.has_ended
     assert dead.expires_at == clock.now + timedelta(days=30)
     assert platform.runs.get_visible(record.run_id) is None
     assert platform.runs.list_runs().records == ()
@@ -155,7 +155,7 @@ def test_a_tombstone_is_hidden_final_and_frees_tenant_and_key(
 def test_a_late_message_finds_its_tombstone(ledger: RunLedger) -> None:
     record = reserved(ledger)
     ledger.tombstone(record.run_id)
-    assert ledger.adopt(record.job).is_final
+    assert ledger.adopt(record.job).has_ended
     with pytest.raises(RunAlreadyFinishedError):
         dispatched(ledger, record)
 
@@ -369,7 +369,8 @@ def test_a_success_frees_the_tenant_and_moves_its_feed(
     assert platform.runs.lock("acme").active_run_id is None
     feed = platform.runs.feed("acme")
     assert feed is not None
-    assert (feed.run_id, feed.key, feed.sha256) == (record.run_id, "k", "ab12")
+    in_force = feed.in_force
+    assert (in_force.run_id, in_force.key, in_force.sha256) == (record.run_id, "k", "ab12")
 
 
 def test_a_run_of_some_vendors_leaves_the_feed_alone(platform: Platform) -> None:

@@ -13,13 +13,15 @@ from builders import REQUESTED_AT, RUN_ID
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.runs import admission, message_state, state_machine
-from relay_dagster.runs.errors import RunError
+from relay_dagster.runs.errors import HoldMismatchError, RunError, RunNotHeldError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,
     Fence,
+    Hold,
     LockState,
     NewRun,
+    Release,
     RunRecord,
 )
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
@@ -58,8 +60,14 @@ FINAL = {
     for status in RunStatus
     if status.is_final
 }
+HOLD = Hold("ab12", "baseline-run", ({"guard": "skus_removed"}, {"guard": "price_drop"}))
+HELD = replace(
+    RUNNING, status=RunStatus.HELD, stage=Stage.WRITE_OUTPUTS, hold=HOLD, finished_at=NOW
+)
+DECISION = Release(HOLD.sha256, HOLD.guard_names, "a planned sale", "ops")
 RECORDS = {
     **UNFINISHED,
+    "held": HELD,
     **{
         f"{name}, cancel requested": replace(record, cancel_requested_at=NOW)
         for name, record in UNFINISHED.items()
@@ -89,17 +97,20 @@ RULES: Mapping[str, Callable[[RunRecord], Rule]] = {
     "dispatched": lambda r: state_machine.dispatched(r.attempt + 1, "m", "h", NOW),
     "claimed": lambda r: state_machine.claimed(r.attempt, DAGSTER_RUN_ID, NOW),
     "entered": lambda r: state_machine.entered(fence(r), Stage.WRITE_OUTPUTS, NOW),
-    "pinned": lambda r: state_machine.pinned(fence(r), 3),
+    "pinned": lambda r: state_machine.pinned(fence(r), 3, "baseline-run"),
     "succeeded": lambda r: state_machine.succeeded(fence(r), NOTHING_KNOWN, NOW),
     "failed": lambda r: state_machine.failed(fence(r), FAILURE, NOTHING_KNOWN, NOW),
     "attempt_lost": lambda r: state_machine.attempt_lost(loss(r), POLICY),
     "poisoned": lambda _: state_machine.poisoned("it is broken", NOW),
     "cancel_requested": lambda _: state_machine.cancel_requested(NOW),
     "cancelled": lambda _: state_machine.cancelled(NOW),
+    "held": lambda r: state_machine.held(fence(r), NOTHING_KNOWN, NOW),
+    "released": lambda _: state_machine.released(DECISION, NOW),
+    "superseded": lambda _: state_machine.superseded("newer-run"),
 }
 """Every rule by the move that it is called after, as the record's rightful owner would apply it."""
 
-ALSO_MAKES = {"attempt_lost": {"poisoned"}, "cancel_requested": {"cancelled"}}
+ALSO_MAKES = {"attempt_lost": {"poisoned"}, "cancel_requested": {"cancelled", "discarded"}}
 NOTES: Mapping[str, Rule] = {
     "sent": message_state.sent("m2", NOW),
     "send_claimed": message_state.send_claimed(NOW, timedelta(seconds=60)),
@@ -143,14 +154,15 @@ def test_a_rule_makes_only_moves_of_the_table(name: str) -> None:
     assert made <= allowed(name, *ALSO_MAKES.get(name, ()))
 
 
-@pytest.mark.parametrize("name", [move.name for move in MOVES.values() if move.sources])
+@pytest.mark.parametrize("name", RULES)
 def test_every_move_of_the_table_is_made_by_its_rule_from_each_of_its_statuses(name: str) -> None:
     assert allowed(name) <= set(changes(name))
 
 
 def test_every_rule_and_every_move_has_a_name_in_the_other() -> None:
     births = {"requested", "adopted", "started_by_hand"}
-    assert set(RULES) | births == set(MOVES)
+    others = set().union(*ALSO_MAKES.values())
+    assert set(RULES) | births | others == set(MOVES)
     assert {move.name for move in MOVES.values() if not move.sources} == births
 
 
@@ -192,6 +204,45 @@ def test_an_end_frees_the_tenant_and_tells_the_stage_it_came_in(name: str) -> No
     assert (over.lock_state, over.finished_at) == (LockState.NONE, NOW)
     stages = {"succeeded": None, "failed": FAILURE.stage}
     assert over.failed_stage is stages.get(name, RUNNING.stage)
+
+
+def test_what_is_held_is_released_by_who_has_seen_it_and_once() -> None:
+    done = state_machine.released(DECISION, NOW)(HELD)
+    assert (done.status, done.stage, done.failed_stage) == (
+        RunStatus.SUCCEEDED,
+        Stage.COMPLETE,
+        None,
+    )
+    assert (done.released_at, done.released_by) == (NOW, "ops")
+    assert (done.release_reason, done.finished_at) == ("a planned sale", HELD.finished_at)
+    assert state_machine.released(replace(DECISION, reason="again"), NOW)(done) is done
+
+
+@pytest.mark.parametrize(
+    ("decision", "record", "error"),
+    [
+        (replace(DECISION, sha256="other"), HELD, HoldMismatchError),
+        (replace(DECISION, guards=frozenset({"price_drop"})), HELD, HoldMismatchError),
+        (DECISION, FINAL["SUCCEEDED"], RunNotHeldError),
+        (DECISION, replace(HELD, status=RunStatus.CANCELLED), RunNotHeldError),
+        (replace(DECISION, sha256="x"), replace(HELD, status=RunStatus.SUCCEEDED), RunNotHeldError),
+        (DECISION, RUNNING, RunNotHeldError),
+    ],
+)
+def test_a_release_that_does_not_fit_is_refused(
+    decision: Release, record: RunRecord, error: type[RunError]
+) -> None:
+    with pytest.raises(error):
+        state_machine.released(decision, NOW)(record)
+
+
+def test_a_held_feed_that_is_given_up_ends_the_run_where_it_was_held() -> None:
+    settled = replace(HELD, acknowledged_at=NOW)
+    for rule in (state_machine.cancel_requested(NOW), state_machine.superseded("newer-run")):
+        over = rule(settled)
+        assert (over.status, over.failed_stage) == (RunStatus.CANCELLED, Stage.WRITE_OUTPUTS)
+        assert (over.finished_at, over.acknowledged_at) == (HELD.finished_at, None)
+    assert state_machine.superseded("newer-run")(settled).error_code == "HOLD_SUPERSEDED"
 
 
 def test_a_message_of_any_length_fits_into_the_record() -> None:

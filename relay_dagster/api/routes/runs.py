@@ -176,6 +176,6 @@ def _find(run_id: str, caller: Caller, platform: Platform) -> RunRecord:
 
 
 def _shown(record: RunRecord, platform: Platform, response: Response) -> Run:
-    if not record.is_final:
+    if not record.has_ended:
         response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
     return Run.of(record, platform.settings.dagster_webserver_url)

@@ -27,10 +27,10 @@ from relay_dagster.orchestration.resources import RunSessions
 def merged_inventory(
     context: dg.AssetExecutionContext, run_sessions: RunSessions
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-    """Merge and price, judge the run, write the feed and end the run, which publishes it."""
+    """Merge and price, judge the run, write the feed, end the run: published, or held back."""
     with run_sessions.materializing(context) as run:
         merged = run.merge()
-        verdicts = [*merged_results(merged)]
+        verdicts = [*merged_results(merged, run.attempt.findings)]
         try:
             run.write_feed(merged)
         except (RunStoppedError, ContractBrokenError):

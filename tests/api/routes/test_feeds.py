@@ -1,5 +1,6 @@
 """The stable place of a tenant's feed."""
 
+import hashlib
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -23,7 +24,8 @@ def test_the_feed_is_that_of_the_last_run_that_succeeded(world: ApiWorld) -> Non
     assert link.path.endswith(f"/published/acme/{last.run_id}.csv")
     assert parse_qs(link.query)["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert response.headers["X-Run-Id"] == last.run_id
-    assert response.headers["ETag"] == f'"{"0" * 64}"'
+    digest = hashlib.sha256(b"sku\nA-1\n").hexdigest()
+    assert response.headers["ETag"] == f'"{digest}"'
 
 
 def test_the_feed_outlives_the_artifacts_of_its_run(world: ApiWorld) -> None:

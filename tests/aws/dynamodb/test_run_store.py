@@ -300,7 +300,7 @@ def test_a_run_ends_once_however_many_end_it(shared: Platform) -> None:
         lambda: shared.ledger.retry_later(fence, "x", "x"),
     ]
     results = at_once(8, lambda n: ends[n % 4]())
-    final = [each for each in results if isinstance(each, RunRecord) and each.is_final]
+    final = [each for each in results if isinstance(each, RunRecord) and each.has_ended]
     found = shared.runs.get(record.run_id)
     assert found is not None
     assert [each.status for each in final] == [found.status]
