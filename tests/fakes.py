@@ -100,6 +100,18 @@ def dispatch_run(
     platform.ledger.dispatch(run_id, attempt, message_id="m", receipt_handle="h")
 
 
+TRIPPED = {
+    "guard": "skus_removed",
+    "tripped": True,
+    "value": "0.9000",
+    "limit": "0.50",
+    "count": 18,
+    "of": 20,
+    "examples": [{"sku": "A-1", "before": "10.00", "after": None}],
+}
+"""A guard that trips, as a run tells of it."""
+
+
 def published_outcome(
     platform: Platform, record: RunRecord, feed: bytes = b"sku\nA-1\n"
 ) -> Outcome:

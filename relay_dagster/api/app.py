@@ -13,7 +13,7 @@ from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http import problems
 from relay_dagster.api.http.middleware import RequestFrame
 from relay_dagster.api.openapi.document import DescribedApp
-from relay_dagster.api.routes import admin, config_checks, feeds, health, runs, tenants
+from relay_dagster.api.routes import admin, config_checks, feeds, health, holds, runs, tenants
 from relay_dagster.api.security.api_keys import Keyring
 from relay_dagster.aws.clients import BRISK, Clients
 from relay_dagster.logs import event_log, log_libraries
@@ -44,7 +44,7 @@ def create_app(platform: Platform | None = None) -> FastAPI:
     app.state.platform = platform
     app.state.feed_checker = FeedChecker()
     app.state.keyring = Keyring(platform.settings.api_keys, platform.api_keys)
-    for module in (health, tenants, config_checks, feeds, runs, admin):
+    for module in (health, tenants, config_checks, feeds, runs, holds, admin):
         app.include_router(module.router)
     # Swagger UI at /docs, from files of its own: nothing is fetched from elsewhere.
     patch_fastapi(app, redirect_from_root_to_docs=False)

@@ -6,15 +6,20 @@ import json
 import os
 import re
 import subprocess
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api_world import ADMIN, ApiWorld
+from fakes import TRIPPED, published_outcome
 from live_api import LiveApi, live_api
+from relay_core.domain.codes import Stage
 from relay_dagster.api.http.error_codes import CODES
+from relay_dagster.runs.model import NewRun
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "API.md").read_text("utf-8")
@@ -33,10 +38,24 @@ def end_well(api: LiveApi, folder: Path) -> None:
     ApiWorld(api.platform).succeed(run_id)
 
 
+def hold_one(api: LiveApi, folder: Path) -> None:
+    """Let another run of the tenant end with its feed held back."""
+    world = ApiWorld(api.platform)
+    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme_parts")
+    record = world.claim(api.platform.ledger.reserve(wanted).record.run_id)
+    baseline = json.loads((folder / "run.json").read_text())["run_id"]
+    for stage in list(Stage)[2:5]:
+        record = api.platform.ledger.enter_stage(record.fence, stage)
+    record = api.platform.ledger.pin(record.fence, 2, baseline)
+    outcome = replace(published_outcome(api.platform, record, b"sku\n"), guards=(TRIPPED,))
+    api.platform.ledger.hold(record.fence, outcome)
+
+
 # What happens elsewhere before a command is run.
 BEFORE: dict[str, Callable[[LiveApi, Path], None]] = {
     "config:check": upload,
     'curl -sS "$RELAY/v1/runs/$RUN_ID"': end_well,
+    "status=HELD": hold_one,
 }
 
 
@@ -83,7 +102,8 @@ def test_every_command_of_the_guide_answers_as_it_says(tmp_path: Path) -> None:
                 if part in script:
                     act(api, folder)
             # One shell after another, each with the variables of those before.
-            whole = f". {state}\n{script}\ndeclare -p RUN_ID KEY_ID > {state} 2>/dev/null || true\n"
+            kept = "declare -p RUN_ID KEY_ID EARLIER SHA256"
+            whole = f". {state}\n{script}\n{kept} > {state} 2>/dev/null || true\n"
             done = subprocess.run(
                 ["bash", "-c", whole],
                 cwd=folder,

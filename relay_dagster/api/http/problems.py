@@ -37,11 +37,14 @@ from relay_dagster.aws.dynamodb.tenant_store import (
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
+    FeedNotKeptError,
+    HoldMismatchError,
     IdempotencyKeyReusedError,
     QueueUnavailableError,
     RunAlreadyFinishedError,
     RunCreationPausedError,
     RunError,
+    RunNotHeldError,
     TenantBusyError,
     UnknownRunError,
     UnknownVendorError,
@@ -63,6 +66,9 @@ STATUSES: Mapping[type[Exception], int] = {
     TenantBusyError: 409,
     IdempotencyKeyReusedError: 422,
     RunAlreadyFinishedError: 409,
+    RunNotHeldError: 409,
+    FeedNotKeptError: 409,
+    HoldMismatchError: 412,
     UnknownVendorError: 422,
     RunCreationPausedError: 503,
     QueueUnavailableError: 503,

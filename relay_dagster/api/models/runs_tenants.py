@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from relay_core.domain.codes import RunStatus, Stage
+from relay_dagster.api.models.holds import HeldFeed
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import RunRecord, Trigger
@@ -35,6 +36,11 @@ _RUN = {
     "failed_stage": "NORMALIZE",
     "error_code": "DECODE_ERROR",
     "error_message": "decode error: vendor granite_supply: stock.csv is not utf-8 at byte 311",
+    "baseline_run_id": None,
+    "hold": None,
+    "released_at": None,
+    "released_by": None,
+    "release_reason": None,
     "errors_artifact_key": f"{_EXAMPLE_RUN}/tenants/acme_parts/reports/errors.json",
     "artifacts": {"errors": f"{_EXAMPLE_RUN}/tenants/acme_parts/reports/errors.json"},
     "dagster_run_id": "0d5cf2ad-3d2c-4d50-a9d8-bb0ad1a0ad5c",
@@ -102,6 +108,11 @@ class Run(BaseModel):
     failed_stage: Stage | None = Field(description="The stage that the run ended in.")
     error_code: str | None
     error_message: str | None
+    baseline_run_id: str | None = Field(description="The run whose feed it was compared with.")
+    hold: HeldFeed | None = Field(description="Why its feed is, or was, held back.")
+    released_at: datetime | None
+    released_by: str | None
+    release_reason: str | None
     errors_artifact_key: str | None
     artifacts: dict[str, str] = Field(description="Names and keys of what the run has written.")
     dagster_run_id: str | None
@@ -115,7 +126,8 @@ class Run(BaseModel):
             url = f"{dagster_webserver_url}/runs/{record.dagster_run_id}"
         own = {name: getattr(record, name) for name in cls.model_fields if name != "dagster_url"}
         vendors = None if record.vendors is None else list(record.vendors)
-        return cls(**{**own, "vendors": vendors, "dagster_url": url})
+        hold = None if record.hold is None else HeldFeed.of(record.hold)
+        return cls(**{**own, "vendors": vendors, "hold": hold, "dagster_url": url})
 
 
 class RunList(BaseModel):

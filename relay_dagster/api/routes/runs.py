@@ -126,7 +126,7 @@ def list_runs(
 )
 def get_run(run_id: RunId, caller: Authenticated, platform: PlatformDep, response: Response) -> Run:
     """Return a run as it stands."""
-    return _shown(_find(run_id, caller, platform), platform, response)
+    return _shown(find_run(run_id, caller, platform), platform, response)
 
 
 @router.get(
@@ -137,7 +137,7 @@ def get_artifacts(
     run_id: RunId, caller: Authenticated, platform: PlatformDep, response: Response
 ) -> dict[str, str]:
     """Return a link for each artifact that there is, good for an hour without a key."""
-    record = _find(run_id, caller, platform)
+    record = find_run(run_id, caller, platform)
     response.headers["Cache-Control"] = "no-store"
     found = platform.objects.artifacts(record.run_id, record.tenant_id)
     return {name: platform.objects.presign(key) for name, key in found.items()}
@@ -151,8 +151,11 @@ def get_artifacts(
 def cancel_run(
     run_id: RunId, caller: Authenticated, platform: PlatformDep, response: Response
 ) -> Run:
-    """Cancel a run: at once where nothing is under way, else as soon as it can be stopped."""
-    record = _find(run_id, caller, platform)
+    """Cancel a run: at once where nothing is under way, else as soon as it can be stopped.
+
+    A feed that is held back is discarded.
+    """
+    record = find_run(run_id, caller, platform)
     return _shown(platform.ledger.request_cancel(record.run_id), platform, response)
 
 
@@ -168,7 +171,12 @@ def _digest(parts: list[object]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _find(run_id: str, caller: Caller, platform: Platform) -> RunRecord:
+def find_run(run_id: str, caller: Caller, platform: Platform) -> RunRecord:
+    """Return the record of a run that the caller reaches.
+
+    Raises:
+        UnknownRunError: there is none.
+    """
     record = platform.runs.get_visible(run_id)
     if record is None or not caller.reaches(record.tenant_id):
         raise UnknownRunError(run_id)

@@ -18,6 +18,7 @@ from relay_dagster.runs.model import RunRecord
 
 RUN_SUCCEEDED = "RunSucceeded"
 RUN_FAILED = "RunFailed"
+RUN_HELD = "RunHeld"
 RUN_DURATION_SECONDS = "RunDurationSeconds"
 ROWS_PROCESSED = "RowsProcessed"
 CONSECUTIVE_FAILURES = "ConsecutiveFailures"
@@ -30,7 +31,12 @@ ERROR_TYPE = "ErrorType"
 
 TIME_LIMIT_SECONDS = 3.0
 _log = event_log()
-_ENDS = (RunStatus.SUCCEEDED, RunStatus.FAILED)
+_TOLD: Mapping[RunStatus, Mapping[str, int]] = {
+    RunStatus.SUCCEEDED: {RUN_SUCCEEDED: 1, RUN_FAILED: 0},
+    RunStatus.FAILED: {RUN_SUCCEEDED: 0, RUN_FAILED: 1},
+    RunStatus.HELD: {RUN_HELD: 1},
+}
+"""What is told of an end; of a cancel nothing."""
 
 
 class Metrics:
@@ -66,9 +72,13 @@ class Metrics:
         self._time_limit_seconds = time_limit_seconds
 
     def run_finished(self, record: RunRecord) -> None:
-        """Tell how a run ended; to be called by whoever made it final. A cancel sends nothing."""
-        if record.status in _ENDS:
+        """Tell how a run ended; to be called by whoever ended it. A cancel sends nothing."""
+        if record.status in _TOLD:
             self._send(lambda: self._run_data(record))
+
+    def run_released(self, record: RunRecord) -> None:
+        """Tell that a run that was held has succeeded after all."""
+        self._send(lambda: self._end_data(record))
 
     def worker_heartbeat(self) -> None:
         """Tell that a tick of a sensor has been made."""
@@ -84,24 +94,31 @@ class Metrics:
         )
 
     def _run_data(self, record: RunRecord) -> list[dict[str, Any]]:
-        failed = record.status is RunStatus.FAILED
         began = record.started_at or record.requested_at
         seconds = (record.finished_at - began).total_seconds() if record.finished_at else 0.0
-        values = {
-            RUN_SUCCEEDED: (0 if failed else 1, "Count"),
-            RUN_FAILED: (1 if failed else 0, "Count"),
-            RUN_DURATION_SECONDS: (max(seconds, 0.0), "Seconds"),
-            ROWS_PROCESSED: (record.counts.get("total_rows", 0), "Count"),
-        }
-        tenant = {TENANT_ID: record.tenant_id}
-        data = [
-            self._datum(name, value, unit, **dimensions)
-            for dimensions in (tenant, {})
-            for name, (value, unit) in values.items()
+        rows = record.counts.get("total_rows", 0)
+        return [
+            *self._end_data(record),
+            *self._for_both(record, RUN_DURATION_SECONDS, max(seconds, 0.0), "Seconds"),
+            *self._for_both(record, ROWS_PROCESSED, rows),
         ]
+
+    def _end_data(self, record: RunRecord) -> list[dict[str, Any]]:
+        told = _TOLD[record.status].items()
+        data = [datum for name, value in told for datum in self._for_both(record, name, value)]
+        if record.status is RunStatus.HELD:
+            return data  # a hold leaves the count of failures as it is
         # A success has just set the count to 0.
+        failed = record.status is RunStatus.FAILED
         running = self._consecutive_failures(record.tenant_id) if failed else 0
-        return [*data, self._datum(CONSECUTIVE_FAILURES, running, **tenant)]
+        return [*data, self._datum(CONSECUTIVE_FAILURES, running, **{TENANT_ID: record.tenant_id})]
+
+    def _for_both(
+        self, record: RunRecord, name: str, value: float, unit: str = "Count"
+    ) -> list[dict[str, Any]]:
+        """Return a metric for the tenant and for all."""
+        dimensions: tuple[dict[str, str], ...] = ({TENANT_ID: record.tenant_id}, {})
+        return [self._datum(name, value, unit, **each) for each in dimensions]
 
     def _datum(
         self, name: str, value: float, unit: str = "Count", **dimensions: str

@@ -35,12 +35,16 @@ ROUTES = (
     ("GET", "/v1/runs/{run_id}", False, (200, 200, 404)),
     ("GET", "/v1/runs/{run_id}/artifacts", False, (200, 200, 404)),
     ("POST", "/v1/runs/{run_id}/cancel", False, (409, 409, 404)),
+    ("POST", "/v1/runs/{run_id}/release", False, (409, 409, 404)),
+    ("POST", "/v1/tenants/{tenant_id}/feed/rollback", False, (409, 409, 404)),
     ("POST", "/v1/admin/pause", False, (200, 403, 403)),
     ("DELETE", "/v1/admin/pause", False, (204, 403, 403)),
 )
 BODIES = {
     "/v1/runs": {"tenant_id": "acme", "run_type": "inventory_sync"},
     "/v1/admin/pause": {"reason": "maintenance"},
+    "/v1/runs/{run_id}/release": {"sha256": "ab12", "guards": [], "reason": "seen"},
+    "/v1/tenants/{tenant_id}/feed/rollback": {"run_id": NOBODY_S_RUN, "reason": "seen"},
 }
 walk = pytest.mark.parametrize(
     ("method", "path", "is_open", "statuses"),

@@ -1,0 +1,94 @@
+"""What people decide of feeds: publish one that is held back, or an earlier one again.
+
+HTTP alone: what a decision changes is the ledger's, all in one transaction.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from relay_dagster.api.http.dependencies import PlatformDep
+from relay_dagster.api.http.error_codes import ORDER_BODY, answers
+from relay_dagster.api.http.request_parsing import (
+    JsonBody,
+    RunId,
+    TenantId,
+    json_content,
+    read_body,
+)
+from relay_dagster.api.models.holds import PublishedFeed, ReleaseOrder, RollbackOrder
+from relay_dagster.api.models.runs_tenants import Run
+from relay_dagster.api.routes.runs import find_run
+from relay_dagster.api.security.auth import Authenticated
+from relay_dagster.logs import event_log
+from relay_dagster.runs.errors import FeedNotKeptError
+from relay_dagster.runs.identifiers import is_id
+from relay_dagster.runs.model import Release
+
+router = APIRouter(tags=["feeds"])
+_log = event_log()
+
+_RELEASE_BODY = json_content(
+    {"$ref": "#/components/schemas/ReleaseOrder"},
+    {
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "guards": ["skus_removed"],
+        "reason": "the vendor has discontinued the line",
+    },
+)
+_ROLLBACK_BODY = json_content(
+    {"$ref": "#/components/schemas/RollbackOrder"},
+    {"run_id": "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11", "reason": "yesterday's prices were right"},
+)
+
+
+@router.post(
+    "/v1/runs/{run_id}/release",
+    responses=answers(
+        "RUN_NOT_FOUND",
+        "RUN_NOT_HELD",
+        "TENANT_ALREADY_RUNNING",
+        "FEED_NOT_KEPT",
+        "HOLD_MISMATCH",
+        *ORDER_BODY,
+    ),
+    openapi_extra=_RELEASE_BODY,
+)
+def release_run(run_id: RunId, caller: Authenticated, platform: PlatformDep, body: JsonBody) -> Run:
+    """Publish the feed that a run holds back; name what was reviewed: its hash and the guards."""
+    order = read_body(ReleaseOrder, body)
+    found = find_run(run_id, caller, platform)
+    if found.hold is not None and not platform.objects.exists(str(found.feed_key)):
+        raise FeedNotKeptError(found.tenant_id, found.run_id)
+    decision = Release(order.sha256, frozenset(order.guards), order.reason, by=caller.id)
+    record = platform.ledger.release(found.run_id, decision)
+    if found.status is not record.status:
+        _log.info("run_released", caller=caller.id, reason=order.reason, **record.log_facts)
+        platform.metrics.run_released(record)
+    return Run.of(record, platform.settings.dagster_webserver_url)
+
+
+@router.post(
+    "/v1/tenants/{tenant_id}/feed/rollback",
+    responses=answers("TENANT_NOT_FOUND", "TENANT_ALREADY_RUNNING", "FEED_NOT_KEPT", *ORDER_BODY),
+    openapi_extra=_ROLLBACK_BODY,
+)
+def roll_back_feed(
+    tenant_id: TenantId, caller: Authenticated, platform: PlatformDep, body: JsonBody
+) -> PublishedFeed:
+    """Publish one of the tenant's last feeds again, unjudged; the next run is compared with it."""
+    order = read_body(RollbackOrder, body)
+    caller.require(tenant_id)
+    kept = platform.runs.feed(tenant_id) if is_id(tenant_id) else None
+    publication = None if kept is None else kept.kept(order.run_id)
+    if publication is None or not platform.objects.exists(publication.key):
+        raise FeedNotKeptError(tenant_id, order.run_id)
+    feed = platform.ledger.roll_back(tenant_id, order.run_id)
+    _log.info(
+        "feed_rolled_back",
+        tenant_id=tenant_id,
+        run_id=order.run_id,
+        caller=caller.id,
+        reason=order.reason,
+    )
+    return PublishedFeed.of(feed)
