@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, NoReturn
 
 from relay_core.columnar.tuning import tune_process
-from relay_core.config import TenantConfig, load_config, parse_document
+from relay_core.config import TenantConfig, load_stored_config
 from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import RunFailure
@@ -117,7 +117,7 @@ class RunSession:
             )
         self.attempt.pin_config(stored.version)
         try:
-            config = load_config(parse_document(stored.text, format="json"))
+            config = load_stored_config(stored.text)
         except UnsupportedSchemaVersionError as error:
             self._write_snapshot(json.loads(stored.text))
             self._fail_at_once(FailureCode.UNSUPPORTED_SCHEMA_VERSION, str(error))
