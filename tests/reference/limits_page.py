@@ -34,8 +34,8 @@ TOLD = (
 )
 _INTRODUCTION = """# Limits
 
-Every input has one, and over it is a clear answer, never a dead process. Where a limit stands in the
-code it says what it is; `python tests/reference/limits_page.py` makes this page of that.
+Every input has one, and over it is a clear answer, never a dead process. The page is made of what
+the code says of each: `python tests/reference/limits_page.py` writes it again.
 
 Limits of a config are judged where it is stored or checked, and by the local runner (exit status
 2); a run takes a stored one as it is. The local runner reads the variables, too.
