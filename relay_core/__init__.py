@@ -30,7 +30,7 @@ _HOMES = {
     "UnsupportedSchemaVersionError": "domain.errors",
     "VendorFeed": "normalize.vendor_feed",
     "WarningCode": "domain.codes",
-    "judge_inputs": "pipeline",
+    "judge_inputs": "normalize.inputs",
     "judge_normalized": "pipeline",
     "load_config": "config",
     "load_stored_config": "config",

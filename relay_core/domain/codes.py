@@ -37,6 +37,7 @@ class FailureCode(StrEnum):
     MISSING_TENANT_CONFIG = "missing_tenant_config"
     UNSUPPORTED_SCHEMA_VERSION = "unsupported_schema_version"
     REQUIRED_VENDOR_MISSING = "REQUIRED_VENDOR_MISSING"
+    FEED_TOO_LARGE = "feed_too_large"
     MISSING_SKU_MAP = "missing_sku_map"
     DECODE_ERROR = "DECODE_ERROR"
     MISSING_REQUIRED_COLUMNS = "missing_required_columns"

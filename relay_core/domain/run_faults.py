@@ -40,6 +40,16 @@ def missing_vendor(vendor_id: str, where: str, *, required: bool) -> ReportEntry
     )
 
 
+def too_large(vendor_id: str, what: str, size: int, limit: int) -> ReportEntry:
+    """Tell of a vendor whose feed or SKU map is too large to be read."""
+    return ReportEntry(
+        error_code=str(FailureCode.FEED_TOO_LARGE),
+        error_message=f"feed too large: vendor {vendor_id!r} has a {what} of {size} bytes, and "
+        f"{limit} are the most; upload a smaller one, without columns and rows that nobody needs",
+        vendor_id=vendor_id,
+    )
+
+
 def missing_map(vendor_id: str, where: str) -> ReportEntry:
     """Tell of a vendor that has a feed, and no SKU map where its config names one."""
     return ReportEntry(

@@ -17,6 +17,7 @@ from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import RunFailure
 from relay_core.merge.result import MergedInventory
+from relay_core.normalize.inputs import FoundInputs
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.pipeline import RunStages
@@ -131,15 +132,17 @@ class RunSession:
     def inputs(self) -> RunInputs:
         """The files that the run reads, pinned; the lack of one that it needs ends the run."""
         inputs = self._pin_inputs()
-        self._stages.judge_inputs(
-            missing=inputs.missing(),
+        found = FoundInputs(
+            feeds={vendor_id: inputs.size_of(vendor_id) for vendor_id in inputs.found()},
             locations=inputs.locations(),
+            maps=inputs.maps,
             missing_maps={
                 vendor.vendor_id: str(vendor.sku_map.s3_key or vendor.sku_map.local_path)
                 for vendor in self._stages.vendors
                 if vendor.sku_map is not None and vendor.vendor_id not in inputs.maps
             },
         )
+        self._stages.judge_inputs(found)
         self.stop_if_failed()
         if NORMALIZED in self._launch.assets:
             self._ahead = ReadAhead(self._platform.objects, self.attempt.io, self._to_read(inputs))
@@ -181,6 +184,7 @@ class RunSession:
             attempt.reports,
             attempt.findings,
             hands_over=True,
+            limits=self._platform.settings.limits,
         )
 
     def _enter(self, asset: str) -> None:
@@ -214,6 +218,7 @@ class RunSession:
             attempt.reports,
             attempt.io,
             self._stages.vendors,
+            self._platform.settings.limits,
             now=utc_now(),
         )
         if FETCHED in self._launch.assets:
@@ -223,11 +228,11 @@ class RunSession:
         return pinning.borrow(earlier, with_work=NORMALIZED not in self._launch.assets)
 
     def _to_read(self, inputs: RunInputs) -> dict[str, int]:
-        """Return what normalizing reads, key to bytes, in its order; SKU maps are small."""
+        """Return what normalizing reads, key to bytes, in its order."""
         sizes: dict[str, int] = {}
         for vendor_id in inputs.found():
             if vendor_id in inputs.maps:
-                sizes[self._map_of(vendor_id)] = 0
+                sizes[self._map_of(vendor_id)] = inputs.maps[vendor_id]
             sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
         return sizes
 

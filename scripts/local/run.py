@@ -16,6 +16,7 @@ from relay_core.columnar.tuning import tune_process
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunFailure
+from relay_core.normalize.inputs import FoundInputs
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.pipeline import RunStages
 from relay_core.publish.findings import RunFindings
@@ -87,7 +88,15 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
     tune_process()
     ids = [vendor.vendor_id for vendor in config.vendors]
     findings = RunFindings(vendor_ids=ids, vendor_count=len(ids))
-    stages = RunStages(config, config.vendors, request.context.requested_at, KEYS, sink, findings)
+    stages = RunStages(
+        config,
+        config.vendors,
+        request.context.requested_at,
+        KEYS,
+        sink,
+        findings,
+        limits=request.limits,
+    )
     found_at = datetime.now(UTC)
     with ThreadPoolExecutor(1) as beside:
         hashes = beside.submit(_hashes, request.feeds)
@@ -104,11 +113,13 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
 def _go_through(stages: RunStages, request: Request, clock: _Clock) -> None:
     config, findings = stages.config, stages.findings
     with clock.stage(Stage.FETCH_INPUTS):
-        stages.judge_inputs(
-            missing={v.vendor_id for v in config.vendors} - set(request.feeds),
+        inputs = FoundInputs(
+            feeds={vendor_id: len(feed.data) for vendor_id, feed in request.feeds.items()},
             locations={v.vendor_id: _location(v) for v in config.vendors},
+            maps={vendor_id: len(each.data) for vendor_id, each in request.sku_maps.items()},
             missing_maps=_missing_maps(config, request),
         )
+        stages.judge_inputs(inputs)
     if findings.failure is None:
         with clock.stage(Stage.NORMALIZE):
             stages.normalize(_feeds(config, request))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from builders import RUN_ID
-from fakes import dispatch_run, embedded_platform
+from builders import RUN_ID, config_document
+from fakes import CallCounter, dispatch_run, embedded_platform
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Launch, RunStoppedError
@@ -146,3 +147,23 @@ def test_a_tenant_without_a_config_ends_the_run(platform: Platform) -> None:
     ):
         _ = run.config
     assert current(platform).error_code == "missing_tenant_config"
+
+
+def test_an_upload_that_is_too_large_ends_the_run_and_is_never_read() -> None:
+    with embedded_platform(heartbeat_seconds=3600, max_feed_bytes=1000) as platform:
+        platform.tenants.put(TENANT, json.dumps(config_document()))
+        platform.objects.put(f"tenants/{TENANT}/inbound/vendor_1/large.csv", b"x" * 1001)
+        dispatch_run(platform)
+        calls = CallCounter(platform)
+        with session(platform) as run, pytest.raises(RunStoppedError), run.materializing(FETCHED):
+            _ = run.inputs
+        record = current(platform)
+        assert (record.error_code, record.failed_stage) == ("feed_too_large", Stage.FETCH_INPUTS)
+        assert "1001 bytes, and 1000 are the most" in str(record.error_message)
+        assert set(record.artifacts) == {
+            "config_snapshot",
+            "input_manifest",
+            "errors",
+            "run_summary",
+        }
+        assert calls["s3.CopyObject"] == calls["s3.GetObject"] == 0
