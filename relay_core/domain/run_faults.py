@@ -50,6 +50,26 @@ def too_large(vendor_id: str, what: str, size: int, limit: int) -> ReportEntry:
     )
 
 
+def too_little_memory(megabytes: int, stage: Stage) -> RunFailure:
+    """Tell that the feeds need more memory than a run may have."""
+    return RunFailure(
+        str(FailureCode.FEED_TOO_LARGE),
+        f"feed too large: the run needs more memory than {megabytes} MiB, which are the most; "
+        "upload smaller feeds, without columns and rows that nobody needs",
+        stage,
+    )
+
+
+def out_of_time(seconds: float, stage: Stage) -> RunFailure:
+    """Tell that a run took too long."""
+    return RunFailure(
+        str(FailureCode.RUN_TIMEOUT),
+        f"run timeout: the attempt took longer than {seconds:g} seconds, which are the most, and "
+        "was ended; upload smaller feeds, or use fewer parser.timestamp_formats",
+        stage,
+    )
+
+
 def missing_map(vendor_id: str, where: str) -> ReportEntry:
     """Tell of a vendor that has a feed, and no SKU map where its config names one."""
     return ReportEntry(

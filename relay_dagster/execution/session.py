@@ -16,6 +16,7 @@ from relay_core.config import TenantConfig, load_stored_config
 from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import RunFailure
+from relay_core.domain.run_faults import too_little_memory
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.inputs import FoundInputs
 from relay_core.normalize.result import NormalizedVendor
@@ -26,6 +27,7 @@ from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.concurrent_io import ReadAhead
 from relay_dagster.execution.inputs import SKU_MAP_FILE, Pinning, RunInputs
+from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
@@ -49,6 +51,7 @@ class RunSession:
 
     def __init__(self, platform: Platform, launch: Launch) -> None:
         tune_process()
+        self._memory = MemoryLimit(platform.settings.max_run_memory_mb)
         self._platform = platform
         self._launch = launch
         self._asset = ""
@@ -71,9 +74,10 @@ class RunSession:
             RunStoppedError: the run has failed, was cancelled, or belongs to another process.
         """
         try:
-            self._enter(asset)
-            yield
-            self.attempt.io.wait()
+            with self._within_memory():
+                self._enter(asset)
+                yield
+                self.attempt.io.wait()
         except RunStoppedError:
             raise
         except CancelRequestedError:
@@ -97,6 +101,7 @@ class RunSession:
 
     def close(self) -> None:
         """Stop what runs beside the steps."""
+        self._memory.lift()
         if self.claimed_attempt is not None:
             self.claimed_attempt.close()
 
@@ -111,17 +116,20 @@ class RunSession:
         stored = self._stored_config(record)
         if stored is None:
             which = "no config" if (n := record.config_version) is None else f"no version {n}"
-            self._fail_at_once(
-                FailureCode.MISSING_TENANT_CONFIG,
+            message = (
                 f"missing tenant config: the store has {which} of tenant {record.tenant_id!r}; "
-                f"store it with PUT /v1/tenants/{record.tenant_id}/config, then start a new run",
+                f"store it with PUT /v1/tenants/{record.tenant_id}/config, then start a new run"
+            )
+            self._fail_at_once(
+                RunFailure(FailureCode.MISSING_TENANT_CONFIG.value, message, Stage.FETCH_INPUTS)
             )
         self.attempt.pin_config(stored.version)
         try:
             config = load_stored_config(stored.text)
         except UnsupportedSchemaVersionError as error:
             self._write_snapshot(json.loads(stored.text))
-            self._fail_at_once(FailureCode.UNSUPPORTED_SCHEMA_VERSION, str(error))
+            code = FailureCode.UNSUPPORTED_SCHEMA_VERSION.value
+            self._fail_at_once(RunFailure(code, str(error), Stage.FETCH_INPUTS))
         self._write_snapshot(config.to_document())
         findings = self.attempt.findings
         findings.vendor_ids = [one.vendor_id for one in config.selecting(record.vendors)]
@@ -196,6 +204,19 @@ class RunSession:
                 return
         self.claimed_attempt.enter(stage)
 
+    @contextmanager
+    def _within_memory(self) -> Iterator[None]:
+        """End the run where it needs more memory than it may have, as far as it can tell."""
+        try:
+            yield
+        except Exception as error:
+            if self.claimed_attempt is None or not self._memory.is_reached(error):
+                raise
+            self._memory.lift()
+            self.attempt.io.drain()
+            stage = self.attempt.record.stage
+            self._fail_at_once(too_little_memory(self._memory.megabytes, stage))
+
     def _write_snapshot(self, document: Mapping[str, Any]) -> None:
         reports = self.attempt.reports
         reports.write(reports.keys.config_snapshot, [config_snapshot_json(reports.ctx, document)])
@@ -206,8 +227,7 @@ class RunSession:
             return tenants.latest(record.tenant_id)
         return tenants.version(record.tenant_id, record.config_version)
 
-    def _fail_at_once(self, code: FailureCode, message: str) -> NoReturn:
-        failure = RunFailure(code.value, message, Stage.FETCH_INPUTS)
+    def _fail_at_once(self, failure: RunFailure) -> NoReturn:
         self.attempt.findings.fail(failure)
         self.attempt.fail(failure)
 

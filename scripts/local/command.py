@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     arguments = parser().parse_args(argv)
     try:
-        request = read_request(arguments, _settings().limits)
+        request = read_request(arguments, _settings())
         # Loads the engine, which bad usage need not wait for.
         from local.run import run
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from relay_core.config import TenantConfig
     from relay_core.domain.limits import Limits
     from relay_core.domain.records import RunContext
+    from relay_dagster.settings import LimitSettings
 
 FOLDERS = ("normalized", "outputs", "reports")
 """What a run leaves under its output folder, and replaces there."""
@@ -56,7 +57,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Request:
-    """All that a run needs, read and checked."""
+    """All that a run needs, read and checked; ``memory_mb`` MiB it may take, 0 is no limit."""
 
     document: Mapping[str, Any]
     config: TenantConfig | None  # None: the document's schema_version is not ours
@@ -65,6 +66,7 @@ class Request:
     feeds: Mapping[str, Input]
     sku_maps: Mapping[str, Input]
     limits: Limits
+    memory_mb: int
 
 
 def parser() -> argparse.ArgumentParser:
@@ -95,12 +97,12 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def read_request(arguments: argparse.Namespace, limits: Limits) -> Request:
+def read_request(arguments: argparse.Namespace, settings: LimitSettings) -> Request:
     """Read and check everything that the command line names; raise UsageError with every fault."""
     from relay_core.domain.errors import UnsupportedSchemaVersionError
     from relay_core.domain.records import RunContext
 
-    requested_at = _moment(arguments.now)
+    requested_at, limits = _moment(arguments.now), settings.limits
     document = _document(arguments, limits)
     config, unsupported = None, ""
     try:
@@ -120,7 +122,16 @@ def read_request(arguments: argparse.Namespace, limits: Limits) -> Request:
         sku_maps = _configured_maps(config, arguments.config.parent, feeds, limits) | sku_maps
     tenant_id = str(config.tenant_id if config else document.get("tenant_id") or "")
     context = RunContext(arguments.run_id or str(uuid.uuid4()), tenant_id, requested_at)
-    return Request(document, config, unsupported, context, feeds, sku_maps, limits)
+    return Request(
+        document,
+        config,
+        unsupported,
+        context,
+        feeds,
+        sku_maps,
+        limits,
+        settings.max_run_memory_mb,
+    )
 
 
 def _moment(text: str | None) -> datetime:

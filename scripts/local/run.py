@@ -16,6 +16,7 @@ from relay_core.columnar.tuning import tune_process
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunFailure
+from relay_core.domain.run_faults import too_little_memory
 from relay_core.normalize.inputs import FoundInputs
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.pipeline import RunStages
@@ -27,6 +28,7 @@ from relay_core.publish.reports import (
     input_manifest_json,
     run_summary_json,
 )
+from relay_dagster.execution.memory_limit import MemoryLimit
 
 KEYS = ArtifactKeys("", "")
 
@@ -55,12 +57,13 @@ class _Clock:
 
     def __init__(self) -> None:
         self.stages: dict[str, float] = {}
+        self.now = Stage.FETCH_INPUTS
         self._started = time.perf_counter()
 
     @contextmanager
     def stage(self, name: Stage) -> Iterator[None]:
         """Count what happens inside as time of the stage."""
-        start = time.perf_counter()
+        start, self.now = time.perf_counter(), name
         try:
             yield
         finally:
@@ -100,7 +103,9 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
     found_at = datetime.now(UTC)
     with ThreadPoolExecutor(1) as beside:
         hashes = beside.submit(_hashes, request.feeds)
-        _go_through(stages, request, clock)
+        with _within_memory(request.memory_mb, findings, sink, clock):
+            _go_through(stages, request, clock)
+            sink.wait()
         entries = {
             vendor.vendor_id: _manifest_entry(vendor, request.feeds, hashes)
             for vendor in config.vendors
@@ -108,6 +113,24 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
     manifest = input_manifest_json(request.context, entries, found_at)
     sink.write(KEYS.input_manifest, [manifest])
     return findings
+
+
+@contextmanager
+def _within_memory(
+    megabytes: int, findings: RunFindings, sink: FolderSink, clock: _Clock
+) -> Iterator[None]:
+    """Have the run fail where it needs more memory than it may have, as far as it can tell."""
+    memory = MemoryLimit(megabytes)
+    try:
+        yield
+    except Exception as error:
+        memory.lift()
+        if not memory.is_reached(error):
+            raise
+        sink.drain()
+        findings.fail(too_little_memory(megabytes, clock.now))
+    finally:
+        memory.lift()
 
 
 def _go_through(stages: RunStages, request: Request, clock: _Clock) -> None:
