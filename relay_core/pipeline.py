@@ -7,7 +7,7 @@ that one pass finds all that is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,9 +29,10 @@ from relay_core.merge.result import (
     rules_broken_by,
     unpriced_warnings,
 )
+from relay_core.normalize.inputs import FoundInputs, judge_inputs, may_be_empty
 from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor import ReadRows, sorted_rows
-from relay_core.normalize.vendor_feed import VendorFeed, may_be_empty, read_feed
+from relay_core.normalize.vendor_feed import VendorFeed, read_feed
 from relay_core.normalize.work_file import WORK_FILE, work_file_chunks
 from relay_core.publish.feed_csv import feed_chunks
 from relay_core.publish.findings import RunFindings
@@ -47,48 +48,6 @@ _MANY_ROWS = 1 << 22
 """Lines of a vendor with more rows are written before anything else is made of them."""
 _MOST_ROWS_BEGUN = 1 << 20
 """So many rows' files may be under way; what they are made of is held until they are written."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputVerdict:
-    """What follows from the inputs that were found and those that were not."""
-
-    failure: RunFailure | None
-    faults: tuple[ReportEntry, ...]
-    warnings: tuple[ReportEntry, ...]
-
-
-def judge_inputs(
-    config: TenantConfig,
-    vendors: Sequence[VendorConfig],
-    *,
-    missing: Collection[str],
-    locations: Mapping[str, str],
-    missing_maps: Mapping[str, str],
-) -> InputVerdict:
-    """Judge which vendors have a feed and a SKU map before any is read.
-
-    Args:
-        config: the tenant's config.
-        vendors: the vendors of this run, in the order of the config.
-        missing: the ids of those without a feed.
-        locations: where each vendor's feed is expected, for the messages.
-        missing_maps: vendor id to where its configured SKU map is absent.
-    """
-
-    def entry(vendor: VendorConfig) -> ReportEntry:
-        where = locations.get(vendor.vendor_id) or "its inbound prefix"
-        return run_faults.missing_vendor(vendor.vendor_id, where, required=vendor.required)
-
-    absent = [vendor for vendor in vendors if vendor.vendor_id in missing]
-    fatal = [vendor for vendor in absent if not may_be_empty(config, vendor)]
-    faults = list(map(entry, fatal))
-    warnings = [entry(vendor) for vendor in absent if vendor not in fatal]
-    if not faults:
-        mapless = [v for v in vendors if v.vendor_id in missing_maps and v not in absent]
-        faults = [run_faults.missing_map(v.vendor_id, missing_maps[v.vendor_id]) for v in mapless]
-    failure = run_faults.failure_of(faults, Stage.FETCH_INPUTS)
-    return InputVerdict(failure, tuple(faults), tuple(warnings))
 
 
 def normalize_vendors(
@@ -273,20 +232,9 @@ class RunStages:
     limits: Limits = DEFAULT_LIMITS
     _rows_begun: int = 0
 
-    def judge_inputs(
-        self,
-        missing: Collection[str],
-        locations: Mapping[str, str],
-        missing_maps: Mapping[str, str],
-    ) -> None:
+    def judge_inputs(self, inputs: FoundInputs) -> None:
         """Judge which vendors have a feed and a map, as `judge_inputs` does."""
-        verdict = judge_inputs(
-            self.config,
-            self.vendors,
-            missing=missing,
-            locations=locations,
-            missing_maps=missing_maps,
-        )
+        verdict = judge_inputs(self.config, self.vendors, inputs, self.limits)
         self.findings.warnings, self.findings.faults = verdict.warnings, verdict.faults
         self.findings.failure = verdict.failure
 

@@ -46,6 +46,7 @@ def _url(value: str) -> str:
 
 _Whole = Annotated[int, Field(ge=1, le=1_000_000)]
 _Limit = Annotated[int, Field(ge=1)]
+_LimitOrNone = Annotated[int, Field(ge=0)]
 _Attempts = Annotated[int, Field(ge=1, le=1000)]
 _Visibility = Annotated[int, Field(ge=1, le=_MAX_VISIBILITY_SECONDS)]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -119,37 +120,43 @@ def _first_problem(error: ValidationError) -> SettingsError:
 
 
 class LimitSettings(EnvironmentSettings):
-    """The limits of inputs (docs/LIMITS.md): each field's description says what is over it."""
+    """The limits of inputs and runs; each description says of what, and what is over it."""
 
     max_feed_bytes: _Limit = Field(
         DEFAULT_LIMITS.feed_bytes,
         validation_alias="RELAY_MAX_FEED_BYTES",
-        description="`feed_too_large`: an upload, or what it unpacks to",
+        description="of an upload; `feed_too_large`",
     )
     max_sku_map_bytes: _Limit = Field(
         DEFAULT_LIMITS.sku_map_bytes,
         validation_alias="RELAY_MAX_SKU_MAP_BYTES",
-        description="`feed_too_large`: a SKU map",
+        description="of a SKU map; `feed_too_large`",
     )
     max_columns: _Limit = Field(
         DEFAULT_LIMITS.columns,
         validation_alias="RELAY_MAX_COLUMNS",
-        description="`invalid_input`: columns of a feed, empty headers at the end not counted",
+        description="of a feed, empty headers at the end not counted; `invalid_input`",
     )
     max_cell_bytes: _Limit = Field(
         DEFAULT_LIMITS.cell_bytes,
         validation_alias="RELAY_MAX_CELL_BYTES",
-        description="`invalid_input`: a cell as UTF-8 after unquoting",
+        description="of a cell or a header, as UTF-8 and without its quotes; `invalid_input`",
     )
     max_vendors: _Limit = Field(
         DEFAULT_LIMITS.vendors,
         validation_alias="RELAY_MAX_VENDORS",
-        description="a fault of the config, or of the run order",
+        description="of a config; a fault of the config",
     )
     max_config_bytes: _Limit = Field(
         DEFAULT_LIMITS.config_bytes,
         validation_alias="RELAY_MAX_CONFIG_BYTES",
-        description="413 `CONFIG_TOO_LARGE`: a config as JSON without white space",
+        description="of a config, as JSON without white space; 413 `CONFIG_TOO_LARGE`",
+    )
+    max_run_memory_mb: _LimitOrNone = Field(
+        0,
+        validation_alias="RELAY_MAX_RUN_MEMORY_MB",
+        description="MiB that a run's process takes on top of its code; 0 is no limit; "
+        "`feed_too_large`, or the next attempt where the process dies of it",
     )
 
     @property
@@ -223,6 +230,11 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     backoff_max_seconds: _SecondsOrNone = Field(300, validation_alias="WORKER_BACKOFF_MAX_SECONDS")
     heartbeat_seconds: _Seconds = Field(5, validation_alias="RELAY_HEARTBEAT_SECONDS")
     heartbeat_stale_seconds: _Seconds = Field(90, validation_alias="RELAY_HEARTBEAT_STALE_SECONDS")
+    run_timeout_seconds: _Seconds = Field(
+        3600,
+        validation_alias="RELAY_RUN_TIMEOUT_SECONDS",
+        description="of one attempt; `RUN_TIMEOUT`, which is final",
+    )
     public_s3_endpoint_url: _BaseUrl | None = Field(
         None, validation_alias="RELAY_PUBLIC_S3_ENDPOINT_URL"
     )

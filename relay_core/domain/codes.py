@@ -37,6 +37,7 @@ class FailureCode(StrEnum):
     MISSING_TENANT_CONFIG = "missing_tenant_config"
     UNSUPPORTED_SCHEMA_VERSION = "unsupported_schema_version"
     REQUIRED_VENDOR_MISSING = "REQUIRED_VENDOR_MISSING"
+    FEED_TOO_LARGE = "feed_too_large"
     MISSING_SKU_MAP = "missing_sku_map"
     DECODE_ERROR = "DECODE_ERROR"
     MISSING_REQUIRED_COLUMNS = "missing_required_columns"
@@ -44,6 +45,7 @@ class FailureCode(StrEnum):
     NO_ROWS_PARSED = "no_rows_parsed"
     EMPTY_OUTPUT = "empty_output"
     VALIDATION_ERRORS = "validation_errors"
+    RUN_TIMEOUT = "RUN_TIMEOUT"
     POISON_JOB = "POISON_JOB"
 
 

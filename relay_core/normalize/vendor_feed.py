@@ -17,6 +17,7 @@ from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
 from relay_core.ingest.sku_map import read_sku_map
+from relay_core.normalize.inputs import may_be_empty
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader, to_microseconds
 from relay_core.normalize.vendor import ReadRows, read_rows
@@ -42,11 +43,6 @@ class VendorFeed:
     on_progress: Callable[[], None] = lambda: None
 
 
-def may_be_empty(config: TenantConfig, vendor: VendorConfig) -> bool:
-    """Return whether the run goes on where the vendor has no feed, or one without a row."""
-    return not vendor.required or config.error_policy.missing_required_vendor_policy == "warn_only"
-
-
 def read_feed(
     config: TenantConfig,
     feed: VendorFeed,
@@ -60,7 +56,7 @@ def read_feed(
     """
     vendor = feed.vendor
     try:
-        sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map)
+        sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map, limits)
         parsed = parse_feed(feed.data, vendor.parser, limits)
         parsed = replace(parsed, batches=_with_progress(parsed.batches, feed.on_progress))
         if parsed.headers is None:

@@ -12,6 +12,8 @@ _OF_THE_RUN = (
     "invalid_rows",
     "run_summary",
 )
+_LONGEST_NAME = 200
+"""So many bytes of an upload's name has its copy; S3 takes keys of 1,024 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,9 @@ class ArtifactKeys:
         return next((name for name in _OF_THE_RUN if getattr(self, name) == key), "")
 
     def inbound(self, vendor_id: str, file_name: str) -> str:
-        """Return the key of the run's own copy of a vendor's feed."""
-        return f"{self.prefix}inbound/{vendor_id}/{file_name}"
+        """Return the key of the run's own copy of a vendor's feed; a long name loses its start."""
+        end = file_name.encode()[-_LONGEST_NAME:].decode(errors="ignore")
+        return f"{self.prefix}inbound/{vendor_id}/{end}"
 
     def normalized(self, vendor_id: str) -> str:
         """Return the key of a vendor's normalized.csv."""

@@ -5,7 +5,7 @@ reads it and lists nothing. So all attempts read the same bytes, whatever a vend
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from relay_core.config import VendorConfig
+from relay_core.domain.limits import Limits
 from relay_core.normalize.work_file import WORK_FILE
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import input_manifest_json, timestamp
@@ -28,18 +29,17 @@ _LOOKS = 3
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """The manifest's entries by vendor, and which vendors have a SKU map."""
+    """The manifest's entries by vendor, and how many bytes each vendor's SKU map has.
+
+    What is too large is found and not copied: the run fails before it is read.
+    """
 
     entries: Mapping[str, Mapping[str, Any]]
-    maps: Collection[str]
+    maps: Mapping[str, int]
 
     def found(self) -> list[str]:
         """Return the ids of the vendors that have a feed, in order."""
         return [name for name, entry in self.entries.items() if entry["status"] == "found"]
-
-    def missing(self) -> set[str]:
-        """Return the ids of the vendors that have no feed."""
-        return set(self.entries).difference(self.found())
 
     def locations(self) -> dict[str, str]:
         """Return where each vendor's feed is expected, as messages tell it."""
@@ -68,6 +68,7 @@ class Pinning:
         reports: the run.
         io: where calls are made at once.
         vendors: the vendors of the run, in the config's order.
+        limits: what is larger is not copied.
         now: the manifest's instant.
     """
 
@@ -75,6 +76,7 @@ class Pinning:
     reports: RunReports
     io: ConcurrentIO
     vendors: Sequence[VendorConfig]
+    limits: Limits
     now: datetime
 
     def find(self, *, is_first_look: bool) -> RunInputs:
@@ -88,7 +90,7 @@ class Pinning:
             return self._noted(pinned, self._maps())
         copies = [self.io.submit(self._copy_map, one) for one in self._with_maps()]
         entries = self.io.map(self._copy_latest, self.vendors)
-        maps = {vendor_id for vendor_id, is_there in (each.result() for each in copies) if is_there}
+        maps = _present(each.result() for each in copies)
         return self._pinned(dict(zip(self._ids(), entries, strict=True)), maps)
 
     def borrow(self, earlier: Iterable[RunRecord], *, with_work: bool) -> RunInputs:
@@ -107,6 +109,8 @@ class Pinning:
             lent = [name for name in entries if known.get(name, {}).get("status") == "found"]
 
             def borrow(vendor_id: str) -> dict[str, Any]:
+                if known[vendor_id]["run_copy_key"] is None:
+                    return dict(known[vendor_id])
                 if with_work:
                     self._borrow_work(source, vendor_id)
                 return self._borrow(source, vendor_id, known[vendor_id])
@@ -116,7 +120,7 @@ class Pinning:
 
     # --- how ------------------------------------------------------------------------------------
 
-    def _pinned(self, entries: Mapping[str, Any], maps: Collection[str]) -> RunInputs:
+    def _pinned(self, entries: Mapping[str, Any], maps: Mapping[str, int]) -> RunInputs:
         """Write the manifest if there is none; the entries of the one that is there hold."""
         reports = self.reports
         body = input_manifest_json(reports.ctx, entries, self.now)
@@ -124,12 +128,15 @@ class Pinning:
             return self._noted(entries, maps)
         return self._noted(_read_manifest(self.objects, reports.keys) or entries, self._maps())
 
-    def _noted(self, entries: Mapping[str, Mapping[str, Any]], maps: Collection[str]) -> RunInputs:
+    def _noted(
+        self, entries: Mapping[str, Mapping[str, Any]], maps: Mapping[str, int]
+    ) -> RunInputs:
         """Note which artifacts the pinned entries are."""
         inputs, artifacts = RunInputs(entries, maps), self.reports.artifacts
         artifacts["input_manifest"] = self.reports.keys.input_manifest
         for vendor_id in inputs.found():
-            artifacts[f"inbound_{vendor_id}"] = inputs.copy_of(vendor_id)
+            if entries[vendor_id]["run_copy_key"] is not None:
+                artifacts[f"inbound_{vendor_id}"] = inputs.copy_of(vendor_id)
         return inputs
 
     def _ids(self) -> list[str]:
@@ -141,16 +148,29 @@ class Pinning:
     def _map_of(self, vendor_id: str) -> str:
         return self.reports.keys.work(vendor_id, SKU_MAP_FILE)
 
-    def _maps(self) -> set[str]:
-        """Return the vendors whose SKU map lies in the run's prefix."""
-        ids = [vendor.vendor_id for vendor in self._with_maps()]
-        there = self.io.map(lambda vendor_id: self.objects.exists(self._map_of(vendor_id)), ids)
-        return {vendor_id for vendor_id, is_there in zip(ids, there, strict=True) if is_there}
+    def _maps(self) -> dict[str, int]:
+        """Return the sizes of the SKU maps that are copied, and of those that are too large."""
 
-    def _copy_map(self, vendor: VendorConfig) -> tuple[str, bool]:
+        def size_of(vendor: VendorConfig) -> tuple[str, int | None]:
+            size = self.objects.size_of(self._map_of(vendor.vendor_id))
+            if size is None and (now := self._size_of_map(vendor) or 0) > self.limits.sku_map_bytes:
+                size = now
+            return vendor.vendor_id, size
+
+        return _present(self.io.map(size_of, self._with_maps()))
+
+    def _size_of_map(self, vendor: VendorConfig) -> int | None:
         key = vendor.sku_map.s3_key if vendor.sku_map is not None else None
+        return self.objects.size_of(key) if key else None
+
+    def _copy_map(self, vendor: VendorConfig) -> tuple[str, int | None]:
+        """Copy a vendor's SKU map, unless it is too large; return its size."""
+        size = self._size_of_map(vendor)
+        if size is None or vendor.sku_map is None or size > self.limits.sku_map_bytes:
+            return vendor.vendor_id, size
         target = self._map_of(vendor.vendor_id)
-        return vendor.vendor_id, bool(key) and self.objects.copy_if_there(str(key), target)
+        copied = self.objects.copy_if_there(str(vendor.sku_map.s3_key), target)
+        return vendor.vendor_id, size if copied else None
 
     def _copy_latest(self, vendor: VendorConfig) -> dict[str, Any]:
         """Copy the vendor's latest upload; look again where it was replaced in between."""
@@ -164,7 +184,10 @@ class Pinning:
         latest = self.objects.latest_object(prefix) if prefix else None
         if latest is None:
             return _missing(vendor)
-        target = self.reports.keys.inbound(vendor.vendor_id, latest.file_name)
+        target = sha256 = None
+        if latest.size <= self.limits.feed_bytes:
+            target = self.reports.keys.inbound(vendor.vendor_id, latest.file_name)
+            sha256 = self.objects.copy_pinned(latest, target)
         return {
             **_missing(vendor),
             "status": "found",
@@ -174,7 +197,7 @@ class Pinning:
             "last_modified": timestamp(latest.last_modified),
             "selection": "latest",
             "run_copy_key": target,
-            "sha256": self.objects.copy_pinned(latest, target),
+            "sha256": sha256,
         }
 
     def _can_lend(self, run: RunRecord, with_work: bool) -> bool:
@@ -205,6 +228,10 @@ class Pinning:
 def _read_manifest(objects: ObjectStore, keys: ArtifactKeys) -> dict[str, Any] | None:
     body = objects.read_or_none(keys.input_manifest)
     return None if body is None else dict(json.loads(body)["vendors"])
+
+
+def _present(sizes: Iterable[tuple[str, int | None]]) -> dict[str, int]:
+    return {vendor_id: size for vendor_id, size in sizes if size is not None}
 
 
 def _missing(vendor: VendorConfig) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from functools import cached_property
 from typing import Any, NoReturn
 
 from relay_core.columnar.tuning import tune_process
-from relay_core.config import TenantConfig, load_config, parse_document
+from relay_core.config import TenantConfig, load_stored_config
 from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import RunFailure
+from relay_core.domain.run_faults import too_little_memory
 from relay_core.merge.result import MergedInventory
+from relay_core.normalize.inputs import FoundInputs
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.pipeline import RunStages
@@ -25,6 +27,7 @@ from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.concurrent_io import ReadAhead
 from relay_dagster.execution.inputs import SKU_MAP_FILE, Pinning, RunInputs
+from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
@@ -48,6 +51,7 @@ class RunSession:
 
     def __init__(self, platform: Platform, launch: Launch) -> None:
         tune_process()
+        self._memory = MemoryLimit(platform.settings.max_run_memory_mb)
         self._platform = platform
         self._launch = launch
         self._asset = ""
@@ -70,9 +74,10 @@ class RunSession:
             RunStoppedError: the run has failed, was cancelled, or belongs to another process.
         """
         try:
-            self._enter(asset)
-            yield
-            self.attempt.io.wait()
+            with self._within_memory():
+                self._enter(asset)
+                yield
+                self.attempt.io.wait()
         except RunStoppedError:
             raise
         except CancelRequestedError:
@@ -96,6 +101,7 @@ class RunSession:
 
     def close(self) -> None:
         """Stop what runs beside the steps."""
+        self._memory.lift()
         if self.claimed_attempt is not None:
             self.claimed_attempt.close()
 
@@ -110,17 +116,20 @@ class RunSession:
         stored = self._stored_config(record)
         if stored is None:
             which = "no config" if (n := record.config_version) is None else f"no version {n}"
-            self._fail_at_once(
-                FailureCode.MISSING_TENANT_CONFIG,
+            message = (
                 f"missing tenant config: the store has {which} of tenant {record.tenant_id!r}; "
-                f"store it with PUT /v1/tenants/{record.tenant_id}/config, then start a new run",
+                f"store it with PUT /v1/tenants/{record.tenant_id}/config, then start a new run"
+            )
+            self._fail_at_once(
+                RunFailure(FailureCode.MISSING_TENANT_CONFIG.value, message, Stage.FETCH_INPUTS)
             )
         self.attempt.pin_config(stored.version)
         try:
-            config = load_config(parse_document(stored.text, format="json"))
+            config = load_stored_config(stored.text)
         except UnsupportedSchemaVersionError as error:
             self._write_snapshot(json.loads(stored.text))
-            self._fail_at_once(FailureCode.UNSUPPORTED_SCHEMA_VERSION, str(error))
+            code = FailureCode.UNSUPPORTED_SCHEMA_VERSION.value
+            self._fail_at_once(RunFailure(code, str(error), Stage.FETCH_INPUTS))
         self._write_snapshot(config.to_document())
         findings = self.attempt.findings
         findings.vendor_ids = [one.vendor_id for one in config.selecting(record.vendors)]
@@ -131,15 +140,17 @@ class RunSession:
     def inputs(self) -> RunInputs:
         """The files that the run reads, pinned; the lack of one that it needs ends the run."""
         inputs = self._pin_inputs()
-        self._stages.judge_inputs(
-            missing=inputs.missing(),
+        found = FoundInputs(
+            feeds={vendor_id: inputs.size_of(vendor_id) for vendor_id in inputs.found()},
             locations=inputs.locations(),
+            maps=inputs.maps,
             missing_maps={
                 vendor.vendor_id: str(vendor.sku_map.s3_key or vendor.sku_map.local_path)
                 for vendor in self._stages.vendors
                 if vendor.sku_map is not None and vendor.vendor_id not in inputs.maps
             },
         )
+        self._stages.judge_inputs(found)
         self.stop_if_failed()
         if NORMALIZED in self._launch.assets:
             self._ahead = ReadAhead(self._platform.objects, self.attempt.io, self._to_read(inputs))
@@ -181,6 +192,7 @@ class RunSession:
             attempt.reports,
             attempt.findings,
             hands_over=True,
+            limits=self._platform.settings.limits,
         )
 
     def _enter(self, asset: str) -> None:
@@ -192,6 +204,19 @@ class RunSession:
                 return
         self.claimed_attempt.enter(stage)
 
+    @contextmanager
+    def _within_memory(self) -> Iterator[None]:
+        """End the run where it needs more memory than it may have, as far as it can tell."""
+        try:
+            yield
+        except Exception as error:
+            if self.claimed_attempt is None or not self._memory.is_reached(error):
+                raise
+            self._memory.lift()
+            self.attempt.io.drain()
+            stage = self.attempt.record.stage
+            self._fail_at_once(too_little_memory(self._memory.megabytes, stage))
+
     def _write_snapshot(self, document: Mapping[str, Any]) -> None:
         reports = self.attempt.reports
         reports.write(reports.keys.config_snapshot, [config_snapshot_json(reports.ctx, document)])
@@ -202,8 +227,7 @@ class RunSession:
             return tenants.latest(record.tenant_id)
         return tenants.version(record.tenant_id, record.config_version)
 
-    def _fail_at_once(self, code: FailureCode, message: str) -> NoReturn:
-        failure = RunFailure(code.value, message, Stage.FETCH_INPUTS)
+    def _fail_at_once(self, failure: RunFailure) -> NoReturn:
         self.attempt.findings.fail(failure)
         self.attempt.fail(failure)
 
@@ -214,6 +238,7 @@ class RunSession:
             attempt.reports,
             attempt.io,
             self._stages.vendors,
+            self._platform.settings.limits,
             now=utc_now(),
         )
         if FETCHED in self._launch.assets:
@@ -223,11 +248,11 @@ class RunSession:
         return pinning.borrow(earlier, with_work=NORMALIZED not in self._launch.assets)
 
     def _to_read(self, inputs: RunInputs) -> dict[str, int]:
-        """Return what normalizing reads, key to bytes, in its order; SKU maps are small."""
+        """Return what normalizing reads, key to bytes, in its order."""
         sizes: dict[str, int] = {}
         for vendor_id in inputs.found():
             if vendor_id in inputs.maps:
-                sizes[self._map_of(vendor_id)] = 0
+                sizes[self._map_of(vendor_id)] = inputs.maps[vendor_id]
             sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
         return sizes
 

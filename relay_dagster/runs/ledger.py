@@ -228,9 +228,11 @@ class RunLedger:
         return self._change(fence.run_id, state_machine.succeeded(fence, outcome, now), known, feed)
 
     def fail(
-        self, fence: Fence, failure: RunFailure, outcome: Outcome = NOTHING_KNOWN
+        self, fence: Fence, failure: RunFailure, outcome: Outcome | None = NOTHING_KNOWN
     ) -> RunRecord:
-        """End the run ``FAILED`` and free the tenant. Its reports are written.
+        """End the run ``FAILED`` and free the tenant.
+
+        Its reports are written; with None they are not, and the reconciler writes them.
 
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`.

@@ -65,7 +65,13 @@ _TABLE = (
     Move("entered", (_RUNNING,), _RUNNING, "run", "the next stage begins"),
     Move("pinned", (_RUNNING,), _RUNNING, "run", "the config version is fixed"),
     Move("succeeded", (_RUNNING,), RunStatus.SUCCEEDED, "run", "all is written"),
-    Move("failed", (_RUNNING,), RunStatus.FAILED, "run", "its data or config are at fault"),
+    Move(
+        "failed",
+        (_RUNNING,),
+        RunStatus.FAILED,
+        "run",
+        "its data or config are at fault, or it took too long",
+    ),
     Move("attempt_lost", _UNFINISHED, _QUEUED, "run, reconciler", "the attempt ended undecided"),
     Move("poisoned", _UNFINISHED, RunStatus.FAILED, "run, reconciler", "no attempt is left"),
     Move("cancel_requested", _UNFINISHED, None, "API", "it is to end, and an attempt is under way"),
@@ -210,10 +216,10 @@ def succeeded(fence: Fence, outcome: Outcome, now: datetime) -> Rule:
     return rule
 
 
-def failed(fence: Fence, failure: RunFailure, outcome: Outcome, now: datetime) -> Rule:
+def failed(fence: Fence, failure: RunFailure, outcome: Outcome | None, now: datetime) -> Rule:
     """End the run for a fault of its data or config, in the stage that the failure names.
 
-    Its reports are written.
+    Its reports are written; where there is no outcome, they are not.
     """
 
     def rule(record: RunRecord) -> RunRecord:
@@ -224,7 +230,8 @@ def failed(fence: Fence, failure: RunFailure, outcome: Outcome, now: datetime) -
             error_code=str(failure.error_code),
             error_message=_cut(failure.error_message),
         )
-        return _ended("failed", stopped, now).with_reports(outcome, now)
+        over = _ended("failed", stopped, now)
+        return over if outcome is None else over.with_reports(outcome, now)
 
     return rule
 

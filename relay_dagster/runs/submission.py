@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relay_core.config import load_config, parse_document
+from relay_core.config import load_stored_config
 from relay_core.domain.errors import ConfigError, RelayError
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
@@ -130,7 +130,7 @@ class Submission:
         if stored is None:
             return None
         try:
-            config = load_config(parse_document(stored.text, format="json"))
+            config = load_stored_config(stored.text)
         except RelayError:
             # The run will fail with what is wrong with its config.
             return stored.version

@@ -16,6 +16,8 @@ from relay_core.columnar.tuning import tune_process
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunFailure
+from relay_core.domain.run_faults import too_little_memory
+from relay_core.normalize.inputs import FoundInputs
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.pipeline import RunStages
 from relay_core.publish.findings import RunFindings
@@ -26,6 +28,7 @@ from relay_core.publish.reports import (
     input_manifest_json,
     run_summary_json,
 )
+from relay_dagster.execution.memory_limit import MemoryLimit
 
 KEYS = ArtifactKeys("", "")
 
@@ -54,12 +57,13 @@ class _Clock:
 
     def __init__(self) -> None:
         self.stages: dict[str, float] = {}
+        self.now = Stage.FETCH_INPUTS
         self._started = time.perf_counter()
 
     @contextmanager
     def stage(self, name: Stage) -> Iterator[None]:
         """Count what happens inside as time of the stage."""
-        start = time.perf_counter()
+        start, self.now = time.perf_counter(), name
         try:
             yield
         finally:
@@ -87,11 +91,21 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
     tune_process()
     ids = [vendor.vendor_id for vendor in config.vendors]
     findings = RunFindings(vendor_ids=ids, vendor_count=len(ids))
-    stages = RunStages(config, config.vendors, request.context.requested_at, KEYS, sink, findings)
+    stages = RunStages(
+        config,
+        config.vendors,
+        request.context.requested_at,
+        KEYS,
+        sink,
+        findings,
+        limits=request.limits,
+    )
     found_at = datetime.now(UTC)
     with ThreadPoolExecutor(1) as beside:
         hashes = beside.submit(_hashes, request.feeds)
-        _go_through(stages, request, clock)
+        with _within_memory(request.memory_mb, findings, sink, clock):
+            _go_through(stages, request, clock)
+            sink.wait()
         entries = {
             vendor.vendor_id: _manifest_entry(vendor, request.feeds, hashes)
             for vendor in config.vendors
@@ -101,14 +115,34 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
     return findings
 
 
+@contextmanager
+def _within_memory(
+    megabytes: int, findings: RunFindings, sink: FolderSink, clock: _Clock
+) -> Iterator[None]:
+    """Have the run fail where it needs more memory than it may have, as far as it can tell."""
+    memory = MemoryLimit(megabytes)
+    try:
+        yield
+    except Exception as error:
+        memory.lift()
+        if not memory.is_reached(error):
+            raise
+        sink.drain()
+        findings.fail(too_little_memory(megabytes, clock.now))
+    finally:
+        memory.lift()
+
+
 def _go_through(stages: RunStages, request: Request, clock: _Clock) -> None:
     config, findings = stages.config, stages.findings
     with clock.stage(Stage.FETCH_INPUTS):
-        stages.judge_inputs(
-            missing={v.vendor_id for v in config.vendors} - set(request.feeds),
+        inputs = FoundInputs(
+            feeds={vendor_id: len(feed.data) for vendor_id, feed in request.feeds.items()},
             locations={v.vendor_id: _location(v) for v in config.vendors},
+            maps={vendor_id: len(each.data) for vendor_id, each in request.sku_maps.items()},
             missing_maps=_missing_maps(config, request),
         )
+        stages.judge_inputs(inputs)
     if findings.failure is None:
         with clock.stage(Stage.NORMALIZE):
             stages.normalize(_feeds(config, request))

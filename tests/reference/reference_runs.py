@@ -16,11 +16,13 @@ from normalizing import Written, whole
 from reference_engine import Outcome
 from reference_rows import Entry
 from relay_core.config import TenantConfig, VendorConfig, load_config
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
+from relay_core.normalize.inputs import FoundInputs, judge_inputs
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
-from relay_core.pipeline import judge_inputs, judge_normalized, merge_vendors, normalize_vendors
+from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendors
 from relay_core.publish.feed_csv import feed_chunks
 from relay_core.publish.reports import invalid_rows_chunks
 
@@ -54,8 +56,9 @@ def run_document(
     feeds: Mapping[str, bytes | None],
     sku_maps: Mapping[str, bytes] | None = None,
     requested_at: datetime = REQUESTED_AT,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> EngineRun:
-    return run_engine(load_config(document), feeds, sku_maps or {}, requested_at)
+    return run_engine(load_config(document), feeds, sku_maps or {}, requested_at, limits)
 
 
 def run_engine(
@@ -63,18 +66,18 @@ def run_engine(
     feeds: Mapping[str, bytes | None],
     sku_maps: Mapping[str, bytes],
     requested_at: datetime,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> EngineRun:
     """Take a run through all its steps; rows go from step to step as work files."""
     present = [v for v in config.vendors if feeds.get(v.vendor_id) is not None]
-    absent = [v for v in config.vendors if feeds.get(v.vendor_id) is None]
     mapless = [v for v in present if v.sku_map is not None and v.vendor_id not in sku_maps]
-    verdict = judge_inputs(
-        config,
-        config.vendors,
-        missing=[v.vendor_id for v in absent],
+    inputs = FoundInputs(
+        feeds={v.vendor_id: len(feeds[v.vendor_id] or b"") for v in present},
         locations={v.vendor_id: f"feeds of {v.vendor_id}/" for v in config.vendors},
+        maps={vendor_id: len(data) for vendor_id, data in sku_maps.items()},
         missing_maps={v.vendor_id: f"map of {v.vendor_id}" for v in mapless},
     )
+    verdict = judge_inputs(config, config.vendors, inputs, limits)
     run = EngineRun(Outcome(), verdict.failure, tuple(verdict.faults), tuple(verdict.warnings))
     if verdict.failure is None:
         written = Written()
@@ -84,6 +87,7 @@ def run_engine(
             requested_at=requested_at,
             write=written.write,
             hand_over=written.hand_over,
+            limits=limits,
         )
         run.normalized = [through_work_file(one, written) for one in in_memory]
         run.outcome.normalized = written.csv

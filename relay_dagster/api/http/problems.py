@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from relay_core.domain.errors import (
     ConfigError,
     ConfigFault,
+    ConfigTooLargeError,
     RelayError,
     UnsupportedSchemaVersionError,
 )
@@ -28,7 +29,6 @@ from relay_dagster.api.http.middleware import (
 )
 from relay_dagster.aws.dynamodb.pagination import BadCursorError
 from relay_dagster.aws.dynamodb.tenant_store import (
-    ConfigTooLargeError,
     TenantExistsError,
     TenantStoreError,
     UnknownTenantError,

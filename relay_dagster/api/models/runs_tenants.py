@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import RunRecord, Trigger
@@ -64,7 +65,9 @@ class RunOrder(BaseModel):
     tenant_id: _Id
     run_type: Literal["inventory_sync"]
     vendors: list[_Id] | None = Field(
-        None, description="Some of the config's vendors; none named is all."
+        None,
+        max_length=DEFAULT_LIMITS.vendors,
+        description="Some of the config's vendors; none named is all.",
     )
 
     @field_validator("vendors")

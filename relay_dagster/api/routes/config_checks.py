@@ -64,6 +64,7 @@ _CONFIG = json_content({"type": "object", "description": "A tenant config."}, CO
     responses=answers(
         "TENANT_NOT_FOUND",
         "PAYLOAD_TOO_LARGE",
+        "CONFIG_TOO_LARGE",
         "UNSUPPORTED_MEDIA_TYPE",
         "invalid_config",
         INVALID_REQUEST,
@@ -84,10 +85,11 @@ def check_config(
     caller.require(tenant_id)
     if not is_id(tenant_id):
         raise UnknownTenantError(tenant_id)
-    document = parse_document(body, format="json")
+    limits = platform.settings.limits
+    document = parse_document(body, format="json", limits=limits)
     _refuse_another_tenant(tenant_id, document)
     try:
-        config = load_config(document)
+        config = load_config(document, limits)
     except ConfigError as error:
         return _faulty(tenant_id, error.faults, document)
     except UnsupportedSchemaVersionError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from relay_core.domain.errors import ConfigTooLargeError
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.reads import Table
@@ -63,15 +64,6 @@ class VersionMismatchError(TenantStoreError):
         self.latest = latest
         found = "has no config" if latest is None else f"is at version {latest}"
         super().__init__(f"tenant {tenant_id} {found}, not at version {expected}")
-
-
-class ConfigTooLargeError(TenantStoreError):
-    """The config's text does not fit into one item."""
-
-    error_code = "CONFIG_TOO_LARGE"
-
-    def __init__(self, size: int) -> None:
-        super().__init__(f"the config has {size} bytes; at most {MAX_CONFIG_BYTES} can be stored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +222,7 @@ class TenantStore:
     def _write(self, tenant_id: str, text: str, latest: int | None) -> StoredVersion:
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MAX_CONFIG_BYTES:
-            raise ConfigTooLargeError(size)
+            raise ConfigTooLargeError(size, MAX_CONFIG_BYTES)
         now = instant_text(self._clock())
         version = (latest or 0) + 1
         pointer = (

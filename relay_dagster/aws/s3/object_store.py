@@ -218,15 +218,18 @@ class ObjectStore:
         return True
 
     @maps_aws_errors
-    def exists(self, key: str) -> bool:
-        """Tell whether there is an object under the key."""
+    def size_of(self, key: str) -> int | None:
+        """Return how many bytes an object has, None where there is no such object."""
         try:
-            self._s3.head_object(Bucket=self.bucket, Key=key)
+            return self._s3.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
         except ClientError as error:
             if error_code(error) in NO_OBJECT:
-                return False
+                return None
             raise
-        return True
+
+    def exists(self, key: str) -> bool:
+        """Tell whether there is an object under the key."""
+        return self.size_of(key) is not None
 
     @maps_aws_errors
     def delete(self, key: str) -> None:

@@ -106,6 +106,7 @@ def test_a_vendor_that_the_config_lacks_is_refused_and_no_run_is_left(world: Api
         pytest.param({"vendors": "vendor_1"}, "vendors", id="no list"),
         pytest.param({"vendors": ["vendor 1"]}, "vendors.0", id="no vendor id"),
         pytest.param({"vendors": ["a", "a"]}, "vendors", id="twice"),
+        pytest.param({"vendors": [f"v{n}" for n in range(201)]}, "vendors", id="too many"),
         pytest.param({"priority": 1}, "priority", id="unknown key"),
     ],
 )

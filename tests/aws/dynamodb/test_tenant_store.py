@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from fakes import NOW, FakeClock, embedded_platform, served_platform
+from relay_core.domain.errors import ConfigTooLargeError
 from relay_dagster.aws.dynamodb.tenant_store import (
     MAX_CONFIG_BYTES,
-    ConfigTooLargeError,
     StoredVersion,
     TenantExistsError,
     TenantStore,
