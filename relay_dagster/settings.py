@@ -151,6 +151,11 @@ class LimitSettings(EnvironmentSettings):
         validation_alias="RELAY_MAX_CONFIG_BYTES",
         description="413 `CONFIG_TOO_LARGE`: a config as JSON without white space",
     )
+    max_body_bytes: _Limit = Field(
+        1 << 20,
+        validation_alias="RELAY_MAX_BODY_BYTES",
+        description="413 `PAYLOAD_TOO_LARGE`: the body of a request",
+    )
 
     @property
     def limits(self) -> Limits:

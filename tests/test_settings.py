@@ -86,6 +86,7 @@ def test_an_empty_variable_is_as_if_it_were_not_set(name: str) -> None:
         ("RELAY_HEARTBEAT_SECONDS", "0"),
         ("RELAY_HEARTBEAT_STALE_SECONDS", "inf"),
         ("RELAY_HEARTBEAT_STALE_SECONDS", "5"),
+        ("RELAY_MAX_BODY_BYTES", "0"),
         ("RETENTION_DAYS", "a month"),
         ("RELAY_ALLOW_ANONYMOUS", "maybe"),
         ("CLOUDWATCH_METRICS_ENABLED", "2"),

@@ -11,7 +11,9 @@ from fastapi_swagger import patch_fastapi
 
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http import problems
+from relay_dagster.api.http.connections import server_options
 from relay_dagster.api.http.middleware import RequestFrame
+from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.api.openapi.document import DescribedApp
 from relay_dagster.api.routes import admin, config_checks, feeds, health, runs, tenants
 from relay_dagster.api.security.api_keys import Keyring
@@ -21,11 +23,14 @@ from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
 
-def create_app(platform: Platform | None = None) -> FastAPI:
+def create_app(
+    platform: Platform | None = None, *, limits: ApiLimits = DEFAULT_API_LIMITS
+) -> FastAPI:
     """Return a new app; nothing is sent to AWS before the first request.
 
     Args:
         platform: what the app works with; by default what the environment names.
+        limits: of callers, beside those that are settings.
 
     Raises:
         SettingsError: a variable is missing or bad.
@@ -49,7 +54,7 @@ def create_app(platform: Platform | None = None) -> FastAPI:
     # Swagger UI at /docs, from files of its own: nothing is fetched from elsewhere.
     patch_fastapi(app, redirect_from_root_to_docs=False)
     problems.install(app)
-    app.add_middleware(RequestFrame)
+    app.add_middleware(RequestFrame, max_body_bytes=platform.settings.max_body_bytes, limits=limits)
     return app
 
 
@@ -71,6 +76,7 @@ def serve(host: str, port: int) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=10,
+        **server_options(DEFAULT_API_LIMITS),
     )
 
 

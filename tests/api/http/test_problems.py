@@ -3,15 +3,12 @@
 import http.client
 import json
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
-from api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem
+from api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem, served
+from fakes import embedded_platform
 from relay_core.domain import errors as core_errors
 from relay_dagster import external_errors
 from relay_dagster.api.http.problems import problem_of
@@ -80,22 +77,6 @@ def test_a_body_over_one_mebibyte_is_a_problem(
     assert_problem(response, 413, "PAYLOAD_TOO_LARGE")
 
 
-@contextmanager
-def served(app: FastAPI) -> Iterator[int]:
-    """Serve an app on a port of its own, and yield the port."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield int(listener.getsockname()[1])
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 30 * 1024 * 1024])
 def test_who_sends_a_body_that_is_too_large_can_send_all_of_it_and_read_why(
     unplugged: ApiWorld, size: int
@@ -125,6 +106,14 @@ def test_who_asks_before_sending_a_body_that_is_too_large_is_told_at_once(
 def test_a_body_of_one_mebibyte_is_read(unplugged: ApiWorld) -> None:
     response = unplugged.client.post("/v1/runs", content=b" " * 1024 * 1024, headers=JSON)
     assert response.status_code == 422
+
+
+def test_how_large_a_body_may_be_is_a_setting() -> None:
+    with embedded_platform(max_body_bytes=100) as platform:
+        client = ApiWorld(platform).client
+        over = client.post("/v1/runs", content=b" " * 101, headers=JSON)
+        assert client.post("/v1/runs", content=b" " * 100, headers=JSON).status_code == 422
+    assert "100 bytes" in assert_problem(over, 413, "PAYLOAD_TOO_LARGE")["detail"]
 
 
 # --- what goes wrong inside ---------------------------------------------------------------------
