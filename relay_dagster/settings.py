@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
@@ -44,6 +45,13 @@ def _url(value: str) -> str:
     return value
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError("Input should be addresses or networks, comma-separated") from None
+
+
 _Whole = Annotated[int, Field(ge=1, le=1_000_000)]
 _Limit = Annotated[int, Field(ge=1)]
 _Attempts = Annotated[int, Field(ge=1, le=1000)]
@@ -51,6 +59,9 @@ _Visibility = Annotated[int, Field(ge=1, le=_MAX_VISIBILITY_SECONDS)]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+_Networks = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_words)
+]
 _Url = Annotated[str, AfterValidator(_url)]
 _BaseUrl = Annotated[str, AfterValidator(_url), AfterValidator(lambda url: url.rstrip("/"))]
 
@@ -157,6 +168,13 @@ class LimitSettings(EnvironmentSettings):
         description="413 `PAYLOAD_TOO_LARGE`: the body of a request",
     )
 
+    rate_limit_per_minute: _Limit = Field(
+        600,
+        validation_alias="RELAY_RATE_LIMIT_PER_MINUTE",
+        description="429 `RATE_LIMITED`: requests with a tenant's key to one process of the API, "
+        "up to 100 of them at once; with an admin key ten times both",
+    )
+
     @property
     def limits(self) -> Limits:
         """The engine's limits."""
@@ -216,6 +234,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     dlq_url: _Url = Field(validation_alias="SQS_DLQ_URL")
     api_keys: _Words = Field((), validation_alias="API_KEYS", repr=False)
     allow_anonymous: bool = Field(False, validation_alias="RELAY_ALLOW_ANONYMOUS")
+    trusted_proxies: _Networks = Field((), validation_alias="RELAY_TRUSTED_PROXIES")
     metrics_namespace: str = Field(
         "RelayInventory", validation_alias="CLOUDWATCH_METRICS_NAMESPACE"
     )

@@ -49,6 +49,7 @@ CODES: Mapping[str, Code] = {
     "unsupported_schema_version": Code(422, "schema_version must be 1"),
     "UNKNOWN_VENDOR": Code(422, "the config lacks a vendor that the run names"),
     "IDEMPOTENCY_KEY_REUSED": Code(422, "the Idempotency-Key came with another body before"),
+    "RATE_LIMITED": Code(429, "too many requests, or wrong keys; Retry-After says when to go on"),
     "HEAD_TOO_LARGE": Code(431, "path and headers are over 64 KiB; the connection is closed"),
     "INTERNAL_ERROR": Code(500, "an unexpected error; it is in the log under request_id"),
     "DEPENDENCY_UNAVAILABLE": Code(503, "a service that this one needs does not answer"),
@@ -61,8 +62,8 @@ CODES: Mapping[str, Code] = {
 _JSON_BODY = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", INVALID_REQUEST)
 CONFIG_BODY = (*_JSON_BODY, "CONFIG_TOO_LARGE", "invalid_config", "unsupported_schema_version")
 ORDER_BODY = _JSON_BODY
-_EVERYWHERE = ("UNAUTHENTICATED", "DEPENDENCY_UNAVAILABLE")
-_HEADERS = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+_EVERYWHERE = ("UNAUTHENTICATED", "RATE_LIMITED", "DEPENDENCY_UNAVAILABLE")
+_HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
 def answers(*codes: str) -> dict[int | str, dict[str, Any]]:
