@@ -175,6 +175,18 @@ class LimitSettings(EnvironmentSettings):
         "up to 100 of them at once; with an admin key ten times both",
     )
 
+    max_runs_per_hour: _Limit = Field(
+        120,
+        validation_alias="RELAY_MAX_RUNS_PER_HOUR",
+        description="429 `RUN_QUOTA_EXCEEDED`: runs of a tenant that `POST /v1/runs` made in an "
+        "hour of the UTC clock, cancelled ones too",
+    )
+    max_config_versions_per_day: _Limit = Field(
+        500,
+        validation_alias="RELAY_MAX_CONFIG_VERSIONS_PER_DAY",
+        description="429 `CONFIG_QUOTA_EXCEEDED`: config versions of a tenant stored in a UTC day",
+    )
+
     @property
     def limits(self) -> Limits:
         """The engine's limits."""

@@ -89,6 +89,8 @@ def test_an_empty_variable_is_as_if_it_were_not_set(name: str) -> None:
         ("RELAY_MAX_BODY_BYTES", "0"),
         ("RELAY_RATE_LIMIT_PER_MINUTE", "0"),
         ("RELAY_TRUSTED_PROXIES", "10.0.0.1, proxy.example"),
+        ("RELAY_MAX_RUNS_PER_HOUR", "0"),
+        ("RELAY_MAX_CONFIG_VERSIONS_PER_DAY", "-1"),
         ("RETENTION_DAYS", "a month"),
         ("RELAY_ALLOW_ANONYMOUS", "maybe"),
         ("CLOUDWATCH_METRICS_ENABLED", "2"),

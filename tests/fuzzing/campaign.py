@@ -48,7 +48,11 @@ class Verdict:
         return int(found.group(1)) if found else 0
 
 
-UNHURRIED = {"RELAY_RATE_LIMIT_PER_MINUTE": "1000000"}
+UNHURRIED = {
+    "RELAY_RATE_LIMIT_PER_MINUTE": "1000000",
+    "RELAY_MAX_RUNS_PER_HOUR": "1000000",
+    "RELAY_MAX_CONFIG_VERSIONS_PER_DAY": "1000000",
+}
 """Limits that an honest caller never meets, and a campaign would."""
 
 

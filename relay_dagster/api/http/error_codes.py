@@ -49,6 +49,8 @@ CODES: Mapping[str, Code] = {
     "unsupported_schema_version": Code(422, "schema_version must be 1"),
     "UNKNOWN_VENDOR": Code(422, "the config lacks a vendor that the run names"),
     "IDEMPOTENCY_KEY_REUSED": Code(422, "the Idempotency-Key came with another body before"),
+    "RUN_QUOTA_EXCEEDED": Code(429, "the tenant has had its runs of this hour (UTC)"),
+    "CONFIG_QUOTA_EXCEEDED": Code(429, "the tenant has had its config versions of today (UTC)"),
     "RATE_LIMITED": Code(429, "too many requests, or wrong keys; Retry-After says when to go on"),
     "HEAD_TOO_LARGE": Code(431, "path and headers are over 64 KiB; the connection is closed"),
     "INTERNAL_ERROR": Code(500, "an unexpected error; it is in the log under request_id"),

@@ -5,6 +5,7 @@ What a caller may read is decided here: no stack trace, no bucket, no detail of 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ from relay_dagster.api.http.middleware import (
 )
 from relay_dagster.aws.dynamodb.pagination import BadCursorError
 from relay_dagster.aws.dynamodb.tenant_store import (
+    ConfigQuotaExceededError,
     ConfigTooLargeError,
     TenantExistsError,
     TenantStoreError,
@@ -42,6 +44,7 @@ from relay_dagster.runs.errors import (
     RunAlreadyFinishedError,
     RunCreationPausedError,
     RunError,
+    RunQuotaExceededError,
     TenantBusyError,
     UnknownRunError,
     UnknownVendorError,
@@ -59,8 +62,10 @@ STATUSES: Mapping[type[Exception], int] = {
     TenantExistsError: 409,
     VersionMismatchError: 412,
     ConfigTooLargeError: 413,
+    ConfigQuotaExceededError: 429,
     UnknownRunError: 404,
     TenantBusyError: 409,
+    RunQuotaExceededError: 429,
     IdempotencyKeyReusedError: 422,
     RunAlreadyFinishedError: 409,
     UnknownVendorError: 422,
@@ -133,6 +138,8 @@ def problem_of(error: Exception) -> ProblemError:
     status = next((STATUSES[each] for each in type(error).__mro__ if each in STATUSES), 500)
     if isinstance(error, RunCreationPausedError):
         return unavailable(error.error_code, str(error), wait_seconds=PAUSE_RETRY_SECONDS)
+    if isinstance(error, RunQuotaExceededError | ConfigQuotaExceededError):
+        return exceeded(error.error_code, str(error), wait_seconds=error.wait_seconds)
     if isinstance(error, QueueUnavailableError):
         return unavailable(error.error_code, str(error))
     if status == 503:
@@ -143,6 +150,11 @@ def problem_of(error: Exception) -> ProblemError:
         return ProblemError("INTERNAL_ERROR", "an unexpected error; it is in the log")
     code = INVALID_REQUEST if isinstance(error, BadCursorError) else str(error.error_code)  # type: ignore[attr-defined]
     return ProblemError(code, str(error), errors=_errors_of(error), members=_members_of(error))
+
+
+def exceeded(error_code: str, what: str, *, wait_seconds: float) -> ProblemError:
+    """Return the problem of a caller that has had what it may for now."""
+    return unavailable(error_code, what, wait_seconds=math.ceil(wait_seconds))
 
 
 def unavailable(

@@ -57,6 +57,7 @@ _ORDER_BODY = json_content(
         **answers(
             "TENANT_NOT_FOUND",
             "TENANT_ALREADY_RUNNING",
+            "RUN_QUOTA_EXCEEDED",
             *ORDER_BODY,
             "UNKNOWN_VENDOR",
             "IDEMPOTENCY_KEY_REUSED",

@@ -5,14 +5,13 @@ What belongs to a tenant that the caller does not reach does not exist for it.
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 
 from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep, RatesDep
-from relay_dagster.api.http.problems import ProblemError
+from relay_dagster.api.http.problems import ProblemError, exceeded
 from relay_dagster.api.security.api_keys import ANONYMOUS, Caller, Keyring
 from relay_dagster.api.security.rate_limits import RateLimitedError
 
@@ -39,11 +38,7 @@ def authenticate(
         caller = ANONYMOUS if platform.settings.allow_anonymous else _known(keyring, key, request)
         rates.take(caller)
     except RateLimitedError as error:
-        raise ProblemError(
-            "RATE_LIMITED",
-            f"{error}; try again later",
-            headers={"Retry-After": str(math.ceil(error.wait_seconds))},
-        ) from error
+        raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
     return caller
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb import schema, tenant_lock
+from relay_dagster.aws.dynamodb import quotas, schema, tenant_lock
 from relay_dagster.aws.dynamodb.pagination import cursor_after, listing_of, run_id_of, start_key
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import (
@@ -34,7 +34,7 @@ from relay_dagster.aws.dynamodb.serialization import (
 )
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.error_mapping import maps_aws_errors
-from relay_dagster.runs.errors import CommitLostError, TenantBusyError
+from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, TenantBusyError
 from relay_dagster.runs.identifiers import is_run_id
 from relay_dagster.runs.model import FeedPointer, Idempotency, RunPage, RunRecord, TenantLock
 from relay_dagster.runs.ports import utc_now
@@ -121,6 +121,7 @@ class RunStore:
         idempotency: Idempotency | None = None,
         yield_to_waiters: bool = False,
         feed: FeedPointer | None = None,
+        runs_per_hour: int | None = None,
     ) -> RunRecord:
         """Write ``after`` if the record still is ``before``, with everything that goes with it.
 
@@ -131,10 +132,12 @@ class RunStore:
             idempotency: remembered with a new record.
             yield_to_waiters: a free lock that runs wait for is not free.
             feed: the tenant's new feed pointer.
+            runs_per_hour: a new record counts as one of so many that the tenant may have.
 
         Raises:
             CommitLostError: the record, or the idempotency item, is not as it was read.
             TenantBusyError: the lock is held by another run.
+            RunQuotaExceededError: it is one too many.
         """
         revision = before.revision + 1 if before else 1
         after = replace(after, revision=revision, write_id=uuid.uuid4().hex)
@@ -145,11 +148,18 @@ class RunStore:
         writes += self._idempotency_writes(before, after, idempotency, now)
         if feed:
             writes.append(Write("feed", "Put", self._put(from_feed(feed))))
+        if runs_per_hour is not None:
+            writes.append(quotas.counted(self._table.name, after, runs_per_hour))
         try:
             transact(self._clients.dynamodb, writes)
         except ConditionsFailedError as error:
-            self._explain(error, after)
+            self._explain(error, after, runs_per_hour)
         return after
+
+    @maps_aws_errors
+    def uncount(self, record: RunRecord) -> None:
+        """Take a run that was counted, and then was none, out of the count of its hour."""
+        self._clients.dynamodb.update_item(**quotas.given_back(self._table.name, record))
 
     # --- what belongs to them -------------------------------------------------------------------
 
@@ -271,14 +281,19 @@ class RunStore:
             },
         )
 
-    def _explain(self, error: ConditionsFailedError, after: RunRecord) -> None:
+    def _explain(
+        self, error: ConditionsFailedError, after: RunRecord, runs_per_hour: int | None
+    ) -> None:
         """Raise what a failed condition means; return where this very write had arrived before."""
         if "record" in error.items:
             found = unmarshal(error.items["record"] or {})
             if found.get("write_id") == after.write_id:
                 return
-        if error.items.keys() - {"lock"}:
+        if error.items.keys() - {"lock", "quota"}:
             raise CommitLostError(str(error)) from error
+        if "lock" not in error.items:
+            wait = quotas.seconds_left_of_hour(after)
+            raise RunQuotaExceededError(after.tenant_id, runs_per_hour or 0, wait) from error
         lock = to_lock(after.tenant_id, error.items["lock"])
         active = (lock if lock.active_run_id else self.lock(after.tenant_id)).active_run_id
         if active is None or active == after.run_id:

@@ -3,8 +3,9 @@
 Both tables have one key, ``pk``, whose prefix says what an item is:
 
 * runs table: ``RUN#<run_id>``, ``LOCK#<tenant_id>``, ``FEED#<tenant_id>``, ``IDEMP#<digest>``,
-  ``BEAT#<run_id>#<attempt>``. Indexes: a tenant's runs and all runs by time, and the runs that are
-  not settled yet (sparse), which the reconciler works through.
+  ``BEAT#<run_id>#<attempt>``, ``RUNS#<tenant_id>#<hour>`` (how many there were). Indexes: a
+  tenant's runs and all runs by time, and the runs that are not settled yet (sparse), which the
+  reconciler works through.
 * tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
   ``KEY#<key_id>`` (a tenant's API key, as a digest), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all).
   Index: tenants by the time their first config was stored.

@@ -89,6 +89,11 @@ def beat_key(run_id: str, attempt: int) -> str:
     return f"BEAT#{run_id}#{attempt}"
 
 
+def run_count_key(tenant_id: str, hour: datetime) -> str:
+    """Return the key of the count of runs that a tenant's callers made in an hour."""
+    return f"RUNS#{tenant_id}#{hour:%Y-%m-%dT%H}"
+
+
 def requested_key(record: RunRecord) -> str:
     """Return the sort key of a run in the indexes."""
     return f"{instant_text(record.requested_at)}#{record.run_id}"

@@ -202,9 +202,10 @@ def _errors_of(*modules: object) -> list[type[Exception]]:
 def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
     error = kind.__new__(kind)
     # What a problem shows of it, whatever its constructor takes.
-    for name in ("active_run_id", "latest", "found"):
+    shown = {"active_run_id": None, "latest": None, "found": None, "wait_seconds": 60}
+    for name, value in shown.items():
         if not hasattr(error, name):
-            setattr(error, name, None)
+            setattr(error, name, value)
     if kind in (core_errors.ConfigError, run_errors.UnknownVendorError):
         error.faults = ()
     assert 400 <= problem_of(error).status <= 503

@@ -9,7 +9,7 @@ import pytest
 
 from api_world import JSON, NOBODY_S_RUN, TENANT, ApiWorld, assert_problem, paths_of
 from builders import vendor_document
-from fakes import CallCounter, embedded_platform
+from fakes import CallCounter, FakeClock, embedded_platform
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.runs.job_message import Job
@@ -460,3 +460,14 @@ def test_a_listing_goes_on_where_its_page_ended(world: ApiWorld) -> None:
 def test_a_listing_refuses_what_it_cannot_read(unplugged: ApiWorld, query: str, path: str) -> None:
     response = unplugged.client.get(f"/v1/runs?{query}")
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [path]
+
+
+def test_a_tenant_has_so_many_runs_in_an_hour_whichever_process_it_asks() -> None:
+    with embedded_platform(FakeClock(), max_runs_per_hour=2) as platform:
+        first, second = ApiWorld(platform), ApiWorld(platform)
+        for world in (first, second):
+            assert cancel(world, world.post_run().json()["run_id"]).status_code == 202
+        refused = first.post_run()
+        assert_problem(refused, 429, "RUN_QUOTA_EXCEEDED")
+        assert refused.headers["Retry-After"] == "3600"
+        assert second.post_run(tenant_id="other").status_code == 202

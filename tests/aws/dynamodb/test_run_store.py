@@ -17,7 +17,13 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.pagination import BadCursorError
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.external_errors import MissingResourceError, ThrottledError
-from relay_dagster.runs.errors import CommitLostError, FenceLostError, RunError, TenantBusyError
+from relay_dagster.runs.errors import (
+    CommitLostError,
+    FenceLostError,
+    RunError,
+    RunQuotaExceededError,
+    TenantBusyError,
+)
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, Outcome, RunRecord
 from relay_dagster.wiring import Platform
@@ -280,6 +286,22 @@ def test_of_twenty_requests_with_one_key_all_get_the_same_run(shared: Platform) 
     results = at_once(20, reserve)
     assert len({each.record.run_id for each in results}) == 1
     assert sum(each.created for each in results) == 1
+
+
+def test_of_twenty_requests_at_a_quota_of_five_five_are_given(shared: Platform) -> None:
+    def reserve(_: int) -> Any:
+        """Ask as a process of its own would, and end what was given, so that the next is free."""
+        while True:
+            request = NewRun(run_id=str(uuid.uuid4()), tenant_id="counted")
+            try:
+                given = shared.ledger.reserve(request, None, 5)
+            except TenantBusyError:
+                continue
+            return shared.ledger.cancel(given.record.run_id)
+
+    results = at_once(20, reserve)
+    assert sum(isinstance(each, RunRecord) for each in results) == 5
+    assert sum(isinstance(each, RunQuotaExceededError) for each in results) == 15
 
 
 def test_of_ten_claims_of_one_attempt_one_wins(shared: Platform) -> None:
