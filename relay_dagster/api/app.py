@@ -49,7 +49,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.platform = platform
-    app.state.feed_checker = FeedChecker()
+    app.state.feed_checker = FeedChecker(limits)
     settings = platform.settings
     app.state.keyring = Keyring(
         settings.api_keys, platform.api_keys, WrongKeys(limits.wrong_keys_per_minute)

@@ -18,6 +18,9 @@ class ApiLimits:
             `RATE_LIMITED`.
         wrong_keys_per_minute: from one address (of IPv6, one /64); 429 `RATE_LIMITED` for keys
             that the process has not found good within the last hour and that are no admin's.
+        check_cpu_seconds: that `config:check` takes to read uploads; 422 `CHECK_TOO_SLOW`.
+        checks: of them at once; 503 `CHECKS_BUSY`.
+        answer_bytes: of an answer; a list ends early, with a `next_cursor`.
     """
 
     connections: int = 512
@@ -26,6 +29,9 @@ class ApiLimits:
     body_seconds: float = 30
     burst: int = 100
     wrong_keys_per_minute: int = 30
+    check_cpu_seconds: float = 5
+    checks: int = 2
+    answer_bytes: int = 1 << 20
 
 
 DEFAULT_API_LIMITS = ApiLimits()

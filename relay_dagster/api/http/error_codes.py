@@ -48,6 +48,9 @@ CODES: Mapping[str, Code] = {
     "invalid_config": Code(422, "errors lists every fault of the config, with its path"),
     "unsupported_schema_version": Code(422, "schema_version must be 1"),
     "UNKNOWN_VENDOR": Code(422, "the config lacks a vendor that the run names"),
+    "CHECK_TOO_SLOW": Code(
+        422, "the uploads take too long to be read; check fewer vendors at once"
+    ),
     "IDEMPOTENCY_KEY_REUSED": Code(422, "the Idempotency-Key came with another body before"),
     "RUN_QUOTA_EXCEEDED": Code(429, "the tenant has had its runs of this hour (UTC)"),
     "CONFIG_QUOTA_EXCEEDED": Code(429, "the tenant has had its config versions of today (UTC)"),
@@ -57,6 +60,7 @@ CODES: Mapping[str, Code] = {
     "DEPENDENCY_UNAVAILABLE": Code(503, "a service that this one needs does not answer"),
     "QUEUE_UNAVAILABLE": Code(503, "the queue does not answer; no run was started"),
     "RUN_CREATION_PAUSED": Code(503, "run creation is paused; Retry-After says when to ask again"),
+    "CHECKS_BUSY": Code(503, "other configs are being checked; Retry-After says when to go on"),
     "TOO_MANY_CONNECTIONS": Code(503, "too many connections are open; this one is closed"),
     "NOT_READY": Code(503, "dependencies says which of them is not as it must be"),
 }
