@@ -81,12 +81,15 @@ class RunStore:
     ) -> RunPage:
         """Return runs, newest first: of one tenant or all, in one status or any.
 
+        A page may hold fewer than ``limit``, or none, and have a ``next_cursor`` all the same.
+
         Raises:
             BadCursorError: the cursor is not one of ``next_cursor``.
         """
-        index, key, value = listing_of(tenant_id)
+        index, key, value = listing_of(tenant_id, status)
         start = None if cursor is None else start_key(cursor, key, value)
-        rows, more = self._table.rows(index, (key, value), status, limit, start)
+        filtered = status if tenant_id else None
+        rows, last = self._table.rows(index, (key, value), filtered, limit, start)
         found = self.get_many(run_id_of(row) for row in rows)
         ordered = (found.get(run_id_of(row)) for row in rows)
         records = tuple(
@@ -94,7 +97,7 @@ class RunStore:
             for record in ordered
             if record is not None and not record.hidden and status in (None, record.status)
         )
-        return RunPage(records, cursor_after(rows[-1]) if more and rows else None)
+        return RunPage(records, cursor_after(last) if last else None)
 
     def unacknowledged(self, limit: int = 200, *, after: str | None = None) -> RunPage:
         """Return runs that are not settled yet, oldest first; ``after`` is a ``next_cursor``.
@@ -103,13 +106,13 @@ class RunStore:
             BadCursorError: the cursor is not one of ``next_cursor``.
         """
         start = None if after is None else start_key(after, schema.OPEN, schema.ALL_OPEN)
-        rows, more = self._table.rows(
+        rows, last = self._table.rows(
             schema.UNSETTLED, (schema.OPEN, schema.ALL_OPEN), None, limit, start, forward=True
         )
         found = self.get_many(run_id_of(row) for row in rows)
         ordered = (found.get(run_id_of(row)) for row in rows)
         records = tuple(each for each in ordered if each and each.acknowledged_at is None)
-        return RunPage(records, cursor_after(rows[-1]) if more and rows else None)
+        return RunPage(records, cursor_after(last) if last else None)
 
     @maps_aws_errors
     def commit(

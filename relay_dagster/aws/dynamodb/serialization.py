@@ -107,6 +107,7 @@ def from_record(record: RunRecord) -> Item:
     if not record.hidden:
         plain[schema.LISTED] = schema.ALL_RUNS
         plain[schema.LISTED_TENANT] = record.tenant_id
+        plain[schema.LISTED_STATUS] = record.status.value
     if record.acknowledged_at is None:
         plain[schema.OPEN] = schema.ALL_OPEN
     return marshal(plain)

@@ -1,18 +1,21 @@
 """Runs through the API: asked for, looked at, cancelled."""
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from api_world import JSON, NOBODY_S_RUN, TENANT, ApiWorld, assert_problem, paths_of
 from builders import vendor_document
-from fakes import CallCounter, FakeClock, embedded_platform
+from fakes import NOW, CallCounter, FakeClock, embedded_platform
+from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import RunRecord
 
 FIELDS_OF_A_RUN = {
     *("run_id", "tenant_id", "config_version", "status", "stage", "attempt", "requested_at"),
@@ -443,6 +446,29 @@ def test_a_listing_goes_on_where_its_page_ended(world: ApiWorld) -> None:
         found += [run["run_id"] for run in page["runs"]]
         cursor = page["next_cursor"]
     assert found == runs[::-1]
+
+
+@pytest.mark.parametrize(("count", "size"), [(4, 350_000), (60, 40_000)], ids=["large", "many"])
+def test_a_page_ends_before_its_answer_is_too_long(world: ApiWorld, count: int, size: int) -> None:
+    made = [
+        RunRecord(
+            run_id=str(uuid.uuid4()),
+            tenant_id=TENANT,
+            requested_at=NOW + timedelta(seconds=n),
+            artifacts={"merged_inventory": "k" * size},
+        )
+        for n in range(count)
+    ]
+    for record in made:
+        world.platform.runs.commit(None, record, now=NOW)
+    found, pages, cursor = [], 0, ""
+    while cursor is not None:
+        answer = world.client.get(f"/v1/runs?limit=100{cursor and f'&cursor={cursor}'}")
+        assert len(answer.content) <= DEFAULT_API_LIMITS.answer_bytes
+        found += [run["run_id"] for run in answer.json()["runs"]]
+        pages, cursor = pages + 1, answer.json()["next_cursor"]
+    assert found == [record.run_id for record in reversed(made)]
+    assert pages > 1
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,19 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from builders import REQUESTED_AT
-from fakes import FakeClock, embedded_platform, served_platform
+from fakes import CallCounter, FakeClock, embedded_platform, served_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.pagination import BadCursorError
 from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.aws.dynamodb.serialization import marshal
 from relay_dagster.external_errors import MissingResourceError, ThrottledError
 from relay_dagster.runs.errors import (
     CommitLostError,
@@ -155,6 +157,40 @@ def test_a_status_picks_runs_out(platform: Platform, clock: FakeClock) -> None:
     cancelled = platform.runs.list_runs("acme", RunStatus.CANCELLED, limit=2)
     rest = platform.runs.list_runs("acme", RunStatus.CANCELLED, cursor=cancelled.next_cursor)
     assert len(cancelled.records) + len(rest.records) == 3
+
+
+def ended_long_ago(platform: Platform, count: int) -> None:
+    """Write what the indexes hold of a tenant's runs that have ended, all at one instant."""
+    rows = [
+        {
+            "pk": f"RUN#{uuid.uuid4()}",
+            "requested_key": f"2026-02-01T00:00:00.000000Z#{uuid.uuid4()}",
+            "listed_tenant": "acme",
+            "listed": "run",
+            "listed_status": "SUCCEEDED",
+            "status": "SUCCEEDED",
+        }
+        for _ in range(count)
+    ]
+    table = platform.settings.runs_table
+    for start in range(0, count, 25):
+        puts = [{"PutRequest": {"Item": marshal(row)}} for row in rows[start : start + 25]]
+        platform.clients.dynamodb.batch_write_item(RequestItems={table: puts})
+
+
+def test_a_status_is_looked_for_in_few_pages_and_the_listing_goes_on_from_there(
+    platform: Platform, clock: FakeClock
+) -> None:
+    clock.now -= timedelta(days=60)
+    waiting = platform.ledger.adopt(Job(str(uuid.uuid4()), "acme"))
+    ended_long_ago(platform, 5001)
+    calls = CallCounter(platform)
+    everybody_s = platform.runs.list_runs(status=RunStatus.QUEUED)
+    assert (ids(everybody_s.records), calls["dynamodb.Query"]) == ([waiting.run_id], 1)
+    first = platform.runs.list_runs("acme", RunStatus.QUEUED)
+    assert (first.records, calls["dynamodb.Query"]) == ((), 6)
+    second = platform.runs.list_runs("acme", RunStatus.QUEUED, cursor=first.next_cursor)
+    assert (ids(second.records), second.next_cursor) == ([waiting.run_id], None)
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "====", "MjAyNg", "\N{SNOWMAN}", "a" * 3000])
