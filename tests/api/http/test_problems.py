@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem, served
+from api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem, paths_of, served
 from fakes import embedded_platform
 from relay_core.domain import errors as core_errors
 from relay_dagster import external_errors
@@ -114,6 +114,53 @@ def test_how_large_a_body_may_be_is_a_setting() -> None:
         over = client.post("/v1/runs", content=b" " * 101, headers=JSON)
         assert client.post("/v1/runs", content=b" " * 100, headers=JSON).status_code == 422
     assert "100 bytes" in assert_problem(over, 413, "PAYLOAD_TOO_LARGE")["detail"]
+
+
+ORDER = {"tenant_id": "acme", "run_type": "inventory_sync"}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {**ORDER, "vendors": [f"bad id {n}" for n in range(19_000)]},
+        {**ORDER, **{f"unknown_{n}": 0 for n in range(19_000)}},
+        {**ORDER, **{"k" * 20_000 + str(n): 0 for n in range(40)}},
+    ],
+    ids=["bad ids", "unknown keys", "long keys"],
+)
+def test_of_many_faults_the_first_hundred_are_told_and_how_many_more_there_are(
+    unplugged: ApiWorld, order: dict[str, object]
+) -> None:
+    response = unplugged.client.post("/v1/runs", json=order)
+    problem = assert_problem(response, 422, "INVALID_REQUEST")
+    told = problem["errors"]
+    assert len(response.content) < 150_000
+    assert len(told) <= 101
+    if len(told) == 101:
+        assert told[-1] == {"path": "", "message": "... and 18900 more"}
+
+
+def test_keys_that_stand_twice_are_faults_like_others(unplugged: ApiWorld) -> None:
+    body = "{" + ", ".join(f'"k{n}": 0, "k{n}": 0' for n in range(150)) + "}"
+    response = unplugged.client.post("/v1/runs", content=body, headers=JSON)
+    problem = assert_problem(response, 422, "INVALID_REQUEST")
+    assert len(problem["errors"]) == 101
+    assert problem["errors"][-1] == {"path": "", "message": "... and 50 more"}
+
+
+@pytest.mark.parametrize(("commas", "told"), [(19_999, "tenant_id"), (20_000, "")])
+def test_a_body_of_too_many_values_is_refused_before_they_are_looked_at(
+    unplugged: ApiWorld, commas: int, told: str
+) -> None:
+    body = '{"vendors": [' + "0," * commas + "0]}"
+    response = unplugged.client.post("/v1/runs", content=body, headers=JSON)
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST"))[0] == told
+
+
+def test_vendors_that_are_named_again_are_told_as_far_as_ten(unplugged: ApiWorld) -> None:
+    order = {**ORDER, "vendors": [f"v{n:03}" for n in range(100)] * 2}
+    problem = unplugged.client.post("/v1/runs", json=order).json()
+    assert problem["errors"][0]["message"].endswith("v008, v009 and 90 more")
 
 
 # --- what goes wrong inside ---------------------------------------------------------------------
