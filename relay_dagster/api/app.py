@@ -16,6 +16,7 @@ from relay_dagster.api.http.connections import server_options
 from relay_dagster.api.http.middleware import RequestFrame
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.api.openapi.document import DescribedApp
+from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.routes import admin, config_checks, feeds, health, runs, tenants
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
 from relay_dagster.api.security.rate_limits import WrongKeys
@@ -49,6 +50,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.platform = platform
+    app.state.readiness = ReadinessProbe(platform, limits.ready_seconds)
     app.state.feed_checker = FeedChecker(limits)
     settings = platform.settings
     app.state.keyring = Keyring(
