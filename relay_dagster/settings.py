@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
@@ -44,6 +45,13 @@ def _url(value: str) -> str:
     return value
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError("Input should be addresses or networks, comma-separated") from None
+
+
 _Whole = Annotated[int, Field(ge=1, le=1_000_000)]
 _Limit = Annotated[int, Field(ge=1)]
 _LimitOrNone = Annotated[int, Field(ge=0)]
@@ -52,6 +60,9 @@ _Visibility = Annotated[int, Field(ge=1, le=_MAX_VISIBILITY_SECONDS)]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+_Networks = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_words)
+]
 _Url = Annotated[str, AfterValidator(_url)]
 _BaseUrl = Annotated[str, AfterValidator(_url), AfterValidator(lambda url: url.rstrip("/"))]
 
@@ -158,6 +169,30 @@ class LimitSettings(EnvironmentSettings):
         description="MiB that a run's process takes on top of its code; 0 is no limit; "
         "`feed_too_large`, or the next attempt where the process dies of it",
     )
+    max_body_bytes: _Limit = Field(
+        1 << 20,
+        validation_alias="RELAY_MAX_BODY_BYTES",
+        description="413 `PAYLOAD_TOO_LARGE`: the body of a request",
+    )
+
+    rate_limit_per_minute: _Limit = Field(
+        600,
+        validation_alias="RELAY_RATE_LIMIT_PER_MINUTE",
+        description="429 `RATE_LIMITED`: requests with a tenant's key to one process of the API, "
+        "up to 100 of them at once; with an admin key ten times both",
+    )
+
+    max_runs_per_hour: _Limit = Field(
+        120,
+        validation_alias="RELAY_MAX_RUNS_PER_HOUR",
+        description="429 `RUN_QUOTA_EXCEEDED`: runs of a tenant that `POST /v1/runs` made in an "
+        "hour of the UTC clock, cancelled ones too",
+    )
+    max_config_versions_per_day: _Limit = Field(
+        500,
+        validation_alias="RELAY_MAX_CONFIG_VERSIONS_PER_DAY",
+        description="429 `CONFIG_QUOTA_EXCEEDED`: config versions of a tenant stored in a UTC day",
+    )
 
     @property
     def limits(self) -> Limits:
@@ -218,6 +253,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     dlq_url: _Url = Field(validation_alias="SQS_DLQ_URL")
     api_keys: _Words = Field((), validation_alias="API_KEYS", repr=False)
     allow_anonymous: bool = Field(False, validation_alias="RELAY_ALLOW_ANONYMOUS")
+    trusted_proxies: _Networks = Field((), validation_alias="RELAY_TRUSTED_PROXIES")
     metrics_namespace: str = Field(
         "RelayInventory", validation_alias="CLOUDWATCH_METRICS_NAMESPACE"
     )

@@ -40,7 +40,13 @@ class Platform:
     @property
     def submission(self) -> Submission:
         """The one way in which runs are started."""
-        return Submission(self.ledger, self.queue, self.pauses, self.tenants)
+        return Submission(
+            self.ledger,
+            self.queue,
+            self.pauses,
+            self.tenants,
+            runs_per_hour=self.settings.max_runs_per_hour,
+        )
 
 
 def connect(
@@ -61,7 +67,11 @@ def connect(
         settings=settings,
         clients=clients,
         runs=runs,
-        tenants=TenantStore(clients, settings.tenants_table),
+        tenants=TenantStore(
+            clients,
+            settings.tenants_table,
+            versions_per_day=settings.max_config_versions_per_day,
+        ),
         pauses=PauseStore(clients, settings.tenants_table),
         api_keys=ApiKeyStore(clients, settings.tenants_table),
         objects=ObjectStore(clients, settings.artifact_bucket),

@@ -41,6 +41,16 @@ class FakeClock:
         return self.now
 
 
+class Seconds:
+    """A monotonic clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class CallCounter(Counter[str]):
     """Counts the calls that the clients of a platform make, retries not among them."""
 

@@ -94,6 +94,11 @@ def test_an_empty_variable_is_as_if_it_were_not_set(name: str) -> None:
         ("RELAY_HEARTBEAT_SECONDS", "0"),
         ("RELAY_HEARTBEAT_STALE_SECONDS", "inf"),
         ("RELAY_HEARTBEAT_STALE_SECONDS", "5"),
+        ("RELAY_MAX_BODY_BYTES", "0"),
+        ("RELAY_RATE_LIMIT_PER_MINUTE", "0"),
+        ("RELAY_TRUSTED_PROXIES", "10.0.0.1, proxy.example"),
+        ("RELAY_MAX_RUNS_PER_HOUR", "0"),
+        ("RELAY_MAX_CONFIG_VERSIONS_PER_DAY", "-1"),
         ("RETENTION_DAYS", "a month"),
         ("RELAY_ALLOW_ANONYMOUS", "maybe"),
         ("CLOUDWATCH_METRICS_ENABLED", "2"),
@@ -111,6 +116,11 @@ def test_a_bad_variable_is_one_line_that_names_it(name: str, value: str) -> None
 def test_the_intake_limit_follows_the_concurrency() -> None:
     assert read(WORKER_MAX_CONCURRENCY="5").intake_limit == 10
     assert read(WORKER_MAX_CONCURRENCY="5", RELAY_INTAKE_LIMIT="7").intake_limit == 7
+
+
+def test_trusted_proxies_are_addresses_and_networks() -> None:
+    proxies = read(RELAY_TRUSTED_PROXIES="10.0.0.1, 192.168.7.9/16,::1").trusted_proxies
+    assert proxies == ("10.0.0.1/32", "192.168.0.0/16", "::1/128")
 
 
 def test_aws_region_comes_before_the_default_region() -> None:

@@ -119,14 +119,17 @@ class Admission:
             raise IdempotencyKeyReusedError(run_id)
         return self.runs.get(run_id)
 
-    def reserve(self, wanted: NewRun, idempotency: Idempotency | None) -> Reservation:
+    def reserve(
+        self, wanted: NewRun, idempotency: Idempotency | None, runs_per_hour: int | None = None
+    ) -> Reservation:
         """Make the record, take the lock and remember the key; the key is looked at first."""
 
         def try_once() -> Reservation:
             earlier = self.earlier_run(idempotency) if idempotency else None
             if earlier is not None:
                 return Reservation(earlier, created=False)
-            return Reservation(self._put_requested(wanted, idempotency), created=True)
+            record = self._put_requested(wanted, idempotency, runs_per_hour)
+            return Reservation(record, created=True)
 
         return until_committed("reserve", wanted.run_id, try_once)
 
@@ -159,12 +162,19 @@ class Admission:
         except CommitLostError:
             return None
 
-    def _put_requested(self, wanted: NewRun, idempotency: Idempotency | None) -> RunRecord:
+    def _put_requested(
+        self, wanted: NewRun, idempotency: Idempotency | None, runs_per_hour: int | None
+    ) -> RunRecord:
         now = self.clock()
         record = requested(wanted, now, idempotency)
         try:
             return self.runs.commit(
-                None, record, now=now, idempotency=idempotency, yield_to_waiters=True
+                None,
+                record,
+                now=now,
+                idempotency=idempotency,
+                yield_to_waiters=True,
+                runs_per_hour=runs_per_hour,
             )
         except CommitLostError:
             known = self.runs.get(wanted.run_id)

@@ -71,16 +71,23 @@ class RunLedger:
         """
         return self._admission.earlier_run(idempotency)
 
-    def reserve(self, wanted: NewRun, idempotency: Idempotency | None = None) -> Reservation:
+    def reserve(
+        self, wanted: NewRun, idempotency: Idempotency | None = None, most: int | None = None
+    ) -> Reservation:
         """Make the record, take the tenant's lock and remember the key, all or nothing.
 
-        The key is looked at first: an earlier request's run is returned, active or not.
+        The key is looked at first: an earlier request's run is returned, active or not. ``most`` is
+        how many runs the tenant may be given in an hour, this one among them.
 
         Raises:
             TenantBusyError: the tenant has a run that is queued or running.
-            IdempotencyKeyReusedError: the key came with another body.
+            RunQuotaExceededError, IdempotencyKeyReusedError: as they say.
         """
-        return self._admission.reserve(wanted, idempotency)
+        return self._admission.reserve(wanted, idempotency, most)
+
+    def uncount(self, record: RunRecord) -> None:
+        """Take a run that could not be sent out of the count of its hour."""
+        self._runs.uncount(record)
 
     def mark_sent(
         self, run_id: str, message_id: str, *, known: RunRecord | None = None

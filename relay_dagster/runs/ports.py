@@ -32,13 +32,18 @@ class RunRecords(Protocol):
         idempotency: Idempotency | None = None,
         yield_to_waiters: bool = False,
         feed: FeedPointer | None = None,
+        runs_per_hour: int | None = None,
     ) -> RunRecord:
         """Write ``after`` if the record still is ``before``, and the lock with it.
 
         Raises:
             CommitLostError: the record, or the idempotency item, is not as it was read.
             TenantBusyError: the lock is held by another run.
+            RunQuotaExceededError: it is one run too many.
         """
+
+    def uncount(self, record: RunRecord) -> None:
+        """Take a run out of the count of its hour."""
 
 
 class JobSender(Protocol):

@@ -18,6 +18,7 @@ from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import RunRecord, Trigger
 
 _EXAMPLE_RUN = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
+_MOST_NAMED = 10
 CURSOR = "`next_cursor` of the page before."
 _RUN = {
     "run_id": _EXAMPLE_RUN,
@@ -73,9 +74,11 @@ class RunOrder(BaseModel):
     @field_validator("vendors")
     @classmethod
     def _refuse_repeated(cls, vendors: list[str] | None) -> list[str] | None:
-        repeated = [vendor for vendor, count in Counter(vendors or ()).items() if count > 1]
-        if repeated:
-            raise ValueError(f"each vendor once; named again: {', '.join(sorted(repeated))}")
+        counts = Counter(vendors or ())
+        if repeated := sorted(vendor for vendor, count in counts.items() if count > 1):
+            rest = f" and {len(repeated) - _MOST_NAMED} more" if repeated[_MOST_NAMED:] else ""
+            named = ", ".join(repeated[:_MOST_NAMED])
+            raise ValueError(f"each vendor once; named again: {named}{rest}")
         return vendors
 
     @property

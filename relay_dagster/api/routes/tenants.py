@@ -119,7 +119,9 @@ def list_versions(
     responses={
         **carrying(200, "ETag"),
         **carrying(201, "ETag", "Location", model=ConfigVersion, description="The tenant is new."),
-        **answers("TENANT_NOT_FOUND", "CONFIG_VERSION_MISMATCH", *CONFIG_BODY),
+        **answers(
+            "TENANT_NOT_FOUND", "CONFIG_VERSION_MISMATCH", "CONFIG_QUOTA_EXCEEDED", *CONFIG_BODY
+        ),
     },
     openapi_extra=_CONFIG_BODY,
 )

@@ -18,6 +18,8 @@ from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ThrottledError
 
 _BATCH = 100
+# What a listing goes through at the most, for those of its rows that are in a status.
+_FILTERED_PAGES, _FILTERED_ROWS = 5, 1000
 
 
 class Table:
@@ -74,8 +76,12 @@ class Table:
         start: Mapping[str, Any] | None,
         *,
         forward: bool = False,
-    ) -> tuple[Sequence[Mapping[str, Any]], bool]:
-        """Return up to ``limit`` rows of an index, and whether there may be more."""
+    ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any] | None]:
+        """Return up to ``limit`` rows of an index, and the row to go on after; None at the end.
+
+        With a status that the index does not lead to, no more than some thousands of rows are
+        looked at: there may be fewer of them than ``limit``, or none, and yet more to come.
+        """
         values = {":key": key[1], ":status": status.value if status else None}
         names = {"#key": key[0], **({"#status": "status"} if status else {})}
         request: dict[str, Any] = {
@@ -89,14 +95,16 @@ class Table:
         if status:
             request["FilterExpression"] = "#status = :status"
         rows: list[Mapping[str, Any]] = []
-        while len(rows) <= limit:
+        for _ in range(_FILTERED_PAGES if status else limit + 1):
             # With a filter DynamoDB's limit counts what it looks at, not what it returns.
-            request["Limit"] = 1000 if status else limit + 1 - len(rows)
+            request["Limit"] = _FILTERED_ROWS if status else limit + 1 - len(rows)
             if start:
                 request["ExclusiveStartKey"] = start
             answer = self._clients.dynamodb.query(**request)
             rows += [unmarshal(row) for row in answer["Items"]]
             start = answer.get("LastEvaluatedKey")
+            if len(rows) > limit:
+                return rows[:limit], rows[limit - 1]
             if not start:
-                break
-        return rows[:limit], len(rows) > limit
+                return rows, None
+        return rows, unmarshal(start or {})

@@ -14,7 +14,7 @@ from typing import Any
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb import schema, tenant_lock
+from relay_dagster.aws.dynamodb import quotas, schema, tenant_lock
 from relay_dagster.aws.dynamodb.pagination import cursor_after, listing_of, run_id_of, start_key
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import (
@@ -34,7 +34,7 @@ from relay_dagster.aws.dynamodb.serialization import (
 )
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.error_mapping import maps_aws_errors
-from relay_dagster.runs.errors import CommitLostError, TenantBusyError
+from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, TenantBusyError
 from relay_dagster.runs.identifiers import is_run_id
 from relay_dagster.runs.model import FeedPointer, Idempotency, RunPage, RunRecord, TenantLock
 from relay_dagster.runs.ports import utc_now
@@ -81,12 +81,15 @@ class RunStore:
     ) -> RunPage:
         """Return runs, newest first: of one tenant or all, in one status or any.
 
+        A page may hold fewer than ``limit``, or none, and have a ``next_cursor`` all the same.
+
         Raises:
             BadCursorError: the cursor is not one of ``next_cursor``.
         """
-        index, key, value = listing_of(tenant_id)
+        index, key, value = listing_of(tenant_id, status)
         start = None if cursor is None else start_key(cursor, key, value)
-        rows, more = self._table.rows(index, (key, value), status, limit, start)
+        filtered = status if tenant_id else None
+        rows, last = self._table.rows(index, (key, value), filtered, limit, start)
         found = self.get_many(run_id_of(row) for row in rows)
         ordered = (found.get(run_id_of(row)) for row in rows)
         records = tuple(
@@ -94,7 +97,7 @@ class RunStore:
             for record in ordered
             if record is not None and not record.hidden and status in (None, record.status)
         )
-        return RunPage(records, cursor_after(rows[-1]) if more and rows else None)
+        return RunPage(records, cursor_after(last) if last else None)
 
     def unacknowledged(self, limit: int = 200, *, after: str | None = None) -> RunPage:
         """Return runs that are not settled yet, oldest first; ``after`` is a ``next_cursor``.
@@ -103,13 +106,13 @@ class RunStore:
             BadCursorError: the cursor is not one of ``next_cursor``.
         """
         start = None if after is None else start_key(after, schema.OPEN, schema.ALL_OPEN)
-        rows, more = self._table.rows(
+        rows, last = self._table.rows(
             schema.UNSETTLED, (schema.OPEN, schema.ALL_OPEN), None, limit, start, forward=True
         )
         found = self.get_many(run_id_of(row) for row in rows)
         ordered = (found.get(run_id_of(row)) for row in rows)
         records = tuple(each for each in ordered if each and each.acknowledged_at is None)
-        return RunPage(records, cursor_after(rows[-1]) if more and rows else None)
+        return RunPage(records, cursor_after(last) if last else None)
 
     @maps_aws_errors
     def commit(
@@ -121,6 +124,7 @@ class RunStore:
         idempotency: Idempotency | None = None,
         yield_to_waiters: bool = False,
         feed: FeedPointer | None = None,
+        runs_per_hour: int | None = None,
     ) -> RunRecord:
         """Write ``after`` if the record still is ``before``, with everything that goes with it.
 
@@ -131,10 +135,12 @@ class RunStore:
             idempotency: remembered with a new record.
             yield_to_waiters: a free lock that runs wait for is not free.
             feed: the tenant's new feed pointer.
+            runs_per_hour: a new record counts as one of so many that the tenant may have.
 
         Raises:
             CommitLostError: the record, or the idempotency item, is not as it was read.
             TenantBusyError: the lock is held by another run.
+            RunQuotaExceededError: it is one too many.
         """
         revision = before.revision + 1 if before else 1
         after = replace(after, revision=revision, write_id=uuid.uuid4().hex)
@@ -145,11 +151,18 @@ class RunStore:
         writes += self._idempotency_writes(before, after, idempotency, now)
         if feed:
             writes.append(Write("feed", "Put", self._put(from_feed(feed))))
+        if runs_per_hour is not None:
+            writes.append(quotas.counted(self._table.name, after, runs_per_hour))
         try:
             transact(self._clients.dynamodb, writes)
         except ConditionsFailedError as error:
-            self._explain(error, after)
+            self._explain(error, after, runs_per_hour)
         return after
+
+    @maps_aws_errors
+    def uncount(self, record: RunRecord) -> None:
+        """Take a run that was counted, and then was none, out of the count of its hour."""
+        self._clients.dynamodb.update_item(**quotas.given_back(self._table.name, record))
 
     # --- what belongs to them -------------------------------------------------------------------
 
@@ -271,14 +284,19 @@ class RunStore:
             },
         )
 
-    def _explain(self, error: ConditionsFailedError, after: RunRecord) -> None:
+    def _explain(
+        self, error: ConditionsFailedError, after: RunRecord, runs_per_hour: int | None
+    ) -> None:
         """Raise what a failed condition means; return where this very write had arrived before."""
         if "record" in error.items:
             found = unmarshal(error.items["record"] or {})
             if found.get("write_id") == after.write_id:
                 return
-        if error.items.keys() - {"lock"}:
+        if error.items.keys() - {"lock", "quota"}:
             raise CommitLostError(str(error)) from error
+        if "lock" not in error.items:
+            wait = quotas.seconds_left_of_hour(after)
+            raise RunQuotaExceededError(after.tenant_id, runs_per_hour or 0, wait) from error
         lock = to_lock(after.tenant_id, error.items["lock"])
         active = (lock if lock.active_run_id else self.lock(after.tenant_id)).active_run_id
         if active is None or active == after.run_id:

@@ -89,6 +89,11 @@ def beat_key(run_id: str, attempt: int) -> str:
     return f"BEAT#{run_id}#{attempt}"
 
 
+def run_count_key(tenant_id: str, hour: datetime) -> str:
+    """Return the key of the count of runs that a tenant's callers made in an hour."""
+    return f"RUNS#{tenant_id}#{hour:%Y-%m-%dT%H}"
+
+
 def requested_key(record: RunRecord) -> str:
     """Return the sort key of a run in the indexes."""
     return f"{instant_text(record.requested_at)}#{record.run_id}"
@@ -102,6 +107,7 @@ def from_record(record: RunRecord) -> Item:
     if not record.hidden:
         plain[schema.LISTED] = schema.ALL_RUNS
         plain[schema.LISTED_TENANT] = record.tenant_id
+        plain[schema.LISTED_STATUS] = record.status.value
     if record.acknowledged_at is None:
         plain[schema.OPEN] = schema.ALL_OPEN
     return marshal(plain)

@@ -7,7 +7,8 @@ import pytest
 
 from api_world import JSON, TENANT, ApiWorld, assert_problem, paths_of
 from builders import config_document, vendor_document
-from fakes import embedded_platform
+from fakes import FakeClock, embedded_platform
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 
 
 def create(world: ApiWorld, **changes):
@@ -220,3 +221,15 @@ def test_an_unknown_tenant_has_no_versions(world: ApiWorld) -> None:
 def test_a_listing_of_versions_refuses_what_it_cannot_read(unplugged: ApiWorld, query: str) -> None:
     response = unplugged.client.get(f"/v1/tenants/acme/versions?{query}")
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [query.partition("=")[0]]
+
+
+def test_a_tenant_stores_so_many_versions_in_a_day() -> None:
+    with embedded_platform() as platform:
+        table = platform.settings.tenants_table
+        counted = TenantStore(platform.clients, table, versions_per_day=2, clock=FakeClock())
+        world = ApiWorld(platform, tenants=counted)
+        assert [world.store_config().status_code for _ in range(2)] == [201, 200]
+        refused = world.store_config()
+        assert_problem(refused, 429, "CONFIG_QUOTA_EXCEEDED")
+        assert refused.headers["Retry-After"] == str(12 * 3600)
+        assert world.client.get("/v1/tenants/acme").headers["ETag"] == '"2"'
