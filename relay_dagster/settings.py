@@ -264,6 +264,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     )
     backoff_base_seconds: _SecondsOrNone = Field(10, validation_alias="WORKER_BACKOFF_BASE_SECONDS")
     backoff_max_seconds: _SecondsOrNone = Field(300, validation_alias="WORKER_BACKOFF_MAX_SECONDS")
+    message_lost_seconds: _Seconds = Field(3600, validation_alias="RELAY_MESSAGE_LOST_SECONDS")
     heartbeat_seconds: _Seconds = Field(5, validation_alias="RELAY_HEARTBEAT_SECONDS")
     heartbeat_stale_seconds: _Seconds = Field(90, validation_alias="RELAY_HEARTBEAT_STALE_SECONDS")
     run_timeout_seconds: _Seconds = Field(

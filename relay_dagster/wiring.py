@@ -16,6 +16,7 @@ from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.sqs.job_queue import JobQueue
+from relay_dagster.runs.commits import LookPolicy
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.retry_policy import RetryPolicy
 from relay_dagster.runs.submission import Submission
@@ -83,7 +84,17 @@ def connect(
             enabled=settings.metrics_enabled,
             consecutive_failures=lambda tenant_id: runs.lock(tenant_id).consecutive_failures,
         ),
-        ledger=RunLedger(runs, retry_policy(settings)),
+        ledger=RunLedger(runs, retry_policy(settings), look_policy(settings)),
+    )
+
+
+def look_policy(settings: Settings) -> LookPolicy:
+    """Return when runs are looked at, as the settings say."""
+    return LookPolicy(
+        retries=retry_policy(settings),
+        stale_seconds=settings.heartbeat_stale_seconds,
+        visibility_seconds=settings.visibility_timeout_seconds,
+        message_lost_seconds=settings.message_lost_seconds,
     )
 
 

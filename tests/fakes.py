@@ -21,7 +21,7 @@ from relay_dagster.devstack.moto_server import serving
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun
 from relay_dagster.settings import Settings
-from relay_dagster.wiring import Platform, connect, retry_policy
+from relay_dagster.wiring import Platform, connect, look_policy, retry_policy
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -93,7 +93,11 @@ def embedded_platform(clock: FakeClock | None = None, **changes: Any) -> Iterato
         platform = connect(settings, clients=clients)
         if clock is not None:
             ledger = RunLedger(
-                platform.runs, retry_policy(settings), clock=clock, chance=lambda: 0.5
+                platform.runs,
+                retry_policy(settings),
+                look_policy(settings),
+                clock=clock,
+                chance=lambda: 0.5,
             )
             platform = replace(platform, ledger=ledger)
         yield platform

@@ -2,8 +2,8 @@
 
 Each method reads the record consistently, applies one rule of `state_machine` or `message_state`,
 and commits the result on condition that nothing has changed since; where something has, it reads
-and decides again. The tenant's lock changes in the same transaction. ``known`` is the record as the
-caller read or wrote it last: it is tried first, and spares a read.
+and decides again (`commits`). The tenant's lock changes in the same transaction. ``known`` is the
+record as the caller read or wrote it last: it is tried first, and spares a read.
 
 `UnknownRunError` is raised for a run_id without a record, `ExternalServiceError` where the store
 fails; other refusals are named in each method.
@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
-from relay_dagster.runs import message_state, state_machine
+from relay_dagster.runs import state_machine
 from relay_dagster.runs.admission import Admission, Reservation
-from relay_dagster.runs.commit_loop import until_committed
-from relay_dagster.runs.errors import UnknownRunError
+from relay_dagster.runs.commits import Commits, LookPolicy
 from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.message_state import MessageNotes
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,
     FeedPointer,
@@ -34,15 +34,14 @@ from relay_dagster.runs.model import (
 from relay_dagster.runs.ports import RunRecords, utc_now
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
-_FeedOf = Callable[[RunRecord], FeedPointer | None]
 
-
-class RunLedger:
-    """Every transition of a run record.
+class RunLedger(MessageNotes):
+    """Every transition of a run record; the notes that make none are inherited.
 
     Args:
         runs: where records are kept.
         policy: attempts and back-off.
+        looks: when a record is to be looked at next; it knows the same attempts.
         clock: tells the time, aware.
         chance: a random number from 0 to 1, for jitter.
     """
@@ -51,14 +50,15 @@ class RunLedger:
         self,
         runs: RunRecords,
         policy: RetryPolicy | None = None,
+        looks: LookPolicy | None = None,
         *,
         clock: Callable[[], datetime] = utc_now,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._runs = runs
-        self._admission = Admission(runs, clock)
         self.policy = policy or RetryPolicy()
-        self._clock = clock
+        self.looks = looks or LookPolicy(retries=self.policy)
+        super().__init__(Commits(runs, self.looks, clock))
+        self._admission = Admission(self._commits)
         self._chance = chance
 
     # --- asked for ------------------------------------------------------------------------------
@@ -87,25 +87,7 @@ class RunLedger:
 
     def uncount(self, record: RunRecord) -> None:
         """Take a run that could not be sent out of the count of its hour."""
-        self._runs.uncount(record)
-
-    def mark_sent(
-        self, run_id: str, message_id: str, *, known: RunRecord | None = None
-    ) -> RunRecord:
-        """Note the message that now stands for the run: the first, or one sent in its place.
-
-        A run that has ended meanwhile stays as it is: the message will find it final.
-        """
-        return self._change(run_id, message_state.sent(message_id, self._clock()), known)
-
-    def claim_send(self, run_id: str, wait: timedelta = timedelta(seconds=60)) -> RunRecord:
-        """Take the right to send the message of a run that has had none for ``wait``.
-
-        Raises:
-            TransitionRefusedError: it has one, or somebody is sending it.
-            RunAlreadyFinishedError: the run has ended.
-        """
-        return self._change(run_id, message_state.send_claimed(self._clock(), wait))
+        self._commits.runs.uncount(record)
 
     def tombstone(self, run_id: str) -> RunRecord:
         """End and hide a run whose message could not be sent; the tenant and the key are free.
@@ -144,29 +126,30 @@ class RunLedger:
         """
         return self._admission.adopt_dead(job, message, dlq_message_id)
 
-    def note_receive(self, run_id: str, message_id: str, receipt_handle: str) -> RunRecord:
-        """Store the newest receipt handle of the run's message."""
-        rule = message_state.received(message_id, receipt_handle, self._clock())
-        return self._change(run_id, rule)
-
     def dispatch(
         self,
         run_id: str,
         attempt: int,
         *,
-        message_id: str,
-        receipt_handle: str,
+        message_id: str | None = None,
+        receipt_handle: str = "",
         known: RunRecord | None = None,
     ) -> RunRecord:
         """Open the next attempt, before Dagster is asked for a run. A waiting run takes the lock.
+
+        ``message_id`` and ``receipt_handle`` are those of the message that asks for it, where one
+        does.
 
         Raises:
             TenantBusyError: the run waits for its tenant.
             DispatchRefusedError: another attempt is under way, or this one is not the next.
             CancelRequestedError, RunAlreadyFinishedError: there is nothing to dispatch.
         """
-        rule = state_machine.dispatched(attempt, message_id, receipt_handle, self._clock())
-        return self._change(run_id, rule, known)
+        open_attempt = state_machine.dispatched(attempt, self._clock())
+        if message_id is None:
+            return self._change(run_id, open_attempt, known)
+        note = self._received(message_id, receipt_handle)
+        return self._change(run_id, lambda record: note(open_attempt(record)), known)
 
     # --- by the run -----------------------------------------------------------------------------
 
@@ -292,26 +275,6 @@ class RunLedger:
         """
         return self._change(run_id, state_machine.poisoned(error_message, self._clock()))
 
-    def record_dlq(self, run_id: str, dlq_message_id: str) -> RunRecord:
-        """Note that the run's message is in the dead-letter queue."""
-        return self._change(run_id, message_state.dead_lettered(dlq_message_id))
-
-    def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
-        """Note that a final run's reports are written; ``outcome`` adds to what is known.
-
-        Raises:
-            TransitionRefusedError: the run is not final.
-        """
-        return self._change(run_id, message_state.reported(outcome, self._clock()))
-
-    def acknowledge(self, run_id: str) -> RunRecord:
-        """Note that a final run's message is deleted and nothing is left to do.
-
-        Raises:
-            TransitionRefusedError: the run is not final, or poison that is not in the DLQ yet.
-        """
-        return self._change(run_id, message_state.acknowledged(self._clock()))
-
     # --- how ------------------------------------------------------------------------------------
 
     def _lose(
@@ -327,26 +290,3 @@ class RunLedger:
             retry_at=now + self.policy.delay(attempt, self._chance()),
         )
         return self._change(run_id, state_machine.attempt_lost(loss, self.policy))
-
-    def _change(
-        self,
-        run_id: str,
-        rule: state_machine.Rule,
-        known: RunRecord | None = None,
-        feed: _FeedOf = lambda _: None,
-    ) -> RunRecord:
-        given = [] if known is None else [known]
-
-        def try_once() -> RunRecord:
-            before = given.pop() if given else self._get(run_id)
-            after = rule(before)
-            if after is before:
-                return before
-            return self._runs.commit(before, after, now=self._clock(), feed=feed(after))
-
-        return until_committed("change", run_id, try_once)
-
-    def _get(self, run_id: str) -> RunRecord:
-        if (record := self._runs.get(run_id)) is None:
-            raise UnknownRunError(run_id)
-        return record

@@ -45,6 +45,13 @@ class RunRecords(Protocol):
     def uncount(self, record: RunRecord) -> None:
         """Take a run out of the count of its hour."""
 
+    def note_look(self, record: RunRecord) -> bool:
+        """Write what a look has seen of a record, and when the next is due, and nothing else.
+
+        Returns:
+            False where the record has changed since it was read; nothing is written then.
+        """
+
 
 class JobSender(Protocol):
     """The way onto the queue: ``aws/sqs/job_queue.py``."""

@@ -7,13 +7,13 @@ No rule writes a status itself: `_moved` takes it from the table. How a record c
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunFailure
+from relay_dagster.runs.commits import Rule
 from relay_dagster.runs.errors import (
     CancelRequestedError,
     ClaimRefusedError,
@@ -24,9 +24,6 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.model import Fence, LockState, Outcome, RunRecord
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
-
-Rule = Callable[[RunRecord], RunRecord]
-
 
 # --- the table ----------------------------------------------------------------------------------
 
@@ -108,6 +105,8 @@ _BETWEEN_ATTEMPTS: dict[str, Any] = {
     "dispatched_at": None,
     "dagster_run_id": None,
     "stage_entered_at": {},
+    "watched_as": None,
+    "watched_at": None,
 }
 
 
@@ -118,13 +117,16 @@ def tombstoned(now: datetime) -> Rule:
         if record.is_final or record.message_id is not None or record.attempt > 0:
             return record
         over = _ended("tombstoned", record, now)
-        return replace(over, hidden=True, acknowledged_at=now, expires_at=now + TOMBSTONE_LIFE)
+        return replace(over, hidden=True, expires_at=now + TOMBSTONE_LIFE)
 
     return rule
 
 
-def dispatched(attempt: int, message_id: str, receipt_handle: str, now: datetime) -> Rule:
-    """Open the next attempt, with nothing under way; a run that waits takes the lock."""
+def dispatched(attempt: int, now: datetime) -> Rule:
+    """Open the next attempt, with nothing under way; a run that waits takes the lock.
+
+    The message that it comes from, if it does from one, is `message_state.received`.
+    """
 
     def rule(record: RunRecord) -> RunRecord:
         refuse_final(record)
@@ -136,10 +138,6 @@ def dispatched(attempt: int, message_id: str, receipt_handle: str, now: datetime
         return _moved(
             "dispatched",
             record,
-            message_id=message_id,
-            sent_at=record.sent_at or now,
-            receipt_handle=receipt_handle,
-            received_at=now,
             attempt=attempt,
             dispatched_at=now,
             dagster_run_id=None,

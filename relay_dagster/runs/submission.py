@@ -102,6 +102,16 @@ class Submission:
         message_id = self.queue.send(claimed.job, request_id=claimed.request_id)
         return self.ledger.mark_sent(run_id, message_id, known=claimed)
 
+    def send_again(self, record: RunRecord) -> RunRecord:
+        """Send a message for a queued run whose message is lost, with what it is to ask for.
+
+        Raises:
+            ExternalServiceError: it cannot be sent; the run stays.
+        """
+        message_id = self.queue.send(record.job, request_id=record.request_id)
+        _log.warning("message_lost", sent_again_as=message_id, **record.log_facts)
+        return self.ledger.mark_sent(record.run_id, message_id, known=record)
+
     def _start(
         self, wanted: NewRun, idempotency: Idempotency | None, runs_per_hour: int | None
     ) -> RunRecord:

@@ -6,7 +6,7 @@ Whoever found a thing by an index reads it again by its key: indexes lag, and ho
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from relay_core.domain.codes import RunStatus
@@ -65,6 +65,31 @@ class Table:
 
         again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self._sleep)
         again(read_what_is_left)
+
+    @maps_aws_errors
+    def items_with(self, attribute: str) -> Iterator[Mapping[str, Any]]:
+        """Yield all items that have an attribute, reading the whole table consistently."""
+        pages = self._clients.dynamodb.get_paginator("scan").paginate(
+            TableName=self.name,
+            FilterExpression=f"attribute_exists({attribute})",
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from page["Items"]
+
+    def write_all(self, requests: Sequence[Mapping[str, Any]]) -> None:
+        """Carry out at most 25 writes of a batch, and those again that stay unprocessed."""
+        left: Any = requests
+
+        def write_what_is_left() -> None:
+            nonlocal left
+            answer = self._clients.dynamodb.batch_write_item(RequestItems={self.name: left})
+            left = answer.get("UnprocessedItems", {}).get(self.name)
+            if left:
+                raise ThrottledError("dynamodb.BatchWriteItem", "writes stayed unprocessed")
+
+        again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self._sleep)
+        again(write_what_is_left)
 
     @maps_aws_errors
     def rows(

@@ -199,15 +199,6 @@ def test_a_cursor_that_no_listing_made_is_refused(platform: Platform, cursor: st
         platform.runs.list_runs(cursor=cursor)
 
 
-def test_the_unsettled_come_oldest_first_and_page_on(platform: Platform, clock: FakeClock) -> None:
-    made = several(platform, clock, 3)
-    page = platform.runs.unacknowledged(limit=2)
-    assert ids(page.records) == made[:2]
-    rest = platform.runs.unacknowledged(limit=2, after=page.next_cursor)
-    assert ids(rest.records) == made[2:]
-    assert rest.next_cursor is None
-
-
 def test_more_records_than_a_batch_holds_are_all_found(platform: Platform) -> None:
     made = [platform.runs.commit(None, a_run(), now=REQUESTED_AT) for _ in range(120)]
     assert platform.runs.get_many(each.run_id for each in made) == {r.run_id: r for r in made}
