@@ -185,7 +185,7 @@ FEEDS = (
 
 
 def write_feed(feed: Feed, size: int, folder: Path) -> None:
-    """Write a feed of about so many bytes, for all vendors together, and the tenant's config."""
+    """Write a feed of about so many bytes, all its vendors together, and the tenant's config."""
     folder.mkdir(parents=True, exist_ok=True)
     shape = Shape(
         rows=2 + size // feed.vendors // feed.least_row,

@@ -97,6 +97,7 @@ def _started(launcher: str, concurrency: int) -> Iterator[list[Subject]]:
         os.environ.update(stack.environment)
         stack.environment.update(bootstrap())
         stack.environment["API_KEYS"] = key = secrets.token_urlsafe(16)
+        stack.environment["RELAY_MAX_RUNS_PER_HOUR"] = "1000000"
         os.environ.update(stack.environment)
         platform = connect(Settings.from_env())
         sqs = platform.clients.sqs

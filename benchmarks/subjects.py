@@ -200,9 +200,9 @@ def _tenant(number: int) -> str:
 
 
 def _succeeded(record: RunRecord) -> bool:
-    if record.is_final and record.status != "SUCCEEDED":
+    if record.has_ended and record.status != "SUCCEEDED":
         raise RuntimeError(f"run {record.run_id}: {record.error_code}: {record.error_message}")
-    return record.is_final
+    return record.has_ended
 
 
 def _wait(look: Callable[[], object]) -> float:

@@ -33,6 +33,7 @@ _HOMES = {
     "judge_inputs": "validation.trouble",
     "judge_normalized": "pipeline",
     "load_config": "config",
+    "load_stored_config": "config",
     "merge_vendors": "pipeline",
     "normalize_vendors": "pipeline",
     "parse_document": "config",

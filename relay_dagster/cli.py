@@ -88,7 +88,7 @@ def dev(
 
 @dlq.command("list")
 def dlq_list() -> None:
-    """Show each dead letter with its run's status and cause; hides nothing from others."""
+    """Show every dead letter with its run's status and cause."""
     from rich.console import Console
     from rich.table import Table
 
@@ -101,7 +101,7 @@ def dlq_list() -> None:
             str(record.status) if record else "no record",
             (record.error_code if record else None) or "-",
             letter.cause,
-            f"{letter.message.sent_at:%Y-%m-%d %H:%M:%S}Z",
+            f"{letter.since:%Y-%m-%d %H:%M:%S}Z" if letter.since else "-",
         )
     Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
@@ -44,13 +45,24 @@ def _url(value: str) -> str:
     return value
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError("Input should be addresses or networks, comma-separated") from None
+
+
 _Whole = Annotated[int, Field(ge=1, le=1_000_000)]
 _Limit = Annotated[int, Field(ge=1)]
+_LimitOrNone = Annotated[int, Field(ge=0)]
 _Attempts = Annotated[int, Field(ge=1, le=1000)]
 _Visibility = Annotated[int, Field(ge=1, le=_MAX_VISIBILITY_SECONDS)]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+_Networks = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_words)
+]
 _Url = Annotated[str, AfterValidator(_url)]
 _BaseUrl = Annotated[str, AfterValidator(_url), AfterValidator(lambda url: url.rstrip("/"))]
 
@@ -119,37 +131,67 @@ def _first_problem(error: ValidationError) -> SettingsError:
 
 
 class LimitSettings(EnvironmentSettings):
-    """The limits of inputs (docs/LIMITS.md): each field's description says what is over it."""
+    """The limits of inputs and runs; each description says of what, and what is over it."""
 
     max_feed_bytes: _Limit = Field(
         DEFAULT_LIMITS.feed_bytes,
         validation_alias="RELAY_MAX_FEED_BYTES",
-        description="`feed_too_large`: an upload, or what it unpacks to",
+        description="of an upload; `feed_too_large`",
     )
     max_sku_map_bytes: _Limit = Field(
         DEFAULT_LIMITS.sku_map_bytes,
         validation_alias="RELAY_MAX_SKU_MAP_BYTES",
-        description="`feed_too_large`: a SKU map",
+        description="of a SKU map; `feed_too_large`",
     )
     max_columns: _Limit = Field(
         DEFAULT_LIMITS.columns,
         validation_alias="RELAY_MAX_COLUMNS",
-        description="`invalid_input`: columns of a feed, empty headers at the end not counted",
+        description="of a feed, empty headers at the end not counted; `invalid_input`",
     )
     max_cell_bytes: _Limit = Field(
         DEFAULT_LIMITS.cell_bytes,
         validation_alias="RELAY_MAX_CELL_BYTES",
-        description="`invalid_input`: a cell as UTF-8 after unquoting",
+        description="of a cell or a header, as UTF-8 and without its quotes; `invalid_input`",
     )
     max_vendors: _Limit = Field(
         DEFAULT_LIMITS.vendors,
         validation_alias="RELAY_MAX_VENDORS",
-        description="a fault of the config, or of the run order",
+        description="of a config; a fault of the config",
     )
     max_config_bytes: _Limit = Field(
         DEFAULT_LIMITS.config_bytes,
         validation_alias="RELAY_MAX_CONFIG_BYTES",
-        description="413 `CONFIG_TOO_LARGE`: a config as JSON without white space",
+        description="of a config, as JSON without white space; 413 `CONFIG_TOO_LARGE`",
+    )
+    max_run_memory_mb: _LimitOrNone = Field(
+        0,
+        validation_alias="RELAY_MAX_RUN_MEMORY_MB",
+        description="MiB that a run's process takes on top of its code; 0 is no limit; "
+        "`feed_too_large`, or the next attempt where the process dies of it",
+    )
+    max_body_bytes: _Limit = Field(
+        1 << 20,
+        validation_alias="RELAY_MAX_BODY_BYTES",
+        description="413 `PAYLOAD_TOO_LARGE`: the body of a request",
+    )
+
+    rate_limit_per_minute: _Limit = Field(
+        600,
+        validation_alias="RELAY_RATE_LIMIT_PER_MINUTE",
+        description="429 `RATE_LIMITED`: requests with a tenant's key to one process of the API, "
+        "up to 100 of them at once; with an admin key ten times both",
+    )
+
+    max_runs_per_hour: _Limit = Field(
+        120,
+        validation_alias="RELAY_MAX_RUNS_PER_HOUR",
+        description="429 `RUN_QUOTA_EXCEEDED`: runs of a tenant that `POST /v1/runs` made in an "
+        "hour of the UTC clock, cancelled ones too",
+    )
+    max_config_versions_per_day: _Limit = Field(
+        500,
+        validation_alias="RELAY_MAX_CONFIG_VERSIONS_PER_DAY",
+        description="429 `CONFIG_QUOTA_EXCEEDED`: config versions of a tenant stored in a UTC day",
     )
 
     @property
@@ -212,6 +254,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     dlq_url: _Url = Field(validation_alias="SQS_DLQ_URL")
     api_keys: _Words = Field((), validation_alias="API_KEYS", repr=False)
     allow_anonymous: bool = Field(False, validation_alias="RELAY_ALLOW_ANONYMOUS")
+    trusted_proxies: _Networks = Field((), validation_alias="RELAY_TRUSTED_PROXIES")
     metrics_namespace: str = Field(
         "RelayInventory", validation_alias="CLOUDWATCH_METRICS_NAMESPACE"
     )
@@ -222,8 +265,14 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     )
     backoff_base_seconds: _SecondsOrNone = Field(10, validation_alias="WORKER_BACKOFF_BASE_SECONDS")
     backoff_max_seconds: _SecondsOrNone = Field(300, validation_alias="WORKER_BACKOFF_MAX_SECONDS")
+    message_lost_seconds: _Seconds = Field(3600, validation_alias="RELAY_MESSAGE_LOST_SECONDS")
     heartbeat_seconds: _Seconds = Field(5, validation_alias="RELAY_HEARTBEAT_SECONDS")
     heartbeat_stale_seconds: _Seconds = Field(90, validation_alias="RELAY_HEARTBEAT_STALE_SECONDS")
+    run_timeout_seconds: _Seconds = Field(
+        3600,
+        validation_alias="RELAY_RUN_TIMEOUT_SECONDS",
+        description="of one attempt; `RUN_TIMEOUT`, which is final",
+    )
     public_s3_endpoint_url: _BaseUrl | None = Field(
         None, validation_alias="RELAY_PUBLIC_S3_ENDPOINT_URL"
     )

@@ -16,6 +16,7 @@ from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.sqs.job_queue import JobQueue
+from relay_dagster.runs.commits import LookPolicy
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.retry_policy import RetryPolicy
 from relay_dagster.runs.submission import Submission
@@ -40,7 +41,13 @@ class Platform:
     @property
     def submission(self) -> Submission:
         """The one way in which runs are started."""
-        return Submission(self.ledger, self.queue, self.pauses, self.tenants)
+        return Submission(
+            self.ledger,
+            self.queue,
+            self.pauses,
+            self.tenants,
+            runs_per_hour=self.settings.max_runs_per_hour,
+        )
 
 
 def connect(
@@ -61,7 +68,11 @@ def connect(
         settings=settings,
         clients=clients,
         runs=runs,
-        tenants=TenantStore(clients, settings.tenants_table),
+        tenants=TenantStore(
+            clients,
+            settings.tenants_table,
+            versions_per_day=settings.max_config_versions_per_day,
+        ),
         pauses=PauseStore(clients, settings.tenants_table),
         api_keys=ApiKeyStore(clients, settings.tenants_table),
         objects=ObjectStore(clients, settings.artifact_bucket),
@@ -73,7 +84,22 @@ def connect(
             enabled=settings.metrics_enabled,
             consecutive_failures=lambda tenant_id: runs.lock(tenant_id).consecutive_failures,
         ),
-        ledger=RunLedger(runs, retry_policy(settings), keep_published=settings.keep_published),
+        ledger=RunLedger(
+            runs,
+            retry_policy(settings),
+            look_policy(settings),
+            keep_published=settings.keep_published,
+        ),
+    )
+
+
+def look_policy(settings: Settings) -> LookPolicy:
+    """Return when runs are looked at, as the settings say."""
+    return LookPolicy(
+        retries=retry_policy(settings),
+        stale_seconds=settings.heartbeat_stale_seconds,
+        visibility_seconds=settings.visibility_timeout_seconds,
+        message_lost_seconds=settings.message_lost_seconds,
     )
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import uvicorn
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 
@@ -16,6 +21,8 @@ from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.api.app import create_app
 from relay_dagster.api.feed_checker import FeedChecker
+from relay_dagster.api.http.connections import server_options
+from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.aws.sqs.job_queue import Message
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
@@ -33,12 +40,15 @@ class ApiWorld:
 
     Args:
         platform: what the app works with.
+        limits: of callers.
         parts: in place of the platform's own.
     """
 
-    def __init__(self, platform: Platform, **parts: Any) -> None:
+    def __init__(
+        self, platform: Platform, *, limits: ApiLimits = DEFAULT_API_LIMITS, **parts: Any
+    ) -> None:
         self.platform = platform
-        self.app = create_app(replace(platform, **parts))
+        self.app = create_app(replace(platform, **parts), limits=limits)
         self.app.state.feed_checker = CHECKER
         self.client = TestClient(self.app, headers={"X-API-Key": ADMIN})
 
@@ -90,6 +100,24 @@ class ApiWorld:
         self.platform.objects.put(key, b"{}")
         outcome = Outcome(artifacts={"errors": key}, errors_artifact_key=key)
         return self.platform.ledger.fail(record.fence, failure, outcome)
+
+
+@contextmanager
+def served(app: FastAPI, limits: ApiLimits = DEFAULT_API_LIMITS) -> Iterator[int]:
+    """Serve an app as `serve` does, on a port of its own, and yield the port."""
+    options = server_options(limits)
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", **options)
+    server = uvicorn.Server(config)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def assert_problem(response: Response, status: int, error_code: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from relay_dagster.execution.publication import publish, published_key
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.settings import Settings
-from relay_dagster.wiring import Platform, connect, retry_policy
+from relay_dagster.wiring import Platform, connect, look_policy, retry_policy
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -40,6 +40,16 @@ class FakeClock:
     def advance(self, **amount: float) -> datetime:
         """Move on, as `timedelta` takes it (``seconds=5``), and return the new time."""
         self.now += timedelta(**amount)
+        return self.now
+
+
+class Seconds:
+    """A monotonic clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
         return self.now
 
 
@@ -85,7 +95,11 @@ def embedded_platform(clock: FakeClock | None = None, **changes: Any) -> Iterato
         platform = connect(settings, clients=clients)
         if clock is not None:
             ledger = RunLedger(
-                platform.runs, retry_policy(settings), clock=clock, chance=lambda: 0.5
+                platform.runs,
+                retry_policy(settings),
+                look_policy(settings),
+                clock=clock,
+                chance=lambda: 0.5,
             )
             platform = replace(platform, ledger=ledger)
         yield platform

@@ -18,7 +18,7 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.wiring import Platform
 
 _EVENT, _NOTE = "provide-client-params", "permissions"
-CLIENTS = ("cloudwatch", "dynamodb", "s3", "s3_links", "sqs", "sqs_polling")
+CLIENTS = ("cloudwatch", "dynamodb", "dynamodb_beats", "s3", "s3_links", "sqs", "sqs_polling")
 _S3_ACTIONS = {
     "HeadBucket": "ListBucket",
     "ListObjectsV2": "ListBucket",
@@ -81,7 +81,8 @@ class Calls:
 
     def _sqs(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
         is_dlq = params["QueueUrl"] == self.platform.settings.dlq_url
-        yield Need(f"sqs:{operation}", "JobsDlq" if is_dlq else "JobsQueue")
+        action = operation.removesuffix("Batch")
+        yield Need(f"sqs:{action}", "JobsDlq" if is_dlq else "JobsQueue")
 
     def _cloudwatch(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
         yield Need(f"cloudwatch:{operation}", "*")

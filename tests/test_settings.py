@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import AliasChoices
+from pydantic.fields import FieldInfo
 
+from relay_core.domain.limits import Limits
 from relay_dagster.settings import (
     ConcurrencySettings,
+    LimitSettings,
     MetricsSettings,
     ProvisioningSettings,
     Settings,
@@ -57,6 +60,11 @@ def test_what_is_not_set_is_as_the_contract_says() -> None:
     assert (settings.visibility_timeout_seconds, settings.retention_days) == (300, 30)
     assert (settings.metrics_enabled, settings.metrics_namespace) == (False, "RelayInventory")
     assert (settings.environment, settings.allow_anonymous) == ("unknown", False)
+    assert (settings.run_timeout_seconds, settings.max_run_memory_mb) == (3600, 0)
+    assert settings.limits == Limits()
+    assert (settings.max_feed_bytes, settings.max_sku_map_bytes) == (2 << 30, 256 << 20)
+    assert (settings.max_columns, settings.max_cell_bytes) == (1_000, 1 << 20)
+    assert (settings.max_vendors, settings.max_config_bytes) == (200, 390_000)
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -86,6 +94,11 @@ def test_an_empty_variable_is_as_if_it_were_not_set(name: str) -> None:
         ("RELAY_HEARTBEAT_SECONDS", "0"),
         ("RELAY_HEARTBEAT_STALE_SECONDS", "inf"),
         ("RELAY_HEARTBEAT_STALE_SECONDS", "5"),
+        ("RELAY_MAX_BODY_BYTES", "0"),
+        ("RELAY_RATE_LIMIT_PER_MINUTE", "0"),
+        ("RELAY_TRUSTED_PROXIES", "10.0.0.1, proxy.example"),
+        ("RELAY_MAX_RUNS_PER_HOUR", "0"),
+        ("RELAY_MAX_CONFIG_VERSIONS_PER_DAY", "-1"),
         ("RETENTION_DAYS", "a month"),
         ("RELAY_ALLOW_ANONYMOUS", "maybe"),
         ("CLOUDWATCH_METRICS_ENABLED", "2"),
@@ -103,6 +116,11 @@ def test_a_bad_variable_is_one_line_that_names_it(name: str, value: str) -> None
 def test_the_intake_limit_follows_the_concurrency() -> None:
     assert read(WORKER_MAX_CONCURRENCY="5").intake_limit == 10
     assert read(WORKER_MAX_CONCURRENCY="5", RELAY_INTAKE_LIMIT="7").intake_limit == 7
+
+
+def test_trusted_proxies_are_addresses_and_networks() -> None:
+    proxies = read(RELAY_TRUSTED_PROXIES="10.0.0.1, 192.168.7.9/16,::1").trusted_proxies
+    assert proxies == ("10.0.0.1/32", "192.168.0.0/16", "::1/128")
 
 
 def test_aws_region_comes_before_the_default_region() -> None:
@@ -166,9 +184,25 @@ def test_keys_are_not_shown_with_the_settings() -> None:
     assert "secret" not in repr(read(API_KEYS="secret"))
 
 
-def test_the_page_about_deployment_names_every_variable() -> None:
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5"])
+@pytest.mark.parametrize(
+    "field", LimitSettings.model_fields.values(), ids=LimitSettings.model_fields
+)
+def test_a_limit_is_a_positive_whole_number_or_0_where_its_default_is(
+    field: FieldInfo, value: str
+) -> None:
+    name = str(field.validation_alias)
+    if value == "0" and field.default == 0:
+        read(**{name: value})
+    else:
+        assert problem({**REQUIRED, name: value}).startswith(f"{name} must be ")
+
+
+def test_the_page_about_deployment_names_every_variable_that_is_no_limit_of_inputs() -> None:
     page = (Path(__file__).resolve().parent.parent / "docs" / "DEPLOY.md").read_text("utf-8")
-    for field in Settings.model_fields.values():
+    for name, field in Settings.model_fields.items():
+        if name in LimitSettings.model_fields:
+            continue
         alias = field.validation_alias
         for name in alias.choices if isinstance(alias, AliasChoices) else [alias]:
             assert f"`{name}" in page, name

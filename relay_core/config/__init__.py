@@ -1,7 +1,7 @@
 """A tenant's config: text in, frozen models out, every fault with its path."""
 
 from relay_core.config.documents import parse_document
-from relay_core.config.loading import TenantConfig, load_config
+from relay_core.config.loading import TenantConfig, load_config, load_stored_config
 from relay_core.config.models import (
     BestOfferConfig,
     ErrorPolicy,
@@ -32,5 +32,6 @@ __all__ = [
     "TenantConfig",
     "VendorConfig",
     "load_config",
+    "load_stored_config",
     "parse_document",
 ]

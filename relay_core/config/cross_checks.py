@@ -7,12 +7,13 @@ before and are sound, and the `LoadContext` of the whole config.
 from __future__ import annotations
 
 import re
+from collections.abc import Sized
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from pydantic import ValidationInfo
+from pydantic import BeforeValidator, ValidationInfo
 
 from relay_core.config.values import (
     FaultyValueError,
@@ -28,6 +29,7 @@ from relay_core.config.values import (
 )
 from relay_core.domain.cell_rules import LARGEST_WHOLE, read_cell, shorten, strip
 from relay_core.domain.errors import CellError
+from relay_core.domain.limits import DEFAULT_LIMITS, LONGEST_QUOTED, Limits
 
 _LONGEST_KEY = 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -44,15 +46,28 @@ class LoadContext:
     """What the reading of one config knows across its sections."""
 
     tenant_id: str | None = None
+    limits: Limits = DEFAULT_LIMITS
     vendor_ids: set[str] = field(default_factory=set)
 
     @classmethod
-    def of_tenant(cls, tenant_id: Any) -> LoadContext:
+    def of_tenant(cls, tenant_id: Any, limits: Limits = DEFAULT_LIMITS) -> LoadContext:
         """Return the context of a config; without a sound id, keys are not held to it."""
         try:
-            return cls(read_id(tenant_id))
+            return cls(read_id(tenant_id), limits)
         except FaultyValueError:
-            return cls()
+            return cls(None, limits)
+
+
+def at_most(limit: str) -> BeforeValidator:
+    """Refuse a list or a mapping of more entries than a limit of `Limits`; none of them is read."""
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        most: int = getattr(_context(info).limits, limit)
+        if isinstance(value, Sized) and not isinstance(value, str) and len(value) > most:
+            raise refuse(f"has {len(value):,} entries; {most:,} are the most")
+        return value
+
+    return BeforeValidator(check)
 
 
 def read_vendor_id(vendor_id: str, info: ValidationInfo) -> str:
@@ -151,6 +166,8 @@ def read_quantity_words(value: Any) -> dict[str, int]:
 def read_timestamp_format(value: Any) -> str:
     """Read a strptime format that gives a whole date, the same one on every machine."""
     form = read_trimmed_text(value)
+    if len(form) > LONGEST_QUOTED:
+        raise refuse(f"{shorten(form)} is longer than {LONGEST_QUOTED} characters")
     directives = re.findall(r"%(.?)", form, re.DOTALL)
     for directive in directives:
         _check_directive(directive)

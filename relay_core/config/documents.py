@@ -10,27 +10,34 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any, Literal
 
 from relay_core.config.scalars import (
     MAX_CHARACTERS,
-    MAX_DEPTH,
-    MAX_ITEMS,
-    REPEATED_KEY,
     BareWord,
     NumberText,
     join_path,
     number,
+    repeated_key,
+    too_deep,
+    too_many_values,
     type_name,
     whole_fault,
 )
 from relay_core.config.yaml_reader import parse_yaml
-from relay_core.domain.errors import ConfigError, ConfigFault
+from relay_core.domain.errors import ConfigError, ConfigFault, ConfigTooLargeError
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 
 _MOST_BITS = 8_192
+_WHITE_SPACE = " \t\r\n"
+_JSON_TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_EMPTY = re.compile(rf"\[[{_WHITE_SPACE}]*\]|\{{[{_WHITE_SPACE}]*\}}")
+_BRACKET = re.compile(r"[][{}]")
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -38,23 +45,37 @@ _BYTE_ORDER_MARKS = (
 )
 
 
-def parse_document(text: str | bytes, *, format: Literal["json", "yaml"]) -> dict[str, Any]:
+def parse_document(
+    text: str | bytes, *, format: Literal["json", "yaml"], limits: Limits = DEFAULT_LIMITS
+) -> dict[str, Any]:
     """Return the mapping that a JSON or YAML text holds, every number as it was written.
 
     Numbers are ``int`` where their text is an integer's plain form, else `NumberText`.
 
     Raises:
-        ConfigError: the text is malformed, repeats a key, or holds no mapping; with line and
-            column where the parser knows them.
+        ConfigTooLargeError: it has too many bytes.
+        ConfigError: the text is malformed, repeats a key, holds no mapping, or more than it may;
+            with line and column where the parser knows them.
     """
+    if len(text) > 4 * MAX_CHARACTERS:  # of bytes, which are no fewer than characters
+        raise _too_long()
     decoded = _decode(text)
     if len(decoded) > MAX_CHARACTERS:
-        raise whole_fault(f"the config is longer than {MAX_CHARACTERS:,} characters")
-    document = _parse_json(decoded) if format == "json" else parse_yaml(decoded)
+        raise _too_long()
+    if format == "json":
+        _measure_json(decoded, limits)
+        document = _parse_json(decoded)
+    else:
+        document = parse_yaml(decoded, limits)
+        _measure(document, limits)
     if isinstance(document, dict):
         return document
     kind = "nothing at all" if document is None else type_name(document)
     raise whole_fault(f"the config must be a mapping of keys to values, not {kind}")
+
+
+def _too_long() -> ConfigError:
+    return whole_fault(f"the config is longer than {MAX_CHARACTERS:,} characters")
 
 
 def _decode(text: str | bytes) -> str:
@@ -68,6 +89,24 @@ def _decode(text: str | bytes) -> str:
         raise whole_fault(message) from error
 
 
+# --- JSON ---------------------------------------------------------------------------------------
+
+
+def _measure_json(text: str, limits: Limits) -> None:
+    """Refuse a text that says too much; nothing is built of it before."""
+    bare = _JSON_TEXT.sub('""', text)
+    size = len(text.encode("utf-8", "surrogatepass")) - sum(map(bare.count, _WHITE_SPACE))
+    if size > limits.config_bytes:
+        raise ConfigTooLargeError(size, limits.config_bytes)
+    opened = bare.count("[") + bare.count("{")
+    filled = opened - sum(1 for _ in _EMPTY.finditer(bare))
+    if 1 + bare.count(",") + filled > limits.config_values:
+        raise whole_fault(too_many_values(limits))
+    brackets = (1 if found[0] in "[{" else -1 for found in _BRACKET.finditer(bare))
+    if any(level > limits.config_levels for level in accumulate(brackets)):
+        raise whole_fault(too_deep(limits))
+
+
 class _RepeatingObject(dict[str, Any]):
     """A JSON object in which a key stood twice."""
 
@@ -75,25 +114,31 @@ class _RepeatingObject(dict[str, Any]):
 
 
 def _parse_json(text: str) -> Any:
+    repeating: list[_RepeatingObject] = []
+
+    def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        plain = dict(pairs)
+        if len(plain) == len(pairs):
+            return plain
+        repeating.append(_RepeatingObject(plain))
+        counts = Counter(key for key, _ in pairs)
+        repeating[-1].repeated = tuple(key for key, count in counts.items() if count > 1)
+        return repeating[-1]
+
     try:
         document = json.loads(
             text,
             parse_int=number,
             parse_float=NumberText,
             parse_constant=_refuse_constant,
-            object_pairs_hook=_json_object,
+            object_pairs_hook=json_object,
         )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise whole_fault(f"{place}: the config is not valid JSON: {error.msg}") from error
-    except RecursionError as error:
-        raise whole_fault(f"the config is nested deeper than {MAX_DEPTH} levels") from error
-    faults = [
-        ConfigFault(join_path(path), REPEATED_KEY.format(key))
-        for path, key in _repeated_keys(document)
-    ]
-    if faults:
-        raise ConfigError(faults)
+    if repeating:
+        faults = _repeated_keys(document)
+        raise ConfigError(ConfigFault(join_path(path), repeated_key(key)) for path, key in faults)
     return document
 
 
@@ -101,18 +146,8 @@ def _refuse_constant(name: str) -> Any:
     raise whole_fault(f"the config is not valid JSON: it holds {name}, which is no number")
 
 
-def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    plain = dict(pairs)
-    if len(plain) == len(pairs):
-        return plain
-    counts = Counter(key for key, _ in pairs)
-    result = _RepeatingObject(plain)
-    result.repeated = tuple(key for key, count in counts.items() if count > 1)
-    return result
-
-
 def _repeated_keys(document: Any) -> Iterator[tuple[tuple[object, ...], str]]:
-    """Yield each repeated key and the path of its object; the parser bounds the depth."""
+    """Yield each repeated key and the path of its object."""
     waiting: list[tuple[tuple[object, ...], Any]] = [((), document)]
     while waiting:
         path, value = waiting.pop()
@@ -123,13 +158,16 @@ def _repeated_keys(document: Any) -> Iterator[tuple[tuple[object, ...], str]]:
             items = value.items()
         elif isinstance(value, list):
             items = enumerate(value)
-        waiting.extend(reversed([((*path, key), item) for key, item in items]))
+        inner = [((*path, key), item) for key, item in items if isinstance(item, dict | list)]
+        waiting.extend(reversed(inner))
 
 
 # --- Python objects -----------------------------------------------------------------------------
 
 
-def plain_document(document: Mapping[Any, Any]) -> tuple[dict[str, Any], list[ConfigFault]]:
+def plain_document(
+    document: Mapping[Any, Any], limits: Limits = DEFAULT_LIMITS
+) -> tuple[dict[str, Any], list[ConfigFault]]:
     """Return a document of plain values with its nulls taken out, and what had to be left out.
 
     Takes what `parse_document` returns and what other programs hand over, with ``Decimal``,
@@ -138,28 +176,40 @@ def plain_document(document: Mapping[Any, Any]) -> tuple[dict[str, Any], list[Co
     Raises:
         ConfigError: it is nested too deeply, as one that holds itself is, or holds too much.
     """
-    cleaner = _Cleaner()
+    cleaner = _Cleaner(limits)
     plain: dict[str, Any] = cleaner.clean(document, ())
     return plain, cleaner.faults
 
 
+def _measure(document: Any, limits: Limits) -> None:
+    """Refuse a document that is too long as JSON without white space."""
+    encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+    parts = (len(part.encode("utf-8", "surrogatepass")) for part in encoder.iterencode(document))
+    size = 0
+    for part in parts:
+        size += part
+        if size > limits.config_bytes:
+            raise ConfigTooLargeError(size, limits.config_bytes)
+
+
 class _Cleaner:
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.faults: list[ConfigFault] = []
+        self._limits = limits
         self._items = 0
 
     def clean(self, value: Any, path: tuple[object, ...]) -> Any:
         """Return the plain value; None where there is none or where it had to be left out."""
         self._items += 1
-        if self._items > MAX_ITEMS:
-            raise whole_fault(f"the config holds more than {MAX_ITEMS:,} values")
-        if len(path) > MAX_DEPTH:
-            raise whole_fault(f"the config is nested deeper than {MAX_DEPTH} levels")
+        if self._items > self._limits.config_values:
+            raise whole_fault(too_many_values(self._limits))
+        if not isinstance(value, Mapping | list | tuple):
+            return self._scalar(value, path)
+        if len(path) >= self._limits.config_levels:
+            raise whole_fault(too_deep(self._limits))
         if isinstance(value, Mapping):
             return self._mapping(value, path)
-        if isinstance(value, list | tuple):
-            return [self._item(item, (*path, index)) for index, item in enumerate(value)]
-        return self._scalar(value, path)
+        return [self._item(item, (*path, index)) for index, item in enumerate(value)]
 
     def _mapping(self, mapping: Mapping[Any, Any], path: tuple[object, ...]) -> dict[str, Any]:
         plain: dict[str, Any] = {}
@@ -170,7 +220,7 @@ class _Cleaner:
             if key is None or (value is None and (item is not None or path != ("guards",))):
                 continue
             if key in plain:
-                self._refuse(path, REPEATED_KEY.format(key))
+                self._refuse(path, repeated_key(key))
             plain[key] = value
         return plain
 

@@ -3,46 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from relay_core.config.scalars import join_path, type_name
-from relay_core.config.values import FaultyValueError, nearest
+from relay_core.config.values import FaultyValueError, ValueFault, nearest
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.errors import ConfigFault
+from relay_core.domain.limits import MOST_FAULTS_TOLD
 
-_MOST_HINTS = 100
 
-
-def faults_of(error: ValidationError, model: type[BaseModel]) -> list[ConfigFault]:
-    """Return the faults behind a failed validation of ``model``, in the order of its fields."""
+def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[ConfigFault]:
+    """Yield the faults behind a failed validation of ``model``, in the order of its fields."""
     details = error.errors(include_url=False)
-    return [
-        ConfigFault(join_path(path), message)
-        for index, detail in enumerate(details)
-        for path, message in _faults(detail, model, hint=index < _MOST_HINTS)
-    ]
+    faults = (fault for detail in details for fault in _faults(detail, model))
+    for index, fault in enumerate(faults):
+        hint = fault.hint() if index < MOST_FAULTS_TOLD else ""
+        yield ConfigFault(join_path(fault.path), fault.message + hint)
 
 
-def _faults(
-    detail: Any, model: type[BaseModel], *, hint: bool
-) -> Iterator[tuple[tuple[object, ...], str]]:
+def _faults(detail: Any, model: type[BaseModel]) -> Iterator[ValueFault]:
     path: tuple[Any, ...] = detail["loc"]
     kind: str = detail["type"]
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, FaultyValueError):
-        yield from (((*path, *inner), message) for inner, message in error.faults)
+        yield from (fault._replace(path=(*path, *fault.path)) for fault in error.faults)
     elif kind == "missing":
-        yield path, "is required"
+        yield ValueFault(path, "is required")
     elif kind == "extra_forbidden":
-        yield path, f"unknown key{nearest(path[-1], _keys_at(model, path)) if hint else ''}"
+        hint = partial(_nearest_key, model, path)
+        yield ValueFault(path, "unknown key", hint)
     elif kind == "model_type":
         found = detail["input"]
         shown = f" {shorten(found)}" if isinstance(found, str) else ""
-        yield path, f"a mapping of keys to values is wanted, not {type_name(found)}{shown}"
+        yield ValueFault(
+            path, f"a mapping of keys to values is wanted, not {type_name(found)}{shown}"
+        )
     else:
-        yield path, detail["msg"]
+        yield ValueFault(path, detail["msg"])
+
+
+def _nearest_key(model: type[BaseModel], path: Sequence[Any]) -> str:
+    return nearest(path[-1], _keys_at(model, path))
 
 
 def _keys_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:

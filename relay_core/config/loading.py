@@ -7,15 +7,16 @@ its sections are in `models`, single values and rules that join fields are read 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
+from itertools import chain
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, ValidationError
 
-from relay_core.config.cross_checks import LoadContext
-from relay_core.config.documents import plain_document
+from relay_core.config.cross_checks import LoadContext, at_most
+from relay_core.config.documents import parse_document, plain_document
 from relay_core.config.faults import faults_of
 from relay_core.config.models import (
     ErrorPolicy,
@@ -37,7 +38,10 @@ from relay_core.config.values import (
     require_filled_list,
     whole_number,
 )
+from relay_core.domain.cell_rules import shorten
 from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
+from relay_core.domain.limits import DEFAULT_LIMITS, MOST_LISTED, STORED_CONFIG_LIMITS, Limits
+from relay_core.domain.run_faults import listed
 
 SCHEMA_VERSION = 1
 
@@ -52,7 +56,9 @@ class TenantConfig(Section):
     tenant_id: Id
     timezone: Annotated[str, BeforeValidator(read_timezone)]
     default_currency: Annotated[str, BeforeValidator(read_currency)]
-    vendors: Annotated[tuple[VendorConfig, ...], BeforeValidator(require_filled_list)]
+    vendors: Annotated[
+        tuple[VendorConfig, ...], BeforeValidator(require_filled_list), at_most("vendors")
+    ]
     pricing: PricingConfig = empty_section()
     merge: MergeConfig = empty_section()
     output: OutputConfig = empty_section()
@@ -72,25 +78,17 @@ class TenantConfig(Section):
         """
         return self.selecting([vendor_id])[0]
 
-    def selecting(self, vendor_ids: Sequence[str] | None) -> tuple[VendorConfig, ...]:
+    def selecting(self, vendor_ids: Collection[str] | None) -> tuple[VendorConfig, ...]:
         """Return the named vendors in the order of the config; none named is all.
 
         Raises:
             ConfigError: the config lacks one of them.
         """
+        wanted = set(vendor_ids or ())
         known = [vendor.vendor_id for vendor in self.vendors]
-        faults = [
-            ConfigFault(
-                f"vendors.{index}",
-                f'the config has no vendor "{vendor_id}"{nearest(vendor_id, known)}; '
-                f"it has {', '.join(known)}",
-            )
-            for index, vendor_id in enumerate(vendor_ids or ())
-            if vendor_id not in known
-        ]
-        if faults:
-            raise ConfigError(faults)
-        return tuple(v for v in self.vendors if not vendor_ids or v.vendor_id in vendor_ids)
+        if wanted.difference(known):
+            raise ConfigError(_unknown_vendors(vendor_ids or (), known))
+        return tuple(v for v in self.vendors if not wanted or v.vendor_id in wanted)
 
     def to_document(self) -> dict[str, Any]:
         """Return the config as it takes effect: JSON values, defaults filled in, decimals as text.
@@ -100,8 +98,31 @@ class TenantConfig(Section):
         return self.model_dump(mode="json")
 
 
-def load_config(document: Mapping[str, Any]) -> TenantConfig:
+def _unknown_vendors(vendor_ids: Collection[str], known: Collection[str]) -> Iterator[ConfigFault]:
+    has, those = f"; it has {listed(known, ', ', len(known))}", set(known)
+    unknown = ((place, each) for place, each in enumerate(vendor_ids) if each not in those)
+    for index, (place, vendor_id) in enumerate(unknown):
+        hint = nearest(vendor_id, known) if index < MOST_LISTED else ""
+        message = f"the config has no vendor {shorten(vendor_id)}{hint}{has}"
+        yield ConfigFault(f"vendors.{place}", message)
+
+
+def load_stored_config(text: str) -> TenantConfig:
+    """Return the config that was stored as this JSON, whatever the limits of new ones are by now.
+
+    Raises:
+        UnsupportedSchemaVersionError, ConfigError: as `load_config`, and of what is no JSON.
+    """
+    document = parse_document(text, format="json", limits=STORED_CONFIG_LIMITS)
+    return load_config(document, STORED_CONFIG_LIMITS)
+
+
+def load_config(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> TenantConfig:
     """Return the config that a document holds.
+
+    Args:
+        document: plain values, as `parse_document` gives them.
+        limits: how much it may hold; of vendors, and of the lists in a parser.
 
     Raises:
         UnsupportedSchemaVersionError: ``schema_version`` is not 1; nothing else is looked at.
@@ -110,12 +131,12 @@ def load_config(document: Mapping[str, Any]) -> TenantConfig:
     if not isinstance(document, Mapping):
         raise ConfigError([ConfigFault("", "the config must be a mapping of keys to values")])
     _require_schema_version(document.get("schema_version"))
-    plain, faults = plain_document(document)
-    context = LoadContext.of_tenant(plain.get("tenant_id"))
+    plain, faults = plain_document(document, limits)
+    context = LoadContext.of_tenant(plain.get("tenant_id"), limits)
     try:
         config = TenantConfig.model_validate(plain, context=context)
     except ValidationError as error:
-        raise ConfigError([*faults, *faults_of(error, TenantConfig)]) from error
+        raise ConfigError(chain(faults, faults_of(error, TenantConfig))) from error
     if faults:
         raise ConfigError(faults)
     return config

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from relay_core.config.cross_checks import (
+    at_most,
     goes_with,
     read_column_map,
     read_columns,
@@ -107,16 +108,24 @@ class ParserConfig(Section):
     encoding: Annotated[str, BeforeValidator(read_encoding)] = "utf-8"
     column_map: Annotated[dict[str, str], BeforeValidator(read_column_map)] = {}
     skip_lines: Count = 0
-    columns: Annotated[tuple[str, ...], BeforeValidator(read_columns)] | None = None
-    null_values: Texts = ()
+    columns: (
+        Annotated[tuple[str, ...], BeforeValidator(read_columns), at_most("parser_columns")] | None
+    ) = None
+    null_values: Annotated[Texts, at_most("null_values")] = ()
     decimal_separator: Annotated[Literal[".", ","], _one_of(".", ",")] = "."
     thousands_separator: (
         Annotated[Literal[",", ".", "'", " "], _one_of(",", ".", "'", " ")] | None
     ) = None
-    currency_symbols: Annotated[tuple[str, ...], BeforeValidator(list_of(read_filled_text))] = ()
-    quantity_words: Annotated[dict[str, int], BeforeValidator(read_quantity_words)] = {}
+    currency_symbols: Annotated[
+        tuple[str, ...], BeforeValidator(list_of(read_filled_text)), at_most("currency_symbols")
+    ] = ()
+    quantity_words: Annotated[
+        dict[str, int], BeforeValidator(read_quantity_words), at_most("quantity_words")
+    ] = {}
     timestamp_formats: Annotated[
-        tuple[str, ...], BeforeValidator(list_of(read_timestamp_format))
+        tuple[str, ...],
+        BeforeValidator(list_of(read_timestamp_format)),
+        at_most("timestamp_formats"),
     ] = ()
     # Last, because a default is read with the options above.
     defaults: Annotated[dict[str, str], BeforeValidator(read_defaults)] = {}

@@ -1,4 +1,4 @@
-"""Scalars of a config that keep the text they were written as, and the limits of its size.
+"""Scalars of a config that keep the text they were written as, and what is said of its size.
 
 Shared by the readers of JSON and YAML and by the config itself; no reading and no rules here.
 """
@@ -8,15 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from relay_core.domain.cell_rules import shorten
 from relay_core.domain.errors import ConfigError, ConfigFault
+from relay_core.domain.limits import LONGEST_QUOTED, Limits
 
-MAX_DEPTH = 32
-"""How deeply a config may be nested; the deepest that means something is 6."""
-MAX_ITEMS = 100_000
-"""How many values a config may hold, those repeated by YAML aliases counted each time."""
 MAX_CHARACTERS = 2_000_000
-"""How long a config's text may be."""
-REPEATED_KEY = 'the key "{}" stands more than once; keep one of them'
+"""How long a config's text may be, white space and comments included."""
 
 _CANONICAL_INTEGER = re.compile(r"-?[1-9][0-9]{0,17}|0")
 
@@ -58,8 +55,24 @@ def type_name(value: object) -> str:
 
 
 def join_path(path: Iterable[object]) -> str:
-    """Return a path as faults give it: ``vendors.1.parser``."""
-    return ".".join(map(str, path))
+    """Return a path as faults give it: ``vendors.1.parser``; a long one is cut."""
+    joined = ".".join(str(step)[: LONGEST_QUOTED + 1] for step in path)
+    return joined if len(joined) <= LONGEST_QUOTED else f"{joined[:LONGEST_QUOTED]}..."
+
+
+def repeated_key(key: str) -> str:
+    """Say that a key stands twice in one mapping."""
+    return f"the key {shorten(key)} stands more than once; keep one of them"
+
+
+def too_deep(limits: Limits) -> str:
+    """Say that a config is nested too deeply."""
+    return f"the config is nested deeper than {limits.config_levels} levels"
+
+
+def too_many_values(limits: Limits) -> str:
+    """Say that a config holds too much."""
+    return f"the config holds more than {limits.config_values:,} values"
 
 
 def whole_fault(message: str) -> ConfigError:

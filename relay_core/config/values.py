@@ -12,11 +12,13 @@ import zoneinfo
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from relay_core.config.scalars import BareWord, NumberText, type_name
 from relay_core.domain.cell_rules import MONEY_LIMIT, shorten, strip
 from relay_core.domain.columns import CANONICAL_COLUMNS
+from relay_core.domain.limits import LONGEST_QUOTED
 
 LARGEST_COUNT = 2**63 - 1
 
@@ -39,21 +41,29 @@ _CURRENCY_CODES = """
 """
 _CURRENCIES = frozenset(_CURRENCY_CODES.split())
 
-Faults = list[tuple[tuple[object, ...], str]]
-"""Faults inside one value: the path from it, and the message."""
+
+class ValueFault(NamedTuple):
+    """A fault inside one value: the path from it, and the message.
+
+    ``hint`` gives what stands behind the message where the fault is told; most of many are not.
+    """
+
+    path: tuple[object, ...]
+    message: str
+    hint: Callable[[], str] = str
 
 
 class FaultyValueError(ValueError):
     """A value of a config that is refused, with every fault in it."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Sequence[ValueFault]) -> None:
         self.faults = faults
-        super().__init__("; ".join(message for _, message in faults))
+        super().__init__(faults[0].message)
 
 
-def refuse(message: str) -> FaultyValueError:
+def refuse(message: str, hint: Callable[[], str] = str) -> FaultyValueError:
     """Return the error for one fault of the value itself."""
-    return FaultyValueError([((), message)])
+    return FaultyValueError([ValueFault((), message, hint)])
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -149,7 +159,7 @@ def choice(*allowed: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         text = read_text(value)
         if text not in allowed:
-            raise refuse(f"{wanted}, not {shorten(text)}{nearest(text, allowed)}")
+            raise refuse(f"{wanted}, not {shorten(text)}", partial(nearest, text, allowed))
         return text
 
     return read
@@ -237,9 +247,12 @@ def read_column(value: Any) -> str:
     """Read the name of a canonical column."""
     text = read_text(value)
     if text not in CANONICAL_COLUMNS:
-        hint = nearest(text, CANONICAL_COLUMNS) or f"; there are {', '.join(CANONICAL_COLUMNS)}"
-        raise refuse(f"{shorten(text)} is no canonical column{hint}")
+        raise refuse(f"{shorten(text)} is no canonical column", partial(_known_columns, text))
     return text
+
+
+def _known_columns(text: str) -> str:
+    return nearest(text, CANONICAL_COLUMNS) or f"; there are {', '.join(CANONICAL_COLUMNS)}"
 
 
 def read_currency(value: Any) -> str:
@@ -265,7 +278,7 @@ def read_encoding(value: Any) -> str:
     """Read the name of a Python text encoding."""
     text = read_text(value)
     try:
-        "a".encode(text)
+        "a".encode(text[:LONGEST_QUOTED])  # Python keeps every name that it was asked for
     except (LookupError, ValueError) as error:
         raise refuse(
             f"{shorten(text)} is no text encoding that Python knows, such as utf-8, cp1252 "
@@ -290,13 +303,13 @@ def read_delimiter(value: Any) -> str:
 
 def _each(items: Iterable[tuple[object, Any]], read: Callable[[Any], Any]) -> dict[object, Any]:
     """Read every item; raise the faults of all of them with the item's step before their path."""
-    faults: Faults = []
+    faults: list[ValueFault] = []
     values: dict[object, Any] = {}
     for step, item in items:
         try:
             values[step] = read(item)
         except FaultyValueError as error:
-            faults.extend(((step, *path), message) for path, message in error.faults)
+            faults.extend(fault._replace(path=(step, *fault.path)) for fault in error.faults)
     if faults:
         raise FaultyValueError(faults)
     return values

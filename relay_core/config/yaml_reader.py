@@ -14,38 +14,44 @@ from typing import Any
 import yaml
 
 from relay_core.config.scalars import (
-    MAX_DEPTH,
-    MAX_ITEMS,
-    REPEATED_KEY,
     BareWord,
     NumberText,
     join_path,
     number,
+    repeated_key,
+    too_deep,
+    too_many_values,
     type_name,
     whole_fault,
 )
 from relay_core.domain.errors import ConfigError, ConfigFault
+from relay_core.domain.limits import LONGEST_QUOTED, Limits
 
 _PREFIX = "tag:yaml.org,2002:"
 _MERGE = object()
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str, limits: Limits) -> Any:
     """Return what a YAML text holds; None where it holds nothing.
 
     Raises:
-        ConfigError: the text is malformed, too large, or repeats keys (then with all of them).
+        ConfigError: the text is malformed, holds more than it may, or repeats keys.
     """
-    return _Builder(text).build()
+    return _Builder(text, limits).build()
 
 
 @dataclass(slots=True)
 class _Open:
-    """A mapping or list that is being read; ``size`` counts every value in it."""
+    """A mapping or list that is being read.
+
+    ``size`` counts it and every value in it, ``levels`` how deeply it is nested; what an alias
+    repeats counts each time.
+    """
 
     value: dict[str, Any] | list[Any]
     anchor: str | None
     size: int = 1
+    levels: int = 1
     key: Any = None
     key_mark: Any = None
     has_key: bool = False
@@ -63,13 +69,15 @@ class _Anchored:
 
     value: Any
     size: int | None
+    levels: int = 0
 
 
 class _Builder:
     """Builds a document from YAML's events, so that nothing recurses and every place is known."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, limits: Limits) -> None:
         self._text = text
+        self._limits = limits
         self._stack: list[_Open] = []
         self._anchors: dict[str, _Anchored] = {}
         self._result: Any = None
@@ -83,7 +91,8 @@ class _Builder:
             while loader.check_event():
                 self._take(loader.get_event(), loader)  # type: ignore[no-untyped-call]
         except yaml.MarkedYAMLError as error:
-            problem = f"the config is not valid YAML: {error.problem or error.context}"
+            what = (error.problem or error.context or "")[:LONGEST_QUOTED]
+            problem = f"the config is not valid YAML: {what}"
             raise whole_fault(_place(error.problem_mark or error.context_mark) + problem) from error
         except yaml.reader.ReaderError as error:
             before = self._text[: error.position]
@@ -109,32 +118,38 @@ class _Builder:
             self._open(event)
         elif isinstance(event, yaml.CollectionEndEvent):
             closed = self._stack.pop()
-            self._finish(closed.anchor, closed.value, closed.size, event)
+            value = _Anchored(closed.value, closed.size, closed.levels)
+            self._finish(closed.anchor, value, event)
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
-        if len(self._stack) >= MAX_DEPTH:
-            raise _refusal(event, f"the config is nested deeper than {MAX_DEPTH} levels")
+        self._refuse_deeper(1, event)
         is_mapping = isinstance(event, yaml.MappingStartEvent)
         if event.tag not in (None, "!", f"{_PREFIX}map" if is_mapping else f"{_PREFIX}seq"):
-            raise _refusal(event, f"the tag {event.tag} is not supported; leave it out")
+            raise _unsupported_tag(event)
         if self._stack and self._awaits_key(self._stack[-1]):
             raise _refusal(event, "a key must be text, not a mapping or a list")
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(None, None)
         self._stack.append(_Open({} if is_mapping else [], event.anchor))
 
+    def _refuse_deeper(self, levels: int, event: yaml.Event) -> None:
+        if len(self._stack) + levels > self._limits.config_levels:
+            raise _refusal(event, too_deep(self._limits))
+
     def _alias(self, event: yaml.AliasEvent) -> None:
         target = self._anchors.get(event.anchor or "")
+        alias = f"the alias *{(event.anchor or '')[:LONGEST_QUOTED]}"
         if target is None:
-            raise _refusal(event, f"the alias *{event.anchor} has no anchor before it")
+            raise _refusal(event, f"{alias} has no anchor before it")
         if target.size is None:
-            raise _refusal(event, f"the alias *{event.anchor} stands inside what it names")
-        self._finish(None, target.value, target.size, event)
+            raise _refusal(event, f"{alias} stands inside what it names")
+        self._refuse_deeper(target.levels, event)
+        self._finish(None, target, event)
 
     def _scalar(self, event: yaml.ScalarEvent, loader: yaml.SafeLoader) -> None:
         """Take a scalar: what YAML 1.1 makes of it decides its type, never its text."""
         if event.tag not in (None, "!", f"{_PREFIX}str"):
-            raise _refusal(event, f"the tag {event.tag} is not supported; leave it out")
+            raise _unsupported_tag(event)
         kind = "str"
         if event.tag is None and event.implicit[0]:
             tag = loader.resolve(yaml.ScalarNode, event.value, (True, False))  # type: ignore[no-untyped-call]
@@ -142,33 +157,36 @@ class _Builder:
         value = _SCALAR_READERS[kind](event.value)
         if self._stack and self._awaits_key(self._stack[-1]):
             value = _as_key(value, event.value)
-        self._finish(event.anchor, value, 1, event)
+        self._finish(event.anchor, _Anchored(value, 1), event)
 
     @staticmethod
     def _awaits_key(parent: _Open) -> bool:
         return isinstance(parent.value, dict) and not parent.has_key
 
-    def _finish(self, anchor: str | None, value: Any, size: int, event: yaml.Event) -> None:
+    def _finish(self, anchor: str | None, finished: _Anchored, event: yaml.Event) -> None:
         """Put a finished value where it belongs: on top, into a list, or into a mapping."""
+        value = finished.value
         if anchor is not None:
-            self._anchors[anchor] = _Anchored(value, size)
+            self._anchors[anchor] = finished
         if not self._stack:
             self._result = None if value is _MERGE else value
             return
         parent = self._stack[-1]
-        parent.size += size
-        if parent.size > MAX_ITEMS:
-            raise _refusal(event, f"the config holds more than {MAX_ITEMS:,} values")
-        if isinstance(parent.value, list):
-            parent.value.append("<<" if value is _MERGE else value)
-        elif parent.has_key:
-            parent.has_key = False
-            self._set(parent, parent.value, "<<" if value is _MERGE else value, event)
-        else:
+        if self._awaits_key(parent):
             if isinstance(value, dict | list):
                 raise _refusal(event, "a key must be text, not a mapping or a list")
             parent.key, parent.has_key = value if value is _MERGE else _as_key(value, ""), True
             parent.key_mark = event.start_mark
+            return
+        parent.size += finished.size or 0
+        parent.levels = max(parent.levels, 1 + finished.levels)
+        if parent.size > self._limits.config_values:
+            raise _refusal(event, too_many_values(self._limits))
+        if isinstance(parent.value, list):
+            parent.value.append("<<" if value is _MERGE else value)
+        else:
+            parent.has_key = False
+            self._set(parent, parent.value, "<<" if value is _MERGE else value, event)
 
     def _set(self, parent: _Open, target: dict[str, Any], value: Any, event: yaml.Event) -> None:
         if parent.key is _MERGE:
@@ -179,7 +197,7 @@ class _Builder:
         elif parent.key in parent.own_keys:
             path = join_path(step.step for step in self._stack[:-1])
             place = _place(parent.key_mark)
-            self._faults.append(ConfigFault(path, place + REPEATED_KEY.format(parent.key)))
+            self._faults.append(ConfigFault(path, place + repeated_key(parent.key)))
         else:
             parent.own_keys.add(parent.key)
             target[parent.key] = value
@@ -206,6 +224,11 @@ def _as_key(value: Any, text: str) -> Any:
 
 def _place(mark: Any) -> str:
     return "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+
+
+def _unsupported_tag(event: Any) -> ConfigError:
+    tag = str(event.tag)[:LONGEST_QUOTED]
+    return _refusal(event, f"the tag {tag} is not supported; leave it out")
 
 
 def _refusal(event: yaml.Event, message: str) -> ConfigError:

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, CONDITIONS, CanonicalColumn, Kind, Refusals
 from relay_core.domain.errors import CellError
+from relay_core.domain.limits import LONGEST_QUOTED
 
 LARGEST_WHOLE = 2_147_483_647
 """The largest quantity and lead time."""
@@ -27,6 +28,8 @@ MONEY_LIMIT_UNITS = MONEY_LIMIT * MONEY_UNIT
 YEARS = range(1900, 2200)
 """The years that timestamps are of, as they are written."""
 
+_LONGEST_CELL = 60
+"""So much of a cell that is refused stands in the words about it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _THOUSANDS_CLASSES = {" ": " \u00a0\u202f", "'": "'\u2019"}
@@ -160,7 +163,7 @@ def read_timestamp(text: str, parser: CellOptions, zone: tzinfo) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def shorten(text: str, limit: int = 60) -> str:
+def shorten(text: str, limit: int = LONGEST_QUOTED) -> str:
     """Return text in quotes for a message, cut where it is long."""
     return f'"{text}"' if len(text) <= limit else f'"{text[:limit]}..."'
 
@@ -168,7 +171,7 @@ def shorten(text: str, limit: int = 60) -> str:
 def explain(fault: RowFault, column: str, text: str) -> str:
     """Say what is wrong with a trimmed cell of a column, and what to do."""
     if text and fault in _EXPLANATIONS:
-        return f"{shorten(text)} {_EXPLANATIONS[fault]}"
+        return f"{shorten(text, _LONGEST_CELL)} {_EXPLANATIONS[fault]}"
     if not text and fault in _EXPLANATIONS_OF_NULLS:
         return _EXPLANATIONS_OF_NULLS[fault]
     return f"{column} is {fault.replace('_', ' ')}; give each row of the feed a value"

@@ -52,6 +52,7 @@ class FailureCode(StrEnum):
     NO_ROWS_PARSED = "no_rows_parsed"
     EMPTY_OUTPUT = "empty_output"
     VALIDATION_ERRORS = "validation_errors"
+    RUN_TIMEOUT = "RUN_TIMEOUT"
     POISON_JOB = "POISON_JOB"
 
 

@@ -4,6 +4,7 @@
 
     RelayError
     ├── ConfigError                    invalid_config             final
+    │   └── ConfigTooLargeError        CONFIG_TOO_LARGE           final
     ├── UnsupportedSchemaVersionError  unsupported_schema_version final
     ├── CellError                      one of codes.RowFault      final
     ├── FeedUnreadableError            one of codes.FailureCode   final
@@ -14,9 +15,12 @@ Nothing about AWS, Dagster or HTTP belongs here: the engine calls no external se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
+
+from relay_core.domain.limits import MOST_FAULTS_TOLD
 
 
 class RelayError(Exception):
@@ -38,13 +42,28 @@ class ConfigFault:
 
 
 class ConfigError(RelayError):
-    """A tenant config with at least one fault; ``faults`` holds them all."""
+    """A tenant config with at least one fault.
+
+    ``faults`` are the first ones, and where there are more a last one that says how many.
+    """
 
     error_code = "invalid_config"
 
-    def __init__(self, faults: Sequence[ConfigFault]) -> None:
-        self.faults = tuple(faults)
+    def __init__(self, faults: Iterable[ConfigFault]) -> None:
+        self.faults = tuple(_told(iter(faults)))
         super().__init__("; ".join(map(str, self.faults)))
+
+
+class ConfigTooLargeError(ConfigError):
+    """A tenant config of more bytes than one may have."""
+
+    error_code = "CONFIG_TOO_LARGE"
+
+    def __init__(self, size: int, limit: int) -> None:
+        message = (
+            f"the config has {size:,} bytes as JSON without white space; {limit:,} are the most"
+        )
+        super().__init__([ConfigFault("", message)])
 
 
 class UnsupportedSchemaVersionError(RelayError):
@@ -86,3 +105,9 @@ class StateUnreadableError(RelayError):
     """The state of a published feed cannot be read: what a run is compared with is damaged."""
 
     retryable = True
+
+
+def _told(faults: Iterator[ConfigFault]) -> Iterator[ConfigFault]:
+    yield from islice(faults, MOST_FAULTS_TOLD)
+    if more := sum(1 for _ in faults):
+        yield ConfigFault("", f"... and {more} more")

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+MOST_FAULTS_TOLD = 100
+"""So many faults of a config or a body are told, and how many more there are."""
+MOST_LISTED = 10
+"""So much of a list stands in a message."""
+LONGEST_QUOTED = 200
+"""So many characters of somebody else's text stand in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,16 +17,23 @@ class Limits:
     """What a config and a feed may be, and how much a report tells of it.
 
     Attributes:
-        feed_bytes: how large a feed is, and what it unpacks to.
-        sku_map_bytes: how large a SKU map is.
-        columns: how many columns a feed has, empty headers at the end not counted.
-        cell_bytes: how large a cell is, as UTF-8 and without its quotes.
-        vendors: how many vendors a config, and a run order, names.
-        config_bytes: how large a config is, as JSON without white space.
-        report_entries: how many entries of rows, and how many of SKUs, ``errors.json`` keeps.
-        report_bytes: how large ``errors.json`` gets.
-        row_data_columns: how many columns of a refused row are shown.
-        cell_characters: how much of a refused cell is shown.
+        feed_bytes: of a feed; `feed_too_large`.
+        sku_map_bytes: of a SKU map; `feed_too_large`.
+        columns: of a feed, empty headers at the end not counted; `invalid_input`.
+        cell_bytes: of a cell or a header, as UTF-8 and without its quotes; `invalid_input`.
+        vendors: of a config; a fault of the config.
+        config_bytes: of a config, as JSON without white space; 413 `CONFIG_TOO_LARGE`.
+        config_levels: of a config's mappings and lists in one another; a fault of the config.
+        config_values: of a config, its mappings and lists among them; a fault of the config.
+        timestamp_formats: of a vendor's parser; a fault of the config.
+        null_values: of a vendor's parser; a fault of the config.
+        quantity_words: of a vendor's parser; a fault of the config.
+        currency_symbols: of a vendor's parser; a fault of the config.
+        parser_columns: names in `parser.columns`; a fault of the config.
+        report_entries: of rows, and as many of SKUs, in `errors.json`; `truncated`.
+        report_bytes: of `errors.json`; `truncated`.
+        row_data_columns: in a refused row's `row_data`; others are left out.
+        cell_characters: of a refused cell in `errors.json`; cut, with `…` behind them.
     """
 
     feed_bytes: int = 2 << 30
@@ -28,6 +42,13 @@ class Limits:
     cell_bytes: int = 1 << 20
     vendors: int = 200
     config_bytes: int = 390_000
+    config_levels: int = 20
+    config_values: int = 20_000
+    timestamp_formats: int = 20
+    null_values: int = 200
+    quantity_words: int = 200
+    currency_symbols: int = 50
+    parser_columns: int = 1_000
     report_entries: int = 10_000
     report_bytes: int = 32 << 20
     row_data_columns: int = 50
@@ -35,6 +56,19 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+_ANY = 1 << 31
+STORED_CONFIG_LIMITS = replace(
+    DEFAULT_LIMITS,
+    vendors=_ANY,
+    config_bytes=_ANY,
+    config_values=_ANY,
+    timestamp_formats=_ANY,
+    null_values=_ANY,
+    quantity_words=_ANY,
+    currency_symbols=_ANY,
+    parser_columns=_ANY,
+)
+"""Those of a config that is stored: it was judged when it came, by the limits of then."""
 
 
 @dataclass(slots=True)

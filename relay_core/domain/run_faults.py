@@ -7,9 +7,9 @@ from itertools import islice
 
 from relay_core.domain.codes import FailureCode, Stage, WarningCode
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import MOST_LISTED
 from relay_core.domain.records import ReportEntry, RunFailure
 
-_MOST_LISTED = 10
 _TITLES = {FailureCode.DECODE_ERROR: "decode error: ", FailureCode.INVALID_INPUT: "invalid input: "}
 
 
@@ -23,8 +23,8 @@ def failure_of(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None
 
 def listed(items: Iterable[str], separator: str, count: int) -> str:
     """Join a list for a message; of a long one the first, and how many more there are."""
-    shown = separator.join(islice(items, _MOST_LISTED))
-    return shown if count <= _MOST_LISTED else f"{shown}{separator}and {count - _MOST_LISTED} more"
+    shown = separator.join(islice(items, MOST_LISTED))
+    return shown if count <= MOST_LISTED else f"{shown}{separator}and {count - MOST_LISTED} more"
 
 
 def missing_vendor(vendor_id: str, where: str, *, required: bool) -> ReportEntry:
@@ -37,6 +37,36 @@ def missing_vendor(vendor_id: str, where: str, *, required: bool) -> ReportEntry
         error_message=f"{word} vendor inbound missing: vendor {vendor_id!r} has no file "
         f"under {where}; upload its feed there, or correct inbound.s3_prefix in the config",
         vendor_id=vendor_id,
+    )
+
+
+def too_large(vendor_id: str, what: str, size: int, limit: int) -> ReportEntry:
+    """Tell of a vendor whose feed or SKU map is too large to be read."""
+    return ReportEntry(
+        error_code=str(FailureCode.FEED_TOO_LARGE),
+        error_message=f"feed too large: vendor {vendor_id!r} has a {what} of {size} bytes, and "
+        f"{limit} are the most; upload a smaller one, without columns and rows that nobody needs",
+        vendor_id=vendor_id,
+    )
+
+
+def too_little_memory(megabytes: int, stage: Stage) -> RunFailure:
+    """Tell that the feeds need more memory than a run may have."""
+    return RunFailure(
+        str(FailureCode.FEED_TOO_LARGE),
+        f"feed too large: the run needs more memory than {megabytes} MiB, which are the most; "
+        "upload smaller feeds, without columns and rows that nobody needs",
+        stage,
+    )
+
+
+def out_of_time(seconds: float, stage: Stage) -> RunFailure:
+    """Tell that a run took too long."""
+    return RunFailure(
+        str(FailureCode.RUN_TIMEOUT),
+        f"run timeout: the attempt took longer than {seconds:g} seconds, which are the most, and "
+        "was ended; upload smaller feeds, or use fewer parser.timestamp_formats",
+        stage,
     )
 
 
@@ -56,16 +86,6 @@ def stale_feed(vendor_id: str, age_hours: int, most: int) -> ReportEntry:
         error_code=str(FailureCode.STALE_FEED),
         error_message=f"stale feed: vendor {vendor_id!r} uploaded its latest feed {age_hours} "
         f"hours ago, and max_feed_age_hours is {most}; ask the vendor for a new one",
-        vendor_id=vendor_id,
-    )
-
-
-def feed_too_large(vendor_id: str, what: str, size: int, most: int) -> ReportEntry:
-    """Tell of a feed or a SKU map of more bytes than are read."""
-    return ReportEntry(
-        error_code=str(FailureCode.FEED_TOO_LARGE),
-        error_message=f"feed too large: vendor {vendor_id!r} has a {what} of {size:,} bytes, and "
-        f"{most:,} are the most; ask the vendor for a smaller file",
         vendor_id=vendor_id,
     )
 

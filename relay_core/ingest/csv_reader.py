@@ -6,8 +6,7 @@ afterwards. The scanner reads the header, and finds the quote that is never clos
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
@@ -26,7 +25,10 @@ from relay_core.domain.cell_rules import strip
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.ingest.arrow_csv import BodySource, OtherRecords
+from relay_core.ingest.cell_sizes import large_cell, refuse_large_cells
 from relay_core.ingest.csv_records import (
+    LargeFieldError,
     RecordScanner,
     UnclosedQuoteError,
     line_number,
@@ -56,7 +58,8 @@ def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMI
 
     Raises:
         FeedUnreadableError: ``DECODE_ERROR``, here or from ``batches``: the bytes are not in
-            ``parser.encoding``, or a quote is never closed; ``invalid_input``: too many columns.
+            ``parser.encoding``, or a quote is never closed; ``invalid_input``: too many columns, or
+            too large a cell, as a quote is that is left open for longer than one may be.
     """
     text = skip_lines(decode_feed(data, parser.encoding), parser.skip_lines)
     records = _Records(*one_byte_delimiter(text, parser.delimiter), parser.skip_lines, limits)
@@ -79,45 +82,6 @@ def _refuse_too_many(headers: tuple[str, ...], limits: Limits) -> None:
         )
 
 
-class _Others:
-    """Records that are not as wide as most, as Arrow meets them.
-
-    Attributes:
-        expected: whether the first records have some.
-        size: how many characters wait to be read.
-    """
-
-    def __init__(self, *, expected: bool) -> None:
-        self.expected = expected
-        self.size = 0
-        self._waiting: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
-        self._numbers = array("q")
-        self._passed = 0
-
-    def keep(self, row: pa_csv.InvalidRow) -> str:
-        """Take one from Arrow, unless it has come before."""
-        if not self._numbers or row.number > self._numbers[-1]:
-            self._waiting[row.actual_columns].append((row.number, row.text))
-            self._numbers.append(row.number)
-            self.size += len(row.text)
-        return "skip"
-
-    def taken(self) -> dict[int, list[tuple[int, str]]]:
-        """Return the records that wait, by width; then none does."""
-        waiting, self._waiting, self.size = self._waiting, defaultdict(list), 0
-        return dict(waiting)
-
-    def numbers_around(self, accepted: int, rows: int) -> npt.NDArray[np.int64]:
-        """Number the next ``rows`` usual records (the first record is 1) around these."""
-        ordinals = np.arange(accepted, accepted + rows, dtype=np.int64)
-        others = np.array(self._numbers[self._passed :], np.int64)
-        usual_before = others - np.arange(self._passed + 1, self._passed + 1 + len(others))
-        numbers = ordinals + 1 + self._passed
-        numbers += np.searchsorted(usual_before, ordinals, side="right")
-        self._passed += int(np.searchsorted(usual_before, accepted + rows - 1, side="right"))
-        return numbers
-
-
 class _Records:
     """The records of one decoded text."""
 
@@ -135,7 +99,9 @@ class _Records:
         self._skipped_lines = skipped_lines
         self._limits = limits
         self._written = stands_for or delimiter.decode("ascii")
-        self._scanner = RecordScanner(delimiter)
+        self._scanner = RecordScanner(delimiter, limits.cell_bytes)
+        self._headers: tuple[str, ...] = ()
+        self._before = 0
         # Whoever knows it beforehand could pass off an unclosed quote: it is another one each time.
         self._end_mark = uuid4().hex.replace(delimiter.decode("ascii"), "")
 
@@ -146,29 +112,32 @@ class _Records:
             while position < len(self._text):
                 fields, position = self._scanner.record(self._text, position)
                 cells = self._cells(fields)
+                refuse_large_cells([pa.array([cell]) for cell in cells], [1], cells, self._limits)
                 if any(map(strip, cells)):
                     return cells, position
         except UnclosedQuoteError as error:
             raise self._unclosed(error.position) from error
+        except LargeFieldError as error:
+            raise self._large(error, position) from error
         return None, position
 
     def parsed(self, headers: tuple[str, ...], position: int, *, first_row: int) -> ParsedFeed:
-        body = self._text[position:]
-        return ParsedFeed(headers, self._batches(body, len(headers), first_row - 1))
+        self._headers, self._before = headers, first_row - 1
+        return ParsedFeed(headers, self._batches(self._text[position:], len(headers)))
 
-    def _batches(self, body: memoryview, wanted: int, before: int) -> Iterator[TextBatch | Misfits]:
-        """Yield all records; ``before`` is what Arrow's count of them lacks."""
+    def _batches(self, body: memoryview, wanted: int) -> Iterator[TextBatch | Misfits]:
+        """Yield all records."""
         width, others = self._usual_width(body, wanted)
         accepted = 0
         for batch in self._arrow_batches(body, width, others):
             numbers = others.numbers_around(accepted, batch.num_rows)
             accepted += batch.num_rows
-            yield self._batch(batch.columns, numbers + before, wanted)
+            yield self._batch(batch.columns, numbers + self._before, wanted)
             if others.size > _OTHERS_AT_ONCE:
-                yield from self._read_others(others, wanted, before)
-        yield from self._read_others(others, wanted, before)
+                yield from self._read_others(others, wanted)
+        yield from self._read_others(others, wanted)
 
-    def _usual_width(self, body: memoryview, wanted: int) -> tuple[int, _Others]:
+    def _usual_width(self, body: memoryview, wanted: int) -> tuple[int, OtherRecords]:
         """Return how many cells most records have, as the first tell; else the header's number."""
         sample: Counter[int] = Counter()
         try:
@@ -176,17 +145,15 @@ class _Records:
                 sample[len(fields)] += 1
                 if sample.total() * len(fields) > _SAMPLE_CELLS:
                     break
-        except UnclosedQuoteError:
-            return wanted, _Others(expected=False)
+        except (UnclosedQuoteError, LargeFieldError):
+            return wanted, OtherRecords(expected=False)
         width, count = max(sample.items(), key=itemgetter(1), default=(wanted, 0))
         usual = width if 2 * count > sample.total() else wanted
-        return usual, _Others(expected=sample[usual] < sample.total())
+        return usual, OtherRecords(expected=sample[usual] < sample.total())
 
-    def _read_others(
-        self, others: _Others, wanted: int, before: int
-    ) -> Iterator[TextBatch | Misfits]:
+    def _read_others(self, others: OtherRecords, wanted: int) -> Iterator[TextBatch | Misfits]:
         for width, records in others.taken().items():
-            numbers = np.array([number for number, _ in records], np.int64) + before
+            numbers = np.array([number for number, _ in records], np.int64) + self._before
             texts = [text for _, text in records]
             if width > max(wanted, self._limits.columns):
                 yield self._wide(width, texts, numbers)
@@ -200,6 +167,7 @@ class _Records:
         self, columns: Sequence[pa.StringArray], numbers: npt.NDArray[np.int64], wanted: int
     ) -> TextBatch | Misfits:
         restored = [self._restored(column) for column in columns]
+        refuse_large_cells(restored, numbers, self._headers, self._limits)
         if len(columns) == wanted:
             return TextBatch(restored, numbers)
         filled = np.zeros(len(numbers), np.bool_)
@@ -213,8 +181,13 @@ class _Records:
     def _wide(self, width: int, texts: Sequence[str], numbers: npt.NDArray[np.int64]) -> Misfits:
         """Return records of more cells than Arrow should make columns of."""
         raw, shown, filled = [], [], []
-        for text in texts:
-            cells = self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
+        for number, text in zip(numbers, texts, strict=True):
+            record = memoryview(text.encode())
+            try:
+                cells = self._cells(self._scanner.record(record, 0)[0])
+            except LargeFieldError as error:
+                column = self._scanner.place_of(record, 0, error.position)[1]
+                raise large_cell(int(number), column, self._headers, self._limits) from error
             filled.append(any(map(strip, cells)))
             shown.append(cells[: self._limits.row_data_columns])
             raw.append(self._written.join(quoted(pa.array(cells), self._written).to_pylist()))
@@ -223,7 +196,7 @@ class _Records:
         return Misfits(width, numbers[filled], pa.array(raw).filter(keep), columns)
 
     def _arrow_batches(
-        self, body: memoryview, width: int, others: _Others
+        self, body: memoryview, width: int, others: OtherRecords
     ) -> Iterator[pa.RecordBatch]:
         """Yield Arrow's batches without the mark that proves that the last quote was closed."""
         held: pa.RecordBatch | None = None
@@ -235,7 +208,9 @@ class _Records:
             raise self._find_unclosed(len(self._text) - len(body))
         yield held.slice(0, held.num_rows - 1)
 
-    def _opened(self, body: memoryview, width: int, others: _Others) -> Iterator[pa.RecordBatch]:
+    def _opened(
+        self, body: memoryview, width: int, others: OtherRecords
+    ) -> Iterator[pa.RecordBatch]:
         """Yield Arrow's batches; a record larger than a block is read with larger blocks."""
         size, done = _BLOCK, 0
         while True:
@@ -247,8 +222,11 @@ class _Records:
                         yield batch.slice(max(0, batch.num_rows - (seen - done)))
                         done = seen
             except pa.ArrowInvalid as error:
+                start = len(self._text) - len(body)
+                if large := self._scanner.large_field(self._text, start):
+                    raise self._large(large, start) from error
                 if size > len(body) or size >= _MAX_BLOCK:
-                    raise self._find_unclosed(len(self._text) - len(body)) from error
+                    raise self._find_unclosed(start) from error
                 size = min(size * 8, _MAX_BLOCK)
             else:
                 return
@@ -257,13 +235,13 @@ class _Records:
         self,
         body: memoryview,
         width: int,
-        others: _Others | None,
+        others: OtherRecords | None,
         size: int,
     ) -> pa_csv.CSVStreamingReader:
         names = [str(index) for index in range(width)]
         end_mark = self._end_mark.encode() + self._delimiter * (width - 1)
         first = _FIRST if others is not None and others.expected else size
-        source = _Source(body, end_mark, first)
+        source = BodySource(body, end_mark, first)
         return pa_csv.open_csv(
             pa.PythonFile(source, mode="r"),
             pa_csv.ReadOptions(use_threads=False, block_size=size, column_names=names),
@@ -290,47 +268,33 @@ class _Records:
 
     def _find_unclosed(self, position: int) -> FeedUnreadableError:
         opening = self._scanner.unclosed_quote(self._text, position)
-        if opening is not None:
-            return self._unclosed(opening)
-        return FeedUnreadableError(
-            FailureCode.DECODE_ERROR,
-            "the CSV's structure is broken: a record is larger than can be read; "
-            "look for a quote that is never closed",
-        )
+        if opening is None:
+            return FeedUnreadableError(
+                FailureCode.DECODE_ERROR,
+                "the CSV's structure is broken: a record is larger than can be read; "
+                "look for a quote that is never closed",
+            )
+        left_open = bytes(self._text[opening + 1 :])
+        if len(left_open) - left_open.count(b'""') > self._limits.cell_bytes:
+            return self._large(LargeFieldError(opening, is_open=True), position)
+        return self._unclosed(opening)
+
+    def _large(self, error: LargeFieldError, start: int) -> FeedUnreadableError:
+        """Return what is wrong with a feed of a large field; its records begin at ``start``."""
+        record, column = self._scanner.place_of(self._text, start, error.position)
+        why = ""
+        if error.is_open:
+            line = self._line(error.position)
+            why = f'close the quote that opens in line {line}, or write it twice ("")'
+        return large_cell(self._before + record, column, self._headers, self._limits, why)
 
     def _unclosed(self, position: int) -> FeedUnreadableError:
-        line = self._skipped_lines + line_number(self._text, position)
+        line = self._line(position)
         return FeedUnreadableError(
             FailureCode.DECODE_ERROR,
             f"the CSV's structure is broken: the quote that opens in line {line} is never closed; "
             'close it, or write it twice ("") where it belongs to a quoted text',
         )
 
-
-class _Source:
-    """The body between two line ends, then the end mark's record, as a stream for Arrow.
-
-    The first line end keeps Arrow from taking a U+FEFF of the first record for a byte order mark.
-    Only the first and the last block are copied; the others are views of the body.
-    """
-
-    closed = False
-
-    def __init__(self, body: memoryview, end_mark: bytes, first: int) -> None:
-        self._before, self._body, self._after = b"\n", body, b"\n" + end_mark + b"\n"
-        self._first = first
-
-    def read(self, size: int) -> bytes | memoryview:
-        """Return the next ``size`` bytes, the ``first`` time fewer, or all that are left."""
-        before, self._before = self._before, b""
-        size = min(size, self._first) if before else size
-        part = self._body[: max(0, size - len(before))]
-        self._body = self._body[len(part) :]
-        if before or len(part) < size:
-            after = b"" if len(self._body) else self._after[: size - len(before) - len(part)]
-            self._after = self._after[len(after) :]
-            return before + bytes(part) + after
-        return part
-
-    def close(self) -> None:
-        """Let Arrow close it."""
+    def _line(self, position: int) -> int:
+        return self._skipped_lines + line_number(self._text, position)

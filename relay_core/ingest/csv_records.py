@@ -1,4 +1,4 @@
-"""One CSV record at a time, exactly: the header, the records that do not fit, an unclosed quote.
+"""One CSV record at a time, exactly: the header, records that do not fit, fields without an end.
 
 The bulk of a feed is read by Arrow (`csv_reader`); this scanner reads the few records that need a
 second look, by the same rules: a quote opens a field only as its first character, and text after
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import DEFAULT_LIMITS
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _STAND_INS = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11"
@@ -26,22 +27,49 @@ class UnclosedQuoteError(ValueError):
         super().__init__(f"unclosed quote at offset {position}")
 
 
-class RecordScanner:
-    """Read records of UTF-8 CSV text with a one-byte delimiter."""
+class LargeFieldError(ValueError):
+    """A field of more bytes than one may have.
 
-    def __init__(self, delimiter: bytes) -> None:
+    Attributes:
+        position: the offset of its first byte.
+        is_open: whether it is a quote that is left open for longer than that.
+    """
+
+    def __init__(self, position: int, *, is_open: bool) -> None:
+        self.position = position
+        self.is_open = is_open
+        super().__init__(f"large field at offset {position}")
+
+
+class RecordScanner:
+    """Read records of UTF-8 CSV text with a one-byte delimiter.
+
+    Args:
+        delimiter: one byte.
+        longest: so many bytes has a field at most, without its quotes.
+    """
+
+    def __init__(self, delimiter: bytes, longest: int = DEFAULT_LIMITS.cell_bytes) -> None:
         self._delimiter = delimiter[0]
-        self._plain = re.compile(b"[^" + re.escape(delimiter) + b"\r\n]*")
-        self._quoted = re.compile(b'"((?:[^"]|"")*+)"')
+        self._longest = longest
+        self._window = 2 * longest + 3  # both quotes, each byte a doubled one, and one more
         ends = re.escape(delimiter) + rb"\r\n"
-        # Fields that come to their end, as many as do so one after another.
-        self._ended = re.compile(b'(?:(?:"(?:[^"]++|"")*+"|(?!"))[^%b]*+[%b])*+' % (ends, ends))
+        self._plain = re.compile(b"[^%b]*" % ends)
+        self._quoted = re.compile(b'"((?:[^"]|"")*+)"')
+        field = b'(?:"(?:[^"]++|"")*+"|(?!"))[^%b]*+' % ends
+        self._delimited = re.compile(b"%b%b" % (field, re.escape(delimiter)))
+        record = b"(?:%b)*+%b(?:%b)" % (self._delimited.pattern, field, _LINE_END.pattern)
+        self._record = re.compile(record)
+        # Fields, and records, that come to their end, as many as do so one after another.
+        self._ended = re.compile(b"(?:%b[%b])*+" % (field, ends))
+        self._ended_records = re.compile(b"(?:%b)*+" % record)
 
     def record(self, text: memoryview, position: int) -> tuple[list[bytes], int]:
         """Return the fields of the record at ``position`` and where the next one starts.
 
         Raises:
             UnclosedQuoteError: the text ends inside a quoted field of this record.
+            LargeFieldError: a field of this record is too large.
         """
         fields = []
         while True:
@@ -61,22 +89,53 @@ class RecordScanner:
 
     def unclosed_quote(self, text: memoryview, position: int) -> int | None:
         """Return the offset of the quote that is never closed, in the records from there on."""
-        found = self._ended.match(text, position)
-        last = position if found is None else found.end()
+        last = _end(self._ended, text, position)
         is_open = bytes(text[last : last + 1]) == b'"' and self._quoted.match(text, last) is None
         return last if is_open else None
 
+    def large_field(self, text: memoryview, position: int) -> LargeFieldError | None:
+        """Return the first field from there on of twice as many bytes as one may have, or more.
+
+        One with fewer, or one that the text ends in, may be passed over.
+        """
+        while position + self._window < len(text):
+            last = _end(self._ended, text, position, position + self._window)
+            if last == position:
+                return LargeFieldError(last, is_open=text[last] == ord('"'))
+            position = last
+        return None
+
+    def place_of(self, text: memoryview, start: int, position: int) -> tuple[int, int]:
+        """Return which record from ``start`` on, and which field of it, begins at ``position``.
+
+        Both count from 1; empty lines are no records.
+        """
+        begin = _end(self._ended_records, text, start, position)
+        records = self._record.finditer(text, start, begin)
+        filled = sum(1 for each in records if text[each.start()] not in b"\r\n")
+        return filled + 1, 1 + sum(1 for _ in self._delimited.finditer(text, begin, position))
+
     def _field(self, text: memoryview, position: int) -> tuple[bytes, int]:
-        quoted = b""
+        start, quoted = position, b""
         if position < len(text) and text[position] == ord('"'):
-            found = self._quoted.match(text, position)
+            found = self._quoted.match(text, position, position + self._window)
+            if found is None and position + self._window < len(text):
+                raise LargeFieldError(start, is_open=True)
             if found is None:
                 raise UnclosedQuoteError(position)
             quoted, position = bytes(found[1]).replace(b'""', b'"'), found.end()
-        rest = self._plain.match(text, position)
-        if rest is None:  # the pattern matches the empty string too
-            return quoted, position
-        return quoted + bytes(rest[0]), rest.end()
+        end = _end(self._plain, text, position)
+        if len(quoted) + end - position > self._longest:
+            raise LargeFieldError(start, is_open=False)
+        return quoted + bytes(text[position:end]), end
+
+
+def _end(
+    pattern: re.Pattern[bytes], text: memoryview, position: int, limit: int | None = None
+) -> int:
+    """Return where the match ends of a pattern that matches the empty text too."""
+    found = pattern.match(text, position, len(text) if limit is None else limit)
+    return position if found is None else found.end()
 
 
 def skip_lines(text: memoryview, lines: int) -> memoryview:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +25,13 @@ from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import shorten, strip
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.limits import Limits
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.run_faults import listed
 from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import Misfits, ParsedFeed
 
 _PARSER = ParserConfig(format="csv")
-_LIMITS = Limits(row_data_columns=Limits().columns)
-"""Of a record that does not fit, both cells are looked at, wherever they are."""
 _NOTHING = pa.array([], pa.string())
 _FACTORS = np.array([0x9E3779B97F4A7C15], np.uint64) ** np.arange(1, 9, dtype=np.uint64)
 """Odd numbers for a text's first words; texts that differ only behind them have the same hash."""
@@ -86,7 +84,7 @@ class SkuMap:
         return found
 
 
-def read_sku_map(data: Buffer) -> SkuMap | None:
+def read_sku_map(data: Buffer, limits: Limits = DEFAULT_LIMITS) -> SkuMap | None:
     """Read a SKU map: UTF-8 CSV with columns ``vendor_sku`` and ``sku``.
 
     Rows that lack either value are left out; of a repeated ``vendor_sku`` the last row counts.
@@ -94,10 +92,12 @@ def read_sku_map(data: Buffer) -> SkuMap | None:
 
     Raises:
         FeedUnreadableError: ``invalid_input``: not UTF-8, a quote never closed, a column missing
-            or there twice.
+            or there twice, more columns or larger cells than a feed may have.
     """
+    # Of a record that does not fit, both cells are looked at, wherever they are.
+    limits = replace(limits, row_data_columns=limits.columns)
     try:
-        vendor_skus, skus = _columns(parse_feed(data, _PARSER, _LIMITS))
+        vendor_skus, skus = _columns(parse_feed(data, _PARSER, limits))
     except FeedUnreadableError as error:
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,

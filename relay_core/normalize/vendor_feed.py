@@ -55,7 +55,7 @@ def read_feed(
     """
     vendor = feed.vendor
     try:
-        sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map)
+        sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map, limits)
         parsed = parse_feed(feed.data, vendor.parser, limits)
         parsed = replace(parsed, batches=_with_progress(parsed.batches, feed.on_progress))
         if parsed.headers is None:

@@ -13,6 +13,8 @@ _OF_THE_RUN = (
     "run_summary",
     "baseline_state",
 )
+_LONGEST_NAME = 200
+"""So many bytes of an upload's name has its copy; S3 takes keys of 1,024 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,12 @@ class ArtifactKeys:
         return next((name for name in _OF_THE_RUN if getattr(self, name) == key), "")
 
     def inbound(self, vendor_id: str, file_name: str, *, last_good: bool = False) -> str:
-        """Return the key of the run's own copy of a vendor's feed, or of its last good one."""
-        return f"{self._inputs_of(vendor_id, last_good)}{file_name}"
+        """Return the key of the run's own copy of a vendor's feed, or of its last good one.
+
+        A long name loses its start.
+        """
+        end = file_name.encode()[-_LONGEST_NAME:].decode(errors="ignore")
+        return f"{self._inputs_of(vendor_id, last_good)}{end}"
 
     def sku_map(self, vendor_id: str, *, last_good: bool = False) -> str:
         """Return the key of the run's own copy of the SKU map of such a feed."""

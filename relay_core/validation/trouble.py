@@ -236,7 +236,7 @@ def _trouble_of_input(
         if age > hours * _HOUR:
             return run_faults.stale_feed(vendor.vendor_id, age // _HOUR, hours)
     if found.size > limits.feed_bytes:
-        return run_faults.feed_too_large(vendor.vendor_id, "feed", found.size, limits.feed_bytes)
+        return run_faults.too_large(vendor.vendor_id, "feed", found.size, limits.feed_bytes)
     if vendor.sku_map is None:
         return None
     if found.sku_map_size is None:
@@ -244,7 +244,7 @@ def _trouble_of_input(
         return run_faults.missing_map(vendor.vendor_id, place)
     if found.sku_map_size > limits.sku_map_bytes:
         most = limits.sku_map_bytes
-        return run_faults.feed_too_large(vendor.vendor_id, "SKU map", found.sku_map_size, most)
+        return run_faults.too_large(vendor.vendor_id, "SKU map", found.sku_map_size, most)
     return None
 
 

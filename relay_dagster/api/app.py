@@ -8,24 +8,32 @@ from __future__ import annotations
 import uvicorn
 from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http import problems
+from relay_dagster.api.http.connections import server_options
 from relay_dagster.api.http.middleware import RequestFrame
+from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.api.openapi.document import DescribedApp
+from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.routes import admin, config_checks, feeds, health, holds, runs, tenants
-from relay_dagster.api.security.api_keys import Keyring
+from relay_dagster.api.security.api_keys import CallerRates, Keyring
+from relay_dagster.api.security.rate_limits import WrongKeys
 from relay_dagster.aws.clients import BRISK, Clients
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
 
-def create_app(platform: Platform | None = None) -> FastAPI:
+def create_app(
+    platform: Platform | None = None, *, limits: ApiLimits = DEFAULT_API_LIMITS
+) -> FastAPI:
     """Return a new app; nothing is sent to AWS before the first request.
 
     Args:
         platform: what the app works with; by default what the environment names.
+        limits: of callers, beside those that are settings.
 
     Raises:
         SettingsError: a variable is missing or bad.
@@ -42,14 +50,21 @@ def create_app(platform: Platform | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.platform = platform
-    app.state.feed_checker = FeedChecker()
-    app.state.keyring = Keyring(platform.settings.api_keys, platform.api_keys)
+    app.state.readiness = ReadinessProbe(platform, limits.ready_seconds)
+    app.state.feed_checker = FeedChecker(limits)
+    settings = platform.settings
+    app.state.keyring = Keyring(
+        settings.api_keys, platform.api_keys, WrongKeys(limits.wrong_keys_per_minute)
+    )
+    app.state.rates = CallerRates(settings.rate_limit_per_minute, limits.burst)
     for module in (health, tenants, config_checks, feeds, runs, holds, admin):
         app.include_router(module.router)
     # Swagger UI at /docs, from files of its own: nothing is fetched from elsewhere.
     patch_fastapi(app, redirect_from_root_to_docs=False)
     problems.install(app)
-    app.add_middleware(RequestFrame)
+    app.add_middleware(RequestFrame, max_body_bytes=settings.max_body_bytes, limits=limits)
+    if settings.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     return app
 
 
@@ -70,7 +85,10 @@ def serve(host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # The app itself looks at them, and believes those it is told to.
+        proxy_headers=False,
         timeout_graceful_shutdown=10,
+        **server_options(DEFAULT_API_LIMITS),
     )
 
 

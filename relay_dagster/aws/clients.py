@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-LONG_POLL_SECONDS = 20
+LONG_POLL_SECONDS = 5
+"""Of one call: between two of them the intake looks for attempts that need no message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class Patience:
 PATIENT = Patience()
 # For ticks and requests, which have seconds.
 BRISK = Patience(connect_seconds=2, read_seconds=5, tries=3)
+
+
+def _tries(number: int) -> dict[str, Any]:
+    return {"mode": "standard", "total_max_attempts": number}
 
 
 class Clients:
@@ -73,6 +78,17 @@ class Clients:
         return self._client("dynamodb", "dynamodb")
 
     @property
+    def dynamodb_beats(self) -> DynamoDBClient:
+        """DynamoDB for heartbeats: the next follows soon, one that hangs must not hold it up."""
+        return self._client(
+            "dynamodb_beats",
+            "dynamodb",
+            connect_timeout=BRISK.connect_seconds,
+            read_timeout=BRISK.read_seconds,
+            retries=_tries(1),
+        )
+
+    @property
     def s3(self) -> S3Client:
         """S3."""
         return self._client("s3", "s3", s3=self._addressing())
@@ -92,8 +108,9 @@ class Clients:
 
     @property
     def sqs_polling(self) -> SQSClient:
-        """SQS for long polls: silence for longer than a poll is a fault."""
-        return self._client("sqs_polling", "sqs", read_timeout=LONG_POLL_SECONDS + 10)
+        """SQS for long polls: silence for longer than a poll is a fault, told within a tick."""
+        timeout = LONG_POLL_SECONDS + 5
+        return self._client("sqs_polling", "sqs", read_timeout=timeout, retries=_tries(2))
 
     @property
     def cloudwatch(self) -> CloudWatchClient:
@@ -122,7 +139,7 @@ class Clients:
         defaults = {
             "connect_timeout": self._patience.connect_seconds,
             "read_timeout": self._patience.read_seconds,
-            "retries": {"mode": "standard", "total_max_attempts": self._patience.tries},
+            "retries": _tries(self._patience.tries),
             "max_pool_connections": 32,
         }
         try:

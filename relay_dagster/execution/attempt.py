@@ -4,12 +4,16 @@ Every change of the record goes through the ledger. Reports are written just bef
 write, so that whoever sees a final run finds them, and again by whoever ended it otherwise.
 """
 
-from collections.abc import Mapping
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
+from relay_core.domain.run_faults import out_of_time
 from relay_core.publish.findings import RunFindings
 from relay_dagster import tags
 from relay_dagster.execution.concurrent_io import ConcurrentIO
@@ -49,17 +53,30 @@ class Launch:
     is_reexecution: bool = False
 
 
+def end_process() -> NoReturn:
+    """End this process at once, whatever its threads are doing."""
+    sys.stderr.flush()
+    os._exit(1)
+
+
 class Attempt:
     """The attempt that this process executes, and the run's record as it holds it.
 
     Making one claims it. A re-execution copies the tags of the run that it repeats, so its tags
-    name nothing: like a partition materialized by hand it is a run of its own.
+    name nothing: like a partition materialized by hand it is a run of its own. One that takes
+    longer than ``RELAY_RUN_TIMEOUT_SECONDS`` ends the run and calls ``end_process``, whatever the
+    process is doing; the reconciler then writes the reports.
 
     Raises:
         RunError: the attempt is another's or over, or the tenant is busy.
     """
 
-    def __init__(self, platform: Platform, launch: Launch) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        launch: Launch,
+        end_process: Callable[[], object] = end_process,
+    ) -> None:
         self._platform = platform
         self._ledger = platform.ledger
         self.record = record = self._claim(launch)
@@ -71,6 +88,11 @@ class Attempt:
             interval_seconds=platform.settings.heartbeat_seconds,
         )
         self._heartbeat.start()
+        self._end_process = end_process
+        seconds = min(platform.settings.run_timeout_seconds, threading.TIMEOUT_MAX)
+        self._deadline = threading.Timer(seconds, self._time_out)
+        self._deadline.daemon = True
+        self._deadline.start()
         self._log("run_started", trigger=str(record.trigger), dagster_run_id=launch.dagster_run_id)
 
     def enter(self, stage: Stage) -> None:
@@ -141,8 +163,20 @@ class Attempt:
 
     def close(self) -> None:
         """Stop what runs beside the steps."""
+        self._deadline.cancel()
         self.io.close()
         self._heartbeat.stop()
+
+    def _time_out(self) -> None:
+        seconds = self._platform.settings.run_timeout_seconds
+        failure = out_of_time(seconds, self.record.stage)
+        try:
+            self.record = self._ledger.fail(self.record.fence, failure, None)
+            self._announce("run_failed")
+        except (RunError, ExternalServiceError) as problem:
+            # It has another end already, or gets one where the reconciler finds it dead.
+            self._log("run_not_timed_out", reason=str(problem))
+        self._end_process()
 
     def _claim(self, launch: Launch) -> RunRecord:
         attempt = None if launch.is_reexecution else tags.attempt_of(launch.tags)
@@ -206,6 +240,7 @@ class Attempt:
 
     def _announce(self, event: str) -> None:
         """Let log and metrics know of an end that this process has made."""
+        self._deadline.cancel()
         self._log(event, error_code=self.record.error_code, **self.record.counts)
         self._platform.metrics.run_finished(self.record)
 

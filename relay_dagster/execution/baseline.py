@@ -134,6 +134,8 @@ class PublishedInputs:
             return None
         if entry["last_good_run_id"] is None:
             copy = entry["run_copy_key"]
+            if copy is None:
+                return None
             name = PurePosixPath(copy).name
             return _Lent(copy, source.sku_map(vendor_id), name, entry["last_modified"])
         noted = self._objects.read_or_none(source.work(vendor_id, _NOTE))

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from relay_core.config import VendorConfig
+from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry
 from relay_core.normalize.work_file import WORK_FILE
 from relay_core.publish.keys import ArtifactKeys
@@ -31,7 +32,10 @@ _LOOKS = 3
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """The manifest's entries by vendor, its instant, and the size of each SKU map there is."""
+    """The manifest's entries by vendor, its instant, and the size of each SKU map there is.
+
+    What is too large is found and not copied: it is a vendor's trouble before it is read.
+    """
 
     entries: Mapping[str, Mapping[str, Any]]
     generated_at: str
@@ -61,6 +65,10 @@ class RunInputs:
         unknown = "any prefix (inbound.type local is for the local runner)"
         return {name: each["expected_prefix"] or unknown for name, each in self.entries.items()}
 
+    def is_copied(self, vendor_id: str) -> bool:
+        """Return whether a vendor's feed is in the run's prefix."""
+        return self.entries[vendor_id]["run_copy_key"] is not None
+
     def copy_of(self, vendor_id: str) -> str:
         """Return the key of the run's own copy of a vendor's feed."""
         return str(self.entries[vendor_id]["run_copy_key"])
@@ -83,6 +91,7 @@ class Pinning:
         reports: the run.
         io: where calls are made at once.
         vendors: the vendors of the run, in the config's order.
+        limits: what is larger is not copied.
         now: the manifest's instant.
     """
 
@@ -90,6 +99,7 @@ class Pinning:
     reports: RunReports
     io: ConcurrentIO
     vendors: Sequence[VendorConfig]
+    limits: Limits
     now: datetime
 
     def find(self, *, is_first_look: bool) -> RunInputs:
@@ -100,12 +110,11 @@ class Pinning:
         """
         pinned = None if is_first_look else read_manifest(self.objects, self.reports.keys)
         if pinned is not None:
-            return self._noted(pinned)
+            return self._noted(pinned, self._maps())
         copies = [self.io.submit(self._copy_map, one) for one in self._with_maps()]
         entries = self.io.map(self._copy_latest, self.vendors)
-        for copy in copies:
-            copy.result()
-        return self._pinned(dict(zip(self._ids(), entries, strict=True)))
+        maps = _present(each.result() for each in copies)
+        return self._pinned(dict(zip(self._ids(), entries, strict=True)), maps)
 
     def borrow(self, earlier: Iterable[RunRecord], *, with_work: bool) -> RunInputs:
         """Pin the inputs of the tenant's last run that has them, in place of looking for new ones.
@@ -128,7 +137,7 @@ class Pinning:
             lent = [name for name in entries if known.get(name, entries[name])["s3_key"]]
             copies = self.io.map(lambda name: self._borrow(source, name, known[name]), lent)
             entries |= zip(lent, copies, strict=True)
-        return self._pinned(entries)
+        return self._pinned(entries, self._maps())
 
     def complete(self, inputs: RunInputs, states: Mapping[str, VendorState]) -> None:
         """Write the manifest once more, now with what is used of each vendor; the pins stay."""
@@ -140,21 +149,21 @@ class Pinning:
 
     # --- how ------------------------------------------------------------------------------------
 
-    def _pinned(self, entries: Mapping[str, Any]) -> RunInputs:
+    def _pinned(self, entries: Mapping[str, Any], maps: Mapping[str, int]) -> RunInputs:
         """Write the manifest if there is none; the entries of the one that is there hold."""
         keys = self.reports.keys
         body = input_manifest_json(self.reports.ctx, entries, timestamp(self.now))
         if self.objects.put_if_absent(keys.input_manifest, body, content_type=JSON):
-            return self._noted(json.loads(body))
-        return self._noted(read_manifest(self.objects, keys) or json.loads(body))
+            return self._noted(json.loads(body), maps)
+        return self._noted(read_manifest(self.objects, keys) or json.loads(body), self._maps())
 
-    def _noted(self, manifest: Mapping[str, Any]) -> RunInputs:
+    def _noted(self, manifest: Mapping[str, Any], maps: Mapping[str, int]) -> RunInputs:
         """Note which artifacts the pinned entries are."""
         keys, artifacts = self.reports.keys, self.reports.artifacts
-        maps = self._maps()
         inputs = RunInputs(manifest["vendors"], manifest["generated_at"], maps)
         artifacts["input_manifest"] = keys.input_manifest
-        artifacts |= {f"inbound_{name}": inputs.copy_of(name) for name in inputs.found()}
+        copied = [name for name in inputs.found() if inputs.is_copied(name)]
+        artifacts |= {f"inbound_{name}": inputs.copy_of(name) for name in copied}
         artifacts |= {f"sku_map_{name}": keys.sku_map(name) for name in maps}
         return inputs
 
@@ -165,15 +174,28 @@ class Pinning:
         return [vendor for vendor in self.vendors if vendor.sku_map is not None]
 
     def _maps(self) -> dict[str, int]:
-        """Return the size of each vendor's SKU map that lies in the run's prefix."""
-        ids, key = [vendor.vendor_id for vendor in self._with_maps()], self.reports.keys.sku_map
-        sizes = self.io.map(lambda vendor_id: self.objects.size_of(key(vendor_id)), ids)
-        return {name: size for name, size in zip(ids, sizes, strict=True) if size is not None}
+        """Return the sizes of the SKU maps that are copied, and of those that are too large."""
 
-    def _copy_map(self, vendor: VendorConfig) -> None:
-        source = None if vendor.sku_map is None else vendor.sku_map.s3_key
-        if source:
-            self.objects.copy_if_there(source, self.reports.keys.sku_map(vendor.vendor_id))
+        def size_of(vendor: VendorConfig) -> tuple[str, int | None]:
+            size = self.objects.size_of(self.reports.keys.sku_map(vendor.vendor_id))
+            if size is None and (now := self._size_of_map(vendor) or 0) > self.limits.sku_map_bytes:
+                size = now
+            return vendor.vendor_id, size
+
+        return _present(self.io.map(size_of, self._with_maps()))
+
+    def _size_of_map(self, vendor: VendorConfig) -> int | None:
+        key = vendor.sku_map.s3_key if vendor.sku_map is not None else None
+        return self.objects.size_of(key) if key else None
+
+    def _copy_map(self, vendor: VendorConfig) -> tuple[str, int | None]:
+        """Copy a vendor's SKU map, unless it is too large; return its size."""
+        size = self._size_of_map(vendor)
+        if size is None or vendor.sku_map is None or size > self.limits.sku_map_bytes:
+            return vendor.vendor_id, size
+        target = self.reports.keys.sku_map(vendor.vendor_id)
+        copied = self.objects.copy_if_there(str(vendor.sku_map.s3_key), target)
+        return vendor.vendor_id, size if copied else None
 
     def _copy_latest(self, vendor: VendorConfig) -> dict[str, Any]:
         """Copy the vendor's latest upload; look again where it was replaced in between."""
@@ -187,7 +209,10 @@ class Pinning:
         latest = self.objects.latest_object(prefix) if prefix else None
         if latest is None:
             return _missing(vendor)
-        target = self.reports.keys.inbound(vendor.vendor_id, latest.file_name)
+        target = sha256 = None
+        if latest.size <= self.limits.feed_bytes:
+            target = self.reports.keys.inbound(vendor.vendor_id, latest.file_name)
+            sha256 = self.objects.copy_pinned(latest, target)
         return {
             **_missing(vendor),
             "status": str(VendorStatus.FOUND),
@@ -197,7 +222,7 @@ class Pinning:
             "last_modified": timestamp(latest.last_modified),
             "selection": "latest",
             "run_copy_key": target,
-            "sha256": self.objects.copy_pinned(latest, target),
+            "sha256": sha256,
         }
 
     def _can_lend(self, run: RunRecord, with_work: bool) -> bool:
@@ -210,7 +235,10 @@ class Pinning:
     def _borrow(
         self, source: ArtifactKeys, vendor_id: str, entry: Mapping[str, Any]
     ) -> dict[str, Any]:
-        keys, name = self.reports.keys, PurePosixPath(entry["run_copy_key"]).name
+        keys = self.reports.keys
+        if entry["run_copy_key"] is None:
+            return dict(entry)  # it was too large to be copied
+        name = PurePosixPath(entry["run_copy_key"]).name
         copy = keys.inbound(vendor_id, name)
         self.objects.copy_if_there(entry["run_copy_key"], copy)
         self.objects.copy_if_there(source.sku_map(vendor_id), keys.sku_map(vendor_id))
@@ -229,6 +257,10 @@ def read_manifest(objects: ObjectStore, keys: ArtifactKeys) -> dict[str, Any] | 
     """Return the manifest of a run; None where it has none."""
     body = objects.read_or_none(keys.input_manifest)
     return None if body is None else dict(json.loads(body))
+
+
+def _present(sizes: Iterable[tuple[str, int | None]]) -> dict[str, int]:
+    return {vendor_id: size for vendor_id, size in sizes if size is not None}
 
 
 def _missing(vendor: VendorConfig) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from functools import cached_property
 from typing import Any, NoReturn
 
 from relay_core.columnar.tuning import tune_process
-from relay_core.config import TenantConfig, load_config, parse_document
+from relay_core.config import TenantConfig, load_stored_config
 from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import RunFailure
+from relay_core.domain.run_faults import too_little_memory
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.remedy import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
@@ -28,6 +29,7 @@ from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.baseline import PublishedInputs, fetch_state, load_state
 from relay_dagster.execution.concurrent_io import ReadAhead
 from relay_dagster.execution.inputs import Pinning, RunInputs
+from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import RunRecord
@@ -52,6 +54,7 @@ class RunSession:
 
     def __init__(self, platform: Platform, launch: Launch) -> None:
         tune_process()
+        self._memory = MemoryLimit(platform.settings.max_run_memory_mb)
         self._platform = platform
         self._launch = launch
         self._asset = ""
@@ -74,9 +77,10 @@ class RunSession:
             RunStoppedError: the run has failed, was cancelled, or belongs to another process.
         """
         try:
-            self._enter(asset)
-            yield
-            self.attempt.io.wait()
+            with self._within_memory():
+                self._enter(asset)
+                yield
+                self.attempt.io.wait()
         except RunStoppedError:
             raise
         except CancelRequestedError:
@@ -100,6 +104,7 @@ class RunSession:
 
     def close(self) -> None:
         """Stop what runs beside the steps."""
+        self._memory.lift()
         if self.claimed_attempt is not None:
             self.claimed_attempt.close()
 
@@ -115,17 +120,20 @@ class RunSession:
         stored = self._stored_config(record)
         if stored is None:
             which = "no config" if (n := record.config_version) is None else f"no version {n}"
-            self._fail_at_once(
-                FailureCode.MISSING_TENANT_CONFIG,
+            message = (
                 f"missing tenant config: the store has {which} of tenant {record.tenant_id!r}; "
-                f"store it with PUT /v1/tenants/{record.tenant_id}/config, then start a new run",
+                f"store it with PUT /v1/tenants/{record.tenant_id}/config, then start a new run"
+            )
+            self._fail_at_once(
+                RunFailure(FailureCode.MISSING_TENANT_CONFIG.value, message, Stage.FETCH_INPUTS)
             )
         self.attempt.pin(stored.version, published.result())
         try:
-            config = load_config(parse_document(stored.text, format="json"))
+            config = load_stored_config(stored.text)
         except UnsupportedSchemaVersionError as error:
             self._write_snapshot(json.loads(stored.text))
-            self._fail_at_once(FailureCode.UNSUPPORTED_SCHEMA_VERSION, str(error))
+            code = FailureCode.UNSUPPORTED_SCHEMA_VERSION.value
+            self._fail_at_once(RunFailure(code, str(error), Stage.FETCH_INPUTS))
         self._write_snapshot(config.to_document())
         findings = self.attempt.findings
         findings.vendor_ids = [one.vendor_id for one in config.selecting(record.vendors)]
@@ -192,6 +200,7 @@ class RunSession:
             last_good=NO_LAST_GOOD
             if published is None
             else PublishedInputs(self._platform.objects, reports, published, vendors),
+            limits=self._platform.settings.limits,
         )
 
     def _enter(self, asset: str) -> None:
@@ -203,6 +212,19 @@ class RunSession:
                 return
         self.claimed_attempt.enter(stage)
 
+    @contextmanager
+    def _within_memory(self) -> Iterator[None]:
+        """End the run where it needs more memory than it may have, as far as it can tell."""
+        try:
+            yield
+        except Exception as error:
+            if self.claimed_attempt is None or not self._memory.is_reached(error):
+                raise
+            self._memory.lift()
+            self.attempt.io.drain()
+            stage = self.attempt.record.stage
+            self._fail_at_once(too_little_memory(self._memory.megabytes, stage))
+
     def _write_snapshot(self, document: Mapping[str, Any]) -> None:
         reports = self.attempt.reports
         reports.write(reports.keys.config_snapshot, [config_snapshot_json(reports.ctx, document)])
@@ -213,8 +235,7 @@ class RunSession:
             return tenants.latest(record.tenant_id)
         return tenants.version(record.tenant_id, record.config_version)
 
-    def _fail_at_once(self, code: FailureCode, message: str) -> NoReturn:
-        failure = RunFailure(code.value, message, Stage.FETCH_INPUTS)
+    def _fail_at_once(self, failure: RunFailure) -> NoReturn:
         self.attempt.findings.fail(failure)
         self.attempt.fail(failure)
 
@@ -234,7 +255,9 @@ class RunSession:
     @cached_property
     def _pinning(self) -> Pinning:
         attempt, objects = self.attempt, self._platform.objects
-        return Pinning(objects, attempt.reports, attempt.io, self._stages.vendors, now=utc_now())
+        limits = self._platform.settings.limits
+        vendors = self._stages.vendors
+        return Pinning(objects, attempt.reports, attempt.io, vendors, limits, now=utc_now())
 
     def _pin_inputs(self) -> RunInputs:
         attempt, runs = self.attempt, self._platform.runs
@@ -245,7 +268,7 @@ class RunSession:
         return self._pinning.borrow(earlier, with_work=NORMALIZED not in self._launch.assets)
 
     def _to_read(self, inputs: RunInputs) -> dict[str, int]:
-        """Return what normalizing reads, key to bytes, in its order; SKU maps are small."""
+        """Return what normalizing reads, key to bytes, in its order."""
         sizes: dict[str, int] = {}
         for vendor_id in self._own_uploads():
             if vendor_id in inputs.maps:

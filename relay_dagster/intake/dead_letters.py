@@ -1,20 +1,25 @@
-"""The dead-letter queue for those who operate it: look without hiding, redrive, discard.
+"""The dead letters for those who operate them: list, redrive, discard.
 
-The commands of ``relay dlq`` come here; what nobody operates on is the reconciler's sweep.
+The commands of ``relay dlq`` come here; what nobody operates on is the reconciler's sweep. The
+records say which runs ended as dead letters, whatever the queue hands out; the queue itself is read
+for those that no record knows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from relay_dagster.aws.sqs.job_queue import CAUSE, RUN_ID, JobQueue, Message
+from relay_dagster.aws.sqs.job_queue import CAUSE, RUN_ID, Message
+from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
+from relay_dagster.runs.commits import LETTER_LIFE
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.job_message import Job, NotAJobError
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.model import Lane, RunRecord
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
-# A look finds at most ten messages, and not always the same ones.
-LOOKS = 5
+_ALL = 1_000_000
 
 log = event_log()
 
@@ -25,12 +30,15 @@ class DeadLetterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message of the dead-letter queue and the run that it was for, as far as they are known."""
+    """A dead letter, as far as it is known: its message, the run that it was for.
 
-    message: Message
+    ``message`` is None where only the record tells of it.
+    """
+
     run_id: str | None
     job: Job | None
     record: RunRecord | None
+    message: Message | None = None
 
     @property
     def tenant_id(self) -> str | None:
@@ -40,19 +48,18 @@ class DeadLetter:
     @property
     def cause(self) -> str:
         """Why it is here."""
-        known = self.record.error_message if self.record is not None else None
-        return self.message.attributes.get(CAUSE) or known or "moved here by the queue itself"
+        if self.message is not None and CAUSE in self.message.attributes:
+            return self.message.attributes[CAUSE]
+        if self.record is None or self.record.error_message is None:
+            return "moved here by the queue itself"
+        return f"{self.record.error_code}: {self.record.error_message}"
 
-
-def look(queue: JobQueue) -> Iterator[Message]:
-    """Yield each dead letter that a few looks find, once; nothing is hidden from anybody."""
-    seen: set[str] = set()
-    for _ in range(LOOKS):
-        found = [one for one in queue.peek_dead() if one.message_id not in seen]
-        if not found:
-            return
-        seen.update(one.message_id for one in found)
-        yield from found
+    @property
+    def since(self) -> datetime | None:
+        """When it came here, or its run ended."""
+        if self.message is not None:
+            return self.message.sent_at
+        return None if self.record is None else self.record.finished_at
 
 
 class DeadLetters:
@@ -66,9 +73,14 @@ class DeadLetters:
         self._platform = platform
 
     def all(self) -> list[DeadLetter]:
-        """Return the messages that are there, the oldest first."""
-        letters = [self._letter(message) for message in look(self._platform.queue)]
-        return sorted(letters, key=lambda letter: letter.message.sent_at)
+        """Return the letters that are there, the oldest first."""
+        buried = {each.dlq_message_id: each for each in self._buried()}
+        met = [each for each in self._met() if each.message_id not in buried]
+        letters = [
+            *(DeadLetter(each.run_id, each.job, each) for each in buried.values()),
+            *(self._letter(each) for each in met),
+        ]
+        return sorted(letters, key=lambda letter: letter.since or utc_now())
 
     def redrive(self, run_id: str) -> RunRecord:
         """Start a new run of the job's tenant and vendors, then delete the dead letter.
@@ -81,13 +93,11 @@ class DeadLetters:
             QueueUnavailableError: no run is left behind, the letter stays.
         """
         letters = self._of(run_id)
-        job, record = letters[0].job, letters[0].record
+        job = letters[0].job
         if job is None:
             raise DeadLetterError(f"the message of {run_id} is no job; discard it")
-        if record is not None and not record.has_ended:
-            raise DeadLetterError(f"run {run_id} has not ended; it is settled by itself in minutes")
         started = self._platform.submission.resubmit(job.tenant_id, job.vendors)
-        self._delete(letters)
+        self._remove(letters)
         log.info("dead_letter_redriven", run_id=run_id, tenant_id=job.tenant_id, by=started.run_id)
         return started
 
@@ -95,29 +105,51 @@ class DeadLetters:
         """Delete the dead letter; the run's record stays as it is.
 
         Raises:
-            DeadLetterError: there is no such letter.
+            DeadLetterError: there is no such letter, or its run has not ended yet.
         """
-        self._delete(self._of(run_id))
+        self._remove(self._of(run_id))
         log.info("dead_letter_discarded", run_id=run_id)
 
     def _of(self, run_id: str) -> list[DeadLetter]:
-        letters = [letter for letter in self.all() if letter.run_id == run_id]
+        """Return the letters of a run, those first that the queue has just handed out."""
+        letters = [
+            letter for message in self._met() if (letter := self._letter(message)).run_id == run_id
+        ]
+        record = self._platform.runs.get(run_id)
+        if record is not None and record.has_letter:
+            letters.append(DeadLetter(run_id, record.job, record))
         if not letters:
             raise DeadLetterError(
                 f"the dead-letter queue has no message of run {run_id}; see relay dlq list"
             )
+        if record is not None and not record.has_ended:
+            raise DeadLetterError(f"run {run_id} has not ended; it is settled by itself in minutes")
         return letters
 
-    def _delete(self, letters: list[DeadLetter]) -> None:
+    def _buried(self) -> Sequence[RunRecord]:
+        """Return the records of runs that ended as dead letters which are still kept."""
+        now = utc_now()
+        found = self._platform.runs.due(Lane.LETTER, now, _ALL)
+        return [each for each in found if each.due_at and each.due_at > now - LETTER_LIFE]
+
+    def _met(self) -> Iterator[Message]:
+        for letters in read_whole(self._platform.queue):
+            yield from letters
+
+    def _remove(self, letters: Sequence[DeadLetter]) -> None:
+        """Let go of letters; one that the queue did not hand out goes when the sweep meets it."""
         for letter in letters:
-            self._platform.queue.delete_dead(letter.message.receipt_handle)
+            if letter.record is not None and letter.record.has_letter:
+                self._platform.ledger.settle_letter(letter.record.run_id)
+            if letter.message is not None:
+                self._platform.queue.delete_dead(letter.message.receipt_handle)
 
     def _letter(self, message: Message) -> DeadLetter:
         try:
             job = Job.parse(message.body)
         except NotAJobError:
-            return DeadLetter(message, message.attributes.get(RUN_ID), None, None)
-        return DeadLetter(message, job.run_id, job, self._platform.runs.get(job.run_id))
+            return DeadLetter(message.attributes.get(RUN_ID), None, None, message)
+        return DeadLetter(job.run_id, job, self._platform.runs.get(job.run_id), message)
 
 
 def describe(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What a message of the queue should lead to: facts in, actions out.
+"""What a message of the queue, or a run that needs none, should lead to: facts in, actions out.
 
 Pure: no clock, no AWS, no Dagster; `tick` gathers the facts and carries the actions out.
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.commits import WAITS_HIDDEN
+from relay_dagster.runs.model import LockState, RunRecord
 from relay_dagster.runs.ports import AttemptState
 
 
@@ -61,13 +62,15 @@ IntakeAction = Refuse | Discard | KeepWaiting | Dispatch | Replace
 class MessageFacts:
     """One receive of a message, and what is known of its run at that moment.
 
-    ``refusal`` says why no run can have it; else there is a record.
+    ``refusal`` says why no run can have it; else there is a record. ``is_its_turn`` is False for a
+    run that waits while its tenant is busy, or for others that have waited longer.
     """
 
     receive_count: int
     now: datetime
     record: RunRecord | None = None
     refusal: Refuse | None = None
+    is_its_turn: bool = True
     execution: AttemptState = AttemptState.ABSENT
 
 
@@ -89,13 +92,14 @@ def decide(facts: MessageFacts, policy: IntakePolicy) -> tuple[IntakeAction, ...
         return (facts.refusal,)
     if facts.record is None:
         raise ValueError("a job that is not refused has a record")
-    first = _first_action(facts.record, facts, policy)
+    first = next_action(facts.record, facts, policy)
     if isinstance(first, Discard) or facts.receive_count < policy.max_receives:
         return (first,)
     return (first, Replace(LOOK_AGAIN_SECONDS if policy.max_receives == 1 else 0))
 
 
-def _first_action(record: RunRecord, facts: MessageFacts, policy: IntakePolicy) -> IntakeAction:
+def next_action(record: RunRecord, facts: MessageFacts, policy: IntakePolicy) -> IntakeAction:
+    """Return what a run comes to, with a message in hand or without."""
     if record.has_ended:
         return KeepWaiting() if record.needs_dlq else Discard()
     if record.cancel_requested_at is not None or record.status is RunStatus.RUNNING:
@@ -107,4 +111,6 @@ def _first_action(record: RunRecord, facts: MessageFacts, policy: IntakePolicy) 
         return KeepWaiting((record.next_attempt_at - facts.now).total_seconds())
     if record.attempt >= policy.max_attempts:
         return KeepWaiting()
+    if record.lock_state is LockState.QUEUED and not facts.is_its_turn:
+        return KeepWaiting(WAITS_HIDDEN.total_seconds())
     return Dispatch(record.attempt + 1, is_new=True)

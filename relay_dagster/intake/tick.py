@@ -1,13 +1,16 @@
-"""One tick of the intake: receive, gather facts, let `decision` decide, act. Knows no sensor.
+"""One tick of the intake: take what is due and what the queue has, let `decision` decide, act.
 
-One message that cannot be handled spoils only itself: it comes again.
+Attempts that follow others come first; then runs whose turn with their tenant has come and the
+messages of the queue have half of the places each, and those that the other half leaves. One that
+cannot be handled spoils only itself: it comes again.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from relay_dagster.aws.clients import LONG_POLL_SECONDS
 from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.aws.sqs.job_queue import MAX_MESSAGES, Message
 from relay_dagster.external_errors import ExternalServiceError
@@ -21,29 +24,33 @@ from relay_dagster.intake.decision import (
     Refuse,
     Replace,
     decide,
+    next_action,
 )
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import JobConflictError, RunError
 from relay_dagster.runs.job_message import Job, NotAJobError
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.model import Lane, LockState, RunRecord
 from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
 
 POLL_SECONDS = 20
 # A tick may last 60 seconds; what is received late in it must still be handled.
 RECEIVE_UNTIL_SECONDS = 25
+AFTER_A_FAULT = timedelta(seconds=30)
 
 log = event_log()
 
 
 @dataclass
 class IntakeTick:
-    """Receives as many jobs as there is room for.
+    """Takes in as many attempts as there is room for.
 
     Args:
         platform: the stores, the queue and the ledger.
         executions: what executes.
         room: how many attempts may be dispatched.
+        turns_first: the odd place is that of a run which has waited for its tenant, else the
+            queue's; to be turned from tick to tick.
         clock: tells the time, aware.
         stopwatch: tells how long the tick has lasted, in seconds.
     """
@@ -51,6 +58,7 @@ class IntakeTick:
     platform: Platform
     executions: Executions
     room: int
+    turns_first: bool = False
     clock: Callable[[], datetime] = utc_now
     stopwatch: Callable[[], float] = time.monotonic
     dispatched: list[RunRecord] = field(default_factory=list)
@@ -61,6 +69,8 @@ class IntakeTick:
         """Handle what comes; return the records whose attempts Dagster is to be asked for."""
         self.platform.metrics.worker_heartbeat()
         try:
+            self._take_due(Lane.READY, self._left)
+            self._take_due(Lane.TURN, (self._left + self.turns_first) // 2)
             for message in self._messages(poll_seconds):
                 self.seen += 1
                 self._handle(message)
@@ -77,21 +87,50 @@ class IntakeTick:
         return self.fault or f"{self.seen} messages, {len(self.dispatched)} attempts dispatched"
 
     def _messages(self, poll_seconds: int) -> Iterator[Message]:
-        """Yield messages: wait for the first, then take what is there."""
-        started, wait = self.stopwatch(), poll_seconds
-        while self.room > len(self.dispatched):
-            limit = min(MAX_MESSAGES, self.room - len(self.dispatched))
-            received = self.platform.queue.receive(limit, wait_seconds=wait)
+        """Yield messages: wait for the first, then take what is there; look what is due between."""
+        now = started = self.stopwatch()
+        while self._left > 0 and now - started <= RECEIVE_UNTIL_SECONDS:
+            wait = 0 if self.seen or self.dispatched else poll_seconds - (now - started)
+            received = self.platform.queue.receive(
+                min(MAX_MESSAGES, self._left),
+                wait_seconds=max(0, min(int(wait), LONG_POLL_SECONDS)),
+            )
             yield from received
-            if not received or self.stopwatch() - started > RECEIVE_UNTIL_SECONDS:
-                return
-            wait = 0
+            now = self.stopwatch()
+            if not received:
+                self._take_due(Lane.READY, self._left)
+                self._take_due(Lane.TURN, self._left)
+                if self.seen or self.dispatched or now - started >= poll_seconds:
+                    return
+
+    @property
+    def _left(self) -> int:
+        return self.room - len(self.dispatched)
+
+    def _take_due(self, lane: Lane, most: int) -> None:
+        """Ask for the attempts that need no message, the longest due first."""
+        if most <= 0:
+            return
+        for record in self.platform.runs.due(lane, self.clock(), most):
+            try:
+                self._take(record)
+            except Exception as error:  # noqa: BLE001 - the others must not wait for this one
+                facts = record.log_facts
+                report_fault(self.platform.metrics, "attempt_not_dispatched", error, **facts)
+                self.platform.ledger.look_again(record, AFTER_A_FAULT)
+
+    def _take(self, record: RunRecord) -> None:
+        facts = self._facts_of(record)
+        action = next_action(record, facts, self._policy)
+        if isinstance(action, Dispatch):
+            self._dispatch(action, record)
+        else:
+            self._leave_alone(record)
 
     def _handle(self, message: Message) -> None:
-        attempts = self.platform.settings.max_attempts
         try:
             facts = self._facts(message)
-            for action in decide(facts, IntakePolicy(attempts, attempts)):
+            for action in decide(facts, self._policy):
                 self._act(action, message, facts.record)
         except Exception as error:  # noqa: BLE001 - the others must not wait for this one
             report_fault(self.platform.metrics, "message_not_handled", error, **_about(message))
@@ -105,12 +144,33 @@ class IntakeTick:
             return MessageFacts(count, now, refusal=Refuse("invalid_job", str(error)))
         except JobConflictError as error:
             return MessageFacts(count, now, refusal=Refuse(error.error_code, str(error)))
-        return MessageFacts(count, now, record, execution=self._attempt_state(record))
+        return self._facts_of(record, count)
+
+    def _facts_of(self, record: RunRecord, receive_count: int = 0) -> MessageFacts:
+        return MessageFacts(
+            receive_count,
+            self.clock(),
+            record,
+            is_its_turn=self._is_its_turn(record),
+            execution=self._attempt_state(record),
+        )
+
+    def _is_its_turn(self, record: RunRecord) -> bool:
+        if record.lock_state is not LockState.QUEUED:
+            return True
+        return self.platform.runs.lock(record.tenant_id).is_turn_of(record.run_id)
+
+    @property
+    def _policy(self) -> IntakePolicy:
+        attempts = self.platform.settings.max_attempts
+        return IntakePolicy(max_receives=attempts, max_attempts=attempts)
 
     def _attempt_state(self, record: RunRecord) -> AttemptState:
         """Return how the latest attempt stands; Dagster hears of one of this tick after it."""
         if any(one.run_id == record.run_id for one in self.dispatched):
             return AttemptState.WAITING
+        if not record.is_dispatched:
+            return AttemptState.ABSENT
         return self.executions.state(record)
 
     def _act(self, action: IntakeAction, message: Message, record: RunRecord | None) -> None:
@@ -125,7 +185,7 @@ class IntakeTick:
         elif isinstance(action, KeepWaiting):
             self._keep_waiting(message, record.run_id, action.seconds)
         elif isinstance(action, Dispatch):
-            self._dispatch(action, message, record)
+            self._dispatch(action, record, message)
         elif isinstance(action, Replace):
             self._replace(message, record, action.delay_seconds)
 
@@ -143,27 +203,43 @@ class IntakeTick:
 
     def _keep_waiting(self, message: Message, run_id: str, seconds: float | None = None) -> None:
         ledger, queue = self.platform.ledger, self.platform.queue
-        ledger.note_receive(run_id, message.message_id, message.receipt_handle)
+        ledger.note_receive(
+            run_id,
+            message.message_id,
+            message.receipt_handle,
+            hidden_for=None if seconds is None else timedelta(seconds=seconds),
+        )
         if seconds is not None:
             queue.extend(message.receipt_handle, seconds)
 
-    def _dispatch(self, action: Dispatch, message: Message, record: RunRecord) -> None:
-        if not action.is_new:
+    def _leave_alone(self, record: RunRecord, message: Message | None = None) -> None:
+        """Leave a run to the reconciler, and its message, if it is in hand, out of sight."""
+        if message is not None:
             self._keep_waiting(message, record.run_id)
+            return
+        ledger = self.platform.ledger
+        after = ledger.looks.until_next(record, self.clock())
+        ledger.look_again(record, after, lane=Lane.ATTEMPT)
+
+    def _dispatch(
+        self, action: Dispatch, record: RunRecord, message: Message | None = None
+    ) -> None:
+        if not action.is_new:
+            self._leave_alone(record, message)
             self.dispatched.append(record)
             return
         try:
             record = self.platform.ledger.dispatch(
                 record.run_id,
                 action.attempt,
-                message_id=message.message_id,
-                receipt_handle=message.receipt_handle,
+                message_id=message.message_id if message else None,
+                receipt_handle=message.receipt_handle if message else "",
                 known=record,
             )
         except RunError as error:
             # Its tenant is busy, or it was cancelled meanwhile: the reconciler knows what next.
             log.info("run_waits", reason=str(error), **record.log_facts)
-            self._keep_waiting(message, record.run_id)
+            self._leave_alone(record, message)
             return
         self.dispatched.append(record)
         log.info("run_dispatched", attempt=record.attempt, **record.log_facts)

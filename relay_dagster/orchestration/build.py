@@ -13,6 +13,7 @@ from relay_dagster.aws.clients import BRISK, PATIENT
 from relay_dagster.orchestration.assets.fetched import fetched_inventory
 from relay_dagster.orchestration.assets.merged import merged_inventory
 from relay_dagster.orchestration.assets.normalized import normalized_inventory
+from relay_dagster.orchestration.duties import duty_sensors
 from relay_dagster.orchestration.jobs import inventory_sync
 from relay_dagster.orchestration.resources import RunSessions
 from relay_dagster.orchestration.sensors import run_reconciler, sqs_run_sensor
@@ -50,7 +51,11 @@ def build_defs(
     return dg.Definitions(
         assets=[fetched_inventory, normalized_inventory, merged_inventory],
         jobs=[inventory_sync],
-        sensors=[sqs_run_sensor(connect_tick), run_reconciler(connect_tick)],
+        sensors=[
+            sqs_run_sensor(connect_tick),
+            run_reconciler(connect_tick),
+            *duty_sensors(connect_tick),
+        ],
         resources={"run_sessions": RunSessions(connect=connect_run)},
         executor=dg.in_process_executor,
     )

@@ -108,14 +108,17 @@ class DagsterPartitions:
         Both sensors do it, perhaps at the same moment, and Dagster's own check for what is there
         does not hold until its insert: what somebody else has added meanwhile is no fault.
         """
-        missing = sorted(set(tenant_ids) - self.tenants())
+        missing = [each for each in sorted(set(tenant_ids)) if not self._has(each)]
         for tenant_id in missing:
             try:
                 self._instance.add_dynamic_partitions(TENANT_PARTITIONS, [tenant_id])
             except Exception:
-                if tenant_id not in self.tenants():
+                if not self._has(tenant_id):
                     raise
         return missing
+
+    def _has(self, tenant_id: str) -> bool:
+        return self._instance.has_dynamic_partition(TENANT_PARTITIONS, tenant_id)
 
     def remove_tenant(self, tenant_id: str) -> None:
         """Remove a partition."""

@@ -1,10 +1,10 @@
-"""The two sensors: thin; what they decide is in `intake` and `reconciler`.
+"""The two sensors of runs: thin; what they decide is in `intake` and `reconciler`.
 
-Exactly one sensor reads the queue: Dagster keeps run keys by the sensor's name.
+Exactly one sensor reads the queue: Dagster keeps run keys by the sensor's name. What is about no
+single run has sensors of its own, in `duties`.
 """
 
 from collections.abc import Callable
-from datetime import datetime
 
 import dagster as dg
 
@@ -13,20 +13,17 @@ from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
 from relay_dagster.orchestration.jobs import inventory_sync
-from relay_dagster.reconciler.cursor import ReconcilerCursor
-from relay_dagster.reconciler.dead_letter_sweep import settle_dead_letters
-from relay_dagster.reconciler.housekeeping import check_queue, delete_old_runs, sync_partitions
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
 SQS_RUN_SENSOR, RUN_RECONCILER = "sqs_run_sensor", "run_reconciler"
 # The daemon looks every five seconds anyway; more than that would make it every ten.
 RECONCILE_EVERY_SECONDS = 1
-EVERY_MINUTE_SECONDS = 60
 # Before a backfill's runs, which have 0.
 PRIORITY = "10"
+# What the intake leaves to its next tick: who is first where places are few.
+TURNS_FIRST, QUEUE_FIRST = "turns", "queue"
 
 
 def sqs_run_sensor(connect: Callable[[], Platform]) -> dg.SensorDefinition:
@@ -42,7 +39,7 @@ def sqs_run_sensor(connect: Callable[[], Platform]) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         platform = connect()
         try:
-            return take_in(platform, context.instance)
+            return take_in(platform, context.instance, context.cursor)
         except Exception as error:
             report_fault(platform.metrics, "intake_error", error)
             raise
@@ -60,55 +57,36 @@ def run_reconciler(connect: Callable[[], Platform]) -> dg.SensorDefinition:
         description="Ends what died, extends what waits, deletes what is done; starts no run.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        cursor = ReconcilerCursor.parse(context.cursor)
-        done = reconcile(connect(), context.instance, cursor)
-        context.update_cursor(cursor.dump())
-        return dg.SkipReason(done)
+        platform = connect()
+        try:
+            seen = ReconcileTick(platform, DagsterExecutions(context.instance)).run()
+        except Exception as error:
+            report_fault(platform.metrics, "reconcile_error", error)
+            raise
+        return dg.SkipReason(f"{seen} runs were due")
 
     return sensor
 
 
-def take_in(platform: Platform, instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason:
-    """Receive jobs while there is room for them; return the runs to ask for, or why there are none.
+def take_in(
+    platform: Platform, instance: dg.DagsterInstance, cursor: str | None = None
+) -> dg.SensorResult | dg.SkipReason:
+    """Take in jobs while there is room for them; return the runs to ask for, or why there are none.
 
     Raises:
         Exception: Dagster's storage fails; what is dispatched by then is asked for again.
     """
     executions = DagsterExecutions(instance)
     room = platform.settings.intake_limit - executions.count_unfinished(SQS_RUN_SENSOR)
-    tick = IntakeTick(platform, executions, room)
+    tick = IntakeTick(platform, executions, room, turns_first=cursor == TURNS_FIRST)
     records = tick.run()
     if not records:
         return dg.SkipReason(tick.summary())
     DagsterPartitions(instance).add_tenants(record.tenant_id for record in records)
-    return dg.SensorResult(run_requests=[_run_request(record) for record in records])
-
-
-def reconcile(platform: Platform, instance: dg.DagsterInstance, cursor: ReconcilerCursor) -> str:
-    """Do the reconciler's duties, each whatever becomes of the others; return what was done."""
-    now, done = utc_now(), []
-    for name, duty in _duties(platform, instance, cursor, now).items():
-        try:
-            done.append(f"{name}: {duty()}")
-        except Exception as error:  # noqa: BLE001 - the other duties must not wait for this one
-            report_fault(platform.metrics, "reconcile_error", error, duty=name)
-            done.append(f"{name}: {type(error).__name__}: {error}")
-    return "; ".join(done)
-
-
-def _duties(
-    platform: Platform, instance: dg.DagsterInstance, cursor: ReconcilerCursor, now: datetime
-) -> dict[str, Callable[[], object]]:
-    executions, partitions = DagsterExecutions(instance), DagsterPartitions(instance)
-    duties: dict[str, Callable[[], object]] = {
-        "partitions added": lambda: sync_partitions(platform, partitions, cursor, now),
-        "unsettled runs": lambda: ReconcileTick(platform, executions, cursor).run(),
-    }
-    if cursor.is_due("dead_letters_at", EVERY_MINUTE_SECONDS, now):
-        duties["dead letters"] = lambda: settle_dead_letters(platform)
-        duties["queue_misconfigured"] = lambda: check_queue(platform)
-        duties["old runs deleted"] = lambda: delete_old_runs(platform, executions, now)
-    return duties
+    return dg.SensorResult(
+        run_requests=[_run_request(record) for record in records],
+        cursor=QUEUE_FIRST if tick.turns_first else TURNS_FIRST,
+    )
 
 
 def _run_request(record: RunRecord) -> dg.RunRequest:

@@ -5,7 +5,7 @@ They are made of the record and the config alone: what the run had read died wit
 
 from contextlib import closing
 
-from relay_core.config import TenantConfig, load_config, parse_document
+from relay_core.config import TenantConfig, load_stored_config
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.errors import RelayError
 from relay_core.publish.findings import RunFindings
@@ -72,6 +72,6 @@ def _config(platform: Platform, record: RunRecord) -> TenantConfig | None:
         return None
     stored = platform.tenants.version(record.tenant_id, record.config_version)
     try:
-        return None if stored is None else load_config(parse_document(stored.text, format="json"))
+        return None if stored is None else load_stored_config(stored.text)
     except RelayError:
         return None

@@ -1,41 +1,54 @@
-"""What the reconciler does beside the runs: partitions, Dagster's old runs, the queue's attributes.
+"""What is to be done beside the runs: partitions, Dagster's old runs, the queue's attributes.
 
 Nothing here is about a single run; each function is a duty of its own.
 """
 
-from collections.abc import Set
+import time
+from collections.abc import Callable, Set
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from relay_dagster.logs import event_log
-from relay_dagster.reconciler.cursor import ReconcilerCursor
+from relay_dagster.reconciler.cursor import Cursor
 from relay_dagster.runs.ports import Executions, TenantPartitions
 from relay_dagster.wiring import Platform
 
 # The index of tenants lags behind the table.
 OVERLAP = timedelta(minutes=2)
 ALL_TENANTS_EVERY_SECONDS = 3600
-# Once a minute: more than thirty thousand a day.
-OLD_RUNS_AT_ONCE = 25
+OLD_RUNS_AT_ONCE = 50
+OLD_RUNS_SECONDS = 30
 
 log = event_log()
 
 
+@dataclass
+class PartitionSync(Cursor):
+    """Until when new tenants are known, and when all of them were last compared."""
+
+    known_until: float = 0
+    compared_at: float = 0
+
+
 def sync_partitions(
-    platform: Platform, partitions: TenantPartitions, cursor: ReconcilerCursor, now: datetime
+    platform: Platform, partitions: TenantPartitions, cursor: PartitionSync, now: datetime
 ) -> list[str]:
     """Add the partitions of new tenants; once an hour compare all, and remove those gone.
 
     Returns:
         The tenants whose partitions were added.
     """
-    since = datetime.fromtimestamp(cursor.tenants_at, UTC) - OVERLAP
-    if cursor.is_due("all_tenants_at", ALL_TENANTS_EVERY_SECONDS, now):
+    instant = now.timestamp()
+    if instant - cursor.compared_at >= ALL_TENANTS_EVERY_SECONDS:
         stored = set(platform.tenants.all_tenant_ids())
         _remove_gone(partitions, stored)
+        added = partitions.add_tenants(stored)
+        cursor.compared_at = instant
     else:
-        stored = {entry.tenant_id for entry in platform.tenants.created_since(since)}
-    added = partitions.add_tenants(stored)
-    cursor.tenants_at = now.timestamp()
+        since = datetime.fromtimestamp(cursor.known_until, UTC) - OVERLAP
+        new = platform.tenants.created_since(since)
+        added = partitions.add_tenants({entry.tenant_id for entry in new})
+    cursor.known_until = instant
     return added
 
 
@@ -46,16 +59,27 @@ def _remove_gone(partitions: TenantPartitions, stored: Set[str]) -> None:
             log.info("partition_removed", tenant_id=tenant_id)
 
 
-def delete_old_runs(platform: Platform, executions: Executions, now: datetime) -> int:
+def delete_old_runs(
+    platform: Platform,
+    executions: Executions,
+    now: datetime,
+    stopwatch: Callable[[], float] = time.monotonic,
+) -> int:
     """Let Dagster forget runs that ended longer ago than artifacts are kept; their records stay.
 
-    Dagster itself deletes old ticks alone. A few at a time: each takes its events with it.
+    Dagster itself deletes old ticks alone. A few at a time, for each takes its events with it, as
+    long as there are any and the time lasts.
 
     Returns:
         How many were deleted.
     """
     before = now - timedelta(days=platform.settings.retention_days)
-    return executions.delete_ended_before(before, at_most=OLD_RUNS_AT_ONCE)
+    until, deleted = stopwatch() + OLD_RUNS_SECONDS, 0
+    while found := executions.delete_ended_before(before, at_most=OLD_RUNS_AT_ONCE):
+        deleted += found
+        if found < OLD_RUNS_AT_ONCE or stopwatch() > until:
+            break
+    return deleted
 
 
 def check_queue(platform: Platform) -> list[str]:

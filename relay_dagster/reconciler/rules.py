@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from relay_dagster.runs.commits import UNSENT_AFTER, WAITS_HIDDEN, LookPolicy
 from relay_dagster.runs.model import LockState, RunRecord, Trigger
 from relay_dagster.runs.ports import AttemptState
 
-UNSENT_AFTER = timedelta(seconds=60)
 LOST_DISPATCH_AFTER = timedelta(seconds=60)
 FORCE_CANCEL_AFTER = timedelta(seconds=60)
 REPORTS_GIVEN_UP_AFTER = timedelta(hours=1)
 REPLACE_AFTER = timedelta(hours=11)
+# Until something that was asked for has happened.
+SOON = timedelta(seconds=5)
 
 
 class Act(StrEnum):
@@ -25,6 +27,7 @@ class Act(StrEnum):
 
     SEND = "send the message that was never sent"
     REPLACE = "send the message again and delete the old one"
+    HAND_OVER = "leave the attempt to the intake, which asks Dagster for it"
     TERMINATE = "ask Dagster to end the run"
     FORCE_CANCELLED = "tell Dagster that the run is cancelled"
     CANCEL = "end the run as cancelled"
@@ -36,7 +39,7 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Extend:
-    """Keep the message out of sight for so long from now; 0 shows it to the intake."""
+    """Keep the message out of sight for so long from now."""
 
     seconds: float
 
@@ -63,38 +66,37 @@ ReconcileAction = Act | Extend | ReportFailed | Lose
 class RunFacts:
     """A record and what is known of its run.
 
-    ``silent_seconds`` is since its heartbeat was seen to change (`cursor.ReconcilerCursor.silence`;
-    ``execution/heartbeat.py`` tells its whole story), ``extended_seconds`` since its
-    message was last kept out of sight (None: not yet); ``next_in_line`` says of a run that waits
-    for its tenant that the tenant is free and nobody has waited longer.
+    ``silent_seconds`` is since its heartbeat was seen to change (``execution/heartbeat.py`` tells
+    its whole story); ``is_its_turn`` says of a run that waits for its tenant that the tenant is
+    free and nobody has waited longer.
     """
 
     record: RunRecord
     execution: AttemptState
     now: datetime
     silent_seconds: float = 0
-    extended_seconds: float | None = None
-    next_in_line: bool = False
+    is_its_turn: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ReconcilePolicy:
-    """When a heartbeat is stale, how long a message stays out of sight, how many attempts are all.
-
-    Fewer attempts than a run has had already is what an operator has set since.
-    """
-
-    stale_seconds: float
-    visibility_seconds: float
-    max_attempts: int
-
-
-def decide(facts: RunFacts, policy: ReconcilePolicy) -> list[ReconcileAction]:
+def decide(facts: RunFacts, policy: LookPolicy) -> list[ReconcileAction]:
     """Return what to do about one run, in order."""
     return list(_actions(facts, policy))
 
 
-def _actions(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
+def next_look(facts: RunFacts, policy: LookPolicy) -> timedelta:
+    """Return when to look again at a run that stays as it is."""
+    record = facts.record
+    if record.has_ended or record.cancel_requested_at is not None:
+        return SOON
+    if not record.is_dispatched:
+        return policy.until_next(record, facts.now)
+    if facts.execution is AttemptState.ABSENT:
+        return max(LOST_DISPATCH_AFTER - _since(facts, record.dispatched_at), SOON)
+    stale_in = timedelta(seconds=policy.stale_seconds - facts.silent_seconds)
+    return min(policy.between_looks, max(stale_in, timedelta(seconds=1)))
+
+
+def _actions(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
     record = facts.record
     if record.has_ended:
         yield from _of_final(facts, policy)
@@ -108,16 +110,17 @@ def _actions(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileActi
         yield from _of_queued(facts, policy)
 
 
-def _of_final(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
+def _of_final(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
     """Settle a run, last of all its message; a process that is still there is waited for."""
-    record, age = facts.record, _since(facts, facts.record.finished_at)
+    record = facts.record
     if record.needs_dlq:
         yield Act.BURY
     if facts.execution is AttemptState.EXECUTING:
         if facts.silent_seconds <= policy.stale_seconds:
             return
+        yield Act.TERMINATE
         yield ReportFailed("the run is final and its process is silent")
-    if record.needs_reports and age < REPORTS_GIVEN_UP_AFTER:
+    if record.needs_reports and _since(facts, record.reports_tried_at) < REPORTS_GIVEN_UP_AFTER:
         yield Act.REPORT
     yield Act.SETTLE
 
@@ -131,7 +134,7 @@ def _of_cancelled(facts: RunFacts, wished_at: datetime) -> Iterator[ReconcileAct
     yield Act.CANCEL
 
 
-def _of_claimed(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
+def _of_claimed(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
     if facts.execution is AttemptState.CANCELLED:
         yield Act.CANCEL
     elif not facts.execution.is_alive:
@@ -142,12 +145,12 @@ def _of_claimed(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileA
         yield from _keep_out_of_sight(facts, policy)
 
 
-def _of_dispatched(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
+def _of_dispatched(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
     if facts.execution is AttemptState.CANCELLED:
         yield Act.CANCEL
     elif facts.execution is AttemptState.ABSENT:
         if _since(facts, facts.record.dispatched_at) > LOST_DISPATCH_AFTER:
-            yield Extend(0)
+            yield Act.HAND_OVER
     elif not facts.execution.is_alive:
         yield Lose("run_not_started", f"the Dagster run is {facts.execution}, it never began")
     elif facts.execution is AttemptState.EXECUTING and facts.silent_seconds > policy.stale_seconds:
@@ -156,38 +159,39 @@ def _of_dispatched(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[Reconci
         yield from _keep_out_of_sight(facts, policy)
 
 
-def _of_queued(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
+def _of_queued(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
     record = facts.record
-    if record.message_id is None:
+    if not policy.retries.has_attempts_left(record):
+        yield Act.POISON
+    elif record.next_attempt_at is not None:
+        yield Act.HAND_OVER
+    elif record.message_id is None:
         since = record.send_claimed_at or record.requested_at
         if record.trigger is not Trigger.DAGSTER and _since(facts, since) >= UNSENT_AFTER:
             yield Act.SEND
-    elif record.attempt >= policy.max_attempts:
-        yield Act.POISON
-    elif record.next_attempt_at is not None:
-        yield Extend(max(0.0, (record.next_attempt_at - facts.now).total_seconds()))
     elif record.lock_state is LockState.QUEUED:
-        if facts.next_in_line:
-            yield Extend(0)
-        else:
-            yield from _keep_out_of_sight(facts, policy)
+        if facts.is_its_turn:
+            yield Act.HAND_OVER
+        elif record.receipt_handle is not None:
+            yield Extend(WAITS_HIDDEN.total_seconds())
 
 
 def _stale(facts: RunFacts) -> Iterator[ReconcileAction]:
     silence = f"no heartbeat for {facts.silent_seconds:.0f} seconds"
+    yield Act.TERMINATE
     yield ReportFailed(silence)
     yield Lose("heartbeat_stale", silence)
 
 
-def _keep_out_of_sight(facts: RunFacts, policy: ReconcilePolicy) -> Iterator[ReconcileAction]:
+def _keep_out_of_sight(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
     """Extend in time, and replace a message that SQS would show whatever is asked."""
     if facts.record.receipt_handle is None:
         return
     if _since(facts, facts.record.received_at) > REPLACE_AFTER:
         yield Act.REPLACE
         return
-    extended = facts.extended_seconds
-    if extended is None or extended >= policy.visibility_seconds / 4:
+    left = (facts.record.hidden_until or facts.now) - facts.now
+    if left <= policy.visibility * 0.75:
         yield Extend(policy.visibility_seconds)
 
 

@@ -1,105 +1,138 @@
-"""One tick over the runs that are not settled: gather facts, let `rules` decide, act.
+"""One tick over the runs that are due: gather facts, let `rules` decide, act, note the next look.
 
-One run that cannot be handled spoils only itself: the next tick looks at it again.
+What is due the records themselves tell (``runs/commits.py``), so a tick leaves nothing to the next.
+One run that cannot be handled spoils only itself: a later tick looks at it again.
 """
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.cloudwatch.metrics import report_fault
-from relay_dagster.aws.dynamodb.pagination import cursor_after_record
-from relay_dagster.execution.publication import remove_superseded
+from relay_dagster.execution.publication import remove_superseded, withdraw
+from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
-from relay_dagster.reconciler.cursor import ReconcilerCursor
 from relay_dagster.reconciler.dead_run_reports import write_reports
 from relay_dagster.reconciler.rules import (
+    SOON,
     Act,
     Extend,
     Lose,
     ReconcileAction,
-    ReconcilePolicy,
     ReportFailed,
     RunFacts,
     decide,
+    next_look,
 )
+from relay_dagster.runs.commits import LookPolicy
 from relay_dagster.runs.errors import CancelRequestedError, RunError
-from relay_dagster.runs.model import LockState, RunRecord, Trigger
+from relay_dagster.runs.model import Lane, LockState, RunRecord, Trigger
 from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
 
 MAX_RECORDS = 200
 MAX_SECONDS = 20
+# A run that could not be handled lets the others go first.
+AFTER_A_FAULT = timedelta(seconds=30)
+_ROUNDS = 5
 
 log = event_log()
 
 
 @dataclass
 class ReconcileTick:
-    """Looks at up to 200 runs, oldest first, and does what each needs.
+    """Looks at up to 200 runs of each lane, longest due first, and does what each needs.
 
     Args:
         platform: the stores, the queue and the ledger.
         executions: what executes.
-        cursor: what the tick before knew; changed in place.
+        clock: tells the time, aware.
+        stopwatch: tells how long the tick has lasted, in seconds.
     """
 
     platform: Platform
     executions: Executions
-    cursor: ReconcilerCursor
     clock: Callable[[], datetime] = utc_now
     stopwatch: Callable[[], float] = time.monotonic
 
     def run(self) -> int:
         """Handle each run; one that fails spoils only itself. Return how many were seen."""
-        until = self.stopwatch() + MAX_SECONDS
-        page = self.platform.runs.unacknowledged(MAX_RECORDS, after=self.cursor.page)
-        self.cursor.page = page.next_cursor
-        beats = self.platform.runs.heartbeats([one for one in page.records if one.attempt])
-        in_line = self._next_in_line(page.records)
-        for record in page.records:
-            self._reconcile(record, beats.get(record.run_id, 0), record.run_id in in_line)
-            if self.stopwatch() > until:
-                # The next tick goes on from here, or a few slow runs would keep it from the rest.
-                self.cursor.page = cursor_after_record(record)
-                break
-        return len(page.records)
-
-    def _next_in_line(self, records: Iterable[RunRecord]) -> set[str]:
-        """Return the runs whose turn it is: their tenant is free, nobody has waited longer."""
-        first: dict[str, str] = {}
+        until, seen = self.stopwatch() + MAX_SECONDS, 0
+        records = self._due()
+        beats = self.platform.runs.heartbeats([one for one in records if one.attempt])
+        turns = self._turns(records)
         for record in records:
-            if record.lock_state is LockState.QUEUED:
-                first.setdefault(record.tenant_id, record.run_id)
-        locks = self.platform.runs.locks(first) if first else {}
-        return {run_id for tenant, run_id in first.items() if locks[tenant].holder is None}
+            self._reconcile(record, beats.get(record.run_id, 0), record.run_id in turns)
+            seen += 1
+            if self.stopwatch() > until:
+                break  # Those that are left are the longest due of the next tick.
+        return seen
 
-    def _reconcile(self, record: RunRecord, beats: int, next_in_line: bool) -> None:
-        settings, now = self.platform.settings, self.clock()
-        policy = ReconcilePolicy(
-            stale_seconds=settings.heartbeat_stale_seconds,
-            visibility_seconds=settings.visibility_timeout_seconds,
-            max_attempts=settings.max_attempts,
-        )
+    def _due(self) -> list[RunRecord]:
+        now, runs = self.clock(), self.platform.runs
+        lanes = (Lane.ATTEMPT, Lane.END)
+        found = [record for lane in lanes for record in runs.due(lane, now, MAX_RECORDS)]
+        return sorted(found, key=lambda record: record.due_at or now)
+
+    def _turns(self, records: Iterable[RunRecord]) -> set[str]:
+        """Return the runs whose turn it is: their tenant is free, nobody has waited longer."""
+        waiting = [each for each in records if each.lock_state is LockState.QUEUED]
+        locks = self.platform.runs.locks({each.tenant_id for each in waiting})
+        return {each.run_id for each in waiting if locks[each.tenant_id].is_turn_of(each.run_id)}
+
+    def _reconcile(self, record: RunRecord, beats: int, is_its_turn: bool) -> None:
         try:
-            state = self._attempt_state(record)
-            facts = RunFacts(
-                record=record,
-                execution=state,
-                now=now,
-                silent_seconds=self.cursor.silence(record, beats, state, now),
-                extended_seconds=self.cursor.since_extended(record.run_id, now),
-                next_in_line=next_in_line,
-            )
-            for action in decide(facts, policy):
-                record = self._act(action, record, now)
+            self._look_at(record, beats, is_its_turn)
         except RunError as error:
-            # Somebody else has moved the run on meanwhile: the next tick looks at it afresh.
+            # Somebody else has moved the run on meanwhile: a later tick looks at it afresh.
             log.warning("run_not_reconciled", error=str(error), **record.log_facts)
+            self._put_off(record)
         except Exception as error:  # noqa: BLE001 - the others must not wait for this one
             report_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
+            self._put_off(record)
+
+    def _put_off(self, record: RunRecord) -> None:
+        try:
+            self.platform.ledger.look_again(record, AFTER_A_FAULT)
+        except Exception as error:  # noqa: BLE001 - it stays due, which is not worse
+            log.warning("run_not_put_off", error=str(error), **record.log_facts)
+
+    def _look_at(self, record: RunRecord, beats: int, is_its_turn: bool) -> None:
+        now, policy = self.clock(), self.platform.ledger.looks
+        state = self._attempt_state(record)
+        seen = _watched(record, f"{record.attempt}:{beats}:{state}:{record.dagster_run_id}", now)
+        facts = RunFacts(
+            record=seen,
+            execution=state,
+            now=now,
+            silent_seconds=(now - (seen.watched_at or now)).total_seconds(),
+            is_its_turn=is_its_turn,
+        )
+        after = seen
+        for action in decide(facts, policy):
+            if action is Act.HAND_OVER:
+                self._hand_over(after)
+                return
+            after = self._act(action, after, now)
+        if after.revision == record.revision:
+            self._look_again(replace(facts, record=after), policy)
+
+    def _look_again(self, facts: RunFacts, policy: LookPolicy) -> None:
+        record = facts.record
+        self.platform.ledger.look_again(
+            record,
+            next_look(facts, policy),
+            watched_as=record.watched_as,
+            watched_at=record.watched_at,
+            hidden_until=record.hidden_until,
+        )
+
+    def _hand_over(self, record: RunRecord) -> None:
+        waits = record.lock_state is LockState.QUEUED
+        lane = Lane.TURN if waits else Lane.READY
+        self.platform.ledger.look_again(record, timedelta(0), lane=lane)
 
     def _attempt_state(self, record: RunRecord) -> AttemptState:
         if record.is_dispatched or (record.has_ended and record.attempt):
@@ -130,8 +163,7 @@ class ReconcileTick:
     def _extend(self, record: RunRecord, seconds: float, now: datetime) -> RunRecord:
         if record.receipt_handle is not None:
             self.platform.queue.extend(record.receipt_handle, seconds)
-            self.cursor.note_extended(record.run_id, now)
-        return record
+        return replace(record, hidden_until=now + timedelta(seconds=seconds))
 
     def _lose(self, record: RunRecord, action: Lose) -> RunRecord:
         try:
@@ -173,7 +205,11 @@ class ReconcileTick:
         return after
 
     def _terminate(self, record: RunRecord) -> RunRecord:
-        self.executions.terminate(record)
+        """Ask the process to end; where nobody can be asked it must be judged all the same."""
+        try:
+            self.executions.terminate(record)
+        except Exception as error:  # noqa: BLE001 - whatever keeps Dagster from it
+            log.warning("run_not_terminated", error=str(error), **record.log_facts)
         return record
 
     def _force_cancelled(self, record: RunRecord) -> RunRecord:
@@ -195,13 +231,41 @@ class ReconcileTick:
         return self.platform.ledger.record_dlq(record.run_id, message_id)
 
     def _report(self, record: RunRecord) -> RunRecord:
+        if record.reports_tried_at is None:
+            tried_at = self.clock()
+            self.platform.ledger.look_again(record, SOON, reports_tried_at=tried_at)
         return write_reports(self.platform, record)
 
     def _settle(self, record: RunRecord) -> RunRecord:
         if record.receipt_handle is not None and record.trigger is not Trigger.DAGSTER:
             self.platform.queue.delete(record.receipt_handle)
-        self.cursor.forget(record.run_id)
-        settled = self.platform.ledger.acknowledge(record.run_id)
+        self._call_next(record.tenant_id)
+        settled = self.platform.ledger.acknowledge(record.run_id, known=record)
+        if record.hold is not None and record.status is RunStatus.CANCELLED:
+            withdraw(self.platform.objects, record)
         if record.status is RunStatus.SUCCEEDED:
             remove_superseded(self.platform, record.tenant_id, self.clock())
         return settled
+
+    def _call_next(self, tenant_id: str) -> None:
+        """Let the intake know whose turn it is, now that the tenant's run has ended."""
+        runs = self.platform.runs
+        for _ in range(_ROUNDS):
+            lock = runs.lock(tenant_id)
+            waiting = runs.get(lock.next_run_id) if lock.next_run_id else None
+            if lock.holder or waiting is None or waiting.lock_state is not LockState.QUEUED:
+                return
+            if self.platform.ledger.look_again(waiting, timedelta(0), lane=Lane.TURN):
+                return
+        raise ThrottledError("call_next", f"tenant {tenant_id}: too many writers at once")
+
+
+def _watched(record: RunRecord, looks_like: str, now: datetime) -> RunRecord:
+    """Return the record with what its attempt looks like, and since when.
+
+    Dagster's word is part of it: a run that only now executes cannot have been silent before. Nor
+    can one that only now has claimed its attempt: its first beat comes an interval later.
+    """
+    if record.watched_as == looks_like and record.watched_at is not None:
+        return record
+    return replace(record, watched_as=looks_like, watched_at=now)

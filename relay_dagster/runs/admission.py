@@ -6,11 +6,10 @@ one transaction. `ledger` is who calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from relay_dagster.runs.commit_loop import until_committed
+from relay_dagster.runs.commits import Commits, until_committed
 from relay_dagster.runs.errors import (
     CommitLostError,
     IdempotencyKeyReusedError,
@@ -20,7 +19,6 @@ from relay_dagster.runs.errors import (
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.message_state import dead_lettered
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, RunRecord, Trigger
-from relay_dagster.runs.ports import RunRecords
 from relay_dagster.runs.state_machine import claimed, poisoned
 
 # --- the rules ----------------------------------------------------------------------------------
@@ -102,31 +100,33 @@ class Admission:
     """Makes records. What each method raises is said where `ledger` passes it on.
 
     Args:
-        runs: where records are kept.
-        clock: tells the time, aware.
+        commits: where records are kept, and how.
     """
 
-    runs: RunRecords
-    clock: Callable[[], datetime]
+    commits: Commits
 
     def earlier_run(self, idempotency: Idempotency) -> RunRecord | None:
         """Return the run of an earlier request with this key, or None."""
-        found = self.runs.idempotent_run(idempotency.id, self.clock())
+        runs = self.commits.runs
+        found = runs.idempotent_run(idempotency.id, self.commits.clock())
         if found is None:
             return None
         run_id, fingerprint = found
         if fingerprint != idempotency.fingerprint:
             raise IdempotencyKeyReusedError(run_id)
-        return self.runs.get(run_id)
+        return runs.get(run_id)
 
-    def reserve(self, wanted: NewRun, idempotency: Idempotency | None) -> Reservation:
+    def reserve(
+        self, wanted: NewRun, idempotency: Idempotency | None, runs_per_hour: int | None = None
+    ) -> Reservation:
         """Make the record, take the lock and remember the key; the key is looked at first."""
 
         def try_once() -> Reservation:
             earlier = self.earlier_run(idempotency) if idempotency else None
             if earlier is not None:
                 return Reservation(earlier, created=False)
-            return Reservation(self._put_requested(wanted, idempotency), created=True)
+            record = self._put_requested(wanted, idempotency, runs_per_hour)
+            return Reservation(record, created=True)
 
         return until_committed("reserve", wanted.run_id, try_once)
 
@@ -134,50 +134,53 @@ class Admission:
         """Return the record of a message's run, made where there is none."""
 
         def try_once() -> RunRecord:
-            known = self.runs.get(job.run_id)
+            known = self.commits.runs.get(job.run_id)
             return self._put_adopted(job, request_id) if known is None else matched(known, job)
 
         return until_committed("adopt", job.run_id, try_once)
 
     def adopt_dead(self, job: Job, message: str, dlq_message_id: str) -> RunRecord:
         """Make the record of a job that is dead before it had one."""
-        now = self.clock()
+        now = self.commits.clock()
         queued = adopted(job, now, None, LockState.NONE)
         dead = dead_lettered(dlq_message_id)(poisoned(message, now)(queued))
-        return self.runs.commit(None, dead, now=now)
+        return self.commits.create(dead)
 
     def start_by_hand(
         self, dagster_run_id: str, tenant_id: str, config_version: int | None
     ) -> RunRecord | None:
         """Make the record of a run that Dagster started; None where there is one already."""
-        if self.runs.get(dagster_run_id) is not None:
+        if self.commits.runs.get(dagster_run_id) is not None:
             return None
-        now = self.clock()
+        now = self.commits.clock()
         wanted = started_by_hand(dagster_run_id, tenant_id, now, config_version)
         try:
-            return self.runs.commit(None, wanted, now=now, yield_to_waiters=True)
+            return self.commits.create(wanted, yield_to_waiters=True)
         except CommitLostError:
             return None
 
-    def _put_requested(self, wanted: NewRun, idempotency: Idempotency | None) -> RunRecord:
-        now = self.clock()
-        record = requested(wanted, now, idempotency)
+    def _put_requested(
+        self, wanted: NewRun, idempotency: Idempotency | None, runs_per_hour: int | None
+    ) -> RunRecord:
+        record = requested(wanted, self.commits.clock(), idempotency)
         try:
-            return self.runs.commit(
-                None, record, now=now, idempotency=idempotency, yield_to_waiters=True
+            return self.commits.create(
+                record,
+                idempotency=idempotency,
+                yield_to_waiters=True,
+                runs_per_hour=runs_per_hour,
             )
         except CommitLostError:
-            known = self.runs.get(wanted.run_id)
+            known = self.commits.runs.get(wanted.run_id)
             if known is None:
                 raise  # The key was taken meanwhile: its run is found in the next round.
             # An earlier try of this very request got through, though its answer did not.
             return matched(known, wanted.job)
 
     def _put_adopted(self, job: Job, request_id: str | None) -> RunRecord:
-        now = self.clock()
-        wanted = adopted(job, now, request_id, LockState.OWNER)
+        """Make the record of a job; it waits where the tenant is busy, or others wait already."""
+        wanted = adopted(job, self.commits.clock(), request_id, LockState.OWNER)
         try:
-            return self.runs.commit(None, wanted, now=now)
+            return self.commits.create(wanted, yield_to_waiters=True)
         except TenantBusyError:
-            queued = replace(wanted, lock_state=LockState.QUEUED)
-            return self.runs.commit(None, queued, now=now)
+            return self.commits.create(replace(wanted, lock_state=LockState.QUEUED))

@@ -5,6 +5,7 @@
     RunError
     ├── UnknownRunError            RUN_NOT_FOUND
     ├── TenantBusyError            TENANT_ALREADY_RUNNING
+    ├── RunQuotaExceededError      RUN_QUOTA_EXCEEDED
     ├── IdempotencyKeyReusedError  IDEMPOTENCY_KEY_REUSED
     ├── RunAlreadyFinishedError    RUN_ALREADY_FINISHED
     ├── RunNotHeldError            RUN_NOT_HELD
@@ -58,6 +59,19 @@ class TenantBusyError(RunError):
         super().__init__(
             f"tenant {tenant_id} already has an unfinished run, {active_run_id}; "
             "wait for it to finish, or cancel it"
+        )
+
+
+class RunQuotaExceededError(RunError):
+    """The tenant has had as many runs as it may in this hour; ``wait_seconds`` are left of it."""
+
+    error_code = "RUN_QUOTA_EXCEEDED"
+
+    def __init__(self, tenant_id: str, runs_per_hour: int, wait_seconds: float) -> None:
+        self.tenant_id = tenant_id
+        self.wait_seconds = wait_seconds
+        super().__init__(
+            f"tenant {tenant_id} has had {runs_per_hour} runs in this hour, which are the most"
         )
 
 

@@ -16,13 +16,6 @@ from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import RunRecords
 from relay_dagster.runs.publications import FeedMove, FeedPointer, holding, published
 
-MoveOf = Callable[[RunRecord], FeedMove | None]
-"""What becomes of the tenant's feed with a record as it is to be; None for nothing."""
-
-
-def no_move(_: RunRecord) -> None:
-    """Leave the tenant's feed as it is."""
-
 
 @dataclass(frozen=True, slots=True)
 class FeedMoves:

@@ -2,8 +2,8 @@
 
 Each method reads the record consistently, applies one rule of `state_machine` or `message_state`,
 and commits the result on condition that nothing has changed since; where something has, it reads
-and decides again. The tenant's lock changes in the same transaction. ``known`` is the record as the
-caller read or wrote it last: it is tried first, and spares a read.
+and decides again (`commits`). The tenant's lock changes in the same transaction. ``known`` is the
+record as the caller read or wrote it last: it is tried first, and spares a read.
 
 `UnknownRunError` is raised for a run_id without a record, `ExternalServiceError` where the store
 fails; other refusals are named in each method.
@@ -14,16 +14,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
-from relay_dagster.runs import message_state, state_machine
+from relay_dagster.runs import state_machine
 from relay_dagster.runs.admission import Admission, Reservation
-from relay_dagster.runs.commit_loop import until_committed
-from relay_dagster.runs.errors import FeedNotKeptError, UnknownRunError
-from relay_dagster.runs.feed_moves import FeedMoves, MoveOf, no_move
+from relay_dagster.runs.commits import Commits, LookPolicy
+from relay_dagster.runs.errors import FeedNotKeptError
+from relay_dagster.runs.feed_moves import FeedMoves
 from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.message_state import MessageNotes
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,
     Fence,
@@ -38,12 +39,13 @@ from relay_dagster.runs.publications import FeedPointer
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
 
-class RunLedger:
-    """Every transition of a run record.
+class RunLedger(MessageNotes):
+    """Every transition of a run record; the notes that make none are inherited.
 
     Args:
         runs: where records are kept.
         policy: attempts and back-off.
+        looks: when a record is to be looked at next; it knows the same attempts.
         keep_published: how many publications of a tenant can be published again.
         clock: tells the time, aware.
         chance: a random number from 0 to 1, for jitter.
@@ -53,16 +55,17 @@ class RunLedger:
         self,
         runs: RunRecords,
         policy: RetryPolicy | None = None,
+        looks: LookPolicy | None = None,
         *,
         keep_published: int = 10,
         clock: Callable[[], datetime] = utc_now,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._runs = runs
-        self._admission = Admission(runs, clock)
-        self._feeds = FeedMoves(runs, keep_published, clock)
         self.policy = policy or RetryPolicy()
-        self._clock = clock
+        self.looks = looks or LookPolicy(retries=self.policy)
+        super().__init__(Commits(runs, self.looks, clock))
+        self._admission = Admission(self._commits)
+        self._feeds = FeedMoves(runs, keep_published, clock)
         self._chance = chance
 
     # --- asked for ------------------------------------------------------------------------------
@@ -75,34 +78,23 @@ class RunLedger:
         """
         return self._admission.earlier_run(idempotency)
 
-    def reserve(self, wanted: NewRun, idempotency: Idempotency | None = None) -> Reservation:
+    def reserve(
+        self, wanted: NewRun, idempotency: Idempotency | None = None, most: int | None = None
+    ) -> Reservation:
         """Make the record, take the tenant's lock and remember the key, all or nothing.
 
-        The key is looked at first: an earlier request's run is returned, active or not.
+        The key is looked at first: an earlier request's run is returned, active or not. ``most`` is
+        how many runs the tenant may be given in an hour, this one among them.
 
         Raises:
             TenantBusyError: the tenant has a run that is queued or running.
-            IdempotencyKeyReusedError: the key came with another body.
+            RunQuotaExceededError, IdempotencyKeyReusedError: as they say.
         """
-        return self._admission.reserve(wanted, idempotency)
+        return self._admission.reserve(wanted, idempotency, most)
 
-    def mark_sent(
-        self, run_id: str, message_id: str, *, known: RunRecord | None = None
-    ) -> RunRecord:
-        """Note the message that now stands for the run: the first, or one sent in its place.
-
-        A run that has ended meanwhile stays as it is: the message will find it final.
-        """
-        return self._change(run_id, message_state.sent(message_id, self._clock()), known)
-
-    def claim_send(self, run_id: str, wait: timedelta = timedelta(seconds=60)) -> RunRecord:
-        """Take the right to send the message of a run that has had none for ``wait``.
-
-        Raises:
-            TransitionRefusedError: it has one, or somebody is sending it.
-            RunAlreadyFinishedError: the run has ended.
-        """
-        return self._change(run_id, message_state.send_claimed(self._clock(), wait))
+    def uncount(self, record: RunRecord) -> None:
+        """Take a run that could not be sent out of the count of its hour."""
+        self._commits.runs.uncount(record)
 
     def tombstone(self, run_id: str) -> RunRecord:
         """End and hide a run whose message could not be sent; the tenant and the key are free.
@@ -141,12 +133,13 @@ class RunLedger:
             FeedNotKeptError: it is none of the tenant's last publications.
             TenantBusyError: the tenant has a run that is queued or running.
         """
-        feed = self._runs.feed(tenant_id)
+        runs = self._commits.runs
+        feed = runs.feed(tenant_id)
         if feed is None or feed.kept(run_id) is None:
             raise FeedNotKeptError(tenant_id, run_id)
         if feed.in_force.run_id != run_id:
             self._change(run_id, replace, move=self._feeds.publish, while_idle=True)
-        return self._runs.feed(tenant_id) or feed
+        return runs.feed(tenant_id) or feed
 
     # --- from the queue -------------------------------------------------------------------------
 
@@ -169,29 +162,30 @@ class RunLedger:
         """
         return self._admission.adopt_dead(job, message, dlq_message_id)
 
-    def note_receive(self, run_id: str, message_id: str, receipt_handle: str) -> RunRecord:
-        """Store the newest receipt handle of the run's message."""
-        rule = message_state.received(message_id, receipt_handle, self._clock())
-        return self._change(run_id, rule)
-
     def dispatch(
         self,
         run_id: str,
         attempt: int,
         *,
-        message_id: str,
-        receipt_handle: str,
+        message_id: str | None = None,
+        receipt_handle: str = "",
         known: RunRecord | None = None,
     ) -> RunRecord:
         """Open the next attempt, before Dagster is asked for a run. A waiting run takes the lock.
+
+        ``message_id`` and ``receipt_handle`` are those of the message that asks for it, where one
+        does.
 
         Raises:
             TenantBusyError: the run waits for its tenant.
             DispatchRefusedError: another attempt is under way, or this one is not the next.
             CancelRequestedError, RunAlreadyFinishedError: there is nothing to dispatch.
         """
-        rule = state_machine.dispatched(attempt, message_id, receipt_handle, self._clock())
-        return self._change(run_id, rule, known)
+        open_attempt = state_machine.dispatched(attempt, self._clock())
+        if message_id is None:
+            return self._change(run_id, open_attempt, known)
+        note = self._received(message_id, receipt_handle)
+        return self._change(run_id, lambda record: note(open_attempt(record)), known)
 
     # --- by the run -----------------------------------------------------------------------------
 
@@ -268,9 +262,11 @@ class RunLedger:
         return self._change(fence.run_id, rule, known, self._feeds.hold)
 
     def fail(
-        self, fence: Fence, failure: RunFailure, outcome: Outcome = NOTHING_KNOWN
+        self, fence: Fence, failure: RunFailure, outcome: Outcome | None = NOTHING_KNOWN
     ) -> RunRecord:
-        """End the run ``FAILED`` and free the tenant. Its reports are written.
+        """End the run ``FAILED`` and free the tenant.
+
+        Its reports are written; with None they are not, and the reconciler writes them.
 
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`.
@@ -323,26 +319,6 @@ class RunLedger:
         """
         return self._change(run_id, state_machine.poisoned(error_message, self._clock()))
 
-    def record_dlq(self, run_id: str, dlq_message_id: str) -> RunRecord:
-        """Note that the run's message is in the dead-letter queue."""
-        return self._change(run_id, message_state.dead_lettered(dlq_message_id))
-
-    def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
-        """Note that a final run's reports are written; ``outcome`` adds to what is known.
-
-        Raises:
-            TransitionRefusedError: the run is not final.
-        """
-        return self._change(run_id, message_state.reported(outcome, self._clock()))
-
-    def acknowledge(self, run_id: str) -> RunRecord:
-        """Note that a final run's message is deleted and nothing is left to do.
-
-        Raises:
-            TransitionRefusedError: the run is not final, or poison that is not in the DLQ yet.
-        """
-        return self._change(run_id, message_state.acknowledged(self._clock()))
-
     # --- how ------------------------------------------------------------------------------------
 
     def _lose(
@@ -358,34 +334,3 @@ class RunLedger:
             retry_at=now + self.policy.delay(attempt, self._chance()),
         )
         return self._change(run_id, state_machine.attempt_lost(loss, self.policy))
-
-    def _change(
-        self,
-        run_id: str,
-        rule: state_machine.Rule,
-        known: RunRecord | None = None,
-        move: MoveOf = no_move,
-        *,
-        while_idle: bool = False,
-    ) -> RunRecord:
-        given = [] if known is None else [known]
-
-        def try_once() -> RunRecord:
-            before = given.pop() if given else self._get(run_id)
-            after = rule(before)
-            if after is before:
-                return before
-            feed = move(after)
-            if feed is not None and feed.after.in_force.run_id == run_id:
-                newest = feed.after.in_force
-                after = replace(after, published_at=newest.published_at, published_seq=newest.seq)
-            return self._runs.commit(
-                before, after, now=self._clock(), feed=feed, while_idle=while_idle
-            )
-
-        return until_committed("change", run_id, try_once)
-
-    def _get(self, run_id: str) -> RunRecord:
-        if (record := self._runs.get(run_id)) is None:
-            raise UnknownRunError(run_id)
-        return record

@@ -34,6 +34,24 @@ class LockState(StrEnum):
     OWNER = "owner"
 
 
+class Lane(StrEnum):
+    """Which list of what is due an unsettled run stands in, and so who looks at it next.
+
+    ``ATTEMPT`` and ``END`` are the reconciler's: what is under way or about to be, and what has
+    ended and is not settled. ``READY`` and ``TURN`` are the intake's, which asks Dagster for an
+    attempt without a message: one that follows another, and the first of a run whose turn with its
+    tenant has come. ``MESSAGE`` is of runs that only wait for their message; its clock stands still
+    while the queue has a backlog. ``LETTER`` is of settled runs whose message is a dead letter.
+    """
+
+    ATTEMPT = "attempt"
+    READY = "ready"
+    TURN = "turn"
+    MESSAGE = "message"
+    END = "end"
+    LETTER = "letter"
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """Why a feed is held back: its hash, what it was compared with, and the guards that trip."""
@@ -82,6 +100,10 @@ class RunRecord:
     ``dagster_run_id`` belong to it and are None between attempts. ``asked_version`` is the version
     in the queue's message, ``config_version`` the one that took effect, ``baseline_run_id`` the run
     whose feed was in force then. ``vendors`` None is all.
+
+    ``due_at`` is when the run is to be looked at next, in its ``due_lane`` (None once it is
+    settled); ``hidden_until`` how long its message stays out of sight; ``watched_as`` what its
+    heartbeat looked like when it was last seen to change, which was ``watched_at``.
     """
 
     run_id: str
@@ -117,7 +139,15 @@ class RunRecord:
     send_claimed_at: datetime | None = None
     receipt_handle: str | None = None
     received_at: datetime | None = None
+    hidden_until: datetime | None = None
     dlq_message_id: str | None = None
+    letter_settled_at: datetime | None = None
+
+    due_at: datetime | None = None
+    due_lane: Lane | None = None
+    watched_as: str | None = None
+    watched_at: datetime | None = None
+    reports_tried_at: datetime | None = None
 
     artifacts: Mapping[str, str] = field(default_factory=dict)
     errors_artifact_key: str | None = None
@@ -163,10 +193,24 @@ class RunRecord:
             and self.dlq_message_id is None
         )
 
+    def is_due(self, lane: Lane, until: datetime) -> bool:
+        """Tell whether the run is to be looked at in a lane, up to an instant."""
+        return self.due_lane is lane and self.due_at is not None and self.due_at <= until
+
+    @property
+    def has_letter(self) -> bool:
+        """Whether the run's message lies in the dead-letter queue, as far as is known."""
+        return self.dlq_message_id is not None and self.letter_settled_at is None
+
     @property
     def needs_reports(self) -> bool:
-        """Whether the run has ended and nobody has noted that its reports are written."""
-        return self.has_ended and not self.hidden and self.reports_written_at is None
+        """Whether the run has ended and nobody has noted that its reports are written.
+
+        One that was cancelled before it had an attempt has nothing to report.
+        """
+        if not self.has_ended or self.hidden or self.reports_written_at is not None:
+            return False
+        return self.attempt > 0 or self.status is not RunStatus.CANCELLED
 
     @property
     def fence(self) -> Fence:
@@ -244,17 +288,29 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class TenantLock:
-    """Who may run for a tenant: the holder, and jobs sent straight to the queue that wait."""
+    """Who may run for a tenant: the holder, and jobs sent straight to the queue that wait.
+
+    Those that wait stand in the order in which they will run.
+    """
 
     tenant_id: str
     holder: str | None = None
-    waiters: frozenset[str] = frozenset()
+    waiters: tuple[str, ...] = ()
     consecutive_failures: int = 0
 
     @property
     def active_run_id(self) -> str | None:
         """The run that makes the tenant busy, or None."""
-        return self.holder or min(self.waiters, default=None)
+        return self.holder or self.next_run_id
+
+    @property
+    def next_run_id(self) -> str | None:
+        """The run that has waited longest, or None."""
+        return next(iter(self.waiters), None)
+
+    def is_turn_of(self, run_id: str) -> bool:
+        """Tell whether a run that waits may go on: the tenant is free, and nobody is before it."""
+        return self.holder is None and self.next_run_id in (None, run_id)
 
 
 @dataclass(frozen=True, slots=True)

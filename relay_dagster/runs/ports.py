@@ -37,12 +37,24 @@ class RunRecords(Protocol):
         yield_to_waiters: bool = False,
         feed: FeedMove | None = None,
         while_idle: bool = False,
+        runs_per_hour: int | None = None,
     ) -> RunRecord:
         """Write ``after`` if the record still is ``before``, and the lock and the feed with it.
 
         Raises:
             CommitLostError: the record, or the idempotency item, is not as it was read.
             TenantBusyError: the lock is held by another run.
+            RunQuotaExceededError: it is one run too many.
+        """
+
+    def uncount(self, record: RunRecord) -> None:
+        """Take a run out of the count of its hour."""
+
+    def note_look(self, record: RunRecord) -> bool:
+        """Write what a look has seen of a record, and when the next is due, and nothing else.
+
+        Returns:
+            False where the record has changed since it was read; nothing is written then.
         """
 
 

@@ -6,6 +6,7 @@ run's success or hold, a release, a cancel, a rollback; `FeedMove` is such a cha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -73,6 +74,14 @@ class FeedMove:
     before: FeedPointer | None
     after: FeedPointer
     voided: tuple[RunRecord, RunRecord] | None = None
+
+
+MoveOf = Callable[[RunRecord], FeedMove | None]
+"""What becomes of the tenant's feed with a record as it is to be; None for nothing."""
+
+
+def no_move(_: RunRecord) -> None:
+    """Leave the tenant's feed as it is."""
 
 
 def published(

@@ -7,13 +7,13 @@ No rule writes a status itself: `_moved` takes it from the table. How a record c
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunFailure
+from relay_dagster.runs.commits import Rule
 from relay_dagster.runs.errors import (
     CancelRequestedError,
     ClaimRefusedError,
@@ -26,9 +26,6 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.model import Fence, Hold, LockState, Outcome, Release, RunRecord
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
-
-Rule = Callable[[RunRecord], RunRecord]
-
 
 # --- the table ----------------------------------------------------------------------------------
 
@@ -68,7 +65,13 @@ _TABLE = (
     Move("entered", (_RUNNING,), _RUNNING, "run", "the next stage begins"),
     Move("pinned", (_RUNNING,), _RUNNING, "run", "config version and baseline are fixed"),
     Move("succeeded", (_RUNNING,), RunStatus.SUCCEEDED, "run", "all is written"),
-    Move("failed", (_RUNNING,), RunStatus.FAILED, "run", "its data or config are at fault"),
+    Move(
+        "failed",
+        (_RUNNING,),
+        RunStatus.FAILED,
+        "run",
+        "its data or config are at fault, or it took too long",
+    ),
     Move("attempt_lost", _UNFINISHED, _QUEUED, "run, reconciler", "the attempt ended undecided"),
     Move("poisoned", _UNFINISHED, RunStatus.FAILED, "run, reconciler", "no attempt is left"),
     Move("cancel_requested", _UNFINISHED, None, "API", "it is to end, and an attempt is under way"),
@@ -110,6 +113,8 @@ _BETWEEN_ATTEMPTS: dict[str, Any] = {
     "dispatched_at": None,
     "dagster_run_id": None,
     "stage_entered_at": {},
+    "watched_as": None,
+    "watched_at": None,
 }
 
 
@@ -120,13 +125,16 @@ def tombstoned(now: datetime) -> Rule:
         if record.has_ended or record.message_id is not None or record.attempt > 0:
             return record
         over = _ended("tombstoned", record, now)
-        return replace(over, hidden=True, acknowledged_at=now, expires_at=now + TOMBSTONE_LIFE)
+        return replace(over, hidden=True, expires_at=now + TOMBSTONE_LIFE)
 
     return rule
 
 
-def dispatched(attempt: int, message_id: str, receipt_handle: str, now: datetime) -> Rule:
-    """Open the next attempt, with nothing under way; a run that waits takes the lock."""
+def dispatched(attempt: int, now: datetime) -> Rule:
+    """Open the next attempt, with nothing under way; a run that waits takes the lock.
+
+    The message that it comes from, if it does from one, is `message_state.received`.
+    """
 
     def rule(record: RunRecord) -> RunRecord:
         refuse_ended(record)
@@ -138,10 +146,6 @@ def dispatched(attempt: int, message_id: str, receipt_handle: str, now: datetime
         return _moved(
             "dispatched",
             record,
-            message_id=message_id,
-            sent_at=record.sent_at or now,
-            receipt_handle=receipt_handle,
-            received_at=now,
             attempt=attempt,
             dispatched_at=now,
             dagster_run_id=None,
@@ -270,10 +274,10 @@ def superseded(by: str) -> Rule:
     return rule
 
 
-def failed(fence: Fence, failure: RunFailure, outcome: Outcome, now: datetime) -> Rule:
+def failed(fence: Fence, failure: RunFailure, outcome: Outcome | None, now: datetime) -> Rule:
     """End the run for a fault of its data or config, in the stage that the failure names.
 
-    Its reports are written.
+    Its reports are written; where there is no outcome, they are not.
     """
 
     def rule(record: RunRecord) -> RunRecord:
@@ -284,7 +288,8 @@ def failed(fence: Fence, failure: RunFailure, outcome: Outcome, now: datetime) -
             error_code=str(failure.error_code),
             error_message=_cut(failure.error_message),
         )
-        return _ended("failed", stopped, now).with_reports(outcome, now)
+        over = _ended("failed", stopped, now)
+        return over if outcome is None else over.with_reports(outcome, now)
 
     return rule
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relay_core.config import load_config, parse_document
+from relay_core.config import load_stored_config
 from relay_core.domain.errors import ConfigError, RelayError
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
@@ -36,12 +36,14 @@ class Submission:
         queue: where messages are sent.
         pauses: whose runs are not to be started for now.
         configs: what is stored of tenants' configs.
+        runs_per_hour: that a tenant's callers may make; None for any number.
     """
 
     ledger: RunLedger
     queue: JobSender
     pauses: PauseLookup
     configs: ConfigVersions
+    runs_per_hour: int | None = None
 
     def submit(
         self,
@@ -64,6 +66,7 @@ class Submission:
             RunCreationPausedError: runs are not started for now.
             UnknownVendorError: the config lacks a vendor.
             TenantBusyError: the tenant has an unfinished run.
+            RunQuotaExceededError: the tenant has had its runs of this hour.
             QueueUnavailableError: the message could not be sent; no run was started.
         """
         earlier = self.ledger.earlier_run(idempotency) if idempotency else None
@@ -73,18 +76,20 @@ class Submission:
         if pause is not None:
             raise RunCreationPausedError(pause.tenant_id, pause.reason)
         version = self._version_for(tenant_id, vendors)
-        return self._start(_new_run(tenant_id, vendors, version, request_id), idempotency)
+        wanted = _new_run(tenant_id, vendors, version, request_id)
+        return self._start(wanted, idempotency, self.runs_per_hour)
 
     def resubmit(self, tenant_id: str, vendors: Sequence[str] | None) -> RunRecord:
         """Start a run in place of one that died, with the latest config: that is what was mended.
 
-        It is an operator's own act: no pause stops it, and what the config lacks fails the run.
+        It is an operator's own act: no pause and no quota stops it, and what the config lacks
+        fails the run.
 
         Raises:
             TenantBusyError, QueueUnavailableError: as for `submit`.
         """
         version = self.configs.latest_version(tenant_id)
-        return self._start(_new_run(tenant_id, vendors, version, None), None)
+        return self._start(_new_run(tenant_id, vendors, version, None), None, None)
 
     def send_unsent(self, run_id: str) -> RunRecord:
         """Send the message of a run that never had one: its submitter died in between.
@@ -97,11 +102,28 @@ class Submission:
         message_id = self.queue.send(claimed.job, request_id=claimed.request_id)
         return self.ledger.mark_sent(run_id, message_id, known=claimed)
 
-    def _start(self, wanted: NewRun, idempotency: Idempotency | None) -> RunRecord:
-        reservation = self.ledger.reserve(wanted, idempotency)
+    def send_again(self, record: RunRecord) -> RunRecord:
+        """Send a message for a queued run whose message is lost, with what it is to ask for.
+
+        Raises:
+            ExternalServiceError: it cannot be sent; the run stays.
+        """
+        message_id = self.queue.send(record.job, request_id=record.request_id)
+        _log.warning("message_lost", sent_again_as=message_id, **record.log_facts)
+        return self.ledger.mark_sent(record.run_id, message_id, known=record)
+
+    def _start(
+        self, wanted: NewRun, idempotency: Idempotency | None, runs_per_hour: int | None
+    ) -> RunRecord:
+        reservation = self.ledger.reserve(wanted, idempotency, runs_per_hour)
         if not reservation.created:
             return _refuse_withdrawn(reservation.record)
-        record = self._send(reservation.record)
+        try:
+            record = self._send(reservation.record)
+        except QueueUnavailableError:
+            if runs_per_hour is not None:
+                self.ledger.uncount(reservation.record)
+            raise
         _log.info("run_requested", **record.log_facts, config_version=record.config_version)
         return record
 
@@ -130,7 +152,7 @@ class Submission:
         if stored is None:
             return None
         try:
-            config = load_config(parse_document(stored.text, format="json"))
+            config = load_stored_config(stored.text)
         except RelayError:
             # The run will fail with what is wrong with its config.
             return stored.version

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.request import UsageError, parser, read_request
+from relay_dagster.settings import LimitSettings, SettingsError
 
 if TYPE_CHECKING:
     from relay_core.domain.records import RunContext
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     arguments = parser().parse_args(argv)
     try:
-        request = read_request(arguments)
+        request = read_request(arguments, _settings())
         # Loads the engine, which bad usage need not wait for.
         from local.run import run
 
@@ -31,6 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(*error.faults, sep="\n", file=sys.stderr)
         return 2
     return _report(request.context, findings, arguments.output_dir)
+
+
+def _settings() -> LimitSettings:
+    try:
+        return LimitSettings.from_env()
+    except SettingsError as error:
+        raise UsageError(str(error)) from None
 
 
 def _report(context: RunContext, findings: RunFindings, output_dir: Path) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,6 +60,12 @@ class FolderSink:
         """
         if self._last is not None:
             self._last.result()
+
+    def drain(self) -> None:
+        """Return when nothing is being written; what became of it does not matter any more."""
+        if self._last is not None:
+            wait([self._last])
+            self._last = None
 
 
 def _write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:

@@ -17,11 +17,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from relay_core.config import TenantConfig
+    from relay_core.domain.limits import Limits
     from relay_core.domain.records import RunContext
     from relay_core.publish.state import Baseline
+    from relay_dagster.settings import LimitSettings
 
 FOLDERS = ("normalized", "outputs", "reports", "published")
 """What a run leaves under its output folder, and replaces there."""
+_MOST_OF_STATE = 1 << 40
+_MOST_OF_CONFIG = 8_000_000
+"""No config has more bytes, white space and comments included."""
 
 
 class UsageError(Exception):
@@ -54,7 +59,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Request:
-    """All that a run needs, read and checked."""
+    """All that a run needs, read and checked; ``memory_mb`` MiB it may take, 0 is no limit."""
 
     document: Mapping[str, Any]
     config: TenantConfig | None  # None: the document's schema_version is not ours
@@ -63,6 +68,8 @@ class Request:
     feeds: Mapping[str, Input]
     sku_maps: Mapping[str, Input]
     baseline: Baseline | None
+    limits: Limits
+    memory_mb: int
 
 
 def parser() -> argparse.ArgumentParser:
@@ -99,16 +106,16 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def read_request(arguments: argparse.Namespace) -> Request:
+def read_request(arguments: argparse.Namespace, settings: LimitSettings) -> Request:
     """Read and check everything that the command line names; raise UsageError with every fault."""
     from relay_core.domain.errors import UnsupportedSchemaVersionError
     from relay_core.domain.records import RunContext
 
-    requested_at = _moment(arguments.now)
-    document = _document(arguments)
+    requested_at, limits = _moment(arguments.now), settings.limits
+    document = _document(arguments, limits)
     config, unsupported = None, ""
     try:
-        config = _config(document)
+        config = _config(document, limits)
     except UnsupportedSchemaVersionError as error:
         unsupported = str(error)
     known = {vendor.vendor_id for vendor in config.vendors} if config else None
@@ -118,14 +125,24 @@ def read_request(arguments: argparse.Namespace) -> Request:
         arguments.output_dir, [*feed_paths.values(), *map_paths.values(), arguments.config]
     )
     feeds, sku_maps = _samples(arguments.tenant)
-    feeds |= {vendor_id: _read(path) for vendor_id, path in feed_paths.items()}
-    sku_maps |= {vendor_id: _read(path) for vendor_id, path in map_paths.items()}
+    feeds |= {name: _read(path, limits.feed_bytes) for name, path in feed_paths.items()}
+    sku_maps |= {name: _read(path, limits.sku_map_bytes) for name, path in map_paths.items()}
     if config is not None and arguments.config is not None:
-        sku_maps = _configured_maps(config, arguments.config.parent, feeds) | sku_maps
+        sku_maps = _configured_maps(config, arguments.config.parent, feeds, limits) | sku_maps
     tenant_id = str(config.tenant_id if config else document.get("tenant_id") or "")
     context = RunContext(arguments.run_id or str(uuid.uuid4()), tenant_id, requested_at)
     baseline = None if arguments.baseline is None else _state(arguments.baseline)
-    return Request(document, config, unsupported, context, feeds, sku_maps, baseline)
+    return Request(
+        document,
+        config,
+        unsupported,
+        context,
+        feeds,
+        sku_maps,
+        baseline,
+        limits,
+        settings.max_run_memory_mb,
+    )
 
 
 def _moment(text: str | None) -> datetime:
@@ -145,7 +162,7 @@ def _moment(text: str | None) -> datetime:
     return moment
 
 
-def _document(arguments: argparse.Namespace) -> Mapping[str, Any]:
+def _document(arguments: argparse.Namespace, limits: Limits) -> Mapping[str, Any]:
     from relay_core.config import parse_document
     from relay_core.domain.errors import ConfigError
 
@@ -153,20 +170,20 @@ def _document(arguments: argparse.Namespace) -> Mapping[str, Any]:
     if arguments.config is None:
         text: str | bytes = _sample_config(arguments.tenant)
     else:
-        text = bytes(_read(arguments.config).data)
+        text = bytes(_read(arguments.config, _MOST_OF_CONFIG).data[: _MOST_OF_CONFIG + 1])
         written = "json" if arguments.config.suffix.lower() == ".json" else "yaml"
     try:
-        return parse_document(text, format=written)
+        return parse_document(text, format=written, limits=limits)
     except ConfigError as error:
         raise UsageError(*map(str, error.faults)) from None
 
 
-def _config(document: Mapping[str, Any]) -> TenantConfig:
+def _config(document: Mapping[str, Any], limits: Limits) -> TenantConfig:
     from relay_core.config import load_config
     from relay_core.domain.errors import ConfigError
 
     try:
-        return load_config(document)
+        return load_config(document, limits)
     except ConfigError as error:
         raise UsageError(*map(str, error.faults)) from None
 
@@ -217,11 +234,12 @@ def _check_apart(output_dir: Path, inputs: Iterable[Path | None]) -> None:
             )
 
 
-def _read(path: Path) -> Input:
+def _read(path: Path, limit: int) -> Input:
+    """Return a file; of a pipe that gives more than so many bytes one byte more."""
     try:
-        if not path.is_file() or path.stat().st_size == 0:  # a pipe, or nothing to map
-            return Input(path.name, path.read_bytes())
         with path.open("rb") as file:
+            if not path.is_file() or path.stat().st_size == 0:  # a pipe, or nothing to map
+                return Input(path.name, file.read(limit + 1))
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             return Input(path.name, memoryview(mapped), mapped)
     except OSError as error:
@@ -233,13 +251,13 @@ def _state(path: Path) -> Baseline:
     from relay_core.publish.state import read_state
 
     try:
-        return read_state(_read(path).data)
+        return read_state(_read(path, _MOST_OF_STATE).data)
     except StateUnreadableError as error:
         raise UsageError(f"--baseline: {path}: {error}") from None
 
 
 def _configured_maps(
-    config: TenantConfig, folder: Path, feeds: Mapping[str, Input]
+    config: TenantConfig, folder: Path, feeds: Mapping[str, Input], limits: Limits
 ) -> dict[str, Input]:
     """Read the SKU maps that are there of those that the config names as files."""
     found = {}
@@ -248,7 +266,7 @@ def _configured_maps(
         if vendor.vendor_id in feeds and sku_map is not None and sku_map.local_path:
             path = folder / sku_map.local_path
             if _is_there(path):
-                found[vendor.vendor_id] = _read(path)
+                found[vendor.vendor_id] = _read(path, limits.sku_map_bytes)
     return found
 
 

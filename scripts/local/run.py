@@ -16,6 +16,7 @@ from relay_core.columnar.tuning import tune_process
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.records import RunFailure
+from relay_core.domain.run_faults import too_little_memory
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
@@ -29,6 +30,7 @@ from relay_core.publish.reports import (
 )
 from relay_core.stages import RunStages
 from relay_core.validation.trouble import VendorInput
+from relay_dagster.execution.memory_limit import MemoryLimit
 
 KEYS = ArtifactKeys("", "")
 
@@ -57,12 +59,13 @@ class _Clock:
 
     def __init__(self) -> None:
         self.stages: dict[str, float] = {}
+        self.now = Stage.FETCH_INPUTS
         self._started = time.perf_counter()
 
     @contextmanager
     def stage(self, name: Stage) -> Iterator[None]:
         """Count what happens inside as time of the stage."""
-        start = time.perf_counter()
+        start, self.now = time.perf_counter(), name
         try:
             yield
         finally:
@@ -98,11 +101,14 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
         sink,
         findings,
         baseline=request.baseline,
+        limits=request.limits,
     )
     found_at = timestamp(datetime.now(UTC))
     with ThreadPoolExecutor(1) as beside:
         hashes = beside.submit(_hashes, request.feeds)
-        _go_through(stages, request, clock)
+        with _within_memory(request.memory_mb, findings, sink, clock):
+            _go_through(stages, request, clock)
+            sink.wait()
         entries = {
             vendor.vendor_id: manifest_entry(
                 _pins(vendor, request.feeds, hashes), findings.states.get(vendor.vendor_id)
@@ -112,6 +118,24 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
     manifest = input_manifest_json(request.context, entries, found_at)
     sink.write(KEYS.input_manifest, [manifest])
     return findings
+
+
+@contextmanager
+def _within_memory(
+    megabytes: int, findings: RunFindings, sink: FolderSink, clock: _Clock
+) -> Iterator[None]:
+    """Have the run fail where it needs more memory than it may have, as far as it can tell."""
+    memory = MemoryLimit(megabytes)
+    try:
+        yield
+    except Exception as error:
+        memory.lift()
+        if not memory.is_reached(error):
+            raise
+        sink.drain()
+        findings.fail(too_little_memory(megabytes, clock.now))
+    finally:
+        memory.lift()
 
 
 def _go_through(stages: RunStages, request: Request, clock: _Clock) -> None:

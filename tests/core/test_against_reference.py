@@ -137,20 +137,53 @@ def test_engine_and_reference_split_any_text_alike(
     assert_both_agree(document, {"vendor_1": text.encode(encoding)})
 
 
-LONG, MANY_LINES = "x" * 450, "x\n" * 2_150_000
+LONG, MANY_LINES = "x" * 450, "x\n" * 500_000
 MANY = [f'S{n % 9_001:05},{n % 7},1,"{LONG}\n"' for n in range(9_500)]
-HUGE = ["A,1,1,b", f'B,2,1,"{MANY_LINES}"', "C,3,1,d", "D,4,1,e"]
+MORE = ["n"] * 6
+HUGE = [
+    ",".join(cells)
+    for cells in (
+        ["A", "1", "1", "b", *MORE],
+        ["B", "2", "1", *[f'"{MANY_LINES}"'] * 7],
+        ["C", "3", "1", "d", *MORE],
+        ["D", "4", "1", "e", *MORE],
+    )
+]
 
 
-@pytest.mark.parametrize("records", [MANY, HUGE], ids=["many_records", "one_huge_record"])
-def test_engine_and_reference_agree_on_feeds_larger_than_a_block(records: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("records", "more"),
+    [(MANY, ""), (HUGE, ",a,b,c,d,e,f")],
+    ids=["many_records", "one_huge_record"],
+)
+def test_engine_and_reference_agree_on_feeds_larger_than_a_block(
+    records: list[str], more: str
+) -> None:
     places = (1, 2, len(records) // 2, len(records) - 1, len(records))
-    for shift, place in enumerate(places):
-        odd = ("too,few", "", "E,x,1,bad", ",,,", "F,1,1,too,many")[shift]
+    blanks = "," * (3 + more.count(","))
+    odd_ones = ("too,few", "", f"E,x,1,bad{more}", blanks, f"F,1,1,1{more},more")
+    for shift, (place, odd) in enumerate(zip(places, odd_ones, strict=True)):
         records = [*records[: place + shift], odd, *records[place + shift :]]
     document = config_document(error_policy=LENIENT, output={"columns": ["sku", "title"]})
-    feed_bytes = feed(*records, header="sku,quantity_available,cost,title")
+    feed_bytes = feed(*records, header=f"sku,quantity_available,cost,title{more}")
     assert len(feed_bytes) > 1 << 22
     outcome = assert_both_agree(document, {"vendor_1": feed_bytes})
     codes = sorted(entry.error_code for entry in outcome.entries)
     assert codes == ["column_count", "column_count", "invalid_quantity"]
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize(
+    ("cell", "code"),
+    [("é" * (1 << 19), None), ("é" * (1 << 19) + "x", "invalid_input"), ('"x', "DECODE_ERROR")],
+    ids=["as large as may be", "larger", "never closed"],
+)
+def test_engine_and_reference_agree_on_cells_as_large_as_one_may_be(
+    place: int, cell: str, code: str | None
+) -> None:
+    records = ["A,1,1,b", "B,2", "C,3,1,d"]
+    records[place] = f"{records[place]},{cell}"
+    document = config_document(error_policy=LENIENT, output={"columns": ["sku"]})
+    data = feed(*records, header="sku,quantity_available,cost,title")
+    codes = assert_both_agree(document, {"vendor_1": data}).fault_codes
+    assert codes == ({} if code is None else {"vendor_1": code})

@@ -15,6 +15,7 @@ from reference_runs import EngineRun, run_document
 from relay_core.config import load_config
 from relay_core.domain.codes import FailureCode, RowFault, WarningCode
 from relay_core.domain.errors import UnsupportedSchemaVersionError
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry
 
 LENIENT = {"max_invalid_rows": 1000, "max_invalid_row_pct": "1.0"}
@@ -29,11 +30,12 @@ def run(
     feeds: Mapping[str, bytes | None],
     *vendors: Any,
     sku_maps: Mapping[str, bytes] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
     **changes: Any,
 ) -> EngineRun:
     """Run feeds of `vendor_1`, or of the vendors given, under a policy that forgives rows."""
     document = config_document(*vendors, **{"error_policy": LENIENT, **changes})
-    return run_document(document, feeds, sku_maps)
+    return run_document(document, feeds, sku_maps, limits=limits)
 
 
 def one(entries: tuple[ReportEntry, ...], code: str) -> ReportEntry:
@@ -129,6 +131,39 @@ def test_missing_sku_map_names_vendor_and_place() -> None:
     message = failed(run({"vendor_1": GOOD}, vendor), "missing_sku_map", "FETCH_INPUTS")
     assert "vendor_1" in message
     assert "map.csv" in message
+
+
+MAPPED = {"vendor_1": b"vendor_sku,sku\n"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "what"),
+    [
+        (Limits(feed_bytes=len(GOOD) - 1), f"a feed of {len(GOOD)} bytes, and {len(GOOD) - 1} are"),
+        (Limits(sku_map_bytes=14), "a SKU map of 15 bytes, and 14 are"),
+    ],
+    ids=["feed", "map"],
+)
+def test_a_file_that_is_too_large_fails_the_run_before_it_is_read(
+    limits: Limits, what: str
+) -> None:
+    vendor = vendor_document(sku_map=SKU_MAP)
+    well = Limits(feed_bytes=len(GOOD), sku_map_bytes=15)
+    assert run({"vendor_1": GOOD}, vendor, sku_maps=MAPPED, limits=well).failure is None
+    result = run({"vendor_1": GOOD}, vendor, sku_maps=MAPPED, limits=limits)
+    message = failed(result, "feed_too_large", "FETCH_INPUTS")
+    assert "vendor_1" in message
+    assert what in message
+    assert result.normalized == []
+
+
+def test_too_large_a_feed_comes_after_a_missing_vendor_and_before_a_missing_sku_map() -> None:
+    vendors = [vendor_document("a", sku_map=SKU_MAP), vendor_document("b", required=False)]
+    limits = Limits(feed_bytes=len(GOOD))
+    large = {"a": GOOD, "b": GOOD + b"\n"}
+    failed(run(large, *vendors, limits=limits), "feed_too_large", "FETCH_INPUTS")
+    vendors.append(vendor_document("c"))
+    failed(run(large, *vendors, limits=limits), "REQUIRED_VENDOR_MISSING", "FETCH_INPUTS")
 
 
 def test_a_missing_vendor_comes_before_a_missing_sku_map() -> None:

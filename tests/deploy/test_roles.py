@@ -23,8 +23,7 @@ from relay_dagster.aws.s3.object_store import ObjectStore, Written
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
-from relay_dagster.orchestration.sensors import reconcile
-from relay_dagster.reconciler.cursor import ReconcilerCursor
+from relay_dagster.orchestration.duties import duty_sensors
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun
@@ -152,14 +151,15 @@ def be_a_run(platform: Platform, clock: FakeClock) -> Act:
 
 
 def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
-    """Make the ticks of both sensors, over queues that hold one message of each kind."""
+    """Make the ticks of all sensors, over queues that hold one message of each kind."""
     platform.tenants.put(TENANT, json.dumps(config_of(TENANT)))
 
     def put(url: str, body: str) -> None:
         platform.clients.sqs.send_message(QueueUrl=url, MessageBody=body)
 
     put(platform.settings.queue_url, "no job")
-    put(platform.settings.queue_url, Job(str(uuid.uuid4()), TENANT).body())
+    for _ in ("runs", "waits"):
+        put(platform.settings.queue_url, Job(str(uuid.uuid4()), TENANT).body())
     put(platform.settings.dlq_url, Job(str(uuid.uuid4()), "beta").body())
     put(platform.settings.dlq_url, Job(new_run(platform, "gamma"), "gamma").body())
     delta = dispatched(platform, "delta")
@@ -169,13 +169,15 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
 
     def tick() -> None:
         with dg.DagsterInstance.ephemeral() as instance:
-            executions, cursor = DagsterExecutions(instance), ReconcilerCursor()
+            executions = DagsterExecutions(instance)
             platform.metrics.worker_heartbeat()
             IntakeTick(platform, executions, 10, clock=clock).run(poll_seconds=0)
             for _ in range(3):
                 clock.advance(seconds=120)
-                ReconcileTick(platform, executions, cursor, clock=clock).run()
-            reconcile(platform, instance, cursor)
+                ReconcileTick(platform, executions, clock=clock).run()
+            for sensor in duty_sensors(lambda: platform):
+                with dg.build_sensor_context(instance=instance) as context:
+                    sensor(context)
 
     return Act(tick)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -20,6 +23,7 @@ from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.publication import published_key, state_key
 from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
+from relay_dagster.reconciler.dead_run_reports import write_reports
 from relay_dagster.runs.errors import ClaimRefusedError, FenceLostError, TenantBusyError
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.wiring import Platform
@@ -237,3 +241,50 @@ def test_a_release_that_comes_too_late_raises_nothing(platform: Platform) -> Non
         lost = current(platform)
         attempt.release_for_retry(ThrottledError("s3.PutObject", "slow down"))
     assert current(platform) == lost
+
+
+def test_an_attempt_that_takes_too_long_ends_its_run_for_good_and_its_process() -> None:
+    with embedded_platform(heartbeat_seconds=3600, run_timeout_seconds=0.05) as platform:
+        dispatch_run(platform)
+        metrics, ended = KeptMetrics(), threading.Event()
+        with_metrics: Any = replace(platform, metrics=metrics)
+        attempt = Attempt(with_metrics, launch(), end_process=ended.set)
+        try:
+            assert ended.wait(20)
+        finally:
+            attempt.close()
+        record = current(platform)
+        assert (record.status, record.error_code) == (RunStatus.FAILED, "RUN_TIMEOUT")
+        assert (record.failed_stage, record.attempt) == (Stage.FETCH_INPUTS, 1)
+        assert "took longer than 0.05 seconds" in str(record.error_message)
+        assert metrics.ends == [RunStatus.FAILED]
+        assert record.needs_reports
+        with pytest.raises(FenceLostError):
+            attempt.enter(Stage.NORMALIZE)
+        write_reports(platform, record)
+        reports = platform.objects.artifacts(RUN_ID, TENANT)
+        assert set(reports) == {"errors", "run_summary"}
+        errors = json.loads(platform.objects.read(reports["errors"]))
+        assert errors["counts"] == {"RUN_TIMEOUT": 1}
+
+
+def test_an_attempt_that_has_ended_is_not_late_any_more() -> None:
+    with embedded_platform(heartbeat_seconds=3600, run_timeout_seconds=0.5) as platform:
+        dispatch_run(platform)
+        ended = threading.Event()
+        attempt = Attempt(platform, launch(), end_process=ended.set)
+        attempt.succeed()
+        assert not ended.wait(0.7)
+        attempt.close()
+        assert current(platform).status is RunStatus.SUCCEEDED
+
+
+def test_a_process_is_ended_whatever_its_threads_are_doing() -> None:
+    code = (
+        "import threading, time\n"
+        "from relay_dagster.execution.attempt import end_process\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "threading.Timer(0, end_process).start()\n"
+        "time.sleep(600)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 1

@@ -26,6 +26,8 @@ CALLS = {
     "s3.ListObjectsV2": 3,
     # Each vendor's feed and SKU map into the run; the merged feed to the place where it stays.
     "s3.CopyObject": 3 + 3 + 1,
+    # Each SKU map's size, before it is copied.
+    "s3.HeadObject": 3,
     # The copies, once.
     "s3.GetObject": 3 + 3,
     # Config snapshot, manifest, errors, invalid rows, summary; of each vendor its normalized.csv

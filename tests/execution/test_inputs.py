@@ -11,6 +11,7 @@ import pytest
 from builders import REQUESTED_AT, RUN_ID, tenant_config, vendor_document
 from fakes import CallCounter, embedded_platform
 from relay_core.config import TenantConfig
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import RunContext
 from relay_dagster.aws.s3.object_store import ObjectInfo
 from relay_dagster.execution.concurrent_io import ConcurrentIO
@@ -42,11 +43,15 @@ def io() -> Iterator[ConcurrentIO]:
 
 
 def pinning(
-    objects: Any, io: ConcurrentIO, run_id: str = RUN_ID, config: TenantConfig = CONFIG
+    objects: Any,
+    io: ConcurrentIO,
+    run_id: str = RUN_ID,
+    config: TenantConfig = CONFIG,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Pinning:
     context = RunContext(run_id, "acme", REQUESTED_AT)
     reports = RunReports(objects, context, io)
-    return Pinning(objects, reports, io, config.vendors, REQUESTED_AT)
+    return Pinning(objects, reports, io, config.vendors, limits, REQUESTED_AT)
 
 
 def upload(platform: Platform, data: bytes = b"sku\n", name: str = "a.csv") -> None:
@@ -71,6 +76,46 @@ def test_a_feed_is_copied_into_the_run_and_pinned_with_its_map(
     assert inputs.size_of("vendor_1") == 6
     assert inputs.entries["vendor_2"]["status"] == "missing"
     assert inputs.locations()["vendor_2"] == "tenants/acme/inbound/vendor_2/"
+
+
+@pytest.mark.parametrize(("limit", "copied"), [(6, True), (5, False)])
+def test_a_feed_that_is_too_large_is_found_and_not_copied(
+    platform: Platform, io: ConcurrentIO, limit: int, copied: bool
+) -> None:
+    upload(platform, b"sku\nA\n")
+    limits = Limits(feed_bytes=limit)
+    calls = CallCounter(platform)
+    first = pinning(platform.objects, io, limits=limits).find(is_first_look=True)
+    again = pinning(platform.objects, io, limits=limits).find(is_first_look=False)
+    borrower = pinning(platform.objects, io, OTHER_RUN, limits=limits)
+    borrowed = borrower.borrow(record_of(RUN_ID), with_work=False)
+    for inputs in (first, again, borrowed):
+        assert (inputs.found(), inputs.size_of("vendor_1")) == (["vendor_1"], 6)
+        assert (inputs.entries["vendor_1"]["run_copy_key"] is not None) is copied
+    assert ("inbound_vendor_1" in borrower.reports.artifacts) is copied
+    assert any("/inbound/vendor_1/" in key for key in calls.keys_of("s3.CopyObject")) is copied
+
+
+@pytest.mark.parametrize(("limit", "copied"), [(15, True), (14, False)])
+def test_a_map_that_is_too_large_is_found_and_not_copied(
+    platform: Platform, io: ConcurrentIO, limit: int, copied: bool
+) -> None:
+    upload(platform)
+    limits = Limits(sku_map_bytes=limit)
+    calls = CallCounter(platform)
+    for is_first_look in (True, False):
+        inputs = pinning(platform.objects, io, limits=limits).find(is_first_look=is_first_look)
+        assert inputs.maps == {"vendor_1": 15}
+    assert any(key.endswith("/sku_map.csv") for key in calls.keys_of("s3.CopyObject")) is copied
+
+
+def test_the_copy_of_a_feed_of_a_long_name_is_named_after_its_end(
+    platform: Platform, io: ConcurrentIO
+) -> None:
+    name = f"{'é' * 300}-{'x' * 196}.csv"
+    upload(platform, name=name)
+    copy = pinning(platform.objects, io).find(is_first_look=True).copy_of("vendor_1")
+    assert copy.rpartition("/")[2] == f"{'x' * 196}.csv"
 
 
 def test_a_later_attempt_reads_the_manifest_and_lists_nothing(
@@ -147,3 +192,4 @@ def test_a_run_without_work_files_lends_none(platform: Platform, io: ConcurrentI
     pinning(platform.objects, io, OTHER_RUN).find(is_first_look=True)
     inputs = pinning(platform.objects, io).borrow(record_of(OTHER_RUN), with_work=True)
     assert inputs.found() == []
+    assert {entry["status"] for entry in inputs.entries.values()} == {"missing"}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from builders import RUN_ID
-from fakes import dispatch_run, embedded_platform
+from builders import RUN_ID, config_document
+from fakes import CallCounter, dispatch_run, embedded_platform
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Launch, RunStoppedError
+from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
@@ -146,3 +151,63 @@ def test_a_tenant_without_a_config_ends_the_run(platform: Platform) -> None:
     ):
         _ = run.config
     assert current(platform).error_code == "missing_tenant_config"
+
+
+def test_an_upload_that_is_too_large_ends_the_run_and_is_never_read() -> None:
+    with embedded_platform(heartbeat_seconds=3600, max_feed_bytes=1000) as platform:
+        platform.tenants.put(TENANT, json.dumps(config_document()))
+        platform.objects.put(f"tenants/{TENANT}/inbound/vendor_1/large.csv", b"x" * 1001)
+        dispatch_run(platform)
+        calls = CallCounter(platform)
+        with session(platform) as run, pytest.raises(RunStoppedError), run.materializing(FETCHED):
+            _ = run.inputs
+        record = current(platform)
+        assert (record.error_code, record.failed_stage) == ("feed_too_large", Stage.FETCH_INPUTS)
+        assert "1001 bytes, and 1000 are the most" in str(record.error_message)
+        assert set(record.artifacts) == {
+            "config_snapshot",
+            "input_manifest",
+            "errors",
+            "run_summary",
+        }
+        assert calls["s3.CopyObject"] == calls["s3.GetObject"] == 0
+
+
+@pytest.mark.parametrize("megabytes", [0, 1 << 20])
+def test_a_run_that_asks_for_too_much_memory_fails_for_its_feeds_where_it_has_a_limit(
+    megabytes: int,
+) -> None:
+    with embedded_platform(heartbeat_seconds=3600, max_run_memory_mb=megabytes) as platform:
+        dispatch_run(platform)
+        with (
+            session(platform) as run,
+            pytest.raises((ValueError, RunStoppedError)),
+            run.materializing(NORMALIZED),
+        ):
+            _ask_for_too_much(run.attempt.io)
+        record = current(platform)
+        if megabytes:
+            assert (record.status, record.failed_stage) == (RunStatus.FAILED, Stage.NORMALIZE)
+            assert "needs more memory than 1048576 MiB" in str(record.error_message)
+            assert set(record.artifacts) == {"errors", "run_summary"}
+        else:
+            assert record.status is RunStatus.QUEUED
+
+
+def _ask_for_too_much(beside: ConcurrentIO) -> None:
+    beside.start(np.zeros, 1 << 60, np.uint8)
+    try:
+        np.zeros(1 << 60, np.uint8)
+    except MemoryError as error:
+        raise ValueError("something that came of it") from error
+
+
+def test_the_limit_of_a_run_s_memory_ends_with_its_session(platform: Platform) -> None:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    limited = replace(
+        platform, settings=platform.settings.model_copy(update={"max_run_memory_mb": 1 << 20})
+    )
+    with session(limited):
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        assert 1 << 40 < soft < (1 << 40) + (64 << 30)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before

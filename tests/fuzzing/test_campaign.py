@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzzing.campaign import Verdict, furnish, fuzz
+from fuzzing.campaign import UNHURRIED, Verdict, furnish, fuzz
 from live_api import live_api
 
 SEED = 1
@@ -15,7 +15,7 @@ SUMMARY = "Operations:\n  Tested: 16\nTest cases:\n  1881 generated, 3 found 2 u
 @pytest.mark.smoke
 @pytest.mark.integration
 def test_every_answer_of_the_live_api_is_as_its_document_says(tmp_path: Path) -> None:
-    with live_api(tmp_path) as api:
+    with live_api(tmp_path, **UNHURRIED) as api:
         furnish(api)
         verdict = fuzz(api, tmp_path, examples=EXAMPLES, seed=SEED)
     assert verdict.status == 0, verdict.output

@@ -2,7 +2,7 @@
 
 Times are short so that a scenario takes seconds: messages stay out of sight for 10 seconds (300 by
 default), back-off starts at 1 second (10) and is at most 4 (300), a heartbeat comes every second
-(5) and is stale after 10 (90).
+(5) and is stale after 10 (90), a run takes at most 60 (3600). SKU maps are small, too.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ KEY = "scenario-key"
 MAX_ATTEMPTS = 3
 VISIBILITY_SECONDS = 10
 STALE_SECONDS = 10
+TIMEOUT_SECONDS = 60
+MOST_BYTES_OF_MAP = 1_000_000
 CAPACITY = 2
 INTAKE_LIMIT = 4
 DAGSTER = (CODE, WEBSERVER, DAEMON)
@@ -55,6 +57,8 @@ SHORT_TIMES = {
     "RELAY_HEARTBEAT_SECONDS": "1",
     "RELAY_HEARTBEAT_STALE_SECONDS": str(STALE_SECONDS),
     "RELAY_INTAKE_LIMIT": str(INTAKE_LIMIT),
+    "RELAY_MAX_SKU_MAP_BYTES": str(MOST_BYTES_OF_MAP),
+    "RELAY_RUN_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS),
     "WORKER_BACKOFF_BASE_SECONDS": "1",
     "WORKER_BACKOFF_MAX_SECONDS": "4",
     "WORKER_MAX_CONCURRENCY": str(CAPACITY),

@@ -117,7 +117,10 @@ def _artifacts(relay: Installation, record: RunRecord) -> Iterator[str]:
     for name, key in record.artifacts.items():
         if found.get(name) != key:
             yield f"{run} has no artifact {name}, which its record names"
-    if "run_summary" not in found:
+    if record.status is RunStatus.CANCELLED and record.attempt == 0:
+        if found:
+            yield f"{run} has artifacts, though nothing was dispatched: {sorted(found)}"
+    elif "run_summary" not in found:
         yield f"{run} has no run summary"
     else:
         summary = json.loads(objects.read(found["run_summary"]))

@@ -1,6 +1,5 @@
 """The sensors as Dagster evaluates them."""
 
-import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,10 +7,10 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
-from builders import config_document
 from fakes import embedded_platform
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.aws.sqs.job_queue import JobQueue, Message
+from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.runs.model import NewRun
 from relay_dagster.settings import SettingsError
@@ -121,23 +120,32 @@ def test_no_room_is_no_receive(platform: Platform, instance: dg.DagsterInstance)
     assert len(platform.queue.receive()) == 1
 
 
-def test_the_reconciler_asks_for_no_run_and_adds_partitions(
+def test_the_reconciler_asks_for_no_run_and_tells_how_many_were_due(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
-    platform.tenants.put("acme", json.dumps(config_document()))
+    platform.ledger.cancel(posted(platform))
     result = evaluate("run_reconciler", platform, instance)
     assert isinstance(result, dg.SkipReason)
-    assert instance.get_dynamic_partitions("tenants") == ["acme"]
+    assert result.skip_message == "1 runs were due"
 
 
-def test_a_duty_that_fails_does_not_keep_the_others_from_being_done(
+def test_where_places_are_few_queue_and_turns_come_first_by_turns(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
-    platform.clients.dynamodb.delete_table(TableName=platform.settings.tenants_table)
-    result = evaluate("run_reconciler", platform, instance)
-    assert isinstance(result, dg.SkipReason)
-    assert "unsettled runs: 0" in str(result.skip_message)
-    assert "MissingResourceError" in str(result.skip_message)
+    posted(platform)
+    result = evaluate("sqs_run_sensor", platform, instance)
+    assert isinstance(result, dg.SensorResult)
+    assert result.cursor == "turns"
+
+
+def test_a_tick_of_the_reconciler_that_fails_is_a_worker_error(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    told = WorkerErrors()
+    platform.clients.dynamodb.delete_table(TableName=platform.settings.runs_table)
+    with pytest.raises(MissingResourceError):
+        evaluate("run_reconciler", replace(platform, metrics=told), instance)
+    assert told.types == ["missing_resource"]
 
 
 @pytest.mark.parametrize("name", ["sqs_run_sensor", "run_reconciler"])

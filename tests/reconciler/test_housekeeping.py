@@ -1,5 +1,6 @@
 """Duties that are about no single run: partitions, old runs, the queue's attributes."""
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -8,8 +9,13 @@ import pytest
 
 from builders import config_document
 from fakes import FakeClock, embedded_platform
-from relay_dagster.reconciler.cursor import ReconcilerCursor
-from relay_dagster.reconciler.housekeeping import check_queue, delete_old_runs, sync_partitions
+from relay_dagster.reconciler.housekeeping import (
+    OLD_RUNS_AT_ONCE,
+    PartitionSync,
+    check_queue,
+    delete_old_runs,
+    sync_partitions,
+)
 from relay_dagster.runs.ports import Executions, utc_now
 from relay_dagster.wiring import Platform
 
@@ -47,7 +53,7 @@ def store_config(platform: Platform, tenant_id: str) -> None:
 
 
 def test_a_new_tenant_gets_its_partition(platform: Platform) -> None:
-    partitions, cursor = Partitions(), ReconcilerCursor()
+    partitions, cursor = Partitions(), PartitionSync()
     sync_partitions(platform, partitions, cursor, utc_now())
     store_config(platform, "acme")
     assert sync_partitions(platform, partitions, cursor, utc_now()) == ["acme"]
@@ -57,7 +63,7 @@ def test_a_new_tenant_gets_its_partition(platform: Platform) -> None:
 def test_a_tenant_that_is_gone_loses_its_partition(platform: Platform) -> None:
     partitions = Partitions("gone")
     store_config(platform, "acme")
-    sync_partitions(platform, partitions, ReconcilerCursor(), utc_now())
+    sync_partitions(platform, partitions, PartitionSync(), utc_now())
     assert partitions.tenants() == {"acme"}
 
 
@@ -65,12 +71,12 @@ def test_a_tenant_that_is_gone_keeps_its_partition_while_it_is_executed_for(
     platform: Platform,
 ) -> None:
     partitions = Partitions("gone", in_use=["gone"])
-    sync_partitions(platform, partitions, ReconcilerCursor(), utc_now())
+    sync_partitions(platform, partitions, PartitionSync(), utc_now())
     assert partitions.tenants() == {"gone"}
 
 
 def test_all_tenants_are_compared_once_an_hour_alone(platform: Platform) -> None:
-    partitions, cursor, now = Partitions(), ReconcilerCursor(), utc_now()
+    partitions, cursor, now = Partitions(), PartitionSync(), utc_now()
     sync_partitions(platform, partitions, cursor, now)
     partitions.add_tenants(["gone"])
     sync_partitions(platform, partitions, cursor, now + timedelta(minutes=59))
@@ -87,17 +93,50 @@ def test_a_queue_that_differs_from_the_variables_is_told(platform: Platform) -> 
     assert check_queue(platform) == ["VisibilityTimeout is 30, not 300"]
 
 
+class Ended(Executions):
+    """So many runs that have ended, and what was asked to be forgotten."""
+
+    def __init__(self, runs: int) -> None:
+        self.left = runs
+        self.before: set[datetime] = set()
+
+    def delete_ended_before(self, instant: datetime, *, at_most: int) -> int:
+        self.before.add(instant)
+        deleted = min(at_most, self.left)
+        self.left -= deleted
+        return deleted
+
+
 def test_runs_are_forgotten_that_ended_longer_ago_than_artifacts_are_kept(
     platform: Platform,
 ) -> None:
-    class Asked(Executions):
-        """Keeps what it was asked to forget."""
-
-        def delete_ended_before(self, instant: datetime, *, at_most: int) -> int:
-            self.before, self.at_most = instant, at_most
-            return 3
-
-    now, executions = utc_now(), Asked()
+    now, executions = utc_now(), Ended(3)
     assert delete_old_runs(platform, executions, now) == 3
-    assert executions.before == now - timedelta(days=platform.settings.retention_days)
-    assert executions.at_most == 25
+    assert executions.before == {now - timedelta(days=platform.settings.retention_days)}
+
+
+def test_runs_are_forgotten_as_fast_as_they_come_while_the_time_lasts(platform: Platform) -> None:
+    an_hour_of_ten_thousand_tenants = 10_000
+    executions, seconds = Ended(an_hour_of_ten_thousand_tenants), itertools.count(step=0.1)
+    for _ in range(2):
+        delete_old_runs(platform, executions, utc_now(), lambda: next(seconds))
+    assert executions.left == 0
+
+
+def test_a_tick_forgets_no_longer_than_it_has_time(platform: Platform) -> None:
+    executions, seconds = Ended(10_000), itertools.count(step=20)
+    deleted = delete_old_runs(platform, executions, utc_now(), lambda: next(seconds))
+    assert deleted == 2 * OLD_RUNS_AT_ONCE
+
+
+def test_a_comparison_that_fails_is_made_again_at_the_next_tick(platform: Platform) -> None:
+    class Busy(Partitions):
+        def remove_tenant(self, tenant_id: str) -> None:
+            raise TimeoutError
+
+    cursor, now = PartitionSync(), utc_now()
+    with pytest.raises(TimeoutError):
+        sync_partitions(platform, Busy("gone"), cursor, now)
+    partitions = Partitions("gone")
+    sync_partitions(platform, partitions, cursor, now)
+    assert partitions.tenants() == set()

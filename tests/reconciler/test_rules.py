@@ -10,20 +10,25 @@ from relay_dagster.reconciler.rules import (
     Act,
     Extend,
     Lose,
-    ReconcilePolicy,
     ReportFailed,
     RunFacts,
     decide,
+    next_look,
 )
+from relay_dagster.runs.commits import WAITS_HIDDEN, LookPolicy
 from relay_dagster.runs.model import LockState, RunRecord, Trigger
 from relay_dagster.runs.ports import AttemptState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-POLICY = ReconcilePolicy(stale_seconds=90, visibility_seconds=300, max_attempts=3)
+POLICY = LookPolicy(stale_seconds=90, visibility_seconds=300)
 
 
 def ago(**amount: float) -> datetime:
     return NOW - timedelta(**amount)
+
+
+def ahead(**amount: float) -> datetime:
+    return NOW + timedelta(**amount)
 
 
 def record(**changes: Any) -> RunRecord:
@@ -65,8 +70,8 @@ def test_a_message_of_a_run_that_is_alive_is_kept_out_of_sight() -> None:
 
 
 def test_a_message_is_not_extended_at_every_tick() -> None:
-    assert actions(claimed(), extended_seconds=10) == []
-    assert actions(claimed(), extended_seconds=80) == [Extend(300)]
+    assert actions(claimed(hidden_until=ahead(seconds=290))) == []
+    assert actions(claimed(hidden_until=ahead(seconds=220))) == [Extend(300)]
 
 
 def test_a_message_is_replaced_before_sqs_must_show_it() -> None:
@@ -80,8 +85,9 @@ def test_a_run_whose_process_is_dead_loses_its_attempt(state: str) -> None:
     assert action.error_code == "run_process_lost"
 
 
-def test_a_silent_run_is_reported_to_dagster_and_loses_its_attempt() -> None:
-    report, lose = actions(claimed(), silent_seconds=91)
+def test_a_silent_run_s_process_is_told_to_end_before_its_attempt_is_lost() -> None:
+    terminate, report, lose = actions(claimed(), silent_seconds=91)
+    assert terminate is Act.TERMINATE
     assert isinstance(report, ReportFailed)
     assert (lose.error_code, lose.message) == ("heartbeat_stale", "no heartbeat for 91 seconds")
 
@@ -91,7 +97,8 @@ def test_a_run_that_waits_in_dagster_needs_no_heartbeat() -> None:
 
 
 def test_a_run_that_began_and_never_claimed_is_dead_when_it_is_silent() -> None:
-    assert [type(one) for one in actions(dispatched(), silent_seconds=91)] == [ReportFailed, Lose]
+    _, report, lose = actions(dispatched(), silent_seconds=91)
+    assert [type(report), type(lose)] == [ReportFailed, Lose]
 
 
 def test_a_run_terminated_in_dagster_is_cancelled() -> None:
@@ -99,9 +106,9 @@ def test_a_run_terminated_in_dagster_is_cancelled() -> None:
     assert actions(dispatched(), "cancelled") == [Act.CANCEL]
 
 
-def test_a_request_that_dagster_never_got_is_shown_to_the_intake_after_a_minute() -> None:
+def test_a_request_that_dagster_never_got_is_the_intake_s_again_after_a_minute() -> None:
     assert actions(dispatched(dispatched_at=ago(seconds=59)), "absent") == []
-    assert actions(dispatched(dispatched_at=ago(seconds=61)), "absent") == [Extend(0)]
+    assert actions(dispatched(dispatched_at=ago(seconds=61)), "absent") == [Act.HAND_OVER]
 
 
 def test_a_run_that_died_before_its_claim_loses_its_attempt() -> None:
@@ -127,10 +134,8 @@ def test_a_job_that_waits_in_the_backlog_is_left_there() -> None:
     assert actions(record(requested_at=ago(hours=9)), "absent") == []
 
 
-def test_a_run_between_two_attempts_comes_back_when_its_back_off_ends() -> None:
-    waiting = record(attempt=1, next_attempt_at=NOW + timedelta(seconds=8))
-    assert actions(waiting, "failed") == [Extend(8.0)]
-    assert actions(record(attempt=1, next_attempt_at=ago(seconds=8)), "failed") == [Extend(0.0)]
+def test_a_run_between_two_attempts_is_the_intake_s() -> None:
+    assert actions(record(attempt=1, next_attempt_at=NOW), "failed") == [Act.HAND_OVER]
 
 
 def test_a_run_that_has_had_all_the_attempts_that_are_left_to_it_by_now_is_poison() -> None:
@@ -138,10 +143,10 @@ def test_a_run_that_has_had_all_the_attempts_that_are_left_to_it_by_now_is_poiso
     assert actions(waiting, "failed") == [Act.POISON]
 
 
-def test_a_job_that_waits_for_its_tenant_is_shown_when_its_turn_comes() -> None:
+def test_a_job_that_waits_for_its_tenant_is_the_intake_s_when_its_turn_comes() -> None:
     waiting = record(lock_state=LockState.QUEUED, receipt_handle="h", received_at=NOW)
-    assert actions(waiting, "absent") == [Extend(300)]
-    assert actions(waiting, "absent", next_in_line=True) == [Extend(0)]
+    assert actions(waiting, "absent") == [Extend(WAITS_HIDDEN.total_seconds())]
+    assert actions(waiting, "absent", is_its_turn=True) == [Act.HAND_OVER]
 
 
 # --- to be cancelled ------------------------------------------------------------------------------
@@ -186,11 +191,40 @@ def test_a_run_that_is_still_there_is_left_to_end_by_itself() -> None:
     assert actions(final()) == []
 
 
-def test_reports_that_cannot_be_written_are_given_up_after_an_hour() -> None:
-    late = final(reports_written_at=None, finished_at=ago(hours=2))
-    assert actions(late, "failed") == [Act.SETTLE]
+def test_reports_that_cannot_be_written_are_given_up_after_an_hour_of_trying() -> None:
+    late = final(reports_written_at=None, finished_at=ago(hours=9))
+    assert actions(late, "failed") == [Act.REPORT, Act.SETTLE]
+    tried = final(reports_written_at=None, reports_tried_at=ago(minutes=61))
+    assert actions(tried, "failed") == [Act.SETTLE]
 
 
-def test_a_final_run_whose_process_hangs_is_reported_to_dagster() -> None:
-    report, settle = actions(final(), silent_seconds=91)
-    assert (type(report), settle) == (ReportFailed, Act.SETTLE)
+def test_a_run_that_was_cancelled_before_its_dispatch_has_nothing_to_report() -> None:
+    cancelled = final(RunStatus.CANCELLED, reports_written_at=None, attempt=0, dagster_run_id=None)
+    assert actions(cancelled, "absent") == [Act.SETTLE]
+
+
+def test_a_final_run_whose_process_hangs_is_told_to_end_and_reported_to_dagster() -> None:
+    terminate, report, settle = actions(final(), silent_seconds=91)
+    assert (terminate, type(report), settle) == (Act.TERMINATE, ReportFailed, Act.SETTLE)
+
+
+# --- when to look again ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("run", "state", "silent_seconds", "wanted"),
+    [
+        pytest.param(claimed(), "executing", 0, 20, id="under way"),
+        pytest.param(claimed(), "executing", 85, 5, id="when its heartbeat will be stale"),
+        pytest.param(claimed(cancel_requested_at=NOW), "executing", 0, 5, id="to be cancelled"),
+        pytest.param(final(), "executing", 0, 5, id="its process ends just now"),
+        pytest.param(
+            dispatched(dispatched_at=ago(seconds=20)), "absent", 0, 40, id="not in Dagster yet"
+        ),
+    ],
+)
+def test_a_run_that_stays_as_it_is_is_looked_at_again(
+    run: RunRecord, state: str, silent_seconds: float, wanted: float
+) -> None:
+    facts = RunFacts(run, AttemptState(state), NOW, silent_seconds)
+    assert next_look(facts, POLICY) == timedelta(seconds=wanted)

@@ -12,87 +12,19 @@ import pytest
 
 from builders import config_document
 from fakes import FakeClock, embedded_platform, published_outcome
+from reconciler_world import STATUS, World
 from relay_core.domain.codes import RunStatus
-from relay_dagster import tags
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.execution.publication import published_key, state_key
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
-from relay_dagster.reconciler.cursor import ReconcilerCursor
-from relay_dagster.reconciler.tick import ReconcileTick
+from relay_dagster.reconciler.tick import AFTER_A_FAULT, ReconcileTick
 from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.ports import AttemptState, utc_now
-from relay_dagster.wiring import Platform
+from relay_dagster.wiring import look_policy, retry_policy
 
-STATUS = dg.DagsterRunStatus
 NOBODY_S_RUN = "00000000-0000-4000-8000-000000000000"
-
-
-class World:
-    """A platform, a Dagster instance and a reconciler with a cursor, on one clock."""
-
-    def __init__(self, platform: Platform, instance: dg.DagsterInstance, clock: FakeClock) -> None:
-        self.platform = platform
-        self.instance = instance
-        self.clock = clock
-        self.cursor = ReconcilerCursor()
-
-    def tick(self) -> int:
-        """Reconcile once; the cursor goes through its text, as it does in Dagster."""
-        self.cursor = ReconcilerCursor.parse(self.cursor.dump())
-        dagster = DagsterExecutions(self.instance)
-        return ReconcileTick(self.platform, dagster, self.cursor, clock=self.clock).run()
-
-    def posted(self, tenant_id: str = "acme") -> RunRecord:
-        """Reserve a run, send its message and receive it."""
-        request = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
-        record = self.platform.ledger.reserve(request).record
-        self.platform.ledger.mark_sent(record.run_id, self.platform.queue.send(record.job))
-        return self.received()
-
-    def received(self) -> RunRecord:
-        (message,) = self.platform.queue.receive(1)
-        run_id = Job.parse(message.body).run_id
-        self.platform.ledger.adopt(Job.parse(message.body))
-        return self.platform.ledger.note_receive(run_id, message.message_id, message.receipt_handle)
-
-    def dispatched(self, record: RunRecord | None = None, attempt: int = 1) -> RunRecord:
-        record = record or self.posted()
-        return self.platform.ledger.dispatch(
-            record.run_id,
-            attempt,
-            message_id=str(record.message_id),
-            receipt_handle=str(record.receipt_handle),
-        )
-
-    def executing(self, status: dg.DagsterRunStatus = STATUS.STARTED) -> RunRecord:
-        """Return a run that a Dagster run of this status has claimed."""
-        record = self.dispatched()
-        dagster_run_id = self.add_run(record, status)
-        return self.platform.ledger.claim(record.run_id, record.attempt, dagster_run_id)
-
-    def add_run(self, record: RunRecord, status: dg.DagsterRunStatus) -> str:
-        run = dg.DagsterRun(
-            job_name="inventory_sync",
-            run_id=str(uuid.uuid4()),
-            status=status,
-            tags=tags.run_tags(record.run_id, record.tenant_id, attempt=record.attempt),
-        )
-        self.instance.add_run(run)
-        return run.run_id
-
-    def current(self, record: RunRecord) -> RunRecord:
-        found = self.platform.runs.get(record.run_id)
-        assert found is not None
-        return found
-
-    def in_sight(self) -> list[str]:
-        """Return the run ids of the messages that the intake would get now."""
-        return [Job.parse(one.body).run_id for one in self.platform.queue.receive(10)]
-
-    def report(self, record: RunRecord, name: str) -> dict[str, Any]:
-        key = self.platform.objects.artifacts(record.run_id, record.tenant_id)[name]
-        return json.loads(self.platform.objects.read(key))
 
 
 @pytest.fixture
@@ -105,23 +37,22 @@ def world() -> Iterator[World]:
         yield World(platform, instance, clock)
 
 
-def test_a_dead_process_costs_the_attempt_and_the_message_comes_back(world: World) -> None:
+def test_a_dead_process_costs_the_attempt_and_the_next_is_the_intake_s(world: World) -> None:
     record = world.executing(STATUS.FAILURE)
-    world.tick()
+    world.ticks(20)
     after = world.current(record)
     assert (after.status, after.error_code) == (RunStatus.QUEUED, "run_process_lost")
     assert after.next_attempt_at is not None
+    assert world.take_in() == []
     world.clock.advance(seconds=11)
-    world.tick()
-    assert world.in_sight() == [record.run_id]
+    assert world.take_in() == [record.run_id]
+    assert world.current(record).attempt == 2
 
 
 def test_a_silent_run_is_ended_in_dagster_too(world: World) -> None:
     record = world.executing()
     world.platform.runs.beat(record.run_id, 1)
-    world.tick()
-    world.clock.advance(seconds=91)
-    world.tick()
+    world.ticks(130)
     assert world.current(record).error_code == "heartbeat_stale"
     run = world.instance.get_run_by_id(str(record.dagster_run_id))
     assert run is not None
@@ -130,10 +61,9 @@ def test_a_silent_run_is_ended_in_dagster_too(world: World) -> None:
 
 def test_a_run_whose_heart_beats_is_left_alone(world: World) -> None:
     record = world.executing()
-    for _ in range(3):
+    for _ in range(4):
+        world.ticks(80)
         world.platform.runs.beat(record.run_id, 1)
-        world.tick()
-        world.clock.advance(seconds=80)
     assert world.current(record).status is RunStatus.RUNNING
     assert world.in_sight() == []
 
@@ -141,27 +71,24 @@ def test_a_run_whose_heart_beats_is_left_alone(world: World) -> None:
 def test_a_run_that_waited_long_in_dagster_is_not_silent_when_it_begins(world: World) -> None:
     record = world.dispatched()
     run_id = world.add_run(record, STATUS.NOT_STARTED)
-    world.tick()
-    world.clock.advance(minutes=30)
+    world.ticks(1800, every=20)
     run = world.instance.get_run_by_id(run_id)
     assert run is not None
     world.instance.report_dagster_event(
         dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="inventory_sync"), run_id
     )
-    world.tick()
+    world.ticks(60)
     assert world.current(record).is_dispatched
 
 
 def test_attempts_used_up_end_in_the_dead_letters_with_the_cause(world: World) -> None:
     record = world.executing(STATUS.FAILURE)
-    world.tick()
-    world.clock.advance(seconds=11)
-    world.tick()
-    second = world.dispatched(world.received(), attempt=2)
+    world.ticks(40)
+    assert world.take_in() == [record.run_id]
+    second = world.current(record)
     world.platform.ledger.claim(record.run_id, 2, world.add_run(second, STATUS.FAILURE))
-    world.tick()
+    world.ticks(30)
     assert world.current(record).error_code == "POISON_JOB"
-    world.tick()
     (dead,) = world.platform.queue.peek_dead()
     assert dead.attributes["run_id"] == record.run_id
     assert dead.attributes["cause"].startswith("POISON_JOB: attempts used up (2 of 2)")
@@ -174,10 +101,9 @@ def test_attempts_used_up_end_in_the_dead_letters_with_the_cause(world: World) -
 
 def test_a_run_terminated_in_dagster_is_cancelled_and_frees_its_tenant(world: World) -> None:
     record = world.executing(STATUS.CANCELED)
-    world.tick()
+    world.ticks(30)
     assert world.current(record).status is RunStatus.CANCELLED
     assert world.platform.runs.lock("acme").active_run_id is None
-    world.tick()
     assert world.report(record, "run_summary")["status"] == "CANCELLED"
     assert world.current(record).acknowledged_at is not None
 
@@ -185,7 +111,7 @@ def test_a_run_terminated_in_dagster_is_cancelled_and_frees_its_tenant(world: Wo
 def test_a_run_that_was_deleted_in_dagster_is_attempted_again(world: World) -> None:
     record = world.executing()
     world.instance.delete_run(str(record.dagster_run_id))
-    world.tick()
+    world.ticks(20)
     assert world.current(record).status is RunStatus.QUEUED
 
 
@@ -194,9 +120,7 @@ def test_a_message_that_was_never_sent_is_sent_once(world: World) -> None:
     record = world.platform.ledger.reserve(request).record
     world.tick()
     assert world.in_sight() == []
-    world.clock.advance(seconds=61)
-    world.tick()
-    world.tick()
+    world.ticks(65)
     assert world.in_sight() == [record.run_id]
     assert world.current(record).message_id is not None
 
@@ -209,24 +133,35 @@ def test_a_final_run_loses_its_message_and_is_looked_at_no_more(world: World) ->
     assert world.current(record).acknowledged_at is not None
 
 
-def test_a_job_that_waits_is_shown_when_its_tenant_is_free(world: World) -> None:
-    first = world.posted()
-    waiting = Job(str(uuid.uuid4()), "acme")
-    world.platform.queue.send(waiting)
-    world.received()
-    world.tick()
-    assert world.in_sight() == []
+def test_jobs_that_wait_have_their_turn_in_order_when_their_tenant_is_free(world: World) -> None:
+    first, waiting = world.posted(), [Job(str(uuid.uuid4()), "acme") for _ in range(3)]
+    for job in waiting:
+        world.platform.queue.send(job)
+        world.take_in()
+        world.clock.advance(seconds=1)
     world.platform.ledger.cancel(first.run_id)
+    for job in waiting:
+        world.tick()
+        assert world.take_in(room=3) == [job.run_id]
+        world.platform.ledger.cancel(job.run_id)
+
+
+def test_a_job_that_waits_is_called_again_where_the_call_was_lost(world: World) -> None:
+    first, waiting = world.posted(), Job(str(uuid.uuid4()), "acme")
+    world.platform.queue.send(waiting)
+    world.take_in()
+    world.platform.ledger.acknowledge(world.platform.ledger.cancel(first.run_id).run_id)
+    assert world.tick() == 0
+    world.clock.advance(minutes=51)
     world.tick()
-    assert waiting.run_id in world.in_sight()
+    assert world.take_in() == [waiting.run_id]
 
 
 def test_late_reports_name_the_vendors_of_the_config(world: World) -> None:
     world.platform.tenants.put("acme", json.dumps(config_document()))
     record = world.executing(STATUS.CANCELED)
     world.platform.ledger.pin(record.fence, 1)
-    world.tick()
-    world.tick()
+    world.ticks(30)
     summary = world.report(record, "run_summary")
     assert summary["vendor_count"] == 1
     assert summary["vendor_record_counts"] == {"vendor_1": 0}
@@ -235,9 +170,9 @@ def test_late_reports_name_the_vendors_of_the_config(world: World) -> None:
 def test_a_run_of_vendors_that_the_config_lacks_is_settled_too(world: World) -> None:
     world.platform.tenants.put("acme", json.dumps(config_document()))
     world.platform.queue.send(Job(NOBODY_S_RUN, "acme", ("vendor_1", "vendor_9"), 1))
-    record = world.received()
+    record = world.dispatched(world.received())
     world.platform.ledger.request_cancel(record.run_id)
-    world.tick()
+    world.ticks(70)
     assert world.report(record, "run_summary")["vendor_record_counts"] == {"vendor_1": 0}
     assert world.current(record).acknowledged_at is not None
 
@@ -285,10 +220,12 @@ class Reluctant(DagsterExecutions):
 def test_one_run_that_cannot_be_reconciled_holds_no_other_up(world: World) -> None:
     bad, good = world.dispatched(world.posted("a")), world.dispatched(world.posted("b"))
     world.add_run(good, STATUS.FAILURE)
-    tick = ReconcileTick(world.platform, Reluctant(world.instance), world.cursor, clock=world.clock)
+    world.clock.advance(seconds=30)
+    tick = ReconcileTick(world.platform, Reluctant(world.instance), clock=world.clock)
     assert tick.run() == 2
     assert world.current(bad).is_dispatched
     assert world.current(good).error_code == "run_not_started"
+    assert world.current(bad).due_at == world.clock.now + AFTER_A_FAULT
 
 
 def test_a_run_that_cannot_be_reconciled_is_a_worker_error_with_its_calls(
@@ -297,7 +234,8 @@ def test_a_run_that_cannot_be_reconciled_is_a_worker_error_with_its_calls(
     counted = WorkerErrors()
     platform = replace(world.platform, metrics=counted)
     record = world.dispatched(world.posted("a"))
-    ReconcileTick(platform, Reluctant(world.instance), world.cursor, clock=world.clock).run()
+    world.clock.advance(seconds=30)
+    ReconcileTick(platform, Reluctant(world.instance), clock=world.clock).run()
     assert counted.types == ["internal_error"]
     (line,) = events(capsys, "run_not_reconciled")
     assert (line["run_id"], line["error"]) == (record.run_id, "no")
@@ -315,7 +253,8 @@ def test_a_verdict_that_comes_too_late_is_told_as_no_error_of_the_run(
     counted = WorkerErrors()
     platform = replace(world.platform, metrics=counted)
     record = world.executing(STATUS.SUCCESS)
-    ReconcileTick(platform, EndsMeanwhile(world.instance), world.cursor, clock=world.clock).run()
+    world.clock.advance(seconds=30)
+    ReconcileTick(platform, EndsMeanwhile(world.instance), clock=world.clock).run()
     assert world.current(record).status is RunStatus.SUCCEEDED
     assert counted.types == []
     assert events(capsys, "run_retryable_error") == []
@@ -325,16 +264,20 @@ def test_a_run_that_has_more_attempts_than_are_allowed_by_now_ends_as_poison(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = world.executing(STATUS.FAILURE)
-    world.tick()
+    world.ticks(20)
     fewer = world.platform.settings.model_copy(update={"max_attempts": 1})
-    world.platform = replace(world.platform, settings=fewer)
-    world.tick()
+    ledger = RunLedger(
+        world.platform.runs, retry_policy(fewer), look_policy(fewer), clock=world.clock
+    )
+    world.platform = replace(world.platform, settings=fewer, ledger=ledger)
+    world.clock.advance(seconds=20)
+    assert world.take_in() == []
+    world.ticks(30)
     over = world.current(record)
     assert (over.status, over.error_code) == (RunStatus.FAILED, "POISON_JOB")
     assert str(over.error_message).startswith("attempts used up (1 of 1); the last ended with: the")
     assert world.platform.runs.lock("acme").holder is None
     assert len(events(capsys, "run_failed")) == 1
-    world.tick()
     (dead,) = world.platform.queue.peek_dead()
     assert dead.attributes["run_id"] == record.run_id
 
@@ -343,6 +286,7 @@ def test_a_tick_that_takes_too_long_goes_on_where_it_stopped(world: World) -> No
     for tenant in ("a", "b"):
         world.dispatched(world.posted(tenant))
         world.clock.advance(seconds=1)
+    world.clock.advance(seconds=30)
     seen = []
 
     class Watched(DagsterExecutions):
@@ -350,17 +294,15 @@ def test_a_tick_that_takes_too_long_goes_on_where_it_stopped(world: World) -> No
             seen.append(record.tenant_id)
             return super().state(record)
 
-    for _ in range(3):
+    for _ in range(2):
         looks = iter([0.0, 99.0])
-        world.cursor = ReconcilerCursor.parse(world.cursor.dump())
         ReconcileTick(
             world.platform,
             Watched(world.instance),
-            world.cursor,
             clock=world.clock,
             stopwatch=lambda: next(looks),  # noqa: B023 - called within the round
         ).run()
-    assert seen[:2] == ["a", "b"]
+    assert seen == ["a", "b"]
 
 
 class WorkerErrors(Metrics):

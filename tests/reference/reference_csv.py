@@ -7,9 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+MOST_BYTES = 1_048_576
+
 
 class UnreadableError(Exception):
     """The bytes are not text in that encoding, or a quote is never closed."""
+
+
+class LargeCellError(Exception):
+    """A cell has more bytes than one may have."""
+
+
+def cell_of(characters: list[str]) -> str:
+    cell = "".join(characters)
+    if len(cell.encode()) > MOST_BYTES:
+        raise LargeCellError
+    return cell
 
 
 def decode(data: bytes, encoding: str) -> str:
@@ -57,10 +70,10 @@ def read_records(  # noqa: C901 (one state machine is best read in one place)
             if character == "\r" and following == "\n":
                 position += 1
             if not line_begins:
-                records.append([*fields, "".join(field)])
+                records.append([*fields, cell_of(field)])
             fields, field, field_begins, line_begins = [], [], True, True
         elif character == delimiter:
-            fields.append("".join(field))
+            fields.append(cell_of(field))
             field, field_begins, line_begins = [], True, False
         else:
             if character == '"' and field_begins:
@@ -68,10 +81,11 @@ def read_records(  # noqa: C901 (one state machine is best read in one place)
             else:
                 field.append(character)
             field_begins = line_begins = False
+    last = cell_of(field)
     if quoted:
         raise UnreadableError("a quote is never closed")
     if not line_begins:
-        records.append([*fields, "".join(field)])
+        records.append([*fields, last])
     return records
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from reference_cells import FaultError, microseconds, read_cell
 from reference_csv import (
+    LargeCellError,
     UnreadableError,
     decode,
     drop_physical_lines,
@@ -110,6 +111,8 @@ def read_feed(feed: bytes, parser: Any) -> tuple[list[str] | None, list[list[str
         records = read_records(text, parser.delimiter)
     except UnreadableError as error:
         raise FeedFaultError("DECODE_ERROR") from error
+    except LargeCellError as error:
+        raise FeedFaultError("invalid_input") from error
     if parser.columns is not None:
         return list(parser.columns), records, 1
     header, rest = split_header(records)

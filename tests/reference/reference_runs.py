@@ -16,7 +16,7 @@ from normalizing import Written, whole
 from reference_engine import Outcome
 from reference_rows import Entry
 from relay_core.config import TenantConfig, VendorConfig, load_config
-from relay_core.domain.limits import DEFAULT_LIMITS
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.normalize.remedy import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
@@ -57,8 +57,9 @@ def run_document(
     feeds: Mapping[str, bytes | None],
     sku_maps: Mapping[str, bytes] | None = None,
     requested_at: datetime = REQUESTED_AT,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> EngineRun:
-    return run_engine(load_config(document), feeds, sku_maps or {}, requested_at)
+    return run_engine(load_config(document), feeds, sku_maps or {}, requested_at, limits)
 
 
 def run_engine(
@@ -66,6 +67,7 @@ def run_engine(
     feeds: Mapping[str, bytes | None],
     sku_maps: Mapping[str, bytes],
     requested_at: datetime,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> EngineRun:
     """Take a run through all its steps; rows go from step to step as work files."""
     present = [v for v in config.vendors if feeds.get(v.vendor_id) is not None]
@@ -73,10 +75,15 @@ def run_engine(
     verdict = judge_inputs(
         config,
         config.vendors,
-        {v.vendor_id: VendorInput(0, sku_map_size=sizes.get(v.vendor_id)) for v in present},
+        {
+            v.vendor_id: VendorInput(
+                len(feeds[v.vendor_id] or b""), sku_map_size=sizes.get(v.vendor_id)
+            )
+            for v in present
+        },
         requested_at=requested_at,
         locations={v.vendor_id: f"feeds of {v.vendor_id}/" for v in config.vendors},
-        limits=DEFAULT_LIMITS,
+        limits=limits,
         last_good=NO_LAST_GOOD,
     )
     run = EngineRun(Outcome(), verdict.failure, tuple(verdict.faults), tuple(verdict.warnings))
@@ -88,6 +95,7 @@ def run_engine(
             requested_at=requested_at,
             write=written.write,
             hand_over=written.hand_over,
+            limits=limits,
         )
         run.normalized = [through_work_file(one, written) for one in in_memory]
         run.outcome.normalized = written.csv

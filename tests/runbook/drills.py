@@ -20,6 +20,8 @@ from typing import Any
 import boto3
 
 from builders import feed
+from integration.fault_rules import Action
+from integration.installation import MOST_BYTES_OF_MAP, TIMEOUT_SECONDS
 from integration.waiting import wait_for
 from relay_dagster.runs.job_message import Job
 from runbook.desk import GOOD_FEED, Desk
@@ -225,6 +227,21 @@ def no_sku_map(desk: Desk) -> None:
     desk.succeeded()
 
 
+@drill("feed_too_large")
+def large_map(desk: Desk) -> None:
+    """A SKU map is larger than one may be; fixed by a smaller one."""
+    config = desk.config()
+    key = f"tenants/{desk.tenant}/maps/north.csv"
+    config["vendors"][0]["sku_map"] = {"type": "s3", "s3_key": key}
+    desk.store(config)
+    desk.upload()
+    desk.relay.aws.objects.put(key, b"vendor_sku,sku\n" + b"N-1,A-1\n" * MOST_BYTES_OF_MAP)
+    run = desk.failed("feed_too_large", FETCH_INPUTS, f"{MOST_BYTES_OF_MAP} are the most")
+    assert "north" in run["error_message"]
+    desk.relay.aws.objects.put(key, b"vendor_sku,sku\nN-1,A-1\n")
+    desk.succeeded()
+
+
 @drill("invalid_input")
 def repeated_header(desk: Desk) -> None:
     """A header that is used occurs twice; fixed by a corrected file."""
@@ -258,6 +275,20 @@ def optional_vendor(desk: Desk) -> None:
     run = desk.succeeded()
     (entry,) = desk.entries(run, "OPTIONAL_VENDOR_MISSING")
     assert entry["vendor_id"] == "south"
+
+
+@drill("RUN_TIMEOUT")
+def run_takes_too_long(desk: Desk) -> None:
+    """S3 does not answer for longer than a run may take: ended for good; then one that works."""
+    desk.store()
+    desk.upload()
+    copies = f"/tenants/{desk.tenant}/inbound/"
+    hanging = desk.relay.proxy.add(Action.HANG, "s3", "GetObject", containing=copies)
+    run = desk.failed("RUN_TIMEOUT", NORMALIZE, "run timeout")
+    assert run["attempt"] == 1
+    assert f"longer than {TIMEOUT_SECONDS} seconds" in run["error_message"]
+    hanging.release()
+    desk.succeeded()
 
 
 @drill("POISON_JOB")

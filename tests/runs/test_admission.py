@@ -10,6 +10,7 @@ import pytest
 
 from fakes import NOW, embedded_platform
 from relay_dagster.runs.admission import Admission, adopted, is_job_of, started_by_hand
+from relay_dagster.runs.commits import Commits, LookPolicy
 from relay_dagster.runs.errors import JobConflictError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, RunRecord
@@ -47,7 +48,8 @@ class RivalFirst:
 
 
 def admission(platform: Platform, rival: Callable[[], object]) -> Admission:
-    return Admission(RivalFirst(platform.runs, rival), lambda: NOW)  # type: ignore[arg-type]
+    records: Any = RivalFirst(platform.runs, rival)
+    return Admission(Commits(records, LookPolicy(), lambda: NOW))
 
 
 def test_of_two_requests_with_one_key_the_slower_gets_the_other_s_run(platform: Platform) -> None:

@@ -29,7 +29,15 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.ledger import RunLedger
-from relay_dagster.runs.model import Idempotency, LockState, NewRun, Outcome, RunRecord, Trigger
+from relay_dagster.runs.model import (
+    Idempotency,
+    Lane,
+    LockState,
+    NewRun,
+    Outcome,
+    RunRecord,
+    Trigger,
+)
 from relay_dagster.wiring import Platform
 
 KEY = Idempotency(id="digest-of-key", fingerprint="digest-of-body")
@@ -147,7 +155,6 @@ def test_a_tombstone_is_hidden_final_and_frees_tenant_and_key(
     assert dead.expires_at == clock.now + timedelta(days=30)
     assert platform.runs.get_visible(record.run_id) is None
     assert platform.runs.list_runs().records == ()
-    assert platform.runs.unacknowledged().records == ()
     assert platform.runs.lock("acme").active_run_id is None
     assert platform.ledger.reserve(request(), KEY).created
 
@@ -253,7 +260,7 @@ def test_jobs_for_a_busy_tenant_wait_and_run_one_after_the_other(platform: Platf
     assert dispatched(ledger, third).lock_state is LockState.OWNER
     with pytest.raises(TenantBusyError):
         dispatched(ledger, second)
-    assert platform.runs.lock("acme").waiters == {second.run_id}
+    assert platform.runs.lock("acme").waiters == (second.run_id,)
 
 
 def test_a_job_that_waits_makes_its_tenant_busy_for_new_requests(ledger: RunLedger) -> None:
@@ -270,7 +277,7 @@ def test_a_cancelled_job_waits_no_more(platform: Platform) -> None:
     platform.ledger.adopt(job())
     waiting = platform.ledger.adopt(job())
     assert platform.ledger.request_cancel(waiting.run_id).status is RunStatus.CANCELLED
-    assert platform.runs.lock("acme").waiters == frozenset()
+    assert platform.runs.lock("acme").waiters == ()
 
 
 def test_an_attempt_is_dispatched_once(ledger: RunLedger, clock: FakeClock) -> None:
@@ -592,7 +599,7 @@ def test_poison_is_acknowledged_once_it_is_in_the_dlq(platform: Platform) -> Non
     ledger.record_dlq(record.run_id, "d1")
     settled = ledger.acknowledge(record.run_id)
     assert ledger.acknowledge(record.run_id) == settled
-    assert platform.runs.unacknowledged().records == ()
+    assert settled.due_lane is Lane.LETTER
 
 
 def test_a_run_that_goes_on_is_not_acknowledged(ledger: RunLedger) -> None:

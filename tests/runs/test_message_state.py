@@ -15,6 +15,7 @@ from relay_dagster.runs.model import NOTHING_KNOWN, RunRecord
 
 MINUTE = timedelta(seconds=60)
 NOW = REQUESTED_AT + MINUTE
+LATER = NOW + 5 * MINUTE
 QUEUED = RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT)
 RECEIVED = replace(QUEUED, message_id="m1", receipt_handle="h1", received_at=REQUESTED_AT)
 FAILED = replace(RECEIVED, status=RunStatus.FAILED)
@@ -46,9 +47,9 @@ def test_a_final_run_sends_nothing() -> None:
 
 
 def test_the_first_receive_tells_that_the_message_was_sent() -> None:
-    after = message_state.received("m1", "h1", NOW)(QUEUED)
+    after = message_state.received("m1", "h1", NOW, LATER)(QUEUED)
     assert (after.sent_at, after.received_at) == (NOW, NOW)
-    again = message_state.received("m1", "h2", NOW + MINUTE)(after)
+    again = message_state.received("m1", "h2", NOW + MINUTE, LATER)(after)
     assert (again.sent_at, again.receipt_handle) == (NOW, "h2")
 
 

@@ -60,8 +60,8 @@ def test_poison_needs_the_dlq_once_and_only_where_there_was_a_message(
 
 def test_runs_that_wait_make_a_tenant_busy_too() -> None:
     assert TenantLock("acme").active_run_id is None
-    assert TenantLock("acme", waiters=frozenset({"b", "a"})).active_run_id == "a"
-    assert TenantLock("acme", holder="c", waiters=frozenset({"a"})).active_run_id == "c"
+    assert TenantLock("acme", waiters=("b", "a")).active_run_id == "b"
+    assert TenantLock("acme", holder="c", waiters=("a",)).active_run_id == "c"
 
 
 def test_an_attempt_that_entered_no_stage_spent_time_in_none() -> None:

@@ -94,7 +94,7 @@ def loss(record: RunRecord) -> Loss:
 
 RULES: Mapping[str, Callable[[RunRecord], Rule]] = {
     "tombstoned": lambda _: state_machine.tombstoned(NOW),
-    "dispatched": lambda r: state_machine.dispatched(r.attempt + 1, "m", "h", NOW),
+    "dispatched": lambda r: state_machine.dispatched(r.attempt + 1, NOW),
     "claimed": lambda r: state_machine.claimed(r.attempt, DAGSTER_RUN_ID, NOW),
     "entered": lambda r: state_machine.entered(fence(r), Stage.WRITE_OUTPUTS, NOW),
     "pinned": lambda r: state_machine.pinned(fence(r), 3, "baseline-run"),
@@ -114,7 +114,7 @@ ALSO_MAKES = {"attempt_lost": {"poisoned"}, "cancel_requested": {"cancelled", "d
 NOTES: Mapping[str, Rule] = {
     "sent": message_state.sent("m2", NOW),
     "send_claimed": message_state.send_claimed(NOW, timedelta(seconds=60)),
-    "received": message_state.received("m2", "h2", NOW),
+    "received": message_state.received("m2", "h2", NOW, NOW),
     "dead_lettered": message_state.dead_lettered("d"),
     "reported": message_state.reported(NOTHING_KNOWN, NOW),
     "acknowledged": message_state.acknowledged(NOW),

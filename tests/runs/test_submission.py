@@ -17,6 +17,7 @@ from relay_dagster.external_errors import ThrottledError, UnreachableError
 from relay_dagster.runs.errors import (
     QueueUnavailableError,
     RunCreationPausedError,
+    RunQuotaExceededError,
     TenantBusyError,
     TransitionRefusedError,
     UnknownVendorError,
@@ -253,3 +254,52 @@ def test_a_run_that_cannot_be_sent_late_either_stays(platform: Platform, clock: 
     record = platform.runs.get_visible(wanted.run_id)
     assert record is not None
     assert record.message_id is None
+
+
+# --- the quota of an hour -----------------------------------------------------------------------
+
+
+def test_a_tenant_is_given_so_many_runs_in_an_hour_of_the_clock(
+    platform: Platform, clock: FakeClock
+) -> None:
+    limited = submission(platform, runs_per_hour=2)
+    clock.advance(minutes=59)
+    for _ in range(2):
+        # Runs that were cancelled count as well.
+        platform.ledger.cancel(limited.submit("acme").run_id)
+    with pytest.raises(RunQuotaExceededError) as refused:
+        limited.submit("acme")
+    assert refused.value.wait_seconds == 60
+    assert limited.submit("other").tenant_id == "other"
+    clock.advance(minutes=1)
+    assert limited.submit("acme").tenant_id == "acme"
+
+
+def test_requests_that_make_no_run_do_not_count(platform: Platform) -> None:
+    limited = submission(platform, runs_per_hour=2)
+    first = limited.submit("acme", idempotency=KEY)
+    assert limited.submit("acme", idempotency=KEY) == first
+    for _ in range(3):
+        with pytest.raises(TenantBusyError):
+            limited.submit("acme")
+    platform.ledger.cancel(first.run_id)
+    for _ in range(3):
+        with pytest.raises(QueueUnavailableError):
+            replace(limited, queue=Queue(answers=False)).submit("acme")
+    platform.ledger.cancel(limited.submit("acme").run_id)
+    with pytest.raises(RunQuotaExceededError):
+        limited.submit("acme")
+
+
+def test_a_tenant_with_a_run_is_told_of_that_and_not_of_its_quota(platform: Platform) -> None:
+    limited = submission(platform, runs_per_hour=1)
+    limited.submit("acme")
+    with pytest.raises(TenantBusyError):
+        limited.submit("acme")
+
+
+def test_what_an_operator_sends_again_is_no_matter_of_quotas(platform: Platform) -> None:
+    limited = submission(platform, runs_per_hour=1)
+    for start in (lambda: limited.resubmit("acme", None), lambda: limited.submit("acme")):
+        platform.ledger.cancel(start().run_id)
+    assert limited.resubmit("acme", None).tenant_id == "acme"

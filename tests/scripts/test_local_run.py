@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import resource
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import pytest
 from builders import config_document, feed, vendor_document
 from local.command import main
 
+ROOT = Path(__file__).resolve().parents[2]
 NOW = "2026-03-01T12:00:00Z"
 Runner = Callable[..., int]
 
@@ -275,6 +279,75 @@ def test_every_fault_of_a_config_is_told_on_a_line_of_its_own(
     told = capsys.readouterr().err.splitlines()
     assert [line.partition(":")[0] for line in sorted(told)] == ["novelty", "timezone"]
     assert not bench.out.exists()
+
+
+def test_a_feed_is_judged_by_the_limits_of_the_environment(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = feed("A,1,2.50")
+    monkeypatch.setenv("RELAY_MAX_FEED_BYTES", str(len(data)))
+    assert bench.run(config_document(), vendor_1=data) == 0
+    monkeypatch.setenv("RELAY_MAX_FEED_BYTES", str(len(data) - 1))
+    assert bench.run(config_document(), vendor_1=data) == 1
+    assert last_error_line(capsys).startswith("feed_too_large: feed too large: vendor 'vendor_1'")
+    assert bench.report("run_summary")["error_code"] == "feed_too_large"
+    assert bench.report("errors")["counts"] == {"feed_too_large": 1}
+    assert bench.report("input_manifest")["vendors"]["vendor_1"]["size"] == len(data)
+
+
+def test_of_a_pipe_no_more_is_read_than_a_feed_may_have(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RELAY_MAX_FEED_BYTES", "1000")
+    assert bench.run(config_document(), "--vendor-file=vendor_1=/dev/zero") == 1
+    assert "has a feed of 1001 bytes" in last_error_line(capsys)
+
+
+def test_a_run_that_needs_more_memory_than_it_may_have_fails_at_once(bench: Bench) -> None:
+    """In a process of its own, as the limit is of a process."""
+    config = bench.write("config.json", config_document())
+    data = bench.write("feed.csv", feed(*[f"SKU-{n},1,2.50" for n in range(1_500_000)]))
+    command = [sys.executable, "scripts/local_run.py", f"--config={config}"]
+    command += [f"--vendor-file=vendor_1={data}", f"--output-dir={bench.out}"]
+
+    def run(megabytes: int) -> tuple[int, str]:
+        environment = {**os.environ, "RELAY_MAX_RUN_MEMORY_MB": str(megabytes)}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        return done.returncode, done.stderr
+
+    assert run(4_000)[0] == 0
+    status, told = run(1)
+    assert status == 1, told
+    last = told.splitlines()[-1]
+    assert last.startswith("feed_too_large: feed too large: the run needs more memory than 1 MiB")
+    summary = bench.report("run_summary")
+    assert (summary["status"], summary["error_code"]) == ("FAILED", "feed_too_large")
+    assert bench.report("input_manifest")["vendors"]["vendor_1"]["status"] == "found"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("RELAY_MAX_VENDORS", "1", "vendors: has 2 entries; 1 are the most"),
+        ("RELAY_MAX_CONFIG_BYTES", "100", "bytes as JSON without white space; 100 are the most"),
+        ("RELAY_MAX_CELL_BYTES", "0", "RELAY_MAX_CELL_BYTES must be greater than or equal to 1"),
+        ("RELAY_MAX_COLUMNS", "x", "RELAY_MAX_COLUMNS must be a whole number, not 'x'"),
+    ],
+)
+def test_a_config_over_a_limit_and_a_limit_that_is_none_are_bad_usage(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    told: str,
+) -> None:
+    monkeypatch.setenv(name, value)
+    document = config_document(vendor_document("vendor_1"), vendor_document("vendor_2"))
+    assert bench.run(document, vendor_1=feed("A,1,2.50")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    assert bench.tree() == []
 
 
 @pytest.mark.parametrize("text", ["{", "a: [", "- 1\n- 2\n", "", "\ttab"])

@@ -36,6 +36,7 @@ CODES: Mapping[str, Code] = {
     "FEED_NOT_FOUND": Code(404, "no run of all vendors has succeeded yet"),
     "API_KEY_NOT_FOUND": Code(404, "the tenant has no such key"),
     "METHOD_NOT_ALLOWED": Code(405, "the path takes other methods; Allow names them"),
+    "REQUEST_TIMEOUT": Code(408, "the request did not come in time; the connection is closed"),
     "TENANT_EXISTS": Code(409, "the tenant has a config; put the next version"),
     "TENANT_ALREADY_RUNNING": Code(409, "the tenant has an unfinished run, active_run_id"),
     "RUN_ALREADY_FINISHED": Code(409, "the run is final"),
@@ -43,26 +44,35 @@ CODES: Mapping[str, Code] = {
     "FEED_NOT_KEPT": Code(409, "the feed is none of the tenant's last publications, or is gone"),
     "HOLD_MISMATCH": Code(412, "hash or guards are not those of the hold; read the run again"),
     "CONFIG_VERSION_MISMATCH": Code(412, "If-Match does not name the latest version; read again"),
-    "PAYLOAD_TOO_LARGE": Code(413, "a body has at most 1 MiB"),
+    "PAYLOAD_TOO_LARGE": Code(413, "the body is over RELAY_MAX_BODY_BYTES"),
     "CONFIG_TOO_LARGE": Code(413, "the config is too long to be stored"),
     "UNSUPPORTED_MEDIA_TYPE": Code(415, "the body must be JSON, and its Content-Type say so"),
     INVALID_REQUEST: Code(422, "errors lists every fault of what was sent, with its path"),
     "invalid_config": Code(422, "errors lists every fault of the config, with its path"),
     "unsupported_schema_version": Code(422, "schema_version must be 1"),
     "UNKNOWN_VENDOR": Code(422, "the config lacks a vendor that the run names"),
+    "CHECK_TOO_SLOW": Code(
+        422, "the uploads take too long to be read; check fewer vendors at once"
+    ),
     "IDEMPOTENCY_KEY_REUSED": Code(422, "the Idempotency-Key came with another body before"),
+    "RUN_QUOTA_EXCEEDED": Code(429, "the tenant has had its runs of this hour (UTC)"),
+    "CONFIG_QUOTA_EXCEEDED": Code(429, "the tenant has had its config versions of today (UTC)"),
+    "RATE_LIMITED": Code(429, "too many requests, or wrong keys; Retry-After says when to go on"),
+    "HEAD_TOO_LARGE": Code(431, "path and headers are over 64 KiB; the connection is closed"),
     "INTERNAL_ERROR": Code(500, "an unexpected error; it is in the log under request_id"),
     "DEPENDENCY_UNAVAILABLE": Code(503, "a service that this one needs does not answer"),
     "QUEUE_UNAVAILABLE": Code(503, "the queue does not answer; no run was started"),
     "RUN_CREATION_PAUSED": Code(503, "run creation is paused; Retry-After says when to ask again"),
+    "CHECKS_BUSY": Code(503, "other configs are being checked; Retry-After says when to go on"),
+    "TOO_MANY_CONNECTIONS": Code(503, "too many connections are open; this one is closed"),
     "NOT_READY": Code(503, "dependencies says which of them is not as it must be"),
 }
 
-_JSON_BODY = ("PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", INVALID_REQUEST)
+_JSON_BODY = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", INVALID_REQUEST)
 CONFIG_BODY = (*_JSON_BODY, "CONFIG_TOO_LARGE", "invalid_config", "unsupported_schema_version")
 ORDER_BODY = _JSON_BODY
-_EVERYWHERE = ("UNAUTHENTICATED", "DEPENDENCY_UNAVAILABLE")
-_HEADERS = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+_EVERYWHERE = ("UNAUTHENTICATED", "RATE_LIMITED", "DEPENDENCY_UNAVAILABLE")
+_HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
 def answers(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What is done around every request: its id, the bound on its body, its line in the log.
+"""What is done around every request: its id, the bounds on it, its line in the log.
 
 Plain ASGI, so that nothing that happens inside can get past it.
 """
@@ -15,12 +15,20 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from contextlib import suppress
 from typing import Any
 
+from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.logs import event_log
 
 PROBLEM_TYPE = "application/problem+json"
-MAX_BODY_BYTES = 1024 * 1024
 HEAR_OUT_SECONDS = 5
 REQUEST_ID_HEADER = b"x-request-id"
+
+# Answers are data, and pages show what this server has; neither is anybody's frame.
+_ALWAYS = ((b"x-content-type-options", b"nosniff"),)
+_CSP = b"content-security-policy"
+_DATA_ALONE = b"default-src 'none'; frame-ancestors 'none'"
+_PAGES = {
+    "/docs": b"default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+}
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -35,6 +43,10 @@ _log = event_log()
 
 class BodyTooLargeError(Exception):
     """More bytes came than a body may have."""
+
+
+class BodyTooSlowError(Exception):
+    """The body was not there in time."""
 
 
 def request_id_of(scope: Mapping[str, Any]) -> str:
@@ -76,16 +88,20 @@ def internal_error(scope: Mapping[str, Any], error: BaseException) -> None:
 
 
 class RequestFrame:
-    """Middleware that gives each request an id, bounds its body, logs it and catches what is left.
+    """Middleware that gives each request an id, bounds it, logs it and catches what is left.
 
     Args:
         app: what is called inside.
         max_body_bytes: longer bodies are refused with 413.
+        limits: of heads, and of the time that a body may take.
     """
 
-    def __init__(self, app: App, *, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self, app: App, *, max_body_bytes: int, limits: ApiLimits = DEFAULT_API_LIMITS
+    ) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; those that are not HTTP pass through."""
@@ -94,9 +110,12 @@ class RequestFrame:
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
         scope["state"] = {**scope.get("state", {}), "request_id": _request_id(headers)}
-        exchange = _Exchange(scope, receive, send, self._max_body_bytes)
+        exchange = _Exchange(scope, receive, send, self._max_body_bytes, self._limits.body_seconds)
         announced = headers.get(b"content-length", b"")
-        if announced.isdigit() and int(announced) > self._max_body_bytes:
+        if _head_bytes(scope) > self._limits.head_bytes:
+            detail = f"a head has at most {self._limits.head_bytes:,} bytes"
+            await exchange.refuse(431, "HEAD_TOO_LARGE", detail, close=True)
+        elif announced.isdigit() and int(announced) > self._max_body_bytes:
             await exchange.refuse_size()
         else:
             await self._serve(exchange)
@@ -107,6 +126,9 @@ class RequestFrame:
             await self._app(exchange.scope, exchange.receive, exchange.send)
         except BodyTooLargeError:
             await exchange.refuse_size()
+        except BodyTooSlowError:
+            detail = f"a body has {self._limits.body_seconds:g} seconds to come"
+            await exchange.refuse(408, "REQUEST_TIMEOUT", detail, close=True, hear_out=False)
         except Exception as error:  # noqa: BLE001 - the last place where it can become an answer
             if exchange.disconnected:
                 return
@@ -118,18 +140,21 @@ class RequestFrame:
 class _Exchange:
     """One request and its answer as they pass."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int, body_seconds: float
+    ) -> None:
         self.scope = scope
         self.disconnected = False
         self._receive = receive
         self._send = send
-        self._left = max_body_bytes
+        self._max_body_bytes = self._left = max_body_bytes
+        self._body_until = asyncio.get_running_loop().time() + body_seconds
         self._is_being_sent = True
         self._status: int | None = None
         self._started = time.perf_counter()
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        message = await self._next_message()
         self.disconnected = self.disconnected or message["type"] == "http.disconnect"
         self._is_being_sent = bool(message.get("more_body"))
         self._left -= len(message.get("body", b""))
@@ -137,18 +162,34 @@ class _Exchange:
             raise BodyTooLargeError
         return message
 
+    async def _next_message(self) -> Message:
+        """Return what comes next; once the body is there, that may take as long as it will."""
+        if not self._is_being_sent:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._body_until):
+                return await self._receive()
+        except TimeoutError:
+            raise BodyTooSlowError from None
+
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            own = (REQUEST_ID_HEADER, request_id_of(self.scope).encode())
-            message = {**message, "headers": [*message.get("headers", []), own]}
+            own = (
+                (REQUEST_ID_HEADER, request_id_of(self.scope).encode()),
+                (_CSP, _PAGES.get(self.scope["path"], _DATA_ALONE)),
+                *_ALWAYS,
+            )
+            message = {**message, "headers": [*message.get("headers", []), *own]}
         await self._send(message)
 
     async def refuse_size(self) -> None:
-        detail = f"a body has at most {MAX_BODY_BYTES:,} bytes"
+        detail = f"a body has at most {self._max_body_bytes:,} bytes"
         await self.refuse(413, "PAYLOAD_TOO_LARGE", detail, close=True)
 
-    async def refuse(self, status: int, code: str, detail: str, *, close: bool = False) -> None:
+    async def refuse(
+        self, status: int, code: str, detail: str, *, close: bool = False, hear_out: bool = True
+    ) -> None:
         """Answer with a problem, unless an answer is on its way; ``close`` ends the connection."""
         if self._status is not None:
             return
@@ -163,7 +204,8 @@ class _Exchange:
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body, "more_body": close})
         if close:
-            await self._hear_out()
+            if hear_out:
+                await self._hear_out()
             await self.send({"type": "http.response.body", "body": b""})
 
     async def _hear_out(self) -> None:
@@ -186,6 +228,12 @@ class _Exchange:
             milliseconds=round((time.perf_counter() - self._started) * 1000, 1),
             **known,
         )
+
+
+def _head_bytes(scope: Scope) -> int:
+    """Return how long a request's head was, as far as what became of it tells."""
+    line = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
+    return line + sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"])
 
 
 def _request_id(headers: Mapping[bytes, bytes]) -> str:

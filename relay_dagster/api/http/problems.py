@@ -5,8 +5,10 @@ What a caller may read is decided here: no stack trace, no bucket, no detail of 
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -16,6 +18,7 @@ from fastapi.responses import JSONResponse
 from relay_core.domain.errors import (
     ConfigError,
     ConfigFault,
+    ConfigTooLargeError,
     RelayError,
     UnsupportedSchemaVersionError,
 )
@@ -26,9 +29,10 @@ from relay_dagster.api.http.middleware import (
     problem_body,
     request_id_of,
 )
+from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.aws.dynamodb.pagination import BadCursorError
 from relay_dagster.aws.dynamodb.tenant_store import (
-    ConfigTooLargeError,
+    ConfigQuotaExceededError,
     TenantExistsError,
     TenantStoreError,
     UnknownTenantError,
@@ -45,6 +49,7 @@ from relay_dagster.runs.errors import (
     RunCreationPausedError,
     RunError,
     RunNotHeldError,
+    RunQuotaExceededError,
     TenantBusyError,
     UnknownRunError,
     UnknownVendorError,
@@ -52,6 +57,8 @@ from relay_dagster.runs.errors import (
 
 RETRY_AFTER_SECONDS = 5
 PAUSE_RETRY_SECONDS = 60
+_MOST_FAULTS = DEFAULT_API_LIMITS.faults
+_LONGEST_TEXT = 1000
 _log = event_log()
 
 # An error of a family that stands here is that family's; one that does not is an internal error.
@@ -62,8 +69,10 @@ STATUSES: Mapping[type[Exception], int] = {
     TenantExistsError: 409,
     VersionMismatchError: 412,
     ConfigTooLargeError: 413,
+    ConfigQuotaExceededError: 429,
     UnknownRunError: 404,
     TenantBusyError: 409,
+    RunQuotaExceededError: 429,
     IdempotencyKeyReusedError: 422,
     RunAlreadyFinishedError: 409,
     RunNotHeldError: 409,
@@ -114,22 +123,32 @@ class ProblemError(Exception):
 
 
 def invalid_request(faults: Iterable[ConfigFault]) -> ProblemError:
-    """Return the problem of a request that says what it must not say, with all of its faults."""
-    listed = tuple(faults)
+    """Return the problem of a request that says what it must not say, with its first faults.
+
+    Where there are more, a last one without a path says how many; long texts are cut.
+    """
+    left = iter(faults)
+    listed = [
+        ConfigFault(_cut(each.path), _cut(each.message)) for each in islice(left, _MOST_FAULTS)
+    ]
+    if rest := sum(1 for _ in left):
+        listed.append(ConfigFault("", f"... and {rest} more"))
     detail = "; ".join(map(str, listed[:5])) + ("; ..." if len(listed) > 5 else "")
     return ProblemError(INVALID_REQUEST, detail, errors=listed)
 
 
-def faults_of(errors: Iterable[Mapping[str, Any]]) -> list[ConfigFault]:
-    """Return Pydantic's errors as faults; a path names the field alone, not where it was sent."""
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+
+
+def faults_of(errors: Iterable[Mapping[str, Any]]) -> Iterator[ConfigFault]:
+    """Yield Pydantic's errors as faults; a path names the field alone, not where it was sent."""
     sources = {"body", "query", "path", "header", "cookie"}
-    faults = []
     for error in errors:
         place = [str(part) for part in error["loc"]]
         path = place[1:] if place and place[0] in sources else place
         message = str(error["msg"]).removeprefix("Value error, ")
-        faults.append(ConfigFault(".".join(path), message))
-    return faults
+        yield ConfigFault(".".join(path), message)
 
 
 def problem_of(error: Exception) -> ProblemError:
@@ -139,6 +158,8 @@ def problem_of(error: Exception) -> ProblemError:
     status = next((STATUSES[each] for each in type(error).__mro__ if each in STATUSES), 500)
     if isinstance(error, RunCreationPausedError):
         return unavailable(error.error_code, str(error), wait_seconds=PAUSE_RETRY_SECONDS)
+    if isinstance(error, RunQuotaExceededError | ConfigQuotaExceededError):
+        return exceeded(error.error_code, str(error), wait_seconds=error.wait_seconds)
     if isinstance(error, QueueUnavailableError):
         return unavailable(error.error_code, str(error))
     if status == 503:
@@ -149,6 +170,11 @@ def problem_of(error: Exception) -> ProblemError:
         return ProblemError("INTERNAL_ERROR", "an unexpected error; it is in the log")
     code = INVALID_REQUEST if isinstance(error, BadCursorError) else str(error.error_code)  # type: ignore[attr-defined]
     return ProblemError(code, str(error), errors=_errors_of(error), members=_members_of(error))
+
+
+def exceeded(error_code: str, what: str, *, wait_seconds: float) -> ProblemError:
+    """Return the problem of a caller that has had what it may for now."""
+    return unavailable(error_code, what, wait_seconds=math.ceil(wait_seconds))
 
 
 def unavailable(

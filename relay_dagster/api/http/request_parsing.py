@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.middleware import request_id_of
 from relay_dagster.api.http.problems import ProblemError, faults_of, invalid_request
+from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.runs.identifiers import ID_PATTERN
 
 # Printable ASCII with no space at its ends.
@@ -71,8 +72,12 @@ def read_body(model: type[_Model], body: bytes) -> _Model:
     """Return a body as a model.
 
     Raises:
-        ProblemError: 422 with every fault and its path.
+        ProblemError: 422 with the faults and their paths.
     """
+    # A fault of each is made before any is told: no more than can be held.
+    if body.count(b",") >= DEFAULT_API_LIMITS.body_values:
+        message = f"the body holds more than {DEFAULT_API_LIMITS.body_values:,} values"
+        raise invalid_request([ConfigFault("", message)])
     repeated = _repeated_keys(body)
     if repeated:
         message = "stands more than once; keep one of them"
@@ -81,7 +86,7 @@ def read_body(model: type[_Model], body: bytes) -> _Model:
         return model.model_validate_json(body)
     except ValidationError as error:
         listed = error.errors(include_url=False, include_context=False, include_input=False)
-        raise invalid_request(faults_of([dict(each) for each in listed])) from error
+        raise invalid_request(faults_of(map(dict, listed))) from error
 
 
 def _repeated_keys(body: bytes) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from relay_core.config import ParserConfig
 from relay_core.config.json_patch import PatchStep
@@ -19,6 +19,7 @@ from relay_dagster.api.models.runs_tenants import Fault
 MOST_LISTED = 200
 MOST_REFUSALS = 20
 _LONGEST = 200
+_SHORT = {"vendor_id", "status", "s3_key", "size", "last_modified"}
 LONGEST_MESSAGE = 1000
 
 _EXAMPLE_PATCH: dict[str, Any] = {"op": "add", "path": "/vendors/0/parser/delimiter", "value": ";"}
@@ -166,6 +167,12 @@ class VendorCheck(BaseModel):
         None, description="With `patch` applied; None where there is nothing to change."
     )
 
+    def without_details(self) -> VendorCheck:
+        """Return what is short of it."""
+        short = self.model_dump(include=_SHORT)
+        wanted = "the answer has no room for more of it: check fewer vendors at once"
+        return VendorCheck(**short | {"message": f"{self.message}; {wanted}"})
+
 
 class Operation(BaseModel):
     """A step of a JSON Patch (RFC 6902)."""
@@ -176,6 +183,10 @@ class Operation(BaseModel):
         examples=["/vendors/1/parser/delimiter"],
     )
     value: Any = Field(examples=[";"])
+
+
+ConfigPatch = RootModel[list[Operation]]
+"""A JSON Patch as it is answered."""
 
 
 class ConfigCheck(BaseModel):

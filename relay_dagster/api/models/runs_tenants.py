@@ -12,12 +12,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_dagster.api.models.holds import HeldFeed
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import RunRecord, Trigger
 
 _EXAMPLE_RUN = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
+_MOST_NAMED = 10
 CURSOR = "`next_cursor` of the page before."
 _RUN = {
     "run_id": _EXAMPLE_RUN,
@@ -70,15 +72,19 @@ class RunOrder(BaseModel):
     tenant_id: _Id
     run_type: Literal["inventory_sync"]
     vendors: list[_Id] | None = Field(
-        None, description="Some of the config's vendors; none named is all."
+        None,
+        max_length=DEFAULT_LIMITS.vendors,
+        description="Some of the config's vendors; none named is all.",
     )
 
     @field_validator("vendors")
     @classmethod
     def _refuse_repeated(cls, vendors: list[str] | None) -> list[str] | None:
-        repeated = [vendor for vendor, count in Counter(vendors or ()).items() if count > 1]
-        if repeated:
-            raise ValueError(f"each vendor once; named again: {', '.join(sorted(repeated))}")
+        counts = Counter(vendors or ())
+        if repeated := sorted(vendor for vendor, count in counts.items() if count > 1):
+            rest = f" and {len(repeated) - _MOST_NAMED} more" if repeated[_MOST_NAMED:] else ""
+            named = ", ".join(repeated[:_MOST_NAMED])
+            raise ValueError(f"each vendor once; named again: {named}{rest}")
         return vendors
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from fastapi import APIRouter
@@ -26,15 +27,16 @@ from relay_core.domain.errors import (
 from relay_core.onboarding.findings import describe_check, upload_doubts
 from relay_core.onboarding.head import FeedBytes
 from relay_core.onboarding.reading import FeedCheck
-from relay_dagster.api.feed_checker import FeedChecker
+from relay_dagster.api.feed_checker import ChecksBusyError, CheckTooSlowError, FeedChecker
 from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
-from relay_dagster.api.http.problems import invalid_request
+from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import JsonBody, TenantId, json_content
 from relay_dagster.api.models.config_checks import (
     LONGEST_MESSAGE,
     MOST_LISTED,
     ConfigCheck,
+    ConfigPatch,
     Guesses,
     HeadReading,
     MissingHeaderFound,
@@ -49,12 +51,16 @@ from relay_dagster.api.security.auth import Authenticated
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.identifiers import is_id
+from relay_dagster.wiring import Platform
 
 router = APIRouter(tags=["tenants"])
 
 HEAD_BYTES = 64 * 1024
 MOST_VENDORS = 20
 _THREADS = 4
+# No answer is over 1 MiB; what stands beside these is short.
+_BYTES_OF_FAULTS = 256 << 10
+_BYTES_OF_DETAILS = 512 << 10
 # Any object: what is wrong with it is the answer.
 _CONFIG = json_content({"type": "object", "description": "A tenant config."}, CONFIG_EXAMPLE)
 
@@ -64,9 +70,12 @@ _CONFIG = json_content({"type": "object", "description": "A tenant config."}, CO
     responses=answers(
         "TENANT_NOT_FOUND",
         "PAYLOAD_TOO_LARGE",
+        "CONFIG_TOO_LARGE",
         "UNSUPPORTED_MEDIA_TYPE",
         "invalid_config",
         INVALID_REQUEST,
+        "CHECK_TOO_SLOW",
+        "CHECKS_BUSY",
     ),
     openapi_extra=_CONFIG,
 )
@@ -84,15 +93,29 @@ def check_config(
     caller.require(tenant_id)
     if not is_id(tenant_id):
         raise UnknownTenantError(tenant_id)
-    document = parse_document(body, format="json")
+    try:
+        with checker.turn():
+            return _check(tenant_id, body, platform, checker)
+    except ChecksBusyError as error:
+        raise unavailable("CHECKS_BUSY", "other configs are being checked") from error
+    except CheckTooSlowError as error:
+        message = "the uploads take too long to be read; check fewer vendors at once"
+        fault = ConfigFault("vendors", message)
+        raise ProblemError("CHECK_TOO_SLOW", message, errors=[fault]) from error
+
+
+def _check(tenant_id: str, body: bytes, platform: Platform, checker: FeedChecker) -> ConfigCheck:
+    limits = platform.settings.limits
+    document = parse_document(body, format="json", limits=limits)
     _refuse_another_tenant(tenant_id, document)
     try:
-        config = load_config(document)
+        config = load_config(document, limits)
     except ConfigError as error:
         return _faulty(tenant_id, error.faults, document)
     except UnsupportedSchemaVersionError as error:
         return _faulty(tenant_id, [ConfigFault("schema_version", str(error))], document)
-    return _checked(config, document, _look_at_all(config, platform.objects, checker))
+    uploads = _fitting(document, _look_at_all(config, platform.objects, checker))
+    return _checked(config, document, uploads)
 
 
 def _refuse_another_tenant(tenant_id: str, document: Mapping[str, Any]) -> None:
@@ -200,14 +223,26 @@ def _look_at_all(config: TenantConfig, objects: ObjectStore, checker: FeedChecke
     ]
 
 
+def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[_Upload]:
+    """Return the uploads with details and changes as far as an answer has room for them."""
+    fitting, left = [], _BYTES_OF_DETAILS
+    for place, upload in enumerate(uploads):
+        changes = ConfigPatch(operations(_steps(document, place, upload)))
+        size = sum(len(each.model_dump_json().encode()) for each in (upload.shown, changes))
+        left -= size
+        fitting.append(upload if left >= 0 else _Upload(upload.shown.without_details()))
+    return fitting
+
+
+def _steps(document: dict[str, Any], place: int, upload: _Upload) -> list[PatchStep]:
+    if upload.check is None:
+        return []
+    return set_members(document, ("vendors", place, "parser"), upload.check.changes)
+
+
 def _patch(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[PatchStep]:
     """Return the changes of all vendors; none at all, should the config not load with them."""
-    steps = [
-        step
-        for place, upload in enumerate(uploads)
-        if upload.check is not None
-        for step in set_members(document, ("vendors", place, "parser"), upload.check.changes)
-    ]
+    steps = [step for place, each in enumerate(uploads) for step in _steps(document, place, each)]
     try:
         load_config(apply_patch(document, steps))
     except RelayError:
@@ -275,7 +310,9 @@ def _not_looked_at(vendor_id: str, why: str) -> VendorCheck:
 
 def _shown(faults: Sequence[ConfigFault]) -> list[Fault]:
     """Return the first faults, each cut where it is long."""
-    return [
+    shown = [
         Fault(path=cut(each.path), message=cut(each.message, LONGEST_MESSAGE))
         for each in faults[:MOST_LISTED]
     ]
+    sizes = accumulate(len(each.model_dump_json().encode()) for each in shown)
+    return [each for each, size in zip(shown, sizes, strict=True) if size <= _BYTES_OF_FAULTS]

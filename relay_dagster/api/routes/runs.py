@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
@@ -22,18 +24,23 @@ from relay_dagster.api.http.request_parsing import (
     json_content,
     read_body,
 )
+from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.models.runs_tenants import CURSOR, Run, RunList, RunOrder
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Authenticated
+from relay_dagster.aws.dynamodb.pagination import cursor_after_record
 from relay_dagster.runs.errors import UnknownRunError
 from relay_dagster.runs.identifiers import ID_PATTERN
-from relay_dagster.runs.model import Idempotency, RunRecord
+from relay_dagster.runs.model import Idempotency, RunPage, RunRecord
 from relay_dagster.wiring import Platform
 
 router = APIRouter(tags=["runs"])
 
 POLL_AFTER_SECONDS = 2
+_READ_AT_ONCE = 25
+# What stands around the runs of a list is short.
+_BYTES_OF_RUNS = DEFAULT_API_LIMITS.answer_bytes - 1024
 _LINKS = {
     "application/json": {
         "example": {
@@ -57,6 +64,7 @@ _ORDER_BODY = json_content(
         **answers(
             "TENANT_NOT_FOUND",
             "TENANT_ALREADY_RUNNING",
+            "RUN_QUOTA_EXCEEDED",
             *ORDER_BODY,
             "UNKNOWN_VENDOR",
             "IDEMPOTENCY_KEY_REUSED",
@@ -108,16 +116,15 @@ def list_runs(
         str | None, Query(max_length=400, pattern="^[A-Za-z0-9_-]+$", description=CURSOR)
     ] = None,
 ) -> RunList:
-    """List runs, newest first: of one tenant or all, in one status or any."""
+    """List runs, newest first: of one tenant or all, in one status or any.
+
+    A page may be shorter than `limit`; as long as it has a `next_cursor` there may be more.
+    """
     if tenant_id is not None:
         caller.require(tenant_id)
-    page = platform.runs.list_runs(
-        tenant_id or caller.tenant_id, status, limit=limit, cursor=cursor
-    )
-    url = platform.settings.dagster_webserver_url
-    return RunList(
-        runs=[Run.of(record, url) for record in page.records], next_cursor=page.next_cursor
-    )
+    whose = tenant_id or caller.tenant_id
+    listing = partial(platform.runs.list_runs, whose, status)
+    return _page(listing, limit, cursor, platform.settings.dagster_webserver_url)
 
 
 @router.get(
@@ -157,6 +164,31 @@ def cancel_run(
     """
     record = find_run(run_id, caller, platform)
     return _shown(platform.ledger.request_cancel(record.run_id), platform, response)
+
+
+def _page(
+    listing: Callable[..., RunPage], limit: int, cursor: str | None, url: str | None
+) -> RunList:
+    """Return a page that ends early, before its answer would be too long.
+
+    Records are read some at a time: a hundred of them can be far more than an answer has room for.
+    """
+    runs: list[Run] = []
+    left = _BYTES_OF_RUNS
+    while len(runs) < limit:
+        wanted = min(limit - len(runs), _READ_AT_ONCE)
+        found = listing(limit=wanted, cursor=cursor)
+        for record in found.records:
+            run = Run.of(record, url)
+            left -= len(run.model_dump_json().encode())
+            if left < 0 and runs:
+                return RunList(runs=runs, next_cursor=cursor)
+            runs.append(run)
+            cursor = cursor_after_record(record)
+        cursor = found.next_cursor
+        if cursor is None or len(found.records) < wanted:
+            break
+    return RunList(runs=runs, next_cursor=cursor)
 
 
 def _idempotency_of(caller: Caller, order: RunOrder, key: str | None) -> Idempotency | None:

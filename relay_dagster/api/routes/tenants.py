@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 
-from relay_core.config import TenantConfig, load_config, parse_document
+from relay_core.config import TenantConfig, load_config, load_stored_config, parse_document
 from relay_core.domain.errors import ConfigFault, RelayError
+from relay_core.domain.limits import STORED_CONFIG_LIMITS, Limits
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import CONFIG_BODY, INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
@@ -53,7 +54,7 @@ def create_tenant(
     caller: Admin, platform: PlatformDep, body: JsonBody, response: Response
 ) -> ConfigVersion:
     """Store a new tenant's first config."""
-    config, text = _read_config(body)
+    config, text = _read_config(body, platform.settings.limits)
     version = platform.tenants.create(config.tenant_id, text).version
     return _stored(config.tenant_id, version, created=True, response=response)
 
@@ -118,7 +119,9 @@ def list_versions(
     responses={
         **carrying(200, "ETag"),
         **carrying(201, "ETag", "Location", model=ConfigVersion, description="The tenant is new."),
-        **answers("TENANT_NOT_FOUND", "CONFIG_VERSION_MISMATCH", *CONFIG_BODY),
+        **answers(
+            "TENANT_NOT_FOUND", "CONFIG_VERSION_MISMATCH", "CONFIG_QUOTA_EXCEEDED", *CONFIG_BODY
+        ),
     },
     openapi_extra=_CONFIG_BODY,
 )
@@ -134,7 +137,7 @@ def put_config(
 ) -> ConfigVersion:
     """Store the next version of a tenant's config; an admin may store a new tenant's first."""
     caller.require(tenant_id)
-    config, text = _read_config(body)
+    config, text = _read_config(body, platform.settings.limits)
     if config.tenant_id != tenant_id:
         message = f'is "{config.tenant_id}", the path says "{tenant_id}"; they must be the same'
         raise invalid_request([ConfigFault("tenant_id", message)])
@@ -144,14 +147,14 @@ def put_config(
     return _stored(tenant_id, stored.version, created=stored.created, response=response)
 
 
-def _read_config(body: bytes) -> tuple[TenantConfig, str]:
+def _read_config(body: bytes, limits: Limits) -> tuple[TenantConfig, str]:
     """Return the config and the text to store: as it came, numbers exactly, without white space.
 
     Raises:
         ConfigError, UnsupportedSchemaVersionError: it is not a config.
     """
-    document = parse_document(body, format="json")
-    config = load_config(document)
+    document = parse_document(body, format="json", limits=limits)
+    config = load_config(document, limits)
     return config, json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -183,11 +186,10 @@ def _find(tenants: TenantStore, tenant_id: str, config_version: int | None) -> S
 
 def _shown(text: str) -> dict[str, Any]:
     """Return a stored config as it takes effect, or as it stands where it no longer can."""
-    document = parse_document(text, format="json")
     try:
-        return load_config(document).to_document()
+        return load_stored_config(text).to_document()
     except RelayError:
-        return document
+        return parse_document(text, format="json", limits=STORED_CONFIG_LIMITS)
 
 
 def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None:

@@ -9,13 +9,18 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from relay_dagster.api.security.rate_limits import LatelySeen, TokenBuckets, WrongKeys
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, TenantKey
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 
 # The id in a tenant's key leads to its digest; the secret is 32 random bytes.
 _TENANT_KEY = re.compile(r"rk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+_GOOD_SECONDS = 60 * 60.0
+_ADMIN_FACTOR = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +52,81 @@ class Caller:
 ANONYMOUS = Caller("anonymous")
 
 
+class CallerRates:
+    """How often callers may call: a tenant's key so often, an admin's ten times as often.
+
+    Args:
+        per_minute: requests with a tenant's key.
+        burst: of them at once.
+        clock: seconds, from anywhere.
+    """
+
+    def __init__(
+        self, per_minute: int, burst: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tenants = TokenBuckets(per_minute, burst, clock)
+        self._admins = TokenBuckets(_ADMIN_FACTOR * per_minute, _ADMIN_FACTOR * burst, clock)
+
+    def take(self, caller: Caller) -> None:
+        """Count a request.
+
+        Raises:
+            RateLimitedError: it is one too many.
+        """
+        (self._admins if caller.is_admin else self._tenants).take(caller.id)
+
+
 class Keyring:
     """Tells whose a key is; makes and revokes tenants' keys.
 
     Args:
         admin_keys: the keys of admins.
         tenant_keys: where the digests of tenants' keys are kept.
+        wrong_keys: who has shown keys of nobody.
+        clock: seconds, from anywhere.
     """
 
-    def __init__(self, admin_keys: tuple[str, ...], tenant_keys: ApiKeyStore) -> None:
+    def __init__(
+        self,
+        admin_keys: tuple[str, ...],
+        tenant_keys: ApiKeyStore,
+        wrong_keys: WrongKeys,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._admins = tuple(map(_digest, admin_keys))
         self._tenant_keys = tenant_keys
+        self._wrong_keys = wrong_keys
+        self._clock = clock
+        self._found_good: LatelySeen[float] = LatelySeen()
 
-    def caller(self, key: str) -> Caller | None:
+    def caller(self, key: str, address: str) -> Caller | None:
         """Return whose key it is, None for nobody's.
 
-        All admin keys are compared, in constant time, so that the time taken tells nothing.
+        All admin keys are compared, in constant time, so that the time taken tells nothing. Keys
+        that were good within the last hour are looked up whatever else came from the address.
+
+        Raises:
+            RateLimitedError: too many keys of nobody came from the address.
         """
         given = _digest(key)
         matches = [hmac.compare_digest(given, digest) for digest in self._admins]
         if any(matches):
             return Caller(f"admin:{given[:16]}")
+        was_good = self._was_good(given)
+        if not was_good:
+            self._wrong_keys.require_few(address)
         form = _TENANT_KEY.fullmatch(key)
         found = self._tenant_keys.get(form.group(1)) if form else None
         if found is None or not hmac.compare_digest(given, found.digest):
+            if not was_good:
+                self._wrong_keys.note(address)
             return None
+        self._found_good.set(given, self._clock())
         return Caller(f"key:{found.key_id}", found.tenant_id)
+
+    def _was_good(self, digest: str) -> bool:
+        found_at = self._found_good.get(digest)
+        return found_at is not None and self._clock() - found_at < _GOOD_SECONDS
 
     def issue(self, tenant_id: str) -> tuple[str, str]:
         """Make a key of a tenant and return its id and the key itself, which is kept nowhere."""

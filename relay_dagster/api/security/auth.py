@@ -10,9 +10,10 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 
-from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep
-from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.security.api_keys import ANONYMOUS, Caller
+from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep, RatesDep
+from relay_dagster.api.http.problems import ProblemError, exceeded
+from relay_dagster.api.security.api_keys import ANONYMOUS, Caller, Keyring
+from relay_dagster.api.security.rate_limits import RateLimitedError
 
 _HEADER = APIKeyHeader(
     name="X-API-Key", auto_error=False, description="An admin key, or a key of one tenant."
@@ -21,16 +22,29 @@ _SCHEME = 'ApiKey realm="relay", header="X-API-Key"'
 
 
 def authenticate(
-    platform: PlatformDep, keyring: KeyringDep, key: Annotated[str | None, Security(_HEADER)]
+    request: Request,
+    platform: PlatformDep,
+    keyring: KeyringDep,
+    rates: RatesDep,
+    key: Annotated[str | None, Security(_HEADER)],
 ) -> Caller:
     """Return who calls.
 
     Raises:
-        ProblemError: 401, the key is missing or nobody's.
+        ProblemError: 401, the key is missing or nobody's; 429, too many requests came with it, or
+            too many wrong keys from its address.
     """
-    if platform.settings.allow_anonymous:
-        return ANONYMOUS
-    caller = keyring.caller(key) if key else None
+    try:
+        caller = ANONYMOUS if platform.settings.allow_anonymous else _known(keyring, key, request)
+        rates.take(caller)
+    except RateLimitedError as error:
+        raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
+    return caller
+
+
+def _known(keyring: Keyring, key: str | None, request: Request) -> Caller:
+    address = request.client.host if request.client else ""
+    caller = keyring.caller(key, address) if key else None
     if caller is None:
         problem = "is nobody's" if key else "is missing"
         raise ProblemError(

@@ -10,6 +10,7 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
+from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.serialization import marshal, read_instant, requested_key, run_key
 from relay_dagster.runs.identifiers import is_run_id
@@ -20,11 +21,16 @@ class BadCursorError(ValueError):
     """A listing's cursor that this store did not make."""
 
 
-def listing_of(tenant_id: str | None) -> tuple[str, str, str]:
-    """Return index, key name and key value of the runs of a tenant, or of all."""
-    if tenant_id is None:
-        return schema.BY_TIME, schema.LISTED, schema.ALL_RUNS
-    return schema.BY_TENANT, schema.LISTED_TENANT, tenant_id
+def listing_of(tenant_id: str | None, status: RunStatus | None = None) -> tuple[str, str, str]:
+    """Return index, key name and key value that lead to runs: of a tenant, or of all in a status.
+
+    A tenant's runs in a status are found among all of its own.
+    """
+    if tenant_id is not None:
+        return schema.BY_TENANT, schema.LISTED_TENANT, tenant_id
+    if status is not None:
+        return schema.BY_STATUS, schema.LISTED_STATUS, status.value
+    return schema.BY_TIME, schema.LISTED, schema.ALL_RUNS
 
 
 def run_id_of(row: Mapping[str, Any]) -> str:

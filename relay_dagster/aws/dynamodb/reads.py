@@ -6,7 +6,7 @@ Whoever found a thing by an index reads it again by its key: indexes lag, and ho
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from relay_core.domain.codes import RunStatus
@@ -18,6 +18,8 @@ from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ThrottledError
 
 _BATCH = 100
+# What a listing goes through at the most, for those of its rows that are in a status.
+_FILTERED_PAGES, _FILTERED_ROWS = 5, 1000
 
 
 class Table:
@@ -65,6 +67,31 @@ class Table:
         again(read_what_is_left)
 
     @maps_aws_errors
+    def items_with(self, attribute: str) -> Iterator[Mapping[str, Any]]:
+        """Yield all items that have an attribute, reading the whole table consistently."""
+        pages = self._clients.dynamodb.get_paginator("scan").paginate(
+            TableName=self.name,
+            FilterExpression=f"attribute_exists({attribute})",
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from page["Items"]
+
+    def write_all(self, requests: Sequence[Mapping[str, Any]]) -> None:
+        """Carry out at most 25 writes of a batch, and those again that stay unprocessed."""
+        left: Any = requests
+
+        def write_what_is_left() -> None:
+            nonlocal left
+            answer = self._clients.dynamodb.batch_write_item(RequestItems={self.name: left})
+            left = answer.get("UnprocessedItems", {}).get(self.name)
+            if left:
+                raise ThrottledError("dynamodb.BatchWriteItem", "writes stayed unprocessed")
+
+        again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self._sleep)
+        again(write_what_is_left)
+
+    @maps_aws_errors
     def rows(
         self,
         index: str,
@@ -74,8 +101,12 @@ class Table:
         start: Mapping[str, Any] | None,
         *,
         forward: bool = False,
-    ) -> tuple[Sequence[Mapping[str, Any]], bool]:
-        """Return up to ``limit`` rows of an index, and whether there may be more."""
+    ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any] | None]:
+        """Return up to ``limit`` rows of an index, and the row to go on after; None at the end.
+
+        With a status that the index does not lead to, no more than some thousands of rows are
+        looked at: there may be fewer of them than ``limit``, or none, and yet more to come.
+        """
         values = {":key": key[1], ":status": status.value if status else None}
         names = {"#key": key[0], **({"#status": "status"} if status else {})}
         request: dict[str, Any] = {
@@ -89,14 +120,16 @@ class Table:
         if status:
             request["FilterExpression"] = "#status = :status"
         rows: list[Mapping[str, Any]] = []
-        while len(rows) <= limit:
+        for _ in range(_FILTERED_PAGES if status else limit + 1):
             # With a filter DynamoDB's limit counts what it looks at, not what it returns.
-            request["Limit"] = 1000 if status else limit + 1 - len(rows)
+            request["Limit"] = _FILTERED_ROWS if status else limit + 1 - len(rows)
             if start:
                 request["ExclusiveStartKey"] = start
             answer = self._clients.dynamodb.query(**request)
             rows += [unmarshal(row) for row in answer["Items"]]
             start = answer.get("LastEvaluatedKey")
+            if len(rows) > limit:
+                return rows[:limit], rows[limit - 1]
             if not start:
-                break
-        return rows[:limit], len(rows) > limit
+                return rows, None
+        return rows, unmarshal(start or {})

@@ -10,11 +10,13 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb import schema, tenant_lock
+from relay_dagster.aws.dynamodb import quotas, schema, tenant_lock
+from relay_dagster.aws.dynamodb.due_index import DueIndex
 from relay_dagster.aws.dynamodb.feed_item import feed_is, from_feed, to_feed
 from relay_dagster.aws.dynamodb.pagination import cursor_after, listing_of, run_id_of, start_key
 from relay_dagster.aws.dynamodb.reads import Table
@@ -33,14 +35,16 @@ from relay_dagster.aws.dynamodb.serialization import (
 )
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.error_mapping import maps_aws_errors
-from relay_dagster.runs.errors import CommitLostError, TenantBusyError
+from relay_dagster.runs.commits import LookPolicy
+from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, TenantBusyError
 from relay_dagster.runs.identifiers import is_run_id
-from relay_dagster.runs.model import Idempotency, RunPage, RunRecord, TenantLock
+from relay_dagster.runs.model import Idempotency, Lane, RunPage, RunRecord, TenantLock
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.publications import FeedMove, FeedPointer
 
 _IDEMPOTENCY_LIFE = timedelta(hours=24)
 _BEAT_LIFE = timedelta(days=7)
+_MOST_WRITES = 25
 
 
 class RunStore:
@@ -51,6 +55,7 @@ class RunStore:
     ) -> None:
         self._clients = clients
         self._table = Table(clients, table, sleep=sleep)
+        self._due = DueIndex(clients, table)
 
     # --- records --------------------------------------------------------------------------------
 
@@ -81,12 +86,15 @@ class RunStore:
     ) -> RunPage:
         """Return runs, newest first: of one tenant or all, in one status or any.
 
+        A page may hold fewer than ``limit``, or none, and have a ``next_cursor`` all the same.
+
         Raises:
             BadCursorError: the cursor is not one of ``next_cursor``.
         """
-        index, key, value = listing_of(tenant_id)
+        index, key, value = listing_of(tenant_id, status)
         start = None if cursor is None else start_key(cursor, key, value)
-        rows, more = self._table.rows(index, (key, value), status, limit, start)
+        filtered = status if tenant_id else None
+        rows, last = self._table.rows(index, (key, value), filtered, limit, start)
         found = self.get_many(run_id_of(row) for row in rows)
         ordered = (found.get(run_id_of(row)) for row in rows)
         records = tuple(
@@ -94,22 +102,22 @@ class RunStore:
             for record in ordered
             if record is not None and not record.hidden and status in (None, record.status)
         )
-        return RunPage(records, cursor_after(rows[-1]) if more and rows else None)
+        return RunPage(records, cursor_after(last) if last else None)
 
-    def unacknowledged(self, limit: int = 200, *, after: str | None = None) -> RunPage:
-        """Return runs that are not settled yet, oldest first; ``after`` is a ``next_cursor``.
+    def due(self, lane: Lane, until: datetime, limit: int = 200) -> list[RunRecord]:
+        """Return runs that are due in a lane up to an instant, the longest due first."""
+        keys = self._due.keys(lane, until, limit)
+        found = self._table.batch(keys)
+        records = (to_record(found[key]) for key in keys if key in found)
+        return [each for each in records if each.is_due(lane, until)]
 
-        Raises:
-            BadCursorError: the cursor is not one of ``next_cursor``.
+    def note_look(self, record: RunRecord) -> bool:
+        """Write what a look has seen of a record, and when the next is due, and nothing else.
+
+        Returns:
+            False where the record has changed since it was read; nothing is written then.
         """
-        start = None if after is None else start_key(after, schema.OPEN, schema.ALL_OPEN)
-        rows, more = self._table.rows(
-            schema.UNSETTLED, (schema.OPEN, schema.ALL_OPEN), None, limit, start, forward=True
-        )
-        found = self.get_many(run_id_of(row) for row in rows)
-        ordered = (found.get(run_id_of(row)) for row in rows)
-        records = tuple(each for each in ordered if each and each.acknowledged_at is None)
-        return RunPage(records, cursor_after(rows[-1]) if more and rows else None)
+        return self._due.note(record)
 
     @maps_aws_errors
     def commit(
@@ -122,6 +130,7 @@ class RunStore:
         yield_to_waiters: bool = False,
         feed: FeedMove | None = None,
         while_idle: bool = False,
+        runs_per_hour: int | None = None,
     ) -> RunRecord:
         """Write ``after`` if the record still is ``before``, with everything that goes with it.
 
@@ -133,10 +142,12 @@ class RunStore:
             yield_to_waiters: a free lock that runs wait for is not free.
             feed: what becomes of the tenant's feed.
             while_idle: only while the tenant has no run that is queued or running.
+            runs_per_hour: a new record counts as one of so many that the tenant may have.
 
         Raises:
             CommitLostError: the record, the idempotency item or the feed is not as it was read.
             TenantBusyError: the lock is held by another run.
+            RunQuotaExceededError: it is one too many.
         """
         revision = before.revision + 1 if before else 1
         after = replace(after, revision=revision, write_id=uuid.uuid4().hex)
@@ -149,11 +160,41 @@ class RunStore:
             writes.append(tenant_lock.while_idle(self._table.name, before, after))
         if feed:
             writes += self._feed_writes(feed)
+        if runs_per_hour is not None:
+            writes.append(quotas.counted(self._table.name, after, runs_per_hour))
         try:
-            transact(self._clients.dynamodb, writes)
+            self._transact(writes, tenant_lock.is_given_back(before, after))
         except ConditionsFailedError as error:
-            self._explain(error, after)
+            self._explain(error, after, runs_per_hour)
         return after
+
+    @maps_aws_errors
+    def uncount(self, record: RunRecord) -> None:
+        """Take a run that was counted, and then was none, out of the count of its hour."""
+        self._clients.dynamodb.update_item(**quotas.given_back(self._table.name, record))
+
+    def schedule_all(self, looks: LookPolicy, now: datetime) -> int:
+        """Note of each unsettled run when to look at it, where that is not noted; return how many.
+
+        Reads the whole table: for one that an older release has filled.
+        """
+        records = map(to_record, self._table.items_with(schema.REQUESTED_KEY))
+        open_ones = (each for each in records if each.acknowledged_at is None)
+        unscheduled = [each for each in open_ones if each.due_lane is None]
+        return sum(self.note_look(looks.scheduled(None, each, now)) for each in unscheduled)
+
+    @maps_aws_errors
+    def put_many(self, records: Iterable[RunRecord]) -> None:
+        """Store records as they are, in batches, past the ledger: for benchmarks and their like.
+
+        Locks, feed pointers and keys that belong to them are not written.
+
+        Raises:
+            ThrottledError: DynamoDB did not take all of them in many tries.
+        """
+        requests = ({"PutRequest": {"Item": from_record(record)}} for record in records)
+        while batch := list(islice(requests, _MOST_WRITES)):
+            self._table.write_all(batch)
 
     # --- what belongs to them -------------------------------------------------------------------
 
@@ -187,7 +228,7 @@ class RunStore:
         ``execution/heartbeat.py`` calls, and tells what becomes of it. The item is no part of any
         transaction, so beats never collide with the run's own writes.
         """
-        answer = self._clients.dynamodb.update_item(
+        answer = self._clients.dynamodb_beats.update_item(
             TableName=self._table.name,
             Key=marshal({schema.KEY: beat_key(run_id, attempt)}),
             UpdateExpression="ADD beats :one SET #expiry = :expiry",
@@ -202,7 +243,7 @@ class RunStore:
     def heartbeats(self, records: Iterable[RunRecord]) -> dict[str, int]:
         """Return the count of each record's latest attempt, by run_id; 0 before the first beat.
 
-        A count says nothing by itself: ``reconciler/cursor.py`` notes when it last changed.
+        A count says nothing by itself: ``reconciler/tick.py`` notes when it last changed.
         """
         wanted = {beat_key(each.run_id, each.attempt): each.run_id for each in records}
         found = self._table.batch(wanted)
@@ -220,6 +261,16 @@ class RunStore:
 
     def _put(self, item: Mapping[str, Any]) -> dict[str, Any]:
         return {"TableName": self._table.name, "Item": item}
+
+    def _transact(self, writes: list[Write], gives_lock_back: bool) -> None:
+        """Write all or none; a lock that is to be given back may be in other hands by then."""
+        try:
+            transact(self._clients.dynamodb, writes)
+        except ConditionsFailedError as error:
+            if not gives_lock_back or error.items.keys() != {"lock"}:
+                raise
+            rest = [write for write in writes if write.role != "lock"]
+            transact(self._clients.dynamodb, rest)
 
     def _record_write(self, before: RunRecord | None, after: RunRecord) -> Write:
         put = self._put(from_record(after))
@@ -284,14 +335,19 @@ class RunStore:
             },
         )
 
-    def _explain(self, error: ConditionsFailedError, after: RunRecord) -> None:
+    def _explain(
+        self, error: ConditionsFailedError, after: RunRecord, runs_per_hour: int | None
+    ) -> None:
         """Raise what a failed condition means; return where this very write had arrived before."""
         if "record" in error.items:
             found = unmarshal(error.items["record"] or {})
             if found.get("write_id") == after.write_id:
                 return
-        if error.items.keys() - {"lock"}:
+        if error.items.keys() - {"lock", "quota"}:
             raise CommitLostError(str(error)) from error
+        if "lock" not in error.items:
+            wait = quotas.seconds_left_of_hour(after)
+            raise RunQuotaExceededError(after.tenant_id, runs_per_hour or 0, wait) from error
         lock = to_lock(after.tenant_id, error.items["lock"])
         active = (lock if lock.active_run_id else self.lock(after.tenant_id)).active_run_id
         if active is None or active == after.run_id:

@@ -3,8 +3,9 @@
 Both tables have one key, ``pk``, whose prefix says what an item is:
 
 * runs table: ``RUN#<run_id>``, ``LOCK#<tenant_id>``, ``FEED#<tenant_id>``, ``IDEMP#<digest>``,
-  ``BEAT#<run_id>#<attempt>``. Indexes: a tenant's runs and all runs by time, and the runs that are
-  not settled yet (sparse), which the reconciler works through.
+  ``BEAT#<run_id>#<attempt>``, ``RUNS#<tenant_id>#<hour>`` (how many there were). Indexes: a
+  tenant's runs, all runs, and those of a status by time, and by when they are due the runs that
+  are not settled yet (sparse, in shards).
 * tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
   ``KEY#<key_id>`` (a tenant's API key, as a digest), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all).
   Index: tenants by the time their first config was stored.
@@ -21,10 +22,13 @@ EXPIRY = "expires_at"
 
 BY_TENANT = "runs_by_tenant"
 BY_TIME = "runs_by_time"
-UNSETTLED = "unsettled_runs"
+BY_STATUS = "runs_by_status"
+DUE = "due_runs"
 LISTED_TENANT = "listed_tenant"
 LISTED = "listed"
-OPEN = "unsettled"
+LISTED_STATUS = "listed_status"
+DUE_SHARD = "due_shard"
+DUE_AT = "due_at"
 REQUESTED_KEY = "requested_key"
 
 TENANTS_BY_CREATION = "tenants_by_creation"
@@ -32,7 +36,6 @@ CREATED_KEY = "created_key"
 
 # Constant partition keys: these indexes are one list each.
 ALL_RUNS = "run"
-ALL_OPEN = "open"
 ALL_TENANTS = "tenant"
 
 
@@ -41,8 +44,9 @@ def runs_table(name: str) -> dict[str, Any]:
     return _table(
         name,
         _index(BY_TENANT, LISTED_TENANT, REQUESTED_KEY, "status"),
-        _index(BY_TIME, LISTED, REQUESTED_KEY, "status"),
-        _index(UNSETTLED, OPEN, REQUESTED_KEY),
+        _index(BY_TIME, LISTED, REQUESTED_KEY),
+        _index(BY_STATUS, LISTED_STATUS, REQUESTED_KEY),
+        _index(DUE, DUE_SHARD, DUE_AT),
     )
 
 

@@ -7,6 +7,7 @@ all items of the runs table stand here too.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -18,12 +19,14 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.runs.model import Hold, LockState, RunRecord, TenantLock, Trigger
+from relay_dagster.runs.model import Hold, Lane, LockState, RunRecord, TenantLock, Trigger
 
 Item = dict[str, Any]
 
 _SERIALIZER = TypeSerializer()
 _DESERIALIZER = TypeDeserializer()
+SHARDS = 4
+"""Of each lane of what is due: one partition of DynamoDB takes a thousand writes a second."""
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -33,6 +36,7 @@ def _kind(hint: Any) -> Any:
     return next(option for option in options if option is not NoneType)
 
 
+_CALLED = (int, RunStatus, Stage, Trigger, LockState, Lane)
 _KINDS: Mapping[str, Any] = {name: _kind(hint) for name, hint in get_type_hints(RunRecord).items()}
 
 
@@ -90,9 +94,19 @@ def beat_key(run_id: str, attempt: int) -> str:
     return f"BEAT#{run_id}#{attempt}"
 
 
+def run_count_key(tenant_id: str, hour: datetime) -> str:
+    """Return the key of the count of runs that a tenant's callers made in an hour."""
+    return f"RUNS#{tenant_id}#{hour:%Y-%m-%dT%H}"
+
+
 def requested_key(record: RunRecord) -> str:
     """Return the sort key of a run in the indexes."""
     return f"{instant_text(record.requested_at)}#{record.run_id}"
+
+
+def due_shard(lane: Lane, shard: int) -> str:
+    """Return the partition of a shard of a lane in the index of what is due."""
+    return f"{lane}#{shard}"
 
 
 def from_record(record: RunRecord) -> Item:
@@ -103,8 +117,10 @@ def from_record(record: RunRecord) -> Item:
     if not record.hidden:
         plain[schema.LISTED] = schema.ALL_RUNS
         plain[schema.LISTED_TENANT] = record.tenant_id
-    if record.acknowledged_at is None:
-        plain[schema.OPEN] = schema.ALL_OPEN
+        plain[schema.LISTED_STATUS] = record.status.value
+    if record.due_lane is not None:
+        shard = zlib.crc32(record.run_id.encode()) % SHARDS
+        plain[schema.DUE_SHARD] = due_shard(record.due_lane, shard)
     return marshal(plain)
 
 
@@ -116,12 +132,16 @@ def to_record(item: Mapping[str, Any]) -> RunRecord:
 
 
 def to_lock(tenant_id: str, item: Mapping[str, Any] | None) -> TenantLock:
-    """Return the lock of its item; no item is a free lock."""
+    """Return the lock of its item; no item is a free lock.
+
+    Those that wait are stored as `requested_key`, which sorts by time.
+    """
     plain = unmarshal(item or {})
+    waiters = sorted(plain.get("waiters", ()))
     return TenantLock(
         tenant_id,
         holder=plain.get("holder"),
-        waiters=frozenset(plain.get("waiters", ())),
+        waiters=tuple(each.rpartition("#")[2] for each in waiters),
         consecutive_failures=int(plain.get("consecutive_failures", 0)),
     )
 
@@ -167,4 +187,4 @@ def _typed(name: str, value: Any) -> Any:
         told = json.loads(value)
         return Hold(**{**told, "guards": tuple(told["guards"])})
     # A number comes back as a Decimal, a word of ours as any text.
-    return kind(value) if kind in (int, RunStatus, Stage, Trigger, LockState) else value
+    return kind(value) if kind in _CALLED else value

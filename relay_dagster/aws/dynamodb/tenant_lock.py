@@ -1,7 +1,8 @@
 """The tenant's lock in a record's transaction: which write goes with which change of lock state.
 
 The lock's item holds the run that may run (``holder``), the jobs sent straight to the queue that
-wait (``waiters``), and how many runs have failed running (``consecutive_failures``).
+wait (``waiters``, with the instants by which they sort), and how many runs have failed running
+(``consecutive_failures``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.serialization import lock_key, marshal
+from relay_dagster.aws.dynamodb.serialization import lock_key, marshal, requested_key
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.runs.model import LockState, RunRecord
 
@@ -62,6 +63,16 @@ def while_idle(table: str, before: RunRecord | None, after: RunRecord) -> Write:
     return Write("lock", "ConditionCheck", arguments)
 
 
+def is_given_back(before: RunRecord | None, after: RunRecord) -> bool:
+    """Tell whether a change gives the lock back.
+
+    Whoever has helped a tenant by deleting the lock's item has let another run have it: a run that
+    ends without its lock ends all the same.
+    """
+    held = before is not None and before.lock_state is LockState.OWNER
+    return held and after.lock_state is LockState.NONE
+
+
 def _tally(after: RunRecord) -> str:
     """Return what an end does to the count of failures: a success clears it, a cancel nothing."""
     if after.status is RunStatus.SUCCEEDED:
@@ -72,7 +83,7 @@ def _tally(after: RunRecord) -> str:
 
 
 def _update(table: str, after: RunRecord, expression: str, condition: str | None = None) -> Write:
-    values = {":run": after.run_id, ":runs": {after.run_id}, ":zero": 0, ":one": 1}
+    values = {":run": after.run_id, ":runs": {requested_key(after)}, ":zero": 0, ":one": 1}
     text = f"{expression} {condition or ''}"
     used = {name for name in values if name in text.replace("(", " ").replace(")", " ").split()}
     arguments: dict[str, Any] = {

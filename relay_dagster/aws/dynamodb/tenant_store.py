@@ -6,12 +6,14 @@ Two writers at once never share a version. Whether a text is a valid config is n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from relay_core.domain.errors import ConfigTooLargeError
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.quotas import DayCount, seconds_left_of_day
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
@@ -65,13 +67,17 @@ class VersionMismatchError(TenantStoreError):
         super().__init__(f"tenant {tenant_id} {found}, not at version {expected}")
 
 
-class ConfigTooLargeError(TenantStoreError):
-    """The config's text does not fit into one item."""
+class ConfigQuotaExceededError(TenantStoreError):
+    """The tenant has had as many versions as it may today; ``wait_seconds`` are left of the day."""
 
-    error_code = "CONFIG_TOO_LARGE"
+    error_code = "CONFIG_QUOTA_EXCEEDED"
 
-    def __init__(self, size: int) -> None:
-        super().__init__(f"the config has {size} bytes; at most {MAX_CONFIG_BYTES} can be stored")
+    def __init__(self, tenant_id: str, versions_per_day: int, wait_seconds: float) -> None:
+        self.wait_seconds = wait_seconds
+        super().__init__(
+            f"tenant {tenant_id} has had {versions_per_day} config versions today (UTC), "
+            "which are the most"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,21 +115,33 @@ class TenantEntry:
 
 
 class TenantStore:
-    """Configs of tenants. Texts are stored as given; whether they are valid is not known here."""
+    """Configs of tenants. Texts are stored as given; whether they are valid is not known here.
+
+    Args:
+        clients: AWS.
+        table: the tenants table.
+        versions_per_day: that a tenant may store in a day, UTC; None for any number.
+        clock: tells the time, aware.
+    """
 
     def __init__(
-        self, clients: Clients, table: str, *, clock: Callable[[], datetime] = utc_now
+        self,
+        clients: Clients,
+        table: str,
+        *,
+        versions_per_day: int | None = None,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._clients = clients
         self._table = Table(clients, table)
+        self._versions_per_day = versions_per_day
         self._clock = clock
 
     # --- reads, all consistent ------------------------------------------------------------------
 
     def latest_version(self, tenant_id: str) -> int | None:
         """Return the number of the latest version, None for an unknown tenant."""
-        item = self._table.item(_tenant_key(tenant_id))
-        return None if item is None else int(unmarshal(item)["version"])
+        return self._pointer(tenant_id)[0]
 
     def latest(self, tenant_id: str) -> StoredConfig | None:
         """Return the latest version, None for an unknown tenant."""
@@ -170,7 +188,7 @@ class TenantStore:
         if self.latest_version(tenant_id) is not None:
             raise TenantExistsError(tenant_id)
         try:
-            return self._write(tenant_id, text, None)
+            return self._write(tenant_id, text, None, DayCount())
         except ConditionsFailedError as error:
             raise TenantExistsError(tenant_id) from error
 
@@ -189,15 +207,16 @@ class TenantStore:
             VersionMismatchError: the latest version is not ``if_match``.
             UnknownTenantError: the tenant is new and may not be created.
             ConfigTooLargeError: the text does not fit.
+            ConfigQuotaExceededError: the tenant has had its versions of today.
         """
 
         def try_once() -> StoredVersion:
-            latest = self.latest_version(tenant_id)
+            latest, stored = self._pointer(tenant_id)
             if if_match is not None and latest != if_match:
                 raise VersionMismatchError(tenant_id, if_match, latest)
             if latest is None and not may_create:
                 raise UnknownTenantError(tenant_id)
-            return self._write(tenant_id, text, latest)
+            return self._write(tenant_id, text, latest, stored)
 
         again = retrying(lambda error: isinstance(error, ConditionsFailedError), tries=_TRIES)
         try:
@@ -226,17 +245,30 @@ class TenantStore:
 
     # --- how ------------------------------------------------------------------------------------
 
+    def _pointer(self, tenant_id: str) -> tuple[int | None, DayCount]:
+        """Return the latest version, and how many were stored on its day."""
+        item = self._table.item(_tenant_key(tenant_id))
+        plain = unmarshal(item or {})
+        return int(plain["version"]) if plain else None, DayCount.of(plain)
+
     @maps_aws_errors
-    def _write(self, tenant_id: str, text: str, latest: int | None) -> StoredVersion:
+    def _write(
+        self, tenant_id: str, text: str, latest: int | None, stored: DayCount
+    ) -> StoredVersion:
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MAX_CONFIG_BYTES:
-            raise ConfigTooLargeError(size)
-        now = instant_text(self._clock())
+            raise ConfigTooLargeError(size, MAX_CONFIG_BYTES)
+        instant = self._clock()
+        # A tenant's versions follow one another, so the count is right.
+        count, most = stored.and_one(instant), self._versions_per_day
+        if most is not None and count.versions > most:
+            raise ConfigQuotaExceededError(tenant_id, most, seconds_left_of_day(instant))
+        now = instant_text(instant)
         version = (latest or 0) + 1
         pointer = (
-            self._first_pointer(tenant_id, now)
+            self._first_pointer(tenant_id, count, now)
             if latest is None
-            else self._next_pointer(tenant_id, latest, now)
+            else self._next_pointer(tenant_id, latest, count, now)
         )
         transact(self._clients.dynamodb, [self._text_write(tenant_id, version, text, now), pointer])
         return StoredVersion(version, created=latest is None)
@@ -251,29 +283,29 @@ class TenantStore:
         }
         return Write("text", "Put", self._new(item))
 
-    def _first_pointer(self, tenant_id: str, now: str) -> Write:
+    def _first_pointer(self, tenant_id: str, count: DayCount, now: str) -> Write:
         item = {
             schema.KEY: _tenant_key(tenant_id),
             "tenant_id": tenant_id,
             "version": 1,
+            "day_count": asdict(count),
             "created_at": now,
             schema.LISTED: schema.ALL_TENANTS,
             schema.CREATED_KEY: f"{now}#{tenant_id}",
         }
         return Write("tenant", "Put", self._new(item))
 
-    def _next_pointer(self, tenant_id: str, latest: int, now: str) -> Write:
+    def _next_pointer(self, tenant_id: str, latest: int, count: DayCount, now: str) -> Write:
+        values = {":next": latest + 1, ":latest": latest, ":now": now, ":count": asdict(count)}
         return Write(
             "tenant",
             "Update",
             {
                 "TableName": self._table.name,
                 "Key": marshal({schema.KEY: _tenant_key(tenant_id)}),
-                "UpdateExpression": "SET version = :next, updated_at = :now",
+                "UpdateExpression": "SET version = :next, updated_at = :now, day_count = :count",
                 "ConditionExpression": "version = :latest",
-                "ExpressionAttributeValues": marshal(
-                    {":next": latest + 1, ":latest": latest, ":now": now}
-                ),
+                "ExpressionAttributeValues": marshal(values),
             },
         )
 

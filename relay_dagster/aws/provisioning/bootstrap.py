@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.aws.provisioning.bucket import bucket_exists, bucket_features, create_bucket
 from relay_dagster.aws.provisioning.desired_state import Feature, differences, set_missing
@@ -35,6 +36,8 @@ from relay_dagster.aws.provisioning.tables import (
 )
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import MissingResourceError
+from relay_dagster.runs.commits import LookPolicy
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.settings import ProvisioningSettings, Settings
 
 BUCKET = "relay-inventory"
@@ -169,7 +172,17 @@ def _provide_tables(clients: Clients, names: Names, repair: bool) -> Iterator[st
             yield f"created table {name}"
         await_table(clients, name)
         features = table_features(clients, definition, expires=expires)
-        yield from set_missing(features, repair=repair)
+        changes = set_missing(features, repair=repair)
+        yield from changes
+        if any(f"index {schema.DUE} " in change for change in changes):
+            yield from _schedule(clients, name)
+
+
+def _schedule(clients: Clients, runs_table: str) -> Iterator[str]:
+    """Let the runs be looked at that an older release has left unsettled, for it noted no time."""
+    count = RunStore(clients, runs_table).schedule_all(LookPolicy(), utc_now())
+    if count:
+        yield f"scheduled {count} unsettled runs of table {runs_table}"
 
 
 def _table_drift(clients: Clients, settings: Settings) -> Iterator[str]:

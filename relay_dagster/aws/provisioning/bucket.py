@@ -2,7 +2,7 @@
 
 Runs' artifacts begin with their run_id, so a rule for each hexadecimal digit covers them all, and
 nothing else: uploads lie under ``tenants/``, published feeds under ``published/``. Those are never
-expired, but what has been deleted of the feeds is forgotten in the end.
+expired, but what has been deleted of the feeds, or overwritten of the uploads, is in the end.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from relay_dagster.settings import SettingsError
 RUN_PREFIXES = tuple(sorted(set(string.hexdigits)))
 # For how long what was overwritten, deleted or expired can still be brought back.
 NONCURRENT_DAYS = 7
+NONCURRENT_UPLOAD_DAYS = 30
 UNFINISHED_UPLOAD_DAYS = 7
 _RULE = "relay-run-artifacts-"
 _UPLOADS_RULE = "relay-unfinished-uploads"
 _FEEDS_RULE = "relay-superseded-feeds"
+_OVERWRITTEN_RULE = "relay-overwritten-uploads"
 _NO_LOCATION = "us-east-1"
 _REFUSED = frozenset({"403", "Forbidden", "AccessDenied"})
 _NOT_SET = frozenset(
@@ -148,7 +150,14 @@ def lifecycle_rules(retention_days: int) -> list[dict[str, Any]]:
         "Expiration": {"ExpiredObjectDeleteMarker": True},
         "NoncurrentVersionExpiration": {"NoncurrentDays": NONCURRENT_DAYS},
     }
-    return [*artifacts, uploads, feeds]
+    overwritten = {
+        "ID": _OVERWRITTEN_RULE,
+        "Status": "Enabled",
+        "Filter": {"Prefix": "tenants/"},
+        "Expiration": {"ExpiredObjectDeleteMarker": True},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": NONCURRENT_UPLOAD_DAYS},
+    }
+    return [*artifacts, uploads, feeds, overwritten]
 
 
 def _not_ours(bucket: str) -> SettingsError:
@@ -213,7 +222,7 @@ def _rules(clients: Clients, bucket: str) -> list[Any]:
 
 def _is_ours(rule: Mapping[str, Any]) -> bool:
     name = rule.get("ID", "")
-    return name in (_UPLOADS_RULE, _FEEDS_RULE) or name.startswith(_RULE)
+    return name in (_UPLOADS_RULE, _FEEDS_RULE, _OVERWRITTEN_RULE) or name.startswith(_RULE)
 
 
 def _or_none(call: Any) -> Any:

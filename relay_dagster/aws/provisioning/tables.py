@@ -17,6 +17,8 @@ from relay_dagster.aws.retries import retrying
 
 _WAIT = {"Delay": 1, "MaxAttempts": 120}
 _RECOVERY_TRIES = 30
+# An index of a table that has items is filled first.
+_INDEX_TRIES = 360
 _ON = {"ENABLED", "ENABLING"}
 
 
@@ -55,8 +57,10 @@ def table_features(
     """
     name = definition["TableName"]
     features = [
-        Feature(
-            f"layout of table {name}", _layout(definition), lambda: _layout(_table(clients, name))
+        Feature(f"key of table {name}", _keys(definition), lambda: _keys(_table(clients, name))),
+        *(
+            _index(clients, definition, index)
+            for index in definition.get("GlobalSecondaryIndexes", ())
         ),
         Feature(
             f"billing of table {name}", "PAY_PER_REQUEST", lambda: _billing(_table(clients, name))
@@ -87,12 +91,56 @@ def _table(clients: Clients, name: str) -> Mapping[str, Any]:
     return clients.dynamodb.describe_table(TableName=name)["Table"]
 
 
-def _layout(table: Mapping[str, Any]) -> str:
-    """Return the keys of a table and of its indexes, as text."""
-    indexes = {
-        index["IndexName"]: _keys(index) for index in table.get("GlobalSecondaryIndexes", [])
-    }
-    return "; ".join([_keys(table), *(f"{name}: {keys}" for name, keys in sorted(indexes.items()))])
+def _index(clients: Clients, definition: Mapping[str, Any], index: Mapping[str, Any]) -> Feature:
+    """Return an index as a feature.
+
+    One that a table of an older release lacks is added; one that has other keys, or would be of a
+    table that is none of ours, is told alone.
+    """
+    name, table = index["IndexName"], definition["TableName"]
+    found = _table(clients, table)
+    can_add = _keys(found) == _keys(definition) and _keys_of_index(found, name) is None
+    return Feature(
+        f"index {name} of table {table}",
+        _keys(index),
+        lambda: _keys_of_index(_table(clients, table), name),
+        (lambda: _add_index(clients, definition, index)) if can_add else None,
+    )
+
+
+def _keys_of_index(table: Mapping[str, Any], name: str) -> str | None:
+    found = {each["IndexName"]: each for each in table.get("GlobalSecondaryIndexes", [])}
+    return _keys(found[name]) if name in found else None
+
+
+def _add_index(clients: Clients, definition: Mapping[str, Any], index: Mapping[str, Any]) -> None:
+    """Add an index to a table that has items, and wait until it can be used."""
+    name, table = index["IndexName"], definition["TableName"]
+    change: Any = {"Create": dict(index)}
+    keys = {key["AttributeName"] for key in index["KeySchema"]}
+    attributes: Any = [
+        each for each in definition["AttributeDefinitions"] if each["AttributeName"] in keys
+    ]
+    clients.dynamodb.update_table(
+        TableName=table, AttributeDefinitions=attributes, GlobalSecondaryIndexUpdates=[change]
+    )
+    not_ready = retrying(_is_not_ready, tries=_INDEX_TRIES, longest_seconds=5)
+    not_ready(_refuse_unready, clients, table, name)
+
+
+class _NotReadyError(Exception):
+    """An index is still being made."""
+
+
+def _is_not_ready(error: BaseException) -> bool:
+    return isinstance(error, _NotReadyError)
+
+
+def _refuse_unready(clients: Clients, table: str, index: str) -> None:
+    described: Any = _table(clients, table).get("GlobalSecondaryIndexes", [])
+    status = {each["IndexName"]: each.get("IndexStatus", "ACTIVE") for each in described}
+    if status.get(index) != "ACTIVE":
+        raise _NotReadyError(f"index {index} of table {table} is {status.get(index)}")
 
 
 def _keys(described: Mapping[str, Any]) -> str:

@@ -219,7 +219,7 @@ class ObjectStore:
 
     @maps_aws_errors
     def size_of(self, key: str) -> int | None:
-        """Return how many bytes the object under a key has, None where there is none."""
+        """Return how many bytes an object has, None where there is no such object."""
         try:
             return self._s3.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
         except ClientError as error:

@@ -6,7 +6,7 @@ A handle that is no longer good is an answer here and no error: messages come an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -130,6 +130,13 @@ class JobQueue:
         """
         return self._delete(self.queue_url, receipt_handle)
 
+    @maps_aws_errors
+    def count_waiting(self) -> int:
+        """Return about how many messages could be received, now or after their delay."""
+        attributes = self._attributes(self.queue_url)
+        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed")
+        return sum(int(attributes.get(name, 0)) for name in names)
+
     # --- the dead-letter queue ------------------------------------------------------------------
 
     def send_dead(
@@ -155,6 +162,41 @@ class JobQueue:
             MessageAttributeNames=["All"],
         )
         return [_message(each) for each in answer.get("Messages", [])]
+
+    @maps_aws_errors
+    def receive_dead(self, *, hidden_seconds: int) -> list[Message]:
+        """Receive some dead messages, which nobody else sees for so long."""
+        answer = self._sqs.receive_message(
+            QueueUrl=self.dlq_url,
+            MaxNumberOfMessages=MAX_MESSAGES,
+            VisibilityTimeout=hidden_seconds,
+            WaitTimeSeconds=1,  # then SQS asks all of its servers
+            MessageSystemAttributeNames=list(_SYSTEM),
+            MessageAttributeNames=["All"],
+        )
+        return [_message(each) for each in answer.get("Messages", [])]
+
+    @maps_aws_errors
+    def show_dead(self, messages: Sequence[Message]) -> None:
+        """Show dead messages again that were received; those that are gone stay gone."""
+        for start in range(0, len(messages), MAX_MESSAGES):
+            some = messages[start : start + MAX_MESSAGES]
+            self._sqs.change_message_visibility_batch(
+                QueueUrl=self.dlq_url,
+                Entries=[
+                    {
+                        "Id": str(number),
+                        "ReceiptHandle": each.receipt_handle,
+                        "VisibilityTimeout": 0,
+                    }
+                    for number, each in enumerate(some)
+                ],
+            )
+
+    @maps_aws_errors
+    def count_dead(self) -> int:
+        """Return about how many dead messages are in sight."""
+        return int(self._attributes(self.dlq_url).get("ApproximateNumberOfMessages", 0))
 
     @maps_aws_errors
     def delete_dead(self, receipt_handle: str) -> bool:

@@ -3,15 +3,12 @@
 import http.client
 import json
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
-from api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem
+from api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem, paths_of, served
+from fakes import embedded_platform
 from relay_core.domain import errors as core_errors
 from relay_dagster import external_errors
 from relay_dagster.api.http.problems import problem_of
@@ -80,22 +77,6 @@ def test_a_body_over_one_mebibyte_is_a_problem(
     assert_problem(response, 413, "PAYLOAD_TOO_LARGE")
 
 
-@contextmanager
-def served(app: FastAPI) -> Iterator[int]:
-    """Serve an app on a port of its own, and yield the port."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield int(listener.getsockname()[1])
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 30 * 1024 * 1024])
 def test_who_sends_a_body_that_is_too_large_can_send_all_of_it_and_read_why(
     unplugged: ApiWorld, size: int
@@ -125,6 +106,61 @@ def test_who_asks_before_sending_a_body_that_is_too_large_is_told_at_once(
 def test_a_body_of_one_mebibyte_is_read(unplugged: ApiWorld) -> None:
     response = unplugged.client.post("/v1/runs", content=b" " * 1024 * 1024, headers=JSON)
     assert response.status_code == 422
+
+
+def test_how_large_a_body_may_be_is_a_setting() -> None:
+    with embedded_platform(max_body_bytes=100) as platform:
+        client = ApiWorld(platform).client
+        over = client.post("/v1/runs", content=b" " * 101, headers=JSON)
+        assert client.post("/v1/runs", content=b" " * 100, headers=JSON).status_code == 422
+    assert "100 bytes" in assert_problem(over, 413, "PAYLOAD_TOO_LARGE")["detail"]
+
+
+ORDER = {"tenant_id": "acme", "run_type": "inventory_sync"}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {**ORDER, "vendors": [f"bad id {n}" for n in range(19_000)]},
+        {**ORDER, **{f"unknown_{n}": 0 for n in range(19_000)}},
+        {**ORDER, **{"k" * 20_000 + str(n): 0 for n in range(40)}},
+    ],
+    ids=["bad ids", "unknown keys", "long keys"],
+)
+def test_of_many_faults_the_first_hundred_are_told_and_how_many_more_there_are(
+    unplugged: ApiWorld, order: dict[str, object]
+) -> None:
+    response = unplugged.client.post("/v1/runs", json=order)
+    problem = assert_problem(response, 422, "INVALID_REQUEST")
+    told = problem["errors"]
+    assert len(response.content) < 150_000
+    assert len(told) <= 101
+    if len(told) == 101:
+        assert told[-1] == {"path": "", "message": "... and 18900 more"}
+
+
+def test_keys_that_stand_twice_are_faults_like_others(unplugged: ApiWorld) -> None:
+    body = "{" + ", ".join(f'"k{n}": 0, "k{n}": 0' for n in range(150)) + "}"
+    response = unplugged.client.post("/v1/runs", content=body, headers=JSON)
+    problem = assert_problem(response, 422, "INVALID_REQUEST")
+    assert len(problem["errors"]) == 101
+    assert problem["errors"][-1] == {"path": "", "message": "... and 50 more"}
+
+
+@pytest.mark.parametrize(("commas", "told"), [(19_999, "tenant_id"), (20_000, "")])
+def test_a_body_of_too_many_values_is_refused_before_they_are_looked_at(
+    unplugged: ApiWorld, commas: int, told: str
+) -> None:
+    body = '{"vendors": [' + "0," * commas + "0]}"
+    response = unplugged.client.post("/v1/runs", content=body, headers=JSON)
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST"))[0] == told
+
+
+def test_vendors_that_are_named_again_are_told_as_far_as_ten(unplugged: ApiWorld) -> None:
+    order = {**ORDER, "vendors": [f"v{n:03}" for n in range(100)] * 2}
+    problem = unplugged.client.post("/v1/runs", json=order).json()
+    assert problem["errors"][0]["message"].endswith("v008, v009 and 90 more")
 
 
 # --- what goes wrong inside ---------------------------------------------------------------------
@@ -213,9 +249,10 @@ def _errors_of(*modules: object) -> list[type[Exception]]:
 def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
     error = kind.__new__(kind)
     # What a problem shows of it, whatever its constructor takes.
-    for name in ("active_run_id", "latest", "found"):
+    shown = {"active_run_id": None, "latest": None, "found": None, "wait_seconds": 60}
+    for name, value in shown.items():
         if not hasattr(error, name):
-            setattr(error, name, None)
+            setattr(error, name, value)
     if kind in (core_errors.ConfigError, run_errors.UnknownVendorError):
         error.faults = ()
     assert 400 <= problem_of(error).status <= 503

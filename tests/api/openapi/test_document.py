@@ -76,8 +76,10 @@ def test_every_code_stands_with_some_call_and_every_answer_names_its_codes(
                 examples = answer["content"]["application/problem+json"]["examples"]
                 assert {CODES[code].status for code in examples} == {int(status)}, (method, path)
                 named |= examples.keys()
-    # What no call of ours answers: a path or a method that does not exist.
-    assert set(CODES) - named == {"NOT_FOUND", "METHOD_NOT_ALLOWED"}
+    # What no call of ours answers: a path or a method that does not exist, a connection's end.
+    assert set(CODES) - named == {
+        *("NOT_FOUND", "METHOD_NOT_ALLOWED", "HEAD_TOO_LARGE", "TOO_MANY_CONNECTIONS")
+    }
 
 
 def test_every_error_with_a_code_of_its_own_has_the_status_of_that_code() -> None:

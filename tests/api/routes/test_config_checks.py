@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from httpx import Response
 
-from api_world import JSON, TENANT, ApiWorld, assert_problem, paths_of
+from api_world import CHECKER, JSON, TENANT, ApiWorld, assert_problem, paths_of
 from builders import config_document, vendor_document
+from relay_dagster.api.feed_checker import FeedChecker
+from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.config_checks import HEAD_BYTES, MOST_VENDORS
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.external_errors import UnreachableError
@@ -279,3 +282,45 @@ def test_a_tenant_checks_its_own_config_with_its_own_key(world: ApiWorld) -> Non
     assert world.platform.tenants.latest_version(TENANT) == 1
     other = client.post("/v1/tenants/other/config:check", json=config_document())
     assert_problem(other, 404, "TENANT_NOT_FOUND")
+
+
+# --- how much it may cost -----------------------------------------------------------------------
+
+
+def test_no_more_than_two_configs_are_checked_at_once(world: ApiWorld) -> None:
+    with CHECKER.turn(), CHECKER.turn():
+        refused = world.client.post(PLACE, json=config_document())
+    assert_problem(refused, 503, "CHECKS_BUSY")
+    assert int(refused.headers["Retry-After"]) >= 1
+    check(world, config_document())
+
+
+def test_a_check_that_takes_too_long_is_told_so(world: ApiWorld) -> None:
+    upload(world, b"sku,quantity_available\n" + b"A-1,5\n" * 5000)
+    world.app.state.feed_checker = FeedChecker(replace(DEFAULT_API_LIMITS, check_cpu_seconds=0.001))
+    problem = assert_problem(
+        world.client.post(PLACE, json=config_document()), 422, "CHECK_TOO_SLOW"
+    )
+    assert paths_of(problem) == ["vendors"]
+
+
+def test_an_answer_has_room_for_some_vendors_details_and_says_of_the_others(
+    world: ApiWorld,
+) -> None:
+    names = [f"vendor_{number}" for number in range(MOST_VENDORS)]
+    wide = ("\N{GRINNING FACE}" * 190 + f"{column:03}" for column in range(75))
+    feed = f"sku;quantity_available;{';'.join(wide)}\nA-1;5\n".encode()[:HEAD_BYTES]
+    for name in names:
+        upload(world, feed, name)
+    document = config_document(*(vendor_document(name) for name in names))
+    response = world.client.post(PLACE, json=document)
+    assert len(response.content) < DEFAULT_API_LIMITS.answer_bytes
+    vendors = response.json()["vendors"]
+    detailed = [bool(each["headers"]) for each in vendors]
+    assert detailed == sorted(detailed, reverse=True)
+    assert 1 < sum(detailed) < MOST_VENDORS
+    assert vendors[-1]["message"].endswith("check fewer vendors at once")
+    assert vendors[-1]["size"] == len(feed)
+    # What is proposed is what is shown: nobody's changes come without their reasons.
+    changed = {int(step["path"].split("/")[2]) for step in response.json()["patch"]}
+    assert changed == set(range(sum(detailed)))

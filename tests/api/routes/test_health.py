@@ -3,7 +3,7 @@
 import pytest
 
 from api_world import ApiWorld, assert_problem
-from fakes import embedded_platform
+from fakes import CallCounter, embedded_platform
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.external_errors import UnreachableError
 
@@ -53,3 +53,10 @@ def test_a_queue_that_differs_from_the_variables_is_not_ready(
     queue = assert_problem(response, 503, "NOT_READY")["dependencies"]["queue"]
     assert queue == {"state": "queue_misconfigured", "details": [attribute]}
     assert "arn:" not in response.text
+
+
+def test_who_asks_often_is_answered_from_one_look_at_aws(world: ApiWorld) -> None:
+    calls = CallCounter(world.platform)
+    client = world.with_key(None)
+    assert {client.get("/v1/ready").status_code for _ in range(20)} == {200}
+    assert sum(calls.values()) == 5

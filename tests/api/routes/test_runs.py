@@ -1,18 +1,21 @@
 """Runs through the API: asked for, looked at, cancelled."""
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from api_world import JSON, NOBODY_S_RUN, TENANT, ApiWorld, assert_problem, paths_of
 from builders import vendor_document
-from fakes import CallCounter, embedded_platform
+from fakes import NOW, CallCounter, FakeClock, embedded_platform
+from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import RunRecord
 
 FIELDS_OF_A_RUN = {
     *("run_id", "tenant_id", "config_version", "status", "stage", "attempt", "requested_at"),
@@ -106,6 +109,7 @@ def test_a_vendor_that_the_config_lacks_is_refused_and_no_run_is_left(world: Api
         pytest.param({"vendors": "vendor_1"}, "vendors", id="no list"),
         pytest.param({"vendors": ["vendor 1"]}, "vendors.0", id="no vendor id"),
         pytest.param({"vendors": ["a", "a"]}, "vendors", id="twice"),
+        pytest.param({"vendors": [f"v{n}" for n in range(201)]}, "vendors", id="too many"),
         pytest.param({"priority": 1}, "priority", id="unknown key"),
     ],
 )
@@ -445,6 +449,29 @@ def test_a_listing_goes_on_where_its_page_ended(world: ApiWorld) -> None:
     assert found == runs[::-1]
 
 
+@pytest.mark.parametrize(("count", "size"), [(4, 350_000), (60, 40_000)], ids=["large", "many"])
+def test_a_page_ends_before_its_answer_is_too_long(world: ApiWorld, count: int, size: int) -> None:
+    made = [
+        RunRecord(
+            run_id=str(uuid.uuid4()),
+            tenant_id=TENANT,
+            requested_at=NOW + timedelta(seconds=n),
+            artifacts={"merged_inventory": "k" * size},
+        )
+        for n in range(count)
+    ]
+    for record in made:
+        world.platform.runs.commit(None, record, now=NOW)
+    found, pages, cursor = [], 0, ""
+    while cursor is not None:
+        answer = world.client.get(f"/v1/runs?limit=100{cursor and f'&cursor={cursor}'}")
+        assert len(answer.content) <= DEFAULT_API_LIMITS.answer_bytes
+        found += [run["run_id"] for run in answer.json()["runs"]]
+        pages, cursor = pages + 1, answer.json()["next_cursor"]
+    assert found == [record.run_id for record in reversed(made)]
+    assert pages > 1
+
+
 @pytest.mark.parametrize(
     ("query", "path"),
     [
@@ -460,3 +487,14 @@ def test_a_listing_goes_on_where_its_page_ended(world: ApiWorld) -> None:
 def test_a_listing_refuses_what_it_cannot_read(unplugged: ApiWorld, query: str, path: str) -> None:
     response = unplugged.client.get(f"/v1/runs?{query}")
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [path]
+
+
+def test_a_tenant_has_so_many_runs_in_an_hour_whichever_process_it_asks() -> None:
+    with embedded_platform(FakeClock(), max_runs_per_hour=2) as platform:
+        first, second = ApiWorld(platform), ApiWorld(platform)
+        for world in (first, second):
+            assert cancel(world, world.post_run().json()["run_id"]).status_code == 202
+        refused = first.post_run()
+        assert_problem(refused, 429, "RUN_QUOTA_EXCEEDED")
+        assert refused.headers["Retry-After"] == "3600"
+        assert second.post_run(tenant_id="other").status_code == 202

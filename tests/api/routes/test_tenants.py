@@ -7,6 +7,8 @@ import pytest
 
 from api_world import JSON, TENANT, ApiWorld, assert_problem, paths_of
 from builders import config_document, vendor_document
+from fakes import FakeClock, embedded_platform
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 
 
 def create(world: ApiWorld, **changes):
@@ -162,9 +164,33 @@ def test_a_repeated_key_of_a_config_is_refused(unplugged: ApiWorld) -> None:
     assert "timezone" in assert_problem(response, 422, "invalid_config")["errors"][0]["message"]
 
 
-def test_a_config_that_is_too_long_to_be_stored_is_refused(world: ApiWorld) -> None:
-    vendor = vendor_document(parser={"null_values": ["x" * 400_000]})
-    assert_problem(world.store_config(vendor), 413, "CONFIG_TOO_LARGE")
+@pytest.mark.parametrize("call", ["config", "config:check"])
+def test_a_config_that_is_too_long_is_refused(world: ApiWorld, call: str) -> None:
+    document = config_document(vendor_document(parser={"null_values": ["x" * 400_000]}))
+    send = world.client.put if call == "config" else world.client.post
+    assert_problem(send(f"/v1/tenants/acme/{call}", json=document), 413, "CONFIG_TOO_LARGE")
+
+
+@pytest.mark.parametrize("call", ["config", "config:check"])
+def test_a_config_is_judged_by_the_limits_of_the_settings(call: str) -> None:
+    document = config_document(*(vendor_document(f"v{place}") for place in range(3)))
+    with embedded_platform(max_vendors=2) as platform:
+        client = ApiWorld(platform).client
+        send = client.put if call == "config" else client.post
+        answer = send(f"/v1/tenants/acme/{call}", json=document).json()
+    assert [each["path"] for each in answer["errors" if call == "config" else "faults"]] == [
+        "vendors"
+    ]
+
+
+def test_a_config_of_more_than_a_new_one_may_have_is_shown_where_it_is_stored(
+    world: ApiWorld,
+) -> None:
+    stored = config_document(*(vendor_document(f"v{place}") for place in range(201)))
+    world.platform.tenants.create(TENANT, json.dumps(stored))
+    shown = world.client.get("/v1/tenants/acme").json()["tenant_config"]
+    assert len(shown["vendors"]) == 201
+    assert shown["error_policy"]["max_invalid_rows"] == 0
 
 
 def test_a_stored_config_that_no_longer_holds_is_shown_as_it_stands(world: ApiWorld) -> None:
@@ -195,3 +221,15 @@ def test_an_unknown_tenant_has_no_versions(world: ApiWorld) -> None:
 def test_a_listing_of_versions_refuses_what_it_cannot_read(unplugged: ApiWorld, query: str) -> None:
     response = unplugged.client.get(f"/v1/tenants/acme/versions?{query}")
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [query.partition("=")[0]]
+
+
+def test_a_tenant_stores_so_many_versions_in_a_day() -> None:
+    with embedded_platform() as platform:
+        table = platform.settings.tenants_table
+        counted = TenantStore(platform.clients, table, versions_per_day=2, clock=FakeClock())
+        world = ApiWorld(platform, tenants=counted)
+        assert [world.store_config().status_code for _ in range(2)] == [201, 200]
+        refused = world.store_config()
+        assert_problem(refused, 429, "CONFIG_QUOTA_EXCEEDED")
+        assert refused.headers["Retry-After"] == str(12 * 3600)
+        assert world.client.get("/v1/tenants/acme").headers["ETag"] == '"2"'

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from relay_dagster.api.security.api_keys import Caller, Keyring
+from fakes import Seconds
+from relay_dagster.api.security.api_keys import Caller, CallerRates, Keyring
+from relay_dagster.api.security.rate_limits import RateLimitedError, WrongKeys
 from relay_dagster.aws.dynamodb.api_key_store import TenantKey
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
+
+HERE = "192.0.2.1"
+NOBODY_S = "rk_0123456789abcdef_" + "a" * 43
 
 
 class Kept:
@@ -14,8 +19,10 @@ class Kept:
 
     def __init__(self) -> None:
         self.keys: dict[str, TenantKey] = {}
+        self.looked_up = 0
 
     def get(self, key_id: str) -> TenantKey | None:
+        self.looked_up += 1
         return self.keys.get(key_id)
 
     def add(self, key: TenantKey) -> None:
@@ -32,12 +39,18 @@ def kept() -> Kept:
 
 
 @pytest.fixture
-def keyring(kept: Kept) -> Keyring:
-    return Keyring(("first", "second"), kept)  # type: ignore[arg-type]
+def clock() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def keyring(kept: Kept, clock: Seconds) -> Keyring:
+    wrong_keys = WrongKeys(30, clock)
+    return Keyring(("first", "second"), kept, wrong_keys, clock)  # type: ignore[arg-type]
 
 
 def test_each_admin_key_is_a_caller_of_its_own_who_reaches_all(keyring: Keyring) -> None:
-    first, second = keyring.caller("first"), keyring.caller("second")
+    first, second = keyring.caller("first", HERE), keyring.caller("second", HERE)
     assert first is not None
     assert second is not None
     assert first.id != second.id
@@ -47,10 +60,10 @@ def test_each_admin_key_is_a_caller_of_its_own_who_reaches_all(keyring: Keyring)
 
 def test_a_tenant_s_key_is_its_own_caller_until_it_is_revoked(keyring: Keyring) -> None:
     key_id, key = keyring.issue("acme")
-    assert keyring.caller(key) == Caller(f"key:{key_id}", "acme")
+    assert keyring.caller(key, HERE) == Caller(f"key:{key_id}", "acme")
     assert not keyring.revoke("other", key_id)
     assert keyring.revoke("acme", key_id)
-    assert keyring.caller(key) is None
+    assert keyring.caller(key, HERE) is None
 
 
 def test_a_key_itself_is_kept_nowhere(keyring: Keyring, kept: Kept) -> None:
@@ -61,13 +74,13 @@ def test_a_key_itself_is_kept_nowhere(keyring: Keyring, kept: Kept) -> None:
 @pytest.mark.parametrize("change", [lambda key: key[:-1] + "!", lambda key: f"{key}x", str.upper])
 def test_a_key_that_is_changed_is_nobody_s(keyring: Keyring, change: object) -> None:
     _, key = keyring.issue("acme")
-    assert keyring.caller(change(key)) is None  # type: ignore[operator]
+    assert keyring.caller(change(key), HERE) is None  # type: ignore[operator]
 
 
 def test_a_secret_of_another_key_does_not_do(keyring: Keyring) -> None:
     (one, _), (_, other) = keyring.issue("acme"), keyring.issue("acme")
     secret = other.rpartition("_")[2]
-    assert keyring.caller(f"rk_{one}_{secret}") is None
+    assert keyring.caller(f"rk_{one}_{secret}", HERE) is None
 
 
 def test_what_a_tenant_s_caller_does_not_reach_does_not_exist() -> None:
@@ -75,3 +88,73 @@ def test_what_a_tenant_s_caller_does_not_reach_does_not_exist() -> None:
     caller.require("acme")
     with pytest.raises(UnknownTenantError):
         caller.require("other")
+
+
+# --- wrong keys ---------------------------------------------------------------------------------
+
+
+def show_wrong_keys(keyring: Keyring, count: int, address: str = HERE) -> None:
+    for _ in range(count):
+        assert keyring.caller(NOBODY_S, address) is None
+
+
+def test_after_thirty_wrong_keys_in_a_minute_an_address_waits_and_nothing_is_looked_up(
+    keyring: Keyring, kept: Kept, clock: Seconds
+) -> None:
+    show_wrong_keys(keyring, 30)
+    looked_up = kept.looked_up
+    clock.now += 59.5
+    with pytest.raises(RateLimitedError) as refused:
+        keyring.caller(NOBODY_S, HERE)
+    assert (refused.value.wait_seconds, kept.looked_up) == (0.5, looked_up)
+    show_wrong_keys(keyring, 1, "192.0.2.2")
+    clock.now += 0.5
+    show_wrong_keys(keyring, 30)
+
+
+def test_keys_that_are_no_keys_at_all_count_too(keyring: Keyring) -> None:
+    for _ in range(30):
+        assert keyring.caller("guess", HERE) is None
+    with pytest.raises(RateLimitedError):
+        keyring.caller("guess", HERE)
+
+
+def test_good_keys_and_admins_are_judged_whatever_comes_from_their_address(
+    keyring: Keyring, clock: Seconds
+) -> None:
+    (_, seen), (_, unseen) = keyring.issue("acme"), keyring.issue("acme")
+    assert keyring.caller(seen, HERE) is not None
+    clock.now += 3599
+    show_wrong_keys(keyring, 30)
+    assert keyring.caller(seen, HERE) is not None
+    assert keyring.caller("first", HERE) is not None
+    with pytest.raises(RateLimitedError):
+        keyring.caller(unseen, HERE)
+
+
+def test_a_key_is_known_as_good_for_an_hour(keyring: Keyring, clock: Seconds) -> None:
+    _, key = keyring.issue("acme")
+    assert keyring.caller(key, HERE) is not None
+    clock.now += 3600
+    show_wrong_keys(keyring, 30)
+    with pytest.raises(RateLimitedError):
+        keyring.caller(key, HERE)
+
+
+# --- rates --------------------------------------------------------------------------------------
+
+
+def test_each_key_has_its_rate_and_an_admin_s_ten_times_that(clock: Seconds) -> None:
+    rates = CallerRates(600, 100, clock)
+    callers = {Caller("key:1", "acme"): 100, Caller("key:2", "acme"): 100, Caller("admin:1"): 1000}
+    for caller, burst in callers.items():
+        for _ in range(burst):
+            rates.take(caller)
+        with pytest.raises(RateLimitedError):
+            rates.take(caller)
+    clock.now += 60
+    for caller, burst in callers.items():
+        for _ in range(burst):
+            rates.take(caller)
+        with pytest.raises(RateLimitedError):
+            rates.take(caller)

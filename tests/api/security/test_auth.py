@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from fastapi.testclient import TestClient
 
 from api_world import ADMIN, NOBODY_S_RUN, ApiWorld, assert_problem
 from builders import config_document, vendor_document
@@ -167,3 +168,76 @@ def test_no_path_leads_out_of_a_tenant_s_place(world: ApiWorld, method: str, pat
         assert response.status_code in (404, 422), segment
         assert response.json()["error_code"].endswith(("NOT_FOUND", "INVALID_REQUEST")), segment
     assert not world.platform.tenants.all_tenant_ids()
+
+
+# --- rates --------------------------------------------------------------------------------------
+
+
+def statuses(client: TestClient, count: int, path: str = "/v1/runs", **headers: str) -> set[int]:
+    return {client.get(path, headers=headers).status_code for _ in range(count)}
+
+
+def test_a_key_that_is_used_too_often_waits_and_others_do_not() -> None:
+    with embedded_platform(rate_limit_per_minute=10) as platform:
+        world = ApiWorld(platform)
+        world.store_config()
+        busy, calm = (world.with_key(world.issue_key("acme")) for _ in range(2))
+        assert statuses(busy, 10) == {200}
+        refused = busy.get("/v1/runs")
+        assert_problem(refused, 429, "RATE_LIMITED")
+        assert 1 <= int(refused.headers["Retry-After"]) <= 6
+        assert statuses(calm, 10) == {200}
+        assert statuses(world.client, 90) == {200}
+        assert {busy.get(f"/v1/{path}").status_code for path in ("health", "ready")} == {200}
+
+
+def test_an_admin_key_may_be_used_ten_times_as_often() -> None:
+    with embedded_platform(rate_limit_per_minute=2) as platform:
+        client = ApiWorld(platform).client
+        assert statuses(client, 20) == {200}
+        assert_problem(client.get("/v1/runs"), 429, "RATE_LIMITED")
+
+
+def test_who_guesses_keys_has_to_wait_and_those_with_good_ones_do_not(world: ApiWorld) -> None:
+    world.store_config()
+    good, guessing = world.with_key(world.issue_key("acme")), world.with_key("guess")
+    assert statuses(good, 1) == {200}
+    assert statuses(guessing, 30) == {401}
+    refused = guessing.get("/v1/runs")
+    assert_problem(refused, 429, "RATE_LIMITED")
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert statuses(good, 1) == statuses(world.client, 1) == {200}
+    # Who shows no key at all guesses none.
+    assert statuses(world.with_key(None), 1) == {401}
+
+
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "other"),
+    [
+        # No proxy is trusted: what a header says is nothing, the peer counts.
+        ((), "198.51.100.1", "198.51.100.2"),
+        # What a caller says of himself stands before what the proxy added.
+        (("testclient",), "1.1.1.1, 198.51.100.1", "2.2.2.2, 198.51.100.1"),
+        # Two proxies, one behind the other.
+        (
+            ("testclient", "10.0.0.0/8"),
+            "1.1.1.1, 198.51.100.1, 10.1.2.3",
+            "2.2.2.2, 198.51.100.1, 10.3.2.1",
+        ),
+    ],
+    ids=["none", "one", "two"],
+)
+def test_an_address_is_the_last_one_that_no_trusted_proxy_has(
+    trusted: tuple[str, ...], forwarded: str, other: str
+) -> None:
+    with embedded_platform(trusted_proxies=trusted) as platform:
+        client = ApiWorld(platform).with_key("guess")
+        assert statuses(client, 30, **{"X-Forwarded-For": forwarded}) == {401}
+        assert statuses(client, 1, **{"X-Forwarded-For": other}) == {429}
+
+
+def test_callers_behind_a_trusted_proxy_are_told_apart() -> None:
+    with embedded_platform(trusted_proxies=("testclient",)) as platform:
+        client = ApiWorld(platform).with_key("guess")
+        assert statuses(client, 31, **{"X-Forwarded-For": "198.51.100.1"}) == {401, 429}
+        assert statuses(client, 30, **{"X-Forwarded-For": "198.51.100.2"}) == {401}

@@ -5,19 +5,27 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from builders import REQUESTED_AT
-from fakes import FakeClock, embedded_platform, served_platform
+from fakes import CallCounter, FakeClock, embedded_platform, served_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.pagination import BadCursorError
 from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.aws.dynamodb.serialization import marshal
 from relay_dagster.external_errors import MissingResourceError, ThrottledError
-from relay_dagster.runs.errors import CommitLostError, FenceLostError, RunError, TenantBusyError
+from relay_dagster.runs.errors import (
+    CommitLostError,
+    FenceLostError,
+    RunError,
+    RunQuotaExceededError,
+    TenantBusyError,
+)
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, Outcome, RunRecord
 from relay_dagster.wiring import Platform
@@ -151,19 +159,44 @@ def test_a_status_picks_runs_out(platform: Platform, clock: FakeClock) -> None:
     assert len(cancelled.records) + len(rest.records) == 3
 
 
+def ended_long_ago(platform: Platform, count: int) -> None:
+    """Write what the indexes hold of a tenant's runs that have ended, all at one instant."""
+    rows = [
+        {
+            "pk": f"RUN#{uuid.uuid4()}",
+            "requested_key": f"2026-02-01T00:00:00.000000Z#{uuid.uuid4()}",
+            "listed_tenant": "acme",
+            "listed": "run",
+            "listed_status": "SUCCEEDED",
+            "status": "SUCCEEDED",
+        }
+        for _ in range(count)
+    ]
+    table = platform.settings.runs_table
+    for start in range(0, count, 25):
+        puts = [{"PutRequest": {"Item": marshal(row)}} for row in rows[start : start + 25]]
+        platform.clients.dynamodb.batch_write_item(RequestItems={table: puts})
+
+
+def test_a_status_is_looked_for_in_few_pages_and_the_listing_goes_on_from_there(
+    platform: Platform, clock: FakeClock
+) -> None:
+    clock.now -= timedelta(days=60)
+    waiting = platform.ledger.adopt(Job(str(uuid.uuid4()), "acme"))
+    ended_long_ago(platform, 5001)
+    calls = CallCounter(platform)
+    everybody_s = platform.runs.list_runs(status=RunStatus.QUEUED)
+    assert (ids(everybody_s.records), calls["dynamodb.Query"]) == ([waiting.run_id], 1)
+    first = platform.runs.list_runs("acme", RunStatus.QUEUED)
+    assert (first.records, calls["dynamodb.Query"]) == ((), 6)
+    second = platform.runs.list_runs("acme", RunStatus.QUEUED, cursor=first.next_cursor)
+    assert (ids(second.records), second.next_cursor) == ([waiting.run_id], None)
+
+
 @pytest.mark.parametrize("cursor", ["", "x", "====", "MjAyNg", "\N{SNOWMAN}", "a" * 3000])
 def test_a_cursor_that_no_listing_made_is_refused(platform: Platform, cursor: str) -> None:
     with pytest.raises(BadCursorError):
         platform.runs.list_runs(cursor=cursor)
-
-
-def test_the_unsettled_come_oldest_first_and_page_on(platform: Platform, clock: FakeClock) -> None:
-    made = several(platform, clock, 3)
-    page = platform.runs.unacknowledged(limit=2)
-    assert ids(page.records) == made[:2]
-    rest = platform.runs.unacknowledged(limit=2, after=page.next_cursor)
-    assert ids(rest.records) == made[2:]
-    assert rest.next_cursor is None
 
 
 def test_more_records_than_a_batch_holds_are_all_found(platform: Platform) -> None:
@@ -280,6 +313,22 @@ def test_of_twenty_requests_with_one_key_all_get_the_same_run(shared: Platform) 
     results = at_once(20, reserve)
     assert len({each.record.run_id for each in results}) == 1
     assert sum(each.created for each in results) == 1
+
+
+def test_of_twenty_requests_at_a_quota_of_five_five_are_given(shared: Platform) -> None:
+    def reserve(_: int) -> Any:
+        """Ask as a process of its own would, and end what was given, so that the next is free."""
+        while True:
+            request = NewRun(run_id=str(uuid.uuid4()), tenant_id="counted")
+            try:
+                given = shared.ledger.reserve(request, None, 5)
+            except TenantBusyError:
+                continue
+            return shared.ledger.cancel(given.record.run_id)
+
+    results = at_once(20, reserve)
+    assert sum(isinstance(each, RunRecord) for each in results) == 5
+    assert sum(isinstance(each, RunQuotaExceededError) for each in results) == 15
 
 
 def test_of_ten_claims_of_one_attempt_one_wins(shared: Platform) -> None:

@@ -1,5 +1,6 @@
 """Records as items and back: nothing is lost, whatever is known of a run."""
 
+import uuid
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from relay_dagster.aws.dynamodb.serialization import (
     to_record,
     unmarshal,
 )
-from relay_dagster.runs.model import FeedPointer, LockState, RunRecord, TenantLock, Trigger
+from relay_dagster.runs.model import FeedPointer, Lane, LockState, RunRecord, TenantLock, Trigger
 
 
 def a_run(**changes: Any) -> RunRecord:
@@ -56,6 +57,8 @@ def full_record() -> RunRecord:
         errors_artifact_key="k",
         counts={"total_rows": 5},
         lock_state=LockState.QUEUED,
+        due_lane=Lane.ATTEMPT,
+        watched_as="1:4:executing:d",
         hidden=True,
         revision=9,
         write_id="w",
@@ -79,13 +82,17 @@ def test_attributes_of_a_later_release_are_ignored() -> None:
     assert to_record(later) == record
 
 
-def test_a_settled_run_is_in_no_list_of_open_ones_and_a_hidden_one_in_none() -> None:
-    indexes = {schema.LISTED, schema.LISTED_TENANT, schema.OPEN}
-    assert indexes <= from_record(a_run()).keys()
-    settled = from_record(a_run(acknowledged_at=REQUESTED_AT))
-    assert indexes & settled.keys() == {schema.LISTED, schema.LISTED_TENANT}
-    hidden = from_record(a_run(acknowledged_at=REQUESTED_AT, hidden=True))
-    assert indexes & hidden.keys() == set()
+def test_a_settled_run_is_in_no_list_of_what_is_due_and_a_hidden_one_in_none() -> None:
+    indexes = {schema.LISTED, schema.LISTED_TENANT, schema.DUE_SHARD}
+    assert indexes <= from_record(a_run(due_lane=Lane.END, due_at=REQUESTED_AT)).keys()
+    assert indexes & from_record(a_run()).keys() == {schema.LISTED, schema.LISTED_TENANT}
+    assert indexes & from_record(a_run(hidden=True)).keys() == set()
+
+
+def test_what_is_due_is_spread_over_shards() -> None:
+    runs = [a_run(run_id=str(uuid.uuid4()), due_lane=Lane.END) for _ in range(200)]
+    shards = {unmarshal(from_record(run))[schema.DUE_SHARD] for run in runs}
+    assert shards == {"end#0", "end#1", "end#2", "end#3"}
 
 
 def test_instants_sort_as_text_and_are_exact() -> None:
@@ -110,8 +117,8 @@ def test_a_feed_pointer_comes_back_as_it_went_in() -> None:
         (None, TenantLock("acme")),
         ({"holder": {"S": "r"}}, TenantLock("acme", holder="r")),
         (
-            {"waiters": {"SS": ["a", "b"]}, "consecutive_failures": {"N": "2"}},
-            TenantLock("acme", waiters=frozenset({"a", "b"}), consecutive_failures=2),
+            {"waiters": {"SS": ["12:01#a", "12:00#b"]}, "consecutive_failures": {"N": "2"}},
+            TenantLock("acme", waiters=("b", "a"), consecutive_failures=2),
         ),
     ],
     ids=["no item", "a holder", "waiters"],

@@ -9,6 +9,7 @@ import pytest
 
 from builders import REQUESTED_AT, RUN_ID
 from relay_core.domain.codes import RunStatus
+from relay_dagster.aws.dynamodb.serialization import requested_key
 from relay_dagster.aws.dynamodb.tenant_lock import of_change
 from relay_dagster.runs.model import LockState, RunRecord
 
@@ -77,4 +78,4 @@ def test_an_end_counts_failures_running(status: RunStatus, tally: str) -> None:
 
 def test_only_values_that_are_used_are_named() -> None:
     write = written(None, a_run(QUEUED))
-    assert write["ExpressionAttributeValues"] == {":runs": {"SS": [RUN_ID]}}
+    assert write["ExpressionAttributeValues"] == {":runs": {"SS": [requested_key(a_run(QUEUED))]}}

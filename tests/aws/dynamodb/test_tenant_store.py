@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 
 from fakes import NOW, FakeClock, embedded_platform, served_platform
+from relay_core.domain.errors import ConfigTooLargeError
 from relay_dagster.aws.dynamodb.tenant_store import (
     MAX_CONFIG_BYTES,
-    ConfigTooLargeError,
+    ConfigQuotaExceededError,
     StoredVersion,
     TenantExistsError,
     TenantStore,
@@ -22,10 +23,15 @@ from relay_dagster.wiring import Platform
 
 
 @pytest.fixture
-def shared_tenants() -> Iterator[TenantStore]:
-    """The store on an AWS that threads may share."""
+def shared_platform() -> Iterator[Platform]:
+    """A platform on an AWS that threads may share."""
     with served_platform() as platform:
-        yield platform.tenants
+        yield platform
+
+
+@pytest.fixture
+def shared_tenants(shared_platform: Platform) -> TenantStore:
+    return shared_platform.tenants
 
 
 @pytest.fixture
@@ -162,3 +168,64 @@ def test_versions_are_listed_latest_first_and_go_on_below_one(
 
 def test_an_unknown_tenant_has_no_versions(tenants: TenantStore) -> None:
     assert tenants.versions("acme", limit=9) == ()
+
+
+# --- the quota of a day -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counting(platform: Platform, clock: FakeClock) -> TenantStore:
+    table = platform.settings.tenants_table
+    return TenantStore(platform.clients, table, versions_per_day=3, clock=clock)
+
+
+def test_a_tenant_stores_so_many_versions_in_a_day_and_then_waits_for_the_next(
+    counting: TenantStore, clock: FakeClock
+) -> None:
+    counting.create("acme", "{}")
+    clock.advance(hours=11, minutes=59, seconds=59)
+    for version in (2, 3):
+        assert counting.put("acme", "{}").version == version
+    with pytest.raises(ConfigQuotaExceededError) as refused:
+        counting.put("acme", "{}")
+    assert (refused.value.wait_seconds, counting.latest_version("acme")) == (1, 3)
+    assert counting.put("other", "{}").created
+    clock.advance(seconds=1)
+    assert [counting.put("acme", "{}").version for _ in range(3)] == [4, 5, 6]
+
+
+def test_a_version_that_is_refused_counts_as_none(counting: TenantStore) -> None:
+    counting.create("acme", "{}")
+    for _ in range(3):
+        with pytest.raises(VersionMismatchError):
+            counting.put("acme", "{}", if_match=7)
+    assert counting.put("acme", "{}").version == 2
+
+
+def test_a_tenant_from_before_versions_were_counted_starts_at_none(
+    counting: TenantStore, platform: Platform
+) -> None:
+    counting.create("acme", "{}")
+    platform.clients.dynamodb.update_item(
+        TableName=platform.settings.tenants_table,
+        Key={"pk": {"S": "TENANT#acme"}},
+        UpdateExpression="REMOVE day_count",
+    )
+    assert [counting.put("acme", "{}").version for _ in range(3)] == [2, 3, 4]
+
+
+def test_writers_at_once_store_no_more_than_a_day_s_versions(
+    shared_platform: Platform,
+) -> None:
+    table = shared_platform.settings.tenants_table
+    stores = [TenantStore(shared_platform.clients, table, versions_per_day=5) for _ in range(10)]
+
+    def put(store: TenantStore) -> bool:
+        try:
+            store.put("acme", "{}")
+        except ConfigQuotaExceededError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(stores)) as pool:
+        assert sum(pool.map(put, stores)) == 5

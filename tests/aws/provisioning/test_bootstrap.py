@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import string
+import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +15,12 @@ from moto import mock_aws
 from builders import RUN_ID
 from fakes import embedded_clients
 from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.provisioning.bootstrap import Names, Provisioned, bootstrap, check, provision
+from relay_dagster.runs.admission import requested
+from relay_dagster.runs.model import Lane, NewRun
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.settings import Settings, SettingsError
 
 NAMES = Names(region="us-east-1")
@@ -388,7 +396,55 @@ def test_a_table_laid_out_otherwise_is_told_and_left(clients: Clients) -> None:
     )
     settings = settings_of(clients)
     provision(NAMES, clients, repair=True)
-    (told,) = check(settings, clients)
-    assert told.startswith(
-        "table_misconfigured: layout of table relay-inventory-tenants is id, not pk; "
+    assert check(settings, clients) == [
+        "table_misconfigured: key of table relay-inventory-tenants is id, not pk",
+        "table_misconfigured: index tenants_by_creation of table relay-inventory-tenants"
+        " is not set, not listed, created_key",
+    ]
+
+
+@pytest.fixture
+def older(clients: Clients) -> Clients:
+    """Return AWS with a runs table of a release that did not note when runs are due."""
+    definition = schema.runs_table(NAMES.runs_table)
+    by_time = {"listed", "listed_tenant", "pk", "requested_key"}
+    clients.dynamodb.create_table(
+        **{
+            **definition,
+            "GlobalSecondaryIndexes": definition["GlobalSecondaryIndexes"][:2],
+            "AttributeDefinitions": [
+                each
+                for each in definition["AttributeDefinitions"]
+                if each["AttributeName"] in by_time
+            ],
+        }
     )
+    return clients
+
+
+def test_a_table_of_an_older_release_gets_the_index_that_it_lacks(older: Clients) -> None:
+    changes = provision(NAMES, older).changes
+    assert "set index due_runs of table relay-inventory-runs to due_shard, due_at" in changes
+    assert provision(NAMES, older).changes == ()
+
+
+def test_runs_that_an_older_release_has_left_unsettled_are_looked_at(older: Clients) -> None:
+    old = RunStore(older, NAMES.runs_table)
+    asked = NewRun(run_id=RUN_ID, tenant_id="acme")
+    left = requested(asked, utc_now(), None)
+    settled = replace(left, run_id=str(uuid.uuid4()), acknowledged_at=utc_now())
+    old.put_many([left, settled])
+    changes = provision(NAMES, older).changes
+    assert "scheduled 1 unsettled runs of table relay-inventory-runs" in changes
+    (due,) = old.due(Lane.ATTEMPT, utc_now() + timedelta(minutes=2))
+    assert due.run_id == RUN_ID
+
+
+def test_what_was_overwritten_of_the_uploads_is_forgotten_in_the_end(clients: Clients) -> None:
+    bootstrap(NAMES, clients)
+    answer = clients.s3.get_bucket_lifecycle_configuration(Bucket=NAMES.bucket)
+    days = {
+        rule["Filter"]["Prefix"]: rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays")
+        for rule in answer["Rules"]
+    }
+    assert days["tenants/"] == 30

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Literal
@@ -166,12 +165,12 @@ def _bomb() -> str:
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        pytest.param(_bomb(), "yaml", "holds more than 100,000 values", id="alias bomb"),
+        pytest.param(_bomb(), "yaml", "holds more than 20,000 values", id="alias bomb"),
         pytest.param("[" * 50_000, "yaml", "nested deeper", id="yaml lists"),
         pytest.param("{a: " * 50_000, "yaml", "nested deeper", id="yaml mappings"),
         pytest.param("- " * 50_000, "yaml", "nested deeper", id="yaml blocks"),
-        pytest.param("[" * 500_000, "json", "nested deeper", id="json lists"),
-        pytest.param('{"a":' * 300_000, "json", "nested deeper", id="json objects"),
+        pytest.param("[" * 19_000, "json", "nested deeper", id="json lists"),
+        pytest.param('{"a":' * 19_000, "json", "nested deeper", id="json objects"),
         pytest.param(" " * 2_000_001, "json", "is longer than 2,000,000", id="long"),
     ],
 )
@@ -263,13 +262,6 @@ def _endless() -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (_endless, "nested deeper than 32 levels"),
-        (lambda: {"a": list(range(100_001))}, "holds more than 100,000 values"),
-    ],
-)
-def test_a_monstrous_object_is_refused(make: Callable[[], dict[str, Any]], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        plain_document(make())
+def test_an_endless_object_is_refused() -> None:
+    with pytest.raises(ConfigError, match="nested deeper than 20 levels"):
+        plain_document(_endless())

@@ -11,7 +11,9 @@ import pytest
 
 from builders import tenant_config, vendor_document
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.ingest.csv_reader import _Others, parse_feed
+from relay_core.domain.limits import Limits
+from relay_core.ingest.arrow_csv import OtherRecords
+from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.csv_records import RecordScanner
 from relay_core.ingest.feed import Misfits, TextBatch
 
@@ -23,7 +25,7 @@ def test_a_record_larger_than_a_block_is_read_once_and_numbered_right() -> None:
     small = b"a,1\n" * 1000
     feed = b"sku,quantity_available\n" + small + b'"' + b"x" * (2 * BLOCK) + b'",2\n' + small
 
-    batches = list(parse_feed(feed, PARSER).batches)
+    batches = list(parse_feed(feed, PARSER, Limits(cell_bytes=2 * BLOCK)).batches)
 
     numbers = np.concatenate([batch.row_numbers for batch in batches])
     assert numbers.tolist() == list(range(2, 2003))
@@ -90,7 +92,7 @@ def test_records_are_the_same_whichever_width_most_of_them_have(usual: int) -> N
 def test_a_comma_at_the_end_of_every_line_is_read_by_columns_and_not_line_by_line() -> None:
     feed = b"sku,quantity_available\n" + b"a,1,\n" * 20_000
 
-    with mock.patch.object(_Others, "keep") as handed_over:
+    with mock.patch.object(OtherRecords, "keep") as handed_over:
         (misfits,) = parse_feed(feed, PARSER).batches
 
     assert isinstance(misfits, Misfits)
@@ -105,11 +107,11 @@ def test_records_of_many_widths_are_handed_over_on_the_readers_own_thread() -> N
     )
     threads: list[bool] = []
 
-    def keep(others: _Others, row: pa_csv.InvalidRow, usual=_Others.keep) -> str:
+    def keep(others: OtherRecords, row: pa_csv.InvalidRow, usual=OtherRecords.keep) -> str:
         threads.append(threading.current_thread() is threading.main_thread())
         return usual(others, row)
 
-    with mock.patch.object(_Others, "keep", keep):
+    with mock.patch.object(OtherRecords, "keep", keep):
         batches = list(parse_feed(feed, PARSER).batches)
 
     assert len(threads) == len(numbers_of(batches, Misfits)) == 15_000
@@ -169,7 +171,8 @@ def test_no_record_of_a_feed_passes_for_the_end_of_it() -> None:
 
 def test_a_quote_that_is_never_closed_is_found_behind_many_blocks() -> None:
     feed = b"sku,quantity_available\n" + b"a,1\n" * 10 + b'"open,1\n' + b"a,1\n" * (3 * BLOCK // 4)
-    parsed = parse_feed(feed, PARSER)
+    parsed = parse_feed(feed, PARSER, Limits(cell_bytes=len(feed)))
 
-    with pytest.raises(FeedUnreadableError, match="opens in line 12 "):
+    with pytest.raises(FeedUnreadableError, match="opens in line 12 ") as caught:
         list(parsed.batches)
+    assert caught.value.error_code == "DECODE_ERROR"

@@ -3,7 +3,7 @@
 import pytest
 
 from relay_dagster.external_errors import ThrottledError
-from relay_dagster.runs.commit_loop import until_committed
+from relay_dagster.runs.commits import until_committed
 from relay_dagster.runs.errors import CommitLostError, TenantBusyError
 
 

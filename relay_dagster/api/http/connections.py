@@ -1,0 +1,168 @@
+"""Connections: how many are open, how large a request's head is, how long a client may take.
+
+What uvicorn has no option for. A body that somebody reads is timed in `middleware`; here only its
+connection is ended, where nobody does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from functools import partial
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+
+from relay_dagster.api.http.middleware import PROBLEM_TYPE, REQUEST_ID_HEADER, problem_body
+from relay_dagster.api.limits import ApiLimits
+from relay_dagster.logs import event_log
+
+# A client that is still sending when its connection is closed may never read why: so many are heard
+# out for so long. They count for no limit, and must not themselves be without one.
+_LINGERING = 64
+_LINGER_SECONDS = 1
+_RETRY_AFTER_SECONDS = 5
+_log = event_log()
+
+
+def server_options(limits: ApiLimits) -> dict[str, Any]:
+    """Return the options of ``uvicorn.run`` that bound connections as the limits say."""
+    return {
+        "http": partial(BoundedProtocol, limits=limits, lingering=set()),
+        "h11_max_incomplete_event_size": limits.head_bytes,
+        # A connection that becomes a WebSocket leaves this protocol, and its limits, behind.
+        "ws": "none",
+    }
+
+
+class BoundedProtocol(H11Protocol):
+    """One connection.
+
+    Args:
+        limits: of connections, heads and times.
+        lingering: the connections of one server that have been refused and are not closed yet.
+        uvicorn: what uvicorn makes a protocol with.
+    """
+
+    def __init__(
+        self, *, limits: ApiLimits, lingering: set[BoundedProtocol], **uvicorn: Any
+    ) -> None:
+        super().__init__(**uvicorn)
+        self._limits = limits
+        self._lingering = lingering
+        self._is_refused = False
+        self._awaited: object = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # --- what asyncio and uvicorn call -----------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a new connection, or refuse one too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.connections:
+            detail = f"more than {self._limits.connections} connections; try again later"
+            self._refuse(503, "TOO_MANY_CONNECTIONS", detail)
+        else:
+            self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sends."""
+        if not self._is_refused:
+            super().data_received(data)
+            self._watch()
+
+    def on_response_complete(self) -> None:
+        """See to it that the answer is taken, and go on to the next request."""
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(self._limits.body_seconds, self._end_if_unread)
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop_watching()
+        self._lingering.discard(self)
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, or a head that does not end."""
+        if len(self.conn.trailing_data[0]) > self._limits.head_bytes:
+            detail = f"a head has at most {self._limits.head_bytes:,} bytes"
+            self._refuse(431, "HEAD_TOO_LARGE", detail)
+        else:
+            self._refuse(400, "INVALID_REQUEST", "the request is not HTTP")
+
+    # --- time ------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Time what the client has to send next, if it has not been timed yet."""
+        state = self.conn.their_state
+        is_awaited = state in (h11.IDLE, h11.SEND_BODY) and not self._is_refused
+        awaited = (state, self.cycle) if is_awaited else None
+        if awaited == self._awaited:
+            return
+        self._stop_watching()
+        self._awaited = awaited
+        if awaited is not None:
+            limits = self._limits
+            seconds = limits.head_seconds if state is h11.IDLE else limits.body_seconds
+            self._timer = self.loop.call_later(seconds, self._too_slow)
+
+    def _stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._awaited = None
+
+    def _too_slow(self) -> None:
+        if self.conn.their_state is not h11.SEND_BODY:
+            detail = f"a head has {self._limits.head_seconds:g} seconds to come"
+            self._refuse(408, "REQUEST_TIMEOUT", detail)
+        elif self.cycle.response_complete:
+            self.transport.close()
+        else:
+            # Whoever reads the body tells the client; the connection must not outlive the answer.
+            self.cycle.keep_alive = False
+
+    def _end_if_unread(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+    # --- refusals --------------------------------------------------------------------------------
+
+    def _refuse(self, status: int, error_code: str, detail: str) -> None:
+        """Answer with a problem, where no other answer is on its way, and close."""
+        self._is_refused = True
+        self._stop_watching()
+        self.connections.discard(self)
+        _log.warning("connection_refused", status=status, client=self.client, detail=detail)
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self._answer(status, problem_body(status, error_code, detail, request_id=_new_id()))
+        if self.cycle is not None:
+            # Who still works on the request must not answer it too.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if len(self._lingering) < _LINGERING and self.transport.can_write_eof():
+            self._lingering.add(self)
+            self.transport.write_eof()
+            self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
+
+    def _answer(self, status: int, problem: dict[str, Any]) -> None:
+        body = json.dumps(problem).encode()
+        headers = [
+            (b"content-type", PROBLEM_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (REQUEST_ID_HEADER, problem["request_id"].encode()),
+            (b"connection", b"close"),
+        ]
+        if status == 503:
+            headers.append((b"retry-after", str(_RETRY_AFTER_SECONDS).encode()))
+        start = h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status])
+        for event in (start, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())

@@ -1,0 +1,43 @@
+"""The limits of callers that are the same everywhere; those that are settings: ``settings.py``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ApiLimits:
+    """What callers may do to one process of the API.
+
+    Attributes:
+        connections: open at once; 503 `TOO_MANY_CONNECTIONS`, closed.
+        head_bytes: of a request's line and headers; 431 `HEAD_TOO_LARGE`, closed.
+        head_seconds: for a request's head to come; 408 `REQUEST_TIMEOUT`, closed.
+        body_seconds: for its body to come, and for its answer to be taken; 408, closed.
+        faults: told of a body that is refused; one more says how many there are besides.
+        body_values: of a body that is no config; 422.
+        burst: requests with a tenant's key at once, ten times as many with an admin's; 429
+            `RATE_LIMITED`.
+        wrong_keys_per_minute: from one address (of IPv6, one /64); 429 `RATE_LIMITED` for keys
+            that the process has not found good within the last hour and that are no admin's.
+        check_cpu_seconds: that `config:check` takes to read uploads; 422 `CHECK_TOO_SLOW`.
+        checks: of them at once; 503 `CHECKS_BUSY`.
+        ready_seconds: that an answer of `GET /v1/ready` stands before AWS is asked again.
+        answer_bytes: of an answer; a list ends early, with a `next_cursor`.
+    """
+
+    connections: int = 512
+    head_bytes: int = 64 << 10
+    head_seconds: float = 10
+    body_seconds: float = 30
+    faults: int = 100
+    body_values: int = 20_000
+    burst: int = 100
+    wrong_keys_per_minute: int = 30
+    check_cpu_seconds: float = 5
+    checks: int = 2
+    ready_seconds: float = 2
+    answer_bytes: int = 1 << 20
+
+
+DEFAULT_API_LIMITS = ApiLimits()

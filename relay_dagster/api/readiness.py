@@ -1,0 +1,99 @@
+"""How everything stands that the API needs, looked at no more often than it changes.
+
+Anybody may ask, so asking costs AWS and this process next to nothing: an answer stands for a while,
+and who asks meanwhile waits for the look that is under way, without a thread of his own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from relay_dagster.api.models.runs_tenants import Dependency
+from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.logs import event_log
+from relay_dagster.wiring import Platform
+
+States = Mapping[str, Dependency]
+_log = event_log()
+
+
+class ReadinessProbe:
+    """Looks at the dependencies of a platform.
+
+    Args:
+        platform: what is looked at.
+        keep_seconds: how long an answer stands.
+        clock: seconds, from anywhere.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        keep_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._checks = _checks(platform)
+        self._keep_seconds = keep_seconds
+        self._clock = clock
+        # All at once: each may take a time-out.
+        self._pool = ThreadPoolExecutor(len(self._checks), thread_name_prefix="ready")
+        self._found: States = {}
+        self._stands_until = 0.0
+        self._look: asyncio.Future[States] | None = None
+
+    async def states(self) -> States:
+        """Return the state of each dependency."""
+        if self._found and self._clock() < self._stands_until:
+            return self._found
+        if self._look is None or self._look.done():
+            self._look = asyncio.ensure_future(self._look_at_all())
+        # Who hangs up ends nobody else's look.
+        return await asyncio.shield(self._look)
+
+    async def _look_at_all(self) -> States:
+        run = asyncio.get_running_loop().run_in_executor
+        looks = [run(self._pool, _state, name, check) for name, check in self._checks.items()]
+        found = dict(zip(self._checks, await asyncio.gather(*looks), strict=True))
+        self._found, self._stands_until = found, self._clock() + self._keep_seconds
+        return found
+
+
+def _checks(platform: Platform) -> Mapping[str, Callable[[], list[str]]]:
+    """Return a check for each dependency; it returns what is set wrongly, or raises."""
+
+    def touch(check: Callable[[], None]) -> Callable[[], list[str]]:
+        def touched() -> list[str]:
+            check()
+            return []
+
+        return touched
+
+    def queue() -> list[str]:
+        return platform.queue.differences(
+            visibility_timeout_seconds=platform.settings.visibility_timeout_seconds,
+            max_receives=platform.settings.max_attempts,
+        )
+
+    return {
+        "runs_table": touch(platform.runs.check),
+        "tenants_table": touch(platform.tenants.check),
+        "artifact_bucket": touch(platform.objects.check),
+        "queue": queue,
+    }
+
+
+def _state(name: str, check: Callable[[], list[str]]) -> Dependency:
+    try:
+        differences = check()
+    except ExternalServiceError as error:
+        _log.warning("not_ready", dependency=name, error=str(error)[:500])
+        return Dependency(state=error.error_code)
+    if not differences:
+        return Dependency(state="ok")
+    _log.warning("queue_misconfigured", differences=differences)
+    # Their values hold account numbers, which are for the log alone.
+    attributes = [each.partition(" is ")[0] for each in differences]
+    return Dependency(state="queue_misconfigured", details=attributes)

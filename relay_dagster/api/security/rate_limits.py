@@ -1,0 +1,133 @@
+"""How often something may be done, counted by name: a key's requests, an address's wrong keys.
+
+In memory, for one process of the API; what is counted over all of them is counted in the stores.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Generic, TypeVar
+
+# More are not remembered: the name that was longest unheard of is forgotten, and starts anew.
+_MOST_NAMES = 10_000
+_MINUTE_SECONDS = 60.0
+_IPV6_SITE_BITS = 64
+_Kept = TypeVar("_Kept")
+
+
+class RateLimitedError(Exception):
+    """Too much in too little time; ``wait_seconds`` later it is right again."""
+
+    def __init__(self, what: str, wait_seconds: float) -> None:
+        self.wait_seconds = wait_seconds
+        super().__init__(what)
+
+
+class LatelySeen(Generic[_Kept]):
+    """A mapping of names to what is kept of them, of those alone that were set last.
+
+    Args:
+        most: how many names are remembered.
+    """
+
+    def __init__(self, most: int = _MOST_NAMES) -> None:
+        self._kept: dict[str, _Kept] = {}
+        self._most = most
+
+    def get(self, name: str) -> _Kept | None:
+        """Return what is kept of a name."""
+        return self._kept.get(name)
+
+    def set(self, name: str, kept: _Kept) -> None:
+        """Keep something of a name, which is now the last to be forgotten."""
+        self._kept.pop(name, None)
+        self._kept[name] = kept
+        if len(self._kept) > self._most:
+            del self._kept[next(iter(self._kept))]
+
+
+class TokenBuckets:
+    """A bucket a name: each act takes a token, and tokens come back evenly.
+
+    Args:
+        per_minute: tokens that come back.
+        burst: that a bucket holds; no more than a minute's.
+        clock: seconds, from anywhere.
+    """
+
+    def __init__(
+        self, per_minute: int, burst: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._per_second = per_minute / _MINUTE_SECONDS
+        self._burst = min(burst, per_minute)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._levels: LatelySeen[tuple[float, float]] = LatelySeen()
+
+    def take(self, name: str) -> None:
+        """Take a token.
+
+        Raises:
+            RateLimitedError: there is none.
+        """
+        with self._lock:
+            now = self._clock()
+            level, since = self._levels.get(name) or (float(self._burst), now)
+            level = min(self._burst, level + (now - since) * self._per_second)
+            if level >= 1:
+                self._levels.set(name, (level - 1, now))
+                return
+        raise RateLimitedError("too many requests with this key", (1 - level) / self._per_second)
+
+
+class WrongKeys:
+    """Keys that were nobody's, by the address that they came from, within the last minute.
+
+    Args:
+        per_minute: after so many an address has to wait.
+        clock: seconds, from anywhere.
+    """
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen: LatelySeen[deque[float]] = LatelySeen()
+
+    def require_few(self, address: str) -> None:
+        """Refuse an address that has shown too many.
+
+        Raises:
+            RateLimitedError: for as long as they lie within a minute.
+        """
+        with self._lock:
+            seen = self._seen.get(_site(address))
+            if seen is None or len(seen) < self._per_minute:
+                return
+            wait = seen[0] + _MINUTE_SECONDS - self._clock()
+        if wait > 0:
+            raise RateLimitedError("too many wrong keys from this address", wait)
+
+    def note(self, address: str) -> None:
+        """Note that an address has shown one."""
+        with self._lock:
+            seen = self._seen.get(_site(address)) or deque(maxlen=self._per_minute)
+            seen.append(self._clock())
+            self._seen.set(_site(address), seen)
+
+
+def _site(address: str) -> str:
+    """Return what counts as one address: of IPv6 the network that a customer is given."""
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(ip, IPv6Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ip_network((ip, _IPV6_SITE_BITS), strict=False))

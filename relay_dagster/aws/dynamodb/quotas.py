@@ -1,0 +1,90 @@
+"""What tenants may have in an hour or a day of the UTC clock, counted where all processes see it.
+
+A count stands in the transaction of what it counts: of runs an item an hour, of config versions a
+part of the tenant's own item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.serialization import epoch_seconds, marshal, run_count_key
+from relay_dagster.aws.dynamodb.transactions import Write
+from relay_dagster.runs.model import RunRecord
+
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+
+# --- runs of an hour ----------------------------------------------------------------------------
+
+
+def counted(table: str, record: RunRecord, most: int) -> Write:
+    """Return the write that counts a run, on condition that it is not one too many."""
+    expiry = epoch_seconds(_hour_of(record) + _DAY)
+    return Write(
+        "quota",
+        "Update",
+        {
+            **_count_of(table, record),
+            "UpdateExpression": "ADD runs :one SET #expiry = :expiry",
+            "ConditionExpression": "attribute_not_exists(runs) OR runs < :most",
+            "ExpressionAttributeNames": {"#expiry": schema.EXPIRY},
+            "ExpressionAttributeValues": marshal({":one": 1, ":most": most, ":expiry": expiry}),
+        },
+    )
+
+
+def given_back(table: str, record: RunRecord) -> dict[str, Any]:
+    """Return the arguments of the UpdateItem that takes a run out of its hour's count again."""
+    values = marshal({":less": -1})
+    return {
+        **_count_of(table, record),
+        "UpdateExpression": "ADD runs :less",
+        "ExpressionAttributeValues": values,
+    }
+
+
+def seconds_left_of_hour(record: RunRecord) -> float:
+    """Return how long the hour of a run's request goes on."""
+    return (_hour_of(record) + _HOUR - record.requested_at).total_seconds()
+
+
+def _hour_of(record: RunRecord) -> datetime:
+    return record.requested_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _count_of(table: str, record: RunRecord) -> dict[str, Any]:
+    key = run_count_key(record.tenant_id, _hour_of(record))
+    return {"TableName": table, "Key": marshal({schema.KEY: key})}
+
+
+# --- config versions of a day -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """How many versions were stored on the day of the last one, ``2026-03-01``; "" before any."""
+
+    day: str = ""
+    versions: int = 0
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> DayCount:
+        """Return the count in a tenant's item; one from before versions were counted has none."""
+        counted = plain.get("day_count", {})
+        return cls(counted.get("day", ""), int(counted.get("versions", 0)))
+
+    def and_one(self, now: datetime) -> DayCount:
+        """Return the count with a version that is stored now."""
+        day = now.astimezone(UTC).date().isoformat()
+        return DayCount(day, self.versions + 1 if self.day == day else 1)
+
+
+def seconds_left_of_day(now: datetime) -> float:
+    """Return how long the day goes on."""
+    midnight = datetime.combine(now.astimezone(UTC).date() + _DAY, time.min, UTC)
+    return (midnight - now).total_seconds()

@@ -1,0 +1,121 @@
+"""The sensors of what is about no single run: each a duty with its own cursor, time and page.
+
+They ask for no run. One that fails holds up no other: its tick has failed, and the next tries.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+import dagster as dg
+
+from relay_dagster.aws.cloudwatch.metrics import report_fault
+from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
+from relay_dagster.reconciler.cursor import Cursor
+from relay_dagster.reconciler.dead_letter_sweep import LetterCount, sweep
+from relay_dagster.reconciler.housekeeping import (
+    PartitionSync,
+    check_queue,
+    delete_old_runs,
+    sync_partitions,
+)
+from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.wiring import Platform
+
+_Kept = TypeVar("_Kept", bound=Cursor)
+_Connect = Callable[[], Platform]
+
+# The daemon looks every five seconds at most.
+AT_EACH_LOOK, EVERY_TEN_SECONDS, EVERY_MINUTE = 1, 10, 60
+
+
+def duty_sensors(connect: _Connect) -> list[dg.SensorDefinition]:
+    """Return the duties as sensors."""
+    return [
+        tenant_partitions(connect),
+        lost_messages(connect),
+        dead_letters(connect),
+        queue_settings(connect),
+        dagster_history(connect),
+    ]
+
+
+def tenant_partitions(connect: _Connect) -> dg.SensorDefinition:
+    """Return the sensor that gives new tenants their partition, and takes it from those gone."""
+
+    def act(
+        platform: Platform, instance: dg.DagsterInstance, kept: PartitionSync, now: datetime
+    ) -> str:
+        added = sync_partitions(platform, DagsterPartitions(instance), kept, now)
+        return f"partitions added: {len(added)}"
+
+    about = "Adds the partitions of new tenants; once an hour removes those of tenants gone."
+    return _duty("tenant_partitions", AT_EACH_LOOK, about, PartitionSync, act, connect)
+
+
+def lost_messages(connect: _Connect) -> dg.SensorDefinition:
+    """Return the sensor that sends again what a queue has lost."""
+
+    def act(platform: Platform, _: dg.DagsterInstance, kept: QueueWatch, now: datetime) -> str:
+        return f"messages sent again: {send_lost_again(platform, kept, now)}"
+
+    about = "Sends the message of a queued run again that the queue has lost."
+    return _duty("lost_messages", EVERY_TEN_SECONDS, about, QueueWatch, act, connect)
+
+
+def dead_letters(connect: _Connect) -> dg.SensorDefinition:
+    """Return the sensor that settles what the queue has moved to the dead letters by itself."""
+
+    def act(platform: Platform, _: dg.DagsterInstance, kept: LetterCount, now: datetime) -> str:
+        return sweep(platform, kept, now)
+
+    about = "Settles what the queue itself has moved to the dead letters."
+    return _duty("dead_letters", EVERY_MINUTE, about, LetterCount, act, connect)
+
+
+def queue_settings(connect: _Connect) -> dg.SensorDefinition:
+    """Return the sensor that compares the queues' attributes with the variables."""
+
+    def act(platform: Platform, _: dg.DagsterInstance, _kept: Cursor, _now: datetime) -> str:
+        return f"queue_misconfigured: {'; '.join(check_queue(platform)) or 'no'}"
+
+    about = "Tells how the queues' attributes differ from the variables."
+    return _duty("queue_settings", EVERY_MINUTE, about, Cursor, act, connect)
+
+
+def dagster_history(connect: _Connect) -> dg.SensorDefinition:
+    """Return the sensor that lets Dagster forget runs as old as deleted artifacts."""
+
+    def act(platform: Platform, instance: dg.DagsterInstance, _: Cursor, now: datetime) -> str:
+        return f"old runs deleted: {delete_old_runs(platform, DagsterExecutions(instance), now)}"
+
+    about = "Deletes Dagster's runs that are older than RETENTION_DAYS; their records stay."
+    return _duty("dagster_history", EVERY_MINUTE, about, Cursor, act, connect)
+
+
+def _duty(
+    name: str,
+    seconds: int,
+    description: str,
+    kept: type[_Kept],
+    act: Callable[[Platform, dg.DagsterInstance, _Kept, datetime], str],
+    connect: _Connect,
+) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=name,
+        minimum_interval_seconds=seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=description,
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        platform, cursor = connect(), kept.parse(context.cursor)
+        try:
+            done = act(platform, context.instance, cursor, utc_now())
+        except Exception as error:
+            report_fault(platform.metrics, "duty_error", error, duty=name)
+            raise
+        context.update_cursor(cursor.dump())
+        return dg.SkipReason(done)
+
+    return sensor

@@ -1,0 +1,239 @@
+"""How every commit of a record is made, and what each writes beside: when to look at it next.
+
+Read, decide, commit, and once more where somebody else has committed in between. `LookPolicy` says
+when a record is due, so that a tick costs what is due and not what exists; what is due is found by
+``aws/dynamodb/due_index.py``. Which rule is applied, the callers say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from relay_dagster.external_errors import ThrottledError
+from relay_dagster.runs.errors import CommitLostError, UnknownRunError
+from relay_dagster.runs.model import Idempotency, Lane, LockState, RunRecord
+from relay_dagster.runs.ports import RunRecords
+from relay_dagster.runs.publications import FeedMove, MoveOf, no_move
+from relay_dagster.runs.retry_policy import RetryPolicy
+
+Rule = Callable[[RunRecord], RunRecord]
+_Result = TypeVar("_Result")
+_ROUNDS = 20
+
+# --- when to look -------------------------------------------------------------------------------
+
+UNSENT_AFTER = timedelta(seconds=60)
+"""After which a run whose message nobody has noted gets one."""
+
+WAITS_HIDDEN = timedelta(hours=1)
+"""For how long the message of a job stays out of sight that waits for its tenant."""
+
+LETTER_LIFE = timedelta(days=14)
+"""For how long the dead-letter queue keeps a message."""
+
+_LOOK_BEFORE_SIGHT = timedelta(minutes=10)
+_SELDOM = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookPolicy:
+    """The times that decide when a run is looked at.
+
+    Args:
+        retries: how many attempts a run has.
+        stale_seconds: after so long without a heartbeat an attempt is dead.
+        visibility_seconds: for so long a message that was received stays out of sight.
+        message_lost_seconds: after so long without a sign a message is lost.
+    """
+
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+    stale_seconds: float = 90
+    visibility_seconds: float = 300
+    message_lost_seconds: float = 3600
+
+    @property
+    def between_looks(self) -> timedelta:
+        """How long an attempt that is under way is left alone.
+
+        Its message must not come into sight meanwhile, and a heartbeat that stops must be noticed
+        in time: it is stale so long after the look that saw it stand still for the first time.
+        """
+        return timedelta(seconds=min(self.stale_seconds / 4, self.visibility_seconds / 4, _SELDOM))
+
+    @property
+    def visibility(self) -> timedelta:
+        """For how long a message that was received stays out of sight."""
+        return timedelta(seconds=self.visibility_seconds)
+
+    def scheduled(self, before: RunRecord | None, after: RunRecord, now: datetime) -> RunRecord:
+        """Return a changed record with its next look.
+
+        An attempt that is looked at soon anyway keeps its place, which spares the index a write.
+        """
+        lane, due_at = self._next(after, now)
+        if before is not None and due_at is not None and _is_same_attempt(before, after):
+            known = before.due_at
+            if before.due_lane is lane and known is not None and now < known < due_at:
+                due_at = known
+        return replace(after, due_lane=lane, due_at=due_at)
+
+    def until_next(self, record: RunRecord, now: datetime) -> timedelta:
+        """Return how long a record may be left alone that stays as it is."""
+        _, due_at = self._next(record, now)
+        return max((due_at or now) - now, self.between_looks)
+
+    def _next(self, record: RunRecord, now: datetime) -> tuple[Lane | None, datetime | None]:
+        if record.acknowledged_at is not None:
+            return (Lane.LETTER, record.finished_at) if record.has_letter else (None, None)
+        if record.has_ended:
+            return Lane.END, now
+        if record.cancel_requested_at is not None:
+            return Lane.ATTEMPT, now
+        if record.is_dispatched:
+            return Lane.ATTEMPT, now + self.between_looks
+        return self._next_of_queued(record, now)
+
+    def _next_of_queued(self, record: RunRecord, now: datetime) -> tuple[Lane, datetime]:
+        if not self.retries.has_attempts_left(record):
+            return Lane.ATTEMPT, now
+        if record.next_attempt_at is not None:
+            return Lane.READY, record.next_attempt_at
+        if record.message_id is None:
+            return Lane.ATTEMPT, (record.send_claimed_at or record.requested_at) + UNSENT_AFTER
+        if record.lock_state is LockState.QUEUED and record.hidden_until is not None:
+            return Lane.ATTEMPT, max(now, record.hidden_until - self._early(record, now))
+        signs = [at for at in (record.sent_at, record.received_at) if at is not None]
+        last_sign = max(signs, default=now)
+        return Lane.MESSAGE, last_sign + timedelta(seconds=self.message_lost_seconds)
+
+    def _early(self, record: RunRecord, now: datetime) -> timedelta:
+        """Return how long before its message comes into sight a run that waits is looked at."""
+        hidden_for = (record.hidden_until or now) - now
+        return min(_LOOK_BEFORE_SIGHT, max(hidden_for, timedelta(0)) / 4)
+
+
+def _is_same_attempt(before: RunRecord, after: RunRecord) -> bool:
+    return before.is_dispatched and after.is_dispatched and before.attempt == after.attempt
+
+
+# --- read, decide, commit -----------------------------------------------------------------------
+
+
+def until_committed(operation: str, run_id: str, try_once: Callable[[], _Result]) -> _Result:
+    """Return what the first round gives that loses no commit.
+
+    No waiting: a lost round means that another writer got through, and writers of a record are few.
+
+    Args:
+        operation: what is tried, for the message.
+        run_id: the run that it is about.
+        try_once: reads afresh, decides and commits.
+
+    Raises:
+        ThrottledError: every round was lost.
+    """
+    for _ in range(_ROUNDS):
+        try:
+            return try_once()
+        except CommitLostError:
+            continue
+    raise ThrottledError(operation, f"run {run_id}: too many writers at once")
+
+
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """Commits records, each with its next look.
+
+    Args:
+        runs: where records are kept.
+        looks: when each is to be looked at next.
+        clock: tells the time, aware.
+    """
+
+    runs: RunRecords
+    looks: LookPolicy
+    clock: Callable[[], datetime]
+
+    def create(
+        self,
+        record: RunRecord,
+        *,
+        idempotency: Idempotency | None = None,
+        yield_to_waiters: bool = False,
+        runs_per_hour: int | None = None,
+    ) -> RunRecord:
+        """Commit a new record, once; what it raises is what `RunRecords.commit` raises."""
+        now = self.clock()
+        return self.runs.commit(
+            None,
+            self.looks.scheduled(None, record, now),
+            now=now,
+            idempotency=idempotency,
+            yield_to_waiters=yield_to_waiters,
+            runs_per_hour=runs_per_hour,
+        )
+
+    def change(
+        self,
+        run_id: str,
+        rule: Rule,
+        known: RunRecord | None = None,
+        move: MoveOf = no_move,
+        *,
+        while_idle: bool = False,
+    ) -> RunRecord:
+        """Apply a rule to a record, and commit what comes of it.
+
+        Args:
+            run_id: whose record.
+            rule: returns the next record, or raises why not.
+            known: the record as it was read or written last; it is tried first, to spare a read.
+            move: what becomes of the tenant's feed.
+            while_idle: only while the tenant has no run that is queued or running.
+
+        Raises:
+            UnknownRunError: there is no such record.
+            TenantBusyError: the tenant has one.
+        """
+        given = [] if known is None else [known]
+
+        def try_once() -> RunRecord:
+            before = given.pop() if given else self._get(run_id)
+            after = rule(before)
+            if after is before:
+                return before
+            now, feed = self.clock(), move(after)
+            if feed is not None:
+                after, feed = self._moved(after, feed, now)
+            after = self.looks.scheduled(before, after, now)
+            return self.runs.commit(before, after, now=now, feed=feed, while_idle=while_idle)
+
+        return until_committed("change", run_id, try_once)
+
+    def look_again(
+        self, record: RunRecord, after: timedelta, lane: Lane | None, seen: dict[str, Any]
+    ) -> bool:
+        """Note of a record that stays as it is when to look again; False where it has changed."""
+        due_at = self.clock() + after
+        noted = replace(record, due_at=due_at, due_lane=lane or record.due_lane, **seen)
+        return self.runs.note_look(noted)
+
+    def _moved(
+        self, record: RunRecord, feed: FeedMove, now: datetime
+    ) -> tuple[RunRecord, FeedMove]:
+        """Note of a published record when it was, and of one given up when to look at it."""
+        newest = feed.after.in_force
+        if newest.run_id == record.run_id:
+            record = replace(record, published_at=newest.published_at, published_seq=newest.seq)
+        if feed.voided is not None:
+            held, over = feed.voided
+            feed = replace(feed, voided=(held, self.looks.scheduled(held, over, now)))
+        return record, feed
+
+    def _get(self, run_id: str) -> RunRecord:
+        if (record := self.runs.get(run_id)) is None:
+            raise UnknownRunError(run_id)
+        return record

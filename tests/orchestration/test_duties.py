@@ -1,0 +1,106 @@
+"""The duties that are about no single run, as Dagster evaluates their sensors."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+
+import dagster as dg
+import pytest
+
+from builders import config_document
+from fakes import FakeClock, embedded_platform
+from relay_dagster.aws.cloudwatch.metrics import Metrics
+from relay_dagster.orchestration.build import build_defs
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import NewRun
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.wiring import Platform
+
+DUTIES = ["tenant_partitions", "lost_messages", "dead_letters", "queue_settings", "dagster_history"]
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform(FakeClock(utc_now()), message_lost_seconds=60) as platform:
+        yield platform
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def evaluate(
+    name: str, platform: Platform, instance: dg.DagsterInstance, cursor: str | None = None
+) -> tuple[str, str | None]:
+    """Return what a duty has done, and its cursor."""
+    sensor = build_defs(connect_tick=lambda: platform).resolve_sensor_def(name)
+    with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
+        result = sensor(context)
+        assert isinstance(result, dg.SkipReason)
+        return str(result.skip_message), context.cursor
+
+
+@pytest.mark.parametrize("name", DUTIES)
+def test_a_duty_is_a_sensor_that_is_on_by_default(name: str) -> None:
+    sensor = build_defs().resolve_sensor_def(name)
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert str(sensor.description).endswith(".")
+
+
+@pytest.mark.parametrize("name", DUTIES)
+def test_a_duty_with_nothing_to_do_does_nothing(
+    name: str, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    done, _ = evaluate(name, platform, instance)
+    assert done in {
+        "partitions added: 0",
+        "messages sent again: 0",
+        "0 dead letters",
+        "queue_misconfigured: no",
+        "old runs deleted: 0",
+    }
+
+
+def test_new_tenants_get_their_partition(platform: Platform, instance: dg.DagsterInstance) -> None:
+    _, cursor = evaluate("tenant_partitions", platform, instance)
+    platform.tenants.put("acme", json.dumps(config_document()))
+    done, _ = evaluate("tenant_partitions", platform, instance, cursor)
+    assert done == "partitions added: 1"
+    assert instance.get_dynamic_partitions("tenants") == ["acme"]
+
+
+def test_strays_are_settled(platform: Platform, instance: dg.DagsterInstance) -> None:
+    stray = Job(str(uuid.uuid4()), "acme")
+    platform.clients.sqs.send_message(QueueUrl=platform.queue.dlq_url, MessageBody=stray.body())
+    done, _ = evaluate("dead_letters", platform, instance)
+    assert done == "1 of 1 dead letters settled"
+
+
+def test_the_cursor_tells_the_next_tick_when_the_queue_was_empty(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme"))
+    _, cursor = evaluate("lost_messages", platform, instance)
+    assert len(json.loads(str(cursor))["empty_at"]) == 1
+
+
+def test_a_duty_that_fails_is_a_worker_error_and_a_failed_tick(
+    platform: Platform, instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Told(Metrics):
+        def __init__(self) -> None:
+            self.types: list[str] = []
+
+        def worker_error(self, error_type: str) -> None:
+            self.types.append(error_type)
+
+    told = Told()
+    platform.clients.dynamodb.delete_table(TableName=platform.settings.tenants_table)
+    with pytest.raises(Exception, match="ResourceNotFound"):
+        evaluate("tenant_partitions", replace(platform, metrics=told), instance)
+    assert told.types == ["missing_resource"]
+    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (line["event"], line["duty"]) == ("duty_error", "tenant_partitions")
