@@ -102,7 +102,7 @@ def _timed(run_id: str) -> Mapping[str, float]:
         session.stop_if_failed()
     with session.materializing(MERGED):
         session.write_feed(session.merge())
-        session.succeed()
+        session.end()
     session.close()
     spent = 1000 * (time.perf_counter() - begun)
     return {

@@ -53,6 +53,7 @@ def test_the_checks_are_known_on_their_assets(defs: dg.Definitions) -> None:
         ("normalized_inventory", "invalid_pct_within_max"),
         ("merged_inventory", "merged_schema_holds"),
         ("merged_inventory", "one_row_per_sku"),
+        ("merged_inventory", "feed_within_guards"),
     }
 
 

@@ -42,6 +42,7 @@ class Status(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
+    HELD = "HELD"
 
 
 def add_to(app: typer.Typer) -> None:

@@ -13,8 +13,8 @@ from typing import Protocol
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
+from relay_dagster.runs.feeds.pointer import FeedPointer
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.runs.publications import FeedPointer
 from relay_dagster.wiring import Platform
 
 KEPT_AFTER = timedelta(days=1)

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.errors import CommitLostError, UnknownRunError
+from relay_dagster.runs.feeds.pointer import FeedMove, MoveOf, no_move
 from relay_dagster.runs.model import Idempotency, Lane, LockState, RunRecord
 from relay_dagster.runs.ports import RunRecords
-from relay_dagster.runs.publications import FeedMove, MoveOf, no_move
 from relay_dagster.runs.retry_policy import RetryPolicy
 
 Rule = Callable[[RunRecord], RunRecord]

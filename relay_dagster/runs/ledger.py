@@ -22,7 +22,10 @@ from relay_dagster.runs import state_machine
 from relay_dagster.runs.admission import Admission, Reservation
 from relay_dagster.runs.commits import Commits, LookPolicy
 from relay_dagster.runs.errors import FeedNotKeptError
-from relay_dagster.runs.feed_moves import FeedMoves
+from relay_dagster.runs.feeds import rules
+from relay_dagster.runs.feeds.hold import Release
+from relay_dagster.runs.feeds.moves import FeedMoves
+from relay_dagster.runs.feeds.pointer import FeedPointer
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.message_state import MessageNotes
 from relay_dagster.runs.model import (
@@ -31,11 +34,9 @@ from relay_dagster.runs.model import (
     Idempotency,
     NewRun,
     Outcome,
-    Release,
     RunRecord,
 )
 from relay_dagster.runs.ports import RunRecords, utc_now
-from relay_dagster.runs.publications import FeedPointer
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
 
@@ -123,7 +124,7 @@ class RunLedger(MessageNotes):
             HoldMismatchError: what is held is not what was reviewed.
             TenantBusyError: the tenant has a run that is queued or running.
         """
-        rule = state_machine.released(decision, self._clock())
+        rule = rules.released(decision, self._clock())
         return self._change(run_id, rule, move=self._feeds.publish, while_idle=True)
 
     def roll_back(self, tenant_id: str, run_id: str) -> FeedPointer:
@@ -258,7 +259,7 @@ class RunLedger(MessageNotes):
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`.
         """
-        rule = state_machine.held(fence, outcome, self._clock())
+        rule = rules.held(fence, outcome, self._clock())
         return self._change(fence.run_id, rule, known, self._feeds.hold)
 
     def fail(

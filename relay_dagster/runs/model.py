@@ -15,6 +15,7 @@ from typing import Any
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunContext, RunFailure
 from relay_core.publish.keys import ArtifactKeys
+from relay_dagster.runs.feeds.hold import Hold
 from relay_dagster.runs.job_message import Job
 
 
@@ -50,37 +51,6 @@ class Lane(StrEnum):
     MESSAGE = "message"
     END = "end"
     LETTER = "letter"
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Why a feed is held back: its hash, what it was compared with, and the guards that trip."""
-
-    sha256: str
-    baseline_run_id: str
-    guards: tuple[Mapping[str, Any], ...]
-
-    @property
-    def guard_names(self) -> frozenset[str]:
-        """The names of the guards that trip."""
-        return frozenset(str(result["guard"]) for result in self.guards)
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """A person's decision to publish what is held: what was reviewed, and why.
-
-    Attributes:
-        sha256: the hash of the feed that was reviewed.
-        guards: the names of the guards that were.
-        reason: why it is good all the same.
-        by: who decides.
-    """
-
-    sha256: str
-    guards: frozenset[str]
-    reason: str
-    by: str
 
 
 @dataclass(frozen=True, slots=True)

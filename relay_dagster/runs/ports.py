@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol
 
+from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, Pause, RunRecord
-from relay_dagster.runs.publications import FeedMove, FeedPointer
 
 
 class RunRecords(Protocol):

@@ -1,8 +1,9 @@
 """The one state machine of a run: the table of statuses and moves, and the rules that make them.
 
 A rule takes a record and returns the next one, or raises why not; it is pure, `ledger` applies it.
-No rule writes a status itself: `_moved` takes it from the table. How a record comes to be is
-`admission`; notes that change no status (message, reports) are `message_state`.
+No rule writes a status itself: `moved` takes it from the table. How a record comes to be is
+`admission`; what becomes of a feed that is held back is ``feeds/rules.py``; notes that change no
+status (message, reports) are `message_state`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,10 @@ from relay_dagster.runs.errors import (
     ClaimRefusedError,
     DispatchRefusedError,
     FenceLostError,
-    HoldMismatchError,
     RunAlreadyFinishedError,
-    RunNotHeldError,
     TransitionRefusedError,
 )
-from relay_dagster.runs.model import Fence, Hold, LockState, Outcome, Release, RunRecord
+from relay_dagster.runs.model import Fence, LockState, Outcome, RunRecord
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
 # --- the table ----------------------------------------------------------------------------------
@@ -65,13 +64,7 @@ _TABLE = (
     Move("entered", (_RUNNING,), _RUNNING, "run", "the next stage begins"),
     Move("pinned", (_RUNNING,), _RUNNING, "run", "config version and baseline are fixed"),
     Move("succeeded", (_RUNNING,), RunStatus.SUCCEEDED, "run", "all is written"),
-    Move(
-        "failed",
-        (_RUNNING,),
-        RunStatus.FAILED,
-        "run",
-        "its data or config are at fault, or it took too long",
-    ),
+    Move("failed", (_RUNNING,), RunStatus.FAILED, "run", "its data are at fault, or it is late"),
     Move("attempt_lost", _UNFINISHED, _QUEUED, "run, reconciler", "the attempt ended undecided"),
     Move("poisoned", _UNFINISHED, RunStatus.FAILED, "run, reconciler", "no attempt is left"),
     Move("cancel_requested", _UNFINISHED, None, "API", "it is to end, and an attempt is under way"),
@@ -103,10 +96,9 @@ def state_diagram() -> str:
 
 # --- the rules ----------------------------------------------------------------------------------
 
-# Longer than a message can live: the tombstone must meet every late copy of its message.
 TOMBSTONE_LIFE = timedelta(days=30)
+"""Longer than a message can live: the tombstone must meet every late copy of its message."""
 _MAX_MESSAGE = 20_000
-HOLD_SUPERSEDED = "HOLD_SUPERSEDED"
 _ORDER = {stage: place for place, stage in enumerate(Stage)}
 _BETWEEN_ATTEMPTS: dict[str, Any] = {
     "stage": Stage.QUEUE,
@@ -124,7 +116,7 @@ def tombstoned(now: datetime) -> Rule:
     def rule(record: RunRecord) -> RunRecord:
         if record.has_ended or record.message_id is not None or record.attempt > 0:
             return record
-        over = _ended("tombstoned", record, now)
+        over = ended("tombstoned", record, now)
         return replace(over, hidden=True, expires_at=now + TOMBSTONE_LIFE)
 
     return rule
@@ -143,7 +135,7 @@ def dispatched(attempt: int, now: datetime) -> Rule:
             raise DispatchRefusedError(
                 record.run_id, f"attempt {attempt} does not follow attempt {record.attempt}"
             )
-        return _moved(
+        return moved(
             "dispatched",
             record,
             attempt=attempt,
@@ -169,7 +161,7 @@ def claimed(attempt: int, dagster_run_id: str, now: datetime) -> Rule:
         _refuse_cancelled(record)
         if record.dagster_run_id == dagster_run_id:
             return record
-        return _moved(
+        return moved(
             "claimed",
             record,
             dagster_run_id=dagster_run_id,
@@ -187,13 +179,13 @@ def entered(fence: Fence, stage: Stage, now: datetime) -> Rule:
     """Move on to a stage; never back. The stage it is in is no change."""
 
     def rule(record: RunRecord) -> RunRecord:
-        _refuse_unfenced(record, fence)
+        refuse_unfenced(record, fence)
         if stage is record.stage:
             return record
         if _ORDER[stage] < _ORDER[record.stage] or stage is Stage.COMPLETE:
             raise TransitionRefusedError(record.run_id, f"{record.stage} does not go to {stage}")
         entered_at = {**record.stage_entered_at, stage.value: now}
-        return _moved("entered", record, stage=stage, stage_entered_at=entered_at)
+        return moved("entered", record, stage=stage, stage_entered_at=entered_at)
 
     return rule
 
@@ -202,10 +194,10 @@ def pinned(fence: Fence, config_version: int | None, baseline_run_id: str | None
     """Fix config version and baseline, which take effect; later attempts find them fixed."""
 
     def rule(record: RunRecord) -> RunRecord:
-        _refuse_unfenced(record, fence)
+        refuse_unfenced(record, fence)
         if record.config_version is not None or config_version is None:
             return record
-        return _moved(
+        return moved(
             "pinned", record, config_version=config_version, baseline_run_id=baseline_run_id
         )
 
@@ -216,60 +208,10 @@ def succeeded(fence: Fence, outcome: Outcome, now: datetime) -> Rule:
     """End the run well; its reports are written."""
 
     def rule(record: RunRecord) -> RunRecord:
-        _refuse_unfenced(record, fence)
+        refuse_unfenced(record, fence)
         complete = {**record.stage_entered_at, Stage.COMPLETE.value: now}
         done = replace(record, stage=Stage.COMPLETE, stage_entered_at=complete)
-        return _ended("succeeded", done, now).with_reports(outcome, now)
-
-    return rule
-
-
-def held(fence: Fence, outcome: Outcome, now: datetime) -> Rule:
-    """End the run with its feed held back; its reports are written."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        _refuse_unfenced(record, fence)
-        hold = Hold(str(outcome.feed_sha256), str(record.baseline_run_id), outcome.guards)
-        ended = replace(_ended("held", record, now), failed_stage=None, hold=hold)
-        return ended.with_reports(outcome, now)
-
-    return rule
-
-
-def released(decision: Release, now: datetime) -> Rule:
-    """Publish what is held; the same decision again changes nothing."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        hold = record.hold
-        if hold is None or record.status not in (_HELD, RunStatus.SUCCEEDED):
-            raise RunNotHeldError(record.run_id, record.status)
-        is_same = (hold.sha256, hold.guard_names) == (decision.sha256, decision.guards)
-        if record.status is not _HELD:
-            if is_same:
-                return record
-            raise RunNotHeldError(record.run_id, record.status)
-        if not is_same:
-            raise HoldMismatchError(record.run_id, hold)
-        entered = {**record.stage_entered_at, Stage.COMPLETE.value: now}
-        return _moved(
-            "released",
-            record,
-            stage=Stage.COMPLETE,
-            stage_entered_at=entered,
-            released_at=now,
-            released_by=decision.by,
-            release_reason=decision.reason,
-        )
-
-    return rule
-
-
-def superseded(by: str) -> Rule:
-    """Give a held feed up for another one, which is published or held now."""
-
-    def rule(record: RunRecord) -> RunRecord:
-        message = f"the feed of run {by} came after it"
-        return _given_up("superseded", record, error_code=HOLD_SUPERSEDED, error_message=message)
+        return ended("succeeded", done, now).with_reports(outcome, now)
 
     return rule
 
@@ -281,14 +223,14 @@ def failed(fence: Fence, failure: RunFailure, outcome: Outcome | None, now: date
     """
 
     def rule(record: RunRecord) -> RunRecord:
-        _refuse_unfenced(record, fence)
+        refuse_unfenced(record, fence)
         stopped = replace(
             record,
             stage=failure.stage,
             error_code=str(failure.error_code),
             error_message=_cut(failure.error_message),
         )
-        over = _ended("failed", stopped, now)
+        over = ended("failed", stopped, now)
         return over if outcome is None else over.with_reports(outcome, now)
 
     return rule
@@ -303,7 +245,7 @@ def attempt_lost(loss: Loss, policy: RetryPolicy) -> Rule:
         if not policy.has_attempts_left(record):
             spent = f"attempts used up ({record.attempt} of {policy.attempts_of(record)})"
             return _poisoned(record, f"{spent}; the last ended with: {loss.message}", loss.now)
-        return _moved(
+        return moved(
             "attempt_lost",
             record,
             **_BETWEEN_ATTEMPTS,
@@ -330,13 +272,13 @@ def cancel_requested(now: datetime) -> Rule:
 
     def rule(record: RunRecord) -> RunRecord:
         if record.status is _HELD:
-            return _given_up("discarded", record, cancel_requested_at=now)
+            return given_up("discarded", record, cancel_requested_at=now)
         refuse_ended(record)
         if not record.is_dispatched:
             return cancelled(now)(replace(record, cancel_requested_at=now))
         if record.cancel_requested_at is not None:
             return record
-        return _moved("cancel_requested", record, cancel_requested_at=now)
+        return moved("cancel_requested", record, cancel_requested_at=now)
 
     return rule
 
@@ -346,12 +288,12 @@ def cancelled(now: datetime) -> Rule:
 
     def rule(record: RunRecord) -> RunRecord:
         refuse_ended(record)
-        return _ended("cancelled", record, now)
+        return ended("cancelled", record, now)
 
     return rule
 
 
-def _moved(name: str, record: RunRecord, **changes: Any) -> RunRecord:
+def moved(name: str, record: RunRecord, **changes: Any) -> RunRecord:
     """Return the record after a move of the table, which must start from its status."""
     move = MOVES[name]
     if record.status not in move.sources:
@@ -359,21 +301,20 @@ def _moved(name: str, record: RunRecord, **changes: Any) -> RunRecord:
     return replace(record, status=move.target or record.status, **changes)
 
 
-def _ended(name: str, record: RunRecord, now: datetime) -> RunRecord:
+def ended(name: str, record: RunRecord, now: datetime) -> RunRecord:
     """Return the record after a move to a final status; the tenant is free."""
-    over = _moved(name, record, finished_at=now, next_attempt_at=None, lock_state=LockState.NONE)
-    ended_well = over.status is RunStatus.SUCCEEDED
-    return replace(over, failed_stage=None if ended_well else record.stage)
+    over = moved(name, record, finished_at=now, next_attempt_at=None, lock_state=LockState.NONE)
+    return replace(over, failed_stage=None if over.status is RunStatus.SUCCEEDED else record.stage)
 
 
-def _given_up(name: str, record: RunRecord, **changes: Any) -> RunRecord:
+def given_up(name: str, record: RunRecord, **changes: Any) -> RunRecord:
     """Return a held record that ends after all; its published copies are yet to be removed."""
-    return _moved(name, record, failed_stage=record.stage, acknowledged_at=None, **changes)
+    return moved(name, record, failed_stage=record.stage, acknowledged_at=None, **changes)
 
 
 def _poisoned(record: RunRecord, message: str, now: datetime) -> RunRecord:
     poison = FailureCode.POISON_JOB.value
-    return _ended("poisoned", replace(record, error_code=poison, error_message=_cut(message)), now)
+    return ended("poisoned", replace(record, error_code=poison, error_message=_cut(message)), now)
 
 
 def _cut(message: str) -> str:
@@ -392,7 +333,8 @@ def _refuse_cancelled(record: RunRecord) -> None:
         raise CancelRequestedError(record.run_id)
 
 
-def _refuse_unfenced(record: RunRecord, fence: Fence) -> None:
+def refuse_unfenced(record: RunRecord, fence: Fence) -> None:
+    """Raise where the writer no longer executes the run, or is to end it."""
     _refuse_other_attempt(record, fence, fence.attempt)
     _refuse_cancelled(record)
 

@@ -273,7 +273,7 @@ def test_an_attempt_that_has_ended_is_not_late_any_more() -> None:
         dispatch_run(platform)
         ended = threading.Event()
         attempt = Attempt(platform, launch(), end_process=ended.set)
-        attempt.succeed()
+        attempt.end()
         assert not ended.wait(0.7)
         attempt.close()
         assert current(platform).status is RunStatus.SUCCEEDED

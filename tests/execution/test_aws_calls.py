@@ -18,21 +18,23 @@ TENANT = "acme"
 RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
 VENDORS = ("north", "south", "west")
 CALLS = {
-    # The record; the config's text; the record again, before reports replace those of another.
-    "dynamodb.GetItem": 1 + 1 + 1,
+    # The record; the config's text; the record again, before reports replace those of another; the
+    # tenant's feed, when it is pinned and when it moves.
+    "dynamodb.GetItem": 1 + 1 + 1 + 2,
     # The claim; a stage each for NORMALIZE, MERGE_PRICE and WRITE_OUTPUTS; the end.
     "dynamodb.TransactWriteItems": 1 + 3 + 1,
     # Each vendor's uploads.
     "s3.ListObjectsV2": 3,
-    # Each vendor's feed and SKU map into the run; the merged feed to the place where it stays.
-    "s3.CopyObject": 3 + 3 + 1,
+    # Each vendor's feed and SKU map into the run; the merged feed and its state to the place where
+    # they stay.
+    "s3.CopyObject": 3 + 3 + 2,
     # Each SKU map's size, before it is copied.
     "s3.HeadObject": 3,
     # The copies, once.
     "s3.GetObject": 3 + 3,
-    # Config snapshot, manifest, errors, invalid rows, summary; of each vendor its normalized.csv
-    # and its work file; the merged feed.
-    "s3.PutObject": 5 + 3 + 3 + 1,
+    # Config snapshot, manifest (once more when all is read), errors, invalid rows, summary; of each
+    # vendor its normalized.csv and its work file; the merged feed and its state.
+    "s3.PutObject": 6 + 3 + 3 + 2,
 }
 """Of a run that has everything: a SKU map for each vendor, invalid rows, warnings. No heartbeat is
 among them: the first comes after ``RELAY_HEARTBEAT_SECONDS``."""
@@ -111,12 +113,11 @@ def test_a_run_has_s3_copy_the_feeds_and_reads_each_once(platform: Platform) -> 
     _run(platform)
     assert not [key for key in calls.keys_of("s3.PutObject") if "/inbound/" in key]
     read = [key for key in calls.keys_of("s3.GetObject") if "/inbound/" in key]
-    assert len(read) == len(set(read)) == len(VENDORS)
+    assert len(read) == len(set(read)) == 2 * len(VENDORS)
 
 
 def test_what_a_run_has_in_memory_it_does_not_read_back(platform: Platform) -> None:
     _prepare(platform)
     calls = CallCounter(platform)
     _run(platform)
-    read = [key for key in calls.keys_of("s3.GetObject") if "/inbound/" not in key]
-    assert sorted(key.rpartition("/")[2] for key in read) == ["sku_map.csv"] * len(VENDORS)
+    assert [key for key in calls.keys_of("s3.GetObject") if "/inbound/" not in key] == []

@@ -93,6 +93,7 @@ def test_a_sku_that_stands_twice_breaks_both_checks_of_the_merged_rows() -> None
     assert {name: result.passed for name, result in results.items()} == {
         "merged_schema_holds": False,
         "one_row_per_sku": False,
+        "feed_within_guards": True,
     }
     assert rows(results["merged_schema_holds"], "broken_rules") == [
         {"column": "sku", "rule": "field_uniqueness", "rows": 2}

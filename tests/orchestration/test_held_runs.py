@@ -19,7 +19,8 @@ from relay_dagster.runs.errors import (
     RunNotHeldError,
     TenantBusyError,
 )
-from relay_dagster.runs.model import Release, RunRecord
+from relay_dagster.runs.feeds.hold import Release
+from relay_dagster.runs.model import RunRecord
 from run_world import TENANT, World, failure_of
 
 FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")

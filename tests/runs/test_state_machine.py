@@ -14,14 +14,14 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.runs import admission, message_state, state_machine
 from relay_dagster.runs.errors import HoldMismatchError, RunError, RunNotHeldError
+from relay_dagster.runs.feeds import rules
+from relay_dagster.runs.feeds.hold import Hold, Release
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,
     Fence,
-    Hold,
     LockState,
     NewRun,
-    Release,
     RunRecord,
 )
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
@@ -104,9 +104,9 @@ RULES: Mapping[str, Callable[[RunRecord], Rule]] = {
     "poisoned": lambda _: state_machine.poisoned("it is broken", NOW),
     "cancel_requested": lambda _: state_machine.cancel_requested(NOW),
     "cancelled": lambda _: state_machine.cancelled(NOW),
-    "held": lambda r: state_machine.held(fence(r), NOTHING_KNOWN, NOW),
-    "released": lambda _: state_machine.released(DECISION, NOW),
-    "superseded": lambda _: state_machine.superseded("newer-run"),
+    "held": lambda r: rules.held(fence(r), NOTHING_KNOWN, NOW),
+    "released": lambda _: rules.released(DECISION, NOW),
+    "superseded": lambda _: rules.superseded("newer-run"),
 }
 """Every rule by the move that it is called after, as the record's rightful owner would apply it."""
 
@@ -207,7 +207,7 @@ def test_an_end_frees_the_tenant_and_tells_the_stage_it_came_in(name: str) -> No
 
 
 def test_what_is_held_is_released_by_who_has_seen_it_and_once() -> None:
-    done = state_machine.released(DECISION, NOW)(HELD)
+    done = rules.released(DECISION, NOW)(HELD)
     assert (done.status, done.stage, done.failed_stage) == (
         RunStatus.SUCCEEDED,
         Stage.COMPLETE,
@@ -215,7 +215,7 @@ def test_what_is_held_is_released_by_who_has_seen_it_and_once() -> None:
     )
     assert (done.released_at, done.released_by) == (NOW, "ops")
     assert (done.release_reason, done.finished_at) == ("a planned sale", HELD.finished_at)
-    assert state_machine.released(replace(DECISION, reason="again"), NOW)(done) is done
+    assert rules.released(replace(DECISION, reason="again"), NOW)(done) is done
 
 
 @pytest.mark.parametrize(
@@ -233,16 +233,16 @@ def test_a_release_that_does_not_fit_is_refused(
     decision: Release, record: RunRecord, error: type[RunError]
 ) -> None:
     with pytest.raises(error):
-        state_machine.released(decision, NOW)(record)
+        rules.released(decision, NOW)(record)
 
 
 def test_a_held_feed_that_is_given_up_ends_the_run_where_it_was_held() -> None:
     settled = replace(HELD, acknowledged_at=NOW)
-    for rule in (state_machine.cancel_requested(NOW), state_machine.superseded("newer-run")):
+    for rule in (state_machine.cancel_requested(NOW), rules.superseded("newer-run")):
         over = rule(settled)
         assert (over.status, over.failed_stage) == (RunStatus.CANCELLED, Stage.WRITE_OUTPUTS)
         assert (over.finished_at, over.acknowledged_at) == (HELD.finished_at, None)
-    assert state_machine.superseded("newer-run")(settled).error_code == "HOLD_SUPERSEDED"
+    assert rules.superseded("newer-run")(settled).error_code == "HOLD_SUPERSEDED"
 
 
 def test_a_message_of_any_length_fits_into_the_record() -> None:

@@ -109,6 +109,9 @@ def test_the_manifest_tells_the_file_and_its_hash(bench: Bench) -> None:
         "selection": "local_file",
         "run_copy_key": None,
         "sha256": hashlib.sha256(data).hexdigest(),
+        "trouble": None,
+        "last_good_run_id": None,
+        "age_hours": None,
     }
     assert missing["status"] == "missing"
     assert {missing[name] for name in ("size", "selection", "sha256")} == {None}

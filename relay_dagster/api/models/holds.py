@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from relay_dagster.runs.feeds.hold import Hold
+from relay_dagster.runs.feeds.pointer import FeedPointer
 from relay_dagster.runs.identifiers import ID_PATTERN
-from relay_dagster.runs.model import Hold
-from relay_dagster.runs.publications import FeedPointer
 
 _Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 

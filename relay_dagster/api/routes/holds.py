@@ -22,8 +22,8 @@ from relay_dagster.api.routes.runs import find_run
 from relay_dagster.api.security.auth import Authenticated
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import FeedNotKeptError
+from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.identifiers import is_id
-from relay_dagster.runs.model import Release
 
 router = APIRouter(tags=["feeds"])
 _log = event_log()

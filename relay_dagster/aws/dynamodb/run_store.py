@@ -17,18 +17,26 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import quotas, schema, tenant_lock
 from relay_dagster.aws.dynamodb.due_index import DueIndex
-from relay_dagster.aws.dynamodb.feed_item import feed_is, from_feed, to_feed
-from relay_dagster.aws.dynamodb.pagination import cursor_after, listing_of, run_id_of, start_key
-from relay_dagster.aws.dynamodb.reads import Table
+from relay_dagster.aws.dynamodb.idempotency import idempotency_writes
+from relay_dagster.aws.dynamodb.reads import (
+    Table,
+    cursor_after,
+    listing_of,
+    run_id_of,
+    start_key,
+)
 from relay_dagster.aws.dynamodb.serialization import (
     beat_key,
     epoch_seconds,
+    feed_is,
     feed_key,
+    from_feed,
     from_record,
     idempotency_key,
     lock_key,
     marshal,
     run_key,
+    to_feed,
     to_lock,
     to_record,
     unmarshal,
@@ -37,12 +45,11 @@ from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.commits import LookPolicy
 from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, TenantBusyError
+from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
 from relay_dagster.runs.identifiers import is_run_id
 from relay_dagster.runs.model import Idempotency, Lane, RunPage, RunRecord, TenantLock
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.publications import FeedMove, FeedPointer
 
-_IDEMPOTENCY_LIFE = timedelta(hours=24)
 _BEAT_LIFE = timedelta(days=7)
 _MOST_WRITES = 25
 
@@ -155,7 +162,7 @@ class RunStore:
         writes += tenant_lock.of_change(
             self._table.name, before, after, yield_to_waiters=yield_to_waiters
         )
-        writes += self._idempotency_writes(before, after, idempotency, now)
+        writes += idempotency_writes(self._table.name, before, after, idempotency, now)
         if while_idle:
             writes.append(tenant_lock.while_idle(self._table.name, before, after))
         if feed:
@@ -290,50 +297,6 @@ class RunStore:
             after = replace(after, revision=before.revision + 1, write_id=uuid.uuid4().hex)
             writes.append(replace(self._record_write(before, after), role="voided"))
         return writes
-
-    def _idempotency_writes(
-        self,
-        before: RunRecord | None,
-        after: RunRecord,
-        idempotency: Idempotency | None,
-        now: datetime,
-    ) -> list[Write]:
-        if before is None and idempotency:
-            return [self._remember(after.run_id, idempotency, now)]
-        if before and after.hidden and not before.hidden and after.idempotency_id:
-            return [self._forget(after.run_id, after.idempotency_id)]
-        return []
-
-    def _remember(self, run_id: str, idempotency: Idempotency, now: datetime) -> Write:
-        item = {
-            schema.KEY: idempotency_key(idempotency.id),
-            "run_id": run_id,
-            "fingerprint": idempotency.fingerprint,
-            schema.EXPIRY: epoch_seconds(now + _IDEMPOTENCY_LIFE),
-        }
-        return Write(
-            "idempotency",
-            "Put",
-            {
-                **self._put(marshal(item)),
-                # Time-to-live deletes late: an item that is over counts as gone.
-                "ConditionExpression": "attribute_not_exists(pk) OR #expiry <= :now",
-                "ExpressionAttributeNames": {"#expiry": schema.EXPIRY},
-                "ExpressionAttributeValues": marshal({":now": epoch_seconds(now)}),
-            },
-        )
-
-    def _forget(self, run_id: str, idempotency_id: str) -> Write:
-        return Write(
-            "forget",
-            "Delete",
-            {
-                "TableName": self._table.name,
-                "Key": marshal({schema.KEY: idempotency_key(idempotency_id)}),
-                "ConditionExpression": "attribute_not_exists(pk) OR run_id = :run",
-                "ExpressionAttributeValues": marshal({":run": run_id}),
-            },
-        )
 
     def _explain(
         self, error: ConditionsFailedError, after: RunRecord, runs_per_hour: int | None

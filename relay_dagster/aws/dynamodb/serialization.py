@@ -19,7 +19,9 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.runs.model import Hold, Lane, LockState, RunRecord, TenantLock, Trigger
+from relay_dagster.runs.feeds.hold import Hold
+from relay_dagster.runs.feeds.pointer import FeedPointer, Publication
+from relay_dagster.runs.model import Lane, LockState, RunRecord, TenantLock, Trigger
 
 Item = dict[str, Any]
 
@@ -146,6 +148,43 @@ def to_lock(tenant_id: str, item: Mapping[str, Any] | None) -> TenantLock:
     )
 
 
+def from_feed(feed: FeedPointer) -> Item:
+    """Return a feed pointer's item."""
+    return marshal(
+        {
+            schema.KEY: feed_key(feed.tenant_id),
+            "tenant_id": feed.tenant_id,
+            "publications": [_from_publication(one) for one in feed.publications],
+            "held_run_id": feed.held_run_id,
+            "revision": feed.revision,
+        }
+    )
+
+
+def to_feed(item: Mapping[str, Any]) -> FeedPointer:
+    """Return the feed pointer of its item.
+
+    One without a list of publications, as an earlier release wrote it, is one publication that
+    later runs are not compared with.
+    """
+    plain = unmarshal(item)
+    listed = plain.get("publications") or [{**plain, "published_at": plain["finished_at"]}]
+    return FeedPointer(
+        tenant_id=plain["tenant_id"],
+        publications=tuple(map(_to_publication, listed)),
+        held_run_id=plain.get("held_run_id"),
+        revision=int(plain.get("revision", 0)),
+    )
+
+
+def feed_is(before: FeedPointer | None) -> dict[str, Any]:
+    """Return the condition that the item is as it was read."""
+    if before is None or not before.revision:
+        return {"ConditionExpression": "attribute_not_exists(revision)"}
+    seen = marshal({":seen": before.revision})
+    return {"ConditionExpression": "revision = :seen", "ExpressionAttributeValues": seen}
+
+
 def _clean(value: Any) -> Any:
     """Replace lone surrogates, which JSON on the wire cannot carry, also inside lists and maps."""
     if isinstance(value, str):
@@ -188,3 +227,25 @@ def _typed(name: str, value: Any) -> Any:
         return Hold(**{**told, "guards": tuple(told["guards"])})
     # A number comes back as a Decimal, a word of ours as any text.
     return kind(value) if kind in _CALLED else value
+
+
+def _from_publication(one: Publication) -> dict[str, Any]:
+    return {
+        "run_id": one.run_id,
+        "key": one.key,
+        "sha256": one.sha256,
+        "finished_at": instant_text(one.finished_at),
+        "published_at": instant_text(one.published_at),
+        "seq": one.seq,
+    }
+
+
+def _to_publication(plain: Mapping[str, Any]) -> Publication:
+    return Publication(
+        run_id=plain["run_id"],
+        key=plain["key"],
+        sha256=plain["sha256"],
+        finished_at=read_instant(plain["finished_at"]),
+        published_at=read_instant(plain["published_at"]),
+        seq=int(plain.get("seq", 0)),
+    )

@@ -1,7 +1,7 @@
 """Records as items and back: nothing is lost, whatever is known of a run."""
 
 import uuid
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,13 +14,16 @@ from relay_dagster.aws.dynamodb.serialization import (
     from_feed,
     from_record,
     instant_text,
+    marshal,
     read_instant,
     to_feed,
     to_lock,
     to_record,
     unmarshal,
 )
-from relay_dagster.runs.model import FeedPointer, Lane, LockState, RunRecord, TenantLock, Trigger
+from relay_dagster.runs.feeds.hold import Hold
+from relay_dagster.runs.feeds.pointer import FeedPointer, Publication
+from relay_dagster.runs.model import Lane, LockState, RunRecord, TenantLock, Trigger
 
 
 def a_run(**changes: Any) -> RunRecord:
@@ -56,6 +59,13 @@ def full_record() -> RunRecord:
         artifacts={"errors": "k"},
         errors_artifact_key="k",
         counts={"total_rows": 5},
+        baseline_run_id="b",
+        hold=Hold("ab12", "b", ({"guard": "price_drop", "count": 5, "examples": []},)),
+        released_by="ops",
+        release_reason="seen",
+        feed_key="f",
+        feed_sha256="ab12",
+        published_seq=4,
         lock_state=LockState.QUEUED,
         due_lane=Lane.ATTEMPT,
         watched_as="1:4:executing:d",
@@ -107,8 +117,25 @@ def test_what_expires_does_so_in_whole_seconds_since_the_epoch() -> None:
 
 
 def test_a_feed_pointer_comes_back_as_it_went_in() -> None:
-    pointer = FeedPointer("acme", RUN_ID, "published/acme/x.csv", "ab12", REQUESTED_AT)
-    assert to_feed(from_feed(pointer)) == pointer
+    one = Publication(RUN_ID, "published/acme/x.csv", "ab12", REQUESTED_AT, REQUESTED_AT, 3)
+    for held_run_id in (None, RUN_ID):
+        pointer = FeedPointer("acme", (one, replace(one, seq=2)), held_run_id, revision=5)
+        assert to_feed(from_feed(pointer)) == pointer
+
+
+def test_a_feed_pointer_of_an_earlier_release_is_no_baseline() -> None:
+    old = marshal(
+        {
+            "pk": "FEED#acme",
+            "tenant_id": "acme",
+            "run_id": RUN_ID,
+            "key": "published/acme/x.csv",
+            "sha256": "ab12",
+            "finished_at": instant_text(REQUESTED_AT),
+        }
+    )
+    pointer = to_feed(old)
+    assert (pointer.in_force.run_id, pointer.in_force.seq, pointer.revision) == (RUN_ID, 0, 0)
 
 
 @pytest.mark.parametrize(

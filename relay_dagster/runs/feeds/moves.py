@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.runs import state_machine
+from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer, holding, published
+from relay_dagster.runs.feeds.rules import superseded
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import RunRecords
-from relay_dagster.runs.publications import FeedMove, FeedPointer, holding, published
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +61,4 @@ class FeedMoves:
         held = None if held_run_id in (None, run.run_id) else self.runs.get(str(held_run_id))
         if held is None or held.status is not RunStatus.HELD:
             return None
-        return held, state_machine.superseded(run.run_id)(held)
+        return held, superseded(run.run_id)(held)

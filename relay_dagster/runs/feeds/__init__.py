@@ -1,0 +1,1 @@
+"""A tenant's feed: which is in force, which is held back, and how either changes."""
