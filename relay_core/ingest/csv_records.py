@@ -59,11 +59,14 @@ class RecordScanner:
         self._quoted = re.compile(b'"((?:[^"]|"")*+)"')
         field = b'(?:"(?:[^"]++|"")*+"|(?!"))[^%b]*+' % ends
         self._delimited = re.compile(b"%b%b" % (field, re.escape(delimiter)))
+        self._all_delimited = re.compile(b"(?:%b)*+" % self._delimited.pattern)
         record = b"(?:%b)*+%b(?:%b)" % (self._delimited.pattern, field, _LINE_END.pattern)
         self._record = re.compile(record)
         # Fields, and records, that come to their end, as many as do so one after another.
         self._ended = re.compile(b"(?:%b[%b])*+" % (field, ends))
-        self._ended_record = re.compile(b"(?:%b)?" % record)
+        self._whole_record = re.compile(
+            rb"(?:(?:%b)*+%b(?:%b|\Z))?" % (self._delimited.pattern, field, _LINE_END.pattern)
+        )
         self._ended_records = re.compile(b"(?:%b)*+" % record)
 
     def record(self, text: memoryview, position: int) -> tuple[list[bytes], int]:
@@ -95,12 +98,13 @@ class RecordScanner:
         """
         position = 0
         while (position := after_empty_lines(text, position)) < len(text):
-            end = _end(self._ended_record, text, position)
+            end = _end(self._whole_record, text, position)
             if end == position:
                 yield len(self.record(text, position)[0])
                 return
             if b'"' in (record := bytes(text[position:end])):
-                yield 1 + sum(1 for _ in self._delimited.finditer(text, position, end))
+                last = _end(self._all_delimited, text, position, end)
+                yield 1 + sum(1 for _ in self._delimited.finditer(text, position, last))
             else:
                 yield 1 + record.count(self._delimiter)
             position = end
