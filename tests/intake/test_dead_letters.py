@@ -106,9 +106,28 @@ def test_a_run_without_a_dead_letter_is_refused(platform: Platform) -> None:
         DeadLetters(platform).discard("nobody")
 
 
-def test_the_commands_list_redrive_and_discard(
+def test_what_a_message_says_cannot_break_the_list_or_steer_a_terminal(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    name_the_platform(platform, monkeypatch)
+    marked = ["[/x]", "[bold]b[/bold]", "[link=https://evil.test]l[/link]"]
+    for cause in marked:
+        platform.queue.send_dead("{}", cause=cause)
+    request = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    record = platform.ledger.reserve(request).record
+    platform.ledger.poison(record.run_id, "header \x1b[2J\x9b2J")
+    platform.clients.sqs.send_message(
+        QueueUrl=platform.settings.dlq_url, MessageBody=record.job.body()
+    )
+    listed = CliRunner().invoke(cli.app, ["dlq", "list"])
+    assert listed.exit_code == 0
+    for shown in [*marked, r"header \x1b[2J\x9b2J"]:
+        assert shown in listed.stdout
+    assert not {"\x1b", "\x9b"} & set(listed.stdout)
+
+
+def name_the_platform(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the variables that lead the commands to a platform."""
     settings = platform.settings
     for name, value in {
         "AWS_REGION": settings.region,
@@ -119,6 +138,12 @@ def test_the_commands_list_redrive_and_discard(
         "SQS_DLQ_URL": settings.dlq_url,
     }.items():
         monkeypatch.setenv(name, value)
+
+
+def test_the_commands_list_redrive_and_discard(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name_the_platform(platform, monkeypatch)
     first, second = poisoned(platform), poisoned(platform, "other")
     run = CliRunner().invoke
     listed = run(cli.app, ["dlq", "list"])

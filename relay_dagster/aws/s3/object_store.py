@@ -255,9 +255,19 @@ class ObjectStore:
 
     @maps_aws_errors
     def presign(self, key: str, *, expires_in: int = _LINK_SECONDS) -> str:
-        """Return a link to an object, SigV4, that works without credentials for some seconds."""
+        """Return a link to an object, SigV4, that works without credentials for some seconds.
+
+        Browsers save what it leads to: the type of an upload is its supplier's to say, and a page
+        of his is not to be shown as the bucket's.
+        """
         return self._clients.s3_links.generate_presigned_url(
-            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=expires_in
+            "get_object",
+            Params={
+                "Bucket": self.bucket,
+                "Key": key,
+                "ResponseContentDisposition": "attachment",
+            },
+            ExpiresIn=expires_in,
         )
 
     def _copy(self, source_key: str, target_key: str) -> None:

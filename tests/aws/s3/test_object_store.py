@@ -273,6 +273,7 @@ def test_a_link_is_signed_with_version_four(objects: ObjectStore) -> None:
     query = parse_qs(link.query)
     assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert query["X-Amz-Expires"] == ["60"]
+    assert query["response-content-disposition"] == ["attachment"]
     assert link.path.endswith("/r1/a%20b.csv")
 
 
