@@ -92,8 +92,8 @@ def next_look(facts: RunFacts, policy: LookPolicy) -> timedelta:
         return policy.until_next(record, facts.now)
     if facts.execution is AttemptState.ABSENT:
         return max(LOST_DISPATCH_AFTER - _since(facts, record.dispatched_at), SOON)
-    stale_in = timedelta(seconds=policy.stale_seconds - facts.silent_seconds)
-    return min(policy.between_looks, max(stale_in, timedelta(seconds=1)))
+    stale_in = timedelta(seconds=max(policy.stale_seconds - facts.silent_seconds, 0) + 1)
+    return min(policy.between_looks, stale_in)
 
 
 def _actions(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:

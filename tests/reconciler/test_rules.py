@@ -214,8 +214,8 @@ def test_a_final_run_whose_process_hangs_is_told_to_end_and_reported_to_dagster(
 @pytest.mark.parametrize(
     ("run", "state", "silent_seconds", "wanted"),
     [
-        pytest.param(claimed(), "executing", 0, 20, id="under way"),
-        pytest.param(claimed(), "executing", 85, 5, id="when its heartbeat will be stale"),
+        pytest.param(claimed(), "executing", 0, 10, id="under way"),
+        pytest.param(claimed(), "executing", 85, 6, id="when its heartbeat will be stale"),
         pytest.param(claimed(cancel_requested_at=NOW), "executing", 0, 5, id="to be cancelled"),
         pytest.param(final(), "executing", 0, 5, id="its process ends just now"),
         pytest.param(
