@@ -205,11 +205,7 @@ class ReconcileTick:
         return after
 
     def _terminate(self, record: RunRecord) -> RunRecord:
-        """Ask the process to end; where nobody can be asked it must be judged all the same."""
-        try:
-            self.executions.terminate(record)
-        except Exception as error:  # noqa: BLE001 - whatever keeps Dagster from it
-            log.warning("run_not_terminated", error=str(error), **record.log_facts)
+        self.executions.terminate(record)
         return record
 
     def _force_cancelled(self, record: RunRecord) -> RunRecord:

@@ -156,6 +156,7 @@ class RunStore:
             self._explain(error, after)
         return after
 
+    @maps_aws_errors
     def schedule_all(self, looks: LookPolicy, now: datetime) -> int:
         """Note of each unsettled run when to look at it, where that is not noted; return how many.
 
