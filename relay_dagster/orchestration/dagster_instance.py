@@ -18,6 +18,7 @@ from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import AttemptState
 
 TERMINATE_SECONDS = 3
+_ASKING_LAUNCHERS = ("DefaultRunLauncher",)
 
 log = event_log()
 _STATUS = dg.DagsterRunStatus
@@ -72,12 +73,23 @@ class DagsterExecutions:
     def terminate(self, record: RunRecord) -> None:
         """Ask a run's process to end, or take the run out of Dagster's queue.
 
-        Dagster waits for the process, a frozen one for a minute, which a tick has not: what takes
-        longer goes on by itself.
+        Where Dagster waits for that longer than a tick can, it goes on by itself.
         """
         run = self.find(record)
-        if run is None or run.is_finished:
-            return
+        if run is not None and not run.is_finished:
+            self._ask_to_end(run)
+
+    def stop(self, record: RunRecord) -> None:
+        """End the process of a run that gives no sign, where it need not be asked itself.
+
+        Dagster's own launcher asks the process through the code server. That waits for its answer,
+        and starts no other run meanwhile: a frozen one would stop everything.
+        """
+        launcher = type(self._instance.run_launcher).__name__
+        if launcher not in _ASKING_LAUNCHERS:
+            self.terminate(record)
+
+    def _ask_to_end(self, run: dg.DagsterRun) -> None:
         asking = threading.Thread(target=self._cancel, args=(run.run_id,), daemon=True)
         asking.start()
         asking.join(TERMINATE_SECONDS)

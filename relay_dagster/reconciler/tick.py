@@ -151,6 +151,7 @@ class ReconcileTick:
             Act.SEND: self._send,
             Act.REPLACE: self._replace,
             Act.TERMINATE: self._terminate,
+            Act.STOP: self._stop,
             Act.FORCE_CANCELLED: self._force_cancelled,
             Act.CANCEL: self._cancel,
             Act.POISON: self._poison,
@@ -206,6 +207,11 @@ class ReconcileTick:
 
     def _terminate(self, record: RunRecord) -> RunRecord:
         self.executions.terminate(record)
+        return record
+
+    def _stop(self, record: RunRecord) -> RunRecord:
+        self.platform.runs.stop_beats(record.run_id, record.attempt)
+        self.executions.stop(record)
         return record
 
     def _force_cancelled(self, record: RunRecord) -> RunRecord:

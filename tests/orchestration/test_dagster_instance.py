@@ -176,6 +176,31 @@ def test_a_process_that_does_not_end_is_not_waited_for(instance: dg.DagsterInsta
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.parametrize(
+    ("launcher", "asked"), [("DefaultRunLauncher", False), ("EcsRunLauncher", True)]
+)
+def test_a_silent_process_is_ended_where_it_need_not_be_asked_itself(
+    instance: dg.DagsterInstance, launcher: str, asked: bool
+) -> None:
+    """Dagster's own launcher would hold the code server up until a frozen process answers."""
+    ended: list[str] = []
+
+    class Launched:
+        run_coordinator = property(lambda self: self)
+        run_launcher = type(launcher, (), {})()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(instance, name)
+
+        def cancel_run(self, dagster_run_id: str) -> None:
+            ended.append(dagster_run_id)
+
+    run_id = add_run(instance)
+    launched: Any = Launched()
+    DagsterExecutions(launched).stop(RECORD)
+    assert ended == ([run_id] if asked else [])
+
+
 def test_a_process_that_nobody_can_ask_is_no_fault(
     instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,11 +13,11 @@ from integration.fault_rules import Action
 from integration.installation import RUN_SECONDS, STALE_SECONDS, Installation, brief, side_by_side
 from integration.scenario import scenario
 from integration.settled import everything_settled
-from integration.waiting import wait_for
 from relay_dagster.aws.dynamodb.serialization import run_key
 from relay_dagster.devstack.processes import CODE
 from relay_dagster.intake.dead_letters import DeadLetters
-from relay_dagster.runs.model import LockState, RunRecord
+from relay_dagster.runs.ledger import RunLedger
+from relay_dagster.runs.model import LockState, NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
 
 PURGED = 10
@@ -71,19 +71,18 @@ def a_stray_lies_among_300_dead_letters(relay: Installation) -> str:
     """300 letters lie in the DLQ and a live run's message: all are listed, the run SUCCEEDED."""
     queue, tenant = relay.aws.queue, relay.new_tenant("stray")
     for number in range(LETTERS):
-        body, run_id = f"no job {number}", str(uuid.uuid4())
-        queue.send_dead(body, cause="invalid_job: the body is not JSON", run_id=run_id)
-    relay.dagster.switch_sensor("sqs_run_sensor", on=False)
-    try:
-        run_id = relay.post(tenant)
-        (message,) = wait_for("its message is to be had", queue.receive, within=20)
-        # As SQS itself does it, without a cause.
-        relay.aws.clients.sqs.send_message(QueueUrl=queue.dlq_url, MessageBody=message.body)
-        queue.delete(message.receipt_handle)
-        moved = time.monotonic()
-    finally:
-        relay.dagster.switch_sensor("sqs_run_sensor", on=True)
-    record = relay.wait_final(run_id, within=60 + RUN_SECONDS)
+        cause, run_id = "invalid_job: the body is not JSON", str(uuid.uuid4())
+        queue.send_dead(f"no job {number}", cause=cause, run_id=run_id)
+    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant)
+    record = relay.aws.ledger.reserve(wanted).record
+    # As SQS itself does it, without a cause; a message of tomorrow does not count as lost before.
+    letter = relay.aws.clients.sqs.send_message(
+        QueueUrl=queue.dlq_url, MessageBody=record.job.body()
+    )
+    tomorrow = RunLedger(relay.aws.runs, clock=lambda: utc_now() + timedelta(days=1))
+    tomorrow.mark_sent(record.run_id, letter["MessageId"])
+    moved = time.monotonic()
+    record = relay.wait_final(record.run_id, within=60 + RUN_SECONDS)
     took = time.monotonic() - moved
     assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     listed = DeadLetters(relay.aws).all()
