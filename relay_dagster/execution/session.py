@@ -264,4 +264,6 @@ class RunSession:
         for vendor_id in inputs.found():
             sku_map = take(self._map_of(vendor_id)) if vendor_id in inputs.maps else None
             feed, name = take(inputs.copy_of(vendor_id)), inputs.file_name(vendor_id)
+            if self.attempt.record.attempt > 1:  # an earlier one may still write
+                feed = inputs.verified(self._platform.objects, vendor_id, feed)
             yield VendorFeed(self.config.vendor(vendor_id), feed, name, sku_map)
