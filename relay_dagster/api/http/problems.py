@@ -30,7 +30,7 @@ from relay_dagster.api.http.middleware import (
     request_id_of,
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.aws.dynamodb.pagination import BadCursorError
+from relay_dagster.aws.dynamodb.reads import BadCursorError
 from relay_dagster.aws.dynamodb.tenant_store import (
     ConfigQuotaExceededError,
     TenantExistsError,

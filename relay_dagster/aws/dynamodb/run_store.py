@@ -19,8 +19,14 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import quotas, schema, tenant_lock
 from relay_dagster.aws.dynamodb.due_index import DueIndex
-from relay_dagster.aws.dynamodb.pagination import cursor_after, listing_of, run_id_of, start_key
-from relay_dagster.aws.dynamodb.reads import Table
+from relay_dagster.aws.dynamodb.idempotency import idempotency_writes
+from relay_dagster.aws.dynamodb.reads import (
+    Table,
+    cursor_after,
+    listing_of,
+    run_id_of,
+    start_key,
+)
 from relay_dagster.aws.dynamodb.serialization import (
     beat_key,
     epoch_seconds,
@@ -49,7 +55,6 @@ from relay_dagster.runs.identifiers import is_run_id
 from relay_dagster.runs.model import FeedPointer, Idempotency, Lane, RunPage, RunRecord, TenantLock
 from relay_dagster.runs.ports import utc_now
 
-_IDEMPOTENCY_LIFE = timedelta(hours=24)
 _BEAT_LIFE = timedelta(days=7)
 _MOST_WRITES = 25
 
@@ -160,7 +165,7 @@ class RunStore:
         writes += tenant_lock.of_change(
             self._table.name, before, after, yield_to_waiters=yield_to_waiters
         )
-        writes += self._idempotency_writes(before, after, idempotency, now)
+        writes += idempotency_writes(self._table.name, before, after, idempotency, now)
         if feed:
             writes.append(Write("feed", "Put", self._put(from_feed(feed))))
         if runs_per_hour is not None:
@@ -304,50 +309,6 @@ class RunStore:
         seen = marshal({":seen": before.revision})
         condition = {"ConditionExpression": "revision = :seen", "ExpressionAttributeValues": seen}
         return Write("record", "Put", {**put, **condition})
-
-    def _idempotency_writes(
-        self,
-        before: RunRecord | None,
-        after: RunRecord,
-        idempotency: Idempotency | None,
-        now: datetime,
-    ) -> list[Write]:
-        if before is None and idempotency:
-            return [self._remember(after.run_id, idempotency, now)]
-        if before and after.hidden and not before.hidden and after.idempotency_id:
-            return [self._forget(after.run_id, after.idempotency_id)]
-        return []
-
-    def _remember(self, run_id: str, idempotency: Idempotency, now: datetime) -> Write:
-        item = {
-            schema.KEY: idempotency_key(idempotency.id),
-            "run_id": run_id,
-            "fingerprint": idempotency.fingerprint,
-            schema.EXPIRY: epoch_seconds(now + _IDEMPOTENCY_LIFE),
-        }
-        return Write(
-            "idempotency",
-            "Put",
-            {
-                **self._put(marshal(item)),
-                # Time-to-live deletes late: an item that is over counts as gone.
-                "ConditionExpression": "attribute_not_exists(pk) OR #expiry <= :now",
-                "ExpressionAttributeNames": {"#expiry": schema.EXPIRY},
-                "ExpressionAttributeValues": marshal({":now": epoch_seconds(now)}),
-            },
-        )
-
-    def _forget(self, run_id: str, idempotency_id: str) -> Write:
-        return Write(
-            "forget",
-            "Delete",
-            {
-                "TableName": self._table.name,
-                "Key": marshal({schema.KEY: idempotency_key(idempotency_id)}),
-                "ConditionExpression": "attribute_not_exists(pk) OR run_id = :run",
-                "ExpressionAttributeValues": marshal({":run": run_id}),
-            },
-        )
 
     def _explain(
         self, error: ConditionsFailedError, after: RunRecord, runs_per_hour: int | None

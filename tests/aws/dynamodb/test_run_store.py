@@ -15,7 +15,7 @@ from builders import REQUESTED_AT
 from fakes import CallCounter, FakeClock, embedded_platform, served_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb.pagination import BadCursorError
+from relay_dagster.aws.dynamodb.reads import BadCursorError
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.serialization import marshal
 from relay_dagster.external_errors import MissingResourceError, ThrottledError

@@ -6,7 +6,7 @@ import pytest
 
 from builders import REQUESTED_AT, RUN_ID
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.pagination import (
+from relay_dagster.aws.dynamodb.reads import (
     BadCursorError,
     cursor_after,
     cursor_after_record,
