@@ -253,7 +253,7 @@ def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
     for name, value in shown.items():
         if not hasattr(error, name):
             setattr(error, name, value)
-    if kind in (core_errors.ConfigError, run_errors.UnknownVendorError):
+    if issubclass(kind, (core_errors.ConfigError, run_errors.UnknownVendorError)):
         error.faults = ()
     assert 400 <= problem_of(error).status <= 503
 
