@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api bench bench-api bench-runs profile runbook screenshots cluster clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-hostile bench-hostile-requests bench-runs profile runbook screenshots cluster clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -85,14 +85,23 @@ fuzz-api: setup ## Go through the live API with its OpenAPI document: EXAMPLES, 
 bench-api: setup ## Measure the API under 200 pollers and 20 listers: SECONDS
 	@$(BIN)/python -m benchmarks.api_bench $(if $(SECONDS),--seconds $(SECONDS))
 
+bench-hostile-requests: setup ## Measure what hostile requests cost the API and another caller
+	@$(BIN)/python -m benchmarks.hostile_requests
+
 # make bench SIZES=100k,1m ROUNDS=3 VARIANTS=0 GIGABYTE=0 is a short one.
 bench: setup ## Measure the engine and its peers: SIZES, ROUNDS, VARIANTS, GIGABYTE
 	@$(BIN)/python -m benchmarks.engine_bench $(if $(SIZES),--sizes $(SIZES)) \
 	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(VARIANTS),--variants $(VARIANTS)) \
 	  $(if $(GIGABYTE),--gigabyte $(GIGABYTE))
 
+bench-hostile: setup ## Measure hostile feeds beside clean ones: ROUNDS
+	@$(BIN)/python -m benchmarks.hostile_feeds $(if $(ROUNDS),--rounds $(ROUNDS))
+
 bench-runs: setup ## Measure what a run costs beside an empty Dagster job: RUNS, BURST
 	@$(BIN)/python -m benchmarks.runs_bench $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))
+
+scale: setup ## Measure ticks, lists and waits with 100, 1,000 and 10,000 tenants: SIZES
+	@$(BIN)/python -m benchmarks.scale $(if $(SIZES),--sizes $(SIZES))
 
 profile: setup ## Draw where the time of a run of 5,000,000 rows goes: docs/profile-5m.svg
 	@$(BIN)/python -m benchmarks.profile_run

@@ -25,6 +25,7 @@ Csv = tuple[str, pa.StringArray]
 CLEAN = "clean"
 ISO = "the same rows in ISO"
 _DAY = 86_400
+_LARGE = 8_000_000
 _FORMATS = ("%d.%m.%Y %H:%M:%S", "%m/%d/%Y %I:%M %p")
 
 
@@ -38,7 +39,7 @@ class Feed:
         least_row: no fewer bytes has a row.
         ends: the code that the run ends with; empty where it succeeds.
         last: what stands behind the last line.
-        time: how many times as long as the feed ``beside`` it may take.
+        time: how many times as long as the feed ``beside`` it may take, and a second more.
     """
 
     name: str
@@ -148,6 +149,24 @@ def _open_quote(columns: Columns, _: int) -> Csv:
     return written(columns | plain | {"SKU": _with_first(columns["SKU"], '"SKU-1')})
 
 
+def _large_cell(columns: Columns, _: int) -> Csv:
+    return written(columns | {"TITLE": _with_first(columns["TITLE"], "x" * _LARGE)})
+
+
+def _cells_of_a_mebibyte(columns: Columns, _: int) -> Csv:
+    return written(columns | {"TITLE": pa.repeat("x" * (1 << 20), _rows(columns))})
+
+
+def _far_too_wide(columns: Columns, _: int) -> Csv:
+    header, lines = written(columns)
+    return header, joined(lines, "," * 1_100)
+
+
+def _delimiters(columns: Columns, size: int) -> Csv:
+    header, _ = written(columns)
+    return header, pa.array(["x," * (size // 3)])
+
+
 def _rows(columns: Columns) -> int:
     return len(columns["SKU"])
 
@@ -179,7 +198,12 @@ FEEDS = (
     Feed("200 vendors", _clean, vendors=200),
     Feed("cp1252 with one euro sign", _euro_sign, encoding="cp1252"),
     Feed("UTF-16 with one emoji", _emoji, encoding="utf-16"),
-    Feed("a quote open from the first row on", _open_quote, ends="DECODE_ERROR"),
+    Feed("every cell of a column 1 MiB", _cells_of_a_mebibyte, least_row=1 << 20),
+    Feed("a cell of 8 MB in the first row", _large_cell, ends="invalid_input"),
+    Feed("a cell of 8 MB in the last row", _clean, last="x" * _LARGE, ends="invalid_input"),
+    Feed("1,100 fields too many in every row", _far_too_wide, 1_100, ends="no_rows_parsed"),
+    Feed("one record of millions of fields", _delimiters, ends="no_rows_parsed"),
+    Feed("a quote open from the first row on", _open_quote, ends="invalid_input"),
     Feed("a quote open in the last row", _clean, last='"SKU-1,1', ends="DECODE_ERROR"),
 )
 

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--megabytes", type=float, default=20.0, help="of each feed")
+    options.add_argument("--megabytes", type=float, default=60.0, help="of each feed")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--only", action="append", help="feeds whose names hold this; repeatable")
     options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench")

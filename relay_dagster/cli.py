@@ -91,11 +91,14 @@ def dlq_list() -> None:
     """Show every dead letter with its run's status and cause."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from relay_dagster.client.terminal import plain
 
     table = Table("run_id", "tenant_id", "status", "error_code", "cause", "since")
     for letter in _dead_letters().all():
         record, job = letter.record, letter.job
-        table.add_row(
+        cells = (
             letter.run_id or "-",
             job.tenant_id if job else "not a job",
             str(record.status) if record else "no record",
@@ -103,6 +106,8 @@ def dlq_list() -> None:
             letter.cause,
             f"{letter.since:%Y-%m-%d %H:%M:%S}Z" if letter.since else "-",
         )
+        # Anybody may have written them: no markup, and nothing that steers the terminal.
+        table.add_row(*(Text(plain(cell)) for cell in cells))
     Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 

@@ -44,7 +44,7 @@ class JsonLines(logging.Formatter):
     """Makes a line of a record: of an event of ours, or (``event: library``) of a library's."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line of JSON."""
+        """Return the record as one line of JSON, ASCII: what callers send steers no terminal."""
         facts, event = getattr(record, "facts", None), record.getMessage()
         if facts is None:
             facts, event = {"logger": record.name, "message": event}, "library"
@@ -57,7 +57,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = "".join(traceback.format_exception(record.exc_info[1])).rstrip("\n")
-        return json.dumps(line, default=repr, ensure_ascii=False)
+        return json.dumps(line, default=repr)
 
 
 class _CurrentStandardError(logging.Handler):

@@ -42,7 +42,7 @@ def test_a_line_has_its_facts_the_event_the_level_and_the_time(
 def test_text_stays_readable_and_a_line_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     event_log().info("told", text="Käse\n\x1b[31m")
     err = capsys.readouterr().err
-    assert "Käse\\n\\u001b[31m" in err
+    assert "K\\u00e4se\\n\\u001b[31m" in err
     assert err.count("\n") == 1
 
 
@@ -70,6 +70,13 @@ def test_an_exception_comes_with_its_traceback(
 def test_without_an_exception_there_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     event_log().error("told", exc_info=True)
     assert "exception" not in line_of(capsys)
+
+
+def test_no_character_of_a_line_steers_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    event_log().info("request", path="/v1/\x9b2J\u202e\u2028")
+    line = capsys.readouterr().err
+    assert line.isascii()
+    assert json.loads(line)["path"] == "/v1/\x9b2J\u202e\u2028"
 
 
 # --- as a logger of the standard library ----------------------------------------------------------

@@ -39,6 +39,17 @@ def refuse_large_cells(
         raise large_cell(record, column, headers, limits)
 
 
+def refuse_large_header(headers: Sequence[str], limits: Limits) -> None:
+    """Refuse a header of which a cell is too large; it is record 1.
+
+    Raises:
+        FeedUnreadableError: ``invalid_input``.
+    """
+    for column, cell in enumerate(headers, 1):
+        if 4 * len(cell) > limits.cell_bytes < len(cell.encode()):
+            raise large_cell(1, column, headers, limits)
+
+
 def large_cell(
     record: int, column: int, headers: Sequence[str], limits: Limits, why: str = ""
 ) -> FeedUnreadableError:

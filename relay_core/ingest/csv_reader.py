@@ -7,7 +7,7 @@ afterwards. The scanner reads the header, and finds the quote that is never clos
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
 from uuid import uuid4
@@ -26,7 +26,7 @@ from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.arrow_csv import BodySource, OtherRecords
-from relay_core.ingest.cell_sizes import large_cell, refuse_large_cells
+from relay_core.ingest.cell_sizes import large_cell, refuse_large_cells, refuse_large_header
 from relay_core.ingest.csv_records import (
     LargeFieldError,
     RecordScanner,
@@ -112,7 +112,7 @@ class _Records:
             while position < len(self._text):
                 fields, position = self._scanner.record(self._text, position)
                 cells = self._cells(fields)
-                refuse_large_cells([pa.array([cell]) for cell in cells], [1], cells, self._limits)
+                refuse_large_header(cells, self._limits)
                 if any(map(strip, cells)):
                     return cells, position
         except UnclosedQuoteError as error:
@@ -141,21 +141,26 @@ class _Records:
         """Return how many cells most records have, as the first tell; else the header's number."""
         sample: Counter[int] = Counter()
         try:
-            for fields in islice(self._scanner.records(body), _SAMPLE):
-                sample[len(fields)] += 1
-                if sample.total() * len(fields) > _SAMPLE_CELLS:
+            for width in islice(self._scanner.widths(body), _SAMPLE):
+                sample[width] += 1
+                if sample.total() * width > _SAMPLE_CELLS:
                     break
         except (UnclosedQuoteError, LargeFieldError):
             return wanted, OtherRecords(expected=False)
         width, count = max(sample.items(), key=itemgetter(1), default=(wanted, 0))
-        usual = width if 2 * count > sample.total() else wanted
+        is_usual = 2 * count > sample.total() and width <= self._most_columns(wanted)
+        usual = width if is_usual else wanted
         return usual, OtherRecords(expected=sample[usual] < sample.total())
+
+    def _most_columns(self, wanted: int) -> int:
+        """Return of how many cells of a record Arrow makes columns, each of which takes memory."""
+        return max(wanted, self._limits.columns)
 
     def _read_others(self, others: OtherRecords, wanted: int) -> Iterator[TextBatch | Misfits]:
         for width, records in others.taken().items():
             numbers = np.array([number for number, _ in records], np.int64) + self._before
             texts = [text for _, text in records]
-            if width > max(wanted, self._limits.columns):
+            if width > self._most_columns(wanted):
                 yield self._wide(width, texts, numbers)
                 continue
             text = memoryview("\n".join(texts).encode("utf-8"))
@@ -180,20 +185,31 @@ class _Records:
 
     def _wide(self, width: int, texts: Sequence[str], numbers: npt.NDArray[np.int64]) -> Misfits:
         """Return records of more cells than Arrow should make columns of."""
+        most, mark = self._limits.row_data_columns, self._delimiter.decode("ascii")
         raw, shown, filled = [], [], []
         for number, text in zip(numbers, texts, strict=True):
-            record = memoryview(text.encode())
-            try:
-                cells = self._cells(self._scanner.record(record, 0)[0])
-            except LargeFieldError as error:
-                column = self._scanner.place_of(record, 0, error.position)[1]
-                raise large_cell(int(number), column, self._headers, self._limits) from error
-            filled.append(any(map(strip, cells)))
-            shown.append(cells[: self._limits.row_data_columns])
-            raw.append(self._written.join(quoted(pa.array(cells), self._written).to_pylist()))
+            self._refuse_large_field(text, int(number))
+            if '"' in text:
+                cells = self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
+                filled.append(any(map(strip, cells)))
+                raw.append(self._written.join(quoted(pa.array(cells), self._written).to_pylist()))
+            else:  # as it stands, whatever it has of cells
+                cells = self._cells(text.split(mark, most)[:most])
+                filled.append(bool(strip(text.replace(mark, " "))))
+                raw.append(text if self._stands_for is None else text.replace(mark, self._written))
+            shown.append(cells[:most])
         keep = pa.array(filled)
         columns = [pa.array(cells).filter(keep) for cells in zip(*shown, strict=True)]
         return Misfits(width, numbers[filled], pa.array(raw).filter(keep), columns)
+
+    def _refuse_large_field(self, text: str, number: int) -> None:
+        if len(text) <= self._limits.cell_bytes // 4:
+            return
+        record = memoryview(text.encode())
+        position = self._scanner.first_large(record)
+        if position is not None:
+            column = self._scanner.place_of(record, 0, position)[1]
+            raise large_cell(number, column, self._headers, self._limits)
 
     def _arrow_batches(
         self, body: memoryview, width: int, others: OtherRecords
@@ -259,8 +275,8 @@ class _Records:
         mark = self._delimiter.decode("ascii")
         return pc.replace_substring(column, mark, self._stands_for)
 
-    def _cells(self, fields: list[bytes]) -> tuple[str, ...]:
-        cells = (cell.decode("utf-8") for cell in fields)
+    def _cells(self, fields: Iterable[bytes | str]) -> tuple[str, ...]:
+        cells = (cell if isinstance(cell, str) else cell.decode("utf-8") for cell in fields)
         if self._stands_for is None:
             return tuple(cells)
         mark = self._delimiter.decode("ascii")

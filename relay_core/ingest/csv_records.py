@@ -15,6 +15,7 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+_LINE_ENDS = re.compile(rb"[\r\n]*")
 _STAND_INS = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11"
 """Bytes that can stand in for a delimiter that Arrow does not take."""
 
@@ -58,10 +59,14 @@ class RecordScanner:
         self._quoted = re.compile(b'"((?:[^"]|"")*+)"')
         field = b'(?:"(?:[^"]++|"")*+"|(?!"))[^%b]*+' % ends
         self._delimited = re.compile(b"%b%b" % (field, re.escape(delimiter)))
+        self._all_delimited = re.compile(b"(?:%b)*+" % self._delimited.pattern)
         record = b"(?:%b)*+%b(?:%b)" % (self._delimited.pattern, field, _LINE_END.pattern)
         self._record = re.compile(record)
         # Fields, and records, that come to their end, as many as do so one after another.
         self._ended = re.compile(b"(?:%b[%b])*+" % (field, ends))
+        self._whole_record = re.compile(
+            rb"(?:(?:%b)*+%b(?:%b|\Z))?" % (self._delimited.pattern, field, _LINE_END.pattern)
+        )
         self._ended_records = re.compile(b"(?:%b)*+" % record)
 
     def record(self, text: memoryview, position: int) -> tuple[list[bytes], int]:
@@ -81,11 +86,28 @@ class RecordScanner:
 
     def records(self, text: memoryview, position: int = 0) -> Iterator[list[bytes]]:
         """Yield the fields of every record from ``position`` on; empty lines are left out."""
-        while position < len(text):
-            start = position
+        while (position := after_empty_lines(text, position)) < len(text):
             fields, position = self.record(text, position)
-            if text[start] not in b"\r\n":
-                yield fields
+            yield fields
+
+    def widths(self, text: memoryview) -> Iterator[int]:
+        """Yield how many fields each record has; empty lines are left out.
+
+        Raises:
+            UnclosedQuoteError, LargeFieldError: as `record` does, of the last one.
+        """
+        position = 0
+        while (position := after_empty_lines(text, position)) < len(text):
+            end = _end(self._whole_record, text, position)
+            if end == position:
+                yield len(self.record(text, position)[0])
+                return
+            if b'"' in (record := bytes(text[position:end])):
+                last = _end(self._all_delimited, text, position, end)
+                yield 1 + sum(1 for _ in self._delimited.finditer(text, position, last))
+            else:
+                yield 1 + record.count(self._delimiter)
+            position = end
 
     def unclosed_quote(self, text: memoryview, position: int) -> int | None:
         """Return the offset of the quote that is never closed, in the records from there on."""
@@ -103,6 +125,23 @@ class RecordScanner:
             if last == position:
                 return LargeFieldError(last, is_open=text[last] == ord('"'))
             position = last
+        return None
+
+    def first_large(self, record: memoryview) -> int | None:
+        """Return the offset of the first field of a record that is too large; None for none."""
+        if b'"' in bytes(record):
+            try:
+                self.record(record, 0)
+            except LargeFieldError as error:
+                return error.position
+            return None
+        raw, mark, start = bytes(record), bytes([self._delimiter]), 0
+        while start + self._longest < len(raw):
+            # None of the fields up to the last delimiter that is so near is any larger.
+            last = raw.rfind(mark, start, start + self._longest + 1)
+            if last < 0:
+                return start
+            start = last + 1
         return None
 
     def place_of(self, text: memoryview, start: int, position: int) -> tuple[int, int]:
@@ -173,6 +212,11 @@ def stand_in(raw: bytes) -> bytes | None:
 def line_number(text: memoryview, position: int) -> int:
     """Return the 1-based number of the physical line that holds ``position``."""
     return 1 + sum(1 for _ in _LINE_END.finditer(text, 0, position))
+
+
+def after_empty_lines(text: memoryview, position: int) -> int:
+    """Return where the first line begins, from ``position`` on, that is not empty."""
+    return _end(_LINE_ENDS, text, position)
 
 
 def _after_line_end(text: memoryview, position: int) -> int:

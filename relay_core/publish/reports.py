@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from relay_core.columnar.csv_text import header_line, lines, quoted, whole_text
 from relay_core.columnar.json_lines import ReportEntries, joined_entries
+from relay_core.columnar.text import offsets_and_bytes
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ENGINE_VERSION, RunContext
@@ -23,6 +24,7 @@ from relay_core.validation.trouble import VendorState
 _BETWEEN = ",\n    "
 _OPENING, _CLOSING = b"[\n    ", b"\n  ]"
 _BRACKETS = len(_OPENING + _CLOSING) - len(b"[]")
+_BYTES_AT_ONCE = 4 << 20
 INVALID_ROWS_COLUMNS = ("vendor_id", "row_number", "error_codes", "raw")
 
 
@@ -87,7 +89,8 @@ def invalid_rows_chunks(normalized: Sequence[NormalizedVendor]) -> Iterator[byte
     yield header_line(INVALID_ROWS_COLUMNS)
     for vendor in normalized:
         for batch in vendor.rejects.to_batches(max_chunksize=SLICE):
-            yield _reject_lines(vendor.vendor_id, batch)
+            for piece in _pieces(batch):
+                yield _reject_lines(vendor.vendor_id, piece)
 
 
 def run_summary_json(
@@ -156,6 +159,15 @@ def _document_of_entries(head: Mapping[str, Any], entries: ReportEntries) -> byt
     begin, end = (_OPENING, _CLOSING) if entries else (b"[", b"]")
     rows = entries.joined(_BETWEEN)
     return b"".join([top.encode(), b',\n  "entries": ', begin, rows, end, b"\n}\n"])
+
+
+def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a batch, not too much text at once: what is written takes many times it."""
+    bounds, _ = offsets_and_bytes(batch["raw"])
+    pieces = 1 + int(bounds[-1] - bounds[0]) // _BYTES_AT_ONCE
+    rows = -(-batch.num_rows // pieces)
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows)
 
 
 def _reject_lines(vendor_id: str, batch: pa.RecordBatch) -> memoryview:

@@ -43,6 +43,8 @@ class Polled(NamedTuple):
 class ApiClient:
     """Speaks to one API with one key; close it, or use it as a context.
 
+    ``shows_key`` tells whether the key can be read on its way.
+
     Args:
         url: where the API is, ``http://host:port``.
         api_key: None sends none.
@@ -55,11 +57,15 @@ class ApiClient:
     def __init__(self, url: str, api_key: str | None, *, page_size: int = 100) -> None:
         self.url = _base(url)
         self._page_size = page_size
+        # To this machine's own addresses it goes no way on which somebody could look.
+        self.shows_key = (
+            api_key is not None and self.url.startswith("http://") and not _is_here(self.url)
+        )
         self._http = httpx.Client(
             base_url=self.url,
             headers=_key_header(api_key),
             timeout=_TIMEOUT,
-            trust_env=_takes_proxies(self.url),
+            trust_env=not _is_here(self.url),
         )
 
     def __enter__(self) -> Self:
@@ -155,7 +161,7 @@ def download(name: str, link: str) -> bytes:
     """
     host = httpx.URL(link).netloc.decode()
     try:
-        with httpx.Client(timeout=_TIMEOUT, trust_env=_takes_proxies(link)) as anybody:
+        with httpx.Client(timeout=_TIMEOUT, trust_env=not _is_here(link)) as anybody:
             response = anybody.get(link, follow_redirects=True)
     except httpx.TransportError as error:
         raise UnreachableError(
@@ -271,10 +277,10 @@ def _segment(given: str) -> str:
     )
 
 
-def _takes_proxies(url: str) -> bool:
-    """Tell whether the environment's proxies are for a URL: not for this machine's own."""
+def _is_here(url: str) -> bool:
+    """Tell whether a URL is this machine's own; no proxy is for those."""
     host = httpx.URL(url).host
     try:
-        return not ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host != "localhost"
+        return host == "localhost"

@@ -37,6 +37,8 @@ def connected(api_url: str, api_key: str | None) -> Iterator[Session]:
     screen = Screen()
     try:
         with ApiClient(api_url, api_key) as api:
+            if api.shows_key:
+                screen.complain(f"warning: the key goes to {api.url} in the clear; use https")
             yield Session(api, screen)
     except ConfigError as error:
         _complain(screen, [str(fault) for fault in error.faults])

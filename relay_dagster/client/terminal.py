@@ -54,9 +54,8 @@ class Screen:
         self.err.print(Text(plain(text)), soft_wrap=True)
 
     def show_json(self, content: Any) -> None:
-        """Write JSON and nothing else, whatever the width."""
-        text = json.dumps(content, ensure_ascii=not self.out.encoding.startswith("utf"), indent=2)
-        self.out.print(Text(text), soft_wrap=True)
+        """Write JSON and nothing else, whatever the width; characters beyond ASCII as escapes."""
+        self.out.print(Text(json.dumps(content, indent=2)), soft_wrap=True)
 
     def table(
         self,

@@ -116,6 +116,8 @@ class Attempt:
         except FenceLostError:
             self._withdraw_if_in_vain()
             raise
+        except ExternalServiceError as error:
+            self.record = self._stored_end(status, error)
         self._announce(f"run_{status.lower()}")
 
     def fail(self, failure: RunFailure) -> NoReturn:
@@ -126,7 +128,10 @@ class Attempt:
         """
         self.findings.failure = failure
         outcome = self._report(RunStatus.FAILED)
-        self.record = self._ledger.fail(self.record.fence, failure, outcome)
+        try:
+            self.record = self._ledger.fail(self.record.fence, failure, outcome)
+        except ExternalServiceError as error:
+            self.record = self._stored_end(RunStatus.FAILED, error)
         self._announce("run_failed")
         raise RunStoppedError(failure.error_code, failure.error_message)
 
@@ -204,6 +209,18 @@ class Attempt:
             return None
         self.io.start(publish, self._platform.objects, self.reports.keys)
         return published_key(self.record)
+
+    def _stored_end(self, status: RunStatus, error: ExternalServiceError) -> RunRecord:
+        """Return the record where this attempt's end is stored, though no answer has told so.
+
+        Raises:
+            ExternalServiceError: the given one, where it is not.
+        """
+        found = self._platform.runs.get(self.record.run_id)
+        mine = found is not None and found.dagster_run_id == self.record.dagster_run_id
+        if found is None or not mine or found.status is not status:
+            raise error
+        return found
 
     def _withdraw(self) -> None:
         self.reports.withdraw_merged()

@@ -4,26 +4,44 @@ The heartbeat's story has three places. Here it is written, every ``RELAY_HEARTB
 kept as a counter in an item of its own (``beat`` and ``heartbeats`` of
 ``aws/dynamodb/run_store.py``); the reconciler notes in the record when it last saw the counter
 change (``reconciler/tick.py``) and ends an attempt that has been silent for too long
-(``reconciler/rules.py``).
+(``reconciler/rules.py``). A process that wakes up after that ends itself at its next heartbeat.
 """
 
+import os
+import sys
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
 from relay_dagster.logs import event_log
+from relay_dagster.runs.errors import FenceLostError
 
 log = event_log()
+
+
+def end_process() -> NoReturn:
+    """End this process at once, whatever its threads are doing."""
+    sys.stderr.flush()
+    os._exit(1)
 
 
 class Heartbeat:
     """Calls ``beat`` every ``interval_seconds`` until it is stopped; a failed call is only logged.
 
     It must not end a run: whoever judges by the heartbeats allows for several that are missing. The
-    first comes after an interval, so that a run that is over by then needs none.
+    first comes after an interval, so that a run that is over by then needs none. Where the attempt
+    was given up meanwhile (`FenceLostError`) ``give_up`` is called, and no further beat.
     """
 
-    def __init__(self, beat: Callable[[], object], *, interval_seconds: float) -> None:
+    def __init__(
+        self,
+        beat: Callable[[], object],
+        *,
+        interval_seconds: float,
+        give_up: Callable[[], object] = end_process,
+    ) -> None:
         self._beat = beat
+        self._give_up = give_up
         self._interval = interval_seconds
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay-heartbeat", daemon=True)
@@ -42,5 +60,9 @@ class Heartbeat:
         while not self._stopped.wait(self._interval):
             try:
                 self._beat()
+            except FenceLostError as error:
+                log.error("process_ended", reason=str(error))
+                self._give_up()
+                return
             except Exception as error:  # noqa: BLE001 - a beat that is missed is no fault of the run
                 log.warning("heartbeat_failed", error=str(error))

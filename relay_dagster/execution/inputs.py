@@ -5,6 +5,7 @@ reads it and lists nothing. So all attempts read the same bytes, whatever a vend
 every vendor has been read the manifest is completed with what is used of each; the pins stay.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from relay_core.normalize.work_file import WORK_FILE
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import input_manifest_json, manifest_entry, timestamp
 from relay_core.validation.trouble import VendorInput, VendorState, VendorStatus
-from relay_dagster.aws.s3.object_store import ObjectStore
+from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.reports import JSON, RunReports
 from relay_dagster.external_errors import ObjectChangedError
@@ -76,6 +77,24 @@ class RunInputs:
     def size_of(self, vendor_id: str) -> int:
         """Return how many bytes a vendor's feed has."""
         return int(self.entries[vendor_id]["size"])
+
+    def verified(self, objects: ObjectStore, vendor_id: str, feed: bytes) -> bytes:
+        """Return the feed that is pinned: as it was read, where it is that one.
+
+        An attempt that was frozen while it copied can have copied something else over it; then the
+        upload is copied again.
+
+        Raises:
+            ObjectChangedError: the upload is no longer there.
+        """
+        entry = self.entries[vendor_id]
+        if hashlib.sha256(feed).hexdigest() == entry["sha256"]:
+            return feed
+        modified = datetime.fromisoformat(entry["last_modified"])
+        upload = ObjectInfo(entry["s3_key"], entry["size"], entry["etag"], modified)
+        if objects.copy_pinned(upload, self.copy_of(vendor_id)) != entry["sha256"]:
+            raise ObjectChangedError("s3.CopyObject", f"{upload.key} is not as it was pinned")
+        return objects.read(self.copy_of(vendor_id))
 
     def file_name(self, vendor_id: str) -> str:
         """Return the name under which the vendor uploaded its feed."""

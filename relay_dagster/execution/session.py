@@ -290,6 +290,8 @@ class RunSession:
             if vendor_id in uploads:
                 sku_map = take(self._map_of(vendor_id)) if vendor_id in inputs.maps else None
                 feed, name = take(inputs.copy_of(vendor_id)), inputs.file_name(vendor_id)
+                if self.attempt.record.attempt > 1:  # an earlier one may still write
+                    feed = inputs.verified(self._platform.objects, vendor_id, feed)
                 yield VendorFeed(self.config.vendor(vendor_id), feed, name, sku_map)
             elif (last_good := self._stages.last_good.read(vendor_id)) is not None:
                 yield last_good

@@ -4,17 +4,23 @@ The only module that asks an instance about runs; what follows from the answers 
 intake and the reconciler, which know the Protocols alone.
 """
 
+import threading
 from collections.abc import Iterable
 from datetime import datetime
 
 import dagster as dg
 
 from relay_dagster import tags
+from relay_dagster.logs import event_log
 from relay_dagster.orchestration.jobs import INVENTORY_SYNC
 from relay_dagster.orchestration.partitions import TENANT_PARTITIONS
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import AttemptState
 
+TERMINATE_SECONDS = 3
+_ASKING_LAUNCHERS = ("DefaultRunLauncher",)
+
+log = event_log()
 _STATUS = dg.DagsterRunStatus
 _WAITING = (_STATUS.QUEUED, _STATUS.NOT_STARTED, _STATUS.MANAGED, _STATUS.STARTING)
 _EXECUTING = (_STATUS.STARTED, _STATUS.CANCELING)
@@ -65,11 +71,36 @@ class DagsterExecutions:
             self._instance.report_run_failed(run, message)
 
     def terminate(self, record: RunRecord) -> None:
-        """Ask a run's process to end, or take the run out of Dagster's queue."""
+        """Ask a run's process to end, or take the run out of Dagster's queue.
+
+        Where Dagster waits for that longer than a tick can, it goes on by itself.
+        """
         run = self.find(record)
+        if run is not None and not run.is_finished:
+            self._ask_to_end(run)
+
+    def stop(self, record: RunRecord) -> None:
+        """End the process of a run that gives no sign, where it need not be asked itself.
+
+        Dagster's own launcher asks the process through the code server. That waits for its answer,
+        and starts no other run meanwhile: a frozen one would stop everything.
+        """
+        launcher = type(self._instance.run_launcher).__name__
+        if launcher not in _ASKING_LAUNCHERS:
+            self.terminate(record)
+
+    def _ask_to_end(self, run: dg.DagsterRun) -> None:
+        asking = threading.Thread(target=self._cancel, args=(run.run_id,), daemon=True)
+        asking.start()
+        asking.join(TERMINATE_SECONDS)
+
+    def _cancel(self, dagster_run_id: str) -> None:
         coordinator = self._instance.run_coordinator
-        if run is not None and not run.is_finished and coordinator is not None:
-            coordinator.cancel_run(run.run_id)
+        try:
+            if coordinator is not None:
+                coordinator.cancel_run(dagster_run_id)
+        except Exception as error:  # noqa: BLE001 - it may be dead, or whoever started it
+            log.warning("run_not_terminated", dagster_run_id=dagster_run_id, error=str(error))
 
     def report_cancelled(self, record: RunRecord, message: str) -> None:
         """Let Dagster know that a run counts as ended, whether or not its process hears of it."""

@@ -29,6 +29,7 @@ class Act(StrEnum):
     REPLACE = "send the message again and delete the old one"
     HAND_OVER = "leave the attempt to the intake, which asks Dagster for it"
     TERMINATE = "ask Dagster to end the run"
+    STOP = "end a process that gives no sign, or let it end itself when it wakes up"
     FORCE_CANCELLED = "tell Dagster that the run is cancelled"
     CANCEL = "end the run as cancelled"
     POISON = "end the run as poison: it has had all of its attempts"
@@ -92,8 +93,8 @@ def next_look(facts: RunFacts, policy: LookPolicy) -> timedelta:
         return policy.until_next(record, facts.now)
     if facts.execution is AttemptState.ABSENT:
         return max(LOST_DISPATCH_AFTER - _since(facts, record.dispatched_at), SOON)
-    stale_in = timedelta(seconds=policy.stale_seconds - facts.silent_seconds)
-    return min(policy.between_looks, max(stale_in, timedelta(seconds=1)))
+    stale_in = timedelta(seconds=max(policy.stale_seconds - facts.silent_seconds, 0) + 1)
+    return min(policy.between_looks, stale_in)
 
 
 def _actions(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
@@ -101,7 +102,7 @@ def _actions(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
     if record.has_ended:
         yield from _of_final(facts, policy)
     elif record.cancel_requested_at is not None:
-        yield from _of_cancelled(facts, record.cancel_requested_at)
+        yield from _of_cancelled(facts, record.cancel_requested_at, policy)
     elif record.is_claimed:
         yield from _of_claimed(facts, policy)
     elif record.is_dispatched:
@@ -118,18 +119,23 @@ def _of_final(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
     if facts.execution is AttemptState.EXECUTING:
         if facts.silent_seconds <= policy.stale_seconds:
             return
-        yield Act.TERMINATE
+        yield Act.STOP
         yield ReportFailed("the run is final and its process is silent")
     if record.needs_reports and _since(facts, record.reports_tried_at) < REPORTS_GIVEN_UP_AFTER:
         yield Act.REPORT
     yield Act.SETTLE
 
 
-def _of_cancelled(facts: RunFacts, wished_at: datetime) -> Iterator[ReconcileAction]:
+def _of_cancelled(
+    facts: RunFacts, wished_at: datetime, policy: LookPolicy
+) -> Iterator[ReconcileAction]:
+    """End a run as wished; a process that seems frozen is not asked, only waited for."""
     if facts.execution.is_alive and _since(facts, wished_at) < FORCE_CANCEL_AFTER:
-        yield Act.TERMINATE
+        if facts.silent_seconds <= policy.stale_seconds / 4:
+            yield Act.TERMINATE
         return
     if facts.execution.is_alive:
+        yield Act.STOP
         yield Act.FORCE_CANCELLED
     yield Act.CANCEL
 
@@ -178,7 +184,7 @@ def _of_queued(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]
 
 def _stale(facts: RunFacts) -> Iterator[ReconcileAction]:
     silence = f"no heartbeat for {facts.silent_seconds:.0f} seconds"
-    yield Act.TERMINATE
+    yield Act.STOP
     yield ReportFailed(silence)
     yield Lose("heartbeat_stale", silence)
 

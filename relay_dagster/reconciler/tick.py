@@ -151,6 +151,7 @@ class ReconcileTick:
             Act.SEND: self._send,
             Act.REPLACE: self._replace,
             Act.TERMINATE: self._terminate,
+            Act.STOP: self._stop,
             Act.FORCE_CANCELLED: self._force_cancelled,
             Act.CANCEL: self._cancel,
             Act.POISON: self._poison,
@@ -205,11 +206,12 @@ class ReconcileTick:
         return after
 
     def _terminate(self, record: RunRecord) -> RunRecord:
-        """Ask the process to end; where nobody can be asked it must be judged all the same."""
-        try:
-            self.executions.terminate(record)
-        except Exception as error:  # noqa: BLE001 - whatever keeps Dagster from it
-            log.warning("run_not_terminated", error=str(error), **record.log_facts)
+        self.executions.terminate(record)
+        return record
+
+    def _stop(self, record: RunRecord) -> RunRecord:
+        self.platform.runs.stop_beats(record.run_id, record.attempt)
+        self.executions.stop(record)
         return record
 
     def _force_cancelled(self, record: RunRecord) -> RunRecord:

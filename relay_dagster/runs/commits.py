@@ -35,7 +35,7 @@ LETTER_LIFE = timedelta(days=14)
 """For how long the dead-letter queue keeps a message."""
 
 _LOOK_BEFORE_SIGHT = timedelta(minutes=10)
-_SELDOM = 20.0
+_SELDOM = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

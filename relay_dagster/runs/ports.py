@@ -117,7 +117,10 @@ class Executions(Protocol):
         """Return how the execution of a record's latest attempt stands."""
 
     def terminate(self, record: RunRecord) -> None:
-        """Ask the process of a record's latest attempt to end."""
+        """Ask the process of a record's latest attempt to end; it may be gone, or not hear it."""
+
+    def stop(self, record: RunRecord) -> None:
+        """End the process of an attempt that gives no sign, where it need not be asked itself."""
 
     def report_failed(self, record: RunRecord, message: str) -> None:
         """Let it be known that the process of an attempt is dead."""

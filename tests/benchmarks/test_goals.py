@@ -10,6 +10,7 @@ from benchmarks.goals import (
     FLOOR,
     POLARS,
     Size,
+    hostile_goals,
     single_feed_goal,
     size_goals,
     variant_goals,
@@ -50,6 +51,18 @@ def test_goals_of_sizes_that_were_not_measured_are_left_out() -> None:
 def test_a_variant_is_held_against_the_clean_feed() -> None:
     (goal,) = variant_goals({"clean": samples(1.0), "20 % bad rows": samples(1.9)})
     assert (goal.measured, goal.met) == (1.9, True)
+
+
+@pytest.mark.parametrize(
+    ("work_s", "peak_mib", "met"),
+    [(7.0, 364.0, [True, True]), (7.1, 364.1, [False, False])],
+)
+def test_a_hostile_feed_may_take_three_times_a_clean_one_and_a_little_more(
+    work_s: float, peak_mib: float, met: list[bool]
+) -> None:
+    name = "all rows refused"
+    measured = {"clean": samples(2.0), name: samples(work_s, peak_mib=peak_mib)}
+    assert [goal.met for goal in hostile_goals(measured)] == met
 
 
 def test_the_memory_of_one_large_feed_is_in_gb() -> None:

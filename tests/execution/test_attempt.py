@@ -25,6 +25,7 @@ from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.reconciler.dead_run_reports import write_reports
 from relay_dagster.runs.errors import ClaimRefusedError, FenceLostError, TenantBusyError
+from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.wiring import Platform
 
@@ -145,6 +146,48 @@ def test_a_success_publishes_its_feed_writes_its_summary_and_is_counted(
     assert platform.objects.read(feed.in_force.key) == b"sku\nA-1\n"
     assert platform.objects.read(state_key(current(platform))) == b"state"
     assert platform.objects.exists(current(platform).artifacts["run_summary"])
+
+
+class Unheard:
+    """Records where the answer to a commit that ends a run is lost."""
+
+    def __init__(self, runs: Any) -> None:
+        self._runs = runs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runs, name)
+
+    def commit(self, before: RunRecord | None, after: RunRecord, **arguments: Any) -> RunRecord:
+        committed: RunRecord = self._runs.commit(before, after, **arguments)
+        if after.has_ended:
+            raise ThrottledError("dynamodb.TransactWriteItems", "no answer")
+        return committed
+
+
+def unheard(platform: Platform, metrics: KeptMetrics) -> Platform:
+    ledger = RunLedger(Unheard(platform.runs))  # type: ignore[arg-type]
+    return replace(platform, ledger=ledger, metrics=metrics)  # type: ignore[arg-type]
+
+
+def test_a_success_whose_answer_is_lost_is_a_success(platform: Platform) -> None:
+    metrics = KeptMetrics()
+    dispatch_run(platform)
+    with claimed(unheard(platform, metrics)) as attempt:
+        with_feed(attempt)
+        attempt.end()
+        assert attempt.record.status is RunStatus.SUCCEEDED
+    assert (metrics.ends, metrics.errors) == ([RunStatus.SUCCEEDED], [])
+
+
+def test_a_failure_whose_answer_is_lost_is_told_as_one(platform: Platform) -> None:
+    metrics = KeptMetrics()
+    dispatch_run(platform)
+    with (
+        claimed(unheard(platform, metrics)) as attempt,
+        pytest.raises(RunStoppedError, match="DECODE_ERROR"),
+    ):
+        attempt.fail(FAILURE)
+    assert (metrics.ends, metrics.errors) == ([RunStatus.FAILED], [])
 
 
 def test_a_success_of_some_vendors_publishes_nothing(platform: Platform) -> None:

@@ -3,6 +3,7 @@
 import threading
 
 from relay_dagster.execution.heartbeat import Heartbeat
+from relay_dagster.runs.errors import FenceLostError
 
 
 def test_it_beats_until_it_is_stopped() -> None:
@@ -50,3 +51,18 @@ def test_stopping_does_not_wait_for_the_next_beat() -> None:
     heartbeat.start()
     heartbeat.stop()
     assert "relay-heartbeat" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_process_whose_attempt_was_given_up_ends_itself() -> None:
+    ended = threading.Event()
+    beats: list[int] = []
+
+    def beat() -> None:
+        beats.append(1)
+        raise FenceLostError("r", "attempt 1 was given up")
+
+    heartbeat = Heartbeat(beat, interval_seconds=0.001, give_up=ended.set)
+    heartbeat.start()
+    assert ended.wait(timeout=10)
+    heartbeat.stop()
+    assert len(beats) == 1

@@ -141,6 +141,20 @@ def test_what_another_attempt_has_pinned_meanwhile_counts(
     assert slower.entries == first.entries
 
 
+def test_what_a_frozen_attempt_has_copied_over_a_pinned_feed_is_not_read(
+    platform: Platform, io: ConcurrentIO
+) -> None:
+    upload(platform, b"sku\nB\n")
+    inputs = pinning(platform.objects, io).find(is_first_look=False)
+    assert inputs.verified(platform.objects, "vendor_1", b"sku\nB\n") == b"sku\nB\n"
+    platform.objects.put(inputs.copy_of("vendor_1"), b"sku\nC\n")
+    read = platform.objects.read(inputs.copy_of("vendor_1"))
+    assert inputs.verified(platform.objects, "vendor_1", read) == b"sku\nB\n"
+    upload(platform, b"sku\nD\n")
+    with pytest.raises(ObjectChangedError):
+        inputs.verified(platform.objects, "vendor_1", read)
+
+
 @pytest.mark.parametrize(("times", "found"), [(2, True), (3, False)], ids=["twice", "each time"])
 def test_an_upload_that_is_replaced_while_it_is_copied_is_looked_for_again(
     platform: Platform, io: ConcurrentIO, times: int, found: bool

@@ -101,14 +101,66 @@ def test_a_run_that_has_not_ended_is_left_to_settle(platform: Platform) -> None:
         DeadLetters(platform).redrive(record.run_id)
 
 
+def test_the_message_of_a_run_that_has_not_ended_is_not_discarded(platform: Platform) -> None:
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    platform.clients.sqs.send_message(
+        QueueUrl=platform.queue.dlq_url, MessageBody=record.job.body()
+    )
+    with pytest.raises(DeadLetterError, match="has not ended"):
+        DeadLetters(platform).discard(record.run_id)
+    assert platform.queue.count_dead() == 1
+
+
+def test_every_letter_is_shown_also_those_that_the_queue_does_not_hand_out(
+    platform: Platform,
+) -> None:
+    records = [poisoned(platform, f"tenant-{number}") for number in range(60)]
+    for record in records:
+        platform.ledger.acknowledge(record.run_id)
+    platform.queue.send_dead("gibberish", cause="invalid_job: no JSON", run_id="r-1")
+    while platform.queue.receive_dead(hidden_seconds=600):
+        pass
+    shown = [letter.run_id for letter in DeadLetters(platform).all()]
+    assert sorted(map(str, shown)) == sorted(record.run_id for record in records)
+
+
+def test_a_letter_that_is_not_handed_out_is_redriven_all_the_same(platform: Platform) -> None:
+    record = poisoned(platform)
+    platform.queue.receive_dead(hidden_seconds=600)
+    started = DeadLetters(platform).redrive(record.run_id)
+    assert started.status is RunStatus.QUEUED
+    assert DeadLetters(platform).all() == []
+    with pytest.raises(DeadLetterError, match="no message of run"):
+        DeadLetters(platform).redrive(record.run_id)
+
+
 def test_a_run_without_a_dead_letter_is_refused(platform: Platform) -> None:
     with pytest.raises(DeadLetterError, match="no message of run nobody"):
         DeadLetters(platform).discard("nobody")
 
 
-def test_the_commands_list_redrive_and_discard(
+def test_what_a_message_says_cannot_break_the_list_or_steer_a_terminal(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    name_the_platform(platform, monkeypatch)
+    marked = ["[/x]", "[bold]b[/bold]", "[link=https://evil.test]l[/link]"]
+    for cause in marked:
+        platform.queue.send_dead("{}", cause=cause)
+    request = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    record = platform.ledger.reserve(request).record
+    platform.ledger.poison(record.run_id, "header \x1b[2J\x9b2J")
+    platform.clients.sqs.send_message(
+        QueueUrl=platform.settings.dlq_url, MessageBody=record.job.body()
+    )
+    listed = CliRunner().invoke(cli.app, ["dlq", "list"])
+    assert listed.exit_code == 0
+    for shown in [*marked, r"header \x1b[2J\x9b2J"]:
+        assert shown in listed.stdout
+    assert not {"\x1b", "\x9b"} & set(listed.stdout)
+
+
+def name_the_platform(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the variables that lead the commands to a platform."""
     settings = platform.settings
     for name, value in {
         "AWS_REGION": settings.region,
@@ -119,6 +171,12 @@ def test_the_commands_list_redrive_and_discard(
         "SQS_DLQ_URL": settings.dlq_url,
     }.items():
         monkeypatch.setenv(name, value)
+
+
+def test_the_commands_list_redrive_and_discard(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name_the_platform(platform, monkeypatch)
     first, second = poisoned(platform), poisoned(platform, "other")
     run = CliRunner().invoke
     listed = run(cli.app, ["dlq", "list"])

@@ -3,18 +3,22 @@
 import json
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
 
-from fakes import CallCounter, FakeClock, embedded_platform
+from fakes import NOW, CallCounter, FakeClock, embedded_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster import tags
-from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.intake.tick import AFTER_A_FAULT, IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
+from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.commits import WAITS_HIDDEN
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import LockState, NewRun, RunRecord, Trigger
+from relay_dagster.runs.model import Lane, LockState, NewRun, RunRecord, Trigger
+from relay_dagster.runs.ports import AttemptState
 from relay_dagster.wiring import Platform
 
 
@@ -40,12 +44,21 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def tick(
-    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock, room: int = 1
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    clock: FakeClock,
+    room: int = 1,
+    **options: bool,
 ) -> IntakeTick:
     """Receive once: messages come again at once, so one look is told from the next by room."""
     looks = iter([0.0, *[99.0] * 99])
     one = IntakeTick(
-        platform, DagsterExecutions(instance), room, clock=clock, stopwatch=lambda: next(looks)
+        platform,
+        DagsterExecutions(instance),
+        room,
+        clock=clock,
+        stopwatch=lambda: next(looks),
+        **options,
     )
     one.run(poll_seconds=0)
     return one
@@ -246,6 +259,84 @@ def test_nothing_is_received_without_room(
     full = tick(platform, instance, clock, room=0)
     assert full.seen == 0
     assert "RELAY_INTAKE_LIMIT" in full.summary()
+
+
+def test_where_places_are_few_a_busy_tenant_s_jobs_and_the_queue_take_turns(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    """A tenant that has sent a hundred jobs gets no more than others that have asked once."""
+    waiting = [Job(str(uuid.uuid4()), "greedy") for _ in range(3)]
+    asked = NewRun(run_id=str(uuid.uuid4()), tenant_id="greedy")
+    holder = platform.ledger.reserve(asked).record
+    for job in waiting:
+        platform.ledger.adopt(job)
+        clock.advance(seconds=1)
+    reconciler = ReconcileTick(platform, DagsterExecutions(instance), clock=clock)
+    others = [posted(platform, tenant) for tenant in ("a", "b", "c")]
+    served, turns_first = [], True
+    platform.ledger.cancel(holder.run_id)
+    for _ in range(4):
+        reconciler.run()
+        (taken,) = tick(platform, instance, clock, turns_first=turns_first).dispatched
+        served.append(taken.tenant_id)
+        platform.ledger.cancel(taken.run_id)
+        turns_first = not turns_first
+    assert served == ["greedy", "a", "greedy", "b"]
+    assert others[2].attempt == 0
+
+
+def test_an_attempt_that_follows_another_comes_before_all(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    again = posted(platform, "again")
+    tick(platform, instance, clock)
+    posted(platform, "first-time")
+    platform.ledger.lose_attempt(current(platform, again), "run_process_lost", "it died")
+    clock.advance(seconds=15)
+    (taken,) = tick(platform, instance, clock).dispatched
+    assert (taken.run_id, taken.attempt) == (again.run_id, 2)
+
+
+def test_an_attempt_that_comes_due_while_the_queue_is_waited_for_is_taken(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    record = posted(platform)
+    tick(platform, instance, clock)
+    platform.ledger.lose_attempt(current(platform, record), "run_process_lost", "it died")
+    platform.clients.sqs.purge_queue(QueueUrl=platform.queue.queue_url)
+
+    def passes() -> float:
+        return (clock.advance(seconds=5) - NOW).total_seconds()
+
+    waits = IntakeTick(platform, DagsterExecutions(instance), 1, clock=clock, stopwatch=passes)
+    assert [taken.attempt for taken in waits.run(poll_seconds=20)] == [2]
+
+
+def test_what_was_never_dispatched_is_not_looked_for_in_dagster(
+    platform: Platform, clock: FakeClock
+) -> None:
+    posted(platform)
+    blind: Any = None
+    looks = iter([0.0, *[99.0] * 9])
+    one = IntakeTick(platform, blind, 1, clock=clock, stopwatch=lambda: next(looks))
+    assert len(one.run(poll_seconds=0)) == 1
+
+
+def test_an_attempt_that_cannot_be_dispatched_lets_the_others_go_first(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    class Reluctant(DagsterExecutions):
+        def state(self, record: RunRecord) -> AttemptState:
+            raise ValueError("no")
+
+    record = posted(platform)
+    tick(platform, instance, clock)
+    record = current(platform, record)
+    platform.ledger.look_again(record, timedelta(0), lane=Lane.READY)
+    looks = iter([0.0, *[99.0] * 9])
+    one = IntakeTick(platform, Reluctant(instance), 1, clock=clock, stopwatch=lambda: next(looks))
+    assert one.run(poll_seconds=0) == []
+    assert current(platform, record).due_at == clock.now + AFTER_A_FAULT
 
 
 def test_one_message_that_cannot_be_handled_holds_nobody_up(

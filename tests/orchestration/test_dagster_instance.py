@@ -1,8 +1,11 @@
 """Dagster's instance as the intake and the reconciler see it."""
 
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -138,17 +141,84 @@ def test_a_partition_is_in_use_while_a_run_of_it_has_not_ended(
 def test_a_partition_that_the_other_sensor_adds_at_the_same_moment_is_no_fault(
     instance: dg.DagsterInstance,
 ) -> None:
-    class Rival(DagsterPartitions):
-        """Sees no partition at first: the other sensor adds it right after."""
-
-        looks = 0
-
-        def tenants(self) -> set[str]:
-            self.looks += 1
-            return set() if self.looks == 1 else super().tenants()
-
     DagsterPartitions(instance).add_tenants(["acme"])
-    Rival(ClashingInstance(instance)).add_tenants(["acme"])  # type: ignore[arg-type]
+    clashing = ClashingInstance(instance)
+    DagsterPartitions(clashing).add_tenants(["acme"])  # type: ignore[arg-type]
+    assert clashing.looks == 2
+
+
+def test_ten_thousand_partitions_are_not_read_to_add_none() -> None:
+    nothing_to_read: Any = None
+    assert DagsterPartitions(nothing_to_read).add_tenants([]) == []
+
+
+def test_a_process_that_does_not_end_is_not_waited_for(instance: dg.DagsterInstance) -> None:
+    asked, answers = threading.Event(), threading.Event()
+
+    class Frozen:
+        """An instance whose launcher waits for a process that is frozen."""
+
+        run_coordinator = property(lambda self: self)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(instance, name)
+
+        def cancel_run(self, _: str) -> None:
+            asked.set()
+            answers.wait(60)
+
+    add_run(instance)
+    frozen: Any = Frozen()
+    started = time.monotonic()
+    DagsterExecutions(frozen).terminate(RECORD)
+    answers.set()
+    assert asked.is_set()
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("launcher", "asked"), [("DefaultRunLauncher", False), ("EcsRunLauncher", True)]
+)
+def test_a_silent_process_is_ended_where_it_need_not_be_asked_itself(
+    instance: dg.DagsterInstance, launcher: str, asked: bool
+) -> None:
+    """Dagster's own launcher would hold the code server up until a frozen process answers."""
+    ended: list[str] = []
+
+    class Launched:
+        run_coordinator = property(lambda self: self)
+        run_launcher = type(launcher, (), {})()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(instance, name)
+
+        def cancel_run(self, dagster_run_id: str) -> None:
+            ended.append(dagster_run_id)
+
+    run_id = add_run(instance)
+    launched: Any = Launched()
+    DagsterExecutions(launched).stop(RECORD)
+    assert ended == ([run_id] if asked else [])
+
+
+def test_a_process_that_nobody_can_ask_is_no_fault(
+    instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Deserted:
+        """An instance whose code server is dead."""
+
+        run_coordinator = property(lambda self: self)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(instance, name)
+
+        def cancel_run(self, _: str) -> None:
+            raise ConnectionError("the code server is gone")
+
+    add_run(instance)
+    deserted: Any = Deserted()
+    DagsterExecutions(deserted).terminate(RECORD)
+    assert "the code server is gone" in capsys.readouterr().err
 
 
 class ClashingInstance:
@@ -156,9 +226,11 @@ class ClashingInstance:
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self._instance = instance
+        self.looks = 0
 
-    def get_dynamic_partitions(self, name: str) -> list[str]:
-        return list(self._instance.get_dynamic_partitions(name))
+    def has_dynamic_partition(self, name: str, key: str) -> bool:
+        self.looks += 1
+        return self.looks > 1 and self._instance.has_dynamic_partition(name, key)
 
     def add_dynamic_partitions(self, name: str, keys: list[str]) -> None:
         raise RuntimeError("UNIQUE constraint failed")

@@ -7,15 +7,25 @@ import pytest
 
 from fakes import FakeClock, embedded_platform
 from relay_core.domain.codes import RunStatus
-from relay_dagster.reconciler.dead_letter_sweep import settle_dead_letters
+from relay_dagster.reconciler.dead_letter_sweep import (
+    AT_LEAST_EVERY_SECONDS,
+    LetterCount,
+    settle_dead_letters,
+    sweep,
+)
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import NewRun
+from relay_dagster.runs.model import Lane, NewRun
 from relay_dagster.wiring import Platform
 
 
 @pytest.fixture
-def platform() -> Iterator[Platform]:
-    with embedded_platform(FakeClock()) as platform:
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def platform(clock: FakeClock) -> Iterator[Platform]:
+    with embedded_platform(clock) as platform:
         yield platform
 
 
@@ -83,3 +93,58 @@ def test_a_body_that_is_no_job_stays_for_the_operator(platform: Platform) -> Non
     platform.clients.sqs.send_message(QueueUrl=platform.queue.dlq_url, MessageBody="hello")
     assert settle_dead_letters(platform) == 0
     assert len(platform.queue.peek_dead()) == 1
+
+
+def bury(platform: Platform, letters: int) -> None:
+    """Put so many letters there on purpose."""
+    for _ in range(letters):
+        platform.queue.send_dead(new_job().body(), cause="job_conflict: another body")
+
+
+def test_a_stray_is_found_among_however_many_letters_and_they_are_shown_again(
+    platform: Platform,
+) -> None:
+    bury(platform, 120)
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    stray(platform, record.job)
+    assert settle_dead_letters(platform) == 1
+    assert len(platform.queue.receive()) == 1
+    assert platform.queue.count_dead() == 120
+
+
+def test_letters_are_read_when_their_number_has_changed_or_after_some_minutes(
+    platform: Platform, clock: FakeClock
+) -> None:
+    bury(platform, 2)
+    count = LetterCount()
+    assert sweep(platform, count, clock()) == "0 of 2 dead letters settled"
+    assert sweep(platform, count, clock.advance(seconds=60)) == "2 dead letters"
+    late = clock.advance(seconds=AT_LEAST_EVERY_SECONDS - 60)
+    assert sweep(platform, count, late) == "0 of 2 dead letters settled"
+    stray(platform, new_job())
+    assert sweep(platform, count, clock.advance(seconds=60)) == "1 of 3 dead letters settled"
+
+
+def test_a_letter_that_an_operator_has_settled_goes_when_it_is_met(platform: Platform) -> None:
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    platform.ledger.poison(record.run_id, "S3 refuses")
+    letter = platform.queue.send_dead(record.job.body(), cause="POISON_JOB: S3 refuses")
+    platform.ledger.record_dlq(record.run_id, letter)
+    settle_dead_letters(platform)
+    assert platform.queue.count_dead() == 1
+    platform.ledger.settle_letter(record.run_id)
+    settle_dead_letters(platform)
+    assert platform.queue.count_dead() == 0
+
+
+def test_a_letter_that_the_queue_no_longer_keeps_is_forgotten(
+    platform: Platform, clock: FakeClock
+) -> None:
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    platform.ledger.poison(record.run_id, "S3 refuses")
+    platform.ledger.record_dlq(record.run_id, "gone")
+    platform.ledger.acknowledge(record.run_id)
+    bury(platform, 1)
+    assert len(platform.runs.due(Lane.LETTER, clock())) == 1
+    sweep(platform, LetterCount(), clock.advance(days=15))
+    assert platform.runs.due(Lane.LETTER, clock()) == []

@@ -6,46 +6,86 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from fakes import FakeClock, embedded_platform
+from fakes import CallCounter, FakeClock, embedded_platform
 from reconciler_world import World
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.dynamodb.serialization import from_record
 from relay_dagster.runs.model import LockState, RunRecord
 
 BACKLOG = 1_500
+STALE_SECONDS = 20
 
 
 @pytest.fixture
 def world() -> Iterator[World]:
     clock = FakeClock()
-    with embedded_platform(clock) as platform, dg.DagsterInstance.ephemeral() as instance:
+    with (
+        embedded_platform(clock, heartbeat_stale_seconds=STALE_SECONDS) as platform,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
         yield World(platform, instance, clock)
 
 
 def fill(world: World, count: int) -> None:
     """Store runs whose messages wait in the queue, past ledger and queue."""
-    records = [
+    looks, now = world.platform.ledger.looks, world.clock()
+    queued = (
         RunRecord(
             run_id=str(uuid.uuid4()),
             tenant_id=f"tenant-{number}",
-            requested_at=world.clock(),
+            requested_at=now,
             message_id="m",
-            sent_at=world.clock(),
+            sent_at=now,
             lock_state=LockState.OWNER,
         )
         for number in range(count)
-    ]
-    puts = [{"PutRequest": {"Item": from_record(record)}} for record in records]
-    for start in range(0, count, 25):
-        batch = {world.platform.settings.runs_table: puts[start : start + 25]}
-        world.platform.clients.dynamodb.batch_write_item(RequestItems=batch)
+    )
+    world.platform.runs.put_many(looks.scheduled(None, record, now) for record in queued)
 
 
 def test_a_dead_run_is_found_however_many_wait_in_the_queue(world: World) -> None:
     dead = world.executing()
     fill(world, BACKLOG)
-    for _ in range(40):
-        world.clock.advance(seconds=5)
-        world.tick()
+    world.ticks(2 * STALE_SECONDS, every=10)
     assert world.current(dead).error_code == "heartbeat_stale"
     assert world.current(dead).status is RunStatus.QUEUED
+
+
+def test_its_next_attempt_does_not_wait_behind_the_queue(world: World) -> None:
+    dead, died_at = world.executing(), world.clock()
+    fill(world, 200)
+    while not (taken := world.take_in()):
+        world.tick()
+        world.clock.advance(seconds=5)
+    assert taken == [dead.run_id]
+    assert (world.clock() - died_at).total_seconds() <= STALE_SECONDS + 10 + 60
+
+
+def test_a_cancelled_run_is_settled_at_once_however_many_wait(world: World) -> None:
+    record = world.posted()
+    fill(world, 200)
+    cancelled = world.platform.ledger.request_cancel(record.run_id)
+    assert cancelled.status is RunStatus.CANCELLED
+    world.tick()
+    assert world.current(record).acknowledged_at is not None
+    assert world.platform.objects.artifacts(record.run_id, "acme") == {}
+
+
+def test_a_tick_costs_what_is_due_and_not_what_is_there(world: World) -> None:
+    costs = []
+    for count in (50, 450):
+        fill(world, count)
+        calls = CallCounter(world.platform)
+        seen = world.tick()
+        costs.append((seen, dict(calls)))
+    assert costs == [(0, {"dynamodb.Query": 8})] * 2
+
+
+def test_a_run_under_way_is_looked_at_now_and_then_alone(world: World) -> None:
+    world.executing()
+    looks = 0
+    for _ in range(60):
+        world.platform.runs.beat(world.platform.runs.lock("acme").holder or "", 1)
+        world.clock.advance(seconds=5)
+        looks += world.tick()
+    every_seconds = world.platform.ledger.looks.between_looks.total_seconds()
+    assert looks <= 300 / every_seconds

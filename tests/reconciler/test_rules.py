@@ -86,8 +86,8 @@ def test_a_run_whose_process_is_dead_loses_its_attempt(state: str) -> None:
 
 
 def test_a_silent_run_s_process_is_told_to_end_before_its_attempt_is_lost() -> None:
-    terminate, report, lose = actions(claimed(), silent_seconds=91)
-    assert terminate is Act.TERMINATE
+    stop, report, lose = actions(claimed(), silent_seconds=91)
+    assert stop is Act.STOP
     assert isinstance(report, ReportFailed)
     assert (lose.error_code, lose.message) == ("heartbeat_stale", "no heartbeat for 91 seconds")
 
@@ -158,7 +158,11 @@ def test_a_run_to_be_cancelled_is_terminated_first() -> None:
 
 def test_a_run_that_does_not_end_is_cancelled_by_force() -> None:
     wished = claimed(cancel_requested_at=ago(seconds=61))
-    assert actions(wished) == [Act.FORCE_CANCELLED, Act.CANCEL]
+    assert actions(wished) == [Act.STOP, Act.FORCE_CANCELLED, Act.CANCEL]
+
+
+def test_a_process_that_seems_frozen_is_not_asked_to_end_for_dagster_would_wait_for_it() -> None:
+    assert actions(claimed(cancel_requested_at=ago(seconds=5)), silent_seconds=30) == []
 
 
 def test_a_run_to_be_cancelled_whose_process_is_gone_is_cancelled() -> None:
@@ -204,8 +208,8 @@ def test_a_run_that_was_cancelled_before_its_dispatch_has_nothing_to_report() ->
 
 
 def test_a_final_run_whose_process_hangs_is_told_to_end_and_reported_to_dagster() -> None:
-    terminate, report, settle = actions(final(), silent_seconds=91)
-    assert (terminate, type(report), settle) == (Act.TERMINATE, ReportFailed, Act.SETTLE)
+    stop, report, settle = actions(final(), silent_seconds=91)
+    assert (stop, type(report), settle) == (Act.STOP, ReportFailed, Act.SETTLE)
 
 
 # --- when to look again ---------------------------------------------------------------------------
@@ -214,8 +218,8 @@ def test_a_final_run_whose_process_hangs_is_told_to_end_and_reported_to_dagster(
 @pytest.mark.parametrize(
     ("run", "state", "silent_seconds", "wanted"),
     [
-        pytest.param(claimed(), "executing", 0, 20, id="under way"),
-        pytest.param(claimed(), "executing", 85, 5, id="when its heartbeat will be stale"),
+        pytest.param(claimed(), "executing", 0, 10, id="under way"),
+        pytest.param(claimed(), "executing", 85, 6, id="when its heartbeat will be stale"),
         pytest.param(claimed(cancel_requested_at=NOW), "executing", 0, 5, id="to be cancelled"),
         pytest.param(final(), "executing", 0, 5, id="its process ends just now"),
         pytest.param(

@@ -39,7 +39,7 @@ def world() -> Iterator[World]:
 
 def test_a_dead_process_costs_the_attempt_and_the_next_is_the_intake_s(world: World) -> None:
     record = world.executing(STATUS.FAILURE)
-    world.ticks(20)
+    world.ticks(10)
     after = world.current(record)
     assert (after.status, after.error_code) == (RunStatus.QUEUED, "run_process_lost")
     assert after.next_attempt_at is not None

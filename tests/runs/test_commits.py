@@ -1,10 +1,16 @@
-"""Reading and deciding again where somebody else was quicker."""
+"""Reading and deciding again where somebody else was quicker, and when to look next."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
+from fakes import NOW
+from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.external_errors import ThrottledError
-from relay_dagster.runs.commits import until_committed
+from relay_dagster.runs.commits import LookPolicy, until_committed
 from relay_dagster.runs.errors import CommitLostError, TenantBusyError
+from relay_dagster.runs.model import Lane, LockState, RunRecord
 
 
 def losing(times: int) -> tuple[list[int], object]:
@@ -38,3 +44,66 @@ def test_a_refusal_is_no_lost_round() -> None:
 
     with pytest.raises(TenantBusyError):
         until_committed("reserve", "r", refuse)
+
+
+# --- when to look ---------------------------------------------------------------------------------
+
+
+def at(**after: float) -> datetime:
+    return NOW + timedelta(**after)
+
+
+QUEUED = RunRecord(run_id="r", tenant_id="acme", requested_at=NOW)
+SENT = replace(QUEUED, message_id="m", sent_at=NOW)
+RUNNING = replace(SENT, status=RunStatus.RUNNING, attempt=1, dispatched_at=NOW, dagster_run_id="d")
+ENDED = replace(RUNNING, status=RunStatus.FAILED, finished_at=NOW)
+WAITS = replace(SENT, lock_state=LockState.QUEUED, received_at=NOW, hidden_until=at(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("record", "lane", "due_at"),
+    [
+        pytest.param(QUEUED, Lane.ATTEMPT, at(seconds=60), id="not sent"),
+        pytest.param(SENT, Lane.MESSAGE, at(seconds=3600), id="sent"),
+        pytest.param(
+            replace(SENT, received_at=at(seconds=-9)), Lane.MESSAGE, at(hours=1), id="seen"
+        ),
+        pytest.param(WAITS, Lane.ATTEMPT, at(minutes=50), id="waits for its tenant"),
+        pytest.param(RUNNING, Lane.ATTEMPT, at(seconds=10), id="under way"),
+        pytest.param(replace(RUNNING, cancel_requested_at=NOW), Lane.ATTEMPT, NOW, id="to end"),
+        pytest.param(
+            replace(SENT, attempt=1, next_attempt_at=at(seconds=30)),
+            Lane.READY,
+            at(seconds=30),
+            id="between attempts",
+        ),
+        pytest.param(replace(SENT, attempt=3), Lane.ATTEMPT, NOW, id="no attempt left"),
+        pytest.param(ENDED, Lane.END, NOW, id="ended"),
+        pytest.param(replace(ENDED, acknowledged_at=NOW), None, None, id="settled"),
+        pytest.param(
+            replace(ENDED, acknowledged_at=NOW, dlq_message_id="d"), Lane.LETTER, NOW, id="buried"
+        ),
+    ],
+)
+def test_each_state_says_who_looks_at_it_next_and_when(
+    record: RunRecord, lane: Lane | None, due_at: datetime | None
+) -> None:
+    scheduled = LookPolicy().scheduled(None, record, NOW)
+    assert (scheduled.due_lane, scheduled.due_at) == (lane, due_at)
+
+
+def test_an_attempt_that_is_looked_at_soon_anyway_keeps_its_place() -> None:
+    looks = LookPolicy()
+    before = looks.scheduled(None, RUNNING, NOW)
+    after = looks.scheduled(before, replace(before, stage=Stage.NORMALIZE), at(seconds=4))
+    assert after.due_at == before.due_at
+
+
+@pytest.mark.parametrize(
+    ("stale", "visibility", "seconds"), [(90, 300, 10), (20, 300, 5), (90, 8, 2)]
+)
+def test_a_look_comes_in_time_for_heartbeat_and_message(
+    stale: float, visibility: float, seconds: float
+) -> None:
+    looks = LookPolicy(stale_seconds=stale, visibility_seconds=visibility)
+    assert looks.between_looks == timedelta(seconds=seconds)

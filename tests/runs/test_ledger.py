@@ -590,6 +590,16 @@ def test_a_final_run_is_never_unfinished(
     assert platform.runs.get(record.run_id) == over
 
 
+def test_a_run_whose_lock_was_taken_away_by_hand_ends_all_the_same(platform: Platform) -> None:
+    stuck = reserved(platform.ledger)
+    platform.clients.dynamodb.delete_item(
+        TableName=platform.settings.runs_table, Key={"pk": {"S": "LOCK#acme"}}
+    )
+    other = platform.ledger.reserve(request()).record
+    assert platform.ledger.request_cancel(stuck.run_id).status is RunStatus.CANCELLED
+    assert platform.runs.lock("acme").holder == other.run_id
+
+
 def test_poison_is_acknowledged_once_it_is_in_the_dlq(platform: Platform) -> None:
     ledger = platform.ledger
     record = reserved(ledger)

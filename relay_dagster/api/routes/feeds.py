@@ -48,7 +48,7 @@ def get_feed(
         raise ProblemError("FEED_NOT_FOUND", f"tenant {tenant_id} has no feed yet")
     feed = pointer.in_force
     tag = f'"{feed.sha256}"'
-    headers = {"ETag": tag, "X-Run-Id": feed.run_id, "Cache-Control": "no-cache"}
+    headers = {"ETag": tag, "X-Run-Id": feed.run_id, "Cache-Control": "no-store"}
     if if_none_match is not None and (if_none_match.strip() == "*" or tag in if_none_match):
         return Response(status_code=304, headers=headers)
     link = platform.objects.presign(feed.key)

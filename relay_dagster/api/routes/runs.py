@@ -38,7 +38,7 @@ from relay_dagster.wiring import Platform
 router = APIRouter(tags=["runs"])
 
 POLL_AFTER_SECONDS = 2
-_READ_AT_ONCE = 25
+_READ_FIRST = 10
 # What stands around the runs of a list is short.
 _BYTES_OF_RUNS = DEFAULT_API_LIMITS.answer_bytes - 1024
 _LINKS = {
@@ -171,12 +171,11 @@ def _page(
 ) -> RunList:
     """Return a page that ends early, before its answer would be too long.
 
-    Records are read some at a time: a hundred of them can be far more than an answer has room for.
+    A few records are read first; they tell how many more the answer has room for.
     """
     runs: list[Run] = []
-    left = _BYTES_OF_RUNS
-    while len(runs) < limit:
-        wanted = min(limit - len(runs), _READ_AT_ONCE)
+    left, wanted = _BYTES_OF_RUNS, min(limit, _READ_FIRST)
+    while wanted:
         found = listing(limit=wanted, cursor=cursor)
         for record in found.records:
             run = Run.of(record, url)
@@ -188,6 +187,8 @@ def _page(
         cursor = found.next_cursor
         if cursor is None or len(found.records) < wanted:
             break
+        room = left * len(runs) // (_BYTES_OF_RUNS - left)
+        wanted = min(limit - len(runs), room + 1)
     return RunList(runs=runs, next_cursor=cursor)
 
 

@@ -78,7 +78,6 @@ class Table:
         again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self._sleep)
         again(read_what_is_left)
 
-    @maps_aws_errors
     def items_with(self, attribute: str) -> Iterator[Mapping[str, Any]]:
         """Yield all items that have an attribute, reading the whole table consistently."""
         pages = self._clients.dynamodb.get_paginator("scan").paginate(

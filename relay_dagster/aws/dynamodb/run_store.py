@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import quotas, schema, tenant_lock
@@ -42,9 +44,14 @@ from relay_dagster.aws.dynamodb.serialization import (
     unmarshal,
 )
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
-from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
 from relay_dagster.runs.commits import LookPolicy
-from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, TenantBusyError
+from relay_dagster.runs.errors import (
+    CommitLostError,
+    FenceLostError,
+    RunQuotaExceededError,
+    TenantBusyError,
+)
 from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
 from relay_dagster.runs.identifiers import is_run_id
 from relay_dagster.runs.model import Idempotency, Lane, RunPage, RunRecord, TenantLock
@@ -234,18 +241,38 @@ class RunStore:
 
         ``execution/heartbeat.py`` calls, and tells what becomes of it. The item is no part of any
         transaction, so beats never collide with the run's own writes.
+
+        Raises:
+            FenceLostError: the attempt was given up; its process is to end.
         """
-        answer = self._clients.dynamodb_beats.update_item(
+        expires = epoch_seconds(utc_now() + _BEAT_LIFE)
+        try:
+            answer = self._clients.dynamodb_beats.update_item(
+                TableName=self._table.name,
+                Key=marshal({schema.KEY: beat_key(run_id, attempt)}),
+                UpdateExpression="ADD beats :one SET #expiry = :expiry",
+                ConditionExpression="attribute_not_exists(stopped)",
+                ExpressionAttributeNames={"#expiry": schema.EXPIRY},
+                ExpressionAttributeValues=marshal({":one": 1, ":expiry": expires}),
+                ReturnValues="UPDATED_NEW",
+            )
+        except ClientError as error:
+            if error_code(error) in CONDITION_FAILED:
+                raise FenceLostError(run_id, f"attempt {attempt} was given up") from error
+            raise
+        return int(unmarshal(answer["Attributes"])["beats"])
+
+    @maps_aws_errors
+    def stop_beats(self, run_id: str, attempt: int) -> None:
+        """Let an attempt's process know, at its next heartbeat, that the attempt was given up."""
+        expires = epoch_seconds(utc_now() + _BEAT_LIFE)
+        self._clients.dynamodb.update_item(
             TableName=self._table.name,
             Key=marshal({schema.KEY: beat_key(run_id, attempt)}),
-            UpdateExpression="ADD beats :one SET #expiry = :expiry",
+            UpdateExpression="SET stopped = :yes, #expiry = :expiry",
             ExpressionAttributeNames={"#expiry": schema.EXPIRY},
-            ExpressionAttributeValues=marshal(
-                {":one": 1, ":expiry": epoch_seconds(utc_now() + _BEAT_LIFE)}
-            ),
-            ReturnValues="UPDATED_NEW",
+            ExpressionAttributeValues=marshal({":yes": True, ":expiry": expires}),
         )
-        return int(unmarshal(answer["Attributes"])["beats"])
 
     def heartbeats(self, records: Iterable[RunRecord]) -> dict[str, int]:
         """Return the count of each record's latest attempt, by run_id; 0 before the first beat.

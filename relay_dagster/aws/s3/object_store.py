@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -72,25 +73,19 @@ class ObjectStore:
 
     # --- vendors' uploads -----------------------------------------------------------------------
 
+    @maps_aws_errors
     def latest_object(self, prefix: str) -> ObjectInfo | None:
         """Return the newest object under a prefix: last modified, then greatest key; None for none.
 
         Keys that end in ``/`` are folders that consoles make, and do not count.
         """
-        uploads = (each for each in self.list_objects(prefix) if not each.key.endswith("/"))
+        uploads = (each for each in self._listed(prefix) if not each.key.endswith("/"))
         return max(uploads, key=lambda each: (each.last_modified, each.key), default=None)
 
     @maps_aws_errors
     def list_objects(self, prefix: str) -> list[ObjectInfo]:
         """Return all objects under a prefix, all pages of them."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=prefix
-        )
-        return [
-            ObjectInfo(each["Key"], each["Size"], each["ETag"].strip('"'), each["LastModified"])
-            for page in pages
-            for each in page.get("Contents", [])
-        ]
+        return list(self._listed(prefix))
 
     @maps_aws_errors
     def copy_pinned(self, source: ObjectInfo, target_key: str) -> str:
@@ -246,19 +241,52 @@ class ObjectStore:
     def artifacts(self, run_id: str, tenant_id: str) -> dict[str, str]:
         """Return the artifacts that a run has, name to key, in the order of the names.
 
-        Work files are no artifacts.
+        Work files are no artifacts. Where several attempts have copied a vendor's feed under names
+        of its own, the one that is pinned is the run's.
         """
         keys = ArtifactKeys(run_id, tenant_id)
-        found = (each.key for each in self.list_objects(keys.prefix))
-        named = ((keys.artifact_name(key), key) for key in found)
-        return dict(sorted(pair for pair in named if pair[0]))
+        found: dict[str, list[str]] = {}
+        for each in self.list_objects(keys.prefix):
+            found.setdefault(keys.artifact_name(each.key), []).append(each.key)
+        found.pop("", None)
+        many = any(len(copies) > 1 for copies in found.values())
+        pinned = self._pinned_copies(keys) if many else set()
+        return {
+            name: next((key for key in copies if key in pinned), copies[-1])
+            for name, copies in sorted(found.items())
+        }
 
     @maps_aws_errors
     def presign(self, key: str, *, expires_in: int = _LINK_SECONDS) -> str:
-        """Return a link to an object, SigV4, that works without credentials for some seconds."""
+        """Return a link to an object, SigV4, that works without credentials for some seconds.
+
+        Browsers save what it leads to: the type of an upload is its supplier's to say, and a page
+        of his is not to be shown as the bucket's.
+        """
         return self._clients.s3_links.generate_presigned_url(
-            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=expires_in
+            "get_object",
+            Params={
+                "Bucket": self.bucket,
+                "Key": key,
+                "ResponseContentDisposition": "attachment",
+            },
+            ExpiresIn=expires_in,
         )
+
+    def _listed(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the objects under a prefix, a page at a time."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix
+        )
+        for page in pages:
+            for each in page.get("Contents", []):
+                etag = each["ETag"].strip('"')
+                yield ObjectInfo(each["Key"], each["Size"], etag, each["LastModified"])
+
+    def _pinned_copies(self, keys: ArtifactKeys) -> set[str]:
+        manifest = self.read_or_none(keys.input_manifest)
+        entries = json.loads(manifest or b"{}").get("vendors", {})
+        return {str(entry["run_copy_key"]) for entry in entries.values()}
 
     def _copy(self, source_key: str, target_key: str) -> None:
         source: Any = {"Bucket": self.bucket, "Key": source_key}

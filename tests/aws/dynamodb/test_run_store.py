@@ -259,6 +259,17 @@ def test_each_attempt_has_a_heartbeat_of_its_own(platform: Platform) -> None:
     assert platform.runs.heartbeats([replace(record, attempt=2)]) == {record.run_id: 0}
 
 
+def test_an_attempt_that_was_given_up_hears_of_it_at_its_next_heartbeat(
+    platform: Platform,
+) -> None:
+    record = a_run(attempt=1)
+    platform.runs.beat(record.run_id, 1)
+    platform.runs.stop_beats(record.run_id, 1)
+    with pytest.raises(FenceLostError, match="attempt 1 was given up"):
+        platform.runs.beat(record.run_id, 1)
+    assert platform.runs.beat(record.run_id, 2) == 1
+
+
 def test_a_table_that_is_not_there_is_told_by_the_check(platform: Platform) -> None:
     platform.runs.check()
     with pytest.raises(MissingResourceError):

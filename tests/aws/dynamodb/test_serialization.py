@@ -1,5 +1,6 @@
 """Records as items and back: nothing is lost, whatever is known of a run."""
 
+import json
 import uuid
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ import pytest
 
 from builders import REQUESTED_AT, RUN_ID
 from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.serialization import (
     from_feed,
@@ -103,6 +105,18 @@ def test_what_is_due_is_spread_over_shards() -> None:
     runs = [a_run(run_id=str(uuid.uuid4()), due_lane=Lane.END) for _ in range(200)]
     shards = {unmarshal(from_record(run))[schema.DUE_SHARD] for run in runs}
     assert shards == {"end#0", "end#1", "end#2", "end#3"}
+
+
+def test_a_record_of_as_many_vendors_as_a_tenant_may_have_fits_into_an_item() -> None:
+    vendors = [f"{number:064d}" for number in range(DEFAULT_LIMITS.vendors)]
+    kinds = ("inbound", "normalized")
+    names = [f"{kind}_{vendor}" for kind in kinds for vendor in vendors]
+    record = a_run(
+        vendors=tuple(vendors),
+        artifacts={name: f"{RUN_ID}/tenants/{'t' * 64}/{name}/{'f' * 200}.csv" for name in names},
+        error_message="m" * 20_000,
+    )
+    assert len(json.dumps(from_record(record))) < 400_000
 
 
 def test_instants_sort_as_text_and_are_exact() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
+from builders import RUN_ID
 from fakes import embedded_platform
+from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.external_errors import MissingResourceError, ObjectChangedError
@@ -66,10 +70,27 @@ class ListedFeeds(ObjectStore):
 
     def __init__(self, *objects: tuple[str, int]) -> None:
         self._objects = objects
+        self.bucket = "bucket"
 
-    def list_objects(self, prefix: str) -> list[ObjectInfo]:
+    @property
+    def _s3(self) -> Any:
+        return self
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, **request: Any) -> list[Any]:
+        entry = {"Size": 1, "ETag": '"e"'}
         return [
-            ObjectInfo(prefix + name, 1, "e", datetime(2026, 3, day, tzinfo=UTC))
+            {
+                "Contents": [
+                    {
+                        "Key": request["Prefix"] + name,
+                        "LastModified": datetime(2026, 3, day, tzinfo=UTC),
+                        **entry,
+                    }
+                ]
+            }
             for name, day in self._objects
         ]
 
@@ -116,6 +137,34 @@ def test_all_pages_of_a_listing_count() -> None:
     found = ObjectStore(PagedS3(), "bucket").latest_object("")
     assert found is not None
     assert (found.key, found.etag) == ("b", "e")
+
+
+def test_the_latest_of_very_many_uploads_is_found_a_page_at_a_time() -> None:
+    class Endless(PagedS3):
+        """So many pages that they would not fit side by side; none is kept."""
+
+        def paginate(self, **_: Any) -> Any:
+            at = datetime(2026, 3, 1, tzinfo=UTC)
+            for number in range(500):
+                kept = sum(isinstance(each, ObjectInfo) for each in gc.get_objects())
+                assert kept < 10, kept
+                key = {"Key": f"{number:04d}", "Size": 1, "ETag": '"e"', "LastModified": at}
+                yield {"Contents": [key]}
+
+    found = ObjectStore(Endless(), "bucket").latest_object("")
+    assert found is not None
+    assert found.key == "0499"
+
+
+def test_of_copies_of_one_feed_the_pinned_one_is_the_artifact(objects: ObjectStore) -> None:
+    """An attempt that died before it had pinned anything leaves a copy that no run reads."""
+    keys = ArtifactKeys(RUN_ID, "acme")
+    for name in ("a.csv", "b.csv"):
+        objects.put(keys.inbound("vendor_1", name), b"sku\n")
+    pinned = {"vendor_1": {"run_copy_key": keys.inbound("vendor_1", "a.csv")}}
+    objects.put(keys.input_manifest, json.dumps({"vendors": pinned}).encode())
+    found = objects.artifacts(RUN_ID, "acme")
+    assert found["inbound_vendor_1"] == keys.inbound("vendor_1", "a.csv")
 
 
 def test_a_prefix_does_not_match_the_tenth_vendor(objects: ObjectStore) -> None:
@@ -273,6 +322,7 @@ def test_a_link_is_signed_with_version_four(objects: ObjectStore) -> None:
     query = parse_qs(link.query)
     assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert query["X-Amz-Expires"] == ["60"]
+    assert query["response-content-disposition"] == ["attachment"]
     assert link.path.endswith("/r1/a%20b.csv")
 
 

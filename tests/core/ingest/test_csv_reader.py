@@ -145,6 +145,31 @@ def test_records_far_wider_than_the_header_are_misfits_like_others() -> None:
     assert numbers_of(batches, TextBatch) == [2, 6]
 
 
+@pytest.mark.parametrize(
+    ("rows", "records"),
+    [
+        pytest.param(b"," * 1_000_000, 0, id="a record of a million fields"),
+        pytest.param(b"x," * 1_000_000 + b"\na,1", 2, id="and one that fits"),
+        pytest.param((b"a,1" + b"," * 2_000 + b"\n") * 100, 100, id="records of thousands"),
+        pytest.param(b"\n" * 1_000_000 + b"a,1", 1, id="a million empty lines"),
+    ],
+)
+def test_millions_of_fields_and_of_empty_lines_are_not_read_one_by_one(
+    rows: bytes, records: int
+) -> None:
+    counted = mock.patch.object(
+        RecordScanner, "_field", autospec=True, side_effect=RecordScanner._field
+    )
+    opened = mock.patch.object(pa_csv, "open_csv", side_effect=pa_csv.open_csv)
+
+    with counted as fields, opened as readers:
+        batches = list(parse_feed(b"sku,quantity_available\n" + rows, PARSER).batches)
+
+    assert sum(len(batch.row_numbers) for batch in batches) == records
+    assert fields.call_count <= 4
+    assert {len(call.args[1].column_names) for call in readers.call_args_list} == {2}
+
+
 @pytest.mark.parametrize(("width", "refused"), [(1_000, False), (1_001, True)])
 def test_a_header_has_at_most_a_thousand_columns_those_without_a_name_not_counted(
     width: int, refused: bool

@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.ingest.csv_records import RecordScanner, UnclosedQuoteError
+from relay_core.ingest.csv_records import LargeFieldError, RecordScanner, UnclosedQuoteError
+
+CSV = st.text('",\r\na', max_size=30)
 
 
 @given(st.text('",\r\na', max_size=20), st.sampled_from(["", "a\n", ",\r\n", '"\n"\n']))
@@ -22,3 +24,52 @@ def test_the_quote_that_is_never_closed_is_found_as_record_by_record(
         return None
 
     assert scanner.unclosed_quote(data, len(before)) == record_by_record()
+
+
+@given(CSV)
+def test_widths_are_those_of_the_records(text: str) -> None:
+    scanner, data = RecordScanner(b","), memoryview(text.encode())
+
+    def widths() -> list[int] | None:
+        try:
+            return list(scanner.widths(data))
+        except UnclosedQuoteError:
+            return None
+
+    def record_by_record() -> list[int] | None:
+        try:
+            return [len(fields) for fields in scanner.records(data)]
+        except UnclosedQuoteError:
+            return None
+
+    assert widths() == record_by_record()
+
+
+@given(st.text(",aé", max_size=30))
+def test_the_first_field_that_is_too_large_is_found_as_field_by_field(text: str) -> None:
+    scanner, data = RecordScanner(b",", longest=4), memoryview(text.encode())
+
+    def field_by_field() -> int | None:
+        try:
+            scanner.record(data, 0)
+        except LargeFieldError as error:
+            return error.position
+        return None
+
+    assert scanner.first_large(data) == field_by_field()
+
+
+@given(st.lists(st.lists(st.sampled_from(["", "a", '"b"', '"c,\n""d"']), min_size=1), max_size=6))
+def test_a_field_s_place_is_its_record_and_its_column(records: list[list[str]]) -> None:
+    scanner, text, places = RecordScanner(b","), "", []
+    number = 0
+    for record in records:
+        number += record != [""]  # an empty line is no record
+        for column, field in enumerate(record, 1):
+            if record != [""]:
+                places.append((len(text), (number, column)))
+            text += field + ("\n" if column == len(record) else ",")
+    data = memoryview(text.encode())
+    assert [scanner.place_of(data, 0, position) for position, _ in places] == [
+        place for _, place in places
+    ]

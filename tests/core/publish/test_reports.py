@@ -113,6 +113,17 @@ def test_a_record_with_many_long_bad_cells_takes_less_room_in_the_report_than_in
     assert len(report) < len(data) / 4
 
 
+def test_refused_records_are_written_in_pieces_however_large_they_are() -> None:
+    record = "A,x," + "y" * 50_000
+    data = feed(*[record] * 400, header="sku,quantity_available,note")
+    config = tenant_config()
+    given = [VendorFeed(config.vendors[0], data, "feed.csv")]
+    normalized = normalize_vendors(config, given, requested_at=REQUESTED_AT, write=lambda _: None)
+    sizes = [len(bytes(chunk)) for chunk in invalid_rows_chunks(normalized)]
+    assert sum(sizes) > len(data)
+    assert max(sizes) < 5 << 20
+
+
 def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
     findings = ran(feed("A,1,2", "B,x,2"))
     findings.vendor_ids, findings.vendor_count = ["v0", "absent"], 4

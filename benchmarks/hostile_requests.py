@@ -1,0 +1,320 @@
+"""What one hostile request costs the API and another caller: `make bench-hostile-requests`.
+
+A real process of the API on embedded AWS answers one request of each kind first. Then come the
+requests below, each with a tenant's key, one after the other; meanwhile another tenant asks for its
+config without a pause. Told of each: what the process grew by at the most, the other caller's
+slowest answer, and what was answered. Exit status 1 where something is over the contract's limits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks import tables
+from benchmarks.api_bench import KEY, ApiStack
+from relay_dagster.api.limits import DEFAULT_API_LIMITS
+from relay_dagster.devstack.processes import API, MOTO
+from relay_dagster.runs.model import RunRecord
+from relay_dagster.settings import Settings
+from relay_dagster.wiring import Platform, connect
+
+HOSTILE, OTHER = "hostile", "other"
+VENDORS, LARGE_RUNS = 20, 20
+MOST_GROWTH_MIB, MOST_SECONDS = 64, 1
+_MIB = 1 << 20
+_JSON = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """One request: what is hostile about it, and what is sent."""
+
+    name: str
+    method: str
+    path: str
+    body: bytes | None = None
+    headers: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """What an attack did."""
+
+    name: str
+    status: int
+    answer_bytes: int
+    seconds: float
+    growth_mib: float
+    slowest_seconds: float
+
+    @property
+    def is_too_much(self) -> bool:
+        """Whether it is more than the contract allows."""
+        return (
+            self.growth_mib > MOST_GROWTH_MIB
+            or self.slowest_seconds > MOST_SECONDS
+            or self.answer_bytes > DEFAULT_API_LIMITS.answer_bytes
+        )
+
+    def row(self) -> tuple[str, ...]:
+        """Return the row of the table."""
+        return (
+            self.name,
+            str(self.status or "closed"),
+            f"{self.answer_bytes:,}",
+            f"{self.seconds:.2f}",
+            f"{self.growth_mib:.1f}",
+            f"{self.slowest_seconds:.2f}",
+        )
+
+
+# --- what is sent -------------------------------------------------------------------------------
+
+
+def config_of(tenant_id: str, vendors: int = VENDORS, **parser: Any) -> dict[str, Any]:
+    """Return a config of so many vendors."""
+    return {
+        "tenant_id": tenant_id,
+        "timezone": "UTC",
+        "default_currency": "USD",
+        "vendors": [
+            {
+                "vendor_id": f"vendor_{number}",
+                "inbound": {
+                    "type": "s3",
+                    "s3_prefix": f"tenants/{tenant_id}/inbound/vendor_{number}/",
+                },
+                "parser": {"format": "csv", **parser},
+            }
+            for number in range(vendors)
+        ],
+        "pricing": {
+            "base_margin_pct": "0.20",
+            "min_price": "1.00",
+            "shipping_handling_flat": "4.95",
+        },
+        "merge": {"strategy": "best_offer"},
+        "output": {"columns": ["sku", "quantity_available", "price"]},
+    }
+
+
+def _order(**changes: Any) -> bytes:
+    return _json({"tenant_id": HOSTILE, "run_type": "inventory_sync", **changes})
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def attacks() -> Iterator[Attack]:
+    """Yield them: those on configs, on orders, on lists, on heads."""
+    repeated = b",".join([b'"a":1'] * 3000)
+    configs = {
+        "a list 940 deep of 150,000 items": b'{"a":'
+        + b"[" * 940
+        + b",".join([b"0"] * 150_000)
+        + b"]" * 940
+        + b"}",
+        "a key of 100,000 characters over 3,000 twice": b'{"%s":{%s}}' % (b"k" * 100_000, repeated),
+        "1 MiB of keys that stand twice": b"{" + b",".join([b'"a":1'] * 174_000) + b"}",
+        "1 MiB of empty lists": b'{"vendors":[' + b",".join([b"[]"] * 340_000) + b"]}",
+        "1 MiB of brackets": b"[" * _MIB,
+        "19,000 unknown keys": _json({f"unknown_{number}": 0 for number in range(19_000)}),
+        "2,300 vendors": _json(config_of(HOSTILE, 2300)),
+        "200 vendors, 20 formats each": _json(
+            config_of(HOSTILE, 200, timestamp_formats=[f"%Y.%m.%d {n}" for n in range(20)])
+        ),
+        "1,000 formats": _json(
+            config_of(HOSTILE, timestamp_formats=[f"%Y.%m.%d {n}" for n in range(50)])
+        ),
+    }
+    for name, body in configs.items():
+        yield Attack(f"PUT: {name}", "PUT", f"/v1/tenants/{HOSTILE}/config", body, _JSON)
+        yield Attack(f"check: {name}", "POST", f"/v1/tenants/{HOSTILE}/config:check", body, _JSON)
+    check = _json(config_of(HOSTILE))
+    yield Attack("check: 20 uploads", "POST", f"/v1/tenants/{HOSTILE}/config:check", check, _JSON)
+    orders = {
+        "3,000 unknown vendors": _order(vendors=[f"unknown_{n}" for n in range(3000)]),
+        "200 unknown vendors": _order(vendors=[f"unknown_{n}" for n in range(200)]),
+        "20,000 bad ids": _order(vendors=[f"bad id {n}" for n in range(20_000)]),
+        "19,000 unknown keys": _order(**{f"unknown_{n}": 0 for n in range(19_000)}),
+        "1 MiB of unknown keys": _order(**{f"u{n}": 0 for n in range(90_000)}),
+        "1 MiB of empty lists": _order(vendors=[[]] * 340_000),
+        "1 MiB of brackets": b"[" * _MIB,
+    }
+    for name, body in orders.items():
+        yield Attack(f"order: {name}", "POST", "/v1/runs", body, _JSON)
+    yield Attack("list: runs of 150 KB", "GET", "/v1/runs?limit=100")
+    yield Attack("list: a status that no run has", "GET", "/v1/runs?limit=100&status=RUNNING")
+    yield Attack("a head of 60 KB", "GET", "/v1/runs?limit=1", headers={"X-Filler": "a" * 60_000})
+    yield Attack("a head of 8 MiB", "GET", "/v1/runs", headers={"X-Filler": "a" * 8 * _MIB})
+    many = {f"X-Filler-{number}": "a" * 40 for number in range(1500)}
+    yield Attack("1,500 headers", "GET", "/v1/runs", headers=many)
+    yield Attack("a body of 30 MiB", "POST", "/v1/runs", b" " * 30 * _MIB, _JSON)
+
+
+# --- the stage ----------------------------------------------------------------------------------
+
+
+class Callers:
+    """The tenants' clients, over one API."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._admin = self._client(KEY)
+        self._clients = {name: self._furnished(name) for name in (HOSTILE, OTHER)}
+
+    def _client(self, key: str) -> httpx.Client:
+        headers = {"X-API-Key": key}
+        return httpx.Client(base_url=self._url, headers=headers, trust_env=False, timeout=600)
+
+    def _furnished(self, tenant_id: str) -> httpx.Client:
+        """Give a tenant a config and a key, and return a client with it."""
+        place = f"/v1/tenants/{tenant_id}"
+        self._admin.put(f"{place}/config", json=config_of(tenant_id)).raise_for_status()
+        return self._client(self._admin.post(f"{place}/api-keys").json()["api_key"])
+
+    def close(self) -> None:
+        """Close the connections."""
+        for client in (self._admin, *self._clients.values()):
+            client.close()
+
+    def warm_up(self) -> None:
+        """Have one request of each kind answered."""
+        for name, client in self._clients.items():
+            place = f"/v1/tenants/{name}"
+            run = client.post("/v1/runs", json={"tenant_id": name, "run_type": "inventory_sync"})
+            run_place = f"/v1/runs/{run.json()['run_id']}"
+            for path in (place, f"{place}/versions", f"{place}/feed", "/v1/runs", run_place):
+                client.get(path)
+            for path in (f"{run_place}/artifacts", "/v1/health", "/v1/ready", "/openapi.json"):
+                client.get(path)
+            client.post(f"{run_place}/cancel")
+            client.put(f"{place}/config", json=config_of(name))
+            client.post(f"{place}/config:check", json=config_of(name))
+            client.post("/v1/runs", json={"bad": 1})
+
+    def send(self, attack: Attack) -> tuple[int, int]:
+        """Send an attack; return status and length of the answer, 0 where there is none."""
+        try:
+            answer = self._clients[HOSTILE].request(
+                attack.method, attack.path, content=attack.body, headers=attack.headers
+            )
+        except httpx.TransportError:
+            return 0, 0
+        return answer.status_code, len(answer.content)
+
+    @contextmanager
+    def asking(self) -> Iterator[list[float]]:
+        """Ask as the other tenant without a pause; yield how long each answer took."""
+        taken: list[float] = []
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.is_set():
+                began = time.perf_counter()
+                self._clients[OTHER].get(f"/v1/tenants/{OTHER}").raise_for_status()
+                taken.append(time.perf_counter() - began)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        try:
+            yield taken
+        finally:
+            over.set()
+            thread.join()
+
+
+class Memory:
+    """What the API's process holds, in MiB."""
+
+    def __init__(self, stack: ApiStack) -> None:
+        process = stack.services[API].process
+        self._place = Path(f"/proc/{process.pid if process else 'self'}")
+
+    def start_over(self) -> float:
+        """Return what it holds now, and forget the most that it has held."""
+        (self._place / "clear_refs").write_text("5", "ascii")
+        return self._mib("VmRSS")
+
+    def most(self) -> float:
+        """Return the most that it has held since."""
+        return self._mib("VmHWM")
+
+    def _mib(self, field: str) -> float:
+        status = (self._place / "status").read_text("ascii")
+        line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
+        return int(line.split()[1]) / 1024
+
+
+def furnish(platform: Platform) -> None:
+    """Store what attacks lead to: wide uploads, and runs whose records are long."""
+    header = "sku,quantity_available," + ",".join(f"column {n} {'x' * 40}" for n in range(900))
+    upload = f"{header}\n".encode() + b"A-1,5,4.20\n" * 2000
+    for number in range(VENDORS):
+        platform.objects.put(f"tenants/{HOSTILE}/inbound/vendor_{number}/feed.csv", upload)
+    now = datetime.now(UTC)
+    artifacts = {f"inbound_vendor_{number}": "k" * 200 for number in range(600)}
+    # moto copies all that it looks through: more of them would slow it down, not the API.
+    for _ in range(LARGE_RUNS):
+        record = RunRecord(
+            run_id=str(uuid.uuid4()), tenant_id=HOSTILE, requested_at=now, artifacts=artifacts
+        )
+        platform.runs.commit(None, record, now=now)
+
+
+def measure(stack: ApiStack, attack: Attack, callers: Callers) -> Harm:
+    """Send an attack, and return what it did."""
+    memory = Memory(stack)
+    before = memory.start_over()
+    with callers.asking() as taken:
+        began = time.perf_counter()
+        status, length = callers.send(attack)
+        seconds = time.perf_counter() - began
+    return Harm(attack.name, status, length, seconds, memory.most() - before, max(taken))
+
+
+def harms_of(chosen: Iterable[Attack]) -> list[Harm]:
+    """Start everything, and return what each attack does to it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="relay-bench-") as folder,
+        ApiStack(Path(folder)) as stack,
+    ):
+        stack.start(MOTO)
+        stack.bootstrap()
+        stack.start(API)
+        # boto3 reads where AWS is by itself.
+        os.environ.update(stack.process_environment())
+        furnish(connect(Settings.from_env()))
+        with closing(Callers(stack.url(API))) as callers:
+            callers.warm_up()
+            return [measure(stack, attack, callers) for attack in chosen]
+
+
+def main() -> int:
+    """Send them all once and print the table; exit status 1 where one did too much."""
+    harms = harms_of(attacks())
+    print(f"{tables.machine()}\n")
+    header = ("", "status", "answer bytes", "s", "growth MiB", "other's slowest s")
+    print(tables.table(header, [harm.row() for harm in harms]))
+    too_much = [harm.name for harm in harms if harm.is_too_much]
+    print("\nover the limits: " + ("; ".join(too_much) or "none"))
+    return int(bool(too_much))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

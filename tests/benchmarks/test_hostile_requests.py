@@ -1,0 +1,30 @@
+"""A tenant's request, however hostile, harms neither the API nor another caller."""
+
+from __future__ import annotations
+
+import os
+from unittest.mock import patch
+
+import pytest
+
+from benchmarks.hostile_requests import HOSTILE, Attack, attacks, harms_of
+
+# What configs and the vendors of orders may hold is the engine's to say, and is held with it.
+OURS = [
+    each
+    for each in attacks()
+    if not each.name.startswith(("PUT: ", "check: ")) and "unknown vendors" not in each.name
+]
+SOUND = Attack("sound", "GET", f"/v1/tenants/{HOSTILE}")
+
+
+@pytest.mark.integration
+def test_no_request_makes_the_api_grow_much_or_holds_another_caller_up() -> None:
+    with patch.dict(os.environ):
+        harms = harms_of([SOUND, *OURS])
+    assert [harm for harm in harms if harm.is_too_much] == []
+    answers = {harm.name: harm.status for harm in harms}
+    assert {name for name, status in answers.items() if status == 200} == {
+        *("sound", "list: runs of 150 KB", "list: a status that no run has", "a head of 60 KB")
+    }
+    assert set(answers.values()) == {200, 413, 422, 431}

@@ -1,0 +1,160 @@
+"""What many do to one: many queued runs, many letters, runs that want more than there is."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+import builders
+from integration.fault_rules import Action
+from integration.installation import RUN_SECONDS, STALE_SECONDS, Installation, brief, side_by_side
+from integration.scenario import scenario
+from integration.settled import everything_settled
+from relay_dagster.aws.dynamodb.serialization import run_key
+from relay_dagster.devstack.processes import CODE
+from relay_dagster.intake.dead_letters import DeadLetters
+from relay_dagster.runs.ledger import RunLedger
+from relay_dagster.runs.model import LockState, NewRun, RunRecord
+from relay_dagster.runs.ports import utc_now
+
+PURGED = 10
+QUEUED = 1_500
+LETTERS = 300
+MEMORY_MB = 900
+TIME_SECONDS = 30
+ROWS_FOR_TOO_MUCH_MEMORY = 3_000_000
+
+
+@scenario("24", seconds=110, crowd=True)
+def the_queue_is_purged(relay: Installation) -> str:
+    """The queue is purged while ten runs wait in it: all are sent again, SUCCEEDED, attempt 1."""
+    tenants = [relay.new_tenant("purged") for _ in range(PURGED)]
+    relay.dagster.switch_sensor("sqs_run_sensor", on=False)
+    try:
+        runs = side_by_side(*(lambda tenant=tenant: relay.post(tenant) for tenant in tenants))
+        relay.aws.clients.sqs.purge_queue(QueueUrl=relay.aws.queue.queue_url)
+        purged = time.monotonic()
+    finally:
+        relay.dagster.switch_sensor("sqs_run_sensor", on=True)
+    for run_id in runs:
+        record = relay.wait_final(run_id, within=2 * RUN_SECONDS)
+        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
+    took = time.monotonic() - purged
+    everything_settled(relay)
+    return f"{PURGED} runs sent again and SUCCEEDED, attempt 1, within {took:.0f} s"
+
+
+@scenario("25", seconds=70)
+def a_host_dies_while_very_many_wait(relay: Installation) -> str:
+    """A host dies with its run while 1,500 runs wait: SUCCEEDED, attempt 2, as soon as ever."""
+    tenant = relay.new_tenant("among")
+    work = relay.hold_work(tenant)
+    run_id = relay.post(tenant)
+    work.wait_for_hits(1, RUN_SECONDS)
+    with _queued_runs(relay, QUEUED):
+        relay.kill(CODE)
+        killed = time.monotonic()
+        work.discard()
+        relay.start(CODE)
+        record = relay.wait_final(run_id, within=STALE_SECONDS + 60)
+        took = time.monotonic() - killed
+    assert (record.status, record.attempt) == ("SUCCEEDED", 2), brief(record)
+    everything_settled(relay)
+    return f"SUCCEEDED, attempt 2, {took:.0f} s after the death, beside {QUEUED} queued runs"
+
+
+@scenario("26", seconds=110)
+def a_stray_lies_among_300_dead_letters(relay: Installation) -> str:
+    """300 letters lie in the DLQ and a live run's message: all are listed, the run SUCCEEDED."""
+    queue, tenant = relay.aws.queue, relay.new_tenant("stray")
+    for number in range(LETTERS):
+        cause, run_id = "invalid_job: the body is not JSON", str(uuid.uuid4())
+        queue.send_dead(f"no job {number}", cause=cause, run_id=run_id)
+    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant)
+    record = relay.aws.ledger.reserve(wanted).record
+    # As SQS itself does it, without a cause; a message of tomorrow does not count as lost before.
+    letter = relay.aws.clients.sqs.send_message(
+        QueueUrl=queue.dlq_url, MessageBody=record.job.body()
+    )
+    tomorrow = RunLedger(relay.aws.runs, clock=lambda: utc_now() + timedelta(days=1))
+    tomorrow.mark_sent(record.run_id, letter["MessageId"])
+    moved = time.monotonic()
+    record = relay.wait_final(record.run_id, within=60 + RUN_SECONDS)
+    took = time.monotonic() - moved
+    assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
+    listed = DeadLetters(relay.aws).all()
+    assert len({letter.run_id for letter in listed}) == LETTERS, len(listed)
+    relay.empty_dead_letters()
+    everything_settled(relay)
+    return f"SUCCEEDED, attempt 1, {took:.0f} s after it was moved; {LETTERS} letters listed"
+
+
+@scenario("27", seconds=110)
+def runs_meet_their_limits_beside_a_well_one(relay: Installation) -> str:
+    """A run takes too long, one too much memory: FAILED, finally; the one beside them SUCCEEDED."""
+    slow, big, well = (relay.new_tenant(word) for word in ("slow", "big", "well"))
+    rows = (f"SKU-{row},1,2.50" for row in range(ROWS_FOR_TOO_MUCH_MEMORY))
+    relay.upload(big, "north", builders.feed(*rows))
+    held = relay.proxy.add(Action.HOLD, "s3", "PutObject", containing=f"/tenants/{slow}/normalized")
+    with _code_server_with(
+        relay,
+        RELAY_RUN_TIMEOUT_SECONDS=str(TIME_SECONDS),
+        RELAY_MAX_RUN_MEMORY_MB=str(MEMORY_MB),
+    ):
+        runs = [relay.post(tenant) for tenant in (slow, big, well)]
+        ends = [relay.wait_final(run_id, within=2 * RUN_SECONDS) for run_id in runs]
+    held.discard()
+    told = [(end.status, end.error_code, end.attempt) for end in ends]
+    assert told == [
+        ("FAILED", "RUN_TIMEOUT", 1),
+        ("FAILED", "feed_too_large", 1),
+        ("SUCCEEDED", None, 1),
+    ], "; ".join(map(brief, ends))
+    everything_settled(relay)
+    return "FAILED, RUN_TIMEOUT; FAILED, feed_too_large; SUCCEEDED; one attempt each"
+
+
+@contextlib.contextmanager
+def _queued_runs(relay: Installation, count: int) -> Iterator[None]:
+    """Keep so many runs in the table whose messages are on their way for a day."""
+    looks, now = relay.aws.ledger.looks, utc_now()
+    runs = [
+        RunRecord(
+            run_id=str(uuid.uuid4()),
+            tenant_id=f"waits-{number}",
+            requested_at=now,
+            message_id="m",
+            sent_at=now + timedelta(days=1),
+            lock_state=LockState.OWNER,
+        )
+        for number in range(count)
+    ]
+    relay.aws.runs.put_many(looks.scheduled(None, run, now) for run in runs)
+    try:
+        yield
+    finally:
+        for start in range(0, count, 25):
+            some = runs[start : start + 25]
+            keys = [{"DeleteRequest": {"Key": {"pk": {"S": run_key(run.run_id)}}}} for run in some]
+            table = relay.aws.settings.runs_table
+            relay.aws.clients.dynamodb.batch_write_item(RequestItems={table: keys})
+
+
+@contextlib.contextmanager
+def _code_server_with(relay: Installation, **variables: str) -> Iterator[None]:
+    """Let the code server, and the runs that it starts, have other variables meanwhile."""
+    before = dict(relay.stack.environment)
+    try:
+        _restart_code_server(relay, {**before, **variables})
+        yield
+    finally:
+        _restart_code_server(relay, before)
+
+
+def _restart_code_server(relay: Installation, environment: dict[str, str]) -> None:
+    relay.kill(CODE)
+    relay.stack.environment = environment
+    relay.start(CODE)
