@@ -61,12 +61,12 @@ class GuardResult:
         units = (2 * 10_000 * self.count + self.of) // (2 * self.of) if self.of else 0
         return f"{units // 10_000}.{units % 10_000:04}"
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as reports show it."""
+    def as_dict(self, longest_sku: int | None = None) -> dict[str, Any]:
+        """Return the result as reports show it; a longer SKU is cut."""
         names = ("guard", "vendor_id", "side", "tripped", "value", "limit", "count", "of")
         told = {name: getattr(self, name) for name in names}
         absent = {name for name in ("vendor_id", "side") if told[name] is None}
-        told["examples"] = list(self.examples)
+        told["examples"] = [{**each, "sku": each["sku"][:longest_sku]} for each in self.examples]
         return {name: value for name, value in told.items() if name not in absent}
 
 

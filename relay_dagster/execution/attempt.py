@@ -30,8 +30,8 @@ from relay_dagster.wiring import Platform
 log = event_log()
 
 
-_MOST_GUARDS = 20
-"""So many of the guards that trip are told in the record."""
+_MOST_GUARDS, _LONGEST_SKU = 20, 200
+"""So many of the guards that trip are told in the record, with the beginnings of SKUs."""
 
 
 class RunStoppedError(Exception):
@@ -200,7 +200,7 @@ class Attempt:
         feed_key = None if status is RunStatus.FAILED else self._start_publishing()
         outcome = self._write_last(status)
         tripped = self.findings.tripped[:_MOST_GUARDS] if status is RunStatus.HELD else ()
-        guards = tuple(result.as_dict() for result in tripped)
+        guards = tuple(result.as_dict(_LONGEST_SKU) for result in tripped)
         return replace(outcome, feed_key=feed_key, guards=guards)
 
     def _start_publishing(self) -> str | None:

@@ -104,6 +104,16 @@ def test_a_feed_that_lost_most_of_the_published_one_is_held_and_the_shop_keeps_t
     assert world.report("run_summary", SECOND)["status"] == "HELD"
 
 
+def test_the_record_tells_the_first_200_characters_of_a_sku(world: World) -> None:
+    world.store_config()
+    sync(world, FIRST, *(f"{number:02}{'S' * 300},5,10.00" for number in range(20)))
+    record = sync(world, SECOND, "A,5,10.00")
+    assert record.hold is not None
+    assert record.hold.guards[0]["examples"][0]["sku"] == "00" + "S" * 198
+    told = world.report("run_summary", SECOND)["guards"][0]["examples"][0]["sku"]
+    assert told == "00" + "S" * 300
+
+
 def test_a_held_run_succeeds_in_dagster_and_its_check_fails(world: World) -> None:
     world.store_config()
     sync(world, FIRST, *WHOLE)
