@@ -174,7 +174,8 @@ class Attempt:
         except (RunError, ExternalServiceError) as problem:
             # It has another end already, or gets one where the reconciler finds it dead.
             self._log("run_not_timed_out", reason=str(problem))
-        self._end_process()
+        finally:
+            self._end_process()
 
     def _claim(self, launch: Launch) -> RunRecord:
         attempt = None if launch.is_reexecution else tags.attempt_of(launch.tags)
