@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import zip_longest
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.cloudwatch.metrics import report_fault
@@ -71,10 +72,10 @@ class ReconcileTick:
         return seen
 
     def _due(self) -> list[RunRecord]:
+        """Return runs of both lanes by turns: many that have ended hold up none under way."""
         now, runs = self.clock(), self.platform.runs
-        lanes = (Lane.ATTEMPT, Lane.END)
-        found = [record for lane in lanes for record in runs.due(lane, now, MAX_RECORDS)]
-        return sorted(found, key=lambda record: record.due_at or now)
+        lanes = [runs.due(lane, now, MAX_RECORDS) for lane in (Lane.ATTEMPT, Lane.END)]
+        return [record for pair in zip_longest(*lanes) for record in pair if record is not None]
 
     def _turns(self, records: Iterable[RunRecord]) -> set[str]:
         """Return the runs whose turn it is: their tenant is free, nobody has waited longer."""
