@@ -35,8 +35,6 @@ from relay_dagster.wiring import Platform
 
 MAX_RECORDS = 200
 MAX_SECONDS = 20
-# A run that could not be handled lets the others go first.
-AFTER_A_FAULT = timedelta(seconds=30)
 _ROUNDS = 5
 
 log = event_log()
@@ -89,16 +87,10 @@ class ReconcileTick:
         except RunError as error:
             # Somebody else has moved the run on meanwhile: a later tick looks at it afresh.
             log.warning("run_not_reconciled", error=str(error), **record.log_facts)
-            self._put_off(record)
+            self.platform.ledger.put_off(record)
         except Exception as error:  # noqa: BLE001 - the others must not wait for this one
             report_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
-            self._put_off(record)
-
-    def _put_off(self, record: RunRecord) -> None:
-        try:
-            self.platform.ledger.look_again(record, AFTER_A_FAULT)
-        except Exception as error:  # noqa: BLE001 - it stays due, which is not worse
-            log.warning("run_not_put_off", error=str(error), **record.log_facts)
+            self.platform.ledger.put_off(record)
 
     def _look_at(self, record: RunRecord, beats: int, is_its_turn: bool) -> None:
         now, policy = self.clock(), self.platform.ledger.looks
