@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ class CallCounter(Counter[str]):
     def __init__(self, platform: Platform) -> None:
         super().__init__()
         self._keys: dict[str, list[str]] = {}
+        self._lock = threading.Lock()  # calls are made from many threads
         clients = platform.clients
         sqs = (clients.sqs, clients.sqs_polling)
         for client in (clients.s3, clients.dynamodb, clients.cloudwatch, *sqs):
@@ -70,8 +72,9 @@ class CallCounter(Counter[str]):
 
     def _count(self, model: Any, params: Any, **_: Any) -> None:
         operation = f"{model.service_model.service_name}.{model.name}"
-        self[operation] += 1
-        self._keys.setdefault(operation, []).append(params.get("url_path", ""))
+        with self._lock:
+            self[operation] += 1
+            self._keys.setdefault(operation, []).append(params.get("url_path", ""))
 
 
 @cache

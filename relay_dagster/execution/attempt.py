@@ -4,8 +4,6 @@ Every change of the record goes through the ledger. Reports are written just bef
 write, so that whoever sees a final run finds them, and again by whoever ended it otherwise.
 """
 
-import os
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +15,7 @@ from relay_core.domain.run_faults import out_of_time
 from relay_core.publish.findings import RunFindings
 from relay_dagster import tags
 from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.heartbeat import Heartbeat
+from relay_dagster.execution.heartbeat import Heartbeat, end_process
 from relay_dagster.execution.publication import publish, published_key, withdraw
 from relay_dagster.execution.reports import RunReports
 from relay_dagster.external_errors import ExternalServiceError, error_code_of
@@ -51,12 +49,6 @@ class Launch:
     tags: Mapping[str, str]
     assets: frozenset[str]
     is_reexecution: bool = False
-
-
-def end_process() -> NoReturn:
-    """End this process at once, whatever its threads are doing."""
-    sys.stderr.flush()
-    os._exit(1)
 
 
 class Attempt:
@@ -181,7 +173,8 @@ class Attempt:
         except (RunError, ExternalServiceError) as problem:
             # It has another end already, or gets one where the reconciler finds it dead.
             self._log("run_not_timed_out", reason=str(problem))
-        self._end_process()
+        finally:
+            self._end_process()
 
     def _claim(self, launch: Launch) -> RunRecord:
         attempt = None if launch.is_reexecution else tags.attempt_of(launch.tags)

@@ -36,7 +36,6 @@ from relay_dagster.wiring import Platform
 POLL_SECONDS = 20
 # A tick may last 60 seconds; what is received late in it must still be handled.
 RECEIVE_UNTIL_SECONDS = 25
-AFTER_A_FAULT = timedelta(seconds=30)
 
 log = event_log()
 
@@ -111,13 +110,21 @@ class IntakeTick:
         """Ask for the attempts that need no message, the longest due first."""
         if most <= 0:
             return
-        for record in self.platform.runs.due(lane, self.clock(), most):
+        for record in self._due(lane, most):
             try:
                 self._take(record)
             except Exception as error:  # noqa: BLE001 - the others must not wait for this one
                 facts = record.log_facts
                 report_fault(self.platform.metrics, "attempt_not_dispatched", error, **facts)
-                self.platform.ledger.look_again(record, AFTER_A_FAULT)
+                self.platform.ledger.put_off(record)
+
+    def _due(self, lane: Lane, most: int) -> list[RunRecord]:
+        try:
+            return self.platform.runs.due(lane, self.clock(), most)
+        except ExternalServiceError as error:
+            # They stay due; the queue must not wait for them.
+            report_fault(self.platform.metrics, "due_attempts_unread", error)
+            return []
 
     def _take(self, record: RunRecord) -> None:
         facts = self._facts_of(record)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import zip_longest
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.cloudwatch.metrics import report_fault
@@ -34,8 +35,6 @@ from relay_dagster.wiring import Platform
 
 MAX_RECORDS = 200
 MAX_SECONDS = 20
-# A run that could not be handled lets the others go first.
-AFTER_A_FAULT = timedelta(seconds=30)
 _ROUNDS = 5
 
 log = event_log()
@@ -71,10 +70,10 @@ class ReconcileTick:
         return seen
 
     def _due(self) -> list[RunRecord]:
+        """Return runs of both lanes by turns: many that have ended hold up none under way."""
         now, runs = self.clock(), self.platform.runs
-        lanes = (Lane.ATTEMPT, Lane.END)
-        found = [record for lane in lanes for record in runs.due(lane, now, MAX_RECORDS)]
-        return sorted(found, key=lambda record: record.due_at or now)
+        lanes = [runs.due(lane, now, MAX_RECORDS) for lane in (Lane.ATTEMPT, Lane.END)]
+        return [record for pair in zip_longest(*lanes) for record in pair if record is not None]
 
     def _turns(self, records: Iterable[RunRecord]) -> set[str]:
         """Return the runs whose turn it is: their tenant is free, nobody has waited longer."""
@@ -88,16 +87,10 @@ class ReconcileTick:
         except RunError as error:
             # Somebody else has moved the run on meanwhile: a later tick looks at it afresh.
             log.warning("run_not_reconciled", error=str(error), **record.log_facts)
-            self._put_off(record)
+            self.platform.ledger.put_off(record)
         except Exception as error:  # noqa: BLE001 - the others must not wait for this one
             report_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
-            self._put_off(record)
-
-    def _put_off(self, record: RunRecord) -> None:
-        try:
-            self.platform.ledger.look_again(record, AFTER_A_FAULT)
-        except Exception as error:  # noqa: BLE001 - it stays due, which is not worse
-            log.warning("run_not_put_off", error=str(error), **record.log_facts)
+            self.platform.ledger.put_off(record)
 
     def _look_at(self, record: RunRecord, beats: int, is_its_turn: bool) -> None:
         now, policy = self.clock(), self.platform.ledger.looks

@@ -2,7 +2,7 @@
 
 Read, decide, commit, and once more where somebody else has committed in between. `LookPolicy` says
 when a record is due, so that a tick costs what is due and not what exists; what is due is found by
-``aws/dynamodb/due_index.py``. Which rule is applied, the callers say.
+``aws/dynamodb/looks.py``. Which rule is applied, the callers say.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ WAITS_HIDDEN = timedelta(hours=1)
 
 LETTER_LIFE = timedelta(days=14)
 """For how long the dead-letter queue keeps a message."""
+
+AFTER_A_FAULT = timedelta(seconds=30)
+"""When a record is looked at again that could not be handled; others go first."""
 
 _LOOK_BEFORE_SIGHT = timedelta(minutes=10)
 _SELDOM = 10.0

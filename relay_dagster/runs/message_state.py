@@ -6,11 +6,13 @@ The rules are pure, like those of `state_machine`; these alone may still touch a
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from relay_dagster.runs.commits import UNSENT_AFTER, Commits, Rule
+from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.runs.commits import AFTER_A_FAULT, UNSENT_AFTER, Commits, Rule
 from relay_dagster.runs.errors import TransitionRefusedError
 from relay_dagster.runs.model import NOTHING_KNOWN, Lane, Outcome, RunRecord
 from relay_dagster.runs.state_machine import refuse_ended
@@ -199,6 +201,11 @@ class MessageNotes:
             False where the record has changed meanwhile; that change has said when.
         """
         return self._commits.look_again(record, after, lane, seen)
+
+    def put_off(self, record: RunRecord) -> None:
+        """Let others go first after a fault; where not even that can be noted it stays due."""
+        with suppress(ExternalServiceError):
+            self.look_again(record, AFTER_A_FAULT)
 
     def _received(
         self, message_id: str, receipt_handle: str, hidden_for: timedelta | None = None

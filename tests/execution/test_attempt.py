@@ -17,6 +17,7 @@ import pytest
 from builders import RUN_ID
 from fakes import dispatch_run, embedded_platform
 from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import RunFailure
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
@@ -197,6 +198,20 @@ def test_a_success_of_some_vendors_publishes_nothing(platform: Platform) -> None
         attempt.end()
     assert platform.runs.feed(TENANT) is None
     assert platform.objects.list_objects("published/") == []
+
+
+def test_the_record_of_a_run_of_as_many_vendors_as_there_may_be_can_be_stored(
+    platform: Platform,
+) -> None:
+    vendor_ids = [f"{place:064}" for place in range(DEFAULT_LIMITS.vendors)]
+    dispatch_run(platform, vendors=vendor_ids)
+    with claimed(platform) as attempt:
+        keys, artifacts = attempt.reports.keys, attempt.reports.artifacts
+        for each in vendor_ids:
+            artifacts[f"inbound_{each}"] = keys.inbound(each, "é" * 500)
+            artifacts[f"normalized_{each}"] = keys.normalized(each)
+        attempt.succeed()
+    assert len(current(platform).artifacts) == 2 * len(vendor_ids) + 1
 
 
 def test_a_failure_writes_its_reports_and_stops_the_process(platform: Platform) -> None:

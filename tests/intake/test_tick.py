@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 from fakes import NOW, CallCounter, FakeClock, embedded_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster import tags
-from relay_dagster.intake.tick import AFTER_A_FAULT, IntakeTick
+from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.external_errors import ThrottledError
+from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.reconciler.tick import ReconcileTick
-from relay_dagster.runs.commits import WAITS_HIDDEN
+from relay_dagster.runs.commits import AFTER_A_FAULT, WAITS_HIDDEN
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Lane, LockState, NewRun, RunRecord, Trigger
 from relay_dagster.runs.ports import AttemptState
@@ -354,6 +357,18 @@ def test_one_message_that_cannot_be_handled_holds_nobody_up(
     looks = iter([0.0, *[99.0] * 9])
     one = IntakeTick(platform, Reluctant(instance), 2, clock=clock, stopwatch=lambda: next(looks))
     assert [record.tenant_id for record in one.run(poll_seconds=0)] == ["b"]
+
+
+def test_a_table_that_does_not_tell_what_is_due_does_not_keep_the_queue_waiting(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    class Deaf(RunStore):
+        def due(self, *_: object, **__: object) -> list[RunRecord]:
+            raise ThrottledError("dynamodb.Query", "slow down")
+
+    posted(platform)
+    deaf = Deaf(platform.clients, platform.settings.runs_table)
+    assert len(tick(replace(platform, runs=deaf), instance, clock).dispatched) == 1
 
 
 def test_a_queue_that_does_not_answer_is_told_and_ends_the_tick(

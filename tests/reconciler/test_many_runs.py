@@ -1,5 +1,6 @@
 """Ten thousand tenants: what a run waits for must not grow with the runs that are there."""
 
+import itertools
 import uuid
 from collections.abc import Iterator
 
@@ -9,6 +10,8 @@ import pytest
 from fakes import CallCounter, FakeClock, embedded_platform
 from reconciler_world import World
 from relay_core.domain.codes import RunStatus
+from relay_dagster.orchestration.dagster_instance import DagsterExecutions
+from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.model import LockState, RunRecord
 
 BACKLOG = 1_500
@@ -68,6 +71,21 @@ def test_a_cancelled_run_is_settled_at_once_however_many_wait(world: World) -> N
     world.tick()
     assert world.current(record).acknowledged_at is not None
     assert world.platform.objects.artifacts(record.run_id, "acme") == {}
+
+
+def test_runs_that_have_ended_hold_up_none_that_is_under_way(world: World) -> None:
+    """A reconciler that was down for long has many to settle, and little time in a tick."""
+    for tenant in ("a", "b", "c"):
+        world.platform.ledger.cancel(world.posted(tenant).run_id)
+    dead = world.executing(dg.DagsterRunStatus.FAILURE)
+    world.clock.advance(seconds=30)
+    seconds = itertools.count(step=15)
+    executions = DagsterExecutions(world.instance)
+    tick = ReconcileTick(
+        world.platform, executions, clock=world.clock, stopwatch=lambda: next(seconds)
+    )
+    assert tick.run() == 2
+    assert world.current(dead).error_code == "run_process_lost"
 
 
 def test_a_tick_costs_what_is_due_and_not_what_is_there(world: World) -> None:

@@ -17,7 +17,8 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.execution.publication import published_key, state_key
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
-from relay_dagster.reconciler.tick import AFTER_A_FAULT, ReconcileTick
+from relay_dagster.reconciler.tick import ReconcileTick
+from relay_dagster.runs.commits import AFTER_A_FAULT
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord

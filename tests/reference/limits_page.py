@@ -21,10 +21,11 @@ from relay_core.domain.limits import (  # noqa: E402
     MOST_FAULTS_TOLD,
     MOST_LISTED,
 )
+from relay_dagster.api.limits import DEFAULT_API_LIMITS  # noqa: E402
 from relay_dagster.settings import LimitSettings, Settings  # noqa: E402
 
 PAGE = ROOT / "docs" / "LIMITS.md"
-FIXED = (DEFAULT_LIMITS,)
+FIXED = (DEFAULT_LIMITS, DEFAULT_API_LIMITS)
 """What holds limits that no variable sets: dataclasses that say under ``Attributes`` of what each
 is, and what is over it."""
 TOLD = (

@@ -1,34 +1,23 @@
-"""The runs table: run records, tenant locks, feed pointers, idempotency items, heartbeats.
+"""The runs table: run records, tenant locks, feed pointers, idempotency items.
 
-Reads anybody may call. `RunStore.commit` is for the ledger alone.
+Reads anybody may call. `RunStore.commit` is for the ledger alone. What is due, and heartbeats, are
+in `looks`.
 """
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
-from itertools import islice
+from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import quotas, schema, tenant_lock
-from relay_dagster.aws.dynamodb.due_index import DueIndex
 from relay_dagster.aws.dynamodb.idempotency import idempotency_writes
-from relay_dagster.aws.dynamodb.reads import (
-    Table,
-    cursor_after,
-    listing_of,
-    run_id_of,
-    start_key,
-)
+from relay_dagster.aws.dynamodb.looks import RunLooks
+from relay_dagster.aws.dynamodb.reads import cursor_after, listing_of, run_id_of, start_key
 from relay_dagster.aws.dynamodb.serialization import (
-    beat_key,
     epoch_seconds,
     feed_is,
     feed_key,
@@ -44,32 +33,15 @@ from relay_dagster.aws.dynamodb.serialization import (
     unmarshal,
 )
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
-from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
-from relay_dagster.runs.commits import LookPolicy
-from relay_dagster.runs.errors import (
-    CommitLostError,
-    FenceLostError,
-    RunQuotaExceededError,
-    TenantBusyError,
-)
+from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, TenantBusyError
 from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
 from relay_dagster.runs.identifiers import is_run_id
-from relay_dagster.runs.model import Idempotency, Lane, RunPage, RunRecord, TenantLock
-from relay_dagster.runs.ports import utc_now
-
-_BEAT_LIFE = timedelta(days=7)
-_MOST_WRITES = 25
+from relay_dagster.runs.model import Idempotency, RunPage, RunRecord, TenantLock
 
 
-class RunStore:
-    """Run records and what belongs to them."""
-
-    def __init__(
-        self, clients: Clients, table: str, *, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        self._clients = clients
-        self._table = Table(clients, table, sleep=sleep)
-        self._due = DueIndex(clients, table)
+class RunStore(RunLooks):
+    """Run records and what belongs to them; what looks at runs need is inherited."""
 
     # --- records --------------------------------------------------------------------------------
 
@@ -117,21 +89,6 @@ class RunStore:
             if record is not None and not record.hidden and status in (None, record.status)
         )
         return RunPage(records, cursor_after(last) if last else None)
-
-    def due(self, lane: Lane, until: datetime, limit: int = 200) -> list[RunRecord]:
-        """Return runs that are due in a lane up to an instant, the longest due first."""
-        keys = self._due.keys(lane, until, limit)
-        found = self._table.batch(keys)
-        records = (to_record(found[key]) for key in keys if key in found)
-        return [each for each in records if each.is_due(lane, until)]
-
-    def note_look(self, record: RunRecord) -> bool:
-        """Write what a look has seen of a record, and when the next is due, and nothing else.
-
-        Returns:
-            False where the record has changed since it was read; nothing is written then.
-        """
-        return self._due.note(record)
 
     @maps_aws_errors
     def commit(
@@ -187,29 +144,6 @@ class RunStore:
         """Take a run that was counted, and then was none, out of the count of its hour."""
         self._clients.dynamodb.update_item(**quotas.given_back(self._table.name, record))
 
-    def schedule_all(self, looks: LookPolicy, now: datetime) -> int:
-        """Note of each unsettled run when to look at it, where that is not noted; return how many.
-
-        Reads the whole table: for one that an older release has filled.
-        """
-        records = map(to_record, self._table.items_with(schema.REQUESTED_KEY))
-        open_ones = (each for each in records if each.acknowledged_at is None)
-        unscheduled = [each for each in open_ones if each.due_lane is None]
-        return sum(self.note_look(looks.scheduled(None, each, now)) for each in unscheduled)
-
-    @maps_aws_errors
-    def put_many(self, records: Iterable[RunRecord]) -> None:
-        """Store records as they are, in batches, past the ledger: for benchmarks and their like.
-
-        Locks, feed pointers and keys that belong to them are not written.
-
-        Raises:
-            ThrottledError: DynamoDB did not take all of them in many tries.
-        """
-        requests = ({"PutRequest": {"Item": from_record(record)}} for record in records)
-        while batch := list(islice(requests, _MOST_WRITES)):
-            self._table.write_all(batch)
-
     # --- what belongs to them -------------------------------------------------------------------
 
     def lock(self, tenant_id: str) -> TenantLock:
@@ -234,57 +168,6 @@ class RunStore:
         if not plain or plain[schema.EXPIRY] <= epoch_seconds(now):
             return None
         return plain["run_id"], plain["fingerprint"]
-
-    @maps_aws_errors
-    def beat(self, run_id: str, attempt: int) -> int:
-        """Count an attempt's heartbeat up and return the new count.
-
-        ``execution/heartbeat.py`` calls, and tells what becomes of it. The item is no part of any
-        transaction, so beats never collide with the run's own writes.
-
-        Raises:
-            FenceLostError: the attempt was given up; its process is to end.
-        """
-        expires = epoch_seconds(utc_now() + _BEAT_LIFE)
-        try:
-            answer = self._clients.dynamodb_beats.update_item(
-                TableName=self._table.name,
-                Key=marshal({schema.KEY: beat_key(run_id, attempt)}),
-                UpdateExpression="ADD beats :one SET #expiry = :expiry",
-                ConditionExpression="attribute_not_exists(stopped)",
-                ExpressionAttributeNames={"#expiry": schema.EXPIRY},
-                ExpressionAttributeValues=marshal({":one": 1, ":expiry": expires}),
-                ReturnValues="UPDATED_NEW",
-            )
-        except ClientError as error:
-            if error_code(error) in CONDITION_FAILED:
-                raise FenceLostError(run_id, f"attempt {attempt} was given up") from error
-            raise
-        return int(unmarshal(answer["Attributes"])["beats"])
-
-    @maps_aws_errors
-    def stop_beats(self, run_id: str, attempt: int) -> None:
-        """Let an attempt's process know, at its next heartbeat, that the attempt was given up."""
-        expires = epoch_seconds(utc_now() + _BEAT_LIFE)
-        self._clients.dynamodb.update_item(
-            TableName=self._table.name,
-            Key=marshal({schema.KEY: beat_key(run_id, attempt)}),
-            UpdateExpression="SET stopped = :yes, #expiry = :expiry",
-            ExpressionAttributeNames={"#expiry": schema.EXPIRY},
-            ExpressionAttributeValues=marshal({":yes": True, ":expiry": expires}),
-        )
-
-    def heartbeats(self, records: Iterable[RunRecord]) -> dict[str, int]:
-        """Return the count of each record's latest attempt, by run_id; 0 before the first beat.
-
-        A count says nothing by itself: ``reconciler/tick.py`` notes when it last changed.
-        """
-        wanted = {beat_key(each.run_id, each.attempt): each.run_id for each in records}
-        found = self._table.batch(wanted)
-        return {
-            run_id: int(unmarshal(found.get(key, {})).get("beats", 0))
-            for key, run_id in wanted.items()
-        }
 
     @maps_aws_errors
     def check(self) -> None:
