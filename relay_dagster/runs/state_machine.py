@@ -191,15 +191,19 @@ def entered(fence: Fence, stage: Stage, now: datetime) -> Rule:
 
 
 def pinned(fence: Fence, config_version: int | None, baseline_run_id: str | None) -> Rule:
-    """Fix config version and baseline, which take effect; later attempts find them fixed."""
+    """Fix config version and baseline, which take effect; later attempts find them fixed.
+
+    A run that is posted knows its version from then on; its baseline is always fixed here.
+    """
 
     def rule(record: RunRecord) -> RunRecord:
         refuse_unfenced(record, fence)
-        if record.config_version is not None or config_version is None:
+        version = config_version if record.config_version is None else record.config_version
+        baseline = record.baseline_run_id or baseline_run_id
+        fixed = (record.config_version, record.baseline_run_id)
+        if version is None or (version, baseline) == fixed:
             return record
-        return moved(
-            "pinned", record, config_version=config_version, baseline_run_id=baseline_run_id
-        )
+        return moved("pinned", record, config_version=version, baseline_run_id=baseline)
 
     return rule
 
