@@ -191,17 +191,16 @@ def entered(fence: Fence, stage: Stage, now: datetime) -> Rule:
 
 
 def pinned(fence: Fence, config_version: int | None, baseline_run_id: str | None) -> Rule:
-    """Fix config version and baseline, which take effect; later attempts find them fixed.
-
-    A run that is posted knows its version from then on; its baseline is always fixed here.
-    """
+    """Fix config version and baseline for all attempts; a posted run has only its version yet."""
 
     def rule(record: RunRecord) -> RunRecord:
         refuse_unfenced(record, fence)
-        version = config_version if record.config_version is None else record.config_version
+        version = record.config_version or config_version
         baseline = record.baseline_run_id or baseline_run_id
-        fixed = (record.config_version, record.baseline_run_id)
-        if version is None or (version, baseline) == fixed:
+        if version is None or (record.config_version, record.baseline_run_id) == (
+            version,
+            baseline,
+        ):
             return record
         return moved("pinned", record, config_version=version, baseline_run_id=baseline)
 
