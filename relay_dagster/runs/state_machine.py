@@ -197,10 +197,7 @@ def pinned(fence: Fence, config_version: int | None, baseline_run_id: str | None
         refuse_unfenced(record, fence)
         version = record.config_version or config_version
         baseline = record.baseline_run_id or baseline_run_id
-        if version is None or (record.config_version, record.baseline_run_id) == (
-            version,
-            baseline,
-        ):
+        if (version, baseline) == (record.config_version, record.baseline_run_id):
             return record
         return moved("pinned", record, config_version=version, baseline_run_id=baseline)
 
