@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Body = Callable[["Installation"], str]
 
-_MODULES = ("requests", "queue", "processes", "deployments", "world", "buttons", "crowds")
+_MODULES = ("requests", "queue", "processes", "deployments", "world", "buttons", "crowds", "holds")
 _ALL: dict[str, Scenario] = {}
 
 
