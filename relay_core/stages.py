@@ -15,7 +15,7 @@ import pandas as pd
 from relay_core.columnar.json_lines import joined_entries
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
-from relay_core.domain.codes import Stage, WarningCode
+from relay_core.domain.codes import WarningCode
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunContext
@@ -39,6 +39,7 @@ from relay_core.validation.trouble import (
     judge_inputs,
     let_off,
     nothing_left,
+    stage_of,
 )
 
 _MANY_ROWS = 1 << 22
@@ -211,7 +212,7 @@ class RunStages:
         findings.take_normalized(normalized, judge_normalized(normalized))
         if findings.failure is None and (faults := nothing_left(findings.states)):
             findings.faults = faults
-            findings.failure = run_faults.failure_of(faults, Stage.NORMALIZE)
+            findings.failure = run_faults.failure_of(faults, stage_of(faults[0]))
         uploads = findings.uploads
         if any(vendor.invalid_rows for vendor in uploads):
             self.sink.write(self.keys.invalid_rows, invalid_rows_chunks(uploads))

@@ -68,11 +68,17 @@ def demo(
     output_dir: Annotated[
         Path, typer.Option(help="Where the run's artifacts are put, to look at afterwards.")
     ] = Path("out/demo"),
+    release: Annotated[
+        bool, typer.Option("--release", help="Publish the held feed in the end, else leave it.")
+    ] = False,
 ) -> None:
-    """Run the sample tenant from end to end on embedded AWS, then end everything."""
+    """Run the sample tenant from end to end on embedded AWS, then end everything.
+
+    After the first run a vendor sends a tenth of its feed: that run is held, and shown.
+    """
     from relay_dagster.devstack.demo import run_demo
 
-    raise typer.Exit(run_demo(output_dir))
+    raise typer.Exit(run_demo(output_dir, release=release))
 
 
 @app.command()

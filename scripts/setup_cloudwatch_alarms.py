@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, Change, Kind, Verdict, set_up_alarms
-from relay_dagster.aws.provisioning.bootstrap import QUEUE_NAME
+from relay_dagster.aws.provisioning.bootstrap import DLQ_NAME, QUEUE_NAME
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.settings import MetricsSettings, SettingsError
 
@@ -57,7 +57,7 @@ def main(
 
 
 def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
-    defaults = AlarmPlan(environment="", namespace="", queue_name="")
+    defaults = AlarmPlan(environment="", namespace="", queue_name="", dlq_name="")
     options = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     _add_places(options, environ)
     options.add_argument(
@@ -108,7 +108,10 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
 
 def _add_places(options: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
-    queue = urlsplit(environ.get("SQS_QUEUE_URL", "")).path.rpartition("/")[2]
+    queue, dlq = (
+        urlsplit(environ.get(name, "")).path.rpartition("/")[2]
+        for name in ("SQS_QUEUE_URL", "SQS_DLQ_URL")
+    )
     for name, default, meaning in (
         ("--environment", environ.get("ENVIRONMENT") or "unknown", "ENVIRONMENT of the program"),
         (
@@ -117,6 +120,7 @@ def _add_places(options: argparse.ArgumentParser, environ: Mapping[str, str]) ->
             "CLOUDWATCH_METRICS_NAMESPACE of the program",
         ),
         ("--queue-name", queue or QUEUE_NAME, "the queue of jobs, by default SQS_QUEUE_URL's"),
+        ("--dlq-name", dlq or DLQ_NAME, "the dead letters' queue, by default SQS_DLQ_URL's"),
         ("--name-prefix", "relay", "what the alarms' names begin with"),
     ):
         shown = default.replace("%", "%%")
@@ -131,6 +135,7 @@ def _plan(asked: argparse.Namespace) -> AlarmPlan:
         environment=asked.environment,
         namespace=asked.namespace,
         queue_name=asked.queue_name,
+        dlq_name=asked.dlq_name,
         tenants=tuple(dict.fromkeys(asked.tenant)),
         kinds=tuple(kind for kind in Kind if not asked.only or kind.value in asked.only),
         failure_threshold=asked.consecutive_failure_threshold,

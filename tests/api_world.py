@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from builders import config_document
-from fakes import published_outcome
+from fakes import TRIPPED, published_outcome
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.api.app import create_app
@@ -91,6 +91,19 @@ class ApiWorld:
         record = self.claim(run_id)
         outcome = published_outcome(self.platform, record)
         return self.platform.ledger.succeed(record.fence, outcome)
+
+    def hold(self, run_id: str) -> RunRecord:
+        """End a run with its merged feed held back."""
+        record, ledger = self.claim(run_id), self.platform.ledger
+        record = ledger.pin(record.fence, 1, "baseline-run")
+        record = ledger.enter_stage(record.fence, Stage.WRITE_OUTPUTS)
+        outcome = published_outcome(self.platform, record, b"sku\n")
+        return ledger.hold(record.fence, replace(outcome, guards=(TRIPPED,)))
+
+    def hold_one(self) -> RunRecord:
+        """Publish a feed of the tenant, and let the next one be held back."""
+        self.succeed(self.post_run().json()["run_id"])
+        return self.hold(self.post_run().json()["run_id"])
 
     def fail(self, run_id: str) -> RunRecord:
         """End a run for its data."""

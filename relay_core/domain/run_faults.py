@@ -13,6 +13,10 @@ from relay_core.domain.records import ReportEntry, RunFailure
 _TITLES = {FailureCode.DECODE_ERROR: "decode error: ", FailureCode.INVALID_INPUT: "invalid input: "}
 
 
+VENDOR_ROWS = "vendor_rows"
+"""The trouble of a vendor that has lost many of its rows; the guard has the same name."""
+
+
 def failure_of(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None:
     """Return the failure that these faults make: the first one's code, all their messages."""
     if not faults:
@@ -174,7 +178,7 @@ def nothing_priced(skus: int, free: int) -> ReportEntry:
 def rows_lost(vendor_id: str, before: int, now: int, limit: str) -> ReportEntry:
     """Tell of a vendor that has lost many of its rows, where that is its own trouble."""
     return ReportEntry(
-        error_code="vendor_rows",
+        error_code=VENDOR_ROWS,
         error_message=f"vendor {vendor_id!r} has {now} valid rows, {before} in the published "
         f"feed's run, and guards.max_vendor_rows_lost_pct is {limit}; ask for the whole feed",
         vendor_id=vendor_id,

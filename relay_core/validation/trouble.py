@@ -28,6 +28,13 @@ _INPUT_CODES = (
 """What is wrong with inputs, in the order in which it makes the run's code."""
 
 
+_JUDGED_BY_ROWS = (
+    FailureCode.NO_ROWS_PARSED,
+    FailureCode.VALIDATION_ERRORS,
+    run_faults.VENDOR_ROWS,
+)
+
+
 class VendorStatus(StrEnum):
     """What a run uses of a vendor."""
 
@@ -210,15 +217,22 @@ def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
 
 
 def nothing_left(states: Mapping[str, VendorState]) -> list[ReportEntry]:
-    """Return the fault that is the run's where every vendor is left out or has nothing."""
+    """Return the fault that is the run's where every vendor is left out or has nothing.
+
+    Where that is for want of uploads alone, the run has no row, which merging finds.
+    """
     used = (VendorStatus.FOUND, VendorStatus.LAST_GOOD)
     left = [state for state in states.values() if state.status is VendorStatus.LEFT_OUT]
     if not left or any(state.status in used for state in states.values()):
         return []
     troubles = (state.trouble for state in left if state.trouble is not None)
     optional = WarningCode.OPTIONAL_VENDOR_MISSING
-    first = next((each for each in troubles if each.error_code != optional), None)
-    return [first or run_faults.no_rows(None)]
+    return [each for each in troubles if each.error_code != optional][:1]
+
+
+def stage_of(trouble: ReportEntry) -> Stage:
+    """Return the stage that a run ends in for a trouble that reading has shown."""
+    return Stage.MERGE_PRICE if trouble.error_code in _JUDGED_BY_ROWS else Stage.NORMALIZE
 
 
 def _trouble_of_input(

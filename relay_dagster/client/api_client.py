@@ -6,7 +6,7 @@ by a client that does not have it.
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from relay_dagster.client.api_models import (
     Answer,
     ConfigCheck,
+    PublishedFeed,
     Run,
     RunPage,
     StoredConfig,
@@ -94,6 +95,17 @@ class ApiClient:
     def run(self, run_id: str) -> Polled:
         """Return a run as it stands."""
         return self._polled(self._send("GET", f"/v1/runs/{_segment(run_id)}"))
+
+    def release(self, run_id: str, sha256: str, guards: Sequence[str], reason: str) -> Run:
+        """Publish what a run holds back: the feed of this hash, for which these guards tripped."""
+        order = {"sha256": sha256, "guards": list(guards), "reason": reason}
+        return _read(Run, self._send("POST", f"/v1/runs/{_segment(run_id)}/release", json=order))
+
+    def roll_back(self, tenant_id: str, run_id: str, reason: str) -> PublishedFeed:
+        """Publish one of the tenant's earlier feeds again."""
+        path = f"/v1/tenants/{_segment(tenant_id)}/feed/rollback"
+        order = {"run_id": _segment(run_id), "reason": reason}
+        return _read(PublishedFeed, self._send("POST", path, json=order))
 
     def runs(self, tenant_id: str | None, status: str | None, limit: int) -> Iterator[Run]:
         """Yield at most ``limit`` runs, newest first, over as many pages as it takes."""

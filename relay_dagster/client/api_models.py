@@ -22,6 +22,40 @@ class Answer(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
+class Example(Answer):
+    """One SKU that a guard counts: a price or a quantity, as it was and as it is."""
+
+    sku: str
+    before: str | int | None
+    after: str | int | None
+
+
+class GuardResult(Answer):
+    """What a guard came to: so many of so many, against its limit."""
+
+    guard: str
+    vendor_id: str | None = None
+    side: str | None = None
+    value: str
+    limit: str
+    count: int
+    of: int
+    examples: list[Example] = []
+
+
+class Hold(Answer):
+    """Why a feed is held back, or was."""
+
+    sha256: str
+    baseline_run_id: str
+    guards: list[GuardResult]
+
+    @property
+    def guard_names(self) -> tuple[str, ...]:
+        """The names of the guards that tripped, each once."""
+        return tuple(dict.fromkeys(each.guard for each in self.guards))
+
+
 class Run(Answer):
     """A run, as it stands."""
 
@@ -41,6 +75,10 @@ class Run(Answer):
     failed_stage: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    hold: Hold | None = None
+    released_at: str | None = None
+    released_by: str | None = None
+    release_reason: str | None = None
     dagster_url: str | None = None
 
     @property
@@ -54,8 +92,15 @@ class Run(Answer):
         return self.status == RunStatus.SUCCEEDED
 
     @property
+    def is_held(self) -> bool:
+        """Whether the run's feed waits for a decision."""
+        return self.status == RunStatus.HELD
+
+    @property
     def cause(self) -> str:
-        """``error_code: message`` in one line; of a run that was cancelled, that it was."""
+        """``error_code: message`` in one line; of a run that is held or cancelled, that it is."""
+        if self.is_held and self.hold is not None:
+            return f"{self.status}: {', '.join(self.hold.guard_names)}"
         if self.error_code is None:
             return f"{self.status}: the run was cancelled in {self.failed_stage or self.stage}"
         return f"{self.error_code}: {' '.join((self.error_message or '').split())}"
@@ -66,6 +111,13 @@ class RunPage(Answer):
 
     runs: list[Run]
     next_cursor: str | None
+
+
+class PublishedFeed(Answer):
+    """A tenant's feed that is in force."""
+
+    tenant_id: str
+    run_id: str
 
 
 class StoredVersion(Answer):

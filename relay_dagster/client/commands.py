@@ -29,6 +29,9 @@ ConfigFile = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Follow the run to its end.")]
+Reason = Annotated[
+    str, typer.Option(help="Why; it stands in the run, or in the log.", show_default=False)
+]
 LOCAL_API = "http://127.0.0.1:8000"
 
 config = typer.Typer(help="Check tenants' configs, store them, and get them back.")
@@ -47,7 +50,7 @@ class Status(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Give an application the client commands."""
-    for command in (run, runs, show, errors):
+    for command in (run, runs, show, errors, release, rollback):
         app.command()(command)
     app.add_typer(config, name="config", no_args_is_help=True)
 
@@ -68,7 +71,7 @@ def run(
     api_url: ApiUrl = LOCAL_API,
     api_key: ApiKey = None,
 ) -> None:
-    """Start a run and print its run_id; with --watch exit with 1 unless it succeeds."""
+    """Start a run and print its run_id; with --watch exit with 1 unless it succeeds, 3 if held."""
     from relay_dagster.client.session import connected
 
     with connected(api_url, api_key) as session:
@@ -143,6 +146,53 @@ def errors(
         session.screen.say(headline(found, report))
         if report is not None:
             show_causes(session.screen, report, links)
+
+
+def release(
+    run_id: RunId,
+    reason: Reason,
+    sha256: Annotated[
+        str | None,
+        typer.Option(help="Of the feed that was looked at.", show_default="asks at a terminal"),
+    ] = None,
+    guard: Annotated[
+        list[str] | None,
+        typer.Option(help="One that tripped, all must be named; may be repeated."),
+    ] = None,
+    api_url: ApiUrl = LOCAL_API,
+    api_key: ApiKey = None,
+) -> None:
+    """Publish the feed that a run holds back; shows it and asks, unless hash and guards are given.
+
+    Where nobody can be asked, the command that releases what is shown is printed, with status 1.
+    """
+    from relay_dagster.client.errors import BadUsageError
+    from relay_dagster.client.holds import Reviewed
+    from relay_dagster.client.holds import release as released
+    from relay_dagster.client.session import connected
+
+    with connected(api_url, api_key) as session:
+        if (sha256 is None) is not (not guard):
+            raise BadUsageError("--sha256 and --guard go together: they say what was looked at")
+        reviewed = Reviewed(sha256, tuple(guard)) if sha256 is not None and guard else None
+        released(session, run_id, reviewed, reason)
+
+
+def rollback(
+    tenant: Annotated[
+        str, typer.Argument(metavar="TENANT", help="Whose feed.", show_default=False)
+    ],
+    run_id: RunId,
+    reason: Reason,
+    api_url: ApiUrl = LOCAL_API,
+    api_key: ApiKey = None,
+) -> None:
+    """Publish the feed of one of the tenant's earlier runs again."""
+    from relay_dagster.client.holds import roll_back
+    from relay_dagster.client.session import connected
+
+    with connected(api_url, api_key) as session:
+        roll_back(session, tenant, run_id, reason)
 
 
 @config.command()
@@ -237,6 +287,8 @@ def _watched(session: "Session", polled: "Polled") -> int:
     if ended.succeeded:
         took = between(ended.started_at, ended.finished_at)
         session.screen.say(f"{ended.status} in {took}; more with: relay show {ended.run_id}")
+    elif ended.is_held:
+        session.screen.complain(f"what holds it, what releases it: relay show {ended.run_id}")
     elif ended.error_code:
         session.screen.complain(f"causes and samples: relay errors {ended.run_id}")
     return exit_status(session, ended)

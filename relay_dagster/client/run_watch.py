@@ -23,6 +23,8 @@ from relay_dagster.client.terminal import duration, instant, plain, status_style
 
 POLL_SECONDS = 2.0
 """How long to wait where the API does not say."""
+HELD = 3
+"""The exit status of a run that is held, the local runner's, too."""
 PATIENCE_SECONDS = 60.0
 """How long the API may fail to answer before watching ends."""
 
@@ -65,7 +67,7 @@ def exit_status(session: Session, run: Run) -> int:
     if run.succeeded:
         return 0
     session.screen.complain(run.cause)
-    return 1
+    return HELD if run.is_held else 1
 
 
 def _followed(session: Session, polled: Polled, view: "_Lines | _Picture") -> Run:

@@ -10,6 +10,7 @@ from typing import Any
 from relay_dagster.client.api_client import download, read_file
 from relay_dagster.client.api_models import Run, RunSummary
 from relay_dagster.client.errors import ClientError
+from relay_dagster.client.holds import show_hold
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import (
     Screen,
@@ -94,6 +95,8 @@ class RunPage:
         screen.say(_standing(run), indent=2, style=status_style(run.status))
         for line in _facts(run):
             screen.say(line, indent=2)
+        if run.hold is not None:
+            show_hold(screen, run, run.hold)
         if self.summary is not None:
             self._show_summary(self.summary)
         if self.note:
@@ -151,6 +154,8 @@ def _summary(links: Mapping[str, str]) -> tuple[RunSummary | None, str]:
 def _standing(run: Run) -> str:
     if run.succeeded:
         return f"{run.status} in {between(run.started_at, run.finished_at)}"
+    if run.is_held:
+        return f"{run.status}: its feed is not published"
     if run.has_ended:
         return f"{run.status} in {run.failed_stage or run.stage}"
     return f"{run.status}, stage {run.stage}"
@@ -170,6 +175,8 @@ def _facts(run: Run) -> Iterable[str]:
         yield f"the next attempt starts at {instant(run.next_attempt_at)}"
     if run.cancel_requested_at and not run.has_ended:
         yield f"asked to be cancelled at {instant(run.cancel_requested_at)}"
+    if run.released_at:
+        yield f"released {instant(run.released_at)} by {run.released_by}: {run.release_reason}"
     if run.dagster_url:
         yield f"in Dagster: {run.dagster_url}"
     if run.has_ended and run.error_code:

@@ -22,6 +22,7 @@ _STYLES = {
     "CANCELLED": "yellow",
     "RUNNING": "cyan",
     "QUEUED": "blue",
+    "HELD": "magenta",
 }
 
 
@@ -45,9 +46,25 @@ class Screen:
         """Whether people see standard output as it is written."""
         return self.out.is_terminal
 
-    def say(self, text: str = "", *, indent: int = 0, style: str = "", href: str = "") -> None:
-        """Write a line; a terminal folds it under its own start."""
-        _say(self.out, text, indent, style, href)
+    def say(
+        self,
+        text: str = "",
+        *,
+        indent: int = 0,
+        style: str = "",
+        href: str = "",
+        whole: bool = False,
+    ) -> None:
+        """Write a line; a terminal folds it under its own start, unless it is to be copied."""
+        _say(self.out, text, indent, style, href, whole=whole)
+
+    def agrees(self, question: str) -> bool:
+        """Ask at the terminal; whatever is no yes is a no."""
+        try:
+            answer = self.out.input(Text(f"{plain(question)} [y/N] "))
+        except EOFError:
+            return False
+        return answer.strip().lower() in ("y", "yes")
 
     def complain(self, text: str) -> None:
         """Write a line to standard error, never folded: commands in it can be copied."""
@@ -145,11 +162,11 @@ def counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
 
 
-def _say(console: Console, text: str, indent: int, style: str, href: str) -> None:
+def _say(console: Console, text: str, indent: int, style: str, href: str, *, whole: bool) -> None:
     line = Text(plain(text), style=Style.parse(style) + Style(link=href or None))
-    if console.is_terminal and indent:
+    if console.is_terminal and indent and not whole:
         console.print(Padding(line, (0, 0, 0, indent), expand=False))
-    elif console.is_terminal:
+    elif console.is_terminal and not whole:
         console.print(line)
     else:
         line.pad_left(indent)

@@ -24,10 +24,13 @@ from relay_core.domain.codes import RunStatus
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
 from relay_dagster.devstack.demo_output import (
+    held_back,
+    in_the_shop,
     left_running,
     posted,
     show_result,
     stage,
+    tenth,
     timed,
     title,
     uploads,
@@ -65,8 +68,13 @@ class World:
     api_key: str
 
 
-def run_demo(output_dir: Path) -> int:
-    """Run the sample tenant from end to end; return the exit status."""
+def run_demo(output_dir: Path, *, release: bool = False) -> int:
+    """Run the sample tenant from end to end, and a feed that is held; return the exit status.
+
+    Args:
+        output_dir: where the first run's artifacts are put.
+        release: whether the held feed is published in the end.
+    """
     console = Console(highlight=False, soft_wrap=True)
     title(console, "Relay Inventory: the sample tenant, end to end, on embedded AWS")
     with tempfile.TemporaryDirectory(prefix="relay-demo-") as home:
@@ -75,6 +83,7 @@ def run_demo(output_dir: Path) -> int:
                 run = _post_and_follow(console, world)
                 artifacts = _download(world, run, output_dir / str(run["run_id"]))
                 show_result(console, run, artifacts, world.platform.runs.get(run["run_id"]))
+                _send_a_tenth(console, world, release=release)
         except KeyboardInterrupt:
             console.print("stopped; everything that was started is ended")
             return 130
@@ -174,8 +183,43 @@ def _upload(platform: Platform) -> dict[str, int]:
     return sizes
 
 
-def _post_and_follow(console: Console, world: World) -> dict[str, Any]:
-    """Post a run and show its stages as they pass; return it when it has succeeded."""
+def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
+    """Have a vendor send a tenth of its feed: the run is held, and the shop keeps what it has."""
+    tenth(console, *_upload_tenth(world.platform))
+    run = _post_and_follow(console, world, RunStatus.HELD)
+    held_back(console, run)
+    in_the_shop(console, _shop_run_id(world), run)
+    if release:
+        hold = run["hold"]
+        guards = [result["guard"] for result in hold["guards"]]
+        order = {"sha256": hold["sha256"], "guards": guards, "reason": "the demo was told to"}
+        released = _expect(world.client.post(f"/v1/runs/{run['run_id']}/release", json=order), 200)
+        in_the_shop(console, _shop_run_id(world), released)
+
+
+def _upload_tenth(platform: Platform) -> tuple[str, int, int]:
+    """Upload the first tenth of a vendor's feed; return its key, and the lines before and now."""
+    config = load_config(parse_document(sample_config_text(TENANT), format="yaml"))
+    vendor_id, (name, data) = next(iter(sample_feeds(TENANT).items()))
+    lines = data.splitlines(keepends=True)
+    kept = lines[: len(lines) // 10]
+    key = f"{config.vendor(vendor_id).inbound.s3_prefix}{name}"
+    platform.objects.put(key, b"".join(kept))
+    return key, len(lines), len(kept)
+
+
+def _shop_run_id(world: World) -> str:
+    """Return the run whose feed the shop is given."""
+    answer = world.client.get(f"/v1/tenants/{TENANT}/feed")
+    if answer.status_code != httpx.codes.FOUND:
+        raise DemoError(f"GET {answer.request.url}: {answer.text}")
+    return answer.headers["X-Run-Id"]
+
+
+def _post_and_follow(
+    console: Console, world: World, wanted: RunStatus = RunStatus.SUCCEEDED
+) -> dict[str, Any]:
+    """Post a run and show its stages as they pass; return it when it has ended as it must."""
     order = {"tenant_id": TENANT, "run_type": "inventory_sync"}
     begun = time.monotonic()
     run = _expect(world.client.post("/v1/runs", json=order), 202)
@@ -191,8 +235,9 @@ def _post_and_follow(console: Console, world: World) -> dict[str, Any]:
             raise DemoError(f"the run is still {run['status']}\n{_logs(world.stack)}")
         time.sleep(POLL_SECONDS)
         run = _expect(world.client.get(f"/v1/runs/{run['run_id']}"), 200)
-    if run["status"] != RunStatus.SUCCEEDED:
-        raise DemoError(f"{run['error_code']}: {run['error_message']}\n{_logs(world.stack)}")
+    if run["status"] != wanted:
+        why = f"{run['error_code']}: {run['error_message']}"
+        raise DemoError(f"the run is {run['status']}, not {wanted}: {why}\n{_logs(world.stack)}")
     return run
 
 

@@ -15,6 +15,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from relay_dagster.client.api_models import Run
+from relay_dagster.client.holds import show_hold
+from relay_dagster.client.terminal import Screen
 from relay_dagster.devstack.processes import API, WEBSERVER, Stack
 from relay_dagster.runs.model import RunRecord
 
@@ -67,6 +70,26 @@ def show_result(
         _times(console, record, summary)
     if run.get("dagster_url"):
         console.print(f"\n  In Dagster's UI (while the stack is up): {run['dagster_url']}")
+
+
+def tenth(console: Console, key: str, before: int, now: int) -> None:
+    """Print that a vendor has sent a tenth of its feed."""
+    title(console, "Then a vendor sends a tenth of its feed")
+    console.print(f"  {key}: {now:,} lines in place of {before:,}")
+
+
+def held_back(console: Console, run: Mapping[str, Any]) -> None:
+    """Print what holds a run's feed back, as ``relay show`` does."""
+    shown = Run.model_validate(run)
+    if shown.hold is not None:
+        show_hold(Screen(console, console), shown, shown.hold)
+
+
+def in_the_shop(console: Console, shop_run_id: str, run: Mapping[str, Any]) -> None:
+    """Print which feed the shop has now."""
+    title(console, f"The run is {run['status']}; GET /v1/tenants/{run['tenant_id']}/feed: 302")
+    which = "this run's feed" if shop_run_id == run["run_id"] else "the good feed of the first run"
+    console.print(f"  the shop has {which}, X-Run-Id {shop_run_id}")
 
 
 def where_to_look(console: Console, artifacts: Mapping[str, Path]) -> None:

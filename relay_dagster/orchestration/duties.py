@@ -16,6 +16,7 @@ from relay_dagster.reconciler.dead_letter_sweep import LetterCount, sweep
 from relay_dagster.reconciler.housekeeping import (
     PartitionSync,
     check_queue,
+    count_holds,
     delete_old_runs,
     sync_partitions,
 )
@@ -37,6 +38,7 @@ def duty_sensors(connect: _Connect) -> list[dg.SensorDefinition]:
         lost_messages(connect),
         dead_letters(connect),
         queue_settings(connect),
+        held_runs(connect),
         dagster_history(connect),
     ]
 
@@ -82,6 +84,16 @@ def queue_settings(connect: _Connect) -> dg.SensorDefinition:
 
     about = "Tells how the queues' attributes differ from the variables."
     return _duty("queue_settings", EVERY_MINUTE, about, Cursor, act, connect)
+
+
+def held_runs(connect: _Connect) -> dg.SensorDefinition:
+    """Return the sensor that counts the runs whose feed waits for a decision."""
+
+    def act(platform: Platform, _: dg.DagsterInstance, _kept: Cursor, _now: datetime) -> str:
+        return f"runs held: {count_holds(platform)}"
+
+    about = "Writes the metric of the runs that are held and wait for a decision."
+    return _duty("held_runs", EVERY_MINUTE, about, Cursor, act, connect)
 
 
 def dagster_history(connect: _Connect) -> dg.SensorDefinition:

@@ -1,13 +1,15 @@
-"""What is to be done beside the runs: partitions, Dagster's old runs, the queue's attributes.
+"""What is to be done beside the runs: partitions, Dagster's old runs, queue attributes, holds.
 
 Nothing here is about a single run; each function is a duty of its own.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from relay_core.domain.codes import RunStatus
 from relay_dagster.logs import event_log
 from relay_dagster.reconciler.cursor import Cursor
 from relay_dagster.runs.ports import Executions, TenantPartitions
@@ -18,6 +20,7 @@ OVERLAP = timedelta(minutes=2)
 ALL_TENANTS_EVERY_SECONDS = 3600
 OLD_RUNS_AT_ONCE = 50
 OLD_RUNS_SECONDS = 30
+HOLDS_AT_ONCE = 100
 
 log = event_log()
 
@@ -92,3 +95,16 @@ def check_queue(platform: Platform) -> list[str]:
     for difference in differences:
         log.error("queue_misconfigured", difference=difference)
     return differences
+
+
+def count_holds(platform: Platform) -> int:
+    """Tell how many held runs wait for a decision, also where there is none; return it."""
+    holds: Counter[str] = Counter()
+    cursor, is_more = None, True
+    while is_more:
+        page = platform.runs.list_runs(status=RunStatus.HELD, limit=HOLDS_AT_ONCE, cursor=cursor)
+        holds.update(record.tenant_id for record in page.records)
+        cursor = page.next_cursor
+        is_more = cursor is not None
+    platform.metrics.runs_held(holds)
+    return holds.total()

@@ -191,15 +191,15 @@ def entered(fence: Fence, stage: Stage, now: datetime) -> Rule:
 
 
 def pinned(fence: Fence, config_version: int | None, baseline_run_id: str | None) -> Rule:
-    """Fix config version and baseline, which take effect; later attempts find them fixed."""
+    """Fix config version and baseline for all attempts; a posted run has only its version yet."""
 
     def rule(record: RunRecord) -> RunRecord:
         refuse_unfenced(record, fence)
-        if record.config_version is not None or config_version is None:
+        version = record.config_version or config_version
+        baseline = record.baseline_run_id or baseline_run_id
+        if (version, baseline) == (record.config_version, record.baseline_run_id):
             return record
-        return moved(
-            "pinned", record, config_version=config_version, baseline_run_id=baseline_run_id
-        )
+        return moved("pinned", record, config_version=version, baseline_run_id=baseline)
 
     return rule
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 FOLDERS = ("normalized", "outputs", "reports", "published")
 """What a run leaves under its output folder, and replaces there."""
-_MOST_OF_STATE = 1 << 40
+_MOST_OF_STATE = 1 << 31
+"""So much of a state is read from a pipe; room for it is asked for at once."""
 _MOST_OF_CONFIG = 8_000_000
 """No config has more bytes, white space and comments included."""
 

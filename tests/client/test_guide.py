@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,26 @@ def ended(world: ClientWorld, idempotency_key: str) -> str:
     return run_id
 
 
+def held(world: ClientWorld) -> dict[str, str]:
+    """Return what the guide calls a feed that is published, and one that is held back after it."""
+    earlier = world.api.succeed(asked(world))
+    record = world.api.hold(asked(world))
+    assert record.hold is not None
+    return {
+        "release RUN_ID": f"release {record.run_id}",
+        "SHA256": record.hold.sha256,
+        "EARLIER_RUN_ID": earlier.run_id,
+    }
+
+
+def asked(world: ClientWorld) -> str:
+    return str(world.api.post_run(tenant_id="acme_parts").json()["run_id"])
+
+
 def test_the_guide_names_every_client_command() -> None:
     named = {" ".join(command.split()[: 1 + command.startswith("config")]) for command in COMMANDS}
-    commands = {"run", "runs", "show", "errors", "config get", "config check", "config put"}
-    assert named == commands
+    commands = {"run", "runs", "show", "errors", "release", "rollback"}
+    assert named == commands | {"config get", "config check", "config put"}
 
 
 def test_every_command_of_the_guide_does_what_it_says(
@@ -54,11 +71,13 @@ def test_every_command_of_the_guide_does_what_it_says(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     prepared(world, tmp_path)
-    failed = ended(world, "done")
+    names = {**held(world), "RUN_ID": ended(world, "done")}
     found = {}
     for command in COMMANDS:
         make_way(world)
-        arguments = shlex.split(command.replace("RUN_ID", failed))
+        arguments = shlex.split(
+            reduce(lambda text, name: text.replace(*name), names.items(), command)
+        )
         if command == "run acme_parts --watch":
             arguments += ["--idempotency-key", "done"]  # a run that comes to its end by itself
         told = world.relay(*arguments)

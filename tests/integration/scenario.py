@@ -26,6 +26,7 @@ _MODULES = (
     "buttons",
     "crowds",
     "multitudes",
+    "holds",
 )
 _ALL: dict[str, Scenario] = {}
 

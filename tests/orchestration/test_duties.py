@@ -8,6 +8,7 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
+from api_world import ApiWorld
 from builders import config_document
 from fakes import FakeClock, embedded_platform
 from relay_dagster.aws.cloudwatch.metrics import Metrics
@@ -17,7 +18,14 @@ from relay_dagster.runs.model import NewRun
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
-DUTIES = ["tenant_partitions", "lost_messages", "dead_letters", "queue_settings", "dagster_history"]
+DUTIES = [
+    "tenant_partitions",
+    "lost_messages",
+    "dead_letters",
+    "queue_settings",
+    "held_runs",
+    "dagster_history",
+]
 
 
 @pytest.fixture
@@ -60,6 +68,7 @@ def test_a_duty_with_nothing_to_do_does_nothing(
         "messages sent again: 0",
         "0 dead letters",
         "queue_misconfigured: no",
+        "runs held: 0",
         "old runs deleted: 0",
     }
 
@@ -70,6 +79,11 @@ def test_new_tenants_get_their_partition(platform: Platform, instance: dg.Dagste
     done, _ = evaluate("tenant_partitions", platform, instance, cursor)
     assert done == "partitions added: 1"
     assert instance.get_dynamic_partitions("tenants") == ["acme"]
+
+
+def test_held_runs_are_counted(platform: Platform, instance: dg.DagsterInstance) -> None:
+    ApiWorld(platform).hold_one()
+    assert evaluate("held_runs", platform, instance)[0] == "runs held: 1"
 
 
 def test_strays_are_settled(platform: Platform, instance: dg.DagsterInstance) -> None:

@@ -139,6 +139,15 @@ def test_a_feed_that_is_only_warned_of_is_published(world: World) -> None:
     assert world.report("run_summary", SECOND)["warnings"] == {"GUARD_TRIPPED": 2}
 
 
+def test_a_run_that_was_posted_with_its_config_version_is_compared_too(world: World) -> None:
+    world.store_config()
+    sync(world, FIRST, *WHOLE)
+    world.upload("vendor_1", feed(*WHOLE[:2]), name="later.csv")
+    world.run(SECOND, config_version=1)
+    record = world.record(SECOND)
+    assert (record.status, record.baseline_run_id) == (RunStatus.HELD, FIRST)
+
+
 def test_every_attempt_is_compared_with_the_feed_that_was_pinned(world: World) -> None:
     world.store_config()
     sync(world, FIRST, *WHOLE)

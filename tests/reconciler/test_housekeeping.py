@@ -2,17 +2,23 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
+from api_world import ApiWorld
 from builders import config_document
 from fakes import FakeClock, embedded_platform
+from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.reconciler.housekeeping import (
+    HOLDS_AT_ONCE,
     OLD_RUNS_AT_ONCE,
     PartitionSync,
     check_queue,
+    count_holds,
     delete_old_runs,
     sync_partitions,
 )
@@ -91,6 +97,36 @@ def test_a_queue_that_differs_from_the_variables_is_told(platform: Platform) -> 
         QueueUrl=platform.queue.queue_url, Attributes={"VisibilityTimeout": "30"}
     )
     assert check_queue(platform) == ["VisibilityTimeout is 30, not 300"]
+
+
+class Counted(Metrics):
+    """Keeps what is told of holds."""
+
+    def __init__(self) -> None:
+        self.holds: list[dict[str, int]] = []
+
+    def runs_held(self, holds: Mapping[str, int]) -> None:
+        self.holds.append(dict(holds))
+
+
+def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(platform: Platform) -> None:
+    record, told = ApiWorld(platform).hold_one(), Counted()
+    tenants = ["acme", *(f"tenant_{number}" for number in range(2 * HOLDS_AT_ONCE))]
+    platform.runs.put_many(
+        replace(record, run_id=str(uuid.uuid4()), tenant_id=each) for each in tenants[1:]
+    )
+    assert count_holds(replace(platform, metrics=told)) == len(tenants)
+    assert told.holds == [dict.fromkeys(tenants, 1)]
+
+
+def test_what_is_decided_or_was_never_held_does_not_count(platform: Platform) -> None:
+    world, told = ApiWorld(platform), Counted()
+    platform = replace(platform, metrics=told)
+    discarded = world.hold_one()
+    world.client.post(f"/v1/runs/{discarded.run_id}/cancel")
+    world.succeed(str(world.post_run().json()["run_id"]))
+    assert count_holds(platform) == 0
+    assert told.holds == [{}]
 
 
 class Ended(Executions):

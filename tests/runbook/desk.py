@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -12,6 +14,9 @@ from builders import feed
 from integration import sample_tenant
 from integration.installation import Installation
 from integration.waiting import wait_for
+from relay_dagster.runs.ledger import RunLedger
+from relay_dagster.runs.model import NewRun
+from relay_dagster.runs.ports import utc_now
 
 GOOD_FEED = feed("A-1,5,10.00", "A-2,0,4.50")
 
@@ -59,6 +64,15 @@ class Desk:
         self.relay.wait_final(run_id, within=180)
         return self.relay.shown(run_id)
 
+    def run_in(self, hours: int) -> dict[str, Any]:
+        """Return an ended run that is asked for so many hours from now, when uploads are older."""
+        ahead = RunLedger(self.relay.aws.runs, clock=lambda: utc_now() + timedelta(hours=hours))
+        wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id=self.tenant)
+        record = ahead.reserve(wanted).record
+        self.relay.send(record.job)
+        self.relay.wait_final(record.run_id, within=180)
+        return self.relay.shown(record.run_id)
+
     def reported(self, run: Mapping[str, Any]) -> dict[str, Any]:
         """Return a run once its reports are there; those of a dead one come some seconds later."""
         return wait_for(
@@ -90,7 +104,22 @@ class Desk:
         assert b"A-1" in self.artifact(run, "merged_inventory")
         return run
 
+    def held(self, *guards: str) -> dict[str, Any]:
+        """Return a new run, which must be held back by these guards; the shop has what it had."""
+        before = self.published_run_id()
+        run = self.run()
+        assert (run["status"], run["stage"]) == ("HELD", "WRITE_OUTPUTS"), run
+        assert [each["guard"] for each in run["hold"]["guards"]] == list(guards)
+        assert self.published_run_id() == before
+        return run
+
     # --- where to look --------------------------------------------------------------------------
+
+    def published_run_id(self) -> str:
+        """Return the run whose feed the shop is given."""
+        answer = self.relay.http.get(f"/v1/tenants/{self.tenant}/feed", follow_redirects=False)
+        assert answer.status_code == 302, answer.text
+        return answer.headers["X-Run-Id"]
 
     def artifact(self, run: Mapping[str, Any], name: str) -> bytes:
         """Follow the link of an artifact."""

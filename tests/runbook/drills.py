@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,8 @@ from relay_dagster.runs.job_message import Job
 from runbook.desk import GOOD_FEED, Desk
 
 ROOT = Path(__file__).resolve().parents[2]
+GREAT_ROWS = [f"A-{number},5,10.00" for number in range(1, 21)]
+GREAT_FEED = feed(*GREAT_ROWS)
 FETCH_INPUTS, NORMALIZE, MERGE_PRICE = "FETCH_INPUTS", "NORMALIZE", "MERGE_PRICE"
 Body = Callable[[Desk], None]
 
@@ -104,6 +107,20 @@ def no_upload(desk: Desk) -> None:
     assert manifest["north"]["expected_prefix"] == prefix
     vendors = desk.report(run, "config_snapshot")["tenant_config"]["vendors"]
     assert vendors[0]["inbound"]["s3_prefix"] == prefix
+    desk.upload("north")
+    desk.succeeded()
+
+
+@drill("STALE_FEED")
+def old_upload(desk: Desk) -> None:
+    """A required vendor's upload is too old; fixed by a new one."""
+    config = desk.config()
+    config["vendors"][0]["max_feed_age_hours"] = 1
+    desk.store(config)
+    desk.upload()
+    run = desk.reported(desk.run_in(hours=2))
+    desk.is_failed(run, "STALE_FEED", FETCH_INPUTS, "'north' uploaded its latest feed 2 hours ago")
+    assert desk.report(run, "input_manifest")["vendors"]["north"]["last_modified"]
     desk.upload("north")
     desk.succeeded()
 
@@ -315,6 +332,62 @@ def dead_jobs(desk: Desk) -> set[tuple[str | None, str | None]]:
     return {(letter.get("run_id"), letter.get("tenant_id")) for letter in letters}
 
 
+# --- what is held back ----------------------------------------------------------------------------
+
+
+@drill("A held run")
+def half_a_feed_is_right(desk: Desk) -> None:
+    """A vendor sends less than half its feed: held, looked at, found right, and released."""
+    whole_then_half(desk)
+    run = desk.held("skus_removed", "vendor_rows")
+    shown = client_command(desk, "show", run["run_id"])
+    assert "vendor_rows of north: 12 of 20, 0.6000; the limit is 0.50" in shown.stdout
+    (command,) = [line for line in shown.stdout.splitlines() if "relay release" in line]
+    released = client_command(desk, *shlex.split(command)[1:])
+    assert released.returncode == 0, released.stderr
+    assert desk.published_run_id() == run["run_id"]
+
+
+@drill("A held run")
+def half_a_feed_is_wrong(desk: Desk) -> None:
+    """The same, found wrong: the whole feed comes, its run publishes, and the hold is void."""
+    whole_then_half(desk)
+    run = desk.held("skus_removed", "vendor_rows")
+    desk.upload("north", data=GREAT_FEED, name="whole.csv")
+    later = desk.succeeded()
+    assert desk.published_run_id() == later["run_id"]
+    void = desk.relay.shown(run["run_id"])
+    assert (void["status"], void["error_code"]) == ("CANCELLED", "HOLD_SUPERSEDED")
+    released = client_command(desk, "release", run["run_id"], "--reason", "too late")
+    assert released.returncode == 1
+    assert "nothing of it is held back" in released.stderr
+
+
+@drill("Rolling back")
+def roll_back(desk: Desk) -> None:
+    """A feed that is published and wrong gives way to the one before, until the next run."""
+    desk.store()
+    desk.upload()
+    first = desk.succeeded()
+    desk.upload("north", data=feed("A-1,5,99.00"), name="wrong.csv")
+    second = desk.succeeded()
+    back = client_command(desk, "rollback", desk.tenant, first["run_id"], "--reason", "wrong")
+    assert back.returncode == 0, back.stderr
+    assert desk.published_run_id() == first["run_id"] != second["run_id"]
+    third = desk.succeeded()
+    assert third["baseline_run_id"] == first["run_id"]
+    assert desk.published_run_id() == third["run_id"]
+
+
+def whole_then_half(desk: Desk) -> None:
+    """Let the tenant publish a feed; then one vendor sends 8 of its 20 rows."""
+    desk.store()
+    desk.upload("north", data=GREAT_FEED)
+    desk.upload("south", data=feed("B-1,5,10.00"))
+    desk.succeeded()
+    desk.upload("north", data=feed(*GREAT_ROWS[:8]), name="half.csv")
+
+
 # --- procedures -----------------------------------------------------------------------------------
 
 
@@ -433,6 +506,13 @@ def local_run(config: dict[str, Any], data: bytes) -> str:
 def relay_command(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the ``relay`` command with the installation's variables."""
     return _run(desk, sys.executable, "-m", "relay_dagster.cli", *words)
+
+
+def client_command(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that is a client of the API."""
+    http = desk.relay.http
+    known = ("--api-url", str(http.base_url), "--api-key", http.headers["X-API-Key"])
+    return relay_command(desk, *words, *known)
 
 
 def script(desk: Desk, name: str, *words: str) -> subprocess.CompletedProcess[str]:

@@ -56,13 +56,14 @@ def test_every_drill_follows_a_part_of_the_runbook() -> None:
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_every_alarm_has_an_entry_under_its_own_name(kind: Kind) -> None:
-    plan = AlarmPlan(environment="<environment>", namespace="n", queue_name="q", kinds=[kind])
+    names = {"environment": "<environment>", "namespace": "n", "queue_name": "q", "dlq_name": "d"}
+    plan = AlarmPlan(**names, kinds=[kind])
     (alarm,) = alarm_definitions(plan)
     assert f"`{alarm['AlarmName']}" in RUNBOOK
 
 
 def test_the_alarms_numbers_are_those_of_the_script() -> None:
-    plan = AlarmPlan(environment="e", namespace="n", queue_name="q")
+    plan = AlarmPlan(environment="e", namespace="n", queue_name="q", dlq_name="d")
     for flag, number in (
         ("--backlog-threshold", plan.backlog_threshold),
         ("--backlog-minutes", plan.backlog_minutes),

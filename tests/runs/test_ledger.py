@@ -354,6 +354,16 @@ def test_the_first_version_that_takes_effect_stays(ledger: RunLedger) -> None:
     assert ledger.pin(record.fence, 5).config_version == 4
 
 
+def test_a_run_that_is_posted_with_its_version_is_pinned_to_a_baseline_all_the_same(
+    platform: Platform,
+) -> None:
+    record = running(platform.ledger, reserved(platform.ledger, config_version=4))
+    pinned = platform.ledger.pin(record.fence, 4, "published-run")
+    assert (pinned.config_version, pinned.baseline_run_id) == (4, "published-run")
+    again = platform.ledger.pin(record.fence, 5, "later-run")
+    assert (again.config_version, again.baseline_run_id) == (4, "published-run")
+
+
 def test_a_success_frees_the_tenant_and_moves_its_feed(
     platform: Platform, clock: FakeClock
 ) -> None:

@@ -15,6 +15,7 @@ ENVIRON = {
     "AWS_REGION": "us-east-1",
     "CLOUDWATCH_METRICS_ENABLED": "true",
     "SQS_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/jobs-of-prod",
+    "SQS_DLQ_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/letters-of-prod",
 }
 TOPIC = "arn:aws:sns:us-east-1:123456789012:on-call"
 
@@ -34,7 +35,7 @@ def alarms(clients: Clients) -> dict[str, Any]:
     return {alarm["AlarmName"]: alarm for alarm in found}
 
 
-def test_one_call_creates_the_four_alarms_of_an_installation(
+def test_one_call_creates_the_six_alarms_of_an_installation(
     clients: Clients, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert set_up(clients, "--sns-topic-arn", TOPIC) == 0
@@ -44,12 +45,16 @@ def test_one_call_creates_the_four_alarms_of_an_installation(
         "created: relay-prod-sqs-backlog",
         "created: relay-prod-worker-errors",
         "created: relay-prod-worker-heartbeat",
+        "created: relay-prod-runs-held",
+        "created: relay-prod-dead-letters",
     ]
     assert set(made) == {
         "relay-prod-consecutive-failures",
         "relay-prod-sqs-backlog",
         "relay-prod-worker-errors",
         "relay-prod-worker-heartbeat",
+        "relay-prod-runs-held",
+        "relay-prod-dead-letters",
     }
     assert all(alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC] for alarm in made.values())
 
@@ -81,6 +86,22 @@ def test_one_call_creates_the_four_alarms_of_an_installation(
             "relay-prod-worker-heartbeat",
             ("WorkerHeartbeat", "Sum", "LessThanThreshold", 1.0, 60, 5, "breaching"),
         ),
+        (
+            "relay-prod-runs-held",
+            ("RunsHeld", "Minimum", "GreaterThanOrEqualToThreshold", 1.0, 3600, 1, "notBreaching"),
+        ),
+        (
+            "relay-prod-dead-letters",
+            (
+                "ApproximateNumberOfMessagesVisible",
+                "Maximum",
+                "GreaterThanThreshold",
+                0.0,
+                300,
+                1,
+                "notBreaching",
+            ),
+        ),
     ],
 )
 def test_each_alarm_fires_for_what_it_is_named_after(
@@ -101,10 +122,18 @@ def test_each_alarm_fires_for_what_it_is_named_after(
     assert alarm["DatapointsToAlarm"] == alarm["EvaluationPeriods"]
 
 
-def test_the_backlog_alarm_watches_the_program_s_own_queue(clients: Clients) -> None:
+@pytest.mark.parametrize(
+    ("name", "queue"),
+    [
+        ("relay-prod-sqs-backlog", "jobs-of-prod"),
+        ("relay-prod-dead-letters", "letters-of-prod"),
+    ],
+)
+def test_what_watches_a_queue_watches_the_program_s_own(
+    clients: Clients, name: str, queue: str
+) -> None:
     set_up(clients)
-    backlog = alarms(clients)["relay-prod-sqs-backlog"]
-    assert backlog["Dimensions"] == [{"Name": "QueueName", "Value": "jobs-of-prod"}]
+    assert alarms(clients)[name]["Dimensions"] == [{"Name": "QueueName", "Value": queue}]
 
 
 def test_each_tenant_s_alarm_has_the_tenant_in_its_name(clients: Clients) -> None:
@@ -123,7 +152,7 @@ def test_running_again_changes_nothing_and_says_so(
     capsys.readouterr()
     assert set_up(clients, "--sns-topic-arn", TOPIC) == 0
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 4
+    assert len(said) == 6
     assert all(line.startswith("unchanged: ") for line in said)
     assert alarms(clients) == before
 

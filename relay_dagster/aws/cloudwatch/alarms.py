@@ -16,6 +16,7 @@ from relay_dagster.aws.cloudwatch import metrics
 from relay_dagster.aws.error_mapping import maps_aws_errors
 
 _MINUTE = 60
+_HOLD_SECONDS, _LETTER_SECONDS = 3600, 300
 # CloudWatch takes no more names in one call.
 _NAMES_AT_ONCE = 100
 _ACTIONS = ("AlarmActions", "OKActions")
@@ -30,6 +31,8 @@ class Kind(StrEnum):
     BACKLOG = "sqs-backlog"
     WORKER_ERRORS = "worker-errors"
     HEARTBEAT = "worker-heartbeat"
+    HOLDS = "runs-held"
+    DEAD_LETTERS = "dead-letters"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,7 @@ class AlarmPlan:
     environment: str
     namespace: str
     queue_name: str
+    dlq_name: str
     tenants: Sequence[str] = ()
     kinds: Sequence[Kind] = tuple(Kind)
     failure_threshold: int = 3
@@ -81,6 +85,8 @@ def alarm_definitions(plan: AlarmPlan) -> list[dict[str, Any]]:
         Kind.BACKLOG: _backlog,
         Kind.WORKER_ERRORS: _worker_errors,
         Kind.HEARTBEAT: _heartbeat,
+        Kind.HOLDS: _holds,
+        Kind.DEAD_LETTERS: _dead_letters,
     }
     return [alarm for kind in plan.kinds for alarm in makers[kind](plan)]
 
@@ -194,6 +200,47 @@ def _heartbeat(plan: AlarmPlan) -> Iterator[dict[str, Any]]:
         Period=_MINUTE,
         EvaluationPeriods=plan.heartbeat_minutes,
         TreatMissingData="breaching",
+    )
+
+
+def _holds(plan: AlarmPlan) -> Iterator[dict[str, Any]]:
+    yield _alarm(
+        plan,
+        Kind.HOLDS,
+        AlarmDescription=(
+            "A run has been held for an hour: its tenant's shop keeps an older feed until somebody "
+            "releases or discards it. GET /v1/runs?status=HELD, or relay runs --status HELD; "
+            "relay show says what holds it."
+        ),
+        MetricName=metrics.RUNS_HELD,
+        Dimensions=_own_dimensions(plan, {}),
+        Statistic="Minimum",
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+        Threshold=1.0,
+        # One period: a minute that no value falls into does not begin the hour anew.
+        Period=_HOLD_SECONDS,
+        EvaluationPeriods=1,
+        TreatMissingData="notBreaching",
+    )
+
+
+def _dead_letters(plan: AlarmPlan) -> Iterator[dict[str, Any]]:
+    yield _alarm(
+        plan,
+        Kind.DEAD_LETTERS,
+        AlarmDescription=(
+            f"There are messages in {plan.dlq_name}: jobs whose attempts are used up, or what is "
+            "no job. relay dlq list says which and why; redrive or discard each."
+        ),
+        Namespace="AWS/SQS",
+        MetricName="ApproximateNumberOfMessagesVisible",
+        Dimensions=_dimensions({"QueueName": plan.dlq_name}),
+        Statistic="Maximum",
+        ComparisonOperator="GreaterThanThreshold",
+        Threshold=0.0,
+        Period=_LETTER_SECONDS,
+        EvaluationPeriods=1,
+        TreatMissingData="notBreaching",
     )
 
 

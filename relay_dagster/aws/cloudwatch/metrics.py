@@ -1,6 +1,6 @@
 """The program's own CloudWatch metrics: what they are called, their dimensions, and how they go.
 
-A metric is worth less than what it tells of: all that is known at one moment goes in one call, on
+A metric is worth less than what it tells of: all that is known at one moment goes together, on
 a thread that is waited for briefly, and one that cannot be sent is logged and forgotten.
 """
 
@@ -19,6 +19,7 @@ from relay_dagster.runs.model import RunRecord
 RUN_SUCCEEDED = "RunSucceeded"
 RUN_FAILED = "RunFailed"
 RUN_HELD = "RunHeld"
+RUNS_HELD = "RunsHeld"
 RUN_DURATION_SECONDS = "RunDurationSeconds"
 ROWS_PROCESSED = "RowsProcessed"
 CONSECUTIVE_FAILURES = "ConsecutiveFailures"
@@ -30,6 +31,8 @@ ENVIRONMENT = "Environment"
 ERROR_TYPE = "ErrorType"
 
 TIME_LIMIT_SECONDS = 3.0
+# CloudWatch takes no more in one call.
+_AT_ONCE = 1000
 _log = event_log()
 _TOLD: Mapping[RunStatus, Mapping[str, int]] = {
     RunStatus.SUCCEEDED: {RUN_SUCCEEDED: 1, RUN_FAILED: 0},
@@ -79,6 +82,15 @@ class Metrics:
     def run_released(self, record: RunRecord) -> None:
         """Tell that a run that was held has succeeded after all."""
         self._send(lambda: self._end_data(record))
+
+    def runs_held(self, holds: Mapping[str, int]) -> None:
+        """Tell how many holds wait for a decision: of each tenant that has any, and in all."""
+        self._send(
+            lambda: [
+                self._datum(RUNS_HELD, sum(holds.values())),
+                *(self._datum(RUNS_HELD, n, **{TENANT_ID: each}) for each, n in holds.items()),
+            ]
+        )
 
     def worker_heartbeat(self) -> None:
         """Tell that a tick of a sensor has been made."""
@@ -148,7 +160,10 @@ class Metrics:
 
     def _put(self, data: Callable[[], Sequence[Any]]) -> None:
         try:
-            self._clients.cloudwatch.put_metric_data(Namespace=self._namespace, MetricData=data())
+            put, told = self._clients.cloudwatch.put_metric_data, data()
+            for start in range(0, len(told), _AT_ONCE):
+                some = told[start : start + _AT_ONCE]
+                put(Namespace=self._namespace, MetricData=some)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run matters more
             _not_sent(f"{type(error).__name__}: {error}")
 

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from api_world import NOBODY_S_RUN, ApiWorld, assert_problem
-from fakes import TRIPPED, published_outcome
-from relay_core.domain.codes import Stage
+from fakes import TRIPPED
 from relay_dagster.runs.model import RunRecord
-
-
-def held(world: ApiWorld) -> RunRecord:
-    """Publish a feed, and hold the next one back."""
-    world.succeed(world.post_run().json()["run_id"])
-    record = world.claim(world.post_run().json()["run_id"])
-    record = world.platform.ledger.pin(record.fence, 1, "baseline-run")
-    record = world.platform.ledger.enter_stage(record.fence, Stage.WRITE_OUTPUTS)
-    outcome = replace(published_outcome(world.platform, record, b"sku\n"), guards=(TRIPPED,))
-    return world.platform.ledger.hold(record.fence, outcome)
 
 
 def order(record: RunRecord, **changes: Any) -> dict[str, Any]:
@@ -37,7 +25,7 @@ def feed_run(world: ApiWorld) -> str:
 
 
 def test_a_held_run_says_why(world: ApiWorld) -> None:
-    record = held(world)
+    record = world.hold_one()
     run = world.client.get(f"/v1/runs/{record.run_id}").json()
     assert (run["status"], run["stage"], run["finished_at"] is None) == (
         "HELD",
@@ -56,7 +44,7 @@ def test_a_held_run_says_why(world: ApiWorld) -> None:
 
 
 def test_a_release_publishes_the_feed_and_says_who_and_why(world: ApiWorld) -> None:
-    record = held(world)
+    record = world.hold_one()
     before = feed_run(world)
     answer = release(world, record)
     assert answer.status_code == 200
@@ -71,13 +59,13 @@ def test_a_release_publishes_the_feed_and_says_who_and_why(world: ApiWorld) -> N
 
 
 def test_the_same_release_again_changes_nothing(world: ApiWorld) -> None:
-    record = held(world)
+    record = world.hold_one()
     first = release(world, record).json()
     assert release(world, record, reason="once more").json() == first
 
 
 def test_a_release_names_the_hash_and_exactly_the_guards(world: ApiWorld) -> None:
-    record = held(world)
+    record = world.hold_one()
     for wrong in ({"sha256": "0" * 64}, {"guards": []}, {"guards": ["skus_removed", "price_drop"]}):
         problem = assert_problem(release(world, record, **wrong), 412, "HOLD_MISMATCH")
         assert "skus_removed" in problem["detail"]
@@ -86,7 +74,7 @@ def test_a_release_names_the_hash_and_exactly_the_guards(world: ApiWorld) -> Non
 
 
 def test_only_what_is_held_is_released(world: ApiWorld) -> None:
-    record = held(world)
+    record = world.hold_one()
     done = world.client.post(f"/v1/runs/{record.run_id}/cancel")
     assert (done.status_code, done.json()["status"]) == (202, "CANCELLED")
     assert_problem(release(world, record), 409, "RUN_NOT_HELD")
@@ -95,14 +83,14 @@ def test_only_what_is_held_is_released(world: ApiWorld) -> None:
 
 
 def test_nothing_is_released_while_the_tenant_has_a_run(world: ApiWorld) -> None:
-    record = held(world)
+    record = world.hold_one()
     active = world.post_run().json()["run_id"]
     problem = assert_problem(release(world, record), 409, "TENANT_ALREADY_RUNNING")
     assert problem["active_run_id"] == active
 
 
 def test_a_feed_whose_copy_is_gone_is_not_released(world: ApiWorld) -> None:
-    record = held(world)
+    record = world.hold_one()
     world.platform.objects.delete(str(record.feed_key))
     assert_problem(release(world, record), 409, "FEED_NOT_KEPT")
 

@@ -136,12 +136,36 @@ def test_a_worker_error_counts_in_all_and_by_its_type() -> None:
     }
 
 
+def test_holds_that_wait_count_for_each_tenant_that_has_any_and_in_all() -> None:
+    cloudwatch = RecordingCloudWatch()
+    metrics(cloudwatch).runs_held({"acme": 1, "beta": 2})
+    beta = ALL_RUNS | {("TenantId", "beta")}
+    assert cloudwatch.values() == {
+        ("RunsHeld", ALL_RUNS): 3.0,
+        ("RunsHeld", ACME): 1.0,
+        ("RunsHeld", beta): 2.0,
+    }
+
+
+def test_where_nothing_is_held_that_is_told_too() -> None:
+    cloudwatch = RecordingCloudWatch()
+    metrics(cloudwatch).runs_held({})
+    assert cloudwatch.values() == {("RunsHeld", ALL_RUNS): 0.0}
+
+
+def test_no_call_has_more_metrics_than_cloudwatch_takes() -> None:
+    cloudwatch = RecordingCloudWatch()
+    metrics(cloudwatch).runs_held({f"tenant_{number}": 1 for number in range(2000)})
+    assert [len(call["MetricData"]) for call in cloudwatch.calls] == [1000, 1000, 1]
+
+
 def test_nothing_is_sent_where_metrics_are_not_enabled() -> None:
     cloudwatch = RecordingCloudWatch()
     quiet = metrics(cloudwatch, enabled=False)
     quiet.run_finished(record())
     quiet.worker_heartbeat()
     quiet.worker_error("throttled")
+    quiet.runs_held({"acme": 1})
     assert cloudwatch.calls == []
 
 
@@ -196,11 +220,13 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform
     platform.metrics.run_finished(record(RunStatus.FAILED))
     platform.metrics.worker_heartbeat()
     platform.metrics.worker_error("throttled")
+    platform.metrics.runs_held({})
     settings = platform.settings
     everything = AlarmPlan(
         environment=settings.environment,
         namespace=settings.metrics_namespace,
         queue_name=settings.queue_url.rpartition("/")[2],
+        dlq_name=settings.dlq_url.rpartition("/")[2],
     )
     for plan in (everything, replace(everything, tenants=["acme"])):
         set_up_alarms(plan, platform.clients)
@@ -213,15 +239,15 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform
         )
         for alarm in alarms
     }
-    of_the_queue = (
-        "AWS/SQS",
-        "ApproximateNumberOfMessagesVisible",
-        frozenset({("QueueName", "relay-inventory-jobs")}),
-    )
-    assert of_the_queue in watched
-    assert watched - {of_the_queue} <= written(platform)
+    of_the_queues = {
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", frozenset({("QueueName", name)}))
+        for name in ("relay-inventory-jobs", "relay-inventory-jobs-dlq")
+    }
+    assert of_the_queues <= watched
+    assert watched - of_the_queues <= written(platform)
     assert {name for space, name, _ in watched if space == "RelayInventory"} == {
         "RunFailed",
+        "RunsHeld",
         "WorkerError",
         "WorkerHeartbeat",
     }
@@ -231,7 +257,9 @@ def test_the_tenant_s_alarm_and_the_global_one_see_the_failure_that_was_written(
     platform: Platform,
 ) -> None:
     platform.metrics.run_finished(record(RunStatus.FAILED))
-    plan = AlarmPlan(environment="staging", namespace="RelayInventory", queue_name="jobs")
+    plan = AlarmPlan(
+        environment="staging", namespace="RelayInventory", queue_name="jobs", dlq_name="d"
+    )
     tenant = replace(plan, tenants=["acme"])
     now = datetime.now(UTC)
     for alarm in (alarm_definitions(plan)[0], alarm_definitions(tenant)[0]):

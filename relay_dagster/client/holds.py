@@ -1,0 +1,114 @@
+"""A feed that is held back: what holds it, and the decision to publish it all the same.
+
+What was looked at is named by its hash and its guards, so that nothing else is released; the API
+judges that, nothing does here.
+"""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import typer
+
+from relay_dagster.client.api_models import GuardResult, Hold, Run
+from relay_dagster.client.errors import ClientError, UnreachableError
+from relay_dagster.client.session import Session
+from relay_dagster.client.terminal import Screen
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What a release names: the hash of the feed that was looked at, and the guards."""
+
+    sha256: str
+    guards: tuple[str, ...]
+
+    @classmethod
+    def of(cls, hold: Hold) -> "Reviewed":
+        """Return all that a hold shows."""
+        return cls(hold.sha256, hold.guard_names)
+
+
+def show_hold(screen: Screen, run: Run, hold: Hold) -> None:
+    """Write what held a run, and while it is held the command that releases it."""
+    screen.say()
+    screen.say(f"held back against the feed of run {hold.baseline_run_id}", style="bold")
+    for guard in hold.guards:
+        _show_guard(screen, guard)
+    if run.is_held:
+        screen.say("the shop keeps the feed that it has; the next run's takes this one's place")
+        screen.say("release it, once it is found right, with:")
+        screen.say(release_command(run, hold), indent=2, whole=True)
+
+
+def release_command(run: Run, hold: Hold, reason: str = "why it is right") -> str:
+    """Return the command that releases exactly what a hold shows."""
+    guards = (word for name in hold.guard_names for word in ("--guard", name))
+    words = ("--sha256", hold.sha256, *guards, "--reason", reason)
+    return shlex.join(("relay", "release", run.run_id, *words))
+
+
+def release(session: Session, run_id: str, reviewed: Reviewed | None, reason: str) -> None:
+    """Release a run; what nobody names as reviewed is shown, and asked for at a terminal.
+
+    Raises:
+        ClientError: the API refuses, or nothing is held back.
+        typer.Exit: 1, it is not to be released.
+    """
+    if reviewed is None:
+        reviewed = _looked_at(session, run_id, reason)
+    try:
+        run = session.api.release(run_id, reviewed.sha256, reviewed.guards, reason)
+    except UnreachableError as error:
+        _tell_doubt(session, error, "released")
+        raise
+    session.screen.say(f"run {run.run_id} of {run.tenant_id} is released: its feed is published")
+
+
+def roll_back(session: Session, tenant_id: str, run_id: str, reason: str) -> None:
+    """Publish the feed of an earlier run again."""
+    try:
+        feed = session.api.roll_back(tenant_id, run_id, reason)
+    except UnreachableError as error:
+        _tell_doubt(session, error, "rolled back")
+        raise
+    session.screen.say(f"{feed.tenant_id}: the feed of run {feed.run_id} is published again")
+
+
+def _looked_at(session: Session, run_id: str, reason: str) -> Reviewed:
+    """Show a hold to whoever can say yes to it; return what was shown."""
+    run, screen = session.api.run(run_id).run, session.screen
+    hold = run.hold
+    if hold is None or not run.is_held:
+        raise ClientError(f"run {run_id} is {run.status}: nothing of it is held back")
+    screen.say(f"run {run_id} of {run.tenant_id}")
+    show_hold(screen, run, hold)
+    if not screen.is_terminal:
+        screen.complain(f"nothing is released; to do so: {release_command(run, hold, reason)}")
+        raise typer.Exit(1)
+    if not screen.agrees("publish this feed?"):
+        screen.complain("nothing is released")
+        raise typer.Exit(1)
+    return Reviewed.of(hold)
+
+
+def _show_guard(screen: Screen, guard: GuardResult) -> None:
+    whose = "" if guard.vendor_id is None else f" of {guard.vendor_id}"
+    side = "" if guard.side is None else f", {guard.side} side"
+    share = f"{guard.count:,} of {guard.of:,}, {guard.value}; the limit is {guard.limit}"
+    screen.say(f"{guard.guard}{whose}{side}: {share}", indent=2)
+    for line in _examples(guard):
+        screen.say(line, indent=6)
+
+
+def _examples(guard: GuardResult) -> Iterator[str]:
+    for each in guard.examples:
+        now = "gone" if each.after is None else each.after
+        yield f"{each.sku}: {each.before} -> {now}"
+
+
+def _tell_doubt(session: Session, error: UnreachableError, what: str) -> None:
+    if error.was_sent:
+        session.screen.complain(
+            f"whether it was {what} is not known; the same command again does no harm"
+        )

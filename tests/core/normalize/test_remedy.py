@@ -1,0 +1,325 @@
+"""What becomes of a vendor whose feed turns out to be in trouble while it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
+from reference_runs import rows
+from relay_core.config import TenantConfig
+from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.publish.findings import RunFindings
+from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.state import Baseline, read_state
+from relay_core.stages import RunStages
+from relay_core.validation.trouble import VendorInput
+
+KEYS = ArtifactKeys(RUN_ID, "acme")
+PUBLISHED_RUN = "the-published-run"
+FORGIVING = {"max_invalid_rows": 1000, "max_invalid_row_pct": "1.0"}
+WHOLE = [f"B-{number:02},9,10.00" for number in range(20)]
+HALF = WHOLE[:9]
+MANY_INVALID = [*WHOLE[:15], *["B-99,many,1"] * 5]
+GOOD = feed("A-1,5,10.00")
+
+
+@dataclass
+class Memory:
+    """Where a run's files go."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        self.files[key] = b"".join(map(bytes, chunks))
+
+    def wait(self) -> None:
+        return None
+
+
+@dataclass
+class Published:
+    """The inputs of the published feed's run, two hours old."""
+
+    config: TenantConfig
+    feeds: Mapping[str, bytes]
+    run_id: str | None = PUBLISHED_RUN
+
+    def uploaded_at(self, vendor_id: str) -> datetime | None:
+        return REQUESTED_AT - timedelta(hours=2) if vendor_id in self.feeds else None
+
+    def read(self, vendor_id: str) -> VendorFeed | None:
+        vendor = self.config.vendor(vendor_id)
+        return VendorFeed(vendor, self.feeds[vendor_id], "earlier.csv")
+
+
+@dataclass
+class Run:
+    """A run through the engine, and what came of it."""
+
+    findings: RunFindings
+    files: Mapping[str, bytes]
+
+    @property
+    def failed(self) -> tuple[str, str] | None:
+        """The code and the stage of the failure."""
+        failure = self.findings.failure
+        return None if failure is None else (failure.error_code, str(failure.stage))
+
+    @property
+    def warned(self) -> list[str]:
+        return [entry.error_code for entry in self.findings.warnings]
+
+    @property
+    def quantities(self) -> dict[str, str]:
+        """The quantity of each SKU in the feed."""
+        merged = rows(self.files[KEYS.merged_inventory])
+        return {row["sku"]: row["quantity_available"] for row in merged}
+
+    def used(self, vendor_id: str = "bad") -> str:
+        return str(self.findings.states[vendor_id].status)
+
+    def trouble(self, vendor_id: str = "bad") -> str | None:
+        trouble = self.findings.states[vendor_id].trouble
+        return None if trouble is None else trouble.error_code
+
+
+def run(
+    *vendors: Any,
+    uploads: Mapping[str, bytes],
+    earlier: Mapping[str, bytes] | None = None,
+    baseline: Baseline | None = None,
+    **changes: Any,
+) -> Run:
+    """Run these uploads; ``earlier`` are those of the published feed's run."""
+    config = tenant_config(*vendors, **{"error_policy": FORGIVING, **changes})
+    ids = [vendor.vendor_id for vendor in config.vendors]
+    findings, sink = RunFindings(vendor_ids=ids, vendor_count=len(ids)), Memory()
+    last_good = Published(config, earlier or {})
+    stages = RunStages(
+        config,
+        config.vendors,
+        REQUESTED_AT,
+        KEYS,
+        sink,
+        findings,
+        baseline=baseline,
+        last_good=last_good,
+    )
+    stages.judge_inputs({name: VendorInput(len(data)) for name, data in uploads.items()}, {})
+    if findings.failure is None:
+        stages.normalize(
+            VendorFeed(config.vendor(name), uploads[name], "feed.csv")
+            if name in uploads
+            else last_good.read(name)
+            for name in stages.to_read()
+        )
+    if findings.failure is None:
+        merged = stages.merge()
+        if merged.failure is None:
+            stages.write_feed(merged)
+            stages.write_state(KEYS.state, merged, run_context())
+    return Run(findings, sink.files)
+
+
+def baseline_of(*vendors: Any, **uploads: bytes) -> Baseline:
+    """Return the state of a run of these uploads."""
+    return read_state(run(*vendors, uploads=uploads).files[KEYS.state])
+
+
+TROUBLES: dict[str, tuple[dict[str, Any], bytes]] = {
+    "DECODE_ERROR": ({}, feed('B-1,1,"2')),
+    "missing_required_columns": ({}, feed("B-1,1", header="sku,cost")),
+    "invalid_input": ({}, feed("B-1,1,1,1", header="sku,quantity_available,cost,cost")),
+    "no_rows_parsed": ({}, feed()),
+    "validation_errors": ({"max_invalid_row_pct": "0.2"}, feed(*MANY_INVALID)),
+    "vendor_rows": ({}, feed(*HALF)),
+}
+BY_ROWS = ("no_rows_parsed", "validation_errors", "vendor_rows")
+GOOD_VENDOR = vendor_document("good")
+
+
+def in_trouble(code: str, alone: bool = False, earlier: bytes | None = None, **options: Any) -> Run:
+    """Run a vendor that is in this trouble, beside another that is in none."""
+    own, data = TROUBLES[code]
+    vendors = [vendor_document("bad", **own, **options)] + [GOOD_VENDOR] * (not alone)
+    whole = {"bad": feed(*WHOLE), "good": feed(*[f"A-{n},5,10.00" for n in range(20)])}
+    uploads = {"bad": data, "good": whole["good"]}
+    if alone:
+        del uploads["good"], whole["good"]
+    baseline = baseline_of(*vendors, **whole) if code == "vendor_rows" else None
+    known = {} if earlier is None else {"bad": earlier}
+    return run(*vendors, uploads=uploads, earlier=known, baseline=baseline)
+
+
+def stage(code: str) -> str:
+    return "MERGE_PRICE" if code in BY_ROWS else "NORMALIZE"
+
+
+# --- fail -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [code for code in TROUBLES if code != "vendor_rows"])
+def test_trouble_fails_the_run_in_its_stage(code: str) -> None:
+    assert in_trouble(code).failed == (code, stage(code))
+
+
+def test_lost_rows_of_a_vendor_that_may_fail_the_run_trip_their_guard() -> None:
+    ended = in_trouble("vendor_rows")
+    assert (ended.failed, ended.findings.is_held) == (None, True)
+    assert [result.guard for result in ended.findings.tripped] == ["vendor_rows"]
+
+
+def test_an_optional_feed_without_a_row_is_a_warning() -> None:
+    ended = in_trouble("no_rows_parsed", required=False)
+    assert (ended.failed, ended.warned) == (None, ["EMPTY_FEED"])
+
+
+# --- leave out ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize("code", TROUBLES)
+def test_a_vendor_in_trouble_is_left_out_and_the_others_are_published(
+    code: str, required: bool
+) -> None:
+    ended = in_trouble(code, on_trouble="leave_out", required=required)
+    assert (ended.failed, ended.used(), ended.trouble()) == (None, "left_out", code)
+    assert ended.warned == ["VENDOR_LEFT_OUT"]
+    (warning,) = ended.findings.warnings
+    trouble = ended.findings.states["bad"].trouble
+    assert trouble is not None
+    assert f"{code}: {trouble.error_message}" in warning.error_message
+    assert all(sku.startswith("A-") for sku in ended.quantities)
+    assert KEYS.normalized("bad") not in ended.files
+    assert ended.findings.valid_rows().keys() == {"good"}
+    assert "vendor_rows" not in [result.guard for result in ended.findings.tripped]
+
+
+@pytest.mark.parametrize("code", TROUBLES)
+def test_where_nobody_is_left_the_run_fails_with_the_trouble_in_its_stage(code: str) -> None:
+    assert in_trouble(code, alone=True, on_trouble="leave_out").failed == (code, stage(code))
+
+
+def test_where_all_that_is_left_out_is_for_want_of_uploads_there_is_no_row() -> None:
+    absent = vendor_document("bad", required=False, on_trouble="leave_out")
+    ended = run(absent, uploads={})
+    assert ended.failed == ("no_rows_parsed", "MERGE_PRICE")
+    assert ended.warned == ["OPTIONAL_VENDOR_MISSING"]
+
+
+# --- last good ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize("code", TROUBLES)
+def test_the_last_good_feed_stands_in_with_its_share_of_the_quantities(
+    code: str, required: bool
+) -> None:
+    options = {"on_trouble": "last_good", "last_good": {"quantity_pct": 50}}
+    ended = in_trouble(code, earlier=feed(*WHOLE), required=required, **options)
+    assert (ended.failed, ended.used(), ended.trouble()) == (None, "last_good", code)
+    assert ended.warned[0] == "VENDOR_LAST_GOOD"
+    assert "2 hours old, and 48 is the most" in ended.findings.warnings[0].error_message
+    assert {ended.quantities[f"B-{number:02}"] for number in range(20)} == {"4"}
+    state = ended.findings.states["bad"]
+    assert (state.last_good_run_id, state.age_hours) == (PUBLISHED_RUN, 2)
+
+
+@pytest.mark.parametrize("earlier", [None, feed('B-1,1,"2')], ids=["none", "in trouble too"])
+@pytest.mark.parametrize("code", [code for code in TROUBLES if code != "vendor_rows"])
+def test_without_a_sound_last_good_feed_a_required_vendor_fails_the_run(
+    code: str, earlier: bytes | None
+) -> None:
+    ended = in_trouble(code, earlier=earlier, on_trouble="last_good")
+    assert ended.failed == (code, stage(code))
+
+
+@pytest.mark.parametrize("earlier", [None, feed('B-1,1,"2')], ids=["none", "in trouble too"])
+@pytest.mark.parametrize("code", TROUBLES)
+def test_without_a_sound_last_good_feed_an_optional_vendor_is_left_out(
+    code: str, earlier: bytes | None
+) -> None:
+    ended = in_trouble(code, earlier=earlier, on_trouble="last_good", required=False)
+    assert (ended.failed, ended.used(), ended.trouble()) == (None, "left_out", code)
+    assert ended.warned == ["VENDOR_LEFT_OUT"]
+
+
+def test_lost_rows_without_a_last_good_feed_trip_their_guard() -> None:
+    ended = in_trouble("vendor_rows", on_trouble="last_good")
+    assert (ended.failed, ended.findings.is_held) == (None, True)
+
+
+# --- what is judged, and in which order -----------------------------------------------------------
+
+
+def test_a_vendor_s_own_share_is_judged_before_its_lost_rows() -> None:
+    vendor = vendor_document("bad", max_invalid_row_pct="0.1", on_trouble="leave_out")
+    baseline = baseline_of(vendor, GOOD_VENDOR, bad=feed(*WHOLE), good=GOOD)
+    uploads = {"bad": feed(*HALF, *["B-99,many,1"] * 5), "good": GOOD}
+    assert run(vendor, GOOD_VENDOR, uploads=uploads, baseline=baseline).trouble() == (
+        "validation_errors"
+    )
+
+
+def test_the_vendors_shares_are_judged_in_order_and_before_the_run_s() -> None:
+    vendors = [vendor_document(name, max_invalid_row_pct="0.1") for name in ("z", "a")]
+    data = feed("B-1,many,1", "B-2,1,1")
+    strict = {"max_invalid_rows": 0}
+    ended = run(*vendors, uploads={"z": data, "a": data}, error_policy=strict)
+    assert ended.failed == ("validation_errors", "MERGE_PRICE")
+    assert [fault.vendor_id for fault in ended.findings.faults] == ["z", "a", None]
+
+
+def test_a_share_at_its_limit_itself_is_no_trouble() -> None:
+    vendor = vendor_document("bad", max_invalid_row_pct="0.25", on_trouble="leave_out")
+    ended = run(vendor, GOOD_VENDOR, uploads={"bad": feed(*MANY_INVALID), "good": GOOD})
+    assert (ended.used(), ended.trouble()) == ("found", None)
+
+
+@pytest.mark.parametrize("remedy", ["leave_out", "last_good"])
+def test_the_run_s_thresholds_pass_over_a_vendor_that_is_not_used_and_its_rows_are_counted(
+    remedy: str,
+) -> None:
+    vendor = vendor_document("bad", max_invalid_row_pct="0.2", on_trouble=remedy)
+    ended = run(
+        vendor,
+        GOOD_VENDOR,
+        uploads={"bad": feed(*MANY_INVALID), "good": GOOD},
+        earlier={"bad": feed(*WHOLE)},
+        error_policy={"max_invalid_rows": 0},
+    )
+    assert ended.failed is None
+    counts = ended.findings.counts()
+    assert (counts["total_rows"], counts["invalid_rows"]) == (21, 5)
+    assert "invalid_rows_within_threshold" not in ended.warned
+    assert ended.files[KEYS.invalid_rows].count(b"bad,") == 5
+
+
+@pytest.mark.parametrize(("mode", "used"), [("warn", "left_out"), ("off", "found")])
+def test_lost_rows_are_trouble_wherever_guards_are_judged(mode: str, used: str) -> None:
+    vendor = vendor_document("bad", on_trouble="leave_out")
+    baseline = baseline_of(vendor, GOOD_VENDOR, bad=feed(*WHOLE), good=GOOD)
+    uploads = {"bad": feed(*HALF), "good": GOOD}
+    ended = run(vendor, GOOD_VENDOR, uploads=uploads, baseline=baseline, guards={"mode": mode})
+    assert ended.used() == used
+
+
+def test_columns_that_may_be_missing_are_no_trouble() -> None:
+    vendor = vendor_document("bad", on_trouble="last_good")
+    ended = run(
+        vendor,
+        GOOD_VENDOR,
+        uploads={"bad": TROUBLES["missing_required_columns"][1], "good": GOOD},
+        earlier={"bad": feed(*WHOLE)},
+        error_policy={**FORGIVING, "fail_on_missing_required_columns": False},
+    )
+    assert (ended.failed, ended.used(), ended.warned) == (
+        None,
+        "found",
+        ["missing_required_columns"],
+    )
