@@ -138,27 +138,20 @@ def test_a_partition_is_in_use_while_a_run_of_it_has_not_ended(
 def test_a_partition_that_the_other_sensor_adds_at_the_same_moment_is_no_fault(
     instance: dg.DagsterInstance,
 ) -> None:
-    class Rival(DagsterPartitions):
-        """Sees no partition at first: the other sensor adds it right after."""
-
-        looks = 0
-
-        def tenants(self) -> set[str]:
-            self.looks += 1
-            return set() if self.looks == 1 else super().tenants()
-
     DagsterPartitions(instance).add_tenants(["acme"])
-    Rival(ClashingInstance(instance)).add_tenants(["acme"])  # type: ignore[arg-type]
+    DagsterPartitions(ClashingInstance(instance)).add_tenants(["acme"])  # type: ignore[arg-type]
 
 
 class ClashingInstance:
-    """An instance whose insert finds what another process has just inserted."""
+    """An instance that sees no partition at first: another process inserts it right after."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self._instance = instance
+        self._looks = 0
 
-    def get_dynamic_partitions(self, name: str) -> list[str]:
-        return list(self._instance.get_dynamic_partitions(name))
+    def has_dynamic_partition(self, name: str, key: str) -> bool:
+        self._looks += 1
+        return self._looks > 1 and self._instance.has_dynamic_partition(name, key)
 
     def add_dynamic_partitions(self, name: str, keys: list[str]) -> None:
         raise RuntimeError("UNIQUE constraint failed")
