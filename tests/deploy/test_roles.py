@@ -26,7 +26,7 @@ from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.orchestration.duties import duty_sensors
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import NewRun
+from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.wiring import Platform
 
 TENANT = "acme"
@@ -71,16 +71,28 @@ def administer(client: TestClient) -> None:
         assert client.request("DELETE", "/v1/admin/pause", json=scope).status_code == 204
 
 
+def decide(client: TestClient, held: RunRecord, earlier: str) -> None:
+    """Release a feed that is held back, and publish an earlier one again."""
+    assert held.hold is not None
+    order = {"sha256": held.hold.sha256, "guards": ["skus_removed"], "reason": "a clearance"}
+    assert client.post(f"/v1/runs/{held.run_id}/release", json=order).status_code == 200
+    order = {"run_id": earlier, "reason": "the prices were right"}
+    path = f"/v1/tenants/{TENANT}/feed/rollback"
+    assert client.post(path, json=order).status_code == 200
+
+
 def be_the_api(platform: Platform, clock: FakeClock) -> Act:
     """Answer every kind of request."""
     world = ApiWorld(platform)
     world.store_config()
     done = world.post_run().json()["run_id"]
     world.succeed(done)
+    held = world.hold_one()
     platform.objects.put(f"tenants/{TENANT}/inbound/feed.csv", feed("A-1,5,10.00"))
 
     def answer() -> None:
         client = world.client
+        decide(client, held, done)
         world.store_config(default_currency="EUR")
         waiting = world.post_run({"Idempotency-Key": "k"}).json()["run_id"]
         world.post_run({"Idempotency-Key": "k"})

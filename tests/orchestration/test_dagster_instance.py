@@ -222,7 +222,7 @@ def test_a_process_that_nobody_can_ask_is_no_fault(
 
 
 class ClashingInstance:
-    """An instance whose insert finds what another process has just inserted."""
+    """An instance that sees no partition at first: another process inserts it right after."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self._instance = instance

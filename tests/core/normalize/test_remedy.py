@@ -93,9 +93,10 @@ def run(
     uploads: Mapping[str, bytes],
     earlier: Mapping[str, bytes] | None = None,
     baseline: Baseline | None = None,
+    age: timedelta = timedelta(0),
     **changes: Any,
 ) -> Run:
-    """Run these uploads; ``earlier`` are those of the published feed's run."""
+    """Run these uploads, so old; ``earlier`` are those of the published feed's run."""
     config = tenant_config(*vendors, **{"error_policy": FORGIVING, **changes})
     ids = [vendor.vendor_id for vendor in config.vendors]
     findings, sink = RunFindings(vendor_ids=ids, vendor_count=len(ids)), Memory()
@@ -110,7 +111,8 @@ def run(
         baseline=baseline,
         last_good=last_good,
     )
-    stages.judge_inputs({name: VendorInput(len(data)) for name, data in uploads.items()}, {})
+    at = REQUESTED_AT - age
+    stages.judge_inputs({name: VendorInput(len(data), at) for name, data in uploads.items()}, {})
     if findings.failure is None:
         stages.normalize(
             VendorFeed(config.vendor(name), uploads[name], "feed.csv")
@@ -247,6 +249,16 @@ def test_without_a_sound_last_good_feed_an_optional_vendor_is_left_out(
     ended = in_trouble(code, earlier=earlier, on_trouble="last_good", required=False)
     assert (ended.failed, ended.used(), ended.trouble()) == (None, "left_out", code)
     assert ended.warned == ["VENDOR_LEFT_OUT"]
+
+
+def test_a_stale_upload_stands_in_itself_with_its_share_of_the_quantities() -> None:
+    options = {"on_trouble": "last_good", "last_good": {"quantity_pct": 50}}
+    vendor = vendor_document("bad", max_feed_age_hours=1, **options)
+    stale, earlier = feed("B-1,9,10.00"), {"bad": feed("B-2,9,10.00")}
+    ended = run(vendor, uploads={"bad": stale}, earlier=earlier, age=timedelta(hours=3))
+    assert (ended.failed, ended.used(), ended.trouble()) == (None, "last_good", "STALE_FEED")
+    assert ended.quantities == {"B-1": "4"}
+    assert ended.findings.states["bad"].last_good_run_id is None
 
 
 def test_lost_rows_without_a_last_good_feed_trip_their_guard() -> None:
