@@ -167,10 +167,12 @@ def _published(relay: Installation, record: RunRecord, has_others: bool) -> Iter
         if relay.aws.objects.exists(key):
             yield f"{run} has left a feed at {key}"
         return
-    pointer = relay.aws.runs.feed(record.tenant_id)
-    if pointer is None:
+    feed = relay.aws.runs.feed(record.tenant_id)
+    if feed is None:
         yield f"{run} has not moved its tenant's feed"
-    elif not has_others and relay.aws.objects.read(pointer.key) != sample_tenant.expected_csv():
+    elif (
+        not has_others and relay.aws.objects.read(feed.in_force.key) != sample_tenant.expected_csv()
+    ):
         yield f"the feed of {record.tenant_id} has other bytes than an undisturbed run's"
 
 
