@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from integration import sample_tenant
 from integration.installation import Installation
+from integration.sample_tenant import expected_csv
 from integration.waiting import wait_for
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.serialization import to_lock, to_record
@@ -145,7 +145,7 @@ def _outcome(
     if record.status in (RunStatus.SUCCEEDED, RunStatus.HELD):
         if "merged_inventory" not in found:
             yield f"{run} has no merged feed"
-        elif not has_others and relay.csv(record.run_id) != sample_tenant.expected_csv():
+        elif not has_others and relay.csv(record.run_id) != expected_csv():
             yield f"{run} has published other bytes than an undisturbed run"
         if not {"input_manifest", "config_snapshot"} <= found.keys():
             yield f"{run} lacks its manifest or its snapshot"
@@ -170,9 +170,7 @@ def _published(relay: Installation, record: RunRecord, has_others: bool) -> Iter
     feed = relay.aws.runs.feed(record.tenant_id)
     if feed is None:
         yield f"{run} has not moved its tenant's feed"
-    elif (
-        not has_others and relay.aws.objects.read(feed.in_force.key) != sample_tenant.expected_csv()
-    ):
+    elif not has_others and relay.aws.objects.read(feed.in_force.key) != expected_csv():
         yield f"the feed of {record.tenant_id} has other bytes than an undisturbed run's"
 
 
