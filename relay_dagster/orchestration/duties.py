@@ -16,8 +16,8 @@ from relay_dagster.reconciler.dead_letter_sweep import LetterCount, sweep
 from relay_dagster.reconciler.housekeeping import (
     PartitionSync,
     check_queue,
-    count_holds,
     delete_old_runs,
+    look_at_holds,
     sync_partitions,
 )
 from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
@@ -89,10 +89,10 @@ def queue_settings(connect: _Connect) -> dg.SensorDefinition:
 def held_runs(connect: _Connect) -> dg.SensorDefinition:
     """Return the sensor that counts the runs whose feed waits for a decision."""
 
-    def act(platform: Platform, _: dg.DagsterInstance, _kept: Cursor, _now: datetime) -> str:
-        return f"runs held: {count_holds(platform)}"
+    def act(platform: Platform, _: dg.DagsterInstance, _kept: Cursor, now: datetime) -> str:
+        return f"runs held: {look_at_holds(platform, now)}"
 
-    about = "Writes the metric of the runs that are held and wait for a decision."
+    about = "Counts the runs that are held, and gives those up that are older than RETENTION_DAYS."
     return _duty("held_runs", EVERY_MINUTE, about, Cursor, act, connect)
 
 

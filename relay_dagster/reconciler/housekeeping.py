@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from relay_core.domain.codes import RunStatus
 from relay_dagster.logs import event_log
 from relay_dagster.reconciler.cursor import Cursor
+from relay_dagster.runs.errors import RunError
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import Executions, TenantPartitions
 from relay_dagster.wiring import Platform
 
@@ -97,14 +99,31 @@ def check_queue(platform: Platform) -> list[str]:
     return differences
 
 
-def count_holds(platform: Platform) -> int:
-    """Tell how many held runs wait for a decision, also where there is none; return it."""
+def look_at_holds(platform: Platform, now: datetime) -> int:
+    """Give up holds that are too old; tell how many wait for a decision, and return it.
+
+    That is told also where there is none.
+    """
+    days = platform.settings.retention_days
     holds: Counter[str] = Counter()
     cursor, is_more = None, True
     while is_more:
         page = platform.runs.list_runs(status=RunStatus.HELD, limit=HOLDS_AT_ONCE, cursor=cursor)
-        holds.update(record.tenant_id for record in page.records)
+        for record in page.records:
+            if now - (record.finished_at or now) <= timedelta(days=days):
+                holds[record.tenant_id] += 1
+            else:
+                _expire(platform, record, days)
         cursor = page.next_cursor
         is_more = cursor is not None
     platform.metrics.runs_held(holds)
     return holds.total()
+
+
+def _expire(platform: Platform, record: RunRecord, days: int) -> None:
+    try:
+        platform.ledger.expire_hold(record.run_id, days)
+    except RunError as error:
+        log.info("hold_not_expired", reason=str(error), **record.log_facts)
+    else:
+        log.warning("hold_expired", **record.log_facts)

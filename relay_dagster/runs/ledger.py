@@ -127,6 +127,14 @@ class RunLedger(MessageNotes):
         rule = rules.released(decision, self._clock())
         return self._change(run_id, rule, move=self._feeds.publish, while_idle=True)
 
+    def expire_hold(self, run_id: str, retention_days: int) -> RunRecord:
+        """Give a held feed up that is older than artifacts are kept: ``CANCELLED``.
+
+        Raises:
+            TransitionRefusedError: the run is not held any more.
+        """
+        return self._change(run_id, rules.expired(retention_days), move=self._feeds.discard)
+
     def roll_back(self, tenant_id: str, run_id: str) -> FeedPointer:
         """Publish a feed again that was in force; the one that is in force is no change.
 

@@ -73,6 +73,7 @@ _TABLE = (
     Move("released", (_HELD,), RunStatus.SUCCEEDED, "API", "a person publishes its feed"),
     Move("discarded", (_HELD,), RunStatus.CANCELLED, "API", "a person discards its feed"),
     Move("superseded", (_HELD,), RunStatus.CANCELLED, "run, API", "another feed is newer"),
+    Move("expired", (_HELD,), RunStatus.CANCELLED, "reconciler", "nobody has decided in time"),
 )
 MOVES = {move.name: move for move in _TABLE}
 

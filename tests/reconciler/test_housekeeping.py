@@ -12,14 +12,15 @@ import pytest
 from api_world import ApiWorld
 from builders import config_document
 from fakes import FakeClock, embedded_platform
+from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.reconciler.housekeeping import (
     HOLDS_AT_ONCE,
     OLD_RUNS_AT_ONCE,
     PartitionSync,
     check_queue,
-    count_holds,
     delete_old_runs,
+    look_at_holds,
     sync_partitions,
 )
 from relay_dagster.runs.ports import Executions, utc_now
@@ -115,7 +116,8 @@ def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(platform: 
     platform.runs.put_many(
         replace(record, run_id=str(uuid.uuid4()), tenant_id=each) for each in tenants[1:]
     )
-    assert count_holds(replace(platform, metrics=told)) == len(tenants)
+    now = record.finished_at or utc_now()
+    assert look_at_holds(replace(platform, metrics=told), now) == len(tenants)
     assert told.holds == [dict.fromkeys(tenants, 1)]
 
 
@@ -125,8 +127,27 @@ def test_what_is_decided_or_was_never_held_does_not_count(platform: Platform) ->
     discarded = world.hold_one()
     world.client.post(f"/v1/runs/{discarded.run_id}/cancel")
     world.succeed(str(world.post_run().json()["run_id"]))
-    assert count_holds(platform) == 0
+    assert look_at_holds(platform, utc_now()) == 0
     assert told.holds == [{}]
+
+
+def test_a_hold_that_is_older_than_artifacts_are_kept_is_given_up(platform: Platform) -> None:
+    world, told = ApiWorld(platform), Counted()
+    platform = replace(platform, metrics=told)
+    record = world.hold_one()
+    held_at, days = record.finished_at, timedelta(days=platform.settings.retention_days)
+    assert held_at is not None
+    assert look_at_holds(platform, held_at + days) == 1
+    assert look_at_holds(platform, held_at + days + timedelta(seconds=1)) == 0
+    over, feed = platform.runs.get(record.run_id), platform.runs.feed(record.tenant_id)
+    assert over is not None
+    assert feed is not None
+    assert (over.status, over.error_code, over.failed_stage) == (
+        RunStatus.CANCELLED,
+        "HOLD_EXPIRED",
+        Stage.WRITE_OUTPUTS,
+    )
+    assert (feed.held_run_id, told.holds) == (None, [{record.tenant_id: 1}, {}])
 
 
 class Ended(Executions):

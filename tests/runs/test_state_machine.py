@@ -107,6 +107,7 @@ RULES: Mapping[str, Callable[[RunRecord], Rule]] = {
     "held": lambda r: rules.held(fence(r), NOTHING_KNOWN, NOW),
     "released": lambda _: rules.released(DECISION, NOW),
     "superseded": lambda _: rules.superseded("newer-run"),
+    "expired": lambda _: rules.expired(30),
 }
 """Every rule by the move that it is called after, as the record's rightful owner would apply it."""
 

@@ -15,7 +15,7 @@ from relay_dagster.runs.feeds.hold import Hold, Release
 from relay_dagster.runs.model import Fence, Outcome, RunRecord
 from relay_dagster.runs.state_machine import ended, given_up, moved, refuse_unfenced
 
-HOLD_SUPERSEDED = "HOLD_SUPERSEDED"
+HOLD_SUPERSEDED, HOLD_EXPIRED = "HOLD_SUPERSEDED", "HOLD_EXPIRED"
 
 
 def held(fence: Fence, outcome: Outcome, now: datetime) -> Rule:
@@ -54,6 +54,16 @@ def released(decision: Release, now: datetime) -> Rule:
             released_by=decision.by,
             release_reason=decision.reason,
         )
+
+    return rule
+
+
+def expired(retention_days: int) -> Rule:
+    """Give a held feed up that nobody has released while its run's artifacts were kept."""
+
+    def rule(record: RunRecord) -> RunRecord:
+        message = f"nobody has released the feed within {retention_days} days"
+        return given_up("expired", record, error_code=HOLD_EXPIRED, error_message=message)
 
     return rule
 
