@@ -1,4 +1,4 @@
-"""What the pictures show: a tenant with a history, one whose run failed, one that was refused."""
+"""What the pictures show: tenants with a history, a failed run, a refused one, one that is held."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from relay_core.config import load_config, parse_document
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.devstack.processes import API, WEBSERVER
 
-HISTORY, FAILED, REFUSED = "acme_parts", "north_tools", "old_town"
+HISTORY, FAILED, REFUSED, HELD = "acme_parts", "north_tools", "old_town", "south_yard"
 # The part of each vendor's records that it sends, run by run: numbers that move.
 PARTS = (0.55, 0.7, 0.65, 0.9, 1.0)
 
@@ -29,6 +29,7 @@ class Exhibits:
     history: tuple[Mapping[str, Any], ...]
     failed: Mapping[str, Any]
     refused: Mapping[str, Any]
+    held: Mapping[str, Any]
 
     @property
     def dagster(self) -> str:
@@ -52,7 +53,8 @@ def exhibited(home: Path) -> Iterator[Exhibits]:
     with Installation(home) as relay:
         history = tuple(_run_history(relay))
         failed = _ended(relay, _start_failed(relay))
-        yield Exhibits(relay, history, failed, _ended(relay, _start_refused(relay)))
+        refused = _ended(relay, _start_refused(relay))
+        yield Exhibits(relay, history, failed, refused, _held(relay))
 
 
 def _run_history(relay: Installation) -> Iterator[Mapping[str, Any]]:
@@ -89,6 +91,17 @@ def _start_refused(relay: Installation) -> str:
         faults = b"BAD-2,1,one,broken,2026-02-01\nBAD-3,1,2.00,broken,yesterday\n,5,1.00,none,\n"
         relay.upload(REFUSED, vendor, data + faults)
     return relay.post(REFUSED)
+
+
+def _held(relay: Installation) -> Mapping[str, Any]:
+    """Return a run whose feed is held back: a vendor has sent one row of many."""
+    _store(relay, HELD, sample_tenant.config_document(HELD))
+    for vendor, data in sample_tenant.feeds().items():
+        relay.upload(HELD, vendor, data)
+    _ended(relay, relay.post(HELD))
+    few = feed("SKU-0001,5,9.00,few,2026-02-01", header=sample_tenant.HEADER)
+    relay.upload(HELD, sample_tenant.VENDORS[0], few)
+    return _ended(relay, relay.post(HELD))
 
 
 def _store(relay: Installation, tenant: str, document: Mapping[str, Any]) -> None:

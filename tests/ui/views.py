@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 
 from relay_core.samples import sample_feeds
 from ui.chromium import WIDTH, Browser
-from ui.exhibits import FAILED, HISTORY, REFUSED, Exhibits
+from ui.exhibits import FAILED, HELD, HISTORY, REFUSED, Exhibits
 
 SECONDS_TO_LOAD = 30
 LOOK_MILLISECONDS = 200
@@ -119,6 +119,12 @@ def _whole_failure(ex: Exhibits) -> list[str]:
     return [*_failure(ex), "NORMALIZE", *addresses, "errors_by_code", "invalid_quantity"]
 
 
+def _hold(ex: Exhibits) -> list[str]:
+    hold = ex.held["hold"]
+    names = sorted({result["guard"] for result in hold["guards"]})
+    return ["HELD", ", ".join(names), f"relay release {ex.held['run_id']}", "feed_within_guards"]
+
+
 def _run_list(ex: Exhibits) -> list[str]:
     tags = [f"relay/tenant_id: {tenant}" for tenant in (FAILED, REFUSED)]
     return [*tags, f"relay/run_id: {ex.failed['run_id']}", "Failure", "Success", "sqs_run_sensor"]
@@ -134,6 +140,12 @@ VIEWS = (
         _asset("merged_inventory", "partitions", HISTORY),
         _materialized,
         height=1560,
+    ),
+    View(
+        "held_run",
+        _asset("merged_inventory", "partitions", HELD),
+        _hold,
+        height=1000,
     ),
     View(
         "plots",

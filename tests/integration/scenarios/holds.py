@@ -13,6 +13,7 @@ from integration.fault_rules import Action, Rule
 from integration.installation import RUN_SECONDS, Installation, brief, side_by_side
 from integration.scenario import scenario
 from integration.settled import Exceptions, everything_settled
+from integration.waiting import wait_for
 from relay_core.domain.codes import RunStatus
 from relay_dagster.devstack.processes import API
 from relay_dagster.runs.feeds.pointer import FeedPointer
@@ -32,7 +33,7 @@ def the_run_dies_before_it_is_held(relay: Installation) -> str:
     ending.discard()
     record = held(relay, run_id)
     assert record.attempt == 2, brief(record)
-    assert feed(relay, tenant).in_force.run_id == before
+    assert in_force(relay, tenant) == before
     answers = side_by_side(*[lambda: release(relay, record)] * 2)
     assert [answer.status_code for answer in answers] == [200, 200], answers
     assert released_once(relay, tenant) == run_id
@@ -58,7 +59,7 @@ def a_run_comes_in_while_a_hold_is_released(relay: Installation) -> str:
     given_up = relay.record(record.run_id)
     assert (given_up.status, given_up.error_code) == ("CANCELLED", "HOLD_SUPERSEDED")
     assert release(relay, record).json()["error_code"] == "RUN_NOT_HELD"
-    assert feed(relay, tenant).in_force.run_id == before
+    assert in_force(relay, tenant) == before
     everything_settled(relay, Exceptions(few=[tenant]))
     return "409; the newer run is HELD, the older CANCELLED, HOLD_SUPERSEDED"
 
@@ -73,12 +74,13 @@ def the_api_dies_while_it_releases(relay: Installation) -> str:
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(release, relay, record)
             writing.wait_for_hits(1)
+            if is_written:  # the request is forwarded after it was struck
+                wait_for("the release is written", lambda: in_force(relay, tenant) == record.run_id)
             relay.kill(API)
             assert asked.exception(timeout=30) is not None, "it cannot have been answered"
         writing.discard()
         relay.start(API)
-        in_force = feed(relay, tenant).in_force.run_id
-        assert in_force == (record.run_id if is_written else before)
+        assert in_force(relay, tenant) == (record.run_id if is_written else before)
     assert release(relay, record).status_code == 200
     assert released_once(relay, tenant) == record.run_id
     everything_settled(relay, Exceptions(few=[tenant]))
@@ -132,8 +134,13 @@ def feed(relay: Installation, tenant: str) -> FeedPointer:
     return pointer
 
 
+def in_force(relay: Installation, tenant: str) -> str:
+    """Return the run whose feed is in force."""
+    return feed(relay, tenant).in_force.run_id
+
+
 def released_once(relay: Installation, tenant: str) -> str:
     """Return the run whose feed is in force, which must be the tenant's second publication."""
-    in_force = feed(relay, tenant).in_force
-    assert in_force.seq == 2, in_force
-    return in_force.run_id
+    newest = feed(relay, tenant).in_force
+    assert newest.seq == 2, newest
+    return newest.run_id
