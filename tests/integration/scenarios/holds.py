@@ -75,7 +75,11 @@ def the_api_dies_while_it_releases(relay: Installation) -> str:
             asked = pool.submit(release, relay, record)
             writing.wait_for_hits(1)
             if is_written:  # the request is forwarded after it was struck
-                wait_for("the release is written", lambda: in_force(relay, tenant) == record.run_id)
+                wait_for(
+                    "the release is written",
+                    lambda: in_force(relay, tenant) == record.run_id,
+                    within=30,
+                )
             relay.kill(API)
             assert asked.exception(timeout=30) is not None, "it cannot have been answered"
         writing.discard()
