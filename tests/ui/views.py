@@ -122,7 +122,7 @@ def _whole_failure(ex: Exhibits) -> list[str]:
 def _hold(ex: Exhibits) -> list[str]:
     hold = ex.held["hold"]
     names = sorted({result["guard"] for result in hold["guards"]})
-    return ["HELD", ", ".join(names), f"relay release {ex.held['run_id']}", "feed_within_guards"]
+    return ["HELD", "held_by", ", ".join(names), f"relay release {ex.held['run_id']}", "guards"]
 
 
 def _run_list(ex: Exhibits) -> list[str]:

@@ -145,15 +145,15 @@ def test_the_latest_of_very_many_uploads_is_found_a_page_at_a_time() -> None:
 
         def paginate(self, **_: Any) -> Any:
             at = datetime(2026, 3, 1, tzinfo=UTC)
-            for number in range(500):
-                kept = sum(isinstance(each, ObjectInfo) for each in gc.get_objects())
-                assert kept < 10, kept
+            for number in range(50):
                 key = {"Key": f"{number:04d}", "Size": 1, "ETag": '"e"', "LastModified": at}
                 yield {"Contents": [key]}
+            kept = sum(isinstance(each, ObjectInfo) for each in gc.get_objects())
+            assert kept < 10, kept
 
     found = ObjectStore(Endless(), "bucket").latest_object("")
     assert found is not None
-    assert found.key == "0499"
+    assert found.key == "0049"
 
 
 def test_of_copies_of_one_feed_the_pinned_one_is_the_artifact(objects: ObjectStore) -> None:
