@@ -50,7 +50,7 @@ class ConfigError(RelayError):
     error_code = "invalid_config"
 
     def __init__(self, faults: Iterable[ConfigFault]) -> None:
-        self.faults = tuple(_told(iter(faults)))
+        self.faults = tuple(first_faults(faults))
         super().__init__("; ".join(map(str, self.faults)))
 
 
@@ -107,7 +107,9 @@ class StateUnreadableError(RelayError):
     retryable = True
 
 
-def _told(faults: Iterator[ConfigFault]) -> Iterator[ConfigFault]:
-    yield from islice(faults, MOST_FAULTS_TOLD)
-    if more := sum(1 for _ in faults):
+def first_faults(faults: Iterable[ConfigFault]) -> Iterator[ConfigFault]:
+    """Yield the first faults, and where there are more a last one without a path: how many."""
+    left = iter(faults)
+    yield from islice(left, MOST_FAULTS_TOLD)
+    if more := sum(1 for _ in left):
         yield ConfigFault("", f"... and {more} more")

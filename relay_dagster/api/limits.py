@@ -14,7 +14,6 @@ class ApiLimits:
         head_bytes: of a request's line and headers; 431 `HEAD_TOO_LARGE`, closed.
         head_seconds: for a request's head to come; 408 `REQUEST_TIMEOUT`, closed.
         body_seconds: for its body to come, and for its answer to be taken; 408, closed.
-        faults: told of a body that is refused; one more says how many there are besides.
         body_values: of a body that is no config; 422.
         burst: requests with a tenant's key at once, ten times as many with an admin's; 429
             `RATE_LIMITED`.
@@ -30,7 +29,6 @@ class ApiLimits:
     head_bytes: int = 64 << 10
     head_seconds: float = 10
     body_seconds: float = 30
-    faults: int = 100
     body_values: int = 20_000
     burst: int = 100
     wrong_keys_per_minute: int = 30

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from builders import config_document
+from integration.waiting import wait_for
 from relay_core.config import TenantConfig, load_config
 from relay_core.onboarding.head import FeedBytes
 from relay_core.onboarding.reading import FeedCheck
@@ -101,9 +102,7 @@ def test_the_process_ends_when_the_one_that_started_it_is_killed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=False)
     process = int(done.stdout)
-    deadline = time.monotonic() + ENDS_WITHIN_SECONDS
-    while is_alive(process) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for("the process ended", lambda: not is_alive(process), within=ENDS_WITHIN_SECONDS)
     assert not is_alive(process)
 
 

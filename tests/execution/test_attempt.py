@@ -338,6 +338,7 @@ def test_an_attempt_that_has_ended_is_not_late_any_more() -> None:
 
 
 def test_a_process_is_ended_whatever_its_threads_are_doing() -> None:
+    # Main thread and another one are busy for longer than the test may take.
     code = (
         "import threading, time\n"
         "from relay_dagster.execution.attempt import end_process\n"

@@ -29,7 +29,7 @@ FIXED = (DEFAULT_LIMITS, DEFAULT_API_LIMITS)
 """What holds limits that no variable sets: dataclasses that say under ``Attributes`` of what each
 is, and what is over it."""
 TOLD = (
-    ("faults", MOST_FAULTS_TOLD, "of a config; a last one says how many more there are"),
+    ("faults", MOST_FAULTS_TOLD, "of a config or a body; a last one says how many more there are"),
     ("items of a list", MOST_LISTED, "in a message; cut, `and N more`"),
     ("characters", LONGEST_QUOTED, "of somebody's text in a message; cut, `...`"),
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -21,6 +20,7 @@ from relay_core.domain.errors import (
     ConfigTooLargeError,
     RelayError,
     UnsupportedSchemaVersionError,
+    first_faults,
 )
 from relay_dagster.api.http.error_codes import CODES, INVALID_REQUEST
 from relay_dagster.api.http.middleware import (
@@ -29,7 +29,6 @@ from relay_dagster.api.http.middleware import (
     problem_body,
     request_id_of,
 )
-from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.aws.dynamodb.reads import BadCursorError
 from relay_dagster.aws.dynamodb.tenant_store import (
     ConfigQuotaExceededError,
@@ -57,7 +56,6 @@ from relay_dagster.runs.errors import (
 
 RETRY_AFTER_SECONDS = 5
 PAUSE_RETRY_SECONDS = 60
-_MOST_FAULTS = DEFAULT_API_LIMITS.faults
 _LONGEST_TEXT = 1000
 _log = event_log()
 
@@ -127,12 +125,7 @@ def invalid_request(faults: Iterable[ConfigFault]) -> ProblemError:
 
     Where there are more, a last one without a path says how many; long texts are cut.
     """
-    left = iter(faults)
-    listed = [
-        ConfigFault(_cut(each.path), _cut(each.message)) for each in islice(left, _MOST_FAULTS)
-    ]
-    if rest := sum(1 for _ in left):
-        listed.append(ConfigFault("", f"... and {rest} more"))
+    listed = [ConfigFault(_cut(each.path), _cut(each.message)) for each in first_faults(faults)]
     detail = "; ".join(map(str, listed[:5])) + ("; ..." if len(listed) > 5 else "")
     return ProblemError(INVALID_REQUEST, detail, errors=listed)
 

@@ -150,27 +150,21 @@ class JobQueue:
         attributes = {RUN_ID: run_id, CAUSE: cause, REQUEST_ID: request_id}
         return self._send(self.dlq_url, body, attributes)
 
-    @maps_aws_errors
-    def peek_dead(self, limit: int = MAX_MESSAGES) -> list[Message]:
+    def peek_dead(self) -> list[Message]:
         """Look at some dead messages without hiding them from anybody."""
-        answer = self._sqs.receive_message(
-            QueueUrl=self.dlq_url,
-            MaxNumberOfMessages=min(limit, MAX_MESSAGES),
-            VisibilityTimeout=0,
-            WaitTimeSeconds=0,
-            MessageSystemAttributeNames=list(_SYSTEM),
-            MessageAttributeNames=["All"],
-        )
-        return [_message(each) for each in answer.get("Messages", [])]
+        return self.receive_dead(hidden_seconds=0, wait_seconds=0)
 
     @maps_aws_errors
-    def receive_dead(self, *, hidden_seconds: int) -> list[Message]:
-        """Receive some dead messages, which nobody else sees for so long."""
+    def receive_dead(self, *, hidden_seconds: int, wait_seconds: int = 1) -> list[Message]:
+        """Receive some dead messages, which nobody else sees for so long.
+
+        Who waits, if only for a second, has SQS ask all of its servers.
+        """
         answer = self._sqs.receive_message(
             QueueUrl=self.dlq_url,
             MaxNumberOfMessages=MAX_MESSAGES,
             VisibilityTimeout=hidden_seconds,
-            WaitTimeSeconds=1,  # then SQS asks all of its servers
+            WaitTimeSeconds=wait_seconds,
             MessageSystemAttributeNames=list(_SYSTEM),
             MessageAttributeNames=["All"],
         )
