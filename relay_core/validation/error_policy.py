@@ -101,13 +101,18 @@ def own_share_faults(
     vendors: Sequence[VendorConfig], invalid_rows: Sequence[int], total_rows: Sequence[int]
 ) -> list[ReportEntry]:
     """Return a fault for each vendor of whose own rows too great a part is refused."""
-    limits = [each.max_invalid_row_pct for each in vendors]
-    exact = [Fraction(1 if limit is None else limit) for limit in limits]
+    judged = [
+        (vendor, vendor.max_invalid_row_pct, invalid, total)
+        for vendor, invalid, total in zip(vendors, invalid_rows, total_rows, strict=True)
+        if vendor.max_invalid_row_pct is not None
+    ]
+    if not judged:
+        return []
     counts = pd.DataFrame(
         {
-            "invalid_rows": pd.Series(list(invalid_rows), dtype="int64"),
-            "total_rows": pd.Series(list(total_rows), dtype="int64"),
-            "limit": pd.Series(exact, dtype=object),
+            "invalid_rows": pd.Series([invalid for *_, invalid, _ in judged], dtype="int64"),
+            "total_rows": pd.Series([total for *_, total in judged], dtype="int64"),
+            "limit": pd.Series([Fraction(limit) for _, limit, *_ in judged], dtype=object),
         }
     )
     try:
@@ -119,10 +124,10 @@ def own_share_faults(
     return [
         ReportEntry(
             str(FailureCode.VALIDATION_ERRORS),
-            f"validation errors: {invalid_rows[row]} of {total_rows[row]} rows of vendor "
-            f"{vendors[row].vendor_id!r} are invalid and its max_invalid_row_pct is {limits[row]}; "
+            f"validation errors: {invalid} of {total} rows of vendor {vendor.vendor_id!r} are "
+            f"invalid and its max_invalid_row_pct is {limit}; "
             "mend the rows listed in errors.json, or raise the limit",
-            vendor_id=vendors[row].vendor_id,
+            vendor_id=vendor.vendor_id,
         )
-        for row in broken
+        for vendor, limit, invalid, total in (judged[row] for row in broken)
     ]

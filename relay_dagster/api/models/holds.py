@@ -14,7 +14,10 @@ from relay_dagster.runs.feeds.hold import Hold
 from relay_dagster.runs.feeds.pointer import FeedPointer
 from relay_dagster.runs.identifiers import ID_PATTERN
 
-_Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"\S")
+]
+"""Why a person did something: trimmed, not blank."""
 
 
 class HeldFeed(BaseModel):
@@ -40,7 +43,7 @@ class ReleaseOrder(BaseModel):
     guards: list[Annotated[str, StringConstraints(max_length=64)]] = Field(
         max_length=20, description="The names of the guards that tripped."
     )
-    reason: _Reason
+    reason: Reason
 
 
 class RollbackOrder(BaseModel):
@@ -49,7 +52,7 @@ class RollbackOrder(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     run_id: Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-    reason: _Reason
+    reason: Reason
 
 
 class PublishedFeed(BaseModel):

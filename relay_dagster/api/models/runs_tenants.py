@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.limits import DEFAULT_LIMITS
-from relay_dagster.api.models.holds import HeldFeed
+from relay_dagster.api.models.holds import HeldFeed, Reason
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import RunRecord, Trigger
@@ -54,7 +54,6 @@ def _example(**fields: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
-_Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 _Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 
 
@@ -207,13 +206,13 @@ class ResumeOrder(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tenant_id: _Id | None = Field(None, description="None is all.")
-    reason: _Reason | None = None
+    reason: Reason | None = None
 
 
 class PauseOrder(ResumeOrder):
     """What `POST /v1/admin/pause` takes."""
 
-    reason: _Reason
+    reason: Reason
 
 
 class Pausing(BaseModel):
