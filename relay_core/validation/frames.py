@@ -14,4 +14,5 @@ def frame_of(rows: pa.Table | pa.RecordBatch) -> pd.DataFrame:
 
 def table_of(frame: pd.DataFrame) -> pa.Table:
     """Return a frame of Arrow's types as a table, without its labels; no cell is copied."""
-    return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    table = pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
+    return table.replace_schema_metadata(None)
