@@ -7,8 +7,8 @@ afterwards. The scanner reads the header, and finds the quote that is never clos
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import accumulate, chain, islice
 from operator import itemgetter
 from uuid import uuid4
 
@@ -186,21 +186,31 @@ class _Records:
     def _wide(self, width: int, texts: Sequence[str], numbers: npt.NDArray[np.int64]) -> Misfits:
         """Return records of more cells than Arrow should make columns of."""
         most, mark = self._limits.row_data_columns, self._delimiter.decode("ascii")
-        raw, shown, filled = [], [], []
-        for number, text in zip(numbers, texts, strict=True):
+        raw, shown, filled = list(texts), [], []
+        with_quotes: dict[int, tuple[str, ...]] = {}
+        for place, (number, text) in enumerate(zip(numbers, texts, strict=True)):
             self._refuse_large_field(text, int(number))
             if '"' in text:
                 cells = self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
                 filled.append(any(map(strip, cells)))
-                raw.append(self._written.join(quoted(pa.array(cells), self._written).to_pylist()))
+                with_quotes[place] = cells
             else:  # as it stands, whatever it has of cells
                 cells = self._cells(text.split(mark, most)[:most])
                 filled.append(bool(strip(text.replace(mark, " "))))
-                raw.append(text if self._stands_for is None else text.replace(mark, self._written))
+                raw[place] = text if self._stands_for is None else text.replace(mark, self._written)
             shown.append(cells[:most])
+        for place, line in zip(with_quotes, self._lines(with_quotes.values()), strict=True):
+            raw[place] = line
         keep = pa.array(filled)
         columns = [pa.array(cells).filter(keep) for cells in zip(*shown, strict=True)]
         return Misfits(width, numbers[filled], pa.array(raw).filter(keep), columns)
+
+    def _lines(self, records: Collection[Sequence[str]]) -> list[str]:
+        cells = quoted(pa.array(chain.from_iterable(records), pa.string()), self._written)
+        ends = pa.array(accumulate(map(len, records), initial=0), pa.int32())
+        joined = pc.binary_join(pa.ListArray.from_arrays(ends, cells), self._written)
+        lines: list[str] = joined.to_pylist()
+        return lines
 
     def _refuse_large_field(self, text: str, number: int) -> None:
         if len(text) <= self._limits.cell_bytes // 4:

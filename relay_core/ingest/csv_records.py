@@ -51,11 +51,12 @@ class RecordScanner:
     """
 
     def __init__(self, delimiter: bytes, longest: int = DEFAULT_LIMITS.cell_bytes) -> None:
-        self._delimiter = delimiter[0]
+        self._delimiter, self._mark = delimiter[0], delimiter
         self._longest = longest
         self._window = 2 * longest + 3  # both quotes, each byte a doubled one, and one more
         ends = re.escape(delimiter) + rb"\r\n"
         self._plain = re.compile(b"[^%b]*" % ends)
+        self._plain_delimited = re.compile(b'(?:(?!")[^%b]*+%b)*+' % (ends, re.escape(delimiter)))
         self._quoted = re.compile(b'"((?:[^"]|"")*+)"')
         field = b'(?:"(?:[^"]++|"")*+"|(?!"))[^%b]*+' % ends
         self._delimited = re.compile(b"%b%b" % (field, re.escape(delimiter)))
@@ -78,7 +79,10 @@ class RecordScanner:
         """
         fields = []
         while True:
-            field, position = self._field(text, position)
+            last = _end(self._plain_delimited, text, position, position + self._longest + 1)
+            if last > position:
+                fields += bytes(text[position : last - 1]).split(self._mark)
+            field, position = self._field(text, last)
             fields.append(field)
             if position >= len(text) or text[position] != self._delimiter:
                 return fields, _after_line_end(text, position)
@@ -135,7 +139,7 @@ class RecordScanner:
             except LargeFieldError as error:
                 return error.position
             return None
-        raw, mark, start = bytes(record), bytes([self._delimiter]), 0
+        raw, mark, start = bytes(record), self._mark, 0
         while start + self._longest < len(raw):
             # None of the fields up to the last delimiter that is so near is any larger.
             last = raw.rfind(mark, start, start + self._longest + 1)
