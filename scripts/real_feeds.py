@@ -1,20 +1,26 @@
 """Run the local runner over real vendors' feeds and print a line for each tenant.
 
+Then some of them again, changed by a rule as within a year, against what was published before.
+
 The feeds stay in ``RELAY_FEEDS_DIR`` (default ``../shared/data``); their configs are in
-``configs/real_feeds``. Exit status 0 where every run published or the folder is absent; 1 where a
-run failed, a feed is missing, or the folder's list names a feed that has no config here.
+``configs/real_feeds``. Exit status 0 where every run came to what it should, or the folder is
+absent; 1 where one did not, a feed is missing, or the folder's list names a feed that has no config
+here.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +51,71 @@ TENANTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+Record = dict[str, str]
+_HELD = 3
+
+
+# --- what becomes of a record ---------------------------------------------------------------------
+
+
+def _grown(record: Record) -> Record | None:
+    """A tenth of the SKUs is gone, and what has a price costs 3 % more."""
+    if zlib.crc32(record["CC"].encode()) % 10 == 0:
+        return None
+    return _repriced(record, lambda fee: f"{fee * Decimal('1.03'):.2f}")
+
+
+def _with_decimal_comma(record: Record) -> Record:
+    """Prices under 1,000 alone: with more digits before its comma none passes for thousands."""
+    return _repriced(record, lambda fee: f"{fee:.3f}".replace(".", ",") if fee < 1000 else f"{fee}")
+
+
+def _repriced(record: Record, written: Callable[[Decimal], str]) -> Record:
+    fee = record["1/1/19 Fee"].replace(",", "")
+    return record | {"1/1/19 Fee": fee if fee == "VARIABLE" else written(Decimal(fee))}
+
+
+def _without_stock(record: Record) -> Record:
+    return record | {"Stock": "0"}
+
+
+def _third(record: Record) -> Record | None:
+    return record if zlib.crc32(record["CC"].encode()) % 3 == 0 else None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of a tenant's lists, and which guards hold what comes of it."""
+
+    what: str
+    tenant: str
+    vendors: Sequence[str]
+    of: Callable[[Record], Record | None]
+    held_by: Sequence[str] = ()
+    encoding: str = "utf-8"
+
+
+_HOSPITALS = tuple(TENANTS["aurora_health"])
+CHANGES = (
+    Change("a year later", "aurora_health", _HOSPITALS, _grown),
+    Change(
+        "a decimal comma, read as thousands",
+        "aurora_health",
+        _HOSPITALS,
+        _with_decimal_comma,
+        ("price_rise", "price_level"),
+    ),
+    Change("nothing in stock", "jlcpcb", ("lcsc",), _without_stock, ("out_of_stock",), "cp1252"),
+    Change("a third of one list", "aurora_health", ("summit",), _third, ("vendor_rows",)),
+)
+
+
 @dataclass(frozen=True)
 class Line:
-    """What one tenant's run came to."""
+    """What one tenant's run came to, and whether it should."""
 
     tenant: str
-    published: bool
+    is_right: bool
     text: str
 
     def __str__(self) -> str:
@@ -72,7 +137,11 @@ def main() -> int:
             else run(tenant, files, feeds_dir)
         )
         print(line, flush=True)
-        faults += [] if line.published else [str(line)]
+        faults += [] if line.is_right else [str(line)]
+    for change in () if faults else CHANGES:
+        line = run_changed(change, feeds_dir)
+        print(line, flush=True)
+        faults += [] if line.is_right else [str(line)]
     if faults:
         print(
             f"{len(faults)} of the real feeds' checks failed:", *faults, sep="\n  ", file=sys.stderr
@@ -96,17 +165,55 @@ def unlisted(feeds_dir: Path) -> list[str]:
 
 def run(tenant: str, files: Mapping[str, str], feeds_dir: Path) -> Line:
     """Run one tenant's feeds through the local runner."""
-    command = [sys.executable, str(ROOT / "scripts" / "local_run.py")]
-    command += ["--config", str(CONFIGS / f"{tenant}.yaml"), "--now", NOW]
-    for vendor_id, name in files.items():
-        command += ["--vendor-file", f"{vendor_id}={feeds_dir / name}"]
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [*command, "--output-dir", folder], capture_output=True, text=True, check=False
-        )
+        done = _local_run(tenant, _paths(files, feeds_dir), Path(folder))
         if done.returncode == 0:
             return Line(tenant, True, figures(Path(folder)))
     return Line(tenant, False, f"exit status {done.returncode}: {last_line(done.stderr)}")
+
+
+def run_changed(change: Change, feeds_dir: Path) -> Line:
+    """Run a tenant's feeds, and then the changed ones against what was published."""
+    paths = _paths(TENANTS[change.tenant], feeds_dir)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _local_run(change.tenant, paths, folder / "before").check_returncode()
+        for vendor_id in change.vendors:
+            changed = folder / f"{vendor_id}.csv"
+            write_changed(change, paths[vendor_id], changed)
+            paths[vendor_id] = changed
+        baseline = folder / "before" / "published" / "state.parquet"
+        done = _local_run(change.tenant, paths, folder / "after", f"--baseline={baseline}")
+    expected = f"HELD: {', '.join(change.held_by)}" if change.held_by else ""
+    status, told = done.returncode, last_line(done.stderr) if done.stderr else ""
+    is_right = (status, told) == (_HELD if expected else 0, expected)
+    text = told or "published"
+    return Line(change.tenant, is_right, f"{change.what}: {text if is_right else (status, text)}")
+
+
+def write_changed(change: Change, source: Path, target: Path) -> None:
+    """Write a list as it is after a change."""
+    with (
+        source.open(encoding=change.encoding, newline="") as before,
+        target.open("w", encoding=change.encoding, newline="") as after,
+    ):
+        records = csv.DictReader(before)
+        writer = csv.DictWriter(after, records.fieldnames or ())
+        writer.writeheader()
+        writer.writerows(kept for record in records if (kept := change.of(record)) is not None)
+
+
+def _paths(files: Mapping[str, str], feeds_dir: Path) -> dict[str, Path]:
+    return {vendor_id: feeds_dir / name for vendor_id, name in files.items()}
+
+
+def _local_run(
+    tenant: str, paths: Mapping[str, Path], folder: Path, *options: str
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "local_run.py"), "--now", NOW, *options]
+    command += ["--config", str(CONFIGS / f"{tenant}.yaml"), "--output-dir", str(folder)]
+    command += [f"--vendor-file={vendor_id}={path}" for vendor_id, path in paths.items()]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def figures(folder: Path) -> str:

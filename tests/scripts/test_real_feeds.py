@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from real_feeds import CONFIGS, TENANTS, figures, main, unlisted
+from real_feeds import (
+    CHANGES,
+    CONFIGS,
+    TENANTS,
+    Change,
+    figures,
+    main,
+    run_changed,
+    unlisted,
+    write_changed,
+)
 from relay_core.config import load_config, parse_document
 
 
@@ -52,3 +63,39 @@ def test_a_line_counts_rows_refused_rows_skus_and_codes(tmp_path: Path) -> None:
     (reports / "errors.json").write_text(json.dumps({"counts": {"invalid_decimal": 6}}), "utf-8")
     words = figures(tmp_path).split()
     assert words == ["8,215", "rows", "6", "refused", "3,148", "SKUs", "invalid_decimal", "6"]
+
+
+RECORDS = [f'{number},"Gauß, 1µm","1,000.00"' for number in range(1, 40)] + ["99,x,VARIABLE"]
+
+
+@pytest.mark.parametrize(
+    ("change", "kept", "first"),
+    [(CHANGES[0], range(33, 39), "1030.00"), (CHANGES[1], range(40, 41), "1000.00")],
+    ids=["a year later", "a decimal comma"],
+)
+def test_a_changed_list_has_what_is_left_in_its_own_encoding(
+    tmp_path: Path, change: Change, kept: range, first: str
+) -> None:
+    source, target = tmp_path / "list.csv", tmp_path / "later.csv"
+    header = "CC,Title,1/1/19 Fee"
+    source.write_bytes("\r\n".join([header, *RECORDS]).encode("cp1252"))
+    write_changed(replace(change, encoding="cp1252"), source, target)
+    written = target.read_bytes().decode("cp1252").splitlines()
+    assert len(written) - 1 in kept
+    assert (written[0], written[1].split(",")[0]) == (header, "1")
+    assert written[1].endswith(f'"Gauß, 1µm",{first}')
+    assert written[-1] == "99,x,VARIABLE"
+
+
+def test_what_a_guard_should_hold_and_did_not_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jlcpcb-basic-parts").mkdir()
+    header = "Manufacturer,LCSC Part #,Description,Stock,MFR.Part #,Price (USD)"
+    records = [f"M,C{number},text,5,P{number},0.05" for number in range(12)]
+    path = tmp_path / "jlcpcb-basic-parts" / "Basic Parts.csv"
+    path.write_text("\n".join([header, *records]), "cp1252")
+    empty = CHANGES[2]
+    assert run_changed(empty, tmp_path).is_right
+    unchanged = run_changed(replace(empty, of=lambda record: record), tmp_path)
+    assert not unchanged.is_right
