@@ -100,7 +100,7 @@ bench-hostile: setup ## Measure hostile feeds beside clean ones: ROUNDS
 bench-runs: setup ## Measure what a run costs beside an empty Dagster job: RUNS, BURST
 	@$(BIN)/python -m benchmarks.runs_bench $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))
 
-scale: setup ## Measure ticks, lists and waits with 100, 1,000 and 10,000 tenants: SIZES
+scale: setup ## Measure ticks, lists and waits with 100 to 10,000 tenants: SIZES
 	@$(BIN)/python -m benchmarks.scale $(if $(SIZES),--sizes $(SIZES))
 
 profile: setup ## Draw where the time of a run of 5,000,000 rows goes: docs/profile-5m.svg

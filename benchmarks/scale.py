@@ -1,10 +1,11 @@
-"""What a tick, a listing and a dead run cost with 100, 1,000 and 10,000 tenants: `make scale`.
+"""What a tick, a listing and a dead run cost with 100 to 10,000 tenants: `make scale`.
 
-Each tenant has a config, a queued run, and twenty runs that have ended, written straight into the
-store of embedded AWS. Then the work of each sensor is done once, two lists are
-asked for, and on a clock that is set by hand a killed run, a cancelled one and lost messages are
-waited for. Told of each: calls to AWS, items that these read, and seconds outside of AWS. The
-seconds inside are moto's, whose index queries go through the whole table; DynamoDB's do not.
+Each tenant has a config, a queued run, and runs that have ended, twenty unless a size says
+otherwise (``2000:9``), written straight into the store of embedded AWS. Then the work of each
+sensor is done once, two lists are asked for, and on a clock that is set by hand a killed run, a
+cancelled one and lost messages are waited for. Told of each: calls to AWS, items that these read,
+and seconds outside of AWS. The seconds inside are moto's, whose index queries go through the whole
+table; DynamoDB's do not.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ from relay_dagster.runs.model import LockState, NewRun, RunRecord
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect, look_policy, retry_policy
 
-SIZES = (100, 1_000, 10_000)
+SIZES = "100,1000,2000:9,10000"
 ENDED_RUNS = 20
 """Of each tenant."""
 STALE_SECONDS, LOST_SECONDS = 20, 60
 LOST, MESSAGES = 5, 100
 """So many messages are lost, and are in the queue; moto copies the tables for a transaction."""
-MOST_TO_WAIT = 1_000
-"""With more tenants one such copy takes longer than a client of AWS waits for an answer."""
+MOST_RUNS = 21_000
+"""With more of them one such copy takes longer than a client of AWS waits for an answer."""
 EVERY = timedelta(seconds=5)
 LIMIT = timedelta(minutes=10)
 BEGUN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -113,6 +114,7 @@ class Scale:
     """An installation of so many tenants, and the ways into it."""
 
     tenants: int
+    runs: int
     stack: ApiStack
     platform: Platform
     instance: dg.DagsterInstance
@@ -163,8 +165,8 @@ class Scale:
 
 
 @contextmanager
-def installed(tenants: int) -> Iterator[Scale]:
-    """Yield an installation of so many tenants."""
+def installed(tenants: int, ended: int) -> Iterator[Scale]:
+    """Yield an installation of so many tenants with so many ended runs each."""
     with (
         tempfile.TemporaryDirectory(prefix="relay-scale-") as folder,
         ApiStack(Path(folder)) as stack,
@@ -182,16 +184,17 @@ def installed(tenants: int) -> Iterator[Scale]:
         policy, looks = retry_policy(settings), look_policy(settings)
         ledger = RunLedger(platform.runs, policy, looks, clock=clock, chance=lambda: 0.5)
         platform = replace(platform, ledger=ledger)
-        _fill(platform, tenants, clock.now)
+        _fill(platform, tenants, ended, clock.now)
         stack.start(API, CODE)
-        yield Scale(tenants, stack, platform, instance, clock, Calls(platform))
+        runs = tenants * (1 + ended)
+        yield Scale(tenants, runs, stack, platform, instance, clock, Calls(platform))
 
 
-def _fill(platform: Platform, tenants: int, now: datetime) -> None:
+def _fill(platform: Platform, tenants: int, ended: int, now: datetime) -> None:
     document = parse_document(sample_config_text("acme_parts"), format="yaml")
     platform.tenants.put(_tenant(0), json.dumps(document | {"tenant_id": _tenant(0)}, default=str))
     _copy_first_tenant(platform, tenants)
-    platform.runs.put_many(_ended(tenants, now))
+    platform.runs.put_many(_ended(tenants, ended, now))
     queued = [_queued(number, now, number >= tenants - LOST) for number in range(tenants)]
     for record in queued[: min(MESSAGES, tenants - LOST)]:
         platform.queue.send(record.job)
@@ -212,8 +215,8 @@ def _copy_first_tenant(platform: Platform, tenants: int) -> None:
         dynamodb.batch_write_item(RequestItems={table: batch})
 
 
-def _ended(tenants: int, now: datetime) -> Iterator[RunRecord]:
-    for number in range(tenants * ENDED_RUNS):
+def _ended(tenants: int, runs: int, now: datetime) -> Iterator[RunRecord]:
+    for number in range(tenants * runs):
         at = now - timedelta(hours=1 + number // tenants)
         yield RunRecord(
             run_id=str(uuid.uuid4()),
@@ -254,9 +257,14 @@ def ticks(scale: Scale) -> Iterator[Cost]:
     platform, clock = scale.platform, scale.clock
     executions = DagsterExecutions(scale.instance)
     partitions, now = DagsterPartitions(scale.instance), clock.now
-    sync = PartitionSync()
-    yield scale.cost("partitions, all", lambda: sync_partitions(platform, partitions, sync, now))
-    yield scale.cost("partitions, new", lambda: sync_partitions(platform, partitions, sync, now))
+    sync, later = PartitionSync(), datetime.now(UTC) + timedelta(minutes=5)
+
+    def compare(hours: int = 0) -> None:
+        sync_partitions(platform, partitions, sync, later + timedelta(hours=hours))
+
+    yield scale.cost("partitions, the first time", compare)
+    yield scale.cost("partitions, none new", compare)
+    yield scale.cost("partitions, all compared", lambda: compare(hours=1))
     yield scale.cost("reconciler, nothing due", scale.reconcile)
     yield scale.cost("intake, one place", scale.take_in)
     yield scale.cost("lost messages", lambda: send_lost_again(platform, QueueWatch(), now))
@@ -321,11 +329,11 @@ def _empty(platform: Platform) -> None:
 def memory(scale: Scale) -> dict[str, float]:
     """Return the MiB that API and code server hold, the API after a page of each list.
 
-    With more tenants than that moto takes longer over a page than the API waits.
+    With more runs than that moto takes longer over a page than the API waits.
     """
     paths = ("/v1/runs?limit=100", "/v1/runs?status=RUNNING", "/v1/runs?status=QUEUED")
     with httpx.Client(base_url=scale.stack.url(API), trust_env=False, timeout=120) as client:
-        for path in paths if scale.tenants <= MOST_TO_WAIT else ("/v1/health",):
+        for path in paths if scale.runs <= MOST_RUNS else ("/v1/health",):
             client.get(path, headers={"X-API-Key": KEY}).raise_for_status()
     return {name: _resident_mib(scale.stack, name) for name in (API, CODE)}
 
@@ -343,18 +351,20 @@ def _resident_mib(stack: ApiStack, name: str) -> float:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure each size and print the tables; exit status 1 where a wait has no end."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--sizes", default=",".join(map(str, SIZES)), help="numbers of tenants")
-    sizes = [int(size) for size in options.parse_args(argv).sizes.split(",")]
+    options.add_argument("--sizes", default=SIZES, help="numbers of tenants")
+    pairs = [size.partition(":") for size in options.parse_args(argv).sizes.split(",")]
+    ended = {int(tenants): int(runs or ENDED_RUNS) for tenants, _, runs in pairs}
+    sizes = list(ended)
     logging.disable(logging.WARNING)  # thousands of messages that are lost on purpose
     costs: list[Cost] = []
     waited: dict[int, dict[str, float]] = {}
     held: dict[int, dict[str, float]] = {}
     for size in sizes:
         print(f"  {size:,} tenants", file=sys.stderr, flush=True)
-        with installed(size) as scale:
+        with installed(size, ended[size]) as scale:
             costs += ticks(scale)
             held[size] = memory(scale)
-            if size <= MOST_TO_WAIT:
+            if scale.runs <= MOST_RUNS:
                 waited[size] = waits(scale)
     print(f"{tables.machine()}\n")
     print(_costs(costs, sizes))

@@ -45,9 +45,9 @@ def sync_partitions(
     """
     instant = now.timestamp()
     if instant - cursor.compared_at >= ALL_TENANTS_EVERY_SECONDS:
-        stored = set(platform.tenants.all_tenant_ids())
-        _remove_gone(partitions, stored)
-        added = partitions.add_tenants(stored)
+        stored, present = set(platform.tenants.all_tenant_ids()), partitions.tenants()
+        _remove_gone(partitions, present - stored)
+        added = partitions.add_tenants(stored - present)
         cursor.compared_at = instant
     else:
         since = datetime.fromtimestamp(cursor.known_until, UTC) - OVERLAP
@@ -57,8 +57,8 @@ def sync_partitions(
     return added
 
 
-def _remove_gone(partitions: TenantPartitions, stored: Set[str]) -> None:
-    for tenant_id in sorted(partitions.tenants() - stored):
+def _remove_gone(partitions: TenantPartitions, gone: Set[str]) -> None:
+    for tenant_id in sorted(gone):
         if not partitions.is_in_use(tenant_id):
             partitions.remove_tenant(tenant_id)
             log.info("partition_removed", tenant_id=tenant_id)
