@@ -9,21 +9,17 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from relay_core.columnar.text import one_chunk
 from relay_core.domain.columns import BY_NAME, CANONICAL_COLUMNS, Kind
 from relay_core.domain.errors import StateUnreadableError
-from relay_core.validation.contracts import CENTS, INSTANT, OFFER_SCHEMA, VENDOR
+from relay_core.validation.comparison import FIGURES, KEPT, FeedFigures
+from relay_core.validation.contracts import CENTS, INSTANT
 from relay_core.validation.frames import frame_of, table_of
-from relay_core.validation.guards import FeedFigures
 
 _TYPES = {
     Kind.WHOLE: pa.int32(),
@@ -34,7 +30,7 @@ STATE_SCHEMA = pa.schema(
     [
         *((name, _TYPES.get(BY_NAME[name].kind, pa.string())) for name in CANONICAL_COLUMNS),
         ("offered_at", pa.timestamp("us", "UTC")),
-        ("kept_at_0", pa.bool_()),
+        (KEPT, pa.bool_()),
     ]
 ).set(CANONICAL_COLUMNS.index("price"), pa.field("price", pa.decimal128(18, 2)))
 """The columns of a state; the figures are those of the feed."""
@@ -63,22 +59,17 @@ class StateContext:
     vendor_rows: Mapping[str, int]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Baseline:
     """A published feed that a run is compared with.
 
     Attributes:
         context: which publication it is.
-        rows: its rows (``FeedRow`` and every canonical column), ``offered_at`` and ``kept_at_0``.
+        figures: what it says of each SKU; of its state nothing else is read.
     """
 
     context: StateContext
-    rows: pd.DataFrame
-
-    @cached_property
-    def figures(self) -> FeedFigures:
-        """The figures of the SKUs that were offered, not only kept."""
-        return FeedFigures.of(self.rows[~self.rows["kept_at_0"].to_numpy(np.bool_)])
+    figures: FeedFigures
 
 
 def state_chunks(
@@ -102,7 +93,7 @@ def state_chunks(
     table = table_of(feed)
     own = dict(zip(table.column_names, table.columns, strict=True))
     own.setdefault("offered_at", pa.repeat(pa.scalar(offered_at, INSTANT), len(table)))
-    own.setdefault("kept_at_0", pa.repeat(pa.scalar(False), len(table)))
+    own.setdefault(KEPT, pa.repeat(pa.scalar(False), len(table)))
     columns = [_as_stored(own[field.name], field.type) for field in STATE_SCHEMA]
     schema = STATE_SCHEMA.with_metadata({_METADATA: json.dumps(told, ensure_ascii=False).encode()})
     sink = pa.BufferOutputStream()
@@ -125,30 +116,33 @@ def read_state(data: bytes | memoryview) -> Baseline:
     Raises:
         StateUnreadableError: the bytes are no state.
     """
+    source = pa.py_buffer(data)
     try:
-        table = pq.read_table(pa.BufferReader(pa.py_buffer(data)))
-        told: dict[str, Any] = json.loads(table.schema.metadata[_METADATA])
-        context = StateContext(**told)
+        schema = pq.read_schema(pa.BufferReader(source))
+        context = StateContext(**json.loads(schema.metadata[_METADATA]))
+        if not schema.remove_metadata().equals(STATE_SCHEMA):
+            raise ValueError(f"its columns are {', '.join(schema.names)}")
+        table = pq.read_table(
+            pa.BufferReader(source), columns=[*FIGURES, KEPT], read_dictionary=["vendor_id"]
+        )
+        return Baseline(context, _figures(table))
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         raise StateUnreadableError(f"it is no state of a published feed: {error}") from error
-    if not table.schema.remove_metadata().equals(STATE_SCHEMA):
-        raise StateUnreadableError(
-            f"it is no state of a published feed: its columns are {', '.join(table.column_names)}"
-        )
-    types = {field.name: field.type for field in OFFER_SCHEMA} | {"vendor_id": VENDOR}
-    types |= {"price": CENTS, "offered_at": INSTANT, "kept_at_0": pa.bool_()}
-    columns = {name: _as_read(one_chunk(table[name]), types[name]) for name in table.column_names}
-    return Baseline(context, frame_of(pa.table(columns)))
+
+
+def _figures(table: pa.Table) -> FeedFigures:
+    if any(column.null_count for column in table.columns):
+        raise ValueError(f"there are rows without {' or '.join(table.column_names)}")
+    place = table.schema.get_field_index("price")
+    figures = FeedFigures.of(frame_of(table.set_column(place, "price", table["price"].cast(CENTS))))
+    skus = figures.skus
+    if not pc.all(pc.less(skus[:-1], skus[1:]), min_count=0).as_py():
+        raise ValueError("its rows are not in the order of SKUs, each once")
+    return figures
 
 
 def _as_stored(cells: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
     if pa.types.is_timestamp(kind) and kind.unit == "ms":
         whole = pc.floor_temporal(cells, unit="second")
         return whole.cast(kind)
-    return cells.cast(kind)
-
-
-def _as_read(cells: pa.Array, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_dictionary(kind):
-        return cells.dictionary_encode().cast(kind)
     return cells.cast(kind)
