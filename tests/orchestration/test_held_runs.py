@@ -21,7 +21,7 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.model import RunRecord
-from run_world import TENANT, World, failure_of
+from run_world import TENANT, World, failure_of, with_objects
 
 FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
@@ -211,6 +211,29 @@ def test_a_run_of_some_vendors_is_not_compared(world: World) -> None:
     world.run(SECOND, vendors=("vendor_1",))
     assert world.record(SECOND).status is RunStatus.SUCCEEDED
     assert in_force(world) == FIRST
+
+
+def test_a_run_that_is_cancelled_after_all_tells_no_changes(world: World) -> None:
+    class CancelsOnChanges:
+        def __init__(self, objects: Any) -> None:
+            self._objects = objects
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._objects, name)
+
+        def put_stream(self, key: str, chunks: Any, **options: Any) -> Any:
+            if key.endswith("/changes.csv"):
+                world.platform.ledger.request_cancel(SECOND)
+            return self._objects.put_stream(key, chunks, **options)
+
+    world.store_config()
+    sync(world, FIRST, *WHOLE)
+    cancelling = with_objects(world.platform, CancelsOnChanges(world.platform.objects))
+    world.connect = lambda: cancelling
+    record = sync(world, SECOND, *WHOLE[:18])
+    assert (record.status, record.changes) == (RunStatus.CANCELLED, None)
+    assert not {"changes", "merged_inventory"} & (world.names(SECOND) | set(record.artifacts))
+    assert world.report("run_summary", SECOND)["changes"] is None
 
 
 # --- what becomes of it -------------------------------------------------------------------------
