@@ -17,13 +17,17 @@ from relay_core.domain.codes import WarningCode
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunContext
-from relay_core.merge.best_offer import MERGED_COLUMNS
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.remedy import NO_LAST_GOOD, LastGoodFeeds, Remedy
 from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import WORK_FILE
-from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendors
+from relay_core.pipeline import (
+    columns_to_read,
+    judge_normalized,
+    merge_vendors,
+    normalize_vendors,
+)
 from relay_core.publish.changes import compare
 from relay_core.publish.feed_csv import feed_chunks
 from relay_core.publish.findings import RunFindings
@@ -31,7 +35,6 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import invalid_rows_chunks
 from relay_core.publish.state import Baseline, StateContext, state_chunks
 from relay_core.validation.comparison import Comparison, FeedFigures
-from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.guards import GuardResult, VendorRows, judge_guards
 from relay_core.validation.trouble import (
     VendorInput,
@@ -118,7 +121,7 @@ class RunStages:
             findings.states,
             self.last_good,
             baseline.context.vendor_rows if baseline and self._is_judged(baseline) else None,
-            OFFER_SCHEMA.names if self.hands_over else MERGED_COLUMNS,
+            columns_to_read(hands_over=self.hands_over),
             self.limits,
         )
         normalized = normalize_vendors(
@@ -151,7 +154,9 @@ class RunStages:
             if self._is_judged(baseline):
                 merged = self._guarded(merged, found, baseline)
         findings.take_merged(merged)
-        findings.normalized = [replace(each, offers=no_offers()) for each in findings.normalized]
+        findings.normalized = [
+            replace(each, offers=no_offers(), rest=None) for each in findings.normalized
+        ]
         return merged
 
     def write_feed(self, merged: MergedInventory) -> None:
@@ -168,7 +173,7 @@ class RunStages:
 
     def write_state(self, key: str, merged: MergedInventory, ctx: RunContext) -> None:
         """Write the state of the feed, for the runs that will be compared with it."""
-        if merged.feed is None:
+        if merged.feed is None or merged.rest is None:
             raise ValueError("a run without a feed leaves no state")
         context = StateContext(
             ctx.run_id,
@@ -177,7 +182,7 @@ class RunStages:
             self.config.default_currency,
             self.findings.valid_rows(),
         )
-        self.sink.write(key, state_chunks(merged.feed, context, self.requested_at))
+        self.sink.write(key, state_chunks(merged.feed, merged.rest, context, self.requested_at))
 
     def _comparable_baseline(self) -> Baseline | None:
         """Return the published feed; one with prices in another currency is none."""
