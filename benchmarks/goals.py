@@ -81,6 +81,13 @@ def variant_goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
             yield Goal(f"time of a clean feed: {name}", limit, samples[name].times(samples[CLEAN]))
 
 
+def changes_goals(samples: Mapping[str, Samples], alone: str) -> Iterator[Goal]:
+    """Yield the goals of runs with a baseline, against the same run without one."""
+    for name, runs in samples.items():
+        if name != alone:
+            yield Goal(f"time without a baseline: {name}", 1.15, runs.times(samples[alone]))
+
+
 def hostile_goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
     """Yield the goals of hostile feeds, each against the feed that it is held beside.
 

@@ -17,9 +17,10 @@ from relay_core.columnar.json_lines import joined_entries
 from relay_core.config import TenantConfig
 from relay_core.domain import run_faults
 from relay_core.domain.codes import FailureCode, Stage, WarningCode
+from relay_core.domain.columns import FEED_COLUMNS
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits, ReportRoom
 from relay_core.domain.records import ReportEntry, RunFailure
-from relay_core.merge.best_offer import MERGED_COLUMNS, merge_offers
+from relay_core.merge.best_offer import columns_to_merge, merge_offers
 from relay_core.merge.result import (
     MergedInventory,
     count_codes,
@@ -40,6 +41,11 @@ _MOST_BESIDE = 64 << 20
 left is given back: two such vendors would be most of what a run holds."""
 
 
+def columns_to_read(*, hands_over: bool) -> Collection[str]:
+    """Return the columns of offers that are read: those of a state, and of a work file all."""
+    return OFFER_SCHEMA.names if hands_over else FEED_COLUMNS
+
+
 def normalize_vendors(
     config: TenantConfig,
     feeds: Iterable[VendorFeed],
@@ -47,7 +53,7 @@ def normalize_vendors(
     requested_at: datetime,
     write: Callable[[NormalizedVendor], None],
     hand_over: Callable[[str, Iterator[bytes | memoryview]], None] | None = None,
-    columns: Collection[str] = MERGED_COLUMNS,
+    columns: Collection[str] | None = None,
     settle: Callable[[SortedVendor], SortedVendor] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> list[NormalizedVendor]:
@@ -64,7 +70,7 @@ def normalize_vendors(
             less memory is held.
         hand_over: is given each vendor's id and work file, which holds all columns of its offers,
             after that.
-        columns: those of offers that are kept; by default those that are merged.
+        columns: those of offers that are put in order; by default those that are merged.
         settle: says what is used of a vendor that was read; by default what was read.
         limits: of feeds and reports.
 
@@ -72,7 +78,8 @@ def normalize_vendors(
         ContractBrokenError: a step hands on other columns or types than the next one takes (an
             engine defect).
     """
-    read_columns = columns if hand_over is None else OFFER_SCHEMA.names
+    in_order = columns_to_merge(config) if columns is None else columns
+    read_columns = {*columns_to_read(hands_over=hand_over is not None), *in_order}
     if settle is None:
         settle = Remedy(config, requested_at, {}, NO_LAST_GOOD, None, read_columns, limits).settle
     room = ReportRoom(limits.report_entries, limits.report_bytes)
@@ -82,7 +89,7 @@ def normalize_vendors(
             pa.default_memory_pool().release_unused()
         ordered = settle(sorted_rows(read, room))
         write(ordered.vendor)
-        vendor = ordered.with_offers(columns)
+        vendor = ordered.with_offers(in_order)
         if hand_over is not None:
             hand_over(vendor.vendor_id, work_file_chunks(ordered, vendor))
         return vendor
@@ -152,6 +159,7 @@ def merge_vendors(
         warning_counts=dict(counts),
         unpriced_skus=count,
         feed=winners.priced,
+        rest=winners.rest,
         broken_rules=rules_broken_by(winners.priced),
     )
 

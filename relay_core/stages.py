@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-import pandas as pd
-
 from relay_core.columnar.json_lines import joined_entries
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
@@ -19,20 +17,25 @@ from relay_core.domain.codes import WarningCode
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunContext
-from relay_core.merge.best_offer import MERGED_COLUMNS
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.remedy import NO_LAST_GOOD, LastGoodFeeds, Remedy
 from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import WORK_FILE
-from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendors
+from relay_core.pipeline import (
+    columns_to_read,
+    judge_normalized,
+    merge_vendors,
+    normalize_vendors,
+)
+from relay_core.publish.changes import compare
 from relay_core.publish.feed_csv import feed_chunks
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import invalid_rows_chunks
 from relay_core.publish.state import Baseline, StateContext, state_chunks
-from relay_core.validation.contracts import OFFER_SCHEMA
-from relay_core.validation.guards import FeedFigures, GuardResult, VendorRows, judge_guards
+from relay_core.validation.comparison import Comparison, FeedFigures
+from relay_core.validation.guards import GuardResult, VendorRows, judge_guards
 from relay_core.validation.trouble import (
     VendorInput,
     VendorStatus,
@@ -111,14 +114,14 @@ class RunStages:
 
     def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
         """Read every feed and write what it came to, whatever is wrong with another."""
-        findings, baseline = self.findings, self._judged_baseline()
+        findings, baseline = self.findings, self._comparable_baseline()
         remedy = Remedy(
             self.config,
             self.requested_at,
             findings.states,
             self.last_good,
-            None if baseline is None else baseline.context.vendor_rows,
-            OFFER_SCHEMA.names if self.hands_over else MERGED_COLUMNS,
+            baseline.context.vendor_rows if baseline and self._is_judged(baseline) else None,
+            columns_to_read(hands_over=self.hands_over),
             self.limits,
         )
         normalized = normalize_vendors(
@@ -139,20 +142,25 @@ class RunStages:
         self._take(normalized)
 
     def merge(self) -> MergedInventory:
-        """Merge and price the vendors, and hold the feed against the published one."""
+        """Merge and price the vendors, and compare the feed with the published one."""
         findings = self.findings
         merged = merge_vendors(
             self.config, findings.normalized, warnings=findings.warnings, limits=self.limits
         )
-        baseline = self._judged_baseline()
+        baseline = self._comparable_baseline()
         if merged.failure is None and merged.feed is not None and baseline is not None:
-            merged = self._guarded(merged, merged.feed, baseline)
+            found = Comparison.of(baseline.figures, FeedFigures.of(merged.feed))
+            findings.changes = compare(found, baseline.context.run_id)
+            if self._is_judged(baseline):
+                merged = self._guarded(merged, found, baseline)
         findings.take_merged(merged)
-        findings.normalized = [replace(each, offers=no_offers()) for each in findings.normalized]
+        findings.normalized = [
+            replace(each, offers=no_offers(), rest=None) for each in findings.normalized
+        ]
         return merged
 
     def write_feed(self, merged: MergedInventory) -> None:
-        """Write the merged feed.
+        """Write the merged feed, and what it changes.
 
         Raises:
             ContractBrokenError: it breaks its own contract (an engine defect).
@@ -160,10 +168,12 @@ class RunStages:
         if merged.broken_rules:
             raise ContractBrokenError(f"the feed breaks its contract: {merged.broken_rules[:3]}")
         self.sink.write(self.keys.merged_inventory, feed_chunks(merged))
+        if self.findings.changes is not None:
+            self.sink.write(self.keys.changes, self.findings.changes.csv_chunks())
 
     def write_state(self, key: str, merged: MergedInventory, ctx: RunContext) -> None:
         """Write the state of the feed, for the runs that will be compared with it."""
-        if merged.feed is None:
+        if merged.feed is None or merged.rest is None:
             raise ValueError("a run without a feed leaves no state")
         context = StateContext(
             ctx.run_id,
@@ -172,19 +182,20 @@ class RunStages:
             self.config.default_currency,
             self.findings.valid_rows(),
         )
-        self.sink.write(key, state_chunks(merged.feed, context, self.requested_at))
+        self.sink.write(key, state_chunks(merged.feed, merged.rest, context, self.requested_at))
 
-    def _judged_baseline(self) -> Baseline | None:
-        """Return the published feed where guards are judged against it."""
-        baseline, guards = self.baseline, self.config.guards
-        if baseline is None or guards.mode == "off":
-            return None
-        if baseline.context.currency != self.config.default_currency:
-            return None  # prices in another currency are not compared
-        return baseline if len(baseline.figures) >= guards.min_baseline_skus else None
+    def _comparable_baseline(self) -> Baseline | None:
+        """Return the published feed; one with prices in another currency is none."""
+        baseline, currency = self.baseline, self.config.default_currency
+        return baseline if baseline is not None and baseline.context.currency == currency else None
+
+    def _is_judged(self, baseline: Baseline) -> bool:
+        """Tell whether guards are judged against the published feed."""
+        guards = self.config.guards
+        return guards.mode != "off" and baseline.figures.offers >= guards.min_baseline_skus
 
     def _guarded(
-        self, merged: MergedInventory, feed: pd.DataFrame, baseline: Baseline
+        self, merged: MergedInventory, found: Comparison, baseline: Baseline
     ) -> MergedInventory:
         """Judge the guards; with a mode that only warns, what trips is a warning."""
         findings, guards = self.findings, self.config.guards
@@ -195,9 +206,7 @@ class RunStages:
             for name, now in rows_now.items()
             if name not in excused
         ]
-        findings.guards = judge_guards(
-            guards, baseline.figures, FeedFigures.of(feed), let_off=excused, vendor_rows=rows
-        )
+        findings.guards = judge_guards(guards, found, let_off=excused, vendor_rows=rows)
         tripped = [result for result in findings.guards if result.tripped]
         if guards.mode == "hold" or not tripped:
             findings.is_held = bool(tripped)

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from builders import config_document
-from fakes import TRIPPED, published_outcome
+from fakes import held_outcome, published_outcome
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.api.app import create_app
@@ -97,8 +97,7 @@ class ApiWorld:
         record, ledger = self.claim(run_id), self.platform.ledger
         record = ledger.pin(record.fence, 1, "baseline-run")
         record = ledger.enter_stage(record.fence, Stage.WRITE_OUTPUTS)
-        outcome = published_outcome(self.platform, record, b"sku\n")
-        return ledger.hold(record.fence, replace(outcome, guards=(TRIPPED,)))
+        return ledger.hold(record.fence, held_outcome(self.platform, record))
 
     def hold_one(self) -> RunRecord:
         """Publish a feed of the tenant, and let the next one be held back."""

@@ -127,6 +127,18 @@ TRIPPED = {
     "examples": [{"sku": "A-1", "before": "10.00", "after": None}],
 }
 """A guard that trips, as a run tells of it."""
+CHANGES = {
+    "added": 0,
+    "removed": 18,
+    "changed": 1,
+    "unchanged": 1,
+    "price_up": 1,
+    "price_down": 0,
+    "came_in_stock": 0,
+    "went_out_of_stock": 0,
+    "vendor_changed": 1,
+}
+"""What a feed changes, as a run tells of it."""
 
 
 def published_outcome(
@@ -142,6 +154,12 @@ def published_outcome(
     publish(platform.objects, keys)
     sha256 = hashlib.sha256(feed).hexdigest()
     return Outcome(artifacts=artifacts, feed_key=published_key(record), feed_sha256=sha256)
+
+
+def held_outcome(platform: Platform, record: RunRecord) -> Outcome:
+    """Return the outcome of a run whose feed is held back."""
+    outcome = published_outcome(platform, record, b"sku\n")
+    return replace(outcome, guards=(TRIPPED,), changes=CHANGES)
 
 
 @contextmanager

@@ -27,9 +27,12 @@ def run(folder: Path, out: Path) -> None:
         raise RuntimeError(f"the run of {folder} failed")
 
 
-def status_of(folder: Path, out: Path) -> int:
-    """Run the tenant of this folder; return the runner's exit status: 1 where the run failed."""
+def status_of(folder: Path, out: Path, *more: str) -> int:
+    """Run the tenant of this folder; return the runner's exit status: 1 where the run failed.
+
+    ``more`` are other options of the runner.
+    """
     feeds = [f"--vendor-file={one}={folder / f'{one}.csv'}" for one in vendor_ids(folder)]
-    options = [f"--config={folder / 'config.json'}", f"--output-dir={out}", "--run-id=bench"]
+    options = [f"--config={folder / 'config.json'}", f"--output-dir={out}", "--run-id=bench", *more]
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         return run_locally([*options, f"--now={REQUESTED_AT}", *feeds])

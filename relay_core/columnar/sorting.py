@@ -139,10 +139,3 @@ def _rank_ties(text: pa.StringArray, rows: Rows, starts_new: Bools) -> None:
 
 def _first_not_before(text: pa.StringArray, bound: str) -> int:
     return bisect_left(range(len(text)), bound, key=lambda place: str(text[place].as_py()))
-
-
-def matched_rows(left: pa.StringArray, right: pa.StringArray) -> tuple[Rows, Rows]:
-    """Return the rows of texts that stand on both sides, each of which has none twice."""
-    found = pc.index_in(left, right)
-    there = np.flatnonzero(flags_of(found.is_valid()))
-    return there, found.drop_null().to_numpy().astype(np.int64)

@@ -21,15 +21,15 @@ from relay_core.config import TenantConfig
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.merge.criteria import VENDOR_RANK, Criterion, criteria_of
 from relay_core.merge.pricing import PriceInputs, price_winners
+from relay_core.merge.rest import ORIGIN, Rest, origins_of
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.validation.contracts import CENTS, OFFER_SCHEMA
+from relay_core.validation.contracts import CENTS, FEED_COLUMNS, OFFER_SCHEMA
 from relay_core.validation.frames import frame_of, table_of
 
 RANGE_ROWS = 1 << 17
 """How many rows are merged at a time, at the most."""
 
-MERGED_COLUMNS = tuple(name for name in OFFER_SCHEMA.names if name != "row_number")
-"""The columns of offers that are merged: all that the state of a feed has."""
+_PRICED_BY = ("cost", "price", "map_price")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,17 +37,26 @@ class Winners:
     """The best offers, in the order of SKUs.
 
     Attributes:
-        priced: those with a price, as rows of the feed (``FeedRow``, and every canonical column).
+        priced: those with a price, as rows of the feed (``FeedRow``, what the output asks for, and
+            where each was read).
         unpriced: those without: ``sku``, and ``is_free`` where the price comes to 0.00.
+        rest: the other columns of those with a price.
     """
 
     priced: pd.DataFrame
     unpriced: pd.DataFrame
+    rest: Rest
 
     @property
     def free(self) -> int:
         """How many SKUs have an amount, and a price that comes to 0.00."""
         return int(self.unpriced["is_free"].sum())
+
+
+def columns_to_merge(config: TenantConfig) -> list[str]:
+    """Return the columns of offers that the merge, the price, the contract or the output reads."""
+    wanted = {*_PRICED_BY, *FEED_COLUMNS, *config.output.columns}
+    return [name for name in OFFER_SCHEMA.names if name in wanted]
 
 
 def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> Winners:
@@ -66,11 +75,15 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
         return merge.of(pa.concat_tables(parts).combine_chunks())
 
     merged = list(ordered_map(merge_range, ranges))
-    return Winners(*(frame_of(pa.concat_tables(parts)) for parts in zip(*merged, strict=True)))
+    priced, unpriced = (pa.concat_tables(parts) for parts in zip(*merged, strict=True))
+    others = [name for name in CANONICAL_COLUMNS if name not in priced.column_names]
+    rest = Rest(others, {rank[vendor.vendor_id]: vendor for vendor in vendors})
+    return Winners(frame_of(priced), frame_of(unpriced), rest)
 
 
 def _ranked(config: TenantConfig, vendor: NormalizedVendor, rank: int) -> pa.Table:
-    offers = table_of(vendor.offers[list(MERGED_COLUMNS)])
+    offers = table_of(vendor.offers[columns_to_merge(config)])
+    offers = offers.append_column(ORIGIN, pa.array(origins_of(vendor)))
     if vendor.outcome == "last_good":
         quantity_pct = config.vendor(vendor.vendor_id).last_good.quantity_pct
         offers = _with_quantities(offers, lambda quantities: quantities * quantity_pct // 100)
@@ -137,4 +150,5 @@ class _Merge:
             "price": pa.array(cents).view(CENTS),
             "lead_time_days": pc.fill_null(lead_time, pa.scalar(fallback, lead_time.type)),
         }
-        return pa.table({name: columns[name] for name in CANONICAL_COLUMNS})
+        names = (name for name in (*CANONICAL_COLUMNS, ORIGIN) if name in columns)
+        return pa.table({name: columns[name] for name in names})

@@ -23,6 +23,7 @@ from relay_core.config import TenantConfig
 from relay_core.domain.codes import WarningCode
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.best_offer import Winners
+from relay_core.merge.rest import Rest
 from relay_core.validation.contracts import FEED_COLUMNS, MERGED_SCHEMA
 from relay_core.validation.frames import table_of
 from relay_core.validation.gate import GATE_ROWS, BrokenRule, broken_rules, merged_rules
@@ -44,7 +45,8 @@ class MergedInventory:
         warnings: those of all steps; of SKUs as many as a report keeps.
         warning_counts: how many warnings of each code there are.
         unpriced_skus: how many SKUs have no price.
-        feed: the rows of the feed in the order of SKUs (``FeedRow``, and every canonical column).
+        feed: the rows of the feed in the order of SKUs (``FeedRow``, and what the output asks for).
+        rest: the other canonical columns of the feed.
         broken_rules: what the contract finds wrong with them; nothing, unless the engine is.
     """
 
@@ -55,6 +57,7 @@ class MergedInventory:
     warning_counts: dict[str, int] = field(default_factory=dict)
     unpriced_skus: int = 0
     feed: pd.DataFrame | None = None
+    rest: Rest | None = None
     broken_rules: tuple[BrokenRule, ...] = ()
 
     @property

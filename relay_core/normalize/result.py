@@ -14,6 +14,7 @@ from relay_core.columnar.csv_text import header_line
 from relay_core.columnar.json_lines import ReportEntries
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.records import ReportEntry
+from relay_core.normalize.kept_columns import KeptColumns
 from relay_core.normalize.normalized_csv import SortedLines
 from relay_core.validation.contracts import OFFER_SCHEMA, REJECT_SCHEMA
 from relay_core.validation.frames import frame_of
@@ -42,6 +43,7 @@ class NormalizedVendor:
         fault_counts: how many faults of each code its rows have.
         entries: the first entries of its rows for ``errors.json``.
         offers: the valid rows, or some columns of them (``Offer``), sorted by SKU, then row order.
+        rest: other columns of its rows, where they were just read.
         rejects: every refused record (``REJECT_SCHEMA``).
         lines: those of normalized.csv, where the feed has just been read.
     """
@@ -55,6 +57,7 @@ class NormalizedVendor:
     fault_counts: Mapping[str, int] = field(default_factory=dict)
     entries: ReportEntries = field(default_factory=ReportEntries)
     offers: pd.DataFrame = field(default_factory=no_offers)
+    rest: KeptColumns | None = None
     rejects: pa.Table = field(default_factory=REJECT_SCHEMA.empty_table)
     lines: SortedLines | None = None
 

@@ -11,23 +11,23 @@ from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from relay_core.columnar.growable import GrowingArray, GrowingNumbers, GrowingTexts
 from relay_core.columnar.sorting import order_by_text
-from relay_core.columnar.text import Bools, Rows, take_short, with_nulls
+from relay_core.columnar.text import Bools
 from relay_core.columnar.threads import ordered_map
+from relay_core.domain.columns import FEED_COLUMNS
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import ReportEntry
 from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from relay_core.normalize.kept_columns import Cells, KeptColumns
 from relay_core.normalize.normalized_csv import SortedLines, lines_of_batch
 from relay_core.normalize.rejects import RejectLog
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.normalize.row_reader import RowReader, TypedBatch, no_values, typed
+from relay_core.normalize.row_reader import RowReader, TypedBatch
 from relay_core.validation.contracts import CANONICAL_SCHEMA, OFFER_SCHEMA
 from relay_core.validation.frames import frame_of
 from relay_core.validation.gate import GATE_ROWS, check_shape, refused_cells
@@ -173,49 +173,27 @@ def _read_batch(
     return read, lines_of_batch(vendor_id, read)
 
 
-Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], Bools]"
-"""A column of every row: texts, or numbers and which of them are null."""
-
-
 @dataclass(slots=True)
 class SortedVendor:
     """A vendor whose rows are in order, before its offers are made.
 
     Attributes:
         vendor: all but its offers; its lines are most of what is held.
-        columns: every row's cells, as far as they are kept and not used up.
-        rows: the valid ones, in order.
+        kept: the columns of its rows.
     """
 
     vendor: NormalizedVendor
-    columns: dict[str, Cells]
-    rows: Rows
+    kept: KeptColumns
 
     def with_offers(self, columns: Collection[str]) -> NormalizedVendor:
         """Return the vendor with some columns of its offers; they and the lines are used up."""
         self.vendor = replace(self.vendor, lines=None)
-        if not len(self.rows):
+        if not len(self.kept.rows):
             return self.vendor
         fields = [field for field in OFFER_SCHEMA if field.name in columns]
-        taken = list(ordered_map(self._used_up, fields))
-        return replace(self.vendor, offers=frame_of(pa.table(taken, schema=pa.schema(fields))))
-
-    def cells(self, field: pa.Field, rows: Rows) -> pa.Array | pa.ChunkedArray:
-        """Return some rows' cells of a column that is not used up; nulls where it has none."""
-        column = self.columns.get(field.name)
-        if column is None:
-            return no_values(field.type, len(rows))
-        if isinstance(column, tuple):
-            return typed(field.type, *(part.take(rows) for part in column))
-        taken = take_short(column, rows)
-        if isinstance(taken, pa.ChunkedArray):
-            return pa.chunked_array(list(map(with_nulls, taken.chunks)))
-        return with_nulls(taken)
-
-    def _used_up(self, field: pa.Field) -> pa.Array | pa.ChunkedArray:
-        taken = self.cells(field, self.rows)
-        self.columns.pop(field.name, None)
-        return taken
+        taken = list(ordered_map(self.kept.used_up, fields))
+        offers = frame_of(pa.table(taken, schema=pa.schema(fields)))
+        return replace(self.vendor, offers=offers, rest=self.kept.only(FEED_COLUMNS))
 
 
 def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVendor:
@@ -230,7 +208,7 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
     """
     nothing = np.empty(0, np.int64)
     if isinstance(rows, NormalizedVendor):
-        return SortedVendor(rows, {}, nothing)
+        return SortedVendor(rows, KeptColumns({}, nothing))
     refused = rows.gate.refused()
     log = rows.rejects
     columns: dict[str, Cells] = {name: text.used_up() for name, text in rows.texts.items()}
@@ -249,4 +227,4 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         rejects=rejects.result(),
         lines=SortedLines(rows.lines.used_up(), order),
     )
-    return SortedVendor(vendor, columns, order)
+    return SortedVendor(vendor, KeptColumns(columns, order))

@@ -54,10 +54,10 @@ def work_file_chunks(
 def _batches(ordered: SortedVendor, vendor: NormalizedVendor) -> Iterator[pa.Table]:
     made = table_of(vendor.offers)
     for start in range(0, len(made), _BATCH):
-        rows = ordered.rows[start : start + _BATCH]
+        rows = ordered.kept.rows[start : start + _BATCH]
         part = made.slice(start, len(rows))
         columns = (
-            part[field.name] if field.name in made.column_names else ordered.cells(field, rows)
+            part[field.name] if field.name in made.column_names else ordered.kept.cells(field, rows)
             for field in OFFER_SCHEMA
         )
         yield pa.table(list(columns), schema=OFFER_SCHEMA).combine_chunks()

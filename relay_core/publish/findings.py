@@ -10,6 +10,7 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.publish.changes import Changes
 from relay_core.validation.guards import GuardResult
 from relay_core.validation.trouble import VendorState, VendorStatus
 
@@ -30,6 +31,7 @@ class RunFindings:
         replaced: the uploads in place of which a last good feed stands.
         guards: what the guards came to, where they were judged.
         is_held: whether the feed is held back for them.
+        changes: what the feed changes against the published one, where there is one.
         record_count: rows of the merged feed, 0 on failure.
         unpriced_skus: how many SKUs were left out for want of a price.
     """
@@ -45,6 +47,7 @@ class RunFindings:
     replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
     guards: Sequence[GuardResult] | None = None
     is_held: bool = False
+    changes: Changes | None = None
     record_count: int = 0
     unpriced_skus: int = 0
 
@@ -77,8 +80,13 @@ class RunFindings:
 
     def fail(self, failure: RunFailure) -> None:
         """Take a failure that is its own only fault."""
-        self.failure, self.record_count = failure, 0
+        self.failure = failure
+        self.drop_feed()
         self.faults = (ReportEntry(failure.error_code, failure.error_message),)
+
+    def drop_feed(self) -> None:
+        """Take back what is said of a feed that is not to be had after all."""
+        self.record_count, self.changes = 0, None
 
     def take_normalized(
         self, normalized: Sequence[NormalizedVendor], failure: RunFailure | None

@@ -10,6 +10,7 @@ _OF_THE_RUN = (
     "merged_inventory",
     "errors",
     "invalid_rows",
+    "changes",
     "run_summary",
     "baseline_state",
 )
@@ -48,6 +49,11 @@ class ArtifactKeys:
     def invalid_rows(self) -> str:
         """The key of invalid_rows.csv."""
         return f"{self.prefix}reports/invalid_rows.csv"
+
+    @property
+    def changes(self) -> str:
+        """The key of changes.csv."""
+        return f"{self.prefix}reports/changes.csv"
 
     @property
     def run_summary(self) -> str:

@@ -113,7 +113,7 @@ def run_summary_json(
         completed_at: aware.
     """
     counts = findings.counts()
-    valid, guards = findings.valid_rows(), findings.guards
+    valid, guards, changes = findings.valid_rows(), findings.guards, findings.changes
     return _document(
         {
             "engine_version": ENGINE_VERSION,
@@ -129,6 +129,7 @@ def run_summary_json(
             "unpriced_skus": counts["unpriced_skus"],
             "warnings": dict(sorted(findings.counted_warnings().items())),
             "guards": None if guards is None else [result.as_dict() for result in guards],
+            "changes": None if changes is None else changes.as_dict(),
             "stage_times": {str(s): round(seconds, 3) for s, seconds in stage_times.items()},
             "duration_seconds": round(duration_seconds, 3),
             "completed_at": timestamp(completed_at),

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from relay_core.columnar.text import one_chunk
+from relay_core.columnar.text import integers_in, one_chunk, values_of
+from relay_core.columnar.threads import ordered_map
 from relay_core.domain.columns import BY_NAME, CANONICAL_COLUMNS, Kind
 from relay_core.domain.errors import StateUnreadableError
-from relay_core.validation.contracts import CENTS, INSTANT, OFFER_SCHEMA, VENDOR
+from relay_core.merge.rest import ORIGIN, Rest
+from relay_core.validation.comparison import FIGURES, KEPT, FeedFigures
+from relay_core.validation.contracts import CENTS, INSTANT, VENDOR
 from relay_core.validation.frames import frame_of, table_of
-from relay_core.validation.guards import FeedFigures
 
 _TYPES = {
     Kind.WHOLE: pa.int32(),
@@ -34,14 +35,24 @@ STATE_SCHEMA = pa.schema(
     [
         *((name, _TYPES.get(BY_NAME[name].kind, pa.string())) for name in CANONICAL_COLUMNS),
         ("offered_at", pa.timestamp("us", "UTC")),
-        ("kept_at_0", pa.bool_()),
+        (KEPT, pa.bool_()),
     ]
 ).set(CANONICAL_COLUMNS.index("price"), pa.field("price", pa.decimal128(18, 2)))
 """The columns of a state; the figures are those of the feed."""
 
+_WRITTEN = pa.schema(
+    [
+        field.with_type(pa.decimal64(18, field.type.scale))
+        if pa.types.is_decimal(field.type)
+        else field
+        for field in STATE_SCHEMA
+    ]
+).set(CANONICAL_COLUMNS.index("vendor_id"), pa.field("vendor_id", VENDOR))
+"""The same as the engine holds them: Parquet takes them without another copy."""
+
 _METADATA = b"relay"
 _SECOND = 1_000_000
-_GROUP_ROWS = 1_000_000
+_GROUP_ROWS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,60 +74,68 @@ class StateContext:
     vendor_rows: Mapping[str, int]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Baseline:
     """A published feed that a run is compared with.
 
     Attributes:
         context: which publication it is.
-        rows: its rows (``FeedRow`` and every canonical column), ``offered_at`` and ``kept_at_0``.
+        figures: what it says of each SKU; of its state nothing else is read.
     """
 
     context: StateContext
-    rows: pd.DataFrame
-
-    @cached_property
-    def figures(self) -> FeedFigures:
-        """The figures of the SKUs that were offered, not only kept."""
-        return FeedFigures.of(self.rows[~self.rows["kept_at_0"].to_numpy(np.bool_)])
+    figures: FeedFigures
 
 
 def state_chunks(
-    feed: pd.DataFrame, context: StateContext, offered_at: datetime
-) -> Iterator[memoryview]:
+    feed: pd.DataFrame, rest: Rest, context: StateContext, offered_at: datetime
+) -> Iterator[bytes | memoryview]:
     """Yield ``state.parquet`` of a feed; the same bytes from one release of the engine.
 
     Args:
-        feed: its rows with every canonical column; rows that have ``offered_at`` and ``kept_at_0``
-            keep them.
+        feed: its rows; those that have ``offered_at`` and ``kept_at_0`` keep them.
+        rest: the canonical columns that they have not.
         context: which publication it is.
         offered_at: aware; when the rows were offered, which have no instant of their own.
     """
-    told = {
-        "run_id": context.run_id,
-        "tenant_id": context.tenant_id,
-        "config_version": context.config_version,
-        "currency": context.currency,
-        "vendor_rows": dict(context.vendor_rows),
-    }
-    table = table_of(feed)
-    own = dict(zip(table.column_names, table.columns, strict=True))
-    own.setdefault("offered_at", pa.repeat(pa.scalar(offered_at, INSTANT), len(table)))
-    own.setdefault("kept_at_0", pa.repeat(pa.scalar(False), len(table)))
-    columns = [_as_stored(own[field.name], field.type) for field in STATE_SCHEMA]
-    schema = STATE_SCHEMA.with_metadata({_METADATA: json.dumps(told, ensure_ascii=False).encode()})
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        pa.table(columns, schema=schema),
-        sink,
-        compression="zstd",
-        compression_level=1,
-        row_group_size=_GROUP_ROWS,
-        use_dictionary=["vendor_id", "condition", "brand"],
+    told = json.dumps(asdict(context), ensure_ascii=False).encode()
+    rows = table_of(feed)
+    slices = (rows.slice(start, _GROUP_ROWS) for start in range(0, len(rows), _GROUP_ROWS))
+    sink = _Chunks()
+    with pq.ParquetWriter(
+        sink.file,
+        _WRITTEN,
+        compression="lz4",
+        use_dictionary=["vendor_id", "condition", "brand", "offered_at"],
         write_statistics=False,
-        store_schema=True,
-    )
-    yield memoryview(sink.getvalue())
+        store_schema=False,  # types as the engine holds them would be read back
+        store_decimal_as_integer=True,
+    ) as writer:
+        writer.add_key_value_metadata({_METADATA: told})
+        for group in ordered_map(partial(_group, rest, offered_at), slices):
+            writer.write_table(group)
+            yield from sink.taken()
+    yield from sink.taken()
+
+
+def _group(rest: Rest, offered_at: datetime, rows: pa.Table) -> pa.Table:
+    ranks = one_chunk(rows["vendor_id"]).indices.to_numpy()
+    own: dict[str, Any] = rest.of(ranks, one_chunk(rows[ORIGIN]).to_numpy())
+    own |= dict(zip(rows.column_names, rows.columns, strict=True))
+    own.setdefault("offered_at", pa.repeat(pa.scalar(offered_at, INSTANT), len(rows)))
+    own.setdefault(KEPT, pa.repeat(pa.scalar(False), len(rows)))
+    columns = [_as_written(own[field.name], field.type) for field in _WRITTEN]
+    return pa.table(columns, schema=_WRITTEN)
+
+
+def _as_written(cells: Any, kind: pa.DataType) -> Any:
+    if cells.type == kind:
+        return cells
+    numbers = integers_in(one_chunk(cells))
+    if pa.types.is_timestamp(kind):
+        milliseconds = values_of(numbers) // _SECOND * 1000
+        numbers = pa.array(milliseconds)
+    return numbers.view(kind)
 
 
 def read_state(data: bytes | memoryview) -> Baseline:
@@ -125,30 +144,62 @@ def read_state(data: bytes | memoryview) -> Baseline:
     Raises:
         StateUnreadableError: the bytes are no state.
     """
+    source = pa.py_buffer(data)
     try:
-        table = pq.read_table(pa.BufferReader(pa.py_buffer(data)))
-        told: dict[str, Any] = json.loads(table.schema.metadata[_METADATA])
-        context = StateContext(**told)
+        schema = pq.read_schema(pa.BufferReader(source))
+        context = StateContext(**json.loads(schema.metadata[_METADATA]))
+        if not schema.remove_metadata().equals(STATE_SCHEMA):
+            raise ValueError(f"its columns are {', '.join(schema.names)}")
+        table = pq.read_table(
+            pa.BufferReader(source), columns=[*FIGURES, KEPT], read_dictionary=["vendor_id"]
+        )
+        return Baseline(context, _figures(table))
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         raise StateUnreadableError(f"it is no state of a published feed: {error}") from error
-    if not table.schema.remove_metadata().equals(STATE_SCHEMA):
-        raise StateUnreadableError(
-            f"it is no state of a published feed: its columns are {', '.join(table.column_names)}"
-        )
-    types = {field.name: field.type for field in OFFER_SCHEMA} | {"vendor_id": VENDOR}
-    types |= {"price": CENTS, "offered_at": INSTANT, "kept_at_0": pa.bool_()}
-    columns = {name: _as_read(one_chunk(table[name]), types[name]) for name in table.column_names}
-    return Baseline(context, frame_of(pa.table(columns)))
 
 
-def _as_stored(cells: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
-    if pa.types.is_timestamp(kind) and kind.unit == "ms":
-        whole = pc.floor_temporal(cells, unit="second")
-        return whole.cast(kind)
-    return cells.cast(kind)
+def _figures(table: pa.Table) -> FeedFigures:
+    if any(column.null_count for column in table.columns):
+        raise ValueError(f"there are rows without {' or '.join(table.column_names)}")
+    place = table.schema.get_field_index("price")
+    figures = FeedFigures.of(frame_of(table.set_column(place, "price", table["price"].cast(CENTS))))
+    skus = figures.skus
+    if not pc.all(pc.less(skus[:-1], skus[1:]), min_count=0).as_py():
+        raise ValueError("its rows are not in the order of SKUs, each once")
+    return figures
 
 
-def _as_read(cells: pa.Array, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_dictionary(kind):
-        return cells.dictionary_encode().cast(kind)
-    return cells.cast(kind)
+class _Chunks:
+    """A file that is handed on as it is written.
+
+    Attributes:
+        file: what Arrow writes to.
+    """
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._written: list[bytes] = []
+        self.file = pa.PythonFile(self, mode="w")
+
+    def write(self, data: bytes) -> int:
+        """Take some bytes."""
+        self._written.append(data)
+        self._size += len(data)
+        return len(data)
+
+    def taken(self) -> list[bytes]:
+        """Return what was written since the last call."""
+        written, self._written = self._written, []
+        return written
+
+    def flush(self) -> None:
+        """Let Arrow flush it."""
+
+    def tell(self) -> int:
+        """Return where it is."""
+        return self._size
+
+    def close(self) -> None:
+        """Let Arrow close it."""

@@ -19,10 +19,9 @@ import pyarrow as pa
 from pandera.errors import SchemaErrors
 
 from relay_core.columnar.csv_text import cents_text
-from relay_core.columnar.sorting import matched_rows
-from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk
+from relay_core.columnar.text import Bools, Ints, Rows
 from relay_core.config.models import GuardsConfig
-from relay_core.validation.frames import table_of
+from relay_core.validation.comparison import Comparison, FeedFigures
 
 MOST_EXAMPLES = 5
 _HALF = Decimal("0.5")
@@ -70,34 +69,6 @@ class GuardResult:
         return {name: value for name, value in told.items() if name not in absent}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FeedFigures:
-    """What a feed says of each SKU, in their order: from whom, how many, at how many cents."""
-
-    skus: pa.StringArray
-    vendor_ids: pa.DictionaryArray
-    quantities: Ints
-    cents: Ints
-
-    @classmethod
-    def of(cls, feed: pd.DataFrame) -> FeedFigures:
-        """Return the figures of a feed (``FeedRow``)."""
-        table = table_of(feed[["sku", "vendor_id", "quantity_available", "price"]])
-        quantities, cents = (integers_of(one_chunk(table[name]))[0] for name in _FIGURES)
-        return cls(one_chunk(table["sku"]), one_chunk(table["vendor_id"]), quantities, cents)
-
-    def __len__(self) -> int:
-        return len(self.skus)
-
-    def of_vendors(self, vendor_ids: Collection[str]) -> Bools:
-        """Return which SKUs these vendors give."""
-        known = [name in vendor_ids for name in self.vendor_ids.dictionary.to_pylist()]
-        return np.asarray(np.array(known, np.bool_)[self.vendor_ids.indices.to_numpy()])
-
-
-_FIGURES = ("quantity_available", "price")
-
-
 @dataclass(frozen=True, slots=True)
 class VendorRows:
     """A vendor's valid rows, in the baseline's run and now."""
@@ -119,28 +90,26 @@ def vendor_rows_share(guards: GuardsConfig, rows: VendorRows) -> GuardResult | N
 
 def judge_guards(
     guards: GuardsConfig,
-    before: FeedFigures,
-    after: FeedFigures,
+    found: Comparison,
     *,
     let_off: Collection[str],
     vendor_rows: Collection[VendorRows],
 ) -> list[GuardResult]:
-    """Hold a feed against the published one.
+    """Hold a feed against the published one; SKUs that are only kept at 0 are in neither.
 
     Args:
         guards: the tenant's limits.
-        before: the published feed, without the SKUs that were only kept in it.
-        after: the candidate, before any SKU is kept in it.
+        found: both, the published one first.
         let_off: vendors whose SKUs may be missing.
         vendor_rows: the vendors whose rows are compared, in the order of the config.
 
     Returns:
         The results of all guards that have enough to judge, in the order of the contract.
     """
-    shares = [*_feed_shares(guards, _Comparison.of(before, after, let_off))]
+    shares = [*_feed_shares(guards, _Offered.of(found, let_off))]
     return [
         *_judged(shares),
-        *(found for rows in vendor_rows if (found := vendor_rows_share(guards, rows)) is not None),
+        *(lost for rows in vendor_rows if (lost := vendor_rows_share(guards, rows)) is not None),
     ]
 
 
@@ -160,24 +129,36 @@ class _Share:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Comparison:
-    """Two feeds side by side: which rows of each are of a SKU that both have."""
+class _Offered:
+    """What two feeds offer, side by side.
+
+    Attributes:
+        before: the published feed.
+        after: the candidate.
+        in_both: the rows of each of SKUs that both offer.
+        removed: the rows of the published feed whose SKU is gone and counts.
+        counted: how many of its SKUs count.
+    """
 
     before: FeedFigures
     after: FeedFigures
-    counted: Bools
     in_both: tuple[Rows, Rows]
+    removed: Rows
+    counted: int
 
     @classmethod
-    def of(cls, before: FeedFigures, after: FeedFigures, let_off: Collection[str]) -> _Comparison:
-        in_both = matched_rows(before.skus, after.skus)
-        return cls(before, after, ~before.of_vendors(let_off), in_both)
-
-    def removed(self) -> Rows:
-        """Return the rows of the published feed whose SKU is gone and counts."""
-        gone = self.counted.copy()
-        gone[self.in_both[0]] = False
-        return np.flatnonzero(gone)
+    def of(cls, found: Comparison, let_off: Collection[str]) -> _Offered:
+        was, now = found.rows_before, found.rows_after
+        offered, still = found.before.offered(was), found.after.offered(now)
+        counts = ~found.before.of_vendors(let_off)
+        gone = was[offered & ~still]
+        return cls(
+            found.before,
+            found.after,
+            (was[offered & still], now[offered & still]),
+            gone[counts[gone]],
+            int(np.count_nonzero(counts & ~found.before.kept)),
+        )
 
     def prices(self) -> tuple[Ints, Ints]:
         """Return the cents of the SKUs in both, before and after."""
@@ -188,10 +169,10 @@ class _Comparison:
         return self.before.quantities[self.in_both[0]], self.after.quantities[self.in_both[1]]
 
 
-def _feed_shares(guards: GuardsConfig, found: _Comparison) -> Iterator[_Share]:
+def _feed_shares(guards: GuardsConfig, found: _Offered) -> Iterator[_Share]:
     skus, (rows, _) = found.before.skus, found.in_both
     if guards.max_skus_removed_pct is not None:
-        gone, of = found.removed(), int(found.counted.sum())
+        gone, of = found.removed, found.counted
         examples = _examples(skus, gone, _money(found.before.cents, gone), None)
         limit = guards.max_skus_removed_pct
         yield _Share("skus_removed", len(gone), of, limit, examples=examples)
@@ -215,7 +196,7 @@ def _feed_shares(guards: GuardsConfig, found: _Comparison) -> Iterator[_Share]:
 
 
 def _prices(
-    found: _Comparison,
+    found: _Offered,
     guard: str,
     limit: Decimal,
     least: int = 1,

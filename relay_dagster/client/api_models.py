@@ -56,6 +56,21 @@ class Hold(Answer):
         return tuple(dict.fromkeys(each.guard for each in self.guards))
 
 
+class FeedChanges(Answer):
+    """How many SKUs a feed changes against the published one; from ``price_up`` on, of both."""
+
+    baseline_run_id: str
+    added: int
+    removed: int
+    changed: int
+    unchanged: int
+    price_up: int
+    price_down: int
+    came_in_stock: int
+    went_out_of_stock: int
+    vendor_changed: int
+
+
 class Run(Answer):
     """A run, as it stands."""
 
@@ -75,6 +90,7 @@ class Run(Answer):
     failed_stage: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    changes: FeedChanges | None = None
     hold: Hold | None = None
     released_at: str | None = None
     released_by: str | None = None

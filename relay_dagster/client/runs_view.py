@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay_dagster.client.api_client import download, read_file
-from relay_dagster.client.api_models import Run, RunSummary
+from relay_dagster.client.api_models import FeedChanges, Run, RunSummary
 from relay_dagster.client.errors import ClientError
 from relay_dagster.client.holds import show_hold
 from relay_dagster.client.session import Session
@@ -99,6 +99,8 @@ class RunPage:
             show_hold(screen, run, run.hold)
         if self.summary is not None:
             self._show_summary(self.summary)
+        if run.changes is not None:
+            _show_changes(screen, run.changes)
         if self.note:
             screen.say(self.note, indent=2)
         self._show_links()
@@ -138,6 +140,24 @@ class RunPage:
         width = max(map(len, self.links))
         for name, link in self.links.items():
             screen.say(f"{name.ljust(width)}  {link}", indent=2)
+
+
+def _show_changes(screen: Screen, changes: FeedChanges) -> None:
+    screen.say()
+    screen.say(f"changed against the feed of run {changes.baseline_run_id}", style="bold")
+    told = {
+        "SKUs added": changes.added,
+        "removed": changes.removed,
+        "changed": changes.changed,
+        "  price up": changes.price_up,
+        "  price down": changes.price_down,
+        "  came in stock": changes.came_in_stock,
+        "  went out of stock": changes.went_out_of_stock,
+        "  from another vendor": changes.vendor_changed,
+        "unchanged": changes.unchanged,
+    }
+    for what, count in told.items():
+        screen.say(f"{count:>11,}  {what}", indent=2)
 
 
 def _summary(links: Mapping[str, str]) -> tuple[RunSummary | None, str]:

@@ -136,7 +136,8 @@ class Attempt:
         self.record = self._ledger.cancel(self.record.run_id)
         self.io.drain()
         self._withdraw()
-        self.findings.failure, self.findings.record_count = None, 0
+        self.findings.failure = None
+        self.findings.drop_feed()
         outcome = self._write_last(RunStatus.CANCELLED)
         self.record = self._ledger.note_reports(self.record.run_id, outcome)
         self._log("run_cancelled")

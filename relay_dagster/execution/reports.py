@@ -73,9 +73,10 @@ class RunReports:
         return read_work_file(data)
 
     def withdraw_merged(self) -> None:
-        """Take the merged feed of a run away that has not succeeded after all."""
-        self._objects.delete(self.keys.merged_inventory)
-        self.artifacts.pop("merged_inventory", None)
+        """Take the feed of a run away that has not succeeded after all, and what it changes."""
+        for name in ("merged_inventory", "changes"):
+            self._objects.delete(getattr(self.keys, name))
+            self.artifacts.pop(name, None)
 
     def write_last(
         self,
@@ -108,6 +109,7 @@ class RunReports:
             artifacts=dict(self.artifacts),
             errors_artifact_key=self.artifacts.get("errors"),
             counts=findings.counts(),
+            changes=None if findings.changes is None else findings.changes.counts,
             feed_sha256=self._feed_sha256,
         )
 

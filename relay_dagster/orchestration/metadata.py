@@ -12,6 +12,7 @@ import dagster as dg
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.feed_csv import preview
+from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt
 from relay_dagster.execution.inputs import RunInputs
@@ -32,6 +33,7 @@ REPORTS = (
     "merged_inventory",
     "errors",
     "invalid_rows",
+    "changes",
     "run_summary",
     "input_manifest",
     "config_snapshot",
@@ -79,6 +81,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         **_row_counts(normalized),
         "rows_merged": merged.record_count,
         "unpriced_skus": merged.unpriced_skus,
+        **_changes(findings),
         **_seconds(record),
         # Dagster keeps the order: what people come for stands before the long tables.
         **_uris(attempt.reports, REPORTS),
@@ -117,6 +120,14 @@ def _hold(record: RunRecord) -> dict[str, Any]:
         "held_by": ", ".join(names),
         "to_release": " ".join([command, *(f"--guard {name}" for name in names), "--reason ..."]),
     }
+
+
+def _changes(findings: RunFindings) -> dict[str, Any]:
+    """Return how many SKUs the feed changes against the published one."""
+    if findings.changes is None:
+        return {}
+    counts = {f"changes/{name}": count for name, count in findings.changes.counts.items()}
+    return {"baseline_run_id": findings.changes.baseline_run_id, **counts}
 
 
 def _row_counts(vendors: Sequence[NormalizedVendor]) -> dict[str, int]:

@@ -122,6 +122,7 @@ class RunRecord:
     artifacts: Mapping[str, str] = field(default_factory=dict)
     errors_artifact_key: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    changes: Mapping[str, int] | None = None
 
     hold: Hold | None = None
     released_at: datetime | None = None
@@ -237,6 +238,7 @@ class RunRecord:
             artifacts={**self.artifacts, **outcome.artifacts},
             errors_artifact_key=outcome.errors_artifact_key or self.errors_artifact_key,
             counts={**self.counts, **outcome.counts},
+            changes=outcome.changes or self.changes,
             feed_key=outcome.feed_key or self.feed_key,
             feed_sha256=outcome.feed_sha256 or self.feed_sha256,
         )
@@ -329,7 +331,8 @@ class Outcome:
     """What a run that ends knows about itself.
 
     ``artifacts`` maps names to keys; ``counts`` are numbers for the record (``record_count``,
-    ``total_rows``, ...); ``feed_key`` is where the feed of a run of all vendors is published,
+    ``total_rows``, ...), ``changes`` those of what the feed changes against the one of
+    ``baseline_run_id``; ``feed_key`` is where the feed of a run of all vendors is published,
     ``feed_sha256`` that of the merged feed; ``guards`` are the results that trip, where they hold
     the feed back.
     """
@@ -337,6 +340,7 @@ class Outcome:
     artifacts: Mapping[str, str] = field(default_factory=dict)
     errors_artifact_key: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    changes: Mapping[str, int] | None = None
     feed_key: str | None = None
     feed_sha256: str | None = None
     guards: tuple[Mapping[str, Any], ...] = ()

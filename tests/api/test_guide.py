@@ -8,14 +8,13 @@ import re
 import subprocess
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api_world import ADMIN, ApiWorld
-from fakes import TRIPPED, published_outcome
+from fakes import held_outcome
 from live_api import LiveApi, live_api
 from relay_core.domain.codes import Stage
 from relay_dagster.api.http.error_codes import CODES
@@ -47,8 +46,7 @@ def hold_one(api: LiveApi, folder: Path) -> None:
     for stage in list(Stage)[2:5]:
         record = api.platform.ledger.enter_stage(record.fence, stage)
     record = api.platform.ledger.pin(record.fence, 2, baseline)
-    outcome = replace(published_outcome(api.platform, record, b"sku\n"), guards=(TRIPPED,))
-    api.platform.ledger.hold(record.fence, outcome)
+    api.platform.ledger.hold(record.fence, held_outcome(api.platform, record))
 
 
 # What happens elsewhere before a command is run.

@@ -59,6 +59,8 @@ def test_show_says_what_holds_a_run_and_what_releases_it(world: ClientWorld) -> 
     assert "held back against the feed of run baseline-run" in lines
     assert "skus_removed: 18 of 20, 0.9000; the limit is 0.50" in lines
     assert "A-1: 10.00 -> gone" in lines
+    at = lines.index("changed against the feed of run baseline-run")
+    assert lines[at + 1 : at + 5] == ["0  SKUs added", "18  removed", "1  changed", "1    price up"]
     assert command_in(told.stdout) == (
         f"relay release {held.run_id} --sha256 {sha256(held)} --guard skus_removed "
         "--reason 'why it is right'"

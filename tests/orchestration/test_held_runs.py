@@ -21,7 +21,7 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.model import RunRecord
-from run_world import TENANT, World, failure_of
+from run_world import TENANT, World, failure_of, with_objects
 
 FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
@@ -104,6 +104,36 @@ def test_a_feed_that_lost_most_of_the_published_one_is_held_and_the_shop_keeps_t
     assert world.report("run_summary", SECOND)["status"] == "HELD"
 
 
+def test_a_run_tells_what_its_feed_changes_in_artifact_summary_record_and_dagster(
+    world: World,
+) -> None:
+    world.store_config()
+    sync(world, FIRST, *WHOLE)
+    world.upload("vendor_1", feed(*WHOLE[:18], "S18,9,10.00"), name="later.csv")
+    (shown,) = world.run(SECOND).asset_materializations_for_node("merged_inventory")
+    record = world.record(SECOND)
+    assert world.artifact("changes", SECOND).decode().splitlines()[1:] == [
+        "S18,changed,vendor_1,vendor_1,5,9,10.00,10.00",
+        "S19,removed,vendor_1,,5,,10.00,",
+    ]
+    told = world.report("run_summary", SECOND)["changes"]
+    assert (told["baseline_run_id"], told["removed"], told["unchanged"]) == (FIRST, 1, 18)
+    assert {"baseline_run_id": record.baseline_run_id, **(record.changes or {})} == told
+    assert shown.metadata["changes/removed"].value == 1
+    assert str(shown.metadata["artifact/changes"].value).endswith("/reports/changes.csv")
+
+
+def test_a_first_run_and_a_run_of_some_vendors_are_compared_with_nothing(world: World) -> None:
+    world.store_config(vendor_document("vendor_1"), vendor_document("vendor_2", required=False))
+    sync(world, FIRST, *WHOLE)
+    world.run(SECOND, vendors=("vendor_1",))
+    for run_id in (FIRST, SECOND):
+        assert world.record(run_id).status is RunStatus.SUCCEEDED
+        assert world.record(run_id).changes is None
+        assert world.report("run_summary", run_id)["changes"] is None
+        assert "changes" not in world.names(run_id)
+
+
 def test_the_record_tells_the_first_200_characters_of_a_sku(world: World) -> None:
     world.store_config()
     sync(world, FIRST, *(f"{number:02}{'S' * 300},5,10.00" for number in range(20)))
@@ -181,6 +211,29 @@ def test_a_run_of_some_vendors_is_not_compared(world: World) -> None:
     world.run(SECOND, vendors=("vendor_1",))
     assert world.record(SECOND).status is RunStatus.SUCCEEDED
     assert in_force(world) == FIRST
+
+
+def test_a_run_that_is_cancelled_after_all_tells_no_changes(world: World) -> None:
+    class CancelsOnChanges:
+        def __init__(self, objects: Any) -> None:
+            self._objects = objects
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._objects, name)
+
+        def put_stream(self, key: str, chunks: Any, **options: Any) -> Any:
+            if key.endswith("/changes.csv"):
+                world.platform.ledger.request_cancel(SECOND)
+            return self._objects.put_stream(key, chunks, **options)
+
+    world.store_config()
+    sync(world, FIRST, *WHOLE)
+    cancelling = with_objects(world.platform, CancelsOnChanges(world.platform.objects))
+    world.connect = lambda: cancelling
+    record = sync(world, SECOND, *WHOLE[:18])
+    assert (record.status, record.changes) == (RunStatus.CANCELLED, None)
+    assert not {"changes", "merged_inventory"} & (world.names(SECOND) | set(record.artifacts))
+    assert world.report("run_summary", SECOND)["changes"] is None
 
 
 # --- what becomes of it -------------------------------------------------------------------------

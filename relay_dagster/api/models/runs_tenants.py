@@ -43,6 +43,7 @@ _RUN = {
     "released_at": None,
     "released_by": None,
     "release_reason": None,
+    "changes": None,
     "errors_artifact_key": f"{_EXAMPLE_RUN}/tenants/acme_parts/reports/errors.json",
     "artifacts": {"errors": f"{_EXAMPLE_RUN}/tenants/acme_parts/reports/errors.json"},
     "dagster_run_id": "0d5cf2ad-3d2c-4d50-a9d8-bb0ad1a0ad5c",
@@ -92,6 +93,26 @@ class RunOrder(BaseModel):
         return tuple(self.vendors) if self.vendors else None
 
 
+class FeedChanges(BaseModel):
+    """How many SKUs a feed changes against the published one; from `price_up` on, of both."""
+
+    baseline_run_id: str = Field(description="The run whose feed it was compared with.")
+    added: int
+    removed: int
+    changed: int = Field(description="Of another quantity, price or vendor.")
+    unchanged: int
+    price_up: int
+    price_down: int
+    came_in_stock: int
+    went_out_of_stock: int
+    vendor_changed: int
+
+    @classmethod
+    def of(cls, record: RunRecord) -> FeedChanges:
+        """Return what those outside see of a record that has changes."""
+        return cls(baseline_run_id=str(record.baseline_run_id), **(record.changes or {}))
+
+
 class Run(BaseModel):
     """One run, as it stands."""
 
@@ -118,6 +139,9 @@ class Run(BaseModel):
     released_at: datetime | None
     released_by: str | None
     release_reason: str | None
+    changes: FeedChanges | None = Field(
+        description="What its feed changes against the published one."
+    )
     errors_artifact_key: str | None
     artifacts: dict[str, str] = Field(description="Names and keys of what the run has written.")
     dagster_run_id: str | None
@@ -132,7 +156,9 @@ class Run(BaseModel):
         own = {name: getattr(record, name) for name in cls.model_fields if name != "dagster_url"}
         vendors = None if record.vendors is None else list(record.vendors)
         hold = None if record.hold is None else HeldFeed.of(record.hold)
-        return cls(**{**own, "vendors": vendors, "hold": hold, "dagster_url": url})
+        changes = None if record.changes is None else FeedChanges.of(record)
+        shown = {"vendors": vendors, "changes": changes, "hold": hold, "dagster_url": url}
+        return cls(**{**own, **shown})
 
 
 class RunList(BaseModel):

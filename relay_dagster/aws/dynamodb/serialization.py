@@ -214,7 +214,7 @@ def _typed(name: str, value: Any) -> Any:
     kind = _KINDS[name]
     if name == schema.EXPIRY:
         return datetime.fromtimestamp(int(value), UTC)
-    if name == "counts":
+    if name in ("counts", "changes"):
         return {key: int(number) for key, number in value.items()}
     if name == "stage_entered_at":
         return {stage: read_instant(at) for stage, at in value.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api_world import NOBODY_S_RUN, ApiWorld, assert_problem
-from fakes import TRIPPED
+from fakes import CHANGES, TRIPPED
 from relay_dagster.runs.model import RunRecord
 
 
@@ -39,6 +39,7 @@ def test_a_held_run_says_why(world: ApiWorld) -> None:
         "guards": [TRIPPED],
     }
     assert run["baseline_run_id"] == "baseline-run"
+    assert run["changes"] == {"baseline_run_id": "baseline-run", **CHANGES}
     (listed,) = world.client.get("/v1/runs?status=HELD").json()["runs"]
     assert listed["run_id"] == record.run_id
 

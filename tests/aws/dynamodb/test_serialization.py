@@ -61,6 +61,7 @@ def full_record() -> RunRecord:
         artifacts={"errors": "k"},
         errors_artifact_key="k",
         counts={"total_rows": 5},
+        changes={"added": 2, "removed": 0},
         baseline_run_id="b",
         hold=Hold("ab12", "b", ({"guard": "price_drop", "count": 5, "examples": []},)),
         released_by="ops",

@@ -26,6 +26,7 @@ def test_keys_lie_under_the_run_and_its_tenant() -> None:
         ("outputs/merged_inventory.csv", "merged_inventory"),
         ("reports/errors.json", "errors"),
         ("reports/invalid_rows.csv", "invalid_rows"),
+        ("reports/changes.csv", "changes"),
         ("reports/run_summary.json", "run_summary"),
         ("work/vendor_1/vendor.arrow", ""),
         ("inbound/stray.csv", ""),

@@ -154,6 +154,7 @@ def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
         "unpriced_skus": 0,
         "warnings": {"invalid_rows_within_threshold": 1},
         "guards": None,
+        "changes": None,
         "stage_times": {"NORMALIZE": 0.123},
         "duration_seconds": 1.0,
         "completed_at": "2026-03-01T12:00:05Z",

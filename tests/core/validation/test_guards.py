@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from builders import tenant_config
 from relay_core.config.models import GuardsConfig
+from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.frames import frame_of
 from relay_core.validation.guards import (
-    FeedFigures,
     GuardResult,
     VendorRows,
     judge_guards,
@@ -26,11 +26,12 @@ from relay_core.validation.guards import (
 
 @dataclass(frozen=True)
 class Row:
-    """A SKU of a feed: its price in cents, its quantity and its vendor."""
+    """A SKU of a feed: its price in cents, its quantity and its vendor; if it is only kept at 0."""
 
     cents: int = 1000
     quantity: int = 5
     vendor: str = "v1"
+    kept: bool = False
 
 
 Feed = Mapping[str, Row]
@@ -50,15 +51,20 @@ def figures(feed: Feed) -> FeedFigures:
                 "vendor_id": vendors,
                 "quantity_available": pa.array([row.quantity for row in rows], pa.int32()),
                 "price": pa.array([row.cents for row in rows], pa.int64()),
+                "kept_at_0": pa.array([row.kept for row in rows], pa.bool_()),
             }
         )
     )
     return FeedFigures.of(frame)
 
 
+def compared(before: Feed, after: Feed) -> Comparison:
+    return Comparison.of(figures(before), figures(after))
+
+
 def judged(before: Feed, after: Feed, config: GuardsConfig | None = None) -> list[GuardResult]:
     config = config or guards()
-    return judge_guards(config, figures(before), figures(after), let_off=(), vendor_rows=())
+    return judge_guards(config, compared(before, after), let_off=(), vendor_rows=())
 
 
 def tripped(results: Sequence[GuardResult]) -> list[str]:
@@ -151,9 +157,7 @@ def test_a_vendor_of_few_rows_is_not_judged_and_one_that_grew_has_lost_none() ->
 
 def test_skus_of_a_vendor_that_is_let_off_count_neither_above_nor_below_the_line() -> None:
     before = {**skus(12), **{f"T{n:02}": Row(vendor="v2") for n in range(30)}}
-    results = judge_guards(
-        guards(), figures(before), figures(skus(12)), let_off={"v2"}, vendor_rows=()
-    )
+    results = judge_guards(guards(), compared(before, skus(12)), let_off={"v2"}, vendor_rows=())
     assert (results[0].count, results[0].of, tripped(results)) == (0, 12, [])
 
 
@@ -167,7 +171,7 @@ def test_a_guard_that_is_off_gives_no_result() -> None:
         max_vendor_rows_lost_pct=None,
     )
     rows = [VendorRows("v1", 100, 0)]
-    results = judge_guards(off, figures(TWENTY), figures(skus(1)), let_off=(), vendor_rows=rows)
+    results = judge_guards(off, compared(TWENTY, skus(1)), let_off=(), vendor_rows=rows)
     assert results == []
 
 
@@ -199,6 +203,7 @@ _ROWS = st.builds(
     cents=st.integers(1, 400),
     quantity=st.integers(0, 3),
     vendor=st.sampled_from(["v1", "v2"]),
+    kept=st.sampled_from([False] * 5 + [True]),
 )
 _FEEDS = st.dictionaries(
     st.sampled_from([f"S{n:02}" for n in range(24)]), _ROWS, min_size=1, max_size=24
@@ -209,12 +214,15 @@ _FEEDS = st.dictionaries(
 def test_the_guards_agree_with_a_plain_reading_of_their_rules(
     before: Feed, after: Feed, let_off: tuple[str, ...]
 ) -> None:
-    found = judge_guards(guards(), figures(before), figures(after), let_off=let_off, vendor_rows=())
+    found = judge_guards(guards(), compared(before, after), let_off=let_off, vendor_rows=())
     assert [result.as_dict() for result in found] == list(expected(before, after, let_off))
 
 
 def expected(before: Feed, after: Feed, let_off: Sequence[str]) -> list[dict[str, Any]]:
     """Return the results by the contract's words, SKU by SKU."""
+    before, after = (
+        {sku: row for sku, row in feed.items() if not row.kept} for feed in (before, after)
+    )
     counted = [sku for sku in sorted(before) if before[sku].vendor not in let_off]
     both = [sku for sku in sorted(before) if sku in after]
     stocked = [sku for sku in both if before[sku].quantity > 0]

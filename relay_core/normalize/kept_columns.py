@@ -1,0 +1,53 @@
+"""Columns of a feed's rows as they were read: some are put in order, some only gathered from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy.typing as npt
+import pyarrow as pa
+
+from relay_core.columnar.text import Bools, Rows, take_short, with_nulls
+from relay_core.normalize.row_reader import no_values, typed
+
+Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], Bools]"
+"""A column of every row: texts, or numbers and which of them are null."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptColumns:
+    """What is kept of a feed's rows, of refused ones too.
+
+    Attributes:
+        columns: every row's cells, as far as they are kept and not used up.
+        rows: the valid ones, in order.
+    """
+
+    columns: dict[str, Cells]
+    rows: Rows
+
+    def cells(self, field: pa.Field, rows: Rows) -> pa.Array | pa.ChunkedArray:
+        """Return some rows' cells of a column that is not used up; nulls where it has none."""
+        column = self.columns.get(field.name)
+        if column is None:
+            return no_values(field.type, len(rows))
+        if isinstance(column, tuple):
+            return typed(field.type, *(part.take(rows) for part in column))
+        taken = take_short(column, rows)
+        if isinstance(taken, pa.ChunkedArray):
+            return pa.chunked_array(list(map(with_nulls, taken.chunks)))
+        return with_nulls(taken)
+
+    def used_up(self, field: pa.Field) -> pa.Array | pa.ChunkedArray:
+        """Return the valid rows' cells of a column, in order, and let the column go."""
+        taken = self.cells(field, self.rows)
+        self.columns.pop(field.name, None)
+        return taken
+
+    def only(self, names: Collection[str]) -> KeptColumns:
+        """Return some of the columns that are not used up."""
+        return KeptColumns(
+            {name: self.columns[name] for name in names if name in self.columns}, self.rows
+        )

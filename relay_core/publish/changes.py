@@ -1,0 +1,207 @@
+"""What a feed changes against the published one: changes.csv, and the numbers of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.columnar.csv_text import cents_text, header_line, lines, quoted, whole_text
+from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk, without_nulls
+from relay_core.columnar.threads import ordered_map
+from relay_core.validation.comparison import Comparison, FeedFigures
+from relay_core.validation.contracts import CENTS
+
+COLUMNS = (
+    "sku",
+    "change",
+    "vendor_id_before",
+    "vendor_id_after",
+    "quantity_before",
+    "quantity_after",
+    "price_before",
+    "price_after",
+)
+_SLICE = 1 << 16
+_PARTS = 10_000
+_ROOM = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class PriceMove:
+    """How far a SKU's price has moved.
+
+    Attributes:
+        sku: the SKU.
+        before: its price in the published feed, with 2 places.
+        after: its price now.
+        share: how far, as a share of the price before: 4 places, half up, with a minus where it
+            has fallen.
+    """
+
+    sku: str
+    before: str
+    after: str
+    share: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """What a feed changes against the published one.
+
+    Attributes:
+        baseline_run_id: the run whose feed that is.
+        counts: how many SKUs were ``added``, and so on, in the order of the summary.
+        rows: the SKUs that differ, in order: the columns of changes.csv, typed, null on the side
+            where a SKU is absent.
+    """
+
+    baseline_run_id: str
+    counts: Mapping[str, int]
+    rows: pa.Table
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers as run_summary.json has them."""
+        return {"baseline_run_id": self.baseline_run_id, **self.counts}
+
+    def csv_chunks(self) -> Iterator[bytes | memoryview]:
+        """Yield changes.csv piece by piece."""
+        yield header_line(COLUMNS)
+        yield from ordered_map(_lines, self.rows.to_batches(_SLICE))
+
+    def greatest_moves(self, most: int) -> tuple[list[PriceMove], list[PriceMove]]:
+        """Return the greatest rises and the greatest falls of prices, at most so many of each.
+
+        Greatest is by the share of the price before; of equal ones the first by SKU.
+        """
+        (before, is_new), (after, is_gone) = (
+            integers_of(one_chunk(self.rows[name])) for name in ("price_before", "price_after")
+        )
+        in_both = ~(is_new | is_gone)
+        rises, falls = (
+            self._greatest(in_both & moved, before, after, most)
+            for moved in (after > before, after < before)
+        )
+        return rises, falls
+
+    def _greatest(self, moved: Bools, before: Ints, after: Ints, most: int) -> list[PriceMove]:
+        rows = np.flatnonzero(moved)
+        shares = _shares(before[rows], after[rows])
+        first = np.argsort(-abs(shares), kind="stable")[:most]
+        rows, told = rows[first], (f"{Decimal(int(each)).scaleb(-4):f}" for each in shares[first])
+        prices = (cents_text(cents[rows]).to_pylist() for cents in (before, after))
+        skus = self.rows["sku"].take(pa.array(rows)).to_pylist()
+        return list(map(PriceMove, skus, *prices, told))
+
+
+def compare(found: Comparison, baseline_run_id: str) -> Changes:
+    """Return what a feed changes against the published one.
+
+    Args:
+        found: both, the published one first; SKUs that are only kept at 0 are SKUs of a feed, too.
+        baseline_run_id: the run whose feed the published one is.
+    """
+    was, now = found.rows_before, found.rows_after
+    added, removed = was < 0, now < 0
+    in_both = ~(added | removed)
+    both = _InBoth.of(found, was[in_both], now[in_both])
+    differs = both.vendor | (both.quantities[0] != both.quantities[1])
+    differs |= both.cents[0] != both.cents[1]
+    changed = np.zeros(len(was), np.bool_)
+    changed[in_both] = differs
+    groups = {"added": added, "removed": removed, "changed": changed, "unchanged": ~differs}
+    counts = {name: int(np.count_nonzero(each)) for name, each in groups.items()}
+    rows = np.flatnonzero(added | removed | changed)
+    kinds = pa.array(np.select([added[rows], removed[rows]], [0, 1], 2).astype(np.int8))
+    change = pa.DictionaryArray.from_arrays(kinds, list(groups)[:3])
+    return Changes(
+        baseline_run_id, counts | both.counts(), _rows(found, change, was[rows], now[rows])
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _InBoth:
+    """The SKUs of both feeds: quantities and cents before and after, and if the vendor differs."""
+
+    quantities: tuple[Ints, Ints]
+    cents: tuple[Ints, Ints]
+    vendor: Bools
+
+    @classmethod
+    def of(cls, found: Comparison, was: Rows, now: Rows) -> _InBoth:
+        before, after = found.before, found.after
+        names = after.vendor_ids.dictionary.to_pylist()
+        same = [
+            names.index(name) if name in names else -1
+            for name in before.vendor_ids.dictionary.to_pylist()
+        ]
+        return cls(
+            (before.quantities[was], after.quantities[now]),
+            (before.cents[was], after.cents[now]),
+            np.array(same)[before.vendor_codes[was]] != after.vendor_codes[now],
+        )
+
+    def counts(self) -> dict[str, int]:
+        (had, has), (was, now) = self.quantities, self.cents
+        told = {
+            "price_up": now > was,
+            "price_down": now < was,
+            "came_in_stock": (had == 0) & (has > 0),
+            "went_out_of_stock": (had > 0) & (has == 0),
+            "vendor_changed": self.vendor,
+        }
+        return {name: int(np.count_nonzero(each)) for name, each in told.items()}
+
+
+def _rows(found: Comparison, change: pa.Array, was: Rows, now: Rows) -> pa.Table:
+    before, after = (
+        _side(figures, pa.array(rows, mask=rows < 0))
+        for figures, rows in ((found.before, was), (found.after, now))
+    )
+    skus = pc.coalesce(after.pop("sku"), before.pop("sku"))
+    columns = {
+        f"{name}_{side}": cells[name]
+        for name in before
+        for side, cells in (("before", before), ("after", after))
+    }
+    return pa.table({"sku": skus, "change": change, **columns})
+
+
+def _side(figures: FeedFigures, rows: pa.Array) -> dict[str, pa.Array]:
+    """Return the cells of one side, null where there is no row."""
+    columns = {
+        "sku": figures.skus,
+        "vendor_id": figures.vendor_ids,
+        "quantity": pa.array(figures.quantities),
+        "price": pa.array(figures.cents).view(CENTS),
+    }
+    return {name: column.take(rows) for name, column in columns.items()}
+
+
+def _shares(before: Ints, after: Ints) -> npt.NDArray[Any]:
+    """Return by how many ten-thousandths of themselves prices have moved, half up."""
+    moved = after - before
+    most = max(int(np.abs(moved).max(initial=0)) * 2 * _PARTS, int(before.max(initial=0)) * 2)
+    kind: type = np.int64 if most < _ROOM else np.object_
+    was: npt.NDArray[Any] = before.astype(kind)
+    far: npt.NDArray[Any] = moved.astype(kind)
+    return np.asarray(np.sign(moved) * ((2 * _PARTS * abs(far) + was) // (2 * was)))
+
+
+def _lines(batch: pa.RecordBatch) -> memoryview:
+    return lines([_written(cells) for cells in batch.columns])
+
+
+def _written(cells: pa.Array) -> pa.StringArray:
+    if pa.types.is_dictionary(cells.type):
+        return without_nulls(cells.dictionary_decode())
+    if not (pa.types.is_integer(cells.type) or pa.types.is_decimal(cells.type)):
+        return quoted(cells)
+    write = cents_text if pa.types.is_decimal(cells.type) else whole_text
+    return write(*integers_of(cells))

@@ -1,0 +1,109 @@
+"""Two feeds side by side, SKU by SKU: joined once for all that compare them.
+
+Both are in the order of SKUs, so that they are joined a range of SKUs at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from relay_core.columnar.sorting import common_ranges, order_by_text
+from relay_core.columnar.text import Bools, Ints, Rows, flags_of, integers_of, one_chunk
+from relay_core.columnar.threads import ordered_map
+from relay_core.validation.frames import table_of
+
+FIGURES = ("sku", "vendor_id", "quantity_available", "price")
+KEPT = "kept_at_0"
+_RANGE_ROWS = 1 << 17
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeedFigures:
+    """What a feed says of each SKU, in their order: from whom, how many, at how many cents.
+
+    Attributes:
+        skus: the SKUs, each once.
+        vendor_ids: whose offer each is.
+        quantities: how many there are.
+        cents: the price.
+        kept: which are not offered, only kept at 0.
+    """
+
+    skus: pa.StringArray
+    vendor_ids: pa.DictionaryArray
+    quantities: Ints
+    cents: Ints
+    kept: Bools
+
+    @classmethod
+    def of(cls, feed: pd.DataFrame) -> FeedFigures:
+        """Return the figures of a feed (``FeedRow``); without ``kept_at_0`` all is offered."""
+        kept = [name for name in (KEPT,) if name in feed]
+        table = table_of(feed[[*FIGURES, *kept]])
+        skus, vendor_ids, *numbers = (one_chunk(table[name]) for name in FIGURES)
+        quantities, cents = (integers_of(cells)[0] for cells in numbers)
+        nothing = np.zeros(len(skus), np.bool_)
+        flags = flags_of(one_chunk(table[KEPT])) if kept else nothing
+        return cls(skus, vendor_ids, quantities, cents, flags)
+
+    @property
+    def offers(self) -> int:
+        """How many SKUs are offered."""
+        return len(self.kept) - int(np.count_nonzero(self.kept))
+
+    @property
+    def vendor_codes(self) -> Rows:
+        """Which of the vendors of the dictionary each is from."""
+        return np.asarray(self.vendor_ids.indices.to_numpy(), np.int64)
+
+    def offered(self, rows: Rows) -> Bools:
+        """Return which of some rows are offered; no row (-1) is not."""
+        return np.asarray(~np.append(self.kept, True)[rows])
+
+    def of_vendors(self, vendor_ids: Collection[str]) -> Bools:
+        """Return which SKUs these vendors give."""
+        known = [name in vendor_ids for name in self.vendor_ids.dictionary.to_pylist()]
+        return np.asarray(np.array(known, np.bool_)[self.vendor_codes])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Every SKU of two feeds, in their order.
+
+    Attributes:
+        before: the one feed.
+        after: the other.
+        rows_before: each SKU's row in the one, -1 where it has none.
+        rows_after: the same in the other.
+    """
+
+    before: FeedFigures
+    after: FeedFigures
+    rows_before: Rows
+    rows_after: Rows
+
+    @classmethod
+    def of(cls, before: FeedFigures, after: FeedFigures) -> Comparison:
+        """Join two feeds."""
+        sides = [before.skus, after.skus]
+        if len({text.type for text in sides}) > 1:  # one holds more than short offsets reach
+            sides = [text.cast(pa.large_string()) for text in sides]
+        joined = ordered_map(lambda rows: _joined(sides, rows), common_ranges(sides, _RANGE_ROWS))
+        rows = (np.concatenate(parts) for parts in zip(*joined, strict=True))
+        return cls(before, after, *rows)
+
+
+def _joined(sides: Sequence[pa.StringArray], ranges: Sequence[slice]) -> tuple[Rows, Rows]:
+    """Return the rows of each SKU of a range on both sides."""
+    parts = [text.slice(r.start, r.stop - r.start) for text, r in zip(sides, ranges, strict=True)]
+    size = len(parts[0])
+    rows, starts = order_by_text(one_chunk(pa.chunked_array(parts)))
+    # Each SKU stands at most once on a side, and equal ones are in the order of the sides.
+    first, last = rows[starts], rows[np.append(starts[1:], len(rows)) - 1]
+    low, high = (r.start for r in ranges)
+    return np.where(first < size, first + low, -1), np.where(last < size, -1, last - size + high)
