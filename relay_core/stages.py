@@ -5,15 +5,18 @@ The local runner and the assets give it a sink each; everything else of a run is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
+import pandas as pd
+
 from relay_core.columnar.json_lines import joined_entries
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
-from relay_core.domain.codes import WarningCode
+from relay_core.domain.codes import Stage, WarningCode
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunContext
@@ -28,7 +31,7 @@ from relay_core.pipeline import (
     merge_vendors,
     normalize_vendors,
 )
-from relay_core.publish.changes import compare
+from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed_csv import feed_chunks
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
@@ -93,6 +96,37 @@ class RunStages:
     limits: Limits = DEFAULT_LIMITS
     _rows_begun: int = 0
 
+    def go_through(
+        self,
+        inputs: Mapping[str, VendorInput],
+        locations: Mapping[str, str],
+        feeds: Callable[[Sequence[str]], Iterable[VendorFeed]],
+        *,
+        within: Callable[[Stage], AbstractContextManager[object]] = nullcontext,
+    ) -> MergedInventory | None:
+        """Take the run to its end in this process; return its feed, None where it has failed.
+
+        Args:
+            inputs: what was found of each vendor.
+            locations: where each vendor's feed is expected, for the messages.
+            feeds: is given the vendors that are read, in order, and yields their feeds.
+            within: what each stage happens in.
+        """
+        with within(Stage.FETCH_INPUTS):
+            self.judge_inputs(inputs, locations)
+        if self.findings.failure is None:
+            with within(Stage.NORMALIZE):
+                self.normalize(feeds(self.to_read()))
+        if self.findings.failure is not None:
+            return None
+        with within(Stage.MERGE_PRICE):
+            merged = self.merge()
+        if merged.failure is not None:
+            return None
+        with within(Stage.WRITE_OUTPUTS):
+            self.write_feed(merged)
+        return merged
+
     def judge_inputs(self, inputs: Mapping[str, VendorInput], locations: Mapping[str, str]) -> None:
         """Judge what was found of each vendor, as `trouble.judge_inputs` does."""
         verdict = judge_inputs(
@@ -149,15 +183,22 @@ class RunStages:
         )
         baseline = self._comparable_baseline()
         if merged.failure is None and merged.feed is not None and baseline is not None:
-            found = Comparison.of(baseline.figures, FeedFigures.of(merged.feed))
-            findings.changes = compare(found, baseline.context.run_id)
-            if self._is_judged(baseline):
-                merged = self._guarded(merged, found, baseline)
+            findings.changes, findings.guards = self.compared(merged.feed, baseline)
+            if findings.guards is not None:
+                merged = self._guarded(merged, findings.tripped)
         findings.take_merged(merged)
         findings.normalized = [
             replace(each, offers=no_offers(), rest=None) for each in findings.normalized
         ]
         return merged
+
+    def compared(
+        self, feed: pd.DataFrame, baseline: Baseline
+    ) -> tuple[Changes, list[GuardResult] | None]:
+        """Return what a feed changes against a published one, and what the guards say of it."""
+        found = Comparison.of(baseline.figures, FeedFigures.of(feed))
+        results = self._judged(found, baseline) if self._is_judged(baseline) else None
+        return compare(found, baseline.context.run_id), results
 
     def write_feed(self, merged: MergedInventory) -> None:
         """Write the merged feed, and what it changes.
@@ -194,22 +235,20 @@ class RunStages:
         guards = self.config.guards
         return guards.mode != "off" and baseline.figures.offers >= guards.min_baseline_skus
 
-    def _guarded(
-        self, merged: MergedInventory, found: Comparison, baseline: Baseline
-    ) -> MergedInventory:
-        """Judge the guards; with a mode that only warns, what trips is a warning."""
-        findings, guards = self.findings, self.config.guards
+    def _judged(self, found: Comparison, baseline: Baseline) -> list[GuardResult]:
+        findings = self.findings
         excused = let_off(self.config, self.vendors, findings.states)
-        rows_now = findings.valid_rows()
         rows = [
             VendorRows(name, baseline.context.vendor_rows.get(name, 0), now)
-            for name, now in rows_now.items()
+            for name, now in findings.valid_rows().items()
             if name not in excused
         ]
-        findings.guards = judge_guards(guards, found, let_off=excused, vendor_rows=rows)
-        tripped = [result for result in findings.guards if result.tripped]
-        if guards.mode == "hold" or not tripped:
-            findings.is_held = bool(tripped)
+        return judge_guards(self.config.guards, found, let_off=excused, vendor_rows=rows)
+
+    def _guarded(self, merged: MergedInventory, tripped: list[GuardResult]) -> MergedInventory:
+        """Hold the feed back for the guards that trip; with a mode that only warns, warn."""
+        if self.config.guards.mode == "hold" or not tripped:
+            self.findings.is_held = bool(tripped)
             return merged
         counts = {**merged.warning_counts, str(WarningCode.GUARD_TRIPPED): len(tripped)}
         warnings = joined_entries([merged.warnings, [_warning_of(each) for each in tripped]])

@@ -20,21 +20,24 @@ TENANT = "acme"
 class World:
     """A platform, an instance and the Definitions, with the few acts that tests need."""
 
-    def __init__(self, platform: Platform, instance: dg.DagsterInstance) -> None:
+    def __init__(
+        self, platform: Platform, instance: dg.DagsterInstance, tenant_id: str = TENANT
+    ) -> None:
         self.platform = platform
+        self.tenant_id = tenant_id
         self.connect: Callable[[], Platform] = lambda: platform
         self.instance = instance
-        self.instance.add_dynamic_partitions("tenants", [TENANT])
+        self.instance.add_dynamic_partitions("tenants", [tenant_id])
 
     def store_config(self, *vendors: Any, **changes: Any) -> None:
         document = config_document(*vendors, **changes)
-        self.platform.tenants.put(TENANT, json.dumps(document))
+        self.platform.tenants.put(self.tenant_id, json.dumps(document))
 
     def upload(self, vendor_id: str, data: bytes, name: str = "feed.csv") -> None:
-        self.platform.objects.put(f"tenants/{TENANT}/inbound/{vendor_id}/{name}", data)
+        self.platform.objects.put(f"tenants/{self.tenant_id}/inbound/{vendor_id}/{name}", data)
 
     def request(self, run_id: str = RUN_ID, **changes: Any) -> None:
-        self.platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=TENANT, **changes))
+        self.platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=self.tenant_id, **changes))
 
     def dispatch(self, attempt: int = 1, run_id: str = RUN_ID) -> None:
         self.platform.ledger.dispatch(run_id, attempt, message_id="m", receipt_handle="h")
@@ -43,9 +46,9 @@ class World:
         self, attempt: int | None = 1, *, run_id: str = RUN_ID, assets: list[str] | None = None
     ) -> dg.ExecuteInProcessResult:
         job = build_defs(connect_run=lambda: self.connect()).resolve_job_def("inventory_sync")
-        given = {} if attempt is None else tags.run_tags(run_id, TENANT, attempt=attempt)
+        given = {} if attempt is None else tags.run_tags(run_id, self.tenant_id, attempt=attempt)
         return job.execute_in_process(
-            partition_key=TENANT,
+            partition_key=self.tenant_id,
             instance=self.instance,
             tags=given,
             raise_on_error=False,
@@ -64,13 +67,15 @@ class World:
         return record
 
     def artifact(self, name: str, run_id: str = RUN_ID) -> bytes:
-        return self.platform.objects.read(self.platform.objects.artifacts(run_id, TENANT)[name])
+        return self.platform.objects.read(
+            self.platform.objects.artifacts(run_id, self.tenant_id)[name]
+        )
 
     def report(self, name: str, run_id: str = RUN_ID) -> dict[str, Any]:
         return json.loads(self.artifact(name, run_id))
 
     def names(self, run_id: str = RUN_ID) -> set[str]:
-        return set(self.platform.objects.artifacts(run_id, TENANT))
+        return set(self.platform.objects.artifacts(run_id, self.tenant_id))
 
 
 class ThrottledOnce:

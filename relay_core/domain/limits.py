@@ -54,7 +54,12 @@ class Limits:
     row_data_columns: int = 50
     cell_characters: int = 1_000
 
+    def of_feeds(self) -> dict[str, int]:
+        """Return those that decide what is read of a feed."""
+        return {name: getattr(self, name) for name in _OF_FEEDS}
 
+
+_OF_FEEDS = ("feed_bytes", "sku_map_bytes", "columns", "cell_bytes")
 DEFAULT_LIMITS = Limits()
 _ANY = 1 << 31
 STORED_CONFIG_LIMITS = replace(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from relay_core.domain.codes import RunStatus
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
@@ -22,6 +23,7 @@ class RunFindings:
     Attributes:
         vendor_ids: the vendors of the run.
         vendor_count: how many vendors the config has.
+        limits: of its feeds.
         failure: how it failed.
         faults: the run's own faults.
         warnings: its warnings, as far as a report keeps them.
@@ -38,6 +40,7 @@ class RunFindings:
 
     vendor_ids: Sequence[str] = ()
     vendor_count: int = 0
+    limits: Limits = DEFAULT_LIMITS
     failure: RunFailure | None = None
     faults: Sequence[ReportEntry] = ()
     warnings: Sequence[ReportEntry] = ()

@@ -133,6 +133,7 @@ def run_summary_json(
             "stage_times": {str(s): round(seconds, 3) for s, seconds in stage_times.items()},
             "duration_seconds": round(duration_seconds, 3),
             "completed_at": timestamp(completed_at),
+            **_limits(findings.limits),
         }
     )
 
@@ -140,6 +141,12 @@ def run_summary_json(
 def timestamp(moment: datetime) -> str:
     """Return an aware moment as ``YYYY-MM-DDTHH:MM:SS[.ffffff]Z`` in UTC."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    """Return the limits that feeds were read under, where they are not the defaults."""
+    told = limits.of_feeds()
+    return {} if told == DEFAULT_LIMITS.of_feeds() else {"limits": told}
 
 
 def _identity(ctx: RunContext) -> dict[str, Any]:

@@ -4,9 +4,12 @@ The key goes to the API and nowhere else: no redirect is followed with it, and l
 by a client that does not have it.
 """
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -24,12 +27,16 @@ from relay_dagster.client.api_models import (
 )
 from relay_dagster.client.errors import (
     BadUsageError,
+    GoneError,
     RefusedError,
     UnexpectedAnswerError,
     UnreachableError,
 )
 
 _TIMEOUT = httpx.Timeout(60, connect=10)
+_PIECE = 1 << 20
+_GONE = (403, 404, 410)
+"""How S3 answers for a file that is not there, or whose link has expired."""
 _JSON = {"Content-Type": "application/json"}
 _Answer = TypeVar("_Answer", bound=Answer)
 
@@ -171,19 +178,43 @@ def download(name: str, link: str) -> bytes:
     Raises:
         UnreachableError, UnexpectedAnswerError: it cannot be had.
     """
+    with _opened(name, link) as response:
+        return response.read()
+
+
+def download_to(path: Path, name: str, link: str) -> str:
+    """Write the file that a presigned link leads to, as it is stored; return its SHA-256.
+
+    Raises:
+        UnreachableError, UnexpectedAnswerError: it cannot be had.
+    """
+    digest = hashlib.sha256()
+    with _opened(name, link) as response, path.open("wb") as file:
+        for chunk in response.iter_raw(_PIECE):  # no encoding comes off that the upload had
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _opened(name: str, link: str) -> Iterator[httpx.Response]:
     host = httpx.URL(link).netloc.decode()
     try:
-        with httpx.Client(timeout=_TIMEOUT, trust_env=not _is_here(link)) as anybody:
-            response = anybody.get(link, follow_redirects=True)
+        with (
+            httpx.Client(timeout=_TIMEOUT, trust_env=not _is_here(link)) as anybody,
+            anybody.stream("GET", link, follow_redirects=True) as response,
+        ):
+            if response.is_success:
+                yield response
+                return
     except httpx.TransportError as error:
         raise UnreachableError(
             f"{name} cannot be downloaded: {host} is not reachable ({_reason(error)}); the API "
             "names that host in links, RELAY_PUBLIC_S3_ENDPOINT_URL of its environment changes it",
             was_sent=True,
         ) from error
-    if response.is_success:
-        return response.content
-    raise UnexpectedAnswerError(
+    kind = GoneError if response.status_code in _GONE else UnexpectedAnswerError
+    raise kind(
         f"{name} cannot be downloaded: {host} answers {response.status_code} "
         f"{response.reason_phrase}"
     )

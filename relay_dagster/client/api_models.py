@@ -90,6 +90,7 @@ class Run(Answer):
     failed_stage: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    baseline_run_id: str | None = None
     changes: FeedChanges | None = None
     hold: Hold | None = None
     released_at: str | None = None
@@ -231,6 +232,35 @@ class RunSummary(Answer):
     warnings: dict[str, int] = {}
     stage_times: dict[str, float] = {}
     duration_seconds: float
+    engine_version: str | None = None
+    limits: dict[str, int] = {}
+
+
+class PinnedInput(Answer):
+    """A vendor's input, as a run has pinned it, and what it used of the vendor."""
+
+    status: str
+    s3_key: str | None = None
+    size: int | None = None
+    last_modified: str | None = None
+    selection: str | None = None
+    run_copy_key: str | None = None
+    sha256: str | None = None
+    expected_prefix: str | None = None
+    last_good_run_id: str | None = None
+    age_hours: int | None = None
+
+
+class InputManifest(Answer):
+    """``input_manifest.json``: which file each vendor's input is."""
+
+    vendors: dict[str, PinnedInput]
+
+
+class ConfigSnapshot(Answer):
+    """``config_snapshot.json``: the config as it took effect."""
+
+    tenant_config: dict[str, Any]
 
 
 class ReportEntry(Answer):

@@ -44,6 +44,10 @@ class UnexpectedAnswerError(ClientError):
     """An answer came that the API does not give: something else listens there."""
 
 
+class GoneError(UnexpectedAnswerError):
+    """A file that was linked to is not there."""
+
+
 class RefusedError(ClientError):
     """The API answered with a problem document.
 

@@ -34,7 +34,7 @@ def show_hold(screen: Screen, run: Run, hold: Hold) -> None:
     screen.say()
     screen.say(f"held back against the feed of run {hold.baseline_run_id}", style="bold")
     for guard in hold.guards:
-        _show_guard(screen, guard)
+        show_guard(screen, guard)
     if run.is_held:
         screen.say("the shop keeps the feed that it has; the next run's takes this one's place")
         screen.say("release it, once it is found right, with:")
@@ -92,7 +92,8 @@ def _looked_at(session: Session, run_id: str, reason: str) -> Reviewed:
     return Reviewed.of(hold)
 
 
-def _show_guard(screen: Screen, guard: GuardResult) -> None:
+def show_guard(screen: Screen, guard: GuardResult) -> None:
+    """Write what a guard came to, with its examples."""
     whose = "" if guard.vendor_id is None else f" of {guard.vendor_id}"
     side = "" if guard.side is None else f", {guard.side} side"
     share = f"{guard.count:,} of {guard.of:,}, {guard.value}; the limit is {guard.limit}"

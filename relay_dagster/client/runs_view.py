@@ -100,7 +100,7 @@ class RunPage:
         if self.summary is not None:
             self._show_summary(self.summary)
         if run.changes is not None:
-            _show_changes(screen, run.changes)
+            show_changes(screen, run.changes)
         if self.note:
             screen.say(self.note, indent=2)
         self._show_links()
@@ -142,7 +142,8 @@ class RunPage:
             screen.say(f"{name.ljust(width)}  {link}", indent=2)
 
 
-def _show_changes(screen: Screen, changes: FeedChanges) -> None:
+def show_changes(screen: Screen, changes: FeedChanges) -> None:
+    """Write how many SKUs a feed changes against another."""
     screen.say()
     screen.say(f"changed against the feed of run {changes.baseline_run_id}", style="bold")
     told = {

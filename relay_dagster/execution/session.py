@@ -138,6 +138,7 @@ class RunSession:
         findings = self.attempt.findings
         findings.vendor_ids = [one.vendor_id for one in config.selecting(record.vendors)]
         findings.vendor_count = len(config.vendors)
+        findings.limits = self._platform.settings.limits
         return config
 
     @cached_property

@@ -6,14 +6,14 @@ Reads and checks everything before anything is written; runs nothing.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import mmap
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from relay_dagster.mapped_files import InputFile
 
 if TYPE_CHECKING:
     from relay_core.config import TenantConfig
@@ -39,26 +39,6 @@ class UsageError(Exception):
 
 
 @dataclass(frozen=True)
-class Input:
-    """A feed or a SKU map: its name and its bytes, which may be a file's, mapped into memory."""
-
-    name: str
-    data: bytes | memoryview
-    mapped: mmap.mmap | None = None
-
-    def sha256(self) -> str:
-        """Return the hash of the bytes, in hexadecimal digits."""
-        digest = hashlib.sha256(self.data).hexdigest()
-        self.release()
-        return digest
-
-    def release(self) -> None:
-        """Give the memory of a mapped file back; what is still used of it is mapped again."""
-        if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self.mapped.madvise(mmap.MADV_DONTNEED)
-
-
-@dataclass(frozen=True)
 class Request:
     """All that a run needs, read and checked; ``memory_mb`` MiB it may take, 0 is no limit."""
 
@@ -66,8 +46,8 @@ class Request:
     config: TenantConfig | None  # None: the document's schema_version is not ours
     unsupported: str
     context: RunContext
-    feeds: Mapping[str, Input]
-    sku_maps: Mapping[str, Input]
+    feeds: Mapping[str, InputFile]
+    sku_maps: Mapping[str, InputFile]
     baseline: Baseline | None
     limits: Limits
     memory_mb: int
@@ -199,13 +179,17 @@ def _sample_config(tenant: str) -> str:
     return sample_config_text(tenant)
 
 
-def _samples(tenant: str | None) -> tuple[dict[str, Input], dict[str, Input]]:
+def _samples(tenant: str | None) -> tuple[dict[str, InputFile], dict[str, InputFile]]:
     if tenant is None:
         return {}, {}
     from relay_core.samples import sample_feeds, sample_sku_maps
 
-    feeds = {vendor_id: Input(*made) for vendor_id, made in sample_feeds(tenant).items()}
-    return feeds, {vendor_id: Input(*made) for vendor_id, made in sample_sku_maps(tenant).items()}
+    feeds, sku_maps = sample_feeds(tenant), sample_sku_maps(tenant)
+    return _files(feeds), _files(sku_maps)
+
+
+def _files(samples: Mapping[str, tuple[str, bytes]]) -> dict[str, InputFile]:
+    return {vendor_id: InputFile(*made) for vendor_id, made in samples.items()}
 
 
 def _named(pairs: Sequence[str], option: str, known: set[str] | None) -> dict[str, Path]:
@@ -235,14 +219,9 @@ def _check_apart(output_dir: Path, inputs: Iterable[Path | None]) -> None:
             )
 
 
-def _read(path: Path, limit: int) -> Input:
-    """Return a file; of a pipe that gives more than so many bytes one byte more."""
+def _read(path: Path, limit: int) -> InputFile:
     try:
-        with path.open("rb") as file:
-            if not path.is_file() or path.stat().st_size == 0:  # a pipe, or nothing to map
-                return Input(path.name, file.read(limit + 1))
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            return Input(path.name, memoryview(mapped), mapped)
+        return InputFile.at(path, limit)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
 
@@ -258,8 +237,8 @@ def _state(path: Path) -> Baseline:
 
 
 def _configured_maps(
-    config: TenantConfig, folder: Path, feeds: Mapping[str, Input], limits: Limits
-) -> dict[str, Input]:
+    config: TenantConfig, folder: Path, feeds: Mapping[str, InputFile], limits: Limits
+) -> dict[str, InputFile]:
     """Read the SKU maps that are there of those that the config names as files."""
     found = {}
     for vendor in config.vendors:

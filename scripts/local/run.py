@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from local.output import FolderSink, fresh_tree
-from local.request import Input, Request, UsageError
+from local.request import Request, UsageError
 from relay_core.columnar.tuning import tune_process
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode, Stage
@@ -31,6 +31,7 @@ from relay_core.publish.reports import (
 from relay_core.stages import RunStages
 from relay_core.validation.trouble import VendorInput
 from relay_dagster.execution.memory_limit import MemoryLimit
+from relay_dagster.mapped_files import InputFile
 
 KEYS = ArtifactKeys("", "")
 
@@ -92,7 +93,7 @@ def _refused(request: Request, clock: _Clock) -> RunFindings:
 def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock) -> RunFindings:
     tune_process()
     ids = [vendor.vendor_id for vendor in config.vendors]
-    findings = RunFindings(vendor_ids=ids, vendor_count=len(ids))
+    findings = RunFindings(vendor_ids=ids, vendor_count=len(ids), limits=request.limits)
     stages = RunStages(
         config,
         config.vendors,
@@ -139,30 +140,25 @@ def _within_memory(
 
 
 def _go_through(stages: RunStages, request: Request, clock: _Clock) -> None:
-    config, findings = stages.config, stages.findings
-    with clock.stage(Stage.FETCH_INPUTS):
-        stages.judge_inputs(
-            {vendor_id: _found(vendor_id, request) for vendor_id in request.feeds},
-            {vendor.vendor_id: _location(vendor) for vendor in config.vendors},
-        )
-    if findings.failure is None:
-        with clock.stage(Stage.NORMALIZE):
-            stages.normalize(_feeds(stages, request))
-    if findings.failure is None:
-        with clock.stage(Stage.MERGE_PRICE):
-            merged = stages.merge()
-        if merged.failure is None:
-            with clock.stage(Stage.WRITE_OUTPUTS):
-                stages.write_feed(merged)
-                if not findings.is_held:
-                    stages.write_state("published/state.parquet", merged, request.context)
+    config = stages.config
+    merged = stages.go_through(
+        {vendor_id: _found(vendor_id, request) for vendor_id in request.feeds},
+        {vendor.vendor_id: _location(vendor) for vendor in config.vendors},
+        lambda vendor_ids: _feeds(config, vendor_ids, request),
+        within=clock.stage,
+    )
+    if merged is not None and not stages.findings.is_held:
+        with clock.stage(Stage.WRITE_OUTPUTS):
+            stages.write_state("published/state.parquet", merged, request.context)
 
 
-def _feeds(stages: RunStages, request: Request) -> Iterator[VendorFeed]:
-    for vendor_id in stages.to_read():
+def _feeds(
+    config: TenantConfig, vendor_ids: Sequence[str], request: Request
+) -> Iterator[VendorFeed]:
+    for vendor_id in vendor_ids:
         feed, sku_map = request.feeds[vendor_id], request.sku_maps.get(vendor_id)
         own_map = sku_map.data if sku_map else None
-        vendor = stages.config.vendor(vendor_id)
+        vendor = config.vendor(vendor_id)
         yield VendorFeed(vendor, feed.data, feed.name, own_map, feed.release)
         feed.release()
 
@@ -174,12 +170,12 @@ def _found(vendor_id: str, request: Request) -> VendorInput:
     return VendorInput(size, sku_map_size=None if sku_map is None else len(sku_map.data))
 
 
-def _hashes(feeds: Mapping[str, Input]) -> dict[str, str]:
+def _hashes(feeds: Mapping[str, InputFile]) -> dict[str, str]:
     return {vendor_id: feed.sha256() for vendor_id, feed in feeds.items()}
 
 
 def _pins(
-    vendor: VendorConfig, feeds: Mapping[str, Input], hashes: Future[dict[str, str]]
+    vendor: VendorConfig, feeds: Mapping[str, InputFile], hashes: Future[dict[str, str]]
 ) -> dict[str, Any]:
     feed = feeds.get(vendor.vendor_id)
     return {

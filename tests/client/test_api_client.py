@@ -1,15 +1,18 @@
 """The API's calls over HTTP: where the key goes, and what is not the API's answer."""
 
+import gzip
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from api_world import ADMIN
 from client_world import ClientWorld
-from relay_dagster.client.api_client import ApiClient, download
+from relay_dagster.client.api_client import ApiClient, download, download_to
 from relay_dagster.client.errors import BadUsageError, UnexpectedAnswerError, UnreachableError
 
 
@@ -111,3 +114,13 @@ def test_a_links_host_that_is_not_reachable_is_named_with_the_variable_that_sets
 def test_an_address_that_is_none_is_refused_before_anything_is_sent(url: str) -> None:
     with pytest.raises(BadUsageError, match="RELAY_API_URL"):
         ApiClient(url, None)
+
+
+def test_a_file_is_written_as_it_is_stored_whatever_encoding_its_upload_named(
+    stranger: Stranger, tmp_path: Path
+) -> None:
+    stranger.body = gzip.compress(b"sku,quantity_available\n")
+    stranger.headers = {"Content-Encoding": "gzip"}
+    sha256 = download_to(tmp_path / "feed", "inbound_vendor_1", f"{stranger.url}/feed")
+    assert (tmp_path / "feed").read_bytes() == stranger.body
+    assert sha256 == hashlib.sha256(stranger.body).hexdigest()

@@ -379,6 +379,36 @@ def roll_back(desk: Desk) -> None:
     assert desk.published_run_id() == third["run_id"]
 
 
+@drill("Proving a published feed")
+def prove_a_feed(desk: Desk) -> None:
+    """The feed that the shop reads is made again on this machine: the same bytes."""
+    desk.store()
+    desk.upload()
+    run = desk.succeeded()
+    proved = client_command(desk, "verify", desk.published_run_id())
+    assert proved.returncode == 0, proved.stdout + proved.stderr
+    assert proved.stdout.endswith(f"run {run['run_id']}: 3 files, the same bytes here\n")
+
+
+@drill("Rehearsing a config change")
+def rehearse_a_config(desk: Desk) -> None:
+    """A floor is tried on the last run before it is stored; the next run changes as it said."""
+    desk.store()
+    desk.upload()
+    run = desk.succeeded()
+    pricing = {"base_margin_pct": "0", "min_price": "11.50", "shipping_handling_flat": "0"}
+    floor = desk.config(pricing=pricing)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tried.json"
+        file.write_text(json.dumps(floor))
+        words = ("rehearse", run["run_id"], "--config", str(file), "--json")
+        rehearsed = client_command(desk, *words)
+    assert rehearsed.returncode == 3, rehearsed.stdout + rehearsed.stderr
+    (found,) = json.loads(rehearsed.stdout)
+    desk.store(floor)
+    assert desk.succeeded()["changes"] == found["changes"]
+
+
 def whole_then_half(desk: Desk) -> None:
     """Let the tenant publish a feed; then one vendor sends 8 of its 20 rows."""
     desk.store()

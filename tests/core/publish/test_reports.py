@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
@@ -158,4 +159,25 @@ def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
         "stage_times": {"NORMALIZE": 0.123},
         "duration_seconds": 1.0,
         "completed_at": "2026-03-01T12:00:05Z",
+    }
+
+
+def test_the_summary_tells_limits_that_are_not_the_defaults() -> None:
+    findings = ran(feed("A,1,2"))
+    findings.limits = replace(DEFAULT_LIMITS, columns=3)
+    summary = json.loads(
+        run_summary_json(
+            run_context(),
+            findings,
+            status=RunStatus.SUCCEEDED,
+            stage_times={},
+            duration_seconds=1.0,
+            completed_at=REQUESTED_AT,
+        )
+    )
+    assert summary["limits"] == {
+        "feed_bytes": 2 << 30,
+        "sku_map_bytes": 256 << 20,
+        "columns": 3,
+        "cell_bytes": 1 << 20,
     }

@@ -1,0 +1,129 @@
+"""Files that the engine makes here, held against those of the run while they are made."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO
+
+from relay_dagster.client.replay.engine import KEYS
+from relay_dagster.client.replay.trail import Trail
+
+_AROUND = 500
+"""So many bytes of a line are told before the first that differs, and from it on."""
+_PIECE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first place where two files differ; a line is None where its file has ended.
+
+    Attributes:
+        line: counted from 1, by line ends.
+        run: the run's line.
+        here: the line that comes out here.
+    """
+
+    line: int
+    run: str | None
+    here: str | None
+
+
+class Verdict(StrEnum):
+    """How a file of the run and the one that comes out here compare."""
+
+    SAME = "the same"
+    DIFFERS = "differs"
+    ONLY_IN_RUN = "does not come out here"
+    ONLY_HERE = "comes out here alone"
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedFile:
+    """One file: what it is called, how many bytes the run's has, where it differs first."""
+
+    name: str
+    verdict: Verdict
+    size: int | None = None
+    difference: Difference | None = None
+
+
+class ComparingSink:
+    """The engine's `Sink` that keeps nothing: each file is held against the run's.
+
+    Args:
+        trail: what the run has left.
+        folder: where one of its files is put at a time.
+    """
+
+    def __init__(self, trail: Trail, folder: Path) -> None:
+        self._trail = trail
+        self._path = folder / "compared"
+        self.files: list[ComparedFile] = []
+
+    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """Compare a file that the engine makes."""
+        name = KEYS.artifact_name(key)
+        if name not in self._trail.links:
+            self.files.append(ComparedFile(name, Verdict.ONLY_HERE))
+            return
+        self._trail.fetch(name, self._path)
+        with self._path.open("rb") as file:
+            difference = first_difference(file, chunks)
+        size = self._path.stat().st_size
+        self._path.unlink()
+        verdict = Verdict.SAME if difference is None else Verdict.DIFFERS
+        self.files.append(ComparedFile(name, verdict, size, difference))
+
+    def wait(self) -> None:
+        """Return: nothing is under way."""
+
+
+def first_difference(file: BinaryIO, chunks: Iterable[bytes | memoryview]) -> Difference | None:
+    """Return where a file differs first from what should be in it; None where it does not."""
+    line, begun = 1, b""  # which line both are in, and the end of what they share of it
+    rest = iter(lambda: file.read(_PIECE), b"")
+    made = map(bytes, chunks)
+    for here in made:
+        found = file.read(len(here))
+        same = len(here) if found == here else _shared(found, here)
+        line += here.count(b"\n", 0, same)
+        begun = _line_so_far(begun, here[:same])
+        if same < len(here):
+            return _difference(
+                line, _line(begun, found[same:], rest), _line(begun, here[same:], made)
+            )
+    more = file.read(_PIECE)
+    return _difference(line, _line(begun, more, rest), _line(begun, b"", made)) if more else None
+
+
+def _difference(line: int, run: str | None, here: str | None) -> Difference:
+    """Return lines without their ends, unless it is an end that one of them lacks."""
+    told = [None if text is None else text.removesuffix("\n") for text in (run, here)]
+    return Difference(line, *(told if told[0] != told[1] else (run, here)))
+
+
+def _shared(one: bytes, other: bytes) -> int:
+    """Return how many bytes two texts have in common at their start."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
+    return low
+
+
+def _line_so_far(begun: bytes, text: bytes) -> bytes:
+    _, end, last = text.rpartition(b"\n")
+    return last[-_AROUND:] if end else (begun + last)[-_AROUND:]
+
+
+def _line(begun: bytes, text: bytes, more: Iterator[bytes]) -> str | None:
+    """Return a line from its start to its end, cut on both sides; None where there is none."""
+    while b"\n" not in text and len(text) <= _AROUND and (piece := next(more, None)) is not None:
+        text += piece
+    if not begun and not text:
+        return None
+    after = b"".join(text.partition(b"\n")[:2])
+    cut_before, cut_after = len(begun) == _AROUND, len(after) > _AROUND
+    told = (begun + after[:_AROUND]).decode(errors="backslashreplace")
+    return f"{'…' * cut_before}{told}{'…' * cut_after}"

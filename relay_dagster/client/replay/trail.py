@@ -1,0 +1,158 @@
+"""What a run has left, and what decided its bytes: fetched through its links when asked for."""
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from relay_core.config import TenantConfig, load_stored_config
+from relay_core.domain.errors import StateUnreadableError
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.publish.state import Baseline, read_state
+from relay_dagster.client.api_client import download, download_to, read_file
+from relay_dagster.client.api_models import (
+    Answer,
+    ConfigSnapshot,
+    InputManifest,
+    PinnedInput,
+    RunSummary,
+)
+from relay_dagster.client.errors import ClientError, GoneError, RefusedError
+from relay_dagster.client.session import Session
+from relay_dagster.mapped_files import InputFile
+
+_ANY_SIZE = 1 << 40
+DIFFERENT = 3
+"""The exit status where something is not the same."""
+_File = TypeVar("_File", bound=Answer)
+
+
+class NotReplayableError(ClientError):
+    """What the run is made of is not there, or not all of it."""
+
+    exit_status = 2
+
+
+class TamperedError(ClientError):
+    """An input is not the one that the run has pinned."""
+
+    exit_status = DIFFERENT
+
+
+class Trail:
+    """One run's record, reports and files.
+
+    Args:
+        session: where it is asked for.
+        run_id: the run.
+        folder: where its files are put; whoever made it removes it.
+
+    Raises:
+        NotReplayableError: nothing can be replayed: it has not ended, or its files are gone.
+    """
+
+    def __init__(self, session: Session, run_id: str, folder: Path) -> None:
+        self._session = session
+        self._folder = folder / run_id
+        self._files: dict[str, InputFile] = {}
+        self.run = session.api.run(run_id).run
+        if not self.run.has_ended:
+            raise NotReplayableError(
+                f"run {run_id} is {self.run.status}; wait for its end: relay show {run_id} --watch"
+            )
+        self.links = session.api.artifacts(run_id)
+        self._folder.mkdir(exist_ok=True)
+
+    @property
+    def requested_at(self) -> datetime:
+        """The run's instant."""
+        return datetime.fromisoformat(self.run.requested_at)
+
+    @cached_property
+    def summary(self) -> RunSummary | None:
+        """Its numbers; a run that has left none has nothing else to tell."""
+        return self._report(RunSummary, "run_summary") if "run_summary" in self.links else None
+
+    @cached_property
+    def inputs(self) -> dict[str, PinnedInput]:
+        """Its inputs, by vendor."""
+        return self._report(InputManifest, "input_manifest").vendors
+
+    @cached_property
+    def config(self) -> TenantConfig:
+        """Its config, as it took effect.
+
+        Raises:
+            ConfigError: this version of the engine does not know it.
+        """
+        snapshot = self._report(ConfigSnapshot, "config_snapshot")
+        return load_stored_config(json.dumps(snapshot.tenant_config))
+
+    @property
+    def limits(self) -> Limits:
+        """What its feeds were read under."""
+        known = DEFAULT_LIMITS.of_feeds()
+        told = self.summary.limits if self.summary is not None else {}
+        return replace(DEFAULT_LIMITS, **{n: size for n, size in told.items() if n in known})
+
+    @cached_property
+    def baseline(self) -> Baseline | None:
+        """Return the published feed that it was compared with; one of some vendors was not."""
+        if self.run.baseline_run_id is None or self.run.vendors is not None:
+            return None
+        try:
+            return read_state(self.file("baseline_state").data)
+        except StateUnreadableError as error:
+            raise ClientError(f"baseline_state of run {self.run.run_id}: {error}") from error
+
+    def of_baseline(self) -> "Trail | None":
+        """Return what its baseline's run has left; None where there is none to be had."""
+        if self.run.baseline_run_id is None:
+            return None
+        try:
+            trail = Trail(self._session, self.run.baseline_run_id, self._folder)
+            return trail if "input_manifest" in trail.links else None
+        except (NotReplayableError, RefusedError):
+            return None
+
+    def file(self, name: str, sha256: str | None = None) -> InputFile:
+        """Return one of its files; with a hash, that file and no other.
+
+        Raises:
+            NotReplayableError: it is gone.
+            TamperedError: it has another hash.
+        """
+        if name not in self._files:
+            path = self._folder / name
+            found = self.fetch(name, path)
+            if sha256 not in (None, found):
+                raise TamperedError(
+                    f"{name} of run {self.run.run_id} is not what the run has read: its SHA-256 is "
+                    f"{found}, the manifest's {sha256}"
+                )
+            self._files[name] = InputFile.at(path, _ANY_SIZE)
+        return self._files[name]
+
+    def fetch(self, name: str, path: Path) -> str:
+        """Write one of its files to a path; return its SHA-256."""
+        self._session.screen.complain(f"fetching {name}")
+        try:
+            return download_to(path, name, self._link(name))
+        except GoneError as error:
+            raise NotReplayableError(*error.lines) from error
+
+    def _report(self, model: type[_File], name: str) -> _File:
+        try:
+            return read_file(model, f"{name}.json", download(f"{name}.json", self._link(name)))
+        except GoneError as error:
+            raise NotReplayableError(*error.lines) from error
+
+    def _link(self, name: str) -> str:
+        if name not in self.links:
+            raise NotReplayableError(
+                f"run {self.run.run_id} has no {name}: it ended before it had one, or its files "
+                "are gone, which are kept for RETENTION_DAYS"
+            )
+        return self.links[name]

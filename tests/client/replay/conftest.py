@@ -1,0 +1,15 @@
+"""Runs that Dagster has executed, behind the API that the commands speak to."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+
+from client_world import ClientWorld
+from run_world import World
+
+
+@pytest.fixture
+def runs(world: ClientWorld) -> Iterator[World]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield World(world.platform, instance)
