@@ -56,6 +56,38 @@ class FailureCode(StrEnum):
     POISON_JOB = "POISON_JOB"
 
 
+class FailureClass(StrEnum):
+    """Whose a failure is to mend: the tenant's, its vendors', or of those who run the platform."""
+
+    TENANT_CONFIG = "tenant_config"
+    VENDOR_DATA = "vendor_data"
+    PLATFORM = "platform"
+
+
+_CLASSES: dict[str, FailureClass] = {
+    FailureCode.MISSING_TENANT_CONFIG: FailureClass.TENANT_CONFIG,
+    FailureCode.UNSUPPORTED_SCHEMA_VERSION: FailureClass.TENANT_CONFIG,
+    FailureCode.MISSING_SKU_MAP: FailureClass.TENANT_CONFIG,
+    FailureCode.EMPTY_OUTPUT: FailureClass.TENANT_CONFIG,
+    FailureCode.RUN_TIMEOUT: FailureClass.PLATFORM,
+    FailureCode.POISON_JOB: FailureClass.PLATFORM,
+}
+INVALID_CONFIG = "invalid_config"
+"""What is wrong with a config that does not validate; an attempt ends for it, and then a run."""
+
+
+def class_of(error_code: str, attempt_code: str | None = None) -> FailureClass:
+    """Return whose a failure is.
+
+    Args:
+        error_code: the run's.
+        attempt_code: what its last attempt ended for, where its attempts are used up.
+    """
+    if attempt_code == INVALID_CONFIG:
+        return FailureClass.TENANT_CONFIG
+    return _CLASSES.get(error_code, FailureClass.VENDOR_DATA)
+
+
 class WarningCode(StrEnum):
     """What a run that succeeds still tells."""
 

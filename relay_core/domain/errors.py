@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import ClassVar
 
+from relay_core.domain.codes import INVALID_CONFIG
 from relay_core.domain.limits import MOST_FAULTS_TOLD
 
 
@@ -47,7 +48,7 @@ class ConfigError(RelayError):
     ``faults`` are the first ones, and where there are more a last one that says how many.
     """
 
-    error_code = "invalid_config"
+    error_code = INVALID_CONFIG
 
     def __init__(self, faults: Iterable[ConfigFault]) -> None:
         self.faults = tuple(first_faults(faults))

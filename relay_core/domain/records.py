@@ -8,7 +8,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from relay_core.domain.codes import Stage
+from relay_core.domain.codes import FailureClass, Stage, class_of
 
 ENGINE_VERSION = "0.1.0"
 """The release whose rules a run went by; the package's version."""
@@ -50,8 +50,25 @@ _entry_values = attrgetter(*_ENTRY_FIELDS)
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
-    """A final failure: the run's ``error_code``, its message and the stage it ended in."""
+    """A final failure.
+
+    Attributes:
+        error_code: the run's.
+        error_message: what is wrong.
+        stage: the stage that the run ended in.
+        vendors: whose feeds it is about; none where it is about the whole run.
+        attempt_code: what the last attempt ended for, where the attempts are used up.
+        remedy: what would mend most of the rows that it is about, where that is known.
+    """
 
     error_code: str
     error_message: str
     stage: Stage
+    vendors: tuple[str, ...] = ()
+    attempt_code: str | None = None
+    remedy: str = ""
+
+    @property
+    def failure_class(self) -> FailureClass:
+        """Whose it is to mend."""
+        return class_of(self.error_code, self.attempt_code)

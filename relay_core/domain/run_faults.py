@@ -18,11 +18,16 @@ VENDOR_ROWS = "vendor_rows"
 
 
 def failure_of(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None:
-    """Return the failure that these faults make: the first one's code, all their messages."""
+    """Return the failure that these faults make: the first one's code, all their messages.
+
+    It is about the vendors whose code it is.
+    """
     if not faults:
         return None
+    code = faults[0].error_code
     messages = listed((fault.error_message for fault in faults), " | ", len(faults))
-    return RunFailure(faults[0].error_code, messages, stage)
+    named = (fault.vendor_id for fault in faults if fault.error_code == code)
+    return RunFailure(code, messages, stage, tuple(dict.fromkeys(filter(None, named))))
 
 
 def listed(items: Iterable[str], separator: str, count: int) -> str:

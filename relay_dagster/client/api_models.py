@@ -92,6 +92,8 @@ class Run(Answer):
     error_message: str | None = None
     baseline_run_id: str | None = None
     changes: FeedChanges | None = None
+    failure_class: str | None = None
+    next_action: str | None = None
     hold: Hold | None = None
     released_at: str | None = None
     released_by: str | None = None

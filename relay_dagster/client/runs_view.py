@@ -185,6 +185,8 @@ def _standing(run: Run) -> str:
 def _facts(run: Run) -> Iterable[str]:
     if run.error_code:
         yield run.cause
+    if run.next_action:
+        yield f"{run.failure_class}; to do: {run.next_action}"
     version = "none found" if run.config_version is None else str(run.config_version)
     vendors = "all vendors" if run.vendors is None else f"vendors {', '.join(run.vendors)}"
     yield f"config version {version}, {vendors}, attempt {run.attempt}, started by {run.trigger}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.codes import FailureClass, FailureCode, RunStatus, Stage, class_of
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import out_of_time
 from relay_core.publish.findings import RunFindings
@@ -148,7 +148,8 @@ class Attempt:
         code = error_code_of(error)
         message = f"{type(error).__name__}: {error}"
         self._log("run_retryable_error", error_code=code, error_message=message)
-        self._platform.metrics.worker_error(code)
+        if class_of(FailureCode.POISON_JOB, code) is FailureClass.PLATFORM:
+            self._platform.metrics.worker_error(code)
         self.io.drain()
         try:
             self.record = self._ledger.retry_later(self.record.fence, code, message)
@@ -171,6 +172,7 @@ class Attempt:
         try:
             self.record = self._ledger.fail(self.record.fence, failure, None)
             self._announce("run_failed")
+            self._platform.metrics.worker_error(failure.error_code)
         except (RunError, ExternalServiceError) as problem:
             # It has another end already, or gets one where the reconciler finds it dead.
             self._log("run_not_timed_out", reason=str(problem))

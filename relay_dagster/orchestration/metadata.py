@@ -101,6 +101,8 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
         "stage": str(record.failed_stage or record.stage),
         "attempt": record.attempt,
     }
+    if record.failure_class is not None:
+        shown |= {"failure_class": str(record.failure_class), "next_action": record.next_action}
     if record.next_attempt_at is not None:
         shown["next_attempt_at"] = timestamp(record.next_attempt_at)
     # The page of a run shows the first few entries, and the tables only when asked.

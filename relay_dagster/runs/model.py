@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from relay_core.domain.codes import FailureCode, RunStatus, Stage
+from relay_core.domain.codes import FailureClass, FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunContext, RunFailure
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.runs.feeds.hold import Hold
@@ -69,7 +69,8 @@ class RunRecord:
     ``attempt`` is the latest attempt dispatched, 0 before the first; ``dispatched_at`` and
     ``dagster_run_id`` belong to it and are None between attempts. ``asked_version`` is the version
     in the queue's message, ``config_version`` the one that took effect, ``baseline_run_id`` the run
-    whose feed was in force then. ``vendors`` None is all.
+    whose feed was in force then. ``vendors`` None is all. ``attempt_code`` is what the last attempt
+    of a run ended for whose attempts are used up.
 
     ``due_at`` is when the run is to be looked at next, in its ``due_lane`` (None once it is
     settled); ``hidden_until`` how long its message stays out of sight; ``watched_as`` what its
@@ -95,6 +96,8 @@ class RunRecord:
     failed_stage: Stage | None = None
     error_code: str | None = None
     error_message: str | None = None
+    attempt_code: str | None = None
+    next_action: str | None = None
     next_attempt_at: datetime | None = None
     dispatched_at: datetime | None = None
     dagster_run_id: str | None = None
@@ -228,7 +231,13 @@ class RunRecord:
     def failure(self) -> RunFailure:
         """What a run that has failed ended for."""
         stage = self.failed_stage or self.stage
-        return RunFailure(str(self.error_code), self.error_message or "", stage)
+        code, message = str(self.error_code), self.error_message or ""
+        return RunFailure(code, message, stage, attempt_code=self.attempt_code)
+
+    @property
+    def failure_class(self) -> FailureClass | None:
+        """Whose it is to mend that the run has failed; None where it has not."""
+        return self.failure.failure_class if self.status is RunStatus.FAILED else None
 
     def with_reports(self, outcome: Outcome, now: datetime) -> RunRecord:
         """Return the record once its reports are written, with what they know of it added."""
@@ -300,14 +309,6 @@ class Pause:
     tenant_id: str | None
     reason: str
     paused_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RunPage:
-    """Some runs of a listing, newest first; ``next_cursor`` is None on the last page."""
-
-    records: tuple[RunRecord, ...]
-    next_cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ The packages that only decide (`runs`, `intake`, `reconciler`) know these and no
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol
@@ -13,6 +14,14 @@ from typing import Protocol
 from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, Pause, RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Some runs of a listing, newest first; ``next_cursor`` is None on the last page."""
+
+    records: tuple[RunRecord, ...]
+    next_cursor: str | None = None
 
 
 class RunRecords(Protocol):

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
+from relay_core.domain.next_action import next_action
 from relay_core.domain.records import RunFailure
 from relay_dagster.runs.commits import Rule
 from relay_dagster.runs.errors import (
@@ -225,13 +226,7 @@ def failed(fence: Fence, failure: RunFailure, outcome: Outcome | None, now: date
 
     def rule(record: RunRecord) -> RunRecord:
         refuse_unfenced(record, fence)
-        stopped = replace(
-            record,
-            stage=failure.stage,
-            error_code=str(failure.error_code),
-            error_message=_cut(failure.error_message),
-        )
-        over = ended("failed", stopped, now)
+        over = _failed("failed", record, failure, now)
         return over if outcome is None else over.with_reports(outcome, now)
 
     return rule
@@ -245,7 +240,8 @@ def attempt_lost(loss: Loss, policy: RetryPolicy) -> Rule:
         _refuse_cancelled(record)
         if not policy.has_attempts_left(record):
             spent = f"attempts used up ({record.attempt} of {policy.attempts_of(record)})"
-            return _poisoned(record, f"{spent}; the last ended with: {loss.message}", loss.now)
+            why = f"{spent}; the last ended with: {loss.message}"
+            return poisoned(why, loss.now, loss.error_code)(record)
         return moved(
             "attempt_lost",
             record,
@@ -258,12 +254,14 @@ def attempt_lost(loss: Loss, policy: RetryPolicy) -> Rule:
     return rule
 
 
-def poisoned(message: str, now: datetime) -> Rule:
-    """End the run as poison, in the stage it reached."""
+def poisoned(message: str, now: datetime, attempt_code: str | None = None) -> Rule:
+    """End the run as poison, in the stage it reached; an attempt may have ended just before."""
 
     def rule(record: RunRecord) -> RunRecord:
         refuse_ended(record)
-        return _poisoned(record, message, now)
+        code = attempt_code or record.error_code
+        poison = RunFailure(FailureCode.POISON_JOB, message, record.stage, attempt_code=code)
+        return _failed("poisoned", record, poison, now)
 
     return rule
 
@@ -313,9 +311,11 @@ def given_up(name: str, record: RunRecord, **changes: Any) -> RunRecord:
     return moved(name, record, failed_stage=record.stage, acknowledged_at=None, **changes)
 
 
-def _poisoned(record: RunRecord, message: str, now: datetime) -> RunRecord:
-    poison = FailureCode.POISON_JOB.value
-    return ended("poisoned", replace(record, error_code=poison, error_message=_cut(message)), now)
+def _failed(name: str, record: RunRecord, failure: RunFailure, now: datetime) -> RunRecord:
+    message, code = _cut(failure.error_message), str(failure.error_code)
+    told = replace(record, stage=failure.stage, error_code=code, error_message=message)
+    action, attempt_code = next_action(failure), failure.attempt_code
+    return ended(name, replace(told, next_action=action, attempt_code=attempt_code), now)
 
 
 def _cut(message: str) -> str:

@@ -160,6 +160,7 @@ def test_a_failed_run_is_shown_with_status_0_and_watched_with_status_1(world: Cl
     assert watched.exit_code == 1
     assert last_line(watched.stderr).startswith("validation_errors: validation errors: ")
     assert f"relay errors {run_id}" in watched.stdout
+    assert "vendor_data; to do: Mend " in watched.stdout
 
 
 def test_a_cancelled_run_that_is_watched_ends_with_status_1_and_says_so(world: ClientWorld) -> None:

@@ -16,7 +16,8 @@ import pytest
 
 from builders import RUN_ID
 from fakes import dispatch_run, embedded_platform
-from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.codes import FailureClass, RunStatus, Stage
+from relay_core.domain.errors import ConfigError, ConfigFault
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import RunFailure
 from relay_dagster import tags
@@ -220,6 +221,7 @@ def test_a_failure_writes_its_reports_and_stops_the_process(platform: Platform) 
         attempt.fail(FAILURE)
     record = current(platform)
     assert (record.status, record.failed_stage) == (RunStatus.FAILED, Stage.NORMALIZE)
+    assert record.failure_class is FailureClass.VENDOR_DATA
     assert {"errors", "run_summary"} <= set(record.artifacts)
 
 
@@ -278,7 +280,23 @@ def test_the_last_attempt_that_is_released_is_poison_with_its_reports(platform: 
     record = current(platform)
     assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
     assert "errors" in record.artifacts
+    assert record.failure_class is FailureClass.PLATFORM
     assert (metrics.errors, metrics.ends) == (["internal_error"] * 2, [RunStatus.FAILED])
+
+
+def test_a_config_that_does_not_validate_is_the_tenants_and_no_worker_error(
+    platform: Platform,
+) -> None:
+    metrics = KeptMetrics()
+    for number in (1, 2):
+        dispatch_run(platform, attempt=number)
+        at = replace(platform, metrics=metrics)  # type: ignore[arg-type]
+        with claimed(at, launch(f"dagster-{number}", number)) as attempt:
+            attempt.release_for_retry(ConfigError([ConfigFault("vendors", "is missing")]))
+    record = current(platform)
+    assert (record.error_code, record.failure_class) == ("POISON_JOB", FailureClass.TENANT_CONFIG)
+    assert "tenant's config" in str(record.next_action)
+    assert (metrics.errors, metrics.ends) == ([], [RunStatus.FAILED])
 
 
 def test_an_attempt_that_is_released_while_a_cancel_is_wished_is_cancelled(
@@ -315,7 +333,9 @@ def test_an_attempt_that_takes_too_long_ends_its_run_for_good_and_its_process() 
         assert (record.status, record.error_code) == (RunStatus.FAILED, "RUN_TIMEOUT")
         assert (record.failed_stage, record.attempt) == (Stage.FETCH_INPUTS, 1)
         assert "took longer than 0.05 seconds" in str(record.error_message)
-        assert metrics.ends == [RunStatus.FAILED]
+        assert record.failure_class is FailureClass.PLATFORM
+        assert "RELAY_RUN_TIMEOUT_SECONDS" in str(record.next_action)
+        assert (metrics.errors, metrics.ends) == (["RUN_TIMEOUT"], [RunStatus.FAILED])
         assert record.needs_reports
         with pytest.raises(FenceLostError):
             attempt.enter(Stage.NORMALIZE)

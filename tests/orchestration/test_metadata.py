@@ -10,8 +10,10 @@ import pytest
 
 from builders import RUN_ID
 from fakes import dispatch_run, embedded_platform
+from relay_core.domain.codes import Stage
+from relay_core.domain.records import RunFailure
 from relay_dagster import tags
-from relay_dagster.execution.attempt import Attempt, Launch
+from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.orchestration.metadata import failure_metadata, normalized_metadata
@@ -46,6 +48,16 @@ def test_a_failure_names_run_stage_and_attempt_and_the_reports_that_there_are(
     assert shown["artifact/errors"] == dg.MetadataValue.path(
         platform.objects.uri("key/errors.json")
     )
+
+
+def test_a_run_that_has_failed_says_whose_it_is_and_what_to_do(platform: Platform) -> None:
+    with claimed(platform) as attempt:
+        with pytest.raises(RunStoppedError):
+            attempt.fail(RunFailure("DECODE_ERROR", "decode error", Stage.NORMALIZE, ("acme",)))
+        shown = failure_metadata(attempt)
+    assert list(shown)[:5] == ["run_id", "stage", "attempt", "failure_class", "next_action"]
+    assert shown["failure_class"] == "vendor_data"
+    assert shown["next_action"].startswith("Set parser.encoding of vendor acme")
 
 
 def test_a_failure_that_is_tried_again_says_when(platform: Platform) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from builders import REQUESTED_AT, RUN_ID
 from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.next_action import next_action
 from relay_core.domain.records import RunFailure
 from relay_dagster.runs import admission, message_state, state_machine
 from relay_dagster.runs.errors import HoldMismatchError, RunError, RunNotHeldError
@@ -205,6 +206,26 @@ def test_an_end_frees_the_tenant_and_tells_the_stage_it_came_in(name: str) -> No
     assert (over.lock_state, over.finished_at) == (LockState.NONE, NOW)
     stages = {"succeeded": None, "failed": FAILURE.stage}
     assert over.failed_stage is stages.get(name, RUNNING.stage)
+
+
+def test_a_run_that_fails_says_what_to_do_and_whose_it_is() -> None:
+    failed = RULES["failed"](RUNNING)(RUNNING)
+    assert (failed.failure_class, failed.next_action) == ("vendor_data", next_action(FAILURE))
+    assert (RUNNING.failure_class, RUNNING.next_action) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("attempt_code", "whose"), [("invalid_config", "tenant_config"), ("throttled", "platform")]
+)
+def test_poison_is_whose_the_last_attempt_was(attempt_code: str, whose: str) -> None:
+    """Whether it ends with the last attempt, or where it waits for one more than it may have."""
+    given = replace(loss(RUNNING), error_code=attempt_code)
+    last = state_machine.attempt_lost(given, RetryPolicy(max_attempts=1))(RUNNING)
+    waiting = state_machine.attempt_lost(given, POLICY)(RUNNING)
+    for poison in (last, state_machine.poisoned("no attempt is left", NOW)(waiting)):
+        assert (poison.error_code, poison.failure_class) == ("POISON_JOB", whose)
+        assert poison.next_action == next_action(poison.failure)
+    assert waiting.failure_class is None
 
 
 def test_what_is_held_is_released_by_who_has_seen_it_and_once() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.codes import FailureClass, RunStatus, Stage
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_dagster.api.models.holds import HeldFeed, Reason
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
@@ -38,6 +38,9 @@ _RUN = {
     "failed_stage": "NORMALIZE",
     "error_code": "DECODE_ERROR",
     "error_message": "decode error: vendor granite_supply: stock.csv is not utf-8 at byte 311",
+    "failure_class": "vendor_data",
+    "next_action": "Set parser.encoding of vendor granite_supply to that of the file, or upload "
+    "the file mended where error_message says, then start a new run.",
     "baseline_run_id": None,
     "hold": None,
     "released_at": None,
@@ -134,6 +137,8 @@ class Run(BaseModel):
     failed_stage: Stage | None = Field(description="The stage that the run ended in.")
     error_code: str | None
     error_message: str | None
+    failure_class: FailureClass | None = Field(description="Whose it is to mend a failed run.")
+    next_action: str | None = Field(description="What to do about a failed run, in a sentence.")
     baseline_run_id: str | None = Field(description="The run whose feed it was compared with.")
     hold: HeldFeed | None = Field(description="Why its feed is, or was, held back.")
     released_at: datetime | None

@@ -32,7 +32,8 @@ from relay_dagster.api.security.auth import Authenticated
 from relay_dagster.aws.dynamodb.reads import cursor_after_record
 from relay_dagster.runs.errors import UnknownRunError
 from relay_dagster.runs.identifiers import ID_PATTERN
-from relay_dagster.runs.model import Idempotency, RunPage, RunRecord
+from relay_dagster.runs.model import Idempotency, RunRecord
+from relay_dagster.runs.ports import RunPage
 from relay_dagster.wiring import Platform
 
 router = APIRouter(tags=["runs"])

@@ -37,7 +37,8 @@ from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, TenantBusyError
 from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
 from relay_dagster.runs.identifiers import is_run_id
-from relay_dagster.runs.model import Idempotency, RunPage, RunRecord, TenantLock
+from relay_dagster.runs.model import Idempotency, RunRecord, TenantLock
+from relay_dagster.runs.ports import RunPage
 
 
 class RunStore(RunLooks):

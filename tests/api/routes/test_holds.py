@@ -40,6 +40,8 @@ def test_a_held_run_says_why(world: ApiWorld) -> None:
     }
     assert run["baseline_run_id"] == "baseline-run"
     assert run["changes"] == {"baseline_run_id": "baseline-run", **CHANGES}
+    unset = ("released_at", "released_by", "release_reason", "failure_class", "next_action")
+    assert [run[name] for name in unset] == [None] * len(unset)
     (listed,) = world.client.get("/v1/runs?status=HELD").json()["runs"]
     assert listed["run_id"] == record.run_id
 
@@ -55,7 +57,9 @@ def test_a_release_publishes_the_feed_and_says_who_and_why(world: ApiWorld) -> N
         "COMPLETE",
         "a clearance",
     )
-    assert run["released_by"]
+    assert run["released_by"].startswith("admin")
+    assert run["released_at"].endswith("Z")
+    assert run["hold"]["baseline_run_id"] == run["baseline_run_id"] == "baseline-run"
     assert (before != record.run_id, feed_run(world)) == (True, record.run_id)
 
 

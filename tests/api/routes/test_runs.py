@@ -322,6 +322,7 @@ def test_a_run_that_succeeded(world: ApiWorld) -> None:
     run = get(world, record.run_id).json()
     assert (run["status"], run["stage"], run["attempt"]) == ("SUCCEEDED", "COMPLETE", 1)
     assert (run["failed_stage"], run["error_code"]) == (None, None)
+    assert (run["failure_class"], run["next_action"]) == (None, None)
     assert run["artifacts"] == dict(record.artifacts)
     assert run["dagster_run_id"] == "dagster-1"
     assert run["dagster_url"] == "http://dagster.test/runs/dagster-1"
@@ -337,6 +338,8 @@ def test_a_run_that_failed(world: ApiWorld) -> None:
     )
     assert (run["error_code"], run["error_message"]) == ("DECODE_ERROR", "decode error: vendor_1")
     assert run["errors_artifact_key"].endswith("/reports/errors.json")
+    assert run["failure_class"] == "vendor_data"
+    assert run["next_action"].startswith("Set parser.encoding of the vendors")
 
 
 def test_instants_are_utc_and_say_so(world: ApiWorld) -> None:
@@ -354,6 +357,7 @@ def test_a_run_between_two_attempts_tells_what_happened_and_when_it_goes_on(
     run = get(world, record.run_id).json()
     assert (run["status"], run["stage"], run["attempt"]) == ("QUEUED", "QUEUE", 1)
     assert (run["error_code"], run["error_message"]) == ("throttled", "S3 is busy")
+    assert (run["failure_class"], run["next_action"]) == (None, None)
     assert run["next_attempt_at"]
 
 

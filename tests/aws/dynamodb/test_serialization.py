@@ -53,6 +53,8 @@ def full_record() -> RunRecord:
         failed_stage=Stage.NORMALIZE,
         error_code="DECODE_ERROR",
         error_message='Größe, 5" pipe, \N{SNOWMAN}',
+        attempt_code="invalid_config",
+        next_action="Store it again.",
         dagster_run_id="d",
         stage_entered_at={"FETCH_INPUTS": at},
         message_id="m",
