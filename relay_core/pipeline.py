@@ -32,6 +32,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import VendorFeed, read_feed
 from relay_core.normalize.work_file import work_file_chunks
+from relay_core.onboarding.patches import with_patches
 from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.error_policy import judge_policy, own_share_faults
 from relay_core.validation.trouble import may_be_empty
@@ -87,7 +88,9 @@ def normalize_vendors(
     def finish(read: ReadRows | NormalizedVendor, *, large: bool) -> NormalizedVendor:
         if large:
             pa.default_memory_pool().release_unused()
-        ordered = settle(sorted_rows(read, room))
+        ordered = sorted_rows(read, room)
+        ordered.vendor = with_patches(config, ordered.vendor)
+        ordered = settle(ordered)
         write(ordered.vendor)
         vendor = ordered.with_offers(in_order)
         if hand_over is not None:

@@ -260,7 +260,8 @@ class RunStages:
         findings.take_normalized(normalized, judge_normalized(normalized))
         if findings.failure is None and (faults := nothing_left(findings.states)):
             findings.faults = faults
-            findings.failure = run_faults.failure_of(faults, stage_of(faults[0]))
+            failure = run_faults.failure_of(faults, stage_of(faults[0]))
+            findings.failure = findings.with_remedy(failure)
         uploads = findings.uploads
         if any(vendor.invalid_rows for vendor in uploads):
             self.sink.write(self.keys.invalid_rows, invalid_rows_chunks(uploads))

@@ -96,9 +96,9 @@ class ClientWorld:
                 duration_seconds=61.75,
                 now=record.requested_at,
             )
-        if merged.failure is None:
+        if findings.failure is None:
             return self.platform.ledger.succeed(record.fence, outcome)
-        return self.platform.ledger.fail(record.fence, merged.failure, outcome)
+        return self.platform.ledger.fail(record.fence, findings.failure, outcome)
 
 
 def _context(record: RunRecord) -> RunContext:

@@ -31,9 +31,9 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("normalize",),
         ("merge",),
         ("publish",),
+        ("onboarding",),
         ("pipeline",),
         ("stages",),
-        ("onboarding",),
         ("samples",),
     ),
     "relay_dagster": (

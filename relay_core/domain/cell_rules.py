@@ -170,8 +170,19 @@ def shorten(text: str, limit: int = LONGEST_QUOTED) -> str:
 
 def explain(fault: RowFault, column: str, text: str) -> str:
     """Say what is wrong with a trimmed cell of a column, and what to do."""
+    words = _words(fault, column, text)
+    is_quoted = text and fault in _EXPLANATIONS
+    return f"{shorten(text, _LONGEST_CELL)} {words}" if is_quoted else words
+
+
+def advise(fault: RowFault, column: str, text: str) -> str:
+    """Say what to do about a trimmed cell of a column."""
+    return _words(fault, column, text).partition("; ")[2]
+
+
+def _words(fault: RowFault, column: str, text: str) -> str:
     if text and fault in _EXPLANATIONS:
-        return f"{shorten(text, _LONGEST_CELL)} {_EXPLANATIONS[fault]}"
+        return _EXPLANATIONS[fault]
     if not text and fault in _EXPLANATIONS_OF_NULLS:
         return _EXPLANATIONS_OF_NULLS[fault]
     return f"{column} is {fault.replace('_', ' ')}; give each row of the feed a value"
@@ -186,13 +197,13 @@ _EXPLANATIONS = {
     RowFault.INVALID_DECIMAL: "is no amount; correct the cell, or set parser.currency_symbols, "
     "decimal_separator and thousands_separator to how the vendor writes amounts",
     RowFault.NEGATIVE_AMOUNT: "is below zero; give an amount of 0 or more, or leave the cell empty",
-    RowFault.AMOUNT_OUT_OF_RANGE: f"is too large; amounts are below {MONEY_LIMIT:,}",
+    RowFault.AMOUNT_OUT_OF_RANGE: f"is too large; give an amount below {MONEY_LIMIT:,}",
     RowFault.INVALID_CONDITION: "is no condition; use new, used or refurb, or leave the cell empty",
     RowFault.INVALID_TIMESTAMP: "is no real date or time of the years 1900 to 2199 in a form that "
     "is read; write YYYY-MM-DD HH:MM:SS, or add the vendor's form to parser.timestamp_formats",
 }
 _EXPLANATIONS_OF_NULLS = {
-    RowFault.MISSING_SKU: "the SKU is empty; every row needs one",
+    RowFault.MISSING_SKU: "the SKU is empty; give every row one",
     RowFault.MISSING_QUANTITY: "the quantity is empty; fill it in, or give quantity_available a "
     "value in parser.defaults",
 }

@@ -115,3 +115,4 @@ JUDGED_COLUMNS = tuple(column.name for column in COLUMNS if column.refusals is n
 """Those that a rule can refuse."""
 WHOLE_COLUMNS = names_of(Kind.WHOLE)
 MONEY_COLUMNS = names_of(Kind.MONEY)
+NUMBER_COLUMNS = names_of(Kind.WHOLE, Kind.MONEY)

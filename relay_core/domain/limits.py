@@ -32,6 +32,7 @@ class Limits:
         parser_columns: names in `parser.columns`; a fault of the config.
         report_entries: of rows, and as many of SKUs, in `errors.json`; `truncated`.
         report_bytes: of `errors.json`; `truncated`.
+        report_causes: of rows in `errors.json`, and shapes that are told apart in a column.
         row_data_columns: in a refused row's `row_data`; others are left out.
         cell_characters: of a refused cell in `errors.json`; cut, with `…` behind them.
     """
@@ -51,6 +52,7 @@ class Limits:
     parser_columns: int = 1_000
     report_entries: int = 10_000
     report_bytes: int = 32 << 20
+    report_causes: int = 100
     row_data_columns: int = 50
     cell_characters: int = 1_000
 

@@ -16,8 +16,9 @@ def next_action(failure: RunFailure) -> str:
     elif failure.error_code in _BY_OPERATORS:
         return _BY_OPERATORS[failure.error_code]
     else:
-        what = _ACTIONS.get(failure.error_code, "Do what error_message says")
-    return f"{what.format(vendors=_named(failure.vendors))}, then start a new run."
+        action = _ACTIONS.get(failure.error_code, "Do what error_message says")
+        what = action.format(vendors=_named(failure.vendors))
+    return f"{what}, then start a new run."
 
 
 def _named(vendors: tuple[str, ...]) -> str:

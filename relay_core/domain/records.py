@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -46,6 +46,57 @@ class ReportEntry:
 
 _ENTRY_FIELDS = tuple(ReportEntry.__dataclass_fields__)
 _entry_values = attrgetter(*_ENTRY_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class CauseSample:
+    """A refused cell, or a refused record that does not fit its header, and its record's number."""
+
+    row_number: int
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One of the ``causes`` of ``errors.json``: what is refused alike.
+
+    Attributes:
+        error_code: the fault.
+        vendor_id: whose feed it is in.
+        column: the canonical column; None where whole records are refused.
+        shape: what the cells have in common, as `shapes_of` says, or the records' width; None where
+            they are of many shapes.
+        count: of how many there are.
+        samples: the first ones that differ.
+        what_to_do: in words.
+        patch: changes to the config with which the samples are read; none where that is not known.
+    """
+
+    error_code: str
+    vendor_id: str
+    column: str | None
+    shape: str | None
+    count: int
+    samples: tuple[CauseSample, ...]
+    what_to_do: str
+    patch: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def in_words(self) -> str:
+        """What is refused, where, and what to do about it."""
+        where = f" in column {self.column}" if self.column else ""
+        what = f"{self.error_code}{where} of vendor {self.vendor_id} ({self.count:,} x)"
+        return f"{what}: {self.what_to_do}"
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Cause:
+        """Return the cause that `as_dict` gives."""
+        samples = tuple(CauseSample(**sample) for sample in document["samples"])
+        return cls(**{**document, "samples": samples, "patch": tuple(document["patch"])})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the cause as it stands in ``errors.json``."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

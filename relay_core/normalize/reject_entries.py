@@ -25,6 +25,11 @@ _BYTES_AT_ONCE = 4 << 20
 """About how many bytes of entries are written at a time."""
 
 
+MISFIT_ADVICE = (
+    "quote fields that hold the delimiter, and give each record as many fields as the header"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class RefusedRows:
     """Rows with faults, as far as they are told of.
@@ -91,10 +96,7 @@ def row_entries(vendor_id: str, refused: RefusedRows) -> tuple[npt.NDArray[np.in
 
 def misfit_entries(vendor_id: str, wanted: int, misfits: Misfits) -> ReportEntries:
     """Return an entry for each record of more or fewer fields than the header's."""
-    message = (
-        f"the record has {misfits.width} fields and the header has {wanted}; quote "
-        "fields that hold the delimiter, and give each record as many fields as the header"
-    )
+    message = f"the record has {misfits.width} fields and the header has {wanted}; {MISFIT_ADVICE}"
     records = zip(*(column.to_pylist() for column in misfits.cells), strict=True)
     return ReportEntries.of(
         ReportEntry(

@@ -14,11 +14,12 @@ import pyarrow as pa
 from relay_core.columnar.column_values import FAULTS, fault_code
 from relay_core.columnar.csv_text import join_fields, quoted
 from relay_core.columnar.json_lines import ReportEntries
-from relay_core.columnar.text import Bools
+from relay_core.columnar.text import Bools, Rows, trim
 from relay_core.domain.codes import RowFault
-from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, Refusals
+from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, Refusals
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.ingest.feed import Misfits
+from relay_core.normalize.causes import CauseLog
 from relay_core.normalize.reject_entries import (
     RefusedRows,
     cut_texts,
@@ -31,6 +32,8 @@ from relay_core.validation.contracts import REJECT_SCHEMA
 
 _BYTES_AT_ONCE = 8 << 20
 """How many bytes of refused records are written together, a batch at least."""
+_MOST_HELD = 20
+"""Of so many rows that hold numbers are kept."""
 
 
 @dataclass(slots=True)
@@ -45,6 +48,8 @@ class RejectLog:
         counts: how many faults of each code there are.
         records: how many records are refused.
         misfits: how many of them do not fit the header.
+        causes: what is refused alike.
+        held: some numbers of the feed that hold, as they are written, by column.
     """
 
     vendor_id: str
@@ -54,6 +59,8 @@ class RejectLog:
     counts: Counter[str] = field(default_factory=Counter)
     records: int = 0
     misfits: int = 0
+    causes: CauseLog = field(init=False)
+    held: dict[str, Sequence[str]] = field(default_factory=dict)
     _shown: Mapping[str, int] = field(init=False)
     _judged: Mapping[str, str] = field(init=False)
     _refused: list[RefusedRows] = field(default_factory=list)
@@ -66,12 +73,14 @@ class RejectLog:
         self._shown = shown_columns(self.headers, list(positions.values()), self.limits)
         names = {place: name for name, place in self._shown.items()}
         self._judged = {c: names[positions[c]] for c in JUDGED_COLUMNS if c in positions}
+        self.causes = CauseLog(self.vendor_id, self.limits)
 
     def add(self, batch: TypedBatch, refused: Mapping[str, Bools]) -> None:
         """Take the rows of a batch of which a contract refuses cells, by column."""
         if not refused:
             return
-        places = np.flatnonzero(np.logical_or.reduce(list(refused.values())))
+        is_refused = np.logical_or.reduce(list(refused.values()))
+        places = np.flatnonzero(is_refused)
         codes = _codes(batch, refused, places)
         totals = np.bincount(codes.ravel(), minlength=len(FAULTS) + 1)[1:]
         self.counts.update({str(f): int(n) for f, n in zip(FAULTS, totals, strict=True) if n})
@@ -80,6 +89,11 @@ class RejectLog:
         columns = [text.take(rows) for text in batch.raw.columns]
         numbers = batch.raw.row_numbers[places]
         self._wait(_Waiting(numbers, codes, columns))
+        positions = self.reader.positions
+        judged = {c: columns[positions[c]] for c in JUDGED_COLUMNS if c in positions}
+        self.causes.add(numbers, codes, judged)
+        if not self.held:
+            self.held = self._held_cells(batch, np.flatnonzero(~is_refused)[:_MOST_HELD])
         room = self.limits.report_entries - sum(each.entries for each in self._refused)
         if room > 0:
             entries = np.cumsum(np.count_nonzero(codes, axis=1))
@@ -99,6 +113,7 @@ class RejectLog:
         self.counts[RowFault.COLUMN_COUNT] += size
         self.records += size
         self.misfits += size
+        self.causes.add_misfits(misfits)
         codes = pa.repeat(str(RowFault.COLUMN_COUNT), size)
         raw = misfits.raw.cast(pa.large_string())
         numbers = pa.array(misfits.row_numbers)
@@ -139,6 +154,17 @@ class RejectLog:
         entries = ReportEntries(pa.concat_arrays(lines).take(pa.array(order))).within(room.size)
         room.take(len(entries), entries.lines.nbytes)
         return entries
+
+    def _held_cells(self, batch: TypedBatch, rows: Rows) -> dict[str, Sequence[str]]:
+        positions = self.reader.positions
+        found = {
+            name: trim(batch.raw.columns[positions[name]].take(pa.array(rows)))
+            for name in NUMBER_COLUMNS
+            if name in positions
+        }
+        return {
+            name: [*filter(None, text.to_pylist())] for name, text in found.items() if len(rows)
+        }
 
     def _wait(self, rows: _Waiting) -> None:
         self._waiting.append(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
@@ -13,7 +13,7 @@ import pyarrow as pa
 from relay_core.columnar.csv_text import header_line
 from relay_core.columnar.json_lines import ReportEntries
 from relay_core.domain.columns import CANONICAL_COLUMNS
-from relay_core.domain.records import ReportEntry
+from relay_core.domain.records import Cause, ReportEntry
 from relay_core.normalize.kept_columns import KeptColumns
 from relay_core.normalize.normalized_csv import SortedLines
 from relay_core.validation.contracts import OFFER_SCHEMA, REJECT_SCHEMA
@@ -41,6 +41,8 @@ class NormalizedVendor:
         total_rows: how many rows its feed has.
         invalid_rows: how many of them are refused.
         fault_counts: how many faults of each code its rows have.
+        causes: what of them is refused alike.
+        held: some numbers that hold, as they are written, by column; where there are causes.
         entries: the first entries of its rows for ``errors.json``.
         offers: the valid rows, or some columns of them (``Offer``), sorted by SKU, then row order.
         rest: other columns of its rows, where they were just read.
@@ -55,6 +57,8 @@ class NormalizedVendor:
     total_rows: int = 0
     invalid_rows: int = 0
     fault_counts: Mapping[str, int] = field(default_factory=dict)
+    causes: tuple[Cause, ...] = ()
+    held: Mapping[str, Sequence[str]] = field(default_factory=dict)
     entries: ReportEntries = field(default_factory=ReportEntries)
     offers: pd.DataFrame = field(default_factory=no_offers)
     rest: KeptColumns | None = None

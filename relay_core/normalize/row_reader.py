@@ -33,14 +33,21 @@ from relay_core.columnar.text import (
 from relay_core.columnar.timestamps import TimestampOptions, read_timestamps
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import read_timestamp
-from relay_core.domain.columns import BY_NAME, CONDITIONS, CanonicalColumn, Kind, Refusals, names_of
+from relay_core.domain.columns import (
+    BY_NAME,
+    CONDITIONS,
+    NUMBER_COLUMNS,
+    CanonicalColumn,
+    Kind,
+    Refusals,
+    names_of,
+)
 from relay_core.ingest.feed import TextBatch
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.validation.contracts import OFFER_SCHEMA
 
 _TEXTS = names_of(Kind.TEXT, Kind.CONDITION)
-_NUMBERS = names_of(Kind.WHOLE, Kind.MONEY)
-_REQUIRED_NUMBERS = tuple(name for name in _NUMBERS if BY_NAME[name].required)
+_REQUIRED_NUMBERS = tuple(name for name in NUMBER_COLUMNS if BY_NAME[name].required)
 _NO_REFUSALS = Refusals()
 
 
@@ -63,7 +70,9 @@ class RowReader:
         faults = {"sku": _null_faults(is_empty(texts["sku"]), BY_NAME["sku"])}
         if self.has("condition"):
             texts["condition"], faults["condition"] = _read_conditions(texts["condition"])
-        numbers = {column: self._numbers(batch, column) for column in _NUMBERS if self.has(column)}
+        numbers = {
+            column: self._numbers(batch, column) for column in NUMBER_COLUMNS if self.has(column)
+        }
         for column in _REQUIRED_NUMBERS:
             missing = numbers[column].nulls
             numbers[column].faults[missing] = _null_faults(missing, BY_NAME[column])[missing]

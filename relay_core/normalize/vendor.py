@@ -223,6 +223,8 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         total_rows=len(refused) + log.misfits,
         invalid_rows=log.records,
         fault_counts=dict(log.counts),
+        causes=log.causes.causes(),
+        held=log.held,
         entries=entries.result(),
         rejects=rejects.result(),
         lines=SortedLines(rows.lines.used_up(), order),

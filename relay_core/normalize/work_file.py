@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from relay_core.columnar.json_lines import ReportEntries
 from relay_core.columnar.text import one_chunk
-from relay_core.domain.records import ReportEntry
+from relay_core.domain.records import Cause, ReportEntry
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import SortedVendor
 from relay_core.validation.contracts import OFFER_SCHEMA
@@ -78,6 +78,7 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
             **report,
             "fault": None if fault is None else ReportEntry(**fault),
             "warnings": tuple(ReportEntry(**entry) for entry in report["warnings"]),
+            "causes": tuple(map(Cause.of, report["causes"])),
         },
         entries=ReportEntries(one_chunk(entries["entry"])),
         offers=frame_of(offers.replace_schema_metadata(None)),
@@ -94,6 +95,7 @@ def _report(vendor: NormalizedVendor) -> dict[str, Any]:
         "total_rows": vendor.total_rows,
         "invalid_rows": vendor.invalid_rows,
         "fault_counts": dict(vendor.fault_counts),
+        "causes": [cause.as_dict() for cause in vendor.causes],
     }
 
 

@@ -6,7 +6,6 @@ They go through the engine, as a run's rows do; here is only what people are tol
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import pyarrow as pa
 
@@ -16,7 +15,7 @@ from relay_core.domain.cell_rules import strip
 from relay_core.domain.columns import REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, ReportRoom
-from relay_core.domain.records import ReportEntry
+from relay_core.domain.records import Cause
 from relay_core.ingest.column_mapping import (
     ColumnPlan,
     nearest_header,
@@ -57,7 +56,7 @@ def read_rows(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> Re
         unused=tuple(strip(h) for place, h in enumerate(parsed.headers) if place not in used),
         rows=read.total_rows,
         refused_rows=read.invalid_rows,
-        refusals=_refusals(read.entries, parser),
+        refusals=_refusals(read.causes),
         error_code=None if error is None else error.error_code,
         error_message=None if error is None else str(error),
     )
@@ -132,17 +131,17 @@ def _read(
     """Read the rows as a run does, but for the SKU map; no cell hangs on when it is."""
     reader = RowReader(plan.positions, parser, config.zone, 0, None)
     rows = normalize_rows("", parsed, reader, columns=["sku"], warnings=(), limits=DEFAULT_LIMITS)
-    room = ReportRoom(DEFAULT_LIMITS.report_entries, DEFAULT_LIMITS.report_bytes)
-    return sorted_rows(rows, room).vendor
+    return sorted_rows(rows, ReportRoom(0, 0)).vendor
 
 
-def _refusals(entries: Iterable[ReportEntry], parser: ParserConfig) -> tuple[Refusal, ...]:
-    """Return for what cells are refused, most frequent first."""
+def _refusals(causes: Iterable[Cause]) -> tuple[Refusal, ...]:
+    """Return for what cells are refused, of whatever shape, most frequent first."""
     found: dict[tuple[str, str | None], Refusal] = {}
-    for entry in entries:
-        key = (entry.error_code, entry.column)
-        cells = entry.row_data if entry.column is None else ()
-        value = parser.delimiter.join(cells or ()) if entry.value is None else entry.value
-        first = found.get(key) or Refusal(*key, 0, entry.row_number or 0, strip(value))
-        found[key] = replace(first, count=first.count + 1)
-    return tuple(sorted(found.values(), key=lambda each: -each.count))
+    for cause in causes:
+        key = (cause.error_code, cause.column)
+        cells = [(each.row_number, strip(each.value)) for each in cause.samples]
+        known, count = found.get(key), cause.count
+        if known is not None:
+            cells, count = [(known.row_number, known.value), *cells], known.count + count
+        found[key] = Refusal(*key, count, *min(cells))
+    return tuple(sorted(found.values(), key=lambda each: (-each.count, each.row_number)))

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from relay_core.config import ParserConfig, TenantConfig
 from relay_core.domain.codes import FailureCode
-from relay_core.domain.columns import MONEY_COLUMNS, REQUIRED_COLUMNS, WHOLE_COLUMNS
+from relay_core.domain.columns import NUMBER_COLUMNS, REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.charset import decode_head, guess_encoding
 from relay_core.onboarding.dry_run import (
@@ -29,7 +29,6 @@ from relay_core.onboarding.guess_numbers import guess_numbers
 from relay_core.onboarding.head import FeedBytes
 from relay_core.onboarding.reading import FeedCheck, Reading
 
-_NUMBERS = (*WHOLE_COLUMNS, *MONEY_COLUMNS)
 _NO_TEXT = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
@@ -56,18 +55,18 @@ def check_feed(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> F
 def _proposal(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> FeedCheck:
     """Return the guesses, one on top of the other; its readings are not yet made."""
     changes = _layout_changes(feed, parser)
-    guessed = _changed(parser, changes) or parser
+    guessed = changed_parser(parser, changes) or parser
     try:
         headers = read_headers(feed, guessed)
     except FeedUnreadableError:
         return FeedCheck(Reading(), parser)
     missing = missing_headers(headers, guessed) if headers else ()
     mapped = match_headers(headers, guessed, _wanted_columns(guessed, config, headers))
-    if mapped and (with_map := _changed(guessed, {"column_map": mapped})) is not None:
+    if mapped and (with_map := changed_parser(guessed, {"column_map": mapped})) is not None:
         guessed, changes = with_map, {**changes, "column_map": mapped}
-    numbers = guess_numbers(column_cells(feed, guessed, _NUMBERS), guessed)
+    numbers = guess_numbers(column_cells(feed, guessed, NUMBER_COLUMNS), guessed)
     note = numbers.note
-    styled = _changed(guessed, numbers.changes)
+    styled = changed_parser(guessed, numbers.changes)
     if styled is None:
         note = "the numbers are written in another way than parser.defaults; change both"
     elif numbers.changes:
@@ -111,7 +110,7 @@ def _without_doubtful(
         return check
     changes = {name: value for name, value in check.changes.items() if name != "column_map"}
     changes |= {"column_map": kept} if kept else {}
-    return replace(check, changes=changes, parser=_changed(parser, changes) or parser)
+    return replace(check, changes=changes, parser=changed_parser(parser, changes) or parser)
 
 
 def _is_better(reading: Reading, as_sent: Reading, proposal: FeedCheck) -> bool:
@@ -121,7 +120,7 @@ def _is_better(reading: Reading, as_sent: Reading, proposal: FeedCheck) -> bool:
     return reading.rank > as_sent.rank or len(reading.missing) < len(as_sent.missing)
 
 
-def _changed(parser: ParserConfig, changes: Mapping[str, Any]) -> ParserConfig | None:
+def changed_parser(parser: ParserConfig, changes: Mapping[str, Any]) -> ParserConfig | None:
     """Return a parser with some options changed, None where they do not go with the others."""
     own = {name: value for name, value in parser.model_dump().items() if value is not None}
     column_map = {**parser.column_map, **changes.get("column_map", {})}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from relay_core.domain.codes import RunStatus
+from relay_core.domain.codes import FailureCode, RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.domain.records import ReportEntry, RunFailure
+from relay_core.domain.records import Cause, ReportEntry, RunFailure
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.changes import Changes
 from relay_core.validation.guards import GuardResult
 from relay_core.validation.trouble import VendorState, VendorStatus
+
+_OF_ROWS = (FailureCode.VALIDATION_ERRORS, FailureCode.NO_ROWS_PARSED)
 
 
 @dataclass(slots=True)
@@ -72,6 +74,11 @@ class RunFindings:
         vendors = (self.replaced.get(each.vendor_id, each) for each in self.normalized)
         return [vendor for vendor in vendors if vendor.outcome != "last_good"]
 
+    def causes(self, most: int = DEFAULT_LIMITS.report_causes) -> list[Cause]:
+        """Return what is refused alike in the uploads, the most frequent first."""
+        found = (cause for vendor in self.uploads for cause in vendor.causes)
+        return sorted(found, key=lambda cause: -cause.count)[:most]
+
     def valid_rows(self) -> dict[str, int]:
         """Return the valid rows of every vendor that is not left out, 0 where it has none."""
         read = {each.vendor_id: each.valid_rows for each in self.normalized if each.is_used}
@@ -91,6 +98,13 @@ class RunFindings:
         """Take back what is said of a feed that is not to be had after all."""
         self.record_count, self.changes = 0, None
 
+    def with_remedy(self, failure: RunFailure | None) -> RunFailure | None:
+        """Return a failure for refused rows with what mends most of those that it is about."""
+        if failure is None or failure.error_code not in _OF_ROWS:
+            return failure
+        about = [c for c in self.causes() if c.vendor_id in (failure.vendors or [c.vendor_id])]
+        return replace(failure, remedy=about[0].in_words) if about else failure
+
     def take_normalized(
         self, normalized: Sequence[NormalizedVendor], failure: RunFailure | None
     ) -> None:
@@ -102,7 +116,8 @@ class RunFindings:
 
     def take_merged(self, merged: MergedInventory) -> None:
         """Add what merging has found."""
-        self.failure, self.faults, self.warnings = merged.failure, merged.faults, merged.warnings
+        self.failure = self.with_remedy(merged.failure)
+        self.faults, self.warnings = merged.faults, merged.warnings
         self.warning_counts = merged.warning_counts
         self.unpriced_skus, self.record_count = merged.unpriced_skus, merged.record_count
 

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from relay_core.columnar.csv_text import header_line, lines, quoted, whole_text
-from relay_core.columnar.json_lines import ReportEntries, joined_entries
+from relay_core.columnar.json_lines import ReportEntries, as_json, joined_entries
 from relay_core.columnar.text import offsets_and_bytes
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.domain.records import ENGINE_VERSION, RunContext
+from relay_core.domain.records import ENGINE_VERSION, Cause, RunContext
 from relay_core.normalize.normalized_csv import SLICE
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.findings import RunFindings
@@ -78,10 +78,11 @@ def errors_json(
         "counts": dict(sorted(counts.items())),
         "truncated": False,
     }
-    room = limits.report_bytes - len(_document_of_entries(head, ReportEntries())) - _BRACKETS
+    causes = findings.causes(limits.report_causes)
+    room = limits.report_bytes - len(_errors_document(head, causes, ReportEntries())) - _BRACKETS
     entries = entries.within(room, _BETWEEN)
     head["truncated"] = len(entries) < sum(counts.values())
-    return _document_of_entries(head, entries)
+    return _errors_document(head, causes, entries)
 
 
 def invalid_rows_chunks(normalized: Sequence[NormalizedVendor]) -> Iterator[bytes | memoryview]:
@@ -161,12 +162,23 @@ def _document(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
 
 
-def _document_of_entries(head: Mapping[str, Any], entries: ReportEntries) -> bytes:
-    """Write the head indented and each entry on one line: both people and programs read it."""
+def _errors_document(
+    head: Mapping[str, Any], causes: Sequence[Cause], entries: ReportEntries
+) -> bytes:
+    """Write the head indented, each cause and each entry on a line: people and programs read it."""
     top = json.dumps(head, ensure_ascii=False, indent=2).removesuffix("\n}")
-    begin, end = (_OPENING, _CLOSING) if entries else (b"[", b"]")
-    rows = entries.joined(_BETWEEN)
-    return b"".join([top.encode(), b',\n  "entries": ', begin, rows, end, b"\n}\n"])
+    told = _BETWEEN.join(as_json(cause.as_dict()) for cause in causes).encode()
+    parts = (
+        b',\n  "causes": ',
+        *_array(told),
+        b',\n  "entries": ',
+        *_array(entries.joined(_BETWEEN)),
+    )
+    return b"".join([top.encode(), *parts, b"\n}\n"])
+
+
+def _array(lines: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
+    return (_OPENING, lines, _CLOSING) if lines else (b"[]",)
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

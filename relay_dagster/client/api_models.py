@@ -277,6 +277,26 @@ class ReportEntry(Answer):
     value: str | None = None
 
 
+class CauseSample(Answer):
+    """A cell, or a record, that is refused."""
+
+    row_number: int
+    value: str
+
+
+class Cause(Answer):
+    """Cells of one column, or whole records, that are refused alike."""
+
+    error_code: str
+    vendor_id: str
+    column: str | None
+    shape: str | None
+    count: int
+    samples: list[CauseSample]
+    what_to_do: str
+    patch: list[PatchStep] = []
+
+
 class ErrorReport(Answer):
     """``errors.json``: what went wrong in a run, or was worth a warning."""
 
@@ -284,4 +304,5 @@ class ErrorReport(Answer):
     error_message: str | None
     counts: dict[str, int]
     truncated: bool
+    causes: list[Cause] = []
     entries: list[ReportEntry]

@@ -145,7 +145,7 @@ def errors(
             return
         session.screen.say(headline(found, report))
         if report is not None:
-            show_causes(session.screen, report, links)
+            show_causes(session.screen, found, report, links)
 
 
 def release(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.request import UsageError, parser, read_request
+from relay_core.domain.next_action import next_action
 from relay_dagster.settings import LimitSettings, SettingsError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def _report(context: RunContext, findings: RunFindings, output_dir: Path) -> int
             print(f"HELD: {', '.join(names)}", file=sys.stderr)
         return 3 if findings.is_held else 0
     print(f"run {context.run_id} failed in {findings.failure.stage}", file=sys.stderr)
+    lines.append(f"to do: {next_action(findings.failure)}")
     lines += [f"give it here with {hint}" for hint in _hints(findings)]
     lines.append(f"what was wrong, and where: {reports / 'errors.json'}")
     print(*(f"  {line}" for line in lines), sep="\n", file=sys.stderr)

@@ -199,7 +199,7 @@ def test_a_summary_that_cannot_be_had_is_a_note_under_the_run(world: ClientWorld
 # --- relay errors ---------------------------------------------------------------------------------
 
 
-def test_errors_are_grouped_by_code_vendor_and_column_with_samples_and_advice(
+def test_errors_are_causes_with_samples_and_what_to_do_and_then_the_rest(
     world: ClientWorld,
 ) -> None:
     world.api.store_config()
@@ -208,17 +208,17 @@ def test_errors_are_grouped_by_code_vendor_and_column_with_samples_and_advice(
     result = world.relay("errors", run_id)
     assert result.exit_code == 0, result.output
     lines = [line.strip() for line in result.stdout.splitlines()]
-    assert lines[0] == f"run {run_id} of {TENANT}: FAILED in MERGE_PRICE"
-    assert "1 x validation_errors" in lines
-    place = lines.index("2 x invalid_decimal (vendor vendor_1, column cost)")
-    assert lines[place + 1] == 'row 4, SKU C-3: "n/a" is no amount'
-    assert lines[place + 2] == 'row 5, SKU D-4: "tba" is no amount'
-    assert lines[place + 3].startswith("to do: correct the cell, or set parser.currency_symbols")
-    assert "1 x missing_sku (vendor vendor_1, column sku)" in lines
+    assert lines[0] == f"run {run_id} of {TENANT}: FAILED in MERGE_PRICE, validation_errors"
+    assert lines[1] == f"to do: {world.record(run_id).next_action}"
+    place = lines.index("1 x invalid_decimal (vendor vendor_1, column cost, A/A)")
+    assert lines[place + 1] == 'row 4: "n/a"'
+    assert lines[place + 2].startswith("to do: correct the cell, or set parser.currency_symbols")
+    assert "1 x missing_sku (vendor vendor_1, column sku, empty)" in lines
+    assert place < lines.index("1 x validation_errors")
     assert "invalid_rows.csv: http://" in lines[-1]
 
 
-def test_errors_say_when_the_report_was_cut_and_where_all_refused_records_are(
+def test_errors_count_every_refused_cell_and_say_when_the_report_was_cut(
     world: ClientWorld,
 ) -> None:
     world.api.store_config()
@@ -226,9 +226,11 @@ def test_errors_say_when_the_report_was_cut_and_where_all_refused_records_are(
     rows = [f"S-{number},many,1.00" for number in range(10_001)]
     world.end(run_id, {"vendor_1": feed(*rows)})
     lines = world.relay("errors", run_id).stdout.splitlines()
-    assert (
-        "at least 10,000 x invalid_quantity (vendor vendor_1, column quantity_available)" in lines
-    )
+    place = lines.index("10,001 x invalid_quantity (vendor vendor_1, column quantity_available, A)")
+    assert [line.strip() for line in lines[place + 1 : place + 3]] == [
+        'row 2: "many"',
+        "and 10,000 more",
+    ]
     assert (
         "errors.json keeps the first entries alone; all there were: invalid_quantity 10,001"
         in lines
@@ -236,15 +238,28 @@ def test_errors_say_when_the_report_was_cut_and_where_all_refused_records_are(
     assert "invalid_rows.csv: http://" in lines[-1]
 
 
-def test_errors_as_json_hold_the_counts_and_the_grouped_causes(world: ClientWorld) -> None:
+def test_errors_as_json_hold_the_counts_the_causes_and_the_rest(world: ClientWorld) -> None:
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, REFUSED)
     told = json.loads(world.relay("errors", run_id, "--json").stdout)
     assert told["counts"]["invalid_decimal"] == 2
-    (cause,) = [each for each in told["causes"] if each["error_code"] == "invalid_decimal"]
-    assert (cause["vendor_id"], cause["column"], cause["count"]) == ("vendor_1", "cost", 2)
-    assert [sample["value"] for sample in cause["samples"]] == ["n/a", "tba"]
+    assert (told["failure_class"], told["next_action"]) == (
+        "vendor_data",
+        world.record(run_id).next_action,
+    )
+    first, second = (each for each in told["causes"] if each["error_code"] == "invalid_decimal")
+    assert (first["vendor_id"], first["column"], first["shape"], first["count"]) == (
+        "vendor_1",
+        "cost",
+        "A/A",
+        1,
+    )
+    assert [each["samples"] for each in (first, second)] == [
+        [{"row_number": 4, "value": "n/a"}],
+        [{"row_number": 5, "value": "tba"}],
+    ]
+    assert [each["error_code"] for each in told["matters"]] == ["validation_errors"]
     assert told["invalid_rows"].startswith("http://")
 
 

@@ -43,6 +43,8 @@ def test_rejects_entries_and_counts_come_back() -> None:
     assert back.rejects.equals(whole.rejects)
     assert list(back.entries) == list(whole.entries)
     assert (back.total_rows, back.valid_rows, back.fault_counts) == (5, 3, whole.fault_counts)
+    assert back.causes == whole.causes
+    assert back.causes
 
 
 def test_a_vendor_of_many_batches_comes_back_in_order() -> None:

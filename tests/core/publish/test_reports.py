@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -11,6 +12,7 @@ from typing import Any
 from builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.domain.next_action import next_action
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.pipeline import merge_vendors, normalize_vendors
 from relay_core.publish.findings import RunFindings
@@ -19,9 +21,13 @@ from relay_core.publish.reports import errors_json, invalid_rows_chunks, run_sum
 LENIENT = {"max_invalid_rows": 100_000, "max_invalid_row_pct": "1"}
 
 
-def ran(*feeds: bytes) -> RunFindings:
+def ran(
+    *feeds: bytes, error_policy: Mapping[str, Any] = LENIENT, own_share: str | None = None
+) -> RunFindings:
+    """Run the feeds; ``own_share`` limits the refused rows of the last vendor."""
     vendors = [vendor_document(f"v{place}") for place in range(len(feeds))]
-    config = tenant_config(*vendors, error_policy=LENIENT)
+    vendors[-1]["max_invalid_row_pct"] = own_share
+    config = tenant_config(*vendors, error_policy=error_policy)
     ids = [vendor.vendor_id for vendor in config.vendors]
     findings = RunFindings(vendor_ids=ids, vendor_count=len(ids))
     normalized = normalize_vendors(
@@ -77,6 +83,76 @@ def test_rows_and_skus_are_cut_at_ten_thousand_each_and_counted_before() -> None
     assert report["truncated"] is True
     assert len(report["entries"]) == 20_001
     assert b"".join(invalid_rows_chunks(findings.normalized)).count(b"\n") == 10_202
+
+
+def test_causes_stand_before_the_entries_the_most_frequent_first() -> None:
+    report = errors(
+        ran(feed("A,1,2", "B,x,1"), feed("C,y,1", 'D,1,"2,50"', "E,z,1", "F,1", ",1,1"))
+    )
+
+    assert list(report) == [
+        "run_id",
+        "tenant_id",
+        "error_code",
+        "error_message",
+        "counts",
+        "truncated",
+        "causes",
+        "entries",
+    ]
+    told = [(each["vendor_id"], each["column"], each["count"]) for each in report["causes"]]
+    assert told == [
+        ("v1", "quantity_available", 2),
+        ("v0", "quantity_available", 1),
+        ("v1", "sku", 1),
+        ("v1", "cost", 1),
+        ("v1", None, 1),
+    ]
+    assert report["causes"][3] == {
+        "error_code": "invalid_decimal",
+        "vendor_id": "v1",
+        "column": "cost",
+        "shape": "9,9",
+        "count": 1,
+        "samples": [{"row_number": 3, "value": "2,50"}],
+        "what_to_do": 'set parser.decimal_separator to ","',
+        "patch": [{"op": "add", "path": "/vendors/1/parser/decimal_separator", "value": ","}],
+    }
+
+
+def test_a_report_without_a_refused_row_has_no_causes() -> None:
+    assert errors(ran(feed("A,1,2", "B,1,")))["causes"] == []
+
+
+def test_the_first_causes_of_many_are_told_and_count_to_the_limit_of_bytes() -> None:
+    marks = "!#$%&*+-/:<=>?@^_|~"
+    findings = ran(feed(*(f"A,{mark},{'y' * 900}" for mark in marks), "A,!,1", "B,1,1"))
+    few = errors(findings, Limits(report_causes=3, report_bytes=20_000))
+    assert [(each["shape"], each["count"]) for each in few["causes"]] == [
+        ("A…", len(marks)),
+        ("!", 2),
+        ("#", 1),
+    ]
+    assert few["truncated"] is True
+    assert few["entries"]
+
+
+def test_a_failure_for_refused_rows_names_what_mends_most_of_them() -> None:
+    strict = {"max_invalid_rows": 1, "max_invalid_row_pct": "1"}
+    data = 'A,1,"2,50"', 'B,1,"3,50"', "C,x,1", "D,1,1"
+    failure = ran(feed(*data), error_policy=strict).failure
+    assert failure is not None
+    assert next_action(failure) == (
+        "Mend the most frequent cause, invalid_decimal in column cost of vendor v0 (2 x): "
+        'set parser.decimal_separator to ",", then start a new run.'
+    )
+
+
+def test_a_failure_of_one_vendors_rows_names_a_cause_of_that_vendor() -> None:
+    findings = ran(feed("A,x,2", "B,x,2", "C,1,1"), feed("D,1,z", "E,1,1"), own_share="0.4")
+    assert findings.failure is not None
+    assert findings.failure.vendors == ("v1",)
+    assert "column cost of vendor v1" in next_action(findings.failure)
 
 
 def test_a_report_is_no_longer_than_its_limit_and_says_that_it_is_cut() -> None:

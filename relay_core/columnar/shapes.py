@@ -1,0 +1,47 @@
+"""The shapes of texts: what is left of them where what changes from cell to cell is taken away."""
+
+from __future__ import annotations
+
+import string
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.columnar.text import change_rows, offsets_and_bytes, rows_that_hold
+
+_KINDS = np.arange(256, dtype=np.uint8)
+for _marks, _kind in ((string.digits, "9"), (string.ascii_letters, "A"), (string.whitespace, " ")):
+    _KINDS[np.frombuffer(_marks.encode(), np.uint8)] = ord(_kind)
+_FIRST_WIDE = 0x80
+"""Bytes from here on are parts of characters: none of them stands for itself."""
+
+
+def shapes_of(text: pa.StringArray) -> pa.StringArray:
+    """Return the shape of each text: ``9`` for digits, ``A`` for letters, all else as it stands.
+
+    However many of one kind stand in a row are one; letters are those of any script.
+    """
+    text = change_rows(text, rows_that_hold(text, _is_wide), _with_plain_letters)
+    bounds, data = offsets_and_bytes(text)
+    low, high = int(bounds[0]), int(bounds[-1])
+    if low == high:
+        return text
+    kinds, begins = _KINDS.take(data[low:high]), bounds - low
+    kept = np.ones(len(kinds), np.bool_)
+    np.not_equal(kinds[1:], kinds[:-1], out=kept[1:])
+    kept |= kinds >= _FIRST_WIDE
+    kept[begins[:-1][begins[1:] > begins[:-1]]] = True
+    ends = np.zeros(len(kinds) + 1, begins.dtype)
+    np.cumsum(kept, out=ends[1:])
+    buffers = [None, pa.py_buffer(ends.take(begins)), pa.py_buffer(kinds[kept])]
+    return pa.Array.from_buffers(text.type, len(text), buffers)
+
+
+def _is_wide(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    return np.asarray(data >= _FIRST_WIDE)
+
+
+def _with_plain_letters(text: pa.StringArray) -> pa.StringArray:
+    return pc.replace_substring_regex(text, r"[\pL\pM]+", "A")
