@@ -133,7 +133,7 @@ def errors(
     run_id: RunId, as_json: Json = False, api_url: ApiUrl = LOCAL_API, api_key: ApiKey = None
 ) -> None:
     """Show what went wrong in a run: each cause once, with its count, samples and what to do."""
-    from relay_dagster.client.error_groups import causes_json, headline, show_causes
+    from relay_dagster.client.errors_view import causes_json, headline, show_causes
     from relay_dagster.client.session import connected
 
     with connected(api_url, api_key) as session:
