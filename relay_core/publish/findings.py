@@ -102,8 +102,9 @@ class RunFindings:
         """Return a failure for refused rows with what mends most of those that it is about."""
         if failure is None or failure.error_code not in _OF_ROWS:
             return failure
-        about = [c for c in self.causes() if c.vendor_id in (failure.vendors or [c.vendor_id])]
-        return replace(failure, remedy=about[0].in_words) if about else failure
+        about = failure.vendors or self.vendor_ids
+        first = next((cause for cause in self.causes() if cause.vendor_id in about), None)
+        return failure if first is None else replace(failure, remedy=first.in_words)
 
     def take_normalized(
         self, normalized: Sequence[NormalizedVendor], failure: RunFailure | None
