@@ -107,7 +107,7 @@ def number_text(
 
 
 def join_fields(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> pa.StringArray:
-    """Join columns of written fields to records, without a line end."""
+    """Join columns of written fields to records, without a line end; a null is empty."""
     if len(fields) == 1:
         return fields[0]
     kinds = {field.type for field in fields if not isinstance(field, str)}
@@ -116,7 +116,7 @@ def join_fields(fields: Sequence[pa.StringArray | str], delimiter: str = ",") ->
         kinds = {pa.large_string()}
     (kind,) = kinds
     scalars = (pa.scalar(f, kind) if isinstance(f, str) else f for f in (*fields, delimiter))
-    return pc.binary_join_element_wise(*scalars)
+    return pc.binary_join_element_wise(*scalars, null_handling="replace")
 
 
 def joined_lines(fields: Sequence[pa.StringArray | str]) -> pa.StringArray:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.csv_text import cents_text, header_line, lines, quoted, whole_text
-from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk, without_nulls
+from relay_core.columnar.csv_text import cents_text, header_line, lines, quoted
+from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.contracts import CENTS
@@ -160,23 +160,22 @@ class _InBoth:
 
 
 def _rows(found: Comparison, change: pa.Array, was: Rows, now: Rows) -> pa.Table:
-    before, after = (
-        _side(figures, pa.array(rows, mask=rows < 0))
-        for figures, rows in ((found.before, was), (found.after, now))
-    )
-    skus = pc.coalesce(after.pop("sku"), before.pop("sku"))
+    removed = pa.array(was, mask=now >= 0)
+    sides = ((found.before, was), (found.after, now))
+    before, after = (_side(figures, pa.array(rows, mask=rows < 0)) for figures, rows in sides)
     columns = {
         f"{name}_{side}": cells[name]
         for name in before
         for side, cells in (("before", before), ("after", after))
     }
+    now_there = found.after.skus.take(pa.array(now, mask=now < 0))
+    skus = pc.coalesce(now_there, found.before.skus.take(removed))
     return pa.table({"sku": skus, "change": change, **columns})
 
 
 def _side(figures: FeedFigures, rows: pa.Array) -> dict[str, pa.Array]:
     """Return the cells of one side, null where there is no row."""
     columns = {
-        "sku": figures.skus,
         "vendor_id": figures.vendor_ids,
         "quantity": pa.array(figures.quantities),
         "price": pa.array(figures.cents).view(CENTS),
@@ -195,13 +194,5 @@ def _shares(before: Ints, after: Ints) -> npt.NDArray[Any]:
 
 
 def _lines(batch: pa.RecordBatch) -> memoryview:
-    return lines([_written(cells) for cells in batch.columns])
-
-
-def _written(cells: pa.Array) -> pa.StringArray:
-    if pa.types.is_dictionary(cells.type):
-        return without_nulls(cells.dictionary_decode())
-    if not (pa.types.is_integer(cells.type) or pa.types.is_decimal(cells.type)):
-        return quoted(cells)
-    write = cents_text if pa.types.is_decimal(cells.type) else whole_text
-    return write(*integers_of(cells))
+    sku, *others = batch.columns
+    return lines([quoted(sku), *(cells.cast(pa.string()) for cells in others)])

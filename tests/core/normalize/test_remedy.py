@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
+from memory_sink import MemorySink
 from reference_runs import rows
 from relay_core.config import TenantConfig
 from relay_core.normalize.vendor_feed import VendorFeed
@@ -26,19 +27,6 @@ WHOLE = [f"B-{number:02},9,10.00" for number in range(20)]
 HALF = WHOLE[:9]
 MANY_INVALID = [*WHOLE[:15], *["B-99,many,1"] * 5]
 GOOD = feed("A-1,5,10.00")
-
-
-@dataclass
-class Memory:
-    """Where a run's files go."""
-
-    files: dict[str, bytes] = field(default_factory=dict)
-
-    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        self.files[key] = b"".join(map(bytes, chunks))
-
-    def wait(self) -> None:
-        return None
 
 
 @dataclass
@@ -99,7 +87,7 @@ def run(
     """Run these uploads, so old; ``earlier`` are those of the published feed's run."""
     config = tenant_config(*vendors, **{"error_policy": FORGIVING, **changes})
     ids = [vendor.vendor_id for vendor in config.vendors]
-    findings, sink = RunFindings(vendor_ids=ids, vendor_count=len(ids)), Memory()
+    findings, sink = RunFindings(vendor_ids=ids, vendor_count=len(ids)), MemorySink()
     last_good = Published(config, earlier or {})
     stages = RunStages(
         config,

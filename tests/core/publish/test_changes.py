@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from builders import REQUESTED_AT, config_document, feed, run_context, vendor_document
+from memory_sink import MemorySink
 from reference_changes import HEADER, greatest_moves, reference_changes
 from relay_core.config import load_config
 from relay_core.normalize.vendor_feed import VendorFeed
@@ -27,17 +28,10 @@ COLUMNS = {"columns": ["sku", "vendor_id", "quantity_available", "price"]}
 
 
 @dataclass
-class Run:
+class Run(MemorySink):
     """A run through the engine: its files, and what it has found out."""
 
-    files: dict[str, bytes] = field(default_factory=dict)
     findings: RunFindings = field(default_factory=RunFindings)
-
-    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        self.files[key] = b"".join(map(bytes, chunks))
-
-    def wait(self) -> None:
-        return None
 
     @property
     def feed(self) -> bytes:
