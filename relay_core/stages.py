@@ -140,6 +140,7 @@ class RunStages:
         )
         self.findings.warnings, self.findings.faults = verdict.warnings, verdict.faults
         self.findings.failure, self.findings.states = verdict.failure, dict(verdict.states)
+        self.findings.take_inputs(inputs)
 
     def to_read(self) -> list[str]:
         """Return the vendors that are read, in order: their uploads, or what stands in for them."""

@@ -65,6 +65,11 @@ class MergedInventory:
         """How many rows the merged feed has; 0 where there is none."""
         return 0 if self.feed is None or self.failure else len(self.feed)
 
+    def skus_won(self) -> dict[str, int]:
+        """Return how many rows of the feed are each vendor's, in the order of the config."""
+        won = {} if self.feed is None else self.feed["vendor_id"].value_counts().to_dict()
+        return {each.vendor_id: int(won.get(each.vendor_id, 0)) for each in self.config.vendors}
+
 
 def rules_broken_by(feed: pd.DataFrame) -> tuple[BrokenRule, ...]:
     """Hold a feed against the merged contract, once for all that ask."""

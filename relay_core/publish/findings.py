@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from relay_core.domain.codes import FailureCode, RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
@@ -13,7 +14,7 @@ from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.changes import Changes
 from relay_core.validation.guards import GuardResult
-from relay_core.validation.trouble import VendorState, VendorStatus
+from relay_core.validation.trouble import VendorInput, VendorState, VendorStatus
 
 _OF_ROWS = (FailureCode.VALIDATION_ERRORS, FailureCode.NO_ROWS_PARSED)
 
@@ -26,6 +27,8 @@ class RunFindings:
         vendor_ids: the vendors of the run.
         vendor_count: how many vendors the config has.
         limits: of its feeds.
+        of_all_vendors: whether the run is of all of them, whose feed is published.
+        uploaded_at: when each vendor's upload came, aware, where that is known.
         failure: how it failed.
         faults: the run's own faults.
         warnings: its warnings, as far as a report keeps them.
@@ -38,11 +41,15 @@ class RunFindings:
         changes: what the feed changes against the published one, where there is one.
         record_count: rows of the merged feed, 0 on failure.
         unpriced_skus: how many SKUs were left out for want of a price.
+        skus_won: how many rows of the feed are each vendor's.
+        currency: that of its amounts.
     """
 
     vendor_ids: Sequence[str] = ()
     vendor_count: int = 0
     limits: Limits = DEFAULT_LIMITS
+    of_all_vendors: bool = True
+    uploaded_at: Mapping[str, datetime] = field(default_factory=dict)
     failure: RunFailure | None = None
     faults: Sequence[ReportEntry] = ()
     warnings: Sequence[ReportEntry] = ()
@@ -55,6 +62,8 @@ class RunFindings:
     changes: Changes | None = None
     record_count: int = 0
     unpriced_skus: int = 0
+    skus_won: Mapping[str, int] = field(default_factory=dict)
+    currency: str = ""
 
     @property
     def status(self) -> RunStatus:
@@ -106,6 +115,12 @@ class RunFindings:
         first = next((cause for cause in self.causes() if cause.vendor_id in about), None)
         return failure if first is None else replace(failure, remedy=first.in_words)
 
+    def take_inputs(self, inputs: Mapping[str, VendorInput]) -> None:
+        """Add when the uploads came."""
+        self.uploaded_at = {
+            name: one.uploaded_at for name, one in inputs.items() if one.uploaded_at is not None
+        }
+
     def take_normalized(
         self, normalized: Sequence[NormalizedVendor], failure: RunFailure | None
     ) -> None:
@@ -121,6 +136,7 @@ class RunFindings:
         self.faults, self.warnings = merged.faults, merged.warnings
         self.warning_counts = merged.warning_counts
         self.unpriced_skus, self.record_count = merged.unpriced_skus, merged.record_count
+        self.skus_won, self.currency = merged.skus_won(), merged.config.default_currency
 
     def counted_warnings(self) -> Mapping[str, int]:
         """Count the warnings by code, those that reports leave out too."""

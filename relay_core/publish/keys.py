@@ -13,6 +13,7 @@ _OF_THE_RUN = (
     "changes",
     "run_summary",
     "baseline_state",
+    "report",
 )
 _LONGEST_NAME = 200
 """So many bytes of an upload's name has its copy; S3 takes keys of 1,024 bytes."""
@@ -59,6 +60,11 @@ class ArtifactKeys:
     def run_summary(self) -> str:
         """The key of run_summary.json."""
         return f"{self.prefix}reports/run_summary.json"
+
+    @property
+    def report(self) -> str:
+        """The key of report.html."""
+        return f"{self.prefix}reports/report.html"
 
     @property
     def merged_inventory(self) -> str:

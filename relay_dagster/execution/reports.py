@@ -12,6 +12,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.work_file import WORK_FILE, read_work_file
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.report.page import report_html
 from relay_core.publish.reports import errors_json, run_summary_json
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.execution.concurrent_io import ConcurrentIO
@@ -20,6 +21,7 @@ from relay_dagster.runs.model import Outcome
 JSON = "application/json"
 _CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
+    "html": "text/html; charset=utf-8",
     "json": JSON,
     "parquet": "application/vnd.apache.parquet",
 }
@@ -87,7 +89,7 @@ class RunReports:
         duration_seconds: float,
         now: datetime,
     ) -> Outcome:
-        """Write errors.json, if there is something to tell, and run_summary.json.
+        """Write errors.json, if there is something to tell, run_summary.json and report.html.
 
         Returns:
             What the run's record is to keep.
@@ -104,6 +106,7 @@ class RunReports:
         if errors is not None:
             self.write(self.keys.errors, [errors])
         self.write(self.keys.run_summary, [summary])
+        self.write(self.keys.report, [report_html(self.ctx, findings, status)])
         self.wait()
         return Outcome(
             artifacts=dict(self.artifacts),

@@ -139,6 +139,7 @@ class RunSession:
         findings.vendor_ids = [one.vendor_id for one in config.selecting(record.vendors)]
         findings.vendor_count = len(config.vendors)
         findings.limits = self._platform.settings.limits
+        findings.of_all_vendors = record.vendors is None
         return config
 
     @cached_property
@@ -149,6 +150,7 @@ class RunSession:
         inputs = self._pin_inputs()
         if inputs.found() and NORMALIZED not in self._launch.assets:
             self.attempt.findings.states = inputs.states()
+            self.attempt.findings.take_inputs(inputs.vendor_inputs())
         else:
             stages.judge_inputs(inputs.vendor_inputs(), inputs.locations())
         self.stop_if_failed()

@@ -21,7 +21,6 @@ from relay_dagster.orchestration.metadata_tables import (
     fault_table,
     guard_table,
     input_table,
-    skus_won,
     table,
     vendor_table,
     warning_table,
@@ -30,6 +29,7 @@ from relay_dagster.runs.model import RunRecord
 
 PREVIEW_ROWS = 10
 REPORTS = (
+    "report",
     "merged_inventory",
     "errors",
     "invalid_rows",
@@ -85,7 +85,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         **_seconds(record),
         # Dagster keeps the order: what people come for stands before the long tables.
         **_uris(attempt.reports, REPORTS),
-        "vendors": vendor_table(normalized, wins=skus_won(merged)),
+        "vendors": vendor_table(normalized, wins=merged.skus_won()),
         "errors_by_code": fault_table(normalized),
         "guards": guard_table(findings.guards or ()),
         "warnings": warning_table(merged.warning_counts),

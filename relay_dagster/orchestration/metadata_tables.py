@@ -74,7 +74,7 @@ def fault_table(vendors: Sequence[NormalizedVendor]) -> dg.TableMetadataValue:
 
 def winner_table(merged: MergedInventory) -> dg.TableMetadataValue:
     """Return how many SKUs each vendor of the config has won."""
-    rows = [{"vendor_id": name, "skus_won": won} for name, won in skus_won(merged).items()]
+    rows = [{"vendor_id": name, "skus_won": won} for name, won in merged.skus_won().items()]
     return table(rows, {"vendor_id": "string", "skus_won": "int"})
 
 
@@ -117,9 +117,3 @@ def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:
 
 def _move(example: Mapping[str, Any]) -> str:
     return f"{example['sku']}: {example['before']} -> {example['after']}"
-
-
-def skus_won(merged: MergedInventory) -> dict[str, int]:
-    """Return how many rows of the feed are each vendor's, in the order of the config."""
-    won = {} if merged.feed is None else merged.feed["vendor_id"].value_counts().to_dict()
-    return {each.vendor_id: int(won.get(each.vendor_id, 0)) for each in merged.config.vendors}

@@ -64,7 +64,11 @@ def _findings(platform: Platform, record: RunRecord) -> RunFindings:
         for vendor in config.vendors
         if record.vendors is None or vendor.vendor_id in record.vendors
     ]
-    return RunFindings(vendor_ids=chosen, vendor_count=len(config.vendors))
+    return RunFindings(
+        vendor_ids=chosen,
+        vendor_count=len(config.vendors),
+        of_all_vendors=record.vendors is None,
+    )
 
 
 def _config(platform: Platform, record: RunRecord) -> TenantConfig | None:

@@ -20,6 +20,7 @@ from relay_core.domain.run_faults import too_little_memory
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.report.page import load_templates, report_html
 from relay_core.publish.reports import (
     config_snapshot_json,
     errors_json,
@@ -107,6 +108,7 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
     found_at = timestamp(datetime.now(UTC))
     with ThreadPoolExecutor(1) as beside:
         hashes = beside.submit(_hashes, request.feeds)
+        beside.submit(load_templates)
         with _within_memory(request.memory_mb, findings, sink, clock):
             _go_through(stages, request, clock)
             sink.wait()
@@ -217,4 +219,5 @@ def _write_reports(
         completed_at=datetime.now(UTC),
     )
     sink.write(KEYS.run_summary, [summary])
+    sink.write(KEYS.report, [report_html(ctx, findings, findings.status)])
     sink.wait()

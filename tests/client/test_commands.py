@@ -181,7 +181,8 @@ def test_show_as_json_holds_run_summary_and_artifacts_also_when_it_watches(
     shown = json.loads(world.relay("show", run_id, "--json", "--watch").stdout)
     assert shown["run"] == world.api.client.get(f"/v1/runs/{run_id}").json()
     assert shown["summary"]["record_count"] == 2
-    assert set(shown["artifacts"]) == {"merged_inventory", "normalized_vendor_1", "run_summary"}
+    names = {"merged_inventory", "normalized_vendor_1", "report", "run_summary"}
+    assert set(shown["artifacts"]) == names
 
 
 def test_a_summary_that_cannot_be_had_is_a_note_under_the_run(world: ClientWorld) -> None:

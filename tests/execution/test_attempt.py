@@ -212,7 +212,7 @@ def test_the_record_of_a_run_of_as_many_vendors_as_there_may_be_can_be_stored(
             artifacts[f"inbound_{each}"] = keys.inbound(each, "é" * 500)
             artifacts[f"normalized_{each}"] = keys.normalized(each)
         attempt.end()
-    assert len(current(platform).artifacts) == 2 * len(vendor_ids) + 1
+    assert len(current(platform).artifacts) == 2 * len(vendor_ids) + 2
 
 
 def test_a_failure_writes_its_reports_and_stops_the_process(platform: Platform) -> None:
@@ -222,7 +222,7 @@ def test_a_failure_writes_its_reports_and_stops_the_process(platform: Platform) 
     record = current(platform)
     assert (record.status, record.failed_stage) == (RunStatus.FAILED, Stage.NORMALIZE)
     assert record.failure_class is FailureClass.VENDOR_DATA
-    assert {"errors", "run_summary"} <= set(record.artifacts)
+    assert {"errors", "report", "run_summary"} <= set(record.artifacts)
 
 
 def test_a_cancel_takes_away_what_was_published(platform: Platform) -> None:
@@ -341,7 +341,7 @@ def test_an_attempt_that_takes_too_long_ends_its_run_for_good_and_its_process() 
             attempt.enter(Stage.NORMALIZE)
         write_reports(platform, record)
         reports = platform.objects.artifacts(RUN_ID, TENANT)
-        assert set(reports) == {"errors", "run_summary"}
+        assert set(reports) == {"errors", "report", "run_summary"}
         errors = json.loads(platform.objects.read(reports["errors"]))
         assert errors["counts"] == {"RUN_TIMEOUT": 1}
 

@@ -168,6 +168,7 @@ def test_an_upload_that_is_too_large_ends_the_run_and_is_never_read() -> None:
             "config_snapshot",
             "input_manifest",
             "errors",
+            "report",
             "run_summary",
         }
         assert calls["s3.CopyObject"] == calls["s3.GetObject"] == 0
@@ -189,7 +190,7 @@ def test_a_run_that_asks_for_too_much_memory_fails_for_its_feeds_where_it_has_a_
         if megabytes:
             assert (record.status, record.failed_stage) == (RunStatus.FAILED, Stage.NORMALIZE)
             assert "needs more memory than 1048576 MiB" in str(record.error_message)
-            assert set(record.artifacts) == {"errors", "run_summary"}
+            assert set(record.artifacts) == {"errors", "report", "run_summary"}
         else:
             assert record.status is RunStatus.QUEUED
 

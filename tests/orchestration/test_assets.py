@@ -11,6 +11,7 @@ import pytest
 
 from builders import RUN_ID, config_document, feed, vendor_document
 from fakes import embedded_platform
+from html_page import read_page
 from relay_core.config import load_config, parse_document
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
@@ -73,6 +74,7 @@ def test_a_success_leaves_every_promised_artifact_and_no_errors(world: World) ->
         "inbound_vendor_1",
         "normalized_vendor_1",
         "merged_inventory",
+        "report",
         "run_summary",
     }
 
@@ -91,6 +93,22 @@ def test_refused_rows_are_listed_and_counted(world: World) -> None:
         1,
     )
     assert world.record().errors_artifact_key == world.record().artifacts["errors"]
+
+
+def test_the_report_is_a_page_that_says_what_each_vendor_gave_and_how_old_it_is(
+    world: World,
+) -> None:
+    world.store_config()
+    world.upload("vendor_1", feed("A,5,10.00"))
+    world.run()
+    page = read_page(world.artifact("report"))
+    (row,) = page.one("table").one("tbody").all("tr")
+    assert [cell.text for cell in row.all("th", "td")] == [
+        *("vendor_1", "its upload", "1", "0 (0 %)", "1 (100 %)", "under an hour"),
+    ]
+    bucket, key = world.platform.objects.bucket, world.record().artifacts["report"]
+    stored = world.platform.clients.s3.head_object(Bucket=bucket, Key=key)
+    assert stored["ContentType"] == "text/html; charset=utf-8"
 
 
 def test_a_run_of_some_vendors_reads_them_alone(world: World) -> None:
@@ -120,6 +138,7 @@ def test_a_run_of_some_vendors_publishes_no_feed(world: World) -> None:
     assert world.run(vendors=("vendor_1",)).success
     assert world.platform.runs.feed(TENANT) is None
     assert published(world) == []
+    assert b"is not published" in world.artifact("report")
 
 
 def test_a_run_uses_the_version_that_it_was_asked_for(world: World) -> None:
@@ -186,6 +205,7 @@ def test_materializations_carry_counts_tables_a_preview_and_addresses(world: Wor
     assert column_of(event.metadata["vendors"], "valid") == [2]
     assert column_of(event.metadata["vendors"], "skus_won") == [2]
     assert shown["artifact/merged_inventory"].endswith("/outputs/merged_inventory.csv")
+    assert shown["artifact/report"].endswith("/reports/report.html")
 
 
 def test_what_people_come_for_stands_before_the_long_tables(world: World) -> None:
@@ -272,7 +292,7 @@ def test_a_tenant_without_a_config_fails_at_once(world: World) -> None:
     record = world.record()
     assert (record.status, record.failed_stage) == (RunStatus.FAILED, Stage.FETCH_INPUTS)
     assert record.error_code == "missing_tenant_config"
-    assert world.names() == {"errors", "run_summary"}
+    assert world.names() == {"errors", "report", "run_summary"}
 
 
 def test_a_config_of_another_schema_is_kept_as_it_is_stored(world: World) -> None:
@@ -280,7 +300,7 @@ def test_a_config_of_another_schema_is_kept_as_it_is_stored(world: World) -> Non
     world.platform.tenants.put(TENANT, json.dumps(document))
     assert failure_of(world.run()).startswith("unsupported_schema_version: ")
     assert world.report("config_snapshot")["tenant_config"] == document
-    assert world.names() == {"config_snapshot", "errors", "run_summary"}
+    assert world.names() == {"config_snapshot", "errors", "report", "run_summary"}
 
 
 def test_a_required_vendor_without_a_feed_fails_the_run(world: World) -> None:
@@ -288,7 +308,8 @@ def test_a_required_vendor_without_a_feed_fails_the_run(world: World) -> None:
     result = world.run()
     assert failure_of(result).startswith("REQUIRED_VENDOR_MISSING: ")
     assert world.record().failed_stage is Stage.FETCH_INPUTS
-    assert world.names() == {"config_snapshot", "input_manifest", "errors", "run_summary"}
+    reports = {"config_snapshot", "input_manifest", "errors", "report", "run_summary"}
+    assert world.names() == reports
 
 
 def test_a_vendor_of_the_local_runner_has_no_prefix_and_is_told_so(world: World) -> None:

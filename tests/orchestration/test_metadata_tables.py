@@ -12,7 +12,6 @@ from relay_dagster.orchestration.metadata_tables import (
     fault_table,
     input_table,
     rule_table,
-    skus_won,
     table,
     vendor_table,
     warning_table,
@@ -97,7 +96,7 @@ def test_a_feed_that_cannot_be_used_is_a_fault_too() -> None:
 
 
 def test_every_vendor_of_the_config_has_won_some_or_none(merged: MergedInventory) -> None:
-    assert skus_won(merged) == {"north": 0, "south": 1}
+    assert merged.skus_won() == {"north": 0, "south": 1}
     assert rows_of(winner_table(merged)) == [
         {"vendor_id": "north", "skus_won": 0},
         {"vendor_id": "south", "skus_won": 1},

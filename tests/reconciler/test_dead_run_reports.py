@@ -48,7 +48,16 @@ def test_a_cancelled_run_has_a_summary_and_no_errors(platform: Platform) -> None
     running(platform)
     record = write_reports(platform, platform.ledger.cancel(RUN_ID))
     assert report(platform, record, "run_summary")["status"] == "CANCELLED"
+    assert b"The run was cancelled" in platform.objects.read(record.artifacts["report"])
     assert "errors" not in record.artifacts
+
+
+def test_how_it_ended_can_be_read_on_a_page(platform: Platform) -> None:
+    running(platform)
+    record = write_reports(platform, platform.ledger.poison(RUN_ID, "attempts used up (3 of 3)"))
+    page = platform.objects.read(record.artifacts["report"]).decode()
+    assert "No new feed was made" in page
+    assert "attempts used up (3 of 3)" in page
 
 
 def test_what_a_run_that_did_not_succeed_has_published_is_taken_away(platform: Platform) -> None:

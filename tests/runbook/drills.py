@@ -73,7 +73,7 @@ def all_drills() -> list[Drill]:
 def no_config(desk: Desk) -> None:
     """A tenant without a config; fixed by POST /v1/tenants."""
     run = desk.failed("missing_tenant_config", FETCH_INPUTS, "missing tenant config")
-    assert desk.artifacts(run) == {"errors", "run_summary"}
+    assert desk.artifacts(run) == {"errors", "report", "run_summary"}
     answer = desk.relay.http.post("/v1/tenants", json=desk.config())
     assert answer.status_code == 201, answer.text
     desk.upload()

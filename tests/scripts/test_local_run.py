@@ -36,6 +36,7 @@ ALL_PUBLISHED = [
     "published/state.parquet",
     "reports/config_snapshot.json",
     "reports/input_manifest.json",
+    "reports/report.html",
     "reports/run_summary.json",
 ]
 
@@ -97,6 +98,7 @@ def test_a_failed_run_says_its_code_last_and_leaves_its_reports(
         "reports/errors.json",
         "reports/input_manifest.json",
         "reports/invalid_rows.csv",
+        "reports/report.html",
         "reports/run_summary.json",
     ]
     assert bench.report("run_summary")["error_code"] == "validation_errors"
@@ -138,6 +140,7 @@ def test_another_schema_version_is_a_failed_run_with_the_config_as_stored(
     assert bench.tree() == [
         "reports/config_snapshot.json",
         "reports/errors.json",
+        "reports/report.html",
         "reports/run_summary.json",
     ]
     assert bench.report("config_snapshot")["tenant_config"] == document

@@ -37,6 +37,7 @@ class View:
         texts: what must be read on it.
         act: what is pressed first.
         height: of the window, so that the picture has all that matters.
+        width: of the window.
     """
 
     name: str
@@ -44,6 +45,7 @@ class View:
     texts: Callable[[Exhibits], Sequence[str]]
     act: Callable[[Page], None] = lambda page: None
     height: int = 900
+    width: int = WIDTH
 
 
 def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
@@ -53,7 +55,7 @@ def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
         AssertionError: something did not appear; the message says what, and what was there.
     """
     page = browser.page
-    page.set_viewport_size({"width": WIDTH, "height": view.height})
+    page.set_viewport_size({"width": view.width, "height": view.height})
     page.goto(view.address(exhibits))
     view.act(page)
     wanted, deadline = view.texts(exhibits), time.monotonic() + SECONDS_TO_LOAD
@@ -125,6 +127,15 @@ def _hold(ex: Exhibits) -> list[str]:
     return ["HELD", "held_by", ", ".join(names), f"relay release {ex.held['run_id']}", "guards"]
 
 
+def _report(of: Callable[[Exhibits], Mapping[str, Any]]) -> Callable[[Exhibits], str]:
+    return lambda ex: str(_links(ex, of(ex))["report"])
+
+
+def _links(ex: Exhibits, run: Mapping[str, Any]) -> Mapping[str, Any]:
+    links: Mapping[str, Any] = ex.relay.http.get(f"/v1/runs/{run['run_id']}/artifacts").json()
+    return links
+
+
 def _run_list(ex: Exhibits) -> list[str]:
     tags = [f"relay/tenant_id: {tenant}" for tenant in (FAILED, REFUSED)]
     return [*tags, f"relay/run_id: {ex.failed['run_id']}", "Failure", "Success", "sqs_run_sensor"]
@@ -146,6 +157,20 @@ VIEWS = (
         _asset("merged_inventory", "partitions", HELD),
         _hold,
         height=1000,
+    ),
+    View(
+        "report",
+        _report(lambda ex: ex.held),
+        lambda ex: ["The new feed is held back", HELD, "SKUs removed", "What has changed"],
+        height=1640,
+        width=1000,
+    ),
+    View(
+        "report_phone",
+        _report(lambda ex: ex.refused),
+        lambda ex: ["No new feed was made", "validation_errors", "Why rows were refused"],
+        height=1640,
+        width=400,
     ),
     View(
         "plots",
@@ -183,7 +208,7 @@ VIEWS = (
         height=740,
     ),
 )
-"""Pages of Dagster that the runbook sends its reader to, each with a picture."""
+"""Pages that the runbook sends its reader to, each with a picture."""
 
 API_PAGE = View(
     "api",

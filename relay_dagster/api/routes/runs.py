@@ -148,7 +148,8 @@ def get_artifacts(
     record = find_run(run_id, caller, platform)
     response.headers["Cache-Control"] = "no-store"
     found = platform.objects.artifacts(record.run_id, record.tenant_id)
-    return {name: platform.objects.presign(key) for name, key in found.items()}
+    presign = platform.objects.presign
+    return {name: presign(key, is_page=name == "report") for name, key in found.items()}
 
 
 @router.post(

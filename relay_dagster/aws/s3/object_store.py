@@ -257,18 +257,18 @@ class ObjectStore:
         }
 
     @maps_aws_errors
-    def presign(self, key: str, *, expires_in: int = _LINK_SECONDS) -> str:
+    def presign(self, key: str, *, is_page: bool = False, expires_in: int = _LINK_SECONDS) -> str:
         """Return a link to an object, SigV4, that works without credentials for some seconds.
 
         Browsers save what it leads to: the type of an upload is its supplier's to say, and a page
-        of his is not to be shown as the bucket's.
+        of his is not to be shown as the bucket's. A page of our own is shown.
         """
         return self._clients.s3_links.generate_presigned_url(
             "get_object",
             Params={
                 "Bucket": self.bucket,
                 "Key": key,
-                "ResponseContentDisposition": "attachment",
+                "ResponseContentDisposition": "inline" if is_page else "attachment",
             },
             ExpiresIn=expires_in,
         )

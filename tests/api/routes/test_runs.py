@@ -396,6 +396,22 @@ def test_there_is_a_signed_link_for_each_artifact_that_exists(world: ApiWorld) -
     assert int(signature["X-Amz-Expires"][0]) <= 7 * 24 * 3600
 
 
+def test_a_browser_shows_the_report_and_saves_a_page_that_a_vendor_has_uploaded(
+    world: ApiWorld,
+) -> None:
+    record = world.succeed(world.post_run().json()["run_id"])
+    prefix = f"{record.run_id}/tenants/{TENANT}/"
+    for key in ("reports/report.html", "inbound/vendor_1/report.html"):
+        world.platform.objects.put(prefix + key, b"x")
+    links = world.client.get(f"/v1/runs/{record.run_id}/artifacts").json()
+    shown = {
+        name: parse_qs(urlsplit(link).query)["response-content-disposition"]
+        for name, link in links.items()
+    }
+    assert shown["report"] == ["inline"]
+    assert shown["inbound_vendor_1"] == shown["merged_inventory"] == ["attachment"]
+
+
 def test_a_run_that_wrote_nothing_has_no_links(world: ApiWorld) -> None:
     run_id = world.post_run().json()["run_id"]
     assert world.client.get(f"/v1/runs/{run_id}/artifacts").json() == {}

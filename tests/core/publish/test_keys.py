@@ -28,6 +28,7 @@ def test_keys_lie_under_the_run_and_its_tenant() -> None:
         ("reports/invalid_rows.csv", "invalid_rows"),
         ("reports/changes.csv", "changes"),
         ("reports/run_summary.json", "run_summary"),
+        ("reports/report.html", "report"),
         ("work/vendor_1/vendor.arrow", ""),
         ("inbound/stray.csv", ""),
         ("reports/other.json", ""),

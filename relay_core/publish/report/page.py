@@ -1,0 +1,59 @@
+"""The report as one HTML page, made by a template that escapes whatever it is given."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from relay_core.domain.codes import RunStatus
+from relay_core.domain.records import RunContext
+from relay_core.publish.findings import RunFindings
+from relay_core.publish.report import words
+from relay_core.publish.report.build import report_of
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+LONGEST_TEXT = 2_000
+"""So many characters of a text are shown."""
+_SHOWN_CONTROLS = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
+
+
+def report_html(ctx: RunContext, findings: RunFindings, status: RunStatus) -> bytes:
+    """Return report.html: the same bytes for the same run and findings.
+
+    Args:
+        ctx: the run.
+        findings: what it has found out.
+        status: how it ended.
+    """
+    page = _pages().get_template("page.html.jinja").render(report=report_of(ctx, findings, status))
+    return page.encode(errors="xmlcharrefreplace")
+
+
+def load_templates() -> None:
+    """Load what pages are made with: it takes longer than making one, and a thread can do it."""
+    for name in _pages().list_templates():
+        _pages().get_template(name)
+
+
+@cache
+def _pages() -> Environment:
+    """Return the engine that makes pages; a process that makes none does not load it."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("relay_core.publish.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+
+
+def _shown(value: object) -> object:
+    """Return a text as a page can show it: cut, its control characters as symbols of them."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return words.cut(value, LONGEST_TEXT).translate(_SHOWN_CONTROLS)

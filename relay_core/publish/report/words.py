@@ -1,0 +1,207 @@
+"""The report's words: numbers, shares and ages as people write them, verdicts as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+
+from relay_core.domain.codes import RowFault, RunStatus, Stage
+from relay_core.domain.run_faults import listed
+from relay_core.publish.findings import RunFindings
+from relay_core.publish.report.view import Verdict
+from relay_core.validation.guards import GuardResult
+
+_DOING = {
+    Stage.FETCH_INPUTS: "while looking for the vendors' feeds",
+    Stage.NORMALIZE: "while reading the vendors' feeds",
+    Stage.MERGE_PRICE: "while merging and pricing",
+    Stage.WRITE_OUTPUTS: "while writing the feed",
+}
+_KEPT = "the shop keeps the feed that it has"
+_GUARDS = {
+    "skus_removed": ("SKUs removed", "SKUs of the published feed that are gone"),
+    "out_of_stock": ("Out of stock", "SKUs that were in stock and have none now"),
+    "price_drop": ("Price drops", "prices that fell too far at once; a few are let through"),
+    "price_rise": ("Price rises", "prices that rose too far at once; a few are let through"),
+    "price_level low": ("Price level, low side", "prices below the level of the published feed"),
+    "price_level high": ("Price level, high side", "prices above the level of the published feed"),
+    "vendor_rows": ("Vendor rows", "rows that the vendor had, and has not sent"),
+}
+
+_FAULTS: dict[str, str] = {
+    RowFault.COLUMN_COUNT: "more or fewer fields than the header",
+    RowFault.MISSING_SKU: "no SKU",
+    RowFault.MISSING_QUANTITY: "no quantity",
+    RowFault.INVALID_QUANTITY: "not a whole number",
+    RowFault.NEGATIVE_QUANTITY: "less than 0",
+    RowFault.INVALID_DECIMAL: "not an amount",
+    RowFault.NEGATIVE_AMOUNT: "less than 0",
+    RowFault.AMOUNT_OUT_OF_RANGE: "too large an amount",
+    RowFault.INVALID_LEAD_TIME: "not a number of days",
+    RowFault.INVALID_CONDITION: "not a known condition",
+    RowFault.INVALID_TIMESTAMP: "not a date and time",
+}
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of at most so many characters; what is cut ends in ``…``."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def sentence(clause: str) -> str:
+    """Return a clause as a sentence of its own."""
+    return f"{clause[:1].upper()}{clause[1:]}." if clause else ""
+
+
+def fault_title(error_code: str, column: str | None) -> str:
+    """Return what is wrong with refused cells of a column, or with whole records."""
+    what = _FAULTS.get(error_code, error_code)
+    return f"{column}: {what}" if column else what.capitalize()
+
+
+def number(count: int) -> str:
+    """Return a count: ``12,345``."""
+    return f"{count:,}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count of things: ``1 row``, ``2 rows``."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def percent(share: str) -> str:
+    """Return a share, written as a decimal, in percent: ``50 %``, ``0.25 %``."""
+    return f"{(Decimal(share) * 100).normalize():,f} %"
+
+
+def signed_percent(share: str) -> str:
+    """Return by how much something has moved, in percent with a place: ``+12.5 %``."""
+    rounded = (Decimal(share) * 100).quantize(Decimal("0.1"), ROUND_HALF_UP)
+    return f"{rounded:+,f} %".replace("-", "\N{MINUS SIGN}")
+
+
+def part(count: int, of: int) -> str:
+    """Return a part of a whole in percent with a place, half up; what is not 0 never says so."""
+    if not of:
+        return "0 %"
+    tenths = (2 * 1000 * count + of) // (2 * of)
+    if count and not tenths:
+        return "< 0.1 %"
+    return f"{tenths // 10}.{tenths % 10} %" if tenths % 10 else f"{tenths // 10} %"
+
+
+def length(count: int, longest: int) -> str:
+    """Return a bar's length in percent of the longest, with a place."""
+    return f"{float(Fraction(100 * count, longest)):.1f}" if longest else "0.0"
+
+
+def age(since: timedelta) -> str:
+    """Return how old something is, in whole hours or days."""
+    hours = max(0, since // timedelta(hours=1))
+    if not hours:
+        return "under an hour"
+    return counted(hours, "hour") if hours < 48 else counted(hours // 24, "day")
+
+
+def moment(instant: datetime) -> str:
+    """Return an aware moment to the minute: ``2026-03-01 12:00 UTC``."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def changed(counts: Mapping[str, int]) -> str:
+    """Say in a sentence how much of the published feed is as it was."""
+    of = sum(counts[name] for name in ("unchanged", "changed", "removed"))
+    stayed, moved, left, joined = (
+        number(counts[name]) for name in ("unchanged", "changed", "removed", "added")
+    )
+    return (
+        f"Of the {counted(of, 'SKU')} of the published feed {stayed} stayed as they were, {moved} "
+        f"changed and {left} left it; {joined} joined it."
+    )
+
+
+def guard_name(result: GuardResult) -> str:
+    """Return what a guard is called, with the vendor that it is about."""
+    name = _words_of(result)[0]
+    return name if result.vendor_id is None else f"{name} of {result.vendor_id}"
+
+
+def guard_meaning(result: GuardResult) -> str:
+    """Return what a guard counts."""
+    return _words_of(result)[1]
+
+
+def _words_of(result: GuardResult) -> tuple[str, str]:
+    return _GUARDS[result.guard if result.side is None else f"{result.guard} {result.side}"]
+
+
+def verdict(
+    status: RunStatus, findings: RunFindings, troubled: Sequence[str], next_action: str
+) -> Verdict:
+    """Say how a run ended, and what needs doing.
+
+    Args:
+        status: how it ended.
+        findings: what it has found out.
+        troubled: the vendors whose feeds were not used as they should have been.
+        next_action: what its failure asks for.
+    """
+    if status is RunStatus.FAILED:
+        stage = findings.failure.stage if findings.failure else Stage.QUEUE
+        when = _DOING.get(stage, "before it had begun")
+        sentence = f"The run failed {when}. Nothing is published: {_KEPT}."
+        return Verdict("bad", "Failed", "No new feed was made", sentence, (next_action,))
+    if status is RunStatus.CANCELLED:
+        sentence = f"It was ended on request. Nothing is published: {_KEPT}."
+        again = "Start another run when the feed is to be made anew."
+        return Verdict("idle", "Cancelled", "The run was cancelled", sentence, (again,))
+    if status is RunStatus.HELD:
+        return _held(findings)
+    return _succeeded(findings, troubled)
+
+
+def _held(findings: RunFindings) -> Verdict:
+    names = [guard_name(result) for result in findings.tripped]
+    guards = counted(len(findings.guards or ()), "guard")
+    return Verdict(
+        "warn",
+        "Held",
+        "The new feed is held back",
+        f"{len(names)} of {guards} found more changed since the published feed than the config "
+        f"allows: {_some(names)}. The new feed, with {counted(findings.record_count, 'SKU')}, "
+        f"waits, and {_KEPT}.",
+        (
+            "Look below at what has changed.",
+            "If it is meant, release the feed: relay release shows it again, and asks.",
+            "If it is not, have the vendor's feed or the config put right and start another run; "
+            "its feed takes the place of this one.",
+        ),
+    )
+
+
+def _succeeded(findings: RunFindings, troubled: Sequence[str]) -> Verdict:
+    skus, refused = counted(findings.record_count, "SKU"), findings.counts()["invalid_rows"]
+    headline, sentence = f"The new feed has {skus}", "It takes the place of the one before."
+    if findings.changes is None:
+        sentence = "There is no feed to compare it with."
+    if not findings.of_all_vendors:
+        headline = f"A feed of some vendors has {skus}"
+        sentence = f"It is there to be looked at, and is not published: {_KEPT}."
+    is_odd = bool(troubled or findings.tripped)
+    todo = []
+    if troubled:
+        todo.append(f"Ask for a feed that can be used from {_some(troubled)}.")
+    if findings.tripped:
+        todo.append("See whether the changes are meant: guards tripped.")
+    if refused:
+        todo.append(f"Have {counted(refused, 'refused row')} put right: what they offer is absent.")
+    if count := findings.unpriced_skus:
+        todo.append(f"Ask for a cost of {counted(count, 'SKU')} that cannot be priced.")
+    word = "Succeeded, with warnings" if is_odd else "Succeeded"
+    return Verdict("warn" if is_odd else "good", word, headline, sentence, tuple(todo))
+
+
+def _some(names: Sequence[str]) -> str:
+    return listed(names, ", ", len(names))

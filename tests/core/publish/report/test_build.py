@@ -1,0 +1,177 @@
+"""What the report says of a run: the numbers, in the order in which they matter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from builders import REQUESTED_AT, feed, run_context
+from relay_core.domain.codes import RunStatus
+from relay_core.publish.report import view
+from relay_core.publish.report.build import report_of
+from relay_core.validation.trouble import VendorState, VendorStatus
+from reported_runs import ReportedRun, go_through
+
+MANY = [f"SKU-{n:02},5,{n}.00" for n in range(1, 21)]
+
+
+def shown(run: ReportedRun) -> view.Report:
+    return report_of(run_context(), run.findings, run.findings.status)
+
+
+def compared(records: Sequence[str], **changes: Any) -> view.Report:
+    published = go_through({"north": feed(*MANY)})
+    return shown(go_through({"north": feed(*records)}, baseline=published.baseline, **changes))
+
+
+def test_a_run_that_is_compared_with_nothing_has_neither_changes_nor_guards() -> None:
+    report = shown(go_through({"north": feed("A,1,1")}))
+    assert report.changes is None
+    assert not report.guards
+    assert not report.unpriced
+    assert report.shares is None
+    assert report.verdict.sentence == "There is no feed to compare it with."
+
+
+def test_the_numbers_are_those_of_the_summary() -> None:
+    report = shown(go_through({"north": feed("A,1,1", "B,x,1", "C,1,", "D,1,1")}))
+    assert [(each.value, each.note) for each in report.figures] == [
+        ("2", ""),
+        ("4", ""),
+        ("1", "25 %"),
+        ("1", ""),
+    ]
+    assert report.unpriced == view.Listed(("C",), 0)
+
+
+def test_a_failed_run_has_no_number_of_skus() -> None:
+    report = shown(go_through({"north": feed("A,x,1"), "south": b"\xff"}))
+    assert [each.label for each in report.figures] == ["rows read", "rows refused"]
+    assert [fault.error_code for fault in report.faults.rows] == ["DECODE_ERROR"]
+    assert "vendor south" in report.verdict.next_actions[0]
+
+
+def test_changes_are_counted_and_drawn_on_one_scale() -> None:
+    moved = ["SKU-01,0,1.00", "SKU-02,5,3.00", "SKU-03,5,1.50", "SKU-04,5,8.00", *MANY[4:18]]
+    report = compared([*moved, "NEW,1,1.00"])
+    assert report.changes is not None
+    assert [(bar.label, bar.value, bar.length) for bar in report.changes.chart.bars] == [
+        ("New in the feed", "1", "50.0"),
+        ("Gone from the feed", "2", "100.0"),
+        ("Came into stock", "0", "0.0"),
+        ("Went out of stock", "1", "50.0"),
+        ("Price went up", "2", "100.0"),
+        ("Price went down", "1", "50.0"),
+        ("From another vendor", "0", "0.0"),
+    ]
+    assert report.changes.chart.summary == (
+        "Of the 20 SKUs of the published feed 14 stayed as they were, 4 changed and 2 left it; "
+        "1 joined it."
+    )
+
+
+def test_the_greatest_price_moves_come_first_and_are_ten_each() -> None:
+    rises = [f"SKU-{n:02},5,{n + 1}.00" for n in range(1, 13)]
+    report = compared([*rises, "SKU-13,5,6.50", *MANY[13:]])
+    assert report.changes is not None
+    assert len(report.changes.rises) == 10
+    assert report.changes.rises[0] == view.Move("SKU-01", "1.00", "2.00", "+100.0 %")
+    assert report.changes.falls == (view.Move("SKU-13", "13.00", "6.50", "\N{MINUS SIGN}50.0 %"),)
+    assert report.currency == "USD"
+
+
+def test_guards_that_trip_come_first_and_show_their_first_skus() -> None:
+    report = compared(MANY[:3])
+    assert report.is_held
+    tripped = [guard for guard in report.guards.rows if guard.tripped]
+    assert list(report.guards.rows[: len(tripped)]) == tripped
+    assert [guard.name for guard in tripped] == ["SKUs removed", "Vendor rows of north"]
+    removed = tripped[0]
+    assert (removed.share, removed.limit, removed.counted) == ("85 %", "50 %", "17 of 20")
+    assert removed.examples[0] == view.Move("SKU-04", "4.00", "gone")
+    assert all(not guard.examples for guard in report.guards.rows[len(tripped) :])
+
+
+def test_each_vendor_has_its_rows_its_share_and_its_age() -> None:
+    report = shown(
+        go_through(
+            {"north": feed("A,1,1", "B,1,1", "C,1,1"), "south": feed("C,1,0.50", "D,x,1")},
+            uploaded_at={"north": REQUESTED_AT - timedelta(hours=26)},
+        )
+    )
+    north, south = report.vendors.rows
+    assert north == view.Vendor(
+        "north", "good", "its upload", "3", "0 (0 %)", "2 (66.7 %)", "26 hours", ""
+    )
+    assert (south.rows, south.refused, south.won, south.age) == ("2", "1 (50 %)", "1 (33.3 %)", "")
+    assert report.shares is not None
+    assert [(bar.label, bar.length) for bar in report.shares.bars] == [
+        ("north", "100.0"),
+        ("south", "50.0"),
+    ]
+
+
+def test_a_vendor_that_is_left_out_says_why_and_is_to_be_asked() -> None:
+    report = shown(
+        go_through(
+            {"north": feed("A,1,1"), "south": b"\xff"},
+            vendors={"north": {}, "south": {"on_trouble": "leave_out"}},
+        )
+    )
+    south = report.vendors.rows[1]
+    assert (south.tone, south.use) == ("warn", "left out")
+    assert "DECODE_ERROR" in south.note
+    assert report.verdict.word == "Succeeded, with warnings"
+    assert report.verdict.next_actions == ("Ask for a feed that can be used from south.",)
+
+
+def test_a_last_good_feed_has_the_age_of_its_own() -> None:
+    run = go_through({"north": feed("A,1,1")}, uploaded_at={"north": REQUESTED_AT})
+    state = VendorState(VendorStatus.LAST_GOOD, None, "r0", age_hours=50)
+    run.findings.states["north"] = state
+    (north,) = shown(run).vendors.rows
+    assert (north.use, north.age) == ("its last good feed", "2 days")
+
+
+def test_a_vendor_without_an_upload_is_shown() -> None:
+    report = shown(go_through({"north": feed("A,1,1")}, vendors={"north": {}, "south": {}}))
+    assert [(each.vendor_id, each.tone, each.use) for each in report.vendors.rows] == [
+        ("north", "good", "its upload"),
+        ("south", "bad", "nothing to use"),
+    ]
+    assert not report.figures
+
+
+def test_the_report_says_which_run_it_is_of() -> None:
+    ctx = replace(run_context(), config_version=7)
+    report = report_of(ctx, go_through({"north": feed("A,1,1")}).findings, RunStatus.SUCCEEDED)
+    assert (report.tenant_id, report.config_version) == ("acme", 7)
+    assert report.requested_on == "2026-03-01 12:00 UTC"
+
+
+def test_causes_are_grouped_by_code_and_column_with_samples_and_the_patch() -> None:
+    north = feed("A,1,$1.00", "B,1,$2.00", "C,1,$3.00", "D,1,$4.00", "E,x,5.00", "F,1,6.00")
+    report = shown(go_through({"north": north, "south": feed("A,1,1", "B,1,TBD")}))
+    amounts, quantities = report.causes.rows
+    assert (amounts.title, amounts.error_code) == ("cost: not an amount", "invalid_decimal")
+    assert amounts.counted == "5 rows"
+    first, second = amounts.causes.rows
+    assert (first.vendor_id, first.counted) == ("north", "4 rows")
+    assert [(each.row, each.value) for each in first.samples] == [
+        ("2", "$1.00"),
+        ("3", "$2.00"),
+        ("4", "$3.00"),
+    ]
+    assert "currency_symbols" in first.patch
+    assert (second.vendor_id, second.patch) == ("south", "")
+    assert second.what_to_do.startswith("Correct the cell, or set parser.")
+    assert quantities.title == "quantity_available: not a whole number"
+
+
+def test_a_record_that_does_not_fit_its_header_is_a_cause_of_its_own() -> None:
+    report = shown(go_through({"north": feed("A,1,1", "B,1,1,1")}))
+    (group,) = report.causes.rows
+    assert group.title == "More or fewer fields than the header"
+    assert group.causes.rows[0].samples == (view.Sample("3", "B,1,1,1"),)

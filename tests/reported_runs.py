@@ -1,0 +1,90 @@
+"""Runs through the engine, for what their reports say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from builders import REQUESTED_AT, config_document, run_context, vendor_document
+from relay_core.config import load_config
+from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.publish.findings import RunFindings
+from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.report.page import report_html
+from relay_core.publish.state import Baseline, read_state
+from relay_core.stages import RunStages
+from relay_core.validation.trouble import VendorInput
+
+KEYS = ArtifactKeys("", "")
+FORGIVING = {"max_invalid_rows": 1_000_000, "max_invalid_row_pct": "1.0"}
+
+
+@dataclass
+class ReportedRun:
+    """A run's files, and what it has found out."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    findings: RunFindings = field(default_factory=RunFindings)
+
+    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """Keep a file."""
+        self.files[key] = b"".join(map(bytes, chunks))
+
+    def wait(self) -> None:
+        """Have nothing to wait for."""
+
+    @property
+    def baseline(self) -> Baseline:
+        """The state of its feed."""
+        return read_state(self.files[KEYS.state])
+
+    @property
+    def html(self) -> bytes:
+        """Its report."""
+        return report_html(run_context(), self.findings, self.findings.status)
+
+
+def go_through(
+    feeds: Mapping[str, bytes],
+    *,
+    vendors: Mapping[str, Mapping[str, Any]] | None = None,
+    baseline: Baseline | None = None,
+    uploaded_at: Mapping[str, datetime] | None = None,
+    **changes: Any,
+) -> ReportedRun:
+    """Take a run through its stages.
+
+    Args:
+        feeds: by vendor.
+        vendors: the config's, by id, with what is changed of each; those of the feeds by default.
+        baseline: the published feed.
+        uploaded_at: when uploads came.
+        changes: of the config.
+    """
+    documents = [
+        vendor_document(name, **own)
+        for name, own in (vendors or {name: {} for name in feeds}).items()
+    ]
+    config = load_config(config_document(*documents, **{"error_policy": FORGIVING, **changes}))
+    run = ReportedRun()
+    run.findings.vendor_ids = [vendor.vendor_id for vendor in config.vendors]
+    run.findings.vendor_count = len(config.vendors)
+    stages = RunStages(
+        config, config.vendors, REQUESTED_AT, KEYS, run, run.findings, baseline=baseline
+    )
+    came = uploaded_at or {}
+    stages.judge_inputs(
+        {name: VendorInput(len(data), came.get(name)) for name, data in feeds.items()}, {}
+    )
+    if run.findings.failure is None:
+        stages.normalize(
+            VendorFeed(config.vendor(name), feeds[name], "f.csv") for name in stages.to_read()
+        )
+    if run.findings.failure is None:
+        merged = stages.merge()
+        if merged.failure is None:
+            stages.write_feed(merged)
+            stages.write_state(KEYS.state, merged, run_context())
+    return run
