@@ -312,7 +312,7 @@ def test_a_stream_that_breaks_leaves_no_object(objects: ObjectStore) -> None:
 
 def test_artifacts_are_those_of_the_run_alone(objects: ObjectStore) -> None:
     objects.put("r1/tenants/acme/reports/errors.json", b"{}")
-    objects.put("r1/tenants/acme/work/vendor_1/vendor.arrow", b"")
+    objects.put("r1/tenants/acme/work/vendor_1/offers.arrow", b"")
     objects.put("r2/tenants/acme/reports/run_summary.json", b"{}")
     assert objects.artifacts("r1", "acme") == {"errors": "r1/tenants/acme/reports/errors.json"}
 
