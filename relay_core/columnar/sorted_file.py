@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -93,10 +93,11 @@ def index_part(size: int, tail: bytes) -> Part:
 
 def parts_with(text: str, index: Index) -> list[Part]:
     """Return the batches that may have rows of a text, in order."""
-    wanted, following = text[:_PREFIX], [first for first, _, _ in index[1:]]
+    wanted = text[:_PREFIX]
+    following = [first for first, _, _ in index][1:]
     return [
         Part(start, stop)
-        for (first, start, stop), after in zip(index, [*following, None], strict=True)
+        for (first, start, stop), after in zip_longest(index, following)
         if first <= wanted and (after is None or wanted <= after)
     ]
 
