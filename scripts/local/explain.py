@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ class FolderFiles:
     def __init__(self, tree: Path) -> None:
         self._tree = tree
 
-    @property
+    @cached_property
     def sizes(self) -> Mapping[str, int]:
         """Return how many bytes each has, by path."""
         files = (path for path in self._tree.rglob("*") if path.is_file())
@@ -43,7 +44,8 @@ def explain(
     skus: Sequence[str], findings: RunFindings, run_id: str, keys: ArtifactKeys, tree: Path
 ) -> list[dict[str, Any]]:
     """Return what is told of each SKU, in their order; of one that nothing is known of, why."""
-    return [_explain(sku, findings, run_id, keys, FolderFiles(tree)) for sku in skus]
+    files = FolderFiles(tree)
+    return [_explain(sku, findings, run_id, keys, files) for sku in skus]
 
 
 def _explain(
