@@ -102,7 +102,7 @@ def parts_with(text: str, index: Index) -> list[Part]:
     ]
 
 
-def rows_with(text: str, batch: bytes, schema: pa.Schema, key: str) -> pa.Table:
+def rows_with(text: str, batch: bytes | memoryview, schema: pa.Schema, key: str) -> pa.Table:
     """Return a batch's rows of a text."""
     rows = pa.ipc.read_record_batch(pa.py_buffer(batch), schema)
     return pa.table(rows.filter(pc.equal(rows[key], text)))

@@ -1,60 +1,38 @@
 """Why a SKU's row of a run's feed is what it is, from the files that the run has left.
 
-The work files are sorted by SKU: of each a few small parts are read, whatever the run's size.
+What is read of them is `sku_rows`, what decides and prices ``merge/explain.py``; here it is told.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
 from relay_core.columnar.csv_text import instant_text, money_text
-from relay_core.columnar.sorted_file import (
-    Index,
-    Part,
-    index_part,
-    parts_with,
-    rows_with,
-    tail_part,
-)
+from relay_core.columnar.sorted_file import Part
 from relay_core.columnar.text import integers_of, one_chunk
 from relay_core.config import TenantConfig, load_stored_config
-from relay_core.domain.errors import ArtifactsExpiredError, SkuNotFoundError
+from relay_core.domain.errors import SkuNotFoundError
 from relay_core.merge.criteria import VENDOR_RANK
 from relay_core.merge.explain import LANDED_COST, Contest, ExplainedOffers
 from relay_core.normalize.work_file import REFUSED_SCHEMA, WORK_FILE
 from relay_core.publish.feed_csv import feed_cells
 from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.sku_rows import RunFiles, WorkFile, read_rows, size_of
 from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.trouble import VendorStatus
 
 MOST_REFUSED = 100
 """So many refused rows of a SKU are told."""
-_BYTES_AT_ONCE = 4 << 20
 _MOST_BYTES = (1 << 20) - 1024
 """An explanation is no longer, as JSON; what does not fit is cut, and told in the counts."""
 _LONGEST_CELL = 1000
 _USED = (VendorStatus.FOUND, VendorStatus.LAST_GOOD)
-
-
-class RunFiles(Protocol):
-    """The files of a run, where they are to be had."""
-
-    @property
-    def sizes(self) -> Mapping[str, int]:
-        """Return how many bytes each has, by key."""
-
-    def read(self, parts: Sequence[tuple[str, Part]]) -> Sequence[bytes]:
-        """Return parts of files; they are not more than some megabytes.
-
-        Raises:
-            ArtifactsExpiredError: one of the files is gone.
-        """
 
 
 @dataclass(slots=True)
@@ -68,15 +46,6 @@ class _RefusedRows:
         self.count += len(rows)
         told = rows.select(["vendor_id", "row_number", "error_codes"])
         self.rows += told.slice(0, MOST_REFUSED - len(self.rows)).to_pylist()
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A work file, and who takes its rows."""
-
-    key: str
-    schema: pa.Schema
-    take: Callable[[pa.Table], None]
 
 
 def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> dict[str, Any]:
@@ -97,9 +66,9 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
     contest, refused = Contest(config), _RefusedRows()
     sources = list(_sources(files, keys, config, statuses, contest))
     if keys.invalid_rows in files.sizes:
-        sources.append(_Source(keys.refused_rows, REFUSED_SCHEMA, refused.add))
+        sources.append(WorkFile(keys.refused_rows, REFUSED_SCHEMA, refused.add))
     if _is_text(sku):
-        _read(files, sources, sku)
+        read_rows(files, sources, sku)
     explained = contest.explained()
     if explained is None and not refused.count:
         raise SkuNotFoundError(
@@ -124,7 +93,7 @@ def _described(
 ) -> tuple[TenantConfig, Mapping[str, VendorStatus]]:
     """Return the run's config, and what it has used of each vendor."""
     wanted = (keys.config_snapshot, keys.input_manifest)
-    snapshot, manifest = files.read([(key, Part(0, _size(files, key))) for key in wanted])
+    snapshot, manifest = files.read([(key, Part(0, size_of(files, key))) for key in wanted])
     config = load_stored_config(json.dumps(json.loads(snapshot)["tenant_config"]))
     vendors = json.loads(manifest)["vendors"]
     return config, {name: VendorStatus(entry["status"]) for name, entry in vendors.items()}
@@ -136,7 +105,7 @@ def _sources(
     config: TenantConfig,
     statuses: Mapping[str, VendorStatus],
     contest: Contest,
-) -> Iterator[_Source]:
+) -> Iterator[WorkFile]:
     """Yield the work files of vendors, in the order of the config."""
     for vendor_id in (vendor.vendor_id for vendor in config.vendors):
         status, key = statuses.get(vendor_id), keys.work(vendor_id, WORK_FILE)
@@ -147,58 +116,7 @@ def _sources(
                 is_last_good=status is VendorStatus.LAST_GOOD,
                 left_out=status is VendorStatus.LEFT_OUT,
             )
-            yield _Source(key, OFFER_SCHEMA, take)
-
-
-def _read(files: RunFiles, sources: Sequence[_Source], sku: str) -> None:
-    """Give each source's rows of a SKU to who takes them, in order, some megabytes at a time."""
-    indexes = _indexes(files, [source.key for source in sources])
-    parts = [
-        (source, part)
-        for source, index in zip(sources, indexes, strict=True)
-        for part in parts_with(sku, index)
-    ]
-    for some in _rounds(parts):
-        batches = files.read([(source.key, part) for source, part in some])
-        for (source, _), batch in zip(some, batches, strict=True):
-            source.take(rows_with(sku, batch, source.schema, "sku"))
-
-
-def _indexes(files: RunFiles, keys: Sequence[str]) -> list[Index]:
-    sizes = [_size(files, key) for key in keys]
-    tails = files.read([(key, tail_part(size)) for key, size in zip(keys, sizes, strict=True)])
-    indexes = []
-    for key, size, tail in zip(keys, sizes, tails, strict=True):
-        part, begins = index_part(size, tail), size - len(tail)
-        if part.start >= begins:
-            data = tail[part.start - begins : part.stop - begins]
-        else:
-            (data,) = files.read([(key, part)])
-        indexes.append(json.loads(data))
-    return indexes
-
-
-def _rounds(parts: Sequence[tuple[_Source, Part]]) -> Iterator[list[tuple[_Source, Part]]]:
-    """Yield as many parts as are read at once."""
-    some: list[tuple[_Source, Part]] = []
-    size = 0
-    for source, part in parts:
-        if some and size + part.stop - part.start > _BYTES_AT_ONCE:
-            yield some
-            some, size = [], 0
-        some.append((source, part))
-        size += part.stop - part.start
-    if some:
-        yield some
-
-
-def _size(files: RunFiles, key: str) -> int:
-    if key not in files.sizes:
-        raise ArtifactsExpiredError(
-            f"{key.rpartition('/')[2]} of the run is gone, and with it what explains its feed; "
-            "start a new run"
-        )
-    return files.sizes[key]
+            yield WorkFile(key, OFFER_SCHEMA, take)
 
 
 def _is_text(sku: str) -> bool:
