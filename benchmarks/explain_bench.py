@@ -155,7 +155,7 @@ def _run(platform: Platform, config: dict[str, Any], feeds: dict[str, bytes]) ->
     finally:
         session.close()
     record = platform.runs.get(run_id)
-    if record is None or not record.has_offered_feed:
+    if record is None or record.published_at is None:
         raise RuntimeError(f"the run came to no feed: {record}")
     return record
 

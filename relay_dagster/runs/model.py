@@ -145,11 +145,6 @@ class RunRecord:
         return self.status.has_ended
 
     @property
-    def has_offered_feed(self) -> bool:
-        """Whether its feed was published or held back, whatever has become of it since."""
-        return self.published_at is not None or self.hold is not None
-
-    @property
     def is_dispatched(self) -> bool:
         """Whether an attempt is on its way or executing."""
         return not self.has_ended and self.dispatched_at is not None

@@ -45,7 +45,7 @@ def explain_sku(
     Of a run that has published its feed, or has held it back.
     """
     record = find_run(run_id, caller, platform)
-    if not record.has_offered_feed:
+    if record.published_at is None and record.hold is None:  # nor has it ever been
         raise RunNotMergedError(
             f"run {run_id} is {record.status}: it has neither published its feed nor held it back; "
             "ask for a run of all vendors that has"
