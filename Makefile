@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-hostile bench-hostile-requests bench-runs profile runbook screenshots cluster clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-hostile bench-hostile-requests bench-runs profile runbook screenshots cluster clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -84,6 +84,9 @@ fuzz-api: setup ## Go through the live API with its OpenAPI document: EXAMPLES, 
 
 bench-api: setup ## Measure the API under 200 pollers and 20 listers: SECONDS
 	@$(BIN)/python -m benchmarks.api_bench $(if $(SECONDS),--seconds $(SECONDS))
+
+bench-explain: setup ## Measure how long a SKU of a large run takes to be explained: ROWS, SKUS
+	@$(BIN)/python -m benchmarks.explain_bench $(if $(ROWS),--rows $(ROWS)) $(if $(SKUS),--skus $(SKUS))
 
 bench-hostile-requests: setup ## Measure what hostile requests cost the API and another caller
 	@$(BIN)/python -m benchmarks.hostile_requests

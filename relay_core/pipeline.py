@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ from relay_core.merge.result import (
     unpriced_warnings,
 )
 from relay_core.normalize.remedy import NO_LAST_GOOD, Remedy
-from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import VendorFeed, read_feed
 from relay_core.normalize.work_file import work_file_chunks
@@ -92,10 +93,12 @@ def normalize_vendors(
         ordered.vendor = with_patches(config, ordered.vendor)
         ordered = settle(ordered)
         write(ordered.vendor)
+        if hand_over is None and not ordered.vendor.is_used:
+            return ordered.vendor
         vendor = ordered.with_offers(in_order)
         if hand_over is not None:
             hand_over(vendor.vendor_id, work_file_chunks(ordered, vendor))
-        return vendor
+        return vendor if vendor.is_used else replace(vendor, offers=no_offers(), rest=None)
 
     finished: list[Future[NormalizedVendor]] = []
     with ThreadPoolExecutor(1) as behind:

@@ -24,7 +24,7 @@ from relay_core.merge.result import MergedInventory
 from relay_core.normalize.remedy import NO_LAST_GOOD, LastGoodFeeds, Remedy
 from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.normalize.work_file import WORK_FILE
+from relay_core.normalize.work_file import WORK_FILE, refused_rows_chunks
 from relay_core.pipeline import (
     columns_to_read,
     judge_normalized,
@@ -77,7 +77,8 @@ class RunStages:
         keys: where its files lie.
         sink: where they go.
         findings: what it has found out.
-        hands_over: whether another process may take the vendors over from their work files.
+        hands_over: whether work files are left: another process may take the vendors over from
+            them, and they explain the feed.
         baseline: the published feed that the run is compared with, if it is; a run of some vendors
             is not.
         last_good: what may stand in for vendors in trouble.
@@ -266,6 +267,8 @@ class RunStages:
         uploads = findings.uploads
         if any(vendor.invalid_rows for vendor in uploads):
             self.sink.write(self.keys.invalid_rows, invalid_rows_chunks(uploads))
+            if self.hands_over:
+                self.sink.write(self.keys.refused_rows, refused_rows_chunks(uploads))
 
     def _write_lines(self, vendor: NormalizedVendor) -> None:
         if vendor.is_used:

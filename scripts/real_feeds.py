@@ -1,6 +1,7 @@
 """Run the local runner over real vendors' feeds and print a line for each tenant.
 
-Then some of them again, changed by a rule as within a year, against what was published before.
+Then some of them again, changed by a rule as within a year, against what was published before; and
+what decides between three hospitals' offers, told of SKUs that tie in different ways.
 
 The feeds stay in ``RELAY_FEEDS_DIR`` (default ``../shared/data``); their configs are in
 ``configs/real_feeds``. Exit status 0 where every run came to what it should, or the folder is
@@ -21,6 +22,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,25 @@ CHANGES = (
 )
 
 
+# SKUs of three hospitals that tie in different ways: their offers by rank, and what each lost on.
+TIES: Mapping[str, Sequence[tuple[str, str | None]]] = {
+    "10000009": (("aurora_baycare", None), ("sheboygan", "vendor_id"), ("summit", "vendor_id")),
+    "10000706": (
+        ("aurora_baycare", None),
+        ("summit", "vendor_id"),
+        ("sheboygan", "lowest_landed_cost"),
+    ),
+    "10000005": (("sheboygan", None), ("summit", "vendor_id")),
+    "10000002": (
+        ("sheboygan", None),
+        ("summit", "lowest_landed_cost"),
+        ("aurora_baycare", "lowest_landed_cost"),
+    ),
+    "10000100": (("aurora_baycare", None),),
+    "MMIS": (),
+}
+
+
 @dataclass(frozen=True)
 class Line:
     """What one tenant's run came to, and whether it should."""
@@ -138,8 +159,12 @@ def main() -> int:
         )
         print(line, flush=True)
         faults += [] if line.is_right else [str(line)]
-    for change in () if faults else CHANGES:
-        line = run_changed(change, feeds_dir)
+    more: list[Callable[[Path], Line]] = [
+        *(partial(run_changed, change) for change in CHANGES),
+        explain_ties,
+    ]
+    for check in [] if faults else more:
+        line = check(feeds_dir)
         print(line, flush=True)
         faults += [] if line.is_right else [str(line)]
     if faults:
@@ -189,6 +214,28 @@ def run_changed(change: Change, feeds_dir: Path) -> Line:
     is_right = (status, told) == (_HELD if expected else 0, expected)
     text = told or "published"
     return Line(change.tenant, is_right, f"{change.what}: {text if is_right else (status, text)}")
+
+
+def explain_ties(feeds_dir: Path) -> Line:
+    """Have SKUs of three lists explained, and compare what each offer has lost on."""
+    tenant = "aurora_health"
+    paths = _paths(TENANTS[tenant], feeds_dir)
+    with tempfile.TemporaryDirectory() as folder:
+        done = _local_run(tenant, paths, Path(folder), *(f"--explain={sku}" for sku in TIES))
+    done.check_returncode()
+    told = lost_on(done.stdout.splitlines()[-len(TIES) :])
+    wrong = {sku: told[sku] for sku, expected in TIES.items() if told[sku] != list(expected)}
+    text = f"told what decides of {len(TIES)} SKUs" if not wrong else f"told otherwise: {wrong}"
+    return Line(tenant, not wrong, text)
+
+
+def lost_on(lines: Sequence[str]) -> dict[str, list[tuple[str, str | None]]]:
+    """Return of each SKU that is explained its offers' vendors, and what they have lost on."""
+    explained = map(json.loads, lines)
+    return {
+        told["sku"]: [(offer["vendor_id"], offer["lost_on"]) for offer in told["offers"]]
+        for told in explained
+    }
 
 
 def write_changed(change: Change, source: Path, target: Path) -> None:

@@ -20,6 +20,8 @@ from fakes import held_outcome, published_outcome
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.api.app import create_app
+from relay_dagster.api.engine_processes import EngineProcesses
+from relay_dagster.api.explainer import Explainer
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http.connections import server_options
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
@@ -28,8 +30,8 @@ from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
 
 ADMIN = "admin-key"
-CHECKER = FeedChecker()
-"""One for all worlds: its process takes a moment to start, and keeps nothing."""
+PROCESSES = EngineProcesses()
+"""Those of all worlds: a process takes a moment to start, and keeps nothing."""
 TENANT = "acme"
 JSON = {"Content-Type": "application/json"}
 NOBODY_S_RUN = "00000000-0000-4000-8000-000000000000"
@@ -49,7 +51,8 @@ class ApiWorld:
     ) -> None:
         self.platform = platform
         self.app = create_app(replace(platform, **parts), limits=limits)
-        self.app.state.feed_checker = CHECKER
+        self.app.state.feed_checker = FeedChecker(PROCESSES, limits)
+        self.app.state.explainer = Explainer(PROCESSES, limits)
         self.client = TestClient(self.app, headers={"X-API-Key": ADMIN})
 
     def with_key(self, key: str | None) -> TestClient:

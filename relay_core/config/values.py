@@ -12,7 +12,7 @@ import zoneinfo
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from relay_core.config.scalars import BareWord, NumberText, type_name
@@ -264,10 +264,16 @@ def read_currency(value: Any) -> str:
     return text
 
 
+@cache
+def _time_zones() -> frozenset[str]:
+    """Return the names of all zones; to find them takes longer than to read a config."""
+    return frozenset(zoneinfo.available_timezones()).difference(_MACHINES_OWN_ZONES)
+
+
 def read_timezone(value: Any) -> str:
     """Read the name of a time zone that every machine knows alike."""
     text = read_text(value)
-    known = zoneinfo.available_timezones().difference(_MACHINES_OWN_ZONES)
+    known = _time_zones()
     if text not in known:
         hint = nearest(text, known) or ", such as America/Chicago or UTC"
         raise refuse(f"{shorten(text)} is no IANA time zone{hint}")

@@ -8,6 +8,9 @@
     ├── UnsupportedSchemaVersionError  unsupported_schema_version final
     ├── CellError                      one of codes.RowFault      final
     ├── FeedUnreadableError            one of codes.FailureCode   final
+    ├── SkuNotFoundError               SKU_NOT_FOUND              final
+    ├── RunNotMergedError              RUN_NOT_MERGED             final
+    ├── ArtifactsExpiredError          ARTIFACTS_EXPIRED          final
     └── ContractBrokenError            internal_error             retryable
 
 Nothing about AWS, Dagster or HTTP belongs here: the engine calls no external service.
@@ -94,6 +97,24 @@ class FeedUnreadableError(RelayError):
     def __init__(self, error_code: str, message: str) -> None:
         self.error_code = error_code
         super().__init__(message)
+
+
+class SkuNotFoundError(RelayError):
+    """No row of a run has this SKU."""
+
+    error_code = "SKU_NOT_FOUND"
+
+
+class RunNotMergedError(RelayError):
+    """A run whose feed was neither published nor held: there is nothing to explain."""
+
+    error_code = "RUN_NOT_MERGED"
+
+
+class ArtifactsExpiredError(RelayError):
+    """A file of a run is gone that is needed."""
+
+    error_code = "ARTIFACTS_EXPIRED"
 
 
 class ContractBrokenError(RelayError):

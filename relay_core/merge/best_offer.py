@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.sorting import TextOrder, common_ranges, order_by_text
-from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk
+from relay_core.columnar.text import Ints, Rows, integers_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain.columns import CANONICAL_COLUMNS
@@ -66,9 +66,9 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
     than a range is copied at once.
     """
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
-    tables = [_ranked(config, one, rank[one.vendor_id]) for one in vendors]
+    tables = [_offers_to_merge(config, vendor) for vendor in vendors]
     ranges = common_ranges([one_chunk(table["sku"]) for table in tables], RANGE_ROWS)
-    merge = _Merge(config, criteria_of(config))
+    merge = Merge(config, [each for each in criteria_of(config) if not each.excludes])
 
     def merge_range(rows: Sequence[slice]) -> tuple[pa.Table, pa.Table]:
         parts = [t.slice(r.start, r.stop - r.start) for t, r in zip(tables, rows, strict=True)]
@@ -81,13 +81,22 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
     return Winners(frame_of(priced), frame_of(unpriced), rest)
 
 
-def _ranked(config: TenantConfig, vendor: NormalizedVendor, rank: int) -> pa.Table:
-    offers = table_of(vendor.offers[columns_to_merge(config)])
-    offers = offers.append_column(ORIGIN, pa.array(origins_of(vendor)))
-    if vendor.outcome == "last_good":
-        quantity_pct = config.vendor(vendor.vendor_id).last_good.quantity_pct
-        offers = _with_quantities(offers, lambda quantities: quantities * quantity_pct // 100)
-    return offers.append_column(VENDOR_RANK, pa.repeat(pa.scalar(rank, pa.int16()), len(offers)))
+def _offers_to_merge(config: TenantConfig, vendor: NormalizedVendor) -> pa.Table:
+    rows = table_of(vendor.offers[columns_to_merge(config)])
+    rows = rows.append_column(ORIGIN, pa.array(origins_of(vendor)))
+    is_last_good = vendor.outcome == "last_good"
+    return offers_of(config, vendor.vendor_id, rows, is_last_good=is_last_good)
+
+
+def offers_of(
+    config: TenantConfig, vendor_id: str, rows: pa.Table, *, is_last_good: bool
+) -> pa.Table:
+    """Return a vendor's valid rows as the offers that they make."""
+    if is_last_good:
+        quantity_pct = config.vendor(vendor_id).last_good.quantity_pct
+        rows = _with_quantities(rows, lambda quantities: quantities * quantity_pct // 100)
+    rank = [vendor.vendor_id for vendor in config.vendors].index(vendor_id)
+    return rows.append_column(VENDOR_RANK, pa.repeat(pa.scalar(rank, pa.int16()), len(rows)))
 
 
 def _with_quantities(offers: pa.Table, change: Callable[[Ints], Ints]) -> pa.Table:
@@ -119,24 +128,26 @@ def best_of_groups(order: TextOrder, offers: pa.Table, criteria: Sequence[Criter
 
 
 @dataclass(frozen=True, slots=True)
-class _Merge:
+class Merge:
+    """Offers to rows of the feed.
+
+    Attributes:
+        config: the tenant's.
+        criteria: what decides between offers that compete.
+    """
+
     config: TenantConfig
     criteria: Sequence[Criterion]
 
     def of(self, offers: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Return the feed's rows of some SKUs' offers, and the SKUs that have none."""
         rows = best_of_groups(order_by_text(one_chunk(offers["sku"])), offers, self.criteria)
-
-        def amounts(column: str) -> tuple[Ints, Bools]:
-            values, nulls = integers_of(one_chunk(offers[column]))
-            return values.take(rows), nulls.take(rows)
-
-        inputs = PriceInputs(*amounts("cost"), *amounts("price"), *amounts("map_price"))
+        inputs = PriceInputs.of(offers, rows)
         cents, has_price = price_winners(inputs, self.config.pricing)
         priced = offers.take(pa.array(rows[has_price]))
         unpriced = {
             "sku": offers["sku"].take(pa.array(rows[~has_price])),
-            "is_free": pa.array(~(inputs.cost_null & inputs.own_price_null)[~has_price]),
+            "is_free": pa.array(inputs.has_amount[~has_price]),
         }
         return self._feed_rows(priced, cents[has_price]), pa.table(unpriced)
 

@@ -1,6 +1,7 @@
 """What decides between the offers of one SKU: named criteria, the first of them first.
 
-A criterion is a whole number an offer, the less the better.
+A criterion is a whole number an offer, the less the better. The first ones say which offers do not
+compete at all.
 """
 
 from __future__ import annotations
@@ -11,22 +12,33 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from relay_core.columnar.text import Bools, Ints, integers_of, one_chunk
+from relay_core.columnar.text import Bools, Ints, flags_of, integers_of, one_chunk
 from relay_core.config import PricingConfig, TenantConfig
 from relay_core.config.models import BestOfferConfig
 from relay_core.domain.cell_rules import MONEY_UNIT
 
 VENDOR_RANK = "vendor_rank"
 """The column that says where an offer's vendor stands in the config."""
+LEFT_OUT = "left_out"
+"""The column that says whether the run goes on without an offer's vendor."""
+TIE_BREAKERS = ("vendor_id", "row_order")
+"""The criteria that leave no two offers alike."""
 _LAST = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One rule of the competition; its numbers are made when it is come to."""
+    """One rule of the competition; its numbers are made when it is come to.
+
+    Attributes:
+        name: what it is called where an offer has lost on it.
+        numbers: the offers' numbers.
+        excludes: whether an offer with another number than 0 does not compete.
+    """
 
     name: str
     numbers: Callable[[pa.Table], Ints]
+    excludes: bool = False
 
 
 def criteria_of(config: TenantConfig) -> list[Criterion]:
@@ -41,19 +53,30 @@ def criteria_of(config: TenantConfig) -> list[Criterion]:
         "highest_quantity": rules.scarcity,
     }
     ids = [vendor.vendor_id for vendor in config.vendors]
+    by_vendor, by_row = TIE_BREAKERS
     by_id = np.array([sorted(ids).index(vendor_id) for vendor_id in ids], np.int64)
     return [
+        Criterion("left_out", rules.left_out, excludes=True),
         Criterion("has_price", rules.has_no_price),
         *(Criterion(name, named[name]) for name in config.merge.best_offer.sort_by),
-        Criterion("vendor_id", lambda offers: by_id[rules.vendor_rank(offers)]),
-        Criterion("row_order", lambda offers: np.arange(len(offers))),
+        Criterion(by_vendor, lambda offers: by_id[rules.vendor_rank(offers)]),
+        Criterion(by_row, lambda offers: np.arange(len(offers))),
     ]
+
+
+def landed_costs(config: TenantConfig, offers: pa.Table) -> pa.Array:
+    """Return what offers are compared by as their cost, in ten-thousandths; null without a cost."""
+    costs = _Rules(config.merge.best_offer, config.pricing).landed_cost(offers)
+    return pa.array(costs, mask=costs == _LAST)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
     best_offer: BestOfferConfig
     pricing: PricingConfig
+
+    def left_out(self, offers: pa.Table) -> Ints:
+        return np.asarray(flags_of(one_chunk(offers[LEFT_OUT])).astype(np.int64))
 
     def has_no_price(self, offers: pa.Table) -> Ints:
         nothing = _column(offers, "cost")[1] & _column(offers, "price")[1]

@@ -14,7 +14,7 @@ import pyarrow as pa
 from relay_core.columnar.column_values import FAULTS, fault_code
 from relay_core.columnar.csv_text import join_fields, quoted
 from relay_core.columnar.json_lines import ReportEntries
-from relay_core.columnar.text import Bools, Rows, trim
+from relay_core.columnar.text import Bools, Rows, trim, with_nulls
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, Refusals
 from relay_core.domain.limits import Limits, ReportRoom
@@ -88,7 +88,8 @@ class RejectLog:
         rows = pa.array(places)
         columns = [text.take(rows) for text in batch.raw.columns]
         numbers = batch.raw.row_numbers[places]
-        self._wait(_Waiting(numbers, codes, columns))
+        skus = batch.texts["sku"].take(rows)
+        self._wait(_Waiting(numbers, codes, columns, skus))
         positions = self.reader.positions
         judged = {c: columns[positions[c]] for c in JUDGED_COLUMNS if c in positions}
         self.causes.add(numbers, codes, judged)
@@ -100,9 +101,8 @@ class RejectLog:
             told = int(np.searchsorted(entries, room)) + 1  # no more rows than fill the room
             shown = {name: columns[place].slice(0, told) for name, place in self._shown.items()}
             shown = {name: cut_texts(c, self.limits.cell_characters) for name, c in shown.items()}
-            skus = batch.texts["sku"].take(rows[:told])
             self._refused.append(
-                RefusedRows(numbers[:told], codes[:told], shown, self._judged, skus)
+                RefusedRows(numbers[:told], codes[:told], shown, self._judged, skus.slice(0, told))
             )
 
     def add_misfits(self, misfits: Misfits) -> None:
@@ -117,7 +117,8 @@ class RejectLog:
         codes = pa.repeat(str(RowFault.COLUMN_COUNT), size)
         raw = misfits.raw.cast(pa.large_string())
         numbers = pa.array(misfits.row_numbers)
-        self._tables.append(pa.table([numbers, codes, raw], schema=REJECT_SCHEMA))
+        skus = pa.nulls(size, pa.large_string())
+        self._tables.append(pa.table([numbers, codes, raw, skus], schema=REJECT_SCHEMA))
         if room := self.limits.report_entries - sum(
             len(m.row_numbers) for m in self._shown_misfits
         ):
@@ -180,7 +181,8 @@ class RejectLog:
         raw = join_fields([quoted(column, delimiter) for column in columns], delimiter)
         numbers = pa.array(np.concatenate([part.numbers for part in waiting]))
         codes = _code_texts(np.concatenate([part.codes for part in waiting]))
-        columns_of_table = [numbers, codes, raw.cast(pa.large_string())]
+        skus = pa.concat_arrays([with_nulls(part.skus).cast(pa.large_string()) for part in waiting])
+        columns_of_table = [numbers, codes, raw.cast(pa.large_string()), skus]
         self._tables.append(pa.table(columns_of_table, schema=REJECT_SCHEMA))
 
 
@@ -191,6 +193,7 @@ class _Waiting:
     numbers: npt.NDArray[np.int64]
     codes: npt.NDArray[np.uint8]
     columns: Sequence[pa.StringArray]
+    skus: pa.StringArray
 
     @property
     def nbytes(self) -> int:

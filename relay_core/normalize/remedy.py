@@ -94,7 +94,7 @@ class Remedy:
             self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, trouble)
             return self._as_it_is(vendor, ordered)
         if state.status is VendorStatus.LEFT_OUT:
-            return self._left_out(vendor, state, ordered.vendor)
+            return self._left_out(vendor, state, ordered)
         feed = self.last_good.read(vendor.vendor_id)
         substitute = None if feed is None else self._read(vendor, feed)
         return self._standing_in(vendor, state, substitute, ordered)
@@ -118,7 +118,7 @@ class Remedy:
         trouble = state.trouble or run_faults.no_rows(vendor.vendor_id)
         remaining = left_out(vendor, trouble)
         if remaining is not None:
-            upload = NormalizedVendor(vendor.vendor_id, "left_out") if own is None else own.vendor
+            upload = own or _nothing(NormalizedVendor(vendor.vendor_id, "left_out"))
             return self._left_out(vendor, remaining, upload)
         if own is not None:
             self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, trouble)
@@ -136,13 +136,15 @@ class Remedy:
         return ordered
 
     def _left_out(
-        self, vendor: VendorConfig, state: VendorState, upload: NormalizedVendor
+        self, vendor: VendorConfig, state: VendorState, upload: SortedVendor
     ) -> SortedVendor:
+        """Return an upload that is left out; its rows are kept, to be told of."""
         self.states[vendor.vendor_id] = state
         warnings = (warning_of(vendor, state),)
-        return _nothing(
-            replace(upload, outcome="left_out", fault=None, warnings=warnings, lines=None)
+        upload.vendor = replace(
+            upload.vendor, outcome="left_out", fault=None, warnings=warnings, lines=None
         )
+        return upload
 
     def _read(self, vendor: VendorConfig, feed: VendorFeed) -> SortedVendor | None:
         """Return the rows of a last good feed; None where it is in trouble, too."""

@@ -1,18 +1,22 @@
 """A vendor's work file: what the next step needs of a vendor, where another process takes it.
 
-An Arrow file of the offers, sorted by SKU and so readable a batch at a time; behind it a stream of
-the refused records and one of their entries; last, where the first of these ends, in eight bytes.
+Its offers, sorted by SKU, so that those of one SKU are read without the rest; behind them the
+refused records and one of their entries. `refused_rows_chunks` keeps the refused rows of all
+vendors by SKU.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from relay_core.columnar.json_lines import ReportEntries
+from relay_core.columnar.sorted_file import read_sorted_file, sorted_file_chunks
+from relay_core.columnar.sorting import order_by_text
 from relay_core.columnar.text import one_chunk
 from relay_core.domain.records import Cause, ReportEntry
 from relay_core.normalize.result import NormalizedVendor
@@ -20,16 +24,22 @@ from relay_core.normalize.vendor import SortedVendor
 from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.frames import frame_of, table_of
 
-WORK_FILE = "vendor.arrow"
+WORK_FILE = "offers.arrow"
+REFUSED_SCHEMA = pa.schema(
+    [
+        ("sku", pa.large_string()),
+        ("vendor_id", pa.string()),
+        ("row_number", pa.int64()),
+        ("error_codes", pa.string()),
+    ]
+)
+"""One refused row that has a SKU."""
 
 _REPORT = b"report"
-_BATCH = 1 << 16
-_LENGTH = 8
+_ROWS_AT_ONCE = 1 << 16
 
 
-def work_file_chunks(
-    ordered: SortedVendor, vendor: NormalizedVendor
-) -> Iterator[bytes | memoryview]:
+def work_file_chunks(ordered: SortedVendor, vendor: NormalizedVendor) -> Iterator[memoryview]:
     """Yield a vendor's work file, piece by piece.
 
     Args:
@@ -37,24 +47,18 @@ def work_file_chunks(
         vendor: the vendor with its offers.
     """
     report = json.dumps(_report(vendor), ensure_ascii=False).encode()
-    sink = _Chunks()
-    with pa.ipc.new_file(sink.file, OFFER_SCHEMA.with_metadata({_REPORT: report})) as offers:
-        for batch in _batches(ordered, vendor):
-            offers.write_table(batch)
-            yield from sink.taken()
-    yield from sink.taken()
-    length = sink.size
-    for table in (vendor.rejects, pa.table({"entry": vendor.entries.lines})):
-        with pa.ipc.new_stream(sink.file, table.schema) as stream:
-            stream.write_table(table)
-        yield from sink.taken()
-    yield length.to_bytes(_LENGTH, "little")
+    return sorted_file_chunks(
+        OFFER_SCHEMA.with_metadata({_REPORT: report}),
+        "sku",
+        _offers(ordered, vendor),
+        [vendor.rejects, pa.table({"entry": vendor.entries.lines})],
+    )
 
 
-def _batches(ordered: SortedVendor, vendor: NormalizedVendor) -> Iterator[pa.Table]:
+def _offers(ordered: SortedVendor, vendor: NormalizedVendor) -> Iterator[pa.Table]:
     made = table_of(vendor.offers)
-    for start in range(0, len(made), _BATCH):
-        rows = ordered.kept.rows[start : start + _BATCH]
+    for start in range(0, len(made), _ROWS_AT_ONCE):
+        rows = ordered.kept.rows[start : start + _ROWS_AT_ONCE]
         part = made.slice(start, len(rows))
         columns = (
             part[field.name] if field.name in made.column_names else ordered.kept.cells(field, rows)
@@ -65,12 +69,7 @@ def _batches(ordered: SortedVendor, vendor: NormalizedVendor) -> Iterator[pa.Tab
 
 def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
     """Return the vendor that a work file holds."""
-    view = memoryview(data)
-    length = int.from_bytes(view[-_LENGTH:], "little")
-    with pa.ipc.open_file(pa.py_buffer(view[:length])) as file:
-        offers = file.read_all().combine_chunks()
-    rest = pa.BufferReader(pa.py_buffer(view[length:-_LENGTH]))
-    rejects, entries = (_read_stream(rest) for _ in range(2))
+    offers, rejects, entries = read_sorted_file(data)
     report = json.loads(offers.schema.metadata[_REPORT])
     fault = report.pop("fault")
     return NormalizedVendor(
@@ -86,6 +85,24 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
     )
 
 
+def refused_rows_chunks(vendors: Sequence[NormalizedVendor]) -> Iterator[memoryview]:
+    """Yield the refused rows that have a SKU, by SKU, then vendor and row."""
+    return sorted_file_chunks(REFUSED_SCHEMA, "sku", _refused(vendors))
+
+
+def _refused(vendors: Sequence[NormalizedVendor]) -> Iterator[pa.Table]:
+    parts = [REFUSED_SCHEMA.empty_table()]
+    for vendor in sorted(vendors, key=lambda each: each.vendor_id):
+        known = vendor.rejects.filter(pc.is_valid(vendor.rejects["sku"]))
+        whose = pa.repeat(vendor.vendor_id, len(known))
+        columns = (known["sku"], whose, known["row_number"], known["error_codes"])
+        parts.append(pa.table(list(columns), schema=REFUSED_SCHEMA))
+    refused = pa.concat_tables(parts)
+    order = order_by_text(one_chunk(refused["sku"])).rows
+    for start in range(0, len(order), _ROWS_AT_ONCE):
+        yield refused.take(pa.array(order[start : start + _ROWS_AT_ONCE]))
+
+
 def _report(vendor: NormalizedVendor) -> dict[str, Any]:
     return {
         "vendor_id": vendor.vendor_id,
@@ -97,45 +114,3 @@ def _report(vendor: NormalizedVendor) -> dict[str, Any]:
         "fault_counts": dict(vendor.fault_counts),
         "causes": [cause.as_dict() for cause in vendor.causes],
     }
-
-
-def _read_stream(source: pa.BufferReader) -> pa.Table:
-    with pa.ipc.open_stream(source) as stream:
-        return stream.read_all().combine_chunks()
-
-
-class _Chunks:
-    """A file that is handed on as it is written.
-
-    Attributes:
-        file: what Arrow writes to.
-        size: how many bytes were written.
-    """
-
-    closed = False
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._written: list[bytes] = []
-        self.file = pa.PythonFile(self, mode="w")
-
-    def write(self, data: pa.Buffer | bytes) -> int:
-        """Take some bytes."""
-        self._written.append(bytes(data))
-        self.size += len(self._written[-1])
-        return len(self._written[-1])
-
-    def taken(self) -> list[bytes]:
-        """Return what was written since the last call."""
-        written, self._written = self._written, []
-        return written
-
-    def flush(self) -> None:
-        """Let Arrow flush it."""
-
-    def tell(self) -> int:
-        """Return where it is."""
-        return self.size
-
-    def close(self) -> None:
-        """Let Arrow close it."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pyarrow as pa
@@ -18,7 +16,7 @@ from relay_core.columnar.csv_text import (
     quoted,
     whole_text,
 )
-from relay_core.columnar.text import integers_of, without_nulls
+from relay_core.columnar.text import integers_of, one_chunk, without_nulls
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.columns import BY_NAME, Kind
 from relay_core.merge.result import MergedInventory
@@ -26,6 +24,7 @@ from relay_core.validation.frames import table_of
 
 SLICE = 1 << 16
 """How many rows are written at a time."""
+_TEXTS = (Kind.TEXT, Kind.CONDITION)
 
 
 def feed_chunks(merged: MergedInventory) -> Iterator[bytes | memoryview]:
@@ -41,22 +40,29 @@ def preview(merged: MergedInventory, rows: int = 10) -> list[dict[str, str]]:
     """Return the first rows of the feed as they are written."""
     if merged.feed is None:
         return []
-    columns = merged.config.output.columns
-    head = table_of(merged.feed.head(rows)).combine_chunks().to_batches()
-    text = "".join(str(_lines(columns, batch), "utf-8") for batch in head)
-    records = csv.reader(io.StringIO(text, newline=""))
-    return [dict(zip(columns, record, strict=True)) for record in records]
+    return feed_cells(merged.config.output.columns, table_of(merged.feed.head(rows)))
 
 
-def _lines(columns: tuple[str, ...], batch: pa.RecordBatch) -> memoryview:
-    return lines([_written(name, batch[name]) for name in columns])
+def feed_cells(columns: Sequence[str], rows: pa.Table) -> list[dict[str, str]]:
+    """Return rows of a feed as they are written, before quoting: header to cell."""
+    written = [_text(name, one_chunk(rows[name])).to_pylist() for name in columns]
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*written, strict=True)]
 
 
-def _written(name: str, cells: pa.Array) -> pa.StringArray:
+def _lines(columns: Sequence[str], batch: pa.RecordBatch) -> memoryview:
+    return lines([_quoted(name, _text(name, batch[name])) for name in columns])
+
+
+def _quoted(name: str, text: pa.StringArray) -> pa.StringArray:
+    """Quote a column where its cells may need it."""
+    return quoted(text) if BY_NAME[name].kind in _TEXTS else text
+
+
+def _text(name: str, cells: pa.Array) -> pa.StringArray:
     kind = BY_NAME[name].kind
-    if kind in (Kind.TEXT, Kind.CONDITION):
+    if kind in _TEXTS:
         text = cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
-        return quoted(without_nulls(text))
+        return without_nulls(text)
     values, nulls = integers_of(cells)
     if kind is Kind.INSTANT:
         return instant_text(values)

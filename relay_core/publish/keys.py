@@ -81,6 +81,11 @@ class ArtifactKeys:
         """The key of the state of the run's own feed, a work file until it is published."""
         return f"{self.prefix}work/state.parquet"
 
+    @property
+    def refused_rows(self) -> str:
+        """The key of the work file of the refused rows, by SKU."""
+        return f"{self.prefix}work/refused.arrow"
+
     def artifact_name(self, key: str) -> str:
         """Return what the artifact of a key is called; empty for a work file, which is none."""
         match key.removeprefix(self.prefix).split("/"):

@@ -89,6 +89,12 @@ FEED_COLUMNS = tuple(MERGED_SCHEMA.columns)
 """The merged contract's columns."""
 
 REJECT_SCHEMA = pa.schema(
-    [("row_number", pa.int64()), ("error_codes", pa.string()), ("raw", pa.large_string())]
+    [
+        ("row_number", pa.int64()),
+        ("error_codes", pa.string()),
+        ("raw", pa.large_string()),
+        ("sku", pa.large_string()),
+    ]
 )
-"""One refused record; ``raw`` may be more text than short offsets reach."""
+"""One refused record; its SKU is null where it has none, or other fields than the header. The texts
+may be more than short offsets reach."""

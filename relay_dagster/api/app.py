@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from relay_dagster.api.engine_processes import EngineProcesses
+from relay_dagster.api.explainer import Explainer
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http import problems
 from relay_dagster.api.http.connections import server_options
@@ -17,7 +19,16 @@ from relay_dagster.api.http.middleware import RequestFrame
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.api.openapi.document import DescribedApp
 from relay_dagster.api.readiness import ReadinessProbe
-from relay_dagster.api.routes import admin, config_checks, feeds, health, holds, runs, tenants
+from relay_dagster.api.routes import (
+    admin,
+    config_checks,
+    explanations,
+    feeds,
+    health,
+    holds,
+    runs,
+    tenants,
+)
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
 from relay_dagster.api.security.rate_limits import WrongKeys
 from relay_dagster.aws.clients import BRISK, Clients
@@ -51,13 +62,15 @@ def create_app(
     )
     app.state.platform = platform
     app.state.readiness = ReadinessProbe(platform, limits.ready_seconds)
-    app.state.feed_checker = FeedChecker(limits)
+    processes = EngineProcesses()
+    app.state.feed_checker = FeedChecker(processes, limits)
+    app.state.explainer = Explainer(processes, limits)
     settings = platform.settings
     app.state.keyring = Keyring(
         settings.api_keys, platform.api_keys, WrongKeys(limits.wrong_keys_per_minute)
     )
     app.state.rates = CallerRates(settings.rate_limit_per_minute, limits.burst)
-    for module in (health, tenants, config_checks, feeds, runs, holds, admin):
+    for module in (health, tenants, config_checks, feeds, runs, explanations, holds, admin):
         app.include_router(module.router)
     # Swagger UI at /docs, from files of its own: nothing is fetched from elsewhere.
     patch_fastapi(app, redirect_from_root_to_docs=False)

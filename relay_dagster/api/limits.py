@@ -21,6 +21,7 @@ class ApiLimits:
             that the process has not found good within the last hour and that are no admin's.
         check_cpu_seconds: that `config:check` takes to read uploads; 422 `CHECK_TOO_SLOW`.
         checks: of them at once; 503 `CHECKS_BUSY`.
+        explanations: of SKUs at once; 503 `EXPLANATIONS_BUSY`.
         ready_seconds: that an answer of `GET /v1/ready` stands before AWS is asked again.
         answer_bytes: of an answer; a list ends early, with a `next_cursor`.
     """
@@ -34,6 +35,7 @@ class ApiLimits:
     wrong_keys_per_minute: int = 30
     check_cpu_seconds: float = 5
     checks: int = 2
+    explanations: int = 2
     ready_seconds: float = 2
     answer_bytes: int = 1 << 20
 

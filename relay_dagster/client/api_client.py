@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from relay_dagster.client.api_models import (
     Answer,
     ConfigCheck,
+    Explanation,
     PublishedFeed,
     Run,
     RunPage,
@@ -131,6 +132,11 @@ class ApiClient:
         """Return a link for each artifact that there is."""
         links = _json(self._send("GET", f"/v1/runs/{_segment(run_id)}/artifacts"))
         return {str(name): str(link) for name, link in links.items()}
+
+    def explain(self, run_id: str, sku: str) -> Explanation:
+        """Return why a SKU's row of a run's feed is what it is."""
+        path = f"/v1/runs/{_segment(run_id)}/explain"
+        return _read(Explanation, self._send("GET", path, params={"sku": sku}))
 
     def config(self, tenant_id: str, version: int | None) -> StoredConfig:
         """Return a tenant's latest config, or one version of it."""

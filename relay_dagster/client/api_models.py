@@ -223,6 +223,59 @@ class ConfigCheck(Answer):
     patch: list[PatchStep] = []
 
 
+class Winner(Answer):
+    """The best of the offers that competed for a SKU."""
+
+    vendor_id: str
+    row_number: int
+
+
+class PriceStep(Answer):
+    """A step of a price."""
+
+    step: str
+    operand: str | None
+    before: str | None
+    after: str
+
+
+class ExplainedOffer(Answer):
+    """One vendor's offer of a SKU, and what it has lost on."""
+
+    vendor_id: str
+    vendor_sku: str | None
+    row_number: int
+    quantity_available: int
+    cost: str | None
+    price: str | None
+    landed_cost: str | None
+    lead_time_days: int | None
+    updated_at: str
+    lost_on: str | None
+
+
+class RefusedRow(Answer):
+    """A row of a SKU that was refused."""
+
+    vendor_id: str
+    row_number: int
+    error_codes: str
+
+
+class Explanation(Answer):
+    """Why a SKU's row of a feed is what it is."""
+
+    sku: str
+    winner: Winner | None
+    feed_row: dict[str, str] | None
+    reason: str | None
+    price_steps: list[PriceStep] | None
+    offers_count: int
+    offers: list[ExplainedOffer]
+    refused_count: int
+    refused: list[RefusedRow]
+
+
 class RunSummary(Answer):
     """``run_summary.json``: what came in and what came out."""
 

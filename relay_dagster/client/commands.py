@@ -50,7 +50,7 @@ class Status(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Give an application the client commands."""
-    for command in (run, runs, show, errors, release, rollback):
+    for command in (run, runs, show, errors, explain, release, rollback):
         app.command()(command)
     app.add_typer(config, name="config", no_args_is_help=True)
 
@@ -93,8 +93,8 @@ def runs(
     api_key: ApiKey = None,
 ) -> None:
     """List runs, newest first."""
-    from relay_dagster.client.runs_view import show_runs
     from relay_dagster.client.session import connected
+    from relay_dagster.client.views.runs import show_runs
 
     with connected(api_url, api_key) as session:
         found = list(session.api.runs(tenant, status, limit))
@@ -114,8 +114,8 @@ def show(
     """Show a run: how it stands, what it counted, what it wrote; --watch as for `relay run`."""
     from relay_dagster.client.run_watch import exit_status
     from relay_dagster.client.run_watch import watch as watched
-    from relay_dagster.client.runs_view import RunPage
     from relay_dagster.client.session import connected
+    from relay_dagster.client.views.runs import RunPage
 
     with connected(api_url, api_key) as session:
         polled = session.api.run(run_id)
@@ -146,6 +146,28 @@ def errors(
         session.screen.say(headline(found, report))
         if report is not None:
             show_causes(session.screen, found, report, links)
+
+
+def explain(
+    run_id: RunId,
+    sku: Annotated[
+        str,
+        typer.Argument(metavar="SKU", help="As the feed has it.", show_default=False),
+    ],
+    as_json: Json = False,
+    api_url: ApiUrl = LOCAL_API,
+    api_key: ApiKey = None,
+) -> None:
+    """Show why a SKU's row of a run's feed is what it is: each step of the price, every offer."""
+    from relay_dagster.client.session import connected
+    from relay_dagster.client.views.explanations import show_explanation
+
+    with connected(api_url, api_key) as session:
+        told = session.api.explain(run_id, sku)
+        if as_json:
+            session.screen.show_json(told.as_json())
+        else:
+            show_explanation(session.screen, told)
 
 
 def release(
@@ -207,8 +229,8 @@ def check(
 ) -> None:
     """Judge a config against the rules and the vendors' latest files; stores nothing."""
     from relay_dagster.client.config_files import json_text, read_config_file, tenant_of
-    from relay_dagster.client.config_view import show_check
     from relay_dagster.client.session import connected
+    from relay_dagster.client.views.configs import show_check
 
     with connected(api_url, api_key) as session:
         document = read_config_file(file)

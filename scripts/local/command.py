@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,11 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Loads the engine, which bad usage need not wait for.
         from local.run import run
 
-        findings = run(request, arguments.output_dir)
+        finished = run(request, arguments.output_dir)
     except UsageError as error:
         print(*error.faults, sep="\n", file=sys.stderr)
         return 2
-    return _report(request.context, findings, arguments.output_dir)
+    status = _report(request.context, finished.findings, arguments.output_dir)
+    for told in finished.explanations:
+        print(json.dumps(told))
+    return status
 
 
 def _settings() -> LimitSettings:

@@ -40,7 +40,10 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """All that a run needs, read and checked; ``memory_mb`` MiB it may take, 0 is no limit."""
+    """All that a run needs, read and checked; ``memory_mb`` MiB it may take, 0 is no limit.
+
+    ``explain`` are the SKUs to tell of.
+    """
 
     document: Mapping[str, Any]
     config: TenantConfig | None  # None: the document's schema_version is not ours
@@ -51,6 +54,7 @@ class Request:
     baseline: Baseline | None
     limits: Limits
     memory_mb: int
+    explain: Sequence[str] = ()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,6 +82,13 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="published/state.parquet of the run whose feed this one is compared with",
+    )
+    options.add_argument(
+        "--explain",
+        action="append",
+        default=[],
+        metavar="SKU",
+        help="print why its row of the feed is what it is, as a JSON line; can be repeated",
     )
     options.add_argument("--output-dir", type=Path, required=True, metavar="DIR")
     options.add_argument("--run-id", default=None, metavar="ID", help="default: a new UUID")
@@ -123,6 +134,7 @@ def read_request(arguments: argparse.Namespace, settings: LimitSettings) -> Requ
         baseline,
         limits,
         settings.max_run_memory_mb,
+        arguments.explain,
     )
 
 

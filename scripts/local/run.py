@@ -8,8 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from local.explain import explain
 from local.output import FolderSink, fresh_tree
 from local.request import Request, UsageError
 from relay_core.columnar.tuning import tune_process
@@ -37,8 +38,15 @@ from relay_dagster.mapped_files import InputFile
 KEYS = ArtifactKeys("", "")
 
 
-def run(request: Request, output_dir: Path) -> RunFindings:
-    """Take a run through its stages, write what it leaves, return what it has found out.
+class LocalRun(NamedTuple):
+    """What a run has found out, and what is told of the SKUs that were asked for."""
+
+    findings: RunFindings
+    explanations: list[dict[str, Any]]
+
+
+def run(request: Request, output_dir: Path) -> LocalRun:
+    """Take a run through its stages, and write what it leaves.
 
     Raises:
         UsageError: a file cannot be read or written.
@@ -51,9 +59,10 @@ def run(request: Request, output_dir: Path) -> RunFindings:
             else:
                 findings = _run(request.config, request, sink, clock)
             _write_reports(request, findings, sink, clock)
+            told = explain(request.explain, findings, request.context.run_id, KEYS, tree)
     except OSError as error:
         raise UsageError(f"{error.filename or output_dir}: {error.strerror or error}") from None
-    return findings
+    return LocalRun(findings, told)
 
 
 class _Clock:
@@ -102,6 +111,7 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
         KEYS,
         sink,
         findings,
+        hands_over=bool(request.explain),
         baseline=request.baseline,
         limits=request.limits,
     )

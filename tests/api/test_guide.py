@@ -14,9 +14,13 @@ from typing import Any
 import pytest
 
 from api_world import ADMIN, ApiWorld
+from builders import feed
+from explaining import run_in_memory
 from fakes import held_outcome
 from live_api import LiveApi, live_api
+from relay_core.config import load_config
 from relay_core.domain.codes import Stage
+from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.http.error_codes import CODES
 from relay_dagster.runs.model import NewRun
 
@@ -37,6 +41,16 @@ def end_well(api: LiveApi, folder: Path) -> None:
     ApiWorld(api.platform).succeed(run_id)
 
 
+def leave_files(api: LiveApi, folder: Path) -> None:
+    """Leave what the run of the guide leaves, where Dagster runs."""
+    run_id = json.loads((folder / "run.json").read_text())["run_id"]
+    config = load_config(json.loads((folder / "config.json").read_text()))
+    rows = feed("A-1,5,12.50", header="Part No,On Hand,Net")
+    keys = ArtifactKeys(run_id, "acme_parts")
+    for key, data in run_in_memory(config, {"granite_supply": rows}, keys=keys).files.items():
+        api.platform.objects.put(key, data)
+
+
 def hold_one(api: LiveApi, folder: Path) -> None:
     """Let another run of the tenant end with its feed held back."""
     world = ApiWorld(api.platform)
@@ -53,6 +67,7 @@ def hold_one(api: LiveApi, folder: Path) -> None:
 BEFORE: dict[str, Callable[[LiveApi, Path], None]] = {
     "config:check": upload,
     'curl -sS "$RELAY/v1/runs/$RUN_ID"': end_well,
+    "/explain": leave_files,
     "status=HELD": hold_one,
 }
 

@@ -11,6 +11,7 @@ import pytest
 from api_world import NOBODY_S_RUN
 from builders import RUN_ID, config_document, feed, tenant_config, vendor_document
 from client_world import ClientWorld
+from explaining import run_in_memory
 from run_world import World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +53,12 @@ def held(world: ClientWorld) -> dict[str, str]:
     earlier = world.api.succeed(asked(world))
     record = world.api.hold(asked(world))
     assert record.hold is not None
+    feeds = {vendor["vendor_id"]: feed("ACM-10007,1,2") for vendor in VENDORS}
+    run = run_in_memory(tenant_config(*VENDORS), feeds, keys=earlier.keys)
+    for key, data in run.files.items():
+        world.platform.objects.put(key, data)
     return {
+        "explain RUN_ID": f"explain {earlier.run_id}",
         "release RUN_ID": f"release {record.run_id}",
         "SHA256": record.hold.sha256,
         "EARLIER_RUN_ID": earlier.run_id,
@@ -77,7 +83,8 @@ def replayable(world: ClientWorld) -> dict[str, str]:
 
 def test_the_guide_names_every_client_command() -> None:
     named = {" ".join(command.split()[: 1 + command.startswith("config")]) for command in COMMANDS}
-    commands = {"run", "runs", "show", "errors", "release", "rollback", "verify", "rehearse"}
+    commands = {"run", "runs", "show", "errors", "explain", "release", "rollback", "verify"}
+    commands |= {"rehearse"}
     assert named == commands | {"config get", "config check", "config put"}
 
 

@@ -54,7 +54,7 @@ def test_a_stage_leaves_its_files() -> None:
     assert list(sink.files) == [
         path
         for n in (1, 2, 3)
-        for path in (f"normalized/vendor_{n}/normalized.csv", f"work/vendor_{n}/vendor.arrow")
+        for path in (f"normalized/vendor_{n}/normalized.csv", f"work/vendor_{n}/offers.arrow")
     ]
     run.write_feed(run.merge())
     assert sink.files["outputs/merged_inventory.csv"].startswith(b"sku,")

@@ -13,8 +13,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api_world import ApiWorld
-from builders import config_document, feed, vendor_document
+from builders import config_document, feed, tenant_config, vendor_document
 from deployment import properties, template
+from explaining import run_in_memory
 from fakes import FakeClock, embedded_platform
 from permissions import Grant, Need, grants, recorded
 from relay_dagster import tags
@@ -86,7 +87,11 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
     world = ApiWorld(platform)
     world.store_config()
     done = world.post_run().json()["run_id"]
-    world.succeed(done)
+    keys = world.succeed(done).keys
+    config = tenant_config(tenant_id=TENANT)
+    run = run_in_memory(config, {"vendor_1": feed("A-1,5,10.00")}, keys=keys)
+    for key, data in run.files.items():
+        platform.objects.put(key, data)
     held = world.hold_one()
     platform.objects.put(f"tenants/{TENANT}/inbound/feed.csv", feed("A-1,5,10.00"))
 
@@ -104,6 +109,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
             f"/v1/runs?tenant_id={TENANT}&status=SUCCEEDED",
             f"/v1/runs/{done}",
             f"/v1/runs/{done}/artifacts",
+            f"/v1/runs/{done}/explain?sku=A-1",
             f"/v1/tenants/{TENANT}",
             f"/v1/tenants/{TENANT}?config_version=1",
         ):

@@ -32,9 +32,10 @@ CALLS = {
     "s3.HeadObject": 3,
     # The copies, once.
     "s3.GetObject": 3 + 3,
-    # Config snapshot, manifest (once more when all is read), errors, invalid rows, summary,
-    # report; of each vendor its normalized.csv and its work file; the merged feed and its state.
-    "s3.PutObject": 7 + 3 + 3 + 2,
+    # Config snapshot, manifest (once more when all is read), errors, invalid rows and the same by
+    # SKU, summary, report; of each vendor its normalized.csv and its work file; the merged feed and
+    # its state.
+    "s3.PutObject": 8 + 3 + 3 + 2,
 }
 """Of a run that has everything: a SKU map for each vendor, invalid rows, warnings. No heartbeat is
 among them: the first comes after ``RELAY_HEARTBEAT_SECONDS``."""

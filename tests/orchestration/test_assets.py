@@ -377,7 +377,7 @@ def test_a_throttled_attempt_gives_the_run_back_and_the_next_succeeds(world: Wor
 
 
 @pytest.mark.parametrize(
-    "key", ["config_snapshot.json", "normalized.csv", "vendor.arrow", "run_summary.json"]
+    "key", ["config_snapshot.json", "normalized.csv", "offers.arrow", "run_summary.json"]
 )
 def test_an_upload_that_fails_beside_others_gives_the_run_back(world: World, key: str) -> None:
     class RefusesOneUpload(ThrottledOnce):

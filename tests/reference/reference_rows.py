@@ -62,6 +62,7 @@ class Vendor:
     offers: list[Offer] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     rejects: list[tuple[int, list[str], list[str]]] = field(default_factory=list)
+    refused_skus: dict[int, str] = field(default_factory=dict)
 
 
 class FeedFaultError(Exception):
@@ -202,6 +203,8 @@ def read_row(
         result.entries.extend(faults)
         codes = sorted({fault.error_code for fault in faults})
         result.rejects.append((number, codes, record))
+        if offer.get("sku"):
+            result.refused_skus[number] = skus.get(offer["sku"], offer["sku"])
         return
     if offer["updated_at"] is None:
         offer["updated_at"] = microseconds(requested_at)

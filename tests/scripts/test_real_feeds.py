@@ -14,6 +14,7 @@ from real_feeds import (
     TENANTS,
     Change,
     figures,
+    lost_on,
     main,
     run_changed,
     unlisted,
@@ -99,3 +100,9 @@ def test_what_a_guard_should_hold_and_did_not_is_a_fault(
     assert run_changed(empty, tmp_path).is_right
     unchanged = run_changed(replace(empty, of=lambda record: record), tmp_path)
     assert not unchanged.is_right
+
+
+def test_an_explanation_says_what_each_vendors_offer_has_lost_on() -> None:
+    offers = [{"vendor_id": "a", "lost_on": None}, {"vendor_id": "b", "lost_on": "vendor_id"}]
+    lines = [json.dumps({"sku": "S", "offers": offers}), json.dumps({"sku": "M", "offers": []})]
+    assert lost_on(lines) == {"S": [("a", None), ("b", "vendor_id")], "M": []}

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from relay_dagster.api.explainer import Explainer
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
@@ -40,8 +41,14 @@ def _feed_checker(request: Request) -> FeedChecker:
     return checker
 
 
+def _explainer(request: Request) -> Explainer:
+    explainer: Explainer = request.app.state.explainer
+    return explainer
+
+
 PlatformDep = Annotated[Platform, Depends(_platform)]
 KeyringDep = Annotated[Keyring, Depends(_keyring)]
 ReadinessDep = Annotated[ReadinessProbe, Depends(_readiness)]
 RatesDep = Annotated[CallerRates, Depends(_rates)]
 FeedCheckerDep = Annotated[FeedChecker, Depends(_feed_checker)]
+ExplainerDep = Annotated[Explainer, Depends(_explainer)]

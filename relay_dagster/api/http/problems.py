@@ -15,10 +15,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from relay_core.domain.errors import (
+    ArtifactsExpiredError,
     ConfigError,
     ConfigFault,
     ConfigTooLargeError,
     RelayError,
+    RunNotMergedError,
+    SkuNotFoundError,
     UnsupportedSchemaVersionError,
     first_faults,
 )
@@ -76,6 +79,9 @@ STATUSES: Mapping[type[Exception], int] = {
     RunNotHeldError: 409,
     FeedNotKeptError: 409,
     HoldMismatchError: 412,
+    SkuNotFoundError: 404,
+    RunNotMergedError: 409,
+    ArtifactsExpiredError: 410,
     UnknownVendorError: 422,
     RunCreationPausedError: 503,
     QueueUnavailableError: 503,

@@ -27,7 +27,8 @@ from relay_core.domain.errors import (
 from relay_core.onboarding.findings import describe_check, upload_doubts
 from relay_core.onboarding.head import FeedBytes
 from relay_core.onboarding.reading import FeedCheck
-from relay_dagster.api.feed_checker import ChecksBusyError, CheckTooSlowError, FeedChecker
+from relay_dagster.api.engine_processes import TaskTooSlowError, TurnsTakenError
+from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
@@ -96,9 +97,9 @@ def check_config(
     try:
         with checker.turn():
             return _check(tenant_id, body, platform, checker)
-    except ChecksBusyError as error:
+    except TurnsTakenError as error:
         raise unavailable("CHECKS_BUSY", "other configs are being checked") from error
-    except CheckTooSlowError as error:
+    except TaskTooSlowError as error:
         message = "the uploads take too long to be read; check fewer vendors at once"
         fault = ConfigFault("vendors", message)
         raise ProblemError("CHECK_TOO_SLOW", message, errors=[fault]) from error

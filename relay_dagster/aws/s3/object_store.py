@@ -150,15 +150,25 @@ class ObjectStore:
                 return None
             raise
 
-    @maps_aws_errors
     def read_head(self, key: str, size: int) -> bytes | None:
         """Return at most the first ``size`` bytes of an object, None where there is none."""
+        return self.read_range(key, 0, size)
+
+    @maps_aws_errors
+    def read_range(self, key: str, start: int, stop: int) -> bytes | None:
+        """Return an object's bytes from ``start`` up to ``stop``, as far as it has them.
+
+        None where there is no such object.
+        """
         try:
-            answer = self._s3.get_object(Bucket=self.bucket, Key=key, Range=f"bytes=0-{size - 1}")
-            # Read to the end, a broken connection shows; a store that knows no ranges sends it all.
-            return answer["Body"].read(size if answer["ContentLength"] > size else None)
+            answer = self._s3.get_object(
+                Bucket=self.bucket, Key=key, Range=f"bytes={start}-{stop - 1}"
+            )
+            if answer["ContentLength"] > stop - start:  # a store that knows no ranges sends it all
+                return answer["Body"].read(stop)[start:]
+            return answer["Body"].read()  # to the end: a broken connection shows
         except ClientError as error:
-            if error_code(error) in _NO_RANGE:  # an empty object has no first byte
+            if error_code(error) in _NO_RANGE:  # the object has no byte there
                 return b""
             if error_code(error) in NO_OBJECT:
                 return None

@@ -21,9 +21,9 @@ from relay_dagster.client.holds import show_guard
 from relay_dagster.client.replay.engine import KEYS, Replayed, replay
 from relay_dagster.client.replay.last_good import LastGood
 from relay_dagster.client.replay.trail import Trail
-from relay_dagster.client.runs_view import show_changes
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen, counted
+from relay_dagster.client.views.runs import show_changes
 
 _MOST_MOVES = 5
 

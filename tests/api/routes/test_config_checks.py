@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from httpx import Response
 
-from api_world import CHECKER, JSON, TENANT, ApiWorld, assert_problem, paths_of
+from api_world import JSON, PROCESSES, TENANT, ApiWorld, assert_problem, paths_of
 from builders import config_document, vendor_document
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
@@ -288,7 +288,8 @@ def test_a_tenant_checks_its_own_config_with_its_own_key(world: ApiWorld) -> Non
 
 
 def test_no_more_than_two_configs_are_checked_at_once(world: ApiWorld) -> None:
-    with CHECKER.turn(), CHECKER.turn():
+    checker = world.app.state.feed_checker
+    with checker.turn(), checker.turn():
         refused = world.client.post(PLACE, json=config_document())
     assert_problem(refused, 503, "CHECKS_BUSY")
     assert int(refused.headers["Retry-After"]) >= 1
@@ -297,7 +298,8 @@ def test_no_more_than_two_configs_are_checked_at_once(world: ApiWorld) -> None:
 
 def test_a_check_that_takes_too_long_is_told_so(world: ApiWorld) -> None:
     upload(world, b"sku,quantity_available\n" + b"A-1,5\n" * 5000)
-    world.app.state.feed_checker = FeedChecker(replace(DEFAULT_API_LIMITS, check_cpu_seconds=0.001))
+    limits = replace(DEFAULT_API_LIMITS, check_cpu_seconds=0.001)
+    world.app.state.feed_checker = FeedChecker(PROCESSES, limits)
     problem = assert_problem(
         world.client.post(PLACE, json=config_document()), 422, "CHECK_TOO_SLOW"
     )

@@ -35,6 +35,7 @@ ROUTES = (
     ("GET", "/v1/runs", False, (200, 200, 200)),
     ("GET", "/v1/runs/{run_id}", False, (200, 200, 404)),
     ("GET", "/v1/runs/{run_id}/artifacts", False, (200, 200, 404)),
+    ("GET", "/v1/runs/{run_id}/explain", False, (410, 410, 404)),
     ("POST", "/v1/runs/{run_id}/cancel", False, (409, 409, 404)),
     ("POST", "/v1/runs/{run_id}/release", False, (409, 409, 404)),
     ("POST", "/v1/tenants/{tenant_id}/feed/rollback", False, (409, 409, 404)),
@@ -47,6 +48,7 @@ BODIES = {
     "/v1/runs/{run_id}/release": {"sha256": "ab12", "guards": [], "reason": "seen"},
     "/v1/tenants/{tenant_id}/feed/rollback": {"run_id": NOBODY_S_RUN, "reason": "seen"},
 }
+QUERIES = {"/v1/runs/{run_id}/explain": {"sku": "A-1"}}
 walk = pytest.mark.parametrize(
     ("method", "path", "is_open", "statuses"),
     [pytest.param(*route, id=f"{route[0]} {route[1]}") for route in ROUTES],
@@ -56,7 +58,9 @@ walk = pytest.mark.parametrize(
 def call(world: ApiWorld, key: str | None, method: str, path: str, run_id: str = NOBODY_S_RUN):
     place = path.format(tenant_id="acme", run_id=run_id, key_id="0123456789abcdef")
     body = BODIES.get(path, config_document()) if method in ("POST", "PUT") else None
-    return world.with_key(key).request(method, place, json=body, follow_redirects=False)
+    query = QUERIES.get(path)
+    client = world.with_key(key)
+    return client.request(method, place, params=query, json=body, follow_redirects=False)
 
 
 def test_the_table_lists_every_route_there_is(unplugged: ApiWorld) -> None:

@@ -272,6 +272,24 @@ def test_a_head_is_asked_for_and_not_cut_from_the_whole() -> None:
     assert whole.tell() == 4
 
 
+def test_a_part_of_an_object_is_its_bytes_from_one_place_up_to_another(
+    objects: ObjectStore,
+) -> None:
+    objects.put("k", b"0123456789")
+    assert objects.read_range("k", 3, 6) == b"345"
+    assert objects.read_range("k", 8, 20) == b"89"
+    assert objects.read_range("k", 10, 12) == b""
+    assert objects.read_range("absent", 3, 6) is None
+
+
+def test_of_a_store_that_knows_no_ranges_the_part_is_taken() -> None:
+    whole = io.BytesIO(b"0123456789")
+    clients = ScriptedS3("get_object", {"Body": whole, "ContentLength": 10})
+    assert ObjectStore(clients, "b").read_range("k", 3, 6) == b"345"
+    assert [each["Range"] for each in clients.asked] == ["bytes=3-5"]
+    assert whole.tell() == 6
+
+
 def test_the_first_writer_of_a_key_wins(objects: ObjectStore) -> None:
     assert objects.put_if_absent("k", b"first")
     assert not objects.put_if_absent("k", b"second")
@@ -312,7 +330,7 @@ def test_a_stream_that_breaks_leaves_no_object(objects: ObjectStore) -> None:
 
 def test_artifacts_are_those_of_the_run_alone(objects: ObjectStore) -> None:
     objects.put("r1/tenants/acme/reports/errors.json", b"{}")
-    objects.put("r1/tenants/acme/work/vendor_1/vendor.arrow", b"")
+    objects.put("r1/tenants/acme/work/vendor_1/offers.arrow", b"")
     objects.put("r2/tenants/acme/reports/run_summary.json", b"{}")
     assert objects.artifacts("r1", "acme") == {"errors": "r1/tenants/acme/reports/errors.json"}
 

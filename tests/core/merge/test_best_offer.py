@@ -165,10 +165,17 @@ def amount(ten_thousandths: int | None) -> Decimal | None:
     return None if ten_thousandths is None else Decimal(ten_thousandths).scaleb(-4)
 
 
-def test_criteria_begin_with_a_price_and_end_where_no_two_offers_are_alike() -> None:
+def test_criteria_begin_with_who_is_left_out_and_end_where_no_two_offers_are_alike() -> None:
     names = [criterion.name for criterion in criteria_of(tenant_config())]
 
-    assert names == ["has_price", "in_stock_desc", "lowest_landed_cost", "vendor_id", "row_order"]
+    assert names == [
+        "left_out",
+        "has_price",
+        "in_stock_desc",
+        "lowest_landed_cost",
+        "vendor_id",
+        "row_order",
+    ]
 
 
 @pytest.mark.parametrize(("included", "expected"), [(True, [60_000, 50_000]), (False, [10_000, 0])])

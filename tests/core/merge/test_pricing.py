@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from builders import tenant_config
 from relay_core.config import PricingConfig
-from relay_core.merge.pricing import PriceInputs, price_winners
+from relay_core.merge.pricing import PriceInputs, explain_price, price_winners
 
 ROUNDINGS = {"nearest": ROUND_HALF_UP, "up": ROUND_CEILING, "down": ROUND_FLOOR}
 
@@ -49,13 +49,26 @@ def by_decimal(
 def by_column(
     cost: Decimal | None, own: Decimal | None, floor: Decimal | None, pricing: PricingConfig
 ) -> Decimal | None:
+    cents, priced = price_winners(inputs(cost, own, floor), pricing)
+    return Decimal(int(cents[0])) / 100 if priced[0] else None
+
+
+def by_steps(
+    cost: Decimal | None, own: Decimal | None, floor: Decimal | None, pricing: PricingConfig
+) -> Decimal | None:
+    """Return what the last step of a price comes to; each begins where the one before ended."""
+    steps = explain_price(inputs(cost, own, floor), pricing)
+    assert [step.before for step in steps] == [None, *(step.after for step in steps)][: len(steps)]
+    return (Decimal(steps[-1].after) or None) if steps else None
+
+
+def inputs(cost: Decimal | None, own: Decimal | None, floor: Decimal | None) -> PriceInputs:
     cells = (
         half
         for cell in (cost, own, floor)
         for half in (np.array([int((cell or Decimal(0)) * 10_000)]), np.array([cell is None]))
     )
-    cents, priced = price_winners(PriceInputs(*cells), pricing)
-    return Decimal(int(cents[0])) / 100 if priced[0] else None
+    return PriceInputs(*cells)
 
 
 @given(
@@ -101,4 +114,6 @@ def test_a_price_is_that_of_decimals(
         }
     ).pricing
 
-    assert by_column(cost, own, floor, pricing) == by_decimal(cost, own, floor, pricing)
+    expected = by_decimal(cost, own, floor, pricing)
+    assert by_column(cost, own, floor, pricing) == expected
+    assert by_steps(cost, own, floor, pricing) == expected

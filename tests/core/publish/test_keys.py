@@ -29,7 +29,7 @@ def test_keys_lie_under_the_run_and_its_tenant() -> None:
         ("reports/changes.csv", "changes"),
         ("reports/run_summary.json", "run_summary"),
         ("reports/report.html", "report"),
-        ("work/vendor_1/vendor.arrow", ""),
+        ("work/vendor_1/offers.arrow", ""),
         ("inbound/stray.csv", ""),
         ("reports/other.json", ""),
     ],

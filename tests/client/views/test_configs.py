@@ -5,8 +5,8 @@ import io
 from rich.console import Console
 
 from relay_dagster.client.api_models import ConfigCheck
-from relay_dagster.client.config_view import show_check
 from relay_dagster.client.terminal import Screen
+from relay_dagster.client.views.configs import show_check
 
 FOUND = {
     "tenant_id": "acme",

@@ -1,0 +1,197 @@
+"""Why a SKU's row of a run's feed is what it is, from the files that the run has left.
+
+What is read of them is `sku_rows`, what decides and prices ``merge/explain.py``; here it is told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from relay_core.columnar.csv_text import instant_text, money_text
+from relay_core.columnar.sorted_file import Part
+from relay_core.columnar.text import integers_of, one_chunk
+from relay_core.config import TenantConfig, load_stored_config
+from relay_core.domain.errors import SkuNotFoundError
+from relay_core.merge.criteria import VENDOR_RANK
+from relay_core.merge.explain import LANDED_COST, Contest, ExplainedOffers
+from relay_core.normalize.work_file import REFUSED_SCHEMA, WORK_FILE
+from relay_core.publish.feed_csv import feed_cells
+from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.sku_rows import RunFiles, WorkFile, read_rows, size_of
+from relay_core.validation.contracts import OFFER_SCHEMA
+from relay_core.validation.trouble import VendorStatus
+
+MOST_REFUSED = 100
+"""So many refused rows of a SKU are told."""
+_MOST_BYTES = (1 << 20) - 1024
+"""An explanation is no longer, as JSON; what does not fit is cut, and told in the counts."""
+_LONGEST_CELL = 1000
+_USED = (VendorStatus.FOUND, VendorStatus.LAST_GOOD)
+
+
+@dataclass(slots=True)
+class _RefusedRows:
+    """The refused rows of one SKU, as many as are told."""
+
+    count: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, rows: pa.Table) -> None:
+        self.count += len(rows)
+        told = rows.select(["vendor_id", "row_number", "error_codes"])
+        self.rows += told.slice(0, MOST_REFUSED - len(self.rows)).to_pylist()
+
+
+def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> dict[str, Any]:
+    """Return what the run made of a SKU, as JSON values.
+
+    Args:
+        files: those of a run that has merged.
+        keys: where they lie.
+        run_id: the run.
+        sku: as the feed has it, after the SKU map; white space around it does not count.
+
+    Raises:
+        SkuNotFoundError: no row of the run has the SKU.
+        ArtifactsExpiredError: files of the run are gone.
+    """
+    sku = sku.strip()
+    config, statuses = _described(files, keys)
+    contest, refused = Contest(config), _RefusedRows()
+    sources = list(_sources(files, keys, config, statuses, contest))
+    if keys.invalid_rows in files.sizes:
+        sources.append(WorkFile(keys.refused_rows, REFUSED_SCHEMA, refused.add))
+    if _is_text(sku):
+        read_rows(files, sources, sku)
+    explained = contest.explained()
+    if explained is None and not refused.count:
+        raise SkuNotFoundError(
+            f"no row of run {run_id} has the SKU {sku[:200]!r}, after the SKU maps; write it as "
+            "the merged feed does"
+        )
+    return _fitting(
+        {
+            "run_id": run_id,
+            "sku": sku,
+            **_outcome(config, explained),
+            "offers_count": contest.count,
+            "offers": [] if explained is None else _offers(config, explained),
+            "refused_count": refused.count,
+            "refused": refused.rows,
+        }
+    )
+
+
+def _described(
+    files: RunFiles, keys: ArtifactKeys
+) -> tuple[TenantConfig, Mapping[str, VendorStatus]]:
+    """Return the run's config, and what it has used of each vendor."""
+    wanted = (keys.config_snapshot, keys.input_manifest)
+    snapshot, manifest = files.read([(key, Part(0, size_of(files, key))) for key in wanted])
+    config = load_stored_config(json.dumps(json.loads(snapshot)["tenant_config"]))
+    vendors = json.loads(manifest)["vendors"]
+    return config, {name: VendorStatus(entry["status"]) for name, entry in vendors.items()}
+
+
+def _sources(
+    files: RunFiles,
+    keys: ArtifactKeys,
+    config: TenantConfig,
+    statuses: Mapping[str, VendorStatus],
+    contest: Contest,
+) -> Iterator[WorkFile]:
+    """Yield the work files of vendors, in the order of the config."""
+    for vendor_id in (vendor.vendor_id for vendor in config.vendors):
+        status, key = statuses.get(vendor_id), keys.work(vendor_id, WORK_FILE)
+        if status in _USED or (status is VendorStatus.LEFT_OUT and key in files.sizes):
+            take = partial(
+                contest.add,
+                vendor_id,
+                is_last_good=status is VendorStatus.LAST_GOOD,
+                left_out=status is VendorStatus.LEFT_OUT,
+            )
+            yield WorkFile(key, OFFER_SCHEMA, take)
+
+
+def _is_text(sku: str) -> bool:
+    """Return whether a feed can hold a text: what is no Unicode stands in none."""
+    try:
+        return bool(sku.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+# --- as JSON ------------------------------------------------------------------------------------
+
+
+def _outcome(config: TenantConfig, explained: ExplainedOffers | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"winner": None, "feed_row": None, "reason": None, "price_steps": None}
+    if explained is None:
+        return {**told, "reason": "refused"}
+    if not explained.competed:
+        return {**told, "reason": "left_out"}
+    (best,) = explained.offers.slice(0, 1).select([VENDOR_RANK, "row_number"]).to_pylist()
+    told["winner"] = {
+        "vendor_id": config.vendors[best[VENDOR_RANK]].vendor_id,
+        "row_number": best["row_number"],
+    }
+    told["feed_row"] = next(iter(feed_cells(config.output.columns, explained.feed_row)), None)
+    told["reason"] = None if told["feed_row"] is not None else "unpriced"
+    told["price_steps"] = [step._asdict() for step in explained.price_steps] or None
+    return told
+
+
+def _offers(config: TenantConfig, explained: ExplainedOffers) -> list[dict[str, Any]]:
+    offers, size = explained.offers, len(explained.offers)
+    quantities = offers["quantity_available"].to_pylist()
+    columns = {
+        "vendor_id": [config.vendors[rank].vendor_id for rank in offers[VENDOR_RANK].to_pylist()],
+        "vendor_sku": offers["vendor_sku"].to_pylist(),
+        "row_number": offers["row_number"].to_pylist(),
+        "quantity_available": quantities,
+        "stock_quantity": [
+            quantity if place < explained.competed else None
+            for place, quantity in enumerate(quantities)
+        ],
+        "cost": _money(offers["cost"]),
+        "price": _money(offers["price"]),
+        "landed_cost": _money(offers[LANDED_COST]),
+        "lead_time_days": offers["lead_time_days"].to_pylist(),
+        "updated_at": instant_text(integers_of(one_chunk(offers["updated_at"]))[0]).to_pylist(),
+        "rule": [None] * size,
+        "lost_on": explained.lost_on,
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _money(amounts: pa.ChunkedArray) -> list[str | None]:
+    values, nulls = integers_of(one_chunk(amounts))
+    texts = money_text(values).to_pylist()
+    return [None if null else text for text, null in zip(texts, nulls.tolist(), strict=True)]
+
+
+def _fitting(told: dict[str, Any]) -> dict[str, Any]:
+    """Return an explanation that is not too long: long cells are cut, then the last offers."""
+    if _length(told) <= _MOST_BYTES:
+        return told
+    for offer in told["offers"]:
+        offer["vendor_sku"] = _cut(offer["vendor_sku"])
+    if told["feed_row"] is not None:
+        told["feed_row"] = {name: _cut(cell) for name, cell in told["feed_row"].items()}
+    while told["offers"] and _length(told) > _MOST_BYTES:
+        told["offers"] = told["offers"][: len(told["offers"]) // 2]
+    return told
+
+
+def _length(told: Mapping[str, Any]) -> int:
+    return len(json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _cut(cell: str | None) -> str | None:
+    return cell if cell is None or len(cell) <= _LONGEST_CELL else f"{cell[:_LONGEST_CELL]}…"

@@ -1,0 +1,115 @@
+"""Why a SKU's row is what it is, as people read it."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from rich.console import Console
+
+from builders import feed, tenant_config, vendor_document
+from client_world import ClientWorld
+from explaining import run_in_memory
+from relay_core.config import TenantConfig
+from relay_dagster.client.api_models import Explanation
+from relay_dagster.client.terminal import Screen
+from relay_dagster.client.views.explanations import show_explanation
+
+PRICING = {
+    "base_margin_pct": "0.20",
+    "min_price": "5",
+    "shipping_handling_flat": "1.5",
+    "rounding": {"mode": "up", "increment": "0.05"},
+}
+OUTPUT = {"columns": ["sku", "title", "price"]}
+LENIENT = {"max_invalid_rows": 200, "max_invalid_row_pct": "1.0"}
+HEADER = "sku,quantity_available,cost,vendor_sku,lead_time_days,updated_at"
+FEEDS = {
+    "north": feed(
+        *("A-1,5,10,N/1,3,2026-02-01", "A-1,0,9,,,2026-02-02", "B,1,,,,", "D,none,1,,,"),
+        header=HEADER,
+    ),
+    "south": feed("A-1,2,12,,,2026-02-03", "A-1,many,x,,,", header=HEADER),
+}
+
+
+def config() -> TenantConfig:
+    vendors = map(vendor_document, FEEDS)
+    return tenant_config(*vendors, pricing=PRICING, output=OUTPUT, error_policy=LENIENT)
+
+
+def shown(sku: str, feeds: dict[str, bytes] = FEEDS, width: int | None = None) -> str:
+    """Return what is written of a SKU, piped, or on a terminal of some width."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=width is not None, width=width, highlight=False)
+    told = run_in_memory(config(), feeds).explain(sku)
+    show_explanation(Screen(out=console), Explanation(**told))
+    return out.getvalue()
+
+
+def test_a_priced_sku_is_shown_with_its_row_its_price_and_all_offers() -> None:
+    assert (
+        shown("A-1")
+        == """\
+SKU A-1 costs 13.80, from row 2 of north
+
+in the feed
+  sku: A-1
+  title: -
+  price: 13.80
+
+the price, step by step
+step               with     before  after
+cost               10.00    -       10.00
+shipping_handling  1.50     10.00   11.50
+margin             0.20     11.50   13.80
+min_price          5.00     13.80   13.80
+rounding           up 0.05  13.80   13.80
+min_price_again    5.00     13.80   13.80
+map_price          -        13.80   13.80
+cents              -        13.80   13.80
+
+offers: 3
+vendor  row  vendor's SKU  quantity  cost   price  landed  lead time  updated               lost on
+north   2    N/1           5         10.00  -      11.50   3 d        2026-02-01 00:00:00Z  (the winner)
+south   2    -             2         12.00  -      13.50   -          2026-02-03 00:00:00Z  lowest_landed_cost
+north   3    -             0         9.00   -      10.50   -          2026-02-02 00:00:00Z  in_stock_desc
+
+refused rows: 1
+vendor  row  why
+south   3    invalid_decimal;invalid_quantity
+"""  # noqa: E501 - a table is as wide as it is
+    )
+
+
+def test_a_sku_that_is_not_in_the_feed_says_why() -> None:
+    assert shown("B").startswith(
+        "SKU B is not in the feed: its best offer, row 4 of north, has no price\n\noffers: 1\n"
+    )
+    assert shown("D").startswith(
+        "SKU D is not in the feed: every row of it is refused\n\nrefused rows: 1\n"
+    )
+
+
+def test_many_offers_are_counted_and_a_narrow_terminal_keeps_each_line_in_its_column() -> None:
+    rows = [f"A-1,1,{number + 20},,," for number in range(150)]
+    many = {**FEEDS, "south": feed(*rows, header=HEADER)}
+    assert "offers: 152, the first 100 here\n" in shown("A-1", many)
+    assert "A-1 costs 13.80" in shown("A-1", width=60)
+
+
+def test_the_command_asks_the_api(world: ClientWorld) -> None:
+    world.api.store_config()
+    record = world.api.succeed(world.start())
+    run = run_in_memory(config(), FEEDS, keys=record.keys)
+    for key, data in run.files.items():
+        world.platform.objects.put(key, data)
+
+    told = world.relay("explain", record.run_id, "A-1")
+    assert (told.exit_code, told.stdout) == (0, shown("A-1"))
+    told = world.relay("explain", record.run_id, "A-1", "--json")
+    assert json.loads(told.stdout) == {**run.explain("A-1"), "run_id": record.run_id}
+    told = world.relay("explain", record.run_id, "a-1")
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert told.stderr.startswith("SKU_NOT_FOUND: no row of run ")
+    assert "as the merged feed does" in told.stderr

@@ -1,0 +1,122 @@
+"""What is told of one SKU, written down plainly: for tests only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from reference_engine import merged_cells, text_of
+from reference_merge import CENT, amount, rank, selling_price, to_multiple
+from reference_rows import Offer, Vendor
+
+TOLD = 100
+
+
+def explained(config: Any, vendors: Sequence[Vendor], sku: str) -> dict[str, Any]:
+    """Return all that is told of a SKU but the run's id."""
+    offers = [offer for vendor in vendors for offer in vendor.offers if offer["sku"] == sku]
+    offers.sort(key=lambda offer: rank(config, offer))
+    best = offers[0] if offers else None
+    price = None if best is None else selling_price(config, best)
+    feed_row, reason = None, "refused" if best is None else "unpriced"
+    if best is not None and price is not None:
+        cells = merged_cells(config, best, price)
+        feed_row, reason = dict(zip(config.output.columns, cells, strict=True)), None
+    refused = sorted(
+        (vendor.vendor_id, number, ";".join(codes))
+        for vendor in vendors
+        for number, codes, _ in vendor.rejects
+        if vendor.refused_skus.get(number) == sku
+    )
+    return {
+        "sku": sku,
+        "winner": best and {name: best[name] for name in ("vendor_id", "row_number")},
+        "feed_row": feed_row,
+        "reason": reason,
+        "price_steps": None if best is None else price_steps(config, best),
+        "offers_count": len(offers),
+        "offers": [told(config, offer, offers[0]) for offer in offers[:TOLD]],
+        "refused_count": len(refused),
+        "refused": [
+            {"vendor_id": vendor_id, "row_number": number, "error_codes": codes}
+            for vendor_id, number, codes in refused[:TOLD]
+        ],
+    }
+
+
+def told(config: Any, offer: Offer, best: Offer) -> dict[str, Any]:
+    landed = offer["cost"]
+    if landed is not None and config.merge.best_offer.landed_cost.include_shipping_handling:
+        landed += int(config.pricing.shipping_handling_flat * 10_000)
+    money = {"cost": offer["cost"], "price": offer["price"], "landed_cost": landed}
+    return {
+        "vendor_id": offer["vendor_id"],
+        "vendor_sku": offer["vendor_sku"],
+        "row_number": offer["row_number"],
+        "quantity_available": offer["quantity_available"],
+        "stock_quantity": offer["quantity_available"],
+        **{
+            name: None if value is None else text_of({"cost": value}, "cost", places=4)
+            for name, value in money.items()
+        },
+        "lead_time_days": offer["lead_time_days"],
+        "updated_at": text_of(offer, "updated_at", places=4),
+        "rule": None,
+        "lost_on": None if offer is best else lost_on(config, offer, best),
+    }
+
+
+def lost_on(config: Any, offer: Offer, best: Offer) -> str:
+    names = ["has_price", *config.merge.best_offer.sort_by, "vendor_id", "row_order"]
+    pairs = zip(names, rank(config, offer), rank(config, best), strict=True)
+    return next(name for name, own, winners in pairs if own != winners)
+
+
+def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
+    pricing, steps = config.pricing, []
+    before: str | None = None
+
+    def step(name: str, operand: str | None, value: Fraction) -> None:
+        nonlocal before
+        steps.append({"step": name, "operand": operand, "before": before, "after": exact(value)})
+        before = exact(value)
+
+    cost, own = amount(offer, "cost"), amount(offer, "price")
+    shipping, least = Fraction(pricing.shipping_handling_flat), Fraction(pricing.min_price)
+    if cost is not None:
+        value = cost
+        step("cost", exact(cost), value)
+        value += shipping
+        step("shipping_handling", exact(shipping), value)
+        value *= 1 + Fraction(pricing.base_margin_pct)
+        step("margin", f"{pricing.base_margin_pct:f}", value)
+    elif own is not None:
+        value = own
+        step("own_price", exact(own), value)
+    else:
+        return None
+    value = max(value, least)
+    step("min_price", exact(least), value)
+    rounding = pricing.rounding
+    value = to_multiple(value, Fraction(rounding.increment), rounding.mode)
+    step("rounding", f"{rounding.mode} {rounding.increment:f}", value)
+    value = max(value, least)
+    step("min_price_again", exact(least), value)
+    map_price = amount(offer, "map_price") if pricing.map_policy.enforce else None
+    value = max(value, map_price or Fraction(0))
+    step("map_price", None if map_price is None else exact(map_price), value)
+    cents = to_multiple(value, CENT, "nearest")
+    if cents < max(least, map_price or Fraction(0)):
+        cents = to_multiple(value, CENT, "up")
+    step("cents", None, cents)
+    return steps
+
+
+def exact(value: Fraction) -> str:
+    """Return an amount as exact text: of these, ten places hold every one."""
+    scaled = value * 10**10
+    assert scaled.denominator == 1
+    whole, places = divmod(scaled.numerator, 10**10)
+    digits = f"{places:010}"
+    return f"{whole}.{digits[:2]}{digits[2:].rstrip('0')}"
