@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from relay_dagster.client.api_client import Polled
-    from relay_dagster.client.api_models import ErrorReport
+    from relay_dagster.client.artifact_models import ErrorReport
     from relay_dagster.client.session import Session
 
 ApiUrl = Annotated[str, typer.Option(help="Where the API is.", envvar="RELAY_API_URL")]
@@ -318,7 +318,7 @@ def _watched(session: "Session", polled: "Polled") -> int:
 
 def _error_report(links: dict[str, str]) -> "ErrorReport | None":
     from relay_dagster.client.api_client import download, read_file
-    from relay_dagster.client.api_models import ErrorReport
+    from relay_dagster.client.artifact_models import ErrorReport
 
     name, link = "errors.json", links.get("errors")
     return None if link is None else read_file(ErrorReport, name, download(name, link))

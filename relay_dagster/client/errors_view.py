@@ -7,7 +7,8 @@ from collections import Counter
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
-from relay_dagster.client.api_models import Cause, ErrorReport, ReportEntry, Run
+from relay_dagster.client.api_models import Run
+from relay_dagster.client.artifact_models import Cause, ErrorReport, ReportEntry
 from relay_dagster.client.terminal import Screen
 
 _SHOWN = 3

@@ -13,7 +13,7 @@ from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.stages import RunStages, Sink
 from relay_core.validation.trouble import VendorInput
-from relay_dagster.client.api_models import PinnedInput
+from relay_dagster.client.artifact_models import PinnedInput
 from relay_dagster.client.replay.last_good import LastGood
 from relay_dagster.client.replay.trail import Trail
 

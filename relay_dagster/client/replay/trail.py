@@ -12,8 +12,8 @@ from relay_core.domain.errors import StateUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.publish.state import Baseline, read_state
 from relay_dagster.client.api_client import download, download_to, read_file
-from relay_dagster.client.api_models import (
-    Answer,
+from relay_dagster.client.api_models import Answer
+from relay_dagster.client.artifact_models import (
     ConfigSnapshot,
     InputManifest,
     PinnedInput,

@@ -6,7 +6,8 @@ from typing import Any
 
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import ENGINE_VERSION
-from relay_dagster.client.api_models import Run, RunSummary
+from relay_dagster.client.api_models import Run
+from relay_dagster.client.artifact_models import RunSummary
 from relay_dagster.client.replay.comparison import ComparedFile, ComparingSink, Verdict
 from relay_dagster.client.replay.engine import Replayed, replay
 from relay_dagster.client.replay.last_good import LastGood

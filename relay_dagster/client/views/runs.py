@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay_dagster.client.api_client import download, read_file
-from relay_dagster.client.api_models import FeedChanges, Run, RunSummary
+from relay_dagster.client.api_models import FeedChanges, Run
+from relay_dagster.client.artifact_models import RunSummary
 from relay_dagster.client.errors import ClientError
 from relay_dagster.client.holds import show_hold
 from relay_dagster.client.session import Session

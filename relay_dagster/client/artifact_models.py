@@ -1,0 +1,92 @@
+"""What a run's artifacts hold, as far as the commands look at it; read as the API's answers are."""
+
+from typing import Any
+
+from pydantic import Field
+
+from relay_dagster.client.api_models import Answer, PatchStep
+
+
+class RunSummary(Answer):
+    """``run_summary.json``: what came in and what came out."""
+
+    vendor_record_counts: dict[str, int] = Field(default_factory=dict)
+    record_count: int
+    invalid_rows: int
+    total_rows: int
+    unpriced_skus: int
+    warnings: dict[str, int] = Field(default_factory=dict)
+    stage_times: dict[str, float] = Field(default_factory=dict)
+    duration_seconds: float
+    engine_version: str | None = None
+    limits: dict[str, int] = Field(default_factory=dict)
+
+
+class PinnedInput(Answer):
+    """A vendor's input, as a run has pinned it, and what it used of the vendor."""
+
+    status: str
+    s3_key: str | None = None
+    size: int | None = None
+    last_modified: str | None = None
+    selection: str | None = None
+    run_copy_key: str | None = None
+    sha256: str | None = None
+    expected_prefix: str | None = None
+    last_good_run_id: str | None = None
+    age_hours: int | None = None
+
+
+class InputManifest(Answer):
+    """``input_manifest.json``: which file each vendor's input is."""
+
+    vendors: dict[str, PinnedInput]
+
+
+class ConfigSnapshot(Answer):
+    """``config_snapshot.json``: the config as it took effect."""
+
+    tenant_config: dict[str, Any]
+
+
+class ReportEntry(Answer):
+    """One entry of ``errors.json``."""
+
+    error_code: str
+    error_message: str
+    vendor_id: str | None = None
+    sku: str | None = None
+    row_number: int | None = None
+    column: str | None = None
+    value: str | None = None
+
+
+class CauseSample(Answer):
+    """A cell, or a record, that is refused."""
+
+    row_number: int
+    value: str
+
+
+class Cause(Answer):
+    """Cells of one column, or whole records, that are refused alike."""
+
+    error_code: str
+    vendor_id: str
+    column: str | None
+    shape: str | None
+    count: int
+    samples: list[CauseSample]
+    what_to_do: str
+    patch: list[PatchStep] = Field(default_factory=list)
+
+
+class ErrorReport(Answer):
+    """``errors.json``: what went wrong in a run, or was worth a warning."""
+
+    error_code: str | None
+    error_message: str | None
+    counts: dict[str, int]
+    truncated: bool
+    causes: list[Cause] = Field(default_factory=list)
+    entries: list[ReportEntry]
