@@ -232,6 +232,19 @@ def test_each_step_of_a_price_is_told_exactly_also_where_it_changes_nothing() ->
     ]
 
 
+def test_where_rounding_goes_under_the_least_price_the_next_step_says_so() -> None:
+    rounding = {"mode": "down", "increment": "5"}
+    tenant = config("v", pricing={"min_price": "12.345", "rounding": rounding})
+    run = run_in_memory(tenant, {"v": feed("A,1,3")})
+    assert steps(run.explain("A"))[3:] == [
+        ("min_price", "12.345", "3.00", "12.345"),
+        ("rounding", "down 5", "12.345", "10.00"),
+        ("min_price_again", "12.345", "10.00", "12.345"),
+        ("map_price", None, "12.345", "12.345"),
+        ("cents", None, "12.345", "12.35"),
+    ]
+
+
 def test_a_map_price_that_is_not_enforced_is_no_operand() -> None:
     tenant = config("v", pricing={"map_policy": {"enforce": False}})
     run = run_in_memory(tenant, {"v": feed("A,1,10,,99,,", header=HEADER)})
