@@ -38,7 +38,8 @@ def upload(api: LiveApi, folder: Path) -> None:
 def end_well(api: LiveApi, folder: Path) -> None:
     """Let the run of the guide succeed, as it does where Dagster runs."""
     run_id = json.loads((folder / "run.json").read_text())["run_id"]
-    ApiWorld(api.platform).succeed(run_id)
+    record = ApiWorld(api.platform).succeed(run_id)
+    api.platform.objects.put(record.keys.report, b"<!doctype html>")
 
 
 def leave_files(api: LiveApi, folder: Path) -> None:
