@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 from benchmarks.sitting import ROOT
 
@@ -31,3 +32,14 @@ def test_the_lock_is_measured_on_threads_beside_processes() -> None:
         "two processes",
         "two threads",
     ]
+
+
+def test_runs_with_a_baseline_are_measured_beside_those_without(tmp_path: Path) -> None:
+    printed = printed_by("changes_bench", "--rows=3000", "--rounds=1", f"--folder={tmp_path}")
+
+    assert re.findall(r"^\| (\w+ \w+(?: \w+)?) +\|", printed, re.MULTILINE) == [
+        "no baseline",
+        "another feed",
+        "the same feed",
+    ]
+    assert printed.count("time without a baseline: ") == 2

@@ -10,6 +10,7 @@ from benchmarks.goals import (
     FLOOR,
     POLARS,
     Size,
+    changes_goals,
     hostile_goals,
     single_feed_goal,
     size_goals,
@@ -51,6 +52,11 @@ def test_goals_of_sizes_that_were_not_measured_are_left_out() -> None:
 def test_a_variant_is_held_against_the_clean_feed() -> None:
     (goal,) = variant_goals({"clean": samples(1.0), "20 % bad rows": samples(1.9)})
     assert (goal.measured, goal.met) == (1.9, True)
+
+
+def test_a_baseline_may_cost_15_percent_of_a_run_without_one() -> None:
+    measured = {"none": samples(2.0), "same": samples(2.3), "another": samples(2.4)}
+    assert [goal.met for goal in changes_goals(measured, "none")] == [True, False]
 
 
 @pytest.mark.parametrize(
