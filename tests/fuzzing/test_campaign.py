@@ -8,7 +8,7 @@ from fuzzing.campaign import UNHURRIED, Verdict, furnish, fuzz
 from live_api import live_api
 
 SEED = 1
-EXAMPLES = 8
+EXAMPLES = 4
 SUMMARY = "Operations:\n  Tested: 16\nTest cases:\n  1881 generated, 3 found 2 unique failures\n"
 
 
