@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import LockState, NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
 
-PURGED, SECONDS_EACH = 50, 12
+PURGED, SECONDS_EACH = int(os.environ.get("PURGED", "10")), 12
 QUEUED = 1_500
 LETTERS = 300
 MEMORY_MB = 900
@@ -28,9 +29,9 @@ TIME_SECONDS = 30
 ROWS_FOR_TOO_MUCH_MEMORY = 3_000_000
 
 
-@scenario("24", seconds=200, crowd=True)
+@scenario("24", seconds=110, crowd=True)
 def the_queue_is_purged(relay: Installation) -> str:
-    """The queue is purged while 50 runs wait in it: all are sent again, SUCCEEDED, attempt 1."""
+    """The queue is purged while runs wait in it: all are sent again, SUCCEEDED, attempt 1."""
     tenants = [relay.new_tenant("purged") for _ in range(PURGED)]
     relay.dagster.switch_sensor("sqs_run_sensor", on=False)
     try:
