@@ -8,7 +8,7 @@ tell apart, Arrow ranks.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -61,10 +61,11 @@ def common_ranges(columns: Sequence[pa.StringArray], most_rows: int) -> list[lis
     samples = sorted(str(text[place].as_py()) for text, place in places)
     # As few as keep ranges apart: each is looked for in every column.
     cuts = set(samples[:: max(1, most_rows // (2 * step))])
-    after = (bisect_right(samples, cut) for cut in cuts)
-    cuts |= {samples[place] for place in after if place < len(samples)}
-    bounds = [[_first_not_before(text, cut) for text in columns] for cut in sorted(cuts)]
-    bounds.append([len(text) for text in columns])
+    # One that stands there often may fill a range by itself, which ends with it.
+    often = [cut for cut in cuts if bisect_right(samples, cut) - bisect_left(samples, cut) > 1]
+    bounds = [[_place(bisect_left, text, cut) for text in columns] for cut in cuts]
+    bounds += [[_place(bisect_right, text, cut) for text in columns] for cut in often]
+    bounds = [*sorted(bounds), [len(text) for text in columns]]
     chosen = bounds[:1]
     for bound, following in pairwise(bounds):
         if sum(following) - sum(chosen[-1]) > most_rows and bound != chosen[-1]:
@@ -137,5 +138,5 @@ def _rank_ties(text: pa.StringArray, rows: Rows, starts_new: Bools) -> None:
     starts_new[places[1:]] = flags_of(pc.not_equal(texts[1:], texts[:-1]))
 
 
-def _first_not_before(text: pa.StringArray, bound: str) -> int:
-    return bisect_left(range(len(text)), bound, key=lambda place: str(text[place].as_py()))
+def _place(bisect: Callable[..., int], text: pa.StringArray, bound: str) -> int:
+    return bisect(range(len(text)), bound, key=lambda place: str(text[place].as_py()))

@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay_core.columnar.sorting import common_ranges, order_by_text
@@ -74,6 +74,8 @@ def test_rows_left_out_leave_the_others_in_order(texts: list[str], random: Rando
     assert rows.tolist() == sorted(np.flatnonzero(kept).tolist(), key=lambda place: texts[place])
 
 
+@example([["", "", "", "", "", "0"]], 4)
+@example([["a", "a", "a", "a", "a", "a"], ["a", "b"]], 5)
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.integers(1, 5))
 def test_ranges_part_sorted_columns_between_texts(columns: list[list[str]], most: int) -> None:
     ordered = [sorted(texts) for texts in columns]
