@@ -18,7 +18,7 @@ from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
 from relay_core.domain.codes import Stage, WarningCode
 from relay_core.domain.errors import ContractBrokenError
-from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry, RunContext
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.remedy import NO_LAST_GOOD, LastGoodFeeds, Remedy
@@ -40,8 +40,8 @@ from relay_core.publish.state import Baseline, StateContext, state_chunks
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.guards import GuardResult, VendorRows, judge_guards
 from relay_core.validation.trouble import (
+    USED,
     VendorInput,
-    VendorStatus,
     judge_inputs,
     let_off,
     nothing_left,
@@ -82,7 +82,6 @@ class RunStages:
         baseline: the published feed that the run is compared with, if it is; a run of some vendors
             is not.
         last_good: what may stand in for vendors in trouble.
-        limits: of feeds and reports.
     """
 
     config: TenantConfig
@@ -94,8 +93,12 @@ class RunStages:
     hands_over: bool = False
     baseline: Baseline | None = None
     last_good: LastGoodFeeds = field(default=NO_LAST_GOOD)
-    limits: Limits = DEFAULT_LIMITS
     _rows_begun: int = 0
+
+    @property
+    def limits(self) -> Limits:
+        """Those of feeds and reports."""
+        return self.findings.limits
 
     def go_through(
         self,
@@ -145,8 +148,7 @@ class RunStages:
 
     def to_read(self) -> list[str]:
         """Return the vendors that are read, in order: their uploads, or what stands in for them."""
-        used = (VendorStatus.FOUND, VendorStatus.LAST_GOOD)
-        return [name for name, state in self.findings.states.items() if state.status in used]
+        return [name for name, state in self.findings.states.items() if state.status in USED]
 
     def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
         """Read every feed and write what it came to, whatever is wrong with another."""

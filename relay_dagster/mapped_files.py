@@ -16,15 +16,15 @@ class InputFile:
     mapped: mmap.mmap | None = None
 
     @classmethod
-    def at(cls, path: Path, limit: int) -> Self:
-        """Return a file; of a pipe that gives more than so many bytes one byte more.
+    def at(cls, path: Path, limit: int | None = None) -> Self:
+        """Return a file; of a pipe that gives more than a limit one byte more, without one all.
 
         Raises:
             OSError: it cannot be read.
         """
         with path.open("rb") as file:
             if not path.is_file() or path.stat().st_size == 0:  # a pipe, or nothing to map
-                return cls(path.name, file.read(limit + 1))
+                return cls(path.name, file.read(-1 if limit is None else limit + 1))
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             return cls(path.name, memoryview(mapped), mapped)
 

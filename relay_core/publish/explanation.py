@@ -25,14 +25,13 @@ from relay_core.publish.feed_csv import feed_cells
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.sku_rows import RunFiles, WorkFile, read_rows, size_of
 from relay_core.validation.contracts import OFFER_SCHEMA
-from relay_core.validation.trouble import VendorStatus
+from relay_core.validation.trouble import USED, VendorStatus
 
 MOST_REFUSED = 100
 """So many refused rows of a SKU are told."""
 _MOST_BYTES = (1 << 20) - 1024
 """An explanation is no longer, as JSON; what does not fit is cut, and told in the counts."""
 _LONGEST_CELL = 1000
-_USED = (VendorStatus.FOUND, VendorStatus.LAST_GOOD)
 
 
 @dataclass(slots=True)
@@ -109,7 +108,7 @@ def _sources(
     """Yield the work files of vendors, in the order of the config."""
     for vendor_id in (vendor.vendor_id for vendor in config.vendors):
         status, key = statuses.get(vendor_id), keys.work(vendor_id, WORK_FILE)
-        if status in _USED or (status is VendorStatus.LEFT_OUT and key in files.sizes):
+        if status in USED or (status is VendorStatus.LEFT_OUT and key in files.sizes):
             take = partial(
                 contest.add,
                 vendor_id,

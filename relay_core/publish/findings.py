@@ -26,7 +26,7 @@ class RunFindings:
     Attributes:
         vendor_ids: the vendors of the run.
         vendor_count: how many vendors the config has.
-        limits: of its feeds.
+        limits: of its feeds and reports.
         of_all_vendors: whether the run is of all of them, whose feed is published.
         uploaded_at: when each vendor's upload came, aware, where that is known.
         failure: how it failed.

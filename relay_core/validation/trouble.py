@@ -44,6 +44,12 @@ class VendorStatus(StrEnum):
     LAST_GOOD = "last_good"
 
 
+USED = (VendorStatus.FOUND, VendorStatus.LAST_GOOD)
+"""Of a vendor that stands so, offers are used."""
+ANY_PREFIX = "any prefix (inbound.type local is for the local runner)"
+"""Where the feed of a vendor is expected whose config names no place in the bucket."""
+
+
 @dataclass(frozen=True, slots=True)
 class VendorState:
     """What a run uses of a vendor, and why it is not its upload.
@@ -221,9 +227,8 @@ def nothing_left(states: Mapping[str, VendorState]) -> list[ReportEntry]:
 
     Where that is for want of uploads alone, the run has no row, which merging finds.
     """
-    used = (VendorStatus.FOUND, VendorStatus.LAST_GOOD)
     left = [state for state in states.values() if state.status is VendorStatus.LEFT_OUT]
-    if not left or any(state.status in used for state in states.values()):
+    if not left or any(state.status in USED for state in states.values()):
         return []
     troubles = (state.trouble for state in left if state.trouble is not None)
     optional = WarningCode.OPTIONAL_VENDOR_MISSING

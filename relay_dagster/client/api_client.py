@@ -226,12 +226,13 @@ def _opened(name: str, link: str) -> Iterator[httpx.Response]:
     )
 
 
-def read_file(model: type[_Answer], name: str, data: bytes) -> _Answer:
-    """Return a downloaded JSON report as its model."""
+def read_report(model: type[_Answer], name: str, link: str) -> _Answer:
+    """Return a run's JSON report, fetched through its link, as its model."""
+    file = f"{name}.json"
     try:
-        return model.model_validate_json(data)
+        return model.model_validate_json(download(file, link))
     except ValidationError as error:
-        raise UnexpectedAnswerError(f"{name} is not in the form that is known here") from error
+        raise UnexpectedAnswerError(f"{file} is not in the form that is known here") from error
 
 
 # --- answers ------------------------------------------------------------------------------------

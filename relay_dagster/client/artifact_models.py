@@ -1,5 +1,6 @@
 """What a run's artifacts hold, as far as the commands look at it; read as the API's answers are."""
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
@@ -30,11 +31,14 @@ class PinnedInput(Answer):
     size: int | None = None
     last_modified: str | None = None
     selection: str | None = None
-    run_copy_key: str | None = None
     sha256: str | None = None
-    expected_prefix: str | None = None
     last_good_run_id: str | None = None
     age_hours: int | None = None
+
+    @property
+    def uploaded_at(self) -> datetime | None:
+        """When its upload came; None where there was none."""
+        return None if self.last_modified is None else datetime.fromisoformat(self.last_modified)
 
 
 class InputManifest(Answer):

@@ -317,8 +317,8 @@ def _watched(session: "Session", polled: "Polled") -> int:
 
 
 def _error_report(links: dict[str, str]) -> "ErrorReport | None":
-    from relay_dagster.client.api_client import download, read_file
+    from relay_dagster.client.api_client import read_report
     from relay_dagster.client.artifact_models import ErrorReport
 
-    name, link = "errors.json", links.get("errors")
-    return None if link is None else read_file(ErrorReport, name, download(name, link))
+    link = links.get("errors")
+    return None if link is None else read_report(ErrorReport, "errors", link)

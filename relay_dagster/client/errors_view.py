@@ -4,7 +4,7 @@ Made from errors.json alone; how it looks on a terminal is `terminal`.
 """
 
 from collections import Counter
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from relay_dagster.client.api_models import Run
@@ -66,7 +66,7 @@ def show_causes(screen: Screen, run: Run, report: ErrorReport, links: dict[str, 
         screen.say()
         of_vendor = f" (vendor {place.vendor_id})" if place.vendor_id else ""
         screen.say(f"{len(entries):,} x {place.error_code}{of_vendor}", style="bold")
-        for entry in islice(entries, _SHOWN):
+        for entry in entries[:_SHOWN]:
             screen.say(entry.error_message, indent=4)
         _show_more(screen, len(entries) - _SHOWN)
     screen.say()

@@ -21,7 +21,7 @@ from relay_core.domain.records import ReportEntry
 from relay_core.normalize.work_file import WORK_FILE
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import input_manifest_json, manifest_entry, timestamp
-from relay_core.validation.trouble import VendorInput, VendorState, VendorStatus
+from relay_core.validation.trouble import ANY_PREFIX, VendorInput, VendorState, VendorStatus
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.reports import JSON, RunReports
@@ -63,8 +63,7 @@ class RunInputs:
 
     def locations(self) -> dict[str, str]:
         """Return where each vendor's feed is expected, as messages tell it."""
-        unknown = "any prefix (inbound.type local is for the local runner)"
-        return {name: each["expected_prefix"] or unknown for name, each in self.entries.items()}
+        return {name: each["expected_prefix"] or ANY_PREFIX for name, each in self.entries.items()}
 
     def is_copied(self, vendor_id: str) -> bool:
         """Return whether a vendor's feed is in the run's prefix."""

@@ -203,7 +203,6 @@ class RunSession:
             last_good=NO_LAST_GOOD
             if published is None
             else PublishedInputs(self._platform.objects, reports, published, vendors),
-            limits=self._platform.settings.limits,
         )
 
     def _enter(self, asset: str) -> None:

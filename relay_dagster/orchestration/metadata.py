@@ -85,7 +85,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         **_seconds(record),
         # Dagster keeps the order: what people come for stands before the long tables.
         **_uris(attempt.reports, REPORTS),
-        "vendors": vendor_table(normalized, wins=merged.skus_won()),
+        "vendors": vendor_table(normalized, wins=findings.skus_won),
         "errors_by_code": fault_table(normalized),
         "guards": guard_table(findings.guards or ()),
         "warnings": warning_table(merged.warning_counts),

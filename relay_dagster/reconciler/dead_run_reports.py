@@ -68,6 +68,7 @@ def _findings(platform: Platform, record: RunRecord) -> RunFindings:
         vendor_ids=chosen,
         vendor_count=len(config.vendors),
         of_all_vendors=record.vendors is None,
+        limits=platform.settings.limits,
     )
 
 

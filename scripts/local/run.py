@@ -113,7 +113,6 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
         findings,
         hands_over=bool(request.explain),
         baseline=request.baseline,
-        limits=request.limits,
     )
     found_at = timestamp(datetime.now(UTC))
     with ThreadPoolExecutor(1) as beside:

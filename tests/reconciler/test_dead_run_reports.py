@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,6 +87,15 @@ def test_the_summary_names_the_vendors_of_the_config(platform: Platform) -> None
     summary = report(platform, record, "run_summary")
     assert summary["vendor_record_counts"] == {"vendor_2": 0}
     assert summary["vendor_count"] == 2
+
+
+def test_the_summary_tells_limits_that_are_not_the_defaults(platform: Platform) -> None:
+    platform.tenants.put(TENANT, json.dumps(config_document()))
+    running(platform, config_version=1)
+    tight = platform.settings.model_copy(update={"max_cell_bytes": 20})
+    record = platform.ledger.cancel(RUN_ID)
+    record = write_reports(replace(platform, settings=tight), record)
+    assert report(platform, record, "run_summary")["limits"]["cell_bytes"] == 20
 
 
 @pytest.mark.parametrize("text", ['{"tenant_id": 5}', None], ids=["does not hold", "is not there"])

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import PurePosixPath
 
 from relay_core.columnar.tuning import tune_process
@@ -12,13 +11,11 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.stages import RunStages, Sink
-from relay_core.validation.trouble import VendorInput
-from relay_dagster.client.artifact_models import PinnedInput
+from relay_core.validation.trouble import ANY_PREFIX, VendorInput
 from relay_dagster.client.replay.last_good import LastGood
 from relay_dagster.client.replay.trail import Trail
 
 KEYS = ArtifactKeys("", "")
-_NO_PLACE = "any prefix (inbound.type local is for the local runner)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,8 @@ def replay(
     """
     tune_process()
     vendors = config.selecting(trail.run.vendors)
-    findings = RunFindings([each.vendor_id for each in vendors], len(config.vendors))
+    ids = [each.vendor_id for each in vendors]
+    findings = RunFindings(ids, len(config.vendors), limits=trail.limits)
     inputs = _Inputs(trail, config, last_good)
     stages = RunStages(
         config,
@@ -70,7 +68,6 @@ def replay(
         findings,
         baseline=trail.baseline,
         last_good=last_good,
-        limits=trail.limits,
     )
     merged = stages.go_through(
         inputs.found(), inputs.locations(), lambda ids: inputs.feeds(ids, findings)
@@ -91,7 +88,7 @@ class _Inputs:
         known = {each.vendor_id: each for each in self.config.vendors}
         entries = self.trail.inputs.items()
         return {
-            name: VendorInput(int(entry.size or 0), _moment(entry), self._size_of_map(known[name]))
+            name: VendorInput(entry.size or 0, entry.uploaded_at, self._size_of_map(known[name]))
             for name, entry in entries
             if entry.s3_key is not None and name in known
         }
@@ -99,7 +96,7 @@ class _Inputs:
     def locations(self) -> dict[str, str]:
         """Return where each vendor's feed is expected, for the messages."""
         vendors = self.config.vendors
-        return {each.vendor_id: each.inbound.s3_prefix or _NO_PLACE for each in vendors}
+        return {each.vendor_id: each.inbound.s3_prefix or ANY_PREFIX for each in vendors}
 
     def feeds(self, vendor_ids: Sequence[str], findings: RunFindings) -> Iterator[VendorFeed]:
         """Yield the feeds that are read, in order."""
@@ -121,8 +118,3 @@ class _Inputs:
         if vendor.sku_map is None or name not in self.trail.links:
             return None
         return len(self.trail.file(name).data)
-
-
-def _moment(entry: PinnedInput) -> datetime | None:
-    text = entry.last_modified
-    return None if text is None else datetime.fromisoformat(text)

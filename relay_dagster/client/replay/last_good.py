@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from relay_core.config import TenantConfig
 from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.validation.trouble import USED
 from relay_dagster.client.replay.trail import Trail
 
 
@@ -63,14 +64,14 @@ class LastGood:
 def _used(trail: Trail, vendor_id: str) -> _Lent | None:
     """Return what a run used of a vendor: its upload, or the last good feed that it has kept."""
     entry = trail.inputs.get(vendor_id)
-    if entry is None or entry.status not in ("found", "last_good"):
+    if entry is None or entry.status not in USED:
         return None
     if entry.last_good_run_id is not None:
         return _kept(trail, vendor_id)
-    feed, modified = f"inbound_{vendor_id}", entry.last_modified
-    if feed not in trail.links or modified is None:
+    feed, uploaded_at = f"inbound_{vendor_id}", entry.uploaded_at
+    if feed not in trail.links or uploaded_at is None:
         return None
-    return _Lent(trail, feed, f"sku_map_{vendor_id}", datetime.fromisoformat(modified))
+    return _Lent(trail, feed, f"sku_map_{vendor_id}", uploaded_at)
 
 
 def _kept(trail: Trail, vendor_id: str) -> _Lent | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +42,19 @@ def read_config(path: Path) -> TenantConfig:
 
 
 @dataclass
-class _Digests:
-    """The engine's `Sink` that keeps a hash of each file."""
+class _FeedDigest:
+    """The engine's `Sink` that keeps the feed's hash; no other file is made."""
 
-    of: dict[str, str] = field(default_factory=dict)
+    sha256: str | None = None
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Hash a file."""
+        """Hash the feed."""
+        if key != KEYS.merged_inventory:
+            return
         digest = hashlib.sha256()
         for chunk in chunks:
             digest.update(chunk)
-        self.of[KEYS.artifact_name(key)] = digest.hexdigest()
+        self.sha256 = digest.hexdigest()
 
     def wait(self) -> None:
         """Return: nothing is under way."""
@@ -84,7 +86,7 @@ class Rehearsal:
             raise BadUsageError(
                 f"the config is of tenant {config.tenant_id}, run {run_id} of {self.run.tenant_id}"
             )
-        digests = (_Digests(), _Digests())
+        digests = (_FeedDigest(), _FeedDigest())
         own = replay(trail, trail.config, digests[0], LastGood(trail, trail.config))
         lent = LastGood(trail, config, trail.of_baseline())
         other = replay(trail, config, digests[1], lent)
@@ -158,7 +160,7 @@ def _feed(replayed: Replayed) -> pd.DataFrame | None:
     return None if replayed.merged is None else replayed.merged.feed
 
 
-def _outcome(replayed: Replayed, digests: _Digests) -> dict[str, Any]:
+def _outcome(replayed: Replayed, digest: _FeedDigest) -> dict[str, Any]:
     """Return how a run ends, what it counts and what its feed's hash is."""
     findings = replayed.findings
     failure = findings.failure
@@ -168,7 +170,7 @@ def _outcome(replayed: Replayed, digests: _Digests) -> dict[str, Any]:
         "error_message": failure and failure.error_message,
         **findings.counts(),
         "warnings": dict(sorted(findings.counted_warnings().items())),
-        "feed_sha256": digests.of.get("merged_inventory"),
+        "feed_sha256": digest.sha256,
     }
 
 

@@ -11,7 +11,7 @@ from relay_core.config import TenantConfig, load_stored_config
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.publish.state import Baseline, read_state
-from relay_dagster.client.api_client import download, download_to, read_file
+from relay_dagster.client.api_client import download_to, read_report
 from relay_dagster.client.api_models import Answer
 from relay_dagster.client.artifact_models import (
     ConfigSnapshot,
@@ -23,7 +23,6 @@ from relay_dagster.client.errors import ClientError, GoneError, RefusedError
 from relay_dagster.client.session import Session
 from relay_dagster.mapped_files import InputFile
 
-_ANY_SIZE = 1 << 40
 DIFFERENT = 3
 """The exit status where something is not the same."""
 _File = TypeVar("_File", bound=Answer)
@@ -132,7 +131,7 @@ class Trail:
                     f"{name} of run {self.run.run_id} is not what the run has read: its SHA-256 is "
                     f"{found}, the manifest's {sha256}"
                 )
-            self._files[name] = InputFile.at(path, _ANY_SIZE)
+            self._files[name] = InputFile.at(path)
         return self._files[name]
 
     def fetch(self, name: str, path: Path) -> str:
@@ -145,7 +144,7 @@ class Trail:
 
     def _report(self, model: type[_File], name: str) -> _File:
         try:
-            return read_file(model, f"{name}.json", download(f"{name}.json", self._link(name)))
+            return read_report(model, name, self._link(name))
         except GoneError as error:
             raise NotReplayableError(*error.lines) from error
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from relay_dagster.client.api_client import download, read_file
+from relay_dagster.client.api_client import read_report
 from relay_dagster.client.api_models import FeedChanges, Run
 from relay_dagster.client.artifact_models import RunSummary
 from relay_dagster.client.errors import ClientError
@@ -118,8 +118,7 @@ class RunPage:
             "in the merged feed": summary.record_count,
             "SKUs without a price, left out": summary.unpriced_skus,
         }
-        for what, count in counts.items():
-            screen.say(f"{count:>11,}  {what}", indent=2)
+        _show_counts(screen, counts)
         screen.say(f"warnings: {counted(summary.warnings)}", indent=2)
         screen.say()
         screen.say("stages", style="bold")
@@ -158,7 +157,11 @@ def show_changes(screen: Screen, changes: FeedChanges) -> None:
         "  from another vendor": changes.vendor_changed,
         "unchanged": changes.unchanged,
     }
-    for what, count in told.items():
+    _show_counts(screen, told)
+
+
+def _show_counts(screen: Screen, counts: Mapping[str, int]) -> None:
+    for what, count in counts.items():
         screen.say(f"{count:>11,}  {what}", indent=2)
 
 
@@ -166,9 +169,8 @@ def _summary(links: Mapping[str, str]) -> tuple[RunSummary | None, str]:
     link = links.get("run_summary")
     if link is None:
         return None, ""
-    name = "run_summary.json"
     try:
-        return read_file(RunSummary, name, download(name, link)), ""
+        return read_report(RunSummary, "run_summary", link), ""
     except ClientError as error:
         return None, error.lines[0]
 

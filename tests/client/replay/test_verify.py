@@ -174,6 +174,14 @@ def test_limits_that_are_not_the_defaults_are_told_and_kept(
     assert verified(world, FIRST) == ["normalized_vendor_2", "merged_inventory"]
 
 
+def test_a_run_of_an_upload_without_a_byte_is(world: ClientWorld, runs: World) -> None:
+    runs.store_config()
+    runs.upload("vendor_1", b"")
+    runs.run(FIRST)
+    assert runs.record(FIRST).error_code == "no_rows_parsed"
+    assert verified(world, FIRST) == ["normalized_vendor_1"]
+
+
 # --- what is not the same -------------------------------------------------------------------------
 
 
