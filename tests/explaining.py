@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from builders import REQUESTED_AT, RUN_ID, run_context
+from memory_sink import MemorySink
 from relay_core.columnar.sorted_file import Part
 from relay_core.config import TenantConfig
 from relay_core.normalize.remedy import NO_LAST_GOOD, LastGoodFeeds
@@ -20,17 +21,15 @@ from relay_core.validation.trouble import VendorInput
 
 
 @dataclass
-class RunInMemory:
+class RunInMemory(MemorySink):
     """The files of a run; the engine's ``Sink``, and its ``RunFiles``.
 
     Attributes:
         keys: where they lie.
-        files: each one's bytes.
         parts_read: how many bytes were read, key by key, one number a part.
     """
 
     keys: ArtifactKeys = field(default_factory=lambda: ArtifactKeys("", ""))
-    files: dict[str, bytes] = field(default_factory=dict)
     parts_read: dict[str, list[int]] = field(default_factory=dict)
     findings: RunFindings = field(default_factory=RunFindings)
 
@@ -42,12 +41,6 @@ class RunInMemory:
         for key, part in parts:
             self.parts_read.setdefault(key, []).append(part.stop - part.start)
         return [self.files[key][part.start : part.stop] for key, part in parts]
-
-    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        self.files[key] = b"".join(map(bytes, chunks))
-
-    def wait(self) -> None:
-        """All is written."""
 
     def explain(self, sku: str) -> dict[str, Any]:
         """Return what is told of a SKU."""
@@ -63,7 +56,7 @@ def run_in_memory(
     last_good: LastGoodFeeds = NO_LAST_GOOD,
 ) -> RunInMemory:
     """Take a run through its stages; a vendor without a feed has no upload."""
-    run, maps = RunInMemory(keys or ArtifactKeys("", "")), sku_maps or {}
+    run, maps = RunInMemory(keys=keys or ArtifactKeys("", "")), sku_maps or {}
     run.findings.vendor_ids = [vendor.vendor_id for vendor in config.vendors]
     stages = RunStages(
         config,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from builders import REQUESTED_AT, config_document, run_context, vendor_document
+from memory_sink import MemorySink
 from relay_core.config import load_config
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
@@ -22,18 +23,10 @@ FORGIVING = {"max_invalid_rows": 1_000_000, "max_invalid_row_pct": "1.0"}
 
 
 @dataclass
-class ReportedRun:
+class ReportedRun(MemorySink):
     """A run's files, and what it has found out."""
 
-    files: dict[str, bytes] = field(default_factory=dict)
     findings: RunFindings = field(default_factory=RunFindings)
-
-    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Keep a file."""
-        self.files[key] = b"".join(map(bytes, chunks))
-
-    def wait(self) -> None:
-        """Have nothing to wait for."""
 
     @property
     def baseline(self) -> Baseline:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from memory_sink import MemorySink
 from relay_core import stages as stages_module
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.merge.result import rules_broken_by
@@ -22,15 +23,14 @@ TWO_ROWS = feed("A,5,10.00", "B,1,9.00")
 
 
 @dataclass
-class KeptSink:
+class KeptSink(MemorySink):
     """Keeps what is written, and the order of writes and waits."""
 
-    files: dict[str, bytes] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         self.calls.append(key)
-        self.files[key] = b"".join(map(bytes, chunks))
+        super().write(key, chunks)
 
     def wait(self) -> None:
         self.calls.append("wait")
