@@ -25,6 +25,8 @@ class Trigger(StrEnum):
     API = "api"
     QUEUE = "queue"
     DAGSTER = "dagster"
+    UPLOAD = "upload"
+    SCHEDULE = "schedule"
 
 
 class LockState(StrEnum):
@@ -313,10 +315,11 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """What a caller asks for: one pass over a tenant's feeds; ``vendors`` None is all."""
+    """What is asked for: one pass over a tenant's feeds; ``vendors`` None is all."""
 
     run_id: str
     tenant_id: str
+    trigger: Trigger = Trigger.API
     vendors: tuple[str, ...] | None = None
     config_version: int | None = None
     request_id: str | None = None

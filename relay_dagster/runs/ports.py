@@ -14,6 +14,7 @@ from typing import Protocol
 from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, Pause, RunRecord
+from relay_dagster.runs.triggers.state import TriggerMove
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,12 @@ class RunRecords(Protocol):
         feed: FeedMove | None = None,
         while_idle: bool = False,
         runs_per_hour: int | None = None,
+        trigger: TriggerMove | None = None,
     ) -> RunRecord:
-        """Write ``after`` if the record still is ``before``, and the lock and the feed with it.
+        """Write ``after`` if the record still is ``before``, and all that goes with it.
 
         Raises:
-            CommitLostError: the record, or the idempotency item, is not as it was read.
+            CommitLostError: the record, or what goes with it, is not as it was read.
             TenantBusyError: the lock is held by another run.
             RunQuotaExceededError: it is one run too many.
         """
