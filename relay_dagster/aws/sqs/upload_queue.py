@@ -69,4 +69,5 @@ class UploadQueue:
             raise MissingResourceError(
                 "sqs.SendMessage", "the queue of uploads has no dead-letter queue"
             )
-        return self._clients.sqs.get_queue_url(QueueName=arn.rpartition(":")[2])["QueueUrl"]
+        # SQS has the two in one account and region.
+        return f"{self.queue_url.rpartition('/')[0]}/{arn.rpartition(':')[2]}"
