@@ -304,15 +304,6 @@ class Idempotency:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """No new runs, of one tenant or (``tenant_id`` None) of all, and why."""
-
-    tenant_id: str | None
-    reason: str
-    paused_at: datetime
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
     """What is asked for: one pass over a tenant's feeds; ``vendors`` None is all."""

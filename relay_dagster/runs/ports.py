@@ -13,7 +13,7 @@ from typing import Protocol
 
 from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import Idempotency, Pause, RunRecord
+from relay_dagster.runs.model import Idempotency, RunRecord
 from relay_dagster.runs.triggers.state import TriggerMove
 
 
@@ -23,6 +23,15 @@ class RunPage:
 
     records: tuple[RunRecord, ...]
     next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No new runs, of one tenant or (``tenant_id`` None) of all, and why."""
+
+    tenant_id: str | None
+    reason: str
+    paused_at: datetime
 
 
 class RunRecords(Protocol):
