@@ -24,7 +24,8 @@ from relay_dagster.triggers.look import TriggerLook
 from relay_dagster.triggers.rules import noted
 from relay_dagster.wiring import Platform
 
-POLL_SECONDS = 20
+# A tick may last 60: the shorter the share of the pauses between them, the sooner events are seen.
+POLL_SECONDS = 35
 MOST_AT_ONCE = 500
 _ROUNDS = 20
 
