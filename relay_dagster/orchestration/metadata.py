@@ -100,7 +100,6 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
     record, normalized = attempt.record, attempt.findings.normalized
     shown: dict[str, Any] = {
         "run_id": record.run_id,
-        "started_by": str(record.trigger),
         "stage": str(record.failed_stage or record.stage),
         "attempt": record.attempt,
     }
