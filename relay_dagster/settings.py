@@ -252,6 +252,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     tenants_table: str = Field(validation_alias="TENANTS_TABLE")
     queue_url: _Url = Field(validation_alias="SQS_QUEUE_URL")
     dlq_url: _Url = Field(validation_alias="SQS_DLQ_URL")
+    uploads_queue_url: _Url | None = Field(None, validation_alias="UPLOADS_QUEUE_URL")
     api_keys: _Words = Field((), validation_alias="API_KEYS", repr=False)
     allow_anonymous: bool = Field(False, validation_alias="RELAY_ALLOW_ANONYMOUS")
     trusted_proxies: _Networks = Field((), validation_alias="RELAY_TRUSTED_PROXIES")

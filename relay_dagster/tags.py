@@ -10,6 +10,7 @@ TENANT_ID = "relay/tenant_id"
 CONFIG_VERSION = "relay/config_version"
 ATTEMPT = "relay/attempt"
 REQUEST_ID = "relay/request_id"
+TRIGGER = "relay/trigger"
 
 # Dagster's own keys that the sensor sets or reads.
 PARTITION = "dagster/partition"
@@ -29,6 +30,7 @@ def run_tags(
     attempt: int,
     config_version: int | None = None,
     request_id: str | None = None,
+    trigger: str | None = None,
 ) -> dict[str, str]:
     """Return the tags of the Dagster run that executes an attempt; what is None has no tag."""
     tags = {
@@ -37,6 +39,7 @@ def run_tags(
         CONFIG_VERSION: config_version,
         ATTEMPT: attempt,
         REQUEST_ID: request_id,
+        TRIGGER: trigger,
     }
     return {name: str(value) for name, value in tags.items() if value is not None}
 

@@ -14,8 +14,10 @@ from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.triggers.store import TriggerStore
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.sqs.job_queue import JobQueue
+from relay_dagster.aws.sqs.upload_queue import UploadQueue
 from relay_dagster.runs.commits import LookPolicy
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.retry_policy import RetryPolicy
@@ -31,6 +33,7 @@ class Platform:
     clients: Clients
     runs: RunStore
     tenants: TenantStore
+    triggers: TriggerStore
     pauses: PauseStore
     api_keys: ApiKeyStore
     objects: ObjectStore
@@ -48,6 +51,12 @@ class Platform:
             self.tenants,
             runs_per_hour=self.settings.max_runs_per_hour,
         )
+
+    @property
+    def uploads(self) -> UploadQueue | None:
+        """The queue of S3's events, None where there is none."""
+        url = self.settings.uploads_queue_url
+        return None if url is None else UploadQueue(self.clients, url)
 
 
 def connect(
@@ -72,7 +81,9 @@ def connect(
             clients,
             settings.tenants_table,
             versions_per_day=settings.max_config_versions_per_day,
+            runs_table=settings.runs_table,
         ),
+        triggers=TriggerStore(clients, settings.runs_table),
         pauses=PauseStore(clients, settings.tenants_table),
         api_keys=ApiKeyStore(clients, settings.tenants_table),
         objects=ObjectStore(clients, settings.artifact_bucket),

@@ -23,6 +23,7 @@ _NAMES = (
     "RETENTION_DAYS",
     "RUNS_TABLE",
     "TENANTS_TABLE",
+    "UPLOADS_QUEUE_URL",
 )
 _MADE_UP = {
     "AWS_ACCESS_KEY_ID": "testing",

@@ -18,9 +18,9 @@ from moto import mock_aws
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 TEMPLATE = DEPLOY / "relay.yaml"
 ACCOUNT, REGION = "123456789012", "us-east-1"
-# moto's CloudFormation knows neither: what refers to the first is left out, and the second stays
-# a name. cfn-lint has checked both.
-NOT_EMBEDDED = ("AWS::ServiceDiscovery::", "AWS::SecretsManager::Secret")
+# moto's CloudFormation knows neither, nor the database's secret, which stays a name; what refers to
+# these is left out. cfn-lint has checked all.
+NOT_EMBEDDED = ("AWS::ServiceDiscovery::", "AWS::SQS::QueuePolicy")
 
 
 class _Loader(yaml.SafeLoader):
@@ -81,9 +81,11 @@ def _embeddable(shared: dict[str, Any]) -> dict[str, Any]:
     resources = {
         name: resource
         for name, resource in document["Resources"].items()
-        if not resource["Type"].startswith(NOT_EMBEDDED[0])
+        if not resource["Type"].startswith(NOT_EMBEDDED)
     }
     for resource in resources.values():
+        if resource.get("DependsOn") not in (None, *resources):
+            del resource["DependsOn"]
         resource.get("Properties", {}).pop("ServiceRegistries", None)
     return {**document, "Resources": resources}
 

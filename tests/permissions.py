@@ -80,9 +80,14 @@ class Calls:
         yield Need(f"s3:{_S3_ACTIONS[operation]}", f"ArtifactBucket{key}")
 
     def _sqs(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
-        is_dlq = params["QueueUrl"] == self.platform.settings.dlq_url
-        action = operation.removesuffix("Batch")
-        yield Need(f"sqs:{action}", "JobsDlq" if is_dlq else "JobsQueue")
+        settings = self.platform.settings
+        names = {
+            settings.queue_url: "JobsQueue",
+            settings.dlq_url: "JobsDlq",
+            str(settings.uploads_queue_url): "UploadsQueue",
+            f"{settings.uploads_queue_url}-dlq": "UploadsDlq",
+        }
+        yield Need(f"sqs:{operation.removesuffix('Batch')}", names[params["QueueUrl"]])
 
     def _cloudwatch(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
         yield Need(f"cloudwatch:{operation}", "*")

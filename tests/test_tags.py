@@ -16,6 +16,11 @@ def test_tags_name_the_attempt_and_leave_out_what_is_not_known() -> None:
     assert tags.attempt_of(made) == ("r1", 2)
 
 
+def test_tags_say_what_started_the_run() -> None:
+    made = tags.run_tags("r1", "acme", attempt=1, trigger="schedule")
+    assert made["relay/trigger"] == "schedule"
+
+
 def test_each_attempt_has_its_own_run_key() -> None:
     assert tags.run_key("r1", 1) != tags.run_key("r1", 2)
 

@@ -8,6 +8,7 @@ its sections are in `models`, single values and rules that join fields are read 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from itertools import chain
 from typing import Annotated, Any
@@ -30,6 +31,7 @@ from relay_core.config.models import (
     empty_section,
 )
 from relay_core.config.scalars import NumberText, type_name
+from relay_core.config.triggers import TriggersConfig
 from relay_core.config.values import (
     is_exactly,
     nearest,
@@ -64,11 +66,17 @@ class TenantConfig(Section):
     output: OutputConfig = empty_section()
     error_policy: ErrorPolicy = ErrorPolicy()
     guards: GuardsConfig = GuardsConfig()
+    triggers: TriggersConfig = TriggersConfig()
 
     @property
     def zone(self) -> ZoneInfo:
         """The zone of timestamps that have no offset."""
         return ZoneInfo(self.timezone)
+
+    def next_run_after(self, instant: datetime) -> datetime | None:
+        """Return the schedule's first due time after an instant, UTC; None without a schedule."""
+        schedule = self.triggers.schedule
+        return None if schedule is None else schedule.next_after(instant, self.zone)
 
     def vendor(self, vendor_id: str) -> VendorConfig:
         """Return the vendor of this id.

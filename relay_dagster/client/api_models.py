@@ -150,6 +150,7 @@ class StoredConfig(StoredVersion):
     """A config, one version of it."""
 
     stored_at: str
+    next_run_at: str | None = None
     tenant_config: dict[str, Any]
 
 

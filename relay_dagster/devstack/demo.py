@@ -1,7 +1,7 @@
 """``relay demo`` and ``relay dev``: the whole stack on embedded AWS, with the sample tenant.
 
 The demo is a client like any other: it stores a config and posts a run over HTTP, and follows the
-links that it gets. Only the uploads go past the API, as a vendor's do.
+links that it gets. Only the uploads go past the API, as a vendor's do; one of them starts a run.
 """
 
 import os
@@ -30,6 +30,7 @@ from relay_dagster.devstack.demo_output import (
     posted,
     show_result,
     stage,
+    started,
     tenth,
     timed,
     title,
@@ -46,6 +47,7 @@ from relay_dagster.devstack.processes import (
     StackError,
     foreign_free,
 )
+from relay_dagster.runs.model import Trigger
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
@@ -164,9 +166,13 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _store_config(world: World) -> None:
+def _store_config(world: World, **changes: Any) -> None:
     config = load_config(parse_document(sample_config_text(TENANT), format="yaml"))
-    _expect(world.client.post("/v1/tenants", json=config.to_document()), 201)
+    document = {**config.to_document(), **changes}
+    if changes:
+        _expect(world.client.put(f"/v1/tenants/{TENANT}/config", json=document), 200)
+    else:
+        _expect(world.client.post("/v1/tenants", json=document), 201)
 
 
 def _upload(platform: Platform) -> dict[str, int]:
@@ -184,9 +190,16 @@ def _upload(platform: Platform) -> dict[str, int]:
 
 
 def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
-    """Have a vendor send a tenth of its feed: the run is held, and the shop keeps what it has."""
+    """Have a vendor send a tenth of its feed, which starts a run.
+
+    That is held, and the shop keeps what it has.
+    """
+    _store_config(world, triggers={"on_upload": {"quiet_seconds": 0}})
+    begun = time.monotonic()
     tenth(console, *_upload_tenth(world.platform))
-    run = _post_and_follow(console, world, RunStatus.HELD)
+    run = _started_by_upload(world)
+    started(console, run)
+    run = _follow(console, world, run, begun, RunStatus.HELD)
     held_back(console, run)
     in_the_shop(console, _shop_run_id(world), run)
     if release:
@@ -216,14 +229,31 @@ def _shop_run_id(world: World) -> str:
     return answer.headers["X-Run-Id"]
 
 
-def _post_and_follow(
-    console: Console, world: World, wanted: RunStatus = RunStatus.SUCCEEDED
-) -> dict[str, Any]:
-    """Post a run and show its stages as they pass; return it when it has ended as it must."""
+def _started_by_upload(world: World) -> dict[str, Any]:
+    """Return the tenant's run that an upload has started, as soon as there is one."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < RUN_TIMEOUT_SECONDS:
+        query = {"tenant_id": TENANT, "limit": "1"}
+        (run,) = _expect(world.client.get("/v1/runs", params=query), 200)["runs"]
+        if run["trigger"] == Trigger.UPLOAD:
+            return dict(run)
+        time.sleep(POLL_SECONDS)
+    raise DemoError(f"no run was started by the upload\n{_logs(world.stack)}")
+
+
+def _post_and_follow(console: Console, world: World) -> dict[str, Any]:
+    """Post a run and show its stages as they pass; return it when it has succeeded."""
     order = {"tenant_id": TENANT, "run_type": "inventory_sync"}
     begun = time.monotonic()
     run = _expect(world.client.post("/v1/runs", json=order), 202)
     posted(console, run)
+    return _follow(console, world, run, begun, RunStatus.SUCCEEDED)
+
+
+def _follow(
+    console: Console, world: World, run: dict[str, Any], begun: float, wanted: RunStatus
+) -> dict[str, Any]:
+    """Show a run's stages as they pass; return it when it has ended as it must."""
     shown = ""
     while True:
         if run["stage"] != shown:

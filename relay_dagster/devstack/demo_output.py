@@ -49,6 +49,11 @@ def posted(console: Console, run: Mapping[str, Any]) -> None:
     title(console, f"POST /v1/runs: 202, run {run['run_id']}")
 
 
+def started(console: Console, run: Mapping[str, Any]) -> None:
+    """Print that an upload has started a run."""
+    title(console, f"Nobody has posted it: run {run['run_id']}, trigger {run['trigger']}")
+
+
 def stage(console: Console, seconds: float, run: Mapping[str, Any]) -> None:
     """Print a stage that the run has come to."""
     console.print(f"  {seconds:5.1f} s  {run['stage']:<14} [dim]{run['status']}[/]")

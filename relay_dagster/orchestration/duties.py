@@ -1,6 +1,7 @@
 """The sensors of what is about no single run: each a duty with its own cursor, time and page.
 
-They ask for no run. One that fails holds up no other: its tick has failed, and the next tries.
+They ask Dagster for no run: what starts one submits it, as the API does. One that fails holds up no
+other: its tick has failed, and the next tries.
 """
 
 from collections.abc import Callable
@@ -22,13 +23,16 @@ from relay_dagster.reconciler.housekeeping import (
 )
 from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.triggers.due import take_due
+from relay_dagster.triggers.feed_ages import tell_feed_ages
+from relay_dagster.triggers.uploads import UploadTick
 from relay_dagster.wiring import Platform
 
 _Kept = TypeVar("_Kept", bound=Cursor)
 _Connect = Callable[[], Platform]
 
 # The daemon looks every five seconds at most.
-AT_EACH_LOOK, EVERY_TEN_SECONDS, EVERY_MINUTE = 1, 10, 60
+AT_EACH_LOOK, EVERY_TEN_SECONDS, EVERY_MINUTE, EVERY_FIVE_MINUTES = 1, 10, 60, 300
 
 
 def duty_sensors(connect: _Connect) -> list[dg.SensorDefinition]:
@@ -39,6 +43,9 @@ def duty_sensors(connect: _Connect) -> list[dg.SensorDefinition]:
         dead_letters(connect),
         queue_settings(connect),
         held_runs(connect),
+        upload_sensor(connect),
+        schedule_sensor(connect),
+        feed_ages(connect),
         dagster_history(connect),
     ]
 
@@ -94,6 +101,36 @@ def held_runs(connect: _Connect) -> dg.SensorDefinition:
 
     about = "Counts the runs that are held, and gives those up that are older than RETENTION_DAYS."
     return _duty("held_runs", EVERY_MINUTE, about, Cursor, act, connect)
+
+
+def upload_sensor(connect: _Connect) -> dg.SensorDefinition:
+    """Return the sensor that starts a run once vendors have uploaded and are quiet."""
+
+    def act(platform: Platform, _: dg.DagsterInstance, _kept: Cursor, _now: datetime) -> str:
+        return UploadTick(platform).run()
+
+    about = "Waits for S3's events of uploads, and starts the runs of tenants that want them."
+    return _duty("upload_sensor", AT_EACH_LOOK, about, Cursor, act, connect)
+
+
+def schedule_sensor(connect: _Connect) -> dg.SensorDefinition:
+    """Return the sensor that starts what is due by now, and what could not start before."""
+
+    def act(platform: Platform, _: dg.DagsterInstance, _kept: Cursor, _now: datetime) -> str:
+        return f"runs started: {take_due(platform)}"
+
+    about = "Starts the runs of tenants' schedules, and what waited for its tenant or a pause."
+    return _duty("schedule_sensor", AT_EACH_LOOK, about, Cursor, act, connect)
+
+
+def feed_ages(connect: _Connect) -> dg.SensorDefinition:
+    """Return the sensor that tells how old the feeds are of tenants that have a schedule."""
+
+    def act(platform: Platform, _: dg.DagsterInstance, _kept: Cursor, now: datetime) -> str:
+        return f"feeds told of: {tell_feed_ages(platform, now)}"
+
+    about = "Sends FeedAgeSeconds of tenants that have a schedule."
+    return _duty("feed_ages", EVERY_FIVE_MINUTES, about, Cursor, act, connect)
 
 
 def dagster_history(connect: _Connect) -> dg.SensorDefinition:

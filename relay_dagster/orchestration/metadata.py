@@ -76,6 +76,8 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
     return {
         "run_id": record.run_id,
         "status": str(record.status),
+        "started_by": str(record.trigger),
+        **_next_run(merged, record),
         **_hold(record),
         "dagster/row_count": merged.record_count,
         **_row_counts(normalized),
@@ -130,6 +132,12 @@ def _changes(findings: RunFindings) -> dict[str, Any]:
         return {}
     counts = {f"changes/{name}": count for name, count in findings.changes.counts.items()}
     return {"baseline_run_id": findings.changes.baseline_run_id, **counts}
+
+
+def _next_run(merged: MergedInventory, record: RunRecord) -> dict[str, str]:
+    """Return when the schedule of the run's config is due next."""
+    upcoming = merged.config.next_run_after(record.finished_at or record.requested_at)
+    return {} if upcoming is None else {"next_run_at": timestamp(upcoming)}
 
 
 def _row_counts(vendors: Sequence[NormalizedVendor]) -> dict[str, int]:

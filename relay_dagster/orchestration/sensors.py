@@ -96,6 +96,7 @@ def _run_request(record: RunRecord) -> dg.RunRequest:
         attempt=record.attempt,
         config_version=record.config_version,
         request_id=record.request_id,
+        trigger=record.trigger,
     )
     return dg.RunRequest(
         run_key=tags.run_key(record.run_id, record.attempt),

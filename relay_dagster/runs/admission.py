@@ -1,4 +1,4 @@
-"""How records come to be: for a caller's request, for a job in the queue, for a run by hand.
+"""How records come to be: for a request, a trigger, a job in the queue, a run by hand.
 
 The rules say what a first record holds; `Admission` commits it, with all that must come with it, in
 one transaction. `ledger` is who calls.
@@ -20,17 +20,18 @@ from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.message_state import dead_lettered
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, RunRecord, Trigger
 from relay_dagster.runs.state_machine import claimed, poisoned
+from relay_dagster.runs.triggers.state import TriggerMove
 
 # --- the rules ----------------------------------------------------------------------------------
 
 
 def requested(wanted: NewRun, now: datetime, idempotency: Idempotency | None) -> RunRecord:
-    """Return the first record of a run that a caller asks for; it owns the tenant's lock."""
+    """Return the first record of a run that is asked for; it owns the tenant's lock."""
     return RunRecord(
         run_id=wanted.run_id,
         tenant_id=wanted.tenant_id,
         requested_at=now,
-        trigger=Trigger.API,
+        trigger=wanted.trigger,
         vendors=wanted.vendors or None,
         asked_version=wanted.config_version,
         config_version=wanted.config_version,
@@ -129,6 +130,11 @@ class Admission:
             return Reservation(record, created=True)
 
         return until_committed("reserve", wanted.run_id, try_once)
+
+    def start_wanted(self, wanted: NewRun, move: TriggerMove) -> RunRecord:
+        """Make the record of a run that triggers want, and take from them what it is for."""
+        record = requested(wanted, self.commits.clock(), None)
+        return self.commits.create(record, yield_to_waiters=True, trigger=move)
 
     def adopt(self, job: Job, request_id: str | None) -> RunRecord:
         """Return the record of a message's run, made where there is none."""

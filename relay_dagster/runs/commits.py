@@ -18,6 +18,7 @@ from relay_dagster.runs.feeds.pointer import FeedMove, MoveOf, no_move
 from relay_dagster.runs.model import Idempotency, Lane, LockState, RunRecord
 from relay_dagster.runs.ports import RunRecords
 from relay_dagster.runs.retry_policy import RetryPolicy
+from relay_dagster.runs.triggers.state import TriggerMove
 
 Rule = Callable[[RunRecord], RunRecord]
 _Result = TypeVar("_Result")
@@ -167,6 +168,7 @@ class Commits:
         idempotency: Idempotency | None = None,
         yield_to_waiters: bool = False,
         runs_per_hour: int | None = None,
+        trigger: TriggerMove | None = None,
     ) -> RunRecord:
         """Commit a new record, once; what it raises is what `RunRecords.commit` raises."""
         now = self.clock()
@@ -177,6 +179,7 @@ class Commits:
             idempotency=idempotency,
             yield_to_waiters=yield_to_waiters,
             runs_per_hour=runs_per_hour,
+            trigger=trigger,
         )
 
     def change(

@@ -38,6 +38,7 @@ from relay_dagster.runs.model import (
 )
 from relay_dagster.runs.ports import RunRecords, utc_now
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
+from relay_dagster.runs.triggers.state import TriggerMove
 
 
 class RunLedger(MessageNotes):
@@ -92,6 +93,10 @@ class RunLedger(MessageNotes):
             RunQuotaExceededError, IdempotencyKeyReusedError: as they say.
         """
         return self._admission.reserve(wanted, idempotency, most)
+
+    def start_wanted(self, wanted: NewRun, move: TriggerMove) -> RunRecord:
+        """Reserve what triggers want, and take it from them; `CommitLostError` where it is gone."""
+        return self._admission.start_wanted(wanted, move)
 
     def uncount(self, record: RunRecord) -> None:
         """Take a run that could not be sent out of the count of its hour."""

@@ -25,6 +25,8 @@ class Trigger(StrEnum):
     API = "api"
     QUEUE = "queue"
     DAGSTER = "dagster"
+    UPLOAD = "upload"
+    SCHEDULE = "schedule"
 
 
 class LockState(StrEnum):
@@ -302,21 +304,13 @@ class Idempotency:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """No new runs, of one tenant or (``tenant_id`` None) of all, and why."""
-
-    tenant_id: str | None
-    reason: str
-    paused_at: datetime
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """What a caller asks for: one pass over a tenant's feeds; ``vendors`` None is all."""
+    """What is asked for: one pass over a tenant's feeds; ``vendors`` None is all."""
 
     run_id: str
     tenant_id: str
+    trigger: Trigger = Trigger.API
     vendors: tuple[str, ...] | None = None
     config_version: int | None = None
     request_id: str | None = None

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import Idempotency, Pause, RunRecord
+from relay_dagster.runs.model import Idempotency, RunRecord
+from relay_dagster.runs.triggers.state import TriggerMove
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,15 @@ class RunPage:
 
     records: tuple[RunRecord, ...]
     next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No new runs, of one tenant or (``tenant_id`` None) of all, and why."""
+
+    tenant_id: str | None
+    reason: str
+    paused_at: datetime
 
 
 class RunRecords(Protocol):
@@ -47,11 +57,12 @@ class RunRecords(Protocol):
         feed: FeedMove | None = None,
         while_idle: bool = False,
         runs_per_hour: int | None = None,
+        trigger: TriggerMove | None = None,
     ) -> RunRecord:
-        """Write ``after`` if the record still is ``before``, and the lock and the feed with it.
+        """Write ``after`` if the record still is ``before``, and all that goes with it.
 
         Raises:
-            CommitLostError: the record, or the idempotency item, is not as it was read.
+            CommitLostError: the record, or what goes with it, is not as it was read.
             TenantBusyError: the lock is held by another run.
             RunQuotaExceededError: it is one run too many.
         """

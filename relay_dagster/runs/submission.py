@@ -1,14 +1,15 @@
 """The one way in which a run is submitted: its record with the lock first, then its message.
 
 Where the message cannot be sent no run is left behind. Whoever starts runs comes through here: the
-API, the redrive of a dead letter, and the reconciler for a run whose submitter died in between.
+API, tenants' triggers, the redrive of a dead letter, and the reconciler for a run whose submitter
+died in between.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay_core.config import load_stored_config
 from relay_core.domain.errors import ConfigError, RelayError
@@ -20,8 +21,9 @@ from relay_dagster.runs.errors import (
     UnknownVendorError,
 )
 from relay_dagster.runs.ledger import RunLedger
-from relay_dagster.runs.model import Idempotency, NewRun, RunRecord
+from relay_dagster.runs.model import Idempotency, NewRun, RunRecord, Trigger
 from relay_dagster.runs.ports import ConfigVersions, JobSender, PauseLookup
+from relay_dagster.runs.triggers.state import TriggerMove
 
 _MOST_SHOWN = 500
 _log = event_log()
@@ -72,12 +74,33 @@ class Submission:
         earlier = self.ledger.earlier_run(idempotency) if idempotency else None
         if earlier is not None:
             return _refuse_withdrawn(earlier)
-        pause = self.pauses.of(tenant_id)
-        if pause is not None:
-            raise RunCreationPausedError(pause.tenant_id, pause.reason)
+        self._refuse_paused(tenant_id)
         version = self._version_for(tenant_id, vendors)
         wanted = _new_run(tenant_id, vendors, version, request_id)
         return self._start(wanted, idempotency, self.runs_per_hour)
+
+    def start_wanted(self, trigger: Trigger, move: TriggerMove) -> RunRecord:
+        """Start a run of all vendors that a tenant's triggers want, and take it from them.
+
+        It counts for no quota. Where its message cannot be sent it stays: it was taken, nobody
+        would ask again, and the reconciler sends it.
+
+        Raises:
+            RunCreationPausedError, TenantBusyError: as for `submit`; nothing was taken.
+            CommitLostError: the triggers have changed: somebody else was first.
+        """
+        tenant_id = move.before.tenant_id
+        self._refuse_paused(tenant_id)
+        version = self.configs.latest_version(tenant_id)
+        wanted = replace(_new_run(tenant_id, None, version, None), trigger=trigger)
+        record = self.ledger.start_wanted(wanted, move)
+        _log.info("run_requested", trigger=trigger, config_version=version, **record.log_facts)
+        try:
+            message_id = self.queue.send(record.job, request_id=record.request_id)
+        except ExternalServiceError as error:
+            _log.error("queue_send_error", error=str(error)[:_MOST_SHOWN], **record.log_facts)
+            return record
+        return self._noted(record, message_id)
 
     def resubmit(self, tenant_id: str, vendors: Sequence[str] | None) -> RunRecord:
         """Start a run in place of one that died, with the latest config: that is what was mended.
@@ -132,6 +155,9 @@ class Submission:
             message_id = self.queue.send(record.job, request_id=record.request_id)
         except ExternalServiceError as error:
             return self._withdraw(record, error)
+        return self._noted(record, message_id)
+
+    def _noted(self, record: RunRecord, message_id: str) -> RunRecord:
         try:
             return self.ledger.mark_sent(record.run_id, message_id, known=record)
         except ExternalServiceError as error:
@@ -143,6 +169,11 @@ class Submission:
         """Leave no run behind, unless the message arrived after all and the run is under way."""
         _log.error("queue_send_error", error=str(error)[:_MOST_SHOWN], **record.log_facts)
         return _refuse_withdrawn(self.ledger.tombstone(record.run_id), error)
+
+    def _refuse_paused(self, tenant_id: str) -> None:
+        pause = self.pauses.of(tenant_id)
+        if pause is not None:
+            raise RunCreationPausedError(pause.tenant_id, pause.reason)
 
     def _version_for(self, tenant_id: str, vendors: Sequence[str] | None) -> int | None:
         """Return the version that the run is pinned to, None where the tenant has no config."""

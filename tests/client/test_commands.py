@@ -151,6 +151,17 @@ def test_show_tells_counts_stage_times_and_links(world: ClientWorld) -> None:
     assert any(line.startswith("merged_inventory http://") for line in told)
 
 
+def test_show_tells_what_started_a_run_and_when_the_next_is_due(world: ClientWorld) -> None:
+    world.api.store_config(triggers={"schedule": {"cron": "0 6 * * *"}})
+    run_id = world.start()
+    told = [line.strip() for line in world.relay("show", run_id).stdout.splitlines()]
+    assert any(line.endswith("started by api") for line in told)
+    (due,) = (line for line in told if line.startswith("the schedule is due next at "))
+    shown = json.loads(world.relay("show", run_id, "--json").stdout)["next_run_at"]
+    assert shown.endswith("T06:00:00Z")
+    assert shown[:10] in due
+
+
 def test_a_failed_run_is_shown_with_status_0_and_watched_with_status_1(world: ClientWorld) -> None:
     world.api.store_config()
     run_id = world.start()

@@ -28,6 +28,7 @@ from relay_dagster.orchestration.duties import duty_sensors
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
+from relay_dagster.triggers.uploads import UploadTick
 from relay_dagster.wiring import Platform
 
 TENANT = "acme"
@@ -171,11 +172,18 @@ def be_a_run(platform: Platform, clock: FakeClock) -> Act:
 def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     """Make the ticks of all sensors, over queues that hold one message of each kind."""
     platform.tenants.put(TENANT, json.dumps(config_of(TENANT)))
+    triggers = {"on_upload": {"quiet_seconds": 0}}
+    platform.tenants.put("zeta", json.dumps({**config_of("zeta"), "triggers": triggers}))
+    platform.objects.put("tenants/zeta/inbound/feed.csv", b"x")
+    before = platform.submission.submit("zeta")
+    platform.ledger.dispatch(before.run_id, 1, message_id="m", receipt_handle="h")
+    platform.ledger.cancel(before.run_id)
 
     def put(url: str, body: str) -> None:
         platform.clients.sqs.send_message(QueueUrl=url, MessageBody=body)
 
     put(platform.settings.queue_url, "no job")
+    put(str(platform.settings.uploads_queue_url), "no event")
     for _ in ("runs", "waits"):
         put(platform.settings.queue_url, Job(str(uuid.uuid4()), TENANT).body())
     put(platform.settings.dlq_url, Job(str(uuid.uuid4()), "beta").body())
@@ -193,7 +201,10 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
             for _ in range(3):
                 clock.advance(seconds=120)
                 ReconcileTick(platform, executions, clock=clock).run()
-            for sensor in duty_sensors(lambda: platform):
+            UploadTick(platform).run(poll_seconds=0)
+            # The sensor itself would wait for events.
+            settings = platform.settings.model_copy(update={"uploads_queue_url": None})
+            for sensor in duty_sensors(lambda: replace(platform, settings=settings)):
                 with dg.build_sensor_context(instance=instance) as context:
                     sensor(context)
 

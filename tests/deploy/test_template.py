@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from relay_dagster.aws.provisioning.bucket import (
     lifecycle_rules,
 )
 from relay_dagster.aws.provisioning.queues import dlq_attributes, queue_attributes
+from relay_dagster.aws.provisioning.uploads import CREATED, UPLOADS_PREFIX
 from relay_dagster.settings import ProvisioningSettings
 
 NAMES = Names()
@@ -56,6 +58,7 @@ def test_names_are_those_that_bootstrap_gives(stack: Mapping[str, str]) -> None:
     assert stack["TenantsTableName"] == NAMES.tenants_table
     assert stack["JobsQueueUrl"].endswith(f"/{NAMES.queue}")
     assert stack["JobsDlqUrl"].endswith(f"/{NAMES.dlq}")
+    assert stack["UploadsQueueUrl"].endswith(f"/{NAMES.uploads}")
     assert stack["ArtifactBucketName"] == f"{NAMES.bucket}-{ACCOUNT}-{REGION}"
 
 
@@ -78,7 +81,12 @@ def test_items_of_the_runs_table_alone_expire() -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "variable"), [("JobsQueueUrl", "SQS_QUEUE_URL"), ("JobsDlqUrl", "SQS_DLQ_URL")]
+    ("output", "variable"),
+    [
+        ("JobsQueueUrl", "SQS_QUEUE_URL"),
+        ("JobsDlqUrl", "SQS_DLQ_URL"),
+        ("UploadsQueueUrl", "UPLOADS_QUEUE_URL"),
+    ],
 )
 def test_queues_have_the_attributes_that_bootstrap_gives_them(
     stack: Mapping[str, str], output: str, variable: str
@@ -92,7 +100,46 @@ def test_queues_have_the_attributes_that_bootstrap_gives_them(
 def attributes(url: str) -> dict[str, str]:
     sqs = boto3.client("sqs", region_name=REGION)
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    return {str(name): value for name, value in found.items() if "Timestamp" not in name}
+    one_by_one = ("Timestamp", "NumberOfMessages", "Policy")
+    return {
+        str(name): value
+        for name, value in found.items()
+        if name == "RedrivePolicy" or not any(part in name for part in one_by_one)
+    }
+
+
+def test_the_bucket_tells_of_uploads_as_bootstrap_has_it_tell() -> None:
+    orders = properties("ArtifactBucket")["NotificationConfiguration"]["QueueConfigurations"]
+    rules = [{"Name": "prefix", "Value": UPLOADS_PREFIX}]
+    assert orders == [
+        {
+            "Event": CREATED,
+            "Filter": {"S3Key": {"Rules": rules}},
+            "Queue": {"Fn::GetAtt": ["UploadsQueue", "Arn"]},
+        }
+    ]
+    made = template()["Resources"]["ArtifactBucket"]
+    assert made["DependsOn"] == "UploadsQueuePolicy"
+
+
+def test_the_bucket_alone_may_send_as_bootstrap_lets_it() -> None:
+    (made,) = properties("UploadsQueuePolicy")["PolicyDocument"]["Statement"]
+    with mock_aws():
+        clients = Clients(REGION)
+        url = dict(bootstrap(NAMES, clients))["UPLOADS_QUEUE_URL"]
+        answer = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    given = {str(name): value for name, value in answer["Attributes"].items()}
+    (wanted,) = json.loads(given["Policy"])["Statement"]
+    bucket = "${NamePrefix}-${AWS::AccountId}-${AWS::Region}"
+    in_words = json.dumps(made).replace(bucket, NAMES.bucket).replace("${AWS::Partition}", "aws")
+    known = {
+        json.dumps({"Fn::GetAtt": ["UploadsQueue", "Arn"]}): json.dumps(given["QueueArn"]),
+        json.dumps({"Ref": "AWS::AccountId"}): json.dumps(ACCOUNT),
+    }
+    for reference, value in known.items():
+        in_words = in_words.replace(reference, value)
+    resolved = re.sub(r'\{"Fn::Sub": ("[^"]*")\}', r"\1", in_words)
+    assert json.loads(resolved) == wanted
 
 
 def test_the_bucket_is_as_bootstrap_makes_it() -> None:
@@ -144,7 +191,16 @@ def test_queue_attributes_of_the_template_are_no_others(stack: Mapping[str, str]
 
 
 @pytest.mark.parametrize(
-    "logical_id", ["ArtifactBucket", "RunsTable", "TenantsTable", "JobsQueue", "JobsDlq"]
+    "logical_id",
+    [
+        "ArtifactBucket",
+        "RunsTable",
+        "TenantsTable",
+        "JobsQueue",
+        "JobsDlq",
+        "UploadsQueue",
+        "UploadsDlq",
+    ],
 )
 def test_what_holds_data_outlives_the_stack(logical_id: str) -> None:
     resource = template()["Resources"][logical_id]

@@ -27,6 +27,7 @@ _MODULES = (
     "crowds",
     "multitudes",
     "holds",
+    "triggers",
 )
 _ALL: dict[str, Scenario] = {}
 

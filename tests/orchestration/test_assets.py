@@ -248,6 +248,17 @@ def test_a_run_that_publishes_nothing_tells_what_became_of_the_merge(world: Worl
     assert "merged_schema_holds" in {each.check_name for each in verdicts(result)}
 
 
+def test_the_last_materialization_says_what_started_the_run_and_what_comes_next(
+    world: World,
+) -> None:
+    world.store_config(triggers={"schedule": {"cron": "0 6 * * *"}})
+    world.upload("vendor_1", feed("A,5,10.00"))
+    result = world.run(trigger=Trigger.SCHEDULE)
+    (event,) = result.asset_materializations_for_node("merged_inventory")
+    assert event.metadata["started_by"].value == "schedule"
+    assert str(event.metadata["next_run_at"].value).endswith("T06:00:00Z")
+
+
 def test_the_last_materialization_carries_the_seconds_of_each_stage(world: World) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))

@@ -24,13 +24,17 @@ DUTIES = [
     "dead_letters",
     "queue_settings",
     "held_runs",
+    "upload_sensor",
+    "schedule_sensor",
+    "feed_ages",
     "dagster_history",
 ]
 
 
 @pytest.fixture
 def platform() -> Iterator[Platform]:
-    with embedded_platform(FakeClock(utc_now()), message_lost_seconds=60) as platform:
+    changes = {"message_lost_seconds": 60, "uploads_queue_url": None}
+    with embedded_platform(FakeClock(utc_now()), **changes) as platform:
         yield platform
 
 
@@ -69,6 +73,9 @@ def test_a_duty_with_nothing_to_do_does_nothing(
         "0 dead letters",
         "queue_misconfigured: no",
         "runs held: 0",
+        "UPLOADS_QUEUE_URL is not set: uploads start nothing",
+        "runs started: 0",
+        "feeds told of: 0",
         "old runs deleted: 0",
     }
 

@@ -24,7 +24,8 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.ledger import RunLedger
-from relay_dagster.runs.model import Idempotency, NewRun, Pause, RunRecord
+from relay_dagster.runs.model import Idempotency, NewRun, RunRecord
+from relay_dagster.runs.ports import Pause
 from relay_dagster.runs.submission import Submission
 from relay_dagster.wiring import Platform
 

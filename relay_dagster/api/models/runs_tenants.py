@@ -125,7 +125,7 @@ class Run(BaseModel):
     tenant_id: str
     config_version: int | None = Field(description="None before a config is found.")
     vendors: list[str] | None = Field(description="None is all.")
-    trigger: Trigger
+    trigger: Trigger = Field(description="What started it.")
     status: RunStatus
     stage: Stage
     attempt: int = Field(description="The latest attempt; 0 before the first.")
@@ -191,10 +191,14 @@ class Tenant(ConfigVersion):
         tenant_id="acme_parts",
         config_version=3,
         stored_at="2026-03-01T11:00:00Z",
+        next_run_at=None,
         tenant_config=CONFIG_EXAMPLE,
     )
 
     stored_at: datetime
+    next_run_at: datetime | None = Field(
+        description="When the schedule of the latest config is due next; null without one."
+    )
     tenant_config: dict[str, Any]
 
 

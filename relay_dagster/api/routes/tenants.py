@@ -6,6 +6,7 @@ A config is judged here before it is stored, by the engine's own rules; a run ju
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
@@ -35,6 +36,7 @@ from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.auth import Admin, Authenticated
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 from relay_dagster.runs.identifiers import is_id
+from relay_dagster.runs.ports import utc_now
 
 router = APIRouter(tags=["tenants"])
 
@@ -79,10 +81,12 @@ def get_tenant(
     caller.require(tenant_id)
     stored = _find(platform.tenants, tenant_id, config_version)
     response.headers["ETag"] = entity_tag(stored.version)
+    latest = stored if config_version is None else platform.tenants.latest(tenant_id)
     return Tenant(
         tenant_id=tenant_id,
         config_version=stored.version,
         stored_at=stored.stored_at,
+        next_run_at=_next_run_at(latest),
         tenant_config=_shown(stored.text),
     )
 
@@ -182,6 +186,15 @@ def _find(tenants: TenantStore, tenant_id: str, config_version: int | None) -> S
         "CONFIG_VERSION_NOT_FOUND",
         f"tenant {tenant_id} has no config version {config_version}; the latest is {latest}",
     )
+
+
+def _next_run_at(latest: StoredConfig | None) -> datetime | None:
+    """Return when the schedule is due next; a config that can no longer be read has none."""
+    try:
+        config = None if latest is None else load_stored_config(latest.text)
+    except RelayError:
+        return None
+    return None if config is None else config.next_run_after(utc_now())
 
 
 def _shown(text: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ RUN_SUCCEEDED = "RunSucceeded"
 RUN_FAILED = "RunFailed"
 RUN_HELD = "RunHeld"
 RUNS_HELD = "RunsHeld"
+FEED_AGE_SECONDS = "FeedAgeSeconds"
 RUN_DURATION_SECONDS = "RunDurationSeconds"
 ROWS_PROCESSED = "RowsProcessed"
 CONSECUTIVE_FAILURES = "ConsecutiveFailures"
@@ -91,6 +92,19 @@ class Metrics:
                 *(self._datum(RUNS_HELD, n, **{TENANT_ID: each}) for each, n in holds.items()),
             ]
         )
+
+    def feed_ages(self, seconds: Mapping[str, float]) -> None:
+        """Tell how old the feed of each tenant is that has a schedule, and in all the oldest."""
+        if seconds:
+            self._send(
+                lambda: [
+                    self._datum(FEED_AGE_SECONDS, max(seconds.values()), "Seconds"),
+                    *(
+                        self._datum(FEED_AGE_SECONDS, age, "Seconds", **{TENANT_ID: each})
+                        for each, age in seconds.items()
+                    ),
+                ]
+            )
 
     def worker_heartbeat(self) -> None:
         """Tell that a tick of a sensor has been made."""

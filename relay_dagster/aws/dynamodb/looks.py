@@ -6,12 +6,10 @@ who asks for what is due reads that, however many runs there are, and no partiti
 
 from __future__ import annotations
 
-import heapq
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -19,12 +17,9 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import (
-    SHARDS,
     beat_key,
-    due_shard,
     epoch_seconds,
     from_record,
-    instant_text,
     marshal,
     run_key,
     to_record,
@@ -79,7 +74,7 @@ class RunLooks:
 
         Each is read consistently: the index lags.
         """
-        keys = self._due_keys(lane, until, limit)
+        keys = self._table.due_keys(lane, until, limit)
         found = self._table.batch(keys)
         records = (to_record(found[key]) for key in keys if key in found)
         return [each for each in records if each.is_due(lane, until)]
@@ -186,32 +181,3 @@ class RunLooks:
             run_id: int(unmarshal(found.get(key, {})).get("beats", 0))
             for key, run_id in wanted.items()
         }
-
-    # --- how ------------------------------------------------------------------------------------
-
-    def _due_keys(self, lane: Lane, until: datetime, limit: int) -> list[str]:
-        """Return the keys of at most ``limit`` items that are due in a lane, longest due first."""
-        shards = [self._shard(lane, shard, until, limit) for shard in range(SHARDS)]
-        rows = heapq.merge(*shards, key=lambda row: str(row[schema.DUE_AT]))
-        return [str(row[schema.KEY]) for row in islice(rows, limit)]
-
-    def _shard(
-        self, lane: Lane, shard: int, until: datetime, limit: int
-    ) -> Iterator[Mapping[str, Any]]:
-        """Yield up to ``limit`` rows of a shard, a page at a time."""
-        request: dict[str, Any] = {
-            "TableName": self._table.name,
-            "IndexName": schema.DUE,
-            "KeyConditionExpression": f"{schema.DUE_SHARD} = :shard AND {schema.DUE_AT} <= :until",
-            "ExpressionAttributeValues": marshal(
-                {":shard": due_shard(lane, shard), ":until": instant_text(until)}
-            ),
-            "Limit": limit,
-        }
-        answer = self._clients.dynamodb.query(**request)
-        while True:
-            yield from (unmarshal(row) for row in answer["Items"])
-            if "LastEvaluatedKey" not in answer:
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-            answer = self._clients.dynamodb.query(**request)

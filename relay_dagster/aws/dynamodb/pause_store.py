@@ -13,8 +13,7 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
 from relay_dagster.aws.error_mapping import maps_aws_errors
-from relay_dagster.runs.model import Pause
-from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.ports import Pause, utc_now
 
 
 class PauseStore:

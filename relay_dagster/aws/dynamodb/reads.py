@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.serialization import (
+    SHARDS,
+    due_shard,
+    instant_text,
     marshal,
     read_instant,
     requested_key,
@@ -144,6 +151,35 @@ class Table:
             if not start:
                 return rows, None
         return rows, unmarshal(start or {})
+
+    @maps_aws_errors
+    def due_keys(self, lane: StrEnum, until: datetime, limit: int | None = None) -> list[str]:
+        """Return the keys of what is due in a lane up to an instant, the longest due first.
+
+        With a limit only so many. The index lags.
+        """
+        shards = [self._due_rows(due_shard(lane, n), until, limit) for n in range(SHARDS)]
+        rows = heapq.merge(*shards, key=lambda row: str(row[schema.DUE_AT]))
+        return [str(row[schema.KEY]) for row in islice(rows, limit)]
+
+    def _due_rows(
+        self, shard: str, until: datetime, limit: int | None
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a shard, a page at a time, up to ``limit`` of them a page."""
+        request: dict[str, Any] = {
+            "TableName": self.name,
+            "IndexName": schema.DUE,
+            "KeyConditionExpression": f"{schema.DUE_SHARD} = :shard AND {schema.DUE_AT} <= :until",
+            "ExpressionAttributeValues": marshal({":shard": shard, ":until": instant_text(until)}),
+        }
+        if limit is not None:
+            request["Limit"] = limit
+        while True:
+            answer = self._clients.dynamodb.query(**request)
+            yield from (unmarshal(row) for row in answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 # --- cursors ------------------------------------------------------------------------------------

@@ -33,12 +33,14 @@ from relay_dagster.aws.dynamodb.serialization import (
     unmarshal,
 )
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
+from relay_dagster.aws.dynamodb.triggers import items
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, TenantBusyError
 from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
 from relay_dagster.runs.identifiers import is_run_id
 from relay_dagster.runs.model import Idempotency, RunRecord, TenantLock
 from relay_dagster.runs.ports import RunPage
+from relay_dagster.runs.triggers.state import TriggerMove
 
 
 class RunStore(RunLooks):
@@ -103,6 +105,7 @@ class RunStore(RunLooks):
         feed: FeedMove | None = None,
         while_idle: bool = False,
         runs_per_hour: int | None = None,
+        trigger: TriggerMove | None = None,
     ) -> RunRecord:
         """Write ``after`` if the record still is ``before``, with everything that goes with it.
 
@@ -115,9 +118,11 @@ class RunStore(RunLooks):
             feed: what becomes of the tenant's feed.
             while_idle: only while the tenant has no run that is queued or running.
             runs_per_hour: a new record counts as one of so many that the tenant may have.
+            trigger: what a new record takes from the tenant's triggers.
 
         Raises:
-            CommitLostError: the record, the idempotency item or the feed is not as it was read.
+            CommitLostError: the record, the idempotency item, the feed or what the triggers want
+                is not as it was read.
             TenantBusyError: the lock is held by another run.
             RunQuotaExceededError: it is one too many.
         """
@@ -134,6 +139,9 @@ class RunStore(RunLooks):
             writes += self._feed_writes(feed)
         if runs_per_hour is not None:
             writes.append(quotas.counted(self._table.name, after, runs_per_hour))
+        if trigger is not None:
+            change = items.put(self._table.name, trigger.before, trigger.after)
+            writes.append(Write("trigger", "Put", change))
         try:
             self._transact(writes, tenant_lock.is_given_back(before, after))
         except ConditionsFailedError as error:
@@ -161,6 +169,11 @@ class RunStore(RunLooks):
         """Return the tenant's feed, None before the first."""
         item = self._table.item(feed_key(tenant_id))
         return None if item is None else to_feed(item)
+
+    def feeds(self, tenant_ids: Iterable[str]) -> dict[str, FeedPointer]:
+        """Return the feeds of those tenants that have one, each read consistently."""
+        found = self._table.batch(map(feed_key, tenant_ids)).values()
+        return {feed.tenant_id: feed for feed in map(to_feed, found)}
 
     def idempotent_run(self, idempotency_id: str, now: datetime) -> tuple[str, str] | None:
         """Return run_id and fingerprint of an idempotency item that has not expired."""

@@ -3,9 +3,10 @@
 Both tables have one key, ``pk``, whose prefix says what an item is:
 
 * runs table: ``RUN#<run_id>``, ``LOCK#<tenant_id>``, ``FEED#<tenant_id>``, ``IDEMP#<digest>``,
-  ``BEAT#<run_id>#<attempt>``, ``RUNS#<tenant_id>#<hour>`` (how many there were). Indexes: a
-  tenant's runs, all runs, and those of a status by time, and by when they are due the runs that
-  are not settled yet (sparse, in shards).
+  ``BEAT#<run_id>#<attempt>``, ``RUNS#<tenant_id>#<hour>`` (how many there were),
+  ``TRIGGER#<tenant_id>`` (what its triggers wait for). Indexes: a tenant's runs, all runs, and
+  those of a status by time, and by when they are due the runs that are not settled yet and the
+  triggers (sparse, in shards).
 * tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
   ``KEY#<key_id>`` (a tenant's API key, as a digest), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all).
   Index: tenants by the time their first config was stored.

@@ -1,7 +1,7 @@
 """Records as DynamoDB items and back. Instants are text, UTC, microseconds; None is absent.
 
 The fields of a record are stored by their types, so that a new one needs nothing here; the keys of
-all items of the runs table stand here too.
+the items of the runs table stand here too.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def requested_key(record: RunRecord) -> str:
     return f"{instant_text(record.requested_at)}#{record.run_id}"
 
 
-def due_shard(lane: Lane, shard: int) -> str:
+def due_shard(lane: StrEnum, shard: int) -> str:
     """Return the partition of a shard of a lane in the index of what is due."""
     return f"{lane}#{shard}"
 

@@ -17,6 +17,7 @@ from relay_dagster.aws.dynamodb.quotas import DayCount, seconds_left_of_day
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
+from relay_dagster.aws.dynamodb.triggers.items import look_now
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ThrottledError
@@ -121,6 +122,7 @@ class TenantStore:
         clients: AWS.
         table: the tenants table.
         versions_per_day: that a tenant may store in a day, UTC; None for any number.
+        runs_table: where a tenant's triggers are, to be looked at after each change.
         clock: tells the time, aware.
     """
 
@@ -130,11 +132,13 @@ class TenantStore:
         table: str,
         *,
         versions_per_day: int | None = None,
+        runs_table: str | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._clients = clients
         self._table = Table(clients, table)
         self._versions_per_day = versions_per_day
+        self._runs_table = runs_table
         self._clock = clock
 
     # --- reads, all consistent ------------------------------------------------------------------
@@ -270,7 +274,10 @@ class TenantStore:
             if latest is None
             else self._next_pointer(tenant_id, latest, count, now)
         )
-        transact(self._clients.dynamodb, [self._text_write(tenant_id, version, text, now), pointer])
+        writes = [self._text_write(tenant_id, version, text, now), pointer]
+        if self._runs_table is not None:
+            writes.append(look_now(self._runs_table, tenant_id, instant))
+        transact(self._clients.dynamodb, writes)
         return StoredVersion(version, created=latest is None)
 
     def _text_write(self, tenant_id: str, version: int, text: str, now: str) -> Write:

@@ -34,6 +34,12 @@ from relay_dagster.aws.provisioning.tables import (
     table_exists,
     table_features,
 )
+from relay_dagster.aws.provisioning.uploads import (
+    UPLOADS_NAME,
+    dlq_of,
+    upload_features,
+    upload_queue_attributes,
+)
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.commits import LookPolicy
@@ -62,6 +68,9 @@ class Names(ProvisioningSettings):
     )
     dlq: Annotated[str, AfterValidator(_last_part)] = Field(
         DLQ_NAME, validation_alias="SQS_DLQ_URL"
+    )
+    uploads: Annotated[str, AfterValidator(_last_part)] = Field(
+        UPLOADS_NAME, validation_alias="UPLOADS_QUEUE_URL"
     )
 
 
@@ -107,6 +116,7 @@ def provision(
     dlq_url, of_dlq = _provide_queue(clients, names.dlq, dlq_attributes(), repair)
     wanted = _queue_attributes(clients, names, dlq_url)
     queue_url, of_queue = _provide_queue(clients, names.queue, wanted, repair)
+    uploads_url, of_uploads = _provide_uploads(clients, names, repair)
     return Provisioned(
         variables=(
             ("ARTIFACT_BUCKET", names.bucket),
@@ -114,9 +124,10 @@ def provision(
             ("TENANTS_TABLE", names.tenants_table),
             ("SQS_QUEUE_URL", queue_url),
             ("SQS_DLQ_URL", dlq_url),
+            ("UPLOADS_QUEUE_URL", uploads_url),
             ("WORKER_MAX_CONCURRENCY", str(names.max_concurrency)),
         ),
-        changes=(*changes, *of_dlq, *of_queue),
+        changes=(*changes, *of_dlq, *of_queue, *of_uploads),
     )
 
 
@@ -133,6 +144,7 @@ def check(settings: Settings, clients: Clients | None = None) -> list[str]:
         *(f"bucket_misconfigured: {each}" for each in _bucket_drift(clients, settings)),
         *(f"table_misconfigured: {each}" for each in _table_drift(clients, settings)),
         *(f"queue_misconfigured: {each}" for each in _queue_drift(clients, settings)),
+        *(f"queue_misconfigured: {each}" for each in _uploads_drift(clients, settings)),
     ]
     return list(dict.fromkeys(found))
 
@@ -245,3 +257,35 @@ def _queue_protection(clients: Clients, settings: Settings) -> list[Feature]:
         *queue_features(clients, settings.queue_url, of_queue),
         *queue_features(clients, settings.dlq_url, {"SqsManagedSseEnabled": "true"}),
     ]
+
+
+# --- uploads ------------------------------------------------------------------------------------
+
+
+def _provide_uploads(clients: Clients, names: Names, repair: bool) -> tuple[str, list[str]]:
+    dlq_url, of_dlq = _provide_queue(clients, dlq_of(names.uploads), dlq_attributes(), repair)
+    wanted = upload_queue_attributes(queue_arn(clients, dlq_url))
+    url, of_queue = _provide_queue(clients, names.uploads, wanted, repair)
+    features = upload_features(clients, names.bucket, url, queue_arn(clients, url))
+    return url, [*of_dlq, *of_queue, *set_missing(features, repair=repair)]
+
+
+def _uploads_drift(clients: Clients, settings: Settings) -> Iterator[str]:
+    """Yield how the way of upload events differs; without a queue for them there is none."""
+    url = settings.uploads_queue_url
+    if url is None:
+        return
+    dlq_url = find_queue_url(clients, dlq_of(_last_part(url)))
+    absent = [
+        *([] if _queue_exists(clients, url) else [_last_part(url)]),
+        *([] if dlq_url else [dlq_of(_last_part(url))]),
+    ]
+    yield from (f"queue {name} does not exist" for name in absent)
+    if dlq_url is None or absent:
+        return
+    wanted = upload_queue_attributes(queue_arn(clients, dlq_url))
+    yield from differences(queue_features(clients, url, wanted))
+    yield from differences(queue_features(clients, dlq_url, dlq_attributes()))
+    if bucket_exists(clients, settings.artifact_bucket):
+        arn = queue_arn(clients, url)
+        yield from differences(upload_features(clients, settings.artifact_bucket, url, arn))

@@ -29,7 +29,7 @@ REQUEST_ID = "request_id"
 RUN_ID = "run_id"
 CAUSE = "cause"
 _MAX_CAUSE_CHARACTERS = 1000
-_SYSTEM: tuple[MessageSystemAttributeNameType, ...] = (
+SYSTEM_ATTRIBUTES: tuple[MessageSystemAttributeNameType, ...] = (
     "ApproximateReceiveCount",
     "SentTimestamp",
 )
@@ -97,10 +97,10 @@ class JobQueue:
             QueueUrl=self.queue_url,
             MaxNumberOfMessages=min(limit, MAX_MESSAGES),
             WaitTimeSeconds=min(wait_seconds, LONG_POLL_SECONDS),
-            MessageSystemAttributeNames=list(_SYSTEM),
+            MessageSystemAttributeNames=list(SYSTEM_ATTRIBUTES),
             MessageAttributeNames=["All"],
         )
-        return [_message(each) for each in answer.get("Messages", [])]
+        return [message_of(each) for each in answer.get("Messages", [])]
 
     @maps_aws_errors
     def extend(self, receipt_handle: str, seconds: float) -> bool:
@@ -165,10 +165,10 @@ class JobQueue:
             MaxNumberOfMessages=MAX_MESSAGES,
             VisibilityTimeout=hidden_seconds,
             WaitTimeSeconds=wait_seconds,
-            MessageSystemAttributeNames=list(_SYSTEM),
+            MessageSystemAttributeNames=list(SYSTEM_ATTRIBUTES),
             MessageAttributeNames=["All"],
         )
-        return [_message(each) for each in answer.get("Messages", [])]
+        return [message_of(each) for each in answer.get("Messages", [])]
 
     @maps_aws_errors
     def show_dead(self, messages: Sequence[Message]) -> None:
@@ -265,7 +265,8 @@ def _attribute_text(value: str) -> str:
     return "".join(legal)[:_MAX_CAUSE_CHARACTERS]
 
 
-def _message(raw: Any) -> Message:
+def message_of(raw: Any) -> Message:
+    """Return a received message as SQS describes it."""
     system = raw.get("Attributes", {})
     return Message(
         message_id=raw["MessageId"],

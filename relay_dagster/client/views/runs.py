@@ -83,11 +83,17 @@ class RunPage:
         self.run = run
         self.links = session.api.artifacts(run.run_id)
         self.summary, self.note = _summary(self.links)
+        self.next_run_at = _next_run_at(session, run.tenant_id)
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it for programs."""
         summary = None if self.summary is None else self.summary.as_json()
-        return {"run": self.run.as_json(), "summary": summary, "artifacts": self.links}
+        return {
+            "run": self.run.as_json(),
+            "next_run_at": self.next_run_at,
+            "summary": summary,
+            "artifacts": self.links,
+        }
 
     def show(self) -> None:
         """Write it for people."""
@@ -96,6 +102,8 @@ class RunPage:
         screen.say(_standing(run), indent=2, style=status_style(run.status))
         for line in _facts(run):
             screen.say(line, indent=2)
+        if self.next_run_at is not None:
+            screen.say(f"the schedule is due next at {instant(self.next_run_at)}", indent=2)
         if run.hold is not None:
             show_hold(screen, run, run.hold)
         if self.summary is not None:
@@ -173,6 +181,14 @@ def _summary(links: Mapping[str, str]) -> tuple[RunSummary | None, str]:
         return read_report(RunSummary, "run_summary", link), ""
     except ClientError as error:
         return None, error.lines[0]
+
+
+def _next_run_at(session: Session, tenant_id: str) -> str | None:
+    """Return when the tenant's schedule is due next; None too where it cannot be asked for."""
+    try:
+        return session.api.config(tenant_id, None).next_run_at
+    except ClientError:
+        return None
 
 
 def _standing(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -41,6 +42,23 @@ def test_a_config_comes_back_with_decimals_as_text_and_defaults_filled_in(world:
     assert (shown["tenant_id"], shown["config_version"]) == (TENANT, 1)
     assert shown["tenant_config"]["pricing"]["base_margin_pct"] == "0.10"
     assert shown["tenant_config"]["error_policy"]["max_invalid_rows"] == 0
+
+
+def test_a_tenant_shows_when_its_schedule_is_due_next(world: ApiWorld) -> None:
+    create(world)
+    assert world.client.get("/v1/tenants/acme").json()["next_run_at"] is None
+    scheduled = config_document(triggers={"schedule": {"cron": "0 6 * * *"}})
+    world.client.put("/v1/tenants/acme/config", json=scheduled)
+    for query in ("", "?config_version=1"):
+        shown = world.client.get(f"/v1/tenants/acme{query}").json()["next_run_at"]
+        due = datetime.fromisoformat(shown)
+        assert (due.hour, due.minute) == (6, 0)
+        assert timedelta(0) < due - datetime.now(UTC) <= timedelta(days=1)
+
+
+def test_a_cron_that_is_none_is_refused_with_its_path(world: ApiWorld) -> None:
+    answer = create(world, triggers={"schedule": {"cron": "@daily"}})
+    assert paths_of(assert_problem(answer, 422, "invalid_config")) == ["triggers.schedule.cron"]
 
 
 def test_each_version_stays_as_it_was_stored(world: ApiWorld) -> None:

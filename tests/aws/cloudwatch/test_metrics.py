@@ -153,6 +153,22 @@ def test_where_nothing_is_held_that_is_told_too() -> None:
     assert cloudwatch.values() == {("RunsHeld", ALL_RUNS): 0.0}
 
 
+def test_how_old_feeds_are_is_told_of_each_tenant_and_of_the_oldest() -> None:
+    cloudwatch = RecordingCloudWatch()
+    metrics(cloudwatch).feed_ages({"acme": 60.0, "beta": 7200.5})
+    assert cloudwatch.values() == {
+        ("FeedAgeSeconds", ALL_RUNS): 7200.5,
+        ("FeedAgeSeconds", ACME): 60.0,
+        ("FeedAgeSeconds", ALL_RUNS | {("TenantId", "beta")}): 7200.5,
+    }
+
+
+def test_where_no_tenant_has_a_schedule_no_age_is_told() -> None:
+    cloudwatch = RecordingCloudWatch()
+    metrics(cloudwatch).feed_ages({})
+    assert cloudwatch.calls == []
+
+
 def test_no_call_has_more_metrics_than_cloudwatch_takes() -> None:
     cloudwatch = RecordingCloudWatch()
     metrics(cloudwatch).runs_held({f"tenant_{number}": 1 for number in range(2000)})

@@ -35,6 +35,7 @@ def test_what_is_printed_is_enough_for_the_settings() -> None:
             "TENANTS_TABLE",
             "SQS_QUEUE_URL",
             "SQS_DLQ_URL",
+            "UPLOADS_QUEUE_URL",
             "WORKER_MAX_CONCURRENCY",
         ]
         settings = Settings.from_env(dict(pairs))
@@ -171,6 +172,8 @@ def test_it_tells_what_it_creates_and_the_second_time_that_there_is_nothing_to_d
         "created table relay-inventory-tenants",
         "created queue relay-inventory-jobs-dlq",
         "created queue relay-inventory-jobs",
+        "created queue relay-inventory-uploads-dlq",
+        "created queue relay-inventory-uploads",
     ]
     assert second == Provisioned(first.variables, ())
 

@@ -33,7 +33,7 @@ def test_an_example_of_the_guide_loads(example: str) -> None:
 
 def _row_of(path: str) -> str:
     """Return the guide's row of a field, found by its name in the section that it stands in."""
-    sections = r"vendors\.0\.parser|vendors\.0|pricing|merge|output|error_policy|guards"
+    sections = r"vendors\.0\.parser|vendors\.0|pricing|merge|output|error_policy|guards|triggers"
     section = re.match(sections, path)
     title = section[0].replace(".0", "[]") if section else None
     heading = f"\n## `{title}`\n" if title else "\n## Top level\n"
@@ -51,12 +51,15 @@ def _shown(value: Any) -> str:
     )
 
 
+WITH_TRIGGERS = tenant_config(triggers={"on_upload": {}})
+
+
 @pytest.mark.parametrize(
     "path", [path for path, _ in all_fields(TenantConfig) if path != "vendors"]
 )
 def test_the_guide_has_every_field_and_its_default(path: str) -> None:
     row = _row_of(path)
-    if path in REQUIRED:
+    if path in REQUIRED or path == "triggers.schedule.cron":
         assert "| required |" in row
     elif "sku_map" not in path and "s3_prefix" not in path:
-        assert f"| `{_shown(value_at(tenant_config(), path))}` |" in row
+        assert f"| `{_shown(value_at(WITH_TRIGGERS, path))}` |" in row

@@ -111,6 +111,7 @@ def test_all_else_has_its_default() -> None:
             "price_level": {"low": "0.80", "high": "1.25"},
             "max_vendor_rows_lost_pct": "0.50",
         },
+        "triggers": {"on_upload": None, "schedule": None},
     }
 
 
@@ -120,11 +121,18 @@ def test_all_else_has_its_default() -> None:
         path
         for path, required in all_fields(TenantConfig)
         if not required and "sku_map" not in path and "s3_prefix" not in path
+        if not path.startswith("triggers.")
         if not path.startswith("guards.") or "price_level." in path
     ],
 )
 def test_null_is_as_if_absent(path: str) -> None:
     assert load_config(changed(path, None)) == load_config(changed("schema_version", 1))
+
+
+def test_null_in_a_trigger_is_as_if_absent() -> None:
+    given = changed("triggers", {"on_upload": {"quiet_seconds": None}, "schedule": None})
+    assert load_config(given) == load_config(changed("triggers", {"on_upload": {}}))
+    assert load_config(changed("triggers", None)).triggers.on_upload is None
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,13 @@ def the_same_message_comes_again(relay: Installation) -> str:
 def a_sensor_evaluation_dies_after_a_receive(relay: Installation) -> str:
     """The sensor's process is SIGKILLed after it has received: redelivered, one run, attempt 1."""
     tenant = relay.new_tenant("received")
-    receive = relay.proxy.add(Action.HOLD_ANSWER, "sqs", "ReceiveMessage", answer_containing=tenant)
+    receive = relay.proxy.add(
+        Action.HOLD_ANSWER,
+        "sqs",
+        "ReceiveMessage",
+        containing="relay-inventory-jobs",
+        answer_containing=tenant,
+    )
     run_id = relay.post(tenant)
     receive.wait_for_hits(1)
     relay.kill(CODE)

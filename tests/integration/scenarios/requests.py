@@ -127,7 +127,13 @@ def the_answer_to_a_send_is_lost(relay: Installation) -> str:
 def cancel_before_dispatch_while_running_and_at_the_end(relay: Installation) -> str:
     """Cancel before dispatch, while it publishes, at the end: CANCELLED; CANCELLED; 409."""
     early, busy = relay.new_tenant("early"), relay.new_tenant("busy")
-    received = relay.proxy.add(Action.HOLD_ANSWER, "sqs", "ReceiveMessage", answer_containing=early)
+    received = relay.proxy.add(
+        Action.HOLD_ANSWER,
+        "sqs",
+        "ReceiveMessage",
+        containing="relay-inventory-jobs",
+        answer_containing=early,
+    )
     waiting = relay.post(early)
     received.wait_for_hits(1)
     answer = _cancel(relay, waiting)

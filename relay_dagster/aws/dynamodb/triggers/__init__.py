@@ -1,0 +1,1 @@
+"""Tenants' triggers in the runs table."""

@@ -1,0 +1,73 @@
+"""The queue of S3's upload events and its dead-letter queue; what a body says is told elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from relay_dagster.aws.clients import LONG_POLL_SECONDS, Clients
+from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.aws.sqs.job_queue import (
+    MAX_MESSAGES,
+    SYSTEM_ATTRIBUTES,
+    JobQueue,
+    Message,
+    message_of,
+)
+from relay_dagster.external_errors import MissingResourceError
+
+
+class UploadQueue:
+    """Events in, by tens, and away once they are noted."""
+
+    def __init__(self, clients: Clients, queue_url: str) -> None:
+        self._clients = clients
+        self.queue_url = queue_url
+
+    @maps_aws_errors
+    def receive(self, *, wait_seconds: int = 0) -> list[Message]:
+        """Receive up to ten events, waiting for the first for so long."""
+        answer = self._clients.sqs_polling.receive_message(
+            QueueUrl=self.queue_url,
+            MaxNumberOfMessages=MAX_MESSAGES,
+            WaitTimeSeconds=min(wait_seconds, LONG_POLL_SECONDS),
+            MessageSystemAttributeNames=list(SYSTEM_ATTRIBUTES),
+        )
+        return [message_of(each) for each in answer.get("Messages", [])]
+
+    @maps_aws_errors
+    def delete_all(self, messages: Sequence[Message]) -> None:
+        """Delete events; one whose handle is no longer good comes again, and does no harm."""
+        for start in range(0, len(messages), MAX_MESSAGES):
+            some = messages[start : start + MAX_MESSAGES]
+            entries: Any = [
+                {"Id": str(number), "ReceiptHandle": each.receipt_handle}
+                for number, each in enumerate(some)
+            ]
+            self._clients.sqs.delete_message_batch(QueueUrl=self.queue_url, Entries=entries)
+
+    @maps_aws_errors
+    def bury(self, message: Message, cause: str) -> None:
+        """Put a body that is no event into the dead-letter queue, with the cause, and delete it.
+
+        Raises:
+            MissingResourceError: the queue has no dead-letter queue; the message stays.
+        """
+        JobQueue(self._clients, self.queue_url, self._dlq_url()).send_dead(
+            message.body, cause=cause
+        )
+        self.delete_all([message])
+
+    def _dlq_url(self) -> str:
+        answer = self._clients.sqs.get_queue_attributes(
+            QueueUrl=self.queue_url, AttributeNames=["RedrivePolicy"]
+        )
+        policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy") or "{}")
+        arn = str(policy.get("deadLetterTargetArn", ""))
+        if not arn:
+            raise MissingResourceError(
+                "sqs.SendMessage", "the queue of uploads has no dead-letter queue"
+            )
+        # SQS has the two in one account and region.
+        return f"{self.queue_url.rpartition('/')[0]}/{arn.rpartition(':')[2]}"

@@ -1,0 +1,1 @@
+"""What a tenant's triggers have seen and are waiting for."""

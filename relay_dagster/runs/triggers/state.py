@@ -1,0 +1,62 @@
+"""What is kept of a tenant's triggers between two looks, and the change of it that a run makes.
+
+Frozen values only. The rules are ``relay_dagster/triggers/rules.py``, how it is stored
+``aws/dynamodb/triggers/items.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from relay_dagster.runs.model import Trigger
+
+
+class TriggerLane(StrEnum):
+    """Which list of what is due a tenant's triggers stand in.
+
+    ``DUE`` is of those with a due time or uploads, ``WANTED`` of those whose run waits for its
+    tenant or for the end of a pause: however many wait, what falls due does not wait behind them.
+    """
+
+    DUE = "trigger"
+    WANTED = "follow_up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerState:
+    """What a tenant's triggers have come to. Instants are aware, UTC.
+
+    ``cron`` and ``timezone`` are those that ``next_run_at`` was reckoned with, the due time that
+    nobody has taken. ``uploads`` are the vendors that have uploaded something since the last run
+    for an upload, which was made at ``upload_run_at``; their first and last events stand beside.
+    ``wanted`` is the run whose time has come, ``wanted_since`` when it had: one where many times
+    have come. ``due_at`` is when to look again, None for never.
+    """
+
+    tenant_id: str
+    cron: str | None = None
+    timezone: str | None = None
+    next_run_at: datetime | None = None
+    uploads: frozenset[str] = frozenset()
+    first_upload_at: datetime | None = None
+    last_upload_at: datetime | None = None
+    upload_run_at: datetime | None = None
+    wanted: Trigger | None = None
+    wanted_since: datetime | None = None
+    due_at: datetime | None = None
+    revision: int = 0
+
+    @property
+    def lane(self) -> TriggerLane:
+        """Where to be found once it is due."""
+        return TriggerLane.DUE if self.wanted is None else TriggerLane.WANTED
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerMove:
+    """What a run takes from its tenant's triggers in the transaction that makes its record."""
+
+    before: TriggerState
+    after: TriggerState

@@ -1,0 +1,169 @@
+"""When a tenant's triggers want a run: state and config in, the next state out.
+
+Pure: no clock, no AWS. A due time or uploads that have waited long enough make ``wanted``; where
+the run cannot start at once, that is the one follow-up.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from relay_core.config import TenantConfig
+from relay_core.config.triggers import OnUploadConfig
+from relay_dagster.runs.model import Trigger
+from relay_dagster.runs.triggers.state import TriggerState
+
+LONGEST_QUIET = 10
+"""So many times the quiet time uploads may put their run off."""
+BETWEEN_UPLOAD_RUNS = timedelta(minutes=1)
+OLDEST_EVENT = timedelta(days=14)
+"""For how long a queue can keep an event."""
+# A run that waits is looked at the more seldom the longer it has waited.
+_SOONEST, _LATEST = timedelta(seconds=5), timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a tenant's latest config says of its triggers, and since when.
+
+    ``config`` is None where there is none, or none that can be read.
+    """
+
+    config: TenantConfig | None
+    stored_at: datetime
+
+    @property
+    def on_upload(self) -> OnUploadConfig | None:
+        """What uploads do, None for nothing."""
+        return None if self.config is None else self.config.triggers.on_upload
+
+    @property
+    def prefixes(self) -> Mapping[str, str]:
+        """The prefix of each vendor that uploads."""
+        vendors = () if self.config is None else self.config.vendors
+        return {v.vendor_id: v.inbound.s3_prefix for v in vendors if v.inbound.s3_prefix}
+
+    def vendors_of(self, key: str) -> set[str]:
+        """Return the vendors under whose prefix a key lies, where uploads do anything."""
+        if self.on_upload is None:
+            return set()
+        return {vendor for vendor, prefix in self.prefixes.items() if key.startswith(prefix)}
+
+
+def noted(
+    state: TriggerState,
+    vendors: Iterable[str],
+    instants: Iterable[datetime],
+    plan: Plan,
+    now: datetime,
+) -> TriggerState:
+    """Return the state with uploads of some vendors; in what order they are told is the same.
+
+    It is looked at no later than before: uploads put off no run that waits, nor a new schedule.
+    """
+    told = [min(max(each, now - OLDEST_EVENT), now) for each in instants]
+    known = [each for each in (state.first_upload_at, state.last_upload_at) if each is not None]
+    after = resting(
+        replace(
+            state,
+            uploads=state.uploads | set(vendors),
+            first_upload_at=min(told + known),
+            last_upload_at=max(told + known),
+        ),
+        plan,
+        now,
+    )
+    return replace(after, due_at=_earliest(state.due_at, after.due_at))
+
+
+def caught_up(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:
+    """Return the state as the config and the clock have it now, with what is wanted by now."""
+    return _with_uploads(_with_schedule(state, plan, now), plan, now)
+
+
+def started(state: TriggerState, now: datetime) -> TriggerState:
+    """Return the state once the run that it wants is made.
+
+    A run of the schedule leaves uploads as they are: once it has ended they are spent.
+    """
+    if state.wanted is Trigger.UPLOAD:
+        state = replace(dropped(state), upload_run_at=now)
+    return replace(state, wanted=None, wanted_since=None)
+
+
+def dropped(state: TriggerState) -> TriggerState:
+    """Return the state without its uploads, and without the run that they want."""
+    wants = state.wanted is Trigger.UPLOAD
+    return replace(
+        state,
+        uploads=frozenset(),
+        first_upload_at=None,
+        last_upload_at=None,
+        wanted=None if wants else state.wanted,
+        wanted_since=None if wants else state.wanted_since,
+    )
+
+
+def resting(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:
+    """Return the state with the instant of its next look."""
+    if state.wanted is not None:
+        waited = now - (state.wanted_since or now)
+        return replace(state, due_at=now + min(max(waited / 4, _SOONEST), _LATEST))
+    return replace(state, due_at=_earliest(state.next_run_at, _uploads_due_at(state, plan)))
+
+
+def _with_schedule(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:
+    """Take the due times that have come, all as one.
+
+    A schedule that is new begins when it was stored; the time that the old one had due before
+    that is still taken.
+    """
+    config = plan.config
+    schedule = None if config is None else config.triggers.schedule
+    cron = None if schedule is None else schedule.cron
+    zone = None if config is None else config.timezone
+    is_same = (state.cron, state.timezone) == (cron, zone)
+    is_due = _has_come(state.next_run_at, now if is_same else min(now, plan.stored_at))
+    upcoming = state.next_run_at
+    if config is None or schedule is None:
+        upcoming = None
+    elif not is_same or upcoming is None:
+        upcoming = schedule.next_after(plan.stored_at, config.zone)
+    if config is not None and _has_come(upcoming, now):
+        is_due, upcoming = True, config.next_run_after(now)
+    state = replace(state, cron=cron, timezone=zone, next_run_at=upcoming)
+    return _wanting(state, Trigger.SCHEDULE, now) if is_due else state
+
+
+def _with_uploads(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:
+    if plan.on_upload is None:
+        return dropped(state)
+    is_due = state.wanted is None and _has_come(_uploads_due_at(state, plan), now)
+    return _wanting(state, Trigger.UPLOAD, now) if is_due else state
+
+
+def _wanting(state: TriggerState, trigger: Trigger, now: datetime) -> TriggerState:
+    return replace(state, wanted=trigger, wanted_since=state.wanted_since or now)
+
+
+def _uploads_due_at(state: TriggerState, plan: Plan) -> datetime | None:
+    """Return when uploads have been quiet for long enough, or have put their run off for too long.
+
+    Never sooner than a minute after the last run that uploads started.
+    """
+    first, last, settings = state.first_upload_at, state.last_upload_at, plan.on_upload
+    if first is None or last is None or settings is None:
+        return None
+    quiet = timedelta(seconds=settings.quiet_seconds)
+    due_at = min(last + quiet, first + LONGEST_QUIET * quiet)
+    if state.upload_run_at is not None:
+        due_at = max(due_at, state.upload_run_at + BETWEEN_UPLOAD_RUNS)
+    return due_at
+
+
+def _has_come(instant: datetime | None, now: datetime) -> bool:
+    return instant is not None and instant <= now
+
+
+def _earliest(*instants: datetime | None) -> datetime | None:
+    return min((each for each in instants if each is not None), default=None)

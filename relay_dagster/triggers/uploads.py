@@ -1,0 +1,148 @@
+"""One tick of the queue of uploads: take S3's events, note them of their tenants, start what may.
+
+What an event tells is kept with the tenant's triggers before it is deleted, so nothing is lost
+with a process; told twice or out of order it comes to the same.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from relay_dagster.aws.clients import LONG_POLL_SECONDS
+from relay_dagster.aws.cloudwatch.metrics import report_fault
+from relay_dagster.aws.sqs.job_queue import MAX_MESSAGES, Message
+from relay_dagster.aws.sqs.upload_queue import UploadQueue
+from relay_dagster.external_errors import ThrottledError
+from relay_dagster.logs import event_log
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.triggers.state import TriggerState
+from relay_dagster.triggers.due import take_due, take_one
+from relay_dagster.triggers.events import NotAnEventError, Upload, uploads_in
+from relay_dagster.triggers.look import TriggerLook
+from relay_dagster.triggers.rules import noted
+from relay_dagster.wiring import Platform
+
+# A tick may last 60: the shorter the share of the pauses between them, the sooner events are seen.
+POLL_SECONDS = 35
+MOST_AT_ONCE = 500
+_ROUNDS = 20
+
+log = event_log()
+
+
+@dataclass
+class UploadTick:
+    """Takes in events for some seconds.
+
+    Args:
+        platform: the stores and the queue.
+        clock: tells the time, aware.
+        stopwatch: tells how long the tick has lasted, in seconds.
+    """
+
+    platform: Platform
+    clock: Callable[[], datetime] = utc_now
+    stopwatch: Callable[[], float] = time.monotonic
+    passes: int = 0
+    events: int = 0
+    started: int = 0
+    _look: TriggerLook = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look with the tick's own clock."""
+        self._look = TriggerLook(self.platform, self.clock)
+
+    def run(self, poll_seconds: float = POLL_SECONDS) -> str:
+        """Take in what comes meanwhile, and start what is due; return what came of it."""
+        queue = self.platform.uploads
+        if queue is None:
+            return "UPLOADS_QUEUE_URL is not set: uploads start nothing"
+        until = self.stopwatch() + poll_seconds
+        left = poll_seconds
+        while not self.passes or left >= 1:
+            self._take_in(queue, self._receive(queue, min(left, LONG_POLL_SECONDS)))
+            self.started += take_due(self.platform, self.clock, self.stopwatch)
+            self.passes, left = self.passes + 1, until - self.stopwatch()
+        return f"{self.events} events, {self.started} runs started"
+
+    def _receive(self, queue: UploadQueue, wait_seconds: float) -> list[Message]:
+        """Wait for the first events, then take those that are there."""
+        received = some = queue.receive(wait_seconds=int(wait_seconds))
+        while len(some) == MAX_MESSAGES and len(received) < MOST_AT_ONCE:
+            some = queue.receive()
+            received = received + some
+        return received
+
+    def _take_in(self, queue: UploadQueue, messages: Sequence[Message]) -> None:
+        told: dict[str, list[Upload]] = defaultdict(list)
+        sources: dict[str, set[str]] = {}
+        for message in messages:
+            try:
+                uploads = list(self._ours(uploads_in(message.body)))
+            except NotAnEventError as error:
+                self._bury(queue, message, str(error))
+                continue
+            sources[message.receipt_handle] = {name for name, _ in uploads}
+            for tenant_id, upload in uploads:
+                told[tenant_id].append(upload)
+        self.events += len(sources)
+        lost = {name for name, uploads in told.items() if not self._note(name, uploads)}
+        read = [each for each in messages if each.receipt_handle in sources]
+        queue.delete_all([each for each in read if not sources[each.receipt_handle] & lost])
+
+    def _ours(self, uploads: Iterable[Upload]) -> Iterable[tuple[str, Upload]]:
+        """Return the uploads of tenants, each with its tenant."""
+        bucket = self.platform.objects.bucket
+        ours = ((each.tenant_id, each) for each in uploads if each.bucket == bucket)
+        return ((name, each) for name, each in ours if name is not None)
+
+    def _note(self, tenant_id: str, uploads: Sequence[Upload]) -> bool:
+        """Note a tenant's uploads, and start its run where that may start at once.
+
+        Returns:
+            False where they could not be noted, so that their events must come again.
+        """
+        try:
+            state = self._noted(tenant_id, uploads)
+        except Exception as error:  # noqa: BLE001 - the others must not wait for this one
+            report_fault(self.platform.metrics, "uploads_not_noted", error, tenant_id=tenant_id)
+            return False
+        if state is not None and state.due_at is not None and state.due_at <= self.clock():
+            self.started += take_one(self._look, state)
+        return True
+
+    def _noted(self, tenant_id: str, uploads: Sequence[Upload]) -> TriggerState | None:
+        """Return the tenant's triggers with uploads noted; None where these start nothing."""
+        for _ in range(_ROUNDS):
+            # In this order: a config that is stored in between is seen in the triggers.
+            state, plan = self.platform.triggers.get(tenant_id), self._look.plan(tenant_id)
+            by_vendor = _by_vendor(uploads, plan.vendors_of)
+            if not by_vendor:
+                return None
+            now = self.clock()
+            instants = [each.at for some in by_vendor.values() for each in some]
+            after = noted(state, by_vendor, instants, plan, now)
+            if self.platform.triggers.put(state, after):
+                return self.platform.triggers.get(tenant_id)
+        raise ThrottledError("note_uploads", f"tenant {tenant_id}: too many writers at once")
+
+    def _bury(self, queue: UploadQueue, message: Message, cause: str) -> None:
+        try:
+            queue.bury(message, cause)
+        except Exception as error:  # noqa: BLE001 - the others must not wait for this one
+            report_fault(self.platform.metrics, "upload_event_not_buried", error)
+        else:
+            log.error("invalid_upload_event", message_id=message.message_id, error=cause)
+            self.platform.metrics.worker_error("invalid_upload_event")
+
+
+def _by_vendor(
+    uploads: Iterable[Upload], vendors_of: Callable[[str], Iterable[str]]
+) -> Mapping[str, list[Upload]]:
+    found: dict[str, list[Upload]] = defaultdict(list)
+    for upload in uploads:
+        for vendor in vendors_of(upload.key):
+            found[vendor].append(upload)
+    return found

@@ -1,0 +1,124 @@
+"""The way of upload events: made beside what is there, drift told, repaired on demand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from fakes import embedded_clients
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap, check, provision
+from relay_dagster.settings import Settings
+
+NAMES = Names(region="us-east-1")
+
+
+@pytest.fixture
+def clients() -> Iterator[Clients]:
+    with mock_aws():
+        yield embedded_clients()
+
+
+def settings_of(clients: Clients) -> Settings:
+    return Settings.from_env({**dict(bootstrap(NAMES, clients)), "AWS_REGION": "us-east-1"})
+
+
+def orders(clients: Clients) -> dict[str, Any]:
+    answer: Any = clients.s3.get_bucket_notification_configuration(Bucket=NAMES.bucket)
+    return answer
+
+
+def queue_arn(clients: Clients, name: str) -> str:
+    url = clients.sqs.create_queue(QueueName=name)["QueueUrl"]
+    answer = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    return answer["Attributes"]["QueueArn"]
+
+
+def test_what_is_uploaded_is_told_and_nothing_else(clients: Clients) -> None:
+    url = dict(bootstrap(NAMES, clients))["UPLOADS_QUEUE_URL"]
+    assert url.endswith("/relay-inventory-uploads")
+    for key in ("published/acme/a.csv", "tenants/acme/f.csv", "5c1f9a52/tenants/acme/f.csv"):
+        clients.s3.put_object(Bucket=NAMES.bucket, Key=key, Body=b"x")
+    found = clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    bodies = [json.loads(each["Body"]) for each in found]
+    told = [each["Records"][0]["s3"]["object"]["key"] for each in bodies if "Records" in each]
+    assert told == ["tenants%2Facme%2Ff.csv"]
+
+
+def test_the_bucket_alone_may_send(clients: Clients) -> None:
+    url = dict(bootstrap(NAMES, clients))["UPLOADS_QUEUE_URL"]
+    answer = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
+    (statement,) = json.loads(answer["Attributes"]["Policy"])["Statement"]
+    assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert statement["Condition"]["ArnEquals"] == {"aws:SourceArn": f"arn:aws:s3:::{NAMES.bucket}"}
+
+
+def test_other_notifications_and_rights_stay(clients: Clients) -> None:
+    bootstrap(NAMES, clients)
+    other: Any = {
+        "Id": "mine",
+        "QueueArn": queue_arn(clients, "other"),
+        "Events": ["s3:ObjectRemoved:*"],
+    }
+    clients.s3.put_bucket_notification_configuration(
+        Bucket=NAMES.bucket, NotificationConfiguration={"QueueConfigurations": [other]}
+    )
+    changes = provision(NAMES, clients).changes
+    assert [change.split(" to ")[0] for change in changes] == [
+        "set notification of bucket relay-inventory"
+    ]
+    told = {each["Id"] for each in orders(clients)["QueueConfigurations"]}
+    assert told == {"mine", "relay-inventory-uploads"}
+    assert provision(NAMES, clients).changes == ()
+
+
+def test_drift_is_told_and_repaired(clients: Clients) -> None:
+    settings = settings_of(clients)
+    assert check(settings, clients) == []
+    url = str(settings.uploads_queue_url)
+    clients.s3.put_bucket_notification_configuration(
+        Bucket=NAMES.bucket, NotificationConfiguration={}
+    )
+    clients.sqs.set_queue_attributes(
+        QueueUrl=f"{url}-dlq", Attributes={"MessageRetentionPeriod": "60"}
+    )
+    assert check(settings, clients) == [
+        "queue_misconfigured: MessageRetentionPeriod of queue relay-inventory-uploads-dlq is 60, "
+        "not 1209600",
+        "queue_misconfigured: notification of bucket relay-inventory is not set, not "
+        "s3:ObjectCreated:* under tenants/ to arn:aws:sqs:us-east-1:123456789012:"
+        "relay-inventory-uploads",
+    ]
+    provision(NAMES, clients, repair=True)
+    assert check(settings, clients) == []
+
+
+def test_a_notification_that_was_changed_is_left_alone_until_repair(clients: Clients) -> None:
+    settings = settings_of(clients)
+    (ours,) = orders(clients)["QueueConfigurations"]
+    ours["Filter"]["Key"]["FilterRules"][0]["Value"] = "tenants/acme/"
+    clients.s3.put_bucket_notification_configuration(
+        Bucket=NAMES.bucket, NotificationConfiguration={"QueueConfigurations": [ours]}
+    )
+    assert provision(NAMES, clients).changes == ()
+    assert "changed by hand" in check(settings, clients)[0]
+    provision(NAMES, clients, repair=True)
+    assert check(settings, clients) == []
+
+
+def test_a_queue_that_is_gone_is_told(clients: Clients) -> None:
+    settings = settings_of(clients)
+    clients.sqs.delete_queue(QueueUrl=str(settings.uploads_queue_url))
+    assert check(settings, clients) == [
+        "queue_misconfigured: queue relay-inventory-uploads does not exist"
+    ]
+
+
+def test_without_a_queue_of_uploads_none_is_missed(clients: Clients) -> None:
+    settings = settings_of(clients).model_copy(update={"uploads_queue_url": None})
+    clients.sqs.delete_queue(QueueUrl=dict(bootstrap(NAMES, clients))["UPLOADS_QUEUE_URL"])
+    assert check(settings, clients) == []

@@ -1,0 +1,28 @@
+"""A process that looks at schedules as `schedule_sensor` does, far more often, until it is killed.
+
+It stands for another daemon's: two Dagster instances over one store.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from relay_dagster.orchestration.build import platform_for_ticks
+from relay_dagster.triggers.due import take_due
+
+LOOK_SECONDS = 0.2
+
+
+def main() -> int:
+    """Look for ever; each run that is started is a line."""
+    platform = platform_for_ticks()
+    print("ready", flush=True)
+    while True:
+        for _ in range(take_due(platform)):
+            print("started", flush=True)
+        time.sleep(LOOK_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
