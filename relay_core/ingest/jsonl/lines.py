@@ -1,0 +1,82 @@
+"""The lines of a text, many at a time: where each is, and which are blank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from relay_core.columnar.text import WORD, Ints
+
+BLOCK = 4 << 20
+_LF, _CR = ord("\n"), ord("\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Some lines of a text that hold more than white space.
+
+    Attributes:
+        data: the bytes that they lie in, and eight that are nobody's behind them.
+        starts: where each begins.
+        ends: where each ends, its line end left out.
+        first: the first one's number.
+    """
+
+    data: npt.NDArray[np.uint8]
+    starts: Ints
+    ends: Ints
+    first: int
+
+    def __len__(self) -> int:
+        """Return how many lines there are."""
+        return len(self.starts)
+
+    def text(self, place: int) -> str:
+        """Return one of the lines."""
+        return self.data[self.starts[place] : self.ends[place]].tobytes().decode("utf-8")
+
+
+def lines_of(text: memoryview, block: int = BLOCK) -> Iterator[Lines]:
+    """Yield the lines of a UTF-8 text, in blocks of about so many bytes."""
+    whole = np.frombuffer(text, np.uint8)
+    position, number = 0, 1
+    while position < len(whole):
+        end = _block_end(whole, position, block)
+        data = np.concatenate([whole[position:end], np.zeros(WORD, np.uint8)])
+        lines = _filled(data, end - position, number)
+        yield lines
+        number += len(lines)
+        position = end
+
+
+def _block_end(whole: npt.NDArray[np.uint8], position: int, size: int) -> int:
+    """Return where a block ends that begins there: behind a line end."""
+    while True:
+        end = position + size
+        if end >= len(whole):
+            return len(whole)
+        ends = np.flatnonzero(_is_line_end(whole[position:end]))
+        if len(ends):
+            return position + int(ends[-1]) + 1
+        size *= 4
+
+
+def _is_line_end(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    return np.asarray((data == _LF) | (data == _CR))
+
+
+def _filled(data: npt.NDArray[np.uint8], size: int, number: int) -> Lines:
+    breaks = np.flatnonzero(_is_line_end(data[:size]))
+    starts = np.concatenate([[0], breaks + 1])
+    ends = np.concatenate([breaks, [size]])
+    keep = ends > starts
+    lines = Lines(data, starts[keep], ends[keep], number)
+    # An object begins with its brace; what begins with something else may be nothing at all.
+    doubtful = np.flatnonzero(data[lines.starts] != ord("{"))
+    blank = [place for place in doubtful.tolist() if not lines.text(place).strip()]
+    if not blank:
+        return lines
+    return Lines(data, np.delete(lines.starts, blank), np.delete(lines.ends, blank), number)

@@ -1,0 +1,227 @@
+"""JSON Lines to text columns with record numbers.
+
+A feed is gone through twice: once for its keys, any of which may stand in the last line alone, and
+once for its cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from relay_core.columnar.csv_text import quoted
+from relay_core.columnar.text import Bools, Rows, empty_texts
+from relay_core.config import ParserConfig
+from relay_core.domain.codes import FailureCode
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import Limits
+from relay_core.ingest.cell_sizes import (
+    large_cell,
+    refuse_large_cells,
+    refuse_large_header,
+    refuse_too_many_columns,
+)
+from relay_core.ingest.column_mapping import plan_columns
+from relay_core.ingest.decoding import Buffer, decode_feed
+from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from relay_core.ingest.jsonl.lines import Lines, lines_of
+from relay_core.ingest.jsonl.objects import (
+    LargeNestedError,
+    ManyKeysError,
+    is_nested,
+    numbers_of,
+    read_long_object,
+    read_object,
+    texts_of,
+)
+from relay_core.ingest.jsonl.shapes import Marks, Shape, Values, with_scalars
+
+_MOST_SHAPES = 16
+_TRIES = 8
+_LEAST_SHARE = 0.01
+"""A shape that no more of a block's lines have is not worth looking for."""
+
+
+def read_json_lines(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
+    """Split a feed into its keys and batches of text columns; the first line is record 1.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``;
+            ``invalid_input``, here or from ``batches``: lines and no object among them, too many
+            keys, too large a cell.
+    """
+    feed = _Feed(decode_feed(data, parser.encoding), parser, limits)
+    headers = feed.headers()
+    if headers is None:
+        return ParsedFeed(None)
+    return ParsedFeed(headers, feed.batches(headers))
+
+
+@dataclass(slots=True)
+class _Objects:
+    """Lines that were read one by one."""
+
+    rows: list[int] = field(default_factory=list)
+    objects: list[Mapping[str, Any]] = field(default_factory=list)
+    broken: list[int] = field(default_factory=list)
+
+
+class _Feed:
+    """The lines of one decoded text."""
+
+    def __init__(self, text: memoryview, parser: ParserConfig, limits: Limits) -> None:
+        self._text, self._parser, self._limits = text, parser, limits
+        self._shapes: list[Shape] = []
+
+    def headers(self) -> tuple[str, ...] | None:
+        """Return the keys of all objects, in order of appearance; None where no line is filled."""
+        first_seen: dict[str, None] = {}
+        any_line = any_object = False
+        for lines in lines_of(self._text):
+            any_line |= len(lines) > 0
+            keys: list[tuple[int, Sequence[str]]] = []
+            left = np.ones(len(lines), np.bool_)
+            for values in self._by_shape(lines):
+                if not first_seen.keys() >= set(values.keys):
+                    values = with_scalars(lines, values)
+                left[values.rows] = False
+                if len(values.rows):
+                    keys.append((int(values.rows[0]), values.keys))
+            for row in np.flatnonzero(left).tolist():
+                found = self._object(lines, row)
+                if found is not None:
+                    keys.append((row, list(found)))
+            any_object |= bool(keys)
+            for _, names in sorted(keys, key=itemgetter(0)):
+                first_seen.update(dict.fromkeys(names))
+            refuse_too_many_columns(tuple(first_seen), self._limits)
+        if not any_line:
+            return None
+        if not any_object:
+            raise FeedUnreadableError(
+                FailureCode.INVALID_INPUT,
+                "no line is a JSON object; write one object a line, and no list around them",
+            )
+        headers = tuple(first_seen)
+        refuse_large_header(headers, self._limits)
+        return headers
+
+    def batches(self, headers: tuple[str, ...]) -> Iterator[TextBatch | Misfits]:
+        """Yield all records."""
+        places = {name: place for place, name in enumerate(headers)}
+        read = [headers[at] for at in plan_columns(headers, self._parser).positions.values()]
+        for lines in lines_of(self._text):
+            parts, left = [], np.ones(len(lines), np.bool_)
+            for found in self._by_shape(lines):
+                values = with_scalars(lines, found)
+                left[values.rows] = False
+                if len(values.rows):
+                    parts.append(_of_shape(lines, values, places))
+            others = _Objects()
+            for row in np.flatnonzero(left).tolist():
+                one = self._object(lines, row)
+                if one is None or any(is_nested(one.get(name)) for name in read):
+                    others.broken.append(row)
+                else:
+                    others.rows.append(row)
+                    others.objects.append(one)
+            if others.rows:
+                parts.append(_of_objects(others, headers))
+            if parts:
+                yield self._batch(lines, parts, headers)
+            if others.broken:
+                yield self._broken(lines, others.broken)
+
+    def _by_shape(self, lines: Lines) -> Iterator[Values]:
+        """Yield the plain lines of each shape that is known, or that many of them have."""
+        marks = Marks.of(lines)
+        rest, least = np.flatnonzero(marks.plain), _LEAST_SHARE * len(lines)
+        for shape in tuple(self._shapes):
+            values, rest = shape.match(lines, marks, rest)
+            yield values
+        for place in range(1, 2 * _TRIES, 2):
+            if len(rest) <= least or len(self._shapes) == _MOST_SHAPES:
+                return
+            new = Shape.of(lines.text(int(rest[len(rest) * place // (2 * _TRIES)])))
+            if new is not None and len(new) <= self._limits.columns:
+                values, rest = new.match(lines, marks, rest)
+                if len(values.rows) > least:
+                    self._shapes.append(new)
+                yield values
+
+    def _object(self, lines: Lines, row: int) -> Mapping[str, Any] | None:
+        line = lines.text(row)
+        most, number = self._limits.cell_bytes, lines.first + row
+        if len(line) <= most:
+            return read_object(line)
+        try:
+            found = read_long_object(line, self._limits)
+        except LargeNestedError as error:
+            raise large_cell(number, error.column, (), self._limits) from error
+        except ManyKeysError as error:
+            raise FeedUnreadableError(
+                FailureCode.INVALID_INPUT,
+                f"line {number} has more than {self._limits.columns:,} keys, which are the most; "
+                "leave some of them out",
+            ) from error
+        if found is None:  # it is one cell of a report
+            raise large_cell(number, 1, (), self._limits)
+        return found
+
+    def _batch(self, lines: Lines, parts: Sequence[_Part], headers: tuple[str, ...]) -> TextBatch:
+        rows = np.concatenate([part.rows for part in parts])
+        columns = [
+            pa.concat_arrays([_column(part, place) for part in parts])
+            for place in range(len(headers))
+        ]
+        numbers = {}
+        for place in {place for part in parts for place in part.numbers}:
+            flags = [part.numbers.get(place, np.zeros(len(part.rows), np.bool_)) for part in parts]
+            numbers[place] = np.concatenate(flags)
+        if len(parts) > 1:
+            order = np.argsort(rows, kind="stable")
+            taken = pa.array(order)
+            rows, columns = rows[order], [column.take(taken) for column in columns]
+            numbers = {place: flags[order] for place, flags in numbers.items()}
+        row_numbers = rows + lines.first
+        refuse_large_cells(columns, row_numbers, headers, self._limits)
+        return TextBatch(columns, row_numbers, numbers)
+
+    def _broken(self, lines: Lines, rows: Sequence[int]) -> Misfits:
+        texts = pa.array([lines.text(row) for row in rows], pa.string())
+        numbers: npt.NDArray[np.int64] = np.array(rows, np.int64) + lines.first
+        return Misfits(None, numbers, quoted(texts), [texts])
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some records of a block, by column; a column that none of them has is left out."""
+
+    rows: Rows
+    columns: Mapping[int, pa.StringArray]
+    numbers: Mapping[int, Bools]
+
+
+def _column(part: _Part, place: int) -> pa.StringArray:
+    found = part.columns.get(place)
+    return empty_texts(len(part.rows)) if found is None else found
+
+
+def _of_shape(lines: Lines, values: Values, places: Mapping[str, int]) -> _Part:
+    columns = {places[key]: values.texts(lines, at) for at, key in enumerate(values.keys)}
+    numbers = {places[key]: values.numbers(lines, at) for at, key in enumerate(values.keys)}
+    return _Part(values.rows, columns, numbers)
+
+
+def _of_objects(others: _Objects, headers: Sequence[str]) -> _Part:
+    columns, numbers = {}, {}
+    for place, name in enumerate(headers):
+        columns[place] = pa.array(texts_of(others.objects, name), pa.string())
+        numbers[place] = np.array(numbers_of(others.objects, name), np.bool_)
+    return _Part(np.array(others.rows, np.int64), columns, numbers)

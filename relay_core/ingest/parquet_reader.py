@@ -1,0 +1,160 @@
+"""Parquet to text columns with record numbers.
+
+Texts stay in their dictionaries until it is known how many bytes they come to: a small file can
+hold a few texts some million times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from relay_core.columnar.text import Bools, Ints, empty_texts, offsets_and_bytes, values_of
+from relay_core.columnar.value_text import text_of
+from relay_core.domain.cell_rules import shorten
+from relay_core.domain.codes import FailureCode
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import Limits
+from relay_core.ingest.cell_sizes import (
+    moderate_runs,
+    refuse_large_cells,
+    refuse_large_header,
+    refuse_too_many_columns,
+)
+from relay_core.ingest.column_mapping import plan_columns
+from relay_core.ingest.compression import too_much
+from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.feed import ParsedFeed, TextBatch
+
+if TYPE_CHECKING:  # a process that reads loads no pydantic
+    from relay_core.config import ParserConfig
+
+_ROWS = 1 << 15
+_BYTES = 8 << 20
+"""About how many bytes of text a batch has."""
+
+
+def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
+    """Return a file's columns as text; its first row is record 1.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR``, here or from ``batches``: it is no Parquet, or
+            damaged; ``invalid_input``: a column that is read is of no type that has a text, too
+            many columns, too large a cell; ``feed_too_large``: its texts come to more than a feed
+            may have.
+    """
+    try:
+        source = pa.BufferReader(pa.py_buffer(memoryview(data)))
+        texts = [each.name for each in pq.read_schema(source) if _has_dictionary(each.type)]
+        file = pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False)
+        schema = file.schema_arrow
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(error) from error
+    headers = tuple(schema.names)
+    refuse_too_many_columns(headers, limits)
+    refuse_large_header(headers, limits)
+    used = set(plan_columns(headers, parser).positions.values())
+    wrong = [each for place, each in enumerate(schema) if place in used and not _is_text(each.type)]
+    if wrong:
+        kinds = ", ".join(f"{shorten(each.name)} is {shorten(str(each.type))}" for each in wrong)
+        raise FeedUnreadableError(
+            FailureCode.INVALID_INPUT,
+            f"columns that are read are not of texts, numbers, dates or booleans: {kinds}; write "
+            "them flat, or map others in parser.column_map",
+        )
+    return ParsedFeed(headers, _batches(file, schema, limits))
+
+
+def _has_dictionary(kind: pa.DataType) -> bool:
+    """Tell whether a column's texts can be read as a dictionary and places in it."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Tell whether a column's cells have a text."""
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    tests = (
+        *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+        *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
+        *(pa.types.is_boolean, pa.types.is_date, pa.types.is_timestamp, pa.types.is_null),
+    )
+    return any(test(kind) for test in tests)
+
+
+def _batches(file: pq.ParquetFile, schema: pa.Schema, limits: Limits) -> Iterator[TextBatch]:
+    has_text = [_is_text(each.type) for each in schema]
+    wanted = [name for name, known in zip(schema.names, has_text, strict=True) if known]
+    number, left = 1, limits.feed_bytes
+    try:
+        for batch in file.iter_batches(_rows_at_once(file), columns=wanted, use_threads=False):
+            found = iter(batch.columns)
+            columns = [next(found) if known else None for known in has_text]
+            for start, stop in moderate_runs(_row_sizes(columns, batch.num_rows), _BYTES):
+                texts = [
+                    empty_texts(stop - start)
+                    if column is None
+                    else text_of(column.slice(start, stop - start))
+                    for column in columns
+                ]
+                left -= sum(map(_size, texts))
+                if left < 0:
+                    raise too_much(limits)
+                numbers = np.arange(number + start, number + stop)
+                refuse_large_cells(texts, numbers, schema.names, limits)
+                yield TextBatch(texts, numbers, _number_cells(schema, stop - start))
+            number += batch.num_rows
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(error) from error
+
+
+def _rows_at_once(file: pq.ParquetFile) -> int:
+    """Return how many rows are read at once: fewer where the file says that they are large."""
+    groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+    largest = max((g.total_byte_size / max(1, g.num_rows) for g in groups), default=0)
+    return max(1, min(_ROWS, int(8 * _BYTES / max(1, largest))))
+
+
+def _row_sizes(columns: Sequence[pa.Array | None], rows: int) -> Ints:
+    """Return how many bytes the texts of each row come to, about."""
+    return sum((_sizes(each) for each in columns if each is not None), np.zeros(rows, np.int64))
+
+
+def _sizes(column: pa.Array) -> Ints:
+    """Return how many bytes each cell's text has, about."""
+    if pa.types.is_dictionary(column.type) and not pa.types.is_primitive(column.type.value_type):
+        lengths = pc.fill_null(pc.binary_length(column.dictionary), 0)
+        return values_of(pc.fill_null(lengths.take(column.indices), 0)).astype(np.int64)
+    if pa.types.is_dictionary(column.type) or pa.types.is_primitive(column.type):
+        return np.full(len(column), 8, np.int64)
+    return values_of(pc.fill_null(pc.binary_length(column), 0)).astype(np.int64)
+
+
+def _size(text: pa.StringArray) -> int:
+    bounds, _ = offsets_and_bytes(text)
+    return int(bounds[-1] - bounds[0])
+
+
+def _number_cells(schema: pa.Schema, rows: int) -> dict[int, Bools]:
+    every = np.ones(rows, np.bool_)
+    return {place: every for place, each in enumerate(schema) if _is_number(each.type)}
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_number(kind.value_type)
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(test(kind) for test in tests)
+
+
+def _damaged(error: Exception) -> FeedUnreadableError:
+    return FeedUnreadableError(
+        FailureCode.DECODE_ERROR,
+        f"the file cannot be read as Parquet: {shorten(str(error))}; write it again, or set "
+        "parser.format to what it is",
+    )
