@@ -12,12 +12,13 @@ from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import ParsedFeed
 from relay_core.ingest.isolation.parent import read_apart
 from relay_core.ingest.jsonl.reader import read_json_lines
+from relay_core.ingest.parquet_reader import read_parquet
 
 _READERS: dict[str, Callable[[Buffer, ParserConfig, Limits], ParsedFeed]] = {
     "csv": parse_feed,
     "jsonl": read_json_lines,
     "xlsx": read_apart,
-    "parquet": read_apart,
+    "parquet": read_parquet,
 }
 
 

@@ -7,7 +7,6 @@ hold a few texts some million times.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from relay_core.columnar.text import Bools, Ints, empty_texts, offsets_and_bytes, values_of
 from relay_core.columnar.value_text import text_of
+from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
@@ -30,9 +30,6 @@ from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.compression import too_much
 from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import ParsedFeed, TextBatch
-
-if TYPE_CHECKING:  # a process that reads loads no pydantic
-    from relay_core.config import ParserConfig
 
 _ROWS = 1 << 15
 _BYTES = 8 << 20
@@ -50,7 +47,7 @@ def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFe
     """
     try:
         source = pa.BufferReader(pa.py_buffer(memoryview(data)))
-        texts = [each.name for each in pq.read_schema(source) if _has_dictionary(each.type)]
+        texts = [each.name for each in pq.read_schema(source) if _is_string(each.type)]
         file = pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False)
         schema = file.schema_arrow
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -70,9 +67,9 @@ def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFe
     return ParsedFeed(headers, _batches(file, schema, limits))
 
 
-def _has_dictionary(kind: pa.DataType) -> bool:
-    """Tell whether a column's texts can be read as a dictionary and places in it."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+def _is_string(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(test(kind) for test in tests)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -80,7 +77,7 @@ def _is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_text(kind.value_type)
     tests = (
-        *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+        _is_string,
         *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
         *(pa.types.is_boolean, pa.types.is_date, pa.types.is_timestamp, pa.types.is_null),
     )
@@ -88,28 +85,45 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _batches(file: pq.ParquetFile, schema: pa.Schema, limits: Limits) -> Iterator[TextBatch]:
-    has_text = [_is_text(each.type) for each in schema]
-    wanted = [name for name, known in zip(schema.names, has_text, strict=True) if known]
     number, left = 1, limits.feed_bytes
+    for columns, rows in _read(file, [_is_text(each.type) for each in schema]):
+        for start, stop in moderate_runs(_row_sizes(columns, rows), _BYTES):
+            texts = [_text(column, start, stop - start) for column in columns]
+            left -= sum(map(_size, texts))
+            if left < 0:
+                raise too_much(limits)
+            numbers = np.arange(number + start, number + stop)
+            refuse_large_cells(texts, numbers, schema.names, limits)
+            yield TextBatch(texts, numbers, _number_cells(schema, stop - start))
+        number += rows
+    if number - 1 != file.metadata.num_rows:
+        raise _damaged(ValueError("it has another number of rows than it says"))
+
+
+def _read(
+    file: pq.ParquetFile, has_text: Sequence[bool]
+) -> Iterator[tuple[Sequence[pa.Array | None], int]]:
+    """Yield the columns of some rows, those that have no text as None, and how many rows."""
+    names = file.schema_arrow.names
+    wanted = [name for name, known in zip(names, has_text, strict=True) if known]
+    batches = file.iter_batches(_rows_at_once(file), columns=wanted, use_threads=False)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise _damaged(error) from error
+        if batch is None:
+            return
+        found = iter(batch.columns)
+        yield [next(found) if known else None for known in has_text], batch.num_rows
+
+
+def _text(column: pa.Array | None, start: int, size: int) -> pa.StringArray:
+    if column is None:
+        return empty_texts(size)
     try:
-        for batch in file.iter_batches(_rows_at_once(file), columns=wanted, use_threads=False):
-            found = iter(batch.columns)
-            columns = [next(found) if known else None for known in has_text]
-            for start, stop in moderate_runs(_row_sizes(columns, batch.num_rows), _BYTES):
-                texts = [
-                    empty_texts(stop - start)
-                    if column is None
-                    else text_of(column.slice(start, stop - start))
-                    for column in columns
-                ]
-                left -= sum(map(_size, texts))
-                if left < 0:
-                    raise too_much(limits)
-                numbers = np.arange(number + start, number + stop)
-                refuse_large_cells(texts, numbers, schema.names, limits)
-                yield TextBatch(texts, numbers, _number_cells(schema, stop - start))
-            number += batch.num_rows
-    except (pa.ArrowException, OSError, ValueError) as error:
+        return text_of(column.slice(start, size))
+    except pa.ArrowInvalid as error:
         raise _damaged(error) from error
 
 
@@ -127,12 +141,14 @@ def _row_sizes(columns: Sequence[pa.Array | None], rows: int) -> Ints:
 
 def _sizes(column: pa.Array) -> Ints:
     """Return how many bytes each cell's text has, about."""
-    if pa.types.is_dictionary(column.type) and not pa.types.is_primitive(column.type.value_type):
+    if pa.types.is_dictionary(column.type) and _is_string(column.type.value_type):
         lengths = pc.fill_null(pc.binary_length(column.dictionary), 0)
-        return values_of(pc.fill_null(lengths.take(column.indices), 0)).astype(np.int64)
-    if pa.types.is_dictionary(column.type) or pa.types.is_primitive(column.type):
+        found = pc.fill_null(lengths.take(column.indices), 0)
+    elif _is_string(column.type):
+        found = pc.fill_null(pc.binary_length(column), 0)
+    else:
         return np.full(len(column), 8, np.int64)
-    return values_of(pc.fill_null(pc.binary_length(column), 0)).astype(np.int64)
+    return values_of(found).astype(np.int64)
 
 
 def _size(text: pa.StringArray) -> int:

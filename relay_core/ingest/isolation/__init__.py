@@ -1,1 +1,1 @@
-"""Formats whose bytes can make a library take any memory, read in a process of their own."""
+"""Workbooks, whose bytes can ask for any memory, read in a process of their own."""

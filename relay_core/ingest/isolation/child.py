@@ -11,15 +11,16 @@ import sys
 import traceback
 from importlib.abc import MetaPathFinder
 from types import SimpleNamespace
-from typing import IO
+from typing import IO, TYPE_CHECKING, cast
 
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.isolation.frames import FrameKind, write_batch, write_value
-from relay_core.ingest.parquet_reader import read_parquet
 from relay_core.ingest.xlsx.reader import read_workbook
 
-_READERS = {"parquet": read_parquet, "xlsx": read_workbook}
+if TYPE_CHECKING:
+    from relay_core.config import ParserConfig
+
 _OWN_BYTES = 512 << 20
 """What a reader takes beside twice the bytes that a feed may unpack to."""
 
@@ -54,9 +55,8 @@ def main() -> None:
 
 
 def _read(options: dict[str, object], limits: Limits, out: IO[bytes]) -> None:
-    parser = SimpleNamespace(**options)
-    data = sys.stdin.buffer.read()
-    parsed = _READERS[parser.format](data, parser, limits)  # type: ignore[arg-type]
+    parser = cast("ParserConfig", SimpleNamespace(**options))
+    parsed = read_workbook(sys.stdin.buffer.read(), parser, limits)
     write_value(out, FrameKind.HEADERS, parsed.headers)
     for batch in parsed.batches:
         write_batch(out, batch)

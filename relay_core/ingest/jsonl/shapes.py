@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.text import WORD, Bools, Ints, Rows, flags_of
+from relay_core.columnar.text import WORD, Bools, Ints, Rows, flags_of, texts_between
 from relay_core.ingest.jsonl.lines import Lines
 
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
@@ -78,7 +78,7 @@ class Values:
 
     def texts(self, lines: Lines, column: int) -> pa.StringArray:
         """Return a column's cells; null is an empty one."""
-        return _cut(lines, self.starts[column], self.ends[column])
+        return texts_between(lines.data, self.starts[column], self.ends[column])
 
     def numbers(self, lines: Lines, column: int) -> Bools:
         """Return which of a column's cells are numbers."""
@@ -153,7 +153,7 @@ def with_scalars(lines: Lines, values: Values) -> Values:
     for start, end in zip(values.starts, values.ends, strict=True):
         bare = np.flatnonzero(lines.data[np.maximum(start, 1) - 1] != _QUOTE)
         if len(bare):
-            texts = _cut(lines, start[bare], end[bare])
+            texts = texts_between(lines.data, start[bare], end[bare])
             fits[bare] &= flags_of(pc.match_substring_regex(texts, _IS_SCALAR))
             null = bare[lines.data[start[bare]] == ord("n")]
             end = end.copy()
@@ -181,16 +181,3 @@ def _holds(marks: Marks, at: Ints, piece: bytes, line_ends: Ints) -> Bools:
             words = words & np.uint64((1 << 8 * len(part)) - 1)
         found &= words == wanted
     return np.asarray(found)
-
-
-def _cut(lines: Lines, starts: Ints, ends: Ints) -> pa.StringArray:
-    """Return texts that lie one behind another in the lines."""
-    bounds = np.empty(2 * len(starts) + 1, np.int64)
-    bounds[:-1:2], bounds[1::2], bounds[-1] = starts, ends, ends[-1] if len(ends) else 0
-    if len(lines.data) < 1 << 31:
-        kind, bounds = pa.string(), bounds.astype(np.int32)
-    else:
-        kind = pa.large_string()
-    buffers = [None, pa.py_buffer(bounds), pa.py_buffer(lines.data)]
-    both = pa.Array.from_buffers(kind, 2 * len(starts), buffers)
-    return both.take(pa.array(np.arange(0, 2 * len(starts), 2))).cast(pa.string())

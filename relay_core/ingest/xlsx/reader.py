@@ -32,7 +32,8 @@ from relay_core.ingest.compression import too_much
 from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
 from relay_core.ingest.xlsx.cell_text import cell_texts, shared_places
-from relay_core.ingest.xlsx.cells import Cells, CellType, SheetParser, shared_texts
+from relay_core.ingest.xlsx.cells import Cells, CellType
+from relay_core.ingest.xlsx.sheet import shared_texts, sheet_cells
 from relay_core.ingest.xlsx.workbook import Workbook, no_workbook
 
 if TYPE_CHECKING:  # a process that reads loads no pydantic
@@ -112,9 +113,9 @@ class _SheetRows:
         part = workbook.sheet(parser.sheet).part
         self._is_date = _flags(workbook.date_styles)
         shared = workbook.shared_texts
-        self._shared = shared_texts(None if shared is None else workbook.pieces(shared))
+        self._shared = shared_texts(() if shared is None else workbook.pieces(shared))
         self._lengths = values_of(pc.binary_length(self._shared))
-        self._filled = self._with_texts(SheetParser().cells(workbook.pieces(part)))
+        self._filled = self._with_texts(sheet_cells(workbook.pieces(part)))
         self._left = limits.feed_bytes
         self._before = self._first = parser.skip_lines  # records count from, and come after
 
