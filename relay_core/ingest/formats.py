@@ -12,13 +12,19 @@ from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import ParsedFeed
 from relay_core.ingest.isolation.parent import read_apart
 from relay_core.ingest.jsonl.reader import read_json_lines
-from relay_core.ingest.parquet_reader import read_parquet
+from relay_core.ingest.parquet_reader import may_explode, read_parquet
+
+
+def _read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
+    read = read_apart if may_explode(data) else read_parquet
+    return read(data, parser, limits)
+
 
 _READERS: dict[str, Callable[[Buffer, ParserConfig, Limits], ParsedFeed]] = {
     "csv": parse_feed,
     "jsonl": read_json_lines,
     "xlsx": read_apart,
-    "parquet": read_parquet,
+    "parquet": _read_parquet,
 }
 
 

@@ -1,12 +1,13 @@
 """Parquet to text columns with record numbers.
 
-Texts stay in their dictionaries until it is known how many bytes they come to: a small file can
-hold a few texts some million times.
+A small file can hold a few long texts some million times, so that the dictionaries of texts are
+looked at before rows are read: no more rows are read at once than fit into memory at their longest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,6 @@ import pyarrow.parquet as pq
 
 from relay_core.columnar.text import Bools, Ints, empty_texts, offsets_and_bytes, values_of
 from relay_core.columnar.value_text import text_of
-from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
@@ -31,9 +31,25 @@ from relay_core.ingest.compression import too_much
 from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import ParsedFeed, TextBatch
 
+if TYPE_CHECKING:  # a process that reads loads no pydantic
+    from relay_core.config import ParserConfig
+
 _ROWS = 1 << 15
+_SHARES_STARTS = "DELTA_BYTE_ARRAY"
+"""In this encoding a text says only where it differs from the one before."""
 _BYTES = 8 << 20
 """About how many bytes of text a batch has."""
+
+
+def may_explode(data: Buffer) -> bool:
+    """Tell whether a page of a file can unpack to any size, whatever the file says of itself."""
+    try:
+        about = pq.read_metadata(pa.BufferReader(pa.py_buffer(memoryview(data))))
+    except (pa.ArrowException, OSError, ValueError):
+        return False  # the reader will say so
+    groups = (about.row_group(place) for place in range(about.num_row_groups))
+    chunks = (each.column(place) for each in groups for place in range(each.num_columns))
+    return any(_SHARES_STARTS in each.encodings for each in chunks)
 
 
 def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
@@ -47,11 +63,10 @@ def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFe
     """
     try:
         source = pa.BufferReader(pa.py_buffer(memoryview(data)))
-        texts = [each.name for each in pq.read_schema(source) if _is_string(each.type)]
-        file = pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False)
+        file = pq.ParquetFile(source, pre_buffer=False)
         schema = file.schema_arrow
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damaged(error) from error
+        raise _damaged(str(error)) from error
     headers = tuple(schema.names)
     refuse_too_many_columns(headers, limits)
     refuse_large_header(headers, limits)
@@ -64,7 +79,7 @@ def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFe
             f"columns that are read are not of texts, numbers, dates or booleans: {kinds}; write "
             "them flat, or map others in parser.column_map",
         )
-    return ParsedFeed(headers, _batches(file, schema, limits))
+    return ParsedFeed(headers, _batches(_Rows(source, file, schema), schema, limits))
 
 
 def _is_string(kind: pa.DataType) -> bool:
@@ -84,10 +99,68 @@ def _is_text(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _batches(file: pq.ParquetFile, schema: pa.Schema, limits: Limits) -> Iterator[TextBatch]:
+class _Rows:
+    """The rows of a file, those of each of its groups by themselves.
+
+    Args:
+        source: the file.
+        file: the same, opened.
+        schema: its columns.
+    """
+
+    def __init__(self, source: pa.BufferReader, file: pq.ParquetFile, schema: pa.Schema) -> None:
+        self._file = file
+        self._has_text = [_is_text(each.type) for each in schema]
+        named = list(zip(schema, self._has_text, strict=True))
+        self._wanted = [each.name for each, known in named if known]
+        self._texts = [each.name for each in schema if _is_string(each.type)]
+        self._by_dictionary = pq.ParquetFile(
+            source, read_dictionary=self._texts, pre_buffer=False, metadata=file.metadata
+        )
+
+    def __iter__(self) -> Iterator[tuple[Sequence[pa.Array | None], int]]:
+        """Yield the columns of some rows, those that have no text as None, and how many rows.
+
+        Raises:
+            FeedUnreadableError: ``DECODE_ERROR``: the file is damaged.
+        """
+        rows = 0
+        for batch in self._batches():
+            found = iter(batch.columns)
+            yield [next(found) if known else None for known in self._has_text], batch.num_rows
+            rows += batch.num_rows
+        if rows != self._file.metadata.num_rows:
+            raise _damaged(f"it has {rows} rows, and says that it has another number of them")
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        for group in range(self._file.metadata.num_row_groups):
+            try:
+                most = max(1, min(_ROWS, 8 * _BYTES // max(1, self._longest(group))))
+                yield from self._file.iter_batches(
+                    most, row_groups=[group], columns=self._wanted, use_threads=False
+                )
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise _damaged(str(error)) from error
+
+    def _longest(self, group: int) -> int:
+        """Return of how many bytes a text of a group may be that takes fewer in the file."""
+        about = self._file.metadata.row_group(group)
+        chunks = (about.column(place) for place in range(about.num_columns))
+        names = [c.path_in_schema for c in chunks if c.has_dictionary_page]
+        names = [name for name in self._texts if name in names]
+        if not names or not about.num_rows:
+            return 0
+        probe = self._by_dictionary.iter_batches(
+            1, row_groups=[group], columns=names, use_threads=False
+        )
+        lengths = (pc.max(pc.binary_length(c.dictionary)).as_py() for c in next(probe).columns)
+        return max(length or 0 for length in lengths)
+
+
+def _batches(rows: _Rows, schema: pa.Schema, limits: Limits) -> Iterator[TextBatch]:
     number, left = 1, limits.feed_bytes
-    for columns, rows in _read(file, [_is_text(each.type) for each in schema]):
-        for start, stop in moderate_runs(_row_sizes(columns, rows), _BYTES):
+    for columns, count in rows:
+        for start, stop in moderate_runs(_row_sizes(columns, count), _BYTES):
             texts = [_text(column, start, stop - start) for column in columns]
             left -= sum(map(_size, texts))
             if left < 0:
@@ -95,27 +168,7 @@ def _batches(file: pq.ParquetFile, schema: pa.Schema, limits: Limits) -> Iterato
             numbers = np.arange(number + start, number + stop)
             refuse_large_cells(texts, numbers, schema.names, limits)
             yield TextBatch(texts, numbers, _number_cells(schema, stop - start))
-        number += rows
-    if number - 1 != file.metadata.num_rows:
-        raise _damaged(ValueError("it has another number of rows than it says"))
-
-
-def _read(
-    file: pq.ParquetFile, has_text: Sequence[bool]
-) -> Iterator[tuple[Sequence[pa.Array | None], int]]:
-    """Yield the columns of some rows, those that have no text as None, and how many rows."""
-    names = file.schema_arrow.names
-    wanted = [name for name, known in zip(names, has_text, strict=True) if known]
-    batches = file.iter_batches(_rows_at_once(file), columns=wanted, use_threads=False)
-    while True:
-        try:
-            batch = next(batches, None)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise _damaged(error) from error
-        if batch is None:
-            return
-        found = iter(batch.columns)
-        yield [next(found) if known else None for known in has_text], batch.num_rows
+        number += count
 
 
 def _text(column: pa.Array | None, start: int, size: int) -> pa.StringArray:
@@ -124,14 +177,7 @@ def _text(column: pa.Array | None, start: int, size: int) -> pa.StringArray:
     try:
         return text_of(column.slice(start, size))
     except pa.ArrowInvalid as error:
-        raise _damaged(error) from error
-
-
-def _rows_at_once(file: pq.ParquetFile) -> int:
-    """Return how many rows are read at once: fewer where the file says that they are large."""
-    groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
-    largest = max((g.total_byte_size / max(1, g.num_rows) for g in groups), default=0)
-    return max(1, min(_ROWS, int(8 * _BYTES / max(1, largest))))
+        raise _damaged(str(error)) from error
 
 
 def _row_sizes(columns: Sequence[pa.Array | None], rows: int) -> Ints:
@@ -168,9 +214,9 @@ def _is_number(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _damaged(error: Exception) -> FeedUnreadableError:
+def _damaged(why: str) -> FeedUnreadableError:
     return FeedUnreadableError(
         FailureCode.DECODE_ERROR,
-        f"the file cannot be read as Parquet: {shorten(str(error))}; write it again, or set "
+        f"the file cannot be read as Parquet: {shorten(why)}; write it again, or set "
         "parser.format to what it is",
     )

@@ -1,1 +1,1 @@
-"""Workbooks, whose bytes can ask for any memory, read in a process of their own."""
+"""Feeds whose bytes can ask for any memory, read in a process of their own."""

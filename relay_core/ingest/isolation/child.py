@@ -13,9 +13,11 @@ from importlib.abc import MetaPathFinder
 from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, cast
 
+from relay_core.columnar.tuning import tune_process
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.isolation.frames import FrameKind, write_batch, write_value
+from relay_core.ingest.parquet_reader import read_parquet
 from relay_core.ingest.xlsx.reader import read_workbook
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class _WithoutPandas(MetaPathFinder):
 def main() -> None:
     """Read the one feed that is asked for."""
     sys.meta_path.insert(0, _WithoutPandas())
+    tune_process()
     asked = json.loads(sys.stdin.buffer.readline())
     limits = Limits(**asked["limits"])
     _limit_memory(2 * limits.feed_bytes + _OWN_BYTES)
@@ -56,7 +59,8 @@ def main() -> None:
 
 def _read(options: dict[str, object], limits: Limits, out: IO[bytes]) -> None:
     parser = cast("ParserConfig", SimpleNamespace(**options))
-    parsed = read_workbook(sys.stdin.buffer.read(), parser, limits)
+    read = read_workbook if parser.format == "xlsx" else read_parquet
+    parsed = read(sys.stdin.buffer.read(), parser, limits)
     write_value(out, FrameKind.HEADERS, parsed.headers)
     for batch in parsed.batches:
         write_batch(out, batch)

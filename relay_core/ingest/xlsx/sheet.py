@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from relay_core.columnar.growable import GrowingTexts
 from relay_core.columnar.text import Bools, Ints
 from relay_core.ingest.xlsx.cells import TYPES, Cells, CellType, unescaped
 from relay_core.ingest.xlsx.elements import RowElements, shared_elements
@@ -71,14 +72,14 @@ def shared_texts(pieces: Iterable[bytes]) -> pa.StringArray:
     Raises:
         FeedUnreadableError: ``DECODE_ERROR``: it is damaged.
     """
-    parts = [pa.array([], pa.large_string())]
+    texts = GrowingTexts()
     for piece in _children(pieces, b"sst", b"si"):
         try:
             found = _plain_items(piece)
         except OddMarkupError:
             found = shared_elements(piece)
-        parts.append(found.cast(pa.large_string()))
-    return pa.concat_arrays(parts)
+        texts.append(found)
+    return texts.used_up().cast(pa.large_string())
 
 
 def _plain_cells(piece: bytes, last_row: int) -> tuple[Cells, int]:
