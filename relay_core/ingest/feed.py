@@ -54,6 +54,12 @@ class Misfits:
     raw: pa.StringArray
     cells: Sequence[pa.StringArray]
 
+    def where(self, keep: Bools) -> Misfits:
+        """Return the records that are kept."""
+        mask = pa.array(keep)
+        cells = [column.filter(mask) for column in self.cells]
+        return Misfits(self.width, self.row_numbers[keep], self.raw.filter(mask), cells)
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedFeed:

@@ -30,9 +30,7 @@ MISFIT_ADVICE = (
 )
 
 
-RECORD_ADVICE = (
-    "write one object a line, each key once, with texts, numbers, true, false or null"
-)
+RECORD_ADVICE = "write one object a line, each key once, with texts, numbers, true, false or null"
 
 
 @dataclass(frozen=True, slots=True)

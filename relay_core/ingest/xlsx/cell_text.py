@@ -15,7 +15,7 @@ from relay_core.columnar.csv_text import join_fields
 from relay_core.columnar.text import Bools, Ints, change_rows, flags_of, values_of
 from relay_core.ingest.xlsx.cells import Cells, CellType
 
-_PLAIN = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?$"
+_PLAIN = r"^(?:0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9])$"
 _DIGITS = 15
 _DAY = 86_400
 _LAST_DAY = 2_958_465

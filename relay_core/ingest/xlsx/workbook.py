@@ -103,6 +103,11 @@ class Workbook:
             f"the workbook has {what}; its sheets: {names}; name one in parser.sheet",
         )
 
+    @property
+    def visible_sheets(self) -> list[str]:
+        """The names of the sheets that are shown, in order."""
+        return [each.name for each in self._sheets if each.is_visible]
+
     @cached_property
     def counts_from_1904(self) -> bool:
         """Whether dates are counted in the 1904 system."""

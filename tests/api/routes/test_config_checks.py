@@ -87,6 +87,9 @@ def test_the_patch_makes_an_upload_readable_that_was_not(world: ApiWorld) -> Non
     assert (vendor["status"], vendor["s3_key"], vendor["size"]) == ("read", key, len(EUROPEAN))
     assert vendor["headers"] == ["Artikelnummer", "Bestand", "Preis"]
     assert vendor["guesses"] == {
+        "format": "csv",
+        "compression": "auto",
+        "sheet": None,
         "encoding": "cp1252",
         "delimiter": ";",
         "skip_lines": 0,
