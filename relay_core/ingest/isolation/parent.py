@@ -22,27 +22,35 @@ from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import ParsedFeed
 from relay_core.ingest.isolation.frames import Frame, FrameKind, batch_of, read_frame
 
-_PROGRAM = "from relay_core.ingest.isolation.child import main; main()"
+PROGRAM = "from relay_core.ingest.isolation.child import main; main()"
 _PIECE = 1 << 20
 
 
-def read_apart(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
+def read_apart(
+    data: Buffer, parser: ParserConfig, limits: Limits, program: str = PROGRAM
+) -> ParsedFeed:
     """Read a feed in another process; it ends with the last batch, or when none is wanted.
+
+    Args:
+        data: the feed.
+        parser: how it is written.
+        limits: of feeds.
+        program: what the process runs.
 
     Raises:
         FeedUnreadableError: as the format's reader does, here or from ``batches``;
             ``feed_too_large`` also where the process dies, or is refused the memory that it needs.
     """
-    frames = _frames(data, parser, limits)
+    frames = _frames(data, parser, limits, program)
     headers = next(frames).value()
     return ParsedFeed(None if headers is None else tuple(headers), map(batch_of, frames))
 
 
-def _frames(data: Buffer, parser: ParserConfig, limits: Limits) -> Iterator[Frame]:
+def _frames(data: Buffer, parser: ParserConfig, limits: Limits, program: str) -> Iterator[Frame]:
     """Yield the frames of headers and of records."""
     asked = {"parser": parser.model_dump(mode="json"), "limits": asdict(limits)}
     process = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM],
+        [sys.executable, "-c", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
