@@ -43,10 +43,14 @@ def main() -> None:
 
 
 class ChildPeak:
-    """Looks at this process's children, many times a second, for the most that one has held."""
+    """Looks at this process's children, many times a second, for the most that one has held.
+
+    Until a child runs a program of its own its memory is this process's.
+    """
 
     def __init__(self) -> None:
         self.peak_mib = 0.0
+        self._own = Path("/proc/self/cmdline").read_bytes()
         self._done = threading.Event()
         self._looking = threading.Thread(target=self._look, daemon=True)
         self._looking.start()
@@ -61,7 +65,8 @@ class ChildPeak:
             for listed in Path("/proc/self/task").glob("*/children"):
                 with contextlib.suppress(OSError):
                     for pid in listed.read_text("ascii").split():
-                        self.peak_mib = max(self.peak_mib, peak_mib(pid))
+                        if Path("/proc", pid, "cmdline").read_bytes() not in (self._own, b""):
+                            self.peak_mib = max(self.peak_mib, peak_mib(pid))
 
 
 def peak_mib(pid: str = "self") -> float:

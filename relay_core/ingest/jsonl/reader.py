@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from relay_core.columnar.csv_text import quoted
 from relay_core.columnar.text import Bools, Rows, empty_texts
+from relay_core.columnar.threads import ordered_map
 from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
@@ -72,6 +74,19 @@ class _Objects:
     broken: list[int] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Keys:
+    """The keys of objects, in order of appearance, and whether there is any object."""
+
+    names: dict[str, None] = field(default_factory=dict)
+    any: bool = False
+
+    def add(self, names: Sequence[str]) -> None:
+        """Take the keys of an object."""
+        self.names.update(dict.fromkeys(names))
+        self.any = True
+
+
 class _Feed:
     """The lines of one decoded text."""
 
@@ -81,36 +96,38 @@ class _Feed:
 
     def headers(self) -> tuple[str, ...] | None:
         """Return the keys of all objects, in order of appearance; None where no line is filled."""
-        first_seen: dict[str, None] = {}
-        any_line = any_object = False
-        for lines in lines_of(self._text):
+        any_line, keys = False, _Keys()
+        for lines, found in ordered_map(partial(self._keys, keys), lines_of(self._text)):
             any_line |= len(lines) > 0
-            keys: list[tuple[int, Sequence[str]]] = []
-            left = np.ones(len(lines), np.bool_)
-            for values in self._by_shape(lines):
-                if not first_seen.keys() >= set(values.keys):
-                    values = with_scalars(lines, values)
-                left[values.rows] = False
-                if len(values.rows):
-                    keys.append((int(values.rows[0]), values.keys))
-            for row in np.flatnonzero(left).tolist():
-                found = self._object(lines, row)
-                if found is not None:
-                    keys.append((row, list(found)))
-            any_object |= bool(keys)
-            for _, names in sorted(keys, key=itemgetter(0)):
-                first_seen.update(dict.fromkeys(names))
-            refuse_too_many_columns(tuple(first_seen), self._limits)
+            for _, names in sorted(found, key=itemgetter(0)):
+                keys.add(names)
+            refuse_too_many_columns(tuple(keys.names), self._limits)
         if not any_line:
             return None
-        if not any_object:
+        if not keys.any:
             raise FeedUnreadableError(
                 FailureCode.INVALID_INPUT,
                 "no line is a JSON object; write one object a line, and no list around them",
             )
-        headers = tuple(first_seen)
+        headers = tuple(keys.names)
         refuse_large_header(headers, self._limits)
         return headers
+
+    def _keys(self, keys: _Keys, lines: Lines) -> tuple[Lines, list[tuple[int, Sequence[str]]]]:
+        """Return the keys of a block's objects, and in which line they appear first."""
+        found: list[tuple[int, Sequence[str]]] = []
+        left = np.ones(len(lines), np.bool_)
+        for values in self._by_shape(lines):
+            if not keys.names.keys() >= set(values.keys):
+                values = with_scalars(lines, values)
+            left[values.rows] = False
+            if len(values.rows):
+                found.append((int(values.rows[0]), values.keys))
+        for row in np.flatnonzero(left).tolist():
+            one = self._object(lines, row)
+            if one is not None:
+                found.append((row, tuple(one)))
+        return lines, found
 
     def batches(self, headers: tuple[str, ...]) -> Iterator[TextBatch | Misfits]:
         """Yield all records."""
