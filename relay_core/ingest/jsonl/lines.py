@@ -12,6 +12,8 @@ from relay_core.columnar.text import WORD, Ints
 
 BLOCK = 4 << 20
 _LF, _CR = ord("\n"), ord("\r")
+_BEYOND_ASCII = 0x80
+_IS_SPACE = np.array([byte < _BEYOND_ASCII and chr(byte).isspace() for byte in range(256)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,13 @@ def _filled(data: npt.NDArray[np.uint8], size: int, number: int) -> Lines:
     lines = Lines(data, starts[keep], ends[keep], number)
     # An object begins with its brace; what begins with something else may be nothing at all.
     doubtful = np.flatnonzero(data[lines.starts] != ord("{"))
-    blank = [place for place in doubtful.tolist() if not lines.text(place).strip()]
-    if not blank:
+    if not len(doubtful):
         return lines
+    marks = np.append(np.flatnonzero(~_IS_SPACE[data[:size]]), size)
+    first = marks[np.searchsorted(marks, lines.starts[doubtful])]
+    is_blank = first >= lines.ends[doubtful]
+    # White space of other scripts is found one by one.
+    for place in np.flatnonzero(~is_blank & (data[first] >= _BEYOND_ASCII)).tolist():
+        is_blank[place] = not lines.text(int(doubtful[place])).strip()
+    blank = doubtful[is_blank]
     return Lines(data, np.delete(lines.starts, blank), np.delete(lines.ends, blank), number)

@@ -5,19 +5,25 @@ What is no JSON by the letter is refused here, whatever Python's own reader woul
 
 from __future__ import annotations
 
+import gc
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from relay_core.columnar.text import Ints
 from relay_core.domain.limits import Limits
 
 MOST_LEVELS = 100
 """So many objects and lists may stand in one another, the line's own object among them."""
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
-_BRACKET = re.compile(r"[\[\]{}]")
+_KEY = re.compile(rf"({_TEXT.pattern})[ \t]*:")
+_OTHER = re.compile(r'[^"\[{,]*')
+_STEPS = np.zeros(256, np.int8)
+_STEPS[[ord("["), ord("{")]], _STEPS[[ord("]"), ord("}")]] = 1, -1
 _MAYBE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -39,9 +45,24 @@ class ManyKeysError(ValueError):
     """A line has more keys than a feed may have columns."""
 
 
+@contextmanager
+def many_objects() -> Iterator[None]:
+    """Make many objects inside without the collector, which looks at all of them again and again.
+
+    What JSON is made of holds nothing that holds it.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def read_object(line: str) -> Mapping[str, Any] | None:
     """Return the object that a line is, its numbers as `Number`; None where it is none."""
-    if line.count("[") + line.count("{") > MOST_LEVELS and _levels(line) > MOST_LEVELS:
+    if line.count("[") + line.count("{") > MOST_LEVELS and _depths(line).max() > MOST_LEVELS:
         return None
     try:
         value = _DECODER.decode(line)
@@ -58,21 +79,45 @@ def read_long_object(line: str, limits: Limits) -> Mapping[str, Any] | None:
     Raises:
         LargeNestedError, ManyKeysError: it can be no record of a feed.
     """
-    if not line.lstrip(" \t").startswith("{"):
+    outer, position, values = [], line.find("{") + 1, 1
+    if line[: max(0, position - 1)].strip(" \t") or not position:
         return None
-    spans, commas = _nested(line)
-    if commas >= limits.columns:
-        raise ManyKeysError
-    outer, last = [], 0
-    for start, end, column in spans:
-        inner = line[start:end]
-        if len(inner) > limits.cell_bytes or len(inner.encode()) > limits.cell_bytes:
-            raise LargeNestedError(column)
-        if read_object(f'{{"":{inner}}}') is None:
-            return None
-        outer += [line[last:start], "[]"]
-        last = end
-    return read_object("".join([*outer, line[last:]]))
+    start = 0
+    while position < len(line):
+        if line[position] in "[{":
+            end = _end_of_nested(line, position, values, limits)
+            if end is None or read_object(f'{{"":{line[position:end]}}}') is None:
+                return None
+            outer += [line[start:position], "[]"]
+            position = start = end
+        elif line[position] == '"':
+            text = _TEXT.match(line, position)
+            if text is None:
+                return None
+            position = text.end()
+        else:
+            values += line[position] == ","
+            if values > limits.columns:
+                raise ManyKeysError
+            position = _OTHER.match(line, position + 1).end()  # type: ignore[union-attr]
+    return read_object("".join([*outer, line[start:]]))
+
+
+def _end_of_nested(line: str, position: int, column: int, limits: Limits) -> int | None:
+    """Return where a list or an object ends; None where the line ends before."""
+    part = line[position : position + limits.cell_bytes + 1]
+    ends = np.flatnonzero(_depths(part) == 0)
+    if not len(ends) and position + len(part) == len(line):
+        return None
+    size = int(ends[0]) + 1 if len(ends) else len(part)
+    if size > limits.cell_bytes or len(part[:size].encode()) > limits.cell_bytes:
+        raise LargeNestedError(column)
+    return position + size
+
+
+def key_texts(line: str) -> set[str]:
+    """Return what is written as a key anywhere in a line, if it is JSON."""
+    return set(_KEY.findall(line))
 
 
 def is_nested(value: Any) -> bool:
@@ -82,60 +127,27 @@ def is_nested(value: Any) -> bool:
 
 def texts_of(objects: Iterable[Mapping[str, Any]], key: str) -> list[str]:
     """Return the cells of a column; a list, an object, null and what is not there are empty."""
-    return [_text(each.get(key)) for each in objects]
+    cells = (each.get(key) for each in objects)
+    return [each if isinstance(each, str) else _word(each) for each in cells]
 
 
-def numbers_of(objects: Sequence[Mapping[str, Any]], key: str) -> list[bool]:
+def numbers_of(objects: Iterable[Mapping[str, Any]], key: str) -> list[bool]:
     """Return which cells of a column are numbers."""
-    return [isinstance(each.get(key), Number) for each in objects]
+    return [each.get(key).__class__ is Number for each in objects]
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
+def _word(value: Any) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else ""
 
 
-def _levels(text: str) -> int:
-    depth = deepest = 0
-    for bracket in _BRACKET.findall(_TEXT.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
-
-
-def _nested(line: str) -> tuple[list[tuple[int, int, int]], int]:
-    """Return where the lists and objects within a line's object are, and how many commas part it.
-
-    Of each: where it starts and ends, and which value of the line's object it is, from 1.
-    """
-    data = np.frombuffer(line.encode("utf-32-le"), np.uint32)
-    marks = np.flatnonzero((data == ord('"')) | (data == ord("\\")))
-    quotes = _unescaped(data, marks)
-    inside = np.zeros(len(data) + 1, np.int8)
-    inside[quotes] = 1
-    free = (np.cumsum(inside[:-1], dtype=np.int64) & 1) == 0
-    opens = free & ((data == ord("[")) | (data == ord("{")))
-    closes = free & ((data == ord("]")) | (data == ord("}")))
-    depth = np.cumsum(opens.astype(np.int8) - closes.astype(np.int8), dtype=np.int64)
-    starts, ends = np.flatnonzero(opens & (depth == 2)), np.flatnonzero(closes & (depth == 1))
-    commas = np.flatnonzero(free & (data == ord(",")) & (depth == 1))
-    columns = np.searchsorted(commas, starts) + 1
-    pairs = zip(starts.tolist(), (ends + 1).tolist(), columns.tolist(), strict=False)
-    return list(pairs), len(commas)
-
-
-def _unescaped(data: np.ndarray[Any, Any], marks: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return which quotes no backslash takes its meaning from."""
-    quotes, escaped = [], -1
-    for place in marks.tolist():
-        if place == escaped:
-            continue
-        if data[place] == ord("\\"):
-            escaped = place + 1
-        else:
-            quotes.append(place)
-    return np.array(quotes, np.int64)
+def _depths(text: str) -> Ints:
+    """Return how many lists and objects are open behind each character of a JSON text."""
+    if "\\" in text:  # it may stand before a quote
+        text = _TEXT.sub(lambda found: " " * len(found[0]), text)
+    data = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
+    steps = _STEPS[data]
+    steps[np.cumsum(data == ord('"'), dtype=np.int64) & 1 == 1] = 0
+    return np.cumsum(steps, dtype=np.int64)
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ once for its cells.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from relay_core.columnar.csv_text import quoted
-from relay_core.columnar.text import Bools, Rows, empty_texts
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
@@ -37,12 +36,14 @@ from relay_core.ingest.jsonl.objects import (
     LargeNestedError,
     ManyKeysError,
     is_nested,
+    key_texts,
+    many_objects,
     numbers_of,
     read_long_object,
     read_object,
     texts_of,
 )
-from relay_core.ingest.jsonl.shapes import Marks, Shape, Values, with_scalars
+from relay_core.ingest.jsonl.shapes import Marks, Records, Shape, Values, records_of
 
 _MOST_SHAPES = 16
 _TRIES = 8
@@ -73,12 +74,25 @@ class _Objects:
     objects: list[Mapping[str, Any]] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
 
+    def records(self, headers: Sequence[str]) -> Records:
+        """Return those that are objects, by column."""
+        columns = {key: pa.array(texts_of(self.objects, key), pa.string()) for key in headers}
+        numbers = {key: np.array(numbers_of(self.objects, key), np.bool_) for key in headers}
+        return Records(np.array(self.rows, np.int64), columns, numbers)
+
 
 @dataclass(slots=True)
 class _Keys:
-    """The keys of objects, in order of appearance, and whether there is any object."""
+    """The keys of objects.
+
+    Attributes:
+        names: in order of appearance.
+        written: as they stand in lines, as far as they stand at no other place there.
+        any: whether there is any object.
+    """
 
     names: dict[str, None] = field(default_factory=dict)
+    written: set[str] = field(default_factory=set)
     any: bool = False
 
     def add(self, names: Sequence[str]) -> None:
@@ -118,42 +132,53 @@ class _Feed:
         found: list[tuple[int, Sequence[str]]] = []
         left = np.ones(len(lines), np.bool_)
         for values in self._by_shape(lines):
-            if not keys.names.keys() >= set(values.keys):
-                values = with_scalars(lines, values)
-            left[values.rows] = False
-            if len(values.rows):
-                found.append((int(values.rows[0]), values.keys))
-        for row in np.flatnonzero(left).tolist():
-            one = self._object(lines, row)
-            if one is not None:
-                found.append((row, tuple(one)))
+            is_new = not keys.names.keys() >= set(values.keys)
+            rows = records_of(lines, values).rows if is_new else values.rows
+            left[rows] = False
+            if len(rows):
+                found.append((int(rows[0]), values.keys))
+        with many_objects():
+            for row in np.flatnonzero(left).tolist():
+                written = key_texts(lines.text(row))
+                if keys.any and keys.written >= written:
+                    continue  # whatever the line is, it has no other keys
+                one = self._object(lines, row)
+                if one is not None:
+                    found.append((row, tuple(one)))
+                    if len(written) == len(one):
+                        keys.written |= written
         return lines, found
 
     def batches(self, headers: tuple[str, ...]) -> Iterator[TextBatch | Misfits]:
         """Yield all records."""
-        places = {name: place for place, name in enumerate(headers)}
         read = [headers[at] for at in plan_columns(headers, self._parser).positions.values()]
         for lines in lines_of(self._text):
             parts, left = [], np.ones(len(lines), np.bool_)
             for found in self._by_shape(lines):
-                values = with_scalars(lines, found)
-                left[values.rows] = False
-                if len(values.rows):
-                    parts.append(_of_shape(lines, values, places))
-            others = _Objects()
-            for row in np.flatnonzero(left).tolist():
+                records = records_of(lines, found)
+                left[records.rows] = False
+                if len(records.rows):
+                    parts.append(records)
+            others = self._others(lines, np.flatnonzero(left).tolist(), read)
+            if others.rows:
+                parts.append(others.records(headers))
+            if parts:
+                yield self._batch(lines, parts, headers)
+            if others.broken:
+                yield self._broken(lines, others.broken)
+
+    def _others(self, lines: Lines, rows: Iterable[int], read: Sequence[str]) -> _Objects:
+        """Read lines one by one; from the keys of ``read`` columns are read."""
+        others = _Objects()
+        with many_objects():
+            for row in rows:
                 one = self._object(lines, row)
                 if one is None or any(is_nested(one.get(name)) for name in read):
                     others.broken.append(row)
                 else:
                     others.rows.append(row)
                     others.objects.append(one)
-            if others.rows:
-                parts.append(_of_objects(others, headers))
-            if parts:
-                yield self._batch(lines, parts, headers)
-            if others.broken:
-                yield self._broken(lines, others.broken)
+        return others
 
     def _by_shape(self, lines: Lines) -> Iterator[Values]:
         """Yield the plain lines of each shape that is known, or that many of them have."""
@@ -191,16 +216,14 @@ class _Feed:
             raise large_cell(number, 1, (), self._limits)
         return found
 
-    def _batch(self, lines: Lines, parts: Sequence[_Part], headers: tuple[str, ...]) -> TextBatch:
+    def _batch(self, lines: Lines, parts: Sequence[Records], headers: tuple[str, ...]) -> TextBatch:
         rows = np.concatenate([part.rows for part in parts])
-        columns = [
-            pa.concat_arrays([_column(part, place) for part in parts])
-            for place in range(len(headers))
-        ]
-        numbers = {}
-        for place in {place for part in parts for place in part.numbers}:
-            flags = [part.numbers.get(place, np.zeros(len(part.rows), np.bool_)) for part in parts]
-            numbers[place] = np.concatenate(flags)
+        columns = [pa.concat_arrays([part.cells(key) for part in parts]) for key in headers]
+        numbers = {
+            place: np.concatenate([part.flags(key) for part in parts])
+            for place, key in enumerate(headers)
+            if any(key in part.numbers for part in parts)
+        }
         if len(parts) > 1:
             order = np.argsort(rows, kind="stable")
             taken = pa.array(order)
@@ -214,31 +237,3 @@ class _Feed:
         texts = pa.array([lines.text(row) for row in rows], pa.string())
         numbers: npt.NDArray[np.int64] = np.array(rows, np.int64) + lines.first
         return Misfits(None, numbers, quoted(texts), [texts])
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Some records of a block, by column; a column that none of them has is left out."""
-
-    rows: Rows
-    columns: Mapping[int, pa.StringArray]
-    numbers: Mapping[int, Bools]
-
-
-def _column(part: _Part, place: int) -> pa.StringArray:
-    found = part.columns.get(place)
-    return empty_texts(len(part.rows)) if found is None else found
-
-
-def _of_shape(lines: Lines, values: Values, places: Mapping[str, int]) -> _Part:
-    columns = {places[key]: values.texts(lines, at) for at, key in enumerate(values.keys)}
-    numbers = {places[key]: values.numbers(lines, at) for at, key in enumerate(values.keys)}
-    return _Part(values.rows, columns, numbers)
-
-
-def _of_objects(others: _Objects, headers: Sequence[str]) -> _Part:
-    columns, numbers = {}, {}
-    for place, name in enumerate(headers):
-        columns[place] = pa.array(texts_of(others.objects, name), pa.string())
-        numbers[place] = np.array(numbers_of(others.objects, name), np.bool_)
-    return _Part(np.array(others.rows, np.int64), columns, numbers)

@@ -1,14 +1,15 @@
 """Lines that are written alike, read by columns: the same keys, spaced the same way, flat values.
 
 A program that writes a feed writes most lines in a few shapes. Of such lines everything but the
-values is the same bytes, so that each value is where the one before it says. A line with a
-backslash, or a value that is nothing flat, is not read here.
+values is the same bytes, so that each value is where the one before it says. A line with a value
+that is nothing flat, or with a control character, is not read here.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,16 +17,28 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.text import WORD, Bools, Ints, Rows, flags_of, texts_between
+from relay_core.columnar.text import (
+    WORD,
+    Bools,
+    Ints,
+    Rows,
+    change_rows,
+    empty_texts,
+    flags_of,
+    texts_between,
+)
 from relay_core.ingest.jsonl.lines import Lines
+from relay_core.ingest.jsonl.objects import read_object
 
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 _SCALAR = r"(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)"
 _IS_SCALAR = f"^{_SCALAR}$"
-_VALUE = f'(?:"[^"]*"|{_SCALAR})'
-_KEY = r'"([^"]*)"[ \t]*:[ \t]*'
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+_VALUE = f"(?:{_TEXT}|{_SCALAR})"
+_KEY = rf"({_TEXT})[ \t]*:[ \t]*"
 _MEMBER = re.compile(f"[ \\t]*{_KEY}({_VALUE})[ \\t]*")
 _MEMBERS = re.compile(rf"[ \t]*\{{{_MEMBER.pattern}(?:,{_MEMBER.pattern})*\}}[ \t]*")
+_BETWEEN = '","'
 _IS_NUMBER = np.zeros(256, np.bool_)
 _IS_NUMBER[[ord(char) for char in "-0123456789"]] = True
 
@@ -35,9 +48,9 @@ class Marks:
     """What a block of lines is searched for once.
 
     Attributes:
-        quotes: where the quotes are.
+        quotes: where the quotes are, but for those that a backslash stands before.
         first: which of them is each line's first.
-        plain: which lines hold neither a backslash nor a control character.
+        plain: which lines hold no control character.
         words: eight bytes from each place on.
     """
 
@@ -50,8 +63,8 @@ class Marks:
     def of(cls, lines: Lines) -> Marks:
         """Search a block."""
         data = lines.data[:-WORD]
-        quotes = np.flatnonzero(data == _QUOTE)
-        odd = np.flatnonzero((data < ord(" ")) | (data == _BACKSLASH))
+        quotes = _unescaped(data, np.flatnonzero(data == _QUOTE))
+        odd = np.flatnonzero(data < ord(" "))
         plain = np.searchsorted(odd, lines.starts) == np.searchsorted(odd, lines.ends)
         quotes = np.append(quotes, [len(data)] * 2)  # as many as a line may want too much
         words = np.lib.stride_tricks.as_strided(
@@ -76,16 +89,30 @@ class Values:
     starts: Sequence[Ints]
     ends: Sequence[Ints]
 
-    def texts(self, lines: Lines, column: int) -> pa.StringArray:
-        """Return a column's cells; null is an empty one."""
-        return texts_between(lines.data, self.starts[column], self.ends[column])
 
-    def numbers(self, lines: Lines, column: int) -> Bools:
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Some lines that are objects, by column; a column that none of them has is left out.
+
+    Attributes:
+        rows: which lines.
+        columns: by key, the cells; null is an empty one.
+        numbers: by key, which cells are numbers.
+    """
+
+    rows: Rows
+    columns: Mapping[str, pa.StringArray]
+    numbers: Mapping[str, Bools]
+
+    def cells(self, key: str) -> pa.StringArray:
+        """Return a column's cells."""
+        found = self.columns.get(key)
+        return empty_texts(len(self.rows)) if found is None else found
+
+    def flags(self, key: str) -> Bools:
         """Return which of a column's cells are numbers."""
-        starts = self.starts[column]
-        is_text = lines.data[np.maximum(starts, 1) - 1] == _QUOTE
-        found = _IS_NUMBER[lines.data[starts]] & ~is_text & (self.ends[column] > starts)
-        return np.asarray(found)
+        found = self.numbers.get(key)
+        return np.zeros(len(self.rows), np.bool_) if found is None else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +129,12 @@ class Shape:
 
     @classmethod
     def of(cls, line: str) -> Shape | None:
-        """Return the shape of a line without a backslash; None where it has no flat values."""
-        if not _MEMBERS.fullmatch(line):
+        """Return the shape of a line; None where it is no object of flat values."""
+        read = read_object(line) if _MEMBERS.fullmatch(line) else None
+        if read is None:
             return None
+        keys = tuple(read)
         found = list(_MEMBER.finditer(line, line.index("{") + 1))
-        keys = tuple(each[1] for each in found)
-        if len(set(keys)) < len(keys):
-            return None
         starts = [0, *(each.end(2) for each in found)]
         ends = [*(each.start(2) for each in found), len(line)]
         pieces = (line[start:end].encode() for start, end in zip(starts, ends, strict=True))
@@ -117,7 +143,7 @@ class Shape:
     def match(self, lines: Lines, marks: Marks, rows: Rows) -> tuple[Values, Rows]:
         """Return the values of those of some plain lines that are of this shape, and the others.
 
-        A value without quotes is anything between two pieces; see `with_scalars`.
+        A value without quotes is anything between two pieces; see `records_of`.
         """
         starts, ends = [], []
         at, quote, fits = lines.starts[rows], marks.first[rows], np.ones(len(rows), np.bool_)
@@ -147,19 +173,68 @@ class Shape:
         return len(self.keys)
 
 
-def with_scalars(lines: Lines, values: Values) -> Values:
-    """Return the lines of which each value without quotes is a number, true, false or null."""
-    fits, ends = np.ones(len(values.rows), np.bool_), []
-    for start, end in zip(values.starts, values.ends, strict=True):
-        bare = np.flatnonzero(lines.data[np.maximum(start, 1) - 1] != _QUOTE)
+def records_of(lines: Lines, values: Values) -> Records:
+    """Return the lines that are objects: values without quotes are JSON, and so are the texts."""
+    fits, columns, numbers = np.ones(len(values.rows), np.bool_), {}, {}
+    for key, start, end in zip(values.keys, values.starts, values.ends, strict=True):
+        is_text = lines.data[np.maximum(start, 1) - 1] == _QUOTE
+        bare = np.flatnonzero(~is_text)
         if len(bare):
             texts = texts_between(lines.data, start[bare], end[bare])
             fits[bare] &= flags_of(pc.match_substring_regex(texts, _IS_SCALAR))
             null = bare[lines.data[start[bare]] == ord("n")]
-            end = end.copy()
             end[null] = start[null]
-        ends.append(end)
-    return _of_rows(Values(values.rows, values.keys, values.starts, ends), fits)
+        texts = texts_between(lines.data, start, end)
+        columns[key] = _unescaped_texts(texts, np.flatnonzero(is_text), fits)
+        numbers[key] = _IS_NUMBER[lines.data[start]] & ~is_text & (end > start)
+    if fits.all():
+        return Records(values.rows, columns, numbers)
+    keep = pa.array(fits)
+    return Records(
+        values.rows[fits],
+        {key: column.filter(keep) for key, column in columns.items()},
+        {key: flags[fits] for key, flags in numbers.items()},
+    )
+
+
+def _unescaped_texts(cells: pa.StringArray, quoted: Rows, fits: Bools) -> pa.StringArray:
+    """Return cells with the characters that the backslashes of quoted ones stand for.
+
+    A row of which one stands for none fits no longer.
+    """
+    rows = quoted[flags_of(pc.match_substring(cells, "\\"))[quoted]]
+    if not len(rows):
+        return cells
+    written = cells.take(pa.array(rows)).to_pylist()
+    try:
+        read = pa.array(json.loads(_list_of(written)), pa.string())
+    except ValueError:
+        parts = [_unescaped_text(each) for each in written]
+        fits[rows[[part is None for part in parts]]] = False
+        read = pa.array([part or "" for part in parts], pa.string())
+    return change_rows(cells, rows, lambda _: read)
+
+
+def _list_of(texts: Sequence[str]) -> str:
+    return f'["{_BETWEEN.join(texts)}"]'
+
+
+def _unescaped_text(text: str) -> str | None:
+    found = read_object(f'{{"":"{text}"}}')
+    return None if found is None else str(found[""])
+
+
+def _unescaped(data: npt.NDArray[np.uint8], quotes: Ints) -> Ints:
+    """Return the quotes that no backslash stands before, or two, or four."""
+    slashes = np.flatnonzero(data == _BACKSLASH)
+    if not len(slashes):
+        return quotes
+    is_first = np.diff(slashes, prepend=-2) > 1
+    firsts = slashes[is_first][np.cumsum(is_first) - 1]  # of the run that each is of
+    place = np.searchsorted(slashes, quotes - 1)
+    place = np.minimum(place, len(slashes) - 1)
+    is_after = slashes[place] == quotes - 1
+    return np.asarray(quotes[~(is_after & ((quotes - firsts[place]) % 2 == 1))])
 
 
 def _of_rows(values: Values, keep: Bools) -> Values:
