@@ -100,7 +100,7 @@ class RowReader:
         """Return a column as it stands, its number cells with the vendor's decimal separator."""
         place, mark = self.positions[column], self.parser.decimal_separator
         numbers = batch.number_cells.get(place)
-        if numbers is None or column not in _NUMBERS or mark == ".":
+        if numbers is None or column not in NUMBER_COLUMNS or mark == ".":
             return batch.columns[place]
         rows = np.flatnonzero(numbers)
         return change_rows(

@@ -76,7 +76,9 @@ def read_headers(feed: FeedBytes, parser: ParserConfig) -> tuple[str, ...]:
 def column_cells(
     feed: FeedBytes, parser: ParserConfig, columns: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return the cells of some canonical columns that the file has, trimmed; nulls left out.
+    """Return the texts of some canonical columns that the file has, trimmed.
+
+    Nulls are left out, and so are cells that the file holds as numbers: they are written one way.
 
     Raises:
         FeedUnreadableError: as for a run.
@@ -89,8 +91,11 @@ def column_cells(
             continue
         for column, found in cells.items():
             text = trim(batch.columns[positions[column]])
-            nulls = is_empty(text) | (word_index(text, parser.null_values) >= 0)
-            found.extend(text.filter(pa.array(~nulls)).to_pylist())
+            left_out = is_empty(text) | (word_index(text, parser.null_values) >= 0)
+            numbers = batch.number_cells.get(positions[column])
+            if numbers is not None:
+                left_out |= numbers
+            found.extend(text.filter(pa.array(~left_out)).to_pylist())
     return cells
 
 

@@ -46,10 +46,10 @@ def checked(data: bytes, *, is_whole: bool = True, **options: Any) -> FeedCheck:
 @pytest.mark.parametrize(
     ("data", "options"),
     [
-        (gzip.compress(CSV), {}),
+        (gzip.compress(CSV, mtime=0), {}),
         (zipped(CSV), {}),
         (LINES, {"format": "jsonl"}),
-        (gzip.compress(LINES), {"format": "jsonl", "compression": "gzip"}),
+        (gzip.compress(LINES, mtime=0), {"format": "jsonl", "compression": "gzip"}),
         (SHEET, {"format": "xlsx"}),
         (PARQUET, {"format": "parquet", **MAPPED}),
         (zipped(PARQUET), {"format": "parquet", **MAPPED}),
@@ -67,13 +67,13 @@ def test_a_file_of_the_configured_kind_is_read_as_a_run_reads_it(
     ("data", "options", "changes"),
     [
         (LINES, {"delimiter": ";"}, {"format": "jsonl", "delimiter": ","}),
-        (gzip.compress(LINES), {}, {"format": "jsonl"}),
+        (gzip.compress(LINES, mtime=0), {}, {"format": "jsonl"}),
         (SHEET, {"encoding": "cp1252"}, {"format": "xlsx", "encoding": "utf-8"}),
         (PARQUET, MAPPED | {"skip_lines": 2}, {"format": "parquet", "skip_lines": 0}),
         (CSV, {"format": "xlsx", "sheet": "Prices"}, {"format": "csv", "sheet": None}),
         (CSV, {"format": "jsonl"}, {"format": "csv"}),
         (CSV, {"compression": "gzip"}, {"compression": "auto"}),
-        (gzip.compress(CSV), {"compression": "zip"}, {"compression": "auto"}),
+        (gzip.compress(CSV, mtime=0), {"compression": "zip"}, {"compression": "auto"}),
         (zipped(CSV), {"compression": "none"}, {"compression": "auto"}),
         (SHEET, {"compression": "zip"}, {"format": "xlsx", "compression": "auto"}),
     ],
@@ -125,7 +125,7 @@ def test_a_workbook_of_libreoffice_is_found_whole() -> None:
 def test_a_cut_archive_is_not_looked_into_and_a_cut_gzip_is() -> None:
     with pytest.raises(FeedUnreadableError, match="too large to be looked at"):
         checked(SHEET, is_whole=False, format="xlsx")
-    packed = gzip.compress(CSV * 5000)
+    packed = gzip.compress(CSV * 5000, mtime=0)
     check = checked(packed[: len(packed) // 2], is_whole=False)
     assert check.as_sent.rows == 200
 

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.csv_text import join_fields
 from relay_core.columnar.text import change_rows, empty_texts, flags_of, without_nulls
 
 
@@ -73,4 +72,4 @@ def _timestamp_text(column: pa.Array) -> pa.StringArray:
     text = naive.cast(pa.timestamp(unit)).cast(pa.string())
     if unit != "s":
         text = pc.utf8_rtrim(pc.utf8_rtrim(text, "0"), ".")
-    return without_nulls(text if zone is None else join_fields([text, "Z"], ""))
+    return without_nulls(text if zone is None else pc.binary_join_element_wise(text, "Z", ""))

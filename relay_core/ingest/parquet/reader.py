@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from relay_core.columnar.text import Bools, Ints, empty_texts, offsets_and_bytes, values_of
-from relay_core.columnar.value_text import text_of
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
@@ -30,6 +29,7 @@ from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.compression import too_much
 from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import ParsedFeed, TextBatch
+from relay_core.ingest.parquet.value_text import text_of
 
 if TYPE_CHECKING:  # a process that reads loads no pydantic
     from relay_core.config import ParserConfig

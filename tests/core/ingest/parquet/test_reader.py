@@ -16,7 +16,7 @@ import pytest
 from reading import read
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
-from relay_core.ingest.parquet_reader import may_explode
+from relay_core.ingest.parquet.reader import may_explode
 
 
 def parquet(columns: dict[str, Any], **options: Any) -> bytes:
