@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from relay_core.columnar.text import WORD, Ints
+from relay_core.columnar.text import WORD, Ints, Rows
 
 BLOCK = 4 << 20
-_LF, _CR = ord("\n"), ord("\r")
+_TAIL = 1 << 16
+"""Most blocks have a line end in so many last bytes."""
+_LF, _CR, _BACKSLASH = ord("\n"), ord("\r"), ord("\\")
 _BEYOND_ASCII = 0x80
 _IS_SPACE = np.array([byte < _BEYOND_ASCII and chr(byte).isspace() for byte in range(256)])
 
@@ -25,16 +27,31 @@ class Lines:
         starts: where each begins.
         ends: where each ends, its line end left out.
         first: the first one's number.
+        breaks: how many bytes of line ends there are.
+        slashes: where the backslashes are.
     """
 
     data: npt.NDArray[np.uint8]
     starts: Ints
     ends: Ints
     first: int
+    breaks: int
+    slashes: Ints
+
+    def without(self, places: Ints) -> Lines:
+        """Return the other lines."""
+        starts, ends = (np.delete(each, places) for each in (self.starts, self.ends))
+        return replace(self, starts=starts, ends=ends)
 
     def __len__(self) -> int:
         """Return how many lines there are."""
         return len(self.starts)
+
+    def with_escapes(self, rows: Rows) -> Rows:
+        """Return which of some lines hold a backslash, as places in ``rows``."""
+        holds = np.zeros(len(self), np.bool_)
+        holds[np.searchsorted(self.starts, self.slashes, side="right") - 1] = len(self) > 0
+        return np.flatnonzero(holds[rows])
 
     def text(self, place: int) -> str:
         """Return one of the lines."""
@@ -60,14 +77,16 @@ def _block_end(whole: npt.NDArray[np.uint8], position: int, size: int) -> int:
         end = position + size
         if end >= len(whole):
             return len(whole)
-        ends = np.flatnonzero(_is_line_end(whole[position:end]))
-        if len(ends):
-            return position + int(ends[-1]) + 1
+        for start in (max(position, end - _TAIL), position):
+            ends = np.flatnonzero(_is_line_end(whole[start:end]))
+            if len(ends):
+                return start + int(ends[-1]) + 1
         size *= 4
 
 
 def _is_line_end(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    return np.asarray((data == _LF) | (data == _CR))
+    found = data == _LF
+    return np.asarray(found | (data == _CR) if (data == _CR).any() else found)
 
 
 def _filled(data: npt.NDArray[np.uint8], size: int, number: int) -> Lines:
@@ -75,7 +94,8 @@ def _filled(data: npt.NDArray[np.uint8], size: int, number: int) -> Lines:
     starts = np.concatenate([[0], breaks + 1])
     ends = np.concatenate([breaks, [size]])
     keep = ends > starts
-    lines = Lines(data, starts[keep], ends[keep], number)
+    slashes = np.flatnonzero(data == _BACKSLASH)
+    lines = Lines(data, starts[keep], ends[keep], number, len(breaks), slashes)
     # An object begins with its brace; what begins with something else may be nothing at all.
     doubtful = np.flatnonzero(data[lines.starts] != ord("{"))
     if not len(doubtful):
@@ -87,4 +107,4 @@ def _filled(data: npt.NDArray[np.uint8], size: int, number: int) -> Lines:
     for place in np.flatnonzero(~is_blank & (data[first] >= _BEYOND_ASCII)).tolist():
         is_blank[place] = not lines.text(int(doubtful[place])).strip()
     blank = doubtful[is_blank]
-    return Lines(data, np.delete(lines.starts, blank), np.delete(lines.ends, blank), number)
+    return lines.without(blank)

@@ -30,7 +30,7 @@ from relay_core.columnar.text import (
 from relay_core.ingest.jsonl.lines import Lines
 from relay_core.ingest.jsonl.objects import read_object
 
-_QUOTE, _BACKSLASH = ord('"'), ord("\\")
+_QUOTE, _BACKSLASH, _SPACE = ord('"'), ord("\\"), ord(" ")
 _SCALAR = r"(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)"
 _IS_SCALAR = f"^{_SCALAR}$"
 _TEXT = r'"(?:[^"\\]|\\.)*"'
@@ -63,9 +63,13 @@ class Marks:
     def of(cls, lines: Lines) -> Marks:
         """Search a block."""
         data = lines.data[:-WORD]
-        quotes = _unescaped(data, np.flatnonzero(data == _QUOTE))
-        odd = np.flatnonzero(data < ord(" "))
-        plain = np.searchsorted(odd, lines.starts) == np.searchsorted(odd, lines.ends)
+        quotes = np.flatnonzero(data == _QUOTE)
+        if len(lines.slashes):
+            quotes = _unescaped(data, quotes, lines.slashes)
+        plain = np.ones(len(lines), np.bool_)
+        if np.count_nonzero(data < _SPACE) > lines.breaks:
+            odd = np.flatnonzero(data < _SPACE)
+            plain = np.searchsorted(odd, lines.starts) == np.searchsorted(odd, lines.ends)
         quotes = np.append(quotes, [len(data)] * 2)  # as many as a line may want too much
         words = np.lib.stride_tricks.as_strided(
             lines.data[:WORD].view(np.uint64), shape=(len(data) + 1,), strides=(1,)
@@ -176,6 +180,7 @@ class Shape:
 def records_of(lines: Lines, values: Values) -> Records:
     """Return the lines that are objects: values without quotes are JSON, and so are the texts."""
     fits, columns, numbers = np.ones(len(values.rows), np.bool_), {}, {}
+    escaped = lines.with_escapes(values.rows)
     for key, start, end in zip(values.keys, values.starts, values.ends, strict=True):
         is_text = lines.data[np.maximum(start, 1) - 1] == _QUOTE
         bare = np.flatnonzero(~is_text)
@@ -183,9 +188,10 @@ def records_of(lines: Lines, values: Values) -> Records:
             texts = texts_between(lines.data, start[bare], end[bare])
             fits[bare] &= flags_of(pc.match_substring_regex(texts, _IS_SCALAR))
             null = bare[lines.data[start[bare]] == ord("n")]
+            end = end.copy()
             end[null] = start[null]
         texts = texts_between(lines.data, start, end)
-        columns[key] = _unescaped_texts(texts, np.flatnonzero(is_text), fits)
+        columns[key] = _unescaped_texts(texts, escaped[is_text[escaped]], fits)
         numbers[key] = _IS_NUMBER[lines.data[start]] & ~is_text & (end > start)
     if fits.all():
         return Records(values.rows, columns, numbers)
@@ -197,12 +203,18 @@ def records_of(lines: Lines, values: Values) -> Records:
     )
 
 
-def _unescaped_texts(cells: pa.StringArray, quoted: Rows, fits: Bools) -> pa.StringArray:
+def _unescaped_texts(cells: pa.StringArray, rows: Rows, fits: Bools) -> pa.StringArray:
     """Return cells with the characters that the backslashes of quoted ones stand for.
 
     A row of which one stands for none fits no longer.
+
+    Args:
+        cells: a column.
+        rows: those whose cell is quoted and may hold a backslash.
+        fits: is changed.
     """
-    rows = quoted[flags_of(pc.match_substring(cells, "\\"))[quoted]]
+    if len(rows):
+        rows = rows[flags_of(pc.match_substring(cells.take(pa.array(rows)), "\\"))]
     if not len(rows):
         return cells
     written = cells.take(pa.array(rows)).to_pylist()
@@ -224,17 +236,13 @@ def _unescaped_text(text: str) -> str | None:
     return None if found is None else str(found[""])
 
 
-def _unescaped(data: npt.NDArray[np.uint8], quotes: Ints) -> Ints:
+def _unescaped(data: npt.NDArray[np.uint8], quotes: Ints, slashes: Ints) -> Ints:
     """Return the quotes that no backslash stands before, or two, or four."""
-    slashes = np.flatnonzero(data == _BACKSLASH)
-    if not len(slashes):
-        return quotes
+    after = np.flatnonzero(data[np.maximum(quotes, 1) - 1] == _BACKSLASH)
     is_first = np.diff(slashes, prepend=-2) > 1
     firsts = slashes[is_first][np.cumsum(is_first) - 1]  # of the run that each is of
-    place = np.searchsorted(slashes, quotes - 1)
-    place = np.minimum(place, len(slashes) - 1)
-    is_after = slashes[place] == quotes - 1
-    return np.asarray(quotes[~(is_after & ((quotes - firsts[place]) % 2 == 1))])
+    run = firsts[np.searchsorted(slashes, quotes[after] - 1)]
+    return np.delete(quotes, after[(quotes[after] - run) % 2 == 1])
 
 
 def _of_rows(values: Values, keep: Bools) -> Values:
