@@ -25,8 +25,8 @@ from benchmarks.feed_text import joined, where
 CSV = "csv"
 _SELECT = """
     SELECT trim(SKU) AS SKU, CAST(trim(QTY) AS INTEGER) AS QTY,
-        CAST(nullif(trim(COST), '') AS DECIMAL(18, 4)) AS COST, CAST(MAP AS DECIMAL(18, 4)) AS MAP,
-        CAST(MSRP AS DECIMAL(18, 4)) AS MSRP, BRAND, TITLE, CAST(LEAD AS INTEGER) AS LEAD, UPDATED
+        CAST(nullif(trim(COST), '') AS DOUBLE) AS COST, CAST(MAP AS DOUBLE) AS MAP,
+        CAST(MSRP AS DOUBLE) AS MSRP, BRAND, TITLE, CAST(LEAD AS INTEGER) AS LEAD, UPDATED
     FROM read_csv('{feed}', all_varchar = true, nullstr = '')
 """
 _NUMBERS = ("QTY", "COST", "MAP", "MSRP", "LEAD")

@@ -73,16 +73,15 @@ class Tags:
         self.data = np.frombuffer(piece + bytes(WORD), np.uint8)
         data = self.data[: len(piece)]
         self.starts = np.flatnonzero(data == _LESS)
-        ends = np.append(np.flatnonzero(data == _MORE), len(piece))
-        self.ends = ends[np.searchsorted(ends, self.starts)]
-        if len(self.ends) and self.ends[-1] == len(piece):
-            raise OddMarkupError
+        self.ends = _tag_ends(data, self.starts)
         self._quotes = np.append(np.flatnonzero(data == _QUOTE), [len(piece)] * 2)
-        marks = self.data[self.starts + 1].astype(np.int64)
-        marks |= self.data[self.starts + 2].astype(np.int64) << 8
-        self.kinds = grammar.kinds[marks]
+        pairs = np.lib.stride_tricks.as_strided(
+            self.data[:2].view(np.uint16), shape=(len(piece) + 1,), strides=(1,)
+        )
+        self.kinds = grammar.kinds[pairs[self.starts + 1]]
         self.kinds[(self.data[self.ends - 1] == _SLASH) & (self.kinds > 0)] += 1
-        if not grammar.follows[self.kinds[:-1], self.kinds[1:]].all() or 0 in self.kinds[:1]:
+        following = self.kinds[:-1].astype(np.int64) * len(grammar.follows) + self.kinds[1:]
+        if not grammar.follows.ravel()[following].all() or 0 in self.kinds[:1]:
             raise OddMarkupError
 
     def attributes(self, tags: Ints, names: str) -> dict[str, Bounds]:
@@ -141,6 +140,18 @@ class Tags:
             raise OddMarkupError from error
         texts = changed(texts, "\r", lambda each: each.replace("\r\n", "\n").replace("\r", "\n"))
         return changed(texts, "&", lambda each: _ENTITY.sub(_character, each))
+
+
+def _tag_ends(data: npt.NDArray[np.uint8], starts: Ints) -> Ints:
+    """Return where each tag ends."""
+    ends = np.flatnonzero(data == _MORE)
+    if len(ends) == len(starts) and (ends > starts).all() and (ends[:-1] < starts[1:]).all():
+        return ends
+    ends = np.append(ends, len(data))  # some stand in texts
+    found = ends[np.searchsorted(ends, starts)]
+    if len(found) and found[-1] == len(data):
+        raise OddMarkupError
+    return found
 
 
 def _zeros(tags: Ints) -> Ints:

@@ -176,7 +176,7 @@ def _children(pieces: Iterable[bytes], parent: bytes, child: bytes) -> Iterator[
     for piece in chain([first], rest):
         held.append(piece)
         seen = before + piece
-        if (end := closing.search(seen)) is not None:
+        if parent in seen and (end := closing.search(seen)) is not None:
             whole = b"".join(held)
             yield whole[: len(whole) - len(seen) + end.start()]
             return
