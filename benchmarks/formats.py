@@ -79,8 +79,7 @@ def write_xlsx(feed: Path, target: Path) -> None:
         column = table.column(name).combine_chunks()
         reference = joined(f'<c r="{_letter(place)}', numbers)
         if name in _NUMBERS:
-            value = pc.utf8_rtrim(pc.utf8_rtrim(column.cast(pa.string()), "0"), ".")
-            value = value if name in ("COST", "MAP", "MSRP") else column.cast(pa.string())
+            value = column.cast(pa.string())
             cell = joined(reference, '"><v>', pc.fill_null(value, ""), "</v></c>")
         else:
             encoded = column.dictionary_encode()

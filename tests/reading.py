@@ -7,7 +7,7 @@ from typing import Any
 
 from relay_core.config import ParserConfig
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.ingest.feed import Misfits
+from relay_core.ingest.feed import Misfits, ParsedFeed
 from relay_core.ingest.formats import open_feed
 
 
@@ -24,7 +24,11 @@ class Read:
 def read(data: bytes, format: str, *, limits: Limits = DEFAULT_LIMITS, **options: Any) -> Read:
     """Read a feed by its format's reader."""
     parser = ParserConfig.model_validate({"format": format, **options})
-    parsed = open_feed(data, parser, limits)
+    return gathered(open_feed(data, parser, limits))
+
+
+def gathered(parsed: ParsedFeed) -> Read:
+    """Return all records of a feed that is open."""
     found = Read(parsed.headers)
     for batch in parsed.batches:
         numbers = batch.row_numbers.tolist()

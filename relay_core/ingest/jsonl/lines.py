@@ -27,6 +27,7 @@ class Lines:
         starts: where each begins.
         ends: where each ends, its line end left out.
         first: the first one's number.
+        begin: where the bytes begin in the whole text.
         breaks: how many bytes of line ends there are.
         slashes: where the backslashes are.
     """
@@ -35,8 +36,14 @@ class Lines:
     starts: Ints
     ends: Ints
     first: int
+    begin: int
     breaks: int
     slashes: Ints
+
+    @property
+    def size(self) -> int:
+        """How many bytes they lie in, line ends included."""
+        return len(self.data) - WORD
 
     def without(self, places: Ints) -> Lines:
         """Return the other lines."""
@@ -57,18 +64,35 @@ class Lines:
         """Return one of the lines."""
         return self.data[self.starts[place] : self.ends[place]].tobytes().decode("utf-8")
 
+    def let_go(self) -> Lines:
+        """Return the lines without the bytes that they lie in."""
+        return replace(self, data=self.data[:0].copy())
 
-def lines_of(text: memoryview, block: int = BLOCK) -> Iterator[Lines]:
-    """Yield the lines of a UTF-8 text, in blocks of about so many bytes."""
+    def taken_up(self, text: memoryview) -> Lines:
+        """Return lines that were let go of, again with the bytes that they lie in."""
+        size = int(self.ends[-1]) if len(self) else 0
+        return replace(self, data=_padded(text[self.begin : self.begin + size]))
+
+
+def lines_of(text: memoryview, position: int = 0, number: int = 1) -> Iterator[Lines]:
+    """Yield the lines of a UTF-8 text from a place on, in blocks of some MB.
+
+    Args:
+        text: the whole of it.
+        position: where a line begins.
+        number: that line's number.
+    """
     whole = np.frombuffer(text, np.uint8)
-    position, number = 0, 1
     while position < len(whole):
-        end = _block_end(whole, position, block)
-        data = np.concatenate([whole[position:end], np.zeros(WORD, np.uint8)])
-        lines = _filled(data, end - position, number)
+        end = _block_end(whole, position, BLOCK)
+        lines = _filled(_padded(text[position:end]), position, number)
         yield lines
         number += len(lines)
         position = end
+
+
+def _padded(text: memoryview) -> npt.NDArray[np.uint8]:
+    return np.concatenate([np.frombuffer(text, np.uint8), np.zeros(WORD, np.uint8)])
 
 
 def _block_end(whole: npt.NDArray[np.uint8], position: int, size: int) -> int:
@@ -89,13 +113,14 @@ def _is_line_end(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return np.asarray(found | (data == _CR) if (data == _CR).any() else found)
 
 
-def _filled(data: npt.NDArray[np.uint8], size: int, number: int) -> Lines:
+def _filled(data: npt.NDArray[np.uint8], begin: int, number: int) -> Lines:
+    size = len(data) - WORD
     breaks = np.flatnonzero(_is_line_end(data[:size]))
     starts = np.concatenate([[0], breaks + 1])
     ends = np.concatenate([breaks, [size]])
     keep = ends > starts
     slashes = np.flatnonzero(data == _BACKSLASH)
-    lines = Lines(data, starts[keep], ends[keep], number, len(breaks), slashes)
+    lines = Lines(data, starts[keep], ends[keep], number, begin, len(breaks), slashes)
     # An object begins with its brace; what begins with something else may be nothing at all.
     doubtful = np.flatnonzero(data[lines.starts] != ord("{"))
     if not len(doubtful):

@@ -6,8 +6,9 @@ once for its cells.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from relay_core.columnar.csv_text import quoted
+from relay_core.columnar.text import MOST_SHORT
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
@@ -47,19 +49,28 @@ from relay_core.ingest.jsonl.shapes import Marks, Records, Shape, Values, record
 
 _MOST_SHAPES = 16
 _TRIES = 8
+_HELD = 64 << 20
 _LEAST_SHARE = 0.01
 """A shape that no more of a block's lines have is not worth looking for."""
 
 
-def read_json_lines(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
+def read_json_lines(
+    data: Buffer, parser: ParserConfig, limits: Limits, held: int = _HELD
+) -> ParsedFeed:
     """Split a feed into its keys and batches of text columns; the first line is record 1.
+
+    Args:
+        data: the feed.
+        parser: how it is written.
+        limits: of feeds.
+        held: so many bytes may what was seen at the first look take until the second.
 
     Raises:
         FeedUnreadableError: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``;
             ``invalid_input``, here or from ``batches``: lines and no object among them, too many
             keys, too large a cell.
     """
-    feed = _Feed(decode_feed(data, parser.encoding), parser, limits)
+    feed = _Feed(decode_feed(data, parser.encoding), parser, limits, held)
     headers = feed.headers()
     if headers is None:
         return ParsedFeed(None)
@@ -101,19 +112,32 @@ class _Keys:
         self.any = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some lines, the values of those of known shapes, and which keys appear first in which."""
+
+    lines: Lines
+    shaped: Sequence[Values]
+    keys: Sequence[tuple[int, Sequence[str]]]
+
+
 class _Feed:
     """The lines of one decoded text."""
 
-    def __init__(self, text: memoryview, parser: ParserConfig, limits: Limits) -> None:
+    def __init__(self, text: memoryview, parser: ParserConfig, limits: Limits, held: int) -> None:
         self._text, self._parser, self._limits = text, parser, limits
         self._shapes: list[Shape] = []
+        self._blocks: deque[_Block] = deque()  # the first ones, as far as they were held
+        self._room = held
+        self._next = (0, 1)  # where the block behind them begins, and its first line's number
 
     def headers(self) -> tuple[str, ...] | None:
         """Return the keys of all objects, in order of appearance; None where no line is filled."""
         any_line, keys = False, _Keys()
-        for lines, found in ordered_map(partial(self._keys, keys), lines_of(self._text)):
-            any_line |= len(lines) > 0
-            for _, names in sorted(found, key=itemgetter(0)):
+        for block in ordered_map(partial(self._block, keys), lines_of(self._text)):
+            any_line |= len(block.lines) > 0
+            self._hold(block)
+            for _, names in sorted(block.keys, key=itemgetter(0)):
                 keys.add(names)
             refuse_too_many_columns(tuple(keys.names), self._limits)
         if not any_line:
@@ -127,11 +151,12 @@ class _Feed:
         refuse_large_header(headers, self._limits)
         return headers
 
-    def _keys(self, keys: _Keys, lines: Lines) -> tuple[Lines, list[tuple[int, Sequence[str]]]]:
-        """Return the keys of a block's objects, and in which line they appear first."""
+    def _block(self, keys: _Keys, lines: Lines) -> _Block:
+        """Return what a block's lines are, as far as it is seen at a first look."""
         found: list[tuple[int, Sequence[str]]] = []
         left = np.ones(len(lines), np.bool_)
-        for values in self._by_shape(lines):
+        shaped = list(self._by_shape(lines))
+        for values in shaped:
             is_new = not keys.names.keys() >= set(values.keys)
             rows = records_of(lines, values).rows if is_new else values.rows
             left[rows] = False
@@ -147,14 +172,33 @@ class _Feed:
                     found.append((row, tuple(one)))
                     if len(written) == len(one):
                         keys.written |= written
-        return lines, found
+        return _Block(lines, shaped, found)
+
+    def _hold(self, block: _Block) -> None:
+        """Keep where a block's values are, while there is room for it."""
+        if self._room > 0 and block.lines.size < MOST_SHORT:
+            held = [values.compact() for values in block.shaped]
+            lines = block.lines.let_go()
+            self._blocks.append(_Block(lines, held, ()))
+            self._room -= sum(values.nbytes for values in held)
+            self._next = (lines.begin + block.lines.size, lines.first + len(lines))
+        else:
+            self._room = 0
+
+    def _all_blocks(self) -> Iterator[_Block]:
+        while self._blocks:
+            block = self._blocks.popleft()
+            yield replace(block, lines=block.lines.taken_up(self._text))
+        for lines in lines_of(self._text, *self._next):
+            yield _Block(lines, list(self._by_shape(lines)), ())
 
     def batches(self, headers: tuple[str, ...]) -> Iterator[TextBatch | Misfits]:
         """Yield all records."""
         read = [headers[at] for at in plan_columns(headers, self._parser).positions.values()]
-        for lines in lines_of(self._text):
+        for block in self._all_blocks():
+            lines = block.lines
             parts, left = [], np.ones(len(lines), np.bool_)
-            for found in self._by_shape(lines):
+            for found in block.shaped:
                 records = records_of(lines, found)
                 left[records.rows] = False
                 if len(records.rows):

@@ -90,8 +90,18 @@ class Values:
 
     rows: Rows
     keys: Sequence[str]
-    starts: Sequence[Ints]
-    ends: Sequence[Ints]
+    starts: Sequence[npt.NDArray[np.integer]]
+    ends: Sequence[npt.NDArray[np.integer]]
+
+    def compact(self) -> Values:
+        """Return the same in half the memory; of no more bytes than short offsets reach."""
+        starts, ends = ([p.astype(np.int32) for p in each] for each in (self.starts, self.ends))
+        return Values(self.rows, self.keys, starts, ends)
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory they take."""
+        return sum(each.nbytes for each in (self.rows, *self.starts, *self.ends))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from relay_core.ingest.parquet.value_text import text_of
 if TYPE_CHECKING:  # a process that reads loads no pydantic
     from relay_core.config import ParserConfig
 
-_ROWS = 1 << 15
+_ROWS = 1 << 16
 _SHARES_STARTS = "DELTA_BYTE_ARRAY"
 """In this encoding a text says only where it differs from the one before."""
 _BYTES = 8 << 20

@@ -17,7 +17,7 @@ from relay_core.domain.run_faults import listed
 from relay_core.ingest.compression import BROKEN, open_archive, too_much
 from relay_core.ingest.decoding import Buffer
 
-_PIECE = 1 << 20
+_PIECE = 2 << 20
 _SMALL = 64 << 20
 """No part but the cells and their texts has more bytes."""
 _OLD_MARKS = ((b"\xd0\xcf\x11\xe0", "an old .xls workbook, or one with a password"),)

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reading import Read, read
+from reading import Read, gathered, read
+from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.limits import Limits
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.jsonl.objects import read_object, texts_of
+from relay_core.ingest.jsonl.reader import read_json_lines
 
 GOOD = '{"sku": "A", "qty": 1}'
 
@@ -117,6 +119,26 @@ def test_keys_stand_in_order_of_appearance_wherever_that_is() -> None:
     assert found.rows[5003] == ["", "1", "3", ""]
     assert found.rows[10_005] == ["A", "", "", "1"]
     assert list(found.misfits) == [1, 5004]
+
+
+@pytest.mark.parametrize("held", [0, 3 << 20, 64 << 20])
+def test_a_feed_of_many_blocks_is_the_same_however_much_is_held_of_it(held: int) -> None:
+    texts = [
+        f'{{"sku":"A-{n}","qty":{n % 7 or "null"}{"," + " " * (n % 2)}"title":"{"x" * 40} \\" {n}"}}'
+        for n in range(200_000)
+    ]
+    texts[70_000] = "oops"
+    texts[150_000] = '{"late":[1]}'
+    parser = ParserConfig.model_validate({"format": "jsonl"})
+    found = gathered(read_json_lines(lines(*texts), parser, DEFAULT_LIMITS, held))
+    assert found.headers == ("sku", "qty", "title", "late")
+    assert found.misfits == {70_001: (None, "oops", ["oops"])}
+    assert len(found.rows) == 199_999
+    for number in (1, 2, 70_000, 70_002, 100_000, 150_001, 200_000):
+        n = number - 1
+        wanted = [f"A-{n}", str(n % 7 or ""), f'{"x" * 40} " {n}', ""]
+        assert found.rows[number] == (["", "", "", ""] if n == 150_000 else wanted)
+        assert found.numbers[number] == ("...." if n == 150_000 or n % 7 == 0 else ".n..")
 
 
 def test_an_empty_object_keeps_its_number() -> None:
