@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-hostile bench-hostile-requests bench-runs profile runbook screenshots cluster clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-runs profile runbook screenshots cluster clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -99,6 +99,9 @@ bench: setup ## Measure the engine and its peers: SIZES, ROUNDS, VARIANTS, GIGAB
 
 bench-changes: setup ## Measure what comparing a feed with the published one costs: ROUNDS
 	@$(BIN)/python -m benchmarks.changes_bench $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-formats: setup ## Measure each format of feeds beside a CSV of the same rows: ROUNDS
+	@$(BIN)/python -m benchmarks.formats_bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-hostile: setup ## Measure hostile feeds beside clean ones: ROUNDS
 	@$(BIN)/python -m benchmarks.hostile_feeds $(if $(ROUNDS),--rounds $(ROUNDS))

@@ -88,6 +88,20 @@ def changes_goals(samples: Mapping[str, Samples], alone: str) -> Iterator[Goal]:
             yield Goal(f"time without a baseline: {name}", 1.15, runs.times(samples[alone]))
 
 
+FORMAT_LIMITS = {"csv, gzip": 2.0, "jsonl": 2.0, "parquet": 1.0, "xlsx": 6.0}
+_FORMAT_MEMORY = 1.5
+
+
+def format_goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
+    """Yield the goals of formats, against a CSV of the same rows."""
+    for name, limit in FORMAT_LIMITS.items():
+        if name in samples:
+            mine, csv = samples[name], samples["csv"]
+            yield Goal(f"time of a CSV: {name}", limit, mine.times(csv))
+            peak = max(mine.all("peak_mib")) / max(csv.all("peak_mib"))
+            yield Goal(f"memory of a CSV: {name}", _FORMAT_MEMORY, peak)
+
+
 def hostile_goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
     """Yield the goals of hostile feeds, each against the feed that it is held beside.
 

@@ -136,7 +136,8 @@ class LimitSettings(EnvironmentSettings):
     max_feed_bytes: _Limit = Field(
         DEFAULT_LIMITS.feed_bytes,
         validation_alias="RELAY_MAX_FEED_BYTES",
-        description="of an upload; `feed_too_large`",
+        description="of an upload, of what it unpacks to, and of the texts of all cells of a "
+        "workbook or of Parquet; `feed_too_large`",
     )
     max_sku_map_bytes: _Limit = Field(
         DEFAULT_LIMITS.sku_map_bytes,

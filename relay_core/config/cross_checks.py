@@ -121,6 +121,25 @@ def refuse_idle(option: str, wanted: str, is_set: bool, info: ValidationInfo) ->
         raise refuse(f'applies with {option} "{wanted}", and that is "{found}"; leave it out')
 
 
+FORMATS_WITH = {
+    "compression": ("csv", "jsonl", "parquet"),
+    "sheet": ("xlsx",),
+    "delimiter": ("csv",),
+    "encoding": ("csv", "jsonl"),
+    "skip_lines": ("csv", "xlsx"),
+    "columns": ("csv", "xlsx"),
+}
+"""Which formats of feeds an option of the parser says anything about; the others: all."""
+
+
+def refuse_with_format(option: str, is_set: bool, info: ValidationInfo) -> None:
+    """Refuse another value than the default of an option that the feed's format has no use for."""
+    found, wanted = info.data.get("format"), FORMATS_WITH[option]
+    if is_set and found is not None and found not in wanted:
+        formats = " or ".join(f'"{each}"' for each in wanted)
+        raise refuse(f'applies with format {formats}, and format is "{found}"; leave it out')
+
+
 def read_thousands_separator(separator: str | None, info: ValidationInfo) -> str | None:
     """Refuse a thousands separator that is the decimal separator."""
     if separator is not None and separator == info.data.get("decimal_separator"):

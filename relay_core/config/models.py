@@ -30,6 +30,7 @@ from relay_core.config.cross_checks import (
     read_timestamp_format,
     read_vendor_id,
     refuse_idle,
+    refuse_with_format,
 )
 from relay_core.config.values import (
     LARGEST_COUNT,
@@ -65,6 +66,8 @@ SortRule = Literal[
     "highest_quantity",
 ]
 DEFAULT_SORT: tuple[SortRule, ...] = ("in_stock_desc", "lowest_landed_cost")
+FeedFormat = Literal["csv", "jsonl", "xlsx", "parquet"]
+Compression = Literal["auto", "none", "gzip", "zip"]
 MapFloor = Literal["max(price, map_price)"]
 
 
@@ -103,7 +106,9 @@ class InboundConfig(Section):
 class ParserConfig(Section):
     """How a vendor writes a feed; names and texts are trimmed."""
 
-    format: Annotated[Literal["csv"], _one_of("csv")]
+    format: Annotated[FeedFormat, _one_of(*get_args(FeedFormat))]
+    compression: Annotated[Compression, _one_of(*get_args(Compression))] = "auto"
+    sheet: Annotated[str, BeforeValidator(read_filled_text)] | None = None
     delimiter: Annotated[str, BeforeValidator(read_delimiter)] = ","
     encoding: Annotated[str, BeforeValidator(read_encoding)] = "utf-8"
     column_map: Annotated[dict[str, str], BeforeValidator(read_column_map)] = {}
@@ -129,6 +134,13 @@ class ParserConfig(Section):
     ] = ()
     # Last, because a default is read with the options above.
     defaults: Annotated[dict[str, str], BeforeValidator(read_defaults)] = {}
+
+    @field_validator("compression", "sheet", "delimiter", "encoding", "skip_lines", "columns")
+    @classmethod
+    def _applies_to_format(cls, value: object, info: ValidationInfo) -> object:
+        name = str(info.field_name)
+        refuse_with_format(name, value != cls.model_fields[name].default, info)
+        return value
 
     @field_validator("thousands_separator")
     @classmethod

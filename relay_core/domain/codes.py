@@ -106,6 +106,7 @@ class WarningCode(StrEnum):
 class RowFault(StrEnum):
     """Why one field, or one record, of a feed was refused."""
 
+    INVALID_RECORD = "invalid_record"
     COLUMN_COUNT = "column_count"
     MISSING_SKU = "missing_sku"
     MISSING_QUANTITY = "missing_quantity"

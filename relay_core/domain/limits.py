@@ -17,7 +17,8 @@ class Limits:
     """What a config and a feed may be, and how much a report tells of it.
 
     Attributes:
-        feed_bytes: of a feed; `feed_too_large`.
+        feed_bytes: of an upload, of what it unpacks to, and of the texts of all cells of a workbook
+            or of Parquet; `feed_too_large`.
         sku_map_bytes: of a SKU map; `feed_too_large`.
         columns: of a feed, empty headers at the end not counted; `invalid_input`.
         cell_bytes: of a cell or a header, as UTF-8 and without its quotes; `invalid_input`.

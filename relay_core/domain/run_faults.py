@@ -10,7 +10,11 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import MOST_LISTED
 from relay_core.domain.records import ReportEntry, RunFailure
 
-_TITLES = {FailureCode.DECODE_ERROR: "decode error: ", FailureCode.INVALID_INPUT: "invalid input: "}
+_TITLES = {
+    FailureCode.DECODE_ERROR: "decode error: ",
+    FailureCode.INVALID_INPUT: "invalid input: ",
+    FailureCode.FEED_TOO_LARGE: "feed too large: ",
+}
 
 
 VENDOR_ROWS = "vendor_rows"

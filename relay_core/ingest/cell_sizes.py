@@ -1,14 +1,14 @@
-"""How large a cell may be, whatever the format: which one is larger, and what is said of it."""
+"""How many columns and how large a cell a feed may have, whatever its format."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columnar.text import offsets_and_bytes
+from relay_core.columnar.text import Ints, offsets_and_bytes
 from relay_core.domain.cell_rules import shorten, strip
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
@@ -48,6 +48,32 @@ def refuse_large_header(headers: Sequence[str], limits: Limits) -> None:
     for column, cell in enumerate(headers, 1):
         if 4 * len(cell) > limits.cell_bytes < len(cell.encode()):
             raise large_cell(1, column, headers, limits)
+
+
+def moderate_runs(sizes: Ints, most: int) -> Iterator[tuple[int, int]]:
+    """Yield where runs of rows start and end that come to at most so many bytes, or are one row."""
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(sizes):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
+        yield start, stop
+        start = stop
+
+
+def refuse_too_many_columns(headers: Sequence[str], limits: Limits) -> None:
+    """Refuse a header of too many columns; those without a name at its end do not count.
+
+    Raises:
+        FeedUnreadableError: ``invalid_input``.
+    """
+    width = max((place for place, name in enumerate(headers, 1) if strip(name)), default=0)
+    if width > limits.columns:
+        raise FeedUnreadableError(
+            FailureCode.INVALID_INPUT,
+            f"the header has {width:,} columns, and {limits.columns:,} are the most; see that "
+            "parser.delimiter and parser.skip_lines fit the file, or leave columns out of it",
+        )
 
 
 def large_cell(

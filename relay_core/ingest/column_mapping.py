@@ -6,11 +6,14 @@ import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import strip
 from relay_core.domain.columns import CANONICAL_COLUMNS, REQUIRED_COLUMNS
 from relay_core.domain.run_faults import listed
+
+if TYPE_CHECKING:  # a process that reads loads no pydantic
+    from relay_core.config import ParserConfig
 
 _LONGEST = 200
 """So much of a header stands in a message."""

@@ -26,7 +26,12 @@ from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.arrow_csv import BodySource, OtherRecords
-from relay_core.ingest.cell_sizes import large_cell, refuse_large_cells, refuse_large_header
+from relay_core.ingest.cell_sizes import (
+    large_cell,
+    refuse_large_cells,
+    refuse_large_header,
+    refuse_too_many_columns,
+)
 from relay_core.ingest.csv_records import (
     LargeFieldError,
     RecordScanner,
@@ -68,18 +73,8 @@ def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMI
     headers, position = records.header()
     if headers is None:
         return ParsedFeed(None)
-    _refuse_too_many(headers, limits)
+    refuse_too_many_columns(headers, limits)
     return records.parsed(headers, position, first_row=2)
-
-
-def _refuse_too_many(headers: tuple[str, ...], limits: Limits) -> None:
-    width = max((place for place, name in enumerate(headers, 1) if strip(name)), default=0)
-    if width > limits.columns:
-        raise FeedUnreadableError(
-            FailureCode.INVALID_INPUT,
-            f"the header has {width:,} columns, and {limits.columns:,} are the most; see that "
-            "parser.delimiter and parser.skip_lines fit the file, or leave columns out of it",
-        )
 
 
 class _Records:

@@ -5,20 +5,37 @@ A reader takes a feed's bytes and its parser's options. It trims and judges no c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from relay_core.columnar.text import Bools
+
 
 @dataclass(frozen=True, slots=True)
 class TextBatch:
-    """Some records that fit the header: a text column each header, each record's number."""
+    """Some records that fit the header.
+
+    Attributes:
+        columns: a text column each header.
+        row_numbers: each record's number.
+        number_cells: by column, which cells the file holds as numbers, written with a point; no
+            text is one, whatever it looks like. A column without any may be left out.
+    """
 
     columns: Sequence[pa.StringArray]
     row_numbers: npt.NDArray[np.int64]
+    number_cells: Mapping[int, Bools] = field(default_factory=dict)
+
+    def where(self, keep: Bools) -> TextBatch:
+        """Return the records that are kept."""
+        mask = pa.array(keep)
+        numbers = {place: cells[keep] for place, cells in self.number_cells.items()}
+        columns = [column.filter(mask) for column in self.columns]
+        return TextBatch(columns, self.row_numbers[keep], numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +43,22 @@ class Misfits:
     """Some records of one width, which is not the header's; none of them is blank.
 
     Attributes:
-        width: how many cells each has.
+        width: how many cells each has; None where they are no records at all, and a cell each.
         row_numbers: each record's number.
         raw: each record as CSV with the vendor's delimiter.
         cells: the first columns, as many as a report shows.
     """
 
-    width: int
+    width: int | None
     row_numbers: npt.NDArray[np.int64]
     raw: pa.StringArray
     cells: Sequence[pa.StringArray]
+
+    def where(self, keep: Bools) -> Misfits:
+        """Return the records that are kept."""
+        mask = pa.array(keep)
+        cells = [column.filter(mask) for column in self.cells]
+        return Misfits(self.width, self.row_numbers[keep], self.raw.filter(mask), cells)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from relay_core.domain.columns import JUDGED_COLUMNS
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import Cause, CauseSample
 from relay_core.ingest.feed import Misfits
-from relay_core.normalize.reject_entries import MISFIT_ADVICE, cut_texts
+from relay_core.normalize.reject_entries import MISFIT_ADVICE, RECORD_ADVICE, cut_texts
 
 SAMPLES = 3
 _SHAPE_CHARACTERS = 60
@@ -43,7 +43,7 @@ class CauseLog:
     vendor_id: str
     limits: Limits
     _columns: dict[str, _Column] = field(default_factory=dict)
-    _widths: dict[int, _Group] = field(default_factory=dict)
+    _widths: dict[int | None, _Group] = field(default_factory=dict)
 
     def add(
         self,
@@ -65,7 +65,7 @@ class CauseLog:
                 column.add(numbers[rows], codes[rows, place], cells[name].take(pa.array(rows)))
 
     def add_misfits(self, misfits: Misfits) -> None:
-        """Take records of another width than the header's."""
+        """Take records of another width than the header's, or what is no record at all."""
         group = self._widths.setdefault(misfits.width, _Group())
         group.count += len(misfits.row_numbers)
         records = cut_texts(
@@ -88,6 +88,9 @@ class CauseLog:
 
     def _of_records(self) -> Iterator[Cause]:
         for width, group in self._widths.items():
+            if width is None:
+                yield self._cause(RowFault.INVALID_RECORD, None, None, group, RECORD_ADVICE)
+                continue
             shape = "1 field" if width == 1 else f"{width} fields"
             yield self._cause(RowFault.COLUMN_COUNT, None, shape, group, MISFIT_ADVICE)
 

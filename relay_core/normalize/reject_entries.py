@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ _BYTES_AT_ONCE = 4 << 20
 MISFIT_ADVICE = (
     "quote fields that hold the delimiter, and give each record as many fields as the header"
 )
+
+
+RECORD_ADVICE = "write one object a line, each key once, with texts, numbers, true, false or null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +98,27 @@ def row_entries(vendor_id: str, refused: RefusedRows) -> tuple[npt.NDArray[np.in
 
 
 def misfit_entries(vendor_id: str, wanted: int, misfits: Misfits) -> ReportEntries:
-    """Return an entry for each record of more or fewer fields than the header's."""
-    message = f"the record has {misfits.width} fields and the header has {wanted}; {MISFIT_ADVICE}"
+    """Return an entry for each record of more or fewer fields than the header's, or of none."""
+    told = _told_of_width(wanted, misfits.width)
     records = zip(*(column.to_pylist() for column in misfits.cells), strict=True)
     return ReportEntries.of(
-        ReportEntry(
-            error_code=str(RowFault.COLUMN_COUNT),
-            error_message=message,
-            vendor_id=vendor_id,
-            row_number=number,
-            row_data=cells,
-        )
+        replace(told, vendor_id=vendor_id, row_number=number, value=cells[0])
+        if misfits.width is None
+        else replace(told, vendor_id=vendor_id, row_number=number, row_data=cells)
         for number, cells in zip(misfits.row_numbers.tolist(), records, strict=True)
+    )
+
+
+def _told_of_width(wanted: int, width: int | None) -> ReportEntry:
+    if width is None:
+        return ReportEntry(
+            str(RowFault.INVALID_RECORD),
+            "the line is no JSON object, or holds a list or an object where a column is read from; "
+            f"{RECORD_ADVICE}",
+        )
+    return ReportEntry(
+        str(RowFault.COLUMN_COUNT),
+        f"the record has {width} fields and the header has {wanted}; {MISFIT_ADVICE}",
     )
 
 

@@ -47,7 +47,7 @@ class RejectLog:
         limits: how much is told.
         counts: how many faults of each code there are.
         records: how many records are refused.
-        misfits: how many of them do not fit the header.
+        misfits: how many of them do not fit the header, or are no records.
         causes: what is refused alike.
         held: some numbers of the feed that hold, as they are written, by column.
     """
@@ -106,15 +106,16 @@ class RejectLog:
             )
 
     def add_misfits(self, misfits: Misfits) -> None:
-        """Take records with more or fewer fields than the header."""
+        """Take records with more or fewer fields than the header, or what is no record at all."""
         size = len(misfits.row_numbers)
         if not size:
             return
-        self.counts[RowFault.COLUMN_COUNT] += size
+        fault = RowFault.INVALID_RECORD if misfits.width is None else RowFault.COLUMN_COUNT
+        self.counts[fault] += size
         self.records += size
         self.misfits += size
         self.causes.add_misfits(misfits)
-        codes = pa.repeat(str(RowFault.COLUMN_COUNT), size)
+        codes = pa.repeat(str(fault), size)
         raw = misfits.raw.cast(pa.large_string())
         numbers = pa.array(misfits.row_numbers)
         skus = pa.nulls(size, pa.large_string())

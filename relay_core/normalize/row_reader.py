@@ -21,6 +21,7 @@ from relay_core.columnar.numbers import read_amounts, read_wholes
 from relay_core.columnar.text import (
     Bools,
     Ints,
+    change_rows,
     empty_texts,
     fill,
     is_empty,
@@ -90,10 +91,21 @@ class RowReader:
         if column not in self.positions:
             size = len(batch.row_numbers)
             return pa.repeat(default, size) if default else empty_texts(size)
-        text = trim(batch.columns[self.positions[column]])
+        text = trim(self._with_own_point(batch, column))
         if self.parser.null_values:
             text = fill(text, word_index(text, self.parser.null_values) >= 0, "")
         return fill(text, is_empty(text), default) if default else text
+
+    def _with_own_point(self, batch: TextBatch, column: str) -> pa.StringArray:
+        """Return a column as it stands, its number cells with the vendor's decimal separator."""
+        place, mark = self.positions[column], self.parser.decimal_separator
+        numbers = batch.number_cells.get(place)
+        if numbers is None or column not in NUMBER_COLUMNS or mark == ".":
+            return batch.columns[place]
+        rows = np.flatnonzero(numbers)
+        return change_rows(
+            batch.columns[place], rows, lambda text: pc.replace_substring(text, ".", mark)
+        )
 
     def _numbers(self, batch: TextBatch, column: str) -> ColumnValues:
         known = BY_NAME[column]
@@ -225,6 +237,8 @@ def _read_conditions(text: pa.StringArray) -> tuple[pa.StringArray, Faults]:
 
 
 def _without_blank_records(batch: TextBatch, positions: Mapping[str, int]) -> TextBatch:
+    if not batch.columns:
+        return batch.where(np.zeros(len(batch.row_numbers), np.bool_))
     first = batch.columns[next(iter(positions.values()), 0)]
     maybe = may_be_blank(first)
     for column in batch.columns:
@@ -233,5 +247,4 @@ def _without_blank_records(batch: TextBatch, positions: Mapping[str, int]) -> Te
         maybe = maybe[is_empty(trim(column.take(pa.array(maybe))))]
     keep = np.ones(len(batch.row_numbers), np.bool_)
     keep[maybe] = False
-    mask = pa.array(keep)
-    return TextBatch([column.filter(mask) for column in batch.columns], batch.row_numbers[keep])
+    return batch.where(keep)

@@ -13,9 +13,9 @@ from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry
 from relay_core.domain.run_faults import unreadable_feed
 from relay_core.ingest.column_mapping import ColumnPlan, describe_missing, plan_columns
-from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from relay_core.ingest.formats import open_feed
 from relay_core.ingest.sku_map import read_sku_map
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader, to_microseconds
@@ -56,7 +56,7 @@ def read_feed(
     vendor = feed.vendor
     try:
         sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map, limits)
-        parsed = parse_feed(feed.data, vendor.parser, limits)
+        parsed = open_feed(feed.data, vendor.parser, limits)
         parsed = replace(parsed, batches=_with_progress(parsed.batches, feed.on_progress))
         if parsed.headers is None:
             return NormalizedVendor(vendor.vendor_id, "parsed")

@@ -6,7 +6,9 @@ They go through the engine, as a run's rows do; here is only what people are tol
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
+import numpy as np
 import pyarrow as pa
 
 from relay_core.columnar.text import is_empty, trim, word_index
@@ -22,14 +24,14 @@ from relay_core.ingest.column_mapping import (
     plan_columns,
     wanted_headers,
 )
-from relay_core.ingest.csv_reader import parse_feed
-from relay_core.ingest.feed import ParsedFeed, TextBatch
+from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from relay_core.ingest.formats import open_feed
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.vendor import read_rows as normalize_rows
 from relay_core.normalize.vendor import sorted_rows
 from relay_core.normalize.vendor_feed import missing_columns, repeated_headers
-from relay_core.onboarding.head import FeedBytes, whole_records
+from relay_core.onboarding.head import FeedBytes, whole_lines, whole_records
 from relay_core.onboarding.reading import MOST_ROWS, MissingHeader, Reading, Refusal
 
 
@@ -74,7 +76,9 @@ def read_headers(feed: FeedBytes, parser: ParserConfig) -> tuple[str, ...]:
 def column_cells(
     feed: FeedBytes, parser: ParserConfig, columns: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return the cells of some canonical columns that the file has, trimmed; nulls left out.
+    """Return the texts of some canonical columns that the file has, trimmed.
+
+    Nulls are left out, and so are cells that the file holds as numbers: they are written one way.
 
     Raises:
         FeedUnreadableError: as for a run.
@@ -87,8 +91,11 @@ def column_cells(
             continue
         for column, found in cells.items():
             text = trim(batch.columns[positions[column]])
-            nulls = is_empty(text) | (word_index(text, parser.null_values) >= 0)
-            found.extend(text.filter(pa.array(~nulls)).to_pylist())
+            left_out = is_empty(text) | (word_index(text, parser.null_values) >= 0)
+            numbers = batch.number_cells.get(positions[column])
+            if numbers is not None:
+                left_out |= numbers
+            found.extend(text.filter(pa.array(~left_out)).to_pylist())
     return cells
 
 
@@ -111,9 +118,31 @@ def missing_headers(headers: Sequence[str], parser: ParserConfig) -> tuple[Missi
 
 def _parsed(feed: FeedBytes, parser: ParserConfig) -> tuple[ParsedFeed, ParserConfig]:
     """Return the records that are looked at, and the parser that their bytes are read with."""
-    headers = 1 if parser.columns is None else 0
-    data, readable = whole_records(feed, parser, MOST_ROWS + headers)
-    return parse_feed(data, readable), readable
+    if parser.format == "jsonl":
+        data, readable = whole_lines(feed, parser, MOST_ROWS)
+        return open_feed(data, readable), readable
+    if parser.format == "csv":
+        headers = 1 if parser.columns is None else 0
+        data, readable = whole_records(feed, parser, MOST_ROWS + headers)
+        return open_feed(data, readable), readable
+    headers_found, batches = _first_records(feed.data, parser.model_dump_json())
+    return ParsedFeed(headers_found, iter(batches)), parser
+
+
+@lru_cache(maxsize=4)
+def _first_records(
+    data: bytes, options: str
+) -> tuple[tuple[str, ...] | None, Sequence[TextBatch | Misfits]]:
+    """Return the first records of a workbook or of Parquet; each is read more than once here."""
+    parsed = open_feed(data, ParserConfig.model_validate_json(options))
+    batches, left = [], MOST_ROWS
+    for batch in parsed.batches:
+        first = batch.where(np.arange(len(batch.row_numbers)) < left)
+        batches.append(first)
+        left -= len(first.row_numbers)
+        if not left:
+            break
+    return parsed.headers, batches
 
 
 def _unusable(

@@ -23,39 +23,53 @@ from relay_core.onboarding.dry_run import (
     read_headers,
     read_rows,
 )
+from relay_core.onboarding.guess_container import container_changes, unpacked
 from relay_core.onboarding.guess_headers import match_headers
 from relay_core.onboarding.guess_layout import guess_layout
 from relay_core.onboarding.guess_numbers import guess_numbers
+from relay_core.onboarding.guess_sheet import guess_sheet
 from relay_core.onboarding.head import FeedBytes
 from relay_core.onboarding.reading import FeedCheck, Reading
 
-_NO_TEXT = (
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
-    (b"\x1f\x8b", "compressed with gzip"),
-    (b"%PDF", "a PDF"),
-)
-
 
 def check_feed(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> FeedCheck:
-    """Hold the first bytes of a feed against a vendor's parser.
+    """Hold the first bytes of a feed, or all of them, against a vendor's parser.
 
     Raises:
-        FeedUnreadableError: the bytes are no text; the message says what they are.
+        FeedUnreadableError: they are of no kind that is read; the message says what they are.
     """
-    _refuse_no_text(feed.data)
-    as_sent = read_rows(feed, parser, config)
-    proposal = _proposal(feed, parser, config)
+    inner = unpacked(feed)
+    changes = container_changes(feed, inner, parser)
+    as_sent = _other_container(parser, changes) if changes else read_rows(inner, parser, config)
+    feed = inner
+    proposal = _proposal(feed, parser, config, changes)
     reading = read_rows(feed, proposal.parser, config) if proposal.changes else None
     if reading is None or not _is_better(reading, as_sent, proposal):
         return replace(proposal, as_sent=as_sent, changes={})
     return replace(proposal, as_sent=as_sent, with_changes=reading)
 
 
-def _proposal(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> FeedCheck:
-    """Return the guesses, one on top of the other; its readings are not yet made."""
-    changes = _layout_changes(feed, parser)
+def _other_container(parser: ParserConfig, changes: Mapping[str, Any]) -> Reading:
+    """Return what a parser makes of an upload that is in another format or compression."""
+    found = changes.get("format", parser.format)
+    what = f"it is {found}" if found != parser.format else "it is packed in another way"
+    return Reading(
+        error_code=FailureCode.DECODE_ERROR,
+        error_message=f"the file is not what parser.format and parser.compression say: {what}",
+    )
+
+
+def _proposal(
+    feed: FeedBytes, parser: ParserConfig, config: TenantConfig, container: Mapping[str, Any]
+) -> FeedCheck:
+    """Return the guesses, one on top of the other; its readings are not yet made.
+
+    ``container`` says what the upload is.
+    """
+    changes = dict(container)
     guessed = changed_parser(parser, changes) or parser
+    changes |= _layout_changes(feed, guessed)
+    guessed = changed_parser(parser, changes) or guessed
     try:
         headers = read_headers(feed, guessed)
     except FeedUnreadableError:
@@ -76,9 +90,13 @@ def _proposal(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> Fe
 
 
 def _layout_changes(feed: FeedBytes, parser: ParserConfig) -> dict[str, Any]:
+    if parser.format == "xlsx":
+        return guess_sheet(feed.data, parser)
     encoding = guess_encoding(feed.data, parser.encoding, is_whole=feed.is_whole)
-    if encoding is None:
+    if encoding is None or parser.format == "parquet":
         return {}
+    if parser.format == "jsonl":
+        return {} if encoding == parser.encoding else {"encoding": encoding}
     text = decode_head(feed.data, encoding, is_whole=feed.is_whole)
     layout = guess_layout(text, parser, is_whole=feed.is_whole)
     found = {
@@ -128,11 +146,3 @@ def changed_parser(parser: ParserConfig, changes: Mapping[str, Any]) -> ParserCo
         return ParserConfig.model_validate({**own, **changes, "column_map": column_map})
     except ValidationError:
         return None
-
-
-def _refuse_no_text(data: bytes) -> None:
-    kind = next((kind for mark, kind in _NO_TEXT if data.startswith(mark)), None)
-    if kind is not None:
-        raise FeedUnreadableError(
-            FailureCode.DECODE_ERROR, f"the file is {kind}, not CSV; export it as CSV"
-        )

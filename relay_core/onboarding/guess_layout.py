@@ -82,7 +82,7 @@ def _look(
         return None
     width = max(widths, key=lambda each: (widths[each], each))
     names = known_names(parser)
-    place = _header_place(records, width, names)
+    place = header_place(records, width, names)
     after = records[place:]
     share = sum(len(record.cells) == width for record in after) / len(after)
     known = count_known(records[place].cells, names)
@@ -101,7 +101,7 @@ def _skipped(records: Sequence[HeadRecord], place: int, skip: int) -> int:
     return skip if place == 0 else records[place].line - 1
 
 
-def _header_place(records: Sequence[HeadRecord], width: int, names: frozenset[str]) -> int:
+def header_place(records: Sequence[HeadRecord], width: int, names: frozenset[str]) -> int:
     """Return which record is the header: the first full one, or one with more known names."""
     fitting = [
         (place, record)

@@ -23,7 +23,10 @@ from relay_core.ingest.csv_records import (
     stand_in,
 )
 
+ZIP, PARQUET = b"PK\x03\x04", b"PAR1"
+"""What a workbook or an archive, and what a Parquet file begins with."""
 _LINE_ENDS = re.compile(rb"[\r\n]+")
+_LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,27 @@ class HeadRecord:
     def is_blank(self) -> bool:
         """Whether no cell holds anything."""
         return not any(map(strip, self.cells))
+
+
+def is_read_whole(head: bytes) -> bool:
+    """Tell whether a file that begins so says at its end what it holds."""
+    return head.startswith((ZIP, PARQUET))
+
+
+def whole_lines(feed: FeedBytes, parser: ParserConfig, most: int) -> tuple[bytes, ParserConfig]:
+    """Return the first lines of a feed that are not cut, and the parser that reads these bytes.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``.
+    """
+    try:
+        text = decode_head(feed.data, parser.encoding, is_whole=feed.is_whole)
+    except UnicodeError as error:
+        raise _unreadable(f"the bytes are not {parser.encoding}: {error}") from error
+    lines = _LINES.findall(text)
+    lines = lines if feed.is_whole else lines[:-1]
+    data = "".join(lines[:most]).encode()
+    return data, parser.model_copy(update={"encoding": "utf-8", "compression": "none"})
 
 
 def whole_records(feed: FeedBytes, parser: ParserConfig, most: int) -> tuple[bytes, ParserConfig]:
@@ -73,7 +97,7 @@ def whole_records(feed: FeedBytes, parser: ParserConfig, most: int) -> tuple[byt
     data = raw[: len(raw) - len(body) + (ends[-1] if ends else 0)]
     wide = parser.delimiter.encode("utf-8")
     data = data if mark == wide else data.replace(mark, wide)
-    return data, parser.model_copy(update={"encoding": "utf-8"})
+    return data, parser.model_copy(update={"encoding": "utf-8", "compression": "none"})
 
 
 def head_records(

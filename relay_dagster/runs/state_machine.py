@@ -312,15 +312,10 @@ def given_up(name: str, record: RunRecord, **changes: Any) -> RunRecord:
 
 
 def _failed(name: str, record: RunRecord, failure: RunFailure, now: datetime) -> RunRecord:
-    told = replace(
-        record,
-        stage=failure.stage,
-        error_code=str(failure.error_code),
-        error_message=_cut(failure.error_message),
-        next_action=next_action(failure),
-        attempt_code=failure.attempt_code,
-    )
-    return ended(name, told, now)
+    message, code = _cut(failure.error_message), str(failure.error_code)
+    told = replace(record, stage=failure.stage, error_code=code, error_message=message)
+    action, attempt_code = next_action(failure), failure.attempt_code
+    return ended(name, replace(told, next_action=action, attempt_code=attempt_code), now)
 
 
 def _cut(message: str) -> str:

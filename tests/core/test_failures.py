@@ -83,7 +83,25 @@ def test_a_row_fault_names_record_column_value_and_reason(
 
 
 def test_each_row_fault_is_tested() -> None:
-    assert {row[0] for row in ROW_FAULTS} == set(RowFault)
+    assert {row[0] for row in ROW_FAULTS} | {RowFault.INVALID_RECORD} == set(RowFault)
+
+
+def test_a_line_that_is_no_record_is_told_whole() -> None:
+    lines = b'{"sku":"A","quantity_available":1,"cost":2}\n{"sku":"B", oops\n'
+    result = run({"vendor_1": lines}, vendor_document(parser={"format": "jsonl"}))
+    (entry,) = result.normalized[0].entries
+    assert (entry.error_code, entry.vendor_id, entry.row_number, entry.value) == (
+        "invalid_record",
+        "vendor_1",
+        2,
+        '{"sku":"B", oops',
+    )
+    assert (entry.column, entry.row_data, entry.sku) == (None, None, None)
+    assert result.normalized[0].fault_counts == {"invalid_record": 1}
+    assert result.outcome.invalid_rows.decode() == (
+        "vendor_id,row_number,error_codes,raw\n"
+        'vendor_1,2,invalid_record,"""{""""sku"""":""""B"""", oops"""\n'
+    )
 
 
 def test_a_row_with_many_faults_is_invalid_once_and_each_fault_is_told() -> None:

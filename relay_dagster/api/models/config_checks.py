@@ -35,6 +35,9 @@ _EXAMPLE_VENDOR: dict[str, Any] = {
     "missing_headers": [],
     "unused_headers": [],
     "guesses": {
+        "format": "csv",
+        "compression": "auto",
+        "sheet": None,
         "encoding": "utf-8",
         "delimiter": ";",
         "skip_lines": 0,
@@ -89,6 +92,9 @@ class MissingHeaderFound(BaseModel):
 class Guesses(BaseModel):
     """How the file is probably written: the config's own options where nothing speaks against."""
 
+    format: str
+    compression: str
+    sheet: str | None
     encoding: str
     delimiter: str
     skip_lines: int

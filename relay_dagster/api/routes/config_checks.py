@@ -6,7 +6,7 @@ Bounded: a few vendors, the first bytes of each, a few threads. They are read by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
@@ -25,7 +25,7 @@ from relay_core.domain.errors import (
     UnsupportedSchemaVersionError,
 )
 from relay_core.onboarding.findings import describe_check, upload_doubts
-from relay_core.onboarding.head import FeedBytes
+from relay_core.onboarding.head import FeedBytes, is_read_whole
 from relay_core.onboarding.reading import FeedCheck
 from relay_dagster.api.engine_processes import TaskTooSlowError, TurnsTakenError
 from relay_dagster.api.feed_checker import FeedChecker
@@ -57,6 +57,8 @@ from relay_dagster.wiring import Platform
 router = APIRouter(tags=["tenants"])
 
 HEAD_BYTES = 64 * 1024
+WHOLE_BYTES = 8 << 20
+"""Files that say at their end what they hold are looked at whole, up to so many bytes of all."""
 MOST_VENDORS = 20
 _THREADS = 4
 # No answer is over 1 MiB; what stands beside these is short.
@@ -210,6 +212,7 @@ def _look_at_all(config: TenantConfig, objects: ObjectStore, checker: FeedChecke
         found = list(pool.map(lambda vendor: _find(vendor, objects), vendors))
     finally:
         pool.shutdown(cancel_futures=True)
+    found = list(_with_whole(found, objects))
     feeds = {
         vendor.vendor_id: each.feed
         for vendor, each in zip(vendors, found, strict=True)
@@ -261,6 +264,22 @@ def _find(vendor: VendorConfig, objects: ObjectStore) -> _Found | VendorCheck:
         message = f'there is no upload under "{cut(prefix)}"'
         return VendorCheck(vendor_id=vendor.vendor_id, status="missing", message=message)
     return _Found(latest, FeedBytes(data, is_whole=latest.size <= len(data)))
+
+
+def _with_whole(
+    found: Iterable[_Found | VendorCheck], objects: ObjectStore
+) -> Iterator[_Found | VendorCheck]:
+    """Yield what was found, whole where a file's first bytes do not do, as far as there is room."""
+    room = WHOLE_BYTES
+    for each in found:
+        if isinstance(each, _Found) and not each.feed.is_whole and is_read_whole(each.feed.data):
+            size = each.latest.size
+            data = objects.read_head(each.latest.key, size) if size <= room else None
+            if data is not None:
+                room -= size
+                yield _Found(each.latest, FeedBytes(data, is_whole=True))
+                continue
+        yield each
 
 
 def _of_check(vendor: VendorConfig, latest: ObjectInfo, check: FeedCheck | str) -> _Upload:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,9 +16,10 @@ from api_world import JSON, PROCESSES, TENANT, ApiWorld, assert_problem, paths_o
 from builders import config_document, vendor_document
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.api.routes.config_checks import HEAD_BYTES, MOST_VENDORS
+from relay_dagster.api.routes.config_checks import HEAD_BYTES, MOST_VENDORS, WHOLE_BYTES
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.external_errors import UnreachableError
+from workbooks import text_row, workbook
 
 PLACE = "/v1/tenants/acme/config:check"
 INBOUND = "tenants/acme/inbound/"
@@ -87,6 +89,9 @@ def test_the_patch_makes_an_upload_readable_that_was_not(world: ApiWorld) -> Non
     assert (vendor["status"], vendor["s3_key"], vendor["size"]) == ("read", key, len(EUROPEAN))
     assert vendor["headers"] == ["Artikelnummer", "Bestand", "Preis"]
     assert vendor["guesses"] == {
+        "format": "csv",
+        "compression": "auto",
+        "sheet": None,
         "encoding": "cp1252",
         "delimiter": ";",
         "skip_lines": 0,
@@ -97,7 +102,8 @@ def test_the_patch_makes_an_upload_readable_that_was_not(world: ApiWorld) -> Non
     assert vendor["as_sent"]["error_code"] == "DECODE_ERROR"
     assert (vendor["with_patch"]["usable"], vendor["with_patch"]["refused_rows"]) == (True, 0)
     assert {step["path"] for step in found["patch"]} == {
-        f"/vendors/1/parser/{option}" for option in vendor["guesses"] if option != "skip_lines"
+        f"/vendors/1/parser/{option}"
+        for option in vendor["guesses"].keys() - {"format", "compression", "sheet", "skip_lines"}
     }
     again = check(world, patched(document, found["patch"]))
     assert (again["vendors"][1]["as_sent"], again["patch"]) == (vendor["with_patch"], [])
@@ -326,3 +332,20 @@ def test_an_answer_has_room_for_some_vendors_details_and_says_of_the_others(
     # What is proposed is what is shown: nobody's changes come without their reasons.
     changed = {int(step["path"].split("/")[2]) for step in response.json()["patch"]}
     assert changed == set(range(sum(detailed)))
+
+
+def test_a_workbook_is_looked_at_whole_where_there_is_room(world: ApiWorld) -> None:
+    noise = random.Random(7).randbytes(HEAD_BYTES).hex()  # so much that it is not in the head
+    rows = text_row(1, "SKU", "Qty", "Cost", "Note") + text_row(2, "A-1", "1", "2.5", noise)
+    upload(world, workbook(rows), name="a.xlsx")
+    (vendor,) = check(world, config_document(**PRICED))["vendors"]
+    assert (vendor["status"], vendor["headers"]) == ("read", ["SKU", "Qty", "Cost", "Note"])
+    assert vendor["guesses"]["format"] == "xlsx"
+    assert vendor["with_patch"]["usable"]
+
+
+def test_a_workbook_too_large_to_be_looked_at_is_said_to_be(world: ApiWorld) -> None:
+    upload(world, b"PK\x03\x04" + bytes(WHOLE_BYTES), name="a.xlsx")
+    (vendor,) = check(world, config_document(**PRICED))["vendors"]
+    assert vendor["status"] == "unreadable"
+    assert "too large to be looked at" in vendor["message"]

@@ -10,6 +10,7 @@ from config_documents import (
     faults_of,
     parser_of,
 )
+from relay_core.config import load_config
 
 
 @pytest.mark.parametrize(
@@ -129,3 +130,54 @@ def test_a_default_is_not_judged_by_an_option_that_is_faulty_itself() -> None:
 def test_a_place_goes_with_its_type(section: str, value: dict[str, str], path: str) -> None:
     document = config_document({**vendor_document(), section: value})
     assert list(faults_of(document)) == [f"vendors.0.{path}"]
+
+
+@pytest.mark.parametrize(
+    ("form", "option", "value"),
+    [
+        ("csv", "sheet", "Prices"),
+        ("jsonl", "delimiter", ";"),
+        ("jsonl", "skip_lines", 1),
+        ("jsonl", "columns", ["sku"]),
+        ("jsonl", "sheet", "Prices"),
+        ("xlsx", "delimiter", ";"),
+        ("xlsx", "encoding", "cp1252"),
+        ("xlsx", "compression", "zip"),
+        ("parquet", "delimiter", ";"),
+        ("parquet", "encoding", "cp1252"),
+        ("parquet", "skip_lines", 1),
+        ("parquet", "columns", ["sku"]),
+        ("parquet", "sheet", "Prices"),
+    ],
+)
+def test_an_option_that_says_nothing_about_a_format_is_a_fault_unless_it_is_the_default(
+    form: str, option: str, value: object
+) -> None:
+    path = f"vendors.0.parser.{option}"
+    document = changed("vendors.0.parser.format", form)
+    document["vendors"][0]["parser"][option] = value
+    message = faults_of(document)[path]
+    assert f'and format is "{form}"' in message
+    default = parser_of(format=form).model_dump(mode="json")[option]
+    document["vendors"][0]["parser"][option] = default
+    load_config(document)
+
+
+def test_options_that_do_not_apply_are_told_all_at_once() -> None:
+    document = changed("vendors.0.parser.format", "parquet")
+    document["vendors"][0]["parser"] |= {"delimiter": ";", "encoding": "cp1252", "sheet": "x"}
+    assert list(faults_of(document)) == [
+        f"vendors.0.parser.{option}" for option in ("sheet", "delimiter", "encoding")
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "xlsx", "parquet"])
+def test_a_snapshot_of_each_format_loads_as_a_config(form: str) -> None:
+    config = load_config(changed("vendors.0.parser.format", form))
+    assert load_config(config.to_document()) == config
+
+
+def test_an_unknown_format_says_nothing_of_its_options() -> None:
+    document = changed("vendors.0.parser.format", "xml")
+    document["vendors"][0]["parser"]["delimiter"] = ";"
+    assert list(faults_of(document)) == ["vendors.0.parser.format"]

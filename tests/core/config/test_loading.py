@@ -49,6 +49,8 @@ def test_all_else_has_its_default() -> None:
             "inbound": {"type": "s3", "s3_prefix": "tenants/acme/inbound/vendor_1/"},
             "parser": {
                 "format": "csv",
+                "compression": "auto",
+                "sheet": None,
                 "delimiter": ",",
                 "encoding": "utf-8",
                 "column_map": {},

@@ -219,9 +219,17 @@ def test_the_missing_headers_are_those_of_the_config_as_sent() -> None:
     ]
 
 
-@pytest.mark.parametrize("data", [b"PK\x03\x04", b"\x1f\x8b", b"%PDF-1.7", b"\xd0\xcf\x11\xe0"])
-def test_a_workbook_or_an_archive_is_named(data: bytes) -> None:
-    with pytest.raises(FeedUnreadableError, match="export it as CSV"):
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"PK\x03\x04", "ZIP archive's or an Excel workbook's do, and is damaged"),
+        (b"\x1f\x8bno", "gzip's do, and is damaged"),
+        (b"%PDF-1.7", "a PDF; export it as CSV"),
+        (b"\xd0\xcf\x11\xe0", "an old Excel workbook, or one with a password; export it as CSV"),
+    ],
+)
+def test_what_is_no_feed_is_named(data: bytes, told: str) -> None:
+    with pytest.raises(FeedUnreadableError, match=told):
         checked(data)
 
 

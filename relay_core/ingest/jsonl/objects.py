@@ -1,0 +1,166 @@
+"""One line to one JSON object, strictly, with numbers as they are written.
+
+What is no JSON by the letter is refused here, whatever Python's own reader would make of it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from relay_core.columnar.text import Ints
+from relay_core.domain.limits import Limits
+
+MOST_LEVELS = 100
+"""So many objects and lists may stand in one another, the line's own object among them."""
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+_KEY = re.compile(rf"({_TEXT.pattern})[ \t]*:")
+_OTHER = re.compile(r'[^"\[{,]*')
+_STEPS = np.zeros(256, np.int8)
+_STEPS[[ord("["), ord("{")]], _STEPS[[ord("]"), ord("}")]] = 1, -1
+_MAYBE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class Number(str):
+    """A number, as its source text."""
+
+    __slots__ = ()
+
+
+class LargeNestedError(ValueError):
+    """A list or an object of a line has more bytes than a cell may have; ``column`` is which."""
+
+    def __init__(self, column: int) -> None:
+        self.column = column
+        super().__init__(f"value {column} of the line")
+
+
+class ManyKeysError(ValueError):
+    """A line has more keys than a feed may have columns."""
+
+
+@contextmanager
+def many_objects() -> Iterator[None]:
+    """Make many objects inside without the collector, which looks at all of them again and again.
+
+    What JSON is made of holds nothing that holds it.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def read_object(line: str) -> Mapping[str, Any] | None:
+    """Return the object that a line is, its numbers as `Number`; None where it is none."""
+    if line.count("[") + line.count("{") > MOST_LEVELS and _depths(line).max() > MOST_LEVELS:
+        return None
+    try:
+        value = _DECODER.decode(line)
+        if _MAYBE_SURROGATE.search(line):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except ValueError:  # UnicodeEncodeError, of half a pair, is one
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_long_object(line: str, limits: Limits) -> Mapping[str, Any] | None:
+    """Do as `read_object`, of a line of any length: its lists and objects are not all held at once.
+
+    Raises:
+        LargeNestedError, ManyKeysError: it can be no record of a feed.
+    """
+    outer, position, values = [], line.find("{") + 1, 1
+    if line[: max(0, position - 1)].strip(" \t") or not position:
+        return None
+    start = 0
+    while position < len(line):
+        if line[position] in "[{":
+            end = _end_of_nested(line, position, values, limits)
+            if end is None or read_object(f'{{"":{line[position:end]}}}') is None:
+                return None
+            outer += [line[start:position], "[]"]
+            position = start = end
+        elif line[position] == '"':
+            text = _TEXT.match(line, position)
+            if text is None:
+                return None
+            position = text.end()
+        else:
+            values += line[position] == ","
+            if values > limits.columns:
+                raise ManyKeysError
+            position = _OTHER.match(line, position + 1).end()  # type: ignore[union-attr]
+    return read_object("".join([*outer, line[start:]]))
+
+
+def _end_of_nested(line: str, position: int, column: int, limits: Limits) -> int | None:
+    """Return where a list or an object ends; None where the line ends before."""
+    part = line[position : position + limits.cell_bytes + 1]
+    ends = np.flatnonzero(_depths(part) == 0)
+    if not len(ends) and position + len(part) == len(line):
+        return None
+    size = int(ends[0]) + 1 if len(ends) else len(part)
+    if size > limits.cell_bytes or len(part[:size].encode()) > limits.cell_bytes:
+        raise LargeNestedError(column)
+    return position + size
+
+
+def key_texts(line: str) -> set[str]:
+    """Return what is written as a key anywhere in a line, if it is JSON."""
+    return set(_KEY.findall(line))
+
+
+def is_nested(value: Any) -> bool:
+    """Tell whether a value is a list or an object."""
+    return isinstance(value, list | dict)
+
+
+def texts_of(objects: Iterable[Mapping[str, Any]], key: str) -> list[str]:
+    """Return the cells of a column; a list, an object, null and what is not there are empty."""
+    cells = (each.get(key) for each in objects)
+    return [each if isinstance(each, str) else _word(each) for each in cells]
+
+
+def numbers_of(objects: Iterable[Mapping[str, Any]], key: str) -> list[bool]:
+    """Return which cells of a column are numbers."""
+    return [each.get(key).__class__ is Number for each in objects]
+
+
+def _word(value: Any) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else ""
+
+
+def _depths(text: str) -> Ints:
+    """Return how many lists and objects are open behind each character of a JSON text."""
+    if "\\" in text:  # it may stand before a quote
+        text = _TEXT.sub(lambda found: " " * len(found[0]), text)
+    data = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
+    steps = _STEPS[data]
+    steps[np.cumsum(data == ord('"'), dtype=np.int64) & 1 == 1] = 0
+    return np.cumsum(steps, dtype=np.int64)
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_float=Number, parse_int=Number, parse_constant=_no_constant
+)

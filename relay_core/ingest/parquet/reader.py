@@ -1,0 +1,222 @@
+"""Parquet to text columns with record numbers.
+
+A small file can hold a few long texts some million times, so that the dictionaries of texts are
+looked at before rows are read: no more rows are read at once than fit into memory at their longest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from relay_core.columnar.text import Bools, Ints, empty_texts, offsets_and_bytes, values_of
+from relay_core.domain.cell_rules import shorten
+from relay_core.domain.codes import FailureCode
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import Limits
+from relay_core.ingest.cell_sizes import (
+    moderate_runs,
+    refuse_large_cells,
+    refuse_large_header,
+    refuse_too_many_columns,
+)
+from relay_core.ingest.column_mapping import plan_columns
+from relay_core.ingest.compression import too_much
+from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.feed import ParsedFeed, TextBatch
+from relay_core.ingest.parquet.value_text import text_of
+
+if TYPE_CHECKING:  # a process that reads loads no pydantic
+    from relay_core.config import ParserConfig
+
+_ROWS = 1 << 16
+_SHARES_STARTS = "DELTA_BYTE_ARRAY"
+"""In this encoding a text says only where it differs from the one before."""
+_BYTES = 8 << 20
+"""About how many bytes of text a batch has."""
+
+
+def may_explode(data: Buffer) -> bool:
+    """Tell whether a page of a file can unpack to any size, whatever the file says of itself."""
+    try:
+        about = pq.read_metadata(pa.BufferReader(pa.py_buffer(memoryview(data))))
+    except (pa.ArrowException, OSError, ValueError):
+        return False  # the reader will say so
+    groups = (about.row_group(place) for place in range(about.num_row_groups))
+    chunks = (each.column(place) for each in groups for place in range(each.num_columns))
+    return any(_SHARES_STARTS in each.encodings for each in chunks)
+
+
+def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
+    """Return a file's columns as text; its first row is record 1.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR``, here or from ``batches``: it is no Parquet, or
+            damaged; ``invalid_input``: a column that is read is of no type that has a text, too
+            many columns, too large a cell; ``feed_too_large``: its texts come to more than a feed
+            may have.
+    """
+    try:
+        source = pa.BufferReader(pa.py_buffer(memoryview(data)))
+        file = pq.ParquetFile(source, pre_buffer=False)
+        schema = file.schema_arrow
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(str(error)) from error
+    headers = tuple(schema.names)
+    refuse_too_many_columns(headers, limits)
+    refuse_large_header(headers, limits)
+    used = set(plan_columns(headers, parser).positions.values())
+    wrong = [each for place, each in enumerate(schema) if place in used and not _is_text(each.type)]
+    if wrong:
+        kinds = ", ".join(f"{shorten(each.name)} is {shorten(str(each.type))}" for each in wrong)
+        raise FeedUnreadableError(
+            FailureCode.INVALID_INPUT,
+            f"columns that are read are not of texts, numbers, dates or booleans: {kinds}; write "
+            "them flat, or map others in parser.column_map",
+        )
+    return ParsedFeed(headers, _batches(_Rows(source, file, schema), schema, limits))
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(test(kind) for test in tests)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Tell whether a column's cells have a text."""
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    tests = (
+        _is_string,
+        *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
+        *(pa.types.is_boolean, pa.types.is_date, pa.types.is_timestamp, pa.types.is_null),
+    )
+    return any(test(kind) for test in tests)
+
+
+class _Rows:
+    """The rows of a file, those of each of its groups by themselves.
+
+    Args:
+        source: the file.
+        file: the same, opened.
+        schema: its columns.
+    """
+
+    def __init__(self, source: pa.BufferReader, file: pq.ParquetFile, schema: pa.Schema) -> None:
+        self._file = file
+        self._has_text = [_is_text(each.type) for each in schema]
+        named = list(zip(schema, self._has_text, strict=True))
+        self._wanted = [each.name for each, known in named if known]
+        self._texts = [each.name for each in schema if _is_string(each.type)]
+        self._by_dictionary = pq.ParquetFile(
+            source, read_dictionary=self._texts, pre_buffer=False, metadata=file.metadata
+        )
+
+    def __iter__(self) -> Iterator[tuple[Sequence[pa.Array | None], int]]:
+        """Yield the columns of some rows, those that have no text as None, and how many rows.
+
+        Raises:
+            FeedUnreadableError: ``DECODE_ERROR``: the file is damaged.
+        """
+        rows = 0
+        for batch in self._batches():
+            found = iter(batch.columns)
+            yield [next(found) if known else None for known in self._has_text], batch.num_rows
+            rows += batch.num_rows
+        if rows != self._file.metadata.num_rows:
+            raise _damaged(f"it has {rows} rows, and says that it has another number of them")
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        for group in range(self._file.metadata.num_row_groups):
+            try:
+                most = max(1, min(_ROWS, 8 * _BYTES // max(1, self._longest(group))))
+                yield from self._file.iter_batches(
+                    most, row_groups=[group], columns=self._wanted, use_threads=False
+                )
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise _damaged(str(error)) from error
+
+    def _longest(self, group: int) -> int:
+        """Return of how many bytes a text of a group may be that takes fewer in the file."""
+        about = self._file.metadata.row_group(group)
+        chunks = (about.column(place) for place in range(about.num_columns))
+        names = [c.path_in_schema for c in chunks if c.has_dictionary_page]
+        names = [name for name in self._texts if name in names]
+        if not names or not about.num_rows:
+            return 0
+        probe = self._by_dictionary.iter_batches(
+            1, row_groups=[group], columns=names, use_threads=False
+        )
+        lengths = (pc.max(pc.binary_length(c.dictionary)).as_py() for c in next(probe).columns)
+        return max(length or 0 for length in lengths)
+
+
+def _batches(rows: _Rows, schema: pa.Schema, limits: Limits) -> Iterator[TextBatch]:
+    number, left = 1, limits.feed_bytes
+    for columns, count in rows:
+        for start, stop in moderate_runs(_row_sizes(columns, count), _BYTES):
+            texts = [_text(column, start, stop - start) for column in columns]
+            left -= sum(map(_size, texts))
+            if left < 0:
+                raise too_much(limits)
+            numbers = np.arange(number + start, number + stop)
+            refuse_large_cells(texts, numbers, schema.names, limits)
+            yield TextBatch(texts, numbers, _number_cells(schema, stop - start))
+        number += count
+
+
+def _text(column: pa.Array | None, start: int, size: int) -> pa.StringArray:
+    if column is None:
+        return empty_texts(size)
+    try:
+        return text_of(column.slice(start, size))
+    except pa.ArrowInvalid as error:
+        raise _damaged(str(error)) from error
+
+
+def _row_sizes(columns: Sequence[pa.Array | None], rows: int) -> Ints:
+    """Return how many bytes the texts of each row come to, about."""
+    return sum((_sizes(each) for each in columns if each is not None), np.zeros(rows, np.int64))
+
+
+def _sizes(column: pa.Array) -> Ints:
+    """Return how many bytes each cell's text has, about."""
+    if pa.types.is_dictionary(column.type) and _is_string(column.type.value_type):
+        lengths = pc.fill_null(pc.binary_length(column.dictionary), 0)
+        found = pc.fill_null(lengths.take(column.indices), 0)
+    elif _is_string(column.type):
+        found = pc.fill_null(pc.binary_length(column), 0)
+    else:
+        return np.full(len(column), 8, np.int64)
+    return values_of(found).astype(np.int64)
+
+
+def _size(text: pa.StringArray) -> int:
+    bounds, _ = offsets_and_bytes(text)
+    return int(bounds[-1] - bounds[0])
+
+
+def _number_cells(schema: pa.Schema, rows: int) -> dict[int, Bools]:
+    every = np.ones(rows, np.bool_)
+    return {place: every for place, each in enumerate(schema) if _is_number(each.type)}
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_number(kind.value_type)
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(test(kind) for test in tests)
+
+
+def _damaged(why: str) -> FeedUnreadableError:
+    return FeedUnreadableError(
+        FailureCode.DECODE_ERROR,
+        f"the file cannot be read as Parquet: {shorten(why)}; write it again, or set "
+        "parser.format to what it is",
+    )

@@ -1,0 +1,1 @@
+"""Workbooks: the cells of one sheet as text columns."""

@@ -1,0 +1,108 @@
+"""What an upload is before it is text or rows: its compression and its format."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from relay_core.config import ParserConfig
+from relay_core.config.cross_checks import FORMATS_WITH
+from relay_core.domain.codes import FailureCode
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import DEFAULT_LIMITS
+from relay_core.ingest.charset import decode_head, likely_encodings
+from relay_core.ingest.compression import BROKEN, compression_of, open_archive, unpack
+from relay_core.ingest.jsonl.objects import read_object
+from relay_core.onboarding.head import PARQUET, ZIP, FeedBytes
+
+_UNPACKED = 1 << 20
+"""So much of what gzip has packed is looked at."""
+_NO_FEED = (
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook, or one with a password"),
+    (b"%PDF", "a PDF"),
+)
+
+
+def unpacked(feed: FeedBytes) -> FeedBytes:
+    """Return an upload without its layer of compression, as far as its first bytes tell.
+
+    Raises:
+        FeedUnreadableError: it is of no kind that can be read, too large to be looked at, damaged.
+    """
+    kind = next((kind for mark, kind in _NO_FEED if feed.data.startswith(mark)), None)
+    if kind is not None:
+        raise _unreadable(f"the file is {kind}; export it as CSV, or save it as .xlsx")
+    packed = compression_of(feed.data, "auto")
+    if packed == "zip" or feed.data.startswith(PARQUET):
+        if not feed.is_whole:
+            raise _unreadable("the file is too large to be looked at; a run reads it")
+        if packed == "none" or _is_workbook(feed.data):
+            return feed
+        data = bytes(unpack(feed.data, "zip", DEFAULT_LIMITS))
+        return FeedBytes(data, True)
+    return _gunzipped(feed) if packed == "gzip" else feed
+
+
+def container_changes(feed: FeedBytes, inner: FeedBytes, parser: ParserConfig) -> Mapping[str, Any]:
+    """Return what to change in a parser so that it takes an upload for what it is.
+
+    Args:
+        feed: the upload.
+        inner: what `unpacked` has made of it.
+        parser: the vendor's.
+    """
+    found = _format_of(inner, parser)
+    changes: dict[str, Any] = {}
+    if found != parser.format:
+        changes["format"] = found
+        for option, formats in FORMATS_WITH.items():
+            default = ParserConfig.model_fields[option].default
+            if found not in formats and getattr(parser, option) != default:
+                changes[option] = default
+    packed = "none" if found == "xlsx" else compression_of(feed.data, "auto")
+    if found != "xlsx" and parser.compression not in ("auto", packed):
+        changes["compression"] = "auto"
+    return changes
+
+
+def _format_of(feed: FeedBytes, parser: ParserConfig) -> str:
+    if not feed.data:
+        return parser.format
+    if feed.data.startswith(ZIP):
+        return "xlsx"
+    if feed.data.startswith(PARQUET):
+        return "parquet"
+    return "jsonl" if _is_json_lines(feed) else "csv"
+
+
+def _is_json_lines(feed: FeedBytes) -> bool:
+    """Tell whether the first line that is not blank is a JSON object."""
+    try:
+        text = decode_head(feed.data, likely_encodings(feed.data)[0], is_whole=feed.is_whole)
+    except UnicodeError:
+        return False
+    line = text.lstrip().split("\n", 1)[0]
+    return line.startswith("{") and read_object(line) is not None
+
+
+def _is_workbook(data: bytes) -> bool:
+    try:
+        with open_archive(data) as archive:
+            return "[Content_Types].xml" in archive.namelist()
+    except BROKEN as error:
+        what = "a ZIP archive's or an Excel workbook's"
+        raise _unreadable(f"the file begins as {what} do, and is damaged: {error}") from error
+
+
+def _gunzipped(feed: FeedBytes) -> FeedBytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        data = unpacker.decompress(feed.data, _UNPACKED)
+    except zlib.error as error:
+        raise _unreadable(f"the file begins as gzip's do, and is damaged: {error}") from error
+    return FeedBytes(data, feed.is_whole and unpacker.eof and not unpacker.unused_data)
+
+
+def _unreadable(message: str) -> FeedUnreadableError:
+    return FeedUnreadableError(FailureCode.DECODE_ERROR, message)

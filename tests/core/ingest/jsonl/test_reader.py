@@ -1,0 +1,222 @@
+"""JSON Lines: what is a record, what its cells are, and that all ways to read one agree."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reading import Read, gathered, read
+from relay_core.config import ParserConfig
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.ingest.jsonl.objects import read_object, texts_of
+from relay_core.ingest.jsonl.reader import read_json_lines
+
+GOOD = '{"sku": "A", "qty": 1}'
+
+
+def lines(*texts: str, end: str = "\n") -> bytes:
+    return "".join(f"{text}{end}" for text in texts).encode()
+
+
+def test_cells_are_as_they_are_written() -> None:
+    assert read(
+        lines(
+            '{"sku":"00123","cost":12.50,"list":1e3,"ok":true,"no":false,"none":null}',
+            '{"cost":"12.50","list":-0.0,"more":" x ","sku":"caf\\u00e9 \\"5\\" \\ud83d\\ude00"}',
+            '{"list":123456789012345678901234567890.10}',
+        ),
+        "jsonl",
+    ) == Read(
+        ("sku", "cost", "list", "ok", "no", "none", "more"),
+        {
+            1: ["00123", "12.50", "1e3", "true", "false", "", ""],
+            2: ['café "5" 😀', "12.50", "-0.0", "", "", "", " x "],
+            3: ["", "", "123456789012345678901234567890.10", "", "", "", ""],
+        },
+        {1: ".nn....", 2: "..n....", 3: "..n...."},
+    )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_in_csv_and_blank_ones_take_no_number(end: str) -> None:
+    found = read(lines("", '{"sku":"a\u0085\u2028b"}', " \t ", "\u2028", GOOD, end=end), "jsonl")
+    assert found.rows == {1: ["a\u0085\u2028b", ""], 2: ["A", "1"]}
+
+
+def test_the_last_line_needs_no_end_and_a_byte_order_mark_is_dropped() -> None:
+    assert read(b"\xef\xbb\xbf" + GOOD.encode(), "jsonl").rows == {1: ["A", "1"]}
+
+
+def test_another_encoding_is_read() -> None:
+    data = '{"sku":"Ä"}'.encode("utf-16")
+    assert read(data, "jsonl", encoding="utf-16").rows == {1: ["Ä"]}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[1]",
+        "1",
+        '"text"',
+        "null",
+        "oops",
+        '{"sku":NaN}',
+        '{"sku":Infinity}',
+        '{"sku":-Infinity}',
+        '{"sku":"\\ud800"}',
+        '{"x":["\\udc00"]}',
+        '{"\\ud800":1}',
+        '{"sku":1,"sku":2}',
+        '{"x":[{"a":1,"a":2}]}',
+        '{"a":1}{"b":2}',
+        '{"a":1} 2',
+        '{"sku":007}',
+        '{"sku":+1}',
+        '{"sku":.5}',
+        '{"sku":1.}',
+        '{"sku":0x1}',
+        "{'sku':1}",
+        '{"sku":1,}',
+        '{"sku":"tab\there"}',
+        '{"sku":"\\x"}',
+        '{"sku":True}',
+        '{"sku":"open}',
+        '{"x":' + "[" * 100 + "]" * 100 + "}",
+        '{"x":' + "[" * 100_000,
+    ],
+)
+def test_what_is_no_json_object_is_an_invalid_record(line: str) -> None:
+    found = read(lines(GOOD, line, GOOD), "jsonl")
+    assert found.headers == ("sku", "qty")
+    assert found.rows == {1: ["A", "1"], 3: ["A", "1"]}
+    raw = f'"{line.replace(chr(34), chr(34) * 2)}"' if set('",') & set(line) else line
+    assert found.misfits == {2: (None, raw, [line])}
+
+
+def test_a_hundred_levels_are_an_object() -> None:
+    nested = '{"x":' + "[" * 99 + "]" * 99 + ', "sku": "]]]["}'
+    assert read(lines(nested), "jsonl").rows == {1: ["", "]]]["]}
+
+
+def test_a_list_is_an_empty_cell_unless_a_column_is_read_from_it() -> None:
+    found = read(lines('{"sku":"A","tags":[1,2]}', '{"sku":{"a":1}}', '{"sku":["A"]}'), "jsonl")
+    assert found.rows == {1: ["A", ""]}
+    assert [misfit[0] for misfit in found.misfits.values()] == [None, None]
+    found = read(lines('{"sku":"A","tags":[1,2]}'), "jsonl", column_map={"title": "tags"})
+    assert list(found.misfits) == [1]
+
+
+def test_keys_stand_in_order_of_appearance_wherever_that_is() -> None:
+    many = ['{"a":1,"b":2}'] * 5000
+    late = [*many, '{"a":1,"z":3}', "oops", *many, '{"c":1,"b":"\\u0041"}']
+    found = read(lines('{"b":007,"first":1}', '{"b":1}', *late), "jsonl")
+    assert found.headers == ("b", "a", "z", "c")
+    assert found.rows[5003] == ["", "1", "3", ""]
+    assert found.rows[10_005] == ["A", "", "", "1"]
+    assert list(found.misfits) == [1, 5004]
+
+
+@pytest.mark.parametrize("held", [0, 3 << 20, 64 << 20])
+def test_a_feed_of_many_blocks_is_the_same_however_much_is_held_of_it(held: int) -> None:
+    texts = [
+        f'{{"sku":"A-{n}",{" " * (n % 2)}"qty":{n % 7 or "null"},"title":"{"x" * 40} \\" {n}"}}'
+        for n in range(200_000)
+    ]
+    texts[70_000] = "oops"
+    texts[150_000] = '{"late":[1]}'
+    parser = ParserConfig.model_validate({"format": "jsonl"})
+    found = gathered(read_json_lines(lines(*texts), parser, DEFAULT_LIMITS, held))
+    assert found.headers == ("sku", "qty", "title", "late")
+    assert found.misfits == {70_001: (None, "oops", ["oops"])}
+    assert len(found.rows) == 199_999
+    for number in (1, 2, 70_000, 70_002, 100_000, 150_001, 200_000):
+        n = number - 1
+        wanted = [f"A-{n}", str(n % 7 or ""), f'{"x" * 40} " {n}', ""]
+        assert found.rows[number] == (["", "", "", ""] if n == 150_000 else wanted)
+        assert found.numbers[number] == ("...." if n == 150_000 or n % 7 == 0 else ".n..")
+
+
+def test_an_empty_object_keeps_its_number() -> None:
+    assert read(lines("{}", GOOD), "jsonl").rows == {1: ["", ""], 2: ["A", "1"]}
+    assert read(lines("{}"), "jsonl").headers == ()
+
+
+def test_lines_without_an_object_are_refused_and_none_is_an_empty_feed() -> None:
+    with pytest.raises(FeedUnreadableError, match="no line is a JSON object") as caught:
+        read(lines("[1]", "2"), "jsonl")
+    assert caught.value.error_code == "invalid_input"
+    assert read(b" \n\r\n", "jsonl").headers is None
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (lines(GOOD, '{"sku":"' + "x" * 101 + '"}'), r"record 2, column 1 \("),
+        (lines(GOOD, '{"sku":"A","x":"' + "é" * 51 + '"}'), r"record 2, column 3 \("),
+        (lines(GOOD, '{"a":1,"x":[' + "1," * 60 + "1]}"), "record 2, column 2"),
+        (lines(GOOD, "oops" * 26), "record 2, column 1"),
+        (lines('{"' + "k" * 101 + '":1}'), "record 1, column 1"),
+    ],
+)
+def test_a_large_cell_is_refused_read_or_not(data: bytes, told: str) -> None:
+    with pytest.raises(FeedUnreadableError, match=told) as caught:
+        read(data, "jsonl", limits=Limits(cell_bytes=100))
+    assert caught.value.error_code == "invalid_input"
+
+
+def test_a_line_may_be_longer_than_a_cell() -> None:
+    members = {f"key {place}": "x" * 90 for place in range(50)} | {"nested": {"a": ["y" * 80]}}
+    (row,) = read(lines(json.dumps(members)), "jsonl", limits=Limits(cell_bytes=100)).rows.values()
+    assert row == ["x" * 90] * 50 + [""]
+
+
+@pytest.mark.parametrize("size", [20, 100_000])
+def test_too_many_keys_are_refused(size: int) -> None:
+    one = json.dumps({f"key {place}": 1 for place in range(size)})
+    with pytest.raises(FeedUnreadableError, match="are the most") as caught:
+        read(lines(GOOD, one), "jsonl", limits=Limits(columns=19, cell_bytes=1000))
+    assert caught.value.error_code == "invalid_input"
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.text(max_size=6),
+    st.sampled_from(["null", "-", 'a"b', "}", ",", "12", "é\\"]),
+    st.lists(st.integers(), max_size=2),
+)
+OBJECTS = st.dictionaries(st.sampled_from(["sku", "qty", 'k"y', "é", "", " sku"]), VALUES)
+SPACING = st.sampled_from([(",", ":"), (", ", ": "), (" , ", " :\t")])
+
+
+@given(st.lists(st.tuples(OBJECTS, SPACING, st.booleans()), min_size=1, max_size=12), st.data())
+def test_lines_read_by_shape_are_what_each_is_by_itself(
+    written: list[tuple[dict[str, Any], tuple[str, str], bool]], data: st.DataObject
+) -> None:
+    texts = [json.dumps(o, separators=s, ensure_ascii=a) for o, s, a in written]
+    for place in data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=3)):
+        text = texts[place]
+        at = data.draw(st.integers(0, len(text)))
+        texts[place] = text[:at] + data.draw(st.sampled_from(['"', "0", "x", ",", " "])) + text[at:]
+    texts = [text for text in texts if text.strip()]
+    expected = {number: read_object(text) for number, text in enumerate(texts, 1)}
+    objects = [each for each in expected.values() if each is not None]
+    headers = tuple(dict.fromkeys(key for each in objects for key in each))
+    if not objects:
+        return
+
+    found = read(lines(*texts), "jsonl", column_map={"title": "no such key"})
+
+    assert found.headers == headers
+    used = next((header for header in headers if header.strip() == "sku"), "")
+    for number, each in expected.items():
+        if each is None or (used and isinstance(each.get(used), list | dict)):
+            assert number in found.misfits
+        else:
+            assert found.rows[number] == [texts_of([each], key)[0] for key in headers]

@@ -1,0 +1,124 @@
+"""The layer that comes off an upload: what is in it, and what is wrong with it."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+import zlib
+
+import pytest
+
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.ingest.compression import unpack
+
+TEXT = b"sku,quantity_available\n" * 1000
+GZIP = gzip.compress(TEXT, mtime=0)
+
+
+def archive(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as file:
+        for name, data in files.items():
+            file.writestr(name, data)
+    return packed.getvalue()
+
+
+def changed(data: bytes, mark: bytes, offset: int, value: int) -> bytes:
+    """Return an archive with a byte of each header of a kind set."""
+    made = bytearray(data)
+    made[made.index(mark) + offset] = value
+    return bytes(made)
+
+
+ZIP = archive({"feed.csv": TEXT})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TEXT,
+        GZIP,
+        b"".join(gzip.compress(part, mtime=0) for part in (TEXT[:700], b"", TEXT[700:])),
+        GZIP + bytes(5000),
+        ZIP,
+        archive({"../../evil.csv": TEXT}),
+        archive({"folder/": b"", "__MACOSX/._feed.csv": b"x", "a/.hidden": b"x", "a/feed": TEXT}),
+        archive({"feed.csv": TEXT}, zipfile.ZIP_STORED),
+        archive({"feed.csv": TEXT}, zipfile.ZIP_LZMA),
+    ],
+)
+def test_one_layer_comes_off_by_the_first_bytes(data: bytes) -> None:
+    assert bytes(unpack(data, "auto", DEFAULT_LIMITS)) == TEXT
+
+
+def test_no_more_than_one_layer_comes_off() -> None:
+    assert bytes(unpack(gzip.compress(GZIP, mtime=0), "gzip", DEFAULT_LIMITS)) == GZIP
+    assert bytes(unpack(GZIP, "none", DEFAULT_LIMITS)) == GZIP
+
+
+@pytest.mark.parametrize(
+    ("data", "compression"),
+    [
+        (GZIP[:-4], "auto"),
+        (GZIP[:20], "auto"),
+        (GZIP[:3], "auto"),
+        (GZIP + b"x", "auto"),
+        (GZIP + bytes(3) + b"x", "auto"),
+        (GZIP[:-8] + b"badcrc!!", "auto"),
+        (TEXT, "gzip"),
+        (bytes(10), "gzip"),
+        (TEXT, "zip"),
+        (GZIP, "zip"),
+        (ZIP[:-30], "auto"),
+        (changed(ZIP, b"PK\x03\x04", 60, 255), "auto"),
+        (changed(ZIP, b"PK\x01\x02", 16, 1), "auto"),
+    ],
+)
+def test_what_is_damaged_or_something_else_is_a_decode_error(data: bytes, compression: str) -> None:
+    with pytest.raises(FeedUnreadableError) as caught:
+        unpack(data, compression, DEFAULT_LIMITS)
+    assert caught.value.error_code == "DECODE_ERROR"
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (archive({"a.csv": TEXT, "b.csv": TEXT}), "holds 2 files"),
+        (archive({"a.zip": ZIP, "b.zip": ZIP}), "holds 2 files"),
+        (archive({}), "holds no file"),
+        (archive({"folder/": b""}), "holds no file"),
+        (changed(ZIP, b"PK\x01\x02", 8, 1), "encrypted"),
+        (changed(changed(ZIP, b"PK\x01\x02", 10, 99), b"PK\x03\x04", 8, 99), "not known"),
+    ],
+)
+def test_an_archive_of_other_than_one_readable_file_is_refused(data: bytes, told: str) -> None:
+    with pytest.raises(FeedUnreadableError, match=told) as caught:
+        unpack(data, "zip", DEFAULT_LIMITS)
+    assert caught.value.error_code == "invalid_input"
+
+
+@pytest.mark.parametrize("data", [GZIP, ZIP])
+def test_what_comes_out_is_counted(data: bytes) -> None:
+    unpack(data, "auto", Limits(feed_bytes=len(TEXT)))
+    with pytest.raises(FeedUnreadableError, match=f"more than {len(TEXT) - 1} bytes") as caught:
+        unpack(data, "auto", Limits(feed_bytes=len(TEXT) - 1))
+    assert caught.value.error_code == "feed_too_large"
+
+
+def test_a_bomb_is_unpacked_no_further_than_its_limit() -> None:
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
+    with pytest.raises(FeedUnreadableError, match="unpacks to more than 1000000 bytes"):
+        unpack(bomb, "auto", Limits(feed_bytes=1_000_000))
+
+
+def test_an_archive_that_lists_too_many_files_is_not_read() -> None:
+    listed = b"PK\x01\x02" + bytes(42)
+    end = (
+        b"PK\x05\x06" + bytes(4) + b"\xff\xff\xff\xff" + (20 << 20).to_bytes(4, "little") + bytes(6)
+    )
+    with pytest.raises(FeedUnreadableError, match="far too many files") as caught:
+        unpack(ZIP[:4] + listed * ((20 << 20) // 46 + 1) + end, "zip", DEFAULT_LIMITS)
+    assert caught.value.error_code == "DECODE_ERROR"

@@ -1,0 +1,317 @@
+"""One sheet of a workbook: which cells it has, what their texts are, what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import Any
+
+import pytest
+
+from reading import Read, read
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import Limits
+from workbooks import archive, text_row, workbook, workbook_parts
+
+HEADER = text_row(1, "sku", "qty")
+TEXT = '<c r="A2" t="inlineStr"><is>'
+
+
+def shared_row(number: int, place: int) -> str:
+    """Return a row of one cell with the text that is shared at a place."""
+    return f'<row r="{number}"><c r="A{number}" t="s"><v>{place}</v></c></row>'
+
+
+def one_cell(cell: str, *, properties: str = "") -> list[str]:
+    """Return the text of a cell that stands in A2, and whether it is a number."""
+    rows = f'{text_row(1, "sku")}<row r="2">{cell}</row>'
+    found = read(workbook(rows, properties=properties), "xlsx")
+    return [found.rows[2][0], found.numbers[2]] if found.rows else []
+
+
+@pytest.mark.parametrize(
+    ("cell", "text", "kind"),
+    [
+        ('<c r="A2"><v>12</v></c>', "12", "n"),
+        ('<c r="A2"><v>12.0</v></c>', "12", "n"),
+        ('<c r="A2"><v>19.989999999999998</v></c>', "19.99", "n"),
+        ('<c r="A2"><v>7.0000000000000009</v></c>', "7", "n"),
+        ('<c r="A2"><v>0.1</v></c>', "0.1", "n"),
+        ('<c r="A2"><v>1.5E-7</v></c>', "0.00000015", "n"),
+        ('<c r="A2"><v>1e21</v></c>', "1000000000000000000000", "n"),
+        ('<c r="A2"><v>-0</v></c>', "0", "n"),
+        ('<c r="A2"><v>1234567890123456</v></c>', "1234567890123460", "n"),
+        ('<c r="A2" s="3"><v>12.5</v></c>', "12.5", "n"),
+        ('<c r="A2" s="1"><v>46082</v></c>', "2026-03-01", "."),
+        ('<c r="A2" s="2"><v>46082.520833333336</v></c>', "2026-03-01 12:30:00", "."),
+        ('<c r="A2" s="2"><v>46082.9999999</v></c>', "2026-03-02", "."),
+        ('<c r="A2" s="1"><v>0.5</v></c>', "12:00:00", "."),
+        ('<c r="A2" s="1"><v>0</v></c>', "00:00:00", "."),
+        ('<c r="A2" s="4"><v>1.5</v></c>', "1900-01-01 12:00:00", "."),
+        ('<c r="A2" s="1"><v>59</v></c>', "1900-02-28", "."),
+        ('<c r="A2" s="1"><v>60</v></c>', "1900-02-29", "."),
+        ('<c r="A2" s="1"><v>61</v></c>', "1900-03-01", "."),
+        ('<c r="A2" s="1"><v>2958465</v></c>', "9999-12-31", "."),
+        ('<c r="A2" s="1"><v>2958466</v></c>', "2958466", "."),
+        ('<c r="A2" s="1"><v>-1</v></c>', "-1", "."),
+        ('<c r="A2" t="d"><v>2026-03-01T12:30:00</v></c>', "2026-03-01 12:30:00", "."),
+        ('<c r="A2" t="d"><v>2026-03-01</v></c>', "2026-03-01", "."),
+        ('<c r="A2" t="b"><v>1</v></c>', "true", "."),
+        ('<c r="A2" t="b"><v>0</v></c>', "false", "."),
+        ('<c r="A2" t="e"><v>#N/A</v></c>', "#N/A", "."),
+        ('<c r="A2"><f>B2*2</f><v>24</v></c>', "24", "n"),
+        ('<c r="A2" t="str"><f>B2</f><v>a &amp; b</v></c>', "a & b", "."),
+        (f'{TEXT}<t xml:space="preserve"> 007 </t></is></c>', " 007 ", "."),
+        (
+            f"{TEXT}<r><t>bo</t></r><r><rPr><b/></rPr><t>ld</t></r></is></c>",
+            "bold",
+            ".",
+        ),
+        (
+            f'{TEXT}<t>a</t><rPh sb="0" eb="1"><t>x</t></rPh></is></c>',
+            "a",
+            ".",
+        ),
+        (f"{TEXT}<t>a_x000D_b&#10;&lt;&#x41;</t></is></c>", "a\rb\n<A", "."),
+        (f"{TEXT}<t>a\r\nb\rc</t></is></c>", "a\nb\nc", "."),
+        ("<c r='A2' t='inlineStr'><is><t><![CDATA[a<b]]></t></is></c>", "a<b", "."),
+        ('<c t="inlineStr" cm="1" r="A2"><is><t>x</t></is></c>', "x", "."),
+    ],
+)
+def test_a_cell_is_the_text_that_it_shows(cell: str, text: str, kind: str) -> None:
+    assert one_cell(cell) == [text, kind]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ['<c r="A2"/>', '<c r="A2"></c>', '<c r="A2"><f>B2</f></c>', '<c r="A2"><v></v></c>', ""],
+)
+def test_a_cell_without_a_value_is_no_cell(cell: str) -> None:
+    assert one_cell(cell) == []
+
+
+@pytest.mark.parametrize(
+    ("serial", "text"),
+    [
+        ("0.5", "12:00:00"),
+        ("1", "1904-01-02"),
+        ("44620.5", "2026-03-01 12:00:00"),
+        ("58", "1904-02-28"),
+    ],
+)
+def test_dates_of_the_1904_system(serial: str, text: str) -> None:
+    properties = '<workbookPr date1904="1"/>'
+    assert one_cell(f'<c r="A2" s="1"><v>{serial}</v></c>', properties=properties) == [text, "."]
+
+
+def test_texts_that_cells_share_are_found_by_place() -> None:
+    shared = (
+        '<si><t>sku</t></si><si><t xml:space="preserve"> A &amp; B </t></si><si><t/></si>'
+        "<si><r><t>ri</t></r><r><t>ch</t></r></si>"
+    )
+    rows = "".join(map(shared_row, range(1, 5), range(4)))
+    found = read(workbook(rows, shared=shared), "xlsx")
+    assert found.rows == {2: [" A & B "], 3: [""], 4: ["rich"]}
+
+
+def test_rows_count_from_the_header_and_empty_ones_keep_their_number() -> None:
+    rows = (
+        text_row(3, "", "sku", "", "qty") + text_row(4, "", "A", "x", "1") + text_row(9, "q", "B")
+    )
+    assert read(workbook(rows), "xlsx") == Read(
+        ("", "sku", "", "qty"),
+        {2: ["", "A", "x", "1"], 7: ["q", "B", "", ""]},
+        {2: "....", 7: "...."},
+    )
+
+
+def test_skipped_rows_are_rows_of_the_sheet() -> None:
+    rows = text_row(2, "Price list") + text_row(4, "sku") + text_row(5, "A")
+    assert read(workbook(rows), "xlsx").headers == ("Price list",)
+    for skip in (2, 3):
+        found = read(workbook(rows), "xlsx", skip_lines=skip)
+        assert (found.headers, found.rows) == (("sku",), {2: ["A"]})
+    assert read(workbook(rows), "xlsx", skip_lines=5).headers is None
+
+
+def test_without_a_header_records_begin_with_1_behind_what_is_skipped() -> None:
+    rows = text_row(1, "no") + text_row(3, "A", "1") + text_row(4, "B", "2")
+    found = read(workbook(rows), "xlsx", columns=["sku", "qty"], skip_lines=1)
+    assert (found.headers, found.rows) == (("sku", "qty"), {2: ["A", "1"], 3: ["B", "2"]})
+
+
+def test_a_cell_beyond_the_header_makes_a_misfit_unless_it_is_blank() -> None:
+    rows = [
+        HEADER,
+        text_row(2, "A", "1", " "),
+        text_row(3, "B", "2", "", "x,y"),
+        text_row(4, "", "", "z"),
+        text_row(5, "C", "3"),
+    ]
+    found = read(workbook("".join(rows)), "xlsx")
+    assert found.rows == {2: ["A", "1"], 5: ["C", "3"]}
+    assert found.misfits == {
+        3: (4, 'B,2,,"x,y"', ["B", "2", "", "x,y"]),
+        4: (3, ",,z", ["", "", "z"]),
+    }
+
+
+def test_the_first_sheet_that_is_shown_is_read_unless_one_is_named() -> None:
+    data = workbook(
+        *(HEADER + text_row(2, name) for name in ("a", "b", "c")),
+        names=("Hidden", "Prices", "Other"),
+        hidden=("Hidden",),
+    )
+    assert read(data, "xlsx").rows == {2: ["b", ""]}
+    assert read(data, "xlsx", sheet="Other").rows == {2: ["c", ""]}
+    assert read(data, "xlsx", sheet="Hidden").rows == {2: ["a", ""]}
+    told = 'no sheet "None"; its sheets: "Hidden", "Prices", "Other"'
+    with pytest.raises(FeedUnreadableError, match=told) as no:
+        read(data, "xlsx", sheet="None")
+    assert no.value.error_code == "invalid_input"
+    with pytest.raises(FeedUnreadableError, match="no sheet that is shown") as hidden:
+        read(workbook(HEADER, names=("Hidden",), hidden=("Hidden",)), "xlsx")
+    assert hidden.value.error_code == "invalid_input"
+
+
+def test_cells_in_two_corners_of_the_largest_sheet_cost_no_more_than_two_cells() -> None:
+    rows = text_row(1, "sku") + '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
+    found = read(workbook(f'{rows}</sheetData><dimension ref="A1:XFD1048576"/><sheetData>'), "xlsx")
+    assert list(found.misfits) == [1048576]
+    assert found.misfits[1048576][:2] == (16384, "," * 16383 + "1")
+
+
+def sheet(rows: str) -> str:
+    return f"<worksheet><sheetData>{rows}</sheetData></worksheet>"
+
+
+def with_prefix(rows: str) -> str:
+    named = re.sub(r"<(/?)(row|c|v|is|t|worksheet|sheetData)\b", r"<\1x:\2", sheet(rows))
+    return named.replace("<x:worksheet", '<x:worksheet xmlns:x="urn:x"', 1)
+
+
+def encoded(rows: str, encoding: str) -> bytes:
+    return f'<?xml version="1.0" encoding="{encoding}"?>{sheet(rows)}'.encode(encoding)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        sheet,
+        with_prefix,
+        lambda rows: encoded(rows, "utf-16"),
+        lambda rows: encoded(rows, "iso-8859-1"),
+        lambda rows: sheet(re.sub(' r="[A-Z]*[0-9]*"', "", rows)),
+        lambda rows: sheet(rows.replace('"', "'")),
+        lambda rows: sheet(f"\n {rows.replace('><', '>  <')}\n"),
+    ],
+    ids=["plain", "prefix", "utf-16", "latin-1", "no references", "apostrophes", "white space"],
+)
+def test_xml_may_be_written_in_other_ways(part: Any) -> None:
+    rows = HEADER + text_row(2, "Ä", "1") + text_row(3, "B", "2")
+    parts = workbook_parts("") | {"xl/worksheets/1.xml": part(rows)}
+    found = read(archive(parts), "xlsx")
+    assert (found.headers, found.rows) == (("sku", "qty"), {2: ["Ä", "1"], 3: ["B", "2"]})
+
+
+def test_rows_in_many_pieces_are_all_read() -> None:
+    rows = [text_row(number, f"A-{number}", "x" * (number % 97)) for number in range(2, 30_000)]
+    found = read(workbook(HEADER + "".join(rows)), "xlsx")
+    assert len(found.rows) == 29_998
+    assert found.rows[29_999] == ["A-29999", "x" * (29_999 % 97)]
+
+
+def damaged_crc() -> bytes:
+    data = bytearray(workbook(HEADER))
+    place = data.index(b"xl/worksheets/1.xml") + 25
+    data[place] ^= 255
+    return bytes(data)
+
+
+def encrypted() -> bytes:
+    data = bytearray(workbook(HEADER))
+    place = -1
+    while (place := data.find(b"PK\x01\x02", place + 1)) >= 0:
+        data[place + 8] |= 1
+    return bytes(data)
+
+
+BOMB = "<!DOCTYPE x [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;'>]>"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
+        b"<html><table></table></html>",
+        archive({"feed.csv": "sku"}),
+        archive({"[Content_Types].xml": "", "_rels/.rels": "<Relationships/>"}),
+        archive({"_rels/.rels": "<Relationships"}),
+        workbook(HEADER)[:-40],
+        damaged_crc(),
+        encrypted(),
+        workbook(HEADER + '<row r="2"><c r="A2" t="s"><v>9</v></c></row>'),
+        workbook(HEADER + '<row r="2"><c r="A2" t="s"><v>x</v></c></row>'),
+        workbook(HEADER + '<row r="2"><c r="A2"><v>1</c></row>'),
+        workbook(HEADER + '<row r="2"><c r="A2"><v>&none;</v></c></row>'),
+        workbook(HEADER + text_row(1, "again")),
+        archive(workbook_parts("") | {"xl/worksheets/1.xml": f"<worksheet><sheetData>{HEADER}"}),
+        archive(workbook_parts("") | {"xl/workbook.xml": BOMB + "<workbook>&b;</workbook>"}),
+        archive(workbook_parts("") | {"xl/styles.xml": "<a><b></a>"}),
+    ],
+)
+def test_what_is_no_workbook_or_damaged_is_a_decode_error(data: bytes) -> None:
+    with pytest.raises(FeedUnreadableError) as caught:
+        read(data, "xlsx")
+    assert caught.value.error_code == "DECODE_ERROR"
+
+
+def test_large_cells_and_too_many_columns_are_refused() -> None:
+    limits = Limits(cell_bytes=100, columns=3)
+    for row, place in ((2, "record 2, column 2"), (1, "record 1, column 2")):
+        cells = {1: ["sku", "qty"], 2: ["A", "1"]}
+        cells[row][1] = "x" * 101
+        data = workbook("".join(text_row(number, *texts) for number, texts in cells.items()))
+        with pytest.raises(FeedUnreadableError, match=place) as caught:
+            read(data, "xlsx", limits=limits)
+        assert caught.value.error_code == "invalid_input"
+    with pytest.raises(FeedUnreadableError, match="4 columns, and 3 are the most"):
+        read(workbook(text_row(1, "a", "b", "c", "d")), "xlsx", limits=limits)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        workbook(HEADER + text_row(2, "x" * 5000)),
+        workbook(HEADER, shared=f"<si><t>{'x' * 5000}</t></si>"),
+        workbook(
+            HEADER + "".join(shared_row(number, 0) for number in range(2, 40)),
+            shared=f"<si><t>{'x' * 100}</t></si>",
+        ),
+        workbook(HEADER + '<row r="2"><c r="XFD2"><v>1</v></c></row>'),
+    ],
+    ids=["parts", "shared texts", "texts of cells", "a record of commas"],
+)
+def test_what_it_unpacks_to_is_counted(data: bytes) -> None:
+    read(data, "xlsx")
+    with pytest.raises(FeedUnreadableError, match="more than 3800 bytes") as caught:
+        read(data, "xlsx", limits=Limits(feed_bytes=3800))
+    assert caught.value.error_code == "feed_too_large"
+
+
+def test_a_bomb_of_one_cell_is_counted_while_it_is_unpacked() -> None:
+    data = workbook(HEADER + text_row(2, "x" * (64 << 20)))
+    assert len(data) < 100_000
+    with pytest.raises(FeedUnreadableError) as caught:
+        read(data, "xlsx", limits=Limits(feed_bytes=8 << 20))
+    assert caught.value.error_code == "feed_too_large"
+
+
+def test_an_archive_that_lies_about_its_sizes_is_damaged() -> None:
+    data = bytearray(workbook(HEADER + text_row(2, "x" * 5000)))
+    place = -1
+    while (place := data.find(b"PK\x01\x02", place + 1)) >= 0:
+        data[place + 24 : place + 28] = struct.pack("<I", 10)
+    with pytest.raises(FeedUnreadableError) as caught:
+        read(bytes(data), "xlsx")
+    assert caught.value.error_code == "DECODE_ERROR"
