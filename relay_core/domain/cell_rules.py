@@ -168,6 +168,11 @@ def shorten(text: str, limit: int = LONGEST_QUOTED) -> str:
     return f'"{text}"' if len(text) <= limit else f'"{text[:limit]}..."'
 
 
+def cut(text: str, most: int) -> str:
+    """Return a text of at most so many characters; what is cut ends in ``…``."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def explain(fault: RowFault, column: str, text: str) -> str:
     """Say what is wrong with a trimmed cell of a column, and what to do."""
     words = _words(fault, column, text)

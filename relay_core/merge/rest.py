@@ -32,6 +32,11 @@ class Rest:
     def __init__(self, names: Sequence[str], vendors: Mapping[int, NormalizedVendor]) -> None:
         self._fields = [OFFER_SCHEMA.field(name) for name in names]
         self._vendors = vendors
+        self._offers = {
+            rank: table_of(vendor.offers[list(names)])
+            for rank, vendor in vendors.items()
+            if vendor.rest is None
+        }
 
     def of(self, ranks: Rows, origins: Rows) -> dict[str, pa.Array | pa.ChunkedArray]:
         """Return the cells of winners, of each its vendor's rank and its row there."""
@@ -40,22 +45,22 @@ class Rest:
         rows = [origins[order[start:stop]] for start, stop in pairwise(bounds)]
         places = np.empty_like(order)
         places[order] = np.arange(len(order))
-        given = list(zip(self._vendors.values(), rows, strict=True))
+        given = list(zip(self._vendors, rows, strict=True))
         return {
-            field.name: _taken([_cells(vendor, field, of) for vendor, of in given], places)
+            field.name: _taken([self._cells(rank, field, of) for rank, of in given], places)
             for field in self._fields
         }
+
+    def _cells(self, rank: int, field: pa.Field, rows: Rows) -> pa.Array | pa.ChunkedArray:
+        rest = self._vendors[rank].rest
+        if rest is not None:
+            return rest.cells(field, rows)
+        return self._offers[rank][field.name].take(pa.array(rows))
 
 
 def origins_of(vendor: NormalizedVendor) -> Rows:
     """Return which row of its vendor's each offer is."""
     return np.arange(len(vendor.offers)) if vendor.rest is None else vendor.rest.rows
-
-
-def _cells(vendor: NormalizedVendor, field: pa.Field, rows: Rows) -> pa.Array | pa.ChunkedArray:
-    if vendor.rest is not None:
-        return vendor.rest.cells(field, rows)
-    return table_of(vendor.offers[[field.name]])[field.name].take(pa.array(rows))
 
 
 def _taken(parts: Sequence[pa.Array | pa.ChunkedArray], rows: Rows) -> pa.Array | pa.ChunkedArray:

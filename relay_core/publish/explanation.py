@@ -17,6 +17,7 @@ from relay_core.columnar.csv_text import instant_text, money_text
 from relay_core.columnar.sorted_file import Part
 from relay_core.columnar.text import integers_of, one_chunk
 from relay_core.config import TenantConfig, load_stored_config
+from relay_core.domain.cell_rules import cut, strip
 from relay_core.domain.errors import SkuNotFoundError
 from relay_core.merge.criteria import VENDOR_RANK
 from relay_core.merge.explain import LANDED_COST, Contest, ExplainedOffers
@@ -60,7 +61,7 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
         SkuNotFoundError: no row of the run has the SKU.
         ArtifactsExpiredError: files of the run are gone.
     """
-    sku = sku.strip()
+    sku = strip(sku)
     config, statuses = _described(files, keys)
     contest, refused = Contest(config), _RefusedRows()
     sources = list(_sources(files, keys, config, statuses, contest))
@@ -193,4 +194,4 @@ def _length(told: Mapping[str, Any]) -> int:
 
 
 def _cut(cell: str | None) -> str | None:
-    return cell if cell is None or len(cell) <= _LONGEST_CELL else f"{cell[:_LONGEST_CELL]}…"
+    return None if cell is None else cut(cell, _LONGEST_CELL)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -19,6 +19,7 @@ from relay_core.columnar.sorted_file import (
 )
 from relay_core.domain.errors import ArtifactsExpiredError
 
+_Item = TypeVar("_Item")
 _BYTES_AT_ONCE = 8 << 20
 """About how many bytes are read at once."""
 
@@ -98,24 +99,32 @@ def read_rows(files: RunFiles, sources: Sequence[WorkFile], sku: str) -> None:
 
 def _spans(source: WorkFile, parts: Sequence[Part]) -> Iterator[_Span]:
     """Yield neighbouring batches together, as many as are read at once."""
-    some: list[Part] = []
-    for part in parts:
-        if some and (part.start > some[-1].stop or part.stop - some[0].start > _BYTES_AT_ONCE):
-            yield _Span(source, some)
-            some = []
-        some.append(part)
-    if some:
-        yield _Span(source, some)
+
+    def fits(some: Sequence[Part], part: Part) -> bool:
+        return part.start <= some[-1].stop and part.stop - some[0].start <= _BYTES_AT_ONCE
+
+    return (_Span(source, some) for some in _grouped(parts, fits))
 
 
 def _rounds(spans: Sequence[_Span]) -> Iterator[list[_Span]]:
     """Yield as many spans as are read at once."""
-    some: list[_Span] = []
-    for span in spans:
-        if some and sum(each.size for each in some) + span.size > _BYTES_AT_ONCE:
+    return _grouped(spans, lambda some, span: _size(some) + span.size <= _BYTES_AT_ONCE)
+
+
+def _size(spans: Sequence[_Span]) -> int:
+    return sum(span.size for span in spans)
+
+
+def _grouped(
+    items: Iterable[_Item], fits: Callable[[list[_Item], _Item], bool]
+) -> Iterator[list[_Item]]:
+    """Yield items in order, each together with those before it while it fits to them."""
+    some: list[_Item] = []
+    for item in items:
+        if some and not fits(some, item):
             yield some
             some = []
-        some.append(span)
+        some.append(item)
     if some:
         yield some
 

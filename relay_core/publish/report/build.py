@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from relay_core.domain.cell_rules import cut, strip
 from relay_core.domain.codes import RunStatus, WarningCode
 from relay_core.domain.limits import LONGEST_QUOTED
 from relay_core.domain.next_action import next_action
@@ -112,7 +113,7 @@ def _changes(changes: Changes | None) -> view.Changes | None:
 
 def _move(move: PriceMove) -> view.Move:
     return view.Move(
-        words.cut(move.sku, LONGEST_QUOTED),
+        cut(move.sku, LONGEST_QUOTED),
         move.before,
         move.after,
         words.signed_percent(move.share),
@@ -139,7 +140,7 @@ def _guard(result: GuardResult) -> view.Guard:
 
 def _example(example: Mapping[str, Any]) -> view.Move:
     after = "gone" if example["after"] is None else str(example["after"])
-    return view.Move(words.cut(example["sku"], LONGEST_QUOTED), str(example["before"]), after)
+    return view.Move(cut(example["sku"], LONGEST_QUOTED), str(example["before"]), after)
 
 
 def _vendors(
@@ -152,7 +153,7 @@ def _vendors(
             findings,
             name,
             read.get(name),
-            words.cut(" ".join(notes.get(name, ())), _LONGEST_NOTE),
+            cut(" ".join(notes.get(name, ())), _LONGEST_NOTE),
         )
         for name in findings.vendor_ids
         if name in findings.states or name in read
@@ -245,10 +246,10 @@ def _cause(cause: Cause) -> view.Cause:
         counted=words.counted(cause.count, "row"),
         vendor_id=cause.vendor_id,
         samples=tuple(
-            view.Sample(str(one.row_number), words.cut(one.value.strip(), LONGEST_QUOTED))
+            view.Sample(str(one.row_number), cut(strip(one.value), LONGEST_QUOTED))
             for one in cause.samples
         ),
-        what_to_do=words.cut(words.sentence(cause.what_to_do), _LONGEST_NOTE),
+        what_to_do=cut(words.sentence(cause.what_to_do), _LONGEST_NOTE),
         patch=patch if len(patch) <= _LONGEST_PATCH else "",
     )
 
@@ -261,7 +262,7 @@ def _unpriced_skus(findings: RunFindings) -> Iterator[str]:
     code = WarningCode.UNPRICED_SKU
     few: Sequence[ReportEntry] = findings.warnings[:_MOST_WARNINGS]
     return (
-        words.cut(entry.sku, LONGEST_QUOTED)
+        cut(entry.sku, LONGEST_QUOTED)
         for entry in few
         if entry.error_code == code and entry.sku is not None
     )

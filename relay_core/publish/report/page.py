@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import RunContext
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.report import words
 from relay_core.publish.report.build import report_of
 
 if TYPE_CHECKING:
@@ -56,4 +56,4 @@ def _shown(value: object) -> object:
     """Return a text as a page can show it: cut, its control characters as symbols of them."""
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
-    return words.cut(value, LONGEST_TEXT).translate(_SHOWN_CONTROLS)
+    return cut(value, LONGEST_TEXT).translate(_SHOWN_CONTROLS)

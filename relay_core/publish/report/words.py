@@ -46,11 +46,6 @@ _FAULTS: dict[str, str] = {
 }
 
 
-def cut(text: str, most: int) -> str:
-    """Return a text of at most so many characters; what is cut ends in ``…``."""
-    return text if len(text) <= most else f"{text[:most]}…"
-
-
 def sentence(clause: str) -> str:
     """Return a clause as a sentence of its own."""
     return f"{clause[:1].upper()}{clause[1:]}." if clause else ""

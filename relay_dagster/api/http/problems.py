@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
+from relay_core.domain.cell_rules import cut
 from relay_core.domain.errors import (
     ArtifactsExpiredError,
     ConfigError,
@@ -131,13 +132,12 @@ def invalid_request(faults: Iterable[ConfigFault]) -> ProblemError:
 
     Where there are more, a last one without a path says how many; long texts are cut.
     """
-    listed = [ConfigFault(_cut(each.path), _cut(each.message)) for each in first_faults(faults)]
+    listed = [
+        ConfigFault(cut(each.path, _LONGEST_TEXT), cut(each.message, _LONGEST_TEXT))
+        for each in first_faults(faults)
+    ]
     detail = "; ".join(map(str, listed[:5])) + ("; ..." if len(listed) > 5 else "")
     return ProblemError(INVALID_REQUEST, detail, errors=listed)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 
 
 def faults_of(errors: Iterable[Mapping[str, Any]]) -> Iterator[ConfigFault]:
