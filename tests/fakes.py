@@ -96,16 +96,20 @@ def embedded_platform(clock: FakeClock | None = None, **changes: Any) -> Iterato
             update={"api_keys": ("admin-key",), **changes}
         )
         platform = connect(settings, clients=clients)
-        if clock is not None:
-            ledger = RunLedger(
-                platform.runs,
-                retry_policy(settings),
-                look_policy(settings),
-                clock=clock,
-                chance=lambda: 0.5,
-            )
-            platform = replace(platform, ledger=ledger)
-        yield platform
+        yield platform if clock is None else timed(platform, clock)
+
+
+def timed(platform: Platform, clock: FakeClock) -> Platform:
+    """Return a platform whose ledger tells the time by a clock and spreads no back-off."""
+    settings = platform.settings
+    ledger = RunLedger(
+        platform.runs,
+        retry_policy(settings),
+        look_policy(settings),
+        clock=clock,
+        chance=lambda: 0.5,
+    )
+    return replace(platform, ledger=ledger)
 
 
 def dispatch_run(

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from builders import config_document, vendor_document
-from fakes import FakeClock, embedded_platform
+from fakes import FakeClock, embedded_platform, served_platform, timed
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.triggers.state import TriggerState
@@ -125,10 +125,10 @@ def s3_event(key: str, at: datetime = NOON, bucket: str = "relay-inventory") -> 
 
 
 @contextmanager
-def triggers_world(now: datetime = NOON) -> Iterator[TriggersWorld]:
-    """Yield a world whose clock stands at an instant."""
+def triggers_world(now: datetime = NOON, *, shared: bool = False) -> Iterator[TriggersWorld]:
+    """Yield a world whose clock stands at an instant; a shared one may be used by threads."""
     clock = FakeClock(now)
-    with embedded_platform(clock) as platform:
+    with served_platform() if shared else embedded_platform() as platform:
         settings = platform.settings
         tenants = TenantStore(
             platform.clients,
@@ -136,4 +136,4 @@ def triggers_world(now: datetime = NOON) -> Iterator[TriggersWorld]:
             runs_table=settings.runs_table,
             clock=clock,
         )
-        yield TriggersWorld(replace(platform, tenants=tenants), clock)
+        yield TriggersWorld(replace(timed(platform, clock), tenants=tenants), clock)
