@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -231,5 +232,6 @@ def test_a_run_whose_message_cannot_be_sent_stays_and_is_sent_later(world: Trigg
 
 def test_without_a_queue_uploads_start_nothing() -> None:
     with triggers_world() as world:
-        world.platform.settings.__dict__["uploads_queue_url"] = None
+        settings = world.platform.settings.model_copy(update={"uploads_queue_url": None})
+        world.platform = replace(world.platform, settings=settings)
         assert world.take_in() == "UPLOADS_QUEUE_URL is not set: uploads start nothing"
