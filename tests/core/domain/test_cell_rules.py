@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core.domain.cell_rules import (
+    cut,
     read_cell,
     read_condition,
     read_money,
@@ -371,3 +372,7 @@ def test_a_message_shows_the_cell_and_what_to_do() -> None:
         read_money("call us", Parser())
     assert '"call us" is no amount' in str(caught.value)
     assert "parser.currency_symbols" in str(caught.value)
+
+
+def test_what_is_too_long_ends_in_dots() -> None:
+    assert [cut(text, 3) for text in ("abc", "abcd")] == ["abc", "abc…"]

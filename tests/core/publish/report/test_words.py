@@ -100,7 +100,3 @@ def test_a_vendor_in_trouble_is_named_to_be_asked() -> None:
 def test_every_fault_of_a_row_has_words(fault: RowFault) -> None:
     assert words.fault_title(fault, "cost").startswith("cost: ")
     assert "_" not in words.fault_title(fault, None)
-
-
-def test_what_is_too_long_ends_in_dots() -> None:
-    assert [words.cut(text, 3) for text in ("abc", "abcd")] == ["abc", "abc…"]
