@@ -147,18 +147,15 @@ class RunFindings:
         """Return what the run has come to with each of its vendors that it has looked at."""
         uploads = {each.vendor_id: each for each in self.uploads}
         return tuple(
-            self._vendor_result(name, self.states[name], uploads.get(name), requested_at)
+            self._vendor_result(name, uploads.get(name), requested_at)
             for name in self.vendor_ids
-            if name in self.states
+            if name in self.states or name in uploads
         )
 
     def _vendor_result(
-        self,
-        name: str,
-        state: VendorState,
-        upload: NormalizedVendor | None,
-        requested_at: datetime,
+        self, name: str, upload: NormalizedVendor | None, requested_at: datetime
     ) -> VendorResult:
+        state = self.states.get(name, VendorState(VendorStatus.FOUND))
         uploaded_at, age = self.uploaded_at.get(name), state.age_hours
         if age is None and uploaded_at is not None:
             age = max(0, (requested_at - uploaded_at) // _HOUR)

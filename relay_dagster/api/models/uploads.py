@@ -40,7 +40,10 @@ class UploadOrder(BaseModel):
     vendor_id: Annotated[str, StringConstraints(pattern=ID_PATTERN)]
     file_name: Annotated[
         str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_name)
-    ] = Field(description="The name alone; a file that was uploaded under it before is replaced.")
+    ] = Field(
+        description="The name alone; a file that was uploaded under it before is replaced.",
+        json_schema_extra={"pattern": r"^[^/\\\u0000-\u001f\u007f]+$"},
+    )
 
 
 class UploadLink(BaseModel):

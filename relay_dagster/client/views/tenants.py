@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from relay_dagster.client.api_models import TenantStatus, VendorStanding
 from relay_dagster.client.terminal import Screen, ago, duration, instant
 
-_COLUMNS = ("vendor_id", "status", "uploaded", "age", "rows", "refused", "SKUs won")
+_COLUMNS = ("vendor_id", "status", "uploaded", "age", "rows", "refused", "won")
 
 
 def show_status(screen: Screen, tenant_id: str, status: TenantStatus) -> None:
@@ -21,7 +21,7 @@ def show_status(screen: Screen, tenant_id: str, status: TenantStatus) -> None:
     if not status.vendors:
         screen.say("no run of all vendors has looked at their uploads yet")
         return
-    screen.say("vendors, as the last run of all of them has ended", style="bold")
+    screen.say("vendors, as the last run of all of them found them", style="bold")
     rows = [_row(screen, vendor) for vendor in status.vendors]
     screen.table(_COLUMNS, rows, folded=("vendor_id",))
 
@@ -30,13 +30,12 @@ def _facts(status: TenantStatus) -> Iterator[str]:
     if status.published_run_id is None:
         yield "no feed is published yet"
     else:
-        age = duration(status.feed_age_seconds or 0)
-        yield f"feed of run {status.published_run_id}, published {instant(status.published_at)}"
-        yield f"it is {age} old"
+        since = f"{instant(status.published_at)}, {duration(status.feed_age_seconds or 0)}"
+        yield f"the feed of run {status.published_run_id} is in force since {since}"
     if status.held_run_id is not None:
-        yield f"held back; look at it with: relay show {status.held_run_id}"
+        yield f"a feed is held back; look at it with: relay show {status.held_run_id}"
     if status.active_run_id is not None:
-        yield f"under way; follow it with: relay show {status.active_run_id} --watch"
+        yield f"a run is under way; follow it with: relay show {status.active_run_id} --watch"
     if status.next_run_at is not None:
         yield f"the schedule is due next at {instant(status.next_run_at)}"
 
