@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from api_world import TENANT, ApiWorld, assert_problem
-from fakes import published_outcome
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.runs.model import RunRecord
@@ -46,9 +44,7 @@ def status_of(world: ApiWorld) -> dict[str, Any]:
 
 def succeed(world: ApiWorld, *results: VendorResult, **order: Any) -> RunRecord:
     """Let a run succeed that has come to these results."""
-    record = world.claim(world.post_run(**order).json()["run_id"])
-    outcome = replace(published_outcome(world.platform, record), vendor_results=results)
-    return world.platform.ledger.succeed(record.fence, outcome)
+    return world.succeed(world.post_run(**order).json()["run_id"], *results)
 
 
 def test_a_tenant_that_has_never_run_has_nothing_to_show(world: ApiWorld) -> None:

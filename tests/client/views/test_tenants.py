@@ -78,7 +78,7 @@ def test_vendors_show_what_they_gave_to_the_last_run(world: ClientWorld, tmp_pat
     told = world.relay("tenant", "status", TENANT)
     assert (told.exit_code, told.stderr) == (0, "")
     lines = told.stdout.splitlines()
-    assert lines[-3].split() == "vendor_id status uploaded age rows refused won".split()
+    assert lines[-3].split() == ["vendor_id", "status", "uploaded", "age", "rows", "refused", "won"]
     uploaded = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"
     assert re.fullmatch(rf"north +found +{uploaded} +0 h +3 +1 +2", lines[-2])
     assert re.fullmatch(r"south +missing +- +- +- +- +0", lines[-1])
