@@ -13,6 +13,7 @@ import typer
 
 from relay_dagster.client import commands as client_commands
 from relay_dagster.client.replay import commands as replay_commands
+from relay_dagster.client.tenants import commands as tenant_commands
 
 if TYPE_CHECKING:
     from relay_dagster.intake.dead_letters import DeadLetters
@@ -27,6 +28,7 @@ app = typer.Typer(
 dlq = typer.Typer(help="Look into the dead-letter queue, and settle what is there.")
 client_commands.add_to(app)
 replay_commands.add_to(app)
+tenant_commands.add_to(app)
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
 _WIDE = 200

@@ -18,7 +18,7 @@ from httpx import Response
 from builders import config_document
 from fakes import held_outcome, published_outcome
 from relay_core.domain.codes import Stage
-from relay_core.domain.records import RunFailure
+from relay_core.domain.records import RunFailure, VendorResult
 from relay_dagster.api.app import create_app
 from relay_dagster.api.engine_processes import EngineProcesses
 from relay_dagster.api.explainer import Explainer
@@ -89,10 +89,10 @@ class ApiWorld:
         self.platform.ledger.dispatch(run_id, 1, message_id="m-1", receipt_handle="handle")
         return self.platform.ledger.claim(run_id, 1, "dagster-1")
 
-    def succeed(self, run_id: str) -> RunRecord:
+    def succeed(self, run_id: str, *results: VendorResult) -> RunRecord:
         """End a run well, with a merged feed that is published where it is one of all vendors."""
         record = self.claim(run_id)
-        outcome = published_outcome(self.platform, record)
+        outcome = replace(published_outcome(self.platform, record), vendor_results=results)
         return self.platform.ledger.succeed(record.fence, outcome)
 
     def hold(self, run_id: str) -> RunRecord:

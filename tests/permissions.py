@@ -18,6 +18,7 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.wiring import Platform
 
 _EVENT, _NOTE = "provide-client-params", "permissions"
+_SIGNING, _FORM = "before-sign.s3.PutObject", "s3-presign-post-fields"
 CLIENTS = ("cloudwatch", "dynamodb", "dynamodb_beats", "s3", "s3_links", "sqs", "sqs_polling")
 _S3_ACTIONS = {
     "HeadBucket": "ListBucket",
@@ -68,10 +69,20 @@ class Calls:
     platform: Platform
     needs: set[Need] = field(default_factory=set)
 
-    def note(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
+    def note(
+        self, params: Mapping[str, Any], model: Any, context: Mapping[str, Any], **_: Any
+    ) -> None:
         """Take the permissions of one call; called by botocore before it is sent."""
+        if context.get("is_presign_request") and model.name == "CreateBucket":
+            return  # how botocore begins a form, whose key is known when it is signed
         service = model.service_model.service_name
         self.needs.update(getattr(self, f"_{service}")(model.name, params))
+
+    def note_form(self, request: Any, **_: Any) -> None:
+        """Take the permission that a form for an upload carries; called before it is signed."""
+        if _FORM in request.context:
+            key = request.context[_FORM]["key"]
+            self.needs.add(Need("s3:PutObject", f"ArtifactBucket/{key}"))
 
     def _s3(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
         if operation == "CopyObject":
@@ -121,11 +132,13 @@ def recorded(platform: Platform, *others: Clients) -> Iterator[Calls]:
     ]
     for emitter in emitters:
         emitter.register(_EVENT, calls.note, unique_id=_NOTE)
+        emitter.register(_SIGNING, calls.note_form, unique_id=_SIGNING)
     try:
         yield calls
     finally:
         for emitter in emitters:
             emitter.unregister(_EVENT, unique_id=_NOTE)
+            emitter.unregister(_SIGNING, unique_id=_SIGNING)
 
 
 def grants(role: str) -> list[Grant]:

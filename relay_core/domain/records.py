@@ -1,4 +1,4 @@
-"""Small frozen values that the steps hand on: the run, an entry of a report, a failure."""
+"""Small frozen values that the steps hand on: the run, an entry of a report, a vendor's result."""
 
 from __future__ import annotations
 
@@ -97,6 +97,30 @@ class Cause:
     def as_dict(self) -> dict[str, Any]:
         """Return the cause as it stands in ``errors.json``."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class VendorResult:
+    """What a run has come to with one vendor.
+
+    Attributes:
+        vendor_id: the vendor.
+        status: what was used of it, a `VendorStatus`.
+        uploaded_at: when its latest upload came; None where there was none.
+        age_hours: how old what was used of it was, or else that upload, when the run was asked for;
+            whole hours.
+        rows: those of its upload; None where that was not read.
+        invalid_rows: those of them that were refused.
+        skus_won: rows of the feed that are its own; None where the run came to no feed.
+    """
+
+    vendor_id: str
+    status: str
+    uploaded_at: datetime | None
+    age_hours: int | None
+    rows: int | None
+    invalid_rows: int | None
+    skus_won: int | None
 
 
 @dataclass(frozen=True, slots=True)

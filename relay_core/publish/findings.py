@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from relay_core.domain.codes import FailureCode, RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.domain.records import Cause, ReportEntry, RunFailure
+from relay_core.domain.records import Cause, ReportEntry, RunFailure, VendorResult
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.changes import Changes
 from relay_core.validation.guards import GuardResult
 from relay_core.validation.trouble import VendorInput, VendorState, VendorStatus
 
+_HOUR = timedelta(hours=1)
 _OF_ROWS = (FailureCode.VALIDATION_ERRORS, FailureCode.NO_ROWS_PARSED)
 
 
@@ -141,6 +142,33 @@ class RunFindings:
     def counted_warnings(self) -> Mapping[str, int]:
         """Count the warnings by code, those that reports leave out too."""
         return self.warning_counts or Counter(entry.error_code for entry in self.warnings)
+
+    def vendor_results(self, requested_at: datetime) -> tuple[VendorResult, ...]:
+        """Return what the run has come to with each of its vendors that it has looked at."""
+        uploads = {each.vendor_id: each for each in self.uploads}
+        return tuple(
+            self._vendor_result(name, uploads.get(name), requested_at)
+            for name in self.vendor_ids
+            if name in self.states or name in uploads
+        )
+
+    def _vendor_result(
+        self, name: str, upload: NormalizedVendor | None, requested_at: datetime
+    ) -> VendorResult:
+        state = self.states.get(name, VendorState(VendorStatus.FOUND))
+        uploaded_at, age = self.uploaded_at.get(name), state.age_hours
+        if age is None and uploaded_at is not None:
+            age = max(0, (requested_at - uploaded_at) // _HOUR)
+        is_read = upload is not None and (upload.outcome != "failed" or upload.total_rows)
+        return VendorResult(
+            vendor_id=name,
+            status=str(state.status),
+            uploaded_at=uploaded_at,
+            age_hours=age,
+            rows=upload.total_rows if upload and is_read else None,
+            invalid_rows=upload.invalid_rows if upload and is_read else None,
+            skus_won=self.skus_won.get(name, 0) if self.record_count else None,
+        )
 
     def counts(self) -> dict[str, int]:
         """Return the numbers that people ask a run for."""

@@ -27,7 +27,9 @@ from relay_dagster.api.routes import (
     health,
     holds,
     runs,
+    statuses,
     tenants,
+    uploads,
 )
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
 from relay_dagster.api.security.rate_limits import WrongKeys
@@ -35,6 +37,12 @@ from relay_dagster.aws.clients import BRISK, Clients
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
+
+_ROUTES = (
+    *(health, tenants, statuses, config_checks, uploads, feeds),
+    *(runs, explanations, holds, admin),
+)
+"""In the order in which the document has them."""
 
 
 def create_app(
@@ -70,7 +78,7 @@ def create_app(
         settings.api_keys, platform.api_keys, WrongKeys(limits.wrong_keys_per_minute)
     )
     app.state.rates = CallerRates(settings.rate_limit_per_minute, limits.burst)
-    for module in (health, tenants, config_checks, feeds, runs, explanations, holds, admin):
+    for module in _ROUTES:
         app.include_router(module.router)
     # Swagger UI at /docs, from files of its own: nothing is fetched from elsewhere.
     patch_fastapi(app, redirect_from_root_to_docs=False)

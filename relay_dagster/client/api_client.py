@@ -1,15 +1,11 @@
-"""The HTTP API's calls, one method each, and the files that its links lead to.
+"""The HTTP API's calls, one method each.
 
-The key goes to the API and nowhere else: no redirect is followed with it, and links are fetched
-by a client that does not have it.
+The key goes to the API and nowhere else: no redirect is followed with it; what its links lead to is
+for `links`, which does not have it.
 """
 
-import hashlib
-import ipaddress
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -25,19 +21,17 @@ from relay_dagster.client.api_models import (
     RunPage,
     StoredConfig,
     StoredVersion,
+    TenantStatus,
+    UploadLink,
 )
 from relay_dagster.client.errors import (
     BadUsageError,
-    GoneError,
     RefusedError,
     UnexpectedAnswerError,
     UnreachableError,
 )
+from relay_dagster.client.links import TIMEOUT, is_here, reason_of
 
-_TIMEOUT = httpx.Timeout(60, connect=10)
-_PIECE = 1 << 20
-_GONE = (403, 404, 410)
-"""How S3 answers for a file that is not there, or whose link has expired."""
 _JSON = {"Content-Type": "application/json"}
 _Answer = TypeVar("_Answer", bound=Answer)
 
@@ -68,13 +62,13 @@ class ApiClient:
         self._page_size = page_size
         # To this machine's own addresses it goes no way on which somebody could look.
         self.shows_key = (
-            api_key is not None and self.url.startswith("http://") and not _is_here(self.url)
+            api_key is not None and self.url.startswith("http://") and not is_here(self.url)
         )
         self._http = httpx.Client(
             base_url=self.url,
             headers=_key_header(api_key),
-            timeout=_TIMEOUT,
-            trust_env=not _is_here(self.url),
+            timeout=TIMEOUT,
+            trust_env=not is_here(self.url),
         )
 
     def __enter__(self) -> Self:
@@ -144,6 +138,17 @@ class ApiClient:
         path = f"/v1/tenants/{_segment(tenant_id)}"
         return _read(StoredConfig, self._send("GET", path, params=query))
 
+    def status(self, tenant_id: str) -> TenantStatus:
+        """Return how a tenant stands."""
+        path = f"/v1/tenants/{_segment(tenant_id)}/status"
+        return _read(TenantStatus, self._send("GET", path))
+
+    def upload_link(self, tenant_id: str, vendor_id: str, file_name: str) -> UploadLink:
+        """Return a link by which one file of a vendor is uploaded."""
+        order = {"vendor_id": vendor_id, "file_name": file_name}
+        path = f"/v1/tenants/{_segment(tenant_id)}/uploads"
+        return _read(UploadLink, self._send("POST", path, json=order))
+
     def put_config(self, tenant_id: str, text: str, if_match: int | None) -> StoredVersion:
         """Store a config as a new version; with ``if_match`` only as the one after that."""
         headers = _JSON if if_match is None else {**_JSON, "If-Match": f'"{if_match}"'}
@@ -172,67 +177,10 @@ class ApiClient:
         unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
         what = "is not reachable" if unsent else "broke off before it had answered"
         return UnreachableError(
-            f"the API at {self.url} {what} ({_reason(error)}); see that it runs, and that "
+            f"the API at {self.url} {what} ({reason_of(error)}); see that it runs, and that "
             "RELAY_API_URL or --api-url names it",
             was_sent=not unsent,
         )
-
-
-def download(name: str, link: str) -> bytes:
-    """Return the file that a presigned link leads to; the API's key is not sent there.
-
-    Raises:
-        UnreachableError, UnexpectedAnswerError: it cannot be had.
-    """
-    with _opened(name, link) as response:
-        return response.read()
-
-
-def download_to(path: Path, name: str, link: str) -> str:
-    """Write the file that a presigned link leads to, as it is stored; return its SHA-256.
-
-    Raises:
-        UnreachableError, UnexpectedAnswerError: it cannot be had.
-    """
-    digest = hashlib.sha256()
-    with _opened(name, link) as response, path.open("wb") as file:
-        for chunk in response.iter_raw(_PIECE):  # no encoding comes off that the upload had
-            digest.update(chunk)
-            file.write(chunk)
-    return digest.hexdigest()
-
-
-@contextmanager
-def _opened(name: str, link: str) -> Iterator[httpx.Response]:
-    host = httpx.URL(link).netloc.decode()
-    try:
-        with (
-            httpx.Client(timeout=_TIMEOUT, trust_env=not _is_here(link)) as anybody,
-            anybody.stream("GET", link, follow_redirects=True) as response,
-        ):
-            if response.is_success:
-                yield response
-                return
-    except httpx.TransportError as error:
-        raise UnreachableError(
-            f"{name} cannot be downloaded: {host} is not reachable ({_reason(error)}); the API "
-            "names that host in links, RELAY_PUBLIC_S3_ENDPOINT_URL of its environment changes it",
-            was_sent=True,
-        ) from error
-    kind = GoneError if response.status_code in _GONE else UnexpectedAnswerError
-    raise kind(
-        f"{name} cannot be downloaded: {host} answers {response.status_code} "
-        f"{response.reason_phrase}"
-    )
-
-
-def read_report(model: type[_Answer], name: str, link: str) -> _Answer:
-    """Return a run's JSON report, fetched through its link, as its model."""
-    file = f"{name}.json"
-    try:
-        return model.model_validate_json(download(file, link))
-    except ValidationError as error:
-        raise UnexpectedAnswerError(f"{file} is not in the form that is known here") from error
 
 
 # --- answers ------------------------------------------------------------------------------------
@@ -285,10 +233,6 @@ def _retry_after(response: httpx.Response) -> float | None:
     return float(text) if text.isascii() and text.isdecimal() else None
 
 
-def _reason(error: httpx.TransportError) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 # --- where, and with what key --------------------------------------------------------------------
 
 
@@ -325,12 +269,3 @@ def _segment(given: str) -> str:
     raise BadUsageError(
         f"{given!r} cannot be an id; ids have ASCII letters, digits, - and _, no - or _ in front"
     )
-
-
-def _is_here(url: str) -> bool:
-    """Tell whether a URL is this machine's own; no proxy is for those."""
-    host = httpx.URL(url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

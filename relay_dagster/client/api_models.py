@@ -154,6 +154,40 @@ class StoredConfig(StoredVersion):
     tenant_config: dict[str, Any]
 
 
+class UploadLink(Answer):
+    """A form that takes one file."""
+
+    url: str
+    fields: dict[str, str]
+    key: str
+    max_bytes: int
+    expires_at: str
+
+
+class VendorStanding(Answer):
+    """What the last run of all vendors has come to with one of them."""
+
+    vendor_id: str
+    status: str
+    uploaded_at: str | None = None
+    age_hours: int | None = None
+    rows: int | None = None
+    invalid_rows: int | None = None
+    skus_won: int | None = None
+
+
+class TenantStatus(Answer):
+    """How a tenant stands."""
+
+    published_run_id: str | None = None
+    published_at: str | None = None
+    feed_age_seconds: int | None = None
+    held_run_id: str | None = None
+    active_run_id: str | None = None
+    next_run_at: str | None = None
+    vendors: list[VendorStanding] = []
+
+
 class Fault(Answer):
     """One thing to look at in a config."""
 

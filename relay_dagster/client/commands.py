@@ -317,8 +317,8 @@ def _watched(session: "Session", polled: "Polled") -> int:
 
 
 def _error_report(links: dict[str, str]) -> "ErrorReport | None":
-    from relay_dagster.client.api_client import read_report
     from relay_dagster.client.artifact_models import ErrorReport
+    from relay_dagster.client.links import read_report
 
     link = links.get("errors")
     return None if link is None else read_report(ErrorReport, "errors", link)

@@ -112,6 +112,7 @@ class RunReports:
             artifacts=dict(self.artifacts),
             errors_artifact_key=self.artifacts.get("errors"),
             counts=findings.counts(),
+            vendor_results=findings.vendor_results(self.ctx.requested_at),
             changes=None if findings.changes is None else findings.changes.counts,
             feed_sha256=self._feed_sha256,
         )

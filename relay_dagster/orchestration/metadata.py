@@ -107,6 +107,7 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
         shown |= {"failure_class": str(record.failure_class), "next_action": record.next_action}
     if record.next_attempt_at is not None:
         shown["next_attempt_at"] = timestamp(record.next_attempt_at)
+    shown["started_by"] = str(record.trigger)
     # The page of a run shows the first few entries, and the tables only when asked.
     shown |= _uris(attempt.reports, REPORTS)
     if normalized:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from relay_core.domain.codes import FailureClass, FailureCode, RunStatus, Stage
-from relay_core.domain.records import RunContext, RunFailure
+from relay_core.domain.records import RunContext, RunFailure, VendorResult
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.runs.feeds.hold import Hold
 from relay_dagster.runs.job_message import Job
@@ -128,6 +128,7 @@ class RunRecord:
     errors_artifact_key: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     changes: Mapping[str, int] | None = None
+    vendor_results: tuple[VendorResult, ...] = ()
 
     hold: Hold | None = None
     released_at: datetime | None = None
@@ -250,6 +251,7 @@ class RunRecord:
             errors_artifact_key=outcome.errors_artifact_key or self.errors_artifact_key,
             counts={**self.counts, **outcome.counts},
             changes=outcome.changes or self.changes,
+            vendor_results=outcome.vendor_results or self.vendor_results,
             feed_key=outcome.feed_key or self.feed_key,
             feed_sha256=outcome.feed_sha256 or self.feed_sha256,
         )
@@ -336,6 +338,7 @@ class Outcome:
     errors_artifact_key: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     changes: Mapping[str, int] | None = None
+    vendor_results: tuple[VendorResult, ...] = ()
     feed_key: str | None = None
     feed_sha256: str | None = None
     guards: tuple[Mapping[str, Any], ...] = ()

@@ -12,8 +12,9 @@ import pytest
 
 from api_world import ADMIN
 from client_world import ClientWorld
-from relay_dagster.client.api_client import ApiClient, download, download_to
+from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.errors import BadUsageError, UnexpectedAnswerError, UnreachableError
+from relay_dagster.client.links import download, download_to
 
 
 class Stranger(ThreadingHTTPServer):

@@ -30,6 +30,7 @@ def prepared(world: ClientWorld, folder: Path) -> None:
     document = config_document(*vendors, tenant_id="acme_parts")
     for _ in range(2):
         world.api.client.put("/v1/tenants/acme_parts/config", json=document)
+    (folder / "stock.csv").write_bytes(FEEDS["granite_supply"])
     # JSON is YAML.
     (folder / "acme_parts.yaml").write_text(str(document).replace("'", '"'))
 
@@ -82,9 +83,10 @@ def replayable(world: ClientWorld) -> dict[str, str]:
 
 
 def test_the_guide_names_every_client_command() -> None:
-    named = {" ".join(command.split()[: 1 + command.startswith("config")]) for command in COMMANDS}
+    groups = ("config", "tenant")
+    named = {" ".join(command.split()[: 1 + command.startswith(groups)]) for command in COMMANDS}
     commands = {"run", "runs", "show", "errors", "explain", "release", "rollback", "verify"}
-    commands |= {"rehearse"}
+    commands |= {"rehearse", "upload", "tenant status"}
     assert named == commands | {"config get", "config check", "config put"}
 
 

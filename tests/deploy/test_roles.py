@@ -113,6 +113,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
             f"/v1/runs/{done}/explain?sku=A-1",
             f"/v1/tenants/{TENANT}",
             f"/v1/tenants/{TENANT}?config_version=1",
+            f"/v1/tenants/{TENANT}/status",
         ):
             assert client.get(path).status_code == 200, path
         feed_link = client.get(f"/v1/tenants/{TENANT}/feed", follow_redirects=False)
@@ -120,6 +121,8 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
         assert client.post("/v1/tenants", json=config_of("other")).status_code == 201
         checked = client.post(f"/v1/tenants/{TENANT}/config:check", json=config_of(TENANT))
         assert [each["status"] for each in checked.json()["vendors"]] == ["read"]
+        order = {"vendor_id": "vendor_1", "file_name": "feed.csv"}
+        assert client.post(f"/v1/tenants/{TENANT}/uploads", json=order).status_code == 201
         administer(client)
 
     return Act(answer, (world.app.state.platform.clients,))
@@ -305,13 +308,24 @@ def test_only_ecs_tasks_of_the_account_take_a_role(role: str) -> None:
     }
 
 
-def test_a_presigned_link_cannot_reach_an_upload() -> None:
-    upload: Any = Need("s3:GetObject", "ArtifactBucket/tenants/acme/inbound/vendor_1/feed.csv")
+def conditions_of(action: str) -> list[Any]:
+    """Return on which conditions the API may do something to an upload."""
+    upload = Need(action, "ArtifactBucket/tenants/acme/inbound/vendor_1/feed.csv")
     (policy,) = properties("ApiRole")["Policies"]
     statements = policy["PolicyDocument"]["Statement"]
-    conditions = [
+    return [
         statement.get("Condition")
         for statement, grant in zip(statements, grants("ApiRole"), strict=True)
         if grant.allows(upload)
     ]
-    assert conditions == [{"StringEquals": {"s3:authType": "REST-HEADER"}}]
+
+
+def test_a_presigned_link_cannot_reach_an_upload() -> None:
+    assert conditions_of("s3:GetObject") == [{"StringEquals": {"s3:authType": "REST-HEADER"}}]
+
+
+def test_an_upload_is_written_by_a_form_alone_and_nothing_else_is() -> None:
+    assert conditions_of("s3:PutObject") == [{"StringEquals": {"s3:authType": "POST"}}]
+    run = Need("s3:PutObject", "ArtifactBucket/1-2-3-4-5/tenants/acme/reports/errors.json")
+    feed = Need("s3:PutObject", "ArtifactBucket/published/acme/1-2-3-4-5.csv")
+    assert not [grant for grant in grants("ApiRole") if grant.allows(run) or grant.allows(feed)]

@@ -11,9 +11,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from builders import RUN_ID, config_document
+from builders import RUN_ID, config_document, feed, vendor_document
 from fakes import CallCounter, dispatch_run, embedded_platform
 from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.records import VendorResult
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Launch, RunStoppedError
 from relay_dagster.execution.concurrent_io import ConcurrentIO
@@ -96,6 +97,24 @@ def test_only_the_call_ends_a_run(platform: Platform) -> None:
         with run.materializing(FETCHED):
             run.end()
         assert current(platform).status is RunStatus.SUCCEEDED
+
+
+def test_what_a_run_came_to_with_each_vendor_stands_in_its_record(platform: Platform) -> None:
+    vendors = [vendor_document("north"), vendor_document("south", required=False)]
+    platform.tenants.put(TENANT, json.dumps(config_document(*vendors)))
+    platform.objects.put("tenants/acme/inbound/north/feed.csv", feed("A,1,1.00", "B,1,2.00"))
+    with session(platform) as run:
+        with run.materializing(FETCHED):
+            uploaded = run.inputs.vendor_inputs()["north"].uploaded_at
+        with run.materializing(NORMALIZED):
+            run.normalize()
+        with run.materializing(MERGED):
+            run.write_feed(run.merge())
+            run.end()
+    assert current(platform).vendor_results == (
+        VendorResult("north", "found", uploaded, 0, 2, 0, 2),
+        VendorResult("south", "missing", None, None, None, None, 0),
+    )
 
 
 def test_an_exception_releases_the_attempt_and_goes_on(platform: Platform) -> None:

@@ -43,8 +43,9 @@ def test_a_failure_names_run_stage_and_attempt_and_the_reports_that_there_are(
     with claimed(platform) as attempt:
         attempt.reports.artifacts["errors"] = "key/errors.json"
         shown = failure_metadata(attempt)
-    assert list(shown) == ["run_id", "stage", "attempt", "artifact/errors"]
+    assert list(shown) == ["run_id", "stage", "attempt", "started_by", "artifact/errors"]
     assert (shown["run_id"], shown["stage"], shown["attempt"]) == (RUN_ID, "FETCH_INPUTS", 1)
+    assert shown["started_by"] == "api"
     assert shown["artifact/errors"] == dg.MetadataValue.path(
         platform.objects.uri("key/errors.json")
     )

@@ -53,7 +53,7 @@ CODES: Mapping[str, Code] = {
     INVALID_REQUEST: Code(422, "errors lists every fault of what was sent, with its path"),
     "invalid_config": Code(422, "errors lists every fault of the config, with its path"),
     "unsupported_schema_version": Code(422, "schema_version must be 1"),
-    "UNKNOWN_VENDOR": Code(422, "the config lacks a vendor that the run names"),
+    "UNKNOWN_VENDOR": Code(422, "the config lacks a vendor that is named"),
     "CHECK_TOO_SLOW": Code(
         422, "the uploads take too long to be read; check fewer vendors at once"
     ),

@@ -13,9 +13,14 @@ from fastapi import APIRouter, FastAPI
 from relay_dagster.api.http.error_codes import documented
 from relay_dagster.api.models.holds import ReleaseOrder, RollbackOrder
 from relay_dagster.api.models.runs_tenants import PauseOrder, Problem, ResumeOrder, RunOrder
+from relay_dagster.api.models.uploads import UploadOrder
 from relay_dagster.api.openapi.config_schema import REFERENCE, config_schemas
 from relay_dagster.api.openapi.headers import described
 
+_BODIES = (
+    *(Problem, RunOrder, PauseOrder, ResumeOrder),
+    *(ReleaseOrder, RollbackOrder, UploadOrder),
+)
 # FastAPI's own error bodies, which this API does not answer with.
 _FOREIGN = ("HTTPValidationError", "ValidationError")
 
@@ -58,7 +63,7 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _describe_models(document: dict[str, Any]) -> None:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (Problem, RunOrder, PauseOrder, ResumeOrder, ReleaseOrder, RollbackOrder):
+    for model in _BODIES:
         schema = model.model_json_schema(ref_template=REFERENCE)
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema

@@ -79,14 +79,14 @@ def get_tenant(
 ) -> Tenant:
     """Return a tenant's latest config, or one version of it; the ETag is the version."""
     caller.require(tenant_id)
-    stored = _find(platform.tenants, tenant_id, config_version)
+    stored = find_config(platform.tenants, tenant_id, config_version)
     response.headers["ETag"] = entity_tag(stored.version)
     latest = stored if config_version is None else platform.tenants.latest(tenant_id)
     return Tenant(
         tenant_id=tenant_id,
         config_version=stored.version,
         stored_at=stored.stored_at,
-        next_run_at=_next_run_at(latest),
+        next_run_at=next_run_at(latest),
         tenant_config=_shown(stored.text),
     )
 
@@ -170,7 +170,15 @@ def _stored(tenant_id: str, version: int, *, created: bool, response: Response) 
     return ConfigVersion(tenant_id=tenant_id, config_version=version)
 
 
-def _find(tenants: TenantStore, tenant_id: str, config_version: int | None) -> StoredConfig:
+def find_config(
+    tenants: TenantStore, tenant_id: str, config_version: int | None = None
+) -> StoredConfig:
+    """Return a tenant's latest config, or one version of it.
+
+    Raises:
+        UnknownTenantError: it has none.
+        ProblemError: 404, it has no such version.
+    """
     if not is_id(tenant_id):
         raise UnknownTenantError(tenant_id)
     if config_version is None:
@@ -188,7 +196,7 @@ def _find(tenants: TenantStore, tenant_id: str, config_version: int | None) -> S
     )
 
 
-def _next_run_at(latest: StoredConfig | None) -> datetime | None:
+def next_run_at(latest: StoredConfig | None) -> datetime | None:
     """Return when the schedule is due next; a config that can no longer be read has none."""
     try:
         config = None if latest is None else load_stored_config(latest.text)

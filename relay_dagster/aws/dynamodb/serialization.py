@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import NoneType, UnionType
@@ -18,6 +18,7 @@ from typing import Any, get_args, get_type_hints
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.runs.feeds.hold import Hold
 from relay_dagster.runs.feeds.pointer import FeedPointer, Publication
@@ -207,6 +208,8 @@ def _plain(name: str, value: Any) -> Any:
         return {stage: instant_text(at) for stage, at in value.items()}
     if isinstance(value, Hold):
         return json.dumps(asdict(value), ensure_ascii=False)  # its numbers come back as they were
+    if name == "vendor_results":
+        return json.dumps([*map(_from_vendor_result, value)]) if value else None
     return value
 
 
@@ -225,8 +228,22 @@ def _typed(name: str, value: Any) -> Any:
     if kind is Hold:
         told = json.loads(value)
         return Hold(**{**told, "guards": tuple(told["guards"])})
+    if name == "vendor_results":
+        return tuple(_to_vendor_result(*one) for one in json.loads(value))
     # A number comes back as a Decimal, a word of ours as any text.
     return kind(value) if kind in _CALLED else value
+
+
+def _from_vendor_result(one: VendorResult) -> list[Any]:
+    """Return the values alone: a tenant may have many vendors, and an item has an end."""
+    return [instant_text(each) if isinstance(each, datetime) else each for each in astuple(one)]
+
+
+def _to_vendor_result(
+    vendor_id: str, status: str, uploaded_at: str | None, *numbers: int | None
+) -> VendorResult:
+    instant = None if uploaded_at is None else read_instant(uploaded_at)
+    return VendorResult(vendor_id, status, instant, *numbers)
 
 
 def _from_publication(one: Publication) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from relay_dagster.aws.error_mapping import (
 )
 from relay_dagster.aws.retries import retrying
 from relay_dagster.aws.s3.chunk_reader import ChunkReader, Written
+from relay_dagster.aws.s3.upload_form import UploadForm
 from relay_dagster.external_errors import ObjectChangedError
 
 if TYPE_CHECKING:
@@ -128,6 +129,11 @@ class ObjectStore:
                 return False
             raise
         return True
+
+    @maps_aws_errors
+    def upload_form(self, key: str, max_bytes: int) -> UploadForm:
+        """Return a form by which anybody who has it stores one object, whatever was there."""
+        return UploadForm.signed(self._clients, self.bucket, key, max_bytes)
 
     # --- objects --------------------------------------------------------------------------------
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from relay_dagster.client.api_client import read_report
 from relay_dagster.client.api_models import FeedChanges, Run
 from relay_dagster.client.artifact_models import RunSummary
 from relay_dagster.client.errors import ClientError
 from relay_dagster.client.holds import show_hold
+from relay_dagster.client.links import read_report
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import (
     Screen,

@@ -26,6 +26,8 @@ ROUTES = (
     ("POST", "/v1/tenants", False, (409, 403, 403)),
     ("GET", "/v1/tenants/{tenant_id}", False, (200, 200, 404)),
     ("GET", "/v1/tenants/{tenant_id}/versions", False, (200, 200, 404)),
+    ("GET", "/v1/tenants/{tenant_id}/status", False, (200, 200, 404)),
+    ("POST", "/v1/tenants/{tenant_id}/uploads", False, (201, 201, 404)),
     ("PUT", "/v1/tenants/{tenant_id}/config", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/config:check", False, (200, 200, 404)),
     ("GET", "/v1/tenants/{tenant_id}/feed", False, (302, 302, 404)),
@@ -45,6 +47,7 @@ ROUTES = (
 BODIES = {
     "/v1/runs": {"tenant_id": "acme", "run_type": "inventory_sync"},
     "/v1/admin/pause": {"reason": "maintenance"},
+    "/v1/tenants/{tenant_id}/uploads": {"vendor_id": "vendor_1", "file_name": "feed.csv"},
     "/v1/runs/{run_id}/release": {"sha256": "ab12", "guards": [], "reason": "seen"},
     "/v1/tenants/{tenant_id}/feed/rollback": {"run_id": NOBODY_S_RUN, "reason": "seen"},
 }

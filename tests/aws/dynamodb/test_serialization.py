@@ -11,6 +11,7 @@ import pytest
 from builders import REQUESTED_AT, RUN_ID
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.limits import DEFAULT_LIMITS
+from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.serialization import (
     from_feed,
@@ -26,6 +27,8 @@ from relay_dagster.aws.dynamodb.serialization import (
 from relay_dagster.runs.feeds.hold import Hold
 from relay_dagster.runs.feeds.pointer import FeedPointer, Publication
 from relay_dagster.runs.model import Lane, LockState, RunRecord, TenantLock, Trigger
+
+NOTHING_OF = VendorResult("v2", "missing", None, None, None, None, None)
 
 
 def a_run(**changes: Any) -> RunRecord:
@@ -64,6 +67,7 @@ def full_record() -> RunRecord:
         errors_artifact_key="k",
         counts={"total_rows": 5},
         changes={"added": 2, "removed": 0},
+        vendor_results=(VendorResult("v1", "found", at, 3, 5, 1, 4), NOTHING_OF),
         baseline_run_id="b",
         hold=Hold("ab12", "b", ({"guard": "price_drop", "count": 5, "examples": []},)),
         released_by="ops",
@@ -118,6 +122,10 @@ def test_a_record_of_as_many_vendors_as_a_tenant_may_have_fits_into_an_item() ->
         vendors=tuple(vendors),
         artifacts={name: f"{RUN_ID}/tenants/{'t' * 64}/{name}/{'f' * 200}.csv" for name in names},
         error_message="m" * 20_000,
+        vendor_results=tuple(
+            VendorResult(vendor, "last_good", REQUESTED_AT, 8760, *[2**31] * 3)
+            for vendor in vendors
+        ),
     )
     assert len(json.dumps(from_record(record))) < 400_000
 

@@ -1,0 +1,90 @@
+"""How a supplier's file gets into the bucket: by a form, signed here, that is good for one file.
+
+HTTP alone: the file itself goes to S3, and what it starts there are the tenant's triggers.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from relay_core.config import load_stored_config
+from relay_core.domain.errors import ConfigFault
+from relay_dagster.api.http.dependencies import PlatformDep
+from relay_dagster.api.http.error_codes import ORDER_BODY, answers
+from relay_dagster.api.http.problems import ProblemError, invalid_request
+from relay_dagster.api.http.request_parsing import JsonBody, TenantId, json_content, read_body
+from relay_dagster.api.models.uploads import UploadLink, UploadOrder
+from relay_dagster.api.routes.tenants import find_config
+from relay_dagster.api.security.auth import Authenticated
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
+from relay_dagster.aws.s3.upload_form import MOST_BYTES, MOST_KEY_BYTES
+from relay_dagster.logs import event_log
+
+router = APIRouter(tags=["uploads"])
+_log = event_log()
+
+_BODY = json_content(
+    {"$ref": "#/components/schemas/UploadOrder"},
+    {"vendor_id": "granite_supply", "file_name": "stock.csv"},
+)
+
+
+@router.post(
+    "/v1/tenants/{tenant_id}/uploads",
+    status_code=201,
+    responses=answers(
+        "TENANT_NOT_FOUND",
+        *ORDER_BODY,
+        "UNKNOWN_VENDOR",
+        "invalid_config",
+        "unsupported_schema_version",
+    ),
+    openapi_extra=_BODY,
+)
+def make_upload_link(
+    tenant_id: TenantId, caller: Authenticated, platform: PlatformDep, body: JsonBody
+) -> UploadLink:
+    """Make a link by which one file of a vendor is uploaded, within 15 minutes and without a key.
+
+    A pause of run creation stops no uploads.
+    """
+    caller.require(tenant_id)
+    order = read_body(UploadOrder, body)
+    key = _key_for(order, find_config(platform.tenants, tenant_id))
+    max_bytes = min(platform.settings.max_feed_bytes, MOST_BYTES)
+    form = platform.objects.upload_form(key, max_bytes)
+    _log.info("upload_link_made", tenant_id=tenant_id, caller=caller.id, key=key)
+    return UploadLink(
+        url=form.url,
+        fields=dict(form.fields),
+        key=key,
+        max_bytes=max_bytes,
+        expires_at=form.expires_at,
+    )
+
+
+def _key_for(order: UploadOrder, stored: StoredConfig) -> str:
+    """Return the key that a vendor's file is to have: the one that runs look for it under.
+
+    Raises:
+        ProblemError: 422, there is no such vendor, or none that uploads, or the name is too long.
+        ConfigError, UnsupportedSchemaVersionError: the config can no longer be read.
+    """
+    config = load_stored_config(stored.text)
+    vendor = next((one for one in config.vendors if one.vendor_id == order.vendor_id), None)
+    if vendor is None:
+        message = f"config version {stored.version} has no vendor {order.vendor_id!r}"
+        raise ProblemError("UNKNOWN_VENDOR", message, errors=[ConfigFault("vendor_id", message)])
+    prefix = vendor.inbound.s3_prefix
+    if prefix is None:
+        message = "is a vendor of inbound.type local, which uploads nothing; set it to s3"
+        raise invalid_request([ConfigFault("vendor_id", message)])
+    key = prefix + order.file_name
+    size = len(key.encode())
+    if size > MOST_KEY_BYTES:
+        message = (
+            f"is too long: with the vendor's prefix it has {size:,} bytes, and S3 takes "
+            f"{MOST_KEY_BYTES:,}; rename the file"
+        )
+        raise invalid_request([ConfigFault("file_name", message)])
+    return key

@@ -1,0 +1,132 @@
+"""What the API's links lead to: files that are fetched, and forms by which a file is sent.
+
+The API's key is not known here, and so goes nowhere.
+"""
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from relay_dagster.client.api_models import Answer, UploadLink
+from relay_dagster.client.errors import GoneError, UnexpectedAnswerError, UnreachableError
+
+TIMEOUT = httpx.Timeout(60, connect=10)
+_PIECE = 1 << 20
+_GONE = (403, 404, 410)
+"""How S3 answers for a file that is not there, or whose link has expired."""
+_NAMED_BY = (
+    "the API names that host in links, RELAY_PUBLIC_S3_ENDPOINT_URL of its environment changes it"
+)
+_Report = TypeVar("_Report", bound=Answer)
+
+
+def download(name: str, link: str) -> bytes:
+    """Return the file that a presigned link leads to; the API's key is not sent there.
+
+    Raises:
+        UnreachableError, UnexpectedAnswerError: it cannot be had.
+    """
+    with _opened(name, link) as response:
+        return response.read()
+
+
+def download_to(path: Path, name: str, link: str) -> str:
+    """Write the file that a presigned link leads to, as it is stored; return its SHA-256.
+
+    Raises:
+        UnreachableError, UnexpectedAnswerError: it cannot be had.
+    """
+    digest = hashlib.sha256()
+    with _opened(name, link) as response, path.open("wb") as file:
+        for chunk in response.iter_raw(_PIECE):  # no encoding comes off that the upload had
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _opened(name: str, link: str) -> Iterator[httpx.Response]:
+    host = httpx.URL(link).netloc.decode()
+    try:
+        with (
+            httpx.Client(timeout=TIMEOUT, trust_env=not is_here(link)) as anybody,
+            anybody.stream("GET", link, follow_redirects=True) as response,
+        ):
+            if response.is_success:
+                yield response
+                return
+    except httpx.TransportError as error:
+        raise UnreachableError(
+            f"{name} cannot be downloaded: {host} is not reachable ({reason_of(error)}); "
+            f"{_NAMED_BY}",
+            was_sent=True,
+        ) from error
+    kind = GoneError if response.status_code in _GONE else UnexpectedAnswerError
+    raise kind(
+        f"{name} cannot be downloaded: {host} answers {response.status_code} "
+        f"{response.reason_phrase}"
+    )
+
+
+def send_file(link: UploadLink, path: Path) -> None:
+    """Send a file by a form, piece by piece: it is never in memory as a whole.
+
+    Raises:
+        UnreachableError, UnexpectedAnswerError: it is not taken.
+        OSError: it cannot be read.
+    """
+    host = httpx.URL(link.url).netloc.decode()
+    try:
+        with (
+            httpx.Client(timeout=TIMEOUT, trust_env=not is_here(link.url)) as anybody,
+            path.open("rb") as file,
+        ):
+            response = anybody.post(link.url, data=link.fields, files={"file": file})
+    except httpx.TransportError as error:
+        raise UnreachableError(
+            f"{path.name} is not uploaded: {host} is not reachable, or broke off "
+            f"({reason_of(error)}); the same command again does no harm",
+            _NAMED_BY,
+            was_sent=True,
+        ) from error
+    if not response.is_success:
+        raise UnexpectedAnswerError(
+            f"{path.name} is not uploaded: {host} answers {response.status_code} "
+            f"{response.reason_phrase}{_refusal_in(response.text)}"
+        )
+
+
+def read_report(model: type[_Report], name: str, link: str) -> _Report:
+    """Return a run's JSON report, fetched through its link, as its model."""
+    file = f"{name}.json"
+    try:
+        return model.model_validate_json(download(file, link))
+    except ValidationError as error:
+        raise UnexpectedAnswerError(f"{file} is not in the form that is known here") from error
+
+
+def _refusal_in(text: str) -> str:
+    """Return what S3 says of a refusal, as far as its answer is S3's."""
+    told = (re.search(f"<{tag}>([^<]+)</{tag}>", text) for tag in ("Code", "Message"))
+    return "".join(f": {found.group(1)}" for found in told if found is not None)
+
+
+def is_here(url: str) -> bool:
+    """Tell whether a URL is this machine's own; no proxy is for those."""
+    host = httpx.URL(url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def reason_of(error: httpx.TransportError) -> str:
+    """Return what an error says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Commands about one tenant: its vendors' files, and how it stands."""

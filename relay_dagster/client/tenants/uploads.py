@@ -1,0 +1,72 @@
+"""A file's way into the bucket: a link of the API, then the file itself to S3.
+
+The API's key does not go to S3, and the file does not go through the API.
+"""
+
+import stat
+from pathlib import Path
+
+from relay_dagster.client.errors import BadUsageError, ClientError
+from relay_dagster.client.links import send_file
+from relay_dagster.client.session import Session
+from relay_dagster.client.terminal import instant
+
+
+def send(session: Session, tenant_id: str, vendor_id: str, path: Path) -> str:
+    """Upload a vendor's feed and return its key.
+
+    Raises:
+        BadUsageError: it is no file, cannot be read, or is too large.
+        ClientError: the API or S3 refuses, or is not reachable.
+    """
+    size = _size_of(path)
+    link = session.api.upload_link(tenant_id, vendor_id, _name_of(path))
+    if size > link.max_bytes:
+        raise BadUsageError(
+            f"{path}: has {size:,} bytes, and {link.max_bytes:,} are the most; nothing is sent"
+        )
+    try:
+        send_file(link, path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return link.key
+
+
+def what_starts_a_run(session: Session, tenant_id: str) -> str:
+    """Return when a run reads what was uploaded, as the tenant's config has it."""
+    try:
+        stored = session.api.config(tenant_id, None)
+    except ClientError:
+        return "when a run starts is not known here: the key may not read the tenant's config"
+    on_upload = (stored.tenant_config.get("triggers") or {}).get("on_upload")
+    if on_upload is not None:
+        quiet = on_upload["quiet_seconds"]
+        return f"a run starts {quiet} s after the last upload" if quiet else "a run starts at once"
+    if stored.next_run_at is not None:
+        return f"the schedule starts the next run at {instant(stored.next_run_at)}"
+    return f"no run starts by itself; start one with: relay run {tenant_id}"
+
+
+def _size_of(path: Path) -> int:
+    """Return a file's size; what cannot be read shows before a link is asked for."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise BadUsageError(f"{path}: is no file; what is sent must have a size")
+        path.open("rb").close()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return found.st_size
+
+
+def _name_of(path: Path) -> str:
+    name = path.resolve().name if path.name in ("", "..") else path.name
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise BadUsageError(f"{name!r}: the name is not UTF-8; rename the file") from error
+    return name
+
+
+def _unreadable(path: Path, error: OSError) -> BadUsageError:
+    return BadUsageError(f"{path}: {error.strerror or error}")

@@ -1,0 +1,125 @@
+"""How a tenant stands: told from what is recorded, whatever runs of some vendors came since."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from api_world import TENANT, ApiWorld, assert_problem
+from relay_core.domain.records import VendorResult
+from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.ports import RunPage, utc_now
+
+PATH = f"/v1/tenants/{TENANT}/status"
+AT = datetime(2026, 3, 1, 11, 58, tzinfo=UTC)
+FOUND = VendorResult("vendor_1", "found", AT, 2, 2000, 12, 1370)
+MISSING = VendorResult("vendor_2", "missing", None, None, None, None, 0)
+SHOWN = {
+    "vendor_id": "vendor_1",
+    "status": "found",
+    "uploaded_at": "2026-03-01T11:58:00Z",
+    "age_hours": 2,
+    "rows": 2000,
+    "invalid_rows": 12,
+    "skus_won": 1370,
+}
+
+
+class ShortPages(RunStore):
+    """A listing of one run a page."""
+
+    def list_runs(self, *whose: Any, **asked: Any) -> RunPage:
+        return super().list_runs(*whose, **{**asked, "limit": 1})
+
+
+def status_of(world: ApiWorld) -> dict[str, Any]:
+    response = world.client.get(PATH)
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def succeed(world: ApiWorld, *results: VendorResult, **order: Any) -> RunRecord:
+    """Let a run succeed that has come to these results."""
+    return world.succeed(world.post_run(**order).json()["run_id"], *results)
+
+
+def test_a_tenant_that_has_never_run_has_nothing_to_show(world: ApiWorld) -> None:
+    world.store_config()
+    assert status_of(world) == {
+        "published_run_id": None,
+        "published_at": None,
+        "feed_age_seconds": None,
+        "held_run_id": None,
+        "active_run_id": None,
+        "next_run_at": None,
+        "vendors": [],
+    }
+
+
+def test_a_feed_shows_its_run_its_age_and_each_vendors_result(world: ApiWorld) -> None:
+    world.store_config(triggers={"schedule": {"cron": "0 * * * *"}})
+    run = succeed(world, FOUND, MISSING)
+    status = status_of(world)
+    assert status["published_run_id"] == run.run_id
+    published_at = datetime.fromisoformat(status["published_at"])
+    assert published_at == run.published_at
+    age = (utc_now() - published_at).total_seconds()
+    assert age - 5 <= status["feed_age_seconds"] <= age
+    assert (
+        timedelta()
+        < datetime.fromisoformat(status["next_run_at"]) - utc_now()
+        <= timedelta(hours=1)
+    )
+    first, second = status["vendors"]
+    assert first == SHOWN
+    assert list(first) == list(SHOWN)
+    assert second == {
+        **dict.fromkeys(SHOWN),
+        "vendor_id": "vendor_2",
+        "status": "missing",
+        "skus_won": 0,
+    }
+
+
+def test_what_is_held_and_what_is_under_way_is_named(world: ApiWorld) -> None:
+    world.store_config()
+    held = world.hold_one()
+    active = world.post_run().json()["run_id"]
+    status = status_of(world)
+    assert (status["held_run_id"], status["active_run_id"]) == (held.run_id, active)
+    assert status["published_run_id"] not in (held.run_id, active)
+
+
+def test_runs_of_some_vendors_and_those_that_looked_at_none_are_passed_over(
+    world: ApiWorld,
+) -> None:
+    world.store_config()
+    succeed(world, FOUND)
+    succeed(world, MISSING, vendors=["vendor_1"])
+    cancelled = world.post_run().json()["run_id"]
+    world.client.post(f"/v1/runs/{cancelled}/cancel")
+    under_way = world.post_run().json()["run_id"]
+    status = status_of(world)
+    assert status["active_run_id"] == under_way
+    assert status["vendors"] == [SHOWN]
+
+
+def test_behind_many_runs_of_some_vendors_the_published_one_is_shown(
+    world: ApiWorld,
+) -> None:
+    platform = world.platform
+    world = ApiWorld(platform, runs=ShortPages(platform.clients, platform.settings.runs_table))
+    world.store_config()
+    succeed(world, FOUND)
+    for _ in range(5):
+        succeed(world, MISSING, vendors=["vendor_1"])
+    assert status_of(world)["vendors"] == [SHOWN]
+
+
+@pytest.mark.parametrize("tenant_id", ["nobody", "no tenant", "%00"])
+def test_a_tenant_that_is_unknown_has_no_status(world: ApiWorld, tenant_id: str) -> None:
+    assert_problem(world.client.get(f"/v1/tenants/{tenant_id}/status"), 404, "TENANT_NOT_FOUND")

@@ -1,0 +1,207 @@
+"""`relay upload`: a file's way into the bucket, and what is told where there is none."""
+
+from __future__ import annotations
+
+import os
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from api_world import TENANT
+from builders import vendor_document
+from client_world import ClientWorld, Told
+from relay_dagster.client.api_models import UploadLink
+from relay_dagster.client.errors import UnexpectedAnswerError, UnreachableError
+from relay_dagster.client.links import send_file
+
+KEY = "tenants/acme/inbound/vendor_1/stock.csv"
+TOO_LARGE = (
+    b"<Error><Code>EntityTooLarge</Code><Message>Your proposed upload exceeds the maximum</Message>"
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "stock.csv"
+    path.write_bytes(b"sku,quantity_available\nA-1,5\n")
+    return path
+
+
+def upload(world: ClientWorld, path: Path, vendor_id: str = "vendor_1") -> Told:
+    return world.relay("upload", TENANT, vendor_id, str(path))
+
+
+class Receiver(ThreadingHTTPServer):
+    """Stands where S3 should be: takes a form, or answers as it was told to."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Takes)
+        self.status, self.body = 204, b""
+        self.head, self.length, self.headers = b"", 0, dict[str, str]()
+
+    def form(self, max_bytes: int = 1 << 40) -> UploadLink:
+        return UploadLink(
+            url=f"http://127.0.0.1:{self.server_port}/bucket",
+            fields={"key": KEY, "policy": "p"},
+            key=KEY,
+            max_bytes=max_bytes,
+            expires_at="2026-03-01T12:15:00Z",
+        )
+
+
+class _Takes(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        server, left = self.server, int(self.headers["Content-Length"])
+        server.length = left
+        server.headers = {name.lower(): value for name, value in self.headers.items()}
+        while left:
+            piece = self.rfile.read(min(left, 1 << 16))
+            server.head = server.head or piece[:2000]
+            left -= len(piece)
+        self.send_response(server.status)
+        self.send_header("Content-Length", str(len(server.body)))
+        self.end_headers()
+        self.wfile.write(server.body)
+
+    def log_message(self, format: str, *values: object) -> None:
+        return None
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def peak_of_memory() -> Iterator[list[int]]:
+    found: list[int] = []
+    tracemalloc.start()
+    try:
+        yield found
+        found.append(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+
+
+# --- relay upload ---------------------------------------------------------------------------------
+
+
+def test_a_file_lies_under_the_key_that_is_printed(world: ClientWorld, file: Path) -> None:
+    world.api.store_config()
+    told = upload(world, file)
+    assert (told.exit_code, told.stdout) == (0, f"{KEY}\n")
+    assert world.platform.objects.read(KEY) == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("triggers", "sentence"),
+    [
+        ({}, f"no run starts by itself; start one with: relay run {TENANT}"),
+        ({"on_upload": {"quiet_seconds": 0}}, "a run starts at once"),
+        ({"on_upload": {}}, "a run starts 60 s after the last upload"),
+        ({"schedule": {"cron": "0 6 1 1 *"}}, "the schedule starts the next run at "),
+    ],
+)
+def test_what_starts_a_run_is_told(
+    world: ClientWorld, file: Path, triggers: object, sentence: str
+) -> None:
+    world.api.store_config(triggers=triggers)
+    assert upload(world, file).stderr.startswith(sentence)
+
+
+def test_a_file_that_is_too_large_is_told_and_not_sent(world: ClientWorld, file: Path) -> None:
+    world.api.store_config()
+    limit = world.platform.settings.max_feed_bytes
+    os.truncate(file, limit + 1)
+    told = upload(world, file)
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert told.stderr == (
+        f"{file}: has {limit + 1:,} bytes, and {limit:,} are the most; nothing is sent\n"
+    )
+    assert world.platform.objects.latest_object(KEY) is None
+
+
+@pytest.mark.parametrize("name", ["gone.csv", ".", "folder"])
+def test_what_is_no_file_is_bad_usage(world: ClientWorld, tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    told = upload(world, tmp_path / name)
+    assert told.exit_code == 2
+    assert told.stderr.startswith(f"{tmp_path / name}: ")
+
+
+def test_a_pipe_is_not_waited_for(world: ClientWorld, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    told = upload(world, tmp_path / "pipe")
+    assert (told.exit_code, "is no file" in told.stderr) == (2, True)
+
+
+def test_a_name_that_is_no_text_is_bad_usage(world: ClientWorld, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff.csv")
+    path.write_bytes(b"x")
+    told = upload(world, path)
+    assert (told.exit_code, "rename the file" in told.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("vendor_id", "error_code"), [("nobody", "UNKNOWN_VENDOR"), ("local", "INVALID_REQUEST")]
+)
+def test_what_the_api_refuses_is_told(
+    world: ClientWorld, file: Path, vendor_id: str, error_code: str
+) -> None:
+    world.api.store_config(vendor_document(), vendor_document("local", inbound={"type": "local"}))
+    told = upload(world, file, vendor_id)
+    assert told.exit_code == 1
+    assert told.stderr.startswith(f"{error_code}: ")
+
+
+# --- to S3 ----------------------------------------------------------------------------------------
+
+
+def test_the_fields_go_before_the_file_and_the_key_of_the_api_goes_nowhere(
+    receiver: Receiver, file: Path
+) -> None:
+    send_file(receiver.form(), file)
+    places = [receiver.head.index(f'name="{name}"'.encode()) for name in ("key", "policy", "file")]
+    assert places == sorted(places)
+    assert b"\r\n\r\nsku,quantity_available\nA-1,5\n\r\n" in receiver.head
+    assert "x-api-key" not in receiver.headers
+
+
+def test_a_large_file_is_never_in_memory_as_a_whole(receiver: Receiver, file: Path) -> None:
+    os.truncate(file, 64 << 20)
+    with peak_of_memory() as peak:
+        send_file(receiver.form(), file)
+    assert receiver.length > 64 << 20
+    assert peak[0] < 8 << 20
+
+
+def test_what_s3_refuses_is_told_in_its_own_words(receiver: Receiver, file: Path) -> None:
+    receiver.status, receiver.body = 400, TOO_LARGE
+    with pytest.raises(UnexpectedAnswerError) as told:
+        send_file(receiver.form(), file)
+    assert str(told.value) == (
+        f"stock.csv is not uploaded: 127.0.0.1:{receiver.server_port} answers 400 Bad Request: "
+        "EntityTooLarge: Your proposed upload exceeds the maximum"
+    )
+
+
+def test_a_host_that_is_not_reachable_is_named_with_the_variable_that_sets_it(file: Path) -> None:
+    link = UploadLink(
+        url="http://127.0.0.1:9/", fields={}, key=KEY, max_bytes=9, expires_at="2026-03-01"
+    )
+    with pytest.raises(UnreachableError) as told:
+        send_file(link, file)
+    assert told.value.lines[0].startswith("stock.csv is not uploaded: 127.0.0.1:9 is not reachable")
+    assert "RELAY_PUBLIC_S3_ENDPOINT_URL" in told.value.lines[1]

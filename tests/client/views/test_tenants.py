@@ -1,0 +1,93 @@
+"""`relay tenant status`: the feed, what is under way, and a line for each vendor."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+from rich.console import Console
+
+from api_world import TENANT
+from builders import feed, vendor_document
+from client_world import ClientWorld
+from relay_dagster.client.api_models import TenantStatus, VendorStanding
+from relay_dagster.client.terminal import Screen
+from relay_dagster.client.views.tenants import show_status
+from run_world import World
+
+LENIENT = {"max_invalid_rows": 9, "max_invalid_row_pct": "1.0"}
+HOURLY = {"schedule": {"cron": "0 * * * *"}}
+
+
+def shown(status: TenantStatus, width: int | None = None) -> str:
+    """Return what is written of a tenant, piped, or on a terminal of some width."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=width is not None, width=width, highlight=False)
+    show_status(Screen(out=console), TENANT, status)
+    return out.getvalue()
+
+
+def test_a_tenant_that_has_never_run_says_so() -> None:
+    assert shown(TenantStatus()).splitlines() == [
+        "tenant acme",
+        "  no feed is published yet",
+        "",
+        "no run of all vendors has looked at their uploads yet",
+    ]
+
+
+def test_what_waits_and_what_is_under_way_is_named_with_how_to_look_at_it() -> None:
+    lines = shown(
+        TenantStatus(
+            published_run_id="r1",
+            published_at="2026-03-01T12:06:04Z",
+            feed_age_seconds=3236,
+            held_run_id="r2",
+            active_run_id="r3",
+            next_run_at="2026-03-01T14:00:00Z",
+        )
+    ).splitlines()
+    assert lines[1:6] == [
+        "  the feed of run r1 is in force since 2026-03-01 12:06:04Z, 53 min 56 s",
+        "  a feed is held back; look at it with: relay show r2",
+        "  a run is under way; follow it with: relay show r3 --watch",
+        "  the schedule is due next at 2026-03-01 14:00:00Z",
+        "",
+    ]
+
+
+def test_at_a_terminal_an_upload_is_so_long_ago() -> None:
+    came = (datetime.now(UTC) - timedelta(days=3, hours=1)).isoformat()
+    vendor = VendorStanding(vendor_id="north", status="found", uploaded_at=came, age_hours=2)
+    written = shown(TenantStatus(vendors=[vendor]), width=100)
+    assert re.search(r"north +found +3 d ago +2 h", written)
+
+
+def test_vendors_show_what_they_gave_to_the_last_run(world: ClientWorld, tmp_path: Path) -> None:
+    vendors = [vendor_document("north"), vendor_document("south", required=False)]
+    world.api.store_config(*vendors, error_policy=LENIENT, triggers=HOURLY)
+    path = tmp_path / "feed.csv"
+    path.write_bytes(feed("A-1,5,1.00", "B-2,many,1.00", "C-3,1,2.00"))
+    assert world.relay("upload", TENANT, "north", str(path)).exit_code == 0
+    with dg.DagsterInstance.ephemeral() as instance:
+        World(world.platform, instance).run()
+    told = world.relay("tenant", "status", TENANT)
+    assert (told.exit_code, told.stderr) == (0, "")
+    lines = told.stdout.splitlines()
+    assert lines[-3].split() == ["vendor_id", "status", "uploaded", "age", "rows", "refused", "won"]
+    uploaded = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"
+    assert re.fullmatch(rf"north +found +{uploaded} +0 h +3 +1 +2", lines[-2])
+    assert re.fullmatch(r"south +missing +- +- +- +- +0", lines[-1])
+    asked = world.relay("tenant", "status", TENANT, "--json")
+    answer = world.api.client.get(f"/v1/tenants/{TENANT}/status").json()
+    assert json.loads(asked.stdout) | {"feed_age_seconds": 0} == answer | {"feed_age_seconds": 0}
+
+
+def test_a_tenant_that_is_unknown_is_refused(world: ClientWorld) -> None:
+    told = world.relay("tenant", "status", "nobody")
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert told.stderr.startswith("TENANT_NOT_FOUND: ")
