@@ -162,7 +162,7 @@ def _run(platform: Platform, config: dict[str, Any], feeds: dict[str, bytes]) ->
 
 def _skus(platform: Platform, run: RunRecord, count: int) -> list[str]:
     """Return some SKUs of a run's feed, the same of the same feed."""
-    text = platform.objects.read(run.keys.merged_inventory).decode()
+    text = platform.objects.read(run.keys.merged_inventory("csv")).decode()
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     return [row["sku"] for row in random.Random(7).sample(rows, count)]  # noqa: S311
 

@@ -32,7 +32,7 @@ from relay_core.pipeline import (
     normalize_vendors,
 )
 from relay_core.publish.changes import Changes, compare
-from relay_core.publish.feed_csv import feed_chunks
+from relay_core.publish.feed.writing import feed_chunks
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import invalid_rows_chunks
@@ -212,7 +212,8 @@ class RunStages:
         """
         if merged.broken_rules:
             raise ContractBrokenError(f"the feed breaks its contract: {merged.broken_rules[:3]}")
-        self.sink.write(self.keys.merged_inventory, feed_chunks(merged))
+        key = self.keys.merged_inventory(self.config.output.format)
+        self.sink.write(key, feed_chunks(merged))
         if self.findings.changes is not None:
             self.sink.write(self.keys.changes, self.findings.changes.csv_chunks())
 

@@ -150,14 +150,15 @@ def published_outcome(
 ) -> Outcome:
     """Write a run's merged feed, publish it where the run is of all vendors; return its outcome."""
     keys = record.keys
-    platform.objects.put(keys.merged_inventory, feed)
+    platform.objects.put(keys.merged_inventory("csv"), feed)
     platform.objects.put(keys.state, b"state")
-    artifacts = {"merged_inventory": keys.merged_inventory}
+    artifacts = {"merged_inventory": keys.merged_inventory("csv")}
     if record.vendors is not None:
         return Outcome(artifacts=artifacts)
-    publish(platform.objects, keys)
+    publish(platform.objects, keys, "csv")
+    published = published_key(record, "csv")
     sha256 = hashlib.sha256(feed).hexdigest()
-    return Outcome(artifacts=artifacts, feed_key=published_key(record), feed_sha256=sha256)
+    return Outcome(artifacts=artifacts, feed_key=published, feed_sha256=sha256)
 
 
 def held_outcome(platform: Platform, record: RunRecord) -> Outcome:

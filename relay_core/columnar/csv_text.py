@@ -119,7 +119,7 @@ def join_fields(fields: Sequence[pa.StringArray | str], delimiter: str = ",") ->
     return pc.binary_join_element_wise(*scalars, null_handling="replace")
 
 
-def joined_lines(fields: Sequence[pa.StringArray | str]) -> pa.StringArray:
+def joined_lines(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> pa.StringArray:
     """Return records of written fields, each ended by a line feed.
 
     A record that is one empty field is written as ``""``, so that it is a record at all.
@@ -128,12 +128,12 @@ def joined_lines(fields: Sequence[pa.StringArray | str]) -> pa.StringArray:
     if not before and isinstance(last, pa.StringArray):
         last = pc.if_else(pa.array(is_empty(last)), '""', last)
     end = f"{last}\n" if isinstance(last, str) else join_fields([last, "\n"], "")
-    return join_fields([*before, end])
+    return join_fields([*before, end], delimiter)
 
 
-def lines(fields: Sequence[pa.StringArray | str]) -> memoryview:
+def lines(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> memoryview:
     """Return the bytes of ``joined_lines``."""
-    return bytes_of(joined_lines(fields))
+    return bytes_of(joined_lines(fields, delimiter))
 
 
 def header_line(columns: Sequence[str]) -> bytes:

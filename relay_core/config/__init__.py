@@ -9,13 +9,13 @@ from relay_core.config.models import (
     LandedCostConfig,
     MapPolicyConfig,
     MergeConfig,
-    OutputConfig,
     ParserConfig,
     PricingConfig,
     RoundingConfig,
     SkuMapConfig,
     VendorConfig,
 )
+from relay_core.config.output import OutputConfig
 
 __all__ = [
     "BestOfferConfig",

@@ -61,7 +61,7 @@ def _of_output(config: TenantConfig) -> Iterator[ConfigFault]:
         ("sku", "nobody can tell which item a row is"),
         ("price", "the prices that are made are not published"),
     ):
-        if column not in config.output.columns:
+        if column not in config.output.reads:
             yield ConfigFault("output.columns", f'has no "{column}": {without}')
 
 

@@ -7,7 +7,7 @@ before and are sound, and the `LoadContext` of the whole config.
 from __future__ import annotations
 
 import re
-from collections.abc import Sized
+from collections.abc import Collection, Sized
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -28,6 +28,7 @@ from relay_core.config.values import (
     whole_number,
 )
 from relay_core.domain.cell_rules import LARGEST_WHOLE, read_cell, shorten, strip
+from relay_core.domain.columns import DERIVED_COLUMNS
 from relay_core.domain.errors import CellError
 from relay_core.domain.limits import DEFAULT_LIMITS, LONGEST_QUOTED, Limits
 
@@ -48,6 +49,7 @@ class LoadContext:
     tenant_id: str | None = None
     limits: Limits = DEFAULT_LIMITS
     vendor_ids: set[str] = field(default_factory=set)
+    headers: set[str] = field(default_factory=set)
 
     @classmethod
     def of_tenant(cls, tenant_id: Any, limits: Limits = DEFAULT_LIMITS) -> LoadContext:
@@ -132,9 +134,9 @@ FORMATS_WITH = {
 """Which formats of feeds an option of the parser says anything about; the others: all."""
 
 
-def refuse_with_format(option: str, is_set: bool, info: ValidationInfo) -> None:
-    """Refuse another value than the default of an option that the feed's format has no use for."""
-    found, wanted = info.data.get("format"), FORMATS_WITH[option]
+def refuse_with_format(wanted: Collection[str], is_set: bool, info: ValidationInfo) -> None:
+    """Refuse another value than the default of an option that only some formats have a use for."""
+    found = info.data.get("format")
     if is_set and found is not None and found not in wanted:
         formats = " or ".join(f'"{each}"' for each in wanted)
         raise refuse(f'applies with format {formats}, and format is "{found}"; leave it out')
@@ -163,8 +165,21 @@ read_column_map = mapping_of(_read_header)
 
 read_columns = distinct_list_of(read_trimmed_text)
 """Read the names of a headerless file's columns, trimmed, each once."""
-read_output_columns = distinct_list_of(read_column)
-"""Read canonical columns, each once."""
+
+
+def read_output_column(value: Any) -> str:
+    """Read the name of a column that a merged feed can have."""
+    return read_column(value, *DERIVED_COLUMNS)
+
+
+def read_new_header(header: str, info: ValidationInfo) -> str:
+    """Refuse a header that an earlier column of the feed has."""
+    seen = _context(info).headers
+    if header in seen:
+        raise refuse(f"{shorten(header)} stands more than once; keep one of them")
+    seen.add(header)
+    return header
+
 
 _read_word_quantity = whole_number(most=LARGEST_WHOLE)
 

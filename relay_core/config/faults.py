@@ -54,7 +54,7 @@ def _keys_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
     for step in path[:-1]:
         if isinstance(step, str):
             model = _section_of(model.model_fields[step].annotation) or model
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:

@@ -24,12 +24,12 @@ from relay_core.config.models import (
     GuardsConfig,
     Id,
     MergeConfig,
-    OutputConfig,
     PricingConfig,
     Section,
     VendorConfig,
     empty_section,
 )
+from relay_core.config.output import OutputConfig
 from relay_core.config.scalars import NumberText, type_name
 from relay_core.config.triggers import TriggersConfig
 from relay_core.config.values import (

@@ -16,13 +16,13 @@ from pydantic import (
 )
 
 from relay_core.config.cross_checks import (
+    FORMATS_WITH,
     at_most,
     goes_with,
     read_column_map,
     read_columns,
     read_defaults,
     read_local_path,
-    read_output_columns,
     read_quantity_words,
     read_s3_key,
     read_s3_prefix,
@@ -139,7 +139,7 @@ class ParserConfig(Section):
     @classmethod
     def _applies_to_format(cls, value: object, info: ValidationInfo) -> object:
         name = str(info.field_name)
-        refuse_with_format(name, value != cls.model_fields[name].default, info)
+        refuse_with_format(FORMATS_WITH[name], value != cls.model_fields[name].default, info)
         return value
 
     @field_validator("thousands_separator")
@@ -257,13 +257,6 @@ class MergeConfig(Section):
 
     strategy: Annotated[Literal["best_offer"], _one_of("best_offer")]
     best_offer: BestOfferConfig = BestOfferConfig()
-
-
-class OutputConfig(Section):
-    """What the merged feed holds."""
-
-    format: Annotated[Literal["csv"], _one_of("csv")] = "csv"
-    columns: Annotated[tuple[str, ...], BeforeValidator(read_output_columns)]
 
 
 class ErrorPolicy(Section):

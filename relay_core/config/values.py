@@ -243,16 +243,16 @@ def read_id(value: Any) -> str:
     return text
 
 
-def read_column(value: Any) -> str:
-    """Read the name of a canonical column."""
-    text = read_text(value)
-    if text not in CANONICAL_COLUMNS:
-        raise refuse(f"{shorten(text)} is no canonical column", partial(_known_columns, text))
+def read_column(value: Any, *more: str) -> str:
+    """Read the name of a canonical column, or of one of some more."""
+    text, known = read_text(value), (*CANONICAL_COLUMNS, *more)
+    if text not in known:
+        raise refuse(f"{shorten(text)} is no canonical column", partial(_known, text, known))
     return text
 
 
-def _known_columns(text: str) -> str:
-    return nearest(text, CANONICAL_COLUMNS) or f"; there are {', '.join(CANONICAL_COLUMNS)}"
+def _known(text: str, known: Sequence[str]) -> str:
+    return nearest(text, known) or f"; there are {', '.join(known)}"
 
 
 def read_currency(value: Any) -> str:

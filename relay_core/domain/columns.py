@@ -113,6 +113,12 @@ REQUIRED_COLUMNS = tuple(column.name for column in COLUMNS if column.required)
 FEED_COLUMNS = tuple(column.name for column in COLUMNS if column.from_feed)
 JUDGED_COLUMNS = tuple(column.name for column in COLUMNS if column.refusals is not None)
 """Those that a rule can refuse."""
+DERIVED_COLUMNS: dict[str, tuple[str, ...]] = {
+    "availability": ("quantity_available",),
+    "currency": (),
+    "price_with_currency": ("price",),
+}
+"""What a merged feed can have beside the canonical columns, with those that each is made of."""
 WHOLE_COLUMNS = names_of(Kind.WHOLE)
 MONEY_COLUMNS = names_of(Kind.MONEY)
 NUMBER_COLUMNS = names_of(Kind.WHOLE, Kind.MONEY)

@@ -55,7 +55,7 @@ class Winners:
 
 def columns_to_merge(config: TenantConfig) -> list[str]:
     """Return the columns of offers that the merge, the price, the contract or the output reads."""
-    wanted = {*_PRICED_BY, *FEED_COLUMNS, *config.output.columns}
+    wanted = {*_PRICED_BY, *FEED_COLUMNS, *config.output.reads}
     return [name for name in OFFER_SCHEMA.names if name in wanted]
 
 

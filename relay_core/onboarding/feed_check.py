@@ -111,7 +111,7 @@ def _wanted_columns(
     parser: ParserConfig, config: TenantConfig, headers: tuple[str, ...]
 ) -> set[str]:
     """Return the columns to look for: what a run needs, what the feed is to hold, and a price."""
-    wanted = {*REQUIRED_COLUMNS, *config.output.columns} - {"price"}
+    wanted = {*REQUIRED_COLUMNS, *config.output.reads} - {"price"}
     has_price = {"cost", "price"} & {*parser.column_map, *parser.defaults, *headers}
     return wanted if has_price else wanted | {"cost"}
 

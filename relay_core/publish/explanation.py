@@ -22,7 +22,7 @@ from relay_core.domain.errors import SkuNotFoundError
 from relay_core.merge.criteria import VENDOR_RANK
 from relay_core.merge.explain import LANDED_COST, Contest, ExplainedOffers
 from relay_core.normalize.work_file import REFUSED_SCHEMA, WORK_FILE
-from relay_core.publish.feed_csv import feed_cells
+from relay_core.publish.feed.fields import fields_of, row_texts
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.sku_rows import RunFiles, WorkFile, read_rows, size_of
 from relay_core.validation.contracts import OFFER_SCHEMA
@@ -141,7 +141,7 @@ def _outcome(config: TenantConfig, explained: ExplainedOffers | None) -> dict[st
         "vendor_id": config.vendors[best[VENDOR_RANK]].vendor_id,
         "row_number": best["row_number"],
     }
-    told["feed_row"] = next(iter(feed_cells(config.output.columns, explained.feed_row)), None)
+    told["feed_row"] = next(iter(row_texts(fields_of(config), explained.feed_row)), None)
     told["reason"] = None if told["feed_row"] is not None else "unpriced"
     told["price_steps"] = [step._asdict() for step in explained.price_steps] or None
     return told

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MERGED_INVENTORY = "merged_inventory"
+"""What the feed is called, among the artifacts and as a file."""
 _OF_THE_RUN = (
     "config_snapshot",
     "input_manifest",
-    "merged_inventory",
     "errors",
     "invalid_rows",
     "changes",
@@ -67,9 +68,9 @@ class ArtifactKeys:
         return f"{self.prefix}reports/report.html"
 
     @property
-    def merged_inventory(self) -> str:
-        """The key of merged_inventory.csv."""
-        return f"{self.prefix}outputs/merged_inventory.csv"
+    def outputs(self) -> str:
+        """What the keys of the feed start with, whatever its format."""
+        return f"{self.prefix}outputs/"
 
     @property
     def baseline_state(self) -> str:
@@ -99,7 +100,13 @@ class ArtifactKeys:
                 return f"last_good_sku_map_{vendor_id}"
             case ["normalized", vendor_id, "normalized.csv"]:
                 return f"normalized_{vendor_id}"
+            case ["outputs", file_name] if file_name.partition(".")[0] == MERGED_INVENTORY:
+                return MERGED_INVENTORY
         return next((name for name in _OF_THE_RUN if getattr(self, name) == key), "")
+
+    def merged_inventory(self, feed_format: str) -> str:
+        """Return the key of the merged feed in a format."""
+        return f"{self.outputs}{MERGED_INVENTORY}.{feed_format}"
 
     def inbound(self, vendor_id: str, file_name: str, *, last_good: bool = False) -> str:
         """Return the key of the run's own copy of a vendor's feed, or of its last good one.

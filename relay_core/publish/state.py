@@ -17,41 +17,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from relay_core.columnar.text import integers_in, one_chunk, values_of
+from relay_core.columnar.text import one_chunk
 from relay_core.columnar.threads import ordered_map
-from relay_core.domain.columns import BY_NAME, CANONICAL_COLUMNS, Kind
+from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.merge.rest import ORIGIN, Rest
+from relay_core.publish.feed.fields import SOURCES
+from relay_core.publish.parquet_file import as_written, parquet_chunks, written_as
 from relay_core.validation.comparison import FIGURES, KEPT, FeedFigures
 from relay_core.validation.contracts import CENTS, INSTANT, VENDOR
 from relay_core.validation.frames import frame_of, table_of
 
-_TYPES = {
-    Kind.WHOLE: pa.int32(),
-    Kind.MONEY: pa.decimal128(18, 4),
-    Kind.INSTANT: pa.timestamp("ms", "UTC"),
-}
 STATE_SCHEMA = pa.schema(
     [
-        *((name, _TYPES.get(BY_NAME[name].kind, pa.string())) for name in CANONICAL_COLUMNS),
+        *((name, SOURCES[name].stored_as) for name in CANONICAL_COLUMNS),
         ("offered_at", pa.timestamp("us", "UTC")),
         (KEPT, pa.bool_()),
     ]
-).set(CANONICAL_COLUMNS.index("price"), pa.field("price", pa.decimal128(18, 2)))
+)
 """The columns of a state; the figures are those of the feed."""
 
-_WRITTEN = pa.schema(
-    [
-        field.with_type(pa.decimal64(18, field.type.scale))
-        if pa.types.is_decimal(field.type)
-        else field
-        for field in STATE_SCHEMA
-    ]
-).set(CANONICAL_COLUMNS.index("vendor_id"), pa.field("vendor_id", VENDOR))
+_WRITTEN = written_as(STATE_SCHEMA).set(
+    CANONICAL_COLUMNS.index("vendor_id"), pa.field("vendor_id", VENDOR)
+)
 """The same as the engine holds them: Parquet takes them without another copy."""
 
 _METADATA = b"relay"
-_SECOND = 1_000_000
 _GROUP_ROWS = 1 << 17
 
 
@@ -101,21 +92,14 @@ def state_chunks(
     told = json.dumps(asdict(context), ensure_ascii=False).encode()
     rows = table_of(feed)
     slices = (rows.slice(start, _GROUP_ROWS) for start in range(0, len(rows), _GROUP_ROWS))
-    sink = _Chunks()
-    with pq.ParquetWriter(
-        sink.file,
+    yield from parquet_chunks(
         _WRITTEN,
+        ordered_map(partial(_group, rest, offered_at), slices),
+        {_METADATA: told},
         compression="lz4",
         use_dictionary=["vendor_id", "condition", "brand", "offered_at"],
         write_statistics=False,
-        store_schema=False,  # types as the engine holds them would be read back
-        store_decimal_as_integer=True,
-    ) as writer:
-        writer.add_key_value_metadata({_METADATA: told})
-        for group in ordered_map(partial(_group, rest, offered_at), slices):
-            writer.write_table(group)
-            yield from sink.taken()
-    yield from sink.taken()
+    )
 
 
 def _group(rest: Rest, offered_at: datetime, rows: pa.Table) -> pa.Table:
@@ -124,18 +108,8 @@ def _group(rest: Rest, offered_at: datetime, rows: pa.Table) -> pa.Table:
     own |= dict(zip(rows.column_names, rows.columns, strict=True))
     own.setdefault("offered_at", pa.repeat(pa.scalar(offered_at, INSTANT), len(rows)))
     own.setdefault(KEPT, pa.repeat(pa.scalar(False), len(rows)))
-    columns = [_as_written(own[field.name], field.type) for field in _WRITTEN]
+    columns = [as_written(own[field.name], field.type) for field in _WRITTEN]
     return pa.table(columns, schema=_WRITTEN)
-
-
-def _as_written(cells: Any, kind: pa.DataType) -> Any:
-    if cells.type == kind:
-        return cells
-    numbers = integers_in(one_chunk(cells))
-    if pa.types.is_timestamp(kind):
-        milliseconds = values_of(numbers) // _SECOND * 1000
-        numbers = pa.array(milliseconds)
-    return numbers.view(kind)
 
 
 def read_state(data: bytes | memoryview) -> Baseline:
@@ -167,39 +141,3 @@ def _figures(table: pa.Table) -> FeedFigures:
     if not pc.all(pc.less(skus[:-1], skus[1:]), min_count=0).as_py():
         raise ValueError("its rows are not in the order of SKUs, each once")
     return figures
-
-
-class _Chunks:
-    """A file that is handed on as it is written.
-
-    Attributes:
-        file: what Arrow writes to.
-    """
-
-    closed = False
-
-    def __init__(self) -> None:
-        self._size = 0
-        self._written: list[bytes] = []
-        self.file = pa.PythonFile(self, mode="w")
-
-    def write(self, data: bytes) -> int:
-        """Take some bytes."""
-        self._written.append(data)
-        self._size += len(data)
-        return len(data)
-
-    def taken(self) -> list[bytes]:
-        """Return what was written since the last call."""
-        written, self._written = self._written, []
-        return written
-
-    def flush(self) -> None:
-        """Let Arrow flush it."""
-
-    def tell(self) -> int:
-        """Return where it is."""
-        return self._size
-
-    def close(self) -> None:
-        """Let Arrow close it."""

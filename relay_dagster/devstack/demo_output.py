@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
@@ -129,12 +131,24 @@ def left_running(console: Console, stack: Stack, api_key: str, tenant: str) -> N
 
 def _feed(console: Console, path: Path, count: int) -> None:
     title(console, f"The merged feed: {count:,} SKUs, the first {HEAD_ROWS}")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row, _ in zip(csv.reader(file), range(HEAD_ROWS + 1), strict=False)]
+    rows = _head_of_feed(path)
     table = Table(*rows[0], box=None, padding=(0, 2, 0, 0))
-    for row in rows[1:]:
-        table.add_row(*row)
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row.values()))
     Console(width=200, highlight=False).print(table)
+
+
+def _head_of_feed(path: Path) -> list[dict[str, Any]]:
+    """Return the first rows of a feed, in whatever format it is."""
+    if path.suffix == ".parquet":
+        return list(pq.ParquetFile(path).read().slice(0, HEAD_ROWS).to_pylist())
+    with path.open(newline="", encoding="utf-8") as file:
+        rows: Iterator[dict[str, Any]] = (
+            map(json.loads, file)
+            if path.suffix == ".jsonl"
+            else csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+        )
+        return list(islice(rows, HEAD_ROWS))
 
 
 def _counts(console: Console, summary: Mapping[str, Any]) -> None:

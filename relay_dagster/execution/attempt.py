@@ -201,10 +201,11 @@ class Attempt:
 
     def _start_publishing(self) -> str | None:
         """Start to copy the tenant's new feed to its place; None where the run publishes none."""
-        if "merged_inventory" not in self.reports.artifacts or self.record.vendors is not None:
+        feed_format = self.reports.feed_format
+        if feed_format is None or self.record.vendors is not None:
             return None
-        self.io.start(publish, self._platform.objects, self.reports.keys)
-        return published_key(self.record)
+        self.io.start(publish, self._platform.objects, self.reports.keys, feed_format)
+        return published_key(self.record, feed_format)
 
     def _stored_end(self, status: RunStatus, error: ExternalServiceError) -> RunRecord:
         """Return the record where this attempt's end is stored, though no answer has told so.

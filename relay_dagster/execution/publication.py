@@ -33,29 +33,29 @@ class OfRun(Protocol):
         """Its tenant."""
 
 
-def published_key(run: OfRun) -> str:
-    """Return where a run's feed is published."""
-    return f"{_place_of(run.tenant_id)}{run.run_id}.csv"
+def published_key(run: OfRun, feed_format: str) -> str:
+    """Return where a run's feed of a format is published."""
+    return f"{_copies_of(run)}{feed_format}"
 
 
 def state_key(run: OfRun) -> str:
     """Return where the state of that feed lies, which later runs are compared with."""
-    return f"{_place_of(run.tenant_id)}{run.run_id}.state.parquet"
+    return f"{_copies_of(run)}state.parquet"
 
 
-def publish(objects: ObjectStore, keys: ArtifactKeys) -> None:
+def publish(objects: ObjectStore, keys: ArtifactKeys, feed_format: str) -> None:
     """Copy a run's merged feed and its state, within S3, to their stable places.
 
     Every attempt of a run copies the same bytes to the same keys.
     """
-    objects.copy(keys.merged_inventory, published_key(keys))
+    objects.copy(keys.merged_inventory(feed_format), published_key(keys, feed_format))
     objects.copy(keys.state, state_key(keys))
 
 
 def withdraw(objects: ObjectStore, run: OfRun) -> None:
     """Take a run's published copies away, if there are any: its feed is not to be had."""
-    objects.delete(published_key(run))
-    objects.delete(state_key(run))
+    for copy in objects.list_objects(_copies_of(run)):
+        objects.delete(copy.key)
 
 
 def remove_superseded(platform: Platform, tenant_id: str, now: datetime) -> list[str]:
@@ -119,6 +119,11 @@ def _is_over(
 
 def _place_of(tenant_id: str) -> str:
     return f"published/{tenant_id}/"
+
+
+def _copies_of(run: OfRun) -> str:
+    """Return what the keys of a run's feed, whatever its format, and of its state start with."""
+    return f"{_place_of(run.tenant_id)}{run.run_id}."
 
 
 def _run_id_of(published: ObjectInfo) -> str:

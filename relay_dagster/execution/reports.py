@@ -5,13 +5,14 @@ The bytes come from the engine; `RunReports` is the sink that its stages write t
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from pathlib import PurePosixPath
 
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import RunContext
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.work_file import WORK_FILE, read_work_file
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.keys import MERGED_INVENTORY, ArtifactKeys
 from relay_core.publish.report.page import report_html
 from relay_core.publish.reports import errors_json, run_summary_json
 from relay_dagster.aws.s3.object_store import ObjectStore
@@ -23,7 +24,9 @@ _CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "html": "text/html; charset=utf-8",
     "json": JSON,
+    "jsonl": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
+    "tsv": "text/tab-separated-values; charset=utf-8",
 }
 
 
@@ -47,6 +50,12 @@ class RunReports:
     def uri(self, key: str) -> str:
         """Return the ``s3://`` address of a key."""
         return self._objects.uri(key)
+
+    @property
+    def feed_format(self) -> str | None:
+        """The format of the merged feed that is written; None where none is."""
+        key = self.artifacts.get(MERGED_INVENTORY)
+        return None if key is None else PurePosixPath(key).suffix[1:]
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Begin to write a file; one that is an artifact is listed when it is there."""
@@ -76,9 +85,10 @@ class RunReports:
 
     def withdraw_merged(self) -> None:
         """Take the feed of a run away that has not succeeded after all, and what it changes."""
-        for name in ("merged_inventory", "changes"):
-            self._objects.delete(getattr(self.keys, name))
-            self.artifacts.pop(name, None)
+        feeds = [each.key for each in self._objects.list_objects(self.keys.outputs)]
+        for key in (*feeds, self.keys.changes):
+            self._objects.delete(key)
+            self.artifacts.pop(self.keys.artifact_name(key), None)
 
     def write_last(
         self,
@@ -119,9 +129,9 @@ class RunReports:
 
     def _put(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         name = self.keys.artifact_name(key)
-        content_type = _CONTENT_TYPES[key.rpartition(".")[2]] if name else None
+        content_type = _CONTENT_TYPES[PurePosixPath(key).suffix[1:]] if name else None
         written = self._objects.put_stream(key, chunks, content_type=content_type)
         if name:
             self.artifacts[name] = key
-        if name == "merged_inventory":
+        if name == MERGED_INVENTORY:
             self._feed_sha256 = written.sha256

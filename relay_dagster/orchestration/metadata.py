@@ -11,7 +11,7 @@ import dagster as dg
 
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.publish.feed_csv import preview
+from relay_core.publish.feed.writing import preview
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt
@@ -72,7 +72,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
     """Return what to show of the merged feed, and of the run, which has ended with it."""
     findings, record = attempt.findings, attempt.record
     normalized = findings.normalized
-    columns = dict.fromkeys(merged.config.output.columns, "string")
+    columns = {each.header: "string" for each in merged.config.output.columns}
     return {
         "run_id": record.run_id,
         "status": str(record.status),

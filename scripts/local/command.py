@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.request import UsageError, parser, read_request
+from local.request import Request, UsageError, parser, read_request
 from relay_core.domain.next_action import next_action
 from relay_dagster.settings import LimitSettings, SettingsError
 
 if TYPE_CHECKING:
-    from relay_core.domain.records import RunContext
+    from local.run import LocalRun
     from relay_core.publish.findings import RunFindings
 
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(*error.faults, sep="\n", file=sys.stderr)
         return 2
-    status = _report(request.context, finished.findings, arguments.output_dir)
+    status = _report(request, finished, arguments.output_dir)
     for told in finished.explanations:
         print(json.dumps(told))
     return status
@@ -46,8 +46,9 @@ def _settings() -> LimitSettings:
         raise UsageError(str(error)) from None
 
 
-def _report(context: RunContext, findings: RunFindings, output_dir: Path) -> int:
+def _report(request: Request, finished: LocalRun, output_dir: Path) -> int:
     """Say how it went, and where to look; return the exit status."""
+    context, findings = request.context, finished.findings
     counts = findings.counts()
     faults: Counter[str] = sum((Counter(v.fault_counts) for v in findings.normalized), Counter())
     lines = [
@@ -60,7 +61,7 @@ def _report(context: RunContext, findings: RunFindings, output_dir: Path) -> int
     reports = output_dir / "reports"
     if findings.failure is None:
         print(f"run {context.run_id} of {context.tenant_id}: {findings.status}")
-        lines.append(f"feed: {output_dir / 'outputs' / 'merged_inventory.csv'}; reports: {reports}")
+        lines.append(f"feed: {output_dir / finished.feed_path}; reports: {reports}")
         print(*(f"  {line}" for line in lines), sep="\n")
         if findings.is_held:
             names = dict.fromkeys(result.guard for result in findings.tripped)

@@ -39,9 +39,10 @@ KEYS = ArtifactKeys("", "")
 
 
 class LocalRun(NamedTuple):
-    """What a run has found out, and what is told of the SKUs that were asked for."""
+    """What a run has found out, where its feed is, and what is told of SKUs that were asked for."""
 
     findings: RunFindings
+    feed_path: str
     explanations: list[dict[str, Any]]
 
 
@@ -62,7 +63,8 @@ def run(request: Request, output_dir: Path) -> LocalRun:
             told = explain(request.explain, findings, request.context.run_id, KEYS, tree)
     except OSError as error:
         raise UsageError(f"{error.filename or output_dir}: {error.strerror or error}") from None
-    return LocalRun(findings, told)
+    feed_format = request.config.output.format if request.config else ""
+    return LocalRun(findings, KEYS.merged_inventory(feed_format), told)
 
 
 class _Clock:

@@ -229,7 +229,7 @@ def test_a_cancel_takes_away_what_was_published(platform: Platform) -> None:
     dispatch_run(platform)
     with claimed(platform) as attempt:
         with_feed(attempt)
-        platform.objects.copy(MERGED, published_key(attempt.record))
+        platform.objects.copy(MERGED, published_key(attempt.record, "csv"))
         with pytest.raises(RunStoppedError, match="CANCELLED"):
             attempt.cancel()
     assert platform.objects.list_objects("published/") == []
@@ -246,7 +246,7 @@ def test_a_success_that_comes_after_another_end_publishes_nothing(platform: Plat
 
         def copy(self, source_key: str, target_key: str) -> None:
             platform.objects.copy(source_key, target_key)
-            if target_key == published_key(current(platform)):
+            if target_key == published_key(current(platform), "csv"):
                 platform.ledger.cancel(RUN_ID)
 
     dispatch_run(platform)

@@ -119,7 +119,7 @@ def test_a_tenant_s_feeds_are_told_from_those_of_one_whose_id_begins_alike(
     ten = [succeeded(platform, "acme_10"), succeeded(platform, "acme_10")]
     succeeded(platform)
     remove_superseded(platform, "acme", utc_now() + 2 * DAY)
-    assert {published_key(each) for each in ten} <= set(keys(platform))
+    assert {published_key(each, "csv") for each in ten} <= set(keys(platform))
 
 
 def test_feeds_that_may_still_be_linked_to_stay(platform: Platform) -> None:
@@ -132,7 +132,7 @@ def test_feeds_that_may_still_be_linked_to_stay(platform: Platform) -> None:
 def test_the_feed_in_force_stays_however_old_it_is(platform: Platform) -> None:
     run = succeeded(platform)
     assert remove_superseded(platform, "acme", utc_now() + 900 * DAY) == []
-    assert platform.objects.read(published_key(run)) == run.run_id.encode()
+    assert platform.objects.read(published_key(run, "csv")) == run.run_id.encode()
 
 
 def test_a_feed_is_withdrawn_and_one_that_is_not_there_is_too(platform: Platform) -> None:

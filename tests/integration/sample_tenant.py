@@ -14,7 +14,7 @@ import builders
 from normalizing import normalize_vendor
 from relay_core.config import load_config
 from relay_core.pipeline import merge_vendors
-from relay_core.publish.feed_csv import feed_chunks
+from relay_core.publish.feed.writing import feed_chunks
 
 HEADER = "sku,quantity_available,cost,title,updated_at"
 VENDORS = ("north", "south")

@@ -158,7 +158,7 @@ def _outcome(
 
 def _published(relay: Installation, record: RunRecord, has_others: bool) -> Iterator[str]:
     """Say where the tenant's feed is not what the run's end has made of it."""
-    run, key = f"run {record.run_id} ({record.status})", published_key(record)
+    run, key = f"run {record.run_id} ({record.status})", published_key(record, "csv")
     if record.status is RunStatus.HELD:
         if not relay.aws.objects.exists(key):
             yield f"{run} has no feed at {key} to be released"

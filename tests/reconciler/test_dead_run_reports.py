@@ -64,10 +64,10 @@ def test_how_it_ended_can_be_read_on_a_page(platform: Platform) -> None:
 def test_what_a_run_that_did_not_succeed_has_published_is_taken_away(platform: Platform) -> None:
     merged = f"{RUN_ID}/tenants/{TENANT}/outputs/merged_inventory.csv"
     record = running(platform)
-    for key in (merged, published_key(record)):
+    for key in (merged, published_key(record, "csv")):
         platform.objects.put(key, b"sku\n")
     record = write_reports(platform, platform.ledger.cancel(RUN_ID))
-    assert not platform.objects.exists(published_key(record))
+    assert not platform.objects.exists(published_key(record, "csv"))
     assert "merged_inventory" not in record.artifacts
 
 

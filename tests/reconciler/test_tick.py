@@ -180,10 +180,10 @@ def test_a_run_of_vendors_that_the_config_lacks_is_settled_too(world: World) -> 
 
 def test_a_run_that_died_while_it_published_leaves_no_feed(world: World) -> None:
     record = world.executing(STATUS.FAILURE)
-    world.platform.objects.put(published_key(record), b"sku\n")
+    world.platform.objects.put(published_key(record, "csv"), b"sku\n")
     world.platform.ledger.poison(record.run_id, "attempts used up")
     world.tick()
-    assert not world.platform.objects.exists(published_key(record))
+    assert not world.platform.objects.exists(published_key(record, "csv"))
 
 
 def test_reports_of_a_run_that_died_before_its_end_tell_how_it_ended(world: World) -> None:
@@ -206,7 +206,7 @@ def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(worl
     world.tick()
     assert world.current(record).acknowledged_at is not None
     left = {each.key for each in world.platform.objects.list_objects("published/")}
-    assert left == {published_key(record), state_key(record)}
+    assert left == {published_key(record, "csv"), state_key(record)}
 
 
 class Reluctant(DagsterExecutions):

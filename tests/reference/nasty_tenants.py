@@ -41,6 +41,9 @@ SORT_RULES = (
 SEPARATORS = ((".", None), (".", ","), (",", "."), (",", " "), (".", "'"), (",", None), (".", " "))
 DELIMITERS = (",", ",", ",", ";", "\t", "|", " ", "§", "→", "\x1f", "a", "\x00", "\u2028", "\u00a0")
 FORMATS = ("%d.%m.%Y", "%m/%d/%Y %H:%M", "%Y%m%d", "%Y-%d-%m", "%d %b %Y %I:%M %p", "%Y-%m-%d %H%z")
+DERIVED = ("availability", "currency", "price_with_currency")
+HEADERS = ('5" pipe, each', "=SUM(A1)", "a\tb", "Größe", "- x", "{", "line\nend", "@", "'", "\\")
+CONSTANTS = ("", " padded ", "=1+1", "\tx", '"', "a,b", "\u2028", "007", "\rx", "\x7f\x01", "é")
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,6 @@ def nasty_tenants(draw: Draw) -> NastyTenant:
 
 @st.composite
 def settings_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
-    columns = list(CANONICAL)
-    if seldom(draw, 2):
-        columns = draw(st.lists(st.sampled_from(columns), min_size=1, unique=True))
     best_offer: dict[str, Any] = {
         "landed_cost": {"include_shipping_handling": draw(st.booleans())},
         "fallback_lead_time_days": one_of(draw, (0, 7, 3)),
@@ -116,7 +116,7 @@ def settings_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
             },
         },
         "merge": {"strategy": "best_offer", "best_offer": best_offer},
-        "output": {"format": "csv", "columns": columns},
+        "output": draw(outputs()),
         "error_policy": {
             "max_invalid_rows": 0 if seldom(draw) else one_of(draw, (10_000, 10_000, 3)),
             "max_invalid_row_pct": one_of(draw, ("1.0", "1.0", "1.0", "0.5", "0.25")),
@@ -124,6 +124,30 @@ def settings_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
             "missing_required_vendor_policy": one_of(draw, ("fail", "warn_only")),
         },
     }
+
+
+@st.composite
+def outputs(draw: Draw) -> dict[str, Any]:
+    """Return the form of a feed, of a format that is text."""
+    columns: list[Any] = list(CANONICAL)
+    if seldom(draw, 2):
+        columns = draw(st.lists(st.sampled_from([*columns, *DERIVED]), min_size=1, unique=True))
+    format = one_of(draw, ("csv", "csv", "tsv", "jsonl"))
+    output: dict[str, Any] = {"format": format, "columns": columns}
+    if format != "jsonl":
+        output["escape_formulas"] = draw(st.booleans())
+    if seldom(draw, 2):
+        headers = draw(st.lists(st.sampled_from(HEADERS), max_size=4, unique=True))
+        output["columns"] = [*columns, *(draw(named_columns(header)) for header in headers)]
+    return output
+
+
+def named_columns(header: str) -> st.SearchStrategy[dict[str, str]]:
+    """Return what may stand under a header."""
+    return st.one_of(
+        st.builds(dict, column=st.sampled_from([*CANONICAL, *DERIVED]), **{"as": st.just(header)}),
+        st.builds(dict, constant=st.sampled_from(CONSTANTS), **{"as": st.just(header)}),
+    )
 
 
 @st.composite

@@ -16,6 +16,7 @@ from typing import Any
 from reference_cells import EPOCH, MONEY
 from reference_csv import csv_line
 from reference_merge import CENT, selling_price, to_multiple, winners
+from reference_output import feed_file
 from reference_rows import CANONICAL, Entry, Offer, Vendor, read_vendor
 
 
@@ -172,25 +173,24 @@ def merge(config: Any, vendors: list[Vendor], outcome: Outcome, warnings: Counte
 
 
 def publish(config: Any, offers: list[Offer], outcome: Outcome, warnings: Counter[str]) -> None:
-    lines = [",".join(config.output.columns)]
+    rows: list[dict[str, str]] = []
     for offer in winners(config, offers):
         price = selling_price(config, offer)
         if price is None:
             warnings["UNPRICED_SKU"] += 1
             continue
-        lines.append(csv_line(merged_cells(config, offer, price)))
-    if len(lines) == 1:
+        rows.append(merged_cells(config, offer, price))
+    if not rows:
         outcome.failure = "empty_output"
         return
-    outcome.record_count = len(lines) - 1
-    outcome.merged = ("\n".join(lines) + "\n").encode()
+    outcome.record_count = len(rows)
+    outcome.merged = feed_file(config, rows)
     outcome.stage = "COMPLETE"
 
 
-def merged_cells(config: Any, offer: Offer, price: Fraction) -> list[str]:
+def merged_cells(config: Any, offer: Offer, price: Fraction) -> dict[str, str]:
     row = dict(offer)
     if row["lead_time_days"] is None:
         row["lead_time_days"] = config.merge.best_offer.fallback_lead_time_days
     cells = {column: text_of(row, column, places=2) for column in CANONICAL}
-    cells["price"] = cents_text(price)
-    return [cells[column] for column in config.output.columns]
+    return {**cells, "price": cents_text(price)}

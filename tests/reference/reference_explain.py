@@ -8,6 +8,7 @@ from typing import Any
 
 from reference_engine import merged_cells, text_of
 from reference_merge import CENT, amount, rank, selling_price, to_multiple
+from reference_output import feed_cells
 from reference_rows import Offer, Vendor
 
 TOLD = 100
@@ -21,8 +22,7 @@ def explained(config: Any, vendors: Sequence[Vendor], sku: str) -> dict[str, Any
     price = None if best is None else selling_price(config, best)
     feed_row, reason = None, "refused" if best is None else "unpriced"
     if best is not None and price is not None:
-        cells = merged_cells(config, best, price)
-        feed_row, reason = dict(zip(config.output.columns, cells, strict=True)), None
+        feed_row, reason = feed_cells(config, merged_cells(config, best, price)), None
     refused = sorted(
         (vendor.vendor_id, number, ";".join(codes))
         for vendor in vendors

@@ -23,7 +23,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
 from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendors
-from relay_core.publish.feed_csv import feed_chunks
+from relay_core.publish.feed.writing import feed_chunks
 from relay_core.publish.reports import invalid_rows_chunks
 from relay_core.validation.trouble import VendorInput, judge_inputs
 

@@ -1,10 +1,15 @@
 """Files that the engine makes here, held against those of the run while they are made."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import BinaryIO
+from itertools import zip_longest
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from relay_dagster.client.replay.engine import KEYS
 from relay_dagster.client.replay.trail import Trail
@@ -12,6 +17,7 @@ from relay_dagster.client.replay.trail import Trail
 _AROUND = 500
 """So many bytes of a line are told before the first that differs, and from it on."""
 _PIECE = 1 << 16
+_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +25,7 @@ class Difference:
     """The first place where two files differ; a line is None where its file has ended.
 
     Attributes:
-        line: counted from 1, by line ends.
+        line: counted from 1, by line ends; in Parquet the columns are the first, and each row one.
         run: the run's line.
         here: the line that comes out here.
     """
@@ -33,6 +39,7 @@ class Verdict(StrEnum):
     """How a file of the run and the one that comes out here compare."""
 
     SAME = "the same"
+    OTHER_BYTES = "the same rows in other bytes"
     DIFFERS = "differs"
     ONLY_IN_RUN = "does not come out here"
     ONLY_HERE = "comes out here alone"
@@ -68,15 +75,50 @@ class ComparingSink:
             self.files.append(ComparedFile(name, Verdict.ONLY_HERE))
             return
         self._trail.fetch(name, self._path)
-        with self._path.open("rb") as file:
-            difference = first_difference(file, chunks)
+        compare = _compared_rows if PurePosixPath(key).suffix == ".parquet" else _compared_lines
+        verdict, difference = compare(self._path, chunks)
         size = self._path.stat().st_size
         self._path.unlink()
-        verdict = Verdict.SAME if difference is None else Verdict.DIFFERS
         self.files.append(ComparedFile(name, verdict, size, difference))
 
     def wait(self) -> None:
         """Return: nothing is under way."""
+
+
+def _compared_lines(
+    path: Path, chunks: Iterable[bytes | memoryview]
+) -> tuple[Verdict, Difference | None]:
+    with path.open("rb") as file:
+        difference = first_difference(file, chunks)
+    return Verdict.SAME if difference is None else Verdict.DIFFERS, difference
+
+
+def _compared_rows(
+    path: Path, chunks: Iterable[bytes | memoryview]
+) -> tuple[Verdict, Difference | None]:
+    found, here = path.read_bytes(), b"".join(chunks)
+    if found == here:
+        return Verdict.SAME, None
+    difference = first_other_row(found, here)
+    return Verdict.OTHER_BYTES if difference is None else Verdict.DIFFERS, difference
+
+
+def first_other_row(run: bytes, here: bytes) -> Difference | None:
+    """Return where two Parquet files differ first, as rows; None where they do not."""
+    one, other = (pq.read_table(pa.BufferReader(data)) for data in (run, here))
+    if not one.schema.equals(other.schema):
+        return Difference(1, *(", ".join(map(str, each.schema)) for each in (one, other)))
+    for start in range(0, max(len(one), len(other)), _ROWS):
+        parts = [each.slice(start, _ROWS) for each in (one, other)]
+        if not parts[0].equals(parts[1]):
+            pairs = enumerate(zip_longest(*(part.to_pylist() for part in parts)))
+            place, rows = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
+            return Difference(start + place + 2, *map(_row, rows))
+    return None
+
+
+def _row(cells: dict[str, Any] | None) -> str | None:
+    return None if cells is None else json.dumps(cells, ensure_ascii=False, default=str)
 
 
 def first_difference(file: BinaryIO, chunks: Iterable[bytes | memoryview]) -> Difference | None:

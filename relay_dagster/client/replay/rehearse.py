@@ -11,6 +11,7 @@ import pandas as pd
 from relay_core.config import TenantConfig, load_config
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.publish.changes import Changes
+from relay_core.publish.keys import MERGED_INVENTORY
 from relay_core.publish.state import Baseline, StateContext
 from relay_core.validation.comparison import FeedFigures
 from relay_core.validation.guards import GuardResult
@@ -49,7 +50,7 @@ class _FeedDigest:
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Hash the feed."""
-        if key != KEYS.merged_inventory:
+        if KEYS.artifact_name(key) != MERGED_INVENTORY:
             return
         digest = hashlib.sha256()
         for chunk in chunks:

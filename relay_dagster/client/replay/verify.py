@@ -1,4 +1,4 @@
-"""A run proved by replay: its inputs through the engine here, every CSV held against the run's."""
+"""A run proved by replay: its inputs through the engine here, its files held against the run's."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +46,7 @@ class Verification:
     @property
     def is_same(self) -> bool:
         """Whether every file is the same."""
-        return all(file.verdict is Verdict.SAME for file in self.files)
+        return not self._different()
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it for programs."""
@@ -69,9 +69,10 @@ class Verification:
                 for file in self.files
             ]
             screen.table(("file", "bytes", "here"), rows)
-        different = [file for file in self.files if file.verdict is not Verdict.SAME]
+        different = self._different()
         if not different:
-            screen.say(f"run {self.run.run_id}: {len(self.files)} files, the same bytes here")
+            what = "bytes" if all(file.verdict is Verdict.SAME for file in self.files) else "rows"
+            screen.say(f"run {self.run.run_id}: {len(self.files)} files, the same {what} here")
             return
         file = different[0]
         screen.say()
@@ -81,6 +82,13 @@ class Verification:
         screen.say(f"first difference: {file.name}, line {file.difference.line:,}")
         for where, text in (("run ", file.difference.run), ("here", file.difference.here)):
             screen.say(f"{where}  {'(the file has ended)' if text is None else text}", indent=2)
+
+    def _different(self) -> list[ComparedFile]:
+        """Return what is not the same; one version of the engine writes rows in the same bytes."""
+        same = {Verdict.SAME}
+        if self.engine_version != ENGINE_VERSION:
+            same.add(Verdict.OTHER_BYTES)
+        return [file for file in self.files if file.verdict not in same]
 
     def _remarks(self) -> Iterator[str]:
         """Yield what else tells the run and this replay apart."""

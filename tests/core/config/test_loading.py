@@ -94,6 +94,7 @@ def test_all_else_has_its_default() -> None:
         "output": {
             "format": "csv",
             "columns": ["sku", "vendor_id", "quantity_available", "price"],
+            "escape_formulas": False,
         },
         "error_policy": {
             "max_invalid_rows": 0,

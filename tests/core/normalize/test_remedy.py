@@ -65,7 +65,7 @@ class Run:
     @property
     def quantities(self) -> dict[str, str]:
         """The quantity of each SKU in the feed."""
-        merged = rows(self.files[KEYS.merged_inventory])
+        merged = rows(self.files[KEYS.merged_inventory("csv")])
         return {row["sku"]: row["quantity_available"] for row in merged}
 
     def used(self, vendor_id: str = "bad") -> str:

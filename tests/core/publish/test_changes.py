@@ -35,7 +35,7 @@ class Run(MemorySink):
 
     @property
     def feed(self) -> bytes:
-        return self.files[KEYS.merged_inventory]
+        return self.files[KEYS.merged_inventory("csv")]
 
     @property
     def changes(self) -> Changes:

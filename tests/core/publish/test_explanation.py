@@ -98,7 +98,7 @@ def assert_tells_what_happened(tenant: NastyTenant) -> None:
         for vendor in config.vendors
         if vendor.vendor_id in feeds
     ]
-    text = run.files[run.keys.merged_inventory].decode()
+    text = run.files[run.keys.merged_inventory("csv")].decode()
     published = {row["sku"]: row for row in csv.DictReader(io.StringIO(text, newline=""))}
     offered = {offer["sku"] for vendor in vendors for offer in vendor.offers}
     refused = {sku for vendor in vendors for sku in vendor.refused_skus.values()}

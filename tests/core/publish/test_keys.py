@@ -13,7 +13,7 @@ def test_keys_lie_under_the_run_and_its_tenant() -> None:
 
     assert keys.errors == f"{RUN_ID}/tenants/acme/reports/errors.json"
     assert keys.normalized("v") == f"{RUN_ID}/tenants/acme/normalized/v/normalized.csv"
-    assert ArtifactKeys("", "acme").merged_inventory == "outputs/merged_inventory.csv"
+    assert ArtifactKeys("", "acme").merged_inventory("csv") == "outputs/merged_inventory.csv"
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,8 @@ def test_keys_lie_under_the_run_and_its_tenant() -> None:
         ("inbound/vendor_1/feed 1.csv", "inbound_vendor_1"),
         ("normalized/vendor_1/normalized.csv", "normalized_vendor_1"),
         ("outputs/merged_inventory.csv", "merged_inventory"),
+        ("outputs/merged_inventory.parquet", "merged_inventory"),
+        ("outputs/other.csv", ""),
         ("reports/errors.json", "errors"),
         ("reports/invalid_rows.csv", "invalid_rows"),
         ("reports/changes.csv", "changes"),

@@ -125,7 +125,9 @@ def test_a_state_has_every_column_of_each_winner_as_its_vendor_gave_it(count: in
             assert (name, state[name].to_pylist()) == (name, expected)
     days = [as_stored("lead_time_days", row["lead_time_days"]) for row in winners]
     assert state["lead_time_days"].to_pylist() == [7 if each is None else each for each in days]
-    merged = list(csv.DictReader(io.StringIO(files[KEYS.merged_inventory].decode(), newline="")))
+    merged = list(
+        csv.DictReader(io.StringIO(files[KEYS.merged_inventory("csv")].decode(), newline=""))
+    )
     assert [str(price) for price in state["price"].to_pylist()] == [row["price"] for row in merged]
     assert set(state["offered_at"].to_pylist()) == {REQUESTED_AT}
     assert not any(state["kept_at_0"].to_pylist())

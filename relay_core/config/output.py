@@ -1,0 +1,82 @@
+"""The form of the merged feed: its format, and its columns with their headers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from relay_core.config.cross_checks import read_new_header, read_output_column, refuse_with_format
+from relay_core.config.models import Bool, Section
+from relay_core.config.values import (
+    choice,
+    read_filled_text,
+    read_text,
+    refuse,
+    require_filled_list,
+)
+from relay_core.domain.columns import DERIVED_COLUMNS
+
+OutputFormat = Literal["csv", "tsv", "jsonl", "parquet"]
+_WITH_FORMULAS = ("csv", "tsv")
+"""What spreadsheets open, which may take a cell for a formula."""
+
+
+class OutputColumn(Section):
+    """A header over a column that a feed can have, or over the same text in each row.
+
+    The column's name alone is the column under that header.
+    """
+
+    column: Annotated[str, BeforeValidator(read_output_column)] | None = None
+    constant: Annotated[str, BeforeValidator(read_text)] | None = None
+    header: Annotated[str, BeforeValidator(read_filled_text)] = Field(alias="as")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_named(cls, value: object) -> object:
+        if isinstance(value, dict):
+            return value
+        name = read_output_column(value)
+        return {"column": name, "as": name}
+
+    @model_validator(mode="after")
+    def _holds_one_thing(self, info: ValidationInfo) -> OutputColumn:
+        if (self.column is None) is (self.constant is None):
+            raise refuse("needs a column or a constant, and not both")
+        read_new_header(self.header, info)
+        return self
+
+    @model_serializer
+    def _as_config(self) -> str | dict[str, str]:
+        if self.constant is not None:
+            return {"constant": self.constant, "as": self.header}
+        column = str(self.column)
+        return column if column == self.header else {"column": column, "as": self.header}
+
+
+class OutputConfig(Section):
+    """What the merged feed holds, and how it is written."""
+
+    format: Annotated[OutputFormat, BeforeValidator(choice(*get_args(OutputFormat)))] = "csv"
+    columns: Annotated[tuple[OutputColumn, ...], BeforeValidator(require_filled_list)]
+    escape_formulas: Bool = False
+
+    @field_validator("escape_formulas")
+    @classmethod
+    def _applies_to_format(cls, value: bool, info: ValidationInfo) -> bool:
+        refuse_with_format(_WITH_FORMULAS, value, info)
+        return value
+
+    @property
+    def reads(self) -> set[str]:
+        """The canonical columns that the feed is made of."""
+        names = (each.column for each in self.columns if each.column is not None)
+        return {source for name in names for source in DERIVED_COLUMNS.get(name, (name,))}

@@ -1,0 +1,33 @@
+"""The merged feed as CSV, and as the same with tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import pyarrow as pa
+
+from relay_core.columnar.csv_text import lines, quoted
+from relay_core.columnar.threads import ordered_map
+from relay_core.publish.feed.fields import FREE_TEXT, Field
+
+SLICE = 1 << 16
+"""How many rows are written at a time."""
+
+
+def delimited_chunks(
+    delimiter: str, fields: Sequence[Field], rows: pa.Table
+) -> Iterator[bytes | memoryview]:
+    """Yield the header and the rows, each field quoted only where it must be."""
+    headers = (pa.array([field.header]) for field in fields)
+    yield lines([quoted(header, delimiter) for header in headers], delimiter)
+    yield from ordered_map(partial(_lines, delimiter, fields), rows.to_batches(SLICE))
+
+
+def _lines(delimiter: str, fields: Sequence[Field], batch: pa.RecordBatch) -> memoryview:
+    return lines([_quoted(field, field.text(batch), delimiter) for field in fields], delimiter)
+
+
+def _quoted(field: Field, text: pa.StringArray, delimiter: str) -> pa.StringArray:
+    """Quote a column where its cells may need it."""
+    return quoted(text, delimiter) if field.source.kind in FREE_TEXT else text
