@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-runs profile runbook screenshots cluster clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-runs profile runbook schema screenshots cluster clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -117,6 +117,9 @@ profile: setup ## Draw where the time of a run of 5,000,000 rows goes: docs/prof
 
 runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack; DRILL=name for one
 	@$(BIN)/python tests/runbook/rehearsal.py $(DRILL)
+
+schema: setup ## Write docs/config.schema.json again
+	@$(BIN)/python -m relay_dagster.api.openapi.config_schema > docs/config.schema.json
 
 screenshots: setup ## Take the pictures of docs/pictures again, with Chromium; NAME=plots for one
 	@$(BIN)/python tests/ui/screenshots.py $(NAME)

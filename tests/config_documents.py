@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from builders import config_document, tenant_config, vendor_document
 from relay_core.config import ParserConfig, load_config
+from relay_core.config.output import OutputColumn
 from relay_core.domain.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +67,7 @@ def all_fields(model: type[BaseModel], path: str = "") -> list[tuple[str, bool]]
     found = []
     for name, field in model.model_fields.items():
         section = _section_in(field.annotation)
-        if section is None:
+        if section in (None, OutputColumn):
             found.append((path + name, field.is_required()))
         else:
             step = f"{name}.0." if name == "vendors" else f"{name}."

@@ -108,47 +108,47 @@ def read_bool(value: Any) -> bool:
     return value
 
 
-def whole_number(*, most: int, least: int = 0) -> Callable[[Any], int]:
-    """Return a reader of whole numbers within limits."""
-    limits = f"{least} or more" if most == LARGEST_COUNT else f"{least} to {most}"
+def whole_number(*, most: int, least: int = 0) -> partial[int]:
+    """Return a reader of whole numbers within limits, which it tells as its keywords."""
+    return partial(_read_whole_number, least=least, most=most)
 
-    def read(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | NumberText):
-            raise refuse(f"a whole number is wanted, without quotes, not {type_name(value)}")
-        number = _exact(str(value))
-        if number is None or number != number.to_integral_value():
-            raise refuse(f"a whole number in plain digits is wanted, not {shorten(str(value))}")
-        if not least <= number <= most:
-            raise refuse(f"must be {limits}, not {shorten(str(value))}")
-        return int(number)
 
-    return read
+def _read_whole_number(value: Any, *, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | NumberText):
+        raise refuse(f"a whole number is wanted, without quotes, not {type_name(value)}")
+    number = _exact(str(value))
+    if number is None or number != number.to_integral_value():
+        raise refuse(f"a whole number in plain digits is wanted, not {shorten(str(value))}")
+    if not least <= number <= most:
+        limits = f"{least} or more" if most == LARGEST_COUNT else f"{least} to {most}"
+        raise refuse(f"must be {limits}, not {shorten(str(value))}")
+    return int(number)
 
 
 def exact_decimal(
     *, places: int | None = None, least: str = "0", most: str | None = None
-) -> Callable[[Any], Decimal]:
-    """Return a reader of decimals, numbers or text, exact, within limits.
+) -> partial[Decimal]:
+    """Return a reader of decimals, numbers or text, exact, within limits: its keywords.
 
     Without ``most`` the limit is that of every amount of money, which is not reached.
     """
-    limits = f"{least} or more" if most is None else f"{least} to {most}"
+    return partial(_read_decimal, places=places, least=least, most=most)
 
-    def read(value: Any) -> Decimal:
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise refuse(f"a number is wanted, not {type_name(value)}")
-        number = _exact(strip(str(value)))
-        if number is None:
-            raise refuse(f'a number is wanted, such as 0.20 or "0.20", not {shorten(str(value))}')
-        if number < Decimal(least) or (most is not None and number > Decimal(most)):
-            raise refuse(f"must be {limits}, not {shorten(str(value))}")
-        if most is None and number >= MONEY_LIMIT:
-            raise refuse(f"must be below {MONEY_LIMIT:,}, not {shorten(str(value))}")
-        if places is not None and _places(number) > places:
-            raise refuse(f"has more than {places} decimal places: {shorten(str(value))}")
-        return number
 
-    return read
+def _read_decimal(value: Any, *, places: int | None, least: str, most: str | None) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise refuse(f"a number is wanted, not {type_name(value)}")
+    number = _exact(strip(str(value)))
+    if number is None:
+        raise refuse(f'a number is wanted, such as 0.20 or "0.20", not {shorten(str(value))}')
+    if number < Decimal(least) or (most is not None and number > Decimal(most)):
+        limits = f"{least} or more" if most is None else f"{least} to {most}"
+        raise refuse(f"must be {limits}, not {shorten(str(value))}")
+    if most is None and number >= MONEY_LIMIT:
+        raise refuse(f"must be below {MONEY_LIMIT:,}, not {shorten(str(value))}")
+    if places is not None and _places(number) > places:
+        raise refuse(f"has more than {places} decimal places: {shorten(str(value))}")
+    return number
 
 
 def choice(*allowed: str) -> Callable[[Any], str]:

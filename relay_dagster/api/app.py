@@ -31,6 +31,7 @@ from relay_dagster.api.routes import (
     tenants,
     uploads,
 )
+from relay_dagster.api.routes.config_schema import get_config_schema
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
 from relay_dagster.api.security.rate_limits import WrongKeys
 from relay_dagster.aws.clients import BRISK, Clients
@@ -80,6 +81,7 @@ def create_app(
     app.state.rates = CallerRates(settings.rate_limit_per_minute, limits.burst)
     for module in _ROUTES:
         app.include_router(module.router)
+    app.add_api_route("/v1/config.schema.json", get_config_schema, include_in_schema=False)
     # Swagger UI at /docs, from files of its own: nothing is fetched from elsewhere.
     patch_fastapi(app, redirect_from_root_to_docs=False)
     problems.install(app)

@@ -1,20 +1,31 @@
-"""A tenant config as the OpenAPI document shows it: JSON Schema, made from the engine's own models.
+"""A tenant config as JSON Schema, made from the engine's own models and readers.
 
+The OpenAPI document has it among its schemas; alone it lets an editor complete and check a config.
 What JSON Schema cannot say (a prefix under the tenant's own, ids that differ) the engine refuses
 with the path of each fault; docs/CONFIG.md has every rule.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
-from typing import Any
+from functools import cache, partial
+from typing import Any, get_args
+
+from pydantic import BeforeValidator
+from pydantic.fields import FieldInfo
 
 from relay_core.config import TenantConfig
-from relay_core.domain.columns import CANONICAL_COLUMNS
+from relay_core.config.models import GuardsConfig, Section
+from relay_core.config.values import LARGEST_COUNT
+from relay_core.domain.cell_rules import MONEY_LIMIT
+from relay_core.domain.columns import CANONICAL_COLUMNS, DERIVED_COLUMNS
 from relay_dagster.runs.identifiers import ID_PATTERN
 
 Schema = dict[str, Any]
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 REFERENCE = "#/components/schemas/{model}"
 CONFIG_REFERENCE: Schema = {"$ref": REFERENCE.format(model="TenantConfig")}
 CONFIG_EXAMPLE: Schema = {
@@ -41,14 +52,10 @@ CONFIG_EXAMPLE: Schema = {
     "output": {"columns": ["sku", "quantity_available", "price"]},
 }
 _DECIMAL_PATTERN = r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
-_MONEY: Schema = {
-    "minimum": 0,
-    "exclusiveMaximum": 1_000_000_000,
-    "description": "Exact, at most 4 decimal places; a number, or its text.",
-}
 _COLUMN: Schema = {"enum": list(CANONICAL_COLUMNS)}
+_FEED_COLUMN: Schema = {"enum": [*CANONICAL_COLUMNS, *DERIVED_COLUMNS]}
 _BY_COLUMN: Schema = {"propertyNames": _COLUMN}
-# What the models' types do not say.
+# What the models' types and readers do not say.
 _RULES: dict[tuple[str, str], Schema] = {
     ("TenantConfig", "schema_version"): {"const": 1},
     ("TenantConfig", "tenant_id"): {"type": "string", "pattern": ID_PATTERN},
@@ -63,22 +70,12 @@ _RULES: dict[tuple[str, str], Schema] = {
     ("ParserConfig", "encoding"): {"description": "A text encoding that Python knows."},
     ("ParserConfig", "column_map"): _BY_COLUMN,
     ("ParserConfig", "defaults"): _BY_COLUMN,
-    ("ParserConfig", "skip_lines"): {"minimum": 0},
     ("ParserConfig", "quantity_words"): {
         "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
     },
-    ("PricingConfig", "base_margin_pct"): {
-        "minimum": 0,
-        "maximum": 100,
-        "description": "0.20 is 20 %; at most 6 decimal places.",
-    },
-    ("PricingConfig", "min_price"): _MONEY,
-    ("PricingConfig", "shipping_handling_flat"): _MONEY,
-    ("RoundingConfig", "increment"): {**_MONEY, "minimum": 0.0001},
-    ("BestOfferConfig", "fallback_lead_time_days"): {"minimum": 0, "maximum": 2**31 - 1},
-    ("OutputConfig", "columns"): {"minItems": 1, "uniqueItems": True, "items": _COLUMN},
-    ("ErrorPolicy", "max_invalid_rows"): {"minimum": 0},
-    ("ErrorPolicy", "max_invalid_row_pct"): {"minimum": 0, "maximum": 1},
+    ("OutputConfig", "columns"): {"minItems": 1, "uniqueItems": True},
+    ("OutputColumn", "column"): _FEED_COLUMN,
+    ("OutputColumn", "as"): {"minLength": 1, "description": "The header."},
 }
 # Sections that may be left out as far as the models go, and hold something that must be there.
 _REQUIRED = {
@@ -87,34 +84,109 @@ _REQUIRED = {
 }
 
 
-def config_schemas() -> dict[str, Schema]:
-    """Return the schemas of a config and of its sections by name, ``TenantConfig`` the whole."""
-    whole = TenantConfig.model_json_schema(ref_template=REFERENCE)
+# A column's name alone will do, and what is under a header is one thing.
+_ONE_THING = [
+    {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+    for name in ("column", "constant")
+]
+
+
+def config_schema() -> Schema:
+    """Return the schema of a config as a document of its own."""
+    schemas = config_schemas("#/$defs/{model}")
+    whole = schemas.pop("TenantConfig")
+    return {"$schema": DIALECT, **whole, "$defs": schemas}
+
+
+@cache
+def config_schema_json() -> str:
+    """Return that document as its file has it: `make schema` writes docs/config.schema.json."""
+    return json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
+    """Return the schemas of a config and of its sections by name, ``TenantConfig`` the whole.
+
+    Args:
+        reference: how one refers to another, with a place for ``model``.
+    """
+    whole = TenantConfig.model_json_schema(ref_template=reference)
     schemas = {**whole.pop("$defs"), "TenantConfig": whole}
-    for name, schema in schemas.items():
+    for section in _sections(TenantConfig):
+        name = section.__name__
+        schema = schemas[name]
         schema["required"] = sorted({*schema.get("required", ()), *_REQUIRED.get(name, ())})
-        schema["properties"] = dict(_properties(name, schema))
+        schema["properties"] = dict(_properties(section, schema))
+    named = schemas["OutputColumn"]
+    schemas["OutputColumn"] = {"anyOf": [_FEED_COLUMN, {**named, "oneOf": _ONE_THING}]}
     schemas["TenantConfig"]["description"] = "A tenant config of schema_version 1."
     schemas["TenantConfig"]["examples"] = [CONFIG_EXAMPLE]
     return schemas
 
 
-def _properties(model: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
-    for name, given in schema["properties"].items():
-        shown = _as_taken({key: value for key, value in given.items() if key != "title"})
-        shown |= _RULES.get((model, name), {})
-        yield name, shown if name in schema["required"] else _or_null(shown)
+def _sections(annotation: Any) -> Iterator[type[Section]]:
+    """Yield the sections that a type holds, itself included."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from _sections(field.annotation)
+    for inner in get_args(annotation):
+        yield from _sections(inner)
+
+
+def _properties(section: type[Section], schema: Schema) -> Iterator[tuple[str, Schema]]:
+    model = section.__name__
+    for name, field in section.model_fields.items():
+        key = field.alias or name
+        given = {word: each for word, each in schema["properties"][key].items() if word != "title"}
+        shown = _as_taken(given) | _limits(field) | _RULES.get((model, key), {})
+        # A null is as if absent, but for the guards: there it switches one off.
+        nullable = _is_nullable(given) if section is GuardsConfig else key not in schema["required"]
+        yield key, _or_null(shown) if nullable else shown
+
+
+def _is_nullable(schema: Schema) -> bool:
+    return {"type": "null"} in schema.get("anyOf", ())
+
+
+def _limits(field: FieldInfo) -> Schema:
+    """Return the limits of a number as its reader has them."""
+    metadata = [
+        *field.metadata,
+        *(m for each in get_args(field.annotation) for m in get_args(each)),
+    ]
+    readers = (each.func for each in metadata if isinstance(each, BeforeValidator))
+    limits = next((each.keywords for each in readers if isinstance(each, partial)), None)
+    if limits is None:
+        return {}
+    bounds: Schema = {"minimum": _number(limits["least"])}
+    if "places" in limits:
+        places = "" if limits["places"] is None else f", at most {limits['places']} decimal places"
+        bounds["description"] = f"Exact{places}; a number, or its text."
+    if limits["most"] is None:
+        return {**bounds, "exclusiveMaximum": MONEY_LIMIT}
+    return (
+        bounds
+        if limits["most"] == LARGEST_COUNT
+        else {**bounds, "maximum": _number(limits["most"])}
+    )
+
+
+def _number(text: str | int) -> float:
+    return int(text) if float(text).is_integer() else float(text)
 
 
 def _as_taken(schema: Schema) -> Schema:
     """Return a property as it is taken: for a text its number will do, for a decimal its text."""
-    kinds = [each.get("type") for each in schema.get("anyOf", ())]
-    if kinds == ["number", "string"]:
-        rest = {key: value for key, value in schema.items() if key != "anyOf"}
-        return {**rest, "type": ["number", "string"], "pattern": _DECIMAL_PATTERN}
-    if kinds and kinds[-1] == "null":
-        first = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
-        return _as_taken({**schema["anyOf"][0], **first})
+    kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    if rest.get("default", 0) is None:
+        del rest["default"]
+    match [each.get("type") for each in kinds]:
+        case ["number", "string"]:
+            return {**rest, "type": ["number", "string"], "pattern": _DECIMAL_PATTERN}
+        case [_]:
+            return _as_taken({**kinds[0], **rest})
     if schema.get("type") == "string" and not {"enum", "const"} & schema.keys():
         return {**schema, "type": ["string", "number"]}
     for inner in ("items", "additionalProperties"):
@@ -132,3 +204,7 @@ def _or_null(schema: Schema) -> Schema:
         return {**outer, "anyOf": [inner, {"type": "null"}]}
     kinds = kind if isinstance(kind, list) else [kind]
     return {**schema, "type": [*kinds, "null"]}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(config_schema_json())

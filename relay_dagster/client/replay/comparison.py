@@ -107,7 +107,7 @@ def first_other_row(run: bytes, here: bytes) -> Difference | None:
     """Return where two Parquet files differ first, as rows; None where they do not."""
     one, other = (pq.read_table(pa.BufferReader(data)) for data in (run, here))
     if not one.schema.equals(other.schema):
-        return Difference(1, *(", ".join(map(str, each.schema)) for each in (one, other)))
+        return Difference(1, *(", ".join(map(_column, each.schema)) for each in (one, other)))
     for start in range(0, max(len(one), len(other)), _ROWS):
         parts = [each.slice(start, _ROWS) for each in (one, other)]
         if not parts[0].equals(parts[1]):
@@ -115,6 +115,10 @@ def first_other_row(run: bytes, here: bytes) -> Difference | None:
             place, rows = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
             return Difference(start + place + 2, *map(_row, rows))
     return None
+
+
+def _column(field: pa.Field) -> str:
+    return f"{field.name}: {field.type}"
 
 
 def _row(cells: dict[str, Any] | None) -> str | None:

@@ -21,6 +21,7 @@ ROUTES = (
     ("GET", "/swagger/swagger-ui-bundle.js", True, (200, 200, 200)),
     ("GET", "/swagger/swagger-ui.css", True, (200, 200, 200)),
     ("GET", "/swagger/favicon-32x32.png", True, (200, 200, 200)),
+    ("GET", "/v1/config.schema.json", True, (200, 200, 200)),
     ("GET", "/v1/health", True, (200, 200, 200)),
     ("GET", "/v1/ready", True, (200, 200, 200)),
     ("POST", "/v1/tenants", False, (409, 403, 403)),

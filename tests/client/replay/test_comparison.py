@@ -4,9 +4,12 @@ import io
 import random
 from itertools import pairwise, zip_longest
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from relay_dagster.client.replay.comparison import Difference, first_difference
+from relay_dagster.client.replay import comparison
+from relay_dagster.client.replay.comparison import Difference, first_difference, first_other_row
 
 
 def pieces(data: bytes, chance: random.Random) -> list[bytes]:
@@ -50,3 +53,39 @@ def test_of_a_long_line_what_is_around_the_difference_is_told() -> None:
     assert found == Difference(
         2, "…" + "a" * 500 + "X" + "b" * 499 + "…", "…" + "a" * 500 + "Y" + "b" * 499 + "…"
     )
+
+
+def parquet_of(rows: pa.Table, **options: str) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(rows, sink, **options)
+    return sink.getvalue()
+
+
+def test_of_parquet_the_first_row_that_differs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "_ROWS", 2)
+    run = pa.table({"sku": ["A", "B", "C"], "price": [1, 2, None]})
+    here = run.set_column(1, "price", pa.array([1, 2, 3]))
+    assert first_other_row(parquet_of(run), parquet_of(here)) == Difference(
+        4, '{"sku": "C", "price": null}', '{"sku": "C", "price": 3}'
+    )
+    longer = pa.concat_tables([run, run])
+    assert first_other_row(parquet_of(longer), parquet_of(run)) == Difference(
+        5, '{"sku": "A", "price": 1}', None
+    )
+
+
+def test_of_parquet_other_columns_are_its_first_line() -> None:
+    run, here = pa.table({"sku": ["A"]}), pa.table({"SKU": ["A"]})
+    found = first_other_row(parquet_of(run), parquet_of(here))
+    assert found is not None
+    assert (found.line, found.run, found.here) == (
+        *(1, "sku: string"),
+        "SKU: string",
+    )
+
+
+def test_the_same_rows_in_other_bytes_are_the_same_rows() -> None:
+    rows = pa.table({"sku": ["A", "B"]})
+    other = parquet_of(rows, compression="gzip")
+    assert other != parquet_of(rows)
+    assert first_other_row(parquet_of(rows), other) is None

@@ -1,5 +1,6 @@
 """`relay verify`: the same bytes for whatever a run can be, and the first byte that is not."""
 
+import io
 import json
 import tempfile
 import textwrap
@@ -7,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from api_world import ADMIN, NOBODY_S_RUN
@@ -55,6 +58,15 @@ def test_a_run_that_was_compared_with_a_feed_is(world: ClientWorld, runs: World)
     sync(runs, SECOND, *WHOLE[:15], "S15,5,11.00")
     assert runs.record(SECOND).baseline_run_id == FIRST
     assert "merged_inventory" in verified(world, SECOND)
+
+
+@pytest.mark.parametrize("format", ["tsv", "jsonl", "parquet"])
+def test_a_run_with_a_feed_of_another_format_is(
+    world: ClientWorld, runs: World, format: str
+) -> None:
+    runs.store_config(output={"format": format, "columns": ["sku", "price"]})
+    sync(runs, FIRST, *WHOLE)
+    assert verified(world, FIRST) == ["normalized_vendor_1", "merged_inventory"]
 
 
 def test_a_run_of_some_vendors_is(world: ClientWorld, runs: World) -> None:
@@ -218,6 +230,24 @@ def test_the_first_byte_that_is_not_the_same_is_told_with_its_line(
         "run": "S03,vendor_1,5,10.01",
         "here": "S03,vendor_1,5,10.00",
     }
+
+
+def test_the_rows_of_a_parquet_feed_may_be_in_other_bytes_where_another_version_wrote_them(
+    world: ClientWorld, runs: World
+) -> None:
+    runs.store_config(output={"format": "parquet", "columns": ["sku", "price"]})
+    sync(runs, FIRST, *WHOLE)
+    key = runs.record(FIRST).artifacts["merged_inventory"]
+    rows = pq.read_table(pa.BufferReader(runs.platform.objects.read(key)))
+    pq.write_table(rows, sink := io.BytesIO(), compression="gzip")
+    runs.platform.objects.put(key, sink.getvalue())
+    told = world.relay("verify", FIRST)
+    assert told.exit_code == 3
+    assert "merged_inventory the same rows in other bytes" in told.stdout
+    tampered(runs, "run_summary", ENGINE_VERSION.encode(), b"0.0.1")
+    told = world.relay("verify", FIRST)
+    assert told.exit_code == 0
+    assert told.stdout.endswith(f"run {FIRST}: 2 files, the same rows here\n")
 
 
 def test_a_file_that_is_there_on_one_side_alone_is_a_difference(

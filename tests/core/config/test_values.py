@@ -107,7 +107,7 @@ from relay_core.config import load_config, parse_document
         ("merge.best_offer.sort_by", "in_stock_desc", "a list is wanted, not text"),
         ("merge.best_offer.landed_cost.include_shipping_handling", 0, "true or false is wanted"),
         ("merge.best_offer.fallback_lead_time_days", 2147483648, "must be 0 to 2147483647"),
-        ("output.format", "json", 'must be "csv"'),
+        ("output.format", "json", 'must be one of "csv", "tsv", "jsonl", "parquet"'),
         ("output.columns", [], "must not be empty"),
         ("error_policy.max_invalid_rows", -1, "must be 0 or more"),
         ("error_policy.max_invalid_rows", "5", "a whole number is wanted, without quotes"),

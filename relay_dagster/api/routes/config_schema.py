@@ -1,0 +1,12 @@
+"""What a config may hold, for editors that complete and check one while it is written."""
+
+from __future__ import annotations
+
+from fastapi import Response
+
+from relay_dagster.api.openapi.config_schema import config_schema_json
+
+
+async def get_config_schema() -> Response:
+    """Return the JSON Schema of a config; like the OpenAPI document, it is open to everybody."""
+    return Response(config_schema_json(), media_type="application/schema+json")
