@@ -129,16 +129,7 @@ def left_running(console: Console, stack: Stack, api_key: str, tenant: str) -> N
         console.print(f"  export {name}={value}", markup=False)
 
 
-def _feed(console: Console, path: Path, count: int) -> None:
-    title(console, f"The merged feed: {count:,} SKUs, the first {HEAD_ROWS}")
-    rows = _head_of_feed(path)
-    table = Table(*rows[0], box=None, padding=(0, 2, 0, 0))
-    for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row.values()))
-    Console(width=200, highlight=False).print(table)
-
-
-def _head_of_feed(path: Path) -> list[dict[str, Any]]:
+def head_of_feed(path: Path) -> list[dict[str, Any]]:
     """Return the first rows of a feed, in whatever format it is."""
     if path.suffix == ".parquet":
         return list(pq.ParquetFile(path).read().slice(0, HEAD_ROWS).to_pylist())
@@ -149,6 +140,15 @@ def _head_of_feed(path: Path) -> list[dict[str, Any]]:
             else csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
         )
         return list(islice(rows, HEAD_ROWS))
+
+
+def _feed(console: Console, path: Path, count: int) -> None:
+    title(console, f"The merged feed: {count:,} SKUs, the first {HEAD_ROWS}")
+    rows = head_of_feed(path)
+    table = Table(*rows[0], box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row.values()))
+    Console(width=200, highlight=False).print(table)
 
 
 def _counts(console: Console, summary: Mapping[str, Any]) -> None:

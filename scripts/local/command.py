@@ -61,7 +61,7 @@ def _report(request: Request, finished: LocalRun, output_dir: Path) -> int:
     reports = output_dir / "reports"
     if findings.failure is None:
         print(f"run {context.run_id} of {context.tenant_id}: {findings.status}")
-        lines.append(f"feed: {output_dir / finished.feed_path}; reports: {reports}")
+        lines.append(f"feed: {output_dir / str(finished.feed_path)}; reports: {reports}")
         print(*(f"  {line}" for line in lines), sep="\n")
         if findings.is_held:
             names = dict.fromkeys(result.guard for result in findings.tripped)

@@ -39,10 +39,13 @@ KEYS = ArtifactKeys("", "")
 
 
 class LocalRun(NamedTuple):
-    """What a run has found out, where its feed is, and what is told of SKUs that were asked for."""
+    """What a run has found out, and what is told of SKUs that were asked for.
+
+    ``feed_path`` is where its feed lies under the folder, if it has one; None without a config.
+    """
 
     findings: RunFindings
-    feed_path: str
+    feed_path: str | None
     explanations: list[dict[str, Any]]
 
 
@@ -63,8 +66,9 @@ def run(request: Request, output_dir: Path) -> LocalRun:
             told = explain(request.explain, findings, request.context.run_id, KEYS, tree)
     except OSError as error:
         raise UsageError(f"{error.filename or output_dir}: {error.strerror or error}") from None
-    feed_format = request.config.output.format if request.config else ""
-    return LocalRun(findings, KEYS.merged_inventory(feed_format), told)
+    output = None if request.config is None else request.config.output
+    feed_path = None if output is None else KEYS.merged_inventory(output.format)
+    return LocalRun(findings, feed_path, told)
 
 
 class _Clock:

@@ -155,6 +155,20 @@ def test_an_earlier_runs_folders_are_replaced(bench: Bench) -> None:
     assert [name for name in bench.tree() if not name.startswith("reports/")] == ["notes.txt"]
 
 
+def test_a_feed_of_another_format_takes_the_place_of_an_earlier_one(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.write("out/outputs/merged_inventory.csv", "old")
+    output = {"format": "jsonl", "columns": [{"column": "sku", "as": "id"}, "price"]}
+    assert bench.run(config_document(output=output), vendor_1=feed("A,1,2.50")) == 0
+    assert [name for name in bench.tree() if name.startswith("outputs/")] == [
+        "outputs/merged_inventory.jsonl"
+    ]
+    told = bench.out / "outputs" / "merged_inventory.jsonl"
+    assert told.read_bytes() == b'{"id":"A","price":"2.50"}\n'
+    assert f"feed: {told};" in capsys.readouterr().out
+
+
 def test_the_same_run_twice_gives_the_same_bytes(bench: Bench) -> None:
     data = feed("B,1,2", "A,1,2")
     places = [bench.folder / "out" / name for name in ALL_PUBLISHED[:3]]

@@ -140,6 +140,19 @@ def test_the_same_config_changes_nothing_and_nothing_is_stored(
     assert stored(world) == before
 
 
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_another_format_is_a_change_of_the_feed_and_of_nothing_else(
+    world: ClientWorld, runs: World, file: Path, format: str
+) -> None:
+    runs.store_config()
+    sync(runs, FIRST, *WHOLE)
+    output = {**config_document()["output"], "format": format}
+    told, (found,) = rehearsed(world, file, config_document(output=output), FIRST)
+    assert (told.exit_code, found["same"]) == (3, False)
+    assert found["changes"]["unchanged"] == 20
+    assert found["own"]["feed_sha256"] != found["rehearsed"]["feed_sha256"] is not None
+
+
 def test_every_run_that_is_named_is_tried(world: ClientWorld, runs: World, file: Path) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)

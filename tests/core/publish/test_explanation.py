@@ -52,6 +52,32 @@ def steps(told: dict[str, Any]) -> list[tuple[str | None, ...]]:
     return [tuple(step.values()) for step in told["price_steps"]]
 
 
+def test_the_feed_s_row_is_told_under_its_headers_as_a_csv_has_it() -> None:
+    columns = [
+        {"column": "sku", "as": "=id"},
+        {"column": "quantity_available", "as": "Qty"},
+        "availability",
+        "price_with_currency",
+        {"column": "msrp", "as": "list"},
+        {"constant": "-1", "as": "mark"},
+    ]
+    for output, mark in (
+        ({"format": "csv", "escape_formulas": True}, "'"),
+        ({"format": "jsonl"}, ""),
+        ({"format": "parquet"}, ""),
+    ):
+        tenant = config("v", output={"columns": columns, **output})
+        told = run_in_memory(tenant, {"v": feed("A,3,2.50")}).explain("A")
+        assert told["feed_row"] == {
+            f"{mark}=id": "A",
+            "Qty": "3",
+            "availability": "in_stock",
+            "price_with_currency": "2.50 USD",
+            "list": "",
+            "mark": f"{mark}-1",
+        }
+
+
 # --- what it tells is what happened -------------------------------------------------------------
 
 

@@ -1,0 +1,83 @@
+"""The output of a config: what it may ask for, what is refused with which path, what it reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from config_documents import changed, faults_of
+from relay_core.config import load_config
+
+PRICE = {"column": "price", "as": "Price"}
+
+
+def output_of(**output: Any) -> Any:
+    return load_config(changed("output", output)).output
+
+
+@pytest.mark.parametrize(
+    ("columns", "faults"),
+    [
+        (["sku", PRICE, "sku"], {"2": "stands more than once"}),
+        (["sku", {"column": "price", "as": " sku "}], {"1": "stands more than once"}),
+        ([PRICE, {"constant": "x", "as": "Price"}], {"1": "stands more than once"}),
+        (
+            ["availabilty", {"column": "prize", "as": " "}],
+            {
+                "0": 'did you mean "availability"?',
+                "1.column": 'did you mean "price"?',
+                "1.as": "must not be empty",
+            },
+        ),
+        ([{"column": "price"}, {"constant": "x"}], {"0.as": "required", "1.as": "required"}),
+        ([{"as": "x"}], {"0": "needs a column or a constant"}),
+        ([{**PRICE, "constant": "x"}], {"0": "needs a column or a constant"}),
+        ([{**PRICE, "width": 3}], {"0.width": "unknown key"}),
+        ([{"constant": True, "as": "x"}], {"0.constant": "put it in quotes"}),
+        ([["sku"], 7], {"0": "text is wanted", "1": "no canonical column"}),
+    ],
+)
+def test_each_fault_of_a_column_has_its_path(columns: Any, faults: dict[str, str]) -> None:
+    found = faults_of(changed("output", {"columns": columns}))
+    assert found.keys() == {f"output.columns.{path}" for path in faults}
+    for path, message in faults.items():
+        assert message in found[f"output.columns.{path}"]
+
+
+def test_a_header_is_trimmed_and_a_constant_is_not() -> None:
+    first, second = output_of(
+        columns=[{"column": "price", "as": " Net "}, {"constant": " 007 ", "as": 8}]
+    ).columns
+    assert (first.header, second.header, second.constant) == ("Net", "8", " 007 ")
+
+
+def test_a_column_may_stand_under_two_headers_and_a_constant_may_be_empty() -> None:
+    output = output_of(columns=["price", PRICE, {"constant": "", "as": "none"}])
+    assert [each.header for each in output.columns] == ["price", "Price", "none"]
+
+
+def test_what_is_read_is_known_of_every_column() -> None:
+    columns = ["sku", "availability", "currency", "price_with_currency"]
+    output = output_of(columns=[*columns, {"constant": "title", "as": "brand"}])
+    assert output.reads == {"sku", "quantity_available", "price"}
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_formulas_are_escaped_where_a_spreadsheet_opens_the_file(format: str) -> None:
+    found = faults_of(
+        changed("output", {"format": format, "columns": ["sku"], "escape_formulas": True})
+    )
+    assert found == {
+        "output.escape_formulas": f'applies with format "csv" or "tsv", and format is "{format}"; '
+        "leave it out"
+    }
+    assert not output_of(format=format, columns=["sku"], escape_formulas=False).escape_formulas
+
+
+def test_a_snapshot_has_the_columns_as_they_were_written_and_loads_again() -> None:
+    columns = ["sku", PRICE, {"constant": "", "as": "none"}, "availability"]
+    config = load_config(changed("output", {"format": "tsv", "columns": columns}))
+    told = config.to_document()
+    assert told["output"] == {"format": "tsv", "columns": columns, "escape_formulas": False}
+    assert load_config(told) == config
