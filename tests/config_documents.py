@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from builders import config_document, tenant_config, vendor_document
 from relay_core.config import ParserConfig, load_config
-from relay_core.config.output import OutputColumn
+from relay_core.config.sections.output import OutputColumn
 from relay_core.domain.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]

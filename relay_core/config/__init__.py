@@ -15,7 +15,7 @@ from relay_core.config.models import (
     SkuMapConfig,
     VendorConfig,
 )
-from relay_core.config.output import OutputConfig
+from relay_core.config.sections.output import OutputConfig
 
 __all__ = [
     "BestOfferConfig",

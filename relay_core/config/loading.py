@@ -29,9 +29,9 @@ from relay_core.config.models import (
     VendorConfig,
     empty_section,
 )
-from relay_core.config.output import OutputConfig
 from relay_core.config.scalars import NumberText, type_name
-from relay_core.config.triggers import TriggersConfig
+from relay_core.config.sections.output import OutputConfig
+from relay_core.config.sections.triggers import TriggersConfig
 from relay_core.config.values import (
     is_exactly,
     nearest,

@@ -12,7 +12,7 @@ from cronsim import CronSim
 
 from builders import tenant_config
 from config_documents import changed, faults_of
-from relay_core.config.triggers import ScheduleConfig
+from relay_core.config.sections.triggers import ScheduleConfig
 
 # The nights on which each zone's clock goes forward, and back; Lord Howe's by half an hour.
 NIGHTS = {

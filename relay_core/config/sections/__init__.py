@@ -1,0 +1,1 @@
+"""The sections of a config that say more than their fields do."""
