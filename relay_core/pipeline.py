@@ -166,6 +166,7 @@ def merge_vendors(
         unpriced_skus=count,
         feed=winners.priced,
         rest=winners.rest,
+        effects=winners.effects,
         broken_rules=rules_broken_by(winners.priced),
     )
 

@@ -35,6 +35,7 @@ from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed.writing import feed_chunks
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.missing_skus import kept_chunks, with_missing_skus
 from relay_core.publish.reports import invalid_rows_chunks
 from relay_core.publish.state import Baseline, StateContext, state_chunks
 from relay_core.validation.comparison import Comparison, FeedFigures
@@ -186,6 +187,8 @@ class RunStages:
             self.config, findings.normalized, warnings=findings.warnings, limits=self.limits
         )
         baseline = self._comparable_baseline()
+        if merged.failure is None and baseline is not None:
+            merged = with_missing_skus(merged, baseline, self.requested_at)
         if merged.failure is None and merged.feed is not None and baseline is not None:
             findings.changes, findings.guards = self.compared(merged.feed, baseline)
             if findings.guards is not None:
@@ -214,6 +217,8 @@ class RunStages:
             raise ContractBrokenError(f"the feed breaks its contract: {merged.broken_rules[:3]}")
         key = self.keys.merged_inventory(self.config.output.format)
         self.sink.write(key, feed_chunks(merged))
+        if self.hands_over and merged.kept is not None:
+            self.sink.write(self.keys.kept_skus, kept_chunks(merged))
         if self.findings.changes is not None:
             self.sink.write(self.keys.changes, self.findings.changes.csv_chunks())
 

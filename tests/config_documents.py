@@ -27,7 +27,9 @@ def faults_of(document: Any) -> dict[str, str]:
 
 def changed(path: str, value: Any) -> dict[str, Any]:
     """Return a sound document with one value put, or with ABSENT taken out, at a path."""
-    document = json.loads(json.dumps(config_document(vendor_document(), vendor_document("v2"))))
+    vendors = (vendor_document(), vendor_document("v2"))
+    whole = config_document(*vendors, pricing={"rules": [{"margin_pct": "0.1"}]})
+    document = json.loads(json.dumps(whole))
     *steps, last = path.split(".")
     place = document
     for step in steps:
@@ -70,7 +72,7 @@ def all_fields(model: type[BaseModel], path: str = "") -> list[tuple[str, bool]]
         if section in (None, OutputColumn):
             found.append((path + name, field.is_required()))
         else:
-            step = f"{name}.0." if name == "vendors" else f"{name}."
+            step = f"{name}.0." if name in ("vendors", "rules") else f"{name}."
             found += all_fields(section, path + step)
     return found
 

@@ -31,7 +31,7 @@ class ReportedRun(MemorySink):
     @property
     def baseline(self) -> Baseline:
         """The state of its feed."""
-        return read_state(self.files[KEYS.state])
+        return read_state(self.files[KEYS.state], keeps_rows=True)
 
     @property
     def html(self) -> bytes:

@@ -7,15 +7,20 @@ from relay_core.config.models import (
     ErrorPolicy,
     InboundConfig,
     LandedCostConfig,
-    MapPolicyConfig,
     MergeConfig,
     ParserConfig,
-    PricingConfig,
-    RoundingConfig,
     SkuMapConfig,
+    StockConfig,
     VendorConfig,
 )
 from relay_core.config.sections.output import OutputConfig
+from relay_core.config.sections.pricing import (
+    MapPolicyConfig,
+    PriceRule,
+    PricingConfig,
+    RoundingConfig,
+    RuleConditions,
+)
 
 __all__ = [
     "BestOfferConfig",
@@ -26,9 +31,12 @@ __all__ = [
     "MergeConfig",
     "OutputConfig",
     "ParserConfig",
+    "PriceRule",
     "PricingConfig",
     "RoundingConfig",
+    "RuleConditions",
     "SkuMapConfig",
+    "StockConfig",
     "TenantConfig",
     "VendorConfig",
     "load_config",

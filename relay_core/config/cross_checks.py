@@ -18,7 +18,9 @@ from pydantic import BeforeValidator, ValidationInfo
 from relay_core.config.values import (
     FaultyValueError,
     distinct_list_of,
+    list_of,
     mapping_of,
+    nearest,
     read_column,
     read_filled_text,
     read_id,
@@ -79,6 +81,22 @@ def read_vendor_id(vendor_id: str, info: ValidationInfo) -> str:
         raise refuse(f'"{vendor_id}" stands more than once; each vendor needs an id of its own')
     seen.add(vendor_id)
     return vendor_id
+
+
+def read_known_vendors(value: Any, info: ValidationInfo) -> tuple[str, ...]:
+    """Read ids of vendors that the config has; where it has no list of them, any."""
+    known = _context(info).vendor_ids
+
+    def read_known(item: Any) -> str:
+        vendor_id = read_id(item)
+        if known and vendor_id not in known:
+            raise refuse(
+                f"the config has no vendor {shorten(vendor_id)}",
+                lambda: nearest(vendor_id, sorted(known)),
+            )
+        return vendor_id
+
+    return list_of(read_known, filled=True)(value)
 
 
 def read_s3_prefix(value: Any, info: ValidationInfo) -> str:

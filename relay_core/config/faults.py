@@ -29,7 +29,8 @@ def _faults(detail: Any, model: type[BaseModel]) -> Iterator[ValueFault]:
     kind: str = detail["type"]
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, FaultyValueError):
-        yield from (fault._replace(path=(*path, *fault.path)) for fault in error.faults)
+        base = path[:-1] if error.of_section else path
+        yield from (fault._replace(path=(*base, *fault.path)) for fault in error.faults)
     elif kind == "missing":
         yield ValueFault(path, "is required")
     elif kind == "extra_forbidden":

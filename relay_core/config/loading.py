@@ -24,13 +24,14 @@ from relay_core.config.models import (
     GuardsConfig,
     Id,
     MergeConfig,
-    PricingConfig,
     Section,
+    StockConfig,
     VendorConfig,
     empty_section,
 )
 from relay_core.config.scalars import NumberText, type_name
 from relay_core.config.sections.output import OutputConfig
+from relay_core.config.sections.pricing import PricingConfig
 from relay_core.config.sections.triggers import TriggersConfig
 from relay_core.config.values import (
     is_exactly,
@@ -62,6 +63,7 @@ class TenantConfig(Section):
         tuple[VendorConfig, ...], BeforeValidator(require_filled_list), at_most("vendors")
     ]
     pricing: PricingConfig = empty_section()
+    stock: StockConfig = StockConfig()
     merge: MergeConfig = empty_section()
     output: OutputConfig = empty_section()
     error_policy: ErrorPolicy = ErrorPolicy()
@@ -85,6 +87,10 @@ class TenantConfig(Section):
             ConfigError: the config has no such vendor.
         """
         return self.selecting([vendor_id])[0]
+
+    def stock_of(self, vendor_id: str) -> StockConfig:
+        """Return how much of a vendor's quantities is offered on: its own say, or the tenant's."""
+        return self.vendor(vendor_id).stock or self.stock
 
     def selecting(self, vendor_ids: Collection[str] | None) -> tuple[VendorConfig, ...]:
         """Return the named vendors in the order of the config; none named is all.

@@ -53,6 +53,7 @@ Bool = Annotated[bool, BeforeValidator(read_bool)]
 Count = Annotated[int, BeforeValidator(whole_number(most=LARGEST_COUNT))]
 AS_TEXT = PlainSerializer(lambda number: format(number, "f"), return_type=str)
 Money = Annotated[Decimal, BeforeValidator(exact_decimal(places=4)), AS_TEXT]
+Quantity = Annotated[int, BeforeValidator(whole_number(most=LARGEST_WHOLE))]
 Percent = Annotated[int, BeforeValidator(whole_number(most=100))]
 Share = Annotated[Decimal, BeforeValidator(exact_decimal(most="1")), AS_TEXT]
 Multiple = Annotated[Decimal, BeforeValidator(exact_decimal(most="100")), AS_TEXT]
@@ -68,10 +69,11 @@ SortRule = Literal[
 DEFAULT_SORT: tuple[SortRule, ...] = ("in_stock_desc", "lowest_landed_cost")
 FeedFormat = Literal["csv", "jsonl", "xlsx", "parquet"]
 Compression = Literal["auto", "none", "gzip", "zip"]
-MapFloor = Literal["max(price, map_price)"]
+DuplicateSkus = Literal["compete", "first", "last", "sum", "refuse"]
 
 
-def _one_of(*allowed: str) -> BeforeValidator:
+def one_of(*allowed: str) -> BeforeValidator:
+    """Return the reader of one word of a list."""
     return BeforeValidator(choice(*allowed))
 
 
@@ -94,7 +96,7 @@ class Section(BaseModel):
 class InboundConfig(Section):
     """Where a vendor's feeds arrive; ``s3_prefix`` ends in a slash."""
 
-    type: Annotated[Literal["s3", "local"], _one_of("s3", "local")]
+    type: Annotated[Literal["s3", "local"], one_of("s3", "local")]
     s3_prefix: Annotated[str, BeforeValidator(read_s3_prefix)] | None = _optional()
 
     @field_validator("s3_prefix")
@@ -106,8 +108,8 @@ class InboundConfig(Section):
 class ParserConfig(Section):
     """How a vendor writes a feed; names and texts are trimmed."""
 
-    format: Annotated[FeedFormat, _one_of(*get_args(FeedFormat))]
-    compression: Annotated[Compression, _one_of(*get_args(Compression))] = "auto"
+    format: Annotated[FeedFormat, one_of(*get_args(FeedFormat))]
+    compression: Annotated[Compression, one_of(*get_args(Compression))] = "auto"
     sheet: Annotated[str, BeforeValidator(read_filled_text)] | None = None
     delimiter: Annotated[str, BeforeValidator(read_delimiter)] = ","
     encoding: Annotated[str, BeforeValidator(read_encoding)] = "utf-8"
@@ -117,9 +119,9 @@ class ParserConfig(Section):
         Annotated[tuple[str, ...], BeforeValidator(read_columns), at_most("parser_columns")] | None
     ) = None
     null_values: Annotated[Texts, at_most("null_values")] = ()
-    decimal_separator: Annotated[Literal[".", ","], _one_of(".", ",")] = "."
+    decimal_separator: Annotated[Literal[".", ","], one_of(".", ",")] = "."
     thousands_separator: (
-        Annotated[Literal[",", ".", "'", " "], _one_of(",", ".", "'", " ")] | None
+        Annotated[Literal[",", ".", "'", " "], one_of(",", ".", "'", " ")] | None
     ) = None
     currency_symbols: Annotated[
         tuple[str, ...], BeforeValidator(list_of(read_filled_text)), at_most("currency_symbols")
@@ -151,7 +153,7 @@ class ParserConfig(Section):
 class SkuMapConfig(Section):
     """The file that turns a vendor's SKUs into the tenant's."""
 
-    type: Annotated[Literal["s3", "file"], _one_of("s3", "file")]
+    type: Annotated[Literal["s3", "file"], one_of("s3", "file")]
     s3_key: Annotated[str, BeforeValidator(read_s3_key)] | None = _optional()
     local_path: Annotated[str, BeforeValidator(read_local_path)] | None = _optional()
 
@@ -164,6 +166,15 @@ class SkuMapConfig(Section):
     @classmethod
     def _path_goes_with_type(cls, value: str | None, info: ValidationInfo) -> str | None:
         return goes_with("file", value, info)
+
+
+class StockConfig(Section):
+    """How much of an offer's quantity is offered on: less some, then a part, then bounds."""
+
+    hold_back: Quantity = 0
+    pct: Percent = 100
+    zero_below: Quantity = 0
+    cap: Quantity | None = None
 
 
 class LastGoodConfig(Section):
@@ -180,13 +191,15 @@ class VendorConfig(Section):
     required: Bool = True
     inbound: InboundConfig = empty_section()
     on_trouble: Annotated[
-        Literal["fail", "leave_out", "last_good"], _one_of("fail", "leave_out", "last_good")
+        Literal["fail", "leave_out", "last_good"], one_of("fail", "leave_out", "last_good")
     ] = "fail"
     last_good: LastGoodConfig = LastGoodConfig()
     max_feed_age_hours: Annotated[int, BeforeValidator(whole_number(least=1, most=8760))] | None = (
         None
     )
     max_invalid_row_pct: Share | None = None
+    duplicate_skus: Annotated[DuplicateSkus, one_of(*get_args(DuplicateSkus))] = "compete"
+    stock: StockConfig | None = None
     parser: ParserConfig = empty_section()
     sku_map: SkuMapConfig | None = None
 
@@ -200,34 +213,6 @@ class VendorConfig(Section):
     @classmethod
     def _is_distinct(cls, value: str, info: ValidationInfo) -> str:
         return read_vendor_id(value, info)
-
-
-class MapPolicyConfig(Section):
-    """Whether a minimum advertised price is a floor."""
-
-    enforce: Bool = True
-    map_floor_behavior: Annotated[MapFloor, _one_of(*get_args(MapFloor))] = "max(price, map_price)"
-
-
-class RoundingConfig(Section):
-    """How a price is rounded to a multiple of ``increment``; nearest is half up."""
-
-    mode: Annotated[Literal["nearest", "up", "down"], _one_of("nearest", "up", "down")] = "nearest"
-    increment: Annotated[
-        Decimal, BeforeValidator(exact_decimal(places=4, least="0.0001")), AS_TEXT
-    ] = Decimal("0.01")
-
-
-class PricingConfig(Section):
-    """From a cost to a price."""
-
-    base_margin_pct: Annotated[
-        Decimal, BeforeValidator(exact_decimal(places=6, most="100")), AS_TEXT
-    ]
-    min_price: Money
-    shipping_handling_flat: Money
-    map_policy: MapPolicyConfig = MapPolicyConfig()
-    rounding: RoundingConfig = RoundingConfig()
 
 
 class LandedCostConfig(Section):
@@ -244,7 +229,7 @@ class BestOfferConfig(Section):
         BeforeValidator(list_of(choice(*get_args(SortRule)))),
     ] = DEFAULT_SORT
     landed_cost: LandedCostConfig = LandedCostConfig()
-    fallback_lead_time_days: Annotated[int, BeforeValidator(whole_number(most=LARGEST_WHOLE))] = 7
+    fallback_lead_time_days: Quantity = 7
 
     @field_validator("sort_by")
     @classmethod
@@ -255,7 +240,7 @@ class BestOfferConfig(Section):
 class MergeConfig(Section):
     """How offers of one SKU become one record."""
 
-    strategy: Annotated[Literal["best_offer"], _one_of("best_offer")]
+    strategy: Annotated[Literal["best_offer"], one_of("best_offer")]
     best_offer: BestOfferConfig = BestOfferConfig()
 
 
@@ -266,7 +251,7 @@ class ErrorPolicy(Section):
     max_invalid_row_pct: Share = Decimal("0.0")
     fail_on_missing_required_columns: Bool = True
     missing_required_vendor_policy: Annotated[
-        Literal["fail", "warn_only"], _one_of("fail", "warn_only")
+        Literal["fail", "warn_only"], one_of("fail", "warn_only")
     ] = "fail"
 
 
@@ -282,7 +267,7 @@ class PriceLevelConfig(Section):
 class GuardsConfig(Section):
     """What a feed may lose or change against the published one; null switches a guard off."""
 
-    mode: Annotated[Literal["hold", "warn", "off"], _one_of("hold", "warn", "off")] = "hold"
+    mode: Annotated[Literal["hold", "warn", "off"], one_of("hold", "warn", "off")] = "hold"
     min_baseline_skus: Count = 10
     max_skus_removed_pct: Share | None = Decimal("0.50")
     max_out_of_stock_pct: Share | None = Decimal("0.50")

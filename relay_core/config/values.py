@@ -54,16 +54,19 @@ class ValueFault(NamedTuple):
 
 
 class FaultyValueError(ValueError):
-    """A value of a config that is refused, with every fault in it."""
+    """A value of a config that is refused, or its whole section, with every fault in it."""
 
-    def __init__(self, faults: Sequence[ValueFault]) -> None:
+    def __init__(self, faults: Sequence[ValueFault], *, of_section: bool = False) -> None:
         self.faults = faults
+        self.of_section = of_section
         super().__init__(faults[0].message)
 
 
-def refuse(message: str, hint: Callable[[], str] = str) -> FaultyValueError:
-    """Return the error for one fault of the value itself."""
-    return FaultyValueError([ValueFault((), message, hint)])
+def refuse(
+    message: str, hint: Callable[[], str] = str, *, of_section: bool = False
+) -> FaultyValueError:
+    """Return the error for one fault of the value itself, or of the section that it stands in."""
+    return FaultyValueError([ValueFault((), message, hint)], of_section=of_section)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -193,7 +193,12 @@ def _words(fault: RowFault, column: str, text: str) -> str:
     return f"{column} is {fault.replace('_', ' ')}; give each row of the feed a value"
 
 
+_REPEATED = (
+    "is the SKU of more than one row of the feed; give each SKU one row, or set duplicate_skus "
+    "to say which of them counts"
+)
 _EXPLANATIONS = {
+    RowFault.DUPLICATE_SKU: _REPEATED,
     RowFault.INVALID_QUANTITY: f"is no whole number from 0 to {LARGEST_WHOLE}; correct the cell, "
     "or list the word in parser.quantity_words, or set the parser's separators",
     RowFault.NEGATIVE_QUANTITY: "is below zero; give 0 for what is not in stock",
@@ -208,6 +213,7 @@ _EXPLANATIONS = {
     "is read; write YYYY-MM-DD HH:MM:SS, or add the vendor's form to parser.timestamp_formats",
 }
 _EXPLANATIONS_OF_NULLS = {
+    RowFault.DUPLICATE_SKU: f"the default {_REPEATED}",
     RowFault.MISSING_SKU: "the SKU is empty; give every row one",
     RowFault.MISSING_QUANTITY: "the quantity is empty; fill it in, or give quantity_available a "
     "value in parser.defaults",

@@ -101,11 +101,13 @@ class WarningCode(StrEnum):
     VENDOR_LEFT_OUT = "VENDOR_LEFT_OUT"
     VENDOR_LAST_GOOD = "VENDOR_LAST_GOOD"
     GUARD_TRIPPED = "GUARD_TRIPPED"
+    MISSING_SKUS_ZEROED = "MISSING_SKUS_ZEROED"
 
 
 class RowFault(StrEnum):
     """Why one field, or one record, of a feed was refused."""
 
+    DUPLICATE_SKU = "duplicate_sku"
     INVALID_RECORD = "invalid_record"
     COLUMN_COUNT = "column_count"
     MISSING_SKU = "missing_sku"

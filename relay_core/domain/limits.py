@@ -31,6 +31,7 @@ class Limits:
         quantity_words: of a vendor's parser; a fault of the config.
         currency_symbols: of a vendor's parser; a fault of the config.
         parser_columns: names in `parser.columns`; a fault of the config.
+        price_rules: in `pricing.rules`; a fault of the config.
         report_entries: of rows, and as many of SKUs, in `errors.json`; `truncated`.
         report_bytes: of `errors.json`; `truncated`.
         report_causes: of rows in `errors.json`, and shapes that are told apart in a column.
@@ -51,6 +52,7 @@ class Limits:
     quantity_words: int = 200
     currency_symbols: int = 50
     parser_columns: int = 1_000
+    price_rules: int = 200
     report_entries: int = 10_000
     report_bytes: int = 32 << 20
     report_causes: int = 100
@@ -75,6 +77,7 @@ STORED_CONFIG_LIMITS = replace(
     quantity_words=_ANY,
     currency_symbols=_ANY,
     parser_columns=_ANY,
+    price_rules=_ANY,
 )
 """Those of a config that is stored: it was judged when it came, by the limits of then."""
 

@@ -177,10 +177,21 @@ def nothing_priced(skus: int, free: int) -> ReportEntry:
     """Tell that no SKU can be priced: ``free`` of them come to 0.00, the others have no amount."""
     remedy = "map a cost or a price column" if free < skus else "set pricing.min_price"
     also = ", or set pricing.min_price" if 0 < free < skus else ""
+    what = f"none of the {skus} SKUs can be priced"
+    if not skus:
+        what, remedy = "price rules leave out every offer", "narrow when in pricing.rules"
     return ReportEntry(
         error_code=str(FailureCode.EMPTY_OUTPUT),
-        error_message=f"empty output: none of the {skus} SKUs can be priced, and an empty feed is "
-        f"never published; {remedy}{also}",
+        error_message=f"empty output: {what}, and an empty feed is never published; {remedy}{also}",
+    )
+
+
+def missing_skus_zeroed(skus: int, days: int) -> ReportEntry:
+    """Tell of SKUs that nobody offers any more, and that stay in the feed for some days."""
+    return ReportEntry(
+        error_code=str(WarningCode.MISSING_SKUS_ZEROED),
+        error_message=f"{skus} SKUs of the published feed are offered no more, and are kept at a "
+        f"quantity of 0 for {days} days after they were offered last (output.missing_sku_days)",
     )
 
 

@@ -6,7 +6,7 @@ range is too wide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +15,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.sorting import TextOrder, common_ranges, order_by_text
-from relay_core.columnar.text import Ints, Rows, integers_of, one_chunk
+from relay_core.columnar.text import Ints, Rows, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain.columns import CANONICAL_COLUMNS
-from relay_core.merge.criteria import VENDOR_RANK, Criterion, criteria_of
+from relay_core.merge.criteria import Criterion, criteria_of
+from relay_core.merge.effects import RuleEffects
+from relay_core.merge.price_rules import RULE, PriceRules, rules_of
 from relay_core.merge.pricing import PriceInputs, price_winners
 from relay_core.merge.rest import ORIGIN, Rest, origins_of
+from relay_core.merge.vendor_offers import (
+    VENDOR_RANK,
+    in_stock,
+    offers_of,
+    units,
+    without_duplicates,
+)
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.contracts import CENTS, FEED_COLUMNS, OFFER_SCHEMA
 from relay_core.validation.frames import frame_of, table_of
@@ -41,11 +50,13 @@ class Winners:
             where each was read).
         unpriced: those without: ``sku``, and ``is_free`` where the price comes to 0.00.
         rest: the other columns of those with a price.
+        effects: what the tenant's own rules did.
     """
 
     priced: pd.DataFrame
     unpriced: pd.DataFrame
     rest: Rest
+    effects: RuleEffects
 
     @property
     def free(self) -> int:
@@ -56,6 +67,8 @@ class Winners:
 def columns_to_merge(config: TenantConfig) -> list[str]:
     """Return the columns of offers that the merge, the price, the contract or the output reads."""
     wanted = {*_PRICED_BY, *FEED_COLUMNS, *config.output.reads}
+    if any(rule.when.brands for rule in config.pricing.rules):
+        wanted.add("brand")
     return [name for name in OFFER_SCHEMA.names if name in wanted]
 
 
@@ -66,45 +79,43 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
     than a range is copied at once.
     """
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
-    tables = [_offers_to_merge(config, vendor) for vendor in vendors]
+    own = [_offers_to_merge(config, vendor) for vendor in vendors]
+    tables = [offers for offers, _ in own]
     ranges = common_ranges([one_chunk(table["sku"]) for table in tables], RANGE_ROWS)
-    merge = Merge(config, [each for each in criteria_of(config) if not each.excludes])
+    merge, rules = Merge.of_all(config), PriceRules.of(config)
 
-    def merge_range(rows: Sequence[slice]) -> tuple[pa.Table, pa.Table]:
+    def merge_range(rows: Sequence[slice]) -> tuple[pa.Table, pa.Table, RuleEffects]:
         parts = [t.slice(r.start, r.stop - r.start) for t, r in zip(tables, rows, strict=True)]
-        return merge.of(pa.concat_tables(parts).combine_chunks())
+        offers = rules.applied(pa.concat_tables(parts).combine_chunks())
+        left_out = rules.leaves_out(offers)
+        competing = offers.filter(pa.array(~left_out)) if left_out.any() else offers
+        priced, unpriced = merge.of(competing)
+        if RULE not in priced.column_names:
+            return priced, unpriced, RuleEffects()
+        effects = RuleEffects.of_rules(rules_of(priced), rules_of(offers)[left_out])
+        return priced.drop_columns([RULE]), unpriced, effects
 
     merged = list(ordered_map(merge_range, ranges))
-    priced, unpriced = (pa.concat_tables(parts) for parts in zip(*merged, strict=True))
+    of_priced, of_unpriced, of_ranges = zip(*merged, strict=True)
+    priced, unpriced = (pa.concat_tables(parts) for parts in (of_priced, of_unpriced))
     others = [name for name in CANONICAL_COLUMNS if name not in priced.column_names]
     rest = Rest(others, {rank[vendor.vendor_id]: vendor for vendor in vendors})
-    return Winners(frame_of(priced), frame_of(unpriced), rest)
+    effects = sum((*of_ranges, *(each for _, each in own)), RuleEffects())
+    return Winners(frame_of(priced), frame_of(unpriced), rest, effects)
 
 
-def _offers_to_merge(config: TenantConfig, vendor: NormalizedVendor) -> pa.Table:
-    rows = table_of(vendor.offers[columns_to_merge(config)])
-    rows = rows.append_column(ORIGIN, pa.array(origins_of(vendor)))
+def _offers_to_merge(
+    config: TenantConfig, vendor: NormalizedVendor
+) -> tuple[pa.Table, RuleEffects]:
+    """Return the offers that a vendor's rows make, and what its own rules did to them."""
+    given = table_of(vendor.offers[columns_to_merge(config)])
+    given = given.append_column(ORIGIN, pa.array(origins_of(vendor)))
+    rows, set_aside = without_duplicates(config.vendor(vendor.vendor_id), given)
     is_last_good = vendor.outcome == "last_good"
-    return offers_of(config, vendor.vendor_id, rows, is_last_good=is_last_good)
-
-
-def offers_of(
-    config: TenantConfig, vendor_id: str, rows: pa.Table, *, is_last_good: bool
-) -> pa.Table:
-    """Return a vendor's valid rows as the offers that they make."""
-    if is_last_good:
-        quantity_pct = config.vendor(vendor_id).last_good.quantity_pct
-        rows = _with_quantities(rows, lambda quantities: quantities * quantity_pct // 100)
-    rank = [vendor.vendor_id for vendor in config.vendors].index(vendor_id)
-    return rows.append_column(VENDOR_RANK, pa.repeat(pa.scalar(rank, pa.int16()), len(rows)))
-
-
-def _with_quantities(offers: pa.Table, change: Callable[[Ints], Ints]) -> pa.Table:
-    """Return offers with other quantities."""
-    place = offers.schema.get_field_index("quantity_available")
-    quantities = integers_of(one_chunk(offers["quantity_available"]))[0]
-    changed = pa.array(change(quantities.astype(np.int64)), pa.int32())
-    return offers.set_column(place, offers.field(place), changed)
+    offers = offers_of(config, vendor.vendor_id, rows, is_last_good=is_last_good)
+    stocked = in_stock(config.stock_of(vendor.vendor_id), offers)
+    held_back = 0 if stocked is offers else units(offers) - units(stocked)
+    return stocked, RuleEffects.of_vendor(vendor.vendor_id, int(set_aside.sum()), held_back)
 
 
 def best_of_groups(order: TextOrder, offers: pa.Table, criteria: Sequence[Criterion]) -> Rows:
@@ -139,11 +150,17 @@ class Merge:
     config: TenantConfig
     criteria: Sequence[Criterion]
 
+    @classmethod
+    def of_all(cls, config: TenantConfig) -> Merge:
+        """Return the merge of a tenant."""
+        return cls(config, [each for each in criteria_of(config) if not each.excludes])
+
     def of(self, offers: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Return the feed's rows of some SKUs' offers, and the SKUs that have none."""
+        pricing = self.config.pricing
         rows = best_of_groups(order_by_text(one_chunk(offers["sku"])), offers, self.criteria)
-        inputs = PriceInputs.of(offers, rows)
-        cents, has_price = price_winners(inputs, self.config.pricing)
+        inputs = PriceInputs.of(offers, rows, pricing)
+        cents, has_price = price_winners(inputs, pricing)
         priced = offers.take(pa.array(rows[has_price]))
         unpriced = {
             "sku": offers["sku"].take(pa.array(rows[~has_price])),
@@ -161,5 +178,5 @@ class Merge:
             "price": pa.array(cents).view(CENTS),
             "lead_time_days": pc.fill_null(lead_time, pa.scalar(fallback, lead_time.type)),
         }
-        names = (name for name in (*CANONICAL_COLUMNS, ORIGIN) if name in columns)
+        names = (name for name in (*CANONICAL_COLUMNS, ORIGIN, RULE) if name in columns)
         return pa.table({name: columns[name] for name in names})

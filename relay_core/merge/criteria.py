@@ -16,11 +16,13 @@ from relay_core.columnar.text import Bools, Ints, flags_of, integers_of, one_chu
 from relay_core.config import PricingConfig, TenantConfig
 from relay_core.config.models import BestOfferConfig
 from relay_core.domain.cell_rules import MONEY_UNIT
+from relay_core.merge.pricing import has_amount
+from relay_core.merge.vendor_offers import VENDOR_RANK
 
-VENDOR_RANK = "vendor_rank"
-"""The column that says where an offer's vendor stands in the config."""
 LEFT_OUT = "left_out"
-"""The column that says whether the run goes on without an offer's vendor."""
+"""The column that says whether an offer is left out: with its vendor, or by a price rule."""
+DUPLICATE = "duplicate_skus"
+"""The column that says whether another row of its vendor stands for an offer's SKU."""
 TIE_BREAKERS = ("vendor_id", "row_order")
 """The criteria that leave no two offers alike."""
 _LAST = np.iinfo(np.int64).max
@@ -56,7 +58,8 @@ def criteria_of(config: TenantConfig) -> list[Criterion]:
     by_vendor, by_row = TIE_BREAKERS
     by_id = np.array([sorted(ids).index(vendor_id) for vendor_id in ids], np.int64)
     return [
-        Criterion("left_out", rules.left_out, excludes=True),
+        Criterion(LEFT_OUT, _flags(LEFT_OUT), excludes=True),
+        Criterion(DUPLICATE, _flags(DUPLICATE), excludes=True),
         Criterion("has_price", rules.has_no_price),
         *(Criterion(name, named[name]) for name in config.merge.best_offer.sort_by),
         Criterion(by_vendor, lambda offers: by_id[rules.vendor_rank(offers)]),
@@ -75,12 +78,8 @@ class _Rules:
     best_offer: BestOfferConfig
     pricing: PricingConfig
 
-    def left_out(self, offers: pa.Table) -> Ints:
-        return np.asarray(flags_of(one_chunk(offers[LEFT_OUT])).astype(np.int64))
-
     def has_no_price(self, offers: pa.Table) -> Ints:
-        nothing = _column(offers, "cost")[1] & _column(offers, "price")[1]
-        return np.asarray(nothing.astype(np.int64))
+        return np.asarray((~has_amount(offers, self.pricing)).astype(np.int64))
 
     def out_of_stock(self, offers: pa.Table) -> Ints:
         return np.asarray((_column(offers, "quantity_available")[0] == 0).astype(np.int64))
@@ -103,6 +102,10 @@ class _Rules:
 
     def scarcity(self, offers: pa.Table) -> Ints:
         return -_column(offers, "quantity_available")[0]
+
+
+def _flags(name: str) -> Callable[[pa.Table], Ints]:
+    return lambda offers: np.asarray(flags_of(one_chunk(offers[name])).astype(np.int64))
 
 
 def _column(offers: pa.Table, name: str) -> tuple[Ints, Bools]:

@@ -7,27 +7,42 @@ until it is rounded to the increment.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk
+from relay_core.columnar.text import Bools, Ints, Rows, flags_of, integers_of, one_chunk
 from relay_core.config import PricingConfig
+from relay_core.merge.price_rules import RULE, rules_of
 
 Amounts = npt.NDArray[Any]
 _LIMIT = 2**62
+_NOTHING = Decimal(0)
 _EXACT = Context(prec=60)
 """The longest amount has a third as many digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceInputs:
-    """What a price is made of, one row a winner; the values of null cells do not matter."""
+    """What a price is made of, one row a winner; the values of null cells do not matter.
+
+    Attributes:
+        cost: the vendor's.
+        cost_null: who has none.
+        own_price: the vendor's own price.
+        own_price_null: who has none.
+        map_price: the minimum advertised price.
+        map_price_null: who has none.
+        has_amount: who has something to make a price of.
+        rule: the index of each one's price rule, -1 without one; None where none has any.
+    """
 
     cost: Ints
     cost_null: Bools
@@ -35,21 +50,20 @@ class PriceInputs:
     own_price_null: Bools
     map_price: Ints
     map_price_null: Bools
+    has_amount: Bools
+    rule: Ints | None
 
     @classmethod
-    def of(cls, offers: pa.Table, rows: Rows) -> PriceInputs:
+    def of(cls, offers: pa.Table, rows: Rows, pricing: PricingConfig) -> PriceInputs:
         """Return what the prices of some rows are made of."""
 
         def amounts(column: str) -> tuple[Ints, Bools]:
             values, nulls = integers_of(one_chunk(offers[column]))
             return values.take(rows), nulls.take(rows)
 
-        return cls(*amounts("cost"), *amounts("price"), *amounts("map_price"))
-
-    @property
-    def has_amount(self) -> Bools:
-        """Which winners have a cost or a price of their own."""
-        return np.asarray(~(self.cost_null & self.own_price_null))
+        rule = rules_of(offers).take(rows) if RULE in offers.column_names else None
+        known = (*amounts("cost"), *amounts("price"), *amounts("map_price"))
+        return cls(*known, has_amount(offers, pricing).take(rows), rule)
 
 
 class PriceSteps(NamedTuple):
@@ -58,7 +72,7 @@ class PriceSteps(NamedTuple):
     Attributes:
         cost: the vendor's.
         shipping_handling: with the flat amount.
-        margin: with the margin, or the vendor's own price where there is no cost; a numerator.
+        candidate: with the margin or the markup, or the price that is given; a numerator.
         min_price: at least the least price; a numerator.
         rounding: a multiple of the increment.
         min_price_again: at least the least price, once more.
@@ -68,7 +82,7 @@ class PriceSteps(NamedTuple):
 
     cost: Amounts
     shipping_handling: Amounts
-    margin: Amounts
+    candidate: Amounts
     min_price: Amounts
     rounding: Amounts
     min_price_again: Amounts
@@ -93,68 +107,109 @@ class PriceStep(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    """A tenant's pricing in whole numbers."""
+class _Terms:
+    """How winners are priced, in whole numbers.
+
+    Attributes:
+        shipping: the flat amount.
+        denominator: of all margins.
+        increment: what prices are rounded to.
+        mode: how.
+        enforce_map: whether the minimum advertised price is a floor.
+        numerator: of the margin; as the next two, one number for all winners or one for each.
+        markup: what is added.
+        minimum: the least price.
+    """
 
     shipping: int
-    numerator: int
     denominator: int
-    minimum: int
     increment: int
     mode: str
     enforce_map: bool
+    numerator: Amounts | int
+    markup: Amounts | int
+    minimum: Amounts | int
+
+    def of_rows(self, rows: Bools, kind: type) -> _Terms:
+        """Return the terms of some winners, as numbers of a kind."""
+
+        def of(each: Amounts | int) -> Amounts | int:
+            return each if isinstance(each, int) else np.asarray(each[rows].astype(kind))
+
+        numerator, markup, minimum = map(of, (self.numerator, self.markup, self.minimum))
+        return replace(self, numerator=numerator, markup=markup, minimum=minimum)
+
+
+def has_amount(offers: pa.Table, pricing: PricingConfig) -> Bools:
+    """Return which offers have something to make a price of: a cost, a price, a rule's."""
+    nothing = pc.and_(*(one_chunk(offers[name]).is_null() for name in ("cost", "price")))
+    found = ~flags_of(nothing)
+    if RULE in offers.column_names:
+        found |= _fixed(pricing)[1][rules_of(offers)]
+    return np.asarray(found)
 
 
 def price_winners(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Ints, Bools]:
     """Return each winner's price in cents and whether it has one.
 
-    A winner without cost and own price, or whose price comes to 0.00, has none.
+    A winner without an amount, or whose price comes to 0.00, has none.
     """
-    rule = _rule(pricing)
-    cost, own, floor = _amounts(rule, inputs)
-    large = _too_large(rule, cost, own)
+    terms = _terms(pricing, inputs.rule)
+    has_cost, given = _begin(inputs, pricing)
+    cost, floor = np.where(has_cost, inputs.cost, 0), _floor(terms, inputs)
+    large = _too_large(terms, cost, given)
     cents = np.zeros(len(cost), np.int64)
     for rows, kind in ((~large, np.int64), (large, np.object_)):
         if rows.any():
-            parts = (values[rows].astype(kind) for values in (cost, own, floor))
-            cents[rows] = _steps(rule, *parts, has_cost=~inputs.cost_null[rows]).cents
+            parts = (values[rows].astype(kind) for values in (cost, given, floor))
+            some = terms.of_rows(rows, kind)
+            cents[rows] = _steps(some, *parts, has_cost=has_cost[rows]).cents
     return cents, inputs.has_amount & (cents > 0)
 
 
 def explain_price(inputs: PriceInputs, pricing: PricingConfig) -> list[PriceStep]:
     """Return the steps of one winner's price, also those that change nothing.
 
-    A winner without cost and own price has none.
+    A winner without an amount has none.
     """
     if not inputs.has_amount.all():
         return []
-    rule = _rule(pricing)
-    parts = (values.astype(np.object_) for values in _amounts(rule, inputs))
-    steps = _steps(rule, *parts, has_cost=~inputs.cost_null)
-    return list(_told(rule, inputs, pricing, steps))
+    has_cost, given = _begin(inputs, pricing)
+    terms = _terms(pricing, inputs.rule)
+    terms = terms.of_rows(np.ones(1, np.bool_), np.object_)
+    amounts = (np.where(has_cost, inputs.cost, 0), given, _floor(terms, inputs))
+    parts = (values.astype(np.object_) for values in amounts)
+    steps = _steps(terms, *parts, has_cost=has_cost)
+    return list(_told(terms, inputs, pricing, steps))
 
 
 def _told(
-    rule: _Rule, inputs: PriceInputs, pricing: PricingConfig, steps: PriceSteps
+    terms: _Terms, inputs: PriceInputs, pricing: PricingConfig, steps: PriceSteps
 ) -> Iterator[PriceStep]:
     """Yield the steps of a price; what a share or a rounding is called, the snapshot says."""
     after = {name: int(values[0]) for name, values in steps._asdict().items()}
     written = pricing.model_dump(mode="json")
-    minimum, map_price = _text(rule.minimum), None
-    if rule.enforce_map and not inputs.map_price_null[0]:
+    minimum, map_price = _text(_only(terms.minimum)), None
+    if terms.enforce_map and not inputs.map_price_null[0]:
         map_price = _text(int(inputs.map_price[0]))
-    candidate = _text(after["margin"], rule.denominator)
-    if inputs.cost_null[0]:
+    candidate = _text(after["candidate"], terms.denominator)
+    rule = -1 if inputs.rule is None else int(inputs.rule[0])
+    own = written["rules"][rule] if rule >= 0 else {"margin_pct": written["base_margin_pct"]}
+    if own.get("fixed_price") is not None:
+        begin = [("fixed_price", candidate, candidate)]
+    elif inputs.cost_null[0]:
         begin = [("own_price", candidate, candidate)]
     else:
         begin = [
             ("cost", _text(after["cost"]), _text(after["cost"])),
-            ("shipping_handling", _text(rule.shipping), _text(after["shipping_handling"])),
-            ("margin", written["base_margin_pct"], candidate),
+            ("shipping_handling", _text(terms.shipping), _text(after["shipping_handling"])),
+            ("margin", own["margin_pct"], candidate)
+            if own["margin_pct"] is not None
+            else ("markup", _text(_only(terms.markup)), candidate),
         ]
     rounding = "{mode} {increment}".format_map(written["rounding"])
     end = [
-        ("min_price", minimum, _text(after["min_price"], rule.denominator)),
+        ("min_price", minimum, _text(after["min_price"], terms.denominator)),
         ("rounding", rounding, _text(after["rounding"])),
         ("min_price_again", minimum, _text(after["min_price_again"])),
         ("map_price", map_price, _text(after["map_price"])),
@@ -166,6 +221,11 @@ def _told(
         before = amount
 
 
+def _only(numbers: Amounts | int) -> int:
+    """Return the number of the one winner."""
+    return numbers if isinstance(numbers, int) else int(numbers[0])
+
+
 def _text(numerator: int, denominator: int = 1) -> str:
     """Return an amount as exact text: two places, and more as far as they are not zero."""
     amount = _EXACT.divide(Decimal(numerator).scaleb(-4, _EXACT), Decimal(denominator))
@@ -173,50 +233,86 @@ def _text(numerator: int, denominator: int = 1) -> str:
     return f"{whole}.{places.rstrip('0'):0<2}"
 
 
-def _amounts(rule: _Rule, inputs: PriceInputs) -> tuple[Ints, Ints, Ints]:
-    """Return each winner's cost, the own price that stands in for one, and the advertised floor."""
-    cost = np.where(inputs.cost_null, 0, inputs.cost)
-    own = np.where(inputs.cost_null & ~inputs.own_price_null, inputs.own_price, 0)
-    floor = np.where(inputs.map_price_null, 0, inputs.map_price) if rule.enforce_map else cost * 0
-    return cost, own, floor
+def _begin(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Bools, Ints]:
+    """Return whose price is made of the cost, and the amount that it is made of otherwise.
+
+    That is a rule's fixed price, and without a cost the vendor's own price.
+    """
+    has_cost, given = ~inputs.cost_null, np.where(inputs.own_price_null, 0, inputs.own_price)
+    if inputs.rule is not None:
+        amounts, has_fixed = _fixed(pricing)
+        is_fixed = has_fixed[inputs.rule]
+        given = np.where(is_fixed, amounts[inputs.rule], given)
+        has_cost &= ~is_fixed
+    return has_cost, np.where(has_cost, 0, given)
+
+
+def _fixed(pricing: PricingConfig) -> tuple[Ints, Bools]:
+    """Return the fixed price of each rule, and which have one; last, of none."""
+    prices = [*(rule.fixed_price for rule in pricing.rules), None]
+    amounts = np.array([_units(price or _NOTHING) for price in prices], np.int64)
+    return amounts, np.array([price is not None for price in prices])
+
+
+def _floor(terms: _Terms, inputs: PriceInputs) -> Ints:
+    """Return the minimum advertised price of each winner, as far as it is a floor."""
+    is_floor = ~inputs.map_price_null & terms.enforce_map
+    return np.where(is_floor, inputs.map_price, 0)
 
 
 def _steps(
-    rule: _Rule, cost: Amounts, own: Amounts, floor: Amounts, *, has_cost: Bools
+    terms: _Terms, cost: Amounts, given: Amounts, floor: Amounts, *, has_cost: Bools
 ) -> PriceSteps:
-    shipped = cost + rule.shipping
-    candidate = np.where(has_cost, shipped * rule.numerator, own * rule.denominator)
-    at_least = np.maximum(candidate, rule.minimum * rule.denominator)
-    rounded = _to_increment(at_least, rule)
-    again = np.maximum(rounded, rule.minimum)
+    denominator = terms.denominator
+    shipped = cost + terms.shipping
+    candidate = shipped * terms.numerator + terms.markup * denominator
+    candidate = np.where(has_cost, candidate, given * denominator)
+    at_least = np.maximum(candidate, terms.minimum * denominator)
+    rounded = _to_increment(at_least, terms)
+    again = np.maximum(rounded, terms.minimum)
     price = np.maximum(again, floor)
     cents = (price + 50) // 100
-    falls_under = cents * 100 < np.maximum(floor, rule.minimum)
+    falls_under = cents * 100 < np.maximum(floor, terms.minimum)
     cents = np.where(falls_under, -(-price // 100), cents)
     return PriceSteps(cost, shipped, candidate, at_least, rounded, again, price, cents)
 
 
-def _to_increment(candidate: Amounts, rule: _Rule) -> Amounts:
-    step = rule.increment * rule.denominator
-    if rule.mode == "up":
+def _to_increment(candidate: Amounts, terms: _Terms) -> Amounts:
+    step = terms.increment * terms.denominator
+    if terms.mode == "up":
         steps = -(-candidate // step)
-    elif rule.mode == "down":
+    elif terms.mode == "down":
         steps = candidate // step
     else:
         steps = (2 * candidate + step) // (2 * step)
-    return np.asarray(steps * rule.increment)
+    return np.asarray(steps * terms.increment)
 
 
-def _rule(pricing: PricingConfig) -> _Rule:
-    numerator, denominator = (1 + pricing.base_margin_pct).as_integer_ratio()
-    return _Rule(
+def _terms(pricing: PricingConfig, rule: Ints | None) -> _Terms:
+    """Return the terms of winners with these rules; of none, the tenant's own."""
+    rules = () if rule is None else pricing.rules
+    margins = [1 + (_NOTHING if each.margin_pct is None else each.margin_pct) for each in rules]
+    margins.append(1 + pricing.base_margin_pct)
+    least = [pricing.min_price if each.min_price is None else each.min_price for each in rules]
+    ratios = [margin.as_integer_ratio() for margin in margins]
+    denominator = math.lcm(*(below for _, below in ratios))
+    columns = (
+        [above * (denominator // below) for above, below in ratios],
+        [*(_units(each.markup or _NOTHING) for each in rules), 0],
+        [*map(_units, least), _units(pricing.min_price)],
+    )
+    numerator, markup, minimum = (
+        column[0] if rule is None else np.array(column, np.int64)[rule] for column in columns
+    )
+    return _Terms(
         shipping=_units(pricing.shipping_handling_flat),
-        numerator=numerator,
         denominator=denominator,
-        minimum=_units(pricing.min_price),
         increment=_units(pricing.rounding.increment),
         mode=pricing.rounding.mode,
         enforce_map=pricing.map_policy.enforce,
+        numerator=numerator,
+        markup=markup,
+        minimum=minimum,
     )
 
 
@@ -224,11 +320,13 @@ def _units(amount: Decimal) -> int:
     return int(amount.scaleb(4))
 
 
-def _too_large(rule: _Rule, cost: Ints, own: Ints) -> Bools:
+def _too_large(terms: _Terms, cost: Ints, given: Ints) -> Bools:
     """Return the rows whose steps do not fit 64 bits; they are computed with Python's integers."""
-    step = rule.increment * rule.denominator
-    room = _LIMIT - 2 * step
-    if room <= 2 * rule.minimum * rule.denominator:
+    denominator = terms.denominator
+    most = (_LIMIT - 2 * terms.increment * denominator) // (2 * denominator)
+    if most <= 0:
         return np.ones(len(cost), np.bool_)
-    most_cost = room // (2 * rule.numerator) - rule.shipping
-    return np.asarray((cost > most_cost) | (own > room // (2 * rule.denominator)))
+    # No product is made that may not fit: a quotient says as much.
+    most_shipped = (most - terms.markup) // (terms.numerator // denominator + 1)
+    is_large = (cost > most_shipped - terms.shipping) | (given > most)
+    return np.asarray(is_large | (terms.minimum >= most))

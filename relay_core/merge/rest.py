@@ -6,8 +6,10 @@ vendor and its row there, so that no other text is ever copied.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +20,11 @@ from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.frames import table_of
 
 ORIGIN = "origin"
-"""The column that says which row of its vendor's an offer is."""
+"""The column that says which row of its vendor's an offer is; of the kept ones, if it is kept."""
+KEPT_ROWS = np.iinfo(np.int16).max
+"""Where rows stand that are no vendor's offers, behind the ranks of all vendors."""
+
+_Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
 
 
 class Rest:
@@ -27,35 +33,37 @@ class Rest:
     Args:
         names: the columns.
         vendors: those with offers, by their rank, in order of ranks.
+        kept: other rows of the feed.
     """
 
-    def __init__(self, names: Sequence[str], vendors: Mapping[int, NormalizedVendor]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        vendors: Mapping[int, NormalizedVendor],
+        kept: pa.Table | None = None,
+    ) -> None:
         self._fields = [OFFER_SCHEMA.field(name) for name in names]
         self._vendors = vendors
-        self._offers = {
-            rank: table_of(vendor.offers[list(names)])
-            for rank, vendor in vendors.items()
-            if vendor.rest is None
-        }
+        self._sources = {rank: _source(vendor, names) for rank, vendor in vendors.items()}
+        if kept is not None:
+            self._sources[KEPT_ROWS] = partial(_cells, kept)
 
-    def of(self, ranks: Rows, origins: Rows) -> dict[str, pa.Array | pa.ChunkedArray]:
-        """Return the cells of winners, of each its vendor's rank and its row there."""
+    def with_kept(self, kept: pa.Table) -> Rest:
+        """Return the same with other rows of the feed, which are read nowhere else."""
+        return Rest([field.name for field in self._fields], self._vendors, kept)
+
+    def of(self, ranks: Rows, origins: Rows) -> dict[str, _Cells]:
+        """Return the cells of rows, of each its vendor's rank, or where it stands, and its row."""
         order = np.argsort(ranks, kind="stable")
-        bounds = [*np.searchsorted(ranks[order], list(self._vendors)), len(order)]
+        bounds = [*np.searchsorted(ranks[order], list(self._sources)), len(order)]
         rows = [origins[order[start:stop]] for start, stop in pairwise(bounds)]
         places = np.empty_like(order)
         places[order] = np.arange(len(order))
-        given = list(zip(self._vendors, rows, strict=True))
+        given = list(zip(self._sources.values(), rows, strict=True))
         return {
-            field.name: _taken([self._cells(rank, field, of) for rank, of in given], places)
+            field.name: _taken([cells(field, of) for cells, of in given], places)
             for field in self._fields
         }
-
-    def _cells(self, rank: int, field: pa.Field, rows: Rows) -> pa.Array | pa.ChunkedArray:
-        rest = self._vendors[rank].rest
-        if rest is not None:
-            return rest.cells(field, rows)
-        return self._offers[rank][field.name].take(pa.array(rows))
 
 
 def origins_of(vendor: NormalizedVendor) -> Rows:
@@ -63,7 +71,18 @@ def origins_of(vendor: NormalizedVendor) -> Rows:
     return np.arange(len(vendor.offers)) if vendor.rest is None else vendor.rest.rows
 
 
-def _taken(parts: Sequence[pa.Array | pa.ChunkedArray], rows: Rows) -> pa.Array | pa.ChunkedArray:
+def _source(vendor: NormalizedVendor, names: Sequence[str]) -> Callable[[pa.Field, Rows], _Cells]:
+    """Return what gives cells of a vendor's rows."""
+    if vendor.rest is not None:
+        return vendor.rest.cells
+    return partial(_cells, table_of(vendor.offers[list(names)]))
+
+
+def _cells(table: pa.Table, field: pa.Field, rows: Rows) -> _Cells:
+    return table[field.name].take(pa.array(rows))
+
+
+def _taken(parts: Sequence[_Cells], rows: Rows) -> _Cells:
     chunks = (part.chunks if isinstance(part, pa.ChunkedArray) else [part] for part in parts)
     cells = one_chunk(pa.chunked_array([chunk for each in chunks for chunk in each]))
     is_text = pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)

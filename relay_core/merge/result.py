@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -23,7 +24,9 @@ from relay_core.config import TenantConfig
 from relay_core.domain.codes import WarningCode
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.best_offer import Winners
+from relay_core.merge.effects import RuleEffects
 from relay_core.merge.rest import Rest
+from relay_core.validation.comparison import KEPT
 from relay_core.validation.contracts import FEED_COLUMNS, MERGED_SCHEMA
 from relay_core.validation.frames import table_of
 from relay_core.validation.gate import GATE_ROWS, BrokenRule, broken_rules, merged_rules
@@ -47,6 +50,8 @@ class MergedInventory:
         unpriced_skus: how many SKUs have no price.
         feed: the rows of the feed in the order of SKUs (``FeedRow``, and what the output asks for).
         rest: the other canonical columns of the feed.
+        kept: its rows that nobody offers, as they are kept at 0, with all canonical columns.
+        effects: what the tenant's own rules did.
         broken_rules: what the contract finds wrong with them; nothing, unless the engine is.
     """
 
@@ -58,6 +63,8 @@ class MergedInventory:
     unpriced_skus: int = 0
     feed: pd.DataFrame | None = None
     rest: Rest | None = None
+    kept: pa.Table | None = None
+    effects: RuleEffects = field(default_factory=RuleEffects)
     broken_rules: tuple[BrokenRule, ...] = ()
 
     @property
@@ -65,9 +72,18 @@ class MergedInventory:
         """How many rows the merged feed has; 0 where there is none."""
         return 0 if self.feed is None or self.failure else len(self.feed)
 
+    @property
+    def kept_at_0(self) -> int:
+        """How many rows of the feed nobody offers."""
+        return 0 if self.kept is None else len(self.kept)
+
     def skus_won(self) -> dict[str, int]:
-        """Return how many rows of the feed are each vendor's, in the order of the config."""
-        won = {} if self.feed is None else self.feed["vendor_id"].value_counts().to_dict()
+        """Return how many offers of each vendor are in the feed, in the order of the config."""
+        won: Mapping[Any, int] = {}
+        if self.feed is not None:
+            vendor_ids = self.feed["vendor_id"]
+            offered = vendor_ids if self.kept is None else vendor_ids[~self.feed[KEPT]]
+            won = offered.value_counts().to_dict()
         return {each.vendor_id: int(won.get(each.vendor_id, 0)) for each in self.config.vendors}
 
 

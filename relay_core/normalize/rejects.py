@@ -18,7 +18,7 @@ from relay_core.columnar.text import Bools, Rows, trim, with_nulls
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, Refusals
 from relay_core.domain.limits import Limits, ReportRoom
-from relay_core.ingest.feed import Misfits
+from relay_core.ingest.feed import Misfits, TextBatch
 from relay_core.normalize.causes import CauseLog
 from relay_core.normalize.reject_entries import (
     RefusedRows,
@@ -64,6 +64,7 @@ class RejectLog:
     _shown: Mapping[str, int] = field(init=False)
     _judged: Mapping[str, str] = field(init=False)
     _refused: list[RefusedRows] = field(default_factory=list)
+    _repeated: list[RefusedRows] = field(default_factory=list)
     _shown_misfits: list[Misfits] = field(default_factory=list)
     _waiting: list[_Waiting] = field(default_factory=list)
     _tables: list[pa.Table] = field(default_factory=list)
@@ -82,27 +83,44 @@ class RejectLog:
         is_refused = np.logical_or.reduce(list(refused.values()))
         places = np.flatnonzero(is_refused)
         codes = _codes(batch, refused, places)
+        rows = pa.array(places)
+        skus = batch.texts["sku"].take(rows)
+        self._take(batch.raw, places, codes, skus, self._refused)
+        if not self.held:
+            self.held = self._held_cells(batch, np.flatnonzero(~is_refused)[:_MOST_HELD])
+
+    def add_repeated(self, batch: TextBatch, places: Rows, skus: pa.StringArray) -> None:
+        """Take rows of a batch that repeat SKUs, after all others of the feed."""
+        codes = np.zeros((len(places), len(JUDGED_COLUMNS)), np.uint8)
+        codes[:, JUDGED_COLUMNS.index("sku")] = fault_code(RowFault.DUPLICATE_SKU)
+        self._take(batch, places, codes, skus, self._repeated)
+
+    def _take(
+        self,
+        batch: TextBatch,
+        places: Rows,
+        codes: npt.NDArray[np.uint8],
+        skus: pa.StringArray,
+        told: list[RefusedRows],
+    ) -> None:
+        """Count refused rows, keep their records, and tell of as many as there is room for."""
         totals = np.bincount(codes.ravel(), minlength=len(FAULTS) + 1)[1:]
         self.counts.update({str(f): int(n) for f, n in zip(FAULTS, totals, strict=True) if n})
         self.records += len(places)
-        rows = pa.array(places)
-        columns = [text.take(rows) for text in batch.raw.columns]
-        numbers = batch.raw.row_numbers[places]
-        skus = batch.texts["sku"].take(rows)
+        rows, numbers = pa.array(places), batch.row_numbers[places]
+        columns = [text.take(rows) for text in batch.columns]
         self._wait(_Waiting(numbers, codes, columns, skus))
         positions = self.reader.positions
         judged = {c: columns[positions[c]] for c in JUDGED_COLUMNS if c in positions}
         self.causes.add(numbers, codes, judged)
-        if not self.held:
-            self.held = self._held_cells(batch, np.flatnonzero(~is_refused)[:_MOST_HELD])
-        room = self.limits.report_entries - sum(each.entries for each in self._refused)
+        room = self.limits.report_entries - sum(each.entries for each in told)
         if room > 0:
             entries = np.cumsum(np.count_nonzero(codes, axis=1))
-            told = int(np.searchsorted(entries, room)) + 1  # no more rows than fill the room
-            shown = {name: columns[place].slice(0, told) for name, place in self._shown.items()}
+            some = int(np.searchsorted(entries, room)) + 1  # no more rows than fill the room
+            shown = {name: columns[place].slice(0, some) for name, place in self._shown.items()}
             shown = {name: cut_texts(c, self.limits.cell_characters) for name, c in shown.items()}
-            self._refused.append(
-                RefusedRows(numbers[:told], codes[:told], shown, self._judged, skus.slice(0, told))
+            told.append(
+                RefusedRows(numbers[:some], codes[:some], shown, self._judged, skus.slice(0, some))
             )
 
     def add_misfits(self, misfits: Misfits) -> None:
@@ -139,14 +157,16 @@ class RejectLog:
 
     def entries(self, room: ReportRoom) -> ReportEntries:
         """Return the first entries in row order, as far as there is room, and take it."""
-        numbers, lines, size = [], [], 0
-        for refused in chain.from_iterable(each.parts() for each in self._refused):
-            if size > room.size:
-                break
-            of_rows, part = row_entries(self.vendor_id, refused)
-            numbers.append(of_rows)
-            lines.append(part)
-            size += part.nbytes
+        numbers, lines = [], []
+        for told in (self._refused, self._repeated):
+            size = 0
+            for refused in chain.from_iterable(each.parts() for each in told):
+                if size > room.size:
+                    break
+                of_rows, part = row_entries(self.vendor_id, refused)
+                numbers.append(of_rows)
+                lines.append(part)
+                size += part.nbytes
         for misfits in self._shown_misfits:
             numbers.append(misfits.row_numbers)
             lines.append(misfit_entries(self.vendor_id, len(self.headers), misfits).lines)

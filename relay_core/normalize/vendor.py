@@ -7,17 +7,18 @@ them; what needs all rows comes after, and can run beside the reading of another
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from relay_core.columnar.growable import GrowingArray, GrowingNumbers, GrowingTexts
-from relay_core.columnar.sorting import order_by_text
-from relay_core.columnar.text import Bools
+from relay_core.columnar.sorting import TextOrder, order_by_text
+from relay_core.columnar.text import Bools, Ints, Rows
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.columns import FEED_COLUMNS
 from relay_core.domain.limits import Limits, ReportRoom
@@ -31,6 +32,8 @@ from relay_core.normalize.row_reader import RowReader, TypedBatch
 from relay_core.validation.contracts import CANONICAL_SCHEMA, OFFER_SCHEMA
 from relay_core.validation.frames import frame_of
 from relay_core.validation.gate import GATE_ROWS, check_shape, refused_cells
+
+ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | Misfits]]
 
 
 @cache
@@ -100,12 +103,15 @@ class ReadRows:
     """All rows of a feed, in its order, refused ones too; ``sorted_rows`` uses them up.
 
     ``texts`` and ``numbers`` are those columns of ``kept`` that have a value in any row.
+    ``again``, where rows with the same SKU are refused, begins to read the feed anew: their records
+    are looked up then.
     """
 
     vendor_id: str
     warnings: tuple[ReportEntry, ...]
     rejects: RejectLog
     kept: Collection[str]
+    again: ReadAgain | None = None
     gate: Gate = field(init=False)
     texts: defaultdict[str, GrowingTexts] = field(
         default_factory=partial(defaultdict, GrowingTexts)
@@ -139,6 +145,7 @@ def read_rows(
     columns: Collection[str],
     warnings: tuple[ReportEntry, ...],
     limits: Limits,
+    again: ReadAgain | None = None,
 ) -> ReadRows:
     """Read every row of a feed.
 
@@ -149,12 +156,14 @@ def read_rows(
         columns: the columns of offers that are kept, the SKU among them.
         warnings: those that the vendor has already.
         limits: how much is told of refused rows.
+        again: begins to read the feed anew, where rows with the same SKU are refused.
 
     Raises:
         FeedUnreadableError: the feed's structure is broken.
     """
     log = RejectLog(vendor_id, parsed.headers or (), reader, limits)
-    rows = ReadRows(vendor_id, warnings, log, columns)
+    kept = columns if again is None else {*columns, "row_number"}
+    rows = ReadRows(vendor_id, warnings, log, kept, again)
     for read in ordered_map(partial(_read_batch, vendor_id, reader), parsed.batches):
         if isinstance(read, Misfits):
             rows.gate.add_misfits(read)
@@ -196,6 +205,32 @@ class SortedVendor:
         return replace(self.vendor, offers=offers, rest=self.kept.only(FEED_COLUMNS))
 
 
+def _refuse_repeated(
+    log: RejectLog, order: TextOrder, skus: pa.StringArray, numbers: Ints, again: ReadAgain
+) -> Rows:
+    """Refuse the rows of which others have the SKU; return the rest, in their order.
+
+    Args:
+        log: is given the rows that are refused.
+        order: the valid rows by SKU.
+        skus: every row's.
+        numbers: every row's record number.
+        again: begins to read the feed anew.
+    """
+    sizes = np.diff(order.starts, append=len(order.rows))
+    is_alone = np.repeat(sizes == 1, sizes)
+    repeated = np.sort(order.rows[~is_alone])
+    numbers, skus = numbers[repeated], skus.take(pa.array(repeated))
+    for batch in again() if len(repeated) else ():
+        if isinstance(batch, TextBatch) and len(batch.row_numbers):
+            first, last = batch.row_numbers[[0, -1]]
+            start, stop = np.searchsorted(numbers, [first, last + 1])
+            if start < stop:
+                places = np.searchsorted(batch.row_numbers, numbers[start:stop])
+                log.add_repeated(batch, places, skus.slice(start, stop - start))
+    return np.asarray(order.rows[is_alone])
+
+
 def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVendor:
     """Put the valid rows in order of SKU, then of rows; ``rows`` is used up.
 
@@ -211,11 +246,17 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         return SortedVendor(rows, KeptColumns({}, nothing))
     refused = rows.gate.refused()
     log = rows.rejects
-    columns: dict[str, Cells] = {name: text.used_up() for name, text in rows.texts.items()}
-    columns |= {name: numbers.used_up() for name, numbers in rows.numbers.items()}
+    texts = {name: text.used_up() for name, text in rows.texts.items()}
+    numbers = {name: each.used_up() for name, each in rows.numbers.items()}
+    columns: dict[str, Cells] = {**texts, **numbers}
+    order, again = nothing, rows.again
+    if len(refused) and again is not None:
+        by_sku = order_by_text(texts["sku"], ~refused)
+        order = _refuse_repeated(log, by_sku, texts["sku"], numbers["row_number"][0], again)
     with ThreadPoolExecutor(1) as beside:
         entries, rejects = beside.submit(log.entries, room), beside.submit(log.table)
-        order = order_by_text(columns["sku"], ~refused).rows if len(refused) else nothing
+        if len(refused) and again is None:
+            order = order_by_text(texts["sku"], ~refused).rows
     vendor = NormalizedVendor(
         rows.vendor_id,
         "parsed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode
@@ -73,10 +74,16 @@ def read_feed(
             columns=columns,
             warnings=judged.warnings,
             limits=limits,
+            again=partial(_read_again, feed, limits) if vendor.duplicate_skus == "refuse" else None,
         )
     except FeedUnreadableError as error:
         fault = unreadable_feed(vendor.vendor_id, feed.file_name, error)
         return NormalizedVendor(vendor.vendor_id, "failed", fault=fault)
+
+
+def _read_again(feed: VendorFeed, limits: Limits) -> Iterator[TextBatch | Misfits]:
+    batches = open_feed(feed.data, feed.vendor.parser, limits).batches
+    return _with_progress(batches, feed.on_progress)
 
 
 def _with_progress(

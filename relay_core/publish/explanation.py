@@ -6,7 +6,7 @@ What is read of them is `sku_rows`, what decides and prices ``merge/explain.py``
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,11 +19,12 @@ from relay_core.columnar.text import integers_of, one_chunk
 from relay_core.config import TenantConfig, load_stored_config
 from relay_core.domain.cell_rules import cut, strip
 from relay_core.domain.errors import SkuNotFoundError
-from relay_core.merge.criteria import VENDOR_RANK
-from relay_core.merge.explain import LANDED_COST, Contest, ExplainedOffers
+from relay_core.merge.explain import FED_QUANTITY, LANDED_COST, Contest, ExplainedOffers
+from relay_core.merge.vendor_offers import VENDOR_RANK
 from relay_core.normalize.work_file import REFUSED_SCHEMA, WORK_FILE
 from relay_core.publish.feed.fields import fields_of, row_texts
 from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.missing_skus import KEPT_SCHEMA
 from relay_core.publish.sku_rows import RunFiles, WorkFile, read_rows, size_of
 from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.trouble import USED, VendorStatus
@@ -67,10 +68,13 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
     sources = list(_sources(files, keys, config, statuses, contest))
     if keys.invalid_rows in files.sizes:
         sources.append(WorkFile(keys.refused_rows, REFUSED_SCHEMA, refused.add))
+    kept: list[pa.Table] = []
+    if keys.kept_skus in files.sizes:
+        sources.append(WorkFile(keys.kept_skus, KEPT_SCHEMA, kept.append))
     if _is_text(sku):
         read_rows(files, sources, sku)
-    explained = contest.explained()
-    if explained is None and not refused.count:
+    explained, kept = contest.explained(), [rows for rows in kept if len(rows)]
+    if explained is None and not refused.count and not kept:
         raise SkuNotFoundError(
             f"no row of run {run_id} has the SKU {sku[:200]!r}, after the SKU maps; write it as "
             "the merged feed does"
@@ -79,7 +83,7 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
         {
             "run_id": run_id,
             "sku": sku,
-            **_outcome(config, explained),
+            **_outcome(config, explained, kept),
             "offers_count": contest.count,
             "offers": [] if explained is None else _offers(config, explained),
             "refused_count": refused.count,
@@ -130,41 +134,47 @@ def _is_text(sku: str) -> bool:
 # --- as JSON ------------------------------------------------------------------------------------
 
 
-def _outcome(config: TenantConfig, explained: ExplainedOffers | None) -> dict[str, Any]:
+def _outcome(
+    config: TenantConfig, explained: ExplainedOffers | None, kept: Sequence[pa.Table]
+) -> dict[str, Any]:
     told: dict[str, Any] = {"winner": None, "feed_row": None, "reason": None, "price_steps": None}
+    rows = list(kept)
     if explained is None:
-        return {**told, "reason": "refused"}
-    if not explained.competed:
-        return {**told, "reason": "left_out"}
-    (best,) = explained.offers.slice(0, 1).select([VENDOR_RANK, "row_number"]).to_pylist()
-    told["winner"] = {
-        "vendor_id": config.vendors[best[VENDOR_RANK]].vendor_id,
-        "row_number": best["row_number"],
-    }
-    told["feed_row"] = next(iter(row_texts(fields_of(config), explained.feed_row)), None)
-    told["reason"] = None if told["feed_row"] is not None else "unpriced"
-    told["price_steps"] = [step._asdict() for step in explained.price_steps] or None
-    return told
+        told["reason"] = "refused"
+    elif not explained.competed:
+        told["reason"] = "left_out"
+    else:
+        (best,) = explained.offers.slice(0, 1).select([VENDOR_RANK, "row_number"]).to_pylist()
+        told["winner"] = {
+            "vendor_id": config.vendors[best[VENDOR_RANK]].vendor_id,
+            "row_number": best["row_number"],
+        }
+        told["price_steps"] = [step._asdict() for step in explained.price_steps] or None
+        told["reason"] = None if len(explained.feed_row) else "unpriced"
+        rows.append(explained.feed_row)
+    if kept:
+        told["reason"] = "kept_at_0"
+    cells = (each for some in rows for each in row_texts(fields_of(config), some))
+    return {**told, "feed_row": next(cells, None)}
 
 
 def _offers(config: TenantConfig, explained: ExplainedOffers) -> list[dict[str, Any]]:
-    offers, size = explained.offers, len(explained.offers)
-    quantities = offers["quantity_available"].to_pylist()
+    offers = explained.offers
+    stock = offers["quantity_available"].to_pylist()
     columns = {
         "vendor_id": [config.vendors[rank].vendor_id for rank in offers[VENDOR_RANK].to_pylist()],
         "vendor_sku": offers["vendor_sku"].to_pylist(),
         "row_number": offers["row_number"].to_pylist(),
-        "quantity_available": quantities,
+        "quantity_available": offers[FED_QUANTITY].to_pylist(),
         "stock_quantity": [
-            quantity if place < explained.competed else None
-            for place, quantity in enumerate(quantities)
+            quantity if place < explained.competed else None for place, quantity in enumerate(stock)
         ],
         "cost": _money(offers["cost"]),
         "price": _money(offers["price"]),
         "landed_cost": _money(offers[LANDED_COST]),
         "lead_time_days": offers["lead_time_days"].to_pylist(),
         "updated_at": instant_text(integers_of(one_chunk(offers["updated_at"]))[0]).to_pylist(),
-        "rule": [None] * size,
+        "rule": explained.rules,
         "lost_on": explained.lost_on,
     }
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

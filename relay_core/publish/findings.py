@@ -12,6 +12,7 @@ from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import Cause, ReportEntry, RunFailure, VendorResult
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.publish.applied_rules import AppliedRule, applied_rules
 from relay_core.publish.changes import Changes
 from relay_core.validation.guards import GuardResult
 from relay_core.validation.trouble import VendorInput, VendorState, VendorStatus
@@ -43,6 +44,7 @@ class RunFindings:
         record_count: rows of the merged feed, 0 on failure.
         unpriced_skus: how many SKUs were left out for want of a price.
         skus_won: how many rows of the feed are each vendor's.
+        rules: the tenant's own, with what each did.
         currency: that of its amounts.
     """
 
@@ -64,6 +66,7 @@ class RunFindings:
     record_count: int = 0
     unpriced_skus: int = 0
     skus_won: Mapping[str, int] = field(default_factory=dict)
+    rules: Sequence[AppliedRule] = ()
     currency: str = ""
 
     @property
@@ -137,6 +140,8 @@ class RunFindings:
         self.faults, self.warnings = merged.faults, merged.warnings
         self.warning_counts = merged.warning_counts
         self.unpriced_skus, self.record_count = merged.unpriced_skus, merged.record_count
+        if merged.failure is None:
+            self.rules = list(applied_rules(merged, self.uploads))
         self.skus_won, self.currency = merged.skus_won(), merged.config.default_currency
 
     def counted_warnings(self) -> Mapping[str, int]:

@@ -87,6 +87,11 @@ class ArtifactKeys:
         """The key of the work file of the refused rows, by SKU."""
         return f"{self.prefix}work/refused.arrow"
 
+    @property
+    def kept_skus(self) -> str:
+        """The key of the work file of the rows that are kept at 0, by SKU."""
+        return f"{self.prefix}work/kept.arrow"
+
     def artifact_name(self, key: str) -> str:
         """Return what the artifact of a key is called; empty for a work file, which is none."""
         match key.removeprefix(self.prefix).split("/"):

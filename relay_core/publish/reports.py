@@ -134,6 +134,7 @@ def run_summary_json(
             "stage_times": {str(s): round(seconds, 3) for s, seconds in stage_times.items()},
             "duration_seconds": round(duration_seconds, 3),
             "completed_at": timestamp(completed_at),
+            **_rules(findings),
             **_limits(findings.limits),
         }
     )
@@ -142,6 +143,11 @@ def run_summary_json(
 def timestamp(moment: datetime) -> str:
     """Return an aware moment as ``YYYY-MM-DDTHH:MM:SS[.ffffff]Z`` in UTC."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def _rules(findings: RunFindings) -> dict[str, Any]:
+    """Return what each of the tenant's own rules did, where it has any."""
+    return {"rules": [rule.as_dict() for rule in findings.rules]} if findings.rules else {}
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

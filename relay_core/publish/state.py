@@ -12,16 +12,17 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from relay_core.columnar.text import one_chunk
+from relay_core.columnar.text import Rows, flags_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.errors import StateUnreadableError
-from relay_core.merge.rest import ORIGIN, Rest
+from relay_core.merge.rest import KEPT_ROWS, ORIGIN, Rest
 from relay_core.publish.feed.fields import SOURCES
 from relay_core.publish.parquet_file import as_written, parquet_chunks, written_as
 from relay_core.validation.comparison import FIGURES, KEPT, FeedFigures
@@ -71,11 +72,32 @@ class Baseline:
 
     Attributes:
         context: which publication it is.
-        figures: what it says of each SKU; of its state nothing else is read.
+        figures: what it says of each SKU.
+        state: its state, where more is read of it than that.
     """
 
     context: StateContext
     figures: FeedFigures
+    state: pa.Buffer | None = None
+
+    def rows(self, places: Rows) -> pa.Table:
+        """Return some rows of the state, in their order (``STATE_SCHEMA``).
+
+        Raises:
+            ValueError: it was not kept.
+        """
+        if self.state is None:
+            raise ValueError("the rows of the state were not kept")
+        groups, start = [STATE_SCHEMA.empty_table()], 0
+        with pq.ParquetFile(pa.BufferReader(self.state)) as file:
+            for number in range(file.num_row_groups):
+                stop = start + file.metadata.row_group(number).num_rows
+                wanted = places[slice(*np.searchsorted(places, [start, stop]))] - start
+                if len(wanted):
+                    group = file.read_row_group(number).replace_schema_metadata(None)
+                    groups.append(group.take(pa.array(wanted)))
+                start = stop
+        return pa.concat_tables(groups)
 
 
 def state_chunks(
@@ -104,6 +126,8 @@ def state_chunks(
 
 def _group(rest: Rest, offered_at: datetime, rows: pa.Table) -> pa.Table:
     ranks = one_chunk(rows["vendor_id"]).indices.to_numpy()
+    if KEPT in rows.column_names:
+        ranks = np.where(flags_of(one_chunk(rows[KEPT])), KEPT_ROWS, ranks)
     own: dict[str, Any] = rest.of(ranks, one_chunk(rows[ORIGIN]).to_numpy())
     own |= dict(zip(rows.column_names, rows.columns, strict=True))
     own.setdefault("offered_at", pa.repeat(pa.scalar(offered_at, INSTANT), len(rows)))
@@ -112,8 +136,12 @@ def _group(rest: Rest, offered_at: datetime, rows: pa.Table) -> pa.Table:
     return pa.table(columns, schema=_WRITTEN)
 
 
-def read_state(data: bytes | memoryview) -> Baseline:
+def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baseline:
     """Return the publication that a state holds.
+
+    Args:
+        data: the state.
+        keeps_rows: whether its rows are to be had, too.
 
     Raises:
         StateUnreadableError: the bytes are no state.
@@ -127,7 +155,7 @@ def read_state(data: bytes | memoryview) -> Baseline:
         table = pq.read_table(
             pa.BufferReader(source), columns=[*FIGURES, KEPT], read_dictionary=["vendor_id"]
         )
-        return Baseline(context, _figures(table))
+        return Baseline(context, _figures(table), source if keeps_rows else None)
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         raise StateUnreadableError(f"it is no state of a published feed: {error}") from error
 

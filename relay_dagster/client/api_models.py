@@ -281,11 +281,13 @@ class ExplainedOffer(Answer):
     vendor_sku: str | None
     row_number: int
     quantity_available: int
+    stock_quantity: int | None
     cost: str | None
     price: str | None
     landed_cost: str | None
     lead_time_days: int | None
     updated_at: str
+    rule: int | None
     lost_on: str | None
 
 

@@ -44,14 +44,15 @@ def fetch_state(objects: ObjectStore, reports: RunReports, run_id: str) -> None:
     reports.artifacts["baseline_state"] = keys.baseline_state
 
 
-def load_state(objects: ObjectStore, reports: RunReports) -> Baseline:
-    """Return the publication that the run is compared with.
+def load_state(objects: ObjectStore, reports: RunReports, *, keeps_rows: bool) -> Baseline:
+    """Return the publication that the run is compared with; with its rows, if they are wanted.
 
     Raises:
         BaselineLostError: it cannot be read.
     """
     try:
-        return read_state(objects.read(reports.keys.baseline_state))
+        state = objects.read(reports.keys.baseline_state)
+        return read_state(state, keeps_rows=keeps_rows)
     except StateUnreadableError as error:
         raise BaselineLostError("s3.GetObject", str(error)) from error
 

@@ -252,7 +252,10 @@ class RunSession:
         if record.baseline_run_id is None:
             return None
         fetch_state(objects, reports, record.baseline_run_id)
-        return load_state(objects, reports) if record.vendors is None else None
+        if record.vendors is not None:
+            return None
+        keeps_rows = self.config.output.missing_skus == "zero"
+        return load_state(objects, reports, keeps_rows=keeps_rows)
 
     @cached_property
     def _pinning(self) -> Pinning:

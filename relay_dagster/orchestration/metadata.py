@@ -4,6 +4,7 @@ Numbers are drawn over time under their labels, so a label stays what it is. No 
 stored: a file has its ``s3://`` address, and ``relay show`` or the API give links to follow.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from relay_dagster.execution.attempt import Attempt
 from relay_dagster.execution.inputs import RunInputs
 from relay_dagster.execution.reports import RunReports
 from relay_dagster.orchestration.metadata_tables import (
+    applied_rule_table,
     fault_table,
     guard_table,
     input_table,
@@ -84,12 +86,14 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         "rows_merged": merged.record_count,
         "unpriced_skus": merged.unpriced_skus,
         **_changes(findings),
+        **_rules(findings),
         **_seconds(record),
         # Dagster keeps the order: what people come for stands before the long tables.
         **_uris(attempt.reports, REPORTS),
         "vendors": vendor_table(normalized, wins=findings.skus_won),
         "errors_by_code": fault_table(normalized),
         "guards": guard_table(findings.guards or ()),
+        "rules": applied_rule_table(findings.rules),
         "warnings": warning_table(merged.warning_counts),
         "preview": table(preview(merged, PREVIEW_ROWS), columns),
     }
@@ -133,6 +137,14 @@ def _changes(findings: RunFindings) -> dict[str, Any]:
         return {}
     counts = {f"changes/{name}": count for name, count in findings.changes.counts.items()}
     return {"baseline_run_id": findings.changes.baseline_run_id, **counts}
+
+
+def _rules(findings: RunFindings) -> dict[str, int]:
+    """Return how much the tenant's own rules did, kind by kind."""
+    counts: Counter[str] = Counter()
+    for rule in findings.rules:
+        counts[f"rules/{rule.did}"] += rule.count
+    return dict(counts)
 
 
 def _next_run(merged: MergedInventory, record: RunRecord) -> dict[str, str]:

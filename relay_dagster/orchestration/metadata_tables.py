@@ -11,6 +11,7 @@ import dagster as dg
 
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.publish.applied_rules import AppliedRule
 from relay_core.validation.guards import GuardResult
 
 
@@ -91,6 +92,13 @@ def rule_table(merged: MergedInventory) -> dg.TableMetadataValue:
         for rule in merged.broken_rules
     ]
     return table(rows, {"column": "string", "rule": "string", "rows": "int"})
+
+
+def applied_rule_table(rules: Sequence[AppliedRule]) -> dg.TableMetadataValue:
+    """Return what each rule of the tenant's own did."""
+    kinds = {"path": "string", "rule": "string", "vendor_id": "string"}
+    rows = [{**rule.as_dict(), "vendor_id": rule.vendor_id or ""} for rule in rules]
+    return table(rows, {**kinds, "did": "string", "count": "int"})
 
 
 def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:

@@ -243,7 +243,7 @@ def _state(path: Path) -> Baseline:
     from relay_core.publish.state import read_state
 
     try:
-        return read_state(_read(path, _MOST_OF_STATE).data)
+        return read_state(_read(path, _MOST_OF_STATE).data, keeps_rows=True)
     except StateUnreadableError as error:
         raise UsageError(f"--baseline: {path}: {error}") from None
 

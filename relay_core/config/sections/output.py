@@ -13,14 +13,20 @@ from pydantic import (
     model_validator,
 )
 
-from relay_core.config.cross_checks import read_new_header, read_output_column, refuse_with_format
-from relay_core.config.models import Bool, Section
+from relay_core.config.cross_checks import (
+    read_new_header,
+    read_output_column,
+    refuse_idle,
+    refuse_with_format,
+)
+from relay_core.config.models import Bool, Section, one_of
 from relay_core.config.values import (
     choice,
     read_filled_text,
     read_text,
     refuse,
     require_filled_list,
+    whole_number,
 )
 from relay_core.domain.columns import DERIVED_COLUMNS
 
@@ -68,11 +74,20 @@ class OutputConfig(Section):
     format: Annotated[OutputFormat, BeforeValidator(choice(*get_args(OutputFormat)))] = "csv"
     columns: Annotated[tuple[OutputColumn, ...], BeforeValidator(require_filled_list)]
     escape_formulas: Bool = False
+    missing_skus: Annotated[Literal["drop", "zero"], one_of("drop", "zero")] = "drop"
+    missing_sku_days: Annotated[int, BeforeValidator(whole_number(least=1, most=365))] = 30
 
     @field_validator("escape_formulas")
     @classmethod
     def _applies_to_format(cls, value: bool, info: ValidationInfo) -> bool:
         refuse_with_format(_WITH_FORMULAS, value, info)
+        return value
+
+    @field_validator("missing_sku_days")
+    @classmethod
+    def _applies_with_zero(cls, value: int, info: ValidationInfo) -> int:
+        name = str(info.field_name)
+        refuse_idle("missing_skus", "zero", value != cls.model_fields[name].default, info)
         return value
 
     @property

@@ -14,6 +14,7 @@ from relay_core.domain.limits import LONGEST_QUOTED
 from relay_core.domain.next_action import next_action
 from relay_core.domain.records import ENGINE_VERSION, Cause, ReportEntry, RunContext
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.publish.applied_rules import AppliedRule
 from relay_core.publish.changes import Changes, PriceMove
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.report import view, words
@@ -66,6 +67,7 @@ def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> view
         figures=_figures(findings),
         changes=_changes(findings.changes),
         guards=_guards(findings.guards or ()),
+        rules=_rules(findings.rules),
         vendors=_vendors(ctx, findings, notes),
         shares=_shares(findings),
         causes=_causes(findings.causes()),
@@ -141,6 +143,19 @@ def _guard(result: GuardResult) -> view.Guard:
 def _example(example: Mapping[str, Any]) -> view.Move:
     after = "gone" if example["after"] is None else str(example["after"])
     return view.Move(cut(example["sku"], LONGEST_QUOTED), str(example["before"]), after)
+
+
+def _rules(applied: Sequence[AppliedRule]) -> Listed[view.Rule]:
+    shown = (
+        view.Rule(
+            one.path,
+            words.cut(one.rule, LONGEST_QUOTED),
+            one.vendor_id or "",
+            f"{words.number(one.count)} {one.did}",
+        )
+        for one in applied
+    )
+    return Listed.of(shown, MOST_ROWS, len(applied))
 
 
 def _vendors(

@@ -104,6 +104,16 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of the tenant's own, and what it did."""
+
+    path: str
+    rule: str
+    vendor_id: str
+    did: str
+
+
+@dataclass(frozen=True, slots=True)
 class Vendor:
     """What a vendor gave, and what became of it."""
 
@@ -171,6 +181,7 @@ class Report:
     figures: tuple[Figure, ...]
     changes: Changes | None
     guards: Listed[Guard]
+    rules: Listed[Rule]
     vendors: Listed[Vendor]
     shares: Chart | None
     causes: Listed[CauseGroup]

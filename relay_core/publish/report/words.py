@@ -31,6 +31,7 @@ _GUARDS = {
 }
 
 _FAULTS: dict[str, str] = {
+    RowFault.DUPLICATE_SKU: "on more than one row",
     RowFault.INVALID_RECORD: "not a record",
     RowFault.COLUMN_COUNT: "more or fewer fields than the header",
     RowFault.MISSING_SKU: "no SKU",

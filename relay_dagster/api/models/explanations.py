@@ -116,8 +116,8 @@ class Explanation(BaseModel):
     sku: str
     winner: Winner | None = Field(description="None where no offer competed.")
     feed_row: dict[str, str] | None = Field(description="Header to cell, as in a CSV feed.")
-    reason: Literal["unpriced", "left_out", "refused"] | None = Field(
-        description="Why there is no `feed_row`."
+    reason: Literal["kept_at_0", "unpriced", "left_out", "refused"] | None = Field(
+        description="Why there is no `feed_row`, or one that nobody offers."
     )
     price_steps: list[PriceStep] | None = Field(
         description="None without a winner, and where it has no price."

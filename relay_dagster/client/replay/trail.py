@@ -102,7 +102,7 @@ class Trail:
         if self.run.baseline_run_id is None or self.run.vendors is not None:
             return None
         try:
-            return read_state(self.file("baseline_state").data)
+            return read_state(self.file("baseline_state").data, keeps_rows=True)
         except StateUnreadableError as error:
             raise ClientError(f"baseline_state of run {self.run.run_id}: {error}") from error
 

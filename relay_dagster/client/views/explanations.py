@@ -3,19 +3,15 @@
 Made from the API's answer alone; nothing is asked for here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-from relay_dagster.client.api_models import Explanation
+from relay_dagster.client.api_models import ExplainedOffer, Explanation
 from relay_dagster.client.terminal import Screen, instant
 
 _WHY_NOT = {
-    "left_out": "the run goes on without the vendors that offer it",
+    "left_out": "what offers it is left out, with its vendor or by a price rule",
     "refused": "every row of it is refused",
 }
-_OFFER_COLUMNS = (
-    *("vendor", "row", "vendor's SKU", "quantity", "cost", "price", "landed", "lead time"),
-    *("updated", "lost on"),
-)
 
 
 def show_explanation(screen: Screen, told: Explanation) -> None:
@@ -36,7 +32,7 @@ def show_explanation(screen: Screen, told: Explanation) -> None:
     if told.offers_count:
         screen.say()
         screen.say(_counted("offers", len(told.offers), told.offers_count), style="bold")
-        screen.table(_OFFER_COLUMNS, list(_offers(told)), folded=("vendor's SKU",))
+        _show_offers(screen, told.offers)
     if told.refused_count:
         screen.say()
         screen.say(_counted("refused rows", len(told.refused), told.refused_count), style="bold")
@@ -48,6 +44,8 @@ def show_explanation(screen: Screen, told: Explanation) -> None:
 
 
 def _verdict(told: Explanation) -> str:
+    if told.reason == "kept_at_0":
+        return f"SKU {told.sku} is offered no more, and kept in the feed at a quantity of 0"
     if told.winner is None:
         return f"SKU {told.sku} is not in the feed: {_WHY_NOT.get(told.reason or '', told.reason)}"
     best = f"row {told.winner.row_number} of {told.winner.vendor_id}"
@@ -58,25 +56,35 @@ def _verdict(told: Explanation) -> str:
     return f"SKU {told.sku} costs {price}, from {best}"
 
 
-def _offers(told: Explanation) -> Iterator[tuple[str, ...]]:
-    for offer in told.offers:
-        yield (
-            offer.vendor_id,
-            str(offer.row_number),
-            _or_dash(offer.vendor_sku),
-            str(offer.quantity_available),
-            _or_dash(offer.cost),
-            _or_dash(offer.price),
-            _or_dash(offer.landed_cost),
-            "-" if offer.lead_time_days is None else f"{offer.lead_time_days} d",
-            instant(offer.updated_at),
-            offer.lost_on or "(the winner)",
-        )
+def _show_offers(screen: Screen, offers: Sequence[ExplainedOffer]) -> None:
+    """Write the offers; what stock and rules made of them only where they made anything."""
+    columns = {
+        "vendor": [each.vendor_id for each in offers],
+        "row": [str(each.row_number) for each in offers],
+        "vendor's SKU": [_or_dash(each.vendor_sku) for each in offers],
+        "quantity": [str(each.quantity_available) for each in offers],
+        "offered": [_or_dash(each.stock_quantity) for each in offers],
+        "cost": [_or_dash(each.cost) for each in offers],
+        "price": [_or_dash(each.price) for each in offers],
+        "landed": [_or_dash(each.landed_cost) for each in offers],
+        "lead time": [
+            "-" if each.lead_time_days is None else f"{each.lead_time_days} d" for each in offers
+        ],
+        "updated": [instant(each.updated_at) for each in offers],
+        "rule": [_or_dash(each.rule) for each in offers],
+        "lost on": [each.lost_on or "(the winner)" for each in offers],
+    }
+    if all(each.stock_quantity in (None, each.quantity_available) for each in offers):
+        del columns["offered"]
+    if all(each.rule is None for each in offers):
+        del columns["rule"]
+    rows = list(zip(*columns.values(), strict=True))
+    screen.table(tuple(columns), rows, folded=("vendor's SKU",))
 
 
 def _counted(what: str, shown: int, count: int) -> str:
     return f"{what}: {count:,}" if shown == count else f"{what}: {count:,}, the first {shown} here"
 
 
-def _or_dash(text: str | None) -> str:
-    return text or "-"
+def _or_dash(cell: object) -> str:
+    return "-" if cell in (None, "") else str(cell)

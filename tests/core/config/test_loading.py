@@ -68,6 +68,8 @@ def test_all_else_has_its_default() -> None:
             "last_good": {"max_age_hours": 48, "quantity_pct": 100},
             "max_feed_age_hours": None,
             "max_invalid_row_pct": None,
+            "duplicate_skus": "compete",
+            "stock": None,
             "sku_map": None,
         }
     ]
@@ -124,7 +126,7 @@ def test_all_else_has_its_default() -> None:
         path
         for path, required in all_fields(TenantConfig)
         if not required and "sku_map" not in path and "s3_prefix" not in path
-        if not path.startswith("triggers.")
+        if not path.startswith(("triggers.", "vendors.0.stock.")) and "margin_pct" not in path
         if not path.startswith("guards.") or "price_level." in path
     ],
 )

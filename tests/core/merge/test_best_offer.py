@@ -170,6 +170,7 @@ def test_criteria_begin_with_who_is_left_out_and_end_where_no_two_offers_are_ali
 
     assert names == [
         "left_out",
+        "duplicate_skus",
         "has_price",
         "in_stock_desc",
         "lowest_landed_cost",

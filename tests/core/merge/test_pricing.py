@@ -5,10 +5,12 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcontext
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builders import tenant_config
+from relay_core.columnar.numbers import AMOUNT
 from relay_core.config import PricingConfig
 from relay_core.merge.pricing import PriceInputs, explain_price, price_winners
 
@@ -49,7 +51,7 @@ def by_decimal(
 def by_column(
     cost: Decimal | None, own: Decimal | None, floor: Decimal | None, pricing: PricingConfig
 ) -> Decimal | None:
-    cents, priced = price_winners(inputs(cost, own, floor), pricing)
+    cents, priced = price_winners(inputs(cost, own, floor, pricing), pricing)
     return Decimal(int(cents[0])) / 100 if priced[0] else None
 
 
@@ -57,18 +59,17 @@ def by_steps(
     cost: Decimal | None, own: Decimal | None, floor: Decimal | None, pricing: PricingConfig
 ) -> Decimal | None:
     """Return what the last step of a price comes to; each begins where the one before ended."""
-    steps = explain_price(inputs(cost, own, floor), pricing)
+    steps = explain_price(inputs(cost, own, floor, pricing), pricing)
     assert [step.before for step in steps] == [None, *(step.after for step in steps)][: len(steps)]
     return (Decimal(steps[-1].after) or None) if steps else None
 
 
-def inputs(cost: Decimal | None, own: Decimal | None, floor: Decimal | None) -> PriceInputs:
-    cells = (
-        half
-        for cell in (cost, own, floor)
-        for half in (np.array([int((cell or Decimal(0)) * 10_000)]), np.array([cell is None]))
-    )
-    return PriceInputs(*cells)
+def inputs(
+    cost: Decimal | None, own: Decimal | None, floor: Decimal | None, pricing: PricingConfig
+) -> PriceInputs:
+    cells = {"cost": cost, "price": own, "map_price": floor}
+    offer = pa.table({name: pa.array([cell], AMOUNT) for name, cell in cells.items()})
+    return PriceInputs.of(offer, np.array([0]), pricing)
 
 
 @given(

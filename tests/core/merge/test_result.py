@@ -15,6 +15,7 @@ from normalizing import normalize_vendor
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.merge import result
 from relay_core.merge.best_offer import Winners
+from relay_core.merge.effects import RuleEffects
 from relay_core.merge.rest import Rest
 from relay_core.merge.result import rules_broken_by, unpriced_warnings
 from relay_core.normalize.result import no_offers
@@ -32,7 +33,7 @@ def test_a_sku_without_a_price_has_the_line_that_the_encoder_writes(
         "sku": pa.array([sku for sku, _ in skus], pa.string()),
         "is_free": pa.array([free for _, free in skus], pa.bool_()),
     }
-    winners = Winners(no_offers(), frame_of(pa.table(columns)), Rest((), {}))
+    winners = Winners(no_offers(), frame_of(pa.table(columns)), Rest((), {}), RuleEffects())
 
     why = {
         True: "has a price that comes to 0.00, so it is left out of the feed; set "

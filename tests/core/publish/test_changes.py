@@ -44,7 +44,7 @@ class Run(MemorySink):
 
     @property
     def baseline(self) -> Baseline:
-        return read_state(self.files[KEYS.state])
+        return read_state(self.files[KEYS.state], keeps_rows=True)
 
 
 def run(baseline: Baseline | None = None, changes: Any = None, **feeds: bytes) -> Run:

@@ -1,0 +1,52 @@
+"""What a tenant's own rules did to offers and prices, in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from relay_core.columnar.text import Ints
+
+
+@dataclass(frozen=True, slots=True)
+class RuleEffects:
+    """How much of what each rule did; those that did nothing are left out.
+
+    Attributes:
+        priced: SKUs of the feed, by the index of the price rule that has priced them.
+        left_out: offers, by the index of the price rule that leaves them out.
+        set_aside: rows of each vendor in place of which another one stands for their SKU.
+        held_back: units of each vendor's offers that are not offered on.
+    """
+
+    priced: Counter[int] = field(default_factory=Counter)
+    left_out: Counter[int] = field(default_factory=Counter)
+    set_aside: Counter[str] = field(default_factory=Counter)
+    held_back: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of_rules(cls, priced: Ints, left_out: Ints) -> RuleEffects:
+        """Return what price rules did: to those SKUs and offers, of each its rule, -1 for none."""
+        return cls(priced=_counted(priced), left_out=_counted(left_out))
+
+    @classmethod
+    def of_vendor(cls, vendor_id: str, set_aside: int, held_back: int) -> RuleEffects:
+        """Return what was done to one vendor's rows and offers."""
+        counts = (Counter({vendor_id: count} if count else {}) for count in (set_aside, held_back))
+        return cls(Counter(), Counter(), *counts)
+
+    def __add__(self, other: RuleEffects) -> RuleEffects:
+        """Return what both did."""
+        return RuleEffects(
+            self.priced + other.priced,
+            self.left_out + other.left_out,
+            self.set_aside + other.set_aside,
+            self.held_back + other.held_back,
+        )
+
+
+def _counted(rules: Ints) -> Counter[int]:
+    counts = np.bincount(rules[rules >= 0])
+    return Counter({rule: count for rule, count in enumerate(counts.tolist()) if count})

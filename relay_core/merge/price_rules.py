@@ -1,0 +1,182 @@
+"""Which price rule each offer has: the first of the tenant's that it meets.
+
+Rules are bits. What one of an offer's cells says of all rules at once is a row of bits, the same
+for every cell alike; of the bits that all its cells leave, the lowest is its rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.columnar.text import (
+    Bools,
+    Ints,
+    Rows,
+    Words,
+    integers_of,
+    one_chunk,
+    values_of,
+    without_nulls,
+    word_index,
+)
+from relay_core.config import PriceRule, TenantConfig
+from relay_core.domain.cell_rules import MONEY_UNIT
+from relay_core.domain.columns import CONDITIONS
+from relay_core.merge.vendor_offers import VENDOR_RANK
+
+RULE = "rule"
+"""The column that says which price rule an offer has, from 0; without it, or with -1, none."""
+NO_RULE = -1
+_WORD_BITS = 64
+_BELOW_ALL = -1
+"""A cost in place of all that are below every bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sense:
+    """What one cell of an offer says of the rules.
+
+    Attributes:
+        kinds: of each offer, which kind its cell is of; the last kind is that of nothing.
+        met: of each kind, and each word of rules, the rules that it meets.
+    """
+
+    kinds: Callable[[pa.Table], Rows]
+    met: Words
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRules:
+    """A tenant's price rules, made ready for columns of offers."""
+
+    _rules: Sequence[PriceRule]
+    _senses: Sequence[_Sense]
+
+    @classmethod
+    def of(cls, config: TenantConfig) -> PriceRules:
+        """Return the rules of a tenant."""
+        return cls(config.pricing.rules, list(_senses(config)))
+
+    def applied(self, offers: pa.Table) -> pa.Table:
+        """Return offers with their rules; as they are where the tenant has none."""
+        if not self._rules:
+            return offers
+        return offers.append_column(RULE, pa.array(self._chosen(offers).astype(np.int16)))
+
+    def leaves_out(self, offers: pa.Table) -> Bools:
+        """Return which offers a rule says to leave out."""
+        which = np.array([*(rule.leave_out for rule in self._rules), False])
+        return which[rules_of(offers)] if which.any() else np.zeros(len(offers), np.bool_)
+
+    def _chosen(self, offers: pa.Table) -> Ints:
+        found = np.full(len(offers), NO_RULE, np.int64)
+        kinds = [sense.kinds(offers) for sense in self._senses]
+        open_rows: Rows | None = None
+        for word in range(-(-len(self._rules) // _WORD_BITS)):
+            whole = _bits(range(min(_WORD_BITS, len(self._rules) - word * _WORD_BITS)))
+            met = np.full(len(offers) if open_rows is None else len(open_rows), whole)
+            for sense, each in zip(self._senses, kinds, strict=True):
+                met &= sense.met[word][each if open_rows is None else each[open_rows]]
+            has = met != 0
+            first = np.bitwise_count(met[has] - np.uint64(1) & ~met[has]) + word * _WORD_BITS
+            rows = np.flatnonzero(has) if open_rows is None else open_rows[has]
+            found[rows] = first
+            open_rows = np.flatnonzero(~has) if open_rows is None else open_rows[~has]
+        return found
+
+
+def rules_of(offers: pa.Table) -> Ints:
+    """Return the index of each offer's price rule, -1 without one."""
+    if RULE not in offers.column_names:
+        return np.full(len(offers), NO_RULE, np.int64)
+    return integers_of(one_chunk(offers[RULE]))[0]
+
+
+def _senses(config: TenantConfig) -> Iterator[_Sense]:
+    """Yield what is to be looked at: cells that no rule asks for say nothing."""
+    rules = config.pricing.rules
+    ids = [vendor.vendor_id for vendor in config.vendors]
+    when = [rule.when for rule in rules]
+    if any(each.vendors for each in when):
+        yield _Sense(
+            lambda offers: integers_of(one_chunk(offers[VENDOR_RANK]))[0],
+            _listed([each.vendors for each in when], ids),
+        )
+    brands = list(dict.fromkeys(name.casefold() for each in when for name in each.brands or ()))
+    if brands:
+        listed = [each.brands and [name.casefold() for name in each.brands] for each in when]
+        yield _Sense(
+            lambda offers: word_index(without_nulls(one_chunk(offers["brand"])), brands),
+            _listed(listed, brands),
+        )
+    if any(each.conditions for each in when):
+        yield _Sense(_condition, _listed([each.conditions for each in when], CONDITIONS))
+    bounds = sorted(
+        {
+            int(bound * MONEY_UNIT)
+            for each in when
+            for bound in (each.cost_from, each.cost_below)
+            if bound is not None
+        }
+    )
+    if bounds:
+        yield _Sense(lambda offers: _cost_band(offers, bounds), _within(rules, bounds))
+
+
+def _listed(lists: Sequence[Sequence[str] | None], words: Sequence[str]) -> Words:
+    """Return which rules each word meets, where a rule lists words or takes any; and none."""
+    kinds: list[list[int]] = [[] for _ in range(len(words) + 1)]
+    places = {word: place for place, word in enumerate(words)}
+    for rule, listed in enumerate(lists):
+        for place in range(len(kinds)) if listed is None else {places[word] for word in listed}:
+            kinds[place].append(rule)
+    return _words(kinds, len(lists))
+
+
+def _within(rules: Sequence[PriceRule], bounds: Sequence[int]) -> Words:
+    """Return which rules each band between bounds meets, and no cost."""
+    kinds: list[list[int]] = [[] for _ in range(len(bounds) + 2)]
+    for rule, when in enumerate(each.when for each in rules):
+        low, high = when.cost_from, when.cost_below
+        for place, least in enumerate((_BELOW_ALL, *bounds)):
+            if (low is None or low * MONEY_UNIT <= least) and (
+                high is None or least < high * MONEY_UNIT
+            ):
+                kinds[place].append(rule)
+        if low is None and high is None:
+            kinds[-1].append(rule)
+    return _words(kinds, len(rules))
+
+
+def _words(kinds: Sequence[Sequence[int]], rules: int) -> Words:
+    """Return the rules of each kind as bits, word by word."""
+    starts = range(0, rules, _WORD_BITS)
+    return np.array(
+        [
+            [
+                _bits(rule - start for rule in each if start <= rule < start + _WORD_BITS)
+                for each in kinds
+            ]
+            for start in starts
+        ],
+        np.uint64,
+    )
+
+
+def _bits(places: Iterator[int] | range) -> np.uint64:
+    return np.uint64(sum(1 << place for place in places))
+
+
+def _condition(offers: pa.Table) -> Rows:
+    found = pc.index_in(one_chunk(offers["condition"]), value_set=pa.array(CONDITIONS))
+    return np.asarray(values_of(found.fill_null(len(CONDITIONS))), np.int64)
+
+
+def _cost_band(offers: pa.Table, bounds: Sequence[int]) -> Rows:
+    cost, nulls = integers_of(one_chunk(offers["cost"]))
+    return np.where(nulls, len(bounds) + 1, np.searchsorted(bounds, cost, side="right"))

@@ -1,0 +1,99 @@
+"""A vendor's valid rows to the offers that they make: one a SKU, or all, with what is in stock.
+
+The steps that are a vendor's own, in their order; normalized.csv knows nothing of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.columnar.text import Bools, Ints, flags_of, integers_of, one_chunk
+from relay_core.config import StockConfig, TenantConfig, VendorConfig
+from relay_core.domain.cell_rules import LARGEST_WHOLE
+
+VENDOR_RANK = "vendor_rank"
+"""The column that says where an offer's vendor stands in the config."""
+_QUANTITY = "quantity_available"
+
+
+def joins_duplicates(vendor: VendorConfig) -> bool:
+    """Return whether a vendor's rows with the same SKU make one offer."""
+    return vendor.duplicate_skus in ("first", "last", "sum")
+
+
+def without_duplicates(vendor: VendorConfig, rows: pa.Table) -> tuple[pa.Table, Bools]:
+    """Return the rows that make offers, and which of the rows make none.
+
+    Args:
+        vendor: the vendor.
+        rows: its valid rows, in the order of SKUs, those of one in their own.
+    """
+    set_aside = np.zeros(len(rows), np.bool_)
+    if len(rows) < 2 or not joins_duplicates(vendor):
+        return rows, set_aside
+    skus = one_chunk(rows["sku"])
+    same = flags_of(pc.equal(skus[1:], skus[:-1]))
+    if not same.any():
+        return rows, set_aside
+    if vendor.duplicate_skus == "last":
+        set_aside[:-1] = same
+    else:
+        set_aside[1:] = same
+    if vendor.duplicate_skus == "sum":
+        starts = np.flatnonzero(~set_aside)
+        rows = with_quantities(
+            rows, lambda each: np.repeat(_sums(each, starts), np.diff(starts, append=len(each)))
+        )
+    return rows.filter(pa.array(~set_aside)), set_aside
+
+
+def _sums(quantities: Ints, starts: Ints) -> Ints:
+    return np.minimum(np.add.reduceat(quantities, starts), LARGEST_WHOLE)
+
+
+def offers_of(
+    config: TenantConfig, vendor_id: str, rows: pa.Table, *, is_last_good: bool = False
+) -> pa.Table:
+    """Return the offers that a vendor's rows make, before stock.
+
+    Args:
+        config: the tenant's.
+        vendor_id: the vendor.
+        rows: its rows without duplicates.
+        is_last_good: whether they are those of its last good feed.
+    """
+    if is_last_good:
+        quantity_pct = config.vendor(vendor_id).last_good.quantity_pct
+        rows = with_quantities(rows, lambda quantities: quantities * quantity_pct // 100)
+    rank = [vendor.vendor_id for vendor in config.vendors].index(vendor_id)
+    return rows.append_column(VENDOR_RANK, pa.repeat(pa.scalar(rank, pa.int16()), len(rows)))
+
+
+def in_stock(stock: StockConfig, offers: pa.Table) -> pa.Table:
+    """Return offers with as much of their quantities as is offered on."""
+    if stock == StockConfig():
+        return offers
+
+    def offered_on(quantities: Ints) -> Ints:
+        left = np.maximum(quantities - stock.hold_back, 0) * stock.pct // 100
+        left = np.where(left < stock.zero_below, 0, left)
+        return left if stock.cap is None else np.minimum(left, stock.cap)
+
+    return with_quantities(offers, offered_on)
+
+
+def units(offers: pa.Table) -> int:
+    """Return how many there are of all offers together."""
+    return int(pc.sum(offers[_QUANTITY]).as_py() or 0)
+
+
+def with_quantities(offers: pa.Table, change: Callable[[Ints], Ints]) -> pa.Table:
+    """Return offers with other quantities."""
+    place = offers.schema.get_field_index(_QUANTITY)
+    quantities = integers_of(one_chunk(offers[_QUANTITY]))[0]
+    changed = pa.array(change(quantities.astype(np.int64)).astype(np.int32))
+    return offers.set_column(place, offers.field(place), changed)

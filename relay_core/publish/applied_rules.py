@@ -1,0 +1,94 @@
+"""The rules of a tenant's own, each with what it did in a run: one list for all that tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from relay_core.config import PriceRule, StockConfig
+from relay_core.domain.codes import RowFault
+from relay_core.domain.run_faults import listed
+from relay_core.merge.result import MergedInventory
+from relay_core.normalize.result import NormalizedVendor
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedRule:
+    """One rule, and what it did.
+
+    Attributes:
+        path: where it stands in the config.
+        rule: what it says.
+        vendor_id: whose rows or offers it was applied to; None for all.
+        did: what ``count`` counts.
+        count: how many.
+    """
+
+    path: str
+    rule: str
+    vendor_id: str | None
+    did: str
+    count: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as reports show it."""
+        return asdict(self)
+
+
+def applied_rules(
+    merged: MergedInventory, vendors: Sequence[NormalizedVendor]
+) -> Iterator[AppliedRule]:
+    """Yield the rules of a run's config, in its order, those that did nothing too.
+
+    Args:
+        merged: what the run came to.
+        vendors: the uploads that were read.
+    """
+    config, effects = merged.config, merged.effects
+    repeated = {each.vendor_id: each.fault_counts for each in vendors}
+    for place, vendor in enumerate(config.vendors):
+        name, policy = vendor.vendor_id, vendor.duplicate_skus
+        path = f"vendors.{place}.duplicate_skus"
+        if policy == "refuse":
+            count = repeated.get(name, {}).get(RowFault.DUPLICATE_SKU, 0)
+            yield AppliedRule(path, policy, name, "rows refused", count)
+        elif policy != "compete":
+            yield AppliedRule(path, policy, name, "rows set aside", effects.set_aside[name])
+    for index, rule in enumerate(config.pricing.rules):
+        did, counts = "SKUs priced", effects.priced
+        if rule.leave_out:
+            did, counts = "offers left out", effects.left_out
+        yield AppliedRule(f"pricing.rules.{index}", in_words(rule), None, did, counts[index])
+    yield from _stock(merged)
+    if config.output.missing_skus == "zero":
+        days = f"zero for {config.output.missing_sku_days} days"
+        yield AppliedRule("output.missing_skus", days, None, "SKUs kept at 0", merged.kept_at_0)
+
+
+def in_words(rule: PriceRule) -> str:
+    """Return what a price rule says: ``brands Acme, cost_below 5: margin_pct 0.5``."""
+    written = rule.model_dump(mode="json", exclude_defaults=True)
+    when = written.pop("when", {})
+    return f"{_pairs(when) or 'always'}: {_pairs(written)}"
+
+
+def _stock(merged: MergedInventory) -> Iterator[AppliedRule]:
+    config, held_back = merged.config, merged.effects.held_back
+    for place, vendor in enumerate(config.vendors):
+        stock = config.stock_of(vendor.vendor_id)
+        if stock != StockConfig():
+            path = "stock" if vendor.stock is None else f"vendors.{place}.stock"
+            said = _pairs(stock.model_dump(exclude_defaults=True))
+            count = held_back[vendor.vendor_id]
+            yield AppliedRule(path, said, vendor.vendor_id, "units held back", count)
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_said(value)}" for name, value in values.items())
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return listed(map(str, value), " or ", len(value))
+    return "true" if value is True else str(value)

@@ -1,0 +1,138 @@
+"""SKUs of the published feed that nobody offers any more, kept in the feed at a quantity of 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.columnar.json_lines import joined_entries
+from relay_core.columnar.sorted_file import sorted_file_chunks
+from relay_core.columnar.text import Bools, flags_of, one_chunk
+from relay_core.columnar.threads import ordered_map
+from relay_core.domain.columns import CANONICAL_COLUMNS
+from relay_core.domain.run_faults import missing_skus_zeroed
+from relay_core.merge.rest import ORIGIN
+from relay_core.merge.result import MergedInventory, rules_broken_by
+from relay_core.publish.state import STATE_SCHEMA, Baseline
+from relay_core.validation.comparison import KEPT, Comparison, FeedFigures
+from relay_core.validation.contracts import CENTS, INSTANT, OFFER_SCHEMA
+from relay_core.validation.frames import frame_of, table_of
+
+OFFERED_AT = "offered_at"
+KEPT_SCHEMA = pa.schema(
+    [
+        (name, pa.string() if name == "vendor_id" else OFFER_SCHEMA.field(name).type)
+        for name in CANONICAL_COLUMNS
+    ]
+).set(CANONICAL_COLUMNS.index("price"), pa.field("price", CENTS))
+"""A row that is kept, as the feed has it, with every canonical column."""
+_SLICE = 1 << 17
+
+
+def with_missing_skus(
+    merged: MergedInventory, baseline: Baseline, requested_at: datetime
+) -> MergedInventory:
+    """Return a feed with the SKUs of the published one that it lacks, each for some days.
+
+    Args:
+        merged: the feed, with a row for each SKU that is offered at a price.
+        baseline: the published feed, with its rows.
+        requested_at: aware; days are counted up to it.
+    """
+    output = merged.config.output
+    if output.missing_skus != "zero" or merged.feed is None or merged.rest is None:
+        return merged
+    found = Comparison.of(baseline.figures, FeedFigures.of(merged.feed))
+    missing = found.rows_before[found.rows_after < 0]
+    rows = baseline.rows(missing)
+    since = requested_at - timedelta(days=output.missing_sku_days)
+    recent = pc.greater(rows[OFFERED_AT], pa.scalar(since, rows[OFFERED_AT].type))
+    rows = rows.filter(recent)
+    if not len(rows):
+        return merged
+    lacks = found.rows_after < 0
+    is_kept = np.zeros(len(lacks), np.bool_)
+    is_kept[lacks] = flags_of(one_chunk(recent))
+    kept = _as_kept(rows)
+    offered = table_of(merged.feed)
+    known = one_chunk(offered["vendor_id"]).dictionary.to_pylist()
+    # Those of the config, then those that it has no more.
+    vendor_ids = pa.array([*known, *sorted({*kept["vendor_id"].to_pylist()} - {*known})])
+    feed = frame_of(
+        _joined(
+            _offered_rows(offered, vendor_ids, requested_at),
+            _kept_rows(offered.schema, kept, vendor_ids, one_chunk(rows[OFFERED_AT])),
+            is_kept[is_kept | ~lacks],
+        )
+    )
+    entry = missing_skus_zeroed(len(kept), output.missing_sku_days)
+    return replace(
+        merged,
+        feed=feed,
+        rest=merged.rest.with_kept(kept),
+        kept=kept,
+        warnings=joined_entries([merged.warnings, [entry]]),
+        warning_counts={**merged.warning_counts, entry.error_code: 1},
+        broken_rules=rules_broken_by(feed),
+    )
+
+
+def kept_chunks(merged: MergedInventory) -> Iterator[memoryview]:
+    """Yield the work file of the rows that are kept, by SKU."""
+    return sorted_file_chunks(KEPT_SCHEMA, "sku", [] if merged.kept is None else [merged.kept])
+
+
+def _as_kept(rows: pa.Table) -> pa.Table:
+    """Return rows of a state as they are kept."""
+    place = STATE_SCHEMA.get_field_index("quantity_available")
+    nothing = pa.array(np.zeros(len(rows), np.int32))
+    rows = rows.set_column(place, STATE_SCHEMA.field(place), nothing)
+    return rows.select(list(CANONICAL_COLUMNS)).cast(KEPT_SCHEMA).combine_chunks()
+
+
+def _offered_rows(offered: pa.Table, vendor_ids: pa.Array, requested_at: datetime) -> pa.Table:
+    ranks = one_chunk(offered["vendor_id"]).indices
+    place = offered.schema.get_field_index("vendor_id")
+    vendors = pa.DictionaryArray.from_arrays(ranks, vendor_ids)
+    now = pa.repeat(pa.scalar(requested_at, INSTANT), len(offered))
+    return _with_offer(offered.set_column(place, "vendor_id", vendors), now, is_kept=False)
+
+
+def _kept_rows(
+    schema: pa.Schema, kept: pa.Table, vendor_ids: pa.Array, offered_at: pa.Array
+) -> pa.Table:
+    ranks = pc.index_in(one_chunk(kept["vendor_id"]), value_set=vendor_ids).cast(pa.int16())
+    own = dict(zip(kept.column_names, kept.columns, strict=True)) | {
+        "vendor_id": pa.DictionaryArray.from_arrays(ranks, vendor_ids),
+        ORIGIN: pa.array(np.arange(len(kept))),
+    }
+    rows = pa.table({name: own[name] for name in schema.names})
+    return _with_offer(rows, offered_at, is_kept=True)
+
+
+def _with_offer(rows: pa.Table, offered_at: pa.Array, *, is_kept: bool) -> pa.Table:
+    """Return rows with when they were offered last, and whether they are only kept."""
+    rows = rows.append_column(OFFERED_AT, offered_at)
+    return rows.append_column(KEPT, pa.repeat(pa.scalar(is_kept), len(rows)))
+
+
+def _joined(offered: pa.Table, kept: pa.Table, is_kept: Bools) -> pa.Table:
+    """Return rows of both in turn, as flags say; some at a time, so that few are held twice."""
+
+    def rows_from(start: int) -> pa.Table:
+        flags = is_kept[start : start + _SLICE]
+        of_kept, before = int(np.count_nonzero(flags)), int(np.count_nonzero(is_kept[:start]))
+        of_offered = len(flags) - of_kept
+        parts = [offered.slice(start - before, of_offered), kept.slice(before, of_kept)]
+        if not of_kept:
+            return parts[0]
+        order = np.empty(len(flags), np.int64)
+        order[~flags], order[flags] = np.arange(of_offered), of_offered + np.arange(of_kept)
+        return pa.concat_tables(parts).combine_chunks().take(pa.array(order))
+
+    return pa.concat_tables(ordered_map(rows_from, range(0, len(is_kept), _SLICE)))
