@@ -16,6 +16,7 @@ from relay_core.publish.explanation import explain_sku
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import config_snapshot_json, input_manifest_json, manifest_entry
+from relay_core.publish.state import Baseline
 from relay_core.stages import RunStages
 from relay_core.validation.trouble import VendorInput
 
@@ -54,6 +55,7 @@ def run_in_memory(
     keys: ArtifactKeys | None = None,
     sku_maps: Mapping[str, bytes] | None = None,
     last_good: LastGoodFeeds = NO_LAST_GOOD,
+    baseline: Baseline | None = None,
 ) -> RunInMemory:
     """Take a run through its stages; a vendor without a feed has no upload."""
     run, maps = RunInMemory(keys=keys or ArtifactKeys("", "")), sku_maps or {}
@@ -67,6 +69,7 @@ def run_in_memory(
         run.findings,
         hands_over=True,
         last_good=last_good,
+        baseline=baseline,
     )
     found = {
         name: VendorInput(len(data), sku_map_size=len(maps[name]) if name in maps else None)
@@ -82,6 +85,7 @@ def run_in_memory(
         merged = stages.merge()
         if merged.failure is None:
             stages.write_feed(merged)
+            stages.write_state(run.keys.state, merged, run_context())
     ctx = run_context()
     entries = {
         name: manifest_entry({"status": str(state.status)}, state)

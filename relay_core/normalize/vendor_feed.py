@@ -137,5 +137,6 @@ def _judge_columns(
         if plan.unusable:
             return NormalizedVendor(vendor.vendor_id, "left_out", warnings=warnings)
     if plan.repeated:
-        raise repeated_headers(plan)
+        fault = unreadable_feed(vendor.vendor_id, file_name, repeated_headers(plan))
+        return NormalizedVendor(vendor.vendor_id, "failed", fault=fault, warnings=warnings)
     return NormalizedVendor(vendor.vendor_id, "parsed", warnings=warnings)

@@ -83,7 +83,10 @@ def test_a_row_fault_names_record_column_value_and_reason(
 
 
 def test_each_row_fault_is_tested() -> None:
-    assert {row[0] for row in ROW_FAULTS} | {RowFault.INVALID_RECORD} == set(RowFault)
+    assert {row[0] for row in ROW_FAULTS} | {
+        RowFault.INVALID_RECORD,
+        RowFault.DUPLICATE_SKU,
+    } == set(RowFault)
 
 
 def test_a_line_that_is_no_record_is_told_whole() -> None:
@@ -366,6 +369,48 @@ def test_a_missing_optional_column_is_null_and_one_warning() -> None:
     assert "Make" in message
     assert "Name" in message
     assert result.outcome.record_count == 1
+
+
+def test_a_warning_of_a_vendor_that_then_fails_is_kept() -> None:
+    vendor = vendor_document(parser={"column_map": {"brand": "Make"}})
+    twice = b"sku,quantity_available,cost,cost\nA,1,2,3\n"
+    result = run({"vendor_1": twice}, vendor, error_policy=NO_COLUMNS_NEEDED)
+    failed(result, "invalid_input", "NORMALIZE")
+    assert result.outcome.warnings == {"missing_required_columns": 1}
+
+
+def test_rows_of_one_sku_are_refused_where_the_config_says_so() -> None:
+    sku_map = b"vendor_sku,sku\nTHEIRS,A\n"
+    vendor = vendor_document(
+        duplicate_skus="refuse", sku_map={"type": "file", "local_path": "m.csv"}
+    )
+    feeds = {"vendor_1": feed("A,1,2", "B,x,2", "", "B,3,4", "THEIRS,5,6", "C,7,8")}
+    document = config_document(vendor, error_policy=LENIENT)
+    result = run_document(document, feeds, {"vendor_1": sku_map})
+    entries = [(e.row_number, e.error_code, e.column, e.value) for e in result.outcome.entries]
+    assert entries == [
+        (2, "duplicate_sku", "sku", "A"),
+        (3, "invalid_quantity", "quantity_available", "x"),
+        (5, "duplicate_sku", "sku", "THEIRS"),
+    ]
+    assert [row["sku"] for row in result.normalized_rows()] == ["B", "C"]
+    assert result.outcome.invalid_rows.splitlines()[1:] == [
+        b'vendor_1,2,duplicate_sku,"A,1,2"',
+        b'vendor_1,3,invalid_quantity,"B,x,2"',
+        b'vendor_1,5,duplicate_sku,"THEIRS,5,6"',
+    ]
+    strict = run_document(
+        {**document, "error_policy": {"max_invalid_rows": 2}}, feeds, {"vendor_1": sku_map}
+    )
+    failed(strict, "validation_errors", "MERGE_PRICE")
+
+
+def test_price_rules_that_leave_out_every_offer_make_no_feed() -> None:
+    pricing = {"rules": [{"leave_out": True}]}
+    result = run({"vendor_1": GOOD}, pricing=pricing)
+    failed(result, "empty_output", "MERGE_PRICE")
+    assert "price rules leave out every offer" in result.failure.error_message
+    assert result.outcome.warnings == {}
 
 
 def test_an_unpriced_sku_is_left_out_and_named() -> None:

@@ -97,7 +97,12 @@ TENANTS: dict[str, Recipe] = {
 
 def golden_tenant(name: str) -> GoldenTenant:
     """Return the tenant of that name, the same bytes on every machine."""
-    recipe, make = TENANTS[name], _Maker(Random(name))
+    return seeded_tenant(name, TENANTS[name])
+
+
+def seeded_tenant(seed: str, recipe: Recipe) -> GoldenTenant:
+    """Return a tenant made by a recipe."""
+    make = _Maker(Random(seed))
     ids = [f"v{place}" for place in range(len(recipe.parsers), 0, -1)]
     parsers = dict(zip(ids, recipe.parsers, strict=True))
     vendors = [

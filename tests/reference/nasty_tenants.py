@@ -13,6 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from nasty_cells import MONEY, cell_for, localised
+from nasty_rules import DUPLICATES, price_rules, stocks
 from reference_rows import CANONICAL, REQUIRED
 
 Draw = Callable[..., Any]
@@ -81,6 +82,10 @@ def nasty_tenants(draw: Draw) -> NastyTenant:
             vendor["sku_map"] = {"type": "file", "local_path": "map.csv"}
             if not seldom(draw, 40):
                 sku_maps[vendor_id] = draw(maps())
+        if seldom(draw, 2):
+            vendor["duplicate_skus"] = one_of(draw, DUPLICATES)
+        if seldom(draw, 5):
+            vendor["stock"] = draw(stocks())
         feeds[vendor_id] = None if seldom(draw, 40) else draw(feeds_of(parser))
         vendors.append(vendor)
     document = draw(settings_of(vendors))
@@ -108,6 +113,7 @@ def settings_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
             "min_price": one_of(draw, ("0", "0", "25.00", "0.0001", "9.995", "12.3456")),
             "shipping_handling_flat": one_of(draw, ("0", "9.99", "0.0001", "4.5555")),
             "map_policy": {"enforce": draw(st.booleans())},
+            "rules": draw(price_rules([vendor["vendor_id"] for vendor in vendors])),
             "rounding": {
                 "mode": one_of(draw, ("nearest", "up", "down")),
                 "increment": one_of(
@@ -115,6 +121,7 @@ def settings_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
                 ),
             },
         },
+        "stock": draw(stocks()) if seldom(draw, 5) else None,
         "merge": {"strategy": "best_offer", "best_offer": best_offer},
         "output": draw(outputs()),
         "error_policy": {

@@ -18,6 +18,7 @@ from reference_csv import csv_line
 from reference_merge import CENT, selling_price, to_multiple, winners
 from reference_output import feed_file
 from reference_rows import CANONICAL, Entry, Offer, Vendor, read_vendor
+from reference_rules import made
 
 
 @dataclass
@@ -169,7 +170,8 @@ def merge(config: Any, vendors: list[Vendor], outcome: Outcome, warnings: Counte
     if invalid == total:
         outcome.failure = "no_rows_parsed"
         return
-    publish(config, [offer for vendor in parsed for offer in vendor.offers], outcome, warnings)
+    offers = [offer for vendor in parsed for offer in made(config, vendor)]
+    publish(config, offers, outcome, warnings)
 
 
 def publish(config: Any, offers: list[Offer], outcome: Outcome, warnings: Counter[str]) -> None:

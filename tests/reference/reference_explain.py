@@ -7,20 +7,30 @@ from fractions import Fraction
 from typing import Any
 
 from reference_engine import merged_cells, text_of
-from reference_merge import CENT, amount, rank, selling_price, to_multiple
+from reference_merge import CENT, amount, least_price, rank, selling_price, to_multiple
 from reference_output import feed_cells
 from reference_rows import Offer, Vendor
+from reference_rules import made, price_rule
 
 TOLD = 100
 
 
 def explained(config: Any, vendors: Sequence[Vendor], sku: str) -> dict[str, Any]:
     """Return all that is told of a SKU but the run's id."""
-    offers = [offer for vendor in vendors for offer in vendor.offers if offer["sku"] == sku]
-    offers.sort(key=lambda offer: rank(config, offer))
-    best = offers[0] if offers else None
+    all_offers = (offer for vendor in vendors for offer in made(config, vendor))
+    offers = [offer for offer in all_offers if offer["sku"] == sku]
+    competing = [offer for offer in offers if offer["out"] is None]
+    competing.sort(key=lambda offer: rank(config, offer))
+    aside = sorted(
+        (offer for offer in offers if offer["out"] is not None),
+        key=lambda offer: (offer["out"], offer["vendor_id"], offer["row_number"]),
+    )
+    offers = [*competing, *aside]
+    best = competing[0] if competing else None
     price = None if best is None else selling_price(config, best)
-    feed_row, reason = None, "refused" if best is None else "unpriced"
+    feed_row, reason = None, "refused" if not offers else "left_out"
+    if best is not None:
+        reason = "unpriced"
     if best is not None and price is not None:
         feed_row, reason = feed_cells(config, merged_cells(config, best, price)), None
     refused = sorted(
@@ -36,7 +46,7 @@ def explained(config: Any, vendors: Sequence[Vendor], sku: str) -> dict[str, Any
         "reason": reason,
         "price_steps": None if best is None else price_steps(config, best),
         "offers_count": len(offers),
-        "offers": [told(config, offer, offers[0]) for offer in offers[:TOLD]],
+        "offers": [told(config, offer, best) for offer in offers[:TOLD]],
         "refused_count": len(refused),
         "refused": [
             {"vendor_id": vendor_id, "row_number": number, "error_codes": codes}
@@ -45,7 +55,7 @@ def explained(config: Any, vendors: Sequence[Vendor], sku: str) -> dict[str, Any
     }
 
 
-def told(config: Any, offer: Offer, best: Offer) -> dict[str, Any]:
+def told(config: Any, offer: Offer, best: Offer | None) -> dict[str, Any]:
     landed = offer["cost"]
     if landed is not None and config.merge.best_offer.landed_cost.include_shipping_handling:
         landed += int(config.pricing.shipping_handling_flat * 10_000)
@@ -54,16 +64,16 @@ def told(config: Any, offer: Offer, best: Offer) -> dict[str, Any]:
         "vendor_id": offer["vendor_id"],
         "vendor_sku": offer["vendor_sku"],
         "row_number": offer["row_number"],
-        "quantity_available": offer["quantity_available"],
-        "stock_quantity": offer["quantity_available"],
+        "quantity_available": offer["fed"],
+        "stock_quantity": None if offer["out"] else offer["quantity_available"],
         **{
             name: None if value is None else text_of({"cost": value}, "cost", places=4)
             for name, value in money.items()
         },
         "lead_time_days": offer["lead_time_days"],
         "updated_at": text_of(offer, "updated_at", places=4),
-        "rule": None,
-        "lost_on": None if offer is best else lost_on(config, offer, best),
+        "rule": offer["rule"],
+        "lost_on": offer["out"] or (None if offer is best else lost_on(config, offer, best)),
     }
 
 
@@ -83,14 +93,23 @@ def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
         before = exact(value)
 
     cost, own = amount(offer, "cost"), amount(offer, "price")
-    shipping, least = Fraction(pricing.shipping_handling_flat), Fraction(pricing.min_price)
-    if cost is not None:
+    shipping, least = Fraction(pricing.shipping_handling_flat), least_price(config, offer)
+    rule = price_rule(config, offer)
+    if rule is not None and rule.fixed_price is not None:
+        value = Fraction(rule.fixed_price)
+        step("fixed_price", exact(value), value)
+    elif cost is not None:
         value = cost
         step("cost", exact(cost), value)
         value += shipping
         step("shipping_handling", exact(shipping), value)
-        value *= 1 + Fraction(pricing.base_margin_pct)
-        step("margin", f"{pricing.base_margin_pct:f}", value)
+        if rule is not None and rule.markup is not None:
+            value += Fraction(rule.markup)
+            step("markup", exact(Fraction(rule.markup)), value)
+        else:
+            margin = pricing.base_margin_pct if rule is None else rule.margin_pct
+            value *= 1 + Fraction(margin)
+            step("margin", f"{margin:f}", value)
     elif own is not None:
         value = own
         step("own_price", exact(own), value)

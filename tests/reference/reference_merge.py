@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from reference_rows import Offer
+from reference_rules import has_price, price_rule
 
 CENT = Fraction(1, 100)
 
@@ -33,16 +34,18 @@ def rank(config: Any, offer: Offer) -> tuple[Any, ...]:
         "most_recent": -offer["updated_at"],
         "highest_quantity": -offer["quantity_available"],
     }
-    can_be_priced = offer["cost"] is not None or offer["price"] is not None
+    can_be_priced = has_price(config, offer)
     wanted = tuple(best_offer.sort_by) or ("in_stock_desc", "lowest_landed_cost")
     named = tuple(criteria[name] for name in wanted)
     return (not can_be_priced, *named, offer["vendor_id"], offer["row_number"])
 
 
 def winners(config: Any, offers: Sequence[Offer]) -> list[Offer]:
-    """Return the best offer of each sku, in the order of the skus."""
+    """Return the best offer of each sku of those that compete, in the order of the skus."""
     best: dict[str, Offer] = {}
     for offer in offers:
+        if offer["out"] is not None:
+            continue
         rival = best.get(offer["sku"])
         if rival is None or rank(config, offer) < rank(config, rival):
             best[offer["sku"]] = offer
@@ -60,16 +63,20 @@ def to_multiple(value: Fraction, unit: Fraction, mode: str) -> Fraction:
 
 def selling_price(config: Any, offer: Offer) -> Fraction | None:
     """Return the price in whole cents; None where the sku is unpriced."""
-    pricing = config.pricing
+    pricing, rule = config.pricing, price_rule(config, offer)
     cost, own_price = amount(offer, "cost"), amount(offer, "price")
-    if cost is not None:
-        shipped = cost + Fraction(pricing.shipping_handling_flat)
-        candidate = shipped * (1 + Fraction(pricing.base_margin_pct))
-    elif own_price is not None:
-        candidate = own_price
-    else:
+    margin, min_price = Fraction(pricing.base_margin_pct), least_price(config, offer)
+    if not has_price(config, offer):
         return None
-    min_price = Fraction(pricing.min_price)
+    if rule is not None and rule.fixed_price is not None:
+        candidate = Fraction(rule.fixed_price)
+    elif cost is None:
+        candidate = own_price
+    elif rule is not None and rule.markup is not None:
+        candidate = cost + Fraction(pricing.shipping_handling_flat) + Fraction(rule.markup)
+    else:
+        margin = margin if rule is None else Fraction(rule.margin_pct)
+        candidate = (cost + Fraction(pricing.shipping_handling_flat)) * (1 + margin)
     map_price = amount(offer, "map_price") if pricing.map_policy.enforce else None
     floor = max(min_price, map_price or Fraction(0))
     candidate = max(candidate, min_price)
@@ -79,3 +86,9 @@ def selling_price(config: Any, offer: Offer) -> Fraction | None:
     if price < floor:
         price = to_multiple(candidate, CENT, "up")
     return price or None
+
+
+def least_price(config: Any, offer: Offer) -> Fraction:
+    rule = price_rule(config, offer)
+    own = None if rule is None else rule.min_price
+    return Fraction(config.pricing.min_price if own is None else own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,7 +87,30 @@ def read_vendor(
         if not is_blank(record):
             result.total_rows += 1
             read_row(config, vendor, number, headers, record, positions, skus, requested_at, result)
+    if vendor.duplicate_skus == "refuse":
+        refuse_repeated(result, headers, dict(enumerate(records, first_number)), positions)
     return result
+
+
+def refuse_repeated(
+    result: Vendor,
+    headers: list[str],
+    records: Mapping[int, list[str]],
+    positions: Mapping[str, int],
+) -> None:
+    """Make each row of which another has the SKU an invalid one."""
+    counts = Counter(offer["sku"] for offer in result.offers)
+    for offer in [offer for offer in result.offers if counts[offer["sku"]] > 1]:
+        result.offers.remove(offer)
+        number, record = offer["row_number"], records[offer["row_number"]]
+        value = cut(record[positions["sku"]]) if "sku" in positions else None
+        row_data = shown_cells(headers, record, set(positions.values()))
+        code = "duplicate_sku"
+        result.entries.append(Entry(code, result.vendor_id, number, "sku", value, row_data))
+        result.rejects.append((number, [code], record))
+        result.refused_skus[number] = offer["sku"]
+    result.entries.sort(key=lambda entry: entry.row_number)
+    result.rejects.sort(key=lambda reject: reject[0])
 
 
 def read_sku_map(data: bytes) -> dict[str, str]:
