@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-runs profile runbook schema screenshots cluster clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-rules bench-runs profile runbook schema screenshots cluster clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -105,6 +105,9 @@ bench-formats: setup ## Measure each format of feeds beside a CSV of the same ro
 
 bench-hostile: setup ## Measure hostile feeds beside clean ones: ROUNDS
 	@$(BIN)/python -m benchmarks.hostile_feeds $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-rules: setup ## Measure what a tenant's own rules cost: ROWS, ROUNDS
+	@$(BIN)/python -m benchmarks.rules_bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-runs: setup ## Measure what a run costs beside an empty Dagster job: RUNS, BURST
 	@$(BIN)/python -m benchmarks.runs_bench $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))

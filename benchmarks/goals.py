@@ -88,6 +88,13 @@ def changes_goals(samples: Mapping[str, Samples], alone: str) -> Iterator[Goal]:
             yield Goal(f"time without a baseline: {name}", 1.15, runs.times(samples[alone]))
 
 
+def rules_goals(samples: Mapping[str, Samples], alone: str) -> Iterator[Goal]:
+    """Yield the goals of runs with rules of the tenant's own, against the same run without any."""
+    for name, runs in samples.items():
+        if name != alone:
+            yield Goal(f"time without rules: {name}", 1.3, runs.times(samples[alone]))
+
+
 FORMAT_LIMITS = {"csv, gzip": 2.0, "jsonl": 2.0, "parquet": 1.0, "xlsx": 6.0}
 _FORMAT_MEMORY = 1.5
 
