@@ -15,8 +15,8 @@ from typing import Any
 from fastapi import APIRouter
 
 from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
-from relay_core.config.advice import config_doubts
 from relay_core.config.cross_checks import LoadContext
+from relay_core.config.doubts.whole import config_doubts
 from relay_core.config.json_patch import PatchStep, apply_patch, set_members
 from relay_core.domain.errors import (
     ConfigError,
@@ -118,7 +118,10 @@ def _check(tenant_id: str, body: bytes, platform: Platform, checker: FeedChecker
     except UnsupportedSchemaVersionError as error:
         return _faulty(tenant_id, [ConfigFault("schema_version", str(error))], document)
     uploads = _fitting(document, _look_at_all(config, platform.objects, checker))
-    return _checked(config, document, uploads)
+    keeps_skus = config.output.missing_skus == "zero"
+    is_published = not keeps_skus or platform.runs.feed(tenant_id) is not None
+    doubts = config_doubts(config, is_published=is_published)
+    return _checked(config, document, uploads, doubts)
 
 
 def _refuse_another_tenant(tenant_id: str, document: Mapping[str, Any]) -> None:
@@ -175,14 +178,17 @@ class _Found:
 
 
 def _checked(
-    config: TenantConfig, document: dict[str, Any], uploads: Sequence[_Upload]
+    config: TenantConfig,
+    document: dict[str, Any],
+    uploads: Sequence[_Upload],
+    own_doubts: Sequence[ConfigFault],
 ) -> ConfigCheck:
     rest = [
         _not_looked_at(vendor.vendor_id, f"only the first {MOST_VENDORS} vendors are looked at")
         for vendor in config.vendors[MOST_VENDORS:MOST_LISTED]
     ]
     doubts = [
-        *config_doubts(config),
+        *own_doubts,
         *(
             doubt
             for place, upload in enumerate(uploads)

@@ -1,4 +1,4 @@
-"""What is valid in a config and probably not meant. Each doubt says what will happen.
+"""All that is doubtful in a config.
 
 Only what a merchant would want to be asked about; faults are found where a config is loaded.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from relay_core.config import ErrorPolicy, PricingConfig, TenantConfig, VendorConfig
+from relay_core.config.doubts.rules import rule_doubts
 from relay_core.domain.errors import ConfigFault
 
 _DOUBTFUL_MARGIN = Decimal(1)
@@ -18,8 +19,13 @@ _TOLERANT_ROWS = 100
 _SHAREABLE = {"sku", "vendor_sku"}
 
 
-def config_doubts(config: TenantConfig) -> list[ConfigFault]:
-    """Return what is probably not meant, with its path, in the order of the config."""
+def config_doubts(config: TenantConfig, *, is_published: bool = True) -> list[ConfigFault]:
+    """Return what is probably not meant, with its path; that of the tenant's own rules last.
+
+    Args:
+        config: the tenant's.
+        is_published: whether the tenant has a feed that a run is compared with.
+    """
     return [
         *_of_prefixes(config),
         *(
@@ -30,6 +36,7 @@ def config_doubts(config: TenantConfig) -> list[ConfigFault]:
         *_of_pricing(config.pricing),
         *_of_output(config),
         *_of_error_policy(config.error_policy),
+        *rule_doubts(config, is_published=is_published),
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from builders import tenant_config, vendor_document
-from relay_core.config.advice import config_doubts
+from relay_core.config.doubts.whole import config_doubts
 
 PRICED = {"min_price": "1"}
 
