@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
-from builders import tenant_config
+from builders import feed, tenant_config, vendor_document
 from config_documents import (
     REQUIRED,
     ROOT,
     all_fields,
 )
+from reference_runs import run_document
 from relay_core.config import TenantConfig, load_config, parse_document
+from reported_runs import KEYS, go_through
 
 
 def value_at(config: TenantConfig, path: str) -> Any:
@@ -33,12 +35,19 @@ def test_an_example_of_the_guide_loads(example: str) -> None:
 
 def _row_of(path: str) -> str:
     """Return the guide's row of a field, found by its name in the section that it stands in."""
-    sections = r"vendors\.0\.parser|vendors\.0|pricing|merge|output|error_policy|guards|triggers"
+    if path.startswith("pricing.rules.0."):
+        return _row_in("\n### Price rules\n", "\n## ", path.removeprefix("pricing.rules.0."))
+    sections = r"vendors\.0\.parser|vendors\.0|pricing|stock|merge|output|error_policy|guards"
+    sections += "|triggers"
     section = re.match(sections, path)
     title = section[0].replace(".0", "[]") if section else None
     heading = f"\n## `{title}`\n" if title else "\n## Top level\n"
     name = path.removeprefix(f"{section[0]}.") if section else path
-    rows = GUIDE.split(heading)[1].split("\n## ")[0].splitlines()
+    return _row_in(heading, "\n##", name)
+
+
+def _row_in(heading: str, end: str, name: str) -> str:
+    rows = GUIDE.split(heading)[1].split(end)[0].splitlines()
     (row,) = (row for row in rows if row.startswith(f"| `{name}` |"))
     return row
 
@@ -51,7 +60,9 @@ def _shown(value: Any) -> str:
     )
 
 
-WITH_TRIGGERS = tenant_config(triggers={"on_upload": {}})
+WITH_SECTIONS = tenant_config(
+    vendor_document(stock={}), pricing={"rules": [{"leave_out": True}]}, triggers={"on_upload": {}}
+)
 
 
 @pytest.mark.parametrize(
@@ -61,5 +72,74 @@ def test_the_guide_has_every_field_and_its_default(path: str) -> None:
     row = _row_of(path)
     if path in REQUIRED or path == "triggers.schedule.cron":
         assert "| required |" in row
+    elif path.endswith(".leave_out"):
+        assert "| `false` |" in row
     elif "sku_map" not in path and "s3_prefix" not in path:
-        assert f"| `{_shown(value_at(WITH_TRIGGERS, path))}` |" in row
+        assert f"| `{_shown(value_at(WITH_SECTIONS, path))}` |" in row
+
+
+# --- what the guide's examples come to ------------------------------------------------------------
+
+
+def example_of(section: str) -> dict[str, Any]:
+    """Return the whole config with a section's example."""
+    text = GUIDE.split(f"\n{section}\n")[1]
+    example = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0]
+    return {**parse_document(EXAMPLES[0], format="yaml"), **parse_document(example, format="yaml")}
+
+
+def feed_of(document: dict[str, Any], feeds: dict[str, bytes]) -> dict[str, tuple[str, ...]]:
+    """Return what a feed says of each SKU."""
+    policy = {"max_invalid_rows": 9, "max_invalid_row_pct": "1.0"}
+    run = run_document({**document, "error_policy": policy}, feeds)
+    assert run.failure is None
+    return {row.pop("sku"): tuple(row.values()) for row in run.merged}
+
+
+def test_price_rules_come_to_the_prices_that_the_guide_says() -> None:
+    rows = [
+        *("A,5,5.00,ACME,", "B,5,20,acme ,new", "C,5,1000,Other,new", "D,5,20,,"),
+        *("E,5,20,Other,refurb", "F,5,1.00,Crate & Co,used"),
+    ]
+    data = feed(*rows, header="sku,quantity_available,cost,brand,condition")
+    prices = {
+        sku: price
+        for sku, (_, price) in feed_of(example_of("### Price rules"), {"vendor_1": data}).items()
+    }
+    assert prices == {"A": "19.49", "B": "40.49", "C": "1090.79", "D": "35.99", "F": "15.49"}
+    for price in ("19.49", "40.49", "1,090.79", "35.99"):
+        assert price in GUIDE
+
+
+def test_stock_comes_to_the_quantities_that_the_guide_says() -> None:
+    data = feed("A,50,1", "B,8,1", "C,9,1", "D,0,1")
+    quantities = {
+        sku: quantity
+        for sku, (quantity, _) in feed_of(example_of("## `stock`"), {"vendor_1": data}).items()
+    }
+    assert quantities == {"A": "25", "B": "0", "C": "3", "D": "0"}
+
+
+def test_duplicates_come_to_what_the_guide_says() -> None:
+    document = example_of("### Duplicates")
+    rows = feed("A,1,2", "A,5,3", "B,1,1")
+    assert feed_of(document, {"three_warehouses": rows, "careful": feed("C,1,1", "A,9,1")}) == {
+        "A": ("9", "13.19"),
+        "B": ("1", "13.19"),
+        "C": ("1", "13.19"),
+    }
+    run = run_document(
+        {**document, "error_policy": {"max_invalid_rows": 9, "max_invalid_row_pct": "1.0"}},
+        {"three_warehouses": rows, "careful": feed("C,1,1", "A,9,1", "A,8,1")},
+    )
+    assert [row["quantity_available"] for row in run.merged] == ["6", "1", "1"]
+    assert run.outcome.valid_rows == {"three_warehouses": 3, "careful": 1}
+
+
+def test_missing_skus_stay_as_the_guide_says() -> None:
+    output = example_of("### Missing SKUs")["output"]
+    before = go_through({"v": feed("A,5,1", "B,7,2")}, output=output)
+    now = go_through({"v": feed("B,6,2")}, output=output, baseline=before.baseline)
+    lines = now.files[KEYS.merged_inventory].decode().splitlines()
+    assert lines == ["sku,quantity_available,price", "A,0,1.00", "B,6,2.00"]
+    assert now.findings.counted_warnings() == {"MISSING_SKUS_ZEROED": 1}

@@ -83,8 +83,10 @@ def test_all_else_has_its_default() -> None:
             "min_price": "0",
             "shipping_handling_flat": "0",
             "map_policy": {"enforce": True, "map_floor_behavior": "max(price, map_price)"},
+            "rules": [],
             "rounding": {"mode": "nearest", "increment": "0.01"},
         },
+        "stock": {"hold_back": 0, "pct": 100, "zero_below": 0, "cap": None},
         "merge": {
             "strategy": "best_offer",
             "best_offer": {
@@ -97,6 +99,8 @@ def test_all_else_has_its_default() -> None:
             "format": "csv",
             "columns": ["sku", "vendor_id", "quantity_available", "price"],
             "escape_formulas": False,
+            "missing_skus": "drop",
+            "missing_sku_days": 30,
         },
         "error_policy": {
             "max_invalid_rows": 0,
