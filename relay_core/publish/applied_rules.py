@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from relay_core.config import PriceRule, StockConfig
@@ -21,19 +21,27 @@ class AppliedRule:
         path: where it stands in the config.
         rule: what it says.
         vendor_id: whose rows or offers it was applied to; None for all.
-        did: what ``count`` counts.
+        noun: what ``count`` counts: a row, a SKU, an offer, a unit.
+        verb: what the rule did to them.
         count: how many.
     """
 
     path: str
     rule: str
     vendor_id: str | None
-    did: str
+    noun: str
+    verb: str
     count: int
+
+    @property
+    def did(self) -> str:
+        """What ``count`` counts, in words."""
+        return f"{self.noun}s {self.verb}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as reports show it."""
-        return asdict(self)
+        names = ("path", "rule", "vendor_id", "did", "count")
+        return {name: getattr(self, name) for name in names}
 
 
 def applied_rules(
@@ -52,18 +60,19 @@ def applied_rules(
         path = f"vendors.{place}.duplicate_skus"
         if policy == "refuse":
             count = repeated.get(name, {}).get(RowFault.DUPLICATE_SKU, 0)
-            yield AppliedRule(path, policy, name, "rows refused", count)
+            yield AppliedRule(path, policy, name, "row", "refused", count)
         elif policy != "compete":
-            yield AppliedRule(path, policy, name, "rows set aside", effects.set_aside[name])
+            yield AppliedRule(path, policy, name, "row", "set aside", effects.set_aside[name])
     for index, rule in enumerate(config.pricing.rules):
-        did, counts = "SKUs priced", effects.priced
+        path, said = f"pricing.rules.{index}", in_words(rule)
         if rule.leave_out:
-            did, counts = "offers left out", effects.left_out
-        yield AppliedRule(f"pricing.rules.{index}", in_words(rule), None, did, counts[index])
+            yield AppliedRule(path, said, None, "offer", "left out", effects.left_out[index])
+        else:
+            yield AppliedRule(path, said, None, "SKU", "priced", effects.priced[index])
     yield from _stock(merged)
     if config.output.missing_skus == "zero":
         days = f"zero for {config.output.missing_sku_days} days"
-        yield AppliedRule("output.missing_skus", days, None, "SKUs kept at 0", merged.kept_at_0)
+        yield AppliedRule("output.missing_skus", days, None, "SKU", "kept at 0", merged.kept_at_0)
 
 
 def in_words(rule: PriceRule) -> str:
@@ -81,7 +90,7 @@ def _stock(merged: MergedInventory) -> Iterator[AppliedRule]:
             path = "stock" if vendor.stock is None else f"vendors.{place}.stock"
             said = _pairs(stock.model_dump(exclude_defaults=True))
             count = held_back[vendor.vendor_id]
-            yield AppliedRule(path, said, vendor.vendor_id, "units held back", count)
+            yield AppliedRule(path, said, vendor.vendor_id, "unit", "held back", count)
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -151,7 +151,7 @@ def _rules(applied: Sequence[AppliedRule]) -> Listed[view.Rule]:
             one.path,
             words.cut(one.rule, LONGEST_QUOTED),
             one.vendor_id or "",
-            f"{words.number(one.count)} {one.did}",
+            f"{words.counted(one.count, one.noun)} {one.verb}",
         )
         for one in applied
     )

@@ -352,6 +352,43 @@ def test_of_a_sku_that_a_feed_repeats_the_best_are_told_and_all_counted() -> Non
     assert max(size for sizes in run.parts_read.values() for size in sizes) <= 8 << 20
 
 
+@pytest.mark.parametrize(
+    ("policy", "winner", "quantity"), [("first", 2, 1), ("last", 60_001, 1), ("sum", 2, 60_000)]
+)
+def test_of_rows_that_one_stands_for_the_others_are_told_after_what_competed(
+    policy: str, winner: int, quantity: int
+) -> None:
+    title = "t" * 300  # so that the rows are read in several rounds
+    tenant = config(vendor_document("v", duplicate_skus=policy), "w", stock={"cap": 50_000})
+    rows = [f"S,1,{1 + number},{title}" for number in range(60_000)]
+    header = "sku,quantity_available,cost,title"
+    run = run_in_memory(tenant, {"v": feed(*rows, header=header), "w": feed("S,3,999999")})
+
+    told = run.explain("S")
+    assert (told["offers_count"], len(told["offers"])) == (60_001, 100)
+    assert len(run.parts_read["work/v/offers.arrow"]) > 3
+    best, second, *others = told["offers"]
+    assert (best["row_number"], best["quantity_available"]) == (winner, quantity)
+    assert best["stock_quantity"] == min(quantity, 50_000)
+    assert (second["vendor_id"], second["lost_on"]) == ("w", "lowest_landed_cost")
+    first = 3 if winner == 2 else 2
+    assert [each["row_number"] for each in others] == list(range(first, first + 98))
+    assert {each["lost_on"] for each in others} == {"duplicate_skus"}
+    assert {(each["stock_quantity"], each["quantity_available"]) for each in others} == {(None, 1)}
+
+
+def test_offers_that_a_price_rule_leaves_out_come_last_with_their_rule() -> None:
+    rules = [{"when": {"vendors": ["b"]}, "leave_out": True}, {"fixed_price": "7.5"}]
+    tenant = config("b", "a", pricing={"rules": rules})
+    run = run_in_memory(tenant, {"b": feed("S,5,1", "T,1,1"), "a": feed("S,1,9")})
+    told = run.explain("S")
+    assert lost_on(told) == [("a", 2, None), ("b", 2, "left_out")]
+    assert [each["rule"] for each in told["offers"]] == [1, 0]
+    assert steps(told)[0] == ("fixed_price", "7.50", None, "7.50")
+    told = run.explain("T")
+    assert (told["reason"], told["winner"], told["price_steps"]) == ("left_out", None, None)
+
+
 def test_an_explanation_is_no_longer_than_an_answer_may_be() -> None:
     header, long = "sku,quantity_available,cost,vendor_sku,title", "ü" * 50_000
     tenant = config("v", output={"columns": ["sku", "title", "price"]})

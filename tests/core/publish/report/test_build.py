@@ -175,3 +175,40 @@ def test_a_record_that_does_not_fit_its_header_is_a_cause_of_its_own() -> None:
     (group,) = report.causes.rows
     assert group.title == "More or fewer fields than the header"
     assert group.causes.rows[0].samples == (view.Sample("3", "B,1,1,1"),)
+
+
+def test_the_tenants_own_rules_are_shown_with_what_each_did() -> None:
+    run = go_through(
+        {"north": feed("A,5,1", "A,2,1", "B,9,20"), "south": feed("C,1,500", "D,4,1")},
+        vendors={"north": {"duplicate_skus": "sum"}, "south": {"stock": {"hold_back": 2}}},
+        pricing={
+            "rules": [
+                {"when": {"vendors": ["south"], "cost_from": 100}, "leave_out": True},
+                {"when": {"cost_below": 10}, "markup": "2.50", "min_price": 4},
+                {"when": {"brands": ["x"]}, "margin_pct": "0.1"},
+            ]
+        },
+        stock={"pct": 50, "cap": 4},
+    )
+    assert [(each.path, each.rule, each.vendor_id, each.did) for each in shown(run).rules.rows] == [
+        ("vendors.0.duplicate_skus", "sum", "north", "1 row set aside"),
+        (
+            "pricing.rules.0",
+            "vendors south, cost_from 100: leave_out true",
+            "",
+            "1 offer left out",
+        ),
+        ("pricing.rules.1", "cost_below 10: markup 2.50, min_price 4", "", "2 SKUs priced"),
+        ("pricing.rules.2", "brands x: margin_pct 0.1", "", "0 SKUs priced"),
+        ("stock", "pct 50, cap 4", "north", "9 units held back"),
+        ("vendors.1.stock", "hold_back 2", "south", "3 units held back"),
+    ]
+    page = run.html.decode()
+    assert "Your own rules" in page
+    assert "cost_below 10: markup 2.50, min_price 4" in page
+
+
+def test_without_rules_there_is_nothing_of_them() -> None:
+    run = go_through({"north": feed("A,1,1")})
+    assert not shown(run).rules
+    assert "Your own rules" not in run.html.decode()
