@@ -73,6 +73,14 @@ _RULES: dict[tuple[str, str], Schema] = {
     ("ParserConfig", "quantity_words"): {
         "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
     },
+    ("PricingConfig", "rules"): {
+        "maxItems": 200,
+        "description": "The first one whose `when` holds is an offer's; each has exactly one of "
+        "`margin_pct`, `markup`, `fixed_price` and `leave_out: true`.",
+    },
+    ("RuleConditions", "vendors"): {"minItems": 1, "description": "Ids of this config's vendors."},
+    ("RuleConditions", "brands"): {"minItems": 1, "description": "In any case."},
+    ("RuleConditions", "conditions"): {"minItems": 1},
     ("OutputConfig", "columns"): {"minItems": 1, "uniqueItems": True},
     ("OutputColumn", "column"): _FEED_COLUMN,
     ("OutputColumn", "as"): {"minLength": 1, "description": "The header."},
