@@ -149,7 +149,7 @@ def _rules(applied: Sequence[AppliedRule]) -> Listed[view.Rule]:
     shown = (
         view.Rule(
             one.path,
-            words.cut(one.rule, LONGEST_QUOTED),
+            cut(one.rule, LONGEST_QUOTED),
             one.vendor_id or "",
             f"{words.counted(one.count, one.noun)} {one.verb}",
         )
