@@ -219,8 +219,13 @@ def feeds() -> dict[str, tuple[str, bytes]]:
 
 
 def sku_maps() -> dict[str, tuple[str, bytes]]:
-    """Return the SKU map of ``pacific_parts``; one part in 40 has no entry and keeps its number."""
-    rng = Random(SEED + 4)
-    mapped = [[_pacific_number(part), part.sku] for part in _catalogue() if rng.randrange(40)]
+    """Return the SKU map of ``pacific_parts``; one part in 40 has no entry and keeps its number.
+
+    One part in 60 is the one before it in another packing.
+    """
+    rng, parts = Random(SEED + 4), _catalogue()
+    skus = [parts[place - (place % 60 == 59)].sku for place in range(len(parts))]
+    listed = zip(map(_pacific_number, parts), skus, strict=True)
+    mapped = [[number, sku] for number, sku in listed if rng.randrange(40)]
     text = _written([["vendor_sku", "sku"], *mapped], delimiter=",", line_end="\n")
     return {"pacific_parts": ("pacific_parts.csv", text.encode())}

@@ -160,6 +160,11 @@ def _counts(console: Console, summary: Mapping[str, Any]) -> None:
     console.print(f"  {summary['total_rows'] - summary['invalid_rows']:>7,}  valid ({valid})")
     console.print(f"  {summary['record_count']:>7,}  merged and priced")
     console.print(f"  {summary['unpriced_skus']:>7,}  SKUs without a price, left out")
+    for rule in summary.get("rules", ()):
+        about = f" of {rule['vendor_id']}" if rule["vendor_id"] else ""
+        console.print(
+            f"  {rule['count']:>7,}  {rule['did']}{about} [dim]{rule['path']}: {rule['rule']}[/]"
+        )
     console.print(f"           warnings: {warnings or 'none'}")
 
 

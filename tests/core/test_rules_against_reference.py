@@ -20,10 +20,10 @@ import pytest
 from builders import REQUESTED_AT, RUN_ID
 from explaining import RunInMemory, run_in_memory
 from golden_tenants import TENANTS, GoldenTenant, seeded_tenant
-from reference_csv import csv_line
 from reference_engine import merged_cells, text_of
 from reference_explain import explained
 from reference_merge import selling_price, winners
+from reference_output import feed_cells, feed_file
 from reference_rows import CANONICAL, Vendor, read_vendor
 from reference_rules import kept_at_0, made
 from relay_core.config import TenantConfig, load_config
@@ -33,6 +33,19 @@ SEEDS = range(int(os.environ.get("RELAY_FUZZ_EXAMPLES", "8")))
 NAMES = ("bad_rows", "words", "numbers", "raised", "unpriced", "by_all", "one_vendor")
 ROWS = 160
 AGES = (timedelta(0), timedelta(days=7) - timedelta(microseconds=1), timedelta(days=7))
+OUTPUTS: tuple[dict[str, Any], ...] = (
+    {"columns": ["sku", "title", "price", "availability"], "escape_formulas": True},
+    {"columns": [*CANONICAL[::-1]], "format": "tsv"},
+    {
+        "columns": [
+            {"column": "sku", "as": "id"},
+            "lead_time_days",
+            "price_with_currency",
+            "brand",
+        ],
+        "format": "jsonl",
+    },
+)
 KINDS = ("margin_pct", "markup", "fixed_price", "leave_out")
 
 
@@ -94,7 +107,7 @@ def config_of(seed: int, tenant: GoldenTenant) -> TenantConfig:
         "pricing": {**document["pricing"], "rules": rules},
         "stock": luck.pick((None, luck.stock())),
         "output": {
-            "columns": [*CANONICAL[::-1]] if seed % 2 else ["sku", "title", "price"],
+            **OUTPUTS[seed % len(OUTPUTS)],
             "missing_skus": luck.pick(("zero", "zero", "drop")),
         },
         "guards": {"mode": "warn"},
@@ -127,8 +140,8 @@ def read_vendors(
 
 def plain_feed(
     config: TenantConfig, vendors: Sequence[Vendor], state: bytes
-) -> tuple[dict[str, list[str]], dict[str, dict[str, Any]]]:
-    """Return the feed's cells by SKU, and the rows of the state that stay in it."""
+) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, Any]]]:
+    """Return the feed's rows by SKU, every column a text, and the state's rows that stay in it."""
     offers = [offer for vendor in vendors for offer in made(config, vendor)]
     cells = {
         best["sku"]: merged_cells(config, best, price)
@@ -142,7 +155,7 @@ def plain_feed(
         for name in ("cost", "map_price", "price", "msrp"):
             told[name] = None if row[name] is None else int(row[name] * 10_000)
         told["updated_at"] = int(row["updated_at"].timestamp()) * 1_000_000
-        cells[sku] = [text_of(told, name, places=2) for name in config.output.columns]
+        cells[sku] = {name: text_of(told, name, places=2) for name in CANONICAL}
     return cells, kept
 
 
@@ -158,8 +171,8 @@ def test_a_feed_and_all_that_is_told_of_it_are_what_the_rules_say(seed: int) -> 
     assert second.findings.failure is None
     vendors = read_vendors(config, now.feeds, now.sku_maps)
     cells, kept = plain_feed(config, vendors, state)
-    lines = [",".join(config.output.columns), *(csv_line(cells[sku]) for sku in sorted(cells))]
-    assert second.files[second.keys.merged_inventory] == ("\n".join(lines) + "\n").encode()
+    expected = feed_file(config, [cells[sku] for sku in sorted(cells)])
+    assert second.files[second.keys.merged_inventory(config.output.format)] == expected
     assert ("MISSING_SKUS_ZEROED" in second.findings.counted_warnings()) is bool(kept)
     assert_state_is(second, cells, kept)
     assert_all_is_explained(config, second, vendors, cells, kept)
@@ -181,7 +194,7 @@ def assert_all_is_explained(
     config: TenantConfig,
     run: RunInMemory,
     vendors: Sequence[Vendor],
-    cells: Mapping[str, list[str]],
+    cells: Mapping[str, dict[str, str]],
     kept: Mapping[str, Any],
 ) -> None:
     offered = {offer["sku"] for vendor in vendors for offer in vendor.offers}
@@ -189,6 +202,5 @@ def assert_all_is_explained(
     for sku in sorted({*cells, *offered, *refused})[::3]:
         expected = {"run_id": RUN_ID, **explained(config, vendors, sku)}
         if sku in kept:
-            row = dict(zip(config.output.columns, cells[sku], strict=True))
-            expected |= {"reason": "kept_at_0", "feed_row": row}
+            expected |= {"reason": "kept_at_0", "feed_row": feed_cells(config, cells[sku])}
         assert run.explain(sku) == expected

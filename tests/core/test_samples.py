@@ -6,7 +6,10 @@ import hashlib
 
 import pytest
 
+from explaining import run_in_memory
 from relay_core.config import TenantConfig, load_config, parse_document
+from relay_core.config.doubts.whole import config_doubts
+from relay_core.publish.state import read_state
 from relay_core.samples import SAMPLE_TENANTS, sample_config_text, sample_feeds, sample_sku_maps
 
 FEED_HASHES = {
@@ -43,3 +46,23 @@ def test_no_two_sample_vendors_share_a_delimiter_or_an_encoding() -> None:
 def test_an_unknown_sample_tenant_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         sample_config_text("nobody")
+
+
+def test_the_sample_tenant_uses_each_kind_of_rule_and_each_does_something() -> None:
+    config = sample_config("acme_parts")
+    feeds = {vendor: data for vendor, (_, data) in sample_feeds("acme_parts").items()}
+    maps = {vendor: data for vendor, (_, data) in sample_sku_maps("acme_parts").items()}
+    before = run_in_memory(config, feeds, sku_maps=maps)
+    baseline = read_state(before.files[before.keys.state], keeps_rows=True)
+    feeds["granite_supply"] = b"".join(feeds["granite_supply"].splitlines(keepends=True)[:-100])
+    rules = run_in_memory(config, feeds, sku_maps=maps, baseline=baseline).findings.rules
+    assert [(rule.path, rule.did) for rule in rules] == [
+        ("vendors.2.duplicate_skus", "rows set aside"),
+        ("pricing.rules.0", "offers left out"),
+        *((f"pricing.rules.{index}", "SKUs priced") for index in (1, 2, 3)),
+        ("vendors.1.stock", "units held back"),
+        ("output.missing_skus", "SKUs kept at 0"),
+    ]
+    assert all(rule.count for rule in rules)
+    doubts = [doubt.path for doubt in config_doubts(config)]
+    assert [path for path in doubts if path.startswith(("pricing", "stock", "vendors.1"))] == []

@@ -120,7 +120,7 @@ def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
     """
     whole = TenantConfig.model_json_schema(ref_template=reference)
     schemas = {**whole.pop("$defs"), "TenantConfig": whole}
-    for section in _sections(TenantConfig):
+    for section in dict.fromkeys(_sections(TenantConfig)):
         name = section.__name__
         schema = schemas[name]
         schema["required"] = sorted({*schema.get("required", ()), *_REQUIRED.get(name, ())})
@@ -133,7 +133,7 @@ def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
 
 
 def _sections(annotation: Any) -> Iterator[type[Section]]:
-    """Yield the sections that a type holds, itself included."""
+    """Yield the sections that a type holds, itself included; one that stands twice, twice."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation
         for field in annotation.model_fields.values():

@@ -12,6 +12,7 @@ import pytest
 
 from builders import config_document, feed, vendor_document
 from client_world import ClientWorld, Told
+from reference_rules import meets
 from relay_core.config import load_config, parse_document
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from run_world import TENANT, World
@@ -74,16 +75,18 @@ def rows_of(runs: World, name: str) -> Iterator[dict[str, str]]:
 
 
 def above_floors(runs: World, margin: Decimal) -> int:
-    """Count the SKUs whose price comes of a cost and a margin, and stands above every floor."""
+    """Count the SKUs whose price comes of a cost and the base margin, above every floor."""
     costs: dict[tuple[str, ...], set[str]] = {}
-    same = ("sku", "vendor_id", "vendor_sku", "quantity_available", "updated_at", "title")
+    same = ("sku", "vendor_id", "vendor_sku", "updated_at", "title")
+    rules = load_config(parse_document(sample("0.18"), format="yaml")).pricing.rules
     for vendor_id in ("granite_supply", "rheinteile", "pacific_parts"):
         for row in rows_of(runs, f"normalized_{vendor_id}"):
             costs.setdefault(tuple(row[name] for name in same), set()).add(row["cost"])
     count = 0
     for row in rows_of(runs, "merged_inventory"):
         (cost,) = costs[tuple(row[name] for name in same)]
-        if cost:
+        offer = {**row, "cost": int(Decimal(cost) * 10_000) if cost else None}
+        if cost and not any(meets(rule.when, offer) for rule in rules):
             candidate = (Decimal(cost) + Decimal("3.25")) * (1 + margin)
             floor = max(Decimal("4.99"), Decimal(row["map_price"] or 0))
             steps = -(-candidate // Decimal("0.05"))

@@ -140,6 +140,6 @@ def test_missing_skus_stay_as_the_guide_says() -> None:
     output = example_of("### Missing SKUs")["output"]
     before = go_through({"v": feed("A,5,1", "B,7,2")}, output=output)
     now = go_through({"v": feed("B,6,2")}, output=output, baseline=before.baseline)
-    lines = now.files[KEYS.merged_inventory].decode().splitlines()
+    lines = now.files[KEYS.merged_inventory("csv")].decode().splitlines()
     assert lines == ["sku,quantity_available,price", "A,0,1.00", "B,6,2.00"]
     assert now.findings.counted_warnings() == {"MISSING_SKUS_ZEROED": 1}

@@ -27,7 +27,7 @@ def run(now: dict[str, bytes], baseline: Baseline | None, **changes: Any) -> Rep
 
 
 def lines(run: ReportedRun) -> list[str]:
-    return run.files[KEYS.merged_inventory].decode().splitlines()[1:]
+    return run.files[KEYS.merged_inventory("csv")].decode().splitlines()[1:]
 
 
 def offered(run: ReportedRun, at: datetime) -> Baseline:

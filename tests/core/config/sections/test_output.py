@@ -79,5 +79,6 @@ def test_a_snapshot_has_the_columns_as_they_were_written_and_loads_again() -> No
     columns = ["sku", PRICE, {"constant": "", "as": "none"}, "availability"]
     config = load_config(changed("output", {"format": "tsv", "columns": columns}))
     told = config.to_document()
-    assert told["output"] == {"format": "tsv", "columns": columns, "escape_formulas": False}
+    defaults = {"escape_formulas": False, "missing_skus": "drop", "missing_sku_days": 30}
+    assert told["output"] == {"format": "tsv", "columns": columns, **defaults}
     assert load_config(told) == config
