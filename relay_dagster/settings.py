@@ -298,6 +298,11 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
             raise SettingsError(
                 "RELAY_HEARTBEAT_STALE_SECONDS", "must be more than RELAY_HEARTBEAT_SECONDS"
             )
+        if require_api and settings.api_keys and settings.allow_anonymous:
+            raise SettingsError(
+                "RELAY_ALLOW_ANONYMOUS",
+                "must not be true beside API_KEYS: it lets everybody in as an admin; unset one",
+            )
         if require_api and not settings.api_keys and not settings.allow_anonymous:
             raise SettingsError(
                 "API_KEYS",

@@ -27,11 +27,15 @@ class RunPage:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """No new runs, of one tenant or (``tenant_id`` None) of all, and why."""
+    """No new runs, of one tenant or (``tenant_id`` None) of all, and why.
+
+    ``reason`` is for operators, ``public_reason`` is what tenants are told.
+    """
 
     tenant_id: str | None
     reason: str
     paused_at: datetime
+    public_reason: str | None = None
 
 
 class RunRecords(Protocol):

@@ -173,7 +173,7 @@ class Submission:
     def _refuse_paused(self, tenant_id: str) -> None:
         pause = self.pauses.of(tenant_id)
         if pause is not None:
-            raise RunCreationPausedError(pause.tenant_id, pause.reason)
+            raise RunCreationPausedError(pause.tenant_id, pause.reason, pause.public_reason)
 
     def _version_for(self, tenant_id: str, vendors: Sequence[str] | None) -> int | None:
         """Return the version that the run is pinned to, None where the tenant has no config."""

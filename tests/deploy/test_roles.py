@@ -65,6 +65,7 @@ def administer(client: TestClient) -> None:
     """Issue a tenant's key, use it and revoke it; pause, and go on."""
     keys = f"/v1/tenants/{TENANT}/api-keys"
     made = client.post(keys).json()
+    assert client.get(keys).status_code == 200
     client.get(f"/v1/tenants/{TENANT}", headers={"X-API-Key": made["api_key"]})
     assert client.delete(f"{keys}/{made['key_id']}").status_code == 204
     for pause in ({"reason": "backlog"}, {"reason": "backlog", "tenant_id": TENANT}):

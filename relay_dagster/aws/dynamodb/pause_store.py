@@ -33,16 +33,18 @@ class PauseStore:
             item = found.get(_key(scope))
             if item is not None:
                 plain = unmarshal(item)
-                return Pause(scope, plain["reason"], read_instant(plain["paused_at"]))
+                at = read_instant(plain["paused_at"])
+                return Pause(scope, plain["reason"], at, plain.get("public_reason"))
         return None
 
     @maps_aws_errors
-    def begin(self, tenant_id: str | None, reason: str) -> Pause:
+    def begin(self, tenant_id: str | None, reason: str, public_reason: str | None = None) -> Pause:
         """Stop new runs; where they are stopped already, the new reason counts."""
-        pause = Pause(tenant_id, reason, self._clock())
+        pause = Pause(tenant_id, reason, self._clock(), public_reason)
         item = {
             schema.KEY: _key(tenant_id),
             "reason": reason,
+            "public_reason": public_reason,
             "paused_at": instant_text(pause.paused_at),
         }
         self._clients.dynamodb.put_item(TableName=self._table.name, Item=marshal(item))

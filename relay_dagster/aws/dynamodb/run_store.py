@@ -82,7 +82,7 @@ class RunStore(RunLooks):
         """
         index, key, value = listing_of(tenant_id, status)
         start = None if cursor is None else start_key(cursor, key, value)
-        filtered = status if tenant_id else None
+        filtered = ("status", status.value) if tenant_id and status else None
         rows, last = self._table.rows(index, (key, value), filtered, limit, start)
         found = self.get_many(run_id_of(row) for row in rows)
         ordered = (found.get(run_id_of(row)) for row in rows)

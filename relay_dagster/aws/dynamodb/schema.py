@@ -9,7 +9,7 @@ Both tables have one key, ``pk``, whose prefix says what an item is:
   triggers (sparse, in shards).
 * tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
   ``KEY#<key_id>`` (a tenant's API key, as a digest), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all).
-  Index: tenants by the time their first config was stored.
+  Indexes: tenants by the time their first config was stored, and a tenant's items.
 
 Indexes hold keys alone: whoever finds a thing by one reads it again, consistently.
 """
@@ -34,6 +34,8 @@ REQUESTED_KEY = "requested_key"
 
 TENANTS_BY_CREATION = "tenants_by_creation"
 CREATED_KEY = "created_key"
+BY_OWNER = "items_by_tenant"
+OWNER = "tenant_id"
 
 # Constant partition keys: these indexes are one list each.
 ALL_RUNS = "run"
@@ -53,7 +55,11 @@ def runs_table(name: str) -> dict[str, Any]:
 
 def tenants_table(name: str) -> dict[str, Any]:
     """Return the arguments of CreateTable for the tenants table."""
-    return _table(name, _index(TENANTS_BY_CREATION, LISTED, CREATED_KEY))
+    return _table(
+        name,
+        _index(TENANTS_BY_CREATION, LISTED, CREATED_KEY),
+        _index(BY_OWNER, OWNER, KEY),
+    )
 
 
 def _index(name: str, hash_key: str, range_key: str, *also: str) -> dict[str, Any]:

@@ -403,6 +403,8 @@ def test_a_table_laid_out_otherwise_is_told_and_left(clients: Clients) -> None:
         "table_misconfigured: key of table relay-inventory-tenants is id, not pk",
         "table_misconfigured: index tenants_by_creation of table relay-inventory-tenants"
         " is not set, not listed, created_key",
+        "table_misconfigured: index items_by_tenant of table relay-inventory-tenants"
+        " is not set, not tenant_id, pk",
     ]
 
 
