@@ -3,6 +3,8 @@
 The commands that are clients of the API live in ``client``, those of an installation are here.
 """
 
+import getpass
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -136,11 +138,21 @@ def dlq_discard(run_id: RunId) -> None:
 
 
 def _dead_letters() -> "DeadLetters":
+    from relay_dagster.audit import Actor, ActorKind, Origin
     from relay_dagster.intake.dead_letters import DeadLetters
     from relay_dagster.settings import Settings
     from relay_dagster.wiring import connect
 
-    return DeadLetters(connect(Settings.from_env()))
+    user = _user()
+    return DeadLetters(connect(Settings.from_env()), Origin(Actor(ActorKind.CLI, user, user)))
+
+
+def _user() -> str:
+    """Return the name that the system has for who runs the command, or its number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _or_why_not(act: Callable[[], _Result]) -> _Result:

@@ -244,6 +244,11 @@ class ProvisioningSettings(RegionSettings, ConcurrencySettings):
     retention_days: _Whole = Field(30, validation_alias="RETENTION_DAYS")
 
 
+def audit_table_beside(tenants_table: str) -> str:
+    """Return the name of the audit table that goes with a tenants table, where none is given."""
+    return f"{tenants_table.removesuffix('-tenants')}-audit"
+
+
 class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     """Everything that the environment says."""
 
@@ -251,6 +256,10 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     keep_published: _Whole = Field(10, validation_alias="RELAY_KEEP_PUBLISHED")
     runs_table: str = Field(validation_alias="RUNS_TABLE")
     tenants_table: str = Field(validation_alias="TENANTS_TABLE")
+    audit_table: str = Field(
+        default_factory=lambda read: audit_table_beside(read["tenants_table"]),
+        validation_alias="AUDIT_TABLE",
+    )
     queue_url: _Url = Field(validation_alias="SQS_QUEUE_URL")
     dlq_url: _Url = Field(validation_alias="SQS_DLQ_URL")
     uploads_queue_url: _Url | None = Field(None, validation_alias="UPLOADS_QUEUE_URL")

@@ -22,6 +22,7 @@ from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.routes import (
     admin,
     api_keys,
+    audit,
     config_checks,
     explanations,
     feeds,
@@ -43,7 +44,7 @@ from relay_dagster.wiring import Platform, connect
 
 _ROUTES = (
     *(health, tenants, api_keys, statuses, config_checks, uploads, feeds),
-    *(runs, explanations, holds, admin),
+    *(runs, explanations, holds, admin, audit),
 )
 """In the order in which the document has them."""
 

@@ -107,6 +107,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
         assert client.post(f"/v1/runs/{waiting}/cancel").status_code == 202
         for path in (
             "/v1/ready",
+            "/v1/audit",
             "/v1/runs",
             f"/v1/runs?tenant_id={TENANT}&status=SUCCEEDED",
             f"/v1/runs/{done}",
@@ -307,6 +308,14 @@ def test_only_ecs_tasks_of_the_account_take_a_role(role: str) -> None:
     assert statement["Condition"] == {
         "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
     }
+
+
+@pytest.mark.parametrize("role", roles())
+def test_nobody_changes_or_deletes_what_the_audit_says(role: str) -> None:
+    entry = "AuditTable"
+    done = [each for grant in grants(role) if entry in grant.resources for each in grant.actions]
+    reading = {f"dynamodb:{name}" for name in ("GetItem", "BatchGetItem", "Query")}
+    assert set(done) <= {*reading, "dynamodb:PutItem"}
 
 
 def conditions_of(action: str) -> list[Any]:

@@ -226,7 +226,7 @@ def test_a_run_in_place_of_a_dead_one_takes_the_latest_config_whatever_stops_oth
     paused = submission(
         platform, pauses=Pauses(Pause(None, "paused", NOW)), configs=config_of("new", version=9)
     )
-    record = paused.resubmit("acme", ("gone",))
+    record = paused.resubmit("acme", ("gone",), in_place_of="dead")
     assert (record.config_version, record.vendors) == (9, ("gone",))
 
 
@@ -301,6 +301,10 @@ def test_a_tenant_with_a_run_is_told_of_that_and_not_of_its_quota(platform: Plat
 
 def test_what_an_operator_sends_again_is_no_matter_of_quotas(platform: Platform) -> None:
     limited = submission(platform, runs_per_hour=1)
-    for start in (lambda: limited.resubmit("acme", None), lambda: limited.submit("acme")):
+
+    def again() -> RunRecord:
+        return limited.resubmit("acme", None, in_place_of="dead")
+
+    for start in (again, lambda: limited.submit("acme")):
         platform.ledger.cancel(start().run_id)
-    assert limited.resubmit("acme", None).tenant_id == "acme"
+    assert again().tenant_id == "acme"

@@ -34,7 +34,7 @@ from relay_dagster.api.http.middleware import (
     request_id_of,
 )
 from relay_dagster.aws.dynamodb.reads import BadCursorError
-from relay_dagster.aws.dynamodb.tenant_store import (
+from relay_dagster.aws.dynamodb.tenants.errors import (
     ConfigQuotaExceededError,
     TenantExistsError,
     TenantStoreError,

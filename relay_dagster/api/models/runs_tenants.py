@@ -283,7 +283,7 @@ class Readiness(BaseModel):
         status="ready",
         dependencies={
             name: {"state": "ok", "details": []}
-            for name in ("runs_table", "tenants_table", "artifact_bucket", "queue")
+            for name in ("runs_table", "tenants_table", "audit_table", "artifact_bucket", "queue")
         },
     )
 

@@ -17,7 +17,7 @@ from relay_dagster.api.http.request_parsing import (
     read_body,
 )
 from relay_dagster.api.models.runs_tenants import PauseOrder, Pausing, ResumeOrder
-from relay_dagster.api.security.auth import Admin
+from relay_dagster.api.security.auth import Acting, Admin
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import ID_PATTERN
 
@@ -42,10 +42,10 @@ _RESUME_BODY = json_content(
     responses=answers("FORBIDDEN", *ORDER_BODY),
     openapi_extra=_PAUSE_BODY,
 )
-def pause_runs(caller: Admin, platform: PlatformDep, body: JsonBody) -> Pausing:
+def pause_runs(caller: Admin, acting: Acting, platform: PlatformDep, body: JsonBody) -> Pausing:
     """Stop the creation of runs, of one tenant or of all; runs that are there go on."""
     order = read_body(PauseOrder, body)
-    pause = platform.pauses.begin(order.tenant_id, order.reason, order.public_reason)
+    pause = platform.pauses.begin(order.tenant_id, order.reason, order.public_reason, origin=acting)
     _log.warning("run_creation_paused", tenant_id=order.tenant_id, reason=order.reason)
     return Pausing(**{name: getattr(pause, name) for name in Pausing.model_fields})
 
@@ -58,6 +58,7 @@ def pause_runs(caller: Admin, platform: PlatformDep, body: JsonBody) -> Pausing:
 )
 def resume_runs(
     caller: Admin,
+    acting: Acting,
     platform: PlatformDep,
     body: OptionalJsonBody,
     tenant_id: Annotated[str | None, Query(pattern=ID_PATTERN, description="None is all.")] = None,
@@ -71,5 +72,5 @@ def resume_runs(
         message = "is one tenant in the body and another in the query"
         raise invalid_request([ConfigFault("tenant_id", message)])
     scope = order.tenant_id or tenant_id
-    platform.pauses.end(scope)
+    platform.pauses.end(scope, order.reason, origin=acting)
     _log.warning("run_creation_resumed", tenant_id=scope, reason=order.reason)

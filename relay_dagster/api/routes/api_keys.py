@@ -23,7 +23,7 @@ from relay_dagster.api.models.api_keys import KeyList, KeyOrder, ListedKey, NewT
 from relay_dagster.api.models.runs_tenants import CURSOR
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.api_keys import Caller, NewKey
-from relay_dagster.api.security.auth import MayMakeKeys, MayRead, require_scopes
+from relay_dagster.api.security.auth import Acting, MayMakeKeys, MayRead, require_scopes
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import is_id
@@ -52,6 +52,7 @@ _KEY_BODY = json_content(
 def create_api_key(
     tenant_id: TenantId,
     caller: MayMakeKeys,
+    acting: Acting,
     platform: PlatformDep,
     keyring: KeyringDep,
     body: OptionalJsonBody,
@@ -67,7 +68,7 @@ def create_api_key(
     _refuse_expiry(order, caller)
     _require_tenant(tenant_id, platform)
     wanted = NewKey(order.name, tuple(order.scopes), order.expires_at)
-    key_id, key = keyring.issue(tenant_id, wanted, caller)
+    key_id, key = keyring.issue(tenant_id, wanted, caller, acting)
     _log.info("api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=order.scopes)
     response.headers["Cache-Control"] = "no-store"
     return NewTenantKey(key_id=key_id, api_key=key)
@@ -101,10 +102,11 @@ def delete_api_key(
     tenant_id: TenantId,
     key_id: Annotated[str, Path(description="What `POST` named it.")],
     caller: MayMakeKeys,
+    acting: Acting,
     keyring: KeyringDep,
 ) -> None:
     """Delete a key of a tenant; from now on it is nobody's."""
-    known = is_id(tenant_id) and is_id(key_id) and keyring.revoke(tenant_id, key_id)
+    known = is_id(tenant_id) and is_id(key_id) and keyring.revoke(tenant_id, key_id, acting)
     if not known:
         raise ProblemError("API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}")
     _log.info("api_key_deleted", tenant_id=tenant_id, key_id=key_id)

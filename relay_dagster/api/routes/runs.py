@@ -28,7 +28,7 @@ from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.models.runs_tenants import CURSOR, Run, RunList, RunOrder
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.api_keys import Caller
-from relay_dagster.api.security.auth import MayRead, MayRun
+from relay_dagster.api.security.auth import Acting, MayRead, MayRun
 from relay_dagster.aws.dynamodb.reads import cursor_after_record
 from relay_dagster.runs.errors import UnknownRunError
 from relay_dagster.runs.identifiers import ID_PATTERN
@@ -77,6 +77,7 @@ _ORDER_BODY = json_content(
 )
 def start_run(
     caller: MayRun,
+    acting: Acting,
     platform: PlatformDep,
     body: JsonBody,
     request_id: RequestId,
@@ -99,6 +100,7 @@ def start_run(
         order.chosen,
         request_id=request_id,
         idempotency=_idempotency_of(caller, order, idempotency_key),
+        origin=acting,
     )
     response.headers["Location"] = f"/v1/runs/{record.run_id}"
     return _shown(record, caller, platform, response)
@@ -157,13 +159,16 @@ def get_artifacts(
     status_code=202,
     responses={**carrying(202, "Retry-After"), **answers("RUN_NOT_FOUND", "RUN_ALREADY_FINISHED")},
 )
-def cancel_run(run_id: RunId, caller: MayRun, platform: PlatformDep, response: Response) -> Run:
+def cancel_run(
+    run_id: RunId, caller: MayRun, acting: Acting, platform: PlatformDep, response: Response
+) -> Run:
     """Cancel a run: at once where nothing is under way, else as soon as it can be stopped.
 
     A feed that is held back is discarded.
     """
     record = find_run(run_id, caller, platform)
-    return _shown(platform.ledger.request_cancel(record.run_id), caller, platform, response)
+    cancelled = platform.ledger.request_cancel(record.run_id, origin=acting)
+    return _shown(cancelled, caller, platform, response)
 
 
 def _page(

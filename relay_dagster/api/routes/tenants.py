@@ -33,7 +33,7 @@ from relay_dagster.api.models.runs_tenants import (
 )
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE, CONFIG_REFERENCE
 from relay_dagster.api.openapi.headers import carrying
-from relay_dagster.api.security.auth import Admin, MayConfigure, MayRead
+from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
@@ -53,11 +53,11 @@ _CONFIG_BODY = json_content(CONFIG_REFERENCE, CONFIG_EXAMPLE)
     openapi_extra=_CONFIG_BODY,
 )
 def create_tenant(
-    caller: Admin, platform: PlatformDep, body: JsonBody, response: Response
+    caller: Admin, acting: Acting, platform: PlatformDep, body: JsonBody, response: Response
 ) -> ConfigVersion:
     """Store a new tenant's first config."""
     config, text = _read_config(body, platform.settings.limits)
-    version = platform.tenants.create(config.tenant_id, text).version
+    version = platform.tenants.create(config.tenant_id, text, origin=acting).version
     return _stored(config.tenant_id, version, created=True, response=response)
 
 
@@ -130,6 +130,7 @@ def list_versions(
 def put_config(
     tenant_id: TenantId,
     caller: MayConfigure,
+    acting: Acting,
     platform: PlatformDep,
     body: JsonBody,
     response: Response,
@@ -144,7 +145,9 @@ def put_config(
         raise invalid_request([ConfigFault("tenant_id", message)])
     expected = None if if_match is None else _expected(platform.tenants, tenant_id, if_match)
     may_create = caller.is_admin and if_match is None
-    stored = platform.tenants.put(tenant_id, text, if_match=expected, may_create=may_create)
+    stored = platform.tenants.put(
+        tenant_id, text, if_match=expected, may_create=may_create, origin=acting
+    )
     return _stored(tenant_id, stored.version, created=stored.created, response=response)
 
 

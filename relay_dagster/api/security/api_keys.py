@@ -17,6 +17,7 @@ from datetime import datetime
 
 from relay_dagster.api.security.admin_keys import AdminKey
 from relay_dagster.api.security.rate_limits import LatelySeen, TokenBuckets, WrongKeys
+from relay_dagster.audit import Actor, ActorKind, Origin
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.external_errors import ExternalServiceError
@@ -26,6 +27,7 @@ from relay_dagster.runs.ports import utc_now
 _TENANT_KEY = re.compile(r"rk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _GOOD_SECONDS = 60 * 60.0
 _ADMIN_FACTOR = 10
+_ADMIN, _KEY = "admin:", "key:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,13 @@ class Caller:
     name: str = ""
     scopes: frozenset[Scope] = frozenset(Scope)
     expires_at: datetime | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as the audit names it."""
+        if self.is_admin:
+            return Actor(ActorKind.ADMIN_KEY, self.name, self.name)
+        return Actor(ActorKind.TENANT_KEY, self.id.removeprefix(_KEY), self.name)
 
     @property
     def is_admin(self) -> bool:
@@ -124,7 +133,8 @@ class Keyring:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._admins = [
-            (_digest(key.secret), Caller(f"admin:{key.name}", name=key.name)) for key in admin_keys
+            (_digest(key.secret), Caller(f"{_ADMIN}{key.name}", name=key.name))
+            for key in admin_keys
         ]
         self._tenant_keys = tenant_keys
         self._wrong_keys = wrong_keys
@@ -168,7 +178,7 @@ class Keyring:
         found_at = self._found_good.get(digest)
         return found_at is not None and self._clock() - found_at < _GOOD_SECONDS
 
-    def issue(self, tenant_id: str, wanted: NewKey, by: Caller) -> tuple[str, str]:
+    def issue(self, tenant_id: str, wanted: NewKey, by: Caller, origin: Origin) -> tuple[str, str]:
         """Make a key of a tenant and return its id and the key itself, which is kept nowhere."""
         key_id = secrets.token_hex(8)
         key = f"rk_{key_id}_{secrets.token_urlsafe(32)}"
@@ -182,18 +192,19 @@ class Keyring:
                 created_at=self._now(),
                 created_by=by.id,
                 expires_at=wanted.expires_at,
-            )
+            ),
+            origin,
         )
         return key_id, key
 
-    def revoke(self, tenant_id: str, key_id: str) -> bool:
+    def revoke(self, tenant_id: str, key_id: str, origin: Origin) -> bool:
         """Make a key nobody's from now on; tell whether it was the tenant's."""
-        return self._tenant_keys.remove(tenant_id, key_id)
+        return self._tenant_keys.remove(tenant_id, key_id, origin)
 
 
 def _caller_of(key: TenantKey) -> Caller:
     return Caller(
-        f"key:{key.key_id}", key.tenant_id, key.name, frozenset(key.scopes), key.expires_at
+        f"{_KEY}{key.key_id}", key.tenant_id, key.name, frozenset(key.scopes), key.expires_at
     )
 
 

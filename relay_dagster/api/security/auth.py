@@ -14,10 +14,11 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, SecurityScopes
 
 from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep, RatesDep
-from relay_dagster.api.http.middleware import address_of, log_context
+from relay_dagster.api.http.middleware import address_of, log_context, request_id_of
 from relay_dagster.api.http.problems import ProblemError, exceeded
 from relay_dagster.api.security.api_keys import ANONYMOUS, Caller, KeyExpiredError, Keyring
 from relay_dagster.api.security.rate_limits import RateLimitedError
+from relay_dagster.audit import Origin
 from relay_dagster.aws.dynamodb.api_key_store import Scope
 
 _HEADER = APIKeyHeader(
@@ -98,6 +99,14 @@ def require_scopes(caller: Caller, scopes: Iterable[str]) -> None:
         message = f"the key lacks the scope {named}; use one that has it"
         raise ProblemError("SCOPE_MISSING", message, members={"scopes": missing})
 
+
+def origin_of(request: Request, caller: Authenticated) -> Origin:
+    """Return where what the request does comes from, as the audit tells it."""
+    return Origin(caller.actor, request_id_of(request.scope), address_of(request.scope))
+
+
+Acting = Annotated[Origin, Depends(origin_of)]
+"""What each route takes that changes something, and gives to whatever stores the change."""
 
 Admin = Annotated[Caller, Security(authorize, scopes=[ADMIN])]
 MayRead = Annotated[Caller, Security(authorize, scopes=[Scope.READ])]

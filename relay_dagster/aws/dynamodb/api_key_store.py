@@ -14,10 +14,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from relay_dagster.audit import SYSTEM, Action, Origin
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.audit.items import audit_write
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
 from relay_dagster.runs.ports import utc_now
 
@@ -68,10 +71,16 @@ class ApiKeyStore:
     """Keys by their id."""
 
     def __init__(
-        self, clients: Clients, table: str, *, clock: Callable[[], datetime] = utc_now
+        self,
+        clients: Clients,
+        table: str,
+        audit_table: str,
+        *,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._clients = clients
         self._table = Table(clients, table)
+        self._audit_table = audit_table
         self._clock = clock
 
     def get(self, key_id: str) -> TenantKey | None:
@@ -97,28 +106,42 @@ class ApiKeyStore:
         return known, _key_id(last) if last else None
 
     @maps_aws_errors
-    def add(self, key: TenantKey) -> None:
-        """Keep a new key."""
-        self._clients.dynamodb.put_item(
-            TableName=self._table.name,
-            Item=marshal(_from_key(key)),
-            ConditionExpression=f"attribute_not_exists({schema.KEY})",
+    def add(self, key: TenantKey, origin: Origin = SYSTEM) -> None:
+        """Keep a new key.
+
+        Raises:
+            ConditionsFailedError: there is one with its id.
+        """
+        write = Write(
+            "key",
+            "Put",
+            {
+                "TableName": self._table.name,
+                "Item": marshal(_from_key(key)),
+                "ConditionExpression": f"attribute_not_exists({schema.KEY})",
+            },
         )
+        self._transact(write, Action.KEY_CREATED, key, origin, **_told(key))
 
     @maps_aws_errors
-    def remove(self, tenant_id: str, key_id: str) -> bool:
+    def remove(self, tenant_id: str, key_id: str, origin: Origin = SYSTEM) -> bool:
         """Forget a tenant's key; tell whether the tenant had it."""
+        key = self.get(key_id)
+        if key is None or key.tenant_id != tenant_id:
+            return False
+        write = Write(
+            "key",
+            "Delete",
+            {
+                "TableName": self._table.name,
+                "Key": marshal({schema.KEY: _key(key_id)}),
+                "ConditionExpression": f"attribute_exists({schema.KEY})",
+            },
+        )
         try:
-            self._clients.dynamodb.delete_item(
-                TableName=self._table.name,
-                Key=marshal({schema.KEY: _key(key_id)}),
-                ConditionExpression="tenant_id = :tenant",
-                ExpressionAttributeValues=marshal({":tenant": tenant_id}),
-            )
-        except ClientError as error:
-            if error_code(error) in CONDITION_FAILED:
-                return False
-            raise
+            self._transact(write, Action.KEY_DELETED, key, origin, name=key.name)
+        except ConditionsFailedError:
+            return False  # somebody else has just done it
         return True
 
     @maps_aws_errors
@@ -138,6 +161,12 @@ class ApiKeyStore:
         except ClientError as error:
             if error_code(error) not in CONDITION_FAILED:
                 raise
+
+    def _transact(
+        self, write: Write, action: Action, key: TenantKey, origin: Origin, **details: Any
+    ) -> None:
+        entry = origin.entry(action, key.tenant_id, key.key_id, self._clock(), **details)
+        transact(self._clients.dynamodb, [write, audit_write(self._audit_table, entry)])
 
 
 # --- items --------------------------------------------------------------------------------------
@@ -161,6 +190,12 @@ def _from_key(key: TenantKey) -> dict[str, Any]:
         "created_by": key.created_by,
         **{name: instant_text(at) for name, at in instants.items() if at is not None},
     }
+
+
+def _told(key: TenantKey) -> dict[str, Any]:
+    """Return what the audit tells of a new key."""
+    until = None if key.expires_at is None else key.expires_at.isoformat()
+    return {"name": key.name, "scopes": list(map(str, key.scopes)), "expires_at": until}
 
 
 def _to_key(item: Mapping[str, Any]) -> TenantKey:

@@ -16,6 +16,7 @@ from relay_dagster.api.security.api_keys import (
     NewKey,
 )
 from relay_dagster.api.security.rate_limits import RateLimitedError, WrongKeys
+from relay_dagster.audit import SYSTEM, Origin
 from relay_dagster.aws.dynamodb.api_key_store import DEFAULT_SCOPES, Scope, TenantKey
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.external_errors import ThrottledError
@@ -37,13 +38,13 @@ class Kept:
         self.looked_up += 1
         return self.keys.get(key_id)
 
-    def add(self, key: TenantKey) -> None:
+    def add(self, key: TenantKey, origin: Origin) -> None:
         self.keys[key.key_id] = key
 
     def note_use(self, key: TenantKey) -> None:
         self.used.append(key.key_id)
 
-    def remove(self, tenant_id: str, key_id: str) -> bool:
+    def remove(self, tenant_id: str, key_id: str, origin: Origin) -> bool:
         known = key_id in self.keys and self.keys[key_id].tenant_id == tenant_id
         return known and self.keys.pop(key_id) is not None
 
@@ -67,7 +68,7 @@ def keyring(kept: Kept, clock: Seconds) -> Keyring:
 
 def issue(keyring: Keyring, tenant_id: str = "acme", **wanted: object) -> tuple[str, str]:
     given = {"name": "shop", "scopes": DEFAULT_SCOPES, "expires_at": None, **wanted}
-    return keyring.issue(tenant_id, NewKey(**given), BY)  # type: ignore[arg-type]
+    return keyring.issue(tenant_id, NewKey(**given), BY, SYSTEM)  # type: ignore[arg-type]
 
 
 def test_each_admin_key_is_a_caller_of_its_own_who_reaches_all(keyring: Keyring) -> None:
@@ -81,8 +82,8 @@ def test_a_tenant_s_key_is_its_own_caller_until_it_is_revoked(keyring: Keyring) 
     key_id, key = issue(keyring)
     caller = Caller(f"key:{key_id}", "acme", "shop", frozenset(DEFAULT_SCOPES))
     assert keyring.caller(key, HERE) == caller
-    assert not keyring.revoke("other", key_id)
-    assert keyring.revoke("acme", key_id)
+    assert not keyring.revoke("other", key_id, SYSTEM)
+    assert keyring.revoke("acme", key_id, SYSTEM)
     assert keyring.caller(key, HERE) is None
 
 

@@ -37,6 +37,7 @@ ROUTES = (
     ("POST", "/v1/tenants/{tenant_id}/api-keys", False, (201, 403, 404)),
     ("DELETE", "/v1/tenants/{tenant_id}/api-keys/{key_id}", False, (404, 403, 404)),
     ("POST", "/v1/runs", False, (202, 202, 404)),
+    ("GET", "/v1/audit", False, (200, 200, 200)),
     ("GET", "/v1/runs", False, (200, 200, 200)),
     ("GET", "/v1/runs/{run_id}", False, (200, 200, 404)),
     ("GET", "/v1/runs/{run_id}/artifacts", False, (200, 200, 404)),

@@ -9,7 +9,7 @@ import pytest
 from fakes import NOW, FakeClock, embedded_platform
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, unmarshal
-from relay_dagster.external_errors import RequestRejectedError
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.wiring import Platform
 
 KEY = TenantKey(
@@ -37,7 +37,12 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def keys(platform: Platform, clock: FakeClock) -> ApiKeyStore:
-    return ApiKeyStore(platform.clients, platform.settings.tenants_table, clock=clock)
+    return ApiKeyStore(
+        platform.clients,
+        platform.settings.tenants_table,
+        platform.settings.audit_table,
+        clock=clock,
+    )
 
 
 def test_a_key_is_found_by_its_id(keys: ApiKeyStore) -> None:
@@ -108,7 +113,7 @@ def test_a_key_that_is_gone_does_not_come_back_by_its_use(keys: ApiKeyStore) -> 
 
 def test_a_key_s_id_is_never_given_to_another_key(keys: ApiKeyStore) -> None:
     keys.add(KEY)
-    with pytest.raises(RequestRejectedError):
+    with pytest.raises(ConditionsFailedError):
         keys.add(replace(KEY, tenant_id="other"))
     assert keys.get(KEY.key_id) == KEY
 
