@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from api_world import ADMIN, TENANT, ApiWorld, assert_problem, paths_of
-from builders import config_document
+from builders import config_document, vendor_document
 from fakes import embedded_platform
 from relay_dagster.audit import Action
 from relay_dagster.aws.sqs.job_queue import JobQueue
@@ -20,6 +20,7 @@ from relay_dagster.external_errors import UnreachableError
 
 KEYS = f"/v1/tenants/{TENANT}/api-keys"
 ADDRESS = "198.51.100.7"
+LOCAL = {"type": "local"}
 CHANGES_NOTHING = {"POST /v1/tenants/{tenant_id}/config:check"}
 
 
@@ -53,7 +54,7 @@ Call = tuple[str, str, Any, Action, str | None]
 
 
 def create_tenant(world: ApiWorld) -> Call:
-    document = config_document(tenant_id="new")
+    document = config_document(vendor_document("v", inbound=LOCAL), tenant_id="new")
     return "POST", "/v1/tenants", document, Action.TENANT_CREATED, "new"
 
 
@@ -260,11 +261,10 @@ def test_a_put_tells_both_versions_and_what_has_changed(world: ApiWorld) -> None
 
 
 def test_at_most_a_hundred_paths_are_told(world: ApiWorld) -> None:
-    columns = [{"constant": str(n), "as": f"c{n}"} for n in range(150)]
-    output = {"format": "csv", "columns": ["sku", *columns]}
-    assert world.store_config(output=output).status_code == 200
+    vendors = [vendor_document(f"v{n}", inbound=LOCAL) for n in range(150)]
+    assert world.store_config(*vendors).status_code == 200
     (entry,) = audit(world, action="config.put", limit=1)
-    assert entry["details"]["changed_count"] > 140
+    assert entry["details"]["changed_count"] > 149
     assert len(entry["details"]["changed_paths"]) == 100
 
 
@@ -282,7 +282,7 @@ def test_no_key_stands_in_the_audit(world: ApiWorld) -> None:
 def test_a_tenant_s_key_sees_its_own_tenant_s_entries_alone(world: ApiWorld) -> None:
     made = world.client.post(KEYS, json={"name": "shop"}).json()
     client = world.with_key(made["api_key"])
-    world.store_config(tenant_id="other")
+    world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
     world.client.post("/v1/admin/pause", json={"reason": "all"})
     world.client.delete("/v1/admin/pause")
     world.post_run()
