@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from relay_dagster.client import commands as client_commands
+from relay_dagster.client.access import commands as access_commands
 from relay_dagster.client.replay import commands as replay_commands
 from relay_dagster.client.tenants import commands as tenant_commands
 
@@ -31,6 +32,7 @@ dlq = typer.Typer(help="Look into the dead-letter queue, and settle what is ther
 client_commands.add_to(app)
 replay_commands.add_to(app)
 tenant_commands.add_to(app)
+access_commands.add_to(app)
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
 _WIDE = 200

@@ -208,7 +208,7 @@ class Admission:
             if known is None:
                 raise  # The key was taken meanwhile: its run is found in the next round.
             # An earlier try of this very request got through, though its answer did not.
-            return matched(known, wanted.job)
+            return matched(known, record.job)
 
     def _put_adopted(self, job: Job, request_id: str | None) -> RunRecord:
         """Make the record of a job; it waits where the tenant is busy, or others wait already."""

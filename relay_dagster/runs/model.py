@@ -322,11 +322,6 @@ class NewRun:
     origin: Origin = SYSTEM
     in_place_of: str | None = None
 
-    @property
-    def job(self) -> Job:
-        """The message that the run will have."""
-        return Job(self.run_id, self.tenant_id, self.vendors or None, self.config_version)
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -237,14 +237,14 @@ def test_a_run_that_was_never_sent_is_sent_after_a_minute_and_once(
     queue = Queue()
     late = submission(platform, queue=queue)
     wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme", request_id="q1")
-    platform.ledger.reserve(wanted)
+    record = platform.ledger.reserve(wanted).record
     with pytest.raises(TransitionRefusedError):
         late.send_unsent(wanted.run_id)
     clock.advance(seconds=60)
     assert late.send_unsent(wanted.run_id).message_id == "m-1"
     with pytest.raises(TransitionRefusedError):
         late.send_unsent(wanted.run_id)
-    assert queue.sent == [(wanted.job, "q1")]
+    assert queue.sent == [(record.job, "q1")]
 
 
 def test_a_run_that_cannot_be_sent_late_either_stays(platform: Platform, clock: FakeClock) -> None:

@@ -105,11 +105,18 @@ def resume(world: ApiWorld) -> Call:
     return "DELETE", "/v1/admin/pause", {"reason": "over"}, Action.RUNS_RESUMED, None
 
 
+def upload_link(world: ApiWorld) -> Call:
+    order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
+    key = f"tenants/{TENANT}/inbound/vendor_1/stock.csv"
+    return "POST", f"/v1/tenants/{TENANT}/uploads", order, Action.UPLOAD_LINK_CREATED, key
+
+
 ACTS: dict[str, Callable[[ApiWorld], Call]] = {
     "POST /v1/tenants": create_tenant,
     "PUT /v1/tenants/{tenant_id}/config": put_config,
     "POST /v1/tenants/{tenant_id}/api-keys": create_key,
     "DELETE /v1/tenants/{tenant_id}/api-keys/{key_id}": delete_key,
+    "POST /v1/tenants/{tenant_id}/uploads": upload_link,
     "POST /v1/runs": post_run,
     "POST /v1/runs/{run_id}/cancel": cancel_run,
     "POST /v1/runs/{run_id}/release": release_run,
