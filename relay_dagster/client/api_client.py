@@ -13,15 +13,17 @@ from typing import Any, NamedTuple, Self, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from relay_dagster.client.api_models import (
-    Answer,
+from relay_dagster.client.access.models import (
     AuditItem,
     AuditPage,
-    ConfigCheck,
-    Explanation,
     KeyPage,
     ListedKey,
     NewKey,
+)
+from relay_dagster.client.api_models import (
+    Answer,
+    ConfigCheck,
+    Explanation,
     PublishedFeed,
     Run,
     RunPage,

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from relay_dagster.client.api_models import AuditItem, Run
+from relay_dagster.client.access.models import AuditItem
+from relay_dagster.client.api_models import Run
 from relay_dagster.client.holds import show_hold
 from relay_dagster.client.terminal import Screen
 from relay_dagster.client.views.access import show_audit

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relay_dagster.client.api_models import AuditItem, ListedKey
+from relay_dagster.client.access.models import AuditItem, ListedKey
 from relay_dagster.client.terminal import Screen, instant
 
 _MOST_PATHS = 3
-_HIDDEN = ("changed_count", "expires_at")
+_HIDDEN = ("changed_count", "expires_at", "sha256")
 
 
 def show_keys(screen: Screen, keys: Sequence[ListedKey]) -> None:
