@@ -47,7 +47,7 @@ class AuditItem(Answer):
     tenant_id: str | None
     actor: Actor
     target: str | None
-    details: dict[str, Any] = {}
+    details: dict[str, Any]
     address: str | None = None
 
 
