@@ -21,8 +21,6 @@ from relay_dagster.api.openapi.document import DescribedApp
 from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.routes import (
     admin,
-    api_keys,
-    audit,
     config_checks,
     explanations,
     feeds,
@@ -33,6 +31,7 @@ from relay_dagster.api.routes import (
     tenants,
     uploads,
 )
+from relay_dagster.api.routes.access import api_keys, audit
 from relay_dagster.api.routes.config_schema import get_config_schema
 from relay_dagster.api.security.admin_keys import read_admin_keys, refuse_unsafe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
