@@ -3,6 +3,8 @@
 The commands that are clients of the API live in ``client``, those of an installation are here.
 """
 
+import getpass
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from relay_dagster.client import commands as client_commands
+from relay_dagster.client.access import commands as access_commands
 from relay_dagster.client.replay import commands as replay_commands
 from relay_dagster.client.tenants import commands as tenant_commands
 
@@ -29,6 +32,7 @@ dlq = typer.Typer(help="Look into the dead-letter queue, and settle what is ther
 client_commands.add_to(app)
 replay_commands.add_to(app)
 tenant_commands.add_to(app)
+access_commands.add_to(app)
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
 _WIDE = 200
@@ -136,11 +140,21 @@ def dlq_discard(run_id: RunId) -> None:
 
 
 def _dead_letters() -> "DeadLetters":
+    from relay_dagster.audit import Actor, ActorKind, Origin
     from relay_dagster.intake.dead_letters import DeadLetters
     from relay_dagster.settings import Settings
     from relay_dagster.wiring import connect
 
-    return DeadLetters(connect(Settings.from_env()))
+    user = _user()
+    return DeadLetters(connect(Settings.from_env()), Origin(Actor(ActorKind.CLI, user, user)))
+
+
+def _user() -> str:
+    """Return the name that the system has for who runs the command, or its number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _or_why_not(act: Callable[[], _Result]) -> _Result:

@@ -8,10 +8,15 @@ import json
 import logging
 import sys
 import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 _LOGGER = "relay"
+_NOTHING: Mapping[str, Any] = {}
+_context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default=_NOTHING)
 
 
 class EventLog:
@@ -50,6 +55,7 @@ class JsonLines(logging.Formatter):
             facts, event = {"logger": record.name, "message": event}, "library"
         instant = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
         line = {
+            **_context.get(),
             **facts,
             "event": event,
             "level": record.levelname.lower(),
@@ -74,6 +80,16 @@ class _CurrentStandardError(logging.Handler):
             sys.stderr.flush()
         except Exception:  # noqa: BLE001 - as every handler does: a log ends no run
             self.handleError(record)
+
+
+@contextmanager
+def logging_with(facts: Mapping[str, Any]) -> Iterator[None]:
+    """Have each line that is written meanwhile carry facts, as they are when it is written."""
+    token = _context.set(facts)
+    try:
+        yield
+    finally:
+        _context.reset(token)
 
 
 def event_log() -> EventLog:

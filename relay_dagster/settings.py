@@ -244,6 +244,11 @@ class ProvisioningSettings(RegionSettings, ConcurrencySettings):
     retention_days: _Whole = Field(30, validation_alias="RETENTION_DAYS")
 
 
+def audit_table_beside(tenants_table: str) -> str:
+    """Return the name of the audit table that goes with a tenants table, where none is given."""
+    return f"{tenants_table.removesuffix('-tenants')}-audit"
+
+
 class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     """Everything that the environment says."""
 
@@ -251,6 +256,10 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     keep_published: _Whole = Field(10, validation_alias="RELAY_KEEP_PUBLISHED")
     runs_table: str = Field(validation_alias="RUNS_TABLE")
     tenants_table: str = Field(validation_alias="TENANTS_TABLE")
+    audit_table: str = Field(
+        default_factory=lambda read: audit_table_beside(read["tenants_table"]),
+        validation_alias="AUDIT_TABLE",
+    )
     queue_url: _Url = Field(validation_alias="SQS_QUEUE_URL")
     dlq_url: _Url = Field(validation_alias="SQS_DLQ_URL")
     uploads_queue_url: _Url | None = Field(None, validation_alias="UPLOADS_QUEUE_URL")
@@ -297,6 +306,11 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
         if settings.heartbeat_stale_seconds <= settings.heartbeat_seconds:
             raise SettingsError(
                 "RELAY_HEARTBEAT_STALE_SECONDS", "must be more than RELAY_HEARTBEAT_SECONDS"
+            )
+        if require_api and settings.api_keys and settings.allow_anonymous:
+            raise SettingsError(
+                "RELAY_ALLOW_ANONYMOUS",
+                "must not be true beside API_KEYS: it lets everybody in as an admin; unset one",
             )
         if require_api and not settings.api_keys and not settings.allow_anonymous:
             raise SettingsError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from relay_dagster.aws.clients import PATIENT, Clients, Patience
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore
+from relay_dagster.aws.dynamodb.audit.store import AuditStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
@@ -36,6 +37,7 @@ class Platform:
     triggers: TriggerStore
     pauses: PauseStore
     api_keys: ApiKeyStore
+    audit: AuditStore
     objects: ObjectStore
     queue: JobQueue
     metrics: Metrics
@@ -72,7 +74,7 @@ def connect(
     clients = clients or Clients(
         settings.region, patience, public_s3_endpoint_url=settings.public_s3_endpoint_url
     )
-    runs = RunStore(clients, settings.runs_table)
+    runs = RunStore(clients, settings.runs_table, settings.audit_table)
     return Platform(
         settings=settings,
         clients=clients,
@@ -80,12 +82,14 @@ def connect(
         tenants=TenantStore(
             clients,
             settings.tenants_table,
+            settings.audit_table,
             versions_per_day=settings.max_config_versions_per_day,
             runs_table=settings.runs_table,
         ),
         triggers=TriggerStore(clients, settings.runs_table),
-        pauses=PauseStore(clients, settings.tenants_table),
-        api_keys=ApiKeyStore(clients, settings.tenants_table),
+        pauses=PauseStore(clients, settings.tenants_table, settings.audit_table),
+        api_keys=ApiKeyStore(clients, settings.tenants_table, settings.audit_table),
+        audit=AuditStore(clients, settings.audit_table),
         objects=ObjectStore(clients, settings.artifact_bucket),
         queue=JobQueue(clients, settings.queue_url, settings.dlq_url),
         metrics=Metrics(

@@ -116,7 +116,11 @@ class Calls:
 
     def _table(self, params: Mapping[str, Any]) -> str:
         settings = self.platform.settings
-        names = {settings.runs_table: "RunsTable", settings.tenants_table: "TenantsTable"}
+        names = {
+            settings.runs_table: "RunsTable",
+            settings.tenants_table: "TenantsTable",
+            settings.audit_table: "AuditTable",
+        }
         index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
         return f"{names[params['TableName']]}{index}"
 

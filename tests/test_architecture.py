@@ -37,7 +37,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("samples",),
     ),
     "relay_dagster": (
-        ("settings", "logs", "tags", "external_errors", "mapped_files"),
+        ("settings", "logs", "tags", "external_errors", "mapped_files", "audit"),
         ("runs",),
         ("aws",),
         ("wiring",),

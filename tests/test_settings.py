@@ -139,6 +139,15 @@ def test_the_api_needs_no_keys_where_anybody_may_come() -> None:
     assert Settings.from_env(given, require_api=True).allow_anonymous
 
 
+def test_everybody_is_not_let_in_beside_keys() -> None:
+    given = {**REQUIRED, "RELAY_ALLOW_ANONYMOUS": "true", "API_KEYS": "secret"}
+    told = problem(given, require_api=True)
+    assert told.startswith("RELAY_ALLOW_ANONYMOUS must not be true beside API_KEYS")
+    assert "secret" not in told
+    # What has no API does not mind.
+    assert Settings.from_env(given).allow_anonymous
+
+
 def test_api_keys_are_separated_by_commas() -> None:
     assert read(API_KEYS="one, two,,three ").api_keys == ("one", "two", "three")
 

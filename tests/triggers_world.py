@@ -133,6 +133,7 @@ def triggers_world(now: datetime = NOON, *, shared: bool = False) -> Iterator[Tr
         tenants = TenantStore(
             platform.clients,
             settings.tenants_table,
+            settings.audit_table,
             runs_table=settings.runs_table,
             clock=clock,
         )

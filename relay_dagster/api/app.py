@@ -31,7 +31,9 @@ from relay_dagster.api.routes import (
     tenants,
     uploads,
 )
+from relay_dagster.api.routes.access import api_keys, audit
 from relay_dagster.api.routes.config_schema import get_config_schema
+from relay_dagster.api.security.admin_keys import read_admin_keys, refuse_unsafe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
 from relay_dagster.api.security.rate_limits import WrongKeys
 from relay_dagster.aws.clients import BRISK, Clients
@@ -40,8 +42,8 @@ from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
 _ROUTES = (
-    *(health, tenants, statuses, config_checks, uploads, feeds),
-    *(runs, explanations, holds, admin),
+    *(health, tenants, api_keys, statuses, config_checks, uploads, feeds),
+    *(runs, explanations, holds, admin, audit),
 )
 """In the order in which the document has them."""
 
@@ -76,7 +78,9 @@ def create_app(
     app.state.explainer = Explainer(processes, limits)
     settings = platform.settings
     app.state.keyring = Keyring(
-        settings.api_keys, platform.api_keys, WrongKeys(limits.wrong_keys_per_minute)
+        read_admin_keys(settings.api_keys),
+        platform.api_keys,
+        WrongKeys(limits.wrong_keys_per_minute),
     )
     app.state.rates = CallerRates(settings.rate_limit_per_minute, limits.burst)
     for module in _ROUTES:
@@ -95,9 +99,10 @@ def serve(host: str, port: int) -> None:
     """Serve the API until it is told to stop.
 
     Raises:
-        SettingsError: a variable is missing or bad.
+        SettingsError: a variable is missing or bad, or too unsafe for the address.
     """
     app = create_app()
+    refuse_unsafe(app.state.platform.settings, host)
     _make_clients(app.state.platform.clients)
     log_libraries()
     event_log().info("api_started", host=host, port=port)

@@ -80,6 +80,7 @@ def _checks(platform: Platform) -> Mapping[str, Callable[[], list[str]]]:
     return {
         "runs_table": touch(platform.runs.check),
         "tenants_table": touch(platform.tenants.check),
+        "audit_table": touch(platform.audit.check),
         "artifact_bucket": touch(platform.objects.check),
         "queue": queue,
     }

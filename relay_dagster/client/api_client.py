@@ -6,12 +6,20 @@ for `links`, which does not have it.
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 import httpx
 from pydantic import ValidationError
 
+from relay_dagster.client.access.models import (
+    AuditItem,
+    AuditPage,
+    KeyPage,
+    ListedKey,
+    NewKey,
+)
 from relay_dagster.client.api_models import (
     Answer,
     ConfigCheck,
@@ -118,6 +126,47 @@ class ApiClient:
             page = _read(RunPage, self._send("GET", "/v1/runs", params=query))
             yield from page.runs[:limit]
             limit -= len(page.runs)
+            if page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
+
+    def keys(self, tenant_id: str) -> Iterator[ListedKey]:
+        """Yield all keys of a tenant."""
+        path = f"/v1/tenants/{_segment(tenant_id)}/api-keys"
+        query: dict[str, Any] = {"limit": self._page_size}
+        while True:
+            page = _read(KeyPage, self._send("GET", path, params=query))
+            yield from page.api_keys
+            if page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
+
+    def create_key(
+        self, tenant_id: str, name: str | None, scopes: list[str], until: datetime | None
+    ) -> NewKey:
+        """Make a key of a tenant."""
+        path = f"/v1/tenants/{_segment(tenant_id)}/api-keys"
+        asked = {
+            "name": name,
+            "scopes": scopes or None,
+            "expires_at": None if until is None else until.isoformat(),
+        }
+        order = {field: value for field, value in asked.items() if value is not None}
+        return _read(NewKey, self._send("POST", path, json=order))
+
+    def delete_key(self, tenant_id: str, key_id: str) -> None:
+        """Delete a key of a tenant."""
+        self._send("DELETE", f"/v1/tenants/{_segment(tenant_id)}/api-keys/{_segment(key_id)}")
+
+    def audit(self, tenant_id: str | None, action: str | None, limit: int) -> Iterator[AuditItem]:
+        """Yield at most ``limit`` entries, newest first, over as many pages as it takes."""
+        asked = {"tenant_id": tenant_id, "action": action}
+        query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        while limit > 0:
+            query["limit"] = min(limit, self._page_size)
+            page = _read(AuditPage, self._send("GET", "/v1/audit", params=query))
+            yield from page.audit[:limit]
+            limit -= len(page.audit)
             if page.next_cursor is None:
                 return
             query["cursor"] = page.next_cursor

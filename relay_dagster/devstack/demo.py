@@ -36,6 +36,7 @@ from relay_dagster.devstack.demo_output import (
     title,
     uploads,
     where_to_look,
+    who_did_what,
 )
 from relay_dagster.devstack.processes import (
     API,
@@ -86,6 +87,7 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
                 artifacts = _download(world, run, output_dir / str(run["run_id"]))
                 show_result(console, run, artifacts, world.platform.runs.get(run["run_id"]))
                 _send_a_tenth(console, world, release=release)
+                who_did_what(console, _expect(world.client.get("/v1/audit"), 200)["audit"])
         except KeyboardInterrupt:
             console.print("stopped; everything that was started is ended")
             return 130
@@ -125,7 +127,7 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
             api_key = secrets.token_urlsafe(24)
             _take_environment(stack)
             stack.environment.update(bootstrap())
-            stack.environment["API_KEYS"] = api_key
+            stack.environment["API_KEYS"] = f"demo:{api_key}"
             os.environ.update(stack.environment)
         with timed(console, "API, Dagster's code server, webserver and daemon"):
             stack.start(API, CODE, WEBSERVER, DAEMON)

@@ -6,7 +6,7 @@
 import csv
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from relay_dagster.client.access.models import AuditItem
 from relay_dagster.client.api_models import Run
 from relay_dagster.client.holds import show_hold
 from relay_dagster.client.terminal import Screen
+from relay_dagster.client.views.access import show_audit
 from relay_dagster.devstack.processes import API, WEBSERVER, Stack
 from relay_dagster.runs.model import RunRecord
 
@@ -97,6 +99,12 @@ def in_the_shop(console: Console, shop_run_id: str, run: Mapping[str, Any]) -> N
     title(console, f"The run is {run['status']}; GET /v1/tenants/{run['tenant_id']}/feed: 302")
     which = "this run's feed" if shop_run_id == run["run_id"] else "the good feed of the first run"
     console.print(f"  the shop has {which}, X-Run-Id {shop_run_id}")
+
+
+def who_did_what(console: Console, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Print the audit, the latest last, as ``relay audit`` does."""
+    title(console, "Who did what: GET /v1/audit")
+    show_audit(Screen(console, console), [*map(AuditItem.model_validate, reversed(entries))])
 
 
 def where_to_look(console: Console, artifacts: Mapping[str, Path]) -> None:

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from relay_dagster.audit import SYSTEM, Action, Origin
 from relay_dagster.aws.sqs.job_queue import CAUSE, RUN_ID, Message
 from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
-from relay_dagster.runs.commits import LETTER_LIFE
+from relay_dagster.runs.commits import LETTER_LIFE, EntryOf
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import Lane, RunRecord
@@ -20,6 +21,7 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
 _ALL = 1_000_000
+_MOST_TOLD = 1000
 
 log = event_log()
 
@@ -46,6 +48,11 @@ class DeadLetter:
         return None if self.job is None else self.job.tenant_id
 
     @property
+    def is_on_record(self) -> bool:
+        """Whether its run's record says that it is here."""
+        return self.record is not None and self.record.has_letter
+
+    @property
     def cause(self) -> str:
         """Why it is here."""
         if self.message is not None and CAUSE in self.message.attributes:
@@ -67,10 +74,12 @@ class DeadLetters:
 
     Args:
         platform: the stores, the queues and the ledger.
+        origin: who does it.
     """
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, origin: Origin = SYSTEM) -> None:
         self._platform = platform
+        self._origin = origin
 
     def all(self) -> list[DeadLetter]:
         """Return the letters that are there, the oldest first."""
@@ -96,7 +105,9 @@ class DeadLetters:
         job = letters[0].job
         if job is None:
             raise DeadLetterError(f"the message of {run_id} is no job; discard it")
-        started = self._platform.submission.resubmit(job.tenant_id, job.vendors)
+        started = self._platform.submission.resubmit(
+            job.tenant_id, job.vendors, in_place_of=run_id, origin=self._origin
+        )
         self._remove(letters)
         log.info("dead_letter_redriven", run_id=run_id, tenant_id=job.tenant_id, by=started.run_id)
         return started
@@ -107,7 +118,13 @@ class DeadLetters:
         Raises:
             DeadLetterError: there is no such letter, or its run has not ended yet.
         """
-        self._remove(self._of(run_id))
+        letters = self._of(run_id)
+        whose, cause = letters[0].tenant_id, letters[0].cause[:_MOST_TOLD]
+        discarded = Action.DEAD_LETTER_DISCARDED
+        entry = self._origin.entry(discarded, whose, run_id, utc_now(), cause=cause)
+        if not any(letter.is_on_record for letter in letters):
+            self._platform.audit.add(entry)
+        self._remove(letters, lambda _: entry)
         log.info("dead_letter_discarded", run_id=run_id)
 
     def _of(self, run_id: str) -> list[DeadLetter]:
@@ -136,11 +153,11 @@ class DeadLetters:
         for letters in read_whole(self._platform.queue):
             yield from letters
 
-    def _remove(self, letters: Sequence[DeadLetter]) -> None:
+    def _remove(self, letters: Sequence[DeadLetter], entry: EntryOf | None = None) -> None:
         """Let go of letters; one that the queue did not hand out goes when the sweep meets it."""
         for letter in letters:
-            if letter.record is not None and letter.record.has_letter:
-                self._platform.ledger.settle_letter(letter.record.run_id)
+            if letter.record is not None and letter.is_on_record:
+                self._platform.ledger.settle_letter(letter.record.run_id, entry)
             if letter.message is not None:
                 self._platform.queue.delete_dead(letter.message.receipt_handle)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
+from relay_dagster.audit import SYSTEM, Action, Actor, ActorKind, AuditEntry, Origin
 from relay_dagster.runs.commits import Commits, until_committed
 from relay_dagster.runs.errors import (
     CommitLostError,
@@ -38,7 +40,29 @@ def requested(wanted: NewRun, now: datetime, idempotency: Idempotency | None) ->
         request_id=wanted.request_id,
         idempotency_id=idempotency.id if idempotency else None,
         lock_state=LockState.OWNER,
+        untold=_asked_for(wanted, now),
     )
+
+
+def _asked_for(wanted: NewRun, now: datetime) -> AuditEntry:
+    """Return what the audit tells of a run that is asked for."""
+    if wanted.in_place_of is not None:
+        return wanted.origin.entry(
+            Action.DEAD_LETTER_REDRIVEN,
+            wanted.tenant_id,
+            wanted.in_place_of,
+            now,
+            run_id=wanted.run_id,
+        )
+    vendors = wanted.vendors and list(wanted.vendors)
+    told = {"config_version": wanted.config_version, "vendors": vendors or None}
+    return _posted(wanted.origin, wanted.tenant_id, wanted.run_id, wanted.trigger, now, **told)
+
+
+def _posted(
+    origin: Origin, tenant_id: str, run_id: str, trigger: Trigger, now: datetime, **told: Any
+) -> AuditEntry:
+    return origin.entry(Action.RUN_POSTED, tenant_id, run_id, now, trigger=str(trigger), **told)
 
 
 def adopted(job: Job, now: datetime, request_id: str | None, lock_state: LockState) -> RunRecord:
@@ -53,6 +77,7 @@ def adopted(job: Job, now: datetime, request_id: str | None, lock_state: LockSta
         config_version=job.config_version,
         request_id=request_id,
         lock_state=lock_state,
+        untold=_posted(SYSTEM, job.tenant_id, job.run_id, Trigger.QUEUE, now),
     )
 
 
@@ -60,6 +85,7 @@ def started_by_hand(
     dagster_run_id: str, tenant_id: str, now: datetime, config_version: int | None
 ) -> RunRecord:
     """Return the first record of a run that Dagster started: claimed, its only attempt."""
+    origin = Origin(Actor(ActorKind.DAGSTER, dagster_run_id, "Dagster's UI"))
     queued = RunRecord(
         run_id=dagster_run_id,
         tenant_id=tenant_id,
@@ -69,6 +95,7 @@ def started_by_hand(
         attempt=1,
         dispatched_at=now,
         lock_state=LockState.OWNER,
+        untold=_posted(origin, tenant_id, dagster_run_id, Trigger.DAGSTER, now),
     )
     return claimed(1, dagster_run_id, now)(queued)
 
@@ -181,7 +208,7 @@ class Admission:
             if known is None:
                 raise  # The key was taken meanwhile: its run is found in the next round.
             # An earlier try of this very request got through, though its answer did not.
-            return matched(known, wanted.job)
+            return matched(known, record.job)
 
     def _put_adopted(self, job: Job, request_id: str | None) -> RunRecord:
         """Make the record of a job; it waits where the tenant is busy, or others wait already."""

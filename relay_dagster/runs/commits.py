@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from relay_dagster.audit import AuditEntry
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.errors import CommitLostError, UnknownRunError
 from relay_dagster.runs.feeds.pointer import FeedMove, MoveOf, no_move
@@ -21,6 +22,8 @@ from relay_dagster.runs.retry_policy import RetryPolicy
 from relay_dagster.runs.triggers.state import TriggerMove
 
 Rule = Callable[[RunRecord], RunRecord]
+EntryOf = Callable[[RunRecord], AuditEntry]
+"""What the audit tells of a change, of the record as it is to be."""
 _Result = TypeVar("_Result")
 _ROUNDS = 20
 
@@ -190,8 +193,12 @@ class Commits:
         move: MoveOf = no_move,
         *,
         while_idle: bool = False,
+        entry: EntryOf | None = None,
     ) -> RunRecord:
         """Apply a rule to a record, and commit what comes of it.
+
+        Who asked for the run is told with the first change that does not withdraw it: until its
+        message is sent, it may be that there is no run after all.
 
         Args:
             run_id: whose record.
@@ -199,6 +206,7 @@ class Commits:
             known: the record as it was read or written last; it is tried first, to spare a read.
             move: what becomes of the tenant's feed.
             while_idle: only while the tenant has no run that is queued or running.
+            entry: what the audit tells of the change; a rule that changes nothing tells nothing.
 
         Raises:
             UnknownRunError: there is no such record.
@@ -214,8 +222,13 @@ class Commits:
             now, feed = self.clock(), move(after)
             if feed is not None:
                 after, feed = self._moved(after, feed, now)
+            audit = [] if entry is None else [entry(after)]
+            if after.untold is not None and not after.hidden:
+                audit, after = [after.untold, *audit], replace(after, untold=None)
             after = self.looks.scheduled(before, after, now)
-            return self.runs.commit(before, after, now=now, feed=feed, while_idle=while_idle)
+            return self.runs.commit(
+                before, after, now=now, feed=feed, while_idle=while_idle, audit=audit
+            )
 
         return until_committed("change", run_id, try_once)
 

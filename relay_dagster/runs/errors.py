@@ -131,13 +131,20 @@ class FeedNotKeptError(RunError):
 
 
 class RunCreationPausedError(RunError):
-    """An operator has stopped the creation of runs: of one tenant, or (None) of all."""
+    """An operator has stopped the creation of runs: of one tenant, or (None) of all.
+
+    The text is for operators; ``public`` says the same with what tenants are told.
+    """
 
     error_code = "RUN_CREATION_PAUSED"
 
-    def __init__(self, tenant_id: str | None, reason: str) -> None:
+    def __init__(
+        self, tenant_id: str | None, reason: str, public_reason: str | None = None
+    ) -> None:
         whose = "all tenants" if tenant_id is None else f"tenant {tenant_id}"
-        super().__init__(f"no runs of {whose} are started for now: {reason}")
+        paused = f"no runs of {whose} are started for now"
+        self.public = f"{paused}: {public_reason}" if public_reason else paused
+        super().__init__(f"{paused}: {reason}")
 
 
 class UnknownVendorError(RunError):

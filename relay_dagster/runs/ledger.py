@@ -13,21 +13,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
+from relay_dagster.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.runs import state_machine
 from relay_dagster.runs.admission import Admission, Reservation
 from relay_dagster.runs.commits import Commits, LookPolicy
-from relay_dagster.runs.errors import FeedNotKeptError
 from relay_dagster.runs.feeds import rules
-from relay_dagster.runs.feeds.hold import Release
-from relay_dagster.runs.feeds.moves import FeedMoves
-from relay_dagster.runs.feeds.pointer import FeedPointer
+from relay_dagster.runs.feeds.decisions import FeedDecisions
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.message_state import MessageNotes
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,
     Fence,
@@ -41,8 +37,8 @@ from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 from relay_dagster.runs.triggers.state import TriggerMove
 
 
-class RunLedger(MessageNotes):
-    """Every transition of a run record; the notes that make none are inherited.
+class RunLedger(FeedDecisions):
+    """Every transition of a run record; decisions of feeds, and mere notes, are inherited.
 
     Args:
         runs: where records are kept.
@@ -65,9 +61,8 @@ class RunLedger(MessageNotes):
     ) -> None:
         self.policy = policy or RetryPolicy()
         self.looks = looks or LookPolicy(retries=self.policy)
-        super().__init__(Commits(runs, self.looks, clock))
+        super().__init__(Commits(runs, self.looks, clock), keep_published)
         self._admission = Admission(self._commits)
-        self._feeds = FeedMoves(runs, keep_published, clock)
         self._chance = chance
 
     # --- asked for ------------------------------------------------------------------------------
@@ -110,7 +105,7 @@ class RunLedger(MessageNotes):
         """
         return self._change(run_id, state_machine.tombstoned(self._clock()))
 
-    def request_cancel(self, run_id: str) -> RunRecord:
+    def request_cancel(self, run_id: str, *, origin: Origin = SYSTEM) -> RunRecord:
         """Cancel at once where no attempt is under way, else set ``cancel_requested_at``.
 
         A feed that is held is given up.
@@ -118,42 +113,13 @@ class RunLedger(MessageNotes):
         Raises:
             RunAlreadyFinishedError: the run has ended otherwise.
         """
-        rule = state_machine.cancel_requested(self._clock())
-        return self._change(run_id, rule, move=self._feeds.discard)
+        now = self._clock()
 
-    def release(self, run_id: str, decision: Release) -> RunRecord:
-        """Publish what is held: ``SUCCEEDED``. The same decision again changes nothing.
+        def entry(record: RunRecord) -> AuditEntry:
+            return origin.entry(Action.RUN_CANCELLED, record.tenant_id, run_id, now)
 
-        Raises:
-            RunNotHeldError: nothing of the run is held back.
-            HoldMismatchError: what is held is not what was reviewed.
-            TenantBusyError: the tenant has a run that is queued or running.
-        """
-        rule = rules.released(decision, self._clock())
-        return self._change(run_id, rule, move=self._feeds.publish, while_idle=True)
-
-    def expire_hold(self, run_id: str, retention_days: int) -> RunRecord:
-        """Give a held feed up that is older than artifacts are kept: ``CANCELLED``.
-
-        Raises:
-            TransitionRefusedError: the run is not held any more.
-        """
-        return self._change(run_id, rules.expired(retention_days), move=self._feeds.discard)
-
-    def roll_back(self, tenant_id: str, run_id: str) -> FeedPointer:
-        """Publish a feed again that was in force; the one that is in force is no change.
-
-        Raises:
-            FeedNotKeptError: it is none of the tenant's last publications.
-            TenantBusyError: the tenant has a run that is queued or running.
-        """
-        runs = self._commits.runs
-        feed = runs.feed(tenant_id)
-        if feed is None or feed.kept(run_id) is None:
-            raise FeedNotKeptError(tenant_id, run_id)
-        if feed.in_force.run_id != run_id:
-            self._change(run_id, replace, move=self._feeds.publish, while_idle=True)
-        return runs.feed(tenant_id) or feed
+        rule = state_machine.cancel_requested(now)
+        return self._change(run_id, rule, move=self._feeds.discard, entry=entry)
 
     # --- from the queue -------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay_dagster.external_errors import ExternalServiceError
-from relay_dagster.runs.commits import AFTER_A_FAULT, UNSENT_AFTER, Commits, Rule
+from relay_dagster.runs.commits import AFTER_A_FAULT, UNSENT_AFTER, Commits, EntryOf, Rule
 from relay_dagster.runs.errors import TransitionRefusedError
 from relay_dagster.runs.model import NOTHING_KNOWN, Lane, Outcome, RunRecord
 from relay_dagster.runs.state_machine import refuse_ended
@@ -164,9 +164,9 @@ class MessageNotes:
         """Note that the run's message is in the dead-letter queue."""
         return self._change(run_id, dead_lettered(dlq_message_id))
 
-    def settle_letter(self, run_id: str) -> RunRecord:
+    def settle_letter(self, run_id: str, entry: EntryOf | None = None) -> RunRecord:
         """Note that the run's dead letter is redriven or discarded: it is to go when it is met."""
-        return self._change(run_id, letter_settled(self._clock()))
+        return self._change(run_id, letter_settled(self._clock()), entry=entry)
 
     def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
         """Note that a final run's reports are written; ``outcome`` adds to what is known.

@@ -15,6 +15,7 @@ from typing import Any
 from relay_core.domain.codes import FailureClass, FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunContext, RunFailure, VendorResult
 from relay_core.publish.keys import ArtifactKeys
+from relay_dagster.audit import SYSTEM, AuditEntry, Origin
 from relay_dagster.runs.feeds.hold import Hold
 from relay_dagster.runs.job_message import Job
 
@@ -76,7 +77,8 @@ class RunRecord:
 
     ``due_at`` is when the run is to be looked at next, in its ``due_lane`` (None once it is
     settled); ``hidden_until`` how long its message stays out of sight; ``watched_as`` what its
-    heartbeat looked like when it was last seen to change, which was ``watched_at``.
+    heartbeat looked like when it was last seen to change, which was ``watched_at``. ``untold`` is
+    who asked for it, until that is in the audit.
     """
 
     run_id: str
@@ -141,6 +143,7 @@ class RunRecord:
 
     lock_state: LockState = LockState.NONE
     hidden: bool = False
+    untold: AuditEntry | None = None
     expires_at: datetime | None = None
     revision: int = 0
     write_id: str = ""
@@ -308,7 +311,7 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """What is asked for: one pass over a tenant's feeds; ``vendors`` None is all."""
+    """What is asked for, by whom; ``vendors`` None is all, ``in_place_of`` a dead letter's run."""
 
     run_id: str
     tenant_id: str
@@ -316,11 +319,8 @@ class NewRun:
     vendors: tuple[str, ...] | None = None
     config_version: int | None = None
     request_id: str | None = None
-
-    @property
-    def job(self) -> Job:
-        """The message that the run will have."""
-        return Job(self.run_id, self.tenant_id, self.vendors or None, self.config_version)
+    origin: Origin = SYSTEM
+    in_place_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ The packages that only decide (`runs`, `intake`, `reconciler`) know these and no
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol
 
+from relay_dagster.audit import AuditEntry
 from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, RunRecord
@@ -27,11 +28,15 @@ class RunPage:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """No new runs, of one tenant or (``tenant_id`` None) of all, and why."""
+    """No new runs, of one tenant or (``tenant_id`` None) of all, and why.
+
+    ``reason`` is for operators, ``public_reason`` is what tenants are told.
+    """
 
     tenant_id: str | None
     reason: str
     paused_at: datetime
+    public_reason: str | None = None
 
 
 class RunRecords(Protocol):
@@ -58,6 +63,7 @@ class RunRecords(Protocol):
         while_idle: bool = False,
         runs_per_hour: int | None = None,
         trigger: TriggerMove | None = None,
+        audit: Sequence[AuditEntry] = (),
     ) -> RunRecord:
         """Write ``after`` if the record still is ``before``, and all that goes with it.
 

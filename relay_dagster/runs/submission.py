@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from relay_core.config import load_stored_config
 from relay_core.domain.errors import ConfigError, RelayError
+from relay_dagster.audit import SYSTEM, Origin
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
@@ -54,6 +55,7 @@ class Submission:
         *,
         request_id: str | None = None,
         idempotency: Idempotency | None = None,
+        origin: Origin = SYSTEM,
     ) -> RunRecord:
         """Return the run that a request leads to: a new one, or that of an earlier request.
 
@@ -62,6 +64,7 @@ class Submission:
             vendors: some of the config's vendors; None or none is all.
             request_id: what the run's messages, log lines and tags are to carry.
             idempotency: the request's key, which is looked at before anything else.
+            origin: who asks.
 
         Raises:
             IdempotencyKeyReusedError: the key came with another body.
@@ -76,7 +79,7 @@ class Submission:
             return _refuse_withdrawn(earlier)
         self._refuse_paused(tenant_id)
         version = self._version_for(tenant_id, vendors)
-        wanted = _new_run(tenant_id, vendors, version, request_id)
+        wanted = replace(_new_run(tenant_id, vendors, version, request_id), origin=origin)
         return self._start(wanted, idempotency, self.runs_per_hour)
 
     def start_wanted(self, trigger: Trigger, move: TriggerMove) -> RunRecord:
@@ -102,7 +105,14 @@ class Submission:
             return record
         return self._noted(record, message_id)
 
-    def resubmit(self, tenant_id: str, vendors: Sequence[str] | None) -> RunRecord:
+    def resubmit(
+        self,
+        tenant_id: str,
+        vendors: Sequence[str] | None,
+        *,
+        in_place_of: str,
+        origin: Origin = SYSTEM,
+    ) -> RunRecord:
         """Start a run in place of one that died, with the latest config: that is what was mended.
 
         It is an operator's own act: no pause and no quota stops it, and what the config lacks
@@ -112,7 +122,9 @@ class Submission:
             TenantBusyError, QueueUnavailableError: as for `submit`.
         """
         version = self.configs.latest_version(tenant_id)
-        return self._start(_new_run(tenant_id, vendors, version, None), None, None)
+        wanted = _new_run(tenant_id, vendors, version, None)
+        wanted = replace(wanted, origin=origin, in_place_of=in_place_of)
+        return self._start(wanted, None, None)
 
     def send_unsent(self, run_id: str) -> RunRecord:
         """Send the message of a run that never had one: its submitter died in between.
@@ -173,7 +185,7 @@ class Submission:
     def _refuse_paused(self, tenant_id: str) -> None:
         pause = self.pauses.of(tenant_id)
         if pause is not None:
-            raise RunCreationPausedError(pause.tenant_id, pause.reason)
+            raise RunCreationPausedError(pause.tenant_id, pause.reason, pause.public_reason)
 
     def _version_for(self, tenant_id: str, vendors: Sequence[str] | None) -> int | None:
         """Return the version that the run is pinned to, None where the tenant has no config."""

@@ -83,10 +83,11 @@ def replayable(world: ClientWorld) -> dict[str, str]:
 
 
 def test_the_guide_names_every_client_command() -> None:
-    groups = ("config", "tenant")
+    groups = ("config", "tenant", "keys")
     named = {" ".join(command.split()[: 1 + command.startswith(groups)]) for command in COMMANDS}
     commands = {"run", "runs", "show", "errors", "explain", "release", "rollback", "verify"}
-    commands |= {"rehearse", "upload", "tenant status"}
+    commands |= {"rehearse", "upload", "tenant status", "audit"}
+    commands |= {"keys create", "keys list", "keys delete"}
     assert named == commands | {"config get", "config check", "config put"}
 
 
@@ -96,6 +97,7 @@ def test_every_command_of_the_guide_does_what_it_says(
     monkeypatch.chdir(tmp_path)
     prepared(world, tmp_path)
     names = {**replayable(world), **held(world), "RUN_ID": ended(world, "done")}
+    names["KEY_ID"] = world.api.client.post("/v1/tenants/acme_parts/api-keys").json()["key_id"]
     found = {}
     for command in COMMANDS:
         make_way(world)

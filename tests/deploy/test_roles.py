@@ -65,6 +65,7 @@ def administer(client: TestClient) -> None:
     """Issue a tenant's key, use it and revoke it; pause, and go on."""
     keys = f"/v1/tenants/{TENANT}/api-keys"
     made = client.post(keys).json()
+    assert client.get(keys).status_code == 200
     client.get(f"/v1/tenants/{TENANT}", headers={"X-API-Key": made["api_key"]})
     assert client.delete(f"{keys}/{made['key_id']}").status_code == 204
     for pause in ({"reason": "backlog"}, {"reason": "backlog", "tenant_id": TENANT}):
@@ -106,6 +107,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
         assert client.post(f"/v1/runs/{waiting}/cancel").status_code == 202
         for path in (
             "/v1/ready",
+            "/v1/audit",
             "/v1/runs",
             f"/v1/runs?tenant_id={TENANT}&status=SUCCEEDED",
             f"/v1/runs/{done}",
@@ -306,6 +308,14 @@ def test_only_ecs_tasks_of_the_account_take_a_role(role: str) -> None:
     assert statement["Condition"] == {
         "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
     }
+
+
+@pytest.mark.parametrize("role", roles())
+def test_nobody_changes_or_deletes_what_the_audit_says(role: str) -> None:
+    entry = "AuditTable"
+    done = [each for grant in grants(role) if entry in grant.resources for each in grant.actions]
+    reading = {f"dynamodb:{name}" for name in ("GetItem", "BatchGetItem", "Query")}
+    assert set(done) <= {*reading, "dynamodb:PutItem"}
 
 
 def conditions_of(action: str) -> list[Any]:

@@ -56,15 +56,20 @@ def test_defaults_are_those_of_the_program() -> None:
 def test_names_are_those_that_bootstrap_gives(stack: Mapping[str, str]) -> None:
     assert stack["RunsTableName"] == NAMES.runs_table
     assert stack["TenantsTableName"] == NAMES.tenants_table
+    assert stack["AuditTableName"] == NAMES.audit_table
     assert stack["JobsQueueUrl"].endswith(f"/{NAMES.queue}")
     assert stack["JobsDlqUrl"].endswith(f"/{NAMES.dlq}")
     assert stack["UploadsQueueUrl"].endswith(f"/{NAMES.uploads}")
     assert stack["ArtifactBucketName"] == f"{NAMES.bucket}-{ACCOUNT}-{REGION}"
 
 
-@pytest.mark.parametrize("logical_id", ["RunsTable", "TenantsTable"])
+@pytest.mark.parametrize("logical_id", ["RunsTable", "TenantsTable", "AuditTable"])
 def test_tables_are_laid_out_as_bootstrap_lays_them_out(logical_id: str) -> None:
-    definition = {"RunsTable": schema.runs_table, "TenantsTable": schema.tenants_table}
+    definition = {
+        "RunsTable": schema.runs_table,
+        "TenantsTable": schema.tenants_table,
+        "AuditTable": schema.audit_table,
+    }
     wanted = definition[logical_id]("name")
     made = properties(logical_id)
     for field in ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes", "BillingMode"):
@@ -72,11 +77,12 @@ def test_tables_are_laid_out_as_bootstrap_lays_them_out(logical_id: str) -> None
     assert made["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-def test_items_of_the_runs_table_alone_expire() -> None:
-    assert properties("RunsTable")["TimeToLiveSpecification"] == {
-        "AttributeName": schema.EXPIRY,
-        "Enabled": True,
-    }
+def test_items_of_all_tables_but_that_of_tenants_expire() -> None:
+    for table in ("RunsTable", "AuditTable"):
+        assert properties(table)["TimeToLiveSpecification"] == {
+            "AttributeName": schema.EXPIRY,
+            "Enabled": True,
+        }
     assert "TimeToLiveSpecification" not in properties("TenantsTable")
 
 
@@ -196,6 +202,7 @@ def test_queue_attributes_of_the_template_are_no_others(stack: Mapping[str, str]
         "ArtifactBucket",
         "RunsTable",
         "TenantsTable",
+        "AuditTable",
         "JobsQueue",
         "JobsDlq",
         "UploadsQueue",

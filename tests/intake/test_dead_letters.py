@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from fakes import embedded_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster import cli
+from relay_dagster.audit import Actor, ActorKind, Origin
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.intake.dead_letters import DeadLetterError, DeadLetters
@@ -67,6 +68,33 @@ def test_a_redrive_starts_a_new_run_and_removes_the_message(platform: Platform) 
     assert DeadLetters(platform).all() == []
     (message,) = platform.queue.receive(10, wait_seconds=0)
     assert started.run_id in message.body
+
+
+OPERATOR = Origin(Actor(ActorKind.CLI, "oscar", "oscar"))
+
+
+def test_what_becomes_of_a_letter_is_told_with_who_did_it(platform: Platform) -> None:
+    platform.queue.send_dead("gibberish", cause="invalid_job: no JSON", run_id="r-1")
+    dead, other = poisoned(platform), poisoned(platform, "other")
+    letters = DeadLetters(platform, OPERATOR)
+    letters.discard("r-1")
+    letters.discard(dead.run_id)
+    started = letters.redrive(other.run_id)
+    entries = platform.audit.list_entries().entries
+    acts = {each.target: each for each in entries if each.actor == OPERATOR.actor}
+    assert {target: (each.action, each.tenant_id) for target, each in acts.items()} == {
+        "r-1": ("dead_letter.discarded", None),
+        dead.run_id: ("dead_letter.discarded", "acme"),
+        other.run_id: ("dead_letter.redriven", "other"),
+    }
+    assert acts["r-1"].details == {"cause": "invalid_job: no JSON"}
+    assert acts[other.run_id].details == {"run_id": started.run_id}
+
+
+def test_a_letter_that_is_not_there_is_no_act(platform: Platform) -> None:
+    with pytest.raises(DeadLetterError):
+        DeadLetters(platform, OPERATOR).discard(str(uuid.uuid4()))
+    assert platform.audit.list_entries().entries == ()
 
 
 def test_a_redrive_for_a_busy_tenant_starts_nothing_and_keeps_the_message(

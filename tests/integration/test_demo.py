@@ -56,6 +56,8 @@ def test_the_demo_ends_with_a_feed_and_leaves_nothing_behind(
         "The run is HELD",
         "vendor_rows of",
         "the good feed of the first run",
+        "demo (admin_key)",
+        "Relay itself (system)",
     ):
         assert part in told
     assert "relay release " in told

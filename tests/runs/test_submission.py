@@ -13,6 +13,7 @@ import pytest
 from builders import config_document, vendor_document
 from fakes import NOW, FakeClock, embedded_platform
 from relay_core.domain.codes import RunStatus
+from relay_dagster.audit import Actor, ActorKind, Origin
 from relay_dagster.external_errors import ThrottledError, UnreachableError
 from relay_dagster.runs.errors import (
     QueueUnavailableError,
@@ -226,7 +227,7 @@ def test_a_run_in_place_of_a_dead_one_takes_the_latest_config_whatever_stops_oth
     paused = submission(
         platform, pauses=Pauses(Pause(None, "paused", NOW)), configs=config_of("new", version=9)
     )
-    record = paused.resubmit("acme", ("gone",))
+    record = paused.resubmit("acme", ("gone",), in_place_of="dead")
     assert (record.config_version, record.vendors) == (9, ("gone",))
 
 
@@ -236,14 +237,14 @@ def test_a_run_that_was_never_sent_is_sent_after_a_minute_and_once(
     queue = Queue()
     late = submission(platform, queue=queue)
     wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme", request_id="q1")
-    platform.ledger.reserve(wanted)
+    record = platform.ledger.reserve(wanted).record
     with pytest.raises(TransitionRefusedError):
         late.send_unsent(wanted.run_id)
     clock.advance(seconds=60)
     assert late.send_unsent(wanted.run_id).message_id == "m-1"
     with pytest.raises(TransitionRefusedError):
         late.send_unsent(wanted.run_id)
-    assert queue.sent == [(wanted.job, "q1")]
+    assert queue.sent == [(record.job, "q1")]
 
 
 def test_a_run_that_cannot_be_sent_late_either_stays(platform: Platform, clock: FakeClock) -> None:
@@ -301,6 +302,71 @@ def test_a_tenant_with_a_run_is_told_of_that_and_not_of_its_quota(platform: Plat
 
 def test_what_an_operator_sends_again_is_no_matter_of_quotas(platform: Platform) -> None:
     limited = submission(platform, runs_per_hour=1)
-    for start in (lambda: limited.resubmit("acme", None), lambda: limited.submit("acme")):
+
+    def again() -> RunRecord:
+        return limited.resubmit("acme", None, in_place_of="dead")
+
+    for start in (again, lambda: limited.submit("acme")):
         platform.ledger.cancel(start().run_id)
-    assert limited.resubmit("acme", None).tenant_id == "acme"
+    assert again().tenant_id == "acme"
+
+
+# --- who asked for it ---------------------------------------------------------------------------
+
+OPS = Origin(Actor(ActorKind.ADMIN_KEY, "ops", "ops"), "request-1", "192.0.2.1")
+
+
+def told(platform: Platform) -> list[tuple[str, str | None, str]]:
+    """Return action, target and actor of all entries of the audit, the oldest first."""
+    entries = platform.audit.list_entries().entries
+    return [(each.action, each.target, each.actor.id) for each in reversed(entries)]
+
+
+def test_who_asks_for_a_run_is_told_once_its_message_is_sent(platform: Platform) -> None:
+    record = submission(platform).submit("acme", ("vendor_1",), origin=OPS)
+    (entry,) = platform.audit.list_entries("acme").entries
+    assert entry.details == {"trigger": "api", "config_version": 4, "vendors": ["vendor_1"]}
+    assert (entry.request_id, entry.address) == ("request-1", "192.0.2.1")
+    assert entry.occurred_at == record.requested_at
+    platform.ledger.dispatch(record.run_id, 1, message_id="m", receipt_handle="h")
+    platform.ledger.cancel(record.run_id)
+    assert told(platform) == [("run.posted", record.run_id, "ops")]
+
+
+def test_who_asked_is_told_though_the_submitter_died_before_its_message(
+    platform: Platform, clock: FakeClock
+) -> None:
+    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme", origin=OPS)
+    platform.ledger.reserve(wanted)
+    assert told(platform) == []
+    clock.advance(seconds=1)
+    platform.ledger.request_cancel(wanted.run_id)
+    posted, cancelled = (
+        ("run.posted", wanted.run_id, "ops"),
+        ("run.cancelled", wanted.run_id, "relay"),
+    )
+    assert told(platform) == [posted, cancelled]
+
+
+def test_a_redrive_is_told_as_one_act_on_the_dead_letter(platform: Platform) -> None:
+    started = submission(platform).resubmit("acme", None, in_place_of="dead", origin=OPS)
+    (entry,) = platform.audit.list_entries().entries
+    assert told(platform) == [("dead_letter.redriven", "dead", "ops")]
+    assert entry.details == {"run_id": started.run_id}
+
+
+def test_what_is_sent_straight_to_the_queue_is_an_act_of_the_system(platform: Platform) -> None:
+    job = Job(str(uuid.uuid4()), "acme")
+    platform.ledger.adopt(job)
+    platform.ledger.dispatch(job.run_id, 1, message_id="m", receipt_handle="h")
+    assert told(platform) == [("run.posted", job.run_id, "relay")]
+    assert platform.audit.list_entries().entries[0].details == {"trigger": "queue"}
+
+
+def test_what_dagster_s_ui_starts_is_an_act_of_dagster(platform: Platform) -> None:
+    run_id = str(uuid.uuid4())
+    record = platform.ledger.start_by_hand(run_id, "acme")
+    platform.ledger.pin(record.fence, 1)
+    assert told(platform) == [("run.posted", run_id, run_id)]
+    (entry,) = platform.audit.list_entries().entries
+    assert (entry.actor.kind, entry.details) == ("dagster", {"trigger": "dagster"})

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from relay_dagster.audit import Action, ActorKind
 from relay_dagster.runs.model import Trigger
 from relay_dagster.triggers.due import take_due
 from triggers_world import NOON, TriggersWorld, s3_event, triggers_world
@@ -34,6 +35,9 @@ def test_a_run_starts_within_ten_seconds_of_its_due_time(world: TriggersWorld) -
     (run,) = world.runs()
     assert run.trigger is Trigger.SCHEDULE
     assert at(13) <= run.requested_at <= at(13) + timedelta(seconds=10)
+    (entry,) = world.platform.audit.list_entries(run.tenant_id, Action.RUN_POSTED).entries
+    assert (entry.target, entry.actor.kind) == (run.run_id, ActorKind.SYSTEM)
+    assert entry.details["trigger"] == "schedule"
 
 
 def test_each_due_time_leads_to_one_run(world: TriggersWorld) -> None:

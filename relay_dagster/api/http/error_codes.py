@@ -27,8 +27,9 @@ class Code:
 
 
 CODES: Mapping[str, Code] = {
-    "UNAUTHENTICATED": Code(401, "the key in X-API-Key is missing or nobody's"),
+    "UNAUTHENTICATED": Code(401, "the key in X-API-Key is missing, nobody's, or has expired"),
     "FORBIDDEN": Code(403, "the call needs an admin key"),
+    "SCOPE_MISSING": Code(403, "the key lacks a scope that the call needs; detail names it"),
     "NOT_FOUND": Code(404, "there is nothing at this path"),
     "TENANT_NOT_FOUND": Code(404, "the tenant has no config, or the key does not reach it"),
     "CONFIG_VERSION_NOT_FOUND": Code(404, "the tenant has no such config version"),
@@ -85,7 +86,8 @@ def answers(*codes: str) -> dict[int | str, dict[str, Any]]:
     Args:
         codes: beside those that every such call may answer.
     """
-    return documented(*_EVERYWHERE, *codes)
+    refusal = () if "FORBIDDEN" in codes else ("SCOPE_MISSING",)
+    return documented(*_EVERYWHERE, *refusal, *codes)
 
 
 def documented(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
-from relay_dagster.logs import event_log
+from relay_dagster.logs import event_log, logging_with
 
 PROBLEM_TYPE = "application/problem+json"
 HEAR_OUT_SECONDS = 5
@@ -52,6 +52,18 @@ class BodyTooSlowError(Exception):
 def request_id_of(scope: Mapping[str, Any]) -> str:
     """Return the id of the request that is being served."""
     return str(scope["state"]["request_id"])
+
+
+def address_of(scope: Mapping[str, Any]) -> str | None:
+    """Return where a request comes from; of one through trusted proxies what these say."""
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def log_context(scope: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what each log line of the request carries; who finds out more adds it."""
+    context: dict[str, str | None] = scope["state"]["log_context"]
+    return context
 
 
 def problem_body(
@@ -109,7 +121,17 @@ class RequestFrame:
             await self._app(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
-        scope["state"] = {**scope.get("state", {}), "request_id": _request_id(headers)}
+        scope["state"] = {
+            **scope.get("state", {}),
+            "request_id": _request_id(headers),
+            "log_context": {"caller": None, "address": address_of(scope)},
+        }
+        with logging_with(log_context(scope)):
+            await self._frame(scope, receive, send, headers)
+
+    async def _frame(
+        self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
+    ) -> None:
         exchange = _Exchange(scope, receive, send, self._max_body_bytes, self._limits.body_seconds)
         announced = headers.get(b"content-length", b"")
         if _head_bytes(scope) > self._limits.head_bytes:

@@ -34,7 +34,7 @@ from relay_dagster.api.http.middleware import (
     request_id_of,
 )
 from relay_dagster.aws.dynamodb.reads import BadCursorError
-from relay_dagster.aws.dynamodb.tenant_store import (
+from relay_dagster.aws.dynamodb.tenants.errors import (
     ConfigQuotaExceededError,
     TenantExistsError,
     TenantStoreError,
@@ -150,13 +150,14 @@ def faults_of(errors: Iterable[Mapping[str, Any]]) -> Iterator[ConfigFault]:
         yield ConfigFault(".".join(path), message)
 
 
-def problem_of(error: Exception) -> ProblemError:
-    """Return the problem that an error is to those outside."""
+def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
+    """Return the problem that an error is to those outside, or to an admin among them."""
     if isinstance(error, ProblemError):
         return error
     status = next((STATUSES[each] for each in type(error).__mro__ if each in STATUSES), 500)
     if isinstance(error, RunCreationPausedError):
-        return unavailable(error.error_code, str(error), wait_seconds=PAUSE_RETRY_SECONDS)
+        told = str(error) if for_admin else error.public
+        return unavailable(error.error_code, told, wait_seconds=PAUSE_RETRY_SECONDS)
     if isinstance(error, RunQuotaExceededError | ConfigQuotaExceededError):
         return exceeded(error.error_code, str(error), wait_seconds=error.wait_seconds)
     if isinstance(error, QueueUnavailableError):
@@ -229,7 +230,7 @@ async def _answer_domain(request: Request, error: Exception) -> JSONResponse:
         _log.error(
             "dependency_failed", request_id=request_id_of(request.scope), error=str(error)[:500]
         )
-    problem = problem_of(error)
+    problem = problem_of(error, for_admin=getattr(request.state, "is_admin", False))
     if problem.status == 500:
         internal_error(request.scope, error)
     return answer(request, problem)

@@ -149,21 +149,24 @@ class Run(BaseModel):
     )
     errors_artifact_key: str | None
     artifacts: dict[str, str] = Field(description="Names and keys of what the run has written.")
-    dagster_run_id: str | None
-    dagster_url: str | None = Field(description="Opens the attempt in Dagster's UI.")
+    dagster_run_id: str | None = Field(description="Null for tenants' keys.")
+    dagster_url: str | None = Field(
+        description="Opens the attempt in Dagster's UI; null for tenants' keys."
+    )
 
     @classmethod
-    def of(cls, record: RunRecord, dagster_webserver_url: str | None) -> Run:
-        """Return what those outside see of a record."""
+    def of(cls, record: RunRecord, dagster_webserver_url: str | None, *, for_admin: bool) -> Run:
+        """Return what those outside see of a record; where it executes is shown to admins alone."""
+        dagster_run_id = record.dagster_run_id if for_admin else None
         url = None
-        if dagster_webserver_url and record.dagster_run_id:
-            url = f"{dagster_webserver_url}/runs/{record.dagster_run_id}"
+        if dagster_webserver_url and dagster_run_id:
+            url = f"{dagster_webserver_url}/runs/{dagster_run_id}"
         own = {name: getattr(record, name) for name in cls.model_fields if name != "dagster_url"}
         vendors = None if record.vendors is None else list(record.vendors)
         hold = None if record.hold is None else HeldFeed.of(record.hold)
         changes = None if record.changes is None else FeedChanges.of(record)
-        shown = {"vendors": vendors, "changes": changes, "hold": hold, "dagster_url": url}
-        return cls(**{**own, **shown})
+        own |= {"vendors": vendors, "changes": changes, "hold": hold}
+        return cls(**{**own, "dagster_run_id": dagster_run_id, "dagster_url": url})
 
 
 class RunList(BaseModel):
@@ -226,15 +229,6 @@ class VersionList(BaseModel):
     next_cursor: str | None = Field(description="Give it as `cursor` for the next page.")
 
 
-class NewTenantKey(BaseModel):
-    """A key of a tenant, shown this once."""
-
-    model_config = _example(key_id="8c1d6f0a2b3e4c5d", api_key="rk_8c1d6f0a2b3e4c5d_...")
-
-    key_id: str
-    api_key: str
-
-
 class ResumeOrder(BaseModel):
     """What `DELETE /v1/admin/pause` takes."""
 
@@ -247,18 +241,23 @@ class ResumeOrder(BaseModel):
 class PauseOrder(ResumeOrder):
     """What `POST /v1/admin/pause` takes."""
 
-    reason: Reason
+    reason: Reason = Field(description="Shown to admins alone.")
+    public_reason: Reason | None = Field(None, description="What tenants are told.")
 
 
 class Pausing(BaseModel):
     """A pause in force."""
 
     model_config = _example(
-        tenant_id=None, reason="the backlog keeps growing", paused_at="2026-03-01T12:00:00Z"
+        tenant_id=None,
+        reason="the backlog keeps growing",
+        public_reason="maintenance until noon",
+        paused_at="2026-03-01T12:00:00Z",
     )
 
     tenant_id: str | None = Field(description="None is all.")
     reason: str
+    public_reason: str | None = Field(description="What tenants are told.")
     paused_at: datetime
 
 
@@ -284,7 +283,7 @@ class Readiness(BaseModel):
         status="ready",
         dependencies={
             name: {"state": "ok", "details": []}
-            for name in ("runs_table", "tenants_table", "artifact_bucket", "queue")
+            for name in ("runs_table", "tenants_table", "audit_table", "artifact_bucket", "queue")
         },
     )
 

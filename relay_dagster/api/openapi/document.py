@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from relay_dagster.api.http.error_codes import documented
+from relay_dagster.api.models.api_keys import KeyOrder
 from relay_dagster.api.models.holds import ReleaseOrder, RollbackOrder
 from relay_dagster.api.models.runs_tenants import PauseOrder, Problem, ResumeOrder, RunOrder
 from relay_dagster.api.models.uploads import UploadOrder
@@ -19,7 +20,7 @@ from relay_dagster.api.openapi.headers import described
 
 _BODIES = (
     *(Problem, RunOrder, PauseOrder, ResumeOrder),
-    *(ReleaseOrder, RollbackOrder, UploadOrder),
+    *(ReleaseOrder, RollbackOrder, UploadOrder, KeyOrder),
 )
 # FastAPI's own error bodies, which this API does not answer with.
 _FOREIGN = ("HTTPValidationError", "ValidationError")

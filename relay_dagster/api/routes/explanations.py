@@ -17,7 +17,7 @@ from relay_dagster.api.http.problems import unavailable
 from relay_dagster.api.http.request_parsing import RunId
 from relay_dagster.api.models.explanations import Explanation
 from relay_dagster.api.routes.runs import find_run
-from relay_dagster.api.security.auth import Authenticated
+from relay_dagster.api.security.auth import MayRead
 
 router = APIRouter(tags=["runs"])
 
@@ -35,7 +35,7 @@ router = APIRouter(tags=["runs"])
 )
 def explain_sku(
     run_id: RunId,
-    caller: Authenticated,
+    caller: MayRead,
     platform: PlatformDep,
     explainer: ExplainerDep,
     sku: Annotated[str, Query(description="As in the feed, after the SKU map.")],

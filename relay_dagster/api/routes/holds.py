@@ -18,8 +18,8 @@ from relay_dagster.api.http.request_parsing import (
 )
 from relay_dagster.api.models.holds import PublishedFeed, ReleaseOrder, RollbackOrder
 from relay_dagster.api.models.runs_tenants import Run
-from relay_dagster.api.routes.runs import find_run
-from relay_dagster.api.security.auth import Authenticated
+from relay_dagster.api.routes.runs import find_run, shown_run
+from relay_dagster.api.security.auth import Acting, MayRelease
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import FeedNotKeptError
 from relay_dagster.runs.feeds.hold import Release
@@ -54,18 +54,20 @@ _ROLLBACK_BODY = json_content(
     ),
     openapi_extra=_RELEASE_BODY,
 )
-def release_run(run_id: RunId, caller: Authenticated, platform: PlatformDep, body: JsonBody) -> Run:
+def release_run(
+    run_id: RunId, caller: MayRelease, acting: Acting, platform: PlatformDep, body: JsonBody
+) -> Run:
     """Publish the feed that a run holds back; name what was reviewed: its hash and the guards."""
     order = read_body(ReleaseOrder, body)
     found = find_run(run_id, caller, platform)
     if found.hold is not None and not platform.objects.exists(str(found.feed_key)):
         raise FeedNotKeptError(found.tenant_id, found.run_id)
     decision = Release(order.sha256, frozenset(order.guards), order.reason, by=caller.id)
-    record = platform.ledger.release(found.run_id, decision)
+    record = platform.ledger.release(found.run_id, decision, origin=acting)
     if found.status is not record.status:
         _log.info("run_released", caller=caller.id, reason=order.reason, **record.log_facts)
         platform.metrics.run_released(record)
-    return Run.of(record, platform.settings.dagster_webserver_url)
+    return shown_run(record, caller, platform)
 
 
 @router.post(
@@ -74,16 +76,19 @@ def release_run(run_id: RunId, caller: Authenticated, platform: PlatformDep, bod
     openapi_extra=_ROLLBACK_BODY,
 )
 def roll_back_feed(
-    tenant_id: TenantId, caller: Authenticated, platform: PlatformDep, body: JsonBody
+    tenant_id: TenantId,
+    caller: MayRelease,
+    acting: Acting,
+    platform: PlatformDep,
+    body: JsonBody,
 ) -> PublishedFeed:
     """Publish one of the tenant's last feeds again, unjudged; the next run is compared with it."""
     order = read_body(RollbackOrder, body)
-    caller.require(tenant_id)
     kept = platform.runs.feed(tenant_id) if is_id(tenant_id) else None
     publication = None if kept is None else kept.kept(order.run_id)
     if publication is None or not platform.objects.exists(publication.key):
         raise FeedNotKeptError(tenant_id, order.run_id)
-    feed = platform.ledger.roll_back(tenant_id, order.run_id)
+    feed = platform.ledger.roll_back(tenant_id, order.run_id, order.reason, origin=acting)
     _log.info(
         "feed_rolled_back",
         tenant_id=tenant_id,

@@ -28,7 +28,7 @@ from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.models.runs_tenants import CURSOR, Run, RunList, RunOrder
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.api_keys import Caller
-from relay_dagster.api.security.auth import Authenticated
+from relay_dagster.api.security.auth import Acting, MayRead, MayRun
 from relay_dagster.aws.dynamodb.reads import cursor_after_record
 from relay_dagster.runs.errors import UnknownRunError
 from relay_dagster.runs.identifiers import ID_PATTERN
@@ -76,7 +76,8 @@ _ORDER_BODY = json_content(
     openapi_extra=_ORDER_BODY,
 )
 def start_run(
-    caller: Authenticated,
+    caller: MayRun,
+    acting: Acting,
     platform: PlatformDep,
     body: JsonBody,
     request_id: RequestId,
@@ -99,14 +100,15 @@ def start_run(
         order.chosen,
         request_id=request_id,
         idempotency=_idempotency_of(caller, order, idempotency_key),
+        origin=acting,
     )
     response.headers["Location"] = f"/v1/runs/{record.run_id}"
-    return _shown(record, platform, response)
+    return _shown(record, caller, platform, response)
 
 
 @router.get("/v1/runs", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST))
 def list_runs(
-    caller: Authenticated,
+    caller: MayRead,
     platform: PlatformDep,
     tenant_id: Annotated[
         str | None, Query(pattern=ID_PATTERN, description="None is every one you reach.")
@@ -125,16 +127,16 @@ def list_runs(
         caller.require(tenant_id)
     whose = tenant_id or caller.tenant_id
     listing = partial(platform.runs.list_runs, whose, status)
-    return _page(listing, limit, cursor, platform.settings.dagster_webserver_url)
+    return _page(listing, limit, cursor, lambda record: shown_run(record, caller, platform))
 
 
 @router.get(
     "/v1/runs/{run_id}",
     responses={**carrying(200, "Retry-After"), **answers("RUN_NOT_FOUND")},
 )
-def get_run(run_id: RunId, caller: Authenticated, platform: PlatformDep, response: Response) -> Run:
+def get_run(run_id: RunId, caller: MayRead, platform: PlatformDep, response: Response) -> Run:
     """Return a run as it stands."""
-    return _shown(find_run(run_id, caller, platform), platform, response)
+    return _shown(find_run(run_id, caller, platform), caller, platform, response)
 
 
 @router.get(
@@ -142,7 +144,7 @@ def get_run(run_id: RunId, caller: Authenticated, platform: PlatformDep, respons
     responses={**carrying(200, "Cache-Control", content=_LINKS), **answers("RUN_NOT_FOUND")},
 )
 def get_artifacts(
-    run_id: RunId, caller: Authenticated, platform: PlatformDep, response: Response
+    run_id: RunId, caller: MayRead, platform: PlatformDep, response: Response
 ) -> dict[str, str]:
     """Return a link for each artifact that there is, good for an hour without a key."""
     record = find_run(run_id, caller, platform)
@@ -158,18 +160,22 @@ def get_artifacts(
     responses={**carrying(202, "Retry-After"), **answers("RUN_NOT_FOUND", "RUN_ALREADY_FINISHED")},
 )
 def cancel_run(
-    run_id: RunId, caller: Authenticated, platform: PlatformDep, response: Response
+    run_id: RunId, caller: MayRun, acting: Acting, platform: PlatformDep, response: Response
 ) -> Run:
     """Cancel a run: at once where nothing is under way, else as soon as it can be stopped.
 
     A feed that is held back is discarded.
     """
     record = find_run(run_id, caller, platform)
-    return _shown(platform.ledger.request_cancel(record.run_id), platform, response)
+    cancelled = platform.ledger.request_cancel(record.run_id, origin=acting)
+    return _shown(cancelled, caller, platform, response)
 
 
 def _page(
-    listing: Callable[..., RunPage], limit: int, cursor: str | None, url: str | None
+    listing: Callable[..., RunPage],
+    limit: int,
+    cursor: str | None,
+    shown: Callable[[RunRecord], Run],
 ) -> RunList:
     """Return a page that ends early, before its answer would be too long.
 
@@ -180,7 +186,7 @@ def _page(
     while wanted:
         found = listing(limit=wanted, cursor=cursor)
         for record in found.records:
-            run = Run.of(record, url)
+            run = shown(record)
             left -= len(run.model_dump_json().encode())
             if left < 0 and runs:
                 return RunList(runs=runs, next_cursor=cursor)
@@ -218,7 +224,13 @@ def find_run(run_id: str, caller: Caller, platform: Platform) -> RunRecord:
     return record
 
 
-def _shown(record: RunRecord, platform: Platform, response: Response) -> Run:
+def shown_run(record: RunRecord, caller: Caller, platform: Platform) -> Run:
+    """Return a run as its caller may see it."""
+    url = platform.settings.dagster_webserver_url
+    return Run.of(record, url, for_admin=caller.is_admin)
+
+
+def _shown(record: RunRecord, caller: Caller, platform: Platform, response: Response) -> Run:
     if not record.has_ended:
         response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
-    return Run.of(record, platform.settings.dagster_webserver_url)
+    return shown_run(record, caller, platform)

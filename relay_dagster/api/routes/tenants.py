@@ -33,7 +33,7 @@ from relay_dagster.api.models.runs_tenants import (
 )
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE, CONFIG_REFERENCE
 from relay_dagster.api.openapi.headers import carrying
-from relay_dagster.api.security.auth import Admin, Authenticated
+from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
@@ -53,11 +53,11 @@ _CONFIG_BODY = json_content(CONFIG_REFERENCE, CONFIG_EXAMPLE)
     openapi_extra=_CONFIG_BODY,
 )
 def create_tenant(
-    caller: Admin, platform: PlatformDep, body: JsonBody, response: Response
+    caller: Admin, acting: Acting, platform: PlatformDep, body: JsonBody, response: Response
 ) -> ConfigVersion:
     """Store a new tenant's first config."""
     config, text = _read_config(body, platform.settings.limits)
-    version = platform.tenants.create(config.tenant_id, text).version
+    version = platform.tenants.create(config.tenant_id, text, origin=acting).version
     return _stored(config.tenant_id, version, created=True, response=response)
 
 
@@ -70,7 +70,7 @@ def create_tenant(
 )
 def get_tenant(
     tenant_id: TenantId,
-    caller: Authenticated,
+    caller: MayRead,
     platform: PlatformDep,
     response: Response,
     config_version: Annotated[
@@ -78,7 +78,6 @@ def get_tenant(
     ] = None,
 ) -> Tenant:
     """Return a tenant's latest config, or one version of it; the ETag is the version."""
-    caller.require(tenant_id)
     stored = find_config(platform.tenants, tenant_id, config_version)
     response.headers["ETag"] = entity_tag(stored.version)
     latest = stored if config_version is None else platform.tenants.latest(tenant_id)
@@ -97,13 +96,12 @@ def get_tenant(
 )
 def list_versions(
     tenant_id: TenantId,
-    caller: Authenticated,
+    caller: MayRead,
     platform: PlatformDep,
     limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
     cursor: Annotated[str | None, Query(pattern="^[1-9][0-9]{0,14}$", description=CURSOR)] = None,
 ) -> VersionList:
     """List the versions of a tenant's config, the latest first."""
-    caller.require(tenant_id)
     if not is_id(tenant_id):
         raise UnknownTenantError(tenant_id)
     before = None if cursor is None else int(cursor)
@@ -131,7 +129,8 @@ def list_versions(
 )
 def put_config(
     tenant_id: TenantId,
-    caller: Authenticated,
+    caller: MayConfigure,
+    acting: Acting,
     platform: PlatformDep,
     body: JsonBody,
     response: Response,
@@ -140,14 +139,15 @@ def put_config(
     ] = None,
 ) -> ConfigVersion:
     """Store the next version of a tenant's config; an admin may store a new tenant's first."""
-    caller.require(tenant_id)
     config, text = _read_config(body, platform.settings.limits)
     if config.tenant_id != tenant_id:
         message = f'is "{config.tenant_id}", the path says "{tenant_id}"; they must be the same'
         raise invalid_request([ConfigFault("tenant_id", message)])
     expected = None if if_match is None else _expected(platform.tenants, tenant_id, if_match)
     may_create = caller.is_admin and if_match is None
-    stored = platform.tenants.put(tenant_id, text, if_match=expected, may_create=may_create)
+    stored = platform.tenants.put(
+        tenant_id, text, if_match=expected, may_create=may_create, origin=acting
+    )
     return _stored(tenant_id, stored.version, created=stored.created, response=response)
 
 

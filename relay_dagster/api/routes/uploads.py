@@ -15,10 +15,12 @@ from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import JsonBody, TenantId, json_content, read_body
 from relay_dagster.api.models.uploads import UploadLink, UploadOrder
 from relay_dagster.api.routes.tenants import find_config
-from relay_dagster.api.security.auth import Authenticated
+from relay_dagster.api.security.auth import Acting, MayUpload
+from relay_dagster.audit import Action
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.aws.s3.upload_form import MOST_BYTES, MOST_KEY_BYTES
 from relay_dagster.logs import event_log
+from relay_dagster.runs.ports import utc_now
 
 router = APIRouter(tags=["uploads"])
 _log = event_log()
@@ -42,18 +44,24 @@ _BODY = json_content(
     openapi_extra=_BODY,
 )
 def make_upload_link(
-    tenant_id: TenantId, caller: Authenticated, platform: PlatformDep, body: JsonBody
+    tenant_id: TenantId,
+    caller: MayUpload,
+    acting: Acting,
+    platform: PlatformDep,
+    body: JsonBody,
 ) -> UploadLink:
     """Make a link by which one file of a vendor is uploaded, within 15 minutes and without a key.
 
     A pause of run creation stops no uploads.
     """
-    caller.require(tenant_id)
     order = read_body(UploadOrder, body)
     key = _key_for(order, find_config(platform.tenants, tenant_id))
     max_bytes = min(platform.settings.max_feed_bytes, MOST_BYTES)
     form = platform.objects.upload_form(key, max_bytes)
-    _log.info("upload_link_made", tenant_id=tenant_id, caller=caller.id, key=key)
+    told = {"vendor_id": order.vendor_id, "expires_at": form.expires_at.isoformat()}
+    made = Action.UPLOAD_LINK_CREATED
+    platform.audit.add(acting.entry(made, tenant_id, key, utc_now(), **told))
+    _log.info("upload_link_made", tenant_id=tenant_id, key=key)
     return UploadLink(
         url=form.url,
         fields=dict(form.fields),

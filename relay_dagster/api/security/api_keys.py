@@ -10,25 +10,45 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
+from relay_dagster.api.security.admin_keys import AdminKey
 from relay_dagster.api.security.rate_limits import LatelySeen, TokenBuckets, WrongKeys
-from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, TenantKey
+from relay_dagster.audit import Actor, ActorKind, Origin
+from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
+from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.runs.ports import utc_now
 
 # The id in a tenant's key leads to its digest; the secret is 32 random bytes.
 _TENANT_KEY = re.compile(r"rk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _GOOD_SECONDS = 60 * 60.0
 _ADMIN_FACTOR = 10
+_ADMIN, _KEY = "admin:", "key:"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. ``tenant_id`` None is an admin; ``id`` tells callers apart and holds no secret."""
+    """Who calls. ``tenant_id`` None is an admin, who may do all that a key may.
+
+    ``id`` tells callers apart and holds no secret; ``name`` is what people call the key.
+    """
 
     id: str
     tenant_id: str | None = None
+    name: str = ""
+    scopes: frozenset[Scope] = frozenset(Scope)
+    expires_at: datetime | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as the audit names it."""
+        if self.is_admin:
+            return Actor(ActorKind.ADMIN_KEY, self.name, self.name)
+        return Actor(ActorKind.TENANT_KEY, self.id.removeprefix(_KEY), self.name)
 
     @property
     def is_admin(self) -> bool:
@@ -49,7 +69,24 @@ class Caller:
             raise UnknownTenantError(tenant_id)
 
 
-ANONYMOUS = Caller("anonymous")
+ANONYMOUS = Caller("anonymous", name="anonymous")
+
+
+class KeyExpiredError(Exception):
+    """A tenant's key that was good until ``at``."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+        super().__init__(f"the key has expired at {at.isoformat()}")
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """What a tenant's new key is to be: its name, by default its id, and what it may do."""
+
+    name: str | None
+    scopes: tuple[Scope, ...]
+    expires_at: datetime | None
 
 
 class CallerRates:
@@ -84,19 +121,25 @@ class Keyring:
         tenant_keys: where the digests of tenants' keys are kept.
         wrong_keys: who has shown keys of nobody.
         clock: seconds, from anywhere.
+        now: tells the time, aware.
     """
 
     def __init__(
         self,
-        admin_keys: tuple[str, ...],
+        admin_keys: Iterable[AdminKey],
         tenant_keys: ApiKeyStore,
         wrong_keys: WrongKeys,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._admins = tuple(map(_digest, admin_keys))
+        self._admins = [
+            (_digest(key.secret), Caller(f"{_ADMIN}{key.name}", name=key.name))
+            for key in admin_keys
+        ]
         self._tenant_keys = tenant_keys
         self._wrong_keys = wrong_keys
         self._clock = clock
+        self._now = now
         self._found_good: LatelySeen[float] = LatelySeen()
 
     def caller(self, key: str, address: str) -> Caller | None:
@@ -107,37 +150,62 @@ class Keyring:
 
         Raises:
             RateLimitedError: too many keys of nobody came from the address.
+            KeyExpiredError: it is a tenant's that has expired, which counts as nobody's.
         """
         given = _digest(key)
-        matches = [hmac.compare_digest(given, digest) for digest in self._admins]
-        if any(matches):
-            return Caller(f"admin:{given[:16]}")
+        matches = [caller for digest, caller in self._admins if hmac.compare_digest(given, digest)]
+        if matches:
+            return matches[0]
         was_good = self._was_good(given)
         if not was_good:
             self._wrong_keys.require_few(address)
         form = _TENANT_KEY.fullmatch(key)
         found = self._tenant_keys.get(form.group(1)) if form else None
-        if found is None or not hmac.compare_digest(given, found.digest):
+        is_known = found is not None and hmac.compare_digest(given, found.digest)
+        is_over = found is not None and found.is_over(self._now())
+        if found is None or not is_known or is_over:
             if not was_good:
                 self._wrong_keys.note(address)
+            if found is not None and is_known and found.expires_at is not None:
+                raise KeyExpiredError(found.expires_at)
             return None
         self._found_good.set(given, self._clock())
-        return Caller(f"key:{found.key_id}", found.tenant_id)
+        with suppress(ExternalServiceError):  # the caller has a good key, whatever is noted of it
+            self._tenant_keys.note_use(found)
+        return _caller_of(found)
 
     def _was_good(self, digest: str) -> bool:
         found_at = self._found_good.get(digest)
         return found_at is not None and self._clock() - found_at < _GOOD_SECONDS
 
-    def issue(self, tenant_id: str) -> tuple[str, str]:
+    def issue(self, tenant_id: str, wanted: NewKey, by: Caller, origin: Origin) -> tuple[str, str]:
         """Make a key of a tenant and return its id and the key itself, which is kept nowhere."""
         key_id = secrets.token_hex(8)
         key = f"rk_{key_id}_{secrets.token_urlsafe(32)}"
-        self._tenant_keys.add(TenantKey(key_id, tenant_id, _digest(key)))
+        self._tenant_keys.add(
+            TenantKey(
+                key_id=key_id,
+                tenant_id=tenant_id,
+                digest=_digest(key),
+                name=wanted.name or key_id,
+                scopes=wanted.scopes,
+                created_at=self._now(),
+                created_by=by.id,
+                expires_at=wanted.expires_at,
+            ),
+            origin,
+        )
         return key_id, key
 
-    def revoke(self, tenant_id: str, key_id: str) -> bool:
+    def revoke(self, tenant_id: str, key_id: str, origin: Origin) -> bool:
         """Make a key nobody's from now on; tell whether it was the tenant's."""
-        return self._tenant_keys.remove(tenant_id, key_id)
+        return self._tenant_keys.remove(tenant_id, key_id, origin)
+
+
+def _caller_of(key: TenantKey) -> Caller:
+    return Caller(
+        f"{_KEY}{key.key_id}", key.tenant_id, key.name, frozenset(key.scopes), key.expires_at
+    )
 
 
 def _digest(key: str) -> str:

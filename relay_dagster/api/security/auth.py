@@ -1,23 +1,31 @@
-"""Lets callers in by the key in ``X-API-Key``, and admins alone where only they may.
+"""Lets callers in by the key in ``X-API-Key``, as far as its scopes go, or admins alone.
 
-What belongs to a tenant that the caller does not reach does not exist for it.
+A route says in the type of its caller what the key must be good for, and the OpenAPI document shows
+it; `authorize` alone judges it. What belongs to a tenant that the caller does not reach does not
+exist for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyHeader
+from fastapi.security import APIKeyHeader, SecurityScopes
 
 from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep, RatesDep
+from relay_dagster.api.http.middleware import address_of, log_context, request_id_of
 from relay_dagster.api.http.problems import ProblemError, exceeded
-from relay_dagster.api.security.api_keys import ANONYMOUS, Caller, Keyring
+from relay_dagster.api.security.api_keys import ANONYMOUS, Caller, KeyExpiredError, Keyring
 from relay_dagster.api.security.rate_limits import RateLimitedError
+from relay_dagster.audit import Origin
+from relay_dagster.aws.dynamodb.api_key_store import Scope
 
 _HEADER = APIKeyHeader(
     name="X-API-Key", auto_error=False, description="An admin key, or a key of one tenant."
 )
+ADMIN = "admin"
+"""What a call needs that is for admins alone, beside the scopes of tenants' keys."""
 _SCHEME = 'ApiKey realm="relay", header="X-API-Key"'
 
 
@@ -31,11 +39,13 @@ def authenticate(
     """Return who calls.
 
     Raises:
-        ProblemError: 401, the key is missing or nobody's; 429, too many requests came with it, or
-            too many wrong keys from its address.
+        ProblemError: 401, the key is missing, nobody's or has expired; 429, too many requests came
+            with it, or too many wrong keys from its address.
     """
     try:
         caller = ANONYMOUS if platform.settings.allow_anonymous else _known(keyring, key, request)
+        log_context(request.scope)["caller"] = caller.id
+        request.state.is_admin = caller.is_admin
         rates.take(caller)
     except RateLimitedError as error:
         raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
@@ -43,10 +53,13 @@ def authenticate(
 
 
 def _known(keyring: Keyring, key: str | None, request: Request) -> Caller:
-    address = request.client.host if request.client else ""
-    caller = keyring.caller(key, address) if key else None
+    address = address_of(request.scope) or ""
+    problem = "is nobody's" if key else "is missing"
+    try:
+        caller = keyring.caller(key, address) if key else None
+    except KeyExpiredError as error:
+        caller, problem = None, f"has expired at {error.at:%Y-%m-%dT%H:%M:%SZ}"
     if caller is None:
-        problem = "is nobody's" if key else "is missing"
         raise ProblemError(
             "UNAUTHENTICATED",
             f"the key in X-API-Key {problem}",
@@ -58,18 +71,47 @@ def _known(keyring: Keyring, key: str | None, request: Request) -> Caller:
 Authenticated = Annotated[Caller, Depends(authenticate)]
 
 
-def require_admin(request: Request, caller: Authenticated) -> Caller:
-    """Return the admin who calls.
+def authorize(request: Request, caller: Authenticated, needed: SecurityScopes) -> Caller:
+    """Return the caller, whose key is good for what the route needs.
 
     Raises:
         UnknownTenantError: the path names a tenant that the caller does not reach.
-        ProblemError: 403, the caller is no admin.
+        ProblemError: 403, the call is for admins, or the key lacks its scope.
     """
     if caller.is_admin:
         return caller
     if "tenant_id" in request.path_params:
         caller.require(request.path_params["tenant_id"])
-    raise ProblemError("FORBIDDEN", "this needs an admin key")
+    if ADMIN in needed.scopes:
+        raise ProblemError("FORBIDDEN", "this needs an admin key")
+    require_scopes(caller, needed.scopes)
+    return caller
 
 
-Admin = Annotated[Caller, Depends(require_admin)]
+def require_scopes(caller: Caller, scopes: Iterable[str]) -> None:
+    """Refuse a caller whose key lacks a scope.
+
+    Raises:
+        ProblemError: 403.
+    """
+    if missing := [str(scope) for scope in scopes if scope not in caller.scopes]:
+        named = ", ".join(missing)
+        message = f"the key lacks the scope {named}; use one that has it"
+        raise ProblemError("SCOPE_MISSING", message, members={"scopes": missing})
+
+
+def origin_of(request: Request, caller: Authenticated) -> Origin:
+    """Return where what the request does comes from, as the audit tells it."""
+    return Origin(caller.actor, request_id_of(request.scope), address_of(request.scope))
+
+
+Acting = Annotated[Origin, Depends(origin_of)]
+"""What each route takes that changes something, and gives to whatever stores the change."""
+
+Admin = Annotated[Caller, Security(authorize, scopes=[ADMIN])]
+MayRead = Annotated[Caller, Security(authorize, scopes=[Scope.READ])]
+MayRun = Annotated[Caller, Security(authorize, scopes=[Scope.RUN])]
+MayConfigure = Annotated[Caller, Security(authorize, scopes=[Scope.CONFIG])]
+MayRelease = Annotated[Caller, Security(authorize, scopes=[Scope.RELEASE])]
+MayUpload = Annotated[Caller, Security(authorize, scopes=[Scope.UPLOAD])]
+MayMakeKeys = Annotated[Caller, Security(authorize, scopes=[Scope.KEYS])]

@@ -57,13 +57,20 @@ class RunLooks:
     Args:
         clients: AWS.
         table: the runs table.
+        audit_table: where it is told who changed what.
         sleep: how to wait.
     """
 
     def __init__(
-        self, clients: Clients, table: str, *, sleep: Callable[[float], None] = time.sleep
+        self,
+        clients: Clients,
+        table: str,
+        audit_table: str,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._clients = clients
+        self._audit_table = audit_table
         self._table = Table(clients, table, sleep=sleep)
 
     # --- what is due ----------------------------------------------------------------------------

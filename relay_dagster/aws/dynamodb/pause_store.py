@@ -6,12 +6,17 @@ What a pause stops is decided in ``runs/submission.py``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
+from relay_dagster.audit import SYSTEM, Action, Origin
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.audit.items import audit_write
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.ports import Pause, utc_now
 
@@ -20,10 +25,16 @@ class PauseStore:
     """Pauses that are in force."""
 
     def __init__(
-        self, clients: Clients, table: str, *, clock: Callable[[], datetime] = utc_now
+        self,
+        clients: Clients,
+        table: str,
+        audit_table: str,
+        *,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._clients = clients
         self._table = Table(clients, table)
+        self._audit_table = audit_table
         self._clock = clock
 
     def of(self, tenant_id: str) -> Pause | None:
@@ -33,27 +44,50 @@ class PauseStore:
             item = found.get(_key(scope))
             if item is not None:
                 plain = unmarshal(item)
-                return Pause(scope, plain["reason"], read_instant(plain["paused_at"]))
+                at = read_instant(plain["paused_at"])
+                return Pause(scope, plain["reason"], at, plain.get("public_reason"))
         return None
 
-    @maps_aws_errors
-    def begin(self, tenant_id: str | None, reason: str) -> Pause:
+    def begin(
+        self,
+        tenant_id: str | None,
+        reason: str,
+        public_reason: str | None = None,
+        *,
+        origin: Origin = SYSTEM,
+    ) -> Pause:
         """Stop new runs; where they are stopped already, the new reason counts."""
-        pause = Pause(tenant_id, reason, self._clock())
+        pause = Pause(tenant_id, reason, self._clock(), public_reason)
+        told = {"reason": reason, "public_reason": public_reason}
         item = {
             schema.KEY: _key(tenant_id),
-            "reason": reason,
+            **told,
             "paused_at": instant_text(pause.paused_at),
         }
-        self._clients.dynamodb.put_item(TableName=self._table.name, Item=marshal(item))
+        write = Write("pause", "Put", {"TableName": self._table.name, "Item": marshal(item)})
+        self._transact(write, Action.RUNS_PAUSED, tenant_id, origin, **told)
         return pause
 
-    @maps_aws_errors
-    def end(self, tenant_id: str | None) -> None:
+    def end(
+        self, tenant_id: str | None, reason: str | None = None, *, origin: Origin = SYSTEM
+    ) -> None:
         """Let new runs in again; a pause of the other scope stays in force."""
-        self._clients.dynamodb.delete_item(
-            TableName=self._table.name, Key=marshal({schema.KEY: _key(tenant_id)})
-        )
+        key = marshal({schema.KEY: _key(tenant_id)})
+        arguments = {
+            "TableName": self._table.name,
+            "Key": key,
+            "ConditionExpression": f"attribute_exists({schema.KEY})",
+        }
+        write = Write("pause", "Delete", arguments)
+        with suppress(ConditionsFailedError):  # there was none: nothing is done
+            self._transact(write, Action.RUNS_RESUMED, tenant_id, origin, reason=reason)
+
+    @maps_aws_errors
+    def _transact(
+        self, write: Write, action: Action, tenant_id: str | None, origin: Origin, **details: Any
+    ) -> None:
+        entry = origin.entry(action, tenant_id, tenant_id, self._clock(), **details)
+        transact(self._clients.dynamodb, [write, audit_write(self._audit_table, entry)])
 
 
 def _key(tenant_id: str | None) -> str:

@@ -114,33 +114,47 @@ class Table:
         self,
         index: str,
         key: tuple[str, str],
-        status: RunStatus | None,
+        filtered: tuple[str, str] | None,
         limit: int,
         start: Mapping[str, Any] | None,
         *,
+        prefix: str | None = None,
         forward: bool = False,
     ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any] | None]:
         """Return up to ``limit`` rows of an index, and the row to go on after; None at the end.
 
-        With a status that the index does not lead to, no more than some thousands of rows are
-        looked at: there may be fewer of them than ``limit``, or none, and yet more to come.
+        Filtered by an attribute that the index does not lead to, no more than some thousands of
+        rows are looked at: there may be fewer of them than ``limit``, or none, and yet more to
+        come.
+
+        Args:
+            index: of the table.
+            key: its partition, name and value.
+            filtered: an attribute, name and value; None takes all rows.
+            limit: how many rows at the most.
+            start: where to go on.
+            prefix: of the items' keys, where the index is sorted by them.
+            forward: the first rows first, else the last.
         """
-        values = {":key": key[1], ":status": status.value if status else None}
-        names = {"#key": key[0], **({"#status": "status"} if status else {})}
+        names, values = {"#key": key[0]}, {":key": key[1]}
         request: dict[str, Any] = {
             "TableName": self.name,
             "IndexName": index,
             "KeyConditionExpression": "#key = :key",
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": marshal(values),
             "ScanIndexForward": forward,
         }
-        if status:
-            request["FilterExpression"] = "#status = :status"
+        if prefix is not None:
+            request["KeyConditionExpression"] += f" AND begins_with({schema.KEY}, :prefix)"
+            values[":prefix"] = prefix
+        if filtered is not None:
+            request["FilterExpression"] = "#filtered = :filtered"
+            names["#filtered"], values[":filtered"] = filtered
+        request["ExpressionAttributeNames"] = names
+        request["ExpressionAttributeValues"] = marshal(values)
         rows: list[Mapping[str, Any]] = []
-        for _ in range(_FILTERED_PAGES if status else limit + 1):
+        for _ in range(_FILTERED_PAGES if filtered else limit + 1):
             # With a filter DynamoDB's limit counts what it looks at, not what it returns.
-            request["Limit"] = _FILTERED_ROWS if status else limit + 1 - len(rows)
+            request["Limit"] = _FILTERED_ROWS if filtered else limit + 1 - len(rows)
             if start:
                 request["ExclusiveStartKey"] = start
             answer = self._clients.dynamodb.query(**request)

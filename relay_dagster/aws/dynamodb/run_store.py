@@ -7,13 +7,15 @@ in `looks`.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from relay_core.domain.codes import RunStatus
+from relay_dagster.audit import AuditEntry
 from relay_dagster.aws.dynamodb import quotas, schema, tenant_lock
+from relay_dagster.aws.dynamodb.audit.items import audit_write
 from relay_dagster.aws.dynamodb.idempotency import idempotency_writes
 from relay_dagster.aws.dynamodb.looks import RunLooks
 from relay_dagster.aws.dynamodb.reads import cursor_after, listing_of, run_id_of, start_key
@@ -82,7 +84,7 @@ class RunStore(RunLooks):
         """
         index, key, value = listing_of(tenant_id, status)
         start = None if cursor is None else start_key(cursor, key, value)
-        filtered = status if tenant_id else None
+        filtered = ("status", status.value) if tenant_id and status else None
         rows, last = self._table.rows(index, (key, value), filtered, limit, start)
         found = self.get_many(run_id_of(row) for row in rows)
         ordered = (found.get(run_id_of(row)) for row in rows)
@@ -106,6 +108,7 @@ class RunStore(RunLooks):
         while_idle: bool = False,
         runs_per_hour: int | None = None,
         trigger: TriggerMove | None = None,
+        audit: Sequence[AuditEntry] = (),
     ) -> RunRecord:
         """Write ``after`` if the record still is ``before``, with everything that goes with it.
 
@@ -119,6 +122,7 @@ class RunStore(RunLooks):
             while_idle: only while the tenant has no run that is queued or running.
             runs_per_hour: a new record counts as one of so many that the tenant may have.
             trigger: what a new record takes from the tenant's triggers.
+            audit: who does what with it.
 
         Raises:
             CommitLostError: the record, the idempotency item, the feed or what the triggers want
@@ -142,6 +146,7 @@ class RunStore(RunLooks):
         if trigger is not None:
             change = items.put(self._table.name, trigger.before, trigger.after)
             writes.append(Write("trigger", "Put", change))
+        writes += [audit_write(self._audit_table, entry) for entry in audit]
         try:
             self._transact(writes, tenant_lock.is_given_back(before, after))
         except ConditionsFailedError as error:

@@ -1,6 +1,6 @@
-"""How the two DynamoDB tables are laid out: keys, indexes, and the definitions to create them from.
+"""How the DynamoDB tables are laid out: keys, indexes, and the definitions to create them from.
 
-Both tables have one key, ``pk``, whose prefix says what an item is:
+Each table has one key, ``pk``, whose prefix says what an item is:
 
 * runs table: ``RUN#<run_id>``, ``LOCK#<tenant_id>``, ``FEED#<tenant_id>``, ``IDEMP#<digest>``,
   ``BEAT#<run_id>#<attempt>``, ``RUNS#<tenant_id>#<hour>`` (how many there were),
@@ -9,7 +9,9 @@ Both tables have one key, ``pk``, whose prefix says what an item is:
   triggers (sparse, in shards).
 * tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
   ``KEY#<key_id>`` (a tenant's API key, as a digest), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all).
-  Index: tenants by the time their first config was stored.
+  Indexes: tenants by the time their first config was stored, and a tenant's items.
+* audit table: an entry by its id, which sorts by time. Indexes: a tenant's entries, all entries,
+  and those of an action.
 
 Indexes hold keys alone: whoever finds a thing by one reads it again, consistently.
 """
@@ -34,10 +36,18 @@ REQUESTED_KEY = "requested_key"
 
 TENANTS_BY_CREATION = "tenants_by_creation"
 CREATED_KEY = "created_key"
+BY_OWNER = "items_by_tenant"
+OWNER = "tenant_id"
+
+AUDIT_BY_TENANT = "audit_by_tenant"
+AUDIT_BY_TIME = "audit_by_time"
+AUDIT_BY_ACTION = "audit_by_action"
+ACTION = "action"
 
 # Constant partition keys: these indexes are one list each.
 ALL_RUNS = "run"
 ALL_TENANTS = "tenant"
+ALL_ENTRIES = "entry"
 
 
 def runs_table(name: str) -> dict[str, Any]:
@@ -53,7 +63,21 @@ def runs_table(name: str) -> dict[str, Any]:
 
 def tenants_table(name: str) -> dict[str, Any]:
     """Return the arguments of CreateTable for the tenants table."""
-    return _table(name, _index(TENANTS_BY_CREATION, LISTED, CREATED_KEY))
+    return _table(
+        name,
+        _index(TENANTS_BY_CREATION, LISTED, CREATED_KEY),
+        _index(BY_OWNER, OWNER, KEY),
+    )
+
+
+def audit_table(name: str) -> dict[str, Any]:
+    """Return the arguments of CreateTable for the audit table."""
+    return _table(
+        name,
+        _index(AUDIT_BY_TENANT, OWNER, KEY, ACTION),
+        _index(AUDIT_BY_TIME, LISTED, KEY),
+        _index(AUDIT_BY_ACTION, ACTION, KEY),
+    )
 
 
 def _index(name: str, hash_key: str, range_key: str, *also: str) -> dict[str, Any]:

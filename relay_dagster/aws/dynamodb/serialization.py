@@ -19,6 +19,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import VendorResult
+from relay_dagster.audit import AuditEntry
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.runs.feeds.hold import Hold
 from relay_dagster.runs.feeds.pointer import FeedPointer, Publication
@@ -210,6 +211,8 @@ def _plain(name: str, value: Any) -> Any:
         return json.dumps(asdict(value), ensure_ascii=False)  # its numbers come back as they were
     if name == "vendor_results":
         return json.dumps([*map(_from_vendor_result, value)]) if value else None
+    if isinstance(value, AuditEntry):
+        return json.dumps(value.to_document(), ensure_ascii=False)
     return value
 
 
@@ -230,6 +233,8 @@ def _typed(name: str, value: Any) -> Any:
         return Hold(**{**told, "guards": tuple(told["guards"])})
     if name == "vendor_results":
         return tuple(_to_vendor_result(*one) for one in json.loads(value))
+    if kind is AuditEntry:
+        return AuditEntry.of_document(json.loads(value))
     # A number comes back as a Decimal, a word of ours as any text.
     return kind(value) if kind in _CALLED else value
 

@@ -5,17 +5,26 @@ Two writers at once never share a version. Whether a text is a valid config is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from relay_core.config.changed_paths import changed_paths
 from relay_core.domain.errors import ConfigTooLargeError
+from relay_dagster.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.audit.items import audit_write
 from relay_dagster.aws.dynamodb.quotas import DayCount, seconds_left_of_day
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
+from relay_dagster.aws.dynamodb.tenants.errors import (
+    ConfigQuotaExceededError,
+    TenantExistsError,
+    UnknownTenantError,
+    VersionMismatchError,
+)
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.dynamodb.triggers.items import look_now
 from relay_dagster.aws.error_mapping import maps_aws_errors
@@ -27,58 +36,7 @@ from relay_dagster.runs.ports import utc_now
 MAX_CONFIG_BYTES = 390_000
 # Each lost one means that another writer of this tenant got through.
 _TRIES = 30
-
-
-class TenantStoreError(Exception):
-    """Base of every refusal of this store."""
-
-    error_code = "tenant_store_error"
-
-
-class TenantExistsError(TenantStoreError):
-    """The tenant already has a config."""
-
-    error_code = "TENANT_EXISTS"
-
-    def __init__(self, tenant_id: str) -> None:
-        self.tenant_id = tenant_id
-        super().__init__(f"tenant {tenant_id} already has a config; store a new version of it")
-
-
-class UnknownTenantError(TenantStoreError):
-    """The tenant has no config."""
-
-    error_code = "TENANT_NOT_FOUND"
-
-    def __init__(self, tenant_id: str) -> None:
-        self.tenant_id = tenant_id
-        super().__init__(f"tenant {tenant_id} has no config")
-
-
-class VersionMismatchError(TenantStoreError):
-    """The latest version is not the expected one; ``latest`` is None for an unknown tenant."""
-
-    error_code = "CONFIG_VERSION_MISMATCH"
-
-    def __init__(self, tenant_id: str, expected: int, latest: int | None) -> None:
-        self.tenant_id = tenant_id
-        self.expected = expected
-        self.latest = latest
-        found = "has no config" if latest is None else f"is at version {latest}"
-        super().__init__(f"tenant {tenant_id} {found}, not at version {expected}")
-
-
-class ConfigQuotaExceededError(TenantStoreError):
-    """The tenant has had as many versions as it may today; ``wait_seconds`` are left of the day."""
-
-    error_code = "CONFIG_QUOTA_EXCEEDED"
-
-    def __init__(self, tenant_id: str, versions_per_day: int, wait_seconds: float) -> None:
-        self.wait_seconds = wait_seconds
-        super().__init__(
-            f"tenant {tenant_id} has had {versions_per_day} config versions today (UTC), "
-            "which are the most"
-        )
+_MOST_PATHS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +79,7 @@ class TenantStore:
     Args:
         clients: AWS.
         table: the tenants table.
+        audit_table: where it is told who changed what.
         versions_per_day: that a tenant may store in a day, UTC; None for any number.
         runs_table: where a tenant's triggers are, to be looked at after each change.
         clock: tells the time, aware.
@@ -130,6 +89,7 @@ class TenantStore:
         self,
         clients: Clients,
         table: str,
+        audit_table: str,
         *,
         versions_per_day: int | None = None,
         runs_table: str | None = None,
@@ -137,6 +97,7 @@ class TenantStore:
     ) -> None:
         self._clients = clients
         self._table = Table(clients, table)
+        self._audit_table = audit_table
         self._versions_per_day = versions_per_day
         self._runs_table = runs_table
         self._clock = clock
@@ -182,7 +143,7 @@ class TenantStore:
 
     # --- writes ---------------------------------------------------------------------------------
 
-    def create(self, tenant_id: str, text: str) -> StoredVersion:
+    def create(self, tenant_id: str, text: str, *, origin: Origin = SYSTEM) -> StoredVersion:
         """Store a new tenant's first config.
 
         Raises:
@@ -192,12 +153,18 @@ class TenantStore:
         if self.latest_version(tenant_id) is not None:
             raise TenantExistsError(tenant_id)
         try:
-            return self._write(tenant_id, text, None, DayCount())
+            return self._write(tenant_id, text, None, DayCount(), origin)
         except ConditionsFailedError as error:
             raise TenantExistsError(tenant_id) from error
 
     def put(
-        self, tenant_id: str, text: str, *, if_match: int | None = None, may_create: bool = True
+        self,
+        tenant_id: str,
+        text: str,
+        *,
+        if_match: int | None = None,
+        may_create: bool = True,
+        origin: Origin = SYSTEM,
     ) -> StoredVersion:
         """Store the next version; of two writers at once the second gets the version after.
 
@@ -206,6 +173,7 @@ class TenantStore:
             text: the config's JSON text.
             if_match: the latest version that the writer has seen; None for any.
             may_create: whether a new tenant may come to be.
+            origin: who stores it.
 
         Raises:
             VersionMismatchError: the latest version is not ``if_match``.
@@ -220,7 +188,7 @@ class TenantStore:
                 raise VersionMismatchError(tenant_id, if_match, latest)
             if latest is None and not may_create:
                 raise UnknownTenantError(tenant_id)
-            return self._write(tenant_id, text, latest, stored)
+            return self._write(tenant_id, text, latest, stored, origin)
 
         again = retrying(lambda error: isinstance(error, ConditionsFailedError), tries=_TRIES)
         try:
@@ -257,7 +225,7 @@ class TenantStore:
 
     @maps_aws_errors
     def _write(
-        self, tenant_id: str, text: str, latest: int | None, stored: DayCount
+        self, tenant_id: str, text: str, latest: int | None, stored: DayCount, origin: Origin
     ) -> StoredVersion:
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MAX_CONFIG_BYTES:
@@ -274,11 +242,35 @@ class TenantStore:
             if latest is None
             else self._next_pointer(tenant_id, latest, count, now)
         )
-        writes = [self._text_write(tenant_id, version, text, now), pointer]
+        entry = self._entry(tenant_id, latest, text, origin, instant)
+        writes = [
+            self._text_write(tenant_id, version, text, now),
+            pointer,
+            audit_write(self._audit_table, entry),
+        ]
         if self._runs_table is not None:
             writes.append(look_now(self._runs_table, tenant_id, instant))
         transact(self._clients.dynamodb, writes)
         return StoredVersion(version, created=latest is None)
+
+    def _entry(
+        self, tenant_id: str, latest: int | None, text: str, origin: Origin, now: datetime
+    ) -> AuditEntry:
+        """Return who stores what; ``latest`` is the version before, which no writer changes."""
+        if latest is None:
+            return origin.entry(Action.TENANT_CREATED, tenant_id, tenant_id, now, config_version=1)
+        before = self.version(tenant_id, latest)
+        paths: Sequence[str] = changed_paths("" if before is None else before.text, text)
+        return origin.entry(
+            Action.CONFIG_PUT,
+            tenant_id,
+            tenant_id,
+            now,
+            config_version_before=latest,
+            config_version_after=latest + 1,
+            changed_count=len(paths),
+            changed_paths=paths[:_MOST_PATHS],
+        )
 
     def _text_write(self, tenant_id: str, version: int, text: str, now: str) -> Write:
         item = {

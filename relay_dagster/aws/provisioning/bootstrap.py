@@ -44,7 +44,7 @@ from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.commits import LookPolicy
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.settings import ProvisioningSettings, Settings
+from relay_dagster.settings import ProvisioningSettings, Settings, audit_table_beside
 
 BUCKET = "relay-inventory"
 RUNS_TABLE = "relay-inventory-runs"
@@ -63,6 +63,10 @@ class Names(ProvisioningSettings):
     bucket: str = Field(BUCKET, validation_alias="ARTIFACT_BUCKET")
     runs_table: str = Field(RUNS_TABLE, validation_alias="RUNS_TABLE")
     tenants_table: str = Field(TENANTS_TABLE, validation_alias="TENANTS_TABLE")
+    audit_table: str = Field(
+        default_factory=lambda read: audit_table_beside(read["tenants_table"]),
+        validation_alias="AUDIT_TABLE",
+    )
     queue: Annotated[str, AfterValidator(_last_part)] = Field(
         QUEUE_NAME, validation_alias="SQS_QUEUE_URL"
     )
@@ -171,13 +175,17 @@ def _bucket_drift(clients: Clients, settings: Settings) -> list[str]:
 # --- the tables ---------------------------------------------------------------------------------
 
 
-def _definitions(runs_table: str, tenants_table: str) -> list[tuple[dict[str, Any], bool]]:
+def _definitions(names: Names | Settings) -> list[tuple[dict[str, Any], bool]]:
     """Return each table's definition, and whether its items expire."""
-    return [(schema.runs_table(runs_table), True), (schema.tenants_table(tenants_table), False)]
+    return [
+        (schema.runs_table(names.runs_table), True),
+        (schema.tenants_table(names.tenants_table), False),
+        (schema.audit_table(names.audit_table), True),
+    ]
 
 
 def _provide_tables(clients: Clients, names: Names, repair: bool) -> Iterator[str]:
-    for definition, expires in _definitions(names.runs_table, names.tenants_table):
+    for definition, expires in _definitions(names):
         name = definition["TableName"]
         if not table_exists(clients, name):
             create_table(clients, definition)
@@ -187,18 +195,19 @@ def _provide_tables(clients: Clients, names: Names, repair: bool) -> Iterator[st
         changes = set_missing(features, repair=repair)
         yield from changes
         if any(f"index {schema.DUE} " in change for change in changes):
-            yield from _schedule(clients, name)
+            yield from _schedule(clients, names)
 
 
-def _schedule(clients: Clients, runs_table: str) -> Iterator[str]:
+def _schedule(clients: Clients, names: Names) -> Iterator[str]:
     """Let the runs be looked at that an older release has left unsettled, for it noted no time."""
-    count = RunStore(clients, runs_table).schedule_all(LookPolicy(), utc_now())
+    runs = RunStore(clients, names.runs_table, names.audit_table)
+    count = runs.schedule_all(LookPolicy(), utc_now())
     if count:
-        yield f"scheduled {count} unsettled runs of table {runs_table}"
+        yield f"scheduled {count} unsettled runs of table {names.runs_table}"
 
 
 def _table_drift(clients: Clients, settings: Settings) -> Iterator[str]:
-    for definition, expires in _definitions(settings.runs_table, settings.tenants_table):
+    for definition, expires in _definitions(settings):
         name = definition["TableName"]
         if table_exists(clients, name):
             yield from differences(table_features(clients, definition, expires=expires))

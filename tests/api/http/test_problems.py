@@ -249,7 +249,7 @@ def _errors_of(*modules: object) -> list[type[Exception]]:
 def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
     error = kind.__new__(kind)
     # What a problem shows of it, whatever its constructor takes.
-    shown = {"active_run_id": None, "latest": None, "found": None, "wait_seconds": 60}
+    shown = {"active_run_id": None, "latest": None, "found": None, "wait_seconds": 60, "public": ""}
     for name, value in shown.items():
         if not hasattr(error, name):
             setattr(error, name, value)

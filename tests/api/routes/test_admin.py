@@ -1,70 +1,10 @@
-"""Tenants' keys, and pauses of run creation."""
+"""Pauses of run creation."""
 
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
 from api_world import ApiWorld, assert_problem, paths_of
-from builders import config_document, vendor_document
-
-
-def create_key(world: ApiWorld) -> dict[str, str]:
-    world.store_config()
-    response = world.client.post("/v1/tenants/acme/api-keys")
-    assert response.status_code == 201
-    return response.json()
-
-
-def test_a_key_is_shown_once_and_kept_nowhere(world: ApiWorld) -> None:
-    made = create_key(world)
-    assert made.keys() == {"key_id", "api_key"}
-    table = world.platform.settings.tenants_table
-    stored = str(world.platform.clients.dynamodb.scan(TableName=table)["Items"])
-    assert made["key_id"] in stored
-    assert made["api_key"] not in stored
-    assert made["api_key"].rpartition("_")[2] not in stored
-
-
-def test_a_key_of_a_tenant_that_is_not_there_is_not_made(world: ApiWorld) -> None:
-    response = world.client.post("/v1/tenants/nobody/api-keys")
-    assert_problem(response, 404, "TENANT_NOT_FOUND")
-
-
-def test_a_revoked_key_is_nobody_s(world: ApiWorld) -> None:
-    made, other = create_key(world), create_key(world)
-    place = f"/v1/tenants/acme/api-keys/{made['key_id']}"
-    assert world.client.delete(place).status_code == 204
-    assert_problem(world.client.delete(place), 404, "API_KEY_NOT_FOUND")
-    statuses = [
-        world.with_key(each["api_key"]).get("/v1/runs").status_code for each in (made, other)
-    ]
-    assert statuses == [401, 200]
-
-
-def test_a_key_is_revoked_through_its_own_tenant_alone(world: ApiWorld) -> None:
-    made = create_key(world)
-    response = world.client.delete(f"/v1/tenants/other/api-keys/{made['key_id']}")
-    assert_problem(response, 404, "API_KEY_NOT_FOUND")
-    assert world.with_key(made["api_key"]).get("/v1/runs").status_code == 200
-
-
-def test_a_key_with_another_secret_is_nobody_s(world: ApiWorld) -> None:
-    key = create_key(world)["api_key"]
-    forged = key[:-43] + "A" * 43
-    assert world.with_key(forged).get("/v1/runs").status_code == 401
-
-
-def test_a_tenant_s_key_stores_its_own_config_under_its_own_prefix_alone(world: ApiWorld) -> None:
-    client = world.with_key(create_key(world)["api_key"])
-    place = "/v1/tenants/acme/config"
-    assert client.put(place, json=config_document()).json()["config_version"] == 2
-    theirs = {"type": "s3", "s3_prefix": "tenants/other/inbound/vendor_1/"}
-    document = config_document(vendor_document(inbound=theirs))
-    problem = assert_problem(client.put(place, json=document), 422, "invalid_config")
-    assert paths_of(problem) == ["vendors.0.inbound.s3_prefix"]
-
-
-# --- pauses -------------------------------------------------------------------------------------
 
 
 def pause(world: ApiWorld, **body: object) -> Response:
@@ -83,6 +23,19 @@ def test_a_pause_of_all_stops_every_tenant_s_new_runs_until_it_ends(world: ApiWo
     assert world.client.get("/v1/runs").json()["runs"] == []
     assert resume(world).status_code == 204
     assert world.post_run().status_code == 202
+
+
+def test_tenants_are_told_the_public_reason_alone(world: ApiWorld) -> None:
+    world.store_config()
+    client = world.with_key(world.issue_key("acme"))
+    order = {"tenant_id": "acme", "run_type": "inventory_sync"}
+    for public, told in ((None, "for now; try"), ("maintenance", "for now: maintenance; try")):
+        pausing = pause(world, reason="globex owes us", public_reason=public).json()
+        assert (pausing["reason"], pausing["public_reason"]) == ("globex owes us", public)
+        problem = assert_problem(client.post("/v1/runs", json=order), 503, "RUN_CREATION_PAUSED")
+        assert told in problem["detail"]
+        assert "globex" not in str(problem)
+        assert "globex owes us" in world.post_run().json()["detail"]
 
 
 def test_a_pause_of_one_tenant_stops_that_tenant_alone(world: ApiWorld) -> None:

@@ -18,7 +18,7 @@ def test_a_whole_platform_is_ready(world: ApiWorld) -> None:
     assert response.status_code == 200
     states = {name: each["state"] for name, each in response.json()["dependencies"].items()}
     assert states == dict.fromkeys(
-        ["runs_table", "tenants_table", "artifact_bucket", "queue"], "ok"
+        ["runs_table", "tenants_table", "audit_table", "artifact_bucket", "queue"], "ok"
     )
 
 
@@ -59,4 +59,4 @@ def test_who_asks_often_is_answered_from_one_look_at_aws(world: ApiWorld) -> Non
     calls = CallCounter(world.platform)
     client = world.with_key(None)
     assert {client.get("/v1/ready").status_code for _ in range(20)} == {200}
-    assert sum(calls.values()) == 5
+    assert sum(calls.values()) == 6

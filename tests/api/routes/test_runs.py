@@ -328,6 +328,22 @@ def test_a_run_that_succeeded(world: ApiWorld) -> None:
     assert run["dagster_url"] == "http://dagster.test/runs/dagster-1"
 
 
+def test_a_tenant_s_key_is_not_told_where_a_run_executes(world: ApiWorld) -> None:
+    world.store_config()
+    held = world.hold_one()
+    client = world.with_key(world.issue_key("acme"))
+    (order,) = [held.hold] if held.hold else []
+    body = {"sha256": order.sha256, "guards": ["skus_removed"], "reason": "seen"}
+    shown = [
+        client.get(f"/v1/runs/{held.run_id}").json(),
+        client.post(f"/v1/runs/{held.run_id}/release", json=body).json(),
+        *client.get("/v1/runs").json()["runs"],
+    ]
+    assert held.dagster_run_id == "dagster-1"
+    assert {(run["dagster_run_id"], run["dagster_url"]) for run in shown} == {(None, None)}
+    assert "dagster-1" not in str(shown)
+
+
 def test_a_run_that_failed(world: ApiWorld) -> None:
     record = world.fail(world.post_run().json()["run_id"])
     run = get(world, record.run_id).json()

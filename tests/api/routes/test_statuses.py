@@ -112,7 +112,12 @@ def test_behind_many_runs_of_some_vendors_the_published_one_is_shown(
     world: ApiWorld,
 ) -> None:
     platform = world.platform
-    world = ApiWorld(platform, runs=ShortPages(platform.clients, platform.settings.runs_table))
+    world = ApiWorld(
+        platform,
+        runs=ShortPages(
+            platform.clients, platform.settings.runs_table, platform.settings.audit_table
+        ),
+    )
     world.store_config()
     succeed(world, FOUND)
     for _ in range(5):

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from fakes import Seconds
-from relay_dagster.api.security.api_keys import Caller, CallerRates, Keyring
+from fakes import NOW, FakeClock, Seconds
+from relay_dagster.api.security.admin_keys import AdminKey
+from relay_dagster.api.security.api_keys import (
+    Caller,
+    CallerRates,
+    KeyExpiredError,
+    Keyring,
+    NewKey,
+)
 from relay_dagster.api.security.rate_limits import RateLimitedError, WrongKeys
-from relay_dagster.aws.dynamodb.api_key_store import TenantKey
+from relay_dagster.audit import SYSTEM, Origin
+from relay_dagster.aws.dynamodb.api_key_store import DEFAULT_SCOPES, Scope, TenantKey
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
+from relay_dagster.external_errors import ThrottledError
 
 HERE = "192.0.2.1"
+BY = Caller("admin:ops", name="ops")
 NOBODY_S = "rk_0123456789abcdef_" + "a" * 43
 
 
@@ -20,15 +32,19 @@ class Kept:
     def __init__(self) -> None:
         self.keys: dict[str, TenantKey] = {}
         self.looked_up = 0
+        self.used: list[str] = []
 
     def get(self, key_id: str) -> TenantKey | None:
         self.looked_up += 1
         return self.keys.get(key_id)
 
-    def add(self, key: TenantKey) -> None:
+    def add(self, key: TenantKey, origin: Origin) -> None:
         self.keys[key.key_id] = key
 
-    def remove(self, tenant_id: str, key_id: str) -> bool:
+    def note_use(self, key: TenantKey) -> None:
+        self.used.append(key.key_id)
+
+    def remove(self, tenant_id: str, key_id: str, origin: Origin) -> bool:
         known = key_id in self.keys and self.keys[key_id].tenant_id == tenant_id
         return known and self.keys.pop(key_id) is not None
 
@@ -46,39 +62,77 @@ def clock() -> Seconds:
 @pytest.fixture
 def keyring(kept: Kept, clock: Seconds) -> Keyring:
     wrong_keys = WrongKeys(30, clock)
-    return Keyring(("first", "second"), kept, wrong_keys, clock)  # type: ignore[arg-type]
+    admins = (AdminKey("ops", "first"), AdminKey("admin-2", "second"))
+    return Keyring(admins, kept, wrong_keys, clock, now=FakeClock())  # type: ignore[arg-type]
+
+
+def issue(keyring: Keyring, tenant_id: str = "acme", **wanted: object) -> tuple[str, str]:
+    given = {"name": "shop", "scopes": DEFAULT_SCOPES, "expires_at": None, **wanted}
+    return keyring.issue(tenant_id, NewKey(**given), BY, SYSTEM)  # type: ignore[arg-type]
 
 
 def test_each_admin_key_is_a_caller_of_its_own_who_reaches_all(keyring: Keyring) -> None:
     first, second = keyring.caller("first", HERE), keyring.caller("second", HERE)
-    assert first is not None
-    assert second is not None
-    assert first.id != second.id
-    assert first.is_admin
-    assert first.reaches("acme")
+    assert (first, second) == (BY, Caller("admin:admin-2", name="admin-2"))
+    assert BY.is_admin
+    assert BY.reaches("acme")
 
 
 def test_a_tenant_s_key_is_its_own_caller_until_it_is_revoked(keyring: Keyring) -> None:
-    key_id, key = keyring.issue("acme")
-    assert keyring.caller(key, HERE) == Caller(f"key:{key_id}", "acme")
-    assert not keyring.revoke("other", key_id)
-    assert keyring.revoke("acme", key_id)
+    key_id, key = issue(keyring)
+    caller = Caller(f"key:{key_id}", "acme", "shop", frozenset(DEFAULT_SCOPES))
+    assert keyring.caller(key, HERE) == caller
+    assert not keyring.revoke("other", key_id, SYSTEM)
+    assert keyring.revoke("acme", key_id, SYSTEM)
     assert keyring.caller(key, HERE) is None
 
 
+def test_a_key_tells_what_it_may_do_and_who_made_it(keyring: Keyring, kept: Kept) -> None:
+    until = NOW + timedelta(hours=1)
+    key_id, key = issue(keyring, scopes=(Scope.READ,), expires_at=until)
+    caller = keyring.caller(key, HERE)
+    assert caller == Caller(f"key:{key_id}", "acme", "shop", frozenset({Scope.READ}), until)
+    assert kept.keys[key_id].created_by == "admin:ops"
+    assert kept.used == [key_id]
+
+
+def test_a_key_without_a_name_is_called_by_its_id(keyring: Keyring, kept: Kept) -> None:
+    key_id, _ = issue(keyring, name=None)
+    assert kept.keys[key_id].name == key_id
+
+
+def test_a_key_is_good_until_it_expires_and_counts_as_nobody_s_then(keyring: Keyring) -> None:
+    good, over = (NOW + timedelta(microseconds=n) for n in (1, 0))
+    assert keyring.caller(issue(keyring, expires_at=good)[1], HERE) is not None
+    key = issue(keyring, expires_at=over)[1]
+    for _ in range(30):
+        with pytest.raises(KeyExpiredError):
+            keyring.caller(key, HERE)
+    with pytest.raises(RateLimitedError):
+        keyring.caller(key, HERE)
+
+
+def test_a_key_works_where_its_use_cannot_be_noted(keyring: Keyring, kept: Kept) -> None:
+    def fail(key: TenantKey) -> None:
+        raise ThrottledError("dynamodb.UpdateItem", "slow down")
+
+    kept.note_use = fail  # type: ignore[method-assign]
+    assert keyring.caller(issue(keyring)[1], HERE) is not None
+
+
 def test_a_key_itself_is_kept_nowhere(keyring: Keyring, kept: Kept) -> None:
-    key_id, key = keyring.issue("acme")
+    key_id, key = issue(keyring)
     assert key not in str(kept.keys[key_id])
 
 
 @pytest.mark.parametrize("change", [lambda key: key[:-1] + "!", lambda key: f"{key}x", str.upper])
 def test_a_key_that_is_changed_is_nobody_s(keyring: Keyring, change: object) -> None:
-    _, key = keyring.issue("acme")
+    _, key = issue(keyring)
     assert keyring.caller(change(key), HERE) is None  # type: ignore[operator]
 
 
 def test_a_secret_of_another_key_does_not_do(keyring: Keyring) -> None:
-    (one, _), (_, other) = keyring.issue("acme"), keyring.issue("acme")
+    (one, _), (_, other) = issue(keyring), issue(keyring)
     secret = other.rpartition("_")[2]
     assert keyring.caller(f"rk_{one}_{secret}", HERE) is None
 
@@ -122,7 +176,7 @@ def test_keys_that_are_no_keys_at_all_count_too(keyring: Keyring) -> None:
 def test_good_keys_and_admins_are_judged_whatever_comes_from_their_address(
     keyring: Keyring, clock: Seconds
 ) -> None:
-    (_, seen), (_, unseen) = keyring.issue("acme"), keyring.issue("acme")
+    (_, seen), (_, unseen) = issue(keyring), issue(keyring)
     assert keyring.caller(seen, HERE) is not None
     clock.now += 3599
     show_wrong_keys(keyring, 30)
@@ -133,7 +187,7 @@ def test_good_keys_and_admins_are_judged_whatever_comes_from_their_address(
 
 
 def test_a_key_is_known_as_good_for_an_hour(keyring: Keyring, clock: Seconds) -> None:
-    _, key = keyring.issue("acme")
+    _, key = issue(keyring)
     assert keyring.caller(key, HERE) is not None
     clock.now += 3600
     show_wrong_keys(keyring, 30)

@@ -10,6 +10,7 @@ from api_world import ADMIN, NOBODY_S_RUN, ApiWorld, assert_problem
 from builders import config_document, vendor_document
 from fakes import embedded_platform
 from relay_dagster.api.security.api_keys import Caller
+from relay_dagster.aws.dynamodb.api_key_store import Scope
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 
 LOCAL = {"type": "local"}
@@ -32,9 +33,11 @@ ROUTES = (
     ("PUT", "/v1/tenants/{tenant_id}/config", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/config:check", False, (200, 200, 404)),
     ("GET", "/v1/tenants/{tenant_id}/feed", False, (302, 302, 404)),
+    ("GET", "/v1/tenants/{tenant_id}/api-keys", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/api-keys", False, (201, 403, 404)),
     ("DELETE", "/v1/tenants/{tenant_id}/api-keys/{key_id}", False, (404, 403, 404)),
     ("POST", "/v1/runs", False, (202, 202, 404)),
+    ("GET", "/v1/audit", False, (200, 200, 200)),
     ("GET", "/v1/runs", False, (200, 200, 200)),
     ("GET", "/v1/runs/{run_id}", False, (200, 200, 404)),
     ("GET", "/v1/runs/{run_id}/artifacts", False, (200, 200, 404)),
@@ -62,6 +65,7 @@ walk = pytest.mark.parametrize(
 def call(world: ApiWorld, key: str | None, method: str, path: str, run_id: str = NOBODY_S_RUN):
     place = path.format(tenant_id="acme", run_id=run_id, key_id="0123456789abcdef")
     body = BODIES.get(path, config_document()) if method in ("POST", "PUT") else None
+    body = None if path.endswith("/api-keys") else body
     query = QUERIES.get(path)
     client = world.with_key(key)
     return client.request(method, place, params=query, json=body, follow_redirects=False)
@@ -132,6 +136,71 @@ def test_what_belongs_to_others_answers_like_what_is_not_there(world: ApiWorld) 
         problem = client.get(f"/v1/runs/{each}").json()
         told.append({**problem, "request_id": "", "detail": problem["detail"].replace(each, "")})
     assert told[0] == told[1]
+
+
+# --- scopes -------------------------------------------------------------------------------------
+
+SCOPES = {
+    "GET": "read",
+    "PUT /v1/tenants/{tenant_id}/config": "config",
+    "POST /v1/tenants/{tenant_id}/config:check": "config",
+    "POST /v1/tenants/{tenant_id}/api-keys": "keys",
+    "DELETE /v1/tenants/{tenant_id}/api-keys/{key_id}": "keys",
+    "POST /v1/tenants/{tenant_id}/uploads": "upload",
+    "POST /v1/runs": "run",
+    "POST /v1/runs/{run_id}/cancel": "run",
+    "POST /v1/runs/{run_id}/release": "release",
+    "POST /v1/tenants/{tenant_id}/feed/rollback": "release",
+    "POST /v1/tenants": "admin",
+    "POST /v1/admin/pause": "admin",
+    "DELETE /v1/admin/pause": "admin",
+}
+"""What a key must be good for, of all ``GET`` calls the same."""
+CLOSED = [(method, path) for method, path, is_open, _ in ROUTES if not is_open]
+
+
+def test_every_route_that_needs_a_key_says_what_for(unplugged: ApiWorld) -> None:
+    paths = unplugged.app.openapi()["paths"]
+    declared = {
+        (method.upper(), path): [scopes for each in needed for scopes in each.values()]
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if (needed := operation.get("security"))
+    }
+    wanted = {
+        (method, path): [[SCOPES.get(f"{method} {path}", SCOPES.get(method))]]
+        for method, path in CLOSED
+    }
+    assert declared == wanted
+
+
+def test_a_key_does_what_its_scopes_say_and_nothing_else(world: ApiWorld) -> None:
+    world.store_config()
+    for scope in Scope:
+        made = world.client.post("/v1/tenants/acme/api-keys", json={"scopes": [scope]}).json()
+        for method, path in CLOSED:
+            needed = SCOPES.get(f"{method} {path}", SCOPES.get(method))
+            response = call(world, made["api_key"], method, path)
+            if needed == "admin":
+                assert_problem(response, 403, "FORBIDDEN")
+            elif needed == scope:
+                # A key that has no other scope cannot give those of an ordinary one away.
+                code = response.json().get("error_code") if response.status_code == 403 else None
+                assert code is None or path.endswith("/api-keys")
+            else:
+                problem = assert_problem(response, 403, "SCOPE_MISSING")
+                assert problem["scopes"] == [needed]
+                assert str(needed) in problem["detail"]
+
+
+def test_what_belongs_to_others_is_not_there_whatever_a_key_lacks(world: ApiWorld) -> None:
+    world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
+    made = world.client.post("/v1/tenants/other/api-keys", json={"scopes": ["upload"]}).json()
+    answer = world.with_key(made["api_key"]).get("/v1/tenants/acme")
+    assert_problem(answer, 404, "TENANT_NOT_FOUND")
+
+
+# --- keys of admins and of nobody ---------------------------------------------------------------
 
 
 def test_each_of_several_admin_keys_is_good() -> None:

@@ -1,16 +1,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from fakes import FakeClock, embedded_platform
-from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, TenantKey
-from relay_dagster.aws.dynamodb.serialization import instant_text, unmarshal
-from relay_dagster.external_errors import RequestRejectedError
+from fakes import NOW, FakeClock, embedded_platform
+from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
+from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, unmarshal
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.wiring import Platform
 
-KEY = TenantKey("0123456789abcdef", "acme", "d" * 64)
+KEY = TenantKey(
+    key_id="0123456789abcdef",
+    tenant_id="acme",
+    digest="d" * 64,
+    name="shop",
+    created_at=NOW,
+    scopes=(Scope.READ, Scope.KEYS),
+    created_by="admin:ops",
+    expires_at=NOW + timedelta(days=1, microseconds=1),
+)
 
 
 @pytest.fixture
@@ -20,8 +31,18 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.fixture
-def keys(platform: Platform) -> ApiKeyStore:
-    return ApiKeyStore(platform.clients, platform.settings.tenants_table, clock=FakeClock())
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def keys(platform: Platform, clock: FakeClock) -> ApiKeyStore:
+    return ApiKeyStore(
+        platform.clients,
+        platform.settings.tenants_table,
+        platform.settings.audit_table,
+        clock=clock,
+    )
 
 
 def test_a_key_is_found_by_its_id(keys: ApiKeyStore) -> None:
@@ -38,14 +59,62 @@ def test_what_is_kept_of_a_key_is_its_digest(keys: ApiKeyStore, platform: Platfo
         "pk": "KEY#0123456789abcdef",
         "tenant_id": "acme",
         "digest": "d" * 64,
-        "created_at": instant_text(FakeClock()()),
+        "name": "shop",
+        "scopes": ["read", "keys"],
+        "created_at": "2026-03-01T12:00:00.000000Z",
+        "created_by": "admin:ops",
+        "key_expires_at": "2026-03-02T12:00:00.000001Z",
     }
+
+
+def test_a_key_of_an_earlier_release_has_all_scopes_but_that_for_keys(
+    keys: ApiKeyStore, platform: Platform
+) -> None:
+    old = {"tenant_id": "acme", "digest": "d" * 64, "created_at": instant_text(NOW)}
+    platform.clients.dynamodb.put_item(
+        TableName=platform.settings.tenants_table, Item=marshal({"pk": "KEY#ab", **old})
+    )
+    key = keys.get("ab")
+    assert key == TenantKey(
+        key_id="ab", tenant_id="acme", digest="d" * 64, name="ab", created_at=NOW
+    )
+    assert key.scopes == ("read", "run", "config", "release", "upload")
+    assert keys.of_tenant("acme", limit=10) == ((key,), None)
+
+
+def test_a_tenant_s_keys_are_listed_page_by_page_and_no_others(keys: ApiKeyStore) -> None:
+    wanted = [replace(KEY, key_id=f"{n:016x}") for n in range(5)]
+    for key in [*wanted, replace(KEY, key_id="f" * 16, tenant_id="other")]:
+        keys.add(key)
+    found, after = [], None
+    for size in (2, 2, 1):
+        page, after = keys.of_tenant("acme", limit=2, after=after)
+        assert len(page) == size
+        found += page
+    assert (found, after) == (wanted, None)
+    assert keys.of_tenant("nobody", limit=2) == ((), None)
+
+
+def test_a_key_s_last_use_is_noted_once_an_hour(keys: ApiKeyStore, clock: FakeClock) -> None:
+    keys.add(KEY)
+    noted = []
+    for minutes in (0, 59, 1, 1):
+        clock.advance(minutes=minutes)
+        keys.note_use(keys.get(KEY.key_id) or KEY)
+        noted.append((keys.get(KEY.key_id) or KEY).last_used_at)
+    hour = NOW + timedelta(hours=1)
+    assert noted == [NOW, NOW, hour, hour]
+
+
+def test_a_key_that_is_gone_does_not_come_back_by_its_use(keys: ApiKeyStore) -> None:
+    keys.note_use(KEY)
+    assert keys.get(KEY.key_id) is None
 
 
 def test_a_key_s_id_is_never_given_to_another_key(keys: ApiKeyStore) -> None:
     keys.add(KEY)
-    with pytest.raises(RequestRejectedError):
-        keys.add(TenantKey(KEY.key_id, "other", "e" * 64))
+    with pytest.raises(ConditionsFailedError):
+        keys.add(replace(KEY, tenant_id="other"))
     assert keys.get(KEY.key_id) == KEY
 
 

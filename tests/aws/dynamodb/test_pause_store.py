@@ -11,7 +11,12 @@ from relay_dagster.aws.dynamodb.pause_store import Pause, PauseStore
 @pytest.fixture
 def pauses() -> Iterator[PauseStore]:
     with embedded_platform() as platform:
-        yield PauseStore(platform.clients, platform.settings.tenants_table, clock=FakeClock())
+        yield PauseStore(
+            platform.clients,
+            platform.settings.tenants_table,
+            platform.settings.audit_table,
+            clock=FakeClock(),
+        )
 
 
 def test_nothing_is_paused_at_first(pauses: PauseStore) -> None:

@@ -101,7 +101,11 @@ class ForgetfulClients(Clients):
 
 
 def test_a_write_that_got_through_unseen_is_not_taken_for_a_stranger(platform: Platform) -> None:
-    runs = RunStore(ForgetfulClients(platform.clients), platform.settings.runs_table)
+    runs = RunStore(
+        ForgetfulClients(platform.clients),
+        platform.settings.runs_table,
+        platform.settings.audit_table,
+    )
     record = runs.commit(None, a_run(lock_state=LockState.OWNER), now=REQUESTED_AT)
     assert platform.runs.get(record.run_id) == record
 
@@ -230,13 +234,17 @@ class ReluctantClients(Clients):
 def test_keys_that_were_not_processed_are_asked_for_again(platform: Platform) -> None:
     made = [platform.runs.commit(None, a_run(), now=REQUESTED_AT) for _ in range(3)]
     slow = ReluctantClients(platform.clients, ever=True)
-    runs = RunStore(slow, platform.settings.runs_table, sleep=lambda _: None)
+    runs = RunStore(
+        slow, platform.settings.runs_table, platform.settings.audit_table, sleep=lambda _: None
+    )
     assert len(runs.get_many(each.run_id for each in made)) == 3
 
 
 def test_keys_that_are_never_processed_are_a_throttle(platform: Platform) -> None:
     never = ReluctantClients(platform.clients, ever=False)
-    runs = RunStore(never, platform.settings.runs_table, sleep=lambda _: None)
+    runs = RunStore(
+        never, platform.settings.runs_table, platform.settings.audit_table, sleep=lambda _: None
+    )
     with pytest.raises(ThrottledError):
         runs.get_many([str(uuid.uuid4())])
 
@@ -273,7 +281,7 @@ def test_an_attempt_that_was_given_up_hears_of_it_at_its_next_heartbeat(
 def test_a_table_that_is_not_there_is_told_by_the_check(platform: Platform) -> None:
     platform.runs.check()
     with pytest.raises(MissingResourceError):
-        RunStore(platform.clients, "no-such-table").check()
+        RunStore(platform.clients, "no-such-table", "nor-this").check()
 
 
 # --- many at once, over the wire --------------------------------------------------------------

@@ -12,6 +12,7 @@ from builders import REQUESTED_AT, RUN_ID
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import VendorResult
+from relay_dagster.audit import SYSTEM, Action
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.serialization import (
     from_feed,
@@ -79,6 +80,7 @@ def full_record() -> RunRecord:
         due_lane=Lane.ATTEMPT,
         watched_as="1:4:executing:d",
         hidden=True,
+        untold=SYSTEM.entry(Action.RUN_POSTED, "acme", "r", at, trigger="api", vendors=["v1"]),
         revision=9,
         write_id="w",
     )

@@ -47,7 +47,12 @@ def platform() -> Iterator[Platform]:
 
 @pytest.fixture
 def tenants(platform: Platform, clock: FakeClock) -> TenantStore:
-    return TenantStore(platform.clients, platform.settings.tenants_table, clock=clock)
+    return TenantStore(
+        platform.clients,
+        platform.settings.tenants_table,
+        platform.settings.audit_table,
+        clock=clock,
+    )
 
 
 def test_every_version_stays_as_it_was_stored(tenants: TenantStore) -> None:
@@ -150,7 +155,7 @@ def test_a_table_that_is_not_there_is_told_by_the_check(
 ) -> None:
     tenants.check()
     with pytest.raises(MissingResourceError):
-        TenantStore(platform.clients, "no-such-table").check()
+        TenantStore(platform.clients, "no-such-table", "nor-this").check()
 
 
 def test_versions_are_listed_latest_first_and_go_on_below_one(
@@ -176,7 +181,9 @@ def test_an_unknown_tenant_has_no_versions(tenants: TenantStore) -> None:
 @pytest.fixture
 def counting(platform: Platform, clock: FakeClock) -> TenantStore:
     table = platform.settings.tenants_table
-    return TenantStore(platform.clients, table, versions_per_day=3, clock=clock)
+    return TenantStore(
+        platform.clients, table, platform.settings.audit_table, versions_per_day=3, clock=clock
+    )
 
 
 def test_a_tenant_stores_so_many_versions_in_a_day_and_then_waits_for_the_next(
@@ -218,7 +225,12 @@ def test_writers_at_once_store_no_more_than_a_day_s_versions(
     shared_platform: Platform,
 ) -> None:
     table = shared_platform.settings.tenants_table
-    stores = [TenantStore(shared_platform.clients, table, versions_per_day=5) for _ in range(10)]
+    stores = [
+        TenantStore(
+            shared_platform.clients, table, shared_platform.settings.audit_table, versions_per_day=5
+        )
+        for _ in range(10)
+    ]
 
     def put(store: TenantStore) -> bool:
         try:

@@ -170,6 +170,7 @@ def test_it_tells_what_it_creates_and_the_second_time_that_there_is_nothing_to_d
         "created bucket relay-inventory",
         "created table relay-inventory-runs",
         "created table relay-inventory-tenants",
+        "created table relay-inventory-audit",
         "created queue relay-inventory-jobs-dlq",
         "created queue relay-inventory-jobs",
         "created queue relay-inventory-uploads-dlq",
@@ -238,7 +239,7 @@ def test_somebody_s_own_lifecycle_rules_stay(clients: Clients) -> None:
     assert expires_after(clients, RUN_ID) == {30}
 
 
-@pytest.mark.parametrize("table", [NAMES.runs_table, NAMES.tenants_table])
+@pytest.mark.parametrize("table", [NAMES.runs_table, NAMES.tenants_table, NAMES.audit_table])
 def test_tables_are_on_demand_and_can_be_recovered_to_any_moment(
     clients: Clients, table: str
 ) -> None:
@@ -403,6 +404,8 @@ def test_a_table_laid_out_otherwise_is_told_and_left(clients: Clients) -> None:
         "table_misconfigured: key of table relay-inventory-tenants is id, not pk",
         "table_misconfigured: index tenants_by_creation of table relay-inventory-tenants"
         " is not set, not listed, created_key",
+        "table_misconfigured: index items_by_tenant of table relay-inventory-tenants"
+        " is not set, not tenant_id, pk",
     ]
 
 
@@ -432,7 +435,7 @@ def test_a_table_of_an_older_release_gets_the_index_that_it_lacks(older: Clients
 
 
 def test_runs_that_an_older_release_has_left_unsettled_are_looked_at(older: Clients) -> None:
-    old = RunStore(older, NAMES.runs_table)
+    old = RunStore(older, NAMES.runs_table, NAMES.audit_table)
     asked = NewRun(run_id=RUN_ID, tenant_id="acme")
     left = requested(asked, utc_now(), None)
     settled = replace(left, run_id=str(uuid.uuid4()), acknowledged_at=utc_now())

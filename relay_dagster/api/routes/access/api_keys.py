@@ -1,0 +1,132 @@
+"""Tenants' keys: made, listed, deleted. What a key is good for is said where it is made.
+
+A key that makes keys gives none of them more than it has; admins give what they like.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from relay_core.domain.errors import ConfigFault
+from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep
+from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers
+from relay_dagster.api.http.problems import ProblemError, invalid_request
+from relay_dagster.api.http.request_parsing import (
+    OptionalJsonBody,
+    TenantId,
+    json_content,
+    read_body,
+)
+from relay_dagster.api.models.api_keys import KeyList, KeyOrder, ListedKey, NewTenantKey
+from relay_dagster.api.models.runs_tenants import CURSOR
+from relay_dagster.api.openapi.headers import carrying
+from relay_dagster.api.security.api_keys import Caller, NewKey
+from relay_dagster.api.security.auth import Acting, MayMakeKeys, MayRead, require_scopes
+from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
+from relay_dagster.logs import event_log
+from relay_dagster.runs.identifiers import is_id
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.wiring import Platform
+
+router = APIRouter(tags=["api keys"])
+_log = event_log()
+
+_KEY_BODY = json_content(
+    {"$ref": "#/components/schemas/KeyOrder"},
+    {"name": "shop frontend", "scopes": ["read"]},
+    required=False,
+)
+
+
+@router.post(
+    "/v1/tenants/{tenant_id}/api-keys",
+    status_code=201,
+    responses={
+        **carrying(201, "Cache-Control"),
+        **answers("TENANT_NOT_FOUND", *ORDER_BODY),
+    },
+    openapi_extra=_KEY_BODY,
+)
+def create_api_key(
+    tenant_id: TenantId,
+    caller: MayMakeKeys,
+    acting: Acting,
+    platform: PlatformDep,
+    keyring: KeyringDep,
+    body: OptionalJsonBody,
+    response: Response,
+) -> NewTenantKey:
+    """Make a key of a tenant. The key is shown this once; only its digest is kept.
+
+    Without scopes it has all but `keys`. A key makes none with a scope that it lacks, nor one that
+    is good for longer.
+    """
+    order = read_body(KeyOrder, body) if body else KeyOrder()
+    require_scopes(caller, order.scopes)
+    _refuse_expiry(order, caller)
+    _require_tenant(tenant_id, platform)
+    wanted = NewKey(order.name, tuple(order.scopes), order.expires_at)
+    key_id, key = keyring.issue(tenant_id, wanted, caller, acting)
+    _log.info("api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=order.scopes)
+    response.headers["Cache-Control"] = "no-store"
+    return NewTenantKey(key_id=key_id, api_key=key)
+
+
+@router.get(
+    "/v1/tenants/{tenant_id}/api-keys", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST)
+)
+def list_api_keys(
+    tenant_id: TenantId,
+    caller: MayRead,
+    platform: PlatformDep,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 100,
+    cursor: Annotated[str | None, Query(pattern="^[0-9a-f]{16}$", description=CURSOR)] = None,
+) -> KeyList:
+    """List a tenant's keys by their ids: what each may do, until when, and when it was last used.
+
+    The list lags by a moment.
+    """
+    _require_tenant(tenant_id, platform)
+    keys, more = platform.api_keys.of_tenant(tenant_id, limit=limit, after=cursor)
+    return KeyList(api_keys=[ListedKey.of(key) for key in keys], next_cursor=more)
+
+
+@router.delete(
+    "/v1/tenants/{tenant_id}/api-keys/{key_id}",
+    status_code=204,
+    responses=answers("TENANT_NOT_FOUND", "API_KEY_NOT_FOUND"),
+)
+def delete_api_key(
+    tenant_id: TenantId,
+    key_id: Annotated[str, Path(description="What `POST` named it.")],
+    caller: MayMakeKeys,
+    acting: Acting,
+    keyring: KeyringDep,
+) -> None:
+    """Delete a key of a tenant; from now on it is nobody's."""
+    known = is_id(tenant_id) and is_id(key_id) and keyring.revoke(tenant_id, key_id, acting)
+    if not known:
+        raise ProblemError("API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}")
+    _log.info("api_key_deleted", tenant_id=tenant_id, key_id=key_id)
+
+
+def _require_tenant(tenant_id: str, platform: Platform) -> None:
+    if not is_id(tenant_id) or platform.tenants.latest_version(tenant_id) is None:
+        raise UnknownTenantError(tenant_id)
+
+
+def _refuse_expiry(order: KeyOrder, caller: Caller) -> None:
+    """Refuse an expiry that lies behind, or later than that of the key that asks.
+
+    Raises:
+        ProblemError: 422.
+    """
+    latest, message = caller.expires_at, None
+    if order.expires_at is not None and order.expires_at <= utc_now():
+        message = "lies in the past; name a later instant"
+    elif latest is not None and (order.expires_at is None or order.expires_at > latest):
+        message = f"must be {latest.isoformat()} at the latest, when the key that asks expires"
+    if message is not None:
+        raise invalid_request([ConfigFault("expires_at", message)])

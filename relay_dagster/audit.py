@@ -1,0 +1,121 @@
+"""Who did what: the words of the audit, and the entry that each act leaves.
+
+An act makes its entry, and whoever stores what the act changes writes the entry in the same
+transaction; where entries lie is ``aws/dynamodb/audit/``. What is refused, or changes nothing,
+leaves none.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+KEPT_FOR = timedelta(days=400)
+"""Nothing changes or deletes an entry before that."""
+
+AUDIT_ID_PATTERN = r"^[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{16}$"
+
+
+class Action(StrEnum):
+    """What was done."""
+
+    TENANT_CREATED = "tenant.created"
+    CONFIG_PUT = "config.put"
+    KEY_CREATED = "key.created"
+    KEY_DELETED = "key.deleted"
+    UPLOAD_LINK_CREATED = "upload_link.created"
+    RUN_POSTED = "run.posted"
+    RUN_CANCELLED = "run.cancelled"
+    RUN_RELEASED = "run.released"
+    FEED_ROLLED_BACK = "feed.rolled_back"
+    RUNS_PAUSED = "runs.paused"
+    RUNS_RESUMED = "runs.resumed"
+    DEAD_LETTER_REDRIVEN = "dead_letter.redriven"
+    DEAD_LETTER_DISCARDED = "dead_letter.discarded"
+
+
+class ActorKind(StrEnum):
+    """What acts."""
+
+    ADMIN_KEY = "admin_key"
+    TENANT_KEY = "tenant_key"
+    CLI = "cli"
+    DAGSTER = "dagster"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: the ``id`` tells it apart from others of its kind, the ``name`` is for people."""
+
+    kind: ActorKind
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One act. ``tenant_id`` None is an act on all tenants; ids sort by time."""
+
+    audit_id: str
+    occurred_at: datetime
+    action: Action
+    tenant_id: str | None
+    actor: Actor
+    target: str | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+    address: str | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the entry as JSON has it, the instant as ISO text in UTC."""
+        return {**asdict(self), "occurred_at": self.occurred_at.astimezone(UTC).isoformat()}
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> AuditEntry:
+        """Return the entry of `to_document`."""
+        actor = document["actor"]
+        typed = {
+            "occurred_at": datetime.fromisoformat(document["occurred_at"]),
+            "action": Action(document["action"]),
+            "actor": Actor(ActorKind(actor["kind"]), actor["id"], actor["name"]),
+        }
+        return cls(**{**document, **typed})
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an act comes from: who acts, and by which request from which address."""
+
+    actor: Actor
+    request_id: str | None = None
+    address: str | None = None
+
+    def entry(
+        self,
+        action: Action,
+        tenant_id: str | None,
+        target: str | None,
+        at: datetime,
+        **details: Any,
+    ) -> AuditEntry:
+        """Return the entry of an act: what was done, whose it is, to what, when."""
+        return AuditEntry(
+            audit_id=f"{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(8)}",
+            occurred_at=at,
+            action=action,
+            tenant_id=tenant_id,
+            actor=self.actor,
+            target=target,
+            details=details,
+            request_id=self.request_id,
+            address=self.address,
+        )
+
+
+SYSTEM = Origin(Actor(ActorKind.SYSTEM, "relay", "Relay itself"))
+"""What nobody has asked for in so many words: a schedule, an upload, a message in the queue."""

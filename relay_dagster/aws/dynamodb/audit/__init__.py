@@ -1,0 +1,1 @@
+"""The audit's entries in a table of their own."""

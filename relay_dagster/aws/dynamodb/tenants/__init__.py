@@ -1,0 +1,1 @@
+"""What belongs to tenants in their table, beside their configs."""

@@ -1,0 +1,55 @@
+"""Why the store of tenants' configs refuses; each has the code that callers are told."""
+
+from __future__ import annotations
+
+
+class TenantStoreError(Exception):
+    """Base of every refusal of this store."""
+
+    error_code = "tenant_store_error"
+
+
+class TenantExistsError(TenantStoreError):
+    """The tenant already has a config."""
+
+    error_code = "TENANT_EXISTS"
+
+    def __init__(self, tenant_id: str) -> None:
+        self.tenant_id = tenant_id
+        super().__init__(f"tenant {tenant_id} already has a config; store a new version of it")
+
+
+class UnknownTenantError(TenantStoreError):
+    """The tenant has no config."""
+
+    error_code = "TENANT_NOT_FOUND"
+
+    def __init__(self, tenant_id: str) -> None:
+        self.tenant_id = tenant_id
+        super().__init__(f"tenant {tenant_id} has no config")
+
+
+class VersionMismatchError(TenantStoreError):
+    """The latest version is not the expected one; ``latest`` is None for an unknown tenant."""
+
+    error_code = "CONFIG_VERSION_MISMATCH"
+
+    def __init__(self, tenant_id: str, expected: int, latest: int | None) -> None:
+        self.tenant_id = tenant_id
+        self.expected = expected
+        self.latest = latest
+        found = "has no config" if latest is None else f"is at version {latest}"
+        super().__init__(f"tenant {tenant_id} {found}, not at version {expected}")
+
+
+class ConfigQuotaExceededError(TenantStoreError):
+    """The tenant has had as many versions as it may today; ``wait_seconds`` are left of the day."""
+
+    error_code = "CONFIG_QUOTA_EXCEEDED"
+
+    def __init__(self, tenant_id: str, versions_per_day: int, wait_seconds: float) -> None:
+        self.wait_seconds = wait_seconds
+        super().__init__(
+            f"tenant {tenant_id} has had {versions_per_day} config versions today (UTC), "
+            "which are the most"
+        )

@@ -1,0 +1,363 @@
+"""Who did what: each call that changes something leaves one entry, and no other call leaves any."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx import Response
+
+from api_world import ADMIN, TENANT, ApiWorld, assert_problem, paths_of
+from builders import config_document, vendor_document
+from fakes import embedded_platform
+from relay_dagster.audit import Action
+from relay_dagster.aws.sqs.job_queue import JobQueue
+from relay_dagster.external_errors import UnreachableError
+
+KEYS = f"/v1/tenants/{TENANT}/api-keys"
+ADDRESS = "198.51.100.7"
+LOCAL = {"type": "local"}
+CHANGES_NOTHING = {"POST /v1/tenants/{tenant_id}/config:check"}
+
+
+def audit(world: ApiWorld, client: TestClient | None = None, **query: Any) -> list[dict[str, Any]]:
+    response = (client or world.client).get("/v1/audit", params=query)
+    assert response.status_code == 200, response.text
+    entries: list[dict[str, Any]] = response.json()["audit"]
+    return entries
+
+
+def audit_ids(world: ApiWorld) -> set[str]:
+    return {entry["audit_id"] for entry in audit(world, limit=100)}
+
+
+def made_key(world: ApiWorld) -> str:
+    return str(world.client.post(KEYS).json()["key_id"])
+
+
+def reviewed(world: ApiWorld) -> tuple[str, dict[str, Any]]:
+    held = world.hold_one()
+    assert held.hold is not None
+    sha256 = held.hold.sha256
+    return held.run_id, {"sha256": sha256, "guards": ["skus_removed"], "reason": "seen"}
+
+
+# --- every call that changes something ----------------------------------------------------------
+# Each act prepares what it needs, and returns the call: its method, path, body, the action and the
+# target that the entry must have.
+
+Call = tuple[str, str, Any, Action, str | None]
+
+
+def create_tenant(world: ApiWorld) -> Call:
+    document = config_document(vendor_document("v", inbound=LOCAL), tenant_id="new")
+    return "POST", "/v1/tenants", document, Action.TENANT_CREATED, "new"
+
+
+def put_config(world: ApiWorld) -> Call:
+    document = config_document(default_currency="EUR")
+    return "PUT", f"/v1/tenants/{TENANT}/config", document, Action.CONFIG_PUT, TENANT
+
+
+def create_key(world: ApiWorld) -> Call:
+    return "POST", KEYS, {"name": "shop"}, Action.KEY_CREATED, None
+
+
+def delete_key(world: ApiWorld) -> Call:
+    key_id = made_key(world)
+    return "DELETE", f"{KEYS}/{key_id}", None, Action.KEY_DELETED, key_id
+
+
+def post_run(world: ApiWorld) -> Call:
+    order = {"tenant_id": TENANT, "run_type": "inventory_sync"}
+    return "POST", "/v1/runs", order, Action.RUN_POSTED, None
+
+
+def cancel_run(world: ApiWorld) -> Call:
+    run_id = world.post_run().json()["run_id"]
+    return "POST", f"/v1/runs/{run_id}/cancel", None, Action.RUN_CANCELLED, run_id
+
+
+def release_run(world: ApiWorld) -> Call:
+    run_id, order = reviewed(world)
+    return "POST", f"/v1/runs/{run_id}/release", order, Action.RUN_RELEASED, run_id
+
+
+def roll_back(world: ApiWorld) -> Call:
+    first = world.succeed(world.post_run().json()["run_id"]).run_id
+    world.succeed(world.post_run().json()["run_id"])
+    order = {"run_id": first, "reason": "seen"}
+    path = f"/v1/tenants/{TENANT}/feed/rollback"
+    return "POST", path, order, Action.FEED_ROLLED_BACK, first
+
+
+def pause(world: ApiWorld) -> Call:
+    order = {"tenant_id": TENANT, "reason": "backlog"}
+    return "POST", "/v1/admin/pause", order, Action.RUNS_PAUSED, TENANT
+
+
+def resume(world: ApiWorld) -> Call:
+    world.client.post("/v1/admin/pause", json={"reason": "backlog"})
+    return "DELETE", "/v1/admin/pause", {"reason": "over"}, Action.RUNS_RESUMED, None
+
+
+def upload_link(world: ApiWorld) -> Call:
+    order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
+    key = f"tenants/{TENANT}/inbound/vendor_1/stock.csv"
+    return "POST", f"/v1/tenants/{TENANT}/uploads", order, Action.UPLOAD_LINK_CREATED, key
+
+
+ACTS: dict[str, Callable[[ApiWorld], Call]] = {
+    "POST /v1/tenants": create_tenant,
+    "PUT /v1/tenants/{tenant_id}/config": put_config,
+    "POST /v1/tenants/{tenant_id}/api-keys": create_key,
+    "DELETE /v1/tenants/{tenant_id}/api-keys/{key_id}": delete_key,
+    "POST /v1/tenants/{tenant_id}/uploads": upload_link,
+    "POST /v1/runs": post_run,
+    "POST /v1/runs/{run_id}/cancel": cancel_run,
+    "POST /v1/runs/{run_id}/release": release_run,
+    "POST /v1/tenants/{tenant_id}/feed/rollback": roll_back,
+    "POST /v1/admin/pause": pause,
+    "DELETE /v1/admin/pause": resume,
+}
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[ApiWorld]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        with embedded_platform(
+            api_keys=(f"ops:{ADMIN}",), trusted_proxies=("testclient",)
+        ) as platform:
+            yield ApiWorld(platform)
+
+
+@pytest.fixture(autouse=True)
+def idle(world: ApiWorld) -> Iterator[None]:
+    """Leave the tenant with a config, and without a run or a pause, to the next test."""
+    world.store_config()
+    yield
+    for scope in (None, TENANT):
+        world.platform.pauses.end(scope)
+    for run in world.client.get("/v1/runs").json()["runs"]:
+        if run["status"] in ("QUEUED", "RUNNING"):
+            world.platform.ledger.cancel(run["run_id"])
+
+
+def test_every_call_that_is_no_get_has_an_act_here_or_changes_nothing(world: ApiWorld) -> None:
+    calls = {
+        f"{method.upper()} {path}"
+        for path, methods in world.app.openapi()["paths"].items()
+        for method in methods
+        if method != "get"
+    }
+    assert calls == {*ACTS, *CHANGES_NOTHING}
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+def test_a_call_that_changes_something_leaves_one_entry(
+    world: ApiWorld, act: Callable[[ApiWorld], Call]
+) -> None:
+    method, path, body, action, target = act(world)
+    before = audit_ids(world)
+    headers = {"X-Forwarded-For": f"1.1.1.1, {ADDRESS}", "X-Request-Id": "the-request"}
+    response = world.client.request(method, path, json=body, headers=headers)
+    assert response.is_success, response.text
+    (entry,) = [each for each in audit(world) if each["audit_id"] not in before]
+    assert entry["action"] == action
+    assert entry["actor"] == {"kind": "admin_key", "id": "ops", "name": "ops"}
+    assert (entry["request_id"], entry["address"]) == ("the-request", ADDRESS)
+    if target is None and action in (Action.KEY_CREATED, Action.RUN_POSTED):
+        answer = response.json()
+        target = answer.get("key_id") or answer["run_id"]
+    assert entry["target"] == target
+    assert entry["tenant_id"] == {"new": "new", None: None}.get(target, TENANT)
+
+
+def test_a_config_that_is_only_checked_leaves_none(world: ApiWorld) -> None:
+    before = audit_ids(world)
+    path = f"/v1/tenants/{TENANT}/config:check"
+    assert world.client.post(path, json=config_document()).status_code == 200
+    assert audit_ids(world) == before
+
+
+# --- what is no act -----------------------------------------------------------------------------
+
+
+def refusals(world: ApiWorld) -> Iterator[tuple[int, Response]]:
+    client, tenant = world.client, world.with_key(world.issue_key(TENANT))
+    yield 403, tenant.post("/v1/tenants", json=config_document(tenant_id="mine"))
+    yield 403, tenant.post(KEYS)
+    yield 409, client.post("/v1/tenants", json=config_document())
+    yield (
+        412,
+        client.put(
+            f"/v1/tenants/{TENANT}/config", json=config_document(), headers={"If-Match": '"999"'}
+        ),
+    )
+    yield 404, client.delete(f"{KEYS}/0123456789abcdef")
+    run_id = world.post_run().json()["run_id"]
+    yield 409, world.post_run()
+    world.succeed(run_id)
+    yield 409, client.post(f"/v1/runs/{run_id}/cancel")
+    order = {"sha256": "ab", "guards": [], "reason": "seen"}
+    yield 409, client.post(f"/v1/runs/{run_id}/release", json=order)
+    order = {"run_id": run_id, "reason": "seen"}
+    yield 200, client.post(f"/v1/tenants/{TENANT}/feed/rollback", json=order)
+    yield 204, client.delete("/v1/admin/pause")
+
+
+def test_what_is_refused_or_changes_nothing_leaves_none(world: ApiWorld) -> None:
+    calls = refusals(world)
+    expected = {Action.KEY_CREATED: 1, Action.RUN_POSTED: 1}
+    before = audit_ids(world)
+    for status, response in calls:
+        assert response.status_code == status, response.text
+    new = [each["action"] for each in audit(world) if each["audit_id"] not in before]
+    assert {action: new.count(action) for action in new} == expected
+
+
+def test_a_request_that_is_repeated_leaves_one(world: ApiWorld) -> None:
+    run_id, order = reviewed(world)
+    before = audit_ids(world)
+    for _ in range(2):
+        assert world.client.post(f"/v1/runs/{run_id}/release", json=order).status_code == 200
+    for _ in range(2):
+        run = world.post_run({"Idempotency-Key": "monday"}).json()
+    for _ in range(2):
+        assert world.client.post(f"/v1/runs/{run['run_id']}/cancel").status_code in (202, 409)
+    new = [each["action"] for each in audit(world) if each["audit_id"] not in before]
+    assert new == ["run.cancelled", "run.posted", "run.released"]
+
+
+class DeafQueue(JobQueue):
+    """A queue that takes no message."""
+
+    def __init__(self) -> None: ...
+
+    def send(self, *_: object, **__: object) -> str:
+        raise UnreachableError("sqs.SendMessage", "no answer")
+
+
+def test_a_run_whose_message_cannot_be_sent_is_no_act(world: ApiWorld) -> None:
+    before = audit_ids(world)
+    deaf = ApiWorld(world.platform, queue=DeafQueue())
+    assert_problem(deaf.post_run(), 503, "QUEUE_UNAVAILABLE")
+    assert audit_ids(world) == before
+
+
+# --- what is told -------------------------------------------------------------------------------
+
+
+def test_a_put_tells_both_versions_and_what_has_changed(world: ApiWorld) -> None:
+    put = world.store_config(default_currency="EUR").json()
+    again = world.store_config(default_currency="CHF").json()
+    (entry,) = audit(world, tenant_id=TENANT, action="config.put", limit=1)
+    assert put["config_version"] + 1 == again["config_version"]
+    assert entry["details"] == {
+        "config_version_before": put["config_version"],
+        "config_version_after": again["config_version"],
+        "changed_count": 1,
+        "changed_paths": ["default_currency"],
+    }
+
+
+def test_at_most_a_hundred_paths_are_told(world: ApiWorld) -> None:
+    vendors = [vendor_document(f"v{n}", inbound=LOCAL) for n in range(150)]
+    assert world.store_config(*vendors).status_code == 200
+    (entry,) = audit(world, action="config.put", limit=1)
+    assert entry["details"]["changed_count"] > 149
+    assert len(entry["details"]["changed_paths"]) == 100
+
+
+def test_no_key_stands_in_the_audit(world: ApiWorld) -> None:
+    key = world.issue_key(TENANT)
+    told = json.dumps(audit(world))
+    assert key not in told
+    assert key.rpartition("_")[2] not in told
+    assert ADMIN not in told
+
+
+# --- who is told --------------------------------------------------------------------------------
+
+
+def test_a_tenant_s_key_sees_its_own_tenant_s_entries_alone(world: ApiWorld) -> None:
+    made = world.client.post(KEYS, json={"name": "shop"}).json()
+    client = world.with_key(made["api_key"])
+    world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
+    world.client.post("/v1/admin/pause", json={"reason": "all"})
+    world.client.delete("/v1/admin/pause")
+    world.post_run()
+    run = client.get("/v1/runs", params={"limit": 1}).json()["runs"][0]
+    client.post(f"/v1/runs/{run['run_id']}/cancel")
+    own = audit(world, client)
+    assert {entry["tenant_id"] for entry in own} == {TENANT}
+    assert own == audit(world, client, tenant_id=TENANT)
+    assert own[0]["action"] == "run.cancelled"
+    actor = {"kind": "tenant_key", "id": made["key_id"], "name": "shop"}
+    assert own[0]["actor"] == actor
+    assert_problem(client.get("/v1/audit?tenant_id=other"), 404, "TENANT_NOT_FOUND")
+
+
+def test_why_runs_are_paused_is_told_to_admins_alone(world: ApiWorld) -> None:
+    client = world.with_key(world.issue_key(TENANT))
+    order = {"tenant_id": TENANT, "reason": "globex owes us", "public_reason": "maintenance"}
+    world.client.post("/v1/admin/pause", json=order)
+    (entry,) = audit(world, action="runs.paused", limit=1)
+    assert entry["details"] == {"reason": "globex owes us", "public_reason": "maintenance"}
+    (entry,) = audit(world, client, action="runs.paused", limit=1)
+    assert entry["details"] == {"public_reason": "maintenance"}
+
+
+def test_a_list_goes_on_at_its_cursor(world: ApiWorld) -> None:
+    for currency in ("EUR", "CHF", "USD"):
+        world.store_config(default_currency=currency)
+    query: dict[str, Any] = {"tenant_id": TENANT, "limit": 2}
+    first = world.client.get("/v1/audit", params=query).json()
+    rest = world.client.get("/v1/audit", params={**query, "cursor": first["next_cursor"]}).json()
+    assert first["audit"] + rest["audit"] == audit(world, tenant_id=TENANT, limit=4)
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ({"action": "run.baked"}, "action"),
+        ({"limit": 0}, "limit"),
+        ({"limit": 101}, "limit"),
+        ({"cursor": "yesterday"}, "cursor"),
+        ({"tenant_id": "a/b"}, "tenant_id"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_told(
+    world: ApiWorld, query: dict[str, Any], path: str
+) -> None:
+    response = world.client.get("/v1/audit", params=query)
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [path]
+
+
+# --- the log ------------------------------------------------------------------------------------
+
+
+def test_each_line_of_a_request_carries_caller_and_address(
+    world: ApiWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    headers = {"X-Forwarded-For": ADDRESS}
+    assert world.post_run(headers).status_code == 202
+    world.with_key("guess").get("/v1/runs", headers=headers)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert {line["event"] for line in lines} == {"run_requested", "request"}
+    assert {line["address"] for line in lines} == {ADDRESS}
+    assert [line["caller"] for line in lines] == ["admin:ops", "admin:ops", None]
+
+
+def test_no_digest_of_an_admin_s_key_is_in_the_log(
+    world: ApiWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.client.get("/v1/runs")
+    assert not re.search("[0-9a-f]{16}", capsys.readouterr().err.replace("-", " "))

@@ -1,0 +1,90 @@
+"""The audit's table: entries listed by tenant, by action, all of them; kept for 400 days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from fakes import NOW, embedded_platform
+from relay_dagster.audit import SYSTEM, Action, AuditEntry
+from relay_dagster.aws.dynamodb.audit.store import AuditStore
+from relay_dagster.aws.dynamodb.serialization import unmarshal
+from relay_dagster.wiring import Platform
+
+ACTIONS = (Action.RUN_POSTED, Action.RUN_CANCELLED, Action.CONFIG_PUT)
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform() as platform:
+        yield platform
+
+
+@pytest.fixture
+def audit(platform: Platform) -> AuditStore:
+    return platform.audit
+
+
+@pytest.fixture
+def entries(audit: AuditStore) -> list[AuditEntry]:
+    """Entries of two tenants and of all, the newest first."""
+    made = [
+        SYSTEM.entry(ACTIONS[n % 3], (None, "acme", "other")[n // 3], "t", NOW + timedelta(n))
+        for n in range(9)
+    ]
+    for entry in made:
+        audit.add(entry)
+    return made[::-1]
+
+
+@pytest.mark.parametrize("action", [None, *ACTIONS])
+@pytest.mark.parametrize("tenant_id", [None, "acme", "other", "nobody"])
+def test_a_listing_has_what_is_asked_for_newest_first(
+    audit: AuditStore, entries: list[AuditEntry], tenant_id: str | None, action: Action | None
+) -> None:
+    wanted = [
+        entry
+        for entry in entries
+        if tenant_id in (None, entry.tenant_id) and action in (None, entry.action)
+    ]
+    page = audit.list_entries(tenant_id, action)
+    assert (list(page.entries), page.next_after) == (wanted, None)
+
+
+@pytest.mark.parametrize(
+    ("tenant_id", "action"),
+    [(None, None), ("acme", None), (None, Action.RUN_POSTED), ("acme", Action.RUN_POSTED)],
+)
+def test_a_listing_goes_on_where_a_page_ends(
+    audit: AuditStore, entries: list[AuditEntry], tenant_id: str | None, action: Action | None
+) -> None:
+    found, after = [], None
+    for _ in range(len(entries) + 1):
+        page = audit.list_entries(tenant_id, action, limit=1, after=after)
+        found += page.entries
+        after = page.next_after
+        if after is None:
+            break
+    assert after is None
+    assert tuple(found) == audit.list_entries(tenant_id, action).entries
+
+
+def test_an_entry_expires_after_400_days(audit: AuditStore, platform: Platform) -> None:
+    audit.add(SYSTEM.entry(Action.RUN_POSTED, "acme", "r", NOW))
+    table = platform.settings.audit_table
+    (item,) = platform.clients.dynamodb.scan(TableName=table)["Items"]
+    assert unmarshal(item)["expires_at"] == (NOW + timedelta(days=400)).timestamp()
+    described = platform.clients.dynamodb.describe_time_to_live(TableName=table)
+    assert described["TimeToLiveDescription"] == {
+        "TimeToLiveStatus": "ENABLED",
+        "AttributeName": "expires_at",
+    }
+
+
+def test_an_entry_that_is_written_again_is_one(audit: AuditStore) -> None:
+    entry = SYSTEM.entry(Action.RUN_POSTED, "acme", "r", NOW)
+    audit.add(entry)
+    audit.add(entry)
+    assert audit.list_entries().entries == (entry,)

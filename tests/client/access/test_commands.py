@@ -1,0 +1,105 @@
+"""`relay keys` and `relay audit`, from the command line to the API and back."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from api_world import TENANT
+from client_world import ClientWorld
+
+
+@pytest.fixture(autouse=True)
+def config(world: ClientWorld) -> None:
+    world.api.store_config()
+
+
+def test_a_key_is_printed_alone_and_works_until_it_is_deleted(world: ClientWorld) -> None:
+    made = world.relay("keys", "create", TENANT, "--name", "shop", "--scope", "read")
+    assert made.exit_code == 0, made.output
+    key = made.stdout.strip()
+    assert re.fullmatch(r"rk_[0-9a-f]{16}_[\w-]{43}", key)
+    (key_id,) = re.findall(r"^key (\w+) of acme;", made.stderr)
+    assert world.relay("runs", RELAY_API_KEY=key).exit_code == 0
+    refused = world.relay("run", TENANT, RELAY_API_KEY=key)
+    assert refused.exit_code == 1
+    assert "SCOPE_MISSING: the key lacks the scope run" in refused.stderr
+    listed = world.relay("keys", "list", TENANT).stdout.splitlines()
+    assert listed[0].split() == [
+        "key_id",
+        "name",
+        "scopes",
+        "created",
+        "by",
+        "expires",
+        "last",
+        "used",
+    ]
+    assert re.search(rf"^{key_id}  shop  read  .* admin:admin-1  never", listed[1])
+    deleted = world.relay("keys", "delete", TENANT, key_id)
+    assert deleted.stdout == f"key {key_id} of acme is deleted\n"
+    assert world.relay("runs", RELAY_API_KEY=key).exit_code == 1
+    again = world.relay("keys", "delete", TENANT, key_id)
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert "API_KEY_NOT_FOUND" in again.stderr
+
+
+def test_a_key_may_be_good_for_some_days_and_for_several_things(world: ClientWorld) -> None:
+    options = ("--scope", "run", "--scope", "read", "--days", "30")
+    assert world.relay("keys", "create", TENANT, *options).exit_code == 0
+    (key,) = json.loads(world.relay("keys", "list", TENANT, "--json").stdout)
+    assert key["scopes"] == ["run", "read"]
+    assert key["expires_at"] > key["created_at"]
+
+
+def test_a_scope_that_there_is_not_is_told_with_those_there_are(world: ClientWorld) -> None:
+    told = world.relay("keys", "create", TENANT, "--scope", "write")
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert "scopes.0" in told.stderr
+    assert "'upload'" in told.stderr
+    empty = world.relay("keys", "list", TENANT)
+    assert (empty.exit_code, empty.stdout) == (0, "")
+    assert empty.stderr == "the tenant has no keys\n"
+
+
+def test_the_audit_is_a_line_for_each_act(world: ClientWorld) -> None:
+    world.api.store_config(default_currency="EUR")
+    world.relay("keys", "create", TENANT, "--name", "shop", "--scope", "read")
+    told = world.relay("audit", TENANT)
+    lines = told.stdout.splitlines()
+    assert lines[0].split() == ["when", "who", "from", "did", "tenant", "target", "details"]
+    assert [line.split()[5] for line in lines[1:]] == [
+        "key.created",
+        "config.put",
+        "tenant.created",
+    ]
+    assert "admin-1 (admin_key)" in lines[1]
+    assert lines[1].endswith("name shop; scopes read")
+    assert lines[2].endswith("config version 1 -> 2; changed_paths default_currency")
+
+
+def test_the_audit_can_be_of_one_action_and_for_programs(world: ClientWorld) -> None:
+    for currency in ("EUR", "CHF", "USD"):
+        world.api.store_config(default_currency=currency)
+    told = world.relay("audit", "--action", "config.put", "--limit", "2", "--json")
+    entries = json.loads(told.stdout)
+    versions = [entry["details"]["config_version_after"] for entry in entries]
+    assert versions == [4, 3]
+    assert entries[0]["audit_id"] > entries[1]["audit_id"]
+    nothing = world.relay("audit", "--action", "run.posted")
+    assert (nothing.exit_code, nothing.stdout) == (0, "")
+    assert nothing.stderr == "the audit has no such entry\n"
+    assert "INVALID_REQUEST" in world.relay("audit", "--action", "run.baked").stderr
+
+
+def test_lists_go_on_over_pages(world: ClientWorld) -> None:
+    from relay_dagster.client.api_client import ApiClient
+
+    for _ in range(3):
+        world.relay("keys", "create", TENANT)
+    with ApiClient(world.url, "admin-key", page_size=2) as client:
+        assert len(list(client.keys(TENANT))) == 3
+        assert len(list(client.audit(TENANT, None, 100))) == 4
+        assert len(list(client.audit(TENANT, None, 3))) == 3
