@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-rules bench-runs profile runbook schema screenshots cluster clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-rules bench-runs profile runbook schema screenshots cluster audit clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -29,7 +29,8 @@ setup: ## Prepare .venv from requirements.lock; does nothing where it is up to d
 	@rm -f $(STAMP)
 	@grep -qs '^command = .* $(CURDIR)/$(VENV)$$' $(VENV)/pyvenv.cfg && $(BIN)/python -c '' 2>/dev/null \
 	  || $(PYTHON) -m venv --clear $(CURDIR)/$(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8,<1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  --requirement deploy/build.lock
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps \
 	  --no-build-isolation --config-setting editable_mode=compat --editable .
@@ -37,9 +38,13 @@ setup: ## Prepare .venv from requirements.lock; does nothing where it is up to d
 	@printf '%s\n' "$(WANTED)" > $(STAMP)
 	@echo "$(VENV) is ready"
 
-lock: setup ## Resolve pyproject.toml again into requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
+
+lock: setup ## Resolve pyproject.toml again: all of it, what builds it, and what the image installs
+	$(BIN)/$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
+	$(BIN)/$(COMPILE) --group build --constraint requirements.lock --output-file deploy/build.lock
+	$(BIN)/$(COMPILE) pyproject.toml --extra postgres --constraint requirements.lock \
+	  --output-file deploy/image.lock
 
 demo: setup ## Run the main job end to end on embedded AWS, then end everything
 	@$(BIN)/relay demo
@@ -129,6 +134,9 @@ screenshots: setup ## Take the pictures of docs/pictures again, with Chromium; N
 
 cluster: setup ## Run on two machines with Celery and kill one; needs redis-server, PostgreSQL, root
 	@$(BIN)/python tests/cluster/rehearsal.py
+
+audit: setup ## Write what the image is made of (build/sbom.cdx.json); ask what is known against what is locked
+	@$(BIN)/python scripts/audit.py
 
 clean: ## Remove what tools left behind; .venv stays
 	@rm -rf build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info

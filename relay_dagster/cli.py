@@ -72,6 +72,26 @@ def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
 
 
 @app.command()
+def ui(
+    host: Annotated[str, typer.Option("--host", "-h", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", "-p", help="Port to listen on.", min=0, max=65535)
+    ] = 3000,
+    workspace: Annotated[
+        list[Path],
+        typer.Option("--workspace", "-w", help="Where Dagster's code is.", exists=True),
+    ] = [Path("workspace.yaml")],  # noqa: B006 - Typer's defaults are never changed
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Show everything, let nothing be pressed.")
+    ] = False,
+) -> None:
+    """Serve Dagster's pages, behind a guard against foreign pages, until it is told to stop."""
+    from relay_dagster.orchestration.ui.server import serve
+
+    serve(host, port, workspace, read_only=read_only)
+
+
+@app.command()
 def demo(
     output_dir: Annotated[
         Path, typer.Option(help="Where the run's artifacts are put, to look at afterwards.")

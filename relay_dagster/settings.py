@@ -8,9 +8,11 @@ concern of theirs.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
@@ -45,6 +47,12 @@ def _url(value: str) -> str:
     return value
 
 
+def _host_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", text):
+        raise ValueError("Input should be host names without ports, comma-separated")
+    return text.lower()
+
+
 def _network(text: str) -> str:
     try:
         return str(ip_network(text, strict=False))
@@ -62,6 +70,9 @@ _SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 _Networks = Annotated[
     tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_words)
+]
+_HostNames = Annotated[
+    tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode, BeforeValidator(_words)
 ]
 _Url = Annotated[str, AfterValidator(_url)]
 _BaseUrl = Annotated[str, AfterValidator(_url), AfterValidator(lambda url: url.rstrip("/"))]
@@ -249,7 +260,22 @@ def audit_table_beside(tenants_table: str) -> str:
     return f"{tenants_table.removesuffix('-tenants')}-audit"
 
 
-class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
+class UiSettings(EnvironmentSettings):
+    """What `relay ui` reads: which host names it has, and who logs people in."""
+
+    dagster_home: str | None = Field(None, validation_alias="DAGSTER_HOME")
+    dagster_webserver_url: _BaseUrl | None = Field(None, validation_alias="DAGSTER_WEBSERVER_URL")
+    ui_hosts: _HostNames = Field((), validation_alias="RELAY_UI_HOSTS")
+    ui_behind_proxy: bool = Field(False, validation_alias="RELAY_UI_BEHIND_PROXY")
+
+    @property
+    def hosts_of_ui(self) -> frozenset[str]:
+        """The names that Dagster's pages have beside loopback's, in small letters."""
+        own = urlsplit(self.dagster_webserver_url or "").hostname
+        return frozenset((*self.ui_hosts, own) if own else self.ui_hosts)
+
+
+class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings):
     """Everything that the environment says."""
 
     artifact_bucket: str = Field(validation_alias="ARTIFACT_BUCKET")
@@ -287,7 +313,6 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings):
     public_s3_endpoint_url: _BaseUrl | None = Field(
         None, validation_alias="RELAY_PUBLIC_S3_ENDPOINT_URL"
     )
-    dagster_webserver_url: _BaseUrl | None = Field(None, validation_alias="DAGSTER_WEBSERVER_URL")
 
     @classmethod
     def from_env(

@@ -18,9 +18,14 @@ from moto import mock_aws
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 TEMPLATE = DEPLOY / "relay.yaml"
 ACCOUNT, REGION = "123456789012", "us-east-1"
-# moto's CloudFormation knows neither, nor the database's secret, which stays a name; what refers to
-# these is left out. cfn-lint has checked all.
-NOT_EMBEDDED = ("AWS::ServiceDiscovery::", "AWS::SQS::QueuePolicy")
+# moto's CloudFormation knows none of these, nor the database's secret, which stays a name; what
+# refers to these is left out. cfn-lint has checked all.
+NOT_EMBEDDED = (
+    "AWS::S3::BucketPolicy",
+    "AWS::ServiceDiscovery::",
+    "AWS::SQS::QueuePolicy",
+    "AWS::WAFv2::",
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -49,6 +54,18 @@ def template() -> dict[str, Any]:
 def properties(logical_id: str) -> dict[str, Any]:
     """Return the properties of one resource, as they stand in the template."""
     return template()["Resources"][logical_id]["Properties"]
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    """Return the properties of all resources of a type, by their logical ids."""
+    found = template()["Resources"].items()
+    return {name: resource["Properties"] for name, resource in found if resource["Type"] == kind}
+
+
+def container(task: str) -> dict[str, Any]:
+    """Return the one container of a task definition."""
+    (only,) = properties(task)["ContainerDefinitions"]
+    return dict(only)
 
 
 def defaults() -> dict[str, Any]:
@@ -101,5 +118,14 @@ def _parameters() -> dict[str, str]:
         "PublicSubnetIds": ",".join(subnets),
         "PrivateSubnetIds": ",".join(subnets),
         "CertificateArn": certificate["CertificateArn"],
+        "UiHost": "dagster.example.com",
+        "UiCertificateArn": certificate["CertificateArn"],
+        "OperatorCidr": "10.1.0.0/16",
+        "OidcIssuer": "https://login.example.com",
+        "OidcAuthorizationEndpoint": "https://login.example.com/authorize",
+        "OidcTokenEndpoint": "https://login.example.com/token",
+        "OidcUserInfoEndpoint": "https://login.example.com/userinfo",
+        "OidcClientId": "relay",
+        "OidcClientSecretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:oidc-AbCdEf",
         "ApiKeysSecretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:api-keys-AbCdEf",
     }

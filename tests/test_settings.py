@@ -104,6 +104,10 @@ def test_an_empty_variable_is_as_if_it_were_not_set(name: str) -> None:
         ("CLOUDWATCH_METRICS_ENABLED", "2"),
         ("RELAY_PUBLIC_S3_ENDPOINT_URL", "localhost:9000"),
         ("DAGSTER_WEBSERVER_URL", "ftp://dagster"),
+        ("RELAY_UI_HOSTS", "ui.example.com:3000"),
+        ("RELAY_UI_HOSTS", "ui.example.com, https://ui.example.com"),
+        ("RELAY_UI_HOSTS", "*"),
+        ("RELAY_UI_BEHIND_PROXY", "nginx"),
         ("SQS_QUEUE_URL", "relay-inventory-jobs"),
     ],
 )
@@ -154,6 +158,12 @@ def test_api_keys_are_separated_by_commas() -> None:
 
 def test_a_base_url_has_no_slash_at_its_end() -> None:
     assert read(DAGSTER_WEBSERVER_URL="http://d:3000/").dagster_webserver_url == "http://d:3000"
+
+
+def test_the_ui_has_the_names_that_it_is_given_and_its_url_s() -> None:
+    given = read(RELAY_UI_HOSTS="UI.example.com, ::1", DAGSTER_WEBSERVER_URL="http://D:3000/x")
+    assert given.hosts_of_ui == {"ui.example.com", "::1", "d"}
+    assert (read().hosts_of_ui, read().ui_behind_proxy) == (frozenset(), False)
 
 
 def test_the_process_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ The API's key is not known here, and so goes nowhere.
 """
 
 import hashlib
-import ipaddress
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from relay_dagster.client.api_models import Answer, UploadLink
 from relay_dagster.client.errors import GoneError, UnexpectedAnswerError, UnreachableError
+from relay_dagster.loopback import is_loopback
 
 TIMEOUT = httpx.Timeout(60, connect=10)
 _PIECE = 1 << 20
@@ -120,11 +120,7 @@ def _refusal_in(text: str) -> str:
 
 def is_here(url: str) -> bool:
     """Tell whether a URL is this machine's own; no proxy is for those."""
-    host = httpx.URL(url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_loopback(httpx.URL(url).host)
 
 
 def reason_of(error: httpx.TransportError) -> str:

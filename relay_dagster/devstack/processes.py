@@ -256,8 +256,8 @@ class Stack:
                 "--use-python-environment-entry-point",
             ],
             WEBSERVER: [
-                *(python, "-m", "dagster_webserver", "-h", self.host, "-p", port),
-                *("-w", str(self.workspace)),
+                *(python, "-m", "relay_dagster.cli", "ui", "--host", self.host, "--port", port),
+                *("--workspace", str(self.workspace)),
             ],
             DAEMON: [str(scripts / "dagster-daemon"), "run", "-w", str(self.workspace)],
             API: [python, "-m", "relay_dagster.cli", "api", "--host", self.host, "--port", port],

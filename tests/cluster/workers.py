@@ -55,6 +55,7 @@ class ClusterStack(Stack):
                 "CELERY_BROKER_URL": broker,
                 "CELERY_RESULT_BACKEND": broker,
                 "RELAY_INTAKE_LIMIT": str(2 * capacity),
+                "RELAY_UI_BEHIND_PROXY": "true",
                 "WORKER_MAX_CONCURRENCY": str(capacity),
             },
         )

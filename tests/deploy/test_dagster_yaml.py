@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -85,6 +86,11 @@ def test_the_main_job_runs_on_a_real_postgresql(played: Mapping[str, Any]) -> No
     assert played["feeds"] == [True, True]
     assert played["runs"] == ["SUCCESS", "SUCCESS"]
     assert played["ticks"] > 0
+
+
+@pytest.mark.integration
+def test_it_runs_where_nothing_but_tmp_can_be_written_to(played: Mapping[str, Any]) -> None:
+    assert played["read_only"] is (os.geteuid() == 0)
 
 
 @pytest.mark.integration

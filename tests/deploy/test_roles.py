@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from api_world import ApiWorld
 from builders import config_document, feed, tenant_config, vendor_document
-from deployment import properties, template
+from deployment import of_type, properties
 from explaining import run_in_memory
 from fakes import FakeClock, embedded_platform
 from permissions import Grant, Need, grants, recorded
@@ -288,8 +288,35 @@ def test_nobody_but_the_daemon_starts_tasks_or_gives_roles_away() -> None:
 
 
 def roles() -> list[str]:
-    found = template()["Resources"].items()
-    return [name for name, resource in found if resource["Type"] == "AWS::IAM::Role"]
+    return [*of_type("AWS::IAM::Role")]
+
+
+def test_the_api_s_keys_and_the_database_s_password_are_given_to_different_tasks() -> None:
+    readable = {
+        role: grant.resources
+        for role in roles()
+        for grant in grants(role)
+        if "secretsmanager:GetSecretValue" in grant.actions
+    }
+    assert readable == {
+        "ApiExecutionRole": ("ApiKeysSecretArn",),
+        "ExecutionRole": ("DatabaseSecret",),
+    }
+    tasks = of_type("AWS::ECS::TaskDefinition")
+    given = {name: task["ExecutionRoleArn"]["Fn::GetAtt"][0] for name, task in tasks.items()}
+    assert given.pop("ApiTask") == "ApiExecutionRole"
+    assert {*given.values()} == {"ExecutionRole"}
+
+
+def test_the_daemon_gives_runs_no_role_that_reads_the_api_s_keys() -> None:
+    (passed,) = (grant for grant in grants("DaemonRole") if "iam:PassRole" in grant.actions)
+    assert set(passed.resources) == {"RunRole", "ExecutionRole"}
+
+
+def test_each_task_has_a_role_of_its_own() -> None:
+    tasks = of_type("AWS::ECS::TaskDefinition").values()
+    taken = [task["TaskRoleArn"]["Fn::GetAtt"][0] for task in tasks]
+    assert len(taken) == len({*taken}) == 5
 
 
 @pytest.mark.parametrize("role", roles())

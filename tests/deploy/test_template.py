@@ -10,7 +10,16 @@ import pytest
 from cfnlint.api import lint_file
 from moto import mock_aws
 
-from deployment import ACCOUNT, REGION, TEMPLATE, created_stack, defaults, properties, template
+from deployment import (
+    ACCOUNT,
+    REGION,
+    TEMPLATE,
+    container,
+    created_stack,
+    defaults,
+    properties,
+    template,
+)
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
@@ -129,7 +138,8 @@ def test_the_bucket_tells_of_uploads_as_bootstrap_has_it_tell() -> None:
 
 
 def test_the_bucket_alone_may_send_as_bootstrap_lets_it() -> None:
-    (made,) = properties("UploadsQueuePolicy")["PolicyDocument"]["Statement"]
+    statements = properties("UploadsQueuePolicy")["PolicyDocument"]["Statement"]
+    (made,) = (each for each in statements if each["Effect"] == "Allow")
     with mock_aws():
         clients = Clients(REGION)
         url = dict(bootstrap(NAMES, clients))["UPLOADS_QUEUE_URL"]
@@ -238,11 +248,6 @@ def test_there_is_one_daemon_and_never_a_second_beside_it() -> None:
     service = properties("DaemonService")
     assert service["DesiredCount"] == 1
     assert service["DeploymentConfiguration"]["MaximumPercent"] == 100
-
-
-def container(task: str) -> dict[str, Any]:
-    (only,) = properties(task)["ContainerDefinitions"]
-    return only
 
 
 def variables(task: str) -> set[str]:

@@ -18,11 +18,16 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # What no route sees, a socket say, finds no way out either.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 REMOTE_SCHEMES = ("http", "https", "ws", "wss")
 LOCAL_HOSTS = ("127.0.0.1", "localhost")
+REBOUND = "rebound.test"
+"""A foreign name that leads to this machine, as one whose owner has changed its address."""
+# What no route sees, a socket say, finds no way out either.
+RESOLVER_RULES = (
+    f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1, MAP * ~NOTFOUND, "
+    "EXCLUDE 127.0.0.1, EXCLUDE localhost"
+)
 WIDTH, HEIGHT = 1400, 900
 
 
@@ -62,7 +67,7 @@ class Browser:
 
     def _is_local(self, address: str) -> bool:
         url = urlsplit(address)
-        is_local = url.scheme not in REMOTE_SCHEMES or url.hostname in LOCAL_HOSTS
+        is_local = url.scheme not in REMOTE_SCHEMES or url.hostname in (*LOCAL_HOSTS, REBOUND)
         if not is_local:
             self.refused.append(address)
         return is_local
@@ -77,7 +82,7 @@ def open_browser() -> Iterator[Browser]:
     """
     path = find_chromium()
     # Only its own sandbox keeps root from starting it.
-    flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    flags = [*FLAGS, RESOLVER_RULES, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, headless=True, args=flags)
         try:

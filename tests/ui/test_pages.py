@@ -6,19 +6,34 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from unittest import mock
+from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from integration.waiting import wait_for
 from relay_dagster.devstack.processes import CODE
 from ui.chromium import Browser, find_chromium, open_browser
 from ui.exhibits import HISTORY, Exhibits, exhibited
-from ui.views import API_PAGE, CALLS, CODE_LOCATIONS, FRAMEWORK, NUMBERS, VIEWS, View, press, visit
+from ui.views import (
+    API_PAGE,
+    CALLS,
+    CODE_LOCATIONS,
+    FRAMEWORK,
+    LAUNCH,
+    LAUNCHPAD,
+    NUMBERS,
+    VIEWS,
+    View,
+    press,
+    visit,
+)
 
 pytestmark = pytest.mark.integration
 BY_NAME = {view.name: view for view in VIEWS}
 # Dagster's log renders the rows that are in sight.
 WHOLE_LOG = 4000
+RUN_MILLISECONDS = 90_000
 # A line is blue; the grid and its labels are grey.
 DRAWN = """canvas => {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -49,7 +64,7 @@ def browser(chromium: Browser) -> Browser:
     return chromium
 
 
-@pytest.mark.parametrize("view", [*VIEWS, API_PAGE], ids=lambda view: view.name)
+@pytest.mark.parametrize("view", [*VIEWS, LAUNCHPAD, API_PAGE], ids=lambda view: view.name)
 def test_a_page_shows_what_is_looked_for_and_asks_nothing_of_the_world(
     browser: Browser, exhibits: Exhibits, view: View
 ) -> None:
@@ -95,7 +110,7 @@ def test_each_tenant_s_verdict_is_the_one_of_its_latest_run(
     partitions = replace(
         checks,
         address=lambda ex: f"{checks.address(ex)}&checkDetail=invalid_rows_within_max",
-        texts=lambda ex: [HISTORY, "Passed (2)", "Failed (1)", "Missing (0)"],
+        texts=lambda ex: [HISTORY, "Passed (3)", "Failed (1)", "Missing (0)"],
         act=press("Execution history", "Partitions"),
     )
     visit(browser, partitions, exhibits)
@@ -130,7 +145,30 @@ def test_what_a_page_asks_of_the_world_is_refused_and_told(
     browser: Browser, exhibits: Exhibits
 ) -> None:
     outside = "http://relay.example/pixel.png"
-    browser.page.goto(f"{exhibits.api}/v1/health")
+    browser.page.goto(f"{exhibits.dagster}/server_info")
     with browser.page.expect_event("requestfailed"):
         browser.page.set_content(f'<img src="{outside}">')
     assert browser.refused == [outside]
+
+
+def test_a_sensor_is_switched_off_and_on_again(browser: Browser, exhibits: Exhibits) -> None:
+    switch = browser.page.get_by_role("checkbox").first
+    for is_on in (False, True):
+        visit(browser, BY_NAME["sensor"], exhibits)
+        expect(switch).to_be_checked(checked=not is_on)
+        switch.locator("xpath=..").click()
+        expect(switch).to_be_checked(checked=is_on)
+
+
+def test_a_run_that_is_launched_by_hand_is_followed_to_its_end(
+    browser: Browser, exhibits: Exhibits
+) -> None:
+    materialize = press("Materialize all…", "Select a partition or create one", HISTORY)
+    sockets: list[str] = []
+    browser.page.on("websocket", lambda socket: sockets.append(socket.url))
+    launched = replace(BY_NAME["materialize"], act=materialize, texts=lambda ex: [LAUNCH])
+    visit(browser, launched, exhibits)
+    press(LAUNCH, "Launch 1 run", "View")(browser.page)
+    # Nothing is asked anew: what comes is told over the WebSocket.
+    expect(browser.page.get_by_text("RUN_SUCCESS").first).to_be_visible(timeout=RUN_MILLISECONDS)
+    assert {urlsplit(url).path for url in sockets} == {"/graphql"}

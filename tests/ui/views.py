@@ -16,9 +16,14 @@ from ui.exhibits import FAILED, HELD, HISTORY, REFUSED, Exhibits
 SECONDS_TO_LOAD = 30
 LOOK_MILLISECONDS = 200
 STAGES = ("FETCH_INPUTS", "NORMALIZE", "MERGE_PRICE", "WRITE_OUTPUTS", "total")
+CHANGES = (
+    *("added", "removed", "changed", "unchanged", "price_up", "price_down"),
+    *("came_in_stock", "went_out_of_stock", "vendor_changed"),
+)
 NUMBERS = (
     *("rows_in", "rows_valid", "rows_invalid", "rows_merged", "unpriced_skus"),
     *(f"seconds/{stage}" for stage in STAGES),
+    *(f"changes/{name}" for name in CHANGES),
 )
 """What is drawn over time of each run that has succeeded."""
 CALLS = "Stack Trace"
@@ -141,7 +146,7 @@ def _run_list(ex: Exhibits) -> list[str]:
     return [*tags, f"relay/run_id: {ex.failed['run_id']}", "Failure", "Success", "sqs_run_sensor"]
 
 
-_LAUNCH = "Launch runs to materialize 3 assets"
+LAUNCH = "Launch runs to materialize 3 assets"
 VIEWS = (
     View("runs", _dagster("/runs"), _run_list, height=780),
     View("failed_run", _run_page, _failure, height=1000),
@@ -202,9 +207,9 @@ VIEWS = (
     View(
         "materialize",
         _dagster("/locations/relay/jobs/inventory_sync"),
-        lambda ex: [_LAUNCH, FAILED, "1 partition", "Launch 1 run"],
+        lambda ex: [LAUNCH, FAILED, "1 partition", "Launch 1 run"],
         # A press of the title closes the list of tenants.
-        act=press("Materialize all…", "Select a partition or create one", FAILED, _LAUNCH),
+        act=press("Materialize all…", "Select a partition or create one", FAILED, LAUNCH),
         height=740,
     ),
 )
@@ -214,6 +219,12 @@ API_PAGE = View(
     "api",
     lambda ex: f"{ex.api}/docs",
     lambda ex: ["Relay Inventory", "/v1/runs", "/v1/tenants/{tenant_id}/config", "Authorize"],
+)
+
+LAUNCHPAD = View(
+    "launchpad",
+    _dagster("/locations/relay/jobs/inventory_sync/playground"),
+    lambda ex: ["New Run", "Scaffold all default config", "No errors", "Launch Run"],
 )
 
 CODE_LOCATIONS = View(
