@@ -59,6 +59,20 @@ def unpack(data: Buffer, compression: str, limits: Limits) -> Buffer:
     return memoryview(unpacked.array().data)
 
 
+def unpack_head(data: Buffer, compression: str, most: int) -> tuple[bytes, bool]:
+    """Return the first bytes of what is in a layer of compression, and whether they are all.
+
+    Raises:
+        FeedUnreadableError: as from `unpack`, as far as it is unpacked.
+    """
+    head = bytearray()
+    for piece in _gzip_pieces(data) if compression == "gzip" else _zip_pieces(data):
+        head += piece
+        if len(head) > most:
+            return bytes(head[:most]), False
+    return bytes(head), True
+
+
 def too_much(limits: Limits) -> FeedUnreadableError:
     """Return what is wrong with a feed that unpacks to more than it may."""
     return FeedUnreadableError(
