@@ -17,6 +17,7 @@ from builders import config_document, feed, vendor_document
 from first_patch import with_patch
 from local.command import main
 from local_bench import Bench
+from pages import PAGES
 from relay_core.config import parse_document
 from workbooks import archive, text_row, workbook
 
@@ -285,3 +286,27 @@ def test_bad_usage_is_told_and_writes_nothing(
 def test_the_sample_tenant_is_right(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--tenant=acme_parts", "--check"]) == 0
     assert capsys.readouterr().out.count("nothing is wrong") == 3
+
+
+def test_the_page_of_configs_shows_what_is_printed(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = PAGES["docs/CONFIG.md"].partition("## A new vendor's file")[2]
+    listed, printed = (
+        page.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("text", "yml")
+    )
+    wanted = ["sku", "quantity_available", "price", "title", "updated_at"]
+    bare = config_document(
+        vendor_document("mueller", parser={"column_map": {"sku": "Art."}}),
+        default_currency="EUR",
+        output={"columns": wanted},
+    )
+    config = bench.write("tenant.json", bare)
+    path = bench.write("prices.csv", listed.encode("cp1252"))
+    command = ["--check", f"--config={config}", f"--vendor-file=mueller={path}"]
+    assert main(command) == 1
+    assert capsys.readouterr().out == printed
+    patched = with_patch(bare, printed)
+    parser_of(patched)["column_map"]["quantity_available"] = "Lager"
+    bench.write("tenant.json", patched)
+    assert main(command) == 0
