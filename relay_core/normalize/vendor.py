@@ -33,6 +33,10 @@ from relay_core.validation.frames import frame_of
 from relay_core.validation.gate import GATE_ROWS, check_shape, refused_cells
 
 
+_GATE_CELLS = 8 << 20
+"""So many cells of the feed wait for their verdict: of a wide one few rows do."""
+
+
 @cache
 def _check_shape(rows: pa.Schema) -> None:
     """Hold rows' columns and types against the contract; pandas and Pandera load for it."""
@@ -56,7 +60,8 @@ class Gate:
     def add(self, batch: TypedBatch) -> None:
         """Take rows."""
         self._waiting.append(batch)
-        if sum(each.size for each in self._waiting) >= GATE_ROWS:
+        rows = sum(each.size for each in self._waiting)
+        if rows >= GATE_ROWS or rows * len(batch.raw.columns) >= _GATE_CELLS:
             self.judge()
 
     def add_misfits(self, misfits: Misfits) -> None:

@@ -219,4 +219,4 @@ def test_lines_read_by_shape_are_what_each_is_by_itself(
         if each is None or (used and isinstance(each.get(used), list | dict)):
             assert number in found.misfits
         else:
-            assert found.rows[number] == [texts_of([each], key)[0] for key in headers]
+            assert found.rows[number] == [texts_of([each.get(key)])[0] for key in headers]
