@@ -10,6 +10,7 @@ import argparse
 import gzip
 import io
 import json
+import re
 import struct
 import tempfile
 import zipfile
@@ -233,17 +234,24 @@ def _one_quoted_otherwise(source: Source) -> bytes:
 
 
 def _shared_mebibyte(source: Source) -> bytes:
-    text = b"<sst><si><t>" + b"x" * _MEBIBYTE + b"</t></si>"
-    return _workbook(source, sharedStrings=lambda xml: xml.replace(b"<sst>", text, 1))
+    text = b"<si><t>" + b"x" * (_MEBIBYTE - 1) + b"</t></si></sst>"
+    last = source.parts()["xl/sharedStrings.xml"].count(b"<si>")
+    brand = re.compile(rb'(<c r="F(?!1")\d+" t="s"><v>)\d+')
+    return _workbook(
+        source,
+        sharedStrings=lambda xml: xml.replace(b"</sst>", text),
+        sheet1=lambda xml: brand.sub(rb"\g<1>%d" % last, xml),
+    )
 
 
 def _styles(source: Source) -> bytes:
-    one = b'<xf numFmtId="14"/>'
+    first, one = b'<xf numFmtId="0"/>', b'<xf numFmtId="14"/>'
     parts = source.parts()
     relations = "xl/_rels/workbook.xml.rels"
     named = b'<Relationship Id="r9" Type="t/styles" Target="styles.xml"/></Relationships>'
     parts[relations] = parts[relations].replace(b"</Relationships>", named)
-    styles = b"<styleSheet><cellXfs>" + one * (source.size // len(one)) + b"</cellXfs></styleSheet>"
+    listed = first + one * (source.size // len(one))
+    styles = b"<styleSheet><cellXfs>" + listed + b"</cellXfs></styleSheet>"
     return _zipped(*parts.items(), (_STYLES, styles))
 
 

@@ -32,7 +32,6 @@ from relay_core.validation.contracts import CANONICAL_SCHEMA, OFFER_SCHEMA
 from relay_core.validation.frames import frame_of
 from relay_core.validation.gate import GATE_ROWS, check_shape, refused_cells
 
-
 _GATE_CELLS = 8 << 20
 """So many cells of the feed wait for their verdict: of a wide one few rows do."""
 
