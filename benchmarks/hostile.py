@@ -85,6 +85,12 @@ def _four_widths(columns: Columns, _: int) -> Csv:
     return header, joined(lines, more.take(pa.array(np.arange(len(lines)) % len(more))))
 
 
+def _all_widths(columns: Columns, _: int) -> Csv:
+    header, lines = written(columns)
+    more = pc.binary_repeat(pa.scalar(","), pa.array(1 + np.arange(len(lines)) % 3_000))
+    return header, joined(lines, more)
+
+
 def _unnamed_columns(columns: Columns, _: int) -> Csv:
     return written(columns | {"QTY": _with_first(columns["QTY"], "few")}, "," * 8_000)
 
@@ -186,6 +192,7 @@ FEEDS = (
     Feed("one SKU in all rows", _one_sku),
     Feed("a comma at the end of every line", _comma_at_the_end, ends="no_rows_parsed"),
     Feed("records of four widths in turn", _four_widths),
+    Feed("records of 3,000 widths in turn", _all_widths, 1_500, ends="no_rows_parsed"),
     Feed("8,000 unnamed columns and one bad row", _unnamed_columns, least_row=8_000),
     Feed("1,000 columns", _wide, least_row=2_000),
     Feed("1,001 columns", _too_wide, least_row=2_000, ends="invalid_input"),

@@ -34,6 +34,7 @@ MOST = 3
 _BYTES_A_CSV_BYTE = {"csv, zip": 1.0, "csv, gzip": 1.0, "jsonl": 2.2, "xlsx": 5.0, "parquet": 1.0}
 """How many a format has unpacked for each one of the same rows as CSV, about."""
 _BOMB = 100
+_MANY_STYLES = 300_000
 _MEBIBYTE = 1 << 20
 _STYLES = "xl/styles.xml"
 
@@ -245,12 +246,12 @@ def _shared_mebibyte(source: Source) -> bytes:
 
 
 def _styles(source: Source) -> bytes:
-    first, one = b'<xf numFmtId="0"/>', b'<xf numFmtId="14"/>'
+    one = b"<xf/>"
     parts = source.parts()
     relations = "xl/_rels/workbook.xml.rels"
     named = b'<Relationship Id="r9" Type="t/styles" Target="styles.xml"/></Relationships>'
     parts[relations] = parts[relations].replace(b"</Relationships>", named)
-    listed = first + one * (source.size // len(one))
+    listed = one * max(source.size // len(one), _MANY_STYLES)
     styles = b"<styleSheet><cellXfs>" + listed + b"</cellXfs></styleSheet>"
     return _zipped(*parts.items(), (_STYLES, styles))
 
@@ -358,7 +359,13 @@ PACKED_FEEDS = (
     ),
     PackedFeed("exponents of a billion", "jsonl", _huge_costs, "no_rows_parsed"),
     PackedFeed("a list in every line", "jsonl", _lines_with(lambda n: f'"tags":["a",{n}]', 16)),
-    PackedFeed("another key in every line", "jsonl", _lines_with(lambda n: f'"k{n % 900}":1', 8)),
+    # A clean feed of as many rows and columns has ten times its bytes.
+    PackedFeed(
+        "another of 900 keys in every line",
+        "jsonl",
+        _lines_with(lambda n: f'"k{n % 900}":1', 8),
+        time=20.0,
+    ),
     PackedFeed("half a pair in every title", "jsonl", _lone_surrogates, "invalid_input"),
     PackedFeed("letters as escapes", "jsonl", _escaped_letters),
     PackedFeed("no last brace in any line", "jsonl", _without_ends),
@@ -375,7 +382,7 @@ PACKED_FEEDS = (
     ),
     PackedFeed("XML in single quotes", "xlsx", _one_quoted_otherwise),
     PackedFeed("a mebibyte that cells share", "xlsx", _shared_mebibyte, "feed_too_large"),
-    PackedFeed("styles of as many bytes", "xlsx", _styles),
+    PackedFeed("hundreds of thousands of styles", "xlsx", _styles, "DECODE_ERROR"),
     PackedFeed("entities of entities", "xlsx", _doctype, "DECODE_ERROR"),
     PackedFeed("lists beside", "parquet", _nested_beside),
     PackedFeed("lists for quantities", "parquet", _nested_quantity, "invalid_input"),
