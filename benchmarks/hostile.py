@@ -1,12 +1,11 @@
 """Feeds that once were many times as dear as clean ones of as many bytes, and could be again.
 
-Each is made of clean rows, of which it spoils what its name says. Run as a program it writes all of
-them: the parent of a measured process must not have held them itself.
+Each is plain CSV, made of clean rows of which it spoils what its name says; those of other formats
+are in ``hostile_formats``.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ Columns = dict[str, pa.StringArray]
 Csv = tuple[str, pa.StringArray]
 
 CLEAN = "clean"
+ENDS = "ends"
+"""The file beside a feed with the code that its run ends with."""
 ISO = "the same rows in ISO"
 _DAY = 86_400
 _LARGE = 8_000_000
@@ -82,6 +83,12 @@ def _four_widths(columns: Columns, _: int) -> Csv:
     header, lines = written(columns)
     more = pa.array(["", ",", ",,", ",,,"])
     return header, joined(lines, more.take(pa.array(np.arange(len(lines)) % len(more))))
+
+
+def _all_widths(columns: Columns, _: int) -> Csv:
+    header, lines = written(columns)
+    more = pc.binary_repeat(pa.scalar(","), pa.array(1 + np.arange(len(lines)) % 3_000))
+    return header, joined(lines, more)
 
 
 def _unnamed_columns(columns: Columns, _: int) -> Csv:
@@ -185,6 +192,7 @@ FEEDS = (
     Feed("one SKU in all rows", _one_sku),
     Feed("a comma at the end of every line", _comma_at_the_end, ends="no_rows_parsed"),
     Feed("records of four widths in turn", _four_widths),
+    Feed("records of 3,000 widths in turn", _all_widths, 1_500, ends="no_rows_parsed"),
     Feed("8,000 unnamed columns and one bad row", _unnamed_columns, least_row=8_000),
     Feed("1,000 columns", _wide, least_row=2_000),
     Feed("1,001 columns", _too_wide, least_row=2_000, ends="invalid_input"),
@@ -223,6 +231,7 @@ def write_feed(feed: Feed, size: int, folder: Path) -> None:
     for vendor in document["vendors"]:
         vendor["parser"]["timestamp_formats"] = list(feed.formats)
     (folder / "config.json").write_text(json.dumps(document), "utf-8")
+    (folder / ENDS).write_text(feed.ends, "utf-8")
     for place, vendor_id in enumerate(shape.vendor_ids):
         text = _text(feed, shape, place, size // feed.vendors)
         (folder / f"{vendor_id}.csv").write_bytes(text.encode(feed.encoding))
@@ -237,17 +246,3 @@ def _text(feed: Feed, shape: Shape, place: int, size: int) -> str:
     ends = np.cumsum(pc.binary_length(lines).to_numpy() + 1) + len(header) + 1
     kept = lines[: max(1, int(np.searchsorted(ends * width, size)))]
     return "\n".join([header, *kept.to_pylist(), feed.last])
-
-
-def main() -> None:
-    """Write all feeds, each with so many bytes, into folders of their own."""
-    options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("bytes", type=int)
-    options.add_argument("folder", type=Path)
-    chosen = options.parse_args()
-    for place, feed in enumerate(FEEDS):
-        write_feed(feed, chosen.bytes, chosen.folder / str(place))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""``make bench-hostile``: the engine on hostile feeds beside a clean one of as many bytes.
+"""``make bench-hostile``: the engine on hostile feeds beside clean ones of as many bytes.
 
 A run that such a feed makes fail is measured to its end, like any other.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from benchmarks import tables
 from benchmarks.goals import hostile_goals
 from benchmarks.hostile import CLEAN, FEEDS
+from benchmarks.hostile_formats import MOST, PACKED_FEEDS
 from benchmarks.sitting import ROOT, Entrant, interleave
 
 
@@ -24,13 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = _options().parse_args(argv)
     folder = chosen.folder / "hostile"
     print(tables.machine(), flush=True)
-    make = [sys.executable, "-m", "benchmarks.hostile", str(int(chosen.megabytes * 1e6))]
-    subprocess.run([*make, str(folder)], cwd=ROOT, check=True)
-    entrants = [
-        Entrant(feed.name, "engine_either_way", folder / str(place))
-        for place, feed in enumerate(FEEDS)
-        if feed.name == CLEAN or any(part in feed.name for part in chosen.only or [""])
-    ]
+    size = int(chosen.megabytes * 1e6)
+    # The parent of a measured process must not have held the feeds itself.
+    make = [sys.executable, "-m", "benchmarks.hostile_formats", str(size), str(folder)]
+    names = _names(chosen.only or [""])
+    subprocess.run([*make, *names], cwd=ROOT, check=True)
+    os.environ["RELAY_MAX_FEED_BYTES"] = str(MOST * size)
+    entrants = [Entrant(name, "engine_either_way", folder / name) for name in names]
     samples = interleave(entrants, chosen.rounds, chosen.folder, _tell)
     shutil.rmtree(folder)
     reached = list(hostile_goals(samples))
@@ -43,6 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     (chosen.folder / "hostile.json").write_text(json.dumps(document, indent=1), "utf-8")
     return 0
+
+
+def _names(parts: Sequence[str]) -> list[str]:
+    """Return the feeds whose names hold any of these, and those that they are held beside."""
+    feeds = (*FEEDS, *PACKED_FEEDS)
+    chosen = [feed for feed in feeds if any(part in feed.name for part in parts)]
+    wanted = {CLEAN, *(feed.name for feed in chosen), *(feed.beside for feed in chosen)}
+    return [feed.name for feed in feeds if feed.name in wanted]
 
 
 def _options() -> argparse.ArgumentParser:

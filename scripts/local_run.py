@@ -2,7 +2,9 @@
 
 Writes ``normalized/``, ``outputs/``, ``reports/`` and ``published/`` under ``--output-dir``. Exit
 status 0: a feed came out; 1: a failed run, whose reports say why; 2: bad usage or config, and
-nothing is written; 3: guards hold the feed back.
+nothing is written; 3: guards hold the feed back. With ``--check`` nothing runs and nothing is
+written: the feeds' heads are looked at. Exit status 0: nothing is wrong; 1: what is, and the config
+patch that mends it, are printed as YAML.
 """
 
 import sys

@@ -1,7 +1,9 @@
 """Run the local runner over real vendors' feeds and print a line for each tenant.
 
-Then some of them again, changed by a rule as within a year, against what was published before; and
-what decides between three hospitals' offers, told of SKUs that tie in different ways.
+Then all of them by configs that say only which header holds the SKU, with the one patch that
+``local_run.py --check`` prints for each (`first_patch`). Then some again, changed by a rule as
+within a year, against what was published before; and what decides between three hospitals' offers,
+told of SKUs that tie in different ways.
 
 The feeds stay in ``RELAY_FEEDS_DIR`` (default ``../shared/data``); their configs are in
 ``configs/real_feeds``. Exit status 0 where every run came to what it should, or the folder is
@@ -25,6 +27,15 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from first_patch import (
+    differences,
+    options_told,
+    read_config,
+    with_answers,
+    with_patch,
+    with_sku_alone,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs" / "real_feeds"
@@ -160,6 +171,7 @@ def main() -> int:
         print(line, flush=True)
         faults += [] if line.is_right else [str(line)]
     more: list[Callable[[Path], Line]] = [
+        *(partial(run_patched, tenant) for tenant in TENANTS),
         *(partial(run_changed, change) for change in CHANGES),
         explain_ties,
     ]
@@ -191,10 +203,40 @@ def unlisted(feeds_dir: Path) -> list[str]:
 def run(tenant: str, files: Mapping[str, str], feeds_dir: Path) -> Line:
     """Run one tenant's feeds through the local runner."""
     with tempfile.TemporaryDirectory() as folder:
-        done = _local_run(tenant, _paths(files, feeds_dir), Path(folder))
+        done = _tenant_run(tenant, _paths(files, feeds_dir), Path(folder))
         if done.returncode == 0:
             return Line(tenant, True, figures(Path(folder)))
     return Line(tenant, False, f"exit status {done.returncode}: {last_line(done.stderr)}")
+
+
+def run_patched(tenant: str, feeds_dir: Path) -> Line:
+    """Start from the SKU's header alone, and hold the patched config against the one by hand."""
+    paths = _paths(TENANTS[tenant], feeds_dir)
+    by_hand = read_config(CONFIGS / f"{tenant}.yaml")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = folder / "config.json"
+        bare = with_sku_alone(by_hand)
+        config.write_text(json.dumps(bare), "utf-8")
+        first = _local_run(config, paths, "--check")
+        patched = with_answers(with_patch(bare, first.stdout), by_hand, first.stdout)
+        config.write_text(json.dumps(patched), "utf-8")
+        second = _local_run(config, paths, "--check")
+        done = _local_run(config, paths, f"--output-dir={folder / 'patched'}")
+        own = _local_run(CONFIGS / f"{tenant}.yaml", paths, f"--output-dir={folder / 'by_hand'}")
+        statuses = [each.returncode for each in (first, second, done, own)]
+        rows, rows_by_hand = (row_counts(folder / each) for each in ("patched", "by_hand"))
+    wrong = differences(patched, by_hand)
+    if statuses != [1, 0, 0, 0] or rows != rows_by_hand or wrong:
+        told = f"exit statuses {statuses}, rows {rows} and {rows_by_hand}, {wrong}"
+        return Line(tenant, False, f"by one patch: {told}\n{second.stdout}{done.stderr}")
+    return Line(tenant, True, f"by one patch: {options_told(patched)}")
+
+
+def row_counts(folder: Path) -> list[int]:
+    """Return how many rows a run has read and refused."""
+    summary = _json(folder / "reports" / "run_summary.json")
+    return [summary.get(name, -1) for name in ("total_rows", "invalid_rows")]
 
 
 def run_changed(change: Change, feeds_dir: Path) -> Line:
@@ -202,13 +244,13 @@ def run_changed(change: Change, feeds_dir: Path) -> Line:
     paths = _paths(TENANTS[change.tenant], feeds_dir)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _local_run(change.tenant, paths, folder / "before").check_returncode()
+        _tenant_run(change.tenant, paths, folder / "before").check_returncode()
         for vendor_id in change.vendors:
             changed = folder / f"{vendor_id}.csv"
             write_changed(change, paths[vendor_id], changed)
             paths[vendor_id] = changed
         baseline = folder / "before" / "published" / "state.parquet"
-        done = _local_run(change.tenant, paths, folder / "after", f"--baseline={baseline}")
+        done = _tenant_run(change.tenant, paths, folder / "after", f"--baseline={baseline}")
     expected = f"HELD: {', '.join(change.held_by)}" if change.held_by else ""
     status, told = done.returncode, last_line(done.stderr) if done.stderr else ""
     is_right = (status, told) == (_HELD if expected else 0, expected)
@@ -221,7 +263,7 @@ def explain_ties(feeds_dir: Path) -> Line:
     tenant = "aurora_health"
     paths = _paths(TENANTS[tenant], feeds_dir)
     with tempfile.TemporaryDirectory() as folder:
-        done = _local_run(tenant, paths, Path(folder), *(f"--explain={sku}" for sku in TIES))
+        done = _tenant_run(tenant, paths, Path(folder), *(f"--explain={sku}" for sku in TIES))
     done.check_returncode()
     told = lost_on(done.stdout.splitlines()[-len(TIES) :])
     wrong = {sku: told[sku] for sku, expected in TIES.items() if told[sku] != list(expected)}
@@ -254,11 +296,17 @@ def _paths(files: Mapping[str, str], feeds_dir: Path) -> dict[str, Path]:
     return {vendor_id: feeds_dir / name for vendor_id, name in files.items()}
 
 
-def _local_run(
+def _tenant_run(
     tenant: str, paths: Mapping[str, Path], folder: Path, *options: str
 ) -> subprocess.CompletedProcess[str]:
+    return _local_run(CONFIGS / f"{tenant}.yaml", paths, f"--output-dir={folder}", *options)
+
+
+def _local_run(
+    config: Path, paths: Mapping[str, Path], *options: str
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / "local_run.py"), "--now", NOW, *options]
-    command += ["--config", str(CONFIGS / f"{tenant}.yaml"), "--output-dir", str(folder)]
+    command += ["--config", str(config)]
     command += [f"--vendor-file={vendor_id}={path}" for vendor_id, path in paths.items()]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

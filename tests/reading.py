@@ -34,8 +34,10 @@ def gathered(parsed: ParsedFeed) -> Read:
         numbers = batch.row_numbers.tolist()
         if isinstance(batch, Misfits):
             cells = zip(*(column.to_pylist() for column in batch.cells), strict=True)
-            for number, raw, shown in zip(numbers, batch.raw.to_pylist(), cells, strict=True):
-                found.misfits[number] = (batch.width, raw, list(shown))
+            widths = [None] * len(numbers) if batch.widths is None else batch.widths.tolist()
+            shown = ([cell for cell in record if cell is not None] for record in cells)
+            told = zip(widths, batch.raw.to_pylist(), shown, strict=True)
+            found.misfits |= dict(zip(numbers, told, strict=True))
             continue
         columns = [column.to_pylist() for column in batch.columns]
         for place, number in enumerate(numbers):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -41,7 +40,7 @@ def set_members(
 
 def apply_patch(document: Mapping[str, Any], steps: Iterable[PatchStep]) -> dict[str, Any]:
     """Return a document with the steps of `set_members` taken; the given one stays as it is."""
-    changed: dict[str, Any] = copy.deepcopy(dict(document))
+    changed: dict[str, Any] = _apart(document)
     for each in steps:
         *parents, last = map(_unescaped, each.path.split("/")[1:])
         place: Any = changed
@@ -49,6 +48,13 @@ def apply_patch(document: Mapping[str, Any], steps: Iterable[PatchStep]) -> dict
             place = place[int(step)] if isinstance(place, list) else place[step]
         place[last] = each.value
     return changed
+
+
+def _apart(value: Any) -> Any:
+    """Return a copy in which no mapping stands twice, as one that a YAML alias repeats does."""
+    if isinstance(value, Mapping):
+        return {name: _apart(each) for name, each in value.items()}
+    return [_apart(each) for each in value] if isinstance(value, list) else value
 
 
 def _pointer(*path: str | int) -> str:

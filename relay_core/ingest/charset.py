@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 
 _BOMS = (
@@ -13,17 +14,23 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SAMPLE = 1 << 16
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _WIDE = ("utf-16", "utf-32")
 _MOST_CONTROLS = 0.02
 _CP1252_GAPS = frozenset(b"\x81\x8d\x8f\x90\x9d")
 
 
 def likely_encodings(data: bytes | bytearray | memoryview) -> list[str]:
-    """Return the encodings that the first 64 KiB of ``data`` fit best, the likeliest first."""
+    """Return the encodings that ``data`` fits best, the likeliest first.
+
+    Its first 64 KiB are looked at; where they are ASCII, as many from its first other byte on.
+    """
     sample = bytes(memoryview(data)[:_SAMPLE])
     for bom, name in _BOMS:
         if sample.startswith(bom):
             return [name]
+    if sample.isascii() and b"\0" not in sample and (other := _NOT_ASCII.search(data)):
+        sample = bytes(memoryview(data)[other.start() : other.start() + _SAMPLE])
     return list(_fitting(sample))
 
 

@@ -9,10 +9,12 @@ import io
 import lzma
 import zipfile
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import IO
 
 import numpy as np
+import pyarrow as pa
 
 from relay_core.columnar.growable import GrowingArray
 from relay_core.domain.cell_rules import shorten
@@ -24,8 +26,8 @@ from relay_core.ingest.decoding import Buffer
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _PIECE = 1 << 20
-_LEAST = 1 << 12
-"""How much of a member is tried first: there may be many, and small ones."""
+_MOST_OWN_ZEROS = 9
+"""With so many zero bytes a member of gzip may end: an empty one has no more."""
 _LARGEST_READ = 16 << 20
 """No read of an archive is larger, but that of a list of some hundred thousand files."""
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
@@ -59,6 +61,20 @@ def unpack(data: Buffer, compression: str, limits: Limits) -> Buffer:
     return memoryview(unpacked.array().data)
 
 
+def unpack_head(data: Buffer, compression: str, most: int) -> tuple[bytes, bool]:
+    """Return the first bytes of what is in a layer of compression, and whether they are all.
+
+    Raises:
+        FeedUnreadableError: as from `unpack`, as far as it is unpacked.
+    """
+    head = bytearray()
+    for piece in _gzip_pieces(data) if compression == "gzip" else _zip_pieces(data):
+        head += piece
+        if len(head) > most:
+            return bytes(head[:most]), False
+    return bytes(head), True
+
+
 def too_much(limits: Limits) -> FeedUnreadableError:
     """Return what is wrong with a feed that unpacks to more than it may."""
     return FeedUnreadableError(
@@ -69,31 +85,71 @@ def too_much(limits: Limits) -> FeedUnreadableError:
 
 
 def _gzip_pieces(data: Buffer) -> Iterator[bytes]:
-    """Yield what each member holds, one after another; zero bytes may stand behind the last."""
-    view, position = memoryview(data), 0
-    while position < len(view):
-        if position and not view[position]:
-            _refuse_all_but_zeros(view[position:])
-            return
-        member, size = zlib.decompressobj(wbits=31), _LEAST
-        while not member.eof:
-            start = bytes(view[position : position + size])
-            if not start:
-                raise _damaged("gzip", "it is cut short")
-            try:
-                piece = member.decompress(start, _PIECE)
-            except zlib.error as error:
-                raise _damaged("gzip", str(error)) from error
-            left = member.unused_data if member.eof else member.unconsumed_tail
-            position += len(start) - len(left)
-            size = min(8 * size, _PIECE)
+    """Yield what the members hold, one after another; zero bytes may stand behind the last."""
+    view, given = memoryview(data), 0
+    if bytes(view[: len(GZIP)]) != GZIP:
+        raise _damaged("gzip", "it does not begin as gzip's files do")
+    try:
+        for piece in _inflated(view):
             yield piece
+            given += len(piece)
+    except OSError as error:
+        end = _end_before_zeros(view)
+        if end is None:
+            why = "it is cut short" if _is_cut(error) else str(error).rpartition(": ")[2]
+            raise _damaged("gzip", why) from error
+        for piece in _inflated(view[:end]):
+            yield piece[given:]
+            given = max(0, given - len(piece))
 
 
-def _refuse_all_but_zeros(rest: memoryview) -> None:
-    pieces = (bytes(rest[start : start + _PIECE]) for start in range(0, len(rest), _PIECE))
-    if any(piece.strip(b"\0") for piece in pieces):
-        raise _damaged("gzip", "something else stands behind its end")
+def _inflated(view: memoryview) -> Iterator[bytes]:
+    """Yield what members hold that fill all of these bytes.
+
+    Raises:
+        OSError: they do not.
+    """
+    stream = pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(view)), "gzip")
+    while piece := stream.read(_PIECE):
+        yield piece
+
+
+def _end_before_zeros(view: memoryview) -> int | None:
+    """Return where the last member ends, if nothing but zero bytes stand behind it.
+
+    Its own last bytes may be zeros. Cut before its end, or a byte behind it, members are cut short;
+    with two zero bytes more behind it there is something that is none.
+    """
+    start = _filled(view)
+    most = min(len(view) - start, _MOST_OWN_ZEROS + 2)
+    fault = bisect_left(
+        range(most + 1), True, key=lambda zeros: not _is_cut(_fault_of(view[: start + zeros]))
+    )
+    end = start + fault - 2
+    return end if end >= start and _fault_of(view[:end]) is None else None
+
+
+def _filled(view: memoryview) -> int:
+    """Return how many bytes there are up to the last that is not zero."""
+    for start in range((len(view) - 1) // _PIECE * _PIECE, -1, -_PIECE):
+        if filled := len(bytes(view[start : start + _PIECE]).rstrip(b"\0")):
+            return start + filled
+    return 0
+
+
+def _fault_of(view: memoryview) -> OSError | None:
+    """Return why bytes are not members of gzip, None where they are."""
+    try:
+        for _ in _inflated(view):
+            pass
+    except OSError as error:
+        return error
+    return None
+
+
+def _is_cut(fault: OSError | None) -> bool:
+    """Tell whether members are whole, or only cut short."""
+    return fault is None or "Truncated" in str(fault)
 
 
 def _zip_pieces(data: Buffer) -> Iterator[bytes]:

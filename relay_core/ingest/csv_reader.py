@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain, islice, zip_longest
 from operator import itemgetter
 from uuid import uuid4
 
@@ -51,6 +51,8 @@ _SAMPLE_CELLS = 10_000
 _FIRST = 4 << 10
 """How much Arrow gets first where widths differ: it reads this on a thread of its own, where each
 record that it hands over costs four times as much."""
+_FEW = 32
+"""So many records of one width are worth columns of their own."""
 _OTHERS_AT_ONCE = 8 << 20
 """How many characters of records of other widths wait to be read together."""
 
@@ -152,16 +154,20 @@ class _Records:
         return max(wanted, self._limits.columns)
 
     def _read_others(self, others: OtherRecords, wanted: int) -> Iterator[TextBatch | Misfits]:
+        one_by_one: list[tuple[int, str, int]] = []
         for width, records in others.taken().items():
+            is_rare = width > self._most_columns(wanted) or len(records) < _FEW
+            if is_rare and width != wanted:
+                one_by_one += [(number, text, width) for number, text in records]
+                continue
             numbers = np.array([number for number, _ in records], np.int64) + self._before
             texts = [text for _, text in records]
-            if width > self._most_columns(wanted):
-                yield self._wide(width, texts, numbers)
-                continue
             text = memoryview("\n".join(texts).encode("utf-8"))
             found = pa.Table.from_batches(self._open(text, width, None, len(text) + _BLOCK))
             columns = [one_chunk(column) for column in found.slice(0, len(records)).columns]
             yield self._batch(columns, numbers, wanted)
+        if one_by_one:
+            yield self._misfits(sorted(one_by_one))
 
     def _batch(
         self, columns: Sequence[pa.StringArray], numbers: npt.NDArray[np.int64], wanted: int
@@ -176,15 +182,18 @@ class _Records:
         raw = join_fields([quoted(column, self._written) for column in restored], self._written)
         keep, shown = pa.array(filled), restored[: self._limits.row_data_columns]
         cells = [column.filter(keep) for column in shown]
-        return Misfits(len(columns), numbers[filled], raw.filter(keep), cells)
+        widths = np.full(int(filled.sum()), len(columns))
+        return Misfits(widths, numbers[filled], raw.filter(keep), cells)
 
-    def _wide(self, width: int, texts: Sequence[str], numbers: npt.NDArray[np.int64]) -> Misfits:
-        """Return records of more cells than Arrow should make columns of."""
+    def _misfits(self, records: Sequence[tuple[int, str, int]]) -> Misfits:
+        """Return records that Arrow should not make columns of: each its number, text and width."""
         most, mark = self._limits.row_data_columns, self._delimiter.decode("ascii")
-        raw, shown, filled = list(texts), [], []
+        raw, shown, filled = [text for _, text, _ in records], [], []
+        numbers = np.array([number for number, _, _ in records], np.int64) + self._before
+        widths = np.array([width for _, _, width in records], np.int64)
         with_quotes: dict[int, tuple[str, ...]] = {}
-        for place, (number, text) in enumerate(zip(numbers, texts, strict=True)):
-            self._refuse_large_field(text, int(number))
+        for place, text in enumerate(raw):
+            self._refuse_large_field(text, int(numbers[place]))
             if '"' in text:
                 cells = self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
                 filled.append(any(map(strip, cells)))
@@ -197,8 +206,9 @@ class _Records:
         for place, line in zip(with_quotes, self._lines(with_quotes.values()), strict=True):
             raw[place] = line
         keep = pa.array(filled)
-        columns = [pa.array(cells).filter(keep) for cells in zip(*shown, strict=True)]
-        return Misfits(width, numbers[filled], pa.array(raw).filter(keep), columns)
+        columns = [pa.array(cells, pa.string()).filter(keep) for cells in zip_longest(*shown)]
+        lines = pa.array(raw, pa.string()).filter(keep)
+        return Misfits(widths[filled], numbers[filled], lines, columns)
 
     def _lines(self, records: Collection[Sequence[str]]) -> list[str]:
         cells = quoted(pa.array(chain.from_iterable(records), pa.string()), self._written)

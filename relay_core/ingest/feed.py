@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columnar.text import Bools
+from relay_core.columnar.text import Bools, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,16 @@ class TextBatch:
 
 @dataclass(frozen=True, slots=True)
 class Misfits:
-    """Some records of one width, which is not the header's; none of them is blank.
+    """Some records that are not of the header's width; none of them is blank.
 
     Attributes:
-        width: how many cells each has; None where they are no records at all, and a cell each.
+        widths: how many cells each has; None where they are no records at all, and a cell each.
         row_numbers: each record's number.
         raw: each record as CSV with the vendor's delimiter.
-        cells: the first columns, as many as a report shows.
+        cells: the first columns, as many as a report shows; null where a record has no such cell.
     """
 
-    width: int | None
+    widths: Ints | None
     row_numbers: npt.NDArray[np.int64]
     raw: pa.StringArray
     cells: Sequence[pa.StringArray]
@@ -58,7 +58,8 @@ class Misfits:
         """Return the records that are kept."""
         mask = pa.array(keep)
         cells = [column.filter(mask) for column in self.cells]
-        return Misfits(self.width, self.row_numbers[keep], self.raw.filter(mask), cells)
+        widths = None if self.widths is None else self.widths[keep]
+        return Misfits(widths, self.row_numbers[keep], self.raw.filter(mask), cells)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from relay_core.columnar.text import (
     is_empty,
     trim,
     values_of,
+    without_nulls,
 )
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import shorten, strip
@@ -121,7 +122,8 @@ def _columns(parsed: ParsedFeed) -> tuple[pa.StringArray, pa.StringArray]:
         # a record of more fields than the header's has both cells, and so may one of fewer
         columns = batch.cells if isinstance(batch, Misfits) else batch.columns
         if len(columns) > max(places):
-            parts.append((batch.row_numbers, *(trim(columns[place]) for place in places)))
+            cells = (without_nulls(trim(columns[place])) for place in places)
+            parts.append((batch.row_numbers, *cells))
     vendor_skus, skus = (pa.concat_arrays([_NOTHING, *(part[n] for part in parts)]) for n in (1, 2))
     numbers = np.concatenate([np.zeros(0, np.int64), *(part[0] for part in parts)])
     if (numbers[1:] < numbers[:-1]).any():

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from relay_core.columnar.column_values import FAULTS
 from relay_core.columnar.shapes import shapes_of
-from relay_core.columnar.text import trim, values_of
+from relay_core.columnar.text import Rows, trim, values_of
 from relay_core.domain.cell_rules import advise, strip
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import JUDGED_COLUMNS
@@ -65,14 +65,23 @@ class CauseLog:
                 column.add(numbers[rows], codes[rows, place], cells[name].take(pa.array(rows)))
 
     def add_misfits(self, misfits: Misfits) -> None:
-        """Take records of another width than the header's, or what is no record at all."""
-        group = self._widths.setdefault(misfits.width, _Group())
-        group.count += len(misfits.row_numbers)
-        records = cut_texts(
-            misfits.raw[: SAMPLES - len(group.samples)], self.limits.cell_characters
-        )
-        shown = zip(misfits.row_numbers.tolist(), records.to_pylist(), strict=False)
-        group.samples += [CauseSample(number, record) for number, record in shown]
+        """Take records of other widths than the header's, or what is no record at all."""
+        if misfits.widths is None:
+            self._add_records(None, misfits, np.arange(len(misfits.row_numbers)))
+            return
+        order = np.argsort(misfits.widths, kind="stable")
+        alike = np.split(order, np.flatnonzero(np.diff(misfits.widths[order])) + 1)
+        for records in sorted(alike, key=lambda each: int(each[0])):
+            self._add_records(int(misfits.widths[records[0]]), misfits, records)
+
+    def _add_records(self, width: int | None, misfits: Misfits, records: Rows) -> None:
+        group = self._widths.setdefault(width, _Group())
+        group.count += len(records)
+        shown = records[: SAMPLES - len(group.samples)]
+        if len(shown):
+            raw = cut_texts(misfits.raw.take(pa.array(shown)), self.limits.cell_characters)
+            numbers = misfits.row_numbers[shown].tolist()
+            group.samples += map(CauseSample, numbers, raw.to_pylist())
 
     def causes(self) -> tuple[Cause, ...]:
         """Return what was counted: by column, shape and fault, then by width."""

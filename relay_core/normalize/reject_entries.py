@@ -99,26 +99,28 @@ def row_entries(vendor_id: str, refused: RefusedRows) -> tuple[npt.NDArray[np.in
 
 def misfit_entries(vendor_id: str, wanted: int, misfits: Misfits) -> ReportEntries:
     """Return an entry for each record of more or fewer fields than the header's, or of none."""
-    told = _told_of_width(wanted, misfits.width)
+    numbers = misfits.row_numbers.tolist()
     records = zip(*(column.to_pylist() for column in misfits.cells), strict=True)
-    return ReportEntries.of(
-        replace(told, vendor_id=vendor_id, row_number=number, value=cells[0])
-        if misfits.width is None
-        else replace(told, vendor_id=vendor_id, row_number=number, row_data=cells)
-        for number, cells in zip(misfits.row_numbers.tolist(), records, strict=True)
-    )
-
-
-def _told_of_width(wanted: int, width: int | None) -> ReportEntry:
-    if width is None:
-        return ReportEntry(
+    if misfits.widths is None:
+        no_record = ReportEntry(
             str(RowFault.INVALID_RECORD),
             "the line is no JSON object, or holds a list or an object where a column is read from; "
             f"{RECORD_ADVICE}",
+            vendor_id=vendor_id,
         )
-    return ReportEntry(
-        str(RowFault.COLUMN_COUNT),
-        f"the record has {width} fields and the header has {wanted}; {MISFIT_ADVICE}",
+        return ReportEntries.of(
+            replace(no_record, row_number=number, value=cells[0])
+            for number, cells in zip(numbers, records, strict=True)
+        )
+    return ReportEntries.of(
+        ReportEntry(
+            str(RowFault.COLUMN_COUNT),
+            f"the record has {width} fields and the header has {wanted}; {MISFIT_ADVICE}",
+            vendor_id=vendor_id,
+            row_number=number,
+            row_data=cells[:width],
+        )
+        for number, width, cells in zip(numbers, misfits.widths.tolist(), records, strict=True)
     )
 
 

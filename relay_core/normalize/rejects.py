@@ -128,7 +128,7 @@ class RejectLog:
         size = len(misfits.row_numbers)
         if not size:
             return
-        fault = RowFault.INVALID_RECORD if misfits.width is None else RowFault.COLUMN_COUNT
+        fault = RowFault.INVALID_RECORD if misfits.widths is None else RowFault.COLUMN_COUNT
         self.counts[fault] += size
         self.records += size
         self.misfits += size
@@ -143,8 +143,9 @@ class RejectLog:
         ):
             limit = self.limits.cell_characters
             cells = [cut_texts(column.slice(0, room), limit) for column in misfits.cells]
+            widths = None if misfits.widths is None else misfits.widths[:room]
             head = misfits.row_numbers[:room], misfits.raw.slice(0, 0)
-            self._shown_misfits.append(Misfits(misfits.width, *head, cells))
+            self._shown_misfits.append(Misfits(widths, *head, cells))
 
     def table(self) -> pa.Table:
         """Return every refused record in row order."""

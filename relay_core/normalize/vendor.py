@@ -34,6 +34,8 @@ from relay_core.validation.frames import frame_of
 from relay_core.validation.gate import GATE_ROWS, check_shape, refused_cells
 
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | Misfits]]
+_GATE_CELLS = 8 << 20
+"""So many cells of the feed wait for their verdict: of a wide one few rows do."""
 
 
 @cache
@@ -59,7 +61,8 @@ class Gate:
     def add(self, batch: TypedBatch) -> None:
         """Take rows."""
         self._waiting.append(batch)
-        if sum(each.size for each in self._waiting) >= GATE_ROWS:
+        rows = sum(each.size for each in self._waiting)
+        if rows >= GATE_ROWS or rows * len(batch.raw.columns) >= _GATE_CELLS:
             self.judge()
 
     def add_misfits(self, misfits: Misfits) -> None:

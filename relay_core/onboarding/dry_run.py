@@ -5,11 +5,12 @@ They go through the engine, as a run's rows do; here is only what people are tol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from relay_core.columnar.text import is_empty, trim, word_index
 from relay_core.config import ParserConfig, TenantConfig
@@ -43,11 +44,7 @@ def read_rows(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> Re
             return Reading()
         plan = plan_columns(parsed.headers, parser)
         error = _unusable(plan, parsed.headers, config)
-        if error is None:
-            read = _read(parsed, plan, readable, config)
-        else:
-            rows = sum(len(batch.row_numbers) for batch in parsed.batches)
-            read = NormalizedVendor("", "failed", total_rows=rows)
+        read = _read(parsed, plan, readable, config)
     except FeedUnreadableError as fault:
         return Reading(error_code=fault.error_code, error_message=str(fault))
     used = set(plan.positions.values())
@@ -85,15 +82,41 @@ def column_cells(
     """
     parsed, _ = _parsed(feed, parser)
     positions = plan_columns(parsed.headers or (), parser).positions
-    cells: dict[str, list[str]] = {column: [] for column in columns if column in positions}
+    wanted = {column: positions[column] for column in columns if column in positions}
+    return _texts(parsed, parser, wanted, with_numbers=False)
+
+
+def header_cells(
+    feed: FeedBytes, parser: ParserConfig, headers: Collection[str], *, with_numbers: bool
+) -> dict[str, list[str]]:
+    """Return the texts that stand under some headers, trimmed, without nulls.
+
+    Cells that the file holds as numbers are left out, or have the parser's decimal separator.
+
+    Raises:
+        FeedUnreadableError: as for a run.
+    """
+    parsed, _ = _parsed(feed, parser)
+    names = [strip(header) for header in parsed.headers or ()]
+    positions = {name: names.index(name) for name in headers}
+    return _texts(parsed, parser, positions, with_numbers=with_numbers)
+
+
+def _texts(
+    parsed: ParsedFeed, parser: ParserConfig, positions: Mapping[str, int], *, with_numbers: bool
+) -> dict[str, list[str]]:
+    cells: dict[str, list[str]] = {name: [] for name in positions}
     for batch in parsed.batches:
         if not isinstance(batch, TextBatch):
             continue
-        for column, found in cells.items():
-            text = trim(batch.columns[positions[column]])
+        for name, found in cells.items():
+            text = trim(batch.columns[positions[name]])
             left_out = is_empty(text) | (word_index(text, parser.null_values) >= 0)
-            numbers = batch.number_cells.get(positions[column])
-            if numbers is not None:
+            numbers = batch.number_cells.get(positions[name])
+            if numbers is not None and with_numbers:
+                own = pc.replace_substring(text, ".", parser.decimal_separator)
+                text = pc.if_else(pa.array(numbers), own, text)
+            elif numbers is not None:
                 left_out |= numbers
             found.extend(text.filter(pa.array(~left_out)).to_pylist())
     return cells
@@ -119,23 +142,23 @@ def missing_headers(headers: Sequence[str], parser: ParserConfig) -> tuple[Missi
 def _parsed(feed: FeedBytes, parser: ParserConfig) -> tuple[ParsedFeed, ParserConfig]:
     """Return the records that are looked at, and the parser that their bytes are read with."""
     if parser.format == "jsonl":
-        data, readable = whole_lines(feed, parser, MOST_ROWS)
+        data, readable = whole_lines(feed, parser, feed.rows)
         return open_feed(data, readable), readable
     if parser.format == "csv":
         headers = 1 if parser.columns is None else 0
-        data, readable = whole_records(feed, parser, MOST_ROWS + headers)
+        data, readable = whole_records(feed, parser, feed.rows + headers)
         return open_feed(data, readable), readable
-    headers_found, batches = _first_records(feed.data, parser.model_dump_json())
+    headers_found, batches = _first_records(feed.data, parser.model_dump_json(), feed.rows)
     return ParsedFeed(headers_found, iter(batches)), parser
 
 
 @lru_cache(maxsize=4)
 def _first_records(
-    data: bytes, options: str
+    data: bytes, options: str, most: int
 ) -> tuple[tuple[str, ...] | None, Sequence[TextBatch | Misfits]]:
     """Return the first records of a workbook or of Parquet; each is read more than once here."""
     parsed = open_feed(data, ParserConfig.model_validate_json(options))
-    batches, left = [], MOST_ROWS
+    batches, left = [], most
     for batch in parsed.batches:
         first = batch.where(np.arange(len(batch.row_numbers)) < left)
         batches.append(first)
@@ -157,7 +180,12 @@ def _unusable(
 def _read(
     parsed: ParsedFeed, plan: ColumnPlan, parser: ParserConfig, config: TenantConfig
 ) -> NormalizedVendor:
-    """Read the rows as a run does, but for the SKU map; no cell hangs on when it is."""
+    """Read the rows as a run does, but for the SKU map; no cell hangs on when it is.
+
+    What a run would refuse the file for hides nothing else: something stands in for what it lacks.
+    """
+    lacking = {c: "1" for c in REQUIRED_COLUMNS if c not in plan.positions}
+    parser = parser.model_copy(update={"defaults": lacking | parser.defaults})
     reader = RowReader(plan.positions, parser, config.zone, 0, None)
     rows = normalize_rows("", parsed, reader, columns=["sku"], warnings=(), limits=DEFAULT_LIMITS)
     return sorted_rows(rows, ReportRoom(0, 0)).vendor

@@ -1,12 +1,12 @@
 """One vendor's feed held against its config by its first bytes, and what to change in the config.
 
-Guesses come from `ingest.charset`, `guess_layout`, `guess_headers` and `guess_numbers`; here they
-are put together, tried on the same bytes, and kept only where the feed reads better with them.
+Guesses come from `ingest.charset` and `guesses/`; here they are put together, tried on the same
+bytes, and kept only where the feed reads better with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,17 +19,27 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.charset import decode_head, guess_encoding
 from relay_core.onboarding.dry_run import (
     column_cells,
+    header_cells,
     missing_headers,
     read_headers,
     read_rows,
 )
-from relay_core.onboarding.guess_container import container_changes, unpacked
-from relay_core.onboarding.guess_headers import match_headers
-from relay_core.onboarding.guess_layout import guess_layout
-from relay_core.onboarding.guess_numbers import guess_numbers
-from relay_core.onboarding.guess_sheet import guess_sheet
+from relay_core.onboarding.guesses.candidates import candidates
+from relay_core.onboarding.guesses.container import container_changes, unpacked
+from relay_core.onboarding.guesses.headers import match_headers
+from relay_core.onboarding.guesses.layout import guess_layout
+from relay_core.onboarding.guesses.numbers import NumberGuess, are_amounts, guess_numbers
+from relay_core.onboarding.guesses.sheet import guess_sheet
+from relay_core.onboarding.guesses.timestamps import guess_timestamps
+from relay_core.onboarding.guesses.words import (
+    WORDED_COLUMNS,
+    guess_null_values,
+    quantity_word_notes,
+)
 from relay_core.onboarding.head import FeedBytes
-from relay_core.onboarding.reading import FeedCheck, Reading
+from relay_core.onboarding.reading import FeedCheck, Reading, UnknownColumn
+
+_MOST_HEADERS = 200
 
 
 def check_feed(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> FeedCheck:
@@ -41,12 +51,14 @@ def check_feed(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> F
     inner = unpacked(feed)
     changes = container_changes(feed, inner, parser)
     as_sent = _other_container(parser, changes) if changes else read_rows(inner, parser, config)
-    feed = inner
-    proposal = _proposal(feed, parser, config, changes)
-    reading = read_rows(feed, proposal.parser, config) if proposal.changes else None
-    if reading is None or not _is_better(reading, as_sent, proposal):
-        return replace(proposal, as_sent=as_sent, changes={})
-    return replace(proposal, as_sent=as_sent, with_changes=reading)
+    look = _Look(inner, parser, config)
+    check = look.proposal(changes)
+    reading = read_rows(inner, check.parser, config) if check.changes else None
+    if reading is None or not _is_better(reading, as_sent, check):
+        check = replace(check, as_sent=as_sent, changes={})
+    else:
+        check = replace(check, as_sent=as_sent, with_changes=reading)
+    return look.with_unknown(check)
 
 
 def _other_container(parser: ParserConfig, changes: Mapping[str, Any]) -> Reading:
@@ -59,34 +71,100 @@ def _other_container(parser: ParserConfig, changes: Mapping[str, Any]) -> Readin
     )
 
 
-def _proposal(
-    feed: FeedBytes, parser: ParserConfig, config: TenantConfig, container: Mapping[str, Any]
-) -> FeedCheck:
-    """Return the guesses, one on top of the other; its readings are not yet made.
+class _Look:
+    """A feed, its vendor's parser and the tenant's config, held together for one check."""
 
-    ``container`` says what the upload is.
-    """
-    changes = dict(container)
-    guessed = changed_parser(parser, changes) or parser
-    changes |= _layout_changes(feed, guessed)
-    guessed = changed_parser(parser, changes) or guessed
-    try:
-        headers = read_headers(feed, guessed)
-    except FeedUnreadableError:
-        return FeedCheck(Reading(), parser)
-    missing = missing_headers(headers, guessed) if headers else ()
-    mapped = match_headers(headers, guessed, _wanted_columns(guessed, config, headers))
-    if mapped and (with_map := changed_parser(guessed, {"column_map": mapped})) is not None:
-        guessed, changes = with_map, {**changes, "column_map": mapped}
-    numbers = guess_numbers(column_cells(feed, guessed, NUMBER_COLUMNS), guessed)
-    note = numbers.note
-    styled = changed_parser(guessed, numbers.changes)
-    if styled is None:
-        note = "the numbers are written in another way than parser.defaults; change both"
-    elif numbers.changes:
-        guessed, changes = styled, {**changes, **numbers.changes}
-    check = FeedCheck(Reading(), guessed, changes, None, missing, numbers.currencies, note)
-    return _without_doubtful(check, feed, parser, config)
+    def __init__(self, feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> None:
+        self._feed = feed
+        self._parser = parser
+        self._config = config
+
+    def proposal(self, container: Mapping[str, Any]) -> FeedCheck:
+        """Return the guesses, one on top of the other; its readings are not yet made.
+
+        ``container`` says what the upload is.
+        """
+        feed, config = self._feed, self._config
+        changes = dict(container)
+        guessed = changed_parser(self._parser, changes) or self._parser
+        changes |= _layout_changes(feed, guessed)
+        guessed = changed_parser(guessed, changes) or guessed
+        try:
+            headers = read_headers(feed, guessed)
+        except FeedUnreadableError:
+            return FeedCheck(Reading(), self._parser)
+        missing = missing_headers(headers, guessed) if headers else ()
+        mapped = match_headers(headers, guessed, _wanted_columns(guessed, config, headers))
+        if mapped and (with_map := changed_parser(guessed, {"column_map": mapped})) is not None:
+            guessed, changes = with_map, {**changes, "column_map": mapped}
+        numbers = guess_numbers(column_cells(feed, guessed, NUMBER_COLUMNS), guessed)
+        guessed, changes, notes = _styled(guessed, changes, numbers)
+        cells = column_cells(feed, guessed, WORDED_COLUMNS)
+        times = guess_timestamps(cells.get("updated_at", ()), guessed, config.zone)
+        notes += [times.note] if times.note else []
+        if times.formats:
+            formats = [*guessed.timestamp_formats, *times.formats]
+            guessed, changes = _with(guessed, changes, timestamp_formats=formats)
+        if words := guess_null_values(cells, guessed, config.zone):
+            guessed, changes = _with(guessed, changes, null_values=[*guessed.null_values, *words])
+        notes += quantity_word_notes(cells, guessed, config.zone)
+        check = FeedCheck(
+            Reading(),
+            guessed,
+            changes,
+            missing=missing,
+            currencies=numbers.currencies,
+            notes=tuple(notes),
+        )
+        return self._without_doubtful(check)
+
+    def with_unknown(self, check: FeedCheck) -> FeedCheck:
+        """Return a check that says which columns people have to name, and which they could be.
+
+        Amounts under headers that nothing is read from yet show how the vendor writes numbers.
+        """
+        best = check.best
+        lacking = list(_lacking(best))
+        if not best.headers or not lacking:
+            return check
+        parser = check.parser if check.changes else self._parser
+        free = [name for name in dict.fromkeys(best.unused[:_MOST_HEADERS]) if name]
+        if "cost" in lacking:
+            cells = header_cells(self._feed, parser, free, with_numbers=False)
+            amounts = [text for texts in cells.values() if are_amounts(texts) for text in texts]
+            numbers = guess_numbers({"cost": amounts}, parser)
+            styled, changes, notes = _styled(parser, check.changes, numbers)
+            reading = read_rows(self._feed, styled, self._config) if numbers.changes else best
+            if reading.rank >= best.rank:
+                parser = styled
+                check = replace(
+                    check,
+                    parser=parser,
+                    changes=changes,
+                    with_changes=reading if changes else None,
+                    currencies=check.currencies | numbers.currencies,
+                    notes=(*check.notes, *notes),
+                )
+        cells = header_cells(self._feed, parser, free, with_numbers=True)
+        unknown = (
+            UnknownColumn(column, candidates(column, cells, parser, self._config.zone))
+            for column in lacking
+        )
+        return replace(check, unknown=tuple(unknown))
+
+    def _without_doubtful(self, check: FeedCheck) -> FeedCheck:
+        """Take back the headers of columns that may be left out, whose cells would be refused."""
+        mapped = check.changes.get("column_map", {})
+        reading = read_rows(self._feed, check.parser, self._config)
+        refused = {each.column for each in reading.refusals}
+        keep = {*REQUIRED_COLUMNS, *self._parser.column_map, "cost"}
+        kept = {c: header for c, header in mapped.items() if c in keep or c not in refused}
+        if len(kept) == len(mapped):
+            return check
+        changes = {name: value for name, value in check.changes.items() if name != "column_map"}
+        changes |= {"column_map": kept} if kept else {}
+        parser = changed_parser(self._parser, changes) or self._parser
+        return replace(check, changes=changes, parser=parser)
 
 
 def _layout_changes(feed: FeedBytes, parser: ParserConfig) -> dict[str, Any]:
@@ -99,12 +177,14 @@ def _layout_changes(feed: FeedBytes, parser: ParserConfig) -> dict[str, Any]:
         return {} if encoding == parser.encoding else {"encoding": encoding}
     text = decode_head(feed.data, encoding, is_whole=feed.is_whole)
     layout = guess_layout(text, parser, is_whole=feed.is_whole)
-    found = {
+    found: dict[str, Any] = {
         "encoding": encoding,
         "delimiter": layout.delimiter,
         "skip_lines": layout.skip_lines,
+        "columns": layout.columns,
     }
-    return {name: value for name, value in found.items() if value != getattr(parser, name)}
+    changes = {name: value for name, value in found.items() if value != getattr(parser, name)}
+    return changes | {"columns": [*changes["columns"]]} if changes.get("columns") else changes
 
 
 def _wanted_columns(
@@ -116,19 +196,32 @@ def _wanted_columns(
     return wanted if has_price else wanted | {"cost"}
 
 
-def _without_doubtful(
-    check: FeedCheck, feed: FeedBytes, parser: ParserConfig, config: TenantConfig
-) -> FeedCheck:
-    """Take back the headers of columns that may be left out and whose cells would be refused."""
-    mapped = check.changes.get("column_map", {})
-    refused = {each.column for each in read_rows(feed, check.parser, config).refusals}
-    keep = {*REQUIRED_COLUMNS, *parser.column_map, "cost"}
-    kept = {c: header for c, header in mapped.items() if c in keep or c not in refused}
-    if len(kept) == len(mapped):
-        return check
-    changes = {name: value for name, value in check.changes.items() if name != "column_map"}
-    changes |= {"column_map": kept} if kept else {}
-    return replace(check, changes=changes, parser=changed_parser(parser, changes) or parser)
+def _lacking(reading: Reading) -> Iterator[str]:
+    """Yield the columns that people have to name: those whose header is missing, and a price."""
+    missing = [each.column for each in reading.missing]
+    yield from missing
+    if not {"cost", "price"} & {*reading.columns, *missing}:
+        yield "cost"
+
+
+def _styled(
+    parser: ParserConfig, changes: Mapping[str, Any], numbers: NumberGuess
+) -> tuple[ParserConfig, dict[str, Any], list[str]]:
+    """Return a parser and its changes with how numbers are written, and what is left to people."""
+    notes = [numbers.note] if numbers.note else []
+    styled = changed_parser(parser, numbers.changes)
+    if styled is not None:
+        return styled, {**changes, **numbers.changes}, notes
+    told = "the numbers are written in another way than parser.defaults; change both"
+    return parser, dict(changes), [told]
+
+
+def _with(
+    parser: ParserConfig, changes: Mapping[str, Any], **more: Any
+) -> tuple[ParserConfig, dict[str, Any]]:
+    """Return a parser and its changes with more of them, where they go with the others."""
+    changed = changed_parser(parser, more)
+    return (parser, dict(changes)) if changed is None else (changed, {**changes, **more})
 
 
 def _is_better(reading: Reading, as_sent: Reading, proposal: FeedCheck) -> bool:

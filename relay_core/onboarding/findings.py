@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from relay_core.config import TenantConfig
 from relay_core.domain.cell_rules import shorten
-from relay_core.domain.columns import REQUIRED_COLUMNS
 from relay_core.domain.errors import ConfigFault
+from relay_core.domain.limits import LONGEST_QUOTED
 from relay_core.onboarding.reading import MOST_ROWS, FeedCheck, Reading
 
 _SHOWN = 3
@@ -17,6 +18,11 @@ _NO_DOLLARS = frozenset(("CHF", "CNY", "DKK", "EUR", "GBP", "INR", "JPY", "NOK",
 
 def describe_check(check: FeedCheck) -> str:
     """Return what was found in a feed: as the config stands, with the changes, and what is left."""
+    return "; ".join(sentences_of(check))
+
+
+def sentences_of(check: FeedCheck) -> list[str]:
+    """Return the same, a sentence each."""
     if check.with_changes is None:
         parts = [describe_reading(check.as_sent)]
     else:
@@ -24,7 +30,7 @@ def describe_check(check: FeedCheck) -> str:
             f"as sent: {describe_reading(check.as_sent)}",
             f"with the patch: {describe_reading(check.with_changes)}",
         ]
-    return "; ".join([*parts, *_left_to_do(check)])
+    return [*parts, *_left_to_do(check)]
 
 
 def describe_reading(reading: Reading) -> str:
@@ -80,20 +86,21 @@ def _is_foreign(code: str, config: TenantConfig) -> bool:
 
 def _left_to_do(check: FeedCheck) -> Iterator[str]:
     best = check.best
-    if check.note:
-        yield check.note
-    if best.headers and _looks_like_a_row(best.headers):
+    yield from check.notes
+    if check.parser.columns is None and best.headers and _looks_like_a_row(best.headers):
         yield "the first record looks like a row and not like headers; name parser.columns"
-    unmapped = [
-        each.column
-        for each in best.missing
-        if each.column in REQUIRED_COLUMNS and each.header is None
-    ]
-    if unmapped:
+    for each in check.unknown:
+        could_be = ", ".join(map(_as_written, each.candidates))
         yield (
-            f"no header is surely {' or '.join(unmapped)}; map it in parser.column_map, or give it "
-            "a value in parser.defaults"
+            f"no header is surely {each.column}"
+            f"{f' (it could be {could_be})' if could_be else ', and none looks like it'}; "
+            "map it in parser.column_map, or give it a value in parser.defaults"
         )
+
+
+def _as_written(header: str) -> str:
+    """Return a header as a config may have it, a line break in it as an escape."""
+    return json.dumps(header[:LONGEST_QUOTED], ensure_ascii=False)
 
 
 def _looks_like_a_row(headers: tuple[str, ...]) -> bool:

@@ -22,6 +22,7 @@ from relay_core.ingest.csv_records import (
     skip_lines,
     stand_in,
 )
+from relay_core.onboarding.reading import MOST_ROWS
 
 ZIP, PARQUET = b"PK\x03\x04", b"PAR1"
 """What a workbook or an archive, and what a Parquet file begins with."""
@@ -31,10 +32,14 @@ _LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 @dataclass(frozen=True, slots=True)
 class FeedBytes:
-    """The first bytes of a feed; ``is_whole`` tells that there are no more."""
+    """The first bytes of a feed.
+
+    ``is_whole`` tells that there are no more, ``rows`` how many of its rows are looked at.
+    """
 
     data: bytes
     is_whole: bool
+    rows: int = MOST_ROWS
 
 
 @dataclass(frozen=True, slots=True)

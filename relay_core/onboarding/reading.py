@@ -9,7 +9,7 @@ from typing import Any
 from relay_core.config import ParserConfig
 
 MOST_ROWS = 200
-"""How many rows are looked at."""
+"""How many rows are looked at, where nobody says another number."""
 _PRICED = frozenset(("cost", "price"))
 
 
@@ -34,6 +34,17 @@ class MissingHeader:
     column: str
     header: str | None
     nearest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownColumn:
+    """A column that no header surely is, though offers need it, or the config maps it.
+
+    ``candidates`` are the headers that could be it, the nearest names first.
+    """
+
+    column: str
+    candidates: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +87,9 @@ class FeedCheck:
         changes: options of the parser to change; ``column_map`` holds entries to add.
         with_changes: what ``parser`` makes of the rows; None without changes.
         missing: what the config as it stands does not find among the headers.
+        unknown: what it does not find with the changes either, and people have to say.
         currencies: those that amounts name.
-        note: what people have to decide.
+        notes: what else people have to decide.
     """
 
     as_sent: Reading
@@ -85,8 +97,9 @@ class FeedCheck:
     changes: Mapping[str, Any] = field(default_factory=dict)
     with_changes: Reading | None = None
     missing: tuple[MissingHeader, ...] = ()
+    unknown: tuple[UnknownColumn, ...] = ()
     currencies: frozenset[str] = frozenset()
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> Reading:

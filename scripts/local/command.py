@@ -26,7 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         request = read_request(arguments, _settings())
-        # Loads the engine, which bad usage need not wait for.
+        # Both load the engine, which bad usage need not wait for.
+        if arguments.check:
+            from local.check import check
+
+            return check(request)
         from local.run import run
 
         finished = run(request, arguments.output_dir)

@@ -90,7 +90,15 @@ def parser() -> argparse.ArgumentParser:
         metavar="SKU",
         help="print why its row of the feed is what it is, as a JSON line; can be repeated",
     )
-    options.add_argument("--output-dir", type=Path, required=True, metavar="DIR")
+    options.add_argument(
+        "--check",
+        action="store_true",
+        help="run nothing and write nothing: look at the feeds' heads, say what is wrong, and "
+        "print the config patch that would mend it",
+    )
+    options.add_argument(
+        "--output-dir", type=Path, metavar="DIR", help="where a run writes; needed but for --check"
+    )
     options.add_argument("--run-id", default=None, metavar="ID", help="default: a new UUID")
     options.add_argument(
         "--now", default=None, metavar="ISO", help="the run's requested_at; default: now"
@@ -103,6 +111,8 @@ def read_request(arguments: argparse.Namespace, settings: LimitSettings) -> Requ
     from relay_core.domain.errors import UnsupportedSchemaVersionError
     from relay_core.domain.records import RunContext
 
+    if arguments.output_dir is None and not arguments.check:
+        raise UsageError("--output-dir: a run needs one; --check alone does without")
     requested_at, limits = _moment(arguments.now), settings.limits
     document = _document(arguments, limits)
     config, unsupported = None, ""
@@ -113,12 +123,14 @@ def read_request(arguments: argparse.Namespace, settings: LimitSettings) -> Requ
     known = {vendor.vendor_id for vendor in config.vendors} if config else None
     feed_paths = _named(arguments.vendor_file, "--vendor-file", known)
     map_paths = _named(arguments.sku_map, "--sku-map", known)
-    _check_apart(
-        arguments.output_dir, [*feed_paths.values(), *map_paths.values(), arguments.config]
-    )
+    if not arguments.check:
+        inputs = [*feed_paths.values(), *map_paths.values(), arguments.config]
+        _check_apart(arguments.output_dir, inputs)
     feeds, sku_maps = _samples(arguments.tenant)
     feeds |= {name: _read(path, limits.feed_bytes) for name, path in feed_paths.items()}
     sku_maps |= {name: _read(path, limits.sku_map_bytes) for name, path in map_paths.items()}
+    if arguments.check and not feeds:
+        raise UsageError("--check: looks at feeds; name one with --vendor-file VENDOR=FILE")
     if config is not None and arguments.config is not None:
         sku_maps = _configured_maps(config, arguments.config.parent, feeds, limits) | sku_maps
     tenant_id = str(config.tenant_id if config else document.get("tenant_id") or "")

@@ -17,6 +17,7 @@ from real_feeds import (
     lost_on,
     main,
     run_changed,
+    run_patched,
     unlisted,
     write_changed,
 )
@@ -100,6 +101,18 @@ def test_what_a_guard_should_hold_and_did_not_is_a_fault(
     assert run_changed(empty, tmp_path).is_right
     unchanged = run_changed(replace(empty, of=lambda record: record), tmp_path)
     assert not unchanged.is_right
+
+
+@pytest.mark.parametrize(("text", "told"), [("5±1", "'cp1252'"), ("5", "encoding is 'utf-8'")])
+def test_one_patch_that_is_not_the_config_by_hand_is_a_fault(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    (tmp_path / "jlcpcb-basic-parts").mkdir()
+    header = "Manufacturer,LCSC Part #,Description,Stock,MFR.Part #,Price (USD)"
+    path = tmp_path / "jlcpcb-basic-parts" / "Basic Parts.csv"
+    path.write_text(f"{header}\nM,C1,{text},5,P1,0.05\n", "cp1252")
+    line = run_patched("jlcpcb", tmp_path)
+    assert (line.is_right, told in line.text) == (text == "5±1", True)
 
 
 def test_an_explanation_says_what_each_vendors_offer_has_lost_on() -> None:

@@ -17,7 +17,7 @@ from relay_core.ingest.feed import Misfits, TextBatch
 
 _HEAD = struct.Struct("<cQ")
 _NUMBERS = "rows"
-_WIDTH = b"width"
+_WIDTHS = "widths"
 
 
 class FrameKind(StrEnum):
@@ -54,13 +54,13 @@ def write_batch(out: IO[bytes], batch: TextBatch | Misfits) -> None:
     if isinstance(batch, Misfits):
         columns = {_NUMBERS: pa.array(batch.row_numbers), "raw": batch.raw}
         columns |= {f"c{place}": cells for place, cells in enumerate(batch.cells)}
-        meta = {_WIDTH: json.dumps(batch.width).encode("ascii")}
-        _write(out, FrameKind.MISFITS, _as_ipc(columns, meta))
+        columns |= {} if batch.widths is None else {_WIDTHS: pa.array(batch.widths)}
+        _write(out, FrameKind.MISFITS, _as_ipc(columns))
         return
     columns = {_NUMBERS: pa.array(batch.row_numbers)}
     columns |= {f"c{place}": text for place, text in enumerate(batch.columns)}
     columns |= {f"n{place}": pa.array(flags) for place, flags in batch.number_cells.items()}
-    _write(out, FrameKind.RECORDS, _as_ipc(columns, {}))
+    _write(out, FrameKind.RECORDS, _as_ipc(columns))
 
 
 def read_frame(source: IO[bytes]) -> Frame | None:
@@ -79,8 +79,9 @@ def batch_of(frame: Frame) -> TextBatch | Misfits:
     numbers = np.asarray(values_of(batch.column(_NUMBERS)), np.int64)
     columns = _starting(batch, "c")
     if frame.kind is FrameKind.MISFITS:
-        width = json.loads(batch.schema.metadata[_WIDTH])
-        return Misfits(width, numbers, batch.column("raw"), columns)
+        widths = batch.column(_WIDTHS) if _WIDTHS in batch.schema.names else None
+        widths = None if widths is None else values_of(widths)
+        return Misfits(widths, numbers, batch.column("raw"), columns)
     flags = {
         int(name[1:]): flags_of(batch.column(name))
         for name in batch.schema.names
@@ -93,12 +94,11 @@ def _starting(batch: pa.RecordBatch, letter: str) -> Sequence[pa.StringArray]:
     return [batch.column(name) for name in batch.schema.names if name.startswith(letter)]
 
 
-def _as_ipc(columns: dict[str, pa.Array], meta: dict[bytes, bytes]) -> pa.Buffer:
-    arrays = list(columns.values())
-    schema = pa.schema([pa.field(name, each.type) for name, each in columns.items()], metadata=meta)
+def _as_ipc(columns: dict[str, pa.Array]) -> pa.Buffer:
+    batch = pa.record_batch(columns)
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema) as stream:
-        stream.write_batch(pa.record_batch(arrays, schema=schema))
+    with pa.ipc.new_stream(sink, batch.schema) as stream:
+        stream.write_batch(batch)
     return sink.getvalue()
 
 

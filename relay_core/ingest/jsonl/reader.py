@@ -6,7 +6,8 @@ once for its cells.
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_left
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from relay_core.columnar.csv_text import quoted
-from relay_core.columnar.text import MOST_SHORT
+from relay_core.columnar.text import MOST_SHORT, without_nulls
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
@@ -37,7 +38,7 @@ from relay_core.ingest.jsonl.lines import Lines, lines_of
 from relay_core.ingest.jsonl.objects import (
     LargeNestedError,
     ManyKeysError,
-    is_nested,
+    has_nested,
     key_texts,
     many_objects,
     numbers_of,
@@ -50,6 +51,8 @@ from relay_core.ingest.jsonl.shapes import Marks, Records, Shape, Values, record
 _MOST_SHAPES = 16
 _TRIES = 8
 _HELD = 64 << 20
+_MOST_CELLS = 4 << 20
+"""No batch has more: few of the keys of many may stand in each line."""
 _LEAST_SHARE = 0.01
 """A shape that no more of a block's lines have is not worth looking for."""
 
@@ -85,11 +88,32 @@ class _Objects:
     objects: list[Mapping[str, Any]] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
 
-    def records(self, headers: Sequence[str]) -> Records:
-        """Return those that are objects, by column."""
-        columns = {key: pa.array(texts_of(self.objects, key), pa.string()) for key in headers}
-        numbers = {key: np.array(numbers_of(self.objects, key), np.bool_) for key in headers}
-        return Records(np.array(self.rows, np.int64), columns, numbers)
+    def records(self, start: int, stop: int) -> Records:
+        """Return the objects of some lines by column; what it takes follows what they hold."""
+        first, last = bisect_left(self.rows, start), bisect_left(self.rows, stop)
+        rows = np.array(self.rows[first:last], np.int64)
+        found: defaultdict[str, tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
+        for place, one in enumerate(self.objects[first:last]):
+            for key, value in one.items():
+                places, values = found[key]
+                places.append(place)
+                values.append(value)
+        columns, numbers = {}, {}
+        for key, (places, values) in found.items():
+            columns[key] = _spread(pa.array(texts_of(values), pa.string()), places, len(rows))
+            if any(flags := numbers_of(values)):
+                numbers[key] = np.zeros(len(rows), np.bool_)
+                numbers[key][places] = flags
+        return Records(rows, columns, numbers)
+
+
+def _spread(texts: pa.StringArray, places: Sequence[int], size: int) -> pa.StringArray:
+    """Return so many cells, of which only those at some places have a text."""
+    if len(places) == size:
+        return texts
+    cells = np.full(size, -1)
+    cells[places] = np.arange(len(places))
+    return without_nulls(texts.take(pa.array(cells, mask=cells < 0)))
 
 
 @dataclass(slots=True)
@@ -195,19 +219,19 @@ class _Feed:
     def batches(self, headers: tuple[str, ...]) -> Iterator[TextBatch | Misfits]:
         """Yield all records."""
         read = [headers[at] for at in plan_columns(headers, self._parser).positions.values()]
+        most = _MOST_CELLS // max(1, len(headers))
         for block in self._all_blocks():
-            lines = block.lines
-            parts, left = [], np.ones(len(lines), np.bool_)
-            for found in block.shaped:
-                records = records_of(lines, found)
+            lines, left = block.lines, np.ones(len(block.lines), np.bool_)
+            shaped = [records_of(lines, found) for found in block.shaped]
+            for records in shaped:
                 left[records.rows] = False
-                if len(records.rows):
-                    parts.append(records)
             others = self._others(lines, np.flatnonzero(left).tolist(), read)
-            if others.rows:
-                parts.append(others.records(headers))
-            if parts:
-                yield self._batch(lines, parts, headers)
+            for start in range(0, len(lines), most):
+                stop = start + most
+                parts = [*(each.between(start, stop) for each in shaped)]
+                parts = [*filter(len, [*parts, others.records(start, stop)])]
+                if parts:
+                    yield self._batch(lines, parts, headers)
             if others.broken:
                 yield self._broken(lines, others.broken)
 
@@ -217,7 +241,7 @@ class _Feed:
         with many_objects():
             for row in rows:
                 one = self._object(lines, row)
-                if one is None or any(is_nested(one.get(name)) for name in read):
+                if one is None or has_nested(map(one.get, read)):
                     others.broken.append(row)
                 else:
                     others.rows.append(row)

@@ -118,6 +118,21 @@ class Records:
     columns: Mapping[str, pa.StringArray]
     numbers: Mapping[str, Bools]
 
+    def __len__(self) -> int:
+        """Return how many lines there are."""
+        return len(self.rows)
+
+    def between(self, start: int, stop: int) -> Records:
+        """Return those of some lines."""
+        first, last = np.searchsorted(self.rows, (start, stop)).tolist()
+        if last - first == len(self.rows):
+            return self
+        return Records(
+            self.rows[first:last],
+            {key: cells.slice(first, last - first) for key, cells in self.columns.items()},
+            {key: flags[first:last] for key, flags in self.numbers.items()},
+        )
+
     def cells(self, key: str) -> pa.StringArray:
         """Return a column's cells."""
         found = self.columns.get(key)

@@ -65,6 +65,8 @@ def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFe
         source = pa.BufferReader(pa.py_buffer(memoryview(data)))
         file = pq.ParquetFile(source, pre_buffer=False)
         schema = file.schema_arrow
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(str(error)) from error
     headers = tuple(schema.names)
@@ -139,6 +141,8 @@ class _Rows:
                 yield from self._file.iter_batches(
                     most, row_groups=[group], columns=self._wanted, use_threads=False
                 )
+            except MemoryError:  # Arrow's own is an ArrowException, and no damage
+                raise
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise _damaged(str(error)) from error
 

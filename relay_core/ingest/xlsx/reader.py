@@ -152,25 +152,26 @@ class _SheetRows:
                 rows, columns, flags = fitting.by_column(width)
                 yield TextBatch(columns, rows - self._before, flags)
             if is_misfit.any():
-                yield from self._misfits(filled.where(is_misfit))
+                yield self._misfits(filled.where(is_misfit))
 
-    def _misfits(self, cells: _Filled) -> Iterator[Misfits]:
-        """Yield rows with a cell beyond the header, by the place of their last one."""
+    def _misfits(self, cells: _Filled) -> Misfits:
+        """Return rows with a cell beyond the header; each ends with its last one."""
         filled = np.flatnonzero(~is_empty(trim(cells.texts)))
         rows, places = np.unique(cells.rows, return_inverse=True)
         widths = np.zeros(len(rows), np.int64)
         np.maximum.at(widths, places[filled], cells.columns[filled] + 1)
         self._count(int(widths.sum()))
-        for width in np.unique(widths).tolist():
-            some = cells.where((widths[places] == width) & (cells.columns < width))
-            shown = some.where(some.columns < self._limits.row_data_columns)
-            numbers = rows[widths == width]
-            shown_rows, columns, _ = shown.by_column(min(width, self._limits.row_data_columns))
-            at = np.searchsorted(shown_rows, numbers)
-            known = np.isin(numbers, shown_rows)
-            taken = pa.array(np.minimum(at, max(0, len(shown_rows) - 1)), mask=~known)
-            told = [without_nulls(column.take(taken)) for column in columns]
-            yield Misfits(width, numbers - self._before, _lines(some), told)
+        some = cells.where(cells.columns < widths[places])
+        most = min(int(widths.max()), self._limits.row_data_columns)
+        shown_rows, columns, _ = some.where(some.columns < most).by_column(most)
+        at = np.searchsorted(shown_rows, rows)
+        known = np.isin(rows, shown_rows)
+        taken = pa.array(np.minimum(at, max(0, len(shown_rows) - 1)), mask=~known)
+        told = [
+            pc.if_else(pa.array(widths > place), without_nulls(column.take(taken)), None)
+            for place, column in enumerate(columns)
+        ]
+        return Misfits(widths, rows - self._before, _lines(some), told)
 
     def _with_texts(self, all_cells: Iterable[Cells]) -> Iterator[_Filled]:
         """Yield cells with their texts, of no more rows at once than have a moderate size."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 from xml.etree import ElementTree
 
 from relay_core.domain.cell_rules import shorten, strip
@@ -20,6 +21,8 @@ from relay_core.ingest.decoding import Buffer
 _PIECE = 2 << 20
 _SMALL = 64 << 20
 """No part but the cells and their texts has more bytes."""
+_MOST_ELEMENTS = 300_000
+"""No such part has more; programs write at most some 65,000 styles of cells."""
 _OLD_MARKS = ((b"\xd0\xcf\x11\xe0", "an old .xls workbook, or one with a password"),)
 # Numbers of built-in formats that show a date, a time or both.
 _DATE_FORMATS = frozenset((*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)))
@@ -192,6 +195,17 @@ class Workbook:
 
 class _Builder(ElementTree.TreeBuilder):
     """Builds a tree of a part that declares no types and entities of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = _MOST_ELEMENTS
+
+    def start(self, *element: Any) -> ElementTree.Element:
+        """Take an element, unless there are far too many: each takes more than its bytes."""
+        self._left -= 1
+        if self._left < 0:
+            raise no_workbook(f"a part of it has more than {_MOST_ELEMENTS:,} elements")
+        return super().start(*element)
 
     def doctype(self, *_: object) -> None:
         """Refuse what no program that writes workbooks writes."""

@@ -17,13 +17,8 @@ from fastapi import APIRouter
 from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
 from relay_core.config.cross_checks import LoadContext
 from relay_core.config.doubts.whole import config_doubts
-from relay_core.config.json_patch import PatchStep, apply_patch, set_members
-from relay_core.domain.errors import (
-    ConfigError,
-    ConfigFault,
-    RelayError,
-    UnsupportedSchemaVersionError,
-)
+from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
+from relay_core.onboarding.config_patch import parser_patch, parser_steps
 from relay_core.onboarding.findings import describe_check, upload_doubts
 from relay_core.onboarding.head import FeedBytes, is_read_whole
 from relay_core.onboarding.reading import FeedCheck
@@ -167,6 +162,11 @@ class _Upload:
     shown: VendorCheck
     check: FeedCheck | None = None
 
+    @property
+    def changes(self) -> Mapping[str, Any]:
+        """What to change in the vendor's parser."""
+        return {} if self.check is None else self.check.changes
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
@@ -195,13 +195,14 @@ def _checked(
             for doubt in upload_doubts(f"vendors.{place}", upload.check, config)
         ),
     ]
+    changes = {place: upload.changes for place, upload in enumerate(uploads)}
     return ConfigCheck(
         tenant_id=config.tenant_id,
         valid=True,
         faults=[],
         doubts=_shown(doubts),
         vendors=[*(upload.shown for upload in uploads), *rest],
-        patch=operations(_patch(document, uploads)),
+        patch=operations(parser_patch(document, changes)),
     )
 
 
@@ -236,27 +237,11 @@ def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[_Uplo
     """Return the uploads with details and changes as far as an answer has room for them."""
     fitting, left = [], _BYTES_OF_DETAILS
     for place, upload in enumerate(uploads):
-        changes = ConfigPatch(operations(_steps(document, place, upload)))
+        changes = ConfigPatch(operations(parser_steps(document, place, upload.changes)))
         size = sum(len(each.model_dump_json().encode()) for each in (upload.shown, changes))
         left -= size
         fitting.append(upload if left >= 0 else _Upload(upload.shown.without_details()))
     return fitting
-
-
-def _steps(document: dict[str, Any], place: int, upload: _Upload) -> list[PatchStep]:
-    if upload.check is None:
-        return []
-    return set_members(document, ("vendors", place, "parser"), upload.check.changes)
-
-
-def _patch(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[PatchStep]:
-    """Return the changes of all vendors; none at all, should the config not load with them."""
-    steps = [step for place, each in enumerate(uploads) for step in _steps(document, place, each)]
-    try:
-        load_config(apply_patch(document, steps))
-    except RelayError:
-        return []
-    return steps
 
 
 def _find(vendor: VendorConfig, objects: ObjectStore) -> _Found | VendorCheck:

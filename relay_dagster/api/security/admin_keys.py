@@ -5,12 +5,12 @@ Whose a key is that somebody shows, `api_keys` tells.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from relay_dagster.logs import event_log
+from relay_dagster.loopback import is_loopback
 from relay_dagster.settings import Settings, SettingsError
 
 SHORTEST_SECRET = 16
@@ -53,7 +53,7 @@ def refuse_unsafe(settings: Settings, host: str) -> None:
     Raises:
         SettingsError: the variable that is too unsafe, and what to do.
     """
-    is_own = _is_loopback(host)
+    is_own = is_loopback(host)
     if settings.allow_anonymous and not is_own:
         raise SettingsError(
             "RELAY_ALLOW_ANONYMOUS", f"lets everybody in, which is refused at {host}; set API_KEYS"
@@ -70,10 +70,3 @@ def refuse_unsafe(settings: Settings, host: str) -> None:
             f"shorter: {', '.join(short)}",
         )
     _log.warning("admin_secret_too_short", names=short, at_least=SHORTEST_SECRET)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

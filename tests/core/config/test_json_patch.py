@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from relay_core.config.json_patch import PatchStep, apply_patch, set_members
 
 
@@ -21,3 +23,12 @@ def test_a_null_is_replaced_whole() -> None:
     document = {"parser": {"column_map": None}}
     (step,) = set_members(document, ("parser",), {"column_map": {"sku": "A"}})
     assert step == PatchStep("replace", "/parser/column_map", {"sku": "A"})
+
+
+def test_a_mapping_that_stands_twice_is_changed_in_one_place() -> None:
+    shared: dict[str, Any] = {"delimiter": ","}
+    document = {"vendors": [{"parser": shared}, {"parser": shared}]}
+    steps = set_members(document, ("vendors", 0, "parser"), {"delimiter": ";"})
+    changed = apply_patch(document, steps)
+    assert [each["parser"]["delimiter"] for each in changed["vendors"]] == [";", ","]
+    assert shared == {"delimiter": ","}

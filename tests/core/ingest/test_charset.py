@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay_core.ingest.charset import guess_encoding
+from relay_core.ingest.charset import guess_encoding, likely_encodings
 
 TEXT = "sku;titel\nA-1;Größe • 5 €\n"
 
@@ -35,3 +35,10 @@ def test_the_configured_encoding_stays_unless_the_bytes_speak_against_it(
 def test_a_character_cut_at_the_end_of_a_head_speaks_against_nothing() -> None:
     data = TEXT.encode()[:-2]
     assert guess_encoding(data, "utf-8", is_whole=False) == "utf-8"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_the_first_bytes_that_are_not_ascii_tell_however_late_they_come(encoding: str) -> None:
+    data = b"A,1\n" * 50_000 + TEXT.encode(encoding)
+    assert guess_encoding(data, "ascii", is_whole=True) == encoding
+    assert likely_encodings(data)[0] == encoding

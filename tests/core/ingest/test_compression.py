@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import zipfile
 import zlib
+from collections.abc import Iterator
 
 import pytest
 
@@ -51,6 +53,50 @@ ZIP = archive({"feed.csv": TEXT})
 )
 def test_one_layer_comes_off_by_the_first_bytes(data: bytes) -> None:
     assert bytes(unpack(data, "auto", DEFAULT_LIMITS)) == TEXT
+
+
+def member_by_member(data: bytes) -> bytes | None:
+    """Return what gzip's members hold, None where they are damaged: slowly and plainly."""
+    found, rest = b"", data
+    while rest:
+        if rest is not data and not rest.strip(b"\0"):
+            return found
+        member = zlib.decompressobj(wbits=31)
+        try:
+            found += member.decompress(rest)
+        except zlib.error:
+            return None
+        if not member.eof:
+            return None
+        rest = member.unused_data
+    return found
+
+
+def ends_of_gzip() -> Iterator[bytes]:
+    """Yield files of a few members with what may stand at their end: all sorts of zeros, too."""
+    lucky = random.Random(1)
+    texts = (b"", b"hello", bytes(70_000), bytes(range(256)) * 300, b"z" * 256)
+    members = [gzip.compress(text, level, mtime=0) for text in texts for level in (0, 9)]
+    for _ in range(400):
+        data = b"".join(lucky.choices(members, k=lucky.randint(1, 4)))
+        yield data + bytes(lucky.choice((1, 2, 8, 9, 10, 11, 12, 500)))
+        yield data[: -lucky.randint(1, 12)] + bytes(lucky.randint(0, 13))
+        yield data + bytes(lucky.choices((0, 0, 0, 31, 62, 139, 8), k=lucky.randint(1, 4)))
+
+
+def test_what_stands_behind_the_members_is_told_from_their_own_zeros() -> None:
+    for data in ends_of_gzip():
+        try:
+            found: bytes | None = bytes(unpack(data, "gzip", DEFAULT_LIMITS))
+        except FeedUnreadableError:
+            found = None
+        assert found == member_by_member(data)
+
+
+def test_zeros_behind_a_gzip_are_gone_through_a_piece_at_a_time() -> None:
+    assert bytes(unpack(GZIP + bytes(3 << 20), "gzip", DEFAULT_LIMITS)) == TEXT
+    with pytest.raises(FeedUnreadableError, match="cannot be unpacked as gzip"):
+        unpack(GZIP + bytes(3 << 20) + b"x" + bytes(3 << 20), "gzip", DEFAULT_LIMITS)
 
 
 def test_no_more_than_one_layer_comes_off() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import threading
 from unittest import mock
 
@@ -10,12 +12,13 @@ import pyarrow.csv as pa_csv
 import pytest
 
 from builders import tenant_config, vendor_document
+from reading import gathered
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.arrow_csv import OtherRecords
 from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.csv_records import RecordScanner
-from relay_core.ingest.feed import Misfits, TextBatch
+from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
 
 PARSER = tenant_config(vendor_document()).vendors[0].parser
 BLOCK = 4 << 20
@@ -69,10 +72,12 @@ def test_records_are_the_same_whichever_width_most_of_them_have(usual: int) -> N
         if cells[0] != "p"
     }
     misfits = {
-        number: (batch.width, raw)
+        number: (width, raw)
         for batch in batches
-        if isinstance(batch, Misfits)
-        for number, raw in zip(batch.row_numbers.tolist(), batch.raw.to_pylist(), strict=True)
+        if isinstance(batch, Misfits) and batch.widths is not None
+        for number, width, raw in zip(
+            batch.row_numbers.tolist(), batch.widths.tolist(), batch.raw.to_pylist(), strict=True
+        )
         if not raw.startswith("p")
     }
     kinds = [n % 7 for n in range(700) if n % 7 != 5]  # an empty line takes no number
@@ -96,7 +101,8 @@ def test_a_comma_at_the_end_of_every_line_is_read_by_columns_and_not_line_by_lin
         (misfits,) = parse_feed(feed, PARSER).batches
 
     assert isinstance(misfits, Misfits)
-    assert (misfits.width, len(misfits.row_numbers)) == (3, 20_000)
+    assert misfits.widths is not None
+    assert ({*misfits.widths.tolist()}, len(misfits.row_numbers)) == ({3}, 20_000)
     assert misfits.raw[-1].as_py() == "a,1,"
     assert not handed_over.called
 
@@ -116,6 +122,24 @@ def test_records_of_many_widths_are_handed_over_on_the_readers_own_thread() -> N
 
     assert len(threads) == len(numbers_of(batches, Misfits)) == 15_000
     assert sum(threads) > 14_000
+
+
+def test_records_of_widths_that_few_have_come_together_in_their_order() -> None:
+    records = [
+        ",".join([f"r{n}", *["x"] * (n % 90 + 2)]) if n % 3 else f'"r,{n}",,' + "," * (n % 70)
+        for n in range(1, 600)
+    ]
+    records[9:11] = ["only", ",,,,,"]  # one cell; blank
+    batches = list(parse_feed("\n".join(["a,b", *records, ""]).encode(), PARSER).batches)
+
+    misfits = [batch for batch in batches if isinstance(batch, Misfits)]
+    assert len(misfits) < 5
+    found = gathered(ParsedFeed(("a", "b"), iter(misfits))).misfits
+    assert sorted(found) == [n for n in range(2, 601) if n != 12]
+    expected = [*csv.reader(io.StringIO("\n".join(records)))]
+    for number, (width, raw, shown) in found.items():
+        record = expected[number - 2]
+        assert (width, raw, shown) == (len(record), records[number - 2], record[:50])
 
 
 def test_wide_records_are_sampled_no_longer_than_narrow_ones() -> None:
@@ -139,7 +163,8 @@ def test_records_far_wider_than_the_header_are_misfits_like_others() -> None:
     batches = list(parse_feed(b"sku,quantity_available\n" + rows, PARSER).batches)
 
     (misfits,) = (batch for batch in batches if isinstance(batch, Misfits))
-    assert (misfits.width, misfits.row_numbers.tolist()) == (5_000, [3, 4])
+    assert misfits.widths is not None
+    assert (misfits.widths.tolist(), misfits.row_numbers.tolist()) == ([5_000, 5_000], [3, 4])
     assert misfits.raw.to_pylist() == [wide.decode(), "y," * 4_999 + '"z,"']
     assert [len(column) for column in misfits.cells] == [2] * 50
     assert numbers_of(batches, TextBatch) == [2, 6]

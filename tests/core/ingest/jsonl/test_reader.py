@@ -13,9 +13,11 @@ from reading import Read, gathered, read
 from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.ingest.feed import ParsedFeed, TextBatch
 from relay_core.ingest.jsonl.objects import read_object, texts_of
 from relay_core.ingest.jsonl.reader import read_json_lines
 
+PARSER = ParserConfig(format="jsonl")
 GOOD = '{"sku": "A", "qty": 1}'
 
 
@@ -141,6 +143,20 @@ def test_a_feed_of_many_blocks_is_the_same_however_much_is_held_of_it(held: int)
         assert found.numbers[number] == ("...." if n == 150_000 or n % 7 == 0 else ".n..")
 
 
+def test_few_of_many_keys_in_each_line_are_few_cells_at_once() -> None:
+    lines = [f'{{"sku":"A{n}","k{n % 900}":{n},"t":[]}}' for n in range(9_000)]
+    parsed = read_json_lines("\n".join(lines).encode(), PARSER, DEFAULT_LIMITS)
+    batches = [each for each in parsed.batches if isinstance(each, TextBatch)]
+    assert max(len(each.columns) * len(each.row_numbers) for each in batches) <= 4 << 20
+    found = gathered(ParsedFeed(parsed.headers, iter(batches)))
+    assert list(found.rows) == list(range(1, 9_001))
+    for number in (1, 901, 4_662, 9_000):
+        row = dict(zip(parsed.headers or (), found.rows[number], strict=True))
+        held = {"sku": f"A{number - 1}", f"k{(number - 1) % 900}": str(number - 1)}
+        assert {key: cell for key, cell in row.items() if cell} == held
+        assert found.numbers[number].count("n") == 1
+
+
 def test_an_empty_object_keeps_its_number() -> None:
     assert read(lines("{}", GOOD), "jsonl").rows == {1: ["", ""], 2: ["A", "1"]}
     assert read(lines("{}"), "jsonl").headers == ()
@@ -219,4 +235,4 @@ def test_lines_read_by_shape_are_what_each_is_by_itself(
         if each is None or (used and isinstance(each.get(used), list | dict)):
             assert number in found.misfits
         else:
-            assert found.rows[number] == [texts_of([each], key)[0] for key in headers]
+            assert found.rows[number] == [texts_of([each.get(key)])[0] for key in headers]

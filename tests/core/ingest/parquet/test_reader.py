@@ -87,6 +87,17 @@ def test_texts_that_share_their_starts_are_read_apart() -> None:
     assert [row[0] for row in read(data, "parquet").rows.values()] == texts
 
 
+def test_texts_that_unpack_to_more_memory_than_there_is_are_too_large() -> None:
+    texts = [f"{'y' * 500_000}{place}" for place in range(2000)]
+    data = parquet(
+        {"sku": texts}, use_dictionary=False, column_encoding={"sku": "DELTA_BYTE_ARRAY"}
+    )
+    assert len(data) < 1 << 20
+    with pytest.raises(FeedUnreadableError, match="takes more memory") as caught:
+        read(data, "parquet", limits=Limits(feed_bytes=8 << 20))
+    assert caught.value.error_code == "feed_too_large"
+
+
 def with_other_number_of_rows(data: bytes) -> bytes:
     """Return a file whose footer tells of 16 rows in place of 15."""
     place = data.rindex(b"PAR1") - 4 - int.from_bytes(data[-8:-4], "little")

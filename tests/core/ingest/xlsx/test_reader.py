@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from reading import Read, read
+from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
+from relay_core.ingest.feed import Misfits
+from relay_core.ingest.formats import open_feed
 from workbooks import archive, text_row, workbook, workbook_parts
 
 HEADER = text_row(1, "sku", "qty")
@@ -264,6 +267,24 @@ def test_what_is_no_workbook_or_damaged_is_a_decode_error(data: bytes) -> None:
     with pytest.raises(FeedUnreadableError) as caught:
         read(data, "xlsx")
     assert caught.value.error_code == "DECODE_ERROR"
+
+
+def test_styles_without_end_are_not_built() -> None:
+    styles = f"<styleSheet><cellXfs>{'<xf/>' * 300_000}</cellXfs></styleSheet>"
+    data = archive(workbook_parts(HEADER) | {"xl/styles.xml": styles})
+    with pytest.raises(FeedUnreadableError, match="more than 300,000 elements") as caught:
+        read(data, "xlsx")
+    assert caught.value.error_code == "DECODE_ERROR"
+
+
+def test_rows_that_each_end_in_another_column_come_together() -> None:
+    rows = "".join(text_row(n, "A", *[""] * (n % 60), "x") for n in range(2, 200))
+    parsed = open_feed(workbook(HEADER + rows), ParserConfig(format="xlsx"))
+    misfits = [batch for batch in parsed.batches if isinstance(batch, Misfits)]
+    assert len(misfits) == 1
+    found = read(workbook(HEADER + rows), "xlsx").misfits
+    assert found[5] == (7, "A,,,,,,x", ["A", "", "", "", "", "", "x"])
+    assert found[118] == (60, "A" + "," * 59 + "x", ["A", *[""] * 49])
 
 
 def test_large_cells_and_too_many_columns_are_refused() -> None:

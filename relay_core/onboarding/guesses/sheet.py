@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import strip
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.ingest.feed import TextBatch
 from relay_core.ingest.formats import open_feed
 from relay_core.ingest.xlsx.workbook import Workbook
-from relay_core.onboarding.guess_headers import count_known, known_names
-from relay_core.onboarding.guess_layout import header_place
+from relay_core.onboarding.guesses.container import LOOK_LIMITS
+from relay_core.onboarding.guesses.headers import count_known, known_names
+from relay_core.onboarding.guesses.layout import columns_without_header, header_place
 from relay_core.onboarding.head import HeadRecord
 
-_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
 _RECORDS = 100
 _MOST_SHEETS = 5
 _SURE = 2
@@ -31,6 +30,7 @@ class _Sheet:
     header: HeadRecord | None = None
     first: HeadRecord | None = None
     known: int = 0
+    columns: tuple[str, ...] | None = None
 
 
 def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
     Raises:
         FeedUnreadableError: it is no workbook.
     """
-    shown = Workbook(data, _LIMITS).visible_sheets
+    shown = Workbook(data, LOOK_LIMITS).visible_sheets
     own = parser.sheet if parser.sheet in shown else next(iter(shown), None)
     if own is None:
         return {}
@@ -54,6 +54,8 @@ def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
         changes["sheet"] = best.name
     if parser.columns is None and best.header is not None and not _leads_to(parser, best):
         changes["skip_lines"] = 0 if best.header is best.first else best.header.line - 1
+    if parser.columns is None and best.columns is not None:
+        changes["columns"] = [*best.columns]
     return changes
 
 
@@ -76,14 +78,15 @@ def _look(data: bytes, name: str, parser: ParserConfig) -> _Sheet:
         return _Sheet(name)
     names = known_names(parser)
     width = max(widths, key=lambda each: (widths[each], each))
-    header = records[header_place(records, width, names)]
-    return _Sheet(name, header, records[0], count_known(header.cells, names))
+    place = header_place(records, width, names)
+    header, columns = records[place], columns_without_header(records[place:], names)
+    return _Sheet(name, header, records[0], count_known(header.cells, names), columns)
 
 
 def _records(data: bytes, probe: ParserConfig) -> list[HeadRecord]:
     """Return the first rows that are not blank, each up to its last cell that is not."""
     records: list[HeadRecord] = []
-    for batch in open_feed(data, probe, _LIMITS).batches:
+    for batch in open_feed(data, probe, LOOK_LIMITS).batches:
         if not isinstance(batch, TextBatch):
             continue
         columns = [column.slice(0, _RECORDS).to_pylist() for column in batch.columns]

@@ -38,6 +38,7 @@ _CODES = {"€": "EUR", "£": "GBP", "$": "USD", "US$": "USD", "zł": "PLN", "K�
 _MOST_SYMBOLS = 4
 _LONGEST = 40
 _COMMON = 0.02
+_LOOKED_AT, _MOSTLY = 200, 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,15 @@ def guess_numbers(cells: Mapping[str, Sequence[str]], parser: ParserConfig) -> N
             note=f"the amounts are in more than one currency: {', '.join(sorted(currencies))}",
         )
     return _best(distinct, parser, new, currencies)
+
+
+def are_amounts(texts: Sequence[str]) -> bool:
+    """Return whether most of the texts look like amounts, in whatever style."""
+    looked_at = texts[:_LOOKED_AT]
+    amounts = sum(
+        len(text) <= _LONGEST and _AMOUNT.fullmatch(text) is not None for text in looked_at
+    )
+    return bool(texts) and amounts >= _MOSTLY * len(looked_at)
 
 
 def currency_of(symbol: str) -> str | None:

@@ -14,10 +14,11 @@ from builders import tenant_config, vendor_document
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.onboarding.feed_check import FeedCheck, check_feed
 from relay_core.onboarding.findings import describe_check
+from relay_core.onboarding.guesses.container import unpacked
 from relay_core.onboarding.head import FeedBytes
 from workbooks import text_row, workbook
 
-FEEDS = Path(__file__).parents[2] / "feeds" / "formats"
+FEEDS = Path(__file__).parents[3] / "feeds" / "formats"
 CSV = b"sku,quantity_available,cost\nA,1,2.50\nB,2,3\n"
 LINES = (
     b'{"sku":"A","quantity_available":1,"cost":2.5}\n{"sku":"B","quantity_available":2,"cost":3}\n'
@@ -128,6 +129,13 @@ def test_a_cut_archive_is_not_looked_into_and_a_cut_gzip_is() -> None:
     packed = gzip.compress(CSV * 5000, mtime=0)
     check = checked(packed[: len(packed) // 2], is_whole=False)
     assert check.as_sent.rows == 200
+
+
+def test_no_more_of_an_archive_is_unpacked_than_is_looked_at() -> None:
+    text = unpacked(FeedBytes(zipped(CSV + b"C,3,4\n" * 1_000_000), True, rows=7))
+    assert (len(text.data), text.is_whole, text.rows) == (1 << 20, False, 7)
+    parquet = unpacked(FeedBytes(zipped(PARQUET + bytes(2 << 20)), True))
+    assert (len(parquet.data), parquet.is_whole) == (len(PARQUET) + (2 << 20), True)
 
 
 def test_lines_that_are_cut_are_left_out() -> None:

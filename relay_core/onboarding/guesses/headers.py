@@ -75,6 +75,11 @@ def known_names(parser: ParserConfig) -> frozenset[str]:
     return _all_names() | {_joined(plain_words(name)) for name in parser.column_map.values()}
 
 
+def common_names(column: str) -> Collection[str]:
+    """Return the names that price lists give a column, in lower case and without blanks."""
+    return _ranks(column).keys()
+
+
 def count_known(cells: Sequence[str], names: frozenset[str]) -> int:
     """Return how many cells of a record are names of headers."""
     return sum(_joined(plain_words(cell)) in names for cell in cells[:_MOST_HEADERS])

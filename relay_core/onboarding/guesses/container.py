@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from relay_core.config import ParserConfig
@@ -12,12 +13,20 @@ from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.ingest.charset import decode_head, likely_encodings
-from relay_core.ingest.compression import BROKEN, compression_of, open_archive, unpack
+from relay_core.ingest.compression import (
+    BROKEN,
+    compression_of,
+    open_archive,
+    unpack,
+    unpack_head,
+)
 from relay_core.ingest.jsonl.objects import read_object
 from relay_core.onboarding.head import PARQUET, ZIP, FeedBytes
 
 _UNPACKED = 1 << 20
-"""So much of what gzip has packed is looked at."""
+"""So much of a packed text is looked at."""
+LOOK_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
+"""What a file that must be unpacked whole may unpack to."""
 _NO_FEED = (
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook, or one with a password"),
     (b"%PDF", "a PDF"),
@@ -39,8 +48,7 @@ def unpacked(feed: FeedBytes) -> FeedBytes:
             raise _unreadable("the file is too large to be looked at; a run reads it")
         if packed == "none" or _is_workbook(feed.data):
             return feed
-        data = bytes(unpack(feed.data, "zip", DEFAULT_LIMITS))
-        return FeedBytes(data, True)
+        return _unzipped(feed)
     return _gunzipped(feed) if packed == "gzip" else feed
 
 
@@ -95,13 +103,21 @@ def _is_workbook(data: bytes) -> bool:
         raise _unreadable(f"the file begins as {what} do, and is damaged: {error}") from error
 
 
+def _unzipped(feed: FeedBytes) -> FeedBytes:
+    data, is_all = unpack_head(feed.data, "zip", _UNPACKED)
+    if not is_all and data.startswith(PARQUET):
+        data, is_all = bytes(unpack(feed.data, "zip", LOOK_LIMITS)), True
+    return replace(feed, data=data, is_whole=is_all)
+
+
 def _gunzipped(feed: FeedBytes) -> FeedBytes:
     unpacker = zlib.decompressobj(wbits=31)
     try:
         data = unpacker.decompress(feed.data, _UNPACKED)
     except zlib.error as error:
         raise _unreadable(f"the file begins as gzip's do, and is damaged: {error}") from error
-    return FeedBytes(data, feed.is_whole and unpacker.eof and not unpacker.unused_data)
+    is_all = feed.is_whole and unpacker.eof and not unpacker.unused_data
+    return replace(feed, data=data, is_whole=is_all)
 
 
 def _unreadable(message: str) -> FeedUnreadableError:

@@ -6,7 +6,7 @@ import pytest
 
 from builders import tenant_config, vendor_document
 from relay_core.domain.columns import FEED_COLUMNS
-from relay_core.onboarding.guess_headers import match_headers
+from relay_core.onboarding.guesses.headers import match_headers
 
 PARSER = tenant_config(vendor_document()).vendors[0].parser
 

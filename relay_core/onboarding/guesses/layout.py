@@ -1,7 +1,8 @@
-"""How a feed's text is probably laid out: its delimiter, and the lines before its header."""
+"""How a feed's text is probably laid out: its delimiter, and where its header is, if anywhere."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from itertools import islice
 
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import strip
-from relay_core.onboarding.guess_headers import count_known, known_names
+from relay_core.onboarding.guesses.headers import count_known, known_names
 from relay_core.onboarding.head import HeadRecord, head_records
 
 _DELIMITERS = ",;\t|"
@@ -17,14 +18,20 @@ _RECORDS = 200
 _HEADER_WITHIN = 30
 _CONSISTENT = 0.9
 _FILLED = 0.6
+# A number, an amount or a day, by its characters alone.
+_FIGURES = re.compile(r"[^\W\d]{0,3}\W*\d[\d\W_]*[^\W\d]{0,3}")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the fields of a text end, and how many lines stand before its header."""
+    """Where the fields of a text end, and how many lines stand before its header.
+
+    ``columns`` are names for the fields of a text without one.
+    """
 
     delimiter: str
     skip_lines: int
+    columns: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ def guess_layout(text: str, parser: ParserConfig, *, is_whole: bool) -> Layout:
     Each delimiter is tried with quotes respected: the right one gives records of one width, and a
     header with names that are known.
     """
-    own = Layout(parser.delimiter, parser.skip_lines)
+    own = Layout(parser.delimiter, parser.skip_lines, parser.columns)
     found = [
         evidence
         for delimiter in dict.fromkeys([parser.delimiter, *_DELIMITERS])
@@ -76,7 +83,8 @@ def _look(
         if not record.is_blank
     ]
     if parser.columns is not None:
-        return _look_without_header(records, Layout(delimiter, skip), len(parser.columns))
+        layout = Layout(delimiter, skip, parser.columns)
+        return _look_without_header(records, layout, len(parser.columns))
     widths = Counter(len(record.cells) for record in records if len(record.cells) > 1)
     if not widths:
         return None
@@ -86,7 +94,8 @@ def _look(
     after = records[place:]
     share = sum(len(record.cells) == width for record in after) / len(after)
     known = count_known(records[place].cells, names)
-    return _Evidence(Layout(delimiter, _skipped(records, place, skip)), known, share, width)
+    layout = Layout(delimiter, _skipped(records, place, skip), columns_without_header(after, names))
+    return _Evidence(layout, known, share, width)
 
 
 def _look_without_header(
@@ -114,6 +123,28 @@ def header_place(records: Sequence[HeadRecord], width: int, names: frozenset[str
     best = max(known, key=lambda place: (known[place], -place))
     # One name alone may be a cell of a row.
     return best if known[best] > max(1, known[first]) else first
+
+
+def columns_without_header(
+    records: Sequence[HeadRecord], names: frozenset[str]
+) -> tuple[str, ...] | None:
+    """Return names for the columns of records whose first is a row as the others are, else None.
+
+    It is one where no cell of it is a known name, and where all that hold figures below hold
+    figures in it, too.
+    """
+    first, rows = records[0].cells, [each.cells for each in records[1:]]
+    if count_known(first, names):
+        return None
+    below = zip(*(cells for cells in rows if len(cells) == len(first)), strict=True)
+    figures = [
+        strip(own)
+        for own, column in zip(first, below, strict=False)
+        if (texts := list(filter(None, map(strip, column)))) and all(map(_FIGURES.fullmatch, texts))
+    ]
+    if not any(figures) or not all(map(_FIGURES.fullmatch, filter(None, figures))):
+        return None
+    return tuple(f"column {place}" for place in range(1, len(first) + 1))
 
 
 def _filled(record: HeadRecord) -> int:

@@ -1,0 +1,65 @@
+"""Which headers could be a column that none surely is: by their cells, and in order by their names.
+
+Nothing is mapped by this: people choose.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+
+from relay_core.config import ParserConfig
+from relay_core.domain.cell_rules import read_cell
+from relay_core.domain.columns import JUDGED_COLUMNS
+from relay_core.domain.errors import CellError
+from relay_core.onboarding.guesses.headers import common_names, plain_words
+
+_LOOKED_AT = 200
+_FIT = 0.9
+"""So great a share of a header's cells must be what the column holds; the others may be slips."""
+_MOST = 5
+
+
+def candidates(
+    column: str, cells: Mapping[str, Sequence[str]], parser: ParserConfig, zone: tzinfo
+) -> tuple[str, ...]:
+    """Return the headers whose cells a column could hold, those with near names first.
+
+    Args:
+        column: the canonical one.
+        cells: of each header that nothing is read from, trimmed and not null.
+        parser: how the feed is written.
+        zone: the tenant's.
+    """
+    fitting = [
+        header
+        for header, texts in cells.items()
+        if texts and _fits(column, texts[:_LOOKED_AT], parser, zone)
+    ]
+    nearest = sorted(fitting, key=lambda header: -_nearness(column, header))
+    return tuple(nearest[:_MOST])
+
+
+def _fits(column: str, texts: Sequence[str], parser: ParserConfig, zone: tzinfo) -> bool:
+    if column == "sku":
+        return len(set(texts)) >= _FIT * len(texts)
+    if column not in JUDGED_COLUMNS:
+        return True
+    return sum(_is_read(column, text, parser, zone) for text in texts) >= _FIT * len(texts)
+
+
+def _is_read(column: str, text: str, parser: ParserConfig, zone: tzinfo) -> bool:
+    try:
+        read_cell(column, text, parser, zone)
+    except CellError:
+        return False
+    return True
+
+
+def _nearness(column: str, header: str) -> float:
+    """Return how like a header is to the name of the column, or to one that price lists give it."""
+    own = "".join(plain_words(header))
+    return max(
+        difflib.SequenceMatcher(None, own, name).ratio() for name in (column, *common_names(column))
+    )

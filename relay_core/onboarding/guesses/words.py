@@ -1,0 +1,70 @@
+"""Words that stand where a number or a time should: those for nothing, and those for quantities."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import tzinfo
+
+from relay_core.config import ParserConfig
+from relay_core.domain.cell_rules import read_cell, shorten
+from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS
+from relay_core.domain.errors import CellError
+
+WORDED_COLUMNS = tuple(column for column in JUDGED_COLUMNS if column != "sku")
+"""The columns of which not every text is a value."""
+_NOTHING = frozenset(
+    ("-", "--", "---", "n/a", "na", "n.a.", "#n/a", "null", "none", "nil", "nan", "k.a.", "n.v.")
+)
+_NUMBER = re.compile(r"[+-]?[\d.,'\s]+")
+_SHOWN = 3
+
+
+def guess_null_values(
+    cells: Mapping[str, Sequence[str]], parser: ParserConfig, zone: tzinfo
+) -> tuple[str, ...]:
+    """Return words for nothing that are refused in columns that may be empty, as they stand.
+
+    Args:
+        cells: of columns, trimmed and not null.
+        parser: how the feed is written.
+        zone: the tenant's.
+    """
+    optional = [column for column in cells if not BY_NAME[column].required]
+    words = (
+        text
+        for column in optional
+        for text in dict.fromkeys(cells[column])
+        if text.casefold() in _NOTHING and _is_refused(column, text, parser, zone)
+    )
+    return tuple({text.casefold(): text for text in words}.values())
+
+
+def quantity_word_notes(
+    cells: Mapping[str, Sequence[str]], parser: ParserConfig, zone: tzinfo
+) -> Iterator[str]:
+    """Yield what people have to say of words for quantities, whose numbers they alone know."""
+    for column, texts in cells.items():
+        if not BY_NAME[column].takes_words:
+            continue
+        words = Counter(
+            text
+            for text in texts
+            if not _NUMBER.fullmatch(text) and _is_refused(column, text, parser, zone)
+        )
+        if words:
+            named = ", ".join(f"{shorten(word, 40)} ({n})" for word, n in words.most_common(_SHOWN))
+            more = f", and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+            yield (
+                f"{column} holds {named}{more}: give each a number in parser.quantity_words, "
+                "or have the cells corrected"
+            )
+
+
+def _is_refused(column: str, text: str, parser: ParserConfig, zone: tzinfo) -> bool:
+    try:
+        read_cell(column, text, parser, zone)
+    except CellError:
+        return True
+    return False

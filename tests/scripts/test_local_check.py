@@ -1,0 +1,312 @@
+"""``local_run.py --check``: what is wrong with a new vendor's file, and the patch that mends it."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from builders import config_document, feed, vendor_document
+from first_patch import with_patch
+from local.command import main
+from local_bench import Bench
+from pages import PAGES
+from relay_core.config import parse_document
+from workbooks import archive, text_row, workbook
+
+ROWS = [("Ä-1", "1", "2.50"), ("B-2", "20", "3"), ("C-3", "0", "1999.99")]
+
+
+def table(*rows: tuple[str, ...], mark: str = ",", header: str | None = "Item No,Qty,Cost") -> str:
+    lines = [mark.join(row) for row in rows]
+    return "\n".join([*([header.replace(",", mark)] if header else []), *lines, ""])
+
+
+def parquet() -> bytes:
+    skus, quantities, costs = zip(*ROWS, strict=True)
+    columns = {"Item No": skus, "Qty": list(map(int, quantities)), "Cost": list(map(float, costs))}
+    written = io.BytesIO()
+    pq.write_table(pa.table(columns), written)
+    return written.getvalue()
+
+
+EUROPEAN = [("Ä-1", "1", "2,50"), ("B-2", "20", "3,00"), ("C-3", "0", "1.999,99")]
+PRICED = [("Ä-1", "1", "€ 2.50"), ("B-2", "20", "€ 3"), ("C-3", "0", '"€ 1,999.99"')]
+LINES = "".join(
+    json.dumps({"Item No": sku, "Qty": int(quantity), "Cost": float(cost)}) + "\n"
+    for sku, quantity, cost in ROWS
+)
+SHEET = text_row(1, "ACME") + text_row(2, "Item No", "Qty", "Cost")
+SHEET += "".join(text_row(place, *row) for place, row in enumerate(ROWS, 3))
+COVER = text_row(1, "Prices of 2026")
+NUMBERED = ["column 1", "column 2", "column 3"]
+
+# A file, and what its parser must say beside which header is which; the SKU's is Item No.
+FILES: dict[str, tuple[bytes, dict[str, Any]]] = {
+    "cp1252": (table(*ROWS).encode("cp1252"), {"encoding": "cp1252"}),
+    "cp1252, first seen after 100 KB": (
+        table(*((f"S-{n}", "1", "2.00") for n in range(9_000)), *ROWS).encode("cp1252"),
+        {"encoding": "cp1252"},
+    ),
+    "UTF-16": (table(*ROWS, mark="\t").encode("utf-16"), {"encoding": "utf-16", "delimiter": "\t"}),
+    "semicolons": (table(*ROWS, mark=";").encode(), {"delimiter": ";"}),
+    "three lines before the header": (
+        ("ACME wholesale\nas of March, all prices net\n\n" + table(*ROWS)).encode(),
+        {"skip_lines": 3},
+    ),
+    "no header": (table(*ROWS, header=None).encode(), {"columns": NUMBERED}),
+    "decimal comma and thousands": (
+        table(*EUROPEAN, mark=";").encode(),
+        {"delimiter": ";", "decimal_separator": ",", "thousands_separator": "."},
+    ),
+    "currency symbol and thousands": (
+        table(*PRICED).encode(),
+        {"currency_symbols": ["€"], "thousands_separator": ","},
+    ),
+    "second sheet of a workbook": (
+        workbook(COVER, SHEET, names=("Cover", "Prices")),
+        {"format": "xlsx", "sheet": "Prices", "skip_lines": 1},
+    ),
+    "gzip": (gzip.compress(table(*ROWS, mark=";").encode()), {"delimiter": ";"}),
+    "zip": (archive({"feed.csv": table(*ROWS, mark=";").encode()}), {"delimiter": ";"}),
+    "JSON Lines": (LINES.encode(), {"format": "jsonl"}),
+    "gzipped JSON Lines": (gzip.compress(LINES.encode()), {"format": "jsonl"}),
+    "Parquet": (parquet(), {"format": "parquet"}),
+}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def config_of(**parser: Any) -> dict[str, Any]:
+    return config_document(
+        vendor_document(parser=parser),
+        default_currency="EUR",
+        output={"columns": ["sku", "quantity_available", "price", "updated_at"]},
+    )
+
+
+def parser_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    parser: dict[str, Any] = document["vendors"][0]["parser"]
+    return parser
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_patch_has_the_file_read_and_a_second_check_finds_nothing(
+    name: str, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, options = FILES[name]
+    sku = "column 1" if name == "no header" else "Item No"
+    bare = config_of(column_map={"sku": sku})
+    assert bench.run(bare, "--check", vendor_1=data) == 1
+    patched = with_patch(bare, capsys.readouterr().out)
+    if name == "no header":  # which no names of columns tell
+        parser_of(patched)["column_map"] |= {"quantity_available": "column 2", "cost": "column 3"}
+    found = parser_of(patched)
+    column_map = found.pop("column_map")
+    assert found == {"format": "csv", **options}
+    assert len(column_map) == 3
+    found["column_map"] = column_map
+    assert bench.run(patched, "--check", vendor_1=data) == 0
+    assert "vendor_1.csv: nothing is wrong" in capsys.readouterr().out
+    assert bench.run(patched, vendor_1=data) == 0
+    assert {("B-2", "20", "3.00"), ("C-3", "0", "1999.99"), ("Ä-1", "1", "2.50")} <= {
+        (row["sku"], row["quantity_available"], row["price"]) for row in bench.merged()
+    }
+
+
+def test_nothing_is_written_and_a_run_is_not_made(bench: Bench) -> None:
+    assert bench.run(config_document(), "--check", vendor_1=feed("A,1,2.50")) == 0
+    assert bench.tree() == []
+
+
+def test_no_folder_is_asked_for_and_what_is_printed_is_yaml(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = bench.write("c.json", config_of(column_map={"sku": "SKU"}))
+    path = bench.write("f.csv", b"SKU;Qty;Cost\n\x1b[1m;1;4,20\n")
+    assert main(["--check", f"--config={config}", f"--vendor-file=vendor_1={path}"]) == 1
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert parse_document(printed, format="yaml") == {
+        "vendors": [
+            {
+                "vendor_id": "vendor_1",
+                "parser": {
+                    "format": "csv",
+                    "column_map": {"sku": "SKU", "quantity_available": "Qty", "cost": "Cost"},
+                    "delimiter": ";",
+                    "decimal_separator": ",",
+                },
+            }
+        ]
+    }
+
+
+def test_parsers_that_share_an_anchor_are_patched_each_for_its_own_file(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared: Any = "SHARED"
+    vendors = [{**vendor_document(f"v{n}"), "parser": shared} for n in (1, 2)]
+    text = json.dumps(config_document(*vendors, output={"columns": ["sku", "price"]}))
+    text = text.replace('"SHARED"', '&p {"format": "csv", "column_map": {"sku": "SKU"}}', 1)
+    text = text.replace('"SHARED"', "*p", 1)
+    semicolons, tabs = (table(*ROWS, mark=mark, header="SKU,Qty,Cost") for mark in ";\t")
+    assert bench.run(text, "--check", v1=semicolons.encode(), v2=tabs.encode()) == 1
+    patch = parse_document(capsys.readouterr().out, format="yaml")
+    assert [vendor["parser"]["delimiter"] for vendor in patch["vendors"]] == [";", "\t"]
+
+
+def test_what_a_file_cannot_say_is_asked_with_what_it_could_be(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = "Code,Text,Bin,Stock 1,Stock 2,Price A,Price B"
+    data = feed("A,bolt,4,1,2,1.25,1.50", "B,nut,5,3,0,2.75,3", header=header)
+    bare = config_of(column_map={"sku": "Code"})
+    assert bench.run(bare, "--check", vendor_1=data) == 1
+    printed = capsys.readouterr().out
+    quantities, costs = '"Stock 1", "Stock 2", "Bin"', '"Price A", "Price B", "Stock 1", '
+    assert f"no header is surely quantity_available (it could be {quantities});" in printed
+    assert f"no header is surely cost (it could be {costs}" in printed
+    assert "vendors:" not in printed
+
+
+def test_all_that_is_wrong_is_told_at_once(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = "Item No;Qty;Cost;MSRP;Updated"
+    rows = [f"A{n};{n};{n},50 €;k.A.;{n + 10}.02.2026 08:30" for n in range(1, 9)]
+    data = feed("last;few;2,00 €;3,00 €;01.03.2026 08:30", *rows, header=header)
+    wanted = {"columns": ["sku", "price", "msrp", "updated_at"]}
+    bare = config_document(
+        vendor_document(parser={"column_map": {"sku": "Item No"}}),
+        default_currency="EUR",
+        output=wanted,
+    )
+    assert bench.run(bare, "--check", vendor_1=data) == 1
+    printed = capsys.readouterr().out
+    patched = with_patch(bare, printed)
+    assert parser_of(patched) == {
+        "format": "csv",
+        "delimiter": ";",
+        "decimal_separator": ",",
+        "currency_symbols": ["€"],
+        "timestamp_formats": ["%d.%m.%Y %H:%M"],
+        "null_values": ["k.A."],
+        "column_map": {
+            "sku": "Item No",
+            "quantity_available": "Qty",
+            "cost": "Cost",
+            "msrp": "MSRP",
+            "updated_at": "Updated",
+        },
+    }
+    assert 'quantity_available holds "few" (1): give each a number' in printed
+    assert "a run would end with validation errors: 1 of 9 rows" in printed
+    parser_of(patched)["quantity_words"] = {"few": 3}
+    assert bench.run(patched, "--check", vendor_1=data) == 0
+    assert bench.run(patched, vendor_1=data) == 0
+
+
+def test_rows_that_the_error_policy_lets_pass_are_nothing_wrong(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = feed("A,1,2.50", "B,2,VARIABLE")
+    lenient = {"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}
+    assert bench.run(config_document(error_policy=lenient), "--check", vendor_1=data) == 0
+    assert '1 of 2 rows would be refused: 1 x invalid_decimal, cost, "VARIABLE"' in (
+        capsys.readouterr().out
+    )
+    own = config_document(vendor_document(max_invalid_row_pct="0.1"), error_policy=lenient)
+    assert bench.run(own, "--check", vendor_1=data) == 1
+    assert "of vendor 'vendor_1' are invalid" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "the file has no rows"),
+        (b"sku,quantity_available,cost\n", "the file has no rows"),
+        (b"%PDF-1.7", "the file is a PDF; export it as CSV"),
+        (b"\xd0\xcf\x11\xe0", "an old Excel workbook, or one with a password"),
+        (b"PK\x03\x04", "is damaged"),
+    ],
+)
+def test_a_file_that_no_patch_mends_is_wrong_and_says_why(
+    data: bytes, told: str, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.run(config_document(), "--check", vendor_1=data) == 1
+    printed = capsys.readouterr().out
+    assert told in printed
+    assert all(line.startswith("# ") for line in printed.splitlines())
+
+
+def test_a_vendor_without_a_file_is_named_and_not_wrong(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = config_document(vendor_document("vendor_1"), vendor_document("vendor_2"))
+    assert bench.run(both, "--check", vendor_1=feed("A,1,2.50")) == 0
+    assert "not looked at: vendor_2" in capsys.readouterr().out
+
+
+def test_a_feed_over_its_limit_is_wrong(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_MAX_FEED_BYTES", "20")
+    assert bench.run(config_document(), "--check", vendor_1=feed("A,1,2.50")) == 1
+    assert "feed too large: vendor 'vendor_1'" in capsys.readouterr().out
+
+
+def test_a_config_of_another_version_is_told_as_a_run_would(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = config_document(schema_version=2)
+    assert bench.run(other, "--check", vendor_1=feed("A,1,2.50")) == 1
+    assert capsys.readouterr().out.startswith("# unsupported_schema_version: ")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--check"]], ids=["a run without a folder", "no feed"])
+def test_bad_usage_is_told_and_writes_nothing(
+    arguments: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = bench.write("c.json", config_document())
+    assert main([f"--config={config}", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("--check: " if arguments else "--output-dir: ")
+
+
+def test_the_sample_tenant_is_right(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--tenant=acme_parts", "--check"]) == 0
+    assert capsys.readouterr().out.count("nothing is wrong") == 3
+
+
+def test_the_page_of_configs_shows_what_is_printed(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = PAGES["docs/CONFIG.md"].partition("## A new vendor's file")[2]
+    listed, printed = (
+        page.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("text", "yml")
+    )
+    wanted = ["sku", "quantity_available", "price", "title", "updated_at"]
+    bare = config_document(
+        vendor_document("mueller", parser={"column_map": {"sku": "Art."}}),
+        default_currency="EUR",
+        output={"columns": wanted},
+    )
+    config = bench.write("tenant.json", bare)
+    path = bench.write("prices.csv", listed.encode("cp1252"))
+    command = ["--check", f"--config={config}", f"--vendor-file=mueller={path}"]
+    assert main(command) == 1
+    assert capsys.readouterr().out == printed
+    patched = with_patch(bare, printed)
+    parser_of(patched)["column_map"]["quantity_available"] = "Lager"
+    bench.write("tenant.json", patched)
+    assert main(command) == 0
