@@ -135,7 +135,7 @@ screenshots: setup ## Take the pictures of docs/pictures again, with Chromium; N
 cluster: setup ## Run on two machines with Celery and kill one; needs redis-server, PostgreSQL, root
 	@$(BIN)/python tests/cluster/rehearsal.py
 
-audit: setup ## Write what the image is made of (build/sbom.cdx.json); ask what is known against what is locked
+audit: setup ## Write what the image is made of (out/sbom.cdx.json); ask what is known against what is locked
 	@$(BIN)/python scripts/audit.py
 
 clean: ## Remove what tools left behind; .venv stays

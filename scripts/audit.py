@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-SBOM = ROOT / "build" / "sbom.cdx.json"
+SBOM = ROOT / "out" / "sbom.cdx.json"
 _SHOWN = 10
 
 
