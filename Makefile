@@ -108,8 +108,9 @@ bench-changes: setup ## Measure what comparing a feed with the published one cos
 bench-formats: setup ## Measure each format of feeds beside a CSV of the same rows: ROUNDS
 	@$(BIN)/python -m benchmarks.formats_bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-hostile: setup ## Measure hostile feeds beside clean ones: ROUNDS
-	@$(BIN)/python -m benchmarks.hostile_feeds $(if $(ROUNDS),--rounds $(ROUNDS))
+bench-hostile: setup ## Measure hostile feeds of all formats beside clean ones: ROUNDS, MEGABYTES, ONLY
+	@$(BIN)/python -m benchmarks.hostile_feeds $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	  $(if $(MEGABYTES),--megabytes $(MEGABYTES)) $(if $(ONLY),--only "$(ONLY)")
 
 bench-rules: setup ## Measure what a tenant's own rules cost: ROWS, ROUNDS
 	@$(BIN)/python -m benchmarks.rules_bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))

@@ -8,24 +8,30 @@ from __future__ import annotations
 import gc
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from relay_core.columnar.text import Ints
+from relay_core.columnar.text import Bools, Ints, without_nulls
 from relay_core.domain.limits import Limits
 
 MOST_LEVELS = 100
 """So many objects and lists may stand in one another, the line's own object among them."""
 _NESTED = frozenset((list, dict))
+_AS_THEY_ARE = frozenset((str, bytes, type(None)))
 _TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _WHITE_SPACE = " \t\r\n"
 _KEY = re.compile(rf"({_TEXT.pattern})[ \t]*:")
 _OTHER = re.compile(r'[^"\[{,]*')
 _STEPS = np.zeros(256, np.int8)
 _STEPS[[ord("["), ord("{")]], _STEPS[[ord("]"), ord("}")]] = 1, -1
+_HALF_PAIR = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F])|\\."
+)
+"""A surrogate as an escape that another does not make a pair of; pairs and all else are passed."""
 _MAYBE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -60,11 +66,11 @@ def read_object(line: str) -> Mapping[str, Any] | None:
     """Return the object that a line is, its numbers as bytes; None where it is none."""
     if line.count("[") + line.count("{") > MOST_LEVELS and _depths(line).max() > MOST_LEVELS:
         return None
+    if _MAYBE_SURROGATE.search(line) and any(_HALF_PAIR.findall(line)):
+        return None
     try:
         value, end = _SCAN(line, len(line) - len(line.lstrip(_WHITE_SPACE)))
-        if _MAYBE_SURROGATE.search(line):
-            json.dumps(_TEXTS.decode(line), ensure_ascii=False).encode("utf-8")
-    except (StopIteration, ValueError):  # UnicodeEncodeError, of half a pair, is one
+    except (StopIteration, ValueError):
         return None
     is_all = end == len(line) or not line[end:].strip(_WHITE_SPACE)
     return value if is_all and isinstance(value, dict) else None
@@ -122,20 +128,19 @@ def has_nested(values: Iterable[Any]) -> bool:
     return not _NESTED.isdisjoint(map(type, values))
 
 
-def texts_of(values: Iterable[Any]) -> list[str]:
-    """Return values as cells; a list, an object and null are empty ones."""
-    return [each if each.__class__ is str else _word(each) for each in values]
+def cells_of(values: Sequence[Any]) -> tuple[pa.StringArray, Bools]:
+    """Return values as cells, and which are numbers; a list, an object and null are empty ones."""
+    kinds = set(map(type, values))
+    numbers = np.zeros(len(values), np.bool_)
+    if bytes in kinds:
+        numbers[:] = [each.__class__ is bytes for each in values]
+    if not kinds <= _AS_THEY_ARE:
+        values = [each if each.__class__ in _AS_THEY_ARE else _word(each) for each in values]
+    return without_nulls(pa.array(values, pa.string())), numbers
 
 
-def numbers_of(values: Iterable[Any]) -> list[bool]:
-    """Return which values are numbers."""
-    return [each.__class__ is bytes for each in values]
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("ascii")
-    return ("true" if value else "false") if isinstance(value, bool) else ""
+def _word(value: Any) -> str | None:
+    return ("true" if value else "false") if isinstance(value, bool) else None
 
 
 def _depths(text: str) -> Ints:
@@ -166,4 +171,3 @@ _SCAN = json.JSONDecoder(
     parse_int=str.encode,
     parse_constant=_no_constant,
 ).scan_once  # type: ignore[attr-defined]
-_TEXTS = json.JSONDecoder(parse_float=str, parse_int=str)

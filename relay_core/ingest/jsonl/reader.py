@@ -38,13 +38,12 @@ from relay_core.ingest.jsonl.lines import Lines, lines_of
 from relay_core.ingest.jsonl.objects import (
     LargeNestedError,
     ManyKeysError,
+    cells_of,
     has_nested,
     key_texts,
     many_objects,
-    numbers_of,
     read_long_object,
     read_object,
-    texts_of,
 )
 from relay_core.ingest.jsonl.shapes import Marks, Records, Shape, Values, records_of
 
@@ -92,19 +91,31 @@ class _Objects:
         """Return the objects of some lines by column; what it takes follows what they hold."""
         first, last = bisect_left(self.rows, start), bisect_left(self.rows, stop)
         rows = np.array(self.rows[first:last], np.int64)
-        found: defaultdict[str, tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
-        for place, one in enumerate(self.objects[first:last]):
-            for key, value in one.items():
-                places, values = found[key]
-                places.append(place)
-                values.append(value)
         columns, numbers = {}, {}
-        for key, (places, values) in found.items():
-            columns[key] = _spread(pa.array(texts_of(values), pa.string()), places, len(rows))
-            if any(flags := numbers_of(values)):
+        for key, (places, values) in _by_key(self.objects[first:last]).items():
+            texts, flags = cells_of(values)
+            columns[key] = _spread(texts, places, len(rows))
+            if flags.any():
                 numbers[key] = np.zeros(len(rows), np.bool_)
                 numbers[key][places] = flags
         return Records(rows, columns, numbers)
+
+
+def _by_key(
+    objects: Sequence[Mapping[str, Any]],
+) -> Mapping[str, tuple[Sequence[int], Sequence[Any]]]:
+    """Return the values of each key, and which of the objects they are of."""
+    if len(set(map(tuple, objects))) == 1:
+        columns = zip(*(one.values() for one in objects), strict=True)
+        everywhere = range(len(objects))
+        return {key: (everywhere, values) for key, values in zip(objects[0], columns, strict=True)}
+    found: defaultdict[str, tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
+    for place, one in enumerate(objects):
+        for key, value in one.items():
+            places, values = found[key]
+            places.append(place)
+            values.append(value)
+    return found
 
 
 def _spread(texts: pa.StringArray, places: Sequence[int], size: int) -> pa.StringArray:

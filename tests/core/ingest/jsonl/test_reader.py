@@ -14,7 +14,7 @@ from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.feed import ParsedFeed, TextBatch
-from relay_core.ingest.jsonl.objects import read_object, texts_of
+from relay_core.ingest.jsonl.objects import cells_of, read_object
 from relay_core.ingest.jsonl.reader import read_json_lines
 
 PARSER = ParserConfig(format="jsonl")
@@ -235,4 +235,5 @@ def test_lines_read_by_shape_are_what_each_is_by_itself(
         if each is None or (used and isinstance(each.get(used), list | dict)):
             assert number in found.misfits
         else:
-            assert found.rows[number] == [texts_of([each.get(key)])[0] for key in headers]
+            cells, _ = cells_of([each.get(key) for key in headers])
+            assert found.rows[number] == cells.to_pylist()
