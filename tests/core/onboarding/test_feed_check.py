@@ -260,3 +260,20 @@ def test_two_hundred_rows_are_looked_at_with_a_header_and_without(
     rows = data if columns is None else data.split(b"\n", 1)[1]
     check = check_feed(FeedBytes(rows, is_whole=True), config.vendors[0].parser, config)
     assert check.as_sent.rows == 200
+
+
+def test_amounts_under_a_header_that_nobody_has_mapped_tell_how_numbers_are_written() -> None:
+    data = b'SKU,1/1/19 Fee,Free text\nA,"$1,970.00",x\nB,$178.00,y\n'
+    check = checked(data, column_map={"sku": "SKU"})
+    assert check.changes == {"thousands_separator": ",", "currency_symbols": ["$"]}
+    assert check.currencies == {"USD"}
+    assert [(each.column, each.candidates) for each in check.unknown] == [
+        ("quantity_available", ()),
+        ("cost", ("1/1/19 Fee",)),
+    ]
+
+
+def test_what_a_run_would_refuse_the_file_for_hides_no_refused_cells() -> None:
+    check = checked(b"sku,cost\nA,VARIABLE\nB,2\n")
+    assert check.as_sent.error_code == "missing_required_columns"
+    assert [(each.column, each.value) for each in check.as_sent.refusals] == [("cost", "VARIABLE")]
