@@ -19,7 +19,7 @@ from benchmarks.contenders.engine import status_of
 from benchmarks.contenders.engine_with_baseline import BASELINE
 from benchmarks.feeds import Shape
 from benchmarks.goals import changes_goals
-from benchmarks.sitting import ROOT, Entrant, check_agreement, generate, interleave
+from benchmarks.sitting import ROOT, Entrant, check_agreement, generate, interleave, tell
 
 ALONE, ANOTHER, SAME = "no baseline", "another feed", "the same feed"
 _STATE = Path("published", "state.parquet")
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Entrant(ALONE, "engine", folders[SAME]),
         *(Entrant(name, "engine_with_baseline", folder) for name, folder in folders.items()),
     ]
-    samples = interleave(entrants, chosen.rounds, chosen.folder, _tell)
+    samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     check_agreement(samples)
     print("\n" + tables.variants(samples, base=ALONE), flush=True)
     print("\n## Goals\n", tables.goals(list(changes_goals(samples, ALONE))), sep="\n")
@@ -59,10 +59,6 @@ def _prepare(folders: Mapping[str, Path], shape: Shape, work: Path) -> None:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         config["guards"] = {"mode": "warn"}
         (folder / "config.json").write_text(json.dumps(config), "utf-8")
-
-
-def _tell(line: str) -> None:
-    print(f"  {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ write the same merged feed, and they must in every timed run.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +36,7 @@ from benchmarks.sitting import (
     check_agreement,
     generate,
     interleave,
+    tell,
 )
 
 CONTENDERS = {
@@ -122,7 +122,7 @@ def _measure_size(label: str, rows: int, chosen: argparse.Namespace) -> Size:
             first = interleave(entrants, 1, chosen.folder, lambda _: None)
             _check(first)
             print("all but the floor write the same merged feed, byte for byte")
-        samples = interleave(entrants, chosen.rounds, chosen.folder, _tell)
+        samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
         _check(samples)
     print("\n" + tables.contenders(samples, of=ENGINE, size=size), flush=True)
     return Size(label, rows, size, samples)
@@ -139,7 +139,7 @@ def _measure_variants(label: str, rows: int, chosen: argparse.Namespace) -> dict
     for place, (name, shape) in enumerate(VARIANTS.items()):
         generate(replace(shape, rows=rows, mapped=min(shape.mapped, rows)), work / str(place))
         entrants.append(Entrant(name, "engine", work / str(place)))
-    samples = interleave(entrants, chosen.rounds, chosen.folder, _tell)
+    samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     shutil.rmtree(work)
     print("\n" + tables.variants(samples, base=CLEAN), flush=True)
     return samples
@@ -149,7 +149,7 @@ def _measure_gigabyte(chosen: argparse.Namespace) -> dict[str, Samples]:
     print("\n## One feed of 1 GB\n", flush=True)
     with _feeds(GIGABYTE, chosen.folder) as (folder, size):
         entrants = [Entrant(ENGINE, "engine", folder)]
-        samples = interleave(entrants, chosen.gigabyte, chosen.folder, _tell)
+        samples = interleave(entrants, chosen.gigabyte, chosen.folder, tell)
     print("\n" + tables.contenders(samples, of=ENGINE, size=size), flush=True)
     return samples
 
@@ -164,18 +164,12 @@ def _feeds(shape: Shape, work: Path) -> Iterator[tuple[Path, int]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tell(line: str) -> None:
-    print(f"  {line}", file=sys.stderr, flush=True)
-
-
 def _save(path: Path, results: Mapping[str, Mapping[str, Samples]], reached: list[Goal]) -> None:
     measured = {
         case: {name: runs.as_rows() for name, runs in samples.items()}
         for case, samples in results.items()
     }
-    found = [vars(goal) | {"met": goal.met} for goal in reached]
-    document = {"machine": tables.machine(), "measured": measured, "goals": found}
-    path.write_text(json.dumps(document, indent=1), "utf-8")
+    path.write_text(tables.as_json(measured, reached), "utf-8")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Memory is that of the run's process and of the one that reads a workbook or a Pa
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from benchmarks import tables
 from benchmarks.feeds import Shape
 from benchmarks.formats import CSV, FORMATS
 from benchmarks.goals import format_goals
-from benchmarks.sitting import ROOT, Entrant, check_agreement, generate, interleave
+from benchmarks.sitting import ROOT, Entrant, check_agreement, generate, interleave, tell
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,18 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     subprocess.run(write, cwd=ROOT, check=True)
     names = [CSV, *(name for name in FORMATS if name in (chosen.only or FORMATS))]
     entrants = [Entrant(name, "engine", folder / name) for name in names]
-    samples = interleave(entrants, chosen.rounds, chosen.folder, _tell)
+    samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     shutil.rmtree(folder)
     check_agreement(samples)
     reached = list(format_goals(samples))
     print(f"\n## {chosen.rows:,} rows\n", tables.variants(samples, base=CSV), sep="\n")
     print("\n## Goals\n", tables.goals(reached), sep="\n")
-    document = {
-        "machine": tables.machine(),
-        "measured": {name: runs.as_rows() for name, runs in samples.items()},
-        "goals": [vars(goal) | {"met": goal.met} for goal in reached],
-    }
-    (chosen.folder / "formats.json").write_text(json.dumps(document, indent=1), "utf-8")
+    measured = {name: runs.as_rows() for name, runs in samples.items()}
+    (chosen.folder / "formats.json").write_text(tables.as_json(measured, reached), "utf-8")
     return 0
 
 
@@ -52,10 +47,6 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--only", action="append", choices=FORMATS, help="repeatable")
     options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench")
     return options
-
-
-def _tell(line: str) -> None:
-    print(f"  {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

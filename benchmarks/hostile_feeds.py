@@ -6,7 +6,6 @@ A run that such a feed makes fail is measured to its end, like any other.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ from benchmarks import tables
 from benchmarks.goals import hostile_goals
 from benchmarks.hostile import CLEAN, FEEDS
 from benchmarks.hostile_formats import MOST, PACKED_FEEDS
-from benchmarks.sitting import ROOT, Entrant, interleave
+from benchmarks.sitting import ROOT, Entrant, interleave, tell
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,17 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     subprocess.run([*make, *names], cwd=ROOT, check=True)
     os.environ["RELAY_MAX_FEED_BYTES"] = str(MOST * size)
     entrants = [Entrant(name, "engine_either_way", folder / name) for name in names]
-    samples = interleave(entrants, chosen.rounds, chosen.folder, _tell)
+    samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     shutil.rmtree(folder)
     reached = list(hostile_goals(samples))
     print(f"\n## Feeds of {chosen.megabytes:g} MB\n", tables.hostile(samples, base=CLEAN), sep="\n")
     print("\n## Goals\n", tables.goals(reached), sep="\n")
-    document = {
-        "machine": tables.machine(),
-        "measured": {name: runs.as_rows() for name, runs in samples.items()},
-        "goals": [vars(goal) | {"met": goal.met} for goal in reached],
-    }
-    (chosen.folder / "hostile.json").write_text(json.dumps(document, indent=1), "utf-8")
+    measured = {name: runs.as_rows() for name, runs in samples.items()}
+    (chosen.folder / "hostile.json").write_text(tables.as_json(measured, reached), "utf-8")
     return 0
 
 
@@ -62,10 +57,6 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--only", action="append", help="feeds whose names hold this; repeatable")
     options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench")
     return options
-
-
-def _tell(line: str) -> None:
-    print(f"  {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks import tables
 from benchmarks.feeds import Shape
 from benchmarks.goals import rules_goals
-from benchmarks.sitting import ROOT, Entrant, generate, interleave
+from benchmarks.sitting import ROOT, Entrant, generate, interleave, tell
 
 NONE, ALL = "no rules", "200 price rules, stock, duplicates"
 _RULES = 200
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = folders[ALL] / "config.json"
     path.write_text(json.dumps(with_rules(json.loads(path.read_text("utf-8")))), "utf-8")
     entrants = [Entrant(name, "engine", folder) for name, folder in folders.items()]
-    samples = interleave(entrants, chosen.rounds, chosen.folder, _tell)
+    samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     print("\n" + tables.variants(samples, base=NONE), flush=True)
     print("\n## Goals\n", tables.goals(list(rules_goals(samples, NONE))), sep="\n")
     return 0
@@ -69,10 +69,6 @@ def _rule(number: int, vendor_ids: Sequence[str]) -> dict[str, Any]:
         {"margin_pct": "0.05", "min_price": number},
     ]
     return {"when": when, **actions[number % len(actions)]}
-
-
-def _tell(line: str) -> None:
-    print(f"  {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

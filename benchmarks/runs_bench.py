@@ -35,7 +35,7 @@ from benchmarks.bench_stack import (
 )
 from benchmarks.goals import Goal
 from benchmarks.run_timing import PHASES, Instants, percentile
-from benchmarks.sitting import ROOT
+from benchmarks.sitting import ROOT, tell
 from benchmarks.subjects import EmptyJobs, ProductRuns, Subject
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
 from relay_dagster.devstack.processes import API, CODE, DAEMON, MOTO
@@ -133,7 +133,7 @@ def _at_rest(subjects: Sequence[Subject], runs: int) -> dict[str, list[Instants]
             instants = subject.time_one(0 if isinstance(subject, ProductRuns) else number)
             if number >= 0:
                 timed[subject.name].append(instants)
-            _tell(f"{number + 1}/{runs} {subject.name}: {instants.total:.2f} s")
+            tell(f"{number + 1}/{runs} {subject.name}: {instants.total:.2f} s")
     return timed
 
 
@@ -184,7 +184,7 @@ def _burst(subject: Subject, numbers: range) -> float:
             raise TimeoutError(f"{subject.name}: {ended} of {len(numbers)} have ended")
         time.sleep(1)
     rate = 60 * len(numbers) / (time.monotonic() - started)
-    _tell(f"{len(numbers)} at once, {subject.name}: {rate:.0f} a minute")
+    tell(f"{len(numbers)} at once, {subject.name}: {rate:.0f} a minute")
     return rate
 
 
@@ -199,10 +199,6 @@ def _burst_table(bursts: Mapping[str, Mapping[str, float]]) -> str:
         for kind, rates in bursts.items()
     ]
     return tables.table(("", *names, "ours of the first"), rows)
-
-
-def _tell(line: str) -> None:
-    print(f"  {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,11 @@ def interleave(
     return samples
 
 
+def tell(line: str) -> None:
+    """Say how far the sitting is, beside what it prints."""
+    print(f"  {line}", file=sys.stderr, flush=True)
+
+
 def measure(entrant: Entrant, work: Path) -> Measured:
     """Run an entrant in a fresh process and throw away what it wrote, but for its hash."""
     out = work / "written"

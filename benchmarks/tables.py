@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     widths = [max(len(row[place]) for row in cells) for place in range(len(header))]
     marks = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join(_line(row, widths) for row in (cells[0], marks, *cells[1:]))
+
+
+def as_json(measured: Mapping[str, object], reached: Iterable[Goal]) -> str:
+    """Return what was measured, on which machine, and the goals, as a document to keep."""
+    found = [vars(goal) | {"met": goal.met} for goal in reached]
+    return json.dumps({"machine": machine(), "measured": measured, "goals": found}, indent=1)
 
 
 def contenders(samples: Mapping[str, Samples], *, of: str, size: int) -> str:

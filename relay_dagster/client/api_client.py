@@ -5,8 +5,9 @@ for `links`, which does not have it.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -24,6 +25,7 @@ from relay_dagster.client.api_models import (
     Answer,
     ConfigCheck,
     Explanation,
+    Page,
     PublishedFeed,
     Run,
     RunPage,
@@ -42,6 +44,7 @@ from relay_dagster.client.links import TIMEOUT, is_here, reason_of
 
 _JSON = {"Content-Type": "application/json"}
 _Answer = TypeVar("_Answer", bound=Answer)
+_Page = TypeVar("_Page", bound=Page)
 
 
 class Polled(NamedTuple):
@@ -120,26 +123,13 @@ class ApiClient:
     def runs(self, tenant_id: str | None, status: str | None, limit: int) -> Iterator[Run]:
         """Yield at most ``limit`` runs, newest first, over as many pages as it takes."""
         asked = {"tenant_id": tenant_id, "status": status}
-        query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-        while limit > 0:
-            query["limit"] = min(limit, self._page_size)
-            page = _read(RunPage, self._send("GET", "/v1/runs", params=query))
-            yield from page.runs[:limit]
-            limit -= len(page.runs)
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        pages = self._pages(RunPage, "/v1/runs", asked, limit)
+        return islice((run for page in pages for run in page.runs), limit)
 
     def keys(self, tenant_id: str) -> Iterator[ListedKey]:
         """Yield all keys of a tenant."""
-        path = f"/v1/tenants/{_segment(tenant_id)}/api-keys"
-        query: dict[str, Any] = {"limit": self._page_size}
-        while True:
-            page = _read(KeyPage, self._send("GET", path, params=query))
-            yield from page.api_keys
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        pages = self._pages(KeyPage, f"/v1/tenants/{_segment(tenant_id)}/api-keys")
+        return (key for page in pages for key in page.api_keys)
 
     def create_key(
         self, tenant_id: str, name: str | None, scopes: list[str], until: datetime | None
@@ -161,15 +151,8 @@ class ApiClient:
     def audit(self, tenant_id: str | None, action: str | None, limit: int) -> Iterator[AuditItem]:
         """Yield at most ``limit`` entries, newest first, over as many pages as it takes."""
         asked = {"tenant_id": tenant_id, "action": action}
-        query: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-        while limit > 0:
-            query["limit"] = min(limit, self._page_size)
-            page = _read(AuditPage, self._send("GET", "/v1/audit", params=query))
-            yield from page.audit[:limit]
-            limit -= len(page.audit)
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        pages = self._pages(AuditPage, "/v1/audit", asked, limit)
+        return islice((entry for page in pages for entry in page.audit), limit)
 
     def artifacts(self, run_id: str) -> dict[str, str]:
         """Return a link for each artifact that there is."""
@@ -212,6 +195,24 @@ class ApiClient:
 
     def _polled(self, response: httpx.Response) -> Polled:
         return Polled(_read(Run, response), _retry_after(response))
+
+    def _pages(
+        self,
+        model: type[_Page],
+        path: str,
+        asked: Mapping[str, str | None] | None = None,
+        most: int | None = None,
+    ) -> Iterator[_Page]:
+        """Yield a listing page by page, of no more entries than are wanted in all."""
+        size = self._page_size if most is None else min(most, self._page_size)
+        query = {"limit": size, **(asked or {})}
+        while True:
+            given = {name: value for name, value in query.items() if value is not None}
+            page = _read(model, self._send("GET", path, params=given))
+            yield page
+            if page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
 
     def _send(self, method: str, path: str, **sent: Any) -> httpx.Response:
         try:

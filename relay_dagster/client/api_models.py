@@ -125,11 +125,16 @@ class Run(Answer):
         return f"{self.error_code}: {' '.join((self.error_message or '').split())}"
 
 
-class RunPage(Answer):
+class Page(Answer):
+    """Some of a listing's entries, and where the next ones begin."""
+
+    next_cursor: str | None
+
+
+class RunPage(Page):
     """Runs, newest first."""
 
     runs: list[Run]
-    next_cursor: str | None
 
 
 class PublishedFeed(Answer):

@@ -239,7 +239,7 @@ def _started_by_upload(world: World) -> dict[str, Any]:
         (run,) = _expect(world.client.get("/v1/runs", params=query), 200)["runs"]
         if run["trigger"] == Trigger.UPLOAD:
             return dict(run)
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)  # nobody is told of a run that nobody has posted
     raise DemoError(f"no run was started by the upload\n{_logs(world.stack)}")
 
 

@@ -29,7 +29,7 @@ REQUEST_ID = "request_id"
 RUN_ID = "run_id"
 CAUSE = "cause"
 _MAX_CAUSE_CHARACTERS = 1000
-SYSTEM_ATTRIBUTES: tuple[MessageSystemAttributeNameType, ...] = (
+_SYSTEM_ATTRIBUTES: tuple[MessageSystemAttributeNameType, ...] = (
     "ApproximateReceiveCount",
     "SentTimestamp",
 )
@@ -93,14 +93,7 @@ class JobQueue:
             limit: how many at most.
             wait_seconds: how long to wait for a message, 20 at most.
         """
-        answer = self._clients.sqs_polling.receive_message(
-            QueueUrl=self.queue_url,
-            MaxNumberOfMessages=min(limit, MAX_MESSAGES),
-            WaitTimeSeconds=min(wait_seconds, LONG_POLL_SECONDS),
-            MessageSystemAttributeNames=list(SYSTEM_ATTRIBUTES),
-            MessageAttributeNames=["All"],
-        )
-        return [message_of(each) for each in answer.get("Messages", [])]
+        return receive(self._clients, self.queue_url, limit, wait_seconds)
 
     @maps_aws_errors
     def extend(self, receipt_handle: str, seconds: float) -> bool:
@@ -165,10 +158,10 @@ class JobQueue:
             MaxNumberOfMessages=MAX_MESSAGES,
             VisibilityTimeout=hidden_seconds,
             WaitTimeSeconds=wait_seconds,
-            MessageSystemAttributeNames=list(SYSTEM_ATTRIBUTES),
+            MessageSystemAttributeNames=list(_SYSTEM_ATTRIBUTES),
             MessageAttributeNames=["All"],
         )
-        return [message_of(each) for each in answer.get("Messages", [])]
+        return [_message_of(each) for each in answer.get("Messages", [])]
 
     @maps_aws_errors
     def show_dead(self, messages: Sequence[Message]) -> None:
@@ -265,7 +258,19 @@ def _attribute_text(value: str) -> str:
     return "".join(legal)[:_MAX_CAUSE_CHARACTERS]
 
 
-def message_of(raw: Any) -> Message:
+def receive(clients: Clients, queue_url: str, limit: int, wait_seconds: int) -> list[Message]:
+    """Receive up to ``limit`` messages of a queue (ten at most), waiting for the first."""
+    answer = clients.sqs_polling.receive_message(
+        QueueUrl=queue_url,
+        MaxNumberOfMessages=min(limit, MAX_MESSAGES),
+        WaitTimeSeconds=min(wait_seconds, LONG_POLL_SECONDS),
+        MessageSystemAttributeNames=list(_SYSTEM_ATTRIBUTES),
+        MessageAttributeNames=["All"],
+    )
+    return [_message_of(each) for each in answer.get("Messages", [])]
+
+
+def _message_of(raw: Any) -> Message:
     """Return a received message as SQS describes it."""
     system = raw.get("Attributes", {})
     return Message(

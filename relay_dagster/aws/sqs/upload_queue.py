@@ -6,14 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from relay_dagster.aws.clients import LONG_POLL_SECONDS, Clients
+from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.aws.sqs.job_queue import (
     MAX_MESSAGES,
-    SYSTEM_ATTRIBUTES,
     JobQueue,
     Message,
-    message_of,
+    receive,
 )
 from relay_dagster.external_errors import MissingResourceError
 
@@ -28,13 +27,7 @@ class UploadQueue:
     @maps_aws_errors
     def receive(self, *, wait_seconds: int = 0) -> list[Message]:
         """Receive up to ten events, waiting for the first for so long."""
-        answer = self._clients.sqs_polling.receive_message(
-            QueueUrl=self.queue_url,
-            MaxNumberOfMessages=MAX_MESSAGES,
-            WaitTimeSeconds=min(wait_seconds, LONG_POLL_SECONDS),
-            MessageSystemAttributeNames=list(SYSTEM_ATTRIBUTES),
-        )
-        return [message_of(each) for each in answer.get("Messages", [])]
+        return receive(self._clients, self.queue_url, MAX_MESSAGES, wait_seconds)
 
     @maps_aws_errors
     def delete_all(self, messages: Sequence[Message]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from relay_dagster.client.api_models import Answer
+from relay_dagster.client.api_models import Answer, Page
 
 
 class ListedKey(Answer):
@@ -17,11 +17,10 @@ class ListedKey(Answer):
     last_used_at: str | None = None
 
 
-class KeyPage(Answer):
+class KeyPage(Page):
     """Some keys of a tenant; ``next_cursor`` leads to the next ones."""
 
     api_keys: list[ListedKey]
-    next_cursor: str | None = None
 
 
 class NewKey(Answer):
@@ -51,8 +50,7 @@ class AuditItem(Answer):
     address: str | None = None
 
 
-class AuditPage(Answer):
+class AuditPage(Page):
     """Some acts, newest first; ``next_cursor`` leads to the next ones."""
 
     audit: list[AuditItem]
-    next_cursor: str | None = None
