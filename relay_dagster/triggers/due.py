@@ -14,6 +14,7 @@ from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.triggers.state import TriggerLane, TriggerState
 from relay_dagster.triggers.look import TriggerLook
+from relay_dagster.triggers.rules import Plan
 from relay_dagster.wiring import Platform
 
 MOST_AT_ONCE, THREADS = 200, 8
@@ -39,11 +40,14 @@ def take_due(
     return count + _take_all(look, platform.triggers.due(TriggerLane.WANTED, clock(), MOST_AT_ONCE))
 
 
-def take_one(look: TriggerLook, state: TriggerState) -> bool:
-    """Look at one tenant's triggers; tell whether a run was started. A fault puts them off."""
+def take_one(look: TriggerLook, state: TriggerState, plan: Plan | None = None) -> bool:
+    """Look at one tenant's triggers; tell whether a run was started. A fault puts them off.
+
+    The plan is what the config says, where that was read after the triggers.
+    """
     platform, tenant_id = look.platform, state.tenant_id
     try:
-        return look.take(state) is not None
+        return look.take(state, plan) is not None
     except Exception as error:  # noqa: BLE001 - the others must not wait for this one
         report_fault(platform.metrics, "trigger_not_taken", error, tenant_id=tenant_id)
     try:

@@ -69,11 +69,8 @@ class TriggerLook:
             log.info("run_follows", tenant_id=after.tenant_id, reason=str(error))
         except CommitLostError:
             return None  # Somebody else has looked, or the config has changed: it is due again.
-        self._rest(before, after, plan)
-        return None
-
-    def _rest(self, before: TriggerState, after: TriggerState, plan: Plan) -> None:
         self.platform.triggers.put(before, resting(after, plan, self.clock()))
+        return None
 
     def _is_free(self, state: TriggerState) -> bool:
         """Tell whether a run would start: until then nobody knows what others have read."""

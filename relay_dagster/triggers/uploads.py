@@ -6,7 +6,7 @@ with a process; told twice or out of order it comes to the same.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,7 +21,7 @@ from relay_dagster.runs.triggers.state import TriggerState
 from relay_dagster.triggers.due import take_due, take_one
 from relay_dagster.triggers.events import NotAnEventError, Upload, uploads_in
 from relay_dagster.triggers.look import TriggerLook
-from relay_dagster.triggers.rules import noted
+from relay_dagster.triggers.rules import Plan, noted
 from relay_dagster.wiring import Platform
 
 # A tick may last 60: the shorter the share of the pauses between them, the sooner events are seen.
@@ -105,27 +105,34 @@ class UploadTick:
             False where they could not be noted, so that their events must come again.
         """
         try:
-            state = self._noted(tenant_id, uploads)
+            written = self._noted(tenant_id, uploads)
         except Exception as error:  # noqa: BLE001 - the others must not wait for this one
             report_fault(self.platform.metrics, "uploads_not_noted", error, tenant_id=tenant_id)
             return False
-        if state is not None and state.due_at is not None and state.due_at <= self.clock():
-            self.started += take_one(self._look, state)
+        if written is None:
+            return True
+        state, plan = written
+        if state.due_at is not None and state.due_at <= self.clock():
+            self.started += take_one(self._look, state, plan)
         return True
 
-    def _noted(self, tenant_id: str, uploads: Sequence[Upload]) -> TriggerState | None:
-        """Return the tenant's triggers with uploads noted; None where these start nothing."""
+    def _noted(self, tenant_id: str, uploads: Sequence[Upload]) -> tuple[TriggerState, Plan] | None:
+        """Return the tenant's triggers with uploads noted, and the plan that they were noted by.
+
+        None where these start nothing.
+        """
         for _ in range(_ROUNDS):
             # In this order: a config that is stored in between is seen in the triggers.
             state, plan = self.platform.triggers.get(tenant_id), self._look.plan(tenant_id)
-            by_vendor = _by_vendor(uploads, plan.vendors_of)
-            if not by_vendor:
+            found = [(each.at, plan.vendors_of(each.key)) for each in uploads]
+            vendors = set[str]().union(*(some for _, some in found))
+            if not vendors:
                 return None
-            now = self.clock()
-            instants = [each.at for some in by_vendor.values() for each in some]
-            after = noted(state, by_vendor, instants, plan, now)
-            if self.platform.triggers.put(state, after):
-                return self.platform.triggers.get(tenant_id)
+            instants = [at for at, some in found if some]
+            after = noted(state, vendors, instants, plan, self.clock())
+            written = self.platform.triggers.put(state, after)
+            if written is not None:
+                return written, plan
         raise ThrottledError("note_uploads", f"tenant {tenant_id}: too many writers at once")
 
     def _bury(self, queue: UploadQueue, message: Message, cause: str) -> None:
@@ -136,13 +143,3 @@ class UploadTick:
         else:
             log.error("invalid_upload_event", message_id=message.message_id, error=cause)
             self.platform.metrics.worker_error("invalid_upload_event")
-
-
-def _by_vendor(
-    uploads: Iterable[Upload], vendors_of: Callable[[str], Iterable[str]]
-) -> Mapping[str, list[Upload]]:
-    found: dict[str, list[Upload]] = defaultdict(list)
-    for upload in uploads:
-        for vendor in vendors_of(upload.key):
-            found[vendor].append(upload)
-    return found

@@ -12,7 +12,7 @@ from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import answers
 from relay_dagster.api.http.request_parsing import TenantId
 from relay_dagster.api.models.statuses import TenantStatus, VendorStanding
-from relay_dagster.api.routes.tenants import find_config, next_run_at
+from relay_dagster.api.routes.tenants import find_config, next_run_at, read_stored
 from relay_dagster.api.security.auth import MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.runs.feeds.pointer import FeedPointer
@@ -37,7 +37,7 @@ def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> T
         feed_age_seconds=None if age is None else max(0, int(age.total_seconds())),
         held_run_id=None if pointer is None else pointer.held_run_id,
         active_run_id=platform.runs.lock(tenant_id).active_run_id,
-        next_run_at=next_run_at(latest),
+        next_run_at=next_run_at(read_stored(latest)),
         vendors=[*map(VendorStanding.of, _last_results(platform.runs, tenant_id, pointer))],
     )
 

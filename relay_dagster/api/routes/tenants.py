@@ -80,13 +80,16 @@ def get_tenant(
     """Return a tenant's latest config, or one version of it; the ETag is the version."""
     stored = find_config(platform.tenants, tenant_id, config_version)
     response.headers["ETag"] = entity_tag(stored.version)
-    latest = stored if config_version is None else platform.tenants.latest(tenant_id)
+    config = read_stored(stored)
+    latest = config
+    if config_version is not None:
+        latest = read_stored(platform.tenants.latest(tenant_id))
     return Tenant(
         tenant_id=tenant_id,
         config_version=stored.version,
         stored_at=stored.stored_at,
         next_run_at=next_run_at(latest),
-        tenant_config=_shown(stored.text),
+        tenant_config=_shown(config, stored.text),
     )
 
 
@@ -196,21 +199,24 @@ def find_config(
     )
 
 
-def next_run_at(latest: StoredConfig | None) -> datetime | None:
-    """Return when the schedule is due next; a config that can no longer be read has none."""
+def read_stored(stored: StoredConfig | None) -> TenantConfig | None:
+    """Return a stored config as it takes effect; None where it no longer can."""
     try:
-        config = None if latest is None else load_stored_config(latest.text)
+        return None if stored is None else load_stored_config(stored.text)
     except RelayError:
         return None
-    return None if config is None else config.next_run_after(utc_now())
 
 
-def _shown(text: str) -> dict[str, Any]:
+def next_run_at(latest: TenantConfig | None) -> datetime | None:
+    """Return when the schedule is due next; a config that can no longer be read has none."""
+    return None if latest is None else latest.next_run_after(utc_now())
+
+
+def _shown(config: TenantConfig | None, text: str) -> dict[str, Any]:
     """Return a stored config as it takes effect, or as it stands where it no longer can."""
-    try:
-        return load_stored_config(text).to_document()
-    except RelayError:
+    if config is None:
         return parse_document(text, format="json", limits=STORED_CONFIG_LIMITS)
+    return config.to_document()
 
 
 def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None:

@@ -100,10 +100,8 @@ class ApiKeyStore:
         rows, last = self._table.rows(
             schema.BY_OWNER, owner, None, limit, start or None, prefix=_PREFIX, forward=True
         )
-        keys = [str(row[schema.KEY]) for row in rows]
-        found = self._table.batch(keys)
-        known = tuple(_to_key(found[key]) for key in keys if key in found)
-        return known, _key_id(last) if last else None
+        items = self._table.in_order(str(row[schema.KEY]) for row in rows)
+        return tuple(map(_to_key, items)), _key_id(last) if last else None
 
     @maps_aws_errors
     def add(self, key: TenantKey, origin: Origin = SYSTEM) -> None:

@@ -81,10 +81,8 @@ class RunLooks:
 
         Each is read consistently: the index lags.
         """
-        keys = self._table.due_keys(lane, until, limit)
-        found = self._table.batch(keys)
-        records = (to_record(found[key]) for key in keys if key in found)
-        return [each for each in records if each.is_due(lane, until)]
+        items = self._table.in_order(self._table.due_keys(lane, until, limit))
+        return [each for each in map(to_record, items) if each.is_due(lane, until)]
 
     @maps_aws_errors
     def note_look(self, record: RunRecord) -> bool:

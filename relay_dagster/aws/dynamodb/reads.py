@@ -68,6 +68,12 @@ class Table:
             self._read_all(wanted[start : start + _BATCH], found)
         return found
 
+    def in_order(self, keys: Iterable[str]) -> list[Mapping[str, Any]]:
+        """Return the items there are, in the order of their keys, read consistently."""
+        wanted = list(keys)
+        found = self.batch(wanted)
+        return [found[key] for key in wanted if key in found]
+
     def _read_all(self, left: Sequence[Mapping[str, Any]], found: dict[str, Any]) -> None:
         """Read keys into ``found``, and those again that DynamoDB leaves unprocessed."""
 

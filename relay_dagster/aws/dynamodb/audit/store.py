@@ -60,10 +60,8 @@ class AuditStore:
             index, key = schema.AUDIT_BY_TIME, (schema.LISTED, schema.ALL_ENTRIES)
         start = None if after is None else marshal({schema.KEY: after, key[0]: key[1]})
         rows, last = self._table.rows(index, key, filtered, limit, start)
-        ids = [str(row[schema.KEY]) for row in rows]
-        found = self._table.batch(ids)
-        entries = tuple(to_entry(found[each]) for each in ids if each in found)
-        return AuditPage(entries, str(last[schema.KEY]) if last else None)
+        items = self._table.in_order(str(row[schema.KEY]) for row in rows)
+        return AuditPage(tuple(map(to_entry, items)), str(last[schema.KEY]) if last else None)
 
     @maps_aws_errors
     def check(self) -> None:

@@ -43,11 +43,6 @@ def trigger_key(tenant_id: str) -> str:
     return f"{_KEY}{tenant_id}"
 
 
-def tenant_of(key: str) -> str:
-    """Return the tenant that the key of an item belongs to."""
-    return key.removeprefix(_KEY)
-
-
 def to_state(tenant_id: str, item: Mapping[str, Any] | None) -> TriggerState:
     """Return the triggers of an item; no item is a tenant without any."""
     plain = unmarshal(item or {})
@@ -56,9 +51,19 @@ def to_state(tenant_id: str, item: Mapping[str, Any] | None) -> TriggerState:
     return TriggerState(**{**typed, "tenant_id": tenant_id})
 
 
+def to_state_of_item(item: Mapping[str, Any]) -> TriggerState:
+    """Return the triggers of an item, whosever it is."""
+    return to_state(str(item[schema.KEY]["S"]).removeprefix(_KEY), item)
+
+
+def written(before: TriggerState, after: TriggerState) -> TriggerState:
+    """Return changed triggers as they stand once they are written."""
+    return replace(after, revision=before.revision + 1)
+
+
 def put(table: str, before: TriggerState, after: TriggerState) -> dict[str, Any]:
     """Return the arguments of a PutItem that changes triggers, if they are as they were read."""
-    item = _from_state(replace(after, revision=before.revision + 1))
+    item = _from_state(written(before, after))
     arguments: dict[str, Any] = {"TableName": table, "Item": item}
     if not before.revision:
         return {**arguments, "ConditionExpression": f"attribute_not_exists({schema.KEY})"}

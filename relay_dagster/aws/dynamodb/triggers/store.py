@@ -5,7 +5,7 @@ A run takes what it is for in the transaction of its record: ``RunStore.commit``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from botocore.exceptions import ClientError
@@ -23,7 +23,6 @@ from relay_dagster.runs.triggers.state import TriggerLane, TriggerState
 
 _CHANGED = CONDITION_FAILED | TRANSACTION_COLLIDED
 _EVER = datetime(9999, 1, 1, tzinfo=UTC)
-_AT_ONCE = 100
 
 
 class TriggerStore:
@@ -38,19 +37,19 @@ class TriggerStore:
         return items.to_state(tenant_id, self._table.item(items.trigger_key(tenant_id)))
 
     @maps_aws_errors
-    def put(self, before: TriggerState, after: TriggerState) -> bool:
-        """Write triggers down.
+    def put(self, before: TriggerState, after: TriggerState) -> TriggerState | None:
+        """Write triggers down, and return them as they now stand.
 
         Returns:
-            False where they are not as they were read; nothing is written then.
+            None where they are not as they were read; nothing is written then.
         """
         try:
             self._clients.dynamodb.put_item(**items.put(self._table.name, before, after))
         except ClientError as error:
             if error_code(error) in _CHANGED:
-                return False
+                return None
             raise
-        return True
+        return items.written(before, after)
 
     @maps_aws_errors
     def due(self, lane: TriggerLane, until: datetime, limit: int) -> list[TriggerState]:
@@ -61,16 +60,10 @@ class TriggerStore:
         states = self._read(self._table.due_keys(lane, until, limit))
         return [each for each in states if each.due_at is not None and each.due_at <= until]
 
-    @maps_aws_errors
-    def scheduled(self) -> Iterator[TriggerState]:
-        """Yield the triggers of all tenants that have a schedule."""
-        for lane in TriggerLane:
-            keys = self._table.due_keys(lane, _EVER)
-            for start in range(0, len(keys), _AT_ONCE):
-                states = self._read(keys[start : start + _AT_ONCE])
-                yield from (each for each in states if each.next_run_at is not None)
+    def scheduled(self) -> list[TriggerState]:
+        """Return the triggers of all tenants that have a schedule."""
+        keys = [key for lane in TriggerLane for key in self._table.due_keys(lane, _EVER)]
+        return [each for each in self._read(keys) if each.next_run_at is not None]
 
     def _read(self, keys: Iterable[str]) -> list[TriggerState]:
-        wanted = list(keys)
-        found = self._table.batch(wanted)
-        return [items.to_state(items.tenant_of(key), found[key]) for key in wanted if key in found]
+        return [*map(items.to_state_of_item, self._table.in_order(keys))]
