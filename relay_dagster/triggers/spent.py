@@ -11,13 +11,13 @@ from relay_dagster.execution.inputs import read_manifest
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 
-# A vendor that none of so many runs has looked at counts as never looked at.
-_RUNS_AT_ONCE, _MOST_PAGES = 10, 5
 _LOOKED = "latest"
 
 
 def has_unspent(platform: Platform, tenant_id: str, prefixes: Mapping[str, str]) -> bool:
     """Tell whether a vendor's latest upload is newer than what its last run has pinned.
+
+    A vendor that none of the newest runs has looked at counts as never looked at.
 
     Args:
         platform: the bucket and the runs.
@@ -26,19 +26,15 @@ def has_unspent(platform: Platform, tenant_id: str, prefixes: Mapping[str, str])
     """
     newest = {name: platform.objects.latest_object(prefix) for name, prefix in prefixes.items()}
     left = {name: upload.last_modified for name, upload in newest.items() if upload is not None}
-    cursor: str | None = None
-    for _ in range(_MOST_PAGES):
-        page = platform.runs.list_runs(tenant_id, limit=_RUNS_AT_ONCE, cursor=cursor)
-        for run in page.records:
-            if not left:
-                return False
-            for name, pinned in _pins(platform, run).items():
-                if name in left and (pinned is None or left.pop(name) > pinned):
-                    return True
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    return bool(left)
+    if not left:
+        return False
+    for run in platform.runs.newest_runs(tenant_id):
+        for name, pinned in _pins(platform, run).items():
+            if name in left and (pinned is None or left.pop(name) > pinned):
+                return True
+        if not left:
+            return False
+    return True
 
 
 def _pins(platform: Platform, run: RunRecord) -> dict[str, datetime | None]:

@@ -20,9 +20,6 @@ from relay_dagster.runs.ports import utc_now
 
 router = APIRouter(tags=["tenants"])
 
-# So many runs are looked through for one of all vendors; the first page mostly has it.
-_RUNS_AT_ONCE, _MOST_PAGES = 10, 5
-
 
 @router.get("/v1/tenants/{tenant_id}/status", responses=answers("TENANT_NOT_FOUND"))
 def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> TenantStatus:
@@ -49,15 +46,9 @@ def _last_results(
 
     Behind too many runs of some vendors it is the one whose feed is held back, or in force.
     """
-    cursor: str | None = None
-    for _ in range(_MOST_PAGES):
-        page = runs.list_runs(tenant_id, limit=_RUNS_AT_ONCE, cursor=cursor)
-        for run in page.records:
-            if run.has_ended and run.vendors is None and run.vendor_results:
-                return run.vendor_results
-        cursor = page.next_cursor
-        if cursor is None:
-            return ()
+    for run in runs.newest_runs(tenant_id):
+        if run.has_ended and run.vendors is None and run.vendor_results:
+            return run.vendor_results
     if pointer is None:
         return ()
     known = runs.get(pointer.held_run_id or pointer.in_force.run_id)

@@ -7,7 +7,7 @@ in `looks`.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,9 @@ from relay_dagster.runs.identifiers import is_run_id
 from relay_dagster.runs.model import Idempotency, RunRecord, TenantLock
 from relay_dagster.runs.ports import RunPage
 from relay_dagster.runs.triggers.state import TriggerMove
+
+# So many runs are looked through for one of a kind; the first page mostly has it.
+_PAGE_BACK, _PAGES_BACK = 10, 5
 
 
 class RunStore(RunLooks):
@@ -94,6 +97,16 @@ class RunStore(RunLooks):
             if record is not None and not record.hidden and status in (None, record.status)
         )
         return RunPage(records, cursor_after(last) if last else None)
+
+    def newest_runs(self, tenant_id: str) -> Iterator[RunRecord]:
+        """Yield a tenant's newest runs, as far back as is looked for one of a kind."""
+        cursor: str | None = None
+        for _ in range(_PAGES_BACK):
+            page = self.list_runs(tenant_id, limit=_PAGE_BACK, cursor=cursor)
+            yield from page.records
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     @maps_aws_errors
     def commit(

@@ -121,11 +121,13 @@ def provision(
     wanted = _queue_attributes(clients, names, dlq_url)
     queue_url, of_queue = _provide_queue(clients, names.queue, wanted, repair)
     uploads_url, of_uploads = _provide_uploads(clients, names, repair)
+    is_elsewhere = names.audit_table != audit_table_beside(names.tenants_table)
     return Provisioned(
         variables=(
             ("ARTIFACT_BUCKET", names.bucket),
             ("RUNS_TABLE", names.runs_table),
             ("TENANTS_TABLE", names.tenants_table),
+            *([("AUDIT_TABLE", names.audit_table)] if is_elsewhere else []),
             ("SQS_QUEUE_URL", queue_url),
             ("SQS_DLQ_URL", dlq_url),
             ("UPLOADS_QUEUE_URL", uploads_url),

@@ -161,6 +161,12 @@ def settings_of(clients: Clients, names: Names = NAMES) -> Settings:
     return Settings.from_env({**variables, "AWS_REGION": "us-east-1"})
 
 
+def test_an_audit_table_with_a_name_of_its_own_is_a_variable_to_export(clients: Clients) -> None:
+    own = NAMES.model_copy(update={"audit_table": "who-did-what"})
+    assert settings_of(clients, own).audit_table == "who-did-what"
+    assert "AUDIT_TABLE" not in dict(bootstrap(NAMES, clients))
+
+
 def test_it_tells_what_it_creates_and_the_second_time_that_there_is_nothing_to_do(
     clients: Clients,
 ) -> None:
