@@ -30,8 +30,6 @@ class Receiver:
     port: int
     behave: Behavior
     requests: list[Received] = field(default_factory=list)
-    most_at_once: int = 0
-    _at_once: int = 0
     _changes: threading.Condition = field(default_factory=threading.Condition)
 
     @property
@@ -50,18 +48,30 @@ class Receiver:
 
     def take(self, connection: socket.socket) -> None:
         """Read a request, note it, and behave."""
+        request = _read(connection)
         with self._changes:
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
-        try:
-            request = _read(connection)
-            with self._changes:
-                self.requests.append(request)
-                self._changes.notify_all()
-            self.behave(connection)
-        finally:
-            with self._changes:
-                self._at_once -= 1
+            self.requests.append(request)
+            self._changes.notify_all()
+        self.behave(connection)
+
+
+class Counting:
+    """A behavior that counts how many requests wait for an answer at once, before it gives one."""
+
+    def __init__(self, behave: Behavior, seconds: float = 0.0) -> None:
+        self.most = self._now = 0
+        self._behave = behave
+        self._seconds = seconds
+        self._lock = threading.Lock()
+
+    def __call__(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        threading.Event().wait(self._seconds)
+        with self._lock:
+            self._now -= 1
+        self._behave(connection)
 
 
 def answering(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> Behavior:

@@ -105,16 +105,6 @@ class Lanes(Generic[_Job]):
             made, self._made = self._made, []
             return made
 
-    def take_out(self, is_meant: Callable[[_Job], bool]) -> list[_Job]:
-        """Return what waits and is meant; it waits no more."""
-        out = []
-        with self._has_ready:
-            for lane in self._lanes.values():
-                out += [job for job in lane.waiting if is_meant(job)]
-                lane.waiting = deque(job for job in lane.waiting if not is_meant(job))
-            self._ready = deque(lane for lane in self._ready if lane.waiting)
-        return out
-
     def turn_away(self) -> list[tuple[_Job, float]]:
         """Return what waits behind slow receivers, and in how many seconds each may come again.
 

@@ -17,23 +17,43 @@ LEASE = timedelta(seconds=30)
 their sender dies."""
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What calls are made with.
+
+    Args:
+        caller: makes one.
+        clock: tells the time, aware.
+        stopwatch: tells how long things last, in seconds.
+        allow_loopback: whether this machine may be called.
+        gone: when webhooks' receivers have said that they want no more, on the stopwatch.
+    """
+
+    caller: Caller
+    clock: Callable[[], datetime]
+    stopwatch: Callable[[], float]
+    allow_loopback: bool
+    gone: dict[str, float] = field(default_factory=dict)
+
+
 @dataclass
 class Call:
-    """An event on its way to one webhook: the URL as it is now, signed when its turn comes.
+    """An event on its way to one webhook: signed when its turn comes.
 
     Args:
         event: what is sent.
-        webhook: whom to, as it was read a moment ago.
-        caller: makes the call.
-        clock: tells the time, aware.
-        allow_loopback: whether this machine may be called.
+        webhook: whom to, as it was read.
+        means: what the call is made with.
+        read_at: when the webhook was read, on the stopwatch.
+        answer: what came of it; None of a call that was not made after all.
+        attempt: the same, as it is kept.
+        defect: why we failed ourselves.
     """
 
     event: Event
     webhook: Webhook
-    caller: Caller
-    clock: Callable[[], datetime]
-    allow_loopback: bool
+    means: Means
+    read_at: float
     answer: Answer | None = None
     attempt: Attempt | None = None
     defect: Exception | None = None
@@ -41,8 +61,9 @@ class Call:
 
     def __post_init__(self) -> None:
         """Judge the URL: the rule may be another than when it was stored."""
+        allow_loopback = self.means.allow_loopback
         try:
-            self._destination = judge_url(self.webhook.url, allow_loopback=self.allow_loopback)
+            self._destination = judge_url(self.webhook.url, allow_loopback=allow_loopback)
         except UnfitUrlError as error:
             self._destination = f"the URL {error}"
 
@@ -54,12 +75,17 @@ class Call:
         return self._destination.receiver
 
     def run(self) -> None:
-        """Make the call, and keep what came of it."""
-        at = self.clock()
+        """Make the call, and keep what came of it; make none where the receiver wants no more."""
+        webhook_id, gone = self.webhook.webhook_id, self.means.gone
+        if self.read_at <= gone.get(webhook_id, self.read_at - 1):
+            return
+        at = self.means.clock()
         try:
             self.answer = self._answer(at)
         except Exception as error:  # noqa: BLE001 - told by whoever takes it back
             self.defect, self.answer = error, Answer(None, "the sender failed", 0.0)
+        if self.answer.is_gone:
+            gone[webhook_id] = self.means.stopwatch()
         milliseconds = round(self.answer.seconds * 1000)
         self.attempt = Attempt(at, self.answer.status_code, milliseconds, self.answer.error)
 
@@ -68,7 +94,7 @@ class Call:
             return Answer(None, self._destination, 0.0)
         body, secrets = self.event.body, self.webhook.signing_secrets(at)
         headers = request_headers(self.event.event_id, body, secrets, at)
-        return self.caller.call(self._destination, headers, body)
+        return self.means.caller.call(self._destination, headers, body)
 
 
 @dataclass

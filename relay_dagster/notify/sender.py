@@ -15,15 +15,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.logs import event_log
-from relay_dagster.notify.calls import Caller
+from relay_dagster.notify.calls import Answer, Caller
 from relay_dagster.notify.lanes import Lanes
-from relay_dagster.notify.parcels import Call, Parcel
+from relay_dagster.notify.parcels import Call, Means, Parcel
 from relay_dagster.notify.standing import Standings
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.webhooks.changes import Webhooks
 from relay_dagster.runs.webhooks.model import Event
 from relay_dagster.runs.webhooks.rules import (
     addressed,
@@ -83,7 +83,8 @@ class Sender:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._platform = platform
-        self._caller = caller or Caller()
+        allow_loopback = platform.settings.webhook_allow_loopback
+        self._means = Means(caller or Caller(), clock, stopwatch, allow_loopback)
         self._clock = clock
         self._stopwatch = stopwatch
         self._chance = chance
@@ -137,26 +138,24 @@ class Sender:
         room = min(MOST_IN_HAND - len(self._parcels), PAGE)
         if room <= 0:
             return 0
-        now, store = self._clock(), self._platform.webhooks
+        now, read_at, store = self._clock(), self._stopwatch(), self._platform.webhooks
         events = store.due_events(now, room, besides=self._parcels)
         webhooks = store.of_tenants({each.tenant_id for each in events})
         for event in events:
-            self._take(event, webhooks[event.tenant_id], now)
+            parcel = Parcel(event, addressed(event, webhooks[event.tenant_id], now))
+            by_id = {each.webhook_id: each for each in webhooks[event.tenant_id]}
+            meant = [by_id[webhook_id] for webhook_id in due(parcel.event, now)]
+            self._take(parcel, [Call(event, each, self._means, read_at) for each in meant])
         return len(events)
 
-    def _take(self, event: Event, webhooks: Webhooks, now: datetime) -> None:
-        parcel = Parcel(event, addressed(event, webhooks, now))
-        self._parcels[event.event_id] = parcel
-        by_id = {each.webhook_id: each for each in webhooks}
-        allow_loopback = self._platform.settings.webhook_allow_loopback
-        for webhook_id in due(parcel.event, now):
-            webhook = by_id[webhook_id]
-            call = Call(event, webhook, self._caller, self._clock, allow_loopback)
+    def _take(self, parcel: Parcel, calls: Sequence[Call]) -> None:
+        self._parcels[parcel.event.event_id] = parcel
+        for call in calls:
             seconds = self._lanes.add(call)
             if seconds is None:
-                parcel.open.add(webhook_id)
+                parcel.open.add(call.webhook.webhook_id)
             else:
-                self._put_off(parcel, webhook_id, seconds)
+                self._put_off(parcel, call.webhook.webhook_id, seconds)
         if not parcel.open:
             self._change(parcel, parcel.event)
 
@@ -175,44 +174,39 @@ class Sender:
         return len(made)
 
     def _note(self, call: Call) -> None:
-        webhook, answer, attempt = call.webhook, call.answer, call.attempt
-        if answer is None or attempt is None:
-            raise RuntimeError("a call that is made has an answer")
-        if call.defect is not None:
-            facts = {"tenant_id": webhook.tenant_id, "webhook_id": webhook.webhook_id}
-            report_fault(self._platform.metrics, "webhook_not_sent", call.defect, **facts)
-        if answer.error is None:
-            self._count.delivered += 1
-            self._standings.note_success(webhook, attempt.at)
-        else:
-            self._count.failed += 1
-            self._standings.note_failure(webhook, attempt.at, is_gone=answer.is_gone)
-        parcel = self._parcels.get(call.event.event_id)
+        """Note what came of a call: of its webhook, and of its event where that is in hand still.
+
+        Another sender may have written the event meanwhile.
+        """
+        webhook_id, parcel = call.webhook.webhook_id, self._parcels.get(call.event.event_id)
+        if parcel is not None:
+            parcel.open.discard(webhook_id)
+        if call.answer is None or call.attempt is None:
+            if parcel is not None:
+                self._change(parcel, ended(parcel.event, {webhook_id}))
+            return
+        self._judge(call, call.answer, call.attempt.at)
         if parcel is None:
-            return  # Another sender has written the event meanwhile.
-        parcel.open.discard(webhook.webhook_id)
-        after = tried(parcel.event, webhook.webhook_id, attempt, self._chance())
-        if answer.is_gone:
-            after = ended(after, {webhook.webhook_id})
-            self._leave_out(webhook.webhook_id)
-        elif is_given_up(after, webhook.webhook_id):
+            return
+        after = tried(parcel.event, webhook_id, call.attempt, self._chance())
+        if call.answer.is_gone:
+            after = ended(after, {webhook_id})
+        elif is_given_up(after, webhook_id):
             self._count.given_up += 1
-            log.error(
-                "webhook_given_up",
-                tenant_id=webhook.tenant_id,
-                webhook_id=webhook.webhook_id,
-                event_id=call.event.event_id,
-                error=answer.error,
-            )
+            _tell(log.error, "webhook_given_up", call, error=call.answer.error)
         self._change(parcel, after)
 
-    def _leave_out(self, webhook_id: str) -> None:
-        """Send nothing more to a webhook of what waits for its turn."""
-        for call in self._lanes.take_out(lambda call: call.webhook.webhook_id == webhook_id):
-            parcel = self._parcels.get(call.event.event_id)
-            if parcel is not None:
-                parcel.open.discard(webhook_id)
-                self._change(parcel, ended(parcel.event, {webhook_id}))
+    def _judge(self, call: Call, answer: Answer, at: datetime) -> None:
+        """Note what a try says of its webhook."""
+        if call.defect is not None:
+            report = partial(report_fault, self._platform.metrics)
+            _tell(report, "webhook_not_sent", call, error=call.defect)
+        if answer.error is None:
+            self._count.delivered += 1
+            self._standings.note_success(call.webhook, at)
+        else:
+            self._count.failed += 1
+            self._standings.note_failure(call.webhook, at, is_gone=answer.is_gone)
 
     def _put_off(self, parcel: Parcel, webhook_id: str, seconds: float) -> None:
         """Look at a delivery later: others of its receiver come first."""
@@ -272,3 +266,14 @@ class Sender:
         faults = [each for each in results if isinstance(each, Exception)]
         if faults:
             raise faults[0]
+
+
+def _tell(tell: Callable[..., None], event: str, call: Call, **facts: object) -> None:
+    """Tell of a call: whose it was, of which webhook and of what."""
+    tell(
+        event,
+        tenant_id=call.webhook.tenant_id,
+        webhook_id=call.webhook.webhook_id,
+        event_id=call.event.event_id,
+        **facts,
+    )

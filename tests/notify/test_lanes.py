@@ -180,16 +180,3 @@ def test_a_queue_has_an_end(world: World) -> None:
     world.begin("a")
     answers = [world.add(quick("a")) for _ in range(MOST_WAITING + 2)]
     assert answers == [None] * MOST_WAITING + [SOONEST, SOONEST]
-
-
-def test_what_is_taken_out_is_not_called(world: World) -> None:
-    held = [world.begin(f"r{number}") for number in range(MOST_AT_ONCE)]
-    out, stays, alone = quick("a"), quick("a"), quick("b")
-    for job in (out, stays, alone):
-        world.add(job)
-    assert world.lanes.take_out(lambda job: job in (out, alone)) == [out, alone]
-    held[0].may_end.set()
-    assert world.made(2) == [held[0], stays]
-    assert world.add(quick("b")) is None
-    assert world.made(1)[0].receiver == "b"
-    assert not out.begun.is_set()
