@@ -57,7 +57,10 @@ UNHURRIED = {
 
 
 def furnish(api: LiveApi) -> None:
-    """Give the tenant of the document's examples a config, a run that succeeded, and so a feed."""
+    """Give the tenant of the document's examples a config, a webhook, a run that succeeded, a feed.
+
+    The webhook has been told of that run; it can be told of others.
+    """
     tenant_id = CONFIG_EXAMPLE["tenant_id"]
     api.platform.tenants.put(tenant_id, json.dumps(CONFIG_EXAMPLE))
     order = {"tenant_id": tenant_id, "run_type": "inventory_sync"}
