@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -26,8 +26,11 @@ import httpx
 from api_world import ADMIN, ApiWorld
 from live_api import LiveApi, live_api
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
+from webhooks_world import event, stored_webhook, tried
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+WEBHOOK, SPARE_WEBHOOK = (f"wh_{number:032}" for number in (1, 2))
+"""As the configuration has them."""
 _COUNTS = {
     "operations": re.compile(r"Tested: (\d+)"),
     "cases": re.compile(r"(\d+) generated"),
@@ -57,22 +60,50 @@ UNHURRIED = {
 
 
 def furnish(api: LiveApi) -> None:
-    """Give the tenant of the document's examples a config, a run that succeeded, and so a feed."""
+    """Give the tenant of the document's examples a config, webhooks, a run that succeeded, a feed.
+
+    Something was sent to one of the webhooks; the other is there to be deleted.
+    """
     tenant_id = CONFIG_EXAMPLE["tenant_id"]
     api.platform.tenants.put(tenant_id, json.dumps(CONFIG_EXAMPLE))
     order = {"tenant_id": tenant_id, "run_type": "inventory_sync"}
     with httpx.Client(base_url=api.url, headers={"X-API-Key": ADMIN}, trust_env=False) as client:
         run_id = client.post("/v1/runs", json=order).json()["run_id"]
     ApiWorld(api.platform).succeed(run_id)
+    for webhook_id in (WEBHOOK, SPARE_WEBHOOK):
+        stored_webhook(api.platform, tenant_id=tenant_id, webhook_id=webhook_id)
+    sent = replace(
+        event(tenant_id=tenant_id), deliveries={WEBHOOK: tried(WEBHOOK, *[503] * 7, 200)}
+    )
+    api.platform.webhooks.add_event(sent)
 
 
-def fuzz(api: LiveApi, folder: Path, *, examples: int, seed: int) -> Verdict:
-    """Let Schemathesis loose on an API; what it leaves behind lies in the folder."""
+def tenant_key(api: LiveApi) -> str:
+    """Make a key of that tenant."""
+    tenant_id = CONFIG_EXAMPLE["tenant_id"]
+    with httpx.Client(base_url=api.url, headers={"X-API-Key": ADMIN}, trust_env=False) as client:
+        return str(client.post(f"/v1/tenants/{tenant_id}/api-keys").json()["api_key"])
+
+
+def fuzz(
+    api: LiveApi, folder: Path, *, examples: int, seed: int, key: str = ADMIN, only: str = ""
+) -> Verdict:
+    """Let Schemathesis loose on an API; what it leaves behind lies in the folder.
+
+    Args:
+        api: the API.
+        folder: where it works.
+        examples: cases of an operation, at most.
+        seed: of chance.
+        key: the caller's, an admin's by default.
+        only: a pattern of the paths that it goes through, by default all.
+    """
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "--no-color"),
         *("run", f"{api.url}/openapi.json", "--checks", "all", "--mode", "all"),
         *("--max-examples", str(examples), "--seed", str(seed), "--request-timeout", "30"),
-        *("--header", f"X-API-Key: {ADMIN}"),
+        *("--header", f"X-API-Key: {key}"),
+        *(("--include-path-regex", only) if only else ()),
     ]
     done = subprocess.run(
         command,

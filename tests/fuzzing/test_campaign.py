@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fuzzing.campaign import UNHURRIED, Verdict, furnish, fuzz
+from fuzzing.campaign import UNHURRIED, Verdict, furnish, fuzz, tenant_key
 from live_api import live_api
+from relay_dagster.runs.webhooks.model import EventType
+from webhooks_world import events_told
 
 SEED = 1
 EXAMPLES = 4
@@ -19,9 +21,27 @@ def test_every_answer_of_the_live_api_is_as_its_document_says(tmp_path: Path) ->
         furnish(api)
         verdict = fuzz(api, tmp_path, examples=EXAMPLES, seed=SEED)
     assert verdict.status == 0, verdict.output
-    assert verdict.count("operations") >= 16
+    assert verdict.count("operations") >= 24
     assert verdict.count("cases") > 500
     assert verdict.count("failures") == 0
+
+
+@pytest.mark.smoke
+@pytest.mark.integration
+def test_what_a_tenant_s_key_is_answered_of_webhooks_is_as_the_document_says(
+    tmp_path: Path,
+) -> None:
+    with live_api(tmp_path, **UNHURRIED) as api:
+        furnish(api)
+        key = tenant_key(api)
+        verdict = fuzz(api, tmp_path, examples=EXAMPLES, seed=SEED, key=key, only="/webhooks")
+        done = {str(each.action) for each in api.platform.audit.list_entries(limit=1000).entries}
+        told = {each.type for each in events_told(api.platform)}
+    assert verdict.status == 0, verdict.output
+    assert verdict.count("operations") == 8
+    assert verdict.count("failures") == 0
+    assert {"webhook.created", "webhook.changed", "webhook.deleted"} <= done
+    assert EventType.TEST in told
 
 
 def test_a_verdict_counts_what_the_summary_says() -> None:

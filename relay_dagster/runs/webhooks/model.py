@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ EVENT_LIFE = timedelta(days=30)
 """For how long an event is kept, delivered or not."""
 
 EVENT_ID_PATTERN = "^msg_[0-9a-f]{32}$"
-WEBHOOK_ID_PATTERN = "^wh_[0-9a-f]{32}$"
+_WEBHOOK_ID = re.compile("wh_[0-9a-f]{32}")
 _SECRET_BYTES = 32
 
 
@@ -38,6 +39,10 @@ class EventType(StrEnum):
     RUN_CANCELLED = "run.cancelled"
     FEED_PUBLISHED = "feed.published"
     TEST = "webhook.test"
+
+
+SUBSCRIBABLE = tuple(each for each in EventType if each is not EventType.TEST)
+"""What a webhook can be told of; a test is for one that asks for it."""
 
 
 class DisabledReason(StrEnum):
@@ -201,6 +206,11 @@ def new_event(
         only_for=only_for,
         due_at=now,
     )
+
+
+def is_webhook_id(text: str) -> bool:
+    """Tell whether a text has the form of a webhook's id."""
+    return _WEBHOOK_ID.fullmatch(text) is not None
 
 
 def new_webhook_id() -> str:
