@@ -98,7 +98,7 @@ class Standings:
 
         entry = None
         if news.reason is not None:
-            details = {"enabled": False, "reason": str(news.reason)}
+            details = {"changed": ["enabled"], "enabled": False, "reason": str(news.reason)}
             entry = SYSTEM.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, news.at, **details)
         try:
             self.webhooks.change(tenant_id, edited(tenant_id, webhook_id, edit), entry)

@@ -277,7 +277,7 @@ def test_a_receiver_that_is_gone_disables_its_webhook_at_once(
     now = world.webhook_now(webhook)
     assert (now.enabled, now.disabled_reason) == (False, DisabledReason.GONE)
     assert [world.now(each).due_at for each in events] == [None] * 3
-    details = {"enabled": False, "reason": "receiver_gone"}
+    details = {"changed": ["enabled"], "enabled": False, "reason": "receiver_gone"}
     assert audit_of(world) == [(Action.WEBHOOK_CHANGED, webhook.webhook_id, details)]
     lines = [json.loads(each) for each in capsys.readouterr().err.splitlines()]
     assert [each["event"] for each in lines] == ["webhook_disabled"]
@@ -321,7 +321,7 @@ def test_five_days_of_failures_disable_and_a_success_begins_anew(world: World) -
         world.sender.tick()
     now = world.webhook_now(webhook)
     assert (now.enabled, now.disabled_reason) == (False, DisabledReason.FAILING)
-    details = {"enabled": False, "reason": "receiver_failing"}
+    details = {"changed": ["enabled"], "enabled": False, "reason": "receiver_failing"}
     assert audit_of(world) == [(Action.WEBHOOK_CHANGED, webhook.webhook_id, details)]
 
 
