@@ -89,7 +89,7 @@ class Sender:
         self._stopwatch = stopwatch
         self._chance = chance
         self._lanes: Lanes[Call] = Lanes(stopwatch)
-        self._standings = Standings(platform.webhooks)
+        self._standings = Standings(platform.webhooks, platform.metrics)
         self._parcels: dict[str, Parcel] = {}
         self._changed: dict[str, Parcel] = {}
         self._turn = threading.Lock()
