@@ -15,6 +15,7 @@ from standardwebhooks import Webhook as Verifier
 from fakes import FakeClock
 from receivers import Behavior, Counting, Receiver, answering, receiving, sending, waiting
 from relay_dagster.audit import Action, ActorKind
+from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.notify.calls import Caller
 from relay_dagster.notify.sender import Sender
@@ -277,7 +278,7 @@ def test_a_receiver_that_is_gone_disables_its_webhook_at_once(
     now = world.webhook_now(webhook)
     assert (now.enabled, now.disabled_reason) == (False, DisabledReason.GONE)
     assert [world.now(each).due_at for each in events] == [None] * 3
-    details = {"enabled": False, "reason": "receiver_gone"}
+    details = {"changed": ["enabled"], "enabled": False, "reason": "receiver_gone"}
     assert audit_of(world) == [(Action.WEBHOOK_CHANGED, webhook.webhook_id, details)]
     lines = [json.loads(each) for each in capsys.readouterr().err.splitlines()]
     assert [each["event"] for each in lines] == ["webhook_disabled"]
@@ -321,7 +322,7 @@ def test_five_days_of_failures_disable_and_a_success_begins_anew(world: World) -
         world.sender.tick()
     now = world.webhook_now(webhook)
     assert (now.enabled, now.disabled_reason) == (False, DisabledReason.FAILING)
-    details = {"enabled": False, "reason": "receiver_failing"}
+    details = {"changed": ["enabled"], "enabled": False, "reason": "receiver_failing"}
     assert audit_of(world) == [(Action.WEBHOOK_CHANGED, webhook.webhook_id, details)]
 
 
@@ -438,6 +439,51 @@ def test_what_cannot_be_written_is_kept_and_not_sent_again(world: World) -> None
     finally:
         client.meta.events.unregister("before-call.dynamodb.PutItem", refuse)
     assert world.codes(event, webhook) == [204]
+
+
+def test_a_standing_that_cannot_be_written_holds_up_no_result(world: World) -> None:
+    faults = [True]
+
+    def refuse(**_: object) -> None:
+        if faults:
+            raise ExternalServiceError("dynamodb.TransactWriteItems", "refused")
+
+    client = world.platform.clients.dynamodb
+    with receiving(answering(500)) as receiver:
+        webhook, event = world.webhook(receiver), world.event()
+        client.meta.events.register("before-call.dynamodb.TransactWriteItems", refuse)
+        try:
+            world.sender.tick()
+            assert world.codes(event, webhook) == [500]
+            assert world.webhook_now(webhook).failing_since is None
+            faults.clear()
+            again = world.clock.advance(seconds=30)
+            world.sender.tick()
+        finally:
+            client.meta.events.unregister("before-call.dynamodb.TransactWriteItems", refuse)
+    assert world.webhook_now(webhook).failing_since == again
+
+
+def test_what_fails_for_good_is_counted(world: World) -> None:
+    class Counted(Metrics):
+        def __init__(self) -> None:
+            self.failed: list[int] = []
+
+        def webhooks_failed(self, count: int) -> None:
+            self.failed.append(count)
+
+    counted = Counted()
+    sender = world.new_sender(replace(world.platform, metrics=counted))
+    with receiving(answering(500)) as ill, receiving(answering(410)) as gone:
+        world.webhook(ill)
+        world.webhook(gone)
+        event = world.event()
+        sender.tick()
+        assert counted.failed == [1]
+        while (due_at := world.now(event).due_at) is not None:
+            world.clock.now = due_at
+            sender.tick()
+    assert counted.failed == [1, 1]
 
 
 def test_two_ticks_at_once_are_one(world: World, over: threading.Event) -> None:
