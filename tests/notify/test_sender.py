@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from standardwebhooks import Webhook as Verifier
@@ -18,6 +19,8 @@ from relay_dagster.audit import Action, ActorKind
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.notify.calls import Caller
+from relay_dagster.notify.lanes import LATEST, SOONEST
+from relay_dagster.notify.parcels import LEASE
 from relay_dagster.notify.sender import Sender
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.webhooks.changes import edited, removed, rotated, updated
@@ -359,20 +362,33 @@ def test_a_webhook_that_has_moved_is_not_disabled_for_where_it_was(world: World)
 def test_a_receiver_that_hangs_delays_no_tick_and_no_other(
     world: World, over: threading.Event
 ) -> None:
+    ahead = [0.0]
     with receiving(waiting(over)) as dead, receiving() as alive:
         hung, well = world.webhook(dead), world.webhook(alive)
         events = [world.event() for _ in range(20)]
-        sender = Sender(world.platform, Caller(seconds=30), clock=world.clock)
-        began = datetime.now(tz=world.clock().tzinfo)
+        sender = Sender(
+            world.platform,
+            Caller(seconds=60),
+            clock=world.clock,
+            stopwatch=lambda: time.monotonic() + ahead[0],
+        )
+        began = time.monotonic()
         assert sender.tick(seconds=10).startswith("20 delivered, 0 failed, ")
-        assert datetime.now(tz=world.clock().tzinfo) - began < timedelta(seconds=8)
+        assert time.monotonic() - began < 8
         assert (len(alive.requests), len(dead.requests)) == (20, 1)
         assert all(world.codes(each, well) == [204] for each in events)
-        # What waits for the dead one is due again, later, without a try.
-        world.clock.advance(seconds=200)
-        world.sender.tick(seconds=0)
+        # A sender that dies now leaves them due: later, and without a try.
         assert all(world.codes(each, hung) == [] for each in events)
-        assert all(world.now(each).due_at for each in events)
+        assert {world.now(each).due_at for each in events} == {world.clock() + LEASE}
+        # One call is under way and one waits; the others are in nobody's hands.
+        ahead[0] += 10
+        assert sender.tick() == "0 delivered, 0 failed, 2 open"
+        world.clock.advance(minutes=1)
+        assert sender.tick() == "0 delivered, 0 failed, 2 open"
+        looks = sorted(world.now(each).due_at or world.clock() for each in events)[2:]
+        waits = [look - world.clock() for look in looks]
+        assert min(waits) >= timedelta(seconds=SOONEST)
+        assert timedelta(seconds=SOONEST) < max(waits) <= timedelta(seconds=LATEST)
 
 
 def test_a_result_that_comes_after_the_tick_is_written_by_the_next(
