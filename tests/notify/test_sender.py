@@ -133,10 +133,10 @@ def test_only_webhooks_that_want_an_event_are_told(world: World) -> None:
     assert set(world.now(event).deliveries or ()) == {one.webhook_id, two.webhook_id}
 
 
-def test_an_event_that_nobody_wants_is_looked_at_once(world: World) -> None:
+def test_an_event_that_nobody_wants_is_not_kept(world: World) -> None:
     event = world.event()
     assert world.sender.tick() == "0 delivered, 0 failed, 0 open"
-    assert (world.now(event).deliveries, world.now(event).due_at) == ({}, None)
+    assert world.platform.webhooks.event(event.event_id) is None
 
 
 def test_a_test_goes_to_its_webhook_whatever_that_wants(world: World) -> None:
