@@ -116,6 +116,11 @@ def test_a_port_that_is_taken_is_told(listening: Listening) -> None:
         Receiver("127.0.0.1", int(port), listening.secret, show=print, complain=print)
 
 
+def take_interrupts() -> None:
+    """Have a process interrupted by the signal, also where who started the tests ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_the_command_shows_what_arrives_until_it_is_interrupted() -> None:
     secret = new_secret()
     command = [sys.executable, "-m", "relay_dagster.cli", "webhooks", "listen", "--port", "0"]
@@ -125,14 +130,19 @@ def test_the_command_shows_what_arrives_until_it_is_interrupted() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=take_interrupts,
     ) as process:
-        assert process.stderr is not None
-        said = process.stderr.readline()
-        url = said.partition("listening on ")[2].partition(";")[0]
-        headers = request_headers(EVENT_ID, BODY, [secret], datetime.now(UTC))
-        assert httpx.post(url, content=BODY, headers=headers, trust_env=False).status_code == 204
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=30)
+        try:
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            url = said.partition("listening on ")[2].partition(";")[0]
+            headers = request_headers(EVENT_ID, BODY, [secret], datetime.now(UTC))
+            answer = httpx.post(url, content=BODY, headers=headers, trust_env=False)
+            assert answer.status_code == 204
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
     first, _, document = out.partition("\n")
     assert first == f"{EVENT_ID} run.failed"
     assert json.loads(document) == json.loads(BODY)
