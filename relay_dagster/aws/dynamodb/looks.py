@@ -58,6 +58,7 @@ class RunLooks:
         clients: AWS.
         table: the runs table.
         audit_table: where it is told who changed what.
+        tenants_table: where it is told which tenants are being deleted; without one none is.
         sleep: how to wait.
     """
 
@@ -66,11 +67,13 @@ class RunLooks:
         clients: Clients,
         table: str,
         audit_table: str,
+        tenants_table: str | None = None,
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._clients = clients
         self._audit_table = audit_table
+        self._tenants_table = tenants_table
         self._table = Table(clients, table, sleep=sleep)
 
     # --- what is due ----------------------------------------------------------------------------
