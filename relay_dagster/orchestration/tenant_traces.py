@@ -39,7 +39,8 @@ _ASSETS = _table(
     "asset_keys", "asset_key", "last_run_id", "last_materialization", "cached_status_data"
 )
 _TICKS = _table("job_ticks", "id", "status", "tick_body")
-_STATES = (_table("instigators", "id", "instigator_body"), _table("jobs", "id", "job_body"))
+_BODIES = {"instigators": "instigator_body", "jobs": "job_body"}
+"""Both hold the same states of sensors: which is read, depends on how old the database is."""
 _BACKFILLS = _table("bulk_actions", "id", "key", "status", "body")
 _BACKFILL_TAGS = _table("backfill_tags", "backfill_id")
 
@@ -108,7 +109,8 @@ class DagsterTraces:
         return sorted({run_id for some in found for run_id in some})
 
     def _remove_run(self, dagster_run_id: str) -> None:
-        """Delete a run, its events, and what SQLite leaves behind: no foreign key goes with it."""
+        """Delete a run, its events and its log; SQLite leaves tags and an empty file behind."""
+        self._instance.compute_log_manager.delete_logs(prefix=[dagster_run_id])
         self._instance.delete_run(dagster_run_id)
         with self._runs() as connection:
             connection.execute(sa.delete(_RUN_TAGS).where(_RUN_TAGS.c.run_id == dagster_run_id))
@@ -239,11 +241,11 @@ class DagsterTraces:
         """Forget the last run that a sensor has asked for, where it is one of the tenant's."""
         if self._instance.schedule_storage is None:
             return 0
-        return sum(self._clear_state(table, names) for table in _STATES)
+        return sum(self._clear_states_in(*place, names) for place in _BODIES.items())
 
-    def _clear_state(self, table: sa.TableClause, names: _Names) -> int:
-        body = table.c[-1]
-        count = 0
+    def _clear_states_in(self, name: str, attribute: str, names: _Names) -> int:
+        table = _table(name, "id", attribute)
+        body, count = table.c[attribute], 0
         with self._schedules() as connection:
             rows = connection.execute(sa.select(table.c.id, body)).all()
             for row_id, text in rows:
@@ -252,7 +254,7 @@ class DagsterTraces:
                 cleared = json.dumps(_without_runs(json.loads(text), names))
                 # Whoever has written it meanwhile is right: it is cleared the next time.
                 here = sa.and_(table.c.id == row_id, body == text)
-                order = sa.update(table).where(here).values({body.name: cleared})
+                order = sa.update(table).where(here).values({attribute: cleared})
                 count += _count(connection, order)
         return count
 

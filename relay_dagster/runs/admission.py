@@ -163,9 +163,7 @@ class Admission:
         record = requested(wanted, self.commits.clock(), None)
         return self.commits.create(record, yield_to_waiters=True, trigger=move)
 
-    def adopt(
-        self, job: Job, request_id: str | None, sent_at: datetime | None = None
-    ) -> RunRecord:
+    def adopt(self, job: Job, request_id: str | None, sent_at: datetime | None = None) -> RunRecord:
         """Return the record of a message's run, made where there is none."""
 
         def try_once() -> RunRecord:
