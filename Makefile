@@ -83,9 +83,9 @@ chaos: setup ## Break the real stack in every way of docs/RESILIENCE.md, in abou
 real-feeds: setup ## Run the local runner over RELAY_FEEDS_DIR (default ../shared/data)
 	@$(BIN)/python scripts/real_feeds.py
 
-fuzz-api: setup ## Go through the live API with its OpenAPI document: EXAMPLES, SEED
+fuzz-api: setup ## Go through the live API with its OpenAPI document: EXAMPLES, SEED, KEYS=tenant
 	@$(BIN)/python tests/fuzzing/campaign.py $(if $(EXAMPLES),--examples $(EXAMPLES)) \
-	  $(if $(SEED),--seed $(SEED))
+	  $(if $(SEED),--seed $(SEED)) $(if $(KEYS),--keys $(KEYS))
 
 bench-api: setup ## Measure the API under 200 pollers and 20 listers: SECONDS
 	@$(BIN)/python -m benchmarks.api_bench $(if $(SECONDS),--seconds $(SECONDS))

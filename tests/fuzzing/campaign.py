@@ -1,9 +1,9 @@
-"""Goes through the live API with its own OpenAPI document: `make fuzz-api`, EXAMPLES and SEED.
+"""Goes through the live API with its own OpenAPI document: `make fuzz-api`, EXAMPLES, SEED, KEYS.
 
-    python tests/fuzzing/campaign.py [--examples N] [--seed N]
+    python tests/fuzzing/campaign.py [--examples N] [--seed N] [--keys admin tenant]
 
-Schemathesis makes the requests and holds every answer against the document. Exit status 1 where one
-of them is wrong.
+Schemathesis makes the requests, once with an admin's key and once with one of a tenant, and holds
+every answer against the document. Exit status 1 where one of them is wrong.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import httpx
 from api_world import ADMIN, ApiWorld
 from live_api import LiveApi, live_api
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
+from relay_dagster.aws.dynamodb.api_key_store import Scope
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 _COUNTS = {
@@ -48,6 +49,7 @@ class Verdict:
         return int(found.group(1)) if found else 0
 
 
+KEYS = ("admin", "tenant")
 UNHURRIED = {
     "RELAY_RATE_LIMIT_PER_MINUTE": "1000000",
     "RELAY_MAX_RUNS_PER_HOUR": "1000000",
@@ -56,23 +58,30 @@ UNHURRIED = {
 """Limits that an honest caller never meets, and a campaign would."""
 
 
-def furnish(api: LiveApi) -> None:
-    """Give the tenant of the document's examples a config, a run that succeeded, and so a feed."""
+def furnish(api: LiveApi) -> dict[str, str]:
+    """Give the tenant of the document's examples a config, a run that succeeded, and so a feed.
+
+    Returns:
+        A key of each kind: an admin's, and one of the tenant with all scopes.
+    """
     tenant_id = CONFIG_EXAMPLE["tenant_id"]
     api.platform.tenants.put(tenant_id, json.dumps(CONFIG_EXAMPLE))
     order = {"tenant_id": tenant_id, "run_type": "inventory_sync"}
     with httpx.Client(base_url=api.url, headers={"X-API-Key": ADMIN}, trust_env=False) as client:
         run_id = client.post("/v1/runs", json=order).json()["run_id"]
+        wanted = {"name": "campaign", "scopes": [*Scope]}
+        made = client.post(f"/v1/tenants/{tenant_id}/api-keys", json=wanted).json()
     ApiWorld(api.platform).succeed(run_id)
+    return {"admin": ADMIN, "tenant": made["api_key"]}
 
 
-def fuzz(api: LiveApi, folder: Path, *, examples: int, seed: int) -> Verdict:
-    """Let Schemathesis loose on an API; what it leaves behind lies in the folder."""
+def fuzz(api: LiveApi, folder: Path, key: str, *, examples: int, seed: int) -> Verdict:
+    """Let Schemathesis loose on an API with a key; what it leaves behind lies in the folder."""
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "--no-color"),
         *("run", f"{api.url}/openapi.json", "--checks", "all", "--mode", "all"),
         *("--max-examples", str(examples), "--seed", str(seed), "--request-timeout", "30"),
-        *("--header", f"X-API-Key: {ADMIN}"),
+        *("--header", f"X-API-Key: {key}"),
     ]
     done = subprocess.run(
         command,
@@ -87,20 +96,25 @@ def fuzz(api: LiveApi, folder: Path, *, examples: int, seed: int) -> Verdict:
 
 
 def main() -> int:
-    """Go through the API once; print what Schemathesis says, and return its exit status."""
+    """Go through an API of its own with each key; print what Schemathesis says of each."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--examples", type=int, default=100, help="cases of an operation, at most")
     options.add_argument("--seed", type=int, default=1, help="the same seed makes the same cases")
+    options.add_argument("--keys", nargs="+", choices=KEYS, default=KEYS, help="whose, in turn")
     chosen = options.parse_args()
+    return max(_go_through(key, chosen.examples, chosen.seed) for key in chosen.keys)
+
+
+def _go_through(key: str, examples: int, seed: int) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="relay-fuzz-") as folder,
         live_api(Path(folder), **UNHURRIED) as api,
     ):
-        furnish(api)
-        verdict = fuzz(api, Path(folder), examples=chosen.examples, seed=chosen.seed)
+        keys = furnish(api)
+        verdict = fuzz(api, Path(folder), keys[key], examples=examples, seed=seed)
     print(verdict.output)
     counts = ", ".join(f"{verdict.count(name)} {name}" for name in _COUNTS)
-    print(f"{counts}; seed {chosen.seed}")
+    print(f"key of {key}: {counts}; seed {seed}", flush=True)
     return verdict.status
 
 

@@ -22,9 +22,9 @@ MOST_LEVELS = 100
 """So many objects and lists may stand in one another, the line's own object among them."""
 _NESTED = frozenset((list, dict))
 _AS_THEY_ARE = frozenset((str, bytes, type(None)))
-_TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _WHITE_SPACE = " \t\r\n"
-_KEY = re.compile(rf"({_TEXT.pattern})[ \t]*:")
+_KEY = re.compile(rf"({TEXT.pattern})[ \t]*:")
 _OTHER = re.compile(r'[^"\[{,]*')
 _STEPS = np.zeros(256, np.int8)
 _STEPS[[ord("["), ord("{")]], _STEPS[[ord("]"), ord("}")]] = 1, -1
@@ -94,7 +94,7 @@ def read_long_object(line: str, limits: Limits) -> Mapping[str, Any] | None:
             outer += [line[start:position], "[]"]
             position = start = end
         elif line[position] == '"':
-            text = _TEXT.match(line, position)
+            text = TEXT.match(line, position)
             if text is None:
                 return None
             position = text.end()
@@ -146,7 +146,7 @@ def _word(value: Any) -> str | None:
 def _depths(text: str) -> Ints:
     """Return how many lists and objects are open behind each character of a JSON text."""
     if "\\" in text:  # it may stand before a quote
-        text = _TEXT.sub(lambda found: " " * len(found[0]), text)
+        text = TEXT.sub(lambda found: " " * len(found[0]), text)
     data = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
     steps = _STEPS[data]
     steps[np.cumsum(data == ord('"'), dtype=np.int64) & 1 == 1] = 0

@@ -269,7 +269,8 @@ class _Feed:
         for place in range(1, 2 * _TRIES, 2):
             if len(rest) <= least or len(self._shapes) == _MOST_SHAPES:
                 return
-            new = Shape.of(lines.text(int(rest[len(rest) * place // (2 * _TRIES)])))
+            line = lines.text(int(rest[len(rest) * place // (2 * _TRIES)]))
+            new = Shape.of(line) if len(line) <= self._limits.cell_bytes else None
             if new is not None and len(new) <= self._limits.columns:
                 values, rest = new.match(lines, marks, rest)
                 if len(values.rows) > least:

@@ -28,16 +28,15 @@ from relay_core.columnar.text import (
     texts_between,
 )
 from relay_core.ingest.jsonl.lines import Lines
-from relay_core.ingest.jsonl.objects import read_object
+from relay_core.ingest.jsonl.objects import TEXT, read_object
 
 _QUOTE, _BACKSLASH, _SPACE = ord('"'), ord("\\"), ord(" ")
 _SCALAR = r"(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)"
 _IS_SCALAR = f"^{_SCALAR}$"
-_TEXT = r'"(?:[^"\\]|\\.)*"'
-_VALUE = f"(?:{_TEXT}|{_SCALAR})"
-_KEY = rf"({_TEXT})[ \t]*:[ \t]*"
+_VALUE = f"(?:{TEXT.pattern}|{_SCALAR})"
+_KEY = rf"({TEXT.pattern})[ \t]*:[ \t]*"
 _MEMBER = re.compile(f"[ \\t]*{_KEY}({_VALUE})[ \\t]*")
-_MEMBERS = re.compile(rf"[ \t]*\{{{_MEMBER.pattern}(?:,{_MEMBER.pattern})*\}}[ \t]*")
+_MEMBERS = re.compile(rf"[ \t]*\{{{_MEMBER.pattern}(?:,{_MEMBER.pattern})*+\}}[ \t]*")
 _BETWEEN = '","'
 _IS_NUMBER = np.zeros(256, np.bool_)
 _IS_NUMBER[[ord(char) for char in "-0123456789"]] = True

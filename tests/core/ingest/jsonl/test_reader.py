@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -189,6 +191,20 @@ def test_a_line_may_be_longer_than_a_cell() -> None:
     members = {f"key {place}": "x" * 90 for place in range(50)} | {"nested": {"a": ["y" * 80]}}
     (row,) = read(lines(json.dumps(members)), "jsonl", limits=Limits(cell_bytes=100)).rows.values()
     assert row == ["x" * 90] * 50 + [""]
+
+
+@pytest.mark.parametrize("cell_bytes", [1 << 20, 1 << 23])
+@pytest.mark.parametrize("text", ["x", "\\n", "\\u00e9"])
+def test_a_long_line_takes_a_few_times_its_bytes(text: str, cell_bytes: int) -> None:
+    long = lines('{"sku":"' + text * ((4 << 20) // len(text)) + '"}')
+    expected = pytest.raises(FeedUnreadableError) if len(long) > cell_bytes else nullcontext()
+    tracemalloc.start()
+    try:
+        with expected:
+            read(long, "jsonl", limits=Limits(cell_bytes=cell_bytes))
+        assert tracemalloc.get_traced_memory()[1] < 24 * len(long)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("size", [20, 100_000])
