@@ -37,6 +37,9 @@ class Action(StrEnum):
     FEED_ROLLED_BACK = "feed.rolled_back"
     RUNS_PAUSED = "runs.paused"
     RUNS_RESUMED = "runs.resumed"
+    WEBHOOK_CREATED = "webhook.created"
+    WEBHOOK_CHANGED = "webhook.changed"
+    WEBHOOK_DELETED = "webhook.deleted"
     DEAD_LETTER_REDRIVEN = "dead_letter.redriven"
     DEAD_LETTER_DISCARDED = "dead_letter.discarded"
 

@@ -17,6 +17,7 @@ from relay_dagster.client import commands as client_commands
 from relay_dagster.client.access import commands as access_commands
 from relay_dagster.client.replay import commands as replay_commands
 from relay_dagster.client.tenants import commands as tenant_commands
+from relay_dagster.client.webhooks import commands as webhook_commands
 
 if TYPE_CHECKING:
     from relay_dagster.intake.dead_letters import DeadLetters
@@ -33,6 +34,7 @@ client_commands.add_to(app)
 replay_commands.add_to(app)
 tenant_commands.add_to(app)
 access_commands.add_to(app)
+webhook_commands.add_to(app)
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
 _WIDE = 200

@@ -294,6 +294,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     api_keys: _Words = Field((), validation_alias="API_KEYS", repr=False)
     allow_anonymous: bool = Field(False, validation_alias="RELAY_ALLOW_ANONYMOUS")
     trusted_proxies: _Networks = Field((), validation_alias="RELAY_TRUSTED_PROXIES")
+    webhook_allow_loopback: bool = Field(False, validation_alias="RELAY_WEBHOOK_ALLOW_LOOPBACK")
     metrics_namespace: str = Field(
         "RelayInventory", validation_alias="CLOUDWATCH_METRICS_NAMESPACE"
     )

@@ -18,6 +18,7 @@ from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.dynamodb.tenants.deletions import DeletionStore
 from relay_dagster.aws.dynamodb.triggers.store import TriggerStore
+from relay_dagster.aws.dynamodb.webhooks.store import WebhookStore
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.aws.sqs.upload_queue import UploadQueue
@@ -41,6 +42,7 @@ class Platform:
     triggers: TriggerStore
     pauses: PauseStore
     api_keys: ApiKeyStore
+    webhooks: WebhookStore
     audit: AuditStore
     objects: ObjectStore
     queue: JobQueue
@@ -101,6 +103,9 @@ def connect(
         triggers=TriggerStore(clients, settings.runs_table),
         pauses=PauseStore(clients, settings.tenants_table, settings.audit_table),
         api_keys=ApiKeyStore(clients, settings.tenants_table, settings.audit_table),
+        webhooks=WebhookStore(
+            clients, settings.tenants_table, settings.runs_table, settings.audit_table
+        ),
         audit=AuditStore(clients, settings.audit_table),
         objects=ObjectStore(clients, settings.artifact_bucket),
         queue=JobQueue(clients, settings.queue_url, settings.dlq_url),

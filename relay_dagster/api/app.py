@@ -33,6 +33,7 @@ from relay_dagster.api.routes import (
 )
 from relay_dagster.api.routes.access import api_keys, audit, deletions
 from relay_dagster.api.routes.config_schema import get_config_schema
+from relay_dagster.api.routes.webhooks import deliveries, receivers
 from relay_dagster.api.security.admin_keys import read_admin_keys, refuse_unsafe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
 from relay_dagster.api.security.rate_limits import WrongKeys
@@ -43,7 +44,7 @@ from relay_dagster.wiring import Platform, connect
 
 _ROUTES = (
     *(health, tenants, deletions, api_keys, statuses, config_checks, uploads, feeds),
-    *(runs, explanations, holds, admin, audit),
+    *(runs, explanations, holds, receivers, deliveries, admin, audit),
 )
 """In the order in which the document has them."""
 

@@ -103,100 +103,103 @@ class ApiClient:
         headers = {}
         if idempotency_key is not None:
             headers["Idempotency-Key"] = _header_text("--idempotency-key", idempotency_key)
-        return self._polled(self._send("POST", "/v1/runs", json=order, headers=headers))
+        return self._polled(self.send("POST", "/v1/runs", json=order, headers=headers))
 
     def run(self, run_id: str) -> Polled:
         """Return a run as it stands."""
-        return self._polled(self._send("GET", f"/v1/runs/{_segment(run_id)}"))
+        return self._polled(self.send("GET", f"/v1/runs/{segment(run_id)}"))
 
     def release(self, run_id: str, sha256: str, guards: Sequence[str], reason: str) -> Run:
         """Publish what a run holds back: the feed of this hash, for which these guards tripped."""
         order = {"sha256": sha256, "guards": list(guards), "reason": reason}
-        return _read(Run, self._send("POST", f"/v1/runs/{_segment(run_id)}/release", json=order))
+        return read_answer(
+            Run, self.send("POST", f"/v1/runs/{segment(run_id)}/release", json=order)
+        )
 
     def roll_back(self, tenant_id: str, run_id: str, reason: str) -> PublishedFeed:
         """Publish one of the tenant's earlier feeds again."""
-        path = f"/v1/tenants/{_segment(tenant_id)}/feed/rollback"
-        order = {"run_id": _segment(run_id), "reason": reason}
-        return _read(PublishedFeed, self._send("POST", path, json=order))
+        path = f"/v1/tenants/{segment(tenant_id)}/feed/rollback"
+        order = {"run_id": segment(run_id), "reason": reason}
+        return read_answer(PublishedFeed, self.send("POST", path, json=order))
 
     def runs(self, tenant_id: str | None, status: str | None, limit: int) -> Iterator[Run]:
         """Yield at most ``limit`` runs, newest first, over as many pages as it takes."""
         asked = {"tenant_id": tenant_id, "status": status}
-        pages = self._pages(RunPage, "/v1/runs", asked, limit)
+        pages = self.pages(RunPage, "/v1/runs", asked, limit)
         return islice((run for page in pages for run in page.runs), limit)
 
     def keys(self, tenant_id: str) -> Iterator[ListedKey]:
         """Yield all keys of a tenant."""
-        pages = self._pages(KeyPage, f"/v1/tenants/{_segment(tenant_id)}/api-keys")
+        pages = self.pages(KeyPage, f"/v1/tenants/{segment(tenant_id)}/api-keys")
         return (key for page in pages for key in page.api_keys)
 
     def create_key(
         self, tenant_id: str, name: str | None, scopes: list[str], until: datetime | None
     ) -> NewKey:
         """Make a key of a tenant."""
-        path = f"/v1/tenants/{_segment(tenant_id)}/api-keys"
+        path = f"/v1/tenants/{segment(tenant_id)}/api-keys"
         asked = {
             "name": name,
             "scopes": scopes or None,
             "expires_at": None if until is None else until.isoformat(),
         }
         order = {field: value for field, value in asked.items() if value is not None}
-        return _read(NewKey, self._send("POST", path, json=order))
+        return read_answer(NewKey, self.send("POST", path, json=order))
 
     def delete_key(self, tenant_id: str, key_id: str) -> None:
         """Delete a key of a tenant."""
-        self._send("DELETE", f"/v1/tenants/{_segment(tenant_id)}/api-keys/{_segment(key_id)}")
+        self.send("DELETE", f"/v1/tenants/{segment(tenant_id)}/api-keys/{segment(key_id)}")
 
     def audit(self, tenant_id: str | None, action: str | None, limit: int) -> Iterator[AuditItem]:
         """Yield at most ``limit`` entries, newest first, over as many pages as it takes."""
         asked = {"tenant_id": tenant_id, "action": action}
-        pages = self._pages(AuditPage, "/v1/audit", asked, limit)
+        pages = self.pages(AuditPage, "/v1/audit", asked, limit)
         return islice((entry for page in pages for entry in page.audit), limit)
 
     def artifacts(self, run_id: str) -> dict[str, str]:
         """Return a link for each artifact that there is."""
-        links = _json(self._send("GET", f"/v1/runs/{_segment(run_id)}/artifacts"))
+        links = _json(self.send("GET", f"/v1/runs/{segment(run_id)}/artifacts"))
         return {str(name): str(link) for name, link in links.items()}
 
     def explain(self, run_id: str, sku: str) -> Explanation:
         """Return why a SKU's row of a run's feed is what it is."""
-        path = f"/v1/runs/{_segment(run_id)}/explain"
-        return _read(Explanation, self._send("GET", path, params={"sku": sku}))
+        path = f"/v1/runs/{segment(run_id)}/explain"
+        return read_answer(Explanation, self.send("GET", path, params={"sku": sku}))
 
     def config(self, tenant_id: str, version: int | None) -> StoredConfig:
         """Return a tenant's latest config, or one version of it."""
         query = {} if version is None else {"config_version": version}
-        path = f"/v1/tenants/{_segment(tenant_id)}"
-        return _read(StoredConfig, self._send("GET", path, params=query))
+        path = f"/v1/tenants/{segment(tenant_id)}"
+        return read_answer(StoredConfig, self.send("GET", path, params=query))
 
     def status(self, tenant_id: str) -> TenantStatus:
         """Return how a tenant stands."""
-        path = f"/v1/tenants/{_segment(tenant_id)}/status"
-        return _read(TenantStatus, self._send("GET", path))
+        path = f"/v1/tenants/{segment(tenant_id)}/status"
+        return read_answer(TenantStatus, self.send("GET", path))
 
     def upload_link(self, tenant_id: str, vendor_id: str, file_name: str) -> UploadLink:
         """Return a link by which one file of a vendor is uploaded."""
         order = {"vendor_id": vendor_id, "file_name": file_name}
-        path = f"/v1/tenants/{_segment(tenant_id)}/uploads"
-        return _read(UploadLink, self._send("POST", path, json=order))
+        path = f"/v1/tenants/{segment(tenant_id)}/uploads"
+        return read_answer(UploadLink, self.send("POST", path, json=order))
 
     def put_config(self, tenant_id: str, text: str, if_match: int | None) -> StoredVersion:
         """Store a config as a new version; with ``if_match`` only as the one after that."""
         headers = _JSON if if_match is None else {**_JSON, "If-Match": f'"{if_match}"'}
-        path = f"/v1/tenants/{_segment(tenant_id)}/config"
-        return _read(StoredVersion, self._send("PUT", path, content=text.encode(), headers=headers))
+        path = f"/v1/tenants/{segment(tenant_id)}/config"
+        return read_answer(
+            StoredVersion, self.send("PUT", path, content=text.encode(), headers=headers)
+        )
 
     def check_config(self, tenant_id: str, text: str) -> ConfigCheck:
         """Judge a config without storing it."""
-        path = f"/v1/tenants/{_segment(tenant_id)}/config:check"
-        sent = self._send("POST", path, content=text.encode(), headers=_JSON)
-        return _read(ConfigCheck, sent)
+        path = f"/v1/tenants/{segment(tenant_id)}/config:check"
+        sent = self.send("POST", path, content=text.encode(), headers=_JSON)
+        return read_answer(ConfigCheck, sent)
 
-    def _polled(self, response: httpx.Response) -> Polled:
-        return Polled(_read(Run, response), _retry_after(response))
+    # --- for calls that stand elsewhere ---------------------------------------------------------
 
-    def _pages(
+    def pages(
         self,
         model: type[_Page],
         path: str,
@@ -208,13 +211,14 @@ class ApiClient:
         query = {"limit": size, **(asked or {})}
         while True:
             given = {name: value for name, value in query.items() if value is not None}
-            page = _read(model, self._send("GET", path, params=given))
+            page = read_answer(model, self.send("GET", path, params=given))
             yield page
             if page.next_cursor is None:
                 return
             query["cursor"] = page.next_cursor
 
-    def _send(self, method: str, path: str, **sent: Any) -> httpx.Response:
+    def send(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        """Return the answer to a request, where it is a good one."""
         try:
             response = self._http.request(method, path, **sent)
         except httpx.TransportError as error:
@@ -222,6 +226,9 @@ class ApiClient:
         if response.is_success:
             return response
         raise _refusal(response, self.url)
+
+    def _polled(self, response: httpx.Response) -> Polled:
+        return Polled(read_answer(Run, response), _retry_after(response))
 
     def _unreachable(self, error: httpx.TransportError) -> UnreachableError:
         unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
@@ -246,7 +253,12 @@ def _json(response: httpx.Response) -> dict[str, Any]:
     raise _foreign(response)
 
 
-def _read(model: type[_Answer], response: httpx.Response) -> _Answer:
+def read_answer(model: type[_Answer], response: httpx.Response) -> _Answer:
+    """Return what an answer says.
+
+    Raises:
+        UnexpectedAnswerError: it does not say that.
+    """
     try:
         return model.model_validate(_json(response))
     except ValidationError as error:
@@ -312,7 +324,7 @@ def _header_text(what: str, text: str) -> str:
     raise BadUsageError(f"{what} may hold printable ASCII characters only")
 
 
-def _segment(given: str) -> str:
+def segment(given: str) -> str:
     """Return an id that stays one part of a path."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", given):
         return given

@@ -8,6 +8,7 @@ import re
 import subprocess
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from relay_core.domain.records import VendorResult
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.http.error_codes import CODES
 from relay_dagster.runs.model import NewRun
+from webhooks_world import event, tried
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "API.md").read_text("utf-8")
@@ -67,12 +69,21 @@ def hold_one(api: LiveApi, folder: Path) -> None:
     api.platform.ledger.hold(record.fence, held_outcome(api.platform, record))
 
 
+def deliver(api: LiveApi, folder: Path) -> None:
+    """Let a try to deliver to the webhook of the guide fail, as where a sender runs."""
+    webhook_id = json.loads((folder / "webhook.json").read_text())["webhook_id"]
+    waits = tried(webhook_id, 503, goes_on=True)
+    made = replace(event(tenant_id="acme_parts"), deliveries={webhook_id: waits})
+    api.platform.webhooks.add_event(made)
+
+
 # What happens elsewhere before a command is run.
 BEFORE: dict[str, Callable[[LiveApi, Path], None]] = {
     "config:check": upload,
     'curl -sS "$RELAY/v1/runs/$RUN_ID"': end_well,
     "/explain": leave_files,
     "status=HELD": hold_one,
+    "/deliveries": deliver,
 }
 
 
@@ -119,7 +130,7 @@ def test_every_command_of_the_guide_answers_as_it_says(tmp_path: Path) -> None:
                 if part in script:
                     act(api, folder)
             # One shell after another, each with the variables of those before.
-            kept = "declare -p RUN_ID KEY_ID EARLIER SHA256"
+            kept = "declare -p RUN_ID KEY_ID EARLIER SHA256 WEBHOOK_ID"
             whole = f". {state}\n{script}\n{kept} > {state} 2>/dev/null || true\n"
             done = subprocess.run(
                 ["bash", "-c", whole],
@@ -143,8 +154,9 @@ def call_of(script: str) -> tuple[str, str]:
     path = re.search(r"\$RELAY([^\"?]+)", script)
     assert path is not None
     template = path.group(1)
-    for part, name in (("acme_parts", "tenant_id"), ("$RUN_ID", "run_id"), ("$KEY_ID", "key_id")):
-        template = template.replace(part, f"{{{name}}}")
+    template = template.replace("acme_parts", "{tenant_id}")
+    for name in ("run_id", "key_id", "webhook_id"):
+        template = template.replace(f"${name.upper()}", f"{{{name}}}")
     default = "POST" if " -d " in script else "GET"
     return (method.group(1) if method else default, template)
 

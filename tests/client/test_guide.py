@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from builders import RUN_ID, config_document, feed, tenant_config, vendor_docume
 from client_world import ClientWorld
 from explaining import run_in_memory
 from run_world import World
+from webhooks_world import event, stored_webhook, tried
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs/CLI.md").read_text("utf-8")
@@ -82,12 +84,23 @@ def replayable(world: ClientWorld) -> dict[str, str]:
     return {"OTHER_RUN_ID": NOBODY_S_RUN, **commands}
 
 
+def receiver(world: ClientWorld) -> str:
+    """Return what the guide calls a webhook; something was sent to it."""
+    made = stored_webhook(world.platform, tenant_id="acme_parts")
+    sent = {made.webhook_id: tried(made.webhook_id, 503, 200)}
+    told = replace(event(tenant_id="acme_parts"), deliveries=sent)
+    world.platform.webhooks.add_event(told)
+    return made.webhook_id
+
+
 def test_the_guide_names_every_client_command() -> None:
-    groups = ("config", "tenant", "keys")
+    groups = ("config", "tenant", "keys", "webhooks")
     named = {" ".join(command.split()[: 1 + command.startswith(groups)]) for command in COMMANDS}
     commands = {"run", "runs", "show", "errors", "explain", "release", "rollback", "verify"}
     commands |= {"rehearse", "upload", "tenant status", "audit"}
     commands |= {"keys create", "keys list", "keys delete"}
+    commands |= {f"webhooks {verb}" for verb in ("create", "list", "show", "update", "delete")}
+    commands |= {f"webhooks {verb}" for verb in ("rotate", "test", "deliveries")}
     assert named == commands | {"config get", "config check", "config put"}
 
 
@@ -97,6 +110,7 @@ def test_every_command_of_the_guide_does_what_it_says(
     monkeypatch.chdir(tmp_path)
     prepared(world, tmp_path)
     names = {**replayable(world), **held(world), "RUN_ID": ended(world, "done")}
+    names["WEBHOOK_ID"] = receiver(world)
     names["KEY_ID"] = world.api.client.post("/v1/tenants/acme_parts/api-keys").json()["key_id"]
     found = {}
     for command in COMMANDS:

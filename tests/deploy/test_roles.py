@@ -74,6 +74,25 @@ def administer(client: TestClient) -> None:
         assert client.request("DELETE", "/v1/admin/pause", json=scope).status_code == 204
 
 
+def be_told(client: TestClient) -> None:
+    """Make a webhook, change it, try it out, look at its deliveries, and delete it."""
+    order = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
+    place = f"/v1/tenants/{TENANT}/webhooks"
+    made = client.post(place, json=order)
+    one = f"{place}/{made.json()['webhook_id']}"
+    answers = [
+        made,
+        client.get(place),
+        client.get(one),
+        client.patch(one, json={"description": "shop"}),
+        client.post(f"{one}/secret:rotate"),
+        client.post(f"{one}/test"),
+        client.get(f"{one}/deliveries"),
+        client.delete(one),
+    ]
+    assert [each.status_code for each in answers] == [201, 200, 200, 200, 200, 202, 200, 204]
+
+
 def decide(client: TestClient, held: RunRecord, earlier: str) -> None:
     """Release a feed that is held back, and publish an earlier one again."""
     assert held.hold is not None
@@ -126,6 +145,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
         order = {"vendor_id": "vendor_1", "file_name": "feed.csv"}
         assert client.post(f"/v1/tenants/{TENANT}/uploads", json=order).status_code == 201
         administer(client)
+        be_told(client)
 
     return Act(answer, (world.app.state.platform.clients,))
 

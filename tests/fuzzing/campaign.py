@@ -59,7 +59,9 @@ UNHURRIED = {
 
 
 def furnish(api: LiveApi) -> dict[str, str]:
-    """Give the tenant of the document's examples a config, a run that succeeded, and so a feed.
+    """Give the tenant of the document's examples a config, a webhook, a run that succeeded, a feed.
+
+    The webhook has been told of that run; it can be told of others.
 
     Returns:
         A key of each kind: an admin's, and one of the tenant with all scopes.

@@ -59,6 +59,12 @@ from relay_dagster.runs.errors import (
     UnknownRunError,
     UnknownVendorError,
 )
+from relay_dagster.runs.webhooks.errors import (
+    TooManyWebhooksError,
+    UnknownWebhookError,
+    WebhookDisabledError,
+    WebhookError,
+)
 
 RETRY_AFTER_SECONDS = 5
 PAUSE_RETRY_SECONDS = 60
@@ -90,12 +96,16 @@ STATUSES: Mapping[type[Exception], int] = {
     UnknownVendorError: 422,
     RunCreationPausedError: 503,
     QueueUnavailableError: 503,
+    UnknownWebhookError: 404,
+    TooManyWebhooksError: 409,
+    WebhookDisabledError: 409,
     BadCursorError: 422,
     ExternalServiceError: 503,
     RequestRejectedError: 500,
     RelayError: 500,
     RunError: 500,
     TenantStoreError: 500,
+    WebhookError: 500,
 }
 _ROUTING_CODES = {400: INVALID_REQUEST, 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 

@@ -15,12 +15,14 @@ from relay_dagster.api.models.api_keys import KeyOrder
 from relay_dagster.api.models.holds import ReleaseOrder, RollbackOrder
 from relay_dagster.api.models.runs_tenants import PauseOrder, Problem, ResumeOrder, RunOrder
 from relay_dagster.api.models.uploads import UploadOrder
+from relay_dagster.api.models.webhooks import WebhookOrder, WebhookPatch
 from relay_dagster.api.openapi.config_schema import REFERENCE, config_schemas
 from relay_dagster.api.openapi.headers import described
 
 _BODIES = (
     *(Problem, RunOrder, PauseOrder, ResumeOrder),
     *(ReleaseOrder, RollbackOrder, UploadOrder, KeyOrder),
+    *(WebhookOrder, WebhookPatch),
 )
 # FastAPI's own error bodies, which this API does not answer with.
 _FOREIGN = ("HTTPValidationError", "ValidationError")

@@ -185,6 +185,12 @@ def _stored(tenant_id: str, version: int, *, created: bool, response: Response) 
     return ConfigVersion(tenant_id=tenant_id, config_version=version)
 
 
+def require_tenant(tenants: TenantStore, tenant_id: str) -> None:
+    """Raise `UnknownTenantError` where the tenant has no config."""
+    if not is_id(tenant_id) or tenants.latest_version(tenant_id) is None:
+        raise UnknownTenantError(tenant_id)
+
+
 def find_config(
     tenants: TenantStore, tenant_id: str, config_version: int | None = None
 ) -> StoredConfig:

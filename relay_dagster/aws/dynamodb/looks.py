@@ -119,7 +119,7 @@ class RunLooks:
 
         Reads the whole table: for one that an older release has filled.
         """
-        records = map(to_record, self._table.items_with(schema.REQUESTED_KEY))
+        records = map(to_record, self._table.items_with("requested_at"))
         open_ones = (each for each in records if each.acknowledged_at is None)
         unscheduled = [each for each in open_ones if each.due_lane is None]
         return sum(self.note_look(looks.scheduled(None, each, now)) for each in unscheduled)

@@ -208,6 +208,9 @@ class Table:
 class BadCursorError(ValueError):
     """A listing's cursor that this store did not make."""
 
+    def __init__(self) -> None:
+        super().__init__("cursor is not one that a listing returned")
+
 
 def listing_of(tenant_id: str | None, status: RunStatus | None = None) -> tuple[str, str, str]:
     """Return index, key name and key value that lead to runs: of a tenant, or of all in a status.
@@ -228,12 +231,12 @@ def run_id_of(row: Mapping[str, Any]) -> str:
 
 def cursor_after(row: Mapping[str, Any]) -> str:
     """Return the cursor that goes on after a row."""
-    return _cursor(str(row[schema.REQUESTED_KEY]))
+    return to_cursor(str(row[schema.REQUESTED_KEY]))
 
 
 def cursor_after_record(record: RunRecord) -> str:
     """Return the cursor that goes on after a run."""
-    return _cursor(requested_key(record))
+    return to_cursor(requested_key(record))
 
 
 def start_key(cursor: str, key: str, value: str) -> Mapping[str, Any]:
@@ -242,18 +245,30 @@ def start_key(cursor: str, key: str, value: str) -> Mapping[str, Any]:
     Raises:
         BadCursorError: `cursor_after` did not make the cursor.
     """
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        requested = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
-        instant, _, run_id = requested.partition("#")
-        read_instant(instant)
-    except (binascii.Error, ValueError) as error:
-        raise BadCursorError("cursor is not one that a listing returned") from error
+    instant, run_id = read_cursor(cursor)
     if not is_run_id(run_id):
-        raise BadCursorError("cursor is not one that a listing returned")
+        raise BadCursorError
+    requested = f"{instant}#{run_id}"
     start = {schema.KEY: run_key(run_id), schema.REQUESTED_KEY: requested, key: value}
     return marshal(start)
 
 
-def _cursor(requested: str) -> str:
-    return base64.urlsafe_b64encode(requested.encode()).decode().rstrip("=")
+def to_cursor(sort_key: str) -> str:
+    """Return the cursor of a sort key: an instant, ``#``, and what else tells items apart."""
+    return base64.urlsafe_b64encode(sort_key.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> tuple[str, str]:
+    """Return the instant of a cursor and what follows it, as they stand in the sort key.
+
+    Raises:
+        BadCursorError: `to_cursor` did not make the cursor.
+    """
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        sort_key = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+        instant, _, rest = sort_key.partition("#")
+        read_instant(instant)
+    except (binascii.Error, ValueError) as error:
+        raise BadCursorError from error
+    return instant, rest

@@ -37,6 +37,7 @@ from relay_dagster.aws.dynamodb.serialization import (
 from relay_dagster.aws.dynamodb.tenants.openness import is_open, refuse_closing
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.dynamodb.triggers import items
+from relay_dagster.aws.dynamodb.webhooks.items import event_write
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, TenantBusyError
 from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
@@ -44,6 +45,7 @@ from relay_dagster.runs.identifiers import is_run_id
 from relay_dagster.runs.model import Idempotency, RunRecord, TenantLock
 from relay_dagster.runs.ports import RunPage
 from relay_dagster.runs.triggers.state import TriggerMove
+from relay_dagster.runs.webhooks.events import events_of
 
 # So many runs are looked through for one of a kind; the first page mostly has it.
 _PAGE_BACK, _PAGES_BACK = 10, 5
@@ -127,6 +129,8 @@ class RunStore(RunLooks):
     ) -> RunRecord:
         """Write ``after`` if the record still is ``before``, with everything that goes with it.
 
+        What webhooks are told of the change goes with it too.
+
         Args:
             before: as it was read, None for a new record.
             after: as it is to be; ``revision`` and ``write_id`` are set here.
@@ -166,6 +170,9 @@ class RunStore(RunLooks):
             writes.append(Write("trigger", "Put", change))
         if self._tenants_table and (while_idle or tenant_lock.is_wanted(before, after)):
             writes.append(is_open(self._tenants_table, after.tenant_id, sent_at))
+        writes += [
+            event_write(self._table.name, event) for event in events_of(before, after, feed, now)
+        ]
         writes += [audit_write(self._audit_table, entry) for entry in audit]
         try:
             self._transact(writes, tenant_lock.is_given_back(before, after))

@@ -4,13 +4,15 @@ Each table has one key, ``pk``, whose prefix says what an item is:
 
 * runs table: ``RUN#<run_id>``, ``LOCK#<tenant_id>``, ``FEED#<tenant_id>``, ``IDEMP#<digest>``,
   ``BEAT#<run_id>#<attempt>``, ``RUNS#<tenant_id>#<hour>`` (how many there were),
-  ``TRIGGER#<tenant_id>`` (what its triggers wait for). Indexes: a tenant's runs, all runs, and
-  those of a status by time, and by when they are due the runs that are not settled yet and the
-  triggers (sparse, in shards).
+  ``TRIGGER#<tenant_id>`` (what its triggers wait for), ``EVENT#<event_id>`` (what webhooks are
+  told of, and what became of it). Indexes: a tenant's runs (and, as if they were another tenant's,
+  its events), all runs, and those of a status by time, and by when they are due the runs that are
+  not settled yet, the triggers and the events that are not delivered yet (sparse, in shards).
 * tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
-  ``KEY#<key_id>`` (a tenant's API key, as a digest), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all),
-  ``DELETION#<tenant_id>`` (how far its deletion is; in the end the tombstone). Indexes: tenants by
-  the time their first config was stored, and deletions by when they are due; a tenant's items.
+  ``KEY#<key_id>`` (a tenant's API key, as a digest), ``WEBHOOKS#<tenant_id>`` (all its webhooks,
+  with their secrets), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all), ``DELETION#<tenant_id>`` (how far
+  its deletion is; in the end the tombstone). Indexes: tenants by the time their first config was
+  stored, and deletions by when they are due; a tenant's items.
 * audit table: an entry by its id, which sorts by time. Indexes: a tenant's entries, all entries,
   and those of an action.
 

@@ -14,6 +14,7 @@ from relay_dagster.aws.dynamodb.api_key_store import Scope
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 
 LOCAL = {"type": "local"}
+WEBHOOK = "/v1/tenants/{tenant_id}/webhooks/{webhook_id}"
 # Method, path, whether it is open to everybody, and what an admin, the tenant itself and another
 # tenant get, where the tenant has a config and nothing else.
 ROUTES = (
@@ -36,6 +37,14 @@ ROUTES = (
     ("GET", "/v1/tenants/{tenant_id}/api-keys", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/api-keys", False, (201, 403, 404)),
     ("DELETE", "/v1/tenants/{tenant_id}/api-keys/{key_id}", False, (404, 403, 404)),
+    ("GET", "/v1/tenants/{tenant_id}/webhooks", False, (200, 200, 404)),
+    ("POST", "/v1/tenants/{tenant_id}/webhooks", False, (201, 201, 404)),
+    ("GET", WEBHOOK, False, (404, 404, 404)),
+    ("PATCH", WEBHOOK, False, (404, 404, 404)),
+    ("DELETE", WEBHOOK, False, (404, 404, 404)),
+    ("POST", f"{WEBHOOK}/secret:rotate", False, (404, 404, 404)),
+    ("POST", f"{WEBHOOK}/test", False, (404, 404, 404)),
+    ("GET", f"{WEBHOOK}/deliveries", False, (404, 404, 404)),
     ("POST", "/v1/runs", False, (202, 202, 404)),
     ("GET", "/v1/audit", False, (200, 200, 200)),
     ("GET", "/v1/runs", False, (200, 200, 200)),
@@ -52,6 +61,11 @@ BODIES = {
     "/v1/runs": {"tenant_id": "acme", "run_type": "inventory_sync"},
     "/v1/admin/pause": {"reason": "maintenance"},
     "/v1/tenants/{tenant_id}/uploads": {"vendor_id": "vendor_1", "file_name": "feed.csv"},
+    "/v1/tenants/{tenant_id}/webhooks": {
+        "url": "https://shop.example.com/hooks",
+        "events": ["run.failed"],
+    },
+    WEBHOOK: {"enabled": True},
     "/v1/runs/{run_id}/release": {"sha256": "ab12", "guards": [], "reason": "seen"},
     "/v1/tenants/{tenant_id}/feed/rollback": {"run_id": NOBODY_S_RUN, "reason": "seen"},
 }
@@ -63,8 +77,9 @@ walk = pytest.mark.parametrize(
 
 
 def call(world: ApiWorld, key: str | None, method: str, path: str, run_id: str = NOBODY_S_RUN):
-    place = path.format(tenant_id="acme", run_id=run_id, key_id="0123456789abcdef")
-    body = BODIES.get(path, config_document()) if method in ("POST", "PUT") else None
+    ids = {"run_id": run_id, "key_id": "0123456789abcdef", "webhook_id": f"wh_{'0' * 32}"}
+    place = path.format(tenant_id="acme", **ids)
+    body = BODIES.get(path, config_document()) if method in ("POST", "PUT", "PATCH") else None
     body = None if path.endswith("/api-keys") else body
     query = QUERIES.get(path)
     client = world.with_key(key)
@@ -147,6 +162,11 @@ SCOPES = {
     "POST /v1/tenants/{tenant_id}/api-keys": "keys",
     "DELETE /v1/tenants/{tenant_id}/api-keys/{key_id}": "keys",
     "POST /v1/tenants/{tenant_id}/uploads": "upload",
+    "POST /v1/tenants/{tenant_id}/webhooks": "config",
+    f"PATCH {WEBHOOK}": "config",
+    f"DELETE {WEBHOOK}": "config",
+    f"POST {WEBHOOK}/secret:rotate": "config",
+    f"POST {WEBHOOK}/test": "config",
     "POST /v1/runs": "run",
     "POST /v1/runs/{run_id}/cancel": "run",
     "POST /v1/runs/{run_id}/release": "release",
@@ -237,7 +257,7 @@ NASTY = (
     [pytest.param(*each[:2], id=f"{each[0]} {each[1]}") for each in ROUTES if "{" in each[1]],
 )
 def test_no_path_leads_out_of_a_tenant_s_place(world: ApiWorld, method: str, path: str) -> None:
-    body = config_document() if method in ("POST", "PUT") else None
+    body = config_document() if method in ("POST", "PUT", "PATCH") else None
     for segment in NASTY:
         place = re.sub(r"\{\w+\}", segment, path)
         response = world.client.request(method, place, json=body, follow_redirects=False)

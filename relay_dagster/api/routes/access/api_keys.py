@@ -22,13 +22,12 @@ from relay_dagster.api.http.request_parsing import (
 from relay_dagster.api.models.api_keys import KeyList, KeyOrder, ListedKey, NewTenantKey
 from relay_dagster.api.models.runs_tenants import CURSOR
 from relay_dagster.api.openapi.headers import carrying
+from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.api_keys import Caller, NewKey
 from relay_dagster.api.security.auth import Acting, MayMakeKeys, MayRead, require_scopes
-from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.wiring import Platform
 
 router = APIRouter(tags=["api keys"])
 _log = event_log()
@@ -66,7 +65,7 @@ def create_api_key(
     order = read_body(KeyOrder, body) if body else KeyOrder()
     require_scopes(caller, order.scopes)
     _refuse_expiry(order, caller)
-    _require_tenant(tenant_id, platform)
+    require_tenant(platform.tenants, tenant_id)
     wanted = NewKey(order.name, tuple(order.scopes), order.expires_at)
     key_id, key = keyring.issue(tenant_id, wanted, caller, acting)
     _log.info("api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=order.scopes)
@@ -88,7 +87,7 @@ def list_api_keys(
 
     The list lags by a moment.
     """
-    _require_tenant(tenant_id, platform)
+    require_tenant(platform.tenants, tenant_id)
     keys, more = platform.api_keys.of_tenant(tenant_id, limit=limit, after=cursor)
     return KeyList(api_keys=[ListedKey.of(key) for key in keys], next_cursor=more)
 
@@ -110,11 +109,6 @@ def delete_api_key(
     if not known:
         raise ProblemError("API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}")
     _log.info("api_key_deleted", tenant_id=tenant_id, key_id=key_id)
-
-
-def _require_tenant(tenant_id: str, platform: Platform) -> None:
-    if not is_id(tenant_id) or platform.tenants.latest_version(tenant_id) is None:
-        raise UnknownTenantError(tenant_id)
 
 
 def _refuse_expiry(order: KeyOrder, caller: Caller) -> None:

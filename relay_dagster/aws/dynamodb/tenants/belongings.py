@@ -27,6 +27,7 @@ from relay_dagster.aws.dynamodb.serialization import (
 )
 from relay_dagster.aws.dynamodb.tenant_store import config_key, tenant_key
 from relay_dagster.aws.dynamodb.triggers.items import trigger_key
+from relay_dagster.aws.dynamodb.webhooks.items import events_listed
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.model import RunRecord
 
@@ -75,7 +76,7 @@ class TenantBelongings:
         """Remove what else the runs table has of a tenant; return how many items that were."""
         hours = (hour_of(now) - timedelta(hours=ago) for ago in range(_COUNTED_HOURS))
         keys = {
-            *self._listed(f"EVENTS#{tenant_id}"),
+            *self._listed(events_listed(tenant_id)),
             *(run_count_key(tenant_id, hour) for hour in hours),
             trigger_key(tenant_id),
             feed_key(tenant_id),

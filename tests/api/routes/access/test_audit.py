@@ -21,7 +21,11 @@ from relay_dagster.external_errors import UnreachableError
 KEYS = f"/v1/tenants/{TENANT}/api-keys"
 ADDRESS = "198.51.100.7"
 LOCAL = {"type": "local"}
-CHANGES_NOTHING = {"POST /v1/tenants/{tenant_id}/config:check"}
+WEBHOOKS = f"/v1/tenants/{TENANT}/webhooks"
+CHANGES_NOTHING = {
+    "POST /v1/tenants/{tenant_id}/config:check",
+    "POST /v1/tenants/{tenant_id}/webhooks/{webhook_id}/test",
+}
 
 
 def audit(world: ApiWorld, client: TestClient | None = None, **query: Any) -> list[dict[str, Any]]:
@@ -121,6 +125,33 @@ def restore_tenant(world: ApiWorld) -> Call:
     return "POST", f"/v1/tenants/{TENANT}/restore", None, Action.TENANT_RESTORED, TENANT
 
 
+def create_webhook(world: ApiWorld) -> Call:
+    order = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
+    return "POST", WEBHOOKS, order, Action.WEBHOOK_CREATED, None
+
+
+def made_webhook(world: ApiWorld) -> str:
+    for each in world.client.get(WEBHOOKS).json()["webhooks"]:
+        world.client.delete(f"{WEBHOOKS}/{each['webhook_id']}")
+    method, path, order, _, _ = create_webhook(world)
+    return str(world.client.request(method, path, json=order).json()["webhook_id"])
+
+
+def update_webhook(world: ApiWorld) -> Call:
+    made = made_webhook(world)
+    return "PATCH", f"{WEBHOOKS}/{made}", {"enabled": False}, Action.WEBHOOK_CHANGED, made
+
+
+def rotate_secret(world: ApiWorld) -> Call:
+    made = made_webhook(world)
+    return "POST", f"{WEBHOOKS}/{made}/secret:rotate", None, Action.WEBHOOK_CHANGED, made
+
+
+def delete_webhook(world: ApiWorld) -> Call:
+    made = made_webhook(world)
+    return "DELETE", f"{WEBHOOKS}/{made}", None, Action.WEBHOOK_DELETED, made
+
+
 ACTS: dict[str, Callable[[ApiWorld], Call]] = {
     "POST /v1/tenants": create_tenant,
     "DELETE /v1/tenants/{tenant_id}": delete_tenant,
@@ -129,12 +160,24 @@ ACTS: dict[str, Callable[[ApiWorld], Call]] = {
     "POST /v1/tenants/{tenant_id}/api-keys": create_key,
     "DELETE /v1/tenants/{tenant_id}/api-keys/{key_id}": delete_key,
     "POST /v1/tenants/{tenant_id}/uploads": upload_link,
+    "POST /v1/tenants/{tenant_id}/webhooks": create_webhook,
+    "PATCH /v1/tenants/{tenant_id}/webhooks/{webhook_id}": update_webhook,
+    "DELETE /v1/tenants/{tenant_id}/webhooks/{webhook_id}": delete_webhook,
+    "POST /v1/tenants/{tenant_id}/webhooks/{webhook_id}/secret:rotate": rotate_secret,
     "POST /v1/runs": post_run,
     "POST /v1/runs/{run_id}/cancel": cancel_run,
     "POST /v1/runs/{run_id}/release": release_run,
     "POST /v1/tenants/{tenant_id}/feed/rollback": roll_back,
     "POST /v1/admin/pause": pause,
     "DELETE /v1/admin/pause": resume,
+}
+
+
+# What an act has made has its id in the answer.
+TOLD_IN_THE_ANSWER = {
+    Action.KEY_CREATED: "key_id",
+    Action.RUN_POSTED: "run_id",
+    Action.WEBHOOK_CREATED: "webhook_id",
 }
 
 
@@ -185,9 +228,8 @@ def test_a_call_that_changes_something_leaves_one_entry(
     assert entry["action"] == action
     assert entry["actor"] == {"kind": "admin_key", "id": "ops", "name": "ops"}
     assert (entry["request_id"], entry["address"]) == ("the-request", ADDRESS)
-    if target is None and action in (Action.KEY_CREATED, Action.RUN_POSTED):
-        answer = response.json()
-        target = answer.get("key_id") or answer["run_id"]
+    if target is None and action in TOLD_IN_THE_ANSWER:
+        target = response.json()[TOLD_IN_THE_ANSWER[action]]
     assert entry["target"] == target
     assert entry["tenant_id"] == {"new": "new", None: None}.get(target, TENANT)
 
@@ -196,6 +238,13 @@ def test_a_config_that_is_only_checked_leaves_none(world: ApiWorld) -> None:
     before = audit_ids(world)
     path = f"/v1/tenants/{TENANT}/config:check"
     assert world.client.post(path, json=config_document()).status_code == 200
+    assert audit_ids(world) == before
+
+
+def test_a_test_delivery_leaves_none(world: ApiWorld) -> None:
+    made = made_webhook(world)
+    before = audit_ids(world)
+    assert world.client.post(f"{WEBHOOKS}/{made}/test").status_code == 202
     assert audit_ids(world) == before
 
 
@@ -214,6 +263,8 @@ def refusals(world: ApiWorld) -> Iterator[tuple[int, Response]]:
         ),
     )
     yield 404, client.delete(f"{KEYS}/0123456789abcdef")
+    yield 404, client.delete(f"{WEBHOOKS}/wh_{'0' * 32}")
+    yield 422, client.post(WEBHOOKS, json={"url": "http://a.example.com", "events": ["run.held"]})
     run_id = world.post_run().json()["run_id"]
     yield 409, world.post_run()
     world.succeed(run_id)

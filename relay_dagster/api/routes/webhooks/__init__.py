@@ -1,0 +1,1 @@
+"""Tenants' webhooks: made and changed, tried out, and what became of their deliveries."""

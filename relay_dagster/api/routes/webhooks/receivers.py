@@ -1,0 +1,223 @@
+"""A tenant's webhooks: made, listed, changed, deleted; their secrets, each shown once.
+
+HTTP alone: how webhooks change is ``runs/webhooks/``, and nothing is sent from here. A URL's text
+is judged where it is stored; what its name resolves to, by the sender at every call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from relay_core.domain.errors import ConfigFault
+from relay_dagster.api.http.dependencies import PlatformDep
+from relay_dagster.api.http.error_codes import ORDER_BODY, answers
+from relay_dagster.api.http.problems import invalid_request
+from relay_dagster.api.http.request_parsing import (
+    JsonBody,
+    TenantId,
+    WebhookId,
+    json_content,
+    read_body,
+)
+from relay_dagster.api.models.webhooks import (
+    ListedWebhook,
+    NewSecret,
+    NewWebhook,
+    WebhookList,
+    WebhookOrder,
+    WebhookPatch,
+)
+from relay_dagster.api.openapi.headers import carrying
+from relay_dagster.api.routes.tenants import require_tenant
+from relay_dagster.api.security.auth import Acting, MayConfigure, MayRead
+from relay_dagster.audit import Action
+from relay_dagster.logs import event_log
+from relay_dagster.runs.identifiers import is_id
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.webhooks.changes import added, edited, find, removed, rotated, updated
+from relay_dagster.runs.webhooks.destination import UnfitUrlError, judge_url
+from relay_dagster.runs.webhooks.errors import UnknownWebhookError
+from relay_dagster.runs.webhooks.model import (
+    OLD_SECRET_LIFE,
+    Webhook,
+    is_webhook_id,
+    new_secret,
+    new_webhook_id,
+)
+from relay_dagster.wiring import Platform
+
+router = APIRouter(tags=["webhooks"])
+_log = event_log()
+
+_PLACE = "/v1/tenants/{tenant_id}/webhooks"
+_BODY = json_content(
+    {"$ref": "#/components/schemas/WebhookOrder"},
+    {"url": "https://shop.example.com/hooks/relay", "events": ["feed.published", "run.failed"]},
+)
+_PATCH_BODY = json_content({"$ref": "#/components/schemas/WebhookPatch"}, {"enabled": True})
+
+
+def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> Webhook:
+    """Return one of a tenant's webhooks.
+
+    Raises:
+        UnknownWebhookError: there is none with that id.
+    """
+    if not is_id(tenant_id) or not is_webhook_id(webhook_id):
+        raise UnknownWebhookError(tenant_id, webhook_id)
+    return find(platform.webhooks.of_tenant(tenant_id), tenant_id, webhook_id)
+
+
+@router.post(
+    _PLACE,
+    status_code=201,
+    responses={
+        **carrying(201, "Cache-Control", "Location"),
+        **answers(
+            "TENANT_NOT_FOUND", "TENANT_CLOSING", "WEBHOOK_QUOTA_EXCEEDED", *ORDER_BODY
+        ),
+    },
+    openapi_extra=_BODY,
+)
+def create_webhook(
+    tenant_id: TenantId,
+    caller: MayConfigure,
+    acting: Acting,
+    platform: PlatformDep,
+    body: JsonBody,
+    response: Response,
+) -> NewWebhook:
+    """Have a URL told of a tenant's events, from now on. The secret is shown this once.
+
+    A tenant has at most 10.
+    """
+    order = read_body(WebhookOrder, body)
+    receiver = _receiver_of(order.url, platform)
+    require_tenant(platform.tenants, tenant_id)
+    now = utc_now()
+    made = Webhook(
+        webhook_id=new_webhook_id(),
+        tenant_id=tenant_id,
+        url=order.url,
+        events=tuple(order.events),
+        description=order.description,
+        secret=new_secret(),
+        created_at=now,
+        created_by=caller.id,
+    )
+    told = {"receiver": receiver, "events": order.events}
+    entry = acting.entry(Action.WEBHOOK_CREATED, tenant_id, made.webhook_id, now, **told)
+    platform.webhooks.change(tenant_id, added(made), entry)
+    _log.info("webhook_created", tenant_id=tenant_id, webhook_id=made.webhook_id, **told)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Location"] = f"/v1/tenants/{tenant_id}/webhooks/{made.webhook_id}"
+    return NewWebhook(**ListedWebhook.of(made).model_dump(), secret=made.secret)
+
+
+@router.get(_PLACE, responses=answers("TENANT_NOT_FOUND"))
+def list_webhooks(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> WebhookList:
+    """List a tenant's webhooks in the order in which they were made."""
+    require_tenant(platform.tenants, tenant_id)
+    webhooks = platform.webhooks.of_tenant(tenant_id)
+    return WebhookList(webhooks=[*map(ListedWebhook.of, webhooks)])
+
+
+@router.get(f"{_PLACE}/{{webhook_id}}", responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND"))
+def get_webhook(
+    tenant_id: TenantId, webhook_id: WebhookId, caller: MayRead, platform: PlatformDep
+) -> ListedWebhook:
+    """Return a webhook as it stands."""
+    return ListedWebhook.of(find_webhook(platform, tenant_id, webhook_id))
+
+
+@router.patch(
+    f"{_PLACE}/{{webhook_id}}",
+    responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND", *ORDER_BODY),
+    openapi_extra=_PATCH_BODY,
+)
+def update_webhook(
+    tenant_id: TenantId,
+    webhook_id: WebhookId,
+    caller: MayConfigure,
+    acting: Acting,
+    platform: PlatformDep,
+    body: JsonBody,
+) -> ListedWebhook:
+    """Change what is named of a webhook. What waits to be sent goes where it then leads."""
+    order = read_body(WebhookPatch, body)
+    changes = order.changes
+    told: dict[str, Any] = {"changed": sorted(changes)}
+    told |= {name: changes[name] for name in ("events", "enabled") if name in changes}
+    if "url" in changes:
+        told["receiver"] = _receiver_of(order.url, platform)
+    find_webhook(platform, tenant_id, webhook_id)
+    entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, utc_now(), **told)
+    rule = edited(tenant_id, webhook_id, updated(**changes))
+    after = platform.webhooks.change(tenant_id, rule, entry)
+    _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **told)
+    return ListedWebhook.of(find(after, tenant_id, webhook_id))
+
+
+@router.delete(
+    f"{_PLACE}/{{webhook_id}}",
+    status_code=204,
+    responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND"),
+)
+def delete_webhook(
+    tenant_id: TenantId,
+    webhook_id: WebhookId,
+    caller: MayConfigure,
+    acting: Acting,
+    platform: PlatformDep,
+) -> None:
+    """Delete a webhook; what waits to be sent to it is not sent."""
+    webhook = find_webhook(platform, tenant_id, webhook_id)
+    told = {"receiver": judge_url(webhook.url, allow_loopback=True).receiver}
+    entry = acting.entry(Action.WEBHOOK_DELETED, tenant_id, webhook_id, utc_now(), **told)
+    platform.webhooks.change(tenant_id, removed(tenant_id, webhook_id), entry)
+    _log.info("webhook_deleted", tenant_id=tenant_id, webhook_id=webhook_id)
+
+
+@router.post(
+    f"{_PLACE}/{{webhook_id}}/secret:rotate",
+    responses={
+        **carrying(200, "Cache-Control"),
+        **answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND"),
+    },
+)
+def rotate_webhook_secret(
+    tenant_id: TenantId,
+    webhook_id: WebhookId,
+    caller: MayConfigure,
+    acting: Acting,
+    platform: PlatformDep,
+    response: Response,
+) -> NewSecret:
+    """Make a new secret of a webhook, shown this once.
+
+    The one before signs too for 24 hours; of three that were good within them the oldest is not.
+    """
+    find_webhook(platform, tenant_id, webhook_id)
+    now, secret = utc_now(), new_secret()
+    told = {"changed": ["secret"]}
+    entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **told)
+    platform.webhooks.change(tenant_id, edited(tenant_id, webhook_id, rotated(secret, now)), entry)
+    _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **told)
+    response.headers["Cache-Control"] = "no-store"
+    until = now + OLD_SECRET_LIFE
+    return NewSecret(webhook_id=webhook_id, secret=secret, previous_secret_until=until)
+
+
+def _receiver_of(url: str, platform: Platform) -> str:
+    """Return who answers at a URL: its path may be a secret, and is told nowhere.
+
+    Raises:
+        ProblemError: 422, nothing is sent there.
+    """
+    allow_loopback = platform.settings.webhook_allow_loopback
+    try:
+        return judge_url(url, allow_loopback=allow_loopback).receiver
+    except UnfitUrlError as error:
+        raise invalid_request([ConfigFault("url", str(error))]) from error

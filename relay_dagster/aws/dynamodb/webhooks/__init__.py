@@ -1,0 +1,1 @@
+"""Tenants' webhooks in the tenants table, and their events in the runs table."""

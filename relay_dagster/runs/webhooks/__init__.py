@@ -1,0 +1,1 @@
+"""What webhooks are, and the rules of their life; no AWS, no network, no clock."""

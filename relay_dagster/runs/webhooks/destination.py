@@ -1,0 +1,169 @@
+"""Where a webhook may be sent: the rule of its URL's text, and of the addresses behind its name.
+
+Nothing here resolves a name: who stores a URL judges its text, and who sends judges every address
+that the name has at that moment as well, then connects to one of those.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
+from urllib.parse import SplitResult, urlsplit
+
+from relay_dagster.loopback import is_loopback
+
+Address = IPv4Address | IPv6Address
+
+LONGEST_URL = 2048
+PORTS = (443, 8443)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+# What `is_global` calls global in some version of Python and nobody can reach as such.
+_NOT_PUBLIC_V4 = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
+_NOT_PUBLIC_V6 = (IPv6Network("2001::/23"), IPv6Network("2001:db8::/32"), IPv6Network("3fff::/20"))
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+# The last four bytes of these are an IPv4 address.
+_ENDS_IN_V4 = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_LONGEST_NAME = 253
+# A resolver reads a name that ends so as an address: 127.1, 0x7f.1, 2130706433.
+_ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)")
+
+
+class UnfitUrlError(ValueError):
+    """A webhook may not be sent to this URL; the message says why, without quoting it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A URL that a webhook may be sent to.
+
+    Args:
+        scheme: ``https``, or ``http`` to loopback.
+        host: a name in small letters, or an address without brackets.
+        port: also where the URL leaves it out.
+        target: path and query, as they stand in a request.
+        allow_loopback: whether this machine's addresses are good, as an operator has said.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+    allow_loopback: bool = False
+
+    @property
+    def receiver(self) -> str:
+        """Who answers there: scheme, host and port."""
+        return f"{self.scheme}://{self._bracketed}:{self.port}"
+
+    @property
+    def host_header(self) -> str:
+        """The host as a request names it."""
+        is_default = self.port == _DEFAULT_PORTS[self.scheme]
+        return self._bracketed if is_default else f"{self._bracketed}:{self.port}"
+
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    def accepts(self, address: Address) -> bool:
+        """Tell whether an address that the host has may be connected to."""
+        if self.allow_loopback and address.is_loopback:
+            return True
+        return self.scheme == "https" and self.port in PORTS and is_public(address)
+
+
+def is_public(address: Address) -> bool:
+    """Tell whether everybody reaches the same host there; wrapped IPv4 is judged by itself."""
+    address = _unwrapped(address)
+    if isinstance(address, IPv4Address):
+        refused = any(address in network for network in _NOT_PUBLIC_V4)
+        return address.is_global and not address.is_multicast and not refused
+    refused = any(address in network for network in _NOT_PUBLIC_V6)
+    return address in _GLOBAL_UNICAST and address.is_global and not refused
+
+
+def _unwrapped(address: Address) -> Address:
+    """Return the IPv4 address inside a mapped, translated, compatible or 6to4 one."""
+    if isinstance(address, IPv4Address):
+        return address
+    if any(address in network for network in _ENDS_IN_V4):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.sixtofour or address
+
+
+def judge_url(text: str, *, allow_loopback: bool = False) -> Destination:
+    """Return where a webhook's URL leads, where its text may be one.
+
+    Args:
+        text: the URL.
+        allow_loopback: take ``http`` and any port where the host is this machine.
+
+    Raises:
+        UnfitUrlError: it may not.
+    """
+    parts, port = _split(text)
+    host = (parts.hostname or "").lower()
+    address = _address_in(host, is_bracketed="[" in parts.netloc)
+    here = allow_loopback and is_loopback(host)
+    if parts.scheme != "https" and not (here and parts.scheme == "http"):
+        raise UnfitUrlError("must begin with https://")
+    if port is None:
+        port = _DEFAULT_PORTS[parts.scheme]
+    if not here:
+        _judge_reach(host, address, port)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Destination(parts.scheme, host, port, target, allow_loopback)
+
+
+def _split(text: str) -> tuple[SplitResult, int | None]:
+    if len(text) > LONGEST_URL:
+        raise UnfitUrlError(f"must have at most {LONGEST_URL} characters")
+    if not re.fullmatch(r"[!-~]+", text) or "\\" in text:
+        raise UnfitUrlError(
+            "must be a URL of visible ASCII characters without a backslash; "
+            "others are percent-encoded, and in a host's name written as xn--"
+        )
+    if "#" in text:
+        raise UnfitUrlError("must have no fragment")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise UnfitUrlError("must be a URL with a host, and a port from 1 to 65535") from None
+    if "@" in parts.netloc:
+        raise UnfitUrlError("must have no user name and no password")
+    if port == 0:
+        raise UnfitUrlError("must be a URL with a host, and a port from 1 to 65535")
+    return parts, port
+
+
+def _address_in(host: str, *, is_bracketed: bool) -> Address | None:
+    """Return a host that is an address, None for a name."""
+    if "%" not in host:
+        try:
+            return ip_address(host)
+        except ValueError:
+            pass
+    if is_bracketed or not _NAME.fullmatch(host) or len(host) > _LONGEST_NAME:
+        raise UnfitUrlError("must name a host")
+    if _ENDS_IN_A_NUMBER.fullmatch(host):
+        raise UnfitUrlError("must name a host, or an address in full: four numbers up to 255")
+    return None
+
+
+def _judge_reach(host: str, address: Address | None, port: int) -> None:
+    if port not in PORTS:
+        raise UnfitUrlError(f"must have port {' or '.join(map(str, PORTS))}")
+    if is_loopback(host) or (address is not None and not is_public(address)):
+        raise UnfitUrlError("must lead to a public address")

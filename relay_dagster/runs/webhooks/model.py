@@ -1,0 +1,223 @@
+"""What is kept of webhooks: a tenant's receivers, the events they are told of, and every try.
+
+Frozen values only. Which events there are `events` decides, how a tenant's webhooks change
+`changes`; how they are stored is ``aws/dynamodb/webhooks/``.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+MOST_WEBHOOKS = 10
+"""Of a tenant."""
+
+OLD_SECRET_LIFE = timedelta(hours=24)
+"""For how long a secret signs, beside the new one, that was rotated away."""
+
+EVENT_LIFE = timedelta(days=30)
+"""For how long an event is kept, delivered or not."""
+
+EVENT_ID_PATTERN = "^msg_[0-9a-f]{32}$"
+_WEBHOOK_ID = re.compile("wh_[0-9a-f]{32}")
+_SECRET_BYTES = 32
+
+
+class EventType(StrEnum):
+    """What happened."""
+
+    RUN_SUCCEEDED = "run.succeeded"
+    RUN_FAILED = "run.failed"
+    RUN_HELD = "run.held"
+    RUN_CANCELLED = "run.cancelled"
+    FEED_PUBLISHED = "feed.published"
+    TEST = "webhook.test"
+
+
+SUBSCRIBABLE = tuple(each for each in EventType if each is not EventType.TEST)
+"""What a webhook can be told of; a test is for one that asks for it."""
+
+
+class DisabledReason(StrEnum):
+    """Why the system has disabled a webhook; None of one that a person has."""
+
+    GONE = "receiver_gone"
+    FAILING = "receiver_failing"
+
+
+class EventLane(StrEnum):
+    """Which list of what is due an event stands in whose deliveries are not over."""
+
+    EVENT = "event"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """One receiver of a tenant's events. Instants are aware, UTC.
+
+    ``previous_secret`` signs too until ``previous_secret_until``. ``failing_since`` is when the
+    first of the failures was that no success has followed. ``created_by`` is a caller's id.
+    """
+
+    webhook_id: str
+    tenant_id: str
+    url: str
+    events: tuple[EventType, ...]
+    secret: str = field(repr=False)
+    created_at: datetime
+    created_by: str | None = None
+    description: str | None = None
+    enabled: bool = True
+    previous_secret: str | None = field(default=None, repr=False)
+    previous_secret_until: datetime | None = None
+    failing_since: datetime | None = None
+    disabled_reason: DisabledReason | None = None
+
+    def signing_secrets(self, now: datetime) -> tuple[str, ...]:
+        """Return the secrets that sign what is sent now, the newest first."""
+        until = self.previous_secret_until
+        if self.previous_secret is None or until is None or until <= now:
+            return (self.secret,)
+        return self.secret, self.previous_secret
+
+    def wants(self, event: Event) -> bool:
+        """Tell whether it is told of an event of its tenant."""
+        if not self.enabled:
+            return False
+        if event.only_for is not None:
+            return event.only_for == self.webhook_id
+        return event.type in self.events
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to deliver: what came of it.
+
+    ``status_code`` is None without an answer; ``error`` is None of a success, else a sentence.
+    """
+
+    at: datetime
+    status_code: int | None
+    duration_ms: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event on its way to one webhook; it is over where ``next_attempt_at`` is None."""
+
+    webhook_id: str
+    attempts: tuple[Attempt, ...] = ()
+    next_attempt_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One try among those of a webhook, as a list shows it: the how-manieth it was, of what.
+
+    ``next_attempt_at`` is set on the last one of a delivery that goes on.
+    """
+
+    event_id: str
+    event_type: EventType
+    occurred_at: datetime
+    number: int
+    attempt: Attempt
+    next_attempt_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What happened, and what became of telling it.
+
+    ``event_id`` is the id of every try to deliver it, to whom it may be. ``data`` are plain JSON
+    values. ``deliveries``, by webhook, is None until a sender has looked at it; ``due_at`` is when
+    the next look is, None once all deliveries are over. A test event is ``only_for`` one webhook.
+    """
+
+    event_id: str
+    type: EventType
+    occurred_at: datetime
+    tenant_id: str
+    data: Mapping[str, Any]
+    only_for: str | None = None
+    deliveries: Mapping[str, Delivery] | None = None
+    due_at: datetime | None = None
+    revision: int = 1
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that it is about."""
+        run_id: str | None = self.data.get("run_id")
+        return run_id
+
+    def tries_of(self, webhook_id: str) -> list[Try]:
+        """Return the tries to deliver it to a webhook, the last first."""
+        delivery = (self.deliveries or {}).get(webhook_id)
+        if delivery is None:
+            return []
+        last = len(delivery.attempts)
+        tries = [
+            Try(
+                event_id=self.event_id,
+                event_type=self.type,
+                occurred_at=self.occurred_at,
+                number=number,
+                attempt=attempt,
+                next_attempt_at=delivery.next_attempt_at if number == last else None,
+            )
+            for number, attempt in enumerate(delivery.attempts, start=1)
+        ]
+        return tries[::-1]
+
+    @property
+    def body(self) -> bytes:
+        """What receivers are sent: the same bytes in every try."""
+        document = {
+            "type": str(self.type),
+            "timestamp": self.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "data": dict(self.data),
+        }
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def new_event(
+    event_type: EventType,
+    tenant_id: str,
+    data: Mapping[str, Any],
+    now: datetime,
+    *,
+    only_for: str | None = None,
+) -> Event:
+    """Return an event that has just happened, with an id of its own; it is due at once."""
+    return Event(
+        event_id=f"msg_{secrets.token_hex(16)}",
+        type=event_type,
+        occurred_at=now,
+        tenant_id=tenant_id,
+        data=data,
+        only_for=only_for,
+        due_at=now,
+    )
+
+
+def is_webhook_id(text: str) -> bool:
+    """Tell whether a text has the form of a webhook's id."""
+    return _WEBHOOK_ID.fullmatch(text) is not None
+
+
+def new_webhook_id() -> str:
+    """Return an id that no other webhook has."""
+    return f"wh_{secrets.token_hex(16)}"
+
+
+def new_secret() -> str:
+    """Return a secret that signs, as Standard Webhooks writes it."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"

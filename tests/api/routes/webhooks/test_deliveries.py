@@ -1,0 +1,153 @@
+"""A webhook tried out, and the tries to deliver to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from api_world import ApiWorld, assert_problem, paths_of
+from relay_dagster.aws.dynamodb.reads import to_cursor
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.webhooks.model import EventType, Webhook
+from webhooks_world import event, stored_webhook, tried
+
+
+@pytest.fixture
+def receiver(world: ApiWorld) -> Webhook:
+    world.store_config()
+    return stored_webhook(world.platform)
+
+
+def place_of(receiver: Webhook) -> str:
+    return f"/v1/tenants/acme/webhooks/{receiver.webhook_id}"
+
+
+def deliveries(world: ApiWorld, receiver: Webhook, **query: Any) -> dict[str, Any]:
+    response = world.client.get(f"{place_of(receiver)}/deliveries", params=query)
+    assert response.status_code == 200, response.text
+    page: dict[str, Any] = response.json()
+    return page
+
+
+def test_a_test_makes_an_event_for_that_webhook_alone(world: ApiWorld, receiver: Webhook) -> None:
+    other = stored_webhook(world.platform, events=receiver.events)
+    response = world.client.post(f"{place_of(receiver)}/test")
+    assert response.status_code == 202
+    (due,) = world.platform.webhooks.due_events(utc_now(), 10)
+    assert response.json() == {"delivery_id": due.event_id}
+    assert (due.type, due.only_for) == (EventType.TEST, receiver.webhook_id)
+    assert (receiver.wants(due), other.wants(due)) == (True, False)
+    assert due.data == {
+        "run_id": None,
+        "tenant_id": "acme",
+        "status": None,
+        "error_code": None,
+        "failure_class": None,
+        "counts": None,
+        "changes": None,
+        "hold": None,
+    }
+
+
+def test_one_that_is_disabled_is_not_tried(world: ApiWorld, receiver: Webhook) -> None:
+    world.client.patch(place_of(receiver), json={"enabled": False})
+    answer = world.client.post(f"{place_of(receiver)}/test")
+    assert_problem(answer, 409, "WEBHOOK_DISABLED")
+    assert world.platform.webhooks.due_events(utc_now(), 10) == []
+
+
+def test_each_try_is_listed_the_last_first(world: ApiWorld, receiver: Webhook) -> None:
+    waits = tried(receiver.webhook_id, None, 503, goes_on=True)
+    first = replace(event(), deliveries={receiver.webhook_id: tried(receiver.webhook_id, 200)})
+    second = replace(
+        event(EventType.RUN_SUCCEEDED, after=5),
+        deliveries={receiver.webhook_id: waits, "wh_other": tried("wh_other", 410)},
+    )
+    for each in (first, second):
+        world.platform.webhooks.add_event(each)
+    assert deliveries(world, receiver) == {
+        "deliveries": [
+            {
+                "delivery_id": second.event_id,
+                "event": "run.succeeded",
+                "attempt": 2,
+                "at": "2026-03-01T12:00:01Z",
+                "status_code": 503,
+                "duration_ms": 12,
+                "error": "answered 503",
+                "next_attempt_at": "2026-03-01T12:05:00Z",
+            },
+            {
+                "delivery_id": second.event_id,
+                "event": "run.succeeded",
+                "attempt": 1,
+                "at": "2026-03-01T12:00:00Z",
+                "status_code": None,
+                "duration_ms": 12,
+                "error": "answered None",
+                "next_attempt_at": None,
+            },
+            {
+                "delivery_id": first.event_id,
+                "event": "run.failed",
+                "attempt": 1,
+                "at": "2026-03-01T12:00:00Z",
+                "status_code": 200,
+                "duration_ms": 12,
+                "error": None,
+                "next_attempt_at": None,
+            },
+        ],
+        "next_cursor": None,
+    }
+
+
+def test_a_list_goes_on_at_its_cursor(world: ApiWorld, receiver: Webhook) -> None:
+    for number in range(3):
+        three = tried(receiver.webhook_id, 500, 500, 200)
+        one = replace(event(after=number), deliveries={receiver.webhook_id: three})
+        world.platform.webhooks.add_event(one)
+    whole = deliveries(world, receiver)["deliveries"]
+    found, cursor = [], None
+    for _ in range(5):
+        page = deliveries(world, receiver, limit=2, **({"cursor": cursor} if cursor else {}))
+        found += page["deliveries"]
+        cursor = page["next_cursor"]
+    assert (found, len(found), cursor) == (whole, 9, None)
+
+
+def test_an_event_that_nobody_has_tried_yet_is_not_listed(
+    world: ApiWorld, receiver: Webhook
+) -> None:
+    assert world.client.post(f"{place_of(receiver)}/test").status_code == 202
+    assert deliveries(world, receiver) == {"deliveries": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": 101}, "limit"),
+        ({"cursor": "yesterday"}, "cursor"),
+        ({"cursor": "x" * 300}, "cursor"),
+        ({"cursor": to_cursor("2026-03-01T12:00:00.000000Z#msg_0#1")}, "cursor"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_told(
+    world: ApiWorld, receiver: Webhook, query: dict[str, Any], path: str
+) -> None:
+    response = world.client.get(f"{place_of(receiver)}/deliveries", params=query)
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [path]
+
+
+def test_the_longest_page_is_under_a_mebibyte(world: ApiWorld, receiver: Webhook) -> None:
+    long = replace(tried(receiver.webhook_id, *[500] * 8).attempts[0], error="e" * 1000)
+    for number in range(13):
+        told = replace(tried(receiver.webhook_id), attempts=(long,) * 8)
+        one = replace(event(after=number), deliveries={receiver.webhook_id: told})
+        world.platform.webhooks.add_event(one)
+    response = world.client.get(f"{place_of(receiver)}/deliveries", params={"limit": 100})
+    assert len(response.json()["deliveries"]) == 100
+    assert len(response.content) < 1 << 20

@@ -1,0 +1,247 @@
+"""Webhooks and events in their tables: read as written, changed only where they are as read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from fakes import NOW, CallCounter, embedded_platform, served_platform
+from relay_dagster.audit import SYSTEM, Action
+from relay_dagster.aws.dynamodb.reads import BadCursorError, to_cursor
+from relay_dagster.aws.dynamodb.serialization import SHARDS, unmarshal
+from relay_dagster.runs.webhooks.changes import (
+    added,
+    edited,
+    removed,
+    updated,
+)
+from relay_dagster.runs.webhooks.errors import TooManyWebhooksError, UnknownWebhookError
+from relay_dagster.runs.webhooks.model import DisabledReason, new_secret
+from relay_dagster.wiring import Platform
+from webhooks_world import SECOND, event, stored_webhook, tried, webhook
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with embedded_platform() as platform:
+        yield platform
+
+
+# --- webhooks -----------------------------------------------------------------------------------
+
+
+def test_a_webhook_is_read_as_it_was_written(platform: Platform) -> None:
+    first = stored_webhook(platform, description="shöp", created_by="admin:ops")
+    second = stored_webhook(
+        platform,
+        enabled=False,
+        previous_secret=new_secret(),
+        previous_secret_until=NOW + timedelta(microseconds=1),
+        failing_since=NOW,
+        disabled_reason=DisabledReason.GONE,
+    )
+    assert platform.webhooks.of_tenant("acme") == (first, second)
+    assert platform.webhooks.of_tenant("other") == ()
+
+
+def test_webhooks_of_many_tenants_are_one_read(platform: Platform) -> None:
+    mine, other = stored_webhook(platform), stored_webhook(platform, tenant_id="other")
+    calls = CallCounter(platform)
+    found = platform.webhooks.of_tenants(["acme", "other", "nobody"])
+    assert found == {"acme": (mine,), "other": (other,), "nobody": ()}
+    assert dict(calls) == {"dynamodb.BatchGetItem": 1}
+
+
+def test_the_item_is_found_by_whose_it_is(platform: Platform) -> None:
+    stored_webhook(platform)
+    table = platform.settings.tenants_table
+    (item,) = platform.clients.dynamodb.scan(TableName=table)["Items"]
+    plain = unmarshal(item)
+    assert (plain["pk"], plain["tenant_id"], plain["revision"]) == ("WEBHOOKS#acme", "acme", 1)
+
+
+def test_a_change_is_told_in_its_own_transaction(platform: Platform) -> None:
+    one = webhook()
+    entry = SYSTEM.entry(Action.WEBHOOK_CREATED, "acme", one.webhook_id, NOW)
+    assert platform.webhooks.change("acme", added(one), entry) == (one,)
+    assert platform.audit.list_entries("acme").entries == (entry,)
+
+
+def test_what_changes_nothing_or_is_refused_is_not_told(platform: Platform) -> None:
+    one = stored_webhook(platform)
+    entry = SYSTEM.entry(Action.WEBHOOK_CHANGED, "acme", one.webhook_id, NOW)
+    same = edited("acme", one.webhook_id, updated(url=one.url))
+    assert platform.webhooks.change("acme", same, entry) == (one,)
+    with pytest.raises(UnknownWebhookError, match="acme has no webhook wh_1"):
+        platform.webhooks.change("acme", removed("acme", "wh_1"), entry)
+    assert platform.audit.list_entries("acme").entries == ()
+
+
+def test_a_tenant_has_ten_at_the_most(platform: Platform) -> None:
+    for _ in range(10):
+        stored_webhook(platform)
+    with pytest.raises(TooManyWebhooksError, match="acme has 10"):
+        stored_webhook(platform)
+    gone = platform.webhooks.of_tenant("acme")[3]
+    platform.webhooks.change("acme", removed("acme", gone.webhook_id))
+    last = stored_webhook(platform)
+    kept = platform.webhooks.of_tenant("acme")
+    assert len(kept) == 10
+    assert (kept[-1], gone in kept) == (last, False)
+
+
+def test_the_last_one_goes_and_another_comes(platform: Platform) -> None:
+    one = stored_webhook(platform)
+    assert platform.webhooks.change("acme", removed("acme", one.webhook_id)) == ()
+    two = stored_webhook(platform)
+    assert platform.webhooks.of_tenant("acme") == (two,)
+
+
+def test_changes_at_once_are_all_kept_and_the_eleventh_is_refused() -> None:
+    with served_platform() as platform, ThreadPoolExecutor(12) as threads:
+        made = [threads.submit(stored_webhook, platform) for _ in range(12)]
+        errors = [each.exception() for each in made]
+        kept = platform.webhooks.of_tenant("acme")
+    assert [type(each) for each in errors if each is not None] == [TooManyWebhooksError] * 2
+    stored = {each.result() for each in made if each.exception() is None}
+    assert (len(kept), set(kept)) == (10, stored)
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+def test_a_new_event_is_due_at_once_and_read_as_it_was_written(platform: Platform) -> None:
+    one = replace(event(), data={"run_id": "r", "counts": {"rows": 3}, "hold": None})
+    platform.webhooks.add_event(one)
+    assert platform.webhooks.event(one.event_id) == one
+    assert platform.webhooks.due_events(NOW, 10) == [one]
+    assert platform.webhooks.due_events(NOW - SECOND, 10) == []
+
+
+def test_the_longest_due_come_first(platform: Platform) -> None:
+    events = [event(after=number) for number in range(12)]
+    for each in reversed(events):
+        platform.webhooks.add_event(each)
+    calls = CallCounter(platform)
+    assert platform.webhooks.due_events(NOW + 20 * SECOND, 5) == events[:5]
+    assert dict(calls) == {"dynamodb.Query": SHARDS, "dynamodb.BatchGetItem": 1}
+
+
+def test_an_event_is_due_until_its_deliveries_are_over(platform: Platform) -> None:
+    one = event()
+    platform.webhooks.add_event(one)
+    later = NOW + 60 * SECOND
+    waits = replace(one, deliveries={"wh_1": tried("wh_1", 500, goes_on=True)}, due_at=later)
+    stored = platform.webhooks.put_event(one, waits)
+    assert stored == replace(waits, revision=2)
+    assert platform.webhooks.due_events(NOW, 10) == []
+    assert platform.webhooks.due_events(later, 10) == [stored]
+    over = replace(waits, deliveries={"wh_1": tried("wh_1", 500, 200)}, due_at=None)
+    assert platform.webhooks.put_event(stored, over) == replace(over, revision=3)
+    assert platform.webhooks.due_events(later, 10) == []
+    assert platform.webhooks.event(one.event_id) == replace(over, revision=3)
+
+
+def test_an_event_that_somebody_else_has_changed_stays_as_it_is(platform: Platform) -> None:
+    one = event()
+    platform.webhooks.add_event(one)
+    first = platform.webhooks.put_event(one, replace(one, deliveries={}))
+    assert platform.webhooks.put_event(one, replace(one, due_at=None)) is None
+    assert platform.webhooks.event(one.event_id) == first
+
+
+def test_an_event_is_no_run_and_lives_for_thirty_days(platform: Platform) -> None:
+    platform.webhooks.add_event(event())
+    (item,) = platform.clients.dynamodb.scan(TableName=platform.settings.runs_table)["Items"]
+    assert unmarshal(item)["expires_at"] == int((NOW + timedelta(days=30)).timestamp())
+    assert platform.runs.list_runs("acme").records == ()
+    assert platform.runs.list_runs().records == ()
+
+
+def test_events_are_listed_by_tenant_the_last_first(platform: Platform) -> None:
+    events = [event(after=number) for number in range(7)]
+    for each in [*events, event(tenant_id="other")]:
+        platform.webhooks.add_event(each)
+    pages, cursor = [], None
+    while not pages or cursor is not None:
+        page = platform.webhooks.events_of("acme", limit=3, cursor=cursor)
+        cursor = page.next_cursor
+        pages.append(page.events)
+    assert list(map(len, pages)) == [3, 3, 1]
+    assert [each for page in pages for each in page] == events[::-1]
+
+
+# --- tries --------------------------------------------------------------------------------------
+
+
+def stored_tries(platform: Platform, *codes: tuple[int | None, ...]) -> list[tuple[str, int]]:
+    """Store an event with tries for each group of codes; return what a list is to show of them."""
+    wanted: list[tuple[str, int]] = []
+    for number, group in enumerate(codes):
+        deliveries = {"wh_1": tried("wh_1", *group), "wh_2": tried("wh_2", 410)}
+        one = replace(event(after=number), deliveries=deliveries)
+        platform.webhooks.add_event(one)
+        wanted += [(one.event_id, each) for each in range(1, len(group) + 1)]
+    return wanted[::-1]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 6, 7, 50])
+def test_tries_are_listed_one_by_one_the_last_first(platform: Platform, limit: int) -> None:
+    wanted = stored_tries(platform, (200,), (500, None, 200), (), (503, 503))
+    pages, cursor = [], None
+    while not pages or cursor is not None:
+        page = platform.webhooks.tries_of("acme", "wh_1", limit=limit, cursor=cursor)
+        cursor = page.next_cursor
+        pages.append([(one.event_id, one.number) for one in page.tries])
+    assert [one for page in pages for one in page] == wanted
+    assert max(map(len, pages)) <= limit
+
+
+def test_a_page_that_goes_on_is_not_moved_by_what_comes_meanwhile(platform: Platform) -> None:
+    wanted = stored_tries(platform, (200,), (500, 500, 500))
+    first = platform.webhooks.tries_of("acme", "wh_1", limit=2)
+    newer = replace(event(after=90), deliveries={"wh_1": tried("wh_1", 200)})
+    platform.webhooks.add_event(newer)
+    rest = platform.webhooks.tries_of("acme", "wh_1", limit=5, cursor=first.next_cursor)
+    shown = [(one.event_id, one.number) for one in (*first.tries, *rest.tries)]
+    assert shown == wanted
+
+
+def test_only_the_last_try_tells_of_the_next(platform: Platform) -> None:
+    one = replace(event(), deliveries={"wh_1": tried("wh_1", None, 500, goes_on=True)})
+    platform.webhooks.add_event(one)
+    page = platform.webhooks.tries_of("acme", "wh_1", limit=10)
+    assert [each.next_attempt_at for each in page.tries] == [NOW + 300 * SECOND, None]
+    assert [each.attempt.status_code for each in page.tries] == [500, None]
+
+
+def test_a_webhook_without_tries_among_many_events_ends_its_pages_early(
+    platform: Platform,
+) -> None:
+    for number in range(301):
+        platform.webhooks.add_event(event(after=number))
+    page = platform.webhooks.tries_of("acme", "wh_1", limit=10)
+    assert page.tries == ()
+    rest = platform.webhooks.tries_of("acme", "wh_1", limit=10, cursor=page.next_cursor)
+    assert (page.next_cursor is None, rest.tries, rest.next_cursor) == (False, (), None)
+
+
+@pytest.mark.parametrize(
+    "rest", ["", "RUN", "msg_" + "g" * 32, "msg_" + "a" * 32 + "#0", "msg_" + "a" * 32 + "#x"]
+)
+def test_a_cursor_that_no_list_returned_is_refused(platform: Platform, rest: str) -> None:
+    cursor = to_cursor(f"2026-03-01T12:00:00.000000Z#{rest}")
+    with pytest.raises(BadCursorError):
+        platform.webhooks.tries_of("acme", "wh_1", limit=10, cursor=cursor)
+
+
+def test_a_cursor_leads_to_no_other_tenants_event(platform: Platform) -> None:
+    foreign = replace(event(tenant_id="other"), deliveries={"wh_1": tried("wh_1", 200, 200, 200)})
+    platform.webhooks.add_event(foreign)
+    cursor = to_cursor(f"2026-03-01T12:00:00.000000Z#{foreign.event_id}#3")
+    page = platform.webhooks.tries_of("acme", "wh_1", limit=10, cursor=cursor)
+    assert page.tries == ()

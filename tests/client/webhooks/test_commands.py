@@ -1,0 +1,168 @@
+"""`relay webhooks`, from the command line to the API and back."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from api_world import TENANT
+from client_world import ClientWorld
+from fakes import NOW
+from relay_dagster.client.api_client import ApiClient
+from relay_dagster.client.webhooks.calls import WebhookCalls
+from relay_dagster.runs.webhooks.changes import disabled, edited, failing
+from relay_dagster.runs.webhooks.model import DisabledReason
+from webhooks_world import event, tried
+
+URL = "https://shop.example.com/hooks"
+
+
+@pytest.fixture(autouse=True)
+def config(world: ClientWorld) -> None:
+    world.api.store_config()
+
+
+def created(world: ClientWorld, *options: str) -> str:
+    """Make a webhook and return its id."""
+    made = world.relay("webhooks", "create", TENANT, URL, "--event", "run.failed", *options)
+    assert made.exit_code == 0, made.output
+    (webhook_id,) = re.findall(r"^webhook (\w+) of acme;", made.stderr)
+    return str(webhook_id)
+
+
+def test_a_secret_is_printed_alone_and_the_id_beside_it(world: ClientWorld) -> None:
+    events = ("--event", "run.failed", "--event", "feed.published")
+    made = world.relay("webhooks", "create", TENANT, URL, *events, "--description", "shop")
+    assert made.exit_code == 0, made.output
+    (webhook,) = world.platform.webhooks.of_tenant(TENANT)
+    assert made.stdout == f"{webhook.secret}\n"
+    assert made.stderr == (
+        f"webhook {webhook.webhook_id} of acme; its secret is shown this once; try it with: "
+        f"relay webhooks test acme {webhook.webhook_id}\n"
+    )
+    told = world.relay("webhooks", "list", TENANT).stdout.splitlines()
+    assert told[0].split() == ["webhook_id", "state", "url", "events", "description"]
+    assert told[1].split() == [
+        webhook.webhook_id,
+        "enabled",
+        URL,
+        "run.failed",
+        "feed.published",
+        "shop",
+    ]
+
+
+def test_programs_get_the_answers_whole(world: ClientWorld) -> None:
+    options = ("--event", "run.held", "--json")
+    made = json.loads(world.relay("webhooks", "create", TENANT, URL, *options).stdout)
+    assert made.pop("secret").startswith("whsec_")
+    place = (TENANT, made["webhook_id"])
+    assert json.loads(world.relay("webhooks", "list", TENANT, "--json").stdout) == [made]
+    assert json.loads(world.relay("webhooks", "show", *place, "--json").stdout) == made
+    rotated = json.loads(world.relay("webhooks", "rotate", *place, "--json").stdout)
+    assert rotated.keys() == {"webhook_id", "secret", "previous_secret_until"}
+    changed = world.relay("webhooks", "update", *place, "--disable", "--json")
+    assert json.loads(changed.stdout) == {**made, "enabled": False}
+    assert json.loads(world.relay("webhooks", "deliveries", *place, "--json").stdout) == []
+
+
+def test_only_what_is_named_is_changed(world: ClientWorld) -> None:
+    webhook_id = created(world)
+    (before,) = world.platform.webhooks.of_tenant(TENANT)
+    options = ("--url", f"{URL}/new", "--event", "run.held", "--disable")
+    told = world.relay("webhooks", "update", TENANT, webhook_id, *options)
+    assert told.stdout.splitlines()[:4] == [
+        f"webhook {webhook_id}",
+        "  is disabled",
+        f"  is sent to {URL}/new",
+        "  is told of run.held",
+    ]
+    assert world.relay("webhooks", "update", TENANT, webhook_id, "--enable").exit_code == 0
+    for text, kept in (("shop", "shop"), ("", None)):
+        world.relay("webhooks", "update", TENANT, webhook_id, "--description", text)
+        assert world.platform.webhooks.of_tenant(TENANT)[0].description == kept
+    (after,) = world.platform.webhooks.of_tenant(TENANT)
+    assert after == replace(before, url=f"{URL}/new", events=("run.held",))
+
+
+def test_how_a_webhook_does_is_shown(world: ClientWorld) -> None:
+    webhook_id = created(world, "--description", "shop")
+    change = world.platform.webhooks.change
+    change(TENANT, edited(TENANT, webhook_id, failing(NOW)))
+    assert "  enabled, failing  " in world.relay("webhooks", "list", TENANT).stdout
+    change(TENANT, edited(TENANT, webhook_id, disabled(DisabledReason.FAILING)))
+    lines = world.relay("webhooks", "show", TENANT, webhook_id).stdout.splitlines()
+    assert lines[1] == "  is disabled: receiver_failing"
+    assert lines[4] == "  is described as shop"
+    assert re.fullmatch(r"  was made at \S+ \S+Z by admin:admin-1", lines[5])
+    assert lines[6] == "  has failed since 2026-03-01 12:00:00Z, each time"
+
+
+def test_a_rotated_secret_is_printed_alone(world: ClientWorld) -> None:
+    webhook_id = created(world)
+    told = world.relay("webhooks", "rotate", TENANT, webhook_id)
+    (webhook,) = world.platform.webhooks.of_tenant(TENANT)
+    assert told.stdout == f"{webhook.secret}\n"
+    assert re.fullmatch(r"the secret before signs too until \S+ \S+Z; verify .*\n", told.stderr)
+
+
+def test_a_test_prints_its_delivery_and_where_to_look(world: ClientWorld) -> None:
+    webhook_id = created(world)
+    told = world.relay("webhooks", "test", TENANT, webhook_id)
+    (made,) = world.platform.webhooks.events_of(TENANT, limit=10).events
+    assert told.stdout == f"{made.event_id}\n"
+    assert f"relay webhooks deliveries acme {webhook_id}" in told.stderr
+
+
+def test_each_try_is_a_line(world: ClientWorld) -> None:
+    webhook_id = created(world)
+    empty = world.relay("webhooks", "deliveries", TENANT, webhook_id)
+    assert (empty.exit_code, empty.stdout) == (0, "")
+    assert empty.stderr == "nothing was sent to the webhook in the last 30 days\n"
+    one = replace(event(), deliveries={webhook_id: tried(webhook_id, None, 503, goes_on=True)})
+    world.platform.webhooks.add_event(one)
+    lines = world.relay("webhooks", "deliveries", TENANT, webhook_id).stdout.splitlines()
+    assert lines[0].split() == [
+        *("at", "delivery_id", "event", "try", "answer", "took", "next", "error"),
+    ]
+    assert re.search(rf"{one.event_id}  run.failed  2    503 .* 12:05:00Z  answered 503$", lines[1])
+    assert re.search(r"run.failed  1    -  .*  answered None$", lines[2])
+    limited = world.relay("webhooks", "deliveries", TENANT, webhook_id, "--limit", "1")
+    assert limited.stdout.splitlines() == lines[:2]
+
+
+def test_a_list_of_tries_goes_on_over_pages(world: ClientWorld) -> None:
+    webhook_id = created(world)
+    for number in range(3):
+        three = tried(webhook_id, 500, 500, 200)
+        made = replace(event(after=number), deliveries={webhook_id: three})
+        world.platform.webhooks.add_event(made)
+    with ApiClient(world.url, "admin-key", page_size=2) as client:
+        calls = WebhookCalls(client, TENANT)
+        assert len(list(calls.deliveries(webhook_id, 100))) == 9
+        assert len(list(calls.deliveries(webhook_id, 4))) == 4
+
+
+def test_a_deleted_webhook_is_gone(world: ClientWorld) -> None:
+    webhook_id = created(world)
+    told = world.relay("webhooks", "delete", TENANT, webhook_id)
+    assert told.stdout == f"webhook {webhook_id} of acme is deleted\n"
+    again = world.relay("webhooks", "delete", TENANT, webhook_id)
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert "WEBHOOK_NOT_FOUND" in again.stderr
+    empty = world.relay("webhooks", "list", TENANT)
+    assert (empty.stdout, empty.stderr) == ("", "the tenant has no webhooks\n")
+
+
+def test_what_the_api_refuses_is_told(world: ClientWorld) -> None:
+    event_option = ("--event", "run.failed")
+    told = world.relay("webhooks", "create", TENANT, "http://10.0.0.1/", *event_option)
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert "url: must begin with https://" in told.stderr
+    told = world.relay("webhooks", "create", TENANT, URL, "--event", "run.baked")
+    assert "events.0" in told.stderr
+    assert world.relay("webhooks", "create", TENANT, URL).exit_code == 2
+    assert world.relay("webhooks", "show", TENANT, "../x").exit_code == 2

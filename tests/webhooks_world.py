@@ -1,0 +1,79 @@
+"""Webhooks and events to test with: everything has a default, a test names what matters to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from fakes import NOW
+from relay_dagster.aws.dynamodb.serialization import unmarshal
+from relay_dagster.aws.dynamodb.webhooks.items import to_event
+from relay_dagster.runs.webhooks.changes import added
+from relay_dagster.runs.webhooks.model import (
+    Attempt,
+    Delivery,
+    Event,
+    EventType,
+    Webhook,
+    new_event,
+    new_webhook_id,
+)
+from relay_dagster.wiring import Platform
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SECOND = timedelta(seconds=1)
+
+
+def webhook(**changes: Any) -> Webhook:
+    """Return a webhook of tenant ``acme`` for failed and succeeded runs."""
+    defaults: dict[str, Any] = {
+        "webhook_id": new_webhook_id(),
+        "tenant_id": "acme",
+        "url": "https://shop.example.com/hooks",
+        "events": (EventType.RUN_FAILED, EventType.RUN_SUCCEEDED),
+        "secret": SECRET,
+        "created_at": NOW,
+    }
+    return Webhook(**{**defaults, **changes})
+
+
+def stored_webhook(platform: Platform, **changes: Any) -> Webhook:
+    """Store a webhook and return it."""
+    made = webhook(**changes)
+    platform.webhooks.change(made.tenant_id, added(made))
+    return made
+
+
+def event(
+    event_type: EventType = EventType.RUN_FAILED, *, after: float = 0, tenant_id: str = "acme"
+) -> Event:
+    """Return an event so many seconds after `NOW`."""
+    at = NOW + after * SECOND
+    return new_event(event_type, tenant_id, {"run_id": None, "tenant_id": tenant_id}, at)
+
+
+def tried(webhook_id: str, *codes: int | None, goes_on: bool = False) -> Delivery:
+    """Return a delivery with a try for each status code, a second apart."""
+    attempts = tuple(
+        Attempt(NOW + number * SECOND, code, 12, None if code == 200 else f"answered {code}")
+        for number, code in enumerate(codes)
+    )
+    return Delivery(webhook_id, attempts, NOW + 300 * SECOND if goes_on else None)
+
+
+def events_told(platform: Platform) -> list[Event]:
+    """Return all events that are stored, in the order in which they happened."""
+    pages = platform.clients.dynamodb.get_paginator("scan").paginate(
+        TableName=platform.settings.runs_table, ConsistentRead=True
+    )
+    found = [item for page in pages for item in page["Items"]]
+    return _by_time(to_event(item) for item in found if _is_event(item))
+
+
+def _is_event(item: Any) -> bool:
+    return str(unmarshal(item)["pk"]).startswith("EVENT#")
+
+
+def _by_time(events: Iterable[Event]) -> list[Event]:
+    return sorted(events, key=lambda each: (each.occurred_at, each.type, each.event_id))
