@@ -28,6 +28,7 @@ _MODULES = (
     "multitudes",
     "holds",
     "triggers",
+    "deletions",
 )
 _ALL: dict[str, Scenario] = {}
 
