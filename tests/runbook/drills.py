@@ -521,7 +521,7 @@ def a_tenant_goes(desk: Desk) -> None:
         within=120,
         every=2,
     )
-    told = client_command(desk, "audit", "--tenant", tenant).stdout
+    told = client_command(desk, "audit", tenant).stdout
     assert "tenant.deleted" in told, told
     assert desk.relay.http.get(f"/v1/tenants/{tenant}/feed").status_code == 404
     desk.store()
