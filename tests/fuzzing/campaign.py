@@ -50,6 +50,8 @@ class Verdict:
 
 
 KEYS = ("admin", "tenant")
+DOOMED = "doomed"
+"""The tenant that is deleted and restored; the campaign's own stays."""
 UNHURRIED = {
     "RELAY_RATE_LIMIT_PER_MINUTE": "1000000",
     "RELAY_MAX_RUNS_PER_HOUR": "1000000",
@@ -68,6 +70,7 @@ def furnish(api: LiveApi) -> dict[str, str]:
     """
     tenant_id = CONFIG_EXAMPLE["tenant_id"]
     api.platform.tenants.put(tenant_id, json.dumps(CONFIG_EXAMPLE))
+    api.platform.tenants.put(DOOMED, json.dumps(CONFIG_EXAMPLE))
     order = {"tenant_id": tenant_id, "run_type": "inventory_sync"}
     with httpx.Client(base_url=api.url, headers={"X-API-Key": ADMIN}, trust_env=False) as client:
         run_id = client.post("/v1/runs", json=order).json()["run_id"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+import yaml
 from dagster import instance_for_test
 
 from api_world import ApiWorld
 from builders import feed, vendor_document
+from deployment import DEPLOY
 from fakes import embedded_platform
+from postgres_server import DATABASE, USER, running_postgres
 from relay_dagster.audit import Action
 from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, set_up_alarms
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
@@ -30,7 +34,7 @@ from relay_dagster.runs.tenants.deletion import SWEPT_AFTER, TenantState
 from relay_dagster.triggers.uploads import UploadTick
 from relay_dagster.wiring import Platform
 from run_world import World
-from tenant_leftovers import kept_by_aws, kept_by_dagster, naming
+from tenant_leftovers import kept_by_aws, kept_by_dagster, kept_by_database, naming
 
 GONE, KEPT = "gone-tenant", "kept-tenant"
 
@@ -41,11 +45,11 @@ class Estate:
 
     platform: Platform
     instance: dg.DagsterInstance
-    home: Path
+    dagster_keeps: Callable[[], dict[str, str]]
     run_ids: dict[str, list[str]] = field(default_factory=dict)
 
     def everything(self) -> dict[str, str]:
-        return {**kept_by_aws(self.platform), **kept_by_dagster(self.home)}
+        return {**kept_by_aws(self.platform), **self.dagster_keeps()}
 
     def names_of(self, tenant_id: str) -> set[str]:
         """Return what tells of a tenant: its id, its runs' and Dagster's ids of them."""
@@ -63,14 +67,40 @@ class Estate:
         return None if found is None else found.state
 
 
-@pytest.fixture
-def estate(tmp_path: Path) -> Iterator[Estate]:
+@contextmanager
+def of_sqlite(folder: Path) -> Iterator[tuple[dg.DagsterInstance, Callable[[], dict[str, str]]]]:
+    """Yield an instance as on one machine, and what tells all that it keeps."""
+    with instance_for_test(temp_dir=str(folder)) as instance:
+        yield instance, lambda: kept_by_dagster(folder)
+
+
+@contextmanager
+def of_postgres(folder: Path) -> Iterator[tuple[dg.DagsterInstance, Callable[[], dict[str, str]]]]:
+    """Yield an instance with the storage of deploy/dagster.yaml, and what tells all it keeps."""
+    storage = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())["storage"]
+    with running_postgres() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.variables().items():
+            patch.setenv(name, value)
+        scheme = storage["postgres"]["postgres_db"]["scheme"]
+        url = f"{scheme}://{USER}:{server.password}@{server.host}:{server.port}/{DATABASE}"
+        with instance_for_test(overrides={"storage": storage}, temp_dir=str(folder)) as instance:
+            yield instance, lambda: {**kept_by_database(url), **kept_by_dagster(folder)}
+
+
+STORAGES = [
+    pytest.param(of_sqlite, id="sqlite"),
+    pytest.param(of_postgres, id="postgres", marks=pytest.mark.integration),
+]
+
+
+@pytest.fixture(params=STORAGES)
+def estate(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Estate]:
     """An estate whose tenants have had runs that ended in each way, and are settled."""
     with (
         embedded_platform(deletion_grace_hours=0) as platform,
-        instance_for_test(temp_dir=str(tmp_path)) as instance,
+        request.param(tmp_path) as (instance, dagster_keeps),
     ):
-        estate = Estate(platform, instance, tmp_path)
+        estate = Estate(platform, instance, dagster_keeps)
         for tenant_id in (KEPT, GONE):
             furnish(estate, tenant_id)
         estate.settle()
@@ -89,6 +119,8 @@ def furnish(estate: Estate, tenant_id: str) -> None:
         )
     api = ApiWorld(platform)
     api.issue_key(tenant_id)
+    hook = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
+    assert api.client.post(f"/v1/tenants/{tenant_id}/webhooks", json=hook).status_code == 201
     order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
     assert api.client.post(f"/v1/tenants/{tenant_id}/uploads", json=order).status_code == 201
     run_ids = estate.run_ids.setdefault(tenant_id, [])
@@ -190,8 +222,9 @@ def test_nothing_is_left_of_a_deleted_tenant_and_nothing_is_taken_from_another(
         "s3",
         "s3-upload",
         "alarm",
-        "history",
-        "schedules",
+    }
+    assert {"asset_keys", "job_ticks", "instigators", "run_tags", "event_logs"} <= {
+        place.split("/")[-2] for place in gone
     }
     delete(estate)
     assert left(estate) == {}
@@ -199,7 +232,7 @@ def test_nothing_is_left_of_a_deleted_tenant_and_nothing_is_taken_from_another(
     has = in_places(naming(estate.everything(), estate.names_of(KEPT)))
     assert had - has == set()
     # Of each asset the last materialization is the other tenant's now.
-    assert [place for place, _ in has - had] == ["history/runs/index.db/asset_keys"] * 3
+    assert [place.split("/")[-1] for place, _ in has - had] == ["asset_keys"] * 3
     assert_it_is_told(estate.platform)
 
 
