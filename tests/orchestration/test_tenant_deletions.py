@@ -223,6 +223,9 @@ def test_nothing_is_left_of_a_deleted_tenant_and_nothing_is_taken_from_another(
         "s3-upload",
         "alarm",
     }
+    items = {place.split("/")[-1].split("#")[0] for place in gone if "#" in place}
+    assert items >= {"RUN", "LOCK", "FEED", "IDEMP", "BEAT", "RUNS", "TRIGGER", "EVENT"}
+    assert items >= {"TENANT", "CONFIG", "WEBHOOKS", "PAUSE"}
     assert {"asset_keys", "job_ticks", "instigators", "run_tags", "event_logs"} <= {
         place.split("/")[-2] for place in gone
     }
