@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
-from moto import mock_aws
 
+from bootstrapped_aws import bootstrapped_aws
 from builders import RUN_ID
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
@@ -89,9 +89,8 @@ def embedded_platform(clock: FakeClock | None = None, **changes: Any) -> Iterato
 
     With a clock, the ledger tells the time by it and spreads no back-off.
     """
-    with mock_aws():
+    with bootstrapped_aws() as variables:
         clients = embedded_clients(changes.get("public_s3_endpoint_url"))
-        variables = dict(bootstrap(Names(region="us-east-1"), clients))
         settings = Settings.from_env({**variables, "AWS_REGION": "us-east-1"}).model_copy(
             update={"api_keys": ("admin-key",), **changes}
         )

@@ -112,11 +112,14 @@ def as_stored(name: str, cell: str) -> Any:
     return datetime.fromisoformat(cell) if name == "updated_at" else cell
 
 
-@pytest.mark.parametrize("count", [300, 140_000])
-def test_a_state_has_every_column_of_each_winner_as_its_vendor_gave_it(count: int) -> None:
+@pytest.mark.parametrize(("count", "step"), [(300, 1), (140_000, 29)])
+def test_a_state_has_every_column_of_each_winner_as_its_vendor_gave_it(
+    count: int, step: int
+) -> None:
     files = state_of("sku", "vendor_id", "price", "brand", **feeds_of(count, count))
-    state = table_of_state(files)
-    assert state.schema.remove_metadata().equals(STATE_SCHEMA)
+    whole = table_of_state(files)
+    assert whole.schema.remove_metadata().equals(STATE_SCHEMA)
+    state = whole.take([*range(0, len(whole), step)])
     given = {name: rows_of(files, name) for name in ("v1", "v2", "v3")}
     winners = [given[row["vendor_id"]][row["sku"]] for row in state.to_pylist()]
     for name in CANONICAL_COLUMNS:
@@ -128,7 +131,8 @@ def test_a_state_has_every_column_of_each_winner_as_its_vendor_gave_it(count: in
     merged = list(
         csv.DictReader(io.StringIO(files[KEYS.merged_inventory("csv")].decode(), newline=""))
     )
-    assert [str(price) for price in state["price"].to_pylist()] == [row["price"] for row in merged]
+    prices = [row["price"] for row in merged]
+    assert [str(price) for price in whole["price"].to_pylist()] == prices
     assert set(state["offered_at"].to_pylist()) == {REQUESTED_AT}
     assert not any(state["kept_at_0"].to_pylist())
     assert len({row["vendor_id"] for row in state.to_pylist()}) == 3

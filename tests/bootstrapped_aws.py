@@ -1,0 +1,45 @@
+"""AWS in this process as `relay bootstrap` leaves it: made once, and put back for each test."""
+
+from __future__ import annotations
+
+import copy
+import copyreg
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from threading import Condition
+from typing import Any
+
+from moto import mock_aws
+from moto.backends import get_backend
+
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
+
+# A queue waits for its messages by one; a copy of the queue has its own.
+copyreg.pickle(Condition, lambda _: (Condition, ()))
+
+_SERVICES = ("dynamodb", "s3", "sqs")
+
+
+@contextmanager
+def bootstrapped_aws() -> Iterator[Mapping[str, str]]:
+    """Yield the variables that the command says to export; nothing is stored yet."""
+    variables, states = _bootstrapped()
+    with mock_aws():
+        for (service, account, region), state in states.items():
+            backend: Any = get_backend(service)[account][region]
+            vars(backend).update(copy.deepcopy(state))
+        yield variables
+
+
+@cache
+def _bootstrapped() -> tuple[Mapping[str, str], Mapping[tuple[str, str, str], Mapping[str, Any]]]:
+    """Return the variables, and what each service holds then."""
+    with mock_aws():
+        variables = dict(bootstrap(Names(region="us-east-1"), Clients("us-east-1")))
+        return variables, {
+            (service, account, region): copy.deepcopy(vars(backend))
+            for service in _SERVICES
+            for account, region, backend in get_backend(service).iter_backends()
+        }
