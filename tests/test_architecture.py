@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # Every folder and module of both packages, leaves first: each imports only from places above its
-# own, and from within itself. ``notify`` is a place that is kept free.
+# own, and from within itself.
 ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     "relay_core": (
         ("domain",),
@@ -54,7 +54,6 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("cli", "celery_app", "run_coordinator"),
     ),
 }
-KEPT_FREE = {"notify"}
 CORE_MAY_IMPORT = {
     *("cronsim", "jinja2", "numpy", "pandas", "pandera", "pyarrow", "pydantic", "relay_core"),
     "yaml",
@@ -158,8 +157,7 @@ def top_name(dotted: str) -> str:
 def test_every_folder_and_module_has_a_place_in_the_order(package: str) -> None:
     found = {place for module in modules(package) if (place := place_of(module.name))}
     known = {place for places in ORDER[package] for place in places}
-    assert found <= known
-    assert known - found <= KEPT_FREE
+    assert found == known
 
 
 @pytest.mark.parametrize("module", OUR_MODULES)

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from pages import PAGES, ROOT, codes_in
-from test_architecture import KEPT_FREE, ORDER
+from test_architecture import ORDER
 
 PAGE = PAGES["docs/ARCHITECTURE.md"]
 PACKAGES = tuple(ORDER)
@@ -34,9 +34,7 @@ def test_the_folders_are_those_of_the_order_and_stand_in_it(package: str) -> Non
     shown = re.findall(r"^\| `([\w./]+)` \|", table, flags=re.MULTILINE)
     assert [name for name in shown if not (ROOT / package / name).exists()] == []
     places = [place for places in ORDER[package] for place in places]
-    assert [re.sub(r"(/|\.py)$", "", name) for name in shown] == [
-        place for place in places if place not in KEPT_FREE
-    ]
+    assert [re.sub(r"(/|\.py)$", "", name) for name in shown] == places
 
 
 def test_every_module_in_the_picture_exists() -> None:

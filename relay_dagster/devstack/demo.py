@@ -128,6 +128,8 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
             _take_environment(stack)
             stack.environment.update(bootstrap())
             stack.environment["API_KEYS"] = f"demo:{api_key}"
+            # Here `relay webhooks listen` can be told.
+            stack.environment["RELAY_WEBHOOK_ALLOW_LOOPBACK"] = "true"
             os.environ.update(stack.environment)
         with timed(console, "API, Dagster's code server, webserver and daemon"):
             stack.start(API, CODE, WEBSERVER, DAEMON)

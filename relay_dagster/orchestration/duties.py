@@ -6,11 +6,13 @@ other: its tick has failed, and the next tries.
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import TypeVar
 
 import dagster as dg
 
 from relay_dagster.aws.cloudwatch.metrics import report_fault
+from relay_dagster.notify.sender import Sender
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
 from relay_dagster.orchestration.tenant_traces import DagsterTraces
 from relay_dagster.reconciler.cursor import Cursor
@@ -48,6 +50,7 @@ def duty_sensors(connect: _Connect) -> list[dg.SensorDefinition]:
         held_runs(connect),
         upload_sensor(connect),
         schedule_sensor(connect),
+        webhook_sender(connect),
         feed_ages(connect),
         dagster_history(connect),
     ]
@@ -134,6 +137,23 @@ def schedule_sensor(connect: _Connect) -> dg.SensorDefinition:
 
     about = "Starts the runs of tenants' schedules, and what waited for its tenant or a pause."
     return _duty("schedule_sensor", AT_EACH_LOOK, about, Cursor, act, connect)
+
+
+def webhook_sender(connect: _Connect) -> dg.SensorDefinition:
+    """Return the sensor that tells tenants' receivers what has happened.
+
+    The sender outlives a tick: a receiver that hangs is waited for by a thread of it, not by ticks.
+    """
+
+    @cache
+    def sender() -> Sender:
+        return Sender(connect())
+
+    def act(_platform: Platform, _: dg.DagsterInstance, _kept: Cursor, _now: datetime) -> str:
+        return sender().tick()
+
+    about = "Sends what tenants' webhooks are to be told, and tries again what failed."
+    return _duty("webhook_sender", AT_EACH_LOOK, about, Cursor, act, connect)
 
 
 def feed_ages(connect: _Connect) -> dg.SensorDefinition:

@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -27,8 +27,11 @@ from api_world import ADMIN, ApiWorld
 from live_api import LiveApi, live_api
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
 from relay_dagster.aws.dynamodb.api_key_store import Scope
+from webhooks_world import event, stored_webhook, tried
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+WEBHOOK, SPARE_WEBHOOK = (f"wh_{number:032}" for number in (1, 2))
+"""As the configuration has them."""
 _COUNTS = {
     "operations": re.compile(r"Tested: (\d+)"),
     "cases": re.compile(r"(\d+) generated"),
@@ -61,9 +64,10 @@ UNHURRIED = {
 
 
 def furnish(api: LiveApi) -> dict[str, str]:
-    """Give the tenant of the document's examples a config, a webhook, a run that succeeded, a feed.
+    """Give the tenant of the document's examples a config, webhooks, a run that succeeded, a feed.
 
-    The webhook has been told of that run; it can be told of others.
+    Something was sent to one of the webhooks; the other is there to be deleted. So is another
+    tenant.
 
     Returns:
         A key of each kind: an admin's, and one of the tenant with all scopes.
@@ -77,16 +81,34 @@ def furnish(api: LiveApi) -> dict[str, str]:
         wanted = {"name": "campaign", "scopes": [*Scope]}
         made = client.post(f"/v1/tenants/{tenant_id}/api-keys", json=wanted).json()
     ApiWorld(api.platform).succeed(run_id)
+    for webhook_id in (WEBHOOK, SPARE_WEBHOOK):
+        stored_webhook(api.platform, tenant_id=tenant_id, webhook_id=webhook_id)
+    sent = replace(
+        event(tenant_id=tenant_id), deliveries={WEBHOOK: tried(WEBHOOK, *[503] * 7, 200)}
+    )
+    api.platform.webhooks.add_event(sent)
     return {"admin": ADMIN, "tenant": made["api_key"]}
 
 
-def fuzz(api: LiveApi, folder: Path, key: str, *, examples: int, seed: int) -> Verdict:
-    """Let Schemathesis loose on an API with a key; what it leaves behind lies in the folder."""
+def fuzz(
+    api: LiveApi, folder: Path, key: str, *, examples: int, seed: int, only: str = ""
+) -> Verdict:
+    """Let Schemathesis loose on an API with a key; what it leaves behind lies in the folder.
+
+    Args:
+        api: the API.
+        folder: where it works.
+        key: the caller's.
+        examples: cases of an operation, at most.
+        seed: of chance.
+        only: a pattern of the paths that it goes through, by default all.
+    """
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "--no-color"),
         *("run", f"{api.url}/openapi.json", "--checks", "all", "--mode", "all"),
         *("--max-examples", str(examples), "--seed", str(seed), "--request-timeout", "30"),
         *("--header", f"X-API-Key: {key}"),
+        *(("--include-path-regex", only) if only else ()),
     ]
     done = subprocess.run(
         command,

@@ -6,6 +6,8 @@ import pytest
 
 from fuzzing.campaign import UNHURRIED, Verdict, furnish, fuzz
 from live_api import live_api
+from relay_dagster.runs.webhooks.model import EventType
+from webhooks_world import events_told
 
 SEED = 1
 EXAMPLES = 4
@@ -18,10 +20,29 @@ def test_every_answer_of_the_live_api_is_as_its_document_says(tmp_path: Path) ->
     with live_api(tmp_path, **UNHURRIED) as api:
         key = furnish(api)["admin"]
         verdict = fuzz(api, tmp_path, key, examples=EXAMPLES, seed=SEED)
+        done = {str(each.action) for each in api.platform.audit.list_entries(limit=1000).entries}
+    assert {"tenant.deletion_asked", "tenant.restored"} <= done
     assert verdict.status == 0, verdict.output
-    assert verdict.count("operations") >= 16
+    assert verdict.count("operations") >= 24
     assert verdict.count("cases") > 500
     assert verdict.count("failures") == 0
+
+
+@pytest.mark.smoke
+@pytest.mark.integration
+def test_what_a_tenant_s_key_is_answered_of_webhooks_is_as_the_document_says(
+    tmp_path: Path,
+) -> None:
+    with live_api(tmp_path, **UNHURRIED) as api:
+        key = furnish(api)["tenant"]
+        verdict = fuzz(api, tmp_path, key, examples=EXAMPLES, seed=SEED, only="/webhooks")
+        done = {str(each.action) for each in api.platform.audit.list_entries(limit=1000).entries}
+        told = {each.type for each in events_told(api.platform)}
+    assert verdict.status == 0, verdict.output
+    assert verdict.count("operations") == 8
+    assert verdict.count("failures") == 0
+    assert {"webhook.created", "webhook.changed", "webhook.deleted"} <= done
+    assert EventType.TEST in told
 
 
 def test_a_verdict_counts_what_the_summary_says() -> None:

@@ -8,16 +8,20 @@ from datetime import timedelta
 
 import dagster as dg
 import pytest
+from standardwebhooks import Webhook
 
 from api_world import ApiWorld
 from builders import config_document
-from fakes import FakeClock, embedded_platform
+from fakes import FakeClock, embedded_platform, served_platform
+from receivers import receiving
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.webhooks.model import EventType
 from relay_dagster.wiring import Platform
+from webhooks_world import stored_webhook
 
 DUTIES = [
     "tenant_partitions",
@@ -28,6 +32,7 @@ DUTIES = [
     "held_runs",
     "upload_sensor",
     "schedule_sensor",
+    "webhook_sender",
     "feed_ages",
     "dagster_history",
 ]
@@ -78,6 +83,7 @@ def test_a_duty_with_nothing_to_do_does_nothing(
         "runs held: 0",
         "UPLOADS_QUEUE_URL is not set: uploads start nothing",
         "runs started: 0",
+        "0 delivered, 0 failed, 0 open",
         "feeds told of: 0",
         "old runs deleted: 0",
     }
@@ -121,6 +127,23 @@ def test_strays_are_settled(platform: Platform, instance: dg.DagsterInstance) ->
     platform.clients.sqs.send_message(QueueUrl=platform.queue.dlq_url, MessageBody=stray.body())
     done, _ = evaluate("dead_letters", platform, instance)
     assert done == "1 of 1 dead letters settled"
+
+
+def test_a_run_that_has_ended_is_told_to_its_tenants_webhook(
+    instance: dg.DagsterInstance,
+) -> None:
+    with served_platform() as served, receiving() as receiver:
+        settings = served.settings.model_copy(update={"webhook_allow_loopback": True})
+        platform = replace(served, settings=settings)
+        events = (EventType.RUN_CANCELLED,)
+        webhook = stored_webhook(platform, url=receiver.url, events=events, tenant_id="acme")
+        run_id = str(uuid.uuid4())
+        platform.ledger.reserve(NewRun(run_id=run_id, tenant_id="acme"))
+        platform.ledger.request_cancel(run_id)
+        assert evaluate("webhook_sender", platform, instance)[0] == "1 delivered, 0 failed, 0 open"
+        (request,) = receiver.requests
+    told = Webhook(webhook.secret).verify(request.body, request.headers)
+    assert (told["type"], told["data"]["run_id"]) == ("run.cancelled", run_id)
 
 
 def test_the_cursor_tells_the_next_tick_when_the_queue_was_empty(

@@ -26,6 +26,7 @@ ROWS_PROCESSED = "RowsProcessed"
 CONSECUTIVE_FAILURES = "ConsecutiveFailures"
 WORKER_HEARTBEAT = "WorkerHeartbeat"
 WORKER_ERROR = "WorkerError"
+WEBHOOK_FAILED = "WebhookFailed"
 
 TENANT_ID = "TenantId"
 ENVIRONMENT = "Environment"
@@ -109,6 +110,10 @@ class Metrics:
     def worker_heartbeat(self) -> None:
         """Tell that a tick of a sensor has been made."""
         self._send(lambda: [self._datum(WORKER_HEARTBEAT, 1)])
+
+    def webhooks_failed(self, count: int) -> None:
+        """Count what webhooks are not told after all: deliveries given up, receivers disabled."""
+        self._send(lambda: [self._datum(WEBHOOK_FAILED, count)])
 
     def worker_error(self, error_type: str) -> None:
         """Count a fault that is none of the data's, in all and by its type."""

@@ -7,7 +7,7 @@ Only a sender changes one that is stored.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -152,12 +152,21 @@ class WebhookStore:
         item = self._events.item(items.event_key(event_id))
         return None if item is None else items.to_event(item)
 
-    def due_events(self, until: datetime, limit: int) -> list[Event]:
+    def due_events(
+        self, until: datetime, limit: int, *, besides: Collection[str] = ()
+    ) -> list[Event]:
         """Return events that are to be looked at up to an instant, the longest due first.
 
         Each is read consistently: the index lags.
+
+        Args:
+            until: the instant.
+            limit: how many at the most.
+            besides: events that are not wanted, by their ids.
         """
-        found = self._read(self._events.due_keys(EventLane.EVENT, until, limit))
+        known = {items.event_key(each) for each in besides}
+        keys = self._events.due_keys(EventLane.EVENT, until, limit + len(known))
+        found = self._read([key for key in keys if key not in known][:limit])
         return [each for each in found if each.due_at is not None and each.due_at <= until]
 
     @maps_aws_errors

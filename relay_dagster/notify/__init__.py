@@ -1,0 +1,1 @@
+"""Sends webhooks: what is due, signed, to receivers that nobody trusts."""

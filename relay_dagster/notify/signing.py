@@ -1,0 +1,36 @@
+"""What a webhook's request carries beside its body: who it is, when it was sent, and signatures.
+
+They are those of Standard Webhooks 1.0.0, which receivers have libraries for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from standardwebhooks import Webhook as Signer
+
+USER_AGENT = "Relay-Inventory-Webhooks/1"
+
+
+def request_headers(
+    event_id: str, body: bytes, secrets: Sequence[str], at: datetime
+) -> dict[str, str]:
+    """Return the headers of one try.
+
+    Args:
+        event_id: the same in every try, without a dot.
+        body: UTF-8, as it is sent.
+        secrets: each signs; a receiver is content with one that it knows.
+        at: when it is sent, aware.
+    """
+    # The signer takes a clock's reading for UTC, whatever zone it is of.
+    at = at.astimezone(UTC)
+    signatures = [Signer(secret).sign(event_id, at, body.decode()) for secret in secrets]
+    return {
+        "content-type": "application/json",
+        "user-agent": USER_AGENT,
+        "webhook-id": event_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": " ".join(signatures),
+    }
