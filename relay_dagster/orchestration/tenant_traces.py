@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,11 @@ import sqlalchemy as sa
 from relay_dagster import tags
 from relay_dagster.orchestration.dagster_instance import UNFINISHED
 from relay_dagster.orchestration.partitions import TENANT_PARTITIONS
+from relay_dagster.runs.ports import Removed
 
 _AT_ONCE = 500
 _MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION.value
+_TICKS_SEEN = "ticks seen"
 _UNREAD_TICKS = ("SKIPPED", "STARTED")
 _OPEN_BACKFILLS = ("REQUESTED", "CANCELING", "FAILING")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -79,28 +80,31 @@ class DagsterTraces:
         return any(self._instance.get_runs_count(each) for each in wanted)
 
     def remove(
-        self, tenant_id: str, run_ids: Collection[str], is_late: Callable[[], bool]
-    ) -> tuple[int, bool]:
+        self,
+        tenant_id: str,
+        run_ids: Collection[str],
+        is_late: Callable[[], bool],
+        mark: str | None = None,
+    ) -> Removed:
         """Remove what tells of a tenant or of its runs, until it is late.
 
-        What names a Dagster run goes before the run, which leads to it.
-
-        Returns:
-            How much was removed, and whether that is all.
+        What names a Dagster run goes before the run, which leads to it. The mark is the last tick
+        that was looked at, or that all were.
         """
         dagster_run_ids = self._run_ids(tenant_id)
         names = _Names(tenant_id, {*run_ids, *dagster_run_ids})
-        count = self._remove_ticks(names) + self._clear_states(names)
-        count += self._clear_assets(names) + self._remove_events(names)
-        removed, is_done = self._remove_backfills(names)
-        count += removed
+        count, seen = (0, None) if mark == _TICKS_SEEN else self._remove_ticks(names, mark, is_late)
+        if seen is not None:
+            return Removed(count, is_all=False, mark=seen)
+        count += self._clear_states(names) + self._clear_assets(names)
         for dagster_run_id in dagster_run_ids:
             if is_late():
-                return count, False
+                return Removed(count, is_all=False, mark=_TICKS_SEEN)
             self._remove_run(dagster_run_id)
             count += 1
-        count += self._remove_partition(tenant_id)
-        return count, is_done
+        backfills, is_all = self._remove_backfills(names)
+        count += backfills + self._remove_events(tenant_id) + self._remove_partition(tenant_id)
+        return Removed(count, is_all=is_all, mark=_TICKS_SEEN)
 
     def _run_ids(self, tenant_id: str) -> list[str]:
         found = (
@@ -111,6 +115,8 @@ class DagsterTraces:
     def _remove_run(self, dagster_run_id: str) -> None:
         """Delete a run, its events and its log; SQLite leaves tags and an empty file behind."""
         self._instance.compute_log_manager.delete_logs(prefix=[dagster_run_id])
+        with self._index() as connection:
+            connection.execute(sa.delete(_CHECKS).where(_CHECKS.c.run_id == dagster_run_id))
         self._instance.delete_run(dagster_run_id)
         with self._runs() as connection:
             connection.execute(sa.delete(_RUN_TAGS).where(_RUN_TAGS.c.run_id == dagster_run_id))
@@ -187,42 +193,42 @@ class DagsterTraces:
         for record in self._instance.fetch_materializations(asked, limit=1).records:
             storage.store_asset_event(record.event_log_entry, record.storage_id)
 
-    def _remove_events(self, names: _Names) -> int:
-        """Remove events that are no run's, and what checks have found."""
-        count = 0
+    def _remove_events(self, tenant_id: str) -> int:
+        """Remove events and verdicts of checks that are no run's."""
         with self._index() as connection:
             assets = connection.execute(sa.select(_ASSETS.c.asset_key)).scalars().all()
-            its_own = sa.and_(
-                _EVENTS.c.asset_key.in_(assets), _EVENTS.c.partition == names.tenant_id
-            )
-            ids = connection.execute(sa.select(_EVENTS.c.id).where(its_own)).scalars().all()
-            for some in _pieces(ids):
-                connection.execute(sa.delete(_EVENT_TAGS).where(_EVENT_TAGS.c.event_id.in_(some)))
-                count += _count(connection, sa.delete(_EVENTS).where(_EVENTS.c.id.in_(some)))
-            ours = _CHECKS.c.partition == names.tenant_id
-            count += _count(connection, sa.delete(_CHECKS).where(ours))
-            for some in _pieces([*names.run_ids]):
-                ours = _CHECKS.c.run_id.in_(some)
-                count += _count(connection, sa.delete(_CHECKS).where(ours))
-        return count
+            its_own = sa.and_(_EVENTS.c.asset_key.in_(assets), _EVENTS.c.partition == tenant_id)
+            ids = sa.select(_EVENTS.c.id).where(its_own)
+            connection.execute(sa.delete(_EVENT_TAGS).where(_EVENT_TAGS.c.event_id.in_(ids)))
+            count = _count(connection, sa.delete(_EVENTS).where(its_own))
+            its_checks = sa.delete(_CHECKS).where(_CHECKS.c.partition == tenant_id)
+            return count + _count(connection, its_checks)
 
     # --- sensors --------------------------------------------------------------------------------
 
-    def _remove_ticks(self, names: _Names) -> int:
-        """Remove the ticks that tell of the tenant; they are history alone."""
+    def _remove_ticks(
+        self, names: _Names, mark: str | None, is_late: Callable[[], bool]
+    ) -> tuple[int, str | None]:
+        """Remove the ticks that tell of the tenant; they are history alone.
+
+        Returns:
+            How many, and the last that was looked at, None where that was the last of all.
+        """
         if self._instance.schedule_storage is None:
-            return 0
+            return 0, None
         count = 0
-        for rows in self._ticks():
+        for rows in self._ticks(int(mark or 0)):
             told = [row.id for row in rows if names.are_in(row.tick_body)]
             if told:
                 with self._schedules() as connection:
                     ours = sa.delete(_TICKS).where(_TICKS.c.id.in_(told))
                     count += _count(connection, ours)
-        return count
+            if is_late():
+                return count, str(rows[-1].id)
+        return count, None
 
-    def _ticks(self) -> Iterator[Sequence[Any]]:
-        last = 0
+    def _ticks(self, last: int) -> Iterator[Sequence[Any]]:
+        """Yield the ticks after one, some at a time."""
         while True:
             wanted = (
                 sa.select(_TICKS.c.id, _TICKS.c.tick_body)
@@ -285,12 +291,6 @@ def _without_runs(value: Any, names: _Names) -> Any:
     if isinstance(value, list):
         return [_without_runs(each, names) for each in value]
     return None if isinstance(value, str) and names.name_runs(value) else value
-
-
-def _pieces(values: Sequence[Any]) -> Iterator[list[Any]]:
-    left = iter(values)
-    while some := list(islice(left, _AT_ONCE)):
-        yield some
 
 
 def _count(connection: sa.Connection, order: Any) -> int:

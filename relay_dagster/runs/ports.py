@@ -197,6 +197,15 @@ class TenantPartitions(Protocol):
         """Remove a partition."""
 
 
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """How much was removed, whether that is all there was, and the mark to go on from."""
+
+    count: int
+    is_all: bool = True
+    mark: str | None = None
+
+
 class TenantTraces(Protocol):
     """What executing for tenants leaves behind: ``orchestration/tenant_traces.py``."""
 
@@ -204,13 +213,13 @@ class TenantTraces(Protocol):
         """Tell whether something that executes for the tenant has not ended."""
 
     def remove(
-        self, tenant_id: str, run_ids: Collection[str], is_late: Callable[[], bool]
-    ) -> tuple[int, bool]:
-        """Remove what tells of a tenant or of these runs of it, until it is late.
-
-        Returns:
-            How much was removed, and whether that is all.
-        """
+        self,
+        tenant_id: str,
+        run_ids: Collection[str],
+        is_late: Callable[[], bool],
+        mark: str | None = None,
+    ) -> Removed:
+        """Remove what tells of a tenant or of its runs, from a mark on, until it is late."""
 
 
 def utc_now() -> datetime:

@@ -32,7 +32,8 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def remove(instance: dg.DagsterInstance, *run_ids: str) -> tuple[int, bool]:
-    return DagsterTraces(instance).remove(TENANT, run_ids, lambda: False)
+    removed = DagsterTraces(instance).remove(TENANT, run_ids, lambda: False)
+    return removed.count, removed.is_all
 
 
 def add_run(
@@ -76,7 +77,8 @@ def test_where_it_is_late_the_rest_is_left(instance: dg.DagsterInstance) -> None
     for _ in range(3):
         add_run(instance, TENANT)
     looks = iter([False, True])
-    assert DagsterTraces(instance).remove(TENANT, (), lambda: next(looks)) == (1, False)
+    removed = DagsterTraces(instance).remove(TENANT, (), lambda: next(looks))
+    assert (removed.count, removed.is_all) == (1, False)
     assert len(instance.get_runs()) == 2
     assert remove(instance) == (3, True)
 
@@ -148,3 +150,21 @@ def test_a_backfill_that_named_it_goes_once_it_has_ended(instance: dg.DagsterIns
     with storage.connect() as connection:
         connection.execute(BACKFILLS.update().values(status="FAILED"))
     assert remove(instance) == (1, True)
+
+
+def test_ticks_are_gone_through_from_where_it_was_late(instance: dg.DagsterInstance) -> None:
+    storage: Any = instance.schedule_storage
+    tick = {"job_origin_id": "o", "status": "SUCCESS", "tick_body": '{"tenant": "acme"}'}
+    with storage.connect() as connection:
+        connection.execute(TICKS.insert(), [tick] * 1100)
+    run_id, traces, marks = add_run(instance, TENANT), DagsterTraces(instance), list[str | None]()
+    removed = traces.remove(TENANT, (), lambda: True)
+    while removed.mark != "ticks seen":
+        assert instance.get_run_by_id(run_id) is not None
+        marks.append(removed.mark)
+        removed = traces.remove(TENANT, (), lambda: True, removed.mark)
+    assert marks == ["500", "1000", "1100"]
+    assert rows(storage.connect, sa.select(TICKS.c.status)) == []
+    assert instance.get_run_by_id(run_id) is not None
+    assert traces.remove(TENANT, (), lambda: False, removed.mark).is_all
+    assert instance.get_run_by_id(run_id) is None

@@ -5,7 +5,6 @@ whatever dies in between, the next tick finds what is left.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
@@ -17,7 +16,7 @@ from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import Job, NotAJobError
-from relay_dagster.runs.ports import TenantTraces
+from relay_dagster.runs.ports import Removed, TenantTraces
 from relay_dagster.wiring import Platform
 
 _RUNS_AT_ONCE = 25
@@ -25,14 +24,6 @@ _RUNS_AT_ONCE = 25
 _LETTER_SECONDS = 60
 
 log = event_log()
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How much a step has removed, and whether that is all that there was."""
-
-    count: int
-    is_done: bool = True
 
 
 class RemovalSteps:
@@ -71,7 +62,7 @@ class RemovalSteps:
             self.items,
             self.settings,
         )
-        self.by_name: Mapping[str, Callable[[str], Progress]] = {
+        self.by_name: Mapping[str, Callable[[str, str | None], Removed]] = {
             step.__name__: step for step in steps
         }
 
@@ -81,16 +72,16 @@ class RemovalSteps:
 
     # --- the steps ------------------------------------------------------------------------------
 
-    def end(self, tenant_id: str) -> Progress:
+    def end(self, tenant_id: str, _: str | None = None) -> Removed:
         """Wait until nothing of the tenant executes: what still did could write behind us."""
         is_over = self._platform.closing.stop(tenant_id)
-        return Progress(0, is_over and not self._traces.are_made(tenant_id))
+        return Removed(0, is_over and not self._traces.are_made(tenant_id))
 
-    def files(self, tenant_id: str) -> Progress:
+    def files(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its uploads and its published feeds."""
         return self._removed(f"tenants/{tenant_id}/", place_of(tenant_id))
 
-    def letters(self, tenant_id: str) -> Progress:
+    def letters(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its jobs from the dead letters."""
         count, is_cut = 0, False
         for letters in read_whole(self._platform.queue, seconds=_LETTER_SECONDS):
@@ -100,60 +91,60 @@ class RemovalSteps:
             is_cut = self._is_late()
             if is_cut:
                 break
-        return Progress(count, not is_cut)
+        return Removed(count, not is_cut)
 
-    def traces(self, tenant_id: str) -> Progress:
+    def traces(self, tenant_id: str, mark: str | None = None) -> Removed:
         """Remove what Dagster tells of it."""
         run_ids = self._belongings.run_ids(tenant_id)
-        return Progress(*self._traces.remove(tenant_id, run_ids, self._is_late))
+        return self._traces.remove(tenant_id, run_ids, self._is_late, mark)
 
-    def runs(self, tenant_id: str) -> Progress:
+    def runs(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its runs, each with its files; one that is not settled is left for now."""
         run_ids = self._belongings.run_ids(tenant_id)
         count, left = 0, 0
         for first in range(0, len(run_ids), _RUNS_AT_ONCE):
             if self._is_late():
-                return Progress(count, is_done=False)
+                return Removed(count, is_all=False)
             records = self._belongings.records(run_ids[first : first + _RUNS_AT_ONCE])
             settled = [each for each in records if each.acknowledged_at is not None]
             files = {each.run_id: self._removed(f"{each.run_id}/") for each in settled}
-            emptied = [each for each in settled if files[each.run_id].is_done]
+            emptied = [each for each in settled if files[each.run_id].is_all]
             count += sum(each.count for each in files.values())
             count += self._belongings.remove_runs(emptied)
             left += len(records) - len(emptied)
-        return Progress(count, is_done=left == 0)
+        return Removed(count, is_all=left == 0)
 
-    def alarms(self, tenant_id: str) -> Progress:
+    def alarms(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove the alarms that watch it; without metrics there may be no CloudWatch to ask."""
         settings = self._platform.settings
         names = (settings.metrics_namespace, settings.environment)
         try:
-            return Progress(remove_alarms(self._platform.clients, *names, tenant_id))
+            return Removed(remove_alarms(self._platform.clients, *names, tenant_id))
         except ExternalServiceError as error:
             if settings.metrics_enabled:
                 raise
             log.info("alarms_not_removed", tenant_id=tenant_id, error=str(error))
-            return Progress(0)
+            return Removed(0)
 
-    def items(self, tenant_id: str) -> Progress:
+    def items(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its lock, pointer, triggers, counts and outbox."""
-        return Progress(self._belongings.remove_items(tenant_id, self._clock()))
+        return Removed(self._belongings.remove_items(tenant_id, self._clock()))
 
-    def settings(self, tenant_id: str) -> Progress:
+    def settings(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its keys, pause, webhooks and earlier configs."""
         version = self._platform.tenants.latest_version(tenant_id)
-        return Progress(self._belongings.remove_settings(tenant_id, version))
+        return Removed(self._belongings.remove_settings(tenant_id, version))
 
     # --- how ------------------------------------------------------------------------------------
 
-    def _removed(self, *prefixes: str) -> Progress:
+    def _removed(self, *prefixes: str) -> Removed:
         count = 0
         for prefix in prefixes:
-            removed, is_done = self._prefixes.remove(prefix, self._is_late)
+            removed, is_all = self._prefixes.remove(prefix, self._is_late)
             count += removed
-            if not is_done:
-                return Progress(count, is_done=False)
-        return Progress(count)
+            if not is_all:
+                return Removed(count, is_all=False)
+        return Removed(count)
 
 
 def _tenant_of(body: str) -> str | None:

@@ -118,16 +118,18 @@ class DeletionTick:
         first = next(iter(steps.by_name))
         while True:
             name = deletion.step or first
-            progress = steps.by_name[name](deletion.tenant_id)
-            upcoming = steps.after(name) if progress.is_done else name
-            after = rules.noted(deletion, name, progress.count, upcoming)
-            if not progress.is_done:
+            removed = steps.by_name[name](deletion.tenant_id, deletion.mark)
+            if removed.is_all:
+                after = rules.noted(deletion, name, removed.count, steps.after(name))
+            else:
+                after = rules.noted(deletion, name, removed.count, name, removed.mark)
                 after = rules.put_off(after, self.clock())
-            elif upcoming is None and after.found:
+            is_over = removed.is_all and after.step is None
+            if is_over and after.found:
                 after = rules.next_round(after)
             written = self.platform.deletions.put(deletion, after)
-            if written is None or not progress.is_done:
+            if written is None or not removed.is_all:
                 return None
-            if upcoming is None and not progress.count and not after.found and deletion.found == 0:
+            if is_over and not deletion.found and not removed.count:
                 return written
             deletion = written

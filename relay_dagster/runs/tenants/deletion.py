@@ -34,9 +34,10 @@ class Deletion:
     """How far a tenant's deletion is. Instants are aware, UTC.
 
     ``stopped_at`` is when nothing of the tenant was under way any more. ``step`` is the next to be
-    taken, None for the first; ``found`` what the steps of this round have removed so far,
-    ``removed`` what each has removed in all. ``due_at`` is when it goes on, None for never again;
-    while ``is_swept`` a deleted tenant cannot be made anew. ``asked_by`` is forgotten in the end.
+    taken, None for the first, and ``mark`` where in it to go on; ``found`` what the steps of this
+    round have removed so far, ``removed`` what each has removed in all. ``due_at`` is when it goes
+    on, None for never again; while ``is_swept`` a deleted tenant cannot be made anew. ``asked_by``
+    is forgotten in the end.
     """
 
     tenant_id: str
@@ -48,6 +49,7 @@ class Deletion:
     deleting_since: datetime | None = None
     deleted_at: datetime | None = None
     step: str | None = None
+    mark: str | None = None
     found: int = 0
     removed: Mapping[str, int] = field(default_factory=dict)
     is_swept: bool = False
@@ -91,10 +93,16 @@ def begun(deletion: Deletion, now: datetime) -> Deletion:
     return replace(deletion, state=TenantState.DELETING, deleting_since=now, due_at=now)
 
 
-def noted(deletion: Deletion, step: str, count: int, upcoming: str | None) -> Deletion:
-    """Return it with what a step has removed, and the step that is next; None begins a round."""
+def noted(
+    deletion: Deletion, step: str, count: int, upcoming: str | None, mark: str | None = None
+) -> Deletion:
+    """Return it with what a step has removed, and the step that is next; None begins a round.
+
+    A step that is not done is the next one itself, from the mark on.
+    """
     removed = {**deletion.removed, step: deletion.removed.get(step, 0) + count}
-    return replace(deletion, step=upcoming, found=deletion.found + count, removed=removed)
+    found = deletion.found + count
+    return replace(deletion, step=upcoming, mark=mark, found=found, removed=removed)
 
 
 def next_round(deletion: Deletion) -> Deletion:
