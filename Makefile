@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-rules bench-runs profile runbook schema screenshots cluster audit clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-rules bench-runs bench-webhooks profile runbook schema screenshots cluster audit clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -117,6 +117,9 @@ bench-rules: setup ## Measure what a tenant's own rules cost: ROWS, ROUNDS
 
 bench-runs: setup ## Measure what a run costs beside an empty Dagster job: RUNS, BURST
 	@$(BIN)/python -m benchmarks.runs_bench $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))
+
+bench-webhooks: setup ## Measure how soon a thousand webhooks arrive where one receiver of ten hangs: PROFILE=1
+	@$(BIN)/python -m benchmarks.webhooks_bench $(if $(PROFILE),--profile)
 
 scale: setup ## Measure ticks, lists and waits with 100 to 10,000 tenants: SIZES
 	@$(BIN)/python -m benchmarks.scale $(if $(SIZES),--sizes $(SIZES))

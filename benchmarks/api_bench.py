@@ -157,14 +157,14 @@ def _load(stack: ApiStack, name: str, groups: Mapping[str, Any], seconds: float)
     path = stack.home / "order.json"
     path.write_text(json.dumps(order), "utf-8")
     servers = (name, MOTO) if name == API else (name,)
-    before = {each: _cpu_seconds(stack, each) for each in servers}
+    before = {each: cpu_seconds(stack, each) for each in servers}
     command = [sys.executable, "-m", "benchmarks.api_load", str(path)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    spent = {each: _cpu_seconds(stack, each) - before[each] for each in servers}
+    spent = {each: cpu_seconds(stack, each) - before[each] for each in servers}
     return Load(json.loads(done.stdout), spent)
 
 
-def _cpu_seconds(stack: ApiStack, name: str) -> float:
+def cpu_seconds(stack: ApiStack, name: str) -> float:
     """Return what a process of the stack has used of the processors since it started."""
     process = stack.services[name].process
     stat = Path(f"/proc/{process.pid if process else 'self'}/stat").read_text("ascii")

@@ -21,6 +21,7 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 # moto's CloudFormation knows none of these, nor the database's secret, which stays a name; what
 # refers to these is left out. cfn-lint has checked all.
 NOT_EMBEDDED = (
+    "AWS::EC2::SecurityGroupEgress",
     "AWS::S3::BucketPolicy",
     "AWS::ServiceDiscovery::",
     "AWS::SQS::QueuePolicy",

@@ -60,6 +60,7 @@ def test_what_is_not_set_is_as_the_contract_says() -> None:
     assert (settings.visibility_timeout_seconds, settings.retention_days) == (300, 30)
     assert (settings.metrics_enabled, settings.metrics_namespace) == (False, "RelayInventory")
     assert (settings.environment, settings.allow_anonymous) == ("unknown", False)
+    assert settings.webhook_allow_loopback is False
     assert (settings.run_timeout_seconds, settings.max_run_memory_mb) == (3600, 0)
     assert settings.limits == Limits()
     assert (settings.max_feed_bytes, settings.max_sku_map_bytes) == (2 << 30, 256 << 20)
@@ -108,6 +109,7 @@ def test_an_empty_variable_is_as_if_it_were_not_set(name: str) -> None:
         ("RELAY_UI_HOSTS", "ui.example.com, https://ui.example.com"),
         ("RELAY_UI_HOSTS", "*"),
         ("RELAY_UI_BEHIND_PROXY", "nginx"),
+        ("RELAY_WEBHOOK_ALLOW_LOOPBACK", "localhost"),
         ("SQS_QUEUE_URL", "relay-inventory-jobs"),
     ],
 )

@@ -36,7 +36,7 @@ from relay_dagster.runs.webhooks.rules import (
 from relay_dagster.wiring import Platform
 
 MAX_SECONDS = 20.0
-MOST_IN_HAND, PAGE = 1000, 200
+MOST_IN_HAND, PAGE = 1000, 500
 THREADS = 8
 # Between two looks for what is due, where the last has found nothing.
 LOOK_SECONDS = 1.0
@@ -89,7 +89,7 @@ class Sender:
         self._stopwatch = stopwatch
         self._chance = chance
         self._lanes: Lanes[Call] = Lanes(stopwatch)
-        self._standings = Standings(platform.webhooks)
+        self._standings = Standings(platform.webhooks, platform.metrics)
         self._parcels: dict[str, Parcel] = {}
         self._changed: dict[str, Parcel] = {}
         self._turn = threading.Lock()
@@ -120,18 +120,26 @@ class Sender:
         while True:
             taken = 0
             if self._stopwatch() >= look_at:
-                taken = self._take_in()
+                taken = self._take_all(until)
                 look_at = self._stopwatch() + (0 if taken else LOOK_SECONDS)
             made = self._collect()
             now = self._stopwatch()
-            is_last = now >= min(until, moved_at + QUIET_SECONDS) and not taken and not made
-            is_last = is_last or now >= until
+            is_quiet = not taken and not made and now >= moved_at + QUIET_SECONDS
+            is_last = is_quiet or now >= until
             if self._write(all_of_it=is_last) or taken or made:
                 moved_at = self._stopwatch()
             if is_last or (not self._parcels and not taken):
                 return
 
     # --- in -------------------------------------------------------------------------------------
+
+    def _take_all(self, until: float) -> int:
+        """Take in all that is due, as far as there is room: calls come before what is written."""
+        count = taken = self._take_in()
+        while taken == PAGE and self._stopwatch() < until:
+            taken = self._take_in()
+            count += taken
+        return count
 
     def _take_in(self) -> int:
         """Take in what is due, as far as there is room; return how many events that were."""

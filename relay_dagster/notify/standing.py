@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from relay_dagster.audit import SYSTEM, Action
+from relay_dagster.aws.cloudwatch.metrics import Metrics, report_fault
 from relay_dagster.aws.dynamodb.webhooks.store import WebhookStore
 from relay_dagster.logs import event_log
 from relay_dagster.runs.webhooks.changes import Edit, delivered, disabled, edited, failing
@@ -40,9 +41,11 @@ class Standings:
 
     Args:
         webhooks: where they are stored.
+        metrics: where it is counted that one could not be written.
     """
 
     webhooks: WebhookStore
+    metrics: Metrics
     _news: dict[str, _News] = field(default_factory=dict)
     # Those that were found failing since they were read.
     _failing: set[str] = field(default_factory=set)
@@ -67,14 +70,14 @@ class Standings:
     def write(self) -> int:
         """Write down what is new; return how many webhooks are disabled by that.
 
-        Raises:
-            Exception: some could not be written; they are kept for the next time.
+        What cannot be written is forgotten: the next try of the webhook says it again.
         """
         by_tenant: dict[str, list[_News]] = {}
         for news in self._news.values():
             by_tenant.setdefault(news.webhook.tenant_id, []).append(news)
         if not by_tenant:
             return 0
+        self._news.clear()
         with ThreadPoolExecutor(min(THREADS, len(by_tenant))) as pool:
             return sum(pool.map(self._write_all, by_tenant.values()))
 
@@ -85,7 +88,16 @@ class Standings:
 
     def _write_all(self, some: Iterable[_News]) -> int:
         """Write down the news of one tenant, one after the other: they change one item."""
-        return sum(self._write(news) for news in some)
+        return sum(self._write_or_forget(news) for news in some)
+
+    def _write_or_forget(self, news: _News) -> bool:
+        try:
+            return self._write(news)
+        except Exception as error:  # noqa: BLE001 - the others must not wait for this one
+            facts = {"tenant_id": news.webhook.tenant_id, "webhook_id": news.webhook.webhook_id}
+            report_fault(self.metrics, "webhook_not_noted", error, **facts)
+            self._failing.discard(news.webhook.webhook_id)
+            return False
 
     def _write(self, news: _News) -> bool:
         tenant_id, webhook_id = news.webhook.tenant_id, news.webhook.webhook_id
@@ -98,13 +110,12 @@ class Standings:
 
         entry = None
         if news.reason is not None:
-            details = {"enabled": False, "reason": str(news.reason)}
+            details = {"changed": ["enabled"], "enabled": False, "reason": str(news.reason)}
             entry = SYSTEM.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, news.at, **details)
         try:
             self.webhooks.change(tenant_id, edited(tenant_id, webhook_id, edit), entry)
         except UnknownWebhookError:
             was_enabled = False
-        self._news.pop(webhook_id, None)
         if news.reason is None or not was_enabled:
             return False
         facts = {"tenant_id": tenant_id, "webhook_id": webhook_id, "reason": str(news.reason)}

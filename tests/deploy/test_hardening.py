@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deployment import DEPLOY, container, defaults, of_type, properties
+from relay_dagster.runs.webhooks.destination import PORTS
 from relay_dagster.settings import LimitSettings
 
 ROOT = DEPLOY.parent
@@ -199,3 +200,17 @@ def test_what_builds_is_pinned_too() -> None:
     built = pins("deploy/build.lock")
     assert {pin.partition("==")[0] for pin in built} == {"setuptools", "uv"}
     assert all(built.values())
+
+
+# --- network --------------------------------------------------------------------------------------
+
+
+def test_dagsters_processes_reach_aws_receivers_of_webhooks_and_each_other_alone() -> None:
+    outside = properties("DagsterSecurityGroup")["SecurityGroupEgress"]
+    assert {(each["FromPort"], each["ToPort"]) for each in outside} == {(443, 443), (8443, 8443)}
+    assert {each["FromPort"] for each in outside if "CidrIpv6" in each} == set(PORTS)
+    inside = {
+        (each["DestinationSecurityGroupId"]["Fn::GetAtt"][0], each["FromPort"])
+        for each in of_type("AWS::EC2::SecurityGroupEgress").values()
+    }
+    assert inside == {("DagsterSecurityGroup", 4000), ("DatabaseSecurityGroup", 5432)}

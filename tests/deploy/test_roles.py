@@ -33,8 +33,10 @@ from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.webhooks.model import EventType
 from relay_dagster.triggers.uploads import UploadTick
 from relay_dagster.wiring import Platform
+from webhooks_world import stored_webhook
 
 TENANT = "acme"
 LATER = timedelta(days=8)
@@ -250,6 +252,9 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     delta = dispatched(platform, "delta")
     platform.ledger.pin(platform.ledger.claim(delta, 1, "dagster-1").fence, 1)
     platform.ledger.poison(delta, "attempts used up")
+    # Its receiver may not be called, which is a failure to be noted.
+    told = (EventType.RUN_CANCELLED,)
+    stored_webhook(platform, tenant_id="epsilon", url="http://127.0.0.1:1/", events=told)
     platform.ledger.request_cancel(new_run(platform, "epsilon"))
     close(platform, "omega")
 
@@ -404,6 +409,19 @@ def test_nobody_changes_or_deletes_what_the_audit_says(role: str) -> None:
     done = [each for grant in grants(role) if entry in grant.resources for each in grant.actions]
     reading = {f"dynamodb:{name}" for name in ("GetItem", "BatchGetItem", "Query")}
     assert set(done) <= {*reading, "dynamodb:PutItem"}
+
+
+def test_of_tenants_items_the_code_server_writes_webhooks_and_deletions_alone() -> None:
+    policies = properties("CodeRole")["Policies"]
+    statements = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
+    writing = [
+        each
+        for each in statements
+        if "dynamodb:PutItem" in each["Action"] and "TenantsTable" in json.dumps(each["Resource"])
+    ]
+    assert [each["Condition"] for each in writing] == [
+        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["WEBHOOKS#*", "DELETION#*"]}}
+    ]
 
 
 def conditions_of(action: str) -> list[Any]:

@@ -28,6 +28,7 @@ _MODULES = (
     "multitudes",
     "holds",
     "triggers",
+    "webhooks",
     "deletions",
 )
 _ALL: dict[str, Scenario] = {}

@@ -4,7 +4,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 import pytest
@@ -31,14 +31,6 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n"
 
 def call(url: str, caller: Caller = CALLER) -> Answer:
     return caller.call(judge_url(url, allow_loopback=True), HEADERS, BODY)
-
-
-@pytest.fixture
-def over() -> Iterator[threading.Event]:
-    """Set once the test is over: what waits until then, or sends until then, ends."""
-    event = threading.Event()
-    yield event
-    event.set()
 
 
 # --- what is sent -------------------------------------------------------------------------------

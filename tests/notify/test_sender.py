@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from standardwebhooks import Webhook as Verifier
@@ -15,8 +16,11 @@ from standardwebhooks import Webhook as Verifier
 from fakes import FakeClock
 from receivers import Behavior, Counting, Receiver, answering, receiving, sending, waiting
 from relay_dagster.audit import Action, ActorKind
+from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.notify.calls import Caller
+from relay_dagster.notify.lanes import LATEST, SOONEST
+from relay_dagster.notify.parcels import LEASE
 from relay_dagster.notify.sender import Sender
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.webhooks.changes import edited, removed, rotated, updated
@@ -129,10 +133,10 @@ def test_only_webhooks_that_want_an_event_are_told(world: World) -> None:
     assert set(world.now(event).deliveries or ()) == {one.webhook_id, two.webhook_id}
 
 
-def test_an_event_that_nobody_wants_is_looked_at_once(world: World) -> None:
+def test_an_event_that_nobody_wants_is_not_kept(world: World) -> None:
     event = world.event()
     assert world.sender.tick() == "0 delivered, 0 failed, 0 open"
-    assert (world.now(event).deliveries, world.now(event).due_at) == ({}, None)
+    assert world.platform.webhooks.event(event.event_id) is None
 
 
 def test_a_test_goes_to_its_webhook_whatever_that_wants(world: World) -> None:
@@ -277,7 +281,7 @@ def test_a_receiver_that_is_gone_disables_its_webhook_at_once(
     now = world.webhook_now(webhook)
     assert (now.enabled, now.disabled_reason) == (False, DisabledReason.GONE)
     assert [world.now(each).due_at for each in events] == [None] * 3
-    details = {"enabled": False, "reason": "receiver_gone"}
+    details = {"changed": ["enabled"], "enabled": False, "reason": "receiver_gone"}
     assert audit_of(world) == [(Action.WEBHOOK_CHANGED, webhook.webhook_id, details)]
     lines = [json.loads(each) for each in capsys.readouterr().err.splitlines()]
     assert [each["event"] for each in lines] == ["webhook_disabled"]
@@ -321,7 +325,7 @@ def test_five_days_of_failures_disable_and_a_success_begins_anew(world: World) -
         world.sender.tick()
     now = world.webhook_now(webhook)
     assert (now.enabled, now.disabled_reason) == (False, DisabledReason.FAILING)
-    details = {"enabled": False, "reason": "receiver_failing"}
+    details = {"changed": ["enabled"], "enabled": False, "reason": "receiver_failing"}
     assert audit_of(world) == [(Action.WEBHOOK_CHANGED, webhook.webhook_id, details)]
 
 
@@ -358,20 +362,33 @@ def test_a_webhook_that_has_moved_is_not_disabled_for_where_it_was(world: World)
 def test_a_receiver_that_hangs_delays_no_tick_and_no_other(
     world: World, over: threading.Event
 ) -> None:
+    ahead = [0.0]
     with receiving(waiting(over)) as dead, receiving() as alive:
         hung, well = world.webhook(dead), world.webhook(alive)
         events = [world.event() for _ in range(20)]
-        sender = Sender(world.platform, Caller(seconds=30), clock=world.clock)
-        began = datetime.now(tz=world.clock().tzinfo)
+        sender = Sender(
+            world.platform,
+            Caller(seconds=60),
+            clock=world.clock,
+            stopwatch=lambda: time.monotonic() + ahead[0],
+        )
+        began = time.monotonic()
         assert sender.tick(seconds=10).startswith("20 delivered, 0 failed, ")
-        assert datetime.now(tz=world.clock().tzinfo) - began < timedelta(seconds=8)
+        assert time.monotonic() - began < 8
         assert (len(alive.requests), len(dead.requests)) == (20, 1)
         assert all(world.codes(each, well) == [204] for each in events)
-        # What waits for the dead one is due again, later, without a try.
-        world.clock.advance(seconds=200)
-        world.sender.tick(seconds=0)
+        # A sender that dies now leaves them due: later, and without a try.
         assert all(world.codes(each, hung) == [] for each in events)
-        assert all(world.now(each).due_at for each in events)
+        assert {world.now(each).due_at for each in events} == {world.clock() + LEASE}
+        # One call is under way and one waits; the others are in nobody's hands.
+        ahead[0] += 10
+        assert sender.tick() == "0 delivered, 0 failed, 2 open"
+        world.clock.advance(minutes=1)
+        assert sender.tick() == "0 delivered, 0 failed, 2 open"
+        looks = sorted(world.now(each).due_at or world.clock() for each in events)[2:]
+        waits = [look - world.clock() for look in looks]
+        assert min(waits) >= timedelta(seconds=SOONEST)
+        assert timedelta(seconds=SOONEST) < max(waits) <= timedelta(seconds=LATEST)
 
 
 def test_a_result_that_comes_after_the_tick_is_written_by_the_next(
@@ -438,6 +455,51 @@ def test_what_cannot_be_written_is_kept_and_not_sent_again(world: World) -> None
     finally:
         client.meta.events.unregister("before-call.dynamodb.PutItem", refuse)
     assert world.codes(event, webhook) == [204]
+
+
+def test_a_standing_that_cannot_be_written_holds_up_no_result(world: World) -> None:
+    faults = [True]
+
+    def refuse(**_: object) -> None:
+        if faults:
+            raise ExternalServiceError("dynamodb.TransactWriteItems", "refused")
+
+    client = world.platform.clients.dynamodb
+    with receiving(answering(500)) as receiver:
+        webhook, event = world.webhook(receiver), world.event()
+        client.meta.events.register("before-call.dynamodb.TransactWriteItems", refuse)
+        try:
+            world.sender.tick()
+            assert world.codes(event, webhook) == [500]
+            assert world.webhook_now(webhook).failing_since is None
+            faults.clear()
+            again = world.clock.advance(seconds=30)
+            world.sender.tick()
+        finally:
+            client.meta.events.unregister("before-call.dynamodb.TransactWriteItems", refuse)
+    assert world.webhook_now(webhook).failing_since == again
+
+
+def test_what_fails_for_good_is_counted(world: World) -> None:
+    class Counted(Metrics):
+        def __init__(self) -> None:
+            self.failed: list[int] = []
+
+        def webhooks_failed(self, count: int) -> None:
+            self.failed.append(count)
+
+    counted = Counted()
+    sender = world.new_sender(replace(world.platform, metrics=counted))
+    with receiving(answering(500)) as ill, receiving(answering(410)) as gone:
+        world.webhook(ill)
+        world.webhook(gone)
+        event = world.event()
+        sender.tick()
+        assert counted.failed == [1]
+        while (due_at := world.now(event).due_at) is not None:
+            world.clock.now = due_at
+            sender.tick()
+    assert counted.failed == [1, 1]
 
 
 def test_two_ticks_at_once_are_one(world: World, over: threading.Event) -> None:

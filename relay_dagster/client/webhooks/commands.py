@@ -202,3 +202,27 @@ def deliveries(
             session.screen.show_json([each.as_json() for each in found])
         else:
             show_deliveries(session.screen, found)
+
+
+@webhooks.command()
+def listen(
+    secret: Annotated[
+        str,
+        typer.Option(
+            help="The webhook's; the variable keeps it out of lists of processes.",
+            envvar="RELAY_WEBHOOK_SECRET",
+            show_default=False,
+        ),
+    ],
+    port: Annotated[int, typer.Option(help="What to listen on.", min=0, max=65535)] = 8700,
+    host: Annotated[str, typer.Option(help="Loopback, or an address of yours.")] = "127.0.0.1",
+) -> None:
+    """Show the webhooks that arrive here, where their signature is right, until Ctrl-C."""
+    from relay_dagster.client.session import telling
+    from relay_dagster.client.webhooks.listen import Receiver, show_on
+
+    with telling() as screen:
+        show, complain = show_on(screen), screen.complain
+        with Receiver(host, port, secret, show=show, complain=complain) as receiver:
+            screen.complain(f"listening on {receiver.url}; Ctrl-C ends it")
+            receiver.serve_forever()

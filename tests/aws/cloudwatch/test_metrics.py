@@ -163,6 +163,12 @@ def test_how_old_feeds_are_is_told_of_each_tenant_and_of_the_oldest() -> None:
     }
 
 
+def test_what_webhooks_are_not_told_counts_in_all() -> None:
+    cloudwatch = RecordingCloudWatch()
+    metrics(cloudwatch).webhooks_failed(3)
+    assert cloudwatch.values() == {("WebhookFailed", ALL_RUNS): 3.0}
+
+
 def test_where_no_tenant_has_a_schedule_no_age_is_told() -> None:
     cloudwatch = RecordingCloudWatch()
     metrics(cloudwatch).feed_ages({})

@@ -18,7 +18,7 @@ from tenant_leftovers import kept_by_aws, kept_by_dagster, naming
 REMOVED_WITHIN = 120
 
 
-@scenario("34", seconds=70)
+@scenario("35", seconds=70)
 def a_tenant_is_deleted_while_its_run_works(relay: Installation) -> str:
     """Its run ends CANCELLED, its jobs go to the DLQ, and then nothing of it is left."""
     tenant, other = relay.new_tenant("goes"), relay.new_tenant("stays")
@@ -43,7 +43,7 @@ def a_tenant_is_deleted_while_its_run_works(relay: Installation) -> str:
     return "the run CANCELLED, the job a dead letter until the end; nothing is left"
 
 
-@scenario("35", seconds=80)
+@scenario("36", seconds=80)
 def what_deletes_a_tenant_dies_in_between(relay: Installation) -> str:
     """The code server dies while it deletes objects: the next goes on, and the id is used anew."""
     tenant = relay.new_tenant("dies")

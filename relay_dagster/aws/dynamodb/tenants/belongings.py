@@ -41,6 +41,7 @@ class TenantBelongings:
     """What tenants have in the runs table and in the tenants table."""
 
     def __init__(self, clients: Clients, runs_table: str, tenants_table: str) -> None:
+        self._clients = clients
         self._runs = Table(clients, runs_table)
         self._tenants = Table(clients, tenants_table)
 
@@ -66,8 +67,8 @@ class TenantBelongings:
         }
         asked = {idempotency_key(each.idempotency_id) for each in records if each.idempotency_id}
         counts = {run_count_key(each.tenant_id, hour_of(each.requested_at)) for each in records}
-        count = self._remove(self._runs, beats | asked | counts)
-        return count + self._remove(self._runs, {run_key(each.run_id) for each in records})
+        count = self._remove(beats | asked | counts)
+        return count + self._remove({run_key(each.run_id) for each in records})
 
     # --- what else there is ---------------------------------------------------------------------
 
@@ -82,7 +83,7 @@ class TenantBelongings:
             feed_key(tenant_id),
             lock_key(tenant_id),
         }
-        return self._remove(self._runs, keys)
+        return self._remove(keys)
 
     @maps_aws_errors
     def remove_settings(self, tenant_id: str, version: int | None) -> int:
@@ -93,7 +94,13 @@ class TenantBelongings:
         """
         owned = self._rows(self._tenants, schema.BY_OWNER, schema.OWNER, tenant_id)
         kept = {tenant_key(tenant_id), config_key(tenant_id, version or 0)}
-        return self._remove(self._tenants, {*owned, pause_key(tenant_id)} - kept)
+        there = self._tenants.batch({*owned, pause_key(tenant_id)} - kept)
+        for key in there:
+            # One by one: who may write in batches may write what it likes.
+            self._clients.dynamodb.delete_item(
+                TableName=self._tenants.name, Key=marshal({schema.KEY: key})
+            )
+        return len(there)
 
     # --- how ------------------------------------------------------------------------------------
 
@@ -110,11 +117,11 @@ class TenantBelongings:
                 return
             start = marshal({name: last[name] for name in _names_of(index)})
 
-    def _remove(self, table: Table, keys: Collection[str]) -> int:
-        there = [*table.batch(keys)]
+    def _remove(self, keys: Collection[str]) -> int:
+        there = [*self._runs.batch(keys)]
         for first in range(0, len(there), _AT_ONCE):
             some = there[first : first + _AT_ONCE]
-            table.write_all(
+            self._runs.write_all(
                 [{"DeleteRequest": {"Key": marshal({schema.KEY: key})}} for key in some]
             )
         return len(there)

@@ -121,6 +121,12 @@ def event_change(table: str, before: Event, after: Event) -> dict[str, Any]:
     return {"TableName": table, "Item": _from_event(after), **_is_at(before.revision)}
 
 
+def event_removal(table: str, event: Event) -> dict[str, Any]:
+    """Return the arguments of a DeleteItem that removes an event, if it is as it was read."""
+    key = marshal({schema.KEY: event_key(event.event_id)})
+    return {"TableName": table, "Key": key, **_is_at(event.revision)}
+
+
 def to_event(item: Mapping[str, Any]) -> Event:
     """Return the event of an item."""
     plain = unmarshal(item)

@@ -171,14 +171,18 @@ class WebhookStore:
 
     @maps_aws_errors
     def put_event(self, before: Event, after: Event) -> Event | None:
-        """Write an event down, and return it as it now stands.
+        """Write an event down, and return it as it now stands; one for nobody is not kept.
 
         Returns:
             None where it is not as it was read; nothing is written then.
         """
         after = replace(after, revision=before.revision + 1)
+        client, table = self._clients.dynamodb, self._events.name
         try:
-            self._clients.dynamodb.put_item(**items.event_change(self._events.name, before, after))
+            if after.deliveries:
+                client.put_item(**items.event_change(table, before, after))
+            else:
+                client.delete_item(**items.event_removal(table, before))
         except ClientError as error:
             if error_code(error) in _CHANGED:
                 return None

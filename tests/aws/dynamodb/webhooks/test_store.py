@@ -149,9 +149,19 @@ def test_an_event_is_due_until_its_deliveries_are_over(platform: Platform) -> No
 def test_an_event_that_somebody_else_has_changed_stays_as_it_is(platform: Platform) -> None:
     one = event()
     platform.webhooks.add_event(one)
-    first = platform.webhooks.put_event(one, replace(one, deliveries={}))
-    assert platform.webhooks.put_event(one, replace(one, due_at=None)) is None
+    wanted = replace(one, deliveries={"wh_1": tried("wh_1", 500)})
+    first = platform.webhooks.put_event(one, wanted)
+    assert platform.webhooks.put_event(one, replace(wanted, due_at=None)) is None
+    assert platform.webhooks.put_event(one, replace(one, deliveries={})) is None
     assert platform.webhooks.event(one.event_id) == first
+
+
+def test_an_event_that_nobody_is_told_of_is_not_kept(platform: Platform) -> None:
+    one = event()
+    platform.webhooks.add_event(one)
+    assert platform.webhooks.put_event(one, replace(one, deliveries={})) is not None
+    assert platform.webhooks.event(one.event_id) is None
+    assert platform.webhooks.put_event(one, replace(one, deliveries={})) is None
 
 
 def test_an_event_is_no_run_and_lives_for_thirty_days(platform: Platform) -> None:

@@ -1,0 +1,52 @@
+"""Receivers of webhooks: servers that answer at once, and one that never does.
+
+``python -m benchmarks.webhook_receivers PORT PORT ...``: the first never answers. For each request
+that is answered, a line is written to standard output: the instant, on the system's monotonic
+clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import time
+
+HOST = "127.0.0.1"
+_LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+_ANSWER = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Read a request and answer it; who only looks if anybody is there sends none."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        writer.close()
+        return
+    found = _LENGTH.search(head)
+    await reader.readexactly(int(found[1]) if found else 0)
+    writer.write(_ANSWER)
+    await writer.drain()
+    print(time.monotonic(), flush=True)
+    writer.close()
+
+
+async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer nothing until the other side is tired of it."""
+    await reader.read()
+    writer.close()
+
+
+async def main(ports: list[int]) -> None:
+    """Serve until the process is ended."""
+    behaviors = (hang, *[answer] * (len(ports) - 1))
+    servers = [
+        await asyncio.start_server(behave, HOST, port)
+        for behave, port in zip(behaviors, ports, strict=True)
+    ]
+    await asyncio.gather(*(server.serve_forever() for server in servers))
+
+
+if __name__ == "__main__":
+    asyncio.run(main([int(port) for port in sys.argv[1:]]))
