@@ -24,6 +24,9 @@ class Action(StrEnum):
     """What was done."""
 
     TENANT_CREATED = "tenant.created"
+    TENANT_DELETION_ASKED = "tenant.deletion_asked"
+    TENANT_RESTORED = "tenant.restored"
+    TENANT_DELETED = "tenant.deleted"
     CONFIG_PUT = "config.put"
     KEY_CREATED = "key.created"
     KEY_DELETED = "key.deleted"

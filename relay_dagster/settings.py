@@ -67,6 +67,7 @@ _Attempts = Annotated[int, Field(ge=1, le=1000)]
 _Visibility = Annotated[int, Field(ge=1, le=_MAX_VISIBILITY_SECONDS)]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Hours = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 _Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 _Networks = Annotated[
     tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_words)
@@ -280,6 +281,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
 
     artifact_bucket: str = Field(validation_alias="ARTIFACT_BUCKET")
     keep_published: _Whole = Field(10, validation_alias="RELAY_KEEP_PUBLISHED")
+    deletion_grace_hours: _Hours = Field(168, validation_alias="RELAY_DELETION_GRACE_HOURS")
     runs_table: str = Field(validation_alias="RUNS_TABLE")
     tenants_table: str = Field(validation_alias="TENANTS_TABLE")
     audit_table: str = Field(

@@ -7,6 +7,7 @@ with `dataclasses.replace`. What a platform is asked for beyond its parts is mad
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from relay_dagster.aws.clients import PATIENT, Clients, Patience
 from relay_dagster.aws.cloudwatch.metrics import Metrics
@@ -15,6 +16,7 @@ from relay_dagster.aws.dynamodb.audit.store import AuditStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.tenants.deletions import DeletionStore
 from relay_dagster.aws.dynamodb.triggers.store import TriggerStore
 from relay_dagster.aws.dynamodb.webhooks.store import WebhookStore
 from relay_dagster.aws.s3.object_store import ObjectStore
@@ -24,6 +26,7 @@ from relay_dagster.runs.commits import LookPolicy
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.retry_policy import RetryPolicy
 from relay_dagster.runs.submission import Submission
+from relay_dagster.runs.tenants.closing import TenantClosing
 from relay_dagster.settings import Settings
 
 
@@ -35,6 +38,7 @@ class Platform:
     clients: Clients
     runs: RunStore
     tenants: TenantStore
+    deletions: DeletionStore
     triggers: TriggerStore
     pauses: PauseStore
     api_keys: ApiKeyStore
@@ -57,6 +61,12 @@ class Platform:
         )
 
     @property
+    def closing(self) -> TenantClosing:
+        """The one way in which tenants' deletions begin, and are taken back."""
+        grace = timedelta(hours=self.settings.deletion_grace_hours)
+        return TenantClosing(self.deletions, self.ledger, self.runs, grace)
+
+    @property
     def uploads(self) -> UploadQueue | None:
         """The queue of S3's events, None where there is none."""
         url = self.settings.uploads_queue_url
@@ -76,7 +86,8 @@ def connect(
     clients = clients or Clients(
         settings.region, patience, public_s3_endpoint_url=settings.public_s3_endpoint_url
     )
-    runs = RunStore(clients, settings.runs_table, settings.audit_table)
+    tables = (settings.tenants_table, settings.audit_table, settings.runs_table)
+    runs = RunStore(clients, settings.runs_table, settings.audit_table, settings.tenants_table)
     return Platform(
         settings=settings,
         clients=clients,
@@ -88,6 +99,7 @@ def connect(
             versions_per_day=settings.max_config_versions_per_day,
             runs_table=settings.runs_table,
         ),
+        deletions=DeletionStore(clients, *tables),
         triggers=TriggerStore(clients, settings.runs_table),
         pauses=PauseStore(clients, settings.tenants_table, settings.audit_table),
         api_keys=ApiKeyStore(clients, settings.tenants_table, settings.audit_table),

@@ -23,6 +23,9 @@ CLIENTS = ("cloudwatch", "dynamodb", "dynamodb_beats", "s3", "s3_links", "sqs", 
 _S3_ACTIONS = {
     "HeadBucket": "ListBucket",
     "ListObjectsV2": "ListBucket",
+    "ListObjectVersions": "ListBucketVersions",
+    "ListMultipartUploads": "ListBucketMultipartUploads",
+    "AbortMultipartUpload": "AbortMultipartUpload",
     "GetObject": "GetObject",
     "HeadObject": "GetObject",
     "CopyObject": "PutObject",
@@ -87,6 +90,10 @@ class Calls:
     def _s3(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
         if operation == "CopyObject":
             yield Need("s3:GetObject", f"ArtifactBucket/{params['CopySource']['Key']}")
+        if operation == "DeleteObjects":
+            for each in params["Delete"]["Objects"]:
+                yield Need("s3:DeleteObjectVersion", f"ArtifactBucket/{each['Key']}")
+            return
         key = f"/{params['Key']}" if "Key" in params else ""
         yield Need(f"s3:{_S3_ACTIONS[operation]}", f"ArtifactBucket{key}")
 
@@ -101,14 +108,17 @@ class Calls:
         yield Need(f"sqs:{operation.removesuffix('Batch')}", names[params["QueueUrl"]])
 
     def _cloudwatch(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
-        yield Need(f"cloudwatch:{operation}", "*")
+        alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm"
+        named = [f"{alarms}:{name}" for name in params.get("AlarmNames", [])]
+        for resource in named or ["*"]:
+            yield Need(f"cloudwatch:{operation}", resource)
 
     def _dynamodb(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
         if operation == "TransactWriteItems":
             for item in params["TransactItems"]:
                 ((kind, body),) = item.items()
                 yield Need(f"dynamodb:{_TRANSACTION_ACTIONS[kind]}", self._table(body))
-        elif operation == "BatchGetItem":
+        elif operation in ("BatchGetItem", "BatchWriteItem"):
             for table in params["RequestItems"]:
                 yield Need(f"dynamodb:{operation}", self._table({"TableName": table}))
         else:

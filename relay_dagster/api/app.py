@@ -31,7 +31,7 @@ from relay_dagster.api.routes import (
     tenants,
     uploads,
 )
-from relay_dagster.api.routes.access import api_keys, audit
+from relay_dagster.api.routes.access import api_keys, audit, deletions
 from relay_dagster.api.routes.config_schema import get_config_schema
 from relay_dagster.api.routes.webhooks import deliveries, receivers
 from relay_dagster.api.security.admin_keys import read_admin_keys, refuse_unsafe
@@ -43,7 +43,7 @@ from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
 _ROUTES = (
-    *(health, tenants, api_keys, statuses, config_checks, uploads, feeds),
+    *(health, tenants, deletions, api_keys, statuses, config_checks, uploads, feeds),
     *(runs, explanations, holds, receivers, deliveries, admin, audit),
 )
 """In the order in which the document has them."""

@@ -31,7 +31,6 @@ from relay_dagster.client.api_models import (
     RunPage,
     StoredConfig,
     StoredVersion,
-    TenantStatus,
     UploadLink,
 )
 from relay_dagster.client.errors import (
@@ -171,11 +170,6 @@ class ApiClient:
         query = {} if version is None else {"config_version": version}
         path = f"/v1/tenants/{segment(tenant_id)}"
         return read_answer(StoredConfig, self.send("GET", path, params=query))
-
-    def status(self, tenant_id: str) -> TenantStatus:
-        """Return how a tenant stands."""
-        path = f"/v1/tenants/{segment(tenant_id)}/status"
-        return read_answer(TenantStatus, self.send("GET", path))
 
     def upload_link(self, tenant_id: str, vendor_id: str, file_name: str) -> UploadLink:
         """Return a link by which one file of a vendor is uploaded."""

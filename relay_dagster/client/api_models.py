@@ -184,6 +184,8 @@ class VendorStanding(Answer):
 class TenantStatus(Answer):
     """How a tenant stands."""
 
+    state: str = "ACTIVE"
+    delete_after: str | None = None
     published_run_id: str | None = None
     published_at: str | None = None
     feed_age_seconds: int | None = None

@@ -75,8 +75,9 @@ class Attempt:
         self.findings = RunFindings()
         self.io = ConcurrentIO()
         self.reports = RunReports(platform.objects, record.context, self.io)
+        self._has_beaten = False
         self._heartbeat = Heartbeat(
-            lambda: platform.runs.beat(record.run_id, record.attempt),
+            self._beat,
             interval_seconds=platform.settings.heartbeat_seconds,
         )
         self._heartbeat.start()
@@ -165,6 +166,11 @@ class Attempt:
         self._deadline.cancel()
         self.io.close()
         self._heartbeat.stop()
+
+    def _beat(self) -> None:
+        run_id, attempt = self.record.run_id, self.record.attempt
+        self._platform.runs.beat(run_id, attempt, has_beaten=self._has_beaten)
+        self._has_beaten = True
 
     def _time_out(self) -> None:
         seconds = self._platform.settings.run_timeout_seconds

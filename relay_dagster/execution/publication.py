@@ -64,7 +64,7 @@ def remove_superseded(platform: Platform, tenant_id: str, now: datetime) -> list
     Each stays a day longer than that: links to it live for an hour.
     """
     until = now - KEPT_AFTER
-    found = platform.objects.list_objects(_place_of(tenant_id))
+    found = platform.objects.list_objects(place_of(tenant_id))
     if all(each.last_modified > until for each in found):
         return []
     records = platform.runs.get_many({_run_id_of(each) for each in found})
@@ -117,13 +117,14 @@ def _is_over(
     return any(seq >= pushed_out and at <= until for seq, at in moves)
 
 
-def _place_of(tenant_id: str) -> str:
+def place_of(tenant_id: str) -> str:
+    """Return the prefix under which all feeds of a tenant are published."""
     return f"published/{tenant_id}/"
 
 
 def _copies_of(run: OfRun) -> str:
     """Return what the keys of a run's feed, whatever its format, and of its state start with."""
-    return f"{_place_of(run.tenant_id)}{run.run_id}."
+    return f"{place_of(run.tenant_id)}{run.run_id}."
 
 
 def _run_id_of(published: ObjectInfo) -> str:

@@ -23,6 +23,11 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
+class Forget:
+    """Delete the message: its tenant is deleted, and nothing else tells of it any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Discard:
     """Delete the message: its run is final, and nobody needs it any more."""
 
@@ -55,7 +60,7 @@ class Replace:
 # Where a message has a single receive, each one that waits is replaced whenever it is looked at.
 LOOK_AGAIN_SECONDS = 5
 
-IntakeAction = Refuse | Discard | KeepWaiting | Dispatch | Replace
+IntakeAction = Refuse | Forget | Discard | KeepWaiting | Dispatch | Replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class MessageFacts:
     receive_count: int
     now: datetime
     record: RunRecord | None = None
-    refusal: Refuse | None = None
+    refusal: Refuse | Forget | None = None
     is_its_turn: bool = True
     execution: AttemptState = AttemptState.ABSENT
 

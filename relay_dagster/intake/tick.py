@@ -17,6 +17,7 @@ from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.decision import (
     Discard,
     Dispatch,
+    Forget,
     IntakeAction,
     IntakePolicy,
     KeepWaiting,
@@ -27,7 +28,7 @@ from relay_dagster.intake.decision import (
     next_action,
 )
 from relay_dagster.logs import event_log
-from relay_dagster.runs.errors import JobConflictError, RunError
+from relay_dagster.runs.errors import JobConflictError, RunError, TenantClosingError
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import Lane, LockState, RunRecord
 from relay_dagster.runs.ports import AttemptState, Executions, utc_now
@@ -146,11 +147,14 @@ class IntakeTick:
         count, now = message.receive_count, self.clock()
         try:
             job = Job.parse(message.body)
-            record = self.platform.ledger.adopt(job, message.request_id)
+            record = self.platform.ledger.adopt(job, message.request_id, message.sent_at)
         except NotAJobError as error:
             return MessageFacts(count, now, refusal=Refuse("invalid_job", str(error)))
         except JobConflictError as error:
             return MessageFacts(count, now, refusal=Refuse(error.error_code, str(error)))
+        except TenantClosingError as error:
+            refused = Refuse(error.error_code, str(error))
+            return MessageFacts(count, now, refusal=Forget() if error.is_deleted else refused)
         return self._facts_of(record, count)
 
     def _facts_of(self, record: RunRecord, receive_count: int = 0) -> MessageFacts:
@@ -184,6 +188,10 @@ class IntakeTick:
         if isinstance(action, Refuse):
             self._refuse(action, message)
             return
+        if isinstance(action, Forget):
+            self.platform.queue.delete(message.receipt_handle)
+            log.info("job_of_deleted_tenant", **_about(message))
+            return
         if record is None:
             raise ValueError(f"{action} needs a record")
         if isinstance(action, Discard):
@@ -206,7 +214,8 @@ class IntakeTick:
         )
         queue.delete(message.receipt_handle)
         log.error("job_refused", error_code=action.error_code, cause=action.cause, **about)
-        self.platform.metrics.worker_error(action.error_code)
+        if action.error_code != TenantClosingError.error_code:  # nobody's fault
+            self.platform.metrics.worker_error(action.error_code)
 
     def _keep_waiting(self, message: Message, run_id: str, seconds: float | None = None) -> None:
         ledger, queue = self.platform.ledger, self.platform.queue

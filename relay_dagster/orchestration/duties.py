@@ -14,8 +14,10 @@ import dagster as dg
 from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.notify.sender import Sender
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
+from relay_dagster.orchestration.tenant_traces import DagsterTraces
 from relay_dagster.reconciler.cursor import Cursor
 from relay_dagster.reconciler.dead_letter_sweep import LetterCount, sweep
+from relay_dagster.reconciler.deletion.tick import DeletionTick
 from relay_dagster.reconciler.housekeeping import (
     PartitionSync,
     check_queue,
@@ -41,6 +43,7 @@ def duty_sensors(connect: _Connect) -> list[dg.SensorDefinition]:
     """Return the duties as sensors."""
     return [
         tenant_partitions(connect),
+        tenant_deletions(connect),
         lost_messages(connect),
         dead_letters(connect),
         queue_settings(connect),
@@ -64,6 +67,16 @@ def tenant_partitions(connect: _Connect) -> dg.SensorDefinition:
 
     about = "Adds the partitions of new tenants; once an hour removes those of tenants gone."
     return _duty("tenant_partitions", AT_EACH_LOOK, about, PartitionSync, act, connect)
+
+
+def tenant_deletions(connect: _Connect) -> dg.SensorDefinition:
+    """Return the sensor that removes tenants whose time has come."""
+
+    def act(platform: Platform, instance: dg.DagsterInstance, _kept: Cursor, _now: datetime) -> str:
+        return DeletionTick(platform, DagsterTraces(instance)).run()
+
+    about = "Cancels what tenants have under way that are to be deleted; then removes them."
+    return _duty("tenant_deletions", AT_EACH_LOOK, about, Cursor, act, connect)
 
 
 def lost_messages(connect: _Connect) -> dg.SensorDefinition:

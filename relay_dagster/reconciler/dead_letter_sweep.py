@@ -14,6 +14,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.reconciler.cursor import Cursor
 from relay_dagster.runs.admission import is_job_of
 from relay_dagster.runs.commits import LETTER_LIFE
+from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import Lane, RunRecord
 from relay_dagster.wiring import Platform
@@ -83,8 +84,7 @@ def _settle_letter(
     if CAUSE in message.attributes:  # it was put there on purpose
         return record is not None and _delete_settled(platform, record, message)
     if record is None:
-        _bury(platform, job, message)
-        return True
+        return _bury(platform, job, message)
     if not is_job_of(record, job):
         return False  # job_conflict: the dead letters are where it belongs
     _settle(platform, record, message)
@@ -99,11 +99,16 @@ def _delete_settled(platform: Platform, record: RunRecord, message: Message) -> 
     return True
 
 
-def _bury(platform: Platform, job: Job, message: Message) -> None:
+def _bury(platform: Platform, job: Job, message: Message) -> bool:
     cause = "the message was received too often without a run of its own"
-    dead = platform.ledger.adopt_dead(job, cause, message.message_id)
+    try:
+        dead = platform.ledger.adopt_dead(job, cause, message.message_id, message.sent_at)
+    except TenantClosingError as error:
+        # It goes with its tenant; until then it is where it belongs.
+        return error.is_deleted and platform.queue.delete_dead(message.receipt_handle)
     platform.metrics.run_finished(dead)
     log.error("poison_job_detected", **dead.log_facts)
+    return True
 
 
 def _settle(platform: Platform, record: RunRecord, message: Message) -> None:

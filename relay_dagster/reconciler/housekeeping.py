@@ -47,12 +47,15 @@ def sync_partitions(
     if instant - cursor.compared_at >= ALL_TENANTS_EVERY_SECONDS:
         stored, present = set(platform.tenants.all_tenant_ids()), partitions.tenants()
         _remove_gone(partitions, present - stored)
-        added = partitions.add_tenants(stored - present)
+        added = partitions.add_tenants(stored - present - platform.deletions.listed())
         cursor.compared_at = instant
     else:
         since = datetime.fromtimestamp(cursor.known_until, UTC) - OVERLAP
         new = platform.tenants.created_since(since)
-        added = partitions.add_tenants({entry.tenant_id for entry in new})
+        tenant_ids = {entry.tenant_id for entry in new}
+        if tenant_ids:
+            tenant_ids -= platform.deletions.listed()
+        added = partitions.add_tenants(tenant_ids)
     cursor.known_until = instant
     return added
 

@@ -163,21 +163,25 @@ class Admission:
         record = requested(wanted, self.commits.clock(), None)
         return self.commits.create(record, yield_to_waiters=True, trigger=move)
 
-    def adopt(self, job: Job, request_id: str | None) -> RunRecord:
+    def adopt(self, job: Job, request_id: str | None, sent_at: datetime | None = None) -> RunRecord:
         """Return the record of a message's run, made where there is none."""
 
         def try_once() -> RunRecord:
             known = self.commits.runs.get(job.run_id)
-            return self._put_adopted(job, request_id) if known is None else matched(known, job)
+            if known is not None:
+                return matched(known, job)
+            return self._put_adopted(job, request_id, sent_at)
 
         return until_committed("adopt", job.run_id, try_once)
 
-    def adopt_dead(self, job: Job, message: str, dlq_message_id: str) -> RunRecord:
+    def adopt_dead(
+        self, job: Job, message: str, dlq_message_id: str, sent_at: datetime | None
+    ) -> RunRecord:
         """Make the record of a job that is dead before it had one."""
         now = self.commits.clock()
         queued = adopted(job, now, None, LockState.NONE)
         dead = dead_lettered(dlq_message_id)(poisoned(message, now)(queued))
-        return self.commits.create(dead)
+        return self.commits.create(dead, sent_at=sent_at)
 
     def start_by_hand(
         self, dagster_run_id: str, tenant_id: str, config_version: int | None
@@ -210,10 +214,11 @@ class Admission:
             # An earlier try of this very request got through, though its answer did not.
             return matched(known, record.job)
 
-    def _put_adopted(self, job: Job, request_id: str | None) -> RunRecord:
+    def _put_adopted(self, job: Job, request_id: str | None, sent_at: datetime | None) -> RunRecord:
         """Make the record of a job; it waits where the tenant is busy, or others wait already."""
         wanted = adopted(job, self.commits.clock(), request_id, LockState.OWNER)
         try:
-            return self.commits.create(wanted, yield_to_waiters=True)
+            return self.commits.create(wanted, yield_to_waiters=True, sent_at=sent_at)
         except TenantBusyError:
-            return self.commits.create(replace(wanted, lock_state=LockState.QUEUED))
+            waiting = replace(wanted, lock_state=LockState.QUEUED)
+            return self.commits.create(waiting, sent_at=sent_at)

@@ -172,8 +172,12 @@ class Commits:
         yield_to_waiters: bool = False,
         runs_per_hour: int | None = None,
         trigger: TriggerMove | None = None,
+        sent_at: datetime | None = None,
     ) -> RunRecord:
-        """Commit a new record, once; what it raises is what `RunRecords.commit` raises."""
+        """Commit a new record, once; what it raises is what `RunRecords.commit` raises.
+
+        ``sent_at`` is when the message was sent that the record is made for, where one is.
+        """
         now = self.clock()
         return self.runs.commit(
             None,
@@ -183,6 +187,7 @@ class Commits:
             yield_to_waiters=yield_to_waiters,
             runs_per_hour=runs_per_hour,
             trigger=trigger,
+            sent_at=sent_at,
         )
 
     def change(

@@ -5,6 +5,8 @@
     RunError
     ├── UnknownRunError            RUN_NOT_FOUND
     ├── TenantBusyError            TENANT_ALREADY_RUNNING
+    ├── TenantClosingError         TENANT_CLOSING
+    ├── RestoreTooLateError        RESTORE_TOO_LATE
     ├── RunQuotaExceededError      RUN_QUOTA_EXCEEDED
     ├── IdempotencyKeyReusedError  IDEMPOTENCY_KEY_REUSED
     ├── RunAlreadyFinishedError    RUN_ALREADY_FINISHED
@@ -60,6 +62,31 @@ class TenantBusyError(RunError):
             f"tenant {tenant_id} already has an unfinished run, {active_run_id}; "
             "wait for it to finish, or cancel it"
         )
+
+
+class TenantClosingError(RunError):
+    """The tenant is being deleted: nothing is made for it any more.
+
+    ``is_deleted`` tells that it is over: what asks is a leftover of a tenant that is gone.
+    """
+
+    error_code = "TENANT_CLOSING"
+
+    def __init__(self, tenant_id: str, *, is_deleted: bool = False) -> None:
+        self.tenant_id = tenant_id
+        self.is_deleted = is_deleted
+        how = "has been deleted since" if is_deleted else "is being deleted"
+        super().__init__(f"tenant {tenant_id} {how}: nothing is started or stored for it")
+
+
+class RestoreTooLateError(RunError):
+    """The tenant's deletion has begun: there is nothing whole to restore."""
+
+    error_code = "RESTORE_TOO_LATE"
+
+    def __init__(self, tenant_id: str) -> None:
+        self.tenant_id = tenant_id
+        super().__init__(f"the time to restore tenant {tenant_id} is over; its deletion goes on")
 
 
 class RunQuotaExceededError(RunError):

@@ -123,7 +123,9 @@ class RunLedger(FeedDecisions):
 
     # --- from the queue -------------------------------------------------------------------------
 
-    def adopt(self, job: Job, request_id: str | None = None) -> RunRecord:
+    def adopt(
+        self, job: Job, request_id: str | None = None, sent_at: datetime | None = None
+    ) -> RunRecord:
         """Return the record of a message's run; make one for a job sent straight to the queue.
 
         A new one takes the tenant's lock where it is free (``lock_state`` is ``OWNER``), else it
@@ -131,16 +133,20 @@ class RunLedger(FeedDecisions):
 
         Raises:
             JobConflictError: the record was made for another body.
+            TenantClosingError: its tenant is being deleted, or was after the message was sent.
         """
-        return self._admission.adopt(job, request_id)
+        return self._admission.adopt(job, request_id, sent_at)
 
-    def adopt_dead(self, job: Job, message: str, dlq_message_id: str) -> RunRecord:
+    def adopt_dead(
+        self, job: Job, message: str, dlq_message_id: str, sent_at: datetime | None = None
+    ) -> RunRecord:
         """Make the record of a job that was found in the dead-letter queue and had none: poison.
 
         Raises:
             CommitLostError: it has a record after all.
+            TenantClosingError: as for `adopt`.
         """
-        return self._admission.adopt_dead(job, message, dlq_message_id)
+        return self._admission.adopt_dead(job, message, dlq_message_id, sent_at)
 
     def dispatch(
         self,

@@ -5,16 +5,17 @@ The packages that only decide (`runs`, `intake`, `reconciler`) know these and no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from relay_dagster.audit import AuditEntry
+from relay_dagster.audit import AuditEntry, Origin
 from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import Idempotency, RunRecord
+from relay_dagster.runs.model import Idempotency, RunRecord, TenantLock
+from relay_dagster.runs.tenants.deletion import Deletion
 from relay_dagster.runs.triggers.state import TriggerMove
 
 
@@ -64,11 +65,13 @@ class RunRecords(Protocol):
         runs_per_hour: int | None = None,
         trigger: TriggerMove | None = None,
         audit: Sequence[AuditEntry] = (),
+        sent_at: datetime | None = None,
     ) -> RunRecord:
         """Write ``after`` if the record still is ``before``, and all that goes with it.
 
         Raises:
             CommitLostError: the record, or what goes with it, is not as it was read.
+            TenantClosingError: it is new, and its tenant is being deleted.
             TenantBusyError: the lock is held by another run.
             RunQuotaExceededError: it is one run too many.
         """
@@ -82,6 +85,26 @@ class RunRecords(Protocol):
         Returns:
             False where the record has changed since it was read; nothing is written then.
         """
+
+
+class TenantRuns(Protocol):
+    """What a tenant has under way: ``aws/dynamodb/run_store.py``."""
+
+    def lock(self, tenant_id: str) -> TenantLock:
+        """Return the tenant's lock, read consistently."""
+
+    def feed(self, tenant_id: str) -> FeedPointer | None:
+        """Return the tenant's feed, read consistently; None before the first."""
+
+
+class TenantDeletions(Protocol):
+    """Where tenants' deletions are kept: ``aws/dynamodb/tenants/deletions.py``."""
+
+    def ask(self, tenant_id: str, grace: timedelta, origin: Origin) -> Deletion:
+        """Begin a tenant's deletion, or return the one that is under way."""
+
+    def restore(self, tenant_id: str, origin: Origin) -> None:
+        """Let a tenant be as it was."""
 
 
 class JobSender(Protocol):
@@ -172,6 +195,31 @@ class TenantPartitions(Protocol):
 
     def remove_tenant(self, tenant_id: str) -> None:
         """Remove a partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """How much was removed, whether that is all there was, and the mark to go on from."""
+
+    count: int
+    is_all: bool = True
+    mark: str | None = None
+
+
+class TenantTraces(Protocol):
+    """What executing for tenants leaves behind: ``orchestration/tenant_traces.py``."""
+
+    def are_made(self, tenant_id: str) -> bool:
+        """Tell whether something that executes for the tenant has not ended."""
+
+    def remove(
+        self,
+        tenant_id: str,
+        run_ids: Collection[str],
+        is_late: Callable[[], bool],
+        mark: str | None = None,
+    ) -> Removed:
+        """Remove what tells of a tenant or of its runs, from a mark on, until it is late."""
 
 
 def utc_now() -> datetime:

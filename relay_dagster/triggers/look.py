@@ -11,7 +11,12 @@ from datetime import datetime
 from relay_core.config import load_stored_config
 from relay_core.domain.errors import RelayError
 from relay_dagster.logs import event_log
-from relay_dagster.runs.errors import CommitLostError, RunCreationPausedError, TenantBusyError
+from relay_dagster.runs.errors import (
+    CommitLostError,
+    RunCreationPausedError,
+    TenantBusyError,
+    TenantClosingError,
+)
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.triggers.state import TriggerMove, TriggerState
@@ -65,7 +70,7 @@ class TriggerLook:
             if after.wanted is not None:
                 move = TriggerMove(before, resting(started(after, now), plan, now))
                 return self.platform.submission.start_wanted(after.wanted, move)
-        except (TenantBusyError, RunCreationPausedError) as error:
+        except (TenantBusyError, TenantClosingError, RunCreationPausedError) as error:
             log.info("run_follows", tenant_id=after.tenant_id, reason=str(error))
         except CommitLostError:
             return None  # Somebody else has looked, or the config has changed: it is due again.

@@ -97,7 +97,8 @@ def test_the_guide_names_every_client_command() -> None:
     groups = ("config", "tenant", "keys", "webhooks")
     named = {" ".join(command.split()[: 1 + command.startswith(groups)]) for command in COMMANDS}
     commands = {"run", "runs", "show", "errors", "explain", "release", "rollback", "verify"}
-    commands |= {"rehearse", "upload", "tenant status", "audit"}
+    commands |= {"rehearse", "upload", "audit"}
+    commands |= {f"tenant {verb}" for verb in ("status", "delete", "restore")}
     commands |= {"keys create", "keys list", "keys delete"}
     commands |= {f"webhooks {verb}" for verb in ("create", "list", "show", "update", "delete")}
     commands |= {f"webhooks {verb}" for verb in ("rotate", "test", "deliveries", "listen")}

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -20,20 +21,25 @@ from fakes import FakeClock, embedded_platform
 from permissions import Grant, Need, grants, recorded
 from relay_dagster import tags
 from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, set_up_alarms
 from relay_dagster.aws.s3.object_store import ObjectStore, Written
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.orchestration.duties import duty_sensors
+from relay_dagster.orchestration.tenant_traces import DagsterTraces
+from relay_dagster.reconciler.deletion.tick import DeletionTick
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
+from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.webhooks.model import EventType
 from relay_dagster.triggers.uploads import UploadTick
 from relay_dagster.wiring import Platform
 from webhooks_world import stored_webhook
 
 TENANT = "acme"
+LATER = timedelta(days=8)
 PRODUCT = ("cloudwatch:", "dynamodb:", "s3:", "sqs:")
 
 
@@ -61,6 +67,14 @@ def dispatched(platform: Platform, tenant: str) -> str:
     run_id = new_run(platform, tenant)
     platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
     return run_id
+
+
+def close_and_restore(client: TestClient) -> None:
+    """Have a tenant closed, look, and take it back."""
+    path = "/v1/tenants/other"
+    assert client.delete(path, params={"confirm": "other"}).status_code == 202
+    assert client.get(f"{path}/deletion").status_code == 200
+    assert client.post(f"{path}/restore").status_code == 200
 
 
 def administer(client: TestClient) -> None:
@@ -147,6 +161,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
         order = {"vendor_id": "vendor_1", "file_name": "feed.csv"}
         assert client.post(f"/v1/tenants/{TENANT}/uploads", json=order).status_code == 201
         administer(client)
+        close_and_restore(client)
         be_told(client)
 
     return Act(answer, (world.app.state.platform.clients,))
@@ -196,6 +211,25 @@ def be_a_run(platform: Platform, clock: FakeClock) -> Act:
     return Act(run)
 
 
+def close(platform: Platform, tenant: str) -> None:
+    """Have a tenant deleted that has something of each kind."""
+    for _ in range(2):
+        run_id = new_run(platform, tenant)
+        platform.ledger.acknowledge(platform.ledger.cancel(run_id).run_id)
+    bucket, key = platform.objects.bucket, f"tenants/{tenant}/inbound/feed.csv"
+    platform.objects.put(key, b"x")
+    platform.clients.s3.create_multipart_upload(Bucket=bucket, Key=key)
+    plan = AlarmPlan(
+        environment=platform.settings.environment,
+        namespace=platform.settings.metrics_namespace,
+        queue_name="jobs",
+        dlq_name="dead",
+        tenants=(tenant,),
+    )
+    set_up_alarms(plan, platform.clients)
+    platform.closing.ask(tenant)
+
+
 def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     """Make the ticks of all sensors, over queues that hold one message of each kind."""
     platform.tenants.put(TENANT, json.dumps(config_of(TENANT)))
@@ -222,6 +256,7 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     told = (EventType.RUN_CANCELLED,)
     stored_webhook(platform, tenant_id="epsilon", url="http://127.0.0.1:1/", events=told)
     platform.ledger.request_cancel(new_run(platform, "epsilon"))
+    close(platform, "omega")
 
     def tick() -> None:
         with dg.DagsterInstance.ephemeral() as instance:
@@ -232,6 +267,8 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
                 clock.advance(seconds=120)
                 ReconcileTick(platform, executions, clock=clock).run()
             UploadTick(platform).run(poll_seconds=0)
+            DeletionTick(platform, DagsterTraces(instance), lambda: utc_now() + LATER).run()
+            assert platform.tenants.latest_version("omega") is None
             # The sensor itself would wait for events.
             settings = platform.settings.model_copy(update={"uploads_queue_url": None})
             for sensor in duty_sensors(lambda: replace(platform, settings=settings)):
@@ -346,7 +383,11 @@ def test_each_task_has_a_role_of_its_own() -> None:
 
 @pytest.mark.parametrize("role", roles())
 def test_no_role_has_a_wildcard_action_or_more_resources_than_it_must(role: str) -> None:
-    unrestricted = {"cloudwatch:PutMetricData", "ecs:DescribeTaskDefinition"}
+    unrestricted = {
+        "cloudwatch:DescribeAlarmsForMetric",
+        "cloudwatch:PutMetricData",
+        "ecs:DescribeTaskDefinition",
+    }
     for grant in grants(role):
         assert not [action for action in grant.actions if "*" in action]
         if "*" in grant.resources:
@@ -370,7 +411,7 @@ def test_nobody_changes_or_deletes_what_the_audit_says(role: str) -> None:
     assert set(done) <= {*reading, "dynamodb:PutItem"}
 
 
-def test_of_tenants_items_the_code_server_writes_webhooks_alone() -> None:
+def test_of_tenants_items_the_code_server_writes_webhooks_and_deletions_alone() -> None:
     policies = properties("CodeRole")["Policies"]
     statements = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
     writing = [
@@ -379,7 +420,7 @@ def test_of_tenants_items_the_code_server_writes_webhooks_alone() -> None:
         if "dynamodb:PutItem" in each["Action"] and "TenantsTable" in json.dumps(each["Resource"])
     ]
     assert [each["Condition"] for each in writing] == [
-        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["WEBHOOKS#*"]}}
+        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["WEBHOOKS#*", "DELETION#*"]}}
     ]
 
 

@@ -53,6 +53,8 @@ class Verdict:
 
 
 KEYS = ("admin", "tenant")
+DOOMED = "doomed"
+"""The tenant that is deleted and restored; the campaign's own stays."""
 UNHURRIED = {
     "RELAY_RATE_LIMIT_PER_MINUTE": "1000000",
     "RELAY_MAX_RUNS_PER_HOUR": "1000000",
@@ -64,13 +66,15 @@ UNHURRIED = {
 def furnish(api: LiveApi) -> dict[str, str]:
     """Give the tenant of the document's examples a config, webhooks, a run that succeeded, a feed.
 
-    Something was sent to one of the webhooks; the other is there to be deleted.
+    Something was sent to one of the webhooks; the other is there to be deleted. So is another
+    tenant.
 
     Returns:
         A key of each kind: an admin's, and one of the tenant with all scopes.
     """
     tenant_id = CONFIG_EXAMPLE["tenant_id"]
     api.platform.tenants.put(tenant_id, json.dumps(CONFIG_EXAMPLE))
+    api.platform.tenants.put(DOOMED, json.dumps(CONFIG_EXAMPLE))
     order = {"tenant_id": tenant_id, "run_type": "inventory_sync"}
     with httpx.Client(base_url=api.url, headers={"X-API-Key": ADMIN}, trust_env=False) as client:
         run_id = client.post("/v1/runs", json=order).json()["run_id"]
@@ -89,7 +93,7 @@ def furnish(api: LiveApi) -> dict[str, str]:
 def fuzz(
     api: LiveApi, folder: Path, key: str, *, examples: int, seed: int, only: str = ""
 ) -> Verdict:
-    """Let Schemathesis loose on an API; what it leaves behind lies in the folder.
+    """Let Schemathesis loose on an API with a key; what it leaves behind lies in the folder.
 
     Args:
         api: the API.

@@ -18,6 +18,9 @@ _BUCKET_QUERIES = {
     "versioning": "GetBucketVersioning",
     "lifecycle": "GetBucketLifecycleConfiguration",
     "location": "GetBucketLocation",
+    "versions": "ListObjectVersions",
+    "uploads": "ListMultipartUploads",
+    "delete": "DeleteObjects",
 }
 _PLAIN = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
 _BUCKET_PLAIN = {

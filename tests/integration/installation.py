@@ -55,6 +55,7 @@ SHORT_TIMES = {
     "API_KEYS": KEY,
     "CLOUDWATCH_METRICS_ENABLED": "true",
     "ENVIRONMENT": "chaos",
+    "RELAY_DELETION_GRACE_HOURS": "0.005",
     "RELAY_HEARTBEAT_SECONDS": "1",
     "RELAY_HEARTBEAT_STALE_SECONDS": str(STALE_SECONDS),
     "RELAY_INTAKE_LIMIT": str(INTAKE_LIMIT),
@@ -126,12 +127,16 @@ class Installation:
         """Store a tenant's config through the API, upload its feeds, and return its id."""
         self._tenants += 1
         tenant = f"{word}-{self._tenants:03d}"
-        document = sample_tenant.config_document(tenant, **config)
+        document = self.config_of(tenant, **config)
         answer = self.http.put(f"/v1/tenants/{tenant}/config", json=document)
         assert answer.status_code == 201, answer.text
         for vendor, feed in sample_tenant.feeds().items():
             self.upload(tenant, vendor, feed)
         return tenant
+
+    def config_of(self, tenant: str, **config: Any) -> dict[str, Any]:
+        """Return the config of a tenant of scenarios."""
+        return sample_tenant.config_document(tenant, **config)
 
     def upload(self, tenant: str, vendor: str, feed: bytes, name: str = "feed.csv") -> None:
         """Put a file where a vendor uploads."""

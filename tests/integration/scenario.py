@@ -29,6 +29,7 @@ _MODULES = (
     "holds",
     "triggers",
     "webhooks",
+    "deletions",
 )
 _ALL: dict[str, Scenario] = {}
 

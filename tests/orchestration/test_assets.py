@@ -605,6 +605,16 @@ def test_a_partition_materialized_by_hand_is_a_run_of_its_own(world: World) -> N
     assert "merged_inventory" in world.names(result.run_id)
 
 
+def test_by_hand_for_a_tenant_that_is_being_deleted_fails_and_leaves_no_record(
+    world: World,
+) -> None:
+    world.store_config()
+    world.platform.closing.ask(world.tenant_id)
+    result = world.execute(None)
+    assert failure_of(result).startswith("TENANT_CLOSING: ")
+    assert world.platform.runs.get(result.run_id) is None
+
+
 def test_by_hand_beside_a_busy_tenant_fails_and_leaves_no_record(world: World) -> None:
     world.store_config()
     world.request()

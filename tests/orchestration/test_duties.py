@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import dagster as dg
 import pytest
@@ -24,6 +25,7 @@ from webhooks_world import stored_webhook
 
 DUTIES = [
     "tenant_partitions",
+    "tenant_deletions",
     "lost_messages",
     "dead_letters",
     "queue_settings",
@@ -74,6 +76,7 @@ def test_a_duty_with_nothing_to_do_does_nothing(
     done, _ = evaluate(name, platform, instance)
     assert done in {
         "partitions added: 0",
+        "deletions looked at: 0",
         "messages sent again: 0",
         "0 dead letters",
         "queue_misconfigured: no",
@@ -92,6 +95,26 @@ def test_new_tenants_get_their_partition(platform: Platform, instance: dg.Dagste
     done, _ = evaluate("tenant_partitions", platform, instance, cursor)
     assert done == "partitions added: 1"
     assert instance.get_dynamic_partitions("tenants") == ["acme"]
+
+
+def test_a_tenant_that_is_being_deleted_gets_no_partition(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    platform.tenants.put("acme", json.dumps(config_document()))
+    platform.closing.ask("acme")
+    for cursor in (None, json.dumps({"known_until": utc_now().timestamp(), "compared_at": 9e9})):
+        assert evaluate("tenant_partitions", platform, instance, cursor)[0] == "partitions added: 0"
+    platform.closing.restore("acme")
+    assert evaluate("tenant_partitions", platform, instance)[0] == "partitions added: 1"
+
+
+def test_a_tenant_whose_time_has_come_is_deleted(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    platform.tenants.put("acme", json.dumps(config_document()))
+    platform.deletions.ask("acme", timedelta(0))
+    assert evaluate("tenant_deletions", platform, instance)[0] == "deletions looked at: 1"
+    assert platform.tenants.latest_version("acme") is None
 
 
 def test_held_runs_are_counted(platform: Platform, instance: dg.DagsterInstance) -> None:

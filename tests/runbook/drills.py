@@ -500,6 +500,35 @@ def alarm(desk: Desk) -> None:
     desk.succeeded()
 
 
+@drill("Deleting a tenant")
+def a_tenant_goes(desk: Desk) -> None:
+    """Deleted, it is closed at once; restored, it runs; deleted again, it goes and comes anew."""
+    desk.store()
+    desk.upload()
+    desk.succeeded()
+    tenant = desk.tenant
+    closed = client_command(desk, "tenant", "delete", tenant, "--confirm", tenant)
+    assert f"tenant {tenant} is CLOSING" in closed.stdout, closed.stderr
+    refused = desk.relay.ask(tenant)
+    assert (refused.status_code, refused.json()["error_code"]) == (409, "TENANT_CLOSING")
+    restored = client_command(desk, "tenant", "restore", tenant)
+    assert restored.stdout == f"tenant {tenant} is ACTIVE\n", restored.stderr
+    desk.succeeded()
+    client_command(desk, "tenant", "delete", tenant, "--confirm", tenant)
+    wait_for(
+        f"tenant {tenant} is gone",
+        lambda: "is DELETED" in client_command(desk, "tenant", "status", tenant).stdout,
+        within=120,
+        every=2,
+    )
+    told = client_command(desk, "audit", tenant).stdout
+    assert "tenant.deleted" in told, told
+    assert desk.relay.http.get(f"/v1/tenants/{tenant}/feed").status_code == 404
+    desk.store()
+    desk.upload()
+    desk.succeeded()
+
+
 def highest(cloudwatch: Any, alarm: Any) -> float:
     """Return the greatest value of what an alarm watches, in the words of the alarm itself."""
     now = datetime.now(UTC)

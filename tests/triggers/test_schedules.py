@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from relay_dagster.audit import Action, ActorKind
+from relay_dagster.aws.dynamodb.tenants.deletions import DeletionStore
 from relay_dagster.runs.model import Trigger
 from relay_dagster.triggers.due import take_due
 from triggers_world import NOON, TriggersWorld, s3_event, triggers_world
@@ -152,3 +153,18 @@ def test_one_that_cannot_be_looked_at_is_put_off(world: TriggersWorld) -> None:
     world.platform.clients.dynamodb.delete_table(TableName=world.platform.settings.tenants_table)
     assert world.look() == 0
     assert world.state.due_at == at(13) + timedelta(seconds=30)
+
+
+def test_what_fell_due_while_a_tenant_was_to_be_deleted_starts_once_it_is_restored(
+    world: TriggersWorld,
+) -> None:
+    settings = world.platform.settings
+    tables = (settings.tenants_table, settings.audit_table, settings.runs_table)
+    deletions = DeletionStore(world.platform.clients, *tables, clock=world.clock)
+    world.store(**HOURLY)
+    deletions.ask("acme", timedelta(days=7))
+    assert world.watch(3 * 60 * 60, every=60) == 0
+    deletions.restore("acme")
+    assert world.watch(40) == 1
+    (run,) = world.runs()
+    assert run.trigger is Trigger.SCHEDULE

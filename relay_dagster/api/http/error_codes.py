@@ -27,7 +27,10 @@ class Code:
 
 
 CODES: Mapping[str, Code] = {
-    "UNAUTHENTICATED": Code(401, "the key in X-API-Key is missing, nobody's, or has expired"),
+    "UNAUTHENTICATED": Code(
+        401,
+        "the key in X-API-Key is missing, nobody's, has expired, or its tenant is being deleted",
+    ),
     "FORBIDDEN": Code(403, "the call needs an admin key"),
     "SCOPE_MISSING": Code(403, "the key lacks a scope that the call needs; detail names it"),
     "NOT_FOUND": Code(404, "there is nothing at this path"),
@@ -35,6 +38,7 @@ CODES: Mapping[str, Code] = {
     "CONFIG_VERSION_NOT_FOUND": Code(404, "the tenant has no such config version"),
     "RUN_NOT_FOUND": Code(404, "there is no such run, or the key does not reach it"),
     "SKU_NOT_FOUND": Code(404, "no row of the run has the SKU"),
+    "DELETION_NOT_FOUND": Code(404, "nobody deletes the tenant, or has deleted it"),
     "FEED_NOT_FOUND": Code(404, "no run of all vendors has succeeded yet"),
     "API_KEY_NOT_FOUND": Code(404, "the tenant has no such key"),
     "WEBHOOK_NOT_FOUND": Code(404, "the tenant has no such webhook"),
@@ -42,6 +46,10 @@ CODES: Mapping[str, Code] = {
     "REQUEST_TIMEOUT": Code(408, "the request did not come in time; the connection is closed"),
     "TENANT_EXISTS": Code(409, "the tenant has a config; put the next version"),
     "TENANT_ALREADY_RUNNING": Code(409, "the tenant has an unfinished run, active_run_id"),
+    "TENANT_CLOSING": Code(
+        409, "the tenant is being deleted; restore it, or wait until it is gone"
+    ),
+    "RESTORE_TOO_LATE": Code(409, "the time to restore the tenant is over"),
     "RUN_ALREADY_FINISHED": Code(409, "the run is final"),
     "RUN_NOT_HELD": Code(409, "nothing of the run is held back"),
     "FEED_NOT_KEPT": Code(409, "the feed is none of the tenant's last publications, or is gone"),

@@ -10,6 +10,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from relay_core.domain.records import VendorResult
+from relay_dagster.runs.tenants.deletion import TenantState
 
 
 class VendorStanding(BaseModel):
@@ -40,6 +41,8 @@ class TenantStatus(BaseModel):
         json_schema_extra={
             "examples": [
                 {
+                    "state": "ACTIVE",
+                    "delete_after": None,
                     "published_run_id": "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11",
                     "published_at": "2026-03-01T12:06:04Z",
                     "feed_age_seconds": 3236,
@@ -62,6 +65,10 @@ class TenantStatus(BaseModel):
         }
     )
 
+    state: TenantState = Field(description="Whether it is there to stay, or being deleted.")
+    delete_after: datetime | None = Field(
+        description="Until when it can be restored; null where nobody deletes it."
+    )
     published_run_id: str | None = Field(description="The run whose feed is in force.")
     published_at: datetime | None = Field(description="Since when it is.")
     feed_age_seconds: int | None = Field(description="For how long it is, by now.")

@@ -39,7 +39,7 @@ _RESUME_BODY = json_content(
 
 @router.post(
     "/v1/admin/pause",
-    responses=answers("FORBIDDEN", *ORDER_BODY),
+    responses=answers("FORBIDDEN", "TENANT_CLOSING", *ORDER_BODY),
     openapi_extra=_PAUSE_BODY,
 )
 def pause_runs(caller: Admin, acting: Acting, platform: PlatformDep, body: JsonBody) -> Pausing:

@@ -48,6 +48,7 @@ _ROLLBACK_BODY = json_content(
         "RUN_NOT_FOUND",
         "RUN_NOT_HELD",
         "TENANT_ALREADY_RUNNING",
+        "TENANT_CLOSING",
         "FEED_NOT_KEPT",
         "HOLD_MISMATCH",
         *ORDER_BODY,
@@ -72,7 +73,13 @@ def release_run(
 
 @router.post(
     "/v1/tenants/{tenant_id}/feed/rollback",
-    responses=answers("TENANT_NOT_FOUND", "TENANT_ALREADY_RUNNING", "FEED_NOT_KEPT", *ORDER_BODY),
+    responses=answers(
+        "TENANT_NOT_FOUND",
+        "TENANT_ALREADY_RUNNING",
+        "TENANT_CLOSING",
+        "FEED_NOT_KEPT",
+        *ORDER_BODY,
+    ),
     openapi_extra=_ROLLBACK_BODY,
 )
 def roll_back_feed(

@@ -65,6 +65,7 @@ _ORDER_BODY = json_content(
         **answers(
             "TENANT_NOT_FOUND",
             "TENANT_ALREADY_RUNNING",
+            "TENANT_CLOSING",
             "RUN_QUOTA_EXCEEDED",
             *ORDER_BODY,
             "UNKNOWN_VENDOR",

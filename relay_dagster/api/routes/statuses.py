@@ -17,6 +17,7 @@ from relay_dagster.api.security.auth import MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.runs.feeds.pointer import FeedPointer
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.tenants.deletion import TenantState
 
 router = APIRouter(tags=["tenants"])
 
@@ -28,7 +29,10 @@ def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> T
     pointer = platform.runs.feed(tenant_id)
     feed = None if pointer is None else pointer.in_force
     age = None if feed is None else utc_now() - feed.published_at
+    deletion = platform.deletions.under_way(tenant_id)
     return TenantStatus(
+        state=TenantState.ACTIVE if deletion is None else deletion.state,
+        delete_after=None if deletion is None else deletion.delete_after,
         published_run_id=None if feed is None else feed.run_id,
         published_at=None if feed is None else feed.published_at,
         feed_age_seconds=None if age is None else max(0, int(age.total_seconds())),

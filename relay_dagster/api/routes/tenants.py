@@ -37,6 +37,8 @@ from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.tenants.deletion import TenantState
+from relay_dagster.wiring import Platform
 
 router = APIRouter(tags=["tenants"])
 
@@ -48,7 +50,7 @@ _CONFIG_BODY = json_content(CONFIG_REFERENCE, CONFIG_EXAMPLE)
     status_code=201,
     responses={
         **carrying(201, "ETag", "Location"),
-        **answers("FORBIDDEN", "TENANT_EXISTS", *CONFIG_BODY),
+        **answers("FORBIDDEN", "TENANT_EXISTS", "TENANT_CLOSING", *CONFIG_BODY),
     },
     openapi_extra=_CONFIG_BODY,
 )
@@ -77,16 +79,22 @@ def get_tenant(
         int | None, Query(ge=1, lt=2**53, description="None is the latest.")
     ] = None,
 ) -> Tenant:
-    """Return a tenant's latest config, or one version of it; the ETag is the version."""
-    stored = find_config(platform.tenants, tenant_id, config_version)
+    """Return a tenant's latest config, or one version of it; the ETag is the version.
+
+    Of a tenant that was deleted the answer, 404, has its `state`.
+    """
+    stored = _found(tenant_id, config_version, platform)
     response.headers["ETag"] = entity_tag(stored.version)
     config = read_stored(stored)
     latest = config
     if config_version is not None:
         latest = read_stored(platform.tenants.latest(tenant_id))
+    deletion = platform.deletions.under_way(tenant_id)
     return Tenant(
         tenant_id=tenant_id,
         config_version=stored.version,
+        state=TenantState.ACTIVE if deletion is None else deletion.state,
+        delete_after=None if deletion is None else deletion.delete_after,
         stored_at=stored.stored_at,
         next_run_at=next_run_at(latest),
         tenant_config=_shown(config, stored.text),
@@ -125,7 +133,11 @@ def list_versions(
         **carrying(200, "ETag"),
         **carrying(201, "ETag", "Location", model=ConfigVersion, description="The tenant is new."),
         **answers(
-            "TENANT_NOT_FOUND", "CONFIG_VERSION_MISMATCH", "CONFIG_QUOTA_EXCEEDED", *CONFIG_BODY
+            "TENANT_NOT_FOUND",
+            "TENANT_CLOSING",
+            "CONFIG_VERSION_MISMATCH",
+            "CONFIG_QUOTA_EXCEEDED",
+            *CONFIG_BODY,
         ),
     },
     openapi_extra=_CONFIG_BODY,
@@ -203,6 +215,19 @@ def find_config(
         "CONFIG_VERSION_NOT_FOUND",
         f"tenant {tenant_id} has no config version {config_version}; the latest is {latest}",
     )
+
+
+def _found(tenant_id: str, config_version: int | None, platform: Platform) -> StoredConfig:
+    """Return a config as `find_config` does; where there is none, tell if there was a tenant."""
+    try:
+        return find_config(platform.tenants, tenant_id, config_version)
+    except UnknownTenantError as error:
+        deletion = platform.deletions.get(tenant_id) if is_id(tenant_id) else None
+        if deletion is None:
+            raise
+        message = f"{error}; it was deleted, see /v1/tenants/{tenant_id}/deletion"
+        members = {"state": deletion.state}
+        raise ProblemError(error.error_code, message, members=members) from error
 
 
 def read_stored(stored: StoredConfig | None) -> TenantConfig | None:

@@ -36,6 +36,7 @@ _BODY = json_content(
     status_code=201,
     responses=answers(
         "TENANT_NOT_FOUND",
+        "TENANT_CLOSING",
         *ORDER_BODY,
         "UNKNOWN_VENDOR",
         "invalid_config",
@@ -60,7 +61,7 @@ def make_upload_link(
     form = platform.objects.upload_form(key, max_bytes)
     told = {"vendor_id": order.vendor_id, "expires_at": form.expires_at.isoformat()}
     made = Action.UPLOAD_LINK_CREATED
-    platform.audit.add(acting.entry(made, tenant_id, key, utc_now(), **told))
+    platform.deletions.add_entry(acting.entry(made, tenant_id, key, utc_now(), **told))
     _log.info("upload_link_made", tenant_id=tenant_id, key=key)
     return UploadLink(
         url=form.url,

@@ -20,6 +20,12 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.audit.items import audit_write
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
+from relay_dagster.aws.dynamodb.tenants.openness import (
+    deletion_key,
+    is_closed,
+    is_open,
+    refuse_closing,
+)
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
 from relay_dagster.runs.ports import utc_now
@@ -88,6 +94,13 @@ class ApiKeyStore:
         item = self._table.item(_key(key_id))
         return None if item is None else _to_key(item)
 
+    def of_open_tenant(self, key_id: str) -> TenantKey | None:
+        """Return a key as `get` does, unless its tenant is being deleted: it stops at once."""
+        key = self.get(key_id)
+        if key is None or is_closed(self._table.item(deletion_key(key.tenant_id))):
+            return None
+        return key
+
     def of_tenant(
         self, tenant_id: str, *, limit: int, after: str | None = None
     ) -> tuple[tuple[TenantKey, ...], str | None]:
@@ -109,6 +122,7 @@ class ApiKeyStore:
 
         Raises:
             ConditionsFailedError: there is one with its id.
+            TenantClosingError: its tenant is being deleted.
         """
         write = Write(
             "key",
@@ -119,7 +133,12 @@ class ApiKeyStore:
                 "ConditionExpression": f"attribute_not_exists({schema.KEY})",
             },
         )
-        self._transact(write, Action.KEY_CREATED, key, origin, **_told(key))
+        open_ = is_open(self._table.name, key.tenant_id)
+        try:
+            self._transact([write, open_], Action.KEY_CREATED, key, origin, **_told(key))
+        except ConditionsFailedError as error:
+            refuse_closing(error, key.tenant_id)
+            raise
 
     @maps_aws_errors
     def remove(self, tenant_id: str, key_id: str, origin: Origin = SYSTEM) -> bool:
@@ -137,7 +156,7 @@ class ApiKeyStore:
             },
         )
         try:
-            self._transact(write, Action.KEY_DELETED, key, origin, name=key.name)
+            self._transact([write], Action.KEY_DELETED, key, origin, name=key.name)
         except ConditionsFailedError:
             return False  # somebody else has just done it
         return True
@@ -161,10 +180,10 @@ class ApiKeyStore:
                 raise
 
     def _transact(
-        self, write: Write, action: Action, key: TenantKey, origin: Origin, **details: Any
+        self, writes: list[Write], action: Action, key: TenantKey, origin: Origin, **details: Any
     ) -> None:
         entry = origin.entry(action, key.tenant_id, key.key_id, self._clock(), **details)
-        transact(self._clients.dynamodb, [write, audit_write(self._audit_table, entry)])
+        transact(self._clients.dynamodb, [*writes, audit_write(self._audit_table, entry)])
 
 
 # --- items --------------------------------------------------------------------------------------

@@ -58,6 +58,7 @@ class RunLooks:
         clients: AWS.
         table: the runs table.
         audit_table: where it is told who changed what.
+        tenants_table: where it is told which tenants are being deleted; without one none is.
         sleep: how to wait.
     """
 
@@ -66,11 +67,13 @@ class RunLooks:
         clients: Clients,
         table: str,
         audit_table: str,
+        tenants_table: str | None = None,
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._clients = clients
         self._audit_table = audit_table
+        self._tenants_table = tenants_table
         self._table = Table(clients, table, sleep=sleep)
 
     # --- what is due ----------------------------------------------------------------------------
@@ -137,8 +140,10 @@ class RunLooks:
     # --- heartbeats -----------------------------------------------------------------------------
 
     @maps_aws_errors
-    def beat(self, run_id: str, attempt: int) -> int:
+    def beat(self, run_id: str, attempt: int, *, has_beaten: bool = False) -> int:
         """Count an attempt's heartbeat up and return the new count.
+
+        Where it ``has_beaten`` and nothing tells of that any more, its tenant has been deleted.
 
         ``execution/heartbeat.py`` calls, and tells what becomes of it. The item is no part of any
         transaction, so beats never collide with the run's own writes.
@@ -147,12 +152,13 @@ class RunLooks:
             FenceLostError: the attempt was given up; its process is to end.
         """
         expires = epoch_seconds(utc_now() + _BEAT_LIFE)
+        known = f" AND attribute_exists({schema.KEY})" if has_beaten else ""
         try:
             answer = self._clients.dynamodb_beats.update_item(
                 TableName=self._table.name,
                 Key=marshal({schema.KEY: beat_key(run_id, attempt)}),
                 UpdateExpression="ADD beats :one SET #expiry = :expiry",
-                ConditionExpression="attribute_not_exists(stopped)",
+                ConditionExpression=f"attribute_not_exists(stopped){known}",
                 ExpressionAttributeNames={"#expiry": schema.EXPIRY},
                 ExpressionAttributeValues=marshal({":one": 1, ":expiry": expires}),
                 ReturnValues="UPDATED_NEW",

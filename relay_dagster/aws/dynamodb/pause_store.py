@@ -16,6 +16,7 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.audit.items import audit_write
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
+from relay_dagster.aws.dynamodb.tenants.openness import is_open, refuse_closing
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.ports import Pause, utc_now
@@ -39,9 +40,9 @@ class PauseStore:
 
     def of(self, tenant_id: str) -> Pause | None:
         """Return the pause that stops a tenant's runs, that of all tenants first; None for none."""
-        found = self._table.batch([_key(None), _key(tenant_id)])
+        found = self._table.batch([pause_key(None), pause_key(tenant_id)])
         for scope in (None, tenant_id):
-            item = found.get(_key(scope))
+            item = found.get(pause_key(scope))
             if item is not None:
                 plain = unmarshal(item)
                 at = read_instant(plain["paused_at"])
@@ -56,23 +57,33 @@ class PauseStore:
         *,
         origin: Origin = SYSTEM,
     ) -> Pause:
-        """Stop new runs; where they are stopped already, the new reason counts."""
+        """Stop new runs; where they are stopped already, the new reason counts.
+
+        Raises:
+            TenantClosingError: the tenant is being deleted: nothing is started anyway.
+        """
         pause = Pause(tenant_id, reason, self._clock(), public_reason)
         told = {"reason": reason, "public_reason": public_reason}
         item = {
-            schema.KEY: _key(tenant_id),
+            schema.KEY: pause_key(tenant_id),
             **told,
             "paused_at": instant_text(pause.paused_at),
         }
-        write = Write("pause", "Put", {"TableName": self._table.name, "Item": marshal(item)})
-        self._transact(write, Action.RUNS_PAUSED, tenant_id, origin, **told)
+        writes = [Write("pause", "Put", {"TableName": self._table.name, "Item": marshal(item)})]
+        if tenant_id is not None:
+            writes.append(is_open(self._table.name, tenant_id))
+        try:
+            self._transact(writes, Action.RUNS_PAUSED, tenant_id, origin, **told)
+        except ConditionsFailedError as error:
+            refuse_closing(error, str(tenant_id))
+            raise
         return pause
 
     def end(
         self, tenant_id: str | None, reason: str | None = None, *, origin: Origin = SYSTEM
     ) -> None:
         """Let new runs in again; a pause of the other scope stays in force."""
-        key = marshal({schema.KEY: _key(tenant_id)})
+        key = marshal({schema.KEY: pause_key(tenant_id)})
         arguments = {
             "TableName": self._table.name,
             "Key": key,
@@ -80,15 +91,21 @@ class PauseStore:
         }
         write = Write("pause", "Delete", arguments)
         with suppress(ConditionsFailedError):  # there was none: nothing is done
-            self._transact(write, Action.RUNS_RESUMED, tenant_id, origin, reason=reason)
+            self._transact([write], Action.RUNS_RESUMED, tenant_id, origin, reason=reason)
 
     @maps_aws_errors
     def _transact(
-        self, write: Write, action: Action, tenant_id: str | None, origin: Origin, **details: Any
+        self,
+        writes: list[Write],
+        action: Action,
+        tenant_id: str | None,
+        origin: Origin,
+        **details: Any,
     ) -> None:
         entry = origin.entry(action, tenant_id, tenant_id, self._clock(), **details)
-        transact(self._clients.dynamodb, [write, audit_write(self._audit_table, entry)])
+        transact(self._clients.dynamodb, [*writes, audit_write(self._audit_table, entry)])
 
 
-def _key(tenant_id: str | None) -> str:
+def pause_key(tenant_id: str | None) -> str:
+    """Return the key of a tenant's pause, or of that of everybody."""
     return f"PAUSE#{tenant_id or ''}"

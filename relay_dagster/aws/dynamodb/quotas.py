@@ -24,7 +24,7 @@ _DAY = timedelta(days=1)
 
 def counted(table: str, record: RunRecord, most: int) -> Write:
     """Return the write that counts a run, on condition that it is not one too many."""
-    expiry = epoch_seconds(_hour_of(record) + _DAY)
+    expiry = epoch_seconds(hour_of(record.requested_at) + _DAY)
     return Write(
         "quota",
         "Update",
@@ -50,15 +50,16 @@ def given_back(table: str, record: RunRecord) -> dict[str, Any]:
 
 def seconds_left_of_hour(record: RunRecord) -> float:
     """Return how long the hour of a run's request goes on."""
-    return (_hour_of(record) + _HOUR - record.requested_at).total_seconds()
+    return (hour_of(record.requested_at) + _HOUR - record.requested_at).total_seconds()
 
 
-def _hour_of(record: RunRecord) -> datetime:
-    return record.requested_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+def hour_of(instant: datetime) -> datetime:
+    """Return the hour of the UTC clock that an instant lies in."""
+    return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _count_of(table: str, record: RunRecord) -> dict[str, Any]:
-    key = run_count_key(record.tenant_id, _hour_of(record))
+    key = run_count_key(record.tenant_id, hour_of(record.requested_at))
     return {"TableName": table, "Key": marshal({schema.KEY: key})}
 
 

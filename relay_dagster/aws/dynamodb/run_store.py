@@ -34,6 +34,7 @@ from relay_dagster.aws.dynamodb.serialization import (
     to_record,
     unmarshal,
 )
+from relay_dagster.aws.dynamodb.tenants.openness import is_open, refuse_closing
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.dynamodb.triggers import items
 from relay_dagster.aws.dynamodb.webhooks.items import event_write
@@ -124,6 +125,7 @@ class RunStore(RunLooks):
         runs_per_hour: int | None = None,
         trigger: TriggerMove | None = None,
         audit: Sequence[AuditEntry] = (),
+        sent_at: datetime | None = None,
     ) -> RunRecord:
         """Write ``after`` if the record still is ``before``, with everything that goes with it.
 
@@ -140,8 +142,11 @@ class RunStore(RunLooks):
             runs_per_hour: a new record counts as one of so many that the tenant may have.
             trigger: what a new record takes from the tenant's triggers.
             audit: who does what with it.
+            sent_at: when the message was sent that a new record is made for.
 
         Raises:
+            TenantClosingError: the tenant is being deleted: no run begins, no feed is published
+                by anybody.
             CommitLostError: the record, the idempotency item, the feed or what the triggers want
                 is not as it was read.
             TenantBusyError: the lock is held by another run.
@@ -163,6 +168,8 @@ class RunStore(RunLooks):
         if trigger is not None:
             change = items.put(self._table.name, trigger.before, trigger.after)
             writes.append(Write("trigger", "Put", change))
+        if self._tenants_table and (while_idle or tenant_lock.is_wanted(before, after)):
+            writes.append(is_open(self._tenants_table, after.tenant_id, sent_at))
         writes += [
             event_write(self._table.name, event) for event in events_of(before, after, feed, now)
         ]
@@ -255,6 +262,7 @@ class RunStore(RunLooks):
             found = unmarshal(error.items["record"] or {})
             if found.get("write_id") == after.write_id:
                 return
+        refuse_closing(error, after.tenant_id)
         if error.items.keys() - {"lock", "quota"}:
             raise CommitLostError(str(error)) from error
         if "lock" not in error.items:

@@ -10,8 +10,9 @@ Each table has one key, ``pk``, whose prefix says what an item is:
   not settled yet, the triggers and the events that are not delivered yet (sparse, in shards).
 * tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
   ``KEY#<key_id>`` (a tenant's API key, as a digest), ``WEBHOOKS#<tenant_id>`` (all its webhooks,
-  with their secrets), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all).
-  Indexes: tenants by the time their first config was stored, and a tenant's items.
+  with their secrets), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all), ``DELETION#<tenant_id>`` (how far
+  its deletion is; in the end the tombstone). Indexes: tenants by the time their first config was
+  stored, and deletions by when they are due; a tenant's items.
 * audit table: an entry by its id, which sorts by time. Indexes: a tenant's entries, all entries,
   and those of an action.
 
@@ -49,6 +50,7 @@ ACTION = "action"
 # Constant partition keys: these indexes are one list each.
 ALL_RUNS = "run"
 ALL_TENANTS = "tenant"
+ALL_DELETIONS = "deletion"
 ALL_ENTRIES = "entry"
 
 

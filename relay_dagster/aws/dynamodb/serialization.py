@@ -103,6 +103,11 @@ def run_count_key(tenant_id: str, hour: datetime) -> str:
     return f"RUNS#{tenant_id}#{hour:%Y-%m-%dT%H}"
 
 
+def hidden_list(tenant_id: str) -> str:
+    """Return the list that the index of tenants' runs has of those that nobody is shown."""
+    return f"HIDDEN#{tenant_id}"
+
+
 def requested_key(record: RunRecord) -> str:
     """Return the sort key of a run in the indexes."""
     return f"{instant_text(record.requested_at)}#{record.run_id}"
@@ -118,6 +123,7 @@ def from_record(record: RunRecord) -> Item:
     plain = {each.name: _plain(each.name, getattr(record, each.name)) for each in fields(record)}
     plain[schema.KEY] = run_key(record.run_id)
     plain[schema.REQUESTED_KEY] = requested_key(record)
+    plain[schema.LISTED_TENANT] = hidden_list(record.tenant_id)
     if not record.hidden:
         plain[schema.LISTED] = schema.ALL_RUNS
         plain[schema.LISTED_TENANT] = record.tenant_id

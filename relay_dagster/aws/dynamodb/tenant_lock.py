@@ -63,6 +63,12 @@ def while_idle(table: str, before: RunRecord | None, after: RunRecord) -> Write:
     return Write("lock", "ConditionCheck", arguments)
 
 
+def is_wanted(before: RunRecord | None, after: RunRecord) -> bool:
+    """Tell whether a change begins something of the tenant: it is new, or takes the lock."""
+    held = before is not None and before.lock_state is LockState.OWNER
+    return before is None or (after.lock_state is LockState.OWNER and not held)
+
+
 def is_given_back(before: RunRecord | None, after: RunRecord) -> bool:
     """Tell whether a change gives the lock back.
 

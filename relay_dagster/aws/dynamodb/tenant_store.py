@@ -25,6 +25,7 @@ from relay_dagster.aws.dynamodb.tenants.errors import (
     UnknownTenantError,
     VersionMismatchError,
 )
+from relay_dagster.aws.dynamodb.tenants.openness import is_open, refuse_closing
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.dynamodb.triggers.items import look_now
 from relay_dagster.aws.error_mapping import maps_aws_errors
@@ -115,7 +116,7 @@ class TenantStore:
 
     def version(self, tenant_id: str, version: int) -> StoredConfig | None:
         """Return one version, None where there is none."""
-        item = self._table.item(_config_key(tenant_id, version))
+        item = self._table.item(config_key(tenant_id, version))
         if item is None:
             return None
         plain = unmarshal(item)
@@ -134,11 +135,11 @@ class TenantStore:
         latest = self.latest_version(tenant_id) or 0
         newest = latest if before is None else min(latest, before - 1)
         numbers = range(newest, max(newest - limit, 0), -1)
-        found = self._table.batch(_config_key(tenant_id, number) for number in numbers)
+        found = self._table.batch(config_key(tenant_id, number) for number in numbers)
         return tuple(
             VersionEntry(number, read_instant(unmarshal(item)["stored_at"]))
             for number in numbers
-            if (item := found.get(_config_key(tenant_id, number))) is not None
+            if (item := found.get(config_key(tenant_id, number))) is not None
         )
 
     # --- writes ---------------------------------------------------------------------------------
@@ -148,10 +149,9 @@ class TenantStore:
 
         Raises:
             TenantExistsError: it has one.
+            TenantClosingError: it is being deleted.
             ConfigTooLargeError: the text does not fit.
         """
-        if self.latest_version(tenant_id) is not None:
-            raise TenantExistsError(tenant_id)
         try:
             return self._write(tenant_id, text, None, DayCount(), origin)
         except ConditionsFailedError as error:
@@ -178,6 +178,7 @@ class TenantStore:
         Raises:
             VersionMismatchError: the latest version is not ``if_match``.
             UnknownTenantError: the tenant is new and may not be created.
+            TenantClosingError: it is being deleted.
             ConfigTooLargeError: the text does not fit.
             ConfigQuotaExceededError: the tenant has had its versions of today.
         """
@@ -219,7 +220,7 @@ class TenantStore:
 
     def _pointer(self, tenant_id: str) -> tuple[int | None, DayCount]:
         """Return the latest version, and how many were stored on its day."""
-        item = self._table.item(_tenant_key(tenant_id))
+        item = self._table.item(tenant_key(tenant_id))
         plain = unmarshal(item or {})
         return int(plain["version"]) if plain else None, DayCount.of(plain)
 
@@ -246,11 +247,16 @@ class TenantStore:
         writes = [
             self._text_write(tenant_id, version, text, now),
             pointer,
+            is_open(self._table.name, tenant_id),
             audit_write(self._audit_table, entry),
         ]
         if self._runs_table is not None:
             writes.append(look_now(self._runs_table, tenant_id, instant))
-        transact(self._clients.dynamodb, writes)
+        try:
+            transact(self._clients.dynamodb, writes)
+        except ConditionsFailedError as error:
+            refuse_closing(error, tenant_id)
+            raise
         return StoredVersion(version, created=latest is None)
 
     def _entry(
@@ -274,7 +280,7 @@ class TenantStore:
 
     def _text_write(self, tenant_id: str, version: int, text: str, now: str) -> Write:
         item = {
-            schema.KEY: _config_key(tenant_id, version),
+            schema.KEY: config_key(tenant_id, version),
             "tenant_id": tenant_id,
             "version": version,
             "text": text,
@@ -284,7 +290,7 @@ class TenantStore:
 
     def _first_pointer(self, tenant_id: str, count: DayCount, now: str) -> Write:
         item = {
-            schema.KEY: _tenant_key(tenant_id),
+            schema.KEY: tenant_key(tenant_id),
             "tenant_id": tenant_id,
             "version": 1,
             "day_count": asdict(count),
@@ -301,7 +307,7 @@ class TenantStore:
             "Update",
             {
                 "TableName": self._table.name,
-                "Key": marshal({schema.KEY: _tenant_key(tenant_id)}),
+                "Key": marshal({schema.KEY: tenant_key(tenant_id)}),
                 "UpdateExpression": "SET version = :next, updated_at = :now, day_count = :count",
                 "ConditionExpression": "version = :latest",
                 "ExpressionAttributeValues": marshal(values),
@@ -330,9 +336,11 @@ class TenantStore:
         return [TenantEntry(tenant, read_instant(instant)) for instant, _, tenant in pairs]
 
 
-def _tenant_key(tenant_id: str) -> str:
+def tenant_key(tenant_id: str) -> str:
+    """Return the key of a tenant's item, which has its latest version."""
     return f"TENANT#{tenant_id}"
 
 
-def _config_key(tenant_id: str, version: int) -> str:
+def config_key(tenant_id: str, version: int) -> str:
+    """Return the key of one version of a tenant's config."""
     return f"CONFIG#{tenant_id}#{version:010d}"

@@ -9,7 +9,7 @@ from relay_dagster.client.commands import LOCAL_API, ApiKey, ApiUrl, Json
 
 Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Which one.", show_default=False)]
 
-tenant = typer.Typer(help="See how a tenant stands.")
+tenant = typer.Typer(help="See how a tenant stands, delete it, restore it.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,13 +47,57 @@ def upload(
 def status(
     tenant: Tenant, as_json: Json = False, api_url: ApiUrl = LOCAL_API, api_key: ApiKey = None
 ) -> None:
-    """Show a tenant's feed, what is under way, and what each vendor gave to the last run."""
+    """Show a tenant's feed, what is under way, and what each vendor gave to the last run.
+
+    Of one that was deleted, when that was.
+    """
     from relay_dagster.client.session import connected
+    from relay_dagster.client.tenants.deletions import Deletion, TenantCalls, show_deletion
     from relay_dagster.client.views.tenants import show_status
 
     with connected(api_url, api_key) as session:
-        found = session.api.status(tenant)
+        found = TenantCalls(session.api, tenant).status()
         if as_json:
             session.screen.show_json(found.as_json())
+        elif isinstance(found, Deletion):
+            show_deletion(session.screen, found)
         else:
             show_status(session.screen, tenant, found)
+
+
+@tenant.command()
+def delete(
+    tenant: Tenant,
+    confirm: Annotated[
+        str, typer.Option(metavar="TENANT", help="Its id once more.", show_default=False)
+    ],
+    as_json: Json = False,
+    api_url: ApiUrl = LOCAL_API,
+    api_key: ApiKey = None,
+) -> None:
+    """Delete a tenant and all that it has; for some days it can be restored."""
+    from relay_dagster.client.session import connected
+    from relay_dagster.client.tenants.deletions import TenantCalls, show_deletion
+
+    with connected(api_url, api_key) as session:
+        asked = TenantCalls(session.api, tenant).delete(confirm)
+        if as_json:
+            session.screen.show_json(asked.as_json())
+        else:
+            show_deletion(session.screen, asked)
+
+
+@tenant.command()
+def restore(
+    tenant: Tenant, as_json: Json = False, api_url: ApiUrl = LOCAL_API, api_key: ApiKey = None
+) -> None:
+    """Take a tenant's deletion back: its keys work again, and its triggers go on."""
+    from relay_dagster.client.session import connected
+    from relay_dagster.client.tenants.deletions import TenantCalls
+
+    with connected(api_url, api_key) as session:
+        restored = TenantCalls(session.api, tenant).restore()
+        if as_json:
+            session.screen.show_json(restored.as_json())
+        else:
+            session.screen.say(f"tenant {restored.tenant_id} is {restored.state}")

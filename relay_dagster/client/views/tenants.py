@@ -15,7 +15,7 @@ _COLUMNS = ("vendor_id", "status", "uploaded", "age", "rows", "refused", "won")
 def show_status(screen: Screen, tenant_id: str, status: TenantStatus) -> None:
     """Write what is in force and what comes, then a table of the vendors."""
     screen.say(f"tenant {tenant_id}")
-    for line in _facts(status):
+    for line in (*_end(tenant_id, status), *_facts(status)):
         screen.say(line, indent=2)
     screen.say()
     if not status.vendors:
@@ -24,6 +24,15 @@ def show_status(screen: Screen, tenant_id: str, status: TenantStatus) -> None:
     screen.say("vendors, as the last run of all of them found them", style="bold")
     rows = [_row(screen, vendor) for vendor in status.vendors]
     screen.table(_COLUMNS, rows, folded=("vendor_id",))
+
+
+def _end(tenant_id: str, status: TenantStatus) -> Iterator[str]:
+    """Yield what is said of a tenant that is not there to stay."""
+    if status.state == "CLOSING":
+        until = instant(status.delete_after)
+        yield f"it is CLOSING; until {until} it can be restored: relay tenant restore {tenant_id}"
+    elif status.state != "ACTIVE":
+        yield f"it is {status.state}: it is being removed, for good"
 
 
 def _facts(status: TenantStatus) -> Iterator[str]:

@@ -50,6 +50,8 @@ def succeed(world: ApiWorld, *results: VendorResult, **order: Any) -> RunRecord:
 def test_a_tenant_that_has_never_run_has_nothing_to_show(world: ApiWorld) -> None:
     world.store_config()
     assert status_of(world) == {
+        "state": "ACTIVE",
+        "delete_after": None,
         "published_run_id": None,
         "published_at": None,
         "feed_age_seconds": None,

@@ -278,6 +278,19 @@ def test_an_attempt_that_was_given_up_hears_of_it_at_its_next_heartbeat(
     assert platform.runs.beat(record.run_id, 2) == 1
 
 
+def test_an_attempt_whose_heartbeats_are_gone_with_its_tenant_leaves_no_new_one(
+    platform: Platform,
+) -> None:
+    record = a_run(attempt=1)
+    assert platform.runs.beat(record.run_id, 1) == 1
+    assert platform.runs.beat(record.run_id, 1, has_beaten=True) == 2
+    key = {"pk": {"S": f"BEAT#{record.run_id}#1"}}
+    platform.clients.dynamodb.delete_item(TableName=platform.settings.runs_table, Key=key)
+    with pytest.raises(FenceLostError):
+        platform.runs.beat(record.run_id, 1, has_beaten=True)
+    assert platform.runs.heartbeats([record]) == {record.run_id: 0}
+
+
 def test_a_table_that_is_not_there_is_told_by_the_check(platform: Platform) -> None:
     platform.runs.check()
     with pytest.raises(MissingResourceError):

@@ -103,11 +103,13 @@ def test_attributes_of_a_later_release_are_ignored() -> None:
     assert to_record(later) == record
 
 
-def test_a_settled_run_is_in_no_list_of_what_is_due_and_a_hidden_one_in_none() -> None:
+def test_a_settled_run_is_in_no_list_of_what_is_due_and_a_hidden_one_in_one_of_its_own() -> None:
     indexes = {schema.LISTED, schema.LISTED_TENANT, schema.DUE_SHARD}
     assert indexes <= from_record(a_run(due_lane=Lane.END, due_at=REQUESTED_AT)).keys()
     assert indexes & from_record(a_run()).keys() == {schema.LISTED, schema.LISTED_TENANT}
-    assert indexes & from_record(a_run(hidden=True)).keys() == set()
+    hidden = from_record(a_run(hidden=True))
+    assert indexes & hidden.keys() == {schema.LISTED_TENANT}
+    assert hidden[schema.LISTED_TENANT] == {"S": "HIDDEN#acme"}
 
 
 def test_what_is_due_is_spread_over_shards() -> None:

@@ -44,7 +44,7 @@ _KEY_BODY = json_content(
     status_code=201,
     responses={
         **carrying(201, "Cache-Control"),
-        **answers("TENANT_NOT_FOUND", *ORDER_BODY),
+        **answers("TENANT_NOT_FOUND", "TENANT_CLOSING", *ORDER_BODY),
     },
     openapi_extra=_KEY_BODY,
 )

@@ -75,7 +75,7 @@ def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> Webhook
     status_code=201,
     responses={
         **carrying(201, "Cache-Control", "Location"),
-        **answers("TENANT_NOT_FOUND", "WEBHOOK_QUOTA_EXCEEDED", *ORDER_BODY),
+        **answers("TENANT_NOT_FOUND", "TENANT_CLOSING", "WEBHOOK_QUOTA_EXCEEDED", *ORDER_BODY),
     },
     openapi_extra=_BODY,
 )

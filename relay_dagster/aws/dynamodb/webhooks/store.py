@@ -26,6 +26,7 @@ from relay_dagster.aws.dynamodb.reads import (
     to_cursor,
 )
 from relay_dagster.aws.dynamodb.serialization import marshal
+from relay_dagster.aws.dynamodb.tenants.openness import is_open, refuse_closing
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, transact
 from relay_dagster.aws.dynamodb.webhooks import items
 from relay_dagster.aws.error_mapping import (
@@ -108,6 +109,7 @@ class WebhookStore:
             entry: what the audit tells of it; a rule that changes nothing tells nothing.
 
         Raises:
+            TenantClosingError: one is to be made, and the tenant is being deleted.
             ThrottledError: others have changed them in every try.
         """
         key = items.webhooks_key(tenant_id)
@@ -118,20 +120,32 @@ class WebhookStore:
             after = rule(before)
             if after != before:
                 write = items.webhooks_write(self._webhooks.name, tenant_id, after, revision)
-                transact(self._clients.dynamodb, [write, *audit])
+                is_made = len(after) > len(before)
+                open_ = [is_open(self._webhooks.name, tenant_id)] if is_made else []
+                transact(self._clients.dynamodb, [write, *open_, *audit])
             return after
 
         try:
             return retrying(lambda error: isinstance(error, ConditionsFailedError))(try_once)
         except ConditionsFailedError as error:
+            refuse_closing(error, tenant_id)
             raise ThrottledError("change", f"webhooks of tenant {tenant_id}: {error}") from error
 
     # --- events ---------------------------------------------------------------------------------
 
     @maps_aws_errors
     def add_event(self, event: Event) -> None:
-        """Add an event that is part of no other change."""
-        transact(self._clients.dynamodb, [items.event_write(self._events.name, event)])
+        """Add an event that is part of no other change.
+
+        Raises:
+            TenantClosingError: its tenant is being deleted.
+        """
+        open_ = is_open(self._webhooks.name, event.tenant_id)
+        try:
+            transact(self._clients.dynamodb, [open_, items.event_write(self._events.name, event)])
+        except ConditionsFailedError as error:
+            refuse_closing(error, event.tenant_id)
+            raise
 
     def event(self, event_id: str) -> Event | None:
         """Return an event, read consistently; None where there is none, or no longer."""

@@ -115,6 +115,16 @@ def upload_link(world: ApiWorld) -> Call:
     return "POST", f"/v1/tenants/{TENANT}/uploads", order, Action.UPLOAD_LINK_CREATED, key
 
 
+def delete_tenant(world: ApiWorld) -> Call:
+    path = f"/v1/tenants/{TENANT}?confirm={TENANT}"
+    return "DELETE", path, None, Action.TENANT_DELETION_ASKED, TENANT
+
+
+def restore_tenant(world: ApiWorld) -> Call:
+    world.platform.closing.ask(TENANT)
+    return "POST", f"/v1/tenants/{TENANT}/restore", None, Action.TENANT_RESTORED, TENANT
+
+
 def create_webhook(world: ApiWorld) -> Call:
     order = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
     return "POST", WEBHOOKS, order, Action.WEBHOOK_CREATED, None
@@ -144,6 +154,8 @@ def delete_webhook(world: ApiWorld) -> Call:
 
 ACTS: dict[str, Callable[[ApiWorld], Call]] = {
     "POST /v1/tenants": create_tenant,
+    "DELETE /v1/tenants/{tenant_id}": delete_tenant,
+    "POST /v1/tenants/{tenant_id}/restore": restore_tenant,
     "PUT /v1/tenants/{tenant_id}/config": put_config,
     "POST /v1/tenants/{tenant_id}/api-keys": create_key,
     "DELETE /v1/tenants/{tenant_id}/api-keys/{key_id}": delete_key,
@@ -185,6 +197,7 @@ def idle(world: ApiWorld) -> Iterator[None]:
     """Leave the tenant with a config, and without a run or a pause, to the next test."""
     world.store_config()
     yield
+    world.platform.closing.restore(TENANT)
     for scope in (None, TENANT):
         world.platform.pauses.end(scope)
     for run in world.client.get("/v1/runs").json()["runs"]:

@@ -1,0 +1,44 @@
+"""The alarms that watch one tenant's metrics, whatever they are called, removed with the tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.cloudwatch import metrics
+from relay_dagster.aws.error_mapping import maps_aws_errors
+
+_OF_TENANTS = (
+    metrics.RUN_SUCCEEDED,
+    metrics.RUN_FAILED,
+    metrics.RUN_HELD,
+    metrics.RUNS_HELD,
+    metrics.FEED_AGE_SECONDS,
+    metrics.RUN_DURATION_SECONDS,
+    metrics.ROWS_PROCESSED,
+    metrics.CONSECUTIVE_FAILURES,
+)
+"""What is written with a tenant's dimension."""
+
+
+@maps_aws_errors
+def remove_alarms(clients: Clients, namespace: str, environment: str, tenant_id: str) -> int:
+    """Delete the alarms on a tenant's metrics; return how many there were."""
+    names = sorted(set(_alarms(clients, namespace, environment, tenant_id)))
+    if names:
+        clients.cloudwatch.delete_alarms(AlarmNames=names)
+    return len(names)
+
+
+def _alarms(clients: Clients, namespace: str, environment: str, tenant_id: str) -> Iterator[str]:
+    wanted = {metrics.TENANT_ID: tenant_id, metrics.ENVIRONMENT: environment}
+    dimensions: Any = [{"Name": name, "Value": value} for name, value in wanted.items()]
+    for name in _OF_TENANTS:
+        answer = clients.cloudwatch.describe_alarms_for_metric(
+            MetricName=name, Namespace=namespace, Dimensions=dimensions
+        )
+        for alarm in answer["MetricAlarms"]:
+            watched = {each["Name"]: each["Value"] for each in alarm.get("Dimensions", [])}
+            if watched == wanted:  # embedded AWS tells of others too
+                yield alarm["AlarmName"]

@@ -1,0 +1,134 @@
+"""The items that a tenant has, in both tables, found and removed; the audit stays.
+
+Whether they may go yet is decided in ``reconciler/deletion/``. Indexes lag: who wants to have seen
+all looks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.pause_store import pause_key
+from relay_dagster.aws.dynamodb.quotas import hour_of
+from relay_dagster.aws.dynamodb.reads import Table
+from relay_dagster.aws.dynamodb.serialization import (
+    beat_key,
+    feed_key,
+    hidden_list,
+    idempotency_key,
+    lock_key,
+    marshal,
+    run_count_key,
+    run_key,
+    to_record,
+)
+from relay_dagster.aws.dynamodb.tenant_store import config_key, tenant_key
+from relay_dagster.aws.dynamodb.triggers.items import trigger_key
+from relay_dagster.aws.dynamodb.webhooks.items import events_listed
+from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.runs.model import RunRecord
+
+_AT_ONCE, _PAGE = 25, 500
+_RUN = run_key("")
+_COUNTED_HOURS = 26
+"""A count of runs is kept for a day."""
+
+
+class TenantBelongings:
+    """What tenants have in the runs table and in the tenants table."""
+
+    def __init__(self, clients: Clients, runs_table: str, tenants_table: str) -> None:
+        self._clients = clients
+        self._runs = Table(clients, runs_table)
+        self._tenants = Table(clients, tenants_table)
+
+    # --- runs -----------------------------------------------------------------------------------
+
+    def run_ids(self, tenant_id: str) -> list[str]:
+        """Return all runs of a tenant, those that nobody is shown too."""
+        lists = (tenant_id, hidden_list(tenant_id))
+        keys = (key for each in lists for key in self._listed(each))
+        return [key.removeprefix(_RUN) for key in keys]
+
+    def records(self, run_ids: Iterable[str]) -> list[RunRecord]:
+        """Return the records there are, each read consistently."""
+        return [*map(to_record, self._runs.in_order(map(run_key, run_ids)))]
+
+    @maps_aws_errors
+    def remove_runs(self, records: Sequence[RunRecord]) -> int:
+        """Remove records, and before them what is found by them alone; return how many items."""
+        beats = {
+            beat_key(each.run_id, attempt)
+            for each in records
+            for attempt in range(1, each.attempt + 1)
+        }
+        asked = {idempotency_key(each.idempotency_id) for each in records if each.idempotency_id}
+        counts = {run_count_key(each.tenant_id, hour_of(each.requested_at)) for each in records}
+        count = self._remove(beats | asked | counts)
+        return count + self._remove({run_key(each.run_id) for each in records})
+
+    # --- what else there is ---------------------------------------------------------------------
+
+    @maps_aws_errors
+    def remove_items(self, tenant_id: str, now: datetime) -> int:
+        """Remove what else the runs table has of a tenant; return how many items that were."""
+        hours = (hour_of(now) - timedelta(hours=ago) for ago in range(_COUNTED_HOURS))
+        keys = {
+            *self._listed(events_listed(tenant_id)),
+            *(run_count_key(tenant_id, hour) for hour in hours),
+            trigger_key(tenant_id),
+            feed_key(tenant_id),
+            lock_key(tenant_id),
+        }
+        return self._remove(keys)
+
+    @maps_aws_errors
+    def remove_settings(self, tenant_id: str, version: int | None) -> int:
+        """Remove keys, pause, webhooks and configs; the latest config goes with the tenant itself.
+
+        Returns:
+            How many items that were.
+        """
+        owned = self._rows(self._tenants, schema.BY_OWNER, schema.OWNER, tenant_id)
+        kept = {tenant_key(tenant_id), config_key(tenant_id, version or 0)}
+        there = self._tenants.batch({*owned, pause_key(tenant_id)} - kept)
+        for key in there:
+            # One by one: who may write in batches may write what it likes.
+            self._clients.dynamodb.delete_item(
+                TableName=self._tenants.name, Key=marshal({schema.KEY: key})
+            )
+        return len(there)
+
+    # --- how ------------------------------------------------------------------------------------
+
+    def _listed(self, name: str) -> Iterator[str]:
+        return self._rows(self._runs, schema.BY_TENANT, schema.LISTED_TENANT, name)
+
+    def _rows(self, table: Table, index: str, attribute: str, value: str) -> Iterator[str]:
+        """Yield the keys of a partition of an index, a page at a time."""
+        start = None
+        while True:
+            rows, last = table.rows(index, (attribute, value), None, _PAGE, start)
+            yield from (str(row[schema.KEY]) for row in rows)
+            if last is None:
+                return
+            start = marshal({name: last[name] for name in _names_of(index)})
+
+    def _remove(self, keys: Collection[str]) -> int:
+        there = [*self._runs.batch(keys)]
+        for first in range(0, len(there), _AT_ONCE):
+            some = there[first : first + _AT_ONCE]
+            self._runs.write_all(
+                [{"DeleteRequest": {"Key": marshal({schema.KEY: key})}} for key in some]
+            )
+        return len(there)
+
+
+def _names_of(index: str) -> tuple[str, ...]:
+    """Return the attributes by which a listing of an index goes on."""
+    if index == schema.BY_OWNER:
+        return (schema.KEY, schema.OWNER)
+    return (schema.KEY, schema.LISTED_TENANT, schema.REQUESTED_KEY)

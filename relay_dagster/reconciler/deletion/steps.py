@@ -1,0 +1,154 @@
+"""What is removed of a tenant, in order: each step can be taken again, and begins where it ended.
+
+What leads to other things goes after them: a run's record after its files, the tenant last. So
+whatever dies in between, the next tick finds what is left.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from itertools import pairwise
+
+from relay_dagster.aws.cloudwatch.tenant_alarms import remove_alarms
+from relay_dagster.aws.dynamodb.tenants.belongings import TenantBelongings
+from relay_dagster.aws.s3.removal import PrefixRemoval
+from relay_dagster.execution.publication import place_of
+from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.intake.dead_letter_queue import read_whole
+from relay_dagster.logs import event_log
+from relay_dagster.runs.job_message import Job, NotAJobError
+from relay_dagster.runs.ports import Removed, TenantTraces
+from relay_dagster.wiring import Platform
+
+_RUNS_AT_ONCE = 25
+# Longer than a tick: it is the tick's end that stops the reading.
+_LETTER_SECONDS = 60
+
+log = event_log()
+
+
+class RemovalSteps:
+    """The steps by their names.
+
+    Args:
+        platform: the stores and the queues.
+        traces: what executing leaves behind.
+        clock: tells the time, aware.
+        is_late: whether a step is to stop as soon as it can.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        traces: TenantTraces,
+        clock: Callable[[], datetime],
+        is_late: Callable[[], bool],
+    ) -> None:
+        settings = platform.settings
+        self._platform = platform
+        self._traces = traces
+        self._clock = clock
+        self._is_late = is_late
+        self._belongings = TenantBelongings(
+            platform.clients, settings.runs_table, settings.tenants_table
+        )
+        self._prefixes = PrefixRemoval(platform.clients, settings.artifact_bucket)
+        steps = (
+            self.end,
+            self.files,
+            self.letters,
+            self.traces,
+            self.runs,
+            self.alarms,
+            self.items,
+            self.settings,
+        )
+        self.by_name: Mapping[str, Callable[[str, str | None], Removed]] = {
+            step.__name__: step for step in steps
+        }
+
+    def after(self, name: str) -> str | None:
+        """Return the step that follows; None after the last."""
+        return dict(pairwise(self.by_name)).get(name)
+
+    # --- the steps ------------------------------------------------------------------------------
+
+    def end(self, tenant_id: str, _: str | None = None) -> Removed:
+        """Wait until nothing of the tenant executes: what still did could write behind us."""
+        is_over = self._platform.closing.stop(tenant_id)
+        return Removed(0, is_over and not self._traces.are_made(tenant_id))
+
+    def files(self, tenant_id: str, _: str | None = None) -> Removed:
+        """Remove its uploads and its published feeds."""
+        return self._removed(f"tenants/{tenant_id}/", place_of(tenant_id))
+
+    def letters(self, tenant_id: str, _: str | None = None) -> Removed:
+        """Remove its jobs from the dead letters."""
+        count, is_cut = 0, False
+        for letters in read_whole(self._platform.queue, seconds=_LETTER_SECONDS):
+            for letter in letters:
+                if _tenant_of(letter.body) == tenant_id:
+                    count += self._platform.queue.delete_dead(letter.receipt_handle)
+            is_cut = self._is_late()
+            if is_cut:
+                break
+        return Removed(count, not is_cut)
+
+    def traces(self, tenant_id: str, mark: str | None = None) -> Removed:
+        """Remove what Dagster tells of it."""
+        run_ids = self._belongings.run_ids(tenant_id)
+        return self._traces.remove(tenant_id, run_ids, self._is_late, mark)
+
+    def runs(self, tenant_id: str, _: str | None = None) -> Removed:
+        """Remove its runs, each with its files; one that is not settled is left for now."""
+        run_ids = self._belongings.run_ids(tenant_id)
+        count, left = 0, 0
+        for first in range(0, len(run_ids), _RUNS_AT_ONCE):
+            if self._is_late():
+                return Removed(count, is_all=False)
+            records = self._belongings.records(run_ids[first : first + _RUNS_AT_ONCE])
+            settled = [each for each in records if each.acknowledged_at is not None]
+            files = {each.run_id: self._removed(f"{each.run_id}/") for each in settled}
+            emptied = [each for each in settled if files[each.run_id].is_all]
+            count += sum(each.count for each in files.values())
+            count += self._belongings.remove_runs(emptied)
+            left += len(records) - len(emptied)
+        return Removed(count, is_all=left == 0)
+
+    def alarms(self, tenant_id: str, _: str | None = None) -> Removed:
+        """Remove the alarms that watch it; without metrics there may be no CloudWatch to ask."""
+        settings = self._platform.settings
+        names = (settings.metrics_namespace, settings.environment)
+        try:
+            return Removed(remove_alarms(self._platform.clients, *names, tenant_id))
+        except ExternalServiceError as error:
+            if settings.metrics_enabled:
+                raise
+            log.info("alarms_not_removed", tenant_id=tenant_id, error=str(error))
+            return Removed(0)
+
+    def items(self, tenant_id: str, _: str | None = None) -> Removed:
+        """Remove its lock, pointer, triggers, counts and outbox."""
+        return Removed(self._belongings.remove_items(tenant_id, self._clock()))
+
+    def settings(self, tenant_id: str, _: str | None = None) -> Removed:
+        """Remove its keys, pause, webhooks and earlier configs."""
+        version = self._platform.tenants.latest_version(tenant_id)
+        return Removed(self._belongings.remove_settings(tenant_id, version))
+
+    # --- how ------------------------------------------------------------------------------------
+
+    def _removed(self, *prefixes: str) -> Removed:
+        count = 0
+        for prefix in prefixes:
+            removed, is_all = self._prefixes.remove(prefix, self._is_late)
+            count += removed
+            if not is_all:
+                return Removed(count, is_all=False)
+        return Removed(count)
+
+
+def _tenant_of(body: str) -> str | None:
+    try:
+        return Job.parse(body).tenant_id
+    except NotAJobError:
+        return None

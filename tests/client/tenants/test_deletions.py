@@ -1,0 +1,80 @@
+"""`relay tenant delete | restore | status`, from the command line to the API and back."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from api_world import TENANT
+from client_world import ClientWorld
+
+
+@pytest.fixture(autouse=True)
+def config(world: ClientWorld) -> None:
+    world.api.store_config()
+
+
+def delete(world: ClientWorld, *options: str, confirm: str = TENANT) -> list[str]:
+    """Delete the tenant; return what is said of it."""
+    told = world.relay("tenant", "delete", TENANT, "--confirm", confirm, *options)
+    assert told.exit_code == 0, told.stderr
+    return told.stdout.splitlines()
+
+
+def test_who_deletes_a_tenant_is_told_how_to_restore_it(world: ClientWorld) -> None:
+    told = delete(world)
+    found = world.platform.deletions.get(TENANT)
+    assert found is not None
+    assert told == [
+        "tenant acme is CLOSING",
+        f"  until {found.delete_after:%Y-%m-%d %H:%M:%S}Z it can be restored with:",
+        "  relay tenant restore acme",
+    ]
+    status = world.relay("tenant", "status", TENANT).stdout.splitlines()
+    assert status[1] == (
+        f"  it is CLOSING; until {found.delete_after:%Y-%m-%d %H:%M:%S}Z it can be restored: "
+        "relay tenant restore acme"
+    )
+
+
+def test_it_is_restored(world: ClientWorld) -> None:
+    assert json.loads("\n".join(delete(world, "--json")))["state"] == "CLOSING"
+    restored = world.relay("tenant", "restore", TENANT)
+    assert (restored.exit_code, restored.stdout) == (0, "tenant acme is ACTIVE\n")
+    assert json.loads(world.relay("tenant", "restore", TENANT, "--json").stdout) == {
+        "tenant_id": TENANT,
+        "state": "ACTIVE",
+    }
+    assert "CLOSING" not in world.relay("tenant", "status", TENANT).stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--confirm", "another")], ids=["missing", "another"])
+def test_without_its_id_once_more_nothing_is_deleted(
+    world: ClientWorld, options: tuple[str, ...]
+) -> None:
+    told = world.relay("tenant", "delete", TENANT, *options)
+    assert told.exit_code != 0
+    assert "confirm" in told.stderr
+    assert world.platform.deletions.get(TENANT) is None
+
+
+def test_of_a_tenant_that_is_gone_it_is_told_when_it_went(world: ClientWorld) -> None:
+    deletions = world.platform.deletions
+    asked = deletions.ask(TENANT, timedelta(0))
+    done = deletions.finish(asked, 1)
+    assert done is not None
+    assert done.deleted_at is not None
+    assert world.relay("tenant", "status", TENANT).stdout.splitlines() == [
+        "tenant acme is DELETED",
+        f"  it was deleted at {done.deleted_at:%Y-%m-%d %H:%M:%S}Z; its id can be used anew",
+    ]
+    told = json.loads(world.relay("tenant", "status", TENANT, "--json").stdout)
+    assert (told["state"], told["asked_by"]) == ("DELETED", None)
+
+
+def test_of_a_tenant_that_never_was_nothing_is_told(world: ClientWorld) -> None:
+    told = world.relay("tenant", "status", "nobody")
+    assert told.exit_code == 1
+    assert "nobody has no config" in told.stderr

@@ -1,0 +1,275 @@
+"""A tenant with all that a tenant can have, deleted: tombstone and audit are left, no more."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+import yaml
+from dagster import instance_for_test
+
+from api_world import ApiWorld
+from builders import feed, vendor_document
+from deployment import DEPLOY
+from fakes import embedded_platform
+from postgres_server import DATABASE, USER, running_postgres
+from relay_dagster.audit import Action
+from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, set_up_alarms
+from relay_dagster.orchestration.dagster_instance import DagsterExecutions
+from relay_dagster.orchestration.tenant_traces import DagsterTraces
+from relay_dagster.reconciler.deletion.tick import DeletionTick
+from relay_dagster.reconciler.tick import ReconcileTick
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import Idempotency, NewRun
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.tenants.deletion import SWEPT_AFTER, TenantState
+from relay_dagster.triggers.uploads import UploadTick
+from relay_dagster.wiring import Platform
+from run_world import World
+from tenant_leftovers import kept_by_aws, kept_by_dagster, kept_by_database, naming
+
+GONE, KEPT = "gone-tenant", "kept-tenant"
+
+
+@dataclass
+class Estate:
+    """An installation with two tenants that have all that a tenant can have."""
+
+    platform: Platform
+    instance: dg.DagsterInstance
+    dagster_keeps: Callable[[], dict[str, str]]
+    run_ids: dict[str, list[str]] = field(default_factory=dict)
+
+    def everything(self) -> dict[str, str]:
+        return {**kept_by_aws(self.platform), **self.dagster_keeps()}
+
+    def names_of(self, tenant_id: str) -> set[str]:
+        """Return what tells of a tenant: its id, its runs' and Dagster's ids of them."""
+        return {tenant_id, *self.run_ids[tenant_id]}
+
+    def tick(self, **changes: Any) -> str:
+        return DeletionTick(self.platform, DagsterTraces(self.instance), **changes).run()
+
+    def settle(self) -> None:
+        """Let the reconciler settle what has ended."""
+        ReconcileTick(self.platform, DagsterExecutions(self.instance)).run()
+
+    def state(self, tenant_id: str = GONE) -> TenantState | None:
+        found = self.platform.deletions.get(tenant_id)
+        return None if found is None else found.state
+
+
+@contextmanager
+def of_sqlite(folder: Path) -> Iterator[tuple[dg.DagsterInstance, Callable[[], dict[str, str]]]]:
+    """Yield an instance as on one machine, and what tells all that it keeps."""
+    with instance_for_test(temp_dir=str(folder)) as instance:
+        yield instance, lambda: kept_by_dagster(folder)
+
+
+@contextmanager
+def of_postgres(folder: Path) -> Iterator[tuple[dg.DagsterInstance, Callable[[], dict[str, str]]]]:
+    """Yield an instance with the storage of deploy/dagster.yaml, and what tells all it keeps."""
+    storage = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())["storage"]
+    with running_postgres() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.variables().items():
+            patch.setenv(name, value)
+        scheme = storage["postgres"]["postgres_db"]["scheme"]
+        url = f"{scheme}://{USER}:{server.password}@{server.host}:{server.port}/{DATABASE}"
+        with instance_for_test(overrides={"storage": storage}, temp_dir=str(folder)) as instance:
+            yield instance, lambda: {**kept_by_database(url), **kept_by_dagster(folder)}
+
+
+STORAGES = [
+    pytest.param(of_sqlite, id="sqlite"),
+    pytest.param(of_postgres, id="postgres", marks=pytest.mark.integration),
+]
+
+
+@pytest.fixture(params=STORAGES)
+def estate(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Estate]:
+    """An estate whose tenants have had runs that ended in each way, and are settled."""
+    with (
+        embedded_platform(deletion_grace_hours=0) as platform,
+        request.param(tmp_path) as (instance, dagster_keeps),
+    ):
+        estate = Estate(platform, instance, dagster_keeps)
+        for tenant_id in (KEPT, GONE):
+            furnish(estate, tenant_id)
+        estate.settle()
+        UploadTick(platform).run(poll_seconds=0)
+        yield estate
+
+
+def furnish(estate: Estate, tenant_id: str) -> None:
+    """Give a tenant all that one can have."""
+    platform, world = estate.platform, World(estate.platform, estate.instance, tenant_id)
+    vendor = vendor_document(inbound={"type": "s3", "s3_prefix": f"tenants/{tenant_id}/inbound/"})
+    triggers = {"schedule": {"cron": "0 6 * * *"}, "on_upload": {"quiet_seconds": 0}}
+    for currency in ("USD", "EUR", "USD"):
+        world.store_config(
+            vendor, tenant_id=tenant_id, default_currency=currency, triggers=triggers
+        )
+    api = ApiWorld(platform)
+    api.issue_key(tenant_id)
+    hook = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
+    assert api.client.post(f"/v1/tenants/{tenant_id}/webhooks", json=hook).status_code == 201
+    order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
+    assert api.client.post(f"/v1/tenants/{tenant_id}/uploads", json=order).status_code == 201
+    run_ids = estate.run_ids.setdefault(tenant_id, [])
+    upload(platform, tenant_id)
+    for file in (feed("A-1,5,10.00"), b"\xff"):
+        platform.objects.put(f"tenants/{tenant_id}/inbound/feed.csv", file)
+        run_id = str(uuid.uuid4())
+        run_ids.append(run_id)
+        key = Idempotency(f"{tenant_id}-{run_id}", "body")
+        platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=tenant_id), key, 100)
+        platform.runs.beat(run_id, 1)
+        world.dispatch(run_id=run_id)
+        run_ids.append(world.execute(run_id=run_id).run_id)
+    run_ids.append(world.execute(None).run_id)  # by hand
+    withdrawn = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id))
+    run_ids.append(platform.ledger.tombstone(withdrawn.record.run_id).run_id)
+    for run_id in (run_ids[0], str(uuid.uuid4())):
+        body = Job(run_id, tenant_id).body()
+        platform.queue.send_dead(body, cause="a cause", run_id=run_id)
+    platform.pauses.begin(tenant_id, "nothing more")
+    watch(platform, tenant_id)
+    tell_of_ticks(estate.instance, run_ids)
+
+
+def upload(platform: Platform, tenant_id: str) -> None:
+    """Leave old versions, a delete marker and unfinished uploads."""
+    s3, bucket = platform.clients.s3, platform.settings.artifact_bucket
+    platform.objects.put(f"tenants/{tenant_id}/inbound/old.csv", b"x")
+    platform.objects.delete(f"tenants/{tenant_id}/inbound/old.csv")
+    for key in (f"tenants/{tenant_id}/inbound/big.csv", f"published/{tenant_id}/big.csv"):
+        s3.create_multipart_upload(Bucket=bucket, Key=key)
+
+
+def watch(platform: Platform, tenant_id: str) -> None:
+    settings = platform.settings
+    plan = AlarmPlan(
+        environment=settings.environment,
+        namespace=settings.metrics_namespace,
+        queue_name="jobs",
+        dlq_name="dead",
+        tenants=(tenant_id,),
+        name_prefix="shop",
+    )
+    set_up_alarms(plan, platform.clients)
+
+
+def tell_of_ticks(instance: dg.DagsterInstance, run_ids: list[str]) -> None:
+    """Write what the daemon writes of a sensor's tick that asks for runs."""
+    keys = [f"{run_id}:1" for run_id in run_ids]
+    storage: Any = instance.schedule_storage
+    ticks = sa.table("job_ticks", *map(sa.column, ("job_origin_id", "status", "tick_body")))
+    states = sa.table("instigators", *map(sa.column, ("selector_id", "instigator_body")))
+    body = {"run_ids": run_ids, "run_keys": keys, "cursor": "queue"}
+    state = {"cursor": "turns", "last_run_key": keys[0]}
+    with storage.connect() as connection:
+        connection.execute(
+            ticks.insert().values(job_origin_id="o", status="SUCCESS", tick_body=json.dumps(body))
+        )
+        connection.execute(
+            states.insert().values(selector_id=uuid.uuid4().hex, instigator_body=json.dumps(state))
+        )
+
+
+def delete(estate: Estate) -> None:
+    estate.platform.closing.ask(GONE)
+    for _ in range(10):
+        estate.tick()
+        if estate.state() is TenantState.DELETED:
+            return
+        estate.settle()
+    raise AssertionError(f"still {estate.platform.deletions.get(GONE)}")
+
+
+def left(estate: Estate) -> dict[str, str]:
+    """Return what is left of the tenant beside tombstone and audit."""
+    settings = estate.platform.settings
+    found = naming(estate.everything(), estate.names_of(GONE))
+    tombstone = f"{settings.tenants_table}/DELETION#{GONE}"
+    assert tombstone in found
+    return {
+        place: text
+        for place, text in found.items()
+        if place != tombstone and not place.startswith(f"{settings.audit_table}/")
+    }
+
+
+# --- what is left ---------------------------------------------------------------------------------
+
+
+def test_nothing_is_left_of_a_deleted_tenant_and_nothing_is_taken_from_another(
+    estate: Estate,
+) -> None:
+    before = estate.everything()
+    gone = naming(before, estate.names_of(GONE))
+    assert {place.split("/")[0].split("@")[0] for place in gone} >= {
+        "relay-inventory-runs",
+        "relay-inventory-tenants",
+        "relay-inventory-audit",
+        "s3",
+        "s3-upload",
+        "alarm",
+    }
+    items = {place.split("/")[-1].split("#")[0] for place in gone if "#" in place}
+    assert items >= {"RUN", "LOCK", "FEED", "IDEMP", "BEAT", "RUNS", "TRIGGER", "EVENT"}
+    assert items >= {"TENANT", "CONFIG", "WEBHOOKS", "PAUSE"}
+    assert {"asset_keys", "job_ticks", "instigators", "run_tags", "event_logs"} <= {
+        place.split("/")[-2] for place in gone
+    }
+    delete(estate)
+    assert left(estate) == {}
+    had = in_places(naming(before, estate.names_of(KEPT)))
+    has = in_places(naming(estate.everything(), estate.names_of(KEPT)))
+    assert had - has == set()
+    # Of each asset the last materialization is the other tenant's now.
+    assert [place.split("/")[-1] for place, _ in has - had] == ["asset_keys"] * 3
+    assert_it_is_told(estate.platform)
+
+
+def in_places(kept: dict[str, str]) -> set[tuple[str, str]]:
+    """Return tables and folders with what lies there: rows move up where others have gone."""
+    return {(place.rpartition("/")[0], text) for place, text in kept.items()}
+
+
+def assert_it_is_told(platform: Platform) -> None:
+    entries = platform.audit.list_entries(GONE).entries
+    assert {str(each.action) for each in entries} >= {"tenant.created", "tenant.deletion_asked"}
+    (done,) = platform.audit.list_entries(GONE, Action.TENANT_DELETED).entries
+    tombstone = platform.deletions.get(GONE)
+    assert tombstone is not None
+    assert done.details["removed"] == tombstone.removed
+    assert tombstone.removed["runs"] > 5
+    assert tombstone.asked_by is None
+    assert (tombstone.deleted_at, tombstone.due_at) == (
+        done.occurred_at,
+        done.occurred_at + SWEPT_AFTER,
+    )
+
+
+def test_the_id_can_be_used_anew(estate: Estate) -> None:
+    api = ApiWorld(estate.platform)
+    key = api.issue_key(GONE)
+    delete(estate)
+    vendor = vendor_document(inbound={"type": "s3", "s3_prefix": f"tenants/{GONE}/inbound/"})
+    made = api.store_config(vendor, tenant_id=GONE)
+    assert (made.status_code, made.json()["config_version"]) == (201, 1)
+    assert api.client.get(f"/v1/tenants/{GONE}").json()["state"] == "ACTIVE"
+    assert api.with_key(key).get(f"/v1/tenants/{GONE}").status_code == 401
+    assert api.client.get(f"/v1/runs?tenant_id={GONE}").json()["runs"] == []
+    assert api.post_run(tenant_id=GONE).status_code == 202
+    estate.tick(clock=lambda: utc_now() + 2 * SWEPT_AFTER)
+    assert api.client.get(f"/v1/tenants/{GONE}").status_code == 200
+    assert api.client.get(f"/v1/runs?tenant_id={GONE}").json()["runs"] != []

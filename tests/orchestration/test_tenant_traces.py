@@ -1,0 +1,170 @@
+"""What Dagster's storages tell of a tenant, and of others whose names are like its own."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+from dagster import instance_for_test
+
+from relay_dagster import tags
+from relay_dagster.orchestration.tenant_traces import DagsterTraces
+
+TENANT, OTHERS = "acme", ("acme2", "acme-2", "the_acme", "ACME")
+STATUS = dg.DagsterRunStatus
+BACKFILLS = sa.table("bulk_actions", *map(sa.column, ("key", "status", "timestamp", "body")))
+TICKS = sa.table("job_ticks", *map(sa.column, ("job_origin_id", "status", "tick_body")))
+ASSETS = sa.table("asset_keys", *map(sa.column, ("asset_key", "cached_status_data")))
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with instance_for_test(temp_dir=str(tmp_path)) as instance:
+        for tenant_id in (TENANT, *OTHERS):
+            instance.add_dynamic_partitions("tenants", [tenant_id])
+        yield instance
+
+
+def remove(instance: dg.DagsterInstance, *run_ids: str) -> tuple[int, bool]:
+    removed = DagsterTraces(instance).remove(TENANT, run_ids, lambda: False)
+    return removed.count, removed.is_all
+
+
+def add_run(
+    instance: dg.DagsterInstance, tenant_id: str, status: dg.DagsterRunStatus = STATUS.SUCCESS
+) -> str:
+    given = {tags.PARTITION: tenant_id, tags.TENANT_ID: tenant_id}
+    run_id = str(uuid.uuid4())
+    run = dg.DagsterRun(job_name="inventory_sync", run_id=run_id, status=status, tags=given)
+    return instance.add_run(run).run_id
+
+
+def materialize(instance: dg.DagsterInstance, tenant_id: str) -> None:
+    """Report a materialization that belongs to no run."""
+    event = dg.AssetMaterialization("merged_inventory", partition=tenant_id, tags={"seen": "1"})
+    instance.report_runless_asset_event(event)
+
+
+def rows(connection: Any, wanted: Any) -> list[Any]:
+    with connection() as open_connection:
+        return [*open_connection.execute(wanted).scalars()]
+
+
+def test_runs_and_partition_go_and_those_of_others_stay(instance: dg.DagsterInstance) -> None:
+    add_run(instance, TENANT)
+    others = {add_run(instance, tenant_id) for tenant_id in OTHERS}
+    assert remove(instance) == (2, True)
+    assert {run.run_id for run in instance.get_runs()} == others
+    assert set(instance.get_dynamic_partitions("tenants")) == set(OTHERS)
+    assert remove(instance) == (0, True)
+
+
+def test_a_run_that_has_not_ended_is_made_still(instance: dg.DagsterInstance) -> None:
+    traces = DagsterTraces(instance)
+    add_run(instance, "acme2", STATUS.STARTED)
+    assert not traces.are_made(TENANT)
+    add_run(instance, TENANT, STATUS.NOT_STARTED)
+    assert traces.are_made(TENANT)
+
+
+def test_where_it_is_late_the_rest_is_left(instance: dg.DagsterInstance) -> None:
+    for _ in range(3):
+        add_run(instance, TENANT)
+    looks = iter([False, True])
+    removed = DagsterTraces(instance).remove(TENANT, (), lambda: next(looks))
+    assert (removed.count, removed.is_all) == (1, False)
+    assert len(instance.get_runs()) == 2
+    assert remove(instance) == (3, True)
+
+
+def test_events_without_a_run_go_and_the_asset_s_last_is_another_s(
+    instance: dg.DagsterInstance,
+) -> None:
+    for tenant_id in ("acme2", TENANT):
+        materialize(instance, tenant_id)
+    remove(instance)
+    key = dg.AssetKey("merged_inventory")
+    assert instance.get_materialized_partitions(key) == {"acme2"}
+    (left,) = instance.fetch_materializations(key, limit=9).records
+    assert left.partition_key == "acme2"
+
+
+def test_a_cache_that_names_the_tenant_is_made_anew(instance: dg.DagsterInstance) -> None:
+    materialize(instance, "acme2")
+    storage: Any = instance.event_log_storage
+    for name in (TENANT, "acme2"):
+        cached = json.dumps({"subset": json.dumps([name])})
+        with storage.index_connection() as connection:
+            connection.execute(ASSETS.update().values(cached_status_data=cached))
+        remove(instance)
+        left = rows(storage.index_connection, sa.select(ASSETS.c.cached_status_data))
+        assert left == [None if name == TENANT else cached]
+
+
+@pytest.mark.parametrize(
+    ("text", "goes"),
+    [
+        ('{"run_keys": ["RUN:1"]}', True),
+        ('{"skip_reason": "tenant acme: too many writers at once"}', True),
+        ('{"error": "first line\\\\nacme"}', True),
+        ('{"skip_reason": "tenants acme2, acme-2, the_acme"}', False),
+    ],
+    ids=["a run of it", "its id", "in a new line", "others"],
+)
+def test_ticks_that_tell_of_it_go(instance: dg.DagsterInstance, text: str, goes: bool) -> None:
+    run_id, storage = str(uuid.uuid4()), instance.schedule_storage
+    assert storage is not None
+    body = text.replace("RUN", run_id)
+    connection = storage.connect  # type: ignore[attr-defined]
+    with connection() as open_connection:
+        for status in ("SUCCESS", "STARTED"):
+            tick = {"job_origin_id": "o", "status": status, "tick_body": body}
+            open_connection.execute(TICKS.insert().values(**tick))
+    remove(instance, run_id)
+    left = set(rows(connection, sa.select(TICKS.c.status)))
+    assert left == ({"STARTED"} if goes else {"SUCCESS", "STARTED"})
+
+
+def test_a_backfill_that_named_it_goes_once_it_has_ended(instance: dg.DagsterInstance) -> None:
+    storage: Any = instance.run_storage
+    with storage.connect() as connection:
+        for key, status, names in (
+            ("ended", "COMPLETED_SUCCESS", ["acme2", TENANT]),
+            ("other", "COMPLETED_SUCCESS", ["acme2"]),
+            ("open", "REQUESTED", [TENANT]),
+        ):
+            body = json.dumps({"partition_names": json.dumps(names)})
+            row = {"key": key, "status": status, "timestamp": sa.func.now(), "body": body}
+            connection.execute(BACKFILLS.insert().values(**row))
+    assert remove(instance) == (2, False)
+    assert rows(storage.connect, sa.select(BACKFILLS.c.key).order_by(BACKFILLS.c.key)) == [
+        "open",
+        "other",
+    ]
+    with storage.connect() as connection:
+        connection.execute(BACKFILLS.update().values(status="FAILED"))
+    assert remove(instance) == (1, True)
+
+
+def test_ticks_are_gone_through_from_where_it_was_late(instance: dg.DagsterInstance) -> None:
+    storage: Any = instance.schedule_storage
+    tick = {"job_origin_id": "o", "status": "SUCCESS", "tick_body": '{"tenant": "acme"}'}
+    with storage.connect() as connection:
+        connection.execute(TICKS.insert(), [tick] * 1100)
+    run_id, traces, marks = add_run(instance, TENANT), DagsterTraces(instance), list[str | None]()
+    removed = traces.remove(TENANT, (), lambda: True)
+    while removed.mark != "ticks seen":
+        assert instance.get_run_by_id(run_id) is not None
+        marks.append(removed.mark)
+        removed = traces.remove(TENANT, (), lambda: True, removed.mark)
+    assert marks == ["500", "1000", "1100"]
+    assert rows(storage.connect, sa.select(TICKS.c.status)) == []
+    assert instance.get_run_by_id(run_id) is not None
+    assert traces.remove(TENANT, (), lambda: False, removed.mark).is_all
+    assert instance.get_run_by_id(run_id) is None
