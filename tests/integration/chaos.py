@@ -1,6 +1,6 @@
 """Breaks the real thing in every way of docs/RESILIENCE.md and shows what came of it.
 
-    python tests/integration/chaos.py [--smoke] [--lanes N] [NAME ...]
+    python tests/integration/chaos.py [--smoke | --rest] [--lanes N] [NAME ...]
 
 Lanes work side by side, each in a process of its own with a stack of its own; a lane takes the next
 scenario when it is free, and a new stack after one that failed. Exit status 1 where one failed.
@@ -217,9 +217,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     known = all_scenarios()
     chosen = [known[name] for name in options.names] or [
-        each for each in known.values() if each.smoke or not options.smoke
+        each for each in known.values() if each.smoke in options.smoke
     ]
-    lanes = options.lanes or (SMOKE_LANES if options.smoke else LANES)
+    lanes = options.lanes or (SMOKE_LANES if all(each.smoke for each in chosen) else LANES)
     console, started = Console(width=None if sys.stdout.isatty() else 150), time.monotonic()
     console.print(f"{len(chosen)} scenarios on {min(lanes, len(chosen))} stacks of their own")
 
@@ -252,7 +252,13 @@ def _table(chosen: Sequence[Scenario], outcomes: dict[str, Outcome]) -> Table:
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="scenarios; all if none")
-    parser.add_argument("--smoke", action="store_true", help="the quick ones")
+    kind = parser.add_mutually_exclusive_group()
+    for name, kinds, about in (
+        ("--smoke", [True], "the quick ones"),
+        ("--rest", [False], "all but the quick ones, which `make check` has"),
+    ):
+        kind.add_argument(name, dest="smoke", action="store_const", const=kinds, help=about)
+    parser.set_defaults(smoke=[True, False])
     parser.add_argument("--lanes", type=int, default=0, help="stacks side by side")
     parser.add_argument("--lane", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(argv)

@@ -233,7 +233,8 @@ def test_a_webhook_without_tries_among_many_events_ends_its_pages_early(
     platform: Platform,
 ) -> None:
     for number in range(301):
-        platform.webhooks.add_event(event(after=number))
+        other = replace(event(after=number), deliveries={"wh_2": tried("wh_2", 200)})
+        assert platform.webhooks.put_event(replace(other, revision=0), other) is not None
     page = platform.webhooks.tries_of("acme", "wh_1", limit=10)
     assert page.tries == ()
     rest = platform.webhooks.tries_of("acme", "wh_1", limit=10, cursor=page.next_cursor)
