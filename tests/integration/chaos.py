@@ -32,8 +32,7 @@ from rich.table import Table
 
 from integration.scenario import Scenario, all_scenarios
 
-LANES = 4
-SMOKE_LANES = 3
+LANES = 3
 _ONE_SCENARIO_SECONDS = 600
 
 
@@ -219,7 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = [known[name] for name in options.names] or [
         each for each in known.values() if each.smoke in options.smoke
     ]
-    lanes = options.lanes or (SMOKE_LANES if all(each.smoke for each in chosen) else LANES)
+    lanes = options.lanes or LANES
     console, started = Console(width=None if sys.stdout.isatty() else 150), time.monotonic()
     console.print(f"{len(chosen)} scenarios on {min(lanes, len(chosen))} stacks of their own")
 

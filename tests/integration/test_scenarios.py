@@ -29,8 +29,7 @@ def outcomes(request: pytest.FixtureRequest) -> Mapping[str, chaos.Outcome]:
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.function is test_the_scenario_holds
     ]
-    lanes = chaos.SMOKE_LANES if all(each.smoke for each in chosen) else chaos.LANES
-    return {each.name: each for each in chaos.run(chosen, lanes=lanes, tell=_tell)}
+    return {each.name: each for each in chaos.run(chosen, lanes=chaos.LANES, tell=_tell)}
 
 
 @pytest.mark.integration
