@@ -20,10 +20,12 @@ CHANGES = (
     *("added", "removed", "changed", "unchanged", "price_up", "price_down"),
     *("came_in_stock", "went_out_of_stock", "vendor_changed"),
 )
+RULES_DID = "SKUs priced", "SKUs kept at 0", "offers left out", "rows set aside", "units held back"
 NUMBERS = (
     *("rows_in", "rows_valid", "rows_invalid", "rows_merged", "unpriced_skus"),
     *(f"seconds/{stage}" for stage in STAGES),
     *(f"changes/{name}" for name in CHANGES),
+    *(f"rules/{did}" for did in RULES_DID),
 )
 """What is drawn over time of each run that has succeeded."""
 CALLS = "Stack Trace"
