@@ -1,8 +1,8 @@
 """Receivers of webhooks: servers that answer at once, and one that never does.
 
-``python -m benchmarks.webhook_receivers PORT PORT ...``: the first never answers. For each request
-that is answered, a line is written to standard output: the instant, on the system's monotonic
-clock.
+``python -m benchmarks.webhook_receivers COUNT``: the first never answers. Once all listen, a line
+with their ports is written to standard output; then one for each request that is answered: the
+instant, on the system's monotonic clock.
 """
 
 from __future__ import annotations
@@ -18,12 +18,8 @@ _ANSWER = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Read a request and answer it; who only looks if anybody is there sends none."""
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
-        writer.close()
-        return
+    """Read a request and answer it."""
+    head = await reader.readuntil(b"\r\n\r\n")
     found = _LENGTH.search(head)
     await reader.readexactly(int(found[1]) if found else 0)
     writer.write(_ANSWER)
@@ -38,15 +34,13 @@ async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-async def main(ports: list[int]) -> None:
+async def main(count: int) -> None:
     """Serve until the process is ended."""
-    behaviors = (hang, *[answer] * (len(ports) - 1))
-    servers = [
-        await asyncio.start_server(behave, HOST, port)
-        for behave, port in zip(behaviors, ports, strict=True)
-    ]
+    behaviors = (hang, *[answer] * (count - 1))
+    servers = [await asyncio.start_server(behave, HOST, 0) for behave in behaviors]
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 if __name__ == "__main__":
-    asyncio.run(main([int(port) for port in sys.argv[1:]]))
+    asyncio.run(main(int(sys.argv[1])))

@@ -31,7 +31,7 @@ from typing import Any
 from benchmarks import tables
 from benchmarks.api_bench import ApiStack, cpu_seconds
 from benchmarks.goals import Goal
-from relay_dagster.devstack.processes import HOST, MOTO, free_port, port_answers
+from relay_dagster.devstack.processes import HOST, MOTO
 from relay_dagster.notify.sender import Sender
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.webhooks.changes import Webhooks
@@ -90,18 +90,17 @@ class Receivers:
     """The process of receivers, and when it has answered."""
 
     def __init__(self) -> None:
-        self.ports = [free_port() for _ in range(RECEIVERS)]
         self.answered: list[float] = []
-        command = [sys.executable, "-m", "benchmarks.webhook_receivers", *map(str, self.ports)]
+        command = [sys.executable, "-m", "benchmarks.webhook_receivers", str(RECEIVERS)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        threading.Thread(target=self._read, daemon=True).start()
-        while not all(port_answers(HOST, port) for port in self.ports):
-            if self._process.poll() is not None:
-                raise RuntimeError("the receivers did not start")
-            time.sleep(0.05)
+        lines = iter(self._process.stdout or ())
+        self.ports = [int(port) for port in next(lines, "").split()]
+        if not self.ports:
+            raise RuntimeError("the receivers did not start")
+        threading.Thread(target=self._read, args=(lines,), daemon=True).start()
 
-    def _read(self) -> None:
-        for line in self._process.stdout or ():
+    def _read(self, lines: Iterator[str]) -> None:
+        for line in lines:
             self.answered.append(float(line))
 
     def close(self) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Sequence
 from ipaddress import ip_address
 
@@ -353,10 +352,9 @@ def test_a_receiver_without_tls_is_told() -> None:
 def test_calls_leave_no_connection_and_no_thread_behind() -> None:
     with receiving() as receiver:
         call(receiver.url)
-        before = threading.active_count()
+        before = set(threading.enumerate())
         for _ in range(20):
             call(receiver.url)
-        until = time.monotonic() + 5
-        while threading.active_count() > before and time.monotonic() < until:
-            time.sleep(0.01)
-        assert threading.active_count() <= before
+        for thread in set(threading.enumerate()) - before:
+            thread.join(5)
+        assert threading.active_count() <= len(before)
