@@ -23,8 +23,7 @@ from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read
 from relay_dagster.aws.dynamodb.tenants.openness import (
     deletion_key,
     is_closed,
-    is_open,
-    refuse_closing,
+    transact_while_open,
 )
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
@@ -133,12 +132,8 @@ class ApiKeyStore:
                 "ConditionExpression": f"attribute_not_exists({schema.KEY})",
             },
         )
-        open_ = is_open(self._table.name, key.tenant_id)
-        try:
-            self._transact([write, open_], Action.KEY_CREATED, key, origin, **_told(key))
-        except ConditionsFailedError as error:
-            refuse_closing(error, key.tenant_id)
-            raise
+        told = self._audit_write(Action.KEY_CREATED, key, origin, **_told(key))
+        transact_while_open(self._clients.dynamodb, self._table.name, key.tenant_id, [write, told])
 
     @maps_aws_errors
     def remove(self, tenant_id: str, key_id: str, origin: Origin = SYSTEM) -> bool:
@@ -155,8 +150,9 @@ class ApiKeyStore:
                 "ConditionExpression": f"attribute_exists({schema.KEY})",
             },
         )
+        told = self._audit_write(Action.KEY_DELETED, key, origin, name=key.name)
         try:
-            self._transact([write], Action.KEY_DELETED, key, origin, name=key.name)
+            transact(self._clients.dynamodb, [write, told])
         except ConditionsFailedError:
             return False  # somebody else has just done it
         return True
@@ -179,11 +175,9 @@ class ApiKeyStore:
             if error_code(error) not in CONDITION_FAILED:
                 raise
 
-    def _transact(
-        self, writes: list[Write], action: Action, key: TenantKey, origin: Origin, **details: Any
-    ) -> None:
+    def _audit_write(self, action: Action, key: TenantKey, origin: Origin, **details: Any) -> Write:
         entry = origin.entry(action, key.tenant_id, key.key_id, self._clock(), **details)
-        transact(self._clients.dynamodb, [*writes, audit_write(self._audit_table, entry)])
+        return audit_write(self._audit_table, entry)
 
 
 # --- items --------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.audit.items import audit_write
 from relay_dagster.aws.dynamodb.reads import Table
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
-from relay_dagster.aws.dynamodb.tenants.openness import is_open, refuse_closing
+from relay_dagster.aws.dynamodb.tenants.openness import transact_while_open
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.ports import Pause, utc_now
@@ -49,6 +49,7 @@ class PauseStore:
                 return Pause(scope, plain["reason"], at, plain.get("public_reason"))
         return None
 
+    @maps_aws_errors
     def begin(
         self,
         tenant_id: str | None,
@@ -69,16 +70,14 @@ class PauseStore:
             **told,
             "paused_at": instant_text(pause.paused_at),
         }
-        writes = [Write("pause", "Put", {"TableName": self._table.name, "Item": marshal(item)})]
-        if tenant_id is not None:
-            writes.append(is_open(self._table.name, tenant_id))
-        try:
-            self._transact(writes, Action.RUNS_PAUSED, tenant_id, origin, **told)
-        except ConditionsFailedError as error:
-            refuse_closing(error, str(tenant_id))
-            raise
+        writes = [
+            Write("pause", "Put", {"TableName": self._table.name, "Item": marshal(item)}),
+            self._audit_write(Action.RUNS_PAUSED, tenant_id, origin, **told),
+        ]
+        transact_while_open(self._clients.dynamodb, self._table.name, tenant_id, writes)
         return pause
 
+    @maps_aws_errors
     def end(
         self, tenant_id: str | None, reason: str | None = None, *, origin: Origin = SYSTEM
     ) -> None:
@@ -89,21 +88,18 @@ class PauseStore:
             "Key": key,
             "ConditionExpression": f"attribute_exists({schema.KEY})",
         }
-        write = Write("pause", "Delete", arguments)
+        writes = [
+            Write("pause", "Delete", arguments),
+            self._audit_write(Action.RUNS_RESUMED, tenant_id, origin, reason=reason),
+        ]
         with suppress(ConditionsFailedError):  # there was none: nothing is done
-            self._transact([write], Action.RUNS_RESUMED, tenant_id, origin, reason=reason)
+            transact(self._clients.dynamodb, writes)
 
-    @maps_aws_errors
-    def _transact(
-        self,
-        writes: list[Write],
-        action: Action,
-        tenant_id: str | None,
-        origin: Origin,
-        **details: Any,
-    ) -> None:
+    def _audit_write(
+        self, action: Action, tenant_id: str | None, origin: Origin, **details: Any
+    ) -> Write:
         entry = origin.entry(action, tenant_id, tenant_id, self._clock(), **details)
-        transact(self._clients.dynamodb, [*writes, audit_write(self._audit_table, entry)])
+        return audit_write(self._audit_table, entry)
 
 
 def pause_key(tenant_id: str | None) -> str:

@@ -178,28 +178,44 @@ class Table:
 
         With a limit only so many. The index lags.
         """
-        shards = [self._due_rows(due_shard(lane, n), until, limit) for n in range(SHARDS)]
+        bound = (schema.DUE_AT, "<=", instant_text(until))
+        shards = (
+            self.partition(schema.DUE, (schema.DUE_SHARD, due_shard(lane, n)), bound, page=limit)
+            for n in range(SHARDS)
+        )
         rows = heapq.merge(*shards, key=lambda row: str(row[schema.DUE_AT]))
         return [str(row[schema.KEY]) for row in islice(rows, limit)]
 
-    def _due_rows(
-        self, shard: str, until: datetime, limit: int | None
+    def partition(
+        self,
+        index: str,
+        key: tuple[str, str],
+        bound: tuple[str, str, str] | None = None,
+        *,
+        page: int | None = None,
     ) -> Iterator[Mapping[str, Any]]:
-        """Yield the rows of a shard, a page at a time, up to ``limit`` of them a page."""
-        request: dict[str, Any] = {
-            "TableName": self.name,
-            "IndexName": schema.DUE,
-            "KeyConditionExpression": f"{schema.DUE_SHARD} = :shard AND {schema.DUE_AT} <= :until",
-            "ExpressionAttributeValues": marshal({":shard": shard, ":until": instant_text(until)}),
-        }
-        if limit is not None:
-            request["Limit"] = limit
-        while True:
-            answer = self._clients.dynamodb.query(**request)
+        """Yield all rows of a partition of an index in their order, a page at a time.
+
+        Args:
+            index: of the table.
+            key: the partition, name and value.
+            bound: of the sort key: its name, a comparison, and a value.
+            page: how many rows a call asks for; None for as many as there is room for.
+        """
+        condition, names, values = "#key = :key", {"#key": key[0]}, {":key": key[1]}
+        if bound is not None:
+            names["#sorted"], comparison, values[":bound"] = bound
+            condition += f" AND #sorted {comparison} :bound"
+        pages = self._clients.dynamodb.get_paginator("query").paginate(
+            TableName=self.name,
+            IndexName=index,
+            KeyConditionExpression=condition,
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=marshal(values),
+            PaginationConfig={} if page is None else {"PageSize": page},
+        )
+        for answer in pages:
             yield from (unmarshal(row) for row in answer["Items"])
-            if "LastEvaluatedKey" not in answer:
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 # --- cursors ------------------------------------------------------------------------------------

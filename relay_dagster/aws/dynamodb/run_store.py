@@ -26,8 +26,8 @@ from relay_dagster.aws.dynamodb.serialization import (
     from_feed,
     from_record,
     idempotency_key,
+    is_at,
     lock_key,
-    marshal,
     run_key,
     to_feed,
     to_lock,
@@ -236,14 +236,8 @@ class RunStore(RunLooks):
             transact(self._clients.dynamodb, rest)
 
     def _record_write(self, before: RunRecord | None, after: RunRecord) -> Write:
-        put = self._put(from_record(after))
-        if before is None:
-            return Write(
-                "record", "Put", {**put, "ConditionExpression": "attribute_not_exists(pk)"}
-            )
-        seen = marshal({":seen": before.revision})
-        condition = {"ConditionExpression": "revision = :seen", "ExpressionAttributeValues": seen}
-        return Write("record", "Put", {**put, **condition})
+        condition = is_at(before.revision if before else 0)
+        return Write("record", "Put", {**self._put(from_record(after)), **condition})
 
     def _feed_writes(self, move: FeedMove) -> list[Write]:
         put = {**self._put(from_feed(move.after)), **feed_is(move.before)}

@@ -118,6 +118,19 @@ def due_shard(lane: StrEnum, shard: int) -> str:
     return f"{lane}#{shard}"
 
 
+def due_place(lane: StrEnum, name: str) -> str:
+    """Return the partition of what has a name, in the index of what is due."""
+    return due_shard(lane, zlib.crc32(name.encode()) % SHARDS)
+
+
+def is_at(revision: int) -> dict[str, Any]:
+    """Return the condition that an item is at a revision; 0 is that there is none."""
+    if not revision:
+        return {"ConditionExpression": f"attribute_not_exists({schema.KEY})"}
+    seen = marshal({":seen": revision})
+    return {"ConditionExpression": "revision = :seen", "ExpressionAttributeValues": seen}
+
+
 def from_record(record: RunRecord) -> Item:
     """Return a run's item, with the keys of the indexes that it is to be found in."""
     plain = {each.name: _plain(each.name, getattr(record, each.name)) for each in fields(record)}
@@ -129,8 +142,7 @@ def from_record(record: RunRecord) -> Item:
         plain[schema.LISTED_TENANT] = record.tenant_id
         plain[schema.LISTED_STATUS] = record.status.value
     if record.due_lane is not None:
-        shard = zlib.crc32(record.run_id.encode()) % SHARDS
-        plain[schema.DUE_SHARD] = due_shard(record.due_lane, shard)
+        plain[schema.DUE_SHARD] = due_place(record.due_lane, record.run_id)
     return marshal(plain)
 
 
@@ -189,8 +201,7 @@ def feed_is(before: FeedPointer | None) -> dict[str, Any]:
     """Return the condition that the item is as it was read."""
     if before is None or not before.revision:
         return {"ConditionExpression": "attribute_not_exists(revision)"}
-    seen = marshal({":seen": before.revision})
-    return {"ConditionExpression": "revision = :seen", "ExpressionAttributeValues": seen}
+    return is_at(before.revision)
 
 
 def _clean(value: Any) -> Any:

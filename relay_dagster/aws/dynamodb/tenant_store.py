@@ -25,8 +25,8 @@ from relay_dagster.aws.dynamodb.tenants.errors import (
     UnknownTenantError,
     VersionMismatchError,
 )
-from relay_dagster.aws.dynamodb.tenants.openness import is_open, refuse_closing
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
+from relay_dagster.aws.dynamodb.tenants.openness import transact_while_open
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.dynamodb.triggers.items import look_now
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.aws.retries import retrying
@@ -247,16 +247,11 @@ class TenantStore:
         writes = [
             self._text_write(tenant_id, version, text, now),
             pointer,
-            is_open(self._table.name, tenant_id),
             audit_write(self._audit_table, entry),
         ]
         if self._runs_table is not None:
             writes.append(look_now(self._runs_table, tenant_id, instant))
-        try:
-            transact(self._clients.dynamodb, writes)
-        except ConditionsFailedError as error:
-            refuse_closing(error, tenant_id)
-            raise
+        transact_while_open(self._clients.dynamodb, self._table.name, tenant_id, writes)
         return StoredVersion(version, created=latest is None)
 
     def _entry(
@@ -323,16 +318,12 @@ class TenantStore:
 
     @maps_aws_errors
     def _entries(self, since: str) -> list[TenantEntry]:
-        pages = self._clients.dynamodb.get_paginator("query").paginate(
-            TableName=self._table.name,
-            IndexName=schema.TENANTS_BY_CREATION,
-            KeyConditionExpression="#listed = :all AND #created >= :since",
-            ExpressionAttributeNames={"#listed": schema.LISTED, "#created": schema.CREATED_KEY},
-            # A key condition takes no empty text; a space sorts before every instant.
-            ExpressionAttributeValues=marshal({":all": schema.ALL_TENANTS, ":since": since or " "}),
+        # A key condition takes no empty text; a space sorts before every instant.
+        bound = (schema.CREATED_KEY, ">=", since or " ")
+        rows = self._table.partition(
+            schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_TENANTS), bound
         )
-        rows = (unmarshal(row)[schema.CREATED_KEY] for page in pages for row in page["Items"])
-        pairs = (str(row).partition("#") for row in rows)
+        pairs = (str(row[schema.CREATED_KEY]).partition("#") for row in rows)
         return [TenantEntry(tenant, read_instant(instant)) for instant, _, tenant in pairs]
 
 

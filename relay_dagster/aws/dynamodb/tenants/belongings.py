@@ -31,7 +31,7 @@ from relay_dagster.aws.dynamodb.webhooks.items import events_listed
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.model import RunRecord
 
-_AT_ONCE, _PAGE = 25, 500
+_AT_ONCE = 25
 _RUN = run_key("")
 _COUNTED_HOURS = 26
 """A count of runs is kept for a day."""
@@ -47,6 +47,7 @@ class TenantBelongings:
 
     # --- runs -----------------------------------------------------------------------------------
 
+    @maps_aws_errors
     def run_ids(self, tenant_id: str) -> list[str]:
         """Return all runs of a tenant, those that nobody is shown too."""
         lists = (tenant_id, hidden_list(tenant_id))
@@ -92,7 +93,8 @@ class TenantBelongings:
         Returns:
             How many items that were.
         """
-        owned = self._rows(self._tenants, schema.BY_OWNER, schema.OWNER, tenant_id)
+        rows = self._tenants.partition(schema.BY_OWNER, (schema.OWNER, tenant_id))
+        owned = (str(row[schema.KEY]) for row in rows)
         kept = {tenant_key(tenant_id), config_key(tenant_id, version or 0)}
         there = self._tenants.batch({*owned, pause_key(tenant_id)} - kept)
         for key in there:
@@ -105,17 +107,8 @@ class TenantBelongings:
     # --- how ------------------------------------------------------------------------------------
 
     def _listed(self, name: str) -> Iterator[str]:
-        return self._rows(self._runs, schema.BY_TENANT, schema.LISTED_TENANT, name)
-
-    def _rows(self, table: Table, index: str, attribute: str, value: str) -> Iterator[str]:
-        """Yield the keys of a partition of an index, a page at a time."""
-        start = None
-        while True:
-            rows, last = table.rows(index, (attribute, value), None, _PAGE, start)
-            yield from (str(row[schema.KEY]) for row in rows)
-            if last is None:
-                return
-            start = marshal({name: last[name] for name in _names_of(index)})
+        rows = self._runs.partition(schema.BY_TENANT, (schema.LISTED_TENANT, name))
+        return (str(row[schema.KEY]) for row in rows)
 
     def _remove(self, keys: Collection[str]) -> int:
         there = [*self._runs.batch(keys)]
@@ -125,10 +118,3 @@ class TenantBelongings:
                 [{"DeleteRequest": {"Key": marshal({schema.KEY: key})}} for key in some]
             )
         return len(there)
-
-
-def _names_of(index: str) -> tuple[str, ...]:
-    """Return the attributes by which a listing of an index goes on."""
-    if index == schema.BY_OWNER:
-        return (schema.KEY, schema.OWNER)
-    return (schema.KEY, schema.LISTED_TENANT, schema.REQUESTED_KEY)

@@ -16,14 +16,19 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.audit.items import audit_write
 from relay_dagster.aws.dynamodb.reads import Table
-from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
+from relay_dagster.aws.dynamodb.serialization import (
+    instant_text,
+    is_at,
+    marshal,
+    read_instant,
+    unmarshal,
+)
 from relay_dagster.aws.dynamodb.tenant_store import config_key, tenant_key
 from relay_dagster.aws.dynamodb.tenants.errors import UnknownTenantError
 from relay_dagster.aws.dynamodb.tenants.openness import (
     PREFIX,
     deletion_key,
-    is_open,
-    refuse_closing,
+    transact_while_open,
 )
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.dynamodb.triggers.items import look_now
@@ -100,11 +105,15 @@ class DeletionStore:
         until = wanted.delete_after.isoformat()
         asked = Action.TENANT_DELETION_ASKED
         entry = origin.entry(asked, tenant_id, tenant_id, now, delete_after=until)
-        is_new = f"attribute_not_exists({schema.KEY}) OR #state = :deleted"
+        is_new = {
+            "ConditionExpression": f"attribute_not_exists({schema.KEY}) OR #state = :deleted",
+            "ExpressionAttributeNames": {"#state": "state"},
+            "ExpressionAttributeValues": marshal({":deleted": TenantState.DELETED.value}),
+        }
         try:
             self._transact(
                 _exists(self._table.name, tenant_id),
-                self._put(wanted, is_new, {":deleted": TenantState.DELETED.value}),
+                self._put(wanted, is_new),
                 audit_write(self._audit_table, entry),
             )
         except ConditionsFailedError as error:
@@ -158,7 +167,7 @@ class DeletionStore:
             None where it is not as it was read; nothing is written then.
         """
         after = replace(after, revision=before.revision + 1)
-        writes = [self._put(after, "revision = :seen", {":seen": before.revision})]
+        writes = [self._put(after, is_at(before.revision))]
         if after.is_swept:
             writes.append(_is_gone(self._table.name, after.tenant_id))
         try:
@@ -179,7 +188,7 @@ class DeletionStore:
         counts = dict(after.removed)
         entry = SYSTEM.entry(Action.TENANT_DELETED, tenant_id, tenant_id, now, removed=counts)
         writes = [
-            self._put(after, "revision = :seen", {":seen": before.revision}),
+            self._put(after, is_at(before.revision)),
             audit_write(self._audit_table, entry),
         ]
         if version is not None:
@@ -199,29 +208,17 @@ class DeletionStore:
             TenantClosingError: the tenant is being deleted.
         """
         tenant_id = str(entry.tenant_id)
-        try:
-            self._transact(
-                is_open(self._table.name, tenant_id), audit_write(self._audit_table, entry)
-            )
-        except ConditionsFailedError as error:
-            refuse_closing(error, tenant_id)
-            raise
+        writes = [audit_write(self._audit_table, entry)]
+        transact_while_open(self._clients.dynamodb, self._table.name, tenant_id, writes)
 
     # --- how ------------------------------------------------------------------------------------
 
     def _transact(self, *writes: Write) -> None:
         transact(self._clients.dynamodb, writes)
 
-    def _put(self, deletion: Deletion, condition: str, values: Mapping[str, Any]) -> Write:
-        arguments: dict[str, Any] = {
-            "TableName": self._table.name,
-            "Item": marshal(_from_deletion(deletion)),
-            "ConditionExpression": condition,
-            "ExpressionAttributeValues": marshal(values),
-        }
-        if "#state" in condition:
-            arguments["ExpressionAttributeNames"] = {"#state": "state"}
-        return Write("deletion", "Put", arguments)
+    def _put(self, deletion: Deletion, condition: Mapping[str, Any]) -> Write:
+        item = marshal(_from_deletion(deletion))
+        return Write("deletion", "Put", {"TableName": self._table.name, "Item": item, **condition})
 
     def _removed(self, key: str) -> Write:
         arguments = {"TableName": self._table.name, "Key": marshal({schema.KEY: key})}
@@ -230,20 +227,11 @@ class DeletionStore:
     @maps_aws_errors
     def _listed(self, until: datetime | None) -> Sequence[str]:
         """Return the tenants in the list of deletions, the longest due first."""
-        condition, values = "#listed = :all", {":all": schema.ALL_DELETIONS}
-        names = {"#listed": schema.LISTED}
-        if until is not None:
-            # A "~" sorts after every id.
-            condition, values[":until"] = f"{condition} AND #due <= :until", _due_key(until, "~")
-            names["#due"] = schema.CREATED_KEY
-        pages = self._clients.dynamodb.get_paginator("query").paginate(
-            TableName=self._table.name,
-            IndexName=schema.TENANTS_BY_CREATION,
-            KeyConditionExpression=condition,
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues=marshal(values),
+        # A "~" sorts after every id.
+        bound = None if until is None else (schema.CREATED_KEY, "<=", _due_key(until, "~"))
+        rows = self._table.partition(
+            schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_DELETIONS), bound
         )
-        rows = (unmarshal(row) for page in pages for row in page["Items"])
         return [str(row[schema.KEY]).removeprefix(PREFIX) for row in rows]
 
 

@@ -6,15 +6,18 @@ read is no reason for another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, unmarshal
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.tenants.deletion import TenantState
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 PREFIX = "DELETION#"
 _ROLE = "open"
@@ -47,6 +50,31 @@ def is_open(table: str, tenant_id: str, sent_at: datetime | None = None) -> Writ
         "ExpressionAttributeValues": marshal(values),
     }
     return Write(_ROLE, "ConditionCheck", arguments)
+
+
+def transact_while_open(
+    client: DynamoDBClient, tenants_table: str, tenant_id: str | None, writes: Sequence[Write]
+) -> None:
+    """Carry out all writes or none, where nothing of their tenant is being deleted.
+
+    Args:
+        client: DynamoDB.
+        tenants_table: where it is told which tenants are being deleted.
+        tenant_id: whose they are; None of what is no tenant's.
+        writes: what makes something.
+
+    Raises:
+        TenantClosingError: the tenant is being deleted.
+        ConditionsFailedError: another condition did not hold.
+    """
+    if tenant_id is None:
+        transact(client, writes)
+        return
+    try:
+        transact(client, [*writes, is_open(tenants_table, tenant_id)])
+    except ConditionsFailedError as error:
+        refuse_closing(error, tenant_id)
+        raise
 
 
 def is_closed(item: Mapping[str, Any] | None) -> bool:

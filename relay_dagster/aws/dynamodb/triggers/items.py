@@ -5,7 +5,6 @@ The item stands in the index of what is due, beside the runs: in lanes of its ow
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import datetime
@@ -13,10 +12,10 @@ from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.serialization import (
-    SHARDS,
     Item,
-    due_shard,
+    due_place,
     instant_text,
+    is_at,
     marshal,
     read_instant,
     unmarshal,
@@ -64,21 +63,13 @@ def written(before: TriggerState, after: TriggerState) -> TriggerState:
 def put(table: str, before: TriggerState, after: TriggerState) -> dict[str, Any]:
     """Return the arguments of a PutItem that changes triggers, if they are as they were read."""
     item = _from_state(written(before, after))
-    arguments: dict[str, Any] = {"TableName": table, "Item": item}
-    if not before.revision:
-        return {**arguments, "ConditionExpression": f"attribute_not_exists({schema.KEY})"}
-    seen = marshal({":seen": before.revision})
-    return {
-        **arguments,
-        "ConditionExpression": "revision = :seen",
-        "ExpressionAttributeValues": seen,
-    }
+    return {"TableName": table, "Item": item, **is_at(before.revision)}
 
 
 def look_now(table: str, tenant_id: str, now: datetime) -> Write:
     """Return the write that has a tenant's triggers looked at: its config has changed."""
     values = {
-        ":shard": _shard(TriggerLane.DUE, tenant_id),
+        ":shard": due_place(TriggerLane.DUE, tenant_id),
         ":now": instant_text(now),
         ":one": 1,
     }
@@ -100,12 +91,8 @@ def _from_state(state: TriggerState) -> Item:
     plain = {each.name: _plain(getattr(state, each.name)) for each in fields(state)}
     plain[schema.KEY] = trigger_key(state.tenant_id)
     if state.due_at is not None:
-        plain[schema.DUE_SHARD] = _shard(state.lane, state.tenant_id)
+        plain[schema.DUE_SHARD] = due_place(state.lane, state.tenant_id)
     return marshal(plain)
-
-
-def _shard(lane: TriggerLane, tenant_id: str) -> str:
-    return due_shard(lane, zlib.crc32(tenant_id.encode()) % SHARDS)
 
 
 def _plain(value: Any) -> Any:

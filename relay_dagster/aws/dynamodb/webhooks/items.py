@@ -8,7 +8,6 @@ of runs by tenant, in a partition of its own for each tenant.
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -16,11 +15,11 @@ from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.serialization import (
-    SHARDS,
     Item,
-    due_shard,
+    due_place,
     epoch_seconds,
     instant_text,
+    is_at,
     marshal,
     read_instant,
     unmarshal,
@@ -86,7 +85,7 @@ def webhooks_write(table: str, tenant_id: str, webhooks: Webhooks, seen: int) ->
         "webhooks": json.dumps([*map(_from_webhook, webhooks)], ensure_ascii=False),
         "revision": seen + 1,
     }
-    return Write("webhooks", "Put", {"TableName": table, "Item": marshal(item), **_is_at(seen)})
+    return Write("webhooks", "Put", {"TableName": table, "Item": marshal(item), **is_at(seen)})
 
 
 def _from_webhook(webhook: Webhook) -> dict[str, Any]:
@@ -118,13 +117,13 @@ def event_write(table: str, event: Event) -> Write:
 
 def event_change(table: str, before: Event, after: Event) -> dict[str, Any]:
     """Return the arguments of a PutItem that changes an event, if it is as it was read."""
-    return {"TableName": table, "Item": _from_event(after), **_is_at(before.revision)}
+    return {"TableName": table, "Item": _from_event(after), **is_at(before.revision)}
 
 
 def event_removal(table: str, event: Event) -> dict[str, Any]:
     """Return the arguments of a DeleteItem that removes an event, if it is as it was read."""
     key = marshal({schema.KEY: event_key(event.event_id)})
-    return {"TableName": table, "Key": key, **_is_at(event.revision)}
+    return {"TableName": table, "Key": key, **is_at(event.revision)}
 
 
 def to_event(item: Mapping[str, Any]) -> Event:
@@ -161,8 +160,7 @@ def _from_event(event: Event) -> Item:
         schema.EXPIRY: epoch_seconds(event.occurred_at + EVENT_LIFE),
     }
     if event.due_at is not None:
-        shard = zlib.crc32(event.event_id.encode()) % SHARDS
-        plain[schema.DUE_SHARD] = due_shard(EventLane.EVENT, shard)
+        plain[schema.DUE_SHARD] = due_place(EventLane.EVENT, event.event_id)
         plain[schema.DUE_AT] = instant_text(event.due_at)
     return marshal(plain)
 
@@ -190,14 +188,6 @@ def _to_deliveries(plain: Mapping[str, Any]) -> dict[str, Delivery]:
         )
         for webhook_id, each in plain.items()
     }
-
-
-def _is_at(revision: int) -> dict[str, Any]:
-    """Return the condition that an item is at a revision; 0 is that there is none."""
-    if not revision:
-        return {"ConditionExpression": f"attribute_not_exists({schema.KEY})"}
-    seen = marshal({":seen": revision})
-    return {"ConditionExpression": "revision = :seen", "ExpressionAttributeValues": seen}
 
 
 def _text_of(instant: datetime | None) -> str | None:

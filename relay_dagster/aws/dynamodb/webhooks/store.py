@@ -7,7 +7,7 @@ Only a sender changes one that is stored.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -26,8 +26,8 @@ from relay_dagster.aws.dynamodb.reads import (
     to_cursor,
 )
 from relay_dagster.aws.dynamodb.serialization import marshal
-from relay_dagster.aws.dynamodb.tenants.openness import is_open, refuse_closing
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, transact
+from relay_dagster.aws.dynamodb.tenants.openness import transact_while_open
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.dynamodb.webhooks import items
 from relay_dagster.aws.error_mapping import (
     CONDITION_FAILED,
@@ -120,15 +120,13 @@ class WebhookStore:
             after = rule(before)
             if after != before:
                 write = items.webhooks_write(self._webhooks.name, tenant_id, after, revision)
-                is_made = len(after) > len(before)
-                open_ = [is_open(self._webhooks.name, tenant_id)] if is_made else []
-                transact(self._clients.dynamodb, [write, *open_, *audit])
+                maker = tenant_id if len(after) > len(before) else None
+                self._transact(maker, [write, *audit])
             return after
 
         try:
             return retrying(lambda error: isinstance(error, ConditionsFailedError))(try_once)
         except ConditionsFailedError as error:
-            refuse_closing(error, tenant_id)
             raise ThrottledError("change", f"webhooks of tenant {tenant_id}: {error}") from error
 
     # --- events ---------------------------------------------------------------------------------
@@ -140,12 +138,7 @@ class WebhookStore:
         Raises:
             TenantClosingError: its tenant is being deleted.
         """
-        open_ = is_open(self._webhooks.name, event.tenant_id)
-        try:
-            transact(self._clients.dynamodb, [open_, items.event_write(self._events.name, event)])
-        except ConditionsFailedError as error:
-            refuse_closing(error, event.tenant_id)
-            raise
+        self._transact(event.tenant_id, [items.event_write(self._events.name, event)])
 
     def event(self, event_id: str) -> Event | None:
         """Return an event, read consistently; None where there is none, or no longer."""
@@ -242,6 +235,10 @@ class WebhookStore:
         if event is None or event.tenant_id != tenant_id:
             return [], after
         return [one for one in event.tries_of(webhook_id) if one.number < int(number)], after
+
+    def _transact(self, maker: str | None, writes: Sequence[Write]) -> None:
+        """Write all or none; what makes something of a tenant, only while that is open."""
+        transact_while_open(self._clients.dynamodb, self._webhooks.name, maker, writes)
 
     def _read(self, keys: Iterable[str]) -> list[Event]:
         return [*map(items.to_event, self._events.in_order(keys))]
