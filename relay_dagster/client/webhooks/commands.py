@@ -1,10 +1,19 @@
 """`relay webhooks`: options and flow, as in ``client/commands.py``."""
 
-from typing import Annotated, Any
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from relay_dagster.client.commands import LOCAL_API, ApiKey, ApiUrl, Json
+
+if TYPE_CHECKING:
+    from relay_dagster.client.terminal import Screen
+    from relay_dagster.client.webhooks.calls import WebhookCalls
+    from relay_dagster.client.webhooks.models import ListedWebhook
 
 Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Whose.", show_default=False)]
 WebhookId = Annotated[
@@ -23,6 +32,27 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(webhooks, name="webhooks", no_args_is_help=True)
 
 
+@contextmanager
+def _webhooks_of(
+    tenant: str, api_url: str, api_key: str | None
+) -> Iterator[tuple[WebhookCalls, Screen]]:
+    """Lend the calls about a tenant's webhooks, and the screen; end the command in good order."""
+    from relay_dagster.client.session import connected
+    from relay_dagster.client.webhooks.calls import WebhookCalls
+
+    with connected(api_url, api_key) as session:
+        yield WebhookCalls(session.api, tenant), session.screen
+
+
+def _show(screen: Screen, webhook: ListedWebhook, *, as_json: bool) -> None:
+    from relay_dagster.client.views.webhooks import show_webhook
+
+    if as_json:
+        screen.show_json(webhook.as_json())
+    else:
+        show_webhook(screen, webhook)
+
+
 @webhooks.command()
 def create(
     tenant: Tenant,
@@ -36,19 +66,16 @@ def create(
     api_key: ApiKey = None,
 ) -> None:
     """Make a webhook and print its secret, this once; its id goes to standard error."""
-    from relay_dagster.client.session import connected
-    from relay_dagster.client.webhooks.calls import WebhookCalls
-
     order: dict[str, Any] = {"url": url, "events": event}
     if description is not None:
         order["description"] = description
-    with connected(api_url, api_key) as session:
-        made = WebhookCalls(session.api, tenant).create(order)
+    with _webhooks_of(tenant, api_url, api_key) as (calls, screen):
+        made = calls.create(order)
         if as_json:
-            session.screen.show_json(made.as_json())
+            screen.show_json(made.as_json())
             return
-        session.screen.say(made.secret, whole=True)
-        session.screen.complain(
+        screen.say(made.secret, whole=True)
+        screen.complain(
             f"webhook {made.webhook_id} of {tenant}; its secret is shown this once; try it with: "
             f"relay webhooks test {tenant} {made.webhook_id}"
         )
@@ -59,16 +86,14 @@ def list_webhooks(
     tenant: Tenant, as_json: Json = False, api_url: ApiUrl = LOCAL_API, api_key: ApiKey = None
 ) -> None:
     """List a tenant's webhooks: where they lead, what they are told of, and how they do."""
-    from relay_dagster.client.session import connected
     from relay_dagster.client.views.webhooks import show_webhooks
-    from relay_dagster.client.webhooks.calls import WebhookCalls
 
-    with connected(api_url, api_key) as session:
-        found = WebhookCalls(session.api, tenant).all().webhooks
+    with _webhooks_of(tenant, api_url, api_key) as (calls, screen):
+        found = calls.all().webhooks
         if as_json:
-            session.screen.show_json([each.as_json() for each in found])
+            screen.show_json([each.as_json() for each in found])
         else:
-            show_webhooks(session.screen, found)
+            show_webhooks(screen, found)
 
 
 @webhooks.command()
@@ -80,16 +105,9 @@ def show(
     api_key: ApiKey = None,
 ) -> None:
     """Show a webhook."""
-    from relay_dagster.client.session import connected
-    from relay_dagster.client.views.webhooks import show_webhook
-    from relay_dagster.client.webhooks.calls import WebhookCalls
-
-    with connected(api_url, api_key) as session:
-        found = WebhookCalls(session.api, tenant).get(webhook_id)
-        if as_json:
-            session.screen.show_json(found.as_json())
-        else:
-            show_webhook(session.screen, found)
+    with _webhooks_of(tenant, api_url, api_key) as (calls, screen):
+        found = calls.get(webhook_id)
+        _show(screen, found, as_json=as_json)
 
 
 @webhooks.command()
@@ -110,22 +128,15 @@ def update(
     api_key: ApiKey = None,
 ) -> None:
     """Change a webhook, and show it; what is not named stays as it is."""
-    from relay_dagster.client.session import connected
-    from relay_dagster.client.views.webhooks import show_webhook
-    from relay_dagster.client.webhooks.calls import WebhookCalls
-
     asked = {"url": url, "events": event, "description": description, "enabled": enabled}
     changes: dict[str, Any] = {
         name: value for name, value in asked.items() if value not in (None, [])
     }
     if description == "":
         changes["description"] = None
-    with connected(api_url, api_key) as session:
-        changed = WebhookCalls(session.api, tenant).update(webhook_id, changes)
-        if as_json:
-            session.screen.show_json(changed.as_json())
-        else:
-            show_webhook(session.screen, changed)
+    with _webhooks_of(tenant, api_url, api_key) as (calls, screen):
+        changed = calls.update(webhook_id, changes)
+        _show(screen, changed, as_json=as_json)
 
 
 @webhooks.command()
@@ -133,12 +144,9 @@ def delete(
     tenant: Tenant, webhook_id: WebhookId, api_url: ApiUrl = LOCAL_API, api_key: ApiKey = None
 ) -> None:
     """Delete a webhook; what waits to be sent to it is not sent."""
-    from relay_dagster.client.session import connected
-    from relay_dagster.client.webhooks.calls import WebhookCalls
-
-    with connected(api_url, api_key) as session:
-        WebhookCalls(session.api, tenant).delete(webhook_id)
-        session.screen.say(f"webhook {webhook_id} of {tenant} is deleted")
+    with _webhooks_of(tenant, api_url, api_key) as (calls, screen):
+        calls.delete(webhook_id)
+        screen.say(f"webhook {webhook_id} of {tenant} is deleted")
 
 
 @webhooks.command()
@@ -150,20 +158,16 @@ def rotate(
     api_key: ApiKey = None,
 ) -> None:
     """Make a new secret of a webhook and print it, this once; for a day the old one signs too."""
-    from relay_dagster.client.session import connected
     from relay_dagster.client.terminal import instant
-    from relay_dagster.client.webhooks.calls import WebhookCalls
 
-    with connected(api_url, api_key) as session:
-        made = WebhookCalls(session.api, tenant).rotate(webhook_id)
+    with _webhooks_of(tenant, api_url, api_key) as (calls, screen):
+        made = calls.rotate(webhook_id)
         if as_json:
-            session.screen.show_json(made.as_json())
+            screen.show_json(made.as_json())
             return
-        session.screen.say(made.secret, whole=True)
+        screen.say(made.secret, whole=True)
         until = instant(made.previous_secret_until)
-        session.screen.complain(
-            f"the secret before signs too until {until}; verify by either until then"
-        )
+        screen.complain(f"the secret before signs too until {until}; verify by either until then")
 
 
 @webhooks.command("test")
@@ -171,13 +175,10 @@ def send_test(
     tenant: Tenant, webhook_id: WebhookId, api_url: ApiUrl = LOCAL_API, api_key: ApiKey = None
 ) -> None:
     """Have a webhook.test sent to a webhook, and print the delivery's id."""
-    from relay_dagster.client.session import connected
-    from relay_dagster.client.webhooks.calls import WebhookCalls
-
-    with connected(api_url, api_key) as session:
-        made = WebhookCalls(session.api, tenant).test(webhook_id)
-        session.screen.say(made.delivery_id, whole=True)
-        session.screen.complain(
+    with _webhooks_of(tenant, api_url, api_key) as (calls, screen):
+        made = calls.test(webhook_id)
+        screen.say(made.delivery_id, whole=True)
+        screen.complain(
             f"see what came of it with: relay webhooks deliveries {tenant} {webhook_id}"
         )
 
@@ -192,16 +193,14 @@ def deliveries(
     api_key: ApiKey = None,
 ) -> None:
     """Show each try to deliver to a webhook in the last 30 days, the last event first."""
-    from relay_dagster.client.session import connected
     from relay_dagster.client.views.webhooks import show_deliveries
-    from relay_dagster.client.webhooks.calls import WebhookCalls
 
-    with connected(api_url, api_key) as session:
-        found = list(WebhookCalls(session.api, tenant).deliveries(webhook_id, limit))
+    with _webhooks_of(tenant, api_url, api_key) as (calls, screen):
+        found = list(calls.deliveries(webhook_id, limit))
         if as_json:
-            session.screen.show_json([each.as_json() for each in found])
+            screen.show_json([each.as_json() for each in found])
         else:
-            show_deliveries(session.screen, found)
+            show_deliveries(screen, found)
 
 
 @webhooks.command()
