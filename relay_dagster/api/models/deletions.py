@@ -6,10 +6,24 @@ Only shapes, as in `runs_tenants`.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from relay_dagster.runs.tenants.deletion import Deletion, TenantState
+
+State = Annotated[TenantState, Field(description="Whether it is there to stay, or being deleted.")]
+DeleteAfter = Annotated[
+    datetime | None,
+    Field(description="Until when it can be restored; null where nobody deletes it."),
+]
+
+
+def standing_of(deletion: Deletion | None) -> dict[str, Any]:
+    """Return `State` and `DeleteAfter` of a tenant; None where nobody deletes it."""
+    if deletion is None:
+        return {"state": TenantState.ACTIVE, "delete_after": None}
+    return {"state": deletion.state, "delete_after": deletion.delete_after}
 
 
 class TenantStanding(BaseModel):

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from relay_core.domain.codes import FailureClass, RunStatus, Stage
 from relay_core.domain.limits import DEFAULT_LIMITS
+from relay_dagster.api.models.deletions import DeleteAfter, State
 from relay_dagster.api.models.holds import HeldFeed, Reason
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import RunRecord, Trigger
-from relay_dagster.runs.tenants.deletion import TenantState
 
 _EXAMPLE_RUN = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
 _MOST_NAMED = 10
@@ -201,10 +201,8 @@ class Tenant(ConfigVersion):
         tenant_config=CONFIG_EXAMPLE,
     )
 
-    state: TenantState = Field(description="Whether it is there to stay, or being deleted.")
-    delete_after: datetime | None = Field(
-        description="Until when it can be restored; null where nobody deletes it."
-    )
+    state: State
+    delete_after: DeleteAfter
     stored_at: datetime
     next_run_at: datetime | None = Field(
         description="When the schedule of the latest config is due next; null without one."

@@ -10,7 +10,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from relay_core.domain.records import VendorResult
-from relay_dagster.runs.tenants.deletion import TenantState
+from relay_dagster.api.models.deletions import DeleteAfter, State
 
 
 class VendorStanding(BaseModel):
@@ -65,10 +65,8 @@ class TenantStatus(BaseModel):
         }
     )
 
-    state: TenantState = Field(description="Whether it is there to stay, or being deleted.")
-    delete_after: datetime | None = Field(
-        description="Until when it can be restored; null where nobody deletes it."
-    )
+    state: State
+    delete_after: DeleteAfter
     published_run_id: str | None = Field(description="The run whose feed is in force.")
     published_at: datetime | None = Field(description="Since when it is.")
     feed_age_seconds: int | None = Field(description="For how long it is, by now.")

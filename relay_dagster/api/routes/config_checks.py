@@ -43,8 +43,8 @@ from relay_dagster.api.models.config_checks import (
 )
 from relay_dagster.api.models.runs_tenants import Fault
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
+from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import MayConfigure
-from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.wiring import Platform
@@ -88,8 +88,7 @@ def check_config(
 
     Nothing is stored. A config with faults is answered with 200, too: they are what was asked for.
     """
-    if not is_id(tenant_id):
-        raise UnknownTenantError(tenant_id)
+    require_id(tenant_id)
     try:
         with checker.turn():
             return _check(tenant_id, body, platform, checker)

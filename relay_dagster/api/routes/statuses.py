@@ -11,13 +11,13 @@ from relay_core.domain.records import VendorResult
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import answers
 from relay_dagster.api.http.request_parsing import TenantId
+from relay_dagster.api.models.deletions import standing_of
 from relay_dagster.api.models.statuses import TenantStatus, VendorStanding
 from relay_dagster.api.routes.tenants import find_config, next_run_at, read_stored
 from relay_dagster.api.security.auth import MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.runs.feeds.pointer import FeedPointer
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.tenants.deletion import TenantState
 
 router = APIRouter(tags=["tenants"])
 
@@ -31,8 +31,7 @@ def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> T
     age = None if feed is None else utc_now() - feed.published_at
     deletion = platform.deletions.under_way(tenant_id)
     return TenantStatus(
-        state=TenantState.ACTIVE if deletion is None else deletion.state,
-        delete_after=None if deletion is None else deletion.delete_after,
+        **standing_of(deletion),
         published_run_id=None if feed is None else feed.run_id,
         published_at=None if feed is None else feed.published_at,
         feed_age_seconds=None if age is None else max(0, int(age.total_seconds())),

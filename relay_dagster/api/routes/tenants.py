@@ -24,6 +24,7 @@ from relay_dagster.api.http.request_parsing import (
     json_content,
     names_version,
 )
+from relay_dagster.api.models.deletions import standing_of
 from relay_dagster.api.models.runs_tenants import (
     CURSOR,
     ConfigVersion,
@@ -37,7 +38,6 @@ from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.tenants.deletion import TenantState
 from relay_dagster.wiring import Platform
 
 router = APIRouter(tags=["tenants"])
@@ -93,8 +93,7 @@ def get_tenant(
     return Tenant(
         tenant_id=tenant_id,
         config_version=stored.version,
-        state=TenantState.ACTIVE if deletion is None else deletion.state,
-        delete_after=None if deletion is None else deletion.delete_after,
+        **standing_of(deletion),
         stored_at=stored.stored_at,
         next_run_at=next_run_at(latest),
         tenant_config=_shown(config, stored.text),
@@ -113,8 +112,7 @@ def list_versions(
     cursor: Annotated[str | None, Query(pattern="^[1-9][0-9]{0,14}$", description=CURSOR)] = None,
 ) -> VersionList:
     """List the versions of a tenant's config, the latest first."""
-    if not is_id(tenant_id):
-        raise UnknownTenantError(tenant_id)
+    require_id(tenant_id)
     before = None if cursor is None else int(cursor)
     found = platform.tenants.versions(tenant_id, limit=limit, before=before)
     if not found and before is None:
@@ -185,9 +183,16 @@ def _stored(tenant_id: str, version: int, *, created: bool, response: Response) 
     return ConfigVersion(tenant_id=tenant_id, config_version=version)
 
 
+def require_id(tenant_id: str) -> None:
+    """Raise `UnknownTenantError` where no tenant could have the id."""
+    if not is_id(tenant_id):
+        raise UnknownTenantError(tenant_id)
+
+
 def require_tenant(tenants: TenantStore, tenant_id: str) -> None:
     """Raise `UnknownTenantError` where the tenant has no config."""
-    if not is_id(tenant_id) or tenants.latest_version(tenant_id) is None:
+    require_id(tenant_id)
+    if tenants.latest_version(tenant_id) is None:
         raise UnknownTenantError(tenant_id)
 
 
@@ -200,8 +205,7 @@ def find_config(
         UnknownTenantError: it has none.
         ProblemError: 404, it has no such version.
     """
-    if not is_id(tenant_id):
-        raise UnknownTenantError(tenant_id)
+    require_id(tenant_id)
     if config_version is None:
         stored = tenants.latest(tenant_id)
     else:

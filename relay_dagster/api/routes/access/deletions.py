@@ -17,8 +17,8 @@ from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import TenantId
 from relay_dagster.api.models.deletions import TenantDeletion, TenantStanding
 from relay_dagster.api.openapi.headers import carrying
+from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import Acting, Admin
-from relay_dagster.aws.dynamodb.tenants.errors import UnknownTenantError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.tenants.deletion import TenantState
@@ -50,7 +50,7 @@ def delete_tenant(
     if confirm != tenant_id:
         message = "is not the tenant's id, which it must repeat; nothing is deleted"
         raise invalid_request([ConfigFault("confirm", message)])
-    _require_id(tenant_id)
+    require_id(tenant_id)
     deletion = platform.closing.ask(tenant_id, acting)
     until = deletion.delete_after.isoformat()
     _log.warning("tenant_deletion_asked", tenant_id=tenant_id, delete_after=until)
@@ -82,12 +82,7 @@ def restore_tenant(
 
     A run that was cancelled stays so. A tenant that nobody deletes stays as it is.
     """
-    _require_id(tenant_id)
+    require_id(tenant_id)
     platform.closing.restore(tenant_id, acting)
     _log.warning("tenant_restored", tenant_id=tenant_id)
     return TenantStanding(tenant_id=tenant_id, state=TenantState.ACTIVE)
-
-
-def _require_id(tenant_id: str) -> None:
-    if not is_id(tenant_id):
-        raise UnknownTenantError(tenant_id)
