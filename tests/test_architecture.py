@@ -60,7 +60,7 @@ CORE_MAY_IMPORT = {
 }
 # What stands above the API and is not for it: it answers from the record.
 NOT_FOR_THE_API = ("execution", "intake", "reconciler", "triggers", "notify", "orchestration")
-MOST_MODULES, MOST_LINES = 12, 350
+MAX_MODULES, MAX_LINES = 20, 500
 DEFINES_FOR_DAGSTER = {
     "asset",
     "asset_check",
@@ -182,9 +182,9 @@ def test_modules_form_no_cycle(package: str) -> None:
 def test_a_folder_and_a_module_can_be_looked_over(package: str) -> None:
     files = [module.path for module in modules(package)]
     folders = Counter(path.parent for path in files if path.name != "__init__.py")
-    assert {path: n for path, n in folders.items() if n > MOST_MODULES} == {}
+    assert {path: n for path, n in folders.items() if n > MAX_MODULES} == {}
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in files}
-    assert {path: n for path, n in lengths.items() if n > MOST_LINES} == {}
+    assert {path: n for path, n in lengths.items() if n > MAX_LINES} == {}
 
 
 # --- relay_core ---------------------------------------------------------------------------------
