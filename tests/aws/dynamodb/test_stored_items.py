@@ -1,0 +1,409 @@
+"""The bytes of every kind of item, as the first release stores them: a later one must read them.
+
+`play` walks through all acts that store something; each scene's new and changed items are compared
+with ``stored_items.json``. To write that file anew, which only a change of the stored form may do:
+``WRITE_STORED_ITEMS=1 python -m pytest tests/aws/dynamodb/test_stored_items.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from builders import RUN_ID, config_document
+from fakes import CHANGES, NOW, TRIPPED, FakeClock, embedded_platform
+from relay_core.domain.codes import Stage
+from relay_core.domain.records import RunFailure, VendorResult
+from relay_dagster.audit import Action, Actor, ActorKind, Origin
+from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
+from relay_dagster.aws.dynamodb.pause_store import PauseStore
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.tenants.deletions import DeletionStore
+from relay_dagster.runs.feeds.hold import Release
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import Idempotency, NewRun, Outcome, RunRecord, Trigger
+from relay_dagster.runs.tenants import deletion as deletion_rules
+from relay_dagster.runs.triggers.state import TriggerMove, TriggerState
+from relay_dagster.runs.webhooks.changes import added, disabled, edited, failing, rotated
+from relay_dagster.runs.webhooks.model import (
+    Attempt,
+    Delivery,
+    DisabledReason,
+    EventType,
+    Webhook,
+    new_event,
+)
+from relay_dagster.wiring import Platform
+
+STORED = Path(__file__).with_name("stored_items.json")
+WHO = Origin(Actor(ActorKind.TENANT_KEY, "k1", "tool"), "req-1", "192.0.2.7")
+MINUTE = timedelta(minutes=1)
+Items = dict[str, dict[str, Any]]
+
+# What is drawn anew in each run of this test, and the shard that follows from it.
+DRAWN = (
+    (re.compile(r"msg_[0-9a-f]{32}"), "msg_DRAWN"),
+    (re.compile(r"\b[0-9a-f]{32}\b"), "DRAWN"),
+    (re.compile(r"Z-[0-9a-f]{16}\b"), "Z-DRAWN"),
+    (re.compile(r"event#[0-3]"), "event#SHARD"),
+)
+
+
+def run_id(number: int) -> str:
+    return f"{RUN_ID[:-2]}{number:02d}"
+
+
+def settled(text: str) -> str:
+    for pattern, drawn in DRAWN:
+        text = pattern.sub(drawn, text)
+    return text
+
+
+def items_of(platform: Platform) -> Items:
+    """Return all items there are, by table and key."""
+    names = platform.settings
+    found = {}
+    for table in (names.runs_table, names.tenants_table, names.audit_table):
+        pages = platform.clients.dynamodb.get_paginator("scan").paginate(TableName=table)
+        for item in (item for page in pages for item in page["Items"]):
+            key = str(item["pk"]["S"])
+            if key.startswith("BEAT#"):
+                item["expires_at"] = {"N": "DRAWN"}  # by the clock of the process
+            found[f"{table.removeprefix('relay-')}/{key}"] = item
+    return found
+
+
+class Story:
+    """Acts in turn, and what each has left in the tables."""
+
+    def __init__(self, platform: Platform, clock: FakeClock) -> None:
+        names, clients = platform.settings, platform.clients
+        tables = (names.tenants_table, names.audit_table)
+        self.platform, self.clock, self.ledger = platform, clock, platform.ledger
+        self.tenants = TenantStore(
+            clients, *tables, versions_per_day=9, runs_table=names.runs_table, clock=clock
+        )
+        self.keys = ApiKeyStore(clients, *tables, clock=clock)
+        self.pauses = PauseStore(clients, *tables, clock=clock)
+        self.deletions = DeletionStore(clients, *tables, names.runs_table, clock=clock)
+        self.webhooks, self.triggers = platform.webhooks, platform.triggers
+
+    def start(self, number: int, **changes: Any) -> None:
+        """Bring a run to its first claimed attempt."""
+        self.ledger.reserve(NewRun(run_id=run_id(number), tenant_id="acme", **changes))
+        self.attempt(number)
+
+    def attempt(self, number: int, attempt: int = 1) -> None:
+        self.ledger.mark_sent(run_id(number), f"m{number}")
+        self.ledger.dispatch(run_id(number), attempt, message_id="m", receipt_handle="h")
+        self.ledger.claim(run_id(number), attempt, f"dagster-{number}-{attempt}")
+
+    def record(self, number: int) -> RunRecord:
+        record = self.platform.runs.get(run_id(number))
+        assert record is not None
+        return record
+
+    # --- the scenes -----------------------------------------------------------------------------
+
+    def configs(self) -> None:
+        self.tenants.create("acme", json.dumps(config_document()), origin=WHO)
+        self.clock.advance(seconds=1)
+        self.tenants.put("acme", json.dumps(config_document(timezone="Europe/Rome")), origin=WHO)
+
+    def api_keys(self) -> None:
+        key = TenantKey(
+            key_id="k1",
+            tenant_id="acme",
+            digest="d" * 64,
+            name="Größe \N{SNOWMAN}",
+            scopes=(Scope.READ, Scope.RUN),
+            created_at=self.clock(),
+            created_by="admin",
+            expires_at=NOW + timedelta(days=9),
+        )
+        self.keys.add(key, WHO)
+        self.keys.add(replace(key, key_id="k2", created_by=None, expires_at=None), WHO)
+        self.keys.note_use(key)
+
+    def paused(self) -> None:
+        self.pauses.begin("acme", "a reason", origin=WHO)
+        self.pauses.begin(None, "another", "for all to read", origin=WHO)
+
+    def resumed(self) -> None:
+        self.pauses.end("acme", origin=WHO)
+        self.pauses.end(None, "it is over", origin=WHO)
+
+    def webhook_changes(self) -> None:
+        hook = Webhook(
+            webhook_id=f"wh_{'1' * 30}_1",
+            tenant_id="acme",
+            url="https://shop.example.com/hooks",
+            events=(EventType.RUN_FAILED, EventType.FEED_PUBLISHED),
+            secret="whsec_one",
+            created_at=self.clock(),
+        )
+        other = replace(hook, webhook_id=f"wh_{'1' * 30}_2", created_by="k1", description="ö")
+        entry = WHO.entry(Action.WEBHOOK_CREATED, "acme", hook.webhook_id, self.clock(), url="u")
+        self.webhooks.change("acme", added(hook), entry)
+        self.webhooks.change("acme", added(other))
+        for rule in (
+            rotated("whsec_two", self.clock()),
+            failing(self.clock()),
+            disabled(DisabledReason.GONE),
+        ):
+            self.webhooks.change("acme", edited("acme", other.webhook_id, rule))
+
+    def events(self) -> None:
+        at = self.clock()
+        data = {"run_id": RUN_ID, "counts": {"price": 1.5, "n": 3}, "text": "ü"}
+        event = new_event(EventType.RUN_FAILED, "acme", data, at)
+        self.webhooks.add_event(event)
+        self.webhooks.add_event(replace(event, event_id=f"msg_{'2' * 32}", only_for="wh_1"))
+        tries = (Attempt(at, 500, 12, "answered 500"), Attempt(at + MINUTE, None, 900, "late"))
+        deliveries = {
+            "wh_1": Delivery("wh_1", tries, at + 5 * MINUTE),
+            "wh_2": Delivery("wh_2", (Attempt(at, 200, 3, None),)),
+        }
+        tried = self.webhooks.put_event(
+            event, replace(event, deliveries=deliveries, due_at=at + 5 * MINUTE)
+        )
+        assert tried is not None
+        only = {"wh_2": deliveries["wh_2"]}
+        other = self.webhooks.event(f"msg_{'2' * 32}")
+        assert other is not None
+        self.webhooks.put_event(other, replace(other, deliveries=only, due_at=None))
+
+    def trigger_states(self) -> None:
+        before = self.triggers.get("acme")
+        full = TriggerState(
+            tenant_id="acme",
+            cron="0 6 * * *",
+            timezone="Europe/Rome",
+            next_run_at=NOW + timedelta(hours=3),
+            uploads=frozenset({"v2", "v1"}),
+            first_upload_at=NOW,
+            last_upload_at=NOW + MINUTE,
+            upload_run_at=NOW - MINUTE,
+            wanted=Trigger.UPLOAD,
+            wanted_since=NOW,
+            due_at=NOW + 2 * MINUTE,
+        )
+        self.triggers.put(before, full)
+        self.triggers.put(
+            TriggerState(tenant_id="other"),
+            TriggerState(tenant_id="other", next_run_at=NOW, due_at=NOW),
+        )
+
+    def run_taken_from_triggers(self) -> None:
+        before = self.triggers.get("acme")
+        move = TriggerMove(before, replace(before, wanted=None, wanted_since=None, due_at=None))
+        wanted = NewRun(run_id=run_id(0), tenant_id="acme", trigger=Trigger.UPLOAD)
+        self.ledger.start_wanted(wanted, move)
+
+    def cancelled_at_once(self) -> None:
+        self.ledger.request_cancel(run_id(0), origin=WHO)
+
+    def reserved(self) -> None:
+        wanted = NewRun(
+            run_id=run_id(1),
+            tenant_id="acme",
+            vendors=("v2", "v1"),
+            config_version=2,
+            request_id="req-1",
+            origin=WHO,
+        )
+        self.ledger.reserve(wanted, Idempotency("i" * 64, "f" * 64), 30)
+
+    def sent(self) -> None:
+        self.ledger.mark_sent(run_id(1), "m1")
+
+    def claimed(self) -> None:
+        self.attempt(1)
+        self.platform.runs.beat(run_id(1), 1)
+        self.platform.runs.beat(run_id(1), 1, has_beaten=True)
+
+    def entered_and_pinned(self) -> None:
+        fence = self.record(1).fence
+        self.ledger.pin(fence, 2, "base")
+        self.ledger.enter_stage(fence, Stage.NORMALIZE)
+
+    def looked_at(self) -> None:
+        record = self.record(1)
+        seen = {"watched_as": "1:2:executing:d", "watched_at": self.clock()}
+        assert self.ledger.look_again(record, MINUTE, **seen, hidden_until=self.clock() + MINUTE)
+
+    def attempt_lost(self) -> None:
+        self.ledger.retry_later(self.record(1).fence, "THROTTLED", "the bucket was busy")
+        self.platform.runs.stop_beats(run_id(1), 1)
+
+    def failed(self) -> None:
+        self.attempt(1, 2)
+        failure = RunFailure("NO_VENDOR_DATA", "nothing of any vendor", Stage.NORMALIZE)
+        vendors = (
+            VendorResult("v1", "found", NOW, 3, 5, 1, 4),
+            VendorResult("v2", "missing", None, None, None, None, None),
+        )
+        outcome = Outcome(
+            artifacts={"errors": "k", "summary": "s"},
+            errors_artifact_key="k",
+            counts={"total_rows": 5},
+            vendor_results=vendors,
+        )
+        self.ledger.fail(self.record(1).fence, failure, outcome)
+
+    def acknowledged(self) -> None:
+        self.ledger.acknowledge(run_id(1))
+
+    def published(self) -> None:
+        self.start(2)
+        outcome = Outcome(
+            artifacts={"merged": "k"},
+            counts={"record_count": 7},
+            changes=CHANGES,
+            feed_key="published/acme/2.csv",
+            feed_sha256="ab" * 32,
+        )
+        self.ledger.succeed(self.record(2).fence, outcome)
+
+    def held(self) -> None:
+        self.start(3)
+        self.ledger.pin(self.record(3).fence, None, run_id(2))
+        self.ledger.hold(
+            self.record(3).fence,
+            Outcome(
+                feed_key="published/acme/3.csv",
+                feed_sha256="cd" * 32,
+                guards=(TRIPPED, {"guard": "price", "limit": 0.5, "note": "ö" * 300}),
+            ),
+        )
+
+    def released(self) -> None:
+        decision = Release("cd" * 32, frozenset({"skus_removed", "price"}), "seen", "ops")
+        self.ledger.release(run_id(3), decision, origin=WHO)
+
+    def rolled_back(self) -> None:
+        self.ledger.roll_back("acme", run_id(2), "as before", origin=WHO)
+
+    def superseded(self) -> None:
+        self.start(4)
+        self.ledger.pin(self.record(4).fence, None, run_id(2))
+        self.ledger.hold(self.record(4).fence, Outcome(feed_sha256="ef" * 32, guards=(TRIPPED,)))
+        self.start(5)
+        self.ledger.succeed(
+            self.record(5).fence, Outcome(feed_key="published/acme/5.csv", feed_sha256="01" * 32)
+        )
+
+    def adopted(self) -> None:
+        for number in (6, 7):
+            self.ledger.adopt(Job(run_id(number), "acme", ("v1",), 1), "req-9", NOW)
+        self.ledger.note_receive(run_id(7), "m7", "h7", hidden_for=timedelta(hours=1))
+
+    def cancel_requested(self) -> None:
+        self.attempt(6)
+        self.ledger.request_cancel(run_id(6), origin=WHO)
+
+    def cancelled(self) -> None:
+        self.ledger.cancel(run_id(6))
+        self.attempt(7)
+
+    def poisoned(self) -> None:
+        self.ledger.poison(run_id(7), "it ends no attempt")
+        self.ledger.record_dlq(run_id(7), "dlq-7")
+        self.ledger.note_reports(run_id(7), Outcome(artifacts={"errors": "k"}))
+        self.ledger.acknowledge(run_id(7))
+
+    def dead_letter_resolved(self) -> None:
+        entry = WHO.entry(Action.DEAD_LETTER_DISCARDED, "acme", run_id(7), self.clock())
+        self.ledger.settle_letter(run_id(7), lambda _: entry)
+        self.ledger.adopt_dead(Job(run_id(8), "acme"), "it died", "dlq-8", NOW)
+
+    def not_sent(self) -> None:
+        wanted = NewRun(run_id=run_id(9), tenant_id="acme", in_place_of=run_id(8))
+        self.ledger.reserve(wanted, Idempotency("j" * 64, "f" * 64), 30)
+        self.ledger.uncount(self.ledger.tombstone(run_id(9)))
+
+    def by_hand(self) -> None:
+        self.ledger.start_by_hand(run_id(10), "acme", 2)
+        self.ledger.cancel(run_id(10))
+
+    def deletion(self) -> None:
+        self.deletions.ask("acme", timedelta(hours=1), WHO)
+        self.deletions.restore("acme", WHO)
+        asked = self.deletions.ask("acme", timedelta(hours=1), WHO)
+        stopped = self.deletions.put(asked, deletion_rules.stopped(asked, self.clock()))
+        assert stopped is not None
+
+    def deleting(self) -> None:
+        before = self.deletions.get("acme")
+        assert before is not None
+        begun = deletion_rules.begun(before, self.clock())
+        self.deletions.put(before, deletion_rules.noted(begun, "runs", 3, "files", "mark"))
+
+    def deleted(self) -> None:
+        before = self.deletions.get("acme")
+        assert before is not None
+        self.deletions.finish(before, 2)
+
+    def swept(self) -> None:
+        before = self.deletions.get("acme")
+        assert before is not None
+        self.deletions.put(before, deletion_rules.sweeping(before))
+
+
+SCENES: tuple[Callable[[Story], None], ...] = tuple(
+    act for name, act in vars(Story).items() if not name.startswith("_") and callable(act)
+)
+HELPERS = {"start", "attempt", "record"}
+
+
+def play() -> Iterator[tuple[str, Items]]:
+    """Yield each scene and the items that it has written; a removed one is empty."""
+    clock = FakeClock()
+    with embedded_platform(clock) as platform:
+        story, before = Story(platform, clock), items_of(platform)
+        for scene in SCENES:
+            if scene.__name__ in HELPERS:
+                continue
+            clock.advance(seconds=7)
+            scene(story)
+            after = items_of(platform)
+            written = {key: item for key, item in after.items() if before.get(key) != item}
+            yield scene.__name__, {**written, **{key: {} for key in before.keys() - after.keys()}}
+            before = after
+
+
+def told() -> Any:
+    """Return the story as JSON has it."""
+    scenes = {
+        name: sorted(
+            settled(json.dumps([key, item], sort_keys=True, default=sorted))
+            for key, item in items.items()
+        )
+        for name, items in play()
+    }
+    return {name: [json.loads(each) for each in each_scene] for name, each_scene in scenes.items()}
+
+
+def as_text(found: Any) -> str:
+    """Return the story as the file has it: an item a line."""
+    scenes = (
+        f'"{name}": [\n' + ",\n".join(json.dumps(item) for item in items) + "\n]"
+        for name, items in found.items()
+    )
+    return "{\n" + ",\n".join(scenes) + "\n}\n"
+
+
+def test_items_are_stored_as_they_were() -> None:
+    found = told()
+    if os.environ.get("WRITE_STORED_ITEMS"):
+        STORED.write_text(as_text(found))
+    stored = json.loads(STORED.read_text())
+    assert found.keys() == stored.keys()
+    for name, items in found.items():
+        assert items == stored[name], name
