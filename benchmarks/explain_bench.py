@@ -146,11 +146,15 @@ def _run(platform: Platform, config: dict[str, Any], feeds: dict[str, bytes]) ->
     session = RunSession(platform, launch)
     try:
         with session.materializing(FETCHED):
-            session.inputs.found()
+            session.claim()
+            session.load_config()
+            session.pin_inputs()
         with session.materializing(NORMALIZED):
-            session.normalize()
+            session.claim()
+            session.normalize(session.pin_inputs())
         with session.materializing(MERGED):
-            session.write_feed(session.merge())
+            session.claim()
+            session.write(session.merge())
             session.end()
     finally:
         session.close()

@@ -96,12 +96,16 @@ def _timed(run_id: str) -> Mapping[str, float]:
     begun = time.perf_counter()
     session = RunSession(connect(Settings.from_env()), launch)
     with session.materializing(FETCHED):
-        session.inputs.found()
+        session.claim()
+        session.load_config()
+        session.pin_inputs()
     with session.materializing(NORMALIZED):
-        session.normalize()
+        session.claim()
+        session.normalize(session.pin_inputs())
         session.stop_if_failed()
     with session.materializing(MERGED):
-        session.write_feed(session.merge())
+        session.claim()
+        session.write(session.merge())
         session.end()
     session.close()
     spent = 1000 * (time.perf_counter() - begun)

@@ -7,7 +7,7 @@ write, so that whoever sees a final run finds them, and again by whoever ended i
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from relay_core.domain.codes import FailureClass, FailureCode, RunStatus, Stage, class_of
 from relay_core.domain.records import RunFailure
@@ -28,8 +28,8 @@ from relay_dagster.wiring import Platform
 log = event_log()
 
 
-_MOST_GUARDS, _LONGEST_SKU = 20, 200
-"""So many of the guards that trip are told in the record, with the beginnings of SKUs."""
+_MAX_GUARDS, _MAX_SKU_LENGTH = 20, 200
+"""So many of the guards that trip stand in the record, with the beginnings of SKUs."""
 
 
 class RunStoppedError(Exception):
@@ -42,7 +42,7 @@ class RunStoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What Dagster knows of the run: its id, the tenant, the tags, the assets selected."""
+    """The run as Dagster knows it: its id, the tenant, the tags, the assets selected."""
 
     dagster_run_id: str
     tenant_id: str
@@ -54,39 +54,65 @@ class Launch:
 class Attempt:
     """The attempt that this process executes, and the run's record as it holds it.
 
-    Making one claims it. A re-execution copies the tags of the run that it repeats, so its tags
-    name nothing: like a partition materialized by hand it is a run of its own. One that takes
-    longer than ``RELAY_RUN_TIMEOUT_SECONDS`` ends the run and calls ``end_process``, whatever the
-    process is doing; the reconciler then writes the reports.
+    One that takes longer than ``RELAY_RUN_TIMEOUT_SECONDS`` ends the run and calls ``end_process``,
+    whatever the process is doing; the reconciler then writes the reports.
 
-    Raises:
-        RunError: the attempt is another's or over, or the tenant is busy.
+    Args:
+        platform: the stores and the ledger.
+        record: the run, claimed for this process: `claim` makes attempts.
+        end_process: ends this process at once.
     """
 
     def __init__(
-        self,
-        platform: Platform,
-        launch: Launch,
-        end_process: Callable[[], object] = end_process,
+        self, platform: Platform, record: RunRecord, end_process: Callable[[], object]
     ) -> None:
+        settings = platform.settings
         self._platform = platform
         self._ledger = platform.ledger
-        self.record = record = self._claim(launch)
+        self.record = record
         self.findings = RunFindings()
         self.io = ConcurrentIO()
         self.reports = RunReports(platform.objects, record.context, self.io)
         self._has_beaten = False
-        self._heartbeat = Heartbeat(
-            self._beat,
-            interval_seconds=platform.settings.heartbeat_seconds,
-        )
-        self._heartbeat.start()
+        self._heartbeat = Heartbeat(self._beat, interval_seconds=settings.heartbeat_seconds)
         self._end_process = end_process
-        seconds = min(platform.settings.run_timeout_seconds, threading.TIMEOUT_MAX)
+        seconds = min(settings.run_timeout_seconds, threading.TIMEOUT_MAX)
         self._deadline = threading.Timer(seconds, self._time_out)
         self._deadline.daemon = True
-        self._deadline.start()
-        self._log("run_started", trigger=str(record.trigger), dagster_run_id=launch.dagster_run_id)
+
+    @classmethod
+    def claim(
+        cls,
+        platform: Platform,
+        launch: Launch,
+        *,
+        end_process: Callable[[], object] = end_process,
+    ) -> Self:
+        """Claim the attempt that Dagster was asked for; its heartbeat and its clock run from here.
+
+        A re-execution copies the tags of the run that it repeats, so its tags name nothing: like a
+        partition materialized by hand it is a run of its own.
+
+        Raises:
+            RunError: the attempt is another's or over, or the tenant is busy.
+            RunStoppedError: the run's caller has asked for its end meanwhile.
+        """
+        ledger = platform.ledger
+        named = None if launch.is_reexecution else tags.attempt_of(launch.tags)
+        try:
+            if named is None:
+                record = ledger.start_by_hand(launch.dagster_run_id, launch.tenant_id)
+            else:
+                record = ledger.claim(*named, launch.dagster_run_id)
+        except CancelRequestedError as wish:
+            ledger.cancel(wish.run_id)
+            raise RunStoppedError("CANCELLED", f"run {wish.run_id} was cancelled") from wish
+        attempt = cls(platform, record, end_process)
+        attempt._heartbeat.start()
+        attempt._deadline.start()
+        trigger = str(record.trigger)
+        attempt._log("run_started", trigger=trigger, dagster_run_id=launch.dagster_run_id)
+        return attempt
 
     def enter(self, stage: Stage) -> None:
         """Move on to a stage; a write that carries the fence, or a look at it in the same stage."""
@@ -185,24 +211,14 @@ class Attempt:
         finally:
             self._end_process()
 
-    def _claim(self, launch: Launch) -> RunRecord:
-        attempt = None if launch.is_reexecution else tags.attempt_of(launch.tags)
-        try:
-            if attempt is None:
-                return self._ledger.start_by_hand(launch.dagster_run_id, launch.tenant_id)
-            return self._ledger.claim(*attempt, launch.dagster_run_id)
-        except CancelRequestedError as wish:
-            self._ledger.cancel(wish.run_id)
-            raise RunStoppedError("CANCELLED", f"run {wish.run_id} was cancelled") from wish
-
     def _report(self, status: RunStatus) -> Outcome:
         self.io.wait()
         # An attempt that has lost its run must not write over the reports of the one that has it.
         self.enter(self.record.stage)
         feed_key = None if status is RunStatus.FAILED else self._start_publishing()
         outcome = self._write_last(status)
-        tripped = self.findings.tripped[:_MOST_GUARDS] if status is RunStatus.HELD else ()
-        guards = tuple(result.as_dict(_LONGEST_SKU) for result in tripped)
+        tripped = self.findings.tripped[:_MAX_GUARDS] if status is RunStatus.HELD else ()
+        guards = tuple(result.as_dict(_MAX_SKU_LENGTH) for result in tripped)
         return replace(outcome, feed_key=feed_key, guards=guards)
 
     def _start_publishing(self) -> str | None:

@@ -1,4 +1,4 @@
-"""What a run is compared with, and may fall back on: the publication that was in force.
+"""The publication in force, which a run is compared with and may fall back on.
 
 It is pinned with the config version; its state, and what is used of its inputs, are copied into the
 run, so that nothing that happens to the tenant's feed later changes an attempt.
@@ -58,8 +58,8 @@ def load_state(objects: ObjectStore, reports: RunReports, *, keeps_rows: bool) -
 
 
 @dataclass(frozen=True, slots=True)
-class _Lent:
-    """Where an input of the publication's run lies, its name, and when it was uploaded."""
+class _UsedInput:
+    """An input that the publication's run has used: its place, its name, its upload's time."""
 
     feed_key: str
     map_key: str
@@ -92,33 +92,33 @@ class PublishedInputs:
 
     def uploaded_at(self, vendor_id: str) -> datetime | None:
         """Return when the vendor's input there was uploaded; None where there is none to be had."""
-        lent = self._lent(vendor_id)
-        if lent is None or not self._objects.exists(lent.feed_key):
+        used = self._used_input(vendor_id)
+        if used is None or not self._objects.exists(used.feed_key):
             return None
-        if self._needs_map(vendor_id) and not self._objects.exists(lent.map_key):
+        if self._needs_map(vendor_id) and not self._objects.exists(used.map_key):
             return None
-        return datetime.fromisoformat(lent.last_modified)
+        return datetime.fromisoformat(used.last_modified)
 
     def read(self, vendor_id: str) -> VendorFeed | None:
         """Copy the vendor's input there into the run, and return it; None where it is gone."""
-        lent, keys = self._lent(vendor_id), self._reports.keys
-        if lent is None:
+        used, keys = self._used_input(vendor_id), self._reports.keys
+        if used is None:
             return None
-        feed_key = keys.inbound(vendor_id, lent.file_name, last_good=True)
+        feed_key = keys.inbound(vendor_id, used.file_name, last_good=True)
         map_key = keys.sku_map(vendor_id, last_good=True)
-        if not self._objects.copy_if_there(lent.feed_key, feed_key):
+        if not self._objects.copy_if_there(used.feed_key, feed_key):
             return None
         sku_map = None
         if self._needs_map(vendor_id):
-            if not self._objects.copy_if_there(lent.map_key, map_key):
+            if not self._objects.copy_if_there(used.map_key, map_key):
                 return None
             sku_map = self._objects.read(map_key)
             self._reports.artifacts[keys.artifact_name(map_key)] = map_key
-        note = {"file_name": lent.file_name, "last_modified": lent.last_modified}
+        note = {"file_name": used.file_name, "last_modified": used.last_modified}
         self._objects.put(keys.work(vendor_id, _NOTE), json.dumps(note).encode())
         self._reports.artifacts[keys.artifact_name(feed_key)] = feed_key
         feed = self._objects.read(feed_key)
-        return VendorFeed(self._vendors[vendor_id], feed, lent.file_name, sku_map)
+        return VendorFeed(self._vendors[vendor_id], feed, used.file_name, sku_map)
 
     @cached_property
     def _manifest(self) -> Mapping[str, Any]:
@@ -128,7 +128,7 @@ class PublishedInputs:
     def _needs_map(self, vendor_id: str) -> bool:
         return self._vendors[vendor_id].sku_map is not None
 
-    def _lent(self, vendor_id: str) -> _Lent | None:
+    def _used_input(self, vendor_id: str) -> _UsedInput | None:
         """Return what that run used of a vendor: its upload, or what stood in for it then."""
         entry, source = self._manifest.get(vendor_id), self._source
         if entry is None or entry["status"] not in USED:
@@ -138,10 +138,10 @@ class PublishedInputs:
             if copy is None:
                 return None
             name = PurePosixPath(copy).name
-            return _Lent(copy, source.sku_map(vendor_id), name, entry["last_modified"])
+            return _UsedInput(copy, source.sku_map(vendor_id), name, entry["last_modified"])
         noted = self._objects.read_or_none(source.work(vendor_id, _NOTE))
         if noted is None:
             return None
         note = json.loads(noted)
         feed_key = source.inbound(vendor_id, note["file_name"], last_good=True)
-        return _Lent(feed_key, source.sku_map(vendor_id, last_good=True), **note)
+        return _UsedInput(feed_key, source.sku_map(vendor_id, last_good=True), **note)

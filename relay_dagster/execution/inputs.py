@@ -28,14 +28,14 @@ from relay_dagster.execution.reports import JSON, RunReports
 from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 
-_LOOKS = 3
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
     """The manifest's entries by vendor, its instant, and the size of each SKU map there is.
 
-    What is too large is found and not copied: it is a vendor's trouble before it is read.
+    What is too large is found and not copied: that fails the vendor before it is read.
     """
 
     entries: Mapping[str, Mapping[str, Any]]
@@ -101,8 +101,8 @@ class RunInputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Pinning:
-    """What a run's inputs are pinned with.
+class InputSnapshot:
+    """The copies of a run's inputs in its own prefix, and the manifest that pins them.
 
     Args:
         objects: the bucket.
@@ -120,13 +120,13 @@ class Pinning:
     limits: Limits
     now: datetime
 
-    def find(self, *, is_first_look: bool) -> RunInputs:
+    def take(self, *, is_first: bool) -> RunInputs:
         """Find, copy and pin the run's inputs, or read what an earlier attempt has pinned.
 
         Args:
-            is_first_look: nobody can have pinned any yet.
+            is_first: nobody can have pinned any yet.
         """
-        pinned = None if is_first_look else read_manifest(self.objects, self.reports.keys)
+        pinned = None if is_first else read_manifest(self.objects, self.reports.keys)
         if pinned is not None:
             return self._noted(pinned, self._maps())
         copies = [self.io.submit(self._copy_map, one) for one in self._with_maps()]
@@ -134,27 +134,27 @@ class Pinning:
         maps = _present(each.result() for each in copies)
         return self._pinned(dict(zip(self._ids(), entries, strict=True)), maps)
 
-    def borrow(self, earlier: Iterable[RunRecord], *, with_work: bool) -> RunInputs:
+    def reuse(self, earlier: Iterable[RunRecord], *, with_work: bool) -> RunInputs:
         """Pin the inputs of the tenant's last run that has them, in place of looking for new ones.
 
         Args:
-            earlier: the tenant's runs, newest first; the run that borrows may be among them. A
-                vendor that the lender does not have counts as missing.
-            with_work: borrow the work files too, and what was used of each vendor; only a run that
-                has them is looked at.
+            earlier: the tenant's runs, newest first; this run may be among them. A vendor that the
+                source run does not have counts as missing.
+            with_work: reuse the work files too, and the states of the vendors; only a run that has
+                them can be the source.
         """
         entries = {one.vendor_id: _missing(one) for one in self.vendors}
-        lender = next((one for one in earlier if self._can_lend(one, with_work)), None)
-        if lender is not None:
-            source = ArtifactKeys(lender.run_id, lender.tenant_id)
+        found = next((one for one in earlier if self._has_inputs(one, with_work)), None)
+        if found is not None:
+            source = ArtifactKeys(found.run_id, found.tenant_id)
             manifest = read_manifest(self.objects, source)
             known = {} if manifest is None else manifest["vendors"]
             if with_work:
-                self.io.map(partial(self._borrow_work, source), entries)
+                self.io.map(partial(self._reuse_work, source), entries)
                 entries |= {name: known[name] for name in entries if name in known}
-            lent = [name for name in entries if known.get(name, entries[name])["s3_key"]]
-            copies = self.io.map(lambda name: self._borrow(source, name, known[name]), lent)
-            entries |= zip(lent, copies, strict=True)
+            reused = [name for name in entries if known.get(name, entries[name])["s3_key"]]
+            copies = self.io.map(lambda name: self._reuse(source, name, known[name]), reused)
+            entries |= zip(reused, copies, strict=True)
         return self._pinned(entries, self._maps())
 
     def complete(self, inputs: RunInputs, states: Mapping[str, VendorState]) -> None:
@@ -217,12 +217,12 @@ class Pinning:
 
     def _copy_latest(self, vendor: VendorConfig) -> dict[str, Any]:
         """Copy the vendor's latest upload; look again where it was replaced in between."""
-        for _ in range(_LOOKS - 1):
+        for _ in range(_TRIES - 1):
             with suppress(ObjectChangedError):
-                return self._look_and_copy(vendor)
-        return self._look_and_copy(vendor)
+                return self._find_and_copy(vendor)
+        return self._find_and_copy(vendor)
 
-    def _look_and_copy(self, vendor: VendorConfig) -> dict[str, Any]:
+    def _find_and_copy(self, vendor: VendorConfig) -> dict[str, Any]:
         prefix = vendor.inbound.s3_prefix
         latest = self.objects.latest_object(prefix) if prefix else None
         if latest is None:
@@ -243,14 +243,14 @@ class Pinning:
             "sha256": sha256,
         }
 
-    def _can_lend(self, run: RunRecord, with_work: bool) -> bool:
+    def _has_inputs(self, run: RunRecord, with_work: bool) -> bool:
         keys = ArtifactKeys(run.run_id, run.tenant_id)
         if keys == self.reports.keys or not self.objects.exists(keys.input_manifest):
             return False
         work = self.objects.list_objects(f"{keys.prefix}work/") if with_work else []
         return not with_work or any(each.file_name == WORK_FILE for each in work)
 
-    def _borrow(
+    def _reuse(
         self, source: ArtifactKeys, vendor_id: str, entry: Mapping[str, Any]
     ) -> dict[str, Any]:
         keys = self.reports.keys
@@ -262,7 +262,7 @@ class Pinning:
         self.objects.copy_if_there(source.sku_map(vendor_id), keys.sku_map(vendor_id))
         return {**entry, "selection": f"run {source.run_id}", "run_copy_key": copy}
 
-    def _borrow_work(self, source: ArtifactKeys, vendor_id: str) -> None:
+    def _reuse_work(self, source: ArtifactKeys, vendor_id: str) -> None:
         keys = self.reports.keys
         work = source.work(vendor_id, WORK_FILE)
         self.objects.copy_if_there(work, keys.work(vendor_id, WORK_FILE))

@@ -17,9 +17,7 @@ _NO_THREAD = ("can't start new thread", "Failed to launch worker thread")
 
 
 class MemoryLimit:
-    """Holds this process to what it has mapped by now and so much more, until it is lifted.
-
-    Where the system does not say what is mapped, there is no limit.
+    """A limit of this process's memory, from `hold` to `lift`.
 
     Args:
         megabytes: MiB; 0 is no limit.
@@ -27,9 +25,17 @@ class MemoryLimit:
 
     def __init__(self, megabytes: int) -> None:
         self.megabytes = megabytes
-        self._before = soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        if megabytes and _MAPPED.exists():
-            wanted = _mapped_bytes() + (megabytes << 20)
+        self._before = resource.getrlimit(resource.RLIMIT_AS)
+
+    def hold(self) -> None:
+        """Hold the process to what it has mapped by now and so much more.
+
+        Where the system does not say what is mapped, there is no limit.
+        """
+        if self.megabytes and _MAPPED.exists():
+            self._before = soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+            pages = int(_MAPPED.read_text("ascii").split()[0])
+            wanted = pages * os.sysconf("SC_PAGE_SIZE") + (self.megabytes << 20)
             known = [limit for limit in (wanted, soft, hard) if limit != resource.RLIM_INFINITY]
             resource.setrlimit(resource.RLIMIT_AS, (min(known), hard))
 
@@ -40,11 +46,6 @@ class MemoryLimit:
     def is_reached(self, error: BaseException) -> bool:
         """Tell whether an error comes of memory that the system refused."""
         return bool(self.megabytes) and any(map(_is_of_memory, _chain(error)))
-
-
-def _mapped_bytes() -> int:
-    pages = int(_MAPPED.read_text("ascii").split()[0])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -1,14 +1,14 @@
-"""What one run does, step by step; the assets call it, and it knows no Dagster.
+"""The steps of one run in the process that executes it; the assets call them, no Dagster here.
 
-What an exception means is decided in one place, ``materializing``: a fault of the data has ended
-the run already, any other sends the run back to the queue for its next attempt. The end of a run
-that goes well is a call of its own, `end`, which the last asset makes.
+`claim`, `load_config`, `pin_inputs`, `normalize`, `merge`, `write`, `end`, in this order. The first
+three are done once in a process: each asset calls them, since any of them may be the first one
+selected. `materializing` decides the meaning of an exception: a fault of the data has ended the run
+already, any other sends it back to the queue for its next attempt.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any, NoReturn
 
 from relay_core.columnar.tuning import tune_process
@@ -28,7 +28,7 @@ from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.baseline import PublishedInputs, fetch_state, load_state
 from relay_dagster.execution.concurrent_io import ReadAhead
-from relay_dagster.execution.inputs import Pinning, RunInputs
+from relay_dagster.execution.inputs import InputSnapshot, RunInputs
 from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.errors import CancelRequestedError, RunError
@@ -37,8 +37,8 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
 FETCHED, NORMALIZED, MERGED = "fetched_inventory", "normalized_inventory", "merged_inventory"
-LOOK_BACK_RUNS = 50
-"""How many of a tenant's runs are looked at for inputs that a run without its own can borrow."""
+MAX_SOURCE_RUNS = 50
+"""So many of a tenant's last runs are searched for inputs that a run without its own can reuse."""
 
 ASSETS = (FETCHED, NORMALIZED, MERGED)
 _STAGE_OF = dict(zip(ASSETS, (Stage.FETCH_INPUTS, Stage.NORMALIZE, Stage.MERGE_PRICE), strict=True))
@@ -49,18 +49,23 @@ class RunSession:
 
     Args:
         platform: the stores and the ledger.
-        launch: what Dagster was asked for.
+        launch: the run as Dagster knows it.
+
+    Attributes:
+        claimed_attempt: the attempt, from `claim` on; None where it could not be claimed.
     """
 
     def __init__(self, platform: Platform, launch: Launch) -> None:
-        tune_process()
-        self._memory = MemoryLimit(platform.settings.max_run_memory_mb)
         self._platform = platform
         self._launch = launch
+        self._memory = MemoryLimit(platform.settings.max_run_memory_mb)
         self._asset = ""
-        self._ahead: ReadAhead
         self.claimed_attempt: Attempt | None = None
-        """The attempt, from the first asset on; None where it could not be claimed."""
+        self._config: TenantConfig | None = None
+        self._stages: RunStages
+        self._snapshot: InputSnapshot
+        self._inputs: RunInputs | None = None
+        self._ahead: ReadAhead
 
     @property
     def attempt(self) -> Attempt:
@@ -69,16 +74,22 @@ class RunSession:
             raise RuntimeError("no asset has begun yet: the attempt is not claimed")
         return self.claimed_attempt
 
+    @property
+    def ends_here(self) -> bool:
+        """Whether the asset that is being materialized is the last one selected."""
+        selected = [asset for asset in ASSETS if asset in self._launch.assets]
+        return self._asset == selected[-1]
+
     @contextmanager
     def materializing(self, asset: str) -> Iterator[None]:
-        """Do one asset's part inside: the first claims the attempt, each moves on to its stage.
+        """Do one asset's steps inside; what they have begun to write is written at its end.
 
         Raises:
             RunStoppedError: the run has failed, was cancelled, or belongs to another process.
         """
+        self._asset = asset
         try:
             with self._within_memory():
-                self._enter(asset)
                 yield
                 self.attempt.io.wait()
         except RunStoppedError:
@@ -92,11 +103,107 @@ class RunSession:
                 self.claimed_attempt.release_for_retry(error)
             raise
 
-    @property
-    def ends_here(self) -> bool:
-        """Whether the asset that is being materialized is the last one selected."""
-        selected = [asset for asset in ASSETS if asset in self._launch.assets]
-        return self._asset == selected[-1]
+    def claim(self) -> None:
+        """Claim the attempt for this process, once, and move on to the asset's stage.
+
+        From here on the process is held to its memory, and its heartbeat beats.
+        """
+        stage = _STAGE_OF[self._asset]
+        if self.claimed_attempt is None:
+            tune_process()
+            self._memory.hold()
+            self.claimed_attempt = Attempt.claim(self._platform, self._launch)
+            if self.claimed_attempt.record.stage is stage:
+                return
+        self.claimed_attempt.enter(stage)
+
+    def load_config(self) -> TenantConfig:
+        """Return the config that the run is pinned to; one that cannot be used ends the run.
+
+        Raises:
+            ConfigError: it does not validate, which an operator can mend between two attempts.
+        """
+        if self._config is not None:
+            return self._config
+        record = self.attempt.record
+        published = self.attempt.io.submit(self._published_run_id)
+        stored = self._stored_config(record)
+        if stored is None:
+            which = "no config" if (n := record.config_version) is None else f"no version {n}"
+            message = (
+                f"missing tenant config: the store has {which} of tenant {record.tenant_id!r}; "
+                f"store it with PUT /v1/tenants/{record.tenant_id}/config, then start a new run"
+            )
+            code = FailureCode.MISSING_TENANT_CONFIG.value
+            self._fail(RunFailure(code, message, Stage.FETCH_INPUTS))
+        self.attempt.pin(stored.version, published.result())
+        try:
+            config = load_stored_config(stored.text)
+        except UnsupportedSchemaVersionError as error:
+            self._write_snapshot(json.loads(stored.text))
+            code = FailureCode.UNSUPPORTED_SCHEMA_VERSION.value
+            self._fail(RunFailure(code, str(error), Stage.FETCH_INPUTS))
+        self._write_snapshot(config.to_document())
+        self._config, self._stages = config, self._stages_of(config)
+        return config
+
+    def pin_inputs(self) -> RunInputs:
+        """Return the files that the run reads, pinned; the lack of one that it needs ends the run.
+
+        A run that does not normalize again takes what an earlier run has found out about them.
+        """
+        if self._inputs is not None:
+            return self._inputs
+        stages, findings = self._stages, self.attempt.findings
+        stages.baseline = self._fetch_baseline()
+        self._snapshot = InputSnapshot(
+            self._platform.objects,
+            self.attempt.reports,
+            self.attempt.io,
+            stages.vendors,
+            self._platform.settings.limits,
+            now=utc_now(),
+        )
+        inputs = self._find_inputs()
+        if inputs.found() and NORMALIZED not in self._launch.assets:
+            findings.states = inputs.states()
+            findings.take_inputs(inputs.vendor_inputs())
+        else:
+            stages.judge_inputs(inputs.vendor_inputs(), inputs.locations())
+        self.stop_if_failed()
+        if NORMALIZED in self._launch.assets:
+            self._ahead = ReadAhead(self._platform.objects, self.attempt.io, self._to_read(inputs))
+        self._inputs = inputs
+        return inputs
+
+    def normalize(self, inputs: RunInputs) -> list[NormalizedVendor]:
+        """Read every feed and write its rows, whatever is wrong with another."""
+        normalized = self._stages.normalize(self._feeds(inputs))
+        self._snapshot.complete(inputs, self.attempt.findings.states)
+        return normalized
+
+    def stop_if_failed(self) -> None:
+        """End the run where a step has found that it cannot go on."""
+        failure = self.attempt.findings.failure
+        if failure is not None:
+            self.attempt.fail(failure)
+
+    def merge(self) -> MergedInventory:
+        """Merge and price the vendors of this process, or those in the files of an earlier run."""
+        if NORMALIZED not in self._launch.assets:
+            read = self.attempt.reports.read_vendor
+            self._stages.take_over(self.attempt.io.map(read, self._stages.to_read()))
+            self.stop_if_failed()
+        return self._stages.merge()
+
+    def write(self, merged: MergedInventory) -> None:
+        """Write the merged feed and its state, or fail the run where there is none to publish."""
+        self.stop_if_failed()
+        self.attempt.enter(Stage.WRITE_OUTPUTS)
+        self._stages.write_feed(merged)
+        if self.attempt.record.vendors is None:
+            reports = self.attempt.reports
+            self._stages.write_state(reports.keys.state, merged, reports.ctx)
 
     def end(self) -> None:
         """End the run: write its reports, publish its feed or hold it back, free the tenant."""
@@ -107,112 +214,6 @@ class RunSession:
         self._memory.lift()
         if self.claimed_attempt is not None:
             self.claimed_attempt.close()
-
-    @cached_property
-    def config(self) -> TenantConfig:
-        """The config version that the run is pinned to; one that cannot be used ends the run.
-
-        Raises:
-            ConfigError: it does not validate, which an operator can mend between two attempts.
-        """
-        record = self.attempt.record
-        published = self.attempt.io.submit(self._baseline_run_id, record)
-        stored = self._stored_config(record)
-        if stored is None:
-            which = "no config" if (n := record.config_version) is None else f"no version {n}"
-            message = (
-                f"missing tenant config: the store has {which} of tenant {record.tenant_id!r}; "
-                f"store it with PUT /v1/tenants/{record.tenant_id}/config, then start a new run"
-            )
-            self._fail_at_once(
-                RunFailure(FailureCode.MISSING_TENANT_CONFIG.value, message, Stage.FETCH_INPUTS)
-            )
-        self.attempt.pin(stored.version, published.result())
-        try:
-            config = load_stored_config(stored.text)
-        except UnsupportedSchemaVersionError as error:
-            self._write_snapshot(json.loads(stored.text))
-            code = FailureCode.UNSUPPORTED_SCHEMA_VERSION.value
-            self._fail_at_once(RunFailure(code, str(error), Stage.FETCH_INPUTS))
-        self._write_snapshot(config.to_document())
-        findings = self.attempt.findings
-        findings.vendor_ids = [one.vendor_id for one in config.selecting(record.vendors)]
-        findings.vendor_count = len(config.vendors)
-        findings.limits = self._platform.settings.limits
-        findings.of_all_vendors = record.vendors is None
-        return config
-
-    @cached_property
-    def inputs(self) -> RunInputs:
-        """The files that the run reads, pinned; the lack of one that it needs ends the run."""
-        stages = self._stages  # with the config comes what the record is pinned to
-        stages.baseline = self._fetch_baseline()
-        inputs = self._pin_inputs()
-        if inputs.found() and NORMALIZED not in self._launch.assets:
-            self.attempt.findings.states = inputs.states()
-            self.attempt.findings.take_inputs(inputs.vendor_inputs())
-        else:
-            stages.judge_inputs(inputs.vendor_inputs(), inputs.locations())
-        self.stop_if_failed()
-        if NORMALIZED in self._launch.assets:
-            self._ahead = ReadAhead(self._platform.objects, self.attempt.io, self._to_read(inputs))
-        return inputs
-
-    def normalize(self) -> list[NormalizedVendor]:
-        """Read every feed and write what it came to, whatever is wrong with another."""
-        normalized = self._stages.normalize(self._feeds(self.inputs))
-        self._pinning.complete(self.inputs, self.attempt.findings.states)
-        return normalized
-
-    def stop_if_failed(self) -> None:
-        """End the run where a stage has found that it cannot go on."""
-        failure = self.attempt.findings.failure
-        if failure is not None:
-            self.attempt.fail(failure)
-
-    def merge(self) -> MergedInventory:
-        """Merge and price the vendors of this process, or what their work files hold."""
-        if NORMALIZED not in self._launch.assets and self.inputs:
-            read = self.attempt.reports.read_vendor
-            self._stages.take_over(self.attempt.io.map(read, self._stages.to_read()))
-            self.stop_if_failed()
-        return self._stages.merge()
-
-    def write_feed(self, merged: MergedInventory) -> None:
-        """Write the merged feed, or fail the run where there is none to publish."""
-        self.stop_if_failed()
-        self.attempt.enter(Stage.WRITE_OUTPUTS)
-        self._stages.write_feed(merged)
-        if self.attempt.record.vendors is None:
-            reports = self.attempt.reports
-            self._stages.write_state(reports.keys.state, merged, reports.ctx)
-
-    @cached_property
-    def _stages(self) -> RunStages:
-        attempt, config = self.attempt, self.config
-        record, reports = attempt.record, attempt.reports
-        vendors, published = config.selecting(record.vendors), record.baseline_run_id
-        return RunStages(
-            config,
-            vendors,
-            record.requested_at,
-            reports.keys,
-            reports,
-            attempt.findings,
-            hands_over=True,
-            last_good=NO_LAST_GOOD
-            if published is None
-            else PublishedInputs(self._platform.objects, reports, published, vendors),
-        )
-
-    def _enter(self, asset: str) -> None:
-        """Move on to an asset's stage; an attempt that has just been claimed may be in it."""
-        stage, self._asset = _STAGE_OF[asset], asset
-        if self.claimed_attempt is None:
-            self.claimed_attempt = Attempt(self._platform, self._launch)
-            if self.claimed_attempt.record.stage is stage:
-                return
-        self.claimed_attempt.enter(stage)
 
     @contextmanager
     def _within_memory(self) -> Iterator[None]:
@@ -225,11 +226,18 @@ class RunSession:
             self._memory.lift()
             self.attempt.io.drain()
             stage = self.attempt.record.stage
-            self._fail_at_once(too_little_memory(self._memory.megabytes, stage))
+            self._fail(too_little_memory(self._memory.megabytes, stage))
 
-    def _write_snapshot(self, document: Mapping[str, Any]) -> None:
-        reports = self.attempt.reports
-        reports.write(reports.keys.config_snapshot, [config_snapshot_json(reports.ctx, document)])
+    def _fail(self, failure: RunFailure) -> NoReturn:
+        self.attempt.findings.fail(failure)
+        self.attempt.fail(failure)
+
+    # --- the config -----------------------------------------------------------------------------
+
+    def _published_run_id(self) -> str | None:
+        """Return the run whose feed is in force."""
+        published = self._platform.runs.feed(self.attempt.record.tenant_id)
+        return published.in_force.run_id if published and published.in_force.seq else None
 
     def _stored_config(self, record: RunRecord) -> StoredConfig | None:
         tenants = self._platform.tenants
@@ -237,14 +245,32 @@ class RunSession:
             return tenants.latest(record.tenant_id)
         return tenants.version(record.tenant_id, record.config_version)
 
-    def _fail_at_once(self, failure: RunFailure) -> NoReturn:
-        self.attempt.findings.fail(failure)
-        self.attempt.fail(failure)
+    def _write_snapshot(self, document: Mapping[str, Any]) -> None:
+        reports = self.attempt.reports
+        reports.write(reports.keys.config_snapshot, [config_snapshot_json(reports.ctx, document)])
 
-    def _baseline_run_id(self, record: RunRecord) -> str | None:
-        """Return the run whose feed is in force."""
-        published = self._platform.runs.feed(record.tenant_id)
-        return published.in_force.run_id if published and published.in_force.seq else None
+    def _stages_of(self, config: TenantConfig) -> RunStages:
+        attempt = self.attempt
+        record, reports, findings = attempt.record, attempt.reports, attempt.findings
+        vendors, published = config.selecting(record.vendors), record.baseline_run_id
+        findings.vendor_ids = [vendor.vendor_id for vendor in vendors]
+        findings.vendor_count = len(config.vendors)
+        findings.limits = self._platform.settings.limits
+        findings.of_all_vendors = record.vendors is None
+        return RunStages(
+            config,
+            vendors,
+            record.requested_at,
+            reports.keys,
+            reports,
+            findings,
+            hands_over=True,
+            last_good=NO_LAST_GOOD
+            if published is None
+            else PublishedInputs(self._platform.objects, reports, published, vendors),
+        )
+
+    # --- the inputs -----------------------------------------------------------------------------
 
     def _fetch_baseline(self) -> Baseline | None:
         """Copy the pinned baseline's state into the run; return it for a run of all vendors."""
@@ -254,32 +280,16 @@ class RunSession:
         fetch_state(objects, reports, record.baseline_run_id)
         if record.vendors is not None:
             return None
-        keeps_rows = self.config.output.missing_skus == "zero"
+        keeps_rows = self._stages.config.output.missing_skus == "zero"
         return load_state(objects, reports, keeps_rows=keeps_rows)
 
-    @cached_property
-    def _pinning(self) -> Pinning:
-        attempt, objects = self.attempt, self._platform.objects
-        limits = self._platform.settings.limits
-        vendors = self._stages.vendors
-        return Pinning(objects, attempt.reports, attempt.io, vendors, limits, now=utc_now())
-
-    def _pin_inputs(self) -> RunInputs:
+    def _find_inputs(self) -> RunInputs:
         attempt, runs = self.attempt, self._platform.runs
         if FETCHED in self._launch.assets:
             is_first = attempt.record.attempt == 1 and self._asset == FETCHED
-            return self._pinning.find(is_first_look=is_first)
-        earlier = runs.list_runs(attempt.record.tenant_id, limit=LOOK_BACK_RUNS).records
-        return self._pinning.borrow(earlier, with_work=NORMALIZED not in self._launch.assets)
-
-    def _to_read(self, inputs: RunInputs) -> dict[str, int]:
-        """Return what normalizing reads, key to bytes, in its order."""
-        sizes: dict[str, int] = {}
-        for vendor_id in self._own_uploads():
-            if vendor_id in inputs.maps:
-                sizes[self._map_of(vendor_id)] = inputs.maps[vendor_id]
-            sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
-        return sizes
+            return self._snapshot.take(is_first=is_first)
+        earlier = runs.list_runs(attempt.record.tenant_id, limit=MAX_SOURCE_RUNS).records
+        return self._snapshot.reuse(earlier, with_work=NORMALIZED not in self._launch.assets)
 
     def _own_uploads(self) -> list[str]:
         """Return the vendors whose upload is read, in order."""
@@ -289,6 +299,15 @@ class RunSession:
     def _map_of(self, vendor_id: str) -> str:
         return self.attempt.reports.keys.sku_map(vendor_id)
 
+    def _to_read(self, inputs: RunInputs) -> dict[str, int]:
+        """Return the objects that normalizing reads, key to bytes, in its order."""
+        sizes: dict[str, int] = {}
+        for vendor_id in self._own_uploads():
+            if vendor_id in inputs.maps:
+                sizes[self._map_of(vendor_id)] = inputs.maps[vendor_id]
+            sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
+        return sizes
+
     def _feeds(self, inputs: RunInputs) -> Iterator[VendorFeed]:
         take, uploads = self._ahead.take, self._own_uploads()
         for vendor_id in self._stages.to_read():
@@ -297,7 +316,7 @@ class RunSession:
                 feed, name = take(inputs.copy_of(vendor_id)), inputs.file_name(vendor_id)
                 if self.attempt.record.attempt > 1:  # an earlier one may still write
                     feed = inputs.verified(self._platform.objects, vendor_id, feed)
-                yield VendorFeed(self.config.vendor(vendor_id), feed, name, sku_map)
+                yield VendorFeed(self._stages.config.vendor(vendor_id), feed, name, sku_map)
             elif (last_good := self._stages.last_good.read(vendor_id)) is not None:
                 yield last_good
             else:

@@ -144,6 +144,7 @@ def _within_memory(
 ) -> Iterator[None]:
     """Have the run fail where it needs more memory than it may have, as far as it can tell."""
     memory = MemoryLimit(megabytes)
+    memory.hold()
     try:
         yield
     except Exception as error:

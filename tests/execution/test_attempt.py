@@ -63,7 +63,7 @@ def launch(dagster_run_id: str = "dagster-1", attempt: int = 1, **changes: Any) 
 
 @contextmanager
 def claimed(platform: Platform, given: Launch | None = None) -> Iterator[Attempt]:
-    attempt = Attempt(platform, given or launch())
+    attempt = Attempt.claim(platform, given or launch())
     try:
         yield attempt
     finally:
@@ -103,7 +103,7 @@ def test_an_attempt_that_is_another_s_is_not_claimed(platform: Platform) -> None
     dispatch_run(platform)
     platform.ledger.claim(RUN_ID, 1, "another")
     with pytest.raises(ClaimRefusedError):
-        Attempt(platform, launch())
+        Attempt.claim(platform, launch())
 
 
 def test_a_re_execution_is_a_run_of_its_own_whatever_its_tags_name(platform: Platform) -> None:
@@ -115,7 +115,7 @@ def test_a_re_execution_is_a_run_of_its_own_whatever_its_tags_name(platform: Pla
 def test_a_run_by_hand_does_not_start_beside_another(platform: Platform) -> None:
     dispatch_run(platform)
     with pytest.raises(TenantBusyError):
-        Attempt(platform, launch(str(uuid.uuid4()), tags={}))
+        Attempt.claim(platform, launch(str(uuid.uuid4()), tags={}))
 
 
 def test_a_run_that_is_to_be_cancelled_is_cancelled_in_place_of_claimed(
@@ -124,7 +124,7 @@ def test_a_run_that_is_to_be_cancelled_is_cancelled_in_place_of_claimed(
     dispatch_run(platform)
     platform.ledger.request_cancel(RUN_ID)
     with pytest.raises(RunStoppedError, match="CANCELLED"):
-        Attempt(platform, launch())
+        Attempt.claim(platform, launch())
     assert current(platform).status is RunStatus.CANCELLED
 
 
@@ -324,7 +324,7 @@ def test_an_attempt_that_takes_too_long_ends_its_run_for_good_and_its_process() 
         dispatch_run(platform)
         metrics, ended = KeptMetrics(), threading.Event()
         with_metrics: Any = replace(platform, metrics=metrics)
-        attempt = Attempt(with_metrics, launch(), end_process=ended.set)
+        attempt = Attempt.claim(with_metrics, launch(), end_process=ended.set)
         try:
             assert ended.wait(20)
         finally:
@@ -350,7 +350,7 @@ def test_an_attempt_that_has_ended_is_not_late_any_more() -> None:
     with embedded_platform(heartbeat_seconds=3600, run_timeout_seconds=0.5) as platform:
         dispatch_run(platform)
         ended = threading.Event()
-        attempt = Attempt(platform, launch(), end_process=ended.set)
+        attempt = Attempt.claim(platform, launch(), end_process=ended.set)
         attempt.end()
         assert not ended.wait(0.7)
         attempt.close()

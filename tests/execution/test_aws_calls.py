@@ -71,12 +71,16 @@ def _run(platform: Platform) -> None:
     session = RunSession(platform, launch)
     try:
         with session.materializing(FETCHED):
-            assert session.inputs.found() == list(VENDORS)
+            session.claim()
+            session.load_config()
+            assert session.pin_inputs().found() == list(VENDORS)
         with session.materializing(NORMALIZED):
-            session.normalize()
+            session.claim()
+            session.normalize(session.pin_inputs())
             session.stop_if_failed()
         with session.materializing(MERGED):
-            session.write_feed(session.merge())
+            session.claim()
+            session.write(session.merge())
             session.end()
     finally:
         session.close()

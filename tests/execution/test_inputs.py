@@ -1,4 +1,4 @@
-"""Which files a run reads: found once, copied, pinned; borrowed where it looks for none."""
+"""Which files a run reads: found once, copied, pinned; reused where it looks for none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import RunContext
 from relay_dagster.aws.s3.object_store import ObjectInfo
 from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.inputs import Pinning
+from relay_dagster.execution.inputs import InputSnapshot
 from relay_dagster.execution.reports import RunReports
 from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord
@@ -42,16 +42,16 @@ def io() -> Iterator[ConcurrentIO]:
     io.close()
 
 
-def pinning(
+def snapshot(
     objects: Any,
     io: ConcurrentIO,
     run_id: str = RUN_ID,
     config: TenantConfig = CONFIG,
     limits: Limits = DEFAULT_LIMITS,
-) -> Pinning:
+) -> InputSnapshot:
     context = RunContext(run_id, "acme", REQUESTED_AT)
     reports = RunReports(objects, context, io)
-    return Pinning(objects, reports, io, config.vendors, limits, REQUESTED_AT)
+    return InputSnapshot(objects, reports, io, config.vendors, limits, REQUESTED_AT)
 
 
 def upload(platform: Platform, data: bytes = b"sku\n", name: str = "a.csv") -> None:
@@ -69,7 +69,7 @@ def test_a_feed_is_copied_into_the_run_and_pinned_with_its_map(
     platform: Platform, io: ConcurrentIO
 ) -> None:
     upload(platform, b"sku\nA\n")
-    inputs = pinning(platform.objects, io).find(is_first_look=True)
+    inputs = snapshot(platform.objects, io).take(is_first=True)
     assert (inputs.found(), set(inputs.maps)) == (["vendor_1"], {"vendor_1"})
     assert inputs.file_name("vendor_1") == "a.csv"
     assert platform.objects.read(inputs.copy_of("vendor_1")) == b"sku\nA\n"
@@ -85,14 +85,14 @@ def test_a_feed_that_is_too_large_is_found_and_not_copied(
     upload(platform, b"sku\nA\n")
     limits = Limits(feed_bytes=limit)
     calls = CallCounter(platform)
-    first = pinning(platform.objects, io, limits=limits).find(is_first_look=True)
-    again = pinning(platform.objects, io, limits=limits).find(is_first_look=False)
-    borrower = pinning(platform.objects, io, OTHER_RUN, limits=limits)
-    borrowed = borrower.borrow(record_of(RUN_ID), with_work=False)
-    for inputs in (first, again, borrowed):
+    first = snapshot(platform.objects, io, limits=limits).take(is_first=True)
+    again = snapshot(platform.objects, io, limits=limits).take(is_first=False)
+    reusing = snapshot(platform.objects, io, OTHER_RUN, limits=limits)
+    reused = reusing.reuse(record_of(RUN_ID), with_work=False)
+    for inputs in (first, again, reused):
         assert (inputs.found(), inputs.size_of("vendor_1")) == (["vendor_1"], 6)
         assert (inputs.entries["vendor_1"]["run_copy_key"] is not None) is copied
-    assert ("inbound_vendor_1" in borrower.reports.artifacts) is copied
+    assert ("inbound_vendor_1" in reusing.reports.artifacts) is copied
     copies = [key for key in calls.keys_of("s3.CopyObject") if "/sku_map/" not in key]
     assert any("/inbound/vendor_1/" in key for key in copies) is copied
 
@@ -104,8 +104,8 @@ def test_a_map_that_is_too_large_is_found_and_not_copied(
     upload(platform)
     limits = Limits(sku_map_bytes=limit)
     calls = CallCounter(platform)
-    for is_first_look in (True, False):
-        inputs = pinning(platform.objects, io, limits=limits).find(is_first_look=is_first_look)
+    for is_first in (True, False):
+        inputs = snapshot(platform.objects, io, limits=limits).take(is_first=is_first)
         assert inputs.maps == {"vendor_1": 15}
     assert any(key.endswith("/sku_map.csv") for key in calls.keys_of("s3.CopyObject")) is copied
 
@@ -115,7 +115,7 @@ def test_the_copy_of_a_feed_of_a_long_name_is_named_after_its_end(
 ) -> None:
     name = f"{'é' * 300}-{'x' * 196}.csv"
     upload(platform, name=name)
-    copy = pinning(platform.objects, io).find(is_first_look=True).copy_of("vendor_1")
+    copy = snapshot(platform.objects, io).take(is_first=True).copy_of("vendor_1")
     assert copy.rpartition("/")[2] == f"{'x' * 196}.csv"
 
 
@@ -123,10 +123,10 @@ def test_a_later_attempt_reads_the_manifest_and_lists_nothing(
     platform: Platform, io: ConcurrentIO
 ) -> None:
     upload(platform)
-    first = pinning(platform.objects, io).find(is_first_look=True)
+    first = snapshot(platform.objects, io).take(is_first=True)
     upload(platform, b"later\n", "b.csv")
     calls = CallCounter(platform)
-    again = pinning(platform.objects, io).find(is_first_look=False)
+    again = snapshot(platform.objects, io).take(is_first=False)
     assert again.entries == first.entries
     assert calls["s3.ListObjectsV2"] == 0
 
@@ -135,9 +135,9 @@ def test_what_another_attempt_has_pinned_meanwhile_counts(
     platform: Platform, io: ConcurrentIO
 ) -> None:
     upload(platform)
-    first = pinning(platform.objects, io).find(is_first_look=True)
+    first = snapshot(platform.objects, io).take(is_first=True)
     upload(platform, b"later\n", "b.csv")
-    slower = pinning(platform.objects, io).find(is_first_look=True)
+    slower = snapshot(platform.objects, io).take(is_first=True)
     assert slower.entries == first.entries
 
 
@@ -145,7 +145,7 @@ def test_what_a_frozen_attempt_has_copied_over_a_pinned_feed_is_not_read(
     platform: Platform, io: ConcurrentIO
 ) -> None:
     upload(platform, b"sku\nB\n")
-    inputs = pinning(platform.objects, io).find(is_first_look=False)
+    inputs = snapshot(platform.objects, io).take(is_first=False)
     assert inputs.verified(platform.objects, "vendor_1", b"sku\nB\n") == b"sku\nB\n"
     platform.objects.put(inputs.copy_of("vendor_1"), b"sku\nC\n")
     read = platform.objects.read(inputs.copy_of("vendor_1"))
@@ -175,36 +175,36 @@ def test_an_upload_that_is_replaced_while_it_is_copied_is_looked_for_again(
 
     upload(platform)
     if found:
-        assert pinning(Busy(), io).find(is_first_look=True).found() == ["vendor_1"]
+        assert snapshot(Busy(), io).take(is_first=True).found() == ["vendor_1"]
     else:
         with pytest.raises(ObjectChangedError):
-            pinning(Busy(), io).find(is_first_look=True)
+            snapshot(Busy(), io).take(is_first=True)
 
 
 def test_a_map_that_is_not_there_is_none_of_the_run(platform: Platform, io: ConcurrentIO) -> None:
     upload(platform)
     platform.objects.delete(MAP_KEY)
-    inputs = pinning(platform.objects, io).find(is_first_look=True)
+    inputs = snapshot(platform.objects, io).take(is_first=True)
     assert (inputs.found(), set(inputs.maps)) == (["vendor_1"], set())
 
 
-def test_inputs_are_borrowed_from_the_last_other_run_that_has_some(
+def test_inputs_are_reused_from_the_last_other_run_that_has_some(
     platform: Platform, io: ConcurrentIO
 ) -> None:
     upload(platform, b"sku\nA\n")
-    pinning(platform.objects, io, OTHER_RUN).find(is_first_look=True)
-    borrower = pinning(platform.objects, io)
-    inputs = borrower.borrow(record_of(RUN_ID, OTHER_RUN), with_work=False)
+    snapshot(platform.objects, io, OTHER_RUN).take(is_first=True)
+    reusing = snapshot(platform.objects, io)
+    inputs = reusing.reuse(record_of(RUN_ID, OTHER_RUN), with_work=False)
     assert inputs.entries["vendor_1"]["selection"] == f"run {OTHER_RUN}"
     assert inputs.copy_of("vendor_1").startswith(f"{RUN_ID}/")
     assert platform.objects.read(inputs.copy_of("vendor_1")) == b"sku\nA\n"
-    manifest = json.loads(platform.objects.read(borrower.reports.keys.input_manifest))
+    manifest = json.loads(platform.objects.read(reusing.reports.keys.input_manifest))
     assert manifest["vendors"]["vendor_1"]["status"] == "found"
 
 
 def test_a_run_without_work_files_lends_none(platform: Platform, io: ConcurrentIO) -> None:
     upload(platform)
-    pinning(platform.objects, io, OTHER_RUN).find(is_first_look=True)
-    inputs = pinning(platform.objects, io).borrow(record_of(OTHER_RUN), with_work=True)
+    snapshot(platform.objects, io, OTHER_RUN).take(is_first=True)
+    inputs = snapshot(platform.objects, io).reuse(record_of(OTHER_RUN), with_work=True)
     assert inputs.found() == []
     assert {entry["status"] for entry in inputs.entries.values()} == {"missing"}

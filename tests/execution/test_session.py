@@ -42,6 +42,14 @@ def session(platform: Platform, *assets: str) -> Iterator[RunSession]:
         made.close()
 
 
+@contextmanager
+def claimed(run: RunSession, asset: str) -> Iterator[None]:
+    """An asset that has claimed the run, or moved on to its stage."""
+    with run.materializing(asset):
+        run.claim()
+        yield
+
+
 def current(platform: Platform) -> RunRecord:
     record = platform.runs.get(RUN_ID)
     assert record is not None
@@ -53,7 +61,7 @@ def test_nothing_is_claimed_before_the_first_asset_begins(platform: Platform) ->
         assert run.claimed_attempt is None
         with pytest.raises(RuntimeError, match="not claimed"):
             _ = run.attempt
-        with run.materializing(FETCHED):
+        with claimed(run, FETCHED):
             assert run.attempt.record.status is RunStatus.RUNNING
 
 
@@ -64,7 +72,7 @@ def test_nothing_is_claimed_before_the_first_asset_begins(platform: Platform) ->
 def test_each_asset_moves_on_to_its_stage_also_as_the_first(
     platform: Platform, asset: str, stage: Stage
 ) -> None:
-    with session(platform, asset) as run, run.materializing(asset):
+    with session(platform, asset) as run, claimed(run, asset):
         assert run.attempt.record.stage is stage
 
 
@@ -84,17 +92,17 @@ def test_a_run_ends_with_the_last_asset_that_is_selected(
     with session(platform, *selected) as run:
         ends = []
         for asset in (each for each in ASSETS if each in selected):
-            with run.materializing(asset):
+            with claimed(run, asset):
                 ends.append((asset, run.ends_here))
         assert [asset for asset, here in ends if here] == [last]
 
 
 def test_only_the_call_ends_a_run(platform: Platform) -> None:
     with session(platform, FETCHED) as run:
-        with run.materializing(FETCHED):
+        with claimed(run, FETCHED):
             pass
         assert current(platform).status is RunStatus.RUNNING
-        with run.materializing(FETCHED):
+        with claimed(run, FETCHED):
             run.end()
         assert current(platform).status is RunStatus.SUCCEEDED
 
@@ -104,12 +112,13 @@ def test_what_a_run_came_to_with_each_vendor_stands_in_its_record(platform: Plat
     platform.tenants.put(TENANT, json.dumps(config_document(*vendors)))
     platform.objects.put("tenants/acme/inbound/north/feed.csv", feed("A,1,1.00", "B,1,2.00"))
     with session(platform) as run:
-        with run.materializing(FETCHED):
-            uploaded = run.inputs.vendor_inputs()["north"].uploaded_at
-        with run.materializing(NORMALIZED):
-            run.normalize()
-        with run.materializing(MERGED):
-            run.write_feed(run.merge())
+        with claimed(run, FETCHED):
+            run.load_config()
+            uploaded = run.pin_inputs().vendor_inputs()["north"].uploaded_at
+        with claimed(run, NORMALIZED):
+            run.normalize(run.pin_inputs())
+        with claimed(run, MERGED):
+            run.write(run.merge())
             run.end()
     assert current(platform).vendor_results == (
         VendorResult("north", "found", uploaded, 0, 2, 0, 2),
@@ -121,7 +130,7 @@ def test_an_exception_releases_the_attempt_and_goes_on(platform: Platform) -> No
     with (
         session(platform) as run,
         pytest.raises(ZeroDivisionError),
-        run.materializing(FETCHED),
+        claimed(run, FETCHED),
     ):
         raise ZeroDivisionError("a defect")
     record = current(platform)
@@ -132,16 +141,16 @@ def test_a_call_that_fails_beside_an_asset_releases_the_attempt_too(platform: Pl
     def fail() -> None:
         raise ConnectionError("gone")
 
-    with session(platform) as run, pytest.raises(ConnectionError), run.materializing(FETCHED):
+    with session(platform) as run, pytest.raises(ConnectionError), claimed(run, FETCHED):
         run.attempt.io.start(fail)
     assert current(platform).status is RunStatus.QUEUED
 
 
 def test_a_wish_to_cancel_that_is_met_cancels_the_run(platform: Platform) -> None:
     with session(platform) as run:
-        with run.materializing(FETCHED):
+        with claimed(run, FETCHED):
             platform.ledger.request_cancel(RUN_ID)
-        with pytest.raises(RunStoppedError, match="CANCELLED"), run.materializing(NORMALIZED):
+        with pytest.raises(RunStoppedError, match="CANCELLED"), claimed(run, NORMALIZED):
             pytest.fail("the next asset must not begin")
     assert current(platform).status is RunStatus.CANCELLED
 
@@ -150,13 +159,13 @@ def test_a_run_that_has_moved_on_stops_this_process_and_stays_as_it_is(
     platform: Platform,
 ) -> None:
     with session(platform) as run:
-        with run.materializing(FETCHED):
+        with claimed(run, FETCHED):
             pass
         platform.ledger.lose_attempt(run.attempt.record, "heartbeat_stale", "no heartbeat")
         lost = current(platform)
         with (
             pytest.raises(RunStoppedError, match="transition_refused"),
-            run.materializing(NORMALIZED),
+            claimed(run, NORMALIZED),
         ):
             pytest.fail("the next asset must not begin")
     assert current(platform) == lost
@@ -166,9 +175,9 @@ def test_a_tenant_without_a_config_ends_the_run(platform: Platform) -> None:
     with (
         session(platform) as run,
         pytest.raises(RunStoppedError, match="missing_tenant_config"),
-        run.materializing(FETCHED),
+        claimed(run, FETCHED),
     ):
-        _ = run.config
+        run.load_config()
     assert current(platform).error_code == "missing_tenant_config"
 
 
@@ -178,8 +187,10 @@ def test_an_upload_that_is_too_large_ends_the_run_and_is_never_read() -> None:
         platform.objects.put(f"tenants/{TENANT}/inbound/vendor_1/large.csv", b"x" * 1001)
         dispatch_run(platform)
         calls = CallCounter(platform)
-        with session(platform) as run, pytest.raises(RunStoppedError), run.materializing(FETCHED):
-            _ = run.inputs
+        with session(platform) as run, claimed(run, FETCHED):
+            run.load_config()
+            with pytest.raises(RunStoppedError):
+                run.pin_inputs()
         record = current(platform)
         assert (record.error_code, record.failed_stage) == ("feed_too_large", Stage.FETCH_INPUTS)
         assert "1001 bytes, and 1000 are the most" in str(record.error_message)
@@ -202,7 +213,7 @@ def test_a_run_that_asks_for_too_much_memory_fails_for_its_feeds_where_it_has_a_
         with (
             session(platform) as run,
             pytest.raises((ValueError, RunStoppedError)),
-            run.materializing(NORMALIZED),
+            claimed(run, NORMALIZED),
         ):
             _ask_for_too_much(run.attempt.io)
         record = current(platform)
@@ -227,7 +238,7 @@ def test_the_limit_of_a_run_s_memory_ends_with_its_session(platform: Platform) -
     limited = replace(
         platform, settings=platform.settings.model_copy(update={"max_run_memory_mb": 1 << 20})
     )
-    with session(limited):
+    with session(limited) as run, claimed(run, FETCHED):
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)
         assert 1 << 40 < soft < (1 << 40) + (64 << 30)
     assert resource.getrlimit(resource.RLIMIT_AS) == before

@@ -30,7 +30,7 @@ def platform() -> Iterator[Platform]:
 @contextmanager
 def claimed(platform: Platform) -> Iterator[Attempt]:
     given = tags.run_tags(RUN_ID, "acme", attempt=1)
-    attempt = Attempt(platform, Launch("d", "acme", given, frozenset(ASSETS)))
+    attempt = Attempt.claim(platform, Launch("d", "acme", given, frozenset(ASSETS)))
     try:
         yield attempt
     finally:

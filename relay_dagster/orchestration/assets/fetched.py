@@ -21,7 +21,9 @@ def fetched_inventory(
 ) -> dg.MaterializeResult:
     """Claim the run, load its config, pin its inputs."""
     with run_sessions.materializing(context) as run:
-        inputs = run.inputs
+        run.claim()
+        run.load_config()
+        inputs = run.pin_inputs()
         if run.ends_here:
             run.end()
     return dg.MaterializeResult(metadata=fetched_metadata(inputs, run.attempt.reports))

@@ -29,10 +29,13 @@ def merged_inventory(
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Merge and price, judge the run, write the feed, end the run: published, or held back."""
     with run_sessions.materializing(context) as run:
+        run.claim()
+        run.load_config()
+        run.pin_inputs()
         merged = run.merge()
         verdicts = [*merged_results(merged, run.attempt.findings)]
         try:
-            run.write_feed(merged)
+            run.write(merged)
         except (RunStoppedError, ContractBrokenError):
             yield from verdicts
             raise

@@ -28,8 +28,11 @@ def normalized_inventory(
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Read every vendor's feed, whatever is wrong with another, and only then judge them."""
     with run_sessions.materializing(context) as run:
-        normalized = run.normalize()
-        verdicts = [*normalized_results(run.config.error_policy, normalized)]
+        run.claim()
+        config = run.load_config()
+        inputs = run.pin_inputs()
+        normalized = run.normalize(inputs)
+        verdicts = [*normalized_results(config.error_policy, normalized)]
         try:
             run.stop_if_failed()
         except RunStoppedError:
