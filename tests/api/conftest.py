@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from api_world import ApiWorld
-from fakes import embedded_platform, served_platform
 from relay_dagster.aws.clients import Patience
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import connect
+from support.api_world import ApiWorld
+from support.fakes import embedded_platform, served_platform
 
 
 @pytest.fixture

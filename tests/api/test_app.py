@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from api_world import ApiWorld
 from relay_dagster.api.app import create_app, serve
 from relay_dagster.settings import SettingsError
+from support.api_world import ApiWorld
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = {

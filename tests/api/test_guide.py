@@ -15,18 +15,18 @@ from typing import Any
 
 import pytest
 
-from api_world import ADMIN, ApiWorld
-from builders import feed
-from explaining import run_in_memory
-from fakes import held_outcome
-from live_api import LiveApi, live_api
 from relay_core.config import load_config
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import VendorResult
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.http.error_codes import CODES
 from relay_dagster.runs.model import NewRun
-from webhooks_world import event, tried
+from support.api_world import ADMIN, ApiWorld
+from support.builders import feed
+from support.explaining import run_in_memory
+from support.fakes import held_outcome
+from support.live_api import LiveApi, live_api
+from support.webhooks_world import event, tried
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "API.md").read_text("utf-8")

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from fakes import Seconds, embedded_platform
 from relay_dagster.api.readiness import ReadinessProbe, States
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.wiring import Platform
+from support.fakes import Seconds, embedded_platform
 
 
 class CountedRuns(RunStore):

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from api_world import ApiWorld
-from client_world import ClientWorld, served
-from fakes import served_platform
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
+from support.api_world import ApiWorld
+from support.client_world import ClientWorld, served
+from support.fakes import served_platform
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from api_world import ADMIN
-from client_world import ClientWorld
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.errors import BadUsageError, UnexpectedAnswerError, UnreachableError
 from relay_dagster.client.links import download, download_to
+from support.api_world import ADMIN
+from support.client_world import ClientWorld
 
 
 class Stranger(ThreadingHTTPServer):

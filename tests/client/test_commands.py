@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from api_world import NOBODY_S_RUN, TENANT
-from builders import config_document, feed, tenant_config, vendor_document
-from client_world import ClientWorld
 from relay_core.domain.codes import RunStatus
 from relay_dagster import cli
 from relay_dagster.client.commands import Status
+from support.api_world import NOBODY_S_RUN, TENANT
+from support.builders import config_document, feed, tenant_config, vendor_document
+from support.client_world import ClientWorld
 
 GOOD = {"vendor_1": feed("A-1,5,10.00", "B-2,0,4.00")}
 REFUSED = {

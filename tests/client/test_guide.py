@@ -9,12 +9,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from api_world import NOBODY_S_RUN
-from builders import RUN_ID, config_document, feed, tenant_config, vendor_document
-from client_world import ClientWorld
-from explaining import run_in_memory
-from run_world import World
-from webhooks_world import event, stored_webhook, tried
+from support.api_world import NOBODY_S_RUN
+from support.builders import RUN_ID, config_document, feed, tenant_config, vendor_document
+from support.client_world import ClientWorld
+from support.explaining import run_in_memory
+from support.run_world import World
+from support.webhooks_world import event, stored_webhook, tried
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs/CLI.md").read_text("utf-8")

@@ -8,14 +8,14 @@ import pytest
 import typer
 from rich.console import Console
 
-from api_world import ADMIN, NOBODY_S_RUN, TENANT
-from client_world import ClientWorld
 from relay_core.domain.codes import RunStatus
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.holds import release
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
 from relay_dagster.runs.model import RunRecord
+from support.api_world import ADMIN, NOBODY_S_RUN, TENANT
+from support.client_world import ClientWorld
 
 
 def at_a_terminal(api: ApiClient) -> tuple[Session, io.StringIO, io.StringIO]:

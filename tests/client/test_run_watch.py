@@ -10,15 +10,15 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from api_world import ADMIN
-from builders import feed
-from client_world import ClientWorld, served
 from relay_core.domain.codes import Stage
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.errors import RefusedError, UnreachableError
 from relay_dagster.client.run_watch import PATIENCE_SECONDS, exit_status, watch
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
+from support.api_world import ADMIN
+from support.builders import feed
+from support.client_world import ClientWorld, served
 
 GOOD = {"vendor_1": feed("A-1,5,10.00")}
 

@@ -23,7 +23,7 @@ from benchmarks.bench_stack import redis_server
 from cluster.claims import CLAIMS, Claim
 from cluster.machines import two_machines
 from cluster.workers import Cluster
-from postgres_server import postgres_programs, running_postgres
+from support.postgres_server import postgres_programs, running_postgres
 
 TENANTS = 6
 _NEEDED = "make cluster needs redis-server and PostgreSQL: apt-get install redis-server postgresql"

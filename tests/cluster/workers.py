@@ -14,13 +14,13 @@ from celery.result import AsyncResult
 
 from benchmarks.bench_stack import redis_argv
 from cluster.machines import Machine, Machines
-from deployment import DEPLOY
 from integration.installation import SHORT_TIMES, Installation
 from integration.waiting import wait_for
-from postgres_server import PostgresServer
 from relay_dagster.celery_app import app
 from relay_dagster.devstack.processes import Stack, free_port, port_answers
 from relay_dagster.runs.model import RunRecord
+from support.deployment import DEPLOY
+from support.postgres_server import PostgresServer
 
 REDIS = "redis"
 SETTINGS = DEPLOY / "dagster.celery.yaml"

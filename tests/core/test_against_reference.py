@@ -15,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builders import REQUESTED_AT, config_document, feed, vendor_document
 from nasty_cells import SCRAPS, SINGLE_CELLS, clock_times
 from nasty_tenants import FORMATS, SEPARATORS, ZONES, NastyTenant, nasty_tenants
 from reference_cells import MONEY, FaultError
@@ -25,6 +24,7 @@ from reference_runs import run_engine
 from relay_core.config import load_config
 from relay_core.domain.cell_rules import read_cell
 from relay_core.domain.errors import CellError
+from support.builders import REQUESTED_AT, config_document, feed, vendor_document
 
 EXAMPLES = os.environ.get("RELAY_FUZZ_EXAMPLES")
 LENIENT = {"max_invalid_rows": 1_000_000, "max_invalid_row_pct": "1.0"}

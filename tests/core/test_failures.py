@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from builders import config_document, feed, vendor_document
 from reference_runs import EngineRun, run_document
 from relay_core.config import load_config
 from relay_core.domain.codes import FailureCode, RowFault, WarningCode
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry
+from support.builders import config_document, feed, vendor_document
 
 LENIENT = {"max_invalid_rows": 1000, "max_invalid_row_pct": "1.0"}
 WARN_ONLY = {**LENIENT, "missing_required_vendor_policy": "warn_only"}

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from builders import config_document, vendor_document
 from reference_runs import EngineRun, run_document
+from support.builders import config_document, vendor_document
 
-FEEDS = Path(__file__).parents[1] / "feeds"
+FEEDS = Path(__file__).parents[1] / "data" / "feeds"
 HEADER = (
     "sku,vendor_sku,vendor_id,quantity_available,lead_time_days,cost,map_price,price,msrp,"
     "condition,brand,title,updated_at"

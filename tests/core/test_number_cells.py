@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builders import config_document, vendor_document
 from reference_runs import EngineRun, run_document
-from workbooks import text_row, workbook
+from support.builders import config_document, vendor_document
+from support.workbooks import text_row, workbook
 
 LENIENT = {"max_invalid_rows": 1000, "max_invalid_row_pct": "1.0"}
 OPTIONS = {

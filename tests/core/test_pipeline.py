@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 import pytest
 
-from builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from memory_sink import MemorySink
 from relay_core import stages as stages_module
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.merge.result import rules_broken_by
@@ -17,6 +15,8 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.stages import RunStages
+from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from support.memory_sink import MemorySink
 
 CONFIG = tenant_config(*(vendor_document(f"vendor_{n}") for n in (1, 2, 3)))
 TWO_ROWS = feed("A,5,10.00", "B,1,9.00")

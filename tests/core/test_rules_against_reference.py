@@ -17,8 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builders import REQUESTED_AT, RUN_ID
-from explaining import RunInMemory, run_in_memory
 from golden_tenants import TENANTS, GoldenTenant, seeded_tenant
 from reference_engine import merged_cells, text_of
 from reference_explain import explained
@@ -28,6 +26,8 @@ from reference_rows import CANONICAL, Vendor, read_vendor
 from reference_rules import kept_at_0, made
 from relay_core.config import TenantConfig, load_config
 from relay_core.publish.state import STATE_SCHEMA, read_state
+from support.builders import REQUESTED_AT, RUN_ID
+from support.explaining import RunInMemory, run_in_memory
 
 SEEDS = range(int(os.environ.get("RELAY_FUZZ_EXAMPLES", "8")))
 NAMES = ("bad_rows", "words", "numbers", "raised", "unpriced", "by_all", "one_vendor")

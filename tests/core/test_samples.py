@@ -6,11 +6,11 @@ import hashlib
 
 import pytest
 
-from explaining import run_in_memory
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.config.doubts.whole import config_doubts
 from relay_core.publish.state import read_state
 from relay_core.samples import SAMPLE_TENANTS, sample_config_text, sample_feeds, sample_sku_maps
+from support.explaining import run_in_memory
 
 FEED_HASHES = {
     "granite_supply": "145e521a2178b6eb6927c7f877ddd57f4008d632415ffc310cbd9dc6cb312cba",

@@ -21,11 +21,11 @@ import yaml
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (1, 2)]
 
-from deployment import DEPLOY
 from integration import sample_tenant
 from integration.installation import SHORT_TIMES, Installation
-from postgres_server import PostgresServer, running_postgres
 from relay_dagster.devstack.processes import API, CODE, DAEMON, WEBSERVER, Stack
+from support.deployment import DEPLOY
+from support.postgres_server import PostgresServer, running_postgres
 
 READ_ONLY = (
     *("unshare", "--mount", "--propagation", "private", "sh", "-c"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployment import DEPLOY
+from support.deployment import DEPLOY
 
 ROOT = DEPLOY.parent
 

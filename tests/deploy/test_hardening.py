@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from deployment import DEPLOY, container, defaults, of_type, properties
 from relay_dagster.runs.webhooks.destination import PORTS
 from relay_dagster.settings import LimitSettings
+from support.deployment import DEPLOY, container, defaults, of_type, properties
 
 ROOT = DEPLOY.parent
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()

@@ -13,12 +13,6 @@ import dagster as dg
 import pytest
 from fastapi.testclient import TestClient
 
-from api_world import ApiWorld
-from builders import config_document, feed, tenant_config, vendor_document
-from deployment import of_type, properties
-from explaining import run_in_memory
-from fakes import FakeClock, embedded_platform
-from permissions import Grant, Need, grants, recorded
 from relay_dagster import tags
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, set_up_alarms
@@ -36,7 +30,13 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.webhooks.model import EventType
 from relay_dagster.triggers.uploads import UploadTick
 from relay_dagster.wiring import Platform
-from webhooks_world import stored_webhook
+from support.api_world import ApiWorld
+from support.builders import config_document, feed, tenant_config, vendor_document
+from support.deployment import of_type, properties
+from support.explaining import run_in_memory
+from support.fakes import FakeClock, embedded_platform
+from support.permissions import Grant, Need, grants, recorded
+from support.webhooks_world import stored_webhook
 
 TENANT = "acme"
 LATER = timedelta(days=8)

@@ -19,8 +19,8 @@ from dagster._core.launcher.base import LaunchRunContext, RunLauncher
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._serdes import ConfigurableClassData
 
-from deployment import DEPLOY, REGION, created_stack
-from permissions import grants
+from support.deployment import DEPLOY, REGION, created_stack
+from support.permissions import grants
 
 CLUSTER = "relay-inventory"
 

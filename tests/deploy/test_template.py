@@ -10,16 +10,6 @@ import pytest
 from cfnlint.api import lint_file
 from moto import mock_aws
 
-from deployment import (
-    ACCOUNT,
-    REGION,
-    TEMPLATE,
-    container,
-    created_stack,
-    defaults,
-    properties,
-    template,
-)
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
@@ -31,6 +21,16 @@ from relay_dagster.aws.provisioning.bucket import (
 from relay_dagster.aws.provisioning.queues import dlq_attributes, queue_attributes
 from relay_dagster.aws.provisioning.uploads import CREATED, UPLOADS_PREFIX
 from relay_dagster.settings import ProvisioningSettings
+from support.deployment import (
+    ACCOUNT,
+    REGION,
+    TEMPLATE,
+    container,
+    created_stack,
+    defaults,
+    properties,
+    template,
+)
 
 NAMES = Names()
 SERVICES = {"api", "code", "daemon", "webserver"}

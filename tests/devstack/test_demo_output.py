@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from builders import config_document, feed, vendor_document
 from reference_runs import run_document
 from relay_dagster.devstack.demo_output import head_of_feed
+from support.builders import config_document, feed, vendor_document
 
 
 @pytest.mark.parametrize("format", ["csv", "tsv", "jsonl", "parquet"])

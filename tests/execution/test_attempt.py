@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 
-from builders import RUN_ID
-from fakes import dispatch_run, embedded_platform
 from relay_core.domain.codes import FailureClass, RunStatus, Stage
 from relay_core.domain.errors import ConfigError, ConfigFault
 from relay_core.domain.limits import DEFAULT_LIMITS
@@ -30,6 +28,8 @@ from relay_dagster.runs.errors import ClaimRefusedError, FenceLostError, TenantB
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.wiring import Platform
+from support.builders import RUN_ID
+from support.fakes import dispatch_run, embedded_platform
 
 TENANT = "acme"
 FAILURE = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from builders import config_document, feed, vendor_document
-from fakes import CallCounter, dispatch_run, embedded_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Launch
 from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
 from relay_dagster.wiring import Platform
+from support.builders import config_document, feed, vendor_document
+from support.fakes import CallCounter, dispatch_run, embedded_platform
 
 TENANT = "acme"
 RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from builders import REQUESTED_AT, RUN_ID, tenant_config, vendor_document
-from fakes import CallCounter, embedded_platform
 from relay_core.config import TenantConfig
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import RunContext
@@ -20,6 +18,8 @@ from relay_dagster.execution.reports import RunReports
 from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
+from support.builders import REQUESTED_AT, RUN_ID, tenant_config, vendor_document
+from support.fakes import CallCounter, embedded_platform
 
 MAP_KEY = "tenants/acme/maps/vendor_1.csv"
 OTHER_RUN = "0d1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e22"

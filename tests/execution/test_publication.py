@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from fakes import NOW, FakeClock, embedded_platform, published_outcome
 from relay_core.domain.codes import RunStatus
 from relay_dagster.execution.publication import (
     published_key,
@@ -21,6 +20,7 @@ from relay_dagster.runs.feeds.pointer import FeedPointer, Publication
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
+from support.fakes import NOW, FakeClock, embedded_platform, published_outcome
 
 DAY = timedelta(days=1)
 

@@ -11,8 +11,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from builders import RUN_ID, config_document, feed, vendor_document
-from fakes import CallCounter, dispatch_run, embedded_platform
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import VendorResult
 from relay_dagster import tags
@@ -21,6 +19,8 @@ from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
+from support.builders import RUN_ID, config_document, feed, vendor_document
+from support.fakes import CallCounter, dispatch_run, embedded_platform
 
 TENANT = "acme"
 

@@ -23,11 +23,11 @@ if __name__ == "__main__":
 
 import httpx
 
-from api_world import ADMIN, ApiWorld
-from live_api import LiveApi, live_api
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
 from relay_dagster.aws.dynamodb.api_key_store import Scope
-from webhooks_world import event, stored_webhook, tried
+from support.api_world import ADMIN, ApiWorld
+from support.live_api import LiveApi, live_api
+from support.webhooks_world import event, stored_webhook, tried
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 WEBHOOK, SPARE_WEBHOOK = (f"wh_{number:032}" for number in (1, 2))

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from fuzzing.campaign import UNHURRIED, Verdict, furnish, fuzz
-from live_api import live_api
 from relay_dagster.runs.webhooks.model import EventType
-from webhooks_world import events_told
+from support.live_api import live_api
+from support.webhooks_world import events_told
 
 SEED = 1
 EXAMPLES = 4

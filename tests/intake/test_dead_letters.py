@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from fakes import embedded_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster import cli
 from relay_dagster.audit import Actor, ActorKind, Origin
@@ -18,6 +17,7 @@ from relay_dagster.runs.errors import QueueUnavailableError, TenantBusyError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.wiring import Platform
+from support.fakes import embedded_platform
 
 
 @pytest.fixture

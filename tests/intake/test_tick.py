@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from fakes import NOW, CallCounter, FakeClock, embedded_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster import tags
 from relay_dagster.aws.dynamodb.run_store import RunStore
@@ -23,6 +22,7 @@ from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Lane, LockState, NewRun, RunRecord, Trigger
 from relay_dagster.runs.ports import AttemptState
 from relay_dagster.wiring import Platform
+from support.fakes import NOW, CallCounter, FakeClock, embedded_platform
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-import builders
-from normalizing import normalize_vendor
 from relay_core.config import load_config
 from relay_core.pipeline import merge_vendors
 from relay_core.publish.feed.writing import feed_chunks
+from support import builders
+from support.normalizing import normalize_vendor
 
 HEADER = "sku,quantity_available,cost,title,updated_at"
 VENDORS = ("north", "south")

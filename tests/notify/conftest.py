@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from fakes import served_platform
 from relay_dagster.wiring import Platform
+from support.fakes import served_platform
 
 
 @pytest.fixture(scope="module")

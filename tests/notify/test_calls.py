@@ -9,7 +9,9 @@ from ipaddress import ip_address
 import pytest
 import trustme
 
-from receivers import (
+from relay_dagster.notify.calls import Answer, Caller
+from relay_dagster.runs.webhooks.destination import Destination, judge_url
+from support.receivers import (
     Behavior,
     answering,
     dripping,
@@ -18,8 +20,6 @@ from receivers import (
     sending,
     waiting,
 )
-from relay_dagster.notify.calls import Answer, Caller
-from relay_dagster.runs.webhooks.destination import Destination, judge_url
 
 HEADERS = {"content-type": "application/json", "webhook-id": "msg_1"}
 BODY = b'{"type":"run.succeeded"}'

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from fakes import Seconds
 from relay_dagster.notify.lanes import (
     LATEST,
     MOST_AT_ONCE,
@@ -17,6 +16,7 @@ from relay_dagster.notify.lanes import (
     SOONEST,
     Lanes,
 )
+from support.fakes import Seconds
 
 
 @dataclass

@@ -13,8 +13,6 @@ from datetime import timedelta
 import pytest
 from standardwebhooks import Webhook as Verifier
 
-from fakes import FakeClock
-from receivers import Behavior, Counting, Receiver, answering, receiving, sending, waiting
 from relay_dagster.audit import Action, ActorKind
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.external_errors import ExternalServiceError
@@ -35,7 +33,9 @@ from relay_dagster.runs.webhooks.model import (
 )
 from relay_dagster.runs.webhooks.rules import FAILING_FOR
 from relay_dagster.wiring import Platform
-from webhooks_world import stored_webhook
+from support.fakes import FakeClock
+from support.receivers import Behavior, Counting, Receiver, answering, receiving, sending, waiting
+from support.webhooks_world import stored_webhook
 
 
 class World:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from pages import PAGES
 from relay_dagster.notify.calls import ANSWER_BYTES, CALL_SECONDS
 from relay_dagster.notify.signing import request_headers
 from relay_dagster.runs.webhooks.events import trial_event
 from relay_dagster.runs.webhooks.model import EventType, new_secret
 from relay_dagster.runs.webhooks.rules import WAITS
+from support.pages import PAGES
 
 PAGE = PAGES["docs/WEBHOOKS.md"]
 SNIPPETS = re.findall(r"```python\n(.+?)```", PAGE, re.DOTALL)

@@ -9,14 +9,14 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from api_world import ApiWorld
-from fakes import CHANGES, TRIPPED
-from receivers import Receiver, answering, receiving
 from relay_dagster.notify.calls import Caller
 from relay_dagster.notify.sender import Sender
 from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.webhooks.model import SUBSCRIBABLE
 from relay_dagster.wiring import Platform
+from support.api_world import ApiWorld
+from support.fakes import CHANGES, TRIPPED
+from support.receivers import Receiver, answering, receiving
 
 PLACE = "/v1/tenants/acme/webhooks"
 

@@ -9,9 +9,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from builders import RUN_ID, config_document, feed, vendor_document
-from fakes import embedded_platform
-from html_page import read_page
 from relay_core.config import load_config, parse_document
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
@@ -20,7 +17,10 @@ from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.checks import ALL_CHECKS
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.wiring import Platform
-from run_world import TENANT, ThrottledOnce, World, column_of, failure_of, with_objects
+from support.builders import RUN_ID, config_document, feed, vendor_document
+from support.fakes import embedded_platform
+from support.html_page import read_page
+from support.run_world import TENANT, ThrottledOnce, World, column_of, failure_of, with_objects
 
 TWO_VENDORS = (vendor_document("vendor_1"), vendor_document("vendor_2"))
 

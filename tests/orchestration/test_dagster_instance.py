@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from builders import REQUESTED_AT, RUN_ID
 from relay_dagster import tags
 from relay_dagster.orchestration.dagster_instance import (
     STATE_OF,
@@ -20,6 +19,7 @@ from relay_dagster.orchestration.dagster_instance import (
 from relay_dagster.orchestration.jobs import INVENTORY_SYNC
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import AttemptState, utc_now
+from support.builders import REQUESTED_AT, RUN_ID
 
 STATUS = dg.DagsterRunStatus
 RECORD = RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT, attempt=2)

@@ -10,10 +10,6 @@ import dagster as dg
 import pytest
 from standardwebhooks import Webhook
 
-from api_world import ApiWorld
-from builders import config_document
-from fakes import FakeClock, embedded_platform, served_platform
-from receivers import receiving
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.runs.job_message import Job
@@ -21,7 +17,11 @@ from relay_dagster.runs.model import NewRun
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.webhooks.model import EventType
 from relay_dagster.wiring import Platform
-from webhooks_world import stored_webhook
+from support.api_world import ApiWorld
+from support.builders import config_document
+from support.fakes import FakeClock, embedded_platform, served_platform
+from support.receivers import receiving
+from support.webhooks_world import stored_webhook
 
 DUTIES = [
     "tenant_partitions",

@@ -9,8 +9,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from builders import feed, vendor_document
-from fakes import embedded_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster.execution.publication import published_key, state_key
 from relay_dagster.runs.errors import (
@@ -21,7 +19,9 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.model import RunRecord
-from run_world import TENANT, World, failure_of, with_objects
+from support.builders import feed, vendor_document
+from support.fakes import embedded_platform
+from support.run_world import TENANT, World, failure_of, with_objects
 
 FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]

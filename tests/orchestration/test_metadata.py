@@ -8,8 +8,6 @@ from contextlib import contextmanager
 import dagster as dg
 import pytest
 
-from builders import RUN_ID
-from fakes import dispatch_run, embedded_platform
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster import tags
@@ -18,6 +16,8 @@ from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.orchestration.metadata import failure_metadata, normalized_metadata
 from relay_dagster.wiring import Platform
+from support.builders import RUN_ID
+from support.fakes import dispatch_run, embedded_platform
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import dagster as dg
 import pytest
 
-from builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from normalizing import normalize_vendor
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.pipeline import merge_vendors
@@ -17,6 +15,8 @@ from relay_dagster.orchestration.metadata_tables import (
     warning_table,
     winner_table,
 )
+from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from support.normalizing import normalize_vendor
 
 CONFIG = tenant_config(
     vendor_document("north"),

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from builders import feed
-from fakes import embedded_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster.execution.publication import withdraw
 from relay_dagster.runs.feeds.pointer import Publication
 from relay_dagster.runs.model import RunRecord
-from run_world import TENANT, World
+from support.builders import feed
+from support.fakes import embedded_platform
+from support.run_world import TENANT, World
 
 FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]

@@ -7,10 +7,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from builders import RUN_ID, feed
-from fakes import embedded_platform
 from relay_dagster.wiring import Platform
-from run_world import ThrottledOnce, World, column_of, with_objects
+from support.builders import RUN_ID, feed
+from support.fakes import embedded_platform
+from support.run_world import ThrottledOnce, World, column_of, with_objects
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
-from fakes import embedded_platform
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.aws.sqs.job_queue import JobQueue, Message
 from relay_dagster.external_errors import MissingResourceError
@@ -15,6 +14,7 @@ from relay_dagster.orchestration.build import build_defs
 from relay_dagster.runs.model import NewRun
 from relay_dagster.settings import SettingsError
 from relay_dagster.wiring import Platform
+from support.fakes import embedded_platform
 
 
 @pytest.fixture

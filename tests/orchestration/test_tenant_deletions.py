@@ -16,11 +16,6 @@ import sqlalchemy as sa
 import yaml
 from dagster import instance_for_test
 
-from api_world import ApiWorld
-from builders import feed, vendor_document
-from deployment import DEPLOY
-from fakes import embedded_platform
-from postgres_server import DATABASE, USER, running_postgres
 from relay_dagster.audit import Action
 from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, set_up_alarms
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
@@ -33,8 +28,13 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.tenants.deletion import SWEPT_AFTER, TenantState
 from relay_dagster.triggers.uploads import UploadTick
 from relay_dagster.wiring import Platform
-from run_world import World
-from tenant_leftovers import kept_by_aws, kept_by_dagster, kept_by_database, naming
+from support.api_world import ApiWorld
+from support.builders import feed, vendor_document
+from support.deployment import DEPLOY
+from support.fakes import embedded_platform
+from support.postgres_server import DATABASE, USER, running_postgres
+from support.run_world import World
+from support.tenant_leftovers import kept_by_aws, kept_by_dagster, kept_by_database, naming
 
 GONE, KEPT = "gone-tenant", "kept-tenant"
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from fakes import FakeClock, embedded_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster.reconciler.dead_letter_sweep import (
     AT_LEAST_EVERY_SECONDS,
@@ -16,6 +15,7 @@ from relay_dagster.reconciler.dead_letter_sweep import (
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Lane, NewRun
 from relay_dagster.wiring import Platform
+from support.fakes import FakeClock, embedded_platform
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from builders import RUN_ID, config_document, vendor_document
-from fakes import dispatch_run, embedded_platform
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.execution.publication import published_key
 from relay_dagster.reconciler.dead_run_reports import write_reports
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
+from support.builders import RUN_ID, config_document, vendor_document
+from support.fakes import dispatch_run, embedded_platform
 
 TENANT = "acme"
 

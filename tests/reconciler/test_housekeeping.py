@@ -9,9 +9,6 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from api_world import ApiWorld
-from builders import config_document
-from fakes import FakeClock, embedded_platform
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.reconciler.housekeeping import (
@@ -25,6 +22,9 @@ from relay_dagster.reconciler.housekeeping import (
 )
 from relay_dagster.runs.ports import Executions, utc_now
 from relay_dagster.wiring import Platform
+from support.api_world import ApiWorld
+from support.builders import config_document
+from support.fakes import FakeClock, embedded_platform
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from fakes import FakeClock, embedded_platform
-from reconciler_world import World
 from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
+from support.fakes import FakeClock, embedded_platform
+from support.reconciler_world import World
 
 LOST_SECONDS = 600
 

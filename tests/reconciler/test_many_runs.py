@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from fakes import CallCounter, FakeClock, embedded_platform
-from reconciler_world import World
 from relay_core.domain.codes import RunStatus
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.model import LockState, RunRecord
+from support.fakes import CallCounter, FakeClock, embedded_platform
+from support.reconciler_world import World
 
 BACKLOG = 1_500
 STALE_SECONDS = 20

@@ -10,9 +10,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from builders import config_document
-from fakes import FakeClock, embedded_platform, published_outcome
-from reconciler_world import STATUS, World
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.execution.publication import published_key, state_key
@@ -24,6 +21,9 @@ from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.ports import AttemptState, utc_now
 from relay_dagster.wiring import look_policy, retry_policy
+from support.builders import config_document
+from support.fakes import FakeClock, embedded_platform, published_outcome
+from support.reconciler_world import STATUS, World
 
 NOBODY_S_RUN = "00000000-0000-4000-8000-000000000000"
 

@@ -11,8 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from builders import REQUESTED_AT
-from normalizing import Written, whole
 from reference_engine import Outcome
 from reference_rows import Entry
 from relay_core.config import TenantConfig, VendorConfig, load_config
@@ -26,6 +24,8 @@ from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendo
 from relay_core.publish.feed.writing import feed_chunks
 from relay_core.publish.reports import invalid_rows_chunks
 from relay_core.validation.trouble import VendorInput, judge_inputs
+from support.builders import REQUESTED_AT
+from support.normalizing import Written, whole
 
 
 @dataclass

@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx
 
-from builders import feed
 from integration import sample_tenant
 from integration.installation import Installation
 from integration.waiting import wait_for
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun
 from relay_dagster.runs.ports import utc_now
+from support.builders import feed
 
 GOOD_FEED = feed("A-1,5,10.00", "A-2,0,4.50")
 

@@ -20,12 +20,12 @@ from typing import Any
 
 import boto3
 
-from builders import feed
 from integration.fault_rules import Action
 from integration.installation import MOST_BYTES_OF_MAP, TIMEOUT_SECONDS
 from integration.waiting import wait_for
 from relay_dagster.runs.job_message import Job
 from runbook.desk import GOOD_FEED, Desk
+from support.builders import feed
 
 ROOT = Path(__file__).resolve().parents[2]
 GREAT_ROWS = [f"A-{number},5,10.00" for number in range(1, 21)]

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from fakes import NOW, embedded_platform
 from relay_dagster.runs.admission import Admission, adopted, is_job_of, started_by_hand
 from relay_dagster.runs.commits import Commits, LookPolicy
 from relay_dagster.runs.errors import JobConflictError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, RunRecord
 from relay_dagster.wiring import Platform
+from support.fakes import NOW, embedded_platform
 
 KEY = Idempotency(id="digest-of-key", fingerprint="digest-of-body")
 

@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from fakes import NOW
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.commits import LookPolicy, until_committed
 from relay_dagster.runs.errors import CommitLostError, TenantBusyError
 from relay_dagster.runs.model import Lane, LockState, RunRecord
+from support.fakes import NOW
 
 
 def losing(times: int) -> tuple[list[int], object]:

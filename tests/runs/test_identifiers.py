@@ -2,8 +2,8 @@
 
 import pytest
 
-from builders import RUN_ID
 from relay_dagster.runs.identifiers import is_id, is_run_id
+from support.builders import RUN_ID
 
 
 @pytest.mark.parametrize("text", ["a", "acme_parts", "0-9", "A" * 64])

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from builders import RUN_ID
 from relay_dagster.runs.job_message import Job, NotAJobError
+from support.builders import RUN_ID
 
 
 def body(**changes: object) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from fakes import FakeClock, embedded_platform
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.aws.dynamodb.run_store import RunStore
@@ -39,6 +38,7 @@ from relay_dagster.runs.model import (
     Trigger,
 )
 from relay_dagster.wiring import Platform
+from support.fakes import FakeClock, embedded_platform
 
 KEY = Idempotency(id="digest-of-key", fingerprint="digest-of-body")
 FAILURE = RunFailure("validation_errors", "validation errors: 3 invalid rows", Stage.MERGE_PRICE)

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from builders import REQUESTED_AT, RUN_ID
 from relay_core.domain.codes import RunStatus
 from relay_dagster.runs import message_state
 from relay_dagster.runs.errors import RunAlreadyFinishedError, TransitionRefusedError
 from relay_dagster.runs.model import NOTHING_KNOWN, RunRecord
+from support.builders import REQUESTED_AT, RUN_ID
 
 MINUTE = timedelta(seconds=60)
 NOW = REQUESTED_AT + MINUTE

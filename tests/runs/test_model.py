@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from builders import REQUESTED_AT, RUN_ID
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunContext, RunFailure
 from relay_dagster.runs.model import Outcome, RunRecord, TenantLock, Trigger
+from support.builders import REQUESTED_AT, RUN_ID
 
 
 def test_stage_times_add_up_to_the_time_of_the_attempt() -> None:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from builders import REQUESTED_AT, RUN_ID
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.retry_policy import RetryPolicy
+from support.builders import REQUESTED_AT, RUN_ID
 
 POLICY = RetryPolicy(max_attempts=3, base_seconds=10, max_seconds=300)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from builders import REQUESTED_AT, RUN_ID
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.next_action import next_action
 from relay_core.domain.records import RunFailure
@@ -27,6 +26,7 @@ from relay_dagster.runs.model import (
 )
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 from relay_dagster.runs.state_machine import MOVES, STATUSES, Rule, state_diagram
+from support.builders import REQUESTED_AT, RUN_ID
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NOW = REQUESTED_AT + timedelta(minutes=5)

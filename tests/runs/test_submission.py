@@ -10,8 +10,6 @@ from datetime import timedelta
 
 import pytest
 
-from builders import config_document, vendor_document
-from fakes import NOW, FakeClock, embedded_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster.audit import Actor, ActorKind, Origin
 from relay_dagster.external_errors import ThrottledError, UnreachableError
@@ -29,6 +27,8 @@ from relay_dagster.runs.model import Idempotency, NewRun, RunRecord
 from relay_dagster.runs.ports import Pause
 from relay_dagster.runs.submission import Submission
 from relay_dagster.wiring import Platform
+from support.builders import config_document, vendor_document
+from support.fakes import NOW, FakeClock, embedded_platform
 
 KEY = Idempotency(id="digest-of-key", fingerprint="digest-of-body")
 

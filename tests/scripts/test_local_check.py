@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builders import config_document, feed, vendor_document
 from first_patch import with_patch
 from local.command import main
-from local_bench import Bench
-from pages import PAGES
 from relay_core.config import parse_document
-from workbooks import archive, text_row, workbook
+from support.builders import config_document, feed, vendor_document
+from support.local_bench import Bench
+from support.pages import PAGES
+from support.workbooks import archive, text_row, workbook
 
 ROWS = [("Ä-1", "1", "2.50"), ("B-2", "20", "3"), ("C-3", "0", "1999.99")]
 

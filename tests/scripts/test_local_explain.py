@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from builders import config_document, feed, vendor_document
 from local.command import main
-from local_bench import NOW, Bench
-from pages import PAGES
 from relay_dagster.client.api_models import Explanation
 from relay_dagster.client.terminal import Screen
 from relay_dagster.client.views.explanations import show_explanation
+from support.builders import config_document, feed, vendor_document
+from support.local_bench import NOW, Bench
+from support.pages import PAGES
 
 PAGE = PAGES["docs/EXPLAIN.md"]
 SAMPLE = ("--tenant", "acme_parts", "--run-id", "R", "--now", NOW)

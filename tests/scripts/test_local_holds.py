@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builders import config_document, feed, vendor_document
-from local_bench import Bench
+from support.builders import config_document, feed, vendor_document
+from support.local_bench import Bench
 
 STATE = "published/state.parquet"
 TWO = (vendor_document("vendor_1"), vendor_document("vendor_2"))

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from builders import config_document, feed, vendor_document
 from local.command import main
-from local_bench import Bench
+from support.builders import config_document, feed, vendor_document
+from support.local_bench import Bench
 
 ROOT = Path(__file__).resolve().parents[2]
 Runner = Callable[..., int]

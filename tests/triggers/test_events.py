@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from relay_dagster.triggers.events import NotAnEventError, Upload, uploads_in
-from triggers_world import NOON, s3_event
+from support.triggers_world import NOON, s3_event
 
 KEY = "tenants/acme/inbound/vendor 1/März+1.csv"
 

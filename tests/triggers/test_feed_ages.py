@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from fakes import dispatch_run, published_outcome
 from relay_dagster.triggers.feed_ages import tell_feed_ages
-from triggers_world import TriggersWorld, triggers_world
+from support.fakes import dispatch_run, published_outcome
+from support.triggers_world import TriggersWorld, triggers_world
 
 
 class Told:

@@ -12,7 +12,7 @@ from relay_dagster.audit import Action, ActorKind
 from relay_dagster.aws.dynamodb.tenants.deletions import DeletionStore
 from relay_dagster.runs.model import Trigger
 from relay_dagster.triggers.due import take_due
-from triggers_world import NOON, TriggersWorld, s3_event, triggers_world
+from support.triggers_world import NOON, TriggersWorld, s3_event, triggers_world
 
 HOURLY = {"schedule": {"cron": "0 * * * *"}}
 HALF_PAST = NOON + timedelta(minutes=30)

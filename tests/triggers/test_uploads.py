@@ -12,7 +12,7 @@ import pytest
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.runs.model import Trigger
-from triggers_world import NOON, TriggersWorld, s3_event, triggers_world
+from support.triggers_world import NOON, TriggersWorld, s3_event, triggers_world
 
 KEY = "tenants/acme/inbound/vendor_1/feed.csv"
 QUIET = {"on_upload": {"quiet_seconds": 60}}

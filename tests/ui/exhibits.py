@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builders import feed
 from integration import sample_tenant
 from integration.installation import Installation
 from integration.waiting import wait_for
 from relay_core.config import load_config, parse_document
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.devstack.processes import API, WEBSERVER
+from support.builders import feed
 
 HISTORY, FAILED, REFUSED, HELD = "acme_parts", "north_tools", "old_town", "south_yard"
 # The part of each vendor's records that it sends, run by run: numbers that move.

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from api_world import ADMIN, ApiWorld, served
 from relay_dagster.api.http.middleware import RequestFrame
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
+from support.api_world import ADMIN, ApiWorld, served
 
 SMALL = replace(
     DEFAULT_API_LIMITS, connections=3, head_bytes=2048, head_seconds=0.3, body_seconds=0.3

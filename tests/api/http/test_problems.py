@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem, paths_of, served
-from fakes import embedded_platform
 from relay_core.domain import errors as core_errors
 from relay_dagster import external_errors
 from relay_dagster.api.http.problems import problem_of
@@ -17,6 +15,8 @@ from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.runs import errors as run_errors
 from relay_dagster.runs.model import RunRecord
+from support.api_world import JSON, NOBODY_S_RUN, ApiWorld, assert_problem, paths_of, served
+from support.fakes import embedded_platform
 
 SECRET = "arn:aws:s3:::relay-inventory"
 

@@ -10,9 +10,6 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from api_world import ApiWorld
-from config_documents import changed, faults_of
-from pages import PAGES, ROOT
 from relay_core.config import load_config, parse_document
 from relay_core.samples import sample_config_text
 from relay_dagster.api.openapi.config_schema import (
@@ -20,6 +17,9 @@ from relay_dagster.api.openapi.config_schema import (
     config_schema,
     config_schema_json,
 )
+from support.api_world import ApiWorld
+from support.config_documents import changed, faults_of
+from support.pages import PAGES, ROOT
 
 CONFIG, OUTPUTS = (
     re.findall(r"```yaml\n(.*?)```", PAGES[page], re.DOTALL)

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from api_world import ApiWorld
 from relay_core.config import load_config
 from relay_dagster.api.http.error_codes import CODES
 from relay_dagster.api.http.problems import STATUSES
 from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE, config_schemas
+from support.api_world import ApiWorld
 
 OPEN = {"/v1/health", "/v1/ready"}
 

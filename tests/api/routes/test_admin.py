@@ -4,7 +4,7 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from api_world import ApiWorld, assert_problem, paths_of
+from support.api_world import ApiWorld, assert_problem, paths_of
 
 
 def pause(world: ApiWorld, **body: object) -> Response:

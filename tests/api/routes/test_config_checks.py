@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from httpx import Response
 
-from api_world import JSON, PROCESSES, TENANT, ApiWorld, assert_problem, paths_of
-from builders import config_document, vendor_document
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.config_checks import HEAD_BYTES, MOST_VENDORS, WHOLE_BYTES
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.external_errors import UnreachableError
-from workbooks import text_row, workbook
+from support.api_world import JSON, PROCESSES, TENANT, ApiWorld, assert_problem, paths_of
+from support.builders import config_document, vendor_document
+from support.workbooks import text_row, workbook
 
 PLACE = "/v1/tenants/acme/config:check"
 INBOUND = "tenants/acme/inbound/"

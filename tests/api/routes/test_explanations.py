@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from api_world import NOBODY_S_RUN, PROCESSES, ApiWorld, assert_problem, paths_of
-from builders import config_document, feed, vendor_document
-from explaining import RunInMemory, run_in_memory
 from relay_core.config import load_config
 from relay_dagster.api.explainer import Explainer
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.runs.model import RunRecord
+from support.api_world import NOBODY_S_RUN, PROCESSES, ApiWorld, assert_problem, paths_of
+from support.builders import config_document, feed, vendor_document
+from support.explaining import RunInMemory, run_in_memory
 
 DOCUMENT = config_document(
     *map(vendor_document, ("north", "south")),

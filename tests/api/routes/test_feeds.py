@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from httpx import Response
 
-from api_world import ApiWorld, assert_problem
-from builders import vendor_document
+from support.api_world import ApiWorld, assert_problem
+from support.builders import vendor_document
 
 
 def feed_of(world: ApiWorld, **headers: str) -> Response:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from api_world import ApiWorld, assert_problem
-from fakes import CallCounter, embedded_platform
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.external_errors import UnreachableError
+from support.api_world import ApiWorld, assert_problem
+from support.fakes import CallCounter, embedded_platform
 
 
 def test_health_needs_neither_key_nor_dependency(world: ApiWorld) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from api_world import NOBODY_S_RUN, ApiWorld, assert_problem
-from fakes import CHANGES, TRIPPED
 from relay_dagster.runs.model import RunRecord
+from support.api_world import NOBODY_S_RUN, ApiWorld, assert_problem
+from support.fakes import CHANGES, TRIPPED
 
 
 def order(record: RunRecord, **changes: Any) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from api_world import JSON, NOBODY_S_RUN, TENANT, ApiWorld, assert_problem, paths_of
-from builders import vendor_document
-from fakes import NOW, CallCounter, FakeClock, embedded_platform
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord
+from support.api_world import JSON, NOBODY_S_RUN, TENANT, ApiWorld, assert_problem, paths_of
+from support.builders import vendor_document
+from support.fakes import NOW, CallCounter, FakeClock, embedded_platform
 
 FIELDS_OF_A_RUN = {
     *("run_id", "tenant_id", "config_version", "status", "stage", "attempt", "requested_at"),

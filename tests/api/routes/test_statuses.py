@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from api_world import TENANT, ApiWorld, assert_problem
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import RunPage, utc_now
+from support.api_world import TENANT, ApiWorld, assert_problem
 
 PATH = f"/v1/tenants/{TENANT}/status"
 AT = datetime(2026, 3, 1, 11, 58, tzinfo=UTC)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api_world import JSON, TENANT, ApiWorld, assert_problem, paths_of
-from builders import config_document, vendor_document
-from fakes import FakeClock, embedded_platform
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from support.api_world import JSON, TENANT, ApiWorld, assert_problem, paths_of
+from support.builders import config_document, vendor_document
+from support.fakes import FakeClock, embedded_platform
 
 
 def create(world: ApiWorld, **changes):

@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from api_world import ApiWorld, assert_problem, paths_of
-from builders import config_document, vendor_document
-from fakes import embedded_platform
 from relay_dagster.runs.model import Trigger
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers.uploads import UploadTick
+from support.api_world import ApiWorld, assert_problem, paths_of
+from support.builders import config_document, vendor_document
+from support.fakes import embedded_platform
 
 PATH = "/v1/tenants/acme/uploads"
 PREFIX = "tenants/acme/inbound/vendor_1/"

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 
-from fakes import NOW, FakeClock, Seconds
 from relay_dagster.api.security.admin_keys import AdminKey
 from relay_dagster.api.security.api_keys import (
     Caller,
@@ -20,6 +19,7 @@ from relay_dagster.audit import SYSTEM, Origin
 from relay_dagster.aws.dynamodb.api_key_store import DEFAULT_SCOPES, Scope, TenantKey
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.external_errors import ThrottledError
+from support.fakes import NOW, FakeClock, Seconds
 
 HERE = "192.0.2.1"
 BY = Caller("admin:ops", name="ops")

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from fastapi.testclient import TestClient
 
-from api_world import ADMIN, NOBODY_S_RUN, ApiWorld, assert_problem
-from builders import config_document, vendor_document
-from fakes import embedded_platform
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.aws.dynamodb.api_key_store import Scope
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
+from support.api_world import ADMIN, NOBODY_S_RUN, ApiWorld, assert_problem
+from support.builders import config_document, vendor_document
+from support.fakes import embedded_platform
 
 LOCAL = {"type": "local"}
 WEBHOOK = "/v1/tenants/{tenant_id}/webhooks/{webhook_id}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from fakes import Seconds
 from relay_dagster.api.security.rate_limits import (
     LatelySeen,
     RateLimitedError,
     TokenBuckets,
     WrongKeys,
 )
+from support.fakes import Seconds
 
 
 def taken(buckets: TokenBuckets, name: str = "one") -> int:

@@ -11,14 +11,14 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from builders import RUN_ID
-from fakes import embedded_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, alarm_definitions, set_up_alarms
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
+from support.builders import RUN_ID
+from support.fakes import embedded_platform
 
 BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ALL_RUNS = frozenset({("Environment", "staging")})

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from fakes import embedded_platform
 from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, set_up_alarms
 from relay_dagster.aws.cloudwatch.tenant_alarms import remove_alarms
 from relay_dagster.wiring import Platform
+from support.fakes import embedded_platform
 
 
 @pytest.fixture

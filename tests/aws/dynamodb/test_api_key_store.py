@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from fakes import NOW, FakeClock, embedded_platform
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
 from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, unmarshal
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.wiring import Platform
+from support.fakes import NOW, FakeClock, embedded_platform
 
 KEY = TenantKey(
     key_id="0123456789abcdef",

@@ -4,7 +4,6 @@ import base64
 
 import pytest
 
-from builders import REQUESTED_AT, RUN_ID
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.reads import (
     BadCursorError,
@@ -15,6 +14,7 @@ from relay_dagster.aws.dynamodb.reads import (
 )
 from relay_dagster.aws.dynamodb.serialization import from_record, unmarshal
 from relay_dagster.runs.model import RunRecord
+from support.builders import REQUESTED_AT, RUN_ID
 
 RECORD = RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT)
 

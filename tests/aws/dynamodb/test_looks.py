@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from builders import REQUESTED_AT
-from fakes import CallCounter, embedded_platform
 from relay_dagster.aws.dynamodb.serialization import SHARDS
 from relay_dagster.runs.model import Lane, RunRecord
 from relay_dagster.wiring import Platform
+from support.builders import REQUESTED_AT
+from support.fakes import CallCounter, embedded_platform
 
 SECOND = timedelta(seconds=1)
 

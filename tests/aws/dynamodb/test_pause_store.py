@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fakes import NOW, FakeClock, embedded_platform
 from relay_dagster.aws.dynamodb.pause_store import Pause, PauseStore
+from support.fakes import NOW, FakeClock, embedded_platform
 
 
 @pytest.fixture

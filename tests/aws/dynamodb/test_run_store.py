@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from builders import REQUESTED_AT
-from fakes import CallCounter, FakeClock, embedded_platform, served_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.reads import BadCursorError
@@ -29,6 +27,8 @@ from relay_dagster.runs.errors import (
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, Outcome, RunRecord
 from relay_dagster.wiring import Platform
+from support.builders import REQUESTED_AT
+from support.fakes import CallCounter, FakeClock, embedded_platform, served_platform
 
 
 @pytest.fixture

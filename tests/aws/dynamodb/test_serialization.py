@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from builders import REQUESTED_AT, RUN_ID
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import VendorResult
@@ -28,6 +27,7 @@ from relay_dagster.aws.dynamodb.serialization import (
 from relay_dagster.runs.feeds.hold import Hold
 from relay_dagster.runs.feeds.pointer import FeedPointer, Publication
 from relay_dagster.runs.model import Lane, LockState, RunRecord, TenantLock, Trigger
+from support.builders import REQUESTED_AT, RUN_ID
 
 NOTHING_OF = VendorResult("v2", "missing", None, None, None, None, None)
 

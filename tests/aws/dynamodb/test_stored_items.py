@@ -16,8 +16,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from builders import RUN_ID, config_document
-from fakes import CHANGES, NOW, TRIPPED, FakeClock, embedded_platform
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_dagster.audit import Action, Actor, ActorKind, Origin
@@ -40,6 +38,8 @@ from relay_dagster.runs.webhooks.model import (
     new_event,
 )
 from relay_dagster.wiring import Platform
+from support.builders import RUN_ID, config_document
+from support.fakes import CHANGES, NOW, TRIPPED, FakeClock, embedded_platform
 
 STORED = Path(__file__).with_name("stored_items.json")
 WHO = Origin(Actor(ActorKind.TENANT_KEY, "k1", "tool"), "req-1", "192.0.2.7")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from builders import REQUESTED_AT, RUN_ID
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.serialization import requested_key
 from relay_dagster.aws.dynamodb.tenant_lock import of_change
 from relay_dagster.runs.model import LockState, RunRecord
+from support.builders import REQUESTED_AT, RUN_ID
 
 NONE, QUEUED, OWNER = LockState.NONE, LockState.QUEUED, LockState.OWNER
 FREE = "attribute_not_exists(holder)"

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from fakes import NOW, FakeClock, embedded_platform, served_platform
 from relay_core.domain.errors import ConfigTooLargeError
 from relay_dagster.aws.dynamodb.tenant_store import (
     MAX_CONFIG_BYTES,
@@ -20,6 +19,7 @@ from relay_dagster.aws.dynamodb.tenant_store import (
 )
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.wiring import Platform
+from support.fakes import NOW, FakeClock, embedded_platform, served_platform
 
 
 @pytest.fixture

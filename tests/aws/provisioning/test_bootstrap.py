@@ -12,8 +12,6 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from builders import RUN_ID
-from fakes import embedded_clients
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.run_store import RunStore
@@ -22,6 +20,8 @@ from relay_dagster.runs.admission import requested
 from relay_dagster.runs.model import Lane, NewRun
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.settings import Settings, SettingsError
+from support.builders import RUN_ID
+from support.fakes import embedded_clients
 
 NAMES = Names(region="us-east-1")
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from fakes import embedded_clients
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap, check, provision
 from relay_dagster.settings import Settings
+from support.fakes import embedded_clients
 
 NAMES = Names(region="us-east-1")
 

@@ -13,13 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
-from builders import RUN_ID
-from fakes import embedded_platform
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.external_errors import MissingResourceError, ObjectChangedError
 from relay_dagster.wiring import Platform
+from support.builders import RUN_ID
+from support.fakes import embedded_platform
 
 PREFIX = "tenants/acme/inbound/vendor_1/"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from fakes import embedded_platform
 from relay_dagster.aws.s3.removal import PrefixRemoval
 from relay_dagster.external_errors import ServiceFailedError
 from relay_dagster.wiring import Platform
+from support.fakes import embedded_platform
 
 PREFIX = "tenants/acme/"
 

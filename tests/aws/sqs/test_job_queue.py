@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from fakes import embedded_platform
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.wiring import Platform
+from support.fakes import embedded_platform
 
 WANTED = {"visibility_timeout_seconds": 300, "max_receives": 3}
 

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from api_world import TENANT
-from client_world import ClientWorld
+from support.api_world import TENANT
+from support.client_world import ClientWorld
 
 
 @pytest.fixture(autouse=True)

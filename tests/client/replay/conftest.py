@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from client_world import ClientWorld
-from run_world import World
+from support.client_world import ClientWorld
+from support.run_world import World
 
 
 @pytest.fixture

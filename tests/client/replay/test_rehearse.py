@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from builders import config_document, feed, vendor_document
-from client_world import ClientWorld, Told
 from reference_rules import meets
 from relay_core.config import load_config, parse_document
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
-from run_world import TENANT, World
+from support.builders import config_document, feed, vendor_document
+from support.client_world import ClientWorld, Told
+from support.run_world import TENANT, World
 
 FIRST, SECOND = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "12")
 GUIDE = (Path(__file__).resolve().parents[3] / "docs/CLI.md").read_text("utf-8")

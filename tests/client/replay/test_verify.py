@@ -12,9 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from api_world import ADMIN, NOBODY_S_RUN
-from builders import feed, vendor_document
-from client_world import ClientWorld
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import ENGINE_VERSION
 from relay_dagster.client.api_client import ApiClient
@@ -22,7 +19,10 @@ from relay_dagster.client.replay.trail import NotReplayableError, Trail
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
 from relay_dagster.runs.feeds.hold import Release
-from run_world import TENANT, World
+from support.api_world import ADMIN, NOBODY_S_RUN
+from support.builders import feed, vendor_document
+from support.client_world import ClientWorld
+from support.run_world import TENANT, World
 
 FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")
 GUIDE = (Path(__file__).resolve().parents[3] / "docs/CLI.md").read_text("utf-8")

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from api_world import TENANT
-from client_world import ClientWorld
+from support.api_world import TENANT
+from support.client_world import ClientWorld
 
 
 @pytest.fixture(autouse=True)

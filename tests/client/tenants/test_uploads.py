@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from api_world import TENANT
-from builders import vendor_document
-from client_world import ClientWorld, Told
 from relay_dagster.client.api_models import UploadLink
 from relay_dagster.client.errors import UnexpectedAnswerError, UnreachableError
 from relay_dagster.client.links import send_file
+from support.api_world import TENANT
+from support.builders import vendor_document
+from support.client_world import ClientWorld, Told
 
 KEY = "tenants/acme/inbound/vendor_1/stock.csv"
 TOO_LARGE = (

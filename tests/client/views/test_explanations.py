@@ -7,13 +7,13 @@ import json
 
 from rich.console import Console
 
-from builders import feed, tenant_config, vendor_document
-from client_world import ClientWorld
-from explaining import run_in_memory
 from relay_core.config import TenantConfig
 from relay_dagster.client.api_models import Explanation
 from relay_dagster.client.terminal import Screen
 from relay_dagster.client.views.explanations import show_explanation
+from support.builders import feed, tenant_config, vendor_document
+from support.client_world import ClientWorld
+from support.explaining import run_in_memory
 
 PRICING = {
     "base_margin_pct": "0.20",

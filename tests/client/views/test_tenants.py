@@ -11,13 +11,13 @@ from pathlib import Path
 import dagster as dg
 from rich.console import Console
 
-from api_world import TENANT
-from builders import feed, vendor_document
-from client_world import ClientWorld
 from relay_dagster.client.api_models import TenantStatus, VendorStanding
 from relay_dagster.client.terminal import Screen
 from relay_dagster.client.views.tenants import show_status
-from run_world import World
+from support.api_world import TENANT
+from support.builders import feed, vendor_document
+from support.client_world import ClientWorld
+from support.run_world import World
 
 LENIENT = {"max_invalid_rows": 9, "max_invalid_row_pct": "1.0"}
 HOURLY = {"schedule": {"cron": "0 * * * *"}}

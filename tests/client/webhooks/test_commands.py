@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from api_world import TENANT
-from client_world import ClientWorld
-from fakes import NOW
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.webhooks.calls import WebhookCalls
 from relay_dagster.runs.webhooks.changes import disabled, edited, failing
 from relay_dagster.runs.webhooks.model import DisabledReason
-from webhooks_world import event, tried
+from support.api_world import TENANT
+from support.client_world import ClientWorld
+from support.fakes import NOW
+from support.webhooks_world import event, tried
 
 URL = "https://shop.example.com/hooks"
 

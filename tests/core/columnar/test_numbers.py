@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import tenant_config, vendor_document
 from relay_core.columnar.column_values import FAULTS, ColumnValues
 from relay_core.columnar.csv_text import money_text, whole_text
 from relay_core.columnar.numbers import read_amounts, read_wholes
@@ -20,6 +19,7 @@ from relay_core.domain.cell_rules import read_money, read_whole
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, Refusals
 from relay_core.domain.errors import CellError
+from support.builders import tenant_config, vendor_document
 
 NUMBERS = st.one_of(
     st.from_regex(r"\A[+-]?[0-9]{0,12}[.,]?[0-9]{0,7}([eE][+-]?[0-9]{1,3})?\Z"),

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import tenant_config, vendor_document
 from relay_core.columnar import timestamps
 from relay_core.columnar.column_values import FAULTS, ColumnValues
 from relay_core.columnar.timestamps import TimestampOptions, read_timestamps
 from relay_core.domain import cell_rules
 from relay_core.domain.columns import BY_NAME, Refusals
 from relay_core.domain.errors import CellError
+from support.builders import tenant_config, vendor_document
 
 ZONES = ["UTC", "America/Chicago", "Europe/Lisbon", "Australia/Lord_Howe", "Africa/Monrovia"]
 DATES = st.one_of(

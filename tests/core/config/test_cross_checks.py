@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from builders import config_document, vendor_document
-from config_documents import (
+from relay_core.config import load_config
+from support.builders import config_document, vendor_document
+from support.config_documents import (
     changed,
     faults_of,
     parser_of,
 )
-from relay_core.config import load_config
 
 
 @pytest.mark.parametrize(

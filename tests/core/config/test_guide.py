@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from builders import feed, tenant_config, vendor_document
-from config_documents import (
+from reference_runs import run_document
+from relay_core.config import TenantConfig, load_config, parse_document
+from support.builders import feed, tenant_config, vendor_document
+from support.config_documents import (
     REQUIRED,
     ROOT,
     all_fields,
 )
-from reference_runs import run_document
-from relay_core.config import TenantConfig, load_config, parse_document
-from reported_runs import KEYS, go_through
+from support.reported_runs import KEYS, go_through
 
 
 def value_at(config: TenantConfig, path: str) -> Any:

@@ -12,12 +12,12 @@ from unittest import mock
 import pytest
 import yaml
 
-from builders import config_document, tenant_config, vendor_document
-from config_documents import changed, faults_of
 from relay_core.config import load_config, load_stored_config, parse_document, values
 from relay_core.config.documents import plain_document
 from relay_core.domain.errors import ConfigError, ConfigFault, ConfigTooLargeError
 from relay_core.domain.limits import Limits
+from support.builders import config_document, tenant_config, vendor_document
+from support.config_documents import changed, faults_of
 
 P = "vendors.0.parser."
 Format = Literal["json", "yaml"]

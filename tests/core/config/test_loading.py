@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from builders import config_document, tenant_config, vendor_document
-from config_documents import (
+from relay_core.config import TenantConfig, load_config, parse_document
+from relay_core.domain.columns import CANONICAL_COLUMNS
+from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
+from support.builders import config_document, tenant_config, vendor_document
+from support.config_documents import (
     ABSENT,
     REQUIRED,
     ROOT,
@@ -21,9 +24,6 @@ from config_documents import (
     changed,
     faults_of,
 )
-from relay_core.config import TenantConfig, load_config, parse_document
-from relay_core.domain.columns import CANONICAL_COLUMNS
-from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
 
 # --- what is required, and what it is without ---------------------------------------------------
 

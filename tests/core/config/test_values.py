@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from builders import config_document, tenant_config, vendor_document
-from config_documents import (
+from relay_core.config import load_config, parse_document
+from support.builders import config_document, tenant_config, vendor_document
+from support.config_documents import (
     QUOTE_IT,
     P,
     changed,
     faults_of,
     parser_of,
 )
-from relay_core.config import load_config, parse_document
 
 # --- one fault each -----------------------------------------------------------------------------
 

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from builders import tenant_config, vendor_document
 from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.csv_reader import parse_feed
+from support.builders import tenant_config, vendor_document
 
 LIMITS = Limits(cell_bytes=100)
 BLOCK = 6 << 20

@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow.csv as pa_csv
 import pytest
 
-from builders import tenant_config, vendor_document
-from reading import gathered
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.arrow_csv import OtherRecords
 from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.csv_records import RecordScanner
 from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from support.builders import tenant_config, vendor_document
+from support.reading import gathered
 
 PARSER = tenant_config(vendor_document()).vendors[0].parser
 BLOCK = 4 << 20

@@ -1,4 +1,4 @@
-"""Feeds as other programs write them: see tests/feeds/formats/README.md."""
+"""Feeds as other programs write them: see tests/data/feeds/formats/README.md."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from reading import Read, read
 from reference_runs import run_document
 from relay_core.config import parse_document
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
+from support.reading import Read, read
 
-FEEDS = Path(__file__).parents[2] / "feeds" / "formats"
+FEEDS = Path(__file__).parents[2] / "data" / "feeds" / "formats"
 
 
 def feed_of(name: str) -> bytes:

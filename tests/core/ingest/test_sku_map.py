@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from builders import feed
 from relay_core.ingest.sku_map import SkuMap, read_sku_map
+from support.builders import feed
 
 LONG = "x" * 64
 TEXTS = st.one_of(

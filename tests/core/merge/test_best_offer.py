@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import tenant_config, vendor_document
 from nasty_tenants import SORT_RULES
 from relay_core.columnar.sorting import TextOrder
 from relay_core.config import TenantConfig
@@ -24,6 +23,7 @@ from relay_core.merge.criteria import Criterion, criteria_of
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.frames import frame_of
+from support.builders import tenant_config, vendor_document
 
 OFFERS = st.lists(
     st.tuples(st.integers(0, 3), st.integers(-2, 2), st.sampled_from([0, 1, 2**62, -(2**62)])),

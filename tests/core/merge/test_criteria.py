@@ -6,9 +6,9 @@ from typing import get_args
 
 import pytest
 
-from builders import tenant_config
 from relay_core.config.models import SortRule
 from relay_core.merge.criteria import criteria_of
+from support.builders import tenant_config
 
 
 @pytest.mark.parametrize("name", get_args(SortRule))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from builders import config_document, vendor_document
 from reference_runs import run_document
+from support.builders import config_document, vendor_document
 
 
 def price_of(row: str, **pricing: Any) -> str:

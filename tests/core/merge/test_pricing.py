@@ -9,10 +9,10 @@ import pyarrow as pa
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from builders import tenant_config
 from relay_core.columnar.numbers import AMOUNT
 from relay_core.config import PricingConfig
 from relay_core.merge.pricing import PriceInputs, explain_price, price_winners
+from support.builders import tenant_config
 
 ROUNDINGS = {"nearest": ROUND_HALF_UP, "up": ROUND_CEILING, "down": ROUND_FLOOR}
 

@@ -10,8 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import feed, tenant_config, vendor_document
-from normalizing import normalize_vendor
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.merge import result
 from relay_core.merge.best_offer import Winners
@@ -21,6 +19,8 @@ from relay_core.merge.result import rules_broken_by, unpriced_warnings
 from relay_core.normalize.result import no_offers
 from relay_core.pipeline import merge_vendors
 from relay_core.validation.frames import frame_of
+from support.builders import feed, tenant_config, vendor_document
+from support.normalizing import normalize_vendor
 
 SKUS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
 

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from builders import tenant_config, vendor_document
 from relay_core.config import StockConfig
 from relay_core.merge.vendor_offers import in_stock, units, without_duplicates
+from support.builders import tenant_config, vendor_document
 
 MOST = 2_147_483_647
 

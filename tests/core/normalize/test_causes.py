@@ -8,14 +8,14 @@ from unittest import mock
 
 import pytest
 
-from builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from normalizing import normalize_vendor
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import Cause, CauseSample
 from relay_core.ingest import csv_reader
 from relay_core.normalize import vendor as vendor_module
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.pipeline import normalize_vendors
+from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from support.normalizing import normalize_vendor
 
 CONFIG = tenant_config(vendor_document("acme"))
 

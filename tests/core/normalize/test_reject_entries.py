@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import feed, tenant_config, vendor_document
-from normalizing import normalize_vendor
 from relay_core.domain.limits import Limits
 from relay_core.normalize.reject_entries import cut_texts, shown_columns, unique_names
 from relay_core.normalize.result import NormalizedVendor
+from support.builders import feed, tenant_config, vendor_document
+from support.normalizing import normalize_vendor
 
 CELLS = st.text(st.sampled_from("\"'\\,a1 \t\n\x00\x1fé"), max_size=4)
 

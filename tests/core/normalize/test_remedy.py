@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
-from memory_sink import MemorySink
 from reference_runs import rows
 from relay_core.config import TenantConfig
 from relay_core.normalize.vendor_feed import VendorFeed
@@ -19,6 +17,8 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import Baseline, read_state
 from relay_core.stages import RunStages
 from relay_core.validation.trouble import VendorInput
+from support.builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
+from support.memory_sink import MemorySink
 
 KEYS = ArtifactKeys(RUN_ID, "acme")
 PUBLISHED_RUN = "the-published-run"

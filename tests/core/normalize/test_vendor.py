@@ -9,7 +9,6 @@ from unittest import mock
 import pyarrow as pa
 import pytest
 
-from builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from relay_core import pipeline
 from relay_core.columnar import growable
 from relay_core.domain.limits import Limits
@@ -20,6 +19,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.pipeline import normalize_vendors
 from relay_core.validation.contracts import REJECT_SCHEMA
+from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 
 CONFIG = tenant_config(vendor_document("a"), vendor_document("b"))
 

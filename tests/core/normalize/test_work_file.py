@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from normalizing import Written, normalize_vendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
 from relay_core.pipeline import normalize_vendors
 from relay_core.validation.contracts import OFFER_SCHEMA
+from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from support.normalizing import Written, normalize_vendor
 
 CONFIG = tenant_config(vendor_document("v"), output={"columns": ["sku", "price"]})
 FEED = feed("B,1,2.5", "B,-1,x", "C,2", "A,0,", 'A,7,"1.2345"')

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from config_documents import ROOT
-from normalizing import normalize_vendor
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import RowFault
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.onboarding.feed_check import FeedCheck, check_feed
 from relay_core.onboarding.head import FeedBytes
+from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from support.config_documents import ROOT
+from support.normalizing import normalize_vendor
 
 # Tiny feeds in the manner of published price lists: what the vendor's options must be to read them.
 LISTS: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {
@@ -137,7 +137,7 @@ def test_with_the_right_options_nothing_is_to_be_changed(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "tests" / "feeds").glob("*.?sv")), ids=lambda path: path.name
+    "path", sorted((ROOT / "tests" / "data" / "feeds").glob("*.?sv")), ids=lambda path: path.name
 )
 def test_what_a_check_refuses_a_run_refuses(path: Any) -> None:
     data = path.read_bytes()

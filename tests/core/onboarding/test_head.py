@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from builders import feed, tenant_config, vendor_document
 from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.feed import TextBatch
 from relay_core.onboarding.head import FeedBytes, whole_records
+from support.builders import feed, tenant_config, vendor_document
 
 
 def parser_of(**options: Any) -> ParserConfig:

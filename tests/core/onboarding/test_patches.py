@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from builders import config_document, feed, tenant_config, vendor_document
-from normalizing import normalize_vendor
 from relay_core.config import load_config
 from relay_core.config.json_patch import PatchStep, apply_patch
 from relay_core.domain.records import Cause
+from support.builders import config_document, feed, tenant_config, vendor_document
+from support.normalizing import normalize_vendor
 
 
 def causes_of(*rows: str, **parser: Any) -> Sequence[Cause]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from builders import feed, tenant_config, vendor_document
 from relay_core.onboarding.feed_check import check_feed
 from relay_core.onboarding.head import FeedBytes
 from relay_core.onboarding.verdict import is_right, limits_passed
+from support.builders import feed, tenant_config, vendor_document
 
 LENIENT = {"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from builders import REQUESTED_AT, config_document, feed, run_context, vendor_document
-from memory_sink import MemorySink
 from reference_changes import HEADER, greatest_moves, reference_changes
 from relay_core.config import load_config
 from relay_core.normalize.vendor_feed import VendorFeed
@@ -20,6 +18,8 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import Baseline, read_state
 from relay_core.stages import RunStages
 from relay_core.validation.trouble import VendorInput
+from support.builders import REQUESTED_AT, config_document, feed, run_context, vendor_document
+from support.memory_sink import MemorySink
 
 KEYS = ArtifactKeys("", "")
 PUBLISHED = "the-published-run"

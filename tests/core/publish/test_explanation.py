@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from builders import REQUESTED_AT, RUN_ID, feed, tenant_config, vendor_document
-from explaining import RunInMemory, run_in_memory
 from golden_tenants import golden_tenant
 from nasty_tenants import NastyTenant, nasty_tenants
 from reference_explain import explained
@@ -21,6 +19,8 @@ from reference_rows import CANONICAL, read_vendor
 from relay_core.config import TenantConfig, load_config
 from relay_core.domain.errors import ArtifactsExpiredError, SkuNotFoundError
 from relay_core.normalize.vendor_feed import VendorFeed
+from support.builders import REQUESTED_AT, RUN_ID, feed, tenant_config, vendor_document
+from support.explaining import RunInMemory, run_in_memory
 
 HEADER = "sku,quantity_available,cost,price,map_price,lead_time_days,updated_at"
 LENIENT = {"max_invalid_rows": 1_000_000, "max_invalid_row_pct": "1.0"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from builders import REQUESTED_AT, feed
 from relay_core.domain.records import VendorResult
 from relay_core.publish.findings import RunFindings
-from reported_runs import ReportedRun, go_through
+from support.builders import REQUESTED_AT, feed
+from support.reported_runs import ReportedRun, go_through
 
 CAME = REQUESTED_AT - timedelta(hours=2, minutes=59)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from builders import RUN_ID
 from relay_core.publish.keys import ArtifactKeys
+from support.builders import RUN_ID
 
 
 def test_keys_lie_under_the_run_and_its_tenant() -> None:

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from explaining import run_in_memory
 from relay_core.publish.state import STATE_SCHEMA, Baseline, read_state
-from reported_runs import KEYS, ReportedRun, go_through
+from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from support.explaining import run_in_memory
+from support.reported_runs import KEYS, ReportedRun, go_through
 
 COLUMNS = ["sku", "vendor_id", "quantity_available", "price", "brand", "lead_time_days"]
 HEADER = "sku,quantity_available,cost,brand,lead_time_days"

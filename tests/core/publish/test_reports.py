@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.next_action import next_action
@@ -17,6 +16,7 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.pipeline import merge_vendors, normalize_vendors
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import errors_json, invalid_rows_chunks, run_summary_json
+from support.builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
 
 LENIENT = {"max_invalid_rows": 100_000, "max_invalid_row_pct": "1"}
 

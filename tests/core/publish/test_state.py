@@ -14,9 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builders import REQUESTED_AT, feed, run_context, tenant_config, vendor_document
-from memory_sink import MemorySink
-from normalizing import Written
 from relay_core.domain.columns import CANONICAL_COLUMNS, MONEY_COLUMNS, WHOLE_COLUMNS
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.normalize.vendor_feed import VendorFeed
@@ -26,6 +23,9 @@ from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import STATE_SCHEMA, read_state
 from relay_core.stages import RunStages
+from support.builders import REQUESTED_AT, feed, run_context, tenant_config, vendor_document
+from support.memory_sink import MemorySink
+from support.normalizing import Written
 
 KEYS = ArtifactKeys("", "")
 VENDORS = tuple(vendor_document(name, required=False) for name in ("v1", "v2", "v3"))

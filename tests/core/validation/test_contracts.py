@@ -15,8 +15,6 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from builders import feed, tenant_config, vendor_document
-from normalizing import normalize_vendor
 from relay_core.domain.columns import COLUMNS, Kind
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.normalize import vendor as vendor_module
@@ -34,6 +32,8 @@ from relay_core.validation.contracts import (
 )
 from relay_core.validation.frames import frame_of
 from relay_core.validation.gate import broken_rules, check_shape, refused_cells
+from support.builders import feed, tenant_config, vendor_document
+from support.normalizing import normalize_vendor
 
 HEADER = "sku,quantity_available,lead_time_days,cost,map_price,price,msrp,condition,updated_at"
 GOOD = "A,1,2,3,4,5,6,new,2024-01-01"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from builders import tenant_config
 from relay_core.validation.error_policy import judge_policy
+from support.builders import tenant_config
 
 
 @pytest.mark.parametrize(

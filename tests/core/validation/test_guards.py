@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import tenant_config
 from relay_core.config.models import GuardsConfig
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.frames import frame_of
@@ -22,6 +21,7 @@ from relay_core.validation.guards import (
     judge_guards,
     vendor_rows_share,
 )
+from support.builders import tenant_config
 
 
 @dataclass(frozen=True)

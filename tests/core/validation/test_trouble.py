@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from builders import REQUESTED_AT, tenant_config, vendor_document
 from relay_core.domain.limits import Limits
 from relay_core.validation.trouble import InputVerdict, VendorInput, VendorStatus, judge_inputs
+from support.builders import REQUESTED_AT, tenant_config, vendor_document
 
 LIMITS = Limits(feed_bytes=100, sku_map_bytes=10)
 HOUR, MOMENT = timedelta(hours=1), timedelta(microseconds=1)

@@ -13,7 +13,7 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.devstack.processes import CODE, DAEMON
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.tenants.deletion import TenantState
-from tenant_leftovers import kept_by_aws, kept_by_dagster, naming
+from support.tenant_leftovers import kept_by_aws, kept_by_dagster, naming
 
 REMOVED_WITHIN = 120
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 
-import builders
 from integration import sample_tenant
 from integration.fault_rules import Action, Rule
 from integration.installation import RUN_SECONDS, Installation, brief, side_by_side
@@ -18,6 +17,7 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.devstack.processes import API
 from relay_dagster.runs.feeds.pointer import FeedPointer
 from relay_dagster.runs.model import RunRecord
+from support import builders
 
 FEW_ROWS = builders.feed("SKU-0001,5,9.00,few,2026-02-01", header=sample_tenant.HEADER)
 

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 
-import builders
 from integration.fault_rules import Action
 from integration.installation import RUN_SECONDS, STALE_SECONDS, Installation, brief, side_by_side
 from integration.scenario import scenario
@@ -20,6 +19,7 @@ from relay_dagster.intake.dead_letters import DeadLetters
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import LockState, NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
+from support import builders
 
 PURGED, SECONDS_EACH = int(os.environ.get("PURGED", "10")), 12
 QUEUED = 1_500

@@ -10,8 +10,8 @@ from integration.installation import RUN_SECONDS, Installation, brief
 from integration.scenario import scenario
 from integration.settled import everything_settled
 from integration.waiting import wait_for
-from receivers import answering, receiving, waiting
 from relay_dagster.devstack.processes import API, CODE
+from support.receivers import answering, receiving, waiting
 
 
 @scenario("34", seconds=60)

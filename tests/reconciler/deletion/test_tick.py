@@ -13,8 +13,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from api_world import ApiWorld
-from fakes import FakeClock, embedded_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster import tags
 from relay_dagster.audit import Action
@@ -29,7 +27,9 @@ from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.tenants.deletion import SWEPT_AFTER, Deletion, TenantState
 from relay_dagster.wiring import Platform
-from tenant_leftovers import kept_by_aws, naming
+from support.api_world import ApiWorld
+from support.fakes import FakeClock, embedded_platform
+from support.tenant_leftovers import kept_by_aws, naming
 
 TENANT = "acme"
 CLOSING, DELETING, DELETED = TenantState.CLOSING, TenantState.DELETING, TenantState.DELETED

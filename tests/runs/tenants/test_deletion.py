@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from fakes import NOW
 from relay_dagster.runs.errors import RestoreTooLateError
 from relay_dagster.runs.tenants import deletion as rules
 from relay_dagster.runs.tenants.deletion import SWEPT_AFTER, TenantState
+from support.fakes import NOW
 
 HOUR = timedelta(hours=1)
 ASKED = rules.asked("acme", "ops", NOW, HOUR)

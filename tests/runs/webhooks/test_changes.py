@@ -6,10 +6,10 @@ import base64
 from dataclasses import replace
 from datetime import timedelta, timezone
 
-from fakes import NOW
 from relay_dagster.runs.webhooks.changes import delivered, disabled, failing, rotated, updated
 from relay_dagster.runs.webhooks.model import DisabledReason, EventType, new_secret
-from webhooks_world import SECOND, event, webhook
+from support.fakes import NOW
+from support.webhooks_world import SECOND, event, webhook
 
 
 def test_two_secrets_sign_for_a_day_and_a_third_takes_the_oldests_place() -> None:

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from builders import RUN_ID
-from fakes import CHANGES, NOW, TRIPPED
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.runs.feeds.hold import Hold
 from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer, holding, published
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.webhooks.events import events_of, run_data, trial_event
 from relay_dagster.runs.webhooks.model import EventType
+from support.builders import RUN_ID
+from support.fakes import CHANGES, NOW, TRIPPED
 
 ENDS = {
     RunStatus.SUCCEEDED: EventType.RUN_SUCCEEDED,

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from fakes import FakeClock, embedded_platform, held_outcome, published_outcome
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.aws.clients import Clients
@@ -23,7 +22,8 @@ from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.webhooks.model import Event
 from relay_dagster.wiring import Platform
-from webhooks_world import events_told
+from support.fakes import FakeClock, embedded_platform, held_outcome, published_outcome
+from support.webhooks_world import events_told
 
 FAILURE = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from fakes import NOW
 from relay_dagster.runs.webhooks.model import Attempt, Delivery, Event, EventType, new_event
 from relay_dagster.runs.webhooks.rules import (
     FAILING_FOR,
@@ -18,7 +17,8 @@ from relay_dagster.runs.webhooks.rules import (
     tried,
     wait_after,
 )
-from webhooks_world import SECOND, event, webhook
+from support.fakes import NOW
+from support.webhooks_world import SECOND, event, webhook
 
 FAILED = Attempt(NOW, 500, 1000, "the receiver answered 500")
 DELIVERED = Attempt(NOW, 204, 12, None)

@@ -7,9 +7,9 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from api_world import ApiWorld, assert_problem, paths_of
-from builders import config_document, vendor_document
 from relay_dagster.aws.dynamodb.api_key_store import Scope
+from support.api_world import ApiWorld, assert_problem, paths_of
+from support.builders import config_document, vendor_document
 
 PLACE = "/v1/tenants/acme/api-keys"
 SOON = "2999-03-01T12:00:00Z"

@@ -11,12 +11,12 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from api_world import ADMIN, TENANT, ApiWorld, assert_problem, paths_of
-from builders import config_document, vendor_document
-from fakes import embedded_platform
 from relay_dagster.audit import Action
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
+from support.api_world import ADMIN, TENANT, ApiWorld, assert_problem, paths_of
+from support.builders import config_document, vendor_document
+from support.fakes import embedded_platform
 
 KEYS = f"/v1/tenants/{TENANT}/api-keys"
 ADDRESS = "198.51.100.7"

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from httpx import Response
 
-from api_world import ADMIN, TENANT, ApiWorld, assert_problem, paths_of
-from builders import vendor_document
-from fakes import embedded_platform
 from relay_core.domain.codes import RunStatus
 from relay_dagster.audit import Action
 from relay_dagster.runs.ports import utc_now
+from support.api_world import ADMIN, TENANT, ApiWorld, assert_problem, paths_of
+from support.builders import vendor_document
+from support.fakes import embedded_platform
 
 PATH = f"/v1/tenants/{TENANT}"
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from api_world import ApiWorld, assert_problem, paths_of
 from relay_dagster.aws.dynamodb.reads import to_cursor
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.webhooks.model import EventType, Webhook
-from webhooks_world import event, stored_webhook, tried
+from support.api_world import ApiWorld, assert_problem, paths_of
+from support.webhooks_world import event, stored_webhook, tried
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from httpx import Response
 
-from api_world import JSON, ApiWorld, assert_problem, paths_of
-from builders import vendor_document
-from fakes import embedded_platform
 from relay_dagster.aws.dynamodb.api_key_store import Scope
 from relay_dagster.runs.webhooks.changes import disabled, edited, failing
 from relay_dagster.runs.webhooks.model import SUBSCRIBABLE, DisabledReason
+from support.api_world import JSON, ApiWorld, assert_problem, paths_of
+from support.builders import vendor_document
+from support.fakes import embedded_platform
 
 PLACE = "/v1/tenants/acme/webhooks"
 URL = "https://shop.example.com/hooks/s3cr3t-path"

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from fakes import NOW, embedded_platform
 from relay_dagster.audit import SYSTEM, Action, AuditEntry
 from relay_dagster.aws.dynamodb.audit.store import AuditStore
 from relay_dagster.aws.dynamodb.serialization import unmarshal
 from relay_dagster.wiring import Platform
+from support.fakes import NOW, embedded_platform
 
 ACTIONS = (Action.RUN_POSTED, Action.RUN_CANCELLED, Action.CONFIG_PUT)
 

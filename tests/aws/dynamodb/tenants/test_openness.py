@@ -9,8 +9,6 @@ from datetime import timedelta
 
 import pytest
 
-from api_world import ApiWorld
-from fakes import embedded_platform, served_platform
 from relay_dagster.audit import Action
 from relay_dagster.runs.errors import TenantBusyError, TenantClosingError
 from relay_dagster.runs.job_message import Job
@@ -19,7 +17,9 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.tenants.deletion import TenantState
 from relay_dagster.runs.triggers.state import TriggerMove
 from relay_dagster.wiring import Platform
-from webhooks_world import event, stored_webhook
+from support.api_world import ApiWorld
+from support.fakes import embedded_platform, served_platform
+from support.webhooks_world import event, stored_webhook
 
 TENANT = "acme"
 WEEK = timedelta(days=7)

@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import pytest
 
-from fakes import NOW, CallCounter, embedded_platform, served_platform
 from relay_dagster.audit import SYSTEM, Action
 from relay_dagster.aws.dynamodb.reads import BadCursorError, to_cursor
 from relay_dagster.aws.dynamodb.serialization import SHARDS, unmarshal
@@ -22,7 +21,8 @@ from relay_dagster.runs.webhooks.changes import (
 from relay_dagster.runs.webhooks.errors import TooManyWebhooksError, UnknownWebhookError
 from relay_dagster.runs.webhooks.model import DisabledReason, new_secret
 from relay_dagster.wiring import Platform
-from webhooks_world import SECOND, event, stored_webhook, tried, webhook
+from support.fakes import NOW, CallCounter, embedded_platform, served_platform
+from support.webhooks_world import SECOND, event, stored_webhook, tried, webhook
 
 
 @pytest.fixture

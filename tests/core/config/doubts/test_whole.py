@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from builders import tenant_config, vendor_document
 from relay_core.config.doubts.whole import config_doubts
+from support.builders import tenant_config, vendor_document
 
 PRICED = {"min_price": "1"}
 

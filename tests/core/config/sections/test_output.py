@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from config_documents import changed, faults_of
 from relay_core.config import load_config
+from support.config_documents import changed, faults_of
 
 PRICE = {"column": "price", "as": "Price"}
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from builders import config_document, tenant_config, vendor_document
-from config_documents import faults_of
 from relay_core.config import StockConfig, load_config
 from relay_core.domain.limits import DEFAULT_LIMITS, STORED_CONFIG_LIMITS
+from support.builders import config_document, tenant_config, vendor_document
+from support.config_documents import faults_of
 
 ONE_OF = "must have exactly one of margin_pct, markup, fixed_price and leave_out: true; it has "
 

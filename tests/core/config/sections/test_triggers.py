@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from cronsim import CronSim
 
-from builders import tenant_config
-from config_documents import changed, faults_of
 from relay_core.config.sections.triggers import ScheduleConfig
+from support.builders import tenant_config
+from support.config_documents import changed, faults_of
 
 # The nights on which each zone's clock goes forward, and back; Lord Howe's by half an hour.
 NIGHTS = {

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from builders import config_document, feed, vendor_document
 from reference_runs import run_document
 from relay_core.config import ParserConfig
 from relay_core.domain.errors import ContractBrokenError, FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.isolation.parent import read_apart
-from workbooks import text_row, workbook
+from support.builders import config_document, feed, vendor_document
+from support.workbooks import text_row, workbook
 
 PARSER = ParserConfig.model_validate({"format": "xlsx"})
 ROWS = [text_row(1, "sku", "qty"), *(text_row(n, f"A-{n}", "x" * 400) for n in range(2, 60_000))]

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reading import Read, gathered, read
 from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.feed import ParsedFeed, TextBatch
 from relay_core.ingest.jsonl.objects import cells_of, read_object
 from relay_core.ingest.jsonl.reader import read_json_lines
+from support.reading import Read, gathered, read
 
 PARSER = ParserConfig(format="jsonl")
 GOOD = '{"sku": "A", "qty": 1}'

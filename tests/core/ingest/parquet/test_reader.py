@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reading import read
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.parquet.reader import may_explode
+from support.reading import read
 
 
 def parquet(columns: dict[str, Any], **options: Any) -> bytes:

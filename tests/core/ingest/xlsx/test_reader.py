@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from reading import Read, read
 from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.feed import Misfits
 from relay_core.ingest.formats import open_feed
-from workbooks import archive, text_row, workbook, workbook_parts
+from support.reading import Read, read
+from support.workbooks import archive, text_row, workbook, workbook_parts
 
 HEADER = text_row(1, "sku", "qty")
 TEXT = '<c r="A2" t="inlineStr"><is>'

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from builders import tenant_config, vendor_document
 from relay_core.onboarding.guesses.candidates import candidates
+from support.builders import tenant_config, vendor_document
 
 PARSER = tenant_config(vendor_document(parser={"thousands_separator": ","})).vendors[0].parser
 CELLS = {

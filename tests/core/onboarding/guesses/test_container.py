@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from builders import tenant_config, vendor_document
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.onboarding.feed_check import FeedCheck, check_feed
 from relay_core.onboarding.findings import describe_check
 from relay_core.onboarding.guesses.container import unpacked
 from relay_core.onboarding.head import FeedBytes
-from workbooks import text_row, workbook
+from support.builders import tenant_config, vendor_document
+from support.workbooks import text_row, workbook
 
-FEEDS = Path(__file__).parents[3] / "feeds" / "formats"
+FEEDS = Path(__file__).parents[3] / "data" / "feeds" / "formats"
 CSV = b"sku,quantity_available,cost\nA,1,2.50\nB,2,3\n"
 LINES = (
     b'{"sku":"A","quantity_available":1,"cost":2.5}\n{"sku":"B","quantity_available":2,"cost":3}\n'

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from builders import tenant_config, vendor_document
 from relay_core.domain.columns import FEED_COLUMNS
 from relay_core.onboarding.guesses.headers import match_headers
+from support.builders import tenant_config, vendor_document
 
 PARSER = tenant_config(vendor_document()).vendors[0].parser
 

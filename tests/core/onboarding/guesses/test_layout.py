@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from builders import tenant_config, vendor_document
 from relay_core.onboarding.guesses.layout import Layout, guess_layout
+from support.builders import tenant_config, vendor_document
 
 
 def layout_of(text: str, **parser: object) -> Layout:

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from builders import tenant_config, vendor_document
 from relay_core.onboarding.guesses.timestamps import TimestampGuess, guess_timestamps
+from support.builders import tenant_config, vendor_document
 
 ZONE = ZoneInfo("UTC")
 

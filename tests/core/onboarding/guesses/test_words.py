@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from builders import tenant_config, vendor_document
 from relay_core.onboarding.guesses.words import guess_null_values, quantity_word_notes
+from support.builders import tenant_config, vendor_document
 
 PARSER = tenant_config(vendor_document()).vendors[0].parser
 ZONE = ZoneInfo("UTC")

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from pages import PAGES
 from reference_runs import run_document
 from relay_core.config import parse_document
+from support.pages import PAGES
 
 PAGE = PAGES["docs/OUTPUTS.md"]
 SMALLEST = re.findall(r"```yaml\n(.*?)```", PAGES["docs/CONFIG.md"], re.DOTALL)[0]

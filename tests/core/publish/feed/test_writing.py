@@ -14,8 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builders import config_document, feed, vendor_document
-from normalizing import whole
 from reference_runs import run_document
 from relay_core.config import load_config
 from relay_core.domain.columns import CANONICAL_COLUMNS
@@ -23,6 +21,8 @@ from relay_core.merge import best_offer
 from relay_core.merge.result import MergedInventory
 from relay_core.publish.feed import delimited, json_lines, parquet
 from relay_core.publish.feed.writing import feed_chunks
+from support.builders import config_document, feed, vendor_document
+from support.normalizing import whole
 
 COLUMNS = [
     *CANONICAL_COLUMNS,

@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from builders import REQUESTED_AT, feed, run_context
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.report import view
 from relay_core.publish.report.build import report_of
 from relay_core.validation.trouble import VendorState, VendorStatus
-from reported_runs import ReportedRun, go_through
+from support.builders import REQUESTED_AT, feed, run_context
+from support.reported_runs import ReportedRun, go_through
 
 MANY = [f"SKU-{n:02},5,{n}.00" for n in range(1, 21)]
 

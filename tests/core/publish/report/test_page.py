@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from builders import REQUESTED_AT, feed, run_context
-from html_page import Element, read_page
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.publish import report
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.report.page import report_html
-from reported_runs import ReportedRun, go_through
+from support.builders import REQUESTED_AT, feed, run_context
+from support.html_page import Element, read_page
+from support.reported_runs import ReportedRun, go_through
 
 MANY = [f"SKU-{n:03},5,{n}.00" for n in range(1, 41)]
 HOSTILE = (

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote_plus
 
-from builders import config_document, vendor_document
-from fakes import FakeClock, embedded_platform, served_platform, timed
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.triggers.state import TriggerState
 from relay_dagster.triggers.due import take_due
 from relay_dagster.triggers.uploads import UploadTick
 from relay_dagster.wiring import Platform
+from support.builders import config_document, vendor_document
+from support.fakes import FakeClock, embedded_platform, served_platform, timed
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TENANT = "acme"

@@ -9,12 +9,12 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from builders import config_document, tenant_config, vendor_document
 from relay_core.config import ParserConfig, load_config
 from relay_core.config.sections.output import OutputColumn
 from relay_core.domain.errors import ConfigError
+from support.builders import config_document, tenant_config, vendor_document
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ABSENT = object()
 QUOTE_IT = 'put it in quotes, as in "no"'
 

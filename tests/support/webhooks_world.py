@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from fakes import NOW
 from relay_dagster.aws.dynamodb.serialization import unmarshal
 from relay_dagster.aws.dynamodb.webhooks.items import to_event
 from relay_dagster.runs.webhooks.changes import added
@@ -20,6 +19,7 @@ from relay_dagster.runs.webhooks.model import (
     new_webhook_id,
 )
 from relay_dagster.wiring import Platform
+from support.fakes import NOW
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SECOND = timedelta(seconds=1)

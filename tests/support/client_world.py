@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import uvicorn
 from typer.testing import CliRunner
 
-from api_world import ADMIN, ApiWorld
-from builders import tenant_config
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunContext
@@ -24,6 +22,8 @@ from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.reports import RunReports
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
+from support.api_world import ADMIN, ApiWorld
+from support.builders import tenant_config
 
 
 @dataclass(frozen=True)

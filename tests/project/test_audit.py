@@ -6,7 +6,6 @@ import json
 import re
 from datetime import timedelta, timezone
 
-from fakes import NOW
 from relay_dagster.audit import (
     AUDIT_ID_PATTERN,
     SYSTEM,
@@ -16,6 +15,7 @@ from relay_dagster.audit import (
     AuditEntry,
     Origin,
 )
+from support.fakes import NOW
 
 OPS = Origin(Actor(ActorKind.ADMIN_KEY, "ops", "ops"), "request-1", "192.0.2.1")
 

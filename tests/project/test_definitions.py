@@ -12,7 +12,7 @@ import yaml
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.checks import ALL_CHECKS
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ("fetched_inventory", "normalized_inventory", "merged_inventory")
 
 

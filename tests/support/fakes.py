@@ -15,8 +15,6 @@ from typing import Any
 import httpx
 import pytest
 
-from bootstrapped_aws import bootstrapped_aws
-from builders import RUN_ID
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
 from relay_dagster.devstack.moto_server import serving
@@ -25,6 +23,8 @@ from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect, look_policy, retry_policy
+from support.bootstrapped_aws import bootstrapped_aws
+from support.builders import RUN_ID
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pages import MAKEFILE, PAGES, ROOT, codes_in, paths_in, targets_in
+from support.pages import MAKEFILE, PAGES, ROOT, codes_in, paths_in, targets_in
 
 # What a run or a command writes, and keys of the bucket.
 WRITTEN = re.compile(r"(outputs|normalized|reports|out|tenants|published|\.\.\.)/")

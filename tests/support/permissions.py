@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from deployment import properties
 from relay_dagster.aws.clients import Clients
 from relay_dagster.wiring import Platform
+from support.deployment import properties
 
 _EVENT, _NOTE = "provide-client-params", "permissions"
 _SIGNING, _FORM = "before-sign.s3.PutObject", "s3-presign-post-fields"

@@ -15,8 +15,6 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from builders import config_document
-from fakes import held_outcome, published_outcome
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_dagster.api.app import create_app
@@ -28,6 +26,8 @@ from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.aws.sqs.job_queue import Message
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
+from support.builders import config_document
+from support.fakes import held_outcome, published_outcome
 
 ADMIN = "admin-key"
 PROCESSES = EngineProcesses()

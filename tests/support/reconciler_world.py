@@ -6,7 +6,6 @@ from typing import Any
 
 import dagster as dg
 
-from fakes import FakeClock
 from relay_dagster import tags
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
@@ -14,6 +13,7 @@ from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.wiring import Platform
+from support.fakes import FakeClock
 
 STATUS = dg.DagsterRunStatus
 

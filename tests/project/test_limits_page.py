@@ -7,8 +7,8 @@ from dataclasses import fields
 import pytest
 
 from limits_page import FIXED, limits_page, meanings_of
-from pages import PAGES
 from relay_dagster.settings import LimitSettings
+from support.pages import PAGES
 
 PAGE = PAGES["docs/LIMITS.md"]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from builders import REQUESTED_AT
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.pipeline import normalize_vendors
 from relay_core.validation.contracts import OFFER_SCHEMA
+from support.builders import REQUESTED_AT
 
 
 @dataclass

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from builders import REQUESTED_AT, config_document, run_context, vendor_document
-from memory_sink import MemorySink
 from relay_core.config import load_config
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
@@ -17,6 +15,8 @@ from relay_core.publish.report.page import report_html
 from relay_core.publish.state import Baseline, read_state
 from relay_core.stages import RunStages
 from relay_core.validation.trouble import VendorInput
+from support.builders import REQUESTED_AT, config_document, run_context, vendor_document
+from support.memory_sink import MemorySink
 
 KEYS = ArtifactKeys("", "")
 FORGIVING = {"max_invalid_rows": 1_000_000, "max_invalid_row_pct": "1.0"}

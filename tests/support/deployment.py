@@ -15,7 +15,7 @@ import boto3
 import yaml
 from moto import mock_aws
 
-DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 TEMPLATE = DEPLOY / "relay.yaml"
 ACCOUNT, REGION = "123456789012", "us-east-1"
 # moto's CloudFormation knows none of these, nor the database's secret, which stays a name; what

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from local.request import parser
-from pages import MAKEFILE, PAGES, codes_in, found
 from relay_core.samples import SAMPLE_TENANTS
+from support.pages import MAKEFILE, PAGES, codes_in, found
 
 README = PAGES["README.md"]
 FIRST_SCREEN = "\n".join(README.splitlines()[:12])

@@ -220,7 +220,7 @@ def test_a_limit_is_a_positive_whole_number_or_0_where_its_default_is(
 
 
 def test_the_page_about_deployment_names_every_variable_that_is_no_limit_of_inputs() -> None:
-    page = (Path(__file__).resolve().parent.parent / "docs" / "DEPLOY.md").read_text("utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "DEPLOY.md").read_text("utf-8")
     for name, field in Settings.model_fields.items():
         if name in LimitSettings.model_fields:
             continue

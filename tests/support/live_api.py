@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from api_world import ADMIN
 from relay_dagster.devstack.processes import API, MOTO, Stack
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
+from support.api_world import ADMIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from functools import cache
 
 import pytest
 
-from pages import PAGES, ROOT, codes_in
-from test_architecture import ORDER
+from project.test_architecture import ORDER
+from support.pages import PAGES, ROOT, codes_in
 
 PAGE = PAGES["docs/ARCHITECTURE.md"]
 PACKAGES = tuple(ORDER)

@@ -7,12 +7,12 @@ from typing import Any
 
 import dagster as dg
 
-from builders import RUN_ID, config_document
 from relay_dagster import tags
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.wiring import Platform
+from support.builders import RUN_ID, config_document
 
 TENANT = "acme"
 

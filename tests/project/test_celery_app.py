@@ -12,10 +12,10 @@ import pytest
 import yaml
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME, TASK_RESUME_JOB_NAME
 
-from deployment import DEPLOY
 from relay_dagster.celery_app import NEEDED, make_worker_app
+from support.deployment import DEPLOY
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 WHOLE = {
     "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
     "CELERY_RESULT_BACKEND": "redis://127.0.0.1:1/0",

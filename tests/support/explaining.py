@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from builders import REQUESTED_AT, RUN_ID, run_context
-from memory_sink import MemorySink
 from relay_core.columnar.sorted_file import Part
 from relay_core.config import TenantConfig
 from relay_core.normalize.remedy import NO_LAST_GOOD, LastGoodFeeds
@@ -19,6 +17,8 @@ from relay_core.publish.reports import config_snapshot_json, input_manifest_json
 from relay_core.publish.state import Baseline
 from relay_core.stages import RunStages
 from relay_core.validation.trouble import VendorInput
+from support.builders import REQUESTED_AT, RUN_ID, run_context
+from support.memory_sink import MemorySink
 
 
 @dataclass
