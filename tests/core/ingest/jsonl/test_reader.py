@@ -33,6 +33,7 @@ def test_cells_are_as_they_are_written() -> None:
             '{"sku":"00123","cost":12.50,"list":1e3,"ok":true,"no":false,"none":null}',
             '{"cost":"12.50","list":-0.0,"more":" x ","sku":"caf\\u00e9 \\"5\\" \\ud83d\\ude00"}',
             '{"list":123456789012345678901234567890.10}',
+            '{"list":-0,"cost":1E400,"sku":12345678901234567890}',
         ),
         "jsonl",
     ) == Read(
@@ -41,9 +42,21 @@ def test_cells_are_as_they_are_written() -> None:
             1: ["00123", "12.50", "1e3", "true", "false", "", ""],
             2: ['café "5" 😀', "12.50", "-0.0", "", "", "", " x "],
             3: ["", "", "123456789012345678901234567890.10", "", "", "", ""],
+            4: ["12345678901234567890", "1E400", "-0", "", "", "", ""],
         },
-        {1: ".nn....", 2: "..n....", 3: "..n...."},
+        {1: ".nn....", 2: "..n....", 3: "..n....", 4: "nnn...."},
     )
+
+
+def test_bytes_that_are_no_utf_8_are_a_decode_error() -> None:
+    with pytest.raises(FeedUnreadableError, match="byte offset 9") as caught:
+        read(b'{"sku":"a\xff"}', "jsonl")
+    assert caught.value.error_code == "DECODE_ERROR"
+
+
+def test_a_mark_of_byte_order_within_a_feed_is_no_white_space() -> None:
+    found = read(lines(GOOD, "\ufeff" + GOOD), "jsonl")
+    assert (list(found.rows), list(found.misfits)) == ([1], [2])
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -77,6 +90,9 @@ def test_another_encoding_is_read() -> None:
         '{"\\ud800":1}',
         '{"sku":1,"sku":2}',
         '{"x":[{"a":1,"a":2}]}',
+        '{"sku":1,"\\u0073ku":2}',
+        '{"":1,"":2}',
+        '{"x":"\\ud83d\\ud83d\\ude00"}',
         '{"a":1}{"b":2}',
         '{"a":1} 2',
         '{"sku":007}',

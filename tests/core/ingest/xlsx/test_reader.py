@@ -44,6 +44,13 @@ def one_cell(cell: str, *, properties: str = "") -> list[str]:
         ('<c r="A2"><v>1e21</v></c>', "1000000000000000000000", "n"),
         ('<c r="A2"><v>-0</v></c>', "0", "n"),
         ('<c r="A2"><v>1234567890123456</v></c>', "1234567890123460", "n"),
+        ('<c r="A2"><v>12345678901234567</v></c>', "12345678901234600", "n"),
+        ('<c r="A2"><v>0.12345678901234567</v></c>', "0.123456789012346", "n"),
+        ('<c r="A2"><v>1e400</v></c>', "1e400", "n"),
+        ('<c r="A2"><v>-0.50</v></c>', "-0.5", "n"),
+        ('<c r="A2"><v>007</v></c>', "7", "n"),
+        ('<c r="A2"><v>x</v></c>', "x", "n"),
+        ('<c r="A2" t="n" s="99"><v>5</v></c>', "5", "n"),
         ('<c r="A2" s="3"><v>12.5</v></c>', "12.5", "n"),
         ('<c r="A2" s="1"><v>46082</v></c>', "2026-03-01", "."),
         ('<c r="A2" s="2"><v>46082.520833333336</v></c>', "2026-03-01 12:30:00", "."),
@@ -57,11 +64,19 @@ def one_cell(cell: str, *, properties: str = "") -> list[str]:
         ('<c r="A2" s="1"><v>2958465</v></c>', "9999-12-31", "."),
         ('<c r="A2" s="1"><v>2958466</v></c>', "2958466", "."),
         ('<c r="A2" s="1"><v>-1</v></c>', "-1", "."),
+        ('<c r="A2" s="4"><v>-0.50</v></c>', "-0.5", "."),
+        ('<c r="A2" s="1"><v>x</v></c>', "x", "."),
+        ('<c r="A2" s="4"><v>0.999999</v></c>', "00:00:00", "."),
+        ('<c r="A2" s="2"><v>60.75</v></c>', "1900-02-29 18:00:00", "."),
+        ('<c r="A2" t="d"><v>soon</v></c>', "soon", "."),
         ('<c r="A2" t="d"><v>2026-03-01T12:30:00</v></c>', "2026-03-01 12:30:00", "."),
         ('<c r="A2" t="d"><v>2026-03-01</v></c>', "2026-03-01", "."),
         ('<c r="A2" t="b"><v>1</v></c>', "true", "."),
         ('<c r="A2" t="b"><v>0</v></c>', "false", "."),
+        ('<c r="A2" t="b"><v>true</v></c>', "true", "."),
         ('<c r="A2" t="e"><v>#N/A</v></c>', "#N/A", "."),
+        ('<c r="A2" t="e"><f>1/0</f><v>#DIV/0!</v></c>', "#DIV/0!", "."),
+        ('<c r="A2" t="other"><v>x</v></c>', "x", "."),
         ('<c r="A2"><f>B2*2</f><v>24</v></c>', "24", "n"),
         ('<c r="A2" t="str"><f>B2</f><v>a &amp; b</v></c>', "a & b", "."),
         (f'{TEXT}<t xml:space="preserve"> 007 </t></is></c>', " 007 ", "."),
@@ -76,6 +91,7 @@ def one_cell(cell: str, *, properties: str = "") -> list[str]:
             ".",
         ),
         (f"{TEXT}<t>a_x000D_b&#10;&lt;&#x41;</t></is></c>", "a\rb\n<A", "."),
+        (f"{TEXT}<t>fax005F_1 _x005F_x000D_</t></is></c>", "fax005F_1 _x000D_", "."),
         (f"{TEXT}<t>a\r\nb\rc</t></is></c>", "a\nb\nc", "."),
         ("<c r='A2' t='inlineStr'><is><t><![CDATA[a<b]]></t></is></c>", "a<b", "."),
         ('<c t="inlineStr" cm="1" r="A2"><is><t>x</t></is></c>', "x", "."),
@@ -111,10 +127,75 @@ def test_texts_that_cells_share_are_found_by_place() -> None:
     shared = (
         '<si><t>sku</t></si><si><t xml:space="preserve"> A &amp; B </t></si><si><t/></si>'
         "<si><r><t>ri</t></r><r><t>ch</t></r></si>"
+        "<si><t>a_x000D_b</t><rPh sb='0' eb='1'><t>x</t></rPh></si>"
     )
-    rows = "".join(map(shared_row, range(1, 5), range(4)))
+    rows = "".join(map(shared_row, range(1, 6), range(5)))
     found = read(workbook(rows, shared=shared), "xlsx")
-    assert found.rows == {2: [" A & B "], 3: [""], 4: ["rich"]}
+    assert found.rows == {2: [" A & B "], 3: [""], 4: ["rich"], 5: ["a\rb"]}
+
+
+@pytest.mark.parametrize("number", [*range(14, 23), *range(27, 37), 45, 46, 47, *range(50, 59)])
+def test_numbers_of_built_in_formats_are_dates(number: int) -> None:
+    styles = f"<styleSheet><cellXfs><xf numFmtId='{number}'/></cellXfs></styleSheet>"
+    rows = f'{text_row(1, "sku")}<row r="2"><c r="A2"><v>61.5</v></c></row>'
+    found = read(archive(workbook_parts(rows) | {"xl/styles.xml": styles}), "xlsx")
+    assert (found.rows, found.numbers) == ({2: ["1900-03-01 12:00:00"]}, {2: "."})
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("yyyy\\-mm\\-dd", "1900-03-01"),
+        ("[$-409]d/m/yy", "1900-03-01"),
+        ("[h]:mm", "1900-03-01"),
+        ("[ss]", "1900-03-01"),
+        ("General", "61"),
+        ("000000", "61"),
+        ("@", "61"),
+        ("#,##0.00 &quot;days&quot;", "61"),
+        ("[Red]0.00_d", "61"),
+        ("0\\h", "61"),
+        ("0*d", "61"),
+    ],
+)
+def test_a_format_with_a_letter_of_dates_shows_one(code: str, text: str) -> None:
+    styles = (
+        f"<styleSheet><numFmts><numFmt numFmtId='170' formatCode='{code}'/></numFmts>"
+        "<cellXfs><xf numFmtId='170'/></cellXfs></styleSheet>"
+    )
+    rows = f'{text_row(1, "sku")}<row r="2"><c r="A2"><v>61</v></c></row>'
+    found = read(archive(workbook_parts(rows) | {"xl/styles.xml": styles}), "xlsx")
+    assert found.rows == {2: [text]}
+
+
+def test_hidden_rows_are_read_and_a_merged_cell_is_its_first() -> None:
+    rows = (
+        HEADER
+        + '<row r="2" hidden="1"><c r="A2" t="inlineStr"><is><t>A</t></is></c><c r="B2"/></row>'
+        + '<row r="3"><c r="A3" s="1"/><c r="B3"><v>2</v></c></row><row r="4"/>'
+        + text_row(5, "", " ")
+        + text_row(7, "C")
+    )
+    found = read(workbook(f"{rows}</sheetData><mergeCells/><sheetData>"), "xlsx")
+    assert found.rows == {2: ["A", ""], 3: ["", "2"], 5: ["", " "], 7: ["C", ""]}
+
+
+@pytest.mark.parametrize("rows", ["", '<row r="1"/>', text_row(2, " ")])
+def test_a_sheet_without_a_filled_cell_is_an_empty_feed(rows: str) -> None:
+    assert read(workbook(rows), "xlsx").headers is None
+
+
+def test_a_cell_that_stands_twice_is_its_last_and_columns_may_run_backwards() -> None:
+    cells = '<c r="B2"><v>1</v></c><c r="A2"><v>2</v></c><c r="B2"><v>3</v></c>'
+    assert read(workbook(f'{HEADER}<row r="2">{cells}</row>'), "xlsx").rows == {2: ["2", "3"]}
+
+
+def test_parts_are_found_in_any_case_and_by_absolute_targets() -> None:
+    parts = workbook_parts(HEADER + shared_row(2, 0), shared="<si><t>A</t></si>")
+    parts["xl/SharedStrings.xml"] = parts.pop("xl/sharedStrings.xml")
+    relations = str(parts["xl/_rels/workbook.xml.rels"])
+    parts["xl/_rels/workbook.xml.rels"] = relations.replace('"worksheets', '"/xl/worksheets')
+    assert read(archive(parts), "xlsx").rows == {2: ["A", ""]}
 
 
 def test_rows_count_from_the_header_and_empty_ones_keep_their_number() -> None:
