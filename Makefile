@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-rules bench-runs bench-webhooks profile runbook schema screenshots cluster audit clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-idle bench-rules bench-runs bench-webhooks profile runbook schema screenshots cluster audit clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -95,6 +95,9 @@ bench-explain: setup ## Measure how long a SKU of a large run takes to be explai
 
 bench-hostile-requests: setup ## Measure what hostile requests cost the API and another caller
 	@$(BIN)/python -m benchmarks.hostile_requests
+
+bench-idle: setup ## Measure what the stack uses of a core while nothing happens
+	@$(BIN)/python -m benchmarks.idle_bench
 
 # make bench SIZES=100k,1m ROUNDS=3 VARIANTS=0 GIGABYTE=0 is a short one.
 bench: setup ## Measure the engine and its peers: SIZES, ROUNDS, VARIANTS, GIGABYTE

@@ -36,6 +36,7 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_core.samples import sample_config_text
 from relay_dagster import tags
 from relay_dagster.devstack.processes import API, CODE, MOTO
+from relay_dagster.drain import Deadline
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
 from relay_dagster.reconciler.dead_letter_sweep import LetterCount, sweep
@@ -269,7 +270,9 @@ def ticks(scale: Scale) -> Iterator[Cost]:
     yield scale.cost("intake, one place", scale.take_in)
     yield scale.cost("lost messages", lambda: send_lost_again(platform, QueueWatch(), now))
     yield scale.cost("dead letters", lambda: sweep(platform, LetterCount(), now))
-    yield scale.cost("history", lambda: delete_old_runs(platform, executions, now))
+    yield scale.cost(
+        "history", lambda: delete_old_runs(platform, executions, now, Deadline.after(30))
+    )
     listed = platform.runs.list_runs
     yield scale.cost("runs?status=RUNNING", lambda: listed(None, RunStatus.RUNNING))
     yield scale.cost("runs?tenant_id=", lambda: listed(_tenant(0)))

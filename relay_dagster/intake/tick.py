@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from relay_dagster.aws.clients import LONG_POLL_SECONDS
 from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.aws.sqs.job_queue import MAX_MESSAGES, Message
+from relay_dagster.drain import drain
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.decision import (
     Discard,
@@ -52,7 +53,7 @@ class IntakeTick:
         turns_first: the odd place is that of a run which has waited for its tenant, else the
             queue's; to be turned from tick to tick.
         clock: tells the time, aware.
-        stopwatch: tells how long the tick has lasted, in seconds.
+        monotonic: tells how long the tick has lasted, in seconds.
     """
 
     platform: Platform
@@ -60,7 +61,7 @@ class IntakeTick:
     room: int
     turns_first: bool = False
     clock: Callable[[], datetime] = utc_now
-    stopwatch: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = time.monotonic
     dispatched: list[RunRecord] = field(default_factory=list)
     seen: int = 0
     fault: str = ""
@@ -71,9 +72,7 @@ class IntakeTick:
         try:
             self._take_due(Lane.READY, self._left)
             self._take_due(Lane.TURN, (self._left + self.turns_first) // 2)
-            for message in self._messages(poll_seconds):
-                self.seen += 1
-                self._handle(message)
+            drain(self._messages(poll_seconds), self._handle, self._report)
         except ExternalServiceError as error:
             self.fault = f"queue_receive_error: {error}"
             self.platform.metrics.worker_error("queue_receive_error")
@@ -88,7 +87,7 @@ class IntakeTick:
 
     def _messages(self, poll_seconds: int) -> Iterator[Message]:
         """Yield messages: wait for the first, then take what is there; look what is due between."""
-        now = started = self.stopwatch()
+        now = started = self.monotonic()
         while self._left > 0 and now - started <= RECEIVE_UNTIL_SECONDS:
             wait = 0 if self.seen or self.dispatched else poll_seconds - (now - started)
             received = self.platform.queue.receive(
@@ -96,7 +95,7 @@ class IntakeTick:
                 wait_seconds=max(0, min(int(wait), LONG_POLL_SECONDS)),
             )
             yield from received
-            now = self.stopwatch()
+            now = self.monotonic()
             if not received:
                 self._take_due(Lane.READY, self._left)
                 self._take_due(Lane.TURN, self._left)
@@ -109,15 +108,8 @@ class IntakeTick:
 
     def _take_due(self, lane: Lane, most: int) -> None:
         """Ask for the attempts that need no message, the longest due first."""
-        if most <= 0:
-            return
-        for record in self._due(lane, most):
-            try:
-                self._take(record)
-            except Exception as error:  # noqa: BLE001 - the others must not wait for this one
-                facts = record.log_facts
-                report_fault(self.platform.metrics, "attempt_not_dispatched", error, **facts)
-                self.platform.ledger.put_off(record)
+        if most > 0:
+            drain(self._due(lane, most), self._take, self._put_off)
 
     def _due(self, lane: Lane, most: int) -> list[RunRecord]:
         try:
@@ -126,6 +118,10 @@ class IntakeTick:
             # They stay due; the queue must not wait for them.
             report_fault(self.platform.metrics, "due_attempts_unread", error)
             return []
+
+    def _put_off(self, record: RunRecord, error: Exception) -> None:
+        report_fault(self.platform.metrics, "attempt_not_dispatched", error, **record.log_facts)
+        self.platform.ledger.put_off(record)
 
     def _take(self, record: RunRecord) -> None:
         facts = self._facts_of(record)
@@ -136,12 +132,14 @@ class IntakeTick:
             self._leave_alone(record)
 
     def _handle(self, message: Message) -> None:
-        try:
-            facts = self._facts(message)
-            for action in decide(facts, self._policy):
-                self._act(action, message, facts.record)
-        except Exception as error:  # noqa: BLE001 - the others must not wait for this one
-            report_fault(self.platform.metrics, "message_not_handled", error, **_about(message))
+        self.seen += 1
+        facts = self._facts(message)
+        for action in decide(facts, self._policy):
+            self._act(action, message, facts.record)
+
+    def _report(self, message: Message, error: Exception) -> None:
+        """Report why a message could not be handled; it comes again."""
+        report_fault(self.platform.metrics, "message_not_handled", error, **_about(message))
 
     def _facts(self, message: Message) -> MessageFacts:
         count, now = message.receive_count, self.clock()

@@ -12,6 +12,7 @@ from typing import TypeVar
 import dagster as dg
 
 from relay_dagster.aws.cloudwatch.metrics import report_fault
+from relay_dagster.drain import Deadline
 from relay_dagster.notify.sender import Sender
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
 from relay_dagster.orchestration.tenant_traces import DagsterTraces
@@ -170,7 +171,8 @@ def dagster_history(connect: _Connect) -> dg.SensorDefinition:
     """Return the sensor that lets Dagster forget runs as old as deleted artifacts."""
 
     def act(platform: Platform, instance: dg.DagsterInstance, _: Cursor, now: datetime) -> str:
-        return f"old runs deleted: {delete_old_runs(platform, DagsterExecutions(instance), now)}"
+        executions, deadline = DagsterExecutions(instance), Deadline.after(30)
+        return f"old runs deleted: {delete_old_runs(platform, executions, now, deadline)}"
 
     about = "Deletes Dagster's runs that are older than RETENTION_DAYS; their records stay."
     return _duty("dagster_history", EVERY_MINUTE, about, Cursor, act, connect)

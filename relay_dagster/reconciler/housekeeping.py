@@ -3,13 +3,13 @@
 Nothing here is about a single run; each function is a duty of its own.
 """
 
-import time
 from collections import Counter
-from collections.abc import Callable, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from relay_core.domain.codes import RunStatus
+from relay_dagster.drain import Deadline
 from relay_dagster.logs import event_log
 from relay_dagster.reconciler.cursor import Cursor
 from relay_dagster.runs.errors import RunError
@@ -21,7 +21,6 @@ from relay_dagster.wiring import Platform
 OVERLAP = timedelta(minutes=2)
 ALL_TENANTS_EVERY_SECONDS = 3600
 OLD_RUNS_AT_ONCE = 50
-OLD_RUNS_SECONDS = 30
 HOLDS_AT_ONCE = 100
 
 log = event_log()
@@ -68,10 +67,7 @@ def _remove_gone(partitions: TenantPartitions, gone: Set[str]) -> None:
 
 
 def delete_old_runs(
-    platform: Platform,
-    executions: Executions,
-    now: datetime,
-    stopwatch: Callable[[], float] = time.monotonic,
+    platform: Platform, executions: Executions, now: datetime, deadline: Deadline
 ) -> int:
     """Let Dagster forget runs that ended longer ago than artifacts are kept; their records stay.
 
@@ -82,10 +78,10 @@ def delete_old_runs(
         How many were deleted.
     """
     before = now - timedelta(days=platform.settings.retention_days)
-    until, deleted = stopwatch() + OLD_RUNS_SECONDS, 0
+    deleted = 0
     while found := executions.delete_ended_before(before, at_most=OLD_RUNS_AT_ONCE):
         deleted += found
-        if found < OLD_RUNS_AT_ONCE or stopwatch() > until:
+        if found < OLD_RUNS_AT_ONCE or deadline.has_passed():
             break
     return deleted
 

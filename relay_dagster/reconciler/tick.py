@@ -12,6 +12,7 @@ from itertools import zip_longest
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.cloudwatch.metrics import report_fault
+from relay_dagster.drain import TICK_SECONDS, Deadline, drain
 from relay_dagster.execution.publication import remove_superseded, withdraw
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
@@ -34,7 +35,6 @@ from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
 
 MAX_RECORDS = 200
-MAX_SECONDS = 20
 _ROUNDS = 5
 
 log = event_log()
@@ -48,26 +48,24 @@ class ReconcileTick:
         platform: the stores, the queue and the ledger.
         executions: what executes.
         clock: tells the time, aware.
-        stopwatch: tells how long the tick has lasted, in seconds.
+        monotonic: tells how long the tick has lasted, in seconds.
     """
 
     platform: Platform
     executions: Executions
     clock: Callable[[], datetime] = utc_now
-    stopwatch: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = time.monotonic
 
-    def run(self) -> int:
-        """Handle each run; one that fails spoils only itself. Return how many were seen."""
-        until, seen = self.stopwatch() + MAX_SECONDS, 0
-        records = self._due()
+    def run(self, seconds: float = TICK_SECONDS) -> int:
+        """Handle the runs that are due, for so long; return how many were seen."""
+        deadline, records = Deadline.after(seconds, self.monotonic), self._due()
         beats = self.platform.runs.heartbeats([one for one in records if one.attempt])
         turns = self._turns(records)
-        for record in records:
-            self._reconcile(record, beats.get(record.run_id, 0), record.run_id in turns)
-            seen += 1
-            if self.stopwatch() > until:
-                break  # Those that are left are the longest due of the next tick.
-        return seen
+
+        def check(record: RunRecord) -> None:
+            self._look_at(record, beats.get(record.run_id, 0), record.run_id in turns)
+
+        return len(drain(records, check, self._put_off, deadline=deadline))
 
     def _due(self) -> list[RunRecord]:
         """Return runs of both lanes by turns: many that have ended hold up none under way."""
@@ -81,16 +79,13 @@ class ReconcileTick:
         locks = self.platform.runs.locks({each.tenant_id for each in waiting})
         return {each.run_id for each in waiting if locks[each.tenant_id].is_turn_of(each.run_id)}
 
-    def _reconcile(self, record: RunRecord, beats: int, is_its_turn: bool) -> None:
-        try:
-            self._look_at(record, beats, is_its_turn)
-        except RunError as error:
-            # Somebody else has moved the run on meanwhile: a later tick looks at it afresh.
+    def _put_off(self, record: RunRecord, error: Exception) -> None:
+        """Report why a run could not be handled, and let a later tick look at it afresh."""
+        if isinstance(error, RunError):  # Somebody else has moved the run on meanwhile.
             log.warning("run_not_reconciled", error=str(error), **record.log_facts)
-            self.platform.ledger.put_off(record)
-        except Exception as error:  # noqa: BLE001 - the others must not wait for this one
+        else:
             report_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
-            self.platform.ledger.put_off(record)
+        self.platform.ledger.put_off(record)
 
     def _look_at(self, record: RunRecord, beats: int, is_its_turn: bool) -> None:
         now, policy = self.clock(), self.platform.ledger.looks

@@ -38,9 +38,6 @@ WAITS_HIDDEN = timedelta(hours=1)
 LETTER_LIFE = timedelta(days=14)
 """For how long the dead-letter queue keeps a message."""
 
-AFTER_A_FAULT = timedelta(seconds=30)
-"""When a record is looked at again that could not be handled; others go first."""
-
 _LOOK_BEFORE_SIGHT = timedelta(minutes=10)
 _SELDOM = 10.0
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.external_errors import ExternalServiceError
-from relay_dagster.runs.commits import AFTER_A_FAULT, UNSENT_AFTER, Commits, EntryOf, Rule
+from relay_dagster.runs.commits import UNSENT_AFTER, Commits, EntryOf, Rule
 from relay_dagster.runs.errors import TransitionRefusedError
 from relay_dagster.runs.model import NOTHING_KNOWN, Lane, Outcome, RunRecord
 from relay_dagster.runs.state_machine import refuse_ended

@@ -1,64 +1,55 @@
 """Looks at all triggers that are due: due times, uploads that are quiet, runs that waited.
 
 They are found by an index, so that a look costs what is due, and several are looked at at once:
-many tenants' hours begin at the same minute. One that cannot be looked at spoils only itself.
+many tenants' hours begin at the same minute.
 """
 
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from relay_dagster.aws.cloudwatch.metrics import report_fault
+from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.triggers.state import TriggerLane, TriggerState
 from relay_dagster.triggers.look import TriggerLook
 from relay_dagster.triggers.rules import Plan
 from relay_dagster.wiring import Platform
 
-MOST_AT_ONCE, THREADS = 200, 8
-MAX_SECONDS = 20
-AFTER_A_FAULT = timedelta(seconds=30)
+MAX_AT_ONCE, THREADS = 200, 8
 
 
 def take_due(
     platform: Platform,
     clock: Callable[[], datetime] = utc_now,
-    stopwatch: Callable[[], float] = time.monotonic,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Start what is due, as far as it can start; return how many runs that were.
+    """Start the runs that are due, as far as they can start; return how many those were.
 
     What falls due goes first; of what waits only so many are looked at in one go.
     """
-    look, until = TriggerLook(platform, clock), stopwatch() + MAX_SECONDS
+    look, deadline = TriggerLook(platform, clock), Deadline.after(TICK_SECONDS, monotonic)
     count, is_more = 0, True
     while is_more:
-        states = platform.triggers.due(TriggerLane.DUE, clock(), MOST_AT_ONCE)
-        count += _take_all(look, states)
-        is_more = len(states) == MOST_AT_ONCE and stopwatch() < until
-    return count + _take_all(look, platform.triggers.due(TriggerLane.WANTED, clock(), MOST_AT_ONCE))
+        states = platform.triggers.due(TriggerLane.DUE, clock(), MAX_AT_ONCE)
+        count += take_all(look, states)
+        is_more = len(states) == MAX_AT_ONCE and not deadline.has_passed()
+    return count + take_all(look, platform.triggers.due(TriggerLane.WANTED, clock(), MAX_AT_ONCE))
 
 
-def take_one(look: TriggerLook, state: TriggerState, plan: Plan | None = None) -> bool:
-    """Look at one tenant's triggers; tell whether a run was started. A fault puts them off.
+def take_all(look: TriggerLook, states: Sequence[TriggerState], plan: Plan | None = None) -> int:
+    """Look at tenants' triggers; return how many runs were started. A fault puts one off.
 
     The plan is what the config says, where that was read after the triggers.
     """
-    platform, tenant_id = look.platform, state.tenant_id
-    try:
-        return look.take(state, plan) is not None
-    except Exception as error:  # noqa: BLE001 - the others must not wait for this one
-        report_fault(platform.metrics, "trigger_not_taken", error, tenant_id=tenant_id)
-    try:
+    platform = look.platform
+
+    def put_off(state: TriggerState, error: Exception) -> None:
+        report_fault(platform.metrics, "trigger_not_taken", error, tenant_id=state.tenant_id)
         platform.triggers.put(state, replace(state, due_at=look.clock() + AFTER_A_FAULT))
-    except Exception as error:  # noqa: BLE001 - it stays due
-        report_fault(platform.metrics, "trigger_not_put_off", error, tenant_id=tenant_id)
-    return False
 
-
-def _take_all(look: TriggerLook, states: list[TriggerState]) -> int:
-    if not states:
-        return 0
-    with ThreadPoolExecutor(min(THREADS, len(states))) as pool:
-        return sum(pool.map(lambda state: take_one(look, state), states))
+    started = drain(
+        states, lambda state: look.take(state, plan), put_off, threads=min(THREADS, len(states))
+    )
+    return sum(run is not None for run in started)

@@ -14,11 +14,12 @@ from relay_dagster.aws.clients import LONG_POLL_SECONDS
 from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.aws.sqs.job_queue import MAX_MESSAGES, Message
 from relay_dagster.aws.sqs.upload_queue import UploadQueue
+from relay_dagster.drain import drain
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.triggers.state import TriggerState
-from relay_dagster.triggers.due import take_due, take_one
+from relay_dagster.triggers.due import take_all, take_due
 from relay_dagster.triggers.events import NotAnEventError, Upload, uploads_in
 from relay_dagster.triggers.look import TriggerLook
 from relay_dagster.triggers.rules import Plan, noted
@@ -26,7 +27,7 @@ from relay_dagster.wiring import Platform
 
 # A tick may last 60: the shorter the share of the pauses between them, the sooner events are seen.
 POLL_SECONDS = 35
-MOST_AT_ONCE = 500
+MAX_AT_ONCE = 500
 _ROUNDS = 20
 
 log = event_log()
@@ -39,12 +40,12 @@ class UploadTick:
     Args:
         platform: the stores and the queue.
         clock: tells the time, aware.
-        stopwatch: tells how long the tick has lasted, in seconds.
+        monotonic: tells how long the tick has lasted, in seconds.
     """
 
     platform: Platform
     clock: Callable[[], datetime] = utc_now
-    stopwatch: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = time.monotonic
     passes: int = 0
     events: int = 0
     started: int = 0
@@ -59,38 +60,47 @@ class UploadTick:
         queue = self.platform.uploads
         if queue is None:
             return "UPLOADS_QUEUE_URL is not set: uploads start nothing"
-        until = self.stopwatch() + poll_seconds
+        until = self.monotonic() + poll_seconds
         left = poll_seconds
         while not self.passes or left >= 1:
             self._take_in(queue, self._receive(queue, min(left, LONG_POLL_SECONDS)))
-            self.started += take_due(self.platform, self.clock, self.stopwatch)
-            self.passes, left = self.passes + 1, until - self.stopwatch()
+            self.started += take_due(self.platform, self.clock, self.monotonic)
+            self.passes, left = self.passes + 1, until - self.monotonic()
         return f"{self.events} events, {self.started} runs started"
 
     def _receive(self, queue: UploadQueue, wait_seconds: float) -> list[Message]:
         """Wait for the first events, then take those that are there."""
         received = some = queue.receive(wait_seconds=int(wait_seconds))
-        while len(some) == MAX_MESSAGES and len(received) < MOST_AT_ONCE:
+        while len(some) == MAX_MESSAGES and len(received) < MAX_AT_ONCE:
             some = queue.receive()
             received = received + some
         return received
 
     def _take_in(self, queue: UploadQueue, messages: Sequence[Message]) -> None:
-        told: dict[str, list[Upload]] = defaultdict(list)
+        """Note uploads, and delete the messages of those that are noted; the others come again."""
+        uploads: dict[str, list[Upload]] = defaultdict(list)
         sources: dict[str, set[str]] = {}
+        unreadable: list[tuple[Message, str]] = []
         for message in messages:
             try:
-                uploads = list(self._ours(uploads_in(message.body)))
+                found = list(self._ours(uploads_in(message.body)))
             except NotAnEventError as error:
-                self._bury(queue, message, str(error))
+                unreadable.append((message, str(error)))
                 continue
-            sources[message.receipt_handle] = {name for name, _ in uploads}
-            for tenant_id, upload in uploads:
-                told[tenant_id].append(upload)
+            sources[message.receipt_handle] = {name for name, _ in found}
+            for tenant_id, upload in found:
+                uploads[tenant_id].append(upload)
         self.events += len(sources)
-        lost = {name for name, uploads in told.items() if not self._note(name, uploads)}
+        lost: set[str] = set()
+
+        def not_noted(tenant_id: str, error: Exception) -> None:
+            lost.add(tenant_id)
+            report_fault(self.platform.metrics, "uploads_not_noted", error, tenant_id=tenant_id)
+
+        drain(uploads, lambda tenant_id: self._note(tenant_id, uploads[tenant_id]), not_noted)
         read = [each for each in messages if each.receipt_handle in sources]
         queue.delete_all([each for each in read if not sources[each.receipt_handle] & lost])
+        drain(unreadable, lambda each: self._send_to_dlq(queue, *each), self._not_sent_to_dlq)
 
     def _ours(self, uploads: Iterable[Upload]) -> Iterable[tuple[str, Upload]]:
         """Return the uploads of tenants, each with its tenant."""
@@ -98,23 +108,14 @@ class UploadTick:
         ours = ((each.tenant_id, each) for each in uploads if each.bucket == bucket)
         return ((name, each) for name, each in ours if name is not None)
 
-    def _note(self, tenant_id: str, uploads: Sequence[Upload]) -> bool:
-        """Note a tenant's uploads, and start its run where that may start at once.
-
-        Returns:
-            False where they could not be noted, so that their events must come again.
-        """
-        try:
-            written = self._noted(tenant_id, uploads)
-        except Exception as error:  # noqa: BLE001 - the others must not wait for this one
-            report_fault(self.platform.metrics, "uploads_not_noted", error, tenant_id=tenant_id)
-            return False
+    def _note(self, tenant_id: str, uploads: Sequence[Upload]) -> None:
+        """Note a tenant's uploads, and start its run where that may start at once."""
+        written = self._noted(tenant_id, uploads)
         if written is None:
-            return True
+            return
         state, plan = written
         if state.due_at is not None and state.due_at <= self.clock():
-            self.started += take_one(self._look, state, plan)
-        return True
+            self.started += take_all(self._look, [state], plan)
 
     def _noted(self, tenant_id: str, uploads: Sequence[Upload]) -> tuple[TriggerState, Plan] | None:
         """Return the tenant's triggers with uploads noted, and the plan that they were noted by.
@@ -135,11 +136,10 @@ class UploadTick:
                 return written, plan
         raise ThrottledError("note_uploads", f"tenant {tenant_id}: too many writers at once")
 
-    def _bury(self, queue: UploadQueue, message: Message, cause: str) -> None:
-        try:
-            queue.bury(message, cause)
-        except Exception as error:  # noqa: BLE001 - the others must not wait for this one
-            report_fault(self.platform.metrics, "upload_event_not_buried", error)
-        else:
-            log.error("invalid_upload_event", message_id=message.message_id, error=cause)
-            self.platform.metrics.worker_error("invalid_upload_event")
+    def _send_to_dlq(self, queue: UploadQueue, message: Message, cause: str) -> None:
+        queue.bury(message, cause)
+        log.error("invalid_upload_event", message_id=message.message_id, error=cause)
+        self.platform.metrics.worker_error("invalid_upload_event")
+
+    def _not_sent_to_dlq(self, _: tuple[Message, str], error: Exception) -> None:
+        report_fault(self.platform.metrics, "upload_event_not_buried", error)

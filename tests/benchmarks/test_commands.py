@@ -52,3 +52,17 @@ def test_webhooks_are_measured_until_the_last_that_can_arrive() -> None:
         ("100 tenants, 10", "18"),
         ("1,000 tenants, 1", "18"),
     ]
+
+
+def test_an_idle_stack_is_measured_a_process_at_a_time() -> None:
+    command = [sys.executable, "-m", "benchmarks.idle_bench", "--settle=0", "--seconds=1"]
+    printed = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True).stdout
+
+    assert re.findall(r"^\| (\w[\w ]+\w) +\| +\d+\.\d %", printed, re.MULTILINE) == [
+        "webserver",
+        "daemon",
+        "code",
+        "moto",
+        "without moto",
+    ]
+    assert "goal: at most 6 % of a core: " in printed

@@ -13,11 +13,12 @@ import pytest
 from relay_core.domain.codes import RunStatus
 from relay_dagster import tags
 from relay_dagster.aws.dynamodb.run_store import RunStore
+from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.reconciler.tick import ReconcileTick
-from relay_dagster.runs.commits import AFTER_A_FAULT, WAITS_HIDDEN
+from relay_dagster.runs.commits import WAITS_HIDDEN
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Lane, LockState, NewRun, RunRecord, Trigger
 from relay_dagster.runs.ports import AttemptState
@@ -60,7 +61,7 @@ def tick(
         DagsterExecutions(instance),
         room,
         clock=clock,
-        stopwatch=lambda: next(looks),
+        monotonic=lambda: next(looks),
         **options,
     )
     one.run(poll_seconds=0)
@@ -311,7 +312,7 @@ def test_an_attempt_that_comes_due_while_the_queue_is_waited_for_is_taken(
     def passes() -> float:
         return (clock.advance(seconds=5) - NOW).total_seconds()
 
-    waits = IntakeTick(platform, DagsterExecutions(instance), 1, clock=clock, stopwatch=passes)
+    waits = IntakeTick(platform, DagsterExecutions(instance), 1, clock=clock, monotonic=passes)
     assert [taken.attempt for taken in waits.run(poll_seconds=20)] == [2]
 
 
@@ -321,7 +322,7 @@ def test_what_was_never_dispatched_is_not_looked_for_in_dagster(
     posted(platform)
     blind: Any = None
     looks = iter([0.0, *[99.0] * 9])
-    one = IntakeTick(platform, blind, 1, clock=clock, stopwatch=lambda: next(looks))
+    one = IntakeTick(platform, blind, 1, clock=clock, monotonic=lambda: next(looks))
     assert len(one.run(poll_seconds=0)) == 1
 
 
@@ -337,7 +338,7 @@ def test_an_attempt_that_cannot_be_dispatched_lets_the_others_go_first(
     record = current(platform, record)
     platform.ledger.look_again(record, timedelta(0), lane=Lane.READY)
     looks = iter([0.0, *[99.0] * 9])
-    one = IntakeTick(platform, Reluctant(instance), 1, clock=clock, stopwatch=lambda: next(looks))
+    one = IntakeTick(platform, Reluctant(instance), 1, clock=clock, monotonic=lambda: next(looks))
     assert one.run(poll_seconds=0) == []
     assert current(platform, record).due_at == clock.now + AFTER_A_FAULT
 
@@ -355,7 +356,7 @@ def test_one_message_that_cannot_be_handled_holds_nobody_up(
     platform.ledger.dispatch(bad.run_id, 1, message_id=str(bad.message_id))
     posted(platform, "b")
     looks = iter([0.0, *[99.0] * 9])
-    one = IntakeTick(platform, Reluctant(instance), 2, clock=clock, stopwatch=lambda: next(looks))
+    one = IntakeTick(platform, Reluctant(instance), 2, clock=clock, monotonic=lambda: next(looks))
     assert [record.tenant_id for record in one.run(poll_seconds=0)] == ["b"]
 
 

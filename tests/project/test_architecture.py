@@ -37,7 +37,16 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("samples",),
     ),
     "relay_dagster": (
-        ("settings", "logs", "loopback", "tags", "external_errors", "mapped_files", "audit"),
+        (
+            "settings",
+            "logs",
+            "loopback",
+            "tags",
+            "external_errors",
+            "mapped_files",
+            "audit",
+            "drain",
+        ),
         ("runs",),
         ("aws",),
         ("wiring",),

@@ -11,6 +11,7 @@ import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.aws.cloudwatch.metrics import Metrics
+from relay_dagster.drain import Deadline
 from relay_dagster.reconciler.housekeeping import (
     HOLDS_AT_ONCE,
     OLD_RUNS_AT_ONCE,
@@ -168,7 +169,7 @@ def test_runs_are_forgotten_that_ended_longer_ago_than_artifacts_are_kept(
     platform: Platform,
 ) -> None:
     now, executions = utc_now(), Ended(3)
-    assert delete_old_runs(platform, executions, now) == 3
+    assert delete_old_runs(platform, executions, now, Deadline.after(30)) == 3
     assert executions.before == {now - timedelta(days=platform.settings.retention_days)}
 
 
@@ -176,13 +177,14 @@ def test_runs_are_forgotten_as_fast_as_they_come_while_the_time_lasts(platform: 
     an_hour_of_ten_thousand_tenants = 10_000
     executions, seconds = Ended(an_hour_of_ten_thousand_tenants), itertools.count(step=0.1)
     for _ in range(2):
-        delete_old_runs(platform, executions, utc_now(), lambda: next(seconds))
+        delete_old_runs(platform, executions, utc_now(), Deadline.after(30, lambda: next(seconds)))
     assert executions.left == 0
 
 
 def test_a_tick_forgets_no_longer_than_it_has_time(platform: Platform) -> None:
     executions, seconds = Ended(10_000), itertools.count(step=20)
-    deleted = delete_old_runs(platform, executions, utc_now(), lambda: next(seconds))
+    deadline = Deadline.after(30, lambda: next(seconds))
+    deleted = delete_old_runs(platform, executions, utc_now(), deadline)
     assert deleted == 2 * OLD_RUNS_AT_ONCE
 
 

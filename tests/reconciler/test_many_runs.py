@@ -82,7 +82,7 @@ def test_runs_that_have_ended_hold_up_none_that_is_under_way(world: World) -> No
     seconds = itertools.count(step=15)
     executions = DagsterExecutions(world.instance)
     tick = ReconcileTick(
-        world.platform, executions, clock=world.clock, stopwatch=lambda: next(seconds)
+        world.platform, executions, clock=world.clock, monotonic=lambda: next(seconds)
     )
     assert tick.run() == 2
     assert world.current(dead).error_code == "run_process_lost"

@@ -12,10 +12,10 @@ import pytest
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.cloudwatch.metrics import Metrics
+from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.execution.publication import published_key, state_key
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.reconciler.tick import ReconcileTick
-from relay_dagster.runs.commits import AFTER_A_FAULT
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
@@ -301,7 +301,7 @@ def test_a_tick_that_takes_too_long_goes_on_where_it_stopped(world: World) -> No
             world.platform,
             Watched(world.instance),
             clock=world.clock,
-            stopwatch=lambda: next(looks),  # noqa: B023 - called within the round
+            monotonic=lambda: next(looks),  # noqa: B023 - called within the round
         ).run()
     assert seen == ["a", "b"]
 

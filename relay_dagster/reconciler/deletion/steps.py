@@ -11,6 +11,7 @@ from itertools import pairwise
 from relay_dagster.aws.cloudwatch.tenant_alarms import remove_alarms
 from relay_dagster.aws.dynamodb.tenants.belongings import TenantBelongings
 from relay_dagster.aws.s3.removal import PrefixRemoval
+from relay_dagster.drain import Deadline
 from relay_dagster.execution.publication import place_of
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.dead_letter_queue import read_whole
@@ -20,8 +21,6 @@ from relay_dagster.runs.ports import Removed, TenantTraces
 from relay_dagster.wiring import Platform
 
 _RUNS_AT_ONCE = 25
-# Longer than a tick: it is the tick's end that stops the reading.
-_LETTER_SECONDS = 60
 
 log = event_log()
 
@@ -33,7 +32,7 @@ class RemovalSteps:
         platform: the stores and the queues.
         traces: what executing leaves behind.
         clock: tells the time, aware.
-        is_late: whether a step is to stop as soon as it can.
+        deadline: after which a step is to stop as soon as it can.
     """
 
     def __init__(
@@ -41,13 +40,13 @@ class RemovalSteps:
         platform: Platform,
         traces: TenantTraces,
         clock: Callable[[], datetime],
-        is_late: Callable[[], bool],
+        deadline: Deadline,
     ) -> None:
         settings = platform.settings
         self._platform = platform
         self._traces = traces
         self._clock = clock
-        self._is_late = is_late
+        self._deadline = deadline
         self._belongings = TenantBelongings(
             platform.clients, settings.runs_table, settings.tenants_table
         )
@@ -83,27 +82,23 @@ class RemovalSteps:
 
     def letters(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its jobs from the dead letters."""
-        count, is_cut = 0, False
-        for letters in read_whole(self._platform.queue, seconds=_LETTER_SECONDS):
-            for letter in letters:
-                if _tenant_of(letter.body) == tenant_id:
-                    count += self._platform.queue.delete_dead(letter.receipt_handle)
-            is_cut = self._is_late()
-            if is_cut:
-                break
-        return Removed(count, not is_cut)
+        count, queue = 0, self._platform.queue
+        for letters in read_whole(queue, self._deadline):
+            ours = [each for each in letters if _tenant_of(each.body) == tenant_id]
+            count += sum(queue.delete_dead(each.receipt_handle) for each in ours)
+        return Removed(count, is_all=not self._deadline.has_passed())
 
     def traces(self, tenant_id: str, mark: str | None = None) -> Removed:
         """Remove what Dagster tells of it."""
         run_ids = self._belongings.run_ids(tenant_id)
-        return self._traces.remove(tenant_id, run_ids, self._is_late, mark)
+        return self._traces.remove(tenant_id, run_ids, self._deadline.has_passed, mark)
 
     def runs(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its runs, each with its files; one that is not settled is left for now."""
         run_ids = self._belongings.run_ids(tenant_id)
         count, left = 0, 0
         for first in range(0, len(run_ids), _RUNS_AT_ONCE):
-            if self._is_late():
+            if self._deadline.has_passed():
                 return Removed(count, is_all=False)
             records = self._belongings.records(run_ids[first : first + _RUNS_AT_ONCE])
             settled = [each for each in records if each.acknowledged_at is not None]
@@ -140,7 +135,7 @@ class RemovalSteps:
     def _removed(self, *prefixes: str) -> Removed:
         count = 0
         for prefix in prefixes:
-            removed, is_all = self._prefixes.remove(prefix, self._is_late)
+            removed, is_all = self._prefixes.remove(prefix, self._deadline.has_passed)
             count += removed
             if not is_all:
                 return Removed(count, is_all=False)

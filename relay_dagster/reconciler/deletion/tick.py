@@ -7,9 +7,10 @@ gone. One that cannot go on spoils only itself.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from relay_dagster.aws.cloudwatch.metrics import report_fault
+from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain
 from relay_dagster.logs import event_log
 from relay_dagster.reconciler.deletion.steps import RemovalSteps
 from relay_dagster.runs.ports import TenantTraces, utc_now
@@ -17,9 +18,7 @@ from relay_dagster.runs.tenants import deletion as rules
 from relay_dagster.runs.tenants.deletion import Deletion, TenantState
 from relay_dagster.wiring import Platform
 
-MAX_SECONDS = 20
 AT_ONCE = 20
-AFTER_A_FAULT = timedelta(seconds=30)
 
 log = event_log()
 
@@ -32,43 +31,28 @@ class DeletionTick:
         platform: the stores and the queues.
         traces: what executing leaves behind.
         clock: tells the time, aware.
-        stopwatch: tells how long the tick has lasted, in seconds.
+        monotonic: tells how long the tick has lasted, in seconds.
     """
 
     platform: Platform
     traces: TenantTraces
     clock: Callable[[], datetime] = utc_now
-    stopwatch: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = time.monotonic
 
-    def run(self) -> str:
-        """Go on with each, the longest due first; tell what came of it."""
-        until = self.stopwatch() + MAX_SECONDS
-        steps = RemovalSteps(
-            self.platform, self.traces, self.clock, lambda: self.stopwatch() > until
-        )
+    def run(self, seconds: float = TICK_SECONDS) -> str:
+        """Go on with the deletions that are due, for so long; return a sentence about it."""
+        deadline = Deadline.after(seconds, self.monotonic)
+        steps = RemovalSteps(self.platform, self.traces, self.clock, deadline)
         due = self.platform.deletions.due(self.clock(), AT_ONCE)
-        for deletion in due:
-            self._handle(deletion, steps)
-            if self.stopwatch() > until:
-                break
+        drain(due, lambda each: self._go_on(each, steps), self._put_off, deadline=deadline)
         return f"deletions looked at: {len(due)}"
 
-    def _handle(self, deletion: Deletion, steps: RemovalSteps) -> None:
-        platform, tenant_id = self.platform, deletion.tenant_id
-        try:
-            self._go_on(deletion, steps)
-        except Exception as error:  # noqa: BLE001 - the others must not wait for this one
-            report_fault(platform.metrics, "tenant_not_deleted", error, tenant_id=tenant_id)
-            self._put_off(tenant_id)
-
-    def _put_off(self, tenant_id: str) -> None:
-        deletions = self.platform.deletions
-        try:
-            found = deletions.get(tenant_id)
-            if found is not None:
-                deletions.put(found, rules.put_off(found, self.clock() + AFTER_A_FAULT))
-        except Exception as error:  # noqa: BLE001 - it stays due
-            report_fault(self.platform.metrics, "deletion_not_put_off", error, tenant_id=tenant_id)
+    def _put_off(self, deletion: Deletion, error: Exception) -> None:
+        deletions, tenant_id = self.platform.deletions, deletion.tenant_id
+        report_fault(self.platform.metrics, "tenant_not_deleted", error, tenant_id=tenant_id)
+        found = deletions.get(tenant_id)
+        if found is not None:
+            deletions.put(found, rules.put_off(found, self.clock() + AFTER_A_FAULT))
 
     def _go_on(self, deletion: Deletion, steps: RemovalSteps) -> None:
         if deletion.state is TenantState.CLOSING:

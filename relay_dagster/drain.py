@@ -1,0 +1,86 @@
+"""One loop over items that are due, and the deadline of the tick that handles them.
+
+An item that fails is reported and put off by its owner; the others do not wait for it. Items that a
+tick does not come to stay due, and are the longest due of the next tick.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+TICK_SECONDS = 20.0
+"""The time of a tick over items that are due."""
+
+AFTER_A_FAULT = timedelta(seconds=30)
+"""An item that could not be handled is due again after that; others go first."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """An instant of a monotonic clock, after which nothing new is begun."""
+
+    at: float
+    monotonic: Callable[[], float] = time.monotonic
+
+    @classmethod
+    def after(cls, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> Deadline:
+        """Return the deadline that is so many seconds from now."""
+        return cls(monotonic() + seconds, monotonic)
+
+    def has_passed(self) -> bool:
+        """Tell whether the time is up."""
+        return self.monotonic() > self.at
+
+
+def drain(
+    items: Iterable[_Item],
+    handle: Callable[[_Item], _Result],
+    on_fault: Callable[[_Item, Exception], object],
+    *,
+    deadline: Deadline | None = None,
+    threads: int = 1,
+) -> list[_Result | None]:
+    """Handle items; return the result of each that was begun, None of each that failed.
+
+    Args:
+        items: the longest due first.
+        handle: does what one item needs.
+        on_fault: reports why an item could not be handled, and puts it off.
+        deadline: after which no item is begun; the first one always is.
+        threads: more than one handle items at the same time, and all of them.
+
+    Raises:
+        Exception: ``on_fault`` failed; the first such fault, once all items have been handled.
+    """
+    faults: list[Exception] = []
+
+    def handle_one(item: _Item) -> _Result | None:
+        try:
+            return handle(item)
+        except Exception as error:  # noqa: BLE001 - the other items must not wait for this one
+            try:
+                on_fault(item, error)
+            except Exception as fault:  # noqa: BLE001 - raised below
+                faults.append(fault)
+        return None
+
+    results: list[_Result | None] = []
+    if threads > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            results = list(pool.map(handle_one, items))
+    else:
+        for item in items:
+            results.append(handle_one(item))
+            if deadline is not None and deadline.has_passed():
+                break
+    if faults:
+        raise faults[0]
+    return results
