@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-idle bench-rules bench-runs bench-webhooks profile runbook schema screenshots cluster audit clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-idle bench-rules bench-runs bench-webhooks profile runbook schema template screenshots cluster audit clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -135,6 +135,9 @@ runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack; D
 
 schema: setup ## Write docs/config.schema.json again
 	@$(BIN)/python -m relay_dagster.api.openapi.config_schema > docs/config.schema.json
+
+template: setup ## Write the section of deploy/relay.yaml that says what `relay bootstrap` makes
+	@$(BIN)/python scripts/write_template.py
 
 screenshots: setup ## Take the pictures of docs/pictures again, with Chromium; NAME=plots for one
 	@$(BIN)/python tests/ui/screenshots.py $(NAME)

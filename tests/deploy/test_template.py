@@ -1,25 +1,14 @@
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import boto3
 import pytest
 from cfnlint.api import lint_file
-from moto import mock_aws
 
-from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
-from relay_dagster.aws.provisioning.bucket import (
-    ENCRYPTION,
-    PUBLIC_ACCESS_BLOCK,
-    lifecycle_rules,
-)
-from relay_dagster.aws.provisioning.queues import dlq_attributes, queue_attributes
-from relay_dagster.aws.provisioning.uploads import CREATED, UPLOADS_PREFIX
+from relay_dagster.aws.provisioning import resources
+from relay_dagster.aws.provisioning.bootstrap import Names
 from relay_dagster.settings import ProvisioningSettings
 from support.deployment import (
     ACCOUNT,
@@ -31,6 +20,7 @@ from support.deployment import (
     properties,
     template,
 )
+from write_template import with_section
 
 NAMES = Names()
 SERVICES = {"api", "code", "daemon", "webserver"}
@@ -72,138 +62,20 @@ def test_names_are_those_that_bootstrap_gives(stack: Mapping[str, str]) -> None:
     assert stack["ArtifactBucketName"] == f"{NAMES.bucket}-{ACCOUNT}-{REGION}"
 
 
-@pytest.mark.parametrize("logical_id", ["RunsTable", "TenantsTable", "AuditTable"])
-def test_tables_are_laid_out_as_bootstrap_lays_them_out(logical_id: str) -> None:
-    definition = {
-        "RunsTable": schema.runs_table,
-        "TenantsTable": schema.tenants_table,
-        "AuditTable": schema.audit_table,
-    }
-    wanted = definition[logical_id]("name")
-    made = properties(logical_id)
-    for field in ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes", "BillingMode"):
-        assert made[field] == wanted[field]
-    assert made["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+def test_the_section_is_what_the_definitions_say() -> None:
+    written = TEMPLATE.read_text("utf-8")
+    assert with_section(written) == written, "run `make template`"
 
 
-def test_items_of_all_tables_but_that_of_tenants_expire() -> None:
-    for table in ("RunsTable", "AuditTable"):
-        assert properties(table)["TimeToLiveSpecification"] == {
-            "AttributeName": schema.EXPIRY,
-            "Enabled": True,
-        }
-    assert "TimeToLiveSpecification" not in properties("TenantsTable")
+def test_a_changed_definition_changes_the_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(resources.PUBLIC_ACCESS_BLOCK, "BlockPublicAcls", False)
+    written = TEMPLATE.read_text("utf-8")
+    assert "BlockPublicAcls: false" in with_section(written)
+    assert "BlockPublicAcls: false" not in written
 
 
-@pytest.mark.parametrize(
-    ("output", "variable"),
-    [
-        ("JobsQueueUrl", "SQS_QUEUE_URL"),
-        ("JobsDlqUrl", "SQS_DLQ_URL"),
-        ("UploadsQueueUrl", "UPLOADS_QUEUE_URL"),
-    ],
-)
-def test_queues_have_the_attributes_that_bootstrap_gives_them(
-    stack: Mapping[str, str], output: str, variable: str
-) -> None:
-    made = attributes(stack[output])
-    with mock_aws():
-        bootstrapped = attributes(dict(bootstrap(NAMES, Clients(REGION)))[variable])
-    assert made == bootstrapped
-
-
-def attributes(url: str) -> dict[str, str]:
-    sqs = boto3.client("sqs", region_name=REGION)
-    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    one_by_one = ("Timestamp", "NumberOfMessages", "Policy")
-    return {
-        str(name): value
-        for name, value in found.items()
-        if name == "RedrivePolicy" or not any(part in name for part in one_by_one)
-    }
-
-
-def test_the_bucket_tells_of_uploads_as_bootstrap_has_it_tell() -> None:
-    orders = properties("ArtifactBucket")["NotificationConfiguration"]["QueueConfigurations"]
-    rules = [{"Name": "prefix", "Value": UPLOADS_PREFIX}]
-    assert orders == [
-        {
-            "Event": CREATED,
-            "Filter": {"S3Key": {"Rules": rules}},
-            "Queue": {"Fn::GetAtt": ["UploadsQueue", "Arn"]},
-        }
-    ]
-    made = template()["Resources"]["ArtifactBucket"]
-    assert made["DependsOn"] == "UploadsQueuePolicy"
-
-
-def test_the_bucket_alone_may_send_as_bootstrap_lets_it() -> None:
-    statements = properties("UploadsQueuePolicy")["PolicyDocument"]["Statement"]
-    (made,) = (each for each in statements if each["Effect"] == "Allow")
-    with mock_aws():
-        clients = Clients(REGION)
-        url = dict(bootstrap(NAMES, clients))["UPLOADS_QUEUE_URL"]
-        answer = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
-    given = {str(name): value for name, value in answer["Attributes"].items()}
-    (wanted,) = json.loads(given["Policy"])["Statement"]
-    bucket = "${NamePrefix}-${AWS::AccountId}-${AWS::Region}"
-    in_words = json.dumps(made).replace(bucket, NAMES.bucket).replace("${AWS::Partition}", "aws")
-    known = {
-        json.dumps({"Fn::GetAtt": ["UploadsQueue", "Arn"]}): json.dumps(given["QueueArn"]),
-        json.dumps({"Ref": "AWS::AccountId"}): json.dumps(ACCOUNT),
-    }
-    for reference, value in known.items():
-        in_words = in_words.replace(reference, value)
-    resolved = re.sub(r'\{"Fn::Sub": ("[^"]*")\}', r"\1", in_words)
-    assert json.loads(resolved) == wanted
-
-
-def test_the_bucket_is_as_bootstrap_makes_it() -> None:
-    made = properties("ArtifactBucket")
-    assert made["PublicAccessBlockConfiguration"] == PUBLIC_ACCESS_BLOCK
-    assert made["VersioningConfiguration"] == {"Status": "Enabled"}
-    rules = made["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert [
-        {"ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"]}
-        for rule in rules
-    ] == ENCRYPTION["Rules"]
-
-
-def test_the_bucket_forgets_what_bootstrap_lets_it_forget() -> None:
-    made = [as_the_api_has_it(rule) for rule in lifecycle()]
-    wanted = lifecycle_rules(defaults()["RetentionDays"])
-    assert sorted(made, key=rule_id) == sorted(wanted, key=rule_id)
-
-
-def lifecycle() -> list[dict[str, Any]]:
-    return properties("ArtifactBucket")["LifecycleConfiguration"]["Rules"]
-
-
-def rule_id(rule: Mapping[str, Any]) -> str:
-    return str(rule["ID"])
-
-
-def as_the_api_has_it(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a rule of the template in the words of PutBucketLifecycleConfiguration."""
-    same = ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
-    told: dict[str, Any] = {
-        "ID": rule["Id"],
-        "Status": rule["Status"],
-        "Filter": {"Prefix": rule.get("Prefix", "")},
-        **{field: rule[field] for field in same if field in rule},
-    }
-    if "ExpirationInDays" in rule:
-        assert rule["ExpirationInDays"] == {"Ref": "RetentionDays"}
-        told["Expiration"] = {"Days": defaults()["RetentionDays"]}
-    if "ExpiredObjectDeleteMarker" in rule:
-        told["Expiration"] = {"ExpiredObjectDeleteMarker": rule["ExpiredObjectDeleteMarker"]}
-    return told
-
-
-def test_queue_attributes_of_the_template_are_no_others(stack: Mapping[str, str]) -> None:
-    wanted = queue_attributes("arn", visibility_timeout=300, max_receives=3)
-    assert set(properties("JobsQueue")) - {"QueueName"} == set(wanted)
-    assert set(properties("JobsDlq")) - {"QueueName"} == set(dlq_attributes())
+def test_the_bucket_asks_for_its_notification_when_it_may_send() -> None:
+    assert template()["Resources"]["ArtifactBucket"]["DependsOn"] == "UploadsQueuePolicy"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Creates the AWS resources that an installation lacks, and tells how those that are there differ.
+"""Creates the AWS resources that an installation lacks, and reports how the others differ.
 
-What is there keeps its settings unless asked otherwise; a protection that is not set at all is
-missing like a resource that is not there.
+A resource that is there keeps its settings unless asked otherwise; a protection that is not set at
+all is missing like a resource that is not there.
 """
 
 from __future__ import annotations
@@ -9,73 +9,48 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.error_mapping import maps_aws_errors
-from relay_dagster.aws.provisioning.bucket import bucket_exists, bucket_features, create_bucket
+from relay_dagster.aws.provisioning import resources
+from relay_dagster.aws.provisioning.bucket import (
+    bucket_exists,
+    bucket_features,
+    create_bucket,
+    upload_notification,
+)
 from relay_dagster.aws.provisioning.desired_state import Feature, differences, set_missing
 from relay_dagster.aws.provisioning.queues import (
-    QUEUE_RETENTION_SECONDS,
     create_queue,
-    dlq_attributes,
+    find_queue_arn,
     find_queue_url,
-    queue_arn,
-    queue_attributes,
+    name_of,
     queue_features,
+    upload_policy,
 )
-from relay_dagster.aws.provisioning.tables import (
-    await_table,
-    create_table,
-    table_exists,
-    table_features,
-)
-from relay_dagster.aws.provisioning.uploads import (
-    UPLOADS_NAME,
-    dlq_of,
-    upload_features,
-    upload_queue_attributes,
-)
+from relay_dagster.aws.provisioning.tables import await_table, table_exists, table_features
 from relay_dagster.aws.sqs.job_queue import JobQueue
-from relay_dagster.external_errors import MissingResourceError
-from relay_dagster.runs.commits import LookPolicy
-from relay_dagster.runs.ports import utc_now
 from relay_dagster.settings import ProvisioningSettings, Settings, audit_table_beside
 
-BUCKET = "relay-inventory"
-RUNS_TABLE = "relay-inventory-runs"
-TENANTS_TABLE = "relay-inventory-tenants"
-QUEUE_NAME = "relay-inventory-jobs"
-DLQ_NAME = "relay-inventory-jobs-dlq"
-
-
-def _last_part(url: str) -> str:
-    return urlsplit(url).path.rpartition("/")[2]
+_QueueName = Annotated[str, AfterValidator(name_of)]
 
 
 class Names(ProvisioningSettings):
-    """What the resources are called, and the numbers that they are made with."""
+    """The names of the resources, and the numbers that they are made with."""
 
-    bucket: str = Field(BUCKET, validation_alias="ARTIFACT_BUCKET")
-    runs_table: str = Field(RUNS_TABLE, validation_alias="RUNS_TABLE")
-    tenants_table: str = Field(TENANTS_TABLE, validation_alias="TENANTS_TABLE")
+    bucket: str = Field(resources.BUCKET, validation_alias="ARTIFACT_BUCKET")
+    runs_table: str = Field(resources.RUNS_TABLE, validation_alias="RUNS_TABLE")
+    tenants_table: str = Field(resources.TENANTS_TABLE, validation_alias="TENANTS_TABLE")
     audit_table: str = Field(
         default_factory=lambda read: audit_table_beside(read["tenants_table"]),
         validation_alias="AUDIT_TABLE",
     )
-    queue: Annotated[str, AfterValidator(_last_part)] = Field(
-        QUEUE_NAME, validation_alias="SQS_QUEUE_URL"
-    )
-    dlq: Annotated[str, AfterValidator(_last_part)] = Field(
-        DLQ_NAME, validation_alias="SQS_DLQ_URL"
-    )
-    uploads: Annotated[str, AfterValidator(_last_part)] = Field(
-        UPLOADS_NAME, validation_alias="UPLOADS_QUEUE_URL"
-    )
+    queue: _QueueName = Field(resources.QUEUE_NAME, validation_alias="SQS_QUEUE_URL")
+    dlq: _QueueName = Field(resources.DLQ_NAME, validation_alias="SQS_DLQ_URL")
+    uploads: _QueueName = Field(resources.UPLOADS_NAME, validation_alias="UPLOADS_QUEUE_URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +62,7 @@ class Provisioned:
 
 
 def bootstrap(names: Names | None = None, clients: Clients | None = None) -> list[tuple[str, str]]:
-    """Create what is missing; may be called again and again.
-
-    Returns:
-        The variables to export, in order, with their values.
-
-    Raises:
-        SettingsError: the bucket's name belongs to somebody else.
-        ExternalServiceError: AWS fails.
-    """
+    """Create what is missing, and return the variables to export; raises as `provision` does."""
     return list(provision(names, clients).variables)
 
 
@@ -103,10 +70,10 @@ def bootstrap(names: Names | None = None, clients: Clients | None = None) -> lis
 def provision(
     names: Names | None = None, clients: Clients | None = None, *, repair: bool = False
 ) -> Provisioned:
-    """Create what is missing, and tell what that was: nothing, when called a second time.
+    """Create what is missing, and return what that was: nothing, when called a second time.
 
     Args:
-        names: what is wanted; by default as the environment says.
+        names: the names and numbers; by default as the environment says.
         clients: AWS.
         repair: also change settings of resources that are there and differ.
 
@@ -115,12 +82,15 @@ def provision(
         ExternalServiceError: AWS fails.
     """
     names = names or Names.from_env()
-    clients = clients or Clients(names.region)
-    changes = [*_provide_bucket(clients, names, repair), *_provide_tables(clients, names, repair)]
-    dlq_url, of_dlq = _provide_queue(clients, names.dlq, dlq_attributes(), repair)
-    wanted = _queue_attributes(clients, names, dlq_url)
-    queue_url, of_queue = _provide_queue(clients, names.queue, wanted, repair)
-    uploads_url, of_uploads = _provide_uploads(clients, names, repair)
+    run = _Provisioning(clients or Clients(names.region), names, repair)
+    run.provide_bucket()
+    run.provide_tables()
+    dlq_url, dlq_arn = run.provide_queue(names.dlq, resources.dlq_attributes())
+    queue_url, _ = run.provide_queue(
+        names.queue,
+        resources.queue_attributes(dlq_arn, names.visibility_timeout_seconds, names.max_attempts),
+    )
+    uploads_url = run.provide_uploads()
     is_elsewhere = names.audit_table != audit_table_beside(names.tenants_table)
     return Provisioned(
         variables=(
@@ -133,8 +103,56 @@ def provision(
             ("UPLOADS_QUEUE_URL", uploads_url),
             ("WORKER_MAX_CONCURRENCY", str(names.max_concurrency)),
         ),
-        changes=(*changes, *of_dlq, *of_queue, *of_uploads),
+        changes=tuple(run.changes),
     )
+
+
+class _Provisioning:
+    """One call of `provision`; ``changes`` grows with every resource."""
+
+    def __init__(self, clients: Clients, names: Names, repair: bool) -> None:
+        self._clients = clients
+        self._names = names
+        self._repair = repair
+        self.changes: list[str] = []
+
+    def provide_bucket(self) -> None:
+        clients, bucket = self._clients, self._names.bucket
+        if not bucket_exists(clients, bucket):
+            create_bucket(clients, bucket)
+            self.changes.append(f"created bucket {bucket}")
+        self._set(bucket_features(clients, bucket, self._names.retention_days))
+
+    def provide_tables(self) -> None:
+        for definition, expires in _tables(self._names):
+            name = definition["TableName"]
+            if not table_exists(self._clients, name):
+                self._clients.dynamodb.create_table(**definition)
+                self.changes.append(f"created table {name}")
+            await_table(self._clients, name)
+            self._set(table_features(self._clients, definition, expires=expires))
+
+    def provide_queue(self, name: str, attributes: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the queue's URL and its ARN."""
+        url = find_queue_url(self._clients, name)
+        if url is None:
+            url = create_queue(self._clients, name, attributes)
+            self.changes.append(f"created queue {name}")
+        else:
+            self._set(queue_features(self._clients, url, attributes))
+        return url, str(find_queue_arn(self._clients, url))
+
+    def provide_uploads(self) -> str:
+        """Return the URL of the queue of uploads. S3 asks whether it may send: the policy first."""
+        name, bucket = self._names.uploads, self._names.bucket
+        _, dlq_arn = self.provide_queue(_dlq_of(name), resources.dlq_attributes())
+        url, arn = self.provide_queue(name, resources.upload_queue_attributes(dlq_arn))
+        self._set([upload_policy(self._clients, url, arn, bucket)])
+        self._set([upload_notification(self._clients, bucket, arn)])
+        return url
+
+    def _set(self, features: list[Feature]) -> None:
+        self.changes += set_missing(features, repair=self._repair)
 
 
 @maps_aws_errors
@@ -146,38 +164,24 @@ def check(settings: Settings, clients: Clients | None = None) -> list[str]:
         ExternalServiceError: AWS fails.
     """
     clients = clients or Clients(settings.region)
+    has_bucket = bucket_exists(clients, settings.artifact_bucket)
     found = [
-        *(f"bucket_misconfigured: {each}" for each in _bucket_drift(clients, settings)),
+        *(f"bucket_misconfigured: {each}" for each in _bucket_drift(clients, settings, has_bucket)),
         *(f"table_misconfigured: {each}" for each in _table_drift(clients, settings)),
         *(f"queue_misconfigured: {each}" for each in _queue_drift(clients, settings)),
-        *(f"queue_misconfigured: {each}" for each in _uploads_drift(clients, settings)),
+        *(f"queue_misconfigured: {each}" for each in _uploads_drift(clients, settings, has_bucket)),
     ]
     return list(dict.fromkeys(found))
 
 
-# --- the bucket ---------------------------------------------------------------------------------
-
-
-def _provide_bucket(clients: Clients, names: Names, repair: bool) -> list[str]:
-    created = []
-    if not bucket_exists(clients, names.bucket):
-        create_bucket(clients, names.bucket)
-        created = [f"created bucket {names.bucket}"]
-    features = bucket_features(clients, names.bucket, names.retention_days)
-    return [*created, *set_missing(features, repair=repair)]
-
-
-def _bucket_drift(clients: Clients, settings: Settings) -> list[str]:
+def _bucket_drift(clients: Clients, settings: Settings, has_bucket: bool) -> list[str]:
     bucket = settings.artifact_bucket
-    if not bucket_exists(clients, bucket):
+    if not has_bucket:
         return [f"bucket {bucket} does not exist"]
     return differences(bucket_features(clients, bucket, settings.retention_days))
 
 
-# --- the tables ---------------------------------------------------------------------------------
-
-
-def _definitions(names: Names | Settings) -> list[tuple[dict[str, Any], bool]]:
+def _tables(names: Names | Settings) -> list[tuple[dict[str, Any], bool]]:
     """Return each table's definition, and whether its items expire."""
     return [
         (schema.runs_table(names.runs_table), True),
@@ -186,30 +190,8 @@ def _definitions(names: Names | Settings) -> list[tuple[dict[str, Any], bool]]:
     ]
 
 
-def _provide_tables(clients: Clients, names: Names, repair: bool) -> Iterator[str]:
-    for definition, expires in _definitions(names):
-        name = definition["TableName"]
-        if not table_exists(clients, name):
-            create_table(clients, definition)
-            yield f"created table {name}"
-        await_table(clients, name)
-        features = table_features(clients, definition, expires=expires)
-        changes = set_missing(features, repair=repair)
-        yield from changes
-        if any(f"index {schema.DUE} " in change for change in changes):
-            yield from _schedule(clients, names)
-
-
-def _schedule(clients: Clients, names: Names) -> Iterator[str]:
-    """Let the runs be looked at that an older release has left unsettled, for it noted no time."""
-    runs = RunStore(clients, names.runs_table, names.audit_table)
-    count = runs.schedule_all(LookPolicy(), utc_now())
-    if count:
-        yield f"scheduled {count} unsettled runs of table {names.runs_table}"
-
-
 def _table_drift(clients: Clients, settings: Settings) -> Iterator[str]:
-    for definition, expires in _definitions(settings):
+    for definition, expires in _tables(settings):
         name = definition["TableName"]
         if table_exists(clients, name):
             yield from differences(table_features(clients, definition, expires=expires))
@@ -217,86 +199,43 @@ def _table_drift(clients: Clients, settings: Settings) -> Iterator[str]:
             yield f"table {name} does not exist"
 
 
-# --- the queues ---------------------------------------------------------------------------------
-
-
-def _queue_attributes(clients: Clients, names: Names, dlq_url: str) -> dict[str, str]:
-    return queue_attributes(
-        queue_arn(clients, dlq_url),
-        visibility_timeout=names.visibility_timeout_seconds,
-        max_receives=names.max_attempts,
-    )
-
-
-def _provide_queue(
-    clients: Clients, name: str, attributes: Mapping[str, str], repair: bool
-) -> tuple[str, list[str]]:
-    url = find_queue_url(clients, name)
-    if url is None:
-        url = create_queue(clients, name, attributes)
-        return url, [f"created queue {name}"]
-    return url, set_missing(queue_features(clients, url, attributes), repair=repair)
-
-
 def _queue_drift(clients: Clients, settings: Settings) -> Iterator[str]:
+    """Yield how the queues of jobs differ; `JobQueue` knows what the program depends on."""
     urls = (settings.queue_url, settings.dlq_url)
-    absent = [url for url in urls if not _queue_exists(clients, url)]
+    absent = [url for url in urls if find_queue_arn(clients, url) is None]
+    yield from (f"queue {name_of(url)} does not exist" for url in absent)
     if absent:
-        yield from (f"queue {_last_part(url)} does not exist" for url in absent)
         return
-    queue = JobQueue(clients, *urls)
-    yield from queue.differences(
+    yield from JobQueue(clients, *urls).differences(
         visibility_timeout_seconds=settings.visibility_timeout_seconds,
         max_receives=settings.max_attempts,
     )
-    yield from differences(_queue_protection(clients, settings))
+    wanted = resources.dlq_attributes()
+    yield from differences(queue_features(clients, settings.queue_url, wanted))
+    del wanted["MessageRetentionPeriod"]
+    yield from differences(queue_features(clients, settings.dlq_url, wanted))
 
 
-def _queue_exists(clients: Clients, url: str) -> bool:
-    try:
-        queue_arn(clients, url)
-    except MissingResourceError:
-        return False
-    return True
-
-
-def _queue_protection(clients: Clients, settings: Settings) -> list[Feature]:
-    """Return the features of both queues that the program itself does not depend on."""
-    retention = str(QUEUE_RETENTION_SECONDS)
-    of_queue = {"SqsManagedSseEnabled": "true", "MessageRetentionPeriod": retention}
-    return [
-        *queue_features(clients, settings.queue_url, of_queue),
-        *queue_features(clients, settings.dlq_url, {"SqsManagedSseEnabled": "true"}),
-    ]
-
-
-# --- uploads ------------------------------------------------------------------------------------
-
-
-def _provide_uploads(clients: Clients, names: Names, repair: bool) -> tuple[str, list[str]]:
-    dlq_url, of_dlq = _provide_queue(clients, dlq_of(names.uploads), dlq_attributes(), repair)
-    wanted = upload_queue_attributes(queue_arn(clients, dlq_url))
-    url, of_queue = _provide_queue(clients, names.uploads, wanted, repair)
-    features = upload_features(clients, names.bucket, url, queue_arn(clients, url))
-    return url, [*of_dlq, *of_queue, *set_missing(features, repair=repair)]
-
-
-def _uploads_drift(clients: Clients, settings: Settings) -> Iterator[str]:
+def _uploads_drift(clients: Clients, settings: Settings, has_bucket: bool) -> Iterator[str]:
     """Yield how the way of upload events differs; without a queue for them there is none."""
-    url = settings.uploads_queue_url
+    url, bucket = settings.uploads_queue_url, settings.artifact_bucket
     if url is None:
         return
-    dlq_url = find_queue_url(clients, dlq_of(_last_part(url)))
-    absent = [
-        *([] if _queue_exists(clients, url) else [_last_part(url)]),
-        *([] if dlq_url else [dlq_of(_last_part(url))]),
-    ]
-    yield from (f"queue {name} does not exist" for name in absent)
-    if dlq_url is None or absent:
+    arn, dlq_name = find_queue_arn(clients, url), _dlq_of(name_of(url))
+    dlq_url = find_queue_url(clients, dlq_name)
+    if arn is None:
+        yield f"queue {name_of(url)} does not exist"
+    if dlq_url is None:
+        yield f"queue {dlq_name} does not exist"
+    if arn is None or dlq_url is None:
         return
-    wanted = upload_queue_attributes(queue_arn(clients, dlq_url))
+    wanted = resources.upload_queue_attributes(find_queue_arn(clients, dlq_url))
     yield from differences(queue_features(clients, url, wanted))
-    yield from differences(queue_features(clients, dlq_url, dlq_attributes()))
-    if bucket_exists(clients, settings.artifact_bucket):
-        arn = queue_arn(clients, url)
-        yield from differences(upload_features(clients, settings.artifact_bucket, url, arn))
+    yield from differences(queue_features(clients, dlq_url, resources.dlq_attributes()))
+    if has_bucket:
+        yield from differences([upload_policy(clients, url, arn, bucket)])
+        yield from differences([upload_notification(clients, bucket, arn)])
+
+
+def _dlq_of(queue_name: str) -> str:
+    return f"{queue_name}-dlq"

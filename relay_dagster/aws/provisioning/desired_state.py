@@ -1,24 +1,27 @@
-"""Properties that a resource must have: made where they are missing, reported where they differ.
+"""Features that a resource must have: set where they are missing, reported where they differ.
 
-What is set to something else is somebody's decision: it is reported, and changed on demand alone.
+A feature that is set otherwise is somebody's decision: it is reported, and changed on demand alone.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+CHANGED = "changed by hand"
+
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One property of a resource.
+    """One feature of a resource.
 
     Args:
-        name: what it is called, with its resource.
-        wanted: what it must be.
-        read: returns what it is, None where it is not set.
-        apply: makes it what is wanted; None where that takes more than a call.
+        name: its name, with its resource.
+        wanted: the value that it must have.
+        read: returns the value that it has, None where it is not set.
+        apply: sets the wanted value; None where that takes more than a call.
     """
 
     name: str
@@ -27,9 +30,56 @@ class Feature:
     apply: Callable[[], Any] | None = None
 
 
+def shared_list(
+    name: str,
+    shown: str,
+    entries: Callable[[], list[Any]],
+    wanted: list[Any],
+    *,
+    is_ours: Callable[[Any], bool],
+    essence: Callable[[Any], Any],
+    store: Callable[[list[Any]], Any],
+    describe: Callable[[list[Any]], str] = lambda _: CHANGED,
+) -> Feature:
+    """Return our entries of a list as a feature; the entries of others stay beside them.
+
+    Args:
+        name: as a feature has it.
+        shown: how the wanted entries are called.
+        entries: reads the whole list.
+        wanted: our entries.
+        is_ours: tells an entry of ours.
+        essence: the part of an entry that must be as wanted.
+        store: writes the whole list.
+        describe: how entries of ours that differ are called.
+    """
+
+    def essences(those: list[Any]) -> list[str]:
+        return sorted(json.dumps(essence(each), sort_keys=True) for each in those)
+
+    def read() -> str | None:
+        ours = [each for each in entries() if is_ours(each)]
+        if not ours:
+            return None
+        return shown if essences(ours) == essences(wanted) else describe(ours)
+
+    def apply() -> None:
+        store([*(each for each in entries() if not is_ours(each)), *wanted])
+
+    return Feature(name, shown, read, apply)
+
+
 def set_missing(features: Iterable[Feature], *, repair: bool = False) -> list[str]:
-    """Set the features that are not set; with ``repair`` those too that differ. Tell which."""
-    return [change for feature in features if (change := _set(feature, repair=repair))]
+    """Set the features that are not set, with ``repair`` those too that differ; return which."""
+    changes = []
+    for feature in features:
+        is_ = feature.read()
+        if is_ == feature.wanted or feature.apply is None or not (is_ is None or repair):
+            continue
+        feature.apply()
+        was = "" if is_ is None else f" (it was {_shown(is_)})"
+        changes.append(f"set {feature.name} to {_shown(feature.wanted)}{was}")
+    return changes
 
 
 def differences(features: Iterable[Feature]) -> list[str]:
@@ -40,15 +90,6 @@ def differences(features: Iterable[Feature]) -> list[str]:
         for feature, is_ in found
         if is_ != feature.wanted
     ]
-
-
-def _set(feature: Feature, *, repair: bool) -> str | None:
-    is_ = feature.read()
-    if is_ == feature.wanted or feature.apply is None or not (is_ is None or repair):
-        return None
-    feature.apply()
-    was = "" if is_ is None else f" (it was {_shown(is_)})"
-    return f"set {feature.name} to {_shown(feature.wanted)}{was}"
 
 
 def _shown(value: Any) -> str:

@@ -1,6 +1,6 @@
-"""The queues as they must be: encrypted, with redrive into a dead-letter queue that keeps long.
+"""The queues of an installation: whether they are there, and their features.
 
-`bootstrap` makes them and reports how they differ; what goes through is ``aws/sqs/job_queue.py``.
+`bootstrap` makes them and reports how they differ; the messages are ``aws/sqs/job_queue.py``'s.
 """
 
 from __future__ import annotations
@@ -8,36 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.error_mapping import NO_QUEUE, error_code, maps_aws_errors
-from relay_dagster.aws.provisioning.desired_state import Feature
-from relay_dagster.aws.sqs.job_queue import DLQ_RETENTION_SECONDS
+from relay_dagster.aws.error_mapping import NO_QUEUE, error_code
+from relay_dagster.aws.provisioning import resources
+from relay_dagster.aws.provisioning.desired_state import Feature, shared_list
 
-# A job may wait as long as a message can.
-QUEUE_RETENTION_SECONDS = DLQ_RETENTION_SECONDS
 _SSE = "SqsManagedSseEnabled"
 
 
-def dlq_attributes() -> dict[str, str]:
-    """Return the attributes of the dead-letter queue."""
-    return {"MessageRetentionPeriod": str(DLQ_RETENTION_SECONDS), _SSE: "true"}
-
-
-def queue_attributes(dlq_arn: str, *, visibility_timeout: int, max_receives: int) -> dict[str, str]:
-    """Return the attributes of the queue of jobs."""
-    redrive = {"deadLetterTargetArn": dlq_arn, "maxReceiveCount": max_receives}
-    return {
-        "VisibilityTimeout": str(visibility_timeout),
-        "MessageRetentionPeriod": str(QUEUE_RETENTION_SECONDS),
-        "RedrivePolicy": json.dumps(redrive),
-        _SSE: "true",
-    }
-
-
-@maps_aws_errors
 def find_queue_url(clients: Clients, name: str) -> str | None:
     """Return the URL of a queue, None where there is none."""
     try:
@@ -48,28 +30,62 @@ def find_queue_url(clients: Clients, name: str) -> str | None:
         return None
 
 
-@maps_aws_errors
-def create_queue(clients: Clients, name: str, attributes: Mapping[str, str]) -> str:
+def create_queue(clients: Clients, name: str, attributes: Mapping[str, Any]) -> str:
     """Create a queue and return its URL."""
-    wanted: Any = dict(attributes)
-    return clients.sqs.create_queue(QueueName=name, Attributes=wanted)["QueueUrl"]
+    texts: Any = {name: _text(value) for name, value in attributes.items()}
+    return clients.sqs.create_queue(QueueName=name, Attributes=texts)["QueueUrl"]
 
 
-@maps_aws_errors
-def queue_arn(clients: Clients, url: str) -> str:
-    """Return a queue's ARN."""
-    return str(_attributes(clients, url)["QueueArn"])
+def find_queue_arn(clients: Clients, url: str) -> str | None:
+    """Return the ARN of a queue, None where there is none."""
+    try:
+        return _attributes(clients, url).get("QueueArn")
+    except ClientError as error:
+        if error_code(error) not in NO_QUEUE:
+            raise
+        return None
 
 
-def queue_features(clients: Clients, url: str, wanted: Mapping[str, str]) -> list[Feature]:
-    """Return what a queue must be like, one feature for each attribute."""
-    return [_feature(clients, url, name, value) for name, value in wanted.items()]
+def queue_features(clients: Clients, url: str, wanted: Mapping[str, Any]) -> list[Feature]:
+    """Return the features of a queue, one for each attribute."""
+    return [_feature(clients, url, name, _text(value)) for name, value in wanted.items()]
+
+
+def upload_policy(clients: Clients, url: str, queue_arn: str, bucket: str) -> Feature:
+    """Return the bucket's right to send as a feature; the rights of others stay."""
+    sid = f"relay-uploads-of-{bucket}"
+    _, partition, _, _, account, _ = queue_arn.split(":")
+
+    def statements() -> list[Any]:
+        return list(
+            json.loads(_attributes(clients, url).get("Policy") or "{}").get("Statement", [])
+        )
+
+    def store(whole: list[Any]) -> None:
+        policy = json.dumps({"Version": "2012-10-17", "Statement": whole})
+        clients.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+
+    bucket_arn = f"arn:{partition}:s3:::{bucket}"
+    return shared_list(
+        f"policy of queue {name_of(url)}",
+        f"that bucket {bucket} may send",
+        statements,
+        [resources.upload_statement(sid, queue_arn, bucket_arn, account)],
+        is_ours=lambda statement: statement.get("Sid") == sid,
+        essence=lambda statement: statement,
+        store=store,
+    )
+
+
+def name_of(url: str) -> str:
+    """Return the name of a queue that is given by its name or its URL."""
+    return urlsplit(url).path.rpartition("/")[2]
 
 
 def _feature(clients: Clients, url: str, name: str, value: str) -> Feature:
     single: Any = {name: value}
     return Feature(
-        f"{name} of queue {url.rpartition('/')[2]}",
+        f"{name} of queue {name_of(url)}",
         _normal(name, value),
         lambda: _normal(name, _read(_attributes(clients, url), name)),
         lambda: clients.sqs.set_queue_attributes(QueueUrl=url, Attributes=single),
@@ -90,6 +106,10 @@ def _normal(name: str, value: str | None) -> str | None:
         return value
     policy = json.loads(value)
     return f"{policy.get('maxReceiveCount')} receives, then {policy.get('deadLetterTargetArn')}"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _attributes(clients: Clients, url: str) -> Mapping[str, str]:

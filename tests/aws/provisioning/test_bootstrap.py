@@ -2,10 +2,7 @@ from __future__ import annotations
 
 import json
 import string
-import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,11 +11,7 @@ from moto import mock_aws
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.provisioning.bootstrap import Names, Provisioned, bootstrap, check, provision
-from relay_dagster.runs.admission import requested
-from relay_dagster.runs.model import Lane, NewRun
-from relay_dagster.runs.ports import utc_now
 from relay_dagster.settings import Settings, SettingsError
 from support.builders import RUN_ID
 from support.fakes import embedded_clients
@@ -417,7 +410,7 @@ def test_a_table_laid_out_otherwise_is_told_and_left(clients: Clients) -> None:
 
 @pytest.fixture
 def older(clients: Clients) -> Clients:
-    """Return AWS with a runs table of a release that did not note when runs are due."""
+    """Return AWS with a runs table that lacks two indexes."""
     definition = schema.runs_table(NAMES.runs_table)
     by_time = {"listed", "listed_tenant", "pk", "requested_key"}
     clients.dynamodb.create_table(
@@ -434,22 +427,10 @@ def older(clients: Clients) -> Clients:
     return clients
 
 
-def test_a_table_of_an_older_release_gets_the_index_that_it_lacks(older: Clients) -> None:
+def test_a_table_gets_the_index_that_it_lacks(older: Clients) -> None:
     changes = provision(NAMES, older).changes
     assert "set index due_runs of table relay-inventory-runs to due_shard, due_at" in changes
     assert provision(NAMES, older).changes == ()
-
-
-def test_runs_that_an_older_release_has_left_unsettled_are_looked_at(older: Clients) -> None:
-    old = RunStore(older, NAMES.runs_table, NAMES.audit_table)
-    asked = NewRun(run_id=RUN_ID, tenant_id="acme")
-    left = requested(asked, utc_now(), None)
-    settled = replace(left, run_id=str(uuid.uuid4()), acknowledged_at=utc_now())
-    old.put_many([left, settled])
-    changes = provision(NAMES, older).changes
-    assert "scheduled 1 unsettled runs of table relay-inventory-runs" in changes
-    (due,) = old.due(Lane.ATTEMPT, utc_now() + timedelta(minutes=2))
-    assert due.run_id == RUN_ID
 
 
 def test_what_was_overwritten_of_the_uploads_is_forgotten_in_the_end(clients: Clients) -> None:

@@ -1,0 +1,105 @@
+"""The bucket and the queues of an installation, as the APIs of S3 and SQS take them.
+
+They are defined once, here, and the tables in ``aws/dynamodb/schema.py``: `bootstrap` makes them
+from it, and `make template` writes the section of ``deploy/relay.yaml``. So a number, a name or an
+ARN may also be a reference of CloudFormation.
+
+Runs' artifacts begin with their run_id, so a rule for each hexadecimal digit covers them all, and
+nothing else: uploads lie under ``tenants/``, published feeds under ``published/``. Those never
+expire; a deleted version of a feed, or an overwritten one of an upload, does.
+"""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+from relay_dagster.aws.sqs.job_queue import DLQ_RETENTION_SECONDS
+
+BUCKET = "relay-inventory"
+RUNS_TABLE = "relay-inventory-runs"
+TENANTS_TABLE = "relay-inventory-tenants"
+QUEUE_NAME = "relay-inventory-jobs"
+DLQ_NAME = "relay-inventory-jobs-dlq"
+UPLOADS_NAME = "relay-inventory-uploads"
+UPLOADS_PREFIX = "tenants/"
+CREATED = "s3:ObjectCreated:*"
+# An event comes again each minute for as long as nobody can note it, through a long outage too.
+UPLOADS_VISIBILITY_SECONDS, UPLOADS_MAX_RECEIVES = 60, 1000
+
+PUBLIC_ACCESS_BLOCK: Any = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
+}
+ENCRYPTION: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+# Both cases: a job that was sent straight to the queue brings its own run_id.
+_RUN_PREFIXES = sorted(set(string.hexdigits))
+# For how long an overwritten, deleted or expired object can still be brought back.
+_NONCURRENT = {"NoncurrentVersionExpiration": {"NoncurrentDays": 7}}
+_NONCURRENT_UPLOAD = {"NoncurrentVersionExpiration": {"NoncurrentDays": 30}}
+_NO_DELETE_MARKERS = {"Expiration": {"ExpiredObjectDeleteMarker": True}}
+
+
+def lifecycle_rules(retention_days: Any) -> list[dict[str, Any]]:
+    """Return the rules of the bucket's lifecycle."""
+    expire: dict[str, Any] = {"Expiration": {"Days": retention_days}}
+    abort = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}}
+    return [
+        *(_rule(f"run-artifacts-{each}", each, expire, _NONCURRENT) for each in _RUN_PREFIXES),
+        _rule("unfinished-uploads", "", abort),
+        _rule("superseded-feeds", "published/", _NO_DELETE_MARKERS, _NONCURRENT),
+        _rule("overwritten-uploads", UPLOADS_PREFIX, _NO_DELETE_MARKERS, _NONCURRENT_UPLOAD),
+    ]
+
+
+def _rule(name: str, prefix: str, *actions: dict[str, Any]) -> dict[str, Any]:
+    rule = {"ID": f"relay-{name}", "Status": "Enabled", "Filter": {"Prefix": prefix}}
+    return {key: value for part in (rule, *actions) for key, value in part.items()}
+
+
+def dlq_attributes() -> dict[str, Any]:
+    """Return the attributes of a dead-letter queue."""
+    return {"MessageRetentionPeriod": DLQ_RETENTION_SECONDS, "SqsManagedSseEnabled": True}
+
+
+def queue_attributes(dlq_arn: Any, visibility_seconds: Any, max_receives: Any) -> dict[str, Any]:
+    """Return the attributes of a queue; a message may wait as long as SQS keeps one."""
+    return {
+        "VisibilityTimeout": visibility_seconds,
+        "MessageRetentionPeriod": DLQ_RETENTION_SECONDS,
+        "RedrivePolicy": {"deadLetterTargetArn": dlq_arn, "maxReceiveCount": max_receives},
+        "SqsManagedSseEnabled": True,
+    }
+
+
+def upload_queue_attributes(dlq_arn: Any) -> dict[str, Any]:
+    """Return the attributes of the queue of uploads."""
+    return queue_attributes(dlq_arn, UPLOADS_VISIBILITY_SECONDS, UPLOADS_MAX_RECEIVES)
+
+
+def upload_statement(sid: Any, queue_arn: Any, bucket_arn: Any, account: Any) -> dict[str, Any]:
+    """Return the statement of the policy by which the bucket may send to the queue of uploads."""
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {
+            "ArnEquals": {"aws:SourceArn": bucket_arn},
+            "StringEquals": {"aws:SourceAccount": account},
+        },
+    }
+
+
+def upload_notification(queue_arn: Any) -> dict[str, Any]:
+    """Return the notification of the bucket that tells the queue of uploads."""
+    rules = [{"Name": "prefix", "Value": UPLOADS_PREFIX}]
+    return {
+        "Id": UPLOADS_NAME,
+        "QueueArn": queue_arn,
+        "Events": [CREATED],
+        "Filter": {"Key": {"FilterRules": rules}},
+    }
