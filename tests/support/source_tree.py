@@ -1,0 +1,135 @@
+"""The modules of the project's source: their order, and the imports of each."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Every folder and module of both packages, leaves first: each imports only from places above its
+# own, and from within itself.
+ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
+    "relay_core": (
+        ("domain",),
+        ("config",),
+        ("columnar",),
+        ("ingest",),
+        ("validation",),
+        ("normalize",),
+        ("merge",),
+        ("publish",),
+        ("onboarding",),
+        ("pipeline",),
+        ("stages",),
+        ("samples",),
+    ),
+    "relay_dagster": (
+        (
+            "settings",
+            "logs",
+            "loopback",
+            "tags",
+            "external_errors",
+            "mapped_files",
+            "audit",
+            "drain",
+        ),
+        ("runs",),
+        ("aws",),
+        ("wiring",),
+        ("execution",),
+        ("intake",),
+        ("reconciler",),
+        ("triggers",),
+        ("notify",),
+        ("orchestration",),
+        ("api",),
+        ("client",),
+        ("devstack",),
+        ("definitions",),
+        ("cli", "celery_app", "run_coordinator"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Module:
+    """A source file and the full dotted names that it imports, inside functions too."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+    imports: frozenset[str]
+
+    @property
+    def package(self) -> str:
+        return top_name(self.name)
+
+    @property
+    def place(self) -> str | None:
+        """Return the folder or top module of its package; None is the package's `__init__`."""
+        return place_of(self.name)
+
+    def is_in(self, package: str) -> bool:
+        return f"{self.name}.".startswith(f"{package}.")
+
+
+@cache
+def modules(top: str) -> tuple[Module, ...]:
+    """Parse every module under a top folder."""
+    return tuple(_parsed(path) for path in sorted((ROOT / top).rglob("*.py")))
+
+
+def our_modules() -> Iterator[Module]:
+    for package in ORDER:
+        yield from modules(package)
+
+
+def _parsed(path: Path) -> Module:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    name = ".".join(parts).removesuffix(".__init__")
+    package = parts[:-1]
+    tree = ast.parse(path.read_text("utf-8"))
+    return Module(name, path, tree, frozenset(_imported(tree, package)))
+
+
+def _imported(tree: ast.Module, package: tuple[str, ...]) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package[: len(package) - node.level + 1] if node.level else ()
+            source = ".".join([*parts, *([node.module] if node.module else [])])
+            yield source
+            names = (f"{source}.{alias.name}" for alias in node.names)
+            yield from (name for name in names if _is_module(name))
+
+
+@cache
+def _is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def top_name(dotted: str) -> str:
+    return dotted.partition(".")[0]
+
+
+def place_of(name: str) -> str | None:
+    """Return the folder or top module of its package that a dotted name lies in."""
+    package, _, rest = name.partition(".")
+    return rest.partition(".")[0] or None if package in ORDER else None
+
+
+def rank_of(package: str, place: str) -> int:
+    return next(rank for rank, places in enumerate(ORDER[package]) if place in places)
+
+
+def places_imported(module: Module) -> set[str]:
+    """Return the other places of its own package that a module imports from."""
+    own = (name for name in module.imports if top_name(name) == module.package)
+    return {place for name in own if (place := place_of(name))} - {module.place}
