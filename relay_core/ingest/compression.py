@@ -5,11 +5,9 @@ What comes out is counted while it is unpacked. Names in an archive say nothing 
 
 from __future__ import annotations
 
-import io
 import lzma
 import zipfile
 import zlib
-from bisect import bisect_left
 from collections.abc import Iterator
 from typing import IO
 
@@ -26,10 +24,13 @@ from relay_core.ingest.decoding import Buffer
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _PIECE = 1 << 20
-_MOST_OWN_ZEROS = 9
-"""With so many zero bytes a member of gzip may end: an empty one has no more."""
-_LARGEST_READ = 16 << 20
-"""No read of an archive is larger, but that of a list of some hundred thousand files."""
+_GZIP_HEADER = 31
+"""The window that asks zlib for one member of gzip."""
+_MIN_INPUT, _MAX_INPUT = 512, 1 << 15
+"""How many packed bytes are unpacked at once: few of a member that may be small, and never so many
+that a thousand times as many matter."""
+_MAX_READ = 16 << 20
+"""The largest read of an archive; the list of some hundred thousand files would be larger."""
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
 """What an archive that is damaged, or none, raises."""
 
@@ -85,71 +86,32 @@ def too_much(limits: Limits) -> FeedUnreadableError:
 
 
 def _gzip_pieces(data: Buffer) -> Iterator[bytes]:
-    """Yield what the members hold, one after another; zero bytes may stand behind the last."""
-    view, given = memoryview(data), 0
+    """Yield the contents of all members; zero bytes may follow the last one."""
+    view, position = memoryview(data), 0
     if bytes(view[: len(GZIP)]) != GZIP:
         raise _damaged("gzip", "it does not begin as gzip's files do")
-    try:
-        for piece in _inflated(view):
-            yield piece
-            given += len(piece)
-    except OSError as error:
-        end = _end_before_zeros(view)
-        if end is None:
-            why = "it is cut short" if _is_cut(error) else str(error).rpartition(": ")[2]
-            raise _damaged("gzip", why) from error
-        for piece in _inflated(view[:end]):
-            yield piece[given:]
-            given = max(0, given - len(piece))
+    while position < len(view):
+        member, size = zlib.decompressobj(wbits=_GZIP_HEADER), _MIN_INPUT
+        while not member.eof:
+            packed = view[position : position + size]
+            if not packed:
+                raise _damaged("gzip", "it is cut short")
+            try:
+                yield member.decompress(packed)
+            except zlib.error as error:
+                raise _damaged("gzip", str(error).rpartition(": ")[2]) from error
+            position, size = position + len(packed), min(4 * size, _MAX_INPUT)
+        position -= len(member.unused_data)
+        if view[position : position + 1] == b"\0" and not _is_zero(view[position:]):
+            raise _damaged("gzip", "other bytes follow its last member")
+        if view[position : position + 1] == b"\0":
+            return
 
 
-def _inflated(view: memoryview) -> Iterator[bytes]:
-    """Yield what members hold that fill all of these bytes.
-
-    Raises:
-        OSError: they do not.
-    """
-    stream = pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(view)), "gzip")
-    while piece := stream.read(_PIECE):
-        yield piece
-
-
-def _end_before_zeros(view: memoryview) -> int | None:
-    """Return where the last member ends, if nothing but zero bytes stand behind it.
-
-    Its own last bytes may be zeros. Cut before its end, or a byte behind it, members are cut short;
-    with two zero bytes more behind it there is something that is none.
-    """
-    start = _filled(view)
-    most = min(len(view) - start, _MOST_OWN_ZEROS + 2)
-    fault = bisect_left(
-        range(most + 1), True, key=lambda zeros: not _is_cut(_fault_of(view[: start + zeros]))
-    )
-    end = start + fault - 2
-    return end if end >= start and _fault_of(view[:end]) is None else None
-
-
-def _filled(view: memoryview) -> int:
-    """Return how many bytes there are up to the last that is not zero."""
-    for start in range((len(view) - 1) // _PIECE * _PIECE, -1, -_PIECE):
-        if filled := len(bytes(view[start : start + _PIECE]).rstrip(b"\0")):
-            return start + filled
-    return 0
-
-
-def _fault_of(view: memoryview) -> OSError | None:
-    """Return why bytes are not members of gzip, None where they are."""
-    try:
-        for _ in _inflated(view):
-            pass
-    except OSError as error:
-        return error
-    return None
-
-
-def _is_cut(fault: OSError | None) -> bool:
-    """Tell whether members are whole, or only cut short."""
-    return fault is None or "Truncated" in str(fault)
+def _is_zero(view: memoryview) -> bool:
+    """Return whether all bytes are zero."""
+    pieces = (view[start : start + _PIECE] for start in range(0, len(view), _PIECE))
+    return not any(bytes(piece).strip(b"\0") for piece in pieces)
 
 
 def _zip_pieces(data: Buffer) -> Iterator[bytes]:
@@ -170,7 +132,7 @@ def open_archive(data: Buffer) -> zipfile.ZipFile:
     Raises:
         zipfile.BadZipFile: it is none, or has far too many files.
     """
-    return zipfile.ZipFile(io.BufferedReader(_Bytes(data), 1 << 16))
+    return zipfile.ZipFile(_Source(pa.py_buffer(memoryview(data))))
 
 
 def _open_only_file(archive: zipfile.ZipFile) -> IO[bytes]:
@@ -205,37 +167,12 @@ def _unusable(why: str) -> FeedUnreadableError:
     )
 
 
-class _Bytes(io.RawIOBase):
+class _Source(pa.BufferReader):  # type: ignore[misc]
     """Bytes as a file, without a copy of them."""
 
-    def __init__(self, data: Buffer) -> None:
-        self._data, self._position = memoryview(data), 0
-
-    def readable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to an offset; beyond the end nothing is read."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._data)}
-        self._position = base[whence] + offset
-        if self._position < 0:
-            raise OSError("an offset lies before the file")
-        return self._position
-
-    def tell(self) -> int:
-        """Return the offset."""
-        return self._position
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer as far as there are bytes."""
-        if len(buffer) > _LARGEST_READ:
+    def read(self, size: int | None = None) -> bytes:
+        """Read some bytes; a list of files is read at once, and no other read is large."""
+        if size is not None and size > _MAX_READ:
             raise zipfile.BadZipFile("it lists far too many files")
-        part = self._data[self._position : self._position + len(buffer)]
-        buffer[: len(part)] = part
-        self._position += len(part)
-        return len(part)
+        found: bytes = super().read(size)
+        return found
