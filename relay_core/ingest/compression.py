@@ -102,9 +102,9 @@ def _gzip_pieces(data: Buffer) -> Iterator[bytes]:
                 raise _damaged("gzip", str(error).rpartition(": ")[2]) from error
             position, size = position + len(packed), min(4 * size, _MAX_INPUT)
         position -= len(member.unused_data)
-        if view[position : position + 1] == b"\0" and not _is_zero(view[position:]):
-            raise _damaged("gzip", "other bytes follow its last member")
-        if view[position : position + 1] == b"\0":
+        if position < len(view) and view[position] == 0:
+            if not _is_zero(view[position:]):
+                raise _damaged("gzip", "other bytes follow its last member")
             return
 
 

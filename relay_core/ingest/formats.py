@@ -11,7 +11,7 @@ from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import ParsedFeed
 from relay_core.ingest.isolation.parent import read_apart
-from relay_core.ingest.jsonl.reader import read_json_lines
+from relay_core.ingest.jsonl import read_json_lines
 from relay_core.ingest.parquet.reader import may_explode, read_parquet
 
 

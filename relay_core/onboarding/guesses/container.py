@@ -20,7 +20,7 @@ from relay_core.ingest.compression import (
     unpack,
     unpack_head,
 )
-from relay_core.ingest.jsonl.objects import read_object
+from relay_core.ingest.json_objects import read_object
 from relay_core.onboarding.head import PARQUET, ZIP, FeedBytes
 
 _UNPACKED = 1 << 20

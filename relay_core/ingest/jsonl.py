@@ -1,0 +1,254 @@
+"""JSON Lines to text columns with record numbers.
+
+Any key may stand in the last line alone, so that all lines are read before the first batch; until
+then cells are held as columns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import pyarrow as pa
+
+from relay_core.columnar.csv_text import quoted
+from relay_core.columnar.text import Bools, Ints, empty_texts, without_nulls
+from relay_core.config import ParserConfig
+from relay_core.domain.codes import FailureCode
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import Limits
+from relay_core.ingest.cell_sizes import (
+    large_cell,
+    refuse_large_cells,
+    refuse_large_header,
+    refuse_too_many_columns,
+)
+from relay_core.ingest.column_mapping import plan_columns
+from relay_core.ingest.decoding import Buffer, decode_feed
+from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from relay_core.ingest.json_objects import (
+    NESTED,
+    count_values,
+    nested_size,
+    read_object,
+    read_objects,
+    without_collector,
+)
+
+_BLOCK = 4 << 20
+_MAX_CELLS = 4 << 20
+"""The most cells of a batch: few of the keys of many may stand in each line."""
+_MAX_VALUES = 2 << 20
+"""The most values of a line that is longer than a cell may be."""
+_LINE = re.compile(r"[^\r\n]+")
+_AS_THEY_ARE = frozenset((str, bytes, type(None)))
+_WORDS = {"True": "true", "False": "false"}
+
+
+def read_json_lines(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
+    """Split a feed into its keys and batches of text columns; the first line is record 1.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR``: the bytes are not in ``parser.encoding``;
+            ``invalid_input``, here or from ``batches``: lines and no object among them, too many
+            keys, too large a cell.
+    """
+    feed = _Feed(decode_feed(data, parser.encoding), limits)
+    headers = feed.headers()
+    if headers is None:
+        return ParsedFeed(None)
+    used = [headers[place] for place in plan_columns(headers, parser).positions.values()]
+    return ParsedFeed(headers, feed.batches(headers, used))
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """The cells of some lines under one key.
+
+    Attributes:
+        places: of the lines that have the key.
+        cells: their texts; a list, an object and null are empty.
+        numbers: whether each is a number.
+        nested: the places whose value is a list or an object.
+    """
+
+    places: Ints
+    cells: pa.StringArray
+    numbers: Bools
+    nested: Ints
+
+    @classmethod
+    def of(cls, places: Sequence[int], values: Sequence[object]) -> _Column:
+        kinds, at = set(map(type, values)), np.asarray(places, np.int64)
+        numbers = np.zeros(len(values), np.bool_)
+        if bytes in kinds:
+            numbers[:] = [type(value) is bytes for value in values]
+        nested = at[:0]
+        if not kinds.isdisjoint(NESTED):
+            nested = at[[type(value) in NESTED for value in values]]
+        if not kinds <= _AS_THEY_ARE:
+            values = [
+                value if type(value) in _AS_THEY_ARE else _WORDS.get(str(value)) for value in values
+            ]
+        return cls(at, without_nulls(pa.array(values, pa.string())), numbers, nested)
+
+    def at(self, places: Ints) -> tuple[pa.StringArray, Bools]:
+        """Return the cells at some places, empty where a line has no such key."""
+        start, stop = np.searchsorted(self.places, (places[0], places[-1] + 1)).tolist()
+        cells, numbers = self.cells.slice(start, stop - start), self.numbers[start:stop]
+        if np.array_equal(self.places[start:stop], places):
+            return cells, numbers
+        found = np.searchsorted(self.places, places)
+        is_there = self.places[np.minimum(found, len(self.places) - 1)] == places
+        taken = self.cells.take(pa.array(found, mask=~is_there))
+        flags = np.zeros(len(places), np.bool_)
+        flags[is_there] = self.numbers[found[is_there]]
+        return without_nulls(taken), flags
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some lines that were read.
+
+    Attributes:
+        start: where they begin in the text.
+        end: where they end.
+        first: the first line's number.
+        columns: by key.
+        is_object: which lines are objects.
+    """
+
+    start: int
+    end: int
+    first: int
+    columns: Mapping[str, _Column]
+    is_object: Bools
+
+
+class _Feed:
+    """The lines of one decoded text."""
+
+    def __init__(self, text: memoryview, limits: Limits) -> None:
+        self._text, self._limits = text, limits
+        self._blocks: deque[_Block] = deque()
+
+    def headers(self) -> tuple[str, ...] | None:
+        """Read all lines; return the keys in order of appearance, None where no line is filled."""
+        names: dict[str, None] = {}
+        any_object, start, number = False, 0, 1
+        while start < len(self._text):
+            end = self._block_end(start)
+            lines = self._lines(start, end)
+            with without_collector():
+                is_short = max(map(len, lines), default=0) <= self._limits.cell_bytes
+                objects = read_objects(lines) if is_short else None
+                if objects is None:
+                    objects = [
+                        self._object(*line) for line in zip(lines, count(number), strict=False)
+                    ]
+                found = _by_key(objects)
+            columns = {key: _Column.of(*cells) for key, cells in found.items()}
+            is_object = np.array([one is not None for one in objects], np.bool_)
+            self._blocks.append(_Block(start, end, number, columns, is_object))
+            names.update(dict.fromkeys(found))
+            refuse_too_many_columns(tuple(names), self._limits)
+            any_object |= bool(is_object.any())
+            start, number = end, number + len(lines)
+        if number > 1 and not any_object:
+            raise FeedUnreadableError(
+                FailureCode.INVALID_INPUT,
+                "no line is a JSON object; write one object a line, and no list around them",
+            )
+        refuse_large_header(tuple(names), self._limits)
+        return tuple(names) if any_object else None
+
+    def batches(
+        self, headers: tuple[str, ...], used: Sequence[str]
+    ) -> Iterator[TextBatch | Misfits]:
+        """Yield all records and let go of them; columns are read from the ``used`` keys."""
+        size = max(1, _MAX_CELLS // max(1, len(headers)))
+        while self._blocks:
+            block = self._blocks.popleft()
+            keep = block.is_object.copy()
+            for key in block.columns.keys() & used:
+                keep[block.columns[key].nested] = False
+            kept = np.flatnonzero(keep)
+            for start in range(0, len(kept), size):
+                yield self._batch(headers, block, kept[start : start + size])
+            if not keep.all():
+                lines = self._lines(block.start, block.end)
+                malformed = np.flatnonzero(~keep)
+                texts = pa.array([lines[place] for place in malformed], pa.string())
+                yield Misfits(None, malformed + block.first, quoted(texts), [texts])
+
+    def _batch(self, headers: tuple[str, ...], block: _Block, places: Ints) -> TextBatch:
+        columns, numbers = [], {}
+        for place, key in enumerate(headers):
+            if key not in block.columns:
+                columns.append(empty_texts(len(places)))
+                continue
+            cells, flags = block.columns[key].at(places)
+            columns.append(cells)
+            if flags.any():
+                numbers[place] = flags
+        refuse_large_cells(columns, places + block.first, headers, self._limits)
+        return TextBatch(columns, places + block.first, numbers)
+
+    def _lines(self, start: int, end: int) -> list[str]:
+        """Return the lines between two places that hold more than white space."""
+        lines = _LINE.findall(str(self._text[start:end], "utf-8"))
+        return [line for line in lines if not line.isspace()]
+
+    def _block_end(self, start: int) -> int:
+        """Return where a block ends: behind a line end."""
+        size = _BLOCK
+        while start + size < len(self._text):
+            block = bytes(self._text[start : start + size])
+            end = max(block.rfind(b"\n"), block.rfind(b"\r")) + 1
+            if end:
+                return start + end
+            size *= 4
+        return len(self._text)
+
+    def _object(self, line: str, number: int) -> Mapping[str, object] | None:
+        is_long = len(line) > self._limits.cell_bytes
+        if is_long and count_values(line) > _MAX_VALUES:
+            raise FeedUnreadableError(
+                FailureCode.INVALID_INPUT,
+                f"line {number} has more than {_MAX_VALUES:,} values, which are the most; leave "
+                "some of them out",
+            )
+        found = read_object(line)
+        if is_long:
+            self._refuse_large_nested(found, number)
+        return found
+
+    def _refuse_large_nested(self, found: Mapping[str, object] | None, number: int) -> None:
+        """Refuse a long line with a list or an object that is too large, or that is no object."""
+        if found is None:  # it is one cell of a report
+            raise large_cell(number, 1, (), self._limits)
+        for column, value in enumerate(found.values(), 1):
+            if type(value) in NESTED and nested_size(value) > self._limits.cell_bytes:
+                raise large_cell(number, column, (), self._limits)
+
+
+def _by_key(
+    objects: Sequence[Mapping[str, object] | None],
+) -> Mapping[str, tuple[Sequence[int], Sequence[object]]]:
+    """Return the values of each key, and the objects' places; it costs what the objects hold."""
+    all_keys = {None if one is None else tuple(one) for one in objects}
+    if len(all_keys) == 1 and (keys := all_keys.pop()) is not None:
+        columns = zip(*(one.values() for one in objects if one is not None), strict=True)
+        everywhere = range(len(objects))
+        return {key: (everywhere, values) for key, values in zip(keys, columns, strict=True)}
+    found: dict[str, tuple[list[int], list[object]]] = {}
+    for place, one in enumerate(objects):
+        for key, value in (one or {}).items():
+            places, values = found.setdefault(key, ([], []))
+            places.append(place)
+            values.append(value)
+    return found
