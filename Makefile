@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-idle bench-rules bench-runs bench-webhooks profile runbook schema template screenshots cluster audit clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-idle bench-rules bench-runs bench-webhooks profile runbook schema template screenshots cluster audit figures clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -147,6 +147,9 @@ cluster: setup ## Run on two machines with Celery and kill one; needs redis-serv
 
 audit: setup ## Write what the image is made of (out/sbom.cdx.json); ask what is known against what is locked
 	@$(BIN)/python scripts/audit.py
+
+figures: setup ## Count the lines, names, imports and calls of the code, and its time to load: ROUNDS
+	@$(BIN)/python -W ignore -m benchmarks.figures $(if $(ROUNDS),--rounds $(ROUNDS))
 
 clean: ## Remove what tools left behind; .venv stays
 	@rm -rf build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info

@@ -66,3 +66,23 @@ def test_an_idle_stack_is_measured_a_process_at_a_time() -> None:
         "without moto",
     ]
     assert "goal: at most 6 % of a core: " in printed
+
+
+def test_the_code_is_counted_and_a_run_is_followed_through_it() -> None:
+    printed = printed_by("figures", "--rounds=0")
+
+    values = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|", printed, re.MULTILINE))
+    assert list(values) == [
+        "figure",
+        "---",
+        "product, lines without samples",
+        "private functions with one caller",
+        "class names used again in a package",
+        "workbooks, JSON Lines, compression, lines",
+        "sensors",
+        "import graph of relay_core",
+        "import graph of relay_dagster",
+        "files crossed by a run, POST to acknowledged",
+        "functions crossed",
+    ]
+    assert int(values["functions crossed"]) > int(list(values.values())[-2]) > 50
