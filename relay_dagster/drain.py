@@ -19,6 +19,9 @@ TICK_SECONDS = 20.0
 AFTER_A_FAULT = timedelta(seconds=30)
 """An item that could not be handled is due again after that; others go first."""
 
+WAIT_SECONDS = 5.0
+"""How long a tick that has found nothing waits before it asks again."""
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -84,3 +87,26 @@ def drain(
     if faults:
         raise faults[0]
     return results
+
+
+def wait_for_due(
+    handle: Callable[[], int],
+    seconds: float,
+    *,
+    every: float = WAIT_SECONDS,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> int:
+    """Handle what is due, again and again until there is something or the time is up.
+
+    Args:
+        handle: returns how many items it has handled.
+        seconds: the time.
+        every: how long to wait in between.
+        monotonic: tells the time.
+        sleep: how to wait.
+    """
+    deadline = Deadline.after(seconds, monotonic)
+    while not (count := handle()) and not deadline.has_passed():
+        sleep(every)
+    return count

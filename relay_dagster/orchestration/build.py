@@ -13,10 +13,9 @@ from relay_dagster.aws.clients import BRISK, PATIENT
 from relay_dagster.orchestration.assets.fetched import fetched_inventory
 from relay_dagster.orchestration.assets.merged import merged_inventory
 from relay_dagster.orchestration.assets.normalized import normalized_inventory
-from relay_dagster.orchestration.duties import duty_sensors
 from relay_dagster.orchestration.jobs import inventory_sync
 from relay_dagster.orchestration.resources import RunSessions
-from relay_dagster.orchestration.sensors import run_reconciler, sqs_run_sensor
+from relay_dagster.orchestration.sensors import WAIT_SECONDS, all_sensors
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
@@ -41,21 +40,19 @@ def build_defs(
     *,
     connect_run: Callable[[], Platform] = platform_for_runs,
     connect_tick: Callable[[], Platform] = platform_for_ticks,
+    wait_seconds: float = WAIT_SECONDS,
 ) -> dg.Definitions:
     """Return fresh Definitions.
 
     Args:
         connect_run: makes the stores when a run first needs them; tests give their own.
         connect_tick: the same for the sensors.
+        wait_seconds: how long a tick waits for something that is due.
     """
     return dg.Definitions(
         assets=[fetched_inventory, normalized_inventory, merged_inventory],
         jobs=[inventory_sync],
-        sensors=[
-            sqs_run_sensor(connect_tick),
-            run_reconciler(connect_tick),
-            *duty_sensors(connect_tick),
-        ],
+        sensors=all_sensors(connect_tick, wait_seconds),
         resources={"run_sessions": RunSessions(connect=connect_run)},
         executor=dg.in_process_executor,
     )

@@ -5,7 +5,7 @@ intake and the reconciler, which know the Protocols alone.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import dagster as dg
@@ -35,11 +35,23 @@ STATE_OF = {
 }
 
 
-class DagsterExecutions:
-    """The runs of one Dagster instance, as `runs.ports.Executions` wants them."""
+InstanceOrOpener = dg.DagsterInstance | Callable[[], dg.DagsterInstance]
+"""Dagster's instance, or what opens it when it is first asked: a tick's costs 50 ms."""
 
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        self._instance = instance
+
+class OnInstance:
+    """Base of what asks an instance."""
+
+    def __init__(self, instance: InstanceOrOpener) -> None:
+        self._given = instance
+
+    @property
+    def _instance(self) -> dg.DagsterInstance:
+        return self._given() if callable(self._given) else self._given
+
+
+class DagsterExecutions(OnInstance):
+    """The runs of one Dagster instance, as `runs.ports.Executions` wants them."""
 
     def find(self, record: RunRecord) -> dg.DagsterRun | None:
         """Return the Dagster run of a record's latest attempt; copies by re-execution are none."""
@@ -118,11 +130,8 @@ class DagsterExecutions:
         return len(found)
 
 
-class DagsterPartitions:
+class DagsterPartitions(OnInstance):
     """The tenants' partitions of one instance, as `runs.ports.TenantPartitions` wants them."""
-
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        self._instance = instance
 
     def tenants(self) -> set[str]:
         """Return the tenants that have a partition."""

@@ -1,22 +1,22 @@
-"""The sensors of what is about no single run: each a duty with its own cursor, time and page.
+"""The duties of housekeeping: one table of the work that is about no single run.
 
-They ask Dagster for no run: what starts one submits it, as the API does. One that fails holds up no
-other: its tick has failed, and the next tries.
+Duties ask Dagster for no run. Each has its interval, its deadline and its own place in the sensor's
+cursor. A duty that fails is reported by its name, keeps its place, and holds up no other.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from typing import TypeVar
+from typing import Any
 
 import dagster as dg
 
 from relay_dagster.aws.cloudwatch.metrics import report_fault
-from relay_dagster.drain import Deadline
-from relay_dagster.notify.sender import Sender
+from relay_dagster.drain import Deadline, drain
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
 from relay_dagster.orchestration.tenant_traces import DagsterTraces
-from relay_dagster.reconciler.cursor import Cursor
 from relay_dagster.reconciler.dead_letter_sweep import LetterCount, sweep
 from relay_dagster.reconciler.deletion.tick import DeletionTick
 from relay_dagster.reconciler.housekeeping import (
@@ -27,179 +27,158 @@ from relay_dagster.reconciler.housekeeping import (
     sync_partitions,
 )
 from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
+from relay_dagster.reconciler.memory import Memory
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.due import take_due
 from relay_dagster.triggers.feed_ages import tell_feed_ages
-from relay_dagster.triggers.uploads import UploadTick
 from relay_dagster.wiring import Platform
 
-_Kept = TypeVar("_Kept", bound=Cursor)
-_Connect = Callable[[], Platform]
-
-# The daemon looks every five seconds at most.
-AT_EACH_LOOK, EVERY_TEN_SECONDS, EVERY_MINUTE, EVERY_FIVE_MINUTES = 1, 10, 60, 300
+ALL_SECONDS = 45.0
+"""The time of all duties of a tick; Dagster gives a tick 60 seconds."""
 
 
-def duty_sensors(connect: _Connect) -> list[dg.SensorDefinition]:
-    """Return the duties as sensors."""
-    return [
-        tenant_partitions(connect),
-        tenant_deletions(connect),
-        lost_messages(connect),
-        dead_letters(connect),
-        queue_settings(connect),
-        held_runs(connect),
-        upload_sensor(connect),
-        schedule_sensor(connect),
-        webhook_sender(connect),
-        feed_ages(connect),
-        dagster_history(connect),
-    ]
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a duty works with: the platform, Dagster's instance, the time, and until when."""
+
+    platform: Platform
+    open_instance: Callable[[], dg.DagsterInstance]
+    now: datetime
+    deadline: Deadline
 
 
-def tenant_partitions(connect: _Connect) -> dg.SensorDefinition:
-    """Return the sensor that gives new tenants their partition, and takes it from those gone."""
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """A row of the table.
 
-    def act(
-        platform: Platform, instance: dg.DagsterInstance, kept: PartitionSync, now: datetime
-    ) -> str:
-        added = sync_partitions(platform, DagsterPartitions(instance), kept, now)
-        return f"partitions added: {len(added)}"
-
-    about = "Adds the partitions of new tenants; once an hour removes those of tenants gone."
-    return _duty("tenant_partitions", AT_EACH_LOOK, about, PartitionSync, act, connect)
-
-
-def tenant_deletions(connect: _Connect) -> dg.SensorDefinition:
-    """Return the sensor that removes tenants whose time has come."""
-
-    def act(platform: Platform, instance: dg.DagsterInstance, _kept: Cursor, _now: datetime) -> str:
-        return DeletionTick(platform, DagsterTraces(instance)).run()
-
-    about = "Cancels what tenants have under way that are to be deleted; then removes them."
-    return _duty("tenant_deletions", AT_EACH_LOOK, about, Cursor, act, connect)
-
-
-def lost_messages(connect: _Connect) -> dg.SensorDefinition:
-    """Return the sensor that sends again what a queue has lost."""
-
-    def act(platform: Platform, _: dg.DagsterInstance, kept: QueueWatch, now: datetime) -> str:
-        return f"messages sent again: {send_lost_again(platform, kept, now)}"
-
-    about = "Sends the message of a queued run again that the queue has lost."
-    return _duty("lost_messages", EVERY_TEN_SECONDS, about, QueueWatch, act, connect)
-
-
-def dead_letters(connect: _Connect) -> dg.SensorDefinition:
-    """Return the sensor that settles what the queue has moved to the dead letters by itself."""
-
-    def act(platform: Platform, _: dg.DagsterInstance, kept: LetterCount, now: datetime) -> str:
-        return sweep(platform, kept, now)
-
-    about = "Settles what the queue itself has moved to the dead letters."
-    return _duty("dead_letters", EVERY_MINUTE, about, LetterCount, act, connect)
-
-
-def queue_settings(connect: _Connect) -> dg.SensorDefinition:
-    """Return the sensor that compares the queues' attributes with the variables."""
-
-    def act(platform: Platform, _: dg.DagsterInstance, _kept: Cursor, _now: datetime) -> str:
-        return f"queue_misconfigured: {'; '.join(check_queue(platform)) or 'no'}"
-
-    about = "Tells how the queues' attributes differ from the variables."
-    return _duty("queue_settings", EVERY_MINUTE, about, Cursor, act, connect)
-
-
-def held_runs(connect: _Connect) -> dg.SensorDefinition:
-    """Return the sensor that counts the runs whose feed waits for a decision."""
-
-    def act(platform: Platform, _: dg.DagsterInstance, _kept: Cursor, now: datetime) -> str:
-        return f"runs held: {look_at_holds(platform, now)}"
-
-    about = "Counts the runs that are held, and gives those up that are older than RETENTION_DAYS."
-    return _duty("held_runs", EVERY_MINUTE, about, Cursor, act, connect)
-
-
-def upload_sensor(connect: _Connect) -> dg.SensorDefinition:
-    """Return the sensor that starts a run once vendors have uploaded and are quiet."""
-
-    def act(platform: Platform, _: dg.DagsterInstance, _kept: Cursor, _now: datetime) -> str:
-        return UploadTick(platform).run()
-
-    about = "Waits for S3's events of uploads, and starts the runs of tenants that want them."
-    return _duty("upload_sensor", AT_EACH_LOOK, about, Cursor, act, connect)
-
-
-def schedule_sensor(connect: _Connect) -> dg.SensorDefinition:
-    """Return the sensor that starts what is due by now, and what could not start before."""
-
-    def act(platform: Platform, _: dg.DagsterInstance, _kept: Cursor, _now: datetime) -> str:
-        return f"runs started: {take_due(platform)}"
-
-    about = "Starts the runs of tenants' schedules, and what waited for its tenant or a pause."
-    return _duty("schedule_sensor", AT_EACH_LOOK, about, Cursor, act, connect)
-
-
-def webhook_sender(connect: _Connect) -> dg.SensorDefinition:
-    """Return the sensor that tells tenants' receivers what has happened.
-
-    The sender outlives a tick: a receiver that hangs is waited for by a thread of it, not by ticks.
+    Args:
+        name: its place in the cursor and in the log.
+        interval: seconds from one time to the next; 0 for each tick.
+        seconds: how long it may take.
+        act: does it, and returns a sentence about it.
+        memory: what it remembers from one time to the next.
     """
 
-    @cache
-    def sender() -> Sender:
-        return Sender(connect())
-
-    def act(_platform: Platform, _: dg.DagsterInstance, _kept: Cursor, _now: datetime) -> str:
-        return sender().tick()
-
-    about = "Sends what tenants' webhooks are to be told, and tries again what failed."
-    return _duty("webhook_sender", AT_EACH_LOOK, about, Cursor, act, connect)
+    name: str
+    interval: float
+    seconds: float
+    act: Callable[[Occasion, Any], str]
+    memory: type[Memory] = Memory
 
 
-def feed_ages(connect: _Connect) -> dg.SensorDefinition:
-    """Return the sensor that tells how old the feeds are of tenants that have a schedule."""
-
-    def act(platform: Platform, _: dg.DagsterInstance, _kept: Cursor, now: datetime) -> str:
-        return f"feeds told of: {tell_feed_ages(platform, now)}"
-
-    about = "Sends FeedAgeSeconds of tenants that have a schedule."
-    return _duty("feed_ages", EVERY_FIVE_MINUTES, about, Cursor, act, connect)
+def _tenant_partitions(on: Occasion, memory: PartitionSync) -> str:
+    partitions = DagsterPartitions(on.open_instance)
+    return f"partitions added: {len(sync_partitions(on.platform, partitions, memory, on.now))}"
 
 
-def dagster_history(connect: _Connect) -> dg.SensorDefinition:
-    """Return the sensor that lets Dagster forget runs as old as deleted artifacts."""
-
-    def act(platform: Platform, instance: dg.DagsterInstance, _: Cursor, now: datetime) -> str:
-        executions, deadline = DagsterExecutions(instance), Deadline.after(30)
-        return f"old runs deleted: {delete_old_runs(platform, executions, now, deadline)}"
-
-    about = "Deletes Dagster's runs that are older than RETENTION_DAYS; their records stay."
-    return _duty("dagster_history", EVERY_MINUTE, about, Cursor, act, connect)
+def _tenant_deletions(on: Occasion, _: Memory) -> str:
+    return DeletionTick(on.platform, DagsterTraces(on.open_instance)).run(on.deadline)
 
 
-def _duty(
-    name: str,
-    seconds: int,
-    description: str,
-    kept: type[_Kept],
-    act: Callable[[Platform, dg.DagsterInstance, _Kept, datetime], str],
-    connect: _Connect,
-) -> dg.SensorDefinition:
-    @dg.sensor(
-        name=name,
-        minimum_interval_seconds=seconds,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description=description,
-    )
-    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        platform, cursor = connect(), kept.parse(context.cursor)
-        try:
-            done = act(platform, context.instance, cursor, utc_now())
-        except Exception as error:
-            report_fault(platform.metrics, "duty_error", error, duty=name)
-            raise
-        context.update_cursor(cursor.dump())
-        return dg.SkipReason(done)
+def _lost_messages(on: Occasion, memory: QueueWatch) -> str:
+    return f"messages sent again: {send_lost_again(on.platform, memory, on.now)}"
 
-    return sensor
+
+def _dead_letters(on: Occasion, memory: LetterCount) -> str:
+    return sweep(on.platform, memory, on.now, on.deadline)
+
+
+def _queue_settings(on: Occasion, _: Memory) -> str:
+    return f"queue_misconfigured: {'; '.join(check_queue(on.platform)) or 'no'}"
+
+
+def _held_runs(on: Occasion, _: Memory) -> str:
+    return f"runs held: {look_at_holds(on.platform, on.now)}"
+
+
+def _feed_ages(on: Occasion, _: Memory) -> str:
+    return f"feeds told of: {tell_feed_ages(on.platform, on.now)}"
+
+
+def _dagster_history(on: Occasion, _: Memory) -> str:
+    executions = DagsterExecutions(on.open_instance)
+    return f"old runs deleted: {delete_old_runs(on.platform, executions, on.now, on.deadline)}"
+
+
+DUTIES = (
+    Duty("tenant_partitions", 0, 10, _tenant_partitions, PartitionSync),
+    Duty("tenant_deletions", 0, 20, _tenant_deletions),
+    Duty("lost_messages", 0, 10, _lost_messages, QueueWatch),
+    Duty("dead_letters", 60, 30, _dead_letters, LetterCount),
+    Duty("queue_settings", 60, 10, _queue_settings),
+    Duty("held_runs", 60, 10, _held_runs),
+    Duty("feed_ages", 300, 10, _feed_ages),
+    Duty("dagster_history", 60, 20, _dagster_history),
+)
+
+
+@dataclass
+class _Place:
+    """A duty's place in the cursor: when it is due, in seconds since 1970, and what it knows."""
+
+    due_at: float
+    memory: Memory
+
+
+def keep_house(
+    platform: Platform,
+    open_instance: Callable[[], dg.DagsterInstance],
+    cursor: str | None,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    duties: Sequence[Duty] = DUTIES,
+) -> tuple[str, str]:
+    """Do the duties that are due, the longest due first.
+
+    Returns:
+        A line for each, and the next cursor.
+    """
+    places = _read(cursor, duties)
+    deadline, now = Deadline.after(ALL_SECONDS), clock()
+    due = [each for each in duties if places[each.name].due_at <= now.timestamp()]
+    due.sort(key=lambda duty: places[duty.name].due_at)
+    lines = []
+
+    def act(duty: Duty) -> None:
+        place = places[duty.name]
+        place.due_at = now.timestamp() + duty.interval
+        own, memory = Deadline.after(duty.seconds, deadline.monotonic), deepcopy(place.memory)
+        occasion = Occasion(platform, open_instance, clock(), min(own, deadline, key=_instant))
+        lines.append(f"{duty.name}: {duty.act(occasion, memory)}")
+        place.memory = memory
+
+    def report(duty: Duty, error: Exception) -> None:
+        report_fault(platform.metrics, "duty_error", error, duty=duty.name)
+        lines.append(f"{duty.name} FAILED: {error}")
+
+    drain(due, act, report, deadline=deadline)
+    return "\n".join(lines) or "nothing is due", _written(places)
+
+
+def _instant(deadline: Deadline) -> float:
+    return deadline.at
+
+
+def _read(cursor: str | None, duties: Sequence[Duty]) -> dict[str, _Place]:
+    """Return the places of a cursor; a duty that it does not name, or badly, is due now."""
+    try:
+        stored = dict(json.loads(cursor or "{}"))
+    except (ValueError, TypeError):
+        stored = {}
+    places = {}
+    for duty in duties:
+        given = stored.get(duty.name)
+        place = given if isinstance(given, dict) else {}
+        due_at = place.get("due_at")
+        places[duty.name] = _Place(
+            due_at if isinstance(due_at, int | float) else 0.0,
+            duty.memory.read(place.get("memory")),
+        )
+    return places
+
+
+def _written(places: dict[str, _Place]) -> str:
+    stored = {
+        name: {"due_at": place.due_at, "memory": place.memory.values()}
+        for name, place in places.items()
+    }
+    return json.dumps(stored, separators=(",", ":"))

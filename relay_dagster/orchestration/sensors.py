@@ -1,69 +1,146 @@
-"""The two sensors of runs: thin; what they decide is in `intake` and `reconciler`.
+"""The six sensors: thin; what they decide is in `intake`, `reconciler`, `triggers` and `notify`.
 
-Exactly one sensor reads the queue: Dagster keeps run keys by the sensor's name. What is about no
-single run has sensors of its own, in `duties`.
+Exactly one sensor reads the queue: Dagster keeps run keys by the sensor's name. The others ask
+Dagster for no run: what starts one submits it, as the API does. A tick costs more than many queries
+of what is due, so sensors that others wait for ask again and again within a tick.
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import dagster as dg
 
 from relay_dagster import tags
 from relay_dagster.aws.cloudwatch.metrics import report_fault
+from relay_dagster.drain import wait_for_due
 from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.notify.sender import Sender
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
+from relay_dagster.orchestration.duties import keep_house
 from relay_dagster.orchestration.jobs import inventory_sync
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.triggers.due import take_due
+from relay_dagster.triggers.uploads import UploadTick
 from relay_dagster.wiring import Platform
 
-SQS_RUN_SENSOR, RUN_RECONCILER = "sqs_run_sensor", "run_reconciler"
-# The daemon looks every five seconds anyway; more than that would make it every ten.
-RECONCILE_EVERY_SECONDS = 1
+SQS_RUN_SENSOR = "sqs_run_sensor"
+# The daemon looks every five seconds anyway.
+AT_EACH_LOOK = 1
+# A second less than meant: the daemon would make ten of it otherwise fifteen.
+EVERY_TEN_SECONDS = 9
+WAIT_SECONDS = 25.0
+"""How long a tick waits for something that is due."""
 # Before a backfill's runs, which have 0.
 PRIORITY = "10"
 # What the intake leaves to its next tick: who is first where places are few.
 TURNS_FIRST, QUEUE_FIRST = "turns", "queue"
 
+_Connect = Callable[[], Platform]
+_Context = dg.SensorEvaluationContext
 
-def sqs_run_sensor(connect: Callable[[], Platform]) -> dg.SensorDefinition:
-    """Return the sensor that turns the queue's jobs into runs."""
 
+def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[dg.SensorDefinition]:
+    """Return the sensors.
+
+    Args:
+        connect: returns the platform, when a tick first needs it.
+        wait_seconds: how long a tick waits for something that is due.
+    """
+
+    @cache
+    def sender() -> Sender:
+        """Return the sender, which outlives a tick: its threads wait for receivers that hang."""
+        return Sender(connect())
+
+    def reconcile(platform: Platform, context: _Context) -> dg.SkipReason:
+        seen = ReconcileTick(platform, DagsterExecutions(lambda: context.instance)).run()
+        return dg.SkipReason(f"{seen} runs were due")
+
+    def take_uploads(platform: Platform, _: _Context) -> dg.SkipReason:
+        return dg.SkipReason(UploadTick(platform).run())
+
+    def take_schedules(platform: Platform, _: _Context) -> dg.SkipReason:
+        started = wait_for_due(lambda: take_due(platform), wait_seconds)
+        return dg.SkipReason(f"runs started: {started}")
+
+    def send_webhooks(_platform: Platform, _: _Context) -> dg.SkipReason:
+        return dg.SkipReason(sender().tick())
+
+    def tidy(platform: Platform, context: _Context) -> dg.SkipReason:
+        done, cursor = keep_house(platform, lambda: context.instance, context.cursor)
+        context.update_cursor(cursor)
+        return dg.SkipReason(done)
+
+    return [
+        _sensor(
+            SQS_RUN_SENSOR,
+            "Takes jobs from the SQS queue and asks Dagster for a run for each attempt.",
+            connect,
+            lambda platform, context: take_in(platform, context.instance, context.cursor),
+            asks_for_runs=True,
+        ),
+        _sensor(
+            "run_reconciler",
+            "Ends runs whose process died, requeues their next attempt, keeps messages of runs "
+            "under way out of sight, and deletes those of runs that have ended. Starts no run.",
+            connect,
+            reconcile,
+        ),
+        _sensor(
+            "upload_sensor",
+            "Waits for S3's events of vendors' uploads, and starts the runs that they trigger.",
+            connect,
+            take_uploads,
+        ),
+        _sensor(
+            "schedule_sensor",
+            "Starts the runs of tenants' schedules, and runs that waited for a busy or paused "
+            "tenant.",
+            connect,
+            take_schedules,
+        ),
+        _sensor(
+            "webhook_sender",
+            "Sends events to tenants' webhooks, and tries failed deliveries again.",
+            connect,
+            send_webhooks,
+        ),
+        _sensor(
+            "housekeeping",
+            "Does the duties that are about no single run, each at its own interval: partitions of "
+            "new tenants, deletions of tenants, lost messages, dead letters, settings of the "
+            "queues, held runs, ages of feeds, and Dagster's old runs.",
+            connect,
+            tidy,
+            seconds=EVERY_TEN_SECONDS,
+        ),
+    ]
+
+
+def _sensor(
+    name: str,
+    description: str,
+    connect: _Connect,
+    tick: Callable[[Platform, _Context], dg.SensorResult | dg.SkipReason],
+    *,
+    seconds: int = AT_EACH_LOOK,
+    asks_for_runs: bool = False,
+) -> dg.SensorDefinition:
     @dg.sensor(
-        name=SQS_RUN_SENSOR,
-        job=inventory_sync,
-        minimum_interval_seconds=1,
+        name=name,
+        job=inventory_sync if asks_for_runs else None,
+        minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Waits for jobs in SQS and asks for a run for each attempt.",
+        description=description,
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         platform = connect()
         try:
-            return take_in(platform, context.instance, context.cursor)
+            return tick(platform, context)
         except Exception as error:
-            report_fault(platform.metrics, "intake_error", error)
+            report_fault(platform.metrics, "tick_error", error, sensor=name)
             raise
-
-    return sensor
-
-
-def run_reconciler(connect: Callable[[], Platform]) -> dg.SensorDefinition:
-    """Return the sensor that settles what runs, processes and messages leave unsettled."""
-
-    @dg.sensor(
-        name=RUN_RECONCILER,
-        minimum_interval_seconds=RECONCILE_EVERY_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Ends what died, extends what waits, deletes what is done; starts no run.",
-    )
-    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        platform = connect()
-        try:
-            seen = ReconcileTick(platform, DagsterExecutions(context.instance)).run()
-        except Exception as error:
-            report_fault(platform.metrics, "reconcile_error", error)
-            raise
-        return dg.SkipReason(f"{seen} runs were due")
 
     return sensor
 

@@ -16,7 +16,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from relay_dagster import tags
-from relay_dagster.orchestration.dagster_instance import UNFINISHED
+from relay_dagster.orchestration.dagster_instance import UNFINISHED, OnInstance
 from relay_dagster.orchestration.partitions import TENANT_PARTITIONS
 from relay_dagster.runs.ports import Removed
 
@@ -67,11 +67,8 @@ class _Names:
         return f'"{self.tenant_id}"' in (text or "").replace("\\", "")
 
 
-class DagsterTraces:
+class DagsterTraces(OnInstance):
     """What one instance tells of tenants, as `runs.ports.TenantTraces` wants it."""
-
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        self._instance = instance
 
     def are_made(self, tenant_id: str) -> bool:
         """Tell whether a run of the tenant has not ended."""

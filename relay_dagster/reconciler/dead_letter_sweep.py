@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_dagster.aws.sqs.job_queue import CAUSE, Message
+from relay_dagster.drain import Deadline
 from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
-from relay_dagster.reconciler.cursor import Cursor
+from relay_dagster.reconciler.memory import Memory
 from relay_dagster.runs.admission import is_job_of
 from relay_dagster.runs.commits import LETTER_LIFE
 from relay_dagster.runs.errors import TenantClosingError
@@ -25,33 +26,35 @@ log = event_log()
 
 
 @dataclass
-class LetterCount(Cursor):
+class LetterCount(Memory):
     """How many letters there were when the queue was last read, and when that was."""
 
     letters: int = 0
     read_at: float = 0
 
 
-def sweep(platform: Platform, count: LetterCount, now: datetime) -> str:
+def sweep(
+    platform: Platform, count: LetterCount, now: datetime, deadline: Deadline | None = None
+) -> str:
     """Settle the letters that nobody has put there, if it is time to look; tell what was done."""
     letters = platform.queue.count_dead()
     is_late = now.timestamp() - count.read_at >= AT_LEAST_EVERY_SECONDS
     if not letters or (letters == count.letters and not is_late):
         return f"{letters} dead letters"
-    settled = settle_dead_letters(platform)
+    settled = settle_dead_letters(platform, deadline)
     count.letters, count.read_at = letters - settled, now.timestamp()
     forget_expired(platform, now)
     return f"{settled} of {letters} dead letters settled"
 
 
-def settle_dead_letters(platform: Platform) -> int:
+def settle_dead_letters(platform: Platform, deadline: Deadline | None = None) -> int:
     """Settle the letters that nobody has put there, and delete those that were settled by hand.
 
     Returns:
         How many were settled.
     """
     settled = 0
-    for letters in read_whole(platform.queue):
+    for letters in read_whole(platform.queue, deadline):
         jobs = {each.message_id: job for each in letters if (job := _job_of(each))}
         records = platform.runs.get_many({job.run_id for job in jobs.values()})
         settled += sum(_settle_letter(platform, each, jobs, records) for each in letters)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from relay_core.domain.codes import RunStatus
 from relay_dagster.drain import Deadline
 from relay_dagster.logs import event_log
-from relay_dagster.reconciler.cursor import Cursor
+from relay_dagster.reconciler.memory import Memory
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import Executions, TenantPartitions
@@ -27,7 +27,7 @@ log = event_log()
 
 
 @dataclass
-class PartitionSync(Cursor):
+class PartitionSync(Memory):
     """Until when new tenants are known, and when all of them were last compared."""
 
     known_until: float = 0

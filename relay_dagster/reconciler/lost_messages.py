@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from relay_dagster.logs import event_log
-from relay_dagster.reconciler.cursor import Cursor
+from relay_dagster.reconciler.memory import Memory
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.model import Lane
 from relay_dagster.wiring import Platform
@@ -21,7 +21,7 @@ log = event_log()
 
 
 @dataclass
-class QueueWatch(Cursor):
+class QueueWatch(Memory):
     """When the queue was seen empty, oldest first: about ten instants of the time that matters."""
 
     empty_at: list[float] = field(default_factory=list)

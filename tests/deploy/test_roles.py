@@ -20,7 +20,7 @@ from relay_dagster.aws.s3.object_store import ObjectStore, Written
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
-from relay_dagster.orchestration.duties import duty_sensors
+from relay_dagster.orchestration.sensors import all_sensors
 from relay_dagster.orchestration.tenant_traces import DagsterTraces
 from relay_dagster.reconciler.deletion.tick import DeletionTick
 from relay_dagster.reconciler.tick import ReconcileTick
@@ -271,7 +271,9 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
             assert platform.tenants.latest_version("omega") is None
             # The sensor itself would wait for events.
             settings = platform.settings.model_copy(update={"uploads_queue_url": None})
-            for sensor in duty_sensors(lambda: replace(platform, settings=settings)):
+            for sensor in all_sensors(lambda: replace(platform, settings=settings), wait_seconds=0)[
+                1:
+            ]:
                 with dg.build_sensor_context(instance=instance) as context:
                     sensor(context)
 

@@ -1,41 +1,29 @@
-"""The duties that are about no single run, as Dagster evaluates their sensors."""
+"""The duties of housekeeping: each by itself, and all as Dagster evaluates their sensor."""
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
-from standardwebhooks import Webhook
 
 from relay_dagster.aws.cloudwatch.metrics import Metrics
+from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.orchestration.build import build_defs
+from relay_dagster.orchestration.duties import DUTIES, Duty, Occasion, keep_house
+from relay_dagster.reconciler.lost_messages import QueueWatch
+from relay_dagster.reconciler.memory import Memory
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.webhooks.model import EventType
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.builders import config_document
-from support.fakes import FakeClock, embedded_platform, served_platform
-from support.receivers import receiving
-from support.webhooks_world import stored_webhook
-
-DUTIES = [
-    "tenant_partitions",
-    "tenant_deletions",
-    "lost_messages",
-    "dead_letters",
-    "queue_settings",
-    "held_runs",
-    "upload_sensor",
-    "schedule_sensor",
-    "webhook_sender",
-    "feed_ages",
-    "dagster_history",
-]
+from support.fakes import NOW, FakeClock, embedded_platform
 
 
 @pytest.fixture
@@ -52,47 +40,89 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def evaluate(
-    name: str, platform: Platform, instance: dg.DagsterInstance, cursor: str | None = None
-) -> tuple[str, str | None]:
-    """Return what a duty has done, and its cursor."""
-    sensor = build_defs(connect_tick=lambda: platform).resolve_sensor_def(name)
-    with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
+    name: str,
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    memory: dict[str, Any] | None = None,
+) -> tuple[str, dict[str, Any]]:
+    """Do one duty; return what it tells, and what it remembers."""
+    (duty,) = [each for each in DUTIES if each.name == name]
+    cursor = json.dumps({name: {"due_at": 0, "memory": memory or {}}})
+    told, after = keep_house(platform, lambda: instance, cursor, duties=[duty])
+    return told.removeprefix(f"{name}: "), json.loads(after)[name]["memory"]
+
+
+def test_with_nothing_to_do_the_duties_do_nothing(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    sensor = build_defs(connect_tick=lambda: platform).resolve_sensor_def("housekeeping")
+    with dg.build_sensor_context(instance=instance) as context:
         result = sensor(context)
         assert isinstance(result, dg.SkipReason)
-        return str(result.skip_message), context.cursor
+        assert set(json.loads(str(context.cursor))) == {duty.name for duty in DUTIES}
+    assert str(result.skip_message).splitlines() == [
+        "tenant_partitions: partitions added: 0",
+        "tenant_deletions: deletions looked at: 0",
+        "lost_messages: messages sent again: 0",
+        "dead_letters: 0 dead letters",
+        "queue_settings: queue_misconfigured: no",
+        "held_runs: runs held: 0",
+        "feed_ages: feeds told of: 0",
+        "dagster_history: old runs deleted: 0",
+    ]
 
 
-@pytest.mark.parametrize("name", DUTIES)
-def test_a_duty_is_a_sensor_that_is_on_by_default(name: str) -> None:
-    sensor = build_defs().resolve_sensor_def(name)
-    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
-    assert str(sensor.description).endswith(".")
+def closed() -> dg.DagsterInstance:
+    raise AssertionError("nothing asks Dagster")
 
 
-@pytest.mark.parametrize("name", DUTIES)
-def test_a_duty_with_nothing_to_do_does_nothing(
-    name: str, platform: Platform, instance: dg.DagsterInstance
-) -> None:
-    done, _ = evaluate(name, platform, instance)
-    assert done in {
-        "partitions added: 0",
-        "deletions looked at: 0",
-        "messages sent again: 0",
-        "0 dead letters",
-        "queue_misconfigured: no",
-        "runs held: 0",
-        "UPLOADS_QUEUE_URL is not set: uploads start nothing",
-        "runs started: 0",
-        "0 delivered, 0 failed, 0 open",
-        "feeds told of: 0",
-        "old runs deleted: 0",
-    }
+def test_each_duty_comes_again_after_its_own_interval(platform: Platform) -> None:
+    clock, done = FakeClock(), list[str]()
+
+    def noted(name: str) -> Callable[[Occasion, Memory], str]:
+        return lambda _, __: done.append(name) or "done"
+
+    table = [Duty("often", 0, 9, noted("often")), Duty("seldom", 60, 9, noted("seldom"))]
+    cursor = None
+    for _ in range(7):
+        _, cursor = keep_house(platform, closed, cursor, clock=clock, duties=table)
+        clock.advance(seconds=10)
+    assert Counter(done) == {"often": 7, "seldom": 2}
+
+
+def test_the_duty_that_has_waited_longest_comes_first(platform: Platform) -> None:
+    done: list[str] = []
+    table = [
+        Duty(name, 60, 9, lambda on, _, name=name: done.append(name) or "done")
+        for name in ("a", "b", "c")
+    ]
+    cursor = json.dumps({"a": {"due_at": 3}, "b": {"due_at": 1}, "c": {"due_at": 2}})
+    keep_house(platform, closed, cursor, duties=table)
+    assert done == ["b", "c", "a"]
+
+
+def test_a_duty_has_no_longer_than_its_own_time_and_that_of_the_tick(platform: Platform) -> None:
+    left: list[float] = []
+
+    def act(on: Occasion, _: Memory) -> str:
+        left.append(on.deadline.at - on.deadline.monotonic())
+        return "done"
+
+    keep_house(platform, closed, None, duties=[Duty("a", 0, 5, act), Duty("b", 0, 500, act)])
+    assert 4 < left[0] <= 5
+    assert 40 < left[1] <= 45
+
+
+def test_the_last_tick_of_which_no_one_knows_is_none(platform: Platform) -> None:
+    duty = Duty("a", 60, 5, lambda _, __: "done")
+    for cursor in ("{", "[]", "3", '{"a": 4}', '{"a": {"due_at": "soon", "memory": 3}}'):
+        assert keep_house(platform, closed, cursor, duties=[duty])[0] == "a: done"
 
 
 def test_new_tenants_get_their_partition(platform: Platform, instance: dg.DagsterInstance) -> None:
-    _, cursor = evaluate("tenant_partitions", platform, instance)
+    _, memory = evaluate("tenant_partitions", platform, instance)
     platform.tenants.put("acme", json.dumps(config_document()))
-    done, _ = evaluate("tenant_partitions", platform, instance, cursor)
+    done, _ = evaluate("tenant_partitions", platform, instance, memory)
     assert done == "partitions added: 1"
     assert instance.get_dynamic_partitions("tenants") == ["acme"]
 
@@ -102,8 +132,8 @@ def test_a_tenant_that_is_being_deleted_gets_no_partition(
 ) -> None:
     platform.tenants.put("acme", json.dumps(config_document()))
     platform.closing.ask("acme")
-    for cursor in (None, json.dumps({"known_until": utc_now().timestamp(), "compared_at": 9e9})):
-        assert evaluate("tenant_partitions", platform, instance, cursor)[0] == "partitions added: 0"
+    for memory in (None, {"known_until": utc_now().timestamp(), "compared_at": 9e9}):
+        assert evaluate("tenant_partitions", platform, instance, memory)[0] == "partitions added: 0"
     platform.closing.restore("acme")
     assert evaluate("tenant_partitions", platform, instance)[0] == "partitions added: 1"
 
@@ -129,32 +159,15 @@ def test_strays_are_settled(platform: Platform, instance: dg.DagsterInstance) ->
     assert done == "1 of 1 dead letters settled"
 
 
-def test_a_run_that_has_ended_is_told_to_its_tenants_webhook(
-    instance: dg.DagsterInstance,
-) -> None:
-    with served_platform() as served, receiving() as receiver:
-        settings = served.settings.model_copy(update={"webhook_allow_loopback": True})
-        platform = replace(served, settings=settings)
-        events = (EventType.RUN_CANCELLED,)
-        webhook = stored_webhook(platform, url=receiver.url, events=events, tenant_id="acme")
-        run_id = str(uuid.uuid4())
-        platform.ledger.reserve(NewRun(run_id=run_id, tenant_id="acme"))
-        platform.ledger.request_cancel(run_id)
-        assert evaluate("webhook_sender", platform, instance)[0] == "1 delivered, 0 failed, 0 open"
-        (request,) = receiver.requests
-    told = Webhook(webhook.secret).verify(request.body, request.headers)
-    assert (told["type"], told["data"]["run_id"]) == ("run.cancelled", run_id)
-
-
-def test_the_cursor_tells_the_next_tick_when_the_queue_was_empty(
+def test_what_is_remembered_tells_the_next_time_when_the_queue_was_empty(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
     platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme"))
-    _, cursor = evaluate("lost_messages", platform, instance)
-    assert len(json.loads(str(cursor))["empty_at"]) == 1
+    _, memory = evaluate("lost_messages", platform, instance)
+    assert len(memory["empty_at"]) == 1
 
 
-def test_a_duty_that_fails_is_a_worker_error_and_a_failed_tick(
+def test_a_duty_that_fails_is_a_worker_error_and_holds_up_no_other(
     platform: Platform, instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Told(Metrics):
@@ -164,10 +177,22 @@ def test_a_duty_that_fails_is_a_worker_error_and_a_failed_tick(
         def worker_error(self, error_type: str) -> None:
             self.types.append(error_type)
 
-    told = Told()
-    platform.clients.dynamodb.delete_table(TableName=platform.settings.tenants_table)
-    with pytest.raises(Exception, match="ResourceNotFound"):
-        evaluate("tenant_partitions", replace(platform, metrics=told), instance)
+    def fail(_: Occasion, memory: QueueWatch) -> str:
+        memory.empty_at.append(9.0)
+        raise MissingResourceError("the table", "it is gone")
+
+    told, before = Told(), {"due_at": 0, "memory": {"empty_at": [1.0]}}
+    table = [Duty("fails", 60, 9, fail, QueueWatch), Duty("works", 60, 9, lambda _, __: "done")]
+    lines, cursor = keep_house(
+        replace(platform, metrics=told),
+        lambda: instance,
+        json.dumps({"fails": before}),
+        clock=FakeClock(),
+        duties=table,
+    )
+    assert [line.partition(":")[0] for line in lines.splitlines()] == ["fails FAILED", "works"]
     assert told.types == ["missing_resource"]
     (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert (line["event"], line["duty"]) == ("duty_error", "tenant_partitions")
+    assert (line["event"], line["duty"]) == ("duty_error", "fails")
+    after = json.loads(cursor)["fails"]
+    assert after == {"due_at": NOW.timestamp() + 60, "memory": before["memory"]}

@@ -6,15 +6,19 @@ from dataclasses import replace
 
 import dagster as dg
 import pytest
+from standardwebhooks import Webhook
 
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.aws.sqs.job_queue import JobQueue, Message
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.runs.model import NewRun
+from relay_dagster.runs.webhooks.model import EventType
 from relay_dagster.settings import SettingsError
 from relay_dagster.wiring import Platform
-from support.fakes import embedded_platform
+from support.fakes import embedded_platform, served_platform
+from support.receivers import receiving
+from support.webhooks_world import stored_webhook
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def evaluate(
     name: str, platform: Platform, instance: dg.DagsterInstance, cursor: str | None = None
 ) -> dg.SensorResult | dg.SkipReason:
-    defs = build_defs(connect_tick=lambda: platform)
+    defs = build_defs(connect_tick=lambda: platform, wait_seconds=0)
     with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
         result = defs.resolve_sensor_def(name)(context)
     assert isinstance(result, dg.SensorResult | dg.SkipReason)
@@ -48,11 +52,65 @@ def posted(platform: Platform) -> str:
     return record.run_id
 
 
-@pytest.mark.parametrize("name", ["sqs_run_sensor", "run_reconciler"])
-def test_both_sensors_are_on_by_default_and_as_quick_as_the_daemon(name: str) -> None:
-    sensor = build_defs().resolve_sensor_def(name)
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("sqs_run_sensor", 1),
+        ("run_reconciler", 1),
+        ("upload_sensor", 1),
+        ("schedule_sensor", 1),
+        ("webhook_sender", 1),
+        ("housekeeping", 9),
+    ],
+)
+def test_the_sensors_are_on_by_default_and_as_quick_as_they_must(name: str, seconds: int) -> None:
+    defs = build_defs()
+    sensor = defs.resolve_sensor_def(name)
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
-    assert sensor.minimum_interval_seconds == 1
+    assert sensor.minimum_interval_seconds == seconds
+    assert str(sensor.description).endswith(".")
+    assert len(list(defs.sensors or [])) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("run_reconciler", "0 runs were due"),
+        ("upload_sensor", "UPLOADS_QUEUE_URL is not set: uploads start nothing"),
+        ("schedule_sensor", "runs started: 0"),
+        ("webhook_sender", "0 delivered, 0 failed, 0 open"),
+    ],
+)
+def test_a_sensor_with_nothing_to_do_does_nothing_and_does_not_open_dagster_s_instance(
+    name: str, told: str, platform: Platform
+) -> None:
+    settings = platform.settings.model_copy(update={"uploads_queue_url": None})
+    idle = replace(platform, settings=settings)
+    sensor = build_defs(connect_tick=lambda: idle, wait_seconds=0).resolve_sensor_def(name)
+    with dg.build_sensor_context() as context:
+        result = sensor(context)
+        assert isinstance(result, dg.SkipReason)
+        assert result.skip_message == told
+        assert context._instance is None
+
+
+def test_a_run_that_has_ended_is_told_to_its_tenants_webhook(
+    instance: dg.DagsterInstance,
+) -> None:
+    with served_platform() as served, receiving() as receiver:
+        settings = served.settings.model_copy(update={"webhook_allow_loopback": True})
+        platform = replace(served, settings=settings)
+        events = (EventType.RUN_CANCELLED,)
+        webhook = stored_webhook(platform, url=receiver.url, events=events, tenant_id="acme")
+        run_id = str(uuid.uuid4())
+        platform.ledger.reserve(NewRun(run_id=run_id, tenant_id="acme"))
+        platform.ledger.request_cancel(run_id)
+        result = evaluate("webhook_sender", platform, instance)
+        assert isinstance(result, dg.SkipReason)
+        assert result.skip_message == "1 delivered, 0 failed, 0 open"
+        (request,) = receiver.requests
+    told = Webhook(webhook.secret).verify(request.body, request.headers)
+    assert (told["type"], told["data"]["run_id"]) == ("run.cancelled", run_id)
 
 
 def test_a_job_becomes_a_run_request_for_its_attempt(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay_dagster.drain import Deadline, drain
+from relay_dagster.drain import Deadline, drain, wait_for_due
 from support.fakes import Seconds
 
 
@@ -57,3 +57,26 @@ def test_an_interrupt_is_no_fault_of_an_item() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         drain([1], handle, lambda *_: None)
+
+
+def test_a_tick_that_finds_nothing_asks_again_until_its_time_is_up() -> None:
+    seconds, asked = Seconds(), list[float]()
+
+    def wait(some: float) -> None:
+        seconds.now += some
+
+    def look() -> int:
+        asked.append(seconds())
+        return 0
+
+    assert wait_for_due(look, 12, every=5, monotonic=seconds, sleep=wait) == 0
+    assert [at - asked[0] for at in asked] == [0, 5, 10, 15]
+
+
+def test_a_tick_that_finds_something_ends() -> None:
+    seconds, due = Seconds(), iter([0, 3, 9])
+
+    def wait(some: float) -> None:
+        seconds.now += some
+
+    assert wait_for_due(lambda: next(due), 60, monotonic=seconds, sleep=wait) == 3

@@ -4,7 +4,6 @@ A round of steps is taken again until one finds nothing, for indexes lag; only t
 gone. One that cannot go on spoils only itself.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,17 +30,15 @@ class DeletionTick:
         platform: the stores and the queues.
         traces: what executing leaves behind.
         clock: tells the time, aware.
-        monotonic: tells how long the tick has lasted, in seconds.
     """
 
     platform: Platform
     traces: TenantTraces
     clock: Callable[[], datetime] = utc_now
-    monotonic: Callable[[], float] = time.monotonic
 
-    def run(self, seconds: float = TICK_SECONDS) -> str:
-        """Go on with the deletions that are due, for so long; return a sentence about it."""
-        deadline = Deadline.after(seconds, self.monotonic)
+    def run(self, deadline: Deadline | None = None) -> str:
+        """Go on with the deletions that are due; return a sentence about it."""
+        deadline = deadline or Deadline.after(TICK_SECONDS)
         steps = RemovalSteps(self.platform, self.traces, self.clock, deadline)
         due = self.platform.deletions.due(self.clock(), AT_ONCE)
         drain(due, lambda each: self._go_on(each, steps), self._put_off, deadline=deadline)
