@@ -1,0 +1,107 @@
+"""The world goes on: ticks until nothing is left to do, the clock moved to what is due next."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from explorer.watch import ENDED
+from explorer.world import Process, World
+
+MAX_ROUNDS = 120
+
+
+class NeverSettledError(AssertionError):
+    """The world does not come to rest."""
+
+
+def settle(world: World, *, patient: bool = False) -> None:
+    """Let everything tick until all is quiet.
+
+    Args:
+        world: as whatever has just happened left it.
+        patient: wait until holds expire, too.
+    """
+    process = world.process()
+    for _ in range(MAX_ROUNDS):
+        _tick_all(world, process)
+        if _has_anything_now(world):
+            continue
+        upcoming = _next_instant(world, patient=patient)
+        if upcoming is None:
+            return
+        world.clock.now = max(upcoming, world.clock.now + timedelta(seconds=1))
+        if patient:
+            process.expire_holds()
+    raise NeverSettledError(f"not quiet after {MAX_ROUNDS} rounds: {_left(world)}")
+
+
+def _tick_all(world: World, process: Process) -> None:
+    lanes = _due_lanes(world)
+    if lanes & {"ready", "turn"} or any(each.visible for each in world.messages()):
+        process.intake()
+    process.execute_waiting()
+    if _due_lanes(world) & {"attempt", "end"}:
+        process.reconcile()
+    if world.dead_letters():
+        process.sweep()
+    if "message" in lanes or not world.messages():
+        _send_lost(world, process)
+    if _is_due((world.deletion() or {}).get("due_at"), world):
+        process.delete_due()
+    if world.has_webhooks() and any(_is_due(each.get("due_at"), world) for each in world.events()):
+        process.send_webhooks()
+
+
+def _send_lost(world: World, process: Process) -> None:
+    if any(each.get("due_lane") == "message" for each in world.runs()):
+        process.send_lost()
+
+
+def _due_lanes(world: World) -> set[str]:
+    return {str(run["due_lane"]) for run in world.runs() if _is_due(run.get("due_at"), world)}
+
+
+def _is_due(instant: str | None, world: World) -> bool:
+    return instant is not None and _read(instant) <= world.clock.now
+
+
+def _has_anything_now(world: World) -> bool:
+    """Tell whether another round at the same instant finds something to do."""
+    seen = any(each.visible for each in world.messages())
+    return bool(_due_lanes(world) - {"letter", "message"}) or seen or bool(world.dagster.waiting())
+
+
+def _next_instant(world: World, *, patient: bool) -> datetime | None:
+    """Return when something is due next; None where nothing is, ever."""
+    now = world.clock.now
+    runs = [each for each in world.runs() if each.get("due_lane") not in (None, "letter")]
+    instants = [_read(each["due_at"]) for each in runs]
+    instants = [max(each, now + timedelta(minutes=6)) if each <= now else each for each in instants]
+    instants += [
+        datetime.fromtimestamp(each.visible_at / 1000 + 0.001, now.tzinfo)
+        for each in world.messages()
+        if each.visible_at
+    ]
+    due_at = (world.deletion() or {}).get("due_at")
+    instants += [] if due_at is None else [_read(due_at)]
+    if world.has_webhooks():
+        instants += [_read(each["due_at"]) for each in world.events() if each.get("due_at")]
+    if patient and world.held_run() is not None:
+        instants.append(now + timedelta(days=31))
+    return min(instants, default=None)
+
+
+def _read(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _left(world: World) -> list[str]:
+    open_runs = [each for each in world.runs() if "acknowledged_at" not in each]
+    told = [
+        f"{each['run_id'][:8]} {each['status']} attempt {each['attempt']} "
+        f"lane {each.get('due_lane')} due {each.get('due_at')}"
+        for each in open_runs
+    ]
+    has_ended = all(each["status"] in ENDED for each in open_runs)
+    state = "" if has_ended else " (not ended)"
+    return [*told, f"messages {len(world.messages())}{state}", f"deletion {world.deletion()}"]

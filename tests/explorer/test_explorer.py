@@ -1,0 +1,51 @@
+"""A part of `make explore`: enough ways through for each change of the ledger to be judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from explorer.acts import BEGINNINGS
+from explorer.exploring import Explorer, Part, Tally
+from explorer.faults import event_outside, lock_outside, spoil, unconditional_pointer
+from explorer.world import new_world
+
+
+@pytest.mark.parametrize("name", BEGINNINGS)
+def test_a_world_settles_whatever_its_actor_dies_of(name: str) -> None:
+    with new_world() as world:
+        explorer = Explorer(world, name)
+        assert explorer.deaths(Part(24, 7)).broken == []
+        assert explorer.lost_answers(Part(48, 2)).broken == []
+
+
+FAULTS: dict[str, tuple[Any, str, Callable[[Explorer], Tally], str]] = {
+    "an unconditional pointer": (
+        unconditional_pointer,
+        "roll back",
+        lambda explorer: explorer.pairs("a whole run"),
+        "an older feed after a newer one",
+    ),
+    "a lock freed outside the transaction": (
+        lock_outside,
+        "cancel, queued",
+        Explorer.deaths,
+        "a stuck tenant",
+    ),
+    "an event outside the transaction": (
+        event_outside,
+        "cancel, queued",
+        Explorer.deaths,
+        "events that lack",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_that_is_put_in_is_found(fault: str) -> None:
+    sabotage, beginning, explore, told = FAULTS[fault]
+    with new_world() as world:
+        found = explore(Explorer(world, beginning, lambda world: spoil(world, sabotage)))
+    assert any(told in each for each in found.broken)

@@ -1,0 +1,404 @@
+"""The product in one process, on embedded AWS and one clock: the only module that imports it.
+
+A world has several processes, each with a wire of its own. What a process can do are the verbs of
+`Process`; what is kept between two explorations of the same beginning is `World.save`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from explorer.aws_state import AwsState, quick_transactions
+from explorer.clock import WorldClock, ruling_aws
+from explorer.dagster_stand_in import DagsterStandIn, Execution
+from explorer.watch import Watch
+from explorer.wire import ProcessDiedError, Wire
+from relay_core.domain.codes import Stage
+from relay_core.domain.records import RunFailure
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.tenants.deletions import DeletionStore
+from relay_dagster.execution.publication import publish, published_key, withdraw
+from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.notify.calls import Answer, Caller
+from relay_dagster.notify.sender import Sender
+from relay_dagster.reconciler.dead_letter_sweep import settle_dead_letters
+from relay_dagster.reconciler.deletion.tick import DeletionTick
+from relay_dagster.reconciler.housekeeping import look_at_holds
+from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
+from relay_dagster.reconciler.tick import ReconcileTick
+from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
+from relay_dagster.runs.feeds.hold import Release
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.ledger import RunLedger
+from relay_dagster.runs.model import Idempotency, Outcome, RunRecord
+from relay_dagster.runs.ports import AttemptState, Removed
+from relay_dagster.runs.webhooks.changes import added
+from relay_dagster.runs.webhooks.model import SUBSCRIBABLE
+from relay_dagster.settings import Settings
+from relay_dagster.wiring import Platform, connect, look_policy, retry_policy
+from support.bootstrapped_aws import bootstrapped_aws
+from support.builders import config_document
+from support.webhooks_world import webhook
+
+TENANT = "acme"
+REFUSED = RunError
+UNSURE = ExternalServiceError
+RETENTION_DAYS = 30
+GUARD = {"guard": "skus_removed", "tripped": True, "value": "0.9", "limit": "0.5", "count": 9}
+
+
+class Receiver(Caller):
+    """A receiver of webhooks that takes everything, and counts what it was told."""
+
+    def __init__(self, told: list[str]) -> None:
+        super().__init__()
+        object.__setattr__(self, "told", told)
+
+    def call(self, destination: Any, headers: Mapping[str, str], body: bytes) -> Answer:
+        self.told.append(headers["webhook-id"])  # type: ignore[attr-defined]
+        return Answer(200, None, 0.0)
+
+
+class Traces(DagsterStandIn):
+    """The stand-in with the word of the port for what was removed."""
+
+    def remove(
+        self, tenant_id: str, run_ids: Any, is_late: Callable[[], bool], mark: str | None = None
+    ) -> Removed:
+        gone = list(self.traces_of(tenant_id))
+        for name in gone:
+            del self.executions[name]
+        return Removed(len(gone))
+
+
+@cache
+def _clients(name: str) -> tuple[Clients, Wire]:
+    """Return a process's clients and their wire: making them takes longer than a world."""
+    clients = Clients("us-east-1")
+    names = ("dynamodb", "dynamodb_beats", "s3", "sqs", "sqs_polling", "cloudwatch")
+    return clients, Wire([getattr(clients, each) for each in names])
+
+
+@dataclass
+class World:
+    """One installation with one tenant."""
+
+    settings: Settings
+    state: AwsState = field(default_factory=AwsState)
+    clock: WorldClock = field(default_factory=WorldClock)
+    dagster: Traces = field(default_factory=lambda: Traces(AttemptState))
+    endings: dict[str, str] = field(default_factory=dict)
+    next_ending: str = "published"
+    told: list[str] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
+    watch: Watch = field(init=False)
+    _processes: dict[str, Process] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.state, self.settings.runs_table)
+
+    def process(self, name: str = "world") -> Process:
+        """Return a process, by its name."""
+        if name not in self._processes:
+            clients, wire = _clients(name)
+            wire.reset()
+            wire.sabotage = None
+            wire.shortcut = self.state.answer
+            wire.before_write = lambda call: self.watch.before_write(call)
+            self._processes[name] = Process(self, self._platform(clients), wire)
+        return self._processes[name]
+
+    def _platform(self, clients: Clients) -> Platform:
+        platform, clock = connect(self.settings, clients=clients), self.clock
+        tables = (self.settings.tenants_table, self.settings.audit_table)
+        runs_table = self.settings.runs_table
+        retries, looks = retry_policy(self.settings), look_policy(self.settings)
+        ledger = RunLedger(platform.runs, retries, looks, clock=clock, chance=lambda: 0.5)
+        return replace(
+            platform,
+            ledger=ledger,
+            tenants=TenantStore(clients, *tables, runs_table=runs_table, clock=clock),
+            deletions=DeletionStore(clients, *tables, runs_table, clock=clock),
+        )
+
+    def processes(self) -> list[Process]:
+        return list(self._processes.values())
+
+    # --- put aside, and put back ----------------------------------------------------------------
+
+    def save(self) -> Any:
+        kept = (self.clock.now, dict(self.endings), self.next_ending, list(self.told))
+        executions = {k: replace(v) for k, v in self.dagster.executions.items()}
+        return self.state.save(), kept, executions, list(self.accepted), self._counts()
+
+    def restore(self, saved: Any) -> None:
+        aws, kept, executions, accepted, counts = saved
+        self.state.restore(aws)
+        self.clock.now, endings, self.next_ending, told = kept
+        self.endings, self.told[:] = dict(endings), told
+        self.dagster.executions = {k: replace(v) for k, v in executions.items()}
+        self.accepted = list(accepted)
+        self.watch = Watch(self.state, self.settings.runs_table, *(each.copy() for each in counts))
+        for each in self._processes.values():
+            each.begin()
+
+    def _counts(self) -> Any:
+        watch = self.watch
+        return [each.copy() for each in (watch.ends, watch.events, watch.moves, watch.rollbacks)]
+
+    # --- what is there --------------------------------------------------------------------------
+
+    def runs(self) -> list[dict[str, Any]]:
+        return self.state.items(self.settings.runs_table, "RUN#")
+
+    def run(self, run_id: str) -> dict[str, Any] | None:
+        return self.state.item(self.settings.runs_table, f"RUN#{run_id}")
+
+    def lock(self) -> dict[str, Any]:
+        return self.state.item(self.settings.runs_table, f"LOCK#{TENANT}") or {}
+
+    def feed(self) -> dict[str, Any] | None:
+        return self.state.item(self.settings.runs_table, f"FEED#{TENANT}")
+
+    def events(self) -> list[dict[str, Any]]:
+        return self.state.items(self.settings.runs_table, "EVENT#")
+
+    def deletion(self) -> dict[str, Any] | None:
+        return self.state.item(self.settings.tenants_table, f"DELETION#{TENANT}")
+
+    def tenant_items(self) -> list[str]:
+        tables = (self.settings.tenants_table, self.settings.runs_table)
+        return [each["pk"] for table in tables for each in self.state.items(table)]
+
+    def audit(self) -> list[dict[str, Any]]:
+        found = self.state.items(self.settings.audit_table)
+        return [json.loads(each["entry"]) for each in found]
+
+    def copies(self) -> list[str]:
+        return self.state.keys(self.settings.artifact_bucket, f"published/{TENANT}/")
+
+    def messages(self) -> list[Any]:
+        return self.state.messages(self.settings.queue_url)
+
+    def dead_letters(self) -> list[Any]:
+        return self.state.messages(self.settings.dlq_url)
+
+    # --- what happens to it ---------------------------------------------------------------------
+
+    def lose_messages(self) -> None:
+        self.state.purge(self.settings.queue_url)
+
+    def redrive(self) -> None:
+        self.state.redrive(self.settings.queue_url, self.settings.dlq_url)
+
+    def forget_sending(self) -> None:
+        """Make open runs as they were before anybody noted that their message was sent."""
+        for run in self.runs():
+            if run["status"] == "QUEUED":
+                key, names = run["pk"], ("message_id", "sent_at")
+                self.state.remove_attributes(self.settings.runs_table, key, *names)
+
+    def has_webhooks(self) -> bool:
+        return self.state.item(self.settings.tenants_table, f"WEBHOOKS#{TENANT}") is not None
+
+    def held_run(self) -> str | None:
+        return (self.feed() or {}).get("held_run_id")
+
+
+@dataclass
+class Process:
+    """One process: what it can do. A verb raises `REFUSED` or `UNSURE`, or the process dies."""
+
+    world: World
+    platform: Platform
+    wire: Wire
+    _sender: Sender | None = None
+    _queue_watch: QueueWatch = field(default_factory=QueueWatch)
+
+    def begin(self) -> None:
+        """Be a new process, which remembers nothing."""
+        self.wire.reset()
+        self._sender, self._queue_watch = None, QueueWatch()
+
+    # --- people and programs --------------------------------------------------------------------
+
+    def store_config(self) -> None:
+        self.platform.tenants.put(TENANT, json.dumps(config_document()))
+
+    def add_webhook(self) -> None:
+        self.platform.webhooks.change(TENANT, added(webhook(events=SUBSCRIBABLE)))
+
+    def submit(self, key: str | None = None, ending: str | None = None) -> str:
+        """Post a run, which is to end so; the same key again is the same request."""
+        self.world.next_ending = ending or self.world.next_ending
+        idempotency = None if key is None else Idempotency(key, "body")
+        record = self.platform.submission.submit(TENANT, idempotency=idempotency)
+        self.world.accepted.append(record.run_id)
+        return record.run_id
+
+    def send_job(self, run_id: str | None = None) -> str:
+        """Send a job straight to the queue."""
+        run_id = run_id or str(uuid.uuid4())
+        self.platform.queue.send(Job(run_id, TENANT))
+        self.world.accepted.append(run_id)
+        return run_id
+
+    def send_copy(self, run_id: str) -> None:
+        """Send the message of a run once more, as a queue may deliver it twice."""
+        record = self.platform.runs.get(run_id)
+        if record is not None:
+            self.platform.queue.send(record.job)
+
+    def release(self, run_id: str) -> None:
+        record = self.platform.runs.get(run_id)
+        hold = record.hold if record is not None else None
+        sha256, guards = ("", frozenset[str]()) if hold is None else (hold.sha256, hold.guard_names)
+        self.platform.ledger.release(run_id, Release(sha256, guards, "looks right", "a person"))
+
+    def cancel(self, run_id: str) -> None:
+        self.platform.ledger.request_cancel(run_id)
+
+    def roll_back(self, run_id: str) -> None:
+        self.platform.ledger.roll_back(TENANT, run_id, "it was better")
+
+    def delete_tenant(self) -> None:
+        self.platform.closing.ask(TENANT)
+
+    # --- ticks ----------------------------------------------------------------------------------
+
+    def intake(self, room: int = 5) -> None:
+        """Take in what is there, and have Dagster told when the tick is over."""
+        tick = IntakeTick(self.platform, self.world.dagster, room, clock=self.world.clock)
+        for record in tick.run(poll_seconds=0):
+            self.world.dagster.request(record)
+
+    def reconcile(self) -> int:
+        return ReconcileTick(self.platform, self.world.dagster, clock=self.world.clock).run()
+
+    def sweep(self) -> int:
+        return settle_dead_letters(self.platform)
+
+    def send_lost(self) -> int:
+        return send_lost_again(self.platform, self._queue_watch, self.world.clock())
+
+    def expire_holds(self) -> int:
+        return look_at_holds(self.platform, self.world.clock())
+
+    def delete_due(self) -> str:
+        return DeletionTick(self.platform, self.world.dagster, clock=self.world.clock).run()
+
+    def send_webhooks(self) -> str:
+        if self._sender is None:
+            caller = Receiver(self.world.told)
+            self._sender = Sender(self.platform, caller, clock=self.world.clock, chance=lambda: 0.5)
+        return self._sender.tick()
+
+    # --- runs -----------------------------------------------------------------------------------
+
+    def execute_waiting(self, *, unseen: bool = False) -> int:
+        """Execute what Dagster has waiting, one after the other; return how many those were."""
+        waiting = self.world.dagster.waiting()
+        for each in waiting:
+            self.execute(each, unseen=unseen)
+        return len(waiting)
+
+    def execute(self, execution: Execution, *, unseen: bool = False) -> None:
+        """Execute an attempt as a run's process does.
+
+        Where it dies Dagster sees it, but for a host that dies ``unseen``: it counts as executing.
+        """
+        if execution.state != "waiting":
+            return
+        execution.state = "executing"
+        try:
+            self._attempt(execution)
+        except ProcessDiedError:
+            execution.state = "executing" if unseen else "failed"
+            raise
+        except (RunError, ExternalServiceError):
+            execution.state = "failed"
+        else:
+            execution.state = "succeeded"
+
+    def _attempt(self, execution: Execution) -> None:
+        ledger = self.platform.ledger
+        try:
+            record = ledger.claim(execution.run_id, execution.attempt, execution.dagster_run_id)
+        except CancelRequestedError:
+            ledger.cancel(execution.run_id)
+            return
+        try:
+            self._steps(record)
+        except CancelRequestedError:
+            cancelled = ledger.cancel(record.run_id)
+            withdraw(self.platform.objects, cancelled)
+            ledger.note_reports(record.run_id)
+        except ExternalServiceError as error:
+            ledger.retry_later(record.fence, error.error_code, str(error))
+
+    def _steps(self, record: RunRecord) -> None:
+        """Do what `execution/` does to record, feed and bucket, without reading a feed."""
+        platform, ledger, ending = self.platform, self.platform.ledger, self._ending_of(record)
+        feed = platform.runs.feed(record.tenant_id)
+        baseline = feed.in_force.run_id if feed is not None else None
+        record = ledger.pin(record.fence, 1, baseline, known=record)
+        record = ledger.enter_stage(record.fence, Stage.WRITE_OUTPUTS, known=record)
+        if ending == "failed":
+            failure = RunFailure("no_rows_parsed", "no rows parsed", Stage.WRITE_OUTPUTS)
+            ledger.fail(record.fence, failure)
+            return
+        outcome = self._publish(record)
+        is_held = ending == "held" and baseline is not None
+        if is_held:
+            outcome = replace(outcome, guards=(GUARD,))
+        try:
+            (ledger.hold if is_held else ledger.succeed)(record.fence, outcome, known=record)
+        except FenceLostError:
+            found = platform.runs.get(record.run_id)
+            if found is not None and found.status in ("FAILED", "CANCELLED"):
+                withdraw(platform.objects, record)
+            raise
+        except ExternalServiceError:
+            found = platform.runs.get(record.run_id)
+            wanted = "HELD" if is_held else "SUCCEEDED"
+            is_mine = found is not None and found.dagster_run_id == record.dagster_run_id
+            if not is_mine or found is None or found.status != wanted:
+                raise
+
+    def _publish(self, record: RunRecord) -> Outcome:
+        objects, keys = self.platform.objects, record.keys
+        data = f"sku\n{record.run_id}\n".encode()
+        objects.put(keys.merged_inventory("csv"), data)
+        objects.put(keys.state, b"state")
+        self.platform.ledger.enter_stage(record.fence, record.stage)  # still its own?
+        publish(objects, keys, "csv")
+        return Outcome(
+            artifacts={"merged_inventory": keys.merged_inventory("csv")},
+            feed_key=published_key(record, "csv"),
+            feed_sha256=hashlib.sha256(data).hexdigest(),
+        )
+
+    def _ending_of(self, record: RunRecord) -> str:
+        return self.world.endings.setdefault(record.run_id, self.world.next_ending)
+
+
+@contextmanager
+def new_world(**changes: Any) -> Iterator[World]:
+    """Yield an empty installation; ``changes`` are fields of its settings."""
+    logging.getLogger("relay").setLevel(logging.CRITICAL + 1)
+    with bootstrapped_aws() as variables:
+        settings = Settings.from_env({**variables, "AWS_REGION": "us-east-1"})
+        given = {"deletion_grace_hours": 1, "retention_days": RETENTION_DAYS, **changes}
+        world = World(settings.model_copy(update=given))
+        with ruling_aws(world.clock), quick_transactions():
+            yield world
