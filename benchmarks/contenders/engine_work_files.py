@@ -24,7 +24,7 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import config_snapshot_json, errors_json, run_summary_json
-from relay_core.stages import RunStages
+from relay_core.run import RunStages
 
 _KEYS = ArtifactKeys("", "")
 

@@ -74,7 +74,7 @@ class GrowingNumbers:
             self._nulls.skip(len(self._values) - len(nulls) - len(self._nulls))
             self._nulls.append(nulls)
 
-    def used_up(self) -> tuple[npt.NDArray[Any], Bools]:
+    def consume(self) -> tuple[npt.NDArray[Any], Bools]:
         """Return all values, and which of them are null; nothing can be appended from then on."""
         self._nulls.skip(len(self._values) - len(self._nulls))
         return self._values.array(), self._nulls.array()
@@ -93,7 +93,7 @@ class GrowingTexts:
         self._lengths.append(np.diff(bounds))
         self._bytes.append(data[bounds[0] : bounds[-1]])
 
-    def used_up(self) -> pa.StringArray | pa.LargeStringArray:
+    def consume(self) -> pa.StringArray | pa.LargeStringArray:
         """Return all texts, with long offsets where short ones do not reach; the column is empty.
 
         No text is copied. After the last come eight bytes that are nobody's, so that words can be

@@ -1,4 +1,4 @@
-"""The outcome of merging: the feed's rows, held against their contract, or the failure instead."""
+"""Vendors to the merged inventory: the feed's rows, held against their contract, or a failure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from relay_core.columnar.json_lines import (
     ReportEntries,
     as_json,
+    joined_entries,
     joined_parts,
     json_texts,
     python_texts,
@@ -21,15 +22,20 @@ from relay_core.columnar.json_lines import (
 from relay_core.columnar.text import one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
-from relay_core.domain.codes import WarningCode
+from relay_core.domain import run_faults
+from relay_core.domain.codes import FailureCode, Stage, WarningCode
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
-from relay_core.merge.best_offer import Winners
+from relay_core.merge.best_offer import Winners, merge_offers
 from relay_core.merge.effects import RuleEffects
 from relay_core.merge.rest import Rest
+from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.comparison import KEPT
 from relay_core.validation.contracts import FEED_COLUMNS, MERGED_SCHEMA
+from relay_core.validation.error_policy import judge_policy, own_share_faults
 from relay_core.validation.frames import table_of
 from relay_core.validation.gate import GATE_ROWS, BrokenRule, broken_rules, merged_rules
+from relay_core.validation.trouble import may_be_empty
 
 _NO_AMOUNT = (
     " has no offer with a cost or a price, so it is left out of the feed; ask a vendor for its cost"
@@ -85,6 +91,89 @@ class MergedInventory:
             offered = vendor_ids if self.kept is None else vendor_ids[~self.feed[KEPT]]
             won = offered.value_counts().to_dict()
         return {each.vendor_id: int(won.get(each.vendor_id, 0)) for each in self.config.vendors}
+
+
+def merge_vendors(
+    config: TenantConfig,
+    normalized: Sequence[NormalizedVendor],
+    *,
+    warnings: Sequence[ReportEntry] = (),
+    limits: Limits = DEFAULT_LIMITS,
+) -> MergedInventory:
+    """Judge the rows, pick each SKU's best offer and price it.
+
+    Judged in this order: no rows, the error policy's thresholds, no valid row, nothing to publish.
+
+    Args:
+        config: the tenant's config.
+        normalized: the vendors that have a feed, none of them failed, in the order of the config.
+        warnings: those of the earlier steps.
+        limits: of reports.
+    """
+    parsed = [vendor for vendor in normalized if vendor.outcome == "parsed"]
+    used = [vendor for vendor in normalized if vendor.is_used]
+    kept = [*warnings, *(entry for vendor in normalized for entry in vendor.warnings)]
+    faults = _without_rows(config, parsed, used) or _judge_rows(config, parsed, used, kept)
+    if faults:
+        return MergedInventory(
+            config,
+            run_faults.failure_of(faults, Stage.MERGE_PRICE),
+            tuple(faults),
+            tuple(kept),
+            dict(count_codes(kept)),
+        )
+    winners = merge_offers(config, used)
+    unpriced = unpriced_warnings(winners, limits.report_entries)
+    counts = count_codes(kept)
+    count = len(winners.unpriced)
+    if count:
+        counts[str(WarningCode.UNPRICED_SKU)] = count
+    nothing = [] if len(winners.priced) else [run_faults.nothing_priced(count, winners.free)]
+    return MergedInventory(
+        config=config,
+        failure=run_faults.failure_of(nothing, Stage.MERGE_PRICE),
+        faults=tuple(nothing),
+        warnings=joined_entries([kept, unpriced]),
+        warning_counts=dict(counts),
+        unpriced_skus=count,
+        feed=winners.priced,
+        rest=winners.rest,
+        effects=winners.effects,
+        broken_rules=rules_broken_by(winners.priced),
+    )
+
+
+def _without_rows(
+    config: TenantConfig, parsed: Sequence[NormalizedVendor], used: Sequence[NormalizedVendor]
+) -> list[ReportEntry]:
+    """Return the faults that feeds without a row make."""
+    empty = [vendor.vendor_id for vendor in parsed if not vendor.total_rows]
+    fatal = [vendor for vendor in empty if not may_be_empty(config, config.vendor(vendor))]
+    if not fatal and len(empty) == len(used):
+        return [run_faults.no_rows(None)]
+    return list(map(run_faults.no_rows, fatal))
+
+
+def _judge_rows(
+    config: TenantConfig,
+    parsed: Sequence[NormalizedVendor],
+    used: Sequence[NormalizedVendor],
+    warnings: list[ReportEntry],
+) -> list[ReportEntry]:
+    """Hold the rows against the thresholds; a run within them gets its warning added."""
+    invalid, total = ([getattr(v, name) for v in parsed] for name in ("invalid_rows", "total_rows"))
+    vendors = [config.vendor(vendor.vendor_id) for vendor in parsed]
+    faults = own_share_faults(vendors, invalid, total)
+    verdict = judge_policy(config.error_policy, invalid, total)
+    if verdict.message:
+        faults.append(ReportEntry(str(FailureCode.VALIDATION_ERRORS), verdict.message))
+    if faults:
+        return faults
+    if any(invalid):
+        warnings.append(run_faults.tolerated_rows(sum(invalid), sum(total)))
+    if any(vendor.valid_rows for vendor in used):
+        return []
+    return [run_faults.no_valid_rows(sum(vendor.total_rows for vendor in used))]
 
 
 def rules_broken_by(feed: pd.DataFrame) -> tuple[BrokenRule, ...]:

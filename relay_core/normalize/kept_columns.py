@@ -21,7 +21,7 @@ class KeptColumns:
     """What is kept of a feed's rows, of refused ones too.
 
     Attributes:
-        columns: every row's cells, as far as they are kept and not used up.
+        columns: every row's cells, as far as they are kept and not consumed.
         rows: the valid ones, in order.
     """
 
@@ -29,7 +29,7 @@ class KeptColumns:
     rows: Rows
 
     def cells(self, field: pa.Field, rows: Rows) -> pa.Array | pa.ChunkedArray:
-        """Return some rows' cells of a column that is not used up; nulls where it has none."""
+        """Return some rows' cells of a column that is not consumed; nulls where it has none."""
         column = self.columns.get(field.name)
         if column is None:
             return no_values(field.type, len(rows))
@@ -40,14 +40,14 @@ class KeptColumns:
             return pa.chunked_array(list(map(with_nulls, taken.chunks)))
         return with_nulls(taken)
 
-    def used_up(self, field: pa.Field) -> pa.Array | pa.ChunkedArray:
+    def consume(self, field: pa.Field) -> pa.Array | pa.ChunkedArray:
         """Return the valid rows' cells of a column, in order, and let the column go."""
         taken = self.cells(field, self.rows)
         self.columns.pop(field.name, None)
         return taken
 
     def only(self, names: Collection[str]) -> KeptColumns:
-        """Return some of the columns that are not used up."""
+        """Return some of the columns that are not consumed."""
         return KeptColumns(
             {name: self.columns[name] for name in names if name in self.columns}, self.rows
         )

@@ -110,7 +110,7 @@ class Remedy:
         if substitute is not None:
             self.states[vendor.vendor_id] = state
             if own is not None:
-                self.replaced[vendor.vendor_id] = replace(own.vendor, lines=None)
+                self.replaced[vendor.vendor_id] = own.vendor
             substitute.vendor = replace(
                 substitute.vendor, outcome="last_good", warnings=(warning_of(vendor, state),)
             )
@@ -118,15 +118,21 @@ class Remedy:
         trouble = state.trouble or run_faults.no_rows(vendor.vendor_id)
         remaining = left_out(vendor, trouble)
         if remaining is not None:
-            upload = own or _nothing(NormalizedVendor(vendor.vendor_id, "left_out"))
+            upload = own or SortedVendor.without_rows(
+                NormalizedVendor(vendor.vendor_id, "left_out")
+            )
             return self._left_out(vendor, remaining, upload)
         if own is not None:
             self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, trouble)
             return self._as_it_is(vendor, own)
         if is_absence(trouble) and may_be_empty(self.config, vendor):
             self.states[vendor.vendor_id] = VendorState(VendorStatus.MISSING, trouble)
-            return _nothing(NormalizedVendor(vendor.vendor_id, "left_out", warnings=(trouble,)))
-        return _nothing(NormalizedVendor(vendor.vendor_id, "failed", fault=trouble))
+            return SortedVendor.without_rows(
+                NormalizedVendor(vendor.vendor_id, "left_out", warnings=(trouble,))
+            )
+        return SortedVendor.without_rows(
+            NormalizedVendor(vendor.vendor_id, "failed", fault=trouble)
+        )
 
     def _as_it_is(self, vendor: VendorConfig, ordered: SortedVendor) -> SortedVendor:
         found = ordered.vendor
@@ -141,9 +147,8 @@ class Remedy:
         """Return an upload that is left out; its rows are kept, to be told of."""
         self.states[vendor.vendor_id] = state
         warnings = (warning_of(vendor, state),)
-        upload.vendor = replace(
-            upload.vendor, outcome="left_out", fault=None, warnings=warnings, lines=None
-        )
+        upload.consume_lines()  # nobody writes them
+        upload.vendor = replace(upload.vendor, outcome="left_out", fault=None, warnings=warnings)
         return upload
 
     def _read(self, vendor: VendorConfig, feed: VendorFeed) -> SortedVendor | None:
@@ -172,7 +177,3 @@ class Remedy:
         if share is None or not share.tripped:
             return None
         return run_faults.rows_lost(vendor.vendor_id, rows.before, rows.now, share.limit)
-
-
-def _nothing(vendor: NormalizedVendor) -> SortedVendor:
-    return sorted_rows(vendor, ReportRoom(0, 0))

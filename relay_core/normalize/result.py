@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
@@ -10,12 +10,9 @@ from typing import Literal
 import pandas as pd
 import pyarrow as pa
 
-from relay_core.columnar.csv_text import header_line
 from relay_core.columnar.json_lines import ReportEntries
-from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.records import Cause, ReportEntry
 from relay_core.normalize.kept_columns import KeptColumns
-from relay_core.normalize.normalized_csv import SortedLines
 from relay_core.validation.contracts import OFFER_SCHEMA, REJECT_SCHEMA
 from relay_core.validation.frames import frame_of
 
@@ -47,7 +44,6 @@ class NormalizedVendor:
         offers: the valid rows, or some columns of them (``Offer``), sorted by SKU, then row order.
         rest: other columns of its rows, where they were just read.
         rejects: every refused record (``REJECT_SCHEMA``).
-        lines: those of normalized.csv, where the feed has just been read.
     """
 
     vendor_id: str
@@ -63,7 +59,6 @@ class NormalizedVendor:
     offers: pd.DataFrame = field(default_factory=no_offers)
     rest: KeptColumns | None = None
     rejects: pa.Table = field(default_factory=REJECT_SCHEMA.empty_table)
-    lines: SortedLines | None = None
 
     @property
     def valid_rows(self) -> int:
@@ -74,16 +69,3 @@ class NormalizedVendor:
     def is_used(self) -> bool:
         """Whether its rows are offered."""
         return self.outcome in ("parsed", "last_good")
-
-    def csv_chunks(self) -> Iterator[bytes | memoryview]:
-        """Yield normalized.csv piece by piece.
-
-        Raises:
-            ValueError: the lines have been let go.
-        """
-        if self.lines is not None:
-            yield from self.lines.chunks()
-        elif self.valid_rows:
-            raise ValueError(f"the lines of vendor {self.vendor_id!r} are written and let go")
-        else:
-            yield header_line(CANONICAL_COLUMNS)

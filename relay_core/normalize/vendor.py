@@ -103,7 +103,7 @@ class Gate:
 
 @dataclass(slots=True)
 class ReadRows:
-    """All rows of a feed, in its order, refused ones too; ``sorted_rows`` uses them up.
+    """All rows of a feed, in its order, refused ones too; ``sorted_rows`` consumes them.
 
     ``texts`` and ``numbers`` are those columns of ``kept`` that have a value in any row.
     ``again``, where rows with the same SKU are refused, begins to read the feed anew: their records
@@ -190,20 +190,33 @@ class SortedVendor:
     """A vendor whose rows are in order, before its offers are made.
 
     Attributes:
-        vendor: all but its offers; its lines are most of what is held.
+        vendor: all but its offers.
         kept: the columns of its rows.
+        lines: those of normalized.csv, most of what is held.
     """
 
     vendor: NormalizedVendor
     kept: KeptColumns
+    lines: SortedLines
+
+    @classmethod
+    def without_rows(cls, vendor: NormalizedVendor) -> SortedVendor:
+        """Return a vendor of which there is nothing to sort."""
+        nothing = np.empty(0, np.int64)
+        lines = SortedLines(pa.array([], pa.string()), nothing)
+        return cls(vendor, KeptColumns({}, nothing), lines)
+
+    def consume_lines(self) -> Iterator[bytes | memoryview]:
+        """Return the chunks of normalized.csv; from then on only whoever writes them holds them."""
+        lines, self.lines = self.lines, SortedLines(pa.array([], pa.string()), self.kept.rows[:0])
+        return lines.chunks()
 
     def with_offers(self, columns: Collection[str]) -> NormalizedVendor:
-        """Return the vendor with some columns of its offers; they and the lines are used up."""
-        self.vendor = replace(self.vendor, lines=None)
+        """Return the vendor with some columns of its offers, which ``kept`` has no longer."""
         if not len(self.kept.rows):
             return self.vendor
         fields = [field for field in OFFER_SCHEMA if field.name in columns]
-        taken = list(ordered_map(self.kept.used_up, fields))
+        taken = list(ordered_map(self.kept.consume, fields))
         offers = frame_of(pa.table(taken, schema=pa.schema(fields)))
         return replace(self.vendor, offers=offers, rest=self.kept.only(FEED_COLUMNS))
 
@@ -235,7 +248,7 @@ def _refuse_repeated(
 
 
 def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVendor:
-    """Put the valid rows in order of SKU, then of rows; ``rows`` is used up.
+    """Put the valid rows in order of SKU, then of rows; ``rows`` is consumed.
 
     Args:
         rows: the rows of a feed, or the vendor that it comes to without any.
@@ -244,15 +257,14 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
     Raises:
         ContractBrokenError: the rows have not the columns and types that they should have.
     """
-    nothing = np.empty(0, np.int64)
     if isinstance(rows, NormalizedVendor):
-        return SortedVendor(rows, KeptColumns({}, nothing))
+        return SortedVendor.without_rows(rows)
     refused = rows.gate.refused()
     log = rows.rejects
-    texts = {name: text.used_up() for name, text in rows.texts.items()}
-    numbers = {name: each.used_up() for name, each in rows.numbers.items()}
+    texts = {name: text.consume() for name, text in rows.texts.items()}
+    numbers = {name: each.consume() for name, each in rows.numbers.items()}
     columns: dict[str, Cells] = {**texts, **numbers}
-    order, again = nothing, rows.again
+    order, again = np.empty(0, np.int64), rows.again
     if len(refused) and again is not None:
         by_sku = order_by_text(texts["sku"], ~refused)
         order = _refuse_repeated(log, by_sku, texts["sku"], numbers["row_number"][0], again)
@@ -271,6 +283,6 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         held=log.held,
         entries=entries.result(),
         rejects=rejects.result(),
-        lines=SortedLines(rows.lines.used_up(), order),
     )
-    return SortedVendor(vendor, KeptColumns(columns, order))
+    lines = SortedLines(rows.lines.consume(), order)
+    return SortedVendor(vendor, KeptColumns(columns, order), lines)

@@ -23,7 +23,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.reports import config_snapshot_json
 from relay_core.publish.state import Baseline
-from relay_core.stages import RunStages
+from relay_core.run import RunStages
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.baseline import PublishedInputs, fetch_state, load_state

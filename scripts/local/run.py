@@ -30,7 +30,7 @@ from relay_core.publish.reports import (
     run_summary_json,
     timestamp,
 )
-from relay_core.stages import RunStages
+from relay_core.run import RunStages
 from relay_core.validation.trouble import VendorInput
 from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.mapped_files import InputFile

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from relay_core.config import load_config
-from relay_core.pipeline import merge_vendors
+from relay_core.merge.result import merge_vendors
 from relay_core.publish.feed.writing import feed_chunks
 from support import builders
 from support.normalizing import normalize_vendor

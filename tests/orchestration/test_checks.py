@@ -7,8 +7,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from relay_core.merge.result import rules_broken_by
-from relay_core.pipeline import merge_vendors
+from relay_core.merge.result import merge_vendors, rules_broken_by
 from relay_core.publish.findings import RunFindings
 from relay_dagster.orchestration.checks import merged_results, normalized_results
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document

@@ -3,9 +3,8 @@
 import dagster as dg
 import pytest
 
-from relay_core.merge.result import MergedInventory
+from relay_core.merge.result import MergedInventory, merge_vendors
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.pipeline import merge_vendors
 from relay_dagster.orchestration.metadata_tables import (
     fault_table,
     input_table,

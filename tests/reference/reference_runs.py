@@ -16,16 +16,17 @@ from reference_rows import Entry
 from relay_core.config import TenantConfig, VendorConfig, load_config
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
+from relay_core.merge.result import merge_vendors
 from relay_core.normalize.remedy import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
-from relay_core.pipeline import judge_normalized, merge_vendors, normalize_vendors
 from relay_core.publish.feed.writing import feed_chunks
 from relay_core.publish.reports import invalid_rows_chunks
+from relay_core.run import judge_normalized
 from relay_core.validation.trouble import VendorInput, judge_inputs
 from support.builders import REQUESTED_AT
-from support.normalizing import Written, whole
+from support.normalizing import Written, normalize_vendors, whole
 
 
 @dataclass
@@ -93,8 +94,8 @@ def run_engine(
             config,
             [feed_of(one, feeds, sku_maps) for one in present],
             requested_at=requested_at,
-            write=written.write,
-            hand_over=written.hand_over,
+            sink=written,
+            hands_over=True,
             limits=limits,
         )
         run.normalized = [through_work_file(one, written) for one in in_memory]

@@ -16,7 +16,7 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunContext
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
-from relay_core.stages import RunStages
+from relay_core.run import RunStages
 from relay_dagster import cli
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.reports import RunReports

@@ -15,7 +15,7 @@ from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import config_snapshot_json, input_manifest_json, manifest_entry
 from relay_core.publish.state import Baseline
-from relay_core.stages import RunStages
+from relay_core.run import RunStages
 from relay_core.validation.trouble import VendorInput
 from support.builders import REQUESTED_AT, RUN_ID, run_context
 from support.memory_sink import MemorySink

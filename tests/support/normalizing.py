@@ -1,40 +1,70 @@
-"""One vendor's feed through the engine's way for vendors, with all that it leaves."""
+"""Vendors' feeds through the engine's way for vendors, with all that it leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from relay_core.config import TenantConfig, VendorConfig
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.merge.best_offer import columns_to_merge
+from relay_core.normalize.remedy import NO_LAST_GOOD, Remedy
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.pipeline import normalize_vendors
+from relay_core.publish.keys import ArtifactKeys
+from relay_core.run import VendorPass, columns_to_read
 from relay_core.validation.contracts import OFFER_SCHEMA
 from support.builders import REQUESTED_AT
+from support.memory_sink import MemorySink
+
+KEYS = ArtifactKeys("", "")
 
 
-@dataclass
-class Written:
+class Written(MemorySink):
     """What vendors left, by vendor: normalized.csv and work file, whole."""
 
-    csv: dict[str, bytes] = field(default_factory=dict)
-    work_files: dict[str, bytes] = field(default_factory=dict)
-    lines: dict[str, NormalizedVendor] = field(default_factory=dict)
+    @property
+    def csv(self) -> dict[str, bytes]:
+        return self._of("normalized/")
 
-    def write(self, vendor: NormalizedVendor) -> None:
-        """Take a vendor's lines."""
-        self.lines[vendor.vendor_id] = vendor
-        if vendor.outcome == "parsed":
-            self.csv[vendor.vendor_id] = whole(vendor.csv_chunks())
+    @property
+    def work_files(self) -> dict[str, bytes]:
+        return self._of("work/")
 
-    def hand_over(self, vendor_id: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Take a vendor's work file."""
-        self.work_files[vendor_id] = whole(chunks)
+    def _of(self, folder: str) -> dict[str, bytes]:
+        return {
+            key.split("/")[1]: data for key, data in self.files.items() if key.startswith(folder)
+        }
 
 
 def whole(chunks: Iterable[bytes | memoryview]) -> bytes:
     return b"".join(map(bytes, chunks))
+
+
+def normalize_vendors(
+    config: TenantConfig,
+    feeds: Iterable[VendorFeed],
+    *,
+    requested_at: datetime = REQUESTED_AT,
+    sink: MemorySink | None = None,
+    hands_over: bool = False,
+    columns: Collection[str] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> list[NormalizedVendor]:
+    """Take feeds through the steps of vendors; nothing stands in for one that cannot be used."""
+    in_order = columns_to_merge(config) if columns is None else columns
+    read = {*columns_to_read(hands_over=hands_over), *in_order}
+    vendors = VendorPass(
+        config,
+        requested_at,
+        KEYS,
+        MemorySink() if sink is None else sink,
+        Remedy(config, requested_at, {}, NO_LAST_GOOD, None, read, limits),
+        limits,
+        hands_over,
+        in_order,
+    )
+    return vendors.normalize(feeds)
 
 
 def normalize_vendor(
@@ -46,13 +76,9 @@ def normalize_vendor(
     requested_at: datetime = REQUESTED_AT,
     sku_map: bytes | None = None,
 ) -> NormalizedVendor:
-    """Return one vendor with all columns of its offers, and its lines."""
-    written = Written()
+    """Return one vendor with all columns of its offers."""
+    given = [VendorFeed(vendor, feed, file_name, sku_map)]
     (read,) = normalize_vendors(
-        config,
-        [VendorFeed(vendor, feed, file_name, sku_map)],
-        requested_at=requested_at,
-        write=written.write,
-        columns=OFFER_SCHEMA.names,
+        config, given, requested_at=requested_at, columns=OFFER_SCHEMA.names
     )
-    return replace(read, lines=written.lines[vendor.vendor_id].lines)
+    return read

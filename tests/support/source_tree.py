@@ -23,8 +23,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("merge",),
         ("publish",),
         ("onboarding",),
-        ("pipeline",),
-        ("stages",),
+        ("run",),
         ("samples",),
     ),
     "relay_dagster": (

@@ -79,7 +79,7 @@ def shared_texts(pieces: Iterable[bytes]) -> pa.StringArray:
         except OddMarkupError:
             found = shared_elements(piece)
         texts.append(found)
-    return texts.used_up().cast(pa.large_string())
+    return texts.consume().cast(pa.large_string())
 
 
 def _plain_cells(piece: bytes, last_row: int) -> tuple[Cells, int]:

@@ -10,7 +10,7 @@ from relay_core.merge.result import MergedInventory
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.stages import RunStages, Sink
+from relay_core.run import RunStages, Sink
 from relay_core.validation.trouble import ANY_PREFIX, VendorInput
 from relay_dagster.client.replay.last_good import LastGood
 from relay_dagster.client.replay.trail import Trail

@@ -71,7 +71,7 @@ def test_numbers_and_nulls_come_back_row_by_row(parts: list[list[int | None]]) -
         nulls = np.array([number is None for number in part], np.bool_)
         column.append(np.array([number or 0 for number in part], np.int64), nulls)
 
-    values, nulls = column.used_up()
+    values, nulls = column.consume()
 
     given_rows = [number for part in parts for number in part]
     assert nulls.tolist() == [number is None for number in given_rows]
@@ -85,12 +85,12 @@ def test_texts_come_back_with_room_for_a_word_behind_them(parts: list[list[str]]
         column.append(pa.array(["left out", *part], pa.string()).slice(1))
     given_rows = [text for part in parts for text in part]
 
-    whole = column.used_up()
+    whole = column.consume()
     bounds, data = offsets_and_bytes(whole)
 
     assert whole.to_pylist() == given_rows
     assert len(data) >= bounds[-1] + 8
-    assert column.used_up().to_pylist() == []
+    assert column.consume().to_pylist() == []
 
 
 @pytest.mark.parametrize("most_bytes", [MOST_SHORT, 8])
@@ -100,6 +100,6 @@ def test_lines_are_put_in_order_however_many_bytes_they_have(most_bytes: int) ->
         lines.append(pa.array(part))
 
     with mock.patch.object(growable, "MOST_SHORT", most_bytes):
-        _, *pieces = SortedLines(lines.used_up(), np.array([2, 0, 3])).chunks()
+        _, *pieces = SortedLines(lines.consume(), np.array([2, 0, 3])).chunks()
 
     assert b"".join(pieces) == b"a,22\nb,1\nc\n"

@@ -13,9 +13,8 @@ from relay_core.domain.records import Cause, CauseSample
 from relay_core.ingest import csv_reader
 from relay_core.normalize import vendor as vendor_module
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.pipeline import normalize_vendors
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from support.normalizing import normalize_vendor
+from support.normalizing import normalize_vendor, normalize_vendors
 
 CONFIG = tenant_config(vendor_document("acme"))
 
@@ -25,7 +24,6 @@ def causes_of(data: bytes, limits: Limits | None = None) -> Sequence[Cause]:
         CONFIG,
         [VendorFeed(CONFIG.vendors[0], data, "f.csv")],
         requested_at=REQUESTED_AT,
-        write=lambda _: None,
         limits=limits or Limits(),
     )
     return vendor.causes

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from unittest import mock
 
 import pyarrow as pa
 import pytest
 
-from relay_core import pipeline
+from relay_core import run
 from relay_core.columnar import growable
 from relay_core.domain.limits import Limits
 from relay_core.ingest import csv_reader
@@ -17,9 +17,10 @@ from relay_core.normalize import rejects
 from relay_core.normalize import vendor as vendor_module
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.pipeline import normalize_vendors
 from relay_core.validation.contracts import REJECT_SCHEMA
-from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from support.builders import feed, tenant_config, vendor_document
+from support.memory_sink import MemorySink
+from support.normalizing import normalize_vendors
 
 CONFIG = tenant_config(vendor_document("a"), vendor_document("b"))
 
@@ -34,28 +35,27 @@ def normalized(
             note = partial(events.append, f"read {vendor.vendor_id}")
             yield VendorFeed(vendor, data, "f.csv", None, note)
 
-    def write(vendor: NormalizedVendor) -> None:
-        lines = b"".join(vendor.csv_chunks()).count(b"\n") - 1
-        events.append(f"write {lines} of {vendor.vendor_id}")
+    class Sink(MemorySink):
+        def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+            lines = b"".join(chunks).count(b"\n") - 1
+            events.append(f"write {lines} of {key.split('/')[1]}")
 
-    limits = Limits(report_entries=entries)
-    return normalize_vendors(CONFIG, given(), requested_at=REQUESTED_AT, write=write, limits=limits)
+    return normalize_vendors(CONFIG, given(), sink=Sink(), limits=Limits(report_entries=entries))
 
 
 def test_a_large_feed_waits_until_the_vendor_before_it_is_written() -> None:
     happened: list[str] = []
 
-    with mock.patch.object(pipeline, "_MOST_BESIDE", 10):
+    with mock.patch.object(run, "_MAX_BYTES_BESIDE", 10):
         normalized(feed("A,1,2.00", "B,1,2.00"), feed("C,1,2.00"), happened=happened)
 
     assert happened == ["read a", "write 2 of a", "read b", "write 1 of b"]
 
 
-def test_offers_are_there_when_all_is_written_and_lines_are_not() -> None:
+def test_offers_are_there_when_all_is_written() -> None:
     vendors = normalized(feed("B,1,2.00", "A,x,2.00", "A,1,3.00"), feed("x,-1,2.00"))
 
     assert [vendor.offers["sku"].tolist() for vendor in vendors] == [["A", "B"], []]
-    assert [vendor.lines for vendor in vendors] == [None, None]
     assert [vendor.total_rows for vendor in vendors] == [3, 1]
 
 

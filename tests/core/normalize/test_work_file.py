@@ -6,10 +6,9 @@ import pandas as pd
 
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
-from relay_core.pipeline import normalize_vendors
 from relay_core.validation.contracts import OFFER_SCHEMA
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from support.normalizing import Written, normalize_vendor
+from support.normalizing import Written, normalize_vendor, normalize_vendors
 
 CONFIG = tenant_config(vendor_document("v"), output={"columns": ["sku", "price"]})
 FEED = feed("B,1,2.5", "B,-1,x", "C,2", "A,0,", 'A,7,"1.2345"')
@@ -21,8 +20,8 @@ def work_file(data: bytes) -> bytes:
         CONFIG,
         [VendorFeed(CONFIG.vendors[0], data, "f.csv")],
         requested_at=REQUESTED_AT,
-        write=written.write,
-        hand_over=written.hand_over,
+        sink=written,
+        hands_over=True,
     )
     return written.work_files["v"]
 

@@ -12,11 +12,12 @@ from typing import Any
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.next_action import next_action
+from relay_core.merge.result import merge_vendors
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.pipeline import merge_vendors, normalize_vendors
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import errors_json, invalid_rows_chunks, run_summary_json
 from support.builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
+from support.normalizing import normalize_vendors
 
 LENIENT = {"max_invalid_rows": 100_000, "max_invalid_row_pct": "1"}
 
@@ -34,7 +35,6 @@ def ran(
         config,
         [VendorFeed(*pair, "f.csv") for pair in zip(config.vendors, feeds, strict=True)],
         requested_at=REQUESTED_AT,
-        write=lambda vendor: None,
     )
     findings.take_normalized(normalized, None)
     findings.take_merged(merge_vendors(config, normalized))
@@ -195,7 +195,7 @@ def test_refused_records_are_written_in_pieces_however_large_they_are() -> None:
     data = feed(*[record] * 400, header="sku,quantity_available,note")
     config = tenant_config()
     given = [VendorFeed(config.vendors[0], data, "feed.csv")]
-    normalized = normalize_vendors(config, given, requested_at=REQUESTED_AT, write=lambda _: None)
+    normalized = normalize_vendors(config, given, requested_at=REQUESTED_AT)
     sizes = [len(bytes(chunk)) for chunk in invalid_rows_chunks(normalized)]
     assert sum(sizes) > len(data)
     assert max(sizes) < 5 << 20

@@ -18,14 +18,13 @@ from relay_core.domain.columns import CANONICAL_COLUMNS, MONEY_COLUMNS, WHOLE_CO
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
-from relay_core.pipeline import normalize_vendors
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import STATE_SCHEMA, read_state
-from relay_core.stages import RunStages
+from relay_core.run import RunStages
 from support.builders import REQUESTED_AT, feed, run_context, tenant_config, vendor_document
 from support.memory_sink import MemorySink
-from support.normalizing import Written
+from support.normalizing import Written, normalize_vendors
 
 KEYS = ArtifactKeys("", "")
 VENDORS = tuple(vendor_document(name, required=False) for name in ("v1", "v2", "v3"))
@@ -44,8 +43,8 @@ def state_of(*output: str, through_work_files: bool = False, **feeds: bytes) -> 
             config,
             given,
             requested_at=REQUESTED_AT,
-            write=written.write,
-            hand_over=written.hand_over,
+            sink=written,
+            hands_over=True,
         )
         stages.take_over([read_work_file(written.work_files[name]) for name in feeds])
     else:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 import pytest
 
-from relay_core import stages as stages_module
+from relay_core import run as run_module
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.merge.result import rules_broken_by
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.stages import RunStages
+from relay_core.run import RunStages
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.memory_sink import MemorySink
 
@@ -63,7 +63,7 @@ def test_a_stage_leaves_its_files() -> None:
 def test_files_of_many_rows_are_waited_for_before_others_are_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stages_module, "_MOST_ROWS_BEGUN", 4)
+    monkeypatch.setattr(run_module, "_MAX_ROWS_BEGUN", 4)
     sink = KeptSink()
     stages(sink).normalize(feeds())
     first, second, third = (f"normalized/vendor_{n}/normalized.csv" for n in (1, 2, 3))

@@ -1,36 +1,39 @@
-"""One run through the steps: what each stage leaves, and where a run ends.
+"""One run through its steps, in their order; what each leaves, and where a run ends.
 
-The local runner and the assets give it a sink each; everything else of a run is the same for both.
+`RunStages`: the inputs are judged, every vendor is normalized (`VendorPass`), the vendors are
+merged and priced, the feed is compared with the published one and written. Every vendor is
+normalized before a run is judged, so that one pass finds all that is wrong. The local runner, the
+assets, replay and the benchmarks give it a sink each; everything else is the same for all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
 import pandas as pd
+import pyarrow as pa
 
 from relay_core.columnar.json_lines import joined_entries
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
 from relay_core.domain.codes import Stage, WarningCode
+from relay_core.domain.columns import FEED_COLUMNS
 from relay_core.domain.errors import ContractBrokenError
-from relay_core.domain.limits import Limits
-from relay_core.domain.records import ReportEntry, RunContext
-from relay_core.merge.result import MergedInventory
+from relay_core.domain.limits import Limits, ReportRoom
+from relay_core.domain.records import ReportEntry, RunContext, RunFailure
+from relay_core.merge.best_offer import columns_to_merge
+from relay_core.merge.result import MergedInventory, merge_vendors
 from relay_core.normalize.remedy import NO_LAST_GOOD, LastGoodFeeds, Remedy
 from relay_core.normalize.result import NormalizedVendor, no_offers
-from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.normalize.work_file import WORK_FILE, refused_rows_chunks
-from relay_core.pipeline import (
-    columns_to_read,
-    judge_normalized,
-    merge_vendors,
-    normalize_vendors,
-)
+from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
+from relay_core.normalize.vendor_feed import VendorFeed, read_feed
+from relay_core.normalize.work_file import WORK_FILE, refused_rows_chunks, work_file_chunks
+from relay_core.onboarding.patches import with_patches
 from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed.writing import feed_chunks
 from relay_core.publish.findings import RunFindings
@@ -39,6 +42,7 @@ from relay_core.publish.missing_skus import kept_chunks, with_missing_skus
 from relay_core.publish.reports import invalid_rows_chunks
 from relay_core.publish.state import Baseline, StateContext, state_chunks
 from relay_core.validation.comparison import Comparison, FeedFigures
+from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.guards import GuardResult, VendorRows, judge_guards
 from relay_core.validation.trouble import (
     USED,
@@ -49,9 +53,12 @@ from relay_core.validation.trouble import (
     stage_of,
 )
 
+_MAX_BYTES_BESIDE = 64 << 20
+"""A larger feed is read when the vendor before it is finished, and memory that reading has left is
+given back: two such vendors would be most of what a run holds."""
 _MANY_ROWS = 1 << 22
-"""Lines of a vendor with more rows are written before anything else is made of them."""
-_MOST_ROWS_BEGUN = 1 << 20
+"""The lines of a vendor with more rows are written before its offers are made."""
+_MAX_ROWS_BEGUN = 1 << 20
 """So many rows' files may be under way; what they are made of is held until they are written."""
 
 
@@ -63,6 +70,94 @@ class Sink(Protocol):
 
     def wait(self) -> None:
         """Return when all is written that was begun."""
+
+
+@dataclass(slots=True)
+class VendorPass:
+    """The steps of a vendor, and the vendors' way through them.
+
+    `read` is done here; `finish`, which needs all rows of a vendor, on a thread beside the reading
+    of the next one. Both are called in the order of the feeds.
+
+    Attributes:
+        config: the tenant's config.
+        requested_at: aware; stands in for a null ``updated_at``.
+        keys: where the vendors' files lie.
+        sink: where they go.
+        remedy: settles what is used of a vendor.
+        limits: of feeds and reports; all vendors together have as many entries of refused rows as a
+            report keeps.
+        hands_over: whether a work file with all columns of its offers is left of each vendor.
+        columns: those of offers that are put in order.
+    """
+
+    config: TenantConfig
+    requested_at: datetime
+    keys: ArtifactKeys
+    sink: Sink
+    remedy: Remedy
+    limits: Limits
+    hands_over: bool
+    columns: Collection[str]
+    _room: ReportRoom = field(init=False)
+    _rows_begun: int = 0
+
+    def __post_init__(self) -> None:
+        self._room = ReportRoom(self.limits.report_entries, self.limits.report_bytes)
+
+    def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
+        """Take the feeds through the steps; the next is asked for when it is to be read.
+
+        Raises:
+            ContractBrokenError: a step hands on other columns or types than the next one takes (an
+                engine defect).
+        """
+        finished: list[Future[NormalizedVendor]] = []
+        with ThreadPoolExecutor(1) as beside:
+            for feed in feeds:
+                is_large = len(feed.data) > _MAX_BYTES_BESIDE
+                if is_large and finished:
+                    finished[-1].result()
+                    pa.default_memory_pool().release_unused()
+                rows = self.read(feed)
+                if finished:
+                    finished[-1].result()  # no more than two vendors' rows are held at once
+                finished.append(beside.submit(self.finish, rows, is_large=is_large))
+                del rows
+        return [vendor.result() for vendor in finished]
+
+    def read(self, feed: VendorFeed) -> ReadRows | NormalizedVendor:
+        """Read a feed's rows."""
+        columns = {*columns_to_read(hands_over=self.hands_over), *self.columns}
+        return read_feed(self.config, feed, self.requested_at, columns, self.limits)
+
+    def finish(self, rows: ReadRows | NormalizedVendor, *, is_large: bool) -> NormalizedVendor:
+        """Sort the rows, settle what is used of the vendor, write its files, make its offers."""
+        if is_large:
+            pa.default_memory_pool().release_unused()
+        ordered = sorted_rows(rows, self._room)
+        ordered.vendor = with_patches(self.config, ordered.vendor)
+        ordered = self.remedy.settle(ordered)
+        if ordered.vendor.is_used:
+            self._write_lines(ordered)
+        elif not self.hands_over:
+            return ordered.vendor
+        vendor = ordered.with_offers(self.columns)
+        if self.hands_over:
+            key = self.keys.work(vendor.vendor_id, WORK_FILE)
+            self.sink.write(key, work_file_chunks(ordered, vendor))
+        return vendor if vendor.is_used else replace(vendor, offers=no_offers(), rest=None)
+
+    def _write_lines(self, ordered: SortedVendor) -> None:
+        """Write normalized.csv; what is held until it is written stays within bounds."""
+        vendor = ordered.vendor
+        self._rows_begun += vendor.total_rows
+        if self._rows_begun > _MAX_ROWS_BEGUN:
+            self.sink.wait()
+            self._rows_begun = vendor.total_rows
+        self.sink.write(self.keys.normalized(vendor.vendor_id), ordered.consume_lines())
+        if vendor.total_rows > _MANY_ROWS:
+            self.sink.wait()
 
 
 @dataclass(slots=True)
@@ -94,7 +189,6 @@ class RunStages:
     hands_over: bool = False
     baseline: Baseline | None = None
     last_good: LastGoodFeeds = field(default=NO_LAST_GOOD)
-    _rows_begun: int = 0
 
     @property
     def limits(self) -> Limits:
@@ -163,15 +257,17 @@ class RunStages:
             columns_to_read(hands_over=self.hands_over),
             self.limits,
         )
-        normalized = normalize_vendors(
+        vendors = VendorPass(
             self.config,
-            feeds,
-            requested_at=self.requested_at,
-            write=self._write_lines,
-            hand_over=self._write_work_file if self.hands_over else None,
-            settle=remedy.settle,
-            limits=self.limits,
+            self.requested_at,
+            self.keys,
+            self.sink,
+            remedy,
+            self.limits,
+            self.hands_over,
+            columns_to_merge(self.config),
         )
+        normalized = vendors.normalize(feeds)
         findings.replaced = remedy.replaced
         self._take(normalized)
         return normalized
@@ -278,18 +374,16 @@ class RunStages:
             if self.hands_over:
                 self.sink.write(self.keys.refused_rows, refused_rows_chunks(uploads))
 
-    def _write_lines(self, vendor: NormalizedVendor) -> None:
-        if vendor.is_used:
-            self._rows_begun += vendor.total_rows
-            if self._rows_begun > _MOST_ROWS_BEGUN:
-                self.sink.wait()
-                self._rows_begun = vendor.total_rows
-            self.sink.write(self.keys.normalized(vendor.vendor_id), vendor.csv_chunks())
-            if vendor.total_rows > _MANY_ROWS:
-                self.sink.wait()
 
-    def _write_work_file(self, vendor_id: str, chunks: Iterator[bytes | memoryview]) -> None:
-        self.sink.write(self.keys.work(vendor_id, WORK_FILE), chunks)
+def judge_normalized(normalized: Iterable[NormalizedVendor]) -> RunFailure | None:
+    """Return the failure of a run of which a feed cannot be used: the first vendor's code."""
+    faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
+    return run_faults.failure_of(faults, Stage.NORMALIZE)
+
+
+def columns_to_read(*, hands_over: bool) -> Collection[str]:
+    """Return the columns of offers that are read: those of a state; for a work file, all."""
+    return OFFER_SCHEMA.names if hands_over else FEED_COLUMNS
 
 
 def _warning_of(result: GuardResult) -> ReportEntry:
