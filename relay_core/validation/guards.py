@@ -1,7 +1,7 @@
 """The guards of a feed: what it may lose or change against the published one.
 
-Each guard is a share: how many of the SKUs, or of a vendor's rows, it is about. The shares are one
-frame of numbers, and one Pandera contract judges them; all is exact.
+Each guard is a share: so many of the SKUs, or of a vendor's rows, are affected. It trips where the
+share is greater than its limit, compared exactly.
 """
 
 from __future__ import annotations
@@ -13,19 +13,16 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pandera.pandas as pandera
 import pyarrow as pa
-from pandera.errors import SchemaErrors
 
 from relay_core.columnar.csv_text import cents_text
 from relay_core.columnar.text import Bools, Ints, Rows
 from relay_core.config.models import GuardsConfig
 from relay_core.validation.comparison import Comparison, FeedFigures
 
-MOST_EXAMPLES = 5
+MAX_EXAMPLES = 5
 _HALF = Decimal("0.5")
-_FEWEST = 10
+_MIN_SIZE = 10
 """Shares of fewer SKUs, or rows, say nothing."""
 _ROOM = 2**62
 
@@ -60,12 +57,12 @@ class GuardResult:
         units = (2 * 10_000 * self.count + self.of) // (2 * self.of) if self.of else 0
         return f"{units // 10_000}.{units % 10_000:04}"
 
-    def as_dict(self, longest_sku: int | None = None) -> dict[str, Any]:
+    def as_dict(self, max_sku_length: int | None = None) -> dict[str, Any]:
         """Return the result as reports show it; a longer SKU is cut."""
         names = ("guard", "vendor_id", "side", "tripped", "value", "limit", "count", "of")
         told = {name: getattr(self, name) for name in names}
         absent = {name for name in ("vendor_id", "side") if told[name] is None}
-        told["examples"] = [{**each, "sku": each["sku"][:longest_sku]} for each in self.examples]
+        told["examples"] = [{**each, "sku": each["sku"][:max_sku_length]} for each in self.examples]
         return {name: value for name, value in told.items() if name not in absent}
 
 
@@ -81,11 +78,10 @@ class VendorRows:
 def vendor_rows_share(guards: GuardsConfig, rows: VendorRows) -> GuardResult | None:
     """Return the verdict on how many of its rows a vendor has lost; None where none is given."""
     limit = guards.max_vendor_rows_lost_pct
-    if limit is None or rows.before < _FEWEST:
+    if limit is None or rows.before < _MIN_SIZE:
         return None
     lost = max(rows.before - rows.now, 0)
-    share = _Share("vendor_rows", lost, rows.before, limit, vendor_id=rows.vendor_id)
-    return _judged([share])[0]
+    return _judged("vendor_rows", lost, rows.before, limit, vendor_id=rows.vendor_id)
 
 
 def judge_guards(
@@ -106,26 +102,25 @@ def judge_guards(
     Returns:
         The results of all guards that have enough to judge, in the order of the contract.
     """
-    shares = [*_feed_shares(guards, _Offered.of(found, let_off))]
     return [
-        *_judged(shares),
+        *_feed_guards(guards, _Offered.of(found, let_off)),
         *(lost for rows in vendor_rows if (lost := vendor_rows_share(guards, rows)) is not None),
     ]
 
 
-# --- shares -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Share:
-    guard: str
-    count: int
-    of: int
-    limit: Decimal
-    least: int = 1
-    side: str | None = None
-    vendor_id: str | None = None
-    examples: tuple[Mapping[str, Any], ...] = ()
+def _judged(
+    guard: str,
+    count: int,
+    of: int,
+    limit: Decimal,
+    *,
+    min_count: int = 1,
+    vendor_id: str | None = None,
+    examples: tuple[Mapping[str, Any], ...] = (),
+) -> GuardResult:
+    """Hold a share against its limit; fewer than ``min_count`` trip no guard."""
+    tripped = count >= min_count and count > Fraction(limit) * of
+    return GuardResult(guard, vendor_id, None, tripped, format(limit, "f"), count, of, examples)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,27 +164,27 @@ class _Offered:
         return self.before.quantities[self.in_both[0]], self.after.quantities[self.in_both[1]]
 
 
-def _feed_shares(guards: GuardsConfig, found: _Offered) -> Iterator[_Share]:
+def _feed_guards(guards: GuardsConfig, found: _Offered) -> Iterator[GuardResult]:
     skus, (rows, _) = found.before.skus, found.in_both
     if guards.max_skus_removed_pct is not None:
         gone, of = found.removed, found.counted
         examples = _examples(skus, gone, _money(found.before.cents, gone), None)
         limit = guards.max_skus_removed_pct
-        yield _Share("skus_removed", len(gone), of, limit, examples=examples)
+        yield _judged("skus_removed", len(gone), of, limit, examples=examples)
     if guards.max_out_of_stock_pct is not None:
         before, after = found.quantities()
         empty, of = np.flatnonzero((before > 0) & (after == 0)), int((before > 0).sum())
-        if of >= _FEWEST:
-            some = (values[empty[:MOST_EXAMPLES]].tolist() for values in (before, after))
+        if of >= _MIN_SIZE:
+            some = (values[empty[:MAX_EXAMPLES]].tolist() for values in (before, after))
             examples = _examples(skus, rows[empty], *some)
             limit = guards.max_out_of_stock_pct
-            yield _Share("out_of_stock", len(empty), of, limit, examples=examples)
+            yield _judged("out_of_stock", len(empty), of, limit, examples=examples)
     few, limit = guards.min_price_jumps, guards.max_price_jumps_pct
     if guards.price_drop_pct is not None:
         yield _prices(found, "price_drop", limit, few, below=1 - guards.price_drop_pct)
     if guards.price_rise_pct is not None:
         yield _prices(found, "price_rise", limit, few, above=1 + guards.price_rise_pct)
-    if guards.price_level is not None and len(rows) >= _FEWEST:
+    if guards.price_level is not None and len(rows) >= _MIN_SIZE:
         low, high = guards.price_level.low, guards.price_level.high
         yield replace(_prices(found, "price_level", _HALF, below=low), side="low")
         yield replace(_prices(found, "price_level", _HALF, above=high), side="high")
@@ -199,11 +194,11 @@ def _prices(
     found: _Offered,
     guard: str,
     limit: Decimal,
-    least: int = 1,
+    min_count: int = 1,
     *,
     below: Decimal = Decimal(0),
     above: Decimal | None = None,
-) -> _Share:
+) -> GuardResult:
     """Return how many of the SKUs in both have a price below, or above, so much of the old one."""
     before, after = found.prices()
     beyond = (
@@ -214,20 +209,20 @@ def _prices(
     moved = np.flatnonzero(beyond)
     texts = (_money(cents, moved) for cents in (before, after))
     examples = _examples(found.before.skus, found.in_both[0][moved], *texts)
-    return _Share(guard, len(moved), len(before), limit, least, examples=examples)
+    return _judged(guard, len(moved), len(before), limit, min_count=min_count, examples=examples)
 
 
 def _below(old: Ints, new: Ints, factor: Decimal | Fraction) -> Bools:
     """Return which amounts are below the exact product of the others and a factor."""
     numerator, denominator = factor.as_integer_ratio()
-    most = max(int(old.max(initial=0)) * numerator, int(new.max(initial=0)) * denominator)
-    kind: type = np.int64 if most < _ROOM else np.object_
+    largest = max(int(old.max(initial=0)) * numerator, int(new.max(initial=0)) * denominator)
+    kind: type = np.int64 if largest < _ROOM else np.object_
     products: Any = old.astype(kind) * numerator
     return np.asarray(new.astype(kind) * denominator < products, np.bool_)
 
 
 def _money(cents: Ints, rows: Rows) -> list[str]:
-    texts: list[str] = cents_text(cents[rows[:MOST_EXAMPLES]]).to_pylist()
+    texts: list[str] = cents_text(cents[rows[:MAX_EXAMPLES]]).to_pylist()
     return texts
 
 
@@ -235,60 +230,6 @@ def _examples(
     skus: pa.StringArray, rows: Rows, before: list[Any], after: list[Any] | None
 ) -> tuple[Mapping[str, Any], ...]:
     """Return the first rows as examples, with what each was and is."""
-    names = skus.take(pa.array(rows[:MOST_EXAMPLES])).to_pylist()
+    names = skus.take(pa.array(rows[:MAX_EXAMPLES])).to_pylist()
     triples = zip(names, before, after or [None] * len(names), strict=True)
     return tuple({"sku": sku, "before": was, "after": now} for sku, was, now in triples)
-
-
-# --- the verdict --------------------------------------------------------------------------------
-
-
-class GuardNumbers(pandera.DataFrameModel):
-    """The shares, a row a guard: of each so many of so many, held against a limit."""
-
-    guard: str
-    count: int = pandera.Field(ge=0)
-    of: int = pandera.Field(ge=0)
-    least: int = pandera.Field(ge=1)
-    limit: object
-
-    @pandera.dataframe_check
-    @classmethod
-    def is_within_limit(cls, shares: pd.DataFrame) -> pd.Series:
-        """Few enough in number, or in share, compared exactly."""
-        few = shares["count"] < shares["least"]
-        counts, sizes = (shares[name].astype(object) for name in ("count", "of"))
-        return few | (counts <= shares["limit"] * sizes)
-
-
-_SCHEMA = GuardNumbers.to_schema()
-
-
-def _judged(shares: list[_Share]) -> list[GuardResult]:
-    numbers = pd.DataFrame(
-        {
-            "guard": pd.Series([share.guard for share in shares], dtype=str),
-            "count": pd.Series([share.count for share in shares], dtype="int64"),
-            "of": pd.Series([share.of for share in shares], dtype="int64"),
-            "least": pd.Series([share.least for share in shares], dtype="int64"),
-            "limit": pd.Series([Fraction(share.limit) for share in shares], dtype=object),
-        }
-    )
-    tripped: set[int] = set()
-    try:
-        _SCHEMA.validate(numbers, lazy=True)
-    except SchemaErrors as errors:
-        tripped = set(errors.failure_cases["index"])
-    return [
-        GuardResult(
-            share.guard,
-            share.vendor_id,
-            share.side,
-            row in tripped,
-            format(share.limit, "f"),
-            share.count,
-            share.of,
-            share.examples,
-        )
-        for row, share in enumerate(shares)
-    ]
