@@ -18,7 +18,6 @@ from typing import Protocol
 import pandas as pd
 import pyarrow as pa
 
-from relay_core.columnar.json_lines import joined_entries
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
 from relay_core.domain.codes import Stage, WarningCode
@@ -357,7 +356,7 @@ class RunStages:
             self.findings.is_held = bool(tripped)
             return merged
         counts = {**merged.warning_counts, str(WarningCode.GUARD_TRIPPED): len(tripped)}
-        warnings = joined_entries([merged.warnings, [_warning_of(each) for each in tripped]])
+        warnings = [*merged.warnings, *map(_warning_of, tripped)]
         return replace(merged, warnings=warnings, warning_counts=counts)
 
     def _take(self, normalized: Sequence[NormalizedVendor]) -> None:

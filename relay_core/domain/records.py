@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -43,7 +44,12 @@ class ReportEntry:
         pairs = zip(_ENTRY_FIELDS, _entry_values(self), strict=True)
         return {name: value for name, value in pairs if value is not None}
 
+    def as_json(self) -> str:
+        """Return the entry as one line of JSON."""
+        return _ENCODER.encode(self.as_dict())
 
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 _ENTRY_FIELDS = tuple(ReportEntry.__dataclass_fields__)
 _entry_values = attrgetter(*_ENTRY_FIELDS)
 

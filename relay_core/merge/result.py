@@ -9,17 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from relay_core.columnar.json_lines import (
-    ReportEntries,
-    as_json,
-    joined_entries,
-    joined_parts,
-    json_texts,
-    python_texts,
-)
-from relay_core.columnar.text import one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain import run_faults
@@ -33,14 +23,13 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.comparison import KEPT
 from relay_core.validation.contracts import FEED_COLUMNS, MERGED_SCHEMA
 from relay_core.validation.error_policy import judge_policy, own_share_faults
-from relay_core.validation.frames import table_of
 from relay_core.validation.gate import GATE_ROWS, BrokenRule, broken_rules, merged_rules
 from relay_core.validation.trouble import may_be_empty
 
 _NO_AMOUNT = (
-    " has no offer with a cost or a price, so it is left out of the feed; ask a vendor for its cost"
+    "has no offer with a cost or a price, so it is left out of the feed; ask a vendor for its cost"
 )
-_FREE = " has a price that comes to 0.00, so it is left out of the feed; set pricing.min_price"
+_FREE = "has a price that comes to 0.00, so it is left out of the feed; set pricing.min_price"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +122,7 @@ def merge_vendors(
         config=config,
         failure=run_faults.failure_of(nothing, Stage.MERGE_PRICE),
         faults=tuple(nothing),
-        warnings=joined_entries([kept, unpriced]),
+        warnings=[*kept, *unpriced],
         warning_counts=dict(counts),
         unpriced_skus=count,
         feed=winners.priced,
@@ -187,15 +176,14 @@ def rules_broken_by(feed: pd.DataFrame) -> tuple[BrokenRule, ...]:
     return tuple(merged_rules(list(zip(labels, found, strict=True))))
 
 
-def unpriced_warnings(winners: Winners, most: int) -> ReportEntries:
+def unpriced_warnings(winners: Winners, limit: int) -> list[ReportEntry]:
     """Return a warning for each SKU without a price, at most so many."""
-    head = table_of(winners.unpriced.head(most))
-    skus = one_chunk(head["sku"]).cast(pa.large_string())
-    why = pc.if_else(one_chunk(head["is_free"]), _FREE, _NO_AMOUNT)
-    code, about = as_json(str(WarningCode.UNPRICED_SKU)), json_texts(skus)
-    message = json_texts(joined_parts("SKU ", python_texts(skus), why))
-    begin = f'{{"error_code": {code}, "error_message": '
-    return ReportEntries(joined_parts(begin, message, ', "sku": ', about, "}"))
+    head = winners.unpriced.head(limit)
+    code = str(WarningCode.UNPRICED_SKU)
+    return [
+        ReportEntry(code, f"SKU {sku!r} {_FREE if is_free else _NO_AMOUNT}", sku=sku)
+        for sku, is_free in zip(head["sku"], head["is_free"], strict=True)
+    ]
 
 
 def count_codes(warnings: Sequence[ReportEntry]) -> Counter[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,6 @@ import pyarrow as pa
 
 from relay_core.columnar.column_values import FAULTS, fault_code
 from relay_core.columnar.csv_text import join_fields, quoted
-from relay_core.columnar.json_lines import ReportEntries
 from relay_core.columnar.text import Bools, Rows, trim, with_nulls
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, Refusals
@@ -156,27 +157,27 @@ class RejectLog:
             table = table.take(pa.array(np.argsort(numbers, kind="stable")))
         return table.combine_chunks()
 
-    def entries(self, room: ReportRoom) -> ReportEntries:
+    def entries(self, room: ReportRoom) -> tuple[str, ...]:
         """Return the first entries in row order, as far as there is room, and take it."""
-        numbers, lines = [], []
-        for told in (self._refused, self._repeated):
-            size = 0
-            for refused in chain.from_iterable(each.parts() for each in told):
-                if size > room.size:
-                    break
-                of_rows, part = row_entries(self.vendor_id, refused)
-                numbers.append(of_rows)
-                lines.append(part)
-                size += part.nbytes
-        for misfits in self._shown_misfits:
-            numbers.append(misfits.row_numbers)
-            lines.append(misfit_entries(self.vendor_id, len(self.headers), misfits).lines)
-        if not lines:
-            return ReportEntries()
-        order = np.argsort(np.concatenate(numbers), kind="stable")[: room.entries]
-        entries = ReportEntries(pa.concat_arrays(lines).take(pa.array(order))).within(room.size)
-        room.take(len(entries), entries.lines.nbytes)
-        return entries
+        by_row = attrgetter("row_number")
+        of_rows = (
+            chain.from_iterable(row_entries(self.vendor_id, rows) for rows in told)
+            for told in (self._refused, self._repeated)
+        )
+        of_misfits = chain.from_iterable(
+            misfit_entries(self.vendor_id, len(self.headers), records)
+            for records in self._shown_misfits
+        )
+        lines: list[str] = []
+        size = 0
+        for entry in heapq.merge(*of_rows, sorted(of_misfits, key=by_row), key=by_row):
+            line = entry.as_json()
+            size += len(line.encode())
+            if len(lines) == room.entries or size > room.size:
+                break
+            lines.append(line)
+        room.take(len(lines), size)
+        return tuple(lines)
 
     def _held_cells(self, batch: TypedBatch, rows: Rows) -> dict[str, Sequence[str]]:
         positions = self.reader.positions

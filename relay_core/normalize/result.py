@@ -10,7 +10,6 @@ from typing import Literal
 import pandas as pd
 import pyarrow as pa
 
-from relay_core.columnar.json_lines import ReportEntries
 from relay_core.domain.records import Cause, ReportEntry
 from relay_core.normalize.kept_columns import KeptColumns
 from relay_core.validation.contracts import OFFER_SCHEMA, REJECT_SCHEMA
@@ -40,7 +39,7 @@ class NormalizedVendor:
         fault_counts: how many faults of each code its rows have.
         causes: what of them is refused alike.
         held: some numbers that hold, as they are written, by column; where there are causes.
-        entries: the first entries of its rows for ``errors.json``.
+        entries: the first entries of its rows for ``errors.json``, each as JSON.
         offers: the valid rows, or some columns of them (``Offer``), sorted by SKU, then row order.
         rest: other columns of its rows, where they were just read.
         rejects: every refused record (``REJECT_SCHEMA``).
@@ -55,7 +54,7 @@ class NormalizedVendor:
     fault_counts: Mapping[str, int] = field(default_factory=dict)
     causes: tuple[Cause, ...] = ()
     held: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    entries: ReportEntries = field(default_factory=ReportEntries)
+    entries: tuple[str, ...] = ()
     offers: pd.DataFrame = field(default_factory=no_offers)
     rest: KeptColumns | None = None
     rejects: pa.Table = field(default_factory=REJECT_SCHEMA.empty_table)

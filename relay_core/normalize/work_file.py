@@ -14,7 +14,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.json_lines import ReportEntries
 from relay_core.columnar.sorted_file import read_sorted_file, sorted_file_chunks
 from relay_core.columnar.sorting import order_by_text
 from relay_core.columnar.text import one_chunk
@@ -51,7 +50,7 @@ def work_file_chunks(ordered: SortedVendor, vendor: NormalizedVendor) -> Iterato
         OFFER_SCHEMA.with_metadata({_REPORT: report}),
         "sku",
         _offers(ordered, vendor),
-        [vendor.rejects, pa.table({"entry": vendor.entries.lines})],
+        [vendor.rejects, pa.table({"entry": pa.array(vendor.entries, pa.large_string())})],
     )
 
 
@@ -79,7 +78,7 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
             "warnings": tuple(ReportEntry(**entry) for entry in report["warnings"]),
             "causes": tuple(map(Cause.of, report["causes"])),
         },
-        entries=ReportEntries(one_chunk(entries["entry"])),
+        entries=tuple(entries["entry"].to_pylist()),
         offers=frame_of(offers.replace_schema_metadata(None)),
         rejects=rejects,
     )

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.json_lines import joined_entries
 from relay_core.columnar.sorted_file import sorted_file_chunks
 from relay_core.columnar.text import Bools, flags_of, one_chunk
 from relay_core.columnar.threads import ordered_map
@@ -76,7 +75,7 @@ def with_missing_skus(
         feed=feed,
         rest=merged.rest.with_kept(kept),
         kept=kept,
-        warnings=joined_entries([merged.warnings, [entry]]),
+        warnings=[*merged.warnings, entry],
         warning_counts={**merged.warning_counts, entry.error_code: 1},
         broken_rules=rules_broken_by(feed),
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate, chain, islice
 from typing import Any
 
 import pyarrow as pa
 
 from relay_core.columnar.csv_text import header_line, lines, quoted, whole_text
-from relay_core.columnar.json_lines import ReportEntries, as_json, joined_entries
+from relay_core.columnar.json_text import as_json
 from relay_core.columnar.text import offsets_and_bytes
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
@@ -22,8 +24,8 @@ from relay_core.publish.findings import RunFindings
 from relay_core.validation.trouble import VendorState
 
 _BETWEEN = ",\n    "
-_OPENING, _CLOSING = b"[\n    ", b"\n  ]"
-_BRACKETS = len(_OPENING + _CLOSING) - len(b"[]")
+_OPENING, _CLOSING = "[\n    ", "\n  ]"
+_BRACKETS = len(_OPENING + _CLOSING) - len("[]")
 _BYTES_AT_ONCE = 4 << 20
 INVALID_ROWS_COLUMNS = ("vendor_id", "row_number", "error_codes", "raw")
 
@@ -66,8 +68,9 @@ def errors_json(
     counts.update(findings.counted_warnings())
     for vendor in findings.uploads:
         counts.update(vendor.fault_counts)
-    rows = joined_entries(vendor.entries for vendor in findings.uploads)
-    entries = joined_entries([findings.faults, warnings, rows[: limits.report_entries]])
+    rows = chain.from_iterable(vendor.entries for vendor in findings.uploads)
+    entries = [entry.as_json() for entry in (*findings.faults, *warnings)]
+    entries += islice(rows, limits.report_entries)
     if failure is None and not entries:
         return None
     head: dict[str, Any] = {
@@ -79,8 +82,9 @@ def errors_json(
         "truncated": False,
     }
     causes = findings.causes(limits.report_causes)
-    room = limits.report_bytes - len(_errors_document(head, causes, ReportEntries())) - _BRACKETS
-    entries = entries.within(room, _BETWEEN)
+    room = limits.report_bytes - len(_errors_document(head, causes, [])) - _BRACKETS
+    sizes = accumulate(len(entry.encode()) + len(_BETWEEN) for entry in entries)
+    entries = entries[: bisect_right(list(sizes), room + len(_BETWEEN))]
     head["truncated"] = len(entries) < sum(counts.values())
     return _errors_document(head, causes, entries)
 
@@ -169,22 +173,16 @@ def _document(content: Mapping[str, Any]) -> bytes:
 
 
 def _errors_document(
-    head: Mapping[str, Any], causes: Sequence[Cause], entries: ReportEntries
+    head: Mapping[str, Any], causes: Sequence[Cause], entries: Sequence[str]
 ) -> bytes:
     """Write the head indented, each cause and each entry on a line: people and programs read it."""
     top = json.dumps(head, ensure_ascii=False, indent=2).removesuffix("\n}")
-    told = _BETWEEN.join(as_json(cause.as_dict()) for cause in causes).encode()
-    parts = (
-        b',\n  "causes": ',
-        *_array(told),
-        b',\n  "entries": ',
-        *_array(entries.joined(_BETWEEN)),
-    )
-    return b"".join([top.encode(), *parts, b"\n}\n"])
+    told = _array([as_json(cause.as_dict()) for cause in causes])
+    return f'{top},\n  "causes": {told},\n  "entries": {_array(entries)}\n}}\n'.encode()
 
 
-def _array(lines: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
-    return (_OPENING, lines, _CLOSING) if lines else (b"[]",)
+def _array(lines: Sequence[str]) -> str:
+    return f"{_OPENING}{_BETWEEN.join(lines)}{_CLOSING}" if lines else "[]"
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

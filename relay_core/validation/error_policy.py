@@ -31,10 +31,9 @@ def judge_policy(
 ) -> PolicyVerdict:
     """Hold each vendor's counts, added up, against the limits."""
     invalid, total = sum(invalid_rows), sum(total_rows)
-    holds = {
-        "max_invalid_rows": invalid <= policy.max_invalid_rows,
-        "max_invalid_row_pct": invalid <= Fraction(policy.max_invalid_row_pct) * total,
-    }
+    within_max = invalid <= policy.max_invalid_rows
+    within_pct = invalid <= Fraction(policy.max_invalid_row_pct) * total
+    holds = {"max_invalid_rows": within_max, "max_invalid_row_pct": within_pct}
     reasons = [
         f"error_policy.{name} is {getattr(policy, name)}" for name in holds if not holds[name]
     ]
@@ -42,7 +41,7 @@ def judge_policy(
         f"validation errors: {invalid} of {total} rows are invalid and {' and '.join(reasons)}; "
         "mend the rows listed in errors.json, or raise the limit"
     )
-    return PolicyVerdict(*holds.values(), message=message if reasons else "")
+    return PolicyVerdict(within_max, within_pct, message if reasons else "")
 
 
 def own_share_faults(

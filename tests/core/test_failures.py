@@ -17,6 +17,7 @@ from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry
 from support.builders import config_document, feed, vendor_document
+from support.normalizing import entries_of
 
 LENIENT = {"max_invalid_rows": 1000, "max_invalid_row_pct": "1.0"}
 WARN_ONLY = {**LENIENT, "missing_required_vendor_policy": "warn_only"}
@@ -70,7 +71,7 @@ def test_a_row_fault_names_record_column_value_and_reason(
 ) -> None:
     result = run({"vendor_1": feed("B,1,2,3,new,", record, "C,1,2,3,new,", header=WIDE)})
     (vendor,) = result.normalized
-    (entry,) = vendor.entries
+    (entry,) = entries_of(vendor)
     assert (entry.error_code, entry.vendor_id, entry.row_number) == (code, "vendor_1", 3)
     assert (entry.column, entry.value) == (column, value)
     assert len(entry.error_message) > len(code)
@@ -92,7 +93,7 @@ def test_each_row_fault_is_tested() -> None:
 def test_a_line_that_is_no_record_is_told_whole() -> None:
     lines = b'{"sku":"A","quantity_available":1,"cost":2}\n{"sku":"B", oops\n'
     result = run({"vendor_1": lines}, vendor_document(parser={"format": "jsonl"}))
-    (entry,) = result.normalized[0].entries
+    (entry,) = entries_of(result.normalized[0])
     assert (entry.error_code, entry.vendor_id, entry.row_number, entry.value) == (
         "invalid_record",
         "vendor_1",

@@ -26,7 +26,7 @@ from relay_core.publish.reports import invalid_rows_chunks
 from relay_core.run import judge_normalized
 from relay_core.validation.trouble import VendorInput, judge_inputs
 from support.builders import REQUESTED_AT
-from support.normalizing import Written, normalize_vendors, whole
+from support.normalizing import Written, entries_of, normalize_vendors, whole
 
 
 @dataclass
@@ -130,7 +130,7 @@ def tell_normalized(run: EngineRun) -> None:
     outcome = run.outcome
     for one in run.normalized:
         run.warnings += tuple(one.warnings)
-        outcome.entries.extend(entry_of(entry) for entry in one.entries)
+        outcome.entries.extend(entry_of(entry) for entry in entries_of(one))
         outcome.valid_rows[one.vendor_id] = one.valid_rows
         outcome.total_rows += one.total_rows
         if one.fault is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.domain.records import ReportEntry
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.normalize.remedy import NO_LAST_GOOD, Remedy
 from relay_core.normalize.result import NormalizedVendor
@@ -35,6 +37,10 @@ class Written(MemorySink):
         return {
             key.split("/")[1]: data for key, data in self.files.items() if key.startswith(folder)
         }
+
+
+def entries_of(vendor: NormalizedVendor) -> list[ReportEntry]:
+    return [ReportEntry(**json.loads(line)) for line in vendor.entries]
 
 
 def whole(chunks: Iterable[bytes | memoryview]) -> bytes:

@@ -8,7 +8,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.json_lines import as_json, joined_parts, json_texts
+from relay_core.columnar.json_text import as_json, joined_parts, json_texts
 from relay_core.columnar.text import bytes_of
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.columns import Kind

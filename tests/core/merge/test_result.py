@@ -40,7 +40,7 @@ def test_a_sku_without_a_price_has_the_line_that_the_encoder_writes(
         False: "has no offer with a cost or a price, so it is left out of the feed; ask a vendor "
         "for its cost",
     }
-    assert unpriced_warnings(winners, 3).lines.to_pylist() == [
+    assert [entry.as_json() for entry in unpriced_warnings(winners, 3)] == [
         json.dumps(
             {"error_code": "UNPRICED_SKU", "error_message": f"SKU {sku!r} {why[free]}", "sku": sku},
             ensure_ascii=False,

@@ -14,7 +14,7 @@ from relay_core.ingest import csv_reader
 from relay_core.normalize import vendor as vendor_module
 from relay_core.normalize.vendor_feed import VendorFeed
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from support.normalizing import normalize_vendor, normalize_vendors
+from support.normalizing import entries_of, normalize_vendor, normalize_vendors
 
 CONFIG = tenant_config(vendor_document("acme"))
 
@@ -79,7 +79,7 @@ def test_records_of_another_width_are_told_apart_by_it() -> None:
 
 def test_what_to_do_is_what_the_entries_say() -> None:
     vendor = normalize_vendor(CONFIG, CONFIG.vendors[0], feed("A,x,y", "B,-1,-2", ",1,1", "D,,1"))
-    messages = {entry.error_code: entry.error_message for entry in vendor.entries}
+    messages = {entry.error_code: entry.error_message for entry in entries_of(vendor)}
     assert len(vendor.causes) == len(messages) == 6
     for cause in vendor.causes:
         assert messages[cause.error_code].endswith(f"; {cause.what_to_do}")

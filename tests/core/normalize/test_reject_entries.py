@@ -13,7 +13,7 @@ from relay_core.domain.limits import Limits
 from relay_core.normalize.reject_entries import cut_texts, shown_columns, unique_names
 from relay_core.normalize.result import NormalizedVendor
 from support.builders import feed, tenant_config, vendor_document
-from support.normalizing import normalize_vendor
+from support.normalizing import entries_of, normalize_vendor
 
 CELLS = st.text(st.sampled_from("\"'\\,a1 \t\n\x00\x1fé"), max_size=4)
 
@@ -25,7 +25,7 @@ def test_each_refused_row_has_the_line_that_the_encoder_writes(
     header = ["sku", "quantity_available", "cost", f"note {odd}".strip()]
     vendor = normalized([header, *rows])
 
-    for line, entry in zip(vendor.entries.lines.to_pylist(), vendor.entries, strict=True):
+    for line, entry in zip(vendor.entries, entries_of(vendor), strict=True):
         assert line == json.dumps(entry.as_dict(), ensure_ascii=False)
         assert entry.vendor_id == "v"
         record = rows[entry.row_number - 2]
@@ -95,7 +95,7 @@ def test_cells_of_a_refused_row_are_cut_in_its_entry_and_whole_in_its_record() -
     config = tenant_config(vendor_document("v"))
     vendor = normalize_vendor(config, config.vendors[0], feed(f"A,{long},1", f"B,{long}"))
 
-    value, ragged = vendor.entries
+    value, ragged = entries_of(vendor)
     assert value.value == value.row_data["quantity_available"] == "x" * 1_000 + "…"
     assert ragged.row_data == ["B", "x" * 1_000 + "…"]
     assert vendor.rejects["raw"].to_pylist() == [f"A,{long},1", f"B,{long}"]

@@ -20,7 +20,7 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.validation.contracts import REJECT_SCHEMA
 from support.builders import feed, tenant_config, vendor_document
 from support.memory_sink import MemorySink
-from support.normalizing import normalize_vendors
+from support.normalizing import entries_of, normalize_vendors
 
 CONFIG = tenant_config(vendor_document("a"), vendor_document("b"))
 
@@ -62,7 +62,10 @@ def test_offers_are_there_when_all_is_written() -> None:
 def test_all_vendors_together_keep_as_many_entries_as_a_report() -> None:
     vendors = normalized(feed("A,x,1", "B,x,1"), feed("C,x,1", "D,x,1"), entries=3)
 
-    assert [[entry.sku for entry in vendor.entries] for vendor in vendors] == [["A", "B"], ["C"]]
+    assert [[entry.sku for entry in entries_of(vendor)] for vendor in vendors] == [
+        ["A", "B"],
+        ["C"],
+    ]
     assert [vendor.fault_counts for vendor in vendors] == [{"invalid_quantity": 2}] * 2
 
 
@@ -75,7 +78,7 @@ def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_count
     ):
         read, _ = normalized(feed(*["A,x,y"] * 90), feed(), entries=3)
 
-    assert [entry.row_number for entry in read.entries] == [2, 2, 3]
+    assert [entry.row_number for entry in entries_of(read)] == [2, 2, 3]
     assert read.fault_counts == {"invalid_quantity": 90, "invalid_decimal": 90}
     assert sum(call.args[1].entries for call in written.call_args_list) <= 4
 
@@ -83,7 +86,10 @@ def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_count
 def test_records_of_another_width_take_their_share_of_the_entries() -> None:
     vendors = normalized(feed("A", "B,x,1"), feed("C,x,1", "D,x,1"), entries=3)
 
-    assert [[entry.row_number for entry in vendor.entries] for vendor in vendors] == [[2, 3], [2]]
+    assert [[entry.row_number for entry in entries_of(vendor)] for vendor in vendors] == [
+        [2, 3],
+        [2],
+    ]
 
 
 @pytest.mark.parametrize("gate_rows", [1, 1000])
@@ -93,7 +99,7 @@ def test_rows_are_refused_alike_however_many_are_judged_at_a_time(gate_rows: int
 
     assert read.offers["sku"].tolist() == ["B", "E"]
     assert read.rejects["row_number"].to_pylist() == [2, 4, 5]
-    assert [entry.row_number for entry in read.entries] == [2, 4, 5]
+    assert [entry.row_number for entry in entries_of(read)] == [2, 4, 5]
 
 
 def test_every_refused_row_is_kept_in_order_however_many_are_written_at_a_time() -> None:
@@ -107,7 +113,7 @@ def test_every_refused_row_is_kept_in_order_however_many_are_written_at_a_time()
 
     assert few.rejects.num_rows == few.invalid_rows == 133
     assert few.rejects.equals(many.rejects)
-    assert list(few.entries) == list(many.entries)
+    assert few.entries == many.entries
 
 
 def test_columns_of_more_text_than_short_offsets_reach_come_to_the_same_rows() -> None:

@@ -40,7 +40,7 @@ def test_rejects_entries_and_counts_come_back() -> None:
     whole = normalize_vendor(CONFIG, CONFIG.vendors[0], FEED)
 
     assert back.rejects.equals(whole.rejects)
-    assert list(back.entries) == list(whole.entries)
+    assert back.entries == whole.entries
     assert (back.total_rows, back.valid_rows, back.fault_counts) == (5, 3, whole.fault_counts)
     assert back.causes == whole.causes
     assert back.causes

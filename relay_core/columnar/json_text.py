@@ -1,0 +1,49 @@
+"""Columns of texts as JSON, with the bytes that ``json.dumps`` writes of each."""
+
+from __future__ import annotations
+
+import json
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.columnar.text import change_rows, rows_that_hold
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+
+def as_json(content: object) -> str:
+    """Return one value as JSON."""
+    return _ENCODER.encode(content)
+
+
+def joined_parts(*parts: pa.Array | str, separator: str = "") -> pa.LargeStringArray:
+    """Join texts row by row."""
+    large = [
+        pa.scalar(part, pa.large_string()) if isinstance(part, str) else part.cast("large_string")
+        for part in (*parts, separator)
+    ]
+    return pc.binary_join_element_wise(*large)
+
+
+def json_texts(text: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Return each text as JSON, in its quotes."""
+    escaped = change_rows(text, rows_that_hold(text, _must_be_escaped), _escape)
+    return joined_parts('"', escaped, '"')
+
+
+def _must_be_escaped(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    return np.asarray((data < ord(" ")) | (data == ord('"')) | (data == ord("\\")))
+
+
+def _escape(text: pa.LargeStringArray) -> pa.LargeStringArray:
+    marks = ["\\", '"', *map(chr, range(ord(" ")))]
+    held = [mark for mark in marks if pc.any(pc.match_substring(text, mark)).as_py()]
+    return reduce(_with_escapes, held, text)
+
+
+def _with_escapes(text: pa.LargeStringArray, mark: str) -> pa.LargeStringArray:
+    return pc.replace_substring(text, mark, as_json(mark)[1:-1])
