@@ -1,8 +1,8 @@
 """Who did what: the words of the audit, and the entry that each act leaves.
 
 An act makes its entry, and whoever stores what the act changes writes the entry in the same
-transaction; where entries lie is ``aws/dynamodb/audit/``. What is refused, or changes nothing,
-leaves none.
+transaction; where entries lie is ``aws/dynamodb/audit_store.py``. An act that is refused, or that
+changes nothing, leaves none.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ for short retries in place. Which AWS error is which is said once, in ``aws/erro
     ├── MissingResourceError missing_resource
     ├── RequestRejectedError request_rejected
     ├── ObjectChangedError   object_changed      transient  (an upload was replaced while copied)
-    └── BaselineLostError    baseline_lost       (the published feed's state is gone or damaged)
+    ├── BaselineLostError    baseline_lost       (the published feed's state is gone or damaged)
+    └── UnreadableItemError  unreadable          (what is stored is not of this release)
 """
 
 from __future__ import annotations
@@ -92,3 +93,9 @@ class BaselineLostError(ExternalServiceError):
     """What a run is to be compared with is gone or damaged: no feed goes out unjudged."""
 
     error_code = "baseline_lost"
+
+
+class UnreadableItemError(ExternalServiceError):
+    """What is stored cannot be read by this release: a newer one has written it."""
+
+    error_code = "unreadable"

@@ -12,13 +12,14 @@ from datetime import timedelta
 from relay_dagster.aws.clients import PATIENT, Clients, Patience
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore
-from relay_dagster.aws.dynamodb.audit.store import AuditStore
+from relay_dagster.aws.dynamodb.audit_store import AuditStore
+from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
-from relay_dagster.aws.dynamodb.tenants.deletions import DeletionStore
-from relay_dagster.aws.dynamodb.triggers.store import TriggerStore
-from relay_dagster.aws.dynamodb.webhooks.store import WebhookStore
+from relay_dagster.aws.dynamodb.trigger_store import TriggerStore
+from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.aws.sqs.upload_queue import UploadQueue
@@ -36,6 +37,7 @@ class Platform:
 
     settings: Settings
     clients: Clients
+    database: Database
     runs: RunStore
     tenants: TenantStore
     deletions: DeletionStore
@@ -86,36 +88,30 @@ def connect(
     clients = clients or Clients(
         settings.region, patience, public_s3_endpoint_url=settings.public_s3_endpoint_url
     )
-    tables = (settings.tenants_table, settings.audit_table, settings.runs_table)
-    runs = RunStore(clients, settings.runs_table, settings.audit_table, settings.tenants_table)
+    database = Database.of(clients, settings, lambda: metrics.worker_error("unreadable"))
+    runs = RunStore(database)
+    metrics = Metrics(
+        clients,
+        namespace=settings.metrics_namespace,
+        environment=settings.environment,
+        enabled=settings.metrics_enabled,
+        consecutive_failures=lambda tenant_id: runs.lock(tenant_id).consecutive_failures,
+    )
     return Platform(
         settings=settings,
         clients=clients,
+        database=database,
         runs=runs,
-        tenants=TenantStore(
-            clients,
-            settings.tenants_table,
-            settings.audit_table,
-            versions_per_day=settings.max_config_versions_per_day,
-            runs_table=settings.runs_table,
-        ),
-        deletions=DeletionStore(clients, *tables),
-        triggers=TriggerStore(clients, settings.runs_table),
-        pauses=PauseStore(clients, settings.tenants_table, settings.audit_table),
-        api_keys=ApiKeyStore(clients, settings.tenants_table, settings.audit_table),
-        webhooks=WebhookStore(
-            clients, settings.tenants_table, settings.runs_table, settings.audit_table
-        ),
-        audit=AuditStore(clients, settings.audit_table),
+        tenants=TenantStore(database, settings.max_config_versions_per_day),
+        deletions=DeletionStore(database),
+        triggers=TriggerStore(database),
+        pauses=PauseStore(database),
+        api_keys=ApiKeyStore(database),
+        webhooks=WebhookStore(database),
+        audit=AuditStore(database),
         objects=ObjectStore(clients, settings.artifact_bucket),
         queue=JobQueue(clients, settings.queue_url, settings.dlq_url),
-        metrics=Metrics(
-            clients,
-            namespace=settings.metrics_namespace,
-            environment=settings.environment,
-            enabled=settings.metrics_enabled,
-            consecutive_failures=lambda tenant_id: runs.lock(tenant_id).consecutive_failures,
-        ),
+        metrics=metrics,
         ledger=RunLedger(
             runs,
             retry_policy(settings),

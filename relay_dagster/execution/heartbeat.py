@@ -2,7 +2,7 @@
 
 The heartbeat's story has three places. Here it is written, every ``RELAY_HEARTBEAT_SECONDS``; it is
 kept as a counter in an item of its own (``beat`` and ``heartbeats`` of
-``aws/dynamodb/looks.py``); the reconciler notes in the record when it last saw the counter
+``aws/dynamodb/run_store.py``); the reconciler notes in the record when it last saw the counter
 change (``reconciler/tick.py``) and ends an attempt that has been silent for too long
 (``reconciler/rules.py``). A process that wakes up after that ends itself at its next heartbeat.
 """

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from relay_dagster.audit import SYSTEM, Action
 from relay_dagster.aws.cloudwatch.metrics import Metrics, report_fault
-from relay_dagster.aws.dynamodb.webhooks.store import WebhookStore
+from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
 from relay_dagster.logs import event_log
 from relay_dagster.runs.webhooks.changes import Edit, delivered, disabled, edited, failing
 from relay_dagster.runs.webhooks.errors import UnknownWebhookError

@@ -2,7 +2,7 @@
 
 Read, decide, commit, and once more where somebody else has committed in between. `LookPolicy` says
 when a record is due, so that a tick costs what is due and not what exists; what is due is found by
-``aws/dynamodb/looks.py``. Which rule is applied, the callers say.
+``aws/dynamodb/run_store.py``. Which rule is applied, the callers say.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class TenantRuns(Protocol):
 
 
 class TenantDeletions(Protocol):
-    """Where tenants' deletions are kept: ``aws/dynamodb/tenants/deletions.py``."""
+    """Where tenants' deletions are kept: ``aws/dynamodb/deletion_store.py``."""
 
     def ask(self, tenant_id: str, grace: timedelta, origin: Origin) -> Deletion:
         """Begin a tenant's deletion, or return the one that is under way."""

@@ -437,10 +437,10 @@ def test_what_cannot_be_written_is_kept_and_not_sent_again(world: World) -> None
 
     def refuse(**_: object) -> None:
         if faults:
-            raise ExternalServiceError("dynamodb.PutItem", "refused")
+            raise ExternalServiceError("dynamodb.UpdateItem", "refused")
 
     client = world.platform.clients.dynamodb
-    client.meta.events.register("before-call.dynamodb.PutItem", refuse)
+    client.meta.events.register("before-call.dynamodb.UpdateItem", refuse)
     try:
         with receiving() as receiver:
             webhook, event = world.webhook(receiver), world.event()
@@ -453,7 +453,7 @@ def test_what_cannot_be_written_is_kept_and_not_sent_again(world: World) -> None
             world.sender.tick()
             assert len(receiver.requests) == 1
     finally:
-        client.meta.events.unregister("before-call.dynamodb.PutItem", refuse)
+        client.meta.events.unregister("before-call.dynamodb.UpdateItem", refuse)
     assert world.codes(event, webhook) == [204]
 
 

@@ -129,12 +129,5 @@ def triggers_world(now: datetime = NOON, *, shared: bool = False) -> Iterator[Tr
     """Yield a world whose clock stands at an instant; a shared one may be used by threads."""
     clock = FakeClock(now)
     with served_platform() if shared else embedded_platform() as platform:
-        settings = platform.settings
-        tenants = TenantStore(
-            platform.clients,
-            settings.tenants_table,
-            settings.audit_table,
-            runs_table=settings.runs_table,
-            clock=clock,
-        )
+        tenants = TenantStore(replace(platform.database, clock=clock))
         yield TriggersWorld(replace(timed(platform, clock), tenants=tenants), clock)

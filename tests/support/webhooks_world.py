@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from relay_dagster.aws.dynamodb.serialization import unmarshal
-from relay_dagster.aws.dynamodb.webhooks.items import to_event
+from relay_dagster.aws.dynamodb.codec import unmarshal
+from relay_dagster.aws.dynamodb.webhook_store import to_event
 from relay_dagster.runs.webhooks.changes import added
 from relay_dagster.runs.webhooks.model import (
     Attempt,

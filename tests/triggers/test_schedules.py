@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from relay_dagster.audit import Action, ActorKind
-from relay_dagster.aws.dynamodb.tenants.deletions import DeletionStore
+from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.runs.model import Trigger
 from relay_dagster.triggers.due import take_due
 from support.triggers_world import NOON, TriggersWorld, s3_event, triggers_world
@@ -158,9 +159,7 @@ def test_one_that_cannot_be_looked_at_is_put_off(world: TriggersWorld) -> None:
 def test_what_fell_due_while_a_tenant_was_to_be_deleted_starts_once_it_is_restored(
     world: TriggersWorld,
 ) -> None:
-    settings = world.platform.settings
-    tables = (settings.tenants_table, settings.audit_table, settings.runs_table)
-    deletions = DeletionStore(world.platform.clients, *tables, clock=world.clock)
+    deletions = DeletionStore(replace(world.platform.database, clock=world.clock))
     world.store(**HOURLY)
     deletions.ask("acme", timedelta(days=7))
     assert world.watch(3 * 60 * 60, every=60) == 0

@@ -33,8 +33,8 @@ from relay_dagster.api.http.middleware import (
     problem_body,
     request_id_of,
 )
-from relay_dagster.aws.dynamodb.reads import BadCursorError
-from relay_dagster.aws.dynamodb.tenants.errors import (
+from relay_dagster.aws.dynamodb.cursors import BadCursorError
+from relay_dagster.aws.dynamodb.tenant_errors import (
     ConfigQuotaExceededError,
     TenantExistsError,
     TenantStoreError,

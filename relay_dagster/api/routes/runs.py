@@ -29,7 +29,7 @@ from relay_dagster.api.models.runs_tenants import CURSOR, Run, RunList, RunOrder
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Acting, MayRead, MayRun
-from relay_dagster.aws.dynamodb.reads import cursor_after_record
+from relay_dagster.aws.dynamodb.cursors import cursor_after_record
 from relay_dagster.runs.errors import UnknownRunError
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import Idempotency, RunRecord

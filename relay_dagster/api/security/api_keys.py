@@ -160,7 +160,7 @@ class Keyring:
         if not was_good:
             self._wrong_keys.require_few(address)
         form = _TENANT_KEY.fullmatch(key)
-        found = self._tenant_keys.of_open_tenant(form.group(1)) if form else None
+        found = self._tenant_keys.of_active_tenant(form.group(1)) if form else None
         is_known = found is not None and hmac.compare_digest(given, found.digest)
         is_over = found is not None and found.is_over(self._now())
         if found is None or not is_known or is_over:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.serialization import epoch_seconds, idempotency_key, marshal
+from relay_dagster.aws.dynamodb.codec import epoch_seconds, marshal
+from relay_dagster.aws.dynamodb.schema import idempotency_key
+from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.runs.model import Idempotency, RunRecord
 
@@ -13,7 +15,7 @@ _LIFE = timedelta(hours=24)
 
 
 def idempotency_writes(
-    table: str,
+    table: Table,
     before: RunRecord | None,
     after: RunRecord,
     idempotency: Idempotency | None,
@@ -30,35 +32,28 @@ def idempotency_writes(
     return []
 
 
-def _remember(table: str, run_id: str, idempotency: Idempotency, now: datetime) -> Write:
+def _remember(table: Table, run_id: str, idempotency: Idempotency, now: datetime) -> Write:
     item = {
         schema.KEY: idempotency_key(idempotency.id),
         "run_id": run_id,
         "fingerprint": idempotency.fingerprint,
         schema.EXPIRY: epoch_seconds(now + _LIFE),
     }
-    return Write(
+    return table.put(
         "idempotency",
-        "Put",
-        {
-            "TableName": table,
-            "Item": marshal(item),
-            # Time-to-live deletes late: an item that is over counts as gone.
-            "ConditionExpression": "attribute_not_exists(pk) OR #expiry <= :now",
-            "ExpressionAttributeNames": {"#expiry": schema.EXPIRY},
-            "ExpressionAttributeValues": marshal({":now": epoch_seconds(now)}),
-        },
+        marshal(item),
+        # Time-to-live deletes late: an item that is over counts as gone.
+        ConditionExpression="attribute_not_exists(pk) OR #expiry <= :now",
+        ExpressionAttributeNames={"#expiry": schema.EXPIRY},
+        ExpressionAttributeValues=marshal({":now": epoch_seconds(now)}),
     )
 
 
-def _forget(table: str, run_id: str, idempotency_id: str) -> Write:
-    return Write(
+def _forget(table: Table, run_id: str, idempotency_id: str) -> Write:
+    return table.write(
         "forget",
         "Delete",
-        {
-            "TableName": table,
-            "Key": marshal({schema.KEY: idempotency_key(idempotency_id)}),
-            "ConditionExpression": "attribute_not_exists(pk) OR run_id = :run",
-            "ExpressionAttributeValues": marshal({":run": run_id}),
-        },
+        idempotency_key(idempotency_id),
+        condition="attribute_not_exists(pk) OR run_id = :run",
+        values={":run": run_id},
     )

@@ -5,51 +5,37 @@ What a pause stops is decided in ``runs/submission.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from relay_dagster.audit import SYSTEM, Action, Origin
-from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.audit.items import audit_write
-from relay_dagster.aws.dynamodb.reads import Table
-from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
-from relay_dagster.aws.dynamodb.tenants.openness import transact_while_open
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
-from relay_dagster.aws.error_mapping import maps_aws_errors
-from relay_dagster.runs.ports import Pause, utc_now
+from relay_dagster.aws.dynamodb.codec import Codec, marshal
+from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.schema import pause_key
+from relay_dagster.aws.dynamodb.table import IS_THERE
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
+from relay_dagster.runs.ports import Pause
+
+_PAUSES = Codec(kind=Pause, in_key="tenant_id")
 
 
+@dataclass(frozen=True, slots=True)
 class PauseStore:
     """Pauses that are in force."""
 
-    def __init__(
-        self,
-        clients: Clients,
-        table: str,
-        audit_table: str,
-        *,
-        clock: Callable[[], datetime] = utc_now,
-    ) -> None:
-        self._clients = clients
-        self._table = Table(clients, table)
-        self._audit_table = audit_table
-        self._clock = clock
+    database: Database
 
     def of(self, tenant_id: str) -> Pause | None:
         """Return the pause that stops a tenant's runs, that of all tenants first; None for none."""
-        found = self._table.batch([pause_key(None), pause_key(tenant_id)])
+        found = self.database.tenants.batch([pause_key(None), pause_key(tenant_id)])
         for scope in (None, tenant_id):
             item = found.get(pause_key(scope))
             if item is not None:
-                plain = unmarshal(item)
-                at = read_instant(plain["paused_at"])
-                return Pause(scope, plain["reason"], at, plain.get("public_reason"))
+                return _PAUSES.read(item, scope)
         return None
 
-    @maps_aws_errors
     def begin(
         self,
         tenant_id: str | None,
@@ -63,45 +49,30 @@ class PauseStore:
         Raises:
             TenantClosingError: the tenant is being deleted: nothing is started anyway.
         """
-        pause = Pause(tenant_id, reason, self._clock(), public_reason)
-        told = {"reason": reason, "public_reason": public_reason}
-        item = {
-            schema.KEY: pause_key(tenant_id),
-            **told,
-            "paused_at": instant_text(pause.paused_at),
-        }
-        writes = [
-            Write("pause", "Put", {"TableName": self._table.name, "Item": marshal(item)}),
-            self._audit_write(Action.RUNS_PAUSED, tenant_id, origin, **told),
-        ]
-        transact_while_open(self._clients.dynamodb, self._table.name, tenant_id, writes)
+        pause = Pause(tenant_id, reason, self.database.clock(), public_reason)
+        item = marshal({schema.KEY: pause_key(tenant_id), **_PAUSES.attributes(pause)})
+        details = {"reason": reason, "public_reason": public_reason}
+        self.database.transact_while_active(
+            tenant_id,
+            self.database.tenants.put("pause", item),
+            self._audit_write(Action.RUNS_PAUSED, tenant_id, origin, **details),
+        )
         return pause
 
-    @maps_aws_errors
     def end(
         self, tenant_id: str | None, reason: str | None = None, *, origin: Origin = SYSTEM
     ) -> None:
         """Let new runs in again; a pause of the other scope stays in force."""
-        key = marshal({schema.KEY: pause_key(tenant_id)})
-        arguments = {
-            "TableName": self._table.name,
-            "Key": key,
-            "ConditionExpression": f"attribute_exists({schema.KEY})",
-        }
-        writes = [
-            Write("pause", "Delete", arguments),
-            self._audit_write(Action.RUNS_RESUMED, tenant_id, origin, reason=reason),
-        ]
+        write = self.database.tenants.write(
+            "pause", "Delete", pause_key(tenant_id), condition=IS_THERE
+        )
         with suppress(ConditionsFailedError):  # there was none: nothing is done
-            transact(self._clients.dynamodb, writes)
+            self.database.transact(
+                write, self._audit_write(Action.RUNS_RESUMED, tenant_id, origin, reason=reason)
+            )
 
     def _audit_write(
         self, action: Action, tenant_id: str | None, origin: Origin, **details: Any
     ) -> Write:
-        entry = origin.entry(action, tenant_id, tenant_id, self._clock(), **details)
-        return audit_write(self._audit_table, entry)
-
-
-def pause_key(tenant_id: str | None) -> str:
-    """Return the key of a tenant's pause, or of that of everybody."""
-    return f"PAUSE#{tenant_id or ''}"
+        now = self.database.clock()
+        return self.database.audit_write(origin.entry(action, tenant_id, tenant_id, now, **details))

@@ -6,13 +6,12 @@ part of the tenant's own item.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.serialization import epoch_seconds, marshal, run_count_key
+from relay_dagster.aws.dynamodb.codec import epoch_seconds
+from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.runs.model import RunRecord
 
@@ -22,30 +21,24 @@ _DAY = timedelta(days=1)
 # --- runs of an hour ----------------------------------------------------------------------------
 
 
-def counted(table: str, record: RunRecord, most: int) -> Write:
+def counted(table: Table, record: RunRecord, most: int) -> Write:
     """Return the write that counts a run, on condition that it is not one too many."""
     expiry = epoch_seconds(hour_of(record.requested_at) + _DAY)
-    return Write(
+    return table.write(
         "quota",
         "Update",
-        {
-            **_count_of(table, record),
-            "UpdateExpression": "ADD runs :one SET #expiry = :expiry",
-            "ConditionExpression": "attribute_not_exists(runs) OR runs < :most",
-            "ExpressionAttributeNames": {"#expiry": schema.EXPIRY},
-            "ExpressionAttributeValues": marshal({":one": 1, ":most": most, ":expiry": expiry}),
-        },
+        _count_key(record),
+        "ADD runs :one SET #expiry = :expiry",
+        condition="attribute_not_exists(runs) OR runs < :most",
+        values={":one": 1, ":most": most, ":expiry": expiry},
+        names={"#expiry": schema.EXPIRY},
     )
 
 
-def given_back(table: str, record: RunRecord) -> dict[str, Any]:
-    """Return the arguments of the UpdateItem that takes a run out of its hour's count again."""
-    values = marshal({":less": -1})
-    return {
-        **_count_of(table, record),
-        "UpdateExpression": "ADD runs :less",
-        "ExpressionAttributeValues": values,
-    }
+def given_back(table: Table, record: RunRecord) -> Write:
+    """Return the write that takes a run out of its hour's count again."""
+    values = {":less": -1}
+    return table.write("quota", "Update", _count_key(record), "ADD runs :less", values=values)
 
 
 def seconds_left_of_hour(record: RunRecord) -> float:
@@ -58,9 +51,8 @@ def hour_of(instant: datetime) -> datetime:
     return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def _count_of(table: str, record: RunRecord) -> dict[str, Any]:
-    key = run_count_key(record.tenant_id, hour_of(record.requested_at))
-    return {"TableName": table, "Key": marshal({schema.KEY: key})}
+def _count_key(record: RunRecord) -> str:
+    return schema.run_count_key(record.tenant_id, hour_of(record.requested_at))
 
 
 # --- config versions of a day -------------------------------------------------------------------
@@ -72,12 +64,6 @@ class DayCount:
 
     day: str = ""
     versions: int = 0
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> DayCount:
-        """Return the count in a tenant's item; one from before versions were counted has none."""
-        counted = plain.get("day_count", {})
-        return cls(counted.get("day", ""), int(counted.get("versions", 0)))
 
     def and_one(self, now: datetime) -> DayCount:
         """Return the count with a version that is stored now."""

@@ -21,7 +21,12 @@ Indexes hold keys alone: whoever finds a thing by one reads it again, consistent
 
 from __future__ import annotations
 
+import zlib
+from datetime import datetime
+from enum import StrEnum
 from typing import Any
+
+from relay_dagster.aws.dynamodb.codec import instant_text
 
 KEY = "pk"
 EXPIRY = "expires_at"
@@ -52,6 +57,119 @@ ALL_RUNS = "run"
 ALL_TENANTS = "tenant"
 ALL_DELETIONS = "deletion"
 ALL_ENTRIES = "entry"
+
+SHARDS = 4
+"""Of each queue of what is due: one partition of DynamoDB takes a thousand writes a second."""
+
+# What keys begin with that are read back.
+RUN, KEY_OF_TENANT, TRIGGER, DELETION = "RUN#", "KEY#", "TRIGGER#", "DELETION#"
+
+
+# --- keys of the runs table ---------------------------------------------------------------------
+
+
+def run_key(run_id: str) -> str:
+    """Return the key of a run's item."""
+    return f"{RUN}{run_id}"
+
+
+def lock_key(tenant_id: str) -> str:
+    """Return the key of a tenant's lock."""
+    return f"LOCK#{tenant_id}"
+
+
+def feed_key(tenant_id: str) -> str:
+    """Return the key of a tenant's feed pointer."""
+    return f"FEED#{tenant_id}"
+
+
+def idempotency_key(digest: str) -> str:
+    """Return the key of an idempotency item."""
+    return f"IDEMP#{digest}"
+
+
+def beat_key(run_id: str, attempt: int) -> str:
+    """Return the key of an attempt's heartbeat."""
+    return f"BEAT#{run_id}#{attempt}"
+
+
+def run_count_key(tenant_id: str, hour: datetime) -> str:
+    """Return the key of the count of runs that a tenant's callers made in an hour."""
+    return f"RUNS#{tenant_id}#{hour:%Y-%m-%dT%H}"
+
+
+def trigger_key(tenant_id: str) -> str:
+    """Return the key of a tenant's triggers."""
+    return f"{TRIGGER}{tenant_id}"
+
+
+def event_key(event_id: str) -> str:
+    """Return the key of an event."""
+    return f"EVENT#{event_id}"
+
+
+# --- keys of the tenants table ------------------------------------------------------------------
+
+
+def tenant_key(tenant_id: str) -> str:
+    """Return the key of a tenant's item, which has its latest version."""
+    return f"TENANT#{tenant_id}"
+
+
+def config_key(tenant_id: str, version: int) -> str:
+    """Return the key of one version of a tenant's config."""
+    return f"CONFIG#{tenant_id}#{version:010d}"
+
+
+def api_key_key(key_id: str) -> str:
+    """Return the key of a tenant's API key."""
+    return f"{KEY_OF_TENANT}{key_id}"
+
+
+def webhooks_key(tenant_id: str) -> str:
+    """Return the key of all webhooks of a tenant."""
+    return f"WEBHOOKS#{tenant_id}"
+
+
+def pause_key(tenant_id: str | None) -> str:
+    """Return the key of a tenant's pause, or of that of everybody."""
+    return f"PAUSE#{tenant_id or ''}"
+
+
+def deletion_key(tenant_id: str) -> str:
+    """Return the key of a tenant's deletion."""
+    return f"{DELETION}{tenant_id}"
+
+
+# --- partitions and sort keys of indexes --------------------------------------------------------
+
+
+def hidden_list(tenant_id: str) -> str:
+    """Return the partition of a tenant's runs that nobody is shown."""
+    return f"HIDDEN#{tenant_id}"
+
+
+def events_list(tenant_id: str) -> str:
+    """Return the partition of a tenant's events, in the index of runs by tenant."""
+    return f"EVENTS#{tenant_id}"
+
+
+def by_time(instant: datetime, name: str) -> str:
+    """Return the sort key of what has a name, among others of its kind by time."""
+    return f"{instant_text(instant)}#{name}"
+
+
+def due_shard(queue: StrEnum, shard: int) -> str:
+    """Return the partition of a shard of a queue in the index of what is due."""
+    return f"{queue}#{shard}"
+
+
+def due_place(queue: StrEnum, name: str) -> str:
+    """Return the partition of what has a name, in the index of what is due."""
+    return due_shard(queue, zlib.crc32(name.encode()) % SHARDS)
+
+
+# --- definitions --------------------------------------------------------------------------------
 
 
 def runs_table(name: str) -> dict[str, Any]:

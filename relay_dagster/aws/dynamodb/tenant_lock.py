@@ -7,11 +7,9 @@ wait (``waiters``, with the instants by which they sort), and how many runs have
 
 from __future__ import annotations
 
-from typing import Any
-
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.serialization import lock_key, marshal, requested_key
+from relay_dagster.aws.dynamodb.schema import by_time, lock_key
+from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.runs.model import LockState, RunRecord
 
@@ -21,7 +19,7 @@ _MINE = f"{_FREE} OR holder = :run"
 
 
 def of_change(
-    table: str, before: RunRecord | None, after: RunRecord, *, yield_to_waiters: bool = False
+    table: Table, before: RunRecord | None, after: RunRecord, *, yield_to_waiters: bool = False
 ) -> list[Write]:
     """Return the lock's write for a record's change, or none.
 
@@ -47,7 +45,7 @@ def of_change(
     return []
 
 
-def while_idle(table: str, before: RunRecord | None, after: RunRecord) -> Write:
+def while_idle(table: Table, before: RunRecord | None, after: RunRecord) -> Write:
     """Return the condition that nobody has the lock, or waits for it, in a change that keeps none.
 
     A held run that succeeds after all clears the count of failures.
@@ -55,12 +53,7 @@ def while_idle(table: str, before: RunRecord | None, after: RunRecord) -> Write:
     has_changed = before is not None and before.status is not after.status
     if has_changed and after.status is RunStatus.SUCCEEDED:
         return _update(table, after, "SET consecutive_failures = :zero", _UNWANTED)
-    arguments = {
-        "TableName": table,
-        "Key": marshal({schema.KEY: lock_key(after.tenant_id)}),
-        "ConditionExpression": _UNWANTED,
-    }
-    return Write("lock", "ConditionCheck", arguments)
+    return table.write("lock", "ConditionCheck", lock_key(after.tenant_id), condition=_UNWANTED)
 
 
 def is_wanted(before: RunRecord | None, after: RunRecord) -> bool:
@@ -88,16 +81,16 @@ def _tally(after: RunRecord) -> str:
     return ""
 
 
-def _update(table: str, after: RunRecord, expression: str, condition: str | None = None) -> Write:
-    values = {":run": after.run_id, ":runs": {requested_key(after)}, ":zero": 0, ":one": 1}
+def _update(table: Table, after: RunRecord, expression: str, condition: str | None = None) -> Write:
+    waiter = by_time(after.requested_at, after.run_id)
+    values = {":run": after.run_id, ":runs": {waiter}, ":zero": 0, ":one": 1}
     text = f"{expression} {condition or ''}"
     used = {name for name in values if name in text.replace("(", " ").replace(")", " ").split()}
-    arguments: dict[str, Any] = {
-        "TableName": table,
-        "Key": marshal({schema.KEY: lock_key(after.tenant_id)}),
-        "UpdateExpression": expression,
-        "ExpressionAttributeValues": marshal({name: values[name] for name in sorted(used)}),
-    }
-    if condition:
-        arguments["ConditionExpression"] = condition
-    return Write("lock", "Update", {k: v for k, v in arguments.items() if v})
+    return table.write(
+        "lock",
+        "Update",
+        lock_key(after.tenant_id),
+        expression,
+        condition=condition,
+        values={name: values[name] for name in sorted(used)},
+    )

@@ -5,33 +5,36 @@ Two writers at once never share a version. Whether a text is a valid config is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 from relay_core.config.changed_paths import changed_paths
 from relay_core.domain.errors import ConfigTooLargeError
 from relay_dagster.audit import SYSTEM, Action, AuditEntry, Origin
-from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.audit.items import audit_write
+from relay_dagster.aws.dynamodb.codec import (
+    Codec,
+    instant_text,
+    marshal,
+    of_plain,
+    read_instant,
+    unmarshal,
+)
+from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.quotas import DayCount, seconds_left_of_day
-from relay_dagster.aws.dynamodb.reads import Table
-from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, read_instant, unmarshal
-from relay_dagster.aws.dynamodb.tenants.errors import (
+from relay_dagster.aws.dynamodb.schema import config_key, tenant_key
+from relay_dagster.aws.dynamodb.tenant_errors import (
     ConfigQuotaExceededError,
     TenantExistsError,
     UnknownTenantError,
     VersionMismatchError,
 )
-from relay_dagster.aws.dynamodb.tenants.openness import transact_while_open
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
-from relay_dagster.aws.dynamodb.triggers.items import look_now
+from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ThrottledError
-from relay_dagster.runs.ports import utc_now
 
 # DynamoDB's limit for an item is 400 KiB, the other attributes included.
 MAX_CONFIG_BYTES = 390_000
@@ -74,34 +77,21 @@ class TenantEntry:
     created_at: datetime
 
 
+_CONFIGS = Codec(kind=StoredConfig)
+_VERSIONS = Codec(kind=VersionEntry)
+
+
+@dataclass(frozen=True, slots=True)
 class TenantStore:
     """Configs of tenants. Texts are stored as given; whether they are valid is not known here.
 
-    Args:
-        clients: AWS.
-        table: the tenants table.
-        audit_table: where it is told who changed what.
+    Attributes:
+        database: the tables.
         versions_per_day: that a tenant may store in a day, UTC; None for any number.
-        runs_table: where a tenant's triggers are, to be looked at after each change.
-        clock: tells the time, aware.
     """
 
-    def __init__(
-        self,
-        clients: Clients,
-        table: str,
-        audit_table: str,
-        *,
-        versions_per_day: int | None = None,
-        runs_table: str | None = None,
-        clock: Callable[[], datetime] = utc_now,
-    ) -> None:
-        self._clients = clients
-        self._table = Table(clients, table)
-        self._audit_table = audit_table
-        self._versions_per_day = versions_per_day
-        self._runs_table = runs_table
-        self._clock = clock
+    database: Database
+    versions_per_day: int | None = None
 
     # --- reads, all consistent ------------------------------------------------------------------
 
@@ -116,11 +106,7 @@ class TenantStore:
 
     def version(self, tenant_id: str, version: int) -> StoredConfig | None:
         """Return one version, None where there is none."""
-        item = self._table.item(config_key(tenant_id, version))
-        if item is None:
-            return None
-        plain = unmarshal(item)
-        return StoredConfig(tenant_id, version, plain["text"], read_instant(plain["stored_at"]))
+        return self.database.tenants.read(config_key(tenant_id, version), _CONFIGS.read)
 
     def versions(
         self, tenant_id: str, *, limit: int, before: int | None = None
@@ -135,12 +121,8 @@ class TenantStore:
         latest = self.latest_version(tenant_id) or 0
         newest = latest if before is None else min(latest, before - 1)
         numbers = range(newest, max(newest - limit, 0), -1)
-        found = self._table.batch(config_key(tenant_id, number) for number in numbers)
-        return tuple(
-            VersionEntry(number, read_instant(unmarshal(item)["stored_at"]))
-            for number in numbers
-            if (item := found.get(config_key(tenant_id, number))) is not None
-        )
+        keys = (config_key(tenant_id, number) for number in numbers)
+        return tuple(self.database.tenants.read_all(keys, _VERSIONS.read))
 
     # --- writes ---------------------------------------------------------------------------------
 
@@ -211,29 +193,29 @@ class TenantStore:
         """Return every tenant, in the order in which they came to be."""
         return [entry.tenant_id for entry in self._entries("")]
 
-    @maps_aws_errors
     def check(self) -> None:
         """Touch the table, for readiness: returns, or raises the fault."""
-        self._table.item("CHECK")
+        self.database.tenants.item("CHECK")
 
     # --- how ------------------------------------------------------------------------------------
 
     def _pointer(self, tenant_id: str) -> tuple[int | None, DayCount]:
         """Return the latest version, and how many were stored on its day."""
-        item = self._table.item(tenant_key(tenant_id))
-        plain = unmarshal(item or {})
-        return int(plain["version"]) if plain else None, DayCount.of(plain)
+        item = self.database.tenants.item(tenant_key(tenant_id))
+        if item is None:
+            return None, DayCount()
+        plain = unmarshal(item)
+        return int(plain["version"]), of_plain(DayCount, plain["day_count"])
 
-    @maps_aws_errors
     def _write(
         self, tenant_id: str, text: str, latest: int | None, stored: DayCount, origin: Origin
     ) -> StoredVersion:
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MAX_CONFIG_BYTES:
             raise ConfigTooLargeError(size, MAX_CONFIG_BYTES)
-        instant = self._clock()
+        instant = self.database.clock()
         # A tenant's versions follow one another, so the count is right.
-        count, most = stored.and_one(instant), self._versions_per_day
+        count, most = stored.and_one(instant), self.versions_per_day
         if most is not None and count.versions > most:
             raise ConfigQuotaExceededError(tenant_id, most, seconds_left_of_day(instant))
         now = instant_text(instant)
@@ -243,15 +225,16 @@ class TenantStore:
             if latest is None
             else self._next_pointer(tenant_id, latest, count, now)
         )
+        config = StoredConfig(tenant_id, version, text, instant)
+        item = {schema.KEY: config_key(tenant_id, version), **_CONFIGS.attributes(config)}
         entry = self._entry(tenant_id, latest, text, origin, instant)
-        writes = [
-            self._text_write(tenant_id, version, text, now),
+        self.database.transact_while_active(
+            tenant_id,
+            self.database.tenants.new("text", marshal(item)),
             pointer,
-            audit_write(self._audit_table, entry),
-        ]
-        if self._runs_table is not None:
-            writes.append(look_now(self._runs_table, tenant_id, instant))
-        transact_while_open(self._clients.dynamodb, self._table.name, tenant_id, writes)
+            self.database.audit_write(entry),
+            triggers_due_now(self.database.runs, tenant_id, instant),
+        )
         return StoredVersion(version, created=latest is None)
 
     def _entry(
@@ -273,16 +256,6 @@ class TenantStore:
             changed_paths=paths[:_MOST_PATHS],
         )
 
-    def _text_write(self, tenant_id: str, version: int, text: str, now: str) -> Write:
-        item = {
-            schema.KEY: config_key(tenant_id, version),
-            "tenant_id": tenant_id,
-            "version": version,
-            "text": text,
-            "stored_at": now,
-        }
-        return Write("text", "Put", self._new(item))
-
     def _first_pointer(self, tenant_id: str, count: DayCount, now: str) -> Write:
         item = {
             schema.KEY: tenant_key(tenant_id),
@@ -293,45 +266,24 @@ class TenantStore:
             schema.LISTED: schema.ALL_TENANTS,
             schema.CREATED_KEY: f"{now}#{tenant_id}",
         }
-        return Write("tenant", "Put", self._new(item))
+        return self.database.tenants.new("tenant", marshal(item))
 
     def _next_pointer(self, tenant_id: str, latest: int, count: DayCount, now: str) -> Write:
-        values = {":next": latest + 1, ":latest": latest, ":now": now, ":count": asdict(count)}
-        return Write(
+        return self.database.tenants.write(
             "tenant",
             "Update",
-            {
-                "TableName": self._table.name,
-                "Key": marshal({schema.KEY: tenant_key(tenant_id)}),
-                "UpdateExpression": "SET version = :next, updated_at = :now, day_count = :count",
-                "ConditionExpression": "version = :latest",
-                "ExpressionAttributeValues": marshal(values),
-            },
+            tenant_key(tenant_id),
+            "SET version = :next, updated_at = :now, day_count = :count",
+            condition="version = :latest",
+            values={":next": latest + 1, ":latest": latest, ":now": now, ":count": asdict(count)},
         )
-
-    def _new(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "TableName": self._table.name,
-            "Item": marshal(item),
-            "ConditionExpression": f"attribute_not_exists({schema.KEY})",
-        }
 
     @maps_aws_errors
     def _entries(self, since: str) -> list[TenantEntry]:
         # A key condition takes no empty text; a space sorts before every instant.
         bound = (schema.CREATED_KEY, ">=", since or " ")
-        rows = self._table.partition(
+        rows = self.database.tenants.partition(
             schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_TENANTS), bound
         )
         pairs = (str(row[schema.CREATED_KEY]).partition("#") for row in rows)
         return [TenantEntry(tenant, read_instant(instant)) for instant, _, tenant in pairs]
-
-
-def tenant_key(tenant_id: str) -> str:
-    """Return the key of a tenant's item, which has its latest version."""
-    return f"TENANT#{tenant_id}"
-
-
-def config_key(tenant_id: str, version: int) -> str:
-    """Return the key of one version of a tenant's config."""
-    return f"CONFIG#{tenant_id}#{version:010d}"

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from relay_dagster.aws.cloudwatch.tenant_alarms import remove_alarms
-from relay_dagster.aws.dynamodb.tenants.belongings import TenantBelongings
+from relay_dagster.aws.dynamodb.tenant_data import TenantData
 from relay_dagster.aws.s3.removal import PrefixRemoval
 from relay_dagster.drain import Deadline
 from relay_dagster.execution.publication import place_of
@@ -47,9 +47,7 @@ class RemovalSteps:
         self._traces = traces
         self._clock = clock
         self._deadline = deadline
-        self._belongings = TenantBelongings(
-            platform.clients, settings.runs_table, settings.tenants_table
-        )
+        self._tenant_data = TenantData(platform.database)
         self._prefixes = PrefixRemoval(platform.clients, settings.artifact_bucket)
         steps = (
             self.end,
@@ -90,22 +88,22 @@ class RemovalSteps:
 
     def traces(self, tenant_id: str, mark: str | None = None) -> Removed:
         """Remove what Dagster tells of it."""
-        run_ids = self._belongings.run_ids(tenant_id)
+        run_ids = self._tenant_data.run_ids(tenant_id)
         return self._traces.remove(tenant_id, run_ids, self._deadline.has_passed, mark)
 
     def runs(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its runs, each with its files; one that is not settled is left for now."""
-        run_ids = self._belongings.run_ids(tenant_id)
+        run_ids = self._tenant_data.run_ids(tenant_id)
         count, left = 0, 0
         for first in range(0, len(run_ids), _RUNS_AT_ONCE):
             if self._deadline.has_passed():
                 return Removed(count, is_all=False)
-            records = self._belongings.records(run_ids[first : first + _RUNS_AT_ONCE])
+            records = self._tenant_data.records(run_ids[first : first + _RUNS_AT_ONCE])
             settled = [each for each in records if each.acknowledged_at is not None]
             files = {each.run_id: self._removed(f"{each.run_id}/") for each in settled}
             emptied = [each for each in settled if files[each.run_id].is_all]
             count += sum(each.count for each in files.values())
-            count += self._belongings.remove_runs(emptied)
+            count += self._tenant_data.remove_runs(emptied)
             left += len(records) - len(emptied)
         return Removed(count, is_all=left == 0)
 
@@ -123,12 +121,12 @@ class RemovalSteps:
 
     def items(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its lock, pointer, triggers, counts and outbox."""
-        return Removed(self._belongings.remove_items(tenant_id, self._clock()))
+        return Removed(self._tenant_data.remove_items(tenant_id, self._clock()))
 
     def settings(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its keys, pause, webhooks and earlier configs."""
         version = self._platform.tenants.latest_version(tenant_id)
-        return Removed(self._belongings.remove_settings(tenant_id, version))
+        return Removed(self._tenant_data.remove_settings(tenant_id, version))
 
     # --- how ------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """A tenant's deletion as it is kept, and the rules by which it goes on.
 
-Frozen values only: how it is stored is ``aws/dynamodb/tenants/``, who carries it out
+Frozen values only: how it is stored is ``aws/dynamodb/deletion_store.py``, who carries it out
 ``reconciler/deletion/``.
 """
 

@@ -1,7 +1,7 @@
 """What is kept of a tenant's triggers between two looks, and the change of it that a run makes.
 
 Frozen values only. The rules are ``relay_dagster/triggers/rules.py``, how it is stored
-``aws/dynamodb/triggers/items.py``.
+``aws/dynamodb/trigger_store.py``.
 """
 
 from __future__ import annotations

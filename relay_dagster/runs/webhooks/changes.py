@@ -1,6 +1,6 @@
 """How a tenant's webhooks change: rules that take all of them and return what is to be.
 
-They are pure; ``aws/dynamodb/webhooks/store.py`` applies them to what is stored.
+They are pure; ``aws/dynamodb/webhook_store.py`` applies them to what is stored.
 """
 
 from __future__ import annotations

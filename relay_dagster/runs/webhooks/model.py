@@ -1,7 +1,7 @@
 """What is kept of webhooks: a tenant's receivers, the events they are told of, and every try.
 
 Frozen values only. Which events there are `events` decides, how a tenant's webhooks change
-`changes`; how they are stored is ``aws/dynamodb/webhooks/``.
+`changes`; how they are stored is ``aws/dynamodb/webhook_store.py``.
 """
 
 from __future__ import annotations

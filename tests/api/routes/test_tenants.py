@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -243,14 +244,7 @@ def test_a_listing_of_versions_refuses_what_it_cannot_read(unplugged: ApiWorld, 
 
 def test_a_tenant_stores_so_many_versions_in_a_day() -> None:
     with embedded_platform() as platform:
-        table = platform.settings.tenants_table
-        counted = TenantStore(
-            platform.clients,
-            table,
-            platform.settings.audit_table,
-            versions_per_day=2,
-            clock=FakeClock(),
-        )
+        counted = TenantStore(replace(platform.database, clock=FakeClock()), 2)
         world = ApiWorld(platform, tenants=counted)
         assert [world.store_config().status_code for _ in range(2)] == [201, 200]
         refused = world.store_config()

@@ -34,7 +34,7 @@ class Kept:
         self.looked_up = 0
         self.used: list[str] = []
 
-    def of_open_tenant(self, key_id: str) -> TenantKey | None:
+    def of_active_tenant(self, key_id: str) -> TenantKey | None:
         self.looked_up += 1
         return self.keys.get(key_id)
 

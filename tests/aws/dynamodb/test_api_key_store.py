@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
-from relay_dagster.aws.dynamodb.serialization import instant_text, marshal, unmarshal
+from relay_dagster.aws.dynamodb.codec import unmarshal
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, FakeClock, embedded_platform
@@ -37,12 +37,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def keys(platform: Platform, clock: FakeClock) -> ApiKeyStore:
-    return ApiKeyStore(
-        platform.clients,
-        platform.settings.tenants_table,
-        platform.settings.audit_table,
-        clock=clock,
-    )
+    return ApiKeyStore(replace(platform.database, clock=clock))
 
 
 def test_a_key_is_found_by_its_id(keys: ApiKeyStore) -> None:
@@ -53,8 +48,7 @@ def test_a_key_is_found_by_its_id(keys: ApiKeyStore) -> None:
 
 def test_what_is_kept_of_a_key_is_its_digest(keys: ApiKeyStore, platform: Platform) -> None:
     keys.add(KEY)
-    table = platform.settings.tenants_table
-    (item,) = platform.clients.dynamodb.scan(TableName=table)["Items"]
+    (item,) = platform.clients.dynamodb.scan(TableName=platform.settings.tenants_table)["Items"]
     assert unmarshal(item) == {
         "pk": "KEY#0123456789abcdef",
         "tenant_id": "acme",
@@ -65,21 +59,6 @@ def test_what_is_kept_of_a_key_is_its_digest(keys: ApiKeyStore, platform: Platfo
         "created_by": "admin:ops",
         "key_expires_at": "2026-03-02T12:00:00.000001Z",
     }
-
-
-def test_a_key_of_an_earlier_release_has_all_scopes_but_that_for_keys(
-    keys: ApiKeyStore, platform: Platform
-) -> None:
-    old = {"tenant_id": "acme", "digest": "d" * 64, "created_at": instant_text(NOW)}
-    platform.clients.dynamodb.put_item(
-        TableName=platform.settings.tenants_table, Item=marshal({"pk": "KEY#ab", **old})
-    )
-    key = keys.get("ab")
-    assert key == TenantKey(
-        key_id="ab", tenant_id="acme", digest="d" * 64, name="ab", created_at=NOW
-    )
-    assert key.scopes == ("read", "run", "config", "release", "upload")
-    assert keys.of_tenant("acme", limit=10) == ((key,), None)
 
 
 def test_a_tenant_s_keys_are_listed_page_by_page_and_no_others(keys: ApiKeyStore) -> None:

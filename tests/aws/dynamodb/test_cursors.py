@@ -5,14 +5,13 @@ import base64
 import pytest
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.reads import (
+from relay_dagster.aws.dynamodb.cursors import (
     BadCursorError,
     cursor_after,
     cursor_after_record,
     listing_of,
     start_key,
 )
-from relay_dagster.aws.dynamodb.serialization import from_record, unmarshal
 from relay_dagster.runs.model import RunRecord
 from support.builders import REQUESTED_AT, RUN_ID
 
@@ -24,13 +23,13 @@ def encoded(text: str) -> str:
 
 
 def test_a_listing_goes_on_after_the_row_or_the_record_that_it_ended_with() -> None:
-    row = unmarshal(from_record(RECORD))
+    row = {schema.REQUESTED_KEY: schema.by_time(REQUESTED_AT, RUN_ID)}
     assert cursor_after(row) == cursor_after_record(RECORD)
     start = start_key(cursor_after(row), schema.LISTED, schema.ALL_RUNS)
-    assert unmarshal(start) == {
-        schema.KEY: f"RUN#{RUN_ID}",
-        schema.REQUESTED_KEY: row[schema.REQUESTED_KEY],
-        schema.LISTED: schema.ALL_RUNS,
+    assert start == {
+        schema.KEY: {"S": f"RUN#{RUN_ID}"},
+        schema.REQUESTED_KEY: {"S": row[schema.REQUESTED_KEY]},
+        schema.LISTED: {"S": schema.ALL_RUNS},
     }
 
 

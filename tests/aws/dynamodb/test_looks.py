@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.aws.dynamodb.serialization import SHARDS
+from relay_dagster.aws.dynamodb.schema import SHARDS
 from relay_dagster.runs.model import Lane, RunRecord
 from relay_dagster.wiring import Platform
 from support.builders import REQUESTED_AT

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,12 +12,7 @@ from support.fakes import NOW, FakeClock, embedded_platform
 @pytest.fixture
 def pauses() -> Iterator[PauseStore]:
     with embedded_platform() as platform:
-        yield PauseStore(
-            platform.clients,
-            platform.settings.tenants_table,
-            platform.settings.audit_table,
-            clock=FakeClock(),
-        )
+        yield PauseStore(replace(platform.database, clock=FakeClock()))
 
 
 def test_nothing_is_paused_at_first(pauses: PauseStore) -> None:

@@ -13,9 +13,10 @@ from botocore.exceptions import ClientError
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.dynamodb.reads import BadCursorError
+from relay_dagster.aws.dynamodb.codec import marshal
+from relay_dagster.aws.dynamodb.cursors import BadCursorError
+from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.run_store import RunStore
-from relay_dagster.aws.dynamodb.serialization import marshal
 from relay_dagster.external_errors import MissingResourceError, ThrottledError
 from relay_dagster.runs.errors import (
     CommitLostError,
@@ -101,11 +102,7 @@ class ForgetfulClients(Clients):
 
 
 def test_a_write_that_got_through_unseen_is_not_taken_for_a_stranger(platform: Platform) -> None:
-    runs = RunStore(
-        ForgetfulClients(platform.clients),
-        platform.settings.runs_table,
-        platform.settings.audit_table,
-    )
+    runs = RunStore(Database.of(ForgetfulClients(platform.clients), platform.settings))
     record = runs.commit(None, a_run(lock_state=LockState.OWNER), now=REQUESTED_AT)
     assert platform.runs.get(record.run_id) == record
 
@@ -234,17 +231,13 @@ class ReluctantClients(Clients):
 def test_keys_that_were_not_processed_are_asked_for_again(platform: Platform) -> None:
     made = [platform.runs.commit(None, a_run(), now=REQUESTED_AT) for _ in range(3)]
     slow = ReluctantClients(platform.clients, ever=True)
-    runs = RunStore(
-        slow, platform.settings.runs_table, platform.settings.audit_table, sleep=lambda _: None
-    )
+    runs = RunStore(Database.of(slow, platform.settings, sleep=lambda _: None))
     assert len(runs.get_many(each.run_id for each in made)) == 3
 
 
 def test_keys_that_are_never_processed_are_a_throttle(platform: Platform) -> None:
     never = ReluctantClients(platform.clients, ever=False)
-    runs = RunStore(
-        never, platform.settings.runs_table, platform.settings.audit_table, sleep=lambda _: None
-    )
+    runs = RunStore(Database.of(never, platform.settings, sleep=lambda _: None))
     with pytest.raises(ThrottledError):
         runs.get_many([str(uuid.uuid4())])
 
@@ -293,8 +286,9 @@ def test_an_attempt_whose_heartbeats_are_gone_with_its_tenant_leaves_no_new_one(
 
 def test_a_table_that_is_not_there_is_told_by_the_check(platform: Platform) -> None:
     platform.runs.check()
+    nowhere = platform.settings.model_copy(update={"runs_table": "no-such-table"})
     with pytest.raises(MissingResourceError):
-        RunStore(platform.clients, "no-such-table", "nor-this").check()
+        RunStore(Database.of(platform.clients, nowhere)).check()
 
 
 # --- many at once, over the wire --------------------------------------------------------------

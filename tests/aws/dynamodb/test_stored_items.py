@@ -20,9 +20,9 @@ from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_dagster.audit import Action, Actor, ActorKind, Origin
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
+from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
-from relay_dagster.aws.dynamodb.tenants.deletions import DeletionStore
 from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun, Outcome, RunRecord, Trigger
@@ -83,15 +83,12 @@ class Story:
     """Acts in turn, and what each has left in the tables."""
 
     def __init__(self, platform: Platform, clock: FakeClock) -> None:
-        names, clients = platform.settings, platform.clients
-        tables = (names.tenants_table, names.audit_table)
         self.platform, self.clock, self.ledger = platform, clock, platform.ledger
-        self.tenants = TenantStore(
-            clients, *tables, versions_per_day=9, runs_table=names.runs_table, clock=clock
-        )
-        self.keys = ApiKeyStore(clients, *tables, clock=clock)
-        self.pauses = PauseStore(clients, *tables, clock=clock)
-        self.deletions = DeletionStore(clients, *tables, names.runs_table, clock=clock)
+        database = replace(platform.database, clock=clock)
+        self.tenants = TenantStore(database, versions_per_day=9)
+        self.keys = ApiKeyStore(database)
+        self.pauses = PauseStore(database)
+        self.deletions = DeletionStore(database)
         self.webhooks, self.triggers = platform.webhooks, platform.triggers
 
     def start(self, number: int, **changes: Any) -> None:

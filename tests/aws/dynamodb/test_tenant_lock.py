@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.dynamodb.serialization import requested_key
+from relay_dagster.aws.dynamodb.schema import by_time
+from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.tenant_lock import of_change
 from relay_dagster.runs.model import LockState, RunRecord
 from support.builders import REQUESTED_AT, RUN_ID
+from support.fakes import embedded_clients
 
 NONE, QUEUED, OWNER = LockState.NONE, LockState.QUEUED, LockState.OWNER
+TABLE = Table(embedded_clients(), "runs")
 FREE = "attribute_not_exists(holder)"
 
 
@@ -28,7 +31,7 @@ def a_run(lock_state: LockState, status: RunStatus = RunStatus.QUEUED) -> RunRec
 
 
 def written(before: RunRecord | None, after: RunRecord, **options: bool) -> dict[str, Any]:
-    (write,) = of_change("runs", before, after, **options)
+    (write,) = of_change(TABLE, before, after, **options)
     assert (write.role, write.action) == ("lock", "Update")
     assert write.arguments["Key"] == {"pk": {"S": "LOCK#acme"}}
     return dict(write.arguments)
@@ -55,7 +58,7 @@ def test_each_change_has_its_write_and_condition(
 
 @pytest.mark.parametrize("state", LockState)
 def test_a_record_that_keeps_its_state_writes_no_lock(state: LockState) -> None:
-    assert of_change("runs", a_run(state), replace(a_run(state), attempt=1)) == []
+    assert of_change(TABLE, a_run(state), replace(a_run(state), attempt=1)) == []
 
 
 def test_a_newcomer_steps_back_where_others_wait() -> None:
@@ -78,4 +81,4 @@ def test_an_end_counts_failures_running(status: RunStatus, tally: str) -> None:
 
 def test_only_values_that_are_used_are_named() -> None:
     write = written(None, a_run(QUEUED))
-    assert write["ExpressionAttributeValues"] == {":runs": {"SS": [requested_key(a_run(QUEUED))]}}
+    assert write["ExpressionAttributeValues"] == {":runs": {"SS": [by_time(REQUESTED_AT, RUN_ID)]}}

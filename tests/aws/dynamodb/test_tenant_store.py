@@ -3,11 +3,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from relay_core.domain.errors import ConfigTooLargeError
+from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.tenant_store import (
     MAX_CONFIG_BYTES,
     ConfigQuotaExceededError,
@@ -47,12 +49,7 @@ def platform() -> Iterator[Platform]:
 
 @pytest.fixture
 def tenants(platform: Platform, clock: FakeClock) -> TenantStore:
-    return TenantStore(
-        platform.clients,
-        platform.settings.tenants_table,
-        platform.settings.audit_table,
-        clock=clock,
-    )
+    return TenantStore(replace(platform.database, clock=clock))
 
 
 def test_every_version_stays_as_it_was_stored(tenants: TenantStore) -> None:
@@ -154,8 +151,9 @@ def test_a_table_that_is_not_there_is_told_by_the_check(
     tenants: TenantStore, platform: Platform
 ) -> None:
     tenants.check()
+    nowhere = platform.settings.model_copy(update={"tenants_table": "no-such-table"})
     with pytest.raises(MissingResourceError):
-        TenantStore(platform.clients, "no-such-table", "nor-this").check()
+        TenantStore(Database.of(platform.clients, nowhere)).check()
 
 
 def test_versions_are_listed_latest_first_and_go_on_below_one(
@@ -180,10 +178,7 @@ def test_an_unknown_tenant_has_no_versions(tenants: TenantStore) -> None:
 
 @pytest.fixture
 def counting(platform: Platform, clock: FakeClock) -> TenantStore:
-    table = platform.settings.tenants_table
-    return TenantStore(
-        platform.clients, table, platform.settings.audit_table, versions_per_day=3, clock=clock
-    )
+    return TenantStore(replace(platform.database, clock=clock), 3)
 
 
 def test_a_tenant_stores_so_many_versions_in_a_day_and_then_waits_for_the_next(
@@ -209,28 +204,10 @@ def test_a_version_that_is_refused_counts_as_none(counting: TenantStore) -> None
     assert counting.put("acme", "{}").version == 2
 
 
-def test_a_tenant_from_before_versions_were_counted_starts_at_none(
-    counting: TenantStore, platform: Platform
-) -> None:
-    counting.create("acme", "{}")
-    platform.clients.dynamodb.update_item(
-        TableName=platform.settings.tenants_table,
-        Key={"pk": {"S": "TENANT#acme"}},
-        UpdateExpression="REMOVE day_count",
-    )
-    assert [counting.put("acme", "{}").version for _ in range(3)] == [2, 3, 4]
-
-
 def test_writers_at_once_store_no_more_than_a_day_s_versions(
     shared_platform: Platform,
 ) -> None:
-    table = shared_platform.settings.tenants_table
-    stores = [
-        TenantStore(
-            shared_platform.clients, table, shared_platform.settings.audit_table, versions_per_day=5
-        )
-        for _ in range(10)
-    ]
+    stores = [TenantStore(shared_platform.database, versions_per_day=5) for _ in range(10)]
 
     def put(store: TenantStore) -> bool:
         try:

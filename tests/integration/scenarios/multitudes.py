@@ -13,7 +13,7 @@ from integration.fault_rules import Action
 from integration.installation import RUN_SECONDS, STALE_SECONDS, Installation, brief, side_by_side
 from integration.scenario import scenario
 from integration.settled import everything_settled
-from relay_dagster.aws.dynamodb.serialization import run_key
+from relay_dagster.aws.dynamodb.schema import run_key
 from relay_dagster.devstack.processes import CODE
 from relay_dagster.intake.dead_letters import DeadLetters
 from relay_dagster.runs.ledger import RunLedger

@@ -16,7 +16,7 @@ import pytest
 from relay_core.domain.codes import RunStatus
 from relay_dagster import tags
 from relay_dagster.audit import Action
-from relay_dagster.aws.dynamodb.tenants.deletions import DeletionStore
+from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.orchestration.tenant_traces import DagsterTraces
@@ -46,9 +46,7 @@ class World:
 
     def __init__(self, platform: Platform, instance: dg.DagsterInstance) -> None:
         self.clock = FakeClock(utc_now())
-        settings = platform.settings
-        tables = (settings.tenants_table, settings.audit_table, settings.runs_table)
-        deletions = DeletionStore(platform.clients, *tables, clock=self.clock)
+        deletions = DeletionStore(replace(platform.database, clock=self.clock))
         self.platform = replace(platform, deletions=deletions)
         self.instance = instance
         self.api = ApiWorld(self.platform)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from botocore.exceptions import ClientError
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.errors import CommitLostError
@@ -329,8 +331,7 @@ class OverlookedClients(Clients):
 
 def test_an_end_whose_answer_was_lost_leaves_one(platform: Platform, clock: FakeClock) -> None:
     record = running(platform)
-    settings = platform.settings
-    runs = RunStore(OverlookedClients(platform.clients), settings.runs_table, settings.audit_table)
+    runs = RunStore(Database.of(OverlookedClients(platform.clients), platform.settings))
     outcome = published_outcome(platform, record)
     ended = RunLedger(runs, clock=clock).succeed(record.fence, outcome)
     assert ended == platform.runs.get(record.run_id)
@@ -342,15 +343,15 @@ def test_an_end_whose_answer_was_lost_leaves_one(platform: Platform, clock: Fake
 
 def test_an_end_and_its_event_are_one_transaction(platform: Platform) -> None:
     record = running(platform)
-    sent: list[int] = []
+    sent: list[set[str]] = []
     events = platform.clients.dynamodb.meta.events
 
     def count(params: Any, **_: Any) -> None:
-        sent.append(params["body"].decode().count('"Put"'))
+        sent.append(set(re.findall("(RUN|EVENT)#", params["body"].decode())))
 
     events.register("before-call.dynamodb.TransactWriteItems", count)
     try:
         platform.ledger.fail(record.fence, FAILURE)
     finally:
         events.unregister("before-call.dynamodb.TransactWriteItems", count)
-    assert sent == [2]
+    assert sent == [{"RUN", "EVENT"}]

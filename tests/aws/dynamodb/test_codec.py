@@ -1,8 +1,8 @@
-"""Records as items and back: nothing is lost, whatever is known of a run."""
+"""Values as items and back: nothing is lost, whatever is known of a run."""
 
 import json
 import uuid
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,19 +13,9 @@ from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import VendorResult
 from relay_dagster.audit import SYSTEM, Action
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.serialization import (
-    from_feed,
-    from_record,
-    instant_text,
-    marshal,
-    read_instant,
-    to_feed,
-    to_lock,
-    to_record,
-    unmarshal,
-)
+from relay_dagster.aws.dynamodb.codec import instant_text, read_instant, unmarshal
+from relay_dagster.aws.dynamodb.run_store import to_item, to_lock, to_record
 from relay_dagster.runs.feeds.hold import Hold
-from relay_dagster.runs.feeds.pointer import FeedPointer, Publication
 from relay_dagster.runs.model import Lane, LockState, RunRecord, TenantLock, Trigger
 from support.builders import REQUESTED_AT, RUN_ID
 
@@ -89,32 +79,32 @@ def full_record() -> RunRecord:
 def test_a_record_comes_back_as_it_went_in() -> None:
     record = full_record()
     assert not [each.name for each in fields(record) if getattr(record, each.name) is None]
-    assert to_record(from_record(record)) == record
+    assert to_record(to_item(record)) == record
 
 
 def test_a_record_with_nothing_known_comes_back_as_it_went_in() -> None:
     record = a_run()
-    assert to_record(from_record(record)) == record
+    assert to_record(to_item(record)) == record
 
 
 def test_attributes_of_a_later_release_are_ignored() -> None:
     record = a_run()
-    later = {**from_record(record), "colour": {"S": "blue"}}
+    later = {**to_item(record), "colour": {"S": "blue"}}
     assert to_record(later) == record
 
 
 def test_a_settled_run_is_in_no_list_of_what_is_due_and_a_hidden_one_in_one_of_its_own() -> None:
     indexes = {schema.LISTED, schema.LISTED_TENANT, schema.DUE_SHARD}
-    assert indexes <= from_record(a_run(due_lane=Lane.END, due_at=REQUESTED_AT)).keys()
-    assert indexes & from_record(a_run()).keys() == {schema.LISTED, schema.LISTED_TENANT}
-    hidden = from_record(a_run(hidden=True))
+    assert indexes <= to_item(a_run(due_lane=Lane.END, due_at=REQUESTED_AT)).keys()
+    assert indexes & to_item(a_run()).keys() == {schema.LISTED, schema.LISTED_TENANT}
+    hidden = to_item(a_run(hidden=True))
     assert indexes & hidden.keys() == {schema.LISTED_TENANT}
     assert hidden[schema.LISTED_TENANT] == {"S": "HIDDEN#acme"}
 
 
 def test_what_is_due_is_spread_over_shards() -> None:
     runs = [a_run(run_id=str(uuid.uuid4()), due_lane=Lane.END) for _ in range(200)]
-    shards = {unmarshal(from_record(run))[schema.DUE_SHARD] for run in runs}
+    shards = {unmarshal(to_item(run))[schema.DUE_SHARD] for run in runs}
     assert shards == {"end#0", "end#1", "end#2", "end#3"}
 
 
@@ -131,7 +121,7 @@ def test_a_record_of_as_many_vendors_as_a_tenant_may_have_fits_into_an_item() ->
             for vendor in vendors
         ),
     )
-    assert len(json.dumps(from_record(record))) < 400_000
+    assert len(json.dumps(to_item(record))) < 400_000
 
 
 def test_instants_sort_as_text_and_are_exact() -> None:
@@ -141,30 +131,8 @@ def test_instants_sort_as_text_and_are_exact() -> None:
 
 
 def test_what_expires_does_so_in_whole_seconds_since_the_epoch() -> None:
-    item = unmarshal(from_record(a_run(expires_at=REQUESTED_AT)))
+    item = unmarshal(to_item(a_run(expires_at=REQUESTED_AT)))
     assert item[schema.EXPIRY] == int(REQUESTED_AT.timestamp())
-
-
-def test_a_feed_pointer_comes_back_as_it_went_in() -> None:
-    one = Publication(RUN_ID, "published/acme/x.csv", "ab12", REQUESTED_AT, REQUESTED_AT, 3)
-    for held_run_id in (None, RUN_ID):
-        pointer = FeedPointer("acme", (one, replace(one, seq=2)), held_run_id, revision=5)
-        assert to_feed(from_feed(pointer)) == pointer
-
-
-def test_a_feed_pointer_of_an_earlier_release_is_no_baseline() -> None:
-    old = marshal(
-        {
-            "pk": "FEED#acme",
-            "tenant_id": "acme",
-            "run_id": RUN_ID,
-            "key": "published/acme/x.csv",
-            "sha256": "ab12",
-            "finished_at": instant_text(REQUESTED_AT),
-        }
-    )
-    pointer = to_feed(old)
-    assert (pointer.in_force.run_id, pointer.in_force.seq, pointer.revision) == (RUN_ID, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,15 @@ There is no way to change or to delete an entry, and no role of the template may
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from relay_dagster.audit import Action, AuditEntry
-from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.audit.items import audit_write, to_entry
-from relay_dagster.aws.dynamodb.reads import Table
-from relay_dagster.aws.dynamodb.serialization import marshal
-from relay_dagster.aws.dynamodb.transactions import transact
-from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.aws.dynamodb.codec import marshal
+from relay_dagster.aws.dynamodb.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +24,15 @@ class AuditPage:
     next_after: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
 class AuditStore:
     """The audit of one installation."""
 
-    def __init__(self, clients: Clients, table: str) -> None:
-        self._clients = clients
-        self._table = Table(clients, table)
+    database: Database
 
-    @maps_aws_errors
     def add(self, entry: AuditEntry) -> None:
         """Add the entry of an act that is no transaction."""
-        transact(self._clients.dynamodb, [audit_write(self._table.name, entry)])
+        self.database.transact(self.database.audit_write(entry))
 
     def list_entries(
         self,
@@ -59,11 +56,15 @@ class AuditStore:
         else:
             index, key = schema.AUDIT_BY_TIME, (schema.LISTED, schema.ALL_ENTRIES)
         start = None if after is None else marshal({schema.KEY: after, key[0]: key[1]})
-        rows, last = self._table.rows(index, key, filtered, limit, start)
-        items = self._table.in_order(str(row[schema.KEY]) for row in rows)
-        return AuditPage(tuple(map(to_entry, items)), str(last[schema.KEY]) if last else None)
+        table = self.database.audit
+        rows, last = table.rows(index, key, filtered, limit, start)
+        entries = table.read_all((str(row[schema.KEY]) for row in rows), _to_entry)
+        return AuditPage(tuple(entries), str(last[schema.KEY]) if last else None)
 
-    @maps_aws_errors
     def check(self) -> None:
         """Touch the table, for readiness: returns, or raises the fault."""
-        self._table.item("CHECK")
+        self.database.audit.item("CHECK")
+
+
+def _to_entry(item: Mapping[str, Any]) -> AuditEntry:
+    return AuditEntry.of_document(json.loads(item["entry"]["S"]))

@@ -10,8 +10,9 @@ from datetime import timedelta
 import pytest
 
 from relay_dagster.audit import SYSTEM, Action
-from relay_dagster.aws.dynamodb.reads import BadCursorError, to_cursor
-from relay_dagster.aws.dynamodb.serialization import SHARDS, unmarshal
+from relay_dagster.aws.dynamodb.codec import unmarshal
+from relay_dagster.aws.dynamodb.cursors import BadCursorError, to_cursor
+from relay_dagster.aws.dynamodb.schema import SHARDS
 from relay_dagster.runs.webhooks.changes import (
     added,
     edited,

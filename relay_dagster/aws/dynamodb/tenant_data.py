@@ -7,43 +7,40 @@ all looks again.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.pause_store import pause_key
+from relay_dagster.aws.dynamodb.codec import marshal
+from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.quotas import hour_of
-from relay_dagster.aws.dynamodb.reads import Table
-from relay_dagster.aws.dynamodb.serialization import (
+from relay_dagster.aws.dynamodb.run_store import to_record
+from relay_dagster.aws.dynamodb.schema import (
     beat_key,
+    config_key,
+    events_list,
     feed_key,
     hidden_list,
     idempotency_key,
     lock_key,
-    marshal,
+    pause_key,
     run_count_key,
     run_key,
-    to_record,
+    tenant_key,
+    trigger_key,
 )
-from relay_dagster.aws.dynamodb.tenant_store import config_key, tenant_key
-from relay_dagster.aws.dynamodb.triggers.items import trigger_key
-from relay_dagster.aws.dynamodb.webhooks.items import events_listed
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.model import RunRecord
 
-_AT_ONCE = 25
-_RUN = run_key("")
 _COUNTED_HOURS = 26
 """A count of runs is kept for a day."""
 
 
-class TenantBelongings:
+@dataclass(frozen=True, slots=True)
+class TenantData:
     """What tenants have in the runs table and in the tenants table."""
 
-    def __init__(self, clients: Clients, runs_table: str, tenants_table: str) -> None:
-        self._clients = clients
-        self._runs = Table(clients, runs_table)
-        self._tenants = Table(clients, tenants_table)
+    database: Database
 
     # --- runs -----------------------------------------------------------------------------------
 
@@ -52,11 +49,11 @@ class TenantBelongings:
         """Return all runs of a tenant, those that nobody is shown too."""
         lists = (tenant_id, hidden_list(tenant_id))
         keys = (key for each in lists for key in self._listed(each))
-        return [key.removeprefix(_RUN) for key in keys]
+        return [key.removeprefix(schema.RUN) for key in keys]
 
     def records(self, run_ids: Iterable[str]) -> list[RunRecord]:
         """Return the records there are, each read consistently."""
-        return [*map(to_record, self._runs.in_order(map(run_key, run_ids)))]
+        return [*self.database.runs.read_all(map(run_key, run_ids), to_record)]
 
     @maps_aws_errors
     def remove_runs(self, records: Sequence[RunRecord]) -> int:
@@ -78,7 +75,7 @@ class TenantBelongings:
         """Remove what else the runs table has of a tenant; return how many items that were."""
         hours = (hour_of(now) - timedelta(hours=ago) for ago in range(_COUNTED_HOURS))
         keys = {
-            *self._listed(events_listed(tenant_id)),
+            *self._listed(events_list(tenant_id)),
             *(run_count_key(tenant_id, hour) for hour in hours),
             trigger_key(tenant_id),
             feed_key(tenant_id),
@@ -93,28 +90,25 @@ class TenantBelongings:
         Returns:
             How many items that were.
         """
-        rows = self._tenants.partition(schema.BY_OWNER, (schema.OWNER, tenant_id))
+        table = self.database.tenants
+        rows = table.partition(schema.BY_OWNER, (schema.OWNER, tenant_id))
         owned = (str(row[schema.KEY]) for row in rows)
         kept = {tenant_key(tenant_id), config_key(tenant_id, version or 0)}
-        there = self._tenants.batch({*owned, pause_key(tenant_id)} - kept)
+        there = table.batch({*owned, pause_key(tenant_id)} - kept)
         for key in there:
             # One by one: who may write in batches may write what it likes.
-            self._clients.dynamodb.delete_item(
-                TableName=self._tenants.name, Key=marshal({schema.KEY: key})
-            )
+            table.carry_out(table.write("removed", "Delete", key))
         return len(there)
 
     # --- how ------------------------------------------------------------------------------------
 
     def _listed(self, name: str) -> Iterator[str]:
-        rows = self._runs.partition(schema.BY_TENANT, (schema.LISTED_TENANT, name))
+        rows = self.database.runs.partition(schema.BY_TENANT, (schema.LISTED_TENANT, name))
         return (str(row[schema.KEY]) for row in rows)
 
     def _remove(self, keys: Collection[str]) -> int:
-        there = [*self._runs.batch(keys)]
-        for first in range(0, len(there), _AT_ONCE):
-            some = there[first : first + _AT_ONCE]
-            self._runs.write_all(
-                [{"DeleteRequest": {"Key": marshal({schema.KEY: key})}} for key in some]
-            )
+        there = [*self.database.runs.batch(keys)]
+        self.database.runs.write_all(
+            {"DeleteRequest": {"Key": marshal({schema.KEY: key})}} for key in there
+        )
         return len(there)

@@ -1,1 +1,0 @@
-"""The audit's entries in a table of their own."""

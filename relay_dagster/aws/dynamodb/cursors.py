@@ -1,0 +1,84 @@
+"""Where a listing goes on: a sort key in base64, which says nothing that a caller may not know."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from relay_core.domain.codes import RunStatus
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.codec import marshal, read_instant
+from relay_dagster.aws.dynamodb.schema import by_time, run_key
+from relay_dagster.runs.identifiers import is_run_id
+from relay_dagster.runs.model import RunRecord
+
+
+class BadCursorError(ValueError):
+    """A listing's cursor that this store did not make."""
+
+    def __init__(self) -> None:
+        super().__init__("cursor is not one that a listing returned")
+
+
+def listing_of(tenant_id: str | None, status: RunStatus | None = None) -> tuple[str, str, str]:
+    """Return index, key name and key value that lead to runs: of a tenant, or of all in a status.
+
+    A tenant's runs in a status are found among all of its own.
+    """
+    if tenant_id is not None:
+        return schema.BY_TENANT, schema.LISTED_TENANT, tenant_id
+    if status is not None:
+        return schema.BY_STATUS, schema.LISTED_STATUS, status.value
+    return schema.BY_TIME, schema.LISTED, schema.ALL_RUNS
+
+
+def run_id_of(row: Mapping[str, Any]) -> str:
+    """Return the run that a row of an index stands for."""
+    return str(row[schema.KEY]).removeprefix(schema.RUN)
+
+
+def cursor_after(row: Mapping[str, Any]) -> str:
+    """Return the cursor that goes on after a row."""
+    return to_cursor(str(row[schema.REQUESTED_KEY]))
+
+
+def cursor_after_record(record: RunRecord) -> str:
+    """Return the cursor that goes on after a run."""
+    return to_cursor(by_time(record.requested_at, record.run_id))
+
+
+def start_key(cursor: str, key: str, value: str) -> Mapping[str, Any]:
+    """Return where in an index to go on.
+
+    Raises:
+        BadCursorError: `cursor_after` did not make the cursor.
+    """
+    instant, run_id = read_cursor(cursor)
+    if not is_run_id(run_id):
+        raise BadCursorError
+    requested = f"{instant}#{run_id}"
+    start = {schema.KEY: run_key(run_id), schema.REQUESTED_KEY: requested, key: value}
+    return marshal(start)
+
+
+def to_cursor(sort_key: str) -> str:
+    """Return the cursor of a sort key: an instant, ``#``, and what else tells items apart."""
+    return base64.urlsafe_b64encode(sort_key.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> tuple[str, str]:
+    """Return the instant of a cursor and what follows it, as they stand in the sort key.
+
+    Raises:
+        BadCursorError: `to_cursor` did not make the cursor.
+    """
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        sort_key = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+        instant, _, rest = sort_key.partition("#")
+        read_instant(instant)
+    except (binascii.Error, ValueError) as error:
+        raise BadCursorError from error
+    return instant, rest

@@ -1,0 +1,163 @@
+"""The three tables of one installation, and transactions over them.
+
+What makes something of a tenant is written on condition that the tenant is active. One item says
+that it is not, ``DELETION#<tenant_id>``, and nobody else keeps a copy of it: what one writer has
+read is no reason for another.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from relay_dagster.audit import KEPT_FOR, AuditEntry
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal, unmarshal
+from relay_dagster.aws.dynamodb.table import Table
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
+from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.runs.errors import TenantClosingError
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.tenants.deletion import TenantState
+
+_ACTIVE = "active"
+
+
+class TableNames(Protocol):
+    """What the tables are called: the settings say."""
+
+    @property
+    def runs_table(self) -> str:
+        """Of runs and what belongs to them."""
+
+    @property
+    def tenants_table(self) -> str:
+        """Of what tenants have stored."""
+
+    @property
+    def audit_table(self) -> str:
+        """Of who changed what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The tables.
+
+    Attributes:
+        clients: AWS.
+        runs: runs and what belongs to them.
+        tenants: what tenants have stored.
+        audit: who changed what.
+        clock: tells the time, aware.
+    """
+
+    clients: Clients
+    runs: Table
+    tenants: Table
+    audit: Table
+    clock: Callable[[], datetime] = utc_now
+
+    @classmethod
+    def of(
+        cls,
+        clients: Clients,
+        names: TableNames,
+        count_unreadable: Callable[[], None] = lambda: None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Database:
+        """Return the tables of these names; nothing is sent."""
+        runs, tenants, audit = (
+            Table(clients, name, count_unreadable=count_unreadable, sleep=sleep)
+            for name in (names.runs_table, names.tenants_table, names.audit_table)
+        )
+        return cls(clients, runs, tenants, audit)
+
+    @maps_aws_errors
+    def transact(self, *writes: Write) -> None:
+        """Carry out all writes or none.
+
+        Raises:
+            ConditionsFailedError: a condition did not hold.
+        """
+        transact(self.clients.dynamodb, writes)
+
+    def transact_while_active(self, tenant_id: str | None, *writes: Write) -> None:
+        """Carry out all writes or none, where their tenant is active.
+
+        Args:
+            tenant_id: whose they are; None of what is no tenant's.
+            writes: what makes something.
+
+        Raises:
+            TenantClosingError: the tenant is being deleted.
+            ConditionsFailedError: another condition did not hold.
+        """
+        if tenant_id is None:
+            self.transact(*writes)
+            return
+        try:
+            self.transact(*writes, self.tenant_active(tenant_id))
+        except ConditionsFailedError as error:
+            refuse_closing(error, tenant_id)
+            raise
+
+    def tenant_active(self, tenant_id: str, sent_at: datetime | None = None) -> Write:
+        """Return the condition that nothing of a tenant is being deleted.
+
+        Args:
+            tenant_id: the tenant.
+            sent_at: when the message was sent that asks for something: one from before the tenant
+                was deleted is a leftover of it.
+        """
+        over = "#state = :deleted AND attribute_not_exists(is_swept)"
+        values: dict[str, Any] = {":deleted": TenantState.DELETED.value}
+        if sent_at is not None:
+            over += " AND deleted_at < :sent"
+            values[":sent"] = instant_text(sent_at)
+        return self.tenants.write(
+            _ACTIVE,
+            "ConditionCheck",
+            schema.deletion_key(tenant_id),
+            condition=f"attribute_not_exists({schema.KEY}) OR ({over})",
+            values=values,
+            names={"#state": "state"},
+        )
+
+    def audit_write(self, entry: AuditEntry) -> Write:
+        """Return the write that adds an entry to the audit.
+
+        It has no condition: an id is one entry's alone, and a transaction that is tried again
+        writes the same entry.
+        """
+        item = {
+            schema.KEY: entry.audit_id,
+            schema.LISTED: schema.ALL_ENTRIES,
+            schema.OWNER: entry.tenant_id,
+            schema.ACTION: entry.action.value,
+            "entry": json.dumps(entry.to_document(), ensure_ascii=False),
+            schema.EXPIRY: epoch_seconds(entry.occurred_at + KEPT_FOR),
+        }
+        return self.audit.put("audit", marshal(item))
+
+
+def is_closed(item: Mapping[str, Any] | None) -> bool:
+    """Tell whether the item of a tenant's deletion says that the tenant is being deleted."""
+    found = unmarshal(item or {})
+    return bool(found) and (found["state"] != TenantState.DELETED or "is_swept" in found)
+
+
+def refuse_closing(error: ConditionsFailedError, tenant_id: str) -> None:
+    """Refuse a write whose failed conditions say that the tenant is being deleted.
+
+    Raises:
+        TenantClosingError: they do.
+    """
+    if _ACTIVE in error.items:
+        is_deleted = not is_closed(error.items[_ACTIVE])
+        raise TenantClosingError(tenant_id, is_deleted=is_deleted) from error

@@ -1,0 +1,407 @@
+"""One DynamoDB table: items by key, consistently, rows of its indexes, and the writes of items.
+
+Whoever found an item by an index reads it again by its key: indexes lag, and hold keys alone. Each
+item is read by itself: one that this release cannot read is skipped, logged and counted, and the
+others are read. A write of an item leaves the attributes as they are that this release does not
+know.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import islice
+from typing import Any, TypeVar
+
+from botocore.exceptions import ClientError
+
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.codec import Item, instant_text, marshal, unmarshal
+from relay_dagster.aws.dynamodb.schema import due_shard
+from relay_dagster.aws.dynamodb.transactions import Write
+from relay_dagster.aws.error_mapping import (
+    CONDITION_FAILED,
+    TRANSACTION_COLLIDED,
+    error_code,
+    maps_aws_errors,
+)
+from relay_dagster.aws.retries import retrying
+from relay_dagster.external_errors import ThrottledError, UnreadableItemError
+from relay_dagster.logs import event_log
+
+_T = TypeVar("_T")
+_BATCH, _WRITES = 100, 25
+# What a listing goes through at the most, for those of its rows that are in a status.
+_FILTERED_PAGES, _FILTERED_ROWS = 5, 1000
+_CHANGED = CONDITION_FAILED | TRANSACTION_COLLIDED
+_IS_NEW = f"attribute_not_exists({schema.KEY})"
+UNREADABLE_AGAIN = timedelta(minutes=5)
+"""After which an item is met again that could not be read."""
+IS_THERE = f"attribute_exists({schema.KEY})"
+
+_MAX_SHOWN = 500
+
+_log = event_log()
+
+
+class Table:
+    """One table, keyed by ``pk``.
+
+    Args:
+        clients: AWS.
+        name: the table's.
+        count_unreadable: called for each item that cannot be read.
+        sleep: how to wait.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        name: str,
+        *,
+        count_unreadable: Callable[[], None] = lambda: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clients = clients
+        self.name = name
+        self._count_unreadable = count_unreadable
+        self._sleep = sleep
+
+    # --- items ----------------------------------------------------------------------------------
+
+    @maps_aws_errors
+    def item(self, key: str) -> Mapping[str, Any] | None:
+        """Return one item, read consistently; None where there is none."""
+        answer = self._clients.dynamodb.get_item(**self._key(key), ConsistentRead=True)
+        return answer.get("Item")
+
+    def read(self, key: str, read: Callable[[Mapping[str, Any]], _T]) -> _T | None:
+        """Return what an item says, read consistently; None where there is none.
+
+        Raises:
+            UnreadableItemError: this release cannot read it.
+        """
+        item = self.item(key)
+        if item is None:
+            return None
+        try:
+            return read(item)
+        except Exception as error:
+            self.report_unreadable(item, error)
+            raise UnreadableItemError(f"{self.name} {key}", repr(error)) from error
+
+    def read_all(
+        self, keys: Iterable[str], read: Callable[[Mapping[str, Any]], _T]
+    ) -> Iterator[_T]:
+        """Yield what the items say that there are, in the order of their keys.
+
+        One that this release cannot read is skipped.
+        """
+        return (found for _, found in self.readable(self.in_order(keys), read) if found is not None)
+
+    def read_due(
+        self,
+        queue: StrEnum,
+        until: datetime,
+        limit: int,
+        read: Callable[[Mapping[str, Any]], _T],
+        besides: Collection[str] = (),
+    ) -> list[_T]:
+        """Return what the items say that are due in a queue up to an instant, longest due first.
+
+        Each is read consistently: the index lags. One that this release cannot read is put off.
+
+        Args:
+            queue: which is looked into.
+            until: the instant.
+            limit: how many at the most.
+            read: returns what an item says.
+            besides: keys of items that are not wanted.
+        """
+        keys = self.due_keys(queue, until, limit + len(besides))
+        items = self.in_order([key for key in keys if key not in besides][:limit])
+        due = []
+        for item, found in self.readable(items, read):
+            if found is None:
+                self.put_off(item, schema.DUE_AT, instant_text(until + UNREADABLE_AGAIN))
+            elif unmarshal(item).get(schema.DUE_AT, "~") <= instant_text(until):
+                due.append(found)
+        return due
+
+    @maps_aws_errors
+    def batch(self, keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the items there are, by key, read consistently."""
+        wanted = [marshal({schema.KEY: key}) for key in set(keys)]
+        found: dict[str, Mapping[str, Any]] = {}
+        for start in range(0, len(wanted), _BATCH):
+            self._read_batch(wanted[start : start + _BATCH], found)
+        return found
+
+    def in_order(self, keys: Iterable[str]) -> list[Mapping[str, Any]]:
+        """Return the items there are, in the order of their keys, read consistently."""
+        wanted = list(keys)
+        found = self.batch(wanted)
+        return [found[key] for key in wanted if key in found]
+
+    def _read_batch(self, left: Sequence[Mapping[str, Any]], found: dict[str, Any]) -> None:
+        """Read keys into ``found``, and those again that DynamoDB leaves unprocessed."""
+
+        def read_what_is_left() -> None:
+            nonlocal left
+            request: Any = {self.name: {"Keys": left, "ConsistentRead": True}}
+            answer = self._clients.dynamodb.batch_get_item(RequestItems=request)
+            for item in answer.get("Responses", {}).get(self.name, []):
+                found[item[schema.KEY]["S"]] = item
+            unprocessed: Any = answer.get("UnprocessedKeys", {}).get(self.name)
+            if unprocessed:
+                left = unprocessed["Keys"]
+                raise ThrottledError("dynamodb.BatchGetItem", "keys stayed unprocessed")
+
+        again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self._sleep)
+        again(read_what_is_left)
+
+    def readable(
+        self, items: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], _T]
+    ) -> Iterator[tuple[Mapping[str, Any], _T | None]]:
+        """Yield each item with what it says; with None where this release cannot read it."""
+        for item in items:
+            try:
+                yield item, read(item)
+            except Exception as error:  # noqa: BLE001 - whatever another release has written
+                self.report_unreadable(item, error)
+                yield item, None
+
+    def report_unreadable(self, item: Mapping[str, Any], error: Exception) -> None:
+        """Log an item that this release cannot read, and count it."""
+        key = item[schema.KEY]["S"]
+        _log.error("item_unreadable", table=self.name, key=key, error=repr(error)[:_MAX_SHOWN])
+        self._count_unreadable()
+
+    def put_off(self, item: Mapping[str, Any], attribute: str, later: str) -> None:
+        """Let an item be due later that this release cannot read; one that has changed stays."""
+        write = self.write(
+            "due",
+            "Update",
+            item[schema.KEY]["S"],
+            f"SET {attribute} = :later",
+            condition=f"{attribute} = :seen",
+            values={":later": later, ":seen": item.get(attribute, {}).get("S")},
+        )
+        self.carry_out(write)
+
+    # --- writes ---------------------------------------------------------------------------------
+
+    def new(self, role: str, item: Item) -> Write:
+        """Return the write that stores an item where there is none of its key."""
+        return self.put(role, item, ConditionExpression=_IS_NEW)
+
+    def put(self, role: str, item: Item, **condition: Any) -> Write:
+        """Return the write that stores an item whatever is there, or on a condition."""
+        return Write(role, "Put", {"TableName": self.name, "Item": item, **condition})
+
+    def change(
+        self, role: str, before: Item, after: Item, revision: int, always: Collection[str] = ()
+    ) -> Write:
+        """Return the write that makes an item another, if it is at a revision; 0 is that it is new.
+
+        What has not changed is not written, so that what is not known of it stays; but what may
+        have been written without a new revision is written ``always``.
+        """
+        if not revision:
+            return self.new(role, after)
+        differing = {
+            name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+        }
+        names = sorted((differing | set(always)) - {schema.KEY})
+        sets = ", ".join(f"#{name} = :{name}" for name in names if name in after)
+        removes = ", ".join(f"#{name}" for name in names if name not in after)
+        clauses = [f"{verb} {them}" for verb, them in (("SET", sets), ("REMOVE", removes)) if them]
+        seen = marshal({":seen": revision})
+        arguments = {
+            **self._key(after[schema.KEY]["S"]),
+            "UpdateExpression": " ".join(clauses),
+            "ConditionExpression": "revision = :seen",
+            "ExpressionAttributeNames": {f"#{name}": name for name in names},
+            "ExpressionAttributeValues": {
+                **{f":{name}": after[name] for name in names if name in after},
+                **seen,
+            },
+        }
+        return Write(role, "Update", arguments)
+
+    def write(
+        self,
+        role: str,
+        action: str,
+        key: str,
+        expression: str | None = None,
+        *,
+        condition: str | None = None,
+        values: Mapping[str, Any] | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> Write:
+        """Return an ``Update`` by an expression, a ``Delete`` or a mere ``ConditionCheck``."""
+        arguments = {
+            "UpdateExpression": expression,
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": marshal(values or {}),
+            "ExpressionAttributeNames": names,
+        }
+        given = {name: value for name, value in arguments.items() if value}
+        return Write(role, action, {**self._key(key), **given})
+
+    @maps_aws_errors
+    def carry_out(self, write: Write) -> bool:
+        """Carry out one write alone.
+
+        Returns:
+            False where its condition does not hold, or another writer is at the item.
+        """
+        client: Any = self._clients.dynamodb
+        calls = {
+            "Put": client.put_item,
+            "Update": client.update_item,
+            "Delete": client.delete_item,
+        }
+        try:
+            calls[write.action](**write.arguments)
+        except ClientError as error:
+            if error_code(error) in _CHANGED:
+                return False
+            raise
+        return True
+
+    @maps_aws_errors
+    def write_all(self, requests: Iterable[Mapping[str, Any]]) -> None:
+        """Carry out writes in batches, and those again that stay unprocessed.
+
+        Raises:
+            ThrottledError: DynamoDB did not take all of them in many tries.
+        """
+        pending = iter(requests)
+        while batch := list(islice(pending, _WRITES)):
+            self._write_batch(batch)
+
+    def _write_batch(self, requests: Sequence[Mapping[str, Any]]) -> None:
+        left: Any = requests
+
+        def write_what_is_left() -> None:
+            nonlocal left
+            answer = self._clients.dynamodb.batch_write_item(RequestItems={self.name: left})
+            left = answer.get("UnprocessedItems", {}).get(self.name)
+            if left:
+                raise ThrottledError("dynamodb.BatchWriteItem", "writes stayed unprocessed")
+
+        again = retrying(lambda error: isinstance(error, ThrottledError), sleep=self._sleep)
+        again(write_what_is_left)
+
+    # --- indexes --------------------------------------------------------------------------------
+
+    @maps_aws_errors
+    def rows(
+        self,
+        index: str,
+        key: tuple[str, str],
+        filtered: tuple[str, str] | None,
+        limit: int,
+        start: Mapping[str, Any] | None,
+        *,
+        prefix: str | None = None,
+        forward: bool = False,
+    ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any] | None]:
+        """Return up to ``limit`` rows of an index, and the row to go on after; None at the end.
+
+        Filtered by an attribute that the index does not lead to, no more than some thousands of
+        rows are looked at: there may be fewer of them than ``limit``, or none, and yet more to
+        come.
+
+        Args:
+            index: of the table.
+            key: its partition, name and value.
+            filtered: an attribute, name and value; None takes all rows.
+            limit: how many rows at the most.
+            start: where to go on.
+            prefix: of the items' keys, where the index is sorted by them.
+            forward: the first rows first, else the last.
+        """
+        names, values = {"#key": key[0]}, {":key": key[1]}
+        request: dict[str, Any] = {
+            "TableName": self.name,
+            "IndexName": index,
+            "KeyConditionExpression": "#key = :key",
+            "ScanIndexForward": forward,
+        }
+        if prefix is not None:
+            request["KeyConditionExpression"] += f" AND begins_with({schema.KEY}, :prefix)"
+            values[":prefix"] = prefix
+        if filtered is not None:
+            request["FilterExpression"] = "#filtered = :filtered"
+            names["#filtered"], values[":filtered"] = filtered
+        request["ExpressionAttributeNames"] = names
+        request["ExpressionAttributeValues"] = marshal(values)
+        rows: list[Mapping[str, Any]] = []
+        for _ in range(_FILTERED_PAGES if filtered else limit + 1):
+            # With a filter DynamoDB's limit counts what it looks at, not what it returns.
+            request["Limit"] = _FILTERED_ROWS if filtered else limit + 1 - len(rows)
+            if start:
+                request["ExclusiveStartKey"] = start
+            answer = self._clients.dynamodb.query(**request)
+            rows += [unmarshal(row) for row in answer["Items"]]
+            start = answer.get("LastEvaluatedKey")
+            if len(rows) > limit:
+                return rows[:limit], rows[limit - 1]
+            if not start:
+                return rows, None
+        return rows, unmarshal(start or {})
+
+    @maps_aws_errors
+    def due_keys(self, queue: StrEnum, until: datetime, limit: int | None = None) -> list[str]:
+        """Return the keys of what is due in a queue up to an instant, the longest due first.
+
+        With a limit only so many. The index lags.
+        """
+        bound = (schema.DUE_AT, "<=", instant_text(until))
+        shards = (
+            self.partition(schema.DUE, (schema.DUE_SHARD, due_shard(queue, n)), bound, page=limit)
+            for n in range(schema.SHARDS)
+        )
+        rows = heapq.merge(*shards, key=lambda row: str(row[schema.DUE_AT]))
+        return [str(row[schema.KEY]) for row in islice(rows, limit)]
+
+    def partition(
+        self,
+        index: str,
+        key: tuple[str, str],
+        bound: tuple[str, str, str] | None = None,
+        *,
+        page: int | None = None,
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield all rows of a partition of an index in their order, a page at a time.
+
+        Args:
+            index: of the table.
+            key: the partition, name and value.
+            bound: of the sort key: its name, a comparison, and a value.
+            page: how many rows a call asks for; None for as many as there is room for.
+        """
+        condition, names, values = "#key = :key", {"#key": key[0]}, {":key": key[1]}
+        if bound is not None:
+            names["#sorted"], comparison, values[":bound"] = bound
+            condition += f" AND #sorted {comparison} :bound"
+        pages = self._clients.dynamodb.get_paginator("query").paginate(
+            TableName=self.name,
+            IndexName=index,
+            KeyConditionExpression=condition,
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=marshal(values),
+            PaginationConfig={} if page is None else {"PageSize": page},
+        )
+        for answer in pages:
+            yield from (unmarshal(row) for row in answer["Items"])
+
+    def _key(self, key: str) -> dict[str, Any]:
+        return {"TableName": self.name, "Key": marshal({schema.KEY: key})}

@@ -1,1 +1,0 @@
-"""What belongs to tenants in their table, beside their configs."""

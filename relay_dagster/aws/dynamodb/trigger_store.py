@@ -1,0 +1,92 @@
+"""Tenants' triggers in the runs table: read, written, and found by when they are due.
+
+Their items stand in the index of what is due, beside the runs: in queues of their own. A run takes
+what it is for in the transaction of its record: ``RunStore.commit``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.codec import Codec, Item, instant_text, marshal
+from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.schema import due_place, trigger_key
+from relay_dagster.aws.dynamodb.table import Table
+from relay_dagster.aws.dynamodb.transactions import Write
+from relay_dagster.runs.triggers.state import TriggerLane, TriggerState
+
+_TRIGGERS = Codec(kind=TriggerState)
+_EVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerStore:
+    """What tenants' triggers have come to."""
+
+    database: Database
+
+    def get(self, tenant_id: str) -> TriggerState:
+        """Return a tenant's triggers, read consistently."""
+        found = self.database.runs.read(trigger_key(tenant_id), _to_state)
+        return found or TriggerState(tenant_id=tenant_id)
+
+    def put(self, before: TriggerState, after: TriggerState) -> TriggerState | None:
+        """Write triggers down, and return them as they now stand.
+
+        Returns:
+            None where they are not as they were read; nothing is written then.
+        """
+        write = trigger_change(self.database.runs, before, after)
+        return _written(before, after) if self.database.runs.carry_out(write) else None
+
+    def due(self, lane: TriggerLane, until: datetime, limit: int) -> list[TriggerState]:
+        """Return triggers that are due up to an instant, the longest due first."""
+        return self.database.runs.read_due(lane, until, limit, _to_state)
+
+    def scheduled(self) -> Iterator[TriggerState]:
+        """Yield the triggers of all tenants that have a schedule."""
+        table = self.database.runs
+        keys = [key for lane in TriggerLane for key in table.due_keys(lane, _EVER)]
+        return (each for each in table.read_all(keys, _to_state) if each.next_run_at is not None)
+
+
+def trigger_change(table: Table, before: TriggerState, after: TriggerState) -> Write:
+    """Return the write that changes a tenant's triggers, if they are as they were read."""
+    items = _to_item(before), _to_item(_written(before, after))
+    return table.change("trigger", *items, before.revision, always=_TRIGGERS.names)
+
+
+def triggers_due_now(table: Table, tenant_id: str, now: datetime) -> Write:
+    """Return the write by which a tenant's triggers are due: its config has changed."""
+    return table.write(
+        "trigger",
+        "Update",
+        trigger_key(tenant_id),
+        f"SET {schema.DUE_SHARD} = :shard, {schema.DUE_AT} = :now ADD revision :one",
+        values={
+            ":shard": due_place(TriggerLane.DUE, tenant_id),
+            ":now": instant_text(now),
+            ":one": 1,
+        },
+    )
+
+
+def _written(before: TriggerState, after: TriggerState) -> TriggerState:
+    return replace(after, revision=before.revision + 1)
+
+
+def _to_item(state: TriggerState) -> Item:
+    plain = {schema.KEY: trigger_key(state.tenant_id), **_TRIGGERS.attributes(state)}
+    if state.due_at is not None:
+        plain[schema.DUE_SHARD] = due_place(state.lane, state.tenant_id)
+    return marshal(plain)
+
+
+def _to_state(item: Mapping[str, Any]) -> TriggerState:
+    # One that has only been made due knows no more than whose it is, by its key.
+    tenant_id = {"S": str(item[schema.KEY]["S"]).removeprefix(schema.TRIGGER)}
+    return _TRIGGERS.read({"tenant_id": tenant_id, **item})

@@ -1,1 +1,0 @@
-"""Tenants' triggers in the runs table."""

@@ -1,0 +1,357 @@
+"""Tenants' webhooks in the tenants table, and the events that they are told of in the runs table.
+
+All webhooks of a tenant are one item, so that one consistent read gives them; so are all deliveries
+of an event. An event stands in the index of what is due while one of them is not over, and in that
+of runs by tenant, in a partition of its own for each tenant. The events of runs and feeds are added
+in the transactions that make them: ``RunStore.commit``. Only a sender changes a stored event.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from relay_dagster.audit import AuditEntry
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.codec import (
+    JSON_TEXT,
+    Codec,
+    Form,
+    Item,
+    epoch_seconds,
+    marshal,
+    of_plain,
+    of_row,
+    to_plain,
+    to_row,
+)
+from relay_dagster.aws.dynamodb.cursors import (
+    BadCursorError,
+    cursor_after,
+    read_cursor,
+    to_cursor,
+)
+from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.schema import (
+    by_time,
+    due_place,
+    event_key,
+    events_list,
+    webhooks_key,
+)
+from relay_dagster.aws.dynamodb.table import Table
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
+from relay_dagster.aws.retries import retrying
+from relay_dagster.external_errors import ThrottledError
+from relay_dagster.runs.webhooks.changes import Webhooks, WebhooksRule
+from relay_dagster.runs.webhooks.model import (
+    EVENT_ID_PATTERN,
+    EVENT_LIFE,
+    Attempt,
+    Delivery,
+    Event,
+    EventLane,
+    Try,
+    Webhook,
+)
+
+# A page of tries is looked for in so many events, read so many at a time.
+_EVENTS_AT_ONCE, _READS = 50, 6
+_EVENT_ID = re.compile(EVENT_ID_PATTERN)
+_NUMBER = re.compile("[1-9][0-9]?")
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Some events of a tenant, the last first; ``next_cursor`` is None on the last page."""
+
+    events: tuple[Event, ...]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TryPage:
+    """Some tries to deliver to a webhook; ``next_cursor`` is None on the last page."""
+
+    tries: tuple[Try, ...]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A tenant's webhooks as they are stored.
+
+    Attributes:
+        item: their item; None where the tenant has none.
+        documents: each as JSON has it, by its id; those too that this release cannot read.
+        webhooks: those that it can.
+    """
+
+    item: Mapping[str, Any] | None
+    documents: Mapping[str, Mapping[str, Any]]
+    webhooks: Webhooks
+
+    @property
+    def revision(self) -> int:
+        return 0 if self.item is None else int(self.item["revision"]["N"])
+
+    def changed(self, tenant_id: str, webhooks: Webhooks) -> Item:
+        """Return the item with other webhooks; what is not known of each stays."""
+        known = {each.webhook_id for each in self.webhooks}
+        documents = [
+            *({**self.documents.get(each.webhook_id, {}), **to_plain(each)} for each in webhooks),
+            *(each for webhook_id, each in self.documents.items() if webhook_id not in known),
+        ]
+        plain = {
+            schema.KEY: webhooks_key(tenant_id),
+            schema.OWNER: tenant_id,
+            "webhooks": json.dumps(documents, ensure_ascii=False),
+            "revision": self.revision + 1,
+        }
+        return marshal(plain)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookStore:
+    """The webhooks of all tenants."""
+
+    database: Database
+
+    # --- webhooks -------------------------------------------------------------------------------
+
+    def of_tenant(self, tenant_id: str) -> Webhooks:
+        """Return a tenant's webhooks in the order in which they were made, read consistently."""
+        return self._stored(self.database.tenants.item(webhooks_key(tenant_id))).webhooks
+
+    def of_tenants(self, tenant_ids: Iterable[str]) -> dict[str, Webhooks]:
+        """Return the webhooks of each tenant, read consistently; () of one that has none."""
+        wanted = {webhooks_key(tenant_id): tenant_id for tenant_id in tenant_ids}
+        found = self.database.tenants.batch(wanted)
+        return {
+            tenant_id: self._stored(found.get(key)).webhooks for key, tenant_id in wanted.items()
+        }
+
+    def change(
+        self, tenant_id: str, rule: WebhooksRule, entry: AuditEntry | None = None
+    ) -> Webhooks:
+        """Apply a rule to a tenant's webhooks, and return them as they then are.
+
+        Args:
+            tenant_id: whose.
+            rule: returns what they are to be, or raises why not; it may be asked more than once.
+            entry: what the audit tells of it; a rule that changes nothing tells nothing.
+
+        Raises:
+            TenantClosingError: one is to be made, and the tenant is being deleted.
+            ThrottledError: others have changed them in every try.
+        """
+        table = self.database.tenants
+        audit = [] if entry is None else [self.database.audit_write(entry)]
+
+        def try_once() -> Webhooks:
+            stored = self._stored(table.item(webhooks_key(tenant_id)))
+            after = rule(stored.webhooks)
+            if after != stored.webhooks:
+                maker = tenant_id if len(after) > len(stored.webhooks) else None
+                item = stored.changed(tenant_id, after)
+                write = table.change("webhooks", {}, item, stored.revision)
+                self.database.transact_while_active(maker, write, *audit)
+            return after
+
+        try:
+            return retrying(lambda error: isinstance(error, ConditionsFailedError))(try_once)
+        except ConditionsFailedError as error:
+            raise ThrottledError("change", f"webhooks of tenant {tenant_id}: {error}") from error
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def add_event(self, event: Event) -> None:
+        """Add an event that is part of no other change.
+
+        Raises:
+            TenantClosingError: its tenant is being deleted.
+        """
+        self.database.transact_while_active(
+            event.tenant_id, new_event_write(self.database.runs, event)
+        )
+
+    def event(self, event_id: str) -> Event | None:
+        """Return an event, read consistently; None where there is none, or no longer."""
+        return self.database.runs.read(event_key(event_id), to_event)
+
+    def due_events(
+        self, until: datetime, limit: int, *, besides: Collection[str] = ()
+    ) -> list[Event]:
+        """Return events that are to be looked at up to an instant, the longest due first.
+
+        Args:
+            until: the instant.
+            limit: how many at the most.
+            besides: events that are not wanted, by their ids.
+        """
+        keys = {event_key(each) for each in besides}
+        return self.database.runs.read_due(EventLane.EVENT, until, limit, to_event, keys)
+
+    def put_event(self, before: Event, after: Event) -> Event | None:
+        """Write an event down, and return it as it now stands; one for nobody is not kept.
+
+        Returns:
+            None where it is not as it was read; nothing is written then.
+        """
+        after = replace(after, revision=before.revision + 1)
+        table, key = self.database.runs, event_key(before.event_id)
+        write = (
+            table.change("event", _to_item(before), _to_item(after), before.revision)
+            if after.deliveries
+            else table.write(
+                "event",
+                "Delete",
+                key,
+                condition="revision = :seen",
+                values={":seen": before.revision},
+            )
+        )
+        return after if table.carry_out(write) else None
+
+    def events_of(self, tenant_id: str, *, limit: int, cursor: str | None = None) -> EventPage:
+        """Return up to ``limit`` events of a tenant, the last first.
+
+        They are found by an index, which lags.
+
+        Raises:
+            BadCursorError: the cursor is not one of ``next_cursor``.
+        """
+        table, key = self.database.runs, (schema.LISTED_TENANT, events_list(tenant_id))
+        start = None if cursor is None else _start(cursor, key)
+        rows, last = table.rows(schema.BY_TENANT, key, None, limit, start)
+        events = table.read_all((str(row[schema.KEY]) for row in rows), to_event)
+        return EventPage(tuple(events), cursor_after(last) if last else None)
+
+    def tries_of(
+        self, tenant_id: str, webhook_id: str, *, limit: int, cursor: str | None = None
+    ) -> TryPage:
+        """Return up to ``limit`` tries to deliver to a webhook: the last event's last try first.
+
+        A page may hold fewer than ``limit``, or none, and have a ``next_cursor`` all the same.
+
+        Raises:
+            BadCursorError: the cursor is not one of ``next_cursor``.
+        """
+        tries, after = self._rest_of_event(cursor, tenant_id, webhook_id)
+        for _ in range(_READS):
+            page = self.events_of(tenant_id, limit=_EVENTS_AT_ONCE, cursor=after)
+            tries += [one for event in page.events for one in event.tries_of(webhook_id)]
+            after = page.next_cursor
+            if after is None or len(tries) > limit:
+                break
+        if len(tries) > limit:
+            tries = tries[:limit]
+            last = tries[-1]
+            after = to_cursor(f"{by_time(last.occurred_at, last.event_id)}#{last.number}")
+        return TryPage(tuple(tries), after)
+
+    def _rest_of_event(
+        self, cursor: str | None, tenant_id: str, webhook_id: str
+    ) -> tuple[list[Try], str | None]:
+        """Return the tries that a page has left of its last event, and the cursor after that."""
+        if cursor is None:
+            return [], None
+        instant, rest = read_cursor(cursor)
+        event_id, _, number = rest.partition("#")
+        after = to_cursor(f"{instant}#{event_id}")
+        if not number:
+            return [], after
+        if not _NUMBER.fullmatch(number) or not _EVENT_ID.fullmatch(event_id):
+            raise BadCursorError
+        event = self.event(event_id)
+        if event is None or event.tenant_id != tenant_id:
+            return [], after
+        return [one for one in event.tries_of(webhook_id) if one.number < int(number)], after
+
+    def _stored(self, item: Mapping[str, Any] | None) -> _Stored:
+        """Return the webhooks of an item; no item is a tenant without any."""
+        documents = [] if item is None else json.loads(item["webhooks"]["S"])
+        readable = []
+        for each in documents:
+            try:
+                readable.append(of_plain(Webhook, each))
+            except Exception as error:  # noqa: BLE001 - whatever another release has written
+                self.database.tenants.report_unreadable(item or {}, error)
+        return _Stored(item, {each["webhook_id"]: each for each in documents}, tuple(readable))
+
+
+def new_event_write(table: Table, event: Event) -> Write:
+    """Return the write that adds an event.
+
+    It has no condition: an id is one event's alone, and a transaction that is tried again writes
+    the same event.
+    """
+    return table.put("event", _to_item(event))
+
+
+def _start(cursor: str, key: tuple[str, str]) -> Mapping[str, Any]:
+    """Return where in the index of a tenant's events to go on."""
+    instant, event_id = read_cursor(cursor)
+    if not _EVENT_ID.fullmatch(event_id):
+        raise BadCursorError
+    start = {
+        schema.KEY: event_key(event_id),
+        schema.REQUESTED_KEY: f"{instant}#{event_id}",
+        key[0]: key[1],
+    }
+    return marshal(start)
+
+
+# --- the item of an event -----------------------------------------------------------------------
+
+
+def _deliveries_text(deliveries: Mapping[str, Delivery]) -> str:
+    plain = {
+        webhook_id: {
+            "attempts": [*map(to_row, delivery.attempts)],
+            "next_attempt_at": to_plain(delivery.next_attempt_at),
+        }
+        for webhook_id, delivery in deliveries.items()
+    }
+    return json.dumps(plain, ensure_ascii=False)
+
+
+def _read_deliveries(_: Any, text: str) -> dict[str, Delivery]:
+    return {
+        webhook_id: Delivery(
+            webhook_id,
+            tuple(of_row(Attempt, row) for row in each["attempts"]),
+            of_plain(datetime | None, each["next_attempt_at"]),
+        )
+        for webhook_id, each in json.loads(text).items()
+    }
+
+
+_EVENTS = Codec(
+    kind=Event,
+    forms={"data": JSON_TEXT, "deliveries": Form(_deliveries_text, _read_deliveries)},
+    renamed={"type": "event"},
+)
+
+
+def to_event(item: Mapping[str, Any]) -> Event:
+    """Return the event of an item."""
+    return _EVENTS.read(item)
+
+
+def _to_item(event: Event) -> Item:
+    plain = {
+        schema.KEY: event_key(event.event_id),
+        schema.LISTED_TENANT: events_list(event.tenant_id),
+        schema.REQUESTED_KEY: by_time(event.occurred_at, event.event_id),
+        "run_id": event.run_id,
+        schema.EXPIRY: epoch_seconds(event.occurred_at + EVENT_LIFE),
+        **_EVENTS.attributes(event),
+    }
+    if event.due_at is not None:
+        plain[schema.DUE_SHARD] = due_place(EventLane.EVENT, event.event_id)
+    return marshal(plain)

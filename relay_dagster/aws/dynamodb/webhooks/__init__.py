@@ -1,1 +1,0 @@
-"""Tenants' webhooks in the tenants table, and their events in the runs table."""
