@@ -13,8 +13,8 @@ from relay_core.config.models import (
     StockConfig,
     VendorConfig,
 )
-from relay_core.config.sections.output import OutputConfig
-from relay_core.config.sections.pricing import (
+from relay_core.config.output import OutputConfig
+from relay_core.config.pricing import (
     MapPolicyConfig,
     PriceRule,
     PricingConfig,

@@ -7,30 +7,34 @@ before and are sound, and the `LoadContext` of the whole config.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sized
+from collections.abc import Callable, Collection, Mapping, Sized
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BeforeValidator, ValidationInfo
-
-from relay_core.config.values import (
-    FaultyValueError,
-    distinct_list_of,
-    list_of,
-    mapping_of,
-    nearest,
-    read_column,
-    read_filled_text,
-    read_id,
-    read_text,
-    read_trimmed_text,
-    refuse,
-    whole_number,
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
-from relay_core.domain.cell_rules import LARGEST_WHOLE, read_cell, shorten, strip
-from relay_core.domain.columns import DERIVED_COLUMNS
+
+from relay_core.config.scalars import BareWord
+from relay_core.config.values import (
+    QUOTE_IT,
+    Column,
+    Filled,
+    Id,
+    Quantity,
+    Trimmed,
+    nearest,
+    refuse,
+)
+from relay_core.domain.cell_rules import read_cell, shorten, strip
+from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.errors import CellError
 from relay_core.domain.limits import DEFAULT_LIMITS, LONGEST_QUOTED, Limits
 
@@ -46,20 +50,17 @@ _PROBES = (
 
 @dataclass(slots=True)
 class LoadContext:
-    """What the reading of one config knows across its sections."""
+    """What the reading of one config knows across its sections.
+
+    Attributes:
+        tenant_id: whose config it is; None where it has no sound id, so that no key is held to it.
+        limits: how much the config may hold.
+        vendor_ids: of the vendors that were read.
+    """
 
     tenant_id: str | None = None
     limits: Limits = DEFAULT_LIMITS
     vendor_ids: set[str] = field(default_factory=set)
-    headers: set[str] = field(default_factory=set)
-
-    @classmethod
-    def of_tenant(cls, tenant_id: Any, limits: Limits = DEFAULT_LIMITS) -> LoadContext:
-        """Return the context of a config; without a sound id, keys are not held to it."""
-        try:
-            return cls(read_id(tenant_id), limits)
-        except FaultyValueError:
-            return cls(None, limits)
 
 
 def at_most(limit: str) -> BeforeValidator:
@@ -83,32 +84,74 @@ def read_vendor_id(vendor_id: str, info: ValidationInfo) -> str:
     return vendor_id
 
 
-def read_known_vendors(value: Any, info: ValidationInfo) -> tuple[str, ...]:
-    """Read ids of vendors that the config has; where it has no list of them, any."""
+class _Entry(NamedTuple):
+    """An entry of a list or a mapping that is judged with the others; ``seen`` is theirs, too."""
+
+    key: Any
+    value: Any
+    seen: dict[str, Any]
+
+
+def _entries(value: Any) -> Any:
+    seen: dict[str, Any] = {}
+    if isinstance(value, Mapping):
+        return {key: _Entry(key, each, seen) for key, each in value.items()}
+    return (
+        [_Entry(None, each, seen) for each in value] if isinstance(value, list | tuple) else value
+    )
+
+
+ENTRIES = BeforeValidator(_entries)
+"""Begins a list or a mapping whose items have a validator of `judged`."""
+
+
+def judged(check: Callable[[Any, _Entry, ValidationInfo], None]) -> WrapValidator:
+    """Return the validator that judges an item when it is read, with its key and other items."""
+
+    def read(entry: _Entry, item: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        value = item(entry.value)
+        check(value, entry, info)
+        return value
+
+    return WrapValidator(read)
+
+
+def refuse_repeated(text: str, seen: dict[str, Any]) -> None:
+    """Refuse a text that an earlier item of the same list has."""
+    if text in seen:
+        raise refuse(f"{shorten(text)} stands more than once; keep one of them")
+    seen[text] = True
+
+
+def _refuse_bare(key: Any) -> Any:
+    if isinstance(key, BareWord):
+        raise refuse(QUOTE_IT)
+    return key
+
+
+def _check_known_vendor(vendor_id: str, info: ValidationInfo) -> str:
+    """Refuse a vendor that the config lacks; where its list of vendors is faulty, none."""
     known = _context(info).vendor_ids
-
-    def read_known(item: Any) -> str:
-        vendor_id = read_id(item)
-        if known and vendor_id not in known:
-            raise refuse(
-                f"the config has no vendor {shorten(vendor_id)}",
-                lambda: nearest(vendor_id, sorted(known)),
-            )
-        return vendor_id
-
-    return list_of(read_known, filled=True)(value)
+    if known and vendor_id not in known:
+        raise refuse(
+            f"the config has no vendor {shorten(vendor_id)}",
+            lambda: nearest(vendor_id, sorted(known)),
+        )
+    return vendor_id
 
 
-def read_s3_prefix(value: Any, info: ValidationInfo) -> str:
-    """Read a prefix under the tenant's own, as if it ended in a slash."""
-    text = read_text(value)
+KnownVendor = Annotated[Id, AfterValidator(_check_known_vendor)]
+
+
+# --- places -------------------------------------------------------------------------------------
+
+
+def _check_s3_prefix(text: str, info: ValidationInfo) -> str:
     goes_with("s3", text, info)
     return _tenant_key(text if text.endswith("/") else f"{text}/", info)
 
 
-def read_s3_key(value: Any, info: ValidationInfo) -> str:
-    """Read the key of one object under the tenant's own prefix."""
-    text = read_text(value)
+def _check_s3_key(text: str, info: ValidationInfo) -> str:
     goes_with("s3", text, info)
     key = _tenant_key(text, info)
     if key.endswith("/"):
@@ -116,12 +159,40 @@ def read_s3_key(value: Any, info: ValidationInfo) -> str:
     return key
 
 
-def read_local_path(value: Any) -> str:
-    """Read a path, absolute or from the config file's folder."""
-    path = read_text(value)
+def _check_local_path(path: str) -> str:
     if not strip(path) or "\0" in path:
         raise refuse("must name a file")
     return path
+
+
+def _tenant_key(key: str, info: ValidationInfo) -> str:
+    tenant_id = _context(info).tenant_id
+    prefix = "tenants/" if tenant_id is None else f"tenants/{tenant_id}/"
+    if not key.startswith(prefix):
+        hint = "; leave s3:// and the bucket out" if key.startswith("s3:") else ""
+        raise refuse(f'must start with "{prefix}", not {shorten(key)}{hint}')
+    if "//" in key or {".", ".."} & set(key.split("/")):
+        raise refuse(f"must not hold //, nor . or .. between slashes: {shorten(key)}")
+    if _CONTROL.search(key):
+        raise refuse("must not hold control characters or line ends")
+    if len(key.encode("utf-8")) > _LONGEST_KEY:
+        raise refuse(f"is longer than the {_LONGEST_KEY} bytes that S3 allows")
+    return key
+
+
+S3Prefix = Annotated[
+    str,
+    AfterValidator(_check_s3_prefix),
+    Field(description="Starts with `tenants/<tenant_id>/`; goes with type `s3`."),
+]
+"""A prefix under the tenant's own, as if it ended in a slash."""
+S3Key = Annotated[str, AfterValidator(_check_s3_key)]
+"""The key of one object under the tenant's own prefix."""
+LocalPath = Annotated[str, AfterValidator(_check_local_path)]
+"""A path, absolute or from the config file's folder."""
+
+
+# --- options that go with others ----------------------------------------------------------------
 
 
 def goes_with(kind: str, value: str | None, info: ValidationInfo) -> str | None:
@@ -167,57 +238,37 @@ def read_thousands_separator(separator: str | None, info: ValidationInfo) -> str
     return separator
 
 
-def _read_mapped_column(column: str) -> None:
-    if read_column(column) == "vendor_id":
+# --- entries of mappings and lists --------------------------------------------------------------
+
+
+def _check_mapped_column(column: str) -> str:
+    if column == "vendor_id":
         raise refuse("vendor_id never comes from the feed: it is the vendor's id in this config")
+    return column
 
 
-def _read_header(column: str, value: Any) -> str:
-    _read_mapped_column(column)
-    return read_filled_text(value)
+def _check_word(quantity: int, entry: _Entry, info: ValidationInfo) -> None:
+    """Refuse a word's quantity where an equal word has another one."""
+    word = strip(str(entry.key)).casefold()
+    if entry.seen.setdefault(word, quantity) != quantity:
+        raise refuse("stands twice, as words are compared in any case; keep one of them")
 
 
-read_column_map = mapping_of(_read_header)
-"""Read which header each canonical column has, trimmed."""
+def _check_default(text: str, entry: _Entry, info: ValidationInfo) -> None:
+    """Refuse a default that its column's rule would refuse in a cell."""
+    if entry.key not in CANONICAL_COLUMNS:
+        return
+    parser: Any = SimpleNamespace(**info.data)
+    try:
+        read_cell(entry.key, text, parser, UTC)
+    except CellError as error:
+        raise refuse(str(error)) from error
+    except AttributeError:
+        pass  # an option that this column's rule needs has a fault of its own
 
 
-read_columns = distinct_list_of(read_trimmed_text)
-"""Read the names of a headerless file's columns, trimmed, each once."""
-
-
-def read_output_column(value: Any) -> str:
-    """Read the name of a column that a merged feed can have."""
-    return read_column(value, *DERIVED_COLUMNS)
-
-
-def read_new_header(header: str, info: ValidationInfo) -> str:
-    """Refuse a header that an earlier column of the feed has."""
-    seen = _context(info).headers
-    if header in seen:
-        raise refuse(f"{shorten(header)} stands more than once; keep one of them")
-    seen.add(header)
-    return header
-
-
-_read_word_quantity = whole_number(most=LARGEST_WHOLE)
-
-
-def read_quantity_words(value: Any) -> dict[str, int]:
-    """Read words, trimmed, and their quantities; equal words must not differ in quantity."""
-    quantities: dict[str, int] = {}
-
-    def read_entry(word: str, quantity: Any) -> tuple[str, int]:
-        name, number = read_filled_text(word), _read_word_quantity(quantity)
-        if quantities.setdefault(name.casefold(), number) != number:
-            raise refuse("stands twice, as words are compared in any case; keep one of them")
-        return name, number
-
-    return dict(mapping_of(read_entry)(value).values())
-
-
-def read_timestamp_format(value: Any) -> str:
-    """Read a strptime format that gives a whole date, the same one on every machine."""
-    form = read_trimmed_text(value)
+def _check_timestamp_format(form: str) -> str:
+    """Refuse a strptime format that does not give a whole date, the same one on every machine."""
     if len(form) > LONGEST_QUOTED:
         raise refuse(f"{shorten(form)} is longer than {LONGEST_QUOTED} characters")
     directives = re.findall(r"%(.?)", form, re.DOTALL)
@@ -229,25 +280,6 @@ def read_timestamp_format(value: Any) -> str:
     for probe in _PROBES:
         _check_reads_back(form, probe)
     return form
-
-
-def read_default(column: str, value: Any, info: ValidationInfo) -> str:
-    """Read a default, trimmed, and refuse what its column's rule would refuse in a cell."""
-    _read_mapped_column(column)
-    text = read_trimmed_text(value)
-    parser: Any = SimpleNamespace(**info.data)
-    try:
-        read_cell(column, text, parser, UTC)
-    except CellError as error:
-        raise refuse(str(error)) from error
-    except AttributeError:
-        pass  # an option that this column's rule needs has a fault of its own
-    return text
-
-
-def read_defaults(value: Any, info: ValidationInfo) -> dict[str, str]:
-    """Read the text that stands in for each canonical column's nulls."""
-    return mapping_of(lambda column, text: read_default(column, text, info))(value)
 
 
 def _check_directive(directive: str) -> None:
@@ -269,19 +301,26 @@ def _check_reads_back(form: str, probe: datetime) -> None:
         raise refuse(f"{shorten(form)} does not give back the date that it is written from")
 
 
-def _tenant_key(key: str, info: ValidationInfo) -> str:
-    tenant_id = _context(info).tenant_id
-    prefix = "tenants/" if tenant_id is None else f"tenants/{tenant_id}/"
-    if not key.startswith(prefix):
-        hint = "; leave s3:// and the bucket out" if key.startswith("s3:") else ""
-        raise refuse(f'must start with "{prefix}", not {shorten(key)}{hint}')
-    if "//" in key or {".", ".."} & set(key.split("/")):
-        raise refuse(f"must not hold //, nor . or .. between slashes: {shorten(key)}")
-    if _CONTROL.search(key):
-        raise refuse("must not hold control characters or line ends")
-    if len(key.encode("utf-8")) > _LONGEST_KEY:
-        raise refuse(f"is longer than the {_LONGEST_KEY} bytes that S3 allows")
-    return key
+MappedColumn = Annotated[Column, AfterValidator(_check_mapped_column)]
+TimestampFormat = Annotated[Trimmed, AfterValidator(_check_timestamp_format)]
+_BY_COLUMN = Field(json_schema_extra={"propertyNames": {"enum": list(CANONICAL_COLUMNS)}})
+ColumnMap = Annotated[dict[MappedColumn, Filled], _BY_COLUMN]
+QuantityWords = Annotated[
+    dict[
+        Annotated[Filled, BeforeValidator(_refuse_bare)], Annotated[Quantity, judged(_check_word)]
+    ],
+    ENTRIES,
+]
+Defaults = Annotated[
+    dict[MappedColumn, Annotated[Trimmed, judged(_check_default)]], _BY_COLUMN, ENTRIES
+]
+ColumnNames = Annotated[
+    tuple[
+        Annotated[Trimmed, judged(lambda text, entry, _: refuse_repeated(text, entry.seen))], ...
+    ],
+    Field(min_length=1),
+    ENTRIES,
+]
 
 
 def _context(info: ValidationInfo) -> LoadContext:

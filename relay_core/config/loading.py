@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import Field, ValidationError
 
 from relay_core.config.cross_checks import LoadContext, at_most
 from relay_core.config.documents import parse_document, plain_document
@@ -22,46 +22,33 @@ from relay_core.config.faults import faults_of
 from relay_core.config.models import (
     ErrorPolicy,
     GuardsConfig,
-    Id,
     MergeConfig,
     Section,
     StockConfig,
     VendorConfig,
     empty_section,
 )
+from relay_core.config.output import OutputConfig
+from relay_core.config.pricing import PricingConfig
 from relay_core.config.scalars import NumberText, type_name
-from relay_core.config.sections.output import OutputConfig
-from relay_core.config.sections.pricing import PricingConfig
-from relay_core.config.sections.triggers import TriggersConfig
-from relay_core.config.values import (
-    is_exactly,
-    nearest,
-    read_currency,
-    read_timezone,
-    require_filled_list,
-    whole_number,
-)
+from relay_core.config.triggers import TriggersConfig
+from relay_core.config.values import WHOLE, Currency, Id, TimeZone, is_exactly, nearest, sound_id
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
 from relay_core.domain.limits import DEFAULT_LIMITS, MOST_LISTED, STORED_CONFIG_LIMITS, Limits
 from relay_core.domain.run_faults import listed
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 
 class TenantConfig(Section):
     """A merchant's whole config; load it with `load_config`."""
 
-    schema_version: Annotated[
-        int,
-        BeforeValidator(whole_number(least=SCHEMA_VERSION, most=SCHEMA_VERSION)),
-    ] = SCHEMA_VERSION
+    schema_version: Annotated[Literal[1], WHOLE] = SCHEMA_VERSION
     tenant_id: Id
-    timezone: Annotated[str, BeforeValidator(read_timezone)]
-    default_currency: Annotated[str, BeforeValidator(read_currency)]
-    vendors: Annotated[
-        tuple[VendorConfig, ...], BeforeValidator(require_filled_list), at_most("vendors")
-    ]
+    timezone: TimeZone
+    default_currency: Currency
+    vendors: Annotated[tuple[VendorConfig, ...], Field(min_length=1), at_most("vendors")]
     pricing: PricingConfig = empty_section()
     stock: StockConfig = StockConfig()
     merge: MergeConfig = empty_section()
@@ -146,7 +133,7 @@ def load_config(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) ->
         raise ConfigError([ConfigFault("", "the config must be a mapping of keys to values")])
     _require_schema_version(document.get("schema_version"))
     plain, faults = plain_document(document, limits)
-    context = LoadContext.of_tenant(plain.get("tenant_id"), limits)
+    context = LoadContext(sound_id(plain.get("tenant_id")), limits)
     try:
         config = TenantConfig.model_validate(plain, context=context)
     except ValidationError as error:

@@ -1,62 +1,44 @@
-"""The sections of a tenant config, frozen: fields, defaults, and which reader takes each."""
+"""The sections of a tenant config, frozen: their fields, types and defaults."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from relay_core.config.cross_checks import (
     FORMATS_WITH,
+    ColumnMap,
+    ColumnNames,
+    Defaults,
+    LocalPath,
+    QuantityWords,
+    S3Key,
+    S3Prefix,
+    TimestampFormat,
     at_most,
     goes_with,
-    read_column_map,
-    read_columns,
-    read_defaults,
-    read_local_path,
-    read_quantity_words,
-    read_s3_key,
-    read_s3_prefix,
     read_thousands_separator,
-    read_timestamp_format,
     read_vendor_id,
     refuse_idle,
     refuse_with_format,
 )
 from relay_core.config.values import (
-    LARGEST_COUNT,
-    choice,
-    exact_decimal,
-    list_of,
-    read_bool,
-    read_delimiter,
-    read_encoding,
-    read_filled_text,
-    read_id,
-    read_trimmed_text,
-    whole_number,
+    AS_TEXT,
+    EXACT,
+    WHOLE,
+    Bool,
+    Count,
+    Delimiter,
+    Encoding,
+    Filled,
+    Id,
+    Percent,
+    Quantity,
+    Share,
+    Trimmed,
 )
-from relay_core.domain.cell_rules import LARGEST_WHOLE
-
-Id = Annotated[str, BeforeValidator(read_id)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(list_of(read_trimmed_text))]
-Bool = Annotated[bool, BeforeValidator(read_bool)]
-Count = Annotated[int, BeforeValidator(whole_number(most=LARGEST_COUNT))]
-AS_TEXT = PlainSerializer(lambda number: format(number, "f"), return_type=str)
-Money = Annotated[Decimal, BeforeValidator(exact_decimal(places=4)), AS_TEXT]
-Quantity = Annotated[int, BeforeValidator(whole_number(most=LARGEST_WHOLE))]
-Percent = Annotated[int, BeforeValidator(whole_number(most=100))]
-Share = Annotated[Decimal, BeforeValidator(exact_decimal(most="1")), AS_TEXT]
-Multiple = Annotated[Decimal, BeforeValidator(exact_decimal(most="100")), AS_TEXT]
 
 SortRule = Literal[
     "in_stock_desc",
@@ -72,11 +54,6 @@ Compression = Literal["auto", "none", "gzip", "zip"]
 DuplicateSkus = Literal["compete", "first", "last", "sum", "refuse"]
 
 
-def one_of(*allowed: str) -> BeforeValidator:
-    """Return the reader of one word of a list."""
-    return BeforeValidator(choice(*allowed))
-
-
 def empty_section() -> Any:
     """Return the default of a section that may be left out, as if it were empty."""
     return Field(default_factory=dict, validate_default=True)
@@ -88,16 +65,16 @@ def _optional() -> Any:
 
 
 class Section(BaseModel):
-    """A mapping of the config; unknown keys are refused."""
+    """A mapping of the config; unknown keys are refused, and a number is taken for its text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
 class InboundConfig(Section):
     """Where a vendor's feeds arrive; ``s3_prefix`` ends in a slash."""
 
-    type: Annotated[Literal["s3", "local"], one_of("s3", "local")]
-    s3_prefix: Annotated[str, BeforeValidator(read_s3_prefix)] | None = _optional()
+    type: Literal["s3", "local"]
+    s3_prefix: S3Prefix | None = _optional()
 
     @field_validator("s3_prefix")
     @classmethod
@@ -108,34 +85,22 @@ class InboundConfig(Section):
 class ParserConfig(Section):
     """How a vendor writes a feed; names and texts are trimmed."""
 
-    format: Annotated[FeedFormat, one_of(*get_args(FeedFormat))]
-    compression: Annotated[Compression, one_of(*get_args(Compression))] = "auto"
-    sheet: Annotated[str, BeforeValidator(read_filled_text)] | None = None
-    delimiter: Annotated[str, BeforeValidator(read_delimiter)] = ","
-    encoding: Annotated[str, BeforeValidator(read_encoding)] = "utf-8"
-    column_map: Annotated[dict[str, str], BeforeValidator(read_column_map)] = {}
+    format: FeedFormat
+    compression: Compression = "auto"
+    sheet: Filled | None = None
+    delimiter: Delimiter = ","
+    encoding: Encoding = "utf-8"
+    column_map: ColumnMap = {}
     skip_lines: Count = 0
-    columns: (
-        Annotated[tuple[str, ...], BeforeValidator(read_columns), at_most("parser_columns")] | None
-    ) = None
-    null_values: Annotated[Texts, at_most("null_values")] = ()
-    decimal_separator: Annotated[Literal[".", ","], one_of(".", ",")] = "."
-    thousands_separator: (
-        Annotated[Literal[",", ".", "'", " "], one_of(",", ".", "'", " ")] | None
-    ) = None
-    currency_symbols: Annotated[
-        tuple[str, ...], BeforeValidator(list_of(read_filled_text)), at_most("currency_symbols")
-    ] = ()
-    quantity_words: Annotated[
-        dict[str, int], BeforeValidator(read_quantity_words), at_most("quantity_words")
-    ] = {}
-    timestamp_formats: Annotated[
-        tuple[str, ...],
-        BeforeValidator(list_of(read_timestamp_format)),
-        at_most("timestamp_formats"),
-    ] = ()
+    columns: Annotated[ColumnNames, at_most("parser_columns")] | None = None
+    null_values: Annotated[tuple[Trimmed, ...], at_most("null_values")] = ()
+    decimal_separator: Literal[".", ","] = "."
+    thousands_separator: Literal[",", ".", "'", " "] | None = None
+    currency_symbols: Annotated[tuple[Filled, ...], at_most("currency_symbols")] = ()
+    quantity_words: Annotated[QuantityWords, at_most("quantity_words")] = {}
+    timestamp_formats: Annotated[tuple[TimestampFormat, ...], at_most("timestamp_formats")] = ()
     # Last, because a default is read with the options above.
-    defaults: Annotated[dict[str, str], BeforeValidator(read_defaults)] = {}
+    defaults: Defaults = {}
 
     @field_validator("compression", "sheet", "delimiter", "encoding", "skip_lines", "columns")
     @classmethod
@@ -153,9 +118,9 @@ class ParserConfig(Section):
 class SkuMapConfig(Section):
     """The file that turns a vendor's SKUs into the tenant's."""
 
-    type: Annotated[Literal["s3", "file"], one_of("s3", "file")]
-    s3_key: Annotated[str, BeforeValidator(read_s3_key)] | None = _optional()
-    local_path: Annotated[str, BeforeValidator(read_local_path)] | None = _optional()
+    type: Literal["s3", "file"]
+    s3_key: S3Key | None = _optional()
+    local_path: LocalPath | None = _optional()
 
     @field_validator("s3_key")
     @classmethod
@@ -180,7 +145,7 @@ class StockConfig(Section):
 class LastGoodConfig(Section):
     """When a vendor's last good feed may stand in, and how much of its quantities is offered."""
 
-    max_age_hours: Annotated[int, BeforeValidator(whole_number(least=1, most=720))] = 48
+    max_age_hours: Annotated[int, Field(ge=1, le=720), WHOLE] = 48
     quantity_pct: Percent = 100
 
 
@@ -190,15 +155,11 @@ class VendorConfig(Section):
     vendor_id: Id
     required: Bool = True
     inbound: InboundConfig = empty_section()
-    on_trouble: Annotated[
-        Literal["fail", "leave_out", "last_good"], one_of("fail", "leave_out", "last_good")
-    ] = "fail"
+    on_trouble: Literal["fail", "leave_out", "last_good"] = "fail"
     last_good: LastGoodConfig = LastGoodConfig()
-    max_feed_age_hours: Annotated[int, BeforeValidator(whole_number(least=1, most=8760))] | None = (
-        None
-    )
+    max_feed_age_hours: Annotated[int, Field(ge=1, le=8760), WHOLE] | None = None
     max_invalid_row_pct: Share | None = None
-    duplicate_skus: Annotated[DuplicateSkus, one_of(*get_args(DuplicateSkus))] = "compete"
+    duplicate_skus: DuplicateSkus = "compete"
     stock: StockConfig | None = None
     parser: ParserConfig = empty_section()
     sku_map: SkuMapConfig | None = None
@@ -224,10 +185,7 @@ class LandedCostConfig(Section):
 class BestOfferConfig(Section):
     """How the best of a SKU's offers is found."""
 
-    sort_by: Annotated[
-        tuple[SortRule, ...],
-        BeforeValidator(list_of(choice(*get_args(SortRule)))),
-    ] = DEFAULT_SORT
+    sort_by: tuple[SortRule, ...] = DEFAULT_SORT
     landed_cost: LandedCostConfig = LandedCostConfig()
     fallback_lead_time_days: Quantity = 7
 
@@ -240,7 +198,7 @@ class BestOfferConfig(Section):
 class MergeConfig(Section):
     """How offers of one SKU become one record."""
 
-    strategy: Annotated[Literal["best_offer"], one_of("best_offer")]
+    strategy: Literal["best_offer"]
     best_offer: BestOfferConfig = BestOfferConfig()
 
 
@@ -250,30 +208,26 @@ class ErrorPolicy(Section):
     max_invalid_rows: Count = 0
     max_invalid_row_pct: Share = Decimal("0.0")
     fail_on_missing_required_columns: Bool = True
-    missing_required_vendor_policy: Annotated[
-        Literal["fail", "warn_only"], one_of("fail", "warn_only")
-    ] = "fail"
+    missing_required_vendor_policy: Literal["fail", "warn_only"] = "fail"
 
 
 class PriceLevelConfig(Section):
     """How far more than half of the prices may move together."""
 
     low: Share = Decimal("0.80")
-    high: Annotated[Decimal, BeforeValidator(exact_decimal(least="1", most="100")), AS_TEXT] = (
-        Decimal("1.25")
-    )
+    high: Annotated[Decimal, Field(ge=1, le=100), EXACT, AS_TEXT] = Decimal("1.25")
 
 
 class GuardsConfig(Section):
     """What a feed may lose or change against the published one; null switches a guard off."""
 
-    mode: Annotated[Literal["hold", "warn", "off"], one_of("hold", "warn", "off")] = "hold"
+    mode: Literal["hold", "warn", "off"] = "hold"
     min_baseline_skus: Count = 10
     max_skus_removed_pct: Share | None = Decimal("0.50")
     max_out_of_stock_pct: Share | None = Decimal("0.50")
     price_drop_pct: Share | None = Decimal("0.50")
-    price_rise_pct: Multiple | None = Decimal("1.00")
-    min_price_jumps: Annotated[int, BeforeValidator(whole_number(least=1, most=LARGEST_COUNT))] = 5
+    price_rise_pct: Annotated[Decimal, Field(ge=0, le=100), EXACT, AS_TEXT] | None = Decimal("1.00")
+    min_price_jumps: Annotated[int, Field(ge=1), WHOLE] = 5
     max_price_jumps_pct: Share = Decimal("0.01")
     price_level: PriceLevelConfig | None = PriceLevelConfig()
     max_vendor_rows_lost_pct: Share | None = Decimal("0.50")

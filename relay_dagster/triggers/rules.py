@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from relay_core.config import TenantConfig
-from relay_core.config.sections.triggers import OnUploadConfig
+from relay_core.config.triggers import OnUploadConfig
 from relay_dagster.runs.model import Trigger
 from relay_dagster.runs.triggers.state import TriggerState
 

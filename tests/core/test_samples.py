@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from relay_core.config import TenantConfig, load_config, parse_document
-from relay_core.config.doubts.whole import config_doubts
+from relay_core.config.lint import lint_warnings
 from relay_core.publish.state import read_state
 from relay_core.samples import SAMPLE_TENANTS, sample_config_text, sample_feeds, sample_sku_maps
 from support.explaining import run_in_memory
@@ -64,5 +64,5 @@ def test_the_sample_tenant_uses_each_kind_of_rule_and_each_does_something() -> N
         ("output.missing_skus", "SKUs kept at 0"),
     ]
     assert all(rule.count for rule in rules)
-    doubts = [doubt.path for doubt in config_doubts(config)]
+    doubts = [doubt.path for doubt in lint_warnings(config)]
     assert [path for path in doubts if path.startswith(("pricing", "stock", "vendors.1"))] == []

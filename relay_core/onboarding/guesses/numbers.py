@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay_core.config import ParserConfig
-from relay_core.config.values import FaultyValueError, read_currency
+from relay_core.config.values import is_currency
 from relay_core.domain.cell_rules import read_money, read_whole, strip
 from relay_core.domain.columns import BY_NAME, MONEY_COLUMNS, Kind
 from relay_core.domain.errors import CellError
@@ -186,7 +186,4 @@ def _is_symbol(text: str) -> bool:
 
 
 def _is_code(text: str) -> bool:
-    try:
-        return read_currency(text) == text
-    except FaultyValueError:
-        return False
+    return is_currency(text)

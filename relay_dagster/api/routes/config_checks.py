@@ -15,8 +15,8 @@ from typing import Any
 from fastapi import APIRouter
 
 from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
-from relay_core.config.cross_checks import LoadContext
-from relay_core.config.doubts.whole import config_doubts
+from relay_core.config.lint import lint_warnings
+from relay_core.config.values import sound_id
 from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
 from relay_core.onboarding.config_patch import parser_patch, parser_steps
 from relay_core.onboarding.findings import describe_check, upload_doubts
@@ -113,12 +113,12 @@ def _check(tenant_id: str, body: bytes, platform: Platform, checker: FeedChecker
     uploads = _fitting(document, _look_at_all(config, platform.objects, checker))
     keeps_skus = config.output.missing_skus == "zero"
     is_published = not keeps_skus or platform.runs.feed(tenant_id) is not None
-    doubts = config_doubts(config, is_published=is_published)
+    doubts = lint_warnings(config, is_published=is_published)
     return _checked(config, document, uploads, doubts)
 
 
 def _refuse_another_tenant(tenant_id: str, document: Mapping[str, Any]) -> None:
-    named = LoadContext.of_tenant(document.get("tenant_id")).tenant_id
+    named = sound_id(document.get("tenant_id"))
     if named not in (None, tenant_id):
         message = f'is "{named}", the path says "{tenant_id}"; they must be the same'
         raise invalid_request([ConfigFault("tenant_id", message)])

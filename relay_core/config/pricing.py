@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from relay_core.config.cross_checks import at_most, read_known_vendors
-from relay_core.config.models import AS_TEXT, Bool, Money, Section, one_of
-from relay_core.config.values import (
-    choice,
-    exact_decimal,
-    list_of,
-    read_filled_text,
-    refuse,
-    require_list,
-)
-from relay_core.domain.columns import CONDITIONS
+from relay_core.config.cross_checks import KnownVendor, at_most
+from relay_core.config.models import Section
+from relay_core.config.values import AS_TEXT, EXACT, Bool, Filled, Money, refuse
+from relay_core.domain.cell_rules import MONEY_LIMIT
+from relay_core.domain.limits import DEFAULT_LIMITS
 
-Margin = Annotated[Decimal, BeforeValidator(exact_decimal(places=6, most="100")), AS_TEXT]
+Margin = Annotated[Decimal, Field(ge=0, le=100, decimal_places=6), EXACT, AS_TEXT]
 MapFloor = Literal["max(price, map_price)"]
 Condition = Literal["new", "used", "refurb"]
 AMOUNTS = ("margin_pct", "markup", "fixed_price")
@@ -29,14 +23,17 @@ AMOUNTS = ("margin_pct", "markup", "fixed_price")
 class RuleConditions(Section):
     """Which offers a price rule is for: all that is said must hold, nothing said always does."""
 
-    vendors: Annotated[tuple[str, ...], BeforeValidator(read_known_vendors)] | None = None
-    brands: (
-        Annotated[tuple[str, ...], BeforeValidator(list_of(read_filled_text, filled=True))] | None
-    ) = None
-    conditions: (
-        Annotated[tuple[Condition, ...], BeforeValidator(list_of(choice(*CONDITIONS), filled=True))]
+    vendors: (
+        Annotated[
+            tuple[KnownVendor, ...],
+            Field(min_length=1, description="Ids of this config's vendors."),
+        ]
         | None
     ) = None
+    brands: (
+        Annotated[tuple[Filled, ...], Field(min_length=1, description="In any case.")] | None
+    ) = None
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] | None = None
     cost_from: Money | None = None
     cost_below: Money | None = None
 
@@ -83,15 +80,18 @@ class MapPolicyConfig(Section):
     """Whether a minimum advertised price is a floor."""
 
     enforce: Bool = True
-    map_floor_behavior: Annotated[MapFloor, one_of(*get_args(MapFloor))] = "max(price, map_price)"
+    map_floor_behavior: MapFloor = "max(price, map_price)"
 
 
 class RoundingConfig(Section):
     """How a price is rounded to a multiple of ``increment``; nearest is half up."""
 
-    mode: Annotated[Literal["nearest", "up", "down"], one_of("nearest", "up", "down")] = "nearest"
+    mode: Literal["nearest", "up", "down"] = "nearest"
     increment: Annotated[
-        Decimal, BeforeValidator(exact_decimal(places=4, least="0.0001")), AS_TEXT
+        Decimal,
+        Field(ge=Decimal("0.0001"), lt=MONEY_LIMIT, decimal_places=4),
+        EXACT,
+        AS_TEXT,
     ] = Decimal("0.01")
 
 
@@ -103,6 +103,12 @@ class PricingConfig(Section):
     shipping_handling_flat: Money
     map_policy: MapPolicyConfig = MapPolicyConfig()
     rules: Annotated[
-        tuple[PriceRule, ...], BeforeValidator(require_list), at_most("price_rules")
+        tuple[PriceRule, ...],
+        Field(
+            description="The first one whose `when` holds is an offer's; each has exactly one of "
+            "`margin_pct`, `markup`, `fixed_price` and `leave_out: true`.",
+            json_schema_extra={"maxItems": DEFAULT_LIMITS.price_rules},
+        ),
+        at_most("price_rules"),
     ] = ()
     rounding: RoundingConfig = RoundingConfig()

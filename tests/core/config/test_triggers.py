@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from cronsim import CronSim
 
-from relay_core.config.sections.triggers import ScheduleConfig
+from relay_core.config.triggers import ScheduleConfig
 from support.builders import tenant_config
 from support.config_documents import changed, faults_of
 

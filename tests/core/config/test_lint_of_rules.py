@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from relay_core.config.doubts.whole import config_doubts
+from relay_core.config.lint import lint_warnings
 from support.builders import tenant_config, vendor_document
 
 LARGEST = 2_147_483_647
@@ -15,7 +15,7 @@ def doubts(*rules: Any, is_published: bool = True, **changes: Any) -> dict[str, 
     pricing = {"min_price": "1", "rules": list(rules)}
     vendors = (vendor_document("v1"), vendor_document("v2", stock=changes.pop("own_stock", None)))
     config = tenant_config(*vendors, pricing=pricing, **changes)
-    return {doubt.path: doubt.message for doubt in config_doubts(config, is_published=is_published)}
+    return {doubt.path: doubt.message for doubt in lint_warnings(config, is_published=is_published)}
 
 
 def rule(**when: Any) -> dict[str, Any]:

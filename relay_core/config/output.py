@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator, model_serializer, model_validator
 
 from relay_core.config.cross_checks import (
-    read_new_header,
-    read_output_column,
+    ENTRIES,
+    judged,
     refuse_idle,
+    refuse_repeated,
     refuse_with_format,
 )
-from relay_core.config.models import Bool, Section, one_of
-from relay_core.config.values import (
-    choice,
-    read_filled_text,
-    read_text,
-    refuse,
-    require_filled_list,
-    whole_number,
-)
+from relay_core.config.models import Section
+from relay_core.config.scalars import type_name
+from relay_core.config.values import WHOLE, Bool, FeedColumn, Filled, check_feed_column, refuse
 from relay_core.domain.columns import DERIVED_COLUMNS
 
 OutputFormat = Literal["csv", "tsv", "jsonl", "parquet"]
@@ -41,23 +29,25 @@ class OutputColumn(Section):
     The column's name alone is the column under that header.
     """
 
-    column: Annotated[str, BeforeValidator(read_output_column)] | None = None
-    constant: Annotated[str, BeforeValidator(read_text)] | None = None
-    header: Annotated[str, BeforeValidator(read_filled_text)] = Field(alias="as")
+    column: FeedColumn | None = None
+    constant: str | None = None
+    header: Filled = Field(alias="as", description="The header.")
 
     @model_validator(mode="before")
     @classmethod
     def _is_named(cls, value: object) -> object:
         if isinstance(value, dict):
             return value
-        name = read_output_column(value)
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            kind = type_name(value)
+            raise refuse(f"text is wanted, the name of a column, or a mapping; not {kind}")
+        name = check_feed_column(str(value))
         return {"column": name, "as": name}
 
     @model_validator(mode="after")
-    def _holds_one_thing(self, info: ValidationInfo) -> OutputColumn:
+    def _holds_one_thing(self) -> OutputColumn:
         if (self.column is None) is (self.constant is None):
             raise refuse("needs a column or a constant, and not both")
-        read_new_header(self.header, info)
         return self
 
     @model_serializer
@@ -68,14 +58,19 @@ class OutputColumn(Section):
         return column if column == self.header else {"column": column, "as": self.header}
 
 
+_NewColumn = Annotated[
+    OutputColumn, judged(lambda column, entry, _: refuse_repeated(column.header, entry.seen))
+]
+
+
 class OutputConfig(Section):
     """What the merged feed holds, and how it is written."""
 
-    format: Annotated[OutputFormat, BeforeValidator(choice(*get_args(OutputFormat)))] = "csv"
-    columns: Annotated[tuple[OutputColumn, ...], BeforeValidator(require_filled_list)]
+    format: OutputFormat = "csv"
+    columns: Annotated[tuple[_NewColumn, ...], Field(min_length=1), ENTRIES]
     escape_formulas: Bool = False
-    missing_skus: Annotated[Literal["drop", "zero"], one_of("drop", "zero")] = "drop"
-    missing_sku_days: Annotated[int, BeforeValidator(whole_number(least=1, most=365))] = 30
+    missing_skus: Literal["drop", "zero"] = "drop"
+    missing_sku_days: Annotated[int, Field(ge=1, le=365), WHOLE] = 30
 
     @field_validator("escape_formulas")
     @classmethod

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from relay_core.config.doubts.whole import config_doubts
+from relay_core.config.lint import lint_warnings
 from support.builders import tenant_config, vendor_document
 
 PRICED = {"min_price": "1"}
@@ -13,7 +13,7 @@ PRICED = {"min_price": "1"}
 def doubts(*vendors: Any, **changes: Any) -> dict[str, str]:
     pricing = {**PRICED, **changes.pop("pricing", {})}
     config = tenant_config(*vendors, pricing=pricing, **changes)
-    return {doubt.path: doubt.message for doubt in config_doubts(config)}
+    return {doubt.path: doubt.message for doubt in lint_warnings(config)}
 
 
 def at(vendor_id: str, place: str) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, Field
 
 from relay_core.config.models import Section
-from relay_core.config.values import read_trimmed_text, refuse, whole_number
+from relay_core.config.values import WHOLE, Trimmed, refuse
 from relay_core.domain.cell_rules import shorten
 
 LEAST_MINUTES_APART = 5
@@ -51,9 +51,8 @@ _FIELDS = (
 # --- what may stand in a cron -------------------------------------------------------------------
 
 
-def read_cron(value: object) -> str:
-    """Read a cron of five fields that is due at times, none of them close to another."""
-    text = read_trimmed_text(value)
+def _check_cron(text: str) -> str:
+    """Return a cron of five fields that is due at times, none of them close to another."""
     parts = text.upper().split()
     if len(parts) != len(_FIELDS) or len(text) > _LONGEST_CRON:
         names = ", ".join(field.name for field in _FIELDS)
@@ -111,13 +110,13 @@ def _check_distances(daily: CronSim) -> None:
 class OnUploadConfig(Section):
     """A run once no vendor has uploaded anything for a while."""
 
-    quiet_seconds: Annotated[int, BeforeValidator(whole_number(most=3600))] = 60
+    quiet_seconds: Annotated[int, Field(ge=0, le=3600), WHOLE] = 60
 
 
 class ScheduleConfig(Section):
     """Runs by the clock of the tenant's ``timezone``."""
 
-    cron: Annotated[str, BeforeValidator(read_cron)]
+    cron: Annotated[Trimmed, AfterValidator(_check_cron)]
 
     def next_after(self, instant: datetime, zone: ZoneInfo) -> datetime:
         """Return the first due time after an instant, UTC.

@@ -1,1 +1,0 @@
-"""The sections of a config that say more than their fields do."""
