@@ -1,12 +1,14 @@
 """The API on embedded AWS: in this process, or behind a server for tests that do much at once."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from relay_dagster.api.app import create_app
 from relay_dagster.aws.clients import Patience
 from relay_dagster.settings import Settings
-from relay_dagster.wiring import connect
+from relay_dagster.wiring import Platform, connect
 from support.api_world import ApiWorld
 from support.fakes import embedded_platform, served_platform
 
@@ -17,10 +19,9 @@ def world() -> Iterator[ApiWorld]:
         yield ApiWorld(platform)
 
 
-@pytest.fixture
-def unplugged(monkeypatch: pytest.MonkeyPatch) -> ApiWorld:
-    """An app with nothing behind it: nothing listens where its stores should be."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+@pytest.fixture(scope="session")
+def unplugged_platform() -> Platform:
+    """A platform with nothing behind it, made once: clients take longer to make than a test."""
     settings = Settings(
         artifact_bucket="bucket",
         runs_table="runs",
@@ -30,7 +31,20 @@ def unplugged(monkeypatch: pytest.MonkeyPatch) -> ApiWorld:
         region="us-east-1",
         api_keys=("admin-key",),
     )
-    return ApiWorld(connect(settings, Patience(connect_seconds=1, read_seconds=1, tries=1)))
+    return connect(settings, Patience(connect_seconds=1, read_seconds=1, tries=1))
+
+
+@pytest.fixture
+def unplugged(unplugged_platform: Platform, monkeypatch: pytest.MonkeyPatch) -> ApiWorld:
+    """An app with nothing behind it: nothing listens where its stores should be."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    return ApiWorld(unplugged_platform)
+
+
+@pytest.fixture(scope="session")
+def document(unplugged_platform: Platform) -> dict[str, Any]:
+    """The OpenAPI document, made once."""
+    return create_app(unplugged_platform).openapi()
 
 
 @pytest.fixture

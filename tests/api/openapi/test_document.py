@@ -15,11 +15,6 @@ from support.api_world import ApiWorld
 OPEN = {"/v1/health", "/v1/ready"}
 
 
-@pytest.fixture
-def document(unplugged: ApiWorld) -> dict[str, Any]:
-    return unplugged.app.openapi()
-
-
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -73,10 +74,6 @@ BODIES = {
     "/v1/tenants/{tenant_id}/feed/rollback": {"run_id": NOBODY_S_RUN, "reason": "seen"},
 }
 QUERIES = {"/v1/runs/{run_id}/explain": {"sku": "A-1"}}
-walk = pytest.mark.parametrize(
-    ("method", "path", "is_open", "statuses"),
-    [pytest.param(*route, id=f"{route[0]} {route[1]}") for route in ROUTES],
-)
 
 
 def call(world: ApiWorld, key: str | None, method: str, path: str, run_id: str = NOBODY_S_RUN):
@@ -89,10 +86,12 @@ def call(world: ApiWorld, key: str | None, method: str, path: str, run_id: str =
     return client.request(method, place, params=query, json=body, follow_redirects=False)
 
 
-def test_the_table_lists_every_route_there_is(unplugged: ApiWorld) -> None:
+def test_the_table_lists_every_route_there_is(
+    unplugged: ApiWorld, document: dict[str, Any]
+) -> None:
     described = {
         (method.upper(), path)
-        for path, operations in unplugged.app.openapi()["paths"].items()
+        for path, operations in document["paths"].items()
         for method in operations
     }
     # Routes that the document does not show have a path of their own in the app.
@@ -105,18 +104,17 @@ def test_the_table_lists_every_route_there_is(unplugged: ApiWorld) -> None:
     assert described | hidden == {(method, path) for method, path, _, _ in ROUTES}
 
 
-@walk
 @pytest.mark.parametrize("key", [None, "", "wrong", ADMIN + "x", ADMIN[:-1], "é"])
-def test_without_a_good_key_only_open_routes_answer(
-    unplugged: ApiWorld, key: str | None, method: str, path: str, is_open: bool, statuses: object
-) -> None:
-    shown = key.encode("latin-1") if key else key
-    response = call(unplugged, shown, method, path)  # type: ignore[arg-type]
-    if is_open:
-        assert response.status_code != 401
-        return
-    assert_problem(response, 401, "UNAUTHENTICATED")
-    assert response.headers["WWW-Authenticate"]
+def test_without_a_good_key_only_open_routes_answer(unplugged: ApiWorld, key: str | None) -> None:
+    shown: Any = key.encode("latin-1") if key else key
+    for method, path, is_open, _ in ROUTES:
+        # An app of its own a route: an address may show a few wrong keys only.
+        response = call(ApiWorld(unplugged.platform), shown, method, path)
+        if is_open:
+            assert response.status_code != 401, (method, path)
+            continue
+        assert_problem(response, 401, "UNAUTHENTICATED")
+        assert response.headers["WWW-Authenticate"], (method, path)
 
 
 @pytest.mark.parametrize(
@@ -185,8 +183,8 @@ SCOPES = {
 CLOSED = [(method, path) for method, path, is_open, _ in ROUTES if not is_open]
 
 
-def test_every_route_that_needs_a_key_says_what_for(unplugged: ApiWorld) -> None:
-    paths = unplugged.app.openapi()["paths"]
+def test_every_route_that_needs_a_key_says_what_for(document: dict[str, Any]) -> None:
+    paths = document["paths"]
     declared = {
         (method.upper(), path): [scopes for each in needed for scopes in each.values()]
         for path, operations in paths.items()

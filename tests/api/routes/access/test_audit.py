@@ -205,10 +205,12 @@ def idle(world: ApiWorld) -> Iterator[None]:
             world.platform.ledger.cancel(run["run_id"])
 
 
-def test_every_call_that_is_no_get_has_an_act_here_or_changes_nothing(world: ApiWorld) -> None:
+def test_every_call_that_is_no_get_has_an_act_here_or_changes_nothing(
+    document: dict[str, Any],
+) -> None:
     calls = {
         f"{method.upper()} {path}"
-        for path, methods in world.app.openapi()["paths"].items()
+        for path, methods in document["paths"].items()
         for method in methods
         if method != "get"
     }
