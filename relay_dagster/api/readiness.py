@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from relay_dagster.api.models.runs_tenants import Dependency
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
+from relay_dagster.wire.problems import Dependency
 from relay_dagster.wiring import Platform
 
 States = Mapping[str, Dependency]

@@ -14,25 +14,6 @@ from typing import Any, NamedTuple, Self, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from relay_dagster.client.access.models import (
-    AuditItem,
-    AuditPage,
-    KeyPage,
-    ListedKey,
-    NewKey,
-)
-from relay_dagster.client.api_models import (
-    Answer,
-    ConfigCheck,
-    Explanation,
-    Page,
-    PublishedFeed,
-    Run,
-    RunPage,
-    StoredConfig,
-    StoredVersion,
-    UploadLink,
-)
 from relay_dagster.client.errors import (
     BadUsageError,
     RefusedError,
@@ -40,6 +21,12 @@ from relay_dagster.client.errors import (
     UnreachableError,
 )
 from relay_dagster.client.links import TIMEOUT, is_here, reason_of
+from relay_dagster.wire.access import AuditItem, AuditList, KeyList, ListedKey, NewTenantKey
+from relay_dagster.wire.base import Answer, Page
+from relay_dagster.wire.config_checks import ConfigCheck
+from relay_dagster.wire.explanations import Explanation
+from relay_dagster.wire.runs import PublishedFeed, Run, RunList
+from relay_dagster.wire.tenants import ConfigVersion, Tenant, UploadLink
 
 _JSON = {"Content-Type": "application/json"}
 _Answer = TypeVar("_Answer", bound=Answer)
@@ -124,17 +111,17 @@ class ApiClient:
     def runs(self, tenant_id: str | None, status: str | None, limit: int) -> Iterator[Run]:
         """Yield at most ``limit`` runs, newest first, over as many pages as it takes."""
         asked = {"tenant_id": tenant_id, "status": status}
-        pages = self.pages(RunPage, "/v1/runs", asked, limit)
+        pages = self.pages(RunList, "/v1/runs", asked, limit)
         return islice((run for page in pages for run in page.runs), limit)
 
     def keys(self, tenant_id: str) -> Iterator[ListedKey]:
         """Yield all keys of a tenant."""
-        pages = self.pages(KeyPage, f"/v1/tenants/{segment(tenant_id)}/api-keys")
+        pages = self.pages(KeyList, f"/v1/tenants/{segment(tenant_id)}/api-keys")
         return (key for page in pages for key in page.api_keys)
 
     def create_key(
         self, tenant_id: str, name: str | None, scopes: list[str], until: datetime | None
-    ) -> NewKey:
+    ) -> NewTenantKey:
         """Make a key of a tenant."""
         path = f"/v1/tenants/{segment(tenant_id)}/api-keys"
         asked = {
@@ -143,7 +130,7 @@ class ApiClient:
             "expires_at": None if until is None else until.isoformat(),
         }
         order = {field: value for field, value in asked.items() if value is not None}
-        return read_answer(NewKey, self.send("POST", path, json=order))
+        return read_answer(NewTenantKey, self.send("POST", path, json=order))
 
     def delete_key(self, tenant_id: str, key_id: str) -> None:
         """Delete a key of a tenant."""
@@ -152,7 +139,7 @@ class ApiClient:
     def audit(self, tenant_id: str | None, action: str | None, limit: int) -> Iterator[AuditItem]:
         """Yield at most ``limit`` entries, newest first, over as many pages as it takes."""
         asked = {"tenant_id": tenant_id, "action": action}
-        pages = self.pages(AuditPage, "/v1/audit", asked, limit)
+        pages = self.pages(AuditList, "/v1/audit", asked, limit)
         return islice((entry for page in pages for entry in page.audit), limit)
 
     def artifacts(self, run_id: str) -> dict[str, str]:
@@ -165,11 +152,11 @@ class ApiClient:
         path = f"/v1/runs/{segment(run_id)}/explain"
         return read_answer(Explanation, self.send("GET", path, params={"sku": sku}))
 
-    def config(self, tenant_id: str, version: int | None) -> StoredConfig:
+    def config(self, tenant_id: str, version: int | None) -> Tenant:
         """Return a tenant's latest config, or one version of it."""
         query = {} if version is None else {"config_version": version}
         path = f"/v1/tenants/{segment(tenant_id)}"
-        return read_answer(StoredConfig, self.send("GET", path, params=query))
+        return read_answer(Tenant, self.send("GET", path, params=query))
 
     def upload_link(self, tenant_id: str, vendor_id: str, file_name: str) -> UploadLink:
         """Return a link by which one file of a vendor is uploaded."""
@@ -177,12 +164,12 @@ class ApiClient:
         path = f"/v1/tenants/{segment(tenant_id)}/uploads"
         return read_answer(UploadLink, self.send("POST", path, json=order))
 
-    def put_config(self, tenant_id: str, text: str, if_match: int | None) -> StoredVersion:
+    def put_config(self, tenant_id: str, text: str, if_match: int | None) -> ConfigVersion:
         """Store a config as a new version; with ``if_match`` only as the one after that."""
         headers = _JSON if if_match is None else {**_JSON, "If-Match": f'"{if_match}"'}
         path = f"/v1/tenants/{segment(tenant_id)}/config"
         return read_answer(
-            StoredVersion, self.send("PUT", path, content=text.encode(), headers=headers)
+            ConfigVersion, self.send("PUT", path, content=text.encode(), headers=headers)
         )
 
     def check_config(self, tenant_id: str, text: str) -> ConfigCheck:

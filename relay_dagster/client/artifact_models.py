@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
-from relay_dagster.client.api_models import Answer, PatchStep
+from relay_dagster.wire.base import Answer
+from relay_dagster.wire.config_checks import Operation
 
 
 class RunSummary(Answer):
@@ -82,7 +83,7 @@ class Cause(Answer):
     count: int
     samples: list[CauseSample]
     what_to_do: str
-    patch: list[PatchStep] = Field(default_factory=list)
+    patch: list[Operation] = Field(default_factory=list)
 
 
 class ErrorReport(Answer):

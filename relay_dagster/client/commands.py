@@ -3,11 +3,12 @@
 ``relay api`` loads this module, too, to know the commands: nothing heavy belongs at its top.
 """
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from relay_core.domain.codes import RunStatus
 
 if TYPE_CHECKING:
     from relay_dagster.client.api_client import Polled
@@ -35,17 +36,6 @@ Reason = Annotated[
 LOCAL_API = "http://127.0.0.1:8000"
 
 config = typer.Typer(help="Check tenants' configs, store them, and get them back.")
-
-
-class Status(StrEnum):
-    """How a run may stand."""
-
-    QUEUED = "QUEUED"
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    HELD = "HELD"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -86,7 +76,7 @@ def run(
 
 def runs(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
-    status: Annotated[Status | None, typer.Option(help="Only those that stand so.")] = None,
+    status: Annotated[RunStatus | None, typer.Option(help="Only those that stand so.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 20,
     as_json: Json = False,
     api_url: ApiUrl = LOCAL_API,

@@ -7,9 +7,10 @@ from collections import Counter
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from relay_dagster.client.api_models import Run
 from relay_dagster.client.artifact_models import Cause, ErrorReport, ReportEntry
 from relay_dagster.client.terminal import Screen
+from relay_dagster.client.views.runs import cause_of
+from relay_dagster.wire.runs import Run
 
 _SHOWN = 3
 
@@ -108,4 +109,4 @@ def headline(run: Run, report: ErrorReport | None) -> str:
     how = f"{how} in {run.failed_stage or run.stage}"
     if run.error_code is None:
         return how
-    return f"{how}, {run.error_code if run.error_code in told else run.cause}"
+    return f"{how}, {run.error_code if run.error_code in told else cause_of(run)}"

@@ -5,15 +5,16 @@ judges that, nothing does here.
 """
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import typer
 
-from relay_dagster.client.api_models import GuardResult, Hold, Run
 from relay_dagster.client.errors import ClientError, UnreachableError
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
+from relay_dagster.wire.runs import HeldFeed, Run
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,12 @@ class Reviewed:
     guards: tuple[str, ...]
 
     @classmethod
-    def of(cls, hold: Hold) -> "Reviewed":
+    def of(cls, hold: HeldFeed) -> "Reviewed":
         """Return all that a hold shows."""
         return cls(hold.sha256, hold.guard_names)
 
 
-def show_hold(screen: Screen, run: Run, hold: Hold) -> None:
+def show_hold(screen: Screen, run: Run, hold: HeldFeed) -> None:
     """Write what held a run, and while it is held the command that releases it."""
     screen.say()
     screen.say(f"held back against the feed of run {hold.baseline_run_id}", style="bold")
@@ -41,7 +42,7 @@ def show_hold(screen: Screen, run: Run, hold: Hold) -> None:
         screen.say(release_command(run, hold), indent=2, whole=True)
 
 
-def release_command(run: Run, hold: Hold, reason: str = "why it is right") -> str:
+def release_command(run: Run, hold: HeldFeed, reason: str = "why it is right") -> str:
     """Return the command that releases exactly what a hold shows."""
     guards = (word for name in hold.guard_names for word in ("--guard", name))
     words = ("--sha256", hold.sha256, *guards, "--reason", reason)
@@ -92,20 +93,15 @@ def _looked_at(session: Session, run_id: str, reason: str) -> Reviewed:
     return Reviewed.of(hold)
 
 
-def show_guard(screen: Screen, guard: GuardResult) -> None:
-    """Write what a guard came to, with its examples."""
-    whose = "" if guard.vendor_id is None else f" of {guard.vendor_id}"
-    side = "" if guard.side is None else f", {guard.side} side"
-    share = f"{guard.count:,} of {guard.of:,}, {guard.value}; the limit is {guard.limit}"
-    screen.say(f"{guard.guard}{whose}{side}: {share}", indent=2)
-    for line in _examples(guard):
-        screen.say(line, indent=6)
-
-
-def _examples(guard: GuardResult) -> Iterator[str]:
-    for each in guard.examples:
-        now = "gone" if each.after is None else each.after
-        yield f"{each.sku}: {each.before} -> {now}"
+def show_guard(screen: Screen, guard: Mapping[str, Any]) -> None:
+    """Write a guard's result, with its examples."""
+    whose = f" of {guard['vendor_id']}" if guard.get("vendor_id") else ""
+    side = f", {guard['side']} side" if guard.get("side") else ""
+    share = f"{guard['count']:,} of {guard['of']:,}, {guard['value']}"
+    screen.say(f"{guard['guard']}{whose}{side}: {share}; the limit is {guard['limit']}", indent=2)
+    for each in guard.get("examples", ()):
+        now = "gone" if each["after"] is None else each["after"]
+        screen.say(f"{each['sku']}: {each['before']} -> {now}", indent=6)
 
 
 def _tell_doubt(session: Session, error: UnreachableError, what: str) -> None:

@@ -13,9 +13,10 @@ from typing import TypeVar
 import httpx
 from pydantic import ValidationError
 
-from relay_dagster.client.api_models import Answer, UploadLink
 from relay_dagster.client.errors import GoneError, UnexpectedAnswerError, UnreachableError
 from relay_dagster.loopback import is_loopback
+from relay_dagster.wire.base import Answer
+from relay_dagster.wire.tenants import UploadLink
 
 TIMEOUT = httpx.Timeout(60, connect=10)
 _PIECE = 1 << 20

@@ -16,10 +16,11 @@ from rich.text import Text
 
 from relay_core.domain.codes import Stage
 from relay_dagster.client.api_client import Polled
-from relay_dagster.client.api_models import Run
 from relay_dagster.client.errors import RefusedError, UnreachableError
 from relay_dagster.client.session import INTERRUPTED, Session
 from relay_dagster.client.terminal import duration, instant, plain, status_style
+from relay_dagster.client.views.runs import cause_of
+from relay_dagster.wire.runs import Run
 
 POLL_SECONDS = 2.0
 """How long to wait where the API does not say."""
@@ -66,7 +67,7 @@ def exit_status(session: Session, run: Run) -> int:
     """Return 0 for a run that succeeded; else say why as the last line of standard error."""
     if run.succeeded:
         return 0
-    session.screen.complain(run.cause)
+    session.screen.complain(cause_of(run))
     return HELD if run.is_held else 1
 
 
@@ -101,7 +102,7 @@ def _remarks(run: Run) -> Iterator[str]:
     if run.cancel_requested_at is not None and not run.has_ended:
         yield "it is being cancelled"
     if run.next_attempt_at is not None:
-        yield f"attempt {run.attempt} ended, {run.cause}"
+        yield f"attempt {run.attempt} ended, {cause_of(run)}"
         yield f"the next one starts at {instant(run.next_attempt_at)}"
 
 

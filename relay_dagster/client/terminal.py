@@ -118,35 +118,23 @@ def status_style(text: str) -> str:
     return _STYLES.get(text.partition(" ")[0], "")
 
 
-def instant(text: str | None) -> str:
+def instant(moment: datetime | None) -> str:
     """Return an instant of the API to the second, ``2026-03-01 12:00:00Z``."""
-    if text is None:
-        return "-"
-    try:
-        return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}Z"
-    except ValueError:
-        return text
+    return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"
 
 
-def ago(text: str, now: datetime) -> str:
+def ago(moment: datetime, now: datetime) -> str:
     """Return how long an instant is past: ``5 min ago``."""
-    try:
-        seconds = int((now - datetime.fromisoformat(text)).total_seconds())
-    except ValueError:
-        return text
+    seconds = int((now - moment).total_seconds())
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
             return f"{seconds // length} {unit} ago"
     return f"{max(seconds, 0)} s ago"
 
 
-def between(start: str | None, end: str | None) -> str:
+def between(start: datetime | None, end: datetime | None) -> str:
     """Return how long it took from one instant to another."""
-    try:
-        spent = datetime.fromisoformat(end or "") - datetime.fromisoformat(start or "")
-    except (ValueError, TypeError):
-        return "-"
-    return duration(spent.total_seconds())
+    return "-" if start is None or end is None else duration((end - start).total_seconds())
 
 
 def duration(seconds: float) -> str:

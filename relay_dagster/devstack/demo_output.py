@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from relay_dagster.client.access.models import AuditItem
-from relay_dagster.client.api_models import Run
 from relay_dagster.client.holds import show_hold
 from relay_dagster.client.terminal import Screen
 from relay_dagster.client.views.access import show_audit
 from relay_dagster.devstack.processes import API, WEBSERVER, Stack
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.wire.access import AuditItem
+from relay_dagster.wire.runs import Run
 
 HEAD_ROWS = 8
 REFUSED_ROWS = 20

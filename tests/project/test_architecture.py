@@ -259,7 +259,8 @@ def test_the_api_process_loads_neither_dagster_nor_the_frames() -> None:
 
 
 def test_a_client_command_knows_the_api_by_its_answers_alone() -> None:
-    allowed = ("relay_dagster.client", "relay_dagster.loopback", "relay_dagster.mapped_files")
+    places = ("client", "wire", "loopback", "mapped_files")
+    allowed = [f"relay_dagster.{place}" for place in places]
     assert [
         f"{module.name} imports {name}"
         for module in of_place("client")
@@ -267,6 +268,20 @@ def test_a_client_command_knows_the_api_by_its_answers_alone() -> None:
         if top_name(name) == "relay_dagster" and name != "relay_dagster"
         if not f"{name}.".startswith(tuple(f"{package}." for package in allowed))
     ] == []
+
+
+def test_the_wire_is_cheap_to_load() -> None:
+    names = [module.name for module in of_place("wire")]
+    heavy = ["fastapi", "botocore", "dagster", "numpy", "pandas", "pyarrow", "yaml"]
+    program = (
+        "import importlib, sys\n"
+        f"for name in {names}: importlib.import_module(name)\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
 # --- what is declared ---------------------------------------------------------------------------

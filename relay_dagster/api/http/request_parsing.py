@@ -32,6 +32,7 @@ TenantId = Annotated[
         json_schema_extra={"pattern": ID_PATTERN},
     ),
 ]
+CURSOR = "`next_cursor` of the page before."
 WebhookId = Annotated[str, Path(description="What `POST` named it.")]
 RunId = Annotated[str, Path(description="A run's id.", json_schema_extra={"format": "uuid"})]
 

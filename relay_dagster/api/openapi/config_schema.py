@@ -16,35 +16,13 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from relay_core.config import TenantConfig
 from relay_core.config.values import FEED_COLUMNS
+from relay_dagster.wire.tenants import CONFIG_EXAMPLE
 
 Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 REFERENCE = "#/components/schemas/{model}"
 CONFIG_REFERENCE: Schema = {"$ref": REFERENCE.format(model="TenantConfig")}
-CONFIG_EXAMPLE: Schema = {
-    "schema_version": 1,
-    "tenant_id": "acme_parts",
-    "timezone": "America/Chicago",
-    "default_currency": "USD",
-    "vendors": [
-        {
-            "vendor_id": "granite_supply",
-            "inbound": {
-                "type": "s3",
-                "s3_prefix": "tenants/acme_parts/inbound/granite_supply/",
-            },
-            "parser": {"format": "csv", "column_map": {"sku": "Part No", "cost": "Net"}},
-        }
-    ],
-    "pricing": {
-        "base_margin_pct": "0.20",
-        "min_price": "1.00",
-        "shipping_handling_flat": "4.95",
-    },
-    "merge": {"strategy": "best_offer"},
-    "output": {"columns": ["sku", "quantity_available", "price"]},
-}
 _DECIMAL_PATTERN = r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 _NULL: Schema = {"type": "null"}
 _BOUNDS = {"ge": "minimum", "le": "maximum", "lt": "exclusiveMaximum"}

@@ -11,13 +11,13 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from relay_dagster.api.http.error_codes import documented
-from relay_dagster.api.models.api_keys import KeyOrder
-from relay_dagster.api.models.holds import ReleaseOrder, RollbackOrder
-from relay_dagster.api.models.runs_tenants import PauseOrder, Problem, ResumeOrder, RunOrder
-from relay_dagster.api.models.uploads import UploadOrder
-from relay_dagster.api.models.webhooks import WebhookOrder, WebhookPatch
 from relay_dagster.api.openapi.config_schema import REFERENCE, config_schemas
 from relay_dagster.api.openapi.headers import described
+from relay_dagster.wire.access import KeyOrder
+from relay_dagster.wire.problems import Problem
+from relay_dagster.wire.runs import ReleaseOrder, RollbackOrder, RunOrder
+from relay_dagster.wire.tenants import PauseOrder, ResumeOrder, UploadOrder
+from relay_dagster.wire.webhooks import WebhookOrder, WebhookPatch
 
 _BODIES = (
     *(Problem, RunOrder, PauseOrder, ResumeOrder),

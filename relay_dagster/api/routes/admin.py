@@ -16,10 +16,10 @@ from relay_dagster.api.http.request_parsing import (
     json_content,
     read_body,
 )
-from relay_dagster.api.models.runs_tenants import PauseOrder, Pausing, ResumeOrder
 from relay_dagster.api.security.auth import Acting, Admin
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import ID_PATTERN
+from relay_dagster.wire.tenants import PauseOrder, Pausing, ResumeOrder
 
 router = APIRouter(tags=["admin"])
 _log = event_log()
@@ -47,7 +47,7 @@ def pause_runs(caller: Admin, acting: Acting, platform: PlatformDep, body: JsonB
     order = read_body(PauseOrder, body)
     pause = platform.pauses.begin(order.tenant_id, order.reason, order.public_reason, origin=acting)
     _log.warning("run_creation_paused", tenant_id=order.tenant_id, reason=order.reason)
-    return Pausing(**{name: getattr(pause, name) for name in Pausing.model_fields})
+    return Pausing.of(pause)
 
 
 @router.delete(

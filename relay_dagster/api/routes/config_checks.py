@@ -14,39 +14,37 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from relay_core.config import TenantConfig, VendorConfig, load_config, parse_document
+from relay_core.config import ParserConfig, TenantConfig, VendorConfig, load_config, parse_document
 from relay_core.config.lint import lint_warnings
 from relay_core.config.values import sound_id
 from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
 from relay_core.onboarding.config_patch import parser_patch, parser_steps
 from relay_core.onboarding.findings import describe_check, upload_doubts
 from relay_core.onboarding.head import FeedBytes, is_read_whole
-from relay_core.onboarding.reading import FeedCheck
+from relay_core.onboarding.reading import FeedCheck, Reading
 from relay_dagster.api.engine_processes import TaskTooSlowError, TurnsTakenError
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import JsonBody, TenantId, json_content
-from relay_dagster.api.models.config_checks import (
-    LONGEST_MESSAGE,
-    MOST_LISTED,
-    ConfigCheck,
-    ConfigPatch,
-    Guesses,
-    HeadReading,
-    MissingHeaderFound,
-    VendorCheck,
-    VendorStatus,
-    cut,
-    operations,
-)
-from relay_dagster.api.models.runs_tenants import Fault
-from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
 from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import MayConfigure
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.identifiers import is_id
+from relay_dagster.wire.base import Answer
+from relay_dagster.wire.config_checks import (
+    ConfigCheck,
+    Guesses,
+    HeadReading,
+    MissingHeaderFound,
+    Operation,
+    RefusedCells,
+    VendorCheck,
+    VendorCheckStatus,
+)
+from relay_dagster.wire.problems import Fault
+from relay_dagster.wire.tenants import CONFIG_EXAMPLE
 from relay_dagster.wiring import Platform
 
 router = APIRouter(tags=["tenants"])
@@ -54,7 +52,10 @@ router = APIRouter(tags=["tenants"])
 HEAD_BYTES = 64 * 1024
 WHOLE_BYTES = 8 << 20
 """Files that say at their end what they hold are looked at whole, up to so many bytes of all."""
-MOST_VENDORS = 20
+MAX_VENDORS = 20
+MAX_LISTED = 200
+_MAX_REFUSALS = 20
+_MAX_MESSAGE = 1000
 _THREADS = 4
 # No answer is over 1 MiB; what stands beside these is short.
 _BYTES_OF_FAULTS = 256 << 10
@@ -134,7 +135,7 @@ def _faulty(
         doubts=[],
         vendors=[
             _not_looked_at(vendor_id, "the config has faults; correct them and check it again")
-            for vendor_id in _vendor_ids(document)[:MOST_LISTED]
+            for vendor_id in _vendor_ids(document)[:MAX_LISTED]
         ],
         patch=[],
     )
@@ -182,8 +183,8 @@ def _checked(
     own_doubts: Sequence[ConfigFault],
 ) -> ConfigCheck:
     rest = [
-        _not_looked_at(vendor.vendor_id, f"only the first {MOST_VENDORS} vendors are looked at")
-        for vendor in config.vendors[MOST_VENDORS:MOST_LISTED]
+        _not_looked_at(vendor.vendor_id, f"only the first {MAX_VENDORS} vendors are looked at")
+        for vendor in config.vendors[MAX_VENDORS:MAX_LISTED]
     ]
     doubts = [
         *own_doubts,
@@ -201,7 +202,7 @@ def _checked(
         faults=[],
         doubts=_shown(doubts),
         vendors=[*(upload.shown for upload in uploads), *rest],
-        patch=operations(parser_patch(document, changes)),
+        patch=[*map(Operation.of, parser_patch(document, changes))],
     )
 
 
@@ -211,7 +212,7 @@ def _look_at_all(config: TenantConfig, objects: ObjectStore, checker: FeedChecke
     Raises:
         ExternalServiceError: S3 does not answer.
     """
-    vendors = config.vendors[:MOST_VENDORS]
+    vendors = config.vendors[:MAX_VENDORS]
     pool = ThreadPoolExecutor(_THREADS)
     try:
         found = list(pool.map(lambda vendor: _find(vendor, objects), vendors))
@@ -236,10 +237,9 @@ def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[_Uplo
     """Return the uploads with details and changes as far as an answer has room for them."""
     fitting, left = [], _BYTES_OF_DETAILS
     for place, upload in enumerate(uploads):
-        changes = ConfigPatch(operations(parser_steps(document, place, upload.changes)))
-        size = sum(len(each.model_dump_json().encode()) for each in (upload.shown, changes))
-        left -= size
-        fitting.append(upload if left >= 0 else _Upload(upload.shown.without_details()))
+        steps = map(Operation.of, parser_steps(document, place, upload.changes))
+        left -= sum(_size(each) for each in (upload.shown, *steps))
+        fitting.append(upload if left >= 0 else _Upload(_without_details(upload.shown)))
     return fitting
 
 
@@ -250,7 +250,7 @@ def _find(vendor: VendorConfig, objects: ObjectStore) -> _Found | VendorCheck:
     latest = objects.latest_object(prefix)
     data = None if latest is None else objects.read_head(latest.key, HEAD_BYTES)
     if latest is None or data is None:
-        message = f'there is no upload under "{cut(prefix)}"'
+        message = f'there is no upload under "{_cut(prefix)}"'
         return VendorCheck(vendor_id=vendor.vendor_id, status="missing", message=message)
     return _Found(latest, FeedBytes(data, is_whole=latest.size <= len(data)))
 
@@ -283,30 +283,30 @@ def _of_check(vendor: VendorConfig, latest: ObjectInfo, check: FeedCheck | str) 
         message=describe_check(check),
     )
     details = {
-        "headers": [cut(each) for each in best.headers[:MOST_LISTED]],
+        "headers": [_cut(each) for each in best.headers[:MAX_LISTED]],
         "missing_headers": [
             MissingHeaderFound(
                 column=each.column,
-                header=each.header and cut(each.header),
-                nearest=each.nearest and cut(each.nearest),
+                header=each.header and _cut(each.header),
+                nearest=each.nearest and _cut(each.nearest),
             )
             for each in check.missing
         ],
-        "unused_headers": [cut(each) for each in best.unused[:MOST_LISTED]],
-        "guesses": Guesses.of(check.parser),
-        "as_sent": HeadReading.of(check.as_sent),
-        "with_patch": check.with_changes and HeadReading.of(check.with_changes),
+        "unused_headers": [_cut(each) for each in best.unused[:MAX_LISTED]],
+        "guesses": _guesses(check.parser),
+        "as_sent": _reading(check.as_sent),
+        "with_patch": check.with_changes and _reading(check.with_changes),
     }
     return _Upload(shown.model_copy(update=details), check)
 
 
 def _of_object(
-    vendor: VendorConfig, latest: ObjectInfo, *, status: VendorStatus, message: str
+    vendor: VendorConfig, latest: ObjectInfo, *, status: VendorCheckStatus, message: str
 ) -> VendorCheck:
     return VendorCheck(
         vendor_id=vendor.vendor_id,
         status=status,
-        message=cut(message, LONGEST_MESSAGE),
+        message=_cut(message, _MAX_MESSAGE),
         s3_key=latest.key,
         size=latest.size,
         last_modified=latest.last_modified,
@@ -320,8 +320,43 @@ def _not_looked_at(vendor_id: str, why: str) -> VendorCheck:
 def _shown(faults: Sequence[ConfigFault]) -> list[Fault]:
     """Return the first faults, each cut where it is long."""
     shown = [
-        Fault(path=cut(each.path), message=cut(each.message, LONGEST_MESSAGE))
-        for each in faults[:MOST_LISTED]
+        Fault(path=_cut(each.path), message=_cut(each.message, _MAX_MESSAGE))
+        for each in faults[:MAX_LISTED]
     ]
-    sizes = accumulate(len(each.model_dump_json().encode()) for each in shown)
+    sizes = accumulate(map(_size, shown))
     return [each for each, size in zip(shown, sizes, strict=True) if size <= _BYTES_OF_FAULTS]
+
+
+def _guesses(parser: ParserConfig) -> Guesses:
+    symbols = list(parser.currency_symbols)[:_MAX_REFUSALS]
+    return Guesses.of(parser, currency_symbols=symbols)
+
+
+def _reading(reading: Reading) -> HeadReading:
+    refusals = [
+        RefusedCells.of(each, value=_cut(each.value)) for each in reading.refusals[:_MAX_REFUSALS]
+    ]
+    message = reading.error_message
+    return HeadReading.of(
+        reading,
+        usable=reading.is_usable,
+        refusals=refusals,
+        error_message=None if message is None else _cut(message, _MAX_MESSAGE),
+    )
+
+
+def _without_details(check: VendorCheck) -> VendorCheck:
+    """Return the short facts of a check, where an answer has no room for all."""
+    kept = ("vendor_id", "status", "s3_key", "size", "last_modified")
+    wanted = "the answer has no room for more of it: check fewer vendors at once"
+    message = f"{check.message}; {wanted}"
+    return VendorCheck(**{name: getattr(check, name) for name in kept}, message=message)
+
+
+def _cut(text: str, most: int = 200) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _size(shown: Answer) -> int:
+    """Return how many bytes of an answer a part of it takes."""
+    return len(shown.model_dump_json().encode())

@@ -15,9 +15,9 @@ from relay_dagster.api.http.dependencies import ExplainerDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import unavailable
 from relay_dagster.api.http.request_parsing import RunId
-from relay_dagster.api.models.explanations import Explanation
 from relay_dagster.api.routes.runs import find_run
 from relay_dagster.api.security.auth import MayRead
+from relay_dagster.wire.explanations import Explanation
 
 router = APIRouter(tags=["runs"])
 

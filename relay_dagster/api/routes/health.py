@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from relay_dagster.api.http.dependencies import ReadinessDep
 from relay_dagster.api.http.error_codes import documented
 from relay_dagster.api.http.problems import unavailable
-from relay_dagster.api.models.runs_tenants import Health, Readiness
+from relay_dagster.wire.problems import Health, Readiness
 
 router = APIRouter(tags=["health"])
 

@@ -16,14 +16,13 @@ from relay_dagster.api.http.request_parsing import (
     json_content,
     read_body,
 )
-from relay_dagster.api.models.holds import PublishedFeed, ReleaseOrder, RollbackOrder
-from relay_dagster.api.models.runs_tenants import Run
 from relay_dagster.api.routes.runs import find_run, shown_run
 from relay_dagster.api.security.auth import Acting, MayRelease
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import FeedNotKeptError
 from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.identifiers import is_id
+from relay_dagster.wire.runs import PublishedFeed, ReleaseOrder, RollbackOrder, Run
 
 router = APIRouter(tags=["feeds"])
 _log = event_log()
@@ -103,4 +102,4 @@ def roll_back_feed(
         caller=caller.id,
         reason=order.reason,
     )
-    return PublishedFeed.of(feed)
+    return PublishedFeed.of(feed.in_force, tenant_id=tenant_id)

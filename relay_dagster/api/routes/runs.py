@@ -17,6 +17,7 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers
 from relay_dagster.api.http.request_parsing import (
+    CURSOR,
     IDEMPOTENCY_KEY_PATTERN,
     JsonBody,
     RequestId,
@@ -25,7 +26,6 @@ from relay_dagster.api.http.request_parsing import (
     read_body,
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.api.models.runs_tenants import CURSOR, Run, RunList, RunOrder
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Acting, MayRead, MayRun
@@ -34,6 +34,7 @@ from relay_dagster.runs.errors import UnknownRunError
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import Idempotency, RunRecord
 from relay_dagster.runs.ports import RunPage
+from relay_dagster.wire.runs import FeedChanges, HeldFeed, Run, RunList, RunOrder
 from relay_dagster.wiring import Platform
 
 router = APIRouter(tags=["runs"])
@@ -226,9 +227,17 @@ def find_run(run_id: str, caller: Caller, platform: Platform) -> RunRecord:
 
 
 def shown_run(record: RunRecord, caller: Caller, platform: Platform) -> Run:
-    """Return a run as its caller may see it."""
-    url = platform.settings.dagster_webserver_url
-    return Run.of(record, url, for_admin=caller.is_admin)
+    """Return a run as its caller may see it; where it executes is for admins alone."""
+    webserver = platform.settings.dagster_webserver_url
+    dagster_run_id = record.dagster_run_id if caller.is_admin else None
+    url = f"{webserver}/runs/{dagster_run_id}" if webserver and dagster_run_id else None
+    hold = changes = None
+    if record.hold is not None:
+        hold = HeldFeed.of(record.hold, guards=[*map(dict, record.hold.guards)])
+    if record.changes is not None:
+        changes = FeedChanges(baseline_run_id=str(record.baseline_run_id), **record.changes)
+    shown = {"hold": hold, "changes": changes, "dagster_run_id": dagster_run_id}
+    return Run.of(record, **shown, dagster_url=url)
 
 
 def _shown(record: RunRecord, caller: Caller, platform: Platform, response: Response) -> Run:

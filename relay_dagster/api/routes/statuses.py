@@ -11,13 +11,12 @@ from relay_core.domain.records import VendorResult
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import answers
 from relay_dagster.api.http.request_parsing import TenantId
-from relay_dagster.api.models.deletions import standing_of
-from relay_dagster.api.models.statuses import TenantStatus, VendorStanding
-from relay_dagster.api.routes.tenants import find_config, next_run_at, read_stored
+from relay_dagster.api.routes.tenants import find_config, next_run_at, read_stored, standing_of
 from relay_dagster.api.security.auth import MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.runs.feeds.pointer import FeedPointer
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.wire.tenants import TenantStatus, VendorStanding
 
 router = APIRouter(tags=["tenants"])
 

@@ -18,26 +18,27 @@ from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import CONFIG_BODY, INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
+    CURSOR,
     JsonBody,
     TenantId,
     entity_tag,
     json_content,
     names_version,
 )
-from relay_dagster.api.models.deletions import standing_of
-from relay_dagster.api.models.runs_tenants import (
-    CURSOR,
-    ConfigVersion,
-    Tenant,
-    Version,
-    VersionList,
-)
-from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE, CONFIG_REFERENCE
+from relay_dagster.api.openapi.config_schema import CONFIG_REFERENCE
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.tenants.deletion import Deletion, TenantState
+from relay_dagster.wire.tenants import (
+    CONFIG_EXAMPLE,
+    ConfigVersion,
+    Tenant,
+    Version,
+    VersionList,
+)
 from relay_dagster.wiring import Platform
 
 router = APIRouter(tags=["tenants"])
@@ -232,6 +233,13 @@ def _found(tenant_id: str, config_version: int | None, platform: Platform) -> St
         message = f"{error}; it was deleted, see /v1/tenants/{tenant_id}/deletion"
         members = {"state": deletion.state}
         raise ProblemError(error.error_code, message, members=members) from error
+
+
+def standing_of(deletion: Deletion | None) -> dict[str, Any]:
+    """Return a tenant's `state` and `delete_after`; of one that nobody deletes with None."""
+    if deletion is None:
+        return {"state": TenantState.ACTIVE, "delete_after": None}
+    return {"state": deletion.state, "delete_after": deletion.delete_after}
 
 
 def read_stored(stored: StoredConfig | None) -> TenantConfig | None:

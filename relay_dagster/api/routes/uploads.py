@@ -13,7 +13,6 @@ from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import JsonBody, TenantId, json_content, read_body
-from relay_dagster.api.models.uploads import UploadLink, UploadOrder
 from relay_dagster.api.routes.tenants import find_config
 from relay_dagster.api.security.auth import Acting, MayUpload
 from relay_dagster.audit import Action
@@ -21,6 +20,7 @@ from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.aws.s3.upload_form import MOST_BYTES, MOST_KEY_BYTES
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.wire.tenants import UploadLink, UploadOrder
 
 router = APIRouter(tags=["uploads"])
 _log = event_log()
@@ -63,13 +63,7 @@ def make_upload_link(
     made = Action.UPLOAD_LINK_CREATED
     platform.deletions.add_entry(acting.entry(made, tenant_id, key, utc_now(), **told))
     _log.info("upload_link_made", tenant_id=tenant_id, key=key)
-    return UploadLink(
-        url=form.url,
-        fields=dict(form.fields),
-        key=key,
-        max_bytes=max_bytes,
-        expires_at=form.expires_at,
-    )
+    return UploadLink.of(form, key=key, max_bytes=max_bytes)
 
 
 def _key_for(order: UploadOrder, stored: StoredConfig) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from relay_dagster.audit import SYSTEM, Action, Origin
@@ -19,24 +18,10 @@ from relay_dagster.aws.dynamodb.database import Database, is_closed
 from relay_dagster.aws.dynamodb.schema import api_key_key, deletion_key
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
+from relay_dagster.scopes import DEFAULT_SCOPES, Scope
 
 BETWEEN_NOTES = timedelta(hours=1)
 """A key's last use is noted at most so often."""
-
-
-class Scope(StrEnum):
-    """What a tenant's key may do."""
-
-    READ = "read"
-    RUN = "run"
-    CONFIG = "config"
-    RELEASE = "release"
-    UPLOAD = "upload"
-    KEYS = "keys"
-
-
-DEFAULT_SCOPES = tuple(scope for scope in Scope if scope is not Scope.KEYS)
-"""Of a key that is made without any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,6 @@ from relay_core.publish.keys import MERGED_INVENTORY
 from relay_core.publish.state import Baseline, StateContext
 from relay_core.validation.comparison import FeedFigures
 from relay_core.validation.guards import GuardResult
-from relay_dagster.client import api_models
 from relay_dagster.client.config_files import read_config_file
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.holds import show_guard
@@ -25,6 +24,7 @@ from relay_dagster.client.replay.trail import Trail
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen, counted
 from relay_dagster.client.views.runs import show_changes
+from relay_dagster.wire.runs import FeedChanges
 
 _MOST_MOVES = 5
 
@@ -122,7 +122,7 @@ class Rehearsal:
             if outcome["error_message"]:
                 screen.say(f"{side}: {outcome['error_code']}: {outcome['error_message']}")
         if self._changes is not None:
-            show_changes(screen, api_models.FeedChanges.model_validate(self._changes.as_dict()))
+            show_changes(screen, FeedChanges.model_validate(self._changes.as_dict()))
             _show_moves(screen, self._changes)
         self._show_guards()
         if self.is_same:
@@ -139,7 +139,7 @@ class Rehearsal:
         verdict = f"{names} would trip" if tripped else "none would trip"
         screen.say(f"guards: {verdict}", style="bold")
         for result in self._guards:
-            show_guard(screen, api_models.GuardResult.model_validate(result.as_dict()))
+            show_guard(screen, result.as_dict())
 
 
 def _compared(

@@ -11,7 +11,6 @@ from relay_core.config import TenantConfig, load_stored_config
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.publish.state import Baseline, read_state
-from relay_dagster.client.api_models import Answer
 from relay_dagster.client.artifact_models import (
     ConfigSnapshot,
     InputManifest,
@@ -22,6 +21,7 @@ from relay_dagster.client.errors import ClientError, GoneError, RefusedError
 from relay_dagster.client.links import download_to, read_report
 from relay_dagster.client.session import Session
 from relay_dagster.mapped_files import InputFile
+from relay_dagster.wire.base import Answer
 
 DIFFERENT = 3
 """The exit status where something is not the same."""
@@ -67,7 +67,7 @@ class Trail:
     @property
     def requested_at(self) -> datetime:
         """The run's instant."""
-        return datetime.fromisoformat(self.run.requested_at)
+        return self.run.requested_at
 
     @cached_property
     def summary(self) -> RunSummary | None:

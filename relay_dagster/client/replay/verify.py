@@ -6,13 +6,13 @@ from typing import Any
 
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import ENGINE_VERSION
-from relay_dagster.client.api_models import Run
 from relay_dagster.client.artifact_models import RunSummary
 from relay_dagster.client.replay.comparison import ComparedFile, ComparingSink, Verdict
 from relay_dagster.client.replay.engine import Replayed, replay
 from relay_dagster.client.replay.last_good import LastGood
 from relay_dagster.client.replay.trail import NotReplayableError, Trail
 from relay_dagster.client.session import Session
+from relay_dagster.wire.runs import Run
 
 _COMPARED = ("normalized_", "invalid_rows", "changes", "merged_inventory")
 _NOT_BY_ITS_DATA = (FailureCode.POISON_JOB, FailureCode.RUN_TIMEOUT)

@@ -52,14 +52,15 @@ def status(
     Of one that was deleted, when that was.
     """
     from relay_dagster.client.session import connected
-    from relay_dagster.client.tenants.deletions import Deletion, TenantCalls, show_deletion
+    from relay_dagster.client.tenants.deletions import TenantCalls, show_deletion
     from relay_dagster.client.views.tenants import show_status
+    from relay_dagster.wire.tenants import TenantDeletion
 
     with connected(api_url, api_key) as session:
         found = TenantCalls(session.api, tenant).status()
         if as_json:
             session.screen.show_json(found.as_json())
-        elif isinstance(found, Deletion):
+        elif isinstance(found, TenantDeletion):
             show_deletion(session.screen, found)
         else:
             show_status(session.screen, tenant, found)

@@ -4,28 +4,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from http import HTTPStatus
 
-from pydantic import Field
-
 from relay_dagster.client.api_client import ApiClient, read_answer, segment
-from relay_dagster.client.api_models import Answer, TenantStatus
 from relay_dagster.client.errors import RefusedError
 from relay_dagster.client.terminal import Screen, instant
-
-
-class Standing(Answer):
-    """Whether a tenant is there to stay."""
-
-    tenant_id: str
-    state: str
-
-
-class Deletion(Standing):
-    """How far a tenant's deletion is."""
-
-    delete_after: str
-    deleted_at: str | None = None
-    step: str | None = None
-    removed: dict[str, int] = Field(default_factory=dict)
+from relay_dagster.wire.tenants import TenantDeletion, TenantStanding, TenantStatus
 
 
 class TenantCalls:
@@ -43,16 +25,16 @@ class TenantCalls:
         self._api = api
         self._path = f"/v1/tenants/{segment(tenant_id)}"
 
-    def delete(self, confirm: str) -> Deletion:
+    def delete(self, confirm: str) -> TenantDeletion:
         """Delete it, where its id is confirmed."""
         sent = self._api.send("DELETE", self._path, params={"confirm": confirm})
-        return read_answer(Deletion, sent)
+        return read_answer(TenantDeletion, sent)
 
-    def restore(self) -> Standing:
+    def restore(self) -> TenantStanding:
         """Take its deletion back."""
-        return read_answer(Standing, self._api.send("POST", f"{self._path}/restore"))
+        return read_answer(TenantStanding, self._api.send("POST", f"{self._path}/restore"))
 
-    def status(self) -> TenantStatus | Deletion:
+    def status(self) -> TenantStatus | TenantDeletion:
         """Return how it stands; of one that is gone, how it went, if that is known."""
         try:
             return read_answer(TenantStatus, self._api.send("GET", f"{self._path}/status"))
@@ -60,18 +42,18 @@ class TenantCalls:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
             with suppress(RefusedError):  # there was none, or it is not for this key
-                return read_answer(Deletion, self._api.send("GET", f"{self._path}/deletion"))
+                return read_answer(TenantDeletion, self._api.send("GET", f"{self._path}/deletion"))
             raise
 
 
-def show_deletion(screen: Screen, deletion: Deletion) -> None:
+def show_deletion(screen: Screen, deletion: TenantDeletion) -> None:
     """Write how far a tenant's deletion is, and what can be done about it."""
     screen.say(f"tenant {deletion.tenant_id} is {deletion.state}")
     for line in _facts(deletion):
         screen.say(line, indent=2)
 
 
-def _facts(deletion: Deletion) -> Iterator[str]:
+def _facts(deletion: TenantDeletion) -> Iterator[str]:
     if deletion.state == "CLOSING":
         yield f"until {instant(deletion.delete_after)} it can be restored with:"
         yield f"relay tenant restore {deletion.tenant_id}"

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relay_dagster.client.access.models import AuditItem, ListedKey
 from relay_dagster.client.terminal import Screen, instant
+from relay_dagster.wire.access import AuditItem, ListedKey
 
 _MOST_PATHS = 3
 _HIDDEN = ("changed_count", "expires_at", "sha256")

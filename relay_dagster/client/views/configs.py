@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from relay_dagster.client.api_models import ConfigCheck, PatchStep, Reading, VendorCheck
 from relay_dagster.client.errors import fault_lines
 from relay_dagster.client.terminal import Screen, instant
+from relay_dagster.wire.config_checks import ConfigCheck, HeadReading, Operation, VendorCheck
 
 
 def show_check(screen: Screen, check: ConfigCheck) -> None:
@@ -65,21 +65,21 @@ def _findings(vendor: VendorCheck) -> Iterator[str]:
         yield f"not used: {', '.join(vendor.unused_headers)}"
     yield from _refusals(vendor.as_sent)
     if vendor.with_patch is not None:
-        guesses = (vendor.guesses or {}).items()
+        guesses = (vendor.guesses.as_json() if vendor.guesses else {}).items()
         yield f"probably written with: {', '.join(f'{k} {_json(v)}' for k, v in guesses)}"
         after = vendor.with_patch
         yield f"with the changes below: {after.refused_rows:,} of {after.rows:,} rows refused"
         yield from _refusals(after)
 
 
-def _refusals(reading: Reading | None) -> Iterator[str]:
+def _refusals(reading: HeadReading | None) -> Iterator[str]:
     for each in reading.refusals if reading and reading.usable else ():
         column = f" in {each.column}" if each.column else ""
         first = f"first in row {each.row_number}, {_json(each.value)}"
         yield f"  {each.count:,} x {each.error_code}{column}, {first}"
 
 
-def _place(step: PatchStep) -> str:
+def _place(step: Operation) -> str:
     """Return a JSON Pointer as the paths of faults are written."""
     names = step.path.removeprefix("/").split("/")
     return ".".join(name.replace("~1", "/").replace("~0", "~") for name in names)

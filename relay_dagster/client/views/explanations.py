@@ -5,8 +5,8 @@ Made from the API's answer alone; nothing is asked for here.
 
 from collections.abc import Sequence
 
-from relay_dagster.client.api_models import ExplainedOffer, Explanation
 from relay_dagster.client.terminal import Screen, instant
+from relay_dagster.wire.explanations import ExplainedOffer, Explanation
 
 _WHY_NOT = {
     "left_out": "what offers it is left out, with its vendor or by a price rule",

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from relay_dagster.client.api_models import FeedChanges, Run
 from relay_dagster.client.artifact_models import RunSummary
 from relay_dagster.client.errors import ClientError
 from relay_dagster.client.holds import show_hold
@@ -22,6 +21,8 @@ from relay_dagster.client.terminal import (
     instant,
     status_style,
 )
+from relay_dagster.wire.runs import FeedChanges, Run
+from relay_dagster.wire.tenants import Tenant
 
 _ROOM_FOR_ALL = 118
 
@@ -83,14 +84,14 @@ class RunPage:
         self.run = run
         self.links = session.api.artifacts(run.run_id)
         self.summary, self.note = _summary(self.links)
-        self.next_run_at = _next_run_at(session, run.tenant_id)
+        self._config = _latest_config(session, run.tenant_id)
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it for programs."""
         summary = None if self.summary is None else self.summary.as_json()
         return {
             "run": self.run.as_json(),
-            "next_run_at": self.next_run_at,
+            "next_run_at": self._config and self._config.as_json().get("next_run_at"),
             "summary": summary,
             "artifacts": self.links,
         }
@@ -102,8 +103,9 @@ class RunPage:
         screen.say(_standing(run), indent=2, style=status_style(run.status))
         for line in _facts(run):
             screen.say(line, indent=2)
-        if self.next_run_at is not None:
-            screen.say(f"the schedule is due next at {instant(self.next_run_at)}", indent=2)
+        if self._config is not None and self._config.next_run_at is not None:
+            due = instant(self._config.next_run_at)
+            screen.say(f"the schedule is due next at {due}", indent=2)
         if run.hold is not None:
             show_hold(screen, run, run.hold)
         if self.summary is not None:
@@ -183,12 +185,21 @@ def _summary(links: Mapping[str, str]) -> tuple[RunSummary | None, str]:
         return None, error.lines[0]
 
 
-def _next_run_at(session: Session, tenant_id: str) -> str | None:
-    """Return when the tenant's schedule is due next; None too where it cannot be asked for."""
+def _latest_config(session: Session, tenant_id: str) -> Tenant | None:
+    """Return the tenant's latest config; None where it cannot be asked for."""
     try:
-        return session.api.config(tenant_id, None).next_run_at
+        return session.api.config(tenant_id, None)
     except ClientError:
         return None
+
+
+def cause_of(run: Run) -> str:
+    """Return ``error_code: message`` in one line; of a held or cancelled run that it is."""
+    if run.is_held and run.hold is not None:
+        return f"{run.status}: {', '.join(run.hold.guard_names)}"
+    if run.error_code is None:
+        return f"{run.status}: the run was cancelled in {run.failed_stage or run.stage}"
+    return f"{run.error_code}: {' '.join((run.error_message or '').split())}"
 
 
 def _standing(run: Run) -> str:
@@ -203,7 +214,7 @@ def _standing(run: Run) -> str:
 
 def _facts(run: Run) -> Iterable[str]:
     if run.error_code:
-        yield run.cause
+        yield cause_of(run)
     if run.next_action:
         yield f"{run.failure_class}; to do: {run.next_action}"
     version = "none found" if run.config_version is None else str(run.config_version)

@@ -6,8 +6,8 @@ Made from the API's answer alone; nothing is asked for here.
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from relay_dagster.client.api_models import TenantStatus, VendorStanding
 from relay_dagster.client.terminal import Screen, ago, duration, instant
+from relay_dagster.wire.tenants import TenantStatus, VendorStanding
 
 _COLUMNS = ("vendor_id", "status", "uploaded", "age", "rows", "refused", "won")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from relay_dagster.client.terminal import Screen, duration, instant
-from relay_dagster.client.webhooks.models import ListedDelivery, ListedWebhook
+from relay_dagster.wire.webhooks import ListedDelivery, ListedWebhook
 
 
 def show_webhooks(screen: Screen, webhooks: Sequence[ListedWebhook]) -> None:

@@ -5,11 +5,12 @@ from itertools import islice
 from typing import Any
 
 from relay_dagster.client.api_client import ApiClient, read_answer, segment
-from relay_dagster.client.webhooks.models import (
-    DeliveryPage,
+from relay_dagster.wire.webhooks import (
+    DeliveryList,
     ListedDelivery,
     ListedWebhook,
     NewSecret,
+    NewWebhook,
     TrialDelivery,
     WebhookList,
 )
@@ -34,9 +35,9 @@ class WebhookCalls:
         """Return all of them."""
         return read_answer(WebhookList, self._api.send("GET", self._path))
 
-    def create(self, order: Mapping[str, Any]) -> NewSecret:
+    def create(self, order: Mapping[str, Any]) -> NewWebhook:
         """Make one."""
-        return read_answer(NewSecret, self._api.send("POST", self._path, json=order))
+        return read_answer(NewWebhook, self._api.send("POST", self._path, json=order))
 
     def get(self, webhook_id: str) -> ListedWebhook:
         """Return one as it stands."""
@@ -63,7 +64,7 @@ class WebhookCalls:
     def deliveries(self, webhook_id: str, limit: int) -> Iterator[ListedDelivery]:
         """Yield at most ``limit`` tries, the last first, over as many pages as it takes."""
         path = f"{self._place(webhook_id)}/deliveries"
-        pages = self._api.pages(DeliveryPage, path, None, limit)
+        pages = self._api.pages(DeliveryList, path, None, limit)
         return islice((one for page in pages for one in page.deliveries), limit)
 
     def _place(self, webhook_id: str) -> str:

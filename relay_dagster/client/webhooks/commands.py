@@ -13,7 +13,7 @@ from relay_dagster.client.commands import LOCAL_API, ApiKey, ApiUrl, Json
 if TYPE_CHECKING:
     from relay_dagster.client.terminal import Screen
     from relay_dagster.client.webhooks.calls import WebhookCalls
-    from relay_dagster.client.webhooks.models import ListedWebhook
+    from relay_dagster.wire.webhooks import ListedWebhook
 
 Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Whose.", show_default=False)]
 WebhookId = Annotated[

@@ -14,7 +14,7 @@ from httpx import Response
 
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.api.routes.config_checks import HEAD_BYTES, MOST_VENDORS, WHOLE_BYTES
+from relay_dagster.api.routes.config_checks import HEAD_BYTES, MAX_VENDORS, WHOLE_BYTES
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.external_errors import UnreachableError
 from support.api_world import JSON, PROCESSES, TENANT, ApiWorld, assert_problem, paths_of
@@ -208,9 +208,9 @@ def test_a_vendor_without_a_place_in_s3_is_not_looked_at(world: ApiWorld) -> Non
 
 
 def test_no_more_than_some_vendors_are_looked_at(world: ApiWorld) -> None:
-    vendors = [vendor_document(f"v{number}") for number in range(MOST_VENDORS + 1)]
+    vendors = [vendor_document(f"v{number}") for number in range(MAX_VENDORS + 1)]
     statuses = [each["status"] for each in check(world, config_document(*vendors))["vendors"]]
-    assert statuses == ["missing"] * MOST_VENDORS + ["not_looked_at"]
+    assert statuses == ["missing"] * MAX_VENDORS + ["not_looked_at"]
 
 
 def test_headers_without_end_are_cut(world: ApiWorld) -> None:
@@ -315,7 +315,7 @@ def test_a_check_that_takes_too_long_is_told_so(world: ApiWorld) -> None:
 def test_an_answer_has_room_for_some_vendors_details_and_says_of_the_others(
     world: ApiWorld,
 ) -> None:
-    names = [f"vendor_{number}" for number in range(MOST_VENDORS)]
+    names = [f"vendor_{number}" for number in range(MAX_VENDORS)]
     wide = ("\N{GRINNING FACE}" * 190 + f"{column:03}" for column in range(75))
     feed = f"sku;quantity_available;{';'.join(wide)}\nA-1;5\n".encode()[:HEAD_BYTES]
     for name in names:
@@ -326,7 +326,7 @@ def test_an_answer_has_room_for_some_vendors_details_and_says_of_the_others(
     vendors = response.json()["vendors"]
     detailed = [bool(each["headers"]) for each in vendors]
     assert detailed == sorted(detailed, reverse=True)
-    assert 1 < sum(detailed) < MOST_VENDORS
+    assert 1 < sum(detailed) < MAX_VENDORS
     assert vendors[-1]["message"].endswith("check fewer vendors at once")
     assert vendors[-1]["size"] == len(feed)
     # What is proposed is what is shown: nobody's changes come without their reasons.

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from relay_dagster.client.api_models import UploadLink
 from relay_dagster.client.errors import UnexpectedAnswerError, UnreachableError
 from relay_dagster.client.links import send_file
+from relay_dagster.wire.tenants import UploadLink
 from support.api_world import TENANT
 from support.builders import vendor_document
 from support.client_world import ClientWorld, Told

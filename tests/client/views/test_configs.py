@@ -4,9 +4,9 @@ import io
 
 from rich.console import Console
 
-from relay_dagster.client.api_models import ConfigCheck
 from relay_dagster.client.terminal import Screen
 from relay_dagster.client.views.configs import show_check
+from relay_dagster.wire.config_checks import ConfigCheck
 
 FOUND = {
     "tenant_id": "acme",
@@ -23,7 +23,17 @@ FOUND = {
             "last_modified": "2026-03-01T12:00:00Z",
             "missing_headers": [{"column": "cost", "header": "Cost", "nearest": "cost net"}],
             "unused_headers": ["EAN", "Weight"],
-            "guesses": {"encoding": "cp1252", "delimiter": ";"},
+            "guesses": {
+                "format": "csv",
+                "compression": "auto",
+                "sheet": None,
+                "encoding": "cp1252",
+                "delimiter": ";",
+                "skip_lines": 0,
+                "decimal_separator": ",",
+                "thousands_separator": None,
+                "currency_symbols": [],
+            },
             "as_sent": {
                 "usable": False,
                 "rows": 0,
@@ -62,7 +72,8 @@ vendor vendor_1: missing_required_columns
   file: tenants/acme/inbound/vendor_1/feed.csv, 12,345 bytes, 2026-03-01 12:00:00Z
   missing: cost, mapped to "Cost"; the nearest is "cost net"
   not used: EAN, Weight
-  probably written with: encoding "cp1252", delimiter ";"
+  probably written with: format "csv", compression "auto", sheet null, encoding "cp1252", \
+delimiter ";", skip_lines 0, decimal_separator ",", thousands_separator null, currency_symbols []
   with the changes below: 2 of 200 rows refused
     2 x invalid_decimal in cost, first in row 7, "n/a"
 
@@ -79,6 +90,7 @@ def test_a_check_tells_doubts_files_and_changes_in_the_paths_of_the_config() -> 
 
 def test_a_config_with_faults_is_told_by_them_alone() -> None:
     found = {
+        "tenant_id": "acme",
         "valid": False,
         "faults": [{"path": "timezone", "message": "is no IANA time zone"}],
         "vendors": [{"vendor_id": "v1", "status": "not_looked_at", "message": "correct them"}],

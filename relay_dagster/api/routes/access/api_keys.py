@@ -14,13 +14,12 @@ from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
+    CURSOR,
     OptionalJsonBody,
     TenantId,
     json_content,
     read_body,
 )
-from relay_dagster.api.models.api_keys import KeyList, KeyOrder, ListedKey, NewTenantKey
-from relay_dagster.api.models.runs_tenants import CURSOR
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.api_keys import Caller, NewKey
@@ -28,6 +27,7 @@ from relay_dagster.api.security.auth import Acting, MayMakeKeys, MayRead, requir
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.wire.access import KeyList, KeyOrder, ListedKey, NewTenantKey
 
 router = APIRouter(tags=["api keys"])
 _log = event_log()

@@ -15,13 +15,13 @@ from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import TenantId
-from relay_dagster.api.models.deletions import TenantDeletion, TenantStanding
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import Acting, Admin
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.tenants.deletion import TenantState
+from relay_dagster.wire.tenants import TenantDeletion, TenantStanding
 
 router = APIRouter(tags=["tenants"])
 _log = event_log()

@@ -12,15 +12,14 @@ from fastapi import APIRouter, Query
 
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
-from relay_dagster.api.http.request_parsing import TenantId, WebhookId
-from relay_dagster.api.models.runs_tenants import CURSOR
-from relay_dagster.api.models.webhooks import DeliveryList, ListedDelivery, TrialDelivery
+from relay_dagster.api.http.request_parsing import CURSOR, TenantId, WebhookId
 from relay_dagster.api.routes.webhooks.receivers import find_webhook
 from relay_dagster.api.security.auth import MayConfigure, MayRead
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.webhooks.errors import WebhookDisabledError
 from relay_dagster.runs.webhooks.events import trial_event
+from relay_dagster.wire.webhooks import DeliveryList, ListedDelivery, TrialDelivery
 
 router = APIRouter(tags=["webhooks"])
 _log = event_log()
@@ -66,5 +65,14 @@ def list_deliveries(
     """
     find_webhook(platform, tenant_id, webhook_id)
     page = platform.webhooks.tries_of(tenant_id, webhook_id, limit=limit, cursor=cursor)
-    deliveries = [*map(ListedDelivery.of, page.tries)]
+    deliveries = [
+        ListedDelivery.of(
+            each.attempt,
+            delivery_id=each.event_id,
+            event=each.event_type,
+            attempt=each.number,
+            next_attempt_at=each.next_attempt_at,
+        )
+        for each in page.tries
+    ]
     return DeliveryList(deliveries=deliveries, next_cursor=page.next_cursor)

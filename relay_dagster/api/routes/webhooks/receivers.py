@@ -21,14 +21,6 @@ from relay_dagster.api.http.request_parsing import (
     json_content,
     read_body,
 )
-from relay_dagster.api.models.webhooks import (
-    ListedWebhook,
-    NewSecret,
-    NewWebhook,
-    WebhookList,
-    WebhookOrder,
-    WebhookPatch,
-)
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.auth import Acting, MayConfigure, MayRead
@@ -45,6 +37,14 @@ from relay_dagster.runs.webhooks.model import (
     is_webhook_id,
     new_secret,
     new_webhook_id,
+)
+from relay_dagster.wire.webhooks import (
+    ListedWebhook,
+    NewSecret,
+    NewWebhook,
+    WebhookList,
+    WebhookOrder,
+    WebhookPatch,
 )
 from relay_dagster.wiring import Platform
 
@@ -111,7 +111,7 @@ def create_webhook(
     _log.info("webhook_created", tenant_id=tenant_id, webhook_id=made.webhook_id, **told)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Location"] = f"/v1/tenants/{tenant_id}/webhooks/{made.webhook_id}"
-    return NewWebhook(**ListedWebhook.of(made).model_dump(), secret=made.secret)
+    return NewWebhook.of(made)
 
 
 @router.get(_PLACE, responses=answers("TENANT_NOT_FOUND"))

@@ -1,0 +1,135 @@
+"""Who may do what, and who did: tenants' keys, and the audit. Instants are UTC.
+
+A key's secret is shown where the key is made, and once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, Field, StringConstraints, field_validator
+
+from relay_dagster.audit import Action, ActorKind
+from relay_dagster.scopes import DEFAULT_SCOPES, Scope
+from relay_dagster.wire.base import Answer, NextCursor, Open, Order, Page, example, page_example
+
+
+class KeyOrder(Order):
+    """What `POST /v1/tenants/{tenant_id}/api-keys` takes."""
+
+    model_config = example(name="shop frontend", scopes=["read"])
+
+    name: (
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)] | None
+    ) = Field(None, description="By default its `key_id`.")
+    scopes: list[Scope] = Field(list(DEFAULT_SCOPES), min_length=1, max_length=len(Scope))
+    expires_at: AwareDatetime | None = Field(
+        None, strict=True, description="In the future; null is never."
+    )
+
+    @field_validator("scopes")
+    @classmethod
+    def _refuse_repeated(cls, scopes: list[Scope]) -> list[Scope]:
+        if repeated := [scope for scope, count in Counter(scopes).items() if count > 1]:
+            raise ValueError(f"each scope once; named again: {', '.join(repeated)}")
+        return scopes
+
+    @field_validator("expires_at")
+    @classmethod
+    def _in_utc(cls, instant: datetime | None) -> datetime | None:
+        try:
+            return None if instant is None else instant.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("is no instant of the years 1 to 9999 in UTC") from None
+
+
+class NewTenantKey(Answer):
+    """A key of a tenant, shown this once."""
+
+    model_config = example(key_id="8c1d6f0a2b3e4c5d", api_key="rk_8c1d6f0a2b3e4c5d_...")
+
+    key_id: str
+    api_key: str
+
+
+class ListedKey(Answer):
+    """A key of a tenant, without its secret."""
+
+    model_config = example(
+        key_id="8c1d6f0a2b3e4c5d",
+        name="shop frontend",
+        scopes=["read"],
+        created_at="2026-03-01T12:00:00Z",
+        created_by="admin:ops",
+        expires_at="2027-03-01T12:00:00Z",
+        last_used_at=None,
+    )
+
+    key_id: str
+    name: str
+    scopes: list[Annotated[Scope, Open()]]
+    created_at: datetime
+    created_by: str | None = Field(
+        None, description="Null of a key that an earlier release has made."
+    )
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = Field(None, description="Noted at most once an hour.")
+
+
+class KeyList(Page):
+    """A page of a tenant's keys, by their ids."""
+
+    model_config = page_example("api_keys", ListedKey)
+
+    api_keys: list[ListedKey]
+    next_cursor: NextCursor
+
+
+class AuditActor(Answer):
+    """Who acted; `id` is the key's id, an admin key's name, or who ran the command."""
+
+    kind: Annotated[ActorKind, Open()]
+    id: str
+    name: str
+
+
+class AuditItem(Answer):
+    """One act."""
+
+    model_config = example(
+        audit_id="20260301T120000.123456Z-8c1d6f0a2b3e4c5d",
+        occurred_at="2026-03-01T12:00:00.123456Z",
+        action="config.put",
+        tenant_id="acme_parts",
+        actor={"kind": "admin_key", "id": "ops", "name": "ops"},
+        target="acme_parts",
+        details={
+            "config_version_before": 2,
+            "config_version_after": 3,
+            "changed_count": 1,
+            "changed_paths": ["pricing.base_margin_pct"],
+        },
+        request_id="0f8f7d0e-58a1-4a8e-8f5b-3f1c2f1f7c55",
+        address="198.51.100.7",
+    )
+
+    audit_id: str = Field(description="Ids sort by time.")
+    occurred_at: datetime
+    action: Annotated[Action, Open()]
+    tenant_id: str | None = Field(description="Null of an act on all tenants.")
+    actor: AuditActor
+    target: str | None = Field(description="What was acted on: the id of a run, a key, a tenant.")
+    details: dict[str, Any]
+    request_id: str | None = Field(None, description="Null of what no request has asked for.")
+    address: str | None = Field(None, description="Where the request came from.")
+
+
+class AuditList(Page):
+    """A page of the audit, newest first."""
+
+    model_config = page_example("audit", AuditItem)
+
+    audit: list[AuditItem]
+    next_cursor: NextCursor

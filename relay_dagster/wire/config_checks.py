@@ -1,0 +1,157 @@
+"""What `config:check` answers. What is checked, and how, is ``api/routes/config_checks.py``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from relay_dagster.wire.base import Answer, Open, example
+from relay_dagster.wire.problems import Fault
+
+VendorCheckStatus = Literal["read", "missing", "unreadable", "not_looked_at"]
+
+
+class MissingHeaderFound(Answer):
+    """A column that the file does not give."""
+
+    column: str = Field(description="The canonical column.", examples=["cost"])
+    header: str | None = Field(None, description="The header that the config maps, if it maps one.")
+    nearest: str | None = Field(None, description="The file's header that is most like it.")
+
+
+class Guesses(Answer):
+    """How the file is probably written: the config's own options where nothing speaks against."""
+
+    format: str
+    compression: str
+    sheet: str | None
+    encoding: str
+    delimiter: str
+    skip_lines: int
+    decimal_separator: str
+    thousands_separator: str | None
+    currency_symbols: list[str]
+
+
+class RefusedCells(Answer):
+    """Cells that are refused for one reason; the row and the text are those of the first."""
+
+    error_code: str = Field(examples=["invalid_decimal"])
+    column: str | None = Field(
+        None, description="None where a record's cells do not fit the header."
+    )
+    count: int
+    row_number: int
+    value: str = Field(examples=["4,20"])
+
+
+class HeadReading(Answer):
+    """What a run would make of the file's first rows, at most 200."""
+
+    usable: bool = Field(description="Whether a run would take the file.")
+    rows: int
+    refused_rows: int
+    refusals: list[RefusedCells] = Field([])
+    error_code: str | None = Field(
+        None, description="Why not, as `errors.json` of the run would say."
+    )
+    error_message: str | None = None
+
+
+class VendorCheck(Answer):
+    """A vendor's latest upload, as far as its first bytes tell."""
+
+    vendor_id: str
+    status: Annotated[VendorCheckStatus, Open()]
+    message: str = Field(description="What was found, for people.")
+    s3_key: str | None = None
+    size: int | None = None
+    last_modified: datetime | None = None
+    headers: list[str] = Field([], description="As they stand in the file; at most 200.")
+    missing_headers: list[MissingHeaderFound] = Field([])
+    unused_headers: list[str] = Field([])
+    guesses: Guesses | None = None
+    as_sent: HeadReading | None = Field(None, description="With the config as it was sent.")
+    with_patch: HeadReading | None = Field(
+        None, description="With `patch` applied; None where there is nothing to change."
+    )
+
+
+class Operation(Answer):
+    """A step of a JSON Patch (RFC 6902)."""
+
+    op: Annotated[Literal["add", "replace"], Open()]
+    path: str = Field(
+        description="A JSON Pointer into the config that was sent.",
+        examples=["/vendors/1/parser/delimiter"],
+    )
+    value: Any = Field(examples=[";"])
+
+
+class ConfigCheck(Answer):
+    """What is wrong, and what is doubtful, in a config that was not stored."""
+
+    model_config = example(
+        tenant_id="acme_parts",
+        valid=True,
+        faults=[],
+        doubts=[{"path": "pricing.base_margin_pct", "message": "20 means 2,000 %; 0.20 is 20 %"}],
+        vendors=[
+            {
+                "vendor_id": "granite_supply",
+                "status": "read",
+                "message": "as sent: missing required columns: 'sku' (nearest: "
+                "'sku;quantity_available;cost'); with the patch: none of 3 rows would be refused",
+                "s3_key": "tenants/acme_parts/inbound/granite_supply/2026-03-01.csv",
+                "size": 64,
+                "last_modified": "2026-03-01T12:00:00Z",
+                "headers": ["sku", "quantity_available", "cost"],
+                "missing_headers": [],
+                "unused_headers": [],
+                "guesses": {
+                    "format": "csv",
+                    "compression": "auto",
+                    "sheet": None,
+                    "encoding": "utf-8",
+                    "delimiter": ";",
+                    "skip_lines": 0,
+                    "decimal_separator": ".",
+                    "thousands_separator": None,
+                    "currency_symbols": [],
+                },
+                "as_sent": {
+                    "usable": False,
+                    "rows": 3,
+                    "refused_rows": 0,
+                    "refusals": [],
+                    "error_code": "missing_required_columns",
+                    "error_message": "missing required columns: 'sku' (nearest: "
+                    "'sku;quantity_available;cost')",
+                },
+                "with_patch": {
+                    "usable": True,
+                    "rows": 3,
+                    "refused_rows": 0,
+                    "refusals": [],
+                    "error_code": None,
+                    "error_message": None,
+                },
+            }
+        ],
+        patch=[{"op": "add", "path": "/vendors/0/parser/delimiter", "value": ";"}],
+    )
+
+    tenant_id: str
+    valid: bool = Field(description="Whether the config has no faults.")
+    faults: list[Fault] = Field([], description="Why it would be refused.")
+    doubts: list[Fault] = Field([], description="What is valid and probably not meant.")
+    vendors: list[VendorCheck] = Field(
+        [], description="In the order of the config; none where it is too faulty to name them."
+    )
+    patch: list[Operation] = Field(
+        [],
+        description="A JSON Patch (RFC 6902) over the config that was sent, after which the "
+        "uploads read better; empty where nothing is to be changed. It was tried on the uploads.",
+    )

@@ -1,0 +1,125 @@
+"""Why a SKU's row of a feed is what it is, as ``relay_core.publish.explanation`` explains it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from relay_dagster.wire.base import EXAMPLE_RUN_ID, Answer, Open, example
+
+
+class Winner(Answer):
+    """The best of the offers that competed."""
+
+    vendor_id: str
+    row_number: int = Field(description="In the vendor's upload.")
+
+
+class PriceStep(Answer):
+    """A step of the price, also one that changed nothing; amounts are exact."""
+
+    step: str
+    operand: str | None = Field(description="What was applied; None where nothing was to be.")
+    before: str | None = Field(description="None for the first step.")
+    after: str
+
+
+class ExplainedOffer(Answer):
+    """One vendor's offer of the SKU."""
+
+    vendor_id: str
+    vendor_sku: str | None
+    row_number: int
+    quantity_available: int
+    stock_quantity: int | None = Field(description="None where it did not compete.")
+    cost: str | None
+    price: str | None = Field(description="The vendor's own.")
+    landed_cost: str | None
+    lead_time_days: int | None = Field(description="Its own.")
+    updated_at: datetime
+    rule: int | None = Field(description="Which price rule applied, from 0; None for none.")
+    lost_on: str | None = Field(
+        description="The first criterion in which it differs from the winner; None for the winner."
+    )
+
+
+class RefusedRow(Answer):
+    """A row of the SKU that was refused."""
+
+    vendor_id: str
+    row_number: int
+    error_codes: str = Field(description="As in `invalid_rows.csv`.")
+
+
+class Explanation(Answer):
+    """What a run has made of a SKU."""
+
+    model_config = example(
+        run_id=EXAMPLE_RUN_ID,
+        sku="ACM-10007",
+        winner={"vendor_id": "pacific_parts", "row_number": 2},
+        feed_row={"sku": "ACM-10007", "quantity_available": "35", "price": "94.20"},
+        reason=None,
+        price_steps=[
+            {"step": "cost", "operand": "62.80", "before": None, "after": "62.80"},
+            {"step": "shipping_handling", "operand": "3.25", "before": "62.80", "after": "66.05"},
+            {"step": "margin", "operand": "0.18", "before": "66.05", "after": "77.939"},
+            {"step": "min_price", "operand": "4.99", "before": "77.939", "after": "77.939"},
+            {"step": "rounding", "operand": "up 0.05", "before": "77.939", "after": "77.95"},
+            {"step": "min_price_again", "operand": "4.99", "before": "77.95", "after": "77.95"},
+            {"step": "map_price", "operand": "94.20", "before": "77.95", "after": "94.20"},
+            {"step": "cents", "operand": None, "before": "94.20", "after": "94.20"},
+        ],
+        offers_count=2,
+        offers=[
+            {
+                "vendor_id": "pacific_parts",
+                "vendor_sku": "PP/10244",
+                "row_number": 2,
+                "quantity_available": 35,
+                "stock_quantity": 35,
+                "cost": "62.80",
+                "price": "87.92",
+                "landed_cost": "66.05",
+                "lead_time_days": 10,
+                "updated_at": "2026-02-17T06:00:00Z",
+                "rule": None,
+                "lost_on": None,
+            },
+            {
+                "vendor_id": "granite_supply",
+                "vendor_sku": None,
+                "row_number": 3,
+                "quantity_available": 60,
+                "stock_quantity": 60,
+                "cost": "71.87",
+                "price": None,
+                "landed_cost": "75.12",
+                "lead_time_days": 14,
+                "updated_at": "2026-02-01T02:33:00Z",
+                "rule": None,
+                "lost_on": "lowest_landed_cost",
+            },
+        ],
+        refused_count=1,
+        refused=[{"vendor_id": "rheinteile", "row_number": 526, "error_codes": "invalid_decimal"}],
+    )
+
+    run_id: str
+    sku: str
+    winner: Winner | None = Field(description="None where no offer competed.")
+    feed_row: dict[str, str] | None = Field(description="Header to cell, as in a CSV feed.")
+    reason: Annotated[Literal["kept_at_0", "unpriced", "left_out", "refused"], Open()] | None = (
+        Field(description="Why there is no `feed_row`, or one that nobody offers.")
+    )
+    price_steps: list[PriceStep] | None = Field(
+        description="None without a winner, and where it has no price."
+    )
+    offers_count: int
+    offers: list[ExplainedOffer] = Field(
+        description="Those that competed, by rank, then the others; at most 100."
+    )
+    refused_count: int
+    refused: list[RefusedRow] = Field(description="By vendor and row; at most 100.")

@@ -1,0 +1,232 @@
+"""Runs: asked for, looked at, released; and the feed that is in force. Instants are UTC."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, field_validator
+
+from relay_core.domain.codes import FailureClass, RunStatus, Stage
+from relay_core.domain.limits import DEFAULT_LIMITS
+from relay_dagster.runs.model import Trigger
+from relay_dagster.wire.base import (
+    EXAMPLE_RUN_ID,
+    Answer,
+    Id,
+    NextCursor,
+    Open,
+    Order,
+    Page,
+    example,
+    page_example,
+)
+
+_MAX_NAMED = 10
+_ENDED = frozenset(status for status in RunStatus if status.has_ended)
+
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"\S")
+]
+"""Why a person did something: trimmed, not blank."""
+_Stage = Annotated[Stage, Open()]
+
+
+class RunOrder(Order):
+    """What `POST /v1/runs` takes."""
+
+    model_config = example(tenant_id="acme_parts", run_type="inventory_sync")
+
+    tenant_id: Id
+    run_type: Literal["inventory_sync"]
+    vendors: list[Id] | None = Field(
+        None,
+        max_length=DEFAULT_LIMITS.vendors,
+        description="Some of the config's vendors; none named is all.",
+    )
+
+    @field_validator("vendors")
+    @classmethod
+    def _refuse_repeated(cls, vendors: list[str] | None) -> list[str] | None:
+        counts = Counter(vendors or ())
+        if repeated := sorted(vendor for vendor, count in counts.items() if count > 1):
+            rest = f" and {len(repeated) - _MAX_NAMED} more" if repeated[_MAX_NAMED:] else ""
+            named = ", ".join(repeated[:_MAX_NAMED])
+            raise ValueError(f"each vendor once; named again: {named}{rest}")
+        return vendors
+
+    @property
+    def chosen(self) -> tuple[str, ...] | None:
+        """The vendors named, None for all."""
+        return tuple(self.vendors) if self.vendors else None
+
+
+class ReleaseOrder(Order):
+    """What `POST /v1/runs/{run_id}/release` takes."""
+
+    model_config = example(
+        sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        guards=["skus_removed"],
+        reason="the vendor has discontinued the line",
+    )
+
+    sha256: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    guards: list[Annotated[str, StringConstraints(max_length=64)]] = Field(
+        max_length=20, description="The names of the guards that tripped."
+    )
+    reason: Reason
+
+
+class RollbackOrder(Order):
+    """What `POST /v1/tenants/{tenant_id}/feed/rollback` takes."""
+
+    model_config = example(run_id=EXAMPLE_RUN_ID, reason="yesterday's prices were right")
+
+    run_id: Id
+    reason: Reason
+
+
+class HeldFeed(Answer):
+    """Why a run's feed is held back."""
+
+    sha256: str = Field(description="Of the feed; a release names it.")
+    baseline_run_id: str = Field(description="The run whose feed it was compared with.")
+    guards: list[dict[str, Any]] = Field(description="Those that tripped; a release names them.")
+
+    @property
+    def guard_names(self) -> tuple[str, ...]:
+        """The names of the guards that tripped, each once."""
+        return tuple(dict.fromkeys(str(each.get("guard")) for each in self.guards))
+
+
+class FeedChanges(Answer):
+    """How many SKUs a feed changes against the published one; from `price_up` on, of both."""
+
+    baseline_run_id: str = Field(description="The run whose feed it was compared with.")
+    added: int
+    removed: int
+    changed: int = Field(description="Of another quantity, price or vendor.")
+    unchanged: int
+    price_up: int
+    price_down: int
+    came_in_stock: int
+    went_out_of_stock: int
+    vendor_changed: int
+
+
+class Run(Answer):
+    """One run, as it stands."""
+
+    model_config = example(
+        run_id=EXAMPLE_RUN_ID,
+        tenant_id="acme_parts",
+        config_version=3,
+        vendors=None,
+        trigger="queue",
+        status="FAILED",
+        stage="NORMALIZE",
+        attempt=1,
+        requested_at="2026-03-01T12:00:00Z",
+        started_at="2026-03-01T12:00:02.1Z",
+        finished_at="2026-03-01T12:00:03.4Z",
+        next_attempt_at=None,
+        cancel_requested_at=None,
+        failed_stage="NORMALIZE",
+        error_code="DECODE_ERROR",
+        error_message="decode error: vendor granite_supply: stock.csv is not utf-8 at byte 311",
+        failure_class="vendor_data",
+        next_action="Set parser.encoding of vendor granite_supply to that of the file, or upload "
+        "the file mended where error_message says, then start a new run.",
+        baseline_run_id=None,
+        hold=None,
+        released_at=None,
+        released_by=None,
+        release_reason=None,
+        changes=None,
+        errors_artifact_key=f"{EXAMPLE_RUN_ID}/tenants/acme_parts/reports/errors.json",
+        artifacts={"errors": f"{EXAMPLE_RUN_ID}/tenants/acme_parts/reports/errors.json"},
+        dagster_run_id="0d5cf2ad-3d2c-4d50-a9d8-bb0ad1a0ad5c",
+        dagster_url="https://dagster.example.com/runs/0d5cf2ad-3d2c-4d50-a9d8-bb0ad1a0ad5c",
+    )
+
+    run_id: str = Field(examples=[EXAMPLE_RUN_ID])
+    tenant_id: str
+    config_version: int | None = Field(None, description="None before a config is found.")
+    vendors: list[str] | None = Field(None, description="None is all.")
+    trigger: Annotated[Trigger, Open()] = Field(description="What started it.")
+    status: Annotated[RunStatus, Open()]
+    stage: _Stage
+    attempt: int = Field(description="The latest attempt; 0 before the first.")
+    requested_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    next_attempt_at: datetime | None = Field(None, description="Set between two attempts.")
+    cancel_requested_at: datetime | None = None
+    failed_stage: _Stage | None = Field(None, description="The stage that the run ended in.")
+    error_code: str | None = None
+    error_message: str | None = None
+    failure_class: Annotated[FailureClass, Open()] | None = Field(
+        None, description="Whose it is to mend a failed run."
+    )
+    next_action: str | None = Field(
+        None, description="What to do about a failed run, in a sentence."
+    )
+    baseline_run_id: str | None = Field(
+        None, description="The run whose feed it was compared with."
+    )
+    hold: HeldFeed | None = Field(None, description="Why its feed is, or was, held back.")
+    released_at: datetime | None = None
+    released_by: str | None = None
+    release_reason: str | None = None
+    changes: FeedChanges | None = Field(
+        None, description="What its feed changes against the published one."
+    )
+    errors_artifact_key: str | None = None
+    artifacts: dict[str, str] = Field({}, description="Names and keys of what the run has written.")
+    dagster_run_id: str | None = Field(None, description="Null for tenants' keys.")
+    dagster_url: str | None = Field(
+        None, description="Opens the attempt in Dagster's UI; null for tenants' keys."
+    )
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run has ended for good."""
+        return self.status in _ENDED
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run has published a feed."""
+        return self.status == RunStatus.SUCCEEDED
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the run's feed waits for a decision."""
+        return self.status == RunStatus.HELD
+
+
+class RunList(Page):
+    """A page of runs, newest first."""
+
+    model_config = page_example("runs", Run)
+
+    runs: list[Run]
+    next_cursor: NextCursor
+
+
+class PublishedFeed(Answer):
+    """A tenant's feed that is in force."""
+
+    model_config = example(
+        tenant_id="acme_parts",
+        run_id=EXAMPLE_RUN_ID,
+        sha256="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+        finished_at="2026-03-01T12:06:04Z",
+        published_at="2026-03-01T12:21:00Z",
+    )
+
+    tenant_id: str
+    run_id: str
+    sha256: str
+    finished_at: datetime = Field(description="When its run ended.")
+    published_at: datetime

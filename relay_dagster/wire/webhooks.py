@@ -1,0 +1,202 @@
+"""Webhooks, and every attempt to deliver an event to one. Instants are UTC.
+
+A secret is shown where it is made, and once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, field_validator
+
+from relay_dagster.runs.webhooks.destination import LONGEST_URL
+from relay_dagster.runs.webhooks.model import SUBSCRIBABLE, DisabledReason, EventType
+from relay_dagster.wire.base import (
+    Answer,
+    NextCursor,
+    Open,
+    Order,
+    Page,
+    example,
+    examples_of,
+    page_example,
+)
+
+_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw..."  # noqa: S105 - nobody's
+_Event = Literal[
+    EventType.RUN_SUCCEEDED,
+    EventType.RUN_FAILED,
+    EventType.RUN_HELD,
+    EventType.RUN_CANCELLED,
+    EventType.FEED_PUBLISHED,
+]
+_Url = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=LONGEST_URL),
+    Field(
+        description="`https`, port 443 or 8443, no user, no fragment; what its name resolves to "
+        "must be public."
+    ),
+]
+_Events = Annotated[list[_Event], Field(min_length=1, max_length=len(SUBSCRIBABLE))]
+_Description = Annotated[
+    Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None,
+    Field(description="For people."),
+]
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
+class _Chosen(Order):
+    """The events that are to be sent, each once."""
+
+    @field_validator("events", check_fields=False)
+    @classmethod
+    def _refuse_repeated(cls, events: list[EventType]) -> list[EventType]:
+        if repeated := [event for event, count in Counter(events).items() if count > 1]:
+            raise ValueError(f"each event once; named again: {', '.join(repeated)}")
+        return events
+
+
+class WebhookOrder(_Chosen):
+    """What `POST /v1/tenants/{tenant_id}/webhooks` takes."""
+
+    model_config = example(
+        url="https://shop.example.com/hooks/relay", events=["feed.published", "run.failed"]
+    )
+
+    url: _Url
+    events: _Events
+    description: _Description = None
+
+
+class WebhookPatch(_Chosen):
+    """What `PATCH` of a webhook takes: what is named is changed, and nothing else."""
+
+    model_config = example(enabled=True)
+
+    url: _Url = Field("", json_schema_extra=_without_default)
+    events: _Events = Field([], json_schema_extra=_without_default)
+    enabled: bool = Field(
+        True,
+        strict=True,
+        description="True also begins anew with one that the system has disabled.",
+        json_schema_extra=_without_default,
+    )
+    description: _Description = Field(None, json_schema_extra=_without_default)
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What is named, as a webhook has it."""
+        named = {name: getattr(self, name) for name in self.model_fields_set}
+        return {**named, "events": tuple(self.events)} if "events" in named else named
+
+
+class ListedWebhook(Answer):
+    """A webhook, without its secret."""
+
+    model_config = example(
+        webhook_id="wh_8c1d6f0a2b3e4c5d8c1d6f0a2b3e4c5d",
+        url="https://shop.example.com/hooks/relay",
+        events=["feed.published", "run.failed"],
+        description="shop frontend",
+        enabled=True,
+        created_at="2026-03-01T12:00:00Z",
+        created_by="admin:ops",
+        failing_since=None,
+        disabled_reason=None,
+    )
+
+    webhook_id: str
+    url: str
+    events: list[Annotated[_Event, Open()]]
+    description: str | None = None
+    enabled: bool
+    created_at: datetime
+    created_by: str | None = None
+    failing_since: datetime | None = Field(
+        None,
+        description="The first failure since the last success; five days of them disable it.",
+    )
+    disabled_reason: Annotated[DisabledReason, Open()] | None = Field(
+        None, description="Why the system has disabled it; null where it has not."
+    )
+
+
+class NewWebhook(ListedWebhook):
+    """A webhook that has just been made, with its secret, shown this once."""
+
+    model_config = example(**examples_of(ListedWebhook)[0], secret=_SECRET)
+
+    secret: str = Field(description="Signs what is sent, as Standard Webhooks 1.0.0 says.")
+
+
+class NewSecret(Answer):
+    """A webhook's new secret, shown this once."""
+
+    model_config = example(
+        webhook_id="wh_8c1d6f0a2b3e4c5d8c1d6f0a2b3e4c5d",
+        secret=_SECRET,
+        previous_secret_until="2026-03-02T12:00:00Z",  # noqa: S106 - an instant
+    )
+
+    webhook_id: str
+    secret: str
+    previous_secret_until: datetime = Field(
+        description="Until then the secret before signs too: verify by either."
+    )
+
+
+class WebhookList(Answer):
+    """A tenant's webhooks, in the order in which they were made."""
+
+    model_config = example(webhooks=examples_of(ListedWebhook))
+
+    webhooks: list[ListedWebhook]
+
+
+class TrialDelivery(Answer):
+    """A delivery that tries a webhook out."""
+
+    model_config = example(delivery_id="msg_0f8f7d0e58a14a8e8f5b3f1c2f1f7c55")
+
+    delivery_id: str = Field(description="The `webhook-id` of what is sent.")
+
+
+class ListedDelivery(Answer):
+    """One try to deliver an event."""
+
+    model_config = example(
+        delivery_id="msg_0f8f7d0e58a14a8e8f5b3f1c2f1f7c55",
+        event="run.failed",
+        attempt=1,
+        at="2026-03-01T12:05:00.2Z",
+        status_code=503,
+        duration_ms=41,
+        error="the receiver answered 503",
+        next_attempt_at="2026-03-01T12:05:05.6Z",
+    )
+
+    delivery_id: str = Field(description="The `webhook-id` of all tries to deliver the event.")
+    event: Annotated[EventType, Open()]
+    attempt: int = Field(description="From 1.")
+    at: datetime
+    status_code: int | None = Field(None, description="Null where nobody answered.")
+    duration_ms: int
+    error: str | None = Field(None, description="Null of a success.")
+    next_attempt_at: datetime | None = Field(
+        None, description="Set on the last try, if one follows."
+    )
+
+
+class DeliveryList(Page):
+    """A page of tries, those of the last event first."""
+
+    model_config = page_example("deliveries", ListedDelivery)
+
+    deliveries: list[ListedDelivery]
+    next_cursor: NextCursor
