@@ -24,8 +24,8 @@ from explorer.wire import ProcessDiedError, Wire
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
-from relay_dagster.aws.dynamodb.tenants.deletions import DeletionStore
 from relay_dagster.execution.publication import publish, published_key, withdraw
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.tick import IntakeTick
@@ -120,15 +120,14 @@ class World:
 
     def _platform(self, clients: Clients) -> Platform:
         platform, clock = connect(self.settings, clients=clients), self.clock
-        tables = (self.settings.tenants_table, self.settings.audit_table)
-        runs_table = self.settings.runs_table
+        database = replace(platform.database, clock=clock)
         retries, looks = retry_policy(self.settings), look_policy(self.settings)
         ledger = RunLedger(platform.runs, retries, looks, clock=clock, chance=lambda: 0.5)
         return replace(
             platform,
             ledger=ledger,
-            tenants=TenantStore(clients, *tables, runs_table=runs_table, clock=clock),
-            deletions=DeletionStore(clients, *tables, runs_table, clock=clock),
+            tenants=TenantStore(database),
+            deletions=DeletionStore(database),
         )
 
     def processes(self) -> list[Process]:
