@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
 from support.api_world import ApiWorld
+from support.bootstrapped_aws import State, copy_of_all, put_back
 from support.client_world import ClientWorld, served
 from support.fakes import served_platform
 
@@ -20,11 +20,18 @@ def served_world() -> Iterator[ClientWorld]:
             yield ClientWorld(api, url)
 
 
+@pytest.fixture(scope="module")
+def bootstrapped(served_world: ClientWorld) -> State:
+    """What the platform stores before anything happens: bootstrapped once a module."""
+    return copy_of_all()
+
+
 @pytest.fixture
-def world(served_world: ClientWorld, monkeypatch: pytest.MonkeyPatch) -> ClientWorld:
-    clients = served_world.platform.clients
-    endpoint = clients.s3.meta.endpoint_url
+def world(
+    served_world: ClientWorld, bootstrapped: State, monkeypatch: pytest.MonkeyPatch
+) -> ClientWorld:
+    endpoint = served_world.platform.clients.s3.meta.endpoint_url
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     httpx.post(f"{endpoint}/moto-api/reset", trust_env=False)
-    bootstrap(Names(region="us-east-1"), clients)
+    put_back(bootstrapped)
     return served_world

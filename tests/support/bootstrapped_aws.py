@@ -20,6 +20,8 @@ from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
 copyreg.pickle(Condition, lambda _: (Condition, ()))
 
 _SERVICES = ("dynamodb", "s3", "sqs")
+State = Mapping[tuple[str, str, str], Mapping[str, Any]]
+"""What a service, an account and a region each hold."""
 
 
 @contextmanager
@@ -27,19 +29,29 @@ def bootstrapped_aws() -> Iterator[Mapping[str, str]]:
     """Yield the variables that the command says to export; nothing is stored yet."""
     variables, states = _bootstrapped()
     with mock_aws():
-        for (service, account, region), state in states.items():
-            backend: Any = get_backend(service)[account][region]
-            vars(backend).update(copy.deepcopy(state))
+        put_back(states)
         yield variables
 
 
 @cache
-def _bootstrapped() -> tuple[Mapping[str, str], Mapping[tuple[str, str, str], Mapping[str, Any]]]:
+def _bootstrapped() -> tuple[Mapping[str, str], State]:
     """Return the variables, and what each service holds then."""
     with mock_aws():
         variables = dict(bootstrap(Names(region="us-east-1"), Clients("us-east-1")))
-        return variables, {
-            (service, account, region): copy.deepcopy(vars(backend))
-            for service in _SERVICES
-            for account, region, backend in get_backend(service).iter_backends()
-        }
+        return variables, copy_of_all()
+
+
+def copy_of_all() -> State:
+    """Return a copy of all that is stored in this process."""
+    return {
+        (service, account, region): copy.deepcopy(vars(backend))
+        for service in _SERVICES
+        for account, region, backend in get_backend(service).iter_backends()
+    }
+
+
+def put_back(states: State) -> None:
+    """Store a copy again, where nothing else is stored."""
+    for (service, account, region), state in states.items():
+        backend: Any = get_backend(service)[account][region]
+        vars(backend).update(copy.deepcopy(state))
