@@ -58,6 +58,16 @@ def test_other_plain_yaml_is_text(text: str) -> None:
     assert (type(value), value) == (str, text.strip("'").removeprefix("!!str "))
 
 
+@pytest.mark.parametrize(("written", "text"), [("! 5", "5"), ("! no", "no"), ("!", "")])
+def test_a_yaml_scalar_without_a_tag_of_its_own_is_text(written: str, text: str) -> None:
+    assert parse_document(f"a: {written}", format="yaml") == {"a": text}
+
+
+def test_a_later_anchor_takes_the_name_of_an_earlier_one() -> None:
+    document = parse_document("a: &x 1\nb: [*x, &x [2], *x]\nc: *x", format="yaml")
+    assert document == {"a": 1, "b": [1, [2], [2]], "c": [2]}
+
+
 def test_a_plain_integer_is_an_int_in_both() -> None:
     assert parse_document('{"a": -12}', format="json") == {"a": -12}
     assert type(parse_document("a: 12", format="yaml")["a"]) is int
