@@ -90,23 +90,23 @@ def drain(
 
 
 def wait_for_due(
-    handle: Callable[[], int],
+    handle: Callable[[], _Result],
     seconds: float,
     *,
     every: float = WAIT_SECONDS,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
-) -> int:
+) -> _Result:
     """Handle what is due, again and again until there is something or the time is up.
 
     Args:
-        handle: returns how many items it has handled.
+        handle: returns what it has done, a false value for nothing.
         seconds: the time.
         every: how long to wait in between.
         monotonic: tells the time.
         sleep: how to wait.
     """
     deadline = Deadline.after(seconds, monotonic)
-    while not (count := handle()) and not deadline.has_passed():
+    while not (done := handle()) and not deadline.has_passed():
         sleep(every)
-    return count
+    return done

@@ -1,9 +1,8 @@
-"""Sends webhooks: takes what is due, has it called, and writes down what came of it.
+"""Sends webhooks: takes the events that are due, has them POSTed, and stores the results.
 
-One sender lives as long as its process. Calls are made on threads of their own and are in nobody's
-way; a tick takes in events, notes results, and writes each event as seldom as it can. Whatever is
-not written yet is due still: a process that dies loses nothing, and at worst sends once more what
-it has sent, by the same id.
+One sender lives as long as its process: calls are made on threads of the limiter, beyond the end of
+a tick if they hang. An event stays due until its result is stored: a process that dies loses
+nothing, and at worst sends once more, by the same id.
 """
 
 from __future__ import annotations
@@ -11,55 +10,106 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 
 from relay_dagster.aws.cloudwatch.metrics import report_fault
+from relay_dagster.drain import TICK_SECONDS, Deadline, drain
 from relay_dagster.logs import event_log
 from relay_dagster.notify.calls import Answer, Caller
-from relay_dagster.notify.lanes import Lanes
-from relay_dagster.notify.parcels import Call, Means, Parcel
-from relay_dagster.notify.standing import Standings
+from relay_dagster.notify.health import EndpointHealth
+from relay_dagster.notify.limiter import EndpointLimiter
+from relay_dagster.notify.signing import request_headers
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.webhooks.model import Event
-from relay_dagster.runs.webhooks.rules import (
-    addressed,
-    due,
-    ended,
-    is_given_up,
-    put_off,
-    tried,
-)
+from relay_dagster.runs.webhooks.destination import Destination, UnfitUrlError, judge_url
+from relay_dagster.runs.webhooks.model import Attempt, Event, Webhook
+from relay_dagster.runs.webhooks.rules import addressed, due, ended, is_given_up, put_off, tried
 from relay_dagster.wiring import Platform
 
-MAX_SECONDS = 20.0
-MOST_IN_HAND, PAGE = 1000, 500
+MAX_IN_FLIGHT, PAGE = 1000, 500
 THREADS = 8
-# Between two looks for what is due, where the last has found nothing.
+# Between two queries of what is due, where the last has found nothing.
 LOOK_SECONDS = 1.0
-# A tick in which nothing has moved for so long is over: what hangs is left to the next.
+# A tick in which nothing has moved for so long is over: calls that hang are left to the next.
 QUIET_SECONDS = 1.0
 # Results of one event that come within that are one write; so many of any are taken at a time.
 GATHER_SECONDS = 1.0
 MANY, MANY_SECONDS = 100, 0.05
+LEASE = timedelta(seconds=30)
+"""An event that is stored while calls of it are open is due again after that, in case that its
+sender dies."""
+POSTPONED = timedelta(minutes=1)
+"""A delivery for which there is no room at a slow receiver is due again after that."""
 
 log = event_log()
 
 
+@dataclass(eq=False)
+class Call:
+    """An event on its way to one webhook.
+
+    Args:
+        event: what is sent.
+        webhook: the webhook as it was read.
+        destination: where it leads, or why it may not be called.
+        read_at: when the webhook was read, on a monotonic clock.
+        attempt: the result; None of a call that was not made after all.
+        defect: why we failed ourselves.
+        has_disabled: whether the result has disabled the webhook.
+    """
+
+    event: Event
+    webhook: Webhook
+    destination: Destination | str
+    read_at: float
+    attempt: Attempt | None = None
+    defect: Exception | None = None
+    has_disabled: bool = False
+
+    @property
+    def endpoint(self) -> str:
+        """The receiver; of a webhook that may not be called, the webhook."""
+        if isinstance(self.destination, str):
+            return self.webhook.webhook_id
+        return self.destination.receiver
+
+
 @dataclass
-class _Count:
-    """What a tick has done."""
+class InFlight:
+    """An event in hand.
+
+    Args:
+        stored: the event as it is stored.
+        event: the event as it is to be stored.
+        open: the webhooks whose calls are not made yet.
+        changed_at: since when there is something to store, on a monotonic clock; None for nothing.
+    """
+
+    stored: Event
+    event: Event
+    open: set[str] = field(default_factory=set)
+    changed_at: float | None = None
+
+
+@dataclass
+class Sent:
+    """The results of a tick; false where nothing was sent and nothing is under way."""
 
     delivered: int = 0
     failed: int = 0
     given_up: int = 0
     disabled: int = 0
+    open: int = 0
+    is_other: bool = False
+
+    def __bool__(self) -> bool:
+        return self.is_other or bool(self.delivered or self.failed or self.open)
 
     def __str__(self) -> str:
-        return f"{self.delivered} delivered, {self.failed} failed"
+        if self.is_other:
+            return "another tick sends"
+        return f"{self.delivered} delivered, {self.failed} failed, {self.open} open"
 
 
 class Sender:
@@ -69,8 +119,8 @@ class Sender:
         platform: the stores and the metrics.
         caller: makes the calls.
         clock: tells the time, aware.
-        stopwatch: tells how long things last, in seconds.
-        chance: returns a random number from 0 to 1 for each wait.
+        monotonic: tells how long things last, in seconds.
+        rng: returns a random number from 0 to 1 for each wait.
     """
 
     def __init__(
@@ -79,209 +129,210 @@ class Sender:
         caller: Caller | None = None,
         *,
         clock: Callable[[], datetime] = utc_now,
-        stopwatch: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        monotonic: Callable[[], float] = time.monotonic,
+        rng: Callable[[], float] = random.random,
     ) -> None:
         self._platform = platform
-        allow_loopback = platform.settings.webhook_allow_loopback
-        self._means = Means(caller or Caller(), clock, stopwatch, allow_loopback)
+        self._caller = caller or Caller()
         self._clock = clock
-        self._stopwatch = stopwatch
-        self._chance = chance
-        self._lanes: Lanes[Call] = Lanes(stopwatch)
-        self._standings = Standings(platform.webhooks, platform.metrics)
-        self._parcels: dict[str, Parcel] = {}
-        self._changed: dict[str, Parcel] = {}
+        self._monotonic = monotonic
+        self._rng = rng
+        self._limiter: EndpointLimiter[Call] = EndpointLimiter(self._make, monotonic)
+        self._health = EndpointHealth(platform.webhooks, platform.metrics)
+        self._in_flight: dict[str, InFlight] = {}
+        # When webhooks' receivers have said that they want no more.
+        self._gone: dict[str, float] = {}
         self._turn = threading.Lock()
-        self._count = _Count()
+        self._sent = Sent()
 
-    def tick(self, seconds: float = MAX_SECONDS) -> str:
-        """Send for so long at the most, and no longer than anything moves; return what came of it.
+    def tick(self, seconds: float = TICK_SECONDS) -> Sent:
+        """Send for so long at the most, and no longer than anything moves.
 
         Raises:
-            ExternalServiceError: what is due could not be read, or a result not written; it is
-                kept, and the next tick goes on.
+            ExternalServiceError: the events that are due could not be read, or a result not
+                stored; it is kept, and the next tick goes on.
         """
         if not self._turn.acquire(blocking=False):
-            return "another tick sends"
-        self._count = _Count()
+            return Sent(is_other=True)
+        self._sent = Sent()
         try:
             self._send(seconds)
         finally:
-            failed = self._count.given_up + self._count.disabled
+            failed = self._sent.given_up + self._sent.disabled
             if failed:
                 self._platform.metrics.webhooks_failed(failed)
             self._turn.release()
-        return f"{self._count}, {sum(len(each.open) for each in self._parcels.values())} open"
+        self._sent.open = sum(len(each.open) for each in self._in_flight.values())
+        return self._sent
 
     def _send(self, seconds: float) -> None:
-        look_at = moved_at = self._stopwatch()
-        until = look_at + seconds
+        deadline = Deadline.after(seconds, self._monotonic)
+        look_at = moved_at = self._monotonic()
         while True:
             taken = 0
-            if self._stopwatch() >= look_at:
-                taken = self._take_all(until)
-                look_at = self._stopwatch() + (0 if taken else LOOK_SECONDS)
+            if self._monotonic() >= look_at:
+                taken = self._take(deadline)
+                look_at = self._monotonic() + (0 if taken else LOOK_SECONDS)
             made = self._collect()
-            now = self._stopwatch()
-            is_quiet = not taken and not made and now >= moved_at + QUIET_SECONDS
-            is_last = is_quiet or now >= until
-            if self._write(all_of_it=is_last) or taken or made:
-                moved_at = self._stopwatch()
-            if is_last or (not self._parcels and not taken):
+            is_quiet = not taken and not made and self._monotonic() >= moved_at + QUIET_SECONDS
+            is_last = is_quiet or deadline.has_passed()
+            if self._store(everything=is_last) or taken or made:
+                moved_at = self._monotonic()
+            if is_last or (not self._in_flight and not taken):
                 return
 
-    # --- in -------------------------------------------------------------------------------------
+    # --- the events that are due ----------------------------------------------------------------
 
-    def _take_all(self, until: float) -> int:
-        """Take in all that is due, as far as there is room: calls come before what is written."""
-        count = taken = self._take_in()
-        while taken == PAGE and self._stopwatch() < until:
-            taken = self._take_in()
+    def _take(self, deadline: Deadline) -> int:
+        """Take the events that are due, as far as there is room; return how many those were."""
+        count, taken = 0, PAGE
+        while taken == PAGE and not deadline.has_passed():
+            room = min(MAX_IN_FLIGHT - len(self._in_flight), PAGE)
+            taken = self._take_page(room) if room > 0 else 0
             count += taken
         return count
 
-    def _take_in(self) -> int:
-        """Take in what is due, as far as there is room; return how many events that were."""
-        room = min(MOST_IN_HAND - len(self._parcels), PAGE)
-        if room <= 0:
-            return 0
-        now, read_at, store = self._clock(), self._stopwatch(), self._platform.webhooks
-        events = store.due_events(now, room, besides=self._parcels)
+    def _take_page(self, room: int) -> int:
+        now, read_at, store = self._clock(), self._monotonic(), self._platform.webhooks
+        events = store.due_events(now, room, besides=self._in_flight)
         webhooks = store.of_tenants({each.tenant_id for each in events})
         for event in events:
-            parcel = Parcel(event, addressed(event, webhooks[event.tenant_id], now))
             by_id = {each.webhook_id: each for each in webhooks[event.tenant_id]}
-            meant = [by_id[webhook_id] for webhook_id in due(parcel.event, now)]
-            self._take(parcel, [Call(event, each, self._means, read_at) for each in meant])
+            flight = InFlight(event, addressed(event, by_id.values(), now))
+            self._in_flight[event.event_id] = flight
+            for webhook in [by_id[webhook_id] for webhook_id in due(flight.event, now)]:
+                call = Call(event, webhook, self._destination_of(webhook), read_at)
+                flight.open.add(webhook.webhook_id)
+                if not self._limiter.submit(call):
+                    self._postpone(flight, webhook.webhook_id)
+            if not flight.open:
+                self._change(flight, flight.event)
         return len(events)
 
-    def _take(self, parcel: Parcel, calls: Sequence[Call]) -> None:
-        self._parcels[parcel.event.event_id] = parcel
-        for call in calls:
-            seconds = self._lanes.add(call)
-            if seconds is None:
-                parcel.open.add(call.webhook.webhook_id)
-            else:
-                self._put_off(parcel, call.webhook.webhook_id, seconds)
-        if not parcel.open:
-            self._change(parcel, parcel.event)
+    def _destination_of(self, webhook: Webhook) -> Destination | str:
+        """Judge the URL: the rule may be another than when it was stored."""
+        allow_loopback = self._platform.settings.webhook_allow_loopback
+        try:
+            return judge_url(webhook.url, allow_loopback=allow_loopback)
+        except UnfitUrlError as error:
+            return f"the URL {error}"
 
-    # --- what comes of it -----------------------------------------------------------------------
+    # --- the calls, on threads of the limiter ---------------------------------------------------
+
+    def _make(self, call: Call) -> None:
+        """Make a call and keep its result in it; make none where the receiver wants no more."""
+        webhook_id, at = call.webhook.webhook_id, self._clock()
+        if call.read_at <= self._gone.get(webhook_id, call.read_at - 1):
+            return
+        try:
+            answer = self._answer(call, at)
+        except Exception as error:  # noqa: BLE001 - reported with the result
+            call.defect, answer = error, Answer(None, "the sender failed", 0.0)
+        if answer.is_gone:
+            self._gone[webhook_id] = self._monotonic()
+        milliseconds = round(answer.seconds * 1000)
+        call.attempt = Attempt(at, answer.status_code, milliseconds, answer.error)
+        call.has_disabled = self._health.note(call.webhook, call.attempt)
+
+    def _answer(self, call: Call, at: datetime) -> Answer:
+        if isinstance(call.destination, str):
+            return Answer(None, call.destination, 0.0)
+        body, secrets = call.event.body, call.webhook.signing_secrets(at)
+        headers = request_headers(call.event.event_id, body, secrets, at)
+        return self._caller.call(call.destination, headers, body)
+
+    # --- the results ----------------------------------------------------------------------------
 
     def _collect(self) -> int:
         """Note the calls that are made by now, or soon; return how many those were."""
-        is_any_open = any(each.open for each in self._parcels.values())
-        made = self._lanes.made(MANY, MANY_SECONDS) if is_any_open else []
+        is_any_open = any(each.open for each in self._in_flight.values())
+        made = self._limiter.made(MANY, MANY_SECONDS) if is_any_open else []
         for call in made:
             self._note(call)
-        for call, seconds in self._lanes.turn_away():
-            parcel = self._parcels.get(call.event.event_id)
-            if parcel is not None:
-                self._put_off(parcel, call.webhook.webhook_id, seconds)
+        for call in self._limiter.postponed():
+            flight = self._in_flight.get(call.event.event_id)
+            if flight is not None:
+                self._postpone(flight, call.webhook.webhook_id)
         return len(made)
 
     def _note(self, call: Call) -> None:
-        """Note what came of a call: of its webhook, and of its event where that is in hand still.
+        """Note the result of a call with its event.
 
-        Another sender may have written the event meanwhile.
+        That is in hand no more where another sender has stored it meanwhile.
         """
-        webhook_id, parcel = call.webhook.webhook_id, self._parcels.get(call.event.event_id)
-        if parcel is not None:
-            parcel.open.discard(webhook_id)
-        if call.answer is None or call.attempt is None:
-            if parcel is not None:
-                self._change(parcel, ended(parcel.event, {webhook_id}))
-            return
-        self._judge(call, call.answer, call.attempt.at)
-        if parcel is None:
-            return
-        after = tried(parcel.event, webhook_id, call.attempt, self._chance())
-        if call.answer.is_gone:
-            after = ended(after, {webhook_id})
-        elif is_given_up(after, webhook_id):
-            self._count.given_up += 1
-            _tell(log.error, "webhook_given_up", call, error=call.answer.error)
-        self._change(parcel, after)
-
-    def _judge(self, call: Call, answer: Answer, at: datetime) -> None:
-        """Note what a try says of its webhook."""
+        attempt, webhook = call.attempt, call.webhook
         if call.defect is not None:
-            report = partial(report_fault, self._platform.metrics)
-            _tell(report, "webhook_not_sent", call, error=call.defect)
-        if answer.error is None:
-            self._count.delivered += 1
-            self._standings.note_success(call.webhook, at)
-        else:
-            self._count.failed += 1
-            self._standings.note_failure(call.webhook, at, is_gone=answer.is_gone)
+            metrics = self._platform.metrics
+            report_fault(metrics, "webhook_not_sent", call.defect, **_facts(call))
+        if attempt is not None:
+            self._sent.delivered += attempt.error is None
+            self._sent.failed += attempt.error is not None
+            self._sent.disabled += call.has_disabled
+        flight = self._in_flight.get(call.event.event_id)
+        if flight is None:
+            return
+        flight.open.discard(webhook.webhook_id)
+        after = flight.event
+        if attempt is not None:
+            after = tried(after, webhook.webhook_id, attempt, self._rng())
+        if attempt is None or attempt.is_gone:
+            after = ended(after, {webhook.webhook_id})
+        elif is_given_up(after, webhook.webhook_id):
+            self._sent.given_up += 1
+            log.error("webhook_given_up", error=attempt.error, **_facts(call))
+        self._change(flight, after)
 
-    def _put_off(self, parcel: Parcel, webhook_id: str, seconds: float) -> None:
-        """Look at a delivery later: others of its receiver come first."""
-        parcel.open.discard(webhook_id)
-        now = self._clock()
-        if not parcel.is_leased(webhook_id, now):
-            at = now + timedelta(seconds=seconds)
-            self._change(parcel, put_off(parcel.event, {webhook_id: at}))
-        elif not parcel.open:
-            del self._parcels[parcel.event.event_id]
+    def _postpone(self, flight: InFlight, webhook_id: str) -> None:
+        """Let a delivery come again later: others of its receiver come first."""
+        flight.open.discard(webhook_id)
+        later = {webhook_id: self._clock() + POSTPONED}
+        self._change(flight, put_off(flight.event, later))
 
-    def _change(self, parcel: Parcel, event: Event) -> None:
-        parcel.change(event, self._stopwatch())
-        self._changed[event.event_id] = parcel
+    def _change(self, flight: InFlight, event: Event) -> None:
+        flight.event = event
+        if flight.changed_at is None:
+            flight.changed_at = self._monotonic()
 
-    # --- out ------------------------------------------------------------------------------------
+    def _store(self, *, everything: bool) -> int:
+        """Store the events that have changed; return how many those were.
 
-    def _write(self, *, all_of_it: bool) -> int:
-        """Write down what has changed, or of that what changes no more; return how many events."""
-        self._count.disabled += self._standings.write()
-        before = self._stopwatch() - GATHER_SECONDS
-        ripe = [
-            each
-            for each in self._changed.values()
-            if all_of_it or not each.open or (each.changed_at or 0) <= before
-        ]
-        if ripe:
-            with ThreadPoolExecutor(min(THREADS, len(ripe))) as pool:
-                self._settle(ripe, list(pool.map(self._store, ripe)))
-        return len(ripe)
-
-    def _store(self, parcel: Parcel) -> Event | Exception | None:
-        """Store an event; return it, the fault, or None where another sender has changed it."""
-        after = parcel.to_write(self._clock())
-        try:
-            return self._platform.webhooks.put_event(parcel.stored, after)
-        except Exception as error:  # noqa: BLE001 - the others must not be lost by this one
-            return error
-
-    def _settle(
-        self, parcels: Sequence[Parcel], results: Sequence[Event | Exception | None]
-    ) -> None:
-        """Let go of what is done with.
+        Args:
+            everything: also those with open calls whose last change is not a while ago.
 
         Raises:
-            Exception: the first fault; what is not stored is kept for the next time.
+            Exception: the first fault; an event that is not stored is kept for the next time.
         """
-        for parcel, result in zip(parcels, results, strict=True):
-            if isinstance(result, Exception):
-                continue
-            event_id = parcel.event.event_id
-            del self._changed[event_id]
-            if result is not None:
-                parcel.written(result)
-            if result is None or not parcel.open:
-                del self._parcels[event_id]
-        faults = [each for each in results if isinstance(each, Exception)]
-        if faults:
-            raise faults[0]
+        before = self._monotonic() - GATHER_SECONDS
+        ripe = [
+            each
+            for each in self._in_flight.values()
+            if each.changed_at is not None
+            and (everything or not each.open or each.changed_at <= before)
+        ]
+        drain(ripe, self._store_one, _raise, threads=min(THREADS, len(ripe)))
+        return len(ripe)
+
+    def _store_one(self, flight: InFlight) -> None:
+        """Store an event, and let go of one that is over, or that another sender has changed."""
+        leases = dict.fromkeys(flight.open, self._clock() + LEASE)
+        after = put_off(flight.event, leases)
+        stored = self._platform.webhooks.put_event(flight.stored, after)
+        if stored is not None:
+            flight.stored = flight.event = stored
+            flight.changed_at = None
+        if stored is None or not flight.open:
+            del self._in_flight[flight.event.event_id]
 
 
-def _tell(tell: Callable[..., None], event: str, call: Call, **facts: object) -> None:
-    """Tell of a call: whose it was, of which webhook and of what."""
-    tell(
-        event,
-        tenant_id=call.webhook.tenant_id,
-        webhook_id=call.webhook.webhook_id,
-        event_id=call.event.event_id,
-        **facts,
-    )
+def _facts(call: Call) -> dict[str, str]:
+    """Return what the log says of a call."""
+    webhook, event_id = call.webhook, call.event.event_id
+    return {
+        "tenant_id": webhook.tenant_id,
+        "webhook_id": webhook.webhook_id,
+        "event_id": event_id,
+    }
+
+
+def _raise(_: InFlight, error: Exception) -> None:
+    raise error

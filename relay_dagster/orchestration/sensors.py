@@ -65,7 +65,7 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
         return dg.SkipReason(f"runs started: {started}")
 
     def send_webhooks(_platform: Platform, _: _Context) -> dg.SkipReason:
-        return dg.SkipReason(sender().tick())
+        return dg.SkipReason(str(wait_for_due(sender().tick, wait_seconds)))
 
     def tidy(platform: Platform, context: _Context) -> dg.SkipReason:
         done, cursor = keep_house(platform, lambda: context.instance, context.cursor)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Any
 
 MOST_WEBHOOKS = 10
@@ -107,6 +108,11 @@ class Attempt:
     status_code: int | None
     duration_ms: int
     error: str | None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the receiver wants no more, ever."""
+        return self.status_code == HTTPStatus.GONE
 
 
 @dataclass(frozen=True, slots=True)

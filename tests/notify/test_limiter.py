@@ -6,15 +6,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from relay_dagster.notify.lanes import (
-    LATEST,
-    MOST_AT_ONCE,
-    MOST_SLOW_AT_ONCE,
-    MOST_WAITING,
+from relay_dagster.notify.limiter import (
+    MAX_AT_ONCE,
+    MAX_SLOW_AT_ONCE,
+    MAX_WAITING,
     SLOW_FOR_SECONDS,
     SLOW_SECONDS,
-    SOONEST,
-    Lanes,
+    EndpointLimiter,
 )
 from support.fakes import Seconds
 
@@ -23,7 +21,7 @@ from support.fakes import Seconds
 class Job:
     """A call that tells when it has begun, and ends when it is let."""
 
-    receiver: str
+    endpoint: str
     may_end: threading.Event = field(default_factory=threading.Event)
     begun: threading.Event = field(default_factory=threading.Event)
 
@@ -40,26 +38,26 @@ def quick(receiver: str) -> Job:
 
 @dataclass
 class World:
-    """Lanes on a clock that is set by hand, and the jobs that are to end with the test."""
+    """A limiter on a clock that is set by hand, and the jobs that are to end with the test."""
 
     seconds: Seconds = field(default_factory=Seconds)
     jobs: list[Job] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.lanes: Lanes[Job] = Lanes(self.seconds)
+        self.limiter: EndpointLimiter[Job] = EndpointLimiter(Job.run, self.seconds)
 
-    def add(self, job: Job) -> float | None:
+    def add(self, job: Job) -> bool:
         self.jobs.append(job)
-        return self.lanes.add(job)
+        return self.limiter.submit(job)
 
     def begin(self, receiver: str) -> Job:
         job = Job(receiver)
-        assert self.add(job) is None
+        assert self.add(job)
         assert job.begun.wait(10)
         return job
 
     def made(self, count: int) -> list[Job]:
-        made = self.lanes.made(count, 10)
+        made = self.limiter.made(count, 10)
         assert len(made) == count
         return made
 
@@ -75,8 +73,8 @@ def world() -> Iterator[World]:
 def test_calls_of_a_receiver_follow_each_other_in_order(world: World) -> None:
     first = world.begin("a")
     others = [quick("a") for _ in range(5)]
-    assert [world.add(each) for each in others] == [None] * 5
-    assert world.lanes.made(1, 0) == []
+    assert [world.add(each) for each in others] == [True] * 5
+    assert world.limiter.made(1, 0) == []
     assert not any(each.begun.is_set() for each in others)
     first.may_end.set()
     assert world.made(6) == [first, *others]
@@ -85,40 +83,40 @@ def test_calls_of_a_receiver_follow_each_other_in_order(world: World) -> None:
 def test_a_receiver_that_hangs_holds_up_no_other(world: World) -> None:
     world.begin("hangs")
     for number in range(100):
-        assert world.add(quick(f"r{number % 10}")) is None
+        assert world.add(quick(f"r{number % 10}"))
     assert len(world.made(100)) == 100
 
 
 def test_so_many_calls_are_made_at_once_and_no_more(world: World) -> None:
-    begun = [world.begin(f"r{number}") for number in range(MOST_AT_ONCE)]
+    begun = [world.begin(f"r{number}") for number in range(MAX_AT_ONCE)]
     last = Job("one_more")
-    assert world.add(last) is None
+    assert world.add(last)
     assert not last.begun.wait(0.1)
     begun[7].may_end.set()
     assert last.begun.wait(10)
     assert world.made(1) == [begun[7]]
-    assert MOST_AT_ONCE == 32
+    assert MAX_AT_ONCE == 32
 
 
 def test_receivers_take_turns(world: World) -> None:
-    held = [world.begin(f"r{number}") for number in range(MOST_AT_ONCE)]
+    held = [world.begin(f"r{number}") for number in range(MAX_AT_ONCE)]
     waiting = [quick(name) for name in ("a", "a", "a", "b")]
     for job in waiting:
-        assert world.add(job) is None
+        assert world.add(job)
     held[0].may_end.set()
     assert world.made(5) == [held[0], waiting[0], waiting[3], waiting[1], waiting[2]]
 
 
 def test_slow_receivers_together_leave_threads_to_others(world: World) -> None:
-    slow = [world.begin(f"slow{number}") for number in range(MOST_SLOW_AT_ONCE)]
+    slow = [world.begin(f"slow{number}") for number in range(MAX_SLOW_AT_ONCE)]
     late = world.begin("late")
     world.seconds.now += SLOW_SECONDS + 0.1
     late.may_end.set()
     assert world.made(1) == [late]
     again = quick("late")
-    assert world.add(again) is None
-    assert world.add(quick("other")) is None
-    assert world.made(1)[0].receiver == "other"
+    assert world.add(again)
+    assert world.add(quick("other"))
+    assert world.made(1)[0].endpoint == "other"
     assert not again.begun.is_set()
     slow[0].may_end.set()
     assert world.made(2) == [slow[0], again]
@@ -128,36 +126,24 @@ def test_of_a_slow_receiver_one_call_waits_and_the_others_come_again(world: Worl
     calling = world.begin("a")
     jobs = [quick("a") for _ in range(4)]
     for job in jobs:
-        assert world.add(job) is None
-    assert world.lanes.turn_away() == []
+        assert world.add(job)
+    assert world.limiter.postponed() == []
     world.seconds.now += 10
-    away = world.lanes.turn_away()
-    assert [job for job, _ in away] == jobs[1:]
-    # Each by its turn, as long as a call takes.
-    assert [seconds for _, seconds in away] == [SOONEST, 20, 30]
-    assert world.add(quick("a")) == 40
-    assert world.add(quick("b")) is None
-    assert world.made(1)[0].receiver == "b"
+    assert world.limiter.postponed() == jobs[:0:-1]
+    assert not world.add(quick("a"))
+    assert world.add(quick("b"))
+    assert world.made(1)[0].endpoint == "b"
     calling.may_end.set()
     assert world.made(2) == [calling, jobs[0]]
 
 
-def test_nobody_is_sent_away_for_long(world: World) -> None:
-    world.begin("a")
-    world.add(quick("a"))
-    world.seconds.now += 15
-    waits = [world.add(quick("a")) for _ in range(50)]
-    assert max(each for each in waits if each is not None) == LATEST
-    assert waits == sorted(waits)
-
-
 def test_a_receiver_that_has_been_slow_is_slow_until_it_has_been_quick(world: World) -> None:
     first, second, third = world.begin("a"), quick("a"), quick("a")
-    assert world.add(second) is None
+    assert world.add(second)
     world.seconds.now += SLOW_SECONDS + 1
     first.may_end.set()
     assert world.made(2) == [first, second]
-    assert [world.add(third), world.add(quick("a"))] == [None, None]
+    assert [world.add(third), world.add(quick("a"))] == [True, True]
     assert len(world.made(2)) == 2
 
 
@@ -168,15 +154,15 @@ def test_a_receiver_that_was_slow_counts_as_slow_for_a_while(world: World) -> No
         job.may_end.set()
         world.made(1)
         world.seconds.now += after
-        world.lanes.turn_away()
+        world.limiter.postponed()
         held = world.begin("a")
         added = [world.add(quick("a")) for _ in range(3)]
-        assert added.count(None) == taken
+        assert added.count(True) == taken
         held.may_end.set()
         world.made(1 + taken)
 
 
 def test_a_queue_has_an_end(world: World) -> None:
     world.begin("a")
-    answers = [world.add(quick("a")) for _ in range(MOST_WAITING + 2)]
-    assert answers == [None] * MOST_WAITING + [SOONEST, SOONEST]
+    answers = [world.add(quick("a")) for _ in range(MAX_WAITING + 2)]
+    assert answers == [True] * MAX_WAITING + [False, False]
