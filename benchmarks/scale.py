@@ -39,7 +39,7 @@ from relay_dagster.devstack.processes import API, CODE, MOTO
 from relay_dagster.drain import Deadline
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
-from relay_dagster.reconciler.dead_letter_sweep import LetterCount, sweep
+from relay_dagster.reconciler.dead_letter_sweep import DeadLetterCount, sweep
 from relay_dagster.reconciler.housekeeping import PartitionSync, delete_old_runs, sync_partitions
 from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
 from relay_dagster.reconciler.tick import ReconcileTick
@@ -269,7 +269,7 @@ def ticks(scale: Scale) -> Iterator[Cost]:
     yield scale.cost("reconciler, nothing due", scale.reconcile)
     yield scale.cost("intake, one place", scale.take_in)
     yield scale.cost("lost messages", lambda: send_lost_again(platform, QueueWatch(), now))
-    yield scale.cost("dead letters", lambda: sweep(platform, LetterCount(), now))
+    yield scale.cost("dead letters", lambda: sweep(platform, DeadLetterCount(), now))
     yield scale.cost(
         "history", lambda: delete_old_runs(platform, executions, now, Deadline.after(30))
     )

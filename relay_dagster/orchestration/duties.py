@@ -17,13 +17,13 @@ from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.drain import Deadline, drain
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
 from relay_dagster.orchestration.tenant_traces import DagsterTraces
-from relay_dagster.reconciler.dead_letter_sweep import LetterCount, sweep
+from relay_dagster.reconciler.dead_letter_sweep import DeadLetterCount, sweep
 from relay_dagster.reconciler.deletion.tick import DeletionTick
 from relay_dagster.reconciler.housekeeping import (
     PartitionSync,
     check_queue,
+    count_holds,
     delete_old_runs,
-    look_at_holds,
     sync_partitions,
 )
 from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
@@ -78,7 +78,7 @@ def _lost_messages(on: Occasion, memory: QueueWatch) -> str:
     return f"messages sent again: {send_lost_again(on.platform, memory, on.now)}"
 
 
-def _dead_letters(on: Occasion, memory: LetterCount) -> str:
+def _dead_letters(on: Occasion, memory: DeadLetterCount) -> str:
     return sweep(on.platform, memory, on.now, on.deadline)
 
 
@@ -87,7 +87,7 @@ def _queue_settings(on: Occasion, _: Memory) -> str:
 
 
 def _held_runs(on: Occasion, _: Memory) -> str:
-    return f"runs held: {look_at_holds(on.platform, on.now)}"
+    return f"runs held: {count_holds(on.platform, on.now)}"
 
 
 def _feed_ages(on: Occasion, _: Memory) -> str:
@@ -103,7 +103,7 @@ DUTIES = (
     Duty("tenant_partitions", 0, 10, _tenant_partitions, PartitionSync),
     Duty("tenant_deletions", 0, 20, _tenant_deletions),
     Duty("lost_messages", 0, 10, _lost_messages, QueueWatch),
-    Duty("dead_letters", 60, 30, _dead_letters, LetterCount),
+    Duty("dead_letters", 60, 30, _dead_letters, DeadLetterCount),
     Duty("queue_settings", 60, 10, _queue_settings),
     Duty("held_runs", 60, 10, _held_runs),
     Duty("feed_ages", 300, 10, _feed_ages),

@@ -1,10 +1,10 @@
-"""What the queue itself has moved to the dead letters, as its last resort: sent again, or ended.
+"""The sweep of the dead-letter queue: messages that SQS itself has moved there are resolved.
 
-A letter with a cause was put there on purpose and stays, until an operator has settled it. The
-queue is read whole, now and then: at once when the number of its letters has changed.
+Such a message is sent again where its run goes on; else its run ends. A dead letter with a cause
+was put there on purpose, and stays until an operator has resolved it. The queue is read whole, now
+and then: at once when the number of its messages has changed.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,43 +26,46 @@ log = event_log()
 
 
 @dataclass
-class LetterCount(Memory):
-    """How many letters there were when the queue was last read, and when that was."""
+class DeadLetterCount(Memory):
+    """The number of dead letters when the queue was last read, and when that was."""
 
-    letters: int = 0
+    count: int = 0
     read_at: float = 0
 
 
 def sweep(
-    platform: Platform, count: LetterCount, now: datetime, deadline: Deadline | None = None
+    platform: Platform, last: DeadLetterCount, now: datetime, deadline: Deadline | None = None
 ) -> str:
-    """Settle the letters that nobody has put there, if it is time to look; tell what was done."""
-    letters = platform.queue.count_dead()
-    is_late = now.timestamp() - count.read_at >= AT_LEAST_EVERY_SECONDS
-    if not letters or (letters == count.letters and not is_late):
-        return f"{letters} dead letters"
-    settled = settle_dead_letters(platform, deadline)
-    count.letters, count.read_at = letters - settled, now.timestamp()
-    forget_expired(platform, now)
-    return f"{settled} of {letters} dead letters settled"
+    """Resolve the dead letters that nobody has put there, if it is time; say what was done."""
+    count = platform.queue.count_dead()
+    is_late = now.timestamp() - last.read_at >= AT_LEAST_EVERY_SECONDS
+    if not count or (count == last.count and not is_late):
+        return f"{count} dead letters"
+    resolved = resolve_dead_letters(platform, deadline)
+    last.count, last.read_at = count - resolved, now.timestamp()
+    note_expired(platform, now)
+    return f"{resolved} of {count} dead letters settled"
 
 
-def settle_dead_letters(platform: Platform, deadline: Deadline | None = None) -> int:
-    """Settle the letters that nobody has put there, and delete those that were settled by hand.
+def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -> int:
+    """Resolve the dead letters that nobody has put there; delete those resolved by an operator.
 
     Returns:
-        How many were settled.
+        How many were resolved.
     """
-    settled = 0
-    for letters in read_whole(platform.queue, deadline):
-        jobs = {each.message_id: job for each in letters if (job := _job_of(each))}
+    resolved = 0
+    for messages in read_whole(platform.queue, deadline):
+        jobs = {each.message_id: job for each in messages if (job := _job_of(each))}
         records = platform.runs.get_many({job.run_id for job in jobs.values()})
-        settled += sum(_settle_letter(platform, each, jobs, records) for each in letters)
-    return settled
+        for message in messages:
+            job = jobs.get(message.message_id)
+            if job is not None:
+                resolved += _resolve(platform, message, job, records.get(job.run_id))
+    return resolved
 
 
-def forget_expired(platform: Platform, now: datetime) -> None:
-    """Note of letters that the queue no longer keeps that they are gone."""
+def note_expired(platform: Platform, now: datetime) -> None:
+    """Note of dead letters that the queue no longer keeps that they are resolved."""
     for record in platform.runs.due(Lane.LETTER, now - LETTER_LIFE):
         platform.ledger.settle_letter(record.run_id)
 
@@ -74,35 +77,28 @@ def _job_of(message: Message) -> Job | None:
         return None
 
 
-def _settle_letter(
-    platform: Platform,
-    message: Message,
-    jobs: Mapping[str, Job],
-    records: Mapping[str, RunRecord],
-) -> bool:
-    job = jobs.get(message.message_id)
-    if job is None:
-        return False
-    record = records.get(job.run_id)
+def _resolve(platform: Platform, message: Message, job: Job, record: RunRecord | None) -> bool:
+    """Resolve a dead letter; return False where it stays."""
     if CAUSE in message.attributes:  # it was put there on purpose
-        return record is not None and _delete_settled(platform, record, message)
+        return record is not None and _delete_resolved(platform, record, message)
     if record is None:
-        return _bury(platform, job, message)
+        return _end_unknown(platform, job, message)
     if not is_job_of(record, job):
-        return False  # job_conflict: the dead letters are where it belongs
-    _settle(platform, record, message)
+        return False  # job_conflict: the dead-letter queue is where it belongs
+    _send_again_or_delete(platform, record, message)
     return True
 
 
-def _delete_settled(platform: Platform, record: RunRecord, message: Message) -> bool:
-    """Delete a letter that an operator has settled while it was not to be had."""
+def _delete_resolved(platform: Platform, record: RunRecord, message: Message) -> bool:
+    """Delete a dead letter that an operator resolved while the queue did not hand it out."""
     if record.dlq_message_id != message.message_id or record.letter_settled_at is None:
         return False
     platform.queue.delete_dead(message.receipt_handle)
     return True
 
 
-def _bury(platform: Platform, job: Job, message: Message) -> bool:
+def _end_unknown(platform: Platform, job: Job, message: Message) -> bool:
+    """Make an ended run of a job that no record knows; its message stays a dead letter."""
     cause = "the message was received too often without a run of its own"
     try:
         dead = platform.ledger.adopt_dead(job, cause, message.message_id, message.sent_at)
@@ -114,7 +110,7 @@ def _bury(platform: Platform, job: Job, message: Message) -> bool:
     return True
 
 
-def _settle(platform: Platform, record: RunRecord, message: Message) -> None:
+def _send_again_or_delete(platform: Platform, record: RunRecord, message: Message) -> None:
     queue = platform.queue
     if record.needs_dlq:
         platform.ledger.record_dlq(record.run_id, message.message_id)

@@ -98,10 +98,10 @@ def check_queue(platform: Platform) -> list[str]:
     return differences
 
 
-def look_at_holds(platform: Platform, now: datetime) -> int:
-    """Give up holds that are too old; tell how many wait for a decision, and return it.
+def count_holds(platform: Platform, now: datetime) -> int:
+    """Give up holds that are too old; send how many wait for a decision, and return it.
 
-    That is told also where there is none.
+    The metric is sent also where there is none.
     """
     days = platform.settings.retention_days
     holds: Counter[str] = Counter()

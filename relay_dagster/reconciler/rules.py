@@ -6,7 +6,7 @@ from facts that have changed since does nothing.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -33,7 +33,7 @@ class Act(StrEnum):
     FORCE_CANCELLED = "tell Dagster that the run is cancelled"
     CANCEL = "end the run as cancelled"
     POISON = "end the run as poison: it has had all of its attempts"
-    BURY = "put the message of a poisoned run into the dead-letter queue"
+    SEND_TO_DLQ = "put the message of a poisoned run into the dead-letter queue"
     REPORT = "write the reports that the run could not write"
     SETTLE = "delete the message and acknowledge the run"
 
@@ -64,6 +64,28 @@ ReconcileAction = Act | Extend | ReportFailed | Lose
 
 
 @dataclass(frozen=True, slots=True)
+class SignOfLife:
+    """The facts of an attempt that change while it lives: it is silent while they stay.
+
+    Dagster's word is one of them: a run that only now executes cannot have been silent before. Nor
+    can one that only now has claimed its attempt: its first heartbeat comes an interval later.
+    """
+
+    attempt: int
+    heartbeats: int
+    execution: AttemptState
+    dagster_run_id: str | None
+
+    def seen_in(self, record: RunRecord, now: datetime) -> RunRecord:
+        """Return the record with this sign, and since when it has been the same."""
+        facts = (self.attempt, self.heartbeats, self.execution, self.dagster_run_id)
+        watched_as = ":".join(map(str, facts))
+        if record.watched_as == watched_as and record.watched_at is not None:
+            return record
+        return replace(record, watched_as=watched_as, watched_at=now)
+
+
+@dataclass(frozen=True, slots=True)
 class RunFacts:
     """A record and what is known of its run.
 
@@ -84,8 +106,8 @@ def decide(facts: RunFacts, policy: LookPolicy) -> list[ReconcileAction]:
     return list(_actions(facts, policy))
 
 
-def next_look(facts: RunFacts, policy: LookPolicy) -> timedelta:
-    """Return when to look again at a run that stays as it is."""
+def next_check(facts: RunFacts, policy: LookPolicy) -> timedelta:
+    """Return in how long to check a run again that stays as it is."""
     record = facts.record
     if record.has_ended or record.cancel_requested_at is not None:
         return SOON
@@ -115,7 +137,7 @@ def _of_final(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
     """Settle a run, last of all its message; a process that is still there is waited for."""
     record = facts.record
     if record.needs_dlq:
-        yield Act.BURY
+        yield Act.SEND_TO_DLQ
     if facts.execution is AttemptState.EXECUTING:
         if facts.silent_seconds <= policy.stale_seconds:
             return

@@ -1,7 +1,7 @@
-"""One tick over the runs that are due: gather facts, let `rules` decide, act, note the next look.
+"""One tick over the runs that are due: gather facts, let `rules` decide, act, note the next check.
 
-What is due the records themselves tell (``runs/commits.py``), so a tick leaves nothing to the next.
-One run that cannot be handled spoils only itself: a later tick looks at it again.
+Records themselves say when they are due (``runs/commits.py``), so a tick leaves nothing to the
+next. A run that cannot be handled is put off, and checked afresh by a later tick.
 """
 
 import time
@@ -25,8 +25,9 @@ from relay_dagster.reconciler.rules import (
     ReconcileAction,
     ReportFailed,
     RunFacts,
+    SignOfLife,
     decide,
-    next_look,
+    next_check,
 )
 from relay_dagster.runs.commits import LookPolicy
 from relay_dagster.runs.errors import CancelRequestedError, RunError
@@ -42,7 +43,7 @@ log = event_log()
 
 @dataclass
 class ReconcileTick:
-    """Looks at up to 200 runs of each lane, longest due first, and does what each needs.
+    """Checks up to 200 runs of each queue, longest due first, and does what each needs.
 
     Args:
         platform: the stores, the queue and the ledger.
@@ -59,19 +60,19 @@ class ReconcileTick:
     def run(self, seconds: float = TICK_SECONDS) -> int:
         """Handle the runs that are due, for so long; return how many were seen."""
         deadline, records = Deadline.after(seconds, self.monotonic), self._due()
-        beats = self.platform.runs.heartbeats([one for one in records if one.attempt])
+        heartbeats = self.platform.runs.heartbeats([one for one in records if one.attempt])
         turns = self._turns(records)
 
         def check(record: RunRecord) -> None:
-            self._look_at(record, beats.get(record.run_id, 0), record.run_id in turns)
+            self._check(record, heartbeats.get(record.run_id, 0), record.run_id in turns)
 
         return len(drain(records, check, self._put_off, deadline=deadline))
 
     def _due(self) -> list[RunRecord]:
-        """Return runs of both lanes by turns: many that have ended hold up none under way."""
+        """Return runs of both queues by turns: many that have ended hold up none under way."""
         now, runs = self.clock(), self.platform.runs
-        lanes = [runs.due(lane, now, MAX_RECORDS) for lane in (Lane.ATTEMPT, Lane.END)]
-        return [record for pair in zip_longest(*lanes) for record in pair if record is not None]
+        queues = [runs.due(queue, now, MAX_RECORDS) for queue in (Lane.ATTEMPT, Lane.END)]
+        return [record for pair in zip_longest(*queues) for record in pair if record is not None]
 
     def _turns(self, records: Iterable[RunRecord]) -> set[str]:
         """Return the runs whose turn it is: their tenant is free, nobody has waited longer."""
@@ -80,20 +81,21 @@ class ReconcileTick:
         return {each.run_id for each in waiting if locks[each.tenant_id].is_turn_of(each.run_id)}
 
     def _put_off(self, record: RunRecord, error: Exception) -> None:
-        """Report why a run could not be handled, and let a later tick look at it afresh."""
+        """Report why a run could not be handled, and let a later tick check it afresh."""
         if isinstance(error, RunError):  # Somebody else has moved the run on meanwhile.
             log.warning("run_not_reconciled", error=str(error), **record.log_facts)
         else:
             report_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
         self.platform.ledger.put_off(record)
 
-    def _look_at(self, record: RunRecord, beats: int, is_its_turn: bool) -> None:
+    def _check(self, record: RunRecord, heartbeats: int, is_its_turn: bool) -> None:
         now, policy = self.clock(), self.platform.ledger.looks
-        state = self._attempt_state(record)
-        seen = _watched(record, f"{record.attempt}:{beats}:{state}:{record.dagster_run_id}", now)
+        execution = self._execution_of(record)
+        sign = SignOfLife(record.attempt, heartbeats, execution, record.dagster_run_id)
+        seen = sign.seen_in(record, now)
         facts = RunFacts(
             record=seen,
-            execution=state,
+            execution=execution,
             now=now,
             silent_seconds=(now - (seen.watched_at or now)).total_seconds(),
             is_its_turn=is_its_turn,
@@ -105,24 +107,26 @@ class ReconcileTick:
                 return
             after = self._act(action, after, now)
         if after.revision == record.revision:
-            self._look_again(replace(facts, record=after), policy)
+            self._note_check(replace(facts, record=after), policy)
 
-    def _look_again(self, facts: RunFacts, policy: LookPolicy) -> None:
+    def _note_check(self, facts: RunFacts, policy: LookPolicy) -> None:
+        """Note when a run is due again that stays as it is."""
         record = facts.record
         self.platform.ledger.look_again(
             record,
-            next_look(facts, policy),
+            next_check(facts, policy),
             watched_as=record.watched_as,
             watched_at=record.watched_at,
             hidden_until=record.hidden_until,
         )
 
     def _hand_over(self, record: RunRecord) -> None:
+        """Leave a run's next attempt to the intake, which asks Dagster for it."""
         waits = record.lock_state is LockState.QUEUED
-        lane = Lane.TURN if waits else Lane.READY
-        self.platform.ledger.look_again(record, timedelta(0), lane=lane)
+        queue = Lane.TURN if waits else Lane.READY
+        self.platform.ledger.look_again(record, timedelta(0), lane=queue)
 
-    def _attempt_state(self, record: RunRecord) -> AttemptState:
+    def _execution_of(self, record: RunRecord) -> AttemptState:
         if record.is_dispatched or (record.has_ended and record.attempt):
             return self.executions.state(record)
         return AttemptState.ABSENT
@@ -143,7 +147,7 @@ class ReconcileTick:
             Act.FORCE_CANCELLED: self._force_cancelled,
             Act.CANCEL: self._cancel,
             Act.POISON: self._poison,
-            Act.BURY: self._bury,
+            Act.SEND_TO_DLQ: self._send_to_dlq,
             Act.REPORT: self._report,
             Act.SETTLE: self._settle,
         }
@@ -211,7 +215,7 @@ class ReconcileTick:
         log.info("run_cancelled", **record.log_facts)
         return cancelled
 
-    def _bury(self, record: RunRecord) -> RunRecord:
+    def _send_to_dlq(self, record: RunRecord) -> RunRecord:
         message_id = self.platform.queue.send_dead(
             record.job.body(),
             cause=f"{record.error_code}: {record.error_message}",
@@ -248,14 +252,3 @@ class ReconcileTick:
             if self.platform.ledger.look_again(waiting, timedelta(0), lane=Lane.TURN):
                 return
         raise ThrottledError("call_next", f"tenant {tenant_id}: too many writers at once")
-
-
-def _watched(record: RunRecord, looks_like: str, now: datetime) -> RunRecord:
-    """Return the record with what its attempt looks like, and since when.
-
-    Dagster's word is part of it: a run that only now executes cannot have been silent before. Nor
-    can one that only now has claimed its attempt: its first beat comes an interval later.
-    """
-    if record.watched_as == looks_like and record.watched_at is not None:
-        return record
-    return replace(record, watched_as=looks_like, watched_at=now)

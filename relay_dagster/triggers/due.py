@@ -1,7 +1,7 @@
-"""Looks at all triggers that are due: due times, uploads that are quiet, runs that waited.
+"""Checks all triggers that are due: due times, uploads that are quiet, runs that waited.
 
-They are found by an index, so that a look costs what is due, and several are looked at at once:
-many tenants' hours begin at the same minute.
+They are found by an index, so that a tick costs what is due, and several are checked at once: many
+tenants' hours begin at the same minute.
 """
 
 import time
@@ -13,7 +13,7 @@ from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.triggers.state import TriggerLane, TriggerState
-from relay_dagster.triggers.look import TriggerLook
+from relay_dagster.triggers.check import TriggerCheck
 from relay_dagster.triggers.rules import Plan
 from relay_dagster.wiring import Platform
 
@@ -27,29 +27,29 @@ def take_due(
 ) -> int:
     """Start the runs that are due, as far as they can start; return how many those were.
 
-    What falls due goes first; of what waits only so many are looked at in one go.
+    What falls due goes first; of what waits only so many are checked in one go.
     """
-    look, deadline = TriggerLook(platform, clock), Deadline.after(TICK_SECONDS, monotonic)
+    check, deadline = TriggerCheck(platform, clock), Deadline.after(TICK_SECONDS, monotonic)
     count, is_more = 0, True
     while is_more:
         states = platform.triggers.due(TriggerLane.DUE, clock(), MAX_AT_ONCE)
-        count += take_all(look, states)
+        count += take_all(check, states)
         is_more = len(states) == MAX_AT_ONCE and not deadline.has_passed()
-    return count + take_all(look, platform.triggers.due(TriggerLane.WANTED, clock(), MAX_AT_ONCE))
+    return count + take_all(check, platform.triggers.due(TriggerLane.WANTED, clock(), MAX_AT_ONCE))
 
 
-def take_all(look: TriggerLook, states: Sequence[TriggerState], plan: Plan | None = None) -> int:
-    """Look at tenants' triggers; return how many runs were started. A fault puts one off.
+def take_all(check: TriggerCheck, states: Sequence[TriggerState], plan: Plan | None = None) -> int:
+    """Check tenants' triggers; return how many runs were started. A fault puts one off.
 
     The plan is what the config says, where that was read after the triggers.
     """
-    platform = look.platform
+    platform = check.platform
 
     def put_off(state: TriggerState, error: Exception) -> None:
         report_fault(platform.metrics, "trigger_not_taken", error, tenant_id=state.tenant_id)
-        platform.triggers.put(state, replace(state, due_at=look.clock() + AFTER_A_FAULT))
+        platform.triggers.put(state, replace(state, due_at=check.clock() + AFTER_A_FAULT))
 
     started = drain(
-        states, lambda state: look.take(state, plan), put_off, threads=min(THREADS, len(states))
+        states, lambda state: check.take(state, plan), put_off, threads=min(THREADS, len(states))
     )
     return sum(run is not None for run in started)

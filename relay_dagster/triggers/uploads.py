@@ -19,9 +19,9 @@ from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.triggers.state import TriggerState
+from relay_dagster.triggers.check import TriggerCheck
 from relay_dagster.triggers.due import take_all, take_due
 from relay_dagster.triggers.events import NotAnEventError, Upload, uploads_in
-from relay_dagster.triggers.look import TriggerLook
 from relay_dagster.triggers.rules import Plan, noted
 from relay_dagster.wiring import Platform
 
@@ -49,11 +49,11 @@ class UploadTick:
     passes: int = 0
     events: int = 0
     started: int = 0
-    _look: TriggerLook = field(init=False)
+    _check: TriggerCheck = field(init=False)
 
     def __post_init__(self) -> None:
-        """Look with the tick's own clock."""
-        self._look = TriggerLook(self.platform, self.clock)
+        """Check with the tick's own clock."""
+        self._check = TriggerCheck(self.platform, self.clock)
 
     def run(self, poll_seconds: float = POLL_SECONDS) -> str:
         """Take in what comes meanwhile, and start what is due; return what came of it."""
@@ -115,7 +115,7 @@ class UploadTick:
             return
         state, plan = written
         if state.due_at is not None and state.due_at <= self.clock():
-            self.started += take_all(self._look, [state], plan)
+            self.started += take_all(self._check, [state], plan)
 
     def _noted(self, tenant_id: str, uploads: Sequence[Upload]) -> tuple[TriggerState, Plan] | None:
         """Return the tenant's triggers with uploads noted, and the plan that they were noted by.
@@ -124,7 +124,7 @@ class UploadTick:
         """
         for _ in range(_ROUNDS):
             # In this order: a config that is stored in between is seen in the triggers.
-            state, plan = self.platform.triggers.get(tenant_id), self._look.plan(tenant_id)
+            state, plan = self.platform.triggers.get(tenant_id), self._check.plan(tenant_id)
             found = [(each.at, plan.vendors_of(each.key)) for each in uploads]
             vendors = set[str]().union(*(some for _, some in found))
             if not vendors:

@@ -17,8 +17,8 @@ from relay_dagster.reconciler.housekeeping import (
     OLD_RUNS_AT_ONCE,
     PartitionSync,
     check_queue,
+    count_holds,
     delete_old_runs,
-    look_at_holds,
     sync_partitions,
 )
 from relay_dagster.runs.ports import Executions, utc_now
@@ -118,7 +118,7 @@ def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(platform: 
         replace(record, run_id=str(uuid.uuid4()), tenant_id=each) for each in tenants[1:]
     )
     now = record.finished_at or utc_now()
-    assert look_at_holds(replace(platform, metrics=told), now) == len(tenants)
+    assert count_holds(replace(platform, metrics=told), now) == len(tenants)
     assert told.holds == [dict.fromkeys(tenants, 1)]
 
 
@@ -128,7 +128,7 @@ def test_what_is_decided_or_was_never_held_does_not_count(platform: Platform) ->
     discarded = world.hold_one()
     world.client.post(f"/v1/runs/{discarded.run_id}/cancel")
     world.succeed(str(world.post_run().json()["run_id"]))
-    assert look_at_holds(platform, utc_now()) == 0
+    assert count_holds(platform, utc_now()) == 0
     assert told.holds == [{}]
 
 
@@ -138,8 +138,8 @@ def test_a_hold_that_is_older_than_artifacts_are_kept_is_given_up(platform: Plat
     record = world.hold_one()
     held_at, days = record.finished_at, timedelta(days=platform.settings.retention_days)
     assert held_at is not None
-    assert look_at_holds(platform, held_at + days) == 1
-    assert look_at_holds(platform, held_at + days + timedelta(seconds=1)) == 0
+    assert count_holds(platform, held_at + days) == 1
+    assert count_holds(platform, held_at + days + timedelta(seconds=1)) == 0
     over, feed = platform.runs.get(record.run_id), platform.runs.feed(record.tenant_id)
     assert over is not None
     assert feed is not None

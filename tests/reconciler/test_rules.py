@@ -13,7 +13,7 @@ from relay_dagster.reconciler.rules import (
     ReportFailed,
     RunFacts,
     decide,
-    next_look,
+    next_check,
 )
 from relay_dagster.runs.commits import WAITS_HIDDEN, LookPolicy
 from relay_dagster.runs.model import LockState, RunRecord, Trigger
@@ -178,7 +178,7 @@ def test_a_final_run_is_settled() -> None:
 
 def test_poison_is_buried_before_its_message_is_deleted() -> None:
     poison = final(RunStatus.FAILED, error_code="POISON_JOB")
-    assert actions(poison, "failed") == [Act.BURY, Act.SETTLE]
+    assert actions(poison, "failed") == [Act.SEND_TO_DLQ, Act.SETTLE]
 
 
 def test_poison_of_a_run_that_dagster_started_has_no_message_to_bury() -> None:
@@ -231,4 +231,4 @@ def test_a_run_that_stays_as_it_is_is_looked_at_again(
     run: RunRecord, state: str, silent_seconds: float, wanted: float
 ) -> None:
     facts = RunFacts(run, AttemptState(state), NOW, silent_seconds)
-    assert next_look(facts, POLICY) == timedelta(seconds=wanted)
+    assert next_check(facts, POLICY) == timedelta(seconds=wanted)

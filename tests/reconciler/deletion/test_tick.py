@@ -20,7 +20,7 @@ from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.orchestration.tenant_traces import DagsterTraces
-from relay_dagster.reconciler.dead_letter_sweep import settle_dead_letters
+from relay_dagster.reconciler.dead_letter_sweep import resolve_dead_letters
 from relay_dagster.reconciler.deletion.tick import DeletionTick
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
@@ -294,7 +294,7 @@ def test_what_the_queue_has_moved_there_itself_stays_until_the_tenant_goes(world
     world.ask()
     body = Job(str(uuid.uuid4()), TENANT).body()
     world.platform.clients.sqs.send_message(QueueUrl=world.platform.queue.dlq_url, MessageBody=body)
-    assert settle_dead_letters(world.platform) == 0
+    assert resolve_dead_letters(world.platform) == 0
     assert len(world.letters()) == 1
     world.delete()
     assert world.letters() == []

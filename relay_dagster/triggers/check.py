@@ -1,6 +1,6 @@
-"""One look at a tenant's triggers: what they want by now, started, or put off to a later look.
+"""One check of a tenant's triggers: the run that they want by now starts, or waits.
 
-However many look at once, each due time and each upload leads to one run: it is taken in the
+However many check at once, each due time and each upload leads to one run: it is taken in the
 transaction that makes the record.
 """
 
@@ -28,8 +28,8 @@ log = event_log()
 
 
 @dataclass(frozen=True, slots=True)
-class TriggerLook:
-    """Looks at tenants' triggers.
+class TriggerCheck:
+    """Checks tenants' triggers.
 
     Args:
         platform: the stores and the way to submit runs.
@@ -73,7 +73,7 @@ class TriggerLook:
         except (TenantBusyError, TenantClosingError, RunCreationPausedError) as error:
             log.info("run_follows", tenant_id=after.tenant_id, reason=str(error))
         except CommitLostError:
-            return None  # Somebody else has looked, or the config has changed: it is due again.
+            return None  # Somebody else has checked, or the config has changed: it is due again.
         self.platform.triggers.put(before, resting(after, plan, self.clock()))
         return None
 
