@@ -31,9 +31,9 @@ from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.notify.calls import Answer, Caller
 from relay_dagster.notify.sender import Sender
-from relay_dagster.reconciler.dead_letter_sweep import settle_dead_letters
+from relay_dagster.reconciler.dead_letter_sweep import resolve_dead_letters
 from relay_dagster.reconciler.deletion.tick import DeletionTick
-from relay_dagster.reconciler.housekeeping import look_at_holds
+from relay_dagster.reconciler.housekeeping import count_holds
 from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
@@ -285,13 +285,13 @@ class Process:
         return ReconcileTick(self.platform, self.world.dagster, clock=self.world.clock).run()
 
     def sweep(self) -> int:
-        return settle_dead_letters(self.platform)
+        return resolve_dead_letters(self.platform)
 
     def send_lost(self) -> int:
         return send_lost_again(self.platform, self._queue_watch, self.world.clock())
 
     def expire_holds(self) -> int:
-        return look_at_holds(self.platform, self.world.clock())
+        return count_holds(self.platform, self.world.clock())
 
     def delete_due(self) -> str:
         return DeletionTick(self.platform, self.world.dagster, clock=self.world.clock).run()
@@ -299,8 +299,8 @@ class Process:
     def send_webhooks(self) -> str:
         if self._sender is None:
             caller = Receiver(self.world.told)
-            self._sender = Sender(self.platform, caller, clock=self.world.clock, chance=lambda: 0.5)
-        return self._sender.tick()
+            self._sender = Sender(self.platform, caller, clock=self.world.clock, rng=lambda: 0.5)
+        return str(self._sender.tick())
 
     # --- runs -----------------------------------------------------------------------------------
 
