@@ -200,6 +200,11 @@ class World:
     def redrive(self) -> None:
         self.state.redrive(self.settings.queue_url, self.settings.dlq_url)
 
+    def show_messages(self) -> None:
+        """Let all messages be seen again, whoever has them."""
+        for each in self.messages():
+            each.visible_at = 0
+
     def forget_sending(self) -> None:
         """Make open runs as they were before anybody noted that their message was sent."""
         for run in self.runs():

@@ -1,0 +1,93 @@
+"""Worlds by seed: acts at random, on processes that die and calls that fail, a queue that errs."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from explorer.acts import SECONDS, Act, act_or_be_refused, begin
+from explorer.exploring import Tally
+from explorer.invariants import check
+from explorer.settling import settle
+from explorer.wire import Call, Plan, ProcessDiedError, Send, unreliable
+from explorer.world import REFUSED, UNSURE, Process, World, new_world
+
+STEPS, BETWEEN_CHECKS = 120, 30
+SHARE = 0.03
+"""Of the calls that something happens to."""
+INTERRUPTED = 0.05
+"""Of the calls that somebody else acts before."""
+
+_ACTS: tuple[Act, ...] = (
+    *(each for name, each in SECONDS.items() if name != "delete"),
+    lambda process: process.submit(key=str(process.world.clock.now.minute % 5)),
+    lambda process: process.submit(ending="failed"),
+    lambda process: process.intake(),
+    lambda process: process.execute_waiting(),
+    lambda process: process.execute_waiting(unseen=True),
+    lambda process: process.reconcile(),
+    lambda process: process.sweep(),
+    lambda process: process.send_lost(),
+    lambda process: process.send_webhooks(),
+)
+_JUMPS = (0, 0, 1, 1, 7, 30, 65, 100, 400, 4000, 50_000)
+
+
+def random_world(seed: int, steps: int = STEPS) -> Tally:
+    """Let a world go its way, settle it now and then, and see that all holds."""
+    chance, tally, started = random.Random(seed), Tally(), time.perf_counter()
+    with new_world() as world:
+        begin(world, "published", "published")
+        world.process().add_webhook()
+        for step in range(1, steps + 1):
+            _step(world, chance)
+            if step % BETWEEN_CHECKS == 0:
+                tally.worlds += 1
+                _settle(world, tally, f"seed {seed}, step {step}")
+        tally.calls = sum(len(each.wire.calls) for each in world.processes())
+    tally.seconds = time.perf_counter() - started
+    return tally
+
+
+def _step(world: World, chance: random.Random) -> None:
+    process, other = world.process("a"), world.process("b")
+    process.begin()
+    process.wire.plan = _interrupted_at_random(chance, unreliable(chance, SHARE), other)
+    try:
+        chance.choice(_ACTS)(process)
+    except (REFUSED, UNSURE, ProcessDiedError):
+        pass
+    _happens(world, chance)
+    world.clock.advance(chance.choice(_JUMPS))
+
+
+def _interrupted_at_random(chance: random.Random, plan: Plan, other: Process) -> Plan:
+    def interrupted(call: Call, send: Send) -> Any:
+        if chance.random() < INTERRUPTED:
+            act_or_be_refused(chance.choice(_ACTS), other)
+        return plan(call, send)
+
+    return interrupted
+
+
+def _happens(world: World, chance: random.Random) -> None:
+    """Let the queue lose its messages, deliver some twice, or move them to the dead letters."""
+    errs: list[Callable[[], None]] = [
+        world.lose_messages,
+        world.redrive,
+        lambda: SECONDS["copies"](world.process()) and None,
+        world.show_messages,
+    ]
+    if chance.random() < 0.1:
+        chance.choice(errs)()
+
+
+def _settle(world: World, tally: Tally, where: str) -> None:
+    world.process("a").begin()
+    try:
+        settle(world)
+        check(world)
+    except AssertionError as error:
+        tally.broken.append(f"{where}: {error}")
