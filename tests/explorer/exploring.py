@@ -100,13 +100,14 @@ class Explorer:
 
     def _one(self, tally: Tally, where: str, tries: int) -> None:
         tally.worlds += 1
+        made = self._world.calls()
         try:
             _go(self._act, self._process, tries)
             settle(self._world)
             check(self._world)
         except AssertionError as error:
             tally.broken.append(f"{where}: {error}")
-        tally.calls += sum(len(each.wire.calls) for each in self._world.processes())
+        tally.calls += self._world.calls() - made
 
 
 def _go(act: Act, process: Process, tries: int) -> None:

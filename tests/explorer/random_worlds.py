@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from explorer.acts import SECONDS, Act, act_or_be_refused, begin
@@ -46,7 +47,7 @@ def random_world(seed: int, steps: int = STEPS) -> Tally:
             if step % BETWEEN_CHECKS == 0:
                 tally.worlds += 1
                 _settle(world, tally, f"seed {seed}, step {step}")
-        tally.calls = sum(len(each.wire.calls) for each in world.processes())
+        tally.calls = world.calls()
     tally.seconds = time.perf_counter() - started
     return tally
 
@@ -55,10 +56,8 @@ def _step(world: World, chance: random.Random) -> None:
     process, other = world.process("a"), world.process("b")
     process.begin()
     process.wire.plan = _interrupted_at_random(chance, unreliable(chance, SHARE), other)
-    try:
+    with suppress(REFUSED, UNSURE, ProcessDiedError):
         chance.choice(_ACTS)(process)
-    except (REFUSED, UNSURE, ProcessDiedError):
-        pass
     _happens(world, chance)
     world.clock.advance(chance.choice(_JUMPS))
 

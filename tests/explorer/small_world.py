@@ -21,7 +21,7 @@ from relay_dagster.runs.commits import LookPolicy
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.feeds import rules as feed_rules
 from relay_dagster.runs.feeds.hold import Release
-from relay_dagster.runs.model import Lane, LockState, NewRun, Outcome, RunRecord
+from relay_dagster.runs.model import Fence, Lane, LockState, NewRun, Outcome, RunRecord
 from relay_dagster.runs.ports import AttemptState
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
@@ -51,6 +51,7 @@ class Small:
     waiters: tuple[int, ...] = ()
     in_force: int | None = None
     held: int | None = None
+    faults: int = 0
 
 
 class LostError(Exception):
@@ -59,11 +60,15 @@ class LostError(Exception):
 
 @dataclass(frozen=True)
 class Model:
-    """The steps of a world of so many runs and attempts."""
+    """The steps of a world of so many runs and attempts, in which so many faults happen.
+
+    The name of a step that is a fault ends with an exclamation mark.
+    """
 
     runs: int = 2
     attempts: int = ATTEMPTS
     copies: int = COPIES
+    faults: int = 2
     policy: LookPolicy = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,6 +80,13 @@ class Model:
 
     def steps(self, world: Small) -> Iterator[tuple[str, Small]]:
         """Yield what can follow; a step that is refused changes nothing, and is none."""
+        for name, after in self._all_steps(world):
+            if not name.endswith("!"):
+                yield name, after
+            elif world.faults < self.faults:
+                yield name, replace(after, faults=world.faults + 1)
+
+    def _all_steps(self, world: Small) -> Iterator[tuple[str, Small]]:
         for run in range(self.runs):
             if world.records[run] is None:
                 yield from self._asked_for(world, run)
@@ -91,7 +103,7 @@ class Model:
         record = admission.requested(wanted, THEN, None)
         if world.holder is None and not world.waiters:
             made = self._created(world, run, record)
-            yield "submitted, not sent", made
+            yield "submitted, not sent!", made
             yield "submitted", _with_copies(self._change(made, run, _sent), run, 1)
         job = record.job
         free = world.holder is None and not world.waiters
@@ -120,11 +132,11 @@ class Model:
     def _of_queue(self, world: Small, run: int) -> Iterator[tuple[str, Small]]:
         record, copies = _record(world, run), world.copies[run]
         if copies:
-            yield "the queue loses", _with_copies(world, run, copies - 1)
+            yield "the queue loses!", _with_copies(world, run, copies - 1)
             for now in (THEN, LONG_AFTER):
                 yield from self._received(world, run, now)
         if 0 < copies < self.copies:
-            yield "the queue doubles", _with_copies(world, run, copies + 1)
+            yield "the queue doubles!", _with_copies(world, run, copies + 1)
         if record.due_lane in (Lane.READY, Lane.TURN):
             action = intake.next_action(record, self._facts(world, run, LONG_AFTER), _INTAKE(self))
             if isinstance(action, intake.Dispatch):
@@ -154,7 +166,7 @@ class Model:
                 after = self._change(world, run, both)
             except (RunError, LostError):
                 return
-            yield "dispatched, not asked for", after
+            yield "dispatched, not asked for!", after
         yield "dispatched", _asked(after, run, action.attempt)
 
     def _facts(self, world: Small, run: int, now: datetime) -> intake.MessageFacts:
@@ -171,8 +183,8 @@ class Model:
             if state == "waiting" and not lives:
                 yield from self._claims(world, run, attempt)
             if lives:
-                yield "killed", _moved(world, run, execution, "failed", lives=False)
-                yield "host lost", _moved(world, run, execution, state, lives=False)
+                yield "killed!", _moved(world, run, execution, "failed", lives=False)
+                yield "host lost!", _moved(world, run, execution, state, lives=False)
                 yield from self._executes(world, run, execution)
 
     def _claims(self, world: Small, run: int, attempt: int) -> Iterator[tuple[str, Small]]:
@@ -189,13 +201,13 @@ class Model:
     ) -> Iterator[tuple[str, Small]]:
         """The process ends the run, or gives it back; where its fence is lost it ends itself."""
         record, attempt = _record(world, run), execution[0]
-        fence = state_machine.Fence(_id(run), attempt, _dagster_id(run, attempt))
+        fence = Fence(_id(run), attempt, _dagster_id(run, attempt))
         failure = RunFailure("no_rows_parsed", "no rows parsed", Stage.MERGE_PRICE)
-        loss = Loss(attempt, fence, "throttled", "slow down", THEN, THEN)
+        loss = _loss(attempt, fence)
         ends: dict[str, Apply] = {
             "succeeded": state_machine.succeeded(fence, PUBLISHED, THEN),
             "failed": state_machine.failed(fence, failure, Outcome(), THEN),
-            "given back": state_machine.attempt_lost(loss, self.policy.retries),
+            "given back!": state_machine.attempt_lost(loss, self.policy.retries),
         }
         if world.in_force is not None:
             ends["held"] = feed_rules.held(fence, HELD, THEN)
@@ -223,27 +235,30 @@ class Model:
     def _looked_at(
         self, world: Small, run: int, now: datetime, silent: float
     ) -> Iterator[tuple[str, Small]]:
-        """Each action in its order; whoever carries them out may die after any."""
+        """Carry out each action in its order; to die in between is a fault, as is a false alarm."""
         turn = world.holder is None and (world.waiters or (None,))[0] == run
         record = _record(world, run)
         facts = reconciler.RunFacts(record, _state(world, run), now, silent, turn)
-        after = world
+        is_false = bool(silent) and any(lives for _, _, lives in world.executions[run])
+        after, way = world, []
         for action in reconciler.decide(facts, self.policy):
             try:
                 after = self._acted(after, run, action, record)
             except (RunError, LostError):
-                return
-            if after is not world:
-                yield f"reconciler: {getattr(action, 'name', type(action).__name__)}", after
+                break
+            name = getattr(action, "name", type(action).__name__)
+            way.append((f"reconciler: {name}", after))
+        for number, (name, each) in enumerate(way, start=1):
+            is_fault = is_false or number < len(way)
+            if each is not world:
+                yield f"{name}!" if is_fault else name, each
 
     def _acted(self, world: Small, run: int, action: Any, seen: RunRecord) -> Small:
         act = reconciler.Act
         if isinstance(action, reconciler.Lose):
             fence = seen.fence if seen.dagster_run_id else None
-            loss = Loss(seen.attempt, fence, "lost", action.message, THEN, THEN)
-            return self._change(
-                world, run, state_machine.attempt_lost(loss, self.policy.retries)
-            )
+            loss = _loss(seen.attempt, fence)
+            return self._change(world, run, state_machine.attempt_lost(loss, self.policy.retries))
         if isinstance(action, reconciler.ReportFailed):
             return _ended_in_dagster(world, run, "failed")
         if action in (act.TERMINATE, act.STOP):
@@ -268,9 +283,7 @@ class Model:
 
     # --- a write, and all that goes with it -----------------------------------------------------
 
-    def _try(
-        self, world: Small, run: int, name: str, rule: Apply
-    ) -> Iterator[tuple[str, Small]]:
+    def _try(self, world: Small, run: int, name: str, rule: Apply) -> Iterator[tuple[str, Small]]:
         try:
             after = self._change(world, run, rule)
         except (RunError, LostError):
@@ -320,6 +333,12 @@ def _received(record: RunRecord) -> RunRecord:
     return message_state.received("m", "h", THEN, THEN)(record)
 
 
+def _loss(attempt: int, fence: Fence | None) -> Loss:
+    return Loss(
+        attempt=attempt, fence=fence, error_code="lost", message="", now=THEN, retry_at=THEN
+    )
+
+
 def _id(run: int) -> str:
     return f"00000000-0000-4000-8000-{run:012}"
 
@@ -336,7 +355,14 @@ def _record(world: Small, run: int) -> RunRecord:
 
 
 def _with_record(world: Small, run: int, record: RunRecord) -> Small:
-    return replace(world, records=_set(world.records, run, record))
+    """Put a record in its place; what is left of earlier attempts and decides nothing is gone."""
+    kept = tuple(
+        each
+        for each in world.executions[run]
+        if each[2] or each[0] == record.attempt or each[1] == "waiting"
+    )
+    executions = _set(world.executions, run, kept)
+    return replace(world, records=_set(world.records, run, record), executions=executions)
 
 
 def _with_copies(world: Small, run: int, count: int) -> Small:
@@ -399,17 +425,21 @@ def _with_lock(world: Small, run: int, before: RunRecord | None, after: RunRecor
 
 
 _INSTANTS = [each.name for each in fields(RunRecord) if str(each.type).startswith("datetime")]
-_NOISE = {"revision": 0, "write_id": "", "untold": None, "stage_entered_at": {}, "artifacts": {}}
+_NOISE: dict[str, Any] = {
+    **{"revision": 0, "write_id": "", "untold": None, "stage_entered_at": {}, "artifacts": {}},
+    **{"started_at": None, "stage": Stage.QUEUE, "failed_stage": None, "attempt_code": None},
+    **{"feed_key": None, "feed_sha256": None, "watched_as": None, "watched_at": None},
+}
+"""What no decision asks for."""
 
 
 def _timeless(record: RunRecord) -> RunRecord:
     """Return a record whose instants are all the same, so that there are not too many of them."""
     instants = {name: THEN for name in _INSTANTS if getattr(record, name) is not None}
-    words = {
-        name: None if getattr(record, name) is None else "x"
-        for name in ("error_message", "next_action")
-    }
-    return replace(record, **instants, **words, **_NOISE)
+    words: dict[str, Any] = {"error_message": None, "next_action": None}
+    if record.error_code != "POISON_JOB":
+        words["error_code"] = None
+    return replace(record, **{**instants, **words, **_NOISE})
 
 
 def _set(values: tuple[Any, ...], place: int, value: Any) -> tuple[Any, ...]:

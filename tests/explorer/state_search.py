@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from explorer.small_world import Model, Small
 from relay_core.domain.codes import RunStatus
 from relay_dagster.runs.model import LockState, RunRecord
 
-# What no rule lets happen by itself: the outside world, and faults.
-_NOT_ITS_OWN = (
-    *("submitted", "adopted", "cancel", "release", "expire", "tombstone", "killed", "host lost"),
-    *("the queue loses", "the queue doubles"),
-)
+_NOT_ITS_OWN = ("submitted", "adopted", "cancel", "release", "expire", "tombstone")
+"""What the system does not do by itself; nor does it make faults."""
 
 
 @dataclass
@@ -57,7 +54,7 @@ def search(model: Model, most: int = 2_000_000) -> Found:
                 ways.append((number, name))
                 back.append([])
                 left.append((known, after))
-            if name.partition(",")[0] not in _NOT_ITS_OWN:
+            if name not in _NOT_ITS_OWN and not name.endswith("!"):
                 back[known].append(number)
             found.broken += [
                 f"{each}, after {_way(ways, number)} > {name}" for each in _broken(world, after)
@@ -134,9 +131,25 @@ def _status(world: Small, run: int) -> RunStatus | None:
     return None if record is None else record.status
 
 
+_TOLD = [each.name for each in fields(RunRecord) if "Mapping" not in str(each.type)]
+
+
 def _key(world: Small) -> Any:
     """Return what tells a state from others, in a form that can be hashed."""
+    records = tuple(None if each is None else _record_key(each) for each in world.records)
+    lock = (world.holder, world.waiters)
     return (
-        tuple(None if each is None else repr(each) for each in world.records),
-        *astuple(world)[1:],
+        records,
+        world.copies,
+        world.executions,
+        *lock,
+        world.in_force,
+        world.held,
+        world.faults,
+    )
+
+
+def _record_key(record: RunRecord) -> Any:
+    return tuple(
+        getattr(record, name) if name != "hold" else record.hold is not None for name in _TOLD
     )

@@ -47,6 +47,7 @@ class Wire:
 
     def __init__(self, clients: Sequence[Any]) -> None:
         self.calls: list[str] = []
+        self.made = 0
         self.is_dead = False
         self.plan: Plan = untouched
         self.sabotage: Callable[[Call, Callable[[Call], Any]], Any] | None = None
@@ -76,6 +77,7 @@ class Wire:
             raise ProcessDiedError(call.operation)
         numbered = Call(len(self.calls), call.operation, call.params, call.client)
         self.calls.append(call.operation)
+        self.made += 1
 
         def send() -> Any:
             if call.operation == "ReceiveMessage":

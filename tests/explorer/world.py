@@ -112,7 +112,7 @@ class World:
         if name not in self._processes:
             clients, wire = _clients(name)
             wire.reset()
-            wire.sabotage = None
+            wire.made, wire.sabotage = 0, None
             wire.shortcut = self.state.answer
             wire.before_write = lambda call: self.watch.before_write(call)
             self._processes[name] = Process(self, self._platform(clients), wire)
@@ -130,8 +130,9 @@ class World:
             deletions=DeletionStore(database),
         )
 
-    def processes(self) -> list[Process]:
-        return list(self._processes.values())
+    def calls(self) -> int:
+        """Return how many calls its processes have made so far."""
+        return sum(each.wire.made for each in self._processes.values())
 
     # --- put aside, and put back ----------------------------------------------------------------
 
