@@ -1,6 +1,6 @@
 """Goes through all of it, and prints what it went through: `make explore`, SEEDS, ONLY.
 
-    python tests/explorer/explore.py [--seeds 1,2,3] [--only deaths,answers,pairs,random]
+    python tests/explorer/explore.py [--seeds 1-8] [--only deaths,answers,pairs,random,states]
 
 Exit status 1 where something does not hold; each such line says how to see it again.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,9 +24,13 @@ from rich.table import Table
 
 from explorer.acts import BEGINNINGS, SECONDS
 from explorer.exploring import Explorer, Tally
+from explorer.random_worlds import random_world
+from explorer.small_world import Model
+from explorer.state_search import search
 from explorer.world import new_world
 
-_WAYS = ("deaths", "answers", "pairs")
+_WAYS = ("deaths", "answers", "pairs", "random", "states")
+_COURSE = {"deaths", "answers", "pairs"}
 _AWS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -48,13 +53,26 @@ def explore_one(name: str, ways: Sequence[str]) -> dict[str, Tally]:
     return found
 
 
-def explore(ways: Sequence[str], processes: int) -> int:
+def all_states() -> Tally:
+    """Search all states of a run; they count as worlds, the steps between them as calls."""
+    started = time.perf_counter()
+    found = search(Model(runs=1, faults=4))
+    return Tally(found.states, found.steps, time.perf_counter() - started, found.broken)
+
+
+def explore(ways: Sequence[str], seeds: Sequence[int], processes: int) -> int:
     """Go through all of it; print a row for each way and beginning. Return how much is broken."""
     rows: dict[tuple[str, str], Tally] = {}
     with ProcessPoolExecutor(processes) as pool:
-        futures = {name: pool.submit(explore_one, name, ways) for name in BEGINNINGS}
-        for name, future in futures.items():
+        names = BEGINNINGS if _COURSE & {*ways} else ()
+        begun = {name: pool.submit(explore_one, name, ways) for name in names}
+        random = {seed: pool.submit(random_world, seed) for seed in seeds if "random" in ways}
+        states = [pool.submit(all_states)] if "states" in ways else []
+        for name, future in begun.items():
             rows |= {(way, name): tally for way, tally in future.result().items()}
+        rows |= {("random", f"seed {seed}"): each.result() for seed, each in random.items()}
+        for each in states:
+            rows["states", "one run, 3 attempts, 4 faults"] = each.result()
     return _show(rows)
 
 
@@ -84,7 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(arguments)
     os.environ.update(_AWS)
-    return 1 if explore(given.only.split(","), given.processes) else 0
+    first, _, last = given.seeds.partition("-")
+    seeds = range(int(first), int(last or first) + 1)
+    return 1 if explore(given.only.split(","), seeds, given.processes) else 0
 
 
 if __name__ == "__main__":
