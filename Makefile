@@ -52,8 +52,8 @@ demo: setup ## Run the main job end to end on embedded AWS, then end everything
 dev: setup ## The same stack, left running, with Dagster's UI
 	@$(BIN)/relay dev
 
-test: setup ## Run the quick tests: all but those that start the real stack
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
+test: setup ## Run the quick tests: all but those that tests/conftest.py calls slow
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not (slow or integration)'
 
 check: setup format lint types ## Everything that must hold before a change is merged
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'smoke or not (chaos or integration)'

@@ -11,9 +11,40 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# How long an example takes is no matter of right or wrong, and machines are noisy.
-settings.register_profile("relay", deadline=None)
+# How long an example takes is no matter of right or wrong, and machines are noisy. The examples are
+# the same each time; RELAY_FUZZ_EXAMPLES asks for as many others.
+EXAMPLES = os.environ.get("RELAY_FUZZ_EXAMPLES")
+settings.register_profile(
+    "relay", deadline=None, derandomize=EXAMPLES is None, max_examples=int(EXAMPLES or 50)
+)
 settings.load_profile("relay")
+
+SLOW = {
+    "benchmarks": "commands that measure, each a process of its own",
+    "client": "an API on a port, and commands that wait for its runs",
+    "core/config/test_limits.py": "hostile documents of many megabytes",
+    "core/ingest/isolation": "processes of their own",
+    "core/ingest/parquet": "hostile files of many megabytes",
+    "core/test_against_reference.py": "a search over generated feeds",
+    "core/test_golden.py": "whole runs of every tenant",
+    "core/test_rules_against_reference.py": "a search over generated rules",
+    "deploy/test_dagster_yaml.py": "instances with the storage of a deployment",
+    "explorer": "a search over the deaths and interleavings of actors",
+    "fuzzing": "a search over the API's calls",
+    "integration": "stacks of real processes",
+    "notify": "receivers on ports, and waits",
+    "orchestration/test_assets.py": "whole runs in Dagster",
+    "orchestration/test_held_runs.py": "whole runs in Dagster",
+    "orchestration/test_output_formats.py": "whole runs in Dagster",
+    "orchestration/test_tenant_deletions.py": "whole runs in Dagster",
+    "orchestration/test_tenant_traces.py": "Dagster's tables on disk",
+    "project/test_celery_app.py": "processes of their own",
+    "project/test_definitions.py": "processes of their own",
+    "runbook": "the procedures on a stack",
+    "scripts": "whole runs on this machine",
+    "ui": "pages in a browser",
+}
+"""What `make test` leaves out and `make check` runs, and why it takes long."""
 
 _PREFIXES = ("AWS_", "RELAY_", "WORKER_", "DAGSTER_", "CLOUDWATCH_", "SQS_")
 _NAMES = (
@@ -33,6 +64,17 @@ _MADE_UP = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "DAGSTER_DISABLE_TELEMETRY": "true",
 }
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the slow tests by their place."""
+    tests = config.rootpath / "tests"
+    if gone := [place for place in SLOW if not (tests / place).exists()]:
+        raise pytest.UsageError(f"tests/conftest.py calls slow what is not there: {gone}")
+    for item in items:
+        place = item.path.relative_to(tests)
+        if {str(place), *map(str, place.parents)} & SLOW.keys():
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,9 @@ class Journey:
     def __init__(self, platform: Platform, instance: dg.DagsterInstance) -> None:
         self.platform = platform
         self.instance = instance
-        self.defs = build_defs(connect_run=lambda: platform, connect_tick=lambda: platform)
+        self.defs = build_defs(
+            connect_run=lambda: platform, connect_tick=lambda: platform, wait_seconds=0
+        )
         self.client = TestClient(create_app(platform), headers={"X-API-Key": "admin-key"})
 
     def prepare(self) -> None:
