@@ -29,6 +29,7 @@ from benchmarks.api_bench import KEY, ApiStack
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.devstack.processes import API, MOTO
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.ports import Change
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
@@ -274,7 +275,7 @@ def furnish(platform: Platform) -> None:
         record = RunRecord(
             run_id=str(uuid.uuid4()), tenant_id=HOSTILE, requested_at=now, artifacts=artifacts
         )
-        platform.runs.commit(None, record, now=now)
+        platform.runs.commit(Change(None, record))
 
 
 def measure(stack: ApiStack, attack: Attack, callers: Callers) -> Harm:

@@ -161,7 +161,8 @@ class Admission:
     def start_wanted(self, wanted: NewRun, move: TriggerMove) -> RunRecord:
         """Make the record of a run that triggers want, and take from them what it is for."""
         record = requested(wanted, self.commits.clock(), None)
-        return self.commits.create(record, yield_to_waiters=True, trigger=move)
+        taken = self.commits.runs.writes.triggers(move)
+        return self.commits.create(record, [taken], yield_to_waiters=True)
 
     def adopt(self, job: Job, request_id: str | None, sent_at: datetime | None = None) -> RunRecord:
         """Return the record of a message's run, made where there is none."""
@@ -199,14 +200,14 @@ class Admission:
     def _put_requested(
         self, wanted: NewRun, idempotency: Idempotency | None, runs_per_hour: int | None
     ) -> RunRecord:
-        record = requested(wanted, self.commits.clock(), idempotency)
+        now, writes, also = self.commits.clock(), self.commits.runs.writes, []
+        record = requested(wanted, now, idempotency)
+        if idempotency is not None:
+            also.append(writes.remember(record, idempotency, now))
+        if runs_per_hour is not None:
+            also.append(writes.quota(record, runs_per_hour))
         try:
-            return self.commits.create(
-                record,
-                idempotency=idempotency,
-                yield_to_waiters=True,
-                runs_per_hour=runs_per_hour,
-            )
+            return self.commits.create(record, also, yield_to_waiters=True)
         except CommitLostError:
             known = self.commits.runs.get(wanted.run_id)
             if known is None:

@@ -7,7 +7,7 @@ when a record is due, so that a tick costs what is due and not what exists; what
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -16,10 +16,10 @@ from relay_dagster.audit import AuditEntry
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.runs.errors import CommitLostError, UnknownRunError
 from relay_dagster.runs.feeds.pointer import FeedMove, MoveOf, no_move
-from relay_dagster.runs.model import Idempotency, Lane, LockState, RunRecord
-from relay_dagster.runs.ports import RunRecords
+from relay_dagster.runs.model import Lane, LockState, RunRecord
+from relay_dagster.runs.ports import Change, RunRecords
 from relay_dagster.runs.retry_policy import RetryPolicy
-from relay_dagster.runs.triggers.state import TriggerMove
+from relay_dagster.runs.webhooks.events import events_of
 
 Rule = Callable[[RunRecord], RunRecord]
 EntryOf = Callable[[RunRecord], AuditEntry]
@@ -164,27 +164,27 @@ class Commits:
     def create(
         self,
         record: RunRecord,
+        also: Sequence[Any] = (),
         *,
-        idempotency: Idempotency | None = None,
         yield_to_waiters: bool = False,
-        runs_per_hour: int | None = None,
-        trigger: TriggerMove | None = None,
         sent_at: datetime | None = None,
     ) -> RunRecord:
-        """Commit a new record, once; what it raises is what `RunRecords.commit` raises.
+        """Commit a new record, once, with the lock that it takes and what else is written with it.
 
-        ``sent_at`` is when the message was sent that the record is made for, where one is.
+        ``sent_at`` is when the message was sent that the record is made for, where one is. What it
+        raises is what the writes refuse for.
         """
-        now = self.clock()
+        now, writes = self.clock(), self.runs.writes
+        change = Change(None, self.looks.scheduled(None, record, now))
+        events = events_of(None, change.after, None, now)
         return self.runs.commit(
-            None,
-            self.looks.scheduled(None, record, now),
-            now=now,
-            idempotency=idempotency,
-            yield_to_waiters=yield_to_waiters,
-            runs_per_hour=runs_per_hour,
-            trigger=trigger,
-            sent_at=sent_at,
+            change,
+            [
+                *writes.lock(change, yield_to_waiters=yield_to_waiters),
+                *also,
+                writes.tenant_active(record, sent_at),
+                *writes.events(events),
+            ],
         )
 
     def change(
@@ -227,12 +227,30 @@ class Commits:
             audit = [] if entry is None else [entry(after)]
             if after.untold is not None and not after.hidden:
                 audit, after = [after.untold, *audit], replace(after, untold=None)
-            after = self.looks.scheduled(before, after, now)
-            return self.runs.commit(
-                before, after, now=now, feed=feed, while_idle=while_idle, audit=audit
-            )
+            change = Change(before, self.looks.scheduled(before, after, now))
+            also = [*self._belonging(change, feed, now), *self.runs.writes.audit(audit)]
+            if while_idle:
+                also += [
+                    self.runs.writes.tenant_idle(change),
+                    self.runs.writes.tenant_active(after),
+                ]
+            return self.runs.commit(change, also)
 
         return until_committed("change", run_id, try_once)
+
+    def _belonging(self, change: Change, feed: FeedMove | None, now: datetime) -> list[Any]:
+        """Return the writes that follow from a change: of the lock, feed, key and events."""
+        writes, before, after = self.runs.writes, change.before, change.after
+        also = [*writes.lock(change), *writes.events(events_of(before, after, feed, now))]
+        if feed is not None:
+            also += writes.feed(feed)
+        held = before is not None and before.lock_state is LockState.OWNER
+        if after.lock_state is LockState.OWNER and not held:
+            also.append(writes.tenant_active(after))
+        was_hidden = before is not None and before.hidden
+        if after.hidden and not was_hidden and after.idempotency_id:
+            also.append(writes.forget(after))
+        return also
 
     def look_again(
         self, record: RunRecord, after: timedelta, lane: Lane | None, seen: dict[str, Any]

@@ -95,7 +95,7 @@ class RunLedger(FeedDecisions):
 
     def uncount(self, record: RunRecord) -> None:
         """Take a run that could not be sent out of the count of its hour."""
-        self._commits.runs.uncount(record)
+        self._commits.runs.writes.uncount(record)
 
     def tombstone(self, run_id: str) -> RunRecord:
         """End and hide a run whose message could not be sent; the tenant and the key are free.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from relay_dagster.audit import AuditEntry, Origin
 from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
@@ -17,6 +17,7 @@ from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, RunRecord, TenantLock
 from relay_dagster.runs.tenants.deletion import Deletion
 from relay_dagster.runs.triggers.state import TriggerMove
+from relay_dagster.runs.webhooks.model import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,54 @@ class Pause:
     public_reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a record: as it was read, None for a new one, and as it is to be."""
+
+    before: RunRecord | None
+    after: RunRecord
+
+
+class RunWrites(Protocol):
+    """What makes the writes that go with a change: ``aws/dynamodb/run_writes.py``.
+
+    What a write is only the store knows.
+    """
+
+    def lock(self, change: Change, *, yield_to_waiters: bool = False) -> list[Any]:
+        """Return the lock's write for a change of lock state, or none; `TenantBusyError`."""
+
+    def tenant_idle(self, change: Change) -> Any:
+        """Return the condition that no run of the tenant is active; `TenantBusyError`."""
+
+    def tenant_active(self, run: RunRecord, sent_at: datetime | None = None) -> Any:
+        """Return the condition that the tenant is not being deleted; `TenantClosingError`."""
+
+    def quota(self, run: RunRecord, runs_per_hour: int) -> Any:
+        """Return the write that counts a run; `RunQuotaExceededError`."""
+
+    def uncount(self, run: RunRecord) -> None:
+        """Take a run out of the count of its hour."""
+
+    def remember(self, run: RunRecord, asked: Idempotency, now: datetime) -> Any:
+        """Return the write by which a caller's key leads to a new run."""
+
+    def forget(self, run: RunRecord) -> Any:
+        """Return the write by which a caller's key leads to no run."""
+
+    def feed(self, move: FeedMove) -> list[Any]:
+        """Return the writes of the feed pointer, and of the held run that gives way."""
+
+    def triggers(self, move: TriggerMove) -> Any:
+        """Return the write by which a run takes from its tenant's triggers what it is for."""
+
+    def events(self, events: Iterable[Event]) -> list[Any]:
+        """Return the writes that add events for the tenant's webhooks."""
+
+    def audit(self, entries: Iterable[AuditEntry]) -> list[Any]:
+        """Return the writes that add entries to the audit."""
+
+
 class RunRecords(Protocol):
     """Where records are kept, as the ledger sees it: ``aws/dynamodb/run_store.py``."""
 
@@ -52,32 +101,17 @@ class RunRecords(Protocol):
     def idempotent_run(self, idempotency_id: str, now: datetime) -> tuple[str, str] | None:
         """Return run_id and fingerprint of an unexpired idempotency item."""
 
-    def commit(
-        self,
-        before: RunRecord | None,
-        after: RunRecord,
-        *,
-        now: datetime,
-        idempotency: Idempotency | None = None,
-        yield_to_waiters: bool = False,
-        feed: FeedMove | None = None,
-        while_idle: bool = False,
-        runs_per_hour: int | None = None,
-        trigger: TriggerMove | None = None,
-        audit: Sequence[AuditEntry] = (),
-        sent_at: datetime | None = None,
-    ) -> RunRecord:
-        """Write ``after`` if the record still is ``before``, and all that goes with it.
+    @property
+    def writes(self) -> RunWrites:
+        """What makes the writes that go with a change."""
+
+    def commit(self, change: Change, also: Sequence[Any] = ()) -> RunRecord:
+        """Write a record if it still is as it was read, with all that goes with it, or nothing.
 
         Raises:
             CommitLostError: the record, or what goes with it, is not as it was read.
-            TenantClosingError: it is new, and its tenant is being deleted.
-            TenantBusyError: the lock is held by another run.
-            RunQuotaExceededError: it is one run too many.
+            RunError: what a failed condition of the other writes means.
         """
-
-    def uncount(self, record: RunRecord) -> None:
-        """Take a run out of the count of its hour."""
 
     def note_look(self, record: RunRecord) -> bool:
         """Write what a look has seen of a record, and when the next is due, and nothing else.

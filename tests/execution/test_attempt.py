@@ -159,9 +159,9 @@ class Unheard:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._runs, name)
 
-    def commit(self, before: RunRecord | None, after: RunRecord, **arguments: Any) -> RunRecord:
-        committed: RunRecord = self._runs.commit(before, after, **arguments)
-        if after.has_ended:
+    def commit(self, *arguments: Any) -> RunRecord:
+        committed: RunRecord = self._runs.commit(*arguments)
+        if committed.has_ended:
             raise ThrottledError("dynamodb.TransactWriteItems", "no answer")
         return committed
 

@@ -104,7 +104,8 @@ class Database:
         try:
             self.transact(*writes, self.tenant_active(tenant_id))
         except ConditionsFailedError as error:
-            refuse_closing(error, tenant_id)
+            if _ACTIVE in error.items:
+                raise closing_error(tenant_id, error.items[_ACTIVE]) from error
             raise
 
     def tenant_active(self, tenant_id: str, sent_at: datetime | None = None) -> Write:
@@ -152,12 +153,6 @@ def is_closed(item: Mapping[str, Any] | None) -> bool:
     return bool(found) and (found["state"] != TenantState.DELETED or "is_swept" in found)
 
 
-def refuse_closing(error: ConditionsFailedError, tenant_id: str) -> None:
-    """Refuse a write whose failed conditions say that the tenant is being deleted.
-
-    Raises:
-        TenantClosingError: they do.
-    """
-    if _ACTIVE in error.items:
-        is_deleted = not is_closed(error.items[_ACTIVE])
-        raise TenantClosingError(tenant_id, is_deleted=is_deleted) from error
+def closing_error(tenant_id: str, item: Mapping[str, Any] | None) -> TenantClosingError:
+    """Return what a failed condition says that a tenant is active; ``item`` is of its deletion."""
+    return TenantClosingError(tenant_id, is_deleted=not is_closed(item))

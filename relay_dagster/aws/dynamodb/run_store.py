@@ -8,78 +8,43 @@ however many there are, and no partition takes all writes.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from botocore.exceptions import ClientError
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.audit import AuditEntry
-from relay_dagster.aws.dynamodb import quotas, schema, tenant_lock
-from relay_dagster.aws.dynamodb.codec import (
-    JSON_TEXT,
-    ROWS,
-    SECONDS,
-    Codec,
-    Item,
-    epoch_seconds,
-    marshal,
-    unmarshal,
-)
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.codec import epoch_seconds, marshal, unmarshal
 from relay_dagster.aws.dynamodb.cursors import cursor_after, listing_of, run_id_of, start_key
-from relay_dagster.aws.dynamodb.database import Database, refuse_closing
-from relay_dagster.aws.dynamodb.idempotency import idempotency_writes
+from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.run_items import (
+    CHECKED,
+    record_change,
+    to_feed,
+    to_item,
+    to_lock,
+    to_record,
+)
+from relay_dagster.aws.dynamodb.run_writes import RunWrites
 from relay_dagster.aws.dynamodb.schema import (
     beat_key,
-    by_time,
-    due_place,
     feed_key,
-    hidden_list,
     idempotency_key,
     lock_key,
     run_key,
 )
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
-from relay_dagster.aws.dynamodb.trigger_store import trigger_change
-from relay_dagster.aws.dynamodb.webhook_store import new_event_write
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
-from relay_dagster.runs.errors import (
-    CommitLostError,
-    FenceLostError,
-    RunQuotaExceededError,
-    TenantBusyError,
-)
-from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
+from relay_dagster.runs.errors import CommitLostError, FenceLostError
+from relay_dagster.runs.feeds.pointer import FeedPointer
 from relay_dagster.runs.identifiers import is_run_id
-from relay_dagster.runs.model import Idempotency, Lane, RunRecord, TenantLock
-from relay_dagster.runs.ports import RunPage, utc_now
-from relay_dagster.runs.triggers.state import TriggerMove
-from relay_dagster.runs.webhooks.events import events_of
+from relay_dagster.runs.model import Lane, RunRecord, TenantLock
+from relay_dagster.runs.ports import Change, RunPage, utc_now
 
-_RECORDS = Codec(
-    kind=RunRecord,
-    forms={
-        "hold": JSON_TEXT,
-        "untold": JSON_TEXT,
-        "vendor_results": ROWS,
-        schema.EXPIRY: SECONDS,
-    },
-)
-_FEEDS = Codec(kind=FeedPointer)
 # So many runs are looked through for one of a kind; the first page mostly has it.
 _PAGE_BACK, _PAGES_BACK = 10, 5
-# All of a record that is written without a new revision.
-_CHECKED = (
-    schema.DUE_SHARD,
-    schema.DUE_AT,
-    "due_lane",
-    "hidden_until",
-    "reports_tried_at",
-    "watched_as",
-    "watched_at",
-)
 _BEAT_LIFE = timedelta(days=7)
 
 
@@ -159,8 +124,8 @@ class RunStore:
             False where the record is not as it was read; nothing is written then.
         """
         table, item = self.database.runs, to_item(record)
-        noted = {name: item[name] for name in (schema.KEY, *_CHECKED) if name in item}
-        write = table.change("record", noted, noted, record.revision, always=_CHECKED)
+        noted = {name: item[name] for name in (schema.KEY, *CHECKED) if name in item}
+        write = table.change("record", noted, noted, record.revision, always=CHECKED)
         return table.carry_out(write)
 
     def put_many(self, records: Iterable[RunRecord]) -> None:
@@ -177,73 +142,37 @@ class RunStore:
 
     # --- changes --------------------------------------------------------------------------------
 
-    def commit(
-        self,
-        before: RunRecord | None,
-        after: RunRecord,
-        *,
-        now: datetime,
-        idempotency: Idempotency | None = None,
-        yield_to_waiters: bool = False,
-        feed: FeedMove | None = None,
-        while_idle: bool = False,
-        runs_per_hour: int | None = None,
-        trigger: TriggerMove | None = None,
-        audit: Sequence[AuditEntry] = (),
-        sent_at: datetime | None = None,
-    ) -> RunRecord:
-        """Write ``after`` if the record still is ``before``, with everything that goes with it.
+    @property
+    def writes(self) -> RunWrites:
+        """What makes the writes that go with a change."""
+        return RunWrites(self.database)
 
-        What webhooks are told of the change goes with it too.
+    def commit(self, change: Change, also: Sequence[Write] = ()) -> RunRecord:
+        """Write a record if it still is as it was read, with all that goes with it, or nothing.
 
         Args:
-            before: as it was read, None for a new record.
-            after: as it is to be; ``revision`` and ``write_id`` are set here.
-            now: against which an old idempotency item is judged.
-            idempotency: remembered with a new record.
-            yield_to_waiters: a free lock that runs wait for is not free.
-            feed: what becomes of the tenant's feed.
-            while_idle: only while the tenant has no run that is queued or running.
-            runs_per_hour: a new record counts as one of so many that the tenant may have.
-            trigger: what a new record takes from the tenant's triggers.
-            audit: who does what with it.
-            sent_at: when the message was sent that a new record is made for.
+            change: of the record; ``revision`` and ``write_id`` are set here.
+            also: what else is written in the same transaction.
 
         Raises:
-            TenantClosingError: the tenant is being deleted: no run begins, no feed is published
-                by anybody.
-            CommitLostError: the record, the idempotency item, the feed or what the triggers want
-                is not as it was read.
-            TenantBusyError: the lock is held by another run.
-            RunQuotaExceededError: it is one too many.
+            CommitLostError: the record, or what goes with it, is not as it was read.
+            RunError: what a failed condition of the other writes means.
         """
-        revision = before.revision + 1 if before else 1
-        after = replace(after, revision=revision, write_id=uuid.uuid4().hex)
-        table = self.database.runs
-        writes = [self._record_write(before, after)]
-        writes += tenant_lock.of_change(table, before, after, yield_to_waiters=yield_to_waiters)
-        writes += idempotency_writes(table, before, after, idempotency, now)
-        if while_idle:
-            writes.append(tenant_lock.while_idle(table, before, after))
-        if feed:
-            writes += self._feed_writes(feed)
-        if runs_per_hour is not None:
-            writes.append(quotas.counted(table, after, runs_per_hour))
-        if trigger is not None:
-            writes.append(trigger_change(table, trigger.before, trigger.after))
-        if while_idle or tenant_lock.is_wanted(before, after):
-            writes.append(self.database.tenant_active(after.tenant_id, sent_at))
-        writes += [new_event_write(table, event) for event in events_of(before, after, feed, now)]
-        writes += [self.database.audit_write(entry) for entry in audit]
+        revision = change.before.revision + 1 if change.before else 1
+        after = replace(change.after, revision=revision, write_id=uuid.uuid4().hex)
+        write = record_change(self.database.runs, "record", replace(change, after=after))
         try:
-            self._transact(writes, tenant_lock.is_given_back(before, after))
+            self.database.transact(write, *also)
         except ConditionsFailedError as error:
-            self._explain(error, after, runs_per_hour)
+            found = error.items.get("record")
+            if found is not None and unmarshal(found).get("write_id") == after.write_id:
+                return after  # this very write had arrived before
+            failed = (each for each in (write, *also) if each.role in error.items)
+            decisive = min(failed, key=lambda each: each.rank)
+            if decisive.refusal is None:
+                raise CommitLostError(str(error)) from error
+            raise decisive.refusal(error.items[decisive.role]) from error
         return after
-
-    def uncount(self, record: RunRecord) -> None:
-        """Take a run that was counted, and then was none, out of the count of its hour."""
-        self.database.runs.carry_out(quotas.given_back(self.database.runs, record))
 
     # --- what belongs to them -------------------------------------------------------------------
 
@@ -259,11 +188,11 @@ class RunStore:
 
     def feed(self, tenant_id: str) -> FeedPointer | None:
         """Return the tenant's feed, None before the first."""
-        return self.database.runs.read(feed_key(tenant_id), _FEEDS.read)
+        return self.database.runs.read(feed_key(tenant_id), to_feed)
 
     def feeds(self, tenant_ids: Iterable[str]) -> dict[str, FeedPointer]:
         """Return the feeds of those tenants that have one, each read consistently."""
-        found = self.database.runs.read_all(map(feed_key, tenant_ids), _FEEDS.read)
+        found = self.database.runs.read_all(map(feed_key, tenant_ids), to_feed)
         return {feed.tenant_id: feed for feed in found}
 
     def idempotent_run(self, idempotency_id: str, now: datetime) -> tuple[str, str] | None:
@@ -335,97 +264,3 @@ class RunStore:
             run_id: int(unmarshal(found.get(key, {})).get("beats", 0))
             for key, run_id in wanted.items()
         }
-
-    # --- how ------------------------------------------------------------------------------------
-
-    @maps_aws_errors
-    def _transact(self, writes: list[Write], gives_lock_back: bool) -> None:
-        """Write all or none; a lock that is to be given back may be in other hands by then."""
-        try:
-            transact(self.database.clients.dynamodb, writes)
-        except ConditionsFailedError as error:
-            if not gives_lock_back or error.items.keys() != {"lock"}:
-                raise
-            rest = [write for write in writes if write.role != "lock"]
-            transact(self.database.clients.dynamodb, rest)
-
-    def _record_write(self, before: RunRecord | None, after: RunRecord) -> Write:
-        known = {} if before is None else to_item(before)
-        revision = 0 if before is None else before.revision
-        # Whose it is stands in each write, for those who watch the wire.
-        always = (*_CHECKED, "tenant_id")
-        return self.database.runs.change("record", known, to_item(after), revision, always)
-
-    def _feed_writes(self, move: FeedMove) -> list[Write]:
-        before = {} if move.before is None else _feed_item(move.before)
-        revision = 0 if move.before is None else move.before.revision
-        writes = [self.database.runs.change("feed", before, _feed_item(move.after), revision)]
-        if move.voided is not None:
-            held, after = move.voided
-            after = replace(after, revision=held.revision + 1, write_id=uuid.uuid4().hex)
-            writes.append(replace(self._record_write(held, after), role="voided"))
-        return writes
-
-    def _explain(
-        self, error: ConditionsFailedError, after: RunRecord, runs_per_hour: int | None
-    ) -> None:
-        """Raise what a failed condition means; return where this very write had arrived before."""
-        if "record" in error.items:
-            found = unmarshal(error.items["record"] or {})
-            if found.get("write_id") == after.write_id:
-                return
-        refuse_closing(error, after.tenant_id)
-        if error.items.keys() - {"lock", "quota"}:
-            raise CommitLostError(str(error)) from error
-        if "lock" not in error.items:
-            wait = quotas.seconds_left_of_hour(after)
-            raise RunQuotaExceededError(after.tenant_id, runs_per_hour or 0, wait) from error
-        lock = to_lock(after.tenant_id, error.items["lock"])
-        active = (lock if lock.active_run_id else self.lock(after.tenant_id)).active_run_id
-        if active is None or active == after.run_id:
-            raise CommitLostError(str(error)) from error
-        raise TenantBusyError(after.tenant_id, active) from error
-
-
-# --- items --------------------------------------------------------------------------------------
-
-
-def to_record(item: Mapping[str, Any]) -> RunRecord:
-    """Return the record of a run's item; attributes that it does not know are ignored."""
-    return _RECORDS.read(item)
-
-
-def to_item(record: RunRecord) -> Item:
-    """Return a run's item, with the keys of the indexes that it is to be found in."""
-    plain = {
-        schema.KEY: run_key(record.run_id),
-        schema.REQUESTED_KEY: by_time(record.requested_at, record.run_id),
-        schema.LISTED_TENANT: hidden_list(record.tenant_id),
-        **_RECORDS.attributes(record),
-    }
-    if not record.hidden:
-        plain[schema.LISTED] = schema.ALL_RUNS
-        plain[schema.LISTED_TENANT] = record.tenant_id
-        plain[schema.LISTED_STATUS] = record.status.value
-    if record.due_lane is not None:
-        plain[schema.DUE_SHARD] = due_place(record.due_lane, record.run_id)
-    return marshal(plain)
-
-
-def _feed_item(feed: FeedPointer) -> Item:
-    return marshal({schema.KEY: feed_key(feed.tenant_id), **_FEEDS.attributes(feed)})
-
-
-def to_lock(tenant_id: str, item: Mapping[str, Any] | None) -> TenantLock:
-    """Return the lock of its item; no item is a free lock.
-
-    Those that wait are stored with the instants by which they sort.
-    """
-    plain = unmarshal(item or {})
-    waiters = sorted(plain.get("waiters", ()))
-    return TenantLock(
-        tenant_id,
-        holder=plain.get("holder"),
-        waiters=tuple(each.rpartition("#")[2] for each in waiters),
-        consecutive_failures=int(plain.get("consecutive_failures", 0)),
-    )

@@ -14,7 +14,7 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import marshal
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.quotas import hour_of
-from relay_dagster.aws.dynamodb.run_store import to_record
+from relay_dagster.aws.dynamodb.run_items import to_record
 from relay_dagster.aws.dynamodb.schema import (
     beat_key,
     config_key,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -31,14 +31,29 @@ _ITEM_COLLIDED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write of a transaction: ``Put``, ``Update`` or ``Delete`` with its arguments.
+    """One write of a transaction: ``Put``, ``Update``, ``Delete`` or ``ConditionCheck``.
 
-    ``role`` names it, to tell which condition failed.
+    Attributes:
+        role: names it, to tell which condition failed.
+        action: what it does.
+        arguments: of the call.
+        optional: the others are carried out without it where its condition fails.
+        refusal: returns what its failed condition means, of the item that is there.
+        rank: where several conditions fail, the meaning of the lowest counts.
     """
 
     role: str
     action: str
     arguments: Mapping[str, Any]
+    optional: bool = False
+    refusal: Callable[[Mapping[str, Any] | None], Exception] | None = None
+    rank: int = 1
+
+    def refusing(
+        self, refusal: Callable[[Mapping[str, Any] | None], Exception], rank: int
+    ) -> Write:
+        """Return the write with what its failed condition means."""
+        return replace(self, refusal=refusal, rank=rank)
 
     def request(self) -> dict[str, Any]:
         """Return the entry of TransactItems; a failed condition answers with the item."""
@@ -65,7 +80,7 @@ def transact(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Carry out all writes or none.
+    """Carry out all writes or none; without the optional ones where theirs alone fail.
 
     Raises:
         ConditionsFailedError: a condition did not hold.
@@ -84,7 +99,14 @@ def transact(
                 raise
             raise meaning from error
 
-    retrying(lambda error: isinstance(error, ThrottledError), sleep=sleep)(try_once)
+    again = retrying(lambda error: isinstance(error, ThrottledError), sleep=sleep)
+    try:
+        again(try_once)
+    except ConditionsFailedError as error:
+        left = [write for write in writes if write.role not in error.items]
+        if not all(write.optional or write in left for write in writes):
+            raise
+        transact(client, left, sleep=sleep)
 
 
 def _meaning(error: ClientError, writes: Sequence[Write]) -> Exception | None:

@@ -13,6 +13,7 @@ from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.ports import Change
 from support.api_world import JSON, NOBODY_S_RUN, TENANT, ApiWorld, assert_problem, paths_of
 from support.builders import vendor_document
 from support.fakes import NOW, CallCounter, FakeClock, embedded_platform
@@ -497,7 +498,7 @@ def test_a_page_ends_before_its_answer_is_too_long(world: ApiWorld, count: int, 
         for n in range(count)
     ]
     for record in made:
-        world.platform.runs.commit(None, record, now=NOW)
+        world.platform.runs.commit(Change(None, record))
     found, pages, cursor = [], 0, ""
     while cursor is not None:
         answer = world.client.get(f"/v1/runs?limit=100{cursor and f'&cursor={cursor}'}")

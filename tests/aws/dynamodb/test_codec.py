@@ -14,7 +14,7 @@ from relay_core.domain.records import VendorResult
 from relay_dagster.audit import SYSTEM, Action
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import instant_text, read_instant, unmarshal
-from relay_dagster.aws.dynamodb.run_store import to_item, to_lock, to_record
+from relay_dagster.aws.dynamodb.run_items import to_item, to_lock, to_record
 from relay_dagster.runs.feeds.hold import Hold
 from relay_dagster.runs.model import Lane, LockState, RunRecord, TenantLock, Trigger
 from support.builders import REQUESTED_AT, RUN_ID

@@ -10,6 +10,7 @@ import pytest
 
 from relay_dagster.aws.dynamodb.schema import SHARDS
 from relay_dagster.runs.model import Lane, RunRecord
+from relay_dagster.runs.ports import Change
 from relay_dagster.wiring import Platform
 from support.builders import REQUESTED_AT
 from support.fakes import CallCounter, embedded_platform
@@ -76,6 +77,6 @@ def test_what_a_look_no_longer_knows_is_taken_away(platform: Platform) -> None:
 
 def test_a_look_at_a_record_that_has_changed_is_not_noted(platform: Platform) -> None:
     (run,) = stored(platform, 1)
-    changed = platform.runs.commit(run, replace(run, attempt=1), now=REQUESTED_AT)
+    changed = platform.runs.commit(Change(run, replace(run, attempt=1)))
     assert not platform.runs.note_look(replace(run, due_at=None, due_lane=None))
     assert platform.runs.get(run.run_id) == changed

@@ -27,6 +27,7 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, Outcome, RunRecord
+from relay_dagster.runs.ports import Change
 from relay_dagster.wiring import Platform
 from support.builders import REQUESTED_AT
 from support.fakes import CallCounter, FakeClock, embedded_platform, served_platform
@@ -50,7 +51,7 @@ def a_run(**changes: Any) -> RunRecord:
 
 def test_text_that_is_no_unicode_does_not_keep_a_run_from_ending(platform: Platform) -> None:
     record = a_run(error_message="bad \ud800 text", counts={"\udfff": 1})
-    platform.runs.commit(None, record, now=REQUESTED_AT)
+    platform.runs.commit(Change(None, record))
     found = platform.runs.get(record.run_id)
     assert found is not None
     assert found.error_message == "bad ? text"
@@ -63,12 +64,12 @@ def test_only_a_run_id_finds_a_run(platform: Platform) -> None:
 
 
 def test_a_record_is_written_over_only_as_it_was_read(platform: Platform) -> None:
-    first = platform.runs.commit(None, a_run(), now=REQUESTED_AT)
-    second = platform.runs.commit(first, replace(first, attempt=1), now=REQUESTED_AT)
+    first = platform.runs.commit(Change(None, a_run()))
+    second = platform.runs.commit(Change(first, replace(first, attempt=1)))
     with pytest.raises(CommitLostError):
-        platform.runs.commit(first, replace(first, attempt=2), now=REQUESTED_AT)
+        platform.runs.commit(Change(first, replace(first, attempt=2)))
     with pytest.raises(CommitLostError):
-        platform.runs.commit(None, a_run(run_id=first.run_id), now=REQUESTED_AT)
+        platform.runs.commit(Change(None, a_run(run_id=first.run_id)))
     assert platform.runs.get(first.run_id) == second
 
 
@@ -103,7 +104,7 @@ class ForgetfulClients(Clients):
 
 def test_a_write_that_got_through_unseen_is_not_taken_for_a_stranger(platform: Platform) -> None:
     runs = RunStore(Database.of(ForgetfulClients(platform.clients), platform.settings))
-    record = runs.commit(None, a_run(lock_state=LockState.OWNER), now=REQUESTED_AT)
+    record = runs.commit(Change(None, a_run(lock_state=LockState.OWNER)))
     assert platform.runs.get(record.run_id) == record
 
 
@@ -201,7 +202,7 @@ def test_a_cursor_that_no_listing_made_is_refused(platform: Platform, cursor: st
 
 
 def test_more_records_than_a_batch_holds_are_all_found(platform: Platform) -> None:
-    made = [platform.runs.commit(None, a_run(), now=REQUESTED_AT) for _ in range(120)]
+    made = [platform.runs.commit(Change(None, a_run())) for _ in range(120)]
     assert platform.runs.get_many(each.run_id for each in made) == {r.run_id: r for r in made}
 
 
@@ -229,7 +230,7 @@ class ReluctantClients(Clients):
 
 
 def test_keys_that_were_not_processed_are_asked_for_again(platform: Platform) -> None:
-    made = [platform.runs.commit(None, a_run(), now=REQUESTED_AT) for _ in range(3)]
+    made = [platform.runs.commit(Change(None, a_run())) for _ in range(3)]
     slow = ReluctantClients(platform.clients, ever=True)
     runs = RunStore(Database.of(slow, platform.settings, sleep=lambda _: None))
     assert len(runs.get_many(each.run_id for each in made)) == 3

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from relay_core.domain.codes import RunStatus
+from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.run_writes import RunWrites
 from relay_dagster.aws.dynamodb.schema import by_time
-from relay_dagster.aws.dynamodb.table import Table
-from relay_dagster.aws.dynamodb.tenant_lock import of_change
 from relay_dagster.runs.model import LockState, RunRecord
+from relay_dagster.runs.ports import Change
 from support.builders import REQUESTED_AT, RUN_ID
 from support.fakes import embedded_clients
 
 NONE, QUEUED, OWNER = LockState.NONE, LockState.QUEUED, LockState.OWNER
-TABLE = Table(embedded_clients(), "runs")
+NAMES = SimpleNamespace(runs_table="runs", tenants_table="tenants", audit_table="audit")
+WRITES = RunWrites(Database.of(embedded_clients(), NAMES))
 FREE = "attribute_not_exists(holder)"
 
 
@@ -31,7 +34,7 @@ def a_run(lock_state: LockState, status: RunStatus = RunStatus.QUEUED) -> RunRec
 
 
 def written(before: RunRecord | None, after: RunRecord, **options: bool) -> dict[str, Any]:
-    (write,) = of_change(TABLE, before, after, **options)
+    (write,) = WRITES.lock(Change(before, after), **options)
     assert (write.role, write.action) == ("lock", "Update")
     assert write.arguments["Key"] == {"pk": {"S": "LOCK#acme"}}
     return dict(write.arguments)
@@ -58,7 +61,7 @@ def test_each_change_has_its_write_and_condition(
 
 @pytest.mark.parametrize("state", LockState)
 def test_a_record_that_keeps_its_state_writes_no_lock(state: LockState) -> None:
-    assert of_change(TABLE, a_run(state), replace(a_run(state), attempt=1)) == []
+    assert WRITES.lock(Change(a_run(state), replace(a_run(state), attempt=1))) == []
 
 
 def test_a_newcomer_steps_back_where_others_wait() -> None:

@@ -22,6 +22,7 @@ from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
+from relay_dagster.runs.ports import Change
 from relay_dagster.runs.webhooks.model import Event
 from relay_dagster.wiring import Platform
 from support.fakes import FakeClock, embedded_platform, held_outcome, published_outcome
@@ -297,7 +298,7 @@ def test_a_commit_that_is_lost_leaves_none(platform: Platform) -> None:
     platform.ledger.poison(record.run_id, "no config")
     told = events_told(platform)
     with pytest.raises(CommitLostError):
-        platform.runs.commit(record, over, now=FakeClock().now)
+        platform.runs.commit(Change(record, over))
     assert events_told(platform) == told
 
 

@@ -1,0 +1,99 @@
+"""The items of a run's record, a tenant's feed pointer and a tenant's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.codec import (
+    JSON_TEXT,
+    ROWS,
+    SECONDS,
+    Codec,
+    Item,
+    marshal,
+    unmarshal,
+)
+from relay_dagster.aws.dynamodb.schema import by_time, due_place, feed_key, hidden_list, run_key
+from relay_dagster.aws.dynamodb.table import Table
+from relay_dagster.aws.dynamodb.transactions import Write
+from relay_dagster.runs.feeds.pointer import FeedPointer
+from relay_dagster.runs.model import RunRecord, TenantLock
+from relay_dagster.runs.ports import Change
+
+_RECORDS = Codec(
+    kind=RunRecord,
+    forms={
+        "hold": JSON_TEXT,
+        "untold": JSON_TEXT,
+        "vendor_results": ROWS,
+        schema.EXPIRY: SECONDS,
+    },
+)
+_FEEDS = Codec(kind=FeedPointer)
+# All of a record that is written without a new revision.
+CHECKED = (
+    schema.DUE_SHARD,
+    schema.DUE_AT,
+    "due_lane",
+    "hidden_until",
+    "reports_tried_at",
+    "watched_as",
+    "watched_at",
+)
+
+
+def to_record(item: Mapping[str, Any]) -> RunRecord:
+    """Return the record of a run's item; attributes that it does not know are ignored."""
+    return _RECORDS.read(item)
+
+
+def to_item(record: RunRecord) -> Item:
+    """Return a run's item, with the keys of the indexes that it is to be found in."""
+    plain = {
+        schema.KEY: run_key(record.run_id),
+        schema.REQUESTED_KEY: by_time(record.requested_at, record.run_id),
+        schema.LISTED_TENANT: hidden_list(record.tenant_id),
+        **_RECORDS.attributes(record),
+    }
+    if not record.hidden:
+        plain[schema.LISTED] = schema.ALL_RUNS
+        plain[schema.LISTED_TENANT] = record.tenant_id
+        plain[schema.LISTED_STATUS] = record.status.value
+    if record.due_lane is not None:
+        plain[schema.DUE_SHARD] = due_place(record.due_lane, record.run_id)
+    return marshal(plain)
+
+
+def feed_item(feed: FeedPointer) -> Item:
+    """Return a feed pointer's item."""
+    return marshal({schema.KEY: feed_key(feed.tenant_id), **_FEEDS.attributes(feed)})
+
+
+def to_lock(tenant_id: str, item: Mapping[str, Any] | None) -> TenantLock:
+    """Return the lock of its item; no item is a free lock.
+
+    Those that wait are stored with the instants by which they sort.
+    """
+    plain = unmarshal(item or {})
+    waiters = sorted(plain.get("waiters", ()))
+    return TenantLock(
+        tenant_id,
+        holder=plain.get("holder"),
+        waiters=tuple(each.rpartition("#")[2] for each in waiters),
+        consecutive_failures=int(plain.get("consecutive_failures", 0)),
+    )
+
+
+def to_feed(item: Mapping[str, Any]) -> FeedPointer:
+    """Return the feed pointer of its item."""
+    return _FEEDS.read(item)
+
+
+def record_change(table: Table, role: str, change: Change) -> Write:
+    """Return the write of a record, if it is as it was read."""
+    before, after = change.before, change.after
+    known, revision = ({}, 0) if before is None else (to_item(before), before.revision)
+    # Whose it is stands in each write, for those who watch the wire.
+    return table.change(role, known, to_item(after), revision, (*CHECKED, "tenant_id"))
