@@ -43,10 +43,10 @@ from relay_dagster.reconciler.dead_letter_sweep import DeadLetterCount, sweep
 from relay_dagster.reconciler.housekeeping import PartitionSync, delete_old_runs, sync_partitions
 from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
 from relay_dagster.reconciler.tick import ReconcileTick
-from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import LockState, NewRun, RunRecord
+from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings
-from relay_dagster.wiring import Platform, connect, look_policy, retry_policy
+from relay_dagster.wiring import Platform, connect, poll_schedule, retry_policy
 
 SIZES = "100,1000,2000:9,10000"
 ENDED_RUNS = 20
@@ -182,8 +182,8 @@ def installed(tenants: int, ended: int) -> Iterator[Scale]:
         os.environ.update(stack.process_environment())
         clock, settings = Clock(), Settings.from_env()
         platform = connect(settings)
-        policy, looks = retry_policy(settings), look_policy(settings)
-        ledger = RunLedger(platform.runs, policy, looks, clock=clock, chance=lambda: 0.5)
+        policy, looks = retry_policy(settings), poll_schedule(settings)
+        ledger = RunService(platform.runs, policy, looks, clock=clock, chance=lambda: 0.5)
         platform = replace(platform, ledger=ledger)
         _fill(platform, tenants, ended, clock.now)
         stack.start(API, CODE)

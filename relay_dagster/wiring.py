@@ -23,9 +23,9 @@ from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.aws.sqs.upload_queue import UploadQueue
-from relay_dagster.runs.commits import LookPolicy
-from relay_dagster.runs.ledger import RunLedger
+from relay_dagster.runs.commits import PollSchedule
 from relay_dagster.runs.retry_policy import RetryPolicy
+from relay_dagster.runs.service import RunService
 from relay_dagster.runs.submission import Submission
 from relay_dagster.runs.tenants.closing import TenantClosing
 from relay_dagster.settings import Settings
@@ -49,7 +49,7 @@ class Platform:
     objects: ObjectStore
     queue: JobQueue
     metrics: Metrics
-    ledger: RunLedger
+    ledger: RunService
 
     @property
     def submission(self) -> Submission:
@@ -112,18 +112,18 @@ def connect(
         objects=ObjectStore(clients, settings.artifact_bucket),
         queue=JobQueue(clients, settings.queue_url, settings.dlq_url),
         metrics=metrics,
-        ledger=RunLedger(
+        ledger=RunService(
             runs,
             retry_policy(settings),
-            look_policy(settings),
+            poll_schedule(settings),
             keep_published=settings.keep_published,
         ),
     )
 
 
-def look_policy(settings: Settings) -> LookPolicy:
+def poll_schedule(settings: Settings) -> PollSchedule:
     """Return when runs are looked at, as the settings say."""
-    return LookPolicy(
+    return PollSchedule(
         retries=retry_policy(settings),
         stale_seconds=settings.heartbeat_stale_seconds,
         visibility_seconds=settings.visibility_timeout_seconds,

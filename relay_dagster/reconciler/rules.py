@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from relay_dagster.runs.commits import UNSENT_AFTER, WAITS_HIDDEN, LookPolicy
+from relay_dagster.runs.commits import UNSENT_AFTER, WAITS_HIDDEN, PollSchedule
 from relay_dagster.runs.model import LockState, RunRecord, Trigger
 from relay_dagster.runs.ports import AttemptState
 
@@ -101,12 +101,12 @@ class RunFacts:
     is_its_turn: bool = False
 
 
-def decide(facts: RunFacts, policy: LookPolicy) -> list[ReconcileAction]:
+def decide(facts: RunFacts, policy: PollSchedule) -> list[ReconcileAction]:
     """Return what to do about one run, in order."""
     return list(_actions(facts, policy))
 
 
-def next_check(facts: RunFacts, policy: LookPolicy) -> timedelta:
+def next_check(facts: RunFacts, policy: PollSchedule) -> timedelta:
     """Return in how long to check a run again that stays as it is."""
     record = facts.record
     if record.has_ended or record.cancel_requested_at is not None:
@@ -119,7 +119,7 @@ def next_check(facts: RunFacts, policy: LookPolicy) -> timedelta:
     return min(policy.between_looks, stale_in)
 
 
-def _actions(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
+def _actions(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
     record = facts.record
     if record.has_ended:
         yield from _of_final(facts, policy)
@@ -133,7 +133,7 @@ def _actions(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
         yield from _of_queued(facts, policy)
 
 
-def _of_final(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
+def _of_final(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
     """Settle a run, last of all its message; a process that is still there is waited for."""
     record = facts.record
     if record.needs_dlq:
@@ -149,7 +149,7 @@ def _of_final(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
 
 
 def _of_cancelled(
-    facts: RunFacts, wished_at: datetime, policy: LookPolicy
+    facts: RunFacts, wished_at: datetime, policy: PollSchedule
 ) -> Iterator[ReconcileAction]:
     """End a run as wished; a process that seems frozen is not asked, only waited for."""
     if facts.execution.is_alive and _since(facts, wished_at) < FORCE_CANCEL_AFTER:
@@ -162,7 +162,7 @@ def _of_cancelled(
     yield Act.CANCEL
 
 
-def _of_claimed(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
+def _of_claimed(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
     if facts.execution is AttemptState.CANCELLED:
         yield Act.CANCEL
     elif not facts.execution.is_alive:
@@ -173,7 +173,7 @@ def _of_claimed(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction
         yield from _keep_out_of_sight(facts, policy)
 
 
-def _of_dispatched(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
+def _of_dispatched(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
     if facts.execution is AttemptState.CANCELLED:
         yield Act.CANCEL
     elif facts.execution is AttemptState.ABSENT:
@@ -187,7 +187,7 @@ def _of_dispatched(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAct
         yield from _keep_out_of_sight(facts, policy)
 
 
-def _of_queued(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
+def _of_queued(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
     record = facts.record
     if not policy.retries.has_attempts_left(record):
         yield Act.POISON
@@ -211,7 +211,7 @@ def _stale(facts: RunFacts) -> Iterator[ReconcileAction]:
     yield Lose("heartbeat_stale", silence)
 
 
-def _keep_out_of_sight(facts: RunFacts, policy: LookPolicy) -> Iterator[ReconcileAction]:
+def _keep_out_of_sight(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
     """Extend in time, and replace a message that SQS would show whatever is asked."""
     if facts.record.receipt_handle is None:
         return

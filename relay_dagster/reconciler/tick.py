@@ -29,7 +29,7 @@ from relay_dagster.reconciler.rules import (
     decide,
     next_check,
 )
-from relay_dagster.runs.commits import LookPolicy
+from relay_dagster.runs.commits import PollSchedule
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import Lane, LockState, RunRecord, Trigger
 from relay_dagster.runs.ports import AttemptState, Executions, utc_now
@@ -109,7 +109,7 @@ class ReconcileTick:
         if after.revision == record.revision:
             self._note_check(replace(facts, record=after), policy)
 
-    def _note_check(self, facts: RunFacts, policy: LookPolicy) -> None:
+    def _note_check(self, facts: RunFacts, policy: PollSchedule) -> None:
         """Note when a run is due again that stays as it is."""
         record = facts.record
         self.platform.ledger.look_again(

@@ -21,7 +21,7 @@ from relay_dagster.runs.errors import (
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.message_state import dead_lettered
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, RunRecord, Trigger
-from relay_dagster.runs.state_machine import claimed, poisoned
+from relay_dagster.runs.transitions import claimed, poisoned
 from relay_dagster.runs.triggers.state import TriggerMove
 
 # --- the rules ----------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """How every commit of a record is made, and what each writes beside: when to look at it next.
 
-Read, decide, commit, and once more where somebody else has committed in between. `LookPolicy` says
-when a record is due, so that a tick costs what is due and not what exists; what is due is found by
-``aws/dynamodb/run_store.py``. Which rule is applied, the callers say.
+Read, decide, commit, and once more where somebody else has committed in between. `PollSchedule`
+says when a record is due, so that a tick costs the records that are due and not all that exist;
+``aws/dynamodb/run_store.py`` reads the index of them. Which rule is applied, the callers say.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SELDOM = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LookPolicy:
+class PollSchedule:
     """The times that decide when a run is looked at.
 
     Args:
@@ -158,7 +158,7 @@ class Commits:
     """
 
     runs: RunRecords
-    looks: LookPolicy
+    looks: PollSchedule
     clock: Callable[[], datetime]
 
     def create(

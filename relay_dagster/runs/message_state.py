@@ -1,24 +1,17 @@
 """What a record knows of its message and its reports: rules that leave its status as it is.
 
-The rules are pure, like those of `state_machine`; these alone may still touch a final record.
-`MessageNotes` commits them: it is the half of `ledger` that makes no transition.
+Pure, like the rules of `transitions`; these alone may still touch a final record.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from relay_dagster.drain import AFTER_A_FAULT
-from relay_dagster.external_errors import ExternalServiceError
-from relay_dagster.runs.commits import UNSENT_AFTER, Commits, EntryOf, Rule
+from relay_dagster.runs.commits import Rule
 from relay_dagster.runs.errors import TransitionRefusedError
-from relay_dagster.runs.model import NOTHING_KNOWN, Lane, Outcome, RunRecord
-from relay_dagster.runs.state_machine import refuse_ended
-
-# --- the rules ----------------------------------------------------------------------------------
+from relay_dagster.runs.model import Outcome, RunRecord
+from relay_dagster.runs.transitions import refuse_ended
 
 
 def sent(message_id: str, now: datetime) -> Rule:
@@ -111,106 +104,3 @@ def acknowledged(now: datetime) -> Rule:
         return replace(record, acknowledged_at=now)
 
     return rule
-
-
-# --- their commits ------------------------------------------------------------------------------
-
-
-class MessageNotes:
-    """Notes on records. `UnknownRunError` is raised for a run_id without one.
-
-    Args:
-        commits: where records are kept, and how.
-    """
-
-    def __init__(self, commits: Commits) -> None:
-        self._commits = commits
-        self._change = commits.change
-        self._clock = commits.clock
-
-    def mark_sent(
-        self, run_id: str, message_id: str, *, known: RunRecord | None = None
-    ) -> RunRecord:
-        """Note the message that now stands for the run: the first, or one sent in its place.
-
-        A run that has ended meanwhile stays as it is: the message will find it final.
-        """
-        return self._change(run_id, sent(message_id, self._clock()), known)
-
-    def claim_send(self, run_id: str, wait: timedelta = UNSENT_AFTER) -> RunRecord:
-        """Take the right to send the message of a run that has had none for ``wait``.
-
-        Raises:
-            TransitionRefusedError: it has one, or somebody is sending it.
-            RunAlreadyFinishedError: the run has ended.
-        """
-        return self._change(run_id, send_claimed(self._clock(), wait))
-
-    def note_receive(
-        self,
-        run_id: str,
-        message_id: str,
-        receipt_handle: str,
-        *,
-        hidden_for: timedelta | None = None,
-    ) -> RunRecord:
-        """Store the newest receipt handle of the run's message.
-
-        ``hidden_for`` is how long it stays out of sight, by default the queue's own time.
-        """
-        rule = self._received(message_id, receipt_handle, hidden_for)
-        return self._change(run_id, rule)
-
-    def record_dlq(self, run_id: str, dlq_message_id: str) -> RunRecord:
-        """Note that the run's message is in the dead-letter queue."""
-        return self._change(run_id, dead_lettered(dlq_message_id))
-
-    def settle_letter(self, run_id: str, entry: EntryOf | None = None) -> RunRecord:
-        """Note that the run's dead letter is redriven or discarded: it is to go when it is met."""
-        return self._change(run_id, letter_settled(self._clock()), entry=entry)
-
-    def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
-        """Note that a final run's reports are written; ``outcome`` adds to what is known.
-
-        Raises:
-            TransitionRefusedError: the run is not final.
-        """
-        return self._change(run_id, reported(outcome, self._clock()))
-
-    def acknowledge(self, run_id: str, *, known: RunRecord | None = None) -> RunRecord:
-        """Note that a final run's message is deleted and nothing is left to do.
-
-        Raises:
-            TransitionRefusedError: the run is not final, or poison that is not in the DLQ yet.
-        """
-        return self._change(run_id, acknowledged(self._clock()), known)
-
-    def look_again(
-        self, record: RunRecord, after: timedelta, *, lane: Lane | None = None, **seen: Any
-    ) -> bool:
-        """Note when a record that stays as it is wants to be looked at again, and what was seen.
-
-        Its revision stays, so that this is in nobody's way.
-
-        Args:
-            record: as it was read.
-            after: from now on.
-            lane: whose it is then, by default whose it was.
-            seen: what looks alone know: ``watched_as``, ``hidden_until``, ...
-
-        Returns:
-            False where the record has changed meanwhile; that change has said when.
-        """
-        return self._commits.look_again(record, after, lane, seen)
-
-    def put_off(self, record: RunRecord) -> None:
-        """Let others go first after a fault; where not even that can be noted it stays due."""
-        with suppress(ExternalServiceError):
-            self.look_again(record, AFTER_A_FAULT)
-
-    def _received(
-        self, message_id: str, receipt_handle: str, hidden_for: timedelta | None = None
-    ) -> Rule:
-        now = self._clock()
-        hidden_until = now + (hidden_for or self._commits.looks.visibility)
-        return received(message_id, receipt_handle, now, hidden_until)

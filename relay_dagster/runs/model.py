@@ -1,6 +1,6 @@
 """What is kept of a run: its record, the tenant's lock, and what was asked for.
 
-Frozen values only. How a record comes to be is `admission`, how it changes `state_machine` and
+Frozen values only. How a record comes to be is `admission`, how it changes `transitions` and
 `message_state`, who writes the change `ledger`, how it is stored ``aws/dynamodb/run_store.py``.
 """
 

@@ -21,9 +21,9 @@ from relay_dagster.runs.errors import (
     RunCreationPausedError,
     UnknownVendorError,
 )
-from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import Idempotency, NewRun, RunRecord, Trigger
 from relay_dagster.runs.ports import ConfigVersions, JobSender, PauseLookup
+from relay_dagster.runs.service import RunService
 from relay_dagster.runs.triggers.state import TriggerMove
 
 _MOST_SHOWN = 500
@@ -42,7 +42,7 @@ class Submission:
         runs_per_hour: that a tenant's callers may make; None for any number.
     """
 
-    ledger: RunLedger
+    ledger: RunService
     queue: JobSender
     pauses: PauseLookup
     configs: ConfigVersions

@@ -25,8 +25,8 @@ from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.reconciler.dead_run_reports import write_reports
 from relay_dagster.runs.errors import ClaimRefusedError, FenceLostError, TenantBusyError
-from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import RunRecord, Trigger
+from relay_dagster.runs.service import RunService
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
 from support.fakes import dispatch_run, embedded_platform
@@ -167,7 +167,7 @@ class Unheard:
 
 
 def unheard(platform: Platform, metrics: KeptMetrics) -> Platform:
-    ledger = RunLedger(Unheard(platform.runs))  # type: ignore[arg-type]
+    ledger = RunService(Unheard(platform.runs))  # type: ignore[arg-type]
     return replace(platform, ledger=ledger, metrics=metrics)  # type: ignore[arg-type]
 
 

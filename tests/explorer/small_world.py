@@ -16,8 +16,8 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.intake import decision as intake
 from relay_dagster.reconciler import rules as reconciler
-from relay_dagster.runs import admission, message_state, state_machine
-from relay_dagster.runs.commits import LookPolicy
+from relay_dagster.runs import admission, message_state, transitions
+from relay_dagster.runs.commits import PollSchedule
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.feeds import rules as feed_rules
 from relay_dagster.runs.feeds.hold import Release
@@ -69,11 +69,11 @@ class Model:
     attempts: int = ATTEMPTS
     copies: int = COPIES
     faults: int = 2
-    policy: LookPolicy = field(init=False)
+    policy: PollSchedule = field(init=False)
 
     def __post_init__(self) -> None:
         retries = RetryPolicy(max_attempts=self.attempts)
-        object.__setattr__(self, "policy", LookPolicy(retries=retries))
+        object.__setattr__(self, "policy", PollSchedule(retries=retries))
 
     def empty(self) -> Small:
         return Small((None,) * self.runs, (0,) * self.runs, ((),) * self.runs)
@@ -118,14 +118,14 @@ class Model:
     def _of_people(self, world: Small, run: int) -> Iterator[tuple[str, Small]]:
         record = _record(world, run)
         if record.cancel_requested_at is None:
-            yield from self._try(world, run, "cancel", state_machine.cancel_requested(THEN))
+            yield from self._try(world, run, "cancel", transitions.cancel_requested(THEN))
         if record.hold is not None and world.holder is None and not world.waiters:
             decision = Release(record.hold.sha256, record.hold.guard_names, "why", "who")
             yield from self._try(world, run, "release", feed_rules.released(decision, THEN))
         if record.status is RunStatus.HELD:
             yield from self._try(world, run, "expire", feed_rules.expired(30))
         if record.message_id is None and record.attempt == 0:
-            yield from self._try(world, run, "tombstone", state_machine.tombstoned(THEN))
+            yield from self._try(world, run, "tombstone", transitions.tombstoned(THEN))
 
     # --- the queue and the intake ---------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class Model:
         """The record first, then Dagster is asked; the daemon may die in between."""
         after = world
         if action.is_new:
-            rule = state_machine.dispatched(action.attempt, THEN)
+            rule = transitions.dispatched(action.attempt, THEN)
             both: Apply = (lambda each: _received(rule(each))) if note else rule
             try:
                 after = self._change(world, run, both)
@@ -190,7 +190,7 @@ class Model:
     def _claims(self, world: Small, run: int, attempt: int) -> Iterator[tuple[str, Small]]:
         execution = next(each for each in world.executions[run] if each[0] == attempt)
         begun = _moved(world, run, execution, "executing", lives=True)
-        rule = state_machine.claimed(attempt, _dagster_id(run, attempt), THEN)
+        rule = transitions.claimed(attempt, _dagster_id(run, attempt), THEN)
         try:
             yield "claimed", self._change(begun, run, rule)
         except RunError:
@@ -205,17 +205,17 @@ class Model:
         failure = RunFailure("no_rows_parsed", "no rows parsed", Stage.MERGE_PRICE)
         loss = _loss(attempt, fence)
         ends: dict[str, Apply] = {
-            "succeeded": state_machine.succeeded(fence, PUBLISHED, THEN),
-            "failed": state_machine.failed(fence, failure, Outcome(), THEN),
-            "given back!": state_machine.attempt_lost(loss, self.policy.retries),
+            "succeeded": transitions.succeeded(fence, PUBLISHED, THEN),
+            "failed": transitions.failed(fence, failure, Outcome(), THEN),
+            "given back!": transitions.attempt_lost(loss, self.policy.retries),
         }
         if world.in_force is not None:
             ends["held"] = feed_rules.held(fence, HELD, THEN)
         for name, rule in ends.items():
             try:
                 after = self._change(world, run, rule)
-            except state_machine.CancelRequestedError:
-                after = self._change(world, run, state_machine.cancelled(THEN))
+            except transitions.CancelRequestedError:
+                after = self._change(world, run, transitions.cancelled(THEN))
             except RunError:
                 after = world
             if after is not world or not record.is_dispatched or record.attempt != attempt:
@@ -258,7 +258,7 @@ class Model:
         if isinstance(action, reconciler.Lose):
             fence = seen.fence if seen.dagster_run_id else None
             loss = _loss(seen.attempt, fence)
-            return self._change(world, run, state_machine.attempt_lost(loss, self.policy.retries))
+            return self._change(world, run, transitions.attempt_lost(loss, self.policy.retries))
         if isinstance(action, reconciler.ReportFailed):
             return _ended_in_dagster(world, run, "failed")
         if action in (act.TERMINATE, act.STOP):
@@ -274,8 +274,8 @@ class Model:
             settled = self._change(world, run, message_state.acknowledged(THEN))
             return _with_copies(settled, run, max(0, settled.copies[run] - 1))
         rules: dict[Any, Apply] = {
-            act.CANCEL: state_machine.cancelled(THEN),
-            act.POISON: state_machine.poisoned("used up", THEN),
+            act.CANCEL: transitions.cancelled(THEN),
+            act.POISON: transitions.poisoned("used up", THEN),
             act.BURY: message_state.dead_lettered("letter"),
             act.REPORT: message_state.reported(Outcome(), THEN),
         }

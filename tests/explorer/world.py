@@ -39,13 +39,13 @@ from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
 from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import Idempotency, Outcome, RunRecord
 from relay_dagster.runs.ports import AttemptState, Removed
+from relay_dagster.runs.service import RunService
 from relay_dagster.runs.webhooks.changes import added
 from relay_dagster.runs.webhooks.model import SUBSCRIBABLE
 from relay_dagster.settings import Settings
-from relay_dagster.wiring import Platform, connect, look_policy, retry_policy
+from relay_dagster.wiring import Platform, connect, poll_schedule, retry_policy
 from support.bootstrapped_aws import bootstrapped_aws
 from support.builders import config_document
 from support.webhooks_world import webhook
@@ -121,8 +121,8 @@ class World:
     def _platform(self, clients: Clients) -> Platform:
         platform, clock = connect(self.settings, clients=clients), self.clock
         database = replace(platform.database, clock=clock)
-        retries, looks = retry_policy(self.settings), look_policy(self.settings)
-        ledger = RunLedger(platform.runs, retries, looks, clock=clock, chance=lambda: 0.5)
+        retries, looks = retry_policy(self.settings), poll_schedule(self.settings)
+        ledger = RunService(platform.runs, retries, looks, clock=clock, chance=lambda: 0.5)
         return replace(
             platform,
             ledger=ledger,

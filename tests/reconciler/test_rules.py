@@ -15,12 +15,12 @@ from relay_dagster.reconciler.rules import (
     decide,
     next_check,
 )
-from relay_dagster.runs.commits import WAITS_HIDDEN, LookPolicy
+from relay_dagster.runs.commits import WAITS_HIDDEN, PollSchedule
 from relay_dagster.runs.model import LockState, RunRecord, Trigger
 from relay_dagster.runs.ports import AttemptState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-POLICY = LookPolicy(stale_seconds=90, visibility_seconds=300)
+POLICY = PollSchedule(stale_seconds=90, visibility_seconds=300)
 
 
 def ago(**amount: float) -> datetime:

@@ -17,10 +17,10 @@ from relay_dagster.execution.publication import published_key, state_key
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.ports import AttemptState, utc_now
-from relay_dagster.wiring import look_policy, retry_policy
+from relay_dagster.runs.service import RunService
+from relay_dagster.wiring import poll_schedule, retry_policy
 from support.builders import config_document
 from support.fakes import FakeClock, embedded_platform, published_outcome
 from support.reconciler_world import STATUS, World
@@ -267,8 +267,8 @@ def test_a_run_that_has_more_attempts_than_are_allowed_by_now_ends_as_poison(
     record = world.executing(STATUS.FAILURE)
     world.ticks(20)
     fewer = world.platform.settings.model_copy(update={"max_attempts": 1})
-    ledger = RunLedger(
-        world.platform.runs, retry_policy(fewer), look_policy(fewer), clock=world.clock
+    ledger = RunService(
+        world.platform.runs, retry_policy(fewer), poll_schedule(fewer), clock=world.clock
     )
     world.platform = replace(world.platform, settings=fewer, ledger=ledger)
     world.clock.advance(seconds=20)

@@ -13,9 +13,9 @@ import httpx
 from integration import sample_tenant
 from integration.installation import Installation
 from integration.waiting import wait_for
-from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.service import RunService
 from support.builders import feed
 
 GOOD_FEED = feed("A-1,5,10.00", "A-2,0,4.50")
@@ -66,7 +66,7 @@ class Desk:
 
     def run_in(self, hours: int) -> dict[str, Any]:
         """Return an ended run that is asked for so many hours from now, when uploads are older."""
-        ahead = RunLedger(self.relay.aws.runs, clock=lambda: utc_now() + timedelta(hours=hours))
+        ahead = RunService(self.relay.aws.runs, clock=lambda: utc_now() + timedelta(hours=hours))
         wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id=self.tenant)
         record = ahead.reserve(wanted).record
         self.relay.send(record.job)

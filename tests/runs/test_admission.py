@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from relay_dagster.runs.admission import Admission, adopted, is_job_of, started_by_hand
-from relay_dagster.runs.commits import Commits, LookPolicy
+from relay_dagster.runs.commits import Commits, PollSchedule
 from relay_dagster.runs.errors import JobConflictError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, RunRecord
@@ -49,7 +49,7 @@ class RivalFirst:
 
 def admission(platform: Platform, rival: Callable[[], object]) -> Admission:
     records: Any = RivalFirst(platform.runs, rival)
-    return Admission(Commits(records, LookPolicy(), lambda: NOW))
+    return Admission(Commits(records, PollSchedule(), lambda: NOW))
 
 
 def test_of_two_requests_with_one_key_the_slower_gets_the_other_s_run(platform: Platform) -> None:

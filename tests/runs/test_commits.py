@@ -7,7 +7,7 @@ import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.external_errors import ThrottledError
-from relay_dagster.runs.commits import LookPolicy, until_committed
+from relay_dagster.runs.commits import PollSchedule, until_committed
 from relay_dagster.runs.errors import CommitLostError, TenantBusyError
 from relay_dagster.runs.model import Lane, LockState, RunRecord
 from support.fakes import NOW
@@ -88,12 +88,12 @@ WAITS = replace(SENT, lock_state=LockState.QUEUED, received_at=NOW, hidden_until
 def test_each_state_says_who_looks_at_it_next_and_when(
     record: RunRecord, lane: Lane | None, due_at: datetime | None
 ) -> None:
-    scheduled = LookPolicy().scheduled(None, record, NOW)
+    scheduled = PollSchedule().scheduled(None, record, NOW)
     assert (scheduled.due_lane, scheduled.due_at) == (lane, due_at)
 
 
 def test_an_attempt_that_is_looked_at_soon_anyway_keeps_its_place() -> None:
-    looks = LookPolicy()
+    looks = PollSchedule()
     before = looks.scheduled(None, RUNNING, NOW)
     after = looks.scheduled(before, replace(before, stage=Stage.NORMALIZE), at(seconds=4))
     assert after.due_at == before.due_at
@@ -105,5 +105,5 @@ def test_an_attempt_that_is_looked_at_soon_anyway_keeps_its_place() -> None:
 def test_a_look_comes_in_time_for_heartbeat_and_message(
     stale: float, visibility: float, seconds: float
 ) -> None:
-    looks = LookPolicy(stale_seconds=stale, visibility_seconds=visibility)
+    looks = PollSchedule(stale_seconds=stale, visibility_seconds=visibility)
     assert looks.between_looks == timedelta(seconds=seconds)

@@ -22,9 +22,9 @@ from relay_dagster.runs.errors import (
     UnknownVendorError,
 )
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import Idempotency, NewRun, RunRecord
 from relay_dagster.runs.ports import Pause
+from relay_dagster.runs.service import RunService
 from relay_dagster.runs.submission import Submission
 from relay_dagster.wiring import Platform
 from support.builders import config_document, vendor_document
@@ -206,7 +206,7 @@ def test_a_run_that_was_over_before_its_message_was_noted_is_returned_as_it_is(
 
 
 def test_a_message_that_cannot_be_noted_is_on_its_way(platform: Platform) -> None:
-    class CannotNote(RunLedger):
+    class CannotNote(RunService):
         def mark_sent(
             self, run_id: str, message_id: str, *, known: RunRecord | None = None
         ) -> RunRecord:

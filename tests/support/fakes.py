@@ -19,10 +19,10 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap
 from relay_dagster.devstack.moto_server import serving
 from relay_dagster.execution.publication import publish, published_key
-from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
+from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings
-from relay_dagster.wiring import Platform, connect, look_policy, retry_policy
+from relay_dagster.wiring import Platform, connect, poll_schedule, retry_policy
 from support.bootstrapped_aws import bootstrapped_aws
 from support.builders import RUN_ID
 
@@ -101,10 +101,10 @@ def embedded_platform(clock: FakeClock | None = None, **changes: Any) -> Iterato
 def timed(platform: Platform, clock: FakeClock) -> Platform:
     """Return a platform whose ledger tells the time by a clock and spreads no back-off."""
     settings = platform.settings
-    ledger = RunLedger(
+    ledger = RunService(
         platform.runs,
         retry_policy(settings),
-        look_policy(settings),
+        poll_schedule(settings),
         clock=clock,
         chance=lambda: 0.5,
     )

@@ -1,6 +1,6 @@
 """The rules of feeds that are held back: a hold, its release, a newer feed in its place.
 
-Rules as those of `state_machine`, whose table has their moves.
+Rules as those of `transitions`, whose table has their moves.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from relay_dagster.runs.commits import Rule
 from relay_dagster.runs.errors import HoldMismatchError, RunNotHeldError
 from relay_dagster.runs.feeds.hold import Hold, Release
 from relay_dagster.runs.model import Fence, Outcome, RunRecord
-from relay_dagster.runs.state_machine import ended, given_up, moved, refuse_unfenced
+from relay_dagster.runs.transitions import ended, given_up, moved, refuse_unfenced
 
 HOLD_SUPERSEDED, HOLD_EXPIRED = "HOLD_SUPERSEDED", "HOLD_EXPIRED"
 

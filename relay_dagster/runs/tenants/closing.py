@@ -14,8 +14,8 @@ from relay_dagster.audit import SYSTEM, Origin
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
-from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.ports import TenantDeletions, TenantRuns
+from relay_dagster.runs.service import RunService
 from relay_dagster.runs.tenants.deletion import Deletion
 
 _log = event_log()
@@ -33,7 +33,7 @@ class TenantClosing:
     """
 
     deletions: TenantDeletions
-    ledger: RunLedger
+    ledger: RunService
     runs: TenantRuns
     grace: timedelta
 

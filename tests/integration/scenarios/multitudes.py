@@ -16,9 +16,9 @@ from integration.settled import everything_settled
 from relay_dagster.aws.dynamodb.schema import run_key
 from relay_dagster.devstack.processes import CODE
 from relay_dagster.intake.dead_letters import DeadLetters
-from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import LockState, NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.runs.service import RunService
 from support import builders
 
 PURGED, SECONDS_EACH = int(os.environ.get("PURGED", "10")), 12
@@ -80,7 +80,7 @@ def a_stray_lies_among_300_dead_letters(relay: Installation) -> str:
     letter = relay.aws.clients.sqs.send_message(
         QueueUrl=queue.dlq_url, MessageBody=record.job.body()
     )
-    tomorrow = RunLedger(relay.aws.runs, clock=lambda: utc_now() + timedelta(days=1))
+    tomorrow = RunService(relay.aws.runs, clock=lambda: utc_now() + timedelta(days=1))
     tomorrow.mark_sent(record.run_id, letter["MessageId"])
     moved = time.monotonic()
     record = relay.wait_final(record.run_id, within=60 + RUN_SECONDS)

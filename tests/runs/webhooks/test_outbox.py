@@ -20,9 +20,9 @@ from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.errors import CommitLostError
 from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.ports import Change
+from relay_dagster.runs.service import RunService
 from relay_dagster.runs.webhooks.model import Event
 from relay_dagster.wiring import Platform
 from support.fakes import FakeClock, embedded_platform, held_outcome, published_outcome
@@ -334,7 +334,7 @@ def test_an_end_whose_answer_was_lost_leaves_one(platform: Platform, clock: Fake
     record = running(platform)
     runs = RunStore(Database.of(OverlookedClients(platform.clients), platform.settings))
     outcome = published_outcome(platform, record)
-    ended = RunLedger(runs, clock=clock).succeed(record.fence, outcome)
+    ended = RunService(runs, clock=clock).succeed(record.fence, outcome)
     assert ended == platform.runs.get(record.run_id)
     assert types_and_runs(events_told(platform)) == {
         ("run.succeeded", record.run_id),

@@ -27,7 +27,6 @@ from relay_dagster.runs.errors import (
     UnknownRunError,
 )
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.ledger import RunLedger
 from relay_dagster.runs.model import (
     Idempotency,
     Lane,
@@ -37,6 +36,7 @@ from relay_dagster.runs.model import (
     RunRecord,
     Trigger,
 )
+from relay_dagster.runs.service import RunService
 from relay_dagster.wiring import Platform
 from support.fakes import FakeClock, embedded_platform
 
@@ -56,7 +56,7 @@ def platform(clock: FakeClock) -> Iterator[Platform]:
 
 
 @pytest.fixture
-def ledger(platform: Platform) -> RunLedger:
+def ledger(platform: Platform) -> RunService:
     return platform.ledger
 
 
@@ -68,15 +68,15 @@ def job(tenant_id: str = "acme") -> Job:
     return Job(str(uuid.uuid4()), tenant_id)
 
 
-def reserved(ledger: RunLedger, tenant_id: str = "acme", **changes: object) -> RunRecord:
+def reserved(ledger: RunService, tenant_id: str = "acme", **changes: object) -> RunRecord:
     return ledger.reserve(request(tenant_id, **changes)).record
 
 
-def dispatched(ledger: RunLedger, record: RunRecord, attempt: int = 1) -> RunRecord:
+def dispatched(ledger: RunService, record: RunRecord, attempt: int = 1) -> RunRecord:
     return ledger.dispatch(record.run_id, attempt, message_id="m1", receipt_handle="h1")
 
 
-def running(ledger: RunLedger, record: RunRecord | None = None, attempt: int = 1) -> RunRecord:
+def running(ledger: RunService, record: RunRecord | None = None, attempt: int = 1) -> RunRecord:
     record = record or reserved(ledger)
     dispatched(ledger, record, attempt)
     return ledger.claim(record.run_id, attempt, f"dagster-{attempt}")
@@ -105,26 +105,26 @@ def test_a_busy_tenant_gets_no_second_run(platform: Platform) -> None:
     assert platform.runs.get(second.run_id) is None
 
 
-def test_tenants_do_not_hold_each_other_up(ledger: RunLedger) -> None:
+def test_tenants_do_not_hold_each_other_up(ledger: RunService) -> None:
     reserved(ledger, "acme")
     assert reserved(ledger, "other").lock_state is LockState.OWNER
 
 
-def test_the_same_key_and_body_lead_to_the_same_run_while_it_is_active(ledger: RunLedger) -> None:
+def test_the_same_key_and_body_lead_to_the_same_run_while_it_is_active(ledger: RunService) -> None:
     first = ledger.reserve(request(), KEY)
     second = ledger.reserve(request(), KEY)
     assert (first.created, second.created) == (True, False)
     assert second.record == first.record
 
 
-def test_the_same_key_with_another_body_is_refused(ledger: RunLedger) -> None:
+def test_the_same_key_with_another_body_is_refused(ledger: RunService) -> None:
     first = ledger.reserve(request(), KEY).record
     with pytest.raises(IdempotencyKeyReusedError) as caught:
         ledger.reserve(request(), Idempotency(KEY.id, "another"))
     assert caught.value.run_id == first.run_id
 
 
-def test_a_key_is_forgotten_after_a_day(ledger: RunLedger, clock: FakeClock) -> None:
+def test_a_key_is_forgotten_after_a_day(ledger: RunService, clock: FakeClock) -> None:
     first = ledger.reserve(request(), KEY).record
     ledger.request_cancel(first.run_id)
     clock.advance(hours=24)
@@ -132,14 +132,14 @@ def test_a_key_is_forgotten_after_a_day(ledger: RunLedger, clock: FakeClock) -> 
     assert ledger.reserve(request(), KEY).created
 
 
-def test_a_key_leaves_no_trace_where_the_tenant_is_busy(ledger: RunLedger) -> None:
+def test_a_key_leaves_no_trace_where_the_tenant_is_busy(ledger: RunService) -> None:
     reserved(ledger)
     with pytest.raises(TenantBusyError):
         ledger.reserve(request(), KEY)
     assert ledger.earlier_run(KEY) is None
 
 
-def test_reserving_the_same_run_again_finds_what_got_through(ledger: RunLedger) -> None:
+def test_reserving_the_same_run_again_finds_what_got_through(ledger: RunService) -> None:
     wanted = request()
     first = ledger.reserve(wanted)
     assert ledger.reserve(wanted) == first
@@ -159,7 +159,7 @@ def test_a_tombstone_is_hidden_final_and_frees_tenant_and_key(
     assert platform.ledger.reserve(request(), KEY).created
 
 
-def test_a_late_message_finds_its_tombstone(ledger: RunLedger) -> None:
+def test_a_late_message_finds_its_tombstone(ledger: RunService) -> None:
     record = reserved(ledger)
     ledger.tombstone(record.run_id)
     assert ledger.adopt(record.job).has_ended
@@ -167,7 +167,7 @@ def test_a_late_message_finds_its_tombstone(ledger: RunLedger) -> None:
         dispatched(ledger, record)
 
 
-def test_a_run_whose_message_arrived_after_all_gets_no_tombstone(ledger: RunLedger) -> None:
+def test_a_run_whose_message_arrived_after_all_gets_no_tombstone(ledger: RunService) -> None:
     record = reserved(ledger)
     dispatched(ledger, record)
     kept = ledger.tombstone(record.run_id)
@@ -176,26 +176,26 @@ def test_a_run_whose_message_arrived_after_all_gets_no_tombstone(ledger: RunLedg
 
 
 def test_noting_the_send_keeps_the_handle_of_a_message_that_was_already_received(
-    ledger: RunLedger,
+    ledger: RunService,
 ) -> None:
     record = dispatched(ledger, reserved(ledger))
     assert ledger.mark_sent(record.run_id, "m1").receipt_handle == "h1"
 
 
-def test_a_message_sent_in_place_of_another_voids_the_old_handle(ledger: RunLedger) -> None:
+def test_a_message_sent_in_place_of_another_voids_the_old_handle(ledger: RunService) -> None:
     record = reserved(ledger)
     ledger.note_receive(record.run_id, "m1", "h1")
     again = ledger.mark_sent(record.run_id, "m2")
     assert (again.message_id, again.receipt_handle, again.received_at) == ("m2", None, None)
 
 
-def test_noting_the_send_leaves_a_final_run_alone(ledger: RunLedger) -> None:
+def test_noting_the_send_leaves_a_final_run_alone(ledger: RunService) -> None:
     record = reserved(ledger)
     over = ledger.request_cancel(record.run_id)
     assert ledger.mark_sent(record.run_id, "m1") == over
 
 
-def test_only_one_may_send_what_was_never_sent(ledger: RunLedger, clock: FakeClock) -> None:
+def test_only_one_may_send_what_was_never_sent(ledger: RunService, clock: FakeClock) -> None:
     record = reserved(ledger)
     with pytest.raises(TransitionRefusedError):
         ledger.claim_send(record.run_id)
@@ -206,7 +206,7 @@ def test_only_one_may_send_what_was_never_sent(ledger: RunLedger, clock: FakeClo
 
 
 def test_a_message_that_waits_in_the_backlog_is_not_sent_again(
-    ledger: RunLedger, clock: FakeClock
+    ledger: RunService, clock: FakeClock
 ) -> None:
     record = reserved(ledger)
     ledger.mark_sent(record.run_id, "m1")
@@ -230,7 +230,7 @@ def test_a_job_sent_straight_to_the_queue_gets_a_record(platform: Platform) -> N
     assert platform.runs.lock("acme").holder == sent.run_id
 
 
-def test_the_same_run_id_with_another_body_is_a_conflict(ledger: RunLedger) -> None:
+def test_the_same_run_id_with_another_body_is_a_conflict(ledger: RunService) -> None:
     record = reserved(ledger, config_version=1)
     with pytest.raises(JobConflictError):
         ledger.adopt(Job(record.run_id, "other", None, 1))
@@ -238,7 +238,7 @@ def test_the_same_run_id_with_another_body_is_a_conflict(ledger: RunLedger) -> N
         ledger.adopt(Job(record.run_id, "acme", None, 2))
 
 
-def test_a_version_that_was_pinned_later_makes_no_conflict(ledger: RunLedger) -> None:
+def test_a_version_that_was_pinned_later_makes_no_conflict(ledger: RunService) -> None:
     sent = job()
     record = running(ledger, ledger.adopt(sent))
     ledger.pin(record.fence, 4)
@@ -263,7 +263,7 @@ def test_jobs_for_a_busy_tenant_wait_and_run_one_after_the_other(platform: Platf
     assert platform.runs.lock("acme").waiters == (second.run_id,)
 
 
-def test_a_job_that_waits_makes_its_tenant_busy_for_new_requests(ledger: RunLedger) -> None:
+def test_a_job_that_waits_makes_its_tenant_busy_for_new_requests(ledger: RunService) -> None:
     first, second = ledger.adopt(job()), ledger.adopt(job())
     ledger.request_cancel(first.run_id)
     with pytest.raises(TenantBusyError) as caught:
@@ -280,7 +280,7 @@ def test_a_cancelled_job_waits_no_more(platform: Platform) -> None:
     assert platform.runs.lock("acme").waiters == ()
 
 
-def test_an_attempt_is_dispatched_once(ledger: RunLedger, clock: FakeClock) -> None:
+def test_an_attempt_is_dispatched_once(ledger: RunService, clock: FakeClock) -> None:
     record = dispatched(ledger, reserved(ledger))
     assert (record.attempt, record.dispatched_at, record.status) == (
         1,
@@ -292,7 +292,7 @@ def test_an_attempt_is_dispatched_once(ledger: RunLedger, clock: FakeClock) -> N
             dispatched(ledger, record, attempt)
 
 
-def test_a_receive_keeps_the_newest_handle(ledger: RunLedger, clock: FakeClock) -> None:
+def test_a_receive_keeps_the_newest_handle(ledger: RunService, clock: FakeClock) -> None:
     record = reserved(ledger)
     clock.advance(seconds=5)
     noted = ledger.note_receive(record.run_id, "m1", "h2")
@@ -312,21 +312,21 @@ def test_a_dead_job_without_a_record_gets_one_that_is_poison(platform: Platform)
 # --- by the run -------------------------------------------------------------------------------
 
 
-def test_a_claim_starts_the_run(ledger: RunLedger, clock: FakeClock) -> None:
+def test_a_claim_starts_the_run(ledger: RunService, clock: FakeClock) -> None:
     record = running(ledger)
     assert (record.status, record.stage) == (RunStatus.RUNNING, Stage.FETCH_INPUTS)
     assert record.started_at == clock.now
     assert record.dagster_run_id == "dagster-1"
 
 
-def test_one_dagster_run_has_the_attempt(ledger: RunLedger) -> None:
+def test_one_dagster_run_has_the_attempt(ledger: RunService) -> None:
     record = running(ledger)
     assert ledger.claim(record.run_id, 1, "dagster-1") == record
     with pytest.raises(ClaimRefusedError):
         ledger.claim(record.run_id, 1, "re-executed")
 
 
-def test_an_attempt_that_was_not_dispatched_cannot_be_claimed(ledger: RunLedger) -> None:
+def test_an_attempt_that_was_not_dispatched_cannot_be_claimed(ledger: RunService) -> None:
     record = reserved(ledger)
     with pytest.raises(ClaimRefusedError):
         ledger.claim(record.run_id, 0, "dagster-1")
@@ -334,7 +334,7 @@ def test_an_attempt_that_was_not_dispatched_cannot_be_claimed(ledger: RunLedger)
         ledger.claim(record.run_id, 1, "dagster-1")
 
 
-def test_stages_go_forward_alone(ledger: RunLedger) -> None:
+def test_stages_go_forward_alone(ledger: RunService) -> None:
     record = running(ledger)
     ahead = ledger.enter_stage(record.fence, Stage.MERGE_PRICE)
     assert ledger.enter_stage(record.fence, Stage.MERGE_PRICE) == ahead
@@ -342,13 +342,13 @@ def test_stages_go_forward_alone(ledger: RunLedger) -> None:
         ledger.enter_stage(record.fence, Stage.NORMALIZE)
 
 
-def test_only_a_success_is_complete(ledger: RunLedger) -> None:
+def test_only_a_success_is_complete(ledger: RunService) -> None:
     record = running(ledger)
     with pytest.raises(TransitionRefusedError):
         ledger.enter_stage(record.fence, Stage.COMPLETE)
 
 
-def test_the_first_version_that_takes_effect_stays(ledger: RunLedger) -> None:
+def test_the_first_version_that_takes_effect_stays(ledger: RunService) -> None:
     record = running(ledger)
     ledger.pin(record.fence, 4)
     assert ledger.pin(record.fence, 5).config_version == 4
@@ -434,7 +434,7 @@ def test_a_fault_of_the_world_sends_the_run_back_to_the_queue(
 
 
 def test_the_next_attempt_starts_clean_and_keeps_the_first_start(
-    ledger: RunLedger, clock: FakeClock
+    ledger: RunService, clock: FakeClock
 ) -> None:
     first = running(ledger)
     ledger.retry_later(first.fence, "throttled", "SlowDown")
@@ -459,7 +459,7 @@ def test_the_last_attempt_ends_as_poison_in_the_stage_it_reached(platform: Platf
     assert platform.runs.lock("acme").active_run_id is None
 
 
-def test_a_message_of_any_length_fits_into_the_record(ledger: RunLedger) -> None:
+def test_a_message_of_any_length_fits_into_the_record(ledger: RunService) -> None:
     record = running(ledger)
     failure = RunFailure("DECODE_ERROR", "decode error \ud800 " * 100_000, Stage.NORMALIZE)
     failed = ledger.fail(record.fence, failure)
@@ -467,7 +467,7 @@ def test_a_message_of_any_length_fits_into_the_record(ledger: RunLedger) -> None
     assert len(failed.error_message) < 21_000
 
 
-STALE: list[tuple[str, Callable[[RunLedger, RunRecord], object]]] = [
+STALE: list[tuple[str, Callable[[RunService, RunRecord], object]]] = [
     ("enter_stage", lambda ledger, old: ledger.enter_stage(old.fence, Stage.WRITE_OUTPUTS)),
     ("pin", lambda ledger, old: ledger.pin(old.fence, 1)),
     ("succeed", lambda ledger, old: ledger.succeed(old.fence, Outcome())),
@@ -479,7 +479,7 @@ STALE: list[tuple[str, Callable[[RunLedger, RunRecord], object]]] = [
 
 @pytest.mark.parametrize("write", [pytest.param(w, id=name) for name, w in STALE])
 def test_an_orphaned_attempt_can_write_nothing(
-    platform: Platform, write: Callable[[RunLedger, RunRecord], object]
+    platform: Platform, write: Callable[[RunService, RunRecord], object]
 ) -> None:
     old = running(platform.ledger)
     platform.ledger.lose_attempt(old, "dead", "its process is gone")
@@ -491,7 +491,7 @@ def test_an_orphaned_attempt_can_write_nothing(
 
 @pytest.mark.parametrize("write", [pytest.param(w, id=name) for name, w in STALE])
 def test_nothing_is_published_once_a_cancel_is_wished(
-    ledger: RunLedger, write: Callable[[RunLedger, RunRecord], object]
+    ledger: RunService, write: Callable[[RunService, RunRecord], object]
 ) -> None:
     record = running(ledger)
     ledger.request_cancel(record.run_id)
@@ -520,7 +520,7 @@ def test_a_run_started_in_dagster_for_a_busy_tenant_leaves_no_record(platform: P
     assert platform.runs.get(dagster_run_id) is None
 
 
-def test_a_run_started_in_dagster_has_one_attempt_and_no_message(ledger: RunLedger) -> None:
+def test_a_run_started_in_dagster_has_one_attempt_and_no_message(ledger: RunService) -> None:
     record = ledger.start_by_hand(str(uuid.uuid4()), "acme")
     over = ledger.retry_later(record.fence, "throttled", "SlowDown")
     assert (over.status, over.error_code) == (RunStatus.FAILED, "POISON_JOB")
@@ -539,13 +539,13 @@ def test_a_cancel_before_dispatch_is_done_at_once(platform: Platform) -> None:
     assert platform.runs.lock("acme").active_run_id is None
 
 
-def test_a_cancel_between_attempts_is_done_at_once(ledger: RunLedger) -> None:
+def test_a_cancel_between_attempts_is_done_at_once(ledger: RunService) -> None:
     record = running(ledger)
     ledger.retry_later(record.fence, "throttled", "SlowDown")
     assert ledger.request_cancel(record.run_id).status is RunStatus.CANCELLED
 
 
-def test_a_cancel_of_a_dispatched_run_is_a_wish(ledger: RunLedger, clock: FakeClock) -> None:
+def test_a_cancel_of_a_dispatched_run_is_a_wish(ledger: RunService, clock: FakeClock) -> None:
     record = dispatched(ledger, reserved(ledger))
     wished = ledger.request_cancel(record.run_id)
     assert (wished.status, wished.cancel_requested_at) == (RunStatus.QUEUED, clock.now)
@@ -556,20 +556,20 @@ def test_a_cancel_of_a_dispatched_run_is_a_wish(ledger: RunLedger, clock: FakeCl
     assert ledger.cancel(record.run_id).status is RunStatus.CANCELLED
 
 
-def test_an_attempt_that_nobody_claimed_can_be_lost(ledger: RunLedger) -> None:
+def test_an_attempt_that_nobody_claimed_can_be_lost(ledger: RunService) -> None:
     record = dispatched(ledger, reserved(ledger))
     back = ledger.lose_attempt(record, "dagster_run_gone", "no Dagster run")
     assert (back.status, back.is_dispatched) == (RunStatus.QUEUED, False)
 
 
-def test_an_attempt_that_was_claimed_meanwhile_is_not_lost(ledger: RunLedger) -> None:
+def test_an_attempt_that_was_claimed_meanwhile_is_not_lost(ledger: RunService) -> None:
     seen = dispatched(ledger, reserved(ledger))
     ledger.claim(seen.run_id, 1, "dagster-1")
     with pytest.raises(FenceLostError):
         ledger.lose_attempt(seen, "dagster_run_gone", "no Dagster run")
 
 
-FINAL: list[tuple[str, Callable[[RunLedger, RunRecord], object]]] = [
+FINAL: list[tuple[str, Callable[[RunService, RunRecord], object]]] = [
     *STALE,
     ("dispatch", lambda ledger, old: dispatched(ledger, old, old.attempt + 1)),
     ("claim", lambda ledger, old: ledger.claim(old.run_id, old.attempt, "dagster-1")),
@@ -578,7 +578,7 @@ FINAL: list[tuple[str, Callable[[RunLedger, RunRecord], object]]] = [
     ("cancel", lambda ledger, old: ledger.cancel(old.run_id)),
     ("poison", lambda ledger, old: ledger.poison(old.run_id, "late")),
 ]
-ENDS: list[tuple[str, Callable[[RunLedger, RunRecord], RunRecord]]] = [
+ENDS: list[tuple[str, Callable[[RunService, RunRecord], RunRecord]]] = [
     ("SUCCEEDED", lambda ledger, record: ledger.succeed(record.fence, Outcome())),
     ("FAILED", lambda ledger, record: ledger.fail(record.fence, FAILURE)),
     ("CANCELLED", lambda ledger, record: ledger.cancel(record.run_id)),
@@ -590,8 +590,8 @@ ENDS: list[tuple[str, Callable[[RunLedger, RunRecord], RunRecord]]] = [
 @pytest.mark.parametrize("end", [pytest.param(e, id=name) for name, e in ENDS])
 def test_a_final_run_is_never_unfinished(
     platform: Platform,
-    end: Callable[[RunLedger, RunRecord], RunRecord],
-    write: Callable[[RunLedger, RunRecord], object],
+    end: Callable[[RunService, RunRecord], RunRecord],
+    write: Callable[[RunService, RunRecord], object],
 ) -> None:
     record = running(platform.ledger)
     over = end(platform.ledger, record)
@@ -622,7 +622,7 @@ def test_poison_is_acknowledged_once_it_is_in_the_dlq(platform: Platform) -> Non
     assert settled.due_lane is Lane.LETTER
 
 
-def test_a_run_that_goes_on_is_not_acknowledged(ledger: RunLedger) -> None:
+def test_a_run_that_goes_on_is_not_acknowledged(ledger: RunService) -> None:
     record = reserved(ledger)
     with pytest.raises(TransitionRefusedError):
         ledger.acknowledge(record.run_id)
@@ -639,7 +639,7 @@ def test_a_run_that_goes_on_is_not_acknowledged(ledger: RunLedger) -> None:
     ids=["succeed", "fail"],
 )
 def test_a_run_that_ends_itself_has_written_its_reports(
-    ledger: RunLedger, end: Callable[[RunLedger, RunRecord], RunRecord]
+    ledger: RunService, end: Callable[[RunService, RunRecord], RunRecord]
 ) -> None:
     assert not end(ledger, running(ledger)).needs_reports
 
@@ -659,9 +659,9 @@ class CountedReads:
         return self._runs.get(run_id)
 
 
-def counted(platform: Platform) -> tuple[RunLedger, CountedReads]:
+def counted(platform: Platform) -> tuple[RunService, CountedReads]:
     runs = CountedReads(platform.runs)
-    return RunLedger(runs), runs
+    return RunService(runs), runs
 
 
 def test_a_record_that_is_known_is_written_without_being_read(platform: Platform) -> None:
@@ -716,7 +716,7 @@ def test_entering_the_stage_that_a_run_is_in_looks_at_the_fence(platform: Platfo
         platform.ledger.enter_stage(known.fence, known.stage)
 
 
-def test_reports_are_noted_on_a_final_run(ledger: RunLedger) -> None:
+def test_reports_are_noted_on_a_final_run(ledger: RunService) -> None:
     over = ledger.cancel(running(ledger).run_id)
     assert over.needs_reports
     noted = ledger.note_reports(over.run_id, Outcome(artifacts={"run_summary": "k"}))
@@ -724,7 +724,7 @@ def test_reports_are_noted_on_a_final_run(ledger: RunLedger) -> None:
     assert noted.artifacts == {"run_summary": "k"}
 
 
-def test_a_run_without_a_record_is_named(ledger: RunLedger) -> None:
+def test_a_run_without_a_record_is_named(ledger: RunService) -> None:
     run_id = str(uuid.uuid4())
     with pytest.raises(UnknownRunError, match=run_id):
         ledger.request_cancel(run_id)

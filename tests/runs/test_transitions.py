@@ -12,7 +12,7 @@ import pytest
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.next_action import next_action
 from relay_core.domain.records import RunFailure
-from relay_dagster.runs import admission, message_state, state_machine
+from relay_dagster.runs import admission, message_state, transitions
 from relay_dagster.runs.errors import HoldMismatchError, RunError, RunNotHeldError
 from relay_dagster.runs.feeds import rules
 from relay_dagster.runs.feeds.hold import Hold, Release
@@ -25,7 +25,7 @@ from relay_dagster.runs.model import (
     RunRecord,
 )
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
-from relay_dagster.runs.state_machine import MOVES, STATUSES, Rule, state_diagram
+from relay_dagster.runs.transitions import MOVES, STATUSES, Rule, state_diagram
 from support.builders import REQUESTED_AT, RUN_ID
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -94,17 +94,17 @@ def loss(record: RunRecord) -> Loss:
 
 
 RULES: Mapping[str, Callable[[RunRecord], Rule]] = {
-    "tombstoned": lambda _: state_machine.tombstoned(NOW),
-    "dispatched": lambda r: state_machine.dispatched(r.attempt + 1, NOW),
-    "claimed": lambda r: state_machine.claimed(r.attempt, DAGSTER_RUN_ID, NOW),
-    "entered": lambda r: state_machine.entered(fence(r), Stage.WRITE_OUTPUTS, NOW),
-    "pinned": lambda r: state_machine.pinned(fence(r), 3, "baseline-run"),
-    "succeeded": lambda r: state_machine.succeeded(fence(r), NOTHING_KNOWN, NOW),
-    "failed": lambda r: state_machine.failed(fence(r), FAILURE, NOTHING_KNOWN, NOW),
-    "attempt_lost": lambda r: state_machine.attempt_lost(loss(r), POLICY),
-    "poisoned": lambda _: state_machine.poisoned("it is broken", NOW),
-    "cancel_requested": lambda _: state_machine.cancel_requested(NOW),
-    "cancelled": lambda _: state_machine.cancelled(NOW),
+    "tombstoned": lambda _: transitions.tombstoned(NOW),
+    "dispatched": lambda r: transitions.dispatched(r.attempt + 1, NOW),
+    "claimed": lambda r: transitions.claimed(r.attempt, DAGSTER_RUN_ID, NOW),
+    "entered": lambda r: transitions.entered(fence(r), Stage.WRITE_OUTPUTS, NOW),
+    "pinned": lambda r: transitions.pinned(fence(r), 3, "baseline-run"),
+    "succeeded": lambda r: transitions.succeeded(fence(r), NOTHING_KNOWN, NOW),
+    "failed": lambda r: transitions.failed(fence(r), FAILURE, NOTHING_KNOWN, NOW),
+    "attempt_lost": lambda r: transitions.attempt_lost(loss(r), POLICY),
+    "poisoned": lambda _: transitions.poisoned("it is broken", NOW),
+    "cancel_requested": lambda _: transitions.cancel_requested(NOW),
+    "cancelled": lambda _: transitions.cancelled(NOW),
     "held": lambda r: rules.held(fence(r), NOTHING_KNOWN, NOW),
     "released": lambda _: rules.released(DECISION, NOW),
     "superseded": lambda _: rules.superseded("newer-run"),
@@ -220,9 +220,9 @@ def test_a_run_that_fails_says_what_to_do_and_whose_it_is() -> None:
 def test_poison_is_whose_the_last_attempt_was(attempt_code: str, whose: str) -> None:
     """Whether it ends with the last attempt, or where it waits for one more than it may have."""
     given = replace(loss(RUNNING), error_code=attempt_code)
-    last = state_machine.attempt_lost(given, RetryPolicy(max_attempts=1))(RUNNING)
-    waiting = state_machine.attempt_lost(given, POLICY)(RUNNING)
-    for poison in (last, state_machine.poisoned("no attempt is left", NOW)(waiting)):
+    last = transitions.attempt_lost(given, RetryPolicy(max_attempts=1))(RUNNING)
+    waiting = transitions.attempt_lost(given, POLICY)(RUNNING)
+    for poison in (last, transitions.poisoned("no attempt is left", NOW)(waiting)):
         assert (poison.error_code, poison.failure_class) == ("POISON_JOB", whose)
         assert poison.next_action == next_action(poison.failure)
     assert waiting.failure_class is None
@@ -260,7 +260,7 @@ def test_a_release_that_does_not_fit_is_refused(
 
 def test_a_held_feed_that_is_given_up_ends_the_run_where_it_was_held() -> None:
     settled = replace(HELD, acknowledged_at=NOW)
-    for rule in (state_machine.cancel_requested(NOW), rules.superseded("newer-run")):
+    for rule in (transitions.cancel_requested(NOW), rules.superseded("newer-run")):
         over = rule(settled)
         assert (over.status, over.failed_stage) == (RunStatus.CANCELLED, Stage.WRITE_OUTPUTS)
         assert (over.finished_at, over.acknowledged_at) == (HELD.finished_at, None)
@@ -268,7 +268,7 @@ def test_a_held_feed_that_is_given_up_ends_the_run_where_it_was_held() -> None:
 
 
 def test_a_message_of_any_length_fits_into_the_record() -> None:
-    poison = state_machine.poisoned("x" * 50_000, NOW)(RUNNING)
+    poison = transitions.poisoned("x" * 50_000, NOW)(RUNNING)
     assert len(str(poison.error_message)) < 25_000
     assert str(poison.error_message).endswith("...")
 

@@ -1,7 +1,7 @@
 """The run's ledger: every change of a run record, whoever asks, and no other place.
 
-Each method reads the record consistently, applies one rule of `state_machine` or `message_state`,
-and commits the result on condition that nothing has changed since; where something has, it reads
+Each method reads the record consistently, applies one rule of `transitions` or `message_state`, and
+commits the result on condition that nothing has changed since; where something has, it reads
 and decides again (`commits`). The tenant's lock changes in the same transaction. ``known`` is the
 record as the caller read or wrote it last: it is tried first, and spares a read.
 
@@ -13,21 +13,30 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.audit import SYSTEM, Action, AuditEntry, Origin
-from relay_dagster.runs import state_machine
+from relay_dagster.drain import AFTER_A_FAULT
+from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.runs import message_state, transitions
 from relay_dagster.runs.admission import Admission, Reservation
-from relay_dagster.runs.commits import Commits, LookPolicy
-from relay_dagster.runs.feeds import rules
-from relay_dagster.runs.feeds.decisions import FeedDecisions
+from relay_dagster.runs.commits import UNSENT_AFTER, Commits, EntryOf, PollSchedule, Rule
+from relay_dagster.runs.errors import FeedNotKeptError
+from relay_dagster.runs.feeds import rules as feed_rules
+from relay_dagster.runs.feeds.hold import Release
+from relay_dagster.runs.feeds.moves import FeedMoves
+from relay_dagster.runs.feeds.pointer import FeedPointer
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,
     Fence,
     Idempotency,
+    Lane,
     NewRun,
     Outcome,
     RunRecord,
@@ -37,8 +46,8 @@ from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 from relay_dagster.runs.triggers.state import TriggerMove
 
 
-class RunLedger(FeedDecisions):
-    """Every transition of a run record; decisions of feeds, and mere notes, are inherited.
+class RunService:
+    """Every change of a run record.
 
     Args:
         runs: where records are kept.
@@ -53,15 +62,17 @@ class RunLedger(FeedDecisions):
         self,
         runs: RunRecords,
         policy: RetryPolicy | None = None,
-        looks: LookPolicy | None = None,
+        looks: PollSchedule | None = None,
         *,
         keep_published: int = 10,
         clock: Callable[[], datetime] = utc_now,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.policy = policy or RetryPolicy()
-        self.looks = looks or LookPolicy(retries=self.policy)
-        super().__init__(Commits(runs, self.looks, clock), keep_published)
+        self.looks = looks or PollSchedule(retries=self.policy)
+        self._commits = Commits(runs, self.looks, clock)
+        self._change, self._clock = self._commits.change, clock
+        self._feeds = FeedMoves(runs, keep_published, clock)
         self._admission = Admission(self._commits)
         self._chance = chance
 
@@ -103,7 +114,7 @@ class RunLedger(FeedDecisions):
         Returns:
             The record; not ``hidden`` where the message had arrived and the run is under way.
         """
-        return self._change(run_id, state_machine.tombstoned(self._clock()))
+        return self._change(run_id, transitions.tombstoned(self._clock()))
 
     def request_cancel(self, run_id: str, *, origin: Origin = SYSTEM) -> RunRecord:
         """Cancel at once where no attempt is under way, else set ``cancel_requested_at``.
@@ -118,7 +129,7 @@ class RunLedger(FeedDecisions):
         def entry(record: RunRecord) -> AuditEntry:
             return origin.entry(Action.RUN_CANCELLED, record.tenant_id, run_id, now)
 
-        rule = state_machine.cancel_requested(now)
+        rule = transitions.cancel_requested(now)
         return self._change(run_id, rule, move=self._feeds.discard, entry=entry)
 
     # --- from the queue -------------------------------------------------------------------------
@@ -167,7 +178,7 @@ class RunLedger(FeedDecisions):
             DispatchRefusedError: another attempt is under way, or this one is not the next.
             CancelRequestedError, RunAlreadyFinishedError: there is nothing to dispatch.
         """
-        open_attempt = state_machine.dispatched(attempt, self._clock())
+        open_attempt = transitions.dispatched(attempt, self._clock())
         if message_id is None:
             return self._change(run_id, open_attempt, known)
         note = self._received(message_id, receipt_handle)
@@ -182,7 +193,7 @@ class RunLedger(FeedDecisions):
             ClaimRefusedError: the attempt is over or belongs to another Dagster run.
             CancelRequestedError: the run is to be cancelled.
         """
-        return self._change(run_id, state_machine.claimed(attempt, dagster_run_id, self._clock()))
+        return self._change(run_id, transitions.claimed(attempt, dagster_run_id, self._clock()))
 
     def start_by_hand(
         self, dagster_run_id: str, tenant_id: str, config_version: int | None = None
@@ -206,7 +217,7 @@ class RunLedger(FeedDecisions):
             CancelRequestedError: the run is to be cancelled; go on to `cancel`.
             TransitionRefusedError: the stage lies behind.
         """
-        return self._change(fence.run_id, state_machine.entered(fence, stage, self._clock()), known)
+        return self._change(fence.run_id, transitions.entered(fence, stage, self._clock()), known)
 
     def pin(
         self,
@@ -222,7 +233,7 @@ class RunLedger(FeedDecisions):
             FenceLostError, CancelRequestedError: as for `enter_stage`.
         """
         return self._change(
-            fence.run_id, state_machine.pinned(fence, config_version, baseline_run_id), known
+            fence.run_id, transitions.pinned(fence, config_version, baseline_run_id), known
         )
 
     def succeed(
@@ -235,7 +246,7 @@ class RunLedger(FeedDecisions):
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`; nothing was published.
         """
-        rule = state_machine.succeeded(fence, outcome, self._clock())
+        rule = transitions.succeeded(fence, outcome, self._clock())
         return self._change(fence.run_id, rule, known, self._feeds.publish)
 
     def hold(self, fence: Fence, outcome: Outcome, *, known: RunRecord | None = None) -> RunRecord:
@@ -244,7 +255,7 @@ class RunLedger(FeedDecisions):
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`.
         """
-        rule = rules.held(fence, outcome, self._clock())
+        rule = feed_rules.held(fence, outcome, self._clock())
         return self._change(fence.run_id, rule, known, self._feeds.hold)
 
     def fail(
@@ -257,7 +268,7 @@ class RunLedger(FeedDecisions):
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`.
         """
-        rule = state_machine.failed(fence, failure, outcome, self._clock())
+        rule = transitions.failed(fence, failure, outcome, self._clock())
         return self._change(fence.run_id, rule)
 
     def retry_later(self, fence: Fence, error_code: str, error_message: str) -> RunRecord:
@@ -295,7 +306,7 @@ class RunLedger(FeedDecisions):
         Raises:
             RunAlreadyFinishedError: the run has ended otherwise.
         """
-        return self._change(run_id, state_machine.cancelled(self._clock()))
+        return self._change(run_id, transitions.cancelled(self._clock()))
 
     def poison(self, run_id: str, error_message: str) -> RunRecord:
         """End the run ``FAILED`` with ``POISON_JOB`` and free the tenant, whoever executes it.
@@ -303,7 +314,146 @@ class RunLedger(FeedDecisions):
         Raises:
             RunAlreadyFinishedError: the run has ended.
         """
-        return self._change(run_id, state_machine.poisoned(error_message, self._clock()))
+        return self._change(run_id, transitions.poisoned(error_message, self._clock()))
+
+    # --- feeds that are held back, or published again ---------------------------------------------
+
+    def release(self, run_id: str, decision: Release, *, origin: Origin = SYSTEM) -> RunRecord:
+        """Publish what is held: ``SUCCEEDED``. The same decision again changes nothing.
+
+        Raises:
+            RunNotHeldError: nothing of the run is held back.
+            HoldMismatchError: what is held is not what was reviewed.
+            TenantBusyError: the tenant has a run that is queued or running.
+        """
+        now = self._clock()
+
+        def entry(record: RunRecord) -> AuditEntry:
+            return origin.entry(
+                Action.RUN_RELEASED,
+                record.tenant_id,
+                run_id,
+                now,
+                sha256=decision.sha256,
+                guards=sorted(decision.guards),
+                reason=decision.reason,
+            )
+
+        rule = feed_rules.released(decision, now)
+        return self._change(run_id, rule, move=self._feeds.publish, while_idle=True, entry=entry)
+
+    def expire_hold(self, run_id: str, retention_days: int) -> RunRecord:
+        """Give a held feed up that is older than artifacts are kept: ``CANCELLED``.
+
+        Raises:
+            TransitionRefusedError: the run is not held any more.
+        """
+        return self._change(run_id, feed_rules.expired(retention_days), move=self._feeds.discard)
+
+    def roll_back(
+        self, tenant_id: str, run_id: str, reason: str = "", *, origin: Origin = SYSTEM
+    ) -> FeedPointer:
+        """Publish a feed again that was in force; the one that is in force is no change.
+
+        Raises:
+            FeedNotKeptError: it is none of the tenant's last publications.
+            TenantBusyError: the tenant has a run that is queued or running.
+        """
+        runs = self._commits.runs
+        feed = runs.feed(tenant_id)
+        if feed is None or feed.kept(run_id) is None:
+            raise FeedNotKeptError(tenant_id, run_id)
+        before, now = feed.in_force.run_id, self._clock()
+
+        def entry(_: RunRecord) -> AuditEntry:
+            told = {"run_id_before": before, "reason": reason}
+            return origin.entry(Action.FEED_ROLLED_BACK, tenant_id, run_id, now, **told)
+
+        if before != run_id:
+            self._change(run_id, replace, move=self._feeds.publish, while_idle=True, entry=entry)
+        return runs.feed(tenant_id) or feed
+
+    # --- messages, reports, and the next check ----------------------------------------------------
+
+    def mark_sent(
+        self, run_id: str, message_id: str, *, known: RunRecord | None = None
+    ) -> RunRecord:
+        """Note the message that now stands for the run: the first, or one sent in its place.
+
+        A run that has ended meanwhile stays as it is: the message will find it final.
+        """
+        return self._change(run_id, message_state.sent(message_id, self._clock()), known)
+
+    def claim_send(self, run_id: str, wait: timedelta = UNSENT_AFTER) -> RunRecord:
+        """Take the right to send the message of a run that has had none for ``wait``.
+
+        Raises:
+            TransitionRefusedError: it has one, or somebody is sending it.
+            RunAlreadyFinishedError: the run has ended.
+        """
+        return self._change(run_id, message_state.send_claimed(self._clock(), wait))
+
+    def note_receive(
+        self,
+        run_id: str,
+        message_id: str,
+        receipt_handle: str,
+        *,
+        hidden_for: timedelta | None = None,
+    ) -> RunRecord:
+        """Store the newest receipt handle of the run's message.
+
+        ``hidden_for`` is how long it stays out of sight, by default the queue's own time.
+        """
+        rule = self._received(message_id, receipt_handle, hidden_for)
+        return self._change(run_id, rule)
+
+    def record_dlq(self, run_id: str, dlq_message_id: str) -> RunRecord:
+        """Note that the run's message is in the dead-letter queue."""
+        return self._change(run_id, message_state.dead_lettered(dlq_message_id))
+
+    def settle_letter(self, run_id: str, entry: EntryOf | None = None) -> RunRecord:
+        """Note that the run's dead letter is redriven or discarded: it is to go when it is met."""
+        return self._change(run_id, message_state.letter_settled(self._clock()), entry=entry)
+
+    def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
+        """Note that a final run's reports are written; ``outcome`` adds to what is known.
+
+        Raises:
+            TransitionRefusedError: the run is not final.
+        """
+        return self._change(run_id, message_state.reported(outcome, self._clock()))
+
+    def acknowledge(self, run_id: str, *, known: RunRecord | None = None) -> RunRecord:
+        """Note that a final run's message is deleted and nothing is left to do.
+
+        Raises:
+            TransitionRefusedError: the run is not final, or poison that is not in the DLQ yet.
+        """
+        return self._change(run_id, message_state.acknowledged(self._clock()), known)
+
+    def look_again(
+        self, record: RunRecord, after: timedelta, *, lane: Lane | None = None, **seen: Any
+    ) -> bool:
+        """Note when a record that stays as it is wants to be looked at again, and what was seen.
+
+        Its revision stays, so that this is in nobody's way.
+
+        Args:
+            record: as it was read.
+            after: from now on.
+            lane: whose it is then, by default whose it was.
+            seen: what looks alone know: ``watched_as``, ``hidden_until``, ...
+
+        Returns:
+            False where the record has changed meanwhile; that change has said when.
+        """
+        return self._commits.look_again(record, after, lane, seen)
+
+    def put_off(self, record: RunRecord) -> None:
+        """Let others go first after a fault; where not even that can be noted it stays due."""
+        with suppress(ExternalServiceError):
+            self.look_again(record, AFTER_A_FAULT)
 
     # --- how ------------------------------------------------------------------------------------
 
@@ -319,4 +469,11 @@ class RunLedger(FeedDecisions):
             now=now,
             retry_at=now + self.policy.delay(attempt, self._chance()),
         )
-        return self._change(run_id, state_machine.attempt_lost(loss, self.policy))
+        return self._change(run_id, transitions.attempt_lost(loss, self.policy))
+
+    def _received(
+        self, message_id: str, receipt_handle: str, hidden_for: timedelta | None = None
+    ) -> Rule:
+        now = self._clock()
+        hidden_until = now + (hidden_for or self._commits.looks.visibility)
+        return message_state.received(message_id, receipt_handle, now, hidden_until)
