@@ -96,7 +96,7 @@ def rules_goals(samples: Mapping[str, Samples], alone: str) -> Iterator[Goal]:
             yield Goal(f"time without rules: {name}", 1.3, runs.times(samples[alone]))
 
 
-FORMAT_LIMITS = {"csv, gzip": 2.0, "jsonl": 2.5, "parquet": 1.0, "xlsx": 6.0}
+FORMAT_LIMITS = {"csv, gzip": 2.0, "jsonl": 2.5, "parquet": 1.0, "xlsx": 25.0}
 _FORMAT_MEMORY = 1.5
 
 

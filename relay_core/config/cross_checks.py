@@ -34,6 +34,7 @@ from relay_core.config.values import (
     refuse,
 )
 from relay_core.domain.cell_rules import read_cell, shorten, strip
+from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.errors import CellError
 from relay_core.domain.limits import DEFAULT_LIMITS, LONGEST_QUOTED, Limits
@@ -214,11 +215,11 @@ def refuse_idle(option: str, wanted: str, is_set: bool, info: ValidationInfo) ->
 
 FORMATS_WITH = {
     "compression": ("csv", "jsonl", "parquet"),
-    "sheet": ("xlsx",),
+    "sheet": WORKBOOK_FORMATS,
     "delimiter": ("csv",),
     "encoding": ("csv", "jsonl"),
-    "skip_lines": ("csv", "xlsx"),
-    "columns": ("csv", "xlsx"),
+    "skip_lines": ("csv", *WORKBOOK_FORMATS),
+    "columns": ("csv", *WORKBOOK_FORMATS),
 }
 """Which formats of feeds an option of the parser says anything about; the others: all."""
 

@@ -49,7 +49,7 @@ SortRule = Literal[
     "highest_quantity",
 ]
 DEFAULT_SORT: tuple[SortRule, ...] = ("in_stock_desc", "lowest_landed_cost")
-FeedFormat = Literal["csv", "jsonl", "xlsx", "parquet"]
+FeedFormat = Literal["csv", "jsonl", "xlsx", "xls", "ods", "parquet"]
 Compression = Literal["auto", "none", "gzip", "zip"]
 DuplicateSkus = Literal["compete", "first", "last", "sum", "refuse"]
 

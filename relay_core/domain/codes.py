@@ -1,8 +1,11 @@
-"""The one list of stages, statuses, failure codes, warnings and row faults."""
+"""The one list of stages, statuses, failure codes, warnings, row faults and workbooks."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+
+WORKBOOK_FORMATS = ("xlsx", "xls", "ods")
+"""The formats of feeds that are workbooks."""
 
 
 class Stage(StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from relay_core.config import ParserConfig
+from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.compression import unpack
 from relay_core.ingest.csv_reader import parse_feed
@@ -23,7 +24,7 @@ def _read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedF
 _READERS: dict[str, Callable[[Buffer, ParserConfig, Limits], ParsedFeed]] = {
     "csv": parse_feed,
     "jsonl": read_json_lines,
-    "xlsx": read_apart,
+    **dict.fromkeys(WORKBOOK_FORMATS, read_apart),
     "parquet": _read_parquet,
 }
 
@@ -35,8 +36,8 @@ def open_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMIT
         FeedUnreadableError: it cannot be used, here or from ``batches``; with the code of the run
             that fails for it.
     """
-    if not len(data) and parser.format in ("xlsx", "parquet"):
+    if not len(data) and parser.format in (*WORKBOOK_FORMATS, "parquet"):
         return ParsedFeed(parser.columns)
-    if parser.format != "xlsx":  # a workbook is an archive itself
+    if parser.format not in WORKBOOK_FORMATS:  # a workbook is an archive itself
         data = unpack(data, parser.compression, limits)
     return _READERS[parser.format](data, parser, limits)

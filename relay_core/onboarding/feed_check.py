@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from relay_core.config import ParserConfig, TenantConfig
-from relay_core.domain.codes import FailureCode
+from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode
 from relay_core.domain.columns import NUMBER_COLUMNS, REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.charset import decode_head, guess_encoding
@@ -168,7 +168,7 @@ class _Look:
 
 
 def _layout_changes(feed: FeedBytes, parser: ParserConfig) -> dict[str, Any]:
-    if parser.format == "xlsx":
+    if parser.format in WORKBOOK_FORMATS:
         return guess_sheet(feed.data, parser)
     encoding = guess_encoding(feed.data, parser.encoding, is_whole=feed.is_whole)
     if encoding is None or parser.format == "parquet":

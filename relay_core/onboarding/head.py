@@ -24,8 +24,8 @@ from relay_core.ingest.csv_records import (
 )
 from relay_core.onboarding.reading import MOST_ROWS
 
-ZIP, PARQUET = b"PK\x03\x04", b"PAR1"
-"""What a workbook or an archive, and what a Parquet file begins with."""
+ZIP, OLE2, PARQUET = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"PAR1"
+"""The first bytes of an archive or a workbook, of an old workbook, and of a Parquet file."""
 _LINE_ENDS = re.compile(rb"[\r\n]+")
 _LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
@@ -57,7 +57,7 @@ class HeadRecord:
 
 def is_read_whole(head: bytes) -> bool:
     """Tell whether a file that begins so says at its end what it holds."""
-    return head.startswith((ZIP, PARQUET))
+    return head.startswith((ZIP, OLE2, PARQUET))
 
 
 def whole_lines(feed: FeedBytes, parser: ParserConfig, most: int) -> tuple[bytes, ParserConfig]:

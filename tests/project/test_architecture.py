@@ -27,7 +27,7 @@ from support.source_tree import (
 )
 
 CORE_MAY_IMPORT = {
-    *("cronsim", "jinja2", "numpy", "pandas", "pandera", "pyarrow", "pydantic"),
+    *("cronsim", "jinja2", "numpy", "pandas", "pandera", "pyarrow", "pydantic", "xlrd"),
     *("pydantic_core", "relay_core", "yaml"),
 }
 STANDARD = sys.stdlib_module_names | {"__future__"}

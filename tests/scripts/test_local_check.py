@@ -16,6 +16,7 @@ import pytest
 from first_patch import with_patch
 from local.command import main
 from relay_core.config import parse_document
+from relay_core.onboarding.head import OLE2
 from support.builders import config_document, feed, vendor_document
 from support.local_bench import Bench
 from support.pages import PAGES
@@ -237,7 +238,7 @@ def test_rows_that_the_error_policy_lets_pass_are_nothing_wrong(
         (b"", "the file has no rows"),
         (b"sku,quantity_available,cost\n", "the file has no rows"),
         (b"%PDF-1.7", "the file is a PDF; export it as CSV"),
-        (b"\xd0\xcf\x11\xe0", "an old Excel workbook, or one with a password"),
+        (OLE2 + "EncryptedPackage".encode("utf-16-le"), "the workbook has a password"),
         (b"PK\x03\x04", "is damaged"),
     ],
 )

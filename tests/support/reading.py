@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay_core.config import ParserConfig
+from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.feed import Misfits, ParsedFeed
 from relay_core.ingest.formats import open_feed
+from relay_core.ingest.workbooks import read_workbook
 
 
 @dataclass
@@ -24,6 +26,8 @@ class Read:
 def read(data: bytes, format: str, *, limits: Limits = DEFAULT_LIMITS, **options: Any) -> Read:
     """Read a feed by its format's reader."""
     parser = ParserConfig.model_validate({"format": format, **options})
+    if format in WORKBOOK_FORMATS and data:  # without the process that a run reads it in
+        return gathered(read_workbook(data, parser, limits))
     return gathered(open_feed(data, parser, limits))
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
+
+import xlwt
 
 _RELATED = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -77,3 +80,59 @@ def text_row(number: int, *cells: str) -> str:
         if cell
     )
     return f'<row r="{number}">{written}</row>'
+
+
+_ODF = "urn:oasis:names:tc:opendocument:xmlns"
+_CALC = "urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0"
+
+
+def ods(*tables: str, styles: str = "", manifest: str = "<manifest/>") -> bytes:
+    """Return a workbook of OpenDocument with these ``table:table`` elements."""
+    spaces = "".join(
+        f' xmlns:{name}="{_ODF}:{name}:1.0"' for name in ("office", "table", "text", "style")
+    )
+    content = (
+        f'<office:document-content{spaces} xmlns:calcext="{_CALC}">'
+        f"<office:automatic-styles>{styles}</office:automatic-styles><office:body>"
+        f"<office:spreadsheet>{''.join(tables)}</office:spreadsheet></office:body>"
+        "</office:document-content>"
+    )
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    return archive({"mimetype": kind, "content.xml": content, "META-INF/manifest.xml": manifest})
+
+
+def ods_table(*rows: str, name: str = "Sheet1", style: str = "ta1") -> str:
+    """Return a sheet of rows, each of which is what stands in its ``table:table-row``."""
+    written = "".join(f"<table:table-row>{row}</table:table-row>" for row in rows)
+    return f'<table:table table:name="{name}" table:style-name="{style}">{written}</table:table>'
+
+
+def ods_texts(*cells: str) -> str:
+    """Return cells of texts."""
+    return "".join(
+        f'<table:table-cell office:value-type="string"><text:p>{cell}</text:p></table:table-cell>'
+        for cell in cells
+    )
+
+
+def xls(
+    sheets: Mapping[str, Sequence[Sequence[object]]],
+    *,
+    hidden: Sequence[str] = (),
+    from_1904: bool = False,
+) -> bytes:
+    """Return an old workbook; dates and times get number formats that show them."""
+    formats = {date: "yyyy-mm-dd", datetime: "yyyy-mm-dd hh:mm:ss", time: "hh:mm:ss"}
+    book = xlwt.Workbook()
+    book.dates_1904 = from_1904
+    for name, rows in sheets.items():
+        sheet = book.add_sheet(name)
+        sheet.visibility = 1 if name in hidden else 0
+        for number, row in enumerate(rows):
+            for column, value in enumerate(row):
+                style = xlwt.easyxf(num_format_str=formats.get(type(value), "General"))
+                if value is not None:
+                    sheet.write(number, column, value, style)
+    packed = io.BytesIO()
+    book.save(packed)
+    return packed.getvalue()

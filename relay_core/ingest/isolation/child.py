@@ -5,6 +5,7 @@ It loads as little as it can, and asks the system to refuse it memory beyond wha
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import sys
@@ -18,7 +19,7 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.isolation.frames import FrameKind, write_batch, write_value
 from relay_core.ingest.parquet.reader import read_parquet
-from relay_core.ingest.xlsx.reader import read_workbook
+from relay_core.ingest.workbooks import read_workbook
 
 if TYPE_CHECKING:
     from relay_core.config import ParserConfig
@@ -40,6 +41,7 @@ def main() -> None:
     """Read the one feed that is asked for."""
     sys.meta_path.insert(0, _WithoutPandas())
     tune_process()
+    gc.disable()  # cells are millions of objects that never form a cycle
     asked = json.loads(sys.stdin.buffer.readline())
     limits = Limits(**asked["limits"])
     _limit_memory(2 * limits.feed_bytes + _OWN_BYTES)
@@ -59,7 +61,7 @@ def main() -> None:
 
 def _read(options: dict[str, object], limits: Limits, out: IO[bytes]) -> None:
     parser = cast("ParserConfig", SimpleNamespace(**options))
-    read = read_workbook if parser.format == "xlsx" else read_parquet
+    read = read_parquet if parser.format == "parquet" else read_workbook
     parsed = read(sys.stdin.buffer.read(), parser, limits)
     write_value(out, FrameKind.HEADERS, parsed.headers)
     for batch in parsed.batches:

@@ -9,7 +9,7 @@ from typing import Any
 
 from relay_core.config import ParserConfig
 from relay_core.config.cross_checks import FORMATS_WITH
-from relay_core.domain.codes import FailureCode
+from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.ingest.charset import decode_head, likely_encodings
@@ -21,16 +21,14 @@ from relay_core.ingest.compression import (
     unpack_head,
 )
 from relay_core.ingest.json_objects import read_object
-from relay_core.onboarding.head import PARQUET, ZIP, FeedBytes
+from relay_core.ingest.workbooks import workbook_format
+from relay_core.onboarding.head import OLE2, PARQUET, ZIP, FeedBytes
 
 _UNPACKED = 1 << 20
 """So much of a packed text is looked at."""
 LOOK_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
 """What a file that must be unpacked whole may unpack to."""
-_NO_FEED = (
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook, or one with a password"),
-    (b"%PDF", "a PDF"),
-)
+_NO_FEED = ((b"%PDF", "a PDF"),)
 
 
 def unpacked(feed: FeedBytes) -> FeedBytes:
@@ -43,12 +41,12 @@ def unpacked(feed: FeedBytes) -> FeedBytes:
     if kind is not None:
         raise _unreadable(f"the file is {kind}; export it as CSV, or save it as .xlsx")
     packed = compression_of(feed.data, "auto")
-    if packed == "zip" or feed.data.startswith(PARQUET):
+    if packed == "zip" or feed.data.startswith((PARQUET, OLE2)):
         if not feed.is_whole:
             raise _unreadable("the file is too large to be looked at; a run reads it")
-        if packed == "none" or _is_workbook(feed.data):
-            return feed
-        return _unzipped(feed)
+        if packed == "zip" and workbook_format(feed.data) is None:
+            return _unzipped(feed)
+        return feed
     return _gunzipped(feed) if packed == "gzip" else feed
 
 
@@ -68,8 +66,8 @@ def container_changes(feed: FeedBytes, inner: FeedBytes, parser: ParserConfig) -
             default = ParserConfig.model_fields[option].default
             if found not in formats and getattr(parser, option) != default:
                 changes[option] = default
-    packed = "none" if found == "xlsx" else compression_of(feed.data, "auto")
-    if found != "xlsx" and parser.compression not in ("auto", packed):
+    packed = compression_of(feed.data, "auto")
+    if found not in WORKBOOK_FORMATS and parser.compression not in ("auto", packed):
         changes["compression"] = "auto"
     return changes
 
@@ -77,8 +75,8 @@ def container_changes(feed: FeedBytes, inner: FeedBytes, parser: ParserConfig) -
 def _format_of(feed: FeedBytes, parser: ParserConfig) -> str:
     if not feed.data:
         return parser.format
-    if feed.data.startswith(ZIP):
-        return "xlsx"
+    if feed.data.startswith((ZIP, OLE2)):
+        return workbook_format(feed.data) or parser.format
     if feed.data.startswith(PARQUET):
         return "parquet"
     return "jsonl" if _is_json_lines(feed) else "csv"
@@ -94,16 +92,12 @@ def _is_json_lines(feed: FeedBytes) -> bool:
     return line.startswith("{") and read_object(line) is not None
 
 
-def _is_workbook(data: bytes) -> bool:
+def _unzipped(feed: FeedBytes) -> FeedBytes:
     try:
-        with open_archive(data) as archive:
-            return "[Content_Types].xml" in archive.namelist()
+        open_archive(feed.data).close()
     except BROKEN as error:
         what = "a ZIP archive's or an Excel workbook's"
         raise _unreadable(f"the file begins as {what} do, and is damaged: {error}") from error
-
-
-def _unzipped(feed: FeedBytes) -> FeedBytes:
     data, is_all = unpack_head(feed.data, "zip", _UNPACKED)
     if not is_all and data.startswith(PARQUET):
         data, is_all = bytes(unpack(feed.data, "zip", LOOK_LIMITS)), True

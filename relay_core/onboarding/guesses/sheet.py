@@ -11,7 +11,7 @@ from relay_core.domain.cell_rules import strip
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.feed import TextBatch
 from relay_core.ingest.formats import open_feed
-from relay_core.ingest.xlsx.workbook import Workbook
+from relay_core.ingest.workbooks import open_book
 from relay_core.onboarding.guesses.container import LOOK_LIMITS
 from relay_core.onboarding.guesses.headers import count_known, known_names
 from relay_core.onboarding.guesses.layout import columns_without_header, header_place
@@ -39,7 +39,8 @@ def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
     Raises:
         FeedUnreadableError: it is no workbook.
     """
-    shown = Workbook(data, LOOK_LIMITS).visible_sheets
+    sheets = open_book(data, parser.format, LOOK_LIMITS).sheets
+    shown = [name for name, is_visible in sheets if is_visible]
     own = parser.sheet if parser.sheet in shown else next(iter(shown), None)
     if own is None:
         return {}
@@ -68,7 +69,9 @@ def _leads_to(parser: ParserConfig, sheet: _Sheet) -> bool:
 
 def _look(data: bytes, name: str, parser: ParserConfig) -> _Sheet:
     """Return what the first rows of a sheet look like."""
-    probe = ParserConfig.model_validate({"format": "xlsx", "sheet": name, "columns": _COLUMNS})
+    probe = ParserConfig.model_validate(
+        {"format": parser.format, "sheet": name, "columns": _COLUMNS}
+    )
     try:
         records = _records(data, probe)
     except FeedUnreadableError:

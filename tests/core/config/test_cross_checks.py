@@ -171,7 +171,7 @@ def test_options_that_do_not_apply_are_told_all_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl", "xlsx", "parquet"])
+@pytest.mark.parametrize("form", ["csv", "jsonl", "xlsx", "xls", "ods", "parquet"])
 def test_a_snapshot_of_each_format_loads_as_a_config(form: str) -> None:
     config = load_config(changed("vendors.0.parser.format", form))
     assert load_config(config.to_document()) == config

@@ -54,7 +54,11 @@ from support.config_documents import (
         ("vendors.0.inbound.s3_prefix", "tenants/acme/a\nb", "must not hold control characters"),
         ("vendors.0.inbound.s3_prefix", "tenants/acme/" + "é" * 600, "longer than the 1024 bytes"),
         ("vendors.0.sku_map", "map.csv", "a mapping of keys to values is wanted"),
-        (P + "format", "xml", 'must be one of "csv", "jsonl", "xlsx", "parquet", not "xml"'),
+        (
+            P + "format",
+            "xml",
+            'must be one of "csv", "jsonl", "xlsx", "xls", "ods", "parquet", not "xml"',
+        ),
         (P + "delimiter", "", "must be one character"),
         (P + "delimiter", ";;", "must be one character"),
         (P + "delimiter", '"', "must be one character"),

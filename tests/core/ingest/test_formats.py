@@ -11,6 +11,7 @@ import pytest
 
 from reference_runs import run_document
 from relay_core.config import parse_document
+from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from support.reading import Read, read
@@ -80,10 +81,10 @@ def test_parquet_of_duckdb_is_text_by_type() -> None:
     )
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl", "xlsx", "parquet"])
+@pytest.mark.parametrize("form", ["csv", "jsonl", "xlsx", "xls", "ods", "parquet"])
 @pytest.mark.parametrize("compression", ["auto", "gzip", "zip"])
 def test_an_upload_of_no_bytes_is_an_empty_feed(form: str, compression: str) -> None:
-    options = {} if form == "xlsx" else {"compression": compression}
+    options = {} if form in WORKBOOK_FORMATS else {"compression": compression}
     assert read(b"", form, **options).headers is None
 
 

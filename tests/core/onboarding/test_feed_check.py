@@ -11,7 +11,7 @@ from relay_core.domain.codes import RowFault
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.onboarding.feed_check import FeedCheck, check_feed
-from relay_core.onboarding.head import FeedBytes
+from relay_core.onboarding.head import OLE2, FeedBytes
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.config_documents import ROOT
 from support.normalizing import normalize_vendor
@@ -225,7 +225,7 @@ def test_the_missing_headers_are_those_of_the_config_as_sent() -> None:
         (b"PK\x03\x04", "ZIP archive's or an Excel workbook's do, and is damaged"),
         (b"\x1f\x8bno", "gzip's do, and is damaged"),
         (b"%PDF-1.7", "a PDF; export it as CSV"),
-        (b"\xd0\xcf\x11\xe0", "an old Excel workbook, or one with a password; export it as CSV"),
+        (OLE2 + "EncryptedPackage".encode("utf-16-le"), "has a password; save it without one"),
     ],
 )
 def test_what_is_no_feed_is_named(data: bytes, told: str) -> None:

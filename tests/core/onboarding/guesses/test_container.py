@@ -16,7 +16,7 @@ from relay_core.onboarding.findings import describe_check
 from relay_core.onboarding.guesses.container import unpacked
 from relay_core.onboarding.head import FeedBytes
 from support.builders import tenant_config, vendor_document
-from support.workbooks import text_row, workbook
+from support.workbooks import ods, ods_table, ods_texts, text_row, workbook, xls
 
 FEEDS = Path(__file__).parents[3] / "data" / "feeds" / "formats"
 CSV = b"sku,quantity_available,cost\nA,1,2.50\nB,2,3\n"
@@ -25,6 +25,10 @@ LINES = (
 )
 HEADER = text_row(1, "sku", "quantity_available", "cost")
 SHEET = workbook(HEADER + text_row(2, "A", "1", "2.5") + text_row(3, "B", "2", "3"))
+OLD_SHEET = xls({"S": [["sku", "quantity_available", "cost"], ["A", "1", "2.5"], ["B", "2", "3"]]})
+OPEN_SHEET = ods(
+    ods_table(*(ods_texts(*row) for row in (["sku", "quantity_available", "cost"], "A12", "B23")))
+)
 PARQUET = (FEEDS / "duckdb.parquet").read_bytes()
 MAPPED = {"column_map": {"quantity_available": "qty"}}
 
@@ -52,6 +56,8 @@ def checked(data: bytes, *, is_whole: bool = True, **options: Any) -> FeedCheck:
         (LINES, {"format": "jsonl"}),
         (gzip.compress(LINES, mtime=0), {"format": "jsonl", "compression": "gzip"}),
         (SHEET, {"format": "xlsx"}),
+        (OLD_SHEET, {"format": "xls"}),
+        (OPEN_SHEET, {"format": "ods"}),
         (PARQUET, {"format": "parquet", **MAPPED}),
         (zipped(PARQUET), {"format": "parquet", **MAPPED}),
     ],
@@ -77,6 +83,10 @@ def test_a_file_of_the_configured_kind_is_read_as_a_run_reads_it(
         (gzip.compress(CSV, mtime=0), {"compression": "zip"}, {"compression": "auto"}),
         (zipped(CSV), {"compression": "none"}, {"compression": "auto"}),
         (SHEET, {"compression": "zip"}, {"format": "xlsx", "compression": "auto"}),
+        (SHEET, {"format": "xls"}, {"format": "xlsx"}),
+        (OLD_SHEET, {"format": "xlsx", "skip_lines": 0}, {"format": "xls"}),
+        (OLD_SHEET, {"delimiter": ";"}, {"format": "xls", "delimiter": ","}),
+        (OPEN_SHEET, {"encoding": "cp1252"}, {"format": "ods", "encoding": "utf-8"}),
     ],
 )
 def test_another_kind_is_proposed_and_reads(
@@ -141,3 +151,9 @@ def test_no_more_of_an_archive_is_unpacked_than_is_looked_at() -> None:
 def test_lines_that_are_cut_are_left_out() -> None:
     check = checked(LINES + b'{"sku":"C","quanti', is_whole=False, format="jsonl")
     assert (check.as_sent.rows, check.as_sent.refused_rows) == (2, 0)
+
+
+def test_a_workbook_with_a_password_says_so() -> None:
+    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le")
+    with pytest.raises(FeedUnreadableError, match="has a password"):
+        checked(data, format="xlsx")

@@ -71,6 +71,7 @@ def one_cell(cell: str, *, properties: str = "") -> list[str]:
         ('<c r="A2" t="d"><v>soon</v></c>', "soon", "."),
         ('<c r="A2" t="d"><v>2026-03-01T12:30:00</v></c>', "2026-03-01 12:30:00", "."),
         ('<c r="A2" t="d"><v>2026-03-01</v></c>', "2026-03-01", "."),
+        ('<c r="A2" t="d"><v>2026-03-01T12:29:59.999</v></c>', "2026-03-01 12:30:00", "."),
         ('<c r="A2" t="b"><v>1</v></c>', "true", "."),
         ('<c r="A2" t="b"><v>0</v></c>', "false", "."),
         ('<c r="A2" t="b"><v>true</v></c>', "true", "."),
@@ -387,7 +388,7 @@ def test_large_cells_and_too_many_columns_are_refused() -> None:
         workbook(HEADER + text_row(2, "x" * 5000)),
         workbook(HEADER, shared=f"<si><t>{'x' * 5000}</t></si>"),
         workbook(
-            HEADER + "".join(shared_row(number, 0) for number in range(2, 40)),
+            HEADER + "".join(shared_row(number, 0) for number in range(2, 41)),
             shared=f"<si><t>{'x' * 100}</t></si>",
         ),
         workbook(HEADER + '<row r="2"><c r="XFD2"><v>1</v></c></row>'),

@@ -1,0 +1,143 @@
+"""The parts of a workbook that is a zip archive of XML: unpacked as they are read, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+from xml.etree.ElementTree import Element, ParseError, XMLPullParser
+from xml.parsers.expat import ExpatError, ParserCreate, XMLParserType
+
+from relay_core.domain.cell_rules import shorten
+from relay_core.domain.codes import FailureCode
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import Limits
+from relay_core.ingest.compression import BROKEN, open_archive, too_much
+from relay_core.ingest.decoding import Buffer
+
+_PIECE = 1 << 20
+MAX_ROWS, MAX_COLUMNS = 1 << 20, 1 << 14
+"""The largest sheet that programs write."""
+_MAX_ELEMENTS = 300_000
+"""The most elements of a part beside cells and texts; programs write some 65,000 styles."""
+
+
+class Parts:
+    """A workbook's parts.
+
+    Args:
+        data: the file.
+        format: how the workbook is called in messages.
+        limits: the most bytes of all that is unpacked.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR``: it is no archive.
+    """
+
+    def __init__(self, data: Buffer, format: str, limits: Limits) -> None:
+        self._format, self._limits, self._left = format, limits, limits.feed_bytes
+        try:
+            self._archive = open_archive(data)
+        except BROKEN as error:
+            raise self.damaged(str(error)) from error
+        self._names = {name.casefold(): name for name in self._archive.namelist()}
+
+    def has(self, part: str) -> bool:
+        """Return whether the archive has a part of this name, in any case."""
+        return part.casefold() in self._names
+
+    def pieces(self, part: str) -> Iterator[bytes]:
+        """Yield the bytes of a part."""
+        try:
+            with self._archive.open(self._names[part.casefold()]) as file:
+                while piece := file.read(_PIECE):
+                    self._left -= len(piece)
+                    if self._left < 0:
+                        raise too_much(self._limits)
+                    yield piece
+        except (*BROKEN, KeyError, RuntimeError, NotImplementedError) as error:
+            raise self.damaged(f"{shorten(part)}: {error or 'it is cut short'}") from error
+
+    def elements(self, part: str, *names: str, are_few: bool = False) -> Iterator[Element]:
+        """Yield the elements of these local names as they end; each is emptied after that.
+
+        Raises:
+            FeedUnreadableError: ``DECODE_ERROR``: the part is damaged, declares a document type, or
+                has far too many elements where they are to be few.
+        """
+        parser: XMLPullParser[Element] = XMLPullParser()
+        count = 0
+        try:
+            for place, piece in enumerate(self.pieces(part)):
+                if not place:  # where a document type would be
+                    self._expat().Parse(piece, False)
+                parser.feed(piece)
+                for _, element in cast("Iterator[tuple[str, Element]]", parser.read_events()):
+                    count += 1
+                    if are_few and count > _MAX_ELEMENTS:
+                        why = f"a part of it has more than {_MAX_ELEMENTS:,} elements"
+                        raise self.damaged(why)
+                    if local(element) in names:
+                        yield element
+                        element.clear()
+            parser.close()
+        except (ParseError, ExpatError) as error:
+            raise self.damaged(f"{shorten(part)}: {error}") from error
+
+    def tags(self, part: str, *names: str) -> Iterator[tuple[str, dict[str, str]]]:
+        """Yield the start tags of these names with their attributes; names are as in elements.
+
+        Raises:
+            FeedUnreadableError: as from `elements`.
+        """
+        found: list[tuple[str, dict[str, str]]] = []
+
+        def start(name: str, attributes: dict[str, str]) -> None:
+            if f"{{{name}" in names:
+                found.append((f"{{{name}", {f"{{{key}": v for key, v in attributes.items()}))
+
+        parser = self._expat()
+        parser.StartElementHandler = start
+        try:
+            for piece in self.pieces(part):
+                parser.Parse(piece, False)
+                yield from found
+                found.clear()
+            parser.Parse(b"", True)
+        except ExpatError as error:
+            raise self.damaged(f"{shorten(part)}: {error}") from error
+
+    def damaged(self, why: str) -> FeedUnreadableError:
+        """Return the fault of a file that is no workbook, or a damaged one."""
+        return damaged_workbook(self._format, why)
+
+    def _expat(self) -> XMLParserType:
+        """Return a parser that refuses entities; programs that write workbooks declare none."""
+
+        def refuse(*_: object) -> None:
+            raise self.damaged("a part of it declares a document type")
+
+        parser = ParserCreate(namespace_separator="}")
+        parser.StartDoctypeDeclHandler = refuse
+        return parser
+
+
+def damaged_workbook(format: str, why: str) -> FeedUnreadableError:
+    """Return the fault of a file that is no workbook of a format, or a damaged one."""
+    return FeedUnreadableError(
+        FailureCode.DECODE_ERROR,
+        f"the file cannot be read as an .{format} workbook: {why}; save it as .xlsx without a "
+        "password, or set parser.format to what it is",
+    )
+
+
+def protected_workbook() -> FeedUnreadableError:
+    """Return the fault of a workbook with a password."""
+    return FeedUnreadableError(
+        FailureCode.DECODE_ERROR,
+        "the workbook has a password; save it without one, or export it as CSV",
+    )
+
+
+def local(element: Element) -> str:
+    """Return an element's name without its namespace."""
+    return element.tag.rpartition("}")[2]

@@ -1,0 +1,264 @@
+"""Workbooks to text columns with record numbers: one sheet of any format.
+
+The formats' own modules yield a sheet's rows; here they become headers and records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from relay_core.domain.cell_rules import shorten, strip
+from relay_core.domain.codes import FailureCode
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import Limits
+from relay_core.domain.run_faults import listed
+from relay_core.ingest.cell_sizes import (
+    large_cell,
+    refuse_large_header,
+    refuse_too_many_columns,
+)
+from relay_core.ingest.compression import BROKEN, ZIP, open_archive, too_much
+from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from relay_core.ingest.ods import OdsBook
+from relay_core.ingest.workbook_cells import Cell, Row
+from relay_core.ingest.workbook_parts import protected_workbook
+from relay_core.ingest.xls import XlsBook
+from relay_core.ingest.xlsx import XlsxBook
+
+if TYPE_CHECKING:  # a process that reads loads no pydantic
+    from relay_core.config import ParserConfig
+
+_OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_BYTES, _CELLS = 8 << 20, 4 << 20
+"""About how many bytes of text, and at most how many cells, a batch has."""
+
+
+class Book(Protocol):
+    """A workbook of any format.
+
+    Attributes:
+        sheets: the name of each, and whether it is shown.
+    """
+
+    sheets: list[tuple[str, bool]]
+
+    def rows(self, place: int) -> Iterator[Row]:
+        """Yield the rows of a sheet that have a filled cell, in order."""
+
+
+def read_workbook(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:
+    """Split a sheet into its headers and batches of text columns.
+
+    The first row that is not blank is the header and record 1; with ``parser.columns`` the first
+    row after those that are skipped is.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR``, here or from ``batches``: it is no workbook of the
+            format, damaged, or has a password; ``invalid_input``: it has no such sheet, too many
+            columns, too large a cell; ``feed_too_large``: its parts, or the texts of its cells,
+            have too many bytes.
+    """
+    book = open_book(data, parser.format, limits)
+    sheet = _SheetRows(book.rows(_place_of(book.sheets, parser.sheet)), parser, limits)
+    headers = sheet.headers()
+    return ParsedFeed(None) if headers is None else ParsedFeed(headers, sheet.batches(headers))
+
+
+def open_book(data: Buffer, format: str, limits: Limits) -> Book:
+    """Open a workbook.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR``: it is none of the format, damaged, or has a password.
+    """
+    found = workbook_format(data)
+    if found is not None and found != format:
+        raise FeedUnreadableError(
+            FailureCode.DECODE_ERROR,
+            f"the file is an .{found} workbook, and no .{format} one; set parser.format to {found}",
+        )
+    if format == "xls":
+        return XlsBook(data)
+    return OdsBook(data, limits) if format == "ods" else XlsxBook(data, limits)
+
+
+def workbook_format(data: Buffer) -> str | None:
+    """Return the format of a workbook by its bytes; None where they are of none that is known.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR``: it is a workbook with a password.
+    """
+    view = memoryview(data)
+    if view[: len(_OLE2)] == _OLE2:
+        if "EncryptedPackage".encode("utf-16-le") in bytes(view):
+            raise protected_workbook()
+        return "xls"
+    if view[: len(ZIP)] != ZIP:
+        return None
+    try:
+        with open_archive(data) as archive:
+            names = {name.casefold() for name in archive.namelist()}
+            is_ods = names >= {"content.xml", "meta-inf/manifest.xml"}
+            if is_ods and b":encryption-data" in archive.read("META-INF/manifest.xml"):
+                raise protected_workbook()
+    except (*BROKEN, KeyError, RuntimeError):
+        return None
+    return "ods" if is_ods else "xlsx" if "[content_types].xml" in names else None
+
+
+def _place_of(sheets: Sequence[tuple[str, bool]], wanted: str | None) -> int:
+    """Return the sheet of this name, or the first one that is shown.
+
+    Raises:
+        FeedUnreadableError: ``invalid_input``: there is none.
+    """
+    names = [name for name, _ in sheets]
+    if wanted is None:
+        fitting = [place for place, (_, is_visible) in enumerate(sheets) if is_visible]
+    else:
+        trimmed = [strip(name) for name in names]
+        fitting = [each.index(wanted) for each in (names, trimmed) if wanted in each]
+    if fitting:
+        return fitting[0]
+    what = "no sheet that is shown" if wanted is None else f"no sheet {shorten(wanted)}"
+    told = listed(map(shorten, names), ", ", len(names)) or "none"
+    raise FeedUnreadableError(
+        FailureCode.INVALID_INPUT,
+        f"the workbook has {what}; its sheets: {told}; name one in parser.sheet",
+    )
+
+
+class _SheetRows:
+    """The rows of the sheet that is read, each counted and judged once."""
+
+    def __init__(self, rows: Iterator[Row], parser: ParserConfig, limits: Limits) -> None:
+        self._rows, self._parser, self._limits = rows, parser, limits
+        self._left = limits.feed_bytes
+        self._before = parser.skip_lines  # records count from there
+
+    def headers(self) -> tuple[str, ...] | None:
+        """Return the names of the columns; None where every row is blank."""
+        if self._parser.columns is not None:
+            return tuple(self._parser.columns)
+        for number, cells in self._rows:
+            width = _width(cells)
+            if number > self._parser.skip_lines and width:
+                self._before = number - 1
+                headers = tuple(_texts(cells, width))
+                refuse_too_many_columns(headers, self._limits)
+                refuse_large_header(headers, self._limits)
+                return headers
+        return None
+
+    def batches(self, headers: tuple[str, ...]) -> Iterator[TextBatch | Misfits]:
+        """Yield all records; those of a row without a cell are left out."""
+        width, batch, size = len(headers), _Batch(len(headers)), 0
+        most = max(1, _CELLS // max(1, width))
+        for number, cells in self._rows:
+            if number <= self._parser.skip_lines:
+                continue
+            size += self._size(number, cells, headers)
+            if not batch.take(number - self._before, cells):
+                texts = _texts(cells, _width(cells))
+                size += self._count(len(texts))
+                batch.malformed[number - self._before] = texts
+            if size > _BYTES or len(batch.fitting) + len(batch.malformed) >= most:
+                yield from batch.records(self._limits.row_data_columns)
+                batch, size = _Batch(width), 0
+        yield from batch.records(self._limits.row_data_columns)
+
+    def _size(self, number: int, cells: Sequence[Cell], headers: Sequence[str]) -> int:
+        """Count a row's texts and return their bytes.
+
+        Raises:
+            FeedUnreadableError: there are too many, or too many in one cell.
+        """
+        total = 0
+        for column, text, _ in cells:
+            size = len(text) if text.isascii() else len(text.encode())
+            if size > self._limits.cell_bytes:
+                raise large_cell(number - self._before, column + 1, headers, self._limits)
+            total += size
+        return self._count(total)
+
+    def _count(self, size: int) -> int:
+        self._left -= size
+        if self._left < 0:
+            raise too_much(self._limits)
+        return size
+
+
+class _Batch:
+    """Some rows, as they become records.
+
+    Attributes:
+        fitting: the texts of each record that fits the header, by number.
+        malformed: those of a row with a cell beyond it; each ends with its last filled one.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._numbers: dict[int, list[int]] = {}
+        self.fitting: dict[int, list[str]] = {}
+        self.malformed: dict[int, list[str]] = {}
+
+    def take(self, number: int, cells: Sequence[Cell]) -> bool:
+        """Take a row; return whether no cell stands beyond the header, but for blank ones."""
+        width = self._width
+        if cells[-1][0] >= width or max(cells)[0] >= width:
+            if any(column >= width and strip(text) for column, text, _ in cells):
+                return False
+            cells = [cell for cell in cells if cell[0] < width]
+        if cells:
+            place, texts = len(self.fitting), [""] * width
+            for column, text, is_number in cells:
+                texts[column] = text
+                if is_number:
+                    self._numbers.setdefault(column, []).append(place)
+            self.fitting[number] = texts
+        return True
+
+    def records(self, shown: int) -> Iterator[TextBatch | Misfits]:
+        """Yield the records; of those that are malformed a report shows so many cells."""
+        if self.fitting:
+            flags = {column: np.zeros(len(self.fitting), np.bool_) for column in self._numbers}
+            for column, places in self._numbers.items():
+                flags[column][places] = True
+            columns = [
+                pa.array(column, pa.string()) for column in zip(*self.fitting.values(), strict=True)
+            ]
+            yield TextBatch(columns, np.array([*self.fitting], np.int64), flags)
+        if self.malformed:
+            rows = self.malformed.values()
+            widths = np.array([*map(len, rows)], np.int64)
+            lines = pa.array([",".join(map(_quoted, texts)) for texts in rows], pa.string())
+            cells = zip_longest(*(texts[:shown] for texts in rows))
+            columns = [pa.array(column, pa.string()) for column in cells]
+            yield Misfits(widths, np.array([*self.malformed], np.int64), lines, columns)
+
+
+def _width(cells: Sequence[Cell]) -> int:
+    """Return how many cells a row has up to its last that is not blank."""
+    return max((column + 1 for column, text, _ in cells if strip(text)), default=0)
+
+
+def _texts(cells: Sequence[Cell], width: int) -> list[str]:
+    texts = [""] * width
+    for column, text, _ in cells:
+        if column < width:
+            texts[column] = text
+    return texts
+
+
+def _quoted(text: str) -> str:
+    """Quote a field that needs it."""
+    needs_it = not _NEEDS_QUOTES.isdisjoint(text)
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if needs_it else text
+
+
+_NEEDS_QUOTES = frozenset('",\r\n')

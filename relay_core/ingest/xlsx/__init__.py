@@ -1,1 +1,0 @@
-"""Workbooks: the cells of one sheet as text columns."""
