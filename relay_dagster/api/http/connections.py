@@ -15,7 +15,13 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from relay_dagster.api.http.middleware import PROBLEM_TYPE, REQUEST_ID_HEADER, problem_body
+from relay_dagster.api.http.error_codes import (
+    CODES,
+    INVALID_REQUEST,
+    PROBLEM_TYPE,
+    problem_body,
+)
+from relay_dagster.api.http.middleware import REQUEST_ID_HEADER
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.logs import event_log
 
@@ -23,7 +29,6 @@ from relay_dagster.logs import event_log
 # out for so long. They count for no limit, and must not themselves be without one.
 _LINGERING = 64
 _LINGER_SECONDS = 1
-_RETRY_AFTER_SECONDS = 5
 _log = event_log()
 
 
@@ -63,7 +68,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections:
             detail = f"more than {self._limits.connections} connections; try again later"
-            self._refuse(503, "TOO_MANY_CONNECTIONS", detail)
+            self._refuse("TOO_MANY_CONNECTIONS", detail)
         else:
             self._watch()
 
@@ -89,9 +94,9 @@ class BoundedProtocol(H11Protocol):
         """Refuse what is no HTTP, or a head that does not end."""
         if len(self.conn.trailing_data[0]) > self._limits.head_bytes:
             detail = f"a head has at most {self._limits.head_bytes:,} bytes"
-            self._refuse(431, "HEAD_TOO_LARGE", detail)
+            self._refuse("HEAD_TOO_LARGE", detail)
         else:
-            self._refuse(400, "INVALID_REQUEST", "the request is not HTTP")
+            self._refuse(INVALID_REQUEST, "the request is not HTTP", status=400)
 
     # --- time ------------------------------------------------------------------------------------
 
@@ -117,7 +122,7 @@ class BoundedProtocol(H11Protocol):
     def _too_slow(self) -> None:
         if self.conn.their_state is not h11.SEND_BODY:
             detail = f"a head has {self._limits.head_seconds:g} seconds to come"
-            self._refuse(408, "REQUEST_TIMEOUT", detail)
+            self._refuse("REQUEST_TIMEOUT", detail)
         elif self.cycle.response_complete:
             self.transport.close()
         else:
@@ -130,14 +135,17 @@ class BoundedProtocol(H11Protocol):
 
     # --- refusals --------------------------------------------------------------------------------
 
-    def _refuse(self, status: int, error_code: str, detail: str) -> None:
+    def _refuse(self, error_code: str, detail: str, *, status: int | None = None) -> None:
         """Answer with a problem, where no other answer is on its way, and close."""
+        problem = problem_body(error_code, detail, request_id=str(uuid.uuid4()), status=status)
         self._is_refused = True
         self._stop_watching()
         self.connections.discard(self)
-        _log.warning("connection_refused", status=status, client=self.client, detail=detail)
+        _log.warning(
+            "connection_refused", status=problem["status"], client=self.client, detail=detail
+        )
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._answer(status, problem_body(status, error_code, detail, request_id=_new_id()))
+            self._answer(problem, CODES[error_code].retry_after)
         if self.cycle is not None:
             # Who still works on the request must not answer it too.
             self.cycle.disconnected = True
@@ -149,7 +157,8 @@ class BoundedProtocol(H11Protocol):
         else:
             self.transport.close()
 
-    def _answer(self, status: int, problem: dict[str, Any]) -> None:
+    def _answer(self, problem: dict[str, Any], retry_after: int | None) -> None:
+        status = problem["status"]
         body = json.dumps(problem).encode()
         headers = [
             (b"content-type", PROBLEM_TYPE.encode()),
@@ -157,12 +166,8 @@ class BoundedProtocol(H11Protocol):
             (REQUEST_ID_HEADER, problem["request_id"].encode()),
             (b"connection", b"close"),
         ]
-        if status == 503:
-            headers.append((b"retry-after", str(_RETRY_AFTER_SECONDS).encode()))
+        if retry_after is not None:
+            headers.append((b"retry-after", str(retry_after).encode()))
         start = h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status])
         for event in (start, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
-
-
-def _new_id() -> str:
-    return str(uuid.uuid4())

@@ -1,29 +1,40 @@
-"""Every ``error_code`` that the API answers with: its status and what it means.
+"""Every ``error_code`` that the API answers with: status, meaning, and when to ask again.
 
-The OpenAPI document and docs/API.md show this table; a route names the codes that it may answer.
+The answers themselves, the OpenAPI document and docs/API.md come from this table; a route names the
+codes that it may answer.
 """
 
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relay_dagster.api.http.middleware import PROBLEM_TYPE
 from relay_dagster.api.openapi.headers import described
 
+PROBLEM_TYPE = "application/problem+json"
 INVALID_REQUEST = "INVALID_REQUEST"
+INTERNAL_ERROR = "INTERNAL_ERROR"
+DEPENDENCY_UNAVAILABLE = "DEPENDENCY_UNAVAILABLE"
 _EXAMPLE_REQUEST = "0f8f7d0e-58a1-4a8e-8f5b-3f1c2f1f7c55"
 _EXAMPLE_FAULT = {"path": "vendors.0.parser.delimiter", "message": "must be one character"}
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The status that a code comes with, and what it tells."""
+    """One error.
+
+    Attributes:
+        status: of the answer.
+        meaning: for people.
+        retry_after: seconds until the same request may succeed; None where it will not, and where
+            the answer alone knows, as of a quota.
+    """
 
     status: int
     meaning: str
+    retry_after: int | None = None
 
 
 CODES: Mapping[str, Code] = {
@@ -74,21 +85,55 @@ CODES: Mapping[str, Code] = {
     "CONFIG_QUOTA_EXCEEDED": Code(429, "the tenant has had its config versions of today (UTC)"),
     "RATE_LIMITED": Code(429, "too many requests, or wrong keys; Retry-After says when to go on"),
     "HEAD_TOO_LARGE": Code(431, "path and headers are over 64 KiB; the connection is closed"),
-    "INTERNAL_ERROR": Code(500, "an unexpected error; it is in the log under request_id"),
-    "DEPENDENCY_UNAVAILABLE": Code(503, "a service that this one needs does not answer"),
-    "QUEUE_UNAVAILABLE": Code(503, "the queue does not answer; no run was started"),
-    "RUN_CREATION_PAUSED": Code(503, "run creation is paused; Retry-After says when to ask again"),
-    "CHECKS_BUSY": Code(503, "other configs are being checked; Retry-After says when to go on"),
-    "EXPLANATIONS_BUSY": Code(503, "others are being explained; Retry-After says when to go on"),
-    "TOO_MANY_CONNECTIONS": Code(503, "too many connections are open; this one is closed"),
-    "NOT_READY": Code(503, "dependencies says which of them is not as it must be"),
+    INTERNAL_ERROR: Code(500, "an unexpected error; it is in the log under request_id"),
+    DEPENDENCY_UNAVAILABLE: Code(503, "a service that this one needs does not answer", 5),
+    "QUEUE_UNAVAILABLE": Code(503, "the queue does not answer; no run was started", 5),
+    "RUN_CREATION_PAUSED": Code(
+        503, "run creation is paused; Retry-After says when to ask again", 60
+    ),
+    "CHECKS_BUSY": Code(503, "other configs are being checked; Retry-After says when to go on", 5),
+    "EXPLANATIONS_BUSY": Code(503, "others are being explained; Retry-After says when to go on", 5),
+    "TOO_MANY_CONNECTIONS": Code(503, "too many connections are open; this one is closed", 5),
+    "NOT_READY": Code(503, "dependencies says which of them is not as it must be", 5),
 }
 
 _JSON_BODY = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", INVALID_REQUEST)
 CONFIG_BODY = (*_JSON_BODY, "CONFIG_TOO_LARGE", "invalid_config", "unsupported_schema_version")
 ORDER_BODY = _JSON_BODY
-_EVERYWHERE = ("UNAUTHENTICATED", "RATE_LIMITED", "DEPENDENCY_UNAVAILABLE")
+_EVERYWHERE = ("UNAUTHENTICATED", "RATE_LIMITED", DEPENDENCY_UNAVAILABLE)
 _HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+
+
+def problem_body(
+    error_code: str,
+    detail: str,
+    *,
+    request_id: str,
+    status: int | None = None,
+    errors: Sequence[Mapping[str, str]] = (),
+    members: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return a problem document (RFC 9457).
+
+    Args:
+        error_code: one of `CODES`.
+        detail: the sentence that people read.
+        request_id: of the request that it answers.
+        status: in place of the code's own.
+        errors: faults of the input; without any the document has no such member.
+        members: further members.
+    """
+    status = status or CODES[error_code].status
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "error_code": error_code,
+        "request_id": request_id,
+        **(members or {}),
+    }
+    return {**body, "errors": list(errors)} if errors else body
 
 
 def answers(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -123,16 +168,9 @@ def _response(status: int, codes: list[str]) -> dict[str, Any]:
 
 def _example(code: str) -> dict[str, Any]:
     known = CODES[code]
-    example: dict[str, Any] = {
-        "type": "about:blank",
-        "title": http.HTTPStatus(known.status).phrase,
-        "status": known.status,
-        "detail": known.meaning,
-        "error_code": code,
-        "request_id": _EXAMPLE_REQUEST,
-    }
-    if known.status == 422:
-        example["errors"] = [_EXAMPLE_FAULT]
-    if code == "TENANT_ALREADY_RUNNING":
-        example["active_run_id"] = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
-    return example
+    errors = [_EXAMPLE_FAULT] if known.status == 422 else []
+    is_busy = code == "TENANT_ALREADY_RUNNING"
+    members = {"active_run_id": "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"} if is_busy else {}
+    return problem_body(
+        code, known.meaning, request_id=_EXAMPLE_REQUEST, errors=errors, members=members
+    )

@@ -6,19 +6,23 @@ Plain ASGI, so that nothing that happens inside can get past it.
 from __future__ import annotations
 
 import asyncio
-import http
 import json
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 
+from relay_dagster.api.http.error_codes import (
+    CODES,
+    INTERNAL_ERROR,
+    PROBLEM_TYPE,
+    problem_body,
+)
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.logs import event_log, logging_with
 
-PROBLEM_TYPE = "application/problem+json"
 HEAR_OUT_SECONDS = 5
 REQUEST_ID_HEADER = b"x-request-id"
 
@@ -64,28 +68,6 @@ def log_context(scope: Mapping[str, Any]) -> dict[str, str | None]:
     """Return what each log line of the request carries; who finds out more adds it."""
     context: dict[str, str | None] = scope["state"]["log_context"]
     return context
-
-
-def problem_body(
-    status: int,
-    error_code: str,
-    detail: str,
-    *,
-    request_id: str,
-    errors: Sequence[Mapping[str, str]] = (),
-    members: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return a problem document; ``errors`` stands in it for bad input only."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": http.HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "error_code": error_code,
-        "request_id": request_id,
-        **(members or {}),
-    }
-    return {**body, "errors": list(errors)} if errors else body
 
 
 def internal_error(scope: Mapping[str, Any], error: BaseException) -> None:
@@ -136,7 +118,7 @@ class RequestFrame:
         announced = headers.get(b"content-length", b"")
         if _head_bytes(scope) > self._limits.head_bytes:
             detail = f"a head has at most {self._limits.head_bytes:,} bytes"
-            await exchange.refuse(431, "HEAD_TOO_LARGE", detail, close=True)
+            await exchange.refuse("HEAD_TOO_LARGE", detail, close=True)
         elif announced.isdigit() and int(announced) > self._max_body_bytes:
             await exchange.refuse_size()
         else:
@@ -150,13 +132,13 @@ class RequestFrame:
             await exchange.refuse_size()
         except BodyTooSlowError:
             detail = f"a body has {self._limits.body_seconds:g} seconds to come"
-            await exchange.refuse(408, "REQUEST_TIMEOUT", detail, close=True, hear_out=False)
+            await exchange.refuse("REQUEST_TIMEOUT", detail, close=True, hear_out=False)
         except Exception as error:  # noqa: BLE001 - the last place where it can become an answer
             if exchange.disconnected:
                 return
             internal_error(exchange.scope, error)
             detail = "an unexpected error; it is in the log under this request_id"
-            await exchange.refuse(500, "INTERNAL_ERROR", detail)
+            await exchange.refuse(INTERNAL_ERROR, detail)
 
 
 class _Exchange:
@@ -207,15 +189,15 @@ class _Exchange:
 
     async def refuse_size(self) -> None:
         detail = f"a body has at most {self._max_body_bytes:,} bytes"
-        await self.refuse(413, "PAYLOAD_TOO_LARGE", detail, close=True)
+        await self.refuse("PAYLOAD_TOO_LARGE", detail, close=True)
 
     async def refuse(
-        self, status: int, code: str, detail: str, *, close: bool = False, hear_out: bool = True
+        self, code: str, detail: str, *, close: bool = False, hear_out: bool = True
     ) -> None:
         """Answer with a problem, unless an answer is on its way; ``close`` ends the connection."""
         if self._status is not None:
             return
-        document = problem_body(status, code, detail, request_id=request_id_of(self.scope))
+        document = problem_body(code, detail, request_id=request_id_of(self.scope))
         body = json.dumps(document).encode()
         headers = [
             (b"content-type", PROBLEM_TYPE.encode()),
@@ -223,7 +205,9 @@ class _Exchange:
         ]
         # The rest of a body that nobody will read must not be taken for the next request.
         headers += [(b"connection", b"close")] if close else []
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send(
+            {"type": "http.response.start", "status": CODES[code].status, "headers": headers}
+        )
         await self.send({"type": "http.response.body", "body": body, "more_body": close})
         if close:
             if hear_out:

@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457), and the one table of which error has which status.
+"""Errors as problem documents (RFC 9457); the table of codes is `error_codes`.
 
 What a caller may read is decided here: no stack trace, no bucket, no detail of a service's failure.
 """
@@ -16,97 +16,48 @@ from fastapi.responses import JSONResponse
 
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.errors import (
-    ArtifactsExpiredError,
     ConfigError,
     ConfigFault,
-    ConfigTooLargeError,
     RelayError,
-    RunNotMergedError,
-    SkuNotFoundError,
     UnsupportedSchemaVersionError,
     first_faults,
 )
-from relay_dagster.api.http.error_codes import CODES, INVALID_REQUEST
-from relay_dagster.api.http.middleware import (
+from relay_dagster.api.http.error_codes import (
+    CODES,
+    DEPENDENCY_UNAVAILABLE,
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
     PROBLEM_TYPE,
-    internal_error,
     problem_body,
-    request_id_of,
 )
+from relay_dagster.api.http.middleware import internal_error, request_id_of
 from relay_dagster.aws.dynamodb.cursors import BadCursorError
 from relay_dagster.aws.dynamodb.tenant_errors import (
     ConfigQuotaExceededError,
-    TenantExistsError,
     TenantStoreError,
-    UnknownTenantError,
     VersionMismatchError,
 )
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
-    FeedNotKeptError,
-    HoldMismatchError,
     IdempotencyKeyReusedError,
-    QueueUnavailableError,
-    RestoreTooLateError,
-    RunAlreadyFinishedError,
     RunCreationPausedError,
     RunError,
-    RunNotHeldError,
     RunQuotaExceededError,
     TenantBusyError,
-    TenantClosingError,
-    UnknownRunError,
     UnknownVendorError,
 )
 from relay_dagster.runs.webhooks.errors import (
-    TooManyWebhooksError,
-    UnknownWebhookError,
-    WebhookDisabledError,
     WebhookError,
 )
 
-RETRY_AFTER_SECONDS = 5
-PAUSE_RETRY_SECONDS = 60
-_LONGEST_TEXT = 1000
+_MAX_TEXT = 1000
 _log = event_log()
 
-# An error of a family that stands here is that family's; one that does not is an internal error.
-STATUSES: Mapping[type[Exception], int] = {
-    ConfigError: 422,
-    UnsupportedSchemaVersionError: 422,
-    UnknownTenantError: 404,
-    TenantExistsError: 409,
-    VersionMismatchError: 412,
-    ConfigTooLargeError: 413,
-    ConfigQuotaExceededError: 429,
-    UnknownRunError: 404,
-    TenantBusyError: 409,
-    TenantClosingError: 409,
-    RestoreTooLateError: 409,
-    RunQuotaExceededError: 429,
-    IdempotencyKeyReusedError: 422,
-    RunAlreadyFinishedError: 409,
-    RunNotHeldError: 409,
-    FeedNotKeptError: 409,
-    HoldMismatchError: 412,
-    SkuNotFoundError: 404,
-    RunNotMergedError: 409,
-    ArtifactsExpiredError: 410,
-    UnknownVendorError: 422,
-    RunCreationPausedError: 503,
-    QueueUnavailableError: 503,
-    UnknownWebhookError: 404,
-    TooManyWebhooksError: 409,
-    WebhookDisabledError: 409,
-    BadCursorError: 422,
-    ExternalServiceError: 503,
-    RequestRejectedError: 500,
-    RelayError: 500,
-    RunError: 500,
-    TenantStoreError: 500,
-    WebhookError: 500,
-}
+_FAMILIES = (
+    *(RelayError, RunError, TenantStoreError, WebhookError, ExternalServiceError),
+    BadCursorError,
+)
 _ROUTING_CODES = {400: INVALID_REQUEST, 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 
@@ -147,7 +98,7 @@ def invalid_request(faults: Iterable[ConfigFault]) -> ProblemError:
     Where there are more, a last one without a path says how many; long texts are cut.
     """
     listed = [
-        ConfigFault(cut(each.path, _LONGEST_TEXT), cut(each.message, _LONGEST_TEXT))
+        ConfigFault(cut(each.path, _MAX_TEXT), cut(each.message, _MAX_TEXT))
         for each in first_faults(faults)
     ]
     detail = "; ".join(map(str, listed[:5])) + ("; ..." if len(listed) > 5 else "")
@@ -168,36 +119,45 @@ def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
     """Return the problem that an error is to those outside, or to an admin among them."""
     if isinstance(error, ProblemError):
         return error
-    status = next((STATUSES[each] for each in type(error).__mro__ if each in STATUSES), 500)
-    if isinstance(error, RunCreationPausedError):
-        told = str(error) if for_admin else error.public
-        return unavailable(error.error_code, told, wait_seconds=PAUSE_RETRY_SECONDS)
+    code = _code_of(error)
+    if code == INTERNAL_ERROR:
+        return ProblemError(code, "an unexpected error; it is in the log")
+    if code == DEPENDENCY_UNAVAILABLE:
+        return unavailable(code, CODES[code].meaning)
     if isinstance(error, RunQuotaExceededError | ConfigQuotaExceededError):
-        return exceeded(error.error_code, str(error), wait_seconds=error.wait_seconds)
-    if isinstance(error, QueueUnavailableError):
-        return unavailable(error.error_code, str(error))
-    if status == 503:
-        return unavailable(
-            "DEPENDENCY_UNAVAILABLE", "a service that this one needs does not answer"
-        )
-    if status == 500:
-        return ProblemError("INTERNAL_ERROR", "an unexpected error; it is in the log")
-    code = INVALID_REQUEST if isinstance(error, BadCursorError) else str(error.error_code)  # type: ignore[attr-defined]
+        return exceeded(code, str(error), wait_seconds=error.wait_seconds)
+    if CODES[code].retry_after is not None:
+        reason = str(error)
+        if isinstance(error, RunCreationPausedError) and not for_admin:
+            reason = error.public
+        return unavailable(code, reason)
     return ProblemError(code, str(error), errors=_errors_of(error), members=_members_of(error))
 
 
-def exceeded(error_code: str, what: str, *, wait_seconds: float) -> ProblemError:
-    """Return the problem of a caller that has had what it may for now."""
-    return unavailable(error_code, what, wait_seconds=math.ceil(wait_seconds))
+def _code_of(error: Exception) -> str:
+    """Return the code of an error, `INTERNAL_ERROR` where it has none of the API's."""
+    if isinstance(error, BadCursorError):
+        return INVALID_REQUEST
+    if isinstance(error, ExternalServiceError) and not isinstance(error, RequestRejectedError):
+        return DEPENDENCY_UNAVAILABLE
+    code = str(getattr(error, "error_code", INTERNAL_ERROR))
+    return code if code in CODES else INTERNAL_ERROR
+
+
+def exceeded(error_code: str, reason: str, *, wait_seconds: float) -> ProblemError:
+    """Return the problem of a caller that is over one of its limits for now."""
+    return unavailable(error_code, reason, wait_seconds=math.ceil(wait_seconds))
 
 
 def unavailable(
-    error_code: str, what: str, *, wait_seconds: int = RETRY_AFTER_SECONDS, **members: Any
+    error_code: str, reason: str, *, wait_seconds: int | None = None, **members: Any
 ) -> ProblemError:
-    """Return the problem of something that does not work for now."""
+    """Return the problem of a request that may succeed later: by default when its code says."""
+    if wait_seconds is None:
+        wait_seconds = CODES[error_code].retry_after
     return ProblemError(
         error_code,
-        f"{what}; try again later",
+        f"{reason}; try again later",
         headers={"Retry-After": str(wait_seconds)},
         members=members,
     )
@@ -227,10 +187,10 @@ def _members_of(error: Exception) -> Mapping[str, Any]:
 def answer(request: Request, problem: ProblemError) -> JSONResponse:
     """Return the response that tells a problem."""
     body = problem_body(
-        problem.status,
         problem.error_code,
         problem.detail,
         request_id=request_id_of(request.scope),
+        status=problem.status,
         errors=[{"path": each.path, "message": each.message} for each in problem.errors],
         members=problem.members,
     )
@@ -282,7 +242,7 @@ def allowed_methods(app: FastAPI, path: str) -> list[str]:
 def install(app: FastAPI) -> None:
     """Make every error of an app a problem document."""
     app.add_exception_handler(ProblemError, _answer_domain)
-    for kind in STATUSES:
+    for kind in _FAMILIES:
         app.add_exception_handler(kind, _answer_domain)
     app.add_exception_handler(RequestValidationError, _answer_validation)
     for status in _ROUTING_CODES:
