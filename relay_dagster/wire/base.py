@@ -48,7 +48,7 @@ def page_example(name: str, model: type[BaseModel], **others: Any) -> ConfigDict
 class Order(BaseModel):
     """A request's body; a field that is not known is a fault."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Answer(BaseModel):

@@ -1,16 +1,17 @@
-"""What callers send: bodies, ids and headers, read strictly; all faults of one at once.
+"""Bodies, ids and headers of requests, read strictly; all faults of one at once.
 
-What a value means is the routes' business; here is only whether it is one, and where it is not.
+A value's meaning is the routes' business; here is only whether it is one, and where it is not.
+FastAPI reads the annotations here at run time.
 """
-
-from __future__ import annotations
 
 import json
 import re
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Path, Request
+from fastapi import Body, Depends, Path, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
 from relay_core.domain.errors import ConfigFault
@@ -18,11 +19,12 @@ from relay_dagster.api.http.middleware import request_id_of
 from relay_dagster.api.http.problems import ProblemError, faults_of, invalid_request
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.runs.identifiers import ID_PATTERN
+from relay_dagster.wire.base import Order
 
 # Printable ASCII with no space at its ends.
 IDEMPOTENCY_KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"
 _ENTITY_TAG = re.compile(r'"?([1-9][0-9]{0,14})"?')
-_Model = TypeVar("_Model", bound=BaseModel)
+_Order = TypeVar("_Order", bound=Order)
 
 TenantId = Annotated[
     str,
@@ -37,7 +39,43 @@ WebhookId = Annotated[str, Path(description="What `POST` named it.")]
 RunId = Annotated[str, Path(description="A run's id.", json_schema_extra={"format": "uuid"})]
 
 
-async def _json_body(request: Request) -> bytes:
+class StrictRoute(APIRoute):
+    """A route whose body is left to `json_body` and `order`: FastAPI describes it, and no more.
+
+    FastAPI would read it before it is known who calls, and take a key that stands twice.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, which is shown a body that fits whatever was sent."""
+        handle = super().get_route_handler()
+        kind: Any = self.body_field and self.body_field.field_info.annotation
+        is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
+        fitting = kind.model_construct() if is_model else {"unread": None}
+
+        async def handle_unread(request: Request) -> Response:
+            return await handle(_UnreadRequest(request, fitting))
+
+        return handle_unread
+
+
+class _UnreadRequest(Request):
+    """A request whose body is read by `sent` alone."""
+
+    def __init__(self, request: Request, fitting: Any) -> None:
+        super().__init__(request.scope, request.receive)
+        self._fitting = fitting
+
+    async def body(self) -> Any:
+        return self._fitting
+
+    async def json(self) -> Any:
+        return self._fitting
+
+    async def sent(self) -> bytes:
+        return await super().body()
+
+
+async def _sent(request: Request) -> bytes:
     """Return the bytes of a JSON body.
 
     Raises:
@@ -51,16 +89,51 @@ async def _json_body(request: Request) -> bytes:
             "the body must be JSON, sent with Content-Type: application/json",
             headers={"Accept": "application/json"},
         )
-    return await request.body()
+    return await _raw(request)
 
 
-async def _optional_json_body(request: Request) -> bytes:
+async def _sent_or_empty(request: Request) -> bytes:
     """Return the bytes of a JSON body, empty where none was sent."""
-    return await _json_body(request) if await request.body() else b""
+    return await _sent(request) if await _raw(request) else b""
 
 
-JsonBody = Annotated[bytes, Depends(_json_body)]
-OptionalJsonBody = Annotated[bytes, Depends(_optional_json_body)]
+async def _raw(request: Request) -> bytes:
+    assert isinstance(request, _UnreadRequest)  # noqa: S101 - a body stands in a `StrictRoute`
+    return await request.sent()
+
+
+def json_body(schema: Any, **described: Any) -> Any:
+    """Return the dependency of a route that reads its JSON body by itself: its bytes.
+
+    Args:
+        schema: the type that the OpenAPI document shows.
+        described: what else the document says of the body.
+    """
+    shown = Body(**described)
+
+    def read(
+        data: Annotated[bytes, Depends(_sent)],
+        body: schema = shown,
+    ) -> bytes:
+        return data
+
+    return Depends(read)
+
+
+def order(model: type[_Order], *, optional: bool = False) -> Any:
+    """Return the dependency of a route that takes an order; an optional one may be empty.
+
+    A fault is a `ProblemError`: 422 with all faults and their paths.
+    """
+    shown = Body(None if optional else ...)
+
+    def read(
+        data: Annotated[bytes, Depends(_sent_or_empty if optional else _sent)],
+        body: model = shown,  # type: ignore[valid-type]
+    ) -> _Order:
+        return _parsed(model, data) if data or not optional else model()
+
+    return Depends(read)
 
 
 def _request_id(request: Request) -> str:
@@ -70,8 +143,8 @@ def _request_id(request: Request) -> str:
 RequestId = Annotated[str, Depends(_request_id)]
 
 
-def read_body(model: type[_Model], body: bytes) -> _Model:
-    """Return a body as a model.
+def _parsed(model: type[_Order], body: bytes) -> _Order:
+    """Return a body as an order.
 
     Raises:
         ProblemError: 422 with the faults and their paths.
@@ -115,9 +188,3 @@ def names_version(if_match: str, config_version: int) -> bool:
 def entity_tag(config_version: int) -> str:
     """Return the ``ETag`` of a config version."""
     return f'"{config_version}"'
-
-
-def json_content(schema: dict[str, Any], example: Any, *, required: bool = True) -> dict[str, Any]:
-    """Return what the OpenAPI document says of a body that a route reads by itself."""
-    content = {"application/json": {"schema": schema, "example": example}}
-    return {"requestBody": {"required": required, "content": content}}

@@ -11,42 +11,31 @@ from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
 from relay_dagster.api.http.problems import invalid_request
 from relay_dagster.api.http.request_parsing import (
-    JsonBody,
-    OptionalJsonBody,
-    json_content,
-    read_body,
+    StrictRoute,
+    order,
 )
 from relay_dagster.api.security.auth import Acting, Admin
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.wire.tenants import PauseOrder, Pausing, ResumeOrder
 
-router = APIRouter(tags=["admin"])
+router = APIRouter(tags=["admin"], route_class=StrictRoute)
 _log = event_log()
-
-_PAUSE_BODY = json_content(
-    {"$ref": "#/components/schemas/PauseOrder"},
-    {
-        "tenant_id": "acme_parts",
-        "reason": "the backlog keeps growing",
-        "public_reason": "maintenance until noon",
-    },
-)
-_RESUME_BODY = json_content(
-    {"$ref": "#/components/schemas/ResumeOrder"}, {"tenant_id": "acme_parts"}, required=False
-)
 
 
 @router.post(
     "/v1/admin/pause",
     responses=answers("FORBIDDEN", "TENANT_CLOSING", *ORDER_BODY),
-    openapi_extra=_PAUSE_BODY,
 )
-def pause_runs(caller: Admin, acting: Acting, platform: PlatformDep, body: JsonBody) -> Pausing:
+def pause_runs(
+    caller: Admin,
+    acting: Acting,
+    platform: PlatformDep,
+    asked: Annotated[PauseOrder, order(PauseOrder)],
+) -> Pausing:
     """Stop the creation of runs, of one tenant or of all; runs that are there go on."""
-    order = read_body(PauseOrder, body)
-    pause = platform.pauses.begin(order.tenant_id, order.reason, order.public_reason, origin=acting)
-    _log.warning("run_creation_paused", tenant_id=order.tenant_id, reason=order.reason)
+    pause = platform.pauses.begin(asked.tenant_id, asked.reason, asked.public_reason, origin=acting)
+    _log.warning("run_creation_paused", tenant_id=asked.tenant_id, reason=asked.reason)
     return Pausing.of(pause)
 
 
@@ -54,23 +43,21 @@ def pause_runs(caller: Admin, acting: Acting, platform: PlatformDep, body: JsonB
     "/v1/admin/pause",
     status_code=204,
     responses=answers("FORBIDDEN", *ORDER_BODY),
-    openapi_extra=_RESUME_BODY,
 )
 def resume_runs(
     caller: Admin,
     acting: Acting,
     platform: PlatformDep,
-    body: OptionalJsonBody,
+    asked: Annotated[ResumeOrder, order(ResumeOrder, optional=True)],
     tenant_id: Annotated[str | None, Query(pattern=ID_PATTERN, description="None is all.")] = None,
 ) -> None:
     """End the pause of one tenant, named in the body or the query, or else that of all.
 
     The other stays in force.
     """
-    order = read_body(ResumeOrder, body) if body else ResumeOrder()
-    if tenant_id is not None and order.tenant_id not in (None, tenant_id):
+    if tenant_id is not None and asked.tenant_id not in (None, tenant_id):
         message = "is one tenant in the body and another in the query"
         raise invalid_request([ConfigFault("tenant_id", message)])
-    scope = order.tenant_id or tenant_id
-    platform.pauses.end(scope, order.reason, origin=acting)
-    _log.warning("run_creation_resumed", tenant_id=scope, reason=order.reason)
+    scope = asked.tenant_id or tenant_id
+    platform.pauses.end(scope, asked.reason, origin=acting)
+    _log.warning("run_creation_resumed", tenant_id=scope, reason=asked.reason)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 
@@ -27,7 +27,7 @@ from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
-from relay_dagster.api.http.request_parsing import JsonBody, TenantId, json_content
+from relay_dagster.api.http.request_parsing import StrictRoute, TenantId, json_body
 from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import MayConfigure
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
@@ -47,7 +47,7 @@ from relay_dagster.wire.problems import Fault
 from relay_dagster.wire.tenants import CONFIG_EXAMPLE
 from relay_dagster.wiring import Platform
 
-router = APIRouter(tags=["tenants"])
+router = APIRouter(tags=["tenants"], route_class=StrictRoute)
 
 HEAD_BYTES = 64 * 1024
 WHOLE_BYTES = 8 << 20
@@ -61,7 +61,14 @@ _THREADS = 4
 _BYTES_OF_FAULTS = 256 << 10
 _BYTES_OF_DETAILS = 512 << 10
 # Any object: what is wrong with it is the answer.
-_CONFIG = json_content({"type": "object", "description": "A tenant config."}, CONFIG_EXAMPLE)
+_AnyConfig = Annotated[
+    bytes,
+    json_body(
+        dict[str, Any],
+        description="A tenant config.",
+        openapi_examples={"config": {"value": CONFIG_EXAMPLE}},
+    ),
+]
 
 
 @router.post(
@@ -76,14 +83,13 @@ _CONFIG = json_content({"type": "object", "description": "A tenant config."}, CO
         "CHECK_TOO_SLOW",
         "CHECKS_BUSY",
     ),
-    openapi_extra=_CONFIG,
 )
 def check_config(
     tenant_id: TenantId,
     caller: MayConfigure,
     platform: PlatformDep,
     checker: FeedCheckerDep,
-    body: JsonBody,
+    body: _AnyConfig,
 ) -> ConfigCheck:
     """Try out a config, and read the first bytes of each vendor's latest upload with it.
 

@@ -5,16 +5,17 @@ HTTP alone: what a decision changes is the ledger's, all in one transaction.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter
 
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
 from relay_dagster.api.http.request_parsing import (
-    JsonBody,
     RunId,
+    StrictRoute,
     TenantId,
-    json_content,
-    read_body,
+    order,
 )
 from relay_dagster.api.routes.runs import find_run, shown_run
 from relay_dagster.api.security.auth import Acting, MayRelease
@@ -24,21 +25,8 @@ from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.wire.runs import PublishedFeed, ReleaseOrder, RollbackOrder, Run
 
-router = APIRouter(tags=["feeds"])
+router = APIRouter(tags=["feeds"], route_class=StrictRoute)
 _log = event_log()
-
-_RELEASE_BODY = json_content(
-    {"$ref": "#/components/schemas/ReleaseOrder"},
-    {
-        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-        "guards": ["skus_removed"],
-        "reason": "the vendor has discontinued the line",
-    },
-)
-_ROLLBACK_BODY = json_content(
-    {"$ref": "#/components/schemas/RollbackOrder"},
-    {"run_id": "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11", "reason": "yesterday's prices were right"},
-)
 
 
 @router.post(
@@ -52,20 +40,22 @@ _ROLLBACK_BODY = json_content(
         "HOLD_MISMATCH",
         *ORDER_BODY,
     ),
-    openapi_extra=_RELEASE_BODY,
 )
 def release_run(
-    run_id: RunId, caller: MayRelease, acting: Acting, platform: PlatformDep, body: JsonBody
+    run_id: RunId,
+    caller: MayRelease,
+    acting: Acting,
+    platform: PlatformDep,
+    asked: Annotated[ReleaseOrder, order(ReleaseOrder)],
 ) -> Run:
     """Publish the feed that a run holds back; name what was reviewed: its hash and the guards."""
-    order = read_body(ReleaseOrder, body)
     found = find_run(run_id, caller, platform)
     if found.hold is not None and not platform.objects.exists(str(found.feed_key)):
         raise FeedNotKeptError(found.tenant_id, found.run_id)
-    decision = Release(order.sha256, frozenset(order.guards), order.reason, by=caller.id)
+    decision = Release(asked.sha256, frozenset(asked.guards), asked.reason, by=caller.id)
     record = platform.ledger.release(found.run_id, decision, origin=acting)
     if found.status is not record.status:
-        _log.info("run_released", caller=caller.id, reason=order.reason, **record.log_facts)
+        _log.info("run_released", caller=caller.id, reason=asked.reason, **record.log_facts)
         platform.metrics.run_released(record)
     return shown_run(record, caller, platform)
 
@@ -79,27 +69,25 @@ def release_run(
         "FEED_NOT_KEPT",
         *ORDER_BODY,
     ),
-    openapi_extra=_ROLLBACK_BODY,
 )
 def roll_back_feed(
     tenant_id: TenantId,
     caller: MayRelease,
     acting: Acting,
     platform: PlatformDep,
-    body: JsonBody,
+    asked: Annotated[RollbackOrder, order(RollbackOrder)],
 ) -> PublishedFeed:
     """Publish one of the tenant's last feeds again, unjudged; the next run is compared with it."""
-    order = read_body(RollbackOrder, body)
     kept = platform.runs.feed(tenant_id) if is_id(tenant_id) else None
-    publication = None if kept is None else kept.kept(order.run_id)
+    publication = None if kept is None else kept.kept(asked.run_id)
     if publication is None or not platform.objects.exists(publication.key):
-        raise FeedNotKeptError(tenant_id, order.run_id)
-    feed = platform.ledger.roll_back(tenant_id, order.run_id, order.reason, origin=acting)
+        raise FeedNotKeptError(tenant_id, asked.run_id)
+    feed = platform.ledger.roll_back(tenant_id, asked.run_id, asked.reason, origin=acting)
     _log.info(
         "feed_rolled_back",
         tenant_id=tenant_id,
-        run_id=order.run_id,
+        run_id=asked.run_id,
         caller=caller.id,
-        reason=order.reason,
+        reason=asked.reason,
     )
     return PublishedFeed.of(feed.in_force, tenant_id=tenant_id)

@@ -19,11 +19,10 @@ from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answ
 from relay_dagster.api.http.request_parsing import (
     CURSOR,
     IDEMPOTENCY_KEY_PATTERN,
-    JsonBody,
     RequestId,
     RunId,
-    json_content,
-    read_body,
+    StrictRoute,
+    order,
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.openapi.headers import carrying
@@ -37,7 +36,7 @@ from relay_dagster.runs.ports import RunPage
 from relay_dagster.wire.runs import FeedChanges, HeldFeed, Run, RunList, RunOrder
 from relay_dagster.wiring import Platform
 
-router = APIRouter(tags=["runs"])
+router = APIRouter(tags=["runs"], route_class=StrictRoute)
 
 POLL_AFTER_SECONDS = 2
 _READ_FIRST = 10
@@ -52,10 +51,6 @@ _LINKS = {
         }
     }
 }
-_ORDER_BODY = json_content(
-    {"$ref": "#/components/schemas/RunOrder"},
-    {"tenant_id": "acme_parts", "run_type": "inventory_sync"},
-)
 
 
 @router.post(
@@ -75,13 +70,12 @@ _ORDER_BODY = json_content(
             "RUN_CREATION_PAUSED",
         ),
     },
-    openapi_extra=_ORDER_BODY,
 )
 def start_run(
     caller: MayRun,
     acting: Acting,
     platform: PlatformDep,
-    body: JsonBody,
+    asked: Annotated[RunOrder, order(RunOrder)],
     request_id: RequestId,
     response: Response,
     idempotency_key: Annotated[
@@ -95,13 +89,12 @@ def start_run(
     ] = None,
 ) -> Run:
     """Ask for a run of a tenant; it is pinned to the config that is the latest now."""
-    order = read_body(RunOrder, body)
-    caller.require(order.tenant_id)
+    caller.require(asked.tenant_id)
     record = platform.submission.submit(
-        order.tenant_id,
-        order.chosen,
+        asked.tenant_id,
+        asked.chosen,
         request_id=request_id,
-        idempotency=_idempotency_of(caller, order, idempotency_key),
+        idempotency=_idempotency_of(caller, asked, idempotency_key),
         origin=acting,
     )
     response.headers["Location"] = f"/v1/runs/{record.run_id}"
@@ -202,12 +195,12 @@ def _page(
     return RunList(runs=runs, next_cursor=cursor)
 
 
-def _idempotency_of(caller: Caller, order: RunOrder, key: str | None) -> Idempotency | None:
+def _idempotency_of(caller: Caller, asked: RunOrder, key: str | None) -> Idempotency | None:
     """Return what is remembered of a request with an ``Idempotency-Key``."""
     if key is None:
         return None
-    body = order.model_dump(mode="json") | {"vendors": order.chosen}
-    return Idempotency(id=_digest([caller.id, order.tenant_id, key]), fingerprint=_digest([body]))
+    body = asked.model_dump(mode="json") | {"vendors": asked.chosen}
+    return Idempotency(id=_digest([caller.id, asked.tenant_id, key]), fingerprint=_digest([body]))
 
 
 def _digest(parts: list[object]) -> str:

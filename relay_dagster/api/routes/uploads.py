@@ -5,6 +5,8 @@ HTTP alone: the file itself goes to S3, and what it starts there are the tenant'
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter
 
 from relay_core.config import load_stored_config
@@ -12,7 +14,7 @@ from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import JsonBody, TenantId, json_content, read_body
+from relay_dagster.api.http.request_parsing import StrictRoute, TenantId, order
 from relay_dagster.api.routes.tenants import find_config
 from relay_dagster.api.security.auth import Acting, MayUpload
 from relay_dagster.audit import Action
@@ -22,13 +24,8 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.tenants import UploadLink, UploadOrder
 
-router = APIRouter(tags=["uploads"])
+router = APIRouter(tags=["uploads"], route_class=StrictRoute)
 _log = event_log()
-
-_BODY = json_content(
-    {"$ref": "#/components/schemas/UploadOrder"},
-    {"vendor_id": "granite_supply", "file_name": "stock.csv"},
-)
 
 
 @router.post(
@@ -42,31 +39,29 @@ _BODY = json_content(
         "invalid_config",
         "unsupported_schema_version",
     ),
-    openapi_extra=_BODY,
 )
 def make_upload_link(
     tenant_id: TenantId,
     caller: MayUpload,
     acting: Acting,
     platform: PlatformDep,
-    body: JsonBody,
+    asked: Annotated[UploadOrder, order(UploadOrder)],
 ) -> UploadLink:
     """Make a link by which one file of a vendor is uploaded, within 15 minutes and without a key.
 
     A pause of run creation stops no uploads.
     """
-    order = read_body(UploadOrder, body)
-    key = _key_for(order, find_config(platform.tenants, tenant_id))
+    key = _key_for(asked, find_config(platform.tenants, tenant_id))
     max_bytes = min(platform.settings.max_feed_bytes, MOST_BYTES)
     form = platform.objects.upload_form(key, max_bytes)
-    told = {"vendor_id": order.vendor_id, "expires_at": form.expires_at.isoformat()}
+    told = {"vendor_id": asked.vendor_id, "expires_at": form.expires_at.isoformat()}
     made = Action.UPLOAD_LINK_CREATED
     platform.deletions.add_entry(acting.entry(made, tenant_id, key, utc_now(), **told))
     _log.info("upload_link_made", tenant_id=tenant_id, key=key)
     return UploadLink.of(form, key=key, max_bytes=max_bytes)
 
 
-def _key_for(order: UploadOrder, stored: StoredConfig) -> str:
+def _key_for(asked: UploadOrder, stored: StoredConfig) -> str:
     """Return the key that a vendor's file is to have: the one that runs look for it under.
 
     Raises:
@@ -74,15 +69,15 @@ def _key_for(order: UploadOrder, stored: StoredConfig) -> str:
         ConfigError, UnsupportedSchemaVersionError: the config can no longer be read.
     """
     config = load_stored_config(stored.text)
-    vendor = next((one for one in config.vendors if one.vendor_id == order.vendor_id), None)
+    vendor = next((one for one in config.vendors if one.vendor_id == asked.vendor_id), None)
     if vendor is None:
-        message = f"config version {stored.version} has no vendor {order.vendor_id!r}"
+        message = f"config version {stored.version} has no vendor {asked.vendor_id!r}"
         raise ProblemError("UNKNOWN_VENDOR", message, errors=[ConfigFault("vendor_id", message)])
     prefix = vendor.inbound.s3_prefix
     if prefix is None:
         message = "is a vendor of inbound.type local, which uploads nothing; set it to s3"
         raise invalid_request([ConfigFault("vendor_id", message)])
-    key = prefix + order.file_name
+    key = prefix + asked.file_name
     size = len(key.encode())
     if size > MOST_KEY_BYTES:
         message = (

@@ -15,10 +15,9 @@ from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answ
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
     CURSOR,
-    OptionalJsonBody,
+    StrictRoute,
     TenantId,
-    json_content,
-    read_body,
+    order,
 )
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.routes.tenants import require_tenant
@@ -29,14 +28,8 @@ from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.access import KeyList, KeyOrder, ListedKey, NewTenantKey
 
-router = APIRouter(tags=["api keys"])
+router = APIRouter(tags=["api keys"], route_class=StrictRoute)
 _log = event_log()
-
-_KEY_BODY = json_content(
-    {"$ref": "#/components/schemas/KeyOrder"},
-    {"name": "shop frontend", "scopes": ["read"]},
-    required=False,
-)
 
 
 @router.post(
@@ -46,7 +39,6 @@ _KEY_BODY = json_content(
         **carrying(201, "Cache-Control"),
         **answers("TENANT_NOT_FOUND", "TENANT_CLOSING", *ORDER_BODY),
     },
-    openapi_extra=_KEY_BODY,
 )
 def create_api_key(
     tenant_id: TenantId,
@@ -54,7 +46,7 @@ def create_api_key(
     acting: Acting,
     platform: PlatformDep,
     keyring: KeyringDep,
-    body: OptionalJsonBody,
+    asked: Annotated[KeyOrder, order(KeyOrder, optional=True)],
     response: Response,
 ) -> NewTenantKey:
     """Make a key of a tenant. The key is shown this once; only its digest is kept.
@@ -62,13 +54,12 @@ def create_api_key(
     Without scopes it has all but `keys`. A key makes none with a scope that it lacks, nor one that
     is good for longer.
     """
-    order = read_body(KeyOrder, body) if body else KeyOrder()
-    require_scopes(caller, order.scopes)
-    _refuse_expiry(order, caller)
+    require_scopes(caller, asked.scopes)
+    _refuse_expiry(asked, caller)
     require_tenant(platform.tenants, tenant_id)
-    wanted = NewKey(order.name, tuple(order.scopes), order.expires_at)
+    wanted = NewKey(asked.name, tuple(asked.scopes), asked.expires_at)
     key_id, key = keyring.issue(tenant_id, wanted, caller, acting)
-    _log.info("api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=order.scopes)
+    _log.info("api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=asked.scopes)
     response.headers["Cache-Control"] = "no-store"
     return NewTenantKey(key_id=key_id, api_key=key)
 
@@ -111,16 +102,16 @@ def delete_api_key(
     _log.info("api_key_deleted", tenant_id=tenant_id, key_id=key_id)
 
 
-def _refuse_expiry(order: KeyOrder, caller: Caller) -> None:
+def _refuse_expiry(asked: KeyOrder, caller: Caller) -> None:
     """Refuse an expiry that lies behind, or later than that of the key that asks.
 
     Raises:
         ProblemError: 422.
     """
     latest, message = caller.expires_at, None
-    if order.expires_at is not None and order.expires_at <= utc_now():
+    if asked.expires_at is not None and asked.expires_at <= utc_now():
         message = "lies in the past; name a later instant"
-    elif latest is not None and (order.expires_at is None or order.expires_at > latest):
+    elif latest is not None and (asked.expires_at is None or asked.expires_at > latest):
         message = f"must be {latest.isoformat()} at the latest, when the key that asks expires"
     if message is not None:
         raise invalid_request([ConfigFault("expires_at", message)])

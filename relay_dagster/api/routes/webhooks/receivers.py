@@ -6,7 +6,7 @@ is judged where it is stored; what its name resolves to, by the sender at every 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 
@@ -15,11 +15,10 @@ from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
 from relay_dagster.api.http.problems import invalid_request
 from relay_dagster.api.http.request_parsing import (
-    JsonBody,
+    StrictRoute,
     TenantId,
     WebhookId,
-    json_content,
-    read_body,
+    order,
 )
 from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.routes.tenants import require_tenant
@@ -48,15 +47,10 @@ from relay_dagster.wire.webhooks import (
 )
 from relay_dagster.wiring import Platform
 
-router = APIRouter(tags=["webhooks"])
+router = APIRouter(tags=["webhooks"], route_class=StrictRoute)
 _log = event_log()
 
 _PLACE = "/v1/tenants/{tenant_id}/webhooks"
-_BODY = json_content(
-    {"$ref": "#/components/schemas/WebhookOrder"},
-    {"url": "https://shop.example.com/hooks/relay", "events": ["feed.published", "run.failed"]},
-)
-_PATCH_BODY = json_content({"$ref": "#/components/schemas/WebhookPatch"}, {"enabled": True})
 
 
 def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> Webhook:
@@ -77,35 +71,33 @@ def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> Webhook
         **carrying(201, "Cache-Control", "Location"),
         **answers("TENANT_NOT_FOUND", "TENANT_CLOSING", "WEBHOOK_QUOTA_EXCEEDED", *ORDER_BODY),
     },
-    openapi_extra=_BODY,
 )
 def create_webhook(
     tenant_id: TenantId,
     caller: MayConfigure,
     acting: Acting,
     platform: PlatformDep,
-    body: JsonBody,
+    asked: Annotated[WebhookOrder, order(WebhookOrder)],
     response: Response,
 ) -> NewWebhook:
     """Have a URL told of a tenant's events, from now on. The secret is shown this once.
 
     A tenant has at most 10.
     """
-    order = read_body(WebhookOrder, body)
-    receiver = _receiver_of(order.url, platform)
+    receiver = _receiver_of(asked.url, platform)
     require_tenant(platform.tenants, tenant_id)
     now = utc_now()
     made = Webhook(
         webhook_id=new_webhook_id(),
         tenant_id=tenant_id,
-        url=order.url,
-        events=tuple(order.events),
-        description=order.description,
+        url=asked.url,
+        events=tuple(asked.events),
+        description=asked.description,
         secret=new_secret(),
         created_at=now,
         created_by=caller.id,
     )
-    told = {"receiver": receiver, "events": order.events}
+    told = {"receiver": receiver, "events": asked.events}
     entry = acting.entry(Action.WEBHOOK_CREATED, tenant_id, made.webhook_id, now, **told)
     platform.webhooks.change(tenant_id, added(made), entry)
     _log.info("webhook_created", tenant_id=tenant_id, webhook_id=made.webhook_id, **told)
@@ -133,7 +125,6 @@ def get_webhook(
 @router.patch(
     f"{_PLACE}/{{webhook_id}}",
     responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND", *ORDER_BODY),
-    openapi_extra=_PATCH_BODY,
 )
 def update_webhook(
     tenant_id: TenantId,
@@ -141,15 +132,14 @@ def update_webhook(
     caller: MayConfigure,
     acting: Acting,
     platform: PlatformDep,
-    body: JsonBody,
+    asked: Annotated[WebhookPatch, order(WebhookPatch)],
 ) -> ListedWebhook:
     """Change what is named of a webhook. What waits to be sent goes where it then leads."""
-    order = read_body(WebhookPatch, body)
-    changes = order.changes
+    changes = asked.changes
     told: dict[str, Any] = {"changed": sorted(changes)}
     told |= {name: changes[name] for name in ("events", "enabled") if name in changes}
     if "url" in changes:
-        told["receiver"] = _receiver_of(order.url, platform)
+        told["receiver"] = _receiver_of(asked.url, platform)
     find_webhook(platform, tenant_id, webhook_id)
     entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, utc_now(), **told)
     rule = edited(tenant_id, webhook_id, updated(**changes))
