@@ -1,6 +1,7 @@
 """The ``relay`` command. Each subcommand is thin, and imports only what it needs when it runs.
 
-The commands that are clients of the API live in ``client``, those of an installation are here.
+The commands that are clients of the API live in ``client`` and are loaded when one of them is
+called; those of an installation are here.
 """
 
 import getpass
@@ -8,19 +9,90 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-
-from relay_dagster.client import commands as client_commands
-from relay_dagster.client.access import commands as access_commands
-from relay_dagster.client.replay import commands as replay_commands
-from relay_dagster.client.tenants import commands as tenant_commands
-from relay_dagster.client.webhooks import commands as webhook_commands
+import typer.main
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from relay_dagster.intake.dead_letters import DeadLetters
+
+CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
+    "run": (
+        "runs:commands",
+        "Start a run and print its run_id; with --watch exit with 1 unless it succeeds, 3 if held.",
+    ),
+    "runs": ("runs:commands", "List runs, newest first."),
+    "show": (
+        "runs:commands",
+        "Show a run: how it stands, what it counted, what it wrote; --watch as for `relay run`.",
+    ),
+    "errors": (
+        "causes:commands",
+        "Show what went wrong in a run: each cause once, with its count, samples and what to do.",
+    ),
+    "explain": (
+        "explanations:commands",
+        "Show why a SKU's row of a run's feed is what it is: each step of the price, every offer.",
+    ),
+    "release": (
+        "holds:commands",
+        "Publish the feed that a run holds back; shows it and asks, unless hash and guards are "
+        "given.",
+    ),
+    "rollback": ("holds:commands", "Publish the feed of one of the tenant's earlier runs again."),
+    "verify": (
+        "replay.verify:commands",
+        "Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.",
+    ),
+    "rehearse": (
+        "replay.what_if:commands",
+        "Try a config on runs that were: what would change in their feeds, what the guards would "
+        "say.",
+    ),
+    "upload": (
+        "uploads:commands",
+        "Upload a vendor's feed, which needs no rights in the bucket, and print its key.",
+    ),
+    "audit": ("audit:commands", "Show who did what, newest first: entries of the last 400 days."),
+    "config": ("configs:config", "Check tenants' configs, store them, and get them back."),
+    "tenant": ("tenants:tenant", "See how a tenant stands, delete it, restore it."),
+    "keys": ("keys:keys", "Make keys of a tenant, see what they may do, and delete them."),
+    "webhooks": (
+        "webhooks:webhooks",
+        "Have URLs told of a tenant's runs and feeds, and see what was sent.",
+    ),
+}
+"""The client's commands and groups: module and variable in ``client``, and the line of help."""
+
+
+class _LazyCommand(TyperCommand):
+    """A command of the client that is loaded when it is called; until then its name and help.
+
+    ``place`` names where it is: ``module:variable``, a `typer.Typer` with this command or that is
+    the group itself.
+    """
+
+    place: str
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
+        """Return the context of the loaded command."""
+        module, _, variable = self.place.partition(":")
+        found = getattr(import_module(f"relay_dagster.client.{module}"), variable)
+        group = typer.main.get_group(found)
+        group.help, group.no_args_is_help = self.help, True
+        loaded = group if variable != "commands" else group.commands[str(self.name)]
+        return loaded.make_context(info_name, args, parent=parent, **extra)
+
+
+def _lazy(place: str) -> type[_LazyCommand]:
+    return type("_LazyCommand", (_LazyCommand,), {"place": place})
+
 
 app = typer.Typer(
     name="relay",
@@ -30,11 +102,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 dlq = typer.Typer(help="Look into the dead-letter queue, and settle what is there.")
-client_commands.add_to(app)
-replay_commands.add_to(app)
-tenant_commands.add_to(app)
-access_commands.add_to(app)
-webhook_commands.add_to(app)
+for _name, (_place, _help) in CLIENT_COMMANDS.items():
+    app.command(_name, cls=_lazy(_place), help=_help)(lambda: None)
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
 _WIDE = 200

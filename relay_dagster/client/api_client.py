@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from relay_dagster.client.errors import (
     BadUsageError,
+    NoAnswerError,
     RefusedError,
     UnexpectedAnswerError,
-    UnreachableError,
 )
 from relay_dagster.client.links import TIMEOUT, is_here, reason_of
 from relay_dagster.wire.access import AuditItem, AuditList, KeyList, ListedKey, NewTenantKey
@@ -211,10 +211,10 @@ class ApiClient:
     def _polled(self, response: httpx.Response) -> Polled:
         return Polled(read_answer(Run, response), _retry_after(response))
 
-    def _unreachable(self, error: httpx.TransportError) -> UnreachableError:
+    def _unreachable(self, error: httpx.TransportError) -> NoAnswerError:
         unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
         what = "is not reachable" if unsent else "broke off before it had answered"
-        return UnreachableError(
+        return NoAnswerError(
             f"the API at {self.url} {what} ({reason_of(error)}); see that it runs, and that "
             "RELAY_API_URL or --api-url names it",
             was_sent=not unsent,

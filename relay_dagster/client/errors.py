@@ -32,7 +32,7 @@ class BadUsageError(ClientError):
     exit_status = 2
 
 
-class UnreachableError(ClientError):
+class NoAnswerError(ClientError):
     """No answer came. Whether the request was carried out is known by ``was_sent`` alone."""
 
     def __init__(self, *lines: str, was_sent: bool) -> None:

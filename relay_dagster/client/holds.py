@@ -7,14 +7,20 @@ judges that, nothing does here.
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from relay_dagster.client.errors import ClientError, UnreachableError
-from relay_dagster.client.session import Session
+from relay_dagster.client.errors import BadUsageError, ClientError, NoAnswerError
+from relay_dagster.client.session import RunId, Session, command
 from relay_dagster.client.terminal import Screen
 from relay_dagster.wire.runs import HeldFeed, Run
+
+Reason = Annotated[
+    str, typer.Option(help="Why; it stands in the run, or in the log.", show_default=False)
+]
+
+commands = typer.Typer()
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,48 @@ class Reviewed:
     def of(cls, hold: HeldFeed) -> "Reviewed":
         """Return all that a hold shows."""
         return cls(hold.sha256, hold.guard_names)
+
+
+@command(commands, "release")
+def release_held(
+    session: Session,
+    run_id: RunId,
+    reason: Reason,
+    sha256: Annotated[
+        str | None,
+        typer.Option(help="Of the feed that was looked at.", show_default="asks at a terminal"),
+    ] = None,
+    guard: Annotated[
+        list[str] | None,
+        typer.Option(help="One that tripped, all must be named; may be repeated."),
+    ] = None,
+) -> None:
+    """Publish the feed that a run holds back; shows it and asks, unless hash and guards are given.
+
+    Where nobody can be asked, the command that releases what is shown is printed, with status 1.
+    """
+    if (sha256 is None) is not (not guard):
+        raise BadUsageError("--sha256 and --guard go together: they say what was looked at")
+    reviewed = Reviewed(sha256, tuple(guard)) if sha256 is not None and guard else None
+    release(session, run_id, reviewed, reason)
+
+
+@command(commands)
+def rollback(
+    session: Session,
+    tenant: Annotated[
+        str, typer.Argument(metavar="TENANT", help="Whose feed.", show_default=False)
+    ],
+    run_id: RunId,
+    reason: Reason,
+) -> None:
+    """Publish the feed of one of the tenant's earlier runs again."""
+    try:
+        feed = session.api.roll_back(tenant, run_id, reason)
+    except NoAnswerError as error:
+        _tell_doubt(session, error, "rolled back")
+        raise
+    session.screen.say(f"{feed.tenant_id}: the feed of run {feed.run_id} is published again")
 
 
 def show_hold(screen: Screen, run: Run, hold: HeldFeed) -> None:
@@ -60,20 +108,10 @@ def release(session: Session, run_id: str, reviewed: Reviewed | None, reason: st
         reviewed = _looked_at(session, run_id, reason)
     try:
         run = session.api.release(run_id, reviewed.sha256, reviewed.guards, reason)
-    except UnreachableError as error:
+    except NoAnswerError as error:
         _tell_doubt(session, error, "released")
         raise
     session.screen.say(f"run {run.run_id} of {run.tenant_id} is released: its feed is published")
-
-
-def roll_back(session: Session, tenant_id: str, run_id: str, reason: str) -> None:
-    """Publish the feed of an earlier run again."""
-    try:
-        feed = session.api.roll_back(tenant_id, run_id, reason)
-    except UnreachableError as error:
-        _tell_doubt(session, error, "rolled back")
-        raise
-    session.screen.say(f"{feed.tenant_id}: the feed of run {feed.run_id} is published again")
 
 
 def _looked_at(session: Session, run_id: str, reason: str) -> Reviewed:
@@ -104,7 +142,7 @@ def show_guard(screen: Screen, guard: Mapping[str, Any]) -> None:
         screen.say(f"{each['sku']}: {each['before']} -> {now}", indent=6)
 
 
-def _tell_doubt(session: Session, error: UnreachableError, what: str) -> None:
+def _tell_doubt(session: Session, error: NoAnswerError, what: str) -> None:
     if error.was_sent:
         session.screen.complain(
             f"whether it was {what} is not known; the same command again does no harm"

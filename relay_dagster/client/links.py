@@ -13,7 +13,7 @@ from typing import TypeVar
 import httpx
 from pydantic import ValidationError
 
-from relay_dagster.client.errors import GoneError, UnexpectedAnswerError, UnreachableError
+from relay_dagster.client.errors import GoneError, NoAnswerError, UnexpectedAnswerError
 from relay_dagster.loopback import is_loopback
 from relay_dagster.wire.base import Answer
 from relay_dagster.wire.tenants import UploadLink
@@ -32,7 +32,7 @@ def download(name: str, link: str) -> bytes:
     """Return the file that a presigned link leads to; the API's key is not sent there.
 
     Raises:
-        UnreachableError, UnexpectedAnswerError: it cannot be had.
+        NoAnswerError, UnexpectedAnswerError: it cannot be had.
     """
     with _opened(name, link) as response:
         return response.read()
@@ -42,7 +42,7 @@ def download_to(path: Path, name: str, link: str) -> str:
     """Write the file that a presigned link leads to, as it is stored; return its SHA-256.
 
     Raises:
-        UnreachableError, UnexpectedAnswerError: it cannot be had.
+        NoAnswerError, UnexpectedAnswerError: it cannot be had.
     """
     digest = hashlib.sha256()
     with _opened(name, link) as response, path.open("wb") as file:
@@ -64,7 +64,7 @@ def _opened(name: str, link: str) -> Iterator[httpx.Response]:
                 yield response
                 return
     except httpx.TransportError as error:
-        raise UnreachableError(
+        raise NoAnswerError(
             f"{name} cannot be downloaded: {host} is not reachable ({reason_of(error)}); "
             f"{_NAMED_BY}",
             was_sent=True,
@@ -80,7 +80,7 @@ def send_file(link: UploadLink, path: Path) -> None:
     """Send a file by a form, piece by piece: it is never in memory as a whole.
 
     Raises:
-        UnreachableError, UnexpectedAnswerError: it is not taken.
+        NoAnswerError, UnexpectedAnswerError: it is not taken.
         OSError: it cannot be read.
     """
     host = httpx.URL(link.url).netloc.decode()
@@ -91,7 +91,7 @@ def send_file(link: UploadLink, path: Path) -> None:
         ):
             response = anybody.post(link.url, data=link.fields, files={"file": file})
     except httpx.TransportError as error:
-        raise UnreachableError(
+        raise NoAnswerError(
             f"{path.name} is not uploaded: {host} is not reachable, or broke off "
             f"({reason_of(error)}); the same command again does no harm",
             _NAMED_BY,

@@ -16,10 +16,9 @@ from rich.text import Text
 
 from relay_core.domain.codes import Stage
 from relay_dagster.client.api_client import Polled
-from relay_dagster.client.errors import RefusedError, UnreachableError
+from relay_dagster.client.errors import NoAnswerError, RefusedError
 from relay_dagster.client.session import INTERRUPTED, Session
 from relay_dagster.client.terminal import duration, instant, plain, status_style
-from relay_dagster.client.views.runs import cause_of
 from relay_dagster.wire.runs import Run
 
 POLL_SECONDS = 2.0
@@ -50,7 +49,7 @@ def watch(session: Session, polled: Polled, *, silently: bool = False) -> Run:
     except KeyboardInterrupt:
         session.screen.complain(f"run {run_id} goes on; {again}")
         raise typer.Exit(INTERRUPTED) from None
-    except (UnreachableError, RefusedError):
+    except (NoAnswerError, RefusedError):
         session.screen.complain(f"run {run_id} may go on; {again}")
         raise
 
@@ -71,6 +70,15 @@ def exit_status(session: Session, run: Run) -> int:
     return HELD if run.is_held else 1
 
 
+def cause_of(run: Run) -> str:
+    """Return ``error_code: message`` in one line; of a held or cancelled run that it is."""
+    if run.is_held and run.hold is not None:
+        return f"{run.status}: {', '.join(run.hold.guard_names)}"
+    if run.error_code is None:
+        return f"{run.status}: the run was cancelled in {run.failed_stage or run.stage}"
+    return f"{run.error_code}: {' '.join((run.error_message or '').split())}"
+
+
 def _followed(session: Session, polled: Polled, view: "_Lines | _Picture") -> Run:
     with view:
         view.show(polled.run)
@@ -87,8 +95,8 @@ def _patiently(session: Session, run_id: str, doubt: Callable[[str], None]) -> P
     while True:
         try:
             return session.api.run(run_id)
-        except (UnreachableError, RefusedError) as error:
-            passing = isinstance(error, UnreachableError) or error.may_pass
+        except (NoAnswerError, RefusedError) as error:
+            passing = isinstance(error, NoAnswerError) or error.may_pass
             if not passing or waited >= PATIENCE_SECONDS:
                 raise
             if not waited:

@@ -1,12 +1,14 @@
-"""One command's world: the API, the screen and the patience between two looks.
+"""A command's session: the API, the screen and the clock; and the decorator that gives it one.
 
-Whatever goes wrong inside becomes lines and an exit status here, never a stack trace.
+Whatever goes wrong inside a command becomes lines and an exit status here, never a stack trace.
 """
 
+import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import typer
 
@@ -17,14 +19,106 @@ from relay_dagster.client.terminal import Screen
 
 INTERRUPTED = 130
 
+Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Whose.", show_default=False)]
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="The run.", show_default=False)]
+Limit = Annotated[int, typer.Option(help="At most so many.", min=1)]
+
 
 @dataclass(frozen=True)
 class Session:
-    """What a command works with."""
+    """What a command works with; ``as_json`` where its answer is for programs."""
 
     api: ApiClient
     screen: Screen
     pause: Callable[[float], None] = time.sleep
+    as_json: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a command answers.
+
+    Attributes:
+        document: for programs: JSON values, an answer of the API, or a list of answers.
+        show: writes it for people.
+        exit_status: told after that, the command's.
+    """
+
+    document: Any
+    show: Callable[[], None]
+    exit_status: Callable[[], int] = lambda: 0
+
+
+def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[..., Any]], Any]:
+    """Make a function a command of the API's client.
+
+    Its first parameter is the session; the command has ``--api-url`` and ``--api-key`` in its
+    place, and ``--json`` where the function returns `Shown`.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(function)
+        own = list(signature.parameters.values())[1:]
+        shows = signature.return_annotation is Shown
+        added = [each for each in _OPTIONS if shows or each.name != "as_json"]
+
+        def run(
+            *, api_url: str, api_key: str | None, as_json: bool = False, **arguments: Any
+        ) -> None:
+            with connected(api_url, api_key) as session:
+                shown = function(replace(session, as_json=as_json), **arguments)
+                if isinstance(shown, Shown):
+                    _show(session.screen, shown, as_json=as_json)
+
+        parameters = [*own, *added]
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[each.replace(kind=each.KEYWORD_ONLY) for each in parameters],
+            return_annotation=None,
+        )
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        app.command(name)(run)
+        return function
+
+    return register
+
+
+def _option(name: str, default: Any, kind: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+_OPTIONS = (
+    _option("as_json", False, Annotated[bool, typer.Option("--json", help="JSON, for programs.")]),
+    _option(
+        "api_url",
+        "http://127.0.0.1:8000",
+        Annotated[str, typer.Option(help="Where the API is.", envvar="RELAY_API_URL")],
+    ),
+    _option(
+        "api_key",
+        None,
+        Annotated[
+            str | None,
+            typer.Option(
+                help="An admin's or the tenant's key; the variable keeps it out of lists of "
+                "processes.",
+                envvar="RELAY_API_KEY",
+                show_default=False,
+            ),
+        ],
+    ),
+)
+
+
+def _show(screen: Screen, shown: Shown, *, as_json: bool) -> None:
+    document = shown.document
+    if not as_json:
+        shown.show()
+    elif isinstance(document, list):
+        screen.show_json([each.as_json() for each in document])
+    else:
+        screen.show_json(document if isinstance(document, dict) else document.as_json())
+    raise typer.Exit(shown.exit_status())
 
 
 @contextmanager

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from relay_dagster.client.audit import show_audit
 from relay_dagster.client.holds import show_hold
 from relay_dagster.client.terminal import Screen
-from relay_dagster.client.views.access import show_audit
 from relay_dagster.devstack.processes import API, WEBSERVER, Stack
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wire.access import AuditItem

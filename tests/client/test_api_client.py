@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from relay_dagster.client.api_client import ApiClient
-from relay_dagster.client.errors import BadUsageError, UnexpectedAnswerError, UnreachableError
+from relay_dagster.client.errors import BadUsageError, NoAnswerError, UnexpectedAnswerError
 from relay_dagster.client.links import download, download_to
 from support.api_world import ADMIN
 from support.client_world import ClientWorld
@@ -107,7 +107,7 @@ def test_a_link_that_has_expired_is_told_with_its_status(stranger: Stranger) -> 
 
 
 def test_a_links_host_that_is_not_reachable_is_named_with_the_variable_that_sets_it() -> None:
-    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9 .* RELAY_PUBLIC_S3_ENDPOINT_URL"):
+    with pytest.raises(NoAnswerError, match=r"127\.0\.0\.1:9 .* RELAY_PUBLIC_S3_ENDPOINT_URL"):
         download("errors.json", "http://127.0.0.1:9/errors.json")
 
 

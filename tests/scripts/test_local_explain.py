@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from local.command import main
+from relay_dagster.client.explanations import show_explanation
 from relay_dagster.client.terminal import Screen
-from relay_dagster.client.views.explanations import show_explanation
 from relay_dagster.wire.explanations import Explanation
 from support.builders import config_document, feed, vendor_document
 from support.local_bench import NOW, Bench

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from relay_dagster.client.replay.engine import KEYS
-from relay_dagster.client.replay.trail import Trail
+from relay_dagster.client.replay.run_artifacts import RunArtifacts
 
 _AROUND = 500
 """So many bytes of a line are told before the first that differs, and from it on."""
@@ -35,7 +35,7 @@ class Difference:
     here: str | None
 
 
-class Verdict(StrEnum):
+class Match(StrEnum):
     """How a file of the run and the one that comes out here compare."""
 
     SAME = "the same"
@@ -50,7 +50,7 @@ class ComparedFile:
     """One file: what it is called, how many bytes the run's has, where it differs first."""
 
     name: str
-    verdict: Verdict
+    verdict: Match
     size: int | None = None
     difference: Difference | None = None
 
@@ -59,22 +59,22 @@ class ComparingSink:
     """The engine's `Sink` that keeps nothing: each file is held against the run's.
 
     Args:
-        trail: what the run has left.
+        artifacts: what the run has left.
         folder: where one of its files is put at a time.
     """
 
-    def __init__(self, trail: Trail, folder: Path) -> None:
-        self._trail = trail
+    def __init__(self, artifacts: RunArtifacts, folder: Path) -> None:
+        self._artifacts = artifacts
         self._path = folder / "compared"
         self.files: list[ComparedFile] = []
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Compare a file that the engine makes."""
         name = KEYS.artifact_name(key)
-        if name not in self._trail.links:
-            self.files.append(ComparedFile(name, Verdict.ONLY_HERE))
+        if name not in self._artifacts.links:
+            self.files.append(ComparedFile(name, Match.ONLY_HERE))
             return
-        self._trail.fetch(name, self._path)
+        self._artifacts.fetch(name, self._path)
         compare = _compared_rows if PurePosixPath(key).suffix == ".parquet" else _compared_lines
         verdict, difference = compare(self._path, chunks)
         size = self._path.stat().st_size
@@ -87,20 +87,20 @@ class ComparingSink:
 
 def _compared_lines(
     path: Path, chunks: Iterable[bytes | memoryview]
-) -> tuple[Verdict, Difference | None]:
+) -> tuple[Match, Difference | None]:
     with path.open("rb") as file:
         difference = first_difference(file, chunks)
-    return Verdict.SAME if difference is None else Verdict.DIFFERS, difference
+    return Match.SAME if difference is None else Match.DIFFERS, difference
 
 
 def _compared_rows(
     path: Path, chunks: Iterable[bytes | memoryview]
-) -> tuple[Verdict, Difference | None]:
+) -> tuple[Match, Difference | None]:
     found, here = path.read_bytes(), b"".join(chunks)
     if found == here:
-        return Verdict.SAME, None
+        return Match.SAME, None
     difference = first_other_row(found, here)
-    return Verdict.OTHER_BYTES if difference is None else Verdict.DIFFERS, difference
+    return Match.OTHER_BYTES if difference is None else Match.DIFFERS, difference
 
 
 def first_other_row(run: bytes, here: bytes) -> Difference | None:

@@ -13,7 +13,7 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages, Sink
 from relay_core.validation.trouble import ANY_PREFIX, VendorInput
 from relay_dagster.client.replay.last_good import LastGood
-from relay_dagster.client.replay.trail import Trail
+from relay_dagster.client.replay.run_artifacts import RunArtifacts
 
 KEYS = ArtifactKeys("", "")
 
@@ -37,7 +37,7 @@ class Replayed:
 
 
 def replay(
-    trail: Trail,
+    artifacts: RunArtifacts,
     config: TenantConfig,
     sink: Sink,
     last_good: LastGood,
@@ -45,7 +45,7 @@ def replay(
     """Take a run's inputs through the engine's stages.
 
     Args:
-        trail: what the run has left.
+        artifacts: what the run has left.
         config: the run's own, or another one.
         sink: is given what the stages leave.
         last_good: what may stand in for vendors in trouble.
@@ -55,18 +55,18 @@ def replay(
         ClientError: an input cannot be had.
     """
     tune_process()
-    vendors = config.selecting(trail.run.vendors)
+    vendors = config.selecting(artifacts.run.vendors)
     ids = [each.vendor_id for each in vendors]
-    findings = RunFindings(ids, len(config.vendors), limits=trail.limits)
-    inputs = _Inputs(trail, config, last_good)
+    findings = RunFindings(ids, len(config.vendors), limits=artifacts.limits)
+    inputs = _Inputs(artifacts, config, last_good)
     stages = RunStages(
         config,
         vendors,
-        trail.requested_at,
+        artifacts.requested_at,
         KEYS,
         sink,
         findings,
-        baseline=trail.baseline,
+        baseline=artifacts.baseline,
         last_good=last_good,
     )
     merged = stages.go_through(
@@ -79,14 +79,14 @@ def replay(
 class _Inputs:
     """A run's inputs as the engine takes them."""
 
-    trail: Trail
+    artifacts: RunArtifacts
     config: TenantConfig
     last_good: LastGood
 
     def found(self) -> dict[str, VendorInput]:
         """Return what was found of each vendor that has a feed."""
         known = {each.vendor_id: each for each in self.config.vendors}
-        entries = self.trail.inputs.items()
+        entries = self.artifacts.inputs.items()
         return {
             name: VendorInput(entry.size or 0, entry.uploaded_at, self._size_of_map(known[name]))
             for name, entry in entries
@@ -107,14 +107,14 @@ class _Inputs:
                 yield stand_in
 
     def _feed(self, vendor: VendorConfig) -> VendorFeed:
-        name, entry = vendor.vendor_id, self.trail.inputs[vendor.vendor_id]
-        file = self.trail.file(f"inbound_{name}", entry.sha256)
-        sku_map = None if vendor.sku_map is None else self.trail.file(f"sku_map_{name}").data
+        name, entry = vendor.vendor_id, self.artifacts.inputs[vendor.vendor_id]
+        file = self.artifacts.file(f"inbound_{name}", entry.sha256)
+        sku_map = None if vendor.sku_map is None else self.artifacts.file(f"sku_map_{name}").data
         upload = PurePosixPath(str(entry.s3_key)).name
         return VendorFeed(vendor, file.data, upload, sku_map, file.release)
 
     def _size_of_map(self, vendor: VendorConfig) -> int | None:
         name = f"sku_map_{vendor.vendor_id}"
-        if vendor.sku_map is None or name not in self.trail.links:
+        if vendor.sku_map is None or name not in self.artifacts.links:
             return None
-        return len(self.trail.file(name).data)
+        return len(self.artifacts.file(name).data)

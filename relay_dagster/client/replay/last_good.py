@@ -6,13 +6,13 @@ from typing import NamedTuple
 from relay_core.config import TenantConfig
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.validation.trouble import USED
-from relay_dagster.client.replay.trail import Trail
+from relay_dagster.client.replay.run_artifacts import RunArtifacts
 
 
-class _Lent(NamedTuple):
+class _LastGoodFile(NamedTuple):
     """Which files of whose run a last good feed is, and when it was uploaded."""
 
-    trail: Trail
+    artifacts: RunArtifacts
     feed: str
     sku_map: str
     uploaded_at: datetime
@@ -24,60 +24,64 @@ class LastGood:
     What a run kept, it has judged young enough; of its age whole hours are known.
 
     Args:
-        trail: what the run has left.
+        artifacts: what the run has left.
         config: what the feeds are read with.
-        lender: what its baseline's run has left, where feeds may be used that the run did not.
+        source_run: what its baseline's run has left, where feeds may be used that the run did not.
     """
 
-    def __init__(self, trail: Trail, config: TenantConfig, lender: Trail | None = None) -> None:
-        self.run_id = trail.run.baseline_run_id
-        self._trail = trail
+    def __init__(
+        self, artifacts: RunArtifacts, config: TenantConfig, source_run: RunArtifacts | None = None
+    ) -> None:
+        self.run_id = artifacts.run.baseline_run_id
+        self._artifacts = artifacts
         self._config = config
-        self._lender = lender
+        self._source_run = source_run
 
     def uploaded_at(self, vendor_id: str) -> datetime | None:
         """Return when the vendor's last good feed was uploaded; None where there is none."""
-        lent = self._lent(vendor_id)
-        if lent is None or (self._needs_map(vendor_id) and lent.sku_map not in lent.trail.links):
+        found = self._found(vendor_id)
+        if found is None or (
+            self._needs_map(vendor_id) and found.sku_map not in found.artifacts.links
+        ):
             return None
-        return lent.uploaded_at
+        return found.uploaded_at
 
     def read(self, vendor_id: str) -> VendorFeed | None:
         """Return the vendor's last good feed."""
-        lent = self._lent(vendor_id)
-        if lent is None:
+        found = self._found(vendor_id)
+        if found is None:
             return None
-        file = lent.trail.file(lent.feed)
-        sku_map = lent.trail.file(lent.sku_map).data if self._needs_map(vendor_id) else None
+        file = found.artifacts.file(found.feed)
+        sku_map = found.artifacts.file(found.sku_map).data if self._needs_map(vendor_id) else None
         return VendorFeed(
-            self._config.vendor(vendor_id), file.data, lent.feed, sku_map, file.release
+            self._config.vendor(vendor_id), file.data, found.feed, sku_map, file.release
         )
 
     def _needs_map(self, vendor_id: str) -> bool:
         return self._config.vendor(vendor_id).sku_map is not None
 
-    def _lent(self, vendor_id: str) -> _Lent | None:
-        lent = None if self._lender is None else _used(self._lender, vendor_id)
-        return lent or _kept(self._trail, vendor_id)
+    def _found(self, vendor_id: str) -> _LastGoodFile | None:
+        found = None if self._source_run is None else _used(self._source_run, vendor_id)
+        return found or _kept(self._artifacts, vendor_id)
 
 
-def _used(trail: Trail, vendor_id: str) -> _Lent | None:
+def _used(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:
     """Return what a run used of a vendor: its upload, or the last good feed that it has kept."""
-    entry = trail.inputs.get(vendor_id)
+    entry = artifacts.inputs.get(vendor_id)
     if entry is None or entry.status not in USED:
         return None
     if entry.last_good_run_id is not None:
-        return _kept(trail, vendor_id)
+        return _kept(artifacts, vendor_id)
     feed, uploaded_at = f"inbound_{vendor_id}", entry.uploaded_at
-    if feed not in trail.links or uploaded_at is None:
+    if feed not in artifacts.links or uploaded_at is None:
         return None
-    return _Lent(trail, feed, f"sku_map_{vendor_id}", uploaded_at)
+    return _LastGoodFile(artifacts, feed, f"sku_map_{vendor_id}", uploaded_at)
 
 
-def _kept(trail: Trail, vendor_id: str) -> _Lent | None:
+def _kept(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:
     """Return the last good feed that a run has kept."""
-    feed, entry = f"last_good_{vendor_id}", trail.inputs.get(vendor_id)
-    if entry is None or feed not in trail.links:
+    feed, entry = f"last_good_{vendor_id}", artifacts.inputs.get(vendor_id)
+    if entry is None or feed not in artifacts.links:
         return None
-    uploaded_at = trail.requested_at - timedelta(hours=entry.age_hours or 0)
-    return _Lent(trail, feed, f"last_good_sku_map_{vendor_id}", uploaded_at)
+    uploaded_at = artifacts.requested_at - timedelta(hours=entry.age_hours or 0)
+    return _LastGoodFile(artifacts, feed, f"last_good_sku_map_{vendor_id}", uploaded_at)

@@ -2,20 +2,37 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import typer
 
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import ENGINE_VERSION
-from relay_dagster.client.artifact_models import RunSummary
-from relay_dagster.client.replay.comparison import ComparedFile, ComparingSink, Verdict
+from relay_dagster.client.artifacts import RunSummary
+from relay_dagster.client.replay.comparison import ComparedFile, ComparingSink, Match
 from relay_dagster.client.replay.engine import Replayed, replay
 from relay_dagster.client.replay.last_good import LastGood
-from relay_dagster.client.replay.trail import NotReplayableError, Trail
-from relay_dagster.client.session import Session
+from relay_dagster.client.replay.run_artifacts import DIFFERENT, NotReplayableError, RunArtifacts
+from relay_dagster.client.session import RunId, Session, Shown, command
 from relay_dagster.wire.runs import Run
 
 _COMPARED = ("normalized_", "invalid_rows", "changes", "merged_inventory")
 _NOT_BY_ITS_DATA = (FailureCode.POISON_JOB, FailureCode.RUN_TIMEOUT)
+
+
+commands = typer.Typer()
+
+
+@command(commands)
+def verify(session: Session, run_id: RunId) -> Shown:
+    """Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.
+
+    Exit status 3 where it does not, with the first difference; 2 where its files are gone.
+    """
+    with TemporaryDirectory(prefix="relay-") as folder:
+        found = Verification(session, run_id, Path(folder))
+    return Shown(found.as_json(), found.show, lambda: 0 if found.is_same else DIFFERENT)
 
 
 class Verification:
@@ -33,14 +50,14 @@ class Verification:
 
     def __init__(self, session: Session, run_id: str, folder: Path) -> None:
         self._screen = session.screen
-        trail = Trail(session, run_id, folder)
-        _refuse_borrowed_rows(trail)
-        self.run = trail.run
-        self.engine_version = trail.summary.engine_version if trail.summary else None
-        sink = ComparingSink(trail, folder)
-        config = trail.config
-        replayed = replay(trail, config, sink, LastGood(trail, config))
-        self.files = list(_files(trail, sink))
+        artifacts = RunArtifacts(session, run_id, folder)
+        _refuse_borrowed_rows(artifacts)
+        self.run = artifacts.run
+        self.engine_version = artifacts.summary.engine_version if artifacts.summary else None
+        sink = ComparingSink(artifacts, folder)
+        config = artifacts.config
+        replayed = replay(artifacts, config, sink, LastGood(artifacts, config))
+        self.files = list(_files(artifacts, sink))
         self._end_here = _end_of(replayed)
 
     @property
@@ -71,7 +88,7 @@ class Verification:
             screen.table(("file", "bytes", "here"), rows)
         different = self._different()
         if not different:
-            what = "bytes" if all(file.verdict is Verdict.SAME for file in self.files) else "rows"
+            what = "bytes" if all(file.verdict is Match.SAME for file in self.files) else "rows"
             screen.say(f"run {self.run.run_id}: {len(self.files)} files, the same {what} here")
             return
         file = different[0]
@@ -85,9 +102,9 @@ class Verification:
 
     def _different(self) -> list[ComparedFile]:
         """Return what is not the same; one version of the engine writes rows in the same bytes."""
-        same = {Verdict.SAME}
+        same = {Match.SAME}
         if self.engine_version != ENGINE_VERSION:
-            same.add(Verdict.OTHER_BYTES)
+            same.add(Match.OTHER_BYTES)
         return [file for file in self.files if file.verdict not in same]
 
     def _remarks(self) -> Iterator[str]:
@@ -102,29 +119,31 @@ class Verification:
             yield f"the run ended {end or 'with a feed'}, here {self._end_here or 'with a feed'}"
 
 
-def _refuse_borrowed_rows(trail: Trail) -> None:
+def _refuse_borrowed_rows(artifacts: RunArtifacts) -> None:
     """Refuse a run that has merged what another one has read."""
-    stages = _stages(trail.summary)
+    stages = _stages(artifacts.summary)
     if Stage.MERGE_PRICE in stages and Stage.NORMALIZE not in stages:
-        lenders = {entry.selection for entry in trail.inputs.values() if entry.selection}
+        source_runs = {entry.selection for entry in artifacts.inputs.values() if entry.selection}
         raise NotReplayableError(
-            f"run {trail.run.run_id} has merged rows that another run has read: verify that one "
-            f"({', '.join(sorted(lenders)) or 'the one before it'})"
+            f"run {artifacts.run.run_id} has merged rows that another run has read: verify that "
+            f"one ({', '.join(sorted(source_runs)) or 'the one before it'})"
         )
 
 
-def _files(trail: Trail, sink: ComparingSink) -> Iterator[ComparedFile]:
+def _files(artifacts: RunArtifacts, sink: ComparingSink) -> Iterator[ComparedFile]:
     """Yield what was compared, and what of the run's files does not come out here.
 
     What comes out here alone is told of a run that has gone all its way.
     """
-    merged = Stage.MERGE_PRICE in _stages(trail.summary)
-    whole = _ended_by_its_data(trail.run) and (merged or trail.run.status == RunStatus.FAILED)
-    yield from (file for file in sink.files if whole or file.verdict is not Verdict.ONLY_HERE)
+    merged = Stage.MERGE_PRICE in _stages(artifacts.summary)
+    whole = _ended_by_its_data(artifacts.run) and (
+        merged or artifacts.run.status == RunStatus.FAILED
+    )
+    yield from (file for file in sink.files if whole or file.verdict is not Match.ONLY_HERE)
     made = {file.name for file in sink.files}
-    for name in trail.links:
+    for name in artifacts.links:
         if name.startswith(_COMPARED) and name not in made:
-            yield ComparedFile(name, Verdict.ONLY_IN_RUN)
+            yield ComparedFile(name, Match.ONLY_IN_RUN)
 
 
 def _stages(summary: RunSummary | None) -> set[str]:

@@ -15,7 +15,7 @@ import pytest
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import ENGINE_VERSION
 from relay_dagster.client.api_client import ApiClient
-from relay_dagster.client.replay.trail import NotReplayableError, Trail
+from relay_dagster.client.replay.run_artifacts import NotReplayableError, RunArtifacts
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
 from relay_dagster.runs.feeds.hold import Release
@@ -312,7 +312,7 @@ def test_a_file_that_goes_after_it_was_linked_to_is_gone(
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     with ApiClient(world.url, ADMIN) as api:
-        trail = Trail(Session(api, Screen()), FIRST, tmp_path)
+        trail = RunArtifacts(Session(api, Screen()), FIRST, tmp_path)
         for name in ("inbound_vendor_1", "input_manifest"):
             runs.platform.objects.delete(runs.record(FIRST).artifacts[name])
         with pytest.raises(NotReplayableError, match="inbound_vendor_1 cannot be downloaded"):

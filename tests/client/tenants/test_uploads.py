@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from relay_dagster.client.errors import UnexpectedAnswerError, UnreachableError
+from relay_dagster.client.errors import NoAnswerError, UnexpectedAnswerError
 from relay_dagster.client.links import send_file
 from relay_dagster.wire.tenants import UploadLink
 from support.api_world import TENANT
@@ -201,7 +201,7 @@ def test_a_host_that_is_not_reachable_is_named_with_the_variable_that_sets_it(fi
     link = UploadLink(
         url="http://127.0.0.1:9/", fields={}, key=KEY, max_bytes=9, expires_at="2026-03-01"
     )
-    with pytest.raises(UnreachableError) as told:
+    with pytest.raises(NoAnswerError) as told:
         send_file(link, file)
     assert told.value.lines[0].startswith("stock.csv is not uploaded: 127.0.0.1:9 is not reachable")
     assert "RELAY_PUBLIC_S3_ENDPOINT_URL" in told.value.lines[1]

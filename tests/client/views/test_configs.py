@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
+from relay_dagster.client.configs import show_check
 from relay_dagster.client.terminal import Screen
-from relay_dagster.client.views.configs import show_check
 from relay_dagster.wire.config_checks import ConfigCheck
 
 FOUND = {

@@ -8,8 +8,8 @@ import json
 from rich.console import Console
 
 from relay_core.config import TenantConfig
+from relay_dagster.client.explanations import show_explanation
 from relay_dagster.client.terminal import Screen
-from relay_dagster.client.views.explanations import show_explanation
 from relay_dagster.wire.explanations import Explanation
 from support.builders import feed, tenant_config, vendor_document
 from support.client_world import ClientWorld

@@ -11,8 +11,8 @@ from pathlib import Path
 import dagster as dg
 from rich.console import Console
 
+from relay_dagster.client.tenants import show_status
 from relay_dagster.client.terminal import Screen
-from relay_dagster.client.views.tenants import show_status
 from relay_dagster.wire.tenants import TenantStatus, VendorStanding
 from support.api_world import TENANT
 from support.builders import feed, vendor_document

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from relay_dagster.client.api_client import ApiClient
-from relay_dagster.client.webhooks.calls import WebhookCalls
+from relay_dagster.client.webhooks import WebhookCalls
 from relay_dagster.runs.webhooks.changes import disabled, edited, failing
 from relay_dagster.runs.webhooks.model import DisabledReason
 from support.api_world import TENANT

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from relay_dagster.client.errors import BadUsageError
-from relay_dagster.client.webhooks.listen import MOST_BYTES, Receiver
+from relay_dagster.client.listen import MOST_BYTES, Receiver
 from relay_dagster.notify.signing import request_headers
 from relay_dagster.runs.webhooks.model import new_secret
 

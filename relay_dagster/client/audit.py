@@ -1,34 +1,35 @@
-"""Keys and the audit as people read them."""
+"""The audit: who did what."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from relay_dagster.client.session import Limit, Session, Shown, command
 from relay_dagster.client.terminal import Screen, instant
-from relay_dagster.wire.access import AuditItem, ListedKey
+from relay_dagster.wire.access import AuditItem
 
-_MOST_PATHS = 3
+_MAX_PATHS = 3
 _HIDDEN = ("changed_count", "expires_at", "sha256")
 
+commands = typer.Typer()
 
-def show_keys(screen: Screen, keys: Sequence[ListedKey]) -> None:
-    """Write a table of keys, the newest last."""
-    if not keys:
-        screen.complain("the tenant has no keys")
-        return
-    names = ("key_id", "name", "scopes", "created", "by", "expires", "last used")
-    rows = [
-        (
-            key.key_id,
-            key.name,
-            " ".join(key.scopes),
-            instant(key.created_at),
-            key.created_by or "-",
-            "never" if key.expires_at is None else instant(key.expires_at),
-            instant(key.last_used_at),
-        )
-        for key in sorted(keys, key=lambda key: key.created_at)
-    ]
-    screen.table(names, rows, folded=("name", "scopes"))
+
+@command(commands)
+def audit(
+    session: Session,
+    tenant: Annotated[
+        str | None,
+        typer.Argument(metavar="[TENANT]", help="Whose.", show_default="all that the key reaches"),
+    ] = None,
+    action: Annotated[
+        str | None, typer.Option(help="Only this, such as config.put; docs/API.md has them all.")
+    ] = None,
+    limit: Limit = 20,
+) -> Shown:
+    """Show who did what, newest first: entries of the last 400 days."""
+    found = list(session.api.audit(tenant, action, limit))
+    return Shown(found, lambda: show_audit(session.screen, found))
 
 
 def show_audit(screen: Screen, entries: Sequence[AuditItem]) -> None:
@@ -72,5 +73,5 @@ def _details(details: Mapping[str, Any]) -> str:
 def _shown(value: Any) -> str:
     if not isinstance(value, list):
         return str(value)
-    rest = f" and {len(value) - _MOST_PATHS} more" if len(value) > _MOST_PATHS else ""
-    return ", ".join(map(str, value[:_MOST_PATHS])) + rest
+    rest = f" and {len(value) - _MAX_PATHS} more" if len(value) > _MAX_PATHS else ""
+    return ", ".join(map(str, value[:_MAX_PATHS])) + rest

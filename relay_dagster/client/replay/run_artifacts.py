@@ -1,4 +1,4 @@
-"""What a run has left, and what decided its bytes: fetched through its links when asked for."""
+"""A run's record, reports and files: fetched through its links when asked for."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ from relay_core.config import TenantConfig, load_stored_config
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.publish.state import Baseline, read_state
-from relay_dagster.client.artifact_models import (
+from relay_dagster.client.artifacts import (
     ConfigSnapshot,
     InputManifest,
     PinnedInput,
@@ -40,7 +40,7 @@ class TamperedError(ClientError):
     exit_status = DIFFERENT
 
 
-class Trail:
+class RunArtifacts:
     """One run's record, reports and files.
 
     Args:
@@ -106,13 +106,13 @@ class Trail:
         except StateUnreadableError as error:
             raise ClientError(f"baseline_state of run {self.run.run_id}: {error}") from error
 
-    def of_baseline(self) -> "Trail | None":
+    def of_baseline(self) -> "RunArtifacts | None":
         """Return what its baseline's run has left; None where there is none to be had."""
         if self.run.baseline_run_id is None:
             return None
         try:
-            trail = Trail(self._session, self.run.baseline_run_id, self._folder)
-            return trail if "input_manifest" in trail.links else None
+            artifacts = RunArtifacts(self._session, self.run.baseline_run_id, self._folder)
+            return artifacts if "input_manifest" in artifacts.links else None
         except (NotReplayableError, RefusedError):
             return None
 

@@ -1,15 +1,70 @@
-"""What a dry run found in a config and in the vendors' latest files, for people.
-
-Made from the API's answer alone; nothing is asked for here.
-"""
+"""Configs of tenants: checked, stored, and got back."""
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
+
+from relay_dagster.client.config_files import json_text, read_config_file, tenant_of
 from relay_dagster.client.errors import fault_lines
+from relay_dagster.client.session import Session, Shown, command
 from relay_dagster.client.terminal import Screen, instant
 from relay_dagster.wire.config_checks import ConfigCheck, HeadReading, Operation, VendorCheck
+
+config = typer.Typer()
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A config, YAML or JSON.", show_default=False)
+]
+
+
+@command(config)
+def check(
+    session: Session,
+    file: ConfigFile,
+    tenant: Annotated[
+        str | None, typer.Option(help="Whose config it is; else its tenant_id.")
+    ] = None,
+) -> Shown:
+    """Judge a config against the rules and the vendors' latest files; stores nothing."""
+    document = read_config_file(file)
+    found = session.api.check_config(tenant_of(document, tenant), json_text(document))
+    return Shown(found, lambda: show_check(session.screen, found), lambda: int(not found.valid))
+
+
+@command(config)
+def put(
+    session: Session,
+    file: ConfigFile,
+    if_match: Annotated[
+        int | None,
+        typer.Option(
+            help="Only where this is the latest version, so nobody's is passed over.", min=1
+        ),
+    ] = None,
+) -> None:
+    """Store a config as its tenant's new version, and print that version."""
+    document = read_config_file(file)
+    stored = session.api.put_config(tenant_of(document, None), json_text(document), if_match)
+    session.screen.say(f"{stored.tenant_id}: config version {stored.config_version}")
+
+
+@command(config)
+def get(
+    session: Session,
+    tenant: Annotated[
+        str, typer.Argument(metavar="TENANT", help="Whose config.", show_default=False)
+    ],
+    version: Annotated[
+        int | None, typer.Option(help="Which version.", show_default="the latest", min=1)
+    ] = None,
+) -> None:
+    """Print a config as JSON, as it takes effect; its version goes to standard error."""
+    stored = session.api.config(tenant, version)
+    session.screen.show_json(stored.tenant_config)
+    when = instant(stored.stored_at)
+    session.screen.complain(f"config version {stored.config_version}, stored {when}")
 
 
 def show_check(screen: Screen, check: ConfigCheck) -> None:

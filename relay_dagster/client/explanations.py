@@ -1,17 +1,33 @@
-"""Why a SKU's row of a feed is what it is, for people: the row, the price by steps, every offer.
-
-Made from the API's answer alone; nothing is asked for here.
-"""
+"""Why a SKU's row of a feed is what it is: the row, the price by steps, every offer."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
+import typer
+
+from relay_dagster.client.session import RunId, Session, Shown, command
 from relay_dagster.client.terminal import Screen, instant
 from relay_dagster.wire.explanations import ExplainedOffer, Explanation
+
+commands = typer.Typer()
 
 _WHY_NOT = {
     "left_out": "what offers it is left out, with its vendor or by a price rule",
     "refused": "every row of it is refused",
 }
+
+
+@command(commands)
+def explain(
+    session: Session,
+    run_id: RunId,
+    sku: Annotated[
+        str, typer.Argument(metavar="SKU", help="As the feed has it.", show_default=False)
+    ],
+) -> Shown:
+    """Show why a SKU's row of a run's feed is what it is: each step of the price, every offer."""
+    explanation = session.api.explain(run_id, sku)
+    return Shown(explanation, lambda: show_explanation(session.screen, explanation))
 
 
 def show_explanation(screen: Screen, told: Explanation) -> None:

@@ -1,15 +1,41 @@
-"""A file's way into the bucket: a link of the API, then the file itself to S3.
+"""A vendor's file on its way into the bucket: a link of the API, then the file itself to S3.
 
 The API's key does not go to S3, and the file does not go through the API.
 """
 
 import stat
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.links import send_file
-from relay_dagster.client.session import Session
+from relay_dagster.client.session import Session, command
 from relay_dagster.client.terminal import instant
+
+commands = typer.Typer()
+
+
+@command(commands)
+def upload(
+    session: Session,
+    tenant: Annotated[
+        str, typer.Argument(metavar="TENANT", help="Whose vendor it is.", show_default=False)
+    ],
+    vendor: Annotated[
+        str, typer.Argument(metavar="VENDOR", help="Whose feed it is.", show_default=False)
+    ],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="It keeps its name.", show_default=False)
+    ],
+) -> None:
+    """Upload a vendor's feed, which needs no rights in the bucket, and print its key.
+
+    What starts a run of it is told on standard error.
+    """
+    session.screen.say(send(session, tenant, vendor, file))
+    session.screen.complain(what_starts_a_run(session, tenant))
 
 
 def send(session: Session, tenant_id: str, vendor_id: str, path: Path) -> str:

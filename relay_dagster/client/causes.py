@@ -1,4 +1,4 @@
-"""What went wrong in a run: the causes of refusal, then what is about the whole run, by its kind.
+"""Causes of a run's errors: those of refused rows, then what is about the whole run, by its kind.
 
 Made from errors.json alone; how it looks on a terminal is `terminal`.
 """
@@ -7,12 +7,34 @@ from collections import Counter
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from relay_dagster.client.artifact_models import Cause, ErrorReport, ReportEntry
+import typer
+
+from relay_dagster.client.artifacts import Cause, ErrorReport, ReportEntry
+from relay_dagster.client.links import read_report
+from relay_dagster.client.run_watch import cause_of
+from relay_dagster.client.session import RunId, Session, Shown, command
 from relay_dagster.client.terminal import Screen
-from relay_dagster.client.views.runs import cause_of
 from relay_dagster.wire.runs import Run
 
 _SHOWN = 3
+
+
+commands = typer.Typer()
+
+
+@command(commands)
+def errors(session: Session, run_id: RunId) -> Shown:
+    """Show what went wrong in a run: each cause once, with its count, samples and what to do."""
+    found = session.api.run(run_id).run
+    links = session.api.artifacts(run_id)
+    report = read_report(ErrorReport, "errors", links["errors"]) if "errors" in links else None
+
+    def show() -> None:
+        session.screen.say(headline(found, report))
+        if report is not None:
+            show_causes(session.screen, found, report, links)
+
+    return Shown(causes_json(found, report, links.get("invalid_rows")), show)
 
 
 class Place(NamedTuple):

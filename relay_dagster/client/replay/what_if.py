@@ -4,9 +4,11 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
 
 import pandas as pd
+import typer
 
 from relay_core.config import TenantConfig, load_config
 from relay_core.domain.errors import UnsupportedSchemaVersionError
@@ -20,13 +22,39 @@ from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.holds import show_guard
 from relay_dagster.client.replay.engine import KEYS, Replayed, replay
 from relay_dagster.client.replay.last_good import LastGood
-from relay_dagster.client.replay.trail import Trail
-from relay_dagster.client.session import Session
+from relay_dagster.client.replay.run_artifacts import DIFFERENT, RunArtifacts
+from relay_dagster.client.runs import show_changes
+from relay_dagster.client.session import Session, Shown, command
 from relay_dagster.client.terminal import Screen, counted
-from relay_dagster.client.views.runs import show_changes
 from relay_dagster.wire.runs import FeedChanges
 
-_MOST_MOVES = 5
+_MAX_MOVES = 5
+
+commands = typer.Typer()
+
+
+@command(commands)
+def rehearse(
+    session: Session,
+    run_ids: Annotated[
+        list[str], typer.Argument(metavar="RUN_ID...", help="The runs.", show_default=False)
+    ],
+    config: Annotated[
+        Path, typer.Option(metavar="FILE", help="The config to try.", show_default=False)
+    ],
+) -> Shown:
+    """Try a config on runs that were: what would change in their feeds, what the guards would say.
+
+    Stores nothing. Exit status 3 where anything changes; 2 where a run's files are gone.
+    """
+    tried, found = read_config(config), []
+    for run_id in run_ids:
+        with TemporaryDirectory(prefix="relay-") as folder:
+            found.append(WhatIf(session, run_id, tried, Path(folder)))
+        if not session.as_json:
+            found[-1].show()
+    is_same = all(each.is_same for each in found)
+    return Shown(found, lambda: None, lambda: 0 if is_same else DIFFERENT)
 
 
 def read_config(path: Path) -> TenantConfig:
@@ -61,7 +89,7 @@ class _FeedDigest:
         """Return: nothing is under way."""
 
 
-class Rehearsal:
+class WhatIf:
     """One run's inputs under its own config and under another.
 
     Both are judged as the run was; then the other's feed is compared with the run's own, as if that
@@ -81,17 +109,17 @@ class Rehearsal:
 
     def __init__(self, session: Session, run_id: str, config: TenantConfig, folder: Path) -> None:
         self._screen = session.screen
-        trail = Trail(session, run_id, folder)
-        self.run = trail.run
+        artifacts = RunArtifacts(session, run_id, folder)
+        self.run = artifacts.run
         if config.tenant_id != self.run.tenant_id:
             raise BadUsageError(
                 f"the config is of tenant {config.tenant_id}, run {run_id} of {self.run.tenant_id}"
             )
         digests = (_FeedDigest(), _FeedDigest())
-        own = replay(trail, trail.config, digests[0], LastGood(trail, trail.config))
-        lent = LastGood(trail, config, trail.of_baseline())
-        other = replay(trail, config, digests[1], lent)
-        self._changes, self._guards = _compared(trail, own, other)
+        own = replay(artifacts, artifacts.config, digests[0], LastGood(artifacts, artifacts.config))
+        last_good = LastGood(artifacts, config, artifacts.of_baseline())
+        other = replay(artifacts, config, digests[1], last_good)
+        self._changes, self._guards = _compared(artifacts, own, other)
         self._own, self._other = map(_outcome, (own, other), digests)
 
     @property
@@ -143,7 +171,7 @@ class Rehearsal:
 
 
 def _compared(
-    trail: Trail, own: Replayed, other: Replayed
+    artifacts: RunArtifacts, own: Replayed, other: Replayed
 ) -> tuple[Changes | None, Sequence[GuardResult] | None]:
     """Return what the other feed changes against the run's own; each None where there is none."""
     mine, others = _feed(own), _feed(other)
@@ -152,7 +180,7 @@ def _compared(
         return other.findings.changes, other.findings.guards
     if others is None or other.stages.config.default_currency != currency:
         return None, None
-    run, rows = trail.run, own.findings.valid_rows()
+    run, rows = artifacts.run, own.findings.valid_rows()
     context = StateContext(run.run_id, run.tenant_id, run.config_version, currency, rows)
     return other.stages.compared(others, Baseline(context, FeedFigures.of(mine)))
 
@@ -189,7 +217,7 @@ def _rows(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[st
 
 
 def _show_moves(screen: Screen, changes: Changes) -> None:
-    for what, moves in zip(("rises", "falls"), changes.greatest_moves(_MOST_MOVES), strict=True):
+    for what, moves in zip(("rises", "falls"), changes.greatest_moves(_MAX_MOVES), strict=True):
         if moves:
             screen.say()
             screen.say(f"the greatest price {what}", style="bold")

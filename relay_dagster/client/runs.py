@@ -1,17 +1,19 @@
-"""Runs as tables and pages: what there is to know of them, and where the rest lies.
-
-Made from the API's answers and the reports that they link to; nothing is changed here.
-"""
+"""Runs: started, listed, shown with all that there is to know of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from relay_dagster.client.artifact_models import RunSummary
-from relay_dagster.client.errors import ClientError
+import typer
+
+from relay_core.domain.codes import RunStatus
+from relay_dagster.client.api_client import Polled
+from relay_dagster.client.artifacts import RunSummary
+from relay_dagster.client.errors import ClientError, NoAnswerError
 from relay_dagster.client.holds import show_hold
 from relay_dagster.client.links import read_report
-from relay_dagster.client.session import Session
+from relay_dagster.client.run_watch import cause_of, exit_status, watch
+from relay_dagster.client.session import Limit, RunId, Session, Shown, command
 from relay_dagster.client.terminal import (
     Screen,
     ago,
@@ -25,6 +27,77 @@ from relay_dagster.wire.runs import FeedChanges, Run
 from relay_dagster.wire.tenants import Tenant
 
 _ROOM_FOR_ALL = 118
+Watch = Annotated[bool, typer.Option("--watch", help="Follow the run to its end.")]
+
+commands = typer.Typer()
+
+
+@command(commands)
+def run(
+    session: Session,
+    tenant: Annotated[
+        str, typer.Argument(metavar="TENANT", help="Whose feeds to run.", show_default=False)
+    ],
+    vendor: Annotated[
+        list[str] | None,
+        typer.Option(help="One of the config's vendors; may be repeated.", show_default="all"),
+    ] = None,
+    watched: Watch = False,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(help="Asked again with it within a day, it is the same run."),
+    ] = None,
+) -> None:
+    """Start a run and print its run_id; with --watch exit with 1 unless it succeeds, 3 if held."""
+    try:
+        polled = session.api.start_run(tenant, vendor or [], idempotency_key)
+    except NoAnswerError as error:
+        if error.was_sent:
+            session.screen.complain(
+                f"whether the run was started is not known; see: relay runs --tenant {tenant}"
+            )
+        raise
+    run_id = polled.run.run_id
+    session.screen.say(run_id)
+    if watched:
+        raise typer.Exit(_watched(session, polled))
+    if session.screen.is_terminal:
+        session.screen.say(f"follow it with: relay show {run_id} --watch", style="dim")
+
+
+@command(commands)
+def runs(
+    session: Session,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    status: Annotated[RunStatus | None, typer.Option(help="Only those that stand so.")] = None,
+    limit: Limit = 20,
+) -> Shown:
+    """List runs, newest first."""
+    found = list(session.api.runs(tenant, status, limit))
+    return Shown(found, lambda: show_runs(session.screen, found))
+
+
+@command(commands)
+def show(session: Session, run_id: RunId, watched: Watch = False) -> Shown:
+    """Show a run: how it stands, what it counted, what it wrote; --watch as for `relay run`."""
+    polled = session.api.run(run_id)
+    found = watch(session, polled, silently=session.as_json) if watched else polled.run
+    page = RunReport(session, found)
+    if not watched:
+        return Shown(page.as_json(), page.show)
+    return Shown(page.as_json(), page.show, lambda: exit_status(session, found))
+
+
+def _watched(session: Session, polled: Polled) -> int:
+    ended = watch(session, polled)
+    if ended.succeeded:
+        took = between(ended.started_at, ended.finished_at)
+        session.screen.say(f"{ended.status} in {took}; more with: relay show {ended.run_id}")
+    elif ended.is_held:
+        session.screen.complain(f"what holds it, what releases it: relay show {ended.run_id}")
+    elif ended.error_code:
+        session.screen.complain(f"causes and samples: relay errors {ended.run_id}")
+    return exit_status(session, ended)
 
 
 def show_runs(screen: Screen, runs: Sequence[Run]) -> None:
@@ -71,7 +144,7 @@ def _ago(run: Run) -> str:
     return ago(run.requested_at, datetime.now(UTC))
 
 
-class RunPage:
+class RunReport:
     """One run with its summary and links; what cannot be had is a note, not an end.
 
     Args:
@@ -191,15 +264,6 @@ def _latest_config(session: Session, tenant_id: str) -> Tenant | None:
         return session.api.config(tenant_id, None)
     except ClientError:
         return None
-
-
-def cause_of(run: Run) -> str:
-    """Return ``error_code: message`` in one line; of a held or cancelled run that it is."""
-    if run.is_held and run.hold is not None:
-        return f"{run.status}: {', '.join(run.hold.guard_names)}"
-    if run.error_code is None:
-        return f"{run.status}: the run was cancelled in {run.failed_stage or run.stage}"
-    return f"{run.error_code}: {' '.join((run.error_message or '').split())}"
 
 
 def _standing(run: Run) -> str:

@@ -1,1 +1,0 @@
-"""Commands about one tenant: its vendors' files, and how it stands."""
