@@ -94,6 +94,13 @@ def _lazy(place: str) -> type[_LazyCommand]:
     return type("_LazyCommand", (_LazyCommand,), {"place": place})
 
 
+def _add_client(*, are_groups: bool) -> None:
+    """Give the application the client's commands, or its groups; help lists them in this order."""
+    for name, (place, line) in CLIENT_COMMANDS.items():
+        if place.endswith(":commands") is not are_groups:
+            app.command(name, cls=_lazy(place), help=line)(lambda: None)
+
+
 app = typer.Typer(
     name="relay",
     help="One exact, priced inventory feed per merchant from many vendors' feeds.",
@@ -102,8 +109,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 dlq = typer.Typer(help="Look into the dead-letter queue, and settle what is there.")
-for _name, (_place, _help) in CLIENT_COMMANDS.items():
-    app.command(_name, cls=_lazy(_place), help=_help)(lambda: None)
+_add_client(are_groups=False)
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
 _WIDE = 200
@@ -189,6 +195,9 @@ def dev(
     from relay_dagster.devstack.demo import run_dev
 
     raise typer.Exit(run_dev(api_port=api_port, ui_port=ui_port))
+
+
+_add_client(are_groups=True)
 
 
 @dlq.command("list")
