@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.sorting import TextOrder, common_ranges, order_by_text
-from relay_core.columnar.text import Ints, Rows, one_chunk
+from relay_core.columnar.text import Bools, Ints, Rows, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain.columns import CANONICAL_COLUMNS
@@ -25,6 +25,7 @@ from relay_core.merge.price_rules import RULE, PriceRules, rules_of
 from relay_core.merge.pricing import PriceInputs, price_winners
 from relay_core.merge.rest import ORIGIN, Rest, origins_of
 from relay_core.merge.vendor_offers import (
+    FED_QUANTITY,
     VENDOR_RANK,
     in_stock,
     offers_of,
@@ -78,18 +79,16 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
     The vendors' offers, each sorted by SKU, are merged a range of SKUs at a time, so that no more
     than a range is copied at once.
     """
-    rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
-    own = [_offers_to_merge(config, vendor) for vendor in vendors]
+    merge = Merge.of(config)
+    own = [_offers_of_vendor(merge, vendor) for vendor in vendors]
     tables = [offers for offers, _ in own]
     ranges = common_ranges([one_chunk(table["sku"]) for table in tables], RANGE_ROWS)
-    merge, rules = Merge.of_all(config), PriceRules.of(config)
 
     def merge_range(rows: Sequence[slice]) -> tuple[pa.Table, pa.Table, RuleEffects]:
         parts = [t.slice(r.start, r.stop - r.start) for t, r in zip(tables, rows, strict=True)]
-        offers = rules.applied(pa.concat_tables(parts).combine_chunks())
-        left_out = rules.leaves_out(offers)
+        offers, left_out = merge.ruled(pa.concat_tables(parts).combine_chunks())
         competing = offers.filter(pa.array(~left_out)) if left_out.any() else offers
-        priced, unpriced = merge.of(competing)
+        priced, unpriced = merge.feed_rows(competing)
         if RULE not in priced.column_names:
             return priced, unpriced, RuleEffects()
         effects = RuleEffects.of_rules(rules_of(priced), rules_of(offers)[left_out])
@@ -99,23 +98,82 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
     of_priced, of_unpriced, of_ranges = zip(*merged, strict=True)
     priced, unpriced = (pa.concat_tables(parts) for parts in (of_priced, of_unpriced))
     others = [name for name in CANONICAL_COLUMNS if name not in priced.column_names]
+    rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
     rest = Rest(others, {rank[vendor.vendor_id]: vendor for vendor in vendors})
     effects = sum((*of_ranges, *(each for _, each in own)), RuleEffects())
     return Winners(frame_of(priced), frame_of(unpriced), rest, effects)
 
 
-def _offers_to_merge(
-    config: TenantConfig, vendor: NormalizedVendor
-) -> tuple[pa.Table, RuleEffects]:
+def _offers_of_vendor(merge: Merge, vendor: NormalizedVendor) -> tuple[pa.Table, RuleEffects]:
     """Return the offers that a vendor's rows make, and what its own rules did to them."""
-    given = table_of(vendor.offers[columns_to_merge(config)])
+    given = table_of(vendor.offers[columns_to_merge(merge.config)])
     given = given.append_column(ORIGIN, pa.array(origins_of(vendor)))
-    rows, set_aside = without_duplicates(config.vendor(vendor.vendor_id), given)
+    rows, set_aside = without_duplicates(merge.config.vendor(vendor.vendor_id), given)
     is_last_good = vendor.outcome == "last_good"
-    offers = offers_of(config, vendor.vendor_id, rows, is_last_good=is_last_good)
-    stocked = in_stock(config.stock_of(vendor.vendor_id), offers)
-    held_back = 0 if stocked is offers else units(offers) - units(stocked)
-    return stocked, RuleEffects.of_vendor(vendor.vendor_id, int(set_aside.sum()), held_back)
+    offers = merge.offers_of(vendor.vendor_id, rows, is_last_good=is_last_good)
+    held_back = units(offers, FED_QUANTITY) - units(offers)
+    effects = RuleEffects.of_vendor(vendor.vendor_id, int(set_aside.sum()), held_back)
+    return offers.drop_columns([FED_QUANTITY]), effects
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The steps from a vendor's rows without duplicates to rows of the feed, in their order.
+
+    `merge_offers` takes all rows through them at once, ``explain.py`` those of one SKU.
+
+    Attributes:
+        config: the tenant's.
+        criteria: they decide between offers, and say which of them do not compete.
+        rules: the tenant's price rules.
+    """
+
+    config: TenantConfig
+    criteria: Sequence[Criterion]
+    rules: PriceRules
+
+    @classmethod
+    def of(cls, config: TenantConfig) -> Merge:
+        """Return the merge of a tenant."""
+        return cls(config, criteria_of(config), PriceRules.of(config))
+
+    def offers_of(self, vendor_id: str, rows: pa.Table, *, is_last_good: bool = False) -> pa.Table:
+        """Return the offers that a vendor's rows make: the last good feed's part, then stock."""
+        offers = offers_of(self.config, vendor_id, rows, is_last_good=is_last_good)
+        fed = offers.append_column(FED_QUANTITY, offers["quantity_available"])
+        return in_stock(self.config.stock_of(vendor_id), fed)
+
+    def ruled(self, offers: pa.Table) -> tuple[pa.Table, Bools]:
+        """Return offers with their price rules, and which of them a rule leaves out."""
+        ruled = self.rules.applied(offers)
+        return ruled, self.rules.leaves_out(ruled)
+
+    def feed_rows(self, competing: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Return the feed's rows of some SKUs' offers, and the SKUs that have none."""
+        pricing = self.config.pricing
+        deciding = [each for each in self.criteria if not each.excludes]
+        rows = best_of_groups(order_by_text(one_chunk(competing["sku"])), competing, deciding)
+        inputs = PriceInputs.of(competing, rows, pricing)
+        cents, has_price = price_winners(inputs, pricing)
+        priced = competing.take(pa.array(rows[has_price]))
+        unpriced = {
+            "sku": competing["sku"].take(pa.array(rows[~has_price])),
+            "is_free": pa.array(inputs.has_amount[~has_price]),
+        }
+        return self._as_feed(priced, cents[has_price]), pa.table(unpriced)
+
+    def _as_feed(self, offers: pa.Table, cents: Ints) -> pa.Table:
+        ids = pa.array([vendor.vendor_id for vendor in self.config.vendors])
+        ranks = one_chunk(offers[VENDOR_RANK])
+        lead_time = offers["lead_time_days"]
+        fallback = self.config.merge.best_offer.fallback_lead_time_days
+        columns = dict(zip(offers.column_names, offers.columns, strict=True)) | {
+            "vendor_id": pa.DictionaryArray.from_arrays(ranks, ids),
+            "price": pa.array(cents).view(CENTS),
+            "lead_time_days": pc.fill_null(lead_time, pa.scalar(fallback, lead_time.type)),
+        }
+        names = (name for name in (*CANONICAL_COLUMNS, ORIGIN, RULE) if name in columns)
+        return pa.table({name: columns[name] for name in names})
 
 
 def best_of_groups(order: TextOrder, offers: pa.Table, criteria: Sequence[Criterion]) -> Rows:
@@ -136,47 +194,3 @@ def best_of_groups(order: TextOrder, offers: pa.Table, criteria: Sequence[Criter
         rows = rows[np.repeat(sizes > 1, sizes)]
         contested, sizes = contested[sizes > 1], sizes[sizes > 1]
     return np.asarray(winners)
-
-
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """Offers to rows of the feed.
-
-    Attributes:
-        config: the tenant's.
-        criteria: what decides between offers that compete.
-    """
-
-    config: TenantConfig
-    criteria: Sequence[Criterion]
-
-    @classmethod
-    def of_all(cls, config: TenantConfig) -> Merge:
-        """Return the merge of a tenant."""
-        return cls(config, [each for each in criteria_of(config) if not each.excludes])
-
-    def of(self, offers: pa.Table) -> tuple[pa.Table, pa.Table]:
-        """Return the feed's rows of some SKUs' offers, and the SKUs that have none."""
-        pricing = self.config.pricing
-        rows = best_of_groups(order_by_text(one_chunk(offers["sku"])), offers, self.criteria)
-        inputs = PriceInputs.of(offers, rows, pricing)
-        cents, has_price = price_winners(inputs, pricing)
-        priced = offers.take(pa.array(rows[has_price]))
-        unpriced = {
-            "sku": offers["sku"].take(pa.array(rows[~has_price])),
-            "is_free": pa.array(inputs.has_amount[~has_price]),
-        }
-        return self._feed_rows(priced, cents[has_price]), pa.table(unpriced)
-
-    def _feed_rows(self, offers: pa.Table, cents: Ints) -> pa.Table:
-        ids = pa.array([vendor.vendor_id for vendor in self.config.vendors])
-        ranks = one_chunk(offers[VENDOR_RANK])
-        lead_time = offers["lead_time_days"]
-        fallback = self.config.merge.best_offer.fallback_lead_time_days
-        columns = dict(zip(offers.column_names, offers.columns, strict=True)) | {
-            "vendor_id": pa.DictionaryArray.from_arrays(ranks, ids),
-            "price": pa.array(cents).view(CENTS),
-            "lead_time_days": pc.fill_null(lead_time, pa.scalar(fallback, lead_time.type)),
-        }
-        names = (name for name in (*CANONICAL_COLUMNS, ORIGIN, RULE) if name in columns)
-        return pa.table({name: columns[name] for name in names})

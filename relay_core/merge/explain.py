@@ -1,48 +1,41 @@
 """Why one SKU's feed row is what it is: its offers by rank, what each lost on, its price by steps.
 
-What decides and what a price is made of is told by the code that decides and prices; nothing of it
-is written a second time here.
+The steps are those of the merge (`Merge`), and the price's steps those of the pricing: neither is
+written a second time here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
 from relay_core.columnar.text import Bools, Ints, Rows
-from relay_core.config import TenantConfig
 from relay_core.merge.best_offer import Merge
 from relay_core.merge.criteria import (
     DUPLICATE,
     LEFT_OUT,
     TIE_BREAKERS,
     Criterion,
-    criteria_of,
     landed_costs,
 )
-from relay_core.merge.price_rules import NO_RULE, PriceRules, rules_of
+from relay_core.merge.price_rules import NO_RULE, rules_of
 from relay_core.merge.pricing import PriceInputs, PriceStep, explain_price
-from relay_core.merge.vendor_offers import (
-    in_stock,
-    joins_duplicates,
-    offers_of,
-    without_duplicates,
-)
+from relay_core.merge.vendor_offers import joins_duplicates, without_duplicates
+from relay_core.validation.contracts import OFFER_SCHEMA
 
-FED_QUANTITY = "fed_quantity"
-"""The column that says how many an offer has before stock."""
 LANDED_COST = "landed_cost"
 """The column that says what an offer is compared by as its cost; null without a cost."""
-MOST_OFFERS = 100
-"""So many offers of a SKU are told."""
+MAX_OFFERS = 100
+"""So many offers of a SKU are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedOffers:
-    """The offers of one SKU as they are told.
+    """The offers of one SKU as they are shown.
 
     Attributes:
         offers: first those that competed, by rank; then the others, by vendor and row; each with
@@ -62,70 +55,56 @@ class ExplainedOffers:
     price_steps: Sequence[PriceStep]
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """The row of a vendor that stands for the SKU so far, where one does for all."""
-
-    vendor_id: str
-    is_last_good: bool
-    left_out: bool
-    rows: pa.Table
-
-
 @dataclass(slots=True)
-class Contest:
-    """Takes the offers of one SKU, vendor after vendor, and keeps as many as are told.
+class OfferRanking:
+    """Ranks the offers of one SKU, vendor after vendor, and keeps as many as are shown.
 
     Attributes:
-        config: the tenant's.
+        merge: the tenant's steps.
         count: how many offers there are.
     """
 
-    config: TenantConfig
+    merge: Merge
     count: int = 0
-    _criteria: Sequence[Criterion] = field(init=False)
-    _rules: PriceRules = field(init=False)
-    _pending: _Pending | None = None
     _kept: pa.Table | None = None
 
-    def __post_init__(self) -> None:
-        self._criteria = criteria_of(self.config)
-        self._rules = PriceRules.of(self.config)
-
-    def add(self, vendor_id: str, rows: pa.Table, *, is_last_good: bool, left_out: bool) -> None:
-        """Take valid rows of a vendor: vendors in the order of the config, rows in their own.
+    def add(
+        self, vendor_id: str, parts: Iterable[pa.Table], *, is_last_good: bool, left_out: bool
+    ) -> None:
+        """Take the valid rows of a vendor: vendors in the order of the config, rows in their own.
 
         Args:
             vendor_id: the vendor.
-            rows: its rows of the SKU, or the next of them, ``OFFER_SCHEMA``.
+            parts: its rows of the SKU, some at a time, ``OFFER_SCHEMA``.
             is_last_good: whether they are those of its last good feed.
             left_out: whether the run goes on without the vendor.
         """
-        self.count += len(rows)
-        vendor, earlier = self.config.vendor(vendor_id), self._pending
-        if earlier is not None and earlier.vendor_id == vendor_id:
-            rows, self._pending = pa.concat_tables([earlier.rows, rows]).combine_chunks(), None
-        self._settle()
-        made, set_aside = without_duplicates(vendor, rows)
-        if set_aside.any():
-            aside = rows.filter(pa.array(set_aside))
-            self._rank(vendor_id, offers_of(self.config, vendor_id, aside), is_duplicate=True)
-        self._pending = _Pending(vendor_id, is_last_good, left_out, made)
-        if not joins_duplicates(vendor):
-            self._settle()
+        vendor = self.merge.config.vendor(vendor_id)
+        offers_of = partial(self.merge.offers_of, vendor_id)
+        standing = OFFER_SCHEMA.empty_table()  # the row that stands for all so far, if one does
+        for part in parts:
+            self.count += len(part)
+            rows = pa.concat_tables([standing, part]).combine_chunks()
+            standing, set_aside = without_duplicates(vendor, rows)
+            if set_aside.any():
+                self._rank(offers_of(rows.filter(pa.array(set_aside))), is_duplicate=True)
+            if not joins_duplicates(vendor):
+                self._rank(offers_of(standing, is_last_good=is_last_good), left_out=left_out)
+                standing = standing.slice(0, 0)
+        self._rank(offers_of(standing, is_last_good=is_last_good), left_out=left_out)
 
     def explained(self) -> ExplainedOffers | None:
         """Return what came of the offers; None where there is none."""
-        self._settle()
         if self._kept is None or not len(self._kept):
             return None
-        ranking = _Ranking.of(self._kept, self._criteria)
+        config = self.merge.config
+        ranking = _Ranking.of(self._kept, self.merge.criteria)
         offers = self._kept.take(pa.array(ranking.order))
-        offers = offers.append_column(LANDED_COST, landed_costs(self.config, offers))
+        offers = offers.append_column(LANDED_COST, landed_costs(config, offers))
         competing = self._kept.filter(pa.array(ranking.competes))
-        feed_row, _ = Merge.of_all(self.config).of(competing)
+        feed_row, _ = self.merge.feed_rows(competing)
         winner = np.arange(min(1, len(competing)))
-        pricing, lost_on = self.config.pricing, ranking.lost_on()
+        pricing, lost_on = config.pricing, ranking.lost_on()
         inputs = PriceInputs.of(offers, winner, pricing)
         steps = explain_price(inputs, pricing) if len(winner) else []
         rules = [
@@ -134,33 +113,19 @@ class Contest:
         ]
         return ExplainedOffers(offers, len(competing), lost_on, rules, feed_row, steps)
 
-    def _settle(self) -> None:
-        """Rank the offers of a vendor whose rows have all come."""
-        made, self._pending = self._pending, None
-        if made is not None:
-            last_good = made.is_last_good
-            offers = offers_of(self.config, made.vendor_id, made.rows, is_last_good=last_good)
-            self._rank(made.vendor_id, offers, left_out=made.left_out)
-
     def _rank(
-        self,
-        vendor_id: str,
-        offers: pa.Table,
-        *,
-        is_duplicate: bool = False,
-        left_out: bool = False,
+        self, offers: pa.Table, *, is_duplicate: bool = False, left_out: bool = False
     ) -> None:
         """Put offers of a vendor among those that are kept, and keep the first by rank."""
-        offers = offers.append_column(FED_QUANTITY, offers["quantity_available"])
-        offers = self._rules.applied(in_stock(self.config.stock_of(vendor_id), offers))
-        is_left_out = (self._rules.leaves_out(offers) | left_out) & (not is_duplicate)
+        offers, left_out_by_rule = self.merge.ruled(offers)
+        is_left_out = (left_out_by_rule | left_out) & (not is_duplicate)
         offers = offers.append_column(LEFT_OUT, pa.array(is_left_out))
         offers = offers.append_column(DUPLICATE, pa.repeat(pa.scalar(is_duplicate), len(offers)))
         known = [offers] if self._kept is None else [self._kept, offers]
         together = pa.concat_tables(known).combine_chunks()
-        told = _Ranking.of(together, self._criteria).order[:MOST_OFFERS]
+        shown = _Ranking.of(together, self.merge.criteria).order[:MAX_OFFERS]
         # In the order in which they came, which is what decides last.
-        self._kept = together.take(pa.array(np.sort(told)))
+        self._kept = together.take(pa.array(np.sort(shown)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

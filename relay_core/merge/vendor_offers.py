@@ -17,6 +17,8 @@ from relay_core.domain.cell_rules import LARGEST_WHOLE
 
 VENDOR_RANK = "vendor_rank"
 """The column that says where an offer's vendor stands in the config."""
+FED_QUANTITY = "fed_quantity"
+"""The column that says how many an offer has before stock."""
 _QUANTITY = "quantity_available"
 
 
@@ -86,9 +88,9 @@ def in_stock(stock: StockConfig, offers: pa.Table) -> pa.Table:
     return with_quantities(offers, offered_on)
 
 
-def units(offers: pa.Table) -> int:
+def units(offers: pa.Table, column: str = _QUANTITY) -> int:
     """Return how many there are of all offers together."""
-    return int(pc.sum(offers[_QUANTITY]).as_py() or 0)
+    return int(pc.sum(offers[column]).as_py() or 0)
 
 
 def with_quantities(offers: pa.Table, change: Callable[[Ints], Ints]) -> pa.Table:

@@ -1,12 +1,12 @@
 """Why a SKU's row of a run's feed is what it is, from the files that the run has left.
 
-What is read of them is `sku_rows`, what decides and prices ``merge/explain.py``; here it is told.
+`sku_rows` reads the SKU's rows, ``merge/explain.py`` ranks and prices them; here they become JSON.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,8 +19,9 @@ from relay_core.columnar.text import integers_of, one_chunk
 from relay_core.config import TenantConfig, load_stored_config
 from relay_core.domain.cell_rules import cut, strip
 from relay_core.domain.errors import SkuNotFoundError
-from relay_core.merge.explain import FED_QUANTITY, LANDED_COST, Contest, ExplainedOffers
-from relay_core.merge.vendor_offers import VENDOR_RANK
+from relay_core.merge.best_offer import Merge
+from relay_core.merge.explain import LANDED_COST, ExplainedOffers, OfferRanking
+from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
 from relay_core.normalize.work_file import REFUSED_SCHEMA, WORK_FILE
 from relay_core.publish.feed.fields import fields_of, row_texts
 from relay_core.publish.keys import ArtifactKeys
@@ -29,24 +30,25 @@ from relay_core.publish.sku_rows import RunFiles, WorkFile, read_rows, size_of
 from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.trouble import USED, VendorStatus
 
-MOST_REFUSED = 100
-"""So many refused rows of a SKU are told."""
-_MOST_BYTES = (1 << 20) - 1024
-"""An explanation is no longer, as JSON; what does not fit is cut, and told in the counts."""
-_LONGEST_CELL = 1000
+MAX_REFUSED = 100
+"""So many refused rows of a SKU are shown."""
+_MAX_BYTES = (1 << 20) - 1024
+"""An explanation is no longer, as JSON; the rest is cut, and stands in the counts alone."""
+_MAX_CELL_LENGTH = 1000
 
 
 @dataclass(slots=True)
 class _RefusedRows:
-    """The refused rows of one SKU, as many as are told."""
+    """The refused rows of one SKU, as many as are shown."""
 
     count: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, rows: pa.Table) -> None:
-        self.count += len(rows)
-        told = rows.select(["vendor_id", "row_number", "error_codes"])
-        self.rows += told.slice(0, MOST_REFUSED - len(self.rows)).to_pylist()
+    def add(self, parts: Iterable[pa.Table]) -> None:
+        for rows in parts:
+            self.count += len(rows)
+            shown = rows.select(["vendor_id", "row_number", "error_codes"])
+            self.rows += shown.slice(0, MAX_REFUSED - len(self.rows)).to_pylist()
 
 
 def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> dict[str, Any]:
@@ -64,16 +66,16 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
     """
     sku = strip(sku)
     config, statuses = _described(files, keys)
-    contest, refused = Contest(config), _RefusedRows()
-    sources = list(_sources(files, keys, config, statuses, contest))
+    ranking, refused = OfferRanking(Merge.of(config)), _RefusedRows()
+    sources = list(_sources(files, keys, config, statuses, ranking))
     if keys.invalid_rows in files.sizes:
         sources.append(WorkFile(keys.refused_rows, REFUSED_SCHEMA, refused.add))
     kept: list[pa.Table] = []
     if keys.kept_skus in files.sizes:
-        sources.append(WorkFile(keys.kept_skus, KEPT_SCHEMA, kept.append))
+        sources.append(WorkFile(keys.kept_skus, KEPT_SCHEMA, kept.extend))
     if _is_text(sku):
         read_rows(files, sources, sku)
-    explained, kept = contest.explained(), [rows for rows in kept if len(rows)]
+    explained, kept = ranking.explained(), [rows for rows in kept if len(rows)]
     if explained is None and not refused.count and not kept:
         raise SkuNotFoundError(
             f"no row of run {run_id} has the SKU {sku[:200]!r}, after the SKU maps; write it as "
@@ -84,7 +86,7 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
             "run_id": run_id,
             "sku": sku,
             **_outcome(config, explained, kept),
-            "offers_count": contest.count,
+            "offers_count": ranking.count,
             "offers": [] if explained is None else _offers(config, explained),
             "refused_count": refused.count,
             "refused": refused.rows,
@@ -108,14 +110,14 @@ def _sources(
     keys: ArtifactKeys,
     config: TenantConfig,
     statuses: Mapping[str, VendorStatus],
-    contest: Contest,
+    ranking: OfferRanking,
 ) -> Iterator[WorkFile]:
     """Yield the work files of vendors, in the order of the config."""
     for vendor_id in (vendor.vendor_id for vendor in config.vendors):
         status, key = statuses.get(vendor_id), keys.work(vendor_id, WORK_FILE)
         if status in USED or (status is VendorStatus.LEFT_OUT and key in files.sizes):
             take = partial(
-                contest.add,
+                ranking.add,
                 vendor_id,
                 is_last_good=status is VendorStatus.LAST_GOOD,
                 left_out=status is VendorStatus.LEFT_OUT,
@@ -188,13 +190,13 @@ def _money(amounts: pa.ChunkedArray) -> list[str | None]:
 
 def _fitting(told: dict[str, Any]) -> dict[str, Any]:
     """Return an explanation that is not too long: long cells are cut, then the last offers."""
-    if _length(told) <= _MOST_BYTES:
+    if _length(told) <= _MAX_BYTES:
         return told
     for offer in told["offers"]:
         offer["vendor_sku"] = _cut(offer["vendor_sku"])
     if told["feed_row"] is not None:
         told["feed_row"] = {name: _cut(cell) for name, cell in told["feed_row"].items()}
-    while told["offers"] and _length(told) > _MOST_BYTES:
+    while told["offers"] and _length(told) > _MAX_BYTES:
         told["offers"] = told["offers"][: len(told["offers"]) // 2]
     return told
 
@@ -204,4 +206,4 @@ def _length(told: Mapping[str, Any]) -> int:
 
 
 def _cut(cell: str | None) -> str | None:
-    return None if cell is None else cut(cell, _LONGEST_CELL)
+    return None if cell is None else cut(cell, _MAX_CELL_LENGTH)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol, TypeVar
 
 import pyarrow as pa
@@ -39,13 +41,13 @@ class RunFiles(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WorkFile:
-    """A work file, sorted by SKU, and who takes its rows."""
+    """A work file, sorted by SKU, and the taker of its rows, which come some at a time."""
 
     key: str
     schema: pa.Schema
-    take: Callable[[pa.Table], None]
+    take: Callable[[Iterable[pa.Table]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,14 @@ def size_of(files: RunFiles, key: str) -> int:
 
 
 def read_rows(files: RunFiles, sources: Sequence[WorkFile], sku: str) -> None:
-    """Give each source's rows of a SKU to who takes them, in order, some megabytes at a time."""
+    """Give each source's rows of a SKU to their taker, in order, some megabytes at a time."""
+    for source, parts in groupby(_parts(files, sources, sku), key=itemgetter(0)):
+        source.take(rows for _, rows in parts)
+
+
+def _parts(
+    files: RunFiles, sources: Sequence[WorkFile], sku: str
+) -> Iterator[tuple[WorkFile, pa.Table]]:
     indexes = _indexes(files, [source.key for source in sources])
     spans = [
         span
@@ -94,7 +103,7 @@ def read_rows(files: RunFiles, sources: Sequence[WorkFile], sku: str) -> None:
     for some in _rounds(spans):
         read = files.read([(span.source.key, span.whole) for span in some])
         for span, data in zip(some, read, strict=True):
-            span.source.take(span.rows_with(sku, data))
+            yield span.source, span.rows_with(sku, data)
 
 
 def _spans(source: WorkFile, parts: Sequence[Part]) -> Iterator[_Span]:
