@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks.feeds import REQUESTED_AT, Shape
 from benchmarks.sitting import generate
 from benchmarks.tables import machine
-from relay_core.columnar.tuning import tune_process
+from relay_core.columnar.process_tuning import tune_process
 from relay_core.config import load_config
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_reader import TextBatch, parse_feed

@@ -21,13 +21,13 @@ import pyarrow as pa
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
 from relay_core.domain.codes import Stage, WarningCode
-from relay_core.domain.columns import FEED_COLUMNS
+from relay_core.domain.columns import INPUT_COLUMNS
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import ReportEntry, RunContext, RunFailure
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.merge.result import MergedInventory, merge_vendors
-from relay_core.normalize.remedy import NO_LAST_GOOD, LastGoodFeeds, Remedy
+from relay_core.normalize.fallback import NO_LAST_GOOD, FallbackPolicy, LastGoodFeeds
 from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import VendorFeed, read_feed
@@ -43,11 +43,10 @@ from relay_core.publish.state import Baseline, StateContext, state_chunks
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.guards import GuardResult, VendorRows, judge_guards
-from relay_core.validation.trouble import (
-    USED,
+from relay_core.validation.vendor_failures import (
     VendorInput,
+    exempt,
     judge_inputs,
-    let_off,
     nothing_left,
     stage_of,
 )
@@ -94,7 +93,7 @@ class VendorPass:
     requested_at: datetime
     keys: ArtifactKeys
     sink: Sink
-    remedy: Remedy
+    remedy: FallbackPolicy
     limits: Limits
     hands_over: bool
     columns: Collection[str]
@@ -145,7 +144,7 @@ class VendorPass:
         if self.hands_over:
             key = self.keys.work(vendor.vendor_id, WORK_FILE)
             self.sink.write(key, work_file_chunks(ordered, vendor))
-        return vendor if vendor.is_used else replace(vendor, offers=no_offers(), rest=None)
+        return vendor if vendor.is_used else replace(vendor, offers=no_offers(), deferred=None)
 
     def _write_lines(self, ordered: SortedVendor) -> None:
         """Write normalized.csv; what is held until it is written stays within bounds."""
@@ -176,7 +175,7 @@ class RunStages:
             them, and they explain the feed.
         baseline: the published feed that the run is compared with, if it is; a run of some vendors
             is not.
-        last_good: what may stand in for vendors in trouble.
+        last_good: what may stand in for vendors in failure.
     """
 
     config: TenantConfig
@@ -226,7 +225,7 @@ class RunStages:
         return merged
 
     def judge_inputs(self, inputs: Mapping[str, VendorInput], locations: Mapping[str, str]) -> None:
-        """Judge what was found of each vendor, as `trouble.judge_inputs` does."""
+        """Judge what was found of each vendor, as `failure.judge_inputs` does."""
         verdict = judge_inputs(
             self.config,
             self.vendors,
@@ -242,12 +241,12 @@ class RunStages:
 
     def to_read(self) -> list[str]:
         """Return the vendors that are read, in order: their uploads, or what stands in for them."""
-        return [name for name, state in self.findings.states.items() if state.status in USED]
+        return [name for name, state in self.findings.states.items() if state.status.is_used]
 
     def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
         """Read every feed and write what it came to, whatever is wrong with another."""
         findings, baseline = self.findings, self._comparable_baseline()
-        remedy = Remedy(
+        remedy = FallbackPolicy(
             self.config,
             self.requested_at,
             findings.states,
@@ -290,7 +289,7 @@ class RunStages:
                 merged = self._guarded(merged, findings.tripped)
         findings.take_merged(merged)
         findings.normalized = [
-            replace(each, offers=no_offers(), rest=None) for each in findings.normalized
+            replace(each, offers=no_offers(), deferred=None) for each in findings.normalized
         ]
         return merged
 
@@ -319,7 +318,7 @@ class RunStages:
 
     def write_state(self, key: str, merged: MergedInventory, ctx: RunContext) -> None:
         """Write the state of the feed, for the runs that will be compared with it."""
-        if merged.feed is None or merged.rest is None:
+        if merged.feed is None or merged.deferred is None:
             raise ValueError("a run without a feed leaves no state")
         context = StateContext(
             ctx.run_id,
@@ -328,7 +327,7 @@ class RunStages:
             self.config.default_currency,
             self.findings.valid_rows(),
         )
-        self.sink.write(key, state_chunks(merged.feed, merged.rest, context, self.requested_at))
+        self.sink.write(key, state_chunks(merged.feed, merged.deferred, context, self.requested_at))
 
     def _comparable_baseline(self) -> Baseline | None:
         """Return the published feed; one with prices in another currency is none."""
@@ -342,13 +341,13 @@ class RunStages:
 
     def _judged(self, found: Comparison, baseline: Baseline) -> list[GuardResult]:
         findings = self.findings
-        excused = let_off(self.config, self.vendors, findings.states)
+        excused = exempt(self.config, self.vendors, findings.states)
         rows = [
             VendorRows(name, baseline.context.vendor_rows.get(name, 0), now)
             for name, now in findings.valid_rows().items()
             if name not in excused
         ]
-        return judge_guards(self.config.guards, found, let_off=excused, vendor_rows=rows)
+        return judge_guards(self.config.guards, found, exempt=excused, vendor_rows=rows)
 
     def _guarded(self, merged: MergedInventory, tripped: list[GuardResult]) -> MergedInventory:
         """Hold the feed back for the guards that trip; with a mode that only warns, warn."""
@@ -382,7 +381,7 @@ def judge_normalized(normalized: Iterable[NormalizedVendor]) -> RunFailure | Non
 
 def columns_to_read(*, hands_over: bool) -> Collection[str]:
     """Return the columns of offers that are read: those of a state; for a work file, all."""
-    return OFFER_SCHEMA.names if hands_over else FEED_COLUMNS
+    return OFFER_SCHEMA.names if hands_over else INPUT_COLUMNS
 
 
 def _warning_of(result: GuardResult) -> ReportEntry:

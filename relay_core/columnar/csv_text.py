@@ -26,7 +26,7 @@ from relay_core.columnar.text import (
 )
 
 _DAY_SECONDS = 86_400
-_MOST_MARKS = ord(",")
+_MAX_MARKS = ord(",")
 """No byte that must be quoted is more, where the delimiter is not."""
 Quarters = list[npt.NDArray[np.uint32]]
 
@@ -168,8 +168,8 @@ def _clock_table() -> Quarters:
 
 
 def _must_be_quoted(delimiter: int, held: npt.NDArray[np.uint8]) -> Bools:
-    likely = held <= _MOST_MARKS
-    if delimiter <= _MOST_MARKS and not likely.any():
+    likely = held <= _MAX_MARKS
+    if delimiter <= _MAX_MARKS and not likely.any():
         return np.asarray(likely)
     special, also = held == ord('"'), held == delimiter
     for end in b"\r\n":

@@ -46,7 +46,7 @@ _ANY_AMOUNT = (
 )
 _PLACES = 5
 """The decimal places that decide what an amount is rounded to."""
-_MOST_DIGITS = 15
+_MAX_DIGITS = 15
 """The digits of an amount, with these places, that is beyond the limit."""
 
 _POINT, _ODD = 1, 1 << 16
@@ -163,7 +163,7 @@ def _other_amounts(refusals: Refusals, text: pa.StringArray) -> tuple[Ints, Faul
     shift = _first_digits(pc.ascii_ltrim(exponent, characters="0"))
     shift[_is_minus(exponent_sign)] *= -1
     kept = _lengths(digits) - _lengths(fraction) + shift + _PLACES
-    values = (_numbers_of(digits, np.clip(kept, 0, _MOST_DIGITS)) + 5) // 10
+    values = (_numbers_of(digits, np.clip(kept, 0, _MAX_DIGITS)) + 5) // 10
     values[_is_minus(sign) & ~is_empty(digits)] = REFUSED
     faults = np.where(is_number | is_empty(text), np.uint8(0), fault_code(refusals.unreadable))
     _refuse_beyond(values, faults, MONEY_LIMIT_UNITS, refusals)
@@ -182,7 +182,7 @@ def _numbers_of(digits: pa.StringArray, kept: Ints) -> Ints:
 
 def _first_digits(text: pa.StringArray) -> Ints:
     """Return texts of digits as numbers, those beyond the most as if they were not there."""
-    some = pc.utf8_slice_codeunits(text, 0, _MOST_DIGITS)
+    some = pc.utf8_slice_codeunits(text, 0, _MAX_DIGITS)
     return np.array(values_of(pc.cast(fill(some, is_empty(some), "0"), pa.int64())))
 
 

@@ -192,8 +192,8 @@ def _pattern_of(form: str) -> tuple[str | None, bool]:
     have fewer digits.
     """
     directives = re.findall("%(.)", form)
-    doubtful = any(len({*given} & {*directives}) > 1 for given in _ALIKE)
-    if doubtful or len({*directives}) < len(directives) or not form.isprintable():
+    suspect = any(len({*given} & {*directives}) > 1 for given in _ALIKE)
+    if suspect or len({*directives}) < len(directives) or not form.isprintable():
         return None, False
     parts, is_only_one = [], "z" not in directives
     for found in re.finditer("%(.)|[^%]", form):

@@ -28,7 +28,7 @@ MONEY_LIMIT_UNITS = MONEY_LIMIT * MONEY_UNIT
 YEARS = range(1900, 2200)
 """The years that timestamps are of, as they are written."""
 
-_LONGEST_CELL = 60
+_MAX_CELL_LENGTH = 60
 """So much of a cell that is refused stands in the words about it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -177,7 +177,7 @@ def explain(fault: RowFault, column: str, text: str) -> str:
     """Say what is wrong with a trimmed cell of a column, and what to do."""
     words = _words(fault, column, text)
     is_quoted = text and fault in _EXPLANATIONS
-    return f"{shorten(text, _LONGEST_CELL)} {words}" if is_quoted else words
+    return f"{shorten(text, _MAX_CELL_LENGTH)} {words}" if is_quoted else words
 
 
 def advise(fault: RowFault, column: str, text: str) -> str:

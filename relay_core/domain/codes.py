@@ -40,6 +40,24 @@ class RunStatus(StrEnum):
         return self.is_final or self is RunStatus.HELD
 
 
+class VendorStatus(StrEnum):
+    """The part of a vendor in a run: its upload is used, or its last good feed, or nothing.
+
+    ``FAILED`` is no status of a run that goes on: the vendor's feed cannot be used.
+    """
+
+    FOUND = "found"
+    MISSING = "missing"
+    LEFT_OUT = "left_out"
+    LAST_GOOD = "last_good"
+    FAILED = "failed"
+
+    @property
+    def is_used(self) -> bool:
+        """Whether offers of the vendor are used."""
+        return self in (VendorStatus.FOUND, VendorStatus.LAST_GOOD)
+
+
 class FailureCode(StrEnum):
     """Why a run ended ``FAILED``; none of these is tried again."""
 

@@ -110,7 +110,7 @@ def names_of(*kinds: Kind) -> tuple[str, ...]:
 
 CANONICAL_COLUMNS = tuple(BY_NAME)
 REQUIRED_COLUMNS = tuple(column.name for column in COLUMNS if column.required)
-FEED_COLUMNS = tuple(column.name for column in COLUMNS if column.from_feed)
+INPUT_COLUMNS = tuple(column.name for column in COLUMNS if column.from_feed)
 JUDGED_COLUMNS = tuple(column.name for column in COLUMNS if column.refusals is not None)
 """Those that a rule can refuse."""
 DERIVED_COLUMNS: dict[str, tuple[str, ...]] = {

@@ -18,7 +18,7 @@ _TITLES = {
 
 
 VENDOR_ROWS = "vendor_rows"
-"""The trouble of a vendor that has lost many of its rows; the guard has the same name."""
+"""The failure of a vendor that has lost many of its rows; the guard has the same name."""
 
 
 def failure_of(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None:
@@ -103,23 +103,23 @@ def stale_feed(vendor_id: str, age_hours: int, most: int) -> ReportEntry:
     )
 
 
-def left_out(vendor_id: str, trouble: ReportEntry) -> ReportEntry:
-    """Tell of a vendor in trouble that gives no offers."""
+def left_out(vendor_id: str, failure: ReportEntry) -> ReportEntry:
+    """Tell of a vendor in failure that gives no offers."""
     return ReportEntry(
         error_code=str(WarningCode.VENDOR_LEFT_OUT),
         error_message=f"vendor {vendor_id!r} is left out, none of its SKUs is offered: "
-        f"{trouble.error_code}: {trouble.error_message}",
+        f"{failure.error_code}: {failure.error_message}",
         vendor_id=vendor_id,
     )
 
 
-def last_good(vendor_id: str, trouble: ReportEntry, age_hours: int, most: int) -> ReportEntry:
-    """Tell of a vendor in trouble whose last good feed stands in."""
+def last_good(vendor_id: str, failure: ReportEntry, age_hours: int, most: int) -> ReportEntry:
+    """Tell of a vendor in failure whose last good feed stands in."""
     return ReportEntry(
         error_code=str(WarningCode.VENDOR_LAST_GOOD),
         error_message=f"vendor {vendor_id!r} offers what its last good feed had, which is "
         f"{age_hours} hours old, and {most} is the most: "
-        f"{trouble.error_code}: {trouble.error_message}",
+        f"{failure.error_code}: {failure.error_message}",
         vendor_id=vendor_id,
     )
 
@@ -196,7 +196,7 @@ def missing_skus_zeroed(skus: int, days: int) -> ReportEntry:
 
 
 def rows_lost(vendor_id: str, before: int, now: int, limit: str) -> ReportEntry:
-    """Tell of a vendor that has lost many of its rows, where that is its own trouble."""
+    """Tell of a vendor that has lost many of its rows, where that is its own failure."""
     return ReportEntry(
         error_code=VENDOR_ROWS,
         error_message=f"vendor {vendor_id!r} has {now} valid rows, {before} in the published "

@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 
-from relay_core.columnar.growable import GrowingArray
+from relay_core.columnar.growing_columns import GrowingArray
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError

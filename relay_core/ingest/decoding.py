@@ -10,7 +10,7 @@ import codecs
 import numpy as np
 import pyarrow as pa
 
-from relay_core.columnar.growable import GrowingArray
+from relay_core.columnar.growing_columns import GrowingArray
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.charset import likely_encodings

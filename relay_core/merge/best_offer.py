@@ -18,12 +18,13 @@ from relay_core.columnar.sorting import TextOrder, common_ranges, order_by_text
 from relay_core.columnar.text import Bools, Ints, Rows, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
+from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.merge.criteria import Criterion, criteria_of
+from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns, row_locators_of
 from relay_core.merge.effects import RuleEffects
 from relay_core.merge.price_rules import RULE, PriceRules, rules_of
 from relay_core.merge.pricing import PriceInputs, price_winners
-from relay_core.merge.rest import ORIGIN, Rest, origins_of
 from relay_core.merge.vendor_offers import (
     FED_QUANTITY,
     VENDOR_RANK,
@@ -33,7 +34,7 @@ from relay_core.merge.vendor_offers import (
     without_duplicates,
 )
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.validation.contracts import CENTS, FEED_COLUMNS, OFFER_SCHEMA
+from relay_core.validation.contracts import CENTS, OFFER_SCHEMA, OUTPUT_COLUMNS
 from relay_core.validation.frames import frame_of, table_of
 
 RANGE_ROWS = 1 << 17
@@ -50,13 +51,13 @@ class Winners:
         priced: those with a price, as rows of the feed (``FeedRow``, what the output asks for, and
             where each was read).
         unpriced: those without: ``sku``, and ``is_free`` where the price comes to 0.00.
-        rest: the other columns of those with a price.
+        deferred: the other columns of those with a price.
         effects: what the tenant's own rules did.
     """
 
     priced: pd.DataFrame
     unpriced: pd.DataFrame
-    rest: Rest
+    deferred: DeferredColumns
     effects: RuleEffects
 
     @property
@@ -67,7 +68,7 @@ class Winners:
 
 def columns_to_merge(config: TenantConfig) -> list[str]:
     """Return the columns of offers that the merge, the price, the contract or the output reads."""
-    wanted = {*_PRICED_BY, *FEED_COLUMNS, *config.output.reads}
+    wanted = {*_PRICED_BY, *OUTPUT_COLUMNS, *config.output.reads}
     if any(rule.when.brands for rule in config.pricing.rules):
         wanted.add("brand")
     return [name for name in OFFER_SCHEMA.names if name in wanted]
@@ -99,7 +100,7 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
     priced, unpriced = (pa.concat_tables(parts) for parts in (of_priced, of_unpriced))
     others = [name for name in CANONICAL_COLUMNS if name not in priced.column_names]
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
-    rest = Rest(others, {rank[vendor.vendor_id]: vendor for vendor in vendors})
+    rest = DeferredColumns(others, {rank[vendor.vendor_id]: vendor for vendor in vendors})
     effects = sum((*of_ranges, *(each for _, each in own)), RuleEffects())
     return Winners(frame_of(priced), frame_of(unpriced), rest, effects)
 
@@ -107,9 +108,9 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
 def _offers_of_vendor(merge: Merge, vendor: NormalizedVendor) -> tuple[pa.Table, RuleEffects]:
     """Return the offers that a vendor's rows make, and what its own rules did to them."""
     given = table_of(vendor.offers[columns_to_merge(merge.config)])
-    given = given.append_column(ORIGIN, pa.array(origins_of(vendor)))
+    given = given.append_column(ROW_LOCATOR, pa.array(row_locators_of(vendor)))
     rows, set_aside = without_duplicates(merge.config.vendor(vendor.vendor_id), given)
-    is_last_good = vendor.outcome == "last_good"
+    is_last_good = vendor.status is VendorStatus.LAST_GOOD
     offers = merge.offers_of(vendor.vendor_id, rows, is_last_good=is_last_good)
     held_back = units(offers, FED_QUANTITY) - units(offers)
     effects = RuleEffects.of_vendor(vendor.vendor_id, int(set_aside.sum()), held_back)
@@ -172,7 +173,7 @@ class Merge:
             "price": pa.array(cents).view(CENTS),
             "lead_time_days": pc.fill_null(lead_time, pa.scalar(fallback, lead_time.type)),
         }
-        names = (name for name in (*CANONICAL_COLUMNS, ORIGIN, RULE) if name in columns)
+        names = (name for name in (*CANONICAL_COLUMNS, ROW_LOCATOR, RULE) if name in columns)
         return pa.table({name: columns[name] for name in names})
 
 

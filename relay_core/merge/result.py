@@ -13,18 +13,18 @@ import pyarrow as pa
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain import run_faults
-from relay_core.domain.codes import FailureCode, Stage, WarningCode
+from relay_core.domain.codes import FailureCode, Stage, VendorStatus, WarningCode
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.best_offer import Winners, merge_offers
+from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.effects import RuleEffects
-from relay_core.merge.rest import Rest
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.comparison import KEPT
-from relay_core.validation.contracts import FEED_COLUMNS, MERGED_SCHEMA
+from relay_core.validation.contracts import MERGED_SCHEMA, OUTPUT_COLUMNS
 from relay_core.validation.error_policy import judge_policy, own_share_faults
-from relay_core.validation.gate import GATE_ROWS, BrokenRule, broken_rules, merged_rules
-from relay_core.validation.trouble import may_be_empty
+from relay_core.validation.row_checks import VALIDATED_ROWS, BrokenRule, broken_rules, merged_rules
+from relay_core.validation.vendor_failures import may_be_empty
 
 _NO_AMOUNT = (
     "has no offer with a cost or a price, so it is left out of the feed; ask a vendor for its cost"
@@ -44,7 +44,7 @@ class MergedInventory:
         warning_counts: how many warnings of each code there are.
         unpriced_skus: how many SKUs have no price.
         feed: the rows of the feed in the order of SKUs (``FeedRow``, and what the output asks for).
-        rest: the other canonical columns of the feed.
+        deferred: the other canonical columns of the feed.
         kept: its rows that nobody offers, as they are kept at 0, with all canonical columns.
         effects: what the tenant's own rules did.
         broken_rules: what the contract finds wrong with them; nothing, unless the engine is.
@@ -57,7 +57,7 @@ class MergedInventory:
     warning_counts: dict[str, int] = field(default_factory=dict)
     unpriced_skus: int = 0
     feed: pd.DataFrame | None = None
-    rest: Rest | None = None
+    deferred: DeferredColumns | None = None
     kept: pa.Table | None = None
     effects: RuleEffects = field(default_factory=RuleEffects)
     broken_rules: tuple[BrokenRule, ...] = ()
@@ -99,7 +99,7 @@ def merge_vendors(
         warnings: those of the earlier steps.
         limits: of reports.
     """
-    parsed = [vendor for vendor in normalized if vendor.outcome == "parsed"]
+    parsed = [vendor for vendor in normalized if vendor.status is VendorStatus.FOUND]
     used = [vendor for vendor in normalized if vendor.is_used]
     kept = [*warnings, *(entry for vendor in normalized for entry in vendor.warnings)]
     faults = _without_rows(config, parsed, used) or _judge_rows(config, parsed, used, kept)
@@ -126,7 +126,7 @@ def merge_vendors(
         warning_counts=dict(counts),
         unpriced_skus=count,
         feed=winners.priced,
-        rest=winners.rest,
+        deferred=winners.deferred,
         effects=winners.effects,
         broken_rules=rules_broken_by(winners.priced),
     )
@@ -167,10 +167,12 @@ def _judge_rows(
 
 def rules_broken_by(feed: pd.DataFrame) -> tuple[BrokenRule, ...]:
     """Hold a feed against the merged contract, once for all that ask."""
-    rows = feed[list(FEED_COLUMNS)]
+    rows = feed[list(OUTPUT_COLUMNS)]
     # Each part begins with the last row of the one before: in order, equal SKUs are neighbours.
-    starts = range(0, max(1, len(rows)), GATE_ROWS)
-    parts = (rows.iloc[max(0, at - 1) : at + GATE_ROWS].reset_index(drop=True) for at in starts)
+    starts = range(0, max(1, len(rows)), VALIDATED_ROWS)
+    parts = (
+        rows.iloc[max(0, at - 1) : at + VALIDATED_ROWS].reset_index(drop=True) for at in starts
+    )
     found = ordered_map(lambda part: broken_rules(MERGED_SCHEMA, part), parts)
     labels = (max(0, at - 1) for at in starts)
     return tuple(merged_rules(list(zip(labels, found, strict=True))))

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
 
+from relay_core.domain.codes import VendorStatus
 from relay_core.domain.records import Cause, ReportEntry
-from relay_core.normalize.kept_columns import KeptColumns
+from relay_core.normalize.vendor_columns import VendorColumns
 from relay_core.validation.contracts import OFFER_SCHEMA, REJECT_SCHEMA
 from relay_core.validation.frames import frame_of
-
-VendorOutcome = Literal["parsed", "last_good", "left_out", "failed"]
 
 
 @cache
@@ -30,8 +28,9 @@ class NormalizedVendor:
 
     Attributes:
         vendor_id: the vendor.
-        outcome: ``parsed``; ``last_good`` where that feed stands in for the upload; ``left_out``
-            where the run goes on without the vendor; ``failed`` where the feed cannot be used.
+        status: ``FOUND`` where its upload was read; ``LAST_GOOD`` where that feed stands in for it;
+            ``LEFT_OUT`` where the run goes on without the vendor; ``FAILED`` where the feed cannot
+            be used.
         fault: why it failed.
         warnings: those of this vendor.
         total_rows: how many rows its feed has.
@@ -41,12 +40,12 @@ class NormalizedVendor:
         held: some numbers that hold, as they are written, by column; where there are causes.
         entries: the first entries of its rows for ``errors.json``, each as JSON.
         offers: the valid rows, or some columns of them (``Offer``), sorted by SKU, then row order.
-        rest: other columns of its rows, where they were just read.
+        deferred: other columns of its rows, where they were just read.
         rejects: every refused record (``REJECT_SCHEMA``).
     """
 
     vendor_id: str
-    outcome: VendorOutcome
+    status: VendorStatus
     fault: ReportEntry | None = None
     warnings: tuple[ReportEntry, ...] = ()
     total_rows: int = 0
@@ -56,7 +55,7 @@ class NormalizedVendor:
     held: Mapping[str, Sequence[str]] = field(default_factory=dict)
     entries: tuple[str, ...] = ()
     offers: pd.DataFrame = field(default_factory=no_offers)
-    rest: KeptColumns | None = None
+    deferred: VendorColumns | None = None
     rejects: pa.Table = field(default_factory=REJECT_SCHEMA.empty_table)
 
     @property
@@ -67,4 +66,4 @@ class NormalizedVendor:
     @property
     def is_used(self) -> bool:
         """Whether its rows are offered."""
-        return self.outcome in ("parsed", "last_good")
+        return self.status.is_used

@@ -172,7 +172,7 @@ class TypedBatch:
         """How many rows there are."""
         return len(self.raw.row_numbers)
 
-    def doubtful(self) -> Bools:
+    def suspect(self) -> Bools:
         """Return which rows have a fault in any cell."""
         faulty = np.zeros(self.size, np.bool_)
         for codes in self.faults.values():

@@ -16,25 +16,26 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from relay_core.columnar.growable import GrowingArray, GrowingNumbers, GrowingTexts
+from relay_core.columnar.growing_columns import GrowingArray, GrowingNumbers, GrowingTexts
 from relay_core.columnar.sorting import TextOrder, order_by_text
 from relay_core.columnar.text import Bools, Ints, Rows
 from relay_core.columnar.threads import ordered_map
-from relay_core.domain.columns import FEED_COLUMNS
+from relay_core.domain.codes import VendorStatus
+from relay_core.domain.columns import INPUT_COLUMNS
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import ReportEntry
 from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
-from relay_core.normalize.kept_columns import Cells, KeptColumns
 from relay_core.normalize.normalized_csv import SortedLines, lines_of_batch
-from relay_core.normalize.rejects import RejectLog
+from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader, TypedBatch
+from relay_core.normalize.vendor_columns import Cells, VendorColumns
 from relay_core.validation.contracts import CANONICAL_SCHEMA, OFFER_SCHEMA
 from relay_core.validation.frames import frame_of
-from relay_core.validation.gate import GATE_ROWS, check_shape, refused_cells
+from relay_core.validation.row_checks import VALIDATED_ROWS, check_shape, rejected_cells
 
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | Misfits]]
-_GATE_CELLS = 8 << 20
+_VALIDATED_CELLS = 8 << 20
 """So many cells of the feed wait for their verdict: of a wide one few rows do."""
 
 
@@ -44,13 +45,13 @@ def _check_shape(rows: pa.Schema) -> None:
     check_shape(CANONICAL_SCHEMA, frame_of(rows.empty_table()))
 
 
-class Gate:
+class RowValidator:
     """Holds the canonical contract against a feed's rows on another thread, many at a time.
 
     What it refuses is refused: the log gets those rows, ``refused`` says which they are.
     """
 
-    def __init__(self, log: RejectLog) -> None:
+    def __init__(self, log: RejectionLog) -> None:
         self._log = log
         self._refused = GrowingArray(np.bool_)
         self._beside = ThreadPoolExecutor(1)
@@ -62,7 +63,7 @@ class Gate:
         """Take rows."""
         self._waiting.append(batch)
         rows = sum(each.size for each in self._waiting)
-        if rows >= GATE_ROWS or rows * len(batch.raw.columns) >= _GATE_CELLS:
+        if rows >= VALIDATED_ROWS or rows * len(batch.raw.columns) >= _VALIDATED_CELLS:
             self.judge()
 
     def add_misfits(self, misfits: Misfits) -> None:
@@ -89,8 +90,8 @@ class Gate:
     def _judge(self, batches: list[TypedBatch]) -> None:
         rows = pa.Table.from_batches([batch.rows(OFFER_SCHEMA.names) for batch in batches])
         _check_shape(rows.schema)
-        doubtful = np.concatenate([batch.doubtful() for batch in batches])
-        refused = refused_cells(CANONICAL_SCHEMA, frame_of(rows), doubtful)
+        suspect = np.concatenate([batch.suspect() for batch in batches])
+        refused = rejected_cells(CANONICAL_SCHEMA, frame_of(rows), suspect)
         start = 0
         for batch in batches:
             part = {name: cells[start : start + batch.size] for name, cells in refused.items()}
@@ -112,10 +113,10 @@ class ReadRows:
 
     vendor_id: str
     warnings: tuple[ReportEntry, ...]
-    rejects: RejectLog
+    rejects: RejectionLog
     kept: Collection[str]
     again: ReadAgain | None = None
-    gate: Gate = field(init=False)
+    validator: RowValidator = field(init=False)
     texts: defaultdict[str, GrowingTexts] = field(
         default_factory=partial(defaultdict, GrowingTexts)
     )
@@ -123,11 +124,11 @@ class ReadRows:
     lines: GrowingTexts = field(default_factory=GrowingTexts)
 
     def __post_init__(self) -> None:
-        self.gate = Gate(self.rejects)
+        self.validator = RowValidator(self.rejects)
 
     def add(self, batch: TypedBatch, lines: pa.StringArray) -> None:
         """Take what is kept of a batch."""
-        self.gate.add(batch)
+        self.validator.add(batch)
         for name, text in batch.texts.items():
             if name in self.kept:
                 self.texts[name].append(text)
@@ -164,15 +165,15 @@ def read_rows(
     Raises:
         FeedUnreadableError: the feed's structure is broken.
     """
-    log = RejectLog(vendor_id, parsed.headers or (), reader, limits)
+    log = RejectionLog(vendor_id, parsed.headers or (), reader, limits)
     kept = columns if again is None else {*columns, "row_number"}
     rows = ReadRows(vendor_id, warnings, log, kept, again)
     for read in ordered_map(partial(_read_batch, vendor_id, reader), parsed.batches):
         if isinstance(read, Misfits):
-            rows.gate.add_misfits(read)
+            rows.validator.add_misfits(read)
         else:
             rows.add(*read)
-    rows.gate.judge()
+    rows.validator.judge()
     return rows
 
 
@@ -196,7 +197,7 @@ class SortedVendor:
     """
 
     vendor: NormalizedVendor
-    kept: KeptColumns
+    kept: VendorColumns
     lines: SortedLines
 
     @classmethod
@@ -204,7 +205,7 @@ class SortedVendor:
         """Return a vendor of which there is nothing to sort."""
         nothing = np.empty(0, np.int64)
         lines = SortedLines(pa.array([], pa.string()), nothing)
-        return cls(vendor, KeptColumns({}, nothing), lines)
+        return cls(vendor, VendorColumns({}, nothing), lines)
 
     def consume_lines(self) -> Iterator[bytes | memoryview]:
         """Return the chunks of normalized.csv; from then on only whoever writes them holds them."""
@@ -218,11 +219,11 @@ class SortedVendor:
         fields = [field for field in OFFER_SCHEMA if field.name in columns]
         taken = list(ordered_map(self.kept.consume, fields))
         offers = frame_of(pa.table(taken, schema=pa.schema(fields)))
-        return replace(self.vendor, offers=offers, rest=self.kept.only(FEED_COLUMNS))
+        return replace(self.vendor, offers=offers, deferred=self.kept.only(INPUT_COLUMNS))
 
 
 def _refuse_repeated(
-    log: RejectLog, order: TextOrder, skus: pa.StringArray, numbers: Ints, again: ReadAgain
+    log: RejectionLog, order: TextOrder, skus: pa.StringArray, numbers: Ints, again: ReadAgain
 ) -> Rows:
     """Refuse the rows of which others have the SKU; return the rest, in their order.
 
@@ -259,7 +260,7 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
     """
     if isinstance(rows, NormalizedVendor):
         return SortedVendor.without_rows(rows)
-    refused = rows.gate.refused()
+    refused = rows.validator.refused()
     log = rows.rejects
     texts = {name: text.consume() for name, text in rows.texts.items()}
     numbers = {name: each.consume() for name, each in rows.numbers.items()}
@@ -274,7 +275,7 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
             order = order_by_text(texts["sku"], ~refused).rows
     vendor = NormalizedVendor(
         rows.vendor_id,
-        "parsed",
+        VendorStatus.FOUND,
         warnings=rows.warnings,
         total_rows=len(refused) + log.misfits,
         invalid_rows=log.records,
@@ -285,4 +286,4 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         rejects=rejects.result(),
     )
     lines = SortedLines(rows.lines.consume(), order)
-    return SortedVendor(vendor, KeptColumns(columns, order), lines)
+    return SortedVendor(vendor, VendorColumns(columns, order), lines)

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from relay_core.config import TenantConfig, VendorConfig
-from relay_core.domain.codes import FailureCode
+from relay_core.domain.codes import FailureCode, VendorStatus
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry
@@ -60,10 +60,10 @@ def read_feed(
         parsed = open_feed(feed.data, vendor.parser, limits)
         parsed = replace(parsed, batches=_with_progress(parsed.batches, feed.on_progress))
         if parsed.headers is None:
-            return NormalizedVendor(vendor.vendor_id, "parsed")
+            return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND)
         plan = plan_columns(parsed.headers, vendor.parser)
         judged = _judge_columns(config, vendor, parsed, plan, feed.file_name)
-        if judged.outcome != "parsed":
+        if judged.status is not VendorStatus.FOUND:
             return judged
         requested = to_microseconds(requested_at)
         reader = RowReader(plan.positions, vendor.parser, config.zone, requested, sku_map)
@@ -78,7 +78,7 @@ def read_feed(
         )
     except FeedUnreadableError as error:
         fault = unreadable_feed(vendor.vendor_id, feed.file_name, error)
-        return NormalizedVendor(vendor.vendor_id, "failed", fault=fault)
+        return NormalizedVendor(vendor.vendor_id, VendorStatus.FAILED, fault=fault)
 
 
 def _read_again(feed: VendorFeed, limits: Limits) -> Iterator[TextBatch | Misfits]:
@@ -123,7 +123,7 @@ def _judge_columns(
         FeedUnreadableError: it has failed.
     """
     if not plan.missing and not plan.repeated:
-        return NormalizedVendor(vendor.vendor_id, "parsed")
+        return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND)
     strict = config.error_policy.fail_on_missing_required_columns
     if (plan.missing and (strict or plan.unusable)) or plan.repeated:
         for _ in parsed.batches:  # a broken structure comes before missing columns
@@ -135,8 +135,10 @@ def _judge_columns(
             raise error
         warnings = (unreadable_feed(vendor.vendor_id, file_name, error),)
         if plan.unusable:
-            return NormalizedVendor(vendor.vendor_id, "left_out", warnings=warnings)
+            return NormalizedVendor(vendor.vendor_id, VendorStatus.LEFT_OUT, warnings=warnings)
     if plan.repeated:
         fault = unreadable_feed(vendor.vendor_id, file_name, repeated_headers(plan))
-        return NormalizedVendor(vendor.vendor_id, "failed", fault=fault, warnings=warnings)
-    return NormalizedVendor(vendor.vendor_id, "parsed", warnings=warnings)
+        return NormalizedVendor(
+            vendor.vendor_id, VendorStatus.FAILED, fault=fault, warnings=warnings
+        )
+    return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND, warnings=warnings)

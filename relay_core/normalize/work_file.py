@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from relay_core.columnar.sorted_file import read_sorted_file, sorted_file_chunks
 from relay_core.columnar.sorting import order_by_text
 from relay_core.columnar.text import one_chunk
+from relay_core.domain.codes import VendorStatus
 from relay_core.domain.records import Cause, ReportEntry
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import SortedVendor
@@ -24,7 +25,7 @@ from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.frames import frame_of, table_of
 
 WORK_FILE = "offers.arrow"
-REFUSED_SCHEMA = pa.schema(
+REJECTED_SCHEMA = pa.schema(
     [
         ("sku", pa.large_string()),
         ("vendor_id", pa.string()),
@@ -74,6 +75,7 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
     return NormalizedVendor(
         **{
             **report,
+            "status": VendorStatus(report["status"]),
             "fault": None if fault is None else ReportEntry(**fault),
             "warnings": tuple(ReportEntry(**entry) for entry in report["warnings"]),
             "causes": tuple(map(Cause.of, report["causes"])),
@@ -86,16 +88,16 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
 
 def refused_rows_chunks(vendors: Sequence[NormalizedVendor]) -> Iterator[memoryview]:
     """Yield the refused rows that have a SKU, by SKU, then vendor and row."""
-    return sorted_file_chunks(REFUSED_SCHEMA, "sku", _refused(vendors))
+    return sorted_file_chunks(REJECTED_SCHEMA, "sku", _refused(vendors))
 
 
 def _refused(vendors: Sequence[NormalizedVendor]) -> Iterator[pa.Table]:
-    parts = [REFUSED_SCHEMA.empty_table()]
+    parts = [REJECTED_SCHEMA.empty_table()]
     for vendor in sorted(vendors, key=lambda each: each.vendor_id):
         known = vendor.rejects.filter(pc.is_valid(vendor.rejects["sku"]))
         whose = pa.repeat(vendor.vendor_id, len(known))
         columns = (known["sku"], whose, known["row_number"], known["error_codes"])
-        parts.append(pa.table(list(columns), schema=REFUSED_SCHEMA))
+        parts.append(pa.table(list(columns), schema=REJECTED_SCHEMA))
     refused = pa.concat_tables(parts)
     order = order_by_text(one_chunk(refused["sku"])).rows
     for start in range(0, len(order), _ROWS_AT_ONCE):
@@ -105,7 +107,7 @@ def _refused(vendors: Sequence[NormalizedVendor]) -> Iterator[pa.Table]:
 def _report(vendor: NormalizedVendor) -> dict[str, Any]:
     return {
         "vendor_id": vendor.vendor_id,
-        "outcome": vendor.outcome,
+        "status": vendor.status,
         "fault": None if vendor.fault is None else vendor.fault.as_dict(),
         "warnings": [entry.as_dict() for entry in vendor.warnings],
         "total_rows": vendor.total_rows,

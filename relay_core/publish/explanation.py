@@ -18,17 +18,17 @@ from relay_core.columnar.sorted_file import Part
 from relay_core.columnar.text import integers_of, one_chunk
 from relay_core.config import TenantConfig, load_stored_config
 from relay_core.domain.cell_rules import cut, strip
+from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import SkuNotFoundError
 from relay_core.merge.best_offer import Merge
 from relay_core.merge.explain import LANDED_COST, ExplainedOffers, OfferRanking
 from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
-from relay_core.normalize.work_file import REFUSED_SCHEMA, WORK_FILE
+from relay_core.normalize.work_file import REJECTED_SCHEMA, WORK_FILE
 from relay_core.publish.feed.fields import fields_of, row_texts
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.missing_skus import KEPT_SCHEMA
-from relay_core.publish.sku_rows import RunFiles, WorkFile, read_rows, size_of
+from relay_core.publish.sku_lookup import RunFiles, WorkFile, read_rows, size_of
 from relay_core.validation.contracts import OFFER_SCHEMA
-from relay_core.validation.trouble import USED, VendorStatus
 
 MAX_REFUSED = 100
 """So many refused rows of a SKU are shown."""
@@ -69,7 +69,7 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
     ranking, refused = OfferRanking(Merge.of(config)), _RefusedRows()
     sources = list(_sources(files, keys, config, statuses, ranking))
     if keys.invalid_rows in files.sizes:
-        sources.append(WorkFile(keys.refused_rows, REFUSED_SCHEMA, refused.add))
+        sources.append(WorkFile(keys.refused_rows, REJECTED_SCHEMA, refused.add))
     kept: list[pa.Table] = []
     if keys.kept_skus in files.sizes:
         sources.append(WorkFile(keys.kept_skus, KEPT_SCHEMA, kept.extend))
@@ -115,12 +115,13 @@ def _sources(
     """Yield the work files of vendors, in the order of the config."""
     for vendor_id in (vendor.vendor_id for vendor in config.vendors):
         status, key = statuses.get(vendor_id), keys.work(vendor_id, WORK_FILE)
-        if status in USED or (status is VendorStatus.LEFT_OUT and key in files.sizes):
+        is_left_out = status is VendorStatus.LEFT_OUT
+        if status and (status.is_used or (is_left_out and key in files.sizes)):
             take = partial(
                 ranking.add,
                 vendor_id,
                 is_last_good=status is VendorStatus.LAST_GOOD,
-                left_out=status is VendorStatus.LEFT_OUT,
+                left_out=is_left_out,
             )
             yield WorkFile(key, OFFER_SCHEMA, take)
 

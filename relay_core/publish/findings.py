@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from relay_core.domain.codes import FailureCode, RunStatus
+from relay_core.domain.codes import FailureCode, RunStatus, VendorStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import Cause, ReportEntry, RunFailure, VendorResult
 from relay_core.merge.result import MergedInventory
@@ -15,7 +15,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule, applied_rules
 from relay_core.publish.changes import Changes
 from relay_core.validation.guards import GuardResult
-from relay_core.validation.trouble import VendorInput, VendorState, VendorStatus
+from relay_core.validation.vendor_failures import VendorInput, VendorState
 
 _HOUR = timedelta(hours=1)
 _OF_ROWS = (FailureCode.VALIDATION_ERRORS, FailureCode.NO_ROWS_PARSED)
@@ -85,7 +85,7 @@ class RunFindings:
     def uploads(self) -> list[NormalizedVendor]:
         """The uploads that were read: all that is refused, and counted, is theirs."""
         vendors = (self.replaced.get(each.vendor_id, each) for each in self.normalized)
-        return [vendor for vendor in vendors if vendor.outcome != "last_good"]
+        return [vendor for vendor in vendors if vendor.status is not VendorStatus.LAST_GOOD]
 
     def causes(self, most: int = DEFAULT_LIMITS.report_causes) -> list[Cause]:
         """Return what is refused alike in the uploads, the most frequent first."""
@@ -95,7 +95,9 @@ class RunFindings:
     def valid_rows(self) -> dict[str, int]:
         """Return the valid rows of every vendor that is not left out, 0 where it has none."""
         read = {each.vendor_id: each.valid_rows for each in self.normalized if each.is_used}
-        left_out = {each.vendor_id for each in self.normalized if each.outcome == "left_out"}
+        left_out = {
+            each.vendor_id for each in self.normalized if each.status is VendorStatus.LEFT_OUT
+        }
         left_out |= {
             name for name, state in self.states.items() if state.status is VendorStatus.LEFT_OUT
         }
@@ -164,7 +166,9 @@ class RunFindings:
         uploaded_at, age = self.uploaded_at.get(name), state.age_hours
         if age is None and uploaded_at is not None:
             age = max(0, (requested_at - uploaded_at) // _HOUR)
-        is_read = upload is not None and (upload.outcome != "failed" or upload.total_rows)
+        is_read = upload is not None and (
+            upload.status is not VendorStatus.FAILED or upload.total_rows
+        )
         return VendorResult(
             vendor_id=name,
             status=str(state.status),

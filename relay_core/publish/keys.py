@@ -16,7 +16,7 @@ _OF_THE_RUN = (
     "baseline_state",
     "report",
 )
-_LONGEST_NAME = 200
+_MAX_NAME_LENGTH = 200
 """So many bytes of an upload's name has its copy; S3 takes keys of 1,024 bytes."""
 
 
@@ -118,7 +118,7 @@ class ArtifactKeys:
 
         A long name loses its start.
         """
-        end = file_name.encode()[-_LONGEST_NAME:].decode(errors="ignore")
+        end = file_name.encode()[-_MAX_NAME_LENGTH:].decode(errors="ignore")
         return f"{self._inputs_of(vendor_id, last_good)}{end}"
 
     def sku_map(self, vendor_id: str, *, last_good: bool = False) -> str:

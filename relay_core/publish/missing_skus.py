@@ -15,7 +15,7 @@ from relay_core.columnar.text import Bools, flags_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.run_faults import missing_skus_zeroed
-from relay_core.merge.rest import ORIGIN
+from relay_core.merge.deferred_columns import ROW_LOCATOR
 from relay_core.merge.result import MergedInventory, rules_broken_by
 from relay_core.publish.state import STATE_SCHEMA, Baseline
 from relay_core.validation.comparison import KEPT, Comparison, FeedFigures
@@ -44,7 +44,7 @@ def with_missing_skus(
         requested_at: aware; days are counted up to it.
     """
     output = merged.config.output
-    if output.missing_skus != "zero" or merged.feed is None or merged.rest is None:
+    if output.missing_skus != "zero" or merged.feed is None or merged.deferred is None:
         return merged
     found = Comparison.of(baseline.figures, FeedFigures.of(merged.feed))
     missing = found.rows_before[found.rows_after < 0]
@@ -73,7 +73,7 @@ def with_missing_skus(
     return replace(
         merged,
         feed=feed,
-        rest=merged.rest.with_kept(kept),
+        deferred=merged.deferred.with_kept(kept),
         kept=kept,
         warnings=[*merged.warnings, entry],
         warning_counts={**merged.warning_counts, entry.error_code: 1},
@@ -108,7 +108,7 @@ def _kept_rows(
     ranks = pc.index_in(one_chunk(kept["vendor_id"]), value_set=vendor_ids).cast(pa.int16())
     own = dict(zip(kept.column_names, kept.columns, strict=True)) | {
         "vendor_id": pa.DictionaryArray.from_arrays(ranks, vendor_ids),
-        ORIGIN: pa.array(np.arange(len(kept))),
+        ROW_LOCATOR: pa.array(np.arange(len(kept))),
     }
     rows = pa.table({name: own[name] for name in schema.names})
     return _with_offer(rows, offered_at, is_kept=True)

@@ -21,7 +21,7 @@ from relay_core.domain.records import ENGINE_VERSION, Cause, RunContext
 from relay_core.normalize.normalized_csv import SLICE
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.findings import RunFindings
-from relay_core.validation.trouble import VendorState
+from relay_core.validation.vendor_failures import VendorState
 
 _BETWEEN = ",\n    "
 _OPENING, _CLOSING = "[\n    ", "\n  ]"
@@ -45,12 +45,12 @@ def input_manifest_json(
 
 def manifest_entry(pins: Mapping[str, Any], state: VendorState | None = None) -> dict[str, Any]:
     """Return a vendor's entry of the manifest: its pins, and what is used of it, once known."""
-    trouble = None if state is None else state.trouble
+    failure = None if state is None else state.failure
     return {
         **pins,
         "status": pins["status"] if state is None else str(state.status),
-        "trouble": trouble
-        and {"error_code": trouble.error_code, "error_message": trouble.error_message},
+        "trouble": failure
+        and {"error_code": failure.error_code, "error_message": failure.error_message},
         "last_good_run_id": None if state is None else state.last_good_run_id,
         "age_hours": None if state is None else state.age_hours,
     }

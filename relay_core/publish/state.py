@@ -22,7 +22,7 @@ from relay_core.columnar.text import Rows, flags_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.errors import StateUnreadableError
-from relay_core.merge.rest import KEPT_ROWS, ORIGIN, Rest
+from relay_core.merge.deferred_columns import KEPT_ROWS, ROW_LOCATOR, DeferredColumns
 from relay_core.publish.feed.fields import SOURCES
 from relay_core.publish.parquet_file import as_written, parquet_chunks, written_as
 from relay_core.validation.comparison import FIGURES, KEPT, FeedFigures
@@ -101,13 +101,13 @@ class Baseline:
 
 
 def state_chunks(
-    feed: pd.DataFrame, rest: Rest, context: StateContext, offered_at: datetime
+    feed: pd.DataFrame, deferred: DeferredColumns, context: StateContext, offered_at: datetime
 ) -> Iterator[bytes | memoryview]:
     """Yield ``state.parquet`` of a feed; the same bytes from one release of the engine.
 
     Args:
         feed: its rows; those that have ``offered_at`` and ``kept_at_0`` keep them.
-        rest: the canonical columns that they have not.
+        deferred: the canonical columns that they have not.
         context: which publication it is.
         offered_at: aware; when the rows were offered, which have no instant of their own.
     """
@@ -116,7 +116,7 @@ def state_chunks(
     slices = (rows.slice(start, _GROUP_ROWS) for start in range(0, len(rows), _GROUP_ROWS))
     yield from parquet_chunks(
         _WRITTEN,
-        ordered_map(partial(_group, rest, offered_at), slices),
+        ordered_map(partial(_group, deferred, offered_at), slices),
         {_METADATA: told},
         compression="lz4",
         use_dictionary=["vendor_id", "condition", "brand", "offered_at"],
@@ -124,11 +124,11 @@ def state_chunks(
     )
 
 
-def _group(rest: Rest, offered_at: datetime, rows: pa.Table) -> pa.Table:
+def _group(deferred: DeferredColumns, offered_at: datetime, rows: pa.Table) -> pa.Table:
     ranks = one_chunk(rows["vendor_id"]).indices.to_numpy()
     if KEPT in rows.column_names:
         ranks = np.where(flags_of(one_chunk(rows[KEPT])), KEPT_ROWS, ranks)
-    own: dict[str, Any] = rest.of(ranks, one_chunk(rows[ORIGIN]).to_numpy())
+    own: dict[str, Any] = deferred.of(ranks, one_chunk(rows[ROW_LOCATOR]).to_numpy())
     own |= dict(zip(rows.column_names, rows.columns, strict=True))
     own.setdefault("offered_at", pa.repeat(pa.scalar(offered_at, INSTANT), len(rows)))
     own.setdefault(KEPT, pa.repeat(pa.scalar(False), len(rows)))

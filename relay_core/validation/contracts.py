@@ -85,7 +85,7 @@ OFFER_SCHEMA = pa.schema(
 )
 """The canonical contract's columns as Arrow has them."""
 
-FEED_COLUMNS = tuple(MERGED_SCHEMA.columns)
+OUTPUT_COLUMNS = tuple(MERGED_SCHEMA.columns)
 """The merged contract's columns."""
 
 REJECT_SCHEMA = pa.schema(

@@ -88,7 +88,7 @@ def judge_guards(
     guards: GuardsConfig,
     found: Comparison,
     *,
-    let_off: Collection[str],
+    exempt: Collection[str],
     vendor_rows: Collection[VendorRows],
 ) -> list[GuardResult]:
     """Hold a feed against the published one; SKUs that are only kept at 0 are in neither.
@@ -96,14 +96,14 @@ def judge_guards(
     Args:
         guards: the tenant's limits.
         found: both, the published one first.
-        let_off: vendors whose SKUs may be missing.
+        exempt: vendors whose SKUs may be missing.
         vendor_rows: the vendors whose rows are compared, in the order of the config.
 
     Returns:
         The results of all guards that have enough to judge, in the order of the contract.
     """
     return [
-        *_feed_guards(guards, _Offered.of(found, let_off)),
+        *_feed_guards(guards, _Offered.of(found, exempt)),
         *(lost for rows in vendor_rows if (lost := vendor_rows_share(guards, rows)) is not None),
     ]
 
@@ -142,10 +142,10 @@ class _Offered:
     counted: int
 
     @classmethod
-    def of(cls, found: Comparison, let_off: Collection[str]) -> _Offered:
+    def of(cls, found: Comparison, exempt: Collection[str]) -> _Offered:
         was, now = found.rows_before, found.rows_after
         offered, still = found.before.offered(was), found.after.offered(now)
-        counts = ~found.before.of_vendors(let_off)
+        counts = ~found.before.of_vendors(exempt)
         gone = was[offered & ~still]
         return cls(
             found.before,

@@ -13,11 +13,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from relay_core.config import VendorConfig
+from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import Baseline, read_state
-from relay_core.validation.trouble import USED
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.execution.inputs import read_manifest
 from relay_dagster.execution.publication import state_key
@@ -131,7 +131,7 @@ class PublishedInputs:
     def _used_input(self, vendor_id: str) -> _UsedInput | None:
         """Return what that run used of a vendor: its upload, or what stood in for it then."""
         entry, source = self._manifest.get(vendor_id), self._source
-        if entry is None or entry["status"] not in USED:
+        if entry is None or not VendorStatus(entry["status"]).is_used:
             return None
         if entry["last_good_run_id"] is None:
             copy = entry["run_copy_key"]

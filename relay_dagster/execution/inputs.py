@@ -16,12 +16,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from relay_core.config import VendorConfig
+from relay_core.domain.codes import VendorStatus
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry
 from relay_core.normalize.work_file import WORK_FILE
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import input_manifest_json, manifest_entry, timestamp
-from relay_core.validation.trouble import ANY_PREFIX, VendorInput, VendorState, VendorStatus
+from relay_core.validation.vendor_failures import ANY_PREFIX, VendorInput, VendorState
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.reports import JSON, RunReports

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from relay_core.columnar.tuning import tune_process
+from relay_core.columnar.process_tuning import tune_process
 from relay_core.config import TenantConfig, load_stored_config
 from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import too_little_memory
 from relay_core.merge.result import MergedInventory
-from relay_core.normalize.remedy import NO_LAST_GOOD
+from relay_core.normalize.fallback import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.reports import config_snapshot_json

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from local.explain import explain
 from local.output import FolderSink, fresh_tree
 from local.request import Request, UsageError
-from relay_core.columnar.tuning import tune_process
+from relay_core.columnar.process_tuning import tune_process
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.records import RunFailure
@@ -31,7 +31,7 @@ from relay_core.publish.reports import (
     timestamp,
 )
 from relay_core.run import RunStages
-from relay_core.validation.trouble import VendorInput
+from relay_core.validation.vendor_failures import VendorInput
 from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.mapped_files import InputFile
 

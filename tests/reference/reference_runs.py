@@ -17,14 +17,14 @@ from relay_core.config import TenantConfig, VendorConfig, load_config
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.result import merge_vendors
-from relay_core.normalize.remedy import NO_LAST_GOOD
+from relay_core.normalize.fallback import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
 from relay_core.publish.feed.writing import feed_chunks
 from relay_core.publish.reports import invalid_rows_chunks
 from relay_core.run import judge_normalized
-from relay_core.validation.trouble import VendorInput, judge_inputs
+from relay_core.validation.vendor_failures import VendorInput, judge_inputs
 from support.builders import REQUESTED_AT
 from support.normalizing import Written, entries_of, normalize_vendors, whole
 

@@ -10,7 +10,7 @@ from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry
 from relay_core.merge.best_offer import columns_to_merge
-from relay_core.normalize.remedy import NO_LAST_GOOD, Remedy
+from relay_core.normalize.fallback import NO_LAST_GOOD, FallbackPolicy
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.keys import ArtifactKeys
@@ -65,7 +65,7 @@ def normalize_vendors(
         requested_at,
         KEYS,
         MemorySink() if sink is None else sink,
-        Remedy(config, requested_at, {}, NO_LAST_GOOD, None, read, limits),
+        FallbackPolicy(config, requested_at, {}, NO_LAST_GOOD, None, read, limits),
         limits,
         hands_over,
         in_order,

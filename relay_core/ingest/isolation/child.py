@@ -14,7 +14,7 @@ from importlib.abc import MetaPathFinder
 from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, cast
 
-from relay_core.columnar.tuning import tune_process
+from relay_core.columnar.process_tuning import tune_process
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.isolation.frames import FrameKind, write_batch, write_value

@@ -115,8 +115,8 @@ def _best(
     other = next((each for _, each in good if each != values), None)
     if other is not None and style != own:
         texts = [text for texts in cells.values() for text in texts]
-        doubtful = next(t for t, a, b in zip(texts, values, other, strict=True) if a != b)
-        note = f'"{doubtful[:40]}" may be written with decimals or with thousands; say which'
+        suspect = next(t for t, a, b in zip(texts, values, other, strict=True) if a != b)
+        note = f'"{suspect[:40]}" may be written with decimals or with thousands; say which'
         return NumberGuess(currencies=currencies, note=note)
     return NumberGuess(_changes(style, own, new, parser), currencies)
 

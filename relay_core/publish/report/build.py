@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay_core.domain.cell_rules import cut, strip
-from relay_core.domain.codes import RunStatus, WarningCode
+from relay_core.domain.codes import RunStatus, VendorStatus, WarningCode
 from relay_core.domain.limits import LONGEST_QUOTED
 from relay_core.domain.next_action import next_action
 from relay_core.domain.records import ENGINE_VERSION, Cause, ReportEntry, RunContext
@@ -17,20 +17,20 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule
 from relay_core.publish.changes import Changes, PriceMove
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.report import view, words
+from relay_core.publish.report import view, wording
 from relay_core.publish.report.view import Listed
 from relay_core.publish.reports import timestamp
 from relay_core.validation.guards import GuardResult
-from relay_core.validation.trouble import VendorState, VendorStatus
+from relay_core.validation.vendor_failures import VendorState
 
-MOST_ROWS = 200
+MAX_ROWS = 200
 """So many rows has a table; so many vendors a config."""
-MOST_BARS = 12
-MOST_SAMPLES = 10
-_MOST_WARNINGS = 1_000
+MAX_BARS = 12
+MAX_SAMPLES = 10
+_MAX_WARNINGS = 1_000
 """So many warnings are looked through: those of vendors come first."""
-MOST_GROUPS, MOST_CAUSES = 20, 5
-_LONGEST_NOTE, _LONGEST_PATCH = 500, 1_000
+MAX_GROUPS, MAX_CAUSES = 20, 5
+_MAX_NOTE_LENGTH, _MAX_PATCH_LENGTH = 500, 1_000
 
 _CHANGES: tuple[tuple[str, str, view.Tone], ...] = (
     ("added", "New in the feed", "good"),
@@ -57,12 +57,12 @@ def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> view
         tenant_id=ctx.tenant_id,
         run_id=ctx.run_id,
         requested_at=timestamp(ctx.requested_at),
-        requested_on=words.moment(ctx.requested_at),
+        requested_on=wording.moment(ctx.requested_at),
         config_version=ctx.config_version,
         engine_version=ENGINE_VERSION,
         currency=findings.currency,
         is_held=status is RunStatus.HELD,
-        verdict=words.verdict(status, findings, list(notes), _next_action(findings)),
+        verdict=wording.verdict(status, findings, list(notes), _next_action(findings)),
         faults=_faults(findings),
         figures=_figures(findings),
         changes=_changes(findings.changes),
@@ -81,7 +81,7 @@ def _next_action(findings: RunFindings) -> str:
 
 def _faults(findings: RunFindings) -> Listed[view.Fault]:
     shown = (view.Fault(one.error_code, one.error_message) for one in findings.faults)
-    return Listed.of(shown, MOST_SAMPLES, len(findings.faults))
+    return Listed.of(shown, MAX_SAMPLES, len(findings.faults))
 
 
 def _figures(findings: RunFindings) -> tuple[view.Figure, ...]:
@@ -90,10 +90,10 @@ def _figures(findings: RunFindings) -> tuple[view.Figure, ...]:
     counts = findings.counts()
     total, refused = counts["total_rows"], counts["invalid_rows"]
     shown = [
-        view.Figure("SKUs in the feed", words.number(counts["record_count"])),
-        view.Figure("rows read", words.number(total)),
-        view.Figure("rows refused", words.number(refused), words.part(refused, total)),
-        view.Figure("SKUs without a price", words.number(counts["unpriced_skus"])),
+        view.Figure("SKUs in the feed", wording.number(counts["record_count"])),
+        view.Figure("rows read", wording.number(total)),
+        view.Figure("rows refused", wording.number(refused), wording.part(refused, total)),
+        view.Figure("SKUs without a price", wording.number(counts["unpriced_skus"])),
     ]
     return tuple(shown if findings.failure is None else shown[1:3])
 
@@ -104,11 +104,11 @@ def _changes(changes: Changes | None) -> view.Changes | None:
     told = [(label, tone, changes.counts[name]) for name, label, tone in _CHANGES]
     longest = max(count for _, _, count in told)
     bars = [
-        view.Bar(label, words.number(count), words.length(count, longest), tone)
+        view.Bar(label, wording.number(count), wording.length(count, longest), tone)
         for label, tone, count in told
     ]
-    rises, falls = changes.greatest_moves(MOST_SAMPLES)
-    summary = words.changed(changes.counts)
+    rises, falls = changes.greatest_moves(MAX_SAMPLES)
+    summary = wording.changed(changes.counts)
     chart = view.Chart("SKUs by what has changed", summary, tuple(bars))
     return view.Changes(chart, tuple(map(_move, rises)), tuple(map(_move, falls)))
 
@@ -118,24 +118,24 @@ def _move(move: PriceMove) -> view.Move:
         cut(move.sku, LONGEST_QUOTED),
         move.before,
         move.after,
-        words.signed_percent(move.share),
+        wording.signed_percent(move.share),
     )
 
 
 def _guards(results: Sequence[GuardResult]) -> Listed[view.Guard]:
     """Return the guards, those that trip first."""
     ordered = sorted(results, key=lambda result: not result.tripped)
-    return Listed.of(map(_guard, ordered), MOST_ROWS, len(ordered))
+    return Listed.of(map(_guard, ordered), MAX_ROWS, len(ordered))
 
 
 def _guard(result: GuardResult) -> view.Guard:
     return view.Guard(
-        words.guard_name(result),
-        words.guard_meaning(result),
+        wording.guard_name(result),
+        wording.guard_meaning(result),
         result.tripped,
-        words.part(result.count, result.of),
-        words.percent(result.limit),
-        f"{words.number(result.count)} of {words.number(result.of)}",
+        wording.part(result.count, result.of),
+        wording.percent(result.limit),
+        f"{wording.number(result.count)} of {wording.number(result.of)}",
         tuple(map(_example, result.examples)) if result.tripped else (),
     )
 
@@ -151,11 +151,11 @@ def _rules(applied: Sequence[AppliedRule]) -> Listed[view.Rule]:
             one.path,
             cut(one.rule, LONGEST_QUOTED),
             one.vendor_id or "",
-            f"{words.counted(one.count, one.noun)} {one.verb}",
+            f"{wording.counted(one.count, one.noun)} {one.verb}",
         )
         for one in applied
     )
-    return Listed.of(shown, MOST_ROWS, len(applied))
+    return Listed.of(shown, MAX_ROWS, len(applied))
 
 
 def _vendors(
@@ -168,13 +168,13 @@ def _vendors(
             findings,
             name,
             read.get(name),
-            cut(" ".join(notes.get(name, ())), _LONGEST_NOTE),
+            cut(" ".join(notes.get(name, ())), _MAX_NOTE_LENGTH),
         )
         for name in findings.vendor_ids
         if name in findings.states or name in read
     )
     known = sum(name in findings.states or name in read for name in findings.vendor_ids)
-    return Listed.of(shown, MOST_ROWS, known)
+    return Listed.of(shown, MAX_ROWS, known)
 
 
 def _vendor(
@@ -182,7 +182,7 @@ def _vendor(
 ) -> view.Vendor:
     state = findings.states.get(name, VendorState(VendorStatus.FOUND))
     tone, use = _USES[state.status]
-    is_read = upload is not None and upload.outcome != "failed"
+    is_read = upload is not None and upload.status is not VendorStatus.FAILED
     if any(fault.vendor_id == name for fault in findings.faults):
         tone = "bad"
     elif note and tone == "good":
@@ -194,8 +194,8 @@ def _vendor(
         vendor_id=name,
         tone=tone,
         use=use,
-        rows=words.number(total) if is_read else "",
-        refused=f"{words.number(refused)} ({words.part(refused, total)})" if is_read else "",
+        rows=wording.number(total) if is_read else "",
+        refused=f"{wording.number(refused)} ({wording.part(refused, total)})" if is_read else "",
         won=_won(findings.skus_won.get(name, 0), findings.record_count),
         age=_age(state, findings.uploaded_at.get(name), ctx.requested_at),
         note=note,
@@ -205,18 +205,18 @@ def _vendor(
 def _age(state: VendorState, uploaded_at: datetime | None, now: datetime) -> str:
     """Return how old what is used of a vendor is."""
     if state.age_hours is not None:
-        return words.age(timedelta(hours=state.age_hours))
-    return "" if uploaded_at is None else words.age(now - uploaded_at)
+        return wording.age(timedelta(hours=state.age_hours))
+    return "" if uploaded_at is None else wording.age(now - uploaded_at)
 
 
 def _won(won: int, of: int) -> str:
-    return f"{words.number(won)} ({words.part(won, of)})" if of else ""
+    return f"{wording.number(won)} ({wording.part(won, of)})" if of else ""
 
 
 def _notes(findings: RunFindings) -> dict[str, list[str]]:
-    """Return what is told of vendors in trouble, in the order of the config."""
+    """Return the notes about failed vendors, in the order of the config."""
     told: dict[str, list[str]] = defaultdict(list)
-    for entry in findings.warnings[:_MOST_WARNINGS]:
+    for entry in findings.warnings[:_MAX_WARNINGS]:
         if entry.vendor_id is not None and entry.error_code != WarningCode.UNPRICED_SKU:
             told[entry.vendor_id].append(entry.error_message)
     return {name: told[name] for name in findings.vendor_ids if name in told}
@@ -224,11 +224,13 @@ def _notes(findings: RunFindings) -> dict[str, list[str]]:
 
 def _shares(findings: RunFindings) -> view.Chart | None:
     """Return the bars of the vendors that have won the most SKUs."""
-    won = sorted(findings.skus_won.items(), key=lambda pair: -pair[1])[:MOST_BARS]
+    won = sorted(findings.skus_won.items(), key=lambda pair: -pair[1])[:MAX_BARS]
     of = findings.record_count
     if len(won) < 2 or not of:
         return None
-    bars = [view.Bar(name, _won(count, of), words.length(count, won[0][1])) for name, count in won]
+    bars = [
+        view.Bar(name, _won(count, of), wording.length(count, won[0][1])) for name, count in won
+    ]
     return view.Chart(
         "Share of the feed by vendor",
         "; ".join(f"{bar.label} {bar.value}" for bar in bars),
@@ -242,40 +244,40 @@ def _causes(causes: Sequence[Cause]) -> Listed[view.CauseGroup]:
     for cause in causes:
         groups[cause.error_code, cause.column or ""].append(cause)
     ordered = sorted(groups.values(), key=lambda group: -sum(cause.count for cause in group))
-    return Listed.of(map(_group, ordered), MOST_GROUPS, len(ordered))
+    return Listed.of(map(_group, ordered), MAX_GROUPS, len(ordered))
 
 
 def _group(causes: Sequence[Cause]) -> view.CauseGroup:
     first = causes[0]
     return view.CauseGroup(
-        title=words.fault_title(first.error_code, first.column),
+        title=wording.fault_title(first.error_code, first.column),
         error_code=first.error_code,
-        counted=words.counted(sum(cause.count for cause in causes), "row"),
-        causes=Listed.of(map(_cause, causes), MOST_CAUSES, len(causes)),
+        counted=wording.counted(sum(cause.count for cause in causes), "row"),
+        causes=Listed.of(map(_cause, causes), MAX_CAUSES, len(causes)),
     )
 
 
 def _cause(cause: Cause) -> view.Cause:
     patch = json.dumps(list(cause.patch), ensure_ascii=False, indent=2) if cause.patch else ""
     return view.Cause(
-        counted=words.counted(cause.count, "row"),
+        counted=wording.counted(cause.count, "row"),
         vendor_id=cause.vendor_id,
         samples=tuple(
             view.Sample(str(one.row_number), cut(strip(one.value), LONGEST_QUOTED))
             for one in cause.samples
         ),
-        what_to_do=cut(words.sentence(cause.what_to_do), _LONGEST_NOTE),
-        patch=patch if len(patch) <= _LONGEST_PATCH else "",
+        what_to_do=cut(wording.sentence(cause.what_to_do), _MAX_NOTE_LENGTH),
+        patch=patch if len(patch) <= _MAX_PATCH_LENGTH else "",
     )
 
 
 def _unpriced(findings: RunFindings) -> Listed[str]:
-    return Listed.of(_unpriced_skus(findings), MOST_SAMPLES, findings.unpriced_skus)
+    return Listed.of(_unpriced_skus(findings), MAX_SAMPLES, findings.unpriced_skus)
 
 
 def _unpriced_skus(findings: RunFindings) -> Iterator[str]:
     code = WarningCode.UNPRICED_SKU
-    few: Sequence[ReportEntry] = findings.warnings[:_MOST_WARNINGS]
+    few: Sequence[ReportEntry] = findings.warnings[:_MAX_WARNINGS]
     return (
         cut(entry.sku, LONGEST_QUOTED)
         for entry in few

@@ -14,7 +14,7 @@ from relay_core.publish.report.build import report_of
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-LONGEST_TEXT = 2_000
+MAX_TEXT_LENGTH = 2_000
 """So many characters of a text are shown."""
 _SHOWN_CONTROLS = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
 
@@ -56,4 +56,4 @@ def _shown(value: object) -> object:
     """Return a text as a page can show it: cut, its control characters as symbols of them."""
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
-    return cut(value, LONGEST_TEXT).translate(_SHOWN_CONTROLS)
+    return cut(value, MAX_TEXT_LENGTH).translate(_SHOWN_CONTROLS)

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from relay_core.columnar.tuning import tune_process
+from relay_core.columnar.process_tuning import tune_process
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages, Sink
-from relay_core.validation.trouble import ANY_PREFIX, VendorInput
+from relay_core.validation.vendor_failures import ANY_PREFIX, VendorInput
 from relay_dagster.client.replay.last_good import LastGood
 from relay_dagster.client.replay.run_artifacts import RunArtifacts
 

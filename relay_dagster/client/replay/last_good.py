@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from relay_core.config import TenantConfig
+from relay_core.domain.codes import VendorStatus
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.validation.trouble import USED
 from relay_dagster.client.replay.run_artifacts import RunArtifacts
 
 
@@ -68,7 +68,7 @@ class LastGood:
 def _used(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:
     """Return what a run used of a vendor: its upload, or the last good feed that it has kept."""
     entry = artifacts.inputs.get(vendor_id)
-    if entry is None or entry.status not in USED:
+    if entry is None or not VendorStatus(entry.status).is_used:
         return None
     if entry.last_good_run_id is not None:
         return _kept(artifacts, vendor_id)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from nasty_tenants import SORT_RULES
 from relay_core.columnar.sorting import TextOrder
 from relay_core.config import TenantConfig
+from relay_core.domain.codes import VendorStatus
 from relay_core.merge import best_offer
 from relay_core.merge.best_offer import best_of_groups, merge_offers
 from relay_core.merge.criteria import Criterion, criteria_of
@@ -158,7 +159,9 @@ def as_normalized(vendor_id: str, offers: Sequence[Offer]) -> NormalizedVendor:
         for offer in own
     ]
     table = pa.Table.from_pylist(rows, OFFER_SCHEMA)
-    return NormalizedVendor(vendor_id, "parsed", total_rows=len(own), offers=frame_of(table))
+    return NormalizedVendor(
+        vendor_id, VendorStatus.FOUND, total_rows=len(own), offers=frame_of(table)
+    )
 
 
 def amount(ten_thousandths: int | None) -> Decimal | None:

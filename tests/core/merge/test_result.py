@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.merge import result
 from relay_core.merge.best_offer import Winners
+from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.effects import RuleEffects
-from relay_core.merge.rest import Rest
 from relay_core.merge.result import merge_vendors, rules_broken_by, unpriced_warnings
 from relay_core.normalize.result import no_offers
 from relay_core.validation.frames import frame_of
@@ -32,7 +32,9 @@ def test_a_sku_without_a_price_has_the_line_that_the_encoder_writes(
         "sku": pa.array([sku for sku, _ in skus], pa.string()),
         "is_free": pa.array([free for _, free in skus], pa.bool_()),
     }
-    winners = Winners(no_offers(), frame_of(pa.table(columns)), Rest((), {}), RuleEffects())
+    winners = Winners(
+        no_offers(), frame_of(pa.table(columns)), DeferredColumns((), {}), RuleEffects()
+    )
 
     why = {
         True: "has a price that comes to 0.00, so it is left out of the feed; set "
@@ -80,7 +82,7 @@ def priced_feed(*skus: str) -> pd.DataFrame:
 def test_a_sku_that_stands_twice_breaks_the_contract_wherever_it_stands(
     gate_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(result, "GATE_ROWS", gate_rows)
+    monkeypatch.setattr(result, "VALIDATED_ROWS", gate_rows)
     rows = priced_feed("A", "B", "C", "D")
     twice = pd.concat([rows.iloc[:2], rows.iloc[1:]], ignore_index=True)
 

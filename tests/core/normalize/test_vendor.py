@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 
 from relay_core import run
-from relay_core.columnar import growable
+from relay_core.columnar import growing_columns
 from relay_core.domain.limits import Limits
 from relay_core.ingest import csv_reader
-from relay_core.normalize import rejects
+from relay_core.normalize import rejected_rows
 from relay_core.normalize import vendor as vendor_module
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
@@ -72,9 +72,11 @@ def test_all_vendors_together_keep_as_many_entries_as_a_report() -> None:
 def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_counted() -> None:
     # One judgement and more: the first rows alone have more entries than there is room for.
     with (
-        mock.patch.object(vendor_module, "GATE_ROWS", 1),
+        mock.patch.object(vendor_module, "VALIDATED_ROWS", 1),
         mock.patch.object(csv_reader, "_BLOCK", 64),
-        mock.patch.object(rejects, "row_entries", side_effect=rejects.row_entries) as written,
+        mock.patch.object(
+            rejected_rows, "row_entries", side_effect=rejected_rows.row_entries
+        ) as written,
     ):
         read, _ = normalized(feed(*["A,x,y"] * 90), feed(), entries=3)
 
@@ -94,7 +96,7 @@ def test_records_of_another_width_take_their_share_of_the_entries() -> None:
 
 @pytest.mark.parametrize("gate_rows", [1, 1000])
 def test_rows_are_refused_alike_however_many_are_judged_at_a_time(gate_rows: int) -> None:
-    with mock.patch.object(vendor_module, "GATE_ROWS", gate_rows):
+    with mock.patch.object(vendor_module, "VALIDATED_ROWS", gate_rows):
         read, _ = normalized(feed("A,x,1", "B,1,1", "C,1", "D,-1,1", "E,1,"), feed("F,1,1"))
 
     assert read.offers["sku"].tolist() == ["B", "E"]
@@ -106,7 +108,7 @@ def test_every_refused_row_is_kept_in_order_however_many_are_written_at_a_time()
     records = [f"A{place},{'x' if place % 3 else place},1" for place in range(200)]
     with (
         mock.patch.object(csv_reader, "_BLOCK", 256),
-        mock.patch.object(rejects, "_BYTES_AT_ONCE", 9),
+        mock.patch.object(rejected_rows, "_BYTES_AT_ONCE", 9),
     ):
         few, _ = normalized(feed(*records), feed())
     many, _ = normalized(feed(*records), feed())
@@ -120,7 +122,7 @@ def test_columns_of_more_text_than_short_offsets_reach_come_to_the_same_rows() -
     rows = feed("B,1,2.00", "A,x,2.00", "A,1", "A,1,3.00")
     short, _ = normalized(rows, feed())
 
-    with mock.patch.object(growable, "MOST_SHORT", 1):
+    with mock.patch.object(growing_columns, "MOST_SHORT", 1):
         long, _ = normalized(rows, feed())
 
     assert long.offers.equals(short.offers)

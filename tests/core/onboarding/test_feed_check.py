@@ -126,7 +126,7 @@ def test_a_run_reads_the_whole_list_with_the_options_that_were_found(name: str) 
     whole["column_map"] = {**options.get("column_map", {}), **found.changes.get("column_map", {})}
     config = tenant_config(vendor_document(parser=whole))
     run = run_of(config, data)
-    assert (run.outcome, run.total_rows, run.invalid_rows) == ("parsed", found.best.rows, 0)
+    assert (run.status, run.total_rows, run.invalid_rows) == ("found", found.best.rows, 0)
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -145,7 +145,7 @@ def test_what_a_check_refuses_a_run_refuses(path: Any) -> None:
     config = tenant_config(vendor_document(parser=options))
     reading = checked(data, **options).as_sent
     run = run_of(config, data)
-    assert reading.is_usable == (run.outcome == "parsed")
+    assert reading.is_usable == (run.status == "found")
     assert reading.error_code == (run.fault.error_code if run.fault else None)
     if reading.is_usable:
         assert (reading.rows, reading.refused_rows) == (run.total_rows, run.invalid_rows)

@@ -17,7 +17,7 @@ from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import Baseline, read_state
 from relay_core.run import RunStages
-from relay_core.validation.trouble import VendorInput
+from relay_core.validation.vendor_failures import VendorInput
 from support.builders import REQUESTED_AT, config_document, feed, run_context, vendor_document
 from support.memory_sink import MemorySink
 

@@ -31,7 +31,7 @@ from relay_core.validation.contracts import (
     VENDOR,
 )
 from relay_core.validation.frames import frame_of
-from relay_core.validation.gate import broken_rules, check_shape, refused_cells
+from relay_core.validation.row_checks import broken_rules, check_shape, rejected_cells
 from support.builders import feed, tenant_config, vendor_document
 from support.normalizing import normalize_vendor
 
@@ -225,15 +225,15 @@ def offers(**columns: Any) -> pd.DataFrame:
     return frame_of(pa.table(arrays, schema=OFFER_SCHEMA))
 
 
-@pytest.mark.parametrize("doubtful", [[False] * 4, [True] * 4, [False, True, False, False]])
-def test_what_is_refused_does_not_hang_on_what_was_doubted(doubtful: list[bool]) -> None:
+@pytest.mark.parametrize("suspect", [[False] * 4, [True] * 4, [False, True, False, False]])
+def test_what_is_refused_does_not_hang_on_what_was_doubted(suspect: list[bool]) -> None:
     rows = offers(
         quantity_available=[0, -1, 5, None],
         cost=[Decimal(1), None, Decimal(-1), Decimal(0)],
         condition=[None, "new", "old", "used"],
     )
 
-    found = refused_cells(CANONICAL_SCHEMA, rows, np.array(doubtful))
+    found = rejected_cells(CANONICAL_SCHEMA, rows, np.array(suspect))
 
     assert {name: cells.tolist() for name, cells in found.items()} == {
         "quantity_available": [False, True, False, True],

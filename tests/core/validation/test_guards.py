@@ -64,7 +64,7 @@ def compared(before: Feed, after: Feed) -> Comparison:
 
 def judged(before: Feed, after: Feed, config: GuardsConfig | None = None) -> list[GuardResult]:
     config = config or guards()
-    return judge_guards(config, compared(before, after), let_off=(), vendor_rows=())
+    return judge_guards(config, compared(before, after), exempt=(), vendor_rows=())
 
 
 def tripped(results: Sequence[GuardResult]) -> list[str]:
@@ -157,7 +157,7 @@ def test_a_vendor_of_few_rows_is_not_judged_and_one_that_grew_has_lost_none() ->
 
 def test_skus_of_a_vendor_that_is_let_off_count_neither_above_nor_below_the_line() -> None:
     before = {**skus(12), **{f"T{n:02}": Row(vendor="v2") for n in range(30)}}
-    results = judge_guards(guards(), compared(before, skus(12)), let_off={"v2"}, vendor_rows=())
+    results = judge_guards(guards(), compared(before, skus(12)), exempt={"v2"}, vendor_rows=())
     assert (results[0].count, results[0].of, tripped(results)) == (0, 12, [])
 
 
@@ -171,7 +171,7 @@ def test_a_guard_that_is_off_gives_no_result() -> None:
         max_vendor_rows_lost_pct=None,
     )
     rows = [VendorRows("v1", 100, 0)]
-    results = judge_guards(off, compared(TWENTY, skus(1)), let_off=(), vendor_rows=rows)
+    results = judge_guards(off, compared(TWENTY, skus(1)), exempt=(), vendor_rows=rows)
     assert results == []
 
 
@@ -212,18 +212,18 @@ _FEEDS = st.dictionaries(
 
 @given(_FEEDS, _FEEDS, st.sampled_from([(), ("v1",), ("v2",)]))
 def test_the_guards_agree_with_a_plain_reading_of_their_rules(
-    before: Feed, after: Feed, let_off: tuple[str, ...]
+    before: Feed, after: Feed, exempt: tuple[str, ...]
 ) -> None:
-    found = judge_guards(guards(), compared(before, after), let_off=let_off, vendor_rows=())
-    assert [result.as_dict() for result in found] == list(expected(before, after, let_off))
+    found = judge_guards(guards(), compared(before, after), exempt=exempt, vendor_rows=())
+    assert [result.as_dict() for result in found] == list(expected(before, after, exempt))
 
 
-def expected(before: Feed, after: Feed, let_off: Sequence[str]) -> list[dict[str, Any]]:
+def expected(before: Feed, after: Feed, exempt: Sequence[str]) -> list[dict[str, Any]]:
     """Return the results by the contract's words, SKU by SKU."""
     before, after = (
         {sku: row for sku, row in feed.items() if not row.kept} for feed in (before, after)
     )
-    counted = [sku for sku in sorted(before) if before[sku].vendor not in let_off]
+    counted = [sku for sku in sorted(before) if before[sku].vendor not in exempt]
     both = [sku for sku in sorted(before) if sku in after]
     stocked = [sku for sku in both if before[sku].quantity > 0]
 

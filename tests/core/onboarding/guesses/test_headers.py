@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from relay_core.domain.columns import FEED_COLUMNS
+from relay_core.domain.columns import INPUT_COLUMNS
 from relay_core.onboarding.guesses.headers import match_headers
 from support.builders import tenant_config, vendor_document
 
 PARSER = tenant_config(vendor_document()).vendors[0].parser
 
 
-@pytest.mark.parametrize("column", FEED_COLUMNS)
+@pytest.mark.parametrize("column", INPUT_COLUMNS)
 def test_every_column_that_a_feed_can_give_is_looked_for_by_its_names(column: str) -> None:
     header = f"{column.replace('_', ' ').title()} (x)"
     assert match_headers(["zzz", header], PARSER, {column}) == {column: header}

@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from relay_core.domain.codes import RunStatus
+from relay_core.domain.codes import RunStatus, VendorStatus
 from relay_core.publish.report import view
 from relay_core.publish.report.build import report_of
-from relay_core.validation.trouble import VendorState, VendorStatus
+from relay_core.validation.vendor_failures import VendorState
 from support.builders import REQUESTED_AT, feed, run_context
 from support.reported_runs import ReportedRun, go_through
 

@@ -20,9 +20,9 @@ from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, Refusals
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.ingest.feed import Misfits, TextBatch
-from relay_core.normalize.causes import CauseLog
-from relay_core.normalize.reject_entries import (
-    RefusedRows,
+from relay_core.normalize.rejection_causes import CauseLog
+from relay_core.normalize.rejection_entries import (
+    RejectedRows,
     cut_texts,
     misfit_entries,
     row_entries,
@@ -33,12 +33,12 @@ from relay_core.validation.contracts import REJECT_SCHEMA
 
 _BYTES_AT_ONCE = 8 << 20
 """How many bytes of refused records are written together, a batch at least."""
-_MOST_HELD = 20
+_MAX_HELD = 20
 """Of so many rows that hold numbers are kept."""
 
 
 @dataclass(slots=True)
-class RejectLog:
+class RejectionLog:
     """Collects one vendor's refused records, batch by batch; entries are made of the first.
 
     Attributes:
@@ -64,8 +64,8 @@ class RejectLog:
     held: dict[str, Sequence[str]] = field(default_factory=dict)
     _shown: Mapping[str, int] = field(init=False)
     _judged: Mapping[str, str] = field(init=False)
-    _refused: list[RefusedRows] = field(default_factory=list)
-    _repeated: list[RefusedRows] = field(default_factory=list)
+    _refused: list[RejectedRows] = field(default_factory=list)
+    _repeated: list[RejectedRows] = field(default_factory=list)
     _shown_misfits: list[Misfits] = field(default_factory=list)
     _waiting: list[_Waiting] = field(default_factory=list)
     _tables: list[pa.Table] = field(default_factory=list)
@@ -88,7 +88,7 @@ class RejectLog:
         skus = batch.texts["sku"].take(rows)
         self._take(batch.raw, places, codes, skus, self._refused)
         if not self.held:
-            self.held = self._held_cells(batch, np.flatnonzero(~is_refused)[:_MOST_HELD])
+            self.held = self._held_cells(batch, np.flatnonzero(~is_refused)[:_MAX_HELD])
 
     def add_repeated(self, batch: TextBatch, places: Rows, skus: pa.StringArray) -> None:
         """Take rows of a batch that repeat SKUs, after all others of the feed."""
@@ -102,7 +102,7 @@ class RejectLog:
         places: Rows,
         codes: npt.NDArray[np.uint8],
         skus: pa.StringArray,
-        told: list[RefusedRows],
+        told: list[RejectedRows],
     ) -> None:
         """Count refused rows, keep their records, and tell of as many as there is room for."""
         totals = np.bincount(codes.ravel(), minlength=len(FAULTS) + 1)[1:]
@@ -121,7 +121,7 @@ class RejectLog:
             shown = {name: columns[place].slice(0, some) for name, place in self._shown.items()}
             shown = {name: cut_texts(c, self.limits.cell_characters) for name, c in shown.items()}
             told.append(
-                RefusedRows(numbers[:some], codes[:some], shown, self._judged, skus.slice(0, some))
+                RejectedRows(numbers[:some], codes[:some], shown, self._judged, skus.slice(0, some))
             )
 
     def add_misfits(self, misfits: Misfits) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core.domain.limits import Limits
-from relay_core.normalize.reject_entries import cut_texts, shown_columns, unique_names
+from relay_core.normalize.rejection_entries import cut_texts, shown_columns, unique_names
 from relay_core.normalize.result import NormalizedVendor
 from support.builders import feed, tenant_config, vendor_document
 from support.normalizing import entries_of, normalize_vendor

@@ -1,4 +1,4 @@
-"""What a vendor's trouble before reading does to a run: fail, leave out, or the last good feed."""
+"""What a vendor's failure before reading does to a run: fail, leave out, or the last good feed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
+from relay_core.domain.codes import VendorStatus
 from relay_core.domain.limits import Limits
-from relay_core.validation.trouble import InputVerdict, VendorInput, VendorStatus, judge_inputs
+from relay_core.validation.vendor_failures import (
+    InputVerdict,
+    VendorInput,
+    judge_inputs,
+)
 from support.builders import REQUESTED_AT, tenant_config, vendor_document
 
 LIMITS = Limits(feed_bytes=100, sku_map_bytes=10)
@@ -70,7 +75,7 @@ ABSENT = ("REQUIRED_VENDOR_MISSING", "STALE_FEED")
 
 
 def in_trouble(code: str, **changes: Any) -> tuple[dict[str, Any], dict[str, VendorInput]]:
-    """Return a vendor in this trouble, and the uploads beside it of another that is in none."""
+    """Return a vendor in this failure, and the uploads beside it of another that is in none."""
     options, own = TROUBLES[code]
     uploads = {"good": upload()} | ({} if own is None else {"bad": own})
     return vendor_document("bad", **options, **changes), uploads
@@ -143,14 +148,14 @@ def test_a_vendor_in_trouble_is_left_out_with_the_trouble_s_code_and_words(
     verdict = judged(vendor, GOOD, uploads=uploads)
     state = verdict.states["bad"]
     assert (verdict.failure, state.status) == (None, VendorStatus.LEFT_OUT)
-    assert state.trouble is not None
-    assert state.trouble.error_code == code_of(code, required=required)
+    assert state.failure is not None
+    assert state.failure.error_code == code_of(code, required=required)
     (warning,) = verdict.warnings
-    if state.trouble.error_code == "OPTIONAL_VENDOR_MISSING":
+    if state.failure.error_code == "OPTIONAL_VENDOR_MISSING":
         assert warning == state.trouble
     else:
         assert warning.error_code == "VENDOR_LEFT_OUT"
-        assert f"{code}: {state.trouble.error_message}" in warning.error_message
+        assert f"{code}: {state.failure.error_message}" in warning.error_message
 
 
 def test_where_nothing_is_left_the_run_fails_with_the_first_trouble_that_is_no_mere_absence() -> (

@@ -1,4 +1,4 @@
-"""What becomes of a vendor whose feed turns out to be in trouble while it is read."""
+"""What becomes of a vendor whose feed turns out to be in failure while it is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import Baseline, read_state
 from relay_core.run import RunStages
-from relay_core.validation.trouble import VendorInput
+from relay_core.validation.vendor_failures import VendorInput
 from support.builders import REQUESTED_AT, RUN_ID, feed, run_context, tenant_config, vendor_document
 from support.memory_sink import MemorySink
 
@@ -72,8 +72,8 @@ class Run:
         return str(self.findings.states[vendor_id].status)
 
     def trouble(self, vendor_id: str = "bad") -> str | None:
-        trouble = self.findings.states[vendor_id].trouble
-        return None if trouble is None else trouble.error_code
+        failure = self.findings.states[vendor_id].trouble
+        return None if failure is None else failure.error_code
 
 
 def run(
@@ -134,7 +134,7 @@ GOOD_VENDOR = vendor_document("good")
 
 
 def in_trouble(code: str, alone: bool = False, earlier: bytes | None = None, **options: Any) -> Run:
-    """Run a vendor that is in this trouble, beside another that is in none."""
+    """Run a vendor that is in this failure, beside another that is in none."""
     own, data = TROUBLES[code]
     vendors = [vendor_document("bad", **own, **options)] + [GOOD_VENDOR] * (not alone)
     whole = {"bad": feed(*WHOLE), "good": feed(*[f"A-{n},5,10.00" for n in range(20)])}
@@ -181,9 +181,9 @@ def test_a_vendor_in_trouble_is_left_out_and_the_others_are_published(
     assert (ended.failed, ended.used(), ended.trouble()) == (None, "left_out", code)
     assert ended.warned == ["VENDOR_LEFT_OUT"]
     (warning,) = ended.findings.warnings
-    trouble = ended.findings.states["bad"].trouble
-    assert trouble is not None
-    assert f"{code}: {trouble.error_message}" in warning.error_message
+    failure = ended.findings.states["bad"].trouble
+    assert failure is not None
+    assert f"{code}: {failure.error_message}" in warning.error_message
     assert all(sku.startswith("A-") for sku in ended.quantities)
     assert KEYS.normalized("bad") not in ended.files
     assert ended.findings.valid_rows().keys() == {"good"}
@@ -220,7 +220,7 @@ def test_the_last_good_feed_stands_in_with_its_share_of_the_quantities(
     assert (state.last_good_run_id, state.age_hours) == (PUBLISHED_RUN, 2)
 
 
-@pytest.mark.parametrize("earlier", [None, feed('B-1,1,"2')], ids=["none", "in trouble too"])
+@pytest.mark.parametrize("earlier", [None, feed('B-1,1,"2')], ids=["none", "in failure too"])
 @pytest.mark.parametrize("code", [code for code in TROUBLES if code != "vendor_rows"])
 def test_without_a_sound_last_good_feed_a_required_vendor_fails_the_run(
     code: str, earlier: bytes | None
@@ -229,7 +229,7 @@ def test_without_a_sound_last_good_feed_a_required_vendor_fails_the_run(
     assert ended.failed == (code, stage(code))
 
 
-@pytest.mark.parametrize("earlier", [None, feed('B-1,1,"2')], ids=["none", "in trouble too"])
+@pytest.mark.parametrize("earlier", [None, feed('B-1,1,"2')], ids=["none", "in failure too"])
 @pytest.mark.parametrize("code", TROUBLES)
 def test_without_a_sound_last_good_feed_an_optional_vendor_is_left_out(
     code: str, earlier: bytes | None

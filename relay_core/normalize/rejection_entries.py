@@ -30,7 +30,7 @@ RECORD_ADVICE = "write one object a line, each key once, with texts, numbers, tr
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedRows:
+class RejectedRows:
     """Rows with faults, as far as reports show them.
 
     Attributes:
@@ -53,7 +53,7 @@ class RefusedRows:
         return int(np.count_nonzero(self.codes))
 
 
-def row_entries(vendor_id: str, refused: RefusedRows) -> Iterator[ReportEntry]:
+def row_entries(vendor_id: str, refused: RejectedRows) -> Iterator[ReportEntry]:
     """Yield an entry for each fault, by row and column."""
     for start in range(0, len(refused.numbers), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
+from relay_core.domain.codes import VendorStatus
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import ReportEntry
 from relay_core.normalize.result import NormalizedVendor
@@ -19,10 +20,9 @@ from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import VendorFeed, read_feed
 from relay_core.validation.error_policy import own_share_faults
 from relay_core.validation.guards import VendorRows, vendor_rows_share
-from relay_core.validation.trouble import (
+from relay_core.validation.vendor_failures import (
     LastGoodInputs,
     VendorState,
-    VendorStatus,
     is_absence,
     left_out,
     may_be_empty,
@@ -53,7 +53,7 @@ NO_LAST_GOOD = _NoLastGood()
 
 
 @dataclass(slots=True)
-class Remedy:
+class FallbackPolicy:
     """Settles the vendors of a run, one after the other.
 
     Attributes:
@@ -80,18 +80,18 @@ class Remedy:
         """Return what is used of a vendor that was read."""
         vendor = self.config.vendor(ordered.vendor.vendor_id)
         known = self.states.get(vendor.vendor_id, VendorState(VendorStatus.FOUND))
-        trouble = self._trouble(vendor, ordered.vendor)
+        failure = self._failure_of(vendor, ordered.vendor)
         if known.status is VendorStatus.LAST_GOOD:
             # It stands in already, for an upload that could not be read.
-            return self._standing_in(vendor, known, ordered if trouble is None else None, None)
-        if trouble is None:
+            return self._standing_in(vendor, known, ordered if failure is None else None, None)
+        if failure is None:
             return ordered
         if vendor.on_trouble == "fail":
-            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, trouble)
+            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, failure)
             return self._as_it_is(vendor, ordered)
-        state = settle(vendor, trouble, self.requested_at, self.last_good)
+        state = settle(vendor, failure, self.requested_at, self.last_good)
         if state is None:
-            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, trouble)
+            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, failure)
             return self._as_it_is(vendor, ordered)
         if state.status is VendorStatus.LEFT_OUT:
             return self._left_out(vendor, state, ordered)
@@ -112,31 +112,37 @@ class Remedy:
             if own is not None:
                 self.replaced[vendor.vendor_id] = own.vendor
             substitute.vendor = replace(
-                substitute.vendor, outcome="last_good", warnings=(warning_of(vendor, state),)
+                substitute.vendor,
+                status=VendorStatus.LAST_GOOD,
+                warnings=(warning_of(vendor, state),),
             )
             return substitute
-        trouble = state.trouble or run_faults.no_rows(vendor.vendor_id)
-        remaining = left_out(vendor, trouble)
+        failure = state.failure or run_faults.no_rows(vendor.vendor_id)
+        remaining = left_out(vendor, failure)
         if remaining is not None:
             upload = own or SortedVendor.without_rows(
-                NormalizedVendor(vendor.vendor_id, "left_out")
+                NormalizedVendor(vendor.vendor_id, VendorStatus.LEFT_OUT)
             )
             return self._left_out(vendor, remaining, upload)
         if own is not None:
-            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, trouble)
+            self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, failure)
             return self._as_it_is(vendor, own)
-        if is_absence(trouble) and may_be_empty(self.config, vendor):
-            self.states[vendor.vendor_id] = VendorState(VendorStatus.MISSING, trouble)
+        if is_absence(failure) and may_be_empty(self.config, vendor):
+            self.states[vendor.vendor_id] = VendorState(VendorStatus.MISSING, failure)
             return SortedVendor.without_rows(
-                NormalizedVendor(vendor.vendor_id, "left_out", warnings=(trouble,))
+                NormalizedVendor(vendor.vendor_id, VendorStatus.LEFT_OUT, warnings=(failure,))
             )
         return SortedVendor.without_rows(
-            NormalizedVendor(vendor.vendor_id, "failed", fault=trouble)
+            NormalizedVendor(vendor.vendor_id, VendorStatus.FAILED, fault=failure)
         )
 
     def _as_it_is(self, vendor: VendorConfig, ordered: SortedVendor) -> SortedVendor:
         found = ordered.vendor
-        if found.outcome == "parsed" and not found.total_rows and may_be_empty(self.config, vendor):
+        if (
+            found.status is VendorStatus.FOUND
+            and not found.total_rows
+            and may_be_empty(self.config, vendor)
+        ):
             emptiness = run_faults.empty_feed(vendor.vendor_id)
             ordered.vendor = replace(found, warnings=(*found.warnings, emptiness))
         return ordered
@@ -148,22 +154,24 @@ class Remedy:
         self.states[vendor.vendor_id] = state
         warnings = (warning_of(vendor, state),)
         upload.consume_lines()  # nobody writes them
-        upload.vendor = replace(upload.vendor, outcome="left_out", fault=None, warnings=warnings)
+        upload.vendor = replace(
+            upload.vendor, status=VendorStatus.LEFT_OUT, fault=None, warnings=warnings
+        )
         return upload
 
     def _read(self, vendor: VendorConfig, feed: VendorFeed) -> SortedVendor | None:
-        """Return the rows of a last good feed; None where it is in trouble, too."""
+        """Return the rows of a last good feed; None where it is in failure, too."""
         read = read_feed(self.config, feed, self.requested_at, self.columns, self.limits)
         if isinstance(read, ReadRows):
             ordered = sorted_rows(read, ReportRoom(0, 0))
-            return ordered if self._trouble(vendor, ordered.vendor) is None else None
+            return ordered if self._failure_of(vendor, ordered.vendor) is None else None
         return None
 
-    def _trouble(self, vendor: VendorConfig, read: NormalizedVendor) -> ReportEntry | None:
+    def _failure_of(self, vendor: VendorConfig, read: NormalizedVendor) -> ReportEntry | None:
         """Return what is wrong with a vendor's rows; of a config that says to fail, nothing new."""
         if read.fault is not None:
             return read.fault
-        if read.outcome == "left_out":
+        if read.status is VendorStatus.LEFT_OUT:
             return None  # a required column is missing, and the policy says to go on
         if not read.total_rows:
             return run_faults.no_rows(vendor.vendor_id)

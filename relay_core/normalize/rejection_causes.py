@@ -22,7 +22,7 @@ from relay_core.domain.columns import JUDGED_COLUMNS
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import Cause, CauseSample
 from relay_core.ingest.feed import Misfits
-from relay_core.normalize.reject_entries import MISFIT_ADVICE, RECORD_ADVICE, cut_texts
+from relay_core.normalize.rejection_entries import MISFIT_ADVICE, RECORD_ADVICE, cut_texts
 
 SAMPLES = 3
 _SHAPE_CHARACTERS = 60

@@ -15,7 +15,7 @@ from pandera.errors import SchemaErrors
 from relay_core.columnar.text import Bools, integers_in, one_chunk
 from relay_core.domain.errors import ContractBrokenError
 
-GATE_ROWS = 1 << 17
+VALIDATED_ROWS = 1 << 17
 """About how many rows are judged at a time."""
 
 
@@ -46,8 +46,8 @@ def check_shape(schema: pandera.DataFrameSchema, frame: pd.DataFrame) -> None:
         raise ContractBrokenError(f"rows are no {schema.name} rows: {broken[:3]}")
 
 
-def refused_cells(
-    schema: pandera.DataFrameSchema, frame: pd.DataFrame, doubtful: Bools
+def rejected_cells(
+    schema: pandera.DataFrameSchema, frame: pd.DataFrame, suspect: Bools
 ) -> Mapping[str, Bools]:
     """Return by column which cells of a frame labelled 0, 1, 2, ... the contract refuses.
 
@@ -58,14 +58,14 @@ def refused_cells(
     Args:
         schema: the contract; its checks of numbers and instants are ranges.
         frame: of the contract's shape.
-        doubtful: rows that may be refused, as far as that is foreseen. It changes nothing but the
+        suspect: rows that may be refused, as far as that is foreseen. It changes nothing but the
             time: where the least and the greatest of the others hold, so do all between them.
     """
-    rows = np.flatnonzero(doubtful)
+    rows = np.flatnonzero(suspect)
     found = {}
     for name, column in schema.columns.items():
         cells = frame[name]
-        if _extremes_hold(cells, column, ~doubtful):
+        if _extremes_hold(cells, column, ~suspect):
             if not len(rows):
                 continue
             refused = np.zeros(len(cells), np.bool_)

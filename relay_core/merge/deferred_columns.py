@@ -19,7 +19,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.frames import table_of
 
-ORIGIN = "origin"
+ROW_LOCATOR = "origin"
 """The column that says which row of its vendor's an offer is; of the kept ones, if it is kept."""
 KEPT_ROWS = np.iinfo(np.int16).max
 """Where rows stand that are no vendor's offers, behind the ranks of all vendors."""
@@ -27,7 +27,7 @@ KEPT_ROWS = np.iinfo(np.int16).max
 _Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
 
 
-class Rest:
+class DeferredColumns:
     """Gathers cells of winners, a few rows of the feed at a time.
 
     Args:
@@ -48,9 +48,9 @@ class Rest:
         if kept is not None:
             self._sources[KEPT_ROWS] = partial(_cells, kept)
 
-    def with_kept(self, kept: pa.Table) -> Rest:
+    def with_kept(self, kept: pa.Table) -> DeferredColumns:
         """Return the same with other rows of the feed, which are read nowhere else."""
-        return Rest([field.name for field in self._fields], self._vendors, kept)
+        return DeferredColumns([field.name for field in self._fields], self._vendors, kept)
 
     def of(self, ranks: Rows, origins: Rows) -> dict[str, _Cells]:
         """Return the cells of rows, of each its vendor's rank, or where it stands, and its row."""
@@ -66,15 +66,15 @@ class Rest:
         }
 
 
-def origins_of(vendor: NormalizedVendor) -> Rows:
+def row_locators_of(vendor: NormalizedVendor) -> Rows:
     """Return which row of its vendor's each offer is."""
-    return np.arange(len(vendor.offers)) if vendor.rest is None else vendor.rest.rows
+    return np.arange(len(vendor.offers)) if vendor.deferred is None else vendor.deferred.rows
 
 
 def _source(vendor: NormalizedVendor, names: Sequence[str]) -> Callable[[pa.Field, Rows], _Cells]:
     """Return what gives cells of a vendor's rows."""
-    if vendor.rest is not None:
-        return vendor.rest.cells
+    if vendor.deferred is not None:
+        return vendor.deferred.cells
     return partial(_cells, table_of(vendor.offers[list(names)]))
 
 

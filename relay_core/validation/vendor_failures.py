@@ -1,4 +1,4 @@
-"""A vendor's own trouble: what it is, and what its config says is to be done about it.
+"""A vendor's own failure: what it is, and what its config says is to be done about it.
 
 ``on_trouble`` decides: the run fails for it, the vendor is left out, or its last good feed, that of
 the run whose feed is published, stands in.
@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Protocol
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
-from relay_core.domain.codes import FailureCode, Stage, WarningCode
+from relay_core.domain.codes import FailureCode, Stage, VendorStatus, WarningCode
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 
@@ -35,17 +34,6 @@ _JUDGED_BY_ROWS = (
 )
 
 
-class VendorStatus(StrEnum):
-    """What a run uses of a vendor."""
-
-    FOUND = "found"
-    MISSING = "missing"
-    LEFT_OUT = "left_out"
-    LAST_GOOD = "last_good"
-
-
-USED = (VendorStatus.FOUND, VendorStatus.LAST_GOOD)
-"""Of a vendor that stands so, offers are used."""
 ANY_PREFIX = "any prefix (inbound.type local is for the local runner)"
 """Where the feed of a vendor is expected whose config names no place in the bucket."""
 
@@ -56,13 +44,13 @@ class VendorState:
 
     Attributes:
         status: what is used.
-        trouble: what is wrong with its upload.
+        failure: what is wrong with its upload.
         last_good_run_id: the run whose input stands in.
         age_hours: how old that is, whole hours.
     """
 
     status: VendorStatus
-    trouble: ReportEntry | None = None
+    failure: ReportEntry | None = None
     last_good_run_id: str | None = None
     age_hours: int | None = None
 
@@ -140,61 +128,61 @@ def judge_inputs(
     for vendor in vendors:
         found = inputs.get(vendor.vendor_id)
         where = locations.get(vendor.vendor_id) or "its inbound prefix"
-        trouble = _trouble_of_input(vendor, found, requested_at, where, limits)
-        if trouble is None:
+        failure = _failure_of_input(vendor, found, requested_at, where, limits)
+        if failure is None:
             states[vendor.vendor_id] = VendorState(VendorStatus.FOUND)
             continue
-        state = settle(vendor, trouble, requested_at, last_good, own=found)
-        states[vendor.vendor_id] = state or VendorState(VendorStatus.MISSING, trouble)
+        state = settle(vendor, failure, requested_at, last_good, own=found)
+        states[vendor.vendor_id] = state or VendorState(VendorStatus.MISSING, failure)
         if state is not None:
             warnings.append(warning_of(vendor, state))
-        elif is_absence(trouble) and may_be_empty(config, vendor):
-            warnings.append(trouble)
+        elif is_absence(failure) and may_be_empty(config, vendor):
+            warnings.append(failure)
         else:
-            faults.append(trouble)
+            faults.append(failure)
     faults.sort(key=lambda fault: _INPUT_CODES.index(FailureCode(fault.error_code)))
     if not faults:
         faults = nothing_left(states)
-    failure = run_faults.failure_of(faults, Stage.FETCH_INPUTS)
-    return InputVerdict(failure, tuple(faults), tuple(warnings), states)
+    of_run = run_faults.failure_of(faults, Stage.FETCH_INPUTS)
+    return InputVerdict(of_run, tuple(faults), tuple(warnings), states)
 
 
 def settle(
     vendor: VendorConfig,
-    trouble: ReportEntry,
+    failure: ReportEntry,
     requested_at: datetime,
     last_good: LastGoodInputs,
     own: VendorInput | None = None,
 ) -> VendorState | None:
-    """Return what is used of a vendor in trouble; None where the run is to fail for it.
+    """Return what is used of a failed vendor; None where the run is to fail for it.
 
     Args:
         vendor: the vendor.
-        trouble: what is wrong.
+        failure: what is wrong.
         requested_at: aware; ages are counted up to it.
         last_good: what may stand in.
         own: the upload itself, which may stand in where it is only too old.
     """
     if vendor.on_trouble == "last_good":
-        stale = trouble.error_code == FailureCode.STALE_FEED and own is not None
+        stale = failure.error_code == FailureCode.STALE_FEED and own is not None
         since = own.uploaded_at if stale and own else last_good.uploaded_at(vendor.vendor_id)
         age = None if since is None else requested_at - since
         if age is not None and age <= vendor.last_good.max_age_hours * _HOUR:
             run_id = None if stale else last_good.run_id
-            return VendorState(VendorStatus.LAST_GOOD, trouble, run_id, max(0, age // _HOUR))
-    return left_out(vendor, trouble)
+            return VendorState(VendorStatus.LAST_GOOD, failure, run_id, max(0, age // _HOUR))
+    return left_out(vendor, failure)
 
 
-def left_out(vendor: VendorConfig, trouble: ReportEntry) -> VendorState | None:
-    """Return that a vendor in trouble is left out; None where the run is to fail for it."""
+def left_out(vendor: VendorConfig, failure: ReportEntry) -> VendorState | None:
+    """Return that a vendor in failure is left out; None where the run is to fail for it."""
     if vendor.on_trouble == "leave_out" or (vendor.on_trouble != "fail" and not vendor.required):
-        return VendorState(VendorStatus.LEFT_OUT, trouble)
+        return VendorState(VendorStatus.LEFT_OUT, failure)
     return None
 
 
-def is_absence(trouble: ReportEntry) -> bool:
+def is_absence(failure: ReportEntry) -> bool:
     """Return whether a vendor has nothing to read, or nothing that counts."""
-    return trouble.error_code in (
+    return failure.error_code in (
         FailureCode.REQUIRED_VENDOR_MISSING,
         WarningCode.OPTIONAL_VENDOR_MISSING,
         FailureCode.STALE_FEED,
@@ -202,24 +190,24 @@ def is_absence(trouble: ReportEntry) -> bool:
     )
 
 
-def is_let_off(config: TenantConfig, vendor: VendorConfig, state: VendorState) -> bool:
+def is_exempt(config: TenantConfig, vendor: VendorConfig, state: VendorState) -> bool:
     """Return whether the guards do not ask for a vendor's SKUs: it may have none, and has none."""
-    if state.trouble is None or state.status is VendorStatus.LAST_GOOD:
+    if state.failure is None or state.status is VendorStatus.LAST_GOOD:
         return False
-    return is_absence(state.trouble) and may_be_empty(config, vendor)
+    return is_absence(state.failure) and may_be_empty(config, vendor)
 
 
 def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
     """Return what a run tells of a vendor that is left out, or whose last good feed stands in."""
-    trouble = state.trouble
-    if trouble is None:
-        raise ValueError(f"vendor {vendor.vendor_id!r} has no trouble to tell of")
+    failure = state.failure
+    if failure is None:
+        raise ValueError(f"vendor {vendor.vendor_id!r} has no failure to tell of")
     if state.status is VendorStatus.LAST_GOOD:
         age, limit = state.age_hours or 0, vendor.last_good.max_age_hours
-        return run_faults.last_good(vendor.vendor_id, trouble, age, limit)
-    if trouble.error_code == WarningCode.OPTIONAL_VENDOR_MISSING:
-        return trouble
-    return run_faults.left_out(vendor.vendor_id, trouble)
+        return run_faults.last_good(vendor.vendor_id, failure, age, limit)
+    if failure.error_code == WarningCode.OPTIONAL_VENDOR_MISSING:
+        return failure
+    return run_faults.left_out(vendor.vendor_id, failure)
 
 
 def nothing_left(states: Mapping[str, VendorState]) -> list[ReportEntry]:
@@ -228,19 +216,19 @@ def nothing_left(states: Mapping[str, VendorState]) -> list[ReportEntry]:
     Where that is for want of uploads alone, the run has no row, which merging finds.
     """
     left = [state for state in states.values() if state.status is VendorStatus.LEFT_OUT]
-    if not left or any(state.status in USED for state in states.values()):
+    if not left or any(state.status.is_used for state in states.values()):
         return []
-    troubles = (state.trouble for state in left if state.trouble is not None)
+    failures = (state.failure for state in left if state.failure is not None)
     optional = WarningCode.OPTIONAL_VENDOR_MISSING
-    return [each for each in troubles if each.error_code != optional][:1]
+    return [each for each in failures if each.error_code != optional][:1]
 
 
-def stage_of(trouble: ReportEntry) -> Stage:
-    """Return the stage that a run ends in for a trouble that reading has shown."""
-    return Stage.MERGE_PRICE if trouble.error_code in _JUDGED_BY_ROWS else Stage.NORMALIZE
+def stage_of(failure: ReportEntry) -> Stage:
+    """Return the stage that a run ends in for a failure that reading has shown."""
+    return Stage.MERGE_PRICE if failure.error_code in _JUDGED_BY_ROWS else Stage.NORMALIZE
 
 
-def _trouble_of_input(
+def _failure_of_input(
     vendor: VendorConfig,
     found: VendorInput | None,
     requested_at: datetime,
@@ -267,8 +255,8 @@ def _trouble_of_input(
     return None
 
 
-def let_off(
+def exempt(
     config: TenantConfig, vendors: Collection[VendorConfig], states: Mapping[str, VendorState]
 ) -> set[str]:
     """Return the vendors whose SKUs may be missing from the feed."""
-    return {each.vendor_id for each in vendors if is_let_off(config, each, states[each.vendor_id])}
+    return {each.vendor_id for each in vendors if is_exempt(config, each, states[each.vendor_id])}

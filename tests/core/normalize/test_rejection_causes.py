@@ -105,7 +105,7 @@ ROWS = [
 def test_causes_are_the_same_however_many_rows_are_judged_at_a_time(gate_rows: int) -> None:
     whole = causes_of(feed(*ROWS), Limits(report_causes=2))
     with (
-        mock.patch.object(vendor_module, "GATE_ROWS", gate_rows),
+        mock.patch.object(vendor_module, "VALIDATED_ROWS", gate_rows),
         mock.patch.object(csv_reader, "_BLOCK", 64),
     ):
         assert causes_of(feed(*ROWS), Limits(report_causes=2)) == whole

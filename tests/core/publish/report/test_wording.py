@@ -9,7 +9,7 @@ import pytest
 from relay_core.domain.codes import RowFault, RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.report import words
+from relay_core.publish.report import wording
 from relay_core.validation.guards import GuardResult
 
 
@@ -18,7 +18,7 @@ from relay_core.validation.guards import GuardResult
     [("0.50", "50 %"), ("1.00", "100 %"), ("0.0025", "0.25 %"), ("0", "0 %"), ("30", "3,000 %")],
 )
 def test_a_limit_is_in_percent_as_it_is_written(share: str, shown: str) -> None:
-    assert words.percent(share) == shown
+    assert wording.percent(share) == shown
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_a_limit_is_in_percent_as_it_is_written(share: str, shown: str) -> None:
     [("0.1249", "+12.5 %"), ("-0.5000", "\N{MINUS SIGN}50.0 %"), ("99.0000", "+9,900.0 %")],
 )
 def test_a_move_has_a_sign_and_a_place(share: str, shown: str) -> None:
-    assert words.signed_percent(share) == shown
+    assert wording.signed_percent(share) == shown
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_move_has_a_sign_and_a_place(share: str, shown: str) -> None:
     [(0, 0, "0 %"), (0, 9, "0 %"), (1, 3, "33.3 %"), (1, 2, "50 %"), (1, 9999, "< 0.1 %")],
 )
 def test_a_part_that_is_there_is_never_nothing(count: int, of: int, shown: str) -> None:
-    assert words.part(count, of) == shown
+    assert wording.part(count, of) == shown
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def test_a_part_that_is_there_is_never_nothing(count: int, of: int, shown: str) 
     ],
 )
 def test_an_age_is_in_whole_hours_then_days(hours: float, shown: str) -> None:
-    assert words.age(timedelta(hours=hours)) == shown
+    assert wording.age(timedelta(hours=hours)) == shown
 
 
 def test_a_bar_is_as_long_as_its_part_of_the_longest() -> None:
-    assert [words.length(n, 3) for n in (0, 1, 3)] == ["0.0", "33.3", "100.0"]
-    assert words.length(0, 0) == "0.0"
+    assert [wording.length(n, 3) for n in (0, 1, 3)] == ["0.0", "33.3", "100.0"]
+    assert wording.length(0, 0) == "0.0"
 
 
 def test_every_guard_has_words() -> None:
@@ -65,7 +65,7 @@ def test_every_guard_has_words() -> None:
         for side in sides.get(name, (None,))
     ]
     results.append(GuardResult("vendor_rows", "north", None, True, "0.5", 1, 1))
-    told = {words.guard_name(each): words.guard_meaning(each) for each in results}
+    told = {wording.guard_name(each): wording.guard_meaning(each) for each in results}
     assert len(told) == len(set(told.values())) == len(results)
     assert told["Vendor rows of north"] == "rows that the vendor had, and has not sent"
 
@@ -74,29 +74,29 @@ def test_every_guard_has_words() -> None:
 def test_a_failure_says_when_it_was_and_what_the_shop_has(stage: Stage) -> None:
     findings = RunFindings()
     findings.fail(RunFailure("invalid_input", "…", stage))
-    said = words.verdict(RunStatus.FAILED, findings, [], "Mend it.")
+    said = wording.verdict(RunStatus.FAILED, findings, [], "Mend it.")
     assert said.sentence.startswith("The run failed ")
     assert "the shop keeps the feed that it has" in said.sentence
     assert said.next_actions == ("Mend it.",)
 
 
 def test_a_run_that_is_as_it_should_be_asks_for_nothing() -> None:
-    said = words.verdict(RunStatus.SUCCEEDED, RunFindings(record_count=1), [], "")
+    said = wording.verdict(RunStatus.SUCCEEDED, RunFindings(record_count=1), [], "")
     assert (said.tone, said.headline, said.next_actions) == ("good", "The new feed has 1 SKU", ())
 
 
 def test_a_run_of_some_vendors_says_that_it_publishes_nothing() -> None:
     findings = RunFindings(record_count=2, of_all_vendors=False)
-    assert "is not published" in words.verdict(RunStatus.SUCCEEDED, findings, [], "").sentence
+    assert "is not published" in wording.verdict(RunStatus.SUCCEEDED, findings, [], "").sentence
 
 
 def test_a_vendor_in_trouble_is_named_to_be_asked() -> None:
-    said = words.verdict(RunStatus.SUCCEEDED, RunFindings(), ["north", "south"], "")
+    said = wording.verdict(RunStatus.SUCCEEDED, RunFindings(), ["north", "south"], "")
     assert said.tone == "warn"
     assert said.next_actions == ("Ask for a feed that can be used from north, south.",)
 
 
 @pytest.mark.parametrize("fault", list(RowFault))
 def test_every_fault_of_a_row_has_words(fault: RowFault) -> None:
-    assert words.fault_title(fault, "cost").startswith("cost: ")
-    assert "_" not in words.fault_title(fault, None)
+    assert wording.fault_title(fault, "cost").startswith("cost: ")
+    assert "_" not in wording.fault_title(fault, None)

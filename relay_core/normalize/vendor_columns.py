@@ -17,7 +17,7 @@ Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], Bools]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KeptColumns:
+class VendorColumns:
     """What is kept of a feed's rows, of refused ones too.
 
     Attributes:
@@ -46,8 +46,8 @@ class KeptColumns:
         self.columns.pop(field.name, None)
         return taken
 
-    def only(self, names: Collection[str]) -> KeptColumns:
+    def only(self, names: Collection[str]) -> VendorColumns:
         """Return some of the columns that are not consumed."""
-        return KeptColumns(
+        return VendorColumns(
             {name: self.columns[name] for name in names if name in self.columns}, self.rows
         )

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_core.columnar import growable
-from relay_core.columnar.growable import GrowingArray, GrowingNumbers, GrowingTexts
+from relay_core.columnar import growing_columns
+from relay_core.columnar.growing_columns import GrowingArray, GrowingNumbers, GrowingTexts
 from relay_core.columnar.text import MOST_SHORT, offsets_and_bytes
 from relay_core.normalize.normalized_csv import SortedLines
 
@@ -35,7 +35,7 @@ def pages(request: pytest.FixtureRequest) -> Iterator[None]:
     """Grow from one page on, moved or copied."""
     kind = mmap.mmap if request.param == "moved" else UnmovablePages
     with (
-        mock.patch.object(growable, "_LEAST_BYTES", mmap.PAGESIZE),
+        mock.patch.object(growing_columns, "_LEAST_BYTES", mmap.PAGESIZE),
         mock.patch.object(mmap, "mmap", kind),
     ):
         yield
@@ -44,7 +44,7 @@ def pages(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("pages")
 def test_an_array_grows_over_pages_and_huge_pages() -> None:
     array = GrowingArray(np.int64)
-    rows = np.arange(growable._HUGE_PAGES // 8 + 5)
+    rows = np.arange(growing_columns._HUGE_PAGES // 8 + 5)
 
     for part in np.array_split(rows, 7):
         array.append(part)
@@ -99,7 +99,7 @@ def test_lines_are_put_in_order_however_many_bytes_they_have(most_bytes: int) ->
     for part in (["b,1\n", "never\n"], ["a,22\n", "c\n"]):
         lines.append(pa.array(part))
 
-    with mock.patch.object(growable, "MOST_SHORT", most_bytes):
+    with mock.patch.object(growing_columns, "MOST_SHORT", most_bytes):
         _, *pieces = SortedLines(lines.consume(), np.array([2, 0, 3])).chunks()
 
     assert b"".join(pieces) == b"a,22\nb,1\nc\n"
