@@ -82,7 +82,7 @@ class VendorPass:
         requested_at: aware; stands in for a null ``updated_at``.
         keys: where the vendors' files lie.
         sink: where they go.
-        remedy: settles what is used of a vendor.
+        fallback: settles which rows are used of a vendor.
         limits: of feeds and reports; all vendors together have as many entries of refused rows as a
             report keeps.
         hands_over: whether a work file with all columns of its offers is left of each vendor.
@@ -93,7 +93,7 @@ class VendorPass:
     requested_at: datetime
     keys: ArtifactKeys
     sink: Sink
-    remedy: FallbackPolicy
+    fallback: FallbackPolicy
     limits: Limits
     hands_over: bool
     columns: Collection[str]
@@ -135,7 +135,7 @@ class VendorPass:
             pa.default_memory_pool().release_unused()
         ordered = sorted_rows(rows, self._room)
         ordered.vendor = with_patches(self.config, ordered.vendor)
-        ordered = self.remedy.settle(ordered)
+        ordered = self.fallback.settle(ordered)
         if ordered.vendor.is_used:
             self._write_lines(ordered)
         elif not self.hands_over:
@@ -225,7 +225,7 @@ class RunStages:
         return merged
 
     def judge_inputs(self, inputs: Mapping[str, VendorInput], locations: Mapping[str, str]) -> None:
-        """Judge what was found of each vendor, as `failure.judge_inputs` does."""
+        """Judge the inputs that were found, as ``vendor_failures.judge_inputs`` does."""
         verdict = judge_inputs(
             self.config,
             self.vendors,
@@ -246,7 +246,7 @@ class RunStages:
     def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
         """Read every feed and write what it came to, whatever is wrong with another."""
         findings, baseline = self.findings, self._comparable_baseline()
-        remedy = FallbackPolicy(
+        fallback = FallbackPolicy(
             self.config,
             self.requested_at,
             findings.states,
@@ -260,13 +260,13 @@ class RunStages:
             self.requested_at,
             self.keys,
             self.sink,
-            remedy,
+            fallback,
             self.limits,
             self.hands_over,
             columns_to_merge(self.config),
         )
         normalized = vendors.normalize(feeds)
-        findings.replaced = remedy.replaced
+        findings.replaced = fallback.replaced
         self._take(normalized)
         return normalized
 

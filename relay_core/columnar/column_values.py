@@ -1,6 +1,6 @@
-"""A column after reading: what each cell is, and what is wrong with those that are nothing.
+"""A column after reading: the value of each cell, and the fault of each that has none.
 
-A fault is a small whole number a cell, 0 where it holds; `FAULTS` says which is which.
+A fault is a small whole number a cell, 0 where the cell is valid; `FAULTS` lists them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ FAULTS: tuple[RowFault, ...] = tuple(RowFault)
 _CODES = {fault: np.uint8(index + 1) for index, fault in enumerate(FAULTS)}
 
 REFUSED = -1
-"""What a column of numbers holds where a cell cannot be read: no contract admits it."""
+"""The number in place of a cell that cannot be read. The contract of rows rejects it, as it does a
+negative number of the feed; the cell's fault code then says why."""
 
 
 @dataclass(frozen=True, slots=True)

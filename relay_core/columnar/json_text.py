@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -31,19 +30,16 @@ def joined_parts(*parts: pa.Array | str, separator: str = "") -> pa.LargeStringA
 
 def json_texts(text: pa.LargeStringArray) -> pa.LargeStringArray:
     """Return each text as JSON, in its quotes."""
-    escaped = change_rows(text, rows_that_hold(text, _must_be_escaped), _escape)
+
+    def must_be_escaped(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        return np.asarray((data < ord(" ")) | (data == ord('"')) | (data == ord("\\")))
+
+    escaped = change_rows(text, rows_that_hold(text, must_be_escaped), _escaped)
     return joined_parts('"', escaped, '"')
 
 
-def _must_be_escaped(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    return np.asarray((data < ord(" ")) | (data == ord('"')) | (data == ord("\\")))
-
-
-def _escape(text: pa.LargeStringArray) -> pa.LargeStringArray:
-    marks = ["\\", '"', *map(chr, range(ord(" ")))]
-    held = [mark for mark in marks if pc.any(pc.match_substring(text, mark)).as_py()]
-    return reduce(_with_escapes, held, text)
-
-
-def _with_escapes(text: pa.LargeStringArray, mark: str) -> pa.LargeStringArray:
-    return pc.replace_substring(text, mark, as_json(mark)[1:-1])
+def _escaped(text: pa.LargeStringArray) -> pa.LargeStringArray:
+    for mark in ("\\", '"', *map(chr, range(ord(" ")))):
+        if pc.any(pc.match_substring(text, mark)).as_py():
+            text = pc.replace_substring(text, mark, as_json(mark)[1:-1])
+    return text

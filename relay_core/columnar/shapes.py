@@ -1,11 +1,10 @@
-"""The shapes of texts: what is left of them where what changes from cell to cell is taken away."""
+"""The shapes of texts: runs of digits, letters and white space become one mark each."""
 
 from __future__ import annotations
 
 import string
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,9 +20,10 @@ _FIRST_WIDE = 0x80
 def shapes_of(text: pa.StringArray) -> pa.StringArray:
     """Return the shape of each text: ``9`` for digits, ``A`` for letters, all else as it stands.
 
-    However many of one kind stand in a row are one; letters are those of any script.
+    A run of one kind is one mark. Letters are those of any script.
     """
-    text = change_rows(text, rows_that_hold(text, _is_wide), _with_plain_letters)
+    wide = rows_that_hold(text, lambda data: np.asarray(data >= _FIRST_WIDE))
+    text = change_rows(text, wide, lambda some: pc.replace_substring_regex(some, r"[\pL\pM]+", "A"))
     bounds, data = offsets_and_bytes(text)
     low, high = int(bounds[0]), int(bounds[-1])
     if low == high:
@@ -37,11 +37,3 @@ def shapes_of(text: pa.StringArray) -> pa.StringArray:
     np.cumsum(kept, out=ends[1:])
     buffers = [None, pa.py_buffer(ends.take(begins)), pa.py_buffer(kinds[kept])]
     return pa.Array.from_buffers(text.type, len(text), buffers)
-
-
-def _is_wide(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    return np.asarray(data >= _FIRST_WIDE)
-
-
-def _with_plain_letters(text: pa.StringArray) -> pa.StringArray:
-    return pc.replace_substring_regex(text, r"[\pL\pM]+", "A")

@@ -1,7 +1,7 @@
-"""The columns of winners that neither the merge nor the output reads.
+"""Late materialization: columns that neither the merge nor the output reads.
 
-They stay where they were read until the state of the feed is written. A winner is known by its
-vendor and its row there, so that no other text is ever copied.
+They stay where they were read until the state of the feed is written; a row locator of each offer
+leads back to them. So no text is copied but those of winners.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.frames import table_of
 
 ROW_LOCATOR = "origin"
-"""The column that says which row of its vendor's an offer is; of the kept ones, if it is kept."""
+"""The column with an offer's row number among its vendor's rows, or among the kept rows."""
 KEPT_ROWS = np.iinfo(np.int16).max
-"""Where rows stand that are no vendor's offers, behind the ranks of all vendors."""
+"""The rank of rows that are no vendor's offers: it follows those of all vendors."""
 
 _Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
 

@@ -1,7 +1,7 @@
-"""Which price rule each offer has: the first of the tenant's that it meets.
+"""The price rule of each offer: the first of the tenant's rules that it meets.
 
-Rules are bits. What one of an offer's cells says of all rules at once is a row of bits, the same
-for every cell alike; of the bits that all its cells leave, the lowest is its rule.
+Each rule is one bit. Each distinct value of a column has a mask: the rules whose condition on that
+column it meets. An offer's masks are combined with AND; the lowest bit left is its rule.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _BELOW_ALL = -1
 
 
 @dataclass(frozen=True, slots=True)
-class _Sense:
-    """What one cell of an offer says of the rules.
+class _RuleMatcher:
+    """The masks of one column: the rules that each of its distinct values meets.
 
     Attributes:
         kinds: of each offer, which kind its cell is of; the last kind is that of nothing.
@@ -55,12 +55,12 @@ class PriceRules:
     """A tenant's price rules, made ready for columns of offers."""
 
     _rules: Sequence[PriceRule]
-    _senses: Sequence[_Sense]
+    _matchers: Sequence[_RuleMatcher]
 
     @classmethod
     def of(cls, config: TenantConfig) -> PriceRules:
         """Return the rules of a tenant."""
-        return cls(config.pricing.rules, list(_senses(config)))
+        return cls(config.pricing.rules, list(_matchers(config)))
 
     def applied(self, offers: pa.Table) -> pa.Table:
         """Return offers with their rules; as they are where the tenant has none."""
@@ -75,13 +75,13 @@ class PriceRules:
 
     def _chosen(self, offers: pa.Table) -> Ints:
         found = np.full(len(offers), NO_RULE, np.int64)
-        kinds = [sense.kinds(offers) for sense in self._senses]
+        kinds = [matcher.kinds(offers) for matcher in self._matchers]
         open_rows: Rows | None = None
         for word in range(-(-len(self._rules) // _WORD_BITS)):
             whole = _bits(range(min(_WORD_BITS, len(self._rules) - word * _WORD_BITS)))
             met = np.full(len(offers) if open_rows is None else len(open_rows), whole)
-            for sense, each in zip(self._senses, kinds, strict=True):
-                met &= sense.met[word][each if open_rows is None else each[open_rows]]
+            for matcher, each in zip(self._matchers, kinds, strict=True):
+                met &= matcher.met[word][each if open_rows is None else each[open_rows]]
             has = met != 0
             first = np.bitwise_count(met[has] - np.uint64(1) & ~met[has]) + word * _WORD_BITS
             rows = np.flatnonzero(has) if open_rows is None else open_rows[has]
@@ -97,25 +97,25 @@ def rules_of(offers: pa.Table) -> Ints:
     return integers_of(one_chunk(offers[RULE]))[0]
 
 
-def _senses(config: TenantConfig) -> Iterator[_Sense]:
-    """Yield what is to be looked at: cells that no rule asks for say nothing."""
+def _matchers(config: TenantConfig) -> Iterator[_RuleMatcher]:
+    """Yield a matcher for each column that a rule has a condition on."""
     rules = config.pricing.rules
     ids = [vendor.vendor_id for vendor in config.vendors]
     when = [rule.when for rule in rules]
     if any(each.vendors for each in when):
-        yield _Sense(
+        yield _RuleMatcher(
             lambda offers: integers_of(one_chunk(offers[VENDOR_RANK]))[0],
             _listed([each.vendors for each in when], ids),
         )
     brands = list(dict.fromkeys(name.casefold() for each in when for name in each.brands or ()))
     if brands:
         listed = [each.brands and [name.casefold() for name in each.brands] for each in when]
-        yield _Sense(
+        yield _RuleMatcher(
             lambda offers: word_index(without_nulls(one_chunk(offers["brand"])), brands),
             _listed(listed, brands),
         )
     if any(each.conditions for each in when):
-        yield _Sense(_condition, _listed([each.conditions for each in when], CONDITIONS))
+        yield _RuleMatcher(_condition, _listed([each.conditions for each in when], CONDITIONS))
     bounds = sorted(
         {
             int(bound * MONEY_UNIT)
@@ -125,7 +125,7 @@ def _senses(config: TenantConfig) -> Iterator[_Sense]:
         }
     )
     if bounds:
-        yield _Sense(lambda offers: _cost_band(offers, bounds), _within(rules, bounds))
+        yield _RuleMatcher(lambda offers: _cost_band(offers, bounds), _within(rules, bounds))
 
 
 def _listed(lists: Sequence[Sequence[str] | None], words: Sequence[str]) -> Words:

@@ -48,13 +48,13 @@ def without_duplicates(vendor: VendorConfig, rows: pa.Table) -> tuple[pa.Table, 
     if vendor.duplicate_skus == "sum":
         starts = np.flatnonzero(~set_aside)
         rows = with_quantities(
-            rows, lambda each: np.repeat(_sums(each, starts), np.diff(starts, append=len(each)))
+            rows,
+            lambda each: np.repeat(
+                np.minimum(np.add.reduceat(each, starts), LARGEST_WHOLE),
+                np.diff(starts, append=len(each)),
+            ),
         )
     return rows.filter(pa.array(~set_aside)), set_aside
-
-
-def _sums(quantities: Ints, starts: Ints) -> Ints:
-    return np.minimum(np.add.reduceat(quantities, starts), LARGEST_WHOLE)
 
 
 def offers_of(

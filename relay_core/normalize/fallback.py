@@ -1,6 +1,6 @@
-"""What becomes of each vendor that was read: it is used as it is, left out, or replaced.
+"""The fallback policy: a vendor that was read is used as it is, left out, or replaced.
 
-Where a vendor's last good feed stands in, it is read here, with today's config.
+A last good feed that replaces an upload is read here, with today's config.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _NoLastGood:
 
 
 NO_LAST_GOOD = _NoLastGood()
-"""There is no published feed, or none whose inputs are to be had."""
+"""In place of a published feed where there is none, or its inputs are gone."""
 
 
 @dataclass(slots=True)
@@ -59,12 +59,12 @@ class FallbackPolicy:
     Attributes:
         config: the tenant's config.
         requested_at: aware; ages are counted up to it.
-        states: what is used of each vendor; what reading shows is added.
-        last_good: what may stand in.
+        states: the part of each vendor that is used; a failure found while reading is added.
+        last_good: the feeds that can replace uploads.
         rows_before: the valid rows of vendors in the published feed's run, where guards are judged.
         columns: those of offers that are read.
         limits: of feeds.
-        replaced: the uploads in place of which a last good feed stands.
+        replaced: the uploads that a last good feed replaces.
     """
 
     config: TenantConfig
@@ -77,7 +77,7 @@ class FallbackPolicy:
     replaced: dict[str, NormalizedVendor] = field(default_factory=dict)
 
     def settle(self, ordered: SortedVendor) -> SortedVendor:
-        """Return what is used of a vendor that was read."""
+        """Return the rows that are used of a vendor that was read."""
         vendor = self.config.vendor(ordered.vendor.vendor_id)
         known = self.states.get(vendor.vendor_id, VendorState(VendorStatus.FOUND))
         failure = self._failure_of(vendor, ordered.vendor)
@@ -106,7 +106,7 @@ class FallbackPolicy:
         substitute: SortedVendor | None,
         own: SortedVendor | None,
     ) -> SortedVendor:
-        """Return a last good feed in the vendor's place; where there is none, what is done then."""
+        """Return a last good feed in the vendor's place; without one, leave it out or fail."""
         if substitute is not None:
             self.states[vendor.vendor_id] = state
             if own is not None:
@@ -150,7 +150,7 @@ class FallbackPolicy:
     def _left_out(
         self, vendor: VendorConfig, state: VendorState, upload: SortedVendor
     ) -> SortedVendor:
-        """Return an upload that is left out; its rows are kept, to be told of."""
+        """Return an upload that is left out; reports still count its rows."""
         self.states[vendor.vendor_id] = state
         warnings = (warning_of(vendor, state),)
         upload.consume_lines()  # nobody writes them
@@ -160,7 +160,7 @@ class FallbackPolicy:
         return upload
 
     def _read(self, vendor: VendorConfig, feed: VendorFeed) -> SortedVendor | None:
-        """Return the rows of a last good feed; None where it is in failure, too."""
+        """Return the rows of a last good feed; None where it has failed, too."""
         read = read_feed(self.config, feed, self.requested_at, self.columns, self.limits)
         if isinstance(read, ReadRows):
             ordered = sorted_rows(read, ReportRoom(0, 0))
@@ -168,7 +168,10 @@ class FallbackPolicy:
         return None
 
     def _failure_of(self, vendor: VendorConfig, read: NormalizedVendor) -> ReportEntry | None:
-        """Return what is wrong with a vendor's rows; of a config that says to fail, nothing new."""
+        """Return the failure of a vendor's rows, if any.
+
+        Rows that are lost count only where ``on_trouble`` says to do something about them.
+        """
         if read.fault is not None:
             return read.fault
         if read.status is VendorStatus.LEFT_OUT:

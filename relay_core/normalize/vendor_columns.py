@@ -1,4 +1,4 @@
-"""Columns of a feed's rows as they were read: some are put in order, some only gathered from."""
+"""The columns of one vendor's rows as they were read; each can be taken in order once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], Bools]"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VendorColumns:
-    """What is kept of a feed's rows, of refused ones too.
+    """Columns of all rows of a feed, rejected ones too, and the order of the valid rows.
 
     Attributes:
         columns: every row's cells, as far as they are kept and not consumed.

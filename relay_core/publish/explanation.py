@@ -194,9 +194,11 @@ def _fitting(told: dict[str, Any]) -> dict[str, Any]:
     if _length(told) <= _MAX_BYTES:
         return told
     for offer in told["offers"]:
-        offer["vendor_sku"] = _cut(offer["vendor_sku"])
+        offer["vendor_sku"] = offer["vendor_sku"] and cut(offer["vendor_sku"], _MAX_CELL_LENGTH)
     if told["feed_row"] is not None:
-        told["feed_row"] = {name: _cut(cell) for name, cell in told["feed_row"].items()}
+        told["feed_row"] = {
+            name: cell and cut(cell, _MAX_CELL_LENGTH) for name, cell in told["feed_row"].items()
+        }
     while told["offers"] and _length(told) > _MAX_BYTES:
         told["offers"] = told["offers"][: len(told["offers"]) // 2]
     return told
@@ -204,7 +206,3 @@ def _fitting(told: dict[str, Any]) -> dict[str, Any]:
 
 def _length(told: Mapping[str, Any]) -> int:
     return len(json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode())
-
-
-def _cut(cell: str | None) -> str | None:
-    return None if cell is None else cut(cell, _MAX_CELL_LENGTH)

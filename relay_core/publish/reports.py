@@ -117,7 +117,7 @@ def run_summary_json(
         duration_seconds: seconds from start to end.
         completed_at: aware.
     """
-    counts = findings.counts()
+    counts, limits = findings.counts(), findings.limits.of_feeds()
     valid, guards, changes = findings.valid_rows(), findings.guards, findings.changes
     return _document(
         {
@@ -138,8 +138,8 @@ def run_summary_json(
             "stage_times": {str(s): round(seconds, 3) for s, seconds in stage_times.items()},
             "duration_seconds": round(duration_seconds, 3),
             "completed_at": timestamp(completed_at),
-            **_rules(findings),
-            **_limits(findings.limits),
+            **({"rules": [rule.as_dict() for rule in findings.rules]} if findings.rules else {}),
+            **({} if limits == DEFAULT_LIMITS.of_feeds() else {"limits": limits}),
         }
     )
 
@@ -147,17 +147,6 @@ def run_summary_json(
 def timestamp(moment: datetime) -> str:
     """Return an aware moment as ``YYYY-MM-DDTHH:MM:SS[.ffffff]Z`` in UTC."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-
-
-def _rules(findings: RunFindings) -> dict[str, Any]:
-    """Return what each of the tenant's own rules did, where it has any."""
-    return {"rules": [rule.as_dict() for rule in findings.rules]} if findings.rules else {}
-
-
-def _limits(limits: Limits) -> dict[str, Any]:
-    """Return the limits that feeds were read under, where they are not the defaults."""
-    told = limits.of_feeds()
-    return {} if told == DEFAULT_LIMITS.of_feeds() else {"limits": told}
 
 
 def _identity(ctx: RunContext) -> dict[str, Any]:

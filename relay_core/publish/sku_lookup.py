@@ -100,7 +100,10 @@ def _parts(
         for source, index in zip(sources, indexes, strict=True)
         for span in _spans(source, parts_with(sku, index))
     ]
-    for some in _rounds(spans):
+    at_once = _grouped(
+        spans, lambda some, span: sum(s.size for s in (*some, span)) <= _BYTES_AT_ONCE
+    )
+    for some in at_once:
         read = files.read([(span.source.key, span.whole) for span in some])
         for span, data in zip(some, read, strict=True):
             yield span.source, span.rows_with(sku, data)
@@ -113,15 +116,6 @@ def _spans(source: WorkFile, parts: Sequence[Part]) -> Iterator[_Span]:
         return part.start <= some[-1].stop and part.stop - some[0].start <= _BYTES_AT_ONCE
 
     return (_Span(source, some) for some in _grouped(parts, fits))
-
-
-def _rounds(spans: Sequence[_Span]) -> Iterator[list[_Span]]:
-    """Yield as many spans as are read at once."""
-    return _grouped(spans, lambda some, span: _size(some) + span.size <= _BYTES_AT_ONCE)
-
-
-def _size(spans: Sequence[_Span]) -> int:
-    return sum(span.size for span in spans)
 
 
 def _grouped(

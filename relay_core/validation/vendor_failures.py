@@ -1,4 +1,4 @@
-"""A vendor's own failure: what it is, and what its config says is to be done about it.
+"""A vendor's own failure, and what follows from it by the vendor's config.
 
 ``on_trouble`` decides: the run fails for it, the vendor is left out, or its last good feed, that of
 the run whose feed is published, stands in.
@@ -24,7 +24,7 @@ _INPUT_CODES = (
     FailureCode.FEED_TOO_LARGE,
     FailureCode.MISSING_SKU_MAP,
 )
-"""What is wrong with inputs, in the order in which it makes the run's code."""
+"""The failures of inputs; the first of these that a run has gives the run its code."""
 
 
 _JUDGED_BY_ROWS = (
@@ -35,15 +35,15 @@ _JUDGED_BY_ROWS = (
 
 
 ANY_PREFIX = "any prefix (inbound.type local is for the local runner)"
-"""Where the feed of a vendor is expected whose config names no place in the bucket."""
+"""The expected place of a vendor's feed where its config names none in the bucket."""
 
 
 @dataclass(frozen=True, slots=True)
 class VendorState:
-    """What a run uses of a vendor, and why it is not its upload.
+    """The part of a vendor in a run, and the failure of its upload, if it has one.
 
     Attributes:
-        status: what is used.
+        status: the part that is used.
         failure: what is wrong with its upload.
         last_good_run_id: the run whose input stands in.
         age_hours: how old that is, whole hours.
@@ -81,13 +81,13 @@ class LastGoodInputs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InputVerdict:
-    """What follows from the inputs that were found and those that were not.
+    """The verdict on the inputs that were found and those that were missing.
 
     Attributes:
-        failure: how the run fails for them.
-        faults: why.
-        warnings: what the run goes on without.
-        states: what is used of each vendor.
+        failure: the run's failure for them, if it fails.
+        faults: the reasons of the failure.
+        warnings: one for each vendor that the run goes on without.
+        states: the part of each vendor that is used.
     """
 
     failure: RunFailure | None
@@ -120,7 +120,7 @@ def judge_inputs(
         requested_at: aware; ages are counted up to it.
         locations: where each vendor's feed is expected, for the messages.
         limits: how large inputs are.
-        last_good: what may stand in.
+        last_good: the inputs of the published feed's run.
     """
     states: dict[str, VendorState] = {}
     faults: list[ReportEntry] = []
@@ -154,13 +154,13 @@ def settle(
     last_good: LastGoodInputs,
     own: VendorInput | None = None,
 ) -> VendorState | None:
-    """Return what is used of a failed vendor; None where the run is to fail for it.
+    """Return the part of a failed vendor that is used; None where the run fails for it.
 
     Args:
         vendor: the vendor.
-        failure: what is wrong.
+        failure: its failure.
         requested_at: aware; ages are counted up to it.
-        last_good: what may stand in.
+        last_good: the inputs of the published feed's run.
         own: the upload itself, which may stand in where it is only too old.
     """
     if vendor.on_trouble == "last_good":
@@ -174,14 +174,14 @@ def settle(
 
 
 def left_out(vendor: VendorConfig, failure: ReportEntry) -> VendorState | None:
-    """Return that a vendor in failure is left out; None where the run is to fail for it."""
+    """Return the state of a failed vendor that is left out; None where the run fails for it."""
     if vendor.on_trouble == "leave_out" or (vendor.on_trouble != "fail" and not vendor.required):
         return VendorState(VendorStatus.LEFT_OUT, failure)
     return None
 
 
 def is_absence(failure: ReportEntry) -> bool:
-    """Return whether a vendor has nothing to read, or nothing that counts."""
+    """Return whether a vendor failed for want of a feed, or of rows."""
     return failure.error_code in (
         FailureCode.REQUIRED_VENDOR_MISSING,
         WarningCode.OPTIONAL_VENDOR_MISSING,
@@ -191,14 +191,14 @@ def is_absence(failure: ReportEntry) -> bool:
 
 
 def is_exempt(config: TenantConfig, vendor: VendorConfig, state: VendorState) -> bool:
-    """Return whether the guards do not ask for a vendor's SKUs: it may have none, and has none."""
+    """Return whether the guards exempt a vendor's SKUs: its feed is absent, and may be."""
     if state.failure is None or state.status is VendorStatus.LAST_GOOD:
         return False
     return is_absence(state.failure) and may_be_empty(config, vendor)
 
 
 def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
-    """Return what a run tells of a vendor that is left out, or whose last good feed stands in."""
+    """Return the warning about a vendor that is left out, or replaced by its last good feed."""
     failure = state.failure
     if failure is None:
         raise ValueError(f"vendor {vendor.vendor_id!r} has no failure to tell of")
@@ -211,9 +211,9 @@ def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
 
 
 def nothing_left(states: Mapping[str, VendorState]) -> list[ReportEntry]:
-    """Return the fault that is the run's where every vendor is left out or has nothing.
+    """Return the run's fault where no vendor is used and one is left out; else nothing.
 
-    Where that is for want of uploads alone, the run has no row, which merging finds.
+    A run that has no upload at all has no row, which the merge finds.
     """
     left = [state for state in states.values() if state.status is VendorStatus.LEFT_OUT]
     if not left or any(state.status.is_used for state in states.values()):
@@ -224,7 +224,7 @@ def nothing_left(states: Mapping[str, VendorState]) -> list[ReportEntry]:
 
 
 def stage_of(failure: ReportEntry) -> Stage:
-    """Return the stage that a run ends in for a failure that reading has shown."""
+    """Return the stage in which a run ends for a failure that was found while reading."""
     return Stage.MERGE_PRICE if failure.error_code in _JUDGED_BY_ROWS else Stage.NORMALIZE
 
 

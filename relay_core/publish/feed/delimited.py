@@ -25,9 +25,11 @@ def delimited_chunks(
 
 
 def _lines(delimiter: str, fields: Sequence[Field], batch: pa.RecordBatch) -> memoryview:
-    return lines([_quoted(field, field.text(batch), delimiter) for field in fields], delimiter)
-
-
-def _quoted(field: Field, text: pa.StringArray, delimiter: str) -> pa.StringArray:
-    """Quote a column where its cells may need it."""
-    return quoted(text, delimiter) if field.source.kind in FREE_TEXT else text
+    texts = ((field, field.text(batch)) for field in fields)
+    return lines(
+        [
+            quoted(text, delimiter) if field.source.kind in FREE_TEXT else text
+            for field, text in texts
+        ],
+        delimiter,
+    )

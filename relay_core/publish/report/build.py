@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from relay_core.domain.cell_rules import cut, strip
 from relay_core.domain.codes import RunStatus, VendorStatus, WarningCode
 from relay_core.domain.limits import LONGEST_QUOTED
 from relay_core.domain.next_action import next_action
-from relay_core.domain.records import ENGINE_VERSION, Cause, ReportEntry, RunContext
+from relay_core.domain.records import ENGINE_VERSION, Cause, RunContext
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule
 from relay_core.publish.changes import Changes, PriceMove
@@ -52,7 +52,14 @@ _USES: dict[VendorStatus, tuple[view.Tone, str]] = {
 
 def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> view.Report:
     """Return what the report of a run shows."""
-    notes = _notes(findings)
+    notes, failure = _notes(findings), findings.failure
+    faults = (view.Fault(one.error_code, one.error_message) for one in findings.faults)
+    tripped_first = sorted(findings.guards or (), key=lambda result: not result.tripped)
+    unpriced = (
+        cut(entry.sku, LONGEST_QUOTED)
+        for entry in findings.warnings[:_MAX_WARNINGS]
+        if entry.error_code == WarningCode.UNPRICED_SKU and entry.sku is not None
+    )
     return view.Report(
         tenant_id=ctx.tenant_id,
         run_id=ctx.run_id,
@@ -62,26 +69,19 @@ def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> view
         engine_version=ENGINE_VERSION,
         currency=findings.currency,
         is_held=status is RunStatus.HELD,
-        verdict=wording.verdict(status, findings, list(notes), _next_action(findings)),
-        faults=_faults(findings),
+        verdict=wording.verdict(
+            status, findings, list(notes), "" if failure is None else next_action(failure)
+        ),
+        faults=Listed.of(faults, MAX_SAMPLES, len(findings.faults)),
         figures=_figures(findings),
         changes=_changes(findings.changes),
-        guards=_guards(findings.guards or ()),
+        guards=Listed.of(map(_guard, tripped_first), MAX_ROWS, len(tripped_first)),
         rules=_rules(findings.rules),
         vendors=_vendors(ctx, findings, notes),
         shares=_shares(findings),
         causes=_causes(findings.causes()),
-        unpriced=_unpriced(findings),
+        unpriced=Listed.of(unpriced, MAX_SAMPLES, findings.unpriced_skus),
     )
-
-
-def _next_action(findings: RunFindings) -> str:
-    return "" if findings.failure is None else next_action(findings.failure)
-
-
-def _faults(findings: RunFindings) -> Listed[view.Fault]:
-    shown = (view.Fault(one.error_code, one.error_message) for one in findings.faults)
-    return Listed.of(shown, MAX_SAMPLES, len(findings.faults))
 
 
 def _figures(findings: RunFindings) -> tuple[view.Figure, ...]:
@@ -120,12 +120,6 @@ def _move(move: PriceMove) -> view.Move:
         move.after,
         wording.signed_percent(move.share),
     )
-
-
-def _guards(results: Sequence[GuardResult]) -> Listed[view.Guard]:
-    """Return the guards, those that trip first."""
-    ordered = sorted(results, key=lambda result: not result.tripped)
-    return Listed.of(map(_guard, ordered), MAX_ROWS, len(ordered))
 
 
 def _guard(result: GuardResult) -> view.Guard:
@@ -268,18 +262,4 @@ def _cause(cause: Cause) -> view.Cause:
         ),
         what_to_do=cut(wording.sentence(cause.what_to_do), _MAX_NOTE_LENGTH),
         patch=patch if len(patch) <= _MAX_PATCH_LENGTH else "",
-    )
-
-
-def _unpriced(findings: RunFindings) -> Listed[str]:
-    return Listed.of(_unpriced_skus(findings), MAX_SAMPLES, findings.unpriced_skus)
-
-
-def _unpriced_skus(findings: RunFindings) -> Iterator[str]:
-    code = WarningCode.UNPRICED_SKU
-    few: Sequence[ReportEntry] = findings.warnings[:_MAX_WARNINGS]
-    return (
-        cut(entry.sku, LONGEST_QUOTED)
-        for entry in few
-        if entry.error_code == code and entry.sku is not None
     )
