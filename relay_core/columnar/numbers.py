@@ -53,7 +53,7 @@ _POINT, _ODD = 1, 1 << 16
 _WEIGHTS = np.full(256, _ODD, np.int32)
 _WEIGHTS[ord(".")] = _POINT
 _WEIGHTS[ord("0") : ord("9") + 1] = 0
-"""What each byte of a cell counts for: digits nothing."""
+"""The weight of each byte of a cell: digits have none."""
 
 _NEVER = np.iinfo(np.int64).max
 # The least number that so many digits write with no needless zero in front; and as an amount.

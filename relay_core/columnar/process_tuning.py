@@ -1,4 +1,4 @@
-"""What a process is told before the engine runs in it; nothing here changes what comes out."""
+"""Settings of a process in which the engine runs: they change speed and memory, no result."""
 
 from __future__ import annotations
 

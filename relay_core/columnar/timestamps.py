@@ -63,7 +63,7 @@ _ALIKE = ("Yy", "mbB", "HI")
 
 @dataclass(frozen=True, slots=True)
 class TimestampOptions:
-    """How timestamps are read.
+    """The options by which timestamps are read.
 
     Attributes:
         zone: where a time without an offset is local.

@@ -41,7 +41,7 @@ _ISO_FORM = re.compile(
 
 
 class CellOptions(Protocol):
-    """What of a vendor's parser options decides how one cell is read."""
+    """The parser options of a vendor that decide how one cell is read."""
 
     @property
     def decimal_separator(self) -> str:

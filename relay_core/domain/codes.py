@@ -20,7 +20,7 @@ class Stage(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """How a run stands: a held one has ended, and what becomes of its feed is open."""
+    """The status of a run. A held one has ended; its feed waits for a decision."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
@@ -78,7 +78,7 @@ class FailureCode(StrEnum):
 
 
 class FailureClass(StrEnum):
-    """Whose a failure is to mend: the tenant's, its vendors', or of those who run the platform."""
+    """Who can mend a failure: the tenant, its vendors, or those who run the platform."""
 
     TENANT_CONFIG = "tenant_config"
     VENDOR_DATA = "vendor_data"
@@ -94,7 +94,7 @@ _CLASSES: dict[str, FailureClass] = {
     FailureCode.POISON_JOB: FailureClass.PLATFORM,
 }
 INVALID_CONFIG = "invalid_config"
-"""What is wrong with a config that does not validate; an attempt ends for it, and then a run."""
+"""The code of a config that does not validate; an attempt ends for it, and then a run."""
 
 
 def class_of(error_code: str, attempt_code: str | None = None) -> FailureClass:
@@ -110,7 +110,7 @@ def class_of(error_code: str, attempt_code: str | None = None) -> FailureClass:
 
 
 class WarningCode(StrEnum):
-    """What a run that succeeds still tells."""
+    """A warning of a run that succeeds."""
 
     OPTIONAL_VENDOR_MISSING = "OPTIONAL_VENDOR_MISSING"
     REQUIRED_VENDOR_MISSING = "REQUIRED_VENDOR_MISSING"

@@ -16,7 +16,7 @@ CONDITIONS = ("new", "used", "refurb")
 
 
 class Kind(StrEnum):
-    """What a column's cells are."""
+    """The kind of a column's cells."""
 
     TEXT = "text"
     CONDITION = "condition"
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """What a cell is refused with: where it is null, cannot be read, is below zero, too large."""
+    """A column's fault codes: of a null, an unreadable, a negative and a too large cell."""
 
     null: RowFault | None = None
     unreadable: RowFault | None = None
@@ -118,7 +118,7 @@ DERIVED_COLUMNS: dict[str, tuple[str, ...]] = {
     "currency": (),
     "price_with_currency": ("price",),
 }
-"""What a merged feed can have beside the canonical columns, with those that each is made of."""
+"""The columns that a merged feed can have besides the canonical ones, each with its sources."""
 WHOLE_COLUMNS = names_of(Kind.WHOLE)
 MONEY_COLUMNS = names_of(Kind.MONEY)
 NUMBER_COLUMNS = names_of(Kind.WHOLE, Kind.MONEY)

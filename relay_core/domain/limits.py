@@ -14,7 +14,7 @@ LONGEST_QUOTED = 200
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a config and a feed may be, and how much a report tells of it.
+    """The limits of configs and feeds, and of the size of reports.
 
     Attributes:
         feed_bytes: of an upload, of what it unpacks to, and of the texts of all cells of a workbook
@@ -84,7 +84,7 @@ STORED_CONFIG_LIMITS = replace(
 
 @dataclass(slots=True)
 class ReportRoom:
-    """What room ``errors.json`` has left for entries of rows: vendors take it in their order."""
+    """The room left in ``errors.json`` for entries of rows; vendors take it in their order."""
 
     entries: int
     size: int

@@ -1,4 +1,4 @@
-"""What to do about a run that has failed: one sentence for each error code."""
+"""The remedy of a failed run: one sentence for each error code."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ ENGINE_VERSION = "0.1.0"
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What identifies a run; ``requested_at`` is aware and stands in for a null ``updated_at``."""
+    """The identity of a run; ``requested_at`` is aware and stands in for a null ``updated_at``."""
 
     run_id: str
     tenant_id: str
@@ -89,7 +89,7 @@ class Cause:
 
     @property
     def in_words(self) -> str:
-        """What is refused, where, and what to do about it."""
+        """The rejection, its place and its remedy, in words."""
         where = f" in column {self.column}" if self.column else ""
         what = f"{self.error_code}{where} of vendor {self.vendor_id} ({self.count:,} x)"
         return f"{what}: {self.what_to_do}"
@@ -107,7 +107,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class VendorResult:
-    """What a run has come to with one vendor.
+    """The result of a run for one vendor.
 
     Attributes:
         vendor_id: the vendor.
@@ -151,5 +151,5 @@ class RunFailure:
 
     @property
     def failure_class(self) -> FailureClass:
-        """Whose it is to mend."""
+        """The class of whoever can mend it."""
         return class_of(self.error_code, self.attempt_code)

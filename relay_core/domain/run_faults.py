@@ -1,4 +1,4 @@
-"""What is wrong with a run and not with a row, in words: what it is, and what to do."""
+"""Faults of a run, not of a row, in words: each with its remedy."""
 
 from __future__ import annotations
 

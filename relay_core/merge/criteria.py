@@ -1,4 +1,4 @@
-"""What decides between the offers of one SKU: named criteria, the first of them first.
+"""The criteria that decide between the offers of one SKU, each with its name, in their order.
 
 A criterion is a whole number an offer, the less the better. The first ones say which offers do not
 compete at all.

@@ -1,4 +1,4 @@
-"""What a tenant's own rules did to offers and prices, in numbers."""
+"""The effects of a tenant's own rules on offers and prices, counted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from relay_core.columnar.text import Ints
 
 @dataclass(frozen=True, slots=True)
 class RuleEffects:
-    """How much of what each rule did; those that did nothing are left out.
+    """The counted effects of each rule; rules without any are left out.
 
     Attributes:
         priced: SKUs of the feed, by the index of the price rule that has priced them.

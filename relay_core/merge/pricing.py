@@ -31,7 +31,7 @@ _EXACT = Context(prec=60)
 
 @dataclass(frozen=True, slots=True)
 class PriceInputs:
-    """What a price is made of, one row a winner; the values of null cells do not matter.
+    """The inputs of prices, one row a winner; the values of null cells do not matter.
 
     Attributes:
         cost: the vendor's.
@@ -67,7 +67,7 @@ class PriceInputs:
 
 
 class PriceSteps(NamedTuple):
-    """What each step of pricing comes to, in their order, one number a winner.
+    """The result of each step of pricing, in their order, one number a winner.
 
     Attributes:
         cost: the vendor's.
@@ -108,7 +108,7 @@ class PriceStep(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """How winners are priced, in whole numbers.
+    """The options by which winners are priced, as whole numbers.
 
     Attributes:
         shipping: the flat amount.

@@ -114,7 +114,7 @@ class CauseLog:
 
 @dataclass(slots=True)
 class _Group:
-    """What is refused alike."""
+    """Rejected cells, or records, that are alike."""
 
     count: int = 0
     samples: list[CauseSample] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What is known of one vendor after normalizing: its offers, its refused rows and its faults."""
+"""The result of normalizing one vendor: its offers, its rejected rows and its faults."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ _NO_REFUSALS = Refusals()
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """How one vendor's cells are read: where each column is, and every option of its parser."""
+    """The reader of one vendor's cells, made of its columns' places and its parser's options."""
 
     positions: Mapping[str, int]
     parser: ParserConfig

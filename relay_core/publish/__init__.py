@@ -1,1 +1,1 @@
-"""What a run leaves: keys, the feed, the reports, and the findings that they are made of."""
+"""The artifacts of a run: keys, the feed, the reports, and the findings behind them."""

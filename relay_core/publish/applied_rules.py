@@ -35,7 +35,7 @@ class AppliedRule:
 
     @property
     def did(self) -> str:
-        """What ``count`` counts, in words."""
+        """The rule's effect, in words: ``count`` is the number of it."""
         return f"{self.noun}s {self.verb}"
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a feed changes against the published one: changes.csv, and the numbers of it."""
+"""The changes of a feed against the published one: changes.csv, and its counts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ROOM = 2**62
 
 @dataclass(frozen=True, slots=True)
 class PriceMove:
-    """How far a SKU's price has moved.
+    """The move of a SKU's price.
 
     Attributes:
         sku: the SKU.
@@ -53,7 +53,7 @@ class PriceMove:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Changes:
-    """What a feed changes against the published one.
+    """The changes of a feed against the published one.
 
     Attributes:
         baseline_run_id: the run whose feed that is.

@@ -1,4 +1,4 @@
-"""What a run has found out so far: all that its reports are made of."""
+"""The findings of a run so far: the source of all of its reports."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ class RunFindings:
 
     @property
     def status(self) -> RunStatus:
-        """How the run ends, as far as its data say."""
+        """The status in which the run ends, as far as its data decide."""
         if self.failure is not None:
             return RunStatus.FAILED
         return RunStatus.HELD if self.is_held else RunStatus.SUCCEEDED
 
     @property
     def tripped(self) -> list[GuardResult]:
-        """What the guards that trip came to."""
+        """The results of the guards that trip."""
         return [result for result in self.guards or () if result.tripped]
 
     @property

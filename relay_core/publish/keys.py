@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MERGED_INVENTORY = "merged_inventory"
-"""What the feed is called, among the artifacts and as a file."""
+"""The name of the feed, among the artifacts and as a file."""
 _OF_THE_RUN = (
     "config_snapshot",
     "input_manifest",
@@ -29,7 +29,7 @@ class ArtifactKeys:
 
     @property
     def prefix(self) -> str:
-        """What every key of the run starts with."""
+        """The prefix of every key of the run."""
         return f"{self.run_id}/tenants/{self.tenant_id}/" if self.run_id else ""
 
     @property
@@ -69,7 +69,7 @@ class ArtifactKeys:
 
     @property
     def outputs(self) -> str:
-        """What the keys of the feed start with, whatever its format."""
+        """The prefix of the feed's keys, in every format."""
         return f"{self.prefix}outputs/"
 
     @property

@@ -49,7 +49,7 @@ _GROUP_ROWS = 1 << 17
 
 @dataclass(frozen=True, slots=True)
 class StateContext:
-    """Which publication a state is of.
+    """The publication that a state belongs to.
 
     Attributes:
         run_id: the run.

@@ -1,1 +1,1 @@
-"""Pandera: the contracts of rows, the gate that holds them, the error policy."""
+"""Contracts of rows and their checks by Pandera, the error policy, guards, failed vendors."""

@@ -24,7 +24,7 @@ _RANGE_ROWS = 1 << 17
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeedFigures:
-    """What a feed says of each SKU, in their order: from whom, how many, at how many cents.
+    """The figures of a feed's SKUs, in their order: vendor, quantity and price in cents.
 
     Attributes:
         skus: the SKUs, each once.
@@ -58,7 +58,7 @@ class FeedFigures:
 
     @property
     def vendor_codes(self) -> Rows:
-        """Which of the vendors of the dictionary each is from."""
+        """The index of each SKU's vendor in the dictionary."""
         return np.asarray(self.vendor_ids.indices.to_numpy(), np.int64)
 
     def offered(self, rows: Rows) -> Bools:

@@ -29,7 +29,7 @@ _ROOM = 2**62
 
 @dataclass(frozen=True, slots=True)
 class GuardResult:
-    """What a guard came to.
+    """The result of a guard.
 
     Attributes:
         guard: its name.
@@ -125,7 +125,7 @@ def _judged(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Offered:
-    """What two feeds offer, side by side.
+    """The offers of two feeds, side by side.
 
     Attributes:
         before: the published feed.

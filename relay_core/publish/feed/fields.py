@@ -1,4 +1,4 @@
-"""What a row of the merged feed holds, whatever its format: headers, what stands under each, how.
+"""The fields of a row of the merged feed, in every format: header, source and form of each.
 
 `SOURCES` is the one table of what can stand under a header. A field's cells are made of rows of
 the feed; its text is what a CSV has of them, before quoting.
@@ -36,7 +36,7 @@ _FORMULA = "^([-=+@\t\r])"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What stands under a header.
+    """The source of a header's cells.
 
     Attributes:
         kind: how it is written.

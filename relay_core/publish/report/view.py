@@ -1,4 +1,4 @@
-"""What report.html shows: plain values, ready to be read, so that the template decides nothing.
+"""The content of report.html: plain values, so that the template decides nothing.
 
 Everything is bounded: lists here, texts where the page is made.
 """
@@ -34,7 +34,7 @@ class Listed(Generic[Row]):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How the run ended, in a word and in a sentence, and what needs doing."""
+    """The end of the run, in a word and in a sentence, and the next actions."""
 
     tone: Tone
     word: str
@@ -83,7 +83,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What the feed changes against the published one."""
+    """The changes of the feed against the published one."""
 
     chart: Chart
     rises: tuple[Move, ...]
@@ -92,7 +92,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What a guard came to."""
+    """The result of a guard."""
 
     name: str
     meaning: str
@@ -115,7 +115,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """What a vendor gave, and what became of it."""
+    """A vendor's rows, and the part of them that is used."""
 
     vendor_id: str
     tone: Tone
@@ -137,7 +137,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What of a vendor is refused alike, what to do, and the config's patch that would mend it."""
+    """Rejected cells of a vendor that are alike, their remedy, and a patch of the config."""
 
     counted: str
     vendor_id: str
@@ -158,7 +158,7 @@ class CauseGroup:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with the run itself."""
+    """A fault of the run itself."""
 
     error_code: str
     message: str
