@@ -48,7 +48,7 @@ def vendor_table(
     rows: list[dict[str, str | int]] = [
         {
             "vendor_id": vendor.vendor_id,
-            "status": vendor.status,
+            "outcome": str(vendor.status),
             "rows": vendor.total_rows,
             "valid": vendor.valid_rows,
             "invalid": vendor.invalid_rows,

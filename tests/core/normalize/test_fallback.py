@@ -72,7 +72,7 @@ class Run:
         return str(self.findings.states[vendor_id].status)
 
     def trouble(self, vendor_id: str = "bad") -> str | None:
-        failure = self.findings.states[vendor_id].trouble
+        failure = self.findings.states[vendor_id].failure
         return None if failure is None else failure.error_code
 
 
@@ -181,7 +181,7 @@ def test_a_vendor_in_trouble_is_left_out_and_the_others_are_published(
     assert (ended.failed, ended.used(), ended.trouble()) == (None, "left_out", code)
     assert ended.warned == ["VENDOR_LEFT_OUT"]
     (warning,) = ended.findings.warnings
-    failure = ended.findings.states["bad"].trouble
+    failure = ended.findings.states["bad"].failure
     assert failure is not None
     assert f"{code}: {failure.error_message}" in warning.error_message
     assert all(sku.startswith("A-") for sku in ended.quantities)

@@ -152,7 +152,7 @@ def test_a_vendor_in_trouble_is_left_out_with_the_trouble_s_code_and_words(
     assert state.failure.error_code == code_of(code, required=required)
     (warning,) = verdict.warnings
     if state.failure.error_code == "OPTIONAL_VENDOR_MISSING":
-        assert warning == state.trouble
+        assert warning == state.failure
     else:
         assert warning.error_code == "VENDOR_LEFT_OUT"
         assert f"{code}: {state.failure.error_message}" in warning.error_message
