@@ -276,7 +276,7 @@ class Model:
         rules: dict[Any, Apply] = {
             act.CANCEL: transitions.cancelled(THEN),
             act.POISON: transitions.poisoned("used up", THEN),
-            act.BURY: message_state.dead_lettered("letter"),
+            act.SEND_TO_DLQ: message_state.dead_lettered("letter"),
             act.REPORT: message_state.reported(Outcome(), THEN),
         }
         return self._change(world, run, rules[action]) if action in rules else world
