@@ -37,9 +37,9 @@ from relay_core.domain.cell_rules import read_cell, shorten, strip
 from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.errors import CellError
-from relay_core.domain.limits import DEFAULT_LIMITS, LONGEST_QUOTED, Limits
+from relay_core.domain.limits import DEFAULT_LIMITS, MAX_QUOTED, Limits
 
-_LONGEST_KEY = 1024
+_MAX_KEY = 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DIRECTIVES = frozenset("aAbBcdfGHIjmMpSuUVwWxXyYz%")
 _DATE_PARTS = {"year": "yYGcx", "month": "bBmcx", "day": "dcx"}
@@ -176,8 +176,8 @@ def _tenant_key(key: str, info: ValidationInfo) -> str:
         raise refuse(f"must not hold //, nor . or .. between slashes: {shorten(key)}")
     if _CONTROL.search(key):
         raise refuse("must not hold control characters or line ends")
-    if len(key.encode("utf-8")) > _LONGEST_KEY:
-        raise refuse(f"is longer than the {_LONGEST_KEY} bytes that S3 allows")
+    if len(key.encode("utf-8")) > _MAX_KEY:
+        raise refuse(f"is longer than the {_MAX_KEY} bytes that S3 allows")
     return key
 
 
@@ -270,8 +270,8 @@ def _check_default(text: str, entry: _Entry, info: ValidationInfo) -> None:
 
 def _check_timestamp_format(form: str) -> str:
     """Refuse a strptime format that does not give a whole date, the same one on every machine."""
-    if len(form) > LONGEST_QUOTED:
-        raise refuse(f"{shorten(form)} is longer than {LONGEST_QUOTED} characters")
+    if len(form) > MAX_QUOTED:
+        raise refuse(f"{shorten(form)} is longer than {MAX_QUOTED} characters")
     directives = re.findall(r"%(.?)", form, re.DOTALL)
     for directive in directives:
         _check_directive(directive)

@@ -33,7 +33,7 @@ from relay_core.config.yaml_reader import parse_yaml
 from relay_core.domain.errors import ConfigError, ConfigFault, ConfigTooLargeError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 
-_MOST_BITS = 8_192
+_MAX_BITS = 8_192
 _WHITE_SPACE = " \t\r\n"
 _JSON_TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _EMPTY = re.compile(rf"\[[{_WHITE_SPACE}]*\]|\{{[{_WHITE_SPACE}]*\}}")
@@ -242,7 +242,7 @@ class _Cleaner:
             return value
         if isinstance(value, str):
             return self._text(value, path)
-        if isinstance(value, int) and value.bit_length() < _MOST_BITS:
+        if isinstance(value, int) and value.bit_length() < _MAX_BITS:
             return number(str(int(value)))
         if isinstance(value, float | Decimal) and math.isfinite(value):
             return number(repr(float(value)) if isinstance(value, float) else str(value))

@@ -11,17 +11,17 @@ from pydantic import BaseModel, ValidationError
 
 from relay_core.config.scalars import join_path, type_name
 from relay_core.config.values import (
-    FEED_COLUMNS,
+    OUTPUT_COLUMNS,
     QUOTE_IT,
     REFUSED,
     UNKNOWN_COLUMN,
-    UNKNOWN_FEED_COLUMN,
+    UNKNOWN_OUTPUT_COLUMN,
     nearest,
 )
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.errors import ConfigFault
-from relay_core.domain.limits import MOST_FAULTS_TOLD
+from relay_core.domain.limits import MAX_FAULTS
 
 _SENTENCES = {
     "missing": "is required",
@@ -34,14 +34,14 @@ _SENTENCES = {
     "string_pattern_mismatch": "{value} is no id: use 1 to 64 letters, digits, _ and -, of which "
     "the first is a letter or a digit",
     UNKNOWN_COLUMN: "{value} is no canonical column",
-    UNKNOWN_FEED_COLUMN: "{value} is no canonical column",
+    UNKNOWN_OUTPUT_COLUMN: "{value} is no canonical column",
     "greater_than_equal": "must be {ge} or more, not {value}",
     "less_than_equal": "must be {le} or less, not {value}",
     "less_than": "must be below {lt:,}, not {value}",
     "decimal_max_places": "has more than {decimal_places} decimal places: {value}",
 }
 """The sentence of each type of faults."""
-_COLUMNS = {UNKNOWN_COLUMN: CANONICAL_COLUMNS, UNKNOWN_FEED_COLUMN: FEED_COLUMNS}
+_COLUMNS = {UNKNOWN_COLUMN: CANONICAL_COLUMNS, UNKNOWN_OUTPUT_COLUMN: OUTPUT_COLUMNS}
 _AT_LEAST_ONE, _LEAVE_OUT = "list at least one", "leave the entry out instead"
 
 
@@ -50,7 +50,7 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Config
     details = error.errors(include_url=False)
     for index, detail in enumerate(each for each in details if not _is_of_items(each)):
         path, context = detail["loc"], detail.get("ctx", {})
-        is_told = index < MOST_FAULTS_TOLD
+        is_told = index < MAX_FAULTS
         if detail["type"] == REFUSED:
             path = path[:-1] if "of_section" in context else path
             message, hint = context["message"], context.get("hint", str)

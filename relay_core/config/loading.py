@@ -35,7 +35,7 @@ from relay_core.config.triggers import TriggersConfig
 from relay_core.config.values import WHOLE, Currency, Id, TimeZone, is_exactly, nearest, sound_id
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
-from relay_core.domain.limits import DEFAULT_LIMITS, MOST_LISTED, STORED_CONFIG_LIMITS, Limits
+from relay_core.domain.limits import DEFAULT_LIMITS, MAX_LISTED, STORED_CONFIG_LIMITS, Limits
 from relay_core.domain.run_faults import listed
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -103,7 +103,7 @@ def _unknown_vendors(vendor_ids: Collection[str], known: Collection[str]) -> Ite
     has, those = f"; it has {listed(known, ', ', len(known))}", set(known)
     unknown = ((place, each) for place, each in enumerate(vendor_ids) if each not in those)
     for index, (place, vendor_id) in enumerate(unknown):
-        hint = nearest(vendor_id, known) if index < MOST_LISTED else ""
+        hint = nearest(vendor_id, known) if index < MAX_LISTED else ""
         message = f"the config has no vendor {shorten(vendor_id)}{hint}{has}"
         yield ConfigFault(f"vendors.{place}", message)
 

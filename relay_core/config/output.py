@@ -15,7 +15,7 @@ from relay_core.config.cross_checks import (
 )
 from relay_core.config.models import Section
 from relay_core.config.scalars import type_name
-from relay_core.config.values import WHOLE, Bool, FeedColumn, Filled, check_feed_column, refuse
+from relay_core.config.values import WHOLE, Bool, FeedColumn, Filled, check_output_column, refuse
 from relay_core.domain.columns import DERIVED_COLUMNS
 
 OutputFormat = Literal["csv", "tsv", "jsonl", "parquet"]
@@ -41,7 +41,7 @@ class OutputColumn(Section):
         if isinstance(value, bool) or not isinstance(value, int | str):
             kind = type_name(value)
             raise refuse(f"text is wanted, the name of a column, or a mapping; not {kind}")
-        name = check_feed_column(str(value))
+        name = check_output_column(str(value))
         return {"column": name, "as": name}
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.errors import ConfigError, ConfigFault
-from relay_core.domain.limits import LONGEST_QUOTED, Limits
+from relay_core.domain.limits import MAX_QUOTED, Limits
 
 MAX_CHARACTERS = 2_000_000
 """How long a config's text may be, white space and comments included."""
@@ -56,8 +56,8 @@ def type_name(value: object) -> str:
 
 def join_path(path: Iterable[object]) -> str:
     """Return a path as faults give it: ``vendors.1.parser``; a long one is cut."""
-    joined = ".".join(str(step)[: LONGEST_QUOTED + 1] for step in path)
-    return joined if len(joined) <= LONGEST_QUOTED else f"{joined[:LONGEST_QUOTED]}..."
+    joined = ".".join(str(step)[: MAX_QUOTED + 1] for step in path)
+    return joined if len(joined) <= MAX_QUOTED else f"{joined[:MAX_QUOTED]}..."
 
 
 def repeated_key(key: str) -> str:

@@ -28,20 +28,20 @@ from pydantic_core import PydanticCustomError
 from relay_core.config.scalars import NumberText, type_name
 from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT, shorten, strip
 from relay_core.domain.columns import CANONICAL_COLUMNS, DERIVED_COLUMNS
-from relay_core.domain.limits import LONGEST_QUOTED
+from relay_core.domain.limits import MAX_QUOTED
 
 LARGEST_COUNT = 2**63 - 1
 REFUSED = "refused"
 """The type of the faults that `refuse` makes."""
-UNKNOWN_COLUMN, UNKNOWN_FEED_COLUMN = "unknown_column", "unknown_feed_column"
-FEED_COLUMNS = (*CANONICAL_COLUMNS, *DERIVED_COLUMNS)
+UNKNOWN_COLUMN, UNKNOWN_OUTPUT_COLUMN = "unknown_column", "unknown_output_column"
+OUTPUT_COLUMNS = (*CANONICAL_COLUMNS, *DERIVED_COLUMNS)
 
 QUOTE_IT = (
     "text is wanted, and without quotes this is a boolean or null "
     '(as yes, no, on, off, true, false and null are); put it in quotes, as in "no"'
 )
 _DECIMAL = re.compile(r"([+-]?)([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?)0*([0-9]{1,4}))?")
-_LONGEST_DECIMAL = 100
+_MAX_DECIMAL = 100
 _ID = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _MACHINES_OWN_ZONES = ("localtime", "Factory")
 _HOST_NAME_ENCODINGS = ("idna", "punycode")
@@ -85,23 +85,21 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def exact_number(text: str) -> Decimal | None:
     """Return the number that a text writes, with no minus before a zero; None if it is none."""
-    found = _DECIMAL.fullmatch(text) if len(text) <= _LONGEST_DECIMAL else None
+    found = _DECIMAL.fullmatch(text) if len(text) <= _MAX_DECIMAL else None
     if found is None:
         return None
     sign, digits, exponent_sign, exponent = found.groups(default="")
     if not digits.strip("0."):
         exponent = ""
     value = Decimal(f"{sign}{digits}E{exponent_sign}{exponent or 0}")
-    if len(format(value, "f")) > _LONGEST_DECIMAL:
+    if len(format(value, "f")) > _MAX_DECIMAL:
         return None
     return value.copy_abs() if value == 0 else value
 
 
 def is_exactly(wanted: int, value: float | Decimal | str) -> bool:
     """Return whether a number is the wanted one; a boolean is no number."""
-    return (
-        not isinstance(value, bool) and exact_number(str(value)[: _LONGEST_DECIMAL + 1]) == wanted
-    )
+    return not isinstance(value, bool) and exact_number(str(value)[: _MAX_DECIMAL + 1]) == wanted
 
 
 def _whole_number(value: Any) -> int:
@@ -164,7 +162,7 @@ def _check_currency(text: str) -> str:
 
 def _check_encoding(text: str) -> str:
     try:
-        "a".encode(text[:LONGEST_QUOTED])  # Python keeps every name that it was asked for
+        "a".encode(text[:MAX_QUOTED])  # Python keeps every name that it was asked for
     except (LookupError, ValueError) as error:
         raise refuse(
             f"{shorten(text)} is no text encoding that Python knows, such as utf-8, cp1252 "
@@ -192,10 +190,10 @@ def check_column(text: str) -> str:
     return text
 
 
-def check_feed_column(text: str) -> str:
+def check_output_column(text: str) -> str:
     """Refuse a text that is no name of a column that a merged feed can have."""
-    if text not in FEED_COLUMNS:
-        raise PydanticCustomError(UNKNOWN_FEED_COLUMN, "no canonical column")
+    if text not in OUTPUT_COLUMNS:
+        raise PydanticCustomError(UNKNOWN_OUTPUT_COLUMN, "no canonical column")
     return text
 
 
@@ -213,7 +211,7 @@ Column = Annotated[
     str, AfterValidator(check_column), WithJsonSchema({"enum": list(CANONICAL_COLUMNS)})
 ]
 FeedColumn = Annotated[
-    str, AfterValidator(check_feed_column), WithJsonSchema({"enum": list(FEED_COLUMNS)})
+    str, AfterValidator(check_output_column), WithJsonSchema({"enum": list(OUTPUT_COLUMNS)})
 ]
 Currency = Annotated[
     str,

@@ -24,7 +24,7 @@ from relay_core.config.scalars import (
     whole_fault,
 )
 from relay_core.domain.errors import ConfigError, ConfigFault
-from relay_core.domain.limits import LONGEST_QUOTED, Limits
+from relay_core.domain.limits import MAX_QUOTED, Limits
 
 _PREFIX = "tag:yaml.org,2002:"
 _MERGE = f"{_PREFIX}merge"
@@ -53,7 +53,7 @@ def parse_yaml(text: str, limits: Limits) -> Any:
             another = loader.peek_event()  # type: ignore[no-untyped-call]
             raise _refusal(another, "the text holds more than one config; keep one")
     except yaml.MarkedYAMLError as error:
-        problem = (error.problem or error.context or "")[:LONGEST_QUOTED]
+        problem = (error.problem or error.context or "")[:MAX_QUOTED]
         place = _place(error.problem_mark or error.context_mark)
         raise whole_fault(f"{place}the config is not valid YAML: {problem}") from error
     except yaml.reader.ReaderError as error:
@@ -112,7 +112,7 @@ class _Loader(yaml.SafeLoader):
 
     def _alias(self, event: yaml.AliasEvent, *, is_key: bool) -> yaml.Node:
         target: yaml.Node | None = self.anchors.get(event.anchor)
-        alias = f"the alias *{(event.anchor or '')[:LONGEST_QUOTED]}"
+        alias = f"the alias *{(event.anchor or '')[:MAX_QUOTED]}"
         if target is None:
             raise _refusal(event, f"{alias} has no anchor before it")
         if target not in self._sizes:
@@ -135,7 +135,7 @@ class _Loader(yaml.SafeLoader):
 def _check_tag(event: Any) -> None:
     kinds = {yaml.MappingStartEvent: "map", yaml.SequenceStartEvent: "seq"}
     if event.tag not in ("!", _PREFIX + kinds.get(type(event), "str")):
-        tag = str(event.tag)[:LONGEST_QUOTED]
+        tag = str(event.tag)[:MAX_QUOTED]
         raise _refusal(event, f"the tag {tag} is not supported; leave it out")
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, CONDITIONS, CanonicalColumn, Kind, Refusals
 from relay_core.domain.errors import CellError
-from relay_core.domain.limits import LONGEST_QUOTED
+from relay_core.domain.limits import MAX_QUOTED
 
 LARGEST_WHOLE = 2_147_483_647
 """The largest quantity and lead time."""
@@ -163,7 +163,7 @@ def read_timestamp(text: str, parser: CellOptions, zone: tzinfo) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def shorten(text: str, limit: int = LONGEST_QUOTED) -> str:
+def shorten(text: str, limit: int = MAX_QUOTED) -> str:
     """Return text in quotes for a message, cut where it is long."""
     return f'"{text}"' if len(text) <= limit else f'"{text[:limit]}..."'
 

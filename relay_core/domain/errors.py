@@ -24,7 +24,7 @@ from itertools import islice
 from typing import ClassVar
 
 from relay_core.domain.codes import INVALID_CONFIG
-from relay_core.domain.limits import MOST_FAULTS_TOLD
+from relay_core.domain.limits import MAX_FAULTS
 
 
 class RelayError(Exception):
@@ -132,6 +132,6 @@ class StateUnreadableError(RelayError):
 def first_faults(faults: Iterable[ConfigFault]) -> Iterator[ConfigFault]:
     """Yield the first faults, and where there are more a last one without a path: how many."""
     left = iter(faults)
-    yield from islice(left, MOST_FAULTS_TOLD)
+    yield from islice(left, MAX_FAULTS)
     if more := sum(1 for _ in left):
         yield ConfigFault("", f"... and {more} more")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-MOST_FAULTS_TOLD = 100
+MAX_FAULTS = 100
 """So many faults of a config or a body are told, and how many more there are."""
-MOST_LISTED = 10
+MAX_LISTED = 10
 """So much of a list stands in a message."""
-LONGEST_QUOTED = 200
+MAX_QUOTED = 200
 """So many characters of somebody else's text stand in a message."""
 
 

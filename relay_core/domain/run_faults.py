@@ -7,7 +7,7 @@ from itertools import islice
 
 from relay_core.domain.codes import FailureCode, Stage, WarningCode
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.limits import MOST_LISTED
+from relay_core.domain.limits import MAX_LISTED
 from relay_core.domain.records import ReportEntry, RunFailure
 
 _TITLES = {
@@ -36,8 +36,8 @@ def failure_of(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None
 
 def listed(items: Iterable[str], separator: str, count: int) -> str:
     """Join a list for a message; of a long one the first, and how many more there are."""
-    shown = separator.join(islice(items, MOST_LISTED))
-    return shown if count <= MOST_LISTED else f"{shown}{separator}and {count - MOST_LISTED} more"
+    shown = separator.join(islice(items, MAX_LISTED))
+    return shown if count <= MAX_LISTED else f"{shown}{separator}and {count - MAX_LISTED} more"
 
 
 def missing_vendor(vendor_id: str, where: str, *, required: bool) -> ReportEntry:

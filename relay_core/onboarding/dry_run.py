@@ -32,11 +32,11 @@ from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.vendor import read_rows as normalize_rows
 from relay_core.normalize.vendor import sorted_rows
 from relay_core.normalize.vendor_feed import missing_columns, repeated_headers
-from relay_core.onboarding.head import FeedBytes, whole_lines, whole_records
-from relay_core.onboarding.reading import MOST_ROWS, MissingHeader, Reading, Refusal
+from relay_core.onboarding.check_results import MAX_ROWS, MissingHeader, Reading, Refusal
+from relay_core.onboarding.feed_sample import FeedSample, whole_lines, whole_records
 
 
-def read_rows(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> Reading:
+def read_rows(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> Reading:
     """Return what the first rows of a feed are to a run with this parser."""
     try:
         parsed, readable = _parsed(feed, parser)
@@ -61,7 +61,7 @@ def read_rows(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> Re
     )
 
 
-def read_headers(feed: FeedBytes, parser: ParserConfig) -> tuple[str, ...]:
+def read_headers(feed: FeedSample, parser: ParserConfig) -> tuple[str, ...]:
     """Return a feed's headers; none where it has no record.
 
     Raises:
@@ -71,7 +71,7 @@ def read_headers(feed: FeedBytes, parser: ParserConfig) -> tuple[str, ...]:
 
 
 def column_cells(
-    feed: FeedBytes, parser: ParserConfig, columns: Sequence[str]
+    feed: FeedSample, parser: ParserConfig, columns: Sequence[str]
 ) -> dict[str, list[str]]:
     """Return the texts of some canonical columns that the file has, trimmed.
 
@@ -87,7 +87,7 @@ def column_cells(
 
 
 def header_cells(
-    feed: FeedBytes, parser: ParserConfig, headers: Collection[str], *, with_numbers: bool
+    feed: FeedSample, parser: ParserConfig, headers: Collection[str], *, with_numbers: bool
 ) -> dict[str, list[str]]:
     """Return the texts that stand under some headers, trimmed, without nulls.
 
@@ -132,14 +132,14 @@ def missing_headers(headers: Sequence[str], parser: ParserConfig) -> tuple[Missi
         if column not in parser.defaults and wanted.get(column) not in names
     ]
     mapped = {column: parser.column_map.get(column) for column in columns}
-    near = names[:MOST_ROWS]
+    near = names[:MAX_ROWS]
     return tuple(
         MissingHeader(column, header, nearest_header(header or column, near))
         for column, header in mapped.items()
     )
 
 
-def _parsed(feed: FeedBytes, parser: ParserConfig) -> tuple[ParsedFeed, ParserConfig]:
+def _parsed(feed: FeedSample, parser: ParserConfig) -> tuple[ParsedFeed, ParserConfig]:
     """Return the records that are looked at, and the parser that their bytes are read with."""
     if parser.format == "jsonl":
         data, readable = whole_lines(feed, parser, feed.rows)

@@ -1,7 +1,7 @@
 """One vendor's feed held against its config by its first bytes, and what to change in the config.
 
-Guesses come from `ingest.charset` and `guesses/`; here they are put together, tried on the same
-bytes, and kept only where the feed reads better with them.
+Modules that end in ``_guess`` make the guesses. They are combined here, tried on the same bytes,
+and kept only where the feed reads better with them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode
 from relay_core.domain.columns import NUMBER_COLUMNS, REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.charset import decode_head, guess_encoding
+from relay_core.onboarding.cell_words import (
+    WORDED_COLUMNS,
+    guess_null_values,
+    quantity_word_notes,
+)
+from relay_core.onboarding.check_results import FeedCheck, Reading, UnknownColumn
+from relay_core.onboarding.column_candidates import candidates
+from relay_core.onboarding.container_guess import container_changes, unpacked
 from relay_core.onboarding.dry_run import (
     column_cells,
     header_cells,
@@ -24,25 +32,17 @@ from relay_core.onboarding.dry_run import (
     read_headers,
     read_rows,
 )
-from relay_core.onboarding.guesses.candidates import candidates
-from relay_core.onboarding.guesses.container import container_changes, unpacked
-from relay_core.onboarding.guesses.headers import match_headers
-from relay_core.onboarding.guesses.layout import guess_layout
-from relay_core.onboarding.guesses.numbers import NumberGuess, are_amounts, guess_numbers
-from relay_core.onboarding.guesses.sheet import guess_sheet
-from relay_core.onboarding.guesses.timestamps import guess_timestamps
-from relay_core.onboarding.guesses.words import (
-    WORDED_COLUMNS,
-    guess_null_values,
-    quantity_word_notes,
-)
-from relay_core.onboarding.head import FeedBytes
-from relay_core.onboarding.reading import FeedCheck, Reading, UnknownColumn
+from relay_core.onboarding.feed_sample import FeedSample
+from relay_core.onboarding.header_guess import match_headers
+from relay_core.onboarding.layout_guess import guess_layout
+from relay_core.onboarding.number_guess import NumberGuess, are_amounts, guess_numbers
+from relay_core.onboarding.sheet_guess import guess_sheet
+from relay_core.onboarding.timestamp_guess import guess_timestamps
 
-_MOST_HEADERS = 200
+_MAX_HEADERS = 200
 
 
-def check_feed(feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> FeedCheck:
+def check_feed(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> FeedCheck:
     """Hold the first bytes of a feed, or all of them, against a vendor's parser.
 
     Raises:
@@ -74,7 +74,7 @@ def _other_container(parser: ParserConfig, changes: Mapping[str, Any]) -> Readin
 class _Look:
     """A feed, its vendor's parser and the tenant's config, held together for one check."""
 
-    def __init__(self, feed: FeedBytes, parser: ParserConfig, config: TenantConfig) -> None:
+    def __init__(self, feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> None:
         self._feed = feed
         self._parser = parser
         self._config = config
@@ -128,7 +128,7 @@ class _Look:
         if not best.headers or not lacking:
             return check
         parser = check.parser if check.changes else self._parser
-        free = [name for name in dict.fromkeys(best.unused[:_MOST_HEADERS]) if name]
+        free = [name for name in dict.fromkeys(best.unused[:_MAX_HEADERS]) if name]
         if "cost" in lacking:
             cells = header_cells(self._feed, parser, free, with_numbers=False)
             amounts = [text for texts in cells.values() if are_amounts(texts) for text in texts]
@@ -167,7 +167,7 @@ class _Look:
         return replace(check, changes=changes, parser=parser)
 
 
-def _layout_changes(feed: FeedBytes, parser: ParserConfig) -> dict[str, Any]:
+def _layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
     if parser.format in WORKBOOK_FORMATS:
         return guess_sheet(feed.data, parser)
     encoding = guess_encoding(feed.data, parser.encoding, is_whole=feed.is_whole)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from relay_core.config import TenantConfig
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.errors import ConfigFault
-from relay_core.domain.limits import LONGEST_QUOTED
-from relay_core.onboarding.reading import MOST_ROWS, FeedCheck, Reading
+from relay_core.domain.limits import MAX_QUOTED
+from relay_core.onboarding.check_results import MAX_ROWS, FeedCheck, Reading
 
 _SHOWN = 3
 # Currencies that nobody writes with a mere "$".
@@ -39,7 +39,7 @@ def describe_reading(reading: Reading) -> str:
         return reading.error_message
     if not reading.rows:
         return "the file has no rows"
-    looked_at = f"the first {reading.rows}" if reading.rows >= MOST_ROWS else f"{reading.rows}"
+    looked_at = f"the first {reading.rows}" if reading.rows >= MAX_ROWS else f"{reading.rows}"
     if not reading.refused_rows:
         return f"none of {looked_at} rows would be refused"
     samples = [
@@ -50,7 +50,7 @@ def describe_reading(reading: Reading) -> str:
     return f"{reading.refused_rows} of {looked_at} rows would be refused: {'; '.join(samples)}"
 
 
-def upload_doubts(path: str, check: FeedCheck, config: TenantConfig) -> Iterator[ConfigFault]:
+def upload_warnings(path: str, check: FeedCheck, config: TenantConfig) -> Iterator[ConfigFault]:
     """Yield what is probably not meant in a vendor's config, now that its headers are known.
 
     Args:
@@ -100,7 +100,7 @@ def _left_to_do(check: FeedCheck) -> Iterator[str]:
 
 def _as_written(header: str) -> str:
     """Return a header as a config may have it, a line break in it as an escape."""
-    return json.dumps(header[:LONGEST_QUOTED], ensure_ascii=False)
+    return json.dumps(header[:MAX_QUOTED], ensure_ascii=False)
 
 
 def _looks_like_a_row(headers: tuple[str, ...]) -> bool:

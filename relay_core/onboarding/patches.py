@@ -16,7 +16,7 @@ from relay_core.domain.errors import CellError
 from relay_core.domain.records import Cause
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.onboarding.feed_check import changed_parser
-from relay_core.onboarding.guesses.numbers import guess_numbers
+from relay_core.onboarding.number_guess import guess_numbers
 
 
 def with_patches(config: TenantConfig, vendor: NormalizedVendor) -> NormalizedVendor:

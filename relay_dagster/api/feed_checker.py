@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from relay_core.config import TenantConfig
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.onboarding.head import FeedBytes
-from relay_core.onboarding.reading import FeedCheck
+from relay_core.onboarding.check_results import FeedCheck
+from relay_core.onboarding.feed_sample import FeedSample
 from relay_dagster.api.engine_processes import EngineProcesses, Read, Turns
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 
@@ -38,7 +38,7 @@ class FeedChecker:
         """
         return self._turns.turn()
 
-    def check(self, config: TenantConfig, feeds: Mapping[str, FeedBytes]) -> Checks:
+    def check(self, config: TenantConfig, feeds: Mapping[str, FeedSample]) -> Checks:
         """Return what each vendor's feed comes to.
 
         Raises:
@@ -54,7 +54,7 @@ class FeedChecker:
 @dataclass(frozen=True, slots=True)
 class _CheckFeeds:
     config: TenantConfig
-    feeds: Mapping[str, FeedBytes]
+    feeds: Mapping[str, FeedSample]
 
     def __call__(self, read: Read) -> Checks:
         from relay_core.onboarding.feed_check import check_feed

@@ -15,12 +15,12 @@ from relay_core.config import TenantConfig, VendorConfig
 from relay_core.config.json_patch import apply_patch
 from relay_core.domain.errors import FeedUnreadableError, UnsupportedSchemaVersionError
 from relay_core.domain.run_faults import too_large
+from relay_core.onboarding.acceptance import is_right, limits_passed
+from relay_core.onboarding.check_results import FeedCheck
 from relay_core.onboarding.config_patch import parser_patch
 from relay_core.onboarding.feed_check import check_feed
-from relay_core.onboarding.findings import sentences_of, upload_doubts
-from relay_core.onboarding.head import FeedBytes, is_read_whole
-from relay_core.onboarding.reading import FeedCheck
-from relay_core.onboarding.verdict import is_right, limits_passed
+from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
+from relay_core.onboarding.findings import sentences_of, upload_warnings
 from relay_dagster.mapped_files import InputFile
 
 _HEAD_BYTES = 4 << 20
@@ -90,16 +90,16 @@ class _Look:
         yield from (f"  {each}" for each in sentences_of(self.check))
         passed = limits_passed(self.check.best, self._vendor, self._config)
         yield from (f"  a run would end with {each}" for each in passed)
-        doubts = upload_doubts(path, self.check, self._config)
+        doubts = upload_warnings(path, self.check, self._config)
         yield from (f"  doubtful: {each}" for each in doubts)
 
 
-def _head(feed: InputFile) -> FeedBytes:
+def _head(feed: InputFile) -> FeedSample:
     start = bytes(feed.data[:_HEAD_BYTES])
     if is_read_whole(start):
         start = bytes(feed.data[:_WHOLE_BYTES])
     feed.release()
-    return FeedBytes(start, is_whole=len(start) == len(feed.data), rows=_ROWS)
+    return FeedSample(start, is_whole=len(start) == len(feed.data), rows=_ROWS)
 
 
 def _parser_of(vendor: dict[str, Any]) -> dict[str, Any]:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 FOLDERS = ("normalized", "outputs", "reports", "published")
 """What a run leaves under its output folder, and replaces there."""
-_MOST_OF_STATE = 1 << 31
+_MAX_OF_STATE = 1 << 31
 """So much of a state is read from a pipe; room for it is asked for at once."""
-_MOST_OF_CONFIG = 8_000_000
+_MAX_OF_CONFIG = 8_000_000
 """No config has more bytes, white space and comments included."""
 
 
@@ -175,7 +175,7 @@ def _document(arguments: argparse.Namespace, limits: Limits) -> Mapping[str, Any
     if arguments.config is None:
         text: str | bytes = _sample_config(arguments.tenant)
     else:
-        text = bytes(_read(arguments.config, _MOST_OF_CONFIG).data[: _MOST_OF_CONFIG + 1])
+        text = bytes(_read(arguments.config, _MAX_OF_CONFIG).data[: _MAX_OF_CONFIG + 1])
         written = "json" if arguments.config.suffix.lower() == ".json" else "yaml"
     try:
         return parse_document(text, format=written, limits=limits)
@@ -255,7 +255,7 @@ def _state(path: Path) -> Baseline:
     from relay_core.publish.state import read_state
 
     try:
-        return read_state(_read(path, _MOST_OF_STATE).data, keeps_rows=True)
+        return read_state(_read(path, _MAX_OF_STATE).data, keeps_rows=True)
     except StateUnreadableError as error:
         raise UsageError(f"--baseline: {path}: {error}") from None
 

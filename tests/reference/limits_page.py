@@ -17,9 +17,9 @@ sys.path.insert(0, str(ROOT))
 
 from relay_core.domain.limits import (  # noqa: E402
     DEFAULT_LIMITS,
-    LONGEST_QUOTED,
-    MOST_FAULTS_TOLD,
-    MOST_LISTED,
+    MAX_FAULTS,
+    MAX_LISTED,
+    MAX_QUOTED,
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS  # noqa: E402
 from relay_dagster.settings import LimitSettings, Settings  # noqa: E402
@@ -29,9 +29,9 @@ FIXED = (DEFAULT_LIMITS, DEFAULT_API_LIMITS)
 """What holds limits that no variable sets: dataclasses that say under ``Attributes`` of what each
 is, and what is over it."""
 TOLD = (
-    ("faults", MOST_FAULTS_TOLD, "of a config or a body; a last one says how many more there are"),
-    ("items of a list", MOST_LISTED, "in a message; cut, `and N more`"),
-    ("characters", LONGEST_QUOTED, "of somebody's text in a message; cut, `...`"),
+    ("faults", MAX_FAULTS, "of a config or a body; a last one says how many more there are"),
+    ("items of a list", MAX_LISTED, "in a message; cut, `and N more`"),
+    ("characters", MAX_QUOTED, "of somebody's text in a message; cut, `...`"),
 )
 _INTRODUCTION = """# Limits
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from relay_core.domain.cell_rules import cut, strip
 from relay_core.domain.codes import RunStatus, VendorStatus, WarningCode
-from relay_core.domain.limits import LONGEST_QUOTED
+from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.next_action import next_action
 from relay_core.domain.records import ENGINE_VERSION, Cause, RunContext
 from relay_core.normalize.result import NormalizedVendor
@@ -56,7 +56,7 @@ def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> view
     faults = (view.Fault(one.error_code, one.error_message) for one in findings.faults)
     tripped_first = sorted(findings.guards or (), key=lambda result: not result.tripped)
     unpriced = (
-        cut(entry.sku, LONGEST_QUOTED)
+        cut(entry.sku, MAX_QUOTED)
         for entry in findings.warnings[:_MAX_WARNINGS]
         if entry.error_code == WarningCode.UNPRICED_SKU and entry.sku is not None
     )
@@ -115,7 +115,7 @@ def _changes(changes: Changes | None) -> view.Changes | None:
 
 def _move(move: PriceMove) -> view.Move:
     return view.Move(
-        cut(move.sku, LONGEST_QUOTED),
+        cut(move.sku, MAX_QUOTED),
         move.before,
         move.after,
         wording.signed_percent(move.share),
@@ -136,14 +136,14 @@ def _guard(result: GuardResult) -> view.Guard:
 
 def _example(example: Mapping[str, Any]) -> view.Move:
     after = "gone" if example["after"] is None else str(example["after"])
-    return view.Move(cut(example["sku"], LONGEST_QUOTED), str(example["before"]), after)
+    return view.Move(cut(example["sku"], MAX_QUOTED), str(example["before"]), after)
 
 
 def _rules(applied: Sequence[AppliedRule]) -> Listed[view.Rule]:
     shown = (
         view.Rule(
             one.path,
-            cut(one.rule, LONGEST_QUOTED),
+            cut(one.rule, MAX_QUOTED),
             one.vendor_id or "",
             f"{wording.counted(one.count, one.noun)} {one.verb}",
         )
@@ -257,7 +257,7 @@ def _cause(cause: Cause) -> view.Cause:
         counted=wording.counted(cause.count, "row"),
         vendor_id=cause.vendor_id,
         samples=tuple(
-            view.Sample(str(one.row_number), cut(strip(one.value), LONGEST_QUOTED))
+            view.Sample(str(one.row_number), cut(strip(one.value), MAX_QUOTED))
             for one in cause.samples
         ),
         what_to_do=cut(wording.sentence(cause.what_to_do), _MAX_NOTE_LENGTH),

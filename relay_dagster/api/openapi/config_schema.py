@@ -15,7 +15,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from relay_core.config import TenantConfig
-from relay_core.config.values import FEED_COLUMNS
+from relay_core.config.values import OUTPUT_COLUMNS
 from relay_dagster.wire.tenants import CONFIG_EXAMPLE
 
 Schema = dict[str, Any]
@@ -102,7 +102,7 @@ def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
     schemas["OutputConfig"]["properties"]["columns"]["uniqueItems"] = True
     # A column's name alone will do.
     named = {**schemas["OutputColumn"], "oneOf": _ONE_THING}
-    schemas["OutputColumn"] = {"anyOf": [{"enum": list(FEED_COLUMNS)}, named]}
+    schemas["OutputColumn"] = {"anyOf": [{"enum": list(OUTPUT_COLUMNS)}, named]}
     whole |= {"description": "A tenant config of schema_version 1.", "examples": [CONFIG_EXAMPLE]}
     return schemas
 

@@ -18,10 +18,10 @@ from relay_core.config import ParserConfig, TenantConfig, VendorConfig, load_con
 from relay_core.config.lint import lint_warnings
 from relay_core.config.values import sound_id
 from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
+from relay_core.onboarding.check_results import FeedCheck, Reading
 from relay_core.onboarding.config_patch import parser_patch, parser_steps
-from relay_core.onboarding.findings import describe_check, upload_doubts
-from relay_core.onboarding.head import FeedBytes, is_read_whole
-from relay_core.onboarding.reading import FeedCheck, Reading
+from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
+from relay_core.onboarding.findings import describe_check, upload_warnings
 from relay_dagster.api.engine_processes import TaskTooSlowError, TurnsTakenError
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
@@ -179,7 +179,7 @@ class _Found:
     """A vendor's latest upload and its first bytes."""
 
     latest: ObjectInfo
-    feed: FeedBytes
+    feed: FeedSample
 
 
 def _checked(
@@ -198,7 +198,7 @@ def _checked(
             doubt
             for place, upload in enumerate(uploads)
             if upload.check is not None
-            for doubt in upload_doubts(f"vendors.{place}", upload.check, config)
+            for doubt in upload_warnings(f"vendors.{place}", upload.check, config)
         ),
     ]
     changes = {place: upload.changes for place, upload in enumerate(uploads)}
@@ -258,7 +258,7 @@ def _find(vendor: VendorConfig, objects: ObjectStore) -> _Found | VendorCheck:
     if latest is None or data is None:
         message = f'there is no upload under "{_cut(prefix)}"'
         return VendorCheck(vendor_id=vendor.vendor_id, status="missing", message=message)
-    return _Found(latest, FeedBytes(data, is_whole=latest.size <= len(data)))
+    return _Found(latest, FeedSample(data, is_whole=latest.size <= len(data)))
 
 
 def _with_whole(
@@ -272,7 +272,7 @@ def _with_whole(
             data = objects.read_head(each.latest.key, size) if size <= room else None
             if data is not None:
                 room -= size
-                yield _Found(each.latest, FeedBytes(data, is_whole=True))
+                yield _Found(each.latest, FeedSample(data, is_whole=True))
                 continue
         yield each
 

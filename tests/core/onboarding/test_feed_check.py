@@ -11,7 +11,7 @@ from relay_core.domain.codes import RowFault
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.onboarding.feed_check import FeedCheck, check_feed
-from relay_core.onboarding.head import OLE2, FeedBytes
+from relay_core.onboarding.feed_sample import OLE2, FeedSample
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.config_documents import ROOT
 from support.normalizing import normalize_vendor
@@ -100,7 +100,7 @@ def checked(data: bytes, *, is_whole: bool = True, **options: Any) -> FeedCheck:
         vendor_document(parser=options),
         output={"columns": ["sku", "quantity_available", "price"]},
     )
-    return check_feed(FeedBytes(data, is_whole), config.vendors[0].parser, config)
+    return check_feed(FeedSample(data, is_whole), config.vendors[0].parser, config)
 
 
 def run_of(config: TenantConfig, data: bytes) -> NormalizedVendor:
@@ -195,14 +195,14 @@ def test_two_headers_that_may_both_be_the_column_are_left_to_people() -> None:
 def test_columns_are_looked_for_only_where_the_feed_is_to_hold_them() -> None:
     data = b"sku,quantity_available,cost,Product Name,Maker\nA,1,2,Bolt,ACME\n"
     config = tenant_config(output={"columns": ["sku", "price", "title"]})
-    check = check_feed(FeedBytes(data, True), config.vendors[0].parser, config)
+    check = check_feed(FeedSample(data, True), config.vendors[0].parser, config)
     assert check.changes == {"column_map": {"title": "Product Name"}}
 
 
 def test_a_column_that_may_be_left_out_is_not_mapped_to_cells_that_are_refused() -> None:
     data = b"sku,quantity_available,cost,Condition\nA,1,2,mint\n"
     config = tenant_config(output={"columns": ["sku", "price", "condition"]})
-    assert check_feed(FeedBytes(data, True), config.vendors[0].parser, config).changes == {}
+    assert check_feed(FeedSample(data, True), config.vendors[0].parser, config).changes == {}
 
 
 def test_a_name_in_a_row_does_not_make_it_the_header() -> None:
@@ -258,7 +258,7 @@ def test_two_hundred_rows_are_looked_at_with_a_header_and_without(
     config = tenant_config(vendor_document(parser=options))
     data = feed(*(f"A{number},1,1.00" for number in range(300)))
     rows = data if columns is None else data.split(b"\n", 1)[1]
-    check = check_feed(FeedBytes(rows, is_whole=True), config.vendors[0].parser, config)
+    check = check_feed(FeedSample(rows, is_whole=True), config.vendors[0].parser, config)
     assert check.as_sent.rows == 200
 
 

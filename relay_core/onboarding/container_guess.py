@@ -22,16 +22,16 @@ from relay_core.ingest.compression import (
 )
 from relay_core.ingest.json_objects import read_object
 from relay_core.ingest.workbooks import workbook_format
-from relay_core.onboarding.head import OLE2, PARQUET, ZIP, FeedBytes
+from relay_core.onboarding.feed_sample import OLE2, PARQUET, ZIP, FeedSample
 
 _UNPACKED = 1 << 20
 """So much of a packed text is looked at."""
-LOOK_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
+SAMPLE_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
 """What a file that must be unpacked whole may unpack to."""
 _NO_FEED = ((b"%PDF", "a PDF"),)
 
 
-def unpacked(feed: FeedBytes) -> FeedBytes:
+def unpacked(feed: FeedSample) -> FeedSample:
     """Return an upload without its layer of compression, as far as its first bytes tell.
 
     Raises:
@@ -50,7 +50,9 @@ def unpacked(feed: FeedBytes) -> FeedBytes:
     return _gunzipped(feed) if packed == "gzip" else feed
 
 
-def container_changes(feed: FeedBytes, inner: FeedBytes, parser: ParserConfig) -> Mapping[str, Any]:
+def container_changes(
+    feed: FeedSample, inner: FeedSample, parser: ParserConfig
+) -> Mapping[str, Any]:
     """Return what to change in a parser so that it takes an upload for what it is.
 
     Args:
@@ -72,7 +74,7 @@ def container_changes(feed: FeedBytes, inner: FeedBytes, parser: ParserConfig) -
     return changes
 
 
-def _format_of(feed: FeedBytes, parser: ParserConfig) -> str:
+def _format_of(feed: FeedSample, parser: ParserConfig) -> str:
     if not feed.data:
         return parser.format
     if feed.data.startswith((ZIP, OLE2)):
@@ -82,7 +84,7 @@ def _format_of(feed: FeedBytes, parser: ParserConfig) -> str:
     return "jsonl" if _is_json_lines(feed) else "csv"
 
 
-def _is_json_lines(feed: FeedBytes) -> bool:
+def _is_json_lines(feed: FeedSample) -> bool:
     """Tell whether the first line that is not blank is a JSON object."""
     try:
         text = decode_head(feed.data, likely_encodings(feed.data)[0], is_whole=feed.is_whole)
@@ -92,7 +94,7 @@ def _is_json_lines(feed: FeedBytes) -> bool:
     return line.startswith("{") and read_object(line) is not None
 
 
-def _unzipped(feed: FeedBytes) -> FeedBytes:
+def _unzipped(feed: FeedSample) -> FeedSample:
     try:
         open_archive(feed.data).close()
     except BROKEN as error:
@@ -100,11 +102,11 @@ def _unzipped(feed: FeedBytes) -> FeedBytes:
         raise _unreadable(f"the file begins as {what} do, and is damaged: {error}") from error
     data, is_all = unpack_head(feed.data, "zip", _UNPACKED)
     if not is_all and data.startswith(PARQUET):
-        data, is_all = bytes(unpack(feed.data, "zip", LOOK_LIMITS)), True
+        data, is_all = bytes(unpack(feed.data, "zip", SAMPLE_LIMITS)), True
     return replace(feed, data=data, is_whole=is_all)
 
 
-def _gunzipped(feed: FeedBytes) -> FeedBytes:
+def _gunzipped(feed: FeedSample) -> FeedSample:
     unpacker = zlib.decompressobj(wbits=31)
     try:
         data = unpacker.decompress(feed.data, _UNPACKED)

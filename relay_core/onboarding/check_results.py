@@ -8,7 +8,7 @@ from typing import Any
 
 from relay_core.config import ParserConfig
 
-MOST_ROWS = 200
+MAX_ROWS = 200
 """How many rows are looked at, where nobody says another number."""
 _PRICED = frozenset(("cost", "price"))
 

@@ -10,7 +10,7 @@ from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.feed import TextBatch
-from relay_core.onboarding.head import FeedBytes, whole_records
+from relay_core.onboarding.feed_sample import FeedSample, whole_records
 from support.builders import feed, tenant_config, vendor_document
 
 
@@ -22,7 +22,7 @@ def rows_of(
     data: bytes, *, is_whole: bool = True, most: int = 200, **options: Any
 ) -> list[tuple[int, list[str]]]:
     """Return the numbered records that the engine reads of a head."""
-    head, parser = whole_records(FeedBytes(data, is_whole), parser_of(**options), most)
+    head, parser = whole_records(FeedSample(data, is_whole), parser_of(**options), most)
     return [
         (number, list(cells))
         for batch in parse_feed(head, parser).batches

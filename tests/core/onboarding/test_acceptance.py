@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from relay_core.onboarding.acceptance import is_right, limits_passed
 from relay_core.onboarding.feed_check import check_feed
-from relay_core.onboarding.head import FeedBytes
-from relay_core.onboarding.verdict import is_right, limits_passed
+from relay_core.onboarding.feed_sample import FeedSample
 from support.builders import feed, tenant_config, vendor_document
 
 LENIENT = {"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}
@@ -17,7 +17,7 @@ LENIENT = {"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}
 def judged(data: bytes, policy: dict[str, Any], **vendor: Any) -> tuple[bool, list[str]]:
     config = tenant_config(vendor_document(**vendor), error_policy=policy)
     own = config.vendors[0]
-    check = check_feed(FeedBytes(data, is_whole=True), own.parser, config)
+    check = check_feed(FeedSample(data, is_whole=True), own.parser, config)
     return is_right(check, own, config), limits_passed(check.best, own, config)
 
 

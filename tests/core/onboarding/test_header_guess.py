@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relay_core.domain.columns import INPUT_COLUMNS
-from relay_core.onboarding.guesses.headers import match_headers
+from relay_core.onboarding.header_guess import match_headers
 from support.builders import tenant_config, vendor_document
 
 PARSER = tenant_config(vendor_document()).vendors[0].parser

@@ -12,13 +12,13 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.feed import TextBatch
 from relay_core.ingest.formats import open_feed
 from relay_core.ingest.workbooks import open_book
-from relay_core.onboarding.guesses.container import LOOK_LIMITS
-from relay_core.onboarding.guesses.headers import count_known, known_names
-from relay_core.onboarding.guesses.layout import columns_without_header, header_place
-from relay_core.onboarding.head import HeadRecord
+from relay_core.onboarding.container_guess import SAMPLE_LIMITS
+from relay_core.onboarding.feed_sample import SampleRecord
+from relay_core.onboarding.header_guess import count_known, known_names
+from relay_core.onboarding.layout_guess import columns_without_header, header_place
 
 _RECORDS = 100
-_MOST_SHEETS = 5
+_MAX_SHEETS = 5
 _SURE = 2
 """A header with so many names that price lists have is looked for no further."""
 _COLUMNS = [f"column {place}" for place in range(200)]
@@ -27,8 +27,8 @@ _COLUMNS = [f"column {place}" for place in range(200)]
 @dataclass(frozen=True, slots=True)
 class _Sheet:
     name: str
-    header: HeadRecord | None = None
-    first: HeadRecord | None = None
+    header: SampleRecord | None = None
+    first: SampleRecord | None = None
     known: int = 0
     columns: tuple[str, ...] | None = None
 
@@ -39,13 +39,13 @@ def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
     Raises:
         FeedUnreadableError: it is no workbook.
     """
-    sheets = open_book(data, parser.format, LOOK_LIMITS).sheets
+    sheets = open_book(data, parser.format, SAMPLE_LIMITS).sheets
     shown = [name for name, is_visible in sheets if is_visible]
     own = parser.sheet if parser.sheet in shown else next(iter(shown), None)
     if own is None:
         return {}
     best = _look(data, own, parser)
-    for other in [name for name in shown if name != own][: _MOST_SHEETS - 1]:
+    for other in [name for name in shown if name != own][: _MAX_SHEETS - 1]:
         if best.known >= _SURE:
             break
         found = _look(data, other, parser)
@@ -86,17 +86,17 @@ def _look(data: bytes, name: str, parser: ParserConfig) -> _Sheet:
     return _Sheet(name, header, records[0], count_known(header.cells, names), columns)
 
 
-def _records(data: bytes, probe: ParserConfig) -> list[HeadRecord]:
+def _records(data: bytes, probe: ParserConfig) -> list[SampleRecord]:
     """Return the first rows that are not blank, each up to its last cell that is not."""
-    records: list[HeadRecord] = []
-    for batch in open_feed(data, probe, LOOK_LIMITS).batches:
+    records: list[SampleRecord] = []
+    for batch in open_feed(data, probe, SAMPLE_LIMITS).batches:
         if not isinstance(batch, TextBatch):
             continue
         columns = [column.slice(0, _RECORDS).to_pylist() for column in batch.columns]
         for row, cells in zip(batch.row_numbers.tolist(), zip(*columns, strict=True), strict=False):
             width = max((at for at, cell in enumerate(cells, 1) if strip(cell)), default=0)
             if width:
-                records.append(HeadRecord(row, cells[:width]))
+                records.append(SampleRecord(row, cells[:width]))
         if len(records) >= _RECORDS:
             break
     return records[:_RECORDS]

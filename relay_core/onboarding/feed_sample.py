@@ -22,7 +22,7 @@ from relay_core.ingest.csv_records import (
     skip_lines,
     stand_in,
 )
-from relay_core.onboarding.reading import MOST_ROWS
+from relay_core.onboarding.check_results import MAX_ROWS
 
 ZIP, OLE2, PARQUET = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"PAR1"
 """The first bytes of an archive or a workbook, of an old workbook, and of a Parquet file."""
@@ -31,7 +31,7 @@ _LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 @dataclass(frozen=True, slots=True)
-class FeedBytes:
+class FeedSample:
     """The first bytes of a feed.
 
     ``is_whole`` tells that there are no more, ``rows`` how many of its rows are looked at.
@@ -39,11 +39,11 @@ class FeedBytes:
 
     data: bytes
     is_whole: bool
-    rows: int = MOST_ROWS
+    rows: int = MAX_ROWS
 
 
 @dataclass(frozen=True, slots=True)
-class HeadRecord:
+class SampleRecord:
     """One record: the line of the text that it starts in, from 1, and its cells as they stand."""
 
     line: int
@@ -60,7 +60,7 @@ def is_read_whole(head: bytes) -> bool:
     return head.startswith((ZIP, OLE2, PARQUET))
 
 
-def whole_lines(feed: FeedBytes, parser: ParserConfig, most: int) -> tuple[bytes, ParserConfig]:
+def whole_lines(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[bytes, ParserConfig]:
     """Return the first lines of a feed that are not cut, and the parser that reads these bytes.
 
     Raises:
@@ -76,7 +76,7 @@ def whole_lines(feed: FeedBytes, parser: ParserConfig, most: int) -> tuple[bytes
     return data, parser.model_copy(update={"encoding": "utf-8", "compression": "none"})
 
 
-def whole_records(feed: FeedBytes, parser: ParserConfig, most: int) -> tuple[bytes, ParserConfig]:
+def whole_records(feed: FeedSample, parser: ParserConfig, most: int) -> tuple[bytes, ParserConfig]:
     """Return the first records of a feed that are not cut, and the parser that reads these bytes.
 
     Raises:
@@ -105,9 +105,9 @@ def whole_records(feed: FeedBytes, parser: ParserConfig, most: int) -> tuple[byt
     return data, parser.model_copy(update={"encoding": "utf-8", "compression": "none"})
 
 
-def head_records(
+def sample_records(
     text: str, delimiter: str, *, skip: int = 0, is_whole: bool
-) -> Iterator[HeadRecord]:
+) -> Iterator[SampleRecord]:
     """Yield the records of a text that may be cut at its end; lines without any text are left out.
 
     Where a quote is never closed the records end.
@@ -120,7 +120,7 @@ def head_records(
             line += line_number(body[last:start], start - last) - 1
             last = start
             cells = (field.decode("utf-8") for field in fields)
-            yield HeadRecord(line, tuple(_restored(cell, mark, delimiter) for cell in cells))
+            yield SampleRecord(line, tuple(_restored(cell, mark, delimiter) for cell in cells))
     except UnclosedQuoteError:
         return
 

@@ -35,7 +35,7 @@ _AMOUNT = re.compile(
 )
 _SYMBOL_WORDS = frozenset(("kr", "kr.", "zł", "Kč", "Ft", "Fr.", "Rs", "Rs.", "lei", "din"))
 _CODES = {"€": "EUR", "£": "GBP", "$": "USD", "US$": "USD", "zł": "PLN", "Kč": "CZK", "Ft": "HUF"}
-_MOST_SYMBOLS = 4
+_MAX_SYMBOLS = 4
 _LONGEST = 40
 _COMMON = 0.02
 _LOOKED_AT, _MOSTLY = 200, 0.9
@@ -173,7 +173,7 @@ def _symbols(cells: Mapping[str, Sequence[str]]) -> list[str]:
         if found is not None:
             counts.update(filter(_is_symbol, map(strip, _ends(found))))
     least = _COMMON * len(texts)
-    return [symbol for symbol, count in counts.most_common(_MOST_SYMBOLS) if count >= least]
+    return [symbol for symbol, count in counts.most_common(_MAX_SYMBOLS) if count >= least]
 
 
 def _ends(found: re.Match[str]) -> Iterable[str]:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.onboarding.container_guess import unpacked
 from relay_core.onboarding.feed_check import FeedCheck, check_feed
+from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.findings import describe_check
-from relay_core.onboarding.guesses.container import unpacked
-from relay_core.onboarding.head import FeedBytes
 from support.builders import tenant_config, vendor_document
 from support.workbooks import ods, ods_table, ods_texts, text_row, workbook, xls
 
-FEEDS = Path(__file__).parents[3] / "data" / "feeds" / "formats"
+FEEDS = Path(__file__).parents[2] / "data" / "feeds" / "formats"
 CSV = b"sku,quantity_available,cost\nA,1,2.50\nB,2,3\n"
 LINES = (
     b'{"sku":"A","quantity_available":1,"cost":2.5}\n{"sku":"B","quantity_available":2,"cost":3}\n'
@@ -45,7 +45,7 @@ def checked(data: bytes, *, is_whole: bool = True, **options: Any) -> FeedCheck:
         vendor_document(parser=options),
         output={"columns": ["sku", "quantity_available", "price"]},
     )
-    return check_feed(FeedBytes(data, is_whole), config.vendors[0].parser, config)
+    return check_feed(FeedSample(data, is_whole), config.vendors[0].parser, config)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_a_cut_archive_is_not_looked_into_and_a_cut_gzip_is() -> None:
 
 
 def test_no_more_of_an_archive_is_unpacked_than_is_looked_at() -> None:
-    text = unpacked(FeedBytes(zipped(CSV + b"C,3,4\n" * 1_000_000), True, rows=7))
+    text = unpacked(FeedSample(zipped(CSV + b"C,3,4\n" * 1_000_000), True, rows=7))
     assert (len(text.data), text.is_whole, text.rows) == (1 << 20, False, 7)
-    parquet = unpacked(FeedBytes(zipped(PARQUET + bytes(2 << 20)), True))
+    parquet = unpacked(FeedSample(zipped(PARQUET + bytes(2 << 20)), True))
     assert (len(parquet.data), parquet.is_whole) == (len(PARQUET) + (2 << 20), True)
 
 

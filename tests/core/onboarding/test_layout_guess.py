@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay_core.onboarding.guesses.layout import Layout, guess_layout
+from relay_core.onboarding.layout_guess import Layout, guess_layout
 from support.builders import tenant_config, vendor_document
 
 

@@ -13,7 +13,7 @@ from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import read_cell
 from relay_core.domain.columns import JUDGED_COLUMNS
 from relay_core.domain.errors import CellError
-from relay_core.onboarding.guesses.headers import common_names, plain_words
+from relay_core.onboarding.header_guess import common_names, plain_words
 
 _LOOKED_AT = 200
 _FIT = 0.9

@@ -10,8 +10,8 @@ from itertools import islice
 
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import strip
-from relay_core.onboarding.guesses.headers import count_known, known_names
-from relay_core.onboarding.head import HeadRecord, head_records
+from relay_core.onboarding.feed_sample import SampleRecord, sample_records
+from relay_core.onboarding.header_guess import count_known, known_names
 
 _DELIMITERS = ",;\t|"
 _RECORDS = 200
@@ -79,7 +79,9 @@ def _look(
     """Return what a delimiter makes of a text, None where it splits nothing."""
     records = [
         record
-        for record in islice(head_records(text, delimiter, skip=skip, is_whole=is_whole), _RECORDS)
+        for record in islice(
+            sample_records(text, delimiter, skip=skip, is_whole=is_whole), _RECORDS
+        )
         if not record.is_blank
     ]
     if parser.columns is not None:
@@ -99,18 +101,18 @@ def _look(
 
 
 def _look_without_header(
-    records: Sequence[HeadRecord], layout: Layout, width: int
+    records: Sequence[SampleRecord], layout: Layout, width: int
 ) -> _Evidence | None:
     fitting = sum(len(record.cells) == width for record in records) if width > 1 else 0
     return _Evidence(layout, 0, fitting / len(records), width) if fitting else None
 
 
-def _skipped(records: Sequence[HeadRecord], place: int, skip: int) -> int:
+def _skipped(records: Sequence[SampleRecord], place: int, skip: int) -> int:
     """Return how many lines to skip; blank lines before the header need no skipping."""
     return skip if place == 0 else records[place].line - 1
 
 
-def header_place(records: Sequence[HeadRecord], width: int, names: frozenset[str]) -> int:
+def header_place(records: Sequence[SampleRecord], width: int, names: frozenset[str]) -> int:
     """Return which record is the header: the first full one, or one with more known names."""
     fitting = [
         (place, record)
@@ -126,7 +128,7 @@ def header_place(records: Sequence[HeadRecord], width: int, names: frozenset[str
 
 
 def columns_without_header(
-    records: Sequence[HeadRecord], names: frozenset[str]
+    records: Sequence[SampleRecord], names: frozenset[str]
 ) -> tuple[str, ...] | None:
     """Return names for the columns of records whose first is a row as the others are, else None.
 
@@ -147,5 +149,5 @@ def columns_without_header(
     return tuple(f"column {place}" for place in range(1, len(first) + 1))
 
 
-def _filled(record: HeadRecord) -> int:
+def _filled(record: SampleRecord) -> int:
     return sum(bool(strip(cell)) for cell in record.cells)

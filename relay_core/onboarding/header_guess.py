@@ -19,7 +19,7 @@ from relay_core.ingest.column_mapping import wanted_headers
 
 _LIKE_ENOUGH = 0.85
 _LONGEST = 80
-_MOST_HEADERS = 200
+_MAX_HEADERS = 200
 _NUMBER_WORDS = frozenset(("no", "nr", "num", "nbr", "number", "nummer"))
 # By column, the surest first.
 _NAMES: dict[str, str] = {
@@ -82,7 +82,7 @@ def common_names(column: str) -> Collection[str]:
 
 def count_known(cells: Sequence[str], names: frozenset[str]) -> int:
     """Return how many cells of a record are names of headers."""
-    return sum(_joined(plain_words(cell)) in names for cell in cells[:_MOST_HEADERS])
+    return sum(_joined(plain_words(cell)) in names for cell in cells[:_MAX_HEADERS])
 
 
 def match_headers(
@@ -95,7 +95,7 @@ def match_headers(
         parser: the vendor's, as far as it is known to be right.
         columns: which columns are wanted beside those that the config maps.
     """
-    names = [strip(header) for header in headers[:_MOST_HEADERS]]
+    names = [strip(header) for header in headers[:_MAX_HEADERS]]
     wanted = wanted_headers(names, parser)
     taken = {header for header in wanted.values() if header in names}
     found: dict[str, str] = {}

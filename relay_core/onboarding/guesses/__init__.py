@@ -1,1 +1,0 @@
-"""What a feed's bytes, headers and cells say of how it is written; each guess stands alone."""
