@@ -117,7 +117,7 @@ def _go(act: Act, process: Process, tries: int) -> None:
             act(process)
         except UNSURE:
             continue
-        except (REFUSED, ProcessDiedError):
+        except (*REFUSED, ProcessDiedError):
             return
         return
 

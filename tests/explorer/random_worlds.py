@@ -56,7 +56,7 @@ def _step(world: World, chance: random.Random) -> None:
     process, other = world.process("a"), world.process("b")
     process.begin()
     process.wire.plan = _interrupted_at_random(chance, unreliable(chance, SHARE), other)
-    with suppress(REFUSED, UNSURE, ProcessDiedError):
+    with suppress(*REFUSED, UNSURE, ProcessDiedError):
         chance.choice(_ACTS)(process)
     _happens(world, chance)
     world.clock.advance(chance.choice(_JUMPS))

@@ -25,6 +25,7 @@ from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
+from relay_dagster.aws.dynamodb.tenant_errors import UnknownTenantError
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.execution.publication import publish, published_key, withdraw
 from relay_dagster.external_errors import ExternalServiceError
@@ -51,7 +52,7 @@ from support.builders import config_document
 from support.webhooks_world import webhook
 
 TENANT = "acme"
-REFUSED = RunError
+REFUSED = (RunError, UnknownTenantError)
 UNSURE = ExternalServiceError
 RETENTION_DAYS = 30
 GUARD = {"guard": "skus_removed", "tripped": True, "value": "0.9", "limit": "0.5", "count": 9}
