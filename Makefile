@@ -137,7 +137,7 @@ runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack; D
 	@$(BIN)/python tests/runbook/rehearsal.py $(DRILL)
 
 schema: setup ## Write docs/config.schema.json again
-	@$(BIN)/python -m relay_dagster.api.openapi.config_schema > docs/config.schema.json
+	@$(BIN)/python -m relay_dagster.api.http.config_schema > docs/config.schema.json
 
 template: setup ## Write the section of deploy/relay.yaml that says what `relay bootstrap` makes
 	@$(BIN)/python scripts/write_template.py

@@ -16,12 +16,15 @@ from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http import problems
 from relay_dagster.api.http.connections import server_options
 from relay_dagster.api.http.middleware import RequestFrame
+from relay_dagster.api.http.openapi_document import DescribedApp
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
-from relay_dagster.api.openapi.document import DescribedApp
 from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.routes import (
     admin,
+    api_keys,
+    audit,
     config_checks,
+    deletions,
     explanations,
     feeds,
     health,
@@ -30,10 +33,10 @@ from relay_dagster.api.routes import (
     statuses,
     tenants,
     uploads,
+    webhook_deliveries,
+    webhooks,
 )
-from relay_dagster.api.routes.access import api_keys, audit, deletions
 from relay_dagster.api.routes.config_schema import get_config_schema
-from relay_dagster.api.routes.webhooks import deliveries, receivers
 from relay_dagster.api.security.admin_keys import read_admin_keys, refuse_unsafe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
 from relay_dagster.api.security.rate_limits import WrongKeys
@@ -44,7 +47,7 @@ from relay_dagster.wiring import Platform, connect
 
 _ROUTES = (
     *(health, tenants, deletions, api_keys, statuses, config_checks, uploads, feeds),
-    *(runs, explanations, holds, receivers, deliveries, admin, audit),
+    *(runs, explanations, holds, webhooks, webhook_deliveries, admin, audit),
 )
 """In the order in which the document has them."""
 
@@ -70,7 +73,6 @@ def create_app(
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
     )
     app.state.platform = platform
     app.state.readiness = ReadinessProbe(platform, limits.ready_seconds)
@@ -85,7 +87,7 @@ def create_app(
     )
     app.state.rates = CallerRates(settings.rate_limit_per_minute, limits.burst)
     for module in _ROUTES:
-        app.include_router(module.router)
+        app.router.routes.extend(module.routes.routes)
     app.add_api_route("/v1/config.schema.json", get_config_schema, include_in_schema=False)
     # Swagger UI at /docs, from files of its own: nothing is fetched from elsewhere.
     patch_fastapi(app, redirect_from_root_to_docs=False)

@@ -23,8 +23,8 @@ if __name__ == "__main__":
 
 import httpx
 
-from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE
 from relay_dagster.aws.dynamodb.api_key_store import Scope
+from relay_dagster.wire.tenants import CONFIG_EXAMPLE
 from support.api_world import ADMIN, ApiWorld
 from support.live_api import LiveApi, live_api
 from support.webhooks_world import event, stored_webhook, tried

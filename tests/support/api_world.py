@@ -14,7 +14,6 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
-from starlette.routing import BaseRoute
 
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
@@ -38,22 +37,6 @@ JSON = {"Content-Type": "application/json"}
 NOBODY_S_RUN = "00000000-0000-4000-8000-000000000000"
 
 
-_ROUTES: list[BaseRoute] = []
-
-
-def app_with_shared_routes(platform: Platform, limits: ApiLimits = DEFAULT_API_LIMITS) -> FastAPI:
-    """Return a new app with the routes of the first.
-
-    They are the same in each app and keep nothing, and FastAPI takes longer to build them at an
-    app's first requests than a test does.
-    """
-    app = create_app(platform, limits=limits)
-    if not _ROUTES:
-        _ROUTES.extend(app.router.routes)
-    app.router.routes[:] = _ROUTES
-    return app
-
-
 class ApiWorld:
     """An app, its platform, and a client with an admin key.
 
@@ -67,7 +50,7 @@ class ApiWorld:
         self, platform: Platform, *, limits: ApiLimits = DEFAULT_API_LIMITS, **parts: Any
     ) -> None:
         self.platform = platform
-        self.app = app_with_shared_routes(replace(platform, **parts), limits)
+        self.app = create_app(replace(platform, **parts), limits=limits)
         self.app.state.feed_checker = FeedChecker(PROCESSES, limits)
         self.app.state.explainer = Explainer(PROCESSES, limits)
         self.client = TestClient(self.app, headers={"X-API-Key": ADMIN})

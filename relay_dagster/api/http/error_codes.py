@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relay_dagster.api.openapi.headers import described
+from relay_dagster.api.http.openapi_headers import described
 
 PROBLEM_TYPE = "application/problem+json"
 INVALID_REQUEST = "INVALID_REQUEST"

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Body, Depends, Path, Request, Response
+from fastapi import APIRouter, Body, Depends, Path, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
@@ -56,6 +56,18 @@ class StrictRoute(APIRoute):
             return await handle(_UnreadRequest(request, fitting))
 
         return handle_unread
+
+
+def router(tag: str) -> APIRouter:
+    """Return a router of strict routes, which an app takes over as they are.
+
+    FastAPI would build those of an included router once more at the first requests.
+    """
+    return APIRouter(
+        tags=[tag],
+        route_class=StrictRoute,
+        generate_unique_id_function=lambda route: route.name,
+    )
 
 
 class _UnreadRequest(Request):

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
 from relay_dagster.api.http.problems import invalid_request
 from relay_dagster.api.http.request_parsing import (
-    StrictRoute,
     order,
+    router,
 )
 from relay_dagster.api.security.auth import Acting, Admin
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.wire.tenants import PauseOrder, Pausing, ResumeOrder
 
-router = APIRouter(tags=["admin"], route_class=StrictRoute)
+routes = router("admin")
 _log = event_log()
 
 
-@router.post(
+@routes.post(
     "/v1/admin/pause",
     responses=answers("FORBIDDEN", "TENANT_CLOSING", *ORDER_BODY),
 )
@@ -39,7 +39,7 @@ def pause_runs(
     return Pausing.of(pause)
 
 
-@router.delete(
+@routes.delete(
     "/v1/admin/pause",
     status_code=204,
     responses=answers("FORBIDDEN", *ORDER_BODY),

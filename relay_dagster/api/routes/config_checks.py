@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Annotated, Any
 
-from fastapi import APIRouter
-
 from relay_core.config import ParserConfig, TenantConfig, VendorConfig, load_config, parse_document
 from relay_core.config.lint import lint_warnings
 from relay_core.config.values import sound_id
@@ -27,7 +25,7 @@ from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
-from relay_dagster.api.http.request_parsing import StrictRoute, TenantId, json_body
+from relay_dagster.api.http.request_parsing import TenantId, json_body, router
 from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import MayConfigure
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
@@ -47,7 +45,7 @@ from relay_dagster.wire.problems import Fault
 from relay_dagster.wire.tenants import CONFIG_EXAMPLE
 from relay_dagster.wiring import Platform
 
-router = APIRouter(tags=["tenants"], route_class=StrictRoute)
+routes = router("tenants")
 
 HEAD_BYTES = 64 * 1024
 WHOLE_BYTES = 8 << 20
@@ -71,7 +69,7 @@ _AnyConfig = Annotated[
 ]
 
 
-@router.post(
+@routes.post(
     "/v1/tenants/{tenant_id}/config:check",
     responses=answers(
         "TENANT_NOT_FOUND",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Response
 
-from relay_dagster.api.openapi.config_schema import config_schema_json
+from relay_dagster.api.http.config_schema import config_schema_json
 
 
 async def get_config_schema() -> Response:

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from relay_core.domain.errors import RunNotMergedError
 from relay_dagster.api.engine_processes import TurnsTakenError
 from relay_dagster.api.http.dependencies import ExplainerDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import unavailable
-from relay_dagster.api.http.request_parsing import RunId
+from relay_dagster.api.http.request_parsing import RunId, router
 from relay_dagster.api.routes.runs import find_run
 from relay_dagster.api.security.auth import MayRead
 from relay_dagster.wire.explanations import Explanation
 
-router = APIRouter(tags=["runs"])
+routes = router("runs")
 
 
-@router.get(
+@routes.get(
     "/v1/runs/{run_id}/explain",
     responses=answers(
         "RUN_NOT_FOUND",

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import Header, Response
 
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import answers
+from relay_dagster.api.http.openapi_headers import carrying
 from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.http.request_parsing import TenantId
-from relay_dagster.api.openapi.headers import carrying
+from relay_dagster.api.http.request_parsing import TenantId, router
 from relay_dagster.api.security.auth import MayRead
 from relay_dagster.runs.identifiers import is_id
 
-router = APIRouter(tags=["tenants"])
+routes = router("tenants")
 
 _KEPT = ("ETag", "X-Run-Id", "Cache-Control")
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -27,7 +27,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get(
+@routes.get(
     "/v1/tenants/{tenant_id}/feed",
     status_code=302,
     response_class=Response,

@@ -5,23 +5,22 @@ A load balancer asks the first, an operator the second; neither needs a key.
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from relay_dagster.api.http.dependencies import ReadinessDep
 from relay_dagster.api.http.error_codes import documented
 from relay_dagster.api.http.problems import unavailable
+from relay_dagster.api.http.request_parsing import router
 from relay_dagster.wire.problems import Health, Readiness
 
-router = APIRouter(tags=["health"])
+routes = router("health")
 
 
-@router.get("/v1/health")
+@routes.get("/v1/health")
 async def get_health() -> Health:
     """Tell that the process answers; nothing else is looked at."""
     return Health()
 
 
-@router.get("/v1/ready", responses=documented("NOT_READY"))
+@routes.get("/v1/ready", responses=documented("NOT_READY"))
 async def get_readiness(readiness: ReadinessDep) -> Readiness:
     """Tell whether everything that the API needs answers, with the state of each.
 

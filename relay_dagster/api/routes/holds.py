@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
-
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
 from relay_dagster.api.http.request_parsing import (
     RunId,
-    StrictRoute,
     TenantId,
     order,
+    router,
 )
 from relay_dagster.api.routes.runs import find_run, shown_run
 from relay_dagster.api.security.auth import Acting, MayRelease
@@ -25,11 +23,11 @@ from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.wire.runs import PublishedFeed, ReleaseOrder, RollbackOrder, Run
 
-router = APIRouter(tags=["feeds"], route_class=StrictRoute)
+routes = router("feeds")
 _log = event_log()
 
 
-@router.post(
+@routes.post(
     "/v1/runs/{run_id}/release",
     responses=answers(
         "RUN_NOT_FOUND",
@@ -60,7 +58,7 @@ def release_run(
     return shown_run(record, caller, platform)
 
 
-@router.post(
+@routes.post(
     "/v1/tenants/{tenant_id}/feed/rollback",
     responses=answers(
         "TENANT_NOT_FOUND",

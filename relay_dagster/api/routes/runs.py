@@ -11,21 +11,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers
+from relay_dagster.api.http.openapi_headers import carrying
 from relay_dagster.api.http.request_parsing import (
     CURSOR,
     IDEMPOTENCY_KEY_PATTERN,
     RequestId,
     RunId,
-    StrictRoute,
     order,
+    router,
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Acting, MayRead, MayRun
 from relay_dagster.aws.dynamodb.cursors import cursor_after_record
@@ -36,7 +36,7 @@ from relay_dagster.runs.ports import RunPage
 from relay_dagster.wire.runs import FeedChanges, HeldFeed, Run, RunList, RunOrder
 from relay_dagster.wiring import Platform
 
-router = APIRouter(tags=["runs"], route_class=StrictRoute)
+routes = router("runs")
 
 POLL_AFTER_SECONDS = 2
 _READ_FIRST = 10
@@ -53,7 +53,7 @@ _LINKS = {
 }
 
 
-@router.post(
+@routes.post(
     "/v1/runs",
     status_code=202,
     responses={
@@ -101,7 +101,7 @@ def start_run(
     return _shown(record, caller, platform, response)
 
 
-@router.get("/v1/runs", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST))
+@routes.get("/v1/runs", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST))
 def list_runs(
     caller: MayRead,
     platform: PlatformDep,
@@ -125,7 +125,7 @@ def list_runs(
     return _page(listing, limit, cursor, lambda record: shown_run(record, caller, platform))
 
 
-@router.get(
+@routes.get(
     "/v1/runs/{run_id}",
     responses={**carrying(200, "Retry-After"), **answers("RUN_NOT_FOUND")},
 )
@@ -134,7 +134,7 @@ def get_run(run_id: RunId, caller: MayRead, platform: PlatformDep, response: Res
     return _shown(find_run(run_id, caller, platform), caller, platform, response)
 
 
-@router.get(
+@routes.get(
     "/v1/runs/{run_id}/artifacts",
     responses={**carrying(200, "Cache-Control", content=_LINKS), **answers("RUN_NOT_FOUND")},
 )
@@ -149,7 +149,7 @@ def get_artifacts(
     return {name: presign(key, is_page=name == "report") for name, key in found.items()}
 
 
-@router.post(
+@routes.post(
     "/v1/runs/{run_id}/cancel",
     status_code=202,
     responses={**carrying(202, "Retry-After"), **answers("RUN_NOT_FOUND", "RUN_ALREADY_FINISHED")},

@@ -5,12 +5,10 @@ HTTP alone: it is told from the record, the pointer and the lock; no run's files
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from relay_core.domain.records import VendorResult
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import answers
-from relay_dagster.api.http.request_parsing import TenantId
+from relay_dagster.api.http.request_parsing import TenantId, router
 from relay_dagster.api.routes.tenants import find_config, next_run_at, read_stored, standing_of
 from relay_dagster.api.security.auth import MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
@@ -18,10 +16,10 @@ from relay_dagster.runs.feeds.pointer import FeedPointer
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.tenants import TenantStatus, VendorStanding
 
-router = APIRouter(tags=["tenants"])
+routes = router("tenants")
 
 
-@router.get("/v1/tenants/{tenant_id}/status", responses=answers("TENANT_NOT_FOUND"))
+@routes.get("/v1/tenants/{tenant_id}/status", responses=answers("TENANT_NOT_FOUND"))
 def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> TenantStatus:
     """Tell how a tenant stands: the feed in force, what waits, and each vendor's last result."""
     latest = find_config(platform.tenants, tenant_id)

@@ -9,7 +9,7 @@ import json
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from pydantic import create_model
 
 from relay_core.config import TenantConfig, load_config, load_stored_config, parse_document
@@ -17,16 +17,16 @@ from relay_core.domain.errors import ConfigFault, RelayError
 from relay_core.domain.limits import STORED_CONFIG_LIMITS, Limits
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import CONFIG_BODY, INVALID_REQUEST, answers
+from relay_dagster.api.http.openapi_headers import carrying
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
     CURSOR,
-    StrictRoute,
     TenantId,
     entity_tag,
     json_body,
     names_version,
+    router,
 )
-from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 from relay_dagster.runs.identifiers import is_id
@@ -40,13 +40,13 @@ from relay_dagster.wire.tenants import (
 )
 from relay_dagster.wiring import Platform
 
-router = APIRouter(tags=["tenants"], route_class=StrictRoute)
+routes = router("tenants")
 
 # Its name alone: the OpenAPI document has the schema of that name from `config_schema`.
 _ConfigBody = Annotated[bytes, json_body(create_model("TenantConfig"))]
 
 
-@router.post(
+@routes.post(
     "/v1/tenants",
     status_code=201,
     responses={
@@ -63,7 +63,7 @@ def create_tenant(
     return _stored(config.tenant_id, version, created=True, response=response)
 
 
-@router.get(
+@routes.get(
     "/v1/tenants/{tenant_id}",
     responses={
         **carrying(200, "ETag"),
@@ -100,7 +100,7 @@ def get_tenant(
     )
 
 
-@router.get(
+@routes.get(
     "/v1/tenants/{tenant_id}/versions",
     responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST),
 )
@@ -125,7 +125,7 @@ def list_versions(
     )
 
 
-@router.put(
+@routes.put(
     "/v1/tenants/{tenant_id}/config",
     responses={
         **carrying(200, "ETag"),

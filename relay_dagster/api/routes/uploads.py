@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
-
 from relay_core.config import load_stored_config
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import StrictRoute, TenantId, order
+from relay_dagster.api.http.request_parsing import TenantId, order, router
 from relay_dagster.api.routes.tenants import find_config
 from relay_dagster.api.security.auth import Acting, MayUpload
 from relay_dagster.audit import Action
@@ -24,11 +22,11 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.tenants import UploadLink, UploadOrder
 
-router = APIRouter(tags=["uploads"], route_class=StrictRoute)
+routes = router("uploads")
 _log = event_log()
 
 
-@router.post(
+@routes.post(
     "/v1/tenants/{tenant_id}/uploads",
     status_code=201,
     responses=answers(

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
+from relay_dagster.api.http.openapi_headers import carrying
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import TenantId
-from relay_dagster.api.openapi.headers import carrying
+from relay_dagster.api.http.request_parsing import TenantId, router
 from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import Acting, Admin
 from relay_dagster.logs import event_log
@@ -23,11 +23,11 @@ from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.tenants.deletion import TenantState
 from relay_dagster.wire.tenants import TenantDeletion, TenantStanding
 
-router = APIRouter(tags=["tenants"])
+routes = router("tenants")
 _log = event_log()
 
 
-@router.delete(
+@routes.delete(
     "/v1/tenants/{tenant_id}",
     status_code=202,
     responses={
@@ -58,7 +58,7 @@ def delete_tenant(
     return TenantDeletion.of(deletion)
 
 
-@router.get(
+@routes.get(
     "/v1/tenants/{tenant_id}/deletion",
     responses=answers("FORBIDDEN", "DELETION_NOT_FOUND"),
 )
@@ -71,7 +71,7 @@ def get_deletion(tenant_id: TenantId, caller: Admin, platform: PlatformDep) -> T
     return TenantDeletion.of(found)
 
 
-@router.post(
+@routes.post(
     "/v1/tenants/{tenant_id}/restore",
     responses=answers("FORBIDDEN", "TENANT_NOT_FOUND", "RESTORE_TOO_LATE"),
 )

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
+from relay_dagster.api.http.openapi_headers import carrying
 from relay_dagster.api.http.problems import invalid_request
 from relay_dagster.api.http.request_parsing import (
-    StrictRoute,
     TenantId,
     WebhookId,
     order,
+    router,
 )
-from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.auth import Acting, MayConfigure, MayRead
 from relay_dagster.audit import Action
@@ -47,7 +47,7 @@ from relay_dagster.wire.webhooks import (
 )
 from relay_dagster.wiring import Platform
 
-router = APIRouter(tags=["webhooks"], route_class=StrictRoute)
+routes = router("webhooks")
 _log = event_log()
 
 _PLACE = "/v1/tenants/{tenant_id}/webhooks"
@@ -64,7 +64,7 @@ def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> Webhook
     return find(platform.webhooks.of_tenant(tenant_id), tenant_id, webhook_id)
 
 
-@router.post(
+@routes.post(
     _PLACE,
     status_code=201,
     responses={
@@ -106,7 +106,7 @@ def create_webhook(
     return NewWebhook.of(made)
 
 
-@router.get(_PLACE, responses=answers("TENANT_NOT_FOUND"))
+@routes.get(_PLACE, responses=answers("TENANT_NOT_FOUND"))
 def list_webhooks(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> WebhookList:
     """List a tenant's webhooks in the order in which they were made."""
     require_tenant(platform.tenants, tenant_id)
@@ -114,7 +114,7 @@ def list_webhooks(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -
     return WebhookList(webhooks=[*map(ListedWebhook.of, webhooks)])
 
 
-@router.get(f"{_PLACE}/{{webhook_id}}", responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND"))
+@routes.get(f"{_PLACE}/{{webhook_id}}", responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND"))
 def get_webhook(
     tenant_id: TenantId, webhook_id: WebhookId, caller: MayRead, platform: PlatformDep
 ) -> ListedWebhook:
@@ -122,7 +122,7 @@ def get_webhook(
     return ListedWebhook.of(find_webhook(platform, tenant_id, webhook_id))
 
 
-@router.patch(
+@routes.patch(
     f"{_PLACE}/{{webhook_id}}",
     responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND", *ORDER_BODY),
 )
@@ -148,7 +148,7 @@ def update_webhook(
     return ListedWebhook.of(find(after, tenant_id, webhook_id))
 
 
-@router.delete(
+@routes.delete(
     f"{_PLACE}/{{webhook_id}}",
     status_code=204,
     responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND"),
@@ -168,7 +168,7 @@ def delete_webhook(
     _log.info("webhook_deleted", tenant_id=tenant_id, webhook_id=webhook_id)
 
 
-@router.post(
+@routes.post(
     f"{_PLACE}/{{webhook_id}}/secret:rotate",
     responses={
         **carrying(200, "Cache-Control"),

@@ -12,11 +12,11 @@ from jsonschema import Draft202012Validator
 
 from relay_core.config import load_config, parse_document
 from relay_core.samples import sample_config_text
-from relay_dagster.api.openapi.config_schema import (
-    CONFIG_EXAMPLE,
+from relay_dagster.api.http.config_schema import (
     config_schema,
     config_schema_json,
 )
+from relay_dagster.wire.tenants import CONFIG_EXAMPLE
 from support.api_world import ApiWorld
 from support.config_documents import changed, faults_of
 from support.pages import PAGES, ROOT

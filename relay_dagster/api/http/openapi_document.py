@@ -9,9 +9,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from relay_dagster.api.http.config_schema import REFERENCE, config_schemas
 from relay_dagster.api.http.error_codes import documented
-from relay_dagster.api.openapi.config_schema import REFERENCE, config_schemas
-from relay_dagster.api.openapi.headers import described
+from relay_dagster.api.http.openapi_headers import described
 from relay_dagster.wire.base import Answer
 from relay_dagster.wire.problems import Problem
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
-from relay_dagster.api.http.request_parsing import CURSOR, TenantId, WebhookId
-from relay_dagster.api.routes.webhooks.receivers import find_webhook
+from relay_dagster.api.http.request_parsing import CURSOR, TenantId, WebhookId, router
+from relay_dagster.api.routes.webhooks import find_webhook
 from relay_dagster.api.security.auth import MayConfigure, MayRead
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
@@ -21,13 +21,13 @@ from relay_dagster.runs.webhooks.errors import WebhookDisabledError
 from relay_dagster.runs.webhooks.events import trial_event
 from relay_dagster.wire.webhooks import DeliveryList, ListedDelivery, TrialDelivery
 
-router = APIRouter(tags=["webhooks"])
+routes = router("webhooks")
 _log = event_log()
 
 _PLACE = "/v1/tenants/{tenant_id}/webhooks/{webhook_id}"
 
 
-@router.post(
+@routes.post(
     f"{_PLACE}/test",
     status_code=202,
     responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND", "WEBHOOK_DISABLED"),
@@ -46,7 +46,7 @@ def send_test_delivery(
     return TrialDelivery(delivery_id=event.event_id)
 
 
-@router.get(
+@routes.get(
     f"{_PLACE}/deliveries",
     responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND", INVALID_REQUEST),
 )

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers
+from relay_dagster.api.http.openapi_headers import carrying
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
     CURSOR,
-    StrictRoute,
     TenantId,
     order,
+    router,
 )
-from relay_dagster.api.openapi.headers import carrying
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.api_keys import Caller, NewKey
 from relay_dagster.api.security.auth import Acting, MayMakeKeys, MayRead, require_scopes
@@ -28,11 +28,11 @@ from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.access import KeyList, KeyOrder, ListedKey, NewTenantKey
 
-router = APIRouter(tags=["api keys"], route_class=StrictRoute)
+routes = router("api keys")
 _log = event_log()
 
 
-@router.post(
+@routes.post(
     "/v1/tenants/{tenant_id}/api-keys",
     status_code=201,
     responses={
@@ -64,7 +64,7 @@ def create_api_key(
     return NewTenantKey(key_id=key_id, api_key=key)
 
 
-@router.get(
+@routes.get(
     "/v1/tenants/{tenant_id}/api-keys", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST)
 )
 def list_api_keys(
@@ -83,7 +83,7 @@ def list_api_keys(
     return KeyList(api_keys=[ListedKey.of(key) for key in keys], next_cursor=more)
 
 
-@router.delete(
+@routes.delete(
     "/v1/tenants/{tenant_id}/api-keys/{key_id}",
     status_code=204,
     responses=answers("TENANT_NOT_FOUND", "API_KEY_NOT_FOUND"),

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
-from relay_dagster.api.http.request_parsing import CURSOR
+from relay_dagster.api.http.request_parsing import CURSOR, router
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.security.auth import MayRead
 from relay_dagster.audit import AUDIT_ID_PATTERN, Action, AuditEntry
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.wire.access import AuditItem, AuditList
 
-router = APIRouter(tags=["audit"])
+routes = router("audit")
 
 # What stands around the entries of a list is short.
 _BYTES_OF_ENTRIES = DEFAULT_API_LIMITS.answer_bytes - 1024
 
 
-@router.get("/v1/audit", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST))
+@routes.get("/v1/audit", responses=answers("TENANT_NOT_FOUND", INVALID_REQUEST))
 def list_audit(
     caller: MayRead,
     platform: PlatformDep,

@@ -7,8 +7,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from relay_core.config import load_config
+from relay_dagster.api.http.config_schema import config_schemas
 from relay_dagster.api.http.error_codes import CODES
-from relay_dagster.api.openapi.config_schema import CONFIG_EXAMPLE, config_schemas
+from relay_dagster.wire.tenants import CONFIG_EXAMPLE
 from support.api_world import ApiWorld
 
 OPEN = {"/v1/health", "/v1/ready"}

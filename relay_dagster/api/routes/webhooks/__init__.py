@@ -1,1 +1,0 @@
-"""Tenants' webhooks: made and changed, tried out, and what became of their deliveries."""
