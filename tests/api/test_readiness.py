@@ -10,13 +10,12 @@ from dataclasses import replace
 import pytest
 
 from relay_dagster.api.readiness import ReadinessProbe, States
-from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.wiring import Platform
 from support.fakes import Seconds, embedded_platform
 
 
-class CountedRuns(RunStore):
+class CountedRuns:
     """A table that counts who touches it, lets them wait, and answers or does not."""
 
     def __init__(self) -> None:

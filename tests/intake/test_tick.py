@@ -368,7 +368,7 @@ def test_a_table_that_does_not_tell_what_is_due_does_not_keep_the_queue_waiting(
             raise ThrottledError("dynamodb.Query", "slow down")
 
     posted(platform)
-    deaf = Deaf(platform.clients, platform.settings.runs_table, platform.settings.audit_table)
+    deaf = Deaf(platform.runs.database)
     assert len(tick(replace(platform, runs=deaf), instance, clock).dispatched) == 1
 
 

@@ -170,7 +170,7 @@ class BrokenRuns(RunStore):
     """Raises whatever it is made with."""
 
     def __init__(self, error: Exception) -> None:
-        self._error = error
+        object.__setattr__(self, "_error", error)  # stores are frozen
 
     def get(self, run_id: str) -> RunRecord | None:
         raise self._error

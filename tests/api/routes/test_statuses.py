@@ -116,9 +116,7 @@ def test_behind_many_runs_of_some_vendors_the_published_one_is_shown(
     platform = world.platform
     world = ApiWorld(
         platform,
-        runs=ShortPages(
-            platform.clients, platform.settings.runs_table, platform.settings.audit_table
-        ),
+        runs=ShortPages(platform.runs.database),
     )
     world.store_config()
     succeed(world, FOUND)
