@@ -37,7 +37,7 @@ SLOW = {
     "orchestration/test_held_runs.py": "whole runs in Dagster",
     "orchestration/test_output_formats.py": "whole runs in Dagster",
     "orchestration/test_tenant_deletions.py": "whole runs in Dagster",
-    "orchestration/test_tenant_traces.py": "Dagster's tables on disk",
+    "orchestration/test_dagster_history.py": "Dagster's tables on disk",
     "project/test_celery_app.py": "processes of their own",
     "project/test_definitions.py": "processes of their own",
     "runbook": "the procedures on a stack",

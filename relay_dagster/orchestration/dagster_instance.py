@@ -6,7 +6,6 @@ intake and the reconciler, which know the Protocols alone.
 
 import threading
 from collections.abc import Callable, Iterable
-from datetime import datetime
 
 import dagster as dg
 
@@ -119,15 +118,6 @@ class DagsterExecutions(OnInstance):
         run = self.find(record)
         if run is not None and not run.is_finished:
             self._instance.report_run_canceled(run, message)
-
-    def delete_ended_before(self, instant: datetime, *, at_most: int) -> int:
-        """Delete the oldest runs of the job that ended before an instant; return how many."""
-        ended = [status for status in _STATUS if status not in UNFINISHED]
-        wanted = dg.RunsFilter(job_name=INVENTORY_SYNC, statuses=ended, updated_before=instant)
-        found = self._instance.get_run_records(wanted, limit=at_most, ascending=True)
-        for record in found:
-            self._instance.delete_run(record.dagster_run.run_id)
-        return len(found)
 
 
 class DagsterPartitions(OnInstance):

@@ -15,8 +15,8 @@ import dagster as dg
 
 from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.drain import Deadline, drain
-from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
-from relay_dagster.orchestration.tenant_traces import DagsterTraces
+from relay_dagster.orchestration.dagster_history import DagsterHistory
+from relay_dagster.orchestration.dagster_instance import DagsterPartitions
 from relay_dagster.reconciler.dead_letter_sweep import DeadLetterCount, sweep
 from relay_dagster.reconciler.deletion.tick import DeletionTick
 from relay_dagster.reconciler.housekeeping import (
@@ -71,7 +71,7 @@ def _tenant_partitions(on: Occasion, memory: PartitionSync) -> str:
 
 
 def _tenant_deletions(on: Occasion, _: Memory) -> str:
-    return DeletionTick(on.platform, DagsterTraces(on.open_instance)).run(on.deadline)
+    return DeletionTick(on.platform, DagsterHistory(on.open_instance)).run(on.deadline)
 
 
 def _lost_messages(on: Occasion, memory: QueueWatch) -> str:
@@ -95,8 +95,8 @@ def _feed_ages(on: Occasion, _: Memory) -> str:
 
 
 def _dagster_history(on: Occasion, _: Memory) -> str:
-    executions = DagsterExecutions(on.open_instance)
-    return f"old runs deleted: {delete_old_runs(on.platform, executions, on.now, on.deadline)}"
+    history = DagsterHistory(on.open_instance)
+    return f"old runs deleted: {delete_old_runs(on.platform, history, on.now, on.deadline)}"
 
 
 DUTIES = (

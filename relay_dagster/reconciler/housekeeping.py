@@ -14,7 +14,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.reconciler.memory import Memory
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.runs.ports import Executions, TenantPartitions
+from relay_dagster.runs.ports import ExecutionHistory, TenantPartitions
 from relay_dagster.wiring import Platform
 
 # The index of tenants lags behind the table.
@@ -67,9 +67,9 @@ def _remove_gone(partitions: TenantPartitions, gone: Set[str]) -> None:
 
 
 def delete_old_runs(
-    platform: Platform, executions: Executions, now: datetime, deadline: Deadline
+    platform: Platform, history: ExecutionHistory, now: datetime, deadline: Deadline
 ) -> int:
-    """Let Dagster forget runs that ended longer ago than artifacts are kept; their records stay.
+    """Delete Dagster's history of runs older than artifacts are kept; their records stay.
 
     Dagster itself deletes old ticks alone. A few at a time, for each takes its events with it, as
     long as there are any and the time lasts.
@@ -79,7 +79,7 @@ def delete_old_runs(
     """
     before = now - timedelta(days=platform.settings.retention_days)
     deleted = 0
-    while found := executions.delete_ended_before(before, at_most=OLD_RUNS_AT_ONCE):
+    while found := history.delete_ended_before(before, at_most=OLD_RUNS_AT_ONCE):
         deleted += found
         if found < OLD_RUNS_AT_ONCE or deadline.has_passed():
             break

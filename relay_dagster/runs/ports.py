@@ -211,9 +211,6 @@ class Executions(Protocol):
     def report_cancelled(self, record: RunRecord, message: str) -> None:
         """Let it be known that an attempt counts as ended, whatever its process does."""
 
-    def delete_ended_before(self, instant: datetime, *, at_most: int) -> int:
-        """Forget the oldest executions that ended before an instant; return how many."""
-
 
 class TenantPartitions(Protocol):
     """The tenants that can be executed for: ``orchestration/dagster_instance.py``."""
@@ -240,20 +237,23 @@ class Removed:
     mark: str | None = None
 
 
-class TenantTraces(Protocol):
-    """What executing for tenants leaves behind: ``orchestration/tenant_traces.py``."""
+class ExecutionHistory(Protocol):
+    """The history of what was executed: ``orchestration/dagster_history.py``."""
 
-    def are_made(self, tenant_id: str) -> bool:
+    def has_unfinished(self, tenant_id: str) -> bool:
         """Tell whether something that executes for the tenant has not ended."""
 
-    def remove(
+    def delete_ended_before(self, instant: datetime, *, at_most: int) -> int:
+        """Delete the oldest executions that ended before an instant; return how many."""
+
+    def remove_tenant(
         self,
         tenant_id: str,
         run_ids: Collection[str],
         is_late: Callable[[], bool],
         mark: str | None = None,
     ) -> Removed:
-        """Remove what tells of a tenant or of its runs, from a mark on, until it is late."""
+        """Remove the history of a tenant and of its runs, from a mark on, until it is late."""
 
 
 def utc_now() -> datetime:

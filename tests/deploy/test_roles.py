@@ -19,9 +19,9 @@ from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, set_up_alarms
 from relay_dagster.aws.s3.object_store import ObjectStore, Written
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.build import build_defs
+from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.orchestration.sensors import all_sensors
-from relay_dagster.orchestration.tenant_traces import DagsterTraces
 from relay_dagster.reconciler.deletion.tick import DeletionTick
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
@@ -267,7 +267,7 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
                 clock.advance(seconds=120)
                 ReconcileTick(platform, executions, clock=clock).run()
             UploadTick(platform).run(poll_seconds=0)
-            DeletionTick(platform, DagsterTraces(instance), lambda: utc_now() + LATER).run()
+            DeletionTick(platform, DagsterHistory(instance), lambda: utc_now() + LATER).run()
             assert platform.tenants.latest_version("omega") is None
             # The sensor itself would wait for events.
             settings = platform.settings.model_copy(update={"uploads_queue_url": None})

@@ -62,19 +62,19 @@ class DagsterStandIn:
     def report_cancelled(self, record: Any, message: str) -> None:
         self._end(record, "cancelled")
 
-    def delete_ended_before(self, instant: Any, *, at_most: int) -> int:
-        return 0
-
     def _end(self, record: Any, state: str, only_if: str = "") -> None:
         found = self.find(record)
         if found is not None and found.state in (only_if or "waiting executing"):
             found.state = state
 
-    # --- the port of what a tenant's executions leave behind ------------------------------------
+    # --- the port of the history ----------------------------------------------------------------
 
-    def are_made(self, tenant_id: str) -> bool:
+    def has_unfinished(self, tenant_id: str) -> bool:
         mine = (each for each in self.executions.values() if each.tenant_id == tenant_id)
         return any(each.state in ("waiting", "executing") for each in mine)
 
-    def traces_of(self, tenant_id: str) -> Iterable[str]:
+    def delete_ended_before(self, instant: Any, *, at_most: int) -> int:
+        return 0
+
+    def history_of(self, tenant_id: str) -> Iterable[str]:
         return [name for name, each in self.executions.items() if each.tenant_id == tenant_id]

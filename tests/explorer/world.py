@@ -70,13 +70,13 @@ class Receiver(Caller):
         return Answer(200, None, 0.0)
 
 
-class Traces(DagsterStandIn):
+class History(DagsterStandIn):
     """The stand-in with the word of the port for what was removed."""
 
-    def remove(
+    def remove_tenant(
         self, tenant_id: str, run_ids: Any, is_late: Callable[[], bool], mark: str | None = None
     ) -> Removed:
-        gone = list(self.traces_of(tenant_id))
+        gone = list(self.history_of(tenant_id))
         for name in gone:
             del self.executions[name]
         return Removed(len(gone))
@@ -97,7 +97,7 @@ class World:
     settings: Settings
     state: AwsState = field(default_factory=AwsState)
     clock: WorldClock = field(default_factory=WorldClock)
-    dagster: Traces = field(default_factory=lambda: Traces(AttemptState))
+    dagster: History = field(default_factory=lambda: History(AttemptState))
     endings: dict[str, str] = field(default_factory=dict)
     next_ending: str = "published"
     told: list[str] = field(default_factory=list)

@@ -4,7 +4,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -18,7 +17,7 @@ from relay_dagster.orchestration.dagster_instance import (
 )
 from relay_dagster.orchestration.jobs import INVENTORY_SYNC
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.runs.ports import AttemptState, utc_now
+from relay_dagster.runs.ports import AttemptState
 from support.builders import REQUESTED_AT, RUN_ID
 
 STATUS = dg.DagsterRunStatus
@@ -103,18 +102,6 @@ def test_a_run_that_has_ended_is_reported_no_other_end(instance: dg.DagsterInsta
     add_run(instance, STATUS.SUCCESS)
     executions.report_failed(RECORD, "its process is gone")
     assert executions.state(RECORD) is AttemptState.SUCCEEDED
-
-
-def test_runs_of_the_job_that_ended_long_ago_are_deleted_the_oldest_first(
-    instance: dg.DagsterInstance,
-) -> None:
-    ended = [add_run(instance, STATUS.SUCCESS) for _ in range(3)]
-    executing = add_run(instance)
-    another = add_run(instance, STATUS.SUCCESS, job_name="somebody_elses")
-    executions = DagsterExecutions(instance)
-    assert executions.delete_ended_before(utc_now() - timedelta(days=1), at_most=9) == 0
-    assert executions.delete_ended_before(utc_now() + timedelta(days=1), at_most=2) == 2
-    assert {run.run_id for run in instance.get_runs()} == {ended[2], executing, another}
 
 
 # --- partitions -----------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from dagster import instance_for_test
 
 from relay_dagster.audit import Action
 from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, set_up_alarms
+from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
-from relay_dagster.orchestration.tenant_traces import DagsterTraces
 from relay_dagster.reconciler.deletion.tick import DeletionTick
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
@@ -56,7 +56,7 @@ class Estate:
         return {tenant_id, *self.run_ids[tenant_id]}
 
     def tick(self, **changes: Any) -> str:
-        return DeletionTick(self.platform, DagsterTraces(self.instance), **changes).run()
+        return DeletionTick(self.platform, DagsterHistory(self.instance), **changes).run()
 
     def settle(self) -> None:
         """Let the reconciler settle what has ended."""

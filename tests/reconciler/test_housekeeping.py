@@ -21,7 +21,7 @@ from relay_dagster.reconciler.housekeeping import (
     delete_old_runs,
     sync_partitions,
 )
-from relay_dagster.runs.ports import Executions, utc_now
+from relay_dagster.runs.ports import ExecutionHistory, utc_now
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.builders import config_document
@@ -151,7 +151,7 @@ def test_a_hold_that_is_older_than_artifacts_are_kept_is_given_up(platform: Plat
     assert (feed.held_run_id, told.holds) == (None, [{record.tenant_id: 1}, {}])
 
 
-class Ended(Executions):
+class Ended(ExecutionHistory):
     """So many runs that have ended, and what was asked to be forgotten."""
 
     def __init__(self, runs: int) -> None:
@@ -168,23 +168,23 @@ class Ended(Executions):
 def test_runs_are_forgotten_that_ended_longer_ago_than_artifacts_are_kept(
     platform: Platform,
 ) -> None:
-    now, executions = utc_now(), Ended(3)
-    assert delete_old_runs(platform, executions, now, Deadline.after(30)) == 3
-    assert executions.before == {now - timedelta(days=platform.settings.retention_days)}
+    now, history = utc_now(), Ended(3)
+    assert delete_old_runs(platform, history, now, Deadline.after(30)) == 3
+    assert history.before == {now - timedelta(days=platform.settings.retention_days)}
 
 
 def test_runs_are_forgotten_as_fast_as_they_come_while_the_time_lasts(platform: Platform) -> None:
     an_hour_of_ten_thousand_tenants = 10_000
-    executions, seconds = Ended(an_hour_of_ten_thousand_tenants), itertools.count(step=0.1)
+    history, seconds = Ended(an_hour_of_ten_thousand_tenants), itertools.count(step=0.1)
     for _ in range(2):
-        delete_old_runs(platform, executions, utc_now(), Deadline.after(30, lambda: next(seconds)))
-    assert executions.left == 0
+        delete_old_runs(platform, history, utc_now(), Deadline.after(30, lambda: next(seconds)))
+    assert history.left == 0
 
 
 def test_a_tick_forgets_no_longer_than_it_has_time(platform: Platform) -> None:
-    executions, seconds = Ended(10_000), itertools.count(step=20)
+    history, seconds = Ended(10_000), itertools.count(step=20)
     deadline = Deadline.after(30, lambda: next(seconds))
-    deleted = delete_old_runs(platform, executions, utc_now(), deadline)
+    deleted = delete_old_runs(platform, history, utc_now(), deadline)
     assert deleted == 2 * OLD_RUNS_AT_ONCE
 
 

@@ -17,7 +17,7 @@ from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import Job, NotAJobError
-from relay_dagster.runs.ports import Removed, TenantTraces
+from relay_dagster.runs.ports import ExecutionHistory, Removed
 from relay_dagster.wiring import Platform
 
 _RUNS_AT_ONCE = 25
@@ -30,7 +30,7 @@ class RemovalSteps:
 
     Args:
         platform: the stores and the queues.
-        traces: what executing leaves behind.
+        history: what Dagster keeps of runs.
         clock: tells the time, aware.
         deadline: after which a step is to stop as soon as it can.
     """
@@ -38,30 +38,28 @@ class RemovalSteps:
     def __init__(
         self,
         platform: Platform,
-        traces: TenantTraces,
+        history: ExecutionHistory,
         clock: Callable[[], datetime],
         deadline: Deadline,
     ) -> None:
         settings = platform.settings
         self._platform = platform
-        self._traces = traces
+        self._history = history
         self._clock = clock
         self._deadline = deadline
         self._tenant_data = TenantData(platform.database)
         self._prefixes = PrefixRemoval(platform.clients, settings.artifact_bucket)
-        steps = (
-            self.end,
-            self.files,
-            self.letters,
-            self.traces,
-            self.runs,
-            self.alarms,
-            self.items,
-            self.settings,
-        )
         self.by_name: Mapping[str, Callable[[str, str | None], Removed]] = {
-            step.__name__: step for step in steps
+            "end": self.end,
+            "files": self.files,
+            "letters": self.dead_letters,
+            "traces": self.dagster_history,
+            "runs": self.runs,
+            "alarms": self.alarms,
+            "items": self.items,
+            "settings": self.settings,
         }
+        """The names are stored with each deletion."""
 
     def after(self, name: str) -> str | None:
         """Return the step that follows; None after the last."""
@@ -72,13 +70,13 @@ class RemovalSteps:
     def end(self, tenant_id: str, _: str | None = None) -> Removed:
         """Wait until nothing of the tenant executes: what still did could write behind us."""
         is_over = self._platform.closing.stop(tenant_id)
-        return Removed(0, is_over and not self._traces.are_made(tenant_id))
+        return Removed(0, is_over and not self._history.has_unfinished(tenant_id))
 
     def files(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its uploads and its published feeds."""
         return self._removed(f"tenants/{tenant_id}/", place_of(tenant_id))
 
-    def letters(self, tenant_id: str, _: str | None = None) -> Removed:
+    def dead_letters(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its jobs from the dead letters."""
         count, queue = 0, self._platform.queue
         for letters in read_whole(queue, self._deadline):
@@ -86,10 +84,10 @@ class RemovalSteps:
             count += sum(queue.delete_dead(each.receipt_handle) for each in ours)
         return Removed(count, is_all=not self._deadline.has_passed())
 
-    def traces(self, tenant_id: str, mark: str | None = None) -> Removed:
-        """Remove what Dagster tells of it."""
+    def dagster_history(self, tenant_id: str, mark: str | None = None) -> Removed:
+        """Remove its part of Dagster's history."""
         run_ids = self._tenant_data.run_ids(tenant_id)
-        return self._traces.remove(tenant_id, run_ids, self._deadline.has_passed, mark)
+        return self._history.remove_tenant(tenant_id, run_ids, self._deadline.has_passed, mark)
 
     def runs(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its runs, each with its files; one that is not settled is left for now."""

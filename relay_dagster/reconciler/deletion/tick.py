@@ -12,7 +12,7 @@ from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain
 from relay_dagster.logs import event_log
 from relay_dagster.reconciler.deletion.steps import RemovalSteps
-from relay_dagster.runs.ports import TenantTraces, utc_now
+from relay_dagster.runs.ports import ExecutionHistory, utc_now
 from relay_dagster.runs.tenants import deletion as rules
 from relay_dagster.runs.tenants.deletion import Deletion, TenantState
 from relay_dagster.wiring import Platform
@@ -28,18 +28,18 @@ class DeletionTick:
 
     Args:
         platform: the stores and the queues.
-        traces: what executing leaves behind.
+        history: what Dagster keeps of runs.
         clock: tells the time, aware.
     """
 
     platform: Platform
-    traces: TenantTraces
+    history: ExecutionHistory
     clock: Callable[[], datetime] = utc_now
 
     def run(self, deadline: Deadline | None = None) -> str:
         """Go on with the deletions that are due; return a sentence about it."""
         deadline = deadline or Deadline.after(TICK_SECONDS)
-        steps = RemovalSteps(self.platform, self.traces, self.clock, deadline)
+        steps = RemovalSteps(self.platform, self.history, self.clock, deadline)
         due = self.platform.deletions.due(self.clock(), AT_ONCE)
         drain(due, lambda each: self._go_on(each, steps), self._put_off, deadline=deadline)
         return f"deletions looked at: {len(due)}"

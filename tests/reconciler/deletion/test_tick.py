@@ -18,8 +18,8 @@ from relay_dagster import tags
 from relay_dagster.audit import Action
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
-from relay_dagster.orchestration.tenant_traces import DagsterTraces
 from relay_dagster.reconciler.dead_letter_sweep import resolve_dead_letters
 from relay_dagster.reconciler.deletion.tick import DeletionTick
 from relay_dagster.reconciler.tick import ReconcileTick
@@ -56,7 +56,7 @@ class World:
         return self.platform.closing.ask(TENANT)
 
     def tick(self) -> None:
-        DeletionTick(self.platform, DagsterTraces(self.instance), clock=self.clock).run()
+        DeletionTick(self.platform, DagsterHistory(self.instance), clock=self.clock).run()
 
     def reconcile(self) -> None:
         ReconcileTick(self.platform, DagsterExecutions(self.instance)).run()

@@ -1,10 +1,11 @@
-"""What Dagster's storages tell of a tenant, and of others whose names are like its own."""
+"""Dagster's history: of a tenant, of others whose names are like its own, and of old runs."""
 
 from __future__ import annotations
 
 import json
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import sqlalchemy as sa
 from dagster import instance_for_test
 
 from relay_dagster import tags
-from relay_dagster.orchestration.tenant_traces import DagsterTraces
+from relay_dagster.orchestration.dagster_history import DagsterHistory
+from relay_dagster.orchestration.jobs import INVENTORY_SYNC
+from relay_dagster.runs.ports import utc_now
+from support.tenant_leftovers import kept_by_dagster, naming
 
 TENANT, OTHERS = "acme", ("acme2", "acme-2", "the_acme", "ACME")
 STATUS = dg.DagsterRunStatus
@@ -32,16 +36,20 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def remove(instance: dg.DagsterInstance, *run_ids: str) -> tuple[int, bool]:
-    removed = DagsterTraces(instance).remove(TENANT, run_ids, lambda: False)
+    removed = DagsterHistory(instance).remove_tenant(TENANT, run_ids, lambda: False)
     return removed.count, removed.is_all
 
 
 def add_run(
-    instance: dg.DagsterInstance, tenant_id: str, status: dg.DagsterRunStatus = STATUS.SUCCESS
+    instance: dg.DagsterInstance,
+    tenant_id: str,
+    status: dg.DagsterRunStatus = STATUS.SUCCESS,
+    *,
+    job_name: str = INVENTORY_SYNC,
 ) -> str:
     given = {tags.PARTITION: tenant_id, tags.TENANT_ID: tenant_id}
     run_id = str(uuid.uuid4())
-    run = dg.DagsterRun(job_name="inventory_sync", run_id=run_id, status=status, tags=given)
+    run = dg.DagsterRun(job_name=job_name, run_id=run_id, status=status, tags=given)
     return instance.add_run(run).run_id
 
 
@@ -66,18 +74,18 @@ def test_runs_and_partition_go_and_those_of_others_stay(instance: dg.DagsterInst
 
 
 def test_a_run_that_has_not_ended_is_made_still(instance: dg.DagsterInstance) -> None:
-    traces = DagsterTraces(instance)
+    history = DagsterHistory(instance)
     add_run(instance, "acme2", STATUS.STARTED)
-    assert not traces.are_made(TENANT)
+    assert not history.has_unfinished(TENANT)
     add_run(instance, TENANT, STATUS.NOT_STARTED)
-    assert traces.are_made(TENANT)
+    assert history.has_unfinished(TENANT)
 
 
 def test_where_it_is_late_the_rest_is_left(instance: dg.DagsterInstance) -> None:
     for _ in range(3):
         add_run(instance, TENANT)
     looks = iter([False, True])
-    removed = DagsterTraces(instance).remove(TENANT, (), lambda: next(looks))
+    removed = DagsterHistory(instance).remove_tenant(TENANT, (), lambda: next(looks))
     assert (removed.count, removed.is_all) == (1, False)
     assert len(instance.get_runs()) == 2
     assert remove(instance) == (3, True)
@@ -157,14 +165,63 @@ def test_ticks_are_gone_through_from_where_it_was_late(instance: dg.DagsterInsta
     tick = {"job_origin_id": "o", "status": "SUCCESS", "tick_body": '{"tenant": "acme"}'}
     with storage.connect() as connection:
         connection.execute(TICKS.insert(), [tick] * 1100)
-    run_id, traces, marks = add_run(instance, TENANT), DagsterTraces(instance), list[str | None]()
-    removed = traces.remove(TENANT, (), lambda: True)
+    run_id, history, marks = add_run(instance, TENANT), DagsterHistory(instance), list[str | None]()
+    removed = history.remove_tenant(TENANT, (), lambda: True)
     while removed.mark != "ticks seen":
         assert instance.get_run_by_id(run_id) is not None
         marks.append(removed.mark)
-        removed = traces.remove(TENANT, (), lambda: True, removed.mark)
+        removed = history.remove_tenant(TENANT, (), lambda: True, removed.mark)
     assert marks == ["500", "1000", "1100"]
     assert rows(storage.connect, sa.select(TICKS.c.status)) == []
     assert instance.get_run_by_id(run_id) is not None
-    assert traces.remove(TENANT, (), lambda: False, removed.mark).is_all
+    assert history.remove_tenant(TENANT, (), lambda: False, removed.mark).is_all
     assert instance.get_run_by_id(run_id) is None
+
+
+# --- runs by their age ----------------------------------------------------------------------------
+
+
+def test_runs_of_the_job_that_ended_long_ago_are_deleted_the_oldest_first(
+    instance: dg.DagsterInstance,
+) -> None:
+    ended = [add_run(instance, TENANT) for _ in range(3)]
+    executing = add_run(instance, TENANT, STATUS.STARTED)
+    another = add_run(instance, TENANT, job_name="somebody_elses")
+    history = DagsterHistory(instance)
+    assert history.delete_ended_before(utc_now() - timedelta(days=1), at_most=9) == 0
+    assert history.delete_ended_before(utc_now() + timedelta(days=1), at_most=2) == 2
+    assert {run.run_id for run in instance.get_runs()} == {ended[2], executing, another}
+
+
+def execute_checked(instance: dg.DagsterInstance) -> str:
+    """Execute a run of the job that materializes an asset and checks it twice."""
+    specs = [dg.AssetCheckSpec(name, asset="stock") for name in ("first", "second")]
+
+    @dg.asset(check_specs=specs)
+    def stock() -> Iterator[Any]:
+        yield dg.MaterializeResult()
+        for spec in specs:
+            yield dg.AssetCheckResult(check_name=spec.name, passed=True)
+
+    definitions = dg.Definitions(assets=[stock], jobs=[dg.define_asset_job(INVENTORY_SYNC)])
+    job = definitions.resolve_job_def(INVENTORY_SYNC)
+    return job.execute_in_process(instance=instance, tags={tags.TENANT_ID: TENANT}).run_id
+
+
+def test_a_run_deleted_by_its_age_leaves_no_verdict_no_tag_and_no_file(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    gone, kept = execute_checked(instance), execute_checked(instance)
+    before = places(tmp_path, kept)
+    assert places(tmp_path, gone) >= {"runs", "run_tags", "event_logs", "asset_check_executions"}
+    assert places(tmp_path, gone) >= {f"{gone}.db"}
+    after_all = utc_now() + timedelta(days=1)
+    assert DagsterHistory(instance).delete_ended_before(after_all, at_most=1) == 1
+    assert places(tmp_path, gone) == set()
+    assert places(tmp_path, kept) == before
+
+
+def places(home: Path, run_id: str) -> set[str]:
+    """Return the tables and the files that name a run."""
+    found = naming(kept_by_dagster(home), {run_id})
+    return {part for place in found for part in Path(place).parts[-3:] if not part.isdecimal()}

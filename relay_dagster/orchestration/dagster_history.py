@@ -1,0 +1,301 @@
+"""Dagster's history of runs: its removal, of a tenant as a whole or of runs by their age.
+
+Runs and partitions go by Dagster's own API. Ticks, backfills, verdicts of checks, caches of assets
+and states of sensors have none that removes a tenant's alone: their rows are deleted from Dagster's
+tables, the same way in SQLite and in PostgreSQL. The database itself reuses the space.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+
+from relay_dagster import tags
+from relay_dagster.orchestration.dagster_instance import UNFINISHED, OnInstance
+from relay_dagster.orchestration.jobs import INVENTORY_SYNC
+from relay_dagster.orchestration.partitions import TENANT_PARTITIONS
+from relay_dagster.runs.ports import Removed
+
+_TICKS_AT_ONCE = 500
+_TICKS_SEEN = "ticks seen"
+_UNREAD_TICKS = ("SKIPPED", "STARTED")
+_OPEN_BACKFILLS = ("REQUESTED", "CANCELING", "FAILING")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION
+_CHECK_EVENTS = {
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+}
+
+
+def _table(name: str, *columns: str) -> sa.TableClause:
+    return sa.table(name, *map(sa.column, columns))
+
+
+_RUN_TAGS = _table("run_tags", "run_id")
+_EVENTS = _table("event_logs", "id", "asset_key", "dagster_event_type", "partition")
+_EVENT_TAGS = _table("asset_event_tags", "event_id")
+_CHECKS = _table("asset_check_executions", "asset_key", "check_name", "run_id", "partition")
+_ASSETS = _table(
+    "asset_keys", "asset_key", "last_run_id", "last_materialization", "cached_status_data"
+)
+_TICKS = _table("job_ticks", "id", "status", "tick_body")
+_SENSOR_STATES = (_table("instigators", "id", "instigator_body"), _table("jobs", "id", "job_body"))
+"""Dagster writes both, and reads one, by the database's age."""
+_BACKFILLS = _table("bulk_actions", "id", "key", "status", "body")
+_BACKFILL_TAGS = _table("backfill_tags", "backfill_id")
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names of a tenant in a text: its id, the ids of its runs, and Dagster's ids of them."""
+
+    tenant_id: str
+    run_ids: Collection[str]
+
+    def name_runs(self, text: str | None) -> bool:
+        """Tell whether a text names a run of the tenant."""
+        return any(found in self.run_ids for found in _UUID.findall(text or ""))
+
+    def are_in(self, text: str | None) -> bool:
+        """Tell whether a text names the tenant, as a word of its own, or a run of it."""
+        word = rf"(?:(?<![\w-])|(?<=\\[nt])){re.escape(self.tenant_id)}(?![\w-])"
+        return self.name_runs(text) or re.search(word, text or "") is not None
+
+    def are_quoted_in(self, text: str | None) -> bool:
+        """Tell whether a text has the tenant's id as a JSON text, at any depth."""
+        return f'"{self.tenant_id}"' in (text or "").replace("\\", "")
+
+    def without_runs(self, value: Any) -> Any:
+        """Return a JSON value without the texts that name runs of the tenant."""
+        if isinstance(value, dict):
+            return {name: self.without_runs(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [self.without_runs(each) for each in value]
+        return None if isinstance(value, str) and self.name_runs(value) else value
+
+
+class DagsterHistory(OnInstance):
+    """The history of one instance, as `runs.ports.ExecutionHistory` wants it."""
+
+    def has_unfinished(self, tenant_id: str) -> bool:
+        """Tell whether a run of the tenant has not ended."""
+        unfinished = list(UNFINISHED)
+        wanted = (dg.RunsFilter(statuses=unfinished, tags=each) for each in _tags_of(tenant_id))
+        return any(self._instance.get_runs_count(each) for each in wanted)
+
+    def delete_ended_before(self, instant: datetime, *, at_most: int) -> int:
+        """Delete the oldest runs of the job that ended before an instant; return how many."""
+        ended = [status for status in dg.DagsterRunStatus if status not in UNFINISHED]
+        wanted = dg.RunsFilter(job_name=INVENTORY_SYNC, statuses=ended, updated_before=instant)
+        found = self._instance.get_run_records(wanted, limit=at_most, ascending=True)
+        for record in found:
+            self._delete_run(record.dagster_run.run_id)
+        return len(found)
+
+    def remove_tenant(
+        self,
+        tenant_id: str,
+        run_ids: Collection[str],
+        is_late: Callable[[], bool],
+        mark: str | None = None,
+    ) -> Removed:
+        """Remove the history of a tenant and of its runs, until it is late.
+
+        What names a Dagster run goes before the run, which leads to it. The mark is the last tick
+        that was read, or that all were.
+        """
+        found = (
+            self._instance.get_run_ids(dg.RunsFilter(tags=each)) for each in _tags_of(tenant_id)
+        )
+        dagster_run_ids = sorted({run_id for some in found for run_id in some})
+        names, count = _Names(tenant_id, {*run_ids, *dagster_run_ids}), 0
+        if self._instance.schedule_storage is not None:
+            if mark != _TICKS_SEEN:
+                count, last = self._remove_ticks(names, int(mark or 0), is_late)
+                if last is not None:
+                    return Removed(count, is_all=False, mark=str(last))
+            count += self._clear_sensor_states(names)
+        count += self._clear_assets(names)
+        for dagster_run_id in dagster_run_ids:
+            if is_late():
+                return Removed(count, is_all=False, mark=_TICKS_SEEN)
+            self._delete_run(dagster_run_id)
+            count += 1
+        backfills, is_all = self._remove_backfills(names)
+        count += backfills + self._remove_events(tenant_id)
+        if self._instance.has_dynamic_partition(TENANT_PARTITIONS, tenant_id):
+            self._instance.delete_dynamic_partition(TENANT_PARTITIONS, tenant_id)
+            count += 1
+        return Removed(count, is_all=is_all, mark=_TICKS_SEEN)
+
+    # --- runs and backfills ---------------------------------------------------------------------
+
+    def _delete_run(self, dagster_run_id: str) -> None:
+        """Delete a run, its log, its events, and what Dagster's own deletion leaves behind.
+
+        That is the verdicts of its checks (dagster-io/dagster#18341) and, on SQLite, its tags and
+        its emptied file. The index of the verdicts begins with the check, which the run's events
+        name: without it each run would cost a look through all verdicts.
+        """
+        self._instance.compute_log_manager.delete_logs(prefix=[dagster_run_id])
+        events = self._instance.all_logs(dagster_run_id, of_type=_CHECK_EVENTS)
+        checks = {_check_of(each) for each in events}
+        with self._events() as connection:
+            for asset_key, check_name in checks:
+                its_own = sa.and_(
+                    _CHECKS.c.asset_key == asset_key,
+                    _CHECKS.c.check_name == check_name,
+                    _CHECKS.c.run_id == dagster_run_id,
+                )
+                connection.execute(sa.delete(_CHECKS).where(its_own))
+        self._instance.delete_run(dagster_run_id)
+        with self._runs() as connection:
+            connection.execute(sa.delete(_RUN_TAGS).where(_RUN_TAGS.c.run_id == dagster_run_id))
+        shard = getattr(self._instance.event_log_storage, "path_for_shard", None)
+        if shard is not None:  # A file for each run.
+            for end in ("", "-wal", "-shm"):
+                Path(f"{shard(dagster_run_id)}{end}").unlink(missing_ok=True)
+
+    def _remove_backfills(self, names: _Names) -> tuple[int, bool]:
+        """Remove backfills that named the tenant; one that goes on is waited for."""
+        with self._runs() as connection:
+            rows = connection.execute(sa.select(*_BACKFILLS.c)).all()
+            found = [row for row in rows if names.are_quoted_in(row.body)]
+            ended = [row for row in found if row.status not in _OPEN_BACKFILLS]
+            for row in ended:
+                tagged = _BACKFILL_TAGS.c.backfill_id == row.key
+                connection.execute(sa.delete(_BACKFILL_TAGS).where(tagged))
+                connection.execute(sa.delete(_BACKFILLS).where(_BACKFILLS.c.id == row.id))
+        return len(ended), len(ended) == len(found)
+
+    # --- events and assets ----------------------------------------------------------------------
+
+    def _clear_assets(self, names: _Names) -> int:
+        """Make each asset's last materialization another tenant's, and empty its cache."""
+        with self._events() as connection:
+            rows = connection.execute(sa.select(*_ASSETS.c)).all()
+        count = 0
+        for row in rows:
+            is_last = names.name_runs(row.last_run_id) or names.name_runs(row.last_materialization)
+            if not is_last and not names.are_in(row.cached_status_data):
+                continue
+            changed: dict[str, Any] = {"cached_status_data": None}
+            if is_last:
+                changed |= {"last_run_id": None, "last_materialization": None}
+            with self._events() as connection:
+                here = _ASSETS.c.asset_key == row.asset_key
+                connection.execute(sa.update(_ASSETS).where(here).values(**changed))
+            if is_last:
+                self._restore_last(row.asset_key, names.tenant_id)
+            count += 1
+        return count
+
+    def _restore_last(self, asset_key: str, tenant_id: str) -> None:
+        """Note of an asset the last materialization of another tenant, if there is one."""
+        wanted = sa.select(sa.func.max(_EVENTS.c.id)).where(
+            _EVENTS.c.asset_key == asset_key,
+            _EVENTS.c.dagster_event_type == _MATERIALIZED.value,
+            sa.or_(_EVENTS.c.partition.is_(None), _EVENTS.c.partition != tenant_id),
+        )
+        with self._events() as connection:
+            newest = connection.execute(wanted).scalar()
+        if newest is None:
+            return
+        key, storage = dg.AssetKey(json.loads(asset_key)), _sql(self._instance.event_log_storage)
+        asked = dg.AssetRecordsFilter(asset_key=key, storage_ids=[newest])
+        for record in self._instance.fetch_materializations(asked, limit=1).records:
+            storage.store_asset_event(record.event_log_entry, record.storage_id)
+
+    def _remove_events(self, tenant_id: str) -> int:
+        """Remove events and verdicts of checks that are no run's."""
+        with self._events() as connection:
+            assets = connection.execute(sa.select(_ASSETS.c.asset_key)).scalars().all()
+            its_own = sa.and_(_EVENTS.c.asset_key.in_(assets), _EVENTS.c.partition == tenant_id)
+            ids = sa.select(_EVENTS.c.id).where(its_own)
+            connection.execute(sa.delete(_EVENT_TAGS).where(_EVENT_TAGS.c.event_id.in_(ids)))
+            count = _rows(connection, sa.delete(_EVENTS).where(its_own))
+            its_checks = sa.delete(_CHECKS).where(_CHECKS.c.partition == tenant_id)
+            return count + _rows(connection, its_checks)
+
+    # --- sensors --------------------------------------------------------------------------------
+
+    def _remove_ticks(
+        self, names: _Names, last: int, is_late: Callable[[], bool]
+    ) -> tuple[int, int | None]:
+        """Remove the ticks after one that name the tenant; they are history alone.
+
+        Returns:
+            How many, and the last that was read, None where that was the last of all.
+        """
+        count = 0
+        while True:
+            wanted = (
+                sa.select(_TICKS.c.id, _TICKS.c.tick_body)
+                .where(_TICKS.c.id > last, _TICKS.c.status.not_in(_UNREAD_TICKS))
+                .order_by(_TICKS.c.id)
+                .limit(_TICKS_AT_ONCE)
+            )
+            with self._schedules() as connection:
+                rows = connection.execute(wanted).all()
+                its_own = [row.id for row in rows if names.are_in(row.tick_body)]
+                if its_own:
+                    count += _rows(connection, sa.delete(_TICKS).where(_TICKS.c.id.in_(its_own)))
+            if not rows:
+                return count, None
+            last = rows[-1].id
+            if is_late():
+                return count, last
+
+    def _clear_sensor_states(self, names: _Names) -> int:
+        """Clear the last run that a sensor has asked for, where it is one of the tenant's."""
+        count = 0
+        for table in _SENSOR_STATES:
+            row_id, body = table.c
+            with self._schedules() as connection:
+                for found_id, text in connection.execute(sa.select(row_id, body)).all():
+                    if not names.name_runs(text):
+                        continue
+                    cleared = json.dumps(names.without_runs(json.loads(text)))
+                    # Whoever has written it meanwhile is right: it is cleared the next time.
+                    here = sa.and_(row_id == found_id, body == text)
+                    count += _rows(connection, sa.update(table).where(here).values({body: cleared}))
+        return count
+
+    # --- Dagster's databases --------------------------------------------------------------------
+
+    def _runs(self) -> AbstractContextManager[sa.Connection]:
+        return _sql(self._instance.run_storage).connect()
+
+    def _events(self) -> AbstractContextManager[sa.Connection]:
+        return _sql(self._instance.event_log_storage).index_connection()
+
+    def _schedules(self) -> AbstractContextManager[sa.Connection]:
+        return _sql(self._instance.schedule_storage).connect()
+
+
+def _sql(storage: Any) -> Any:
+    """Return a storage as those of SQLite and PostgreSQL are: it lends its connection."""
+    return storage
+
+
+def _tags_of(tenant_id: str) -> tuple[Mapping[str, str], ...]:
+    return {tags.PARTITION: tenant_id}, {tags.TENANT_ID: tenant_id}
+
+
+def _check_of(entry: dg.EventLogEntry) -> tuple[str, str]:
+    """Return the asset and the name of the check that an event is about, as its table has them."""
+    event: Any = entry.get_dagster_event().event_specific_data
+    return event.asset_key.to_string(), event.check_name
+
+
+def _rows(connection: sa.Connection, order: Any) -> int:
+    """Execute an order; return how many rows it took."""
+    return int(connection.execute(order).rowcount)
