@@ -183,7 +183,7 @@ def installed(tenants: int, ended: int) -> Iterator[Scale]:
         clock, settings = Clock(), Settings.from_env()
         platform = connect(settings)
         policy, looks = retry_policy(settings), poll_schedule(settings)
-        ledger = RunService(platform.runs, policy, looks, clock=clock, chance=lambda: 0.5)
+        ledger = RunService(platform.runs, policy, looks, clock=clock, rng=lambda: 0.5)
         platform = replace(platform, ledger=ledger)
         _fill(platform, tenants, ended, clock.now)
         stack.start(API, CODE)
@@ -199,7 +199,7 @@ def _fill(platform: Platform, tenants: int, ended: int, now: datetime) -> None:
     queued = [_queued(number, now, number >= tenants - LOST) for number in range(tenants)]
     for record in queued[: min(MESSAGES, tenants - LOST)]:
         platform.queue.send(record.job)
-    looks = platform.ledger.looks
+    looks = platform.ledger.schedule
     platform.runs.put_many(looks.scheduled(None, record, now) for record in queued)
 
 

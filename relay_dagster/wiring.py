@@ -23,7 +23,7 @@ from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
 from relay_dagster.aws.s3.object_store import ObjectStore
 from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.aws.sqs.upload_queue import UploadQueue
-from relay_dagster.runs.commits import PollSchedule
+from relay_dagster.runs.poll_schedule import PollSchedule
 from relay_dagster.runs.retry_policy import RetryPolicy
 from relay_dagster.runs.service import RunService
 from relay_dagster.runs.submission import Submission

@@ -129,7 +129,7 @@ class Attempt:
         """End the run: write its reports, publish its feed or hold it back, and then say so."""
         status = self.findings.status
         outcome = self._report(status)
-        write = self._ledger.hold if status is RunStatus.HELD else self._ledger.succeed
+        write = self._ledger.feeds.hold if status is RunStatus.HELD else self._ledger.succeed
         try:
             self.record = write(self.record.fence, outcome, known=self.record)
         except FenceLostError:

@@ -5,18 +5,18 @@ records say which runs ended as dead letters, whatever the queue hands out; the 
 for those that no record knows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from relay_dagster.audit import SYSTEM, Action, Origin
+from relay_dagster.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.aws.sqs.job_queue import CAUSE, RUN_ID, Message
 from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
-from relay_dagster.runs.commits import LETTER_LIFE, EntryOf
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import Lane, RunRecord
+from relay_dagster.runs.poll_schedule import DEAD_LETTER_LIFE
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
@@ -147,13 +147,15 @@ class DeadLetters:
         """Return the records of runs that ended as dead letters which are still kept."""
         now = utc_now()
         found = self._platform.runs.due(Lane.LETTER, now, _ALL)
-        return [each for each in found if each.due_at and each.due_at > now - LETTER_LIFE]
+        return [each for each in found if each.due_at and each.due_at > now - DEAD_LETTER_LIFE]
 
     def _met(self) -> Iterator[Message]:
         for letters in read_whole(self._platform.queue):
             yield from letters
 
-    def _remove(self, letters: Sequence[DeadLetter], entry: EntryOf | None = None) -> None:
+    def _remove(
+        self, letters: Sequence[DeadLetter], entry: Callable[[RunRecord], AuditEntry] | None = None
+    ) -> None:
         """Let go of letters; one that the queue did not hand out goes when the sweep meets it."""
         for letter in letters:
             if letter.record is not None and letter.is_on_record:

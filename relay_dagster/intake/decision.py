@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.runs.commits import WAITS_HIDDEN
 from relay_dagster.runs.model import LockState, RunRecord
+from relay_dagster.runs.poll_schedule import WAITS_HIDDEN
 from relay_dagster.runs.ports import AttemptState
 
 

@@ -232,7 +232,7 @@ class IntakeTick:
             self._keep_waiting(message, record.run_id)
             return
         ledger = self.platform.ledger
-        after = ledger.looks.until_next(record, self.clock())
+        after = ledger.schedule.until_next(record, self.clock())
         ledger.look_again(record, after, lane=Lane.ATTEMPT)
 
     def _dispatch(

@@ -13,11 +13,11 @@ from relay_dagster.drain import Deadline
 from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
 from relay_dagster.reconciler.memory import Memory
-from relay_dagster.runs.admission import is_job_of
-from relay_dagster.runs.commits import LETTER_LIFE
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import Lane, RunRecord
+from relay_dagster.runs.poll_schedule import DEAD_LETTER_LIFE
+from relay_dagster.runs.transitions import is_job_of
 from relay_dagster.wiring import Platform
 
 AT_LEAST_EVERY_SECONDS = 240
@@ -66,7 +66,7 @@ def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -
 
 def note_expired(platform: Platform, now: datetime) -> None:
     """Note of dead letters that the queue no longer keeps that they are resolved."""
-    for record in platform.runs.due(Lane.LETTER, now - LETTER_LIFE):
+    for record in platform.runs.due(Lane.LETTER, now - DEAD_LETTER_LIFE):
         platform.ledger.settle_letter(record.run_id)
 
 

@@ -121,7 +121,7 @@ def count_holds(platform: Platform, now: datetime) -> int:
 
 def _expire(platform: Platform, record: RunRecord, days: int) -> None:
     try:
-        platform.ledger.expire_hold(record.run_id, days)
+        platform.ledger.feeds.expire_hold(record.run_id, days)
     except RunError as error:
         log.info("hold_not_expired", reason=str(error), **record.log_facts)
     else:

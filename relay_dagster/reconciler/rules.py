@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from relay_dagster.runs.commits import UNSENT_AFTER, WAITS_HIDDEN, PollSchedule
 from relay_dagster.runs.model import LockState, RunRecord, Trigger
+from relay_dagster.runs.poll_schedule import UNSENT_AFTER, WAITS_HIDDEN, PollSchedule
 from relay_dagster.runs.ports import AttemptState
 
 LOST_DISPATCH_AFTER = timedelta(seconds=60)
@@ -116,7 +116,7 @@ def next_check(facts: RunFacts, policy: PollSchedule) -> timedelta:
     if facts.execution is AttemptState.ABSENT:
         return max(LOST_DISPATCH_AFTER - _since(facts, record.dispatched_at), SOON)
     stale_in = timedelta(seconds=max(policy.stale_seconds - facts.silent_seconds, 0) + 1)
-    return min(policy.between_looks, stale_in)
+    return min(policy.between_checks, stale_in)
 
 
 def _actions(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:

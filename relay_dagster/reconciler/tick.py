@@ -1,7 +1,7 @@
 """One tick over the runs that are due: gather facts, let `rules` decide, act, note the next check.
 
-Records themselves say when they are due (``runs/commits.py``), so a tick leaves nothing to the
-next. A run that cannot be handled is put off, and checked afresh by a later tick.
+Records themselves say when they are due (``runs/poll_schedule.py``), so a tick leaves nothing to
+the next. A run that cannot be handled is put off, and checked afresh by a later tick.
 """
 
 import time
@@ -29,9 +29,9 @@ from relay_dagster.reconciler.rules import (
     decide,
     next_check,
 )
-from relay_dagster.runs.commits import PollSchedule
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import Lane, LockState, RunRecord, Trigger
+from relay_dagster.runs.poll_schedule import PollSchedule
 from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
 
@@ -89,7 +89,7 @@ class ReconcileTick:
         self.platform.ledger.put_off(record)
 
     def _check(self, record: RunRecord, heartbeats: int, is_its_turn: bool) -> None:
-        now, policy = self.clock(), self.platform.ledger.looks
+        now, policy = self.clock(), self.platform.ledger.schedule
         execution = self._execution_of(record)
         sign = SignOfLife(record.attempt, heartbeats, execution, record.dagster_run_id)
         seen = sign.seen_in(record, now)

@@ -1,7 +1,7 @@
 """The message that stands for a run on the queue: its body, written and read strictly.
 
 Anybody may send one, so what is read is judged value by value. Which record a job belongs to is
-`admission`, what becomes of its message is `message_state`.
+`transitions`, what becomes of its message is `message_state`.
 """
 
 from __future__ import annotations

@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from relay_dagster.runs.commits import Rule
 from relay_dagster.runs.errors import TransitionRefusedError
 from relay_dagster.runs.model import Outcome, RunRecord
-from relay_dagster.runs.transitions import refuse_ended
+from relay_dagster.runs.transitions import Rule, refuse_ended
 
 
 def sent(message_id: str, now: datetime) -> Rule:

@@ -1,7 +1,7 @@
 """What is kept of a run: its record, the tenant's lock, and what was asked for.
 
-Frozen values only. How a record comes to be is `admission`, how it changes `transitions` and
-`message_state`, who writes the change `ledger`, how it is stored ``aws/dynamodb/run_store.py``.
+Frozen values only. How a record comes to be and changes is `transitions` and
+`message_state`, who writes the change `service`, how it is stored ``aws/dynamodb/run_store.py``.
 """
 
 from __future__ import annotations
@@ -321,6 +321,14 @@ class NewRun:
     request_id: str | None = None
     origin: Origin = SYSTEM
     in_place_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The run that a request leads to; ``created`` is False for the run of an earlier request."""
+
+    record: RunRecord
+    created: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from relay_dagster.audit import AuditEntry, Origin
-from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer
+from relay_dagster.runs.feeds.pointer import FeedPointer, FeedUpdate
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, RunRecord, TenantLock
 from relay_dagster.runs.tenants.deletion import Deletion
@@ -76,7 +76,7 @@ class RunWrites(Protocol):
     def forget(self, run: RunRecord) -> Any:
         """Return the write by which a caller's key leads to no run."""
 
-    def feed(self, move: FeedMove) -> list[Any]:
+    def feed(self, move: FeedUpdate) -> list[Any]:
         """Return the writes of the feed pointer, and of the held run that gives way."""
 
     def triggers(self, move: TriggerMove) -> Any:

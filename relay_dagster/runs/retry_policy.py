@@ -42,7 +42,7 @@ class RetryPolicy:
         return timedelta(seconds=min(seconds, self.max_seconds) * (0.8 + 0.4 * chance))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Loss:
     """An attempt that ended without a verdict on the run.
 

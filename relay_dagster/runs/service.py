@@ -1,9 +1,10 @@
-"""The run's ledger: every change of a run record, whoever asks, and no other place.
+"""The verbs of a run's life: every change of a run record, whoever asks, and no other place.
 
-Each method reads the record consistently, applies one rule of `transitions` or `message_state`, and
-commits the result on condition that nothing has changed since; where something has, it reads
-and decides again (`commits`). The tenant's lock changes in the same transaction. ``known`` is the
-record as the caller read or wrote it last: it is tried first, and spares a read.
+Each verb reads the record consistently, applies one rule of `transitions` or `message_state`, and
+commits the result on condition that nothing has changed since; where something has, it reads and
+decides again. Lock, feed pointer, events and audit change in the same transaction. ``known`` is the
+record as the caller read or wrote it last: it is tried first, and spares a read. What people decide
+of feeds is ``feeds/service.py``.
 
 `UnknownRunError` is raised for a run_id without a record, `ExternalServiceError` where the store
 fails; other refusals are named in each method.
@@ -12,7 +13,7 @@ fails; other refusals are named in each method.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,28 +23,35 @@ from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.drain import AFTER_A_FAULT
-from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.external_errors import ExternalServiceError, ThrottledError
 from relay_dagster.runs import message_state, transitions
-from relay_dagster.runs.admission import Admission, Reservation
-from relay_dagster.runs.commits import UNSENT_AFTER, Commits, EntryOf, PollSchedule, Rule
-from relay_dagster.runs.errors import FeedNotKeptError
-from relay_dagster.runs.feeds import rules as feed_rules
-from relay_dagster.runs.feeds.hold import Release
-from relay_dagster.runs.feeds.moves import FeedMoves
-from relay_dagster.runs.feeds.pointer import FeedPointer
+from relay_dagster.runs.errors import (
+    CommitLostError,
+    IdempotencyKeyReusedError,
+    TenantBusyError,
+    UnknownRunError,
+)
+from relay_dagster.runs.feeds.pointer import FeedUpdate, FeedUpdateOf, no_update
+from relay_dagster.runs.feeds.service import FeedService
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,
     Fence,
     Idempotency,
     Lane,
+    LockState,
     NewRun,
     Outcome,
+    Reservation,
     RunRecord,
 )
-from relay_dagster.runs.ports import RunRecords, utc_now
+from relay_dagster.runs.poll_schedule import UNSENT_AFTER, PollSchedule
+from relay_dagster.runs.ports import Change, RunRecords, utc_now
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 from relay_dagster.runs.triggers.state import TriggerMove
+from relay_dagster.runs.webhooks.events import events_of
+
+_MAX_ROUNDS = 20
 
 
 class RunService:
@@ -52,31 +60,26 @@ class RunService:
     Args:
         runs: where records are kept.
         policy: attempts and back-off.
-        looks: when a record is to be looked at next; it knows the same attempts.
+        schedule: when a record is checked next; it knows the same attempts.
         keep_published: how many publications of a tenant can be published again.
         clock: tells the time, aware.
-        chance: a random number from 0 to 1, for jitter.
+        rng: a random number from 0 to 1, for jitter.
     """
 
     def __init__(
         self,
         runs: RunRecords,
         policy: RetryPolicy | None = None,
-        looks: PollSchedule | None = None,
+        schedule: PollSchedule | None = None,
         *,
         keep_published: int = 10,
         clock: Callable[[], datetime] = utc_now,
-        chance: Callable[[], float] = random.random,
+        rng: Callable[[], float] = random.random,
     ) -> None:
         self.policy = policy or RetryPolicy()
-        self.looks = looks or PollSchedule(retries=self.policy)
-        self._commits = Commits(runs, self.looks, clock)
-        self._change, self._clock = self._commits.change, clock
-        self._feeds = FeedMoves(runs, keep_published, clock)
-        self._admission = Admission(self._commits)
-        self._chance = chance
-
-    # --- asked for ------------------------------------------------------------------------------
+        self.schedule = schedule or PollSchedule(retries=self.policy)
+        self._runs, self._clock, self._rng = runs, clock, rng
+        self.feeds = FeedService(runs, self._change, keep_published, clock)
 
     def earlier_run(self, idempotency: Idempotency) -> RunRecord | None:
         """Return the run of an earlier request with this key, or None.
@@ -84,29 +87,54 @@ class RunService:
         Raises:
             IdempotencyKeyReusedError: the earlier request had another body.
         """
-        return self._admission.earlier_run(idempotency)
+        found = self._runs.idempotent_run(idempotency.id, self._clock())
+        if found is None:
+            return None
+        run_id, fingerprint = found
+        if fingerprint != idempotency.fingerprint:
+            raise IdempotencyKeyReusedError(run_id)
+        return self._runs.get(run_id)
 
     def reserve(
         self, wanted: NewRun, idempotency: Idempotency | None = None, most: int | None = None
     ) -> Reservation:
         """Make the record, take the tenant's lock and remember the key, all or nothing.
 
-        The key is looked at first: an earlier request's run is returned, active or not. ``most`` is
-        how many runs the tenant may be given in an hour, this one among them.
+        An earlier request's run is returned, active or not. ``most`` is the tenant's runs an hour.
 
         Raises:
             TenantBusyError: the tenant has a run that is queued or running.
             RunQuotaExceededError, IdempotencyKeyReusedError: as they say.
         """
-        return self._admission.reserve(wanted, idempotency, most)
+        for _ in range(_MAX_ROUNDS):
+            earlier = self.earlier_run(idempotency) if idempotency else None
+            if earlier is not None:
+                return Reservation(earlier, created=False)
+            now, writes, also = self._clock(), self._runs.writes, []
+            record = transitions.requested(wanted, now, idempotency)
+            if idempotency is not None:
+                also.append(writes.remember(record, idempotency, now))
+            if most is not None:
+                also.append(writes.quota(record, most))
+            with suppress(CommitLostError):
+                made = self._commit(None, record, also, yield_to_waiters=True)
+                return Reservation(made, created=True)
+            known = self._runs.get(wanted.run_id)
+            if known is not None:
+                # An earlier try of this very request got through, though its answer did not.
+                return Reservation(transitions.matched(known, record.job), created=True)
+            # The key was taken meanwhile: its run is found in the next round.
+        raise _too_many_writers("reserve", wanted.run_id)
 
     def start_wanted(self, wanted: NewRun, move: TriggerMove) -> RunRecord:
         """Reserve what triggers want, and take it from them; `CommitLostError` where it is gone."""
-        return self._admission.start_wanted(wanted, move)
+        record = transitions.requested(wanted, self._clock(), None)
+        taken = self._runs.writes.triggers(move)
+        return self._commit(None, record, [taken], yield_to_waiters=True)
 
     def uncount(self, record: RunRecord) -> None:
         """Take a run that could not be sent out of the count of its hour."""
-        self._commits.runs.writes.uncount(record)
+        self._runs.writes.uncount(record)
 
     def tombstone(self, run_id: str) -> RunRecord:
         """End and hide a run whose message could not be sent; the tenant and the key are free.
@@ -117,9 +145,7 @@ class RunService:
         return self._change(run_id, transitions.tombstoned(self._clock()))
 
     def request_cancel(self, run_id: str, *, origin: Origin = SYSTEM) -> RunRecord:
-        """Cancel at once where no attempt is under way, else set ``cancel_requested_at``.
-
-        A feed that is held is given up.
+        """Cancel at once where no attempt is under way, or discard what is held; else ask for it.
 
         Raises:
             RunAlreadyFinishedError: the run has ended otherwise.
@@ -130,7 +156,7 @@ class RunService:
             return origin.entry(Action.RUN_CANCELLED, record.tenant_id, run_id, now)
 
         rule = transitions.cancel_requested(now)
-        return self._change(run_id, rule, move=self._feeds.discard, entry=entry)
+        return self._change(run_id, rule, feed=self.feeds.discarding, entry=entry)
 
     # --- from the queue -------------------------------------------------------------------------
 
@@ -139,25 +165,37 @@ class RunService:
     ) -> RunRecord:
         """Return the record of a message's run; make one for a job sent straight to the queue.
 
-        A new one takes the tenant's lock where it is free (``lock_state`` is ``OWNER``), else it
-        waits (``QUEUED``) and `dispatch` takes the lock later.
+        A new one takes the tenant's lock where it is free, else it waits, and `dispatch` takes it.
 
         Raises:
             JobConflictError: the record was made for another body.
             TenantClosingError: its tenant is being deleted, or was after the message was sent.
         """
-        return self._admission.adopt(job, request_id, sent_at)
+        for _ in range(_MAX_ROUNDS):
+            known = self._runs.get(job.run_id)
+            if known is not None:
+                return transitions.matched(known, job)
+            record = transitions.adopted(job, self._clock(), request_id, LockState.OWNER)
+            with suppress(CommitLostError):
+                try:
+                    return self._commit(None, record, yield_to_waiters=True, sent_at=sent_at)
+                except TenantBusyError:
+                    waiting = replace(record, lock_state=LockState.QUEUED)
+                    return self._commit(None, waiting, sent_at=sent_at)
+        raise _too_many_writers("adopt", job.run_id)
 
     def adopt_dead(
         self, job: Job, message: str, dlq_message_id: str, sent_at: datetime | None = None
     ) -> RunRecord:
         """Make the record of a job that was found in the dead-letter queue and had none: poison.
 
-        Raises:
-            CommitLostError: it has a record after all.
-            TenantClosingError: as for `adopt`.
+        `CommitLostError` where it has a record after all, `TenantClosingError` as for `adopt`.
         """
-        return self._admission.adopt_dead(job, message, dlq_message_id, sent_at)
+        now = self._clock()
+        queued = transitions.adopted(job, now, None, LockState.NONE)
+        poison = transitions.poisoned(message, now)(queued)
+        dead = message_state.dead_lettered(dlq_message_id)(poison)
+        return self._commit(None, dead, sent_at=sent_at)
 
     def dispatch(
         self,
@@ -170,8 +208,7 @@ class RunService:
     ) -> RunRecord:
         """Open the next attempt, before Dagster is asked for a run. A waiting run takes the lock.
 
-        ``message_id`` and ``receipt_handle`` are those of the message that asks for it, where one
-        does.
+        The message is the one that asks for it, where one does.
 
         Raises:
             TenantBusyError: the run waits for its tenant.
@@ -204,8 +241,12 @@ class RunService:
             TenantBusyError: the tenant has an unfinished run; no record is left.
             ClaimRefusedError: the record is there and no longer this Dagster run's to go on with.
         """
-        made = self._admission.start_by_hand(dagster_run_id, tenant_id, config_version)
-        return made or self.claim(dagster_run_id, 1, dagster_run_id)
+        if self._runs.get(dagster_run_id) is None:
+            now = self._clock()
+            record = transitions.started_by_hand(dagster_run_id, tenant_id, now, config_version)
+            with suppress(CommitLostError):
+                return self._commit(None, record, yield_to_waiters=True)
+        return self.claim(dagster_run_id, 1, dagster_run_id)
 
     def enter_stage(
         self, fence: Fence, stage: Stage, *, known: RunRecord | None = None
@@ -239,34 +280,23 @@ class RunService:
     def succeed(
         self, fence: Fence, outcome: Outcome, *, known: RunRecord | None = None
     ) -> RunRecord:
-        """End the run ``SUCCEEDED``, free the tenant, and move its feed to a run of all vendors.
+        """End the run ``SUCCEEDED``, its reports written, and free the tenant.
 
-        Its reports are written.
+        The feed of a run of all vendors is in force then.
 
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`; nothing was published.
         """
         rule = transitions.succeeded(fence, outcome, self._clock())
-        return self._change(fence.run_id, rule, known, self._feeds.publish)
-
-    def hold(self, fence: Fence, outcome: Outcome, *, known: RunRecord | None = None) -> RunRecord:
-        """End the run ``HELD`` and free the tenant; its feed waits. Its reports are written.
-
-        Raises:
-            FenceLostError, CancelRequestedError: as for `enter_stage`.
-        """
-        rule = feed_rules.held(fence, outcome, self._clock())
-        return self._change(fence.run_id, rule, known, self._feeds.hold)
+        return self._change(fence.run_id, rule, known, self.feeds.publishing)
 
     def fail(
         self, fence: Fence, failure: RunFailure, outcome: Outcome | None = NOTHING_KNOWN
     ) -> RunRecord:
         """End the run ``FAILED`` and free the tenant.
 
-        Its reports are written; with None they are not, and the reconciler writes them.
-
-        Raises:
-            FenceLostError, CancelRequestedError: as for `enter_stage`.
+        Its reports are written; with None they are not, and the reconciler writes them. Raises as
+        `enter_stage`.
         """
         rule = transitions.failed(fence, failure, outcome, self._clock())
         return self._change(fence.run_id, rule)
@@ -285,13 +315,7 @@ class RunService:
     # --- by the reconciler ----------------------------------------------------------------------
 
     def lose_attempt(self, seen: RunRecord, error_code: str, error_message: str) -> RunRecord:
-        """End an attempt whose Dagster run is dead or never came to be; else as `retry_later`.
-
-        Args:
-            seen: the record that the verdict was made from; its attempt and Dagster run must
-                still be the record's.
-            error_code: what happened, in a word.
-            error_message: what happened, in a sentence.
+        """End the attempt of ``seen``, whose Dagster run is dead; else as `retry_later`.
 
         Raises:
             FenceLostError: the attempt has moved on since.
@@ -316,72 +340,12 @@ class RunService:
         """
         return self._change(run_id, transitions.poisoned(error_message, self._clock()))
 
-    # --- feeds that are held back, or published again ---------------------------------------------
-
-    def release(self, run_id: str, decision: Release, *, origin: Origin = SYSTEM) -> RunRecord:
-        """Publish what is held: ``SUCCEEDED``. The same decision again changes nothing.
-
-        Raises:
-            RunNotHeldError: nothing of the run is held back.
-            HoldMismatchError: what is held is not what was reviewed.
-            TenantBusyError: the tenant has a run that is queued or running.
-        """
-        now = self._clock()
-
-        def entry(record: RunRecord) -> AuditEntry:
-            return origin.entry(
-                Action.RUN_RELEASED,
-                record.tenant_id,
-                run_id,
-                now,
-                sha256=decision.sha256,
-                guards=sorted(decision.guards),
-                reason=decision.reason,
-            )
-
-        rule = feed_rules.released(decision, now)
-        return self._change(run_id, rule, move=self._feeds.publish, while_idle=True, entry=entry)
-
-    def expire_hold(self, run_id: str, retention_days: int) -> RunRecord:
-        """Give a held feed up that is older than artifacts are kept: ``CANCELLED``.
-
-        Raises:
-            TransitionRefusedError: the run is not held any more.
-        """
-        return self._change(run_id, feed_rules.expired(retention_days), move=self._feeds.discard)
-
-    def roll_back(
-        self, tenant_id: str, run_id: str, reason: str = "", *, origin: Origin = SYSTEM
-    ) -> FeedPointer:
-        """Publish a feed again that was in force; the one that is in force is no change.
-
-        Raises:
-            FeedNotKeptError: it is none of the tenant's last publications.
-            TenantBusyError: the tenant has a run that is queued or running.
-        """
-        runs = self._commits.runs
-        feed = runs.feed(tenant_id)
-        if feed is None or feed.kept(run_id) is None:
-            raise FeedNotKeptError(tenant_id, run_id)
-        before, now = feed.in_force.run_id, self._clock()
-
-        def entry(_: RunRecord) -> AuditEntry:
-            told = {"run_id_before": before, "reason": reason}
-            return origin.entry(Action.FEED_ROLLED_BACK, tenant_id, run_id, now, **told)
-
-        if before != run_id:
-            self._change(run_id, replace, move=self._feeds.publish, while_idle=True, entry=entry)
-        return runs.feed(tenant_id) or feed
-
     # --- messages, reports, and the next check ----------------------------------------------------
 
     def mark_sent(
         self, run_id: str, message_id: str, *, known: RunRecord | None = None
     ) -> RunRecord:
-        """Note the message that now stands for the run: the first, or one sent in its place.
-
-        A run that has ended meanwhile stays as it is: the message will find it final.
-        """
+        """Note the message that now stands for the run; a run that has ended stays as it is."""
         return self._change(run_id, message_state.sent(message_id, self._clock()), known)
 
     def claim_send(self, run_id: str, wait: timedelta = UNSENT_AFTER) -> RunRecord:
@@ -401,18 +365,16 @@ class RunService:
         *,
         hidden_for: timedelta | None = None,
     ) -> RunRecord:
-        """Store the newest receipt handle of the run's message.
-
-        ``hidden_for`` is how long it stays out of sight, by default the queue's own time.
-        """
-        rule = self._received(message_id, receipt_handle, hidden_for)
-        return self._change(run_id, rule)
+        """Store the newest receipt handle of the run's message, out of sight for ``hidden_for``."""
+        return self._change(run_id, self._received(message_id, receipt_handle, hidden_for))
 
     def record_dlq(self, run_id: str, dlq_message_id: str) -> RunRecord:
         """Note that the run's message is in the dead-letter queue."""
         return self._change(run_id, message_state.dead_lettered(dlq_message_id))
 
-    def settle_letter(self, run_id: str, entry: EntryOf | None = None) -> RunRecord:
+    def settle_letter(
+        self, run_id: str, entry: Callable[[RunRecord], AuditEntry] | None = None
+    ) -> RunRecord:
         """Note that the run's dead letter is redriven or discarded: it is to go when it is met."""
         return self._change(run_id, message_state.letter_settled(self._clock()), entry=entry)
 
@@ -435,45 +397,104 @@ class RunService:
     def look_again(
         self, record: RunRecord, after: timedelta, *, lane: Lane | None = None, **seen: Any
     ) -> bool:
-        """Note when a record that stays as it is wants to be looked at again, and what was seen.
+        """Note when a record that stays as it is wants to be checked again, and what was seen.
 
-        Its revision stays, so that this is in nobody's way.
-
-        Args:
-            record: as it was read.
-            after: from now on.
-            lane: whose it is then, by default whose it was.
-            seen: what looks alone know: ``watched_as``, ``hidden_until``, ...
+        Its revision stays, so that this is in nobody's way. ``seen`` is what checks alone know
+        (``watched_as``, ``hidden_until``, ...). Without a ``lane`` it stays in its own.
 
         Returns:
             False where the record has changed meanwhile; that change has said when.
         """
-        return self._commits.look_again(record, after, lane, seen)
+        due_at = self._clock() + after
+        noted = replace(record, due_at=due_at, due_lane=lane or record.due_lane, **seen)
+        return self._runs.note_look(noted)
 
     def put_off(self, record: RunRecord) -> None:
         """Let others go first after a fault; where not even that can be noted it stays due."""
         with suppress(ExternalServiceError):
             self.look_again(record, AFTER_A_FAULT)
 
-    # --- how ------------------------------------------------------------------------------------
+    def _change(
+        self,
+        run_id: str,
+        rule: transitions.Rule,
+        known: RunRecord | None = None,
+        feed: FeedUpdateOf = no_update,
+        *,
+        while_idle: bool = False,
+        entry: Callable[[RunRecord], AuditEntry] | None = None,
+    ) -> RunRecord:
+        """Apply a rule to a record, and commit what comes of it: a `ChangeRun`.
+
+        Who asked for the run is in the audit with the first change that does not withdraw it: until
+        its message is sent, it may be that there is no run after all.
+        """
+        writes = self._runs.writes
+        for _ in range(_MAX_ROUNDS):
+            before, known = known or self._runs.get(run_id), None
+            if before is None:
+                raise UnknownRunError(run_id)
+            after = rule(before)
+            if after is before:
+                return before
+            update, also = feed(after), []
+            if update is not None:
+                after, update = update.noted(after, self._scheduled)
+                also += writes.feed(update)
+            if while_idle:
+                also += [writes.tenant_idle(Change(before, after)), writes.tenant_active(after)]
+            audit = [] if entry is None else [entry(after)]
+            if after.untold is not None and not after.hidden:
+                audit, after = [after.untold, *audit], replace(after, untold=None)
+            with suppress(CommitLostError):
+                return self._commit(before, after, [*also, *writes.audit(audit)], update)
+        raise _too_many_writers("change", run_id)
+
+    def _commit(
+        self,
+        before: RunRecord | None,
+        record: RunRecord,
+        also: Sequence[Any] = (),
+        update: FeedUpdate | None = None,
+        *,
+        yield_to_waiters: bool = False,
+        sent_at: datetime | None = None,
+    ) -> RunRecord:
+        """Commit a record with the writes that follow from its change: of lock, key and events.
+
+        ``sent_at`` is when the message was sent that a new record is made for, where one is.
+        """
+        after, writes = self._scheduled(before, record), self._runs.writes
+        change = Change(before, after)
+        own = writes.lock(change, yield_to_waiters=yield_to_waiters)
+        takes_lock = (
+            before is not None and before.lock_state is not LockState.OWNER is after.lock_state
+        )
+        if before is None or takes_lock:
+            own.append(writes.tenant_active(after, sent_at))
+        elif after.hidden and not before.hidden and after.idempotency_id:
+            own.append(writes.forget(after))
+        events = writes.events(events_of(before, after, update, self._clock()))
+        return self._runs.commit(change, [*own, *also, *events])
+
+    def _scheduled(self, before: RunRecord | None, after: RunRecord) -> RunRecord:
+        return self.schedule.scheduled(before, after, self._clock())
 
     def _lose(
         self, run_id: str, attempt: int, fence: Fence | None, code: str, message: str
     ) -> RunRecord:
         now = self._clock()
-        loss = Loss(
-            attempt=attempt,
-            fence=fence,
-            error_code=code,
-            message=message,
-            now=now,
-            retry_at=now + self.policy.delay(attempt, self._chance()),
-        )
+        retry_at = now + self.policy.delay(attempt, self._rng())
+        loss = Loss(attempt, fence, code, message, now, retry_at)
         return self._change(run_id, transitions.attempt_lost(loss, self.policy))
 
     def _received(
         self, message_id: str, receipt_handle: str, hidden_for: timedelta | None = None
-    ) -> Rule:
+    ) -> transitions.Rule:
         now = self._clock()
-        hidden_until = now + (hidden_for or self._commits.looks.visibility)
+        hidden_until = now + (hidden_for or self.schedule.visibility)
         return message_state.received(message_id, receipt_handle, now, hidden_until)
+
+
+def _too_many_writers(operation: str, run_id: str) -> ThrottledError:
+    return ThrottledError(operation, f"run {run_id}: too many writers at once")

@@ -26,7 +26,7 @@ from relay_dagster.runs.ports import ConfigVersions, JobSender, PauseLookup
 from relay_dagster.runs.service import RunService
 from relay_dagster.runs.triggers.state import TriggerMove
 
-_MOST_SHOWN = 500
+_MAX_SHOWN = 500
 _log = event_log()
 
 
@@ -101,7 +101,7 @@ class Submission:
         try:
             message_id = self.queue.send(record.job, request_id=record.request_id)
         except ExternalServiceError as error:
-            _log.error("queue_send_error", error=str(error)[:_MOST_SHOWN], **record.log_facts)
+            _log.error("queue_send_error", error=str(error)[:_MAX_SHOWN], **record.log_facts)
             return record
         return self._noted(record, message_id)
 
@@ -153,34 +153,29 @@ class Submission:
         reservation = self.ledger.reserve(wanted, idempotency, runs_per_hour)
         if not reservation.created:
             return _refuse_withdrawn(reservation.record)
-        try:
-            record = self._send(reservation.record)
-        except QueueUnavailableError:
-            if runs_per_hour is not None:
-                self.ledger.uncount(reservation.record)
-            raise
-        _log.info("run_requested", **record.log_facts, config_version=record.config_version)
-        return record
-
-    def _send(self, record: RunRecord) -> RunRecord:
+        record = reservation.record
         try:
             message_id = self.queue.send(record.job, request_id=record.request_id)
         except ExternalServiceError as error:
-            return self._withdraw(record, error)
-        return self._noted(record, message_id)
+            _log.error("queue_send_error", error=str(error)[:_MAX_SHOWN], **record.log_facts)
+            # No run is left behind, unless the message arrived after all and it is under way.
+            record = self.ledger.tombstone(record.run_id)
+            if record.hidden:
+                if runs_per_hour is not None:
+                    self.ledger.uncount(reservation.record)
+                raise QueueUnavailableError from error
+        else:
+            record = self._noted(record, message_id)
+        _log.info("run_requested", **record.log_facts, config_version=record.config_version)
+        return record
 
     def _noted(self, record: RunRecord, message_id: str) -> RunRecord:
         try:
             return self.ledger.mark_sent(record.run_id, message_id, known=record)
         except ExternalServiceError as error:
             # The message is on its way, whoever receives it notes it.
-            _log.warning("send_not_noted", error=str(error)[:_MOST_SHOWN], **record.log_facts)
+            _log.warning("send_not_noted", error=str(error)[:_MAX_SHOWN], **record.log_facts)
             return record
-
-    def _withdraw(self, record: RunRecord, error: ExternalServiceError) -> RunRecord:
-        """Leave no run behind, unless the message arrived after all and the run is under way."""
-        _log.error("queue_send_error", error=str(error)[:_MOST_SHOWN], **record.log_facts)
-        return _refuse_withdrawn(self.ledger.tombstone(record.run_id), error)
 
     def _refuse_paused(self, tenant_id: str) -> None:
         pause = self.pauses.of(tenant_id)
@@ -218,8 +213,8 @@ def _new_run(
     )
 
 
-def _refuse_withdrawn(record: RunRecord, cause: ExternalServiceError | None = None) -> RunRecord:
+def _refuse_withdrawn(record: RunRecord) -> RunRecord:
     """Return a run that is there to be seen."""
     if record.hidden:
-        raise QueueUnavailableError from cause
+        raise QueueUnavailableError
     return record

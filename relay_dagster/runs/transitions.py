@@ -1,13 +1,13 @@
-"""The one state machine of a run: the table of statuses and moves, and the rules that make them.
+"""The one state machine of a run: the table of statuses and transitions, and the rules of each.
 
-A rule takes a record and returns the next one, or raises why not; it is pure, `ledger` applies it.
-No rule writes a status itself: `moved` takes it from the table. How a record comes to be is
-`admission`; what becomes of a feed that is held back is ``feeds/rules.py``; notes that change no
-status (message, reports) are `message_state`.
+A rule takes a record and returns the next one, or raises why not; it is pure, `service` applies it.
+No rule writes a status itself: `transition` takes it from the table. The rules of a feed that is
+held back are ``feeds/rules.py``; notes that change no status (message, reports) `message_state`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,17 +15,30 @@ from typing import Any
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.next_action import next_action
 from relay_core.domain.records import RunFailure
-from relay_dagster.runs.commits import Rule
+from relay_dagster.audit import SYSTEM, Action, Actor, ActorKind, AuditEntry, Origin
 from relay_dagster.runs.errors import (
     CancelRequestedError,
     ClaimRefusedError,
     DispatchRefusedError,
     FenceLostError,
+    JobConflictError,
     RunAlreadyFinishedError,
     TransitionRefusedError,
 )
-from relay_dagster.runs.model import Fence, LockState, Outcome, RunRecord
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import (
+    Fence,
+    Idempotency,
+    LockState,
+    NewRun,
+    Outcome,
+    RunRecord,
+    Trigger,
+)
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
+
+Rule = Callable[[RunRecord], RunRecord]
+"""Returns the next record, or raises why there is none."""
 
 # --- the table ----------------------------------------------------------------------------------
 
@@ -94,6 +107,94 @@ def state_diagram() -> str:
             *(f"    {status} --> [*]" for status in STATUSES if status.is_final),
         )
     )
+
+
+# --- how a record comes to be ---------------------------------------------------------------------
+
+
+def requested(wanted: NewRun, now: datetime, idempotency: Idempotency | None) -> RunRecord:
+    """Return the first record of a run that is asked for; it owns the tenant's lock."""
+    return RunRecord(
+        run_id=wanted.run_id,
+        tenant_id=wanted.tenant_id,
+        requested_at=now,
+        trigger=wanted.trigger,
+        vendors=wanted.vendors or None,
+        asked_version=wanted.config_version,
+        config_version=wanted.config_version,
+        request_id=wanted.request_id,
+        idempotency_id=idempotency.id if idempotency else None,
+        lock_state=LockState.OWNER,
+        untold=_asked_for(wanted, now),
+    )
+
+
+def _asked_for(wanted: NewRun, now: datetime) -> AuditEntry:
+    """Return what the audit tells of a run that is asked for."""
+    if wanted.in_place_of is not None:
+        return wanted.origin.entry(
+            Action.DEAD_LETTER_REDRIVEN,
+            wanted.tenant_id,
+            wanted.in_place_of,
+            now,
+            run_id=wanted.run_id,
+        )
+    vendors = wanted.vendors and list(wanted.vendors)
+    told = {"config_version": wanted.config_version, "vendors": vendors or None}
+    return _posted(wanted.origin, wanted.tenant_id, wanted.run_id, wanted.trigger, now, **told)
+
+
+def _posted(
+    origin: Origin, tenant_id: str, run_id: str, trigger: Trigger, now: datetime, **told: Any
+) -> AuditEntry:
+    return origin.entry(Action.RUN_POSTED, tenant_id, run_id, now, trigger=str(trigger), **told)
+
+
+def adopted(job: Job, now: datetime, request_id: str | None, lock_state: LockState) -> RunRecord:
+    """Return the first record of a job that somebody sent straight to the queue."""
+    return RunRecord(
+        run_id=job.run_id,
+        tenant_id=job.tenant_id,
+        requested_at=now,
+        trigger=Trigger.QUEUE,
+        vendors=job.vendors,
+        asked_version=job.config_version,
+        config_version=job.config_version,
+        request_id=request_id,
+        lock_state=lock_state,
+        untold=_posted(SYSTEM, job.tenant_id, job.run_id, Trigger.QUEUE, now),
+    )
+
+
+def started_by_hand(
+    dagster_run_id: str, tenant_id: str, now: datetime, config_version: int | None
+) -> RunRecord:
+    """Return the first record of a run that Dagster started: claimed, its only attempt."""
+    origin = Origin(Actor(ActorKind.DAGSTER, dagster_run_id, "Dagster's UI"))
+    queued = RunRecord(
+        run_id=dagster_run_id,
+        tenant_id=tenant_id,
+        requested_at=now,
+        trigger=Trigger.DAGSTER,
+        config_version=config_version,
+        attempt=1,
+        dispatched_at=now,
+        lock_state=LockState.OWNER,
+        untold=_posted(origin, tenant_id, dagster_run_id, Trigger.DAGSTER, now),
+    )
+    return claimed(1, dagster_run_id, now)(queued)
+
+
+def is_job_of(record: RunRecord, job: Job) -> bool:
+    """Tell whether a message's body is the one that the record was made for."""
+    return record.trigger is not Trigger.DAGSTER and record.job == job
+
+
+def matched(record: RunRecord, job: Job) -> RunRecord:
+    """Return the record, or refuse a message whose body is not the one that it was made for."""
+    if not is_job_of(record, job):
+        raise JobConflictError(record.run_id)
+    return record
 
 
 # --- the rules ----------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def hold_one(api: LiveApi, folder: Path) -> None:
     for stage in list(Stage)[2:5]:
         record = api.platform.ledger.enter_stage(record.fence, stage)
     record = api.platform.ledger.pin(record.fence, 2, baseline)
-    api.platform.ledger.hold(record.fence, held_outcome(api.platform, record))
+    api.platform.ledger.feeds.hold(record.fence, held_outcome(api.platform, record))
 
 
 def deliver(api: LiveApi, folder: Path) -> None:

@@ -16,12 +16,12 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_dagster.intake import decision as intake
 from relay_dagster.reconciler import rules as reconciler
-from relay_dagster.runs import admission, message_state, transitions
-from relay_dagster.runs.commits import PollSchedule
+from relay_dagster.runs import message_state, transitions
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.feeds import rules as feed_rules
 from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.model import Fence, Lane, LockState, NewRun, Outcome, RunRecord
+from relay_dagster.runs.poll_schedule import PollSchedule
 from relay_dagster.runs.ports import AttemptState
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
@@ -100,7 +100,7 @@ class Model:
 
     def _asked_for(self, world: Small, run: int) -> Iterator[tuple[str, Small]]:
         wanted = NewRun(run_id=_id(run), tenant_id=TENANT)
-        record = admission.requested(wanted, THEN, None)
+        record = transitions.requested(wanted, THEN, None)
         if world.holder is None and not world.waiters:
             made = self._created(world, run, record)
             yield "submitted, not sent!", made
@@ -108,7 +108,7 @@ class Model:
         job = record.job
         free = world.holder is None and not world.waiters
         lock = LockState.OWNER if free else LockState.QUEUED
-        adopted = admission.adopted(job, THEN, None, lock)
+        adopted = transitions.adopted(job, THEN, None, lock)
         received = message_state.received("m", "h", THEN, THEN)(adopted)
         yield "adopted", _with_copies(self._created(world, run, received), run, 1)
 

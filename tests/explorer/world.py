@@ -123,7 +123,7 @@ class World:
         platform, clock = connect(self.settings, clients=clients), self.clock
         database = replace(platform.database, clock=clock)
         retries, looks = retry_policy(self.settings), poll_schedule(self.settings)
-        ledger = RunService(platform.runs, retries, looks, clock=clock, chance=lambda: 0.5)
+        ledger = RunService(platform.runs, retries, looks, clock=clock, rng=lambda: 0.5)
         return replace(
             platform,
             ledger=ledger,
@@ -269,13 +269,15 @@ class Process:
         record = self.platform.runs.get(run_id)
         hold = record.hold if record is not None else None
         sha256, guards = ("", frozenset[str]()) if hold is None else (hold.sha256, hold.guard_names)
-        self.platform.ledger.release(run_id, Release(sha256, guards, "looks right", "a person"))
+        self.platform.ledger.feeds.release(
+            run_id, Release(sha256, guards, "looks right", "a person")
+        )
 
     def cancel(self, run_id: str) -> None:
         self.platform.ledger.request_cancel(run_id)
 
     def roll_back(self, run_id: str) -> None:
-        self.platform.ledger.roll_back(TENANT, run_id, "it was better")
+        self.platform.ledger.feeds.roll_back(TENANT, run_id, "it was better")
 
     def delete_tenant(self) -> None:
         self.platform.closing.ask(TENANT)
@@ -368,7 +370,7 @@ class Process:
         if is_held:
             outcome = replace(outcome, guards=(GUARD,))
         try:
-            (ledger.hold if is_held else ledger.succeed)(record.fence, outcome, known=record)
+            (ledger.feeds.hold if is_held else ledger.succeed)(record.fence, outcome, known=record)
         except FenceLostError:
             found = platform.runs.get(record.run_id)
             if found is not None and found.status in ("FAILED", "CANCELLED"):

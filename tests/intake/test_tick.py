@@ -18,9 +18,9 @@ from relay_dagster.external_errors import ThrottledError
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.reconciler.tick import ReconcileTick
-from relay_dagster.runs.commits import WAITS_HIDDEN
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Lane, LockState, NewRun, RunRecord, Trigger
+from relay_dagster.runs.poll_schedule import WAITS_HIDDEN
 from relay_dagster.runs.ports import AttemptState
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, CallCounter, FakeClock, embedded_platform

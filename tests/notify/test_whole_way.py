@@ -57,7 +57,7 @@ def test_each_end_and_each_publication_reaches_the_receiver(world: ApiWorld) -> 
         held = world.hold(world.post_run().json()["run_id"])
         assert held.hold is not None
         decision = Release(held.hold.sha256, held.hold.guard_names, "seen", "ops")
-        world.platform.ledger.release(held.run_id, decision)
+        world.platform.ledger.feeds.release(held.run_id, decision)
         failed = world.fail(world.post_run().json()["run_id"])
         gone = world.post_run().json()["run_id"]
         world.client.post(f"/v1/runs/{gone}/cancel")

@@ -243,7 +243,7 @@ def test_a_release_publishes_what_was_held_and_the_next_run_is_compared_with_it(
     world: World,
 ) -> None:
     record = held(world)
-    done = world.platform.ledger.release(SECOND, decision(record))
+    done = world.platform.ledger.feeds.release(SECOND, decision(record))
     assert (done.status, done.released_by) == (RunStatus.SUCCEEDED, "ops")
     assert (in_force(world), held_run_id(world)) == (SECOND, None)
     assert sync(world, THIRD, *WHOLE[:2]).baseline_run_id == SECOND
@@ -253,7 +253,7 @@ def test_a_release_publishes_what_was_held_and_the_next_run_is_compared_with_it(
 def test_a_release_of_something_else_than_is_held_is_refused(world: World) -> None:
     record = held(world)
     with pytest.raises(HoldMismatchError, match=r"skus_removed, vendor_rows"):
-        world.platform.ledger.release(SECOND, decision(record, sha256="0" * 64))
+        world.platform.ledger.feeds.release(SECOND, decision(record, sha256="0" * 64))
     assert (world.record(SECOND).status, in_force(world)) == (RunStatus.HELD, FIRST)
 
 
@@ -261,12 +261,12 @@ def test_nothing_is_released_or_rolled_back_while_the_tenant_has_a_run(world: Wo
     record = held(world)
     world.request(THIRD)
     with pytest.raises(TenantBusyError):
-        world.platform.ledger.release(SECOND, decision(record))
+        world.platform.ledger.feeds.release(SECOND, decision(record))
     world.platform.ledger.request_cancel(THIRD)
-    world.platform.ledger.release(SECOND, decision(record))
+    world.platform.ledger.feeds.release(SECOND, decision(record))
     world.platform.ledger.adopt(record.job.__class__(RUN_STRAIGHT, TENANT))
     with pytest.raises(TenantBusyError):
-        world.platform.ledger.roll_back(TENANT, FIRST)
+        world.platform.ledger.feeds.roll_back(TENANT, FIRST)
 
 
 RUN_STRAIGHT = "9c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
@@ -278,7 +278,7 @@ def test_a_cancel_discards_what_is_held(world: World) -> None:
     assert (over.status, over.failed_stage) == (RunStatus.CANCELLED, "WRITE_OUTPUTS")
     assert (in_force(world), held_run_id(world)) == (FIRST, None)
     with pytest.raises(RunNotHeldError):
-        world.platform.ledger.release(SECOND, decision(record))
+        world.platform.ledger.feeds.release(SECOND, decision(record))
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_the_next_feed_that_is_published_or_held_gives_the_held_one_up(
     older = world.record(SECOND)
     assert (older.status, older.error_code) == (RunStatus.CANCELLED, "HOLD_SUPERSEDED")
     with pytest.raises(RunNotHeldError):
-        world.platform.ledger.release(SECOND, decision(record))
+        world.platform.ledger.feeds.release(SECOND, decision(record))
     assert held_run_id(world) == (THIRD if status is RunStatus.HELD else None)
 
 
@@ -310,14 +310,14 @@ def test_a_rollback_publishes_an_earlier_feed_again_and_gives_up_what_is_held(
     sync(world, SECOND, *WHOLE[:15])
     sync(world, THIRD, *WHOLE[:1])
     assert world.record(THIRD).status is RunStatus.HELD
-    feed_now = world.platform.ledger.roll_back(TENANT, FIRST)
+    feed_now = world.platform.ledger.feeds.roll_back(TENANT, FIRST)
     assert [(one.run_id, one.seq) for one in feed_now.publications] == [
         (FIRST, 3),
         (SECOND, 2),
         (FIRST, 1),
     ]
     assert world.record(THIRD).error_code == "HOLD_SUPERSEDED"
-    assert world.platform.ledger.roll_back(TENANT, FIRST) == feed_now
+    assert world.platform.ledger.feeds.roll_back(TENANT, FIRST) == feed_now
     assert (world.record(FIRST).published_seq, world.record(FIRST).status) == (
         3,
         RunStatus.SUCCEEDED,
@@ -334,7 +334,7 @@ def test_a_feed_that_is_not_kept_is_not_published_again() -> None:
         sync(world, FIRST, *WHOLE)
         sync(world, SECOND, *WHOLE)
         with pytest.raises(FeedNotKeptError):
-            platform.ledger.roll_back(TENANT, FIRST)
+            platform.ledger.feeds.roll_back(TENANT, FIRST)
 
 
 # --- a vendor's trouble ---------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def test_a_tenant_may_change_its_format_and_go_back_to_a_feed_of_the_one_before(
     assert second.baseline_run_id == FIRST
     assert (second.changes or {})["unchanged"] == 20
     assert in_force(world).key == f"published/{TENANT}/{SECOND}.parquet"
-    world.platform.ledger.roll_back(TENANT, FIRST)
+    world.platform.ledger.feeds.roll_back(TENANT, FIRST)
     assert in_force(world).key == f"published/{TENANT}/{FIRST}.csv"
     assert published(world) == {
         *(f"{FIRST}.csv", f"{FIRST}.state.parquet"),

@@ -30,7 +30,7 @@ def world() -> Iterator[World]:
 
 def fill(world: World, count: int) -> None:
     """Store runs whose messages wait in the queue, past ledger and queue."""
-    looks, now = world.platform.ledger.looks, world.clock()
+    looks, now = world.platform.ledger.schedule, world.clock()
     queued = (
         RunRecord(
             run_id=str(uuid.uuid4()),
@@ -105,5 +105,5 @@ def test_a_run_under_way_is_looked_at_now_and_then_alone(world: World) -> None:
         world.platform.runs.beat(world.platform.runs.lock("acme").holder or "", 1)
         world.clock.advance(seconds=5)
         looks += world.tick()
-    every_seconds = world.platform.ledger.looks.between_looks.total_seconds()
+    every_seconds = world.platform.ledger.schedule.between_checks.total_seconds()
     assert looks <= 300 / every_seconds

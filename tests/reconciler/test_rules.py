@@ -15,8 +15,8 @@ from relay_dagster.reconciler.rules import (
     decide,
     next_check,
 )
-from relay_dagster.runs.commits import WAITS_HIDDEN, PollSchedule
 from relay_dagster.runs.model import LockState, RunRecord, Trigger
+from relay_dagster.runs.poll_schedule import WAITS_HIDDEN, PollSchedule
 from relay_dagster.runs.ports import AttemptState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.runs.admission import Admission, adopted, is_job_of, started_by_hand
-from relay_dagster.runs.commits import Commits, PollSchedule
-from relay_dagster.runs.errors import JobConflictError
+from relay_dagster.external_errors import ThrottledError
+from relay_dagster.runs.errors import CommitLostError, JobConflictError, TenantBusyError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, RunRecord
+from relay_dagster.runs.service import RunService
+from relay_dagster.runs.transitions import adopted, is_job_of, started_by_hand
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, embedded_platform
 
@@ -47,14 +48,14 @@ class RivalFirst:
         return record
 
 
-def admission(platform: Platform, rival: Callable[[], object]) -> Admission:
+def service(platform: Platform, rival: Callable[[], object]) -> RunService:
     records: Any = RivalFirst(platform.runs, rival)
-    return Admission(Commits(records, PollSchedule(), lambda: NOW))
+    return RunService(records, clock=lambda: NOW)
 
 
 def test_of_two_requests_with_one_key_the_slower_gets_the_other_s_run(platform: Platform) -> None:
     first, second = new_run(), new_run()
-    slower = admission(platform, lambda: platform.ledger.reserve(first, KEY))
+    slower = service(platform, lambda: platform.ledger.reserve(first, KEY))
     reservation = slower.reserve(second, KEY)
     assert (reservation.record.run_id, reservation.created) == (first.run_id, False)
     assert platform.runs.get(second.run_id) is None
@@ -64,7 +65,7 @@ def test_a_request_whose_first_try_got_through_unheard_finds_its_own_run(
     platform: Platform,
 ) -> None:
     wanted = new_run()
-    again = admission(platform, lambda: platform.ledger.reserve(wanted))
+    again = service(platform, lambda: platform.ledger.reserve(wanted))
     reservation = again.reserve(wanted, None)
     assert (reservation.record.run_id, reservation.created) == (wanted.run_id, True)
 
@@ -75,19 +76,65 @@ def test_a_run_id_that_somebody_else_took_for_another_body_is_a_conflict(
     wanted = new_run()
     other = Job(wanted.run_id, "other")
     with pytest.raises(JobConflictError):
-        admission(platform, lambda: platform.ledger.adopt(other)).reserve(wanted, None)
+        service(platform, lambda: platform.ledger.adopt(other)).reserve(wanted, None)
 
 
 def test_a_job_that_two_ticks_adopt_gets_one_record(platform: Platform) -> None:
     job = Job(str(uuid.uuid4()), "acme")
-    slower = admission(platform, lambda: platform.ledger.adopt(job, "first"))
+    slower = service(platform, lambda: platform.ledger.adopt(job, "first"))
     assert slower.adopt(job, "second").request_id == "first"
 
 
 def test_a_run_by_hand_that_is_there_already_is_not_made_again(platform: Platform) -> None:
     run_id = str(uuid.uuid4())
-    slower = admission(platform, lambda: platform.ledger.start_by_hand(run_id, "acme"))
-    assert slower.start_by_hand(run_id, "acme", None) is None
+    slower = service(platform, lambda: platform.ledger.start_by_hand(run_id, "acme"))
+    assert slower.start_by_hand(run_id, "acme") == platform.runs.get(run_id)
+
+
+class AlwaysLate(RivalFirst):
+    """Records where somebody else is quicker so many times."""
+
+    def __init__(self, runs: Any, times: int) -> None:
+        super().__init__(runs, lambda: None)
+        self.times = times
+
+    def commit(self, *args: Any, **kwargs: Any) -> RunRecord:
+        self.times -= 1
+        if self.times >= 0:
+            raise CommitLostError("somebody else was quicker")
+        return super().commit(*args, **kwargs)
+
+
+def test_a_round_that_is_lost_is_made_again(platform: Platform) -> None:
+    record = platform.ledger.reserve(new_run()).record
+    late: Any = AlwaysLate(platform.runs, 3)
+    sent = RunService(late).mark_sent(record.run_id, "m", known=record)
+    assert (sent.message_id, late.times) == ("m", -1)
+    assert platform.runs.get(record.run_id) == sent
+
+
+def test_losing_without_end_is_a_throttle_that_names_the_run(platform: Platform) -> None:
+    record = platform.ledger.reserve(new_run()).record
+    late: Any = AlwaysLate(platform.runs, 10_000)
+    ledger = RunService(late)
+    job = Job(str(uuid.uuid4()), "acme")
+    for run_id, act in {
+        record.run_id: lambda: ledger.mark_sent(record.run_id, "m"),
+        job.run_id: lambda: ledger.adopt(job),
+    }.items():
+        with pytest.raises(ThrottledError, match=f"run {run_id}: too many writers"):
+            act()
+    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="other")
+    with pytest.raises(ThrottledError, match=f"reserve: run {wanted.run_id}: too many writers"):
+        ledger.reserve(wanted)
+
+
+def test_a_refusal_is_no_lost_round(platform: Platform) -> None:
+    platform.ledger.reserve(new_run())
+    late: Any = AlwaysLate(platform.runs, 0)
+    with pytest.raises(TenantBusyError):
+        RunService(late).reserve(new_run())
+    assert late.times == -1
 
 
 def test_a_run_without_a_message_has_no_job() -> None:

@@ -1,4 +1,4 @@
-"""The table of statuses and moves, held against what the rules really do to records."""
+"""The table of statuses and transitions, held against what the rules really do to records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.next_action import next_action
 from relay_core.domain.records import RunFailure
-from relay_dagster.runs import admission, message_state, transitions
+from relay_dagster.runs import message_state, transitions
 from relay_dagster.runs.errors import HoldMismatchError, RunError, RunNotHeldError
 from relay_dagster.runs.feeds import rules
 from relay_dagster.runs.feeds.hold import Hold, Release
@@ -170,9 +170,9 @@ def test_every_rule_and_every_move_has_a_name_in_the_other() -> None:
 
 def test_the_table_names_where_records_begin() -> None:
     begun = {
-        "requested": admission.requested(NewRun(run_id=RUN_ID, tenant_id="acme"), NOW, None),
-        "adopted": admission.adopted(Job(RUN_ID, "acme"), NOW, None, LockState.QUEUED),
-        "started_by_hand": admission.started_by_hand(RUN_ID, "acme", NOW, None),
+        "requested": transitions.requested(NewRun(run_id=RUN_ID, tenant_id="acme"), NOW, None),
+        "adopted": transitions.adopted(Job(RUN_ID, "acme"), NOW, None, LockState.QUEUED),
+        "started_by_hand": transitions.started_by_hand(RUN_ID, "acme", NOW, None),
     }
     assert {name: record.status for name, record in begun.items()} == {
         name: MOVES[name].target for name in begun

@@ -100,7 +100,7 @@ class ApiWorld:
         record, ledger = self.claim(run_id), self.platform.ledger
         record = ledger.pin(record.fence, 1, "baseline-run")
         record = ledger.enter_stage(record.fence, Stage.WRITE_OUTPUTS)
-        return ledger.hold(record.fence, held_outcome(self.platform, record))
+        return ledger.feeds.hold(record.fence, held_outcome(self.platform, record))
 
     def hold_one(self) -> RunRecord:
         """Publish a feed of the tenant, and let the next one be held back."""

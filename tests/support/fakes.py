@@ -106,7 +106,7 @@ def timed(platform: Platform, clock: FakeClock) -> Platform:
         retry_policy(settings),
         poll_schedule(settings),
         clock=clock,
-        chance=lambda: 0.5,
+        rng=lambda: 0.5,
     )
     return replace(platform, ledger=ledger)
 

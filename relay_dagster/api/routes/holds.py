@@ -51,7 +51,7 @@ def release_run(
     if found.hold is not None and not platform.objects.exists(str(found.feed_key)):
         raise FeedNotKeptError(found.tenant_id, found.run_id)
     decision = Release(asked.sha256, frozenset(asked.guards), asked.reason, by=caller.id)
-    record = platform.ledger.release(found.run_id, decision, origin=acting)
+    record = platform.ledger.feeds.release(found.run_id, decision, origin=acting)
     if found.status is not record.status:
         _log.info("run_released", caller=caller.id, reason=asked.reason, **record.log_facts)
         platform.metrics.run_released(record)
@@ -80,7 +80,7 @@ def roll_back_feed(
     publication = None if kept is None else kept.kept(asked.run_id)
     if publication is None or not platform.objects.exists(publication.key):
         raise FeedNotKeptError(tenant_id, asked.run_id)
-    feed = platform.ledger.roll_back(tenant_id, asked.run_id, asked.reason, origin=acting)
+    feed = platform.ledger.feeds.roll_back(tenant_id, asked.run_id, asked.reason, origin=acting)
     _log.info(
         "feed_rolled_back",
         tenant_id=tenant_id,

@@ -26,7 +26,7 @@ from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
 from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, TenantBusyError
-from relay_dagster.runs.feeds.pointer import FeedMove
+from relay_dagster.runs.feeds.pointer import FeedUpdate
 from relay_dagster.runs.model import Idempotency, LockState, RunRecord
 from relay_dagster.runs.ports import Change
 from relay_dagster.runs.triggers.state import TriggerMove
@@ -170,7 +170,7 @@ class RunWrites:
 
     # --- what else a run changes ----------------------------------------------------------------
 
-    def feed(self, move: FeedMove) -> list[Write]:
+    def feed(self, move: FeedUpdate) -> list[Write]:
         """Return the writes of the tenant's feed pointer, and of the held run that gives way."""
         table, before = self.database.runs, move.before
         known, revision = ({}, 0) if before is None else (feed_item(before), before.revision)

@@ -1,7 +1,7 @@
 """Which feed of a tenant is in force, which may be again, and which is held back.
 
-Frozen values and pure functions. A `FeedPointer` changes in the transaction of what moves it: a
-run's success or hold, a release, a cancel, a rollback; `FeedMove` is such a change.
+Frozen values and pure functions. A `FeedPointer` changes in the transaction of what updates it: a
+run's success or hold, a release, a cancel, a rollback; `FeedUpdate` is such a change.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class FeedPointer:
 
 
 @dataclass(frozen=True, slots=True)
-class FeedMove:
-    """A change of a tenant's feed.
+class FeedUpdate:
+    """A change of a tenant's feed pointer.
 
     Attributes:
         before: the pointer as it was read, None before the first feed.
@@ -75,12 +75,24 @@ class FeedMove:
     after: FeedPointer
     voided: tuple[RunRecord, RunRecord] | None = None
 
+    def noted(
+        self, run: RunRecord, scheduled: Callable[[RunRecord | None, RunRecord], RunRecord]
+    ) -> tuple[RunRecord, FeedUpdate]:
+        """Return the run, with its publication noted, and the update, its voided run scheduled."""
+        newest, update = self.after.in_force, self
+        if newest.run_id == run.run_id:
+            run = replace(run, published_at=newest.published_at, published_seq=newest.seq)
+        if self.voided is not None:
+            held, over = self.voided
+            update = replace(self, voided=(held, scheduled(held, over)))
+        return run, update
 
-MoveOf = Callable[[RunRecord], FeedMove | None]
+
+FeedUpdateOf = Callable[[RunRecord], FeedUpdate | None]
 """What becomes of the tenant's feed with a record as it is to be; None for nothing."""
 
 
-def no_move(_: RunRecord) -> None:
+def no_update(_: RunRecord) -> None:
     """Leave the tenant's feed as it is."""
 
 

@@ -1,6 +1,6 @@
 """The rules of feeds that are held back: a hold, its release, a newer feed in its place.
 
-Rules as those of `transitions`, whose table has their moves.
+Rules as those of `transitions`, whose table has their transitions.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from relay_core.domain.codes import RunStatus, Stage
-from relay_dagster.runs.commits import Rule
 from relay_dagster.runs.errors import HoldMismatchError, RunNotHeldError
 from relay_dagster.runs.feeds.hold import Hold, Release
 from relay_dagster.runs.model import Fence, Outcome, RunRecord
-from relay_dagster.runs.transitions import ended, given_up, moved, refuse_unfenced
+from relay_dagster.runs.transitions import Rule, ended, given_up, moved, refuse_unfenced
 
 HOLD_SUPERSEDED, HOLD_EXPIRED = "HOLD_SUPERSEDED", "HOLD_EXPIRED"
 

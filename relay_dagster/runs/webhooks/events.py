@@ -12,7 +12,7 @@ from typing import Any
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.runs.feeds.hold import Hold
-from relay_dagster.runs.feeds.pointer import FeedMove
+from relay_dagster.runs.feeds.pointer import FeedUpdate
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.webhooks.model import Event, EventType, new_event
 
@@ -27,7 +27,7 @@ _MOST_GUARDS, _LONGEST_TEXT = 10, 200
 
 
 def events_of(
-    before: RunRecord | None, after: RunRecord, feed: FeedMove | None, now: datetime
+    before: RunRecord | None, after: RunRecord, feed: FeedUpdate | None, now: datetime
 ) -> Iterator[Event]:
     """Yield the events of a change, in the order in which they are to be understood.
 

@@ -271,7 +271,7 @@ class Story:
     def held(self) -> None:
         self.start(3)
         self.ledger.pin(self.record(3).fence, None, run_id(2))
-        self.ledger.hold(
+        self.ledger.feeds.hold(
             self.record(3).fence,
             Outcome(
                 feed_key="published/acme/3.csv",
@@ -282,15 +282,17 @@ class Story:
 
     def released(self) -> None:
         decision = Release("cd" * 32, frozenset({"skus_removed", "price"}), "seen", "ops")
-        self.ledger.release(run_id(3), decision, origin=WHO)
+        self.ledger.feeds.release(run_id(3), decision, origin=WHO)
 
     def rolled_back(self) -> None:
-        self.ledger.roll_back("acme", run_id(2), "as before", origin=WHO)
+        self.ledger.feeds.roll_back("acme", run_id(2), "as before", origin=WHO)
 
     def superseded(self) -> None:
         self.start(4)
         self.ledger.pin(self.record(4).fence, None, run_id(2))
-        self.ledger.hold(self.record(4).fence, Outcome(feed_sha256="ef" * 32, guards=(TRIPPED,)))
+        self.ledger.feeds.hold(
+            self.record(4).fence, Outcome(feed_sha256="ef" * 32, guards=(TRIPPED,))
+        )
         self.start(5)
         self.ledger.succeed(
             self.record(5).fence, Outcome(feed_key="published/acme/5.csv", feed_sha256="01" * 32)

@@ -97,7 +97,7 @@ def test_a_held_run_is_and_the_same_run_once_it_is_released(
     assert hold is not None
     assert "merged_inventory" in verified(world, SECOND)
     by = {"reason": "a planned sale", "by": "ops"}
-    runs.platform.ledger.release(SECOND, Release(hold.sha256, hold.guard_names, **by))
+    runs.platform.ledger.feeds.release(SECOND, Release(hold.sha256, hold.guard_names, **by))
     assert runs.record(SECOND).status is RunStatus.SUCCEEDED
     assert "merged_inventory" in verified(world, SECOND)
 

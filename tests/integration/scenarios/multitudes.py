@@ -121,7 +121,7 @@ def runs_meet_their_limits_beside_a_well_one(relay: Installation) -> str:
 @contextlib.contextmanager
 def _queued_runs(relay: Installation, count: int) -> Iterator[None]:
     """Keep so many runs in the table whose messages are on their way for a day."""
-    looks, now = relay.aws.ledger.looks, utc_now()
+    looks, now = relay.aws.ledger.schedule, utc_now()
     runs = [
         RunRecord(
             run_id=str(uuid.uuid4()),

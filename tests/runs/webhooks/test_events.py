@@ -10,7 +10,7 @@ import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.runs.feeds.hold import Hold
-from relay_dagster.runs.feeds.pointer import FeedMove, FeedPointer, holding, published
+from relay_dagster.runs.feeds.pointer import FeedPointer, FeedUpdate, holding, published
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.webhooks.events import events_of, run_data, trial_event
 from relay_dagster.runs.webhooks.model import EventType
@@ -35,7 +35,7 @@ def feed(run_id: str = "earlier") -> FeedPointer:
 
 
 def told(
-    before: RunRecord | None, after: RunRecord, move: FeedMove | None = None
+    before: RunRecord | None, after: RunRecord, move: FeedUpdate | None = None
 ) -> list[tuple[EventType, str | None]]:
     return [(each.type, each.run_id) for each in events_of(before, after, move, NOW)]
 
@@ -69,7 +69,7 @@ def test_what_is_noted_of_a_run_that_has_ended_is_no_event() -> None:
 @pytest.mark.parametrize("earlier", [None, feed()], ids=["first", "next"])
 def test_a_success_that_moves_the_feed_has_two(earlier: FeedPointer | None) -> None:
     after = run()
-    move = FeedMove(earlier, published(earlier, after, "key", "hash", NOW, 10))
+    move = FeedUpdate(earlier, published(earlier, after, "key", "hash", NOW, 10))
     assert told(run(RunStatus.RUNNING), after, move) == [
         (EventType.RUN_SUCCEEDED, RUN_ID),
         (EventType.FEED_PUBLISHED, RUN_ID),
@@ -78,7 +78,7 @@ def test_a_success_that_moves_the_feed_has_two(earlier: FeedPointer | None) -> N
 
 def test_a_release_has_two() -> None:
     earlier, after = holding(feed(), RUN_ID), run()
-    move = FeedMove(earlier, published(earlier, after, "key", "hash", NOW, 10))
+    move = FeedUpdate(earlier, published(earlier, after, "key", "hash", NOW, 10))
     assert told(run(RunStatus.HELD), after, move) == [
         (EventType.RUN_SUCCEEDED, RUN_ID),
         (EventType.FEED_PUBLISHED, RUN_ID),
@@ -87,24 +87,24 @@ def test_a_release_has_two() -> None:
 
 def test_a_rollback_tells_of_the_feed_alone() -> None:
     earlier, again = feed(), run()
-    move = FeedMove(earlier, published(earlier, again, "key", "hash", NOW, 10))
+    move = FeedUpdate(earlier, published(earlier, again, "key", "hash", NOW, 10))
     assert told(again, replace(again), move) == [(EventType.FEED_PUBLISHED, RUN_ID)]
 
 
 def test_the_same_feed_published_again_is_told_again() -> None:
     earlier, again = feed(RUN_ID), run()
-    move = FeedMove(earlier, published(earlier, again, "key", "hash", NOW, 10))
+    move = FeedUpdate(earlier, published(earlier, again, "key", "hash", NOW, 10))
     assert told(again, replace(again), move) == [(EventType.FEED_PUBLISHED, RUN_ID)]
 
 
 def test_a_hold_publishes_nothing() -> None:
-    move = FeedMove(feed(), holding(feed(), RUN_ID))
+    move = FeedUpdate(feed(), holding(feed(), RUN_ID))
     assert told(run(RunStatus.RUNNING), run(RunStatus.HELD), move) == [(EventType.RUN_HELD, RUN_ID)]
 
 
 def test_a_hold_that_is_given_up_publishes_nothing() -> None:
     held = holding(feed(), RUN_ID)
-    move = FeedMove(held, holding(held, None))
+    move = FeedUpdate(held, holding(held, None))
     over = told(run(RunStatus.HELD), run(RunStatus.CANCELLED), move)
     assert over == [(EventType.RUN_CANCELLED, RUN_ID)]
 
@@ -115,7 +115,7 @@ def test_an_older_held_run_ends_with_its_event_too(status: RunStatus) -> None:
     voided = run(RunStatus.HELD, run_id="older"), run(RunStatus.CANCELLED, run_id="older")
     new = published(earlier, after, "key", "hash", NOW, 10)
     pointer = holding(earlier, RUN_ID) if status is RunStatus.HELD else new
-    events = told(run(RunStatus.RUNNING), after, FeedMove(earlier, pointer, voided))
+    events = told(run(RunStatus.RUNNING), after, FeedUpdate(earlier, pointer, voided))
     assert events[0] == (ENDS[status], RUN_ID)
     assert events[-1] == (EventType.RUN_CANCELLED, "older")
     assert ((EventType.FEED_PUBLISHED, RUN_ID) in events) == (status is RunStatus.SUCCEEDED)

@@ -62,13 +62,13 @@ def succeeded(platform: Platform) -> RunRecord:
 def held(platform: Platform) -> RunRecord:
     record, ledger = running(platform), platform.ledger
     record = ledger.pin(record.fence, 1, "baseline-run")
-    return ledger.hold(record.fence, held_outcome(platform, record))
+    return ledger.feeds.hold(record.fence, held_outcome(platform, record))
 
 
 def release(platform: Platform, record: RunRecord) -> RunRecord:
     assert record.hold is not None
     decision = Release(record.hold.sha256, record.hold.guard_names, "seen", "ops")
-    return platform.ledger.release(record.run_id, decision)
+    return platform.ledger.feeds.release(record.run_id, decision)
 
 
 # --- each way to end ----------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def by_a_hold(platform: Platform) -> Ending:
     succeeded(platform)
     record = platform.ledger.pin(running(platform).fence, 1, "baseline-run")
     outcome = held_outcome(platform, record)
-    return lambda: platform.ledger.hold(record.fence, outcome), record.run_id
+    return lambda: platform.ledger.feeds.hold(record.fence, outcome), record.run_id
 
 
 def by_discarding_a_hold(platform: Platform) -> Ending:
@@ -143,7 +143,7 @@ def by_discarding_a_hold(platform: Platform) -> Ending:
 def by_a_hold_that_expires(platform: Platform) -> Ending:
     succeeded(platform)
     record = held(platform)
-    return lambda: platform.ledger.expire_hold(record.run_id, 30), record.run_id
+    return lambda: platform.ledger.feeds.expire_hold(record.run_id, 30), record.run_id
 
 
 ENDINGS: dict[Callable[[Platform], Ending], str] = {
@@ -257,7 +257,7 @@ def test_a_rollback_tells_of_the_feed_and_the_same_again_of_nothing(platform: Pl
     succeeded(platform)
 
     def roll_back() -> Any:
-        return platform.ledger.roll_back("acme", first)
+        return platform.ledger.feeds.roll_back("acme", first)
 
     assert types_and_runs(new_events(platform, roll_back)) == {("feed.published", first)}
     assert new_events(platform, roll_back) == []
@@ -271,7 +271,7 @@ def test_an_older_held_run_that_is_void_now_is_told_of_once(platform: Platform, 
     ways: dict[str, Callable[[], Any]] = {
         "published": lambda: succeeded(platform),
         "held": lambda: held(platform),
-        "rolled back": lambda: platform.ledger.roll_back("acme", first),
+        "rolled back": lambda: platform.ledger.feeds.roll_back("acme", first),
     }
     events = new_events(platform, ways[way])
     (void,) = [each for each in events if each.run_id == older]

@@ -1,0 +1,108 @@
+"""When a run is checked next, in which queue of what is due: with every commit of its record.
+
+So a tick costs the records that are due, and not all that exist: ``aws/dynamodb/run_store.py``
+reads the index of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from relay_dagster.runs.model import Lane, LockState, RunRecord
+from relay_dagster.runs.retry_policy import RetryPolicy
+
+UNSENT_AFTER = timedelta(seconds=60)
+"""After which a run whose message nobody has noted gets one."""
+
+WAITS_HIDDEN = timedelta(hours=1)
+"""For how long the message of a job stays out of sight that waits for its tenant."""
+
+DEAD_LETTER_LIFE = timedelta(days=14)
+"""For how long the dead-letter queue keeps a message."""
+
+_CHECK_BEFORE_SIGHT = timedelta(minutes=10)
+_MAX_BETWEEN_CHECKS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollSchedule:
+    """The times that decide when a run is checked.
+
+    Args:
+        retries: how many attempts a run has.
+        stale_seconds: after so long without a heartbeat an attempt is dead.
+        visibility_seconds: for so long a message that was received stays out of sight.
+        message_lost_seconds: after so long without a sign a message is lost.
+    """
+
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+    stale_seconds: float = 90
+    visibility_seconds: float = 300
+    message_lost_seconds: float = 3600
+
+    @property
+    def between_checks(self) -> timedelta:
+        """How long an attempt that is under way is left alone.
+
+        Its message must not come into sight meanwhile, and a heartbeat that stops must be noticed
+        in time: it is stale so long after the check that saw it stand still for the first time.
+        """
+        return timedelta(
+            seconds=min(self.stale_seconds / 4, self.visibility_seconds / 4, _MAX_BETWEEN_CHECKS)
+        )
+
+    @property
+    def visibility(self) -> timedelta:
+        """For how long a message that was received stays out of sight."""
+        return timedelta(seconds=self.visibility_seconds)
+
+    def scheduled(self, before: RunRecord | None, after: RunRecord, now: datetime) -> RunRecord:
+        """Return a changed record with its next check.
+
+        An attempt that is checked soon anyway keeps its place, which spares the index a write.
+        """
+        lane, due_at = self._next(after, now)
+        if before is not None and due_at is not None and _is_same_attempt(before, after):
+            known = before.due_at
+            if before.due_lane is lane and known is not None and now < known < due_at:
+                due_at = known
+        return replace(after, due_lane=lane, due_at=due_at)
+
+    def until_next(self, record: RunRecord, now: datetime) -> timedelta:
+        """Return how long a record may be left alone that stays as it is."""
+        _, due_at = self._next(record, now)
+        return max((due_at or now) - now, self.between_checks)
+
+    def _next(self, record: RunRecord, now: datetime) -> tuple[Lane | None, datetime | None]:
+        if record.acknowledged_at is not None:
+            return (Lane.LETTER, record.finished_at) if record.has_letter else (None, None)
+        if record.has_ended:
+            return Lane.END, now
+        if record.cancel_requested_at is not None:
+            return Lane.ATTEMPT, now
+        if record.is_dispatched:
+            return Lane.ATTEMPT, now + self.between_checks
+        return self._next_of_queued(record, now)
+
+    def _next_of_queued(self, record: RunRecord, now: datetime) -> tuple[Lane, datetime]:
+        if not self.retries.has_attempts_left(record):
+            return Lane.ATTEMPT, now
+        if record.next_attempt_at is not None:
+            return Lane.READY, record.next_attempt_at
+        if record.message_id is None:
+            return Lane.ATTEMPT, (record.send_claimed_at or record.requested_at) + UNSENT_AFTER
+        if record.lock_state is LockState.QUEUED and record.hidden_until is not None:
+            return Lane.ATTEMPT, max(now, record.hidden_until - self._early(record, now))
+        signs = [at for at in (record.sent_at, record.received_at) if at is not None]
+        last_sign = max(signs, default=now)
+        return Lane.MESSAGE, last_sign + timedelta(seconds=self.message_lost_seconds)
+
+    def _early(self, record: RunRecord, now: datetime) -> timedelta:
+        """Return how long before its message comes into sight a run that waits is checked."""
+        hidden_for = (record.hidden_until or now) - now
+        return min(_CHECK_BEFORE_SIGHT, max(hidden_for, timedelta(0)) / 4)
+
+
+def _is_same_attempt(before: RunRecord, after: RunRecord) -> bool:
+    return before.is_dispatched and after.is_dispatched and before.attempt == after.attempt
