@@ -15,7 +15,7 @@ from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.job_message import Job, NotAJobError
-from relay_dagster.runs.model import Lane, RunRecord
+from relay_dagster.runs.model import DueQueue, RunRecord
 from relay_dagster.runs.poll_schedule import DEAD_LETTER_LIFE
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
@@ -50,7 +50,7 @@ class DeadLetter:
     @property
     def is_on_record(self) -> bool:
         """Whether its run's record says that it is here."""
-        return self.record is not None and self.record.has_letter
+        return self.record is not None and self.record.has_dead_letter
 
     @property
     def cause(self) -> str:
@@ -133,7 +133,7 @@ class DeadLetters:
             letter for message in self._met() if (letter := self._letter(message)).run_id == run_id
         ]
         record = self._platform.runs.get(run_id)
-        if record is not None and record.has_letter:
+        if record is not None and record.has_dead_letter:
             letters.append(DeadLetter(run_id, record.job, record))
         if not letters:
             raise DeadLetterError(
@@ -146,7 +146,7 @@ class DeadLetters:
     def _buried(self) -> Sequence[RunRecord]:
         """Return the records of runs that ended as dead letters which are still kept."""
         now = utc_now()
-        found = self._platform.runs.due(Lane.LETTER, now, _ALL)
+        found = self._platform.runs.due(DueQueue.DEAD_LETTER, now, _ALL)
         return [each for each in found if each.due_at and each.due_at > now - DEAD_LETTER_LIFE]
 
     def _met(self) -> Iterator[Message]:
@@ -159,7 +159,7 @@ class DeadLetters:
         """Let go of letters; one that the queue did not hand out goes when the sweep meets it."""
         for letter in letters:
             if letter.record is not None and letter.is_on_record:
-                self._platform.ledger.settle_letter(letter.record.run_id, entry)
+                self._platform.ledger.resolve_dead_letter(letter.record.run_id, entry)
             if letter.message is not None:
                 self._platform.queue.delete_dead(letter.message.receipt_handle)
 

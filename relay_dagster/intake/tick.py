@@ -31,7 +31,7 @@ from relay_dagster.intake.decision import (
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import JobConflictError, RunError, TenantClosingError
 from relay_dagster.runs.job_message import Job, NotAJobError
-from relay_dagster.runs.model import Lane, LockState, RunRecord
+from relay_dagster.runs.model import DueQueue, LockState, RunRecord
 from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
 
@@ -70,8 +70,8 @@ class IntakeTick:
         """Handle what comes; return the records whose attempts Dagster is to be asked for."""
         self.platform.metrics.worker_heartbeat()
         try:
-            self._take_due(Lane.READY, self._left)
-            self._take_due(Lane.TURN, (self._left + self.turns_first) // 2)
+            self._take_due(DueQueue.READY, self._left)
+            self._take_due(DueQueue.TURN, (self._left + self.turns_first) // 2)
             drain(self._messages(poll_seconds), self._handle, self._report)
         except ExternalServiceError as error:
             self.fault = f"queue_receive_error: {error}"
@@ -97,8 +97,8 @@ class IntakeTick:
             yield from received
             now = self.monotonic()
             if not received:
-                self._take_due(Lane.READY, self._left)
-                self._take_due(Lane.TURN, self._left)
+                self._take_due(DueQueue.READY, self._left)
+                self._take_due(DueQueue.TURN, self._left)
                 if self.seen or self.dispatched or now - started >= poll_seconds:
                     return
 
@@ -106,14 +106,14 @@ class IntakeTick:
     def _left(self) -> int:
         return self.room - len(self.dispatched)
 
-    def _take_due(self, lane: Lane, most: int) -> None:
+    def _take_due(self, queue: DueQueue, most: int) -> None:
         """Ask for the attempts that need no message, the longest due first."""
         if most > 0:
-            drain(self._due(lane, most), self._take, self._put_off)
+            drain(self._due(queue, most), self._take, self._put_off)
 
-    def _due(self, lane: Lane, most: int) -> list[RunRecord]:
+    def _due(self, queue: DueQueue, most: int) -> list[RunRecord]:
         try:
-            return self.platform.runs.due(lane, self.clock(), most)
+            return self.platform.runs.due(queue, self.clock(), most)
         except ExternalServiceError as error:
             # They stay due; the queue must not wait for them.
             report_fault(self.platform.metrics, "due_attempts_unread", error)
@@ -121,7 +121,7 @@ class IntakeTick:
 
     def _put_off(self, record: RunRecord, error: Exception) -> None:
         report_fault(self.platform.metrics, "attempt_not_dispatched", error, **record.log_facts)
-        self.platform.ledger.put_off(record)
+        self.platform.ledger.postpone(record)
 
     def _take(self, record: RunRecord) -> None:
         facts = self._facts_of(record)
@@ -233,7 +233,7 @@ class IntakeTick:
             return
         ledger = self.platform.ledger
         after = ledger.schedule.until_next(record, self.clock())
-        ledger.look_again(record, after, lane=Lane.ATTEMPT)
+        ledger.check_again(record, after, queue=DueQueue.ATTEMPT)
 
     def _dispatch(
         self, action: Dispatch, record: RunRecord, message: Message | None = None

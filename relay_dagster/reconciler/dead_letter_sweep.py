@@ -15,7 +15,7 @@ from relay_dagster.logs import event_log
 from relay_dagster.reconciler.memory import Memory
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.job_message import Job, NotAJobError
-from relay_dagster.runs.model import Lane, RunRecord
+from relay_dagster.runs.model import DueQueue, RunRecord
 from relay_dagster.runs.poll_schedule import DEAD_LETTER_LIFE
 from relay_dagster.runs.transitions import is_job_of
 from relay_dagster.wiring import Platform
@@ -66,8 +66,8 @@ def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -
 
 def note_expired(platform: Platform, now: datetime) -> None:
     """Note of dead letters that the queue no longer keeps that they are resolved."""
-    for record in platform.runs.due(Lane.LETTER, now - DEAD_LETTER_LIFE):
-        platform.ledger.settle_letter(record.run_id)
+    for record in platform.runs.due(DueQueue.DEAD_LETTER, now - DEAD_LETTER_LIFE):
+        platform.ledger.resolve_dead_letter(record.run_id)
 
 
 def _job_of(message: Message) -> Job | None:
@@ -91,7 +91,7 @@ def _resolve(platform: Platform, message: Message, job: Job, record: RunRecord |
 
 def _delete_resolved(platform: Platform, record: RunRecord, message: Message) -> bool:
     """Delete a dead letter that an operator resolved while the queue did not hand it out."""
-    if record.dlq_message_id != message.message_id or record.letter_settled_at is None:
+    if record.dlq_message_id != message.message_id or record.dead_letter_resolved_at is None:
         return False
     platform.queue.delete_dead(message.receipt_handle)
     return True
@@ -115,7 +115,7 @@ def _send_again_or_delete(platform: Platform, record: RunRecord, message: Messag
     if record.needs_dlq:
         platform.ledger.record_dlq(record.run_id, message.message_id)
     elif record.has_ended:
-        if not record.has_letter or record.dlq_message_id != message.message_id:
+        if not record.has_dead_letter or record.dlq_message_id != message.message_id:
             queue.delete_dead(message.receipt_handle)
     else:
         sent = queue.send_again(message)

@@ -1,7 +1,7 @@
 """Messages that are gone although their runs wait for them: purged, expired, or of another queue.
 
-A run says when it has waited long enough (`Lane.MESSAGE`); here that clock stands still while the
-queue has a backlog. What was sent before the queue was seen empty, and has shown no sign for
+A run says when it has waited long enough (`DueQueue.MESSAGE`); here that clock stands still while
+the queue has a backlog. What was sent before the queue was seen empty, and has shown no sign for
 ``RELAY_MESSAGE_LOST_SECONDS`` since then, is sent again; a second message for a run does no harm.
 """
 
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from relay_dagster.logs import event_log
 from relay_dagster.reconciler.memory import Memory
 from relay_dagster.runs.errors import RunError
-from relay_dagster.runs.model import Lane
+from relay_dagster.runs.model import DueQueue
 from relay_dagster.wiring import Platform
 
 MAX_RUNS = 100
@@ -58,7 +58,7 @@ def send_lost_again(platform: Platform, watch: QueueWatch, now: datetime) -> int
     until = watch.due_until(now, lost_seconds)
     if until is None:
         return 0
-    records = platform.runs.due(Lane.MESSAGE, until, MAX_RUNS)
+    records = platform.runs.due(DueQueue.MESSAGE, until, MAX_RUNS)
     for record in records:
         try:
             platform.submission.send_again(record)

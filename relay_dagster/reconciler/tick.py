@@ -30,7 +30,7 @@ from relay_dagster.reconciler.rules import (
     next_check,
 )
 from relay_dagster.runs.errors import CancelRequestedError, RunError
-from relay_dagster.runs.model import Lane, LockState, RunRecord, Trigger
+from relay_dagster.runs.model import DueQueue, LockState, RunRecord, Trigger
 from relay_dagster.runs.poll_schedule import PollSchedule
 from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
@@ -71,7 +71,7 @@ class ReconcileTick:
     def _due(self) -> list[RunRecord]:
         """Return runs of both queues by turns: many that have ended hold up none under way."""
         now, runs = self.clock(), self.platform.runs
-        queues = [runs.due(queue, now, MAX_RECORDS) for queue in (Lane.ATTEMPT, Lane.END)]
+        queues = [runs.due(queue, now, MAX_RECORDS) for queue in (DueQueue.ATTEMPT, DueQueue.END)]
         return [record for pair in zip_longest(*queues) for record in pair if record is not None]
 
     def _turns(self, records: Iterable[RunRecord]) -> set[str]:
@@ -86,7 +86,7 @@ class ReconcileTick:
             log.warning("run_not_reconciled", error=str(error), **record.log_facts)
         else:
             report_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
-        self.platform.ledger.put_off(record)
+        self.platform.ledger.postpone(record)
 
     def _check(self, record: RunRecord, heartbeats: int, is_its_turn: bool) -> None:
         now, policy = self.clock(), self.platform.ledger.schedule
@@ -112,7 +112,7 @@ class ReconcileTick:
     def _note_check(self, facts: RunFacts, policy: PollSchedule) -> None:
         """Note when a run is due again that stays as it is."""
         record = facts.record
-        self.platform.ledger.look_again(
+        self.platform.ledger.check_again(
             record,
             next_check(facts, policy),
             watched_as=record.watched_as,
@@ -123,8 +123,8 @@ class ReconcileTick:
     def _hand_over(self, record: RunRecord) -> None:
         """Leave a run's next attempt to the intake, which asks Dagster for it."""
         waits = record.lock_state is LockState.QUEUED
-        queue = Lane.TURN if waits else Lane.READY
-        self.platform.ledger.look_again(record, timedelta(0), lane=queue)
+        queue = DueQueue.TURN if waits else DueQueue.READY
+        self.platform.ledger.check_again(record, timedelta(0), queue=queue)
 
     def _execution_of(self, record: RunRecord) -> AttemptState:
         if record.is_dispatched or (record.has_ended and record.attempt):
@@ -227,7 +227,7 @@ class ReconcileTick:
     def _report(self, record: RunRecord) -> RunRecord:
         if record.reports_tried_at is None:
             tried_at = self.clock()
-            self.platform.ledger.look_again(record, SOON, reports_tried_at=tried_at)
+            self.platform.ledger.check_again(record, SOON, reports_tried_at=tried_at)
         return write_reports(self.platform, record)
 
     def _settle(self, record: RunRecord) -> RunRecord:
@@ -249,6 +249,6 @@ class ReconcileTick:
             waiting = runs.get(lock.next_run_id) if lock.next_run_id else None
             if lock.holder or waiting is None or waiting.lock_state is not LockState.QUEUED:
                 return
-            if self.platform.ledger.look_again(waiting, timedelta(0), lane=Lane.TURN):
+            if self.platform.ledger.check_again(waiting, timedelta(0), queue=DueQueue.TURN):
                 return
         raise ThrottledError("call_next", f"tenant {tenant_id}: too many writers at once")

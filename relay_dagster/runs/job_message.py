@@ -13,7 +13,7 @@ from typing import Any
 
 from relay_dagster.runs.identifiers import is_id, is_run_id
 
-_MOST_SHOWN = 100
+_MAX_SHOWN = 100
 
 
 class NotAJobError(ValueError):
@@ -97,4 +97,4 @@ def _read_version(value: object) -> int | None:
 
 
 def _refusal(name: str, what: str, value: object) -> NotAJobError:
-    return NotAJobError(f"{name} is not {what}: {json.dumps(value)[:_MOST_SHOWN]}")
+    return NotAJobError(f"{name} is not {what}: {json.dumps(value)[:_MAX_SHOWN]}")

@@ -72,11 +72,11 @@ def dead_lettered(dlq_message_id: str) -> Rule:
     return rule
 
 
-def letter_settled(now: datetime) -> Rule:
+def dead_letter_resolved(now: datetime) -> Rule:
     """Note that the run's dead letter is redriven or discarded."""
 
     def rule(record: RunRecord) -> RunRecord:
-        return replace(record, letter_settled_at=now) if record.has_letter else record
+        return replace(record, dead_letter_resolved_at=now) if record.has_dead_letter else record
 
     return rule
 

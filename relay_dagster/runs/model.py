@@ -38,14 +38,14 @@ class LockState(StrEnum):
     OWNER = "owner"
 
 
-class Lane(StrEnum):
-    """Which list of what is due an unsettled run stands in, and so who looks at it next.
+class DueQueue(StrEnum):
+    """Which queue of the due index an unsettled run stands in, and so who checks it next.
 
     ``ATTEMPT`` and ``END`` are the reconciler's: what is under way or about to be, and what has
     ended and is not settled. ``READY`` and ``TURN`` are the intake's, which asks Dagster for an
     attempt without a message: one that follows another, and the first of a run whose turn with its
     tenant has come. ``MESSAGE`` is of runs that only wait for their message; its clock stands still
-    while the queue has a backlog. ``LETTER`` is of settled runs whose message is a dead letter.
+    while the queue has a backlog. ``DEAD_LETTER`` is of settled runs with a dead letter.
     """
 
     ATTEMPT = "attempt"
@@ -53,7 +53,7 @@ class Lane(StrEnum):
     TURN = "turn"
     MESSAGE = "message"
     END = "end"
-    LETTER = "letter"
+    DEAD_LETTER = "letter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,10 @@ class RunRecord:
     whose feed was in force then. ``vendors`` None is all. ``attempt_code`` is what the last attempt
     of a run ended for whose attempts are used up.
 
-    ``due_at`` is when the run is to be looked at next, in its ``due_lane`` (None once it is
-    settled); ``hidden_until`` how long its message stays out of sight; ``watched_as`` what its
-    heartbeat looked like when it was last seen to change, which was ``watched_at``. ``untold`` is
-    who asked for it, until that is in the audit.
+    ``due_at`` is when the run is checked next, in its ``due_queue`` (None once it is settled);
+    ``hidden_until`` how long its message stays out of sight; ``watched_as`` what its heartbeat
+    looked like when it was last seen to change, which was ``watched_at``. ``pending_audit`` is the
+    audit's entry of who asked for it, until it is written.
     """
 
     run_id: str
@@ -118,10 +118,10 @@ class RunRecord:
     received_at: datetime | None = None
     hidden_until: datetime | None = None
     dlq_message_id: str | None = None
-    letter_settled_at: datetime | None = None
+    dead_letter_resolved_at: datetime | None = None
 
     due_at: datetime | None = None
-    due_lane: Lane | None = None
+    due_queue: DueQueue | None = None
     watched_as: str | None = None
     watched_at: datetime | None = None
     reports_tried_at: datetime | None = None
@@ -143,7 +143,7 @@ class RunRecord:
 
     lock_state: LockState = LockState.NONE
     hidden: bool = False
-    untold: AuditEntry | None = None
+    pending_audit: AuditEntry | None = None
     expires_at: datetime | None = None
     revision: int = 0
     write_id: str = ""
@@ -173,14 +173,14 @@ class RunRecord:
             and self.dlq_message_id is None
         )
 
-    def is_due(self, lane: Lane, until: datetime) -> bool:
-        """Tell whether the run is to be looked at in a lane, up to an instant."""
-        return self.due_lane is lane and self.due_at is not None and self.due_at <= until
+    def is_due(self, queue: DueQueue, until: datetime) -> bool:
+        """Tell whether the run is to be checked in a queue, up to an instant."""
+        return self.due_queue is queue and self.due_at is not None and self.due_at <= until
 
     @property
-    def has_letter(self) -> bool:
+    def has_dead_letter(self) -> bool:
         """Whether the run's message lies in the dead-letter queue, as far as is known."""
-        return self.dlq_message_id is not None and self.letter_settled_at is None
+        return self.dlq_message_id is not None and self.dead_letter_resolved_at is None
 
     @property
     def needs_reports(self) -> bool:

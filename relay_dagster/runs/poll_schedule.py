@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from relay_dagster.runs.model import Lane, LockState, RunRecord
+from relay_dagster.runs.model import DueQueue, LockState, RunRecord
 from relay_dagster.runs.retry_policy import RetryPolicy
 
 UNSENT_AFTER = timedelta(seconds=60)
@@ -62,41 +62,45 @@ class PollSchedule:
 
         An attempt that is checked soon anyway keeps its place, which spares the index a write.
         """
-        lane, due_at = self._next(after, now)
+        queue, due_at = self._next(after, now)
         if before is not None and due_at is not None and _is_same_attempt(before, after):
             known = before.due_at
-            if before.due_lane is lane and known is not None and now < known < due_at:
+            if before.due_queue is queue and known is not None and now < known < due_at:
                 due_at = known
-        return replace(after, due_lane=lane, due_at=due_at)
+        return replace(after, due_queue=queue, due_at=due_at)
 
     def until_next(self, record: RunRecord, now: datetime) -> timedelta:
         """Return how long a record may be left alone that stays as it is."""
         _, due_at = self._next(record, now)
         return max((due_at or now) - now, self.between_checks)
 
-    def _next(self, record: RunRecord, now: datetime) -> tuple[Lane | None, datetime | None]:
+    def _next(self, record: RunRecord, now: datetime) -> tuple[DueQueue | None, datetime | None]:
         if record.acknowledged_at is not None:
-            return (Lane.LETTER, record.finished_at) if record.has_letter else (None, None)
+            return (
+                (DueQueue.DEAD_LETTER, record.finished_at)
+                if record.has_dead_letter
+                else (None, None)
+            )
         if record.has_ended:
-            return Lane.END, now
+            return DueQueue.END, now
         if record.cancel_requested_at is not None:
-            return Lane.ATTEMPT, now
+            return DueQueue.ATTEMPT, now
         if record.is_dispatched:
-            return Lane.ATTEMPT, now + self.between_checks
+            return DueQueue.ATTEMPT, now + self.between_checks
         return self._next_of_queued(record, now)
 
-    def _next_of_queued(self, record: RunRecord, now: datetime) -> tuple[Lane, datetime]:
+    def _next_of_queued(self, record: RunRecord, now: datetime) -> tuple[DueQueue, datetime]:
         if not self.retries.has_attempts_left(record):
-            return Lane.ATTEMPT, now
+            return DueQueue.ATTEMPT, now
         if record.next_attempt_at is not None:
-            return Lane.READY, record.next_attempt_at
+            return DueQueue.READY, record.next_attempt_at
         if record.message_id is None:
-            return Lane.ATTEMPT, (record.send_claimed_at or record.requested_at) + UNSENT_AFTER
+            return DueQueue.ATTEMPT, (record.send_claimed_at or record.requested_at) + UNSENT_AFTER
         if record.lock_state is LockState.QUEUED and record.hidden_until is not None:
-            return Lane.ATTEMPT, max(now, record.hidden_until - self._early(record, now))
+            return DueQueue.ATTEMPT, max(now, record.hidden_until - self._early(record, now))
         signs = [at for at in (record.sent_at, record.received_at) if at is not None]
         last_sign = max(signs, default=now)
-        return Lane.MESSAGE, last_sign + timedelta(seconds=self.message_lost_seconds)
+        return DueQueue.MESSAGE, last_sign + timedelta(seconds=self.message_lost_seconds)
 
     def _early(self, record: RunRecord, now: datetime) -> timedelta:
         """Return how long before its message comes into sight a run that waits is checked."""

@@ -16,7 +16,7 @@ from relay_dagster.runs.feeds.pointer import FeedPointer, FeedUpdate
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, RunRecord, TenantLock
 from relay_dagster.runs.tenants.deletion import Deletion
-from relay_dagster.runs.triggers.state import TriggerMove
+from relay_dagster.runs.triggers.state import TriggerUpdate
 from relay_dagster.runs.webhooks.model import Event
 
 
@@ -76,10 +76,10 @@ class RunWrites(Protocol):
     def forget(self, run: RunRecord) -> Any:
         """Return the write by which a caller's key leads to no run."""
 
-    def feed(self, move: FeedUpdate) -> list[Any]:
+    def feed(self, update: FeedUpdate) -> list[Any]:
         """Return the writes of the feed pointer, and of the held run that gives way."""
 
-    def triggers(self, move: TriggerMove) -> Any:
+    def triggers(self, update: TriggerUpdate) -> Any:
         """Return the write by which a run takes from its tenant's triggers what it is for."""
 
     def events(self, events: Iterable[Event]) -> list[Any]:
@@ -113,8 +113,8 @@ class RunRecords(Protocol):
             RunError: what a failed condition of the other writes means.
         """
 
-    def note_look(self, record: RunRecord) -> bool:
-        """Write what a look has seen of a record, and when the next is due, and nothing else.
+    def note_check(self, record: RunRecord) -> bool:
+        """Write what a check has seen of a record, and when the next is due, and nothing else.
 
         Returns:
             False where the record has changed since it was read; nothing is written then.

@@ -36,9 +36,9 @@ from relay_dagster.runs.feeds.service import FeedService
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,
+    DueQueue,
     Fence,
     Idempotency,
-    Lane,
     LockState,
     NewRun,
     Outcome,
@@ -48,7 +48,7 @@ from relay_dagster.runs.model import (
 from relay_dagster.runs.poll_schedule import UNSENT_AFTER, PollSchedule
 from relay_dagster.runs.ports import Change, RunRecords, utc_now
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
-from relay_dagster.runs.triggers.state import TriggerMove
+from relay_dagster.runs.triggers.state import TriggerUpdate
 from relay_dagster.runs.webhooks.events import events_of
 
 _MAX_ROUNDS = 20
@@ -126,10 +126,10 @@ class RunService:
             # The key was taken meanwhile: its run is found in the next round.
         raise _too_many_writers("reserve", wanted.run_id)
 
-    def start_wanted(self, wanted: NewRun, move: TriggerMove) -> RunRecord:
+    def start_wanted(self, wanted: NewRun, update: TriggerUpdate) -> RunRecord:
         """Reserve what triggers want, and take it from them; `CommitLostError` where it is gone."""
         record = transitions.requested(wanted, self._clock(), None)
-        taken = self._runs.writes.triggers(move)
+        taken = self._runs.writes.triggers(update)
         return self._commit(None, record, [taken], yield_to_waiters=True)
 
     def uncount(self, record: RunRecord) -> None:
@@ -372,11 +372,11 @@ class RunService:
         """Note that the run's message is in the dead-letter queue."""
         return self._change(run_id, message_state.dead_lettered(dlq_message_id))
 
-    def settle_letter(
+    def resolve_dead_letter(
         self, run_id: str, entry: Callable[[RunRecord], AuditEntry] | None = None
     ) -> RunRecord:
         """Note that the run's dead letter is redriven or discarded: it is to go when it is met."""
-        return self._change(run_id, message_state.letter_settled(self._clock()), entry=entry)
+        return self._change(run_id, message_state.dead_letter_resolved(self._clock()), entry=entry)
 
     def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
         """Note that a final run's reports are written; ``outcome`` adds to what is known.
@@ -394,25 +394,25 @@ class RunService:
         """
         return self._change(run_id, message_state.acknowledged(self._clock()), known)
 
-    def look_again(
-        self, record: RunRecord, after: timedelta, *, lane: Lane | None = None, **seen: Any
+    def check_again(
+        self, record: RunRecord, after: timedelta, *, queue: DueQueue | None = None, **seen: Any
     ) -> bool:
         """Note when a record that stays as it is wants to be checked again, and what was seen.
 
         Its revision stays, so that this is in nobody's way. ``seen`` is what checks alone know
-        (``watched_as``, ``hidden_until``, ...). Without a ``lane`` it stays in its own.
+        (``watched_as``, ``hidden_until``, ...). Without a ``queue`` it stays in its own.
 
         Returns:
             False where the record has changed meanwhile; that change has said when.
         """
         due_at = self._clock() + after
-        noted = replace(record, due_at=due_at, due_lane=lane or record.due_lane, **seen)
-        return self._runs.note_look(noted)
+        noted = replace(record, due_at=due_at, due_queue=queue or record.due_queue, **seen)
+        return self._runs.note_check(noted)
 
-    def put_off(self, record: RunRecord) -> None:
+    def postpone(self, record: RunRecord) -> None:
         """Let others go first after a fault; where not even that can be noted it stays due."""
         with suppress(ExternalServiceError):
-            self.look_again(record, AFTER_A_FAULT)
+            self.check_again(record, AFTER_A_FAULT)
 
     def _change(
         self,
@@ -444,8 +444,8 @@ class RunService:
             if while_idle:
                 also += [writes.tenant_idle(Change(before, after)), writes.tenant_active(after)]
             audit = [] if entry is None else [entry(after)]
-            if after.untold is not None and not after.hidden:
-                audit, after = [after.untold, *audit], replace(after, untold=None)
+            if after.pending_audit is not None and not after.hidden:
+                audit, after = [after.pending_audit, *audit], replace(after, pending_audit=None)
             with suppress(CommitLostError):
                 return self._commit(before, after, [*also, *writes.audit(audit)], update)
         raise _too_many_writers("change", run_id)

@@ -24,7 +24,7 @@ from relay_dagster.runs.errors import (
 from relay_dagster.runs.model import Idempotency, NewRun, RunRecord, Trigger
 from relay_dagster.runs.ports import ConfigVersions, JobSender, PauseLookup
 from relay_dagster.runs.service import RunService
-from relay_dagster.runs.triggers.state import TriggerMove
+from relay_dagster.runs.triggers.state import TriggerUpdate
 
 _MAX_SHOWN = 500
 _log = event_log()
@@ -63,7 +63,7 @@ class Submission:
             tenant_id: whose run; a tenant without a config gets one that will fail.
             vendors: some of the config's vendors; None or none is all.
             request_id: what the run's messages, log lines and tags are to carry.
-            idempotency: the request's key, which is looked at before anything else.
+            idempotency: the request's key, which is read before anything else.
             origin: who asks.
 
         Raises:
@@ -82,7 +82,7 @@ class Submission:
         wanted = replace(_new_run(tenant_id, vendors, version, request_id), origin=origin)
         return self._start(wanted, idempotency, self.runs_per_hour)
 
-    def start_wanted(self, trigger: Trigger, move: TriggerMove) -> RunRecord:
+    def start_wanted(self, trigger: Trigger, update: TriggerUpdate) -> RunRecord:
         """Start a run of all vendors that a tenant's triggers want, and take it from them.
 
         It counts for no quota. Where its message cannot be sent it stays: it was taken, nobody
@@ -92,11 +92,11 @@ class Submission:
             RunCreationPausedError, TenantBusyError: as for `submit`; nothing was taken.
             CommitLostError: the triggers have changed: somebody else was first.
         """
-        tenant_id = move.before.tenant_id
+        tenant_id = update.before.tenant_id
         self._refuse_paused(tenant_id)
         version = self.configs.latest_version(tenant_id)
         wanted = replace(_new_run(tenant_id, None, version, None), trigger=trigger)
-        record = self.ledger.start_wanted(wanted, move)
+        record = self.ledger.start_wanted(wanted, update)
         _log.info("run_requested", trigger=trigger, config_version=version, **record.log_facts)
         try:
             message_id = self.queue.send(record.job, request_id=record.request_id)

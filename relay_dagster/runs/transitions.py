@@ -44,7 +44,7 @@ Rule = Callable[[RunRecord], RunRecord]
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Transition:
     """A way from one status to another.
 
     ``sources`` empty is the beginning of a record; ``target`` None is the status that it has.
@@ -69,36 +69,50 @@ STATUSES = {
     RunStatus.HELD: "its feed is written and not published; a person decides, or the next run",
 }
 _TABLE = (
-    Move("requested", (), _QUEUED, "submission", "a caller asks for the run"),
-    Move("adopted", (), _QUEUED, "intake", "a job came straight to the queue"),
-    Move("started_by_hand", (), _RUNNING, "run", "Dagster started it on its own"),
-    Move("tombstoned", (_QUEUED,), RunStatus.CANCELLED, "submission", "its message was not sent"),
-    Move("dispatched", (_QUEUED,), _QUEUED, "intake", "the next attempt is Dagster's to begin"),
-    Move("claimed", (_QUEUED,), _RUNNING, "run", "a Dagster run takes the attempt"),
-    Move("entered", (_RUNNING,), _RUNNING, "run", "the next stage begins"),
-    Move("pinned", (_RUNNING,), _RUNNING, "run", "config version and baseline are fixed"),
-    Move("succeeded", (_RUNNING,), RunStatus.SUCCEEDED, "run", "all is written"),
-    Move("failed", (_RUNNING,), RunStatus.FAILED, "run", "its data are at fault, or it is late"),
-    Move("attempt_lost", _UNFINISHED, _QUEUED, "run, reconciler", "the attempt ended undecided"),
-    Move("poisoned", _UNFINISHED, RunStatus.FAILED, "run, reconciler", "no attempt is left"),
-    Move("cancel_requested", _UNFINISHED, None, "API", "it is to end, and an attempt is under way"),
-    Move("cancelled", _UNFINISHED, RunStatus.CANCELLED, "API, run, reconciler", "it ends as asked"),
-    Move("held", (_RUNNING,), _HELD, "run", "guards trip: its feed waits for a person"),
-    Move("released", (_HELD,), RunStatus.SUCCEEDED, "API", "a person publishes its feed"),
-    Move("discarded", (_HELD,), RunStatus.CANCELLED, "API", "a person discards its feed"),
-    Move("superseded", (_HELD,), RunStatus.CANCELLED, "run, API", "another feed is newer"),
-    Move("expired", (_HELD,), RunStatus.CANCELLED, "reconciler", "nobody has decided in time"),
+    Transition("requested", (), _QUEUED, "submission", "a caller asks for the run"),
+    Transition("adopted", (), _QUEUED, "intake", "a job came straight to the queue"),
+    Transition("started_by_hand", (), _RUNNING, "run", "Dagster started it on its own"),
+    Transition(
+        "tombstoned", (_QUEUED,), RunStatus.CANCELLED, "submission", "its message was not sent"
+    ),
+    Transition(
+        "dispatched", (_QUEUED,), _QUEUED, "intake", "the next attempt is Dagster's to begin"
+    ),
+    Transition("claimed", (_QUEUED,), _RUNNING, "run", "a Dagster run takes the attempt"),
+    Transition("entered", (_RUNNING,), _RUNNING, "run", "the next stage begins"),
+    Transition("pinned", (_RUNNING,), _RUNNING, "run", "config version and baseline are fixed"),
+    Transition("succeeded", (_RUNNING,), RunStatus.SUCCEEDED, "run", "all is written"),
+    Transition(
+        "failed", (_RUNNING,), RunStatus.FAILED, "run", "its data are at fault, or it is late"
+    ),
+    Transition(
+        "attempt_lost", _UNFINISHED, _QUEUED, "run, reconciler", "the attempt ended undecided"
+    ),
+    Transition("poisoned", _UNFINISHED, RunStatus.FAILED, "run, reconciler", "no attempt is left"),
+    Transition(
+        "cancel_requested", _UNFINISHED, None, "API", "it is to end, and an attempt is under way"
+    ),
+    Transition(
+        "cancelled", _UNFINISHED, RunStatus.CANCELLED, "API, run, reconciler", "it ends as asked"
+    ),
+    Transition("held", (_RUNNING,), _HELD, "run", "guards trip: its feed waits for a person"),
+    Transition("released", (_HELD,), RunStatus.SUCCEEDED, "API", "a person publishes its feed"),
+    Transition("discarded", (_HELD,), RunStatus.CANCELLED, "API", "a person discards its feed"),
+    Transition("superseded", (_HELD,), RunStatus.CANCELLED, "run, API", "another feed is newer"),
+    Transition(
+        "expired", (_HELD,), RunStatus.CANCELLED, "reconciler", "nobody has decided in time"
+    ),
 )
-MOVES = {move.name: move for move in _TABLE}
+TRANSITIONS = {each.name: each for each in _TABLE}
 
 
 def state_diagram() -> str:
     """Return the table as a Mermaid state diagram, which the documentation shows."""
     arrows: dict[tuple[str, str], list[str]] = {}
-    for move in MOVES.values():
-        for source in move.sources or ("[*]",):
-            arrow = (str(source), str(move.target or source))
-            arrows.setdefault(arrow, []).append(move.name.replace("_", " "))
+    for each in TRANSITIONS.values():
+        for source in each.sources or ("[*]",):
+            arrow = (str(source), str(each.target or source))
+            arrows.setdefault(arrow, []).append(each.name.replace("_", " "))
     return "\n".join(
         (
             "stateDiagram-v2",
@@ -125,7 +139,7 @@ def requested(wanted: NewRun, now: datetime, idempotency: Idempotency | None) ->
         request_id=wanted.request_id,
         idempotency_id=idempotency.id if idempotency else None,
         lock_state=LockState.OWNER,
-        untold=_asked_for(wanted, now),
+        pending_audit=_asked_for(wanted, now),
     )
 
 
@@ -162,7 +176,7 @@ def adopted(job: Job, now: datetime, request_id: str | None, lock_state: LockSta
         config_version=job.config_version,
         request_id=request_id,
         lock_state=lock_state,
-        untold=_posted(SYSTEM, job.tenant_id, job.run_id, Trigger.QUEUE, now),
+        pending_audit=_posted(SYSTEM, job.tenant_id, job.run_id, Trigger.QUEUE, now),
     )
 
 
@@ -180,7 +194,7 @@ def started_by_hand(
         attempt=1,
         dispatched_at=now,
         lock_state=LockState.OWNER,
-        untold=_posted(origin, tenant_id, dagster_run_id, Trigger.DAGSTER, now),
+        pending_audit=_posted(origin, tenant_id, dagster_run_id, Trigger.DAGSTER, now),
     )
     return claimed(1, dagster_run_id, now)(queued)
 
@@ -238,7 +252,7 @@ def dispatched(attempt: int, now: datetime) -> Rule:
             raise DispatchRefusedError(
                 record.run_id, f"attempt {attempt} does not follow attempt {record.attempt}"
             )
-        return moved(
+        return transition(
             "dispatched",
             record,
             attempt=attempt,
@@ -264,7 +278,7 @@ def claimed(attempt: int, dagster_run_id: str, now: datetime) -> Rule:
         _refuse_cancelled(record)
         if record.dagster_run_id == dagster_run_id:
             return record
-        return moved(
+        return transition(
             "claimed",
             record,
             dagster_run_id=dagster_run_id,
@@ -288,7 +302,7 @@ def entered(fence: Fence, stage: Stage, now: datetime) -> Rule:
         if _ORDER[stage] < _ORDER[record.stage] or stage is Stage.COMPLETE:
             raise TransitionRefusedError(record.run_id, f"{record.stage} does not go to {stage}")
         entered_at = {**record.stage_entered_at, stage.value: now}
-        return moved("entered", record, stage=stage, stage_entered_at=entered_at)
+        return transition("entered", record, stage=stage, stage_entered_at=entered_at)
 
     return rule
 
@@ -302,7 +316,7 @@ def pinned(fence: Fence, config_version: int | None, baseline_run_id: str | None
         baseline = record.baseline_run_id or baseline_run_id
         if (version, baseline) == (record.config_version, record.baseline_run_id):
             return record
-        return moved("pinned", record, config_version=version, baseline_run_id=baseline)
+        return transition("pinned", record, config_version=version, baseline_run_id=baseline)
 
     return rule
 
@@ -343,7 +357,7 @@ def attempt_lost(loss: Loss, policy: RetryPolicy) -> Rule:
             spent = f"attempts used up ({record.attempt} of {policy.attempts_of(record)})"
             why = f"{spent}; the last ended with: {loss.message}"
             return poisoned(why, loss.now, loss.error_code)(record)
-        return moved(
+        return transition(
             "attempt_lost",
             record,
             **_BETWEEN_ATTEMPTS,
@@ -378,7 +392,7 @@ def cancel_requested(now: datetime) -> Rule:
             return cancelled(now)(replace(record, cancel_requested_at=now))
         if record.cancel_requested_at is not None:
             return record
-        return moved("cancel_requested", record, cancel_requested_at=now)
+        return transition("cancel_requested", record, cancel_requested_at=now)
 
     return rule
 
@@ -393,23 +407,25 @@ def cancelled(now: datetime) -> Rule:
     return rule
 
 
-def moved(name: str, record: RunRecord, **changes: Any) -> RunRecord:
-    """Return the record after a move of the table, which must start from its status."""
-    move = MOVES[name]
-    if record.status not in move.sources:
+def transition(name: str, record: RunRecord, **changes: Any) -> RunRecord:
+    """Return the record after a transition of the table, which must start from its status."""
+    way = TRANSITIONS[name]
+    if record.status not in way.sources:
         raise TransitionRefusedError(record.run_id, f"{record.status} is not to be {name}")
-    return replace(record, status=move.target or record.status, **changes)
+    return replace(record, status=way.target or record.status, **changes)
 
 
 def ended(name: str, record: RunRecord, now: datetime) -> RunRecord:
-    """Return the record after a move to a final status; the tenant is free."""
-    over = moved(name, record, finished_at=now, next_attempt_at=None, lock_state=LockState.NONE)
+    """Return the record after a transition to a final status; the tenant is free."""
+    over = transition(
+        name, record, finished_at=now, next_attempt_at=None, lock_state=LockState.NONE
+    )
     return replace(over, failed_stage=None if over.status is RunStatus.SUCCEEDED else record.stage)
 
 
 def given_up(name: str, record: RunRecord, **changes: Any) -> RunRecord:
     """Return a held record that ends after all; its published copies are yet to be removed."""
-    return moved(name, record, failed_stage=record.stage, acknowledged_at=None, **changes)
+    return transition(name, record, failed_stage=record.stage, acknowledged_at=None, **changes)
 
 
 def _failed(name: str, record: RunRecord, failure: RunFailure, now: datetime) -> RunRecord:

@@ -19,7 +19,7 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.triggers.state import TriggerMove, TriggerState
+from relay_dagster.runs.triggers.state import TriggerState, TriggerUpdate
 from relay_dagster.triggers.rules import Plan, caught_up, dropped, resting, started
 from relay_dagster.triggers.spent import has_unspent
 from relay_dagster.wiring import Platform
@@ -68,7 +68,7 @@ class TriggerCheck:
             after = dropped(after)
         try:
             if after.wanted is not None:
-                move = TriggerMove(before, resting(started(after, now), plan, now))
+                move = TriggerUpdate(before, resting(started(after, now), plan, now))
                 return self.platform.submission.start_wanted(after.wanted, move)
         except (TenantBusyError, TenantClosingError, RunCreationPausedError) as error:
             log.info("run_follows", tenant_id=after.tenant_id, reason=str(error))

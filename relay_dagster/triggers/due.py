@@ -12,7 +12,7 @@ from datetime import datetime
 from relay_dagster.aws.cloudwatch.metrics import report_fault
 from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.triggers.state import TriggerLane, TriggerState
+from relay_dagster.runs.triggers.state import TriggerQueue, TriggerState
 from relay_dagster.triggers.check import TriggerCheck
 from relay_dagster.triggers.rules import Plan
 from relay_dagster.wiring import Platform
@@ -32,10 +32,10 @@ def take_due(
     check, deadline = TriggerCheck(platform, clock), Deadline.after(TICK_SECONDS, monotonic)
     count, is_more = 0, True
     while is_more:
-        states = platform.triggers.due(TriggerLane.DUE, clock(), MAX_AT_ONCE)
+        states = platform.triggers.due(TriggerQueue.DUE, clock(), MAX_AT_ONCE)
         count += take_all(check, states)
         is_more = len(states) == MAX_AT_ONCE and not deadline.has_passed()
-    return count + take_all(check, platform.triggers.due(TriggerLane.WANTED, clock(), MAX_AT_ONCE))
+    return count + take_all(check, platform.triggers.due(TriggerQueue.WANTED, clock(), MAX_AT_ONCE))
 
 
 def take_all(check: TriggerCheck, states: Sequence[TriggerState], plan: Plan | None = None) -> int:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
-from relay_dagster.runs.webhooks.destination import LONGEST_URL
+from relay_dagster.runs.webhooks.destination import MAX_URL
 from relay_dagster.runs.webhooks.model import SUBSCRIBABLE, DisabledReason, EventType
 from relay_dagster.wire.base import (
     Answer,
@@ -34,7 +34,7 @@ _Event = Literal[
 ]
 _Url = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=LONGEST_URL),
+    StringConstraints(min_length=1, max_length=MAX_URL),
     Field(
         description="`https`, port 443 or 8443, no user, no fragment; what its name resolves to "
         "must be public."

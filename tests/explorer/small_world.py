@@ -20,7 +20,7 @@ from relay_dagster.runs import message_state, transitions
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.feeds import rules as feed_rules
 from relay_dagster.runs.feeds.hold import Release
-from relay_dagster.runs.model import Fence, Lane, LockState, NewRun, Outcome, RunRecord
+from relay_dagster.runs.model import DueQueue, Fence, LockState, NewRun, Outcome, RunRecord
 from relay_dagster.runs.poll_schedule import PollSchedule
 from relay_dagster.runs.ports import AttemptState
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
@@ -137,11 +137,11 @@ class Model:
                 yield from self._received(world, run, now)
         if 0 < copies < self.copies:
             yield "the queue doubles!", _with_copies(world, run, copies + 1)
-        if record.due_lane in (Lane.READY, Lane.TURN):
+        if record.due_queue in (DueQueue.READY, DueQueue.TURN):
             action = intake.next_action(record, self._facts(world, run, LONG_AFTER), _INTAKE(self))
             if isinstance(action, intake.Dispatch):
                 yield from self._dispatched(world, run, action, note=False)
-        if record.due_lane is Lane.MESSAGE and not copies:
+        if record.due_queue is DueQueue.MESSAGE and not copies:
             yield "sent again", _with_copies(self._change(world, run, _sent), run, 1)
 
     def _received(self, world: Small, run: int, now: datetime) -> Iterator[tuple[str, Small]]:
@@ -226,7 +226,7 @@ class Model:
 
     def _of_reconciler(self, world: Small, run: int) -> Iterator[tuple[str, Small]]:
         record = _record(world, run)
-        if record.due_lane not in (Lane.ATTEMPT, Lane.END):
+        if record.due_queue not in (DueQueue.ATTEMPT, DueQueue.END):
             return
         for now in (THEN, LONG_AFTER):
             for silent in (0.0, 1e5):
@@ -268,8 +268,8 @@ class Model:
         if action in (act.SEND, act.REPLACE):
             return _with_copies(self._change(world, run, _sent), run, 1)
         if action is act.HAND_OVER:
-            lane = Lane.TURN if seen.lock_state is LockState.QUEUED else Lane.READY
-            return _with_record(world, run, replace(_record(world, run), due_lane=lane))
+            queue = DueQueue.TURN if seen.lock_state is LockState.QUEUED else DueQueue.READY
+            return _with_record(world, run, replace(_record(world, run), due_queue=queue))
         if action is act.SETTLE:
             settled = self._change(world, run, message_state.acknowledged(THEN))
             return _with_copies(settled, run, max(0, settled.copies[run] - 1))
@@ -426,7 +426,13 @@ def _with_lock(world: Small, run: int, before: RunRecord | None, after: RunRecor
 
 _INSTANTS = [each.name for each in fields(RunRecord) if str(each.type).startswith("datetime")]
 _NOISE: dict[str, Any] = {
-    **{"revision": 0, "write_id": "", "untold": None, "stage_entered_at": {}, "artifacts": {}},
+    **{
+        "revision": 0,
+        "write_id": "",
+        "pending_audit": None,
+        "stage_entered_at": {},
+        "artifacts": {},
+    },
     **{"started_at": None, "stage": Stage.QUEUE, "failed_stage": None, "attempt_code": None},
     **{"feed_key": None, "feed_sha256": None, "watched_as": None, "watched_at": None},
 }

@@ -19,7 +19,7 @@ from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import Lane, LockState, NewRun, RunRecord, Trigger
+from relay_dagster.runs.model import DueQueue, LockState, NewRun, RunRecord, Trigger
 from relay_dagster.runs.poll_schedule import WAITS_HIDDEN
 from relay_dagster.runs.ports import AttemptState
 from relay_dagster.wiring import Platform
@@ -336,7 +336,7 @@ def test_an_attempt_that_cannot_be_dispatched_lets_the_others_go_first(
     record = posted(platform)
     tick(platform, instance, clock)
     record = current(platform, record)
-    platform.ledger.look_again(record, timedelta(0), lane=Lane.READY)
+    platform.ledger.check_again(record, timedelta(0), queue=DueQueue.READY)
     looks = iter([0.0, *[99.0] * 9])
     one = IntakeTick(platform, Reluctant(instance), 1, clock=clock, monotonic=lambda: next(looks))
     assert one.run(poll_seconds=0) == []

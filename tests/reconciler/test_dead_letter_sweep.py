@@ -13,7 +13,7 @@ from relay_dagster.reconciler.dead_letter_sweep import (
     sweep,
 )
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import Lane, NewRun
+from relay_dagster.runs.model import DueQueue, NewRun
 from relay_dagster.wiring import Platform
 from support.fakes import FakeClock, embedded_platform
 
@@ -132,7 +132,7 @@ def test_a_letter_that_an_operator_has_settled_goes_when_it_is_met(platform: Pla
     platform.ledger.record_dlq(record.run_id, letter)
     resolve_dead_letters(platform)
     assert platform.queue.count_dead() == 1
-    platform.ledger.settle_letter(record.run_id)
+    platform.ledger.resolve_dead_letter(record.run_id)
     resolve_dead_letters(platform)
     assert platform.queue.count_dead() == 0
 
@@ -145,6 +145,6 @@ def test_a_letter_that_the_queue_no_longer_keeps_is_forgotten(
     platform.ledger.record_dlq(record.run_id, "gone")
     platform.ledger.acknowledge(record.run_id)
     bury(platform, 1)
-    assert len(platform.runs.due(Lane.LETTER, clock())) == 1
+    assert len(platform.runs.due(DueQueue.DEAD_LETTER, clock())) == 1
     sweep(platform, DeadLetterCount(), clock.advance(days=15))
-    assert platform.runs.due(Lane.LETTER, clock()) == []
+    assert platform.runs.due(DueQueue.DEAD_LETTER, clock()) == []

@@ -37,7 +37,7 @@ def watch(world: World, seconds: float, kept: QueueWatch | None = None) -> int:
     kept, sent_again = kept or QueueWatch(), 0
     for _ in range(int(seconds / 10)):
         world.clock.advance(seconds=10)
-        now = QueueWatch.parse(kept.dump())
+        now = QueueWatch.read(kept.values())
         sent_again += send_lost_again(world.platform, now, world.clock())
         kept.empty_at = now.empty_at
     return sent_again

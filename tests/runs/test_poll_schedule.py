@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
-from relay_dagster.runs.model import Lane, LockState, RunRecord
+from relay_dagster.runs.model import DueQueue, LockState, RunRecord
 from relay_dagster.runs.poll_schedule import PollSchedule
 from support.fakes import NOW
 
@@ -23,35 +23,38 @@ WAITS = replace(SENT, lock_state=LockState.QUEUED, received_at=NOW, hidden_until
 
 
 @pytest.mark.parametrize(
-    ("record", "lane", "due_at"),
+    ("record", "queue", "due_at"),
     [
-        pytest.param(QUEUED, Lane.ATTEMPT, at(seconds=60), id="not sent"),
-        pytest.param(SENT, Lane.MESSAGE, at(seconds=3600), id="sent"),
+        pytest.param(QUEUED, DueQueue.ATTEMPT, at(seconds=60), id="not sent"),
+        pytest.param(SENT, DueQueue.MESSAGE, at(seconds=3600), id="sent"),
         pytest.param(
-            replace(SENT, received_at=at(seconds=-9)), Lane.MESSAGE, at(hours=1), id="seen"
+            replace(SENT, received_at=at(seconds=-9)), DueQueue.MESSAGE, at(hours=1), id="seen"
         ),
-        pytest.param(WAITS, Lane.ATTEMPT, at(minutes=50), id="waits for its tenant"),
-        pytest.param(RUNNING, Lane.ATTEMPT, at(seconds=10), id="under way"),
-        pytest.param(replace(RUNNING, cancel_requested_at=NOW), Lane.ATTEMPT, NOW, id="to end"),
+        pytest.param(WAITS, DueQueue.ATTEMPT, at(minutes=50), id="waits for its tenant"),
+        pytest.param(RUNNING, DueQueue.ATTEMPT, at(seconds=10), id="under way"),
+        pytest.param(replace(RUNNING, cancel_requested_at=NOW), DueQueue.ATTEMPT, NOW, id="to end"),
         pytest.param(
             replace(SENT, attempt=1, next_attempt_at=at(seconds=30)),
-            Lane.READY,
+            DueQueue.READY,
             at(seconds=30),
             id="between attempts",
         ),
-        pytest.param(replace(SENT, attempt=3), Lane.ATTEMPT, NOW, id="no attempt left"),
-        pytest.param(ENDED, Lane.END, NOW, id="ended"),
+        pytest.param(replace(SENT, attempt=3), DueQueue.ATTEMPT, NOW, id="no attempt left"),
+        pytest.param(ENDED, DueQueue.END, NOW, id="ended"),
         pytest.param(replace(ENDED, acknowledged_at=NOW), None, None, id="settled"),
         pytest.param(
-            replace(ENDED, acknowledged_at=NOW, dlq_message_id="d"), Lane.LETTER, NOW, id="buried"
+            replace(ENDED, acknowledged_at=NOW, dlq_message_id="d"),
+            DueQueue.DEAD_LETTER,
+            NOW,
+            id="buried",
         ),
     ],
 )
 def test_each_state_says_who_looks_at_it_next_and_when(
-    record: RunRecord, lane: Lane | None, due_at: datetime | None
+    record: RunRecord, queue: DueQueue | None, due_at: datetime | None
 ) -> None:
     scheduled = PollSchedule().scheduled(None, record, NOW)
-    assert (scheduled.due_lane, scheduled.due_at) == (lane, due_at)
+    assert (scheduled.due_queue, scheduled.due_at) == (queue, due_at)
 
 
 def test_an_attempt_that_is_looked_at_soon_anyway_keeps_its_place() -> None:

@@ -28,8 +28,8 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
+    DueQueue,
     Idempotency,
-    Lane,
     LockState,
     NewRun,
     Outcome,
@@ -619,7 +619,7 @@ def test_poison_is_acknowledged_once_it_is_in_the_dlq(platform: Platform) -> Non
     ledger.record_dlq(record.run_id, "d1")
     settled = ledger.acknowledge(record.run_id)
     assert ledger.acknowledge(record.run_id) == settled
-    assert settled.due_lane is Lane.LETTER
+    assert settled.due_queue is DueQueue.DEAD_LETTER
 
 
 def test_a_run_that_goes_on_is_not_acknowledged(ledger: RunService) -> None:

@@ -25,7 +25,7 @@ from relay_dagster.runs.model import (
     RunRecord,
 )
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
-from relay_dagster.runs.transitions import MOVES, STATUSES, Rule, state_diagram
+from relay_dagster.runs.transitions import STATUSES, TRANSITIONS, Rule, state_diagram
 from support.builders import REQUESTED_AT, RUN_ID
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -142,7 +142,9 @@ def changes(name: str) -> Iterator[tuple[RunStatus, RunStatus]]:
 
 def allowed(*names: str) -> set[tuple[RunStatus, RunStatus]]:
     return {
-        (source, MOVES[name].target or source) for name in names for source in MOVES[name].sources
+        (source, TRANSITIONS[name].target or source)
+        for name in names
+        for source in TRANSITIONS[name].sources
     }
 
 
@@ -164,8 +166,8 @@ def test_every_move_of_the_table_is_made_by_its_rule_from_each_of_its_statuses(n
 def test_every_rule_and_every_move_has_a_name_in_the_other() -> None:
     births = {"requested", "adopted", "started_by_hand"}
     others = set().union(*ALSO_MAKES.values())
-    assert set(RULES) | births | others == set(MOVES)
-    assert {move.name for move in MOVES.values() if not move.sources} == births
+    assert set(RULES) | births | others == set(TRANSITIONS)
+    assert {move.name for move in TRANSITIONS.values() if not move.sources} == births
 
 
 def test_the_table_names_where_records_begin() -> None:
@@ -175,7 +177,7 @@ def test_the_table_names_where_records_begin() -> None:
         "started_by_hand": transitions.started_by_hand(RUN_ID, "acme", NOW, None),
     }
     assert {name: record.status for name, record in begun.items()} == {
-        name: MOVES[name].target for name in begun
+        name: TRANSITIONS[name].target for name in begun
     }
 
 
@@ -194,7 +196,7 @@ def test_nothing_leaves_a_final_status(name: str, record: RunRecord) -> None:
 
 def test_the_table_has_every_status_and_lets_none_that_is_final_go() -> None:
     assert set(STATUSES) == set(RunStatus)
-    assert not [move for move in MOVES.values() for source in move.sources if source.is_final]
+    assert not [move for move in TRANSITIONS.values() for source in move.sources if source.is_final]
 
 
 # --- what a move leaves -------------------------------------------------------------------------
@@ -279,7 +281,7 @@ def test_a_message_of_any_length_fits_into_the_record() -> None:
 def test_the_picture_has_an_arrow_for_every_move() -> None:
     drawn = state_diagram().splitlines()
     assert drawn[0] == "stateDiagram-v2"
-    for move in MOVES.values():
+    for move in TRANSITIONS.values():
         for source in move.sources or ("[*]",):
             (arrow,) = [
                 line for line in drawn if f"    {source} --> {move.target or source} :" in line

@@ -26,9 +26,14 @@ _RECORDS = Codec(
     kind=RunRecord,
     forms={
         "hold": JSON_TEXT,
-        "untold": JSON_TEXT,
+        "pending_audit": JSON_TEXT,
         "vendor_results": ROWS,
         schema.EXPIRY: SECONDS,
+    },
+    renamed={
+        "due_queue": "due_lane",
+        "dead_letter_resolved_at": "letter_settled_at",
+        "pending_audit": "untold",
     },
 )
 _FEEDS = Codec(kind=FeedPointer)
@@ -61,8 +66,8 @@ def to_item(record: RunRecord) -> Item:
         plain[schema.LISTED] = schema.ALL_RUNS
         plain[schema.LISTED_TENANT] = record.tenant_id
         plain[schema.LISTED_STATUS] = record.status.value
-    if record.due_lane is not None:
-        plain[schema.DUE_SHARD] = due_place(record.due_lane, record.run_id)
+    if record.due_queue is not None:
+        plain[schema.DUE_SHARD] = due_place(record.due_queue, record.run_id)
     return marshal(plain)
 
 

@@ -40,7 +40,7 @@ from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_a
 from relay_dagster.runs.errors import CommitLostError, FenceLostError
 from relay_dagster.runs.feeds.pointer import FeedPointer
 from relay_dagster.runs.identifiers import is_run_id
-from relay_dagster.runs.model import Lane, RunRecord, TenantLock
+from relay_dagster.runs.model import DueQueue, RunRecord, TenantLock
 from relay_dagster.runs.ports import Change, RunPage, utc_now
 
 # So many runs are looked through for one of a kind; the first page mostly has it.
@@ -112,12 +112,12 @@ class RunStore:
 
     # --- what is due ----------------------------------------------------------------------------
 
-    def due(self, lane: Lane, until: datetime, limit: int = 200) -> list[RunRecord]:
+    def due(self, queue: DueQueue, until: datetime, limit: int = 200) -> list[RunRecord]:
         """Return runs that are due in a queue up to an instant, the longest due first."""
-        found = self.database.runs.read_due(lane, until, limit, to_record)
-        return [each for each in found if each.is_due(lane, until)]
+        found = self.database.runs.read_due(queue, until, limit, to_record)
+        return [each for each in found if each.is_due(queue, until)]
 
-    def note_look(self, record: RunRecord) -> bool:
+    def note_check(self, record: RunRecord) -> bool:
         """Write what a check has seen of a record, and when the next is due.
 
         Returns:

@@ -29,7 +29,7 @@ from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, Te
 from relay_dagster.runs.feeds.pointer import FeedUpdate
 from relay_dagster.runs.model import Idempotency, LockState, RunRecord
 from relay_dagster.runs.ports import Change
-from relay_dagster.runs.triggers.state import TriggerMove
+from relay_dagster.runs.triggers.state import TriggerUpdate
 from relay_dagster.runs.webhooks.model import Event
 
 _KEY_LIFE = timedelta(hours=24)
@@ -170,20 +170,20 @@ class RunWrites:
 
     # --- what else a run changes ----------------------------------------------------------------
 
-    def feed(self, move: FeedUpdate) -> list[Write]:
+    def feed(self, update: FeedUpdate) -> list[Write]:
         """Return the writes of the tenant's feed pointer, and of the held run that gives way."""
-        table, before = self.database.runs, move.before
+        table, before = self.database.runs, update.before
         known, revision = ({}, 0) if before is None else (feed_item(before), before.revision)
-        writes = [table.change("feed", known, feed_item(move.after), revision)]
-        if move.voided is not None:
-            held, after = move.voided
+        writes = [table.change("feed", known, feed_item(update.after), revision)]
+        if update.voided is not None:
+            held, after = update.voided
             after = replace(after, revision=held.revision + 1, write_id=uuid.uuid4().hex)
             writes.append(record_change(table, "voided", Change(held, after)))
         return writes
 
-    def triggers(self, move: TriggerMove) -> Write:
+    def triggers(self, update: TriggerUpdate) -> Write:
         """Return the write by which a run takes from its tenant's triggers what it is for."""
-        return trigger_change(self.database.runs, move.before, move.after)
+        return trigger_change(self.database.runs, update.before, update.after)
 
     def events(self, events: Iterable[Event]) -> list[Write]:
         """Return the writes that add events for the tenant's webhooks."""

@@ -40,7 +40,7 @@ from relay_dagster.external_errors import ThrottledError
 MAX_CONFIG_BYTES = 390_000
 # Each lost one means that another writer of this tenant got through.
 _TRIES = 30
-_MOST_PATHS = 100
+_MAX_PATHS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ class TenantStore:
             config_version_before=latest,
             config_version_after=latest + 1,
             changed_count=len(paths),
-            changed_paths=paths[:_MOST_PATHS],
+            changed_paths=paths[:_MAX_PATHS],
         )
 
     def _first_pointer(self, tenant_id: str, count: DayCount, now: str) -> Write:

@@ -17,7 +17,7 @@ from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import due_place, trigger_key
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.transactions import Write
-from relay_dagster.runs.triggers.state import TriggerLane, TriggerState
+from relay_dagster.runs.triggers.state import TriggerQueue, TriggerState
 
 _TRIGGERS = Codec(kind=TriggerState)
 _EVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -43,14 +43,14 @@ class TriggerStore:
         write = trigger_change(self.database.runs, before, after)
         return _written(before, after) if self.database.runs.carry_out(write) else None
 
-    def due(self, lane: TriggerLane, until: datetime, limit: int) -> list[TriggerState]:
+    def due(self, queue: TriggerQueue, until: datetime, limit: int) -> list[TriggerState]:
         """Return triggers that are due up to an instant, the longest due first."""
-        return self.database.runs.read_due(lane, until, limit, _to_state)
+        return self.database.runs.read_due(queue, until, limit, _to_state)
 
     def scheduled(self) -> Iterator[TriggerState]:
         """Yield the triggers of all tenants that have a schedule."""
         table = self.database.runs
-        keys = [key for lane in TriggerLane for key in table.due_keys(lane, _EVER)]
+        keys = [key for queue in TriggerQueue for key in table.due_keys(queue, _EVER)]
         return (each for each in table.read_all(keys, _to_state) if each.next_run_at is not None)
 
 
@@ -68,7 +68,7 @@ def triggers_due_now(table: Table, tenant_id: str, now: datetime) -> Write:
         trigger_key(tenant_id),
         f"SET {schema.DUE_SHARD} = :shard, {schema.DUE_AT} = :now ADD revision :one",
         values={
-            ":shard": due_place(TriggerLane.DUE, tenant_id),
+            ":shard": due_place(TriggerQueue.DUE, tenant_id),
             ":now": instant_text(now),
             ":one": 1,
         },
@@ -82,7 +82,7 @@ def _written(before: TriggerState, after: TriggerState) -> TriggerState:
 def _to_item(state: TriggerState) -> Item:
     plain = {schema.KEY: trigger_key(state.tenant_id), **_TRIGGERS.attributes(state)}
     if state.due_at is not None:
-        plain[schema.DUE_SHARD] = due_place(state.lane, state.tenant_id)
+        plain[schema.DUE_SHARD] = due_place(state.queue, state.tenant_id)
     return marshal(plain)
 
 

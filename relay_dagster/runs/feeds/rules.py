@@ -12,7 +12,7 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.runs.errors import HoldMismatchError, RunNotHeldError
 from relay_dagster.runs.feeds.hold import Hold, Release
 from relay_dagster.runs.model import Fence, Outcome, RunRecord
-from relay_dagster.runs.transitions import Rule, ended, given_up, moved, refuse_unfenced
+from relay_dagster.runs.transitions import Rule, ended, given_up, refuse_unfenced, transition
 
 HOLD_SUPERSEDED, HOLD_EXPIRED = "HOLD_SUPERSEDED", "HOLD_EXPIRED"
 
@@ -44,7 +44,7 @@ def released(decision: Release, now: datetime) -> Rule:
         if not is_same:
             raise HoldMismatchError(record.run_id, hold)
         stages = {**record.stage_entered_at, Stage.COMPLETE.value: now}
-        return moved(
+        return transition(
             "released",
             record,
             stage=Stage.COMPLETE,

@@ -1,4 +1,4 @@
-"""What is kept of a tenant's triggers between two looks, and the change of it that a run makes.
+"""What is kept of a tenant's triggers between two checks, and the update that a run makes of it.
 
 Frozen values only. The rules are ``relay_dagster/triggers/rules.py``, how it is stored
 ``aws/dynamodb/trigger_store.py``.
@@ -13,8 +13,8 @@ from enum import StrEnum
 from relay_dagster.runs.model import Trigger
 
 
-class TriggerLane(StrEnum):
-    """Which list of what is due a tenant's triggers stand in.
+class TriggerQueue(StrEnum):
+    """Which queue of the due index a tenant's triggers stand in.
 
     ``DUE`` is of those with a due time or uploads, ``WANTED`` of those whose run waits for its
     tenant or for the end of a pause: however many wait, what falls due does not wait behind them.
@@ -32,7 +32,7 @@ class TriggerState:
     nobody has taken. ``uploads`` are the vendors that have uploaded something since the last run
     for an upload, which was made at ``upload_run_at``; their first and last events stand beside.
     ``wanted`` is the run whose time has come, ``wanted_since`` when it had: one where many times
-    have come. ``due_at`` is when to look again, None for never.
+    have come. ``due_at`` is when to check again, None for never.
     """
 
     tenant_id: str
@@ -49,13 +49,13 @@ class TriggerState:
     revision: int = 0
 
     @property
-    def lane(self) -> TriggerLane:
+    def queue(self) -> TriggerQueue:
         """Where to be found once it is due."""
-        return TriggerLane.DUE if self.wanted is None else TriggerLane.WANTED
+        return TriggerQueue.DUE if self.wanted is None else TriggerQueue.WANTED
 
 
 @dataclass(frozen=True, slots=True)
-class TriggerMove:
+class TriggerUpdate:
     """What a run takes from its tenant's triggers in the transaction that makes its record."""
 
     before: TriggerState

@@ -12,7 +12,7 @@ from typing import Any
 
 from relay_dagster.runs.webhooks.errors import TooManyWebhooksError, UnknownWebhookError
 from relay_dagster.runs.webhooks.model import (
-    MOST_WEBHOOKS,
+    MAX_WEBHOOKS,
     OLD_SECRET_LIFE,
     DisabledReason,
     Webhook,
@@ -40,7 +40,7 @@ def added(webhook: Webhook) -> WebhooksRule:
     """Add one; `TooManyWebhooksError` where the tenant has as many as it may have."""
 
     def rule(webhooks: Webhooks) -> Webhooks:
-        if len(webhooks) >= MOST_WEBHOOKS:
+        if len(webhooks) >= MAX_WEBHOOKS:
             raise TooManyWebhooksError(webhook.tenant_id)
         return *webhooks, webhook
 

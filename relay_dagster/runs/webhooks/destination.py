@@ -21,7 +21,7 @@ from relay_dagster.loopback import is_loopback
 
 Address = IPv4Address | IPv6Address
 
-LONGEST_URL = 2048
+MAX_URL = 2048
 PORTS = (443, 8443)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -34,7 +34,7 @@ _ENDS_IN_V4 = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"), IPv6Ne
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_LONGEST_NAME = 253
+_MAX_NAME = 253
 # A resolver reads a name that ends so as an address: 127.1, 0x7f.1, 2130706433.
 _ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)")
 
@@ -127,8 +127,8 @@ def judge_url(text: str, *, allow_loopback: bool = False) -> Destination:
 
 
 def _split(text: str) -> tuple[SplitResult, int | None]:
-    if len(text) > LONGEST_URL:
-        raise UnfitUrlError(f"must have at most {LONGEST_URL} characters")
+    if len(text) > MAX_URL:
+        raise UnfitUrlError(f"must have at most {MAX_URL} characters")
     if not re.fullmatch(r"[!-~]+", text) or "\\" in text:
         raise UnfitUrlError(
             "must be a URL of visible ASCII characters without a backslash; "
@@ -155,7 +155,7 @@ def _address_in(host: str, *, is_bracketed: bool) -> Address | None:
             return ip_address(host)
         except ValueError:
             pass
-    if is_bracketed or not _NAME.fullmatch(host) or len(host) > _LONGEST_NAME:
+    if is_bracketed or not _NAME.fullmatch(host) or len(host) > _MAX_NAME:
         raise UnfitUrlError("must name a host")
     if _ENDS_IN_A_NUMBER.fullmatch(host):
         raise UnfitUrlError("must name a host, or an address in full: four numbers up to 255")

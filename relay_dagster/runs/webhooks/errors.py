@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from relay_dagster.runs.webhooks.model import MOST_WEBHOOKS
+from relay_dagster.runs.webhooks.model import MAX_WEBHOOKS
 
 
 class WebhookError(Exception):
@@ -29,7 +29,7 @@ class TooManyWebhooksError(WebhookError):
 
     def __init__(self, tenant_id: str) -> None:
         super().__init__(
-            f"tenant {tenant_id} has {MOST_WEBHOOKS} webhooks, the most it may have; delete one"
+            f"tenant {tenant_id} has {MAX_WEBHOOKS} webhooks, the most it may have; delete one"
         )
 
 

@@ -23,7 +23,7 @@ _OF_END = {
     RunStatus.CANCELLED: EventType.RUN_CANCELLED,
 }
 # What is told is small: a receiver that wants more asks for the run.
-_MOST_GUARDS, _LONGEST_TEXT = 10, 200
+_MAX_GUARDS, _MAX_TEXT = 10, 200
 
 
 def events_of(
@@ -82,7 +82,7 @@ def _of_end(before: RunRecord | None, after: RunRecord, now: datetime) -> Iterat
 
 
 def _hold(hold: Hold) -> dict[str, Any]:
-    guards = [_guard(result) for result in hold.guards[:_MOST_GUARDS]]
+    guards = [_guard(result) for result in hold.guards[:_MAX_GUARDS]]
     return {"sha256": hold.sha256, "baseline_run_id": hold.baseline_run_id, "guards": guards}
 
 
@@ -93,4 +93,4 @@ def _guard(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"

@@ -17,7 +17,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
-MOST_WEBHOOKS = 10
+MAX_WEBHOOKS = 10
 """Of a tenant."""
 
 OLD_SECRET_LIFE = timedelta(hours=24)

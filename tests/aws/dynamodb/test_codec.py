@@ -16,7 +16,7 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import instant_text, read_instant, unmarshal
 from relay_dagster.aws.dynamodb.run_items import to_item, to_lock, to_record
 from relay_dagster.runs.feeds.hold import Hold
-from relay_dagster.runs.model import Lane, LockState, RunRecord, TenantLock, Trigger
+from relay_dagster.runs.model import DueQueue, LockState, RunRecord, TenantLock, Trigger
 from support.builders import REQUESTED_AT, RUN_ID
 
 NOTHING_OF = VendorResult("v2", "missing", None, None, None, None, None)
@@ -67,10 +67,12 @@ def full_record() -> RunRecord:
         feed_sha256="ab12",
         published_seq=4,
         lock_state=LockState.QUEUED,
-        due_lane=Lane.ATTEMPT,
+        due_queue=DueQueue.ATTEMPT,
         watched_as="1:4:executing:d",
         hidden=True,
-        untold=SYSTEM.entry(Action.RUN_POSTED, "acme", "r", at, trigger="api", vendors=["v1"]),
+        pending_audit=SYSTEM.entry(
+            Action.RUN_POSTED, "acme", "r", at, trigger="api", vendors=["v1"]
+        ),
         revision=9,
         write_id="w",
     )
@@ -95,7 +97,7 @@ def test_attributes_of_a_later_release_are_ignored() -> None:
 
 def test_a_settled_run_is_in_no_list_of_what_is_due_and_a_hidden_one_in_one_of_its_own() -> None:
     indexes = {schema.LISTED, schema.LISTED_TENANT, schema.DUE_SHARD}
-    assert indexes <= to_item(a_run(due_lane=Lane.END, due_at=REQUESTED_AT)).keys()
+    assert indexes <= to_item(a_run(due_queue=DueQueue.END, due_at=REQUESTED_AT)).keys()
     assert indexes & to_item(a_run()).keys() == {schema.LISTED, schema.LISTED_TENANT}
     hidden = to_item(a_run(hidden=True))
     assert indexes & hidden.keys() == {schema.LISTED_TENANT}
@@ -103,7 +105,7 @@ def test_a_settled_run_is_in_no_list_of_what_is_due_and_a_hidden_one_in_one_of_i
 
 
 def test_what_is_due_is_spread_over_shards() -> None:
-    runs = [a_run(run_id=str(uuid.uuid4()), due_lane=Lane.END) for _ in range(200)]
+    runs = [a_run(run_id=str(uuid.uuid4()), due_queue=DueQueue.END) for _ in range(200)]
     shards = {unmarshal(to_item(run))[schema.DUE_SHARD] for run in runs}
     assert shards == {"end#0", "end#1", "end#2", "end#3"}
 

@@ -27,7 +27,7 @@ from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun, Outcome, RunRecord, Trigger
 from relay_dagster.runs.tenants import deletion as deletion_rules
-from relay_dagster.runs.triggers.state import TriggerMove, TriggerState
+from relay_dagster.runs.triggers.state import TriggerState, TriggerUpdate
 from relay_dagster.runs.webhooks.changes import added, disabled, edited, failing, rotated
 from relay_dagster.runs.webhooks.model import (
     Attempt,
@@ -199,7 +199,7 @@ class Story:
 
     def run_taken_from_triggers(self) -> None:
         before = self.triggers.get("acme")
-        move = TriggerMove(before, replace(before, wanted=None, wanted_since=None, due_at=None))
+        move = TriggerUpdate(before, replace(before, wanted=None, wanted_since=None, due_at=None))
         wanted = NewRun(run_id=run_id(0), tenant_id="acme", trigger=Trigger.UPLOAD)
         self.ledger.start_wanted(wanted, move)
 
@@ -233,7 +233,7 @@ class Story:
     def looked_at(self) -> None:
         record = self.record(1)
         seen = {"watched_as": "1:2:executing:d", "watched_at": self.clock()}
-        assert self.ledger.look_again(record, MINUTE, **seen, hidden_until=self.clock() + MINUTE)
+        assert self.ledger.check_again(record, MINUTE, **seen, hidden_until=self.clock() + MINUTE)
 
     def attempt_lost(self) -> None:
         self.ledger.retry_later(self.record(1).fence, "THROTTLED", "the bucket was busy")
@@ -319,7 +319,7 @@ class Story:
 
     def dead_letter_resolved(self) -> None:
         entry = WHO.entry(Action.DEAD_LETTER_DISCARDED, "acme", run_id(7), self.clock())
-        self.ledger.settle_letter(run_id(7), lambda _: entry)
+        self.ledger.resolve_dead_letter(run_id(7), lambda _: entry)
         self.ledger.adopt_dead(Job(run_id(8), "acme"), "it died", "dlq-8", NOW)
 
     def not_sent(self) -> None:

@@ -15,7 +15,7 @@ from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import LockState, NewRun, RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.tenants.deletion import TenantState
-from relay_dagster.runs.triggers.state import TriggerMove
+from relay_dagster.runs.triggers.state import TriggerUpdate
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.fakes import embedded_platform, served_platform
@@ -42,7 +42,7 @@ def post(platform: Platform) -> object:
 
 def by_trigger(platform: Platform) -> object:
     state = platform.triggers.get(TENANT)
-    return platform.submission.start_wanted(Trigger.SCHEDULE, TriggerMove(state, state))
+    return platform.submission.start_wanted(Trigger.SCHEDULE, TriggerUpdate(state, state))
 
 
 def from_the_queue(platform: Platform) -> object:

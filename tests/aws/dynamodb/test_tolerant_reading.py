@@ -18,9 +18,9 @@ from relay_dagster.aws.dynamodb.trigger_store import TriggerStore
 from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
 from relay_dagster.external_errors import UnreadableItemError
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import Lane, NewRun, Outcome
+from relay_dagster.runs.model import DueQueue, NewRun, Outcome
 from relay_dagster.runs.tenants import deletion as deletion_rules
-from relay_dagster.runs.triggers.state import TriggerLane, TriggerState
+from relay_dagster.runs.triggers.state import TriggerQueue, TriggerState
 from relay_dagster.runs.webhooks.changes import edited, updated
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
@@ -81,7 +81,7 @@ def dispatch(world: World) -> None:
     world.ledger.dispatch(RUN_ID, 1, message_id="m", receipt_handle="h")
     record = world.runs.get(RUN_ID)
     assert record is not None
-    assert world.runs.note_look(replace(record, watched_as="1"))
+    assert world.runs.note_check(replace(record, watched_as="1"))
 
 
 def feed_of(world: World) -> str:
@@ -198,15 +198,15 @@ def test_a_run_that_cannot_be_read_is_put_off_and_the_others_are_found(world: Wo
     unreadable, other = two_runs(world)
     world.write(f"RUN#{unreadable}", trigger={"S": "sftp"})
     until = world.clock.advance(hours=2)
-    assert [each.run_id for each in world.runs.due(Lane.MESSAGE, until)] == []
-    due = [run for lane in Lane for run in world.runs.due(lane, until)]
+    assert [each.run_id for each in world.runs.due(DueQueue.MESSAGE, until)] == []
+    due = [run for queue in DueQueue for run in world.runs.due(queue, until)]
     assert [run.run_id for run in due] == [other]
     assert world.unreadable == 1  # and then no more: it is due later
-    assert len([run for lane in Lane for run in world.runs.due(lane, until)]) == 1
+    assert len([run for queue in DueQueue for run in world.runs.due(queue, until)]) == 1
     assert world.unreadable == 1
     world.write(f"RUN#{unreadable}", trigger={"S": "queue"})
     until += timedelta(minutes=5)
-    assert len([run for lane in Lane for run in world.runs.due(lane, until)]) == 2
+    assert len([run for queue in DueQueue for run in world.runs.due(queue, until)]) == 2
 
 
 def test_a_run_that_cannot_be_read_is_left_out_of_a_listing(world: World) -> None:
@@ -239,7 +239,7 @@ def test_triggers_that_cannot_be_read_are_put_off_and_the_others_are_found(world
     world.triggers.put(TriggerState(tenant_id="other"), other)
     world.write(key, wanted={"S": "moon"})
     for _ in range(2):
-        (found,) = world.triggers.due(TriggerLane.DUE, NOW, 9)
+        (found,) = world.triggers.due(TriggerQueue.DUE, NOW, 9)
         assert found.tenant_id == "other"
     assert world.unreadable == 1
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from relay_dagster.aws.dynamodb.schema import SHARDS
-from relay_dagster.runs.model import Lane, RunRecord
+from relay_dagster.runs.model import DueQueue, RunRecord
 from relay_dagster.runs.ports import Change
 from relay_dagster.wiring import Platform
 from support.builders import REQUESTED_AT
@@ -32,7 +32,7 @@ def stored(platform: Platform, count: int, **changes: Any) -> list[RunRecord]:
             tenant_id="acme",
             requested_at=REQUESTED_AT,
             revision=1,
-            **{"due_lane": Lane.END, "due_at": REQUESTED_AT + number * SECOND, **changes},
+            **{"due_queue": DueQueue.END, "due_at": REQUESTED_AT + number * SECOND, **changes},
         )
         for number in range(count)
     ]
@@ -42,20 +42,20 @@ def stored(platform: Platform, count: int, **changes: Any) -> list[RunRecord]:
 
 def test_the_longest_due_come_first_whatever_their_shard(platform: Platform) -> None:
     runs = stored(platform, 40)
-    assert platform.runs.due(Lane.END, REQUESTED_AT + 60 * SECOND, limit=25) == runs[:25]
+    assert platform.runs.due(DueQueue.END, REQUESTED_AT + 60 * SECOND, limit=25) == runs[:25]
 
 
 def test_what_is_not_due_yet_or_in_another_lane_is_not_found(platform: Platform) -> None:
     runs = stored(platform, 10)
-    stored(platform, 3, due_lane=Lane.MESSAGE)
-    stored(platform, 3, due_lane=None, due_at=None)
-    assert platform.runs.due(Lane.END, REQUESTED_AT + 4 * SECOND) == runs[:5]
+    stored(platform, 3, due_queue=DueQueue.MESSAGE)
+    stored(platform, 3, due_queue=None, due_at=None)
+    assert platform.runs.due(DueQueue.END, REQUESTED_AT + 4 * SECOND) == runs[:5]
 
 
 def test_what_is_not_due_costs_nothing(platform: Platform) -> None:
     stored(platform, 300, due_at=REQUESTED_AT + timedelta(days=1))
     calls = CallCounter(platform)
-    assert platform.runs.due(Lane.END, REQUESTED_AT) == []
+    assert platform.runs.due(DueQueue.END, REQUESTED_AT) == []
     assert dict(calls) == {"dynamodb.Query": SHARDS}
 
 
@@ -64,19 +64,19 @@ def test_a_look_is_noted_without_a_change_of_revision(platform: Platform) -> Non
     later = replace(
         run, due_at=REQUESTED_AT + timedelta(hours=1), watched_as="1:4", watched_at=None
     )
-    assert platform.runs.note_look(later)
+    assert platform.runs.note_check(later)
     assert platform.runs.get(run.run_id) == later
-    assert platform.runs.due(Lane.END, REQUESTED_AT + SECOND) == []
+    assert platform.runs.due(DueQueue.END, REQUESTED_AT + SECOND) == []
 
 
 def test_what_a_look_no_longer_knows_is_taken_away(platform: Platform) -> None:
     (run,) = stored(platform, 1, hidden_until=REQUESTED_AT)
-    assert platform.runs.note_look(replace(run, hidden_until=None))
+    assert platform.runs.note_check(replace(run, hidden_until=None))
     assert platform.runs.get(run.run_id) == replace(run, hidden_until=None)
 
 
 def test_a_look_at_a_record_that_has_changed_is_not_noted(platform: Platform) -> None:
     (run,) = stored(platform, 1)
     changed = platform.runs.commit(Change(run, replace(run, attempt=1)))
-    assert not platform.runs.note_look(replace(run, due_at=None, due_lane=None))
+    assert not platform.runs.note_check(replace(run, due_at=None, due_queue=None))
     assert platform.runs.get(run.run_id) == changed
