@@ -253,6 +253,7 @@ class Stack:
             CODE: [
                 *(python, "-m", "dagster", "api", "grpc", "-h", self.host, "-p", port),
                 *("-m", "relay_dagster.definitions", "--location-name", "relay"),
+                *("--max-workers", "16"),
                 "--use-python-environment-entry-point",
             ],
             WEBSERVER: [

@@ -2,7 +2,8 @@
 
 Exactly one sensor reads the queue: Dagster keeps run keys by the sensor's name. The others ask
 Dagster for no run: what starts one submits it, as the API does. A tick costs more than many queries
-of what is due, so sensors that others wait for ask again and again within a tick.
+of what is due, so sensors that others wait for ask again and again within a tick. Each holds a
+thread of the code server meanwhile, which is told to have more of them than there are sensors.
 """
 
 from collections.abc import Callable
@@ -54,8 +55,8 @@ def all_sensors(connect: _Connect, wait_seconds: float = WAIT_SECONDS) -> list[d
         return Sender(connect())
 
     def reconcile(platform: Platform, context: _Context) -> dg.SkipReason:
-        seen = ReconcileTick(platform, DagsterExecutions(lambda: context.instance)).run()
-        return dg.SkipReason(f"{seen} runs were due")
+        tick = ReconcileTick(platform, DagsterExecutions(lambda: context.instance))
+        return dg.SkipReason(f"{wait_for_due(tick.run, wait_seconds)} runs were due")
 
     def take_uploads(platform: Platform, _: _Context) -> dg.SkipReason:
         return dg.SkipReason(UploadTick(platform).run())

@@ -9,6 +9,7 @@ from cfnlint.api import lint_file
 
 from relay_dagster.aws.provisioning import resources
 from relay_dagster.aws.provisioning.bootstrap import Names
+from relay_dagster.orchestration.build import build_defs
 from relay_dagster.settings import ProvisioningSettings
 from support.deployment import (
     ACCOUNT,
@@ -120,6 +121,12 @@ def test_there_is_one_daemon_and_never_a_second_beside_it() -> None:
     service = properties("DaemonService")
     assert service["DesiredCount"] == 1
     assert service["DeploymentConfiguration"]["MaximumPercent"] == 100
+
+
+def test_the_code_server_has_more_threads_than_sensors_that_wait_in_them() -> None:
+    command = container("CodeTask")["Command"]
+    threads = int(command[command.index("--max-workers") + 1])
+    assert threads >= 2 * len(list(build_defs().sensors or ()))
 
 
 def variables(task: str) -> set[str]:
