@@ -13,7 +13,7 @@ from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import ParsedFeed
 from relay_core.ingest.isolation.parent import read_apart
 from relay_core.ingest.jsonl import read_json_lines
-from relay_core.ingest.parquet.reader import may_explode, read_parquet
+from relay_core.ingest.parquet import may_explode, read_parquet
 
 
 def _read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:

@@ -18,7 +18,7 @@ from relay_core.columnar.process_tuning import tune_process
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.isolation.frames import FrameKind, write_batch, write_value
-from relay_core.ingest.parquet.reader import read_parquet
+from relay_core.ingest.parquet import read_parquet
 from relay_core.ingest.workbooks import read_workbook
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ import pytest
 
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
-from relay_core.ingest.arrow_csv import OtherRecords
-from relay_core.ingest.csv_reader import parse_feed
+from relay_core.ingest.csv_reader import OtherRecords, parse_feed
 from relay_core.ingest.csv_records import RecordScanner
 from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
 from support.builders import tenant_config, vendor_document

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from relay_core.ingest.parquet.value_text import text_of
+from relay_core.ingest.parquet import text_of
 
 NOON = datetime.fromisoformat("2026-03-01T12:00:00")
 

@@ -15,7 +15,7 @@ import pytest
 
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
-from relay_core.ingest.parquet.reader import may_explode
+from relay_core.ingest.parquet import may_explode
 from support.reading import read
 
 

@@ -1,1 +1,0 @@
-"""Parquet: typed columns as text."""
