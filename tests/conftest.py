@@ -23,7 +23,7 @@ SLOW = {
     "benchmarks": "commands that measure, each a process of its own",
     "client": "an API on a port, and commands that wait for its runs",
     "core/config/test_limits.py": "hostile documents of many megabytes",
-    "core/ingest/isolation": "processes of their own",
+    "core/ingest/test_feed_task.py": "processes of their own",
     "core/ingest/test_parquet.py": "hostile files of many megabytes",
     "core/test_against_reference.py": "a search over generated feeds",
     "core/test_golden.py": "whole runs of every tenant",

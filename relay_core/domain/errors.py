@@ -98,6 +98,9 @@ class FeedUnreadableError(RelayError):
         self.error_code = error_code
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[type[FeedUnreadableError], tuple[str, str]]:
+        return type(self), (self.error_code, str(self))
+
 
 class SkuNotFoundError(RelayError):
     """No row of a run has this SKU."""

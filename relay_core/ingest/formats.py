@@ -2,18 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from relay_core.config import ParserConfig
-from relay_core.domain.codes import WORKBOOK_FORMATS
+from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode
+from relay_core.domain.errors import ContractBrokenError, FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.compression import unpack
 from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import ParsedFeed
-from relay_core.ingest.isolation.parent import read_apart
+from relay_core.ingest.feed_task import MODULES, PIECE_BYTES, ReadFeed
 from relay_core.ingest.jsonl import read_json_lines
 from relay_core.ingest.parquet import may_explode, read_parquet
+from relay_core.sandbox import Sandbox, SandboxEndedError, TaskFailedError, TaskOutOfMemoryError
+
+_OWN_BYTES = 512 << 20
+"""The memory of a reader beside twice the bytes that a feed may unpack to."""
+
+
+def read_apart(
+    data: Buffer, parser: ParserConfig, limits: Limits, sandbox: Sandbox | None = None
+) -> ParsedFeed:
+    """Read a feed in another process; it ends with the last batch, or when none is wanted.
+
+    Args:
+        data: the feed.
+        parser: how it is written.
+        limits: of feeds.
+        sandbox: the process, which is ended; by default one with the memory that a feed may need.
+
+    Raises:
+        FeedUnreadableError: as the format's reader does, here or from ``batches``;
+            ``feed_too_large`` also where the process dies, or is refused the memory that it needs.
+    """
+    sandbox = sandbox or Sandbox(MODULES, memory_bytes=2 * limits.feed_bytes + _OWN_BYTES)
+    results = _results(sandbox, memoryview(data), parser, limits)
+    return ParsedFeed(next(results), results)
+
+
+def _results(
+    sandbox: Sandbox, data: memoryview, parser: ParserConfig, limits: Limits
+) -> Iterator[Any]:
+    task = ReadFeed(parser.model_dump(mode="json"), limits, len(data))
+    try:
+        yield from sandbox.run(task, answer=lambda at: bytes(data[at : at + PIECE_BYTES]))
+    except TaskOutOfMemoryError as error:
+        raise _too_large(
+            "reading it takes more memory than a feed of the most bytes would"
+        ) from error
+    except TaskFailedError as error:
+        raise ContractBrokenError(f"reading a feed failed: {error}") from error
+    except SandboxEndedError as error:
+        if error.status >= 0:
+            why = f"the process that reads feeds ended with status {error.status}"
+            raise ContractBrokenError(why) from error
+        raise _too_large(f"the process that read it was ended by signal {-error.status}") from error
+    finally:
+        sandbox.end()
+
+
+def _too_large(why: str) -> FeedUnreadableError:
+    return FeedUnreadableError(
+        FailureCode.FEED_TOO_LARGE,
+        f"{why}; upload a smaller file, without columns, rows and formats that nobody needs",
+    )
 
 
 def _read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFeed:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from relay_dagster.api.engine_processes import EngineProcesses
+from relay_core.sandbox import SandboxPool
 from relay_dagster.api.explainer import Explainer
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http import problems
@@ -50,6 +50,8 @@ _ROUTES = (
     *(runs, explanations, holds, webhooks, webhook_deliveries, admin, audit),
 )
 """In the order in which the document has them."""
+ENGINE_MODULES = ("relay_core.onboarding.feed_check", "relay_core.publish.explanation")
+"""The engine's, which the sandboxes load: the API's own process stays light."""
 
 
 def create_app(
@@ -76,9 +78,9 @@ def create_app(
     )
     app.state.platform = platform
     app.state.readiness = ReadinessProbe(platform, limits.ready_seconds)
-    processes = EngineProcesses()
-    app.state.feed_checker = FeedChecker(processes, limits)
-    app.state.explainer = Explainer(processes, limits)
+    sandboxes = SandboxPool(ENGINE_MODULES)
+    app.state.feed_checker = FeedChecker(sandboxes, limits)
+    app.state.explainer = Explainer(sandboxes, limits)
     settings = platform.settings
     app.state.keyring = Keyring(
         read_admin_keys(settings.api_keys),

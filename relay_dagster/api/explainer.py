@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from relay_core.domain.errors import ArtifactsExpiredError
 from relay_core.publish.keys import ArtifactKeys
-from relay_dagster.api.engine_processes import EngineProcesses, FilePart, Read, Turns
+from relay_core.sandbox import Ask, SandboxPool, hold
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.aws.s3.object_store import ObjectStore
 
@@ -17,19 +18,21 @@ if TYPE_CHECKING:
     from relay_core.columnar.sorted_file import Part
 
 _READS_AT_ONCE = 8
+_FilePart: TypeAlias = tuple[str, tuple[int, int]]
+"""Some bytes of an object: its key, from where and up to where."""
 
 
 class Explainer:
     """Explains runs' feeds, for any number of threads.
 
     Args:
-        processes: where it is done.
+        sandboxes: where it is done.
         limits: how many explanations there are at once.
     """
 
-    def __init__(self, processes: EngineProcesses, limits: ApiLimits = DEFAULT_API_LIMITS) -> None:
-        self._processes = processes
-        self._turns = Turns(limits.explanations)
+    def __init__(self, sandboxes: SandboxPool, limits: ApiLimits = DEFAULT_API_LIMITS) -> None:
+        self._sandboxes = sandboxes
+        self._slots = threading.Semaphore(limits.explanations)
 
     def explain(self, objects: ObjectStore, keys: ArtifactKeys, sku: str) -> dict[str, Any]:
         """Return what a run has made of a SKU, as JSON values.
@@ -37,22 +40,22 @@ class Explainer:
         Raises:
             SkuNotFoundError: no row of the run has it.
             ArtifactsExpiredError: files of the run are gone.
-            TurnsTakenError: enough explanations are under way.
+            BusyError: enough explanations are under way.
             ExternalServiceError: the bucket does not answer.
         """
 
-        def part_of(wanted: FilePart) -> bytes:
+        def part_of(wanted: _FilePart) -> bytes:
             key, (start, stop) = wanted
             data = objects.read_range(key, start, stop)
             if data is None or len(data) < stop - start:
                 raise ArtifactsExpiredError(f"{key} is gone")
             return data
 
-        with self._turns.turn(), ThreadPoolExecutor(_READS_AT_ONCE) as beside:
+        with hold(self._slots), ThreadPoolExecutor(_READS_AT_ONCE) as beside:
             sizes = {each.key: each.size for each in objects.list_objects(keys.prefix)}
             task = _ExplainSku(keys, sku, sizes)
-            told: dict[str, Any] = self._processes.do(
-                task, read=lambda parts: list(beside.map(part_of, parts))
+            told: dict[str, Any] = self._sandboxes.do(
+                task, answer=lambda parts: list(beside.map(part_of, parts))
             )
         return told
 
@@ -63,10 +66,10 @@ class _ExplainSku:
     sku: str
     sizes: Mapping[str, int]
 
-    def __call__(self, read: Read) -> dict[str, Any]:
+    def __call__(self, ask: Ask) -> dict[str, Any]:
         from relay_core.publish.explanation import explain_sku
 
-        return explain_sku(_Files(self.sizes, read), self.keys, self.keys.run_id, self.sku)
+        return explain_sku(_Files(self.sizes, ask), self.keys, self.keys.run_id, self.sku)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ class _Files:
     """The engine's ``RunFiles``: what is read is asked for, in plain values."""
 
     sizes: Mapping[str, int]
-    ask: Read
+    ask: Ask
 
     def read(self, parts: Sequence[tuple[str, Part]]) -> Sequence[bytes]:
-        return self.ask([(key, (part.start, part.stop)) for key, part in parts])
+        found: Sequence[bytes] = self.ask([(key, (part.start, part.stop)) for key, part in parts])
+        return found

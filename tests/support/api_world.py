@@ -17,8 +17,8 @@ from httpx import Response
 
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
-from relay_dagster.api.app import create_app
-from relay_dagster.api.engine_processes import EngineProcesses
+from relay_core.sandbox import SandboxPool
+from relay_dagster.api.app import ENGINE_MODULES, create_app
 from relay_dagster.api.explainer import Explainer
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http.connections import server_options
@@ -30,7 +30,7 @@ from support.builders import config_document
 from support.fakes import held_outcome, published_outcome
 
 ADMIN = "admin-key"
-PROCESSES = EngineProcesses()
+SANDBOXES = SandboxPool(ENGINE_MODULES)
 """Those of all worlds: a process takes a moment to start, and keeps nothing."""
 TENANT = "acme"
 JSON = {"Content-Type": "application/json"}
@@ -51,8 +51,8 @@ class ApiWorld:
     ) -> None:
         self.platform = platform
         self.app = create_app(replace(platform, **parts), limits=limits)
-        self.app.state.feed_checker = FeedChecker(PROCESSES, limits)
-        self.app.state.explainer = Explainer(PROCESSES, limits)
+        self.app.state.feed_checker = FeedChecker(SANDBOXES, limits)
+        self.app.state.explainer = Explainer(SANDBOXES, limits)
         self.client = TestClient(self.app, headers={"X-API-Key": ADMIN})
 
     def with_key(self, key: str | None) -> TestClient:

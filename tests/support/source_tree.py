@@ -17,6 +17,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("domain",),
         ("config",),
         ("columnar",),
+        ("sandbox",),
         ("ingest",),
         ("validation",),
         ("normalize",),

@@ -20,7 +20,7 @@ from relay_core.onboarding.check_results import FeedCheck, Reading
 from relay_core.onboarding.config_patch import parser_patch, parser_steps
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
 from relay_core.onboarding.findings import describe_check, upload_warnings
-from relay_dagster.api.engine_processes import TaskTooSlowError, TurnsTakenError
+from relay_core.sandbox import BusyError, TaskTooSlowError
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
@@ -95,9 +95,9 @@ def check_config(
     """
     require_id(tenant_id)
     try:
-        with checker.turn():
+        with checker.slot():
             return _check(tenant_id, body, platform, checker)
-    except TurnsTakenError as error:
+    except BusyError as error:
         raise unavailable("CHECKS_BUSY", "other configs are being checked") from error
     except TaskTooSlowError as error:
         message = "the uploads take too long to be read; check fewer vendors at once"

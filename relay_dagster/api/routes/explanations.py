@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Query
 
 from relay_core.domain.errors import RunNotMergedError
-from relay_dagster.api.engine_processes import TurnsTakenError
+from relay_core.sandbox import BusyError
 from relay_dagster.api.http.dependencies import ExplainerDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import unavailable
@@ -52,5 +52,5 @@ def explain_sku(
         )
     try:
         return Explanation(**explainer.explain(platform.objects, record.keys, sku))
-    except TurnsTakenError as error:
+    except BusyError as error:
         raise unavailable("EXPLANATIONS_BUSY", "others are being explained") from error

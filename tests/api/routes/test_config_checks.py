@@ -17,7 +17,7 @@ from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.config_checks import HEAD_BYTES, MAX_VENDORS, WHOLE_BYTES
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.external_errors import UnreachableError
-from support.api_world import JSON, PROCESSES, TENANT, ApiWorld, assert_problem, paths_of
+from support.api_world import JSON, SANDBOXES, TENANT, ApiWorld, assert_problem, paths_of
 from support.builders import config_document, vendor_document
 from support.workbooks import text_row, workbook
 
@@ -295,7 +295,7 @@ def test_a_tenant_checks_its_own_config_with_its_own_key(world: ApiWorld) -> Non
 
 def test_no_more_than_two_configs_are_checked_at_once(world: ApiWorld) -> None:
     checker = world.app.state.feed_checker
-    with checker.turn(), checker.turn():
+    with checker.slot(), checker.slot():
         refused = world.client.post(PLACE, json=config_document())
     assert_problem(refused, 503, "CHECKS_BUSY")
     assert int(refused.headers["Retry-After"]) >= 1
@@ -305,7 +305,7 @@ def test_no_more_than_two_configs_are_checked_at_once(world: ApiWorld) -> None:
 def test_a_check_that_takes_too_long_is_told_so(world: ApiWorld) -> None:
     upload(world, b"sku,quantity_available\n" + b"A-1,5\n" * 5000)
     limits = replace(DEFAULT_API_LIMITS, check_cpu_seconds=0.001)
-    world.app.state.feed_checker = FeedChecker(PROCESSES, limits)
+    world.app.state.feed_checker = FeedChecker(SANDBOXES, limits)
     problem = assert_problem(
         world.client.post(PLACE, json=config_document()), 422, "CHECK_TOO_SLOW"
     )

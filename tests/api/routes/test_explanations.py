@@ -11,7 +11,7 @@ from relay_core.config import load_config
 from relay_dagster.api.explainer import Explainer
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.runs.model import RunRecord
-from support.api_world import NOBODY_S_RUN, PROCESSES, ApiWorld, assert_problem, paths_of
+from support.api_world import NOBODY_S_RUN, SANDBOXES, ApiWorld, assert_problem, paths_of
 from support.builders import config_document, feed, vendor_document
 from support.explaining import RunInMemory, run_in_memory
 
@@ -97,7 +97,7 @@ def test_where_files_are_gone_it_says_so(world: ApiWorld, record: RunRecord) -> 
 
 
 def test_no_more_than_two_are_explained_at_once(world: ApiWorld, record: RunRecord) -> None:
-    world.app.state.explainer = Explainer(PROCESSES, replace(DEFAULT_API_LIMITS, explanations=0))
+    world.app.state.explainer = Explainer(SANDBOXES, replace(DEFAULT_API_LIMITS, explanations=0))
     refused = explain(world, record.run_id)
     assert_problem(refused, 503, "EXPLANATIONS_BUSY")
     assert int(refused.headers["Retry-After"]) >= 1

@@ -14,7 +14,9 @@ from reference_runs import run_document
 from relay_core.config import ParserConfig
 from relay_core.domain.errors import ContractBrokenError, FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.ingest.isolation.parent import read_apart
+from relay_core.ingest.feed_task import MODULES
+from relay_core.ingest.formats import read_apart
+from relay_core.sandbox import Sandbox
 from support.builders import config_document, feed, vendor_document
 from support.workbooks import text_row, workbook
 
@@ -42,7 +44,7 @@ def test_a_program_that_runs_many_threads_can_read_apart() -> None:
         "import sys, threading; from concurrent.futures import ThreadPoolExecutor as T\n"
         "from relay_core.config import ParserConfig\n"
         "from relay_core.domain.limits import DEFAULT_LIMITS\n"
-        "from relay_core.ingest.isolation.parent import read_apart\n"
+        "from relay_core.ingest.formats import read_apart\n"
         "data = sys.stdin.buffer.read()\n"
         "parser = ParserConfig.model_validate({'format': 'xlsx'})\n"
         "def rows(_): return sum(len(b.row_numbers)"
@@ -68,20 +70,16 @@ def test_the_end_of_a_process_is_the_feeds_fault_or_a_defect(
     program: str, error: type[Exception], told: str
 ) -> None:
     with pytest.raises(error, match=told) as caught:
-        read_apart(LARGE, PARSER, DEFAULT_LIMITS, program=program)
+        read_apart(LARGE, PARSER, DEFAULT_LIMITS, Sandbox(program=program))
     if isinstance(caught.value, FeedUnreadableError):
         assert caught.value.error_code == "feed_too_large"
 
 
 @pytest.mark.parametrize("limit", [40 << 20, 90 << 20])
 def test_a_process_that_is_refused_memory_tells_of_it(limit: int) -> None:
-    program = (
-        "import relay_core.ingest.isolation.child as child\n"
-        f"child._limit_memory, limit = lambda _: limit({limit}), child._limit_memory\n"
-        "child.main()"
-    )
+    sandbox = Sandbox(MODULES, memory_bytes=limit)
     with pytest.raises(FeedUnreadableError) as caught:
-        list(read_apart(LARGE, PARSER, DEFAULT_LIMITS, program=program).batches)
+        list(read_apart(LARGE, PARSER, DEFAULT_LIMITS, sandbox).batches)
     assert caught.value.error_code == "feed_too_large"
 
 

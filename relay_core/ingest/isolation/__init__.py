@@ -1,1 +1,0 @@
-"""Feeds whose bytes can ask for any memory, read in a process of their own."""
