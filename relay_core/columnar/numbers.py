@@ -196,7 +196,7 @@ def _lengths(text: pa.StringArray) -> Ints:
 
 
 def plain_numbers(text: pa.StringArray, options: CellOptions) -> pa.StringArray:
-    """Rewrite numbers with the vendor's separators to digits with ``.``; a misfit becomes ``?``."""
+    """Rewrite numbers with the vendor's separators to digits with ``.``; others become ``?``."""
     decimal, thousands = options.decimal_separator, options.thousands_separator
     if thousands is not None:
         text = _without_thousands(text, decimal, thousands)

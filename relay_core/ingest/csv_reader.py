@@ -41,7 +41,7 @@ from relay_core.ingest.csv_records import (
     skip_lines,
 )
 from relay_core.ingest.decoding import Buffer, decode_feed
-from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 
 _BLOCK = 6 << 20
 _MAX_BLOCK = (1 << 31) - 1
@@ -122,7 +122,7 @@ class _Records:
         self._headers, self._before = headers, first_row - 1
         return ParsedFeed(headers, self._batches(self._text[position:], len(headers)))
 
-    def _batches(self, body: memoryview, wanted: int) -> Iterator[TextBatch | Misfits]:
+    def _batches(self, body: memoryview, wanted: int) -> Iterator[TextBatch | MalformedRecords]:
         """Yield all records."""
         width, others = self._usual_width(body, wanted)
         accepted = 0
@@ -153,7 +153,9 @@ class _Records:
         """Return of how many cells of a record Arrow makes columns, each of which takes memory."""
         return max(wanted, self._limits.columns)
 
-    def _read_others(self, others: OtherRecords, wanted: int) -> Iterator[TextBatch | Misfits]:
+    def _read_others(
+        self, others: OtherRecords, wanted: int
+    ) -> Iterator[TextBatch | MalformedRecords]:
         one_by_one: list[tuple[int, str, int]] = []
         for width, records in others.taken().items():
             is_rare = width > self._most_columns(wanted) or len(records) < _FEW
@@ -167,11 +169,11 @@ class _Records:
             columns = [one_chunk(column) for column in found.slice(0, len(records)).columns]
             yield self._batch(columns, numbers, wanted)
         if one_by_one:
-            yield self._misfits(sorted(one_by_one))
+            yield self._malformed(sorted(one_by_one))
 
     def _batch(
         self, columns: Sequence[pa.StringArray], numbers: npt.NDArray[np.int64], wanted: int
-    ) -> TextBatch | Misfits:
+    ) -> TextBatch | MalformedRecords:
         restored = [self._restored(column) for column in columns]
         refuse_large_cells(restored, numbers, self._headers, self._limits)
         if len(columns) == wanted:
@@ -183,9 +185,9 @@ class _Records:
         keep, shown = pa.array(filled), restored[: self._limits.row_data_columns]
         cells = [column.filter(keep) for column in shown]
         widths = np.full(int(filled.sum()), len(columns))
-        return Misfits(widths, numbers[filled], raw.filter(keep), cells)
+        return MalformedRecords(widths, numbers[filled], raw.filter(keep), cells)
 
-    def _misfits(self, records: Sequence[tuple[int, str, int]]) -> Misfits:
+    def _malformed(self, records: Sequence[tuple[int, str, int]]) -> MalformedRecords:
         """Return records that Arrow should not make columns of: each its number, text and width."""
         most, mark = self._limits.row_data_columns, self._delimiter.decode("ascii")
         raw, shown, filled = [text for _, text, _ in records], [], []
@@ -208,7 +210,7 @@ class _Records:
         keep = pa.array(filled)
         columns = [pa.array(cells, pa.string()).filter(keep) for cells in zip_longest(*shown)]
         lines = pa.array(raw, pa.string()).filter(keep)
-        return Misfits(widths[filled], numbers[filled], lines, columns)
+        return MalformedRecords(widths[filled], numbers[filled], lines, columns)
 
     def _lines(self, records: Collection[Sequence[str]]) -> list[str]:
         cells = quoted(pa.array(chain.from_iterable(records), pa.string()), self._written)

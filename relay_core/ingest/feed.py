@@ -1,4 +1,4 @@
-"""What every reader of feeds gives: headers, text columns with record numbers, and misfits.
+"""What every reader of feeds gives: headers, text columns with record numbers, malformed records.
 
 A reader takes a feed's bytes and its parser's options. It trims and judges no cell.
 """
@@ -39,7 +39,7 @@ class TextBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Misfits:
+class MalformedRecords:
     """Some records that are not of the header's width; none of them is blank.
 
     Attributes:
@@ -54,12 +54,12 @@ class Misfits:
     raw: pa.StringArray
     cells: Sequence[pa.StringArray]
 
-    def where(self, keep: Bools) -> Misfits:
+    def where(self, keep: Bools) -> MalformedRecords:
         """Return the records that are kept."""
         mask = pa.array(keep)
         cells = [column.filter(mask) for column in self.cells]
         widths = None if self.widths is None else self.widths[keep]
-        return Misfits(widths, self.row_numbers[keep], self.raw.filter(mask), cells)
+        return MalformedRecords(widths, self.row_numbers[keep], self.raw.filter(mask), cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +73,4 @@ class ParsedFeed:
     """
 
     headers: tuple[str, ...] | None
-    batches: Iterator[TextBatch | Misfits] = field(default_factory=lambda: iter(()))
+    batches: Iterator[TextBatch | MalformedRecords] = field(default_factory=lambda: iter(()))

@@ -29,7 +29,7 @@ from relay_core.ingest.cell_sizes import (
 )
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.decoding import Buffer, decode_feed
-from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.json_objects import (
     NESTED,
     count_values,
@@ -168,7 +168,7 @@ class _Feed:
 
     def batches(
         self, headers: tuple[str, ...], used: Sequence[str]
-    ) -> Iterator[TextBatch | Misfits]:
+    ) -> Iterator[TextBatch | MalformedRecords]:
         """Yield all records and let go of them; columns are read from the ``used`` keys."""
         size = max(1, _MAX_CELLS // max(1, len(headers)))
         while self._blocks:
@@ -183,7 +183,7 @@ class _Feed:
                 lines = self._lines(block.start, block.end)
                 malformed = np.flatnonzero(~keep)
                 texts = pa.array([lines[place] for place in malformed], pa.string())
-                yield Misfits(None, malformed + block.first, quoted(texts), [texts])
+                yield MalformedRecords(None, malformed + block.first, quoted(texts), [texts])
 
     def _batch(self, headers: tuple[str, ...], block: _Block, places: Ints) -> TextBatch:
         columns, numbers = [], {}

@@ -30,7 +30,7 @@ from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.run_faults import listed
 from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.feed import Misfits, ParsedFeed
+from relay_core.ingest.feed import MalformedRecords, ParsedFeed
 
 _PARSER = ParserConfig(format="csv")
 _NOTHING = pa.array([], pa.string())
@@ -120,7 +120,7 @@ def _columns(parsed: ParsedFeed) -> tuple[pa.StringArray, pa.StringArray]:
     parts = []
     for batch in parsed.batches:
         # a record of more fields than the header's has both cells, and so may one of fewer
-        columns = batch.cells if isinstance(batch, Misfits) else batch.columns
+        columns = batch.cells if isinstance(batch, MalformedRecords) else batch.columns
         if len(columns) > max(places):
             cells = (without_nulls(trim(columns[place])) for place in places)
             parts.append((batch.row_numbers, *cells))

@@ -24,7 +24,7 @@ from relay_core.ingest.cell_sizes import (
 )
 from relay_core.ingest.compression import BROKEN, ZIP, open_archive, too_much
 from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.ods import OdsBook
 from relay_core.ingest.workbook_cells import Cell, Row
 from relay_core.ingest.workbook_parts import protected_workbook
@@ -155,7 +155,7 @@ class _SheetRows:
                 return headers
         return None
 
-    def batches(self, headers: tuple[str, ...]) -> Iterator[TextBatch | Misfits]:
+    def batches(self, headers: tuple[str, ...]) -> Iterator[TextBatch | MalformedRecords]:
         """Yield all records; those of a row without a cell are left out."""
         width, batch, size = len(headers), _Batch(len(headers)), 0
         most = max(1, _CELLS // max(1, width))
@@ -223,7 +223,7 @@ class _Batch:
             self.fitting[number] = texts
         return True
 
-    def records(self, shown: int) -> Iterator[TextBatch | Misfits]:
+    def records(self, shown: int) -> Iterator[TextBatch | MalformedRecords]:
         """Yield the records; of those that are malformed a report shows so many cells."""
         if self.fitting:
             flags = {column: np.zeros(len(self.fitting), np.bool_) for column in self._numbers}
@@ -239,7 +239,7 @@ class _Batch:
             lines = pa.array([",".join(map(_quoted, texts)) for texts in rows], pa.string())
             cells = zip_longest(*(texts[:shown] for texts in rows))
             columns = [pa.array(column, pa.string()) for column in cells]
-            yield Misfits(widths, np.array([*self.malformed], np.int64), lines, columns)
+            yield MalformedRecords(widths, np.array([*self.malformed], np.int64), lines, columns)
 
 
 def _width(cells: Sequence[Cell]) -> int:

@@ -19,12 +19,12 @@ from relay_core.columnar.text import Bools, Rows, trim, with_nulls
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, Refusals
 from relay_core.domain.limits import Limits, ReportRoom
-from relay_core.ingest.feed import Misfits, TextBatch
+from relay_core.ingest.feed import MalformedRecords, TextBatch
 from relay_core.normalize.rejection_causes import CauseLog
 from relay_core.normalize.rejection_entries import (
     RejectedRows,
     cut_texts,
-    misfit_entries,
+    malformed_entries,
     row_entries,
     shown_columns,
 )
@@ -48,7 +48,7 @@ class RejectionLog:
         limits: how much is told.
         counts: how many faults of each code there are.
         records: how many records are refused.
-        misfits: how many of them do not fit the header, or are no records.
+        malformed: how many of them do not fit the header, or are no records.
         causes: what is refused alike.
         held: some numbers of the feed that hold, as they are written, by column.
     """
@@ -59,14 +59,14 @@ class RejectionLog:
     limits: Limits
     counts: Counter[str] = field(default_factory=Counter)
     records: int = 0
-    misfits: int = 0
+    malformed: int = 0
     causes: CauseLog = field(init=False)
     held: dict[str, Sequence[str]] = field(default_factory=dict)
     _shown: Mapping[str, int] = field(init=False)
     _judged: Mapping[str, str] = field(init=False)
     _refused: list[RejectedRows] = field(default_factory=list)
     _repeated: list[RejectedRows] = field(default_factory=list)
-    _shown_misfits: list[Misfits] = field(default_factory=list)
+    _shown_malformed: list[MalformedRecords] = field(default_factory=list)
     _waiting: list[_Waiting] = field(default_factory=list)
     _tables: list[pa.Table] = field(default_factory=list)
 
@@ -124,29 +124,29 @@ class RejectionLog:
                 RejectedRows(numbers[:some], codes[:some], shown, self._judged, skus.slice(0, some))
             )
 
-    def add_misfits(self, misfits: Misfits) -> None:
+    def add_malformed(self, malformed: MalformedRecords) -> None:
         """Take records with more or fewer fields than the header, or what is no record at all."""
-        size = len(misfits.row_numbers)
+        size = len(malformed.row_numbers)
         if not size:
             return
-        fault = RowFault.INVALID_RECORD if misfits.widths is None else RowFault.COLUMN_COUNT
+        fault = RowFault.INVALID_RECORD if malformed.widths is None else RowFault.COLUMN_COUNT
         self.counts[fault] += size
         self.records += size
-        self.misfits += size
-        self.causes.add_misfits(misfits)
+        self.malformed += size
+        self.causes.add_malformed(malformed)
         codes = pa.repeat(str(fault), size)
-        raw = misfits.raw.cast(pa.large_string())
-        numbers = pa.array(misfits.row_numbers)
+        raw = malformed.raw.cast(pa.large_string())
+        numbers = pa.array(malformed.row_numbers)
         skus = pa.nulls(size, pa.large_string())
         self._tables.append(pa.table([numbers, codes, raw, skus], schema=REJECT_SCHEMA))
         if room := self.limits.report_entries - sum(
-            len(m.row_numbers) for m in self._shown_misfits
+            len(m.row_numbers) for m in self._shown_malformed
         ):
             limit = self.limits.cell_characters
-            cells = [cut_texts(column.slice(0, room), limit) for column in misfits.cells]
-            widths = None if misfits.widths is None else misfits.widths[:room]
-            head = misfits.row_numbers[:room], misfits.raw.slice(0, 0)
-            self._shown_misfits.append(Misfits(widths, *head, cells))
+            cells = [cut_texts(column.slice(0, room), limit) for column in malformed.cells]
+            widths = None if malformed.widths is None else malformed.widths[:room]
+            head = malformed.row_numbers[:room], malformed.raw.slice(0, 0)
+            self._shown_malformed.append(MalformedRecords(widths, *head, cells))
 
     def table(self) -> pa.Table:
         """Return every refused record in row order."""
@@ -164,13 +164,13 @@ class RejectionLog:
             chain.from_iterable(row_entries(self.vendor_id, rows) for rows in told)
             for told in (self._refused, self._repeated)
         )
-        of_misfits = chain.from_iterable(
-            misfit_entries(self.vendor_id, len(self.headers), records)
-            for records in self._shown_misfits
+        of_malformed = chain.from_iterable(
+            malformed_entries(self.vendor_id, len(self.headers), records)
+            for records in self._shown_malformed
         )
         lines: list[str] = []
         size = 0
-        for entry in heapq.merge(*of_rows, sorted(of_misfits, key=by_row), key=by_row):
+        for entry in heapq.merge(*of_rows, sorted(of_malformed, key=by_row), key=by_row):
             line = entry.as_json()
             size += len(line.encode())
             if len(lines) == room.entries or size > room.size:

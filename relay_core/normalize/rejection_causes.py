@@ -21,8 +21,8 @@ from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import JUDGED_COLUMNS
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import Cause, CauseSample
-from relay_core.ingest.feed import Misfits
-from relay_core.normalize.rejection_entries import MISFIT_ADVICE, RECORD_ADVICE, cut_texts
+from relay_core.ingest.feed import MalformedRecords
+from relay_core.normalize.rejection_entries import COLUMN_COUNT_ADVICE, RECORD_ADVICE, cut_texts
 
 SAMPLES = 3
 _SHAPE_CHARACTERS = 60
@@ -64,23 +64,23 @@ class CauseLog:
                 column = self._columns.setdefault(name, _Column(self.limits))
                 column.add(numbers[rows], codes[rows, place], cells[name].take(pa.array(rows)))
 
-    def add_misfits(self, misfits: Misfits) -> None:
+    def add_malformed(self, malformed: MalformedRecords) -> None:
         """Take records of other widths than the header's, or what is no record at all."""
-        if misfits.widths is None:
-            self._add_records(None, misfits, np.arange(len(misfits.row_numbers)))
+        if malformed.widths is None:
+            self._add_records(None, malformed, np.arange(len(malformed.row_numbers)))
             return
-        order = np.argsort(misfits.widths, kind="stable")
-        alike = np.split(order, np.flatnonzero(np.diff(misfits.widths[order])) + 1)
+        order = np.argsort(malformed.widths, kind="stable")
+        alike = np.split(order, np.flatnonzero(np.diff(malformed.widths[order])) + 1)
         for records in sorted(alike, key=lambda each: int(each[0])):
-            self._add_records(int(misfits.widths[records[0]]), misfits, records)
+            self._add_records(int(malformed.widths[records[0]]), malformed, records)
 
-    def _add_records(self, width: int | None, misfits: Misfits, records: Rows) -> None:
+    def _add_records(self, width: int | None, malformed: MalformedRecords, records: Rows) -> None:
         group = self._widths.setdefault(width, _Group())
         group.count += len(records)
         shown = records[: SAMPLES - len(group.samples)]
         if len(shown):
-            raw = cut_texts(misfits.raw.take(pa.array(shown)), self.limits.cell_characters)
-            numbers = misfits.row_numbers[shown].tolist()
+            raw = cut_texts(malformed.raw.take(pa.array(shown)), self.limits.cell_characters)
+            numbers = malformed.row_numbers[shown].tolist()
             group.samples += map(CauseSample, numbers, raw.to_pylist())
 
     def causes(self) -> tuple[Cause, ...]:
@@ -101,7 +101,7 @@ class CauseLog:
                 yield self._cause(RowFault.INVALID_RECORD, None, None, group, RECORD_ADVICE)
                 continue
             shape = "1 field" if width == 1 else f"{width} fields"
-            yield self._cause(RowFault.COLUMN_COUNT, None, shape, group, MISFIT_ADVICE)
+            yield self._cause(RowFault.COLUMN_COUNT, None, shape, group, COLUMN_COUNT_ADVICE)
 
     def _cause(
         self, fault: RowFault, column: str | None, shape: str | None, group: _Group, advice: str

@@ -18,12 +18,12 @@ from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import JUDGED_COLUMNS
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry
-from relay_core.ingest.feed import Misfits
+from relay_core.ingest.feed import MalformedRecords
 
 _ROWS_AT_ONCE = 256
 """So many rows' cells are Python's own texts at a time."""
 
-MISFIT_ADVICE = (
+COLUMN_COUNT_ADVICE = (
     "quote fields that hold the delimiter, and give each record as many fields as the header"
 )
 RECORD_ADVICE = "write one object a line, each key once, with texts, numbers, true, false or null"
@@ -81,11 +81,13 @@ def row_entries(vendor_id: str, refused: RejectedRows) -> Iterator[ReportEntry]:
                     )
 
 
-def misfit_entries(vendor_id: str, wanted: int, misfits: Misfits) -> Iterator[ReportEntry]:
+def malformed_entries(
+    vendor_id: str, wanted: int, malformed: MalformedRecords
+) -> Iterator[ReportEntry]:
     """Yield an entry for each record of more or fewer fields than the header's, or of none."""
-    numbers = misfits.row_numbers.tolist()
-    records = zip(*(column.to_pylist() for column in misfits.cells), strict=True)
-    if misfits.widths is None:
+    numbers = malformed.row_numbers.tolist()
+    records = zip(*(column.to_pylist() for column in malformed.cells), strict=True)
+    if malformed.widths is None:
         no_record = ReportEntry(
             str(RowFault.INVALID_RECORD),
             "the line is no JSON object, or holds a list or an object where a column is read from; "
@@ -95,10 +97,10 @@ def misfit_entries(vendor_id: str, wanted: int, misfits: Misfits) -> Iterator[Re
         for number, cells in zip(numbers, records, strict=True):
             yield replace(no_record, row_number=number, value=cells[0])
         return
-    for number, width, cells in zip(numbers, misfits.widths.tolist(), records, strict=True):
+    for number, width, cells in zip(numbers, malformed.widths.tolist(), records, strict=True):
         yield ReportEntry(
             str(RowFault.COLUMN_COUNT),
-            f"the record has {width} fields and the header has {wanted}; {MISFIT_ADVICE}",
+            f"the record has {width} fields and the header has {wanted}; {COLUMN_COUNT_ADVICE}",
             vendor_id=vendor_id,
             row_number=number,
             row_data=cells[:width],

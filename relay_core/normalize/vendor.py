@@ -24,7 +24,7 @@ from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import INPUT_COLUMNS
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import ReportEntry
-from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.normalize.normalized_csv import SortedLines, lines_of_batch
 from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.result import NormalizedVendor
@@ -34,7 +34,7 @@ from relay_core.validation.contracts import CANONICAL_SCHEMA, OFFER_SCHEMA
 from relay_core.validation.frames import frame_of
 from relay_core.validation.row_checks import VALIDATED_ROWS, check_shape, rejected_cells
 
-ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | Misfits]]
+ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
 _VALIDATED_CELLS = 8 << 20
 """So many cells of the feed wait for their verdict: of a wide one few rows do."""
 
@@ -66,9 +66,9 @@ class RowValidator:
         if rows >= VALIDATED_ROWS or rows * len(batch.raw.columns) >= _VALIDATED_CELLS:
             self.judge()
 
-    def add_misfits(self, misfits: Misfits) -> None:
+    def add_malformed(self, malformed: MalformedRecords) -> None:
         """Take records that do not fit the header, which nobody has to judge."""
-        self._verdicts.append(self._beside.submit(self._log.add_misfits, misfits))
+        self._verdicts.append(self._beside.submit(self._log.add_malformed, malformed))
 
     def judge(self) -> None:
         """Begin to judge what is left."""
@@ -169,8 +169,8 @@ def read_rows(
     kept = columns if again is None else {*columns, "row_number"}
     rows = ReadRows(vendor_id, warnings, log, kept, again)
     for read in ordered_map(partial(_read_batch, vendor_id, reader), parsed.batches):
-        if isinstance(read, Misfits):
-            rows.validator.add_misfits(read)
+        if isinstance(read, MalformedRecords):
+            rows.validator.add_malformed(read)
         else:
             rows.add(*read)
     rows.validator.judge()
@@ -178,9 +178,9 @@ def read_rows(
 
 
 def _read_batch(
-    vendor_id: str, reader: RowReader, batch: TextBatch | Misfits
-) -> tuple[TypedBatch, pa.StringArray] | Misfits:
-    if isinstance(batch, Misfits):
+    vendor_id: str, reader: RowReader, batch: TextBatch | MalformedRecords
+) -> tuple[TypedBatch, pa.StringArray] | MalformedRecords:
+    if isinstance(batch, MalformedRecords):
         return batch
     read = reader.read(batch)
     return read, lines_of_batch(vendor_id, read)
@@ -277,7 +277,7 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         rows.vendor_id,
         VendorStatus.FOUND,
         warnings=rows.warnings,
-        total_rows=len(refused) + log.misfits,
+        total_rows=len(refused) + log.malformed,
         invalid_rows=log.records,
         fault_counts=dict(log.counts),
         causes=log.causes.causes(),

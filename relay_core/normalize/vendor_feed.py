@@ -15,7 +15,7 @@ from relay_core.domain.records import ReportEntry
 from relay_core.domain.run_faults import unreadable_feed
 from relay_core.ingest.column_mapping import ColumnPlan, describe_missing, plan_columns
 from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.formats import open_feed
 from relay_core.ingest.sku_map import read_sku_map
 from relay_core.normalize.result import NormalizedVendor
@@ -81,14 +81,14 @@ def read_feed(
         return NormalizedVendor(vendor.vendor_id, VendorStatus.FAILED, fault=fault)
 
 
-def _read_again(feed: VendorFeed, limits: Limits) -> Iterator[TextBatch | Misfits]:
+def _read_again(feed: VendorFeed, limits: Limits) -> Iterator[TextBatch | MalformedRecords]:
     batches = open_feed(feed.data, feed.vendor.parser, limits).batches
     return _with_progress(batches, feed.on_progress)
 
 
 def _with_progress(
-    batches: Iterator[TextBatch | Misfits], on_progress: Callable[[], None]
-) -> Iterator[TextBatch | Misfits]:
+    batches: Iterator[TextBatch | MalformedRecords], on_progress: Callable[[], None]
+) -> Iterator[TextBatch | MalformedRecords]:
     for number, batch in enumerate(batches):
         if number % 4 == 0:
             on_progress()

@@ -25,7 +25,7 @@ from relay_core.ingest.column_mapping import (
     plan_columns,
     wanted_headers,
 )
-from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.formats import open_feed
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader
@@ -155,7 +155,7 @@ def _parsed(feed: FeedSample, parser: ParserConfig) -> tuple[ParsedFeed, ParserC
 @lru_cache(maxsize=4)
 def _first_records(
     data: bytes, options: str, most: int
-) -> tuple[tuple[str, ...] | None, Sequence[TextBatch | Misfits]]:
+) -> tuple[tuple[str, ...] | None, Sequence[TextBatch | MalformedRecords]]:
     """Return the first records of a workbook or of Parquet; each is read more than once here."""
     parsed = open_feed(data, ParserConfig.model_validate_json(options))
     batches, left = [], most

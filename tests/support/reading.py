@@ -8,7 +8,7 @@ from typing import Any
 from relay_core.config import ParserConfig
 from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.ingest.feed import Misfits, ParsedFeed
+from relay_core.ingest.feed import MalformedRecords, ParsedFeed
 from relay_core.ingest.formats import open_feed
 from relay_core.ingest.workbooks import read_workbook
 
@@ -20,7 +20,7 @@ class Read:
     headers: tuple[str, ...] | None
     rows: dict[int, list[str]] = field(default_factory=dict)
     numbers: dict[int, str] = field(default_factory=dict)
-    misfits: dict[int, tuple[int | None, str, list[str]]] = field(default_factory=dict)
+    malformed: dict[int, tuple[int | None, str, list[str]]] = field(default_factory=dict)
 
 
 def read(data: bytes, format: str, *, limits: Limits = DEFAULT_LIMITS, **options: Any) -> Read:
@@ -36,12 +36,12 @@ def gathered(parsed: ParsedFeed) -> Read:
     found = Read(parsed.headers)
     for batch in parsed.batches:
         numbers = batch.row_numbers.tolist()
-        if isinstance(batch, Misfits):
+        if isinstance(batch, MalformedRecords):
             cells = zip(*(column.to_pylist() for column in batch.cells), strict=True)
             widths = [None] * len(numbers) if batch.widths is None else batch.widths.tolist()
             shown = ([cell for cell in record if cell is not None] for record in cells)
             told = zip(widths, batch.raw.to_pylist(), shown, strict=True)
-            found.misfits |= dict(zip(numbers, told, strict=True))
+            found.malformed |= dict(zip(numbers, told, strict=True))
             continue
         columns = [column.to_pylist() for column in batch.columns]
         for place, number in enumerate(numbers):

@@ -15,7 +15,7 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.csv_reader import OtherRecords, parse_feed
 from relay_core.ingest.csv_records import RecordScanner
-from relay_core.ingest.feed import Misfits, ParsedFeed, TextBatch
+from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from support.builders import tenant_config, vendor_document
 from support.reading import gathered
 
@@ -35,20 +35,20 @@ def test_a_record_larger_than_a_block_is_read_once_and_numbered_right() -> None:
     assert quantities == ["1"] * 1000 + ["2"] + ["1"] * 1000
 
 
-def numbers_of(batches: list[TextBatch | Misfits], kind: type) -> list[int]:
+def numbers_of(batches: list[TextBatch | MalformedRecords], kind: type) -> list[int]:
     return [n for b in batches if isinstance(b, kind) for n in b.row_numbers.tolist()]
 
 
-def test_misfits_keep_their_numbers_across_blocks() -> None:
+def test_malformed_records_keep_their_numbers_across_blocks() -> None:
     lines = [b"x" * 1000 + b",1\n"] * 9000
     for place in range(0, 9000, 1500):
         lines[place] = b"short\n"
 
     batches = list(parse_feed(b"sku,quantity_available\n" + b"".join(lines), PARSER).batches)
 
-    misfits = [place + 2 for place in range(0, 9000, 1500)]
-    assert numbers_of(batches, Misfits) == misfits
-    assert numbers_of(batches, TextBatch) == sorted({*range(2, 9002)} - {*misfits})
+    malformed = [place + 2 for place in range(0, 9000, 1500)]
+    assert numbers_of(batches, MalformedRecords) == malformed
+    assert numbers_of(batches, TextBatch) == sorted({*range(2, 9002)} - {*malformed})
 
 
 @pytest.mark.parametrize("usual", [1, 2, 3])
@@ -70,10 +70,10 @@ def test_records_are_the_same_whichever_width_most_of_them_have(usual: int) -> N
         )
         if cells[0] != "p"
     }
-    misfits = {
+    malformed = {
         number: (width, raw)
         for batch in batches
-        if isinstance(batch, Misfits) and batch.widths is not None
+        if isinstance(batch, MalformedRecords) and batch.widths is not None
         for number, width, raw in zip(
             batch.row_numbers.tolist(), batch.widths.tolist(), batch.raw.to_pylist(), strict=True
         )
@@ -86,7 +86,7 @@ def test_records_are_the_same_whichever_width_most_of_them_have(usual: int) -> N
         for n, kind in numbered.items()
         if kind in (0, 3, 6)
     }
-    assert misfits == {
+    assert malformed == {
         n: [(1, "c"), (3, "d,e,f")][(1, 2).index(kind)]
         for n, kind in numbered.items()
         if kind in (1, 2)
@@ -97,12 +97,12 @@ def test_a_comma_at_the_end_of_every_line_is_read_by_columns_and_not_line_by_lin
     feed = b"sku,quantity_available\n" + b"a,1,\n" * 20_000
 
     with mock.patch.object(OtherRecords, "keep") as handed_over:
-        (misfits,) = parse_feed(feed, PARSER).batches
+        (malformed,) = parse_feed(feed, PARSER).batches
 
-    assert isinstance(misfits, Misfits)
-    assert misfits.widths is not None
-    assert ({*misfits.widths.tolist()}, len(misfits.row_numbers)) == ({3}, 20_000)
-    assert misfits.raw[-1].as_py() == "a,1,"
+    assert isinstance(malformed, MalformedRecords)
+    assert malformed.widths is not None
+    assert ({*malformed.widths.tolist()}, len(malformed.row_numbers)) == ({3}, 20_000)
+    assert malformed.raw[-1].as_py() == "a,1,"
     assert not handed_over.called
 
 
@@ -119,7 +119,7 @@ def test_records_of_many_widths_are_handed_over_on_the_readers_own_thread() -> N
     with mock.patch.object(OtherRecords, "keep", keep):
         batches = list(parse_feed(feed, PARSER).batches)
 
-    assert len(threads) == len(numbers_of(batches, Misfits)) == 15_000
+    assert len(threads) == len(numbers_of(batches, MalformedRecords)) == 15_000
     assert sum(threads) > 14_000
 
 
@@ -131,9 +131,9 @@ def test_records_of_widths_that_few_have_come_together_in_their_order() -> None:
     records[9:11] = ["only", ",,,,,"]  # one cell; blank
     batches = list(parse_feed("\n".join(["a,b", *records, ""]).encode(), PARSER).batches)
 
-    misfits = [batch for batch in batches if isinstance(batch, Misfits)]
-    assert len(misfits) < 5
-    found = gathered(ParsedFeed(("a", "b"), iter(misfits))).misfits
+    malformed = [batch for batch in batches if isinstance(batch, MalformedRecords)]
+    assert len(malformed) < 5
+    found = gathered(ParsedFeed(("a", "b"), iter(malformed))).malformed
     assert sorted(found) == [n for n in range(2, 601) if n != 12]
     expected = [*csv.reader(io.StringIO("\n".join(records)))]
     for number, (width, raw, shown) in found.items():
@@ -153,7 +153,7 @@ def test_wide_records_are_sampled_no_longer_than_narrow_ones() -> None:
     assert counted.call_count <= 4
 
 
-def test_records_far_wider_than_the_header_are_misfits_like_others() -> None:
+def test_records_far_wider_than_the_header_are_malformed_like_others() -> None:
     wide = b",".join([b"x"] * 5_000)
     quoted = b",".join([b'"y"'] * 4_999 + [b'"z,"'])
     blank = b"," * 4_999
@@ -161,11 +161,11 @@ def test_records_far_wider_than_the_header_are_misfits_like_others() -> None:
 
     batches = list(parse_feed(b"sku,quantity_available\n" + rows, PARSER).batches)
 
-    (misfits,) = (batch for batch in batches if isinstance(batch, Misfits))
-    assert misfits.widths is not None
-    assert (misfits.widths.tolist(), misfits.row_numbers.tolist()) == ([5_000, 5_000], [3, 4])
-    assert misfits.raw.to_pylist() == [wide.decode(), "y," * 4_999 + '"z,"']
-    assert [len(column) for column in misfits.cells] == [2] * 50
+    (malformed,) = (batch for batch in batches if isinstance(batch, MalformedRecords))
+    assert malformed.widths is not None
+    assert (malformed.widths.tolist(), malformed.row_numbers.tolist()) == ([5_000, 5_000], [3, 4])
+    assert malformed.raw.to_pylist() == [wide.decode(), "y," * 4_999 + '"z,"']
+    assert [len(column) for column in malformed.cells] == [2] * 50
     assert numbers_of(batches, TextBatch) == [2, 6]
 
 

@@ -56,7 +56,7 @@ def test_bytes_that_are_no_utf_8_are_a_decode_error() -> None:
 
 def test_a_mark_of_byte_order_within_a_feed_is_no_white_space() -> None:
     found = read(lines(GOOD, "\ufeff" + GOOD), "jsonl")
-    assert (list(found.rows), list(found.misfits)) == ([1], [2])
+    assert (list(found.rows), list(found.malformed)) == ([1], [2])
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -115,7 +115,7 @@ def test_what_is_no_json_object_is_an_invalid_record(line: str) -> None:
     assert found.headers == ("sku", "qty")
     assert found.rows == {1: ["A", "1"], 3: ["A", "1"]}
     raw = f'"{line.replace(chr(34), chr(34) * 2)}"' if set('",') & set(line) else line
-    assert found.misfits == {2: (None, raw, [line])}
+    assert found.malformed == {2: (None, raw, [line])}
 
 
 def test_a_hundred_levels_are_an_object() -> None:
@@ -126,9 +126,9 @@ def test_a_hundred_levels_are_an_object() -> None:
 def test_a_list_is_an_empty_cell_unless_a_column_is_read_from_it() -> None:
     found = read(lines('{"sku":"A","tags":[1,2]}', '{"sku":{"a":1}}', '{"sku":["A"]}'), "jsonl")
     assert found.rows == {1: ["A", ""]}
-    assert [misfit[0] for misfit in found.misfits.values()] == [None, None]
+    assert [record[0] for record in found.malformed.values()] == [None, None]
     found = read(lines('{"sku":"A","tags":[1,2]}'), "jsonl", column_map={"title": "tags"})
-    assert list(found.misfits) == [1]
+    assert list(found.malformed) == [1]
 
 
 def test_keys_stand_in_order_of_appearance_wherever_that_is() -> None:
@@ -138,7 +138,7 @@ def test_keys_stand_in_order_of_appearance_wherever_that_is() -> None:
     assert found.headers == ("b", "a", "z", "c")
     assert found.rows[5003] == ["", "1", "3", ""]
     assert found.rows[10_005] == ["A", "", "", "1"]
-    assert list(found.misfits) == [1, 5004]
+    assert list(found.malformed) == [1, 5004]
 
 
 def test_a_feed_of_many_blocks_is_read_whole() -> None:
@@ -150,7 +150,7 @@ def test_a_feed_of_many_blocks_is_read_whole() -> None:
     texts[150_000] = '{"late":[1]}'
     found = read(lines(*texts), "jsonl")
     assert found.headers == ("sku", "qty", "title", "late")
-    assert found.misfits == {70_001: (None, "oops", ["oops"])}
+    assert found.malformed == {70_001: (None, "oops", ["oops"])}
     assert len(found.rows) == 199_999
     for number in (1, 2, 70_000, 70_002, 100_000, 150_001, 200_000):
         n = number - 1
@@ -286,6 +286,6 @@ def test_a_line_is_the_same_whatever_lines_are_around_it(
     used = next((header for header in headers if header.strip() == "sku"), "")
     for number, each in expected.items():
         if each is None or (used and isinstance(each.get(used), list | dict)):
-            assert number in found.misfits
+            assert number in found.malformed
         else:
             assert found.rows[number] == [cell(each.get(key)) for key in headers]

@@ -48,7 +48,7 @@ def test_rows_count_from_the_header_and_options_of_a_sheet_apply() -> None:
     data = xls({"S": [["list"], [], ["sku"], ["A", None, "beyond"], ["B"]]})
     found = read(data, "xls", skip_lines=1)
     assert (found.headers, found.rows) == (("sku",), {3: ["B"]})
-    assert found.misfits == {2: (3, "A,,beyond", ["A", "", "beyond"])}
+    assert found.malformed == {2: (3, "A,,beyond", ["A", "", "beyond"])}
     assert read(data, "xls", columns=["a", "b", "c"], skip_lines=2).rows[1] == ["sku", "", ""]
 
 

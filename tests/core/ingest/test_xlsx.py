@@ -11,7 +11,7 @@ import pytest
 from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
-from relay_core.ingest.feed import Misfits
+from relay_core.ingest.feed import MalformedRecords
 from relay_core.ingest.formats import open_feed
 from support.reading import Read, read
 from support.workbooks import archive, text_row, workbook, workbook_parts
@@ -225,7 +225,7 @@ def test_without_a_header_records_begin_with_1_behind_what_is_skipped() -> None:
     assert (found.headers, found.rows) == (("sku", "qty"), {2: ["A", "1"], 3: ["B", "2"]})
 
 
-def test_a_cell_beyond_the_header_makes_a_misfit_unless_it_is_blank() -> None:
+def test_a_cell_beyond_the_header_makes_a_malformed_record_unless_it_is_blank() -> None:
     rows = [
         HEADER,
         text_row(2, "A", "1", " "),
@@ -235,7 +235,7 @@ def test_a_cell_beyond_the_header_makes_a_misfit_unless_it_is_blank() -> None:
     ]
     found = read(workbook("".join(rows)), "xlsx")
     assert found.rows == {2: ["A", "1"], 5: ["C", "3"]}
-    assert found.misfits == {
+    assert found.malformed == {
         3: (4, 'B,2,,"x,y"', ["B", "2", "", "x,y"]),
         4: (3, ",,z", ["", "", "z"]),
     }
@@ -262,8 +262,8 @@ def test_the_first_sheet_that_is_shown_is_read_unless_one_is_named() -> None:
 def test_cells_in_two_corners_of_the_largest_sheet_cost_no_more_than_two_cells() -> None:
     rows = text_row(1, "sku") + '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
     found = read(workbook(f'{rows}</sheetData><dimension ref="A1:XFD1048576"/><sheetData>'), "xlsx")
-    assert list(found.misfits) == [1048576]
-    assert found.misfits[1048576][:2] == (16384, "," * 16383 + "1")
+    assert list(found.malformed) == [1048576]
+    assert found.malformed[1048576][:2] == (16384, "," * 16383 + "1")
 
 
 def sheet(rows: str) -> str:
@@ -362,9 +362,9 @@ def test_styles_without_end_are_not_built() -> None:
 def test_rows_that_each_end_in_another_column_come_together() -> None:
     rows = "".join(text_row(n, "A", *[""] * (n % 60), "x") for n in range(2, 200))
     parsed = open_feed(workbook(HEADER + rows), ParserConfig(format="xlsx"))
-    misfits = [batch for batch in parsed.batches if isinstance(batch, Misfits)]
-    assert len(misfits) == 1
-    found = read(workbook(HEADER + rows), "xlsx").misfits
+    malformed = [batch for batch in parsed.batches if isinstance(batch, MalformedRecords)]
+    assert len(malformed) == 1
+    found = read(workbook(HEADER + rows), "xlsx").malformed
     assert found[5] == (7, "A,,,,,,x", ["A", "", "", "", "", "", "x"])
     assert found[118] == (60, "A" + "," * 59 + "x", ["A", *[""] * 49])
 
