@@ -129,11 +129,15 @@ def bootstrap(
     ] = False,
 ) -> None:
     """Create the AWS resources that are missing; print `export NAME=value` lines for them."""
-    if check:
-        raise typer.Exit(_check())
-    from relay_dagster.aws.provisioning.bootstrap import provision
+    from relay_dagster.aws.provisioning import bootstrap as resources
+    from relay_dagster.settings import Settings
 
-    provided = provision(repair=repair)
+    if check:
+        differences = resources.check(Settings.from_env())
+        for difference in differences or ["nothing to change: all is as it must be"]:
+            typer.echo(difference, err=True)
+        raise typer.Exit(int(bool(differences)))
+    provided = resources.provision(repair=repair)
     for change in provided.changes or ["nothing to change: nothing is missing"]:
         typer.echo(change, err=True)
     for name, value in provided.variables:
@@ -267,16 +271,6 @@ def _or_why_not(act: Callable[[], _Result]) -> _Result:
     except (DeadLetterError, RunError) as error:
         typer.echo(describe(error), err=True)
         raise typer.Exit(1) from error
-
-
-def _check() -> int:
-    from relay_dagster.aws.provisioning.bootstrap import check
-    from relay_dagster.settings import Settings
-
-    differences = check(Settings.from_env())
-    for difference in differences or ["nothing to change: all is as it must be"]:
-        typer.echo(difference, err=True)
-    return int(bool(differences))
 
 
 def main() -> None:

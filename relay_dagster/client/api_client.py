@@ -98,15 +98,13 @@ class ApiClient:
     def release(self, run_id: str, sha256: str, guards: Sequence[str], reason: str) -> Run:
         """Publish what a run holds back: the feed of this hash, for which these guards tripped."""
         order = {"sha256": sha256, "guards": list(guards), "reason": reason}
-        return read_answer(
-            Run, self.send("POST", f"/v1/runs/{segment(run_id)}/release", json=order)
-        )
+        return self.ask(Run, "POST", f"/v1/runs/{segment(run_id)}/release", json=order)
 
     def roll_back(self, tenant_id: str, run_id: str, reason: str) -> PublishedFeed:
         """Publish one of the tenant's earlier feeds again."""
         path = f"/v1/tenants/{segment(tenant_id)}/feed/rollback"
         order = {"run_id": segment(run_id), "reason": reason}
-        return read_answer(PublishedFeed, self.send("POST", path, json=order))
+        return self.ask(PublishedFeed, "POST", path, json=order)
 
     def runs(self, tenant_id: str | None, status: str | None, limit: int) -> Iterator[Run]:
         """Yield at most ``limit`` runs, newest first, over as many pages as it takes."""
@@ -130,7 +128,7 @@ class ApiClient:
             "expires_at": None if until is None else until.isoformat(),
         }
         order = {field: value for field, value in asked.items() if value is not None}
-        return read_answer(NewTenantKey, self.send("POST", path, json=order))
+        return self.ask(NewTenantKey, "POST", path, json=order)
 
     def delete_key(self, tenant_id: str, key_id: str) -> None:
         """Delete a key of a tenant."""
@@ -150,27 +148,25 @@ class ApiClient:
     def explain(self, run_id: str, sku: str) -> Explanation:
         """Return why a SKU's row of a run's feed is what it is."""
         path = f"/v1/runs/{segment(run_id)}/explain"
-        return read_answer(Explanation, self.send("GET", path, params={"sku": sku}))
+        return self.ask(Explanation, "GET", path, params={"sku": sku})
 
     def config(self, tenant_id: str, version: int | None) -> Tenant:
         """Return a tenant's latest config, or one version of it."""
         query = {} if version is None else {"config_version": version}
         path = f"/v1/tenants/{segment(tenant_id)}"
-        return read_answer(Tenant, self.send("GET", path, params=query))
+        return self.ask(Tenant, "GET", path, params=query)
 
     def upload_link(self, tenant_id: str, vendor_id: str, file_name: str) -> UploadLink:
         """Return a link by which one file of a vendor is uploaded."""
         order = {"vendor_id": vendor_id, "file_name": file_name}
         path = f"/v1/tenants/{segment(tenant_id)}/uploads"
-        return read_answer(UploadLink, self.send("POST", path, json=order))
+        return self.ask(UploadLink, "POST", path, json=order)
 
     def put_config(self, tenant_id: str, text: str, if_match: int | None) -> ConfigVersion:
         """Store a config as a new version; with ``if_match`` only as the one after that."""
         headers = _JSON if if_match is None else {**_JSON, "If-Match": f'"{if_match}"'}
         path = f"/v1/tenants/{segment(tenant_id)}/config"
-        return read_answer(
-            ConfigVersion, self.send("PUT", path, content=text.encode(), headers=headers)
-        )
+        return self.ask(ConfigVersion, "PUT", path, content=text.encode(), headers=headers)
 
     def check_config(self, tenant_id: str, text: str) -> ConfigCheck:
         """Judge a config without storing it."""
@@ -179,6 +175,14 @@ class ApiClient:
         return read_answer(ConfigCheck, sent)
 
     # --- for calls that stand elsewhere ---------------------------------------------------------
+
+    def ask(self, model: type[_Answer], method: str, path: str, **sent: Any) -> _Answer:
+        """Return the answer to a request as its model.
+
+        Raises:
+            UnexpectedAnswerError: it is not in that form.
+        """
+        return read_answer(model, self.send(method, path, **sent))
 
     def pages(
         self,
@@ -192,7 +196,7 @@ class ApiClient:
         query = {"limit": size, **(asked or {})}
         while True:
             given = {name: value for name, value in query.items() if value is not None}
-            page = read_answer(model, self.send("GET", path, params=given))
+            page = self.ask(model, "GET", path, params=given)
             yield page
             if page.next_cursor is None:
                 return

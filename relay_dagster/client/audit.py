@@ -1,13 +1,12 @@
 """The audit: who did what."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from relay_dagster.client.session import Limit, Session, Shown, command
-from relay_dagster.client.terminal import Screen, instant
-from relay_dagster.wire.access import AuditItem
+from relay_dagster.client.terminal import TableView
 
 _MAX_PATHS = 3
 _HIDDEN = ("changed_count", "expires_at", "sha256")
@@ -29,45 +28,19 @@ def audit(
 ) -> Shown:
     """Show who did what, newest first: entries of the last 400 days."""
     found = list(session.api.audit(tenant, action, limit))
-    return Shown(found, lambda: show_audit(session.screen, found))
-
-
-def show_audit(screen: Screen, entries: Sequence[AuditItem]) -> None:
-    """Write a table of who did what, in the order given."""
-    if not entries:
-        screen.complain("the audit has no such entry")
-        return
-    names = ("when", "who", "from", "did", "tenant", "target", "details")
-    rows = [
-        (
-            instant(entry.occurred_at),
-            _who(entry),
-            entry.address or "-",
-            entry.action,
-            entry.tenant_id or "all",
-            entry.target or "-",
-            _details(entry.details),
-        )
-        for entry in entries
-    ]
-    screen.table(names, rows, folded=("target", "details"))
-
-
-def _who(entry: AuditItem) -> str:
-    name = entry.actor.name or entry.actor.id
-    return f"{name} ({entry.actor.kind})"
+    return Shown(found, lambda: AUDIT.show(session.screen, found))
 
 
 def _details(details: Mapping[str, Any]) -> str:
-    """Return what is told of an act in a line; of many paths that have changed the first."""
-    told = {
+    """Return the details of an act in one line; of many changed paths it has the first ones."""
+    shown = {
         name: value
         for name, value in details.items()
         if value is not None and value != [] and name not in _HIDDEN
     }
-    before, after = (told.pop(f"config_version_{side}", None) for side in ("before", "after"))
+    before, after = (shown.pop(f"config_version_{side}", None) for side in ("before", "after"))
     parts = [] if before is None else [f"config version {before} -> {after}"]
-    return "; ".join([*parts, *(f"{name} {_shown(value)}" for name, value in told.items())])
+    return "; ".join([*parts, *(f"{name} {_shown(value)}" for name, value in shown.items())])
 
 
 def _shown(value: Any) -> str:
@@ -75,3 +48,18 @@ def _shown(value: Any) -> str:
         return str(value)
     rest = f" and {len(value) - _MAX_PATHS} more" if len(value) > _MAX_PATHS else ""
     return ", ".join(map(str, value[:_MAX_PATHS])) + rest
+
+
+AUDIT = TableView(
+    {
+        "when": "occurred_at",
+        "who": lambda entry: f"{entry.actor.name or entry.actor.id} ({entry.actor.kind})",
+        "from": "address",
+        "did": "action",
+        "tenant": lambda entry: entry.tenant_id or "all",
+        "target": "target",
+        "details": lambda entry: _details(entry.details),
+    },
+    folded=("target", "details"),
+    empty="the audit has no such entry",
+)

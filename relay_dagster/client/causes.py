@@ -64,14 +64,16 @@ def causes_json(run: Run, report: ErrorReport | None, invalid_rows: str | None) 
         "counts": report.counts if report else {},
         "truncated": report.truncated if report else False,
         "causes": [cause.as_json() for cause in report.causes] if report else [],
-        "matters": [_matter_json(*each) for each in matters_of(report)] if report else [],
+        "matters": [
+            {
+                **place._asdict(),
+                "count": len(entries),
+                "samples": [entry.as_json() for entry in entries[:_SHOWN]],
+            }
+            for place, entries in (matters_of(report) if report else ())
+        ],
         "invalid_rows": invalid_rows,
     }
-
-
-def _matter_json(place: Place, entries: list[ReportEntry]) -> dict[str, Any]:
-    samples = [entry.as_json() for entry in entries[:_SHOWN]]
-    return {**place._asdict(), "count": len(entries), "samples": samples}
 
 
 def show_causes(screen: Screen, run: Run, report: ErrorReport, links: dict[str, str]) -> None:
@@ -79,8 +81,7 @@ def show_causes(screen: Screen, run: Run, report: ErrorReport, links: dict[str, 
     if run.next_action:
         screen.say(f"to do: {run.next_action}", style="green")
     for cause in report.causes:
-        screen.say()
-        screen.say(_title(cause), style="bold")
+        screen.section(_title(cause))
         for sample in cause.samples:
             screen.say(f'row {sample.row_number}: "{sample.value}"', indent=4)
         _show_more(screen, cause.count - len(cause.samples))
@@ -121,14 +122,14 @@ def _show_link(screen: Screen, text: str, link: str) -> None:
 
 
 def headline(run: Run, report: ErrorReport | None) -> str:
-    """Return the first line: how the run ended, and what no entry of the report tells."""
+    """Return the first line: the run's end, and its error where no entry of the report has it."""
     if not run.has_ended:
         return f"run {run.run_id} is {run.status}; what is wrong is told when it has ended"
     how = f"run {run.run_id} of {run.tenant_id}: {run.status}"
-    told = {entry.error_code for entry in report.entries} if report else set()
+    listed = {entry.error_code for entry in report.entries} if report else set()
     if run.succeeded:
-        return how if told else f"{how}, with nothing to tell"
+        return how if listed else f"{how}, with nothing to tell"
     how = f"{how} in {run.failed_stage or run.stage}"
     if run.error_code is None:
         return how
-    return f"{how}, {run.error_code if run.error_code in told else cause_of(run)}"
+    return f"{how}, {run.error_code if run.error_code in listed else cause_of(run)}"

@@ -72,19 +72,12 @@ def show_check(screen: Screen, check: ConfigCheck) -> None:
     screen.say(_verdict(check), style="green" if check.valid else "red")
     for title, found in (("faults", check.faults), ("doubts", check.doubts)):
         if found:
-            screen.say()
-            screen.say(title, style="bold")
-            for line in fault_lines([each.as_json() for each in found]):
-                screen.say(line, indent=2)
+            screen.section(title, fault_lines([each.as_json() for each in found]))
     for vendor in check.vendors:
         if vendor.status != "not_looked_at" or check.valid:
-            screen.say()
-            screen.say(f"vendor {vendor.vendor_id}: {_state(vendor)}", style="bold")
-            for line in _findings(vendor):
-                screen.say(line, indent=2)
+            screen.section(f"vendor {vendor.vendor_id}: {_state(vendor)}", _findings(vendor))
     if check.patch:
-        screen.say()
-        screen.say("with these changes the files would read better", style="bold")
+        screen.section("with these changes the files would read better")
         for step in check.patch:
             screen.say(f"{_place(step)}: {_json(step.value)}", indent=2, style="green")
 

@@ -80,8 +80,7 @@ def rollback(
 
 def show_hold(screen: Screen, run: Run, hold: HeldFeed) -> None:
     """Write what held a run, and while it is held the command that releases it."""
-    screen.say()
-    screen.say(f"held back against the feed of run {hold.baseline_run_id}", style="bold")
+    screen.section(f"held back against the feed of run {hold.baseline_run_id}")
     for guard in hold.guards:
         show_guard(screen, guard)
     if run.is_held:

@@ -1,23 +1,35 @@
 """Keys of a tenant: made, listed, deleted."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from relay_dagster.client.session import Session, Shown, Tenant, command
-from relay_dagster.client.terminal import Screen, instant
-from relay_dagster.wire.access import ListedKey
+from relay_dagster.client.terminal import TableView, instant
 
 keys = typer.Typer()
+_KEYS = TableView(
+    {
+        "key_id": "key_id",
+        "name": "name",
+        "scopes": "scopes",
+        "created": "created_at",
+        "by": "created_by",
+        "expires": lambda key: "never" if key.expires_at is None else instant(key.expires_at),
+        "last used": "last_used_at",
+    },
+    folded=("name", "scopes"),
+    empty="the tenant has no keys",
+)
 
 
 @command(keys, "list")
 def list_keys(session: Session, tenant: Tenant) -> Shown:
     """List a tenant's keys: what each may do, until when, and when it was last used."""
     found = list(session.api.keys(tenant))
-    return Shown(found, lambda: show_keys(session.screen, found))
+    by_age = sorted(found, key=lambda key: key.created_at)
+    return Shown(found, lambda: _KEYS.show(session.screen, by_age))
 
 
 @command(keys)
@@ -56,24 +68,3 @@ def delete(
     """Delete a key, at once."""
     session.api.delete_key(tenant, key_id)
     session.screen.say(f"key {key_id} of {tenant} is deleted")
-
-
-def show_keys(screen: Screen, keys: Sequence[ListedKey]) -> None:
-    """Write a table of keys, the newest last."""
-    if not keys:
-        screen.complain("the tenant has no keys")
-        return
-    names = ("key_id", "name", "scopes", "created", "by", "expires", "last used")
-    rows = [
-        (
-            key.key_id,
-            key.name,
-            " ".join(key.scopes),
-            instant(key.created_at),
-            key.created_by or "-",
-            "never" if key.expires_at is None else instant(key.expires_at),
-            instant(key.last_used_at),
-        )
-        for key in sorted(keys, key=lambda key: key.created_at)
-    ]
-    screen.table(names, rows, folded=("name", "scopes"))

@@ -115,8 +115,8 @@ def read_report(model: type[_Report], name: str, link: str) -> _Report:
 
 def _refusal_in(text: str) -> str:
     """Return what S3 says of a refusal, as far as its answer is S3's."""
-    told = (re.search(f"<{tag}>([^<]+)</{tag}>", text) for tag in ("Code", "Message"))
-    return "".join(f": {found.group(1)}" for found in told if found is not None)
+    parts = (re.search(f"<{tag}>([^<]+)</{tag}>", text) for tag in ("Code", "Message"))
+    return "".join(f": {found.group(1)}" for found in parts if found is not None)
 
 
 def is_here(url: str) -> bool:

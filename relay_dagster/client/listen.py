@@ -15,7 +15,7 @@ from relay_dagster.client.errors import BadUsageError
 from relay_dagster.client.terminal import Screen
 
 # Ours are under 20 KB.
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 _PATIENCE_SECONDS = 10
 
 Show = Callable[[str, Any], None]
@@ -85,8 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("content-length", "")
         if not length.isdecimal():
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "it has no Content-Length")
-        elif int(length) > MOST_BYTES:
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"it has over {MOST_BYTES} bytes")
+        elif int(length) > MAX_BYTES:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"it has over {MAX_BYTES} bytes")
         else:
             self._verify(self.rfile.read(int(length)))
 

@@ -43,23 +43,20 @@ def watch(session: Session, polled: Polled, *, silently: bool = False) -> Run:
     """
     run_id = polled.run.run_id
     again = f"look again with: relay show {run_id} --watch"
-    view = _view(session, silently)
+    screen = session.screen
+    view: _Lines | _Picture
+    if silently or not screen.is_terminal:
+        view = _Lines(screen.complain if silently else screen.say)
+    else:
+        view = _Picture(screen.out)
     try:
         return _followed(session, polled, view)
     except KeyboardInterrupt:
-        session.screen.complain(f"run {run_id} goes on; {again}")
+        screen.complain(f"run {run_id} goes on; {again}")
         raise typer.Exit(INTERRUPTED) from None
     except (NoAnswerError, RefusedError):
-        session.screen.complain(f"run {run_id} may go on; {again}")
+        screen.complain(f"run {run_id} may go on; {again}")
         raise
-
-
-def _view(session: Session, silently: bool) -> "_Lines | _Picture":
-    if silently:
-        return _Lines(session.screen.complain)
-    if session.screen.is_terminal:
-        return _Picture(session.screen.out)
-    return _Lines(session.screen.say)
 
 
 def exit_status(session: Session, run: Run) -> int:
@@ -119,7 +116,7 @@ class _Lines:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._told: tuple[str, ...] = ()
+        self._shown: tuple[str, ...] = ()
 
     def __enter__(self) -> "_Lines":
         return self
@@ -128,14 +125,14 @@ class _Lines:
         return None
 
     def show(self, run: Run) -> None:
-        """Tell a run if it has changed."""
-        told = (run.status, run.stage, f"attempt {run.attempt}", *_remarks(run))
-        if told != self._told:
-            self._told = told
-            self._say(f"{datetime.now(UTC):%H:%M:%SZ}  {'  '.join(told)}")
+        """Write a run's state where it has changed."""
+        state = (run.status, run.stage, f"attempt {run.attempt}", *_remarks(run))
+        if state != self._shown:
+            self._shown = state
+            self._say(f"{datetime.now(UTC):%H:%M:%SZ}  {'  '.join(state)}")
 
     def doubt(self, trouble: str) -> None:
-        """Tell why nothing is heard."""
+        """Write why there is no answer."""
         self._say(f"{datetime.now(UTC):%H:%M:%SZ}  {trouble}")
 
 
@@ -189,9 +186,7 @@ class _Picture:
             if place < reached or run.succeeded:
                 mark, style = Text(self._done, "green"), ""
             elif place == reached:
-                mark, style = self._present(run), "bold"
+                mark = Text(self._ended, "red") if run.has_ended else self._spinner
+                style = "bold"
             table.add_row(mark, Text(name, style=style))
         return table
-
-    def _present(self, run: Run) -> RenderableType:
-        return Text(self._ended, "red") if run.has_ended else self._spinner

@@ -191,8 +191,7 @@ class RunReport:
 
     def _show_summary(self, summary: RunSummary) -> None:
         screen, refused = self._screen, summary.invalid_rows
-        screen.say()
-        screen.say("rows", style="bold")
+        screen.section("rows")
         counts = {
             "read": summary.total_rows,
             "refused": refused,
@@ -203,8 +202,7 @@ class RunReport:
         }
         _show_counts(screen, counts)
         screen.say(f"warnings: {counted(summary.warnings)}", indent=2)
-        screen.say()
-        screen.say("stages", style="bold")
+        screen.section("stages")
         for stage, seconds in summary.stage_times.items():
             screen.say(f"{duration(seconds):>11}  {stage}", indent=2)
         screen.say(f"{duration(summary.duration_seconds):>11}  in all", indent=2)
@@ -227,8 +225,7 @@ class RunReport:
 
 def show_changes(screen: Screen, changes: FeedChanges) -> None:
     """Write how many SKUs a feed changes against another."""
-    screen.say()
-    screen.say(f"changed against the feed of run {changes.baseline_run_id}", style="bold")
+    screen.section(f"changed against the feed of run {changes.baseline_run_id}")
     told = {
         "SKUs added": changes.added,
         "removed": changes.removed,

@@ -1,17 +1,17 @@
 """A tenant: how it stands, its deletion, and its restoring."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from relay_dagster.client.api_client import ApiClient, read_answer, segment
+from relay_dagster.client.api_client import segment
 from relay_dagster.client.errors import RefusedError
 from relay_dagster.client.session import Session, Shown, command
-from relay_dagster.client.terminal import Screen, ago, duration, instant
+from relay_dagster.client.terminal import Screen, TableView, ago, duration, instant
 from relay_dagster.wire.tenants import (
     TenantDeletion,
     TenantStanding,
@@ -20,7 +20,16 @@ from relay_dagster.wire.tenants import (
 )
 
 Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Which one.", show_default=False)]
-_COLUMNS = ("vendor_id", "status", "uploaded", "age", "rows", "refused", "won")
+_COLUMNS: dict[str, str | Callable[[Any], str]] = {
+    "vendor_id": "vendor_id",
+    "status": "status",
+    "uploaded": "uploaded_at",
+    "age": lambda vendor: "-" if vendor.age_hours is None else f"{vendor.age_hours:,} h",
+    "rows": lambda vendor: _count(vendor.rows),
+    "refused": lambda vendor: _count(vendor.invalid_rows),
+    "won": lambda vendor: _count(vendor.skus_won),
+}
+"""Of the table of vendors."""
 
 tenant = typer.Typer()
 
@@ -31,7 +40,7 @@ def status(session: Session, tenant: Tenant) -> Shown:
 
     Of one that was deleted, when that was.
     """
-    found = TenantCalls(session.api, tenant).status()
+    found = _found(session, f"/v1/tenants/{segment(tenant)}")
     if isinstance(found, TenantDeletion):
         return _deletion(session, found)
     return Shown(found, lambda: show_status(session.screen, tenant, found))
@@ -46,62 +55,34 @@ def delete(
     ],
 ) -> Shown:
     """Delete a tenant and all that it has; for some days it can be restored."""
-    return _deletion(session, TenantCalls(session.api, tenant).delete(confirm))
+    path, asked = f"/v1/tenants/{segment(tenant)}", {"confirm": confirm}
+    return _deletion(session, session.api.ask(TenantDeletion, "DELETE", path, params=asked))
 
 
 @command(tenant)
 def restore(session: Session, tenant: Tenant) -> Shown:
     """Take a tenant's deletion back: its keys work again, and its triggers go on."""
-    restored = TenantCalls(session.api, tenant).restore()
+    path = f"/v1/tenants/{segment(tenant)}/restore"
+    restored = session.api.ask(TenantStanding, "POST", path)
     line = f"tenant {restored.tenant_id} is {restored.state}"
     return Shown(restored, lambda: session.screen.say(line))
 
 
 def _deletion(session: Session, deletion: TenantDeletion) -> Shown:
-    return Shown(deletion, lambda: show_deletion(session.screen, deletion))
+    title = f"tenant {deletion.tenant_id} is {deletion.state}"
+    return Shown(deletion, lambda: session.screen.details(title, _facts(deletion)))
 
 
-class TenantCalls:
-    """The deletion of one tenant.
-
-    Args:
-        api: speaks to the API.
-        tenant_id: which tenant.
-
-    Raises:
-        BadUsageError: it cannot be an id.
-    """
-
-    def __init__(self, api: ApiClient, tenant_id: str) -> None:
-        self._api = api
-        self._path = f"/v1/tenants/{segment(tenant_id)}"
-
-    def delete(self, confirm: str) -> TenantDeletion:
-        """Delete it, where its id is confirmed."""
-        sent = self._api.send("DELETE", self._path, params={"confirm": confirm})
-        return read_answer(TenantDeletion, sent)
-
-    def restore(self) -> TenantStanding:
-        """Take its deletion back."""
-        return read_answer(TenantStanding, self._api.send("POST", f"{self._path}/restore"))
-
-    def status(self) -> TenantStatus | TenantDeletion:
-        """Return how it stands; of one that is gone, how it went, if that is known."""
-        try:
-            return read_answer(TenantStatus, self._api.send("GET", f"{self._path}/status"))
-        except RefusedError as error:
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
-            with suppress(RefusedError):  # there was none, or it is not for this key
-                return read_answer(TenantDeletion, self._api.send("GET", f"{self._path}/deletion"))
+def _found(session: Session, path: str) -> TenantStatus | TenantDeletion:
+    """Return how a tenant stands; of one that is gone its deletion, if that is known."""
+    try:
+        return session.api.ask(TenantStatus, "GET", f"{path}/status")
+    except RefusedError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
             raise
-
-
-def show_deletion(screen: Screen, deletion: TenantDeletion) -> None:
-    """Write how far a tenant's deletion is, and what can be done about it."""
-    screen.say(f"tenant {deletion.tenant_id} is {deletion.state}")
-    for line in _facts(deletion):
-        screen.say(line, indent=2)
+        with suppress(RefusedError):  # there was none, or it is not for this key
+            return session.api.ask(TenantDeletion, "GET", f"{path}/deletion")
+        raise
 
 
 def _facts(deletion: TenantDeletion) -> Iterator[str]:
@@ -119,16 +100,16 @@ def _facts(deletion: TenantDeletion) -> Iterator[str]:
 
 def show_status(screen: Screen, tenant_id: str, status: TenantStatus) -> None:
     """Write what is in force and what comes, then a table of the vendors."""
-    screen.say(f"tenant {tenant_id}")
-    for line in (*_end(tenant_id, status), *_standing(status)):
-        screen.say(line, indent=2)
-    screen.say()
+    screen.details(f"tenant {tenant_id}", (*_end(tenant_id, status), *_standing(status)))
     if not status.vendors:
+        screen.say()
         screen.say("no run of all vendors has looked at their uploads yet")
         return
-    screen.say("vendors, as the last run of all of them found them", style="bold")
-    rows = [_row(screen, vendor) for vendor in status.vendors]
-    screen.table(_COLUMNS, rows, folded=("vendor_id",))
+    screen.section("vendors, as the last run of all of them found them")
+    columns = dict(_COLUMNS)
+    if screen.is_terminal:
+        columns["uploaded"] = _uploaded_ago
+    TableView(columns, folded=("vendor_id",)).show(screen, status.vendors)
 
 
 def _end(tenant_id: str, status: TenantStatus) -> Iterator[str]:
@@ -154,11 +135,10 @@ def _standing(status: TenantStatus) -> Iterator[str]:
         yield f"the schedule is due next at {instant(status.next_run_at)}"
 
 
-def _row(screen: Screen, vendor: VendorStanding) -> tuple[str, ...]:
-    uploaded = instant(vendor.uploaded_at)
-    if screen.is_terminal and vendor.uploaded_at is not None:
-        uploaded = ago(vendor.uploaded_at, datetime.now(UTC))
-    age = "-" if vendor.age_hours is None else f"{vendor.age_hours:,} h"
-    counts = (vendor.rows, vendor.invalid_rows, vendor.skus_won)
-    counted = ("-" if count is None else f"{count:,}" for count in counts)
-    return (vendor.vendor_id, vendor.status, uploaded, age, *counted)
+def _uploaded_ago(vendor: VendorStanding) -> str:
+    moment = vendor.uploaded_at
+    return "-" if moment is None else ago(moment, datetime.now(UTC))
+
+
+def _count(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"

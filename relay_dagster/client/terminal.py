@@ -5,7 +5,8 @@ Whatever comes from outside, a feed's cells too, goes through here and cannot st
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any
@@ -58,6 +59,17 @@ class Screen:
         """Write a line; a terminal folds it under its own start, unless it is to be copied."""
         _say(self.out, text, indent, style, href, whole=whole)
 
+    def details(self, title: str, lines: Iterable[str], *, style: str = "") -> None:
+        """Write a title, and lines under it."""
+        self.say(title, style=style)
+        for line in lines:
+            self.say(line, indent=2)
+
+    def section(self, title: str, lines: Iterable[str] = ()) -> None:
+        """Write an empty line, a bold title, and lines under it."""
+        self.say()
+        self.details(title, lines, style="bold")
+
     def agrees(self, question: str) -> bool:
         """Ask at the terminal; whatever is no yes is a no."""
         try:
@@ -104,6 +116,43 @@ class Screen:
                 cells[0].append(f"\n  {plain(note)}", style="dim")
             table.add_row(*cells)
         self.out.print(table)
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table of answers.
+
+    Attributes:
+        columns: an attribute of an answer by the column's title, or a function that returns
+            the cell.
+        folded: the columns that a narrow terminal may fold.
+        empty: written to standard error in place of a table without rows.
+    """
+
+    columns: Mapping[str, str | Callable[[Any], str]]
+    folded: Sequence[str] = ()
+    empty: str = ""
+
+    def show(self, screen: Screen, answers: Iterable[Any], *, notes: Sequence[str] = ()) -> None:
+        """Write the answers, in the order given; ``notes`` as in `Screen.table`."""
+        shown = self.columns.values()
+        rows = [
+            [cell(getattr(each, it)) if isinstance(it, str) else it(each) for it in shown]
+            for each in answers
+        ]
+        if rows or not self.empty:
+            screen.table(tuple(self.columns), rows, folded=self.folded, notes=notes)
+        else:
+            screen.complain(self.empty)
+
+
+def cell(value: object) -> str:
+    """Return a value as a cell of a table; ``-`` where there is none."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return instant(value) if isinstance(value, datetime) else str(value)
 
 
 def plain(text: str) -> str:

@@ -1,14 +1,14 @@
 """Webhooks of a tenant: made, changed, tried out, and what was sent."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Annotated, Any
 
 import typer
 
-from relay_dagster.client.api_client import ApiClient, read_answer, segment
+from relay_dagster.client.api_client import ApiClient, segment
 from relay_dagster.client.session import Limit, Session, Shown, Tenant, command, telling
-from relay_dagster.client.terminal import Screen, duration, instant
+from relay_dagster.client.terminal import Screen, TableView, duration, instant
 from relay_dagster.wire.webhooks import (
     DeliveryList,
     ListedDelivery,
@@ -44,7 +44,7 @@ def create(
     order: dict[str, Any] = {"url": url, "events": event}
     if description is not None:
         order["description"] = description
-    made = WebhookCalls(session.api, tenant).create(order)
+    made = session.api.ask(NewWebhook, "POST", _paths(tenant), json=order)
     return Shown(
         made,
         _secret_shown(
@@ -59,15 +59,15 @@ def create(
 @command(webhooks, "list")
 def list_webhooks(session: Session, tenant: Tenant) -> Shown:
     """List a tenant's webhooks: where they lead, what they are told of, and how they do."""
-    found = WebhookCalls(session.api, tenant).all().webhooks
-    return Shown(found, lambda: show_webhooks(session.screen, found))
+    found = session.api.ask(WebhookList, "GET", _paths(tenant)).webhooks
+    return Shown(found, lambda: _WEBHOOKS.show(session.screen, found))
 
 
 @command(webhooks)
 def show(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Shown:
     """Show a webhook."""
-    found = WebhookCalls(session.api, tenant).get(webhook_id)
-    return Shown(found, lambda: show_webhook(session.screen, found))
+    found = session.api.ask(ListedWebhook, "GET", _path(tenant, webhook_id))
+    return _shown(session, found)
 
 
 @command(webhooks)
@@ -92,21 +92,22 @@ def update(
     }
     if description == "":
         changes["description"] = None
-    changed = WebhookCalls(session.api, tenant).update(webhook_id, changes)
-    return Shown(changed, lambda: show_webhook(session.screen, changed))
+    path = _path(tenant, webhook_id)
+    return _shown(session, session.api.ask(ListedWebhook, "PATCH", path, json=changes))
 
 
 @command(webhooks)
 def delete(session: Session, tenant: Tenant, webhook_id: WebhookId) -> None:
     """Delete a webhook; what waits to be sent to it is not sent."""
-    WebhookCalls(session.api, tenant).delete(webhook_id)
+    session.api.send("DELETE", _path(tenant, webhook_id))
     session.screen.say(f"webhook {webhook_id} of {tenant} is deleted")
 
 
 @command(webhooks)
 def rotate(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Shown:
     """Make a new secret of a webhook and print it, this once; for a day the old one signs too."""
-    made = WebhookCalls(session.api, tenant).rotate(webhook_id)
+    path = _path(tenant, webhook_id, "/secret:rotate")
+    made = session.api.ask(NewSecret, "POST", path)
     until = instant(made.previous_secret_until)
     note = f"the secret before signs too until {until}; verify by either until then"
     return Shown(made, _secret_shown(session.screen, made.secret, note))
@@ -115,7 +116,8 @@ def rotate(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Shown:
 @command(webhooks, "test")
 def send_test(session: Session, tenant: Tenant, webhook_id: WebhookId) -> None:
     """Have a webhook.test sent to a webhook, and print the delivery's id."""
-    made = WebhookCalls(session.api, tenant).test(webhook_id)
+    path = _path(tenant, webhook_id, "/test")
+    made = session.api.ask(TrialDelivery, "POST", path)
     session.screen.say(made.delivery_id, whole=True)
     session.screen.complain(
         f"see what came of it with: relay webhooks deliveries {tenant} {webhook_id}"
@@ -125,8 +127,8 @@ def send_test(session: Session, tenant: Tenant, webhook_id: WebhookId) -> None:
 @command(webhooks)
 def deliveries(session: Session, tenant: Tenant, webhook_id: WebhookId, limit: Limit = 20) -> Shown:
     """Show each try to deliver to a webhook in the last 30 days, the last event first."""
-    found = list(WebhookCalls(session.api, tenant).deliveries(webhook_id, limit))
-    return Shown(found, lambda: show_deliveries(session.screen, found))
+    found = list(tries(session.api, tenant, webhook_id, limit))
+    return Shown(found, lambda: _DELIVERIES.show(session.screen, found))
 
 
 @webhooks.command()
@@ -152,59 +154,19 @@ def listen(
             receiver.serve_forever()
 
 
-class WebhookCalls:
-    """The webhooks of one tenant.
+def _path(tenant_id: str, webhook_id: str, below: str = "") -> str:
+    return f"{_paths(tenant_id)}/{segment(webhook_id)}{below}"
 
-    Args:
-        api: speaks to the API.
-        tenant_id: whose webhooks they are.
 
-    Raises:
-        BadUsageError: it cannot be an id.
-    """
+def _paths(tenant_id: str) -> str:
+    return f"/v1/tenants/{segment(tenant_id)}/webhooks"
 
-    def __init__(self, api: ApiClient, tenant_id: str) -> None:
-        self._api = api
-        self._path = f"/v1/tenants/{segment(tenant_id)}/webhooks"
 
-    def all(self) -> WebhookList:
-        """Return all of them."""
-        return read_answer(WebhookList, self._api.send("GET", self._path))
-
-    def create(self, order: Mapping[str, Any]) -> NewWebhook:
-        """Make one."""
-        return read_answer(NewWebhook, self._api.send("POST", self._path, json=order))
-
-    def get(self, webhook_id: str) -> ListedWebhook:
-        """Return one as it stands."""
-        return read_answer(ListedWebhook, self._api.send("GET", self._place(webhook_id)))
-
-    def update(self, webhook_id: str, changes: Mapping[str, Any]) -> ListedWebhook:
-        """Change what is named of one."""
-        sent = self._api.send("PATCH", self._place(webhook_id), json=changes)
-        return read_answer(ListedWebhook, sent)
-
-    def delete(self, webhook_id: str) -> None:
-        """Delete one."""
-        self._api.send("DELETE", self._place(webhook_id))
-
-    def rotate(self, webhook_id: str) -> NewSecret:
-        """Make a new secret of one."""
-        sent = self._api.send("POST", f"{self._place(webhook_id)}/secret:rotate")
-        return read_answer(NewSecret, sent)
-
-    def test(self, webhook_id: str) -> TrialDelivery:
-        """Have something sent to one."""
-        return read_answer(TrialDelivery, self._api.send("POST", f"{self._place(webhook_id)}/test"))
-
-    def deliveries(self, webhook_id: str, limit: int) -> Iterator[ListedDelivery]:
-        """Yield at most ``limit`` tries, the last first, over as many pages as it takes."""
-        path = f"{self._place(webhook_id)}/deliveries"
-        pages = self._api.pages(DeliveryList, path, None, limit)
-        return islice((one for page in pages for one in page.deliveries), limit)
-
-    def _place(self, webhook_id: str) -> str:
-        return f"{self._path}/{segment(webhook_id)}"
+def tries(api: ApiClient, tenant_id: str, webhook_id: str, limit: int) -> Iterator[ListedDelivery]:
+    """Yield at most ``limit`` tries, the last first, over as many pages as it takes."""
+    path = _path(tenant_id, webhook_id, "/deliveries")
+    pages = api.pages(DeliveryList, path, None, limit)
+    return islice((one for page in pages for one in page.deliveries), limit)
 
 
 def _secret_shown(screen: Screen, secret: str, note: str) -> Callable[[], None]:
@@ -217,46 +179,9 @@ def _secret_shown(screen: Screen, secret: str, note: str) -> Callable[[], None]:
     return show
 
 
-def show_webhooks(screen: Screen, webhooks: Sequence[ListedWebhook]) -> None:
-    """Write a table of webhooks, in the order given."""
-    if not webhooks:
-        screen.complain("the tenant has no webhooks")
-        return
-    names = ("webhook_id", "state", "url", "events", "description")
-    rows = [
-        (each.webhook_id, _state(each), each.url, " ".join(each.events), each.description or "-")
-        for each in webhooks
-    ]
-    screen.table(names, rows, folded=("url", "events", "description"))
-
-
-def show_webhook(screen: Screen, webhook: ListedWebhook) -> None:
-    """Write what there is to know of a webhook."""
-    screen.say(f"webhook {webhook.webhook_id}")
-    for line in _facts(webhook):
-        screen.say(line, indent=2)
-
-
-def show_deliveries(screen: Screen, deliveries: Sequence[ListedDelivery]) -> None:
-    """Write a table of tries, in the order given."""
-    if not deliveries:
-        screen.complain("nothing was sent to the webhook in the last 30 days")
-        return
-    names = ("at", "delivery_id", "event", "try", "answer", "took", "next", "error")
-    rows = [
-        (
-            instant(each.at),
-            each.delivery_id,
-            each.event,
-            str(each.attempt),
-            "-" if each.status_code is None else str(each.status_code),
-            duration(each.duration_ms / 1000),
-            instant(each.next_attempt_at),
-            each.error or "-",
-        )
-        for each in deliveries
-    ]
-    screen.table(names, rows, folded=("delivery_id", "error"))
+def _shown(session: Session, webhook: ListedWebhook) -> Shown:
+    title = f"webhook {webhook.webhook_id}"
+    return Shown(webhook, lambda: session.screen.details(title, _facts(webhook)))
 
 
 def _facts(webhook: ListedWebhook) -> Iterator[str]:
@@ -275,3 +200,30 @@ def _state(webhook: ListedWebhook) -> str:
     if webhook.enabled:
         return "enabled" if webhook.failing_since is None else "enabled, failing"
     return "disabled" if webhook.disabled_reason is None else f"disabled: {webhook.disabled_reason}"
+
+
+_WEBHOOKS = TableView(
+    {
+        "webhook_id": "webhook_id",
+        "state": _state,
+        "url": "url",
+        "events": "events",
+        "description": "description",
+    },
+    folded=("url", "events", "description"),
+    empty="the tenant has no webhooks",
+)
+_DELIVERIES = TableView(
+    {
+        "at": "at",
+        "delivery_id": "delivery_id",
+        "event": "event",
+        "try": "attempt",
+        "answer": "status_code",
+        "took": lambda each: duration(each.duration_ms / 1000),
+        "next": "next_attempt_at",
+        "error": "error",
+    },
+    folded=("delivery_id", "error"),
+    empty="nothing was sent to the webhook in the last 30 days",
+)

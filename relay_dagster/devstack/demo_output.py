@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from relay_dagster.client.audit import show_audit
+from relay_dagster.client.audit import AUDIT
 from relay_dagster.client.holds import show_hold
 from relay_dagster.client.terminal import Screen
 from relay_dagster.devstack.processes import API, WEBSERVER, Stack
@@ -104,7 +104,7 @@ def in_the_shop(console: Console, shop_run_id: str, run: Mapping[str, Any]) -> N
 def who_did_what(console: Console, entries: Sequence[Mapping[str, Any]]) -> None:
     """Print the audit, the latest last, as ``relay audit`` does."""
     title(console, "Who did what: GET /v1/audit")
-    show_audit(Screen(console, console), [*map(AuditItem.model_validate, reversed(entries))])
+    AUDIT.show(Screen(console, console), map(AuditItem.model_validate, reversed(entries)))
 
 
 def where_to_look(console: Console, artifacts: Mapping[str, Path]) -> None:

@@ -11,7 +11,7 @@ from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.request_parsing import CURSOR, router
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.security.auth import MayRead
-from relay_dagster.audit import AUDIT_ID_PATTERN, Action, AuditEntry
+from relay_dagster.audit import AUDIT_ID_PATTERN, Action
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.wire.access import AuditItem, AuditList
 
@@ -43,17 +43,13 @@ def list_audit(
     shown: list[AuditItem] = []
     left = _BYTES_OF_ENTRIES
     for entry in page.entries:
-        item = _shown(entry, for_admin=caller.is_admin)
+        document = entry.to_document()
+        # Why runs are paused is for admins alone.
+        if not caller.is_admin and entry.action in (Action.RUNS_PAUSED, Action.RUNS_RESUMED):
+            del document["details"]["reason"]
+        item = AuditItem.model_validate(document)
         left -= len(item.model_dump_json().encode())
         if left < 0:
             return AuditList(audit=shown, next_cursor=shown[-1].audit_id)
         shown.append(item)
     return AuditList(audit=shown, next_cursor=page.next_after)
-
-
-def _shown(entry: AuditEntry, *, for_admin: bool) -> AuditItem:
-    """Return an entry as its caller may see it; why runs are paused is for admins alone."""
-    document = entry.to_document()
-    if not for_admin and entry.action in (Action.RUNS_PAUSED, Action.RUNS_RESUMED):
-        del document["details"]["reason"]
-    return AuditItem.model_validate(document)

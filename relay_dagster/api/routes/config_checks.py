@@ -108,7 +108,10 @@ def check_config(
 def _check(tenant_id: str, body: bytes, platform: Platform, checker: FeedChecker) -> ConfigCheck:
     limits = platform.settings.limits
     document = parse_document(body, format="json", limits=limits)
-    _refuse_another_tenant(tenant_id, document)
+    named = sound_id(document.get("tenant_id"))
+    if named not in (None, tenant_id):
+        message = f'is "{named}", the path says "{tenant_id}"; they must be the same'
+        raise invalid_request([ConfigFault("tenant_id", message)])
     try:
         config = load_config(document, limits)
     except ConfigError as error:
@@ -120,13 +123,6 @@ def _check(tenant_id: str, body: bytes, platform: Platform, checker: FeedChecker
     is_published = not keeps_skus or platform.runs.feed(tenant_id) is not None
     doubts = lint_warnings(config, is_published=is_published)
     return _checked(config, document, uploads, doubts)
-
-
-def _refuse_another_tenant(tenant_id: str, document: Mapping[str, Any]) -> None:
-    named = sound_id(document.get("tenant_id"))
-    if named not in (None, tenant_id):
-        message = f'is "{named}", the path says "{tenant_id}"; they must be the same'
-        raise invalid_request([ConfigFault("tenant_id", message)])
 
 
 def _faulty(

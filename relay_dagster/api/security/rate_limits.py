@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Generic, TypeVar
 
 # More are not remembered: the name that was longest unheard of is forgotten, and starts anew.
-_MOST_NAMES = 10_000
+_MAX_NAMES = 10_000
 _MINUTE_SECONDS = 60.0
 _IPV6_SITE_BITS = 64
 _Kept = TypeVar("_Kept")
@@ -34,7 +34,7 @@ class LatelySeen(Generic[_Kept]):
         most: how many names are remembered.
     """
 
-    def __init__(self, most: int = _MOST_NAMES) -> None:
+    def __init__(self, most: int = _MAX_NAMES) -> None:
         self._kept: dict[str, _Kept] = {}
         self._most = most
 

@@ -219,7 +219,6 @@ def _rows(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[st
 def _show_moves(screen: Screen, changes: Changes) -> None:
     for what, moves in zip(("rises", "falls"), changes.greatest_moves(_MAX_MOVES), strict=True):
         if moves:
-            screen.say()
-            screen.say(f"the greatest price {what}", style="bold")
+            screen.section(f"the greatest price {what}")
         for move in moves:
             screen.say(f"{move.sku}: {move.before} -> {move.after}", indent=2)
