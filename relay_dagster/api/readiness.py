@@ -1,7 +1,7 @@
 """How everything stands that the API needs, looked at no more often than it changes.
 
 Anybody may ask, so asking costs AWS and this process next to nothing: an answer stands for a while,
-and who asks meanwhile waits for the look that is under way, without a thread of his own.
+and who asks meanwhile waits for the check that is under way, without a thread of his own.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ class ReadinessProbe:
         self._pool = ThreadPoolExecutor(len(self._checks), thread_name_prefix="ready")
         self._found: States = {}
         self._stands_until = 0.0
-        self._look: asyncio.Future[States] | None = None
+        self._check: asyncio.Future[States] | None = None
 
     async def states(self) -> States:
         """Return the state of each dependency."""
         if self._found and self._clock() < self._stands_until:
             return self._found
-        if self._look is None or self._look.done():
-            self._look = asyncio.ensure_future(self._look_at_all())
-        # Who hangs up ends nobody else's look.
-        return await asyncio.shield(self._look)
+        if self._check is None or self._check.done():
+            self._check = asyncio.ensure_future(self._check_all())
+        # Who hangs up ends nobody else's check.
+        return await asyncio.shield(self._check)
 
-    async def _look_at_all(self) -> States:
+    async def _check_all(self) -> States:
         run = asyncio.get_running_loop().run_in_executor
         looks = [run(self._pool, _state, name, check) for name, check in self._checks.items()]
         found = dict(zip(self._checks, await asyncio.gather(*looks), strict=True))

@@ -226,7 +226,7 @@ class RunReport:
 def show_changes(screen: Screen, changes: FeedChanges) -> None:
     """Write how many SKUs a feed changes against another."""
     screen.section(f"changed against the feed of run {changes.baseline_run_id}")
-    told = {
+    counts = {
         "SKUs added": changes.added,
         "removed": changes.removed,
         "changed": changes.changed,
@@ -237,7 +237,7 @@ def show_changes(screen: Screen, changes: FeedChanges) -> None:
         "  from another vendor": changes.vendor_changed,
         "unchanged": changes.unchanged,
     }
-    _show_counts(screen, told)
+    _show_counts(screen, counts)
 
 
 def _show_counts(screen: Screen, counts: Mapping[str, int]) -> None:
@@ -282,9 +282,9 @@ def _facts(run: Run) -> Iterable[str]:
     vendors = "all vendors" if run.vendors is None else f"vendors {', '.join(run.vendors)}"
     yield f"config version {version}, {vendors}, attempt {run.attempt}, started by {run.trigger}"
     moments = {"started": run.started_at, "finished": run.finished_at}
-    told = [f"{what} {instant(moment)}" for what, moment in moments.items() if moment]
-    yield ", ".join([f"requested {instant(run.requested_at)}", *told[:-1]])
-    yield from told[-1:]
+    moments_shown = [f"{what} {instant(moment)}" for what, moment in moments.items() if moment]
+    yield ", ".join([f"requested {instant(run.requested_at)}", *moments_shown[:-1]])
+    yield from moments_shown[-1:]
     if run.next_attempt_at:
         yield f"the next attempt starts at {instant(run.next_attempt_at)}"
     if run.cancel_requested_at and not run.has_ended:

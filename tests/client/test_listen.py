@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from relay_dagster.client.errors import BadUsageError
-from relay_dagster.client.listen import MOST_BYTES, Receiver
+from relay_dagster.client.listen import MAX_BYTES, Receiver
 from relay_dagster.notify.signing import request_headers
 from relay_dagster.runs.webhooks.model import new_secret
 
@@ -94,7 +94,7 @@ def test_what_is_not_is_refused(listening: Listening, changes: dict[str, Any]) -
 
 
 def test_a_body_of_another_size_than_ours_is_not_read(listening: Listening) -> None:
-    assert listening.post(b" " * (MOST_BYTES + 1)) == 413
+    assert listening.post(b" " * (MAX_BYTES + 1)) == 413
     with socket.create_connection(listening.server.server_address[:2], 5) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.0 411 ")

@@ -26,7 +26,13 @@ class DescribedApp(FastAPI):
             _describe_models(document["components"]["schemas"])
             for path in document["paths"].values():
                 for operation in path.values():
-                    _describe_answers(operation)
+                    answers = operation["responses"]
+                    if "HTTPValidationError" in str(answers.get("422")):
+                        del answers["422"]
+                    internal = documented("INTERNAL_ERROR").items()
+                    answers |= {str(status): each for status, each in internal}
+                    for each in answers.values():
+                        each["headers"] = {**each.get("headers", {}), **described("X-Request-Id")}
         return self.openapi_schema or {}
 
 
@@ -45,12 +51,3 @@ def _describe_models(schemas: dict[str, Any]) -> None:
 
 def _all_below(model: type[Answer]) -> list[type[Answer]]:
     return [each for below in model.__subclasses__() for each in (below, *_all_below(below))]
-
-
-def _describe_answers(operation: dict[str, Any]) -> None:
-    answers = operation["responses"]
-    if "HTTPValidationError" in str(answers.get("422")):
-        del answers["422"]
-    answers |= {str(status): each for status, each in documented("INTERNAL_ERROR").items()}
-    for each in answers.values():
-        each["headers"] = {**each.get("headers", {}), **described("X-Request-Id")}

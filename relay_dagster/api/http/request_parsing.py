@@ -161,7 +161,7 @@ def _parsed(model: type[_Order], body: bytes) -> _Order:
     Raises:
         ProblemError: 422 with the faults and their paths.
     """
-    # A fault of each is made before any is told: no more than can be held.
+    # Each value may have a fault, and all faults are held in memory at once.
     if body.count(b",") >= DEFAULT_API_LIMITS.body_values:
         message = f"the body holds more than {DEFAULT_API_LIMITS.body_values:,} values"
         raise invalid_request([ConfigFault("", message)])
@@ -187,7 +187,7 @@ def _repeated_keys(body: bytes) -> list[str]:
     try:
         json.loads(body, object_pairs_hook=take)
     except (ValueError, RecursionError):
-        return []  # the model's own reader tells what is wrong with it
+        return []  # the model's own reader says what is wrong with it
     return repeated
 
 

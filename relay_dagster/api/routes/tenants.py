@@ -90,13 +90,17 @@ def get_tenant(
     if config_version is not None:
         latest = read_stored(platform.tenants.latest(tenant_id))
     deletion = platform.deletions.under_way(tenant_id)
+    if config is None:  # a config that can no longer take effect is shown as it is stored
+        shown = parse_document(stored.text, format="json", limits=STORED_CONFIG_LIMITS)
+    else:
+        shown = config.to_document()
     return Tenant(
         tenant_id=tenant_id,
         config_version=stored.version,
         **standing_of(deletion),
         stored_at=stored.stored_at,
         next_run_at=next_run_at(latest),
-        tenant_config=_shown(config, stored.text),
+        tenant_config=shown,
     )
 
 
@@ -251,13 +255,6 @@ def read_stored(stored: StoredConfig | None) -> TenantConfig | None:
 def next_run_at(latest: TenantConfig | None) -> datetime | None:
     """Return when the schedule is due next; a config that can no longer be read has none."""
     return None if latest is None else latest.next_run_after(utc_now())
-
-
-def _shown(config: TenantConfig | None, text: str) -> dict[str, Any]:
-    """Return a stored config as it takes effect, or as it stands where it no longer can."""
-    if config is None:
-        return parse_document(text, format="json", limits=STORED_CONFIG_LIMITS)
-    return config.to_document()
 
 
 def _expected(tenants: TenantStore, tenant_id: str, if_match: str) -> int | None:

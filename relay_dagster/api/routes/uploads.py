@@ -52,9 +52,9 @@ def make_upload_link(
     key = _key_for(asked, find_config(platform.tenants, tenant_id))
     max_bytes = min(platform.settings.max_feed_bytes, MOST_BYTES)
     form = platform.objects.upload_form(key, max_bytes)
-    told = {"vendor_id": asked.vendor_id, "expires_at": form.expires_at.isoformat()}
+    details = {"vendor_id": asked.vendor_id, "expires_at": form.expires_at.isoformat()}
     made = Action.UPLOAD_LINK_CREATED
-    platform.deletions.add_entry(acting.entry(made, tenant_id, key, utc_now(), **told))
+    platform.deletions.add_entry(acting.entry(made, tenant_id, key, utc_now(), **details))
     _log.info("upload_link_made", tenant_id=tenant_id, key=key)
     return UploadLink.of(form, key=key, max_bytes=max_bytes)
 

@@ -97,10 +97,10 @@ def create_webhook(
         created_at=now,
         created_by=caller.id,
     )
-    told = {"receiver": receiver, "events": asked.events}
-    entry = acting.entry(Action.WEBHOOK_CREATED, tenant_id, made.webhook_id, now, **told)
+    details = {"receiver": receiver, "events": asked.events}
+    entry = acting.entry(Action.WEBHOOK_CREATED, tenant_id, made.webhook_id, now, **details)
     platform.webhooks.change(tenant_id, added(made), entry)
-    _log.info("webhook_created", tenant_id=tenant_id, webhook_id=made.webhook_id, **told)
+    _log.info("webhook_created", tenant_id=tenant_id, webhook_id=made.webhook_id, **details)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Location"] = f"/v1/tenants/{tenant_id}/webhooks/{made.webhook_id}"
     return NewWebhook.of(made)
@@ -136,15 +136,15 @@ def update_webhook(
 ) -> ListedWebhook:
     """Change what is named of a webhook. What waits to be sent goes where it then leads."""
     changes = asked.changes
-    told: dict[str, Any] = {"changed": sorted(changes)}
-    told |= {name: changes[name] for name in ("events", "enabled") if name in changes}
+    details: dict[str, Any] = {"changed": sorted(changes)}
+    details |= {name: changes[name] for name in ("events", "enabled") if name in changes}
     if "url" in changes:
-        told["receiver"] = _receiver_of(asked.url, platform)
+        details["receiver"] = _receiver_of(asked.url, platform)
     find_webhook(platform, tenant_id, webhook_id)
-    entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, utc_now(), **told)
+    entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, utc_now(), **details)
     rule = edited(tenant_id, webhook_id, updated(**changes))
     after = platform.webhooks.change(tenant_id, rule, entry)
-    _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **told)
+    _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
     return ListedWebhook.of(find(after, tenant_id, webhook_id))
 
 
@@ -162,8 +162,8 @@ def delete_webhook(
 ) -> None:
     """Delete a webhook; what waits to be sent to it is not sent."""
     webhook = find_webhook(platform, tenant_id, webhook_id)
-    told = {"receiver": judge_url(webhook.url, allow_loopback=True).receiver}
-    entry = acting.entry(Action.WEBHOOK_DELETED, tenant_id, webhook_id, utc_now(), **told)
+    details = {"receiver": judge_url(webhook.url, allow_loopback=True).receiver}
+    entry = acting.entry(Action.WEBHOOK_DELETED, tenant_id, webhook_id, utc_now(), **details)
     platform.webhooks.change(tenant_id, removed(tenant_id, webhook_id), entry)
     _log.info("webhook_deleted", tenant_id=tenant_id, webhook_id=webhook_id)
 
@@ -189,10 +189,10 @@ def rotate_webhook_secret(
     """
     find_webhook(platform, tenant_id, webhook_id)
     now, secret = utc_now(), new_secret()
-    told = {"changed": ["secret"]}
-    entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **told)
+    details = {"changed": ["secret"]}
+    entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details)
     platform.webhooks.change(tenant_id, edited(tenant_id, webhook_id, rotated(secret, now)), entry)
-    _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **told)
+    _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
     response.headers["Cache-Control"] = "no-store"
     until = now + OLD_SECRET_LIFE
     return NewSecret(webhook_id=webhook_id, secret=secret, previous_secret_until=until)

@@ -145,8 +145,8 @@ def first_difference(file: BinaryIO, chunks: Iterable[bytes | memoryview]) -> Di
 
 def _difference(line: int, run: str | None, here: str | None) -> Difference:
     """Return lines without their ends, unless it is an end that one of them lacks."""
-    told = [None if text is None else text.removesuffix("\n") for text in (run, here)]
-    return Difference(line, *(told if told[0] != told[1] else (run, here)))
+    lines = [None if text is None else text.removesuffix("\n") for text in (run, here)]
+    return Difference(line, *(lines if lines[0] != lines[1] else (run, here)))
 
 
 def _shared(one: bytes, other: bytes) -> int:
@@ -171,5 +171,5 @@ def _line(begun: bytes, text: bytes, more: Iterator[bytes]) -> str | None:
         return None
     after = b"".join(text.partition(b"\n")[:2])
     cut_before, cut_after = len(begun) == _AROUND, len(after) > _AROUND
-    told = (begun + after[:_AROUND]).decode(errors="backslashreplace")
-    return f"{'…' * cut_before}{told}{'…' * cut_after}"
+    cut = (begun + after[:_AROUND]).decode(errors="backslashreplace")
+    return f"{'…' * cut_before}{cut}{'…' * cut_after}"

@@ -93,8 +93,8 @@ class RunArtifacts:
     def limits(self) -> Limits:
         """What its feeds were read under."""
         known = DEFAULT_LIMITS.of_feeds()
-        told = self.summary.limits if self.summary is not None else {}
-        return replace(DEFAULT_LIMITS, **{n: size for n, size in told.items() if n in known})
+        limits = self.summary.limits if self.summary is not None else {}
+        return replace(DEFAULT_LIMITS, **{n: size for n, size in limits.items() if n in known})
 
     @cached_property
     def baseline(self) -> Baseline | None:

@@ -160,8 +160,8 @@ def _end_of(replayed: Replayed) -> str | None:
 
 
 def _file_json(file: ComparedFile) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": file.name, "verdict": file.verdict, "bytes": file.size}
+    shown: dict[str, Any] = {"name": file.name, "verdict": file.verdict, "bytes": file.size}
     if file.difference is not None:
         first = file.difference
-        told["first_difference"] = {"line": first.line, "run": first.run, "here": first.here}
-    return told
+        shown["first_difference"] = {"line": first.line, "run": first.run, "here": first.here}
+    return shown
