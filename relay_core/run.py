@@ -298,8 +298,16 @@ class RunStages:
     ) -> tuple[Changes, list[GuardResult] | None]:
         """Return what a feed changes against a published one, and what the guards say of it."""
         found = Comparison.of(baseline.figures, FeedFigures.of(feed))
-        results = self._judged(found, baseline) if self._is_judged(baseline) else None
-        return compare(found, baseline.context.run_id), results
+        changes = compare(found, baseline.context.run_id)
+        if not self._is_judged(baseline):
+            return changes, None
+        excused = exempt(self.config, self.vendors, self.findings.states)
+        rows = [
+            VendorRows(name, baseline.context.vendor_rows.get(name, 0), now)
+            for name, now in self.findings.valid_rows().items()
+            if name not in excused
+        ]
+        return changes, judge_guards(self.config.guards, found, exempt=excused, vendor_rows=rows)
 
     def write_feed(self, merged: MergedInventory) -> None:
         """Write the merged feed, and what it changes.
@@ -338,16 +346,6 @@ class RunStages:
         """Tell whether guards are judged against the published feed."""
         guards = self.config.guards
         return guards.mode != "off" and baseline.figures.offers >= guards.min_baseline_skus
-
-    def _judged(self, found: Comparison, baseline: Baseline) -> list[GuardResult]:
-        findings = self.findings
-        excused = exempt(self.config, self.vendors, findings.states)
-        rows = [
-            VendorRows(name, baseline.context.vendor_rows.get(name, 0), now)
-            for name, now in findings.valid_rows().items()
-            if name not in excused
-        ]
-        return judge_guards(self.config.guards, found, exempt=excused, vendor_rows=rows)
 
     def _guarded(self, merged: MergedInventory, tripped: list[GuardResult]) -> MergedInventory:
         """Hold the feed back for the guards that trip; with a mode that only warns, warn."""

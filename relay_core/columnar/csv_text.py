@@ -38,7 +38,11 @@ def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
     else:
         pattern = f'["\r\n{delimiter}]'
         rows = np.flatnonzero(flags_of(pc.match_substring_regex(text, pattern)))
-    return change_rows(text, rows, _quote)
+    return change_rows(
+        text,
+        rows,
+        lambda some: join_fields(['"', pc.replace_substring(some, '"', '""'), '"'], ""),
+    )
 
 
 def whole_text(values: npt.NDArray[np.integer], nulls: Bools | None = None) -> pa.StringArray:
@@ -177,10 +181,6 @@ def _must_be_quoted(delimiter: int, held: npt.NDArray[np.uint8]) -> Bools:
         np.equal(held, end, out=also)
     special |= also
     return np.asarray(special)
-
-
-def _quote(text: pa.StringArray) -> pa.StringArray:
-    return join_fields(['"', pc.replace_substring(text, '"', '""'), '"'], "")
 
 
 def _decimals(values: Ints, places: int) -> pa.Array:

@@ -112,8 +112,9 @@ def _read_short(text: pa.StringArray, kind: pa.DataType, points: int) -> _ShortC
     places = bounds - bounds[0]
     counts, lengths = np.diff(weights.take(places)), np.diff(places)
     done = (counts <= points) & (lengths > counts) & (lengths <= 9 + 5 * points)
-    read = _cast(with_nulls(text, ~done), kind)
-    if read is None:
+    try:
+        read = pc.cast(with_nulls(text, ~done), kind)
+    except pa.ArrowInvalid:
         done &= flags_of(pc.match_substring_regex(text, _SIGNED_AMOUNT))
         read = pc.cast(with_nulls(text, ~done), kind)
     values = np.frombuffer(read.buffers()[1], np.int64, len(text), 8 * read.offset)
@@ -219,13 +220,6 @@ def without_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringAr
     text = trim(_strip_one(text, ordered, pc.starts_with, lambda size: (size, None)))
     text = trim(_strip_one(text, ordered, pc.ends_with, lambda size: (0, -size)))
     return fill(text, is_empty(text) & ~empty, "?")
-
-
-def _cast(text: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
-    try:
-        return pc.cast(text, kind)
-    except pa.ArrowInvalid:
-        return None
 
 
 def _refuse_beyond(values: Ints, faults: Faults, limit: int, refusals: Refusals) -> None:

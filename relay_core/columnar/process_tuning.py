@@ -29,15 +29,7 @@ def tune_process() -> None:
     gc.freeze()  # the collector need not look again and again at what is loaded
     sys.setswitchinterval(0.0005)  # kernels wait for the lock that other threads' Python holds
     pa.set_memory_pool(pa.system_memory_pool())  # holds less that was let go than others do
-    _reuse_memory()
-
-
-def _reuse_memory() -> None:
-    """Have glibc, where that is the allocator, use again what any thread has let go.
-
-    By itself it gives large blocks back to the system, and gets others page by page.
-    """
-    if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        return
-    for parameter, value in _MALLOC.items():
-        libc.mallopt(parameter, value)
+    # By itself glibc gives large blocks back to the system, and gets others page by page.
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        for parameter, value in _MALLOC.items():
+            libc.mallopt(parameter, value)

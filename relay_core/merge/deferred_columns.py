@@ -44,7 +44,12 @@ class DeferredColumns:
     ) -> None:
         self._fields = [OFFER_SCHEMA.field(name) for name in names]
         self._vendors = vendors
-        self._sources = {rank: _source(vendor, names) for rank, vendor in vendors.items()}
+        self._sources: dict[int, Callable[[pa.Field, Rows], _Cells]] = {
+            rank: partial(_cells, table_of(vendor.offers[list(names)]))
+            if vendor.deferred is None
+            else vendor.deferred.cells
+            for rank, vendor in vendors.items()
+        }
         if kept is not None:
             self._sources[KEPT_ROWS] = partial(_cells, kept)
 
@@ -69,13 +74,6 @@ class DeferredColumns:
 def row_locators_of(vendor: NormalizedVendor) -> Rows:
     """Return which row of its vendor's each offer is."""
     return np.arange(len(vendor.offers)) if vendor.deferred is None else vendor.deferred.rows
-
-
-def _source(vendor: NormalizedVendor, names: Sequence[str]) -> Callable[[pa.Field, Rows], _Cells]:
-    """Return what gives cells of a vendor's rows."""
-    if vendor.deferred is not None:
-        return vendor.deferred.cells
-    return partial(_cells, table_of(vendor.offers[list(names)]))
 
 
 def _cells(table: pa.Table, field: pa.Field, rows: Rows) -> _Cells:

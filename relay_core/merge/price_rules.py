@@ -66,14 +66,6 @@ class PriceRules:
         """Return offers with their rules; as they are where the tenant has none."""
         if not self._rules:
             return offers
-        return offers.append_column(RULE, pa.array(self._chosen(offers).astype(np.int16)))
-
-    def leaves_out(self, offers: pa.Table) -> Bools:
-        """Return which offers a rule says to leave out."""
-        which = np.array([*(rule.leave_out for rule in self._rules), False])
-        return which[rules_of(offers)] if which.any() else np.zeros(len(offers), np.bool_)
-
-    def _chosen(self, offers: pa.Table) -> Ints:
         found = np.full(len(offers), NO_RULE, np.int64)
         kinds = [matcher.kinds(offers) for matcher in self._matchers]
         open_rows: Rows | None = None
@@ -87,7 +79,12 @@ class PriceRules:
             rows = np.flatnonzero(has) if open_rows is None else open_rows[has]
             found[rows] = first
             open_rows = np.flatnonzero(~has) if open_rows is None else open_rows[~has]
-        return found
+        return offers.append_column(RULE, pa.array(found.astype(np.int16)))
+
+    def leaves_out(self, offers: pa.Table) -> Bools:
+        """Return which offers a rule says to leave out."""
+        which = np.array([*(rule.leave_out for rule in self._rules), False])
+        return which[rules_of(offers)] if which.any() else np.zeros(len(offers), np.bool_)
 
 
 def rules_of(offers: pa.Table) -> Ints:

@@ -95,8 +95,12 @@ class FallbackPolicy:
             return self._as_it_is(vendor, ordered)
         if state.status is VendorStatus.LEFT_OUT:
             return self._left_out(vendor, state, ordered)
-        feed = self.last_good.read(vendor.vendor_id)
-        substitute = None if feed is None else self._read(vendor, feed)
+        substitute, feed = None, self.last_good.read(vendor.vendor_id)
+        if feed is not None:
+            read = read_feed(self.config, feed, self.requested_at, self.columns, self.limits)
+            if isinstance(read, ReadRows):
+                found = sorted_rows(read, ReportRoom(0, 0))
+                substitute = found if self._failure_of(vendor, found.vendor) is None else None
         return self._standing_in(vendor, state, substitute, ordered)
 
     def _standing_in(
@@ -158,14 +162,6 @@ class FallbackPolicy:
             upload.vendor, status=VendorStatus.LEFT_OUT, fault=None, warnings=warnings
         )
         return upload
-
-    def _read(self, vendor: VendorConfig, feed: VendorFeed) -> SortedVendor | None:
-        """Return the rows of a last good feed; None where it has failed, too."""
-        read = read_feed(self.config, feed, self.requested_at, self.columns, self.limits)
-        if isinstance(read, ReadRows):
-            ordered = sorted_rows(read, ReportRoom(0, 0))
-            return ordered if self._failure_of(vendor, ordered.vendor) is None else None
-        return None
 
     def _failure_of(self, vendor: VendorConfig, read: NormalizedVendor) -> ReportEntry | None:
         """Return the failure of a vendor's rows, if any.

@@ -41,10 +41,8 @@ class SortedLines:
     def chunks(self) -> Iterator[bytes | memoryview]:
         """Yield the file, some lines at a time."""
         yield header_line(CANONICAL_COLUMNS)
-        yield from ordered_map(self._chunk, range(0, len(self.rows), SLICE))
-
-    def _chunk(self, start: int) -> memoryview:
-        return bytes_of(self.text.take(pa.array(self.rows[start : start + SLICE])))
+        slices = (self.rows[at : at + SLICE] for at in range(0, len(self.rows), SLICE))
+        yield from ordered_map(lambda rows: bytes_of(self.text.take(pa.array(rows))), slices)
 
 
 def lines_of_batch(vendor_id: str, batch: TypedBatch) -> pa.StringArray:

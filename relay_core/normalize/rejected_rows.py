@@ -87,8 +87,13 @@ class RejectionLog:
         rows = pa.array(places)
         skus = batch.texts["sku"].take(rows)
         self._take(batch.raw, places, codes, skus, self._refused)
-        if not self.held:
-            self.held = self._held_cells(batch, np.flatnonzero(~is_refused)[:_MAX_HELD])
+        valid = np.flatnonzero(~is_refused)[:_MAX_HELD]
+        if not self.held and len(valid):
+            positions = self.reader.positions
+            for name in NUMBER_COLUMNS:
+                if name in positions:
+                    cells = batch.raw.columns[positions[name]].take(pa.array(valid))
+                    self.held[name] = [*filter(None, trim(cells).to_pylist())]
 
     def add_repeated(self, batch: TextBatch, places: Rows, skus: pa.StringArray) -> None:
         """Take rows of a batch that repeat SKUs, after all others of the feed."""
@@ -110,7 +115,9 @@ class RejectionLog:
         self.records += len(places)
         rows, numbers = pa.array(places), batch.row_numbers[places]
         columns = [text.take(rows) for text in batch.columns]
-        self._wait(_Waiting(numbers, codes, columns, skus))
+        self._waiting.append(_Waiting(numbers, codes, columns, skus))
+        if sum(part.nbytes for part in self._waiting) > _BYTES_AT_ONCE:
+            self._write_waiting()
         positions = self.reader.positions
         judged = {c: columns[positions[c]] for c in JUDGED_COLUMNS if c in positions}
         self.causes.add(numbers, codes, judged)
@@ -178,22 +185,6 @@ class RejectionLog:
             lines.append(line)
         room.take(len(lines), size)
         return tuple(lines)
-
-    def _held_cells(self, batch: TypedBatch, rows: Rows) -> dict[str, Sequence[str]]:
-        positions = self.reader.positions
-        found = {
-            name: trim(batch.raw.columns[positions[name]].take(pa.array(rows)))
-            for name in NUMBER_COLUMNS
-            if name in positions
-        }
-        return {
-            name: [*filter(None, text.to_pylist())] for name, text in found.items() if len(rows)
-        }
-
-    def _wait(self, rows: _Waiting) -> None:
-        self._waiting.append(rows)
-        if sum(part.nbytes for part in self._waiting) > _BYTES_AT_ONCE:
-            self._write_waiting()
 
     def _write_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []

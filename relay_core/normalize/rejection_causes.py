@@ -83,19 +83,12 @@ class CauseLog:
             numbers = malformed.row_numbers[shown].tolist()
             group.samples += map(CauseSample, numbers, raw.to_pylist())
 
-    def causes(self) -> tuple[Cause, ...]:
-        """Return what was counted: by column, shape and fault, then by width."""
-        return (*self._of_cells(), *self._of_records())
-
-    def _of_cells(self) -> Iterator[Cause]:
-        for name in JUDGED_COLUMNS:
-            for fault, shape, group in (
-                self._columns[name].groups() if name in self._columns else ()
-            ):
+    def causes(self) -> Iterator[Cause]:
+        """Yield the causes: by column, shape and fault, then by width."""
+        for name in filter(self._columns.__contains__, JUDGED_COLUMNS):
+            for fault, shape, group in self._columns[name].groups():
                 advice = advise(fault, name, strip(group.samples[0].value))
                 yield self._cause(fault, name, shape, group, advice)
-
-    def _of_records(self) -> Iterator[Cause]:
         for width, group in self._widths.items():
             if width is None:
                 yield self._cause(RowFault.INVALID_RECORD, None, None, group, RECORD_ADVICE)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -146,8 +145,10 @@ class RowReader:
         return {"sku": canonical, "vendor_sku": vendor_sku}
 
     def _timestamps(self, batch: TextBatch) -> ColumnValues:
-        scalar = partial(_read_timestamp, self.parser, self.zone)
-        options = TimestampOptions(self.zone, self.parser.timestamp_formats, scalar)
+        parser, zone = self.parser, self.zone
+        options = TimestampOptions(
+            zone, parser.timestamp_formats, lambda cell: read_timestamp(cell, parser, zone)
+        )
         text, refusals = self._text(batch, "updated_at"), BY_NAME["updated_at"].refusals
         read = read_timestamps(text, options, refusals or _NO_REFUSALS)
         read.values[read.nulls] = self.requested_at
@@ -216,10 +217,6 @@ def to_microseconds(moment: datetime) -> int:
     """Return an aware moment as microseconds since the epoch, exactly."""
     since = moment - datetime.fromisoformat("1970-01-01T00:00:00+00:00")
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-def _read_timestamp(parser: ParserConfig, zone: ZoneInfo, cell: str) -> int:
-    return read_timestamp(cell, parser, zone)
 
 
 def _null_faults(nulls: Bools, column: CanonicalColumn) -> Faults:

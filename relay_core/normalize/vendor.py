@@ -168,22 +168,20 @@ def read_rows(
     log = RejectionLog(vendor_id, parsed.headers or (), reader, limits)
     kept = columns if again is None else {*columns, "row_number"}
     rows = ReadRows(vendor_id, warnings, log, kept, again)
-    for read in ordered_map(partial(_read_batch, vendor_id, reader), parsed.batches):
+
+    def read_batch(batch: TextBatch | MalformedRecords) -> tuple[TypedBatch, pa.StringArray] | MalformedRecords:
+        if isinstance(batch, MalformedRecords):
+            return batch
+        read = reader.read(batch)
+        return read, lines_of_batch(vendor_id, read)
+
+    for read in ordered_map(read_batch, parsed.batches):
         if isinstance(read, MalformedRecords):
             rows.validator.add_malformed(read)
         else:
             rows.add(*read)
     rows.validator.judge()
     return rows
-
-
-def _read_batch(
-    vendor_id: str, reader: RowReader, batch: TextBatch | MalformedRecords
-) -> tuple[TypedBatch, pa.StringArray] | MalformedRecords:
-    if isinstance(batch, MalformedRecords):
-        return batch
-    read = reader.read(batch)
-    return read, lines_of_batch(vendor_id, read)
 
 
 @dataclass(slots=True)
@@ -280,7 +278,7 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         total_rows=len(refused) + log.malformed,
         invalid_rows=log.records,
         fault_counts=dict(log.counts),
-        causes=log.causes.causes(),
+        causes=tuple(log.causes.causes()),
         held=log.held,
         entries=entries.result(),
         rejects=rejects.result(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode, VendorStatus
@@ -55,6 +54,11 @@ def read_feed(
     What makes it unusable is the vendor's ``fault``, never an exception.
     """
     vendor = feed.vendor
+
+    def again() -> Iterator[TextBatch | MalformedRecords]:
+        batches = open_feed(feed.data, vendor.parser, limits).batches
+        return _with_progress(batches, feed.on_progress)
+
     try:
         sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map, limits)
         parsed = open_feed(feed.data, vendor.parser, limits)
@@ -74,16 +78,11 @@ def read_feed(
             columns=columns,
             warnings=judged.warnings,
             limits=limits,
-            again=partial(_read_again, feed, limits) if vendor.duplicate_skus == "refuse" else None,
+            again=again if vendor.duplicate_skus == "refuse" else None,
         )
     except FeedUnreadableError as error:
         fault = unreadable_feed(vendor.vendor_id, feed.file_name, error)
         return NormalizedVendor(vendor.vendor_id, VendorStatus.FAILED, fault=fault)
-
-
-def _read_again(feed: VendorFeed, limits: Limits) -> Iterator[TextBatch | MalformedRecords]:
-    batches = open_feed(feed.data, feed.vendor.parser, limits).batches
-    return _with_progress(batches, feed.on_progress)
 
 
 def _with_progress(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -46,9 +45,18 @@ def work_file_chunks(ordered: SortedVendor, vendor: NormalizedVendor) -> Iterato
         ordered: the vendor's columns that its offers do not have.
         vendor: the vendor with its offers.
     """
-    report = json.dumps(_report(vendor), ensure_ascii=False).encode()
+    report = {
+        "vendor_id": vendor.vendor_id,
+        "status": vendor.status,
+        "fault": None if vendor.fault is None else vendor.fault.as_dict(),
+        "warnings": [entry.as_dict() for entry in vendor.warnings],
+        "total_rows": vendor.total_rows,
+        "invalid_rows": vendor.invalid_rows,
+        "fault_counts": dict(vendor.fault_counts),
+        "causes": [cause.as_dict() for cause in vendor.causes],
+    }
     return sorted_file_chunks(
-        OFFER_SCHEMA.with_metadata({_REPORT: report}),
+        OFFER_SCHEMA.with_metadata({_REPORT: json.dumps(report, ensure_ascii=False).encode()}),
         "sku",
         _offers(ordered, vendor),
         [vendor.rejects, pa.table({"entry": pa.array(vendor.entries, pa.large_string())})],
@@ -102,16 +110,3 @@ def _refused(vendors: Sequence[NormalizedVendor]) -> Iterator[pa.Table]:
     order = order_by_text(one_chunk(refused["sku"])).rows
     for start in range(0, len(order), _ROWS_AT_ONCE):
         yield refused.take(pa.array(order[start : start + _ROWS_AT_ONCE]))
-
-
-def _report(vendor: NormalizedVendor) -> dict[str, Any]:
-    return {
-        "vendor_id": vendor.vendor_id,
-        "status": vendor.status,
-        "fault": None if vendor.fault is None else vendor.fault.as_dict(),
-        "warnings": [entry.as_dict() for entry in vendor.warnings],
-        "total_rows": vendor.total_rows,
-        "invalid_rows": vendor.invalid_rows,
-        "fault_counts": dict(vendor.fault_counts),
-        "causes": [cause.as_dict() for cause in vendor.causes],
-    }

@@ -151,33 +151,32 @@ class RunFindings:
         return self.warning_counts or Counter(entry.error_code for entry in self.warnings)
 
     def vendor_results(self, requested_at: datetime) -> tuple[VendorResult, ...]:
-        """Return what the run has come to with each of its vendors that it has looked at."""
-        uploads = {each.vendor_id: each for each in self.uploads}
-        return tuple(
-            self._vendor_result(name, uploads.get(name), requested_at)
-            for name in self.vendor_ids
-            if name in self.states or name in uploads
-        )
-
-    def _vendor_result(
-        self, name: str, upload: NormalizedVendor | None, requested_at: datetime
-    ) -> VendorResult:
-        state = self.states.get(name, VendorState(VendorStatus.FOUND))
-        uploaded_at, age = self.uploaded_at.get(name), state.age_hours
-        if age is None and uploaded_at is not None:
-            age = max(0, (requested_at - uploaded_at) // _HOUR)
-        is_read = upload is not None and (
-            upload.status is not VendorStatus.FAILED or upload.total_rows
-        )
-        return VendorResult(
-            vendor_id=name,
-            status=str(state.status),
-            uploaded_at=uploaded_at,
-            age_hours=age,
-            rows=upload.total_rows if upload and is_read else None,
-            invalid_rows=upload.invalid_rows if upload and is_read else None,
-            skus_won=self.skus_won.get(name, 0) if self.record_count else None,
-        )
+        """Return the results of the vendors that the run has judged or read."""
+        uploads, results = {each.vendor_id: each for each in self.uploads}, []
+        for name in self.vendor_ids:
+            if name not in self.states and name not in uploads:
+                continue
+            state, upload = (
+                self.states.get(name, VendorState(VendorStatus.FOUND)),
+                uploads.get(name),
+            )
+            uploaded_at, age = self.uploaded_at.get(name), state.age_hours
+            if age is None and uploaded_at is not None:
+                age = max(0, (requested_at - uploaded_at) // _HOUR)
+            if upload and upload.status is VendorStatus.FAILED and not upload.total_rows:
+                upload = None  # it could not be read
+            results.append(
+                VendorResult(
+                    vendor_id=name,
+                    status=str(state.status),
+                    uploaded_at=uploaded_at,
+                    age_hours=age,
+                    rows=upload.total_rows if upload else None,
+                    invalid_rows=upload.invalid_rows if upload else None,
+                    skus_won=self.skus_won.get(name, 0) if self.record_count else None,
+                )
+            )
+        return tuple(results)
 
     def counts(self) -> dict[str, int]:
         """Return the numbers that people ask a run for."""

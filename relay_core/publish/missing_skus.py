@@ -57,7 +57,10 @@ def with_missing_skus(
     lacks = found.rows_after < 0
     is_kept = np.zeros(len(lacks), np.bool_)
     is_kept[lacks] = flags_of(one_chunk(recent))
-    kept = _as_kept(rows)
+    place = STATE_SCHEMA.get_field_index("quantity_available")
+    nothing = pa.array(np.zeros(len(rows), np.int32))
+    kept = rows.set_column(place, STATE_SCHEMA.field(place), nothing)
+    kept = kept.select(list(CANONICAL_COLUMNS)).cast(KEPT_SCHEMA).combine_chunks()
     offered = table_of(merged.feed)
     known = one_chunk(offered["vendor_id"]).dictionary.to_pylist()
     # Those of the config, then those that it has no more.
@@ -84,14 +87,6 @@ def with_missing_skus(
 def kept_chunks(merged: MergedInventory) -> Iterator[memoryview]:
     """Yield the work file of the rows that are kept, by SKU."""
     return sorted_file_chunks(KEPT_SCHEMA, "sku", [] if merged.kept is None else [merged.kept])
-
-
-def _as_kept(rows: pa.Table) -> pa.Table:
-    """Return rows of a state as they are kept."""
-    place = STATE_SCHEMA.get_field_index("quantity_available")
-    nothing = pa.array(np.zeros(len(rows), np.int32))
-    rows = rows.set_column(place, STATE_SCHEMA.field(place), nothing)
-    return rows.select(list(CANONICAL_COLUMNS)).cast(KEPT_SCHEMA).combine_chunks()
 
 
 def _offered_rows(offered: pa.Table, vendor_ids: pa.Array, requested_at: datetime) -> pa.Table:

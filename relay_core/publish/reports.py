@@ -95,7 +95,9 @@ def invalid_rows_chunks(normalized: Sequence[NormalizedVendor]) -> Iterator[byte
     for vendor in normalized:
         for batch in vendor.rejects.to_batches(max_chunksize=SLICE):
             for piece in _pieces(batch):
-                yield _reject_lines(vendor.vendor_id, piece)
+                numbers = whole_text(piece["row_number"].to_numpy())
+                texts = [numbers, piece["error_codes"], quoted(piece["raw"])]
+                yield lines([vendor.vendor_id, *texts])
 
 
 def run_summary_json(
@@ -181,8 +183,3 @@ def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     rows = -(-batch.num_rows // pieces)
     for start in range(0, batch.num_rows, rows):
         yield batch.slice(start, rows)
-
-
-def _reject_lines(vendor_id: str, batch: pa.RecordBatch) -> memoryview:
-    numbers = whole_text(batch["row_number"].to_numpy())
-    return lines([vendor_id, numbers, batch["error_codes"], quoted(batch["raw"])])

@@ -58,18 +58,6 @@ def _constant(text: str, _: TenantConfig, rows: pa.RecordBatch) -> pa.StringArra
     return pa.repeat(pa.scalar(text), len(rows))
 
 
-def _availability(_: TenantConfig, rows: pa.RecordBatch) -> pa.StringArray:
-    return pc.if_else(pc.greater(rows["quantity_available"], 0), "in_stock", "out_of_stock")
-
-
-def _currency(config: TenantConfig, rows: pa.RecordBatch) -> pa.StringArray:
-    return _constant(config.default_currency, config, rows)
-
-
-def _price_with_currency(config: TenantConfig, rows: pa.RecordBatch) -> pa.StringArray:
-    return join_fields([_text(Kind.MONEY, rows["price"]), config.default_currency], " ")
-
-
 def _text_source(cells: Callable[[TenantConfig, pa.RecordBatch], pa.Array]) -> Source:
     return Source(Kind.TEXT, pa.string(), cells)
 
@@ -82,9 +70,17 @@ SOURCES = {
         for each in COLUMNS
     },
     "price": Source(Kind.MONEY, pa.decimal128(18, 2), partial(_column, "price")),
-    "availability": _text_source(_availability),
-    "currency": _text_source(_currency),
-    "price_with_currency": _text_source(_price_with_currency),
+    "availability": _text_source(
+        lambda _, rows: pc.if_else(
+            pc.greater(rows["quantity_available"], 0), "in_stock", "out_of_stock"
+        )
+    ),
+    "currency": _text_source(lambda config, rows: _constant(config.default_currency, config, rows)),
+    "price_with_currency": _text_source(
+        lambda config, rows: join_fields(
+            [_text(Kind.MONEY, rows["price"]), config.default_currency], " "
+        )
+    ),
 }
 """All that can stand under a header, but for constants."""
 

@@ -26,11 +26,8 @@ def json_chunks(fields: Sequence[Field], rows: pa.Table) -> Iterator[memoryview]
 def _lines(fields: Sequence[Field], batch: pa.RecordBatch) -> memoryview:
     parts: list[pa.Array | str] = []
     for field in fields:
-        parts += [f"{',' if parts else '{'}{as_json(field.header)}:", _values(field, batch)]
+        text = field.text(batch).cast(pa.large_string())
+        values = text if field.source.kind is Kind.WHOLE else json_texts(text)
+        values = pc.if_else(field.cells(batch).is_null(), "null", values)
+        parts += [f"{',' if parts else '{'}{as_json(field.header)}:", values]
     return bytes_of(joined_parts(*parts, "}\n"))
-
-
-def _values(field: Field, batch: pa.RecordBatch) -> pa.LargeStringArray:
-    text = field.text(batch).cast(pa.large_string())
-    values = text if field.source.kind is Kind.WHOLE else json_texts(text)
-    return pc.if_else(field.cells(batch).is_null(), "null", values)

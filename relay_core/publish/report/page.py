@@ -1,4 +1,4 @@
-"""The report as one HTML page, made by a template that escapes whatever it is given."""
+"""The report as one HTML page, made by a template that escapes every text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import RunContext
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.report.build import report_of
+from relay_core.publish.report.content import report_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -24,8 +24,8 @@ def report_html(ctx: RunContext, findings: RunFindings, status: RunStatus) -> by
 
     Args:
         ctx: the run.
-        findings: what it has found out.
-        status: how it ended.
+        findings: its findings.
+        status: its end.
     """
     page = _pages().get_template("page.html.jinja").render(report=report_of(ctx, findings, status))
     return page.encode(errors="xmlcharrefreplace")

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
+from typing import Literal, NamedTuple
 
 from relay_core.domain.codes import RowFault, RunStatus, Stage
 from relay_core.domain.run_faults import listed
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.report.view import Verdict
 from relay_core.validation.guards import GuardResult
+
+Tone = Literal["good", "warn", "bad", "idle"]
 
 _DOING = {
     Stage.FETCH_INPUTS: "while looking for the vendors' feeds",
@@ -47,15 +49,25 @@ _FAULTS: dict[str, str] = {
 }
 
 
+class Verdict(NamedTuple):
+    """The end of the run, in a word and in a sentence, and the next actions."""
+
+    tone: Tone
+    word: str
+    headline: str
+    sentence: str
+    next_actions: tuple[str, ...]
+
+
 def sentence(clause: str) -> str:
     """Return a clause as a sentence of its own."""
     return f"{clause[:1].upper()}{clause[1:]}." if clause else ""
 
 
 def fault_title(error_code: str, column: str | None) -> str:
-    """Return what is wrong with refused cells of a column, or with whole records."""
-    what = _FAULTS.get(error_code, error_code)
-    return f"{column}: {what}" if column else what.capitalize()
+    """Return the fault of rejected cells of a column, or of whole records."""
+    fault = _FAULTS.get(error_code, error_code)
+    return f"{column}: {fault}" if column else fault.capitalize()
 
 
 def number(count: int) -> str:
@@ -80,7 +92,7 @@ def signed_percent(share: str) -> str:
 
 
 def part(count: int, of: int) -> str:
-    """Return a part of a whole in percent with a place, half up; what is not 0 never says so."""
+    """Return a part of a whole in percent with a place, half up; only 0 is written as 0."""
     if not of:
         return "0 %"
     tenths = (2 * 1000 * count + of) // (2 * of)
@@ -120,13 +132,13 @@ def changed(counts: Mapping[str, int]) -> str:
 
 
 def guard_name(result: GuardResult) -> str:
-    """Return what a guard is called, with the vendor that it is about."""
+    """Return a guard's name, with the vendor that it is about."""
     name = _words_of(result)[0]
     return name if result.vendor_id is None else f"{name} of {result.vendor_id}"
 
 
 def guard_meaning(result: GuardResult) -> str:
-    """Return what a guard counts."""
+    """Return the things that a guard counts."""
     return _words_of(result)[1]
 
 
@@ -135,15 +147,15 @@ def _words_of(result: GuardResult) -> tuple[str, str]:
 
 
 def verdict(
-    status: RunStatus, findings: RunFindings, troubled: Sequence[str], next_action: str
+    status: RunStatus, findings: RunFindings, failed: Sequence[str], next_action: str
 ) -> Verdict:
-    """Say how a run ended, and what needs doing.
+    """Return the end of a run, and the next actions.
 
     Args:
-        status: how it ended.
-        findings: what it has found out.
-        troubled: the vendors whose feeds were not used as they should have been.
-        next_action: what its failure asks for.
+        status: its end.
+        findings: its findings.
+        failed: the vendors whose feeds were not used as they should have been.
+        next_action: the remedy of its failure.
     """
     if status is RunStatus.FAILED:
         stage = findings.failure.stage if findings.failure else Stage.QUEUE
@@ -156,7 +168,7 @@ def verdict(
         return Verdict("idle", "Cancelled", "The run was cancelled", sentence, (again,))
     if status is RunStatus.HELD:
         return _held(findings)
-    return _succeeded(findings, troubled)
+    return _succeeded(findings, failed)
 
 
 def _held(findings: RunFindings) -> Verdict:
@@ -178,22 +190,22 @@ def _held(findings: RunFindings) -> Verdict:
     )
 
 
-def _succeeded(findings: RunFindings, troubled: Sequence[str]) -> Verdict:
-    skus, refused = counted(findings.record_count, "SKU"), findings.counts()["invalid_rows"]
+def _succeeded(findings: RunFindings, failed: Sequence[str]) -> Verdict:
+    skus, invalid = counted(findings.record_count, "SKU"), findings.counts()["invalid_rows"]
     headline, sentence = f"The new feed has {skus}", "It takes the place of the one before."
     if findings.changes is None:
         sentence = "There is no feed to compare it with."
     if not findings.of_all_vendors:
         headline = f"A feed of some vendors has {skus}"
         sentence = f"It is there to be looked at, and is not published: {_KEPT}."
-    is_odd = bool(troubled or findings.tripped)
+    is_odd = bool(failed or findings.tripped)
     todo = []
-    if troubled:
-        todo.append(f"Ask for a feed that can be used from {_some(troubled)}.")
+    if failed:
+        todo.append(f"Ask for a feed that can be used from {_some(failed)}.")
     if findings.tripped:
         todo.append("See whether the changes are meant: guards tripped.")
-    if refused:
-        todo.append(f"Have {counted(refused, 'refused row')} put right: what they offer is absent.")
+    if invalid:
+        todo.append(f"Have {counted(invalid, 'refused row')} put right: what they offer is absent.")
     if count := findings.unpriced_skus:
         todo.append(f"Ask for a cost of {counted(count, 'SKU')} that cannot be priced.")
     word = "Succeeded, with warnings" if is_odd else "Succeeded"

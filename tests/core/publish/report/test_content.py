@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from relay_core.domain.codes import RunStatus, VendorStatus
-from relay_core.publish.report import view
-from relay_core.publish.report.build import report_of
+from relay_core.domain.records import CauseSample
+from relay_core.publish.report.content import Listed, Move, Report, VendorRow, report_of
 from relay_core.validation.vendor_failures import VendorState
 from support.builders import REQUESTED_AT, feed, run_context
 from support.reported_runs import ReportedRun, go_through
@@ -17,11 +17,11 @@ from support.reported_runs import ReportedRun, go_through
 MANY = [f"SKU-{n:02},5,{n}.00" for n in range(1, 21)]
 
 
-def shown(run: ReportedRun) -> view.Report:
+def shown(run: ReportedRun) -> Report:
     return report_of(run_context(), run.findings, run.findings.status)
 
 
-def compared(records: Sequence[str], **changes: Any) -> view.Report:
+def compared(records: Sequence[str], **changes: Any) -> Report:
     published = go_through({"north": feed(*MANY)})
     return shown(go_through({"north": feed(*records)}, baseline=published.baseline, **changes))
 
@@ -43,7 +43,7 @@ def test_the_numbers_are_those_of_the_summary() -> None:
         ("1", "25 %"),
         ("1", ""),
     ]
-    assert report.unpriced == view.Listed(("C",), 0)
+    assert report.unpriced == Listed(("C",), 0)
 
 
 def test_a_failed_run_has_no_number_of_skus() -> None:
@@ -77,8 +77,8 @@ def test_the_greatest_price_moves_come_first_and_are_ten_each() -> None:
     report = compared([*rises, "SKU-13,5,6.50", *MANY[13:]])
     assert report.changes is not None
     assert len(report.changes.rises) == 10
-    assert report.changes.rises[0] == view.Move("SKU-01", "1.00", "2.00", "+100.0 %")
-    assert report.changes.falls == (view.Move("SKU-13", "13.00", "6.50", "\N{MINUS SIGN}50.0 %"),)
+    assert report.changes.rises[0] == Move("SKU-01", "1.00", "2.00", "+100.0 %")
+    assert report.changes.falls == (Move("SKU-13", "13.00", "6.50", "\N{MINUS SIGN}50.0 %"),)
     assert report.currency == "USD"
 
 
@@ -90,7 +90,7 @@ def test_guards_that_trip_come_first_and_show_their_first_skus() -> None:
     assert [guard.name for guard in tripped] == ["SKUs removed", "Vendor rows of north"]
     removed = tripped[0]
     assert (removed.share, removed.limit, removed.counted) == ("85 %", "50 %", "17 of 20")
-    assert removed.examples[0] == view.Move("SKU-04", "4.00", "gone")
+    assert removed.examples[0] == Move("SKU-04", "4.00", "gone")
     assert all(not guard.examples for guard in report.guards.rows[len(tripped) :])
 
 
@@ -102,7 +102,7 @@ def test_each_vendor_has_its_rows_its_share_and_its_age() -> None:
         )
     )
     north, south = report.vendors.rows
-    assert north == view.Vendor(
+    assert north == VendorRow(
         "north", "good", "its upload", "3", "0 (0 %)", "2 (66.7 %)", "26 hours", ""
     )
     assert (south.rows, south.refused, south.won, south.age) == ("2", "1 (50 %)", "1 (33.3 %)", "")
@@ -159,10 +159,10 @@ def test_causes_are_grouped_by_code_and_column_with_samples_and_the_patch() -> N
     assert amounts.counted == "5 rows"
     first, second = amounts.causes.rows
     assert (first.vendor_id, first.counted) == ("north", "4 rows")
-    assert [(each.row, each.value) for each in first.samples] == [
-        ("2", "$1.00"),
-        ("3", "$2.00"),
-        ("4", "$3.00"),
+    assert [(each.row_number, each.value) for each in first.samples] == [
+        (2, "$1.00"),
+        (3, "$2.00"),
+        (4, "$3.00"),
     ]
     assert "currency_symbols" in first.patch
     assert (second.vendor_id, second.patch) == ("south", "")
@@ -174,7 +174,7 @@ def test_a_record_that_does_not_fit_its_header_is_a_cause_of_its_own() -> None:
     report = shown(go_through({"north": feed("A,1,1", "B,1,1,1")}))
     (group,) = report.causes.rows
     assert group.title == "More or fewer fields than the header"
-    assert group.causes.rows[0].samples == (view.Sample("3", "B,1,1,1"),)
+    assert group.causes.rows[0].samples == (CauseSample(3, "B,1,1,1"),)
 
 
 def test_the_tenants_own_rules_are_shown_with_what_each_did() -> None:

@@ -1,0 +1,396 @@
+"""The content of report.html: the rows that a run's findings are shown as, in order, and bounded.
+
+Rows are plain values, so that the template decides nothing. Lists are cut here, texts where the
+page is made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from typing import Generic, NamedTuple, TypeVar
+
+from relay_core.domain.cell_rules import cut, strip
+from relay_core.domain.codes import RunStatus, VendorStatus, WarningCode
+from relay_core.domain.limits import MAX_QUOTED
+from relay_core.domain.next_action import next_action
+from relay_core.domain.records import ENGINE_VERSION, Cause, CauseSample, ReportEntry, RunContext
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.publish.applied_rules import AppliedRule
+from relay_core.publish.changes import Changes
+from relay_core.publish.findings import RunFindings
+from relay_core.publish.report import wording
+from relay_core.publish.report.wording import Tone, Verdict
+from relay_core.publish.reports import timestamp
+from relay_core.validation.guards import GuardResult
+from relay_core.validation.vendor_failures import VendorState
+
+Row = TypeVar("Row")
+
+MAX_ROWS = 200
+"""So many rows has a table; so many vendors a config."""
+MAX_BARS = 12
+MAX_SAMPLES = 10
+_MAX_WARNINGS = 1_000
+"""So many warnings are looked through: those of vendors come first."""
+MAX_GROUPS, MAX_CAUSES = 20, 5
+_MAX_NOTE_LENGTH, _MAX_PATCH_LENGTH = 500, 1_000
+
+_CHANGES: tuple[tuple[str, str, Tone], ...] = (
+    ("added", "New in the feed", "good"),
+    ("removed", "Gone from the feed", "bad"),
+    ("came_in_stock", "Came into stock", "good"),
+    ("went_out_of_stock", "Went out of stock", "bad"),
+    ("price_up", "Price went up", "idle"),
+    ("price_down", "Price went down", "idle"),
+    ("vendor_changed", "From another vendor", "idle"),
+)
+
+_USES: dict[VendorStatus, tuple[Tone, str]] = {
+    VendorStatus.FOUND: ("good", "its upload"),
+    VendorStatus.LAST_GOOD: ("warn", "its last good feed"),
+    VendorStatus.LEFT_OUT: ("warn", "left out"),
+    VendorStatus.MISSING: ("idle", "nothing to use"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[Row]):
+    """The first rows of a list, and how many more there are."""
+
+    rows: tuple[Row, ...] = ()
+    more: int = 0
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], limit: int, count: int) -> Listed[Row]:
+        """Return the first of ``count`` rows, at most ``limit``."""
+        first = tuple(islice(rows, limit))
+        return cls(first, count - len(first))
+
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return bool(self.rows)
+
+
+class Figure(NamedTuple):
+    """A number that people ask for."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+class Bar(NamedTuple):
+    """A bar of a chart; its length is in percent of the longest."""
+
+    label: str
+    value: str
+    length: str
+    tone: str = ""
+
+
+class Chart(NamedTuple):
+    """Bars on one scale, and their summary in a sentence."""
+
+    title: str
+    summary: str
+    bars: tuple[Bar, ...]
+
+
+class Move(NamedTuple):
+    """A SKU's figure, before and now; a price move also has its share."""
+
+    sku: str
+    before: str
+    after: str
+    change: str = ""
+
+
+class FeedChanges(NamedTuple):
+    """The changes of the feed against the published one."""
+
+    chart: Chart
+    rises: tuple[Move, ...]
+    falls: tuple[Move, ...]
+
+    @classmethod
+    def of(cls, changes: Changes) -> FeedChanges:
+        """Return the bars of all counts, and the greatest moves of prices."""
+        counts = [changes.counts[name] for name, _, _ in _CHANGES]
+        bars = (
+            Bar(label, wording.number(count), wording.length(count, max(counts)), tone)
+            for count, (_, label, tone) in zip(counts, _CHANGES, strict=True)
+        )
+        rises, falls = (
+            tuple(
+                Move(
+                    cut(one.sku, MAX_QUOTED),
+                    one.before,
+                    one.after,
+                    wording.signed_percent(one.share),
+                )
+                for one in moves
+            )
+            for moves in changes.greatest_moves(MAX_SAMPLES)
+        )
+        summary = wording.changed(changes.counts)
+        return cls(Chart("SKUs by what has changed", summary, tuple(bars)), rises, falls)
+
+
+class Guard(NamedTuple):
+    """The result of a guard; one that trips has examples."""
+
+    name: str
+    meaning: str
+    tripped: bool
+    share: str
+    limit: str
+    counted: str
+    examples: tuple[Move, ...] = ()
+
+    @classmethod
+    def of(cls, result: GuardResult) -> Guard:
+        """Return a guard's row."""
+        examples = (
+            Move(
+                cut(each["sku"], MAX_QUOTED),
+                str(each["before"]),
+                "gone" if each["after"] is None else str(each["after"]),
+            )
+            for each in result.examples
+        )
+        return cls(
+            wording.guard_name(result),
+            wording.guard_meaning(result),
+            result.tripped,
+            wording.part(result.count, result.of),
+            wording.percent(result.limit),
+            f"{wording.number(result.count)} of {wording.number(result.of)}",
+            tuple(examples) if result.tripped else (),
+        )
+
+
+class Rule(NamedTuple):
+    """A rule of the tenant's own, and its effect."""
+
+    path: str
+    rule: str
+    vendor_id: str
+    did: str
+
+    @classmethod
+    def of(cls, one: AppliedRule) -> Rule:
+        """Return a rule's row."""
+        did = f"{wording.counted(one.count, one.noun)} {one.verb}"
+        return cls(one.path, cut(one.rule, MAX_QUOTED), one.vendor_id or "", did)
+
+
+class VendorRow(NamedTuple):
+    """A vendor's rows, and the part of them that is used."""
+
+    vendor_id: str
+    tone: Tone
+    use: str
+    rows: str
+    refused: str
+    won: str
+    age: str
+    note: str
+
+    @classmethod
+    def of(
+        cls,
+        ctx: RunContext,
+        findings: RunFindings,
+        name: str,
+        upload: NormalizedVendor | None,
+        notes: Sequence[str],
+    ) -> VendorRow:
+        """Return a vendor's row; ``notes`` say how it failed."""
+        state = findings.states.get(name, VendorState(VendorStatus.FOUND))
+        tone, use = _USES[state.status]
+        if any(fault.vendor_id == name for fault in findings.faults):
+            tone = "bad"
+        elif notes and tone == "good":
+            tone = "warn"
+        is_read = upload is not None and upload.status is not VendorStatus.FAILED
+        if upload is not None and not is_read:
+            use = "cannot be read"
+        total, rejected = (upload.total_rows, upload.invalid_rows) if upload else (0, 0)
+        uploaded_at, age = findings.uploaded_at.get(name), None
+        if state.age_hours is not None:
+            age = timedelta(hours=state.age_hours)
+        elif uploaded_at is not None:
+            age = ctx.requested_at - uploaded_at
+        share = f"{wording.number(rejected)} ({wording.part(rejected, total)})"
+        return cls(
+            vendor_id=name,
+            tone=tone,
+            use=use,
+            rows=wording.number(total) if is_read else "",
+            refused=share if is_read else "",
+            won=_won(findings.skus_won.get(name, 0), findings.record_count),
+            age="" if age is None else wording.age(age),
+            note=cut(" ".join(notes), _MAX_NOTE_LENGTH),
+        )
+
+
+class ShownCause(NamedTuple):
+    """Rejected cells of a vendor that are alike, their remedy, and a patch of the config."""
+
+    counted: str
+    vendor_id: str
+    samples: tuple[CauseSample, ...]
+    what_to_do: str
+    patch: str
+
+    @classmethod
+    def of(cls, cause: Cause) -> ShownCause:
+        """Return a cause with its texts cut; a patch is shown whole or not at all."""
+        patch = json.dumps(list(cause.patch), ensure_ascii=False, indent=2) if cause.patch else ""
+        samples = (
+            CauseSample(one.row_number, cut(strip(one.value), MAX_QUOTED))
+            for one in cause.samples
+        )
+        return cls(
+            wording.counted(cause.count, "row"),
+            cause.vendor_id,
+            tuple(samples),
+            cut(wording.sentence(cause.what_to_do), _MAX_NOTE_LENGTH),
+            patch if len(patch) <= _MAX_PATCH_LENGTH else "",
+        )
+
+
+class CauseGroup(NamedTuple):
+    """The causes of one code in one column."""
+
+    title: str
+    error_code: str
+    counted: str
+    causes: Listed[ShownCause]
+
+    @classmethod
+    def of(cls, causes: Sequence[Cause]) -> CauseGroup:
+        """Return causes of one code and column as a group."""
+        first = causes[0]
+        return cls(
+            wording.fault_title(first.error_code, first.column),
+            first.error_code,
+            wording.counted(sum(cause.count for cause in causes), "row"),
+            Listed.of(map(ShownCause.of, causes), MAX_CAUSES, len(causes)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole page; a part without content is left out."""
+
+    tenant_id: str
+    run_id: str
+    requested_at: str
+    requested_on: str
+    config_version: int | None
+    engine_version: str
+    currency: str
+    is_held: bool
+    verdict: Verdict
+    faults: Listed[ReportEntry]
+    figures: tuple[Figure, ...]
+    changes: FeedChanges | None
+    guards: Listed[Guard]
+    rules: Listed[Rule]
+    vendors: Listed[VendorRow]
+    shares: Chart | None
+    causes: Listed[CauseGroup]
+    unpriced: Listed[str]
+
+
+def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> Report:
+    """Return the content of a run's report."""
+    notes, failure = _failure_notes(findings), findings.failure
+    tripped_first = sorted(findings.guards or (), key=lambda result: not result.tripped)
+    uploads = {each.vendor_id: each for each in findings.uploads}
+    known = [name for name in findings.vendor_ids if name in findings.states or name in uploads]
+    vendors = (
+        VendorRow.of(ctx, findings, name, uploads.get(name), notes.get(name, ())) for name in known
+    )
+    unpriced = (
+        cut(entry.sku, MAX_QUOTED)
+        for entry in findings.warnings[:_MAX_WARNINGS]
+        if entry.error_code == WarningCode.UNPRICED_SKU and entry.sku is not None
+    )
+    return Report(
+        tenant_id=ctx.tenant_id,
+        run_id=ctx.run_id,
+        requested_at=timestamp(ctx.requested_at),
+        requested_on=wording.moment(ctx.requested_at),
+        config_version=ctx.config_version,
+        engine_version=ENGINE_VERSION,
+        currency=findings.currency,
+        is_held=status is RunStatus.HELD,
+        verdict=wording.verdict(
+            status, findings, list(notes), "" if failure is None else next_action(failure)
+        ),
+        faults=Listed.of(findings.faults, MAX_SAMPLES, len(findings.faults)),
+        figures=_figures(findings),
+        changes=None if findings.changes is None else FeedChanges.of(findings.changes),
+        guards=Listed.of(map(Guard.of, tripped_first), MAX_ROWS, len(tripped_first)),
+        rules=Listed.of(map(Rule.of, findings.rules), MAX_ROWS, len(findings.rules)),
+        vendors=Listed.of(vendors, MAX_ROWS, len(known)),
+        shares=_vendor_shares(findings),
+        causes=_cause_groups(findings.causes()),
+        unpriced=Listed.of(unpriced, MAX_SAMPLES, findings.unpriced_skus),
+    )
+
+
+def _failure_notes(findings: RunFindings) -> Mapping[str, Sequence[str]]:
+    """Return the warnings about failed vendors, in the order of the config."""
+    notes: dict[str, list[str]] = defaultdict(list)
+    for entry in findings.warnings[:_MAX_WARNINGS]:
+        if entry.vendor_id is not None and entry.error_code != WarningCode.UNPRICED_SKU:
+            notes[entry.vendor_id].append(entry.error_message)
+    return {name: notes[name] for name in findings.vendor_ids if name in notes}
+
+
+def _figures(findings: RunFindings) -> tuple[Figure, ...]:
+    if not findings.uploads:
+        return ()
+    counts = findings.counts()
+    total, rejected = counts["total_rows"], counts["invalid_rows"]
+    shown = (
+        Figure("SKUs in the feed", wording.number(counts["record_count"])),
+        Figure("rows read", wording.number(total)),
+        Figure("rows refused", wording.number(rejected), wording.part(rejected, total)),
+        Figure("SKUs without a price", wording.number(counts["unpriced_skus"])),
+    )
+    return shown if findings.failure is None else shown[1:3]
+
+
+def _vendor_shares(findings: RunFindings) -> Chart | None:
+    """Return the bars of the vendors that have won the most SKUs."""
+    won = sorted(findings.skus_won.items(), key=lambda pair: -pair[1])[:MAX_BARS]
+    of = findings.record_count
+    if len(won) < 2 or not of:
+        return None
+    bars = tuple(
+        Bar(name, _won(count, of), wording.length(count, won[0][1])) for name, count in won
+    )
+    summary = "; ".join(f"{bar.label} {bar.value}" for bar in bars)
+    return Chart("Share of the feed by vendor", summary, bars)
+
+
+def _won(won: int, of: int) -> str:
+    return f"{wording.number(won)} ({wording.part(won, of)})" if of else ""
+
+
+def _cause_groups(causes: Sequence[Cause]) -> Listed[CauseGroup]:
+    """Return the causes by code and column, the most frequent first."""
+    groups: dict[tuple[str, str], list[Cause]] = defaultdict(list)
+    for cause in causes:
+        groups[cause.error_code, cause.column or ""].append(cause)
+    ordered = sorted(groups.values(), key=lambda group: -sum(cause.count for cause in group))
+    return Listed.of(map(CauseGroup.of, ordered), MAX_GROUPS, len(ordered))
