@@ -253,8 +253,7 @@ class ShownCause(NamedTuple):
         """Return a cause with its texts cut; a patch is shown whole or not at all."""
         patch = json.dumps(list(cause.patch), ensure_ascii=False, indent=2) if cause.patch else ""
         samples = (
-            CauseSample(one.row_number, cut(strip(one.value), MAX_QUOTED))
-            for one in cause.samples
+            CauseSample(one.row_number, cut(strip(one.value), MAX_QUOTED)) for one in cause.samples
         )
         return cls(
             wording.counted(cause.count, "row"),
