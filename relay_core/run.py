@@ -24,7 +24,7 @@ from relay_core.domain.codes import Stage, WarningCode
 from relay_core.domain.columns import INPUT_COLUMNS
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import Limits, ReportRoom
-from relay_core.domain.records import ReportEntry, RunContext, RunFailure
+from relay_core.domain.records import RunContext, RunFailure
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.merge.result import MergedInventory, merge_vendors
 from relay_core.normalize.fallback import NO_LAST_GOOD, FallbackPolicy, LastGoodFeeds
@@ -353,7 +353,12 @@ class RunStages:
             self.findings.is_held = bool(tripped)
             return merged
         counts = {**merged.warning_counts, str(WarningCode.GUARD_TRIPPED): len(tripped)}
-        warnings = [*merged.warnings, *map(_warning_of, tripped)]
+        warnings = [*merged.warnings]
+        for result in tripped:
+            about = "" if result.vendor_id is None else f" for vendor {result.vendor_id!r}"
+            about += "" if result.side is None else f" on its {result.side} side"
+            warning = run_faults.guard_tripped(result.guard, about, result.value, result.limit)
+            warnings.append(warning)
         return replace(merged, warnings=warnings, warning_counts=counts)
 
     def _take(self, normalized: Sequence[NormalizedVendor]) -> None:
@@ -380,9 +385,3 @@ def judge_normalized(normalized: Iterable[NormalizedVendor]) -> RunFailure | Non
 def columns_to_read(*, hands_over: bool) -> Collection[str]:
     """Return the columns of offers that are read: those of a state; for a work file, all."""
     return OFFER_SCHEMA.names if hands_over else INPUT_COLUMNS
-
-
-def _warning_of(result: GuardResult) -> ReportEntry:
-    about = "" if result.vendor_id is None else f" for vendor {result.vendor_id!r}"
-    about += "" if result.side is None else f" on its {result.side} side"
-    return run_faults.guard_tripped(result.guard, about, result.value, result.limit)

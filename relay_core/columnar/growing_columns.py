@@ -53,8 +53,18 @@ class GrowingArray:
 
     def _make_room(self, count: int) -> None:
         end = (self._filled + count) * self._dtype.itemsize
-        if end > len(self._pages):
-            self._pages = _larger(self._pages, max(end, 2 * len(self._pages)))
+        if end <= len(self._pages):
+            return
+        size = max(end, 2 * len(self._pages))
+        size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        try:
+            self._pages.resize(size)  # without a copy where the system can
+        except SystemError:  # only Linux can
+            smaller, self._pages = self._pages, _pages(size)
+            with memoryview(smaller) as held:
+                self._pages[: len(held)] = held
+        if size >= _HUGE_PAGES and hasattr(mmap, "MADV_HUGEPAGE"):
+            self._pages.madvise(mmap.MADV_HUGEPAGE)
 
     def _view(self, start: int, count: int) -> npt.NDArray[Any]:
         return np.frombuffer(self._pages, self._dtype, count, start * self._dtype.itemsize)
@@ -112,17 +122,3 @@ class GrowingTexts:
 
 def _pages(size: int) -> mmap.mmap:
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-
-
-def _larger(pages: mmap.mmap, size: int) -> mmap.mmap:
-    """Return ``pages`` with room for so many bytes, moved without a copy where the system can."""
-    size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
-    try:
-        pages.resize(size)
-    except SystemError:  # only Linux can
-        smaller, pages = pages, _pages(size)
-        with memoryview(smaller) as held:
-            pages[: len(held)] = held
-    if size >= _HUGE_PAGES and hasattr(mmap, "MADV_HUGEPAGE"):
-        pages.madvise(mmap.MADV_HUGEPAGE)
-    return pages

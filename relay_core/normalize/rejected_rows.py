@@ -83,9 +83,15 @@ class RejectionLog:
             return
         is_refused = np.logical_or.reduce(list(refused.values()))
         places = np.flatnonzero(is_refused)
-        codes = _codes(batch, refused, places)
-        rows = pa.array(places)
-        skus = batch.texts["sku"].take(rows)
+        codes = np.zeros((len(places), len(JUDGED_COLUMNS)), np.uint8)
+        for place, column in enumerate(JUDGED_COLUMNS):
+            if column in refused:  # for the reader's reason, where it has one
+                of_reader = batch.faults[column][places] if column in batch.faults else 0
+                refusals = BY_NAME[column].refusals or Refusals()
+                of_contract = fault_code(refusals.unreadable or refusals.null)
+                known = np.where(of_reader, of_reader, of_contract)
+                codes[:, place] = np.where(refused[column][places], known, 0)
+        skus = batch.texts["sku"].take(pa.array(places))
         self._take(batch.raw, places, codes, skus, self._refused)
         valid = np.flatnonzero(~is_refused)[:_MAX_HELD]
         if not self.held and len(valid):
@@ -212,21 +218,6 @@ class _Waiting:
     @property
     def nbytes(self) -> int:
         return sum(column.nbytes for column in self.columns)
-
-
-def _codes(
-    batch: TypedBatch, refused: Mapping[str, Bools], places: npt.NDArray[np.intp]
-) -> npt.NDArray[np.uint8]:
-    """Return a fault code for each cell that was refused: the reader's, who knows why."""
-    codes = np.zeros((len(places), len(JUDGED_COLUMNS)), np.uint8)
-    for place, column in enumerate(JUDGED_COLUMNS):
-        if column in refused:
-            of_reader = batch.faults[column][places] if column in batch.faults else 0
-            refusals = BY_NAME[column].refusals or Refusals()
-            of_contract = refusals.unreadable or refusals.null
-            known = np.where(of_reader, of_reader, fault_code(of_contract))
-            codes[:, place] = np.where(refused[column][places], known, 0)
-    return codes
 
 
 def _code_texts(codes: npt.NDArray[np.uint8]) -> pa.StringArray:

@@ -66,7 +66,13 @@ class RowReader:
         batch = _without_blank_records(batch, self.positions)
         texts = {column: self._text(batch, column) for column in _TEXTS if self.has(column)}
         if self.sku_map is not None:
-            texts |= self._mapped(self.sku_map, texts, len(batch.row_numbers))
+            sku = texts["sku"]
+            vendor_sku = texts.get("vendor_sku", empty_texts(len(batch.row_numbers)))
+            texts["sku"], is_mapped = self.sku_map.apply(sku)
+            own = is_mapped & is_empty(vendor_sku)
+            texts["vendor_sku"] = (
+                pc.if_else(pa.array(own), sku, vendor_sku) if own.any() else vendor_sku
+            )
         faults = {"sku": _null_faults(is_empty(texts["sku"]), BY_NAME["sku"])}
         if self.has("condition"):
             texts["condition"], faults["condition"] = _read_conditions(texts["condition"])
@@ -133,16 +139,6 @@ class RowReader:
         amounts = pa.array([str(self.parser.quantity_words[word]) for word in words])
         replaced = amounts.take(pa.array(np.maximum(found, 0)))
         return pc.if_else(pa.array(found >= 0), replaced, text)
-
-    def _mapped(
-        self, sku_map: SkuMap, texts: Mapping[str, pa.StringArray], size: int
-    ) -> Mapping[str, pa.StringArray]:
-        sku, vendor_sku = texts["sku"], texts.get("vendor_sku", empty_texts(size))
-        canonical, mapped = sku_map.apply(sku)
-        own = mapped & is_empty(vendor_sku)
-        if own.any():
-            vendor_sku = pc.if_else(pa.array(own), sku, vendor_sku)
-        return {"sku": canonical, "vendor_sku": vendor_sku}
 
     def _timestamps(self, batch: TextBatch) -> ColumnValues:
         parser, zone = self.parser, self.zone

@@ -73,7 +73,12 @@ class Changes:
     def csv_chunks(self) -> Iterator[bytes | memoryview]:
         """Yield changes.csv piece by piece."""
         yield header_line(COLUMNS)
-        yield from ordered_map(_lines, self.rows.to_batches(_SLICE))
+
+        def lines_of(batch: pa.RecordBatch) -> memoryview:
+            sku, *others = batch.columns
+            return lines([quoted(sku), *(cells.cast(pa.string()) for cells in others)])
+
+        yield from ordered_map(lines_of, self.rows.to_batches(_SLICE))
 
     def greatest_moves(self, most: int) -> tuple[list[PriceMove], list[PriceMove]]:
         """Return the greatest rises and the greatest falls of prices, at most so many of each.
@@ -149,14 +154,14 @@ class _InBoth:
 
     def counts(self) -> dict[str, int]:
         (had, has), (was, now) = self.quantities, self.cents
-        told = {
+        found = {
             "price_up": now > was,
             "price_down": now < was,
             "came_in_stock": (had == 0) & (has > 0),
             "went_out_of_stock": (had > 0) & (has == 0),
             "vendor_changed": self.vendor,
         }
-        return {name: int(np.count_nonzero(each)) for name, each in told.items()}
+        return {name: int(np.count_nonzero(each)) for name, each in found.items()}
 
 
 def _rows(found: Comparison, change: pa.Array, was: Rows, now: Rows) -> pa.Table:
@@ -191,8 +196,3 @@ def _shares(before: Ints, after: Ints) -> npt.NDArray[Any]:
     was: npt.NDArray[Any] = before.astype(kind)
     far: npt.NDArray[Any] = moved.astype(kind)
     return np.asarray(np.sign(moved) * ((2 * _PARTS * abs(far) + was) // (2 * was)))
-
-
-def _lines(batch: pa.RecordBatch) -> memoryview:
-    sku, *others = batch.columns
-    return lines([quoted(sku), *(cells.cast(pa.string()) for cells in others)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import pyarrow as pa
 
@@ -21,15 +20,9 @@ def delimited_chunks(
     """Yield the header and the rows, each field quoted only where it must be."""
     headers = (pa.array([field.header]) for field in fields)
     yield lines([quoted(header, delimiter) for header in headers], delimiter)
-    yield from ordered_map(partial(_lines, delimiter, fields), rows.to_batches(SLICE))
 
+    def lines_of(batch: pa.RecordBatch) -> memoryview:
+        texts = ((field.source.kind in FREE_TEXT, field.text(batch)) for field in fields)
+        return lines([quoted(text, delimiter) if free else text for free, text in texts], delimiter)
 
-def _lines(delimiter: str, fields: Sequence[Field], batch: pa.RecordBatch) -> memoryview:
-    texts = ((field, field.text(batch)) for field in fields)
-    return lines(
-        [
-            quoted(text, delimiter) if field.source.kind in FREE_TEXT else text
-            for field, text in texts
-        ],
-        delimiter,
-    )
+    yield from ordered_map(lines_of, rows.to_batches(SLICE))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,14 +19,14 @@ SLICE = 1 << 16
 
 def json_chunks(fields: Sequence[Field], rows: pa.Table) -> Iterator[memoryview]:
     """Yield an object a row: whole numbers are numbers, all else is the CSV's text or null."""
-    yield from ordered_map(partial(_lines, fields), rows.to_batches(SLICE))
 
+    def lines_of(batch: pa.RecordBatch) -> memoryview:
+        parts: list[pa.Array | str] = []
+        for field in fields:
+            text = field.text(batch).cast(pa.large_string())
+            values = text if field.source.kind is Kind.WHOLE else json_texts(text)
+            values = pc.if_else(field.cells(batch).is_null(), "null", values)
+            parts += [f"{',' if parts else '{'}{as_json(field.header)}:", values]
+        return bytes_of(joined_parts(*parts, "}\n"))
 
-def _lines(fields: Sequence[Field], batch: pa.RecordBatch) -> memoryview:
-    parts: list[pa.Array | str] = []
-    for field in fields:
-        text = field.text(batch).cast(pa.large_string())
-        values = text if field.source.kind is Kind.WHOLE else json_texts(text)
-        values = pc.if_else(field.cells(batch).is_null(), "null", values)
-        parts += [f"{',' if parts else '{'}{as_json(field.header)}:", values]
-    return bytes_of(joined_parts(*parts, "}\n"))
+    yield from ordered_map(lines_of, rows.to_batches(SLICE))
