@@ -1,4 +1,4 @@
-"""One run through its steps, in their order; what each leaves, and where a run ends.
+"""One run through its steps, in their order, with the files and the end of each.
 
 `RunStages`: the inputs are judged, every vendor is normalized (`VendorPass`), the vendors are
 merged and priced, the feed is compared with the published one and written. Every vendor is
@@ -170,7 +170,7 @@ class RunStages:
         requested_at: aware; stands in for a null ``updated_at``.
         keys: where its files lie.
         sink: where they go.
-        findings: what it has found out.
+        findings: its findings.
         hands_over: whether work files are left: another process may take the vendors over from
             them, and they explain the feed.
         baseline: the published feed that the run is compared with, if it is; a run of some vendors
@@ -244,7 +244,7 @@ class RunStages:
         return [name for name, state in self.findings.states.items() if state.status.is_used]
 
     def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
-        """Read every feed and write what it came to, whatever is wrong with another."""
+        """Read every feed and write its files, also where another one fails."""
         findings, baseline = self.findings, self._comparable_baseline()
         fallback = FallbackPolicy(
             self.config,
@@ -296,7 +296,7 @@ class RunStages:
     def compared(
         self, feed: pd.DataFrame, baseline: Baseline
     ) -> tuple[Changes, list[GuardResult] | None]:
-        """Return what a feed changes against a published one, and what the guards say of it."""
+        """Return the changes of a feed against a published one, and the results of the guards."""
         found = Comparison.of(baseline.figures, FeedFigures.of(feed))
         changes = compare(found, baseline.context.run_id)
         if not self._is_judged(baseline):
@@ -310,7 +310,7 @@ class RunStages:
         return changes, judge_guards(self.config.guards, found, exempt=excused, vendor_rows=rows)
 
     def write_feed(self, merged: MergedInventory) -> None:
-        """Write the merged feed, and what it changes.
+        """Write the merged feed, and its changes.
 
         Raises:
             ContractBrokenError: it breaks its own contract (an engine defect).

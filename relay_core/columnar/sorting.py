@@ -51,16 +51,16 @@ def order_by_text(text: pa.StringArray, kept: Bools | None = None) -> TextOrder:
     return TextOrder(rows, np.flatnonzero(starts_new))
 
 
-def common_ranges(columns: Sequence[pa.StringArray], most_rows: int) -> list[list[slice]]:
+def common_ranges(columns: Sequence[pa.StringArray], max_rows: int) -> list[list[slice]]:
     """Cut sorted columns at the same texts: each range has the rows of some texts in every column.
 
-    A range has at most ``most_rows`` rows in all, but for a text that stands there more often.
+    A range has at most ``max_rows`` rows in all, but for a text that stands there more often.
     """
-    step = max(1, most_rows // (2 * len(columns)))
+    step = max(1, max_rows // (2 * len(columns)))
     places = ((text, place) for text in columns for place in range(0, len(text), step))
     samples = sorted(str(text[place].as_py()) for text, place in places)
     # As few as keep ranges apart: each is looked for in every column.
-    cuts = set(samples[:: max(1, most_rows // (2 * step))])
+    cuts = set(samples[:: max(1, max_rows // (2 * step))])
     # One that stands there often may fill a range by itself, which ends with it.
     often = [cut for cut in cuts if bisect_right(samples, cut) - bisect_left(samples, cut) > 1]
     bounds = [[_place(bisect_left, text, cut) for text in columns] for cut in cuts]
@@ -68,7 +68,7 @@ def common_ranges(columns: Sequence[pa.StringArray], most_rows: int) -> list[lis
     bounds = [*sorted(bounds), [len(text) for text in columns]]
     chosen = bounds[:1]
     for bound, following in pairwise(bounds):
-        if sum(following) - sum(chosen[-1]) > most_rows and bound != chosen[-1]:
+        if sum(following) - sum(chosen[-1]) > max_rows and bound != chosen[-1]:
             chosen.append(bound)
     chosen.append(bounds[-1])
     return [list(map(slice, low, high)) for low, high in pairwise(chosen)]

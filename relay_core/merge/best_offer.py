@@ -106,7 +106,7 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
 
 
 def _offers_of_vendor(merge: Merge, vendor: NormalizedVendor) -> tuple[pa.Table, RuleEffects]:
-    """Return the offers that a vendor's rows make, and what its own rules did to them."""
+    """Return the offers that a vendor's rows make, and the effects of its own rules."""
     given = table_of(vendor.offers[columns_to_merge(merge.config)])
     given = given.append_column(ROW_LOCATOR, pa.array(row_locators_of(vendor)))
     rows, set_aside = without_duplicates(merge.config.vendor(vendor.vendor_id), given)

@@ -28,17 +28,17 @@ class RuleEffects:
 
     @classmethod
     def of_rules(cls, priced: Ints, left_out: Ints) -> RuleEffects:
-        """Return what price rules did: to those SKUs and offers, of each its rule, -1 for none."""
+        """Return the effects of price rules, from the rule of each SKU and offer, -1 for none."""
         return cls(priced=_counted(priced), left_out=_counted(left_out))
 
     @classmethod
     def of_vendor(cls, vendor_id: str, set_aside: int, held_back: int) -> RuleEffects:
-        """Return what was done to one vendor's rows and offers."""
+        """Return the effects on one vendor's rows and offers."""
         counts = (Counter({vendor_id: count} if count else {}) for count in (set_aside, held_back))
         return cls(Counter(), Counter(), *counts)
 
     def __add__(self, other: RuleEffects) -> RuleEffects:
-        """Return what both did."""
+        """Return the effects of both."""
         return RuleEffects(
             self.priced + other.priced,
             self.left_out + other.left_out,

@@ -1,8 +1,8 @@
 """Winners to prices, exactly: whole numbers all the way, no binary float.
 
-A price is made in named steps, of which the last is the price; `explain_price` tells one winner's.
-Amounts are ten-thousandths. The candidate is kept as a numerator over the margin's denominator
-until it is rounded to the increment.
+A price is made in named steps, of which the last is the price; `explain_price` returns
+one winner's. Amounts are ten-thousandths. The candidate is kept as a numerator over the margin's
+denominator until it is rounded to the increment.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class PriceInputs:
 
     @classmethod
     def of(cls, offers: pa.Table, rows: Rows, pricing: PricingConfig) -> PriceInputs:
-        """Return what the prices of some rows are made of."""
+        """Return the inputs of the prices of some rows."""
 
         def amounts(column: str) -> tuple[Ints, Bools]:
             values, nulls = integers_of(one_chunk(offers[column]))
@@ -91,7 +91,7 @@ class PriceSteps(NamedTuple):
 
 
 class PriceStep(NamedTuple):
-    """A step of one price, as it is told: amounts as exact text.
+    """A step of one price, as it is shown: amounts as exact text.
 
     Attributes:
         step: its name.
@@ -180,10 +180,10 @@ def explain_price(inputs: PriceInputs, pricing: PricingConfig) -> list[PriceStep
     amounts = (np.where(has_cost, inputs.cost, 0), given, _floor(terms, inputs))
     parts = (values.astype(np.object_) for values in amounts)
     steps = _steps(terms, *parts, has_cost=has_cost)
-    return list(_told(terms, inputs, pricing, steps))
+    return list(_described(terms, inputs, pricing, steps))
 
 
-def _told(
+def _described(
     terms: _Terms, inputs: PriceInputs, pricing: PricingConfig, steps: PriceSteps
 ) -> Iterator[PriceStep]:
     """Yield the steps of a price; what a share or a rounding is called, the snapshot says."""
@@ -323,10 +323,10 @@ def _units(amount: Decimal) -> int:
 def _too_large(terms: _Terms, cost: Ints, given: Ints) -> Bools:
     """Return the rows whose steps do not fit 64 bits; they are computed with Python's integers."""
     denominator = terms.denominator
-    most = (_LIMIT - 2 * terms.increment * denominator) // (2 * denominator)
-    if most <= 0:
+    limit = (_LIMIT - 2 * terms.increment * denominator) // (2 * denominator)
+    if limit <= 0:
         return np.ones(len(cost), np.bool_)
     # No product is made that may not fit: a quotient says as much.
-    most_shipped = (most - terms.markup) // (terms.numerator // denominator + 1)
-    is_large = (cost > most_shipped - terms.shipping) | (given > most)
-    return np.asarray(is_large | (terms.minimum >= most))
+    shipped_limit = (limit - terms.markup) // (terms.numerator // denominator + 1)
+    is_large = (cost > shipped_limit - terms.shipping) | (given > limit)
+    return np.asarray(is_large | (terms.minimum >= limit))

@@ -1,4 +1,4 @@
-"""Refused records: which they are, why, and how they stood in the file."""
+"""The rejected records of a feed, with the reasons and the text of each."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ from relay_core.normalize.row_reader import RowReader, TypedBatch
 from relay_core.validation.contracts import REJECT_SCHEMA
 
 _BYTES_AT_ONCE = 8 << 20
-"""How many bytes of refused records are written together, a batch at least."""
+"""How many bytes of rejected records are written together, a batch at least."""
 _MAX_HELD = 20
 """Of so many rows that hold numbers are kept."""
 
 
 @dataclass(slots=True)
 class RejectionLog:
-    """Collects one vendor's refused records, batch by batch; entries are made of the first.
+    """Collects one vendor's rejected records, batch by batch; entries are made of the first.
 
     Attributes:
         vendor_id: the vendor.
         headers: its feed's.
         reader: how its cells are read.
-        limits: how much is told.
+        limits: the room for entries and causes.
         counts: how many faults of each code there are.
-        records: how many records are refused.
-        malformed: how many of them do not fit the header, or are no records.
-        causes: what is refused alike.
+        records: how many records are rejected.
+        misfits: how many of them do not fit the header, or are no records.
+        causes: the rejected cells and records that are alike.
         held: some numbers of the feed that hold, as they are written, by column.
     """
 
@@ -64,7 +64,7 @@ class RejectionLog:
     held: dict[str, Sequence[str]] = field(default_factory=dict)
     _shown: Mapping[str, int] = field(init=False)
     _judged: Mapping[str, str] = field(init=False)
-    _refused: list[RejectedRows] = field(default_factory=list)
+    _rejected: list[RejectedRows] = field(default_factory=list)
     _repeated: list[RejectedRows] = field(default_factory=list)
     _shown_malformed: list[MalformedRecords] = field(default_factory=list)
     _waiting: list[_Waiting] = field(default_factory=list)
@@ -77,23 +77,23 @@ class RejectionLog:
         self._judged = {c: names[positions[c]] for c in JUDGED_COLUMNS if c in positions}
         self.causes = CauseLog(self.vendor_id, self.limits)
 
-    def add(self, batch: TypedBatch, refused: Mapping[str, Bools]) -> None:
-        """Take the rows of a batch of which a contract refuses cells, by column."""
-        if not refused:
+    def add(self, batch: TypedBatch, rejected: Mapping[str, Bools]) -> None:
+        """Take the rows of a batch of which a contract rejects cells, by column."""
+        if not rejected:
             return
-        is_refused = np.logical_or.reduce(list(refused.values()))
-        places = np.flatnonzero(is_refused)
+        is_rejected = np.logical_or.reduce(list(rejected.values()))
+        places = np.flatnonzero(is_rejected)
         codes = np.zeros((len(places), len(JUDGED_COLUMNS)), np.uint8)
         for place, column in enumerate(JUDGED_COLUMNS):
-            if column in refused:  # for the reader's reason, where it has one
+            if column in rejected:  # for the reader's reason, where it has one
                 of_reader = batch.faults[column][places] if column in batch.faults else 0
                 refusals = BY_NAME[column].refusals or Refusals()
                 of_contract = fault_code(refusals.unreadable or refusals.null)
                 known = np.where(of_reader, of_reader, of_contract)
-                codes[:, place] = np.where(refused[column][places], known, 0)
+                codes[:, place] = np.where(rejected[column][places], known, 0)
         skus = batch.texts["sku"].take(pa.array(places))
-        self._take(batch.raw, places, codes, skus, self._refused)
-        valid = np.flatnonzero(~is_refused)[:_MAX_HELD]
+        self._take(batch.raw, places, codes, skus, self._rejected)
+        valid = np.flatnonzero(~is_rejected)[:_MAX_HELD]
         if not self.held and len(valid):
             positions = self.reader.positions
             for name in NUMBER_COLUMNS:
@@ -113,9 +113,9 @@ class RejectionLog:
         places: Rows,
         codes: npt.NDArray[np.uint8],
         skus: pa.StringArray,
-        told: list[RejectedRows],
+        reported: list[RejectedRows],
     ) -> None:
-        """Count refused rows, keep their records, and tell of as many as there is room for."""
+        """Count rejected rows, keep their records, report as many as there is room for."""
         totals = np.bincount(codes.ravel(), minlength=len(FAULTS) + 1)[1:]
         self.counts.update({str(f): int(n) for f, n in zip(FAULTS, totals, strict=True) if n})
         self.records += len(places)
@@ -127,13 +127,13 @@ class RejectionLog:
         positions = self.reader.positions
         judged = {c: columns[positions[c]] for c in JUDGED_COLUMNS if c in positions}
         self.causes.add(numbers, codes, judged)
-        room = self.limits.report_entries - sum(each.entries for each in told)
+        room = self.limits.report_entries - sum(each.entries for each in reported)
         if room > 0:
             entries = np.cumsum(np.count_nonzero(codes, axis=1))
             some = int(np.searchsorted(entries, room)) + 1  # no more rows than fill the room
             shown = {name: columns[place].slice(0, some) for name, place in self._shown.items()}
             shown = {name: cut_texts(c, self.limits.cell_characters) for name, c in shown.items()}
-            told.append(
+            reported.append(
                 RejectedRows(numbers[:some], codes[:some], shown, self._judged, skus.slice(0, some))
             )
 
@@ -162,7 +162,7 @@ class RejectionLog:
             self._shown_malformed.append(MalformedRecords(widths, *head, cells))
 
     def table(self) -> pa.Table:
-        """Return every refused record in row order."""
+        """Return every rejected record in row order."""
         self._write_waiting()
         table = pa.concat_tables(self._tables) if self._tables else REJECT_SCHEMA.empty_table()
         numbers = table["row_number"].to_numpy()
@@ -174,8 +174,8 @@ class RejectionLog:
         """Return the first entries in row order, as far as there is room, and take it."""
         by_row = attrgetter("row_number")
         of_rows = (
-            chain.from_iterable(row_entries(self.vendor_id, rows) for rows in told)
-            for told in (self._refused, self._repeated)
+            chain.from_iterable(row_entries(self.vendor_id, rows) for rows in reported)
+            for reported in (self._rejected, self._repeated)
         )
         of_malformed = chain.from_iterable(
             malformed_entries(self.vendor_id, len(self.headers), records)
@@ -208,7 +208,7 @@ class RejectionLog:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """Refused rows whose records are yet to be written."""
+    """Rejected rows whose records are yet to be written."""
 
     numbers: npt.NDArray[np.int64]
     codes: npt.NDArray[np.uint8]

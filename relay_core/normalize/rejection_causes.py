@@ -152,13 +152,13 @@ class _Column:
 
     def _places(self, shapes: pa.StringArray) -> npt.NDArray[np.int64]:
         """Return which shape each is, of those that are told apart; the last for all others."""
-        most = self.limits.report_causes
+        limit = self.limits.report_causes
         found = pc.index_in(shapes, value_set=pa.array(self.shapes, shapes.type))
-        if found.null_count and len(self.shapes) < most:
+        if found.null_count and len(self.shapes) < limit:
             fresh = pc.unique(shapes.filter(found.is_null()))
-            self.shapes += fresh[: most - len(self.shapes)].to_pylist()
+            self.shapes += fresh[: limit - len(self.shapes)].to_pylist()
             found = pc.index_in(shapes, value_set=pa.array(self.shapes, shapes.type))
-        return np.asarray(values_of(found.fill_null(most)), np.int64)
+        return np.asarray(values_of(found.fill_null(limit)), np.int64)
 
     def _show(
         self, numbers: npt.NDArray[np.int64], places: npt.NDArray[np.int64], cells: pa.StringArray

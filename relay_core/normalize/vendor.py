@@ -1,4 +1,4 @@
-"""One vendor's parsed feed to its valid rows in order and its refused rows.
+"""One vendor's parsed feed to its valid rows in order and its rejected rows.
 
 Batches are read on two threads while Arrow splits the next, and judged when there are many rows of
 them; what needs all rows comes after, and can run beside the reading of another vendor.
@@ -48,12 +48,12 @@ def _check_shape(rows: pa.Schema) -> None:
 class RowValidator:
     """Holds the canonical contract against a feed's rows on another thread, many at a time.
 
-    What it refuses is refused: the log gets those rows, ``refused`` says which they are.
+    Its verdict is final: the log gets the rows that it rejects.
     """
 
     def __init__(self, log: RejectionLog) -> None:
         self._log = log
-        self._refused = GrowingArray(np.bool_)
+        self._rejected = GrowingArray(np.bool_)
         self._beside = ThreadPoolExecutor(1)
         self._beside.submit(_check_shape, OFFER_SCHEMA)
         self._waiting: list[TypedBatch] = []
@@ -76,8 +76,8 @@ class RowValidator:
             self._verdicts.append(self._beside.submit(self._judge, self._waiting))
             self._waiting = []
 
-    def refused(self) -> Bools:
-        """Wait for all verdicts; return which rows of the feed are refused.
+    def rejected(self) -> Bools:
+        """Wait for all verdicts; return which rows of the feed are rejected.
 
         Raises:
             ContractBrokenError: the rows have not the columns and types that they should have.
@@ -85,30 +85,30 @@ class RowValidator:
         with self._beside:
             for verdict in self._verdicts:
                 verdict.result()
-        return self._refused.array()
+        return self._rejected.array()
 
     def _judge(self, batches: list[TypedBatch]) -> None:
         rows = pa.Table.from_batches([batch.rows(OFFER_SCHEMA.names) for batch in batches])
         _check_shape(rows.schema)
         suspect = np.concatenate([batch.suspect() for batch in batches])
-        refused = rejected_cells(CANONICAL_SCHEMA, frame_of(rows), suspect)
+        rejected = rejected_cells(CANONICAL_SCHEMA, frame_of(rows), suspect)
         start = 0
         for batch in batches:
-            part = {name: cells[start : start + batch.size] for name, cells in refused.items()}
+            part = {name: cells[start : start + batch.size] for name, cells in rejected.items()}
             self._log.add(batch, {name: cells for name, cells in part.items() if cells.any()})
             start += batch.size
-        self._refused.append(
-            np.logical_or.reduce([np.zeros(len(rows), np.bool_), *refused.values()])
+        self._rejected.append(
+            np.logical_or.reduce([np.zeros(len(rows), np.bool_), *rejected.values()])
         )
 
 
 @dataclass(slots=True)
 class ReadRows:
-    """All rows of a feed, in its order, refused ones too; ``sorted_rows`` consumes them.
+    """All rows of a feed, in its order, rejected ones too; ``sorted_rows`` consumes them.
 
     ``texts`` and ``numbers`` are those columns of ``kept`` that have a value in any row.
-    ``again``, where rows with the same SKU are refused, begins to read the feed anew: their records
-    are looked up then.
+    ``again``, where rows with the same SKU are rejected, begins to read the feed anew: their
+    records are looked up then.
     """
 
     vendor_id: str
@@ -159,8 +159,8 @@ def read_rows(
         reader: how its cells are read.
         columns: the columns of offers that are kept, the SKU among them.
         warnings: those that the vendor has already.
-        limits: how much is told of refused rows.
-        again: begins to read the feed anew, where rows with the same SKU are refused.
+        limits: the room for reports of rejected rows.
+        again: begins to read the feed anew, where rows with the same SKU are rejected.
 
     Raises:
         FeedUnreadableError: the feed's structure is broken.
@@ -220,13 +220,13 @@ class SortedVendor:
         return replace(self.vendor, offers=offers, deferred=self.kept.only(INPUT_COLUMNS))
 
 
-def _refuse_repeated(
+def _reject_repeated(
     log: RejectionLog, order: TextOrder, skus: pa.StringArray, numbers: Ints, again: ReadAgain
 ) -> Rows:
-    """Refuse the rows of which others have the SKU; return the rest, in their order.
+    """Reject the rows whose SKU other rows have; return the rest, in their order.
 
     Args:
-        log: is given the rows that are refused.
+        log: is given the rows that are rejected.
         order: the valid rows by SKU.
         skus: every row's.
         numbers: every row's record number.
@@ -251,31 +251,31 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
 
     Args:
         rows: the rows of a feed, or the vendor that it comes to without any.
-        room: how much of its refused rows is told.
+        room: the room for entries of its rejected rows.
 
     Raises:
         ContractBrokenError: the rows have not the columns and types that they should have.
     """
     if isinstance(rows, NormalizedVendor):
         return SortedVendor.without_rows(rows)
-    refused = rows.validator.refused()
+    rejected = rows.validator.rejected()
     log = rows.rejects
     texts = {name: text.consume() for name, text in rows.texts.items()}
     numbers = {name: each.consume() for name, each in rows.numbers.items()}
     columns: dict[str, Cells] = {**texts, **numbers}
     order, again = np.empty(0, np.int64), rows.again
-    if len(refused) and again is not None:
-        by_sku = order_by_text(texts["sku"], ~refused)
-        order = _refuse_repeated(log, by_sku, texts["sku"], numbers["row_number"][0], again)
+    if len(rejected) and again is not None:
+        by_sku = order_by_text(texts["sku"], ~rejected)
+        order = _reject_repeated(log, by_sku, texts["sku"], numbers["row_number"][0], again)
     with ThreadPoolExecutor(1) as beside:
         entries, rejects = beside.submit(log.entries, room), beside.submit(log.table)
-        if len(refused) and again is None:
-            order = order_by_text(texts["sku"], ~refused).rows
+        if len(rejected) and again is None:
+            order = order_by_text(texts["sku"], ~rejected).rows
     vendor = NormalizedVendor(
         rows.vendor_id,
         VendorStatus.FOUND,
         warnings=rows.warnings,
-        total_rows=len(refused) + log.malformed,
+        total_rows=len(rejected) + log.malformed,
         invalid_rows=log.records,
         fault_counts=dict(log.counts),
         causes=tuple(log.causes.causes()),

@@ -95,13 +95,13 @@ def _with_progress(
 
 
 def missing_columns(plan: ColumnPlan, headers: Sequence[str]) -> FeedUnreadableError:
-    """Return what is wrong with a feed that lacks columns."""
+    """Return the fault of a feed that lacks columns."""
     message = describe_missing(plan.missing, headers)
     return FeedUnreadableError(FailureCode.MISSING_REQUIRED_COLUMNS, message)
 
 
 def repeated_headers(plan: ColumnPlan) -> FeedUnreadableError:
-    """Return what is wrong with a feed of which a header that is used stands twice."""
+    """Return the fault of a feed in which a header that is used stands twice."""
     return FeedUnreadableError(
         FailureCode.INVALID_INPUT,
         f"headers that are used occur more than once: {', '.join(map(repr, plan.repeated))}; "

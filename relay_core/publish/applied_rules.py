@@ -1,4 +1,4 @@
-"""The rules of a tenant's own, each with what it did in a run: one list for all that tell it."""
+"""The rules of a tenant's own, each with its effect in a run: one list for all reports."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from relay_core.normalize.result import NormalizedVendor
 
 @dataclass(frozen=True, slots=True)
 class AppliedRule:
-    """One rule, and what it did.
+    """One rule, and its effect.
 
     Attributes:
         path: where it stands in the config.
-        rule: what it says.
+        rule: its text.
         vendor_id: whose rows or offers it was applied to; None for all.
         noun: what ``count`` counts: a row, a SKU, an offer, a unit.
         verb: what the rule did to them.
@@ -50,7 +50,7 @@ def applied_rules(
     """Yield the rules of a run's config, in its order, those that did nothing too.
 
     Args:
-        merged: what the run came to.
+        merged: the outcome of the merge.
         vendors: the uploads that were read.
     """
     config, effects = merged.config, merged.effects
@@ -76,7 +76,7 @@ def applied_rules(
 
 
 def in_words(rule: PriceRule) -> str:
-    """Return what a price rule says: ``brands Acme, cost_below 5: margin_pct 0.5``."""
+    """Return the text of a price rule: ``brands Acme, cost_below 5: margin_pct 0.5``."""
     written = rule.model_dump(mode="json", exclude_defaults=True)
     when = written.pop("when", {})
     return f"{_pairs(when) or 'always'}: {_pairs(written)}"

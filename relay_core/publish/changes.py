@@ -80,8 +80,8 @@ class Changes:
 
         yield from ordered_map(lines_of, self.rows.to_batches(_SLICE))
 
-    def greatest_moves(self, most: int) -> tuple[list[PriceMove], list[PriceMove]]:
-        """Return the greatest rises and the greatest falls of prices, at most so many of each.
+    def greatest_moves(self, limit: int) -> tuple[list[PriceMove], list[PriceMove]]:
+        """Return the greatest rises and the greatest falls of prices, at most ``limit`` each.
 
         Greatest is by the share of the price before; of equal ones the first by SKU.
         """
@@ -90,23 +90,26 @@ class Changes:
         )
         in_both = ~(is_new | is_gone)
         rises, falls = (
-            self._greatest(in_both & moved, before, after, most)
+            self._greatest(in_both & moved, before, after, limit)
             for moved in (after > before, after < before)
         )
         return rises, falls
 
-    def _greatest(self, moved: Bools, before: Ints, after: Ints, most: int) -> list[PriceMove]:
+    def _greatest(self, moved: Bools, before: Ints, after: Ints, limit: int) -> list[PriceMove]:
         rows = np.flatnonzero(moved)
         shares = _shares(before[rows], after[rows])
-        first = np.argsort(-abs(shares), kind="stable")[:most]
-        rows, told = rows[first], (f"{Decimal(int(each)).scaleb(-4):f}" for each in shares[first])
+        first = np.argsort(-abs(shares), kind="stable")[:limit]
+        rows, texts = (
+            rows[first],
+            (f"{Decimal(int(each)).scaleb(-4):f}" for each in shares[first]),
+        )
         prices = (cents_text(cents[rows]).to_pylist() for cents in (before, after))
         skus = self.rows["sku"].take(pa.array(rows)).to_pylist()
-        return list(map(PriceMove, skus, *prices, told))
+        return list(map(PriceMove, skus, *prices, texts))
 
 
 def compare(found: Comparison, baseline_run_id: str) -> Changes:
-    """Return what a feed changes against the published one.
+    """Return the changes of a feed against the published one.
 
     Args:
         found: both, the published one first; SKUs that are only kept at 0 are SKUs of a feed, too.
@@ -191,8 +194,8 @@ def _side(figures: FeedFigures, rows: pa.Array) -> dict[str, pa.Array]:
 def _shares(before: Ints, after: Ints) -> npt.NDArray[Any]:
     """Return by how many ten-thousandths of themselves prices have moved, half up."""
     moved = after - before
-    most = max(int(np.abs(moved).max(initial=0)) * 2 * _PARTS, int(before.max(initial=0)) * 2)
-    kind: type = np.int64 if most < _ROOM else np.object_
+    largest = max(int(np.abs(moved).max(initial=0)) * 2 * _PARTS, int(before.max(initial=0)) * 2)
+    kind: type = np.int64 if largest < _ROOM else np.object_
     was: npt.NDArray[Any] = before.astype(kind)
     far: npt.NDArray[Any] = moved.astype(kind)
     return np.asarray(np.sign(moved) * ((2 * _PARTS * abs(far) + was) // (2 * was)))

@@ -140,25 +140,26 @@ def _is_text(sku: str) -> bool:
 def _outcome(
     config: TenantConfig, explained: ExplainedOffers | None, kept: Sequence[pa.Table]
 ) -> dict[str, Any]:
-    told: dict[str, Any] = {"winner": None, "feed_row": None, "reason": None, "price_steps": None}
+    names = ("winner", "feed_row", "reason", "price_steps")
+    shown: dict[str, Any] = dict.fromkeys(names)
     rows = list(kept)
     if explained is None:
-        told["reason"] = "refused"
+        shown["reason"] = "refused"
     elif not explained.competed:
-        told["reason"] = "left_out"
+        shown["reason"] = "left_out"
     else:
         (best,) = explained.offers.slice(0, 1).select([VENDOR_RANK, "row_number"]).to_pylist()
-        told["winner"] = {
+        shown["winner"] = {
             "vendor_id": config.vendors[best[VENDOR_RANK]].vendor_id,
             "row_number": best["row_number"],
         }
-        told["price_steps"] = [step._asdict() for step in explained.price_steps] or None
-        told["reason"] = None if len(explained.feed_row) else "unpriced"
+        shown["price_steps"] = [step._asdict() for step in explained.price_steps] or None
+        shown["reason"] = None if len(explained.feed_row) else "unpriced"
         rows.append(explained.feed_row)
     if kept:
-        told["reason"] = "kept_at_0"
+        shown["reason"] = "kept_at_0"
     cells = (each for some in rows for each in row_texts(fields_of(config), some))
-    return {**told, "feed_row": next(cells, None)}
+    return {**shown, "feed_row": next(cells, None)}
 
 
 def _offers(config: TenantConfig, explained: ExplainedOffers) -> list[dict[str, Any]]:
@@ -189,20 +190,20 @@ def _money(amounts: pa.ChunkedArray) -> list[str | None]:
     return [None if null else text for text, null in zip(texts, nulls.tolist(), strict=True)]
 
 
-def _fitting(told: dict[str, Any]) -> dict[str, Any]:
+def _fitting(shown: dict[str, Any]) -> dict[str, Any]:
     """Return an explanation that is not too long: long cells are cut, then the last offers."""
-    if _length(told) <= _MAX_BYTES:
-        return told
-    for offer in told["offers"]:
+    if _length(shown) <= _MAX_BYTES:
+        return shown
+    for offer in shown["offers"]:
         offer["vendor_sku"] = offer["vendor_sku"] and cut(offer["vendor_sku"], _MAX_CELL_LENGTH)
-    if told["feed_row"] is not None:
-        told["feed_row"] = {
-            name: cell and cut(cell, _MAX_CELL_LENGTH) for name, cell in told["feed_row"].items()
+    if shown["feed_row"] is not None:
+        shown["feed_row"] = {
+            name: cell and cut(cell, _MAX_CELL_LENGTH) for name, cell in shown["feed_row"].items()
         }
-    while told["offers"] and _length(told) > _MAX_BYTES:
-        told["offers"] = told["offers"][: len(told["offers"]) // 2]
-    return told
+    while shown["offers"] and _length(shown) > _MAX_BYTES:
+        shown["offers"] = shown["offers"][: len(shown["offers"]) // 2]
+    return shown
 
 
-def _length(told: Mapping[str, Any]) -> int:
-    return len(json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode())
+def _length(shown: Mapping[str, Any]) -> int:
+    return len(json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode())

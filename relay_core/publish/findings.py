@@ -35,16 +35,16 @@ class RunFindings:
         faults: the run's own faults.
         warnings: its warnings, as far as a report keeps them.
         warning_counts: how many warnings of each code there are, where that is not all of them.
-        states: what is used of each vendor of the run.
+        states: the part of each vendor that is used.
         normalized: the vendors as they are used.
         replaced: the uploads in place of which a last good feed stands.
-        guards: what the guards came to, where they were judged.
+        guards: the results of the guards, where they were judged.
         is_held: whether the feed is held back for them.
-        changes: what the feed changes against the published one, where there is one.
+        changes: the changes against the published feed, where there is one.
         record_count: rows of the merged feed, 0 on failure.
         unpriced_skus: how many SKUs were left out for want of a price.
         skus_won: how many rows of the feed are each vendor's.
-        rules: the tenant's own, with what each did.
+        rules: the tenant's own, with the effect of each.
         currency: that of its amounts.
     """
 
@@ -87,10 +87,10 @@ class RunFindings:
         vendors = (self.replaced.get(each.vendor_id, each) for each in self.normalized)
         return [vendor for vendor in vendors if vendor.status is not VendorStatus.LAST_GOOD]
 
-    def causes(self, most: int = DEFAULT_LIMITS.report_causes) -> list[Cause]:
-        """Return what is refused alike in the uploads, the most frequent first."""
+    def causes(self, limit: int = DEFAULT_LIMITS.report_causes) -> list[Cause]:
+        """Return the causes of rejected rows in the uploads, the most frequent first."""
         found = (cause for vendor in self.uploads for cause in vendor.causes)
-        return sorted(found, key=lambda cause: -cause.count)[:most]
+        return sorted(found, key=lambda cause: -cause.count)[:limit]
 
     def valid_rows(self) -> dict[str, int]:
         """Return the valid rows of every vendor that is not left out, 0 where it has none."""
@@ -110,11 +110,11 @@ class RunFindings:
         self.faults = (ReportEntry(failure.error_code, failure.error_message),)
 
     def drop_feed(self) -> None:
-        """Take back what is said of a feed that is not to be had after all."""
+        """Drop the findings of a feed that could not be written."""
         self.record_count, self.changes = 0, None
 
     def with_remedy(self, failure: RunFailure | None) -> RunFailure | None:
-        """Return a failure for refused rows with what mends most of those that it is about."""
+        """Return a failure for rejected rows with the remedy of most of these rows."""
         if failure is None or failure.error_code not in _OF_ROWS:
             return failure
         about = failure.vendors or self.vendor_ids
@@ -130,14 +130,14 @@ class RunFindings:
     def take_normalized(
         self, normalized: Sequence[NormalizedVendor], failure: RunFailure | None
     ) -> None:
-        """Add what reading the vendors has found, and whether it ends the run."""
+        """Add the findings of reading the vendors, and the failure that ends the run."""
         self.normalized, self.failure = normalized, failure
         if failure is not None:
             self.faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
             self.warnings = [*self.warnings, *(w for vendor in normalized for w in vendor.warnings)]
 
     def take_merged(self, merged: MergedInventory) -> None:
-        """Add what merging has found."""
+        """Add the findings of the merge."""
         self.failure = self.with_remedy(merged.failure)
         self.faults, self.warnings = merged.faults, merged.warnings
         self.warning_counts = merged.warning_counts

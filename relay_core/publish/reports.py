@@ -1,4 +1,4 @@
-"""The bytes of every report that a run writes, made of what it has found out."""
+"""The bytes of every report that a run writes, made of its findings."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def run_summary_json(
 
     Args:
         ctx: the run.
-        findings: what it has found out.
+        findings: its findings.
         status: how it ended.
         stage_times: seconds by stage.
         duration_seconds: seconds from start to end.
@@ -168,8 +168,8 @@ def _errors_document(
 ) -> bytes:
     """Write the head indented, each cause and each entry on a line: people and programs read it."""
     top = json.dumps(head, ensure_ascii=False, indent=2).removesuffix("\n}")
-    told = _array([as_json(cause.as_dict()) for cause in causes])
-    return f'{top},\n  "causes": {told},\n  "entries": {_array(entries)}\n}}\n'.encode()
+    listed_causes = _array([as_json(cause.as_dict()) for cause in causes])
+    return f'{top},\n  "causes": {listed_causes},\n  "entries": {_array(entries)}\n}}\n'.encode()
 
 
 def _array(lines: Sequence[str]) -> str:

@@ -111,13 +111,13 @@ def state_chunks(
         context: which publication it is.
         offered_at: aware; when the rows were offered, which have no instant of their own.
     """
-    told = json.dumps(asdict(context), ensure_ascii=False).encode()
+    metadata = json.dumps(asdict(context), ensure_ascii=False).encode()
     rows = table_of(feed)
     slices = (rows.slice(start, _GROUP_ROWS) for start in range(0, len(rows), _GROUP_ROWS))
     yield from parquet_chunks(
         _WRITTEN,
         ordered_map(partial(_group, deferred, offered_at), slices),
-        {_METADATA: told},
+        {_METADATA: metadata},
         compression="lz4",
         use_dictionary=["vendor_id", "condition", "brand", "offered_at"],
         write_statistics=False,

@@ -60,10 +60,12 @@ class GuardResult:
     def as_dict(self, max_sku_length: int | None = None) -> dict[str, Any]:
         """Return the result as reports show it; a longer SKU is cut."""
         names = ("guard", "vendor_id", "side", "tripped", "value", "limit", "count", "of")
-        told = {name: getattr(self, name) for name in names}
-        absent = {name for name in ("vendor_id", "side") if told[name] is None}
-        told["examples"] = [{**each, "sku": each["sku"][:max_sku_length]} for each in self.examples]
-        return {name: value for name, value in told.items() if name not in absent}
+        shown = {name: getattr(self, name) for name in names}
+        absent = {name for name in ("vendor_id", "side") if shown[name] is None}
+        shown["examples"] = [
+            {**each, "sku": each["sku"][:max_sku_length]} for each in self.examples
+        ]
+        return {name: value for name, value in shown.items() if name not in absent}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The gate: which rows a contract refuses, and for which of their cells. Its word is final."""
+"""The row checks: the rows that a contract rejects, and the cells that it rejects them for."""
 
 from __future__ import annotations
 

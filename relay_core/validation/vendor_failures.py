@@ -250,8 +250,8 @@ def _failure_of_input(
         place = str(vendor.sku_map.s3_key or vendor.sku_map.local_path)
         return run_faults.missing_map(vendor.vendor_id, place)
     if found.sku_map_size > limits.sku_map_bytes:
-        most = limits.sku_map_bytes
-        return run_faults.too_large(vendor.vendor_id, "SKU map", found.sku_map_size, most)
+        limit = limits.sku_map_bytes
+        return run_faults.too_large(vendor.vendor_id, "SKU map", found.sku_map_size, limit)
     return None
 
 
