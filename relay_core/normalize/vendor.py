@@ -169,7 +169,9 @@ def read_rows(
     kept = columns if again is None else {*columns, "row_number"}
     rows = ReadRows(vendor_id, warnings, log, kept, again)
 
-    def read_batch(batch: TextBatch | MalformedRecords) -> tuple[TypedBatch, pa.StringArray] | MalformedRecords:
+    def read_batch(
+        batch: TextBatch | MalformedRecords,
+    ) -> tuple[TypedBatch, pa.StringArray] | MalformedRecords:
         if isinstance(batch, MalformedRecords):
             return batch
         read = reader.read(batch)
