@@ -48,7 +48,7 @@ class RejectionLog:
         limits: the room for entries and causes.
         counts: how many faults of each code there are.
         records: how many records are rejected.
-        misfits: how many of them do not fit the header, or are no records.
+        malformed: how many of them do not fit the header, or are no records.
         causes: the rejected cells and records that are alike.
         held: some numbers of the feed that hold, as they are written, by column.
     """
