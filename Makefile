@@ -49,16 +49,16 @@ lock: setup ## Resolve pyproject.toml again: all of it, what builds it, and what
 demo: setup ## Run the main job end to end on embedded AWS, then end everything
 	@$(BIN)/relay demo
 
-dev: setup ## The same stack, left running, with Dagster's UI
+dev: setup ## Start the same stack and leave it running, with Dagster's UI
 	@$(BIN)/relay dev
 
-test: setup ## Run the quick tests: all but those that tests/conftest.py calls slow
+test: setup ## Run the quick tests: all except those that tests/conftest.py lists as slow
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not (slow or integration)'
 
-check: setup format lint types ## Everything that must hold before a change is merged
+check: setup format lint types ## Run every check that a change must pass before it is merged
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'smoke or not (chaos or integration)'
 
-coverage: setup ## The same tests, and which branches they did not take
+coverage: setup ## Run the same tests, and show the branches that they did not take
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'smoke or not (chaos or integration)' \
 	  --cov --cov-report=term:skip-covered
 
@@ -77,29 +77,29 @@ integration: setup ## Run the tests that start the real stack: demo, PostgreSQL,
 smoke: setup ## Break the real stack in six ways, in under 2 minutes; part of check
 	@$(BIN)/python tests/integration/chaos.py --smoke
 
-chaos: setup ## Break the real stack in every way of docs/RESILIENCE.md; REST=1 in those that check has not
+chaos: setup ## Break the real stack in every way of docs/RESILIENCE.md; REST=1 leaves out those of check
 	@$(BIN)/python tests/integration/chaos.py $(if $(REST),--rest)
 
 real-feeds: setup ## Run the local runner over RELAY_FEEDS_DIR (default ../shared/data)
 	@$(BIN)/python scripts/real_feeds.py
 
-fuzz-api: setup ## Go through the live API with its OpenAPI document: EXAMPLES, SEED, KEYS=tenant
+fuzz-api: setup ## Fuzz the live API by its OpenAPI document: EXAMPLES, SEED, KEYS=tenant
 	@$(BIN)/python tests/fuzzing/campaign.py $(if $(EXAMPLES),--examples $(EXAMPLES)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(KEYS),--keys $(KEYS))
 
-explore: setup ## Let each actor of the ledger die, lose answers and be interrupted at every call: SEEDS, ONLY
+explore: setup ## Kill, cut off and interrupt each process that changes runs, at every call: SEEDS, ONLY
 	@$(BIN)/python tests/explorer/explore.py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ONLY),--only $(ONLY))
 
 bench-api: setup ## Measure the API under 200 pollers and 20 listers: SECONDS
 	@$(BIN)/python -m benchmarks.api_bench $(if $(SECONDS),--seconds $(SECONDS))
 
-bench-explain: setup ## Measure how long a SKU of a large run takes to be explained: ROWS, SKUS
+bench-explain: setup ## Measure the time to explain a SKU of a large run: ROWS, SKUS
 	@$(BIN)/python -m benchmarks.explain_bench $(if $(ROWS),--rows $(ROWS)) $(if $(SKUS),--skus $(SKUS))
 
-bench-hostile-requests: setup ## Measure what hostile requests cost the API and another caller
+bench-hostile-requests: setup ## Measure the cost of hostile requests for the API and another caller
 	@$(BIN)/python -m benchmarks.hostile_requests
 
-bench-idle: setup ## Measure what the stack uses of a core while nothing happens
+bench-idle: setup ## Measure the idle stack's share of a core
 	@$(BIN)/python -m benchmarks.idle_bench
 
 # make bench SIZES=100k,1m ROUNDS=3 VARIANTS=0 GIGABYTE=0 is a short one.
@@ -108,7 +108,7 @@ bench: setup ## Measure the engine and its peers: SIZES, ROUNDS, VARIANTS, GIGAB
 	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(VARIANTS),--variants $(VARIANTS)) \
 	  $(if $(GIGABYTE),--gigabyte $(GIGABYTE))
 
-bench-changes: setup ## Measure what comparing a feed with the published one costs: ROUNDS
+bench-changes: setup ## Measure the comparison of a feed with the published one: ROUNDS
 	@$(BIN)/python -m benchmarks.changes_bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-formats: setup ## Measure each format of feeds beside a CSV of the same rows: ROUNDS
@@ -118,13 +118,13 @@ bench-hostile: setup ## Measure hostile feeds of all formats beside clean ones: 
 	@$(BIN)/python -m benchmarks.hostile_feeds $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(MEGABYTES),--megabytes $(MEGABYTES)) $(if $(ONLY),--only "$(ONLY)")
 
-bench-rules: setup ## Measure what a tenant's own rules cost: ROWS, ROUNDS
+bench-rules: setup ## Measure the cost of a tenant's own rules: ROWS, ROUNDS
 	@$(BIN)/python -m benchmarks.rules_bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-runs: setup ## Measure what a run costs beside an empty Dagster job: RUNS, BURST
+bench-runs: setup ## Measure a run beside an empty Dagster job: RUNS, BURST
 	@$(BIN)/python -m benchmarks.runs_bench $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))
 
-bench-webhooks: setup ## Measure how soon a thousand webhooks arrive where one receiver of ten hangs: PROFILE=1
+bench-webhooks: setup ## Measure the delivery of a thousand webhooks while one receiver of ten hangs: PROFILE=1
 	@$(BIN)/python -m benchmarks.webhooks_bench $(if $(PROFILE),--profile)
 
 scale: setup ## Measure ticks, lists and waits with 100 to 10,000 tenants: SIZES
@@ -139,7 +139,7 @@ runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack; D
 schema: setup ## Write docs/config.schema.json again
 	@$(BIN)/python -m relay_dagster.api.http.config_schema > docs/config.schema.json
 
-template: setup ## Write the section of deploy/relay.yaml that says what `relay bootstrap` makes
+template: setup ## Write the section of deploy/relay.yaml that `relay bootstrap` has in common with it
 	@$(BIN)/python scripts/write_template.py
 
 screenshots: setup ## Take the pictures of docs/pictures again, with Chromium; NAME=plots for one
@@ -148,11 +148,11 @@ screenshots: setup ## Take the pictures of docs/pictures again, with Chromium; N
 cluster: setup ## Run on two machines with Celery and kill one; needs redis-server, PostgreSQL, root
 	@$(BIN)/python tests/cluster/rehearsal.py
 
-audit: setup ## Write what the image is made of (out/sbom.cdx.json); ask what is known against what is locked
+audit: setup ## Write the image's bill of materials (out/sbom.cdx.json); ask for known vulnerabilities
 	@$(BIN)/python scripts/audit.py
 
 figures: setup ## Count the lines, names, imports and calls of the code, and its time to load: ROUNDS
 	@$(BIN)/python -W ignore -m benchmarks.figures $(if $(ROUNDS),--rounds $(ROUNDS))
 
-clean: ## Remove what tools left behind; .venv stays
+clean: ## Remove the files of tools; .venv stays
 	@rm -rf build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info

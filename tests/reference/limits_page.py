@@ -35,11 +35,11 @@ TOLD = (
 )
 _INTRODUCTION = """# Limits
 
-Every input has one, and over it is a clear answer, never a dead process. The page is made of what
-the code says of each: `python tests/reference/limits_page.py` writes it again.
+Every input has a limit. Beyond it comes a clear answer, never a dead process. The page is made from the
+code: `python tests/reference/limits_page.py` writes it again.
 
-Limits of a config are judged where it is stored or checked, and by the local runner (exit status
-2); a run takes a stored one as it is. The local runner reads the variables, too.
+Limits of a config apply where it is stored or checked, and in the local runner (exit status 2). A run
+takes a stored config as it is. The local runner reads the variables, too.
 """
 
 
@@ -51,7 +51,7 @@ def limits_page() -> str:
         *_table("variable", _settings()),
         "\n## The same everywhere\n",
         *_table("limit", [row for limits in FIXED for row in _attributes(limits)]),
-        "\n## What is told of them\n",
+        "\n## In messages\n",
         *_table("limit", TOLD),
     ]
     return "\n".join(parts) + "\n"
