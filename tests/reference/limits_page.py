@@ -35,11 +35,11 @@ TOLD = (
 )
 _INTRODUCTION = """# Limits
 
-Every input has a limit. Beyond it comes a clear answer, never a dead process. The page is made from the
-code: `python tests/reference/limits_page.py` writes it again.
+Every input has a limit. Beyond it comes a clear answer, never a dead process. The page is made from
+the code: `python tests/reference/limits_page.py` writes it again.
 
-Limits of a config apply where it is stored or checked, and in the local runner (exit status 2). A run
-takes a stored config as it is. The local runner reads the variables, too.
+Limits of a config apply where it is stored or checked, and in the local runner (exit status
+2). A run takes a stored config as it is. The local runner reads the variables, too.
 """
 
 
