@@ -18,7 +18,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Valid
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 from pydantic_settings.sources import PydanticBaseSettingsSource
 
-from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.domain.limits import DEFAULT_LIMITS, MEANINGS, Limits
 
 # SQS keeps no message invisible for longer.
 _MAX_VISIBILITY_SECONDS = 12 * 60 * 60
@@ -148,33 +148,32 @@ class LimitSettings(EnvironmentSettings):
     max_feed_bytes: _Limit = Field(
         DEFAULT_LIMITS.feed_bytes,
         validation_alias="RELAY_MAX_FEED_BYTES",
-        description="of an upload, of what it unpacks to, and of the texts of all cells of a "
-        "workbook or of Parquet; `feed_too_large`",
+        description=MEANINGS["feed_bytes"],
     )
     max_sku_map_bytes: _Limit = Field(
         DEFAULT_LIMITS.sku_map_bytes,
         validation_alias="RELAY_MAX_SKU_MAP_BYTES",
-        description="of a SKU map; `feed_too_large`",
+        description=MEANINGS["sku_map_bytes"],
     )
     max_columns: _Limit = Field(
         DEFAULT_LIMITS.columns,
         validation_alias="RELAY_MAX_COLUMNS",
-        description="of a feed, empty headers at the end not counted; `invalid_input`",
+        description=MEANINGS["columns"],
     )
     max_cell_bytes: _Limit = Field(
         DEFAULT_LIMITS.cell_bytes,
         validation_alias="RELAY_MAX_CELL_BYTES",
-        description="of a cell or a header, as UTF-8 and without its quotes; `invalid_input`",
+        description=MEANINGS["cell_bytes"],
     )
     max_vendors: _Limit = Field(
         DEFAULT_LIMITS.vendors,
         validation_alias="RELAY_MAX_VENDORS",
-        description="of a config; a fault of the config",
+        description=MEANINGS["vendors"],
     )
     max_config_bytes: _Limit = Field(
         DEFAULT_LIMITS.config_bytes,
         validation_alias="RELAY_MAX_CONFIG_BYTES",
-        description="of a config, as JSON without white space; 413 `CONFIG_TOO_LARGE`",
+        description=MEANINGS["config_bytes"],
     )
     max_run_memory_mb: _LimitOrNone = Field(
         0,

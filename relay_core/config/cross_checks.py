@@ -51,12 +51,12 @@ _PROBES = (
 
 @dataclass(slots=True)
 class LoadContext:
-    """What the reading of one config knows across its sections.
+    """The facts that the reading of one config shares between its sections.
 
     Attributes:
-        tenant_id: whose config it is; None where it has no sound id, so that no key is held to it.
-        limits: how much the config may hold.
-        vendor_ids: of the vendors that were read.
+        tenant_id: the config's own; None where it is unsound, and then no key is compared with it.
+        limits: the most that the config may hold.
+        vendor_ids: the ids of the vendors read so far.
     """
 
     tenant_id: str | None = None
@@ -86,7 +86,7 @@ def read_vendor_id(vendor_id: str, info: ValidationInfo) -> str:
 
 
 class _Entry(NamedTuple):
-    """An entry of a list or a mapping that is judged with the others; ``seen`` is theirs, too."""
+    """An entry of a list or a mapping; all entries share ``seen``."""
 
     key: Any
     value: Any
@@ -103,7 +103,7 @@ def _entries(value: Any) -> Any:
 
 
 ENTRIES = BeforeValidator(_entries)
-"""Begins a list or a mapping whose items have a validator of `judged`."""
+"""The first validator of a list or a mapping whose items have one of `judged`."""
 
 
 def judged(check: Callable[[Any, _Entry, ValidationInfo], None]) -> WrapValidator:
@@ -197,7 +197,7 @@ LocalPath = Annotated[str, AfterValidator(_check_local_path)]
 
 
 def goes_with(kind: str, value: str | None, info: ValidationInfo) -> str | None:
-    """Refuse a field that its section's ``type`` needs and lacks, or has no use for."""
+    """Refuse a field that its section's ``type`` requires and lacks, or has no use for."""
     found = info.data.get("type")
     if found == kind and value is None:
         raise refuse(f'is required where type is "{kind}"')
@@ -207,7 +207,7 @@ def goes_with(kind: str, value: str | None, info: ValidationInfo) -> str | None:
 
 
 def refuse_idle(option: str, wanted: str, is_set: bool, info: ValidationInfo) -> None:
-    """Refuse another value than the default where the option beside it gives it nothing to do."""
+    """Refuse a value other than the default where the option beside it makes it idle."""
     found = info.data.get(option)
     if found not in (None, wanted) and is_set:
         raise refuse(f'applies with {option} "{wanted}", and that is "{found}"; leave it out')
@@ -221,11 +221,11 @@ FORMATS_WITH = {
     "skip_lines": ("csv", *WORKBOOK_FORMATS),
     "columns": ("csv", *WORKBOOK_FORMATS),
 }
-"""Which formats of feeds an option of the parser says anything about; the others: all."""
+"""The formats that an option of the parser applies to; an option not listed applies to all."""
 
 
 def refuse_with_format(wanted: Collection[str], is_set: bool, info: ValidationInfo) -> None:
-    """Refuse another value than the default of an option that only some formats have a use for."""
+    """Refuse a value other than the default where the feed's format has no use for the option."""
     found = info.data.get("format")
     if is_set and found is not None and found not in wanted:
         formats = " or ".join(f'"{each}"' for each in wanted)
@@ -274,22 +274,21 @@ def _check_timestamp_format(form: str) -> str:
         raise refuse(f"{shorten(form)} is longer than {MAX_QUOTED} characters")
     directives = re.findall(r"%(.?)", form, re.DOTALL)
     for directive in directives:
-        _check_directive(directive)
+        if directive == "Z":
+            raise refuse(
+                "%Z is not read, as the names of zones differ between machines; use %z for an "
+                "offset"
+            )
+        if directive not in _DIRECTIVES or not directive:
+            raise refuse(
+                f"%{directive} is no directive of strptime that is read; %% is a percent sign"
+            )
     missing = [part for part, given in _DATE_PARTS.items() if not set(given) & set(directives)]
     if missing:
         raise refuse(f"{shorten(form)} has no {' and no '.join(missing)}, as in %Y-%m-%d")
     for probe in _PROBES:
         _check_reads_back(form, probe)
     return form
-
-
-def _check_directive(directive: str) -> None:
-    if directive == "Z":
-        raise refuse(
-            "%Z is not read, as the names of zones differ between machines; use %z for an offset"
-        )
-    if directive not in _DIRECTIVES or not directive:
-        raise refuse(f"%{directive} is no directive of strptime that is read; %% is a percent sign")
 
 
 def _check_reads_back(form: str, probe: datetime) -> None:

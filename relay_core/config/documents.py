@@ -1,8 +1,8 @@
-"""Text of a config, JSON or YAML, to plain mappings, lists and scalars that have lost nothing.
+"""Text of a config, JSON or YAML, to plain mappings, lists and scalars without any loss.
 
-A number keeps its source text and is never a float; what YAML takes for a date is its text. A text
-that repeats a key is refused. Documents that other programs hand over as Python objects are made
-as plain. What a config may say is decided elsewhere.
+A number keeps its source text and is never a float; a date of YAML stays text. A text that repeats
+a key is refused. Python objects of other programs become as plain. The rules of a config are in
+other modules.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _MAX_BITS = 8_192
 _WHITE_SPACE = " \t\r\n"
 _JSON_TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _EMPTY = re.compile(rf"\[[{_WHITE_SPACE}]*\]|\{{[{_WHITE_SPACE}]*\}}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _BRACKET = re.compile(r"[][{}]")
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -93,7 +94,7 @@ def _decode(text: str | bytes) -> str:
 
 
 def _measure_json(text: str, limits: Limits) -> None:
-    """Refuse a text that says too much; nothing is built of it before."""
+    """Refuse a text that is too large, before anything is built of it."""
     bare = _JSON_TEXT.sub('""', text)
     size = len(text.encode("utf-8", "surrogatepass")) - sum(map(bare.count, _WHITE_SPACE))
     if size > limits.config_bytes:
@@ -168,10 +169,10 @@ def _repeated_keys(document: Any) -> Iterator[tuple[tuple[object, ...], str]]:
 def plain_document(
     document: Mapping[Any, Any], limits: Limits = DEFAULT_LIMITS
 ) -> tuple[dict[str, Any], list[ConfigFault]]:
-    """Return a document of plain values with its nulls taken out, and what had to be left out.
+    """Return a document of plain values without its nulls, and the faults of what it left out.
 
-    Takes what `parse_document` returns and what other programs hand over, with ``Decimal``,
-    ``float`` (read as its shortest text) or ``tuple`` in it.
+    The document comes from `parse_document` or from another program; it may hold ``Decimal``,
+    ``float`` (read as its shortest text) and ``tuple``.
 
     Raises:
         ConfigError: it is nested too deeply, as one that holds itself is, or holds too much.
@@ -209,12 +210,22 @@ class _Cleaner:
             raise whole_fault(too_deep(self._limits))
         if isinstance(value, Mapping):
             return self._mapping(value, path)
-        return [self._item(item, (*path, index)) for index, item in enumerate(value)]
+        items = []
+        for index, item in enumerate(value):
+            plain = self.clean(item, (*path, index))
+            if item is None:  # which has no meaning in a list
+                message = "is null; take it out of the list, or put it in quotes"
+                self._refuse((*path, index), message)
+            items.append("" if plain is None else plain)
+        return items
 
     def _mapping(self, mapping: Mapping[Any, Any], path: tuple[object, ...]) -> dict[str, Any]:
         plain: dict[str, Any] = {}
         for original, item in mapping.items():
-            key = self._key(original, path)
+            key = self._scalar(original, path)
+            if original is None or isinstance(original, bool):
+                key = BareWord("null" if original is None else str(original).lower())
+            key = str(key) if isinstance(key, int) else key
             value = None if key is None else self.clean(item, (*path, key))
             # A null is as if absent, but for the guards: there it switches one off.
             if key is None or (value is None and (item is not None or path != ("guards",))):
@@ -224,37 +235,19 @@ class _Cleaner:
             plain[key] = value
         return plain
 
-    def _item(self, item: Any, path: tuple[object, ...]) -> Any:
-        """Return a list's item; a null has no meaning there."""
-        value = self.clean(item, path)
-        if item is None:
-            self._refuse(path, "is null; take it out of the list, or put it in quotes")
-        return "" if value is None else value
-
-    def _key(self, key: Any, path: tuple[object, ...]) -> str | None:
-        if key is None or isinstance(key, bool):
-            return BareWord("null" if key is None else str(key).lower())
-        plain = self._scalar(key, path)
-        return str(plain) if isinstance(plain, int) else plain
-
     def _scalar(self, value: Any, path: tuple[object, ...]) -> Any:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
-            return self._text(value, path)
+            if _SURROGATE.search(value):
+                return self._refuse(path, "holds half of a surrogate pair, which is no character")
+            return value
         if isinstance(value, int) and value.bit_length() < _MAX_BITS:
             return number(str(int(value)))
         if isinstance(value, float | Decimal) and math.isfinite(value):
             return number(repr(float(value)) if isinstance(value, float) else str(value))
         kind = "this number" if isinstance(value, int | float | Decimal) else type(value).__name__
         return self._refuse(path, f"{kind} cannot stand in a config")
-
-    def _text(self, text: str, path: tuple[object, ...]) -> Any:
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError:
-            return self._refuse(path, "holds half of a surrogate pair, which is no character")
-        return text
 
     def _refuse(self, path: tuple[object, ...], message: str) -> None:
         self.faults.append(ConfigFault(join_path(path), message))

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a config, as faults in plain words, each with its path."""
+"""Faults of a config in plain words, made of pydantic's errors, each with its path."""
 
 from __future__ import annotations
 
@@ -47,10 +47,14 @@ _AT_LEAST_ONE, _LEAVE_OUT = "list at least one", "leave the entry out instead"
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[ConfigFault]:
     """Yield the faults behind a failed validation of ``model``, in the order of its fields."""
-    details = error.errors(include_url=False)
-    for index, detail in enumerate(each for each in details if not _is_of_items(each)):
+    details: list[Any] = [
+        each
+        for each in error.errors(include_url=False)
+        # The faults of a list whose items are all refused are those of its items.
+        if each["type"] != "too_short" or not (isinstance(each["input"], list) and each["input"])
+    ]
+    for index, detail in enumerate(details):
         path, context = detail["loc"], detail.get("ctx", {})
-        is_told = index < MAX_FAULTS
         if detail["type"] == REFUSED:
             path = path[:-1] if "of_section" in context else path
             message, hint = context["message"], context.get("hint", str)
@@ -60,16 +64,7 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Config
             message = _sentence(detail, context)
             hint = partial(_nearest, detail, *_field_at(model, path))
         path = path[:-1] if path[-1:] == ("[key]",) else path
-        yield ConfigFault(join_path(path), message + (hint() if is_told else ""))
-
-
-def _is_of_items(detail: Any) -> bool:
-    """Return whether a list is too short because its items are refused, which is told of each."""
-    return (
-        detail["type"] == "too_short"
-        and bool(detail["input"])
-        and isinstance(detail["input"], list)
-    )
+        yield ConfigFault(join_path(path), message + (hint() if index < MAX_FAULTS else ""))
 
 
 def _sentence(detail: Any, context: Mapping[str, Any]) -> str:
@@ -90,7 +85,7 @@ def _sentence(detail: Any, context: Mapping[str, Any]) -> str:
 
 
 def _choice(detail: Any, section: type[BaseModel], name: str) -> tuple[str, Callable[[], str]]:
-    """Return the sentence for a word that is none of a field's, and what gives its hint."""
+    """Return the sentence for a word that a field does not allow, and the function of its hint."""
     allowed = _words(section.model_fields[name].annotation)
     listed = ", ".join(f'"{word}"' for word in allowed)
     wanted = f"must be {listed}" if len(allowed) == 1 else f"must be one of {listed}"

@@ -19,7 +19,7 @@ class PatchStep:
 def set_members(
     document: Mapping[str, Any], path: tuple[str | int, ...], members: Mapping[str, Any]
 ) -> list[PatchStep]:
-    """Return the steps that set members of the object at a path; those of objects are merged in.
+    """Return the steps that set members of the object at a path; nested objects are merged.
 
     The object itself must be there.
     """
@@ -32,9 +32,9 @@ def set_members(
         if isinstance(value, Mapping) and isinstance(own, Mapping):
             steps += set_members(document, (*path, name), value)
         else:
-            steps.append(
-                PatchStep("replace" if name in place else "add", _pointer(*path, name), value)
-            )
+            keys = (str(key).replace("~", "~0").replace("/", "~1") for key in (*path, name))
+            op: Literal["add", "replace"] = "replace" if name in place else "add"
+            steps.append(PatchStep(op, "".join(f"/{key}" for key in keys), value))
     return steps
 
 
@@ -42,7 +42,8 @@ def apply_patch(document: Mapping[str, Any], steps: Iterable[PatchStep]) -> dict
     """Return a document with the steps of `set_members` taken; the given one stays as it is."""
     changed: dict[str, Any] = _apart(document)
     for each in steps:
-        *parents, last = map(_unescaped, each.path.split("/")[1:])
+        keys = (key.replace("~1", "/").replace("~0", "~") for key in each.path.split("/")[1:])
+        *parents, last = keys
         place: Any = changed
         for step in parents:
             place = place[int(step)] if isinstance(place, list) else place[step]
@@ -55,11 +56,3 @@ def _apart(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _apart(each) for name, each in value.items()}
     return [_apart(each) for each in value] if isinstance(value, list) else value
-
-
-def _pointer(*path: str | int) -> str:
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
-
-
-def _unescaped(step: str) -> str:
-    return step.replace("~1", "/").replace("~0", "~")

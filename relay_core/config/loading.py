@@ -7,7 +7,7 @@ its sections are in `models`, single values and rules that join fields are read 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain
@@ -88,7 +88,16 @@ class TenantConfig(Section):
         wanted = set(vendor_ids or ())
         known = [vendor.vendor_id for vendor in self.vendors]
         if wanted.difference(known):
-            raise ConfigError(_unknown_vendors(vendor_ids or (), known))
+            has, those = f"; it has {listed(known, ', ', len(known))}", set(known)
+            unknown = [each for each in enumerate(vendor_ids or ()) if each[1] not in those]
+            raise ConfigError(
+                ConfigFault(
+                    f"vendors.{place}",
+                    f"the config has no vendor {shorten(vendor_id)}"
+                    f"{nearest(vendor_id, known) if index < MAX_LISTED else ''}{has}",
+                )
+                for index, (place, vendor_id) in enumerate(unknown)
+            )
         return tuple(v for v in self.vendors if not wanted or v.vendor_id in wanted)
 
     def to_document(self) -> dict[str, Any]:
@@ -97,15 +106,6 @@ class TenantConfig(Section):
         `load_config` of it gives the same config.
         """
         return self.model_dump(mode="json")
-
-
-def _unknown_vendors(vendor_ids: Collection[str], known: Collection[str]) -> Iterator[ConfigFault]:
-    has, those = f"; it has {listed(known, ', ', len(known))}", set(known)
-    unknown = ((place, each) for place, each in enumerate(vendor_ids) if each not in those)
-    for index, (place, vendor_id) in enumerate(unknown):
-        hint = nearest(vendor_id, known) if index < MAX_LISTED else ""
-        message = f"the config has no vendor {shorten(vendor_id)}{hint}{has}"
-        yield ConfigFault(f"vendors.{place}", message)
 
 
 def load_stored_config(text: str) -> TenantConfig:
@@ -131,7 +131,11 @@ def load_config(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) ->
     """
     if not isinstance(document, Mapping):
         raise ConfigError([ConfigFault("", "the config must be a mapping of keys to values")])
-    _require_schema_version(document.get("schema_version"))
+    version = document.get("schema_version")
+    is_number = isinstance(version, int | float | Decimal | NumberText)
+    if version is not None and not (is_number and is_exactly(SCHEMA_VERSION, version)):
+        is_short = is_number or (isinstance(version, str) and len(version) <= 64)
+        raise UnsupportedSchemaVersionError(version if is_short else type_name(version))
     plain, faults = plain_document(document, limits)
     context = LoadContext(sound_id(plain.get("tenant_id")), limits)
     try:
@@ -141,11 +145,3 @@ def load_config(document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) ->
     if faults:
         raise ConfigError(faults)
     return config
-
-
-def _require_schema_version(found: Any) -> None:
-    is_number = isinstance(found, int | float | Decimal | NumberText)
-    if found is None or (is_number and is_exactly(SCHEMA_VERSION, found)):
-        return
-    is_short = is_number or (isinstance(found, str) and len(found) <= 64)
-    raise UnsupportedSchemaVersionError(found if is_short else type_name(found))

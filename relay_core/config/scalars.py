@@ -1,19 +1,16 @@
-"""Scalars of a config that keep the text they were written as, and what is said of its size.
-
-Shared by the readers of JSON and YAML and by the config itself; no reading and no rules here.
-"""
+"""Scalars of a config that keep their source text, and the messages that both readers share."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-from relay_core.domain.cell_rules import shorten
+from relay_core.domain.cell_rules import cut, shorten
 from relay_core.domain.errors import ConfigError, ConfigFault
 from relay_core.domain.limits import MAX_QUOTED, Limits
 
 MAX_CHARACTERS = 2_000_000
-"""How long a config's text may be, white space and comments included."""
+"""The longest text of a config, white space and comments included."""
 
 _CANONICAL_INTEGER = re.compile(r"-?[1-9][0-9]{0,17}|0")
 
@@ -37,12 +34,12 @@ class BareWord(str):
 
 
 def number(text: str) -> int | NumberText:
-    """Return a number of which the source text can be had back."""
+    """Return a number whose source text can be had back."""
     return int(text) if _CANONICAL_INTEGER.fullmatch(text) else NumberText(text)
 
 
 def type_name(value: object) -> str:
-    """Return what a config's author calls a value of this type."""
+    """Return the noun that a config's author uses for a value of this type."""
     if isinstance(value, bool):
         return "a boolean"
     if isinstance(value, int | NumberText):
@@ -57,21 +54,21 @@ def type_name(value: object) -> str:
 def join_path(path: Iterable[object]) -> str:
     """Return a path as faults give it: ``vendors.1.parser``; a long one is cut."""
     joined = ".".join(str(step)[: MAX_QUOTED + 1] for step in path)
-    return joined if len(joined) <= MAX_QUOTED else f"{joined[:MAX_QUOTED]}..."
+    return cut(joined, MAX_QUOTED, "...")
 
 
 def repeated_key(key: str) -> str:
-    """Say that a key stands twice in one mapping."""
+    """Return the message for a key that one mapping repeats."""
     return f"the key {shorten(key)} stands more than once; keep one of them"
 
 
 def too_deep(limits: Limits) -> str:
-    """Say that a config is nested too deeply."""
+    """Return the message for a config that is nested too deeply."""
     return f"the config is nested deeper than {limits.config_levels} levels"
 
 
 def too_many_values(limits: Limits) -> str:
-    """Say that a config holds too much."""
+    """Return the message for a config of too many values."""
     return f"the config holds more than {limits.config_values:,} values"
 
 

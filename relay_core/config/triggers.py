@@ -20,11 +20,11 @@ from relay_core.config.values import WHOLE, Trimmed, refuse
 from relay_core.domain.cell_rules import shorten
 
 LEAST_MINUTES_APART = 5
-_LONGEST_CRON = 500
+_MAX_CRON = 500
 _DAY_OF_MINUTES = 24 * 60
 _MINUTE = timedelta(minutes=1)
 # No clock is changed by more than this at a time.
-_LONGEST_CHANGE = timedelta(hours=3)
+_MAX_CHANGE = timedelta(hours=3)
 # From when cronsim looks for a time that is due at all, for 50 years; naive as a wall clock is.
 _PROBE = datetime(2024, 1, 1)  # noqa: DTZ001
 _MONTHS = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
@@ -54,7 +54,7 @@ _FIELDS = (
 def _check_cron(text: str) -> str:
     """Return a cron of five fields that is due at times, none of them close to another."""
     parts = text.upper().split()
-    if len(parts) != len(_FIELDS) or len(text) > _LONGEST_CRON:
+    if len(parts) != len(_FIELDS) or len(text) > _MAX_CRON:
         names = ", ".join(field.name for field in _FIELDS)
         raise refuse(
             f"{shorten(text)} is no cron of five fields ({names}), such as 0 6 * * MON-FRI"
@@ -132,7 +132,7 @@ class ScheduleConfig(Section):
 
     def _walls(self, instant: datetime, zone: ZoneInfo) -> Iterator[datetime]:
         """Return the wall clock's due times from before an instant on, naive."""
-        begin = instant.astimezone(zone).replace(tzinfo=None) - _LONGEST_CHANGE
+        begin = instant.astimezone(zone).replace(tzinfo=None) - _MAX_CHANGE
         return CronSim(self.cron, begin)
 
 

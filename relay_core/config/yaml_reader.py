@@ -1,4 +1,4 @@
-"""YAML text to plain mappings, lists and scalars, each scalar with the text that it has.
+"""YAML text to plain mappings, lists and scalars, each scalar with its own text.
 
 PyYAML composes the nodes, and is stopped while it does where the text holds too much. Its own
 constructors are not used: they turn ``007``, ``1_000`` and ``2020-01-01`` into other things.
@@ -34,11 +34,11 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     "null": lambda _: None,
     "bool": lambda text: text.lower() in ("yes", "true", "on"),
 }
-"""What YAML 1.1 makes of a scalar decides its type, never its text; others are text."""
+"""The values of YAML 1.1's scalars; their texts stay. All other scalars are text."""
 
 
 def parse_yaml(text: str, limits: Limits) -> Any:
-    """Return what a YAML text holds; None where it holds nothing.
+    """Return the value of a YAML text; None where it is empty.
 
     Raises:
         ConfigError: the text is malformed, holds more than it may, or repeats keys.
@@ -85,8 +85,12 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, is_key=is_key)
         is_collection = isinstance(event, yaml.CollectionStartEvent)
-        if event.tag is not None:
-            _check_tag(event)
+        own_tag = "str"
+        if is_collection:
+            own_tag = "map" if isinstance(event, yaml.MappingStartEvent) else "seq"
+        if event.tag not in (None, "!", _PREFIX + own_tag):
+            tag = str(event.tag)[:MAX_QUOTED]
+            raise _refusal(event, f"the tag {tag} is not supported; leave it out")
         if is_key and is_collection:
             raise _refusal(event, "a key must be text, not a mapping or a list")
         before, level = self._values, self._levels
@@ -103,7 +107,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def _levels_of(self, node: Any) -> int:
-        """Return how deeply a node is nested; of what aliases name, that is known."""
+        """Return how deeply a node is nested; of aliased nodes it is known already."""
         if node in self._sizes or isinstance(node, yaml.ScalarNode):
             return self._sizes.get(node, (0, 0))[1]
         is_mapping = isinstance(node, yaml.MappingNode)
@@ -132,13 +136,6 @@ class _Loader(yaml.SafeLoader):
             raise _refusal(event, too_many_values(self._limits))
 
 
-def _check_tag(event: Any) -> None:
-    kinds = {yaml.MappingStartEvent: "map", yaml.SequenceStartEvent: "seq"}
-    if event.tag not in ("!", _PREFIX + kinds.get(type(event), "str")):
-        tag = str(event.tag)[:MAX_QUOTED]
-        raise _refusal(event, f"the tag {tag} is not supported; leave it out")
-
-
 class _Builder:
     """Makes values of nodes; a node that aliases repeat is one value."""
 
@@ -165,7 +162,9 @@ class _Builder:
         for key_node, item in node.value:
             if key_node.tag == _MERGE:
                 for each in item.value if isinstance(item, yaml.SequenceNode) else [item]:
-                    for key, value in self._merged(each, path).items():
+                    if not isinstance(each, yaml.MappingNode):
+                        raise _refusal(each, "<< takes a mapping, or a list of mappings")
+                    for key, value in self.value(each, path).items():
                         made.setdefault(key, value)
                 continue
             key = _key(key_node)
@@ -177,12 +176,6 @@ class _Builder:
                 own.add(key)
                 made[key] = value
         return made
-
-    def _merged(self, node: yaml.Node, path: tuple[object, ...]) -> dict[str, Any]:
-        if not isinstance(node, yaml.MappingNode):
-            raise _refusal(node, "<< takes a mapping, or a list of mappings")
-        merged: dict[str, Any] = self.value(node, path)
-        return merged
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:

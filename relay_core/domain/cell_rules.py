@@ -165,12 +165,12 @@ def read_timestamp(text: str, parser: CellOptions, zone: tzinfo) -> int:
 
 def shorten(text: str, limit: int = MAX_QUOTED) -> str:
     """Return text in quotes for a message, cut where it is long."""
-    return f'"{text}"' if len(text) <= limit else f'"{text[:limit]}..."'
+    return f'"{cut(text, limit, "...")}"'
 
 
-def cut(text: str, most: int) -> str:
-    """Return a text of at most so many characters; what is cut ends in ``…``."""
-    return text if len(text) <= most else f"{text[:most]}…"
+def cut(text: str, limit: int, mark: str = "…") -> str:
+    """Return the first characters of a text; a mark stands for the rest."""
+    return text if len(text) <= limit else f"{text[:limit]}{mark}"
 
 
 def explain(fault: RowFault, column: str, text: str) -> str:

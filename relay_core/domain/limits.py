@@ -1,71 +1,74 @@
-"""The one home of the limits of inputs and reports: plain numbers, handed to whoever keeps them."""
+"""The limits of inputs and reports: plain numbers, each described once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 
 MAX_FAULTS = 100
-"""So many faults of a config or a body are told, and how many more there are."""
+"""The most faults of a config or a body in an answer, which says how many more there are."""
 MAX_LISTED = 10
-"""So much of a list stands in a message."""
+"""The most items of a list in a message."""
 MAX_QUOTED = 200
-"""So many characters of somebody else's text stand in a message."""
+"""The most characters of somebody else's text in a message."""
+
+
+def _limit(value: int, meaning: str) -> int:
+    """Return a field of a limit, with its subject and the answer to what is over it."""
+    limit: int = field(default=value, metadata={"meaning": meaning})
+    return limit
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of configs and feeds, and of the size of reports.
+    """The most that a config and a feed may hold, and that a report has of them."""
 
-    Attributes:
-        feed_bytes: of an upload, of what it unpacks to, and of the texts of all cells of a workbook
-            or of Parquet; `feed_too_large`.
-        sku_map_bytes: of a SKU map; `feed_too_large`.
-        columns: of a feed, empty headers at the end not counted; `invalid_input`.
-        cell_bytes: of a cell or a header, as UTF-8 and without its quotes; `invalid_input`.
-        vendors: of a config; a fault of the config.
-        config_bytes: of a config, as JSON without white space; 413 `CONFIG_TOO_LARGE`.
-        config_levels: of a config's mappings and lists in one another; a fault of the config.
-        config_values: of a config, its mappings and lists among them; a fault of the config.
-        timestamp_formats: of a vendor's parser; a fault of the config.
-        null_values: of a vendor's parser; a fault of the config.
-        quantity_words: of a vendor's parser; a fault of the config.
-        currency_symbols: of a vendor's parser; a fault of the config.
-        parser_columns: names in `parser.columns`; a fault of the config.
-        price_rules: in `pricing.rules`; a fault of the config.
-        report_entries: of rows, and as many of SKUs, in `errors.json`; `truncated`.
-        report_bytes: of `errors.json`; `truncated`.
-        report_causes: of rows in `errors.json`, and shapes that are told apart in a column.
-        row_data_columns: in a refused row's `row_data`; others are left out.
-        cell_characters: of a refused cell in `errors.json`; cut, with `…` behind them.
-    """
-
-    feed_bytes: int = 2 << 30
-    sku_map_bytes: int = 256 << 20
-    columns: int = 1_000
-    cell_bytes: int = 1 << 20
-    vendors: int = 200
-    config_bytes: int = 390_000
-    config_levels: int = 20
-    config_values: int = 20_000
-    timestamp_formats: int = 20
-    null_values: int = 200
-    quantity_words: int = 200
-    currency_symbols: int = 50
-    parser_columns: int = 1_000
-    price_rules: int = 200
-    report_entries: int = 10_000
-    report_bytes: int = 32 << 20
-    report_causes: int = 100
-    row_data_columns: int = 50
-    cell_characters: int = 1_000
+    feed_bytes: int = _limit(
+        2 << 30,
+        "of an upload, of what it unpacks to, and of the texts of all cells of a workbook or "
+        "of Parquet; `feed_too_large`",
+    )
+    sku_map_bytes: int = _limit(256 << 20, "of a SKU map; `feed_too_large`")
+    columns: int = _limit(1_000, "of a feed, empty headers at the end not counted; `invalid_input`")
+    cell_bytes: int = _limit(
+        1 << 20, "of a cell or a header, as UTF-8 and without its quotes; `invalid_input`"
+    )
+    vendors: int = _limit(200, "of a config; a fault of the config")
+    config_bytes: int = _limit(
+        390_000, "of a config, as JSON without white space; 413 `CONFIG_TOO_LARGE`"
+    )
+    config_levels: int = _limit(
+        20, "of a config's mappings and lists in one another; a fault of the config"
+    )
+    config_values: int = _limit(
+        20_000, "of a config, its mappings and lists among them; a fault of the config"
+    )
+    timestamp_formats: int = _limit(20, "of a vendor's parser; a fault of the config")
+    null_values: int = _limit(200, "of a vendor's parser; a fault of the config")
+    quantity_words: int = _limit(200, "of a vendor's parser; a fault of the config")
+    currency_symbols: int = _limit(50, "of a vendor's parser; a fault of the config")
+    parser_columns: int = _limit(1_000, "names in `parser.columns`; a fault of the config")
+    price_rules: int = _limit(200, "in `pricing.rules`; a fault of the config")
+    report_entries: int = _limit(
+        10_000, "of rows, and as many of SKUs, in `errors.json`; `truncated`"
+    )
+    report_bytes: int = _limit(32 << 20, "of `errors.json`; `truncated`")
+    report_causes: int = _limit(
+        100, "of rows in `errors.json`, and shapes that are told apart in a column"
+    )
+    row_data_columns: int = _limit(50, "in a refused row's `row_data`; others are left out")
+    cell_characters: int = _limit(
+        1_000, "of a refused cell in `errors.json`; cut, with `…` behind them"
+    )
 
     def of_feeds(self) -> dict[str, int]:
-        """Return those that decide what is read of a feed."""
+        """Return the limits that decide what is read of a feed."""
         return {name: getattr(self, name) for name in _OF_FEEDS}
 
 
 _OF_FEEDS = ("feed_bytes", "sku_map_bytes", "columns", "cell_bytes")
 DEFAULT_LIMITS = Limits()
+MEANINGS = {each.name: str(each.metadata["meaning"]) for each in fields(Limits)}
+"""The subject of each limit, and the answer to what is over it."""
 _ANY = 1 << 31
 STORED_CONFIG_LIMITS = replace(
     DEFAULT_LIMITS,
@@ -79,7 +82,7 @@ STORED_CONFIG_LIMITS = replace(
     parser_columns=_ANY,
     price_rules=_ANY,
 )
-"""Those of a config that is stored: it was judged when it came, by the limits of then."""
+"""The limits of a stored config, which was judged by those of its day."""
 
 
 @dataclass(slots=True)
@@ -90,6 +93,6 @@ class ReportRoom:
     size: int
 
     def take(self, entries: int, size: int) -> None:
-        """Note that so many entries, of so many bytes, are kept."""
+        """Subtract entries that are kept, and their bytes."""
         self.entries = max(0, self.entries - entries)
         self.size = max(0, self.size - size)

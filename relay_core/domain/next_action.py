@@ -8,7 +8,7 @@ from relay_core.domain.run_faults import VENDOR_ROWS, listed
 
 
 def next_action(failure: RunFailure) -> str:
-    """Return what to do now, in a sentence that names the vendors that the failure is about."""
+    """Return the next action as a sentence, which names the vendors behind the failure."""
     if failure.attempt_code == INVALID_CONFIG:
         what = "Correct what error_message lists in the tenant's config, store it"
     elif failure.remedy:
@@ -17,15 +17,10 @@ def next_action(failure: RunFailure) -> str:
         return _BY_OPERATORS[failure.error_code]
     else:
         action = _ACTIONS.get(failure.error_code, "Do what error_message says")
-        what = action.format(vendors=_named(failure.vendors))
+        names = listed(failure.vendors, ", ", len(failure.vendors))
+        noun = "vendor" if len(failure.vendors) == 1 else "vendors"
+        what = action.format(vendors=f"{noun} {names}" if names else "the vendors")
     return f"{what}, then start a new run."
-
-
-def _named(vendors: tuple[str, ...]) -> str:
-    if not vendors:
-        return "the vendors"
-    word = "vendor" if len(vendors) == 1 else "vendors"
-    return f"{word} {listed(vendors, ', ', len(vendors))}"
 
 
 _ACTIONS: dict[str, str] = {

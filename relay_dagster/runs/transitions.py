@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.next_action import next_action
 from relay_core.domain.records import RunFailure
@@ -362,7 +363,7 @@ def attempt_lost(loss: Loss, policy: RetryPolicy) -> Rule:
             record,
             **_BETWEEN_ATTEMPTS,
             error_code=loss.error_code,
-            error_message=_cut(loss.message),
+            error_message=cut(loss.message, _MAX_MESSAGE, "..."),
             next_attempt_at=loss.retry_at,
         )
 
@@ -429,15 +430,10 @@ def given_up(name: str, record: RunRecord, **changes: Any) -> RunRecord:
 
 
 def _failed(name: str, record: RunRecord, failure: RunFailure, now: datetime) -> RunRecord:
-    message, code = _cut(failure.error_message), str(failure.error_code)
+    message, code = cut(failure.error_message, _MAX_MESSAGE, "..."), str(failure.error_code)
     told = replace(record, stage=failure.stage, error_code=code, error_message=message)
     action, attempt_code = next_action(failure), failure.attempt_code
     return ended(name, replace(told, next_action=action, attempt_code=attempt_code), now)
-
-
-def _cut(message: str) -> str:
-    """Return a message that surely fits into the record; the reports have all of it."""
-    return message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}..."
 
 
 def refuse_ended(record: RunRecord) -> None:

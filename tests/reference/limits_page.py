@@ -20,6 +20,7 @@ from relay_core.domain.limits import (  # noqa: E402
     MAX_FAULTS,
     MAX_LISTED,
     MAX_QUOTED,
+    MEANINGS,
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS  # noqa: E402
 from relay_dagster.settings import LimitSettings, Settings  # noqa: E402
@@ -72,7 +73,7 @@ def _settings() -> Iterator[tuple[str, float, str]]:
 
 def _attributes(limits: Any) -> Iterator[tuple[str, float, str]]:
     """Yield those that no variable sets."""
-    meanings = meanings_of(type(limits))
+    meanings = MEANINGS if limits is DEFAULT_LIMITS else meanings_of(type(limits))
     for field in fields(limits):
         if f"max_{field.name}" not in LimitSettings.model_fields:
             name, value = field.name.replace("_", " "), getattr(limits, field.name)

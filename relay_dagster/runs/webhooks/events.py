@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import RunStatus
 from relay_dagster.runs.feeds.hold import Hold
 from relay_dagster.runs.feeds.pointer import FeedUpdate
@@ -58,7 +59,7 @@ def run_data(run: RunRecord) -> dict[str, Any]:
         "run_id": run.run_id,
         "tenant_id": run.tenant_id,
         "status": str(run.status),
-        "error_code": None if code is None else _cut(str(code)),
+        "error_code": None if code is None else cut(str(code), _MAX_TEXT),
         "failure_class": None if failure_class is None else str(failure_class),
         "counts": dict(run.counts) or None,
         "changes": changes,
@@ -89,8 +90,6 @@ def _hold(hold: Hold) -> dict[str, Any]:
 def _guard(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return a guard's result without its examples."""
     told = {name: value for name, value in result.items() if name != "examples"}
-    return {name: _cut(each) if isinstance(each, str) else each for name, each in told.items()}
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
+    return {
+        name: cut(each, _MAX_TEXT) if isinstance(each, str) else each for name, each in told.items()
+    }
