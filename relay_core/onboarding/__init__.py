@@ -1,1 +1,1 @@
-"""A look at a feed's first bytes: what it is, and what to change in the config."""
+"""The check of a feed's sample: its layout and faults, and the config patch that mends them."""

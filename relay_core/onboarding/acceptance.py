@@ -1,4 +1,4 @@
-"""Whether a run would take a feed as the config stands, as far as the look at it tells."""
+"""Acceptance of a feed by a run, as far as its check can tell."""
 
 from __future__ import annotations
 

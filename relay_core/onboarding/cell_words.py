@@ -1,4 +1,4 @@
-"""Words that stand where a number or a time should: those for nothing, and those for quantities."""
+"""Words in place of numbers and times: null values, and words for quantities."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def guess_null_values(
 def quantity_word_notes(
     cells: Mapping[str, Sequence[str]], parser: ParserConfig, zone: tzinfo
 ) -> Iterator[str]:
-    """Yield what people have to say of words for quantities, whose numbers they alone know."""
+    """Yield a note for each column with unknown words for quantities: people know their numbers."""
     for column, texts in cells.items():
         if not BY_NAME[column].takes_words:
             continue

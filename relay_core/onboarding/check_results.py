@@ -1,4 +1,4 @@
-"""What a look at a feed comes to, as values: they load nothing, and pass between processes."""
+"""The results of a feed's check, as values: they load nothing, and pass between processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from relay_core.config import ParserConfig
 
 MAX_ROWS = 200
-"""How many rows are looked at, where nobody says another number."""
+"""The default number of rows that a check reads."""
 _PRICED = frozenset(("cost", "price"))
 
 
@@ -49,7 +49,7 @@ class UnknownColumn:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the first rows of a feed are by one parser.
+    """The first rows of a feed as one parser reads them.
 
     ``columns`` are the canonical columns that the file gives. ``error_code`` and ``error_message``
     tell that a run would refuse the file or leave it out.
@@ -82,14 +82,14 @@ class FeedCheck:
     """A feed as the config reads it, and with ``changes`` to the parser, where they help.
 
     Attributes:
-        as_sent: what the config as it stands makes of the first rows.
+        as_sent: the reading of the config as it stands.
         parser: how the feed is probably written, also where a change of it would not help.
         changes: options of the parser to change; ``column_map`` holds entries to add.
-        with_changes: what ``parser`` makes of the rows; None without changes.
-        missing: what the config as it stands does not find among the headers.
-        unknown: what it does not find with the changes either, and people have to say.
-        currencies: those that amounts name.
-        notes: what else people have to decide.
+        with_changes: the reading of ``parser``; None without changes.
+        missing: the columns that the config as it stands does not find among the headers.
+        unknown: the columns that are missing with the changes, too; people have to name them.
+        currencies: the currencies that amounts name.
+        notes: other decisions that are left to people.
     """
 
     as_sent: Reading

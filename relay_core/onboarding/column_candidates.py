@@ -1,4 +1,4 @@
-"""Which headers could be a column that none surely is: by their cells, and in order by their names.
+"""The candidates for a column without a sure header: by their cells, ordered by their names.
 
 Nothing is mapped by this: people choose.
 """

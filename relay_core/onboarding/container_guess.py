@@ -1,4 +1,4 @@
-"""What an upload is before it is text or rows: its compression and its format."""
+"""The container of an upload: its compression and its format."""
 
 from __future__ import annotations
 

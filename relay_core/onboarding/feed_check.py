@@ -1,4 +1,4 @@
-"""One vendor's feed held against its config by its first bytes, and what to change in the config.
+"""The check of a vendor's feed: its sample is compared with the config, and a patch is proposed.
 
 Modules that end in ``_guess`` make the guesses. They are combined here, tried on the same bytes,
 and kept only where the feed reads better with them.
@@ -51,18 +51,18 @@ def check_feed(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> 
     inner = unpacked(feed)
     changes = container_changes(feed, inner, parser)
     as_sent = _other_container(parser, changes) if changes else read_rows(inner, parser, config)
-    look = _Look(inner, parser, config)
-    check = look.proposal(changes)
+    checker = _Checker(inner, parser, config)
+    check = checker.proposal(changes)
     reading = read_rows(inner, check.parser, config) if check.changes else None
     if reading is None or not _is_better(reading, as_sent, check):
         check = replace(check, as_sent=as_sent, changes={})
     else:
         check = replace(check, as_sent=as_sent, with_changes=reading)
-    return look.with_unknown(check)
+    return checker.with_unknown(check)
 
 
 def _other_container(parser: ParserConfig, changes: Mapping[str, Any]) -> Reading:
-    """Return what a parser makes of an upload that is in another format or compression."""
+    """Return the reading of an upload in another format or compression than the parser's."""
     found = changes.get("format", parser.format)
     what = f"it is {found}" if found != parser.format else "it is packed in another way"
     return Reading(
@@ -71,8 +71,8 @@ def _other_container(parser: ParserConfig, changes: Mapping[str, Any]) -> Readin
     )
 
 
-class _Look:
-    """A feed, its vendor's parser and the tenant's config, held together for one check."""
+class _Checker:
+    """One check: a feed, its vendor's parser and the tenant's config."""
 
     def __init__(self, feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> None:
         self._feed = feed
@@ -119,7 +119,7 @@ class _Look:
         return self._without_doubtful(check)
 
     def with_unknown(self, check: FeedCheck) -> FeedCheck:
-        """Return a check that says which columns people have to name, and which they could be.
+        """Return a check with the columns that people have to name, and their candidates.
 
         Amounts under headers that nothing is read from yet show how the vendor writes numbers.
         """
@@ -212,8 +212,8 @@ def _styled(
     styled = changed_parser(parser, numbers.changes)
     if styled is not None:
         return styled, {**changes, **numbers.changes}, notes
-    told = "the numbers are written in another way than parser.defaults; change both"
-    return parser, dict(changes), [told]
+    note = "the numbers are written in another way than parser.defaults; change both"
+    return parser, dict(changes), [note]
 
 
 def _with(
@@ -225,7 +225,7 @@ def _with(
 
 
 def _is_better(reading: Reading, as_sent: Reading, proposal: FeedCheck) -> bool:
-    """Tell whether a reading is worth a change; the right characters are, if nothing is lost."""
+    """Return whether a reading is worth a change; the right characters are, if nothing is lost."""
     if "encoding" in proposal.changes and as_sent.is_usable:
         return reading.rank >= as_sent.rank
     return reading.rank > as_sent.rank or len(reading.missing) < len(as_sent.missing)

@@ -1,6 +1,6 @@
 """The first bytes of a feed, cut where a record ends, so that the engine can read them.
 
-Records are found by the engine's own scanner; what they are worth is for the engine to say.
+The engine's own scanner finds the records; the engine judges them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 class FeedSample:
     """The first bytes of a feed.
 
-    ``is_whole`` tells that there are no more, ``rows`` how many of its rows are looked at.
+    ``is_whole`` says that there are no more; ``rows`` is the number of rows that a check reads.
     """
 
     data: bytes
@@ -56,7 +56,7 @@ class SampleRecord:
 
 
 def is_read_whole(head: bytes) -> bool:
-    """Tell whether a file that begins so says at its end what it holds."""
+    """Return whether a file of this kind has its directory at its end."""
     return head.startswith((ZIP, OLE2, PARQUET))
 
 

@@ -1,4 +1,4 @@
-"""What a look at a feed found, in sentences for people: one message, and doubts of the config."""
+"""The results of a feed's check in sentences for people, and the lint warnings that follow."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _NO_DOLLARS = frozenset(("CHF", "CNY", "DKK", "EUR", "GBP", "INR", "JPY", "NOK",
 
 
 def describe_check(check: FeedCheck) -> str:
-    """Return what was found in a feed: as the config stands, with the changes, and what is left."""
+    """Return the results of a check as one message: as sent, with the patch, and left to do."""
     return "; ".join(sentences_of(check))
 
 
 def sentences_of(check: FeedCheck) -> list[str]:
-    """Return the same, a sentence each."""
+    """Return the results of a check, a sentence each."""
     if check.with_changes is None:
         parts = [describe_reading(check.as_sent)]
     else:
@@ -34,7 +34,7 @@ def sentences_of(check: FeedCheck) -> list[str]:
 
 
 def describe_reading(reading: Reading) -> str:
-    """Return in a sentence what a reading came to."""
+    """Return the result of a reading as a sentence."""
     if reading.error_message is not None:
         return reading.error_message
     if not reading.rows:
@@ -51,12 +51,12 @@ def describe_reading(reading: Reading) -> str:
 
 
 def upload_warnings(path: str, check: FeedCheck, config: TenantConfig) -> Iterator[ConfigFault]:
-    """Yield what is probably not meant in a vendor's config, now that its headers are known.
+    """Yield the lint warnings of a vendor's config that need the headers of its feed.
 
     Args:
-        path: of the vendor in the config.
-        check: of its feed.
-        config: that the feed was held against.
+        path: the vendor's place in the config.
+        check: the check of its feed.
+        config: the config that the feed was checked with.
     """
     best = check.best
     if best.headers and not {"cost", "price"} & {*best.columns}:

@@ -1,4 +1,4 @@
-"""Which of a feed's headers are probably which canonical columns.
+"""The canonical columns that a feed's headers probably are.
 
 Only names that speak for themselves: the name that the config gives, in another case, with other
 blanks or a slip of the pen; names that price lists commonly use; and, where just one header has it,

@@ -1,4 +1,4 @@
-"""How a feed's text is probably laid out: its delimiter, and where its header is, if anywhere."""
+"""The probable layout of a feed's text: its delimiter, and the place of its header, if any."""
 
 from __future__ import annotations
 

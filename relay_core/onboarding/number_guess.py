@@ -1,4 +1,4 @@
-"""How a vendor probably writes numbers: separators and currency symbols, from the cells.
+"""The probable form of a vendor's numbers: separators and currency symbols, from the cells.
 
 A style is proposed where it reads more cells than the config's, and where all styles that read as
 many agree on what they read: ``1,234`` alone may be either, and then nothing is proposed.

@@ -1,4 +1,4 @@
-"""What to change in a config so that refused cells are read, where the guesses know it."""
+"""Config patches that have rejected cells read, where the guesses know one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def with_patches(config: TenantConfig, vendor: NormalizedVendor) -> NormalizedVe
 
 
 class _Mend:
-    """A vendor's parser, and what causes of refusal need changed in it."""
+    """A vendor's parser, and the changes of it that causes of rejection need."""
 
     def __init__(self, config: TenantConfig, vendor_id: str) -> None:
         self.parser = config.vendor(vendor_id).parser
@@ -55,13 +55,13 @@ class _Mend:
         # Added members stand in for those that are there: it does for a config with and without.
         bare: dict[str, Any] = {"vendors": [{"parser": {}}] * (self._place + 1)}
         steps = set_members(bare, ("vendors", self._place, "parser"), changes)
-        told = (
+        settings = (
             f"parser.{name} to {json.dumps(value, ensure_ascii=False)}"
             for name, value in changes.items()
         )
         return replace(
             cause,
-            what_to_do=f"set {' and '.join(told)}",
+            what_to_do=f"set {' and '.join(settings)}",
             patch=tuple(asdict(step) for step in steps),
         )
 

@@ -1,4 +1,4 @@
-"""Which sheet of a workbook probably holds the feed, and how many rows stand before its header."""
+"""The sheet of a workbook that probably holds the feed, and the rows before its header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In which form a vendor probably writes days and times, where it is not the ISO form."""
+"""The probable formats of a vendor's days and times, where they are not in the ISO form."""
 
 from __future__ import annotations
 

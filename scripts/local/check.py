@@ -1,4 +1,4 @@
-"""A look at the feeds' heads: what is wrong with them, and the config patch that would mend it.
+"""The check of the feeds' samples: their faults, and the config patch that would mend them.
 
 What is printed is YAML: findings are its comments, and the patch is all else.
 """
@@ -35,28 +35,28 @@ def check(request: Request) -> int:
     if config is None:
         print(_comment(f"{UnsupportedSchemaVersionError.error_code}: {request.unsupported}"))
         return 1
-    looks = {
-        place: _Look(vendor, request.feeds[vendor.vendor_id], request, config)
+    checks = {
+        place: _VendorCheck(vendor, request.feeds[vendor.vendor_id], request, config)
         for place, vendor in enumerate(config.vendors)
         if vendor.vendor_id in request.feeds
     }
-    for place, look in looks.items():
-        print(*map(_comment, look.findings(f"vendors.{place}")), sep="\n")
+    for place, each in checks.items():
+        print(*map(_comment, each.findings(f"vendors.{place}")), sep="\n")
     unnamed = [v.vendor_id for v in config.vendors if v.vendor_id not in request.feeds]
     if unnamed:
         print(_comment(f"not looked at: {', '.join(unnamed)}"))
-    changes = {place: look.check.changes for place, look in looks.items() if look.check}
+    changes = {place: each.check.changes for place, each in checks.items() if each.check}
     steps = parser_patch(request.document, changes)
     if steps:
         patched = apply_patch(request.document, steps)["vendors"]
         shown = [_parser_of(patched[place]) for place, each in changes.items() if each]
         print(_comment("with these parsers in place of the config's, all at once:"))
         print(_yaml({"vendors": shown}), end="")
-    return 0 if all(look.is_right for look in looks.values()) else 1
+    return 0 if all(each.is_right for each in checks.values()) else 1
 
 
-class _Look:
-    """What was found in one vendor's feed."""
+class _VendorCheck:
+    """The check of one vendor's feed."""
 
     def __init__(
         self, vendor: VendorConfig, feed: InputFile, request: Request, config: TenantConfig
@@ -90,8 +90,8 @@ class _Look:
         yield from (f"  {each}" for each in sentences_of(self.check))
         passed = limits_passed(self.check.best, self._vendor, self._config)
         yield from (f"  a run would end with {each}" for each in passed)
-        doubts = upload_warnings(path, self.check, self._config)
-        yield from (f"  doubtful: {each}" for each in doubts)
+        warnings = upload_warnings(path, self.check, self._config)
+        yield from (f"  doubtful: {each}" for each in warnings)
 
 
 def _head(feed: InputFile) -> FeedSample:
