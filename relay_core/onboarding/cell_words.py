@@ -36,7 +36,7 @@ def guess_null_values(
         text
         for column in optional
         for text in dict.fromkeys(cells[column])
-        if text.casefold() in _NOTHING and _is_refused(column, text, parser, zone)
+        if text.casefold() in _NOTHING and not is_read(column, text, parser, zone)
     )
     return tuple({text.casefold(): text for text in words}.values())
 
@@ -51,7 +51,7 @@ def quantity_word_notes(
         words = Counter(
             text
             for text in texts
-            if not _NUMBER.fullmatch(text) and _is_refused(column, text, parser, zone)
+            if not _NUMBER.fullmatch(text) and not is_read(column, text, parser, zone)
         )
         if words:
             named = ", ".join(f"{shorten(word, 40)} ({n})" for word, n in words.most_common(_SHOWN))
@@ -62,9 +62,10 @@ def quantity_word_notes(
             )
 
 
-def _is_refused(column: str, text: str, parser: ParserConfig, zone: tzinfo) -> bool:
+def is_read(column: str, text: str, parser: ParserConfig, zone: tzinfo) -> bool:
+    """Return whether a text is a value of a column."""
     try:
         read_cell(column, text, parser, zone)
     except CellError:
-        return True
-    return False
+        return False
+    return True

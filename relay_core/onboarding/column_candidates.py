@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
 from relay_core.config import ParserConfig
-from relay_core.domain.cell_rules import read_cell
 from relay_core.domain.columns import JUDGED_COLUMNS
-from relay_core.domain.errors import CellError
+from relay_core.onboarding.cell_words import is_read
 from relay_core.onboarding.header_guess import common_names, plain_words
 
 _LOOKED_AT = 200
@@ -46,15 +45,7 @@ def _fits(column: str, texts: Sequence[str], parser: ParserConfig, zone: tzinfo)
         return len(set(texts)) >= _FIT * len(texts)
     if column not in JUDGED_COLUMNS:
         return True
-    return sum(_is_read(column, text, parser, zone) for text in texts) >= _FIT * len(texts)
-
-
-def _is_read(column: str, text: str, parser: ParserConfig, zone: tzinfo) -> bool:
-    try:
-        read_cell(column, text, parser, zone)
-    except CellError:
-        return False
-    return True
+    return sum(is_read(column, text, parser, zone) for text in texts) >= _FIT * len(texts)
 
 
 def _nearness(column: str, header: str) -> float:

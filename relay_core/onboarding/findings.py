@@ -70,39 +70,29 @@ def upload_warnings(path: str, check: FeedCheck, config: TenantConfig) -> Iterat
             "the file gives a price and no cost: the vendor's price is published as it is, without "
             "margin and shipping; map the column to cost if it is what you pay",
         )
-    foreign = sorted(code for code in check.currencies if _is_foreign(code, config))
+    own = config.default_currency
+    other_dollars = {"USD"} if own != "USD" and own not in _NO_DOLLARS else set()
+    foreign = sorted(check.currencies - {own} - other_dollars)
     if foreign:
         yield ConfigFault(
             f"{path}.parser.currency_symbols",
             f"the amounts are marked {', '.join(foreign)}, and default_currency is "
-            f"{config.default_currency}: they are not converted",
+            f"{own}: they are not converted",
         )
-
-
-def _is_foreign(code: str, config: TenantConfig) -> bool:
-    own = config.default_currency
-    return own in _NO_DOLLARS if code == "USD" and own != "USD" else code != own
 
 
 def _left_to_do(check: FeedCheck) -> Iterator[str]:
     best = check.best
     yield from check.notes
-    if check.parser.columns is None and best.headers and _looks_like_a_row(best.headers):
+    with_digits = sum(any(map(str.isdigit, header)) for header in best.headers)
+    if check.parser.columns is None and with_digits * 2 > len(best.headers):
         yield "the first record looks like a row and not like headers; name parser.columns"
     for each in check.unknown:
-        could_be = ", ".join(map(_as_written, each.candidates))
+        # As a config may have them, a line break as an escape.
+        headers = (json.dumps(name[:MAX_QUOTED], ensure_ascii=False) for name in each.candidates)
+        could_be = ", ".join(headers)
         yield (
             f"no header is surely {each.column}"
             f"{f' (it could be {could_be})' if could_be else ', and none looks like it'}; "
             "map it in parser.column_map, or give it a value in parser.defaults"
         )
-
-
-def _as_written(header: str) -> str:
-    """Return a header as a config may have it, a line break in it as an escape."""
-    return json.dumps(header[:MAX_QUOTED], ensure_ascii=False)
-
-
-def _looks_like_a_row(headers: tuple[str, ...]) -> bool:
-    digits = sum(any(char.isdigit() for char in header) for header in headers)
-    return digits * 2 > len(headers)

@@ -105,20 +105,17 @@ def match_headers(
         if column not in parser.column_map and (column not in columns or column in parser.defaults):
             continue
         free = [name for name in dict.fromkeys(names) if name and name not in taken]
-        header = _match(column, parser.column_map.get(column, column), free)
+        name = parser.column_map.get(column, column)
+        header = (
+            _same_words(name, free)
+            or _slip_of(name, free)
+            or _common_name(column, free)
+            or _telling_word(column, free)
+        )
         if header is not None:
             found[column] = header
             taken.add(header)
     return found
-
-
-def _match(column: str, wanted: str, names: Sequence[str]) -> str | None:
-    return (
-        _same_words(wanted, names)
-        or _slip_of(wanted, names)
-        or _common_name(column, names)
-        or _telling_word(column, names)
-    )
 
 
 def _same_words(wanted: str, names: Iterable[str]) -> str | None:
