@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from relay_dagster.aws.clients import PATIENT, Clients, Patience
+from relay_dagster.aws.clients import LONG_TIMEOUTS, Clients, Timeouts
 from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore
 from relay_dagster.aws.dynamodb.audit_store import AuditStore
@@ -76,17 +76,17 @@ class Platform:
 
 
 def connect(
-    settings: Settings, patience: Patience = PATIENT, *, clients: Clients | None = None
+    settings: Settings, timeouts: Timeouts = LONG_TIMEOUTS, *, clients: Clients | None = None
 ) -> Platform:
     """Return the platform that the settings name; nothing is sent before it is used.
 
     Args:
         settings: names and numbers.
-        patience: how long a call to AWS may take.
+        timeouts: the limits of calls to AWS.
         clients: used instead of new ones.
     """
     clients = clients or Clients(
-        settings.region, patience, public_s3_endpoint_url=settings.public_s3_endpoint_url
+        settings.region, timeouts, public_s3_endpoint_url=settings.public_s3_endpoint_url
     )
     database = Database.of(clients, settings, lambda: metrics.worker_error("unreadable"))
     runs = RunStore(database)

@@ -40,7 +40,7 @@ from relay_dagster.api.routes.config_schema import get_config_schema
 from relay_dagster.api.security.admin_keys import read_admin_keys, refuse_unsafe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
 from relay_dagster.api.security.rate_limits import WrongKeys
-from relay_dagster.aws.clients import BRISK, Clients
+from relay_dagster.aws.clients import SHORT_TIMEOUTS, Clients
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
@@ -66,7 +66,7 @@ def create_app(
     Raises:
         SettingsError: a variable is missing or bad.
     """
-    platform = platform or connect(Settings.from_env(require_api=True), BRISK)
+    platform = platform or connect(Settings.from_env(require_api=True), SHORT_TIMEOUTS)
     app = DescribedApp(
         title="Relay Inventory",
         version="1",

@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 LONG_POLL_SECONDS = 5
-"""Of one call: between two of them the intake looks for attempts that need no message."""
+"""The longest wait of one call: between two calls the intake takes attempts without a message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a call may take: seconds to connect, seconds of silence, tries in all."""
+class Timeouts:
+    """The limits of a call: seconds to connect, seconds without an answer, tries in all."""
 
     connect_seconds: float = 3
     read_seconds: float = 20
     tries: int = 4
 
 
-# For a run: a throttled or slow service gets its time.
-PATIENT = Patience()
-# For ticks and requests, which have seconds.
-BRISK = Patience(connect_seconds=2, read_seconds=5, tries=3)
+LONG_TIMEOUTS = Timeouts()
+"""For runs: a throttled or slow service gets its time."""
+SHORT_TIMEOUTS = Timeouts(connect_seconds=2, read_seconds=5, tries=3)
+"""For ticks and requests, which have seconds."""
 
 
 def _tries(number: int) -> dict[str, Any]:
@@ -51,20 +51,21 @@ class Clients:
 
     Args:
         region: passed to every client; None leaves it to boto3's own configuration.
-        patience: how long calls may take.
+        timeouts: the limits of calls.
         public_s3_endpoint_url: the host in presigned links, where it is not boto3's own.
+        environ: the variables that boto3 reads.
     """
 
     def __init__(
         self,
         region: str | None,
-        patience: Patience = PATIENT,
+        timeouts: Timeouts = LONG_TIMEOUTS,
         *,
         public_s3_endpoint_url: str | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._region = region
-        self._patience = patience
+        self._timeouts = timeouts
         self._public_s3_endpoint_url = public_s3_endpoint_url
         self._environ = environ
         self._made: dict[str, Any] = {}
@@ -78,20 +79,22 @@ class Clients:
         return self._client("dynamodb", "dynamodb")
 
     @property
-    def dynamodb_beats(self) -> DynamoDBClient:
-        """DynamoDB for heartbeats: the next follows soon, one that hangs must not hold it up."""
+    def dynamodb_heartbeats(self) -> DynamoDBClient:
+        """DynamoDB for heartbeats: one that hangs must not hold up the next."""
         return self._client(
-            "dynamodb_beats",
+            "dynamodb_heartbeats",
             "dynamodb",
-            connect_timeout=BRISK.connect_seconds,
-            read_timeout=BRISK.read_seconds,
+            connect_timeout=SHORT_TIMEOUTS.connect_seconds,
+            read_timeout=SHORT_TIMEOUTS.read_seconds,
             retries=_tries(1),
         )
 
     @property
     def s3(self) -> S3Client:
         """S3."""
-        return self._client("s3", "s3", s3=self._addressing())
+        # Buckets as host names need DNS, which an endpoint of one's own rarely has.
+        style = {"addressing_style": "path" if self._has_endpoint() else "auto"}
+        return self._client("s3", "s3", s3=style)
 
     @property
     def s3_links(self) -> S3Client:
@@ -108,7 +111,7 @@ class Clients:
 
     @property
     def sqs_polling(self) -> SQSClient:
-        """SQS for long polls: silence for longer than a poll is a fault, told within a tick."""
+        """SQS for long polls: no answer for longer than a poll is a fault, seen within a tick."""
         timeout = LONG_POLL_SECONDS + 5
         return self._client("sqs_polling", "sqs", read_timeout=timeout, retries=_tries(2))
 
@@ -116,10 +119,6 @@ class Clients:
     def cloudwatch(self) -> CloudWatchClient:
         """CloudWatch."""
         return self._client("cloudwatch", "cloudwatch")
-
-    def _addressing(self) -> dict[str, str]:
-        # Buckets as host names need DNS, which an endpoint of one's own rarely has.
-        return {"addressing_style": "path" if self._has_endpoint() else "auto"}
 
     def _has_endpoint(self) -> bool:
         names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
@@ -137,9 +136,9 @@ class Clients:
         if self._session is None:
             self._session = boto3.Session(region_name=self._region)
         defaults = {
-            "connect_timeout": self._patience.connect_seconds,
-            "read_timeout": self._patience.read_seconds,
-            "retries": _tries(self._patience.tries),
+            "connect_timeout": self._timeouts.connect_seconds,
+            "read_timeout": self._timeouts.read_seconds,
+            "retries": _tries(self._timeouts.tries),
             "max_pool_connections": 32,
         }
         try:
@@ -160,7 +159,7 @@ class Clients:
             ) from None
 
     def _endpoint_variable(self, service: str, endpoint_url: str | None) -> str:
-        """Return the variable that a client's endpoint comes from."""
+        """Return the variable that names a client's endpoint."""
         if endpoint_url is not None:
             return "RELAY_PUBLIC_S3_ENDPOINT_URL"
         own = f"AWS_ENDPOINT_URL_{service.upper()}"

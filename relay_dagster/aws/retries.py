@@ -1,8 +1,8 @@
-"""How a call is made again that AWS could not carry out just then: one policy for all of them.
+"""The one retry policy for answers of AWS that pass by themselves.
 
-botocore itself asks again where it is throttled or hears nothing. These are answers that it takes
-as final, and that pass by themselves: items that another writer is at, keys left unread, a table
-that is not ready. The pauses grow, up to a limit, and are spread by chance.
+botocore itself retries where it is throttled or gets no answer. It takes others as final: items
+that another writer is changing, keys left unread, a table that is not ready. The pauses between
+tries grow up to a limit, with jitter.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ def retrying(
     on: Callable[[BaseException], bool],
     *,
     tries: int = 12,
-    longest_seconds: float = 0.5,
+    max_pause_seconds: float = 0.5,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Retrying:
-    """Return what calls a function until it raises nothing, or for the last time.
+    """Return a caller that calls a function until it raises nothing, or its tries are used up.
 
     Args:
-        on: tells of an exception whether to try again; any other is raised at once.
-        tries: in all.
-        longest_seconds: no pause is longer.
-        sleep: how to wait.
+        on: returns whether to try again after an exception; any other is raised at once.
+        tries: the number of calls in all.
+        max_pause_seconds: the longest pause between two tries.
+        sleep: waits between two tries.
     """
     return Retrying(
         retry=retry_if_exception(on),
-        wait=wait_random_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=longest_seconds),
+        wait=wait_random_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=max_pause_seconds),
         stop=stop_after_attempt(tries),
         sleep=sleep,
         reraise=True,

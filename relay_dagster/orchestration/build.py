@@ -9,7 +9,7 @@ from functools import cache
 
 import dagster as dg
 
-from relay_dagster.aws.clients import BRISK, PATIENT
+from relay_dagster.aws.clients import LONG_TIMEOUTS, SHORT_TIMEOUTS
 from relay_dagster.orchestration.assets.fetched import fetched_inventory
 from relay_dagster.orchestration.assets.merged import merged_inventory
 from relay_dagster.orchestration.assets.normalized import normalized_inventory
@@ -27,13 +27,13 @@ def platform_for_runs() -> Platform:
     Raises:
         SettingsError: a variable is missing or bad.
     """
-    return connect(Settings.from_env(), PATIENT)
+    return connect(Settings.from_env(), LONG_TIMEOUTS)
 
 
 @cache
 def platform_for_ticks() -> Platform:
     """Return the same platform for those who have seconds only; raises as `platform_for_runs`."""
-    return connect(Settings.from_env(), BRISK)
+    return connect(Settings.from_env(), SHORT_TIMEOUTS)
 
 
 def build_defs(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay_dagster.api.app import create_app
-from relay_dagster.aws.clients import Patience
+from relay_dagster.aws.clients import Timeouts
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 from support.api_world import ApiWorld
@@ -31,7 +31,7 @@ def unplugged_platform() -> Platform:
         region="us-east-1",
         api_keys=("admin-key",),
     )
-    return connect(settings, Patience(connect_seconds=1, read_seconds=1, tries=1))
+    return connect(settings, Timeouts(connect_seconds=1, read_seconds=1, tries=1))
 
 
 @pytest.fixture

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from relay_dagster.aws.clients import BRISK, LONG_POLL_SECONDS, PATIENT, Clients, Patience
+from relay_dagster.aws.clients import (
+    LONG_POLL_SECONDS,
+    LONG_TIMEOUTS,
+    SHORT_TIMEOUTS,
+    Clients,
+    Timeouts,
+)
 from relay_dagster.settings import SettingsError
 
 NAMES = ("dynamodb", "s3", "s3_links", "sqs", "sqs_polling", "cloudwatch")
@@ -21,22 +27,22 @@ def test_every_client_gets_the_region(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("patience", [PATIENT, BRISK], ids=["patient", "brisk"])
-def test_every_client_gives_up_in_time(name: str, patience: Patience) -> None:
-    config = getattr(Clients("eu-west-1", patience), name).meta.config
-    assert config.connect_timeout == patience.connect_seconds
-    assert config.read_timeout <= max(patience.read_seconds, LONG_POLL_SECONDS + 10)
-    assert config.retries["total_max_attempts"] <= patience.tries
+@pytest.mark.parametrize("timeouts", [LONG_TIMEOUTS, SHORT_TIMEOUTS], ids=["long", "short"])
+def test_every_client_gives_up_in_time(name: str, timeouts: Timeouts) -> None:
+    config = getattr(Clients("eu-west-1", timeouts), name).meta.config
+    assert config.connect_timeout == timeouts.connect_seconds
+    assert config.read_timeout <= max(timeouts.read_seconds, LONG_POLL_SECONDS + 10)
+    assert config.retries["total_max_attempts"] <= timeouts.tries
 
 
 def test_a_long_poll_is_no_time_out_and_one_that_hangs_is_over_within_a_tick() -> None:
-    config = Clients("eu-west-1", BRISK).sqs_polling.meta.config
+    config = Clients("eu-west-1", SHORT_TIMEOUTS).sqs_polling.meta.config
     assert config.read_timeout > LONG_POLL_SECONDS
     assert config.retries["total_max_attempts"] * (config.read_timeout + 2) < 30
 
 
 def test_a_heartbeat_that_hangs_is_no_death() -> None:
-    config = Clients("eu-west-1", PATIENT).dynamodb_beats.meta.config
+    config = Clients("eu-west-1", LONG_TIMEOUTS).dynamodb_heartbeats.meta.config
     assert config.retries["total_max_attempts"] * (config.read_timeout + 2) < 10
 
 

@@ -86,7 +86,7 @@ class History(DagsterStandIn):
 def _clients(name: str) -> tuple[Clients, Wire]:
     """Return a process's clients and their wire: making them takes longer than a world."""
     clients = Clients("us-east-1")
-    names = ("dynamodb", "dynamodb_beats", "s3", "sqs", "sqs_polling", "cloudwatch")
+    names = ("dynamodb", "dynamodb_heartbeats", "s3", "sqs", "sqs_polling", "cloudwatch")
     return clients, Wire([getattr(clients, each) for each in names])
 
 

@@ -19,7 +19,7 @@ from support.deployment import properties
 
 _EVENT, _NOTE = "provide-client-params", "permissions"
 _SIGNING, _FORM = "before-sign.s3.PutObject", "s3-presign-post-fields"
-CLIENTS = ("cloudwatch", "dynamodb", "dynamodb_beats", "s3", "s3_links", "sqs", "sqs_polling")
+CLIENTS = ("cloudwatch", "dynamodb", "dynamodb_heartbeats", "s3", "s3_links", "sqs", "sqs_polling")
 _S3_ACTIONS = {
     "HeadBucket": "ListBucket",
     "ListObjectsV2": "ListBucket",

@@ -17,7 +17,7 @@ from relay_dagster.api.routes.tenants import find_config
 from relay_dagster.api.security.auth import Acting, MayUpload
 from relay_dagster.audit import Action
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
-from relay_dagster.aws.s3.upload_form import MOST_BYTES, MOST_KEY_BYTES
+from relay_dagster.aws.s3.upload_form import MAX_BYTES, MAX_KEY_BYTES
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.tenants import UploadLink, UploadOrder
@@ -50,7 +50,7 @@ def make_upload_link(
     A pause of run creation stops no uploads.
     """
     key = _key_for(asked, find_config(platform.tenants, tenant_id))
-    max_bytes = min(platform.settings.max_feed_bytes, MOST_BYTES)
+    max_bytes = min(platform.settings.max_feed_bytes, MAX_BYTES)
     form = platform.objects.upload_form(key, max_bytes)
     details = {"vendor_id": asked.vendor_id, "expires_at": form.expires_at.isoformat()}
     made = Action.UPLOAD_LINK_CREATED
@@ -77,10 +77,10 @@ def _key_for(asked: UploadOrder, stored: StoredConfig) -> str:
         raise invalid_request([ConfigFault("vendor_id", message)])
     key = prefix + asked.file_name
     size = len(key.encode())
-    if size > MOST_KEY_BYTES:
+    if size > MAX_KEY_BYTES:
         message = (
             f"is too long: with the vendor's prefix it has {size:,} bytes, and S3 takes "
-            f"{MOST_KEY_BYTES:,}; rename the file"
+            f"{MAX_KEY_BYTES:,}; rename the file"
         )
         raise invalid_request([ConfigFault("file_name", message)])
     return key

@@ -1,7 +1,7 @@
-"""The program's own CloudWatch metrics: what they are called, their dimensions, and how they go.
+"""The program's own CloudWatch metrics: names, dimensions, and sending.
 
-A metric is worth less than what it tells of: all that is known at one moment goes together, on
-a thread that is waited for briefly, and one that cannot be sent is logged and forgotten.
+A metric is worth less than the work it measures. Values known at one moment go together, on a
+thread that is waited for briefly; values that cannot be sent are logged and dropped.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ ERROR_TYPE = "ErrorType"
 
 TIME_LIMIT_SECONDS = 3.0
 # CloudWatch takes no more in one call.
-_AT_ONCE = 1000
+_MAX_METRICS = 1000
 _log = event_log()
-_TOLD: Mapping[RunStatus, Mapping[str, int]] = {
+_METRICS_OF_END: Mapping[RunStatus, Mapping[str, int]] = {
     RunStatus.SUCCEEDED: {RUN_SUCCEEDED: 1, RUN_FAILED: 0},
     RunStatus.FAILED: {RUN_SUCCEEDED: 0, RUN_FAILED: 1},
     RunStatus.HELD: {RUN_HELD: 1},
 }
-"""What is told of an end; of a cancel nothing."""
+"""The metrics of each end of a run; a cancelled run has none."""
 
 
 class Metrics:
     """Sends metrics, or nothing where they are not enabled. No method raises, or takes long.
 
-    CloudWatch does not add up across dimensions, so what is wanted both for one tenant and for all
-    is written twice.
+    CloudWatch does not sum across dimensions, so a metric that is wanted both for one tenant and
+    for all is sent twice.
 
     Args:
         clients: AWS.
-        namespace: of all metrics.
-        environment: the dimension that all metrics have.
+        namespace: the namespace of all metrics.
+        environment: a dimension of all metrics.
         enabled: whether anything is sent.
-        consecutive_failures: tells how many runs of a tenant have failed running.
-        time_limit_seconds: how long a caller waits for the sending.
+        consecutive_failures: returns how many runs of a tenant have failed in a row.
+        time_limit_seconds: the longest that a caller waits for the sending.
     """
 
     def __init__(
@@ -77,16 +77,16 @@ class Metrics:
         self._time_limit_seconds = time_limit_seconds
 
     def run_finished(self, record: RunRecord) -> None:
-        """Tell how a run ended; to be called by whoever ended it. A cancel sends nothing."""
-        if record.status in _TOLD:
+        """Report the end of a run, for whoever ended it. A cancelled run sends nothing."""
+        if record.status in _METRICS_OF_END:
             self._send(lambda: self._run_data(record))
 
     def run_released(self, record: RunRecord) -> None:
-        """Tell that a run that was held has succeeded after all."""
+        """Report that a held run has succeeded after all."""
         self._send(lambda: self._end_data(record))
 
     def runs_held(self, holds: Mapping[str, int]) -> None:
-        """Tell how many holds wait for a decision: of each tenant that has any, and in all."""
+        """Report how many holds wait for a decision: of each tenant that has any, and in all."""
         self._send(
             lambda: [
                 self._datum(RUNS_HELD, sum(holds.values())),
@@ -95,7 +95,7 @@ class Metrics:
         )
 
     def feed_ages(self, seconds: Mapping[str, float]) -> None:
-        """Tell how old the feed of each tenant is that has a schedule, and in all the oldest."""
+        """Report the feed's age of each tenant that has a schedule, and the greatest age of all."""
         if seconds:
             self._send(
                 lambda: [
@@ -108,15 +108,15 @@ class Metrics:
             )
 
     def worker_heartbeat(self) -> None:
-        """Tell that a tick of a sensor has been made."""
+        """Report that a sensor has ticked."""
         self._send(lambda: [self._datum(WORKER_HEARTBEAT, 1)])
 
     def webhooks_failed(self, count: int) -> None:
-        """Count what webhooks are not told after all: deliveries given up, receivers disabled."""
+        """Count webhooks' failures: deliveries given up, receivers disabled."""
         self._send(lambda: [self._datum(WEBHOOK_FAILED, count)])
 
     def worker_error(self, error_type: str) -> None:
-        """Count a fault that is none of the data's, in all and by its type."""
+        """Count a fault of the platform, in all and by its type."""
         self._send(
             lambda: [
                 self._datum(WORKER_ERROR, 1),
@@ -135,8 +135,8 @@ class Metrics:
         ]
 
     def _end_data(self, record: RunRecord) -> list[dict[str, Any]]:
-        told = _TOLD[record.status].items()
-        data = [datum for name, value in told for datum in self._for_both(record, name, value)]
+        metrics = _METRICS_OF_END[record.status].items()
+        data = [datum for name, value in metrics for datum in self._for_both(record, name, value)]
         if record.status is RunStatus.HELD:
             return data  # a hold leaves the count of failures as it is
         # A success has just set the count to 0.
@@ -179,19 +179,19 @@ class Metrics:
 
     def _put(self, data: Callable[[], Sequence[Any]]) -> None:
         try:
-            put, told = self._clients.cloudwatch.put_metric_data, data()
-            for start in range(0, len(told), _AT_ONCE):
-                some = told[start : start + _AT_ONCE]
+            put, metrics = self._clients.cloudwatch.put_metric_data, data()
+            for start in range(0, len(metrics), _MAX_METRICS):
+                some = metrics[start : start + _MAX_METRICS]
                 put(Namespace=self._namespace, MetricData=some)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run matters more
             _not_sent(f"{type(error).__name__}: {error}")
 
 
 def report_fault(metrics: Metrics, event: str, error: Exception, **facts: object) -> None:
-    """Log an exception that a tick has met and count it as ``WorkerError``.
+    """Log an exception of a tick and count it as ``WorkerError``.
 
-    One that has a code of its own is a fault that is known; any other is a defect, of which the
-    log has the stack of calls. Whether the tick goes on after it is its own business.
+    An exception with a code of its own is a known fault; any other is a defect, and the log has its
+    traceback.
     """
     code = error_code_of(error)
     trace = error if code == INTERNAL_ERROR else False

@@ -1,8 +1,7 @@
-"""The alarms that watch one tenant's metrics, whatever they are called, removed with the tenant."""
+"""The alarms on one tenant's metrics, whatever their names: they are removed with the tenant."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from relay_dagster.aws.clients import Clients
@@ -19,19 +18,13 @@ _OF_TENANTS = (
     metrics.ROWS_PROCESSED,
     metrics.CONSECUTIVE_FAILURES,
 )
-"""What is written with a tenant's dimension."""
+"""The metrics with a tenant's dimension."""
 
 
 @maps_aws_errors
 def remove_alarms(clients: Clients, namespace: str, environment: str, tenant_id: str) -> int:
     """Delete the alarms on a tenant's metrics; return how many there were."""
-    names = sorted(set(_alarms(clients, namespace, environment, tenant_id)))
-    if names:
-        clients.cloudwatch.delete_alarms(AlarmNames=names)
-    return len(names)
-
-
-def _alarms(clients: Clients, namespace: str, environment: str, tenant_id: str) -> Iterator[str]:
+    names: set[str] = set()
     wanted = {metrics.TENANT_ID: tenant_id, metrics.ENVIRONMENT: environment}
     dimensions: Any = [{"Name": name, "Value": value} for name, value in wanted.items()]
     for name in _OF_TENANTS:
@@ -40,5 +33,8 @@ def _alarms(clients: Clients, namespace: str, environment: str, tenant_id: str) 
         )
         for alarm in answer["MetricAlarms"]:
             watched = {each["Name"]: each["Value"] for each in alarm.get("Dimensions", [])}
-            if watched == wanted:  # embedded AWS tells of others too
-                yield alarm["AlarmName"]
+            if watched == wanted:  # embedded AWS returns others too
+                names.add(alarm["AlarmName"])
+    if names:
+        clients.cloudwatch.delete_alarms(AlarmNames=sorted(names))
+    return len(names)

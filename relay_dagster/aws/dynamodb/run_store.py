@@ -224,7 +224,7 @@ class RunStore:
         expires = epoch_seconds(utc_now() + _BEAT_LIFE)
         known = f" AND attribute_exists({schema.KEY})" if has_beaten else ""
         try:
-            answer = self.database.clients.dynamodb_beats.update_item(
+            answer = self.database.clients.dynamodb_heartbeats.update_item(
                 TableName=self.database.runs.name,
                 Key=marshal({schema.KEY: beat_key(run_id, attempt)}),
                 UpdateExpression="ADD beats :one SET #expiry = :expiry",

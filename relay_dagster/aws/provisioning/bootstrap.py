@@ -1,7 +1,7 @@
 """Creates the AWS resources that an installation lacks, and reports how the others differ.
 
-A resource that is there keeps its settings unless asked otherwise; a protection that is not set at
-all is missing like a resource that is not there.
+An existing resource keeps its settings, unless a repair is asked for. A protection that is not set
+counts as missing, like a resource that does not exist.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _QueueName = Annotated[str, AfterValidator(name_of)]
 
 
 class Names(ProvisioningSettings):
-    """The names of the resources, and the numbers that they are made with."""
+    """The names of the resources, and the numbers in their definitions."""
 
     bucket: str = Field(resources.BUCKET, validation_alias="ARTIFACT_BUCKET")
     runs_table: str = Field(resources.RUNS_TABLE, validation_alias="RUNS_TABLE")
@@ -55,14 +55,14 @@ class Names(ProvisioningSettings):
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """The variables to export, in order, and what was created or set, one sentence each."""
+    """The variables to export, in order, and the changes made, one sentence each."""
 
     variables: tuple[tuple[str, str], ...]
     changes: tuple[str, ...]
 
 
 def bootstrap(names: Names | None = None, clients: Clients | None = None) -> list[tuple[str, str]]:
-    """Create what is missing, and return the variables to export; raises as `provision` does."""
+    """Provision, and return the variables to export."""
     return list(provision(names, clients).variables)
 
 
@@ -70,12 +70,12 @@ def bootstrap(names: Names | None = None, clients: Clients | None = None) -> lis
 def provision(
     names: Names | None = None, clients: Clients | None = None, *, repair: bool = False
 ) -> Provisioned:
-    """Create what is missing, and return what that was: nothing, when called a second time.
+    """Create the resources that are missing; a second call changes nothing.
 
     Args:
         names: the names and numbers; by default as the environment says.
         clients: AWS.
-        repair: also change settings of resources that are there and differ.
+        repair: also change the settings of existing resources that differ.
 
     Raises:
         SettingsError: the bucket's name belongs to somebody else.
@@ -143,7 +143,7 @@ class _Provisioning:
         return url, str(find_queue_arn(self._clients, url))
 
     def provide_uploads(self) -> str:
-        """Return the URL of the queue of uploads. S3 asks whether it may send: the policy first."""
+        """Return the URL of the queue of uploads; its policy comes first, since S3 checks it."""
         name, bucket = self._names.uploads, self._names.bucket
         _, dlq_arn = self.provide_queue(_dlq_of(name), resources.dlq_attributes())
         url, arn = self.provide_queue(name, resources.upload_queue_attributes(dlq_arn))
@@ -157,28 +157,25 @@ class _Provisioning:
 
 @maps_aws_errors
 def check(settings: Settings, clients: Clients | None = None) -> list[str]:
-    """Return how the resources differ from what they must be, one sentence for each difference.
+    """Return how the resources differ from their definitions, one sentence for each difference.
 
     Raises:
         SettingsError: the bucket belongs to somebody else.
         ExternalServiceError: AWS fails.
     """
     clients = clients or Clients(settings.region)
-    has_bucket = bucket_exists(clients, settings.artifact_bucket)
+    bucket = settings.artifact_bucket
+    has_bucket = bucket_exists(clients, bucket)
+    drift = [f"bucket {bucket} does not exist"]
+    if has_bucket:
+        drift = differences(bucket_features(clients, bucket, settings.retention_days))
     found = [
-        *(f"bucket_misconfigured: {each}" for each in _bucket_drift(clients, settings, has_bucket)),
+        *(f"bucket_misconfigured: {each}" for each in drift),
         *(f"table_misconfigured: {each}" for each in _table_drift(clients, settings)),
         *(f"queue_misconfigured: {each}" for each in _queue_drift(clients, settings)),
         *(f"queue_misconfigured: {each}" for each in _uploads_drift(clients, settings, has_bucket)),
     ]
     return list(dict.fromkeys(found))
-
-
-def _bucket_drift(clients: Clients, settings: Settings, has_bucket: bool) -> list[str]:
-    bucket = settings.artifact_bucket
-    if not has_bucket:
-        return [f"bucket {bucket} does not exist"]
-    return differences(bucket_features(clients, bucket, settings.retention_days))
 
 
 def _tables(names: Names | Settings) -> list[tuple[dict[str, Any], bool]]:
@@ -217,7 +214,7 @@ def _queue_drift(clients: Clients, settings: Settings) -> Iterator[str]:
 
 
 def _uploads_drift(clients: Clients, settings: Settings, has_bucket: bool) -> Iterator[str]:
-    """Yield how the way of upload events differs; without a queue for them there is none."""
+    """Yield how the delivery of upload events differs; without a queue for them there is none."""
     url, bucket = settings.uploads_queue_url, settings.artifact_bucket
     if url is None:
         return

@@ -1,7 +1,7 @@
-"""The bucket of an installation: whether it is there, and its features.
+"""The bucket of an installation: whether it exists, and its features.
 
-The notification of uploads is a feature of the bucket and of the queue that it goes to; the entries
-that others have in lists of the bucket stay.
+The notification of uploads is a feature of the bucket and of the queue that it goes to. Entries of
+others in the bucket's lists stay.
 """
 
 from __future__ import annotations
@@ -18,18 +18,16 @@ from relay_dagster.aws.provisioning.desired_state import CHANGED, Feature, share
 from relay_dagster.settings import SettingsError
 
 _NO_LOCATION = "us-east-1"
-_REFUSED = frozenset({"403", "Forbidden", "AccessDenied"})
-_NOT_SET = frozenset(
-    {
-        "NoSuchLifecycleConfiguration",
-        "NoSuchPublicAccessBlockConfiguration",
-        "ServerSideEncryptionConfigurationNotFoundError",
-    }
-)
+_REFUSED = {"403", "Forbidden", "AccessDenied"}
+_NOT_SET = {
+    "NoSuchLifecycleConfiguration",
+    "NoSuchPublicAccessBlockConfiguration",
+    "ServerSideEncryptionConfigurationNotFoundError",
+}
 
 
 def bucket_exists(clients: Clients, bucket: str) -> bool:
-    """Return whether the bucket is there.
+    """Return whether the bucket exists.
 
     Raises:
         SettingsError: it is somebody else's.
@@ -72,11 +70,23 @@ def _not_ours(bucket: str) -> SettingsError:
 def bucket_features(clients: Clients, bucket: str, retention_days: int) -> list[Feature]:
     """Return the features of a bucket: private, encrypted, versioned, rid of old artifacts."""
     s3 = clients.s3
+
+    def public_access() -> str | None:
+        block = _answer(s3.get_public_access_block, bucket).get("PublicAccessBlockConfiguration")
+        if block is None:
+            return None
+        return "blocked" if all(map(block.get, resources.PUBLIC_ACCESS_BLOCK)) else "partly open"
+
+    def encryption() -> str | None:
+        """Return ``on`` for whichever key: a better one than ours is no difference."""
+        found = _answer(s3.get_bucket_encryption, bucket)
+        return "on" if found.get("ServerSideEncryptionConfiguration", {}).get("Rules") else None
+
     return [
         Feature(
             f"public access of bucket {bucket}",
             "blocked",
-            lambda: _public_access(_answer(s3.get_public_access_block, bucket)),
+            public_access,
             lambda: s3.put_public_access_block(
                 Bucket=bucket, PublicAccessBlockConfiguration=resources.PUBLIC_ACCESS_BLOCK
             ),
@@ -84,7 +94,7 @@ def bucket_features(clients: Clients, bucket: str, retention_days: int) -> list[
         Feature(
             f"encryption of bucket {bucket}",
             "on",
-            lambda: _encryption(_answer(s3.get_bucket_encryption, bucket)),
+            encryption,
             lambda: s3.put_bucket_encryption(
                 Bucket=bucket, ServerSideEncryptionConfiguration=resources.ENCRYPTION
             ),
@@ -99,18 +109,6 @@ def bucket_features(clients: Clients, bucket: str, retention_days: int) -> list[
         ),
         _lifecycle(s3, bucket, retention_days),
     ]
-
-
-def _public_access(answer: Mapping[str, Any]) -> str | None:
-    block = answer.get("PublicAccessBlockConfiguration")
-    if block is None:
-        return None
-    return "blocked" if all(map(block.get, resources.PUBLIC_ACCESS_BLOCK)) else "partly open"
-
-
-def _encryption(answer: Mapping[str, Any]) -> str | None:
-    """Return ``on`` for whichever key: a better one than ours is no difference."""
-    return "on" if answer.get("ServerSideEncryptionConfiguration", {}).get("Rules") else None
 
 
 def _lifecycle(s3: Any, bucket: str, retention_days: int) -> Feature:
@@ -143,7 +141,7 @@ def _lifecycle(s3: Any, bucket: str, retention_days: int) -> Feature:
 
 
 def upload_notification(clients: Clients, bucket: str, queue_arn: str) -> Feature:
-    """Return the notification of uploads as a feature, by whatever id: a stack gives it none."""
+    """Return the notification of uploads as a feature, whatever its id: a stack gives it none."""
     s3: Any = clients.s3
 
     def others() -> dict[str, Any]:
@@ -168,7 +166,7 @@ def upload_notification(clients: Clients, bucket: str, queue_arn: str) -> Featur
 
 
 def _answer(read: Callable[..., Any], bucket: str) -> Mapping[str, Any]:
-    """Return the answer about a part of the bucket, an empty one where the part is not set."""
+    """Return the answer about a setting of the bucket, an empty one where it is not set."""
     try:
         return dict(read(Bucket=bucket))
     except ClientError as error:

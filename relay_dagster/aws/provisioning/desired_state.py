@@ -1,6 +1,6 @@
 """Features that a resource must have: set where they are missing, reported where they differ.
 
-A feature that is set otherwise is somebody's decision: it is reported, and changed on demand alone.
+A feature with another value is somebody's decision: it is reported, and changed on demand alone.
 """
 
 from __future__ import annotations
@@ -17,11 +17,8 @@ CHANGED = "changed by hand"
 class Feature:
     """One feature of a resource.
 
-    Args:
-        name: its name, with its resource.
-        wanted: the value that it must have.
-        read: returns the value that it has, None where it is not set.
-        apply: sets the wanted value; None where that takes more than a call.
+    ``read`` returns its value, None where it is not set. ``apply`` sets the wanted value; it is
+    None where that takes more than a call.
     """
 
     name: str
@@ -44,14 +41,14 @@ def shared_list(
     """Return our entries of a list as a feature; the entries of others stay beside them.
 
     Args:
-        name: as a feature has it.
-        shown: how the wanted entries are called.
+        name: the feature's name.
+        shown: its value while our entries are as wanted.
         entries: reads the whole list.
         wanted: our entries.
-        is_ours: tells an entry of ours.
-        essence: the part of an entry that must be as wanted.
+        is_ours: recognizes an entry of ours.
+        essence: the part of an entry that is compared.
         store: writes the whole list.
-        describe: how entries of ours that differ are called.
+        describe: returns its value while our entries differ.
     """
 
     def essences(those: list[Any]) -> list[str]:
@@ -70,7 +67,7 @@ def shared_list(
 
 
 def set_missing(features: Iterable[Feature], *, repair: bool = False) -> list[str]:
-    """Set the features that are not set, with ``repair`` those too that differ; return which."""
+    """Set the features that are not set, with ``repair`` also those that differ; return which."""
     changes = []
     for feature in features:
         is_ = feature.read()
@@ -83,7 +80,7 @@ def set_missing(features: Iterable[Feature], *, repair: bool = False) -> list[st
 
 
 def differences(features: Iterable[Feature]) -> list[str]:
-    """Return how features differ from what they must be, one sentence each."""
+    """Return how features differ from their wanted values, one sentence each."""
     found = ((feature, feature.read()) for feature in features)
     return [
         f"{feature.name} is {_shown(is_)}, not {_shown(feature.wanted)}"

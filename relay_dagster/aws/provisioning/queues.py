@@ -1,6 +1,6 @@
-"""The queues of an installation: whether they are there, and their features.
+"""The queues of an installation: whether they exist, and their features.
 
-`bootstrap` makes them and reports how they differ; the messages are ``aws/sqs/job_queue.py``'s.
+``aws/sqs/job_queue.py`` sends and receives their messages.
 """
 
 from __future__ import annotations
@@ -48,7 +48,17 @@ def find_queue_arn(clients: Clients, url: str) -> str | None:
 
 def queue_features(clients: Clients, url: str, wanted: Mapping[str, Any]) -> list[Feature]:
     """Return the features of a queue, one for each attribute."""
-    return [_feature(clients, url, name, _text(value)) for name, value in wanted.items()]
+
+    def feature(name: str, value: str) -> Feature:
+        single: Any = {name: value}
+        return Feature(
+            f"{name} of queue {name_of(url)}",
+            _normal(name, value),
+            lambda: _normal(name, _read(_attributes(clients, url), name)),
+            lambda: clients.sqs.set_queue_attributes(QueueUrl=url, Attributes=single),
+        )
+
+    return [feature(name, _text(value)) for name, value in wanted.items()]
 
 
 def upload_policy(clients: Clients, url: str, queue_arn: str, bucket: str) -> Feature:
@@ -82,16 +92,6 @@ def name_of(url: str) -> str:
     return urlsplit(url).path.rpartition("/")[2]
 
 
-def _feature(clients: Clients, url: str, name: str, value: str) -> Feature:
-    single: Any = {name: value}
-    return Feature(
-        f"{name} of queue {name_of(url)}",
-        _normal(name, value),
-        lambda: _normal(name, _read(_attributes(clients, url), name)),
-        lambda: clients.sqs.set_queue_attributes(QueueUrl=url, Attributes=single),
-    )
-
-
 def _read(attributes: Mapping[str, str], name: str) -> str | None:
     if name == _SSE:
         # A key of the owner's own is encryption too; off is as good as not set.
@@ -101,7 +101,7 @@ def _read(attributes: Mapping[str, str], name: str) -> str | None:
 
 
 def _normal(name: str, value: str | None) -> str | None:
-    """Return a value such that the same policy in other words is the same."""
+    """Return a value in a form in which equal policies are equal texts."""
     if name != "RedrivePolicy" or value is None:
         return value
     policy = json.loads(value)

@@ -1,12 +1,12 @@
 """The bucket and the queues of an installation, as the APIs of S3 and SQS take them.
 
-They are defined once, here, and the tables in ``aws/dynamodb/schema.py``: `bootstrap` makes them
-from it, and `make template` writes the section of ``deploy/relay.yaml``. So a number, a name or an
-ARN may also be a reference of CloudFormation.
+This is their one definition; ``aws/dynamodb/schema.py`` has that of the tables. `bootstrap` creates
+them from it, and `make template` writes the section of ``deploy/relay.yaml``. So a number, a name
+or an ARN may also be a reference of CloudFormation.
 
-Runs' artifacts begin with their run_id, so a rule for each hexadecimal digit covers them all, and
-nothing else: uploads lie under ``tenants/``, published feeds under ``published/``. Those never
-expire; a deleted version of a feed, or an overwritten one of an upload, does.
+The keys of runs' artifacts begin with a run_id, so one rule for each hexadecimal digit covers them
+and nothing else. Uploads (``tenants/``) and published feeds (``published/``) never expire; their
+overwritten or deleted versions do.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DLQ_NAME = "relay-inventory-jobs-dlq"
 UPLOADS_NAME = "relay-inventory-uploads"
 UPLOADS_PREFIX = "tenants/"
 CREATED = "s3:ObjectCreated:*"
-# An event comes again each minute for as long as nobody can note it, through a long outage too.
+# An event that nobody can record comes again each minute, through a long outage too.
 UPLOADS_VISIBILITY_SECONDS, UPLOADS_MAX_RECEIVES = 60, 1000
 
 PUBLIC_ACCESS_BLOCK: Any = {
@@ -95,7 +95,7 @@ def upload_statement(sid: Any, queue_arn: Any, bucket_arn: Any, account: Any) ->
 
 
 def upload_notification(queue_arn: Any) -> dict[str, Any]:
-    """Return the notification of the bucket that tells the queue of uploads."""
+    """Return the notification by which the bucket sends events to the queue of uploads."""
     rules = [{"Name": "prefix", "Value": UPLOADS_PREFIX}]
     return {
         "Id": UPLOADS_NAME,

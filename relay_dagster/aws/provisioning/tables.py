@@ -1,6 +1,6 @@
-"""The tables of an installation: whether they are there, and their features.
+"""The tables of an installation: whether they exist, and their features.
 
-Their keys and indexes are ``aws/dynamodb/schema.py``.
+``aws/dynamodb/schema.py`` defines their keys and indexes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ON = {"ENABLED", "ENABLING"}
 
 
 def table_exists(clients: Clients, name: str) -> bool:
-    """Return whether the table is there."""
+    """Return whether the table exists."""
     try:
         clients.dynamodb.describe_table(TableName=name)
     except clients.dynamodb.exceptions.ResourceNotFoundException:
@@ -38,32 +38,51 @@ def await_table(clients: Clients, name: str) -> None:
 def table_features(
     clients: Clients, definition: Mapping[str, Any], *, expires: bool
 ) -> list[Feature]:
-    """Return the features of a table: its layout, on demand, recovery, and expiry of items.
-
-    Args:
-        clients: AWS.
-        definition: the arguments that it is created with.
-        expires: whether its items can expire.
-    """
+    """Return the features of a table: keys, indexes, billing, recovery, and expiry of items."""
     name = definition["TableName"]
     dynamodb = clients.dynamodb
     expiry: Any = {"Enabled": True, "AttributeName": schema.EXPIRY}
+    unready = has_answered("ContinuousBackupsUnavailableException")
+
+    def recovery() -> str | None:
+        answer = dynamodb.describe_continuous_backups(TableName=name)[
+            "ContinuousBackupsDescription"
+        ]
+        found = answer.get("PointInTimeRecoveryDescription", {})
+        return "ENABLED" if found.get("PointInTimeRecoveryStatus") in _ON else None
+
+    def expires_by() -> str | None:
+        found = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+        return f"by {found.get('AttributeName')}" if found["TimeToLiveStatus"] in _ON else None
+
     features = [
         Feature(f"key of table {name}", _keys(definition), lambda: _keys(_table(clients, name))),
         *(_index(clients, definition, each) for each in definition["GlobalSecondaryIndexes"]),
         Feature(
-            f"billing of table {name}", "PAY_PER_REQUEST", lambda: _billing(_table(clients, name))
+            f"billing of table {name}",
+            "PAY_PER_REQUEST",
+            # A table that was never on demand has no summary of its billing.
+            lambda: (
+                _table(clients, name)
+                .get("BillingModeSummary", {})
+                .get("BillingMode", "PROVISIONED")
+            ),
         ),
         Feature(
             f"point-in-time recovery of table {name}",
             "ENABLED",
-            lambda: _recovery(dynamodb.describe_continuous_backups(TableName=name)),
-            lambda: _enable_recovery(clients, name),
+            recovery,
+            # A table that was just made is not ready for it at once.
+            lambda: retrying(unready, tries=_RECOVERY_TRIES, max_pause_seconds=2)(
+                dynamodb.update_continuous_backups,
+                TableName=name,
+                PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
+            ),
         ),
         Feature(
             f"expiry of items of table {name}",
             f"by {schema.EXPIRY}",
-            lambda: _expires_by(dynamodb.describe_time_to_live(TableName=name)),
+            expires_by,
             lambda: dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=expiry),
         ),
     ]
@@ -77,8 +96,8 @@ def _table(clients: Clients, name: str) -> Mapping[str, Any]:
 def _index(clients: Clients, definition: Mapping[str, Any], index: Mapping[str, Any]) -> Feature:
     """Return an index as a feature.
 
-    An index that a table lacks is added. An index with other keys, or of a table that is none of
-    ours, is reported alone.
+    An index that a table of ours lacks is added. An index with other keys is only reported, and so
+    is the lack of one in a table with another key.
     """
     name, table = index["IndexName"], definition["TableName"]
 
@@ -118,7 +137,7 @@ def _add_index(clients: Clients, definition: Mapping[str, Any], index: Mapping[s
             raise _NotReadyError(f"index {name} of table {table} is {status}")
 
     unready = retrying(
-        lambda error: isinstance(error, _NotReadyError), tries=_INDEX_TRIES, longest_seconds=5
+        lambda error: isinstance(error, _NotReadyError), tries=_INDEX_TRIES, max_pause_seconds=5
     )
     unready(refuse_unready)
 
@@ -130,29 +149,3 @@ class _NotReadyError(Exception):
 def _keys(described: Mapping[str, Any]) -> str:
     keys = sorted(described["KeySchema"], key=lambda key: str(key["KeyType"]))
     return ", ".join(key["AttributeName"] for key in keys)
-
-
-def _billing(table: Mapping[str, Any]) -> str:
-    # A table that was never on demand has no summary of its billing.
-    mode: str = table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED")
-    return mode
-
-
-def _recovery(answer: Mapping[str, Any]) -> str | None:
-    described = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
-    return "ENABLED" if described.get("PointInTimeRecoveryStatus") in _ON else None
-
-
-def _enable_recovery(clients: Clients, name: str) -> None:
-    """Switch recovery on; a table that was just made is not ready for it at once."""
-    unready = has_answered("ContinuousBackupsUnavailableException")
-    retrying(unready, tries=_RECOVERY_TRIES, longest_seconds=2)(
-        clients.dynamodb.update_continuous_backups,
-        TableName=name,
-        PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
-    )
-
-
-def _expires_by(answer: Mapping[str, Any]) -> str | None:
-    described = answer["TimeToLiveDescription"]
-    return f"by {described.get('AttributeName')}" if described["TimeToLiveStatus"] in _ON else None

@@ -1,6 +1,6 @@
 """Chunks of bytes as a file to read from, hashed as they pass.
 
-For uploads of what is made piece by piece: nothing is held but the piece that is being read.
+It serves uploads that are produced piece by piece: only the piece being read is in memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was stored: its size and the SHA-256 of its bytes, in hex."""
+    """The size of stored bytes, and their SHA-256 in hex."""
 
     size: int
     sha256: str
@@ -35,7 +35,7 @@ class ChunkReader(io.RawIOBase):
         return True
 
     def is_longer_than(self, size: int) -> bool:
-        """Tell whether more than so many bytes are left; they stay to be read."""
+        """Return whether more than ``size`` bytes are left; none of them is consumed."""
         head = memoryview(self._take(size + 1))
         self._chunks = chain([self._pending], self._chunks)
         self._pending = head
@@ -49,23 +49,18 @@ class ChunkReader(io.RawIOBase):
         return data
 
     def written(self) -> Written:
-        """Return what has been read so far."""
+        """Return the size and the hash of the bytes read so far."""
         return Written(self._size, self._digest.hexdigest())
 
     def _take(self, wanted: float) -> bytes:
         pieces: list[memoryview] = []
         while wanted > 0:
-            if not self._pending and not self._next():
+            while not self._pending and (chunk := next(self._chunks, None)) is not None:
+                self._pending = memoryview(chunk).cast("B")
+            if not self._pending:
                 break
             piece = self._pending[: int(min(wanted, len(self._pending)))]
             self._pending = self._pending[len(piece) :]
             wanted -= len(piece)
             pieces.append(piece)
         return b"".join(pieces)
-
-    def _next(self) -> bool:
-        for chunk in self._chunks:
-            self._pending = memoryview(chunk).cast("B")
-            if self._pending:
-                return True
-        return False

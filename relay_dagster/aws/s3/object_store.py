@@ -1,6 +1,6 @@
 """The bucket: vendors' uploads, and runs' artifacts under ``<run_id>/tenants/<tenant_id>/``.
 
-Bytes and keys alone: which objects a run reads and writes is decided in ``execution``.
+This module knows bytes and keys alone; ``execution`` decides which objects a run reads and writes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _LINK_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object as it was listed; ``etag`` is without its quotes."""
+    """An object of a listing; ``etag`` is without its quotes."""
 
     key: str
     size: int
@@ -93,7 +93,7 @@ class ObjectStore:
         """Copy an object as it was listed, and return the SHA-256 of the copy, in hex.
 
         Raises:
-            ObjectChangedError: it was replaced or deleted since; look again.
+            ObjectChangedError: it was replaced or deleted since; list again.
         """
         try:
             answer = self._s3.copy_object(
@@ -108,7 +108,13 @@ class ObjectStore:
                 raise
             raise ObjectChangedError("s3.CopyObject", f"{source.key} was replaced") from error
         checksum = answer.get("CopyObjectResult", {}).get("ChecksumSHA256")
-        return _hex(checksum) or self._hash(target_key)
+        if checksum and "-" not in checksum:  # with "-3" it is one of parts, not of the object
+            return base64.b64decode(checksum).hex()
+        digest = hashlib.sha256()
+        copy = self._s3.get_object(Bucket=self.bucket, Key=target_key)["Body"]
+        for piece in copy.iter_chunks(_READ_SIZE):
+            digest.update(piece)
+        return digest.hexdigest()
 
     @maps_aws_errors
     def copy(self, source_key: str, target_key: str) -> None:
@@ -121,7 +127,7 @@ class ObjectStore:
 
     @maps_aws_errors
     def copy_if_there(self, source_key: str, target_key: str) -> bool:
-        """Copy an object as `copy` does, where there is one; tell whether there was."""
+        """Copy an object as `copy` does, where there is one; return whether there was."""
         try:
             self._copy(source_key, target_key)
         except ClientError as error:
@@ -132,7 +138,7 @@ class ObjectStore:
 
     @maps_aws_errors
     def upload_form(self, key: str, max_bytes: int) -> UploadForm:
-        """Return a form by which anybody who has it stores one object, whatever was there."""
+        """Return a form that lets its holder store one object, whatever was there."""
         return UploadForm.signed(self._clients, self.bucket, key, max_bytes)
 
     # --- objects --------------------------------------------------------------------------------
@@ -210,7 +216,7 @@ class ObjectStore:
 
     @maps_aws_errors
     def put_if_absent(self, key: str, data: bytes, *, content_type: str | None = None) -> bool:
-        """Store bytes unless the key is taken; tell whether they were stored."""
+        """Store bytes unless the key is taken; return whether they were stored."""
         call = partial(
             self._s3.put_object,
             Bucket=self.bucket,
@@ -239,17 +245,17 @@ class ObjectStore:
             raise
 
     def exists(self, key: str) -> bool:
-        """Tell whether there is an object under the key."""
+        """Return whether there is an object under the key."""
         return self.size_of(key) is not None
 
     @maps_aws_errors
     def delete(self, key: str) -> None:
-        """Delete an object; one that is not there is deleted too."""
+        """Delete an object; one that does not exist counts as deleted."""
         self._s3.delete_object(Bucket=self.bucket, Key=key)
 
     @maps_aws_errors
     def check(self) -> None:
-        """Touch the bucket, for readiness: returns, or raises the fault."""
+        """Ask for the bucket, for readiness; raises the fault."""
         self._s3.head_bucket(Bucket=self.bucket)
 
     # --- artifacts ------------------------------------------------------------------------------
@@ -265,8 +271,10 @@ class ObjectStore:
         for each in self.list_objects(keys.prefix):
             found.setdefault(keys.artifact_name(each.key), []).append(each.key)
         found.pop("", None)
-        many = any(len(copies) > 1 for copies in found.values())
-        pinned = self._pinned_copies(keys) if many else set()
+        pinned: set[str] = set()
+        if any(len(copies) > 1 for copies in found.values()):
+            manifest = json.loads(self.read_or_none(keys.input_manifest) or b"{}")
+            pinned = {str(each["run_copy_key"]) for each in manifest.get("vendors", {}).values()}
         return {
             name: next((key for key in copies if key in pinned), copies[-1])
             for name, copies in sorted(found.items())
@@ -274,10 +282,10 @@ class ObjectStore:
 
     @maps_aws_errors
     def presign(self, key: str, *, is_page: bool = False, expires_in: int = _LINK_SECONDS) -> str:
-        """Return a link to an object, SigV4, that works without credentials for some seconds.
+        """Return a presigned link to an object (SigV4), good for ``expires_in`` seconds.
 
-        Browsers save what it leads to: the type of an upload is its supplier's to say, and a page
-        of his is not to be shown as the bucket's. A page of our own is shown.
+        Browsers save the object: a supplier chooses the type of an upload, and a page of his must
+        not be shown as the bucket's. A page of our own (``is_page``) is shown.
         """
         return self._clients.s3_links.generate_presigned_url(
             "get_object",
@@ -299,29 +307,10 @@ class ObjectStore:
                 etag = each["ETag"].strip('"')
                 yield ObjectInfo(each["Key"], each["Size"], etag, each["LastModified"])
 
-    def _pinned_copies(self, keys: ArtifactKeys) -> set[str]:
-        manifest = self.read_or_none(keys.input_manifest)
-        entries = json.loads(manifest or b"{}").get("vendors", {})
-        return {str(entry["run_copy_key"]) for entry in entries.values()}
-
     def _copy(self, source_key: str, target_key: str) -> None:
         source: Any = {"Bucket": self.bucket, "Key": source_key}
         self._s3.copy_object(Bucket=self.bucket, Key=target_key, CopySource=source)
 
-    def _hash(self, key: str) -> str:
-        digest = hashlib.sha256()
-        body = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"]
-        for piece in body.iter_chunks(_READ_SIZE):
-            digest.update(piece)
-        return digest.hexdigest()
-
 
 def _extra(content_type: str | None) -> Any:
     return {} if content_type is None else {"ContentType": content_type}
-
-
-def _hex(checksum: str | None) -> str | None:
-    """Return S3's checksum in hex, None where it is not of the whole object (``...-3`` parts)."""
-    if not checksum or "-" in checksum:
-        return None
-    return base64.b64decode(checksum).hex()

@@ -42,7 +42,10 @@ class PrefixRemoval:
             self._s3.abort_multipart_upload(Bucket=self._bucket, **upload)
             count += 1
         for page in self._versions(prefix):
-            self._delete(page)
+            order: Any = {"Objects": page, "Quiet": True}
+            answer = self._s3.delete_objects(Bucket=self._bucket, Delete=order)
+            for refused in answer.get("Errors", []):
+                raise ServiceFailedError("s3.DeleteObjects", str(refused))
             count += len(page)
             if is_late():
                 return count, False
@@ -66,9 +69,3 @@ class PrefixRemoval:
             listed = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
             if listed:
                 yield [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in listed]
-
-    def _delete(self, versions: list[Mapping[str, Any]]) -> None:
-        order: Any = {"Objects": versions, "Quiet": True}
-        answer = self._s3.delete_objects(Bucket=self._bucket, Delete=order)
-        for refused in answer.get("Errors", []):
-            raise ServiceFailedError("s3.DeleteObjects", str(refused))

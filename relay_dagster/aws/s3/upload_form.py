@@ -1,4 +1,4 @@
-"""A form by which whoever has it sends one file into the bucket, without rights in it.
+"""A form that lets its holder upload one file to the bucket without credentials.
 
 A presigned POST, SigV4: unlike a presigned PUT it is bound to a size.
 """
@@ -14,15 +14,15 @@ from typing import Self
 
 from relay_dagster.aws.clients import Clients
 
-MOST_BYTES = 5 << 30
-"""S3 takes no more at once."""
-MOST_KEY_BYTES = 1024
+MAX_BYTES = 5 << 30
+"""S3 takes no more in one call."""
+MAX_KEY_BYTES = 1024
 _SECONDS = 15 * 60
 
 
 @dataclass(frozen=True, slots=True)
 class UploadForm:
-    """Where to post a file, and the fields that go before it; good until an instant."""
+    """The URL to post a file to, the fields that go before it, and the instant it expires."""
 
     url: str
     fields: Mapping[str, str]
@@ -30,7 +30,7 @@ class UploadForm:
 
     @classmethod
     def signed(cls, clients: Clients, bucket: str, key: str, max_bytes: int) -> Self:
-        """Return a form for one key, that takes files of at most so many bytes."""
+        """Return a form for one key and files of at most ``max_bytes``."""
         post = clients.s3_links.generate_presigned_post(
             bucket, key, Conditions=[["content-length-range", 0, max_bytes]], ExpiresIn=_SECONDS
         )

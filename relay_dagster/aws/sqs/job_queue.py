@@ -1,6 +1,6 @@
-"""The queue of jobs and its dead-letter queue; what a message means is decided elsewhere.
+"""The queue of jobs and its dead-letter queue; `intake.decision` decides about messages.
 
-A handle that is no longer good is an answer here and no error: messages come and go meanwhile.
+A stale receipt handle is an answer here and no error: messages come and go meanwhile.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _STALE_HANDLE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One receive of a message. ``attributes`` are its own, texts; instants are aware, UTC."""
+    """One receive of a message. ``attributes`` are those that its sender gave; instants are UTC."""
 
     message_id: str
     receipt_handle: str
@@ -56,12 +56,12 @@ class Message:
 
     @property
     def request_id(self) -> str | None:
-        """The request that the message was sent for, where it tells."""
+        """The request that the message was sent for; None where it names none."""
         return self.attributes.get(REQUEST_ID)
 
 
 class JobQueue:
-    """Jobs out and in, and the dead-letter queue beside them."""
+    """Sends, receives and deletes jobs and dead letters."""
 
     def __init__(self, clients: Clients, queue_url: str, dlq_url: str) -> None:
         self._clients = clients
@@ -79,28 +79,23 @@ class JobQueue:
         return self._send(self.queue_url, job.body(), {REQUEST_ID: request_id})
 
     def send_again(self, message: Message, *, delay_seconds: int = 0) -> str:
-        """Send a message's very body and attributes again, and return the new message id.
+        """Send the same body and attributes again, and return the new message id.
 
-        It can be received after ``delay_seconds``.
+        The new message can be received after ``delay_seconds``.
         """
         return self._send(self.queue_url, message.body, message.attributes, delay_seconds)
 
     @maps_aws_errors
     def receive(self, limit: int = MAX_MESSAGES, *, wait_seconds: int = 0) -> list[Message]:
-        """Receive up to ``limit`` messages (ten at most), waiting for the first.
-
-        Args:
-            limit: how many at most.
-            wait_seconds: how long to wait for a message, 20 at most.
-        """
+        """Receive up to ``limit`` messages (ten at most), waiting for the first."""
         return receive(self._clients, self.queue_url, limit, wait_seconds)
 
     @maps_aws_errors
     def extend(self, receipt_handle: str, seconds: float) -> bool:
-        """Keep a message invisible for so long from now; 0 shows it at once.
+        """Keep a message invisible for so many seconds from now; 0 shows it at once.
 
         Returns:
-            False where the handle is no longer good: the message is gone, or visible again.
+            False where the handle is stale: the message is gone, or visible again.
         """
         try:
             self._sqs.change_message_visibility(
@@ -116,10 +111,10 @@ class JobQueue:
 
     @maps_aws_errors
     def delete(self, receipt_handle: str) -> bool:
-        """Delete a message of the queue; one that is gone is deleted too.
+        """Delete a message of the queue; one that is gone counts as deleted.
 
         Returns:
-            False where the handle is no longer good, so that the message may still be there.
+            False where the handle is stale: the message may still be there.
         """
         return self._delete(self.queue_url, receipt_handle)
 
@@ -135,23 +130,19 @@ class JobQueue:
     def send_dead(
         self, body: str, *, cause: str, run_id: str | None = None, request_id: str | None = None
     ) -> str:
-        """Put a body into the dead-letter queue, with run and cause as attributes.
-
-        Returns:
-            The message id there.
-        """
+        """Send a body to the dead-letter queue; return the message id."""
         attributes = {RUN_ID: run_id, CAUSE: cause, REQUEST_ID: request_id}
         return self._send(self.dlq_url, body, attributes)
 
     def peek_dead(self) -> list[Message]:
-        """Look at some dead messages without hiding them from anybody."""
+        """Return some dead letters without hiding them from anybody."""
         return self.receive_dead(hidden_seconds=0, wait_seconds=0)
 
     @maps_aws_errors
     def receive_dead(self, *, hidden_seconds: int, wait_seconds: int = 1) -> list[Message]:
-        """Receive some dead messages, which nobody else sees for so long.
+        """Receive some dead letters, hidden from everybody else for so many seconds.
 
-        Who waits, if only for a second, has SQS ask all of its servers.
+        With a wait, if only of a second, SQS asks all of its servers.
         """
         answer = self._sqs.receive_message(
             QueueUrl=self.dlq_url,
@@ -165,7 +156,7 @@ class JobQueue:
 
     @maps_aws_errors
     def show_dead(self, messages: Sequence[Message]) -> None:
-        """Show dead messages again that were received; those that are gone stay gone."""
+        """Make received dead letters visible again; those that are gone stay gone."""
         for start in range(0, len(messages), MAX_MESSAGES):
             some = messages[start : start + MAX_MESSAGES]
             self._sqs.change_message_visibility_batch(
@@ -182,19 +173,19 @@ class JobQueue:
 
     @maps_aws_errors
     def count_dead(self) -> int:
-        """Return about how many dead messages are in sight."""
+        """Return about how many dead letters are visible."""
         return int(self._attributes(self.dlq_url).get("ApproximateNumberOfMessages", 0))
 
     @maps_aws_errors
     def delete_dead(self, receipt_handle: str) -> bool:
-        """Delete a message of the dead-letter queue; answers as `delete` does."""
+        """Delete a dead letter; answers as `delete` does."""
         return self._delete(self.dlq_url, receipt_handle)
 
     # --- the queues themselves ------------------------------------------------------------------
 
     @maps_aws_errors
     def differences(self, *, visibility_timeout_seconds: int, max_receives: int) -> list[str]:
-        """Return how the queues' attributes differ from what they must be, one sentence each."""
+        """Return how the queues' attributes differ from those required, one sentence each."""
         queue = self._attributes(self.queue_url)
         dlq = self._attributes(self.dlq_url)
         redrive = json.loads(queue.get("RedrivePolicy") or "{}")
@@ -218,7 +209,7 @@ class JobQueue:
 
     @maps_aws_errors
     def check(self) -> None:
-        """Touch the queue, for readiness: returns, or raises the fault."""
+        """Read the queue's attributes, for readiness; raises the fault."""
         self._attributes(self.queue_url)
 
     # --- how ------------------------------------------------------------------------------------
@@ -232,7 +223,7 @@ class JobQueue:
         self, url: str, body: str, attributes: Mapping[str, str | None], delay_seconds: int = 0
     ) -> str:
         given: Any = {
-            name: {"DataType": "String", "StringValue": _attribute_text(value)}
+            name: {"DataType": "String", "StringValue": _legal(value)}
             for name, value in attributes.items()
             if value
         }
@@ -252,8 +243,8 @@ class JobQueue:
         return True
 
 
-def _attribute_text(value: str) -> str:
-    """Return a text that SQS takes: of the characters that XML allows, and not too long."""
+def _legal(value: str) -> str:
+    """Return a text that SQS accepts: characters that XML allows, at most 1,000 of them."""
     legal = (each if each.isprintable() or each in "\t\n\r" else " " for each in value)
     return "".join(legal)[:_MAX_CAUSE_CHARACTERS]
 
@@ -278,14 +269,10 @@ def _message_of(raw: Any) -> Message:
         receipt_handle=raw["ReceiptHandle"],
         body=raw["Body"],
         receive_count=int(system.get("ApproximateReceiveCount", 1)),
-        sent_at=_instant(system.get("SentTimestamp")),
+        sent_at=datetime.fromtimestamp(int(system.get("SentTimestamp") or 0) / 1000, UTC),
         attributes={
             name: value["StringValue"]
             for name, value in raw.get("MessageAttributes", {}).items()
             if "StringValue" in value
         },
     )
-
-
-def _instant(milliseconds: str | None) -> datetime:
-    return datetime.fromtimestamp(int(milliseconds or 0) / 1000, UTC)
