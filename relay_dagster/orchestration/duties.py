@@ -29,7 +29,7 @@ from relay_dagster.reconciler.housekeeping import (
 from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
 from relay_dagster.reconciler.memory import Memory
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.feed_ages import tell_feed_ages
+from relay_dagster.triggers.feed_ages import report_feed_ages
 from relay_dagster.wiring import Platform
 
 ALL_SECONDS = 45.0
@@ -91,7 +91,7 @@ def _held_runs(on: Occasion, _: Memory) -> str:
 
 
 def _feed_ages(on: Occasion, _: Memory) -> str:
-    return f"feeds told of: {tell_feed_ages(on.platform, on.now)}"
+    return f"feeds told of: {report_feed_ages(on.platform, on.now)}"
 
 
 def _dagster_history(on: Occasion, _: Memory) -> str:

@@ -1,7 +1,7 @@
 """One check of a tenant's triggers: the run that they want by now starts, or waits.
 
-However many check at once, each due time and each upload leads to one run: it is taken in the
-transaction that makes the record.
+However many checks run at once, each due time and each upload leads to one run: the transaction
+that creates the record takes it.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ from relay_dagster.runs.errors import (
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.triggers.state import TriggerState, TriggerUpdate
+from relay_dagster.triggers.consumed import has_new_upload
 from relay_dagster.triggers.rules import Plan, caught_up, dropped, resting, started
-from relay_dagster.triggers.spent import has_unspent
 from relay_dagster.wiring import Platform
 
 log = event_log()
@@ -40,7 +40,7 @@ class TriggerCheck:
     clock: Callable[[], datetime] = utc_now
 
     def plan(self, tenant_id: str) -> Plan:
-        """Return what the tenant's latest config says of its triggers."""
+        """Return the triggers of the tenant's latest config."""
         stored = self.platform.tenants.latest(tenant_id)
         if stored is None:
             return Plan(None, self.clock())
@@ -51,11 +51,11 @@ class TriggerCheck:
             return Plan(None, stored.stored_at)
 
     def take(self, before: TriggerState, plan: Plan | None = None) -> RunRecord | None:
-        """Start the run that a tenant's triggers want, where it can be; note what they wait for.
+        """Start the run that a tenant's triggers want, if it can start; else store when to check.
 
         Args:
             before: the triggers as they were read.
-            plan: what the config says, where that was read after the triggers.
+            plan: the config's triggers, if they were read after ``before``.
 
         Returns:
             The run, None where there is none to start now.
@@ -63,9 +63,14 @@ class TriggerCheck:
         plan = plan or self.plan(before.tenant_id)
         now = self.clock()
         after = caught_up(before, plan, now)
-        if after.wanted is Trigger.UPLOAD and self._is_free(after) and self._is_spent(after, plan):
-            log.info("uploads_spent", tenant_id=after.tenant_id)
-            after = dropped(after)
+        # While another run is active nobody knows which uploads it consumes.
+        if after.wanted is Trigger.UPLOAD and (
+            self.platform.runs.lock(after.tenant_id).active_run_id is None
+        ):
+            prefixes = {name: at for name, at in plan.prefixes.items() if name in after.uploads}
+            if not has_new_upload(self.platform, after.tenant_id, prefixes):
+                log.info("uploads_spent", tenant_id=after.tenant_id)
+                after = dropped(after)
         try:
             if after.wanted is not None:
                 move = TriggerUpdate(before, resting(started(after, now), plan, now))
@@ -73,14 +78,6 @@ class TriggerCheck:
         except (TenantBusyError, TenantClosingError, RunCreationPausedError) as error:
             log.info("run_follows", tenant_id=after.tenant_id, reason=str(error))
         except CommitLostError:
-            return None  # Somebody else has checked, or the config has changed: it is due again.
+            return None  # Another check was first, or the config has changed: it is due again.
         self.platform.triggers.put(before, resting(after, plan, self.clock()))
         return None
-
-    def _is_free(self, state: TriggerState) -> bool:
-        """Tell whether a run would start: until then nobody knows what others have read."""
-        return self.platform.runs.lock(state.tenant_id).active_run_id is None
-
-    def _is_spent(self, state: TriggerState, plan: Plan) -> bool:
-        prefixes = {name: at for name, at in plan.prefixes.items() if name in state.uploads}
-        return not has_unspent(self.platform, state.tenant_id, prefixes)

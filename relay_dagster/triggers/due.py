@@ -1,7 +1,7 @@
 """Checks all triggers that are due: due times, uploads that are quiet, runs that waited.
 
-They are found by an index, so that a tick costs what is due, and several are checked at once: many
-tenants' hours begin at the same minute.
+An index finds them, so a tick costs only the triggers that are due. Several are checked at once,
+since many tenants' schedules share a minute.
 """
 
 import time
@@ -25,9 +25,9 @@ def take_due(
     clock: Callable[[], datetime] = utc_now,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Start the runs that are due, as far as they can start; return how many those were.
+    """Start the runs that are due and can start; return how many were started.
 
-    What falls due goes first; of what waits only so many are checked in one go.
+    Triggers that have just fallen due come first. A tick checks a limited number that wait.
     """
     check, deadline = TriggerCheck(platform, clock), Deadline.after(TICK_SECONDS, monotonic)
     count, is_more = 0, True
@@ -41,7 +41,7 @@ def take_due(
 def take_all(check: TriggerCheck, states: Sequence[TriggerState], plan: Plan | None = None) -> int:
     """Check tenants' triggers; return how many runs were started. A fault puts one off.
 
-    The plan is what the config says, where that was read after the triggers.
+    ``plan`` is given if the config was read after the triggers.
     """
     platform = check.platform
 

@@ -1,6 +1,6 @@
-"""What a message of the queue of uploads says: bodies from S3, through SNS and EventBridge.
+"""Parses messages of the queue of uploads: bodies from S3, directly, through SNS or EventBridge.
 
-Pure. Anybody may send one, so what is read is judged value by value.
+Pure. Anybody may send a message, so every value is checked.
 """
 
 import json
@@ -14,7 +14,7 @@ from relay_dagster.runs.identifiers import is_id
 
 _CREATED, _CREATED_DETAIL = "ObjectCreated:", "Object Created"
 _TENANTS = "tenants"
-_MOST_SHOWN = 100
+_MAX_SHOWN = 100
 
 
 class NotAnEventError(ValueError):
@@ -31,7 +31,7 @@ class Upload:
 
     @property
     def tenant_id(self) -> str | None:
-        """The tenant whose it is, by its key; None for a folder and for what is no upload."""
+        """The tenant that its key names; None for a folder and for an object that is no upload."""
         top, _, rest = self.key.partition("/")
         tenant_id, slash, _ = rest.partition("/")
         is_upload = top == _TENANTS and slash and not self.key.endswith("/")
@@ -39,7 +39,7 @@ class Upload:
 
 
 def uploads_in(body: str) -> list[Upload]:
-    """Return the objects that a body says were created; of other events of S3, none.
+    """Return the objects created according to a body; other events of S3 have none.
 
     Raises:
         NotAnEventError: it is no event of S3.
@@ -48,21 +48,16 @@ def uploads_in(body: str) -> list[Upload]:
     if document.get("Type") == "Notification":
         document = _read_object(document.get("Message"))
     try:
-        return list(_uploads(document))
+        if document.get("Event") == "s3:TestEvent":
+            return []
+        if document.get("source") == "aws.s3":
+            return list(_of_event_bridge(document))
+        if isinstance(document.get("Records"), list):
+            return [upload for record in document["Records"] for upload in _of_record(record)]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise NotAnEventError(f"an event lacks what it must have: {error!r}") from error
-
-
-def _uploads(document: Mapping[str, Any]) -> Iterator[Upload]:
-    if document.get("Event") == "s3:TestEvent":
-        return
-    if document.get("source") == "aws.s3":
-        yield from _of_event_bridge(document)
-    elif isinstance(document.get("Records"), list):
-        for record in document["Records"]:
-            yield from _of_record(record)
-    else:
-        raise NotAnEventError(f"it is no event of S3; its keys are {_shown(document)}")
+    keys = ", ".join(map(str, document))[:_MAX_SHOWN] or "none"
+    raise NotAnEventError(f"it is no event of S3; its keys are {keys}")
 
 
 def _of_record(record: Mapping[str, Any]) -> Iterator[Upload]:
@@ -70,25 +65,25 @@ def _of_record(record: Mapping[str, Any]) -> Iterator[Upload]:
     if record["eventSource"] != "aws:s3":
         raise NotAnEventError(f"it is an event of {record['eventSource']!r}, not of S3")
     if name.startswith(_CREATED):
-        told = record["s3"]
-        key = unquote_plus(told["object"]["key"])
-        yield Upload(_text(told["bucket"]["name"]), key, _instant(record["eventTime"]))
+        detail = record["s3"]
+        key = unquote_plus(detail["object"]["key"])
+        yield Upload(_text(detail["bucket"]["name"]), key, _instant(record["eventTime"]))
 
 
 def _of_event_bridge(document: Mapping[str, Any]) -> Iterator[Upload]:
-    """Yield the upload, under both keys where they differ: EventBridge does not encode it."""
+    """Yield the upload, under its decoded key too if that differs: EventBridge encodes no key."""
     if document["detail-type"] == _CREATED_DETAIL:
-        told = document["detail"]
-        key = _text(told["object"]["key"])
+        detail = document["detail"]
+        key = _text(detail["object"]["key"])
         for each in dict.fromkeys((key, unquote_plus(key))):
-            yield Upload(_text(told["bucket"]["name"]), each, _instant(document["time"]))
+            yield Upload(_text(detail["bucket"]["name"]), each, _instant(document["time"]))
 
 
 def _read_object(body: object) -> Mapping[str, Any]:
     try:
         document = json.loads(_text(body))
     except (TypeError, ValueError, RecursionError) as error:
-        raise NotAnEventError(f"the body is not JSON: {str(error)[:_MOST_SHOWN]}") from error
+        raise NotAnEventError(f"the body is not JSON: {str(error)[:_MAX_SHOWN]}") from error
     if not isinstance(document, dict):
         raise NotAnEventError("the body is not a JSON object")
     return document
@@ -103,7 +98,3 @@ def _text(value: object) -> str:
 def _instant(text: str) -> datetime:
     instant = datetime.fromisoformat(text)
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _shown(document: Mapping[str, Any]) -> str:
-    return ", ".join(map(str, document))[:_MOST_SHOWN] or "none"

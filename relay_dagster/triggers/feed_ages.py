@@ -1,12 +1,12 @@
-"""How old the feeds are of tenants that have a schedule: a metric that rises when runs stay out."""
+"""The age of the feeds of tenants with a schedule: a metric that rises when runs fail to come."""
 
 from datetime import datetime
 
 from relay_dagster.wiring import Platform
 
 
-def tell_feed_ages(platform: Platform, now: datetime) -> int:
-    """Send the age of each feed that is in force, where metrics are sent; return of how many."""
+def report_feed_ages(platform: Platform, now: datetime) -> int:
+    """Send the age of each feed in force, if metrics are enabled; return how many were sent."""
     if not platform.settings.metrics_enabled:
         return 0
     tenants = [each.tenant_id for each in platform.triggers.scheduled()]

@@ -1,7 +1,7 @@
 """When a tenant's triggers want a run: state and config in, the next state out.
 
-Pure: no clock, no AWS. A due time or uploads that have waited long enough make ``wanted``; where
-the run cannot start at once, that is the one follow-up.
+Pure: no clock, no AWS. A due time, or uploads that have waited long enough, set ``wanted``. If the
+run cannot start at once, it is the tenant's one follow-up.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,18 +13,18 @@ from relay_core.config.triggers import OnUploadConfig
 from relay_dagster.runs.model import Trigger
 from relay_dagster.runs.triggers.state import TriggerState
 
-LONGEST_QUIET = 10
-"""So many times the quiet time uploads may put their run off."""
+MAX_QUIET_TIMES = 10
+"""Uploads may put their run off by at most so many quiet times."""
 BETWEEN_UPLOAD_RUNS = timedelta(minutes=1)
-OLDEST_EVENT = timedelta(days=14)
-"""For how long a queue can keep an event."""
-# A run that waits is looked at the more seldom the longer it has waited.
-_SOONEST, _LATEST = timedelta(seconds=5), timedelta(seconds=30)
+MAX_EVENT_AGE = timedelta(days=14)
+"""The longest that a queue keeps an event."""
+# The longer a run has waited, the longer until its next check.
+_MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=5), timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a tenant's latest config says of its triggers, and since when.
+    """The triggers of a tenant's latest config, and when it was stored.
 
     ``config`` is None where there is none, or none that can be read.
     """
@@ -34,7 +34,7 @@ class Plan:
 
     @property
     def on_upload(self) -> OnUploadConfig | None:
-        """What uploads do, None for nothing."""
+        """The settings of runs that uploads start; None where uploads start none."""
         return None if self.config is None else self.config.triggers.on_upload
 
     @property
@@ -44,7 +44,7 @@ class Plan:
         return {v.vendor_id: v.inbound.s3_prefix for v in vendors if v.inbound.s3_prefix}
 
     def vendors_of(self, key: str) -> set[str]:
-        """Return the vendors under whose prefix a key lies, where uploads do anything."""
+        """Return the vendors under whose prefix a key lies, if uploads start runs."""
         if self.on_upload is None:
             return set()
         return {vendor for vendor, prefix in self.prefixes.items() if key.startswith(prefix)}
@@ -57,18 +57,19 @@ def noted(
     plan: Plan,
     now: datetime,
 ) -> TriggerState:
-    """Return the state with uploads of some vendors; in what order they are told is the same.
+    """Return the state with uploads of some vendors; their order makes no difference.
 
-    It is looked at no later than before: uploads put off no run that waits, nor a new schedule.
+    Its next check is no later than before: uploads put off neither a run that waits nor a new
+    schedule.
     """
-    told = [min(max(each, now - OLDEST_EVENT), now) for each in instants]
+    new = [min(max(each, now - MAX_EVENT_AGE), now) for each in instants]
     known = [each for each in (state.first_upload_at, state.last_upload_at) if each is not None]
     after = resting(
         replace(
             state,
             uploads=state.uploads | set(vendors),
-            first_upload_at=min(told + known),
-            last_upload_at=max(told + known),
+            first_upload_at=min(new + known),
+            last_upload_at=max(new + known),
         ),
         plan,
         now,
@@ -77,14 +78,18 @@ def noted(
 
 
 def caught_up(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:
-    """Return the state as the config and the clock have it now, with what is wanted by now."""
-    return _with_uploads(_with_schedule(state, plan, now), plan, now)
+    """Return the state after all due times and quiet times up to now."""
+    state = _with_schedule(state, plan, now)
+    if plan.on_upload is None:
+        return dropped(state)
+    is_due = state.wanted is None and _has_come(_uploads_due_at(state, plan), now)
+    return _wanting(state, Trigger.UPLOAD, now) if is_due else state
 
 
 def started(state: TriggerState, now: datetime) -> TriggerState:
-    """Return the state once the run that it wants is made.
+    """Return the state once its run is created.
 
-    A run of the schedule leaves uploads as they are: once it has ended they are spent.
+    A run of the schedule leaves uploads as they are: once it has ended they are consumed.
     """
     if state.wanted is Trigger.UPLOAD:
         state = replace(dropped(state), upload_run_at=now)
@@ -105,18 +110,17 @@ def dropped(state: TriggerState) -> TriggerState:
 
 
 def resting(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:
-    """Return the state with the instant of its next look."""
+    """Return the state with the instant of its next check."""
     if state.wanted is not None:
         waited = now - (state.wanted_since or now)
-        return replace(state, due_at=now + min(max(waited / 4, _SOONEST), _LATEST))
+        return replace(state, due_at=now + min(max(waited / 4, _MIN_INTERVAL), _MAX_INTERVAL))
     return replace(state, due_at=_earliest(state.next_run_at, _uploads_due_at(state, plan)))
 
 
 def _with_schedule(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:
-    """Take the due times that have come, all as one.
+    """Return the state with all due times that have come as one wanted run.
 
-    A schedule that is new begins when it was stored; the time that the old one had due before
-    that is still taken.
+    A new schedule begins when it was stored. An earlier due time of the old schedule still counts.
     """
     config = plan.config
     schedule = None if config is None else config.triggers.schedule
@@ -135,27 +139,20 @@ def _with_schedule(state: TriggerState, plan: Plan, now: datetime) -> TriggerSta
     return _wanting(state, Trigger.SCHEDULE, now) if is_due else state
 
 
-def _with_uploads(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:
-    if plan.on_upload is None:
-        return dropped(state)
-    is_due = state.wanted is None and _has_come(_uploads_due_at(state, plan), now)
-    return _wanting(state, Trigger.UPLOAD, now) if is_due else state
-
-
 def _wanting(state: TriggerState, trigger: Trigger, now: datetime) -> TriggerState:
     return replace(state, wanted=trigger, wanted_since=state.wanted_since or now)
 
 
 def _uploads_due_at(state: TriggerState, plan: Plan) -> datetime | None:
-    """Return when uploads have been quiet for long enough, or have put their run off for too long.
+    """Return when uploads have been quiet long enough, or have put their run off for too long.
 
-    Never sooner than a minute after the last run that uploads started.
+    That is at least a minute after the last run that uploads started.
     """
     first, last, settings = state.first_upload_at, state.last_upload_at, plan.on_upload
     if first is None or last is None or settings is None:
         return None
     quiet = timedelta(seconds=settings.quiet_seconds)
-    due_at = min(last + quiet, first + LONGEST_QUIET * quiet)
+    due_at = min(last + quiet, first + MAX_QUIET_TIMES * quiet)
     if state.upload_run_at is not None:
         due_at = max(due_at, state.upload_run_at + BETWEEN_UPLOAD_RUNS)
     return due_at

@@ -1,12 +1,12 @@
-"""One tick of the queue of uploads: take S3's events, note them of their tenants, start what may.
+"""One tick of the queue of uploads: receive S3's events, record them, start the runs that are due.
 
-What an event tells is kept with the tenant's triggers before it is deleted, so nothing is lost
-with a process; told twice or out of order it comes to the same.
+An upload is stored with its tenant's triggers before its event is deleted, so no process loses one
+by dying. Repeated events and events out of order make no difference.
 """
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,14 +18,13 @@ from relay_dagster.drain import drain
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.triggers.state import TriggerState
 from relay_dagster.triggers.check import TriggerCheck
 from relay_dagster.triggers.due import take_all, take_due
 from relay_dagster.triggers.events import NotAnEventError, Upload, uploads_in
-from relay_dagster.triggers.rules import Plan, noted
+from relay_dagster.triggers.rules import noted
 from relay_dagster.wiring import Platform
 
-# A tick may last 60: the shorter the share of the pauses between them, the sooner events are seen.
+# A tick may last 60 seconds. The longer it polls, the shorter the pauses in which no event is seen.
 POLL_SECONDS = 35
 MAX_AT_ONCE = 500
 _ROUNDS = 20
@@ -35,7 +34,7 @@ log = event_log()
 
 @dataclass
 class UploadTick:
-    """Takes in events for some seconds.
+    """Receives events for some seconds.
 
     Args:
         platform: the stores and the queue.
@@ -56,40 +55,40 @@ class UploadTick:
         self._check = TriggerCheck(self.platform, self.clock)
 
     def run(self, poll_seconds: float = POLL_SECONDS) -> str:
-        """Take in what comes meanwhile, and start what is due; return what came of it."""
+        """Record the events that come, and start the runs that are due; return a summary."""
         queue = self.platform.uploads
         if queue is None:
             return "UPLOADS_QUEUE_URL is not set: uploads start nothing"
         until = self.monotonic() + poll_seconds
         left = poll_seconds
         while not self.passes or left >= 1:
-            self._take_in(queue, self._receive(queue, min(left, LONG_POLL_SECONDS)))
+            # Wait for the first events, then take all that are there.
+            received = some = queue.receive(wait_seconds=int(min(left, LONG_POLL_SECONDS)))
+            while len(some) == MAX_MESSAGES and len(received) < MAX_AT_ONCE:
+                some = queue.receive()
+                received = received + some
+            self._record(queue, received)
             self.started += take_due(self.platform, self.clock, self.monotonic)
             self.passes, left = self.passes + 1, until - self.monotonic()
         return f"{self.events} events, {self.started} runs started"
 
-    def _receive(self, queue: UploadQueue, wait_seconds: float) -> list[Message]:
-        """Wait for the first events, then take those that are there."""
-        received = some = queue.receive(wait_seconds=int(wait_seconds))
-        while len(some) == MAX_MESSAGES and len(received) < MAX_AT_ONCE:
-            some = queue.receive()
-            received = received + some
-        return received
-
-    def _take_in(self, queue: UploadQueue, messages: Sequence[Message]) -> None:
-        """Note uploads, and delete the messages of those that are noted; the others come again."""
+    def _record(self, queue: UploadQueue, messages: Sequence[Message]) -> None:
+        """Record uploads, and delete their messages; messages of a failed record come again."""
+        bucket = self.platform.objects.bucket
         uploads: dict[str, list[Upload]] = defaultdict(list)
         sources: dict[str, set[str]] = {}
         unreadable: list[tuple[Message, str]] = []
         for message in messages:
             try:
-                found = list(self._ours(uploads_in(message.body)))
+                found = uploads_in(message.body)
             except NotAnEventError as error:
                 unreadable.append((message, str(error)))
                 continue
-            sources[message.receipt_handle] = {name for name, _ in found}
-            for tenant_id, upload in found:
-                uploads[tenant_id].append(upload)
+            tenants = sources[message.receipt_handle] = set()
+            for upload in found:
+                if upload.bucket == bucket and upload.tenant_id is not None:
+                    tenants.add(upload.tenant_id)
+                    uploads[upload.tenant_id].append(upload)
         self.events += len(sources)
         lost: set[str] = set()
 
@@ -97,49 +96,34 @@ class UploadTick:
             lost.add(tenant_id)
             report_fault(self.platform.metrics, "uploads_not_noted", error, tenant_id=tenant_id)
 
+        def send_to_dlq(refused: tuple[Message, str]) -> None:
+            message, cause = refused
+            queue.send_to_dlq(message, cause)
+            log.error("invalid_upload_event", message_id=message.message_id, error=cause)
+            self.platform.metrics.worker_error("invalid_upload_event")
+
+        def not_sent(_: tuple[Message, str], error: Exception) -> None:
+            report_fault(self.platform.metrics, "upload_event_not_buried", error)
+
         drain(uploads, lambda tenant_id: self._note(tenant_id, uploads[tenant_id]), not_noted)
         read = [each for each in messages if each.receipt_handle in sources]
         queue.delete_all([each for each in read if not sources[each.receipt_handle] & lost])
-        drain(unreadable, lambda each: self._send_to_dlq(queue, *each), self._not_sent_to_dlq)
-
-    def _ours(self, uploads: Iterable[Upload]) -> Iterable[tuple[str, Upload]]:
-        """Return the uploads of tenants, each with its tenant."""
-        bucket = self.platform.objects.bucket
-        ours = ((each.tenant_id, each) for each in uploads if each.bucket == bucket)
-        return ((name, each) for name, each in ours if name is not None)
+        drain(unreadable, send_to_dlq, not_sent)
 
     def _note(self, tenant_id: str, uploads: Sequence[Upload]) -> None:
-        """Note a tenant's uploads, and start its run where that may start at once."""
-        written = self._noted(tenant_id, uploads)
-        if written is None:
-            return
-        state, plan = written
-        if state.due_at is not None and state.due_at <= self.clock():
-            self.started += take_all(self._check, [state], plan)
-
-    def _noted(self, tenant_id: str, uploads: Sequence[Upload]) -> tuple[TriggerState, Plan] | None:
-        """Return the tenant's triggers with uploads noted, and the plan that they were noted by.
-
-        None where these start nothing.
-        """
+        """Store a tenant's uploads with its triggers, and start its run if that is due at once."""
         for _ in range(_ROUNDS):
-            # In this order: a config that is stored in between is seen in the triggers.
+            # In this order: the triggers show a config that is stored in between.
             state, plan = self.platform.triggers.get(tenant_id), self._check.plan(tenant_id)
             found = [(each.at, plan.vendors_of(each.key)) for each in uploads]
             vendors = set[str]().union(*(some for _, some in found))
             if not vendors:
-                return None
+                return
             instants = [at for at, some in found if some]
             after = noted(state, vendors, instants, plan, self.clock())
             written = self.platform.triggers.put(state, after)
             if written is not None:
-                return written, plan
+                if written.due_at is not None and written.due_at <= self.clock():
+                    self.started += take_all(self._check, [written], plan)
+                return
         raise ThrottledError("note_uploads", f"tenant {tenant_id}: too many writers at once")
-
-    def _send_to_dlq(self, queue: UploadQueue, message: Message, cause: str) -> None:
-        queue.bury(message, cause)
-        log.error("invalid_upload_event", message_id=message.message_id, error=cause)
-        self.platform.metrics.worker_error("invalid_upload_event")
-
-    def _not_sent_to_dlq(self, _: tuple[Message, str], error: Exception) -> None:
-        report_fault(self.platform.metrics, "upload_event_not_buried", error)

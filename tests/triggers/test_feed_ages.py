@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from relay_dagster.triggers.feed_ages import tell_feed_ages
+from relay_dagster.triggers.feed_ages import report_feed_ages
 from support.fakes import dispatch_run, published_outcome
 from support.triggers_world import TriggersWorld, triggers_world
 
@@ -25,7 +25,7 @@ def told_after(world: TriggersWorld, hours: float, *, enabled: bool = True) -> d
     metrics: Any = Told()
     settings = world.platform.settings.model_copy(update={"metrics_enabled": enabled})
     platform = replace(world.platform, metrics=metrics, settings=settings)
-    tell_feed_ages(platform, world.clock() + timedelta(hours=hours))
+    report_feed_ages(platform, world.clock() + timedelta(hours=hours))
     return metrics.ages
 
 

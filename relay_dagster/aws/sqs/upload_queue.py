@@ -1,4 +1,4 @@
-"""The queue of S3's upload events and its dead-letter queue; what a body says is told elsewhere."""
+"""The queue of S3's upload events and its dead-letter queue; `triggers.events` reads the bodies."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from typing import Any
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.error_mapping import maps_aws_errors
-from relay_dagster.aws.sqs.job_queue import (
-    MAX_MESSAGES,
-    JobQueue,
-    Message,
-    receive,
-)
+from relay_dagster.aws.sqs.job_queue import MAX_MESSAGES, JobQueue, Message, receive
 from relay_dagster.external_errors import MissingResourceError
 
 
 class UploadQueue:
-    """Events in, by tens, and away once they are noted."""
+    """Receives events, ten at a time, and deletes those that are recorded."""
 
     def __init__(self, clients: Clients, queue_url: str) -> None:
         self._clients = clients
@@ -41,18 +36,12 @@ class UploadQueue:
             self._clients.sqs.delete_message_batch(QueueUrl=self.queue_url, Entries=entries)
 
     @maps_aws_errors
-    def bury(self, message: Message, cause: str) -> None:
-        """Put a body that is no event into the dead-letter queue, with the cause, and delete it.
+    def send_to_dlq(self, message: Message, cause: str) -> None:
+        """Send a body that is no event to the dead-letter queue, with the cause, and delete it.
 
         Raises:
             MissingResourceError: the queue has no dead-letter queue; the message stays.
         """
-        JobQueue(self._clients, self.queue_url, self._dlq_url()).send_dead(
-            message.body, cause=cause
-        )
-        self.delete_all([message])
-
-    def _dlq_url(self) -> str:
         answer = self._clients.sqs.get_queue_attributes(
             QueueUrl=self.queue_url, AttributeNames=["RedrivePolicy"]
         )
@@ -63,4 +52,6 @@ class UploadQueue:
                 "sqs.SendMessage", "the queue of uploads has no dead-letter queue"
             )
         # SQS has the two in one account and region.
-        return f"{self.queue_url.rpartition('/')[0]}/{arn.rpartition(':')[2]}"
+        dlq_url = f"{self.queue_url.rpartition('/')[0]}/{arn.rpartition(':')[2]}"
+        JobQueue(self._clients, self.queue_url, dlq_url).send_dead(message.body, cause=cause)
+        self.delete_all([message])
