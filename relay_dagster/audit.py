@@ -1,8 +1,7 @@
-"""Who did what: the words of the audit, and the entry that each act leaves.
+"""The audit: its actions and actors, and the entry of each act.
 
-An act makes its entry, and whoever stores what the act changes writes the entry in the same
-transaction; where entries lie is ``aws/dynamodb/audit_store.py``. An act that is refused, or that
-changes nothing, leaves none.
+An act's entry is written in the transaction of its change; ``aws/dynamodb/audit_store.py`` stores
+entries. An act that is refused, or that changes nothing, leaves none.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from enum import StrEnum
 from typing import Any
 
 KEPT_FOR = timedelta(days=400)
-"""Nothing changes or deletes an entry before that."""
+"""An entry is neither changed nor deleted before that."""
 
 AUDIT_ID_PATTERN = r"^[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{16}$"
 
 
 class Action(StrEnum):
-    """What was done."""
+    """The kind of an act."""
 
     TENANT_CREATED = "tenant.created"
     TENANT_DELETION_ASKED = "tenant.deletion_asked"
@@ -45,7 +44,7 @@ class Action(StrEnum):
 
 
 class ActorKind(StrEnum):
-    """What acts."""
+    """The kind of an actor."""
 
     ADMIN_KEY = "admin_key"
     TENANT_KEY = "tenant_key"
@@ -56,7 +55,7 @@ class ActorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: the ``id`` tells it apart from others of its kind, the ``name`` is for people."""
+    """The actor: the ``id`` identifies it among its kind, the ``name`` is for people."""
 
     kind: ActorKind
     id: str
@@ -95,7 +94,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an act comes from: who acts, and by which request from which address."""
+    """The origin of an act: the actor, the request and its address."""
 
     actor: Actor
     request_id: str | None = None
@@ -109,7 +108,7 @@ class Origin:
         at: datetime,
         **details: Any,
     ) -> AuditEntry:
-        """Return the entry of an act: what was done, whose it is, to what, when."""
+        """Return the entry of an act on a target, at an instant."""
         return AuditEntry(
             audit_id=f"{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(8)}",
             occurred_at=at,
@@ -124,4 +123,4 @@ class Origin:
 
 
 SYSTEM = Origin(Actor(ActorKind.SYSTEM, "relay", "Relay itself"))
-"""What nobody has asked for in so many words: a schedule, an upload, a message in the queue."""
+"""The origin of acts that no request asks for: a schedule, an upload, a message in the queue."""

@@ -1,7 +1,7 @@
 """The Celery app of workers that execute runs: ``celery -A relay_dagster.celery_app worker``.
 
 Only workers import it; the daemon's side is Dagster's own launcher (`deploy/dagster.celery.yaml`).
-Celery itself reads where broker and results are: ``CELERY_BROKER_URL``, ``CELERY_RESULT_BACKEND``.
+Celery itself reads ``CELERY_BROKER_URL`` and ``CELERY_RESULT_BACKEND``.
 """
 
 import os
@@ -18,10 +18,10 @@ from relay_dagster.settings import Settings, SettingsError
 
 NEEDED = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "DAGSTER_HOME")
 SETTINGS = {
-    # A worker takes what it executes and no more: what it held beside that would die with it.
+    # A worker takes only the run that it executes: others that it held would die with it.
     "worker_disable_prefetch": True,
     "worker_prefetch_multiplier": 1,
-    # A run is started once and never by the broker again: the next attempt is the record's affair.
+    # The broker starts a run only once: the record decides about the next attempt.
     "task_acks_late": False,
     # The worker's name beside each result, also while the run executes.
     "result_extended": True,
@@ -36,7 +36,7 @@ def make_worker_app() -> Any:
     # Any dict: without one Dagster's defaults would name a broker of their own.
     made = make_app({})
     made.conf.update(SETTINGS)
-    # By default Celery adds a task to every app of the process, to one that has it, too.
+    # By default Celery adds a task to every app of the process, even to one that has it.
     own: Any = {"shared": False}
     create_execute_job_task(made, **own)
     create_resume_job_task(made, **own)

@@ -1,8 +1,7 @@
-"""What Dagster loads: the one ``defs`` object, put together in ``orchestration/build.py``.
+"""The ``defs`` object that Dagster loads; ``orchestration/build.py`` builds it.
 
-A run's process loads a million objects, and the garbage collector would look at all of them again
-and again while they come, and once more in each of its full rounds. So it does not run while they
-are loaded, and passes over them for ever after.
+A run's process loads a million objects, and the garbage collector would scan them again and again,
+during the load and in every full collection. So it is off during the load, and ignores them later.
 """
 
 import gc

@@ -20,7 +20,7 @@ AFTER_A_FAULT = timedelta(seconds=30)
 """An item that could not be handled is due again after that; others go first."""
 
 WAIT_SECONDS = 5.0
-"""How long a tick that has found nothing waits before it asks again."""
+"""The wait of a tick that has found nothing, before it asks again."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -39,7 +39,7 @@ class Deadline:
         return cls(monotonic() + seconds, monotonic)
 
     def has_passed(self) -> bool:
-        """Tell whether the time is up."""
+        """Return whether the time is up."""
         return self.monotonic() > self.at
 
 
@@ -55,10 +55,10 @@ def drain(
 
     Args:
         items: the longest due first.
-        handle: does what one item needs.
-        on_fault: reports why an item could not be handled, and puts it off.
-        deadline: after which no item is begun; the first one always is.
-        threads: more than one handle items at the same time, and all of them.
+        handle: handles one item.
+        on_fault: reports an item that could not be handled, and puts it off.
+        deadline: no item is begun after it, except the first.
+        threads: with more than one, all items are handled, side by side.
 
     Raises:
         Exception: ``on_fault`` failed; the first such fault, once all items have been handled.
@@ -97,14 +97,14 @@ def wait_for_due(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> _Result:
-    """Handle what is due, again and again until there is something or the time is up.
+    """Handle due items, again and again until there is one or the time is up.
 
     Args:
-        handle: returns what it has done, a false value for nothing.
+        handle: returns its result, a false value for nothing done.
         seconds: the time.
-        every: how long to wait in between.
-        monotonic: tells the time.
-        sleep: how to wait.
+        every: the seconds between two calls.
+        monotonic: returns seconds that only grow.
+        sleep: waits between two calls.
     """
     deadline = Deadline.after(seconds, monotonic)
     while not (done := handle()) and not deadline.has_passed():

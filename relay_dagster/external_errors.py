@@ -1,7 +1,7 @@
-"""Errors of external services, typed: what went wrong outside, and whether waiting can help.
+"""Errors of external services, by cause, and whether waiting can help.
 
-A run tries again after any of them. ``transient`` tells those apart that may pass within seconds,
-for short retries in place. Which AWS error is which is said once, in ``aws/error_mapping.py``.
+A run tries again after any of them. A ``transient`` one may pass within seconds, so a short retry
+in place makes sense. ``aws/error_mapping.py`` maps AWS errors to these.
 
 ::
 
@@ -14,7 +14,7 @@ for short retries in place. Which AWS error is which is said once, in ``aws/erro
     ├── RequestRejectedError request_rejected
     ├── ObjectChangedError   object_changed      transient  (an upload was replaced while copied)
     ├── BaselineLostError    baseline_lost       (the published feed's state is gone or damaged)
-    └── UnreadableItemError  unreadable          (what is stored is not of this release)
+    └── UnreadableItemError  unreadable          (an item is not of this release)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def error_code_of(error: BaseException) -> str:
 
 
 class ExternalServiceError(Exception):
-    """Base: something outside failed; ``operation`` names the call (``dynamodb.GetItem``)."""
+    """Base: an external service failed; ``operation`` names the call (``dynamodb.GetItem``)."""
 
     error_code: ClassVar[str] = "external_service_error"
     retryable: ClassVar[bool] = True
@@ -58,7 +58,7 @@ class UnreachableError(ExternalServiceError):
 
 
 class ServiceFailedError(ExternalServiceError):
-    """The service answered that it failed itself."""
+    """The service reported a failure of its own."""
 
     error_code = "service_failed"
     transient = True
@@ -71,13 +71,13 @@ class AccessRefusedError(ExternalServiceError):
 
 
 class MissingResourceError(ExternalServiceError):
-    """A bucket, table, queue or object that must be there is not."""
+    """A required bucket, table, queue or object does not exist."""
 
     error_code = "missing_resource"
 
 
 class RequestRejectedError(ExternalServiceError):
-    """The service cannot make sense of the request, or the client could not build it."""
+    """The service rejected the request, or the client could not build it."""
 
     error_code = "request_rejected"
 
@@ -90,12 +90,12 @@ class ObjectChangedError(ExternalServiceError):
 
 
 class BaselineLostError(ExternalServiceError):
-    """What a run is to be compared with is gone or damaged: no feed goes out unjudged."""
+    """The baseline of a run is gone or damaged: no feed is published without a comparison."""
 
     error_code = "baseline_lost"
 
 
 class UnreadableItemError(ExternalServiceError):
-    """What is stored cannot be read by this release: a newer one has written it."""
+    """This release cannot read an item: a newer one has written it."""
 
     error_code = "unreadable"

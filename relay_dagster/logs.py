@@ -1,7 +1,7 @@
 """The program's log: JSON lines on standard error, each with an ``event``.
 
-Events go through the standard library's logger ``relay``, so that levels and further handlers work
-as for any other; the lines themselves are made here.
+Events go through the standard library's logger ``relay``, so levels and further handlers work as for
+any other. This module formats the lines.
 """
 
 import json
@@ -22,22 +22,22 @@ _context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default=_NOT
 class EventLog:
     """Writes one line for each event: ``log.info("run_started", run_id=...)``.
 
-    Values that JSON does not have are written as Python shows them.
+    Values without a form in JSON are written as their ``repr``.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
 
     def info(self, event: str, **facts: Any) -> None:
-        """Log something that is as it should be."""
+        """Log a normal event."""
         self._logger.info(event, extra={"facts": facts})
 
     def warning(self, event: str, **facts: Any) -> None:
-        """Log something that goes on by itself, and should not be often."""
+        """Log an event that needs no action, and should be rare."""
         self._logger.warning(event, extra={"facts": facts})
 
     def error(self, event: str, *, exc_info: Any = False, **facts: Any) -> None:
-        """Log something that somebody has to look at.
+        """Log an event that an operator has to see.
 
         ``exc_info`` is an exception, or true for the one that is being handled: its traceback is
         written as ``exception``.
@@ -46,10 +46,10 @@ class EventLog:
 
 
 class JsonLines(logging.Formatter):
-    """Makes a line of a record: of an event of ours, or (``event: library``) of a library's."""
+    """Formats a record as a line: an event of ours, or a library's (``event: library``)."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line of JSON, ASCII: what callers send steers no terminal."""
+        """Return the record as one line of JSON, ASCII: texts of callers must not control a terminal."""
         facts, event = getattr(record, "facts", None), record.getMessage()
         if facts is None:
             facts, event = {"logger": record.name, "message": event}, "library"
@@ -67,7 +67,7 @@ class JsonLines(logging.Formatter):
 
 
 class _CurrentStandardError(logging.Handler):
-    """Writes to whatever standard error is at that moment."""
+    """Writes to the current standard error."""
 
     def __init__(self, level: int = logging.NOTSET) -> None:
         super().__init__(level)
@@ -84,7 +84,7 @@ class _CurrentStandardError(logging.Handler):
 
 @contextmanager
 def logging_with(facts: Mapping[str, Any]) -> Iterator[None]:
-    """Have each line that is written meanwhile carry facts, as they are when it is written."""
+    """Add facts, in their state at that moment, to each line that is written meanwhile."""
     token = _context.set(facts)
     try:
         yield
@@ -93,16 +93,16 @@ def logging_with(facts: Mapping[str, Any]) -> Iterator[None]:
 
 
 def event_log() -> EventLog:
-    """Return the program's log. It writes to whatever standard error is at that moment."""
+    """Return the program's log, which writes to the current standard error."""
     logger = logging.getLogger(_LOGGER)
     if not logger.handlers:
         logger.addHandler(_CurrentStandardError())
         logger.setLevel(logging.INFO)
-        # The lines of libraries are the root's; ours would come twice.
+        # The root logger writes the lines of libraries; it would write ours again.
         logger.propagate = False
     return EventLog(logger)
 
 
 def log_libraries() -> None:
-    """Write what libraries log as lines of this log, from warnings on: event ``library``."""
+    """Write libraries' warnings and errors as lines of this log: event ``library``."""
     logging.getLogger().addHandler(_CurrentStandardError(logging.WARNING))

@@ -1,4 +1,4 @@
-"""Which hosts are this machine and nobody else's."""
+"""Hosts that are this machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a name or an address, without a port or brackets, is loopback's; asks no DNS."""
+    """Return whether a name or an address, without port or brackets, is loopback; no DNS query."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""Files of this machine that the engine reads, mapped into memory rather than held there."""
+"""Local files that the engine reads, mapped into memory instead of read."""
 
 import hashlib
 import mmap
@@ -9,7 +9,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class InputFile:
-    """A feed, a SKU map or a state: its name and its bytes, which may be a file's, mapped."""
+    """A feed, a SKU map or a state: its name and its bytes, which may be a mapped file's."""
 
     name: str
     data: bytes | memoryview
@@ -17,7 +17,7 @@ class InputFile:
 
     @classmethod
     def at(cls, path: Path, limit: int | None = None) -> Self:
-        """Return a file; of a pipe that gives more than a limit one byte more, without one all.
+        """Return a file; of a pipe at most ``limit`` bytes and one more.
 
         Raises:
             OSError: it cannot be read.
@@ -35,6 +35,6 @@ class InputFile:
         return digest
 
     def release(self) -> None:
-        """Give the memory of a mapped file back; what is still used of it is mapped again."""
+        """Free the memory of a mapped file; pages still in use are read again."""
         if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             self.mapped.madvise(mmap.MADV_DONTNEED)

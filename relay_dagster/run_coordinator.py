@@ -1,6 +1,6 @@
-"""Dagster's queue of runs, which ``dagster.yaml`` names: as many at once as the variable says.
+"""Dagster's run queue, which ``dagster.yaml`` names, limited by a variable.
 
-Dagster itself reads variables in that file, but knows no default for one that is not set.
+Dagster can read variables in that file, but has no default for one that is not set.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from relay_dagster.settings import ConcurrencySettings
 
 
 class RunQueue(dg.QueuedRunCoordinator):
-    """Dagster's own, limited by ``WORKER_MAX_CONCURRENCY`` where its config says no limit.
+    """Dagster's own run queue, limited by ``WORKER_MAX_CONCURRENCY`` unless its config has a limit.
 
     Raises:
         SettingsError: the variable is bad.

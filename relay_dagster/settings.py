@@ -1,8 +1,7 @@
-"""The environment, read once when it is first needed, typed. The only reader of these variables.
+"""The variables of the environment, typed, read once when they are first needed, and only here.
 
-AWS endpoints and credentials are boto3's own business and are not read here; the region is. Who
-needs a few of the variables asks a smaller class for them, so that a bad one of the others is no
-concern of theirs.
+boto3 reads endpoints and credentials of AWS; the region is read here. A caller that needs a few of
+the variables reads a smaller class, so a bad one of the others does not matter.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ _BaseUrl = Annotated[str, AfterValidator(_url), AfterValidator(lambda url: url.r
 
 
 class _Variables(EnvSettingsSource):
-    """The variables of one environment; an empty one is as if it were not set."""
+    """The variables of one environment; an empty one counts as not set."""
 
     def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
         super().__init__(settings_cls)
@@ -91,7 +90,7 @@ class _Variables(EnvSettingsSource):
 
 
 class EnvironmentSettings(BaseSettings):
-    """Base: values that come from an environment, or by their names from code."""
+    """Base: values from an environment, or by their names from code."""
 
     model_config = SettingsConfigDict(frozen=True, case_sensitive=True, populate_by_name=True)
 
@@ -104,7 +103,7 @@ class EnvironmentSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read nothing by itself: `from_env` says which environment it is."""
+        """Read no environment here: `from_env` reads one."""
         return (init_settings,)
 
     @classmethod
@@ -121,7 +120,7 @@ class EnvironmentSettings(BaseSettings):
             raise _first_problem(error) from None
 
 
-# Where Pydantic's own words are those of a parser.
+# Replacements for Pydantic's sentences about parsing.
 _PROBLEMS = {
     "bool_parsing": "must be true or false",
     "int_parsing": "must be a whole number",
@@ -130,7 +129,7 @@ _PROBLEMS = {
 
 
 def _first_problem(error: ValidationError) -> SettingsError:
-    """Return the first thing that is wrong, as one line."""
+    """Return the first fault, as one line."""
     found = error.errors(include_url=False)[0]
     name = str(found["loc"][0])
     if found["type"] == "missing":

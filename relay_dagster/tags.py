@@ -1,6 +1,7 @@
-"""Names that tie a Dagster run to its run record: tag keys and run keys. Knows no Dagster.
+"""Tag keys and run keys, which tie a Dagster run to its run record.
 
-A leaf: the sensor writes them, the run's process and the reconciler read them.
+The sensor writes them; the run's process and the reconciler read them. The module imports no
+Dagster.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ SENSOR = "dagster/sensor_name"
 
 
 def run_key(run_id: str, attempt: int) -> str:
-    """Return the sensor's run key for one attempt: asking twice for it starts one Dagster run."""
+    """Return the run key of an attempt: two requests with it start one Dagster run."""
     return f"{run_id}:{attempt}"
 
 
@@ -45,9 +46,9 @@ def run_tags(
 
 
 def attempt_of(tags: Mapping[str, str]) -> tuple[str, int] | None:
-    """Return the run_id and attempt that tags name, or None for a run that is not from the queue.
+    """Return the run_id and attempt in the tags; None for a run that is not from the queue.
 
-    The tags alone prove nothing: re-execution copies them. The claim decides.
+    Tags alone prove nothing, since re-execution copies them: the claim decides.
     """
     run_id, attempt = tags.get(RUN_ID), tags.get(ATTEMPT, "")
     if not run_id or not attempt.isdecimal():

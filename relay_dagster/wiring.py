@@ -1,7 +1,6 @@
 """The one bundle of stores, queue, ledger and metrics that a process works with.
 
-Runs, sensors, API, commands and tests all get a `Platform`; who wants another part puts it in place
-with `dataclasses.replace`. What a platform is asked for beyond its parts is made from them.
+Runs, sensors, API, commands and tests all get a `Platform`; `dataclasses.replace` exchanges a part.
 """
 
 from __future__ import annotations
@@ -64,13 +63,13 @@ class Platform:
 
     @property
     def closing(self) -> TenantClosing:
-        """The one way in which tenants' deletions begin, and are taken back."""
+        """The one way in which tenants' deletions begin, and are undone."""
         grace = timedelta(hours=self.settings.deletion_grace_hours)
         return TenantClosing(self.deletions, self.ledger, self.runs, grace)
 
     @property
     def uploads(self) -> UploadQueue | None:
-        """The queue of S3's events, None where there is none."""
+        """The queue of S3's events; None if there is none."""
         url = self.settings.uploads_queue_url
         return None if url is None else UploadQueue(self.clients, url)
 
@@ -78,7 +77,7 @@ class Platform:
 def connect(
     settings: Settings, timeouts: Timeouts = LONG_TIMEOUTS, *, clients: Clients | None = None
 ) -> Platform:
-    """Return the platform that the settings name; nothing is sent before it is used.
+    """Return the platform of the settings; it sends nothing before its first use.
 
     Args:
         settings: names and numbers.
@@ -122,7 +121,7 @@ def connect(
 
 
 def poll_schedule(settings: Settings) -> PollSchedule:
-    """Return when runs are looked at, as the settings say."""
+    """Return the schedule of runs' checks, from the settings."""
     return PollSchedule(
         retries=retry_policy(settings),
         stale_seconds=settings.heartbeat_stale_seconds,
@@ -132,7 +131,7 @@ def poll_schedule(settings: Settings) -> PollSchedule:
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:
-    """Return attempts and back-off as the settings say."""
+    """Return attempts and back-off, from the settings."""
     return RetryPolicy(
         max_attempts=settings.max_attempts,
         base_seconds=settings.backoff_base_seconds,

@@ -1,6 +1,6 @@
-"""Which AWS error is which error of an external service, said once for all adapters.
+"""The one mapping from AWS errors to errors of an external service.
 
-`maps_aws_errors` applies it to a function; nobody else names a code of botocore's errors twice.
+`maps_aws_errors` applies it to a function.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from relay_dagster.external_errors import (
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# Answers that an adapter decides by; a HEAD has no body, so its code is the status.
+# Codes that adapters decide by; a HEAD has no body, so its code is the status.
 _NOT_FOUND = frozenset({"404", "NotFound"})
 NO_OBJECT = _NOT_FOUND | {"NoSuchKey"}
 NO_BUCKET = _NOT_FOUND | {"NoSuchBucket"}
@@ -110,12 +110,12 @@ def error_code(error: ClientError) -> str:
 
 
 def has_answered(*codes: str) -> Callable[[BaseException], bool]:
-    """Return what tells whether an exception is an error response with one of these codes."""
+    """Return a predicate: the exception is an error response with one of these codes."""
     return lambda error: isinstance(error, ClientError) and error_code(error) in codes
 
 
 def external_error_of(error: Exception, operation: str) -> ExternalServiceError | None:
-    """Return what an exception of botocore means for the program; None for any other's."""
+    """Return the external error for an exception of botocore; None for any other exception."""
     if isinstance(error, ClientError):
         kind = _kind_of_response(error)
         return kind(f"{operation} ({error.operation_name})", f"{error_code(error)}: {error}")
@@ -145,7 +145,7 @@ def _kind_of_response(error: ClientError) -> type[ExternalServiceError]:
 
 
 def maps_aws_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Make what botocore raises in a function an `ExternalServiceError`; the cause is kept."""
+    """Make a function raise an `ExternalServiceError` for errors of botocore, with their cause."""
 
     @functools.wraps(function)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:

@@ -1,7 +1,7 @@
 """``relay demo`` and ``relay dev``: the whole stack on embedded AWS, with the sample tenant.
 
 The demo is a client like any other: it stores a config and posts a run over HTTP, and follows the
-links that it gets. Only the uploads go past the API, as a vendor's do; one of them starts a run.
+links of the answers. Only the uploads bypass the API, as a vendor's do; one of them starts a run.
 """
 
 import os
@@ -58,12 +58,12 @@ POLL_SECONDS = 0.1
 
 
 class DemoError(Exception):
-    """The demo did not come out as it must; the message says where."""
+    """The demo failed; the message names the step."""
 
 
 @dataclass
 class World:
-    """A started stack, and the ways into it."""
+    """A started stack, and the clients of it."""
 
     stack: Stack
     platform: Platform
@@ -75,7 +75,7 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
     """Run the sample tenant from end to end, and a feed that is held; return the exit status.
 
     Args:
-        output_dir: where the first run's artifacts are put.
+        output_dir: the folder for the first run's artifacts.
         release: whether the held feed is published in the end.
     """
     console = Console(highlight=False, soft_wrap=True)
@@ -125,10 +125,13 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
             stack.start(MOTO)
         with timed(console, "relay bootstrap: bucket, tables, queue with its redrive policy"):
             api_key = secrets.token_urlsafe(24)
-            _take_environment(stack)
+            # From here on this process speaks to the embedded AWS alone.
+            for name in set(os.environ) - set(foreign_free(os.environ)):
+                del os.environ[name]
+            os.environ.update(stack.environment)
             stack.environment.update(bootstrap())
             stack.environment["API_KEYS"] = f"demo:{api_key}"
-            # Here `relay webhooks listen` can be told.
+            # `relay webhooks listen` receives webhooks on this machine.
             stack.environment["RELAY_WEBHOOK_ALLOW_LOOPBACK"] = "true"
             os.environ.update(stack.environment)
         with timed(console, "API, Dagster's code server, webserver and daemon"):
@@ -146,17 +149,9 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
             yield world
 
 
-def _take_environment(stack: Stack) -> None:
-    """Let this process speak to the embedded AWS alone."""
-    kept = foreign_free(os.environ)
-    for name in set(os.environ) - set(kept):
-        del os.environ[name]
-    os.environ.update(stack.environment)
-
-
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Make a polite kill end things as Ctrl-C does."""
+    """Make SIGTERM and SIGHUP end everything as Ctrl-C does."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -194,10 +189,7 @@ def _upload(platform: Platform) -> dict[str, int]:
 
 
 def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
-    """Have a vendor send a tenth of its feed, which starts a run.
-
-    That is held, and the shop keeps what it has.
-    """
+    """Have a vendor send a tenth of its feed: it starts a run, which is held."""
     _store_config(world, triggers={"on_upload": {"quiet_seconds": 0}})
     begun = time.monotonic()
     tenth(console, *_upload_tenth(world.platform))
@@ -226,7 +218,7 @@ def _upload_tenth(platform: Platform) -> tuple[str, int, int]:
 
 
 def _shop_run_id(world: World) -> str:
-    """Return the run whose feed the shop is given."""
+    """Return the run whose feed the shop gets."""
     answer = world.client.get(f"/v1/tenants/{TENANT}/feed")
     if answer.status_code != httpx.codes.FOUND:
         raise DemoError(f"GET {answer.request.url}: {answer.text}")
@@ -241,7 +233,7 @@ def _started_by_upload(world: World) -> dict[str, Any]:
         (run,) = _expect(world.client.get("/v1/runs", params=query), 200)["runs"]
         if run["trigger"] == Trigger.UPLOAD:
             return dict(run)
-        time.sleep(POLL_SECONDS)  # nobody is told of a run that nobody has posted
+        time.sleep(POLL_SECONDS)  # no answer announces a run that was not posted
     raise DemoError(f"no run was started by the upload\n{_logs(world.stack)}")
 
 
@@ -257,7 +249,7 @@ def _post_and_follow(console: Console, world: World) -> dict[str, Any]:
 def _follow(
     console: Console, world: World, run: dict[str, Any], begun: float, wanted: RunStatus
 ) -> dict[str, Any]:
-    """Show a run's stages as they pass; return it when it has ended as it must."""
+    """Show a run's stages as they pass; return it when it has ended with the wanted status."""
     shown = ""
     while True:
         if run["stage"] != shown:
@@ -276,7 +268,7 @@ def _follow(
 
 
 def _download(world: World, run: Mapping[str, Any], folder: Path) -> dict[str, Path]:
-    """Follow the presigned links of the run's artifacts, as anybody can who is given them."""
+    """Download the run's artifacts by their presigned links, which need no key."""
     links = _expect(world.client.get(f"/v1/runs/{run['run_id']}/artifacts"), 200)
     folder.mkdir(parents=True, exist_ok=True)
     files = {}

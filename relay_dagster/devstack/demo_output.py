@@ -1,7 +1,4 @@
-"""What the demo prints. No act is done here.
-
-`demo` hands it what happened: answers of the API, files, the run's record.
-"""
+"""The demo's output: `demo` passes answers of the API, files, and the run's record."""
 
 import csv
 import json
@@ -36,14 +33,14 @@ def title(console: Console, text: str) -> None:
 
 @contextmanager
 def timed(console: Console, what: str) -> Iterator[None]:
-    """Print what is done, and when it is done how long it took."""
+    """Print a step and its duration, once it is done."""
     started = time.monotonic()
     yield
     console.print(f"  {time.monotonic() - started:5.1f} s  {what}")
 
 
 def uploads(console: Console, sizes: Mapping[str, int]) -> None:
-    """Print what was uploaded."""
+    """Print the uploads."""
     for key, size in sizes.items():
         console.print(f"           [dim]{key}, {size:,} bytes[/]")
 
@@ -69,7 +66,7 @@ def show_result(
     artifacts: Mapping[str, Path],
     record: RunRecord | None,
 ) -> None:
-    """Print what came of a run: its feed, its counts, what was refused, where its time went."""
+    """Print a run's results: its feed, its counts, its rejected rows, its times."""
     summary = json.loads(artifacts["run_summary"].read_text())
     _feed(console, artifacts["merged_inventory"], summary["record_count"])
     _counts(console, summary)
@@ -88,14 +85,14 @@ def tenth(console: Console, key: str, before: int, now: int) -> None:
 
 
 def held_back(console: Console, run: Mapping[str, Any]) -> None:
-    """Print what holds a run's feed back, as ``relay show`` does."""
+    """Print the guards that hold a run's feed, as ``relay show`` does."""
     shown = Run.model_validate(run)
     if shown.hold is not None:
         show_hold(Screen(console, console), shown, shown.hold)
 
 
 def in_the_shop(console: Console, shop_run_id: str, run: Mapping[str, Any]) -> None:
-    """Print which feed the shop has now."""
+    """Print the run of the shop's feed."""
     title(console, f"The run is {run['status']}; GET /v1/tenants/{run['tenant_id']}/feed: 302")
     which = "this run's feed" if shop_run_id == run["run_id"] else "the good feed of the first run"
     console.print(f"  the shop has {which}, X-Run-Id {shop_run_id}")
@@ -108,7 +105,7 @@ def who_did_what(console: Console, entries: Sequence[Mapping[str, Any]]) -> None
 
 
 def where_to_look(console: Console, artifacts: Mapping[str, Path]) -> None:
-    """Print where the artifacts are now that everything has ended."""
+    """Print the paths of the artifacts, once everything has ended."""
     title(console, "Where to look")
     for name, path in artifacts.items():
         console.print(f"  {name:<26} {path}")
@@ -119,7 +116,7 @@ def where_to_look(console: Console, artifacts: Mapping[str, Path]) -> None:
 
 
 def left_running(console: Console, stack: Stack, api_key: str, tenant: str) -> None:
-    """Print how to use a stack that stays."""
+    """Print the addresses and the key of a stack that stays."""
     api = stack.url(API)
     title(console, "It runs. Ctrl-C ends it, and what is in it is gone then.")
     console.print(f"  Dagster's UI   {stack.url(WEBSERVER)}")

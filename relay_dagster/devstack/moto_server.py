@@ -1,8 +1,7 @@
 """AWS on this machine, for the demo, for development and for tests: moto's server as one process.
 
-moto answers requests side by side and undoes a cancelled DynamoDB transaction by putting the whole
-table back as it was before, and with it whatever others have written since. DynamoDB's requests
-are therefore answered one after another here; everything else as moto does it.
+moto undoes a cancelled DynamoDB transaction by restoring the whole table, which also undoes other
+requests' writes of the meantime. So requests of DynamoDB are answered one after another here.
 """
 
 import sys

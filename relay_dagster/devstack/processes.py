@@ -1,7 +1,7 @@
-"""Starts and ends the processes that the product is made of, on free local ports.
+"""Starts and ends the processes of the product, on free local ports.
 
-``relay demo`` and ``relay dev`` use it, and so does every test that breaks the real thing: each
-process can be killed and started again by name. What flows through them is not known here.
+``relay demo``, ``relay dev`` and the tests of the real stack use it: each process can be killed and
+started again by name.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,7 @@ _MAKE_INSTANCE = "from dagster import DagsterInstance; DagsterInstance.get().dis
 
 
 class StackError(Exception):
-    """A process of the stack did not start, or ended by itself; the message has its last words."""
+    """A process of the stack did not start, or ended by itself; the message ends with its log."""
 
 
 def free_port() -> int:
@@ -63,7 +63,7 @@ def embedded_aws_environment(endpoint: str) -> dict[str, str]:
 
 
 def foreign_free(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without what names another installation: of AWS, Dagster or ours."""
+    """Return an environment without variables of another installation: of AWS, Dagster or ours."""
     ours = (
         "ARTIFACT_BUCKET",
         "RUNS_TABLE",
@@ -82,7 +82,7 @@ def foreign_free(environ: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass
 class Service:
-    """One process: its command, how to tell that it answers, and where it writes."""
+    """One process: its command, the check that it answers, and its log."""
 
     name: str
     argv: Sequence[str]
@@ -106,9 +106,9 @@ class Service:
 class Stack:
     """The product's processes in one folder, each with a fixed port while the stack lives.
 
-    ``environment`` is what all of them get beside the caller's own variables; change it before
-    the process that needs the change is started. All listen on ``host``. Leaving the ``with`` block
-    ends everything.
+    All of them get ``environment`` beside the caller's own variables; change it before the start
+    of the process that needs the change. All listen on ``host``. Leaving the ``with`` block ends
+    everything.
     """
 
     home: Path
@@ -166,14 +166,21 @@ class Stack:
             self.await_instance()
         for name in names:
             self._spawn(name)
-        for name in names:
-            self._await(self.services[name])
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        for service in map(self.services.__getitem__, names):
+            while not service.answers():
+                log = service.last_words()
+                if not service.is_running:
+                    raise StackError(f"{service.name} ended while starting:\n{log}")
+                if time.monotonic() > deadline:
+                    raise StackError(f"{service.name} does not answer:\n{log}")
+                time.sleep(0.1)
 
     def await_instance(self) -> None:
-        """Wait until Dagster's instance is made, which `start` begins; to read it sooner fails.
+        """Wait for Dagster's instance, which `start` begins to create; reading it sooner fails.
 
         Raises:
-            StackError: it cannot be made.
+            StackError: it cannot be created.
         """
         service = self.services[INSTANCE]
         if service.process is None or service.process.wait(START_TIMEOUT_SECONDS) != 0:
@@ -182,8 +189,16 @@ class Stack:
     def stop(self, name: str) -> None:
         """End one process and its children, gently first."""
         service = self.services.get(name)
-        if service is not None and service.process is not None:
-            _end_group(service.process)
+        process = None if service is None else service.process
+        if process is None:
+            return
+        if process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_TIMEOUT_SECONDS)
+        # Run processes outlive a code server that ended gently.
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
 
     def kill(self, name: str) -> None:
         """Kill one process and its children at once, as a dying host would."""
@@ -232,17 +247,17 @@ class Stack:
     def _spawn(self, name: str) -> None:
         service = Service(name, self._argv(name), self.logs / f"{name}.log", self._probe(name))
         with service.log.open("ab") as log:
-            service.process = _popen(service.argv, self.process_environment(), log, self.home)
+            # A session of its own: Ctrl-C reaches us alone, and ending the group ends its runs.
+            service.process = subprocess.Popen(
+                service.argv,
+                env=self.process_environment(),
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         self.services[name] = service
-
-    def _await(self, service: Service) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while not service.answers():
-            if not service.is_running:
-                raise StackError(f"{service.name} ended while starting:\n{service.last_words()}")
-            if time.monotonic() > deadline:
-                raise StackError(f"{service.name} does not answer:\n{service.last_words()}")
-            time.sleep(0.1)
 
     def _argv(self, name: str) -> list[str]:
         python, scripts = sys.executable, Path(sys.executable).parent
@@ -277,21 +292,6 @@ class Stack:
         return probes[name]
 
 
-def _popen(
-    argv: Sequence[str], environment: Mapping[str, str], log: IO[bytes], folder: Path
-) -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C reaches us alone, and ending the group ends its run processes.
-    return subprocess.Popen(
-        argv,
-        env=dict(environment),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-
-
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     try:
         os.killpg(process.pid, number)
@@ -299,18 +299,8 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
         return
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_TIMEOUT_SECONDS)
-    # Run processes outlive a code server that ended gently.
-    _signal_group(process, signal.SIGKILL)
-    process.wait()
-
-
 def port_answers(host: str, port: int) -> bool:
-    """Tell whether something listens there."""
+    """Return whether a process listens on the port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((host, port)) == 0
