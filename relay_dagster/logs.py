@@ -1,7 +1,7 @@
 """The program's log: JSON lines on standard error, each with an ``event``.
 
-Events go through the standard library's logger ``relay``, so levels and further handlers work as for
-any other. This module formats the lines.
+Events go through the standard library's logger ``relay``, so levels and further handlers work as
+for any other. This module formats the lines.
 """
 
 import json
@@ -49,7 +49,7 @@ class JsonLines(logging.Formatter):
     """Formats a record as a line: an event of ours, or a library's (``event: library``)."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line of JSON, ASCII: texts of callers must not control a terminal."""
+        """Return the record as one line of JSON, ASCII alone, which controls no terminal."""
         facts, event = getattr(record, "facts", None), record.getMessage()
         if facts is None:
             facts, event = {"logger": record.name, "message": event}, "library"
