@@ -3,9 +3,9 @@
 They are made of the record and the config alone: what the run had read died with it.
 """
 
-from contextlib import closing
+from contextlib import closing, suppress
 
-from relay_core.config import TenantConfig, load_stored_config
+from relay_core.config import load_stored_config
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.errors import RelayError
 from relay_core.publish.findings import RunFindings
@@ -55,7 +55,12 @@ def _write(platform: Platform, reports: RunReports, record: RunRecord) -> Outcom
 
 
 def _findings(platform: Platform, record: RunRecord) -> RunFindings:
-    config = _config(platform, record)
+    stored, config = None, None
+    if record.config_version is not None:
+        stored = platform.tenants.version(record.tenant_id, record.config_version)
+    if stored is not None:
+        with suppress(RelayError):
+            config = load_stored_config(stored.text)
     if config is None:
         return RunFindings(vendor_ids=record.vendors or ())
     # A job from elsewhere may name vendors that the config does not have.
@@ -70,13 +75,3 @@ def _findings(platform: Platform, record: RunRecord) -> RunFindings:
         of_all_vendors=record.vendors is None,
         limits=platform.settings.limits,
     )
-
-
-def _config(platform: Platform, record: RunRecord) -> TenantConfig | None:
-    if record.config_version is None:
-        return None
-    stored = platform.tenants.version(record.tenant_id, record.config_version)
-    try:
-        return None if stored is None else load_stored_config(stored.text)
-    except RelayError:
-        return None
