@@ -166,8 +166,8 @@ class Stack:
             self.await_instance()
         for name in names:
             self._spawn(name)
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
         for service in map(self.services.__getitem__, names):
+            deadline = time.monotonic() + START_TIMEOUT_SECONDS
             while not service.answers():
                 log = service.last_words()
                 if not service.is_running:
