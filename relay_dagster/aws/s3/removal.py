@@ -30,7 +30,8 @@ class PrefixRemoval:
         Raises:
             ServiceFailedError: S3 keeps an object.
         """
-        s3, place, count = self._clients.s3, {"Bucket": self._bucket, "Prefix": prefix}, 0
+        s3, count = self._clients.s3, 0
+        place: Any = {"Bucket": self._bucket, "Prefix": prefix}
         for listed in s3.get_paginator("list_multipart_uploads").paginate(**place):
             for each in listed.get("Uploads", []):
                 if each["Key"].startswith(prefix):
