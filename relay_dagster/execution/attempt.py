@@ -1,7 +1,7 @@
 """One attempt of a run in the process that executes it: its claim, its fence, its end.
 
-Every change of the record goes through the ledger. Reports are written just before the final
-write, so that whoever sees a final run finds them, and again by whoever ended it otherwise.
+Every change of the record goes through the ledger. Reports are written just before the final write,
+so a final run has them; whoever ends the run otherwise writes them again.
 """
 
 import threading
@@ -29,7 +29,7 @@ log = event_log()
 
 
 _MAX_GUARDS, _MAX_SKU_LENGTH = 20, 200
-"""So many of the guards that trip stand in the record, with the beginnings of SKUs."""
+"""The record keeps so many of the tripped guards, with SKUs cut to so many characters."""
 
 
 class RunStoppedError(Exception):
@@ -42,7 +42,7 @@ class RunStoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """The run as Dagster knows it: its id, the tenant, the tags, the assets selected."""
+    """Dagster's run: its id, the tenant, the tags, the selected assets."""
 
     dagster_run_id: str
     tenant_id: str
@@ -52,14 +52,14 @@ class Launch:
 
 
 class Attempt:
-    """The attempt that this process executes, and the run's record as it holds it.
+    """The attempt that this process executes, and its copy of the run's record.
 
-    One that takes longer than ``RELAY_RUN_TIMEOUT_SECONDS`` ends the run and calls ``end_process``,
-    whatever the process is doing; the reconciler then writes the reports.
+    An attempt that takes longer than ``RELAY_RUN_TIMEOUT_SECONDS`` ends the run and calls
+    ``end_process``, whatever the process is doing; the reconciler then writes the reports.
 
     Args:
         platform: the stores and the ledger.
-        record: the run, claimed for this process: `claim` makes attempts.
+        record: the run, claimed for this process by `claim`.
         end_process: ends this process at once.
     """
 
@@ -88,14 +88,14 @@ class Attempt:
         *,
         end_process: Callable[[], object] = end_process,
     ) -> Self:
-        """Claim the attempt that Dagster was asked for; its heartbeat and its clock run from here.
+        """Claim the attempt that Dagster was asked for; start its heartbeat and its time limit.
 
-        A re-execution copies the tags of the run that it repeats, so its tags name nothing: like a
-        partition materialized by hand it is a run of its own.
+        A re-execution has copied the tags of another run, so they do not count: like a partition
+        materialized by hand it is a run of its own.
 
         Raises:
-            RunError: the attempt is another's or over, or the tenant is busy.
-            RunStoppedError: the run's caller has asked for its end meanwhile.
+            RunError: another process has the attempt, it is over, or the tenant is busy.
+            RunStoppedError: the run's cancellation was requested meanwhile.
         """
         ledger = platform.ledger
         named = None if launch.is_reexecution else tags.attempt_of(launch.tags)
@@ -104,9 +104,9 @@ class Attempt:
                 record = ledger.start_by_hand(launch.dagster_run_id, launch.tenant_id)
             else:
                 record = ledger.claim(*named, launch.dagster_run_id)
-        except CancelRequestedError as wish:
-            ledger.cancel(wish.run_id)
-            raise RunStoppedError("CANCELLED", f"run {wish.run_id} was cancelled") from wish
+        except CancelRequestedError as request:
+            ledger.cancel(request.run_id)
+            raise RunStoppedError("CANCELLED", f"run {request.run_id} was cancelled") from request
         attempt = cls(platform, record, end_process)
         attempt._heartbeat.start()
         attempt._deadline.start()
@@ -115,25 +115,27 @@ class Attempt:
         return attempt
 
     def enter(self, stage: Stage) -> None:
-        """Move on to a stage; a write that carries the fence, or a look at it in the same stage."""
+        """Move on to a stage, by a write that carries the fence; in the same stage check it."""
         known = None if stage is self.record.stage else self.record
         self.record = self._ledger.enter_stage(self.record.fence, stage, known=known)
 
     def pin(self, config_version: int | None, baseline_run_id: str | None) -> None:
-        """Fix the config version that takes effect, and what the feed is compared with."""
+        """Pin the config version and the baseline."""
         fence = self.record.fence
         self.record = self._ledger.pin(fence, config_version, baseline_run_id, known=self.record)
         self.reports.ctx = self.record.context
 
     def end(self) -> None:
-        """End the run: write its reports, publish its feed or hold it back, and then say so."""
+        """End the run: write its reports, publish or hold its feed, then write its end."""
         status = self.findings.status
         outcome = self._report(status)
         write = self._ledger.feeds.hold if status is RunStatus.HELD else self._ledger.succeed
         try:
             self.record = write(self.record.fence, outcome, known=self.record)
         except FenceLostError:
-            self._withdraw_if_in_vain()
+            found = self._platform.runs.get(self.record.run_id)
+            if found is not None and found.status in (RunStatus.FAILED, RunStatus.CANCELLED):
+                self._withdraw()  # the run has ended otherwise while its feed was published
             raise
         except ExternalServiceError as error:
             self.record = self._stored_end(status, error)
@@ -155,7 +157,7 @@ class Attempt:
         raise RunStoppedError(failure.error_code, failure.error_message)
 
     def cancel(self) -> NoReturn:
-        """End the run as its caller wishes; what it has published is taken away.
+        """End the run as requested, and delete its published feed.
 
         Raises:
             RunStoppedError: always.
@@ -171,7 +173,7 @@ class Attempt:
         raise RunStoppedError("CANCELLED", f"run {self.record.run_id} was cancelled on request")
 
     def release_for_retry(self, error: Exception) -> None:
-        """End the attempt for a fault that may pass; what fails here the reconciler finds."""
+        """End the attempt for a fault that may pass; if that fails, the reconciler ends it."""
         code = error_code_of(error)
         message = f"{type(error).__name__}: {error}"
         self._log("run_retryable_error", error_code=code, error_message=message)
@@ -188,7 +190,7 @@ class Attempt:
             self._log("run_not_given_back", reason=str(problem))
 
     def close(self) -> None:
-        """Stop what runs beside the steps."""
+        """Stop the threads beside the steps."""
         self._deadline.cancel()
         self.io.close()
         self._heartbeat.stop()
@@ -206,7 +208,7 @@ class Attempt:
             self._announce("run_failed")
             self._platform.metrics.worker_error(failure.error_code)
         except (RunError, ExternalServiceError) as problem:
-            # It has another end already, or gets one where the reconciler finds it dead.
+            # It has another end already, or the reconciler finds it dead and ends it.
             self._log("run_not_timed_out", reason=str(problem))
         finally:
             self._end_process()
@@ -215,25 +217,21 @@ class Attempt:
         self.io.wait()
         # An attempt that has lost its run must not write over the reports of the one that has it.
         self.enter(self.record.stage)
-        feed_key = None if status is RunStatus.FAILED else self._start_publishing()
+        feed_key, feed_format = None, self.reports.feed_format
+        is_whole = feed_format is not None and self.record.vendors is None
+        if feed_format is not None and is_whole and status is not RunStatus.FAILED:
+            self.io.start(publish, self._platform.objects, self.reports.keys, feed_format)
+            feed_key = published_key(self.record, feed_format)
         outcome = self._write_last(status)
         tripped = self.findings.tripped[:_MAX_GUARDS] if status is RunStatus.HELD else ()
         guards = tuple(result.as_dict(_MAX_SKU_LENGTH) for result in tripped)
         return replace(outcome, feed_key=feed_key, guards=guards)
 
-    def _start_publishing(self) -> str | None:
-        """Start to copy the tenant's new feed to its place; None where the run publishes none."""
-        feed_format = self.reports.feed_format
-        if feed_format is None or self.record.vendors is not None:
-            return None
-        self.io.start(publish, self._platform.objects, self.reports.keys, feed_format)
-        return published_key(self.record, feed_format)
-
     def _stored_end(self, status: RunStatus, error: ExternalServiceError) -> RunRecord:
-        """Return the record where this attempt's end is stored, though no answer has told so.
+        """Return the record if it has this attempt's end: the answer alone was lost.
 
         Raises:
-            ExternalServiceError: the given one, where it is not.
+            ExternalServiceError: the given one, if it has not.
         """
         found = self._platform.runs.get(self.record.run_id)
         mine = found is not None and found.dagster_run_id == self.record.dagster_run_id
@@ -245,12 +243,6 @@ class Attempt:
         self.reports.withdraw_merged()
         withdraw(self._platform.objects, self.record)
 
-    def _withdraw_if_in_vain(self) -> None:
-        """Take the feed away again where the run has ended otherwise while it was published."""
-        found = self._platform.runs.get(self.record.run_id)
-        if found is not None and found.status in (RunStatus.FAILED, RunStatus.CANCELLED):
-            self._withdraw()
-
     def _report_poison(self) -> None:
         failure = self.record.failure
         self.findings.fail(failure)
@@ -260,7 +252,7 @@ class Attempt:
             outcome = self._write_last(RunStatus.FAILED)
             self.record = self._ledger.note_reports(self.record.run_id, outcome)
         finally:
-            # Where S3 refuses the reports, the reconciler writes them later and tells nobody.
+            # If S3 refuses the reports, the reconciler writes them later and announces nothing.
             self._announce("run_failed")
 
     def _write_last(self, status: RunStatus) -> Outcome:
@@ -275,7 +267,7 @@ class Attempt:
         )
 
     def _announce(self, event: str) -> None:
-        """Let log and metrics know of an end that this process has made."""
+        """Log and count an end that this process has written."""
         self._deadline.cancel()
         self._log(event, error_code=self.record.error_code, **self.record.counts)
         self._platform.metrics.run_finished(self.record)

@@ -1,7 +1,7 @@
 """The publication in force, which a run is compared with and may fall back on.
 
-It is pinned with the config version; its state, and what is used of its inputs, are copied into the
-run, so that nothing that happens to the tenant's feed later changes an attempt.
+It is pinned with the config version. Its state and the inputs used are copied into the run, so no
+later change of the tenant's feed affects an attempt.
 """
 
 import json
@@ -28,7 +28,7 @@ _NOTE = "last_good.json"
 
 
 def fetch_state(objects: ObjectStore, reports: RunReports, run_id: str) -> None:
-    """Copy the state of the publication that the run is compared with into the run.
+    """Copy the baseline's state into the run.
 
     Raises:
         BaselineLostError: it is gone.
@@ -45,7 +45,7 @@ def fetch_state(objects: ObjectStore, reports: RunReports, run_id: str) -> None:
 
 
 def load_state(objects: ObjectStore, reports: RunReports, *, keeps_rows: bool) -> Baseline:
-    """Return the publication that the run is compared with; with its rows, if they are wanted.
+    """Return the baseline; its rows only if ``keeps_rows``.
 
     Raises:
         BaselineLostError: it cannot be read.
@@ -59,7 +59,7 @@ def load_state(objects: ObjectStore, reports: RunReports, *, keeps_rows: bool) -
 
 @dataclass(frozen=True, slots=True)
 class _UsedInput:
-    """An input that the publication's run has used: its place, its name, its upload's time."""
+    """An input that the publication's run used: its key, its map's, its name, its upload's time."""
 
     feed_key: str
     map_key: str
@@ -91,7 +91,7 @@ class PublishedInputs:
         self._vendors = {vendor.vendor_id: vendor for vendor in vendors}
 
     def uploaded_at(self, vendor_id: str) -> datetime | None:
-        """Return when the vendor's input there was uploaded; None where there is none to be had."""
+        """Return when the vendor's input there was uploaded; None if it is not available."""
         used = self._used_input(vendor_id)
         if used is None or not self._objects.exists(used.feed_key):
             return None
@@ -100,7 +100,7 @@ class PublishedInputs:
         return datetime.fromisoformat(used.last_modified)
 
     def read(self, vendor_id: str) -> VendorFeed | None:
-        """Copy the vendor's input there into the run, and return it; None where it is gone."""
+        """Copy the vendor's input there into the run, and return it; None if it is gone."""
         used, keys = self._used_input(vendor_id), self._reports.keys
         if used is None:
             return None
@@ -129,7 +129,7 @@ class PublishedInputs:
         return self._vendors[vendor_id].sku_map is not None
 
     def _used_input(self, vendor_id: str) -> _UsedInput | None:
-        """Return what that run used of a vendor: its upload, or what stood in for it then."""
+        """Return the input that that run used of a vendor: its upload, or its last good one."""
         entry, source = self._manifest.get(vendor_id), self._source
         if entry is None or not VendorStatus(entry["status"]).is_used:
             return None

@@ -1,7 +1,7 @@
 """Calls to AWS that need not wait for each other, on a few threads of a run's process.
 
-`ConcurrentIO` makes calls at once and gathers what became of them; `ReadAhead` uses it to read
-objects before they are needed. What is called is not known here.
+`ConcurrentIO` makes calls at once and gathers their results; `ReadAhead` uses it to read objects
+before they are needed.
 """
 
 from collections import deque
@@ -16,8 +16,8 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 THREADS = 8
-MOST_BYTES = 64 << 20
-"""How much may lie in memory unasked for; a feed of more than that is read when it is needed."""
+MAX_READ_AHEAD_BYTES = 64 << 20
+"""The most that is read ahead into memory; a larger feed is read when it is needed."""
 
 
 class ConcurrentIO:
@@ -32,16 +32,16 @@ class ConcurrentIO:
         self._started.append(self._pool.submit(call, *args, **kwargs))
 
     def wait(self) -> None:
-        """Wait for all calls started, however one ends.
+        """Wait for all started calls, even if one fails.
 
         Raises:
-            Exception: the fault of the first that failed.
+            Exception: the fault of the first call that failed.
         """
         for each in self._all_ended():
             each.result()
 
     def drain(self) -> None:
-        """Wait for all calls started; what became of them does not matter any more."""
+        """Wait for all started calls, and ignore their results."""
         self._all_ended()
 
     def submit(
@@ -51,7 +51,7 @@ class ConcurrentIO:
         return self._pool.submit(call, *args, **kwargs)
 
     def map(self, call: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-        """Return the result for each item, in order; all calls have ended then.
+        """Return the result for each item, in order, once all calls have ended.
 
         Raises:
             Exception: the fault of the first item that failed.
@@ -61,7 +61,7 @@ class ConcurrentIO:
         return [each.result() for each in started]
 
     def close(self) -> None:
-        """Let calls that are under way end, and start no other."""
+        """Let running calls end, and start no other."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _all_ended(self) -> list[Future[object]]:
@@ -71,11 +71,11 @@ class ConcurrentIO:
 
 
 class ReadAhead:
-    """Starts to read objects in the order in which they will be taken, as many as fit into memory.
+    """Reads objects ahead, in the order in which they will be taken, as many as fit into memory.
 
     Args:
         objects: the bucket.
-        io: where to read.
+        io: makes the calls.
         sizes: the objects, key to bytes, in the order in which they will be taken.
     """
 
@@ -101,7 +101,7 @@ class ReadAhead:
         return data
 
     def _fill(self) -> None:
-        room = MOST_BYTES - sum(self._sizes[key] for key in self._coming)
+        room = MAX_READ_AHEAD_BYTES - sum(self._sizes[key] for key in self._coming)
         while self._waiting and self._sizes[self._waiting[0]] <= room:
             key = self._waiting.popleft()
             room -= self._sizes[key]

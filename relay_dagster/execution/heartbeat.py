@@ -1,10 +1,10 @@
-"""A thread that says that an attempt is alive, through all of its steps.
+"""The thread that writes an attempt's heartbeats, through all of its steps.
 
-The heartbeat's story has three places. Here it is written, every ``RELAY_HEARTBEAT_SECONDS``; it is
-kept as a counter in an item of its own (``beat`` and ``heartbeats`` of
-``aws/dynamodb/run_store.py``); the reconciler notes in the record when it last saw the counter
-change (``reconciler/tick.py``) and ends an attempt that has been silent for too long
-(``reconciler/rules.py``). A process that wakes up after that ends itself at its next heartbeat.
+Three places deal with heartbeats. This thread writes one every ``RELAY_HEARTBEAT_SECONDS``. An item
+of its own keeps them as a counter (``beat`` and ``heartbeats`` of ``aws/dynamodb/run_store.py``).
+The reconciler stores in the record when it last saw the counter change (``reconciler/tick.py``),
+and ends an attempt that has been silent for too long (``reconciler/rules.py``). A process that
+wakes up after that ends itself at its next heartbeat.
 """
 
 import os
@@ -26,11 +26,11 @@ def end_process() -> NoReturn:
 
 
 class Heartbeat:
-    """Calls ``beat`` every ``interval_seconds`` until it is stopped; a failed call is only logged.
+    """Calls ``beat`` every ``interval_seconds`` until it is stopped.
 
-    It must not end a run: whoever judges by the heartbeats allows for several that are missing. The
-    first comes after an interval, so that a run that is over by then needs none. Where the attempt
-    was given up meanwhile (`FenceLostError`) ``give_up`` is called, and no further beat.
+    A failed call is only logged: the reconciler tolerates several missing heartbeats. The first one
+    comes after an interval, so a shorter run needs none. If the attempt is no longer this process's
+    (`FenceLostError`), ``give_up`` is called and the heartbeats end.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="relay-heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Beat from now on."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop beating."""
+        """End the thread."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
@@ -64,5 +64,5 @@ class Heartbeat:
                 log.error("process_ended", reason=str(error))
                 self._give_up()
                 return
-            except Exception as error:  # noqa: BLE001 - a beat that is missed is no fault of the run
+            except Exception as error:  # noqa: BLE001 - a missing heartbeat is no fault of the run
                 log.warning("heartbeat_failed", error=str(error))

@@ -1,8 +1,8 @@
-"""Which files a run reads: found once, copied into the run's prefix and pinned by its manifest.
+"""The input snapshot of a run: files found once, copied to its prefix, pinned by its manifest.
 
-The first attempt writes ``input_manifest.json`` if there is none, after copying; every later one
-reads it and lists nothing. So all attempts read the same bytes, whatever a vendor uploads. Once
-every vendor has been read the manifest is completed with what is used of each; the pins stay.
+The first attempt copies the files, then writes ``input_manifest.json`` if there is none. Later
+attempts read the manifest and list nothing, so all attempts read the same bytes, whatever a vendor
+uploads. Once every vendor is read the manifest is completed with the state of each; the pins stay.
 """
 
 import hashlib
@@ -34,9 +34,9 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """The manifest's entries by vendor, its instant, and the size of each SKU map there is.
+    """The manifest's entries by vendor, its instant, and the size of each SKU map.
 
-    What is too large is found and not copied: that fails the vendor before it is read.
+    A file that is too large is listed and not copied: it fails its vendor before it is read.
     """
 
     entries: Mapping[str, Mapping[str, Any]]
@@ -48,7 +48,7 @@ class RunInputs:
         return [name for name, entry in self.entries.items() if entry["s3_key"] is not None]
 
     def vendor_inputs(self) -> dict[str, VendorInput]:
-        """Return what was found of each vendor that has a feed."""
+        """Return the input of each vendor that has a feed."""
         return {
             name: VendorInput(
                 self.size_of(name),
@@ -59,11 +59,19 @@ class RunInputs:
         }
 
     def states(self) -> dict[str, VendorState]:
-        """Return what was used of each vendor, of inputs that were read before."""
-        return {name: _state(name, entry) for name, entry in self.entries.items()}
+        """Return the state of each vendor, of inputs that were read before."""
+        return {
+            name: VendorState(
+                VendorStatus(entry["status"]),
+                ReportEntry(**trouble, vendor_id=name) if (trouble := entry["trouble"]) else None,
+                entry["last_good_run_id"],
+                entry["age_hours"],
+            )
+            for name, entry in self.entries.items()
+        }
 
     def locations(self) -> dict[str, str]:
-        """Return where each vendor's feed is expected, as messages tell it."""
+        """Return the place where each vendor's feed is expected, for messages."""
         return {name: each["expected_prefix"] or ANY_PREFIX for name, each in self.entries.items()}
 
     def is_copied(self, vendor_id: str) -> bool:
@@ -79,13 +87,13 @@ class RunInputs:
         return int(self.entries[vendor_id]["size"])
 
     def verified(self, objects: ObjectStore, vendor_id: str, feed: bytes) -> bytes:
-        """Return the feed that is pinned: as it was read, where it is that one.
+        """Return the pinned feed: the given bytes, if they are the pinned ones.
 
-        An attempt that was frozen while it copied can have copied something else over it; then the
-        upload is copied again.
+        A frozen attempt may have copied another upload over it; then the pinned upload is copied
+        again.
 
         Raises:
-            ObjectChangedError: the upload is no longer there.
+            ObjectChangedError: the pinned upload is gone.
         """
         entry = self.entries[vendor_id]
         if hashlib.sha256(feed).hexdigest() == entry["sha256"]:
@@ -108,9 +116,9 @@ class InputSnapshot:
     Args:
         objects: the bucket.
         reports: the run.
-        io: where calls are made at once.
+        io: makes calls at once.
         vendors: the vendors of the run, in the config's order.
-        limits: what is larger is not copied.
+        limits: larger files are not copied.
         now: the manifest's instant.
     """
 
@@ -125,7 +133,7 @@ class InputSnapshot:
         """Find, copy and pin the run's inputs, or read what an earlier attempt has pinned.
 
         Args:
-            is_first: nobody can have pinned any yet.
+            is_first: no earlier attempt can have pinned any.
         """
         pinned = None if is_first else read_manifest(self.objects, self.reports.keys)
         if pinned is not None:
@@ -133,7 +141,8 @@ class InputSnapshot:
         copies = [self.io.submit(self._copy_map, one) for one in self._with_maps()]
         entries = self.io.map(self._copy_latest, self.vendors)
         maps = _present(each.result() for each in copies)
-        return self._pinned(dict(zip(self._ids(), entries, strict=True)), maps)
+        vendor_ids = [vendor.vendor_id for vendor in self.vendors]
+        return self._pinned(dict(zip(vendor_ids, entries, strict=True)), maps)
 
     def reuse(self, earlier: Iterable[RunRecord], *, with_work: bool) -> RunInputs:
         """Pin the inputs of the tenant's last run that has them, in place of looking for new ones.
@@ -159,7 +168,7 @@ class InputSnapshot:
         return self._pinned(entries, self._maps())
 
     def complete(self, inputs: RunInputs, states: Mapping[str, VendorState]) -> None:
-        """Write the manifest once more, now with what is used of each vendor; the pins stay."""
+        """Write the manifest once more, with the state of each vendor; the pins stay."""
         entries = {
             name: manifest_entry(entry, states.get(name)) for name, entry in inputs.entries.items()
         }
@@ -169,7 +178,7 @@ class InputSnapshot:
     # --- how ------------------------------------------------------------------------------------
 
     def _pinned(self, entries: Mapping[str, Any], maps: Mapping[str, int]) -> RunInputs:
-        """Write the manifest if there is none; the entries of the one that is there hold."""
+        """Write the manifest if there is none; the entries of an existing one hold."""
         keys = self.reports.keys
         body = input_manifest_json(self.reports.ctx, entries, timestamp(self.now))
         if self.objects.put_if_absent(keys.input_manifest, body, content_type=JSON):
@@ -177,7 +186,7 @@ class InputSnapshot:
         return self._noted(read_manifest(self.objects, keys) or json.loads(body), self._maps())
 
     def _noted(self, manifest: Mapping[str, Any], maps: Mapping[str, int]) -> RunInputs:
-        """Note which artifacts the pinned entries are."""
+        """Return the pinned inputs, and list them as artifacts."""
         keys, artifacts = self.reports.keys, self.reports.artifacts
         inputs = RunInputs(manifest["vendors"], manifest["generated_at"], maps)
         artifacts["input_manifest"] = keys.input_manifest
@@ -186,14 +195,11 @@ class InputSnapshot:
         artifacts |= {f"sku_map_{name}": keys.sku_map(name) for name in maps}
         return inputs
 
-    def _ids(self) -> list[str]:
-        return [vendor.vendor_id for vendor in self.vendors]
-
     def _with_maps(self) -> list[VendorConfig]:
         return [vendor for vendor in self.vendors if vendor.sku_map is not None]
 
     def _maps(self) -> dict[str, int]:
-        """Return the sizes of the SKU maps that are copied, and of those that are too large."""
+        """Return the sizes of the SKU maps that are copied, or too large to be copied."""
 
         def size_of(vendor: VendorConfig) -> tuple[str, int | None]:
             size = self.objects.size_of(self.reports.keys.sku_map(vendor.vendor_id))
@@ -217,7 +223,7 @@ class InputSnapshot:
         return vendor.vendor_id, size if copied else None
 
     def _copy_latest(self, vendor: VendorConfig) -> dict[str, Any]:
-        """Copy the vendor's latest upload; look again where it was replaced in between."""
+        """Copy the vendor's latest upload; list again if it was replaced in between."""
         for _ in range(_TRIES - 1):
             with suppress(ObjectChangedError):
                 return self._find_and_copy(vendor)
@@ -291,14 +297,4 @@ def _missing(vendor: VendorConfig) -> dict[str, Any]:
             "expected_prefix": vendor.inbound.s3_prefix or None,
             **dict.fromkeys(unknown),
         }
-    )
-
-
-def _state(vendor_id: str, entry: Mapping[str, Any]) -> VendorState:
-    trouble = entry["trouble"]
-    return VendorState(
-        VendorStatus(entry["status"]),
-        None if trouble is None else ReportEntry(**trouble, vendor_id=vendor_id),
-        entry["last_good_run_id"],
-        entry["age_hours"],
     )

@@ -1,6 +1,6 @@
-"""How much memory a run's process may ask the system for, and how it tells that it needs more.
+"""The limit of a run's memory, and the errors that show that it is reached.
 
-The limit is of addresses (``RLIMIT_AS``): what a process asks for, whether it is used or not.
+The limit is of addresses (``RLIMIT_AS``): it counts memory that a process asks for, used or not.
 """
 
 from __future__ import annotations
@@ -8,12 +8,11 @@ from __future__ import annotations
 import errno
 import os
 import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 _MAPPED = Path("/proc/self/statm")
 _NO_THREAD = ("can't start new thread", "Failed to launch worker thread")
-"""What Python and Arrow say where there is no memory for a thread's stack."""
+"""The messages of Python and Arrow if there is no memory for a thread's stack."""
 
 
 class MemoryLimit:
@@ -28,9 +27,9 @@ class MemoryLimit:
         self._before = resource.getrlimit(resource.RLIMIT_AS)
 
     def hold(self) -> None:
-        """Hold the process to what it has mapped by now and so much more.
+        """Limit the process to its mapped memory of now plus ``megabytes``.
 
-        Where the system does not say what is mapped, there is no limit.
+        If the system does not report mapped memory, there is no limit.
         """
         if self.megabytes and _MAPPED.exists():
             self._before = soft, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -40,20 +39,15 @@ class MemoryLimit:
             resource.setrlimit(resource.RLIMIT_AS, (min(known), hard))
 
     def lift(self) -> None:
-        """Let the process have more again: as much as before."""
+        """Restore the limit of before."""
         resource.setrlimit(resource.RLIMIT_AS, self._before)
 
     def is_reached(self, error: BaseException) -> bool:
-        """Tell whether an error comes of memory that the system refused."""
-        return bool(self.megabytes) and any(map(_is_of_memory, _chain(error)))
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that it came of."""
-    following: BaseException | None = error
-    while following is not None:
-        yield following
-        following = following.__cause__ or following.__context__
+        """Return whether the system's refusal of memory caused an error."""
+        cause: BaseException | None = error if self.megabytes else None
+        while cause is not None and not _is_of_memory(cause):
+            cause = cause.__cause__ or cause.__context__
+        return cause is not None
 
 
 def _is_of_memory(error: BaseException) -> bool:

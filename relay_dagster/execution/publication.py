@@ -1,8 +1,8 @@
-"""A tenant's feeds at the place that outlives the artifacts of runs: ``published/<tenant_id>/``.
+"""A tenant's feeds where they outlive the artifacts of runs: ``published/<tenant_id>/``.
 
-A run puts its feed there just before it succeeds or is held, and beside it the feed's state, which
-later runs are compared with; the tenant's feed pointer, which the ledger moves, says which of them
-is in force. Nothing here changes a record.
+A run puts its feed there just before it succeeds or is held, with the feed's state, which later
+runs are compared with. The tenant's feed pointer, which the ledger updates, names the feed in
+force. Nothing here changes a record.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,11 +18,11 @@ from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 
 KEPT_AFTER = timedelta(days=1)
-"""For how long a feed stays that is out of reach."""
+"""The time that a feed stays after it is out of reach."""
 
 
 class OfRun(Protocol):
-    """What belongs to a run: its record, its keys."""
+    """An object of a run: its record, its keys."""
 
     @property
     def run_id(self) -> str:
@@ -34,17 +34,17 @@ class OfRun(Protocol):
 
 
 def published_key(run: OfRun, feed_format: str) -> str:
-    """Return where a run's feed of a format is published."""
+    """Return the key under which a run's feed of a format is published."""
     return f"{_copies_of(run)}{feed_format}"
 
 
 def state_key(run: OfRun) -> str:
-    """Return where the state of that feed lies, which later runs are compared with."""
+    """Return the key of that feed's state, which later runs are compared with."""
     return f"{_copies_of(run)}state.parquet"
 
 
 def publish(objects: ObjectStore, keys: ArtifactKeys, feed_format: str) -> None:
-    """Copy a run's merged feed and its state, within S3, to their stable places.
+    """Copy a run's merged feed and its state, within S3, to their stable keys.
 
     Every attempt of a run copies the same bytes to the same keys.
     """
@@ -53,22 +53,22 @@ def publish(objects: ObjectStore, keys: ArtifactKeys, feed_format: str) -> None:
 
 
 def withdraw(objects: ObjectStore, run: OfRun) -> None:
-    """Take a run's published copies away, if there are any: its feed is not to be had."""
+    """Delete a run's published copies, if there are any."""
     for copy in objects.list_objects(_copies_of(run)):
         objects.delete(copy.key)
 
 
 def remove_superseded(platform: Platform, tenant_id: str, now: datetime) -> list[str]:
-    """Delete the copies of feeds that can neither be seen nor be published again; return the keys.
+    """Delete the copies of feeds that can neither be read nor be published again; return the keys.
 
-    Each stays a day longer than that: links to it live for an hour.
+    Each stays a day longer, since links to it live for an hour.
     """
     until = now - KEPT_AFTER
     found = platform.objects.list_objects(place_of(tenant_id))
     if all(each.last_modified > until for each in found):
         return []
     records = platform.runs.get_many({_run_id_of(each) for each in found})
-    # Read after the records: a run that had ended then has moved the pointer by now.
+    # Read after the records: a run that had ended by then has updated the pointer by now.
     pointer = platform.runs.feed(tenant_id)
     old = {_run_id_of(each) for each in found if each.last_modified <= until}
     dead = superseded(old, records, pointer, until, platform.settings.keep_published)
@@ -85,36 +85,36 @@ def superseded(
     until: datetime,
     keep: int,
 ) -> set[str]:
-    """Return which runs' feeds were out of reach at an instant, and will never be in reach.
+    """Return the runs whose feeds were out of reach at an instant, and stay so.
 
     Args:
-        run_ids: the runs that are asked about.
-        records: the records of all runs that have copies, by run_id, as far as there are any.
+        run_ids: the runs in question.
+        records: the records of all runs that have copies, by run_id, as far as they exist.
         pointer: the tenant's feed.
         until: the instant.
         keep: how many publications can be published again.
     """
     last = () if pointer is None else pointer.publications[:keep]
-    moves = [(one.seq, one.published_at) for one in last]
-    moves += [
+    updates = [(one.seq, one.published_at) for one in last]
+    updates += [
         (each.published_seq, each.published_at)
         for each in records.values()
         if each.published_seq is not None and each.published_at is not None
     ]
     others = set(run_ids) - {one.run_id for one in last}
-    return {one for one in others if _is_over(records.get(one), moves, until, keep)}
+    return {one for one in others if _is_over(records.get(one), updates, until, keep)}
 
 
 def _is_over(
-    record: RunRecord | None, moves: Sequence[tuple[int, datetime]], until: datetime, keep: int
+    record: RunRecord | None, updates: Sequence[tuple[int, datetime]], until: datetime, keep: int
 ) -> bool:
-    """Tell whether a run's feed was out of reach: never published, or followed by enough others."""
+    """Return whether a feed was out of reach: never published, or followed by enough others."""
     if record is None:
         return True
     if record.status is not RunStatus.SUCCEEDED or record.published_seq is None:
         return record.status.is_final
     pushed_out = record.published_seq + keep
-    return any(seq >= pushed_out and at <= until for seq, at in moves)
+    return any(seq >= pushed_out and at <= until for seq, at in updates)
 
 
 def place_of(tenant_id: str) -> str:
@@ -123,7 +123,7 @@ def place_of(tenant_id: str) -> str:
 
 
 def _copies_of(run: OfRun) -> str:
-    """Return what the keys of a run's feed, whatever its format, and of its state start with."""
+    """Return the common prefix of the keys of a run's feed, in any format, and of its state."""
     return f"{place_of(run.tenant_id)}{run.run_id}."
 
 

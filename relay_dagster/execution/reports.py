@@ -1,4 +1,4 @@
-"""A run's files in the bucket: written beside its steps, and remembered where they are artifacts.
+"""A run's files in the bucket: they are written beside its steps, and its artifacts are listed.
 
 The bytes come from the engine; `RunReports` is the sink that its stages write to.
 """
@@ -36,7 +36,7 @@ class RunReports:
     Args:
         objects: the bucket.
         ctx: the run.
-        io: where calls are made beside the caller.
+        io: makes the calls, beside the caller.
     """
 
     def __init__(self, objects: ObjectStore, ctx: RunContext, io: ConcurrentIO) -> None:
@@ -53,16 +53,26 @@ class RunReports:
 
     @property
     def feed_format(self) -> str | None:
-        """The format of the merged feed that is written; None where none is."""
+        """The format of the merged feed that is written; None if none is."""
         key = self.artifacts.get(MERGED_INVENTORY)
         return None if key is None else PurePosixPath(key).suffix[1:]
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Begin to write a file; one that is an artifact is listed when it is there."""
-        self._io.start(self._put, key, chunks)
+        """Begin to write a file; an artifact is listed once it is written."""
+
+        def put() -> None:
+            name = self.keys.artifact_name(key)
+            content_type = _CONTENT_TYPES[PurePosixPath(key).suffix[1:]] if name else None
+            written = self._objects.put_stream(key, chunks, content_type=content_type)
+            if name:
+                self.artifacts[name] = key
+            if name == MERGED_INVENTORY:
+                self._feed_sha256 = written.sha256
+
+        self._io.start(put)
 
     def wait(self) -> None:
-        """Return when all is written that was begun.
+        """Wait until all begun files are written.
 
         Raises:
             ExternalServiceError: S3 does not answer.
@@ -84,7 +94,7 @@ class RunReports:
         return read_work_file(data)
 
     def withdraw_merged(self) -> None:
-        """Take the feed of a run away that has not succeeded after all, and what it changes."""
+        """Delete the feed of a run that has not succeeded after all, and its file of changes."""
         feeds = [each.key for each in self._objects.list_objects(self.keys.outputs)]
         for key in (*feeds, self.keys.changes):
             self._objects.delete(key)
@@ -99,10 +109,10 @@ class RunReports:
         duration_seconds: float,
         now: datetime,
     ) -> Outcome:
-        """Write errors.json, if there is something to tell, run_summary.json and report.html.
+        """Write errors.json, if there are errors, run_summary.json and report.html.
 
         Returns:
-            What the run's record is to keep.
+            The outcome for the run's record.
         """
         errors = errors_json(self.ctx, findings)
         summary = run_summary_json(
@@ -126,12 +136,3 @@ class RunReports:
             changes=None if findings.changes is None else findings.changes.counts,
             feed_sha256=self._feed_sha256,
         )
-
-    def _put(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        name = self.keys.artifact_name(key)
-        content_type = _CONTENT_TYPES[PurePosixPath(key).suffix[1:]] if name else None
-        written = self._objects.put_stream(key, chunks, content_type=content_type)
-        if name:
-            self.artifacts[name] = key
-        if name == MERGED_INVENTORY:
-            self._feed_sha256 = written.sha256

@@ -24,7 +24,6 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.reports import config_snapshot_json
 from relay_core.publish.state import Baseline
 from relay_core.run import RunStages
-from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.baseline import PublishedInputs, fetch_state, load_state
 from relay_dagster.execution.concurrent_io import ReadAhead
@@ -32,13 +31,12 @@ from relay_dagster.execution.inputs import InputSnapshot, RunInputs
 from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.errors import CancelRequestedError, RunError
-from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
 FETCHED, NORMALIZED, MERGED = "fetched_inventory", "normalized_inventory", "merged_inventory"
 MAX_SOURCE_RUNS = 50
-"""So many of a tenant's last runs are searched for inputs that a run without its own can reuse."""
+"""So many of a tenant's last runs are candidates for the source run of reused inputs."""
 
 ASSETS = (FETCHED, NORMALIZED, MERGED)
 _STAGE_OF = dict(zip(ASSETS, (Stage.FETCH_INPUTS, Stage.NORMALIZE, Stage.MERGE_PRICE), strict=True))
@@ -82,16 +80,19 @@ class RunSession:
 
     @contextmanager
     def materializing(self, asset: str) -> Iterator[None]:
-        """Do one asset's steps inside; what they have begun to write is written at its end.
+        """Do one asset's steps inside; files that they begin to write are written at its end.
 
         Raises:
             RunStoppedError: the run has failed, was cancelled, or belongs to another process.
         """
         self._asset = asset
         try:
-            with self._within_memory():
+            try:
                 yield
                 self.attempt.io.wait()
+            except Exception as error:
+                self._fail_if_out_of_memory(error)
+                raise
         except RunStoppedError:
             raise
         except CancelRequestedError:
@@ -106,7 +107,7 @@ class RunSession:
     def claim(self) -> None:
         """Claim the attempt for this process, once, and move on to the asset's stage.
 
-        From here on the process is held to its memory, and its heartbeat beats.
+        From here on the memory limit holds, and the heartbeat runs.
         """
         stage = _STAGE_OF[self._asset]
         if self.claimed_attempt is None:
@@ -118,18 +119,22 @@ class RunSession:
         self.claimed_attempt.enter(stage)
 
     def load_config(self) -> TenantConfig:
-        """Return the config that the run is pinned to; one that cannot be used ends the run.
+        """Return the run's pinned config; a config that cannot be used ends the run.
 
         Raises:
-            ConfigError: it does not validate, which an operator can mend between two attempts.
+            ConfigError: it is invalid, which an operator can mend between two attempts.
         """
         if self._config is not None:
             return self._config
         record = self.attempt.record
         published = self.attempt.io.submit(self._published_run_id)
-        stored = self._stored_config(record)
+        tenants, version = self._platform.tenants, record.config_version
+        if version is None:
+            stored = tenants.latest(record.tenant_id)
+        else:
+            stored = tenants.version(record.tenant_id, version)
         if stored is None:
-            which = "no config" if (n := record.config_version) is None else f"no version {n}"
+            which = "no config" if version is None else f"no version {version}"
             message = (
                 f"missing tenant config: the store has {which} of tenant {record.tenant_id!r}; "
                 f"store it with PUT /v1/tenants/{record.tenant_id}/config, then start a new run"
@@ -148,9 +153,9 @@ class RunSession:
         return config
 
     def pin_inputs(self) -> RunInputs:
-        """Return the files that the run reads, pinned; the lack of one that it needs ends the run.
+        """Return the run's pinned inputs; the lack of a required one ends the run.
 
-        A run that does not normalize again takes what an earlier run has found out about them.
+        A run that does not normalize takes over the vendors' states from its source run.
         """
         if self._inputs is not None:
             return self._inputs
@@ -164,7 +169,14 @@ class RunSession:
             self._platform.settings.limits,
             now=utc_now(),
         )
-        inputs = self._find_inputs()
+        attempt, runs = self.attempt, self._platform.runs
+        if FETCHED in self._launch.assets:
+            is_first = attempt.record.attempt == 1 and self._asset == FETCHED
+            inputs = self._snapshot.take(is_first=is_first)
+        else:
+            earlier = runs.list_runs(attempt.record.tenant_id, limit=MAX_SOURCE_RUNS).records
+            with_work = NORMALIZED not in self._launch.assets
+            inputs = self._snapshot.reuse(earlier, with_work=with_work)
         if inputs.found() and NORMALIZED not in self._launch.assets:
             findings.states = inputs.states()
             findings.take_inputs(inputs.vendor_inputs())
@@ -177,13 +189,13 @@ class RunSession:
         return inputs
 
     def normalize(self, inputs: RunInputs) -> list[NormalizedVendor]:
-        """Read every feed and write its rows, whatever is wrong with another."""
+        """Read every feed and write its rows; no vendor's fault stops another."""
         normalized = self._stages.normalize(self._feeds(inputs))
         self._snapshot.complete(inputs, self.attempt.findings.states)
         return normalized
 
     def stop_if_failed(self) -> None:
-        """End the run where a step has found that it cannot go on."""
+        """End the run if a step has found that it cannot go on."""
         failure = self.attempt.findings.failure
         if failure is not None:
             self.attempt.fail(failure)
@@ -197,7 +209,7 @@ class RunSession:
         return self._stages.merge()
 
     def write(self, merged: MergedInventory) -> None:
-        """Write the merged feed and its state, or fail the run where there is none to publish."""
+        """Write the merged feed and its state, or fail the run if there is none to publish."""
         self.stop_if_failed()
         self.attempt.enter(Stage.WRITE_OUTPUTS)
         self._stages.write_feed(merged)
@@ -206,23 +218,18 @@ class RunSession:
             self._stages.write_state(reports.keys.state, merged, reports.ctx)
 
     def end(self) -> None:
-        """End the run: write its reports, publish its feed or hold it back, free the tenant."""
+        """End the run: write its reports, publish or hold its feed, free the tenant."""
         self.attempt.end()
 
     def close(self) -> None:
-        """Stop what runs beside the steps."""
+        """Lift the memory limit, and stop the threads beside the steps."""
         self._memory.lift()
         if self.claimed_attempt is not None:
             self.claimed_attempt.close()
 
-    @contextmanager
-    def _within_memory(self) -> Iterator[None]:
-        """End the run where it needs more memory than it may have, as far as it can tell."""
-        try:
-            yield
-        except Exception as error:
-            if self.claimed_attempt is None or not self._memory.is_reached(error):
-                raise
+    def _fail_if_out_of_memory(self, error: Exception) -> None:
+        """End the run if an error shows that it needs more memory than its limit."""
+        if self.claimed_attempt is not None and self._memory.is_reached(error):
             self._memory.lift()
             self.attempt.io.drain()
             stage = self.attempt.record.stage
@@ -238,12 +245,6 @@ class RunSession:
         """Return the run whose feed is in force."""
         published = self._platform.runs.feed(self.attempt.record.tenant_id)
         return published.in_force.run_id if published and published.in_force.seq else None
-
-    def _stored_config(self, record: RunRecord) -> StoredConfig | None:
-        tenants = self._platform.tenants
-        if record.config_version is None:
-            return tenants.latest(record.tenant_id)
-        return tenants.version(record.tenant_id, record.config_version)
 
     def _write_snapshot(self, document: Mapping[str, Any]) -> None:
         reports = self.attempt.reports
@@ -283,14 +284,6 @@ class RunSession:
         keeps_rows = self._stages.config.output.missing_skus == "zero"
         return load_state(objects, reports, keeps_rows=keeps_rows)
 
-    def _find_inputs(self) -> RunInputs:
-        attempt, runs = self.attempt, self._platform.runs
-        if FETCHED in self._launch.assets:
-            is_first = attempt.record.attempt == 1 and self._asset == FETCHED
-            return self._snapshot.take(is_first=is_first)
-        earlier = runs.list_runs(attempt.record.tenant_id, limit=MAX_SOURCE_RUNS).records
-        return self._snapshot.reuse(earlier, with_work=NORMALIZED not in self._launch.assets)
-
     def _own_uploads(self) -> list[str]:
         """Return the vendors whose upload is read, in order."""
         states = self.attempt.findings.states
@@ -300,7 +293,7 @@ class RunSession:
         return self.attempt.reports.keys.sku_map(vendor_id)
 
     def _to_read(self, inputs: RunInputs) -> dict[str, int]:
-        """Return the objects that normalizing reads, key to bytes, in its order."""
+        """Return the sizes of the objects that `normalize` reads, by key, in its order."""
         sizes: dict[str, int] = {}
         for vendor_id in self._own_uploads():
             if vendor_id in inputs.maps:

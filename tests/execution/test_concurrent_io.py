@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.execution.concurrent_io import MOST_BYTES, ConcurrentIO, ReadAhead
+from relay_dagster.execution.concurrent_io import MAX_READ_AHEAD_BYTES, ConcurrentIO, ReadAhead
 from relay_dagster.external_errors import MissingResourceError
 
-HALF = MOST_BYTES // 2
+HALF = MAX_READ_AHEAD_BYTES // 2
 
 
 @pytest.fixture
