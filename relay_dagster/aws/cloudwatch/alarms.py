@@ -161,8 +161,10 @@ def alarm_definitions(plan: AlarmPlan) -> list[dict[str, Any]]:
     conditions = _conditions(plan)
     alarms = []
     for kind in plan.kinds:
-        each_tenant = plan.tenants if kind is Kind.CONSECUTIVE_FAILURES else ()
-        for tenant in each_tenant or [None]:
+        tenants: list[str | None] = [None]
+        if kind is Kind.CONSECUTIVE_FAILURES and plan.tenants:
+            tenants = [*plan.tenants]
+        for tenant in tenants:
             alarms.append(_alarm(plan, kind, conditions[kind], tenant))
     return alarms
 
