@@ -38,11 +38,11 @@ from relay_dagster import tags
 from relay_dagster.devstack.processes import API, CODE, MOTO
 from relay_dagster.drain import Deadline
 from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.maintenance.dead_letter_sweep import DeadLetterCount, sweep
+from relay_dagster.maintenance.housekeeping import PartitionSync, delete_old_runs, sync_partitions
+from relay_dagster.maintenance.lost_messages import QueueWatch, send_lost_again
+from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
-from relay_dagster.reconciler.dead_letter_sweep import DeadLetterCount, sweep
-from relay_dagster.reconciler.housekeeping import PartitionSync, delete_old_runs, sync_partitions
-from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
-from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.model import LockState, NewRun, RunRecord
 from relay_dagster.runs.service import RunService
 from relay_dagster.settings import Settings

@@ -32,17 +32,17 @@ from benchmarks import tables
 from benchmarks.api_bench import ApiStack, cpu_seconds
 from benchmarks.goals import Goal
 from relay_dagster.devstack.processes import HOST, MOTO
-from relay_dagster.notify.sender import Sender
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.webhooks.changes import Webhooks
-from relay_dagster.runs.webhooks.model import (
+from relay_dagster.settings import Settings
+from relay_dagster.webhooks.changes import Webhooks
+from relay_dagster.webhooks.delivery.sender import Sender
+from relay_dagster.webhooks.model import (
     EventType,
     Webhook,
     new_event,
     new_secret,
     new_webhook_id,
 )
-from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
 RECEIVERS = 10

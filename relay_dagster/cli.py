@@ -244,9 +244,9 @@ def dlq_discard(run_id: RunId) -> None:
 
 
 def _dead_letters() -> "DeadLetters":
-    from relay_dagster.audit import Actor, ActorKind, Origin
     from relay_dagster.intake.dead_letters import DeadLetters
     from relay_dagster.settings import Settings
+    from relay_dagster.tenants.audit import Actor, ActorKind, Origin
     from relay_dagster.wiring import connect
 
     user = _user()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from relay_dagster.aws.clients import LONG_TIMEOUTS, Clients, Timeouts
-from relay_dagster.aws.cloudwatch.metrics import Metrics
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore
 from relay_dagster.aws.dynamodb.audit_store import AuditStore
 from relay_dagster.aws.dynamodb.database import Database
@@ -19,15 +18,16 @@ from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.dynamodb.trigger_store import TriggerStore
 from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
+from relay_dagster.aws.job_queue import JobQueue
+from relay_dagster.aws.metrics import Metrics
 from relay_dagster.aws.s3.object_store import ObjectStore
-from relay_dagster.aws.sqs.job_queue import JobQueue
-from relay_dagster.aws.sqs.upload_queue import UploadQueue
+from relay_dagster.aws.upload_queue import UploadQueue
 from relay_dagster.runs.poll_schedule import PollSchedule
 from relay_dagster.runs.retry_policy import RetryPolicy
 from relay_dagster.runs.service import RunService
 from relay_dagster.runs.submission import Submission
-from relay_dagster.runs.tenants.closing import TenantClosing
 from relay_dagster.settings import Settings
+from relay_dagster.tenants.closing import TenantClosing
 
 
 @dataclass(frozen=True, slots=True)

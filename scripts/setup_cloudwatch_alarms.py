@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 # Also works from a checkout that is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from relay_dagster.aws.alarms import AlarmPlan, Change, Kind, Verdict, set_up_alarms
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, Change, Kind, Verdict, set_up_alarms
 from relay_dagster.aws.provisioning.resources import DLQ_NAME, QUEUE_NAME
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.settings import MetricsSettings, SettingsError

@@ -32,7 +32,6 @@ SLOW = {
     "explorer": "a search over the deaths and interleavings of actors",
     "fuzzing": "a search over the API's calls",
     "integration": "stacks of real processes",
-    "notify": "receivers on ports, and waits",
     "orchestration/test_assets.py": "whole runs in Dagster",
     "orchestration/test_held_runs.py": "whole runs in Dagster",
     "orchestration/test_output_formats.py": "whole runs in Dagster",
@@ -40,9 +39,11 @@ SLOW = {
     "orchestration/test_dagster_history.py": "Dagster's tables on disk",
     "project/test_celery_app.py": "processes of their own",
     "project/test_definitions.py": "processes of their own",
+    "replay": "an API on a port, and engines over its runs",
     "runbook": "the procedures on a stack",
     "scripts": "whole runs on this machine",
     "ui": "pages in a browser",
+    "webhooks/delivery": "receivers on ports, and waits",
 }
 """What `make test` leaves out and `make check` runs, and why it takes long."""
 

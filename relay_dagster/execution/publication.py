@@ -13,7 +13,7 @@ from typing import Protocol
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
-from relay_dagster.runs.feeds.pointer import FeedPointer
+from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 

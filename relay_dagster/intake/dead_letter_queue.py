@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from relay_dagster.aws.sqs.job_queue import JobQueue, Message
+from relay_dagster.aws.job_queue import JobQueue, Message
 from relay_dagster.drain import Deadline
 
 READ_SECONDS = 30

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from relay_dagster.audit import SYSTEM, Action, AuditEntry, Origin
-from relay_dagster.aws.sqs.job_queue import CAUSE, RUN_ID, Message
+from relay_dagster.aws.job_queue import CAUSE, RUN_ID, Message
 from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
@@ -18,6 +17,7 @@ from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import DueQueue, RunRecord
 from relay_dagster.runs.poll_schedule import DEAD_LETTER_LIFE
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.wiring import Platform
 
 _ALL = 1_000_000

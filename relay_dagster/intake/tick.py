@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from relay_dagster.aws.clients import LONG_POLL_SECONDS
-from relay_dagster.aws.cloudwatch.metrics import report_fault
-from relay_dagster.aws.sqs.job_queue import MAX_MESSAGES, Message
+from relay_dagster.aws.job_queue import MAX_MESSAGES, Message
+from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import drain
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.decision import (

@@ -13,23 +13,23 @@ from typing import Any
 
 import dagster as dg
 
-from relay_dagster.aws.cloudwatch.metrics import report_fault
+from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import Deadline, drain
-from relay_dagster.orchestration.dagster_history import DagsterHistory
-from relay_dagster.orchestration.dagster_instance import DagsterPartitions
-from relay_dagster.reconciler.dead_letter_sweep import DeadLetterCount, sweep
-from relay_dagster.reconciler.deletion.tick import DeletionTick
-from relay_dagster.reconciler.housekeeping import (
+from relay_dagster.maintenance.dead_letter_sweep import DeadLetterCount, sweep
+from relay_dagster.maintenance.deletion import DeletionTick
+from relay_dagster.maintenance.housekeeping import (
     PartitionSync,
     check_queue,
     count_holds,
     delete_old_runs,
     sync_partitions,
 )
-from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
-from relay_dagster.reconciler.memory import Memory
+from relay_dagster.maintenance.lost_messages import QueueWatch, send_lost_again
+from relay_dagster.maintenance.memory import Memory
+from relay_dagster.orchestration.dagster_history import DagsterHistory
+from relay_dagster.orchestration.dagster_instance import DagsterPartitions
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.feed_ages import report_feed_ages
+from relay_dagster.triggers.ticks.feed_ages import report_feed_ages
 from relay_dagster.wiring import Platform
 
 ALL_SECONDS = 45.0

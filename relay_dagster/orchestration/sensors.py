@@ -1,4 +1,4 @@
-"""The six sensors: thin; what they decide is in `intake`, `reconciler`, `triggers` and `notify`.
+"""The six sensors, thin: `intake`, `maintenance`, `triggers.ticks` and `webhooks.delivery` decide.
 
 Exactly one sensor reads the queue: Dagster keeps run keys by the sensor's name. The others ask
 Dagster for no run: what starts one submits it, as the API does. A tick costs more than many queries
@@ -12,17 +12,17 @@ from functools import cache
 import dagster as dg
 
 from relay_dagster import tags
-from relay_dagster.aws.cloudwatch.metrics import report_fault
+from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import wait_for_due
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.notify.sender import Sender
+from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions, DagsterPartitions
 from relay_dagster.orchestration.duties import keep_house
 from relay_dagster.orchestration.jobs import inventory_sync
-from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.triggers.due import take_due
-from relay_dagster.triggers.uploads import UploadTick
+from relay_dagster.triggers.ticks.due import take_due
+from relay_dagster.triggers.ticks.uploads import UploadTick
+from relay_dagster.webhooks.delivery.sender import Sender
 from relay_dagster.wiring import Platform
 
 SQS_RUN_SENSOR = "sqs_run_sensor"

@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.runs.feeds.hold import Hold
+from relay_dagster.feeds.hold import Hold
 
 
 class RunError(Exception):

@@ -15,9 +15,9 @@ from typing import Any
 from relay_core.domain.codes import FailureClass, FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunContext, RunFailure, VendorResult
 from relay_core.publish.keys import ArtifactKeys
-from relay_dagster.audit import SYSTEM, AuditEntry, Origin
-from relay_dagster.runs.feeds.hold import Hold
+from relay_dagster.feeds.hold import Hold
 from relay_dagster.runs.job_message import Job
+from relay_dagster.tenants.audit import SYSTEM, AuditEntry, Origin
 
 
 class Trigger(StrEnum):

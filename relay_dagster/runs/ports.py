@@ -1,6 +1,6 @@
 """What the rules of a run need from outside, as Protocols; who implements them stands beside each.
 
-The packages that only decide (`runs`, `intake`, `reconciler`) know these and no adapter of Dagster.
+The packages that only decide (`runs`, `intake`, `maintenance`) know these and no adapter of Dagster.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-from relay_dagster.audit import AuditEntry, Origin
-from relay_dagster.runs.feeds.pointer import FeedPointer, FeedUpdate
+from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, RunRecord, TenantLock
-from relay_dagster.runs.tenants.deletion import Deletion
-from relay_dagster.runs.triggers.state import TriggerUpdate
-from relay_dagster.runs.webhooks.model import Event
+from relay_dagster.tenants.audit import AuditEntry, Origin
+from relay_dagster.tenants.deletion import Deletion
+from relay_dagster.triggers.state import TriggerUpdate
+from relay_dagster.webhooks.model import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class TenantDeletions(Protocol):
 
 
 class JobSender(Protocol):
-    """The way onto the queue: ``aws/sqs/job_queue.py``."""
+    """The way onto the queue: ``aws/job_queue.py``."""
 
     def send(self, job: Job, *, request_id: str | None = None) -> str:
         """Send a job and return its message id."""

@@ -21,9 +21,10 @@ from typing import Any
 
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure
-from relay_dagster.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.external_errors import ExternalServiceError, ThrottledError
+from relay_dagster.feeds.pointer import FeedUpdate, FeedUpdateOf, no_update
+from relay_dagster.feeds.service import FeedService
 from relay_dagster.runs import message_state, transitions
 from relay_dagster.runs.errors import (
     CommitLostError,
@@ -31,8 +32,6 @@ from relay_dagster.runs.errors import (
     TenantBusyError,
     UnknownRunError,
 )
-from relay_dagster.runs.feeds.pointer import FeedUpdate, FeedUpdateOf, no_update
-from relay_dagster.runs.feeds.service import FeedService
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,
@@ -48,8 +47,9 @@ from relay_dagster.runs.model import (
 from relay_dagster.runs.poll_schedule import UNSENT_AFTER, PollSchedule
 from relay_dagster.runs.ports import Change, RunRecords, utc_now
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
-from relay_dagster.runs.triggers.state import TriggerUpdate
-from relay_dagster.runs.webhooks.events import events_of
+from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
+from relay_dagster.triggers.state import TriggerUpdate
+from relay_dagster.webhooks.events import events_of
 
 _MAX_ROUNDS = 20
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 from relay_core.config import load_stored_config
 from relay_core.domain.errors import ConfigError, RelayError
-from relay_dagster.audit import SYSTEM, Origin
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
@@ -24,7 +23,8 @@ from relay_dagster.runs.errors import (
 from relay_dagster.runs.model import Idempotency, NewRun, RunRecord, Trigger
 from relay_dagster.runs.ports import ConfigVersions, JobSender, PauseLookup
 from relay_dagster.runs.service import RunService
-from relay_dagster.runs.triggers.state import TriggerUpdate
+from relay_dagster.tenants.audit import SYSTEM, Origin
+from relay_dagster.triggers.state import TriggerUpdate
 
 _MAX_SHOWN = 500
 _log = event_log()

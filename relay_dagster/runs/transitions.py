@@ -16,7 +16,6 @@ from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.next_action import next_action
 from relay_core.domain.records import RunFailure
-from relay_dagster.audit import SYSTEM, Action, Actor, ActorKind, AuditEntry, Origin
 from relay_dagster.runs.errors import (
     CancelRequestedError,
     ClaimRefusedError,
@@ -37,6 +36,7 @@ from relay_dagster.runs.model import (
     Trigger,
 )
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
+from relay_dagster.tenants.audit import SYSTEM, Action, Actor, ActorKind, AuditEntry, Origin
 
 Rule = Callable[[RunRecord], RunRecord]
 """Returns the next record, or raises why there is none."""

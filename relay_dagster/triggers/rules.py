@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from relay_core.config import TenantConfig
 from relay_core.config.triggers import OnUploadConfig
 from relay_dagster.runs.model import Trigger
-from relay_dagster.runs.triggers.state import TriggerState
+from relay_dagster.triggers.state import TriggerState
 
 MAX_QUIET_TIMES = 10
 """Uploads may put their run off by at most so many quiet times."""

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field, StringConstraints, field_validator
 
-from relay_dagster.audit import Action, ActorKind
-from relay_dagster.scopes import DEFAULT_SCOPES, Scope
+from relay_dagster.tenants.audit import Action, ActorKind
+from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 from relay_dagster.wire.base import Answer, NextCursor, Open, Order, Page, example, page_example
 
 

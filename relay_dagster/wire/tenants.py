@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from relay_dagster.runs.tenants.deletion import TenantState
+from relay_dagster.tenants.deletion import TenantState
 from relay_dagster.wire.base import (
     EXAMPLE_RUN_ID,
     Answer,

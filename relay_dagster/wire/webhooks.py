@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
-from relay_dagster.runs.webhooks.destination import MAX_URL
-from relay_dagster.runs.webhooks.model import SUBSCRIBABLE, DisabledReason, EventType
+from relay_dagster.webhooks.destination import MAX_URL
+from relay_dagster.webhooks.model import SUBSCRIBABLE, DisabledReason, EventType
 from relay_dagster.wire.base import (
     Answer,
     NextCursor,

@@ -10,8 +10,8 @@ import pytest
 
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.webhooks import tries
-from relay_dagster.runs.webhooks.changes import disabled, edited, failing
-from relay_dagster.runs.webhooks.model import DisabledReason
+from relay_dagster.webhooks.changes import disabled, edited, failing
+from relay_dagster.webhooks.model import DisabledReason
 from support.api_world import TENANT
 from support.client_world import ClientWorld
 from support.fakes import NOW

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.runs.webhooks.destination import PORTS
 from relay_dagster.settings import LimitSettings
+from relay_dagster.webhooks.destination import PORTS
 from support.deployment import DEPLOY, container, defaults, of_type, properties
 
 ROOT = DEPLOY.parent

@@ -14,21 +14,21 @@ import pytest
 from fastapi.testclient import TestClient
 
 from relay_dagster import tags
+from relay_dagster.aws.alarms import AlarmPlan, set_up_alarms
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, set_up_alarms
 from relay_dagster.aws.s3.object_store import ObjectStore, Written
 from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.maintenance.deletion import DeletionTick
+from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.orchestration.sensors import all_sensors
-from relay_dagster.reconciler.deletion.tick import DeletionTick
-from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.webhooks.model import EventType
-from relay_dagster.triggers.uploads import UploadTick
+from relay_dagster.triggers.ticks.uploads import UploadTick
+from relay_dagster.webhooks.model import EventType
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.builders import config_document, feed, tenant_config, vendor_document

@@ -23,7 +23,7 @@ from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.publication import published_key, state_key
 from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
-from relay_dagster.reconciler.dead_run_reports import write_reports
+from relay_dagster.maintenance.dead_run_reports import write_reports
 from relay_dagster.runs.errors import ClaimRefusedError, FenceLostError, TenantBusyError
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.service import RunService

@@ -16,7 +16,7 @@ from relay_dagster.execution.publication import (
     superseded,
     withdraw,
 )
-from relay_dagster.runs.feeds.pointer import FeedPointer, Publication
+from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform

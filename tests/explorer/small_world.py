@@ -14,12 +14,12 @@ from typing import Any
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
+from relay_dagster.feeds import hold_rules as feed_rules
+from relay_dagster.feeds.hold import Release
 from relay_dagster.intake import decision as intake
-from relay_dagster.reconciler import rules as reconciler
+from relay_dagster.maintenance import run_decision as reconciler
 from relay_dagster.runs import message_state, transitions
 from relay_dagster.runs.errors import RunError
-from relay_dagster.runs.feeds import rules as feed_rules
-from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.model import DueQueue, Fence, LockState, NewRun, Outcome, RunRecord
 from relay_dagster.runs.poll_schedule import PollSchedule
 from relay_dagster.runs.ports import AttemptState

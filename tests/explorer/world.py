@@ -29,23 +29,23 @@ from relay_dagster.aws.dynamodb.tenant_errors import UnknownTenantError
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.execution.publication import publish, published_key, withdraw
 from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.feeds.hold import Release
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.notify.calls import Answer, Caller
-from relay_dagster.notify.sender import Sender
-from relay_dagster.reconciler.dead_letter_sweep import resolve_dead_letters
-from relay_dagster.reconciler.deletion.tick import DeletionTick
-from relay_dagster.reconciler.housekeeping import count_holds
-from relay_dagster.reconciler.lost_messages import QueueWatch, send_lost_again
-from relay_dagster.reconciler.tick import ReconcileTick
+from relay_dagster.maintenance.dead_letter_sweep import resolve_dead_letters
+from relay_dagster.maintenance.deletion import DeletionTick
+from relay_dagster.maintenance.housekeeping import count_holds
+from relay_dagster.maintenance.lost_messages import QueueWatch, send_lost_again
+from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
-from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, Outcome, RunRecord
 from relay_dagster.runs.ports import AttemptState, Removed
 from relay_dagster.runs.service import RunService
-from relay_dagster.runs.webhooks.changes import added
-from relay_dagster.runs.webhooks.model import SUBSCRIBABLE
 from relay_dagster.settings import Settings
+from relay_dagster.webhooks.changes import added
+from relay_dagster.webhooks.delivery.calls import Answer, Caller
+from relay_dagster.webhooks.delivery.sender import Sender
+from relay_dagster.webhooks.model import SUBSCRIBABLE
 from relay_dagster.wiring import Platform, connect, poll_schedule, retry_policy
 from support.bootstrapped_aws import bootstrapped_aws
 from support.builders import config_document

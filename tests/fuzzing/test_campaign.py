@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fuzzing.campaign import UNHURRIED, Verdict, furnish, fuzz
-from relay_dagster.runs.webhooks.model import EventType
+from relay_dagster.webhooks.model import EventType
 from support.live_api import live_api
 from support.webhooks_world import events_told
 

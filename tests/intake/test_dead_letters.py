@@ -9,13 +9,13 @@ from typer.testing import CliRunner
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster import cli
-from relay_dagster.audit import Actor, ActorKind, Origin
-from relay_dagster.aws.sqs.job_queue import JobQueue
+from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.intake.dead_letters import DeadLetterError, DeadLetters
 from relay_dagster.runs.errors import QueueUnavailableError, TenantBusyError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
+from relay_dagster.tenants.audit import Actor, ActorKind, Origin
 from relay_dagster.wiring import Platform
 from support.fakes import embedded_platform
 

@@ -16,8 +16,8 @@ from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
-from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import DueQueue, LockState, NewRun, RunRecord, Trigger
 from relay_dagster.runs.poll_schedule import WAITS_HIDDEN

@@ -11,12 +11,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from relay_dagster.aws.cloudwatch.metrics import Metrics
+from relay_dagster.aws.metrics import Metrics
 from relay_dagster.external_errors import MissingResourceError
+from relay_dagster.maintenance.lost_messages import QueueWatch
+from relay_dagster.maintenance.memory import Memory
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.duties import DUTIES, Duty, Occasion, keep_house
-from relay_dagster.reconciler.lost_messages import QueueWatch
-from relay_dagster.reconciler.memory import Memory
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun
 from relay_dagster.runs.ports import utc_now

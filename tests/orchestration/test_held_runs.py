@@ -11,13 +11,13 @@ import pytest
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.execution.publication import published_key, state_key
+from relay_dagster.feeds.hold import Release
 from relay_dagster.runs.errors import (
     FeedNotKeptError,
     HoldMismatchError,
     RunNotHeldError,
     TenantBusyError,
 )
-from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.model import RunRecord
 from support.builders import feed, vendor_document
 from support.fakes import embedded_platform

@@ -9,7 +9,7 @@ import pytest
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.execution.publication import withdraw
-from relay_dagster.runs.feeds.pointer import Publication
+from relay_dagster.feeds.pointer import Publication
 from relay_dagster.runs.model import RunRecord
 from support.builders import feed
 from support.fakes import embedded_platform

@@ -8,13 +8,13 @@ import dagster as dg
 import pytest
 from standardwebhooks import Webhook
 
-from relay_dagster.aws.cloudwatch.metrics import Metrics
-from relay_dagster.aws.sqs.job_queue import JobQueue, Message
+from relay_dagster.aws.job_queue import JobQueue, Message
+from relay_dagster.aws.metrics import Metrics
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.runs.model import NewRun
-from relay_dagster.runs.webhooks.model import EventType
 from relay_dagster.settings import SettingsError
+from relay_dagster.webhooks.model import EventType
 from relay_dagster.wiring import Platform
 from support.fakes import embedded_platform, served_platform
 from support.receivers import receiving

@@ -16,17 +16,17 @@ import sqlalchemy as sa
 import yaml
 from dagster import instance_for_test
 
-from relay_dagster.audit import Action
-from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, set_up_alarms
+from relay_dagster.aws.alarms import AlarmPlan, set_up_alarms
+from relay_dagster.maintenance.deletion import DeletionTick
+from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
-from relay_dagster.reconciler.deletion.tick import DeletionTick
-from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.tenants.deletion import SWEPT_AFTER, TenantState
-from relay_dagster.triggers.uploads import UploadTick
+from relay_dagster.tenants.audit import Action
+from relay_dagster.tenants.deletion import SWEPT_AFTER, TenantState
+from relay_dagster.triggers.ticks.uploads import UploadTick
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.builders import feed, vendor_document

@@ -6,7 +6,7 @@ import json
 import re
 from datetime import timedelta, timezone
 
-from relay_dagster.audit import (
+from relay_dagster.tenants.audit import (
     AUDIT_ID_PATTERN,
     SYSTEM,
     Action,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.sqs.job_queue import JobQueue
+from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import connect, retry_policy
 

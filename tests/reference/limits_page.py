@@ -73,7 +73,7 @@ def _settings() -> Iterator[tuple[str, float, str]]:
 
 def _attributes(limits: Any) -> Iterator[tuple[str, float, str]]:
     """Yield those that no variable sets."""
-    meanings = MEANINGS if limits is DEFAULT_LIMITS else meanings_of(type(limits))
+    meanings = meanings_of(type(limits))
     for field in fields(limits):
         if f"max_{field.name}" not in LimitSettings.model_fields:
             name, value = field.name.replace("_", " "), getattr(limits, field.name)
@@ -81,7 +81,9 @@ def _attributes(limits: Any) -> Iterator[tuple[str, float, str]]:
 
 
 def meanings_of(limits: type) -> dict[str, str]:
-    """Return what a class's docstring says of each attribute."""
+    """Return the meaning of each limit: the engine's have it beside them, others in a docstring."""
+    if limits is type(DEFAULT_LIMITS):
+        return MEANINGS
     listed = (limits.__doc__ or "").partition("Attributes:\n")[2]
     found = re.findall(r"^ {8}(\w+): (.+(?:\n {12}.+)*)", listed, re.MULTILINE)
     return {name: re.sub(r"\n +", " ", meaning).removesuffix(".") for name, meaning in found}

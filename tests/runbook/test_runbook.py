@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relay_core.domain.codes import FailureCode, WarningCode
-from relay_dagster.aws.cloudwatch.alarms import AlarmPlan, Kind, alarm_definitions
+from relay_dagster.aws.alarms import AlarmPlan, Kind, alarm_definitions
 from runbook.drills import all_drills
 
 ROOT = Path(__file__).resolve().parents[2]

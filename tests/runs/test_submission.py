@@ -11,7 +11,6 @@ from datetime import timedelta
 import pytest
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.audit import Actor, ActorKind, Origin
 from relay_dagster.external_errors import ThrottledError, UnreachableError
 from relay_dagster.runs.errors import (
     QueueUnavailableError,
@@ -26,6 +25,7 @@ from relay_dagster.runs.model import Idempotency, NewRun, RunRecord
 from relay_dagster.runs.ports import Pause
 from relay_dagster.runs.service import RunService
 from relay_dagster.runs.submission import Submission
+from relay_dagster.tenants.audit import Actor, ActorKind, Origin
 from relay_dagster.wiring import Platform
 from support.builders import config_document, vendor_document
 from support.fakes import NOW, FakeClock, embedded_platform

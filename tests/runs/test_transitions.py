@@ -12,10 +12,10 @@ import pytest
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.next_action import next_action
 from relay_core.domain.records import RunFailure
+from relay_dagster.feeds import hold_rules as rules
+from relay_dagster.feeds.hold import Hold, Release
 from relay_dagster.runs import message_state, transitions
 from relay_dagster.runs.errors import HoldMismatchError, RunError, RunNotHeldError
-from relay_dagster.runs.feeds import rules
-from relay_dagster.runs.feeds.hold import Hold, Release
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,

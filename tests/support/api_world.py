@@ -23,7 +23,7 @@ from relay_dagster.api.explainer import Explainer
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http.connections import server_options
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
-from relay_dagster.aws.sqs.job_queue import Message
+from relay_dagster.aws.job_queue import Message
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
 from support.builders import config_document

@@ -8,8 +8,8 @@ import dagster as dg
 
 from relay_dagster import tags
 from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
-from relay_dagster.reconciler.tick import ReconcileTick
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.wiring import Platform

@@ -8,8 +8,8 @@ from typing import Any
 
 from relay_dagster.aws.dynamodb.codec import unmarshal
 from relay_dagster.aws.dynamodb.webhook_store import to_event
-from relay_dagster.runs.webhooks.changes import added
-from relay_dagster.runs.webhooks.model import (
+from relay_dagster.webhooks.changes import added
+from relay_dagster.webhooks.model import (
     Attempt,
     Delivery,
     Event,

@@ -47,7 +47,7 @@ from relay_dagster.runs.errors import (
     TenantBusyError,
     UnknownVendorError,
 )
-from relay_dagster.runs.webhooks.errors import (
+from relay_dagster.webhooks.errors import (
     WebhookError,
 )
 

@@ -11,8 +11,8 @@ from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
 from relay_dagster.api.http.request_parsing import CURSOR, router
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.security.auth import MayRead
-from relay_dagster.audit import AUDIT_ID_PATTERN, Action
 from relay_dagster.runs.identifiers import ID_PATTERN
+from relay_dagster.tenants.audit import AUDIT_ID_PATTERN, Action
 from relay_dagster.wire.access import AuditItem, AuditList
 
 routes = router("audit")

@@ -1,7 +1,7 @@
 """Tenants deleted and restored, by admins alone.
 
-HTTP alone: what stops at once is ``runs/tenants/closing.py``, what is removed then, and when, is
-``reconciler/deletion/``.
+HTTP alone: what stops at once is ``tenants/closing.py``, what is removed then, and when, is
+``maintenance/deletion.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import Acting, Admin
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import is_id
-from relay_dagster.runs.tenants.deletion import TenantState
+from relay_dagster.tenants.deletion import TenantState
 from relay_dagster.wire.tenants import TenantDeletion, TenantStanding
 
 routes = router("tenants")

@@ -17,9 +17,9 @@ from relay_dagster.api.http.request_parsing import (
 )
 from relay_dagster.api.routes.runs import find_run, shown_run
 from relay_dagster.api.security.auth import Acting, MayRelease
+from relay_dagster.feeds.hold import Release
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import FeedNotKeptError
-from relay_dagster.runs.feeds.hold import Release
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.wire.runs import PublishedFeed, ReleaseOrder, RollbackOrder, Run
 

@@ -12,7 +12,7 @@ from relay_dagster.api.http.request_parsing import TenantId, router
 from relay_dagster.api.routes.tenants import find_config, next_run_at, read_stored, standing_of
 from relay_dagster.api.security.auth import MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
-from relay_dagster.runs.feeds.pointer import FeedPointer
+from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.tenants import TenantStatus, VendorStanding
 

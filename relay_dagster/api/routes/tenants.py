@@ -31,7 +31,7 @@ from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.tenants.deletion import Deletion, TenantState
+from relay_dagster.tenants.deletion import Deletion, TenantState
 from relay_dagster.wire.tenants import (
     ConfigVersion,
     Tenant,

@@ -15,11 +15,11 @@ from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import TenantId, order, router
 from relay_dagster.api.routes.tenants import find_config
 from relay_dagster.api.security.auth import Acting, MayUpload
-from relay_dagster.audit import Action
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.aws.s3.upload_form import MAX_BYTES, MAX_KEY_BYTES
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.tenants.audit import Action
 from relay_dagster.wire.tenants import UploadLink, UploadOrder
 
 routes = router("uploads")

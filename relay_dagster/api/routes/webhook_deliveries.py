@@ -17,8 +17,8 @@ from relay_dagster.api.routes.webhooks import find_webhook
 from relay_dagster.api.security.auth import MayConfigure, MayRead
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.webhooks.errors import WebhookDisabledError
-from relay_dagster.runs.webhooks.events import trial_event
+from relay_dagster.webhooks.errors import WebhookDisabledError
+from relay_dagster.webhooks.events import trial_event
 from relay_dagster.wire.webhooks import DeliveryList, ListedDelivery, TrialDelivery
 
 routes = router("webhooks")

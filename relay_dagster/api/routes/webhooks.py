@@ -1,6 +1,6 @@
 """A tenant's webhooks: made, listed, changed, deleted; their secrets, each shown once.
 
-HTTP alone: how webhooks change is ``runs/webhooks/``, and nothing is sent from here. A URL's text
+HTTP alone: how webhooks change is ``webhooks/``, and nothing is sent from here. A URL's text
 is judged where it is stored; what its name resolves to, by the sender at every call.
 """
 
@@ -23,14 +23,14 @@ from relay_dagster.api.http.request_parsing import (
 )
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.auth import Acting, MayConfigure, MayRead
-from relay_dagster.audit import Action
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.webhooks.changes import added, edited, find, removed, rotated, updated
-from relay_dagster.runs.webhooks.destination import UnfitUrlError, judge_url
-from relay_dagster.runs.webhooks.errors import UnknownWebhookError
-from relay_dagster.runs.webhooks.model import (
+from relay_dagster.tenants.audit import Action
+from relay_dagster.webhooks.changes import added, edited, find, removed, rotated, updated
+from relay_dagster.webhooks.destination import UnfitUrlError, judge_url
+from relay_dagster.webhooks.errors import UnknownWebhookError
+from relay_dagster.webhooks.model import (
     OLD_SECRET_LIFE,
     Webhook,
     is_webhook_id,

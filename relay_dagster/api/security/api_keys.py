@@ -17,11 +17,11 @@ from datetime import datetime
 
 from relay_dagster.api.security.admin_keys import AdminKey
 from relay_dagster.api.security.rate_limits import LatelySeen, TokenBuckets, WrongKeys
-from relay_dagster.audit import Actor, ActorKind, Origin
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.tenants.audit import Actor, ActorKind, Origin
 
 # The id in a tenant's key leads to its digest; the secret is 32 random bytes.
 _TENANT_KEY = re.compile(r"rk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")

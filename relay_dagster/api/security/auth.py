@@ -18,8 +18,8 @@ from relay_dagster.api.http.middleware import address_of, log_context, request_i
 from relay_dagster.api.http.problems import ProblemError, exceeded
 from relay_dagster.api.security.api_keys import ANONYMOUS, Caller, KeyExpiredError, Keyring
 from relay_dagster.api.security.rate_limits import RateLimitedError
-from relay_dagster.audit import Origin
 from relay_dagster.aws.dynamodb.api_key_store import Scope
+from relay_dagster.tenants.audit import Origin
 
 _HEADER = APIKeyHeader(
     name="X-API-Key", auto_error=False, description="An admin key, or a key of one tenant."

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from relay_dagster.audit import SYSTEM, Action, Origin
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import Codec, instant_text, marshal
 from relay_dagster.aws.dynamodb.database import Database, is_closed
 from relay_dagster.aws.dynamodb.schema import api_key_key, deletion_key
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
-from relay_dagster.scopes import DEFAULT_SCOPES, Scope
+from relay_dagster.tenants.audit import SYSTEM, Action, Origin
+from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 
 BETWEEN_NOTES = timedelta(hours=1)
 """A key's last use is noted at most so often."""

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relay_dagster.audit import Action, AuditEntry
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import marshal
 from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.tenants.audit import Action, AuditEntry
 
 
 @dataclass(frozen=True, slots=True)

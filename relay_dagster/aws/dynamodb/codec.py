@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from relay_dagster.audit import AuditEntry
+from relay_dagster.tenants.audit import AuditEntry
 
 Item = dict[str, Any]
 

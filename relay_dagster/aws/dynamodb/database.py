@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from relay_dagster.audit import KEPT_FOR, AuditEntry
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal, unmarshal
@@ -23,7 +22,8 @@ from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.tenants.deletion import TenantState
+from relay_dagster.tenants.audit import KEPT_FOR, AuditEntry
+from relay_dagster.tenants.deletion import TenantState
 
 _ACTIVE = "active"
 

@@ -1,7 +1,7 @@
 """Deletions of tenants in the tenants table, ``DELETION#<tenant_id>``; in the end the tombstone.
 
 What is due is found by the index of tenants, in a list of its own. The removal of what a tenant
-has is `tenant_data`, and the order in which it goes ``reconciler/deletion/``.
+has is `tenant_data`, and the order in which it goes ``maintenance/deletion.py``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from relay_dagster.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import FLAG, Codec, Item, instant_text, marshal
 from relay_dagster.aws.dynamodb.database import Database
@@ -22,8 +21,9 @@ from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.errors import RestoreTooLateError
-from relay_dagster.runs.tenants import deletion as rules
-from relay_dagster.runs.tenants.deletion import Deletion, TenantState
+from relay_dagster.tenants import deletion as rules
+from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
+from relay_dagster.tenants.deletion import Deletion, TenantState
 
 # Its tenant is in its key alone: or it would be found among the tenant's items.
 _DELETIONS = Codec(kind=Deletion, in_key="tenant_id", forms={"is_swept": FLAG})

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from relay_dagster.audit import SYSTEM, Action, Origin
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import Codec, marshal
 from relay_dagster.aws.dynamodb.database import Database
@@ -17,6 +16,7 @@ from relay_dagster.aws.dynamodb.schema import pause_key
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.runs.ports import Pause
+from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 
 _PAUSES = Codec(kind=Pause, in_key="tenant_id")
 

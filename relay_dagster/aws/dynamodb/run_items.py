@@ -18,7 +18,7 @@ from relay_dagster.aws.dynamodb.codec import (
 from relay_dagster.aws.dynamodb.schema import by_time, due_place, feed_key, hidden_list, run_key
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.transactions import Write
-from relay_dagster.runs.feeds.pointer import FeedPointer
+from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.model import RunRecord, TenantLock
 from relay_dagster.runs.ports import Change
 

@@ -37,8 +37,8 @@ from relay_dagster.aws.dynamodb.schema import (
 )
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.error_mapping import CONDITION_FAILED, error_code, maps_aws_errors
+from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.errors import CommitLostError, FenceLostError
-from relay_dagster.runs.feeds.pointer import FeedPointer
 from relay_dagster.runs.identifiers import is_run_id
 from relay_dagster.runs.model import DueQueue, RunRecord, TenantLock
 from relay_dagster.runs.ports import Change, RunPage, utc_now
@@ -256,7 +256,7 @@ class RunStore:
     def heartbeats(self, records: Iterable[RunRecord]) -> dict[str, int]:
         """Return the count of each record's latest attempt, by run_id; 0 before the first beat.
 
-        A count says nothing by itself: ``reconciler/tick.py`` notes when it last changed.
+        A count says nothing by itself: ``maintenance/reconciler.py`` notes when it last changed.
         """
         wanted = {beat_key(each.run_id, each.attempt): each.run_id for each in records}
         found = self.database.runs.batch(wanted)

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.audit import AuditEntry
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import epoch_seconds, marshal
 from relay_dagster.aws.dynamodb.database import Database, closing_error
@@ -25,12 +24,13 @@ from relay_dagster.aws.dynamodb.schema import by_time, idempotency_key, lock_key
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
+from relay_dagster.feeds.pointer import FeedUpdate
 from relay_dagster.runs.errors import CommitLostError, RunQuotaExceededError, TenantBusyError
-from relay_dagster.runs.feeds.pointer import FeedUpdate
 from relay_dagster.runs.model import Idempotency, LockState, RunRecord
 from relay_dagster.runs.ports import Change
-from relay_dagster.runs.triggers.state import TriggerUpdate
-from relay_dagster.runs.webhooks.model import Event
+from relay_dagster.tenants.audit import AuditEntry
+from relay_dagster.triggers.state import TriggerUpdate
+from relay_dagster.webhooks.model import Event
 
 _KEY_LIFE = timedelta(hours=24)
 _FREE = "attribute_not_exists(holder)"

@@ -1,6 +1,6 @@
 """The items that a tenant has, in both tables, found and removed; the audit stays.
 
-Whether they may go yet is decided in ``reconciler/deletion/``. Indexes lag: who wants to have seen
+Whether they may go yet is decided in ``maintenance/deletion.py``. Indexes lag: who wants to have seen
 all looks again.
 """
 

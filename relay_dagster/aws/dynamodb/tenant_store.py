@@ -11,7 +11,6 @@ from datetime import datetime
 
 from relay_core.config.changed_paths import changed_paths
 from relay_core.domain.errors import ConfigTooLargeError
-from relay_dagster.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import (
     Codec,
@@ -35,6 +34,7 @@ from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ThrottledError
+from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 
 # DynamoDB's limit for an item is 400 KiB, the other attributes included.
 MAX_CONFIG_BYTES = 390_000

@@ -17,7 +17,7 @@ from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import due_place, trigger_key
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.transactions import Write
-from relay_dagster.runs.triggers.state import TriggerQueue, TriggerState
+from relay_dagster.triggers.state import TriggerQueue, TriggerState
 
 _TRIGGERS = Codec(kind=TriggerState)
 _EVER = datetime(9999, 1, 1, tzinfo=UTC)

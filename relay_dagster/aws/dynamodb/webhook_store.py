@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from relay_dagster.audit import AuditEntry
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import (
     JSON_TEXT,
@@ -47,8 +46,9 @@ from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ThrottledError
-from relay_dagster.runs.webhooks.changes import Webhooks, WebhooksRule
-from relay_dagster.runs.webhooks.model import (
+from relay_dagster.tenants.audit import AuditEntry
+from relay_dagster.webhooks.changes import Webhooks, WebhooksRule
+from relay_dagster.webhooks.model import (
     EVENT_ID_PATTERN,
     EVENT_LIFE,
     Attempt,

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.aws.provisioning import resources
 from relay_dagster.aws.provisioning.bucket import (
     bucket_exists,
@@ -32,7 +33,6 @@ from relay_dagster.aws.provisioning.queues import (
     upload_policy,
 )
 from relay_dagster.aws.provisioning.tables import await_table, table_exists, table_features
-from relay_dagster.aws.sqs.job_queue import JobQueue
 from relay_dagster.settings import ProvisioningSettings, Settings, audit_table_beside
 
 _QueueName = Annotated[str, AfterValidator(name_of)]

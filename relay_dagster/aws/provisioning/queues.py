@@ -1,6 +1,6 @@
 """The queues of an installation: whether they exist, and their features.
 
-``aws/sqs/job_queue.py`` sends and receives their messages.
+``aws/job_queue.py`` sends and receives their messages.
 """
 
 from __future__ import annotations

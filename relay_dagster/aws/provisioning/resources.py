@@ -14,7 +14,7 @@ from __future__ import annotations
 import string
 from typing import Any
 
-from relay_dagster.aws.sqs.job_queue import DLQ_RETENTION_SECONDS
+from relay_dagster.aws.job_queue import DLQ_RETENTION_SECONDS
 
 BUCKET = "relay-inventory"
 RUNS_TABLE = "relay-inventory-runs"

@@ -11,9 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from relay_dagster.audit import Action
-from relay_dagster.aws.sqs.job_queue import JobQueue
+from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
+from relay_dagster.tenants.audit import Action
 from support.api_world import ADMIN, TENANT, ApiWorld, assert_problem, paths_of
 from support.builders import config_document, vendor_document
 from support.fakes import embedded_platform

@@ -10,8 +10,8 @@ import pytest
 from httpx import Response
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.audit import Action
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.tenants.audit import Action
 from support.api_world import ADMIN, TENANT, ApiWorld, assert_problem, paths_of
 from support.builders import vendor_document
 from support.fakes import embedded_platform

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.aws.sqs.job_queue import JobQueue
+from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord

@@ -9,7 +9,7 @@ import pytest
 
 from relay_dagster.aws.dynamodb.cursors import to_cursor
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.webhooks.model import EventType, Webhook
+from relay_dagster.webhooks.model import EventType, Webhook
 from support.api_world import ApiWorld, assert_problem, paths_of
 from support.webhooks_world import event, stored_webhook, tried
 

@@ -11,8 +11,8 @@ import pytest
 from httpx import Response
 
 from relay_dagster.aws.dynamodb.api_key_store import Scope
-from relay_dagster.runs.webhooks.changes import disabled, edited, failing
-from relay_dagster.runs.webhooks.model import SUBSCRIBABLE, DisabledReason
+from relay_dagster.webhooks.changes import disabled, edited, failing
+from relay_dagster.webhooks.model import SUBSCRIBABLE, DisabledReason
 from support.api_world import JSON, ApiWorld, assert_problem, paths_of
 from support.builders import vendor_document
 from support.fakes import embedded_platform

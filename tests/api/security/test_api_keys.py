@@ -15,10 +15,10 @@ from relay_dagster.api.security.api_keys import (
     NewKey,
 )
 from relay_dagster.api.security.rate_limits import RateLimitedError, WrongKeys
-from relay_dagster.audit import SYSTEM, Origin
 from relay_dagster.aws.dynamodb.api_key_store import DEFAULT_SCOPES, Scope, TenantKey
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.external_errors import ThrottledError
+from relay_dagster.tenants.audit import SYSTEM, Origin
 from support.fakes import NOW, FakeClock, Seconds
 
 HERE = "192.0.2.1"

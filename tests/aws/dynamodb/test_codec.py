@@ -11,12 +11,12 @@ import pytest
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import VendorResult
-from relay_dagster.audit import SYSTEM, Action
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import instant_text, read_instant, unmarshal
 from relay_dagster.aws.dynamodb.run_items import to_item, to_lock, to_record
-from relay_dagster.runs.feeds.hold import Hold
+from relay_dagster.feeds.hold import Hold
 from relay_dagster.runs.model import DueQueue, LockState, RunRecord, TenantLock, Trigger
+from relay_dagster.tenants.audit import SYSTEM, Action
 from support.builders import REQUESTED_AT, RUN_ID
 
 NOTHING_OF = VendorResult("v2", "missing", None, None, None, None, None)

@@ -18,18 +18,18 @@ from typing import Any
 
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
-from relay_dagster.audit import Action, Actor, ActorKind, Origin
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
-from relay_dagster.runs.feeds.hold import Release
+from relay_dagster.feeds.hold import Release
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun, Outcome, RunRecord, Trigger
-from relay_dagster.runs.tenants import deletion as deletion_rules
-from relay_dagster.runs.triggers.state import TriggerState, TriggerUpdate
-from relay_dagster.runs.webhooks.changes import added, disabled, edited, failing, rotated
-from relay_dagster.runs.webhooks.model import (
+from relay_dagster.tenants import deletion as deletion_rules
+from relay_dagster.tenants.audit import Action, Actor, ActorKind, Origin
+from relay_dagster.triggers.state import TriggerState, TriggerUpdate
+from relay_dagster.webhooks.changes import added, disabled, edited, failing, rotated
+from relay_dagster.webhooks.model import (
     Attempt,
     Delivery,
     DisabledReason,

@@ -9,13 +9,13 @@ from datetime import timedelta
 
 import pytest
 
-from relay_dagster.audit import Action
 from relay_dagster.runs.errors import TenantBusyError, TenantClosingError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import LockState, NewRun, RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.tenants.deletion import TenantState
-from relay_dagster.runs.triggers.state import TriggerUpdate
+from relay_dagster.tenants.audit import Action
+from relay_dagster.tenants.deletion import TenantState
+from relay_dagster.triggers.state import TriggerUpdate
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.fakes import embedded_platform, served_platform

@@ -9,18 +9,18 @@ from datetime import timedelta
 
 import pytest
 
-from relay_dagster.audit import SYSTEM, Action
 from relay_dagster.aws.dynamodb.codec import unmarshal
 from relay_dagster.aws.dynamodb.cursors import BadCursorError, to_cursor
 from relay_dagster.aws.dynamodb.schema import SHARDS
-from relay_dagster.runs.webhooks.changes import (
+from relay_dagster.tenants.audit import SYSTEM, Action
+from relay_dagster.webhooks.changes import (
     added,
     edited,
     removed,
     updated,
 )
-from relay_dagster.runs.webhooks.errors import TooManyWebhooksError, UnknownWebhookError
-from relay_dagster.runs.webhooks.model import DisabledReason, new_secret
+from relay_dagster.webhooks.errors import TooManyWebhooksError, UnknownWebhookError
+from relay_dagster.webhooks.model import DisabledReason, new_secret
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, CallCounter, embedded_platform, served_platform
 from support.webhooks_world import SECOND, event, stored_webhook, tried, webhook

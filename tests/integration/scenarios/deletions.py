@@ -12,7 +12,7 @@ from integration.waiting import wait_for
 from relay_core.domain.codes import RunStatus
 from relay_dagster.devstack.processes import CODE, DAEMON
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.tenants.deletion import TenantState
+from relay_dagster.tenants.deletion import TenantState
 from support.tenant_leftovers import kept_by_aws, kept_by_dagster, naming
 
 REMOVED_WITHIN = 120

@@ -15,7 +15,7 @@ from integration.settled import Exceptions, everything_settled
 from integration.waiting import wait_for
 from relay_core.domain.codes import RunStatus
 from relay_dagster.devstack.processes import API
-from relay_dagster.runs.feeds.pointer import FeedPointer
+from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.model import RunRecord
 from support import builders
 

@@ -1,0 +1,253 @@
+"""The CloudWatch alarms of an installation: their definitions, and the calls that set them up.
+
+An alarm sees a metric only where name, namespace and dimensions are exactly those that were
+written, so all three are taken from the module that writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from relay_dagster.aws import metrics
+from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.error_mapping import maps_aws_errors
+
+# CloudWatch takes no more names in one call.
+_MAX_NAMES = 100
+_ACTIONS = ("AlarmActions", "OKActions")
+# Fields that operators set by hand: an update must name them, or CloudWatch resets them.
+_KEPT = {"ActionsEnabled": True, "InsufficientDataActions": []}
+
+
+class Kind(StrEnum):
+    """The subject of an alarm."""
+
+    CONSECUTIVE_FAILURES = "consecutive-failures"
+    BACKLOG = "sqs-backlog"
+    WORKER_ERRORS = "worker-errors"
+    HEARTBEAT = "worker-heartbeat"
+    HOLDS = "runs-held"
+    DEAD_LETTERS = "dead-letters"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmPlan:
+    """The alarms that are wanted, and their thresholds.
+
+    Without ``tenants`` one alarm covers all tenants. ``failure_period`` is the seconds between two
+    runs of a tenant: a period without a run is no failure. Without ``topics`` each alarm keeps its
+    actions.
+    """
+
+    environment: str
+    namespace: str
+    queue_name: str
+    dlq_name: str
+    tenants: Sequence[str] = ()
+    kinds: Sequence[Kind] = tuple(Kind)
+    failure_threshold: int = 3
+    failure_period: int = 3600
+    backlog_threshold: int = 100
+    backlog_minutes: int = 15
+    worker_error_threshold: int = 5
+    worker_error_period: int = 300
+    heartbeat_minutes: int = 5
+    topics: Sequence[str] = ()
+    name_prefix: str = "relay"
+
+
+class Verdict(StrEnum):
+    """The outcome for an alarm."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One alarm and what was done to it; ``fields`` are those that an update changed."""
+
+    name: str
+    verdict: Verdict
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """The condition under which an alarm is raised: a metric of ours, or of a queue."""
+
+    metric: str
+    statistic: str
+    comparison: str
+    threshold: float
+    period: int
+    periods: int = 1
+    missing: str = "notBreaching"
+    queue: str | None = None
+
+
+_COMPARISONS = {
+    "<": "LessThanThreshold",
+    ">": "GreaterThanThreshold",
+    ">=": "GreaterThanOrEqualToThreshold",
+}
+_WAITING = "ApproximateNumberOfMessagesVisible"
+_DESCRIPTIONS = {
+    Kind.CONSECUTIVE_FAILURES: (
+        "Runs of {whose} failed in {plan.failure_threshold} periods of {plan.failure_period} s "
+        "running. Look at the latest run's error_code and errors.json, put the input or the config "
+        "right, start a new run."
+    ),
+    Kind.BACKLOG: (
+        "More than {plan.backlog_threshold} jobs waited in {plan.queue_name} for "
+        "{plan.backlog_minutes} minutes. Look at the workers' health and logs "
+        "(queue_receive_error, run_retryable_error); add workers, or pause run creation."
+    ),
+    Kind.WORKER_ERRORS: (
+        "More than {plan.worker_error_threshold} worker errors in {plan.worker_error_period} s. "
+        "The metric's ErrorType dimension and the logs say which; check recent deployments, S3, "
+        "DynamoDB and throttling."
+    ),
+    Kind.HEARTBEAT: (
+        "No sensor has made a tick for {plan.heartbeat_minutes} minutes: runs are accepted, and "
+        "none starts. Look at the daemon and the code server."
+    ),
+    Kind.HOLDS: (
+        "A run has been held for an hour: its tenant's shop keeps an older feed until somebody "
+        "releases or discards it. GET /v1/runs?status=HELD, or relay runs --status HELD; "
+        "relay show says what holds it."
+    ),
+    Kind.DEAD_LETTERS: (
+        "There are messages in {plan.dlq_name}: jobs whose attempts are used up, or what is no "
+        "job. relay dlq list says which and why; redrive or discard each."
+    ),
+}
+
+
+def _conditions(plan: AlarmPlan) -> dict[Kind, _Condition]:
+    errors, seconds = plan.worker_error_threshold, plan.worker_error_period
+    failures = (plan.failure_period, plan.failure_threshold)
+    return {
+        # No run is neither success nor failure: the alarm keeps its state.
+        Kind.CONSECUTIVE_FAILURES: _Condition(
+            metrics.RUN_FAILED, "Maximum", ">=", 1, *failures, missing="ignore"
+        ),
+        # SQS writes nothing for a queue that nobody uses.
+        Kind.BACKLOG: _Condition(
+            _WAITING,
+            "Maximum",
+            ">",
+            plan.backlog_threshold,
+            60,
+            plan.backlog_minutes,
+            queue=plan.queue_name,
+        ),
+        Kind.WORKER_ERRORS: _Condition(metrics.WORKER_ERROR, "Sum", ">", errors, seconds),
+        Kind.HEARTBEAT: _Condition(
+            metrics.WORKER_HEARTBEAT, "Sum", "<", 1, 60, plan.heartbeat_minutes, missing="breaching"
+        ),
+        # One period: a minute that no value falls into does not begin the hour anew.
+        Kind.HOLDS: _Condition(metrics.RUNS_HELD, "Minimum", ">=", 1, 3600),
+        Kind.DEAD_LETTERS: _Condition(_WAITING, "Maximum", ">", 0, 300, queue=plan.dlq_name),
+    }
+
+
+def alarm_definitions(plan: AlarmPlan) -> list[dict[str, Any]]:
+    """Return the arguments of PutMetricAlarm, one alarm each."""
+    conditions = _conditions(plan)
+    alarms = []
+    for kind in plan.kinds:
+        tenants: list[str | None] = [None]
+        if kind is Kind.CONSECUTIVE_FAILURES and plan.tenants:
+            tenants = [*plan.tenants]
+        for tenant in tenants:
+            alarms.append(_alarm(plan, kind, conditions[kind], tenant))
+    return alarms
+
+
+def _alarm(
+    plan: AlarmPlan, kind: Kind, condition: _Condition, tenant: str | None
+) -> dict[str, Any]:
+    dimensions = {} if tenant is None else {metrics.TENANT_ID: tenant}
+    if condition.queue is None:
+        dimensions[metrics.ENVIRONMENT] = plan.environment
+    else:
+        dimensions["QueueName"] = condition.queue
+    whose = "any tenant" if tenant is None else f"tenant {tenant}"
+    return {
+        "AlarmName": "-".join(filter(None, (plan.name_prefix, plan.environment, kind, tenant))),
+        "Namespace": plan.namespace if condition.queue is None else "AWS/SQS",
+        "DatapointsToAlarm": condition.periods,
+        "AlarmDescription": _DESCRIPTIONS[kind].format(plan=plan, whose=whose),
+        "MetricName": condition.metric,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+        "Statistic": condition.statistic,
+        "ComparisonOperator": _COMPARISONS[condition.comparison],
+        "Threshold": float(condition.threshold),
+        "Period": condition.period,
+        "EvaluationPeriods": condition.periods,
+        "TreatMissingData": condition.missing,
+    }
+
+
+@maps_aws_errors
+def set_up_alarms(plan: AlarmPlan, clients: Clients, *, dry_run: bool = False) -> list[Change]:
+    """Create the alarms that are missing, and update those that differ.
+
+    Args:
+        plan: the alarms that are wanted.
+        clients: AWS.
+        dry_run: change nothing, only report.
+
+    Raises:
+        ExternalServiceError: AWS fails.
+    """
+    wanted = alarm_definitions(plan)
+    names = [alarm["AlarmName"] for alarm in wanted]
+    present: dict[str, Mapping[str, Any]] = {}
+    for start in range(0, len(names), _MAX_NAMES):
+        answer = clients.cloudwatch.describe_alarms(
+            AlarmNames=names[start : start + _MAX_NAMES], MaxRecords=_MAX_NAMES
+        )
+        present |= {alarm["AlarmName"]: alarm for alarm in answer.get("MetricAlarms", [])}
+    changes = []
+    for alarm in wanted:
+        there = present.get(alarm["AlarmName"])
+        alarm = _with_actions(alarm, there or {}, plan.topics)
+        change = _compare(alarm, there)
+        if change.verdict is not Verdict.UNCHANGED and not dry_run:
+            clients.cloudwatch.put_metric_alarm(**alarm)
+        changes.append(change)
+    return changes
+
+
+def _with_actions(
+    alarm: Mapping[str, Any], there: Mapping[str, Any], topics: Sequence[str]
+) -> dict[str, Any]:
+    """Return the alarm with its actions: an update that names none takes none away."""
+    kept = {name: there.get(name, default) for name, default in _KEPT.items()}
+    actions = {name: list(topics) or list(there.get(name, [])) for name in _ACTIONS}
+    return {**alarm, **kept, **actions}
+
+
+def _compare(wanted: Mapping[str, Any], there: Mapping[str, Any] | None) -> Change:
+    name = wanted["AlarmName"]
+    if there is None:
+        return Change(name, Verdict.CREATED)
+    changed = tuple(
+        field
+        for field, value in wanted.items()
+        if _comparable(value) != _comparable(there.get(field))
+    )
+    return Change(name, Verdict.UPDATED if changed else Verdict.UNCHANGED, changed)
+
+
+def _comparable(value: Any) -> Any:
+    """Return a value such that order, which CloudWatch does not keep, does not count."""
+    if not isinstance(value, list):
+        return value
+    return sorted(str(sorted(item.items()) if isinstance(item, dict) else item) for item in value)

@@ -1,1 +1,0 @@
-"""The queue of jobs and its dead letters in SQS."""

@@ -1,0 +1,124 @@
+"""The sweep of the dead-letter queue: messages that SQS itself has moved there are resolved.
+
+Such a message is sent again where its run goes on; else its run ends. A dead letter with a cause
+was put there on purpose, and stays until an operator has resolved it. The queue is read whole, now
+and then: at once when the number of its messages has changed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from relay_dagster.aws.job_queue import CAUSE, Message
+from relay_dagster.drain import Deadline
+from relay_dagster.intake.dead_letter_queue import read_whole
+from relay_dagster.logs import event_log
+from relay_dagster.maintenance.memory import Memory
+from relay_dagster.runs.errors import TenantClosingError
+from relay_dagster.runs.job_message import Job, NotAJobError
+from relay_dagster.runs.model import DueQueue, RunRecord
+from relay_dagster.runs.poll_schedule import DEAD_LETTER_LIFE
+from relay_dagster.runs.transitions import is_job_of
+from relay_dagster.wiring import Platform
+
+AT_LEAST_EVERY_SECONDS = 240
+
+log = event_log()
+
+
+@dataclass
+class DeadLetterCount(Memory):
+    """The number of dead letters when the queue was last read, and when that was."""
+
+    count: int = 0
+    read_at: float = 0
+
+
+def sweep(
+    platform: Platform, last: DeadLetterCount, now: datetime, deadline: Deadline | None = None
+) -> str:
+    """Resolve the dead letters that nobody has put there, if it is time; say what was done."""
+    count = platform.queue.count_dead()
+    is_late = now.timestamp() - last.read_at >= AT_LEAST_EVERY_SECONDS
+    if not count or (count == last.count and not is_late):
+        return f"{count} dead letters"
+    resolved = resolve_dead_letters(platform, deadline)
+    last.count, last.read_at = count - resolved, now.timestamp()
+    note_expired(platform, now)
+    return f"{resolved} of {count} dead letters settled"
+
+
+def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -> int:
+    """Resolve the dead letters that nobody has put there; delete those resolved by an operator.
+
+    Returns:
+        How many were resolved.
+    """
+    resolved = 0
+    for messages in read_whole(platform.queue, deadline):
+        jobs = {each.message_id: job for each in messages if (job := _job_of(each))}
+        records = platform.runs.get_many({job.run_id for job in jobs.values()})
+        for message in messages:
+            job = jobs.get(message.message_id)
+            if job is not None:
+                resolved += _resolve(platform, message, job, records.get(job.run_id))
+    return resolved
+
+
+def note_expired(platform: Platform, now: datetime) -> None:
+    """Note of dead letters that the queue no longer keeps that they are resolved."""
+    for record in platform.runs.due(DueQueue.DEAD_LETTER, now - DEAD_LETTER_LIFE):
+        platform.ledger.resolve_dead_letter(record.run_id)
+
+
+def _job_of(message: Message) -> Job | None:
+    try:
+        return Job.parse(message.body)
+    except NotAJobError:
+        return None
+
+
+def _resolve(platform: Platform, message: Message, job: Job, record: RunRecord | None) -> bool:
+    """Resolve a dead letter; return False where it stays."""
+    if CAUSE in message.attributes:  # it was put there on purpose
+        return record is not None and _delete_resolved(platform, record, message)
+    if record is None:
+        return _end_unknown(platform, job, message)
+    if not is_job_of(record, job):
+        return False  # job_conflict: the dead-letter queue is where it belongs
+    _send_again_or_delete(platform, record, message)
+    return True
+
+
+def _delete_resolved(platform: Platform, record: RunRecord, message: Message) -> bool:
+    """Delete a dead letter that an operator resolved while the queue did not hand it out."""
+    if record.dlq_message_id != message.message_id or record.dead_letter_resolved_at is None:
+        return False
+    platform.queue.delete_dead(message.receipt_handle)
+    return True
+
+
+def _end_unknown(platform: Platform, job: Job, message: Message) -> bool:
+    """Make an ended run of a job that no record knows; its message stays a dead letter."""
+    cause = "the message was received too often without a run of its own"
+    try:
+        dead = platform.ledger.adopt_dead(job, cause, message.message_id, message.sent_at)
+    except TenantClosingError as error:
+        # It goes with its tenant; until then it is where it belongs.
+        return error.is_deleted and platform.queue.delete_dead(message.receipt_handle)
+    platform.metrics.run_finished(dead)
+    log.error("poison_job_detected", **dead.log_facts)
+    return True
+
+
+def _send_again_or_delete(platform: Platform, record: RunRecord, message: Message) -> None:
+    queue = platform.queue
+    if record.needs_dlq:
+        platform.ledger.record_dlq(record.run_id, message.message_id)
+    elif record.has_ended:
+        if not record.has_dead_letter or record.dlq_message_id != message.message_id:
+            queue.delete_dead(message.receipt_handle)
+    else:
+        sent = queue.send_again(message)
+        platform.ledger.mark_sent(record.run_id, sent)
+        queue.delete_dead(message.receipt_handle)
+        log.info("message_replaced", message_id=sent, **record.log_facts)

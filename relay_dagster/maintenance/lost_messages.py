@@ -1,0 +1,67 @@
+"""Messages that are gone although their runs wait for them: purged, expired, or of another queue.
+
+A run says when it has waited long enough (`DueQueue.MESSAGE`); here that clock stands still while
+the queue has a backlog. What was sent before the queue was seen empty, and has shown no sign for
+``RELAY_MESSAGE_LOST_SECONDS`` since then, is sent again; a second message for a run does no harm.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from relay_dagster.logs import event_log
+from relay_dagster.maintenance.memory import Memory
+from relay_dagster.runs.errors import RunError
+from relay_dagster.runs.model import DueQueue
+from relay_dagster.wiring import Platform
+
+MAX_RUNS = 100
+_NOTES = 10
+
+log = event_log()
+
+
+@dataclass
+class QueueWatch(Memory):
+    """When the queue was seen empty, oldest first: about ten instants of the time that matters."""
+
+    empty_at: list[float] = field(default_factory=list)
+
+    def note_empty(self, now: datetime, lost_seconds: float) -> None:
+        """Note that the queue is empty; of what is longer ago than matters the last is kept."""
+        instant = now.timestamp()
+        if not self.empty_at or instant - self.empty_at[-1] >= lost_seconds / _NOTES:
+            self.empty_at.append(instant)
+        matters_since = self._last_before(instant - lost_seconds)
+        self.empty_at = [at for at in self.empty_at if at >= (matters_since or 0)]
+
+    def due_until(self, now: datetime, lost_seconds: float) -> datetime | None:
+        """Return up to when runs that wait for their message are due; None where none is."""
+        seen = self._last_before(now.timestamp() - lost_seconds)
+        if seen is None:
+            return None
+        return datetime.fromtimestamp(seen, UTC) + timedelta(seconds=lost_seconds)
+
+    def _last_before(self, instant: float) -> float | None:
+        return max((at for at in self.empty_at if at <= instant), default=None)
+
+
+def send_lost_again(platform: Platform, watch: QueueWatch, now: datetime) -> int:
+    """Send the messages again that are lost; return how many.
+
+    Raises:
+        ExternalServiceError: queue or table fails; those that are left stay due.
+    """
+    if platform.queue.count_waiting():
+        return 0
+    lost_seconds = platform.settings.message_lost_seconds
+    watch.note_empty(now, lost_seconds)
+    until = watch.due_until(now, lost_seconds)
+    if until is None:
+        return 0
+    records = platform.runs.due(DueQueue.MESSAGE, until, MAX_RUNS)
+    for record in records:
+        try:
+            platform.submission.send_again(record)
+        except RunError as error:
+            log.info("message_not_lost", reason=str(error), **record.log_facts)
+    return len(records)

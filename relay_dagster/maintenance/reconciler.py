@@ -1,0 +1,254 @@
+"""One tick over the runs that are due: gather facts, let `rules` decide, act, note the next check.
+
+Records themselves say when they are due (``runs/poll_schedule.py``), so a tick leaves nothing to
+the next. A run that cannot be handled is put off, and checked afresh by a later tick.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import zip_longest
+
+from relay_core.domain.codes import RunStatus
+from relay_dagster.aws.metrics import report_fault
+from relay_dagster.drain import TICK_SECONDS, Deadline, drain
+from relay_dagster.execution.publication import remove_superseded, withdraw
+from relay_dagster.external_errors import ThrottledError
+from relay_dagster.logs import event_log
+from relay_dagster.maintenance.dead_run_reports import write_reports
+from relay_dagster.maintenance.run_decision import (
+    SOON,
+    Act,
+    Extend,
+    Lose,
+    ReconcileAction,
+    ReportFailed,
+    RunFacts,
+    SignOfLife,
+    decide,
+    next_check,
+)
+from relay_dagster.runs.errors import CancelRequestedError, RunError
+from relay_dagster.runs.model import DueQueue, LockState, RunRecord, Trigger
+from relay_dagster.runs.poll_schedule import PollSchedule
+from relay_dagster.runs.ports import AttemptState, Executions, utc_now
+from relay_dagster.wiring import Platform
+
+MAX_RECORDS = 200
+_ROUNDS = 5
+
+log = event_log()
+
+
+@dataclass
+class ReconcileTick:
+    """Checks up to 200 runs of each queue, longest due first, and does what each needs.
+
+    Args:
+        platform: the stores, the queue and the ledger.
+        executions: what executes.
+        clock: tells the time, aware.
+        monotonic: tells how long the tick has lasted, in seconds.
+    """
+
+    platform: Platform
+    executions: Executions
+    clock: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+
+    def run(self, seconds: float = TICK_SECONDS) -> int:
+        """Handle the runs that are due, for so long; return how many were seen."""
+        deadline, records = Deadline.after(seconds, self.monotonic), self._due()
+        heartbeats = self.platform.runs.heartbeats([one for one in records if one.attempt])
+        turns = self._turns(records)
+
+        def check(record: RunRecord) -> None:
+            self._check(record, heartbeats.get(record.run_id, 0), record.run_id in turns)
+
+        return len(drain(records, check, self._put_off, deadline=deadline))
+
+    def _due(self) -> list[RunRecord]:
+        """Return runs of both queues by turns: many that have ended hold up none under way."""
+        now, runs = self.clock(), self.platform.runs
+        queues = [runs.due(queue, now, MAX_RECORDS) for queue in (DueQueue.ATTEMPT, DueQueue.END)]
+        return [record for pair in zip_longest(*queues) for record in pair if record is not None]
+
+    def _turns(self, records: Iterable[RunRecord]) -> set[str]:
+        """Return the runs whose turn it is: their tenant is free, nobody has waited longer."""
+        waiting = [each for each in records if each.lock_state is LockState.QUEUED]
+        locks = self.platform.runs.locks({each.tenant_id for each in waiting})
+        return {each.run_id for each in waiting if locks[each.tenant_id].is_turn_of(each.run_id)}
+
+    def _put_off(self, record: RunRecord, error: Exception) -> None:
+        """Report why a run could not be handled, and let a later tick check it afresh."""
+        if isinstance(error, RunError):  # Somebody else has moved the run on meanwhile.
+            log.warning("run_not_reconciled", error=str(error), **record.log_facts)
+        else:
+            report_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
+        self.platform.ledger.postpone(record)
+
+    def _check(self, record: RunRecord, heartbeats: int, is_its_turn: bool) -> None:
+        now, policy = self.clock(), self.platform.ledger.schedule
+        execution = self._execution_of(record)
+        sign = SignOfLife(record.attempt, heartbeats, execution, record.dagster_run_id)
+        seen = sign.seen_in(record, now)
+        facts = RunFacts(
+            record=seen,
+            execution=execution,
+            now=now,
+            silent_seconds=(now - (seen.watched_at or now)).total_seconds(),
+            is_its_turn=is_its_turn,
+        )
+        after = seen
+        for action in decide(facts, policy):
+            if action is Act.HAND_OVER:
+                self._hand_over(after)
+                return
+            after = self._act(action, after, now)
+        if after.revision == record.revision:
+            self._note_check(replace(facts, record=after), policy)
+
+    def _note_check(self, facts: RunFacts, policy: PollSchedule) -> None:
+        """Note when a run is due again that stays as it is."""
+        record = facts.record
+        self.platform.ledger.check_again(
+            record,
+            next_check(facts, policy),
+            watched_as=record.watched_as,
+            watched_at=record.watched_at,
+            hidden_until=record.hidden_until,
+        )
+
+    def _hand_over(self, record: RunRecord) -> None:
+        """Leave a run's next attempt to the intake, which asks Dagster for it."""
+        waits = record.lock_state is LockState.QUEUED
+        queue = DueQueue.TURN if waits else DueQueue.READY
+        self.platform.ledger.check_again(record, timedelta(0), queue=queue)
+
+    def _execution_of(self, record: RunRecord) -> AttemptState:
+        if record.is_dispatched or (record.has_ended and record.attempt):
+            return self.executions.state(record)
+        return AttemptState.ABSENT
+
+    def _act(self, action: ReconcileAction, record: RunRecord, now: datetime) -> RunRecord:
+        if isinstance(action, Extend):
+            return self._extend(record, action.seconds, now)
+        if isinstance(action, ReportFailed):
+            self.executions.report_failed(record, action.message)
+            return record
+        if isinstance(action, Lose):
+            return self._lose(record, action)
+        acts: dict[Act, Callable[[RunRecord], RunRecord]] = {
+            Act.SEND: self._send,
+            Act.REPLACE: self._replace,
+            Act.TERMINATE: self._terminate,
+            Act.STOP: self._stop,
+            Act.FORCE_CANCELLED: self._force_cancelled,
+            Act.CANCEL: self._cancel,
+            Act.POISON: self._poison,
+            Act.SEND_TO_DLQ: self._send_to_dlq,
+            Act.REPORT: self._report,
+            Act.SETTLE: self._settle,
+        }
+        return acts[action](record)
+
+    def _extend(self, record: RunRecord, seconds: float, now: datetime) -> RunRecord:
+        if record.receipt_handle is not None:
+            self.platform.queue.extend(record.receipt_handle, seconds)
+        return replace(record, hidden_until=now + timedelta(seconds=seconds))
+
+    def _lose(self, record: RunRecord, action: Lose) -> RunRecord:
+        try:
+            lost = self.platform.ledger.lose_attempt(record, action.error_code, action.message)
+        except CancelRequestedError:
+            return self._cancel(record)
+        log.warning(
+            "run_retryable_error",
+            attempt=record.attempt,
+            error_code=action.error_code,
+            error_message=action.message,
+            **record.log_facts,
+        )
+        self.platform.metrics.worker_error(action.error_code)
+        return self._report_poison(lost) if lost.has_ended else lost
+
+    def _poison(self, record: RunRecord) -> RunRecord:
+        attempts = f"{record.attempt} of {self.platform.settings.max_attempts}"
+        message = f"attempts used up ({attempts}); the last ended with: {record.error_message}"
+        return self._report_poison(self.platform.ledger.poison(record.run_id, message))
+
+    def _report_poison(self, record: RunRecord) -> RunRecord:
+        """Let log and metrics know of a run that has just ended here, for want of attempts."""
+        facts = {"attempt": record.attempt, **record.log_facts}
+        log.error("poison_job_detected", error_message=record.error_message, **facts)
+        log.info("run_failed", error_code=record.error_code, **facts)
+        self.platform.metrics.run_finished(record)
+        return record
+
+    def _send(self, record: RunRecord) -> RunRecord:
+        return self.platform.submission.send_unsent(record.run_id)
+
+    def _replace(self, record: RunRecord) -> RunRecord:
+        queue = self.platform.queue
+        message_id = queue.send(record.job, request_id=record.request_id)
+        after = self.platform.ledger.mark_sent(record.run_id, message_id)
+        if record.receipt_handle is not None:
+            queue.delete(record.receipt_handle)
+        return after
+
+    def _terminate(self, record: RunRecord) -> RunRecord:
+        self.executions.terminate(record)
+        return record
+
+    def _stop(self, record: RunRecord) -> RunRecord:
+        self.platform.runs.stop_beats(record.run_id, record.attempt)
+        self.executions.stop(record)
+        return record
+
+    def _force_cancelled(self, record: RunRecord) -> RunRecord:
+        self.executions.report_cancelled(record, "cancelled on request; its process did not end")
+        return record
+
+    def _cancel(self, record: RunRecord) -> RunRecord:
+        cancelled = self.platform.ledger.cancel(record.run_id)
+        log.info("run_cancelled", **record.log_facts)
+        return cancelled
+
+    def _send_to_dlq(self, record: RunRecord) -> RunRecord:
+        message_id = self.platform.queue.send_dead(
+            record.job.body(),
+            cause=f"{record.error_code}: {record.error_message}",
+            run_id=record.run_id,
+            request_id=record.request_id,
+        )
+        return self.platform.ledger.record_dlq(record.run_id, message_id)
+
+    def _report(self, record: RunRecord) -> RunRecord:
+        if record.reports_tried_at is None:
+            tried_at = self.clock()
+            self.platform.ledger.check_again(record, SOON, reports_tried_at=tried_at)
+        return write_reports(self.platform, record)
+
+    def _settle(self, record: RunRecord) -> RunRecord:
+        if record.receipt_handle is not None and record.trigger is not Trigger.DAGSTER:
+            self.platform.queue.delete(record.receipt_handle)
+        self._call_next(record.tenant_id)
+        settled = self.platform.ledger.acknowledge(record.run_id, known=record)
+        if record.hold is not None and record.status is RunStatus.CANCELLED:
+            withdraw(self.platform.objects, record)
+        if record.status is RunStatus.SUCCEEDED:
+            remove_superseded(self.platform, record.tenant_id, self.clock())
+        return settled
+
+    def _call_next(self, tenant_id: str) -> None:
+        """Let the intake know whose turn it is, now that the tenant's run has ended."""
+        runs = self.platform.runs
+        for _ in range(_ROUNDS):
+            lock = runs.lock(tenant_id)
+            waiting = runs.get(lock.next_run_id) if lock.next_run_id else None
+            if lock.holder or waiting is None or waiting.lock_state is not LockState.QUEUED:
+                return
+            if self.platform.ledger.check_again(waiting, timedelta(0), queue=DueQueue.TURN):
+                return
+        raise ThrottledError("call_next", f"tenant {tenant_id}: too many writers at once")

@@ -1,1 +1,0 @@
-"""Carries tenants' deletions out: what is removed in which order, a tick at a time."""

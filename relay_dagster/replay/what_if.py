@@ -1,0 +1,224 @@
+"""A config tried on runs that were: what their inputs come to under it, and under their own."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from relay_core.config import TenantConfig, load_config
+from relay_core.domain.errors import UnsupportedSchemaVersionError
+from relay_core.publish.changes import Changes
+from relay_core.publish.keys import MERGED_INVENTORY
+from relay_core.publish.state import Baseline, StateContext
+from relay_core.validation.comparison import FeedFigures
+from relay_core.validation.guards import GuardResult
+from relay_dagster.client.config_files import read_config_file
+from relay_dagster.client.errors import BadUsageError, ClientError
+from relay_dagster.client.holds import show_guard
+from relay_dagster.client.runs import show_changes
+from relay_dagster.client.session import Session, Shown, command
+from relay_dagster.client.terminal import Screen, counted
+from relay_dagster.replay.engine import KEYS, Replayed, replay
+from relay_dagster.replay.last_good import LastGood
+from relay_dagster.replay.run_artifacts import DIFFERENT, RunArtifacts
+from relay_dagster.wire.runs import FeedChanges
+
+_MAX_MOVES = 5
+
+commands = typer.Typer()
+
+
+@command(commands)
+def rehearse(
+    session: Session,
+    run_ids: Annotated[
+        list[str], typer.Argument(metavar="RUN_ID...", help="The runs.", show_default=False)
+    ],
+    config: Annotated[
+        Path, typer.Option(metavar="FILE", help="The config to try.", show_default=False)
+    ],
+) -> Shown:
+    """Try a config on runs that were: what would change in their feeds, what the guards would say.
+
+    Stores nothing. Exit status 3 where anything changes; 2 where a run's files are gone.
+    """
+    tried, found = read_config(config), []
+    for run_id in run_ids:
+        with TemporaryDirectory(prefix="relay-") as folder:
+            found.append(WhatIf(session, run_id, tried, Path(folder)))
+        if not session.as_json:
+            found[-1].show()
+    is_same = all(each.is_same for each in found)
+    return Shown(found, lambda: None, lambda: 0 if is_same else DIFFERENT)
+
+
+def read_config(path: Path) -> TenantConfig:
+    """Return the config of a file.
+
+    Raises:
+        BadUsageError: there is no such file.
+        ConfigError: it is none, with every fault and its path.
+    """
+    try:
+        return load_config(read_config_file(path))
+    except UnsupportedSchemaVersionError as error:
+        raise ClientError(f"schema_version: {error}") from error
+
+
+@dataclass
+class _FeedDigest:
+    """The engine's `Sink` that keeps the feed's hash; no other file is made."""
+
+    sha256: str | None = None
+
+    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """Hash the feed."""
+        if KEYS.artifact_name(key) != MERGED_INVENTORY:
+            return
+        digest = hashlib.sha256()
+        for chunk in chunks:
+            digest.update(chunk)
+        self.sha256 = digest.hexdigest()
+
+    def wait(self) -> None:
+        """Return: nothing is under way."""
+
+
+class WhatIf:
+    """One run's inputs under its own config and under another.
+
+    Both are judged as the run was; then the other's feed is compared with the run's own, as if that
+    were published. Where the run comes to none, it is compared as the run would have been.
+
+    Args:
+        session: where the run is asked for and shown.
+        run_id: the run.
+        config: the other config.
+        folder: where the run's files are put.
+
+    Raises:
+        BadUsageError: the config is another tenant's.
+        ConfigError: it lacks a vendor that the run was asked for.
+        NotReplayableError: what the run is made of is not there.
+    """
+
+    def __init__(self, session: Session, run_id: str, config: TenantConfig, folder: Path) -> None:
+        self._screen = session.screen
+        artifacts = RunArtifacts(session, run_id, folder)
+        self.run = artifacts.run
+        if config.tenant_id != self.run.tenant_id:
+            raise BadUsageError(
+                f"the config is of tenant {config.tenant_id}, run {run_id} of {self.run.tenant_id}"
+            )
+        digests = (_FeedDigest(), _FeedDigest())
+        own = replay(artifacts, artifacts.config, digests[0], LastGood(artifacts, artifacts.config))
+        last_good = LastGood(artifacts, config, artifacts.of_baseline())
+        other = replay(artifacts, config, digests[1], last_good)
+        self._changes, self._guards = _compared(artifacts, own, other)
+        self._own, self._other = map(_outcome, (own, other), digests)
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the run ends the same, counts the same and gives the same feed."""
+        return self._own == self._other
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it for programs."""
+        changes, guards = self._changes, self._guards
+        return {
+            "run_id": self.run.run_id,
+            "tenant_id": self.run.tenant_id,
+            "same": self.is_same,
+            "own": self._own,
+            "rehearsed": self._other,
+            "changes": None if changes is None else changes.as_dict(),
+            "guards": None if guards is None else [result.as_dict() for result in guards],
+        }
+
+    def show(self) -> None:
+        """Write it for people: how both end, what changes, what the guards say."""
+        screen = self._screen
+        screen.say(f"run {self.run.run_id} of {self.run.tenant_id}", style="bold")
+        sides = ("own config", "rehearsed")
+        screen.table(("", *sides), list(_rows(self._own, self._other)), folded=sides)
+        for side, outcome in zip(sides, (self._own, self._other), strict=True):
+            if outcome["error_message"]:
+                screen.say(f"{side}: {outcome['error_code']}: {outcome['error_message']}")
+        if self._changes is not None:
+            show_changes(screen, FeedChanges.model_validate(self._changes.as_dict()))
+            _show_moves(screen, self._changes)
+        self._show_guards()
+        if self.is_same:
+            screen.say("nothing changes")
+
+    def _show_guards(self) -> None:
+        screen = self._screen
+        screen.say()
+        if self._guards is None:
+            screen.say("guards: not judged", style="bold")
+            return
+        tripped = [each for each in self._guards if each.tripped]
+        names = ", ".join(dict.fromkeys(each.guard for each in tripped))
+        verdict = f"{names} would trip" if tripped else "none would trip"
+        screen.say(f"guards: {verdict}", style="bold")
+        for result in self._guards:
+            show_guard(screen, result.as_dict())
+
+
+def _compared(
+    artifacts: RunArtifacts, own: Replayed, other: Replayed
+) -> tuple[Changes | None, Sequence[GuardResult] | None]:
+    """Return what the other feed changes against the run's own; each None where there is none."""
+    mine, others = _feed(own), _feed(other)
+    currency = own.stages.config.default_currency
+    if mine is None:
+        return other.findings.changes, other.findings.guards
+    if others is None or other.stages.config.default_currency != currency:
+        return None, None
+    run, rows = artifacts.run, own.findings.valid_rows()
+    context = StateContext(run.run_id, run.tenant_id, run.config_version, currency, rows)
+    return other.stages.compared(others, Baseline(context, FeedFigures.of(mine)))
+
+
+def _feed(replayed: Replayed) -> pd.DataFrame | None:
+    return None if replayed.merged is None else replayed.merged.feed
+
+
+def _outcome(replayed: Replayed, digest: _FeedDigest) -> dict[str, Any]:
+    """Return how a run ends, what it counts and what its feed's hash is."""
+    findings = replayed.findings
+    failure = findings.failure
+    return {
+        "status": str(findings.status),
+        "error_code": failure and failure.error_code,
+        "error_message": failure and failure.error_message,
+        **findings.counts(),
+        "warnings": dict(sorted(findings.counted_warnings().items())),
+        "feed_sha256": digest.sha256,
+    }
+
+
+def _rows(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    told: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "ends": ("status", str),
+        "rows read": ("total_rows", "{:,}".format),
+        "refused": ("invalid_rows", "{:,}".format),
+        "SKUs in the feed": ("record_count", "{:,}".format),
+        "SKUs without a price": ("unpriced_skus", "{:,}".format),
+        "warnings": ("warnings", counted),
+    }
+    for what, (name, written) in told.items():
+        yield what, written(own[name]), written(other[name])
+
+
+def _show_moves(screen: Screen, changes: Changes) -> None:
+    for what, moves in zip(("rises", "falls"), changes.greatest_moves(_MAX_MOVES), strict=True):
+        if moves:
+            screen.section(f"the greatest price {what}")
+        for move in moves:
+            screen.say(f"{move.sku}: {move.before} -> {move.after}", indent=2)

@@ -1,1 +1,0 @@
-"""What becomes of a tenant that is to be deleted: its states, and what stops at once."""

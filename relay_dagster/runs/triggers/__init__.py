@@ -1,1 +1,0 @@
-"""What a tenant's triggers have seen and are waiting for."""

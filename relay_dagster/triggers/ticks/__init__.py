@@ -1,0 +1,1 @@
+"""The ticks of triggers: what is due is found and started, uploads are taken in."""

@@ -1,0 +1,83 @@
+"""One check of a tenant's triggers: the run that they want by now starts, or waits.
+
+However many checks run at once, each due time and each upload leads to one run: the transaction
+that creates the record takes it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from relay_core.config import load_stored_config
+from relay_core.domain.errors import RelayError
+from relay_dagster.logs import event_log
+from relay_dagster.runs.errors import (
+    CommitLostError,
+    RunCreationPausedError,
+    TenantBusyError,
+    TenantClosingError,
+)
+from relay_dagster.runs.model import RunRecord, Trigger
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.triggers.rules import Plan, caught_up, dropped, resting, started
+from relay_dagster.triggers.state import TriggerState, TriggerUpdate
+from relay_dagster.triggers.ticks.consumed import has_new_upload
+from relay_dagster.wiring import Platform
+
+log = event_log()
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerCheck:
+    """Checks tenants' triggers.
+
+    Args:
+        platform: the stores and the way to submit runs.
+        clock: tells the time, aware.
+    """
+
+    platform: Platform
+    clock: Callable[[], datetime] = utc_now
+
+    def plan(self, tenant_id: str) -> Plan:
+        """Return the triggers of the tenant's latest config."""
+        stored = self.platform.tenants.latest(tenant_id)
+        if stored is None:
+            return Plan(None, self.clock())
+        try:
+            return Plan(load_stored_config(stored.text), stored.stored_at)
+        except RelayError as error:
+            log.warning("triggers_unread", tenant_id=tenant_id, error=str(error))
+            return Plan(None, stored.stored_at)
+
+    def take(self, before: TriggerState, plan: Plan | None = None) -> RunRecord | None:
+        """Start the run that a tenant's triggers want, if it can start; else store when to check.
+
+        Args:
+            before: the triggers as they were read.
+            plan: the config's triggers, if they were read after ``before``.
+
+        Returns:
+            The run, None where there is none to start now.
+        """
+        plan = plan or self.plan(before.tenant_id)
+        now = self.clock()
+        after = caught_up(before, plan, now)
+        # While another run is active nobody knows which uploads it consumes.
+        if after.wanted is Trigger.UPLOAD and (
+            self.platform.runs.lock(after.tenant_id).active_run_id is None
+        ):
+            prefixes = {name: at for name, at in plan.prefixes.items() if name in after.uploads}
+            if not has_new_upload(self.platform, after.tenant_id, prefixes):
+                log.info("uploads_spent", tenant_id=after.tenant_id)
+                after = dropped(after)
+        try:
+            if after.wanted is not None:
+                move = TriggerUpdate(before, resting(started(after, now), plan, now))
+                return self.platform.submission.start_wanted(after.wanted, move)
+        except (TenantBusyError, TenantClosingError, RunCreationPausedError) as error:
+            log.info("run_follows", tenant_id=after.tenant_id, reason=str(error))
+        except CommitLostError:
+            return None  # Another check was first, or the config has changed: it is due again.
+        self.platform.triggers.put(before, resting(after, plan, self.clock()))
+        return None

@@ -1,0 +1,113 @@
+"""One call to a receiver: a POST, and what is made of the answer.
+
+Nothing of what a receiver says is kept but its status code, and nothing that it does takes longer
+or more memory than a call may: it may hang, answer for ever, or lead elsewhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from http import HTTPStatus
+from ssl import SSLContext
+
+import httpcore
+
+from relay_dagster.webhooks.delivery.streams import (
+    Allowance,
+    CallError,
+    JudgedBackend,
+    Resolver,
+    system_addresses,
+)
+from relay_dagster.webhooks.destination import Destination
+
+CALL_SECONDS = 15.0
+ANSWER_BYTES = 64 * 1024
+# Whoever has answered may finish its sentence; what it says is of no interest.
+_REST_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a call: ``status_code`` None without an answer, ``error`` None of a success."""
+
+    status_code: int | None
+    error: str | None
+    seconds: float
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the receiver wants no more, ever."""
+        return self.status_code == HTTPStatus.GONE
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Makes calls; shared by threads.
+
+    Args:
+        seconds: that a call may take, whatever it does meanwhile.
+        answer_bytes: that are read of an answer.
+        resolve: looks a name up.
+        given_ssl: how receivers' certificates are judged; None by the machine's authorities.
+    """
+
+    seconds: float = CALL_SECONDS
+    answer_bytes: int = ANSWER_BYTES
+    resolve: Resolver = system_addresses
+    given_ssl: SSLContext | None = field(default=None)
+
+    def call(self, destination: Destination, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send a body to a destination; an answer other than 2xx is an error, too."""
+        began = time.monotonic()
+        status_code = None
+        try:
+            status_code = self._status_code(destination, headers, body)
+            error = _fault(status_code)
+        except CallError as caught:
+            error = str(caught)
+        except (httpcore.ProtocolError, httpcore.NetworkError, OSError):
+            error = "the receiver closed the connection, or its answer was not HTTP"
+        return Answer(status_code, error, time.monotonic() - began)
+
+    def _status_code(
+        self, destination: Destination, headers: Mapping[str, str], body: bytes
+    ) -> int:
+        allowance = Allowance(self.seconds, self.answer_bytes)
+        scheme, host = destination.scheme.encode(), destination.host.encode()
+        url = httpcore.URL(
+            scheme=scheme,
+            host=host,
+            port=destination.port,
+            target=destination.target.encode(),
+        )
+        named = [*headers.items(), ("host", destination.host_header), ("connection", "close")]
+        connection = httpcore.HTTPConnection(
+            httpcore.Origin(scheme, host, destination.port),
+            ssl_context=self._ssl,
+            network_backend=JudgedBackend(destination, allowance, self.resolve),
+        )
+        with connection, connection.stream("POST", url, headers=named, content=body) as response:
+            allowance.shorten(_REST_SECONDS)
+            with suppress(CallError, httpcore.ProtocolError, httpcore.NetworkError, OSError):
+                for _ in response.iter_stream():
+                    pass
+            return int(response.status)
+
+    @cached_property
+    def _ssl(self) -> SSLContext:
+        return self.given_ssl or httpcore.default_ssl_context()
+
+
+def _fault(status_code: int) -> str | None:
+    if status_code // 100 == 2:
+        return None
+    if status_code // 100 == 3:
+        return f"the receiver answered {status_code}; redirects are not followed"
+    if status_code == HTTPStatus.GONE:
+        return f"the receiver answered {status_code}; the webhook is disabled"
+    return f"the receiver answered {status_code}"

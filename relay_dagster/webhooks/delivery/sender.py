@@ -1,0 +1,345 @@
+"""Sends webhooks: takes the events that are due, has them POSTed, and stores the results.
+
+One sender lives as long as its process: calls are made on threads of the limiter, beyond the end of
+a tick if they hang. An event stays due until its result is stored: a process that dies loses
+nothing, and at worst sends once more, by the same id.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from relay_dagster.aws.metrics import report_fault
+from relay_dagster.drain import TICK_SECONDS, Deadline, drain
+from relay_dagster.logs import event_log
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.webhooks.delivery.calls import Answer, Caller
+from relay_dagster.webhooks.delivery.health import EndpointHealth
+from relay_dagster.webhooks.delivery.limiter import EndpointLimiter
+from relay_dagster.webhooks.delivery.signing import request_headers
+from relay_dagster.webhooks.destination import Destination, UnfitUrlError, judge_url
+from relay_dagster.webhooks.model import Attempt, Event, Webhook
+from relay_dagster.webhooks.webhook_schedule import (
+    addressed,
+    due,
+    ended,
+    is_given_up,
+    put_off,
+    tried,
+)
+from relay_dagster.wiring import Platform
+
+MAX_IN_FLIGHT, PAGE = 1000, 500
+THREADS = 8
+# Between two queries of what is due, where the last has found nothing.
+LOOK_SECONDS = 1.0
+# A tick in which nothing has moved for so long is over: calls that hang are left to the next.
+QUIET_SECONDS = 1.0
+# Results of one event that come within that are one write; so many of any are taken at a time.
+GATHER_SECONDS = 1.0
+MANY, MANY_SECONDS = 100, 0.05
+LEASE = timedelta(seconds=30)
+"""An event that is stored while calls of it are open is due again after that, in case that its
+sender dies."""
+POSTPONED = timedelta(minutes=1)
+"""A delivery for which there is no room at a slow receiver is due again after that."""
+
+log = event_log()
+
+
+@dataclass(eq=False)
+class Call:
+    """An event on its way to one webhook.
+
+    Args:
+        event: what is sent.
+        webhook: the webhook as it was read.
+        destination: where it leads, or why it may not be called.
+        read_at: when the webhook was read, on a monotonic clock.
+        attempt: the result; None of a call that was not made after all.
+        defect: why we failed ourselves.
+        has_disabled: whether the result has disabled the webhook.
+    """
+
+    event: Event
+    webhook: Webhook
+    destination: Destination | str
+    read_at: float
+    attempt: Attempt | None = None
+    defect: Exception | None = None
+    has_disabled: bool = False
+
+    @property
+    def endpoint(self) -> str:
+        """The receiver; of a webhook that may not be called, the webhook."""
+        if isinstance(self.destination, str):
+            return self.webhook.webhook_id
+        return self.destination.receiver
+
+
+@dataclass
+class InFlight:
+    """An event in hand.
+
+    Args:
+        stored: the event as it is stored.
+        event: the event as it is to be stored.
+        open: the webhooks whose calls are not made yet.
+        changed_at: since when there is something to store, on a monotonic clock; None for nothing.
+    """
+
+    stored: Event
+    event: Event
+    open: set[str] = field(default_factory=set)
+    changed_at: float | None = None
+
+
+@dataclass
+class Sent:
+    """The results of a tick; false where nothing was sent and nothing is under way."""
+
+    delivered: int = 0
+    failed: int = 0
+    given_up: int = 0
+    disabled: int = 0
+    open: int = 0
+    is_other: bool = False
+
+    def __bool__(self) -> bool:
+        return self.is_other or bool(self.delivered or self.failed or self.open)
+
+    def __str__(self) -> str:
+        if self.is_other:
+            return "another tick sends"
+        return f"{self.delivered} delivered, {self.failed} failed, {self.open} open"
+
+
+class Sender:
+    """Sends what is due, tick by tick.
+
+    Args:
+        platform: the stores and the metrics.
+        caller: makes the calls.
+        clock: tells the time, aware.
+        monotonic: tells how long things last, in seconds.
+        rng: returns a random number from 0 to 1 for each wait.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        caller: Caller | None = None,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        self._platform = platform
+        self._caller = caller or Caller()
+        self._clock = clock
+        self._monotonic = monotonic
+        self._rng = rng
+        self._limiter: EndpointLimiter[Call] = EndpointLimiter(self._make, monotonic)
+        self._health = EndpointHealth(platform.webhooks, platform.metrics)
+        self._in_flight: dict[str, InFlight] = {}
+        # When webhooks' receivers have said that they want no more.
+        self._gone: dict[str, float] = {}
+        self._turn = threading.Lock()
+        self._sent = Sent()
+
+    def tick(self, seconds: float = TICK_SECONDS) -> Sent:
+        """Send for so long at the most, and no longer than anything moves.
+
+        Raises:
+            ExternalServiceError: the events that are due could not be read, or a result not
+                stored; it is kept, and the next tick goes on.
+        """
+        if not self._turn.acquire(blocking=False):
+            return Sent(is_other=True)
+        self._sent = Sent()
+        try:
+            self._send(seconds)
+        finally:
+            failed = self._sent.given_up + self._sent.disabled
+            if failed:
+                self._platform.metrics.webhooks_failed(failed)
+            self._turn.release()
+        self._sent.open = sum(len(each.open) for each in self._in_flight.values())
+        return self._sent
+
+    def _send(self, seconds: float) -> None:
+        deadline = Deadline.after(seconds, self._monotonic)
+        look_at = moved_at = self._monotonic()
+        while True:
+            taken = 0
+            if self._monotonic() >= look_at:
+                taken = self._take(deadline)
+                look_at = self._monotonic() + (0 if taken else LOOK_SECONDS)
+            made = self._collect()
+            is_quiet = not taken and not made and self._monotonic() >= moved_at + QUIET_SECONDS
+            is_last = is_quiet or deadline.has_passed()
+            if self._store(everything=is_last) or taken or made:
+                moved_at = self._monotonic()
+            if is_last or (not self._in_flight and not taken):
+                return
+
+    # --- the events that are due ----------------------------------------------------------------
+
+    def _take(self, deadline: Deadline) -> int:
+        """Take the events that are due, as far as there is room; return how many those were."""
+        count, taken = 0, PAGE
+        while taken == PAGE and not deadline.has_passed():
+            room = min(MAX_IN_FLIGHT - len(self._in_flight), PAGE)
+            taken = self._take_page(room) if room > 0 else 0
+            count += taken
+        return count
+
+    def _take_page(self, room: int) -> int:
+        now, read_at, store = self._clock(), self._monotonic(), self._platform.webhooks
+        events = store.due_events(now, room, besides=self._in_flight)
+        webhooks = store.of_tenants({each.tenant_id for each in events})
+        for event in events:
+            by_id = {each.webhook_id: each for each in webhooks[event.tenant_id]}
+            flight = InFlight(event, addressed(event, by_id.values(), now))
+            self._in_flight[event.event_id] = flight
+            for webhook in [by_id[webhook_id] for webhook_id in due(flight.event, now)]:
+                call = Call(event, webhook, self._destination_of(webhook), read_at)
+                flight.open.add(webhook.webhook_id)
+                if not self._limiter.submit(call):
+                    self._postpone(flight, webhook.webhook_id)
+            if not flight.open:
+                self._change(flight, flight.event)
+        return len(events)
+
+    def _destination_of(self, webhook: Webhook) -> Destination | str:
+        """Judge the URL: the rule may be another than when it was stored."""
+        allow_loopback = self._platform.settings.webhook_allow_loopback
+        try:
+            return judge_url(webhook.url, allow_loopback=allow_loopback)
+        except UnfitUrlError as error:
+            return f"the URL {error}"
+
+    # --- the calls, on threads of the limiter ---------------------------------------------------
+
+    def _make(self, call: Call) -> None:
+        """Make a call and keep its result in it; make none where the receiver wants no more."""
+        webhook_id, at = call.webhook.webhook_id, self._clock()
+        if call.read_at <= self._gone.get(webhook_id, call.read_at - 1):
+            return
+        try:
+            answer = self._answer(call, at)
+        except Exception as error:  # noqa: BLE001 - reported with the result
+            call.defect, answer = error, Answer(None, "the sender failed", 0.0)
+        if answer.is_gone:
+            self._gone[webhook_id] = self._monotonic()
+        milliseconds = round(answer.seconds * 1000)
+        call.attempt = Attempt(at, answer.status_code, milliseconds, answer.error)
+        call.has_disabled = self._health.note(call.webhook, call.attempt)
+
+    def _answer(self, call: Call, at: datetime) -> Answer:
+        if isinstance(call.destination, str):
+            return Answer(None, call.destination, 0.0)
+        body, secrets = call.event.body, call.webhook.signing_secrets(at)
+        headers = request_headers(call.event.event_id, body, secrets, at)
+        return self._caller.call(call.destination, headers, body)
+
+    # --- the results ----------------------------------------------------------------------------
+
+    def _collect(self) -> int:
+        """Note the calls that are made by now, or soon; return how many those were."""
+        is_any_open = any(each.open for each in self._in_flight.values())
+        made = self._limiter.made(MANY, MANY_SECONDS) if is_any_open else []
+        for call in made:
+            self._note(call)
+        for call in self._limiter.postponed():
+            flight = self._in_flight.get(call.event.event_id)
+            if flight is not None:
+                self._postpone(flight, call.webhook.webhook_id)
+        return len(made)
+
+    def _note(self, call: Call) -> None:
+        """Note the result of a call with its event.
+
+        That is in hand no more where another sender has stored it meanwhile.
+        """
+        attempt, webhook = call.attempt, call.webhook
+        if call.defect is not None:
+            metrics = self._platform.metrics
+            report_fault(metrics, "webhook_not_sent", call.defect, **_facts(call))
+        if attempt is not None:
+            self._sent.delivered += attempt.error is None
+            self._sent.failed += attempt.error is not None
+            self._sent.disabled += call.has_disabled
+        flight = self._in_flight.get(call.event.event_id)
+        if flight is None:
+            return
+        flight.open.discard(webhook.webhook_id)
+        after = flight.event
+        if attempt is not None:
+            after = tried(after, webhook.webhook_id, attempt, self._rng())
+        if attempt is None or attempt.is_gone:
+            after = ended(after, {webhook.webhook_id})
+        elif is_given_up(after, webhook.webhook_id):
+            self._sent.given_up += 1
+            log.error("webhook_given_up", error=attempt.error, **_facts(call))
+        self._change(flight, after)
+
+    def _postpone(self, flight: InFlight, webhook_id: str) -> None:
+        """Let a delivery come again later: others of its receiver come first."""
+        flight.open.discard(webhook_id)
+        later = {webhook_id: self._clock() + POSTPONED}
+        self._change(flight, put_off(flight.event, later))
+
+    def _change(self, flight: InFlight, event: Event) -> None:
+        flight.event = event
+        if flight.changed_at is None:
+            flight.changed_at = self._monotonic()
+
+    def _store(self, *, everything: bool) -> int:
+        """Store the events that have changed; return how many those were.
+
+        Args:
+            everything: also those with open calls whose last change is not a while ago.
+
+        Raises:
+            Exception: the first fault; an event that is not stored is kept for the next time.
+        """
+        before = self._monotonic() - GATHER_SECONDS
+        ripe = [
+            each
+            for each in self._in_flight.values()
+            if each.changed_at is not None
+            and (everything or not each.open or each.changed_at <= before)
+        ]
+        drain(ripe, self._store_one, _raise, threads=min(THREADS, len(ripe)))
+        return len(ripe)
+
+    def _store_one(self, flight: InFlight) -> None:
+        """Store an event, and let go of one that is over, or that another sender has changed."""
+        leases = dict.fromkeys(flight.open, self._clock() + LEASE)
+        after = put_off(flight.event, leases)
+        stored = self._platform.webhooks.put_event(flight.stored, after)
+        if stored is not None:
+            flight.stored = flight.event = stored
+            flight.changed_at = None
+        if stored is None or not flight.open:
+            del self._in_flight[flight.event.event_id]
+
+
+def _facts(call: Call) -> dict[str, str]:
+    """Return what the log says of a call."""
+    webhook, event_id = call.webhook, call.event.event_id
+    return {
+        "tenant_id": webhook.tenant_id,
+        "webhook_id": webhook.webhook_id,
+        "event_id": event_id,
+    }
+
+
+def _raise(_: InFlight, error: Exception) -> None:
+    raise error

@@ -1,0 +1,200 @@
+"""Connections for one call to a receiver: to a judged address, for so long, for so many bytes.
+
+What is known of the receiver's name is looked up once a call, and each address is judged before
+any is connected to: a name that leads elsewhere a moment later leads nowhere.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+import httpcore
+
+from relay_dagster.webhooks.destination import Destination
+
+Resolver = Callable[[str, int], Sequence[str]]
+"""Returns the addresses of a name, as text; `OSError` where it has none."""
+
+
+class CallError(Exception):
+    """The receiver was not reached, or gave no answer; the message is a sentence of ours."""
+
+
+class CallTooSlowError(CallError):
+    """The time of the call is up."""
+
+
+class AnswerTooLongError(CallError):
+    """More was answered than is read."""
+
+
+def system_addresses(host: str, port: int) -> list[str]:
+    """Return the addresses of a name, as this machine knows them."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+@dataclass
+class Allowance:
+    """What a call has left: of its time, and of the bytes that are read of the answer."""
+
+    seconds: float
+    answer_bytes: int
+
+    def __post_init__(self) -> None:
+        """Begin to count."""
+        self._limit = self.seconds
+        self._until = time.monotonic() + self.seconds
+
+    def left(self) -> float:
+        """Return how many seconds are left.
+
+        Raises:
+            CallTooSlowError: none are.
+        """
+        seconds = self._until - time.monotonic()
+        if seconds <= 0:
+            raise self.too_slow()
+        return seconds
+
+    def too_slow(self) -> CallTooSlowError:
+        """Return what is said once the time is up."""
+        return CallTooSlowError(f"no answer within {self._limit:g} s")
+
+    def shorten(self, seconds: float) -> None:
+        """Leave the call no more than so many seconds from now."""
+        self._until = min(self._until, time.monotonic() + seconds)
+
+    def take(self, count: int) -> None:
+        """Count bytes that were read.
+
+        Raises:
+            AnswerTooLongError: they are too many.
+        """
+        self.answer_bytes -= count
+        if self.answer_bytes < 0:
+            raise AnswerTooLongError("the head of the answer was too long")
+
+
+class JudgedBackend(httpcore.NetworkBackend):
+    """Connects to addresses that the destination accepts, and to none where it refuses one."""
+
+    def __init__(self, destination: Destination, allowance: Allowance, resolve: Resolver) -> None:
+        self._destination = destination
+        self._allowance = allowance
+        self._resolve = resolve
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect to the first address that answers.
+
+        Raises:
+            CallError: an address is refused, none answers, or the time is up.
+        """
+        addresses = self._addresses(host, port)
+        if not all(self._destination.accepts(ip_address(each)) for each in addresses):
+            raise CallError("the URL's host has an address that is not public")
+        for count in range(len(addresses), 0, -1):
+            # One that is dead leaves the others their share of the time.
+            seconds = self._allowance.left() / count
+            try:
+                sock = socket.create_connection((addresses[-count], port), seconds)
+            except OSError:
+                continue
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _Stream(sock, self._allowance)
+        self._allowance.left()
+        raise CallError("no connection could be made")
+
+    def _addresses(self, host: str, port: int) -> Sequence[str]:
+        try:
+            return [str(ip_address(host))]
+        except ValueError:
+            pass
+        found: list[Sequence[str]] = []
+
+        def resolve() -> None:
+            # A name without an address, or one that no resolver can make anything of.
+            try:
+                found.append(self._resolve(host, port))
+            except (OSError, UnicodeError):
+                found.append(())
+
+        # Nothing can break off a look-up: one that takes too long is left to itself.
+        resolving = threading.Thread(target=resolve, name="webhook_name", daemon=True)
+        resolving.start()
+        resolving.join(self._allowance.left())
+        if not found:
+            raise self._allowance.too_slow()
+        if not found[0]:
+            raise CallError("the URL's host has no address")
+        return found[0]
+
+
+class _Stream(httpcore.NetworkStream):
+    """A socket whose every step counts against the call's allowance."""
+
+    def __init__(self, sock: socket.socket, allowance: Allowance) -> None:
+        self._socket = sock
+        self._allowance = allowance
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        with self._in_time(httpcore.ReadError):
+            data = self._socket.recv(max_bytes)
+        self._allowance.take(len(data))
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        left = memoryview(buffer)
+        while left:
+            with self._in_time(httpcore.WriteError):
+                left = left[self._socket.send(left) :]
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        with self._in_time(httpcore.ConnectError):
+            try:
+                encrypted = ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
+            except ssl.SSLCertVerificationError as error:
+                message = f"the receiver's certificate was refused: {error.verify_message}"
+                raise CallError(message) from error
+            except (ssl.SSLError, ValueError) as error:
+                raise CallError("no TLS connection could be made") from error
+            finally:
+                # What is encrypted has taken the connection over.
+                self._socket.close()
+        return _Stream(encrypted, self._allowance)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return None
+
+    @contextmanager
+    def _in_time(self, error_type: type[Exception]) -> Iterator[None]:
+        self._socket.settimeout(self._allowance.left())
+        try:
+            yield
+        except TimeoutError as error:
+            raise self._allowance.too_slow() from error
+        except OSError as error:
+            raise error_type(type(error).__name__) from error

@@ -1,0 +1,150 @@
+"""What the queue itself has moved to the dead letters."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from relay_core.domain.codes import RunStatus
+from relay_dagster.maintenance.dead_letter_sweep import (
+    AT_LEAST_EVERY_SECONDS,
+    DeadLetterCount,
+    resolve_dead_letters,
+    sweep,
+)
+from relay_dagster.runs.job_message import Job
+from relay_dagster.runs.model import DueQueue, NewRun
+from relay_dagster.wiring import Platform
+from support.fakes import FakeClock, embedded_platform
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def platform(clock: FakeClock) -> Iterator[Platform]:
+    with embedded_platform(clock) as platform:
+        yield platform
+
+
+def stray(platform: Platform, job: Job) -> None:
+    """Let a job lie in the dead letters as the queue's own redrive leaves it."""
+    platform.clients.sqs.send_message(QueueUrl=platform.queue.dlq_url, MessageBody=job.body())
+
+
+def new_job(tenant_id: str = "acme") -> Job:
+    return Job(str(uuid.uuid4()), tenant_id)
+
+
+def test_a_message_that_was_moved_while_its_run_has_attempts_left_is_sent_again(
+    platform: Platform,
+) -> None:
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    stray(platform, record.job)
+    assert resolve_dead_letters(platform) == 1
+    assert platform.queue.peek_dead() == []
+    (message,) = platform.queue.receive()
+    assert Job.parse(message.body) == record.job
+
+
+def test_a_moved_job_without_a_record_becomes_poison(platform: Platform) -> None:
+    job = new_job()
+    stray(platform, job)
+    resolve_dead_letters(platform)
+    record = platform.runs.get(job.run_id)
+    assert record is not None
+    assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
+    assert len(platform.queue.peek_dead()) == 1
+
+
+def test_a_moved_message_of_a_run_that_ended_is_deleted(platform: Platform) -> None:
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    platform.ledger.cancel(record.run_id)
+    stray(platform, record.job)
+    resolve_dead_letters(platform)
+    assert platform.queue.peek_dead() == []
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["under way", "ended"])
+def test_a_moved_message_with_another_body_stays_and_touches_no_run(
+    platform: Platform, ended: bool
+) -> None:
+    run_id = str(uuid.uuid4())
+    record = platform.ledger.reserve(NewRun(run_id=run_id, tenant_id="acme")).record
+    if ended:
+        record = platform.ledger.cancel(run_id)
+    stray(platform, Job(run_id, "other"))
+    assert resolve_dead_letters(platform) == 0
+    assert platform.runs.get(run_id) == record
+    assert len(platform.queue.peek_dead()) == 1
+    assert platform.queue.receive() == []
+
+
+def test_what_was_put_there_on_purpose_stays(platform: Platform) -> None:
+    platform.queue.send_dead("hello", cause="invalid_job: not JSON")
+    platform.queue.send_dead(new_job().body(), cause="job_conflict: another body")
+    assert resolve_dead_letters(platform) == 0
+    assert len(platform.queue.peek_dead()) == 2
+
+
+def test_a_body_that_is_no_job_stays_for_the_operator(platform: Platform) -> None:
+    platform.clients.sqs.send_message(QueueUrl=platform.queue.dlq_url, MessageBody="hello")
+    assert resolve_dead_letters(platform) == 0
+    assert len(platform.queue.peek_dead()) == 1
+
+
+def bury(platform: Platform, letters: int) -> None:
+    """Put so many letters there on purpose."""
+    for _ in range(letters):
+        platform.queue.send_dead(new_job().body(), cause="job_conflict: another body")
+
+
+def test_a_stray_is_found_among_however_many_letters_and_they_are_shown_again(
+    platform: Platform,
+) -> None:
+    bury(platform, 120)
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    stray(platform, record.job)
+    assert resolve_dead_letters(platform) == 1
+    assert len(platform.queue.receive()) == 1
+    assert platform.queue.count_dead() == 120
+
+
+def test_letters_are_read_when_their_number_has_changed_or_after_some_minutes(
+    platform: Platform, clock: FakeClock
+) -> None:
+    bury(platform, 2)
+    count = DeadLetterCount()
+    assert sweep(platform, count, clock()) == "0 of 2 dead letters settled"
+    assert sweep(platform, count, clock.advance(seconds=60)) == "2 dead letters"
+    late = clock.advance(seconds=AT_LEAST_EVERY_SECONDS - 60)
+    assert sweep(platform, count, late) == "0 of 2 dead letters settled"
+    stray(platform, new_job())
+    assert sweep(platform, count, clock.advance(seconds=60)) == "1 of 3 dead letters settled"
+
+
+def test_a_letter_that_an_operator_has_settled_goes_when_it_is_met(platform: Platform) -> None:
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    platform.ledger.poison(record.run_id, "S3 refuses")
+    letter = platform.queue.send_dead(record.job.body(), cause="POISON_JOB: S3 refuses")
+    platform.ledger.record_dlq(record.run_id, letter)
+    resolve_dead_letters(platform)
+    assert platform.queue.count_dead() == 1
+    platform.ledger.resolve_dead_letter(record.run_id)
+    resolve_dead_letters(platform)
+    assert platform.queue.count_dead() == 0
+
+
+def test_a_letter_that_the_queue_no_longer_keeps_is_forgotten(
+    platform: Platform, clock: FakeClock
+) -> None:
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    platform.ledger.poison(record.run_id, "S3 refuses")
+    platform.ledger.record_dlq(record.run_id, "gone")
+    platform.ledger.acknowledge(record.run_id)
+    bury(platform, 1)
+    assert len(platform.runs.due(DueQueue.DEAD_LETTER, clock())) == 1
+    sweep(platform, DeadLetterCount(), clock.advance(days=15))
+    assert platform.runs.due(DueQueue.DEAD_LETTER, clock()) == []

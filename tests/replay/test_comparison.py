@@ -1,0 +1,91 @@
+"""Where two files differ first, however they come in pieces."""
+
+import io
+import random
+from itertools import pairwise, zip_longest
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from relay_dagster.replay import comparison
+from relay_dagster.replay.comparison import Difference, first_difference, first_other_row
+
+
+def pieces(data: bytes, chance: random.Random) -> list[bytes]:
+    """Cut a text anywhere."""
+    cuts = sorted(chance.randrange(len(data) + 1) for _ in range(3))
+    ends = [0, *cuts, len(data)]
+    return [data[start:end] for start, end in pairwise(ends)]
+
+
+def plainly(run: bytes, here: bytes) -> Difference | None:
+    """Say the same slowly: line by line."""
+    pairs = zip_longest(io.BytesIO(run), io.BytesIO(here))
+    for number, pair in enumerate(pairs, 1):
+        if pair[0] != pair[1]:
+            whole = [
+                None if line is None else line.decode(errors="backslashreplace") for line in pair
+            ]
+            told = [None if line is None else line.removesuffix("\n") for line in whole]
+            return Difference(number, *(told if told[0] != told[1] else whole))
+    return None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_first_line_that_differs_is_found_wherever_the_pieces_end(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(50):
+        lines = [chance.choice(["", "a", "ab", "é,1"]) for _ in range(chance.randrange(6))]
+        run = "\n".join(lines).encode()
+        here = bytearray(run)
+        if chance.random() < 0.8:
+            where = chance.randrange(len(here) + 1)
+            here[where : where + chance.randrange(2)] = chance.choice([b"", b"x", b"\n", b"y\nz"])
+        cut = pieces(bytes(here), chance)
+        assert first_difference(io.BytesIO(run), cut) == plainly(run, bytes(here)), (run, here)
+
+
+def test_of_a_long_line_what_is_around_the_difference_is_told() -> None:
+    run, here = b"a" * 10_000 + b"X" + b"b" * 10_000, b"a" * 10_000 + b"Y" + b"b" * 10_000
+    found = first_difference(io.BytesIO(b"h\n" + run), [b"h\n", here[:7_000], here[7_000:]])
+    assert found is not None
+    assert found == Difference(
+        2, "…" + "a" * 500 + "X" + "b" * 499 + "…", "…" + "a" * 500 + "Y" + "b" * 499 + "…"
+    )
+
+
+def parquet_of(rows: pa.Table, **options: str) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(rows, sink, **options)
+    return sink.getvalue()
+
+
+def test_of_parquet_the_first_row_that_differs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "_ROWS", 2)
+    run = pa.table({"sku": ["A", "B", "C"], "price": [1, 2, None]})
+    here = run.set_column(1, "price", pa.array([1, 2, 3]))
+    assert first_other_row(parquet_of(run), parquet_of(here)) == Difference(
+        4, '{"sku": "C", "price": null}', '{"sku": "C", "price": 3}'
+    )
+    longer = pa.concat_tables([run, run])
+    assert first_other_row(parquet_of(longer), parquet_of(run)) == Difference(
+        5, '{"sku": "A", "price": 1}', None
+    )
+
+
+def test_of_parquet_other_columns_are_its_first_line() -> None:
+    run, here = pa.table({"sku": ["A"]}), pa.table({"SKU": ["A"]})
+    found = first_other_row(parquet_of(run), parquet_of(here))
+    assert found is not None
+    assert (found.line, found.run, found.here) == (
+        *(1, "sku: string"),
+        "SKU: string",
+    )
+
+
+def test_the_same_rows_in_other_bytes_are_the_same_rows() -> None:
+    rows = pa.table({"sku": ["A", "B"]})
+    other = parquet_of(rows, compression="gzip")
+    assert other != parquet_of(rows)
+    assert first_other_row(parquet_of(rows), other) is None

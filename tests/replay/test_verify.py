@@ -1,0 +1,375 @@
+"""`relay verify`: the same bytes for whatever a run can be, and the first byte that is not."""
+
+import io
+import json
+import tempfile
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from relay_core.domain.codes import RunStatus
+from relay_core.domain.records import ENGINE_VERSION
+from relay_dagster.client.api_client import ApiClient
+from relay_dagster.client.session import Session
+from relay_dagster.client.terminal import Screen
+from relay_dagster.feeds.hold import Release
+from relay_dagster.replay.run_artifacts import NotReplayableError, RunArtifacts
+from support.api_world import ADMIN, NOBODY_S_RUN
+from support.builders import feed, vendor_document
+from support.client_world import ClientWorld
+from support.run_world import TENANT, World
+
+FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")
+GUIDE = (Path(__file__).resolve().parents[3] / "docs/CLI.md").read_text("utf-8")
+WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
+
+
+def sync(runs: World, run_id: str, *rows: str, vendor_id: str = "vendor_1", **order: Any) -> None:
+    """Upload a feed and run."""
+    runs.upload(vendor_id, feed(*rows), name=f"{run_id[0]}.csv")
+    runs.run(run_id, **order)
+
+
+def verified(world: ClientWorld, run_id: str) -> list[str]:
+    """Return which files are the same; all must be."""
+    told = world.relay("verify", run_id, "--json")
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout)
+    assert found["same"]
+    return [file["name"] for file in found["files"]]
+
+
+def test_a_run_is_proved_by_the_bytes_of_each_of_its_csv_files(
+    world: ClientWorld, runs: World
+) -> None:
+    runs.store_config(error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": 1.0})
+    sync(runs, FIRST, *WHOLE, "S99,x,1.00")
+    assert verified(world, FIRST) == ["normalized_vendor_1", "invalid_rows", "merged_inventory"]
+
+
+def test_a_run_that_was_compared_with_a_feed_is(world: ClientWorld, runs: World) -> None:
+    runs.store_config()
+    sync(runs, FIRST, *WHOLE)
+    sync(runs, SECOND, *WHOLE[:15], "S15,5,11.00")
+    assert runs.record(SECOND).baseline_run_id == FIRST
+    assert "merged_inventory" in verified(world, SECOND)
+
+
+@pytest.mark.parametrize("format", ["tsv", "jsonl", "parquet"])
+def test_a_run_with_a_feed_of_another_format_is(
+    world: ClientWorld, runs: World, format: str
+) -> None:
+    runs.store_config(output={"format": format, "columns": ["sku", "price"]})
+    sync(runs, FIRST, *WHOLE)
+    assert verified(world, FIRST) == ["normalized_vendor_1", "merged_inventory"]
+
+
+def test_a_run_of_some_vendors_is(world: ClientWorld, runs: World) -> None:
+    runs.store_config(vendor_document("vendor_1"), vendor_document("vendor_2"))
+    runs.upload("vendor_2", feed("T01,1,3.00"))
+    sync(runs, FIRST, *WHOLE)
+    sync(runs, SECOND, *WHOLE[:2], vendors=("vendor_1",))
+    assert verified(world, SECOND) == ["normalized_vendor_1", "merged_inventory"]
+
+
+def test_a_run_with_a_sku_map_is(world: ClientWorld, runs: World) -> None:
+    sku_map = {"type": "s3", "s3_key": f"tenants/{TENANT}/maps/v1.csv"}
+    runs.store_config(vendor_document("vendor_1", sku_map=sku_map))
+    runs.platform.objects.put(sku_map["s3_key"], b"vendor_sku,sku\nS03,MAPPED\n")
+    sync(runs, FIRST, *WHOLE)
+    runs.platform.objects.put(sku_map["s3_key"], b"vendor_sku,sku\nS03,OTHER\n")
+    assert b"MAPPED" in runs.artifact("merged_inventory", FIRST)
+    assert verified(world, FIRST) == ["normalized_vendor_1", "merged_inventory"]
+
+
+def test_a_held_run_is_and_the_same_run_once_it_is_released(
+    world: ClientWorld, runs: World
+) -> None:
+    runs.store_config()
+    sync(runs, FIRST, *WHOLE)
+    sync(runs, SECOND, *WHOLE[:2])
+    hold = runs.record(SECOND).hold
+    assert hold is not None
+    assert "merged_inventory" in verified(world, SECOND)
+    by = {"reason": "a planned sale", "by": "ops"}
+    runs.platform.ledger.feeds.release(SECOND, Release(hold.sha256, hold.guard_names, **by))
+    assert runs.record(SECOND).status is RunStatus.SUCCEEDED
+    assert "merged_inventory" in verified(world, SECOND)
+
+
+def troubled(runs: World, **changes: Any) -> None:
+    """Publish a feed of two vendors, one of which then gives half of its rows."""
+    runs.store_config(vendor_document("vendor_1", **changes), vendor_document("vendor_2"))
+    runs.upload("vendor_2", feed(*(f"T{number:02},1,3.00" for number in range(20))))
+    sync(runs, FIRST, *WHOLE)
+    sync(runs, SECOND, *WHOLE[:2], "S02,x,1.00")
+
+
+def status_of(runs: World, run_id: str) -> Any:
+    return runs.report("input_manifest", run_id)["vendors"]["vendor_1"]["status"]
+
+
+def test_a_run_that_a_last_good_feed_stood_in_for_is(world: ClientWorld, runs: World) -> None:
+    sku_map = {"type": "s3", "s3_key": f"tenants/{TENANT}/maps/v1.csv"}
+    good = {"max_age_hours": 24, "quantity_pct": 50}
+    runs.platform.objects.put(sku_map["s3_key"], b"vendor_sku,sku\nS03,MAPPED\n")
+    troubled(runs, on_trouble="last_good", last_good=good, sku_map=sku_map)
+    assert status_of(runs, SECOND) == "last_good"
+    assert b"MAPPED,vendor_1,2,10.00" in runs.artifact("merged_inventory", SECOND)
+    assert verified(world, SECOND) == [
+        "normalized_vendor_1",
+        "normalized_vendor_2",
+        "invalid_rows",
+        "merged_inventory",
+        "changes",
+    ]
+
+
+def test_a_run_with_a_last_good_feed_that_was_lent_on_is(world: ClientWorld, runs: World) -> None:
+    troubled(runs, on_trouble="last_good")
+    sync(runs, THIRD, *WHOLE[:2])
+    assert (status_of(runs, THIRD), runs.record(THIRD).baseline_run_id) == ("last_good", SECOND)
+    assert "merged_inventory" in verified(world, THIRD)
+
+
+def test_a_run_that_left_a_vendor_out_is(world: ClientWorld, runs: World) -> None:
+    troubled(runs, on_trouble="leave_out")
+    assert status_of(runs, SECOND) == "left_out"
+    names = ["normalized_vendor_2", "invalid_rows", "merged_inventory", "changes"]
+    assert verified(world, SECOND) == names
+
+
+def test_a_run_whose_last_good_feed_is_in_trouble_too_is(world: ClientWorld, runs: World) -> None:
+    good = vendor_document("vendor_1", on_trouble="last_good", required=False)
+    troubled(runs, on_trouble="last_good", required=False)
+    header = {"column_map": {"cost": "net"}}
+    runs.store_config({**good, "parser": {"format": "csv", **header}}, vendor_document("vendor_2"))
+    sync(runs, THIRD, *WHOLE)
+    assert status_of(runs, THIRD) == "left_out"
+    assert "last_good_vendor_1" in runs.names(THIRD)
+    assert "merged_inventory" in verified(world, THIRD)
+
+
+def test_a_run_that_failed_for_its_data_is(world: ClientWorld, runs: World) -> None:
+    runs.store_config()
+    sync(runs, FIRST, "A,x,1.00", "B,1,1.00")
+    assert runs.record(FIRST).error_code == "validation_errors"
+    assert verified(world, FIRST) == ["normalized_vendor_1", "invalid_rows"]
+
+
+def test_a_run_without_its_uploads_has_nothing_that_could_differ(
+    world: ClientWorld, runs: World
+) -> None:
+    runs.store_config()
+    runs.run(FIRST)
+    assert runs.record(FIRST).error_code == "REQUIRED_VENDOR_MISSING"
+    assert verified(world, FIRST) == []
+
+
+def test_limits_that_are_not_the_defaults_are_told_and_kept(
+    world: ClientWorld, runs: World
+) -> None:
+    tight = world.platform.settings.model_copy(update={"max_cell_bytes": 20})
+    platform = replace(world.platform, settings=tight)
+    runs.connect = lambda: platform
+    runs.store_config(vendor_document(on_trouble="leave_out"), vendor_document("vendor_2"))
+    runs.upload("vendor_2", feed("T01,1,3.00"))
+    runs.upload("vendor_1", feed("a-sku-of-21-characters,1,3.00"))
+    runs.run(FIRST)
+    assert status_of(runs, FIRST) == "left_out"
+    assert runs.report("run_summary", FIRST)["limits"]["cell_bytes"] == 20
+    assert verified(world, FIRST) == ["normalized_vendor_2", "merged_inventory"]
+
+
+def test_a_run_of_an_upload_without_a_byte_is(world: ClientWorld, runs: World) -> None:
+    runs.store_config()
+    runs.upload("vendor_1", b"")
+    runs.run(FIRST)
+    assert runs.record(FIRST).error_code == "no_rows_parsed"
+    assert verified(world, FIRST) == ["normalized_vendor_1"]
+
+
+# --- what is not the same -------------------------------------------------------------------------
+
+
+def tampered(runs: World, name: str, old: bytes, new: bytes) -> None:
+    """Change a file that a run has left."""
+    key = runs.platform.objects.artifacts(FIRST, TENANT)[name]
+    data = runs.platform.objects.read(key)
+    assert old in data
+    runs.platform.objects.put(key, data.replace(old, new))
+
+
+def test_the_first_byte_that_is_not_the_same_is_told_with_its_line(
+    world: ClientWorld, runs: World
+) -> None:
+    runs.store_config()
+    sync(runs, FIRST, *WHOLE)
+    tampered(runs, "merged_inventory", b"S03,vendor_1,5,10.00", b"S03,vendor_1,5,10.01")
+    told = world.relay("verify", FIRST)
+    assert told.exit_code == 3
+    assert told.stdout.splitlines() == [
+        "file                 bytes  here",
+        "normalized_vendor_1  1,118  the same",
+        "merged_inventory     459    differs",
+        "",
+        "first difference: merged_inventory, line 5",
+        "  run   S03,vendor_1,5,10.01",
+        "  here  S03,vendor_1,5,10.00",
+    ]
+    assert textwrap.indent(told.stdout, "    ") in GUIDE
+    (same, differs) = json.loads(world.relay("verify", FIRST, "--json").stdout)["files"]
+    assert same == {"name": "normalized_vendor_1", "verdict": "the same", "bytes": 1118}
+    assert differs["first_difference"] == {
+        "line": 5,
+        "run": "S03,vendor_1,5,10.01",
+        "here": "S03,vendor_1,5,10.00",
+    }
+
+
+def test_the_rows_of_a_parquet_feed_may_be_in_other_bytes_where_another_version_wrote_them(
+    world: ClientWorld, runs: World
+) -> None:
+    runs.store_config(output={"format": "parquet", "columns": ["sku", "price"]})
+    sync(runs, FIRST, *WHOLE)
+    key = runs.record(FIRST).artifacts["merged_inventory"]
+    rows = pq.read_table(pa.BufferReader(runs.platform.objects.read(key)))
+    pq.write_table(rows, sink := io.BytesIO(), compression="gzip")
+    runs.platform.objects.put(key, sink.getvalue())
+    told = world.relay("verify", FIRST)
+    assert told.exit_code == 3
+    assert "merged_inventory the same rows in other bytes" in told.stdout
+    tampered(runs, "run_summary", ENGINE_VERSION.encode(), b"0.0.1")
+    told = world.relay("verify", FIRST)
+    assert told.exit_code == 0
+    assert told.stdout.endswith(f"run {FIRST}: 2 files, the same rows here\n")
+
+
+def test_a_file_that_is_there_on_one_side_alone_is_a_difference(
+    world: ClientWorld, runs: World
+) -> None:
+    runs.store_config()
+    sync(runs, FIRST, *WHOLE)
+    objects, links = runs.platform.objects, runs.platform.objects.artifacts(FIRST, TENANT)
+    objects.delete(links["normalized_vendor_1"])
+    objects.put(runs.record(FIRST).keys.invalid_rows, b"vendor_id,row_number,error_codes,raw\n")
+    told = world.relay("verify", FIRST)
+    assert told.exit_code == 3
+    assert told.stdout.splitlines()[1:] == [
+        "normalized_vendor_1  -      comes out here alone",
+        "merged_inventory     459    the same",
+        "invalid_rows         -      does not come out here",
+        "",
+        "first difference: normalized_vendor_1 comes out here alone",
+    ]
+
+
+def test_an_input_that_is_not_the_one_the_run_has_read_proves_nothing(
+    world: ClientWorld, runs: World
+) -> None:
+    runs.store_config()
+    sync(runs, FIRST, *WHOLE)
+    tampered(runs, "inbound_vendor_1", b"S03,5,10.00", b"S03,6,10.00")
+    told = world.relay("verify", FIRST)
+    assert (told.exit_code, told.stdout) == (3, "")
+    assert f"inbound_vendor_1 of run {FIRST} is not what the run has read" in told.stderr
+
+
+def test_another_version_of_the_engine_is_named_and_compared_all_the_same(
+    world: ClientWorld, runs: World
+) -> None:
+    runs.store_config()
+    sync(runs, FIRST, *WHOLE)
+    version = json.dumps(ENGINE_VERSION).encode()
+    tampered(runs, "run_summary", b'"engine_version": ' + version, b'"engine_version": "0.0.9"')
+    told = world.relay("verify", FIRST)
+    assert told.exit_code == 0, told.output
+    assert f"the run's engine was version 0.0.9, here it is {ENGINE_VERSION}" in told.stderr
+
+
+# --- what cannot be compared ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["inbound_vendor_1", "config_snapshot", "input_manifest"])
+def test_where_a_file_is_gone_that_is_said(world: ClientWorld, runs: World, name: str) -> None:
+    runs.store_config()
+    sync(runs, FIRST, *WHOLE)
+    runs.platform.objects.delete(runs.platform.objects.artifacts(FIRST, TENANT)[name])
+    told = world.relay("verify", FIRST)
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert f"run {FIRST} has no {name}" in told.stderr
+    assert "kept for RETENTION_DAYS" in told.stderr
+
+
+def test_a_file_that_goes_after_it_was_linked_to_is_gone(
+    world: ClientWorld, runs: World, tmp_path: Path
+) -> None:
+    runs.store_config()
+    sync(runs, FIRST, *WHOLE)
+    with ApiClient(world.url, ADMIN) as api:
+        trail = RunArtifacts(Session(api, Screen()), FIRST, tmp_path)
+        for name in ("inbound_vendor_1", "input_manifest"):
+            runs.platform.objects.delete(runs.record(FIRST).artifacts[name])
+        with pytest.raises(NotReplayableError, match="inbound_vendor_1 cannot be downloaded"):
+            trail.file("inbound_vendor_1")
+        with pytest.raises(NotReplayableError, match=r"input_manifest\.json cannot be downloaded"):
+            _ = trail.inputs
+
+
+def test_where_the_state_of_the_baseline_is_gone_that_is_said(
+    world: ClientWorld, runs: World
+) -> None:
+    runs.store_config()
+    sync(runs, FIRST, *WHOLE)
+    sync(runs, SECOND, *WHOLE)
+    runs.platform.objects.delete(runs.record(SECOND).keys.baseline_state)
+    told = world.relay("verify", SECOND)
+    assert (told.exit_code, f"run {SECOND} has no baseline_state" in told.stderr) == (2, True)
+
+
+def test_a_run_that_is_under_way_is_not_compared(world: ClientWorld, runs: World) -> None:
+    runs.store_config()
+    runs.request(FIRST)
+    told = world.relay("verify", FIRST)
+    assert told.exit_code == 2
+    assert f"run {FIRST} is QUEUED; wait for its end" in told.stderr
+
+
+def test_a_run_that_merged_rows_of_another_names_that_one(world: ClientWorld, runs: World) -> None:
+    runs.store_config()
+    sync(runs, FIRST, *WHOLE)
+    by_hand = runs.execute(None, assets=["merged_inventory"])
+    told = world.relay("verify", by_hand.run_id)
+    assert told.exit_code == 2, told.output
+    assert (
+        f"has merged rows that another run has read: verify that one (run {FIRST})" in told.stderr
+    )
+
+
+def test_a_run_that_only_normalized_by_hand_is_proved_so_far(
+    world: ClientWorld, runs: World
+) -> None:
+    runs.store_config()
+    sync(runs, FIRST, *WHOLE)
+    by_hand = runs.execute(None, assets=["fetched_inventory", "normalized_inventory"])
+    assert verified(world, by_hand.run_id) == ["normalized_vendor_1"]
+
+
+def test_a_run_that_nobody_knows_is_refused(world: ClientWorld) -> None:
+    told = world.relay("verify", NOBODY_S_RUN)
+    assert (told.exit_code, "RUN_NOT_FOUND" in told.stderr) == (1, True)
+
+
+def test_nothing_is_left_on_this_machine(
+    world: ClientWorld, runs: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.store_config()
+    sync(runs, FIRST, *WHOLE)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert verified(world, FIRST)
+    assert list(tmp_path.iterdir()) == []
