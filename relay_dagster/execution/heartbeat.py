@@ -2,9 +2,9 @@
 
 Three places deal with heartbeats. This thread writes one every ``RELAY_HEARTBEAT_SECONDS``. An item
 of its own keeps them as a counter (``beat`` and ``heartbeats`` of ``aws/dynamodb/run_store.py``).
-The reconciler stores in the record when it last saw the counter change (``maintenance/reconciler.py``),
-and ends an attempt that has been silent for too long (``maintenance/run_decision.py``). A process that
-wakes up after that ends itself at its next heartbeat.
+The reconciler (``maintenance/reconciler.py``) stores in the record when it last saw the counter
+change, and ends an attempt that has been silent for too long (``maintenance/run_decision.py``). A
+process that wakes up after that ends itself at its next heartbeat.
 """
 
 import os

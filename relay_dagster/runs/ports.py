@@ -1,6 +1,6 @@
-"""What the rules of a run need from outside, as Protocols; who implements them stands beside each.
+"""Protocols of the stores and services that a run's rules need; each names its implementation.
 
-The packages that only decide (`runs`, `intake`, `maintenance`) know these and no adapter of Dagster.
+The packages that only decide (`runs`, `intake`, `maintenance`) know no adapter of Dagster.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The items that a tenant has, in both tables, found and removed; the audit stays.
+"""The items of a tenant, in both tables, found and removed; the audit stays.
 
-Whether they may go yet is decided in ``maintenance/deletion.py``. Indexes lag: who wants to have seen
-all looks again.
+``maintenance/deletion.py`` decides when they go. Indexes lag, so a second look may find more.
 """
 
 from __future__ import annotations
