@@ -31,10 +31,10 @@ from support.journey import prepared_journey  # noqa: E402  # found by the path 
 from support.source_tree import (  # noqa: E402
     ORDER,
     Module,
+    may_import,
     modules,
     our_modules,
     places_imported,
-    rank_of,
 )
 
 PACKAGES = tuple(ORDER)
@@ -89,7 +89,7 @@ def figures(rounds: int) -> Iterator[Figure]:
     for package in PACKAGES:
         rooms = sum(map(len, ORDER[package]))
         drawn = arrows(package)
-        up = [arrow for arrow in drawn if not _leads_down(package, *arrow)]
+        up = [arrow for arrow in drawn if not may_import(package, *arrow)]
         value = f"{rooms} rooms, {len(drawn)} arrows, {len(up)} up"
         yield Figure(f"import graph of {package}", value, "0 up")
     crossed = crossed_by_a_run()
@@ -162,10 +162,6 @@ def arrows(package: str) -> set[tuple[str, str]]:
         if module.place
         for imported in places_imported(module)
     }
-
-
-def _leads_down(package: str, place: str, imported: str) -> bool:
-    return rank_of(package, imported) < rank_of(package, place)
 
 
 # --- a run --------------------------------------------------------------------------------------

@@ -126,8 +126,13 @@ def place_of(name: str) -> str | None:
     return inner if inner in _PLACES else parts[0]
 
 
-def rank_of(package: str, place: str) -> int:
-    return next(rank for rank, places in enumerate(ORDER[package]) if place in places)
+def may_import(package: str, place: str, imported: str) -> bool:
+    """Tell whether a place stands below another one, or both on the floor of features' rules."""
+
+    def rank_of(name: str) -> int:
+        return next(rank for rank, places in enumerate(ORDER[package]) if name in places)
+
+    return rank_of(imported) < rank_of(place) or {place, imported} <= TOGETHER
 
 
 def places_imported(module: Module) -> set[str]:
