@@ -1,1 +1,1 @@
-"""From the queue to an attempt: what becomes of a message, and of a dead letter."""
+"""From the queue to an attempt, and the dead letters for their operators."""

@@ -1,13 +1,14 @@
-"""The dead letters for those who operate them: list, redrive, discard.
+"""The dead letters for their operators: list, redrive, discard.
 
-The commands of ``relay dlq`` come here; what nobody operates on is the reconciler's sweep. The
-records say which runs ended as dead letters, whatever the queue hands out; the queue itself is read
-for those that no record knows.
+The commands of ``relay dlq`` come here; the reconciler's sweep handles the others. The records name
+the runs that ended as dead letters, whatever the queue returns. The queue is read for those without
+a record.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 from relay_dagster.aws.job_queue import CAUSE, RUN_ID, Message
 from relay_dagster.intake.dead_letter_queue import read_whole
@@ -21,20 +22,20 @@ from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.wiring import Platform
 
 _ALL = 1_000_000
-_MOST_TOLD = 1000
+_MAX_CAUSE_LENGTH = 1000
 
 log = event_log()
 
 
 class DeadLetterError(Exception):
-    """There is nothing to redrive or to discard; the text says why, and what to do."""
+    """There is nothing to redrive or to discard; the text gives the reason, and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead letter, as far as it is known: its message, the run that it was for.
+    """A dead letter: its message, and the run that it was for, as far as they are known.
 
-    ``message`` is None where only the record tells of it.
+    ``message`` is None where only the record names the dead letter.
     """
 
     run_id: str | None
@@ -44,17 +45,17 @@ class DeadLetter:
 
     @property
     def tenant_id(self) -> str | None:
-        """Whose job it was; None where the body is no job."""
+        """The tenant of the job; None where the body is no job."""
         return None if self.job is None else self.job.tenant_id
 
     @property
     def is_on_record(self) -> bool:
-        """Whether its run's record says that it is here."""
+        """Whether its run's record names it."""
         return self.record is not None and self.record.has_dead_letter
 
     @property
     def cause(self) -> str:
-        """Why it is here."""
+        """The reason why it is a dead letter."""
         if self.message is not None and CAUSE in self.message.attributes:
             return self.message.attributes[CAUSE]
         if self.record is None or self.record.error_message is None:
@@ -63,18 +64,18 @@ class DeadLetter:
 
     @property
     def since(self) -> datetime | None:
-        """When it came here, or its run ended."""
+        """When it was sent to the dead-letter queue, or its run ended."""
         if self.message is not None:
             return self.message.sent_at
         return None if self.record is None else self.record.finished_at
 
 
 class DeadLetters:
-    """What an operator does with dead letters.
+    """The acts of an operator on dead letters.
 
     Args:
         platform: the stores, the queues and the ledger.
-        origin: who does it.
+        origin: the operator, for the audit.
     """
 
     def __init__(self, platform: Platform, origin: Origin = SYSTEM) -> None:
@@ -82,33 +83,38 @@ class DeadLetters:
         self._origin = origin
 
     def all(self) -> list[DeadLetter]:
-        """Return the letters that are there, the oldest first."""
-        buried = {each.dlq_message_id: each for each in self._buried()}
-        met = [each for each in self._met() if each.message_id not in buried]
-        letters = [
-            *(DeadLetter(each.run_id, each.job, each) for each in buried.values()),
-            *(self._letter(each) for each in met),
+        """Return all dead letters, the oldest first."""
+        now = utc_now()
+        recorded = {
+            each.dlq_message_id: each
+            for each in self._platform.runs.due(DueQueue.DEAD_LETTER, now, _ALL)
+            if each.due_at and each.due_at > now - DEAD_LETTER_LIFE
+        }
+        others = [each for each in self._received() if each.message_id not in recorded]
+        found = [
+            *(DeadLetter(each.run_id, each.job, each) for each in recorded.values()),
+            *(self._dead_letter(each) for each in others),
         ]
-        return sorted(letters, key=lambda letter: letter.since or utc_now())
+        return sorted(found, key=lambda each: each.since or utc_now())
 
     def redrive(self, run_id: str) -> RunRecord:
         """Start a new run of the job's tenant and vendors, then delete the dead letter.
 
-        The new run takes the tenant's latest config, which is what was mended.
+        The new run takes the tenant's latest config, which the operator has mended.
 
         Raises:
-            DeadLetterError: there is no such letter, or its run has not ended yet.
-            TenantBusyError: the tenant has an unfinished run; the letter stays.
-            QueueUnavailableError: no run is left behind, the letter stays.
+            DeadLetterError: there is no such dead letter, or its run has not ended yet.
+            TenantBusyError: the tenant has an unfinished run; the dead letter stays.
+            QueueUnavailableError: no run is left behind, the dead letter stays.
         """
-        letters = self._of(run_id)
-        job = letters[0].job
+        found = self._of(run_id)
+        job = found[0].job
         if job is None:
             raise DeadLetterError(f"the message of {run_id} is no job; discard it")
         started = self._platform.submission.resubmit(
             job.tenant_id, job.vendors, in_place_of=run_id, origin=self._origin
         )
-        self._remove(letters)
+        self._remove(found)
         log.info("dead_letter_redriven", run_id=run_id, tenant_id=job.tenant_id, by=started.run_id)
         return started
 
@@ -116,54 +122,46 @@ class DeadLetters:
         """Delete the dead letter; the run's record stays as it is.
 
         Raises:
-            DeadLetterError: there is no such letter, or its run has not ended yet.
+            DeadLetterError: there is no such dead letter, or its run has not ended yet.
         """
-        letters = self._of(run_id)
-        whose, cause = letters[0].tenant_id, letters[0].cause[:_MOST_TOLD]
+        found = self._of(run_id)
+        tenant_id, cause = found[0].tenant_id, found[0].cause[:_MAX_CAUSE_LENGTH]
         discarded = Action.DEAD_LETTER_DISCARDED
-        entry = self._origin.entry(discarded, whose, run_id, utc_now(), cause=cause)
-        if not any(letter.is_on_record for letter in letters):
+        entry = self._origin.entry(discarded, tenant_id, run_id, utc_now(), cause=cause)
+        if not any(each.is_on_record for each in found):
             self._platform.audit.add(entry)
-        self._remove(letters, lambda _: entry)
+        self._remove(found, lambda _: entry)
         log.info("dead_letter_discarded", run_id=run_id)
 
     def _of(self, run_id: str) -> list[DeadLetter]:
-        """Return the letters of a run, those first that the queue has just handed out."""
-        letters = [
-            letter for message in self._met() if (letter := self._letter(message)).run_id == run_id
-        ]
+        """Return the dead letters of a run; those just received come first."""
+        received = map(self._dead_letter, self._received())
+        found = [each for each in received if each.run_id == run_id]
         record = self._platform.runs.get(run_id)
         if record is not None and record.has_dead_letter:
-            letters.append(DeadLetter(run_id, record.job, record))
-        if not letters:
+            found.append(DeadLetter(run_id, record.job, record))
+        if not found:
             raise DeadLetterError(
                 f"the dead-letter queue has no message of run {run_id}; see relay dlq list"
             )
         if record is not None and not record.has_ended:
             raise DeadLetterError(f"run {run_id} has not ended; it is settled by itself in minutes")
-        return letters
+        return found
 
-    def _buried(self) -> Sequence[RunRecord]:
-        """Return the records of runs that ended as dead letters which are still kept."""
-        now = utc_now()
-        found = self._platform.runs.due(DueQueue.DEAD_LETTER, now, _ALL)
-        return [each for each in found if each.due_at and each.due_at > now - DEAD_LETTER_LIFE]
-
-    def _met(self) -> Iterator[Message]:
-        for letters in read_whole(self._platform.queue):
-            yield from letters
+    def _received(self) -> Iterator[Message]:
+        return chain.from_iterable(read_whole(self._platform.queue))
 
     def _remove(
-        self, letters: Sequence[DeadLetter], entry: Callable[[RunRecord], AuditEntry] | None = None
+        self, found: Sequence[DeadLetter], entry: Callable[[RunRecord], AuditEntry] | None = None
     ) -> None:
-        """Let go of letters; one that the queue did not hand out goes when the sweep meets it."""
-        for letter in letters:
-            if letter.record is not None and letter.is_on_record:
-                self._platform.ledger.resolve_dead_letter(letter.record.run_id, entry)
-            if letter.message is not None:
-                self._platform.queue.delete_dead(letter.message.receipt_handle)
+        """Resolve dead letters; the sweep deletes one that the queue has not returned here."""
+        for each in found:
+            if each.record is not None and each.is_on_record:
+                self._platform.ledger.resolve_dead_letter(each.record.run_id, entry)
+            if each.message is not None:
+                self._platform.queue.delete_dead(each.message.receipt_handle)
 
-    def _letter(self, message: Message) -> DeadLetter:
+    def _dead_letter(self, message: Message) -> DeadLetter:
         try:
             job = Job.parse(message.body)
         except NotAJobError:

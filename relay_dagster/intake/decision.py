@@ -1,8 +1,7 @@
-"""What a message of the queue, or a run that needs none, should lead to: facts in, actions out.
+"""The decision about a message of the queue, or a run that needs none: facts in, actions out.
 
-Pure: no clock, no AWS, no Dagster; `tick` gathers the facts and carries the actions out.
-
-Nothing is deleted here but what is final: a message lives as long as its run.
+Pure: no clock, no AWS, no Dagster; `tick` gathers the facts and carries out the actions. Only
+messages of final runs are deleted: a message lives as long as its run.
 """
 
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from relay_dagster.runs.ports import AttemptState
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Put the message into the dead-letter queue with its cause, then delete it."""
+    """Send the message to the dead-letter queue with its cause, then delete it."""
 
     error_code: str
     cause: str
@@ -24,7 +23,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Delete the message: its tenant is deleted, and nothing else tells of it any more."""
+    """Delete the message: its tenant is deleted, and no other trace of it is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +33,14 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class KeepWaiting:
-    """Remember the newer receipt handle; where ``seconds`` is given, be seen again after them."""
+    """Store the newer receipt handle; with ``seconds``, hide the message for so long."""
 
     seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Ask Dagster for an attempt; ``is_new`` says that the record must be moved to it first."""
+    """Ask Dagster for an attempt; ``is_new``: after a transition of the record."""
 
     attempt: int
     is_new: bool
@@ -49,26 +48,26 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Send the same body again, remember the new message, delete this one, in that order.
+    """Send the same body again, store the new message's id, delete this one, in that order.
 
-    The new one can be received after ``delay_seconds``.
+    The new message can be received after ``delay_seconds``.
     """
 
     delay_seconds: int = 0
 
 
-# Where a message has a single receive, each one that waits is replaced whenever it is looked at.
-LOOK_AGAIN_SECONDS = 5
+# Where a message has a single receive, each one that waits is replaced at every receive.
+RECEIVE_AGAIN_SECONDS = 5
 
 IntakeAction = Refuse | Forget | Discard | KeepWaiting | Dispatch | Replace
 
 
 @dataclass(frozen=True, slots=True)
 class MessageFacts:
-    """One receive of a message, and what is known of its run at that moment.
+    """One receive of a message, and the state of its run at that moment.
 
-    ``refusal`` says why no run can have it; else there is a record. ``is_its_turn`` is False for a
-    run that waits while its tenant is busy, or for others that have waited longer.
+    With a ``refusal`` no run can have the message; else there is a record. ``is_its_turn`` is False
+    while the run's tenant is busy, or others have waited longer.
     """
 
     receive_count: int
@@ -81,17 +80,17 @@ class MessageFacts:
 
 @dataclass(frozen=True, slots=True)
 class IntakePolicy:
-    """The limits that decide: receives that a message has, attempts that a run has."""
+    """The limits: the receives of a message, the attempts of a run."""
 
     max_receives: int
     max_attempts: int
 
 
 def decide(facts: MessageFacts, policy: IntakePolicy) -> tuple[IntakeAction, ...]:
-    """Return what to do with one message, in order.
+    """Return the actions for one message, in order.
 
-    Receives get spent without an attempt: a daemon dies, a job waits for its tenant. A message
-    that has used its last one up would be moved away by the next, so it is replaced in time.
+    Some receives lead to no attempt: a daemon dies, a job waits for its tenant. After the last
+    receive SQS would move the message to the dead-letter queue, so it is replaced in time.
     """
     if facts.refusal is not None:
         return (facts.refusal,)
@@ -100,11 +99,11 @@ def decide(facts: MessageFacts, policy: IntakePolicy) -> tuple[IntakeAction, ...
     first = next_action(facts.record, facts, policy)
     if isinstance(first, Discard) or facts.receive_count < policy.max_receives:
         return (first,)
-    return (first, Replace(LOOK_AGAIN_SECONDS if policy.max_receives == 1 else 0))
+    return (first, Replace(RECEIVE_AGAIN_SECONDS if policy.max_receives == 1 else 0))
 
 
 def next_action(record: RunRecord, facts: MessageFacts, policy: IntakePolicy) -> IntakeAction:
-    """Return what a run comes to, with a message in hand or without."""
+    """Return the next action for a run, with or without a message."""
     if record.has_ended:
         return KeepWaiting() if record.needs_dlq else Discard()
     if record.cancel_requested_at is not None or record.status is RunStatus.RUNNING:

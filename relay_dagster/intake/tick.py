@@ -1,8 +1,8 @@
-"""One tick of the intake: take what is due and what the queue has, let `decision` decide, act.
+"""One tick of the intake: take due runs and messages of the queue, let `decision` decide, act.
 
-Attempts that follow others come first; then runs whose turn with their tenant has come and the
-messages of the queue have half of the places each, and those that the other half leaves. One that
-cannot be handled spoils only itself: it comes again.
+Second and later attempts come first. Then runs whose turn with their tenant has come and messages
+of the queue share the places, half each; a half that is not used goes to the other. A run or
+message that fails affects no other, and comes again.
 """
 
 import time
@@ -36,7 +36,7 @@ from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
 
 POLL_SECONDS = 20
-# A tick may last 60 seconds; what is received late in it must still be handled.
+# A tick may last 60 seconds; messages that it receives late must still be handled.
 RECEIVE_UNTIL_SECONDS = 25
 
 log = event_log()
@@ -44,16 +44,16 @@ log = event_log()
 
 @dataclass
 class IntakeTick:
-    """Takes in as many attempts as there is room for.
+    """Dispatches as many attempts as there is room for.
 
     Args:
         platform: the stores, the queue and the ledger.
-        executions: what executes.
+        executions: Dagster's runs.
         room: how many attempts may be dispatched.
-        turns_first: the odd place is that of a run which has waited for its tenant, else the
-            queue's; to be turned from tick to tick.
-        clock: tells the time, aware.
-        monotonic: tells how long the tick has lasted, in seconds.
+        turns_first: the odd place goes to a run that has waited for its tenant, else to the queue;
+            callers alternate it from tick to tick.
+        clock: returns the time, aware.
+        monotonic: returns seconds that only grow.
     """
 
     platform: Platform
@@ -67,12 +67,12 @@ class IntakeTick:
     fault: str = ""
 
     def run(self, poll_seconds: int = POLL_SECONDS) -> list[RunRecord]:
-        """Handle what comes; return the records whose attempts Dagster is to be asked for."""
+        """Handle due runs and messages; return the records whose attempts Dagster shall start."""
         self.platform.metrics.worker_heartbeat()
         try:
             self._take_due(DueQueue.READY, self._left)
             self._take_due(DueQueue.TURN, (self._left + self.turns_first) // 2)
-            drain(self._messages(poll_seconds), self._handle, self._report)
+            drain(self._messages(poll_seconds), self._handle, self._report_fault)
         except ExternalServiceError as error:
             self.fault = f"queue_receive_error: {error}"
             self.platform.metrics.worker_error("queue_receive_error")
@@ -80,13 +80,13 @@ class IntakeTick:
         return self.dispatched
 
     def summary(self) -> str:
-        """Return what came of the tick, for those who look at it in the UI."""
+        """Return the outcome of the tick in a sentence, for Dagster's UI."""
         if self.room <= 0:
             return "as many runs as RELAY_INTAKE_LIMIT allows are unfinished"
         return self.fault or f"{self.seen} messages, {len(self.dispatched)} attempts dispatched"
 
     def _messages(self, poll_seconds: int) -> Iterator[Message]:
-        """Yield messages: wait for the first, then take what is there; look what is due between."""
+        """Yield messages: wait for the first, then take all; take due runs in between."""
         now = started = self.monotonic()
         while self._left > 0 and now - started <= RECEIVE_UNTIL_SECONDS:
             wait = 0 if self.seen or self.dispatched else poll_seconds - (now - started)
@@ -107,29 +107,28 @@ class IntakeTick:
         return self.room - len(self.dispatched)
 
     def _take_due(self, queue: DueQueue, most: int) -> None:
-        """Ask for the attempts that need no message, the longest due first."""
-        if most > 0:
-            drain(self._due(queue, most), self._take, self._put_off)
+        """Dispatch the attempts that need no message, the longest due first."""
 
-    def _due(self, queue: DueQueue, most: int) -> list[RunRecord]:
+        def take(record: RunRecord) -> None:
+            action = next_action(record, self._facts_of(record), self._policy)
+            if isinstance(action, Dispatch):
+                self._dispatch(action, record)
+            else:
+                self._leave_alone(record)
+
+        def put_off(record: RunRecord, error: Exception) -> None:
+            report_fault(self.platform.metrics, "attempt_not_dispatched", error, **record.log_facts)
+            self.platform.ledger.postpone(record)
+
+        if most <= 0:
+            return
         try:
-            return self.platform.runs.due(queue, self.clock(), most)
+            due = self.platform.runs.due(queue, self.clock(), most)
         except ExternalServiceError as error:
             # They stay due; the queue must not wait for them.
             report_fault(self.platform.metrics, "due_attempts_unread", error)
-            return []
-
-    def _put_off(self, record: RunRecord, error: Exception) -> None:
-        report_fault(self.platform.metrics, "attempt_not_dispatched", error, **record.log_facts)
-        self.platform.ledger.postpone(record)
-
-    def _take(self, record: RunRecord) -> None:
-        facts = self._facts_of(record)
-        action = next_action(record, facts, self._policy)
-        if isinstance(action, Dispatch):
-            self._dispatch(action, record)
-        else:
-            self._leave_alone(record)
+            return
+        drain(due, take, put_off)
 
     def _handle(self, message: Message) -> None:
         self.seen += 1
@@ -137,8 +136,8 @@ class IntakeTick:
         for action in decide(facts, self._policy):
             self._act(action, message, facts.record)
 
-    def _report(self, message: Message, error: Exception) -> None:
-        """Report why a message could not be handled; it comes again."""
+    def _report_fault(self, message: Message, error: Exception) -> None:
+        """Report a message that could not be handled; it comes again."""
         report_fault(self.platform.metrics, "message_not_handled", error, **_about(message))
 
     def _facts(self, message: Message) -> MessageFacts:
@@ -156,31 +155,22 @@ class IntakeTick:
         return self._facts_of(record, count)
 
     def _facts_of(self, record: RunRecord, receive_count: int = 0) -> MessageFacts:
-        return MessageFacts(
-            receive_count,
-            self.clock(),
-            record,
-            is_its_turn=self._is_its_turn(record),
-            execution=self._attempt_state(record),
+        is_its_turn = record.lock_state is not LockState.QUEUED or (
+            self.platform.runs.lock(record.tenant_id).is_turn_of(record.run_id)
         )
-
-    def _is_its_turn(self, record: RunRecord) -> bool:
-        if record.lock_state is not LockState.QUEUED:
-            return True
-        return self.platform.runs.lock(record.tenant_id).is_turn_of(record.run_id)
+        execution = AttemptState.ABSENT
+        if any(one.run_id == record.run_id for one in self.dispatched):
+            execution = AttemptState.WAITING  # Dagster starts it only after this tick.
+        elif record.is_dispatched:
+            execution = self.executions.state(record)
+        return MessageFacts(
+            receive_count, self.clock(), record, is_its_turn=is_its_turn, execution=execution
+        )
 
     @property
     def _policy(self) -> IntakePolicy:
         attempts = self.platform.settings.max_attempts
         return IntakePolicy(max_receives=attempts, max_attempts=attempts)
-
-    def _attempt_state(self, record: RunRecord) -> AttemptState:
-        """Return how the latest attempt stands; Dagster hears of one of this tick after it."""
-        if any(one.run_id == record.run_id for one in self.dispatched):
-            return AttemptState.WAITING
-        if not record.is_dispatched:
-            return AttemptState.ABSENT
-        return self.executions.state(record)
 
     def _act(self, action: IntakeAction, message: Message, record: RunRecord | None) -> None:
         if isinstance(action, Refuse):
@@ -227,7 +217,7 @@ class IntakeTick:
             queue.extend(message.receipt_handle, seconds)
 
     def _leave_alone(self, record: RunRecord, message: Message | None = None) -> None:
-        """Leave a run to the reconciler, and its message, if it is in hand, out of sight."""
+        """Leave a run to the reconciler, and its message, if there is one, hidden."""
         if message is not None:
             self._keep_waiting(message, record.run_id)
             return
@@ -251,7 +241,7 @@ class IntakeTick:
                 known=record,
             )
         except RunError as error:
-            # Its tenant is busy, or it was cancelled meanwhile: the reconciler knows what next.
+            # Its tenant is busy, or it was cancelled meanwhile: the reconciler goes on with it.
             log.info("run_waits", reason=str(error), **record.log_facts)
             self._leave_alone(record, message)
             return
@@ -267,7 +257,7 @@ class IntakeTick:
 
 
 def _about(message: Message) -> dict[str, str | None]:
-    """Return what the log says of a message: also of which run and tenant, where it is a job."""
+    """Return a message's facts for the log; of a job also its run and tenant."""
     about = {"message_id": message.message_id, "request_id": message.request_id}
     try:
         job = Job.parse(message.body)

@@ -1,10 +1,11 @@
-"""The sweep of the dead-letter queue: messages that SQS itself has moved there are resolved.
+"""The sweep of the dead-letter queue: it resolves messages that SQS itself has moved there.
 
-Such a message is sent again where its run goes on; else its run ends. A dead letter with a cause
-was put there on purpose, and stays until an operator has resolved it. The queue is read whole, now
-and then: at once when the number of its messages has changed.
+Such a message is sent again if its run goes on; else its run ends. A dead letter with a cause was
+sent there on purpose, and stays until an operator has resolved it. The sweep reads the whole queue
+every few minutes, and at once when the number of its messages has changed.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,7 +28,7 @@ log = event_log()
 
 @dataclass
 class DeadLetterCount(Memory):
-    """The number of dead letters when the queue was last read, and when that was."""
+    """The number of dead letters at the last reading of the queue, and its time."""
 
     count: int = 0
     read_at: float = 0
@@ -36,7 +37,7 @@ class DeadLetterCount(Memory):
 def sweep(
     platform: Platform, last: DeadLetterCount, now: datetime, deadline: Deadline | None = None
 ) -> str:
-    """Resolve the dead letters that nobody has put there, if it is time; say what was done."""
+    """Resolve the dead letters that SQS has moved, if it is time; return a summary."""
     count = platform.queue.count_dead()
     is_late = now.timestamp() - last.read_at >= AT_LEAST_EVERY_SECONDS
     if not count or (count == last.count and not is_late):
@@ -48,14 +49,17 @@ def sweep(
 
 
 def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -> int:
-    """Resolve the dead letters that nobody has put there; delete those resolved by an operator.
+    """Resolve the dead letters that SQS has moved, and delete those that an operator has resolved.
 
     Returns:
         How many were resolved.
     """
     resolved = 0
     for messages in read_whole(platform.queue, deadline):
-        jobs = {each.message_id: job for each in messages if (job := _job_of(each))}
+        jobs: dict[str, Job] = {}
+        for message in messages:
+            with suppress(NotAJobError):
+                jobs[message.message_id] = Job.parse(message.body)
         records = platform.runs.get_many({job.run_id for job in jobs.values()})
         for message in messages:
             job = jobs.get(message.message_id)
@@ -65,22 +69,20 @@ def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -
 
 
 def note_expired(platform: Platform, now: datetime) -> None:
-    """Note of dead letters that the queue no longer keeps that they are resolved."""
+    """Store that dead letters are resolved which the queue no longer keeps."""
     for record in platform.runs.due(DueQueue.DEAD_LETTER, now - DEAD_LETTER_LIFE):
         platform.ledger.resolve_dead_letter(record.run_id)
 
 
-def _job_of(message: Message) -> Job | None:
-    try:
-        return Job.parse(message.body)
-    except NotAJobError:
-        return None
-
-
 def _resolve(platform: Platform, message: Message, job: Job, record: RunRecord | None) -> bool:
     """Resolve a dead letter; return False where it stays."""
-    if CAUSE in message.attributes:  # it was put there on purpose
-        return record is not None and _delete_resolved(platform, record, message)
+    if CAUSE in message.attributes:  # it was sent there on purpose
+        is_its_own = record is not None and record.dlq_message_id == message.message_id
+        if record is None or not is_its_own or record.dead_letter_resolved_at is None:
+            return False
+        # An operator has resolved it while the queue did not return it.
+        platform.queue.delete_dead(message.receipt_handle)
+        return True
     if record is None:
         return _end_unknown(platform, job, message)
     if not is_job_of(record, job):
@@ -89,16 +91,8 @@ def _resolve(platform: Platform, message: Message, job: Job, record: RunRecord |
     return True
 
 
-def _delete_resolved(platform: Platform, record: RunRecord, message: Message) -> bool:
-    """Delete a dead letter that an operator resolved while the queue did not hand it out."""
-    if record.dlq_message_id != message.message_id or record.dead_letter_resolved_at is None:
-        return False
-    platform.queue.delete_dead(message.receipt_handle)
-    return True
-
-
 def _end_unknown(platform: Platform, job: Job, message: Message) -> bool:
-    """Make an ended run of a job that no record knows; its message stays a dead letter."""
+    """Create an ended run for a job without a record; its message stays a dead letter."""
     cause = "the message was received too often without a run of its own"
     try:
         dead = platform.ledger.adopt_dead(job, cause, message.message_id, message.sent_at)

@@ -1,6 +1,6 @@
 """Reports of a run that could not write its own: killed, poisoned by the reconciler, cancelled.
 
-They are made of the record and the config alone: what the run had read died with it.
+The record and the config are their only sources: the data that the run had read is lost.
 """
 
 from contextlib import closing, suppress
@@ -17,14 +17,14 @@ from relay_dagster.wiring import Platform
 
 
 def write_reports(platform: Platform, record: RunRecord) -> RunRecord:
-    """Write an ended run's reports, and note that they are written.
+    """Write an ended run's reports, and store that they are written.
 
-    A run that has succeeded, is held, or failed for its data, wrote its own before it said so.
+    A run that succeeded, is held, or failed for its data wrote its own before its end.
     """
     outcome = Outcome()
     if record.status not in (RunStatus.SUCCEEDED, RunStatus.HELD):
         withdraw(platform.objects, record)
-        # What lies there may be of an attempt that was about to end otherwise.
+        # Files there may be of an attempt that was about to end otherwise.
         with closing(ConcurrentIO(threads=2)) as io:
             outcome = _write(platform, RunReports(platform.objects, record.context, io), record)
     artifacts = platform.objects.artifacts(record.run_id, record.tenant_id)

@@ -1,8 +1,9 @@
 """Messages that are gone although their runs wait for them: purged, expired, or of another queue.
 
-A run says when it has waited long enough (`DueQueue.MESSAGE`); here that clock stands still while
-the queue has a backlog. What was sent before the queue was seen empty, and has shown no sign for
-``RELAY_MESSAGE_LOST_SECONDS`` since then, is sent again; a second message for a run does no harm.
+A run's record has the time when it has waited long enough (`DueQueue.MESSAGE`). While the queue
+has a backlog that clock stands still. A message that was sent before the queue was seen empty, and
+not received for ``RELAY_MESSAGE_LOST_SECONDS`` since then, is sent again. A second message for a
+run does no harm.
 """
 
 from dataclasses import dataclass, field
@@ -22,12 +23,12 @@ log = event_log()
 
 @dataclass
 class QueueWatch(Memory):
-    """When the queue was seen empty, oldest first: about ten instants of the time that matters."""
+    """About ten instants at which the queue was seen empty, oldest first."""
 
     empty_at: list[float] = field(default_factory=list)
 
     def note_empty(self, now: datetime, lost_seconds: float) -> None:
-        """Note that the queue is empty; of what is longer ago than matters the last is kept."""
+        """Store that the queue is empty; keep the last instant over ``lost_seconds`` ago."""
         instant = now.timestamp()
         if not self.empty_at or instant - self.empty_at[-1] >= lost_seconds / _NOTES:
             self.empty_at.append(instant)
@@ -35,7 +36,7 @@ class QueueWatch(Memory):
         self.empty_at = [at for at in self.empty_at if at >= (matters_since or 0)]
 
     def due_until(self, now: datetime, lost_seconds: float) -> datetime | None:
-        """Return up to when runs that wait for their message are due; None where none is."""
+        """Return the time up to which runs that wait for their message are due; None for no run."""
         seen = self._last_before(now.timestamp() - lost_seconds)
         if seen is None:
             return None
@@ -46,10 +47,10 @@ class QueueWatch(Memory):
 
 
 def send_lost_again(platform: Platform, watch: QueueWatch, now: datetime) -> int:
-    """Send the messages again that are lost; return how many.
+    """Send lost messages again; return how many.
 
     Raises:
-        ExternalServiceError: queue or table fails; those that are left stay due.
+        ExternalServiceError: queue or table fails; the other runs stay due.
     """
     if platform.queue.count_waiting():
         return 0

@@ -1,6 +1,6 @@
-"""What a duty remembers from one time to the next: kept in the cursor of its sensor.
+"""The memory of a duty from one tick to the next, kept in the cursor of its sensor.
 
-Small, for Dagster stores it again with every tick. Instants are seconds since the epoch.
+It is small, since Dagster stores it with every tick. Instants are seconds since the epoch.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,11 +9,11 @@ from typing import Any, Self
 
 @dataclass
 class Memory:
-    """Base of what duties remember: a dataclass with defaults whose values JSON can hold."""
+    """Base of duties' memories: a dataclass with defaults and values that JSON can hold."""
 
     @classmethod
     def read(cls, values: object) -> Self:
-        """Return what values say; those that cannot be read are as if there were none."""
+        """Return the memory with these values; the empty one if they cannot be read."""
         try:
             return cls(**values)  # type: ignore[arg-type]
         except TypeError:

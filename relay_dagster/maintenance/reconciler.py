@@ -1,11 +1,11 @@
-"""One tick over the runs that are due: gather facts, let `rules` decide, act, note the next check.
+"""One tick over the due runs: gather facts, let `run_decision` decide, act, set the next check.
 
-Records themselves say when they are due (``runs/poll_schedule.py``), so a tick leaves nothing to
-the next. A run that cannot be handled is put off, and checked afresh by a later tick.
+Records themselves have the time when they are due (``runs/poll_schedule.py``), so a tick leaves
+nothing to the next. A run that cannot be handled is put off, and a later tick checks it again.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import zip_longest
@@ -31,7 +31,6 @@ from relay_dagster.maintenance.run_decision import (
 )
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import DueQueue, LockState, RunRecord, Trigger
-from relay_dagster.runs.poll_schedule import PollSchedule
 from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
 
@@ -43,13 +42,13 @@ log = event_log()
 
 @dataclass
 class ReconcileTick:
-    """Checks up to 200 runs of each queue, longest due first, and does what each needs.
+    """Checks up to 200 runs of each queue, longest due first, and carries out their actions.
 
     Args:
         platform: the stores, the queue and the ledger.
-        executions: what executes.
-        clock: tells the time, aware.
-        monotonic: tells how long the tick has lasted, in seconds.
+        executions: Dagster's runs.
+        clock: returns the time, aware.
+        monotonic: returns seconds that only grow.
     """
 
     platform: Platform
@@ -58,31 +57,26 @@ class ReconcileTick:
     monotonic: Callable[[], float] = time.monotonic
 
     def run(self, seconds: float = TICK_SECONDS) -> int:
-        """Handle the runs that are due, for so long; return how many were seen."""
-        deadline, records = Deadline.after(seconds, self.monotonic), self._due()
-        heartbeats = self.platform.runs.heartbeats([one for one in records if one.attempt])
-        turns = self._turns(records)
+        """Handle due runs for at most so many seconds; return how many were due."""
+        deadline, runs = Deadline.after(seconds, self.monotonic), self.platform.runs
+        # One of each queue in turn: many runs that have ended hold up none under way.
+        queues = [
+            runs.due(each, self.clock(), MAX_RECORDS) for each in (DueQueue.ATTEMPT, DueQueue.END)
+        ]
+        records = [one for pair in zip_longest(*queues) for one in pair if one is not None]
+        heartbeats = runs.heartbeats([one for one in records if one.attempt])
+        waiting = [each for each in records if each.lock_state is LockState.QUEUED]
+        locks = runs.locks({each.tenant_id for each in waiting})
+        turns = {one.run_id for one in waiting if locks[one.tenant_id].is_turn_of(one.run_id)}
 
         def check(record: RunRecord) -> None:
             self._check(record, heartbeats.get(record.run_id, 0), record.run_id in turns)
 
         return len(drain(records, check, self._put_off, deadline=deadline))
 
-    def _due(self) -> list[RunRecord]:
-        """Return runs of both queues by turns: many that have ended hold up none under way."""
-        now, runs = self.clock(), self.platform.runs
-        queues = [runs.due(queue, now, MAX_RECORDS) for queue in (DueQueue.ATTEMPT, DueQueue.END)]
-        return [record for pair in zip_longest(*queues) for record in pair if record is not None]
-
-    def _turns(self, records: Iterable[RunRecord]) -> set[str]:
-        """Return the runs whose turn it is: their tenant is free, nobody has waited longer."""
-        waiting = [each for each in records if each.lock_state is LockState.QUEUED]
-        locks = self.platform.runs.locks({each.tenant_id for each in waiting})
-        return {each.run_id for each in waiting if locks[each.tenant_id].is_turn_of(each.run_id)}
-
     def _put_off(self, record: RunRecord, error: Exception) -> None:
-        """Report why a run could not be handled, and let a later tick check it afresh."""
-        if isinstance(error, RunError):  # Somebody else has moved the run on meanwhile.
+        """Report a run that could not be handled, and let a later tick check it."""
+        if isinstance(error, RunError):  # Another process has changed the run meanwhile.
             log.warning("run_not_reconciled", error=str(error), **record.log_facts)
         else:
             report_fault(self.platform.metrics, "run_not_reconciled", error, **record.log_facts)
@@ -90,7 +84,9 @@ class ReconcileTick:
 
     def _check(self, record: RunRecord, heartbeats: int, is_its_turn: bool) -> None:
         now, policy = self.clock(), self.platform.ledger.schedule
-        execution = self._execution_of(record)
+        execution = AttemptState.ABSENT
+        if record.is_dispatched or (record.has_ended and record.attempt):
+            execution = self.executions.state(record)
         sign = SignOfLife(record.attempt, heartbeats, execution, record.dagster_run_id)
         seen = sign.seen_in(record, now)
         facts = RunFacts(
@@ -102,34 +98,19 @@ class ReconcileTick:
         )
         after = seen
         for action in decide(facts, policy):
-            if action is Act.HAND_OVER:
-                self._hand_over(after)
+            if action is Act.HAND_OVER:  # the intake asks Dagster for the next attempt
+                queue = DueQueue.TURN if after.lock_state is LockState.QUEUED else DueQueue.READY
+                self.platform.ledger.check_again(after, timedelta(0), queue=queue)
                 return
             after = self._act(action, after, now)
-        if after.revision == record.revision:
-            self._note_check(replace(facts, record=after), policy)
-
-    def _note_check(self, facts: RunFacts, policy: PollSchedule) -> None:
-        """Note when a run is due again that stays as it is."""
-        record = facts.record
-        self.platform.ledger.check_again(
-            record,
-            next_check(facts, policy),
-            watched_as=record.watched_as,
-            watched_at=record.watched_at,
-            hidden_until=record.hidden_until,
-        )
-
-    def _hand_over(self, record: RunRecord) -> None:
-        """Leave a run's next attempt to the intake, which asks Dagster for it."""
-        waits = record.lock_state is LockState.QUEUED
-        queue = DueQueue.TURN if waits else DueQueue.READY
-        self.platform.ledger.check_again(record, timedelta(0), queue=queue)
-
-    def _execution_of(self, record: RunRecord) -> AttemptState:
-        if record.is_dispatched or (record.has_ended and record.attempt):
-            return self.executions.state(record)
-        return AttemptState.ABSENT
+        if after.revision == record.revision:  # the run stays as it is
+            self.platform.ledger.check_again(
+                after,
+                next_check(replace(facts, record=after), policy),
+                watched_as=after.watched_as,
+                watched_at=after.watched_at,
+                hidden_until=after.hidden_until,
+            )
 
     def _act(self, action: ReconcileAction, record: RunRecord, now: datetime) -> RunRecord:
         if isinstance(action, Extend):
@@ -179,7 +160,7 @@ class ReconcileTick:
         return self._report_poison(self.platform.ledger.poison(record.run_id, message))
 
     def _report_poison(self, record: RunRecord) -> RunRecord:
-        """Let log and metrics know of a run that has just ended here, for want of attempts."""
+        """Log and count a run that has just ended here, since its attempts are used up."""
         facts = {"attempt": record.attempt, **record.log_facts}
         log.error("poison_job_detected", error_message=record.error_message, **facts)
         log.info("run_failed", error_code=record.error_code, **facts)
@@ -242,7 +223,7 @@ class ReconcileTick:
         return settled
 
     def _call_next(self, tenant_id: str) -> None:
-        """Let the intake know whose turn it is, now that the tenant's run has ended."""
+        """Make the tenant's next run due for the intake, now that its run has ended."""
         runs = self.platform.runs
         for _ in range(_ROUNDS):
             lock = runs.lock(tenant_id)

@@ -1,8 +1,8 @@
-"""What a run that is not settled needs: facts in, actions out.
+"""The decision about a run that is not settled: facts in, actions out.
 
-Pure: no clock, no AWS, no Dagster; `tick` gathers the facts and carries the actions out. Each
-action is safe to repeat, and each transition it leads to is conditional, so that a verdict made
-from facts that have changed since does nothing.
+Pure: no clock, no AWS, no Dagster; `tick` gathers the facts and carries out the actions. Each
+action is safe to repeat. Each transition is conditional, so a decision from facts that have changed
+since does nothing.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ SOON = timedelta(seconds=5)
 
 
 class Act(StrEnum):
-    """What can be done without knowing more."""
+    """An action without arguments."""
 
     SEND = "send the message that was never sent"
     REPLACE = "send the message again and delete the old one"
@@ -40,14 +40,14 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Extend:
-    """Keep the message out of sight for so long from now."""
+    """Keep the message hidden for so many seconds from now."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class ReportFailed:
-    """Tell Dagster that the run is dead."""
+    """Report to Dagster that the run is dead."""
 
     message: str
 
@@ -65,10 +65,10 @@ ReconcileAction = Act | Extend | ReportFailed | Lose
 
 @dataclass(frozen=True, slots=True)
 class SignOfLife:
-    """The facts of an attempt that change while it lives: it is silent while they stay.
+    """The facts of an attempt that change while it lives; while they stay, it is silent.
 
-    Dagster's word is one of them: a run that only now executes cannot have been silent before. Nor
-    can one that only now has claimed its attempt: its first heartbeat comes an interval later.
+    Dagster's status is one of them: a run that has only now begun to execute was not silent before.
+    The claim is another: the first heartbeat comes an interval after it.
     """
 
     attempt: int
@@ -77,7 +77,7 @@ class SignOfLife:
     dagster_run_id: str | None
 
     def seen_in(self, record: RunRecord, now: datetime) -> RunRecord:
-        """Return the record with this sign, and since when it has been the same."""
+        """Return the record with this sign, and the time since when it is the same."""
         facts = (self.attempt, self.heartbeats, self.execution, self.dagster_run_id)
         watched_as = ":".join(map(str, facts))
         if record.watched_as == watched_as and record.watched_at is not None:
@@ -87,11 +87,10 @@ class SignOfLife:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """A record and what is known of its run.
+    """A record, and the state of its run.
 
-    ``silent_seconds`` is since its heartbeat was seen to change (``execution/heartbeat.py`` tells
-    its whole story); ``is_its_turn`` says of a run that waits for its tenant that the tenant is
-    free and nobody has waited longer.
+    ``silent_seconds`` counts from the last change of its heartbeat (``execution/heartbeat.py``
+    describes heartbeats). ``is_its_turn``: the tenant is free, and no other run has waited longer.
     """
 
     record: RunRecord
@@ -102,12 +101,12 @@ class RunFacts:
 
 
 def decide(facts: RunFacts, policy: PollSchedule) -> list[ReconcileAction]:
-    """Return what to do about one run, in order."""
+    """Return the actions for one run, in order."""
     return list(_actions(facts, policy))
 
 
 def next_check(facts: RunFacts, policy: PollSchedule) -> timedelta:
-    """Return in how long to check a run again that stays as it is."""
+    """Return the time until the next check of a run that stays as it is."""
     record = facts.record
     if record.has_ended or record.cancel_requested_at is not None:
         return SOON
@@ -149,10 +148,10 @@ def _of_final(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction
 
 
 def _of_cancelled(
-    facts: RunFacts, wished_at: datetime, policy: PollSchedule
+    facts: RunFacts, requested_at: datetime, policy: PollSchedule
 ) -> Iterator[ReconcileAction]:
-    """End a run as wished; a process that seems frozen is not asked, only waited for."""
-    if facts.execution.is_alive and _since(facts, wished_at) < FORCE_CANCEL_AFTER:
+    """End a run as requested; a process that seems frozen is not asked, only waited for."""
+    if facts.execution.is_alive and _since(facts, requested_at) < FORCE_CANCEL_AFTER:
         if facts.silent_seconds <= policy.stale_seconds / 4:
             yield Act.TERMINATE
         return
@@ -170,7 +169,7 @@ def _of_claimed(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileActi
     elif facts.silent_seconds > policy.stale_seconds:
         yield from _stale(facts)
     else:
-        yield from _keep_out_of_sight(facts, policy)
+        yield from _keep_hidden(facts, policy)
 
 
 def _of_dispatched(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
@@ -184,7 +183,7 @@ def _of_dispatched(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileA
     elif facts.execution is AttemptState.EXECUTING and facts.silent_seconds > policy.stale_seconds:
         yield from _stale(facts)
     else:
-        yield from _keep_out_of_sight(facts, policy)
+        yield from _keep_hidden(facts, policy)
 
 
 def _of_queued(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
@@ -211,8 +210,8 @@ def _stale(facts: RunFacts) -> Iterator[ReconcileAction]:
     yield Lose("heartbeat_stale", silence)
 
 
-def _keep_out_of_sight(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
-    """Extend in time, and replace a message that SQS would show whatever is asked."""
+def _keep_hidden(facts: RunFacts, policy: PollSchedule) -> Iterator[ReconcileAction]:
+    """Extend the message's time-out, or replace a message near SQS's limit of 12 hours."""
     if facts.record.receipt_handle is None:
         return
     if _since(facts, facts.record.received_at) > REPLACE_AFTER:
