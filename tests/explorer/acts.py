@@ -71,7 +71,7 @@ def _dead_run(world: World) -> Act:
 
 
 def _kill_next(world: World) -> None:
-    """Let the next attempt begin, and be killed; the look at it is due."""
+    """Let the next attempt begin, and be killed; the check of it is due."""
     process = world.process()
     while not world.dagster.waiting():
         process.intake()

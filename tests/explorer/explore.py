@@ -2,7 +2,8 @@
 
     python tests/explorer/explore.py [--seeds 1-8] [--only deaths,answers,pairs,random,states]
 
-Exit status 1 where something does not hold; each such line says how to see it again.
+Exit status 1 where something does not hold; each such line says how to see it again. An exception
+that nobody expects counts as broken, with its traceback, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (1, 2)]
@@ -23,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from explorer.acts import BEGINNINGS, SECONDS
-from explorer.exploring import Explorer, Tally
+from explorer.exploring import Explorer, Tally, described
 from explorer.random_worlds import random_world
 from explorer.small_world import Model
 from explorer.state_search import search
@@ -31,6 +33,11 @@ from explorer.world import new_world
 
 _WAYS = ("deaths", "answers", "pairs", "random", "states")
 _COURSE = {"deaths", "answers", "pairs"}
+STATES = {
+    "2 runs, 3 attempts, 2 copies": Model(),
+    "3 runs, 2 attempts, 1 copy": Model(runs=3, attempts=2, copies=1),
+}
+"""What is searched to the end, with as many faults as can happen."""
 _AWS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -53,32 +60,42 @@ def explore_one(name: str, ways: Sequence[str]) -> dict[str, Tally]:
     return found
 
 
-def all_states() -> Tally:
-    """Search all states of a run; they count as worlds, the steps between them as calls."""
+def all_states(name: str) -> Tally:
+    """Search all states of a model; they count as worlds, the steps between them as calls."""
     started = time.perf_counter()
-    found = search(Model(runs=1, faults=4))
+    found = search(STATES[name])
     return Tally(found.states, found.steps, time.perf_counter() - started, found.broken)
 
 
 def explore(ways: Sequence[str], seeds: Sequence[int], processes: int) -> int:
     """Go through all of it; print a row for each way and beginning. Return how much is broken."""
     rows: dict[tuple[str, str], Tally] = {}
+    names = BEGINNINGS if _COURSE & {*ways} else ()
+    seeds = seeds if "random" in ways else ()
+    models = STATES if "states" in ways else ()
     with ProcessPoolExecutor(processes) as pool:
-        names = BEGINNINGS if _COURSE & {*ways} else ()
-        begun = {name: pool.submit(explore_one, name, ways) for name in names}
-        random = {seed: pool.submit(random_world, seed) for seed in seeds if "random" in ways}
-        states = [pool.submit(all_states)] if "states" in ways else []
-        for name, future in begun.items():
-            rows |= {(way, name): tally for way, tally in future.result().items()}
-        rows |= {("random", f"seed {seed}"): each.result() for seed, each in random.items()}
-        for each in states:
-            rows["states", "one run, 3 attempts, 4 faults"] = each.result()
+        parts: dict[tuple[str, str], Future[Any]] = {}
+        parts |= {("begins", name): pool.submit(explore_one, name, ways) for name in names}
+        parts |= {("random", f"seed {seed}"): pool.submit(random_world, seed) for seed in seeds}
+        parts |= {("states", name): pool.submit(all_states, name) for name in models}
+        for (way, name), future in parts.items():
+            rows |= _rows(way, name, future)
     return _show(rows)
+
+
+def _rows(way: str, name: str, future: Future[Any]) -> dict[tuple[str, str], Tally]:
+    """Return the rows of a part; one that could not be gone through to the end is broken."""
+    error = future.exception()
+    if error is not None:
+        return {(way, name): Tally(broken=[f"{name}: {described(error)}"])}
+    found = future.result()
+    tallies = {way: found} if isinstance(found, Tally) else found
+    return {(each, name): tally for each, tally in tallies.items()}
 
 
 def _show(rows: Mapping[tuple[str, str], Tally]) -> int:
     console = Console(width=100)
-    table = Table("what", "who", "worlds", "calls", "seconds", "broken")
+    table = Table("way", "part", "worlds", "calls", "seconds", "broken")
     total = Tally()
     for (way, name), each in sorted(rows.items()):
         table.add_row(way, name, *_figures(each))
@@ -98,13 +115,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the options and explore."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(_WAYS), help="some of the ways")
-    parser.add_argument("--seeds", default="1-8", help="of random worlds: 7, or 1-8")
+    parser.add_argument(
+        "--seeds", default="1-8", type=seeds_of, help="of random worlds: 7, or 1-8, or 1,4,9"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(arguments)
     os.environ.update(_AWS)
-    first, _, last = given.seeds.partition("-")
-    seeds = range(int(first), int(last or first) + 1)
-    return 1 if explore(given.only.split(","), seeds, given.processes) else 0
+    return 1 if explore(given.only.split(","), given.seeds, given.processes) else 0
+
+
+def seeds_of(text: str) -> list[int]:
+    """Return the seeds that are asked for: numbers and ranges of them, with commas between."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
 
 
 if __name__ == "__main__":

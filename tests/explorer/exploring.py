@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -105,9 +106,16 @@ class Explorer:
             _go(self._act, self._process, tries)
             settle(self._world)
             check(self._world)
-        except AssertionError as error:
-            tally.broken.append(f"{where}: {error}")
+        except Exception as error:  # noqa: BLE001 - one broken world must not end the others
+            tally.broken.append(f"{where}: {described(error)}")
         tally.calls += self._world.calls() - made
+
+
+def described(error: BaseException) -> str:
+    """Return what broke a world: what does not hold, or an error that nobody expects, whole."""
+    if isinstance(error, AssertionError) and str(error):
+        return str(error)
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 def _go(act: Act, process: Process, tries: int) -> None:

@@ -41,6 +41,13 @@ def event_outside(call: Call, pass_on: Pass) -> Any:
     return _apart(call, pass_on, lambda item: _key(item).startswith("EVENT#"))
 
 
+def receives_nothing(call: Call, pass_on: Pass) -> Any:
+    """Fail each receive with an error that the product does not know."""
+    if call.operation == "ReceiveMessage":
+        raise ZeroDivisionError
+    return pass_on(call)
+
+
 def _apart(call: Call, pass_on: Pass, is_apart: Callable[[dict[str, Any]], bool]) -> Any:
     if call.operation != "TransactWriteItems":
         return pass_on(call)

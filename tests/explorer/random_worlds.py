@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from explorer.acts import SECONDS, Act, act_or_be_refused, begin
-from explorer.exploring import Tally
+from explorer.exploring import Tally, described
 from explorer.invariants import check
 from explorer.settling import settle
 from explorer.wire import Call, Plan, ProcessDiedError, Send, unreliable
@@ -43,10 +43,15 @@ def random_world(seed: int, steps: int = STEPS) -> Tally:
         begin(world, "published", "published")
         world.process().add_webhook()
         for step in range(1, steps + 1):
-            _step(world, chance)
-            if step % BETWEEN_CHECKS == 0:
-                tally.worlds += 1
-                _settle(world, tally, f"seed {seed}, step {step}")
+            try:
+                _step(world, chance)
+                if step % BETWEEN_CHECKS == 0:
+                    tally.worlds += 1
+                    _settle(world)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it goes into the table
+                tally.broken.append(f"seed {seed}, step {step}: {described(error)}")
+                if not isinstance(error, AssertionError):
+                    break
         tally.calls = world.calls()
     tally.seconds = time.perf_counter() - started
     return tally
@@ -83,10 +88,7 @@ def _happens(world: World, chance: random.Random) -> None:
         chance.choice(errs)()
 
 
-def _settle(world: World, tally: Tally, where: str) -> None:
+def _settle(world: World) -> None:
     world.process("a").begin()
-    try:
-        settle(world)
-        check(world)
-    except AssertionError as error:
-        tally.broken.append(f"{where}: {error}")
+    settle(world)
+    check(world)

@@ -6,8 +6,11 @@ from datetime import datetime, timedelta
 
 from explorer.watch import ENDED
 from explorer.world import Process, World
+from relay_dagster.runs.model import DueQueue
 
 MAX_ROUNDS = 120
+DUE_QUEUE = "due_lane"
+"""The stored name of a run's due queue."""
 
 
 class NeverSettledError(AssertionError):
@@ -36,15 +39,15 @@ def settle(world: World, *, patient: bool = False) -> None:
 
 
 def _tick_all(world: World, process: Process) -> None:
-    lanes = _due_lanes(world)
-    if lanes & {"ready", "turn"} or any(each.visible for each in world.messages()):
+    queues = _due_queues(world)
+    if queues & {DueQueue.READY, DueQueue.TURN} or any(each.visible for each in world.messages()):
         process.intake()
     process.execute_waiting()
-    if _due_lanes(world) & {"attempt", "end"}:
+    if _due_queues(world) & {DueQueue.ATTEMPT, DueQueue.END}:
         process.reconcile()
     if world.dead_letters():
         process.sweep()
-    if "message" in lanes or not world.messages():
+    if DueQueue.MESSAGE in queues or not world.messages():
         _send_lost(world, process)
     if _is_due((world.deletion() or {}).get("due_at"), world):
         process.delete_due()
@@ -53,12 +56,12 @@ def _tick_all(world: World, process: Process) -> None:
 
 
 def _send_lost(world: World, process: Process) -> None:
-    if any(each.get("due_lane") == "message" for each in world.runs()):
+    if any(each.get(DUE_QUEUE) == DueQueue.MESSAGE for each in world.runs()):
         process.send_lost()
 
 
-def _due_lanes(world: World) -> set[str]:
-    return {str(run["due_lane"]) for run in world.runs() if _is_due(run.get("due_at"), world)}
+def _due_queues(world: World) -> set[str]:
+    return {str(run[DUE_QUEUE]) for run in world.runs() if _is_due(run.get("due_at"), world)}
 
 
 def _is_due(instant: str | None, world: World) -> bool:
@@ -68,13 +71,16 @@ def _is_due(instant: str | None, world: World) -> bool:
 def _has_anything_now(world: World) -> bool:
     """Tell whether another round at the same instant finds something to do."""
     seen = any(each.visible for each in world.messages())
-    return bool(_due_lanes(world) - {"letter", "message"}) or seen or bool(world.dagster.waiting())
+    at_once = _due_queues(world) - {DueQueue.DEAD_LETTER, DueQueue.MESSAGE}
+    return bool(at_once) or seen or bool(world.dagster.waiting())
 
 
 def _next_instant(world: World, *, patient: bool) -> datetime | None:
     """Return when something is due next; None where nothing is, ever."""
     now = world.clock.now
-    runs = [each for each in world.runs() if each.get("due_lane") not in (None, "letter")]
+    runs = [
+        each for each in world.runs() if each.get(DUE_QUEUE) not in (None, DueQueue.DEAD_LETTER)
+    ]
     instants = [_read(each["due_at"]) for each in runs]
     instants = [max(each, now + timedelta(minutes=6)) if each <= now else each for each in instants]
     instants += [
@@ -99,7 +105,7 @@ def _left(world: World) -> list[str]:
     open_runs = [each for each in world.runs() if "acknowledged_at" not in each]
     told = [
         f"{each['run_id'][:8]} {each['status']} attempt {each['attempt']} "
-        f"lane {each.get('due_lane')} due {each.get('due_at')}"
+        f"due queue {each.get(DUE_QUEUE)} at {each.get('due_at')}"
         for each in open_runs
     ]
     has_ended = all(each["status"] in ENDED for each in open_runs)

@@ -1,7 +1,9 @@
-"""Two runs of one tenant in memory, moved by the product's own rules: no AWS, no clock.
+"""Runs of one tenant in memory, moved by the product's own rules: no AWS, no clock.
 
-A `Small` is all that there is between two steps; `steps` names every step that can follow. Instants
-are one of two, *then* and *long after*: whatever waits may be over or not, in any order.
+A `Run` is all that there is of one between two steps; `Model.steps` names each step that can
+follow, for a run and what its tenant's `Others` are. Instants are one of two, *then* and *long
+after*: whatever waits may be over or not, in any order. Facts that no later decision asks for are
+dropped (`essential`), so that few states stand for many.
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Any
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
@@ -20,38 +23,79 @@ from relay_dagster.intake import decision as intake
 from relay_dagster.maintenance import run_decision as reconciler
 from relay_dagster.runs import message_state, transitions
 from relay_dagster.runs.errors import RunError
-from relay_dagster.runs.model import DueQueue, Fence, LockState, NewRun, Outcome, RunRecord
+from relay_dagster.runs.model import DueQueue, Fence, LockState, NewRun, Outcome, RunRecord, Trigger
 from relay_dagster.runs.poll_schedule import PollSchedule
 from relay_dagster.runs.ports import AttemptState
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
 
 THEN = datetime(2026, 3, 1, tzinfo=UTC)
 LONG_AFTER = THEN + timedelta(days=2)
-ATTEMPTS, COPIES = 3, 2
-TENANT = "acme"
+RUN_ID, TENANT = "00000000-0000-4000-8000-000000000000", "acme"
 HELD = Outcome(feed_key="held", feed_sha256="0", guards=({"guard": "skus_removed"},))
 PUBLISHED = Outcome(feed_key="published", feed_sha256="0")
 Apply = Callable[[RunRecord], RunRecord]
-Execution = tuple[int, str, bool]
-"""The attempt, its state in Dagster, and whether a process of it lives."""
 
 
-@dataclass(frozen=True, slots=True)
-class Small:
-    """The records of the runs, what waits in the queue for each, and what Dagster has of each.
+class Execution(NamedTuple):
+    """An attempt in Dagster: its number, its state there, and whether a process of it lives."""
 
-    ``holder`` and ``waiters`` are the tenant's lock; ``in_force`` the run whose feed is, ``held``
-    the one whose feed is held back.
+    attempt: int
+    state: str
+    lives: bool
+
+
+class Feed(StrEnum):
+    """What a run's step does to the tenant's feed: publish another, or hold one back."""
+
+    UNCHANGED = "unchanged"
+    PUBLISHED = "published"
+    HELD = "held"
+
+
+class Run(NamedTuple):
+    """A run's record, the copies of its message in the queue, and what Dagster has of it.
+
+    ``place`` is the one at the tenant's lock: 0 has it, 1 waits longest; None is not there.
     """
 
-    records: tuple[RunRecord | None, ...]
-    copies: tuple[int, ...]
-    executions: tuple[tuple[Execution, ...], ...]
-    holder: int | None = None
-    waiters: tuple[int, ...] = ()
-    in_force: int | None = None
-    held: int | None = None
-    faults: int = 0
+    record: RunRecord | None = None
+    copies: int = 0
+    executions: tuple[Execution, ...] = ()
+    place: int | None = None
+    is_in_force: bool = False
+    is_held: bool = False
+
+    @property
+    def known(self) -> RunRecord:
+        """The record of a run that has begun."""
+        if self.record is None:
+            raise LostError
+        return self.record
+
+
+class Others(NamedTuple):
+    """What a run's steps depend on of the tenant's other runs."""
+
+    have_lock: bool = False
+    waiting: int = 0
+    have_feed: bool = False
+
+    @property
+    def leave_lock_free(self) -> bool:
+        """Whether none of them has the lock or waits for it."""
+        return not self.have_lock and not self.waiting
+
+
+class Step(NamedTuple):
+    """A step of a run: its name, whether it is a fault, the run after it and its change of feed."""
+
+    name: str
+    is_fault: bool
+    after: Run
+    feed: Feed
+
+
+Named = Iterator[tuple[str, Run]]
 
 
 class LostError(Exception):
@@ -60,269 +104,256 @@ class LostError(Exception):
 
 @dataclass(frozen=True)
 class Model:
-    """The steps of a world of so many runs and attempts, in which so many faults happen.
+    """The steps of a run of so many attempts, whose message has so many copies at most.
 
     The name of a step that is a fault ends with an exclamation mark.
     """
 
     runs: int = 2
-    attempts: int = ATTEMPTS
-    copies: int = COPIES
-    faults: int = 2
+    attempts: int = 3
+    copies: int = 2
     policy: PollSchedule = field(init=False)
+    intake_policy: intake.IntakePolicy = field(init=False)
 
     def __post_init__(self) -> None:
         retries = RetryPolicy(max_attempts=self.attempts)
+        receives = intake.IntakePolicy(max_receives=self.attempts, max_attempts=self.attempts)
         object.__setattr__(self, "policy", PollSchedule(retries=retries))
+        object.__setattr__(self, "intake_policy", receives)
 
-    def empty(self) -> Small:
-        return Small((None,) * self.runs, (0,) * self.runs, ((),) * self.runs)
-
-    def steps(self, world: Small) -> Iterator[tuple[str, Small]]:
+    def steps(self, run: Run, others: Others) -> Iterator[Step]:
         """Yield what can follow; a step that is refused changes nothing, and is none."""
-        for name, after in self._all_steps(world):
-            if not name.endswith("!"):
-                yield name, after
-            elif world.faults < self.faults:
-                yield name, replace(after, faults=world.faults + 1)
+        for name, after in self._all_steps(run, others):
+            if after is not run:
+                yield Step(name.rstrip("!"), name.endswith("!"), after, _feed(run, after))
 
-    def _all_steps(self, world: Small) -> Iterator[tuple[str, Small]]:
-        for run in range(self.runs):
-            if world.records[run] is None:
-                yield from self._asked_for(world, run)
-                continue
-            yield from self._of_people(world, run)
-            yield from self._of_queue(world, run)
-            yield from self._of_dagster(world, run)
-            yield from self._of_reconciler(world, run)
+    def _all_steps(self, run: Run, others: Others) -> Named:
+        if run.record is None:
+            yield from self._asked_for(run, others)
+            return
+        if not run.known.status.is_final:
+            yield from self._of_people(run, others)
+        yield from self._of_queue(run, others)
+        yield from self._of_dagster(run, others)
+        yield from self._of_reconciler(run, others)
 
     # --- how a run begins -----------------------------------------------------------------------
 
-    def _asked_for(self, world: Small, run: int) -> Iterator[tuple[str, Small]]:
-        wanted = NewRun(run_id=_id(run), tenant_id=TENANT)
-        record = transitions.requested(wanted, THEN, None)
-        if world.holder is None and not world.waiters:
-            made = self._created(world, run, record)
+    def _asked_for(self, run: Run, others: Others) -> Named:
+        record = transitions.requested(NewRun(run_id=RUN_ID, tenant_id=TENANT), THEN, None)
+        if others.leave_lock_free:
+            made = self._put(run, others, record)
             yield "submitted, not sent!", made
-            yield "submitted", _with_copies(self._change(made, run, _sent), run, 1)
-        job = record.job
-        free = world.holder is None and not world.waiters
-        lock = LockState.OWNER if free else LockState.QUEUED
-        adopted = transitions.adopted(job, THEN, None, lock)
-        received = message_state.received("m", "h", THEN, THEN)(adopted)
-        yield "adopted", _with_copies(self._created(world, run, received), run, 1)
+            yield "submitted", self._change(made, others, _sent)._replace(copies=1)
+        lock = LockState.OWNER if others.leave_lock_free else LockState.QUEUED
+        adopted = transitions.adopted(record.job, THEN, None, lock)
+        yield "adopted", self._put(run, others, _received(adopted))._replace(copies=1)
 
-    def _created(self, world: Small, run: int, record: RunRecord) -> Small:
-        return self._put(world, run, None, record)
-
-    def _of_people(self, world: Small, run: int) -> Iterator[tuple[str, Small]]:
-        record = _record(world, run)
+    def _of_people(self, run: Run, others: Others) -> Named:
+        record = run.known
         if record.cancel_requested_at is None:
-            yield from self._try(world, run, "cancel", transitions.cancel_requested(THEN))
-        if record.hold is not None and world.holder is None and not world.waiters:
+            yield from self._try(run, others, "cancel", transitions.cancel_requested(THEN))
+        if record.hold is not None and others.leave_lock_free:
             decision = Release(record.hold.sha256, record.hold.guard_names, "why", "who")
-            yield from self._try(world, run, "release", feed_rules.released(decision, THEN))
+            yield from self._try(run, others, "release", feed_rules.released(decision, THEN))
         if record.status is RunStatus.HELD:
-            yield from self._try(world, run, "expire", feed_rules.expired(30))
+            yield from self._try(run, others, "expire", feed_rules.expired(30))
         if record.message_id is None and record.attempt == 0:
-            yield from self._try(world, run, "tombstone", transitions.tombstoned(THEN))
+            yield from self._try(run, others, "tombstone", transitions.tombstoned(THEN))
 
     # --- the queue and the intake ---------------------------------------------------------------
 
-    def _of_queue(self, world: Small, run: int) -> Iterator[tuple[str, Small]]:
-        record, copies = _record(world, run), world.copies[run]
+    def _of_queue(self, run: Run, others: Others) -> Named:
+        record, copies = run.known, run.copies
         if copies:
-            yield "the queue loses!", _with_copies(world, run, copies - 1)
+            yield "the queue loses!", run._replace(copies=copies - 1)
             for now in (THEN, LONG_AFTER):
-                yield from self._received(world, run, now)
+                yield from self._received(run, others, now)
         if 0 < copies < self.copies:
-            yield "the queue doubles!", _with_copies(world, run, copies + 1)
+            yield "the queue doubles!", run._replace(copies=copies + 1)
         if record.due_queue in (DueQueue.READY, DueQueue.TURN):
-            action = intake.next_action(record, self._facts(world, run, LONG_AFTER), _INTAKE(self))
+            facts = _message_facts(run, others, LONG_AFTER)
+            action = intake.next_action(record, facts, self.intake_policy)
             if isinstance(action, intake.Dispatch):
-                yield from self._dispatched(world, run, action, note=False)
+                yield from self._dispatched(run, others, action, note=False)
         if record.due_queue is DueQueue.MESSAGE and not copies:
-            yield "sent again", _with_copies(self._change(world, run, _sent), run, 1)
+            yield "sent again", self._change(run, others, _sent)._replace(copies=1)
 
-    def _received(self, world: Small, run: int, now: datetime) -> Iterator[tuple[str, Small]]:
-        facts = self._facts(world, run, now)
-        for action in intake.decide(facts, _INTAKE(self)):
+    def _received(self, run: Run, others: Others, now: datetime) -> Named:
+        for action in intake.decide(_message_facts(run, others, now), self.intake_policy):
             if isinstance(action, intake.Discard):
-                yield "discard", _with_copies(world, run, world.copies[run] - 1)
+                yield "discard", run._replace(copies=run.copies - 1)
             elif isinstance(action, intake.KeepWaiting):
-                yield from self._try(world, run, "keep", _received)
+                yield from self._try(run, others, "keep", _received)
             elif isinstance(action, intake.Dispatch):
-                yield from self._dispatched(world, run, action, note=True)
+                yield from self._dispatched(run, others, action, note=True)
 
     def _dispatched(
-        self, world: Small, run: int, action: intake.Dispatch, *, note: bool
-    ) -> Iterator[tuple[str, Small]]:
+        self, run: Run, others: Others, action: intake.Dispatch, *, note: bool
+    ) -> Named:
         """The record first, then Dagster is asked; the daemon may die in between."""
-        after = world
+        after = run
         if action.is_new:
             rule = transitions.dispatched(action.attempt, THEN)
             both: Apply = (lambda each: _received(rule(each))) if note else rule
             try:
-                after = self._change(world, run, both)
+                after = self._change(run, others, both)
             except (RunError, LostError):
                 return
             yield "dispatched, not asked for!", after
-        yield "dispatched", _asked(after, run, action.attempt)
-
-    def _facts(self, world: Small, run: int, now: datetime) -> intake.MessageFacts:
-        turn = world.holder is None and (world.waiters or (run,))[0] == run
-        record = _record(world, run)
-        is_mine = record.lock_state is not LockState.QUEUED or turn
-        return intake.MessageFacts(1, now, record, None, is_mine, _state(world, run))
+        yield "dispatched", _asked(after, action.attempt)
 
     # --- Dagster, and the runs' processes -------------------------------------------------------
 
-    def _of_dagster(self, world: Small, run: int) -> Iterator[tuple[str, Small]]:
-        for execution in world.executions[run]:
-            attempt, state, lives = execution
-            if state == "waiting" and not lives:
-                yield from self._claims(world, run, attempt)
-            if lives:
-                yield "killed!", _moved(world, run, execution, "failed", lives=False)
-                yield "host lost!", _moved(world, run, execution, state, lives=False)
-                yield from self._executes(world, run, execution)
+    def _of_dagster(self, run: Run, others: Others) -> Named:
+        for execution in run.executions:
+            if execution.state == "waiting" and not execution.lives:
+                yield from self._claims(run, others, execution)
+            if execution.lives:
+                yield "killed!", _moved(run, execution, "failed")
+                yield "host lost!", _moved(run, execution, execution.state)
+                yield from self._executes(run, others, execution)
 
-    def _claims(self, world: Small, run: int, attempt: int) -> Iterator[tuple[str, Small]]:
-        execution = next(each for each in world.executions[run] if each[0] == attempt)
-        begun = _moved(world, run, execution, "executing", lives=True)
-        rule = transitions.claimed(attempt, _dagster_id(run, attempt), THEN)
+    def _claims(self, run: Run, others: Others, execution: Execution) -> Named:
+        attempt = execution.attempt
+        begun = _moved(run, execution, "executing", lives=True)
+        rule = transitions.claimed(attempt, _dagster_id(attempt), THEN)
         try:
-            yield "claimed", self._change(begun, run, rule)
+            yield "claimed", self._change(begun, others, rule)
         except RunError:
-            yield "not claimed", _moved(begun, run, (attempt, "executing", True), "failed")
+            yield "not claimed", _moved(run, execution, "failed")
 
-    def _executes(
-        self, world: Small, run: int, execution: Execution
-    ) -> Iterator[tuple[str, Small]]:
+    def _executes(self, run: Run, others: Others, execution: Execution) -> Named:
         """The process ends the run, or gives it back; where its fence is lost it ends itself."""
-        record, attempt = _record(world, run), execution[0]
-        fence = Fence(_id(run), attempt, _dagster_id(run, attempt))
+        record, attempt = run.known, execution.attempt
+        fence = Fence(RUN_ID, attempt, _dagster_id(attempt))
         failure = RunFailure("no_rows_parsed", "no rows parsed", Stage.MERGE_PRICE)
-        loss = _loss(attempt, fence)
         ends: dict[str, Apply] = {
             "succeeded": transitions.succeeded(fence, PUBLISHED, THEN),
             "failed": transitions.failed(fence, failure, Outcome(), THEN),
-            "given back!": transitions.attempt_lost(loss, self.policy.retries),
+            "given back!": transitions.attempt_lost(_loss(attempt, fence), self.policy.retries),
         }
-        if world.in_force is not None:
+        if others.have_feed:
             ends["held"] = feed_rules.held(fence, HELD, THEN)
         for name, rule in ends.items():
             try:
-                after = self._change(world, run, rule)
+                after = self._change(run, others, rule)
             except transitions.CancelRequestedError:
-                after = self._change(world, run, transitions.cancelled(THEN))
+                after = self._change(run, others, transitions.cancelled(THEN))
             except RunError:
-                after = world
-            if after is not world or not record.is_dispatched or record.attempt != attempt:
+                after = run
+            if after is not run or not record.is_dispatched or record.attempt != attempt:
                 state = "succeeded" if name in ("succeeded", "held") else "failed"
-                yield name, _moved(after, run, execution, state, lives=False)
+                yield name, _moved(after, execution, state)
 
     # --- the reconciler -------------------------------------------------------------------------
 
-    def _of_reconciler(self, world: Small, run: int) -> Iterator[tuple[str, Small]]:
-        record = _record(world, run)
+    def _of_reconciler(self, run: Run, others: Others) -> Named:
+        """Check a run at each instant, silent or not; checks that decide the same are one."""
+        record = run.known
         if record.due_queue not in (DueQueue.ATTEMPT, DueQueue.END):
             return
-        for now in (THEN, LONG_AFTER):
-            for silent in (0.0, 1e5):
-                yield from self._looked_at(world, run, now, silent)
+        is_its_turn = run.place == 1 and not others.have_lock
+        lives = any(each.lives for each in run.executions if each.attempt == record.attempt)
+        decided: dict[tuple[Any, ...], bool] = {}
+        for silent in (0.0, 1e5):
+            for now in (THEN, LONG_AFTER):
+                facts = reconciler.RunFacts(record, _state(run), now, silent, is_its_turn)
+                actions = reconciler.decide(facts, self.policy)
+                kinds = tuple(
+                    each if isinstance(each, reconciler.Act) else type(each) for each in actions
+                )
+                decided.setdefault(kinds, bool(silent) and lives)
+        for kinds, is_false_alarm in decided.items():
+            yield from self._checked(run, others, kinds, is_false_alarm)
 
-    def _looked_at(
-        self, world: Small, run: int, now: datetime, silent: float
-    ) -> Iterator[tuple[str, Small]]:
+    def _checked(
+        self, run: Run, others: Others, kinds: tuple[Any, ...], is_false_alarm: bool
+    ) -> Named:
         """Carry out each action in its order; to die in between is a fault, as is a false alarm."""
-        turn = world.holder is None and (world.waiters or (None,))[0] == run
-        record = _record(world, run)
-        facts = reconciler.RunFacts(record, _state(world, run), now, silent, turn)
-        is_false = bool(silent) and any(lives for _, _, lives in world.executions[run])
-        after, way = world, []
-        for action in reconciler.decide(facts, self.policy):
+        after = run
+        for number, kind in enumerate(kinds, start=1):
             try:
-                after = self._acted(after, run, action, record)
+                after = self._acted(after, others, kind, run.known)
             except (RunError, LostError):
-                break
-            name = getattr(action, "name", type(action).__name__)
-            way.append((f"reconciler: {name}", after))
-        for number, (name, each) in enumerate(way, start=1):
-            is_fault = is_false or number < len(way)
-            if each is not world:
-                yield f"{name}!" if is_fault else name, each
+                return
+            mark = "!" if is_false_alarm or number < len(kinds) else ""
+            name = kind.name if isinstance(kind, reconciler.Act) else kind.__name__
+            yield f"reconciler: {name}{mark}", after
 
-    def _acted(self, world: Small, run: int, action: Any, seen: RunRecord) -> Small:
+    def _acted(self, run: Run, others: Others, kind: Any, seen: RunRecord) -> Run:
         act = reconciler.Act
-        if isinstance(action, reconciler.Lose):
-            fence = seen.fence if seen.dagster_run_id else None
-            loss = _loss(seen.attempt, fence)
-            return self._change(world, run, transitions.attempt_lost(loss, self.policy.retries))
-        if isinstance(action, reconciler.ReportFailed):
-            return _ended_in_dagster(world, run, "failed")
-        if action in (act.TERMINATE, act.STOP):
-            return _ended_in_dagster(world, run, "cancelled", only="waiting")
-        if action is act.FORCE_CANCELLED:
-            return _ended_in_dagster(world, run, "cancelled")
-        if action in (act.SEND, act.REPLACE):
-            return _with_copies(self._change(world, run, _sent), run, 1)
-        if action is act.HAND_OVER:
+        if kind is reconciler.Lose:
+            loss = _loss(seen.attempt, seen.fence if seen.dagster_run_id else None)
+            return self._change(run, others, transitions.attempt_lost(loss, self.policy.retries))
+        if kind is reconciler.ReportFailed:
+            return _ended_in_dagster(run, "failed")
+        if kind in (act.TERMINATE, act.STOP):
+            return _ended_in_dagster(run, "cancelled", only="waiting")
+        if kind is act.FORCE_CANCELLED:
+            return _ended_in_dagster(run, "cancelled")
+        if kind in (act.SEND, act.REPLACE):
+            return self._change(run, others, _sent)._replace(copies=1)
+        if kind is act.HAND_OVER:
             queue = DueQueue.TURN if seen.lock_state is LockState.QUEUED else DueQueue.READY
-            return _with_record(world, run, replace(_record(world, run), due_queue=queue))
-        if action is act.SETTLE:
-            settled = self._change(world, run, message_state.acknowledged(THEN))
-            return _with_copies(settled, run, max(0, settled.copies[run] - 1))
+            return run._replace(record=replace(run.known, due_queue=queue))
+        if kind is act.SETTLE:
+            settled = self._change(run, others, message_state.acknowledged(THEN))
+            return settled._replace(copies=max(0, settled.copies - 1))
         rules: dict[Any, Apply] = {
             act.CANCEL: transitions.cancelled(THEN),
             act.POISON: transitions.poisoned("used up", THEN),
-            act.SEND_TO_DLQ: message_state.dead_lettered("letter"),
+            act.SEND_TO_DLQ: message_state.dead_lettered("dead letter"),
             act.REPORT: message_state.reported(Outcome(), THEN),
         }
-        return self._change(world, run, rules[action]) if action in rules else world
+        return self._change(run, others, rules[kind]) if kind in rules else run
 
     # --- a write, and all that goes with it -----------------------------------------------------
 
-    def _try(self, world: Small, run: int, name: str, rule: Apply) -> Iterator[tuple[str, Small]]:
+    def supersede(self, held: Run) -> Run:
+        """Give up a held feed for another run's, in the write that publishes or holds that one."""
+        return self._change(held, Others(), feed_rules.superseded(RUN_ID))
+
+    def _try(self, run: Run, others: Others, name: str, rule: Apply) -> Named:
         try:
-            after = self._change(world, run, rule)
+            yield name, self._change(run, others, rule)
         except (RunError, LostError):
             return
-        if after is not world:
-            yield name, after
 
-    def _change(self, world: Small, run: int, rule: Apply) -> Small:
-        before = _record(world, run)
+    def _change(self, run: Run, others: Others, rule: Apply) -> Run:
+        before = run.known
         after = rule(before)
-        return world if after is before else self._put(world, run, before, after)
+        return run if after is before else self._put(run, others, after)
 
-    def _put(self, world: Small, run: int, before: RunRecord | None, after: RunRecord) -> Small:
+    def _put(self, run: Run, others: Others, after: RunRecord) -> Run:
         """Write a record with the lock and the feed, on the conditions of the real store."""
-        world = _with_lock(world, run, before, after)
-        is_new_end = before is None or before.status is not after.status
-        if is_new_end and after.status in (RunStatus.SUCCEEDED, RunStatus.HELD):
-            world = self._with_feed(world, run, after)
-        elif is_new_end and world.held == run:
-            world = replace(world, held=None)
-        return _with_record(world, run, _timeless(self.policy.scheduled(before, after, THEN)))
-
-    def _with_feed(self, world: Small, run: int, after: RunRecord) -> Small:
-        held = world.held
-        if held is not None and held != run:
-            given_up = feed_rules.superseded(_id(run))(_record(world, held))
-            scheduled = self.policy.scheduled(_record(world, held), given_up, THEN)
-            world = _with_record(world, held, _timeless(scheduled))
-        if after.status is RunStatus.HELD:
-            return replace(world, held=run)
-        return replace(world, in_force=run, held=None)
+        before = run.record
+        if before is None or before.status is not after.status:
+            is_published = after.status is RunStatus.SUCCEEDED
+            is_held = after.status is RunStatus.HELD
+            run = run._replace(is_in_force=is_published or run.is_in_force, is_held=is_held)
+        scheduled = self.policy.scheduled(before, after, THEN)
+        return run._replace(record=scheduled, place=_place(run, others, after.lock_state))
 
 
-@cache
-def _INTAKE(model: Model) -> intake.IntakePolicy:  # noqa: N802 - a constant of each model
-    return intake.IntakePolicy(max_receives=model.attempts, max_attempts=model.attempts)
+def _place(run: Run, others: Others, lock_state: LockState) -> int | None:
+    """Return the place at the lock that goes with a record."""
+    if lock_state is LockState.OWNER:
+        if others.have_lock:
+            raise LostError
+        return 0
+    if lock_state is LockState.QUEUED:
+        return others.waiting + 1 if run.place is None else run.place
+    return None
 
 
-# --- parts of a world ---------------------------------------------------------------------------
+def _feed(before: Run, after: Run) -> Feed:
+    if after.is_in_force and not before.is_in_force:
+        return Feed.PUBLISHED
+    return Feed.HELD if after.is_held and not before.is_held else Feed.UNCHANGED
+
+
+# --- the parts of a run ---------------------------------------------------------------------------
 
 
 def _sent(record: RunRecord) -> RunRecord:
@@ -339,114 +370,131 @@ def _loss(attempt: int, fence: Fence | None) -> Loss:
     )
 
 
-def _id(run: int) -> str:
-    return f"00000000-0000-4000-8000-{run:012}"
+def _dagster_id(attempt: int) -> str:
+    return f"dagster-{attempt}"
 
 
-def _dagster_id(run: int, attempt: int) -> str:
-    return f"dagster-{run}-{attempt}"
+def _message_facts(run: Run, others: Others, now: datetime) -> intake.MessageFacts:
+    is_its_turn = run.place in (None, 0) or (run.place == 1 and not others.have_lock)
+    return intake.MessageFacts(1, now, run.known, None, is_its_turn, _state(run))
 
 
-def _record(world: Small, run: int) -> RunRecord:
-    record = world.records[run]
-    if record is None:
-        raise LostError
-    return record
-
-
-def _with_record(world: Small, run: int, record: RunRecord) -> Small:
-    """Put a record in its place; what is left of earlier attempts and decides nothing is gone."""
-    kept = tuple(
-        each
-        for each in world.executions[run]
-        if each[2] or each[0] == record.attempt or each[1] == "waiting"
-    )
-    executions = _set(world.executions, run, kept)
-    return replace(world, records=_set(world.records, run, record), executions=executions)
-
-
-def _with_copies(world: Small, run: int, count: int) -> Small:
-    return replace(world, copies=_set(world.copies, run, count))
-
-
-def _asked(world: Small, run: int, attempt: int) -> Small:
+def _asked(run: Run, attempt: int) -> Run:
     """Ask Dagster for an attempt; a run key that it has had starts nothing."""
-    known = world.executions[run]
-    if any(each[0] == attempt for each in known):
-        return world
-    return replace(
-        world, executions=_set(world.executions, run, (*known, (attempt, "waiting", False)))
-    )
+    if any(each.attempt == attempt for each in run.executions):
+        return run
+    return run._replace(executions=(*run.executions, Execution(attempt, "waiting", lives=False)))
 
 
-def _state(world: Small, run: int) -> AttemptState:
-    record = _record(world, run)
-    found = (each for each in world.executions[run] if each[0] == record.attempt)
-    return AttemptState(next((state for _, state, _ in found), "absent"))
+def _state(run: Run) -> AttemptState:
+    attempt = run.known.attempt
+    found = (each.state for each in run.executions if each.attempt == attempt)
+    return AttemptState(next(found, "absent"))
 
 
-def _moved(
-    world: Small, run: int, execution: Execution, state: str, *, lives: bool = False
-) -> Small:
+def _moved(run: Run, execution: Execution, state: str, *, lives: bool = False) -> Run:
     """Move an execution on; one that Dagster calls ended stays what it is there."""
-    attempt, was, _ = execution
+    was = execution.state
     final = was if was in ("failed", "cancelled", "succeeded") else state
+    at = run.executions.index(execution)
+    moved = Execution(execution.attempt, final, lives)
+    return run._replace(executions=(*run.executions[:at], moved, *run.executions[at + 1 :]))
+
+
+def _ended_in_dagster(run: Run, state: str, only: str = "") -> Run:
+    from_states = (only,) if only else ("waiting", "executing")
+    attempt = run.known.attempt
     after = tuple(
-        (attempt, final, lives) if each[0] == attempt else each for each in world.executions[run]
+        each._replace(state=state)
+        if each.attempt == attempt and each.state in from_states
+        else each
+        for each in run.executions
     )
-    return replace(world, executions=_set(world.executions, run, after))
+    return run if after == run.executions else run._replace(executions=after)
 
 
-def _ended_in_dagster(world: Small, run: int, state: str, only: str = "") -> Small:
-    record = _record(world, run)
-    after = tuple(
-        (attempt, state, lives)
-        if attempt == record.attempt and was in ((only,) if only else ("waiting", "executing"))
-        else (attempt, was, lives)
-        for attempt, was, lives in world.executions[run]
-    )
-    return replace(world, executions=_set(world.executions, run, after))
-
-
-def _with_lock(world: Small, run: int, before: RunRecord | None, after: RunRecord) -> Small:
-    was = LockState.NONE if before is None else before.lock_state
-    now = after.lock_state
-    if was is now:
-        return world
-    waiters = tuple(each for each in world.waiters if each != run)
-    if now is LockState.QUEUED:
-        return replace(world, waiters=(*waiters, run))
-    if now is LockState.OWNER:
-        if world.holder is not None:
-            raise LostError
-        return replace(world, holder=run, waiters=waiters)
-    holder = None if world.holder == run else world.holder
-    return replace(world, holder=holder, waiters=waiters)
-
+# --- the facts that decide ------------------------------------------------------------------------
 
 _INSTANTS = [each.name for each in fields(RunRecord) if str(each.type).startswith("datetime")]
-_NOISE: dict[str, Any] = {
-    **{
-        "revision": 0,
-        "write_id": "",
-        "pending_audit": None,
-        "stage_entered_at": {},
-        "artifacts": {},
-    },
-    **{"started_at": None, "stage": Stage.QUEUE, "failed_stage": None, "attempt_code": None},
-    **{"feed_key": None, "feed_sha256": None, "watched_as": None, "watched_at": None},
+_NEVER_ASKED: dict[str, Any] = {
+    **{"trigger": Trigger.API, "stage": Stage.QUEUE, "revision": 0, "write_id": ""},
+    **{"stage_entered_at": {}, "artifacts": {}, "counts": {}},
+    **dict.fromkeys(("pending_audit", "due_at", "sent_at", "started_at", "finished_at")),
+    **dict.fromkeys(("error_message", "next_action", "failed_stage", "attempt_code", "expires_at")),
+    **dict.fromkeys(("feed_key", "feed_sha256", "watched_as", "watched_at")),
+    **dict.fromkeys(("released_at", "released_by", "release_reason")),
 }
-"""What no decision asks for."""
+"""The facts of a record that no decision of these steps asks for."""
+_ENDED: dict[str, Any] = dict.fromkeys(
+    (
+        "dispatched_at",
+        "dagster_run_id",
+        "message_id",
+        "receipt_handle",
+        "received_at",
+        "hidden_until",
+    )
+)
+_FINAL: dict[str, Any] = {"hold": None, "cancel_requested_at": None}
+_SETTLED: dict[str, Any] = {
+    **{"attempt": 0, "error_code": None, "dlq_message_id": None, "due_queue": None},
+    **{"reports_written_at": None, "hidden": False},
+}
 
 
-def _timeless(record: RunRecord) -> RunRecord:
-    """Return a record whose instants are all the same, so that there are not too many of them."""
-    instants = {name: THEN for name in _INSTANTS if getattr(record, name) is not None}
-    words: dict[str, Any] = {"error_message": None, "next_action": None}
+def essential(run: Run) -> Run:
+    """Return a run without the facts that no later step asks for: it stands for all like it.
+
+    Instants are all the same. Of an ended run its message and attempts do not count, of a settled
+    one hardly anything: it is as good as cancelled, unless its feed is in force. Of an attempt that
+    is over it does not matter which it was, only whether it may still begin or end.
+    """
+    record = run.record
+    if record is None:
+        return run
+    changes: dict[str, Any] = {
+        name: THEN for name in _INSTANTS if getattr(record, name) is not None
+    }
+    changes |= _NEVER_ASKED
     if record.error_code != "POISON_JOB":
-        words["error_code"] = None
-    return replace(record, **{**instants, **words, **_NOISE})
+        changes["error_code"] = None
+    if record.has_ended:
+        changes |= _ENDED | {"attempt": min(record.attempt, 1)}
+    if record.status.is_final:
+        changes |= _FINAL
+    if is_settled := record.status.is_final and record.acknowledged_at is not None:
+        status = RunStatus.SUCCEEDED if run.is_in_force else RunStatus.CANCELLED
+        changes |= _SETTLED | {"status": status}
+    after = replace(record, **changes)
+    executions = [
+        _essential(each, record, after.attempt, is_settled=is_settled) for each in run.executions
+    ]
+    return run._replace(record=after, executions=tuple(sorted(each for each in executions if each)))
 
 
-def _set(values: tuple[Any, ...], place: int, value: Any) -> tuple[Any, ...]:
-    return (*values[:place], value, *values[place + 1 :])
+def _essential(
+    execution: Execution, record: RunRecord, attempt: int, *, is_settled: bool
+) -> Execution | None:
+    """Return an execution as it counts; None is one that changes nothing any more."""
+    may_be_seen = record.is_dispatched or (execution.state == "executing" and not is_settled)
+    if execution.attempt == record.attempt and may_be_seen:
+        return execution._replace(attempt=attempt)
+    is_waiting = execution.state == "waiting" and not execution.lives
+    if not is_waiting and not execution.lives:
+        return None
+    return Execution(attempt - 1, "waiting" if is_waiting else "executing", execution.lives)
+
+
+_FACTS = attrgetter(
+    *(
+        each.name
+        for each in fields(RunRecord)
+        if "Mapping" not in str(each.type) and each.name != "hold"
+    )
+)
+
+
+def key_of(run: Run) -> Any:
+    """Return what tells a run from others, in a form that can be hashed."""
+    record = run.record
+    return run if record is None else (_FACTS(record), record.hold is not None, *run[1:])

@@ -1,82 +1,200 @@
-"""Breadth first through all states that `small_world` can come to; what must hold in each.
+"""Breadth first through all states that the runs of a tenant can come to; what holds in each.
 
-A state counts once, whatever led to it. In the end, from each state the system alone must be able
-to come to rest.
+A state counts once, whatever led to it and however many faults did; runs are alike, so a state is
+the bag of theirs. In the end, from each state the system alone must be able to come to rest.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from explorer.small_world import Model, Small
+from explorer.small_world import Feed, Model, Others, Run, Step, essential, key_of
 from relay_core.domain.codes import RunStatus
-from relay_dagster.runs.model import LockState, RunRecord
+from relay_dagster.runs.model import LockState
 
-_NOT_ITS_OWN = ("submitted", "adopted", "cancel", "release", "expire", "tombstone")
-"""What the system does not do by itself; nor does it make faults."""
+_BY_OTHERS = ("submitted", "adopted", "cancel", "release", "expire", "tombstone")
+"""Steps that the system does not take by itself; nor does it make faults."""
+MAX_BROKEN = 20
+State = tuple[int, ...]
+"""The numbers of the runs, sorted."""
 
 
 @dataclass
 class Found:
-    """What a search has seen: how many states and steps, and what did not hold."""
+    """The states and steps that a search has seen, and what did not hold."""
 
     states: int = 0
     steps: int = 0
     broken: list[str] = field(default_factory=list)
 
 
-def search(model: Model, most: int = 2_000_000) -> Found:
-    """Go through all states, or so many of them.
+class _RunStep(NamedTuple):
+    """A step of a run beside others: the number of the run after it, what it does to the others.
+
+    ``left_place`` is the one among those that wait which it leaves, 0 is none.
+    """
+
+    name: str
+    is_own: bool
+    after: int
+    feed: Feed
+    left_place: int
+    broken: tuple[str, ...]
+
+
+class Runs:
+    """All that one run can be, each with a number, and the steps between them, each made once."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.all: list[Run] = []
+        self.broken: list[str] = []
+        self._numbers: dict[Any, int] = {}
+        self._steps: dict[tuple[int, Others], list[_RunStep]] = {}
+        self._beside: dict[tuple[int, Feed, int], int] = {}
+
+    def number(self, run: Run) -> int:
+        """Return the number of a run, of its facts that count."""
+        run = essential(run)
+        key = key_of(run)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.all)
+            self.all.append(run)
+        return self._numbers[key]
+
+    def steps(self, number: int, others: Others) -> list[_RunStep]:
+        """Return the steps of a run; what comes to the same is one step."""
+        others = _relevant(self.all[number], others)
+        known = self._steps.get((number, others))
+        if known is None:
+            known = self._steps[number, others] = list(self._made(number, others))
+        return known
+
+    def _made(self, number: int, others: Others) -> Iterator[_RunStep]:
+        run, seen = self.all[number], set[Any]()
+        made = sorted(self._model.steps(run, others), key=lambda step: not is_own(step))
+        for step in made:
+            after, broken = self.number(step.after), tuple(_broken(run, step.after))
+            feed, has_left = step.feed, bool(run.place) and not step.after.place
+            if (after, feed, broken) not in seen and (after != number or broken):
+                seen.add((after, feed, broken))
+                left_place = (run.place or 0) if has_left else 0
+                yield _RunStep(step.name, is_own(step), after, feed, left_place, broken)
+
+    def beside(self, number: int, feed: Feed, left_place: int) -> int:
+        """Return the number of a run after the step of another one."""
+        key = (number, feed, left_place)
+        if key not in self._beside:
+            run = self.all[number]
+            if feed is not Feed.UNCHANGED and run.is_held:
+                run = self._model.supersede(run)
+                self.broken += _broken(self.all[number], run)
+            if feed is Feed.PUBLISHED:
+                run = run._replace(is_in_force=False)
+            if left_place and run.place is not None and run.place > left_place:
+                run = run._replace(place=run.place - 1)
+            self._beside[key] = self.number(run)
+        return self._beside[key]
+
+
+def is_own(step: Step) -> bool:
+    """Tell whether the system takes a step by itself, and without a fault."""
+    return not step.is_fault and step.name not in _BY_OTHERS
+
+
+def _relevant(run: Run, others: Others) -> Others:
+    """Return so much of the others as the steps of a run depend on."""
+    record = run.record
+    if record is None:
+        return others._replace(have_feed=False)
+    if run.place == 0:
+        return Others(have_feed=others.have_feed)
+    if run.place is not None:
+        return Others(have_lock=others.have_lock)
+    return Others(have_lock=record.status is RunStatus.HELD and not others.leave_lock_free)
+
+
+def search(model: Model, max_states: int = 4_000_000) -> Found:
+    """Go through all states.
 
     Args:
         model: how many runs, attempts and copies there are.
-        most: more states than that are too many.
+        max_states: more of them are too many; that is recorded as broken.
     """
-    found, first = Found(), model.empty()
-    ids: dict[Any, int] = {_key(first): 0}
+    found, runs = Found(), Runs(model)
+    first = (runs.number(Run()),) * model.runs
+    ids: dict[State, int] = {first: 0}
     ways: list[tuple[int, str]] = [(0, "")]
-    back: list[list[int]] = [[]]
-    at_rest: list[int] = []
-    left: deque[tuple[int, Small]] = deque([(0, first)])
-    while left:
-        number, world = left.popleft()
-        if _is_at_rest(world):
-            at_rest.append(number)
-        for name, after in model.steps(world):
+    sources, targets = array("i"), array("i")
+    left = deque([first])
+    while left and len(found.broken) <= MAX_BROKEN:
+        state = left.popleft()
+        number = ids[state]
+        for step, after in _steps(runs, state):
             found.steps += 1
-            key = _key(after)
-            known = ids.get(key)
+            known = ids.get(after)
             if known is None:
-                known = ids[key] = len(ids)
-                ways.append((number, name))
-                back.append([])
-                left.append((known, after))
-            if name not in _NOT_ITS_OWN and not name.endswith("!"):
-                back[known].append(number)
-            found.broken += [
-                f"{each}, after {_way(ways, number)} > {name}" for each in _broken(world, after)
-            ]
-        if len(ids) > most or len(found.broken) > 20:
+                known = ids[after] = len(ids)
+                ways.append((number, step.name))
+                left.append(after)
+                found.broken += [f"{each}, after {_way(ways, known)}" for each in _of(runs, after)]
+            if step.is_own:
+                sources.append(number)
+                targets.append(known)
+            for each in step.broken:
+                found.broken.append(f"{each}, after {_way(ways, number)} > {step.name}")
+        if len(ids) > max_states:
+            found.broken.append(f"more than {max_states} states")
             break
     else:
-        stuck = _cannot_rest(back, at_rest)
+        at_rest = [number for state, number in ids.items() if _is_at_rest(runs, state)]
+        stuck = _cannot_rest(len(ids), sources, targets, at_rest)
         found.broken += [f"it cannot come to rest after {_way(ways, each)}" for each in stuck[:5]]
     found.states = len(ids)
+    found.broken += runs.broken
     return found
 
 
-def _cannot_rest(back: list[list[int]], at_rest: list[int]) -> list[int]:
+def _steps(runs: Runs, state: State) -> Iterator[tuple[_RunStep, State]]:
+    for place, number in enumerate(state):
+        if place and number == state[place - 1]:
+            continue  # the same run again
+        rest = state[:place] + state[place + 1 :]
+        for step in runs.steps(number, _others(runs, rest)):
+            if step.feed is Feed.UNCHANGED and not step.left_place:
+                yield step, tuple(sorted((step.after, *rest)))
+            else:
+                beside = [runs.beside(each, step.feed, step.left_place) for each in rest]
+                yield step, tuple(sorted((step.after, *beside)))
+
+
+def _others(runs: Runs, rest: State) -> Others:
+    others = [runs.all[each] for each in rest]
+    return Others(
+        have_lock=any(each.place == 0 for each in others),
+        waiting=sum(1 for each in others if each.place),
+        have_feed=any(each.is_in_force for each in others),
+    )
+
+
+def _cannot_rest(
+    states: int, sources: array[int], targets: array[int], at_rest: list[int]
+) -> list[int]:
     """Return the states from which the system alone comes to no rest, the nearest first."""
+    back: list[list[int]] = [[] for _ in range(states)]
+    for source, target in zip(sources, targets, strict=True):
+        back[target].append(source)
     can, left = set(at_rest), deque(at_rest)
     while left:
         for each in back[left.popleft()]:
             if each not in can:
                 can.add(each)
                 left.append(each)
-    return [each for each in range(len(back)) if each not in can]
+    return [each for each in range(states) if each not in can]
 
 
 def _way(ways: list[tuple[int, str]], number: int) -> str:
@@ -87,69 +205,45 @@ def _way(ways: list[tuple[int, str]], number: int) -> str:
     return " > ".join(reversed(names))
 
 
-def _is_at_rest(world: Small) -> bool:
-    records = [each for each in world.records if each is not None]
-    settled = all(each.has_ended and each.acknowledged_at is not None for each in records)
-    return settled and world.holder is None and not world.waiters and not any(world.copies)
+def _is_at_rest(runs: Runs, state: State) -> bool:
+    return all(_rests(runs.all[each]) for each in state)
 
 
-def _broken(before: Small, after: Small) -> Iterator[str]:
-    """Yield what does not hold of a state, or of the step to it."""
-    for run, record in enumerate(after.records):
-        if record is not None:
-            yield from _of_run(run, before.records[run], record, after)
-    owners = [run for run, each in enumerate(after.records) if _owns(each)]
-    if owners != ([] if after.holder is None else [after.holder]):
-        yield f"the lock is of {after.holder}, by their records of {owners}"
-    if after.in_force is not None and _status(after, after.in_force) is not RunStatus.SUCCEEDED:
-        yield f"the feed in force is of a run that is {_status(after, after.in_force)}"
-    if after.held is not None and _status(after, after.held) is not RunStatus.HELD:
-        yield f"the pointer holds a run that is {_status(after, after.held)}"
+def _rests(run: Run) -> bool:
+    if run.record is None:
+        return True
+    settled = run.record.has_ended and run.record.acknowledged_at is not None
+    return settled and run.place is None and not run.copies
 
 
-def _of_run(run: int, was: RunRecord | None, now: RunRecord, world: Small) -> Iterator[str]:
+def _of(runs: Runs, state: State) -> Iterator[str]:
+    """Yield what does not hold of the runs of a state together."""
+    all_runs = [runs.all[each] for each in state]
+    places = sorted(each.place for each in all_runs if each.place is not None)
+    if len(set(places)) < len(places):
+        yield f"two runs have one place at the lock: {places}"
+    if sum(each.is_in_force for each in all_runs) > 1:
+        yield "two feeds are in force"
+    if sum(each.is_held for each in all_runs) > 1:
+        yield "the pointer holds two runs"
+
+
+def _broken(before: Run, after: Run) -> Iterator[str]:
+    """Yield what does not hold of a run, or of the step to it."""
+    was, now = before.record, after.known
     if was is not None and was.status.is_final and now.status is not was.status:
         yield f"a second end: {was.status} becomes {now.status}"
     if was is not None and now.attempt - was.attempt not in (0, 1):
         yield f"attempt {now.attempt} follows {was.attempt}"
     if now.has_ended and now.lock_state is not LockState.NONE:
-        yield f"run {run} is {now.status} and {now.lock_state}"
+        yield f"a run is {now.status} and {now.lock_state}"
+    if (now.lock_state is LockState.OWNER) is not (after.place == 0):
+        yield f"the lock has a run at place {after.place}, by its record it is {now.lock_state}"
     if now.acknowledged_at is not None and not now.has_ended:
-        yield f"run {run} is settled and {now.status}"
-    if now.status is RunStatus.HELD and world.held != run:
-        yield f"run {run} is HELD, and the pointer holds {world.held}"
-    if now.due_at is None and now.acknowledged_at is None:
-        yield f"nobody ever looks at run {run}, which is {now.status}"
-
-
-def _owns(record: RunRecord | None) -> bool:
-    return record is not None and record.lock_state is LockState.OWNER
-
-
-def _status(world: Small, run: int) -> RunStatus | None:
-    record = world.records[run]
-    return None if record is None else record.status
-
-
-_TOLD = [each.name for each in fields(RunRecord) if "Mapping" not in str(each.type)]
-
-
-def _key(world: Small) -> Any:
-    """Return what tells a state from others, in a form that can be hashed."""
-    records = tuple(None if each is None else _record_key(each) for each in world.records)
-    lock = (world.holder, world.waiters)
-    return (
-        records,
-        world.copies,
-        world.executions,
-        *lock,
-        world.in_force,
-        world.held,
-        world.faults,
-    )
-
-
-def _record_key(record: RunRecord) -> Any:
-    return tuple(
-        getattr(record, name) if name != "hold" else record.hold is not None for name in _TOLD
-    )
+        yield f"a run is settled and {now.status}"
+    if (now.status is RunStatus.HELD) is not after.is_held:
+        yield f"a run is {now.status}, and the pointer holds it: {after.is_held}"
+    if after.is_in_force and now.status is not RunStatus.SUCCEEDED:
+        yield f"the feed in force is of a run that is {now.status}"
+    if now.due_queue is None and now.acknowledged_at is None:
+        yield f"nobody ever checks a run that is {now.status}"

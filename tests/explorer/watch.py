@@ -30,7 +30,7 @@ class BrokenError(AssertionError):
 
 @dataclass
 class Watch:
-    """Looks at what each write changes in the runs table.
+    """Checks what each write changes in the runs table.
 
     ``ends`` counts what each run ended as, ``events`` what is told of each run, ``moves`` the runs
     whose feed came into force, ``rollbacks`` how many of those were no end of a run.
@@ -45,25 +45,25 @@ class Watch:
     broken: list[str] = field(default_factory=list)
 
     def before_write(self, call: Call) -> Callable[[], None]:
-        """Return what looks at a write once it is made."""
+        """Return a check of a write, for once it is made."""
         keys = _written(call, self.table)
         if not keys:
             return lambda: None
         before = {key: self.state.item(self.table, key) for key in keys}
-        return lambda: self._look(
+        return lambda: self._check(
             {key: (before[key], self.state.item(self.table, key)) for key in keys}
         )
 
-    def _look(self, changes: dict[str, tuple[Any, Any]]) -> None:
+    def _check(self, changes: dict[str, tuple[Any, Any]]) -> None:
         for key, (before, after) in changes.items():
             if key.startswith("RUN#"):
-                self._look_at_run(before, after)
+                self._check_run(before, after)
             elif key.startswith("FEED#") and after is not None:
-                self._look_at_feed(before, after, changes)
+                self._check_feed(before, after, changes)
             elif key.startswith("EVENT#") and before is None and after is not None:
-                self._look_at_event(after)
+                self._check_event(after)
 
-    def _look_at_run(self, before: Any, after: Any) -> None:
+    def _check_run(self, before: Any, after: Any) -> None:
         if after is None:
             return
         was, now = (before or {}).get("status"), after["status"]
@@ -77,7 +77,7 @@ class Watch:
         if now in ENDED and now != was and not after.get("hidden"):
             self.ends[run_id, now] += 1
 
-    def _look_at_feed(self, before: Any, after: Any, changes: dict[str, Any]) -> None:
+    def _check_feed(self, before: Any, after: Any, changes: dict[str, Any]) -> None:
         new = after["publications"][0]
         old = before["publications"][0] if before else {"seq": 0, "run_id": None}
         if int(new["seq"]) == int(old["seq"]) and new["run_id"] == old["run_id"]:
@@ -95,7 +95,7 @@ class Watch:
         elif run[1]["status"] != "SUCCEEDED":
             self.broken.append(f"the feed of run {run_id} is in force, the run {run[1]['status']}")
 
-    def _look_at_event(self, event: Any) -> None:
+    def _check_event(self, event: Any) -> None:
         self.events[str(json.loads(event["data"])["run_id"]), event["event"]] += 1
 
 

@@ -122,8 +122,8 @@ class World:
     def _platform(self, clients: Clients) -> Platform:
         platform, clock = connect(self.settings, clients=clients), self.clock
         database = replace(platform.database, clock=clock)
-        retries, looks = retry_policy(self.settings), poll_schedule(self.settings)
-        ledger = RunService(platform.runs, retries, looks, clock=clock, rng=lambda: 0.5)
+        retries, schedule = retry_policy(self.settings), poll_schedule(self.settings)
+        ledger = RunService(platform.runs, retries, schedule, clock=clock, rng=lambda: 0.5)
         return replace(
             platform,
             ledger=ledger,
