@@ -13,7 +13,7 @@ import dagster as dg
 
 QUEUE_VARIABLE = "BENCH_{}_QUEUE_URL"
 MESSAGE_TAG, DISPATCHED_TAG = "bench/message", "bench/dispatched_at"
-_POLL_SECONDS, _MOST_MESSAGES = 20, 10
+_POLL_SECONDS, _MAX_MESSAGES = 20, 10
 
 partitions = dg.DynamicPartitionsDefinition(name="bench")
 
@@ -78,7 +78,7 @@ def _receive(queue_url: str) -> list[str]:
     wait = _POLL_SECONDS
     while True:
         answer = _sqs().receive_message(
-            QueueUrl=queue_url, MaxNumberOfMessages=_MOST_MESSAGES, WaitTimeSeconds=wait
+            QueueUrl=queue_url, MaxNumberOfMessages=_MAX_MESSAGES, WaitTimeSeconds=wait
         )
         messages = answer.get("Messages", [])
         for message in messages:

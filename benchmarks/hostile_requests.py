@@ -35,7 +35,7 @@ from relay_dagster.wiring import Platform, connect
 
 HOSTILE, OTHER = "hostile", "other"
 VENDORS, LARGE_RUNS = 20, 20
-MOST_GROWTH_MIB, MOST_SECONDS = 64, 1
+MAX_GROWTH_MIB, MAX_SECONDS = 64, 1
 _MIB = 1 << 20
 _JSON = {"Content-Type": "application/json"}
 
@@ -66,8 +66,8 @@ class Harm:
     def is_too_much(self) -> bool:
         """Whether it is more than the contract allows."""
         return (
-            self.growth_mib > MOST_GROWTH_MIB
-            or self.slowest_seconds > MOST_SECONDS
+            self.growth_mib > MAX_GROWTH_MIB
+            or self.slowest_seconds > MAX_SECONDS
             or self.answer_bytes > DEFAULT_API_LIMITS.answer_bytes
         )
 

@@ -54,7 +54,7 @@ ENDED_RUNS = 20
 STALE_SECONDS, LOST_SECONDS = 20, 60
 LOST, MESSAGES = 5, 100
 """So many messages are lost, and are in the queue; moto copies the tables for a transaction."""
-MOST_RUNS = 21_000
+MAX_RUNS = 21_000
 """With more of them one such copy takes longer than a client of AWS waits for an answer."""
 EVERY = timedelta(seconds=5)
 LIMIT = timedelta(minutes=10)
@@ -336,7 +336,7 @@ def memory(scale: Scale) -> dict[str, float]:
     """
     paths = ("/v1/runs?limit=100", "/v1/runs?status=RUNNING", "/v1/runs?status=QUEUED")
     with httpx.Client(base_url=scale.stack.url(API), trust_env=False, timeout=120) as client:
-        for path in paths if scale.runs <= MOST_RUNS else ("/v1/health",):
+        for path in paths if scale.runs <= MAX_RUNS else ("/v1/health",):
             client.get(path, headers={"X-API-Key": KEY}).raise_for_status()
     return {name: _resident_mib(scale.stack, name) for name in (API, CODE)}
 
@@ -367,7 +367,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with installed(size, ended[size]) as scale:
             costs += ticks(scale)
             held[size] = memory(scale)
-            if scale.runs <= MOST_RUNS:
+            if scale.runs <= MAX_RUNS:
                 waited[size] = waits(scale)
     print(f"{tables.machine()}\n")
     print(_costs(costs, sizes))

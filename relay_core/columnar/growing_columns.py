@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columnar.text import MOST_SHORT, WORD, Bools, offsets_and_bytes
+from relay_core.columnar.text import MAX_SHORT_BYTES, WORD, Bools, offsets_and_bytes
 
 _LEAST_BYTES = 1 << 16
 _HUGE_PAGES = 4 << 20
@@ -110,7 +110,7 @@ class GrowingTexts:
         read of it.
         """
         lengths, self._lengths = self._lengths.array(), GrowingArray(np.int32)
-        wide = len(self._bytes) > MOST_SHORT
+        wide = len(self._bytes) > MAX_SHORT_BYTES
         bounds: npt.NDArray[Any] = np.zeros(len(lengths) + 1, np.int64 if wide else np.int32)
         np.cumsum(lengths, out=bounds[1:])
         data, self._bytes = self._bytes.array(WORD), GrowingArray(np.uint8)

@@ -21,7 +21,7 @@ from relay_core.columnar.text import WORD, Bools, Rows, TextWords, Words, flags_
 from relay_core.columnar.threads import ordered_map
 
 _BLOCK = 1 << 17
-_MOST_BYTES = 256
+_MAX_BYTES = 256
 """Texts that begin alike for longer are ranked."""
 
 
@@ -85,8 +85,8 @@ def _keys(words: TextWords, row_bits: int, kept: Bools | None) -> tuple[Words, b
     if kept is not None:
         rows = [numbers[kept[block]] for numbers, block in zip(rows, blocks, strict=True)]
     keys, room = [np.zeros_like(numbers) for numbers in rows], 64 - row_bits
-    is_whole = words.longest <= _MOST_BYTES
-    for start in range(0, min(words.longest, _MOST_BYTES), WORD):
+    is_whole = words.longest <= _MAX_BYTES
+    for start in range(0, min(words.longest, _MAX_BYTES), WORD):
         read = list(ordered_map(partial(words.big_endian, start), blocks))
         if kept is not None:
             read = [word[kept[block]] for word, block in zip(read, blocks, strict=True)]

@@ -27,7 +27,7 @@ _FIRST_BYTES = np.array(
 )
 """The mask of so many first bytes of a big-endian word."""
 _ALL = slice(None)
-MOST_SHORT = (1 << 31) - 1
+MAX_SHORT_BYTES = (1 << 31) - 1
 """How many bytes of text an Arrow array with short offsets holds."""
 
 
@@ -177,7 +177,7 @@ def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def take_short(
-    text: pa.StringArray | pa.LargeStringArray, rows: Rows, most_bytes: int = MOST_SHORT
+    text: pa.StringArray | pa.LargeStringArray, rows: Rows, max_bytes: int = MAX_SHORT_BYTES
 ) -> pa.Array | pa.ChunkedArray:
     """Return rows of a column with short offsets: one array, or as many chunks as these need.
 
@@ -186,9 +186,9 @@ def take_short(
     if pa.types.is_string(text.type):
         return text.take(pa.array(rows))
     bounds, _ = offsets_and_bytes(text)
-    if int((bounds[rows + 1] - bounds[rows]).sum()) <= most_bytes or len(rows) < 2:
+    if int((bounds[rows + 1] - bounds[rows]).sum()) <= max_bytes or len(rows) < 2:
         return text.take(pa.array(rows)).cast(pa.string())
-    halves = (take_short(text, half, most_bytes) for half in np.array_split(rows, 2))
+    halves = (take_short(text, half, max_bytes) for half in np.array_split(rows, 2))
     chunks = (half.chunks if isinstance(half, pa.ChunkedArray) else [half] for half in halves)
     return pa.chunked_array([chunk for half in chunks for chunk in half], pa.string())
 

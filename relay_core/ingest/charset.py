@@ -16,7 +16,7 @@ _BOMS = (
 _SAMPLE = 1 << 16
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _WIDE = ("utf-16", "utf-32")
-_MOST_CONTROLS = 0.02
+_MAX_CONTROLS = 0.02
 _CP1252_GAPS = frozenset(b"\x81\x8d\x8f\x90\x9d")
 
 
@@ -72,7 +72,7 @@ def _overrules(likeliest: str, configured: str, data: bytes) -> bool:
 def _is_garbled(text: str) -> bool:
     """Tell whether a text has so many control characters that it is none."""
     controls = sum(char < " " and char not in "\t\r\n" for char in text)
-    return controls > len(text) * _MOST_CONTROLS
+    return controls > len(text) * _MAX_CONTROLS
 
 
 def _text_or_none(data: bytes, encoding: str, *, is_whole: bool) -> str | None:

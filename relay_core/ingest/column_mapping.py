@@ -15,9 +15,9 @@ from relay_core.domain.run_faults import listed
 if TYPE_CHECKING:  # a process that reads loads no pydantic
     from relay_core.config import ParserConfig
 
-_LONGEST = 200
+_MAX_LENGTH = 200
 """So much of a header stands in a message."""
-_MOST_COMPARED = 1_000
+_MAX_COMPARED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ def plan_columns(headers: Sequence[str], parser: ParserConfig) -> ColumnPlan:
 
 def describe_missing(missing: Sequence[str], headers: Sequence[str]) -> str:
     """Say which headers are missing, which were found, and the nearest one to each."""
-    names = [strip(header)[:_LONGEST] for header in headers]
+    names = [strip(header)[:_MAX_LENGTH] for header in headers]
     nearest = (
-        f"{h[:_LONGEST]!r} (nearest: {_shown_nearest(h[:_LONGEST], names)})" for h in missing
+        f"{h[:_MAX_LENGTH]!r} (nearest: {_shown_nearest(h[:_MAX_LENGTH], names)})" for h in missing
     )
     return (
         f"missing required columns: {listed(nearest, ', ', len(missing))}; headers found: "
@@ -75,7 +75,7 @@ def wanted_headers(names: Sequence[str], parser: ParserConfig) -> dict[str, str]
 
 def nearest_header(header: str, names: Sequence[str]) -> str | None:
     """Return the name that is most like a header, None where there are no names."""
-    folded = {name.casefold(): name for name in reversed(names[:_MOST_COMPARED])}
+    folded = {name.casefold(): name for name in reversed(names[:_MAX_COMPARED])}
     close = difflib.get_close_matches(header.casefold(), list(folded), n=1, cutoff=0.0)
     return folded[close[0]] if close else None
 

@@ -14,10 +14,10 @@ from relay_core.domain.columns import JUDGED_COLUMNS
 from relay_core.onboarding.cell_words import is_read
 from relay_core.onboarding.header_guess import common_names, plain_words
 
-_LOOKED_AT = 200
+_MAX_TEXTS = 200
 _FIT = 0.9
 """So great a share of a header's cells must be what the column holds; the others may be slips."""
-_MOST = 5
+_MAX_CANDIDATES = 5
 
 
 def candidates(
@@ -34,10 +34,10 @@ def candidates(
     fitting = [
         header
         for header, texts in cells.items()
-        if texts and _fits(column, texts[:_LOOKED_AT], parser, zone)
+        if texts and _fits(column, texts[:_MAX_TEXTS], parser, zone)
     ]
     nearest = sorted(fitting, key=lambda header: -_nearness(column, header))
-    return tuple(nearest[:_MOST])
+    return tuple(nearest[:_MAX_CANDIDATES])
 
 
 def _fits(column: str, texts: Sequence[str], parser: ParserConfig, zone: tzinfo) -> bool:

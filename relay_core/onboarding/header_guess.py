@@ -18,7 +18,7 @@ from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.ingest.column_mapping import wanted_headers
 
 _LIKE_ENOUGH = 0.85
-_LONGEST = 80
+_MAX_LENGTH = 80
 _MAX_HEADERS = 200
 _NUMBER_WORDS = frozenset(("no", "nr", "num", "nbr", "number", "nummer"))
 # By column, the surest first.
@@ -62,7 +62,9 @@ def plain_words(header: str) -> tuple[str, ...]:
 
     ``#``, ``No.`` and ``Nr.`` are the word ``number``, where they are not the whole header.
     """
-    text = re.sub(r"[(\[][^()\[\]]*[)\]]\s*$", "", strip(header)[:_LONGEST]) or header[:_LONGEST]
+    text = (
+        re.sub(r"[(\[][^()\[\]]*[)\]]\s*$", "", strip(header)[:_MAX_LENGTH]) or header[:_MAX_LENGTH]
+    )
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
     words = re.findall(r"[^\W_]+", text.replace("#", " number ").casefold())
     if len(words) > 1:

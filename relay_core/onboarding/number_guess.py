@@ -36,9 +36,9 @@ _AMOUNT = re.compile(
 _SYMBOL_WORDS = frozenset(("kr", "kr.", "zł", "Kč", "Ft", "Fr.", "Rs", "Rs.", "lei", "din"))
 _CODES = {"€": "EUR", "£": "GBP", "$": "USD", "US$": "USD", "zł": "PLN", "Kč": "CZK", "Ft": "HUF"}
 _MAX_SYMBOLS = 4
-_LONGEST = 40
+_MAX_LENGTH = 40
 _COMMON = 0.02
-_LOOKED_AT, _MOSTLY = 200, 0.9
+_MAX_TEXTS, _MIN_SHARE = 200, 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,11 @@ def guess_numbers(cells: Mapping[str, Sequence[str]], parser: ParserConfig) -> N
 
 def are_amounts(texts: Sequence[str]) -> bool:
     """Return whether most of the texts look like amounts, in whatever style."""
-    looked_at = texts[:_LOOKED_AT]
+    sample = texts[:_MAX_TEXTS]
     amounts = sum(
-        len(text) <= _LONGEST and _AMOUNT.fullmatch(text) is not None for text in looked_at
+        len(text) <= _MAX_LENGTH and _AMOUNT.fullmatch(text) is not None for text in sample
     )
-    return bool(texts) and amounts >= _MOSTLY * len(looked_at)
+    return bool(texts) and amounts >= _MIN_SHARE * len(sample)
 
 
 def currency_of(symbol: str) -> str | None:
@@ -169,7 +169,7 @@ def _symbols(cells: Mapping[str, Sequence[str]]) -> list[str]:
     texts = [text for column in MONEY_COLUMNS for text in cells.get(column, ())]
     counts: Counter[str] = Counter()
     for text in texts:
-        found = _AMOUNT.fullmatch(text) if len(text) <= _LONGEST else None
+        found = _AMOUNT.fullmatch(text) if len(text) <= _MAX_LENGTH else None
         if found is not None:
             counts.update(filter(_is_symbol, map(strip, _ends(found))))
     least = _COMMON * len(texts)

@@ -20,9 +20,9 @@ _DAYS = (
 )
 _TIMES = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", "T%H:%M:%S", "%H%M%S")
 _FORMATS = tuple(day + time for days in _DAYS for day, time in product(days, _TIMES))
-_MOST = 3
+_MAX_FORMATS = 3
 """No list has more forms of its own."""
-_LOOKED_AT = 200
+_MAX_TEXTS = 200
 _FIRST = 5
 """A form that reads none of so many is not tried on the others."""
 
@@ -47,8 +47,8 @@ def guess_timestamps(cells: Sequence[str], parser: ParserConfig, zone: tzinfo) -
         zone: the tenant's.
     """
     left = [text for text in dict.fromkeys(cells) if _moment(text, parser, zone) is None]
-    left, formats = left[:_LOOKED_AT], list[str]()
-    while left and len(formats) < _MOST:
+    left, formats = left[:_MAX_TEXTS], list[str]()
+    while left and len(formats) < _MAX_FORMATS:
         readings = {
             form: _readings(form, left, parser, zone)
             for form in _FORMATS

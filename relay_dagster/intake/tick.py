@@ -106,7 +106,7 @@ class IntakeTick:
     def _left(self) -> int:
         return self.room - len(self.dispatched)
 
-    def _take_due(self, queue: DueQueue, most: int) -> None:
+    def _take_due(self, queue: DueQueue, limit: int) -> None:
         """Dispatch the attempts that need no message, the longest due first."""
 
         def take(record: RunRecord) -> None:
@@ -120,10 +120,10 @@ class IntakeTick:
             report_fault(self.platform.metrics, "attempt_not_dispatched", error, **record.log_facts)
             self.platform.ledger.postpone(record)
 
-        if most <= 0:
+        if limit <= 0:
             return
         try:
-            due = self.platform.runs.due(queue, self.clock(), most)
+            due = self.platform.runs.due(queue, self.clock(), limit)
         except ExternalServiceError as error:
             # They stay due; the queue must not wait for them.
             report_fault(self.platform.metrics, "due_attempts_unread", error)

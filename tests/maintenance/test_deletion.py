@@ -34,7 +34,7 @@ from support.tenant_leftovers import kept_by_aws, naming
 TENANT = "acme"
 CLOSING, DELETING, DELETED = TenantState.CLOSING, TenantState.DELETING, TenantState.DELETED
 STATUS = dg.DagsterRunStatus
-MOST_TICKS = 300
+MAX_TICKS = 300
 
 
 class Killed(BaseException):
@@ -239,7 +239,7 @@ def test_a_deletion_that_is_killed_at_any_call_goes_on(world: World, after_call:
     lives = 1
     while not lived(world, executioner, lives):
         lives += 1
-        assert lives < MOST_TICKS
+        assert lives < MAX_TICKS
     executioner.left = 0
     assert lives > 10
     assert world.state is DELETED

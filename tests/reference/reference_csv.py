@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-MOST_BYTES = 1_048_576
+MAX_BYTES = 1_048_576
 
 
 class UnreadableError(Exception):
@@ -20,7 +20,7 @@ class LargeCellError(Exception):
 
 def cell_of(characters: list[str]) -> str:
     cell = "".join(characters)
-    if len(cell.encode()) > MOST_BYTES:
+    if len(cell.encode()) > MAX_BYTES:
         raise LargeCellError
     return cell
 

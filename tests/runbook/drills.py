@@ -21,7 +21,7 @@ from typing import Any
 import boto3
 
 from integration.fault_rules import Action
-from integration.installation import MOST_BYTES_OF_MAP, TIMEOUT_SECONDS
+from integration.installation import MAX_MAP_BYTES, TIMEOUT_SECONDS
 from integration.waiting import wait_for
 from relay_dagster.runs.job_message import Job
 from runbook.desk import GOOD_FEED, Desk
@@ -252,8 +252,8 @@ def large_map(desk: Desk) -> None:
     config["vendors"][0]["sku_map"] = {"type": "s3", "s3_key": key}
     desk.store(config)
     desk.upload()
-    desk.relay.aws.objects.put(key, b"vendor_sku,sku\n" + b"N-1,A-1\n" * MOST_BYTES_OF_MAP)
-    run = desk.failed("feed_too_large", FETCH_INPUTS, f"{MOST_BYTES_OF_MAP} are the most")
+    desk.relay.aws.objects.put(key, b"vendor_sku,sku\n" + b"N-1,A-1\n" * MAX_MAP_BYTES)
+    run = desk.failed("feed_too_large", FETCH_INPUTS, f"{MAX_MAP_BYTES} are the most")
     assert "north" in run["error_message"]
     desk.relay.aws.objects.put(key, b"vendor_sku,sku\nN-1,A-1\n")
     desk.succeeded()

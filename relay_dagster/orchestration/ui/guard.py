@@ -15,7 +15,7 @@ from relay_dagster.orchestration.ui.rules import UPGRADE, Head, refusal
 
 # No foreign page shows these pages in a frame of its own, or loads what they read as a script.
 OWN_PAGES_ONLY = {"X-Frame-Options": "SAMEORIGIN", "Cross-Origin-Resource-Policy": "same-origin"}
-_LONGEST_LOGGED = 200
+_MAX_LOGGED = 200
 _STARTS = ("http.response.start", "websocket.http.response.start")
 _log = event_log()
 
@@ -62,10 +62,10 @@ def _head(scope: Scope) -> Head:
 
 def _tell(head: Head, status: int, reason: str) -> None:
     said = {
-        name.replace("-", "_"): cut(", ".join(head.headers.get(name, ())), _LONGEST_LOGGED)
+        name.replace("-", "_"): cut(", ".join(head.headers.get(name, ())), _MAX_LOGGED)
         for name in ("host", "origin", "sec-fetch-site", "content-type")
     }
-    path = cut(head.path, _LONGEST_LOGGED)
+    path = cut(head.path, _MAX_LOGGED)
     _log.warning(
         "ui_request_refused", status=status, reason=reason, method=head.method, path=path, **said
     )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from relay_core.columnar import growing_columns
 from relay_core.columnar.growing_columns import GrowingArray, GrowingNumbers, GrowingTexts
-from relay_core.columnar.text import MOST_SHORT, offsets_and_bytes
+from relay_core.columnar.text import MAX_SHORT_BYTES, offsets_and_bytes
 from relay_core.normalize.normalized_csv import SortedLines
 
 NUMBERS = st.lists(st.lists(st.none() | st.integers(0, 1 << 31), max_size=9), max_size=9)
@@ -93,13 +93,13 @@ def test_texts_come_back_with_room_for_a_word_behind_them(parts: list[list[str]]
     assert column.consume().to_pylist() == []
 
 
-@pytest.mark.parametrize("most_bytes", [MOST_SHORT, 8])
-def test_lines_are_put_in_order_however_many_bytes_they_have(most_bytes: int) -> None:
+@pytest.mark.parametrize("max_bytes", [MAX_SHORT_BYTES, 8])
+def test_lines_are_put_in_order_however_many_bytes_they_have(max_bytes: int) -> None:
     lines = GrowingTexts()
     for part in (["b,1\n", "never\n"], ["a,22\n", "c\n"]):
         lines.append(pa.array(part))
 
-    with mock.patch.object(growing_columns, "MOST_SHORT", most_bytes):
+    with mock.patch.object(growing_columns, "MAX_SHORT_BYTES", max_bytes):
         _, *pieces = SortedLines(lines.consume(), np.array([2, 0, 3])).chunks()
 
     assert b"".join(pieces) == b"a,22\nb,1\nc\n"

@@ -67,7 +67,7 @@ def test_rows_of_long_offsets_come_back_in_chunks_of_short_ones() -> None:
     text = pa.array(["b", "a", "long"], pa.large_string())
 
     whole = take_short(text, np.array([1, 2, 0]))
-    cut = take_short(text, np.array([1, 2, 0]), most_bytes=4)
+    cut = take_short(text, np.array([1, 2, 0]), max_bytes=4)
 
     assert whole.type == cut.type == pa.string()
     assert (whole.to_pylist(), cut.to_pylist()) == (["a", "long", "b"], ["a", "long", "b"])

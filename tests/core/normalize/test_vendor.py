@@ -122,7 +122,7 @@ def test_columns_of_more_text_than_short_offsets_reach_come_to_the_same_rows() -
     rows = feed("B,1,2.00", "A,x,2.00", "A,1", "A,1,3.00")
     short, _ = normalized(rows, feed())
 
-    with mock.patch.object(growing_columns, "MOST_SHORT", 1):
+    with mock.patch.object(growing_columns, "MAX_SHORT_BYTES", 1):
         long, _ = normalized(rows, feed())
 
     assert long.offers.equals(short.offers)

@@ -36,7 +36,7 @@ KEYS = (
     "refused_count",
     "refused",
 )
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 
 
 def config(*vendors: Any, **changes: Any) -> TenantConfig:
@@ -396,7 +396,7 @@ def test_an_explanation_is_no_longer_than_an_answer_may_be() -> None:
     run = run_in_memory(tenant, {"v": feed(*rows, "U,1,1,short," + long, header=header)})
 
     told = run.explain("S")
-    assert len(json.dumps(told, ensure_ascii=False).encode()) < MOST_BYTES
+    assert len(json.dumps(told, ensure_ascii=False).encode()) < MAX_BYTES
     assert (told["offers_count"], len(told["offers"])) == (40, 40)
     assert {each["vendor_sku"] for each in told["offers"]} == {"ü" * 1000 + "…"}
     assert told["feed_row"] == {"sku": "S", "title": "ü" * 1000 + "…", "price": "1.00"}
