@@ -126,10 +126,10 @@ def _place_of(sheets: Sequence[tuple[str, bool]], wanted: str | None) -> int:
     if fitting:
         return fitting[0]
     what = "no sheet that is shown" if wanted is None else f"no sheet {shorten(wanted)}"
-    told = listed(map(shorten, names), ", ", len(names)) or "none"
+    shown = listed(map(shorten, names), ", ", len(names)) or "none"
     raise FeedUnreadableError(
         FailureCode.INVALID_INPUT,
-        f"the workbook has {what}; its sheets: {told}; name one in parser.sheet",
+        f"the workbook has {what}; its sheets: {shown}; name one in parser.sheet",
     )
 
 

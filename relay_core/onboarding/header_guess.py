@@ -2,7 +2,7 @@
 
 Only names that speak for themselves: the name that the config gives, in another case, with other
 blanks or a slip of the pen; names that price lists commonly use; and, where just one header has it,
-a telling word. Who else is meant is for people to say.
+a word of that column. Who else is meant is for people to say.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def match_headers(
             _same_words(name, free)
             or _slip_of(name, free)
             or _common_name(column, free)
-            or _telling_word(column, free)
+            or _only_match(column, free)
         )
         if header is not None:
             found[column] = header
@@ -147,10 +147,10 @@ def _common_name(column: str, names: Iterable[str]) -> str | None:
     return min(ranked)[1] if ranked else None
 
 
-def _telling_word(column: str, names: Iterable[str]) -> str | None:
+def _only_match(column: str, names: Iterable[str]) -> str | None:
     phrases = [plain_words(each) for each in _WORDS.get(column, "").split(",") if each]
-    telling = [name for name in names if any(_holds(plain_words(name), p) for p in phrases)]
-    return telling[0] if len(telling) == 1 else None
+    matching = [name for name in names if any(_holds(plain_words(name), p) for p in phrases)]
+    return matching[0] if len(matching) == 1 else None
 
 
 def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:

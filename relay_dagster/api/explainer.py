@@ -54,10 +54,10 @@ class Explainer:
         with hold(self._slots), ThreadPoolExecutor(_READS_AT_ONCE) as beside:
             sizes = {each.key: each.size for each in objects.list_objects(keys.prefix)}
             task = _ExplainSku(keys, sku, sizes)
-            told: dict[str, Any] = self._sandboxes.do(
+            explanation: dict[str, Any] = self._sandboxes.do(
                 task, answer=lambda parts: list(beside.map(part_of, parts))
             )
-        return told
+        return explanation
 
 
 @dataclass(frozen=True, slots=True)

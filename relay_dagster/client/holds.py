@@ -73,7 +73,7 @@ def rollback(
     try:
         feed = session.api.roll_back(tenant, run_id, reason)
     except NoAnswerError as error:
-        _tell_doubt(session, error, "rolled back")
+        _say_unconfirmed(session, error, "rolled back")
         raise
     session.screen.say(f"{feed.tenant_id}: the feed of run {feed.run_id} is published again")
 
@@ -108,7 +108,7 @@ def release(session: Session, run_id: str, reviewed: Reviewed | None, reason: st
     try:
         run = session.api.release(run_id, reviewed.sha256, reviewed.guards, reason)
     except NoAnswerError as error:
-        _tell_doubt(session, error, "released")
+        _say_unconfirmed(session, error, "released")
         raise
     session.screen.say(f"run {run.run_id} of {run.tenant_id} is released: its feed is published")
 
@@ -141,7 +141,7 @@ def show_guard(screen: Screen, guard: Mapping[str, Any]) -> None:
         screen.say(f"{each['sku']}: {each['before']} -> {now}", indent=6)
 
 
-def _tell_doubt(session: Session, error: NoAnswerError, what: str) -> None:
+def _say_unconfirmed(session: Session, error: NoAnswerError, what: str) -> None:
     if error.was_sent:
         session.screen.complain(
             f"whether it was {what} is not known; the same command again does no harm"

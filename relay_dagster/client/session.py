@@ -128,14 +128,14 @@ def connected(api_url: str, api_key: str | None) -> Iterator[Session]:
     Raises:
         typer.Exit: with the command's exit status, after saying what went wrong.
     """
-    with telling() as screen, ApiClient(api_url, api_key) as api:
+    with screen_only() as screen, ApiClient(api_url, api_key) as api:
         if api.shows_key:
             screen.complain(f"warning: the key goes to {api.url} in the clear; use https")
         yield Session(api, screen)
 
 
 @contextmanager
-def telling() -> Iterator[Screen]:
+def screen_only() -> Iterator[Screen]:
     """Lend the screen alone; end the command as `connected` does."""
     screen = Screen()
     try:

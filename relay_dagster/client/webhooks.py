@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from relay_dagster.client.api_client import ApiClient, segment
-from relay_dagster.client.session import Limit, Session, Shown, Tenant, command, telling
+from relay_dagster.client.session import Limit, Session, Shown, Tenant, command, screen_only
 from relay_dagster.client.terminal import Screen, TableView, duration, instant
 from relay_dagster.wire.webhooks import (
     DeliveryList,
@@ -147,7 +147,7 @@ def listen(
     """Show the webhooks that arrive here, where their signature is right, until Ctrl-C."""
     from relay_dagster.client.listen import Receiver, show_on  # a library of its own
 
-    with telling() as screen:
+    with screen_only() as screen:
         show, complain = show_on(screen), screen.complain
         with Receiver(host, port, secret, show=show, complain=complain) as receiver:
             screen.complain(f"listening on {receiver.url}; Ctrl-C ends it")

@@ -204,7 +204,7 @@ def _outcome(replayed: Replayed, digest: _FeedDigest) -> dict[str, Any]:
 
 
 def _rows(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    told: dict[str, tuple[str, Callable[[Any], str]]] = {
+    figures: dict[str, tuple[str, Callable[[Any], str]]] = {
         "ends": ("status", str),
         "rows read": ("total_rows", "{:,}".format),
         "refused": ("invalid_rows", "{:,}".format),
@@ -212,7 +212,7 @@ def _rows(own: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[st
         "SKUs without a price": ("unpriced_skus", "{:,}".format),
         "warnings": ("warnings", counted),
     }
-    for what, (name, written) in told.items():
+    for what, (name, written) in figures.items():
         yield what, written(own[name]), written(other[name])
 
 

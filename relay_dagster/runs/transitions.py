@@ -155,14 +155,14 @@ def _asked_for(wanted: NewRun, now: datetime) -> AuditEntry:
             run_id=wanted.run_id,
         )
     vendors = wanted.vendors and list(wanted.vendors)
-    told = {"config_version": wanted.config_version, "vendors": vendors or None}
-    return _posted(wanted.origin, wanted.tenant_id, wanted.run_id, wanted.trigger, now, **told)
+    details = {"config_version": wanted.config_version, "vendors": vendors or None}
+    return _posted(wanted.origin, wanted.tenant_id, wanted.run_id, wanted.trigger, now, **details)
 
 
 def _posted(
-    origin: Origin, tenant_id: str, run_id: str, trigger: Trigger, now: datetime, **told: Any
+    origin: Origin, tenant_id: str, run_id: str, trigger: Trigger, now: datetime, **details: Any
 ) -> AuditEntry:
-    return origin.entry(Action.RUN_POSTED, tenant_id, run_id, now, trigger=str(trigger), **told)
+    return origin.entry(Action.RUN_POSTED, tenant_id, run_id, now, trigger=str(trigger), **details)
 
 
 def adopted(job: Job, now: datetime, request_id: str | None, lock_state: LockState) -> RunRecord:
@@ -431,9 +431,9 @@ def given_up(name: str, record: RunRecord, **changes: Any) -> RunRecord:
 
 def _failed(name: str, record: RunRecord, failure: RunFailure, now: datetime) -> RunRecord:
     message, code = cut(failure.error_message, _MAX_MESSAGE, "..."), str(failure.error_code)
-    told = replace(record, stage=failure.stage, error_code=code, error_message=message)
+    failed = replace(record, stage=failure.stage, error_code=code, error_message=message)
     action, attempt_code = next_action(failure), failure.attempt_code
-    return ended(name, replace(told, next_action=action, attempt_code=attempt_code), now)
+    return ended(name, replace(failed, next_action=action, attempt_code=attempt_code), now)
 
 
 def refuse_ended(record: RunRecord) -> None:

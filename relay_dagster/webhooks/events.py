@@ -89,7 +89,7 @@ def _hold(hold: Hold) -> dict[str, Any]:
 
 def _guard(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return a guard's result without its examples."""
-    told = {name: value for name, value in result.items() if name != "examples"}
+    kept = {name: value for name, value in result.items() if name != "examples"}
     return {
-        name: cut(each, _MAX_TEXT) if isinstance(each, str) else each for name, each in told.items()
+        name: cut(each, _MAX_TEXT) if isinstance(each, str) else each for name, each in kept.items()
     }

@@ -41,7 +41,7 @@ class Guard:
         refused = refusal(head, self._hosts)
         app = self._app if refused is None else PlainTextResponse(refused.reason, refused.status)
         if refused is not None:
-            _tell(head, refused.status, refused.reason)
+            _log_rejection(head, refused.status, refused.reason)
 
         async def send_marked(message: Message) -> None:
             if message["type"] in _STARTS:
@@ -60,12 +60,12 @@ def _head(scope: Scope) -> Head:
     return Head(method, scope["path"], headers, queries)
 
 
-def _tell(head: Head, status: int, reason: str) -> None:
-    said = {
+def _log_rejection(head: Head, status: int, reason: str) -> None:
+    facts = {
         name.replace("-", "_"): cut(", ".join(head.headers.get(name, ())), _MAX_LOGGED)
         for name in ("host", "origin", "sec-fetch-site", "content-type")
     }
     path = cut(head.path, _MAX_LOGGED)
     _log.warning(
-        "ui_request_refused", status=status, reason=reason, method=head.method, path=path, **said
+        "ui_request_refused", status=status, reason=reason, method=head.method, path=path, **facts
     )
