@@ -205,7 +205,7 @@ def vendor_columns(
         place: which vendor's it is.
         ids: the number of each row's SKU.
         mapped: which rows carry the vendor's own number.
-        rng: where chance comes from.
+        rng: the source of randomness.
     """
     size = len(ids)
     cost = np.round(_TYPICAL_COST * np.exp(rng.standard_normal(size))).astype(np.int64)

@@ -125,11 +125,11 @@ def _started(launcher: str, concurrency: int) -> Iterator[list[Subject]]:
 def _at_rest(subjects: Sequence[Subject], runs: int) -> dict[str, list[Instants]]:
     """Time so many of each, one after the other, after a first of each that does not count."""
     _store_tenants(subjects, range(1))
-    chance = random.Random(7)  # noqa: S311
+    rng = random.Random(7)  # noqa: S311
     timed: dict[str, list[Instants]] = {subject.name: [] for subject in subjects}
     for number in range(-1, runs):
         for subject in subjects:
-            time.sleep(chance.uniform(0, REST_SECONDS))
+            time.sleep(rng.uniform(0, REST_SECONDS))
             instants = subject.time_one(0 if isinstance(subject, ProductRuns) else number)
             if number >= 0:
                 timed[subject.name].append(instants)

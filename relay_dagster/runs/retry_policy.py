@@ -27,19 +27,19 @@ class RetryPolicy:
         """Tell whether another attempt may follow the latest one."""
         return record.attempt < self.attempts_of(record)
 
-    def delay(self, attempt: int, chance: float) -> timedelta:
+    def delay(self, attempt: int, jitter: float) -> timedelta:
         """Return the wait after an attempt: exponential, capped, spread by 20 % either way.
 
         Args:
             attempt: the attempt that failed, 1 for the first.
-            chance: a random number from 0 to 1.
+            jitter: a random number from 0 to 1.
         """
         seconds = self.base_seconds
         for _ in range(attempt - 1):
             if seconds >= self.max_seconds:
                 break
             seconds *= 3
-        return timedelta(seconds=min(seconds, self.max_seconds) * (0.8 + 0.4 * chance))
+        return timedelta(seconds=min(seconds, self.max_seconds) * (0.8 + 0.4 * jitter))
 
 
 @dataclass(frozen=True, slots=True)

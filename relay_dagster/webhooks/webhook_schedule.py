@@ -21,14 +21,14 @@ FAILING_FOR = timedelta(days=5)
 """A webhook that has had nothing but failures for so long is disabled."""
 
 
-def wait_after(tries: int, chance: float) -> timedelta | None:
+def wait_after(tries: int, jitter: float) -> timedelta | None:
     """Return the wait after so many tries, spread by 20 % either way; None where none follows.
 
     Args:
         tries: how many there have been.
-        chance: a random number from 0 to 1.
+        jitter: a random number from 0 to 1.
     """
-    return WAITS[tries] * (0.8 + 0.4 * chance) if tries < len(WAITS) else None
+    return WAITS[tries] * (0.8 + 0.4 * jitter) if tries < len(WAITS) else None
 
 
 def is_failing_for_good(webhook: Webhook, now: datetime) -> bool:
@@ -57,11 +57,11 @@ def due(event: Event, now: datetime) -> list[str]:
     return [webhook_id for webhook_id, at in pending if at is not None and at <= now]
 
 
-def tried(event: Event, webhook_id: str, attempt: Attempt, chance: float) -> Event:
+def tried(event: Event, webhook_id: str, attempt: Attempt, jitter: float) -> Event:
     """Return an event after a try: delivered, or due again, or given up after the last."""
     before = _deliveries(event)[webhook_id]
     attempts = (*before.attempts, attempt)
-    wait = None if attempt.error is None else wait_after(len(attempts), chance)
+    wait = None if attempt.error is None else wait_after(len(attempts), jitter)
     # A wait begins when the try has ended: with a receiver that hangs they would run together.
     over = attempt.at + timedelta(milliseconds=attempt.duration_ms)
     after = Delivery(webhook_id, attempts, None if wait is None else over + wait)

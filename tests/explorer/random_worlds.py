@@ -38,7 +38,7 @@ _JUMPS = (0, 0, 1, 1, 7, 30, 65, 100, 400, 4000, 50_000)
 
 def random_world(seed: int, steps: int = STEPS) -> Tally:
     """Let a world go its way, settle it now and then, and see that all holds."""
-    chance, tally, started = random.Random(seed), Tally(), time.perf_counter()
+    rng, tally, started = random.Random(seed), Tally(), time.perf_counter()
     with new_world() as world:
         begin(world, "published", "published")
         world.process().add_webhook()
@@ -57,26 +57,26 @@ def random_world(seed: int, steps: int = STEPS) -> Tally:
     return tally
 
 
-def _step(world: World, chance: random.Random) -> None:
+def _step(world: World, rng: random.Random) -> None:
     process, other = world.process("a"), world.process("b")
     process.begin()
-    process.wire.plan = _interrupted_at_random(chance, unreliable(chance, SHARE), other)
+    process.wire.plan = _interrupted_at_random(rng, unreliable(rng, SHARE), other)
     with suppress(*REFUSED, UNSURE, ProcessDiedError):
-        chance.choice(_ACTS)(process)
-    _happens(world, chance)
-    world.clock.advance(chance.choice(_JUMPS))
+        rng.choice(_ACTS)(process)
+    _happens(world, rng)
+    world.clock.advance(rng.choice(_JUMPS))
 
 
-def _interrupted_at_random(chance: random.Random, plan: Plan, other: Process) -> Plan:
+def _interrupted_at_random(rng: random.Random, plan: Plan, other: Process) -> Plan:
     def interrupted(call: Call, send: Send) -> Any:
-        if chance.random() < INTERRUPTED:
-            act_or_be_refused(chance.choice(_ACTS), other)
+        if rng.random() < INTERRUPTED:
+            act_or_be_refused(rng.choice(_ACTS), other)
         return plan(call, send)
 
     return interrupted
 
 
-def _happens(world: World, chance: random.Random) -> None:
+def _happens(world: World, rng: random.Random) -> None:
     """Let the queue lose its messages, deliver some twice, or move them to the dead letters."""
     errs: list[Callable[[], None]] = [
         world.lose_messages,
@@ -84,8 +84,8 @@ def _happens(world: World, chance: random.Random) -> None:
         lambda: SECONDS["copies"](world.process()) and None,
         world.show_messages,
     ]
-    if chance.random() < 0.1:
-        chance.choice(errs)()
+    if rng.random() < 0.1:
+        rng.choice(errs)()
 
 
 def _settle(world: World) -> None:

@@ -146,14 +146,14 @@ def interrupted(at: int, act: Callable[[], None]) -> Plan:
     return plan
 
 
-def unreliable(chance: random.Random, share: float) -> Plan:
+def unreliable(rng: random.Random, share: float) -> Plan:
     """Throttle some calls, lose some answers, and let the process die now and then."""
 
     def plan(call: Call, send: Send) -> Any:
-        dice = chance.random()
+        dice = rng.random()
         if dice > share:
             return send()
-        kind = chance.choice(("throttle", "throttle", "lose", "before", "after"))
+        kind = rng.choice(("throttle", "throttle", "lose", "before", "after"))
         if kind == "throttle":
             raise throttled(call.operation)
         if kind == "before":

@@ -12,9 +12,9 @@ from relay_dagster.replay import comparison
 from relay_dagster.replay.comparison import Difference, first_difference, first_other_row
 
 
-def pieces(data: bytes, chance: random.Random) -> list[bytes]:
+def pieces(data: bytes, rng: random.Random) -> list[bytes]:
     """Cut a text anywhere."""
-    cuts = sorted(chance.randrange(len(data) + 1) for _ in range(3))
+    cuts = sorted(rng.randrange(len(data) + 1) for _ in range(3))
     ends = [0, *cuts, len(data)]
     return [data[start:end] for start, end in pairwise(ends)]
 
@@ -34,15 +34,15 @@ def plainly(run: bytes, here: bytes) -> Difference | None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_first_line_that_differs_is_found_wherever_the_pieces_end(seed: int) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     for _ in range(50):
-        lines = [chance.choice(["", "a", "ab", "é,1"]) for _ in range(chance.randrange(6))]
+        lines = [rng.choice(["", "a", "ab", "é,1"]) for _ in range(rng.randrange(6))]
         run = "\n".join(lines).encode()
         here = bytearray(run)
-        if chance.random() < 0.8:
-            where = chance.randrange(len(here) + 1)
-            here[where : where + chance.randrange(2)] = chance.choice([b"", b"x", b"\n", b"y\nz"])
-        cut = pieces(bytes(here), chance)
+        if rng.random() < 0.8:
+            where = rng.randrange(len(here) + 1)
+            here[where : where + rng.randrange(2)] = rng.choice([b"", b"x", b"\n", b"y\nz"])
+        cut = pieces(bytes(here), rng)
         assert first_difference(io.BytesIO(run), cut) == plainly(run, bytes(here)), (run, here)
 
 

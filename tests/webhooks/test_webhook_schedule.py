@@ -45,7 +45,7 @@ def test_the_waits_are_those_of_the_contract() -> None:
 
 
 def test_a_wait_is_spread_by_a_fifth_either_way() -> None:
-    assert [wait_after(1, chance) for chance in (0, 0.25, 1)] == [
+    assert [wait_after(1, jitter) for jitter in (0, 0.25, 1)] == [
         4 * SECOND,
         4.5 * SECOND,
         6 * SECOND,
