@@ -39,15 +39,15 @@ def describe_reading(reading: Reading) -> str:
         return reading.error_message
     if not reading.rows:
         return "the file has no rows"
-    looked_at = f"the first {reading.rows}" if reading.rows >= MAX_ROWS else f"{reading.rows}"
+    examined = f"the first {reading.rows}" if reading.rows >= MAX_ROWS else f"{reading.rows}"
     if not reading.refused_rows:
-        return f"none of {looked_at} rows would be refused"
+        return f"none of {examined} rows would be refused"
     samples = [
         f"{each.count} x {each.error_code}{f', {each.column}' if each.column else ''}, "
         f"{shorten(each.value)}"
         for each in reading.refusals[:_SHOWN]
     ]
-    return f"{reading.refused_rows} of {looked_at} rows would be refused: {'; '.join(samples)}"
+    return f"{reading.refused_rows} of {examined} rows would be refused: {'; '.join(samples)}"
 
 
 def upload_warnings(path: str, check: FeedCheck, config: TenantConfig) -> Iterator[ConfigFault]:

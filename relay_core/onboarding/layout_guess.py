@@ -57,7 +57,7 @@ def guess_layout(text: str, parser: ParserConfig, *, is_whole: bool) -> Layout:
         evidence
         for delimiter in dict.fromkeys([parser.delimiter, *_DELIMITERS])
         for skip in dict.fromkeys([parser.skip_lines, 0])
-        if (evidence := _look(text, delimiter, skip, parser, is_whole=is_whole))
+        if (evidence := _examined(text, delimiter, skip, parser, is_whole=is_whole))
     ]
     best = max(found, key=lambda each: each.rank, default=None)
     if best is None:
@@ -73,7 +73,7 @@ def _is_good(configured: _Evidence, best: _Evidence) -> bool:
     return consistent or configured.rank >= best.rank
 
 
-def _look(
+def _examined(
     text: str, delimiter: str, skip: int, parser: ParserConfig, *, is_whole: bool
 ) -> _Evidence | None:
     """Return what a delimiter makes of a text, None where it splits nothing."""
@@ -86,7 +86,7 @@ def _look(
     ]
     if parser.columns is not None:
         layout = Layout(delimiter, skip, parser.columns)
-        return _look_without_header(records, layout, len(parser.columns))
+        return _examined_without_header(records, layout, len(parser.columns))
     widths = Counter(len(record.cells) for record in records if len(record.cells) > 1)
     if not widths:
         return None
@@ -100,7 +100,7 @@ def _look(
     return _Evidence(layout, known, share, width)
 
 
-def _look_without_header(
+def _examined_without_header(
     records: Sequence[SampleRecord], layout: Layout, width: int
 ) -> _Evidence | None:
     fitting = sum(len(record.cells) == width for record in records) if width > 1 else 0

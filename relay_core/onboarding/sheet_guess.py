@@ -44,11 +44,11 @@ def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
     own = parser.sheet if parser.sheet in shown else next(iter(shown), None)
     if own is None:
         return {}
-    best = _look(data, own, parser)
+    best = _examined(data, own, parser)
     for other in [name for name in shown if name != own][: _MAX_SHEETS - 1]:
         if best.known >= _SURE:
             break
-        found = _look(data, other, parser)
+        found = _examined(data, other, parser)
         best = found if found.known > max(best.known, 1) else best
     changes: dict[str, Any] = {}
     if best.name != (parser.sheet or shown[0]):
@@ -67,7 +67,7 @@ def _leads_to(parser: ParserConfig, sheet: _Sheet) -> bool:
     return sheet.header is sheet.first or parser.skip_lines == sheet.header.line - 1
 
 
-def _look(data: bytes, name: str, parser: ParserConfig) -> _Sheet:
+def _examined(data: bytes, name: str, parser: ParserConfig) -> _Sheet:
     """Return what the first rows of a sheet look like."""
     probe = ParserConfig.model_validate(
         {"format": parser.format, "sheet": name, "columns": _COLUMNS}

@@ -55,8 +55,8 @@ class ReadinessProbe:
 
     async def _check_all(self) -> States:
         run = asyncio.get_running_loop().run_in_executor
-        looks = [run(self._pool, _state, name, check) for name, check in self._checks.items()]
-        found = dict(zip(self._checks, await asyncio.gather(*looks), strict=True))
+        checks = [run(self._pool, _state, name, check) for name, check in self._checks.items()]
+        found = dict(zip(self._checks, await asyncio.gather(*checks), strict=True))
         self._found, self._stands_until = found, self._clock() + self._keep_seconds
         return found
 

@@ -104,7 +104,7 @@ def release(session: Session, run_id: str, reviewed: Reviewed | None, reason: st
         typer.Exit: 1, it is not to be released.
     """
     if reviewed is None:
-        reviewed = _looked_at(session, run_id, reason)
+        reviewed = _reviewed(session, run_id, reason)
     try:
         run = session.api.release(run_id, reviewed.sha256, reviewed.guards, reason)
     except NoAnswerError as error:
@@ -113,7 +113,7 @@ def release(session: Session, run_id: str, reviewed: Reviewed | None, reason: st
     session.screen.say(f"run {run.run_id} of {run.tenant_id} is released: its feed is published")
 
 
-def _looked_at(session: Session, run_id: str, reason: str) -> Reviewed:
+def _reviewed(session: Session, run_id: str, reason: str) -> Reviewed:
     """Show a hold to whoever can say yes to it; return what was shown."""
     run, screen = session.api.run(run_id).run, session.screen
     hold = run.hold

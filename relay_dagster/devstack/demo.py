@@ -28,6 +28,7 @@ from relay_dagster.devstack.demo_output import (
     in_the_shop,
     left_running,
     posted,
+    show_places,
     show_result,
     stage,
     started,
@@ -35,7 +36,6 @@ from relay_dagster.devstack.demo_output import (
     timed,
     title,
     uploads,
-    where_to_look,
     who_did_what,
 )
 from relay_dagster.devstack.processes import (
@@ -94,7 +94,7 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
         except (DemoError, StackError, httpx.HTTPError) as error:
             console.print(f"[red]the demo failed:[/] {error}", style=None)
             return 1
-        where_to_look(console, artifacts)
+        show_places(console, artifacts)
     return 0
 
 

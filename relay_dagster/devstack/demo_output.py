@@ -104,7 +104,7 @@ def who_did_what(console: Console, entries: Sequence[Mapping[str, Any]]) -> None
     AUDIT.show(Screen(console, console), map(AuditItem.model_validate, reversed(entries)))
 
 
-def where_to_look(console: Console, artifacts: Mapping[str, Path]) -> None:
+def show_places(console: Console, artifacts: Mapping[str, Path]) -> None:
     """Print the paths of the artifacts, once everything has ended."""
     title(console, "Where to look")
     for name, path in artifacts.items():

@@ -53,8 +53,8 @@ class DisabledReason(StrEnum):
     FAILING = "receiver_failing"
 
 
-class EventLane(StrEnum):
-    """Which list of what is due an event stands in whose deliveries are not over."""
+class EventQueue(StrEnum):
+    """The due queue of an event whose deliveries are not over."""
 
     EVENT = "event"
 

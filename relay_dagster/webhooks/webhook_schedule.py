@@ -68,12 +68,12 @@ def tried(event: Event, webhook_id: str, attempt: Attempt, jitter: float) -> Eve
     return _with(event, {**_deliveries(event), webhook_id: after})
 
 
-def put_off(event: Event, looks: Mapping[str, datetime]) -> Event:
+def put_off(event: Event, next_checks: Mapping[str, datetime]) -> Event:
     """Return an event whose deliveries to some webhooks are looked at later, without a try."""
     later = {
-        each: replace(delivery, next_attempt_at=looks[each])
+        each: replace(delivery, next_attempt_at=next_checks[each])
         for each, delivery in _deliveries(event).items()
-        if each in looks and delivery.next_attempt_at is not None
+        if each in next_checks and delivery.next_attempt_at is not None
     }
     return _with(event, {**_deliveries(event), **later})
 

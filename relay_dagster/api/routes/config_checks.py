@@ -52,7 +52,7 @@ WHOLE_BYTES = 8 << 20
 """Files that say at their end what they hold are looked at whole, up to so many bytes of all."""
 MAX_VENDORS = 20
 MAX_LISTED = 200
-_MAX_REFUSALS = 20
+_MAX_LISTED = 20
 _MAX_MESSAGE = 1000
 _THREADS = 4
 # No answer is over 1 MiB; what stands beside these is short.
@@ -118,7 +118,7 @@ def _check(tenant_id: str, body: bytes, platform: Platform, checker: FeedChecker
         return _faulty(tenant_id, error.faults, document)
     except UnsupportedSchemaVersionError as error:
         return _faulty(tenant_id, [ConfigFault("schema_version", str(error))], document)
-    uploads = _fitting(document, _look_at_all(config, platform.objects, checker))
+    uploads = _fitting(document, _check_all(config, platform.objects, checker))
     keeps_skus = config.output.missing_skus == "zero"
     is_published = not keeps_skus or platform.runs.feed(tenant_id) is not None
     doubts = lint_warnings(config, is_published=is_published)
@@ -134,7 +134,7 @@ def _faulty(
         faults=_shown(faults),
         doubts=[],
         vendors=[
-            _not_looked_at(vendor_id, "the config has faults; correct them and check it again")
+            _not_checked(vendor_id, "the config has faults; correct them and check it again")
             for vendor_id in _vendor_ids(document)[:MAX_LISTED]
         ],
         patch=[],
@@ -183,7 +183,7 @@ def _checked(
     own_doubts: Sequence[ConfigFault],
 ) -> ConfigCheck:
     rest = [
-        _not_looked_at(vendor.vendor_id, f"only the first {MAX_VENDORS} vendors are looked at")
+        _not_checked(vendor.vendor_id, f"only the first {MAX_VENDORS} vendors are looked at")
         for vendor in config.vendors[MAX_VENDORS:MAX_LISTED]
     ]
     doubts = [
@@ -206,7 +206,7 @@ def _checked(
     )
 
 
-def _look_at_all(config: TenantConfig, objects: ObjectStore, checker: FeedChecker) -> list[_Upload]:
+def _check_all(config: TenantConfig, objects: ObjectStore, checker: FeedChecker) -> list[_Upload]:
     """Read the first vendors' uploads, some at a time, and have all of them checked.
 
     Raises:
@@ -246,7 +246,7 @@ def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[_Uplo
 def _find(vendor: VendorConfig, objects: ObjectStore) -> _Found | VendorCheck:
     prefix = vendor.inbound.s3_prefix
     if prefix is None:
-        return _not_looked_at(vendor.vendor_id, "its feeds do not come from S3")
+        return _not_checked(vendor.vendor_id, "its feeds do not come from S3")
     latest = objects.latest_object(prefix)
     data = None if latest is None else objects.read_head(latest.key, HEAD_BYTES)
     if latest is None or data is None:
@@ -313,7 +313,7 @@ def _of_object(
     )
 
 
-def _not_looked_at(vendor_id: str, why: str) -> VendorCheck:
+def _not_checked(vendor_id: str, why: str) -> VendorCheck:
     return VendorCheck(vendor_id=vendor_id, status="not_looked_at", message=why)
 
 
@@ -328,13 +328,13 @@ def _shown(faults: Sequence[ConfigFault]) -> list[Fault]:
 
 
 def _guesses(parser: ParserConfig) -> Guesses:
-    symbols = list(parser.currency_symbols)[:_MAX_REFUSALS]
+    symbols = list(parser.currency_symbols)[:_MAX_LISTED]
     return Guesses.of(parser, currency_symbols=symbols)
 
 
 def _reading(reading: Reading) -> HeadReading:
     refusals = [
-        RefusedCells.of(each, value=_cut(each.value)) for each in reading.refusals[:_MAX_REFUSALS]
+        RefusedCells.of(each, value=_cut(each.value)) for each in reading.refusals[:_MAX_LISTED]
     ]
     message = reading.error_message
     return HeadReading.of(

@@ -54,7 +54,7 @@ from relay_dagster.webhooks.model import (
     Attempt,
     Delivery,
     Event,
-    EventLane,
+    EventQueue,
     Try,
     Webhook,
 )
@@ -194,7 +194,7 @@ class WebhookStore:
             besides: events that are not wanted, by their ids.
         """
         keys = {event_key(each) for each in besides}
-        return self.database.runs.read_due(EventLane.EVENT, until, limit, to_event, keys)
+        return self.database.runs.read_due(EventQueue.EVENT, until, limit, to_event, keys)
 
     def put_event(self, before: Event, after: Event) -> Event | None:
         """Write an event down, and return it as it now stands; one for nobody is not kept.
@@ -353,5 +353,5 @@ def _to_item(event: Event) -> Item:
         **_EVENTS.attributes(event),
     }
     if event.due_at is not None:
-        plain[schema.DUE_SHARD] = due_place(EventLane.EVENT, event.event_id)
+        plain[schema.DUE_SHARD] = due_place(EventQueue.EVENT, event.event_id)
     return marshal(plain)

@@ -37,7 +37,7 @@ from relay_dagster.wiring import Platform
 MAX_IN_FLIGHT, PAGE = 1000, 500
 THREADS = 8
 # Between two queries of what is due, where the last has found nothing.
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 # A tick in which nothing has moved for so long is over: calls that hang are left to the next.
 QUIET_SECONDS = 1.0
 # Results of one event that come within that are one write; so many of any are taken at a time.
@@ -174,12 +174,12 @@ class Sender:
 
     def _send(self, seconds: float) -> None:
         deadline = Deadline.after(seconds, self._monotonic)
-        look_at = moved_at = self._monotonic()
+        check_at = moved_at = self._monotonic()
         while True:
             taken = 0
-            if self._monotonic() >= look_at:
+            if self._monotonic() >= check_at:
                 taken = self._take(deadline)
-                look_at = self._monotonic() + (0 if taken else LOOK_SECONDS)
+                check_at = self._monotonic() + (0 if taken else CHECK_SECONDS)
             made = self._collect()
             is_quiet = not taken and not made and self._monotonic() >= moved_at + QUIET_SECONDS
             is_last = is_quiet or deadline.has_passed()
