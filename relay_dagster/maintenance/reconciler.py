@@ -183,7 +183,7 @@ class ReconcileTick:
         return record
 
     def _stop(self, record: RunRecord) -> RunRecord:
-        self.platform.runs.stop_beats(record.run_id, record.attempt)
+        self.platform.runs.stop_heartbeats(record.run_id, record.attempt)
         self.executions.stop(record)
         return record
 

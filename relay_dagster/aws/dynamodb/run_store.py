@@ -29,8 +29,8 @@ from relay_dagster.aws.dynamodb.run_items import (
 )
 from relay_dagster.aws.dynamodb.run_writes import RunWrites
 from relay_dagster.aws.dynamodb.schema import (
-    beat_key,
     feed_key,
+    heartbeat_key,
     idempotency_key,
     lock_key,
     run_key,
@@ -216,7 +216,7 @@ class RunStore:
         Where it ``has_beaten`` and nothing tells of that any more, its tenant has been deleted.
 
         ``execution/heartbeat.py`` calls, and tells what becomes of it. The item is no part of any
-        transaction, so beats never collide with the run's own writes.
+        transaction, so heartbeats never collide with the run's own writes.
 
         Raises:
             FenceLostError: the attempt was given up; its process is to end.
@@ -226,7 +226,7 @@ class RunStore:
         try:
             answer = self.database.clients.dynamodb_heartbeats.update_item(
                 TableName=self.database.runs.name,
-                Key=marshal({schema.KEY: beat_key(run_id, attempt)}),
+                Key=marshal({schema.KEY: heartbeat_key(run_id, attempt)}),
                 UpdateExpression="ADD beats :one SET #expiry = :expiry",
                 ConditionExpression=f"attribute_not_exists(stopped){known}",
                 ExpressionAttributeNames={"#expiry": schema.EXPIRY},
@@ -239,14 +239,14 @@ class RunStore:
             raise
         return int(unmarshal(answer["Attributes"])["beats"])
 
-    def stop_beats(self, run_id: str, attempt: int) -> None:
+    def stop_heartbeats(self, run_id: str, attempt: int) -> None:
         """Let an attempt's process know, at its next heartbeat, that the attempt was given up."""
         expires = epoch_seconds(utc_now() + _BEAT_LIFE)
         self.database.runs.carry_out(
             self.database.runs.write(
                 "beats",
                 "Update",
-                beat_key(run_id, attempt),
+                heartbeat_key(run_id, attempt),
                 "SET stopped = :yes, #expiry = :expiry",
                 values={":yes": True, ":expiry": expires},
                 names={"#expiry": schema.EXPIRY},
@@ -258,7 +258,7 @@ class RunStore:
 
         A count says nothing by itself: ``maintenance/reconciler.py`` notes when it last changed.
         """
-        wanted = {beat_key(each.run_id, each.attempt): each.run_id for each in records}
+        wanted = {heartbeat_key(each.run_id, each.attempt): each.run_id for each in records}
         found = self.database.runs.batch(wanted)
         return {
             run_id: int(unmarshal(found.get(key, {})).get("beats", 0))

@@ -88,7 +88,7 @@ def idempotency_key(digest: str) -> str:
     return f"IDEMP#{digest}"
 
 
-def beat_key(run_id: str, attempt: int) -> str:
+def heartbeat_key(run_id: str, attempt: int) -> str:
     """Return the key of an attempt's heartbeat."""
     return f"BEAT#{run_id}#{attempt}"
 

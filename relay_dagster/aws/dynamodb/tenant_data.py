@@ -15,10 +15,10 @@ from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.quotas import hour_of
 from relay_dagster.aws.dynamodb.run_items import to_record
 from relay_dagster.aws.dynamodb.schema import (
-    beat_key,
     config_key,
     events_list,
     feed_key,
+    heartbeat_key,
     hidden_list,
     idempotency_key,
     lock_key,
@@ -57,14 +57,14 @@ class TenantData:
     @maps_aws_errors
     def remove_runs(self, records: Sequence[RunRecord]) -> int:
         """Remove records, and before them what is found by them alone; return how many items."""
-        beats = {
-            beat_key(each.run_id, attempt)
+        heartbeats = {
+            heartbeat_key(each.run_id, attempt)
             for each in records
             for attempt in range(1, each.attempt + 1)
         }
         asked = {idempotency_key(each.idempotency_id) for each in records if each.idempotency_id}
         counts = {run_count_key(each.tenant_id, hour_of(each.requested_at)) for each in records}
-        count = self._remove(beats | asked | counts)
+        count = self._remove(heartbeats | asked | counts)
         return count + self._remove({run_key(each.run_id) for each in records})
 
     # --- what else there is ---------------------------------------------------------------------

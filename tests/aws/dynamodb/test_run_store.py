@@ -266,7 +266,7 @@ def test_an_attempt_that_was_given_up_hears_of_it_at_its_next_heartbeat(
 ) -> None:
     record = a_run(attempt=1)
     platform.runs.beat(record.run_id, 1)
-    platform.runs.stop_beats(record.run_id, 1)
+    platform.runs.stop_heartbeats(record.run_id, 1)
     with pytest.raises(FenceLostError, match="attempt 1 was given up"):
         platform.runs.beat(record.run_id, 1)
     assert platform.runs.beat(record.run_id, 2) == 1

@@ -237,7 +237,7 @@ class Story:
 
     def attempt_lost(self) -> None:
         self.ledger.retry_later(self.record(1).fence, "THROTTLED", "the bucket was busy")
-        self.platform.runs.stop_beats(run_id(1), 1)
+        self.platform.runs.stop_heartbeats(run_id(1), 1)
 
     def failed(self) -> None:
         self.attempt(1, 2)
