@@ -214,15 +214,15 @@ def dlq_list() -> None:
     from relay_dagster.client.terminal import plain
 
     table = Table("run_id", "tenant_id", "status", "error_code", "cause", "since")
-    for letter in _dead_letters().all():
-        record, job = letter.record, letter.job
+    for dead in _dead_letters().all():
+        record, job = dead.record, dead.job
         cells = (
-            letter.run_id or "-",
+            dead.run_id or "-",
             job.tenant_id if job else "not a job",
             str(record.status) if record else "no record",
             (record.error_code if record else None) or "-",
-            letter.cause,
-            f"{letter.since:%Y-%m-%d %H:%M:%S}Z" if letter.since else "-",
+            dead.cause,
+            f"{dead.since:%Y-%m-%d %H:%M:%S}Z" if dead.since else "-",
         )
         # Anybody may have written them: no markup, and nothing that steers the terminal.
         table.add_row(*(Text(plain(cell)) for cell in cells))

@@ -16,7 +16,7 @@ from relay_core.domain.limits import DEFAULT_LIMITS
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _LINE_ENDS = re.compile(rb"[\r\n]*")
-_STAND_INS = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11"
+_RARE_BYTES = b"\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11"
 """Bytes that can stand in for a delimiter that Arrow does not take."""
 
 
@@ -198,7 +198,7 @@ def one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, by
     if len(wide) == 1 and wide != b"\x00":  # Arrow takes no NUL
         return text, wide, None
     raw = bytes(text)
-    free = stand_in(raw)
+    free = unused_byte(raw)
     if free is None:
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
@@ -208,9 +208,9 @@ def one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, by
     return memoryview(raw.replace(wide, free)), free, delimiter
 
 
-def stand_in(raw: bytes) -> bytes | None:
+def unused_byte(raw: bytes) -> bytes | None:
     """Return a byte that a text does not hold, to stand for a longer delimiter; None for none."""
-    return next((bytes([mark]) for mark in _STAND_INS if mark not in raw), None)
+    return next((bytes([mark]) for mark in _RARE_BYTES if mark not in raw), None)
 
 
 def line_number(text: memoryview, position: int) -> int:

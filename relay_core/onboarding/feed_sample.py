@@ -20,7 +20,7 @@ from relay_core.ingest.csv_records import (
     UnclosedQuoteError,
     line_number,
     skip_lines,
-    stand_in,
+    unused_byte,
 )
 from relay_core.onboarding.check_results import MAX_ROWS
 
@@ -147,7 +147,7 @@ def _one_byte(text: str, delimiter: str) -> tuple[bytes, bytes]:
     raw, wide = text.encode("utf-8", "replace"), delimiter.encode("utf-8")
     if len(wide) == 1:
         return raw, wide
-    free = stand_in(raw) or b"\x1f"  # of a text that holds all of them the reader says so
+    free = unused_byte(raw) or b"\x1f"  # of a text that holds all of them the reader says so
     return raw.replace(wide, free), free
 
 

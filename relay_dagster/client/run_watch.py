@@ -81,13 +81,13 @@ def _followed(session: Session, polled: Polled, view: "_Lines | _Picture") -> Ru
         view.show(polled.run)
         while not polled.run.has_ended:
             session.pause(POLL_SECONDS if polled.retry_after is None else polled.retry_after)
-            polled = _patiently(session, polled.run.run_id, view.doubt)
+            polled = _patiently(session, polled.run.run_id, view.report_problem)
             view.show(polled.run)
     return polled.run
 
 
-def _patiently(session: Session, run_id: str, doubt: Callable[[str], None]) -> Polled:
-    """Look at a run, over and over while the API has trouble."""
+def _patiently(session: Session, run_id: str, report_problem: Callable[[str], None]) -> Polled:
+    """Look at a run, over and over while the API does not answer."""
     waited = 0.0
     while True:
         try:
@@ -97,7 +97,7 @@ def _patiently(session: Session, run_id: str, doubt: Callable[[str], None]) -> P
             if not passing or waited >= PATIENCE_SECONDS:
                 raise
             if not waited:
-                doubt(f"no answer, trying again: {error.lines[0]}")
+                report_problem(f"no answer, trying again: {error.lines[0]}")
             waited += POLL_SECONDS
             session.pause(POLL_SECONDS)
 
@@ -131,9 +131,9 @@ class _Lines:
             self._shown = state
             self._say(f"{datetime.now(UTC):%H:%M:%SZ}  {'  '.join(state)}")
 
-    def doubt(self, trouble: str) -> None:
+    def report_problem(self, problem: str) -> None:
         """Write why there is no answer."""
-        self._say(f"{datetime.now(UTC):%H:%M:%SZ}  {trouble}")
+        self._say(f"{datetime.now(UTC):%H:%M:%SZ}  {problem}")
 
 
 class _Picture:
@@ -145,7 +145,7 @@ class _Picture:
         self._spinner = Spinner("dots" if utf else "line", style="cyan")
         self._began = time.monotonic()
         self._run: Run | None = None
-        self._trouble = ""
+        self._problem = ""
         self._live = Live(console=console, get_renderable=self._drawn, refresh_per_second=8)
 
     def __enter__(self) -> "_Picture":
@@ -157,12 +157,12 @@ class _Picture:
 
     def show(self, run: Run) -> None:
         """Draw a run as it is now."""
-        self._run, self._trouble = run, ""
+        self._run, self._problem = run, ""
         self._live.refresh()
 
-    def doubt(self, trouble: str) -> None:
+    def report_problem(self, problem: str) -> None:
         """Say under the picture why it stands still."""
-        self._trouble = trouble
+        self._problem = problem
         self._live.refresh()
 
     def _drawn(self) -> RenderableType:
@@ -172,7 +172,7 @@ class _Picture:
         head = Text(f"{run.status}", style=status_style(run.status))
         head.append(f"  attempt {run.attempt}  {duration(time.monotonic() - self._began)}", "dim")
         below = [
-            Text(plain(line), style="yellow") for line in (*_remarks(run), self._trouble) if line
+            Text(plain(line), style="yellow") for line in (*_remarks(run), self._problem) if line
         ]
         return Group(head, self._stages(run), *below)
 

@@ -79,8 +79,8 @@ class RemovalSteps:
     def dead_letters(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its jobs from the dead letters."""
         count, queue = 0, self._platform.queue
-        for letters in read_whole(queue, self._deadline):
-            ours = [each for each in letters if _tenant_of(each.body) == tenant_id]
+        for messages in read_whole(queue, self._deadline):
+            ours = [each for each in messages if _tenant_of(each.body) == tenant_id]
             count += sum(queue.delete_dead(each.receipt_handle) for each in ours)
         return Removed(count, is_all=not self._deadline.has_passed())
 

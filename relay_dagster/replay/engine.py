@@ -48,7 +48,7 @@ def replay(
         artifacts: what the run has left.
         config: the run's own, or another one.
         sink: is given what the stages leave.
-        last_good: what may stand in for vendors in trouble.
+        last_good: the last good feeds of vendors that fail.
 
     Raises:
         ConfigError: the config lacks a vendor that the run was asked for.
@@ -103,8 +103,8 @@ class _Inputs:
         for vendor_id in vendor_ids:
             if findings.states[vendor_id].last_good_run_id is None:
                 yield self._feed(self.config.vendor(vendor_id))
-            elif (stand_in := self.last_good.read(vendor_id)) is not None:
-                yield stand_in
+            elif (last_good := self.last_good.read(vendor_id)) is not None:
+                yield last_good
 
     def _feed(self, vendor: VendorConfig) -> VendorFeed:
         name, entry = vendor.vendor_id, self.artifacts.inputs[vendor.vendor_id]

@@ -19,7 +19,7 @@ class _LastGoodFile(NamedTuple):
 
 
 class LastGood:
-    """What may stand in for vendors in trouble; the engine's ``LastGoodFeeds``.
+    """The last good feeds of vendors that fail; the engine's ``LastGoodFeeds``.
 
     What a run kept, it has judged young enough; of its age whole hours are known.
 
