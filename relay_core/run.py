@@ -31,7 +31,7 @@ from relay_core.normalize.fallback import NO_LAST_GOOD, FallbackPolicy, LastGood
 from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import VendorFeed, read_feed
-from relay_core.normalize.work_file import WORK_FILE, refused_rows_chunks, work_file_chunks
+from relay_core.normalize.work_file import WORK_FILE, rejected_rows_chunks, work_file_chunks
 from relay_core.onboarding.patches import with_patches
 from relay_core.publish.changes import Changes, compare
 from relay_core.publish.feed.writing import feed_chunks
@@ -373,7 +373,7 @@ class RunStages:
         if any(vendor.invalid_rows for vendor in uploads):
             self.sink.write(self.keys.invalid_rows, invalid_rows_chunks(uploads))
             if self.hands_over:
-                self.sink.write(self.keys.refused_rows, refused_rows_chunks(uploads))
+                self.sink.write(self.keys.rejected_rows, rejected_rows_chunks(uploads))
 
 
 def judge_normalized(normalized: Iterable[NormalizedVendor]) -> RunFailure | None:

@@ -33,7 +33,7 @@ from relay_core.columnar.text import (
     with_nulls,
 )
 from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT_UNITS, CellOptions
-from relay_core.domain.columns import Refusals
+from relay_core.domain.columns import RejectionCodes
 
 AMOUNT = pa.decimal64(13, 4)
 """Amounts as Arrow has them: below the limit, and their bytes are whole ten-thousandths."""
@@ -61,27 +61,31 @@ _LEAST_WHOLE = np.array([_NEVER, 0, *(10**size for size in range(1, 18))], np.in
 _LEAST_AMOUNT = np.array([_NEVER, 0, *(10 ** (size + 4) for size in range(1, 14))], np.int64)
 
 
-def read_wholes(text: pa.StringArray, options: CellOptions, refusals: Refusals) -> ColumnValues:
+def read_wholes(
+    text: pa.StringArray, options: CellOptions, rejections: RejectionCodes
+) -> ColumnValues:
     """Read whole numbers from 0 to the largest.
 
     Args:
         text: cells, trimmed unless no option changes what digits mean; empty where null.
         options: the vendor's separators.
-        refusals: the faults of other cells.
+        rejections: the faults of other cells.
     """
     text = plain_numbers(text, options)
     short = _read_short(text, pa.int64(), points=0)
     canonical = short.values >= _LEAST_WHOLE.take(short.lengths, mode="clip")
-    return _with_others(text, short, canonical, partial(_other_wholes, refusals))
+    return _with_others(text, short, canonical, partial(_other_wholes, rejections))
 
 
-def read_amounts(text: pa.StringArray, options: CellOptions, refusals: Refusals) -> ColumnValues:
+def read_amounts(
+    text: pa.StringArray, options: CellOptions, rejections: RejectionCodes
+) -> ColumnValues:
     """Read amounts of 0 and more as ten-thousandths.
 
     Args:
         text: cells, trimmed unless no option changes what digits mean; empty where null.
         options: the vendor's separators and currency symbols.
-        refusals: the faults of other cells.
+        rejections: the faults of other cells.
     """
     plain = plain_numbers(without_symbols(text, options.currency_symbols), options)
     short = _read_short(plain, AMOUNT, points=1)
@@ -90,7 +94,7 @@ def read_amounts(text: pa.StringArray, options: CellOptions, refusals: Refusals)
     canonical = short.values >= _LEAST_AMOUNT.take(short.lengths - 3, mode="clip")
     if len(data):
         canonical &= data.take(bounds[1:] - 3, mode="clip") == ord(".")
-    return _with_others(plain, short, canonical, partial(_other_amounts, refusals))
+    return _with_others(plain, short, canonical, partial(_other_amounts, rejections))
 
 
 class _ShortCells(NamedTuple):
@@ -139,20 +143,20 @@ def _with_others(
     return ColumnValues(short.values, nulls, faults, text, canonical)
 
 
-def _other_wholes(refusals: Refusals, text: pa.StringArray) -> tuple[Ints, Faults]:
+def _other_wholes(rejections: RejectionCodes, text: pa.StringArray) -> tuple[Ints, Faults]:
     values, faults = np.zeros(len(text), np.int64), np.zeros(len(text), np.uint8)
     groups = pc.extract_regex(text, _WHOLE)
     is_number = flags_of(groups.is_valid())
-    faults[~is_number & ~is_empty(text)] = fault_code(refusals.unreadable)
+    faults[~is_number & ~is_empty(text)] = fault_code(rejections.unreadable)
     groups = groups.filter(pa.array(is_number))
     sign, digits = (pc.struct_field(groups, [place]) for place in range(2))
     size = values_of(pc.cast(pc.utf8_slice_codeunits(digits, 0, 11), pa.int64()))
     values[is_number] = np.where(flags_of(pc.equal(sign, "-")), -size, size)
-    _refuse_beyond(values, faults, LARGEST_WHOLE + 1, refusals)
+    _reject_beyond(values, faults, LARGEST_WHOLE + 1, rejections)
     return values, faults
 
 
-def _other_amounts(refusals: Refusals, text: pa.StringArray) -> tuple[Ints, Faults]:
+def _other_amounts(rejections: RejectionCodes, text: pa.StringArray) -> tuple[Ints, Faults]:
     """Read amounts of any length, 0.DIGITS x 10^point, rounded half up."""
     groups = pc.extract_regex(text, _ANY_AMOUNT)
     sign, whole, fraction, exponent_sign, exponent = (
@@ -166,8 +170,8 @@ def _other_amounts(refusals: Refusals, text: pa.StringArray) -> tuple[Ints, Faul
     kept = _lengths(digits) - _lengths(fraction) + shift + _PLACES
     values = (_numbers_of(digits, np.clip(kept, 0, _MAX_DIGITS)) + 5) // 10
     values[_is_minus(sign) & ~is_empty(digits)] = REFUSED
-    faults = np.where(is_number | is_empty(text), np.uint8(0), fault_code(refusals.unreadable))
-    _refuse_beyond(values, faults, MONEY_LIMIT_UNITS, refusals)
+    faults = np.where(is_number | is_empty(text), np.uint8(0), fault_code(rejections.unreadable))
+    _reject_beyond(values, faults, MONEY_LIMIT_UNITS, rejections)
     return values, faults
 
 
@@ -222,9 +226,9 @@ def without_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringAr
     return fill(text, is_empty(text) & ~empty, "?")
 
 
-def _refuse_beyond(values: Ints, faults: Faults, limit: int, refusals: Refusals) -> None:
-    faults[(faults == 0) & (values < 0)] = fault_code(refusals.negative)
-    faults[(faults == 0) & (values >= limit)] = fault_code(refusals.too_large)
+def _reject_beyond(values: Ints, faults: Faults, limit: int, rejections: RejectionCodes) -> None:
+    faults[(faults == 0) & (values < 0)] = fault_code(rejections.negative)
+    faults[(faults == 0) & (values >= limit)] = fault_code(rejections.too_large)
     values[faults != 0] = REFUSED
 
 

@@ -33,7 +33,7 @@ from relay_core.columnar.text import (
     word_index,
 )
 from relay_core.domain.cell_rules import YEARS
-from relay_core.domain.columns import Refusals
+from relay_core.domain.columns import RejectionCodes
 
 BEFORE_ALL = -62_135_596_800_000_000
 """The year 1: what a column holds where a timestamp cannot be read; no contract admits it."""
@@ -77,14 +77,14 @@ class TimestampOptions:
 
 
 def read_timestamps(
-    text: pa.StringArray, options: TimestampOptions, refusals: Refusals
+    text: pa.StringArray, options: TimestampOptions, rejections: RejectionCodes
 ) -> ColumnValues:
     """Read timestamps of the years 1900 to 2199; other cells hold ``BEFORE_ALL``.
 
     Args:
         text: trimmed cells, empty where null.
         options: how they are read.
-        refusals: the fault of other cells.
+        rejections: the fault of other cells.
     """
     nulls = is_empty(text)
     values, unread, iso = np.where(nulls, 0, BEFORE_ALL), ~nulls, _may_be_iso(text)
@@ -99,7 +99,7 @@ def read_timestamps(
             local, is_local, done = _read_pattern(pattern, text.take(pa.array(rows)))
             values[rows[done]] = to_utc(local, options.zone, is_local & done)[done]
             unread[rows[done]] = False
-    faults = np.where(unread, fault_code(refusals.unreadable), np.uint8(0))
+    faults = np.where(unread, fault_code(rejections.unreadable), np.uint8(0))
     rows = np.flatnonzero(unread)
     if options.formats and len(rows):
         others, faults[rows] = read_distinct(text.take(pa.array(rows)), options.scalar)

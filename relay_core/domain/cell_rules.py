@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from relay_core.domain.codes import RowFault
-from relay_core.domain.columns import BY_NAME, CONDITIONS, CanonicalColumn, Kind, Refusals
+from relay_core.domain.columns import BY_NAME, CONDITIONS, CanonicalColumn, Kind, RejectionCodes
 from relay_core.domain.errors import CellError
 from relay_core.domain.limits import MAX_QUOTED
 
@@ -87,8 +87,8 @@ def read_cell(column: str, text: str, parser: CellOptions, zone: tzinfo) -> int 
     text = strip(text)
     known = BY_NAME[column]
     if not text:
-        if known.required and known.refusals is not None:
-            raise _refused(known.refusals.null, column, text)
+        if known.required and known.rejections is not None:
+            raise _cell_error(known.rejections.null, column, text)
         return None
     if known.kind is Kind.WHOLE:
         return read_whole(known, text, parser)
@@ -104,18 +104,18 @@ def read_cell(column: str, text: str, parser: CellOptions, zone: tzinfo) -> int 
 def read_whole(column: CanonicalColumn, text: str, parser: CellOptions) -> int:
     """Read a whole number: a quantity may be one of the vendor's words."""
     text = strip(text)
-    refusals = column.refusals or Refusals()
+    rejections = column.rejections or RejectionCodes()
     folded = text.casefold()
     for word, quantity in parser.quantity_words.items() if column.takes_words else ():
         if strip(word).casefold() == folded:
             return quantity
     number = _whole_number(text, parser)
     if number is None:
-        raise _refused(refusals.unreadable, column.name, text)
+        raise _cell_error(rejections.unreadable, column.name, text)
     if number < 0:
-        raise _refused(refusals.negative, column.name, text)
+        raise _cell_error(rejections.negative, column.name, text)
     if number > LARGEST_WHOLE:
-        raise _refused(refusals.too_large, column.name, text)
+        raise _cell_error(rejections.too_large, column.name, text)
     return number
 
 
@@ -123,16 +123,16 @@ def read_money(text: str, parser: CellOptions) -> int:
     """Read an amount as whole ten-thousandths, rounded half up, exact from the written digits."""
     number = _number(_without_symbols(strip(text), parser.currency_symbols), parser)
     if number is None:
-        raise _refused(RowFault.INVALID_DECIMAL, "amount", text)
+        raise _cell_error(RowFault.INVALID_DECIMAL, "amount", text)
     digits = (number.whole + (number.fraction or "")).lstrip("0")
     if not digits:
         return 0
     if number.negative:
-        raise _refused(RowFault.NEGATIVE_AMOUNT, "amount", text)
+        raise _cell_error(RowFault.NEGATIVE_AMOUNT, "amount", text)
     point = len(digits) - len(number.fraction or "") + _exponent(number.exponent)
     amount = _ten_thousandths(digits, point)
     if amount is None:
-        raise _refused(RowFault.AMOUNT_OUT_OF_RANGE, "amount", text)
+        raise _cell_error(RowFault.AMOUNT_OUT_OF_RANGE, "amount", text)
     return amount
 
 
@@ -140,7 +140,7 @@ def read_condition(text: str) -> str:
     """Read a condition, in any case, as its lower-case word."""
     word = strip(text).lower()
     if word not in CONDITIONS:
-        raise _refused(RowFault.INVALID_CONDITION, "condition", text)
+        raise _cell_error(RowFault.INVALID_CONDITION, "condition", text)
     return word
 
 
@@ -157,7 +157,7 @@ def read_timestamp(text: str, parser: CellOptions, zone: tzinfo) -> int:
         if moment is not None:
             break
     if moment is None or moment.year not in YEARS:
-        raise _refused(RowFault.INVALID_TIMESTAMP, "updated_at", text)
+        raise _cell_error(RowFault.INVALID_TIMESTAMP, "updated_at", text)
     if moment.utcoffset() is None:
         moment = moment.replace(tzinfo=zone, fold=0)
     return (moment - _EPOCH) // _MICROSECOND
@@ -220,7 +220,7 @@ _EXPLANATIONS_OF_NULLS = {
 }
 
 
-def _refused(fault: RowFault | None, column: str, text: str) -> CellError:
+def _cell_error(fault: RowFault | None, column: str, text: str) -> CellError:
     if fault is None:
         raise ValueError(f"no rule of {column} refuses {shorten(text)}")
     return CellError(fault, explain(fault, column, text))

@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusals:
+class RejectionCodes:
     """A column's fault codes: of a null, an unreadable, a negative and a too large cell."""
 
     null: RowFault | None = None
@@ -45,7 +45,7 @@ class CanonicalColumn:
         required: whether a feed must have it; its cells are never null.
         from_feed: whether a feed can give it.
         takes_words: whether the vendor's words for quantities are read in it.
-        refusals: the faults of its cells; none where every text is one.
+        rejections: the faults of its cells; none where every text is one.
     """
 
     name: str
@@ -53,17 +53,19 @@ class CanonicalColumn:
     required: bool = False
     from_feed: bool = True
     takes_words: bool = False
-    refusals: Refusals | None = None
+    rejections: RejectionCodes | None = None
 
 
-_AMOUNT = Refusals(
+_AMOUNT = RejectionCodes(
     unreadable=RowFault.INVALID_DECIMAL,
     negative=RowFault.NEGATIVE_AMOUNT,
     too_large=RowFault.AMOUNT_OUT_OF_RANGE,
 )
 
 COLUMNS = (
-    CanonicalColumn("sku", Kind.TEXT, required=True, refusals=Refusals(null=RowFault.MISSING_SKU)),
+    CanonicalColumn(
+        "sku", Kind.TEXT, required=True, rejections=RejectionCodes(null=RowFault.MISSING_SKU)
+    ),
     CanonicalColumn("vendor_sku", Kind.TEXT),
     CanonicalColumn("vendor_id", Kind.TEXT, from_feed=False),
     CanonicalColumn(
@@ -71,7 +73,7 @@ COLUMNS = (
         Kind.WHOLE,
         required=True,
         takes_words=True,
-        refusals=Refusals(
+        rejections=RejectionCodes(
             null=RowFault.MISSING_QUANTITY,
             unreadable=RowFault.INVALID_QUANTITY,
             negative=RowFault.NEGATIVE_QUANTITY,
@@ -81,23 +83,25 @@ COLUMNS = (
     CanonicalColumn(
         "lead_time_days",
         Kind.WHOLE,
-        refusals=Refusals(
+        rejections=RejectionCodes(
             unreadable=RowFault.INVALID_LEAD_TIME,
             negative=RowFault.INVALID_LEAD_TIME,
             too_large=RowFault.INVALID_LEAD_TIME,
         ),
     ),
-    CanonicalColumn("cost", Kind.MONEY, refusals=_AMOUNT),
-    CanonicalColumn("map_price", Kind.MONEY, refusals=_AMOUNT),
-    CanonicalColumn("price", Kind.MONEY, refusals=_AMOUNT),
-    CanonicalColumn("msrp", Kind.MONEY, refusals=_AMOUNT),
+    CanonicalColumn("cost", Kind.MONEY, rejections=_AMOUNT),
+    CanonicalColumn("map_price", Kind.MONEY, rejections=_AMOUNT),
+    CanonicalColumn("price", Kind.MONEY, rejections=_AMOUNT),
+    CanonicalColumn("msrp", Kind.MONEY, rejections=_AMOUNT),
     CanonicalColumn(
-        "condition", Kind.CONDITION, refusals=Refusals(unreadable=RowFault.INVALID_CONDITION)
+        "condition",
+        Kind.CONDITION,
+        rejections=RejectionCodes(unreadable=RowFault.INVALID_CONDITION),
     ),
     CanonicalColumn("brand", Kind.TEXT),
     CanonicalColumn("title", Kind.TEXT),
     CanonicalColumn(
-        "updated_at", Kind.INSTANT, refusals=Refusals(unreadable=RowFault.INVALID_TIMESTAMP)
+        "updated_at", Kind.INSTANT, rejections=RejectionCodes(unreadable=RowFault.INVALID_TIMESTAMP)
     ),
 )
 BY_NAME = {column.name: column for column in COLUMNS}
@@ -111,7 +115,7 @@ def names_of(*kinds: Kind) -> tuple[str, ...]:
 CANONICAL_COLUMNS = tuple(BY_NAME)
 REQUIRED_COLUMNS = tuple(column.name for column in COLUMNS if column.required)
 INPUT_COLUMNS = tuple(column.name for column in COLUMNS if column.from_feed)
-JUDGED_COLUMNS = tuple(column.name for column in COLUMNS if column.refusals is not None)
+JUDGED_COLUMNS = tuple(column.name for column in COLUMNS if column.rejections is not None)
 """Those that a rule can refuse."""
 DERIVED_COLUMNS: dict[str, tuple[str, ...]] = {
     "availability": ("quantity_available",),

@@ -17,7 +17,7 @@ from relay_core.columnar.column_values import FAULTS, fault_code
 from relay_core.columnar.csv_text import join_fields, quoted
 from relay_core.columnar.text import Bools, Rows, trim, with_nulls
 from relay_core.domain.codes import RowFault
-from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, Refusals
+from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, RejectionCodes
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.ingest.feed import MalformedRecords, TextBatch
 from relay_core.normalize.rejection_causes import CauseLog
@@ -87,8 +87,8 @@ class RejectionLog:
         for place, column in enumerate(JUDGED_COLUMNS):
             if column in rejected:  # for the reader's reason, where it has one
                 of_reader = batch.faults[column][places] if column in batch.faults else 0
-                refusals = BY_NAME[column].refusals or Refusals()
-                of_contract = fault_code(refusals.unreadable or refusals.null)
+                rejections = BY_NAME[column].rejections or RejectionCodes()
+                of_contract = fault_code(rejections.unreadable or rejections.null)
                 known = np.where(of_reader, of_reader, of_contract)
                 codes[:, place] = np.where(rejected[column][places], known, 0)
         skus = batch.texts["sku"].take(pa.array(places))

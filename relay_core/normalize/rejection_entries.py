@@ -53,19 +53,19 @@ class RejectedRows:
         return int(np.count_nonzero(self.codes))
 
 
-def row_entries(vendor_id: str, refused: RejectedRows) -> Iterator[ReportEntry]:
+def row_entries(vendor_id: str, rejected: RejectedRows) -> Iterator[ReportEntry]:
     """Yield an entry for each fault, by row and column."""
-    for start in range(0, len(refused.numbers), _ROWS_AT_ONCE):
+    for start in range(0, len(rejected.numbers), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)
-        names = list(refused.columns)
+        names = list(rejected.columns)
         records = zip(
-            *(text.slice(start, _ROWS_AT_ONCE).to_pylist() for text in refused.columns.values()),
+            *(text.slice(start, _ROWS_AT_ONCE).to_pylist() for text in rejected.columns.values()),
             strict=True,
         )
         rows = zip(
-            refused.numbers[part].tolist(),
-            refused.codes[part].tolist(),
-            refused.skus.slice(start, _ROWS_AT_ONCE).to_pylist(),
+            rejected.numbers[part].tolist(),
+            rejected.codes[part].tolist(),
+            rejected.skus.slice(start, _ROWS_AT_ONCE).to_pylist(),
             records,
             strict=True,
         )
@@ -73,7 +73,7 @@ def row_entries(vendor_id: str, refused: RejectedRows) -> Iterator[ReportEntry]:
             row_data = dict(zip(names, record, strict=True))
             for column, code in zip(JUDGED_COLUMNS, codes, strict=True):
                 if code:
-                    fault, header = FAULTS[code - 1], refused.judged.get(column)
+                    fault, header = FAULTS[code - 1], rejected.judged.get(column)
                     cell = None if header is None else row_data[header]
                     message = explain(fault, column, strip(cell or ""))
                     yield ReportEntry(

@@ -39,7 +39,7 @@ from relay_core.domain.columns import (
     NUMBER_COLUMNS,
     CanonicalColumn,
     Kind,
-    Refusals,
+    RejectionCodes,
     names_of,
 )
 from relay_core.ingest.feed import TextBatch
@@ -48,7 +48,7 @@ from relay_core.validation.contracts import OFFER_SCHEMA
 
 _TEXTS = names_of(Kind.TEXT, Kind.CONDITION)
 _REQUIRED_NUMBERS = tuple(name for name in NUMBER_COLUMNS if BY_NAME[name].required)
-_NO_REFUSALS = Refusals()
+_NO_CODES = RejectionCodes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +114,13 @@ class RowReader:
 
     def _numbers(self, batch: TextBatch, column: str) -> ColumnValues:
         known = BY_NAME[column]
-        is_plain, refusals = self._is_plain(known), known.refusals or _NO_REFUSALS
+        is_plain, rejections = self._is_plain(known), known.rejections or _NO_CODES
         # Of plain numbers, only those that need it are trimmed.
         raw = batch.columns[self.positions[column]] if is_plain else None
         text = self._text(batch, column) if raw is None else raw
         if known.kind is Kind.MONEY:
-            return read_amounts(text, self.parser, refusals)
-        return read_wholes(self._without_words(text, known), self.parser, refusals)
+            return read_amounts(text, self.parser, rejections)
+        return read_wholes(self._without_words(text, known), self.parser, rejections)
 
     def _is_plain(self, column: CanonicalColumn) -> bool:
         """Return whether no option of the parser changes what digits in a cell mean."""
@@ -145,8 +145,8 @@ class RowReader:
         options = TimestampOptions(
             zone, parser.timestamp_formats, lambda cell: read_timestamp(cell, parser, zone)
         )
-        text, refusals = self._text(batch, "updated_at"), BY_NAME["updated_at"].refusals
-        read = read_timestamps(text, options, refusals or _NO_REFUSALS)
+        text, rejections = self._text(batch, "updated_at"), BY_NAME["updated_at"].rejections
+        read = read_timestamps(text, options, rejections or _NO_CODES)
         read.values[read.nulls] = self.requested_at
         read.nulls[:] = False
         return read
@@ -216,7 +216,7 @@ def to_microseconds(moment: datetime) -> int:
 
 
 def _null_faults(nulls: Bools, column: CanonicalColumn) -> Faults:
-    fault = column.refusals.null if column.refusals is not None else None
+    fault = column.rejections.null if column.rejections is not None else None
     return np.where(nulls, fault_code(fault), np.uint8(0))
 
 
@@ -224,8 +224,8 @@ def _read_conditions(text: pa.StringArray) -> tuple[pa.StringArray, Faults]:
     found = word_index(text, CONDITIONS, str.lower)
     lowered = pa.array(CONDITIONS).take(pa.array(np.maximum(found, 0)))
     wrong = (found < 0) & ~is_empty(text)
-    refusals = BY_NAME["condition"].refusals or _NO_REFUSALS
-    faults = np.where(wrong, fault_code(refusals.unreadable), np.uint8(0))
+    rejections = BY_NAME["condition"].rejections or _NO_CODES
+    faults = np.where(wrong, fault_code(rejections.unreadable), np.uint8(0))
     return pc.if_else(pa.array(found >= 0), lowered, text), faults
 
 

@@ -1,7 +1,7 @@
 """A vendor's work file: what the next step needs of a vendor, where another process takes it.
 
 Its offers, sorted by SKU, so that those of one SKU are read without the rest; behind them the
-refused records and one of their entries. `refused_rows_chunks` keeps the refused rows of all
+rejected records and one of their entries. `rejected_rows_chunks` keeps the rejected rows of all
 vendors by SKU.
 """
 
@@ -32,7 +32,7 @@ REJECTED_SCHEMA = pa.schema(
         ("error_codes", pa.string()),
     ]
 )
-"""One refused row that has a SKU."""
+"""One rejected row that has a SKU."""
 
 _REPORT = b"report"
 _ROWS_AT_ONCE = 1 << 16
@@ -94,19 +94,19 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
     )
 
 
-def refused_rows_chunks(vendors: Sequence[NormalizedVendor]) -> Iterator[memoryview]:
-    """Yield the refused rows that have a SKU, by SKU, then vendor and row."""
-    return sorted_file_chunks(REJECTED_SCHEMA, "sku", _refused(vendors))
+def rejected_rows_chunks(vendors: Sequence[NormalizedVendor]) -> Iterator[memoryview]:
+    """Yield the rejected rows that have a SKU, by SKU, then vendor and row."""
+    return sorted_file_chunks(REJECTED_SCHEMA, "sku", _rejected(vendors))
 
 
-def _refused(vendors: Sequence[NormalizedVendor]) -> Iterator[pa.Table]:
+def _rejected(vendors: Sequence[NormalizedVendor]) -> Iterator[pa.Table]:
     parts = [REJECTED_SCHEMA.empty_table()]
     for vendor in sorted(vendors, key=lambda each: each.vendor_id):
         known = vendor.rejects.filter(pc.is_valid(vendor.rejects["sku"]))
         whose = pa.repeat(vendor.vendor_id, len(known))
         columns = (known["sku"], whose, known["row_number"], known["error_codes"])
         parts.append(pa.table(list(columns), schema=REJECTED_SCHEMA))
-    refused = pa.concat_tables(parts)
-    order = order_by_text(one_chunk(refused["sku"])).rows
+    rejected = pa.concat_tables(parts)
+    order = order_by_text(one_chunk(rejected["sku"])).rows
     for start in range(0, len(order), _ROWS_AT_ONCE):
-        yield refused.take(pa.array(order[start : start + _ROWS_AT_ONCE]))
+        yield rejected.take(pa.array(order[start : start + _ROWS_AT_ONCE]))

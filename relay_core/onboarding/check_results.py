@@ -14,7 +14,7 @@ _PRICED = frozenset(("cost", "price"))
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RejectedCells:
     """Cells of one column that are refused for one reason: how many, and the first of them.
 
     ``column`` is None for records that have more or fewer cells than the header.
@@ -61,7 +61,7 @@ class Reading:
     unused: tuple[str, ...] = ()
     rows: int = 0
     refused_rows: int = 0
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[RejectedCells, ...] = ()
     error_code: str | None = None
     error_message: str | None = None
 

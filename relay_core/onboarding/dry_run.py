@@ -32,7 +32,7 @@ from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.vendor import read_rows as normalize_rows
 from relay_core.normalize.vendor import sorted_rows
 from relay_core.normalize.vendor_feed import missing_columns, repeated_headers
-from relay_core.onboarding.check_results import MAX_ROWS, MissingHeader, Reading, Refusal
+from relay_core.onboarding.check_results import MAX_ROWS, MissingHeader, Reading, RejectedCells
 from relay_core.onboarding.feed_sample import FeedSample, whole_lines, whole_records
 
 
@@ -55,7 +55,7 @@ def read_rows(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> R
         unused=tuple(strip(h) for place, h in enumerate(parsed.headers) if place not in used),
         rows=read.total_rows,
         refused_rows=read.invalid_rows,
-        refusals=_refusals(read.causes),
+        refusals=_rejected_cells(read.causes),
         error_code=None if error is None else error.error_code,
         error_message=None if error is None else str(error),
     )
@@ -191,14 +191,14 @@ def _read(
     return sorted_rows(rows, ReportRoom(0, 0)).vendor
 
 
-def _refusals(causes: Iterable[Cause]) -> tuple[Refusal, ...]:
+def _rejected_cells(causes: Iterable[Cause]) -> tuple[RejectedCells, ...]:
     """Return for what cells are refused, of whatever shape, most frequent first."""
-    found: dict[tuple[str, str | None], Refusal] = {}
+    found: dict[tuple[str, str | None], RejectedCells] = {}
     for cause in causes:
         key = (cause.error_code, cause.column)
         cells = [(each.row_number, strip(each.value)) for each in cause.samples]
         known, count = found.get(key), cause.count
         if known is not None:
             cells, count = [(known.row_number, known.value), *cells], known.count + count
-        found[key] = Refusal(*key, count, *min(cells))
+        found[key] = RejectedCells(*key, count, *min(cells))
     return tuple(sorted(found.values(), key=lambda each: (-each.count, each.row_number)))

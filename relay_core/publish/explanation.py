@@ -30,7 +30,7 @@ from relay_core.publish.missing_skus import KEPT_SCHEMA
 from relay_core.publish.sku_lookup import RunFiles, WorkFile, read_rows, size_of
 from relay_core.validation.contracts import OFFER_SCHEMA
 
-MAX_REFUSED = 100
+MAX_REJECTED = 100
 """So many refused rows of a SKU are shown."""
 _MAX_BYTES = (1 << 20) - 1024
 """An explanation is no longer, as JSON; the rest is cut, and stands in the counts alone."""
@@ -38,7 +38,7 @@ _MAX_CELL_LENGTH = 1000
 
 
 @dataclass(slots=True)
-class _RefusedRows:
+class _RejectedRows:
     """The refused rows of one SKU, as many as are shown."""
 
     count: int = 0
@@ -48,7 +48,7 @@ class _RefusedRows:
         for rows in parts:
             self.count += len(rows)
             shown = rows.select(["vendor_id", "row_number", "error_codes"])
-            self.rows += shown.slice(0, MAX_REFUSED - len(self.rows)).to_pylist()
+            self.rows += shown.slice(0, MAX_REJECTED - len(self.rows)).to_pylist()
 
 
 def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> dict[str, Any]:
@@ -66,10 +66,10 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
     """
     sku = strip(sku)
     config, statuses = _described(files, keys)
-    ranking, refused = OfferRanking(Merge.of(config)), _RefusedRows()
+    ranking, refused = OfferRanking(Merge.of(config)), _RejectedRows()
     sources = list(_sources(files, keys, config, statuses, ranking))
     if keys.invalid_rows in files.sizes:
-        sources.append(WorkFile(keys.refused_rows, REJECTED_SCHEMA, refused.add))
+        sources.append(WorkFile(keys.rejected_rows, REJECTED_SCHEMA, refused.add))
     kept: list[pa.Table] = []
     if keys.kept_skus in files.sizes:
         sources.append(WorkFile(keys.kept_skus, KEPT_SCHEMA, kept.extend))

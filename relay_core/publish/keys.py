@@ -83,7 +83,7 @@ class ArtifactKeys:
         return f"{self.prefix}work/state.parquet"
 
     @property
-    def refused_rows(self) -> str:
+    def rejected_rows(self) -> str:
         """The key of the work file of the refused rows, by SKU."""
         return f"{self.prefix}work/refused.arrow"
 

@@ -52,13 +52,13 @@ def rejected_cells(
     """Return by column which cells of a frame labelled 0, 1, 2, ... the contract refuses.
 
     A column of which it refuses none is left out. The contract's own checks are asked one by one:
-    ``validate`` makes a record of each refused cell, which takes longer than all else where there
+    ``validate`` makes a record of each rejected cell, which takes longer than all else where there
     are many.
 
     Args:
         schema: the contract; its checks of numbers and instants are ranges.
         frame: of the contract's shape.
-        suspect: rows that may be refused, as far as that is foreseen. It changes nothing but the
+        suspect: rows that may be rejected, as far as that is foreseen. It changes nothing but the
             time: where the least and the greatest of the others hold, so do all between them.
     """
     rows = np.flatnonzero(suspect)
@@ -68,12 +68,12 @@ def rejected_cells(
         if _extremes_hold(cells, column, ~suspect):
             if not len(rows):
                 continue
-            refused = np.zeros(len(cells), np.bool_)
-            refused[rows] = _refused(cells.iloc[rows].reset_index(drop=True), column)
+            rejected = np.zeros(len(cells), np.bool_)
+            rejected[rows] = _rejected(cells.iloc[rows].reset_index(drop=True), column)
         else:
-            refused = _refused(cells, column)
-        if refused.any():
-            found[name] = refused
+            rejected = _rejected(cells, column)
+        if rejected.any():
+            found[name] = rejected
     return found
 
 
@@ -122,7 +122,7 @@ def _extremes_hold(cells: pd.Series, column: pandera.Column, rows: Bools) -> boo
     if not ends["min"].is_valid:
         return True
     two = pa.array([ends["min"].as_py(), ends["max"].as_py()], integers.type).view(found.type)
-    return not _refused(pd.Series(two, dtype=cells.dtype), column).any()
+    return not _rejected(pd.Series(two, dtype=cells.dtype), column).any()
 
 
 def _ascends(cells: pd.Series) -> bool:
@@ -131,13 +131,13 @@ def _ascends(cells: pd.Series) -> bool:
     return bool(pc.all(pc.less(found[:-1], found[1:])).as_py())
 
 
-def _refused(cells: pd.Series, column: pandera.Column) -> Bools:
+def _rejected(cells: pd.Series, column: pandera.Column) -> Bools:
     nulls = cells.isna().to_numpy()
-    refused = np.zeros(len(cells), np.bool_) if column.nullable else nulls.copy()
+    rejected = np.zeros(len(cells), np.bool_) if column.nullable else nulls.copy()
     for check in column.checks:
         holds = check(cells).check_output  # says nothing of nulls
-        refused[holds.index[~holds.to_numpy(np.bool_)]] = True
-    return refused
+        rejected[holds.index[~holds.to_numpy(np.bool_)]] = True
+    return rejected
 
 
 def merged_rules(parts: Sequence[tuple[int, list[BrokenRule]]]) -> list[BrokenRule]:

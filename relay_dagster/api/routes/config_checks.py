@@ -52,7 +52,7 @@ WHOLE_BYTES = 8 << 20
 """Files that say at their end what they hold are looked at whole, up to so many bytes of all."""
 MAX_VENDORS = 20
 MAX_LISTED = 200
-_MAX_LISTED = 20
+_MAX_SAMPLES = 20
 _MAX_MESSAGE = 1000
 _THREADS = 4
 # No answer is over 1 MiB; what stands beside these is short.
@@ -328,13 +328,13 @@ def _shown(faults: Sequence[ConfigFault]) -> list[Fault]:
 
 
 def _guesses(parser: ParserConfig) -> Guesses:
-    symbols = list(parser.currency_symbols)[:_MAX_LISTED]
+    symbols = list(parser.currency_symbols)[:_MAX_SAMPLES]
     return Guesses.of(parser, currency_symbols=symbols)
 
 
 def _reading(reading: Reading) -> HeadReading:
     refusals = [
-        RefusedCells.of(each, value=_cut(each.value)) for each in reading.refusals[:_MAX_LISTED]
+        RefusedCells.of(each, value=_cut(each.value)) for each in reading.refusals[:_MAX_SAMPLES]
     ]
     message = reading.error_message
     return HeadReading.of(

@@ -17,7 +17,7 @@ from relay_core.columnar.numbers import read_amounts, read_wholes
 from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import read_money, read_whole
 from relay_core.domain.codes import RowFault
-from relay_core.domain.columns import BY_NAME, Refusals
+from relay_core.domain.columns import BY_NAME, RejectionCodes
 from relay_core.domain.errors import CellError
 from support.builders import tenant_config, vendor_document
 
@@ -45,7 +45,7 @@ def parser(options: dict[str, Any]) -> ParserConfig:
     return tenant_config(vendor_document(parser=options)).vendors[0].parser
 
 
-def refusals_of(name: str) -> Refusals:
+def refusals_of(name: str) -> RejectionCodes:
     refusals = BY_NAME[name].refusals
     assert refusals is not None
     return refusals

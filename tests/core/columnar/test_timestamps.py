@@ -16,7 +16,7 @@ from relay_core.columnar import timestamps
 from relay_core.columnar.column_values import FAULTS, ColumnValues
 from relay_core.columnar.timestamps import TimestampOptions, read_timestamps
 from relay_core.domain import cell_rules
-from relay_core.domain.columns import BY_NAME, Refusals
+from relay_core.domain.columns import BY_NAME, RejectionCodes
 from relay_core.domain.errors import CellError
 from support.builders import tenant_config, vendor_document
 
@@ -50,7 +50,7 @@ FORMATS = (
 MOMENTS = st.datetimes(datetime(1895, 1, 1), datetime(2205, 1, 1))  # noqa: DTZ001
 
 
-def refusals() -> Refusals:
+def refusals() -> RejectionCodes:
     found = BY_NAME["updated_at"].refusals
     assert found is not None
     return found
