@@ -89,7 +89,7 @@ def _in_a_process(platform: Platform) -> Mapping[str, float]:
 
 def _timed(run_id: str) -> Mapping[str, float]:
     """Execute a dispatched run; return milliseconds, and how many calls they were spent on."""
-    making, waiting = _Stopwatch(), _Stopwatch()
+    making, waiting = _Timer(), _Timer()
     Clients._make = making.around(Clients._make)  # type: ignore[method-assign]
     BaseClient._make_api_call = waiting.around(BaseClient._make_api_call)
     launch = Launch("d", _TENANT, tags.run_tags(run_id, _TENANT, attempt=1), frozenset(ASSETS))
@@ -118,7 +118,7 @@ def _timed(run_id: str) -> Mapping[str, float]:
     }
 
 
-class _Stopwatch:
+class _Timer:
     """Counts the calls of a function on the main thread, and how long they take."""
 
     def __init__(self) -> None:

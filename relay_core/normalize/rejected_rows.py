@@ -29,7 +29,7 @@ from relay_core.normalize.rejection_entries import (
     shown_columns,
 )
 from relay_core.normalize.row_reader import RowReader, TypedBatch
-from relay_core.validation.contracts import REJECT_SCHEMA
+from relay_core.validation.contracts import REJECTED_ROWS
 
 _BYTES_AT_ONCE = 8 << 20
 """How many bytes of rejected records are written together, a batch at least."""
@@ -151,7 +151,7 @@ class RejectionLog:
         raw = malformed.raw.cast(pa.large_string())
         numbers = pa.array(malformed.row_numbers)
         skus = pa.nulls(size, pa.large_string())
-        self._tables.append(pa.table([numbers, codes, raw, skus], schema=REJECT_SCHEMA))
+        self._tables.append(pa.table([numbers, codes, raw, skus], schema=REJECTED_ROWS))
         if room := self.limits.report_entries - sum(
             len(m.row_numbers) for m in self._shown_malformed
         ):
@@ -164,7 +164,7 @@ class RejectionLog:
     def table(self) -> pa.Table:
         """Return every rejected record in row order."""
         self._write_waiting()
-        table = pa.concat_tables(self._tables) if self._tables else REJECT_SCHEMA.empty_table()
+        table = pa.concat_tables(self._tables) if self._tables else REJECTED_ROWS.empty_table()
         numbers = table["row_number"].to_numpy()
         if (numbers[1:] < numbers[:-1]).any():
             table = table.take(pa.array(np.argsort(numbers, kind="stable")))
@@ -203,7 +203,7 @@ class RejectionLog:
         codes = _code_texts(np.concatenate([part.codes for part in waiting]))
         skus = pa.concat_arrays([with_nulls(part.skus).cast(pa.large_string()) for part in waiting])
         columns_of_table = [numbers, codes, raw.cast(pa.large_string()), skus]
-        self._tables.append(pa.table(columns_of_table, schema=REJECT_SCHEMA))
+        self._tables.append(pa.table(columns_of_table, schema=REJECTED_ROWS))
 
 
 @dataclass(frozen=True, slots=True)

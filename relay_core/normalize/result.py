@@ -12,7 +12,7 @@ import pyarrow as pa
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.records import Cause, ReportEntry
 from relay_core.normalize.vendor_columns import VendorColumns
-from relay_core.validation.contracts import OFFER_SCHEMA, REJECT_SCHEMA
+from relay_core.validation.contracts import OFFER_SCHEMA, REJECTED_ROWS
 from relay_core.validation.frames import frame_of
 
 
@@ -41,7 +41,7 @@ class NormalizedVendor:
         entries: the first entries of its rows for ``errors.json``, each as JSON.
         offers: the valid rows, or some columns of them (``Offer``), sorted by SKU, then row order.
         deferred: other columns of its rows, where they were just read.
-        rejects: every refused record (``REJECT_SCHEMA``).
+        rejected_rows: every rejected record (``REJECTED_ROWS``).
     """
 
     vendor_id: str
@@ -56,7 +56,7 @@ class NormalizedVendor:
     entries: tuple[str, ...] = ()
     offers: pd.DataFrame = field(default_factory=no_offers)
     deferred: VendorColumns | None = None
-    rejects: pa.Table = field(default_factory=REJECT_SCHEMA.empty_table)
+    rejected_rows: pa.Table = field(default_factory=REJECTED_ROWS.empty_table)
 
     @property
     def valid_rows(self) -> int:

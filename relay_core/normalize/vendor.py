@@ -113,7 +113,7 @@ class ReadRows:
 
     vendor_id: str
     warnings: tuple[ReportEntry, ...]
-    rejects: RejectionLog
+    rejection_log: RejectionLog
     kept: Collection[str]
     again: ReadAgain | None = None
     validator: RowValidator = field(init=False)
@@ -124,7 +124,7 @@ class ReadRows:
     lines: GrowingTexts = field(default_factory=GrowingTexts)
 
     def __post_init__(self) -> None:
-        self.validator = RowValidator(self.rejects)
+        self.validator = RowValidator(self.rejection_log)
 
     def add(self, batch: TypedBatch, lines: pa.StringArray) -> None:
         """Take what is kept of a batch."""
@@ -261,7 +261,7 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
     if isinstance(rows, NormalizedVendor):
         return SortedVendor.without_rows(rows)
     rejected = rows.validator.rejected()
-    log = rows.rejects
+    log = rows.rejection_log
     texts = {name: text.consume() for name, text in rows.texts.items()}
     numbers = {name: each.consume() for name, each in rows.numbers.items()}
     columns: dict[str, Cells] = {**texts, **numbers}
@@ -270,7 +270,7 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         by_sku = order_by_text(texts["sku"], ~rejected)
         order = _reject_repeated(log, by_sku, texts["sku"], numbers["row_number"][0], again)
     with ThreadPoolExecutor(1) as beside:
-        entries, rejects = beside.submit(log.entries, room), beside.submit(log.table)
+        entries, rejected_rows = beside.submit(log.entries, room), beside.submit(log.table)
         if len(rejected) and again is None:
             order = order_by_text(texts["sku"], ~rejected).rows
     vendor = NormalizedVendor(
@@ -283,7 +283,7 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         causes=tuple(log.causes.causes()),
         held=log.held,
         entries=entries.result(),
-        rejects=rejects.result(),
+        rejected_rows=rejected_rows.result(),
     )
     lines = SortedLines(rows.lines.consume(), order)
     return SortedVendor(vendor, VendorColumns(columns, order), lines)

@@ -24,7 +24,7 @@ from relay_core.validation.contracts import OFFER_SCHEMA
 from relay_core.validation.frames import frame_of, table_of
 
 WORK_FILE = "offers.arrow"
-REJECTED_SCHEMA = pa.schema(
+REJECTED_BY_SKU = pa.schema(
     [
         ("sku", pa.large_string()),
         ("vendor_id", pa.string()),
@@ -59,7 +59,7 @@ def work_file_chunks(ordered: SortedVendor, vendor: NormalizedVendor) -> Iterato
         OFFER_SCHEMA.with_metadata({_REPORT: json.dumps(report, ensure_ascii=False).encode()}),
         "sku",
         _offers(ordered, vendor),
-        [vendor.rejects, pa.table({"entry": pa.array(vendor.entries, pa.large_string())})],
+        [vendor.rejected_rows, pa.table({"entry": pa.array(vendor.entries, pa.large_string())})],
     )
 
 
@@ -77,7 +77,7 @@ def _offers(ordered: SortedVendor, vendor: NormalizedVendor) -> Iterator[pa.Tabl
 
 def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
     """Return the vendor that a work file holds."""
-    offers, rejects, entries = read_sorted_file(data)
+    offers, rejected_rows, entries = read_sorted_file(data)
     report = json.loads(offers.schema.metadata[_REPORT])
     fault = report.pop("fault")
     return NormalizedVendor(
@@ -90,22 +90,22 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
         },
         entries=tuple(entries["entry"].to_pylist()),
         offers=frame_of(offers.replace_schema_metadata(None)),
-        rejects=rejects,
+        rejected_rows=rejected_rows,
     )
 
 
 def rejected_rows_chunks(vendors: Sequence[NormalizedVendor]) -> Iterator[memoryview]:
     """Yield the rejected rows that have a SKU, by SKU, then vendor and row."""
-    return sorted_file_chunks(REJECTED_SCHEMA, "sku", _rejected(vendors))
+    return sorted_file_chunks(REJECTED_BY_SKU, "sku", _rejected(vendors))
 
 
 def _rejected(vendors: Sequence[NormalizedVendor]) -> Iterator[pa.Table]:
-    parts = [REJECTED_SCHEMA.empty_table()]
+    parts = [REJECTED_BY_SKU.empty_table()]
     for vendor in sorted(vendors, key=lambda each: each.vendor_id):
-        known = vendor.rejects.filter(pc.is_valid(vendor.rejects["sku"]))
+        known = vendor.rejected_rows.filter(pc.is_valid(vendor.rejected_rows["sku"]))
         whose = pa.repeat(vendor.vendor_id, len(known))
         columns = (known["sku"], whose, known["row_number"], known["error_codes"])
-        parts.append(pa.table(list(columns), schema=REJECTED_SCHEMA))
+        parts.append(pa.table(list(columns), schema=REJECTED_BY_SKU))
     rejected = pa.concat_tables(parts)
     order = order_by_text(one_chunk(rejected["sku"])).rows
     for start in range(0, len(order), _ROWS_AT_ONCE):

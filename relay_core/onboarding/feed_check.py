@@ -116,7 +116,7 @@ class _Checker:
             currencies=numbers.currencies,
             notes=tuple(notes),
         )
-        return self._without_doubtful(check)
+        return self._without_rejected(check)
 
     def with_unknown(self, check: FeedCheck) -> FeedCheck:
         """Return a check with the columns that people have to name, and their candidates.
@@ -152,13 +152,13 @@ class _Checker:
         )
         return replace(check, unknown=tuple(unknown))
 
-    def _without_doubtful(self, check: FeedCheck) -> FeedCheck:
-        """Take back the headers of columns that may be left out, whose cells would be refused."""
+    def _without_rejected(self, check: FeedCheck) -> FeedCheck:
+        """Take back the headers of columns that may be left out, whose cells would be rejected."""
         mapped = check.changes.get("column_map", {})
         reading = read_rows(self._feed, check.parser, self._config)
-        refused = {each.column for each in reading.refusals}
+        rejected = {each.column for each in reading.refusals}
         keep = {*REQUIRED_COLUMNS, *self._parser.column_map, "cost"}
-        kept = {c: header for c, header in mapped.items() if c in keep or c not in refused}
+        kept = {c: header for c, header in mapped.items() if c in keep or c not in rejected}
         if len(kept) == len(mapped):
             return check
         changes = {name: value for name, value in check.changes.items() if name != "column_map"}

@@ -23,7 +23,7 @@ from relay_core.domain.errors import SkuNotFoundError
 from relay_core.merge.best_offer import Merge
 from relay_core.merge.explain import LANDED_COST, ExplainedOffers, OfferRanking
 from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
-from relay_core.normalize.work_file import REJECTED_SCHEMA, WORK_FILE
+from relay_core.normalize.work_file import REJECTED_BY_SKU, WORK_FILE
 from relay_core.publish.feed.fields import fields_of, row_texts
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.missing_skus import KEPT_SCHEMA
@@ -69,7 +69,7 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
     ranking, refused = OfferRanking(Merge.of(config)), _RejectedRows()
     sources = list(_sources(files, keys, config, statuses, ranking))
     if keys.invalid_rows in files.sizes:
-        sources.append(WorkFile(keys.rejected_rows, REJECTED_SCHEMA, refused.add))
+        sources.append(WorkFile(keys.rejected_rows, REJECTED_BY_SKU, refused.add))
     kept: list[pa.Table] = []
     if keys.kept_skus in files.sizes:
         sources.append(WorkFile(keys.kept_skus, KEPT_SCHEMA, kept.extend))

@@ -93,7 +93,7 @@ def invalid_rows_chunks(normalized: Sequence[NormalizedVendor]) -> Iterator[byte
     """Yield invalid_rows.csv piece by piece: every refused record, in the order of vendors."""
     yield header_line(INVALID_ROWS_COLUMNS)
     for vendor in normalized:
-        for batch in vendor.rejects.to_batches(max_chunksize=SLICE):
+        for batch in vendor.rejected_rows.to_batches(max_chunksize=SLICE):
             for piece in _pieces(batch):
                 numbers = whole_text(piece["row_number"].to_numpy())
                 texts = [numbers, piece["error_codes"], quoted(piece["raw"])]

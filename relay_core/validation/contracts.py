@@ -88,7 +88,7 @@ OFFER_SCHEMA = pa.schema(
 OUTPUT_COLUMNS = tuple(MERGED_SCHEMA.columns)
 """The merged contract's columns."""
 
-REJECT_SCHEMA = pa.schema(
+REJECTED_ROWS = pa.schema(
     [
         ("row_number", pa.int64()),
         ("error_codes", pa.string()),

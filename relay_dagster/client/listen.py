@@ -16,7 +16,7 @@ from relay_dagster.client.terminal import Screen
 
 # Ours are under 20 KB.
 MAX_BYTES = 64 * 1024
-_PATIENCE_SECONDS = 10
+_TIMEOUT_SECONDS = 10
 
 Show = Callable[[str, Any], None]
 """Shows what has arrived, verified: its id and its document."""
@@ -76,7 +76,7 @@ def _verifier(secret: str) -> Webhook:
 
 class _Handler(BaseHTTPRequestHandler):
     server: Receiver
-    timeout = _PATIENCE_SECONDS
+    timeout = _TIMEOUT_SECONDS
     server_version = "relay-webhooks-listen"
     sys_version = ""
 

@@ -25,7 +25,7 @@ POLL_SECONDS = 2.0
 """How long to wait where the API does not say."""
 HELD = 3
 """The exit status of a run that is held, the local runner's, too."""
-PATIENCE_SECONDS = 60.0
+MAX_SILENT_SECONDS = 60.0
 """How long the API may fail to answer before watching ends."""
 
 
@@ -39,7 +39,7 @@ def watch(session: Session, polled: Polled, *, silently: bool = False) -> Run:
 
     Raises:
         typer.Exit: 130, the user has stopped watching; the run goes on.
-        ClientError: the API has not answered for `PATIENCE_SECONDS`.
+        ClientError: the API has not answered for `MAX_SILENT_SECONDS`.
     """
     run_id = polled.run.run_id
     again = f"look again with: relay show {run_id} --watch"
@@ -81,12 +81,12 @@ def _followed(session: Session, polled: Polled, view: "_Lines | _Picture") -> Ru
         view.show(polled.run)
         while not polled.run.has_ended:
             session.pause(POLL_SECONDS if polled.retry_after is None else polled.retry_after)
-            polled = _patiently(session, polled.run.run_id, view.report_problem)
+            polled = _poll(session, polled.run.run_id, view.report_problem)
             view.show(polled.run)
     return polled.run
 
 
-def _patiently(session: Session, run_id: str, report_problem: Callable[[str], None]) -> Polled:
+def _poll(session: Session, run_id: str, report_problem: Callable[[str], None]) -> Polled:
     """Look at a run, over and over while the API does not answer."""
     waited = 0.0
     while True:
@@ -94,7 +94,7 @@ def _patiently(session: Session, run_id: str, report_problem: Callable[[str], No
             return session.api.run(run_id)
         except (NoAnswerError, RefusedError) as error:
             passing = isinstance(error, NoAnswerError) or error.may_pass
-            if not passing or waited >= PATIENCE_SECONDS:
+            if not passing or waited >= MAX_SILENT_SECONDS:
                 raise
             if not waited:
                 report_problem(f"no answer, trying again: {error.lines[0]}")

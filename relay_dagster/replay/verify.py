@@ -51,7 +51,7 @@ class Verification:
     def __init__(self, session: Session, run_id: str, folder: Path) -> None:
         self._screen = session.screen
         artifacts = RunArtifacts(session, run_id, folder)
-        _refuse_borrowed_rows(artifacts)
+        _refuse_reused_rows(artifacts)
         self.run = artifacts.run
         self.engine_version = artifacts.summary.engine_version if artifacts.summary else None
         sink = ComparingSink(artifacts, folder)
@@ -119,7 +119,7 @@ class Verification:
             yield f"the run ended {end or 'with a feed'}, here {self._end_here or 'with a feed'}"
 
 
-def _refuse_borrowed_rows(artifacts: RunArtifacts) -> None:
+def _refuse_reused_rows(artifacts: RunArtifacts) -> None:
     """Refuse a run that has merged what another one has read."""
     stages = _stages(artifacts.summary)
     if Stage.MERGE_PRICE in stages and Stage.NORMALIZE not in stages:

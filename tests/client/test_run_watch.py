@@ -13,7 +13,7 @@ from rich.text import Text
 from relay_core.domain.codes import Stage
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.errors import NoAnswerError, RefusedError
-from relay_dagster.client.run_watch import PATIENCE_SECONDS, exit_status, watch
+from relay_dagster.client.run_watch import MAX_SILENT_SECONDS, exit_status, watch
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
 from support.api_world import ADMIN
@@ -144,7 +144,7 @@ def test_an_api_that_stays_away_ends_the_watching_and_says_how_to_look_again(
         watcher = Watcher(nobody)
         with pytest.raises(NoAnswerError):
             watch(watcher.session, api.run(run_id))
-    assert sum(watcher.pauses[1:]) == PATIENCE_SECONDS
+    assert sum(watcher.pauses[1:]) == MAX_SILENT_SECONDS
     assert f"relay show {run_id} --watch" in watcher.err.getvalue()
 
 

@@ -122,7 +122,7 @@ def through_work_file(vendor: NormalizedVendor, written: Written) -> NormalizedV
     again = read_work_file(data)
     kept = list(vendor.offers.columns)
     pd.testing.assert_frame_equal(again.offers[kept], vendor.offers)
-    assert again.rejects.equals(vendor.rejects)
+    assert again.rejected_rows.equals(vendor.rejected_rows)
     return again
 
 

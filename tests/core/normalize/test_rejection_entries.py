@@ -98,4 +98,4 @@ def test_cells_of_a_refused_row_are_cut_in_its_entry_and_whole_in_its_record() -
     value, ragged = entries_of(vendor)
     assert value.value == value.row_data["quantity_available"] == "x" * 1_000 + "…"
     assert ragged.row_data == ["B", "x" * 1_000 + "…"]
-    assert vendor.rejects["raw"].to_pylist() == [f"A,{long},1", f"B,{long}"]
+    assert vendor.rejected_rows["raw"].to_pylist() == [f"A,{long},1", f"B,{long}"]

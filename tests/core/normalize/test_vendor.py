@@ -17,7 +17,7 @@ from relay_core.normalize import rejected_rows
 from relay_core.normalize import vendor as vendor_module
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.validation.contracts import REJECT_SCHEMA
+from relay_core.validation.contracts import REJECTED_ROWS
 from support.builders import feed, tenant_config, vendor_document
 from support.memory_sink import MemorySink
 from support.normalizing import entries_of, normalize_vendors
@@ -100,7 +100,7 @@ def test_rows_are_refused_alike_however_many_are_judged_at_a_time(gate_rows: int
         read, _ = normalized(feed("A,x,1", "B,1,1", "C,1", "D,-1,1", "E,1,"), feed("F,1,1"))
 
     assert read.offers["sku"].tolist() == ["B", "E"]
-    assert read.rejects["row_number"].to_pylist() == [2, 4, 5]
+    assert read.rejected_rows["row_number"].to_pylist() == [2, 4, 5]
     assert [entry.row_number for entry in entries_of(read)] == [2, 4, 5]
 
 
@@ -113,8 +113,8 @@ def test_every_refused_row_is_kept_in_order_however_many_are_written_at_a_time()
         few, _ = normalized(feed(*records), feed())
     many, _ = normalized(feed(*records), feed())
 
-    assert few.rejects.num_rows == few.invalid_rows == 133
-    assert few.rejects.equals(many.rejects)
+    assert few.rejected_rows.num_rows == few.invalid_rows == 133
+    assert few.rejected_rows.equals(many.rejected_rows)
     assert few.entries == many.entries
 
 
@@ -127,12 +127,12 @@ def test_columns_of_more_text_than_short_offsets_reach_come_to_the_same_rows() -
 
     assert long.offers.equals(short.offers)
     assert long.offers.dtypes.tolist() == short.offers.dtypes.tolist()
-    assert long.rejects.equals(short.rejects)
+    assert long.rejected_rows.equals(short.rejected_rows)
 
 
 def test_refused_records_have_room_for_more_text_than_short_offsets_reach() -> None:
     read, _ = normalized(feed("A,x,1", "B,1", "C,y,1", "D"), feed())
 
-    assert read.rejects.schema == REJECT_SCHEMA
-    assert read.rejects["raw"].type == pa.large_string()
-    assert read.rejects["row_number"].to_pylist() == [2, 3, 4, 5]
+    assert read.rejected_rows.schema == REJECTED_ROWS
+    assert read.rejected_rows["raw"].type == pa.large_string()
+    assert read.rejected_rows["row_number"].to_pylist() == [2, 3, 4, 5]

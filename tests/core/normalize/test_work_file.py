@@ -39,7 +39,7 @@ def test_rejects_entries_and_counts_come_back() -> None:
     back = read_work_file(work_file(FEED))
     whole = normalize_vendor(CONFIG, CONFIG.vendors[0], FEED)
 
-    assert back.rejects.equals(whole.rejects)
+    assert back.rejected_rows.equals(whole.rejected_rows)
     assert back.entries == whole.entries
     assert (back.total_rows, back.valid_rows, back.fault_counts) == (5, 3, whole.fault_counts)
     assert back.causes == whole.causes

@@ -126,7 +126,7 @@ def test_the_contract_refuses_each_bad_cell(column: str) -> None:
     vendor = normalized(GOOD, bad_row(column), GOOD)
 
     assert (vendor.total_rows, vendor.invalid_rows) == (3, 1)
-    assert vendor.rejects["row_number"].to_pylist() == [3]
+    assert vendor.rejected_rows["row_number"].to_pylist() == [3]
 
 
 @pytest.mark.parametrize(("column", "mutant"), mutants(CANONICAL_SCHEMA))
