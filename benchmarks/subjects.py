@@ -16,7 +16,7 @@ from benchmarks.run_timing import Instants, dagster_instants
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 """Looks cost the machine something, too, and ours go through the API."""
 RUN_TIMEOUT_SECONDS = 120
 _ORDER = {"run_type": "inventory_sync"}
@@ -211,5 +211,5 @@ def _wait(look: Callable[[], object]) -> float:
     while not look():
         if time.monotonic() > deadline:
             raise TimeoutError(f"nothing came of it in {RUN_TIMEOUT_SECONDS} seconds")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     return time.time()

@@ -31,7 +31,7 @@ _BEFORE = {
     Action.HOLD,
     Action.SLOW,
 }
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _FORWARD_SECONDS = 60
 
 
@@ -184,7 +184,7 @@ class FaultProxy:
         if rule.action in (Action.DROP_BEFORE, Action.DROP_AFTER):
             raise _Dropped
         until = time.monotonic() + (self.slow_seconds if rule.action is Action.SLOW else math.inf)
-        while not rule.wait_for_release(_LOOK_SECONDS) and time.monotonic() < until:
+        while not rule.wait_for_release(_POLL_SECONDS) and time.monotonic() < until:
             if client_is_gone():
                 raise _Dropped
         if rule.was_discarded or rule.action in (Action.HANG, Action.SWALLOW):

@@ -11,7 +11,7 @@ import time
 from relay_dagster.orchestration.build import platform_for_ticks
 from relay_dagster.triggers.ticks.due import take_due
 
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     while True:
         for _ in range(take_due(platform)):
             print("started", flush=True)
-        time.sleep(LOOK_SECONDS)  # the pace of a daemon; whoever started this ends it
+        time.sleep(POLL_SECONDS)  # the pace of a daemon; whoever started this ends it
 
 
 if __name__ == "__main__":

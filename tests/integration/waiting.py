@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 _T = TypeVar("_T")
-LOOK_SECONDS = 0.3
+POLL_SECONDS = 0.3
 
 
 def wait_for(
-    what: str, look: Callable[[], _T | None], *, within: float, every: float = LOOK_SECONDS
+    what: str, look: Callable[[], _T | None], *, within: float, every: float = POLL_SECONDS
 ) -> _T:
     """Return the first truthy answer of ``look``.
 
@@ -39,4 +39,4 @@ def stays(what: str, look: Callable[[], object], *, seconds: float) -> None:
         found = look()
         if not found:
             raise AssertionError(f"did not hold for {seconds:.0f} s: {what}; it was {found!r}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)

@@ -19,7 +19,7 @@ from playwright.sync_api import Page
 
 from relay_dagster.devstack.processes import CODE, WEBSERVER, Stack, free_port, port_answers
 from ui.chromium import REBOUND, Browser, find_chromium, open_browser
-from ui.views import LOOK_MILLISECONDS, SECONDS_TO_LOAD
+from ui.views import POLL_MILLISECONDS, SECONDS_TO_LOAD
 
 pytestmark = pytest.mark.integration
 BARE = "bare"
@@ -146,7 +146,7 @@ def wait_beside(page: Page, look: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS_TO_LOAD
     while not look():
         assert time.monotonic() < deadline
-        page.wait_for_timeout(LOOK_MILLISECONDS)
+        page.wait_for_timeout(POLL_MILLISECONDS)
 
 
 OPEN_SOCKET = """ui => new Promise(over => {

@@ -14,7 +14,7 @@ from ui.chromium import WIDTH, Browser
 from ui.exhibits import FAILED, HELD, HISTORY, REFUSED, Exhibits
 
 SECONDS_TO_LOAD = 30
-LOOK_MILLISECONDS = 200
+POLL_MILLISECONDS = 200
 STAGES = ("FETCH_INPUTS", "NORMALIZE", "MERGE_PRICE", "WRITE_OUTPUTS", "total")
 CHANGES = (
     *("added", "removed", "changed", "unchanged", "price_up", "price_down"),
@@ -72,7 +72,7 @@ def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
         if not missing:
             return text
         assert time.monotonic() < deadline, f"{view.name} does not show {missing}, but:\n{text}"
-        page.wait_for_timeout(LOOK_MILLISECONDS)
+        page.wait_for_timeout(POLL_MILLISECONDS)
 
 
 def press(*texts: str) -> Callable[[Page], None]:
