@@ -1,1 +1,1 @@
-"""Text columns to one vendor's offers, refused rows, normalized.csv and work file."""
+"""Text columns to one vendor's offers, rejected rows, normalized.csv and work file."""

@@ -71,7 +71,7 @@ def show_result(
     _feed(console, artifacts["merged_inventory"], summary["record_count"])
     _counts(console, summary)
     if "invalid_rows" in artifacts:
-        _refused(console, artifacts)
+        _show_rejected(console, artifacts)
     if record is not None:
         _times(console, record, summary)
     if run.get("dagster_url"):
@@ -173,7 +173,7 @@ def _counts(console: Console, summary: Mapping[str, Any]) -> None:
     console.print(f"           warnings: {warnings or 'none'}")
 
 
-def _refused(console: Console, artifacts: Mapping[str, Path]) -> None:
+def _show_rejected(console: Console, artifacts: Mapping[str, Path]) -> None:
     title(console, "What was refused, and why")
     entries = json.loads(artifacts["errors"].read_text())["entries"]
     rows = [entry for entry in entries if "row_number" in entry]
