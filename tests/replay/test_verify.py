@@ -25,7 +25,7 @@ from support.client_world import ClientWorld
 from support.run_world import TENANT, World
 
 FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")
-GUIDE = (Path(__file__).resolve().parents[3] / "docs/CLI.md").read_text("utf-8")
+GUIDE = (Path(__file__).resolve().parents[2] / "docs/CLI.md").read_text("utf-8")
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
 
 

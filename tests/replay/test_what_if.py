@@ -18,7 +18,7 @@ from support.client_world import ClientWorld, Told
 from support.run_world import TENANT, World
 
 FIRST, SECOND = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "12")
-GUIDE = (Path(__file__).resolve().parents[3] / "docs/CLI.md").read_text("utf-8")
+GUIDE = (Path(__file__).resolve().parents[2] / "docs/CLI.md").read_text("utf-8")
 AGAINST = "changed against the feed of run 22832fde-c95f-4000-9bae-65488b0acbb4"
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
 
