@@ -46,9 +46,9 @@ def parser(options: dict[str, Any]) -> ParserConfig:
 
 
 def refusals_of(name: str) -> RejectionCodes:
-    refusals = BY_NAME[name].refusals
-    assert refusals is not None
-    return refusals
+    rejections = BY_NAME[name].rejections
+    assert rejections is not None
+    return rejections
 
 
 def column(texts: list[str]) -> pa.StringArray:

@@ -51,7 +51,7 @@ MOMENTS = st.datetimes(datetime(1895, 1, 1), datetime(2205, 1, 1))  # noqa: DTZ0
 
 
 def refusals() -> RejectionCodes:
-    found = BY_NAME["updated_at"].refusals
+    found = BY_NAME["updated_at"].rejections
     assert found is not None
     return found
 
