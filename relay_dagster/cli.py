@@ -22,28 +22,31 @@ if TYPE_CHECKING:
 
 CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
     "run": (
-        "runs:commands",
+        "client.runs:commands",
         "Start a run and print its run_id; with --watch exit with 1 unless it succeeds, 3 if held.",
     ),
-    "runs": ("runs:commands", "List runs, newest first."),
+    "runs": ("client.runs:commands", "List runs, newest first."),
     "show": (
-        "runs:commands",
+        "client.runs:commands",
         "Show a run: how it stands, what it counted, what it wrote; --watch as for `relay run`.",
     ),
     "errors": (
-        "causes:commands",
+        "client.causes:commands",
         "Show what went wrong in a run: each cause once, with its count, samples and what to do.",
     ),
     "explain": (
-        "explanations:commands",
+        "client.explanations:commands",
         "Show why a SKU's row of a run's feed is what it is: each step of the price, every offer.",
     ),
     "release": (
-        "holds:commands",
+        "client.holds:commands",
         "Publish the feed that a run holds back; shows it and asks, unless hash and guards are "
         "given.",
     ),
-    "rollback": ("holds:commands", "Publish the feed of one of the tenant's earlier runs again."),
+    "rollback": (
+        "client.holds:commands",
+        "Publish the feed of one of the tenant's earlier runs again.",
+    ),
     "verify": (
         "replay.verify:commands",
         "Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.",
@@ -54,19 +57,22 @@ CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
         "say.",
     ),
     "upload": (
-        "uploads:commands",
+        "client.uploads:commands",
         "Upload a vendor's feed, which needs no rights in the bucket, and print its key.",
     ),
-    "audit": ("audit:commands", "Show who did what, newest first: entries of the last 400 days."),
-    "config": ("configs:config", "Check tenants' configs, store them, and get them back."),
-    "tenant": ("tenants:tenant", "See how a tenant stands, delete it, restore it."),
-    "keys": ("keys:keys", "Make keys of a tenant, see what they may do, and delete them."),
+    "audit": (
+        "client.audit:commands",
+        "Show who did what, newest first: entries of the last 400 days.",
+    ),
+    "config": ("client.configs:config", "Check tenants' configs, store them, and get them back."),
+    "tenant": ("client.tenants:tenant", "See how a tenant stands, delete it, restore it."),
+    "keys": ("client.keys:keys", "Make keys of a tenant, see what they may do, and delete them."),
     "webhooks": (
-        "webhooks:webhooks",
+        "client.webhooks:webhooks",
         "Have URLs told of a tenant's runs and feeds, and see what was sent.",
     ),
 }
-"""The client's commands and groups: module and variable in ``client``, and the line of help."""
+"""The client's commands and groups: module and variable, and the line of help."""
 
 
 class _LazyCommand(TyperCommand):
@@ -83,7 +89,7 @@ class _LazyCommand(TyperCommand):
     ) -> Any:
         """Return the context of the loaded command."""
         module, _, variable = self.place.partition(":")
-        found = getattr(import_module(f"relay_dagster.client.{module}"), variable)
+        found = getattr(import_module(f"relay_dagster.{module}"), variable)
         group = typer.main.get_group(found)
         group.help, group.no_args_is_help = self.help, True
         loaded = group if variable != "commands" else group.commands[str(self.name)]

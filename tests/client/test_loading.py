@@ -14,7 +14,7 @@ from relay_dagster.cli import CLIENT_COMMANDS
 def test_a_command_is_where_the_list_says_with_that_help(name: str) -> None:
     place, line = CLIENT_COMMANDS[name]
     module, _, variable = place.partition(":")
-    group = typer.main.get_group(getattr(import_module(f"relay_dagster.client.{module}"), variable))
+    group = typer.main.get_group(getattr(import_module(f"relay_dagster.{module}"), variable))
     if variable == "commands":
         text = " ".join(str(group.commands[name].help).partition("\n\n")[0].split())
         assert line.removesuffix(".") in text

@@ -44,7 +44,7 @@ def random_world(seed: int, steps: int = STEPS) -> Tally:
         world.process().add_webhook()
         for step in range(1, steps + 1):
             try:
-                _step(world, chance)
+                _step(world, rng)
                 if step % BETWEEN_CHECKS == 0:
                     tally.worlds += 1
                     _settle(world)
