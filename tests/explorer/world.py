@@ -403,10 +403,21 @@ class Process:
 @contextmanager
 def new_world(**changes: Any) -> Iterator[World]:
     """Yield an empty installation; ``changes`` are fields of its settings."""
-    logging.getLogger("relay").setLevel(logging.CRITICAL + 1)
-    with bootstrapped_aws() as variables:
+    with _no_log(), bootstrapped_aws() as variables:
         settings = Settings.from_env({**variables, "AWS_REGION": "us-east-1"})
         given = {"deletion_grace_hours": 1, "retention_days": RETENTION_DAYS, **changes}
         world = World(settings.model_copy(update=given))
         with ruling_aws(world.clock), quick_transactions():
             yield world
+
+
+@contextmanager
+def _no_log() -> Iterator[None]:
+    """Keep the log of deaths and faults, which are meant, off standard error meanwhile."""
+    logger = logging.getLogger("relay")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
