@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
-from collections.abc import Callable
-from contextlib import suppress
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
+from unittest.mock import patch
 
 from explorer.acts import SECONDS, Act, act_or_be_refused, begin
 from explorer.exploring import Tally, described
@@ -39,7 +42,7 @@ _JUMPS = (0, 0, 1, 1, 7, 30, 65, 100, 400, 4000, 50_000)
 def random_world(seed: int, steps: int = STEPS) -> Tally:
     """Let a world go its way, settle it now and then, and see that all holds."""
     rng, tally, started = random.Random(seed), Tally(), time.perf_counter()
-    with new_world() as world:
+    with _repeatable(seed), new_world() as world:
         begin(world, "published", "published")
         world.process().add_webhook()
         for step in range(1, steps + 1):
@@ -55,6 +58,17 @@ def random_world(seed: int, steps: int = STEPS) -> Tally:
         tally.calls = world.calls()
     tally.seconds = time.perf_counter() - started
     return tally
+
+
+@contextmanager
+def _repeatable(seed: int) -> Iterator[None]:
+    """Let the ids that are made at random be the same for the same seed."""
+    ids = random.Random(f"ids of {seed}")
+    with (
+        patch.object(uuid, "uuid4", lambda: uuid.UUID(int=ids.getrandbits(128), version=4)),
+        patch.object(secrets, "token_hex", lambda size=32: ids.randbytes(size).hex()),
+    ):
+        yield
 
 
 def _step(world: World, rng: random.Random) -> None:

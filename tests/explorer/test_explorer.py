@@ -17,6 +17,7 @@ from explorer.faults import (
     spoil,
     unconditional_pointer,
 )
+from explorer.random_worlds import random_world
 from explorer.world import new_world
 
 
@@ -72,3 +73,9 @@ def test_an_error_that_nobody_expects_breaks_one_world_and_the_rest_goes_on() ->
 )
 def test_seeds_are_numbers_and_ranges(text: str, seeds: list[int]) -> None:
     assert seeds_of(text) == seeds
+
+
+def test_the_same_seed_makes_the_same_world() -> None:
+    first, again = random_world(3, steps=30), random_world(3, steps=30)
+    assert (first.calls, first.broken) == (again.calls, again.broken)
+    assert first.worlds == 1

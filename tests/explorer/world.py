@@ -197,6 +197,10 @@ class World:
     # --- what happens to it ---------------------------------------------------------------------
 
     def lose_messages(self) -> None:
+        """Let the queue lose its messages; of a job without a record nobody else knows."""
+        jobs = {json.loads(each.body)["run_id"] for each in self.messages()}
+        unknown = jobs - {each["run_id"] for each in self.runs()}
+        self.accepted = [each for each in self.accepted if each not in unknown]
         self.state.purge(self.settings.queue_url)
 
     def redrive(self) -> None:
