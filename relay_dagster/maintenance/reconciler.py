@@ -215,9 +215,9 @@ class ReconcileTick:
         if record.receipt_handle is not None and record.trigger is not Trigger.DAGSTER:
             self.platform.queue.delete(record.receipt_handle)
         self._call_next(record.tenant_id)
-        settled = self.platform.ledger.acknowledge(record.run_id, known=record)
         if record.hold is not None and record.status is RunStatus.CANCELLED:
-            withdraw(self.platform.objects, record)
+            withdraw(self.platform.objects, record)  # nobody checks a settled run again
+        settled = self.platform.ledger.acknowledge(record.run_id, known=record)
         if record.status is RunStatus.SUCCEEDED:
             remove_superseded(self.platform, record.tenant_id, self.clock())
         return settled

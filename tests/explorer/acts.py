@@ -129,6 +129,13 @@ def _cancel_held(world: World) -> Act:
     return lambda process: process.cancel(held)
 
 
+def _settle_discarded(world: World) -> Act:
+    """A held run has been cancelled: its copies among the published go."""
+    _, held = begin(world, "published", "held")
+    world.process().cancel(held)
+    return lambda process: process.reconcile()
+
+
 def _reconcile_cancelled(world: World) -> Act:
     """A cancel is wished, and the run's host is dead."""
     begin(world, "published")
@@ -229,6 +236,7 @@ BEGINNINGS: dict[str, Beginning] = {
     "cancel, carried out": _reconcile_cancelled,
     "expiry": _expire,
     "settle": _settle_run,
+    "settle, discarded": _settle_discarded,
     "dead run": _dead_run,
     "last attempt": _last_attempt,
     "unsent message": _send_unsent,
