@@ -83,17 +83,6 @@ def zero_bytes(size: int) -> pa.Buffer:
     return _zero_pages(size.bit_length())
 
 
-def texts_between(
-    data: npt.NDArray[np.uint8], starts: npt.NDArray[Any], ends: npt.NDArray[Any]
-) -> pa.StringArray:
-    """Return texts that lie one behind another in some bytes, none of them beyond short offsets."""
-    bounds = np.zeros(2 * len(starts) + 1, np.int64)
-    bounds[:-1:2], bounds[1::2], bounds[-1] = starts, ends, ends[-1] if len(ends) else 0
-    buffers = [None, pa.py_buffer(bounds), pa.py_buffer(data)]
-    both = pa.Array.from_buffers(pa.large_string(), 2 * len(starts), buffers)
-    return both.take(pa.array(np.arange(0, 2 * len(starts), 2))).cast(pa.string())
-
-
 def trim(text: pa.StringArray) -> pa.StringArray:
     """Trim each cell as Python's ``str.strip`` does."""
     return pc.utf8_trim_whitespace(text)

@@ -121,7 +121,3 @@ def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:
         for result in results
     ]
     return table(rows, kinds)
-
-
-def _move(example: Mapping[str, Any]) -> str:
-    return f"{example['sku']}: {example['before']} -> {example['after']}"
