@@ -48,7 +48,7 @@ LOST_SECONDS = 30
 CAPACITY = 2
 INTAKE_LIMIT = 4
 DAGSTER = (CODE, WEBSERVER, DAEMON)
-RUN_SECONDS = 90
+RUN_SECONDS = 180
 """How long a run may take to end, on a machine that is busy with other stacks."""
 
 SHORT_TIMES = {
