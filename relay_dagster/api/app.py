@@ -39,7 +39,7 @@ from relay_dagster.api.routes import (
 from relay_dagster.api.routes.config_schema import get_config_schema
 from relay_dagster.api.security.admin_keys import read_admin_keys, refuse_unsafe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
-from relay_dagster.api.security.rate_limits import WrongKeys
+from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
 from relay_dagster.aws.clients import SHORT_TIMEOUTS, Clients
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.settings import Settings
@@ -88,6 +88,10 @@ def create_app(
         WrongKeys(limits.wrong_keys_per_minute),
     )
     app.state.rates = CallerRates(settings.rate_limit_per_minute, limits.burst)
+    tests = limits.webhook_tests_per_minute
+    app.state.webhook_tests = TokenBuckets(
+        tests, tests, what=f"a tenant's webhooks are tested {tests} times a minute at the most"
+    )
     for module in _ROUTES:
         app.router.routes.extend(module.routes.routes)
     app.add_api_route("/v1/config.schema.json", get_config_schema, include_in_schema=False)

@@ -22,6 +22,7 @@ class ApiLimits:
         check_cpu_seconds: that `config:check` takes to read uploads; 422 `CHECK_TOO_SLOW`.
         checks: of them at once; 503 `CHECKS_BUSY`.
         explanations: of SKUs at once; 503 `EXPLANATIONS_BUSY`.
+        webhook_tests_per_minute: of a tenant's webhooks; 429 `RATE_LIMITED`.
         ready_seconds: that an answer of `GET /v1/ready` stands before AWS is asked again.
         answer_bytes: of an answer; a list ends early, with a `next_cursor`.
     """
@@ -36,6 +37,7 @@ class ApiLimits:
     check_cpu_seconds: float = 5
     checks: int = 2
     explanations: int = 2
+    webhook_tests_per_minute: int = 10
     ready_seconds: float = 2
     answer_bytes: int = 1 << 20
 

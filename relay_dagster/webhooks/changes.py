@@ -70,13 +70,21 @@ def edited(tenant_id: str, webhook_id: str, edit: Edit) -> WebhooksRule:
 # --- of one webhook -----------------------------------------------------------------------------
 
 
-def updated(**changes: Any) -> Edit:
-    """Change what people choose; one that is enabled, or has moved, begins anew."""
+def updated(now: datetime, **changes: Any) -> Edit:
+    """Change what people choose; one that is enabled, or has moved, begins anew.
+
+    Events from before ``now`` are not for one that is enabled by it.
+    """
     if "enabled" in changes:
         changes["disabled_reason"] = None
     if changes.get("enabled") or "url" in changes:
         changes["failing_since"] = None
-    return lambda webhook: replace(webhook, **changes)
+
+    def edit(webhook: Webhook) -> Webhook:
+        is_anew = changes.get("enabled") and not webhook.enabled
+        return replace(webhook, **changes, enabled_at=now if is_anew else webhook.enabled_at)
+
+    return edit
 
 
 def rotated(secret: str, now: datetime) -> Edit:

@@ -63,6 +63,7 @@ class EventQueue(StrEnum):
 class Webhook:
     """One receiver of a tenant's events. Instants are aware, UTC.
 
+    ``enabled_at`` is when it was enabled again, None of one that never was.
     ``previous_secret`` signs too until ``previous_secret_until``. ``failing_since`` is when the
     first of the failures was that no success has followed. ``created_by`` is a caller's id.
     """
@@ -76,6 +77,7 @@ class Webhook:
     created_by: str | None = None
     description: str | None = None
     enabled: bool = True
+    enabled_at: datetime | None = None
     previous_secret: str | None = field(default=None, repr=False)
     previous_secret_until: datetime | None = None
     failing_since: datetime | None = None
@@ -88,9 +90,13 @@ class Webhook:
             return (self.secret,)
         return self.secret, self.previous_secret
 
+    def hears(self, event: Event) -> bool:
+        """Tell whether it is enabled, and has been since before an event of its tenant."""
+        return self.enabled and event.occurred_at >= (self.enabled_at or self.created_at)
+
     def wants(self, event: Event) -> bool:
         """Tell whether it is told of an event of its tenant."""
-        if not self.enabled:
+        if not self.hears(event):
             return False
         if event.only_for is not None:
             return event.only_for == self.webhook_id

@@ -40,14 +40,14 @@ def is_failing_for_good(webhook: Webhook, now: datetime) -> bool:
 def addressed(event: Event, webhooks: Iterable[Webhook], now: datetime) -> Event:
     """Return an event with its deliveries as its tenant's webhooks have it now.
 
-    At the first look that is one for each webhook that wants it. Later those end that have no
-    webhook any more, or a disabled one.
+    At the first look that is one for each webhook that wants it. Later those end whose webhook is
+    gone, or disabled, or was enabled anew after the event.
     """
     webhooks = list(webhooks)
     if event.deliveries is None:
         wanting = (each.webhook_id for each in webhooks if each.wants(event))
         return _with(event, {each: Delivery(each, next_attempt_at=now) for each in wanting})
-    alive = {each.webhook_id for each in webhooks if each.enabled}
+    alive = {each.webhook_id for each in webhooks if each.hears(event)}
     return ended(event, event.deliveries.keys() - alive)
 
 

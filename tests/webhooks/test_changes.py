@@ -26,14 +26,17 @@ def test_whoever_enables_or_moves_a_webhook_begins_anew() -> None:
     broken = disabled(DisabledReason.FAILING)(failing(NOW)(failing(NOW)(webhook())))
     assert (broken.enabled, broken.failing_since) == (False, NOW)
     assert broken.disabled_reason is DisabledReason.FAILING
-    enabled = updated(enabled=True)(broken)
-    assert enabled == replace(broken, enabled=True, failing_since=None, disabled_reason=None)
-    moved = updated(url="https://new.example.com/")(failing(NOW)(webhook()))
+    enabled = updated(NOW, enabled=True)(broken)
+    anew = replace(broken, enabled=True, enabled_at=NOW, failing_since=None, disabled_reason=None)
+    assert enabled == anew
+    again = updated(NOW + SECOND, enabled=True)(enabled)
+    assert again.enabled_at == NOW
+    moved = updated(NOW, url="https://new.example.com/")(failing(NOW)(webhook()))
     assert moved.failing_since is None
 
 
 def test_one_that_a_person_has_disabled_has_no_reason() -> None:
-    off = updated(enabled=False)(webhook())
+    off = updated(NOW, enabled=False)(webhook())
     assert (off.enabled, off.disabled_reason) == (False, None)
     assert disabled(DisabledReason.GONE)(off) == off
 

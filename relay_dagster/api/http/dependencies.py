@@ -14,6 +14,7 @@ from relay_dagster.api.explainer import Explainer
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
+from relay_dagster.api.security.rate_limits import TokenBuckets
 from relay_dagster.wiring import Platform
 
 
@@ -30,5 +31,6 @@ PlatformDep = Annotated[Platform, Depends(_part("platform"))]
 KeyringDep = Annotated[Keyring, Depends(_part("keyring"))]
 ReadinessDep = Annotated[ReadinessProbe, Depends(_part("readiness"))]
 RatesDep = Annotated[CallerRates, Depends(_part("rates"))]
+WebhookTestsDep = Annotated[TokenBuckets, Depends(_part("webhook_tests"))]
 FeedCheckerDep = Annotated[FeedChecker, Depends(_part("feed_checker"))]
 ExplainerDep = Annotated[Explainer, Depends(_part("explainer"))]

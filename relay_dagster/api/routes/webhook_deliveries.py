@@ -10,11 +10,13 @@ from typing import Annotated
 
 from fastapi import Query
 
-from relay_dagster.api.http.dependencies import PlatformDep
+from relay_dagster.api.http.dependencies import PlatformDep, WebhookTestsDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
+from relay_dagster.api.http.problems import exceeded
 from relay_dagster.api.http.request_parsing import CURSOR, TenantId, WebhookId, router
 from relay_dagster.api.routes.webhooks import find_webhook
 from relay_dagster.api.security.auth import MayConfigure, MayRead
+from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.webhooks.errors import WebhookDisabledError
@@ -33,12 +35,23 @@ _PLACE = "/v1/tenants/{tenant_id}/webhooks/{webhook_id}"
     responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND", "WEBHOOK_DISABLED"),
 )
 def send_test_delivery(
-    tenant_id: TenantId, webhook_id: WebhookId, caller: MayConfigure, platform: PlatformDep
+    tenant_id: TenantId,
+    webhook_id: WebhookId,
+    caller: MayConfigure,
+    platform: PlatformDep,
+    tests: WebhookTestsDep,
 ) -> TrialDelivery:
-    """Have a `webhook.test` sent to a webhook, and to no other: signed and tried like any event."""
+    """Have a `webhook.test` sent to a webhook, and to no other: signed and tried like any event.
+
+    A tenant may ask for 10 a minute.
+    """
     webhook = find_webhook(platform, tenant_id, webhook_id)
     if not webhook.enabled:
         raise WebhookDisabledError(webhook_id)
+    try:
+        tests.take(tenant_id)
+    except RateLimitedError as error:
+        raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
     event = trial_event(tenant_id, webhook_id, utc_now())
     platform.webhooks.add_event(event)
     sent = {"tenant_id": tenant_id, "webhook_id": webhook_id, "delivery_id": event.event_id}

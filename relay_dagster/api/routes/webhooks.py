@@ -141,8 +141,9 @@ def update_webhook(
     if "url" in changes:
         details["receiver"] = _receiver_of(asked.url, platform)
     find_webhook(platform, tenant_id, webhook_id)
-    entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, utc_now(), **details)
-    rule = edited(tenant_id, webhook_id, updated(**changes))
+    now = utc_now()
+    entry = acting.entry(Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details)
+    rule = edited(tenant_id, webhook_id, updated(now, **changes))
     after = platform.webhooks.change(tenant_id, rule, entry)
     _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
     return ListedWebhook.of(find(after, tenant_id, webhook_id))

@@ -57,11 +57,17 @@ class TokenBuckets:
         per_minute: tokens that come back.
         burst: that a bucket holds; no more than a minute's.
         clock: seconds, from anywhere.
+        what: is said to whom there is no token for.
     """
 
     def __init__(
-        self, per_minute: int, burst: int, clock: Callable[[], float] = time.monotonic
+        self,
+        per_minute: int,
+        burst: int,
+        clock: Callable[[], float] = time.monotonic,
+        what: str = "too many requests with this key",
     ) -> None:
+        self._what = what
         self._per_second = per_minute / _MINUTE_SECONDS
         self._burst = min(burst, per_minute)
         self._clock = clock
@@ -81,7 +87,7 @@ class TokenBuckets:
             if level >= 1:
                 self._levels.set(name, (level - 1, now))
                 return
-        raise RateLimitedError("too many requests with this key", (1 - level) / self._per_second)
+        raise RateLimitedError(self._what, (1 - level) / self._per_second)
 
 
 class WrongKeys:

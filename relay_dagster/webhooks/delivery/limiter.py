@@ -1,7 +1,8 @@
-"""A limiter of calls to receivers: one at a time to each, 32 in all, 16 of them to slow receivers.
+"""A limiter of calls to receivers: one at a time to each of a tenant's, 4 of a tenant, 32 in all.
 
-A receiver's calls wait in its own queue, first in, first out; receivers take turns. One call waits
-for a receiver that is slow: the others are refused or handed back, to come again later.
+An endpoint is a tenant's receiver; its calls wait in its own queue, first in, first out, and
+endpoints take turns. At most 16 calls go to slow ones: those that have not yet answered in time,
+too. Behind a call that took too long one waits: the others are refused or handed back.
 """
 
 from __future__ import annotations
@@ -12,44 +13,35 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 MAX_AT_ONCE = 32
+MAX_OF_TENANT = 4
 MAX_SLOW_AT_ONCE = 16
 MAX_WAITING = 200
+MAX_ENDPOINTS = 10_000
+"""Of more, those that were called longest ago are forgotten."""
 SLOW_SECONDS = 2.0
-SLOW_FOR_SECONDS = 60.0
-"""A receiver that was slow counts as that for so long after its last call."""
 
 
-class HasEndpoint(Protocol):
-    """A call to be made."""
-
-    @property
-    def endpoint(self) -> str:
-        """The receiver that it goes to."""
-
-
-_Call = TypeVar("_Call", bound=HasEndpoint)
+_Call = TypeVar("_Call")
 
 
 @dataclass(eq=False)
 class _Endpoint(Generic[_Call]):
-    """A receiver: the calls that wait for it, and how long it takes."""
+    """A tenant's receiver: the calls that wait for it, and how long the last one took."""
 
+    tenant_id: str
     waiting: deque[_Call] = field(default_factory=deque)
-    is_scheduled: bool = False
     called_at: float | None = None
-    ended_at: float = float("-inf")
-    took: float = 0.0
+    took: float | None = None
 
     def is_slow(self, now: float) -> bool:
-        if self.called_at is not None and now - self.called_at > SLOW_SECONDS:
-            return True
-        return self.took > SLOW_SECONDS and now - self.ended_at < SLOW_FOR_SECONDS
+        return self.took is None or self.max_waiting(now) == 1
 
     def max_waiting(self, now: float) -> int:
-        return 1 if self.is_slow(now) else MAX_WAITING
+        so_far = 0.0 if self.called_at is None else now - self.called_at
+        return 1 if max(self.took or 0.0, so_far) > SLOW_SECONDS else MAX_WAITING
 
 
 class EndpointLimiter(Generic[_Call]):
@@ -66,23 +58,25 @@ class EndpointLimiter(Generic[_Call]):
         self._make = make
         self._monotonic = monotonic
         self._pool = ThreadPoolExecutor(MAX_AT_ONCE, thread_name_prefix="webhook_call")
-        self._endpoints: dict[str, _Endpoint[_Call]] = {}
+        # The one that was called longest ago is the first.
+        self._endpoints: dict[tuple[str, str], _Endpoint[_Call]] = {}
+        # Those whose turn it is next come first; none that is being called.
+        self._turns: list[_Endpoint[_Call]] = []
         self._calling: set[_Endpoint[_Call]] = set()
-        self._parked: deque[_Endpoint[_Call]] = deque()
         self._made: list[_Call] = []
         self._has_made = threading.Condition()
 
-    def submit(self, call: _Call) -> bool:
+    def submit(self, call: _Call, tenant_id: str, receiver: str) -> bool:
         """Let a call wait for its turn; return False where too many wait already."""
-        now = self._monotonic()
         with self._has_made:
-            endpoint = self._endpoints.setdefault(call.endpoint, _Endpoint())
-            if len(endpoint.waiting) >= endpoint.max_waiting(now):
+            name = tenant_id, receiver
+            endpoint = self._endpoints[name] = self._endpoints.pop(name, _Endpoint(tenant_id))
+            if len(endpoint.waiting) >= endpoint.max_waiting(self._monotonic()):
                 return False
+            if not endpoint.waiting and endpoint not in self._calling:
+                self._turns.append(endpoint)
             endpoint.waiting.append(call)
-            if not endpoint.is_scheduled:
-                endpoint.is_scheduled = True
-                self._pool.submit(self._call_next, endpoint)
+            self._begin()
             return True
 
     def made(self, count: int, seconds: float) -> list[_Call]:
@@ -93,38 +87,47 @@ class EndpointLimiter(Generic[_Call]):
             return made
 
     def postponed(self) -> list[_Call]:
-        """Hand back the calls that wait behind slow receivers, all but the first of each."""
+        """Hand back the calls that wait behind slow ones, all but the first of each endpoint."""
         now, postponed = self._monotonic(), []
         with self._has_made:
             for name, endpoint in list(self._endpoints.items()):
                 while len(endpoint.waiting) > endpoint.max_waiting(now):
                     postponed.append(endpoint.waiting.pop())
-                if not endpoint.is_scheduled and not endpoint.is_slow(now):
+                is_idle = not endpoint.waiting and endpoint not in self._calling
+                if is_idle and len(self._endpoints) > MAX_ENDPOINTS:
                     del self._endpoints[name]
         return postponed
 
-    def _call_next(self, endpoint: _Endpoint[_Call]) -> None:
-        """Make the first call that waits for a receiver, on a thread of the pool."""
-        with self._has_made:
-            began = self._monotonic()
-            slow = sum(each.is_slow(began) for each in self._calling)
-            if endpoint.is_slow(began) and slow >= MAX_SLOW_AT_ONCE:
-                self._parked.append(endpoint)
-                return
-            call = endpoint.waiting.popleft()
-            endpoint.called_at = began
+    def _begin(self) -> None:
+        """Begin the calls that there is room for."""
+        now, left = self._monotonic(), []
+        slow = sum(each.is_slow(now) for each in self._calling)
+        for endpoint in self._turns:
+            tenants = [each.tenant_id for each in self._calling]
+            if (
+                len(tenants) == MAX_AT_ONCE
+                or tenants.count(endpoint.tenant_id) == MAX_OF_TENANT
+                or (endpoint.is_slow(now) and slow >= MAX_SLOW_AT_ONCE)
+            ):
+                left.append(endpoint)
+                continue
+            slow += endpoint.is_slow(now)
+            endpoint.called_at = now
             self._calling.add(endpoint)
+            self._pool.submit(self._call, endpoint, endpoint.waiting.popleft())
+        self._turns = left
+
+    def _call(self, endpoint: _Endpoint[_Call], call: _Call) -> None:
+        """Make a call on a thread of the pool."""
         try:
             self._make(call)
         finally:
             with self._has_made:
                 self._calling.remove(endpoint)
-                endpoint.called_at, endpoint.ended_at = None, self._monotonic()
-                endpoint.took = endpoint.ended_at - began
-                endpoint.is_scheduled = bool(endpoint.waiting)
+                endpoint.took = self._monotonic() - (endpoint.called_at or 0)
+                endpoint.called_at = None
+                if endpoint.waiting:
+                    self._turns.append(endpoint)
+                self._begin()
                 self._made.append(call)
                 self._has_made.notify()
-            if self._parked:
-                self._pool.submit(self._call_next, self._parked.popleft())
-            if endpoint.is_scheduled:
-                self._pool.submit(self._call_next, endpoint)

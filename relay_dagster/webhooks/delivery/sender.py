@@ -74,13 +74,6 @@ class Call:
     defect: Exception | None = None
     has_disabled: bool = False
 
-    @property
-    def endpoint(self) -> str:
-        """The receiver; of a webhook that may not be called, the webhook."""
-        if isinstance(self.destination, str):
-            return self.webhook.webhook_id
-        return self.destination.receiver
-
 
 @dataclass
 class InFlight:
@@ -208,9 +201,11 @@ class Sender:
             flight = InFlight(event, addressed(event, by_id.values(), now))
             self._in_flight[event.event_id] = flight
             for webhook in [by_id[webhook_id] for webhook_id in due(flight.event, now)]:
-                call = Call(event, webhook, self._destination_of(webhook), read_at)
+                where = self._destination_of(webhook)
+                receiver = webhook.webhook_id if isinstance(where, str) else where.receiver
+                call = Call(event, webhook, where, read_at)
                 flight.open.add(webhook.webhook_id)
-                if not self._limiter.submit(call):
+                if not self._limiter.submit(call, event.tenant_id, receiver):
                     self._postpone(flight, webhook.webhook_id)
             if not flight.open:
                 self._change(flight, flight.event)

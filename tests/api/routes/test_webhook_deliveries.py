@@ -51,6 +51,20 @@ def test_a_test_makes_an_event_for_that_webhook_alone(world: ApiWorld, receiver:
     }
 
 
+def test_a_tenant_has_so_many_tests_a_minute(world: ApiWorld, receiver: Webhook) -> None:
+    another = stored_webhook(world.platform)
+    answers = [
+        world.client.post(f"{place_of(each)}/test") for each in (receiver, another) * 5 + (another,)
+    ]
+    assert [each.status_code for each in answers[:10]] == [202] * 10
+    assert_problem(answers[10], 429, "RATE_LIMITED")
+    assert 0 < int(answers[10].headers["Retry-After"]) <= 6
+    world.store_config(tenant_id="other")
+    others = stored_webhook(world.platform, tenant_id="other")
+    path = f"/v1/tenants/other/webhooks/{others.webhook_id}/test"
+    assert world.client.post(path).status_code == 202
+
+
 def test_one_that_is_disabled_is_not_tried(world: ApiWorld, receiver: Webhook) -> None:
     world.client.patch(place_of(receiver), json={"enabled": False})
     answer = world.client.post(f"{place_of(receiver)}/test")

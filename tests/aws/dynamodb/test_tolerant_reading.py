@@ -129,7 +129,7 @@ def webhooks_of(world: World) -> str:
 
 def change_webhook(world: World) -> None:
     (hook,) = world.webhooks.of_tenant("acme")
-    rule = edited("acme", hook.webhook_id, updated(description="new"))
+    rule = edited("acme", hook.webhook_id, updated(NOW, description="new"))
     assert world.webhooks.change("acme", rule)[0].description == "new"
 
 

@@ -75,7 +75,7 @@ def test_a_change_is_told_in_its_own_transaction(platform: Platform) -> None:
 def test_what_changes_nothing_or_is_refused_is_not_told(platform: Platform) -> None:
     one = stored_webhook(platform)
     entry = SYSTEM.entry(Action.WEBHOOK_CHANGED, "acme", one.webhook_id, NOW)
-    same = edited("acme", one.webhook_id, updated(url=one.url))
+    same = edited("acme", one.webhook_id, updated(NOW, url=one.url))
     assert platform.webhooks.change("acme", same, entry) == (one,)
     with pytest.raises(UnknownWebhookError, match="acme has no webhook wh_1"):
         platform.webhooks.change("acme", removed("acme", "wh_1"), entry)

@@ -8,9 +8,9 @@ import pytest
 
 from relay_dagster.webhooks.delivery.limiter import (
     MAX_AT_ONCE,
+    MAX_OF_TENANT,
     MAX_SLOW_AT_ONCE,
     MAX_WAITING,
-    SLOW_FOR_SECONDS,
     SLOW_SECONDS,
     EndpointLimiter,
 )
@@ -19,9 +19,10 @@ from support.fakes import Seconds
 
 @dataclass
 class Job:
-    """A call that tells when it has begun, and ends when it is let."""
+    """A call that tells when it has begun, and ends when it is let; by default a tenant each."""
 
-    endpoint: str
+    receiver: str
+    tenant_id: str = ""
     may_end: threading.Event = field(default_factory=threading.Event)
     begun: threading.Event = field(default_factory=threading.Event)
 
@@ -30,8 +31,8 @@ class Job:
         assert self.may_end.wait(30)
 
 
-def quick(receiver: str) -> Job:
-    job = Job(receiver)
+def quick(receiver: str, tenant_id: str = "") -> Job:
+    job = Job(receiver, tenant_id)
     job.may_end.set()
     return job
 
@@ -48,10 +49,16 @@ class World:
 
     def add(self, job: Job) -> bool:
         self.jobs.append(job)
-        return self.limiter.submit(job)
+        return self.limiter.submit(job, job.tenant_id or job.receiver, job.receiver)
 
-    def begin(self, receiver: str) -> Job:
-        job = Job(receiver)
+    def know(self, *receivers: str) -> None:
+        """Let receivers answer in time, so that they count as slow no more."""
+        for receiver in receivers:
+            assert self.add(quick(receiver))
+            self.made(1)
+
+    def begin(self, receiver: str, tenant_id: str = "") -> Job:
+        job = Job(receiver, tenant_id)
         assert self.add(job)
         assert job.begun.wait(10)
         return job
@@ -88,6 +95,7 @@ def test_a_receiver_that_hangs_holds_up_no_other(world: World) -> None:
 
 
 def test_so_many_calls_are_made_at_once_and_no_more(world: World) -> None:
+    world.know(*(f"r{number}" for number in range(MAX_AT_ONCE)), "one_more")
     begun = [world.begin(f"r{number}") for number in range(MAX_AT_ONCE)]
     last = Job("one_more")
     assert world.add(last)
@@ -98,7 +106,41 @@ def test_so_many_calls_are_made_at_once_and_no_more(world: World) -> None:
     assert MAX_AT_ONCE == 32
 
 
+def test_a_receiver_is_called_once_at_a_time_for_each_tenant(world: World) -> None:
+    first = world.begin("host", "flood")
+    flood = [quick("host", "flood") for _ in range(50)]
+    others = [quick("host", f"t{number}") for number in range(100)]
+    for job in (*flood, *others):
+        assert world.add(job)
+    assert {each.tenant_id for each in world.made(100)} == {each.tenant_id for each in others}
+    first.may_end.set()
+    assert world.made(51) == [first, *flood]
+
+
+def test_of_a_tenant_so_many_calls_are_made_at_once(world: World) -> None:
+    begun = [world.begin(f"r{number}", "busy") for number in range(MAX_OF_TENANT)]
+    fifth = quick("r4", "busy")
+    assert world.add(fifth)
+    world.know("other")
+    assert not fifth.begun.is_set()
+    begun[0].may_end.set()
+    assert world.made(2) == [begun[0], fifth]
+    assert MAX_OF_TENANT == 4
+
+
+def test_receivers_that_have_not_yet_answered_in_time_count_as_slow(world: World) -> None:
+    world.know("known")
+    fresh = [world.begin(f"fresh{number}") for number in range(MAX_SLOW_AT_ONCE)]
+    late = quick("late")
+    assert world.add(late)
+    world.know("known")
+    assert not late.begun.is_set()
+    fresh[0].may_end.set()
+    assert world.made(2) == [fresh[0], late]
+
+
 def test_receivers_take_turns(world: World) -> None:
+    world.know(*(f"r{number}" for number in range(MAX_AT_ONCE)), "a", "b")
     held = [world.begin(f"r{number}") for number in range(MAX_AT_ONCE)]
     waiting = [quick(name) for name in ("a", "a", "a", "b")]
     for job in waiting:
@@ -108,6 +150,7 @@ def test_receivers_take_turns(world: World) -> None:
 
 
 def test_slow_receivers_together_leave_threads_to_others(world: World) -> None:
+    world.know("late", "other")
     slow = [world.begin(f"slow{number}") for number in range(MAX_SLOW_AT_ONCE)]
     late = world.begin("late")
     world.seconds.now += SLOW_SECONDS + 0.1
@@ -116,7 +159,7 @@ def test_slow_receivers_together_leave_threads_to_others(world: World) -> None:
     again = quick("late")
     assert world.add(again)
     assert world.add(quick("other"))
-    assert world.made(1)[0].endpoint == "other"
+    assert world.made(1)[0].receiver == "other"
     assert not again.begun.is_set()
     slow[0].may_end.set()
     assert world.made(2) == [slow[0], again]
@@ -132,7 +175,7 @@ def test_of_a_slow_receiver_one_call_waits_and_the_others_come_again(world: Worl
     assert world.limiter.postponed() == jobs[:0:-1]
     assert not world.add(quick("a"))
     assert world.add(quick("b"))
-    assert world.made(1)[0].endpoint == "b"
+    assert world.made(1)[0].receiver == "b"
     calling.may_end.set()
     assert world.made(2) == [calling, jobs[0]]
 
@@ -145,21 +188,6 @@ def test_a_receiver_that_has_been_slow_is_slow_until_it_has_been_quick(world: Wo
     assert world.made(2) == [first, second]
     assert [world.add(third), world.add(quick("a"))] == [True, True]
     assert len(world.made(2)) == 2
-
-
-def test_a_receiver_that_was_slow_counts_as_slow_for_a_while(world: World) -> None:
-    for after, taken in ((1.0, 1), (SLOW_FOR_SECONDS + 1, 3)):
-        job = world.begin("a")
-        world.seconds.now += SLOW_SECONDS + 1
-        job.may_end.set()
-        world.made(1)
-        world.seconds.now += after
-        world.limiter.postponed()
-        held = world.begin("a")
-        added = [world.add(quick("a")) for _ in range(3)]
-        assert added.count(True) == taken
-        held.may_end.set()
-        world.made(1 + taken)
 
 
 def test_a_queue_has_an_end(world: World) -> None:

@@ -53,6 +53,7 @@ class World:
 
     def webhook(self, receiver: Receiver, **changes: object) -> Webhook:
         defaults = {"url": receiver.url, "secret": new_secret(), "tenant_id": self.tenant_id}
+        defaults |= {"created_at": self.clock()}
         return stored_webhook(self.platform, **{**defaults, **changes})
 
     def event(self, event_type: EventType = EventType.RUN_FAILED, **changes: object) -> Event:
@@ -221,7 +222,7 @@ def test_a_webhook_that_has_moved_gets_later_tries_where_it_is(world: World) -> 
     with receiving(answering(500)) as old, receiving() as new:
         webhook, event = world.webhook(old), world.event()
         world.sender.tick()
-        moved = edited(world.tenant_id, webhook.webhook_id, updated(url=new.url))
+        moved = edited(world.tenant_id, webhook.webhook_id, updated(world.clock(), url=new.url))
         world.platform.webhooks.change(world.tenant_id, moved)
         world.clock.advance(seconds=30)
         world.sender.tick()
@@ -237,7 +238,7 @@ def test_what_waits_for_a_webhook_that_is_gone_ends_quietly(world: World, how: s
         change = (
             removed(world.tenant_id, webhook.webhook_id)
             if how == "deleted"
-            else edited(world.tenant_id, webhook.webhook_id, updated(enabled=False))
+            else edited(world.tenant_id, webhook.webhook_id, updated(world.clock(), enabled=False))
         )
         world.platform.webhooks.change(world.tenant_id, change)
         world.clock.advance(seconds=30)
@@ -293,7 +294,7 @@ def test_what_waits_behind_an_answer_that_says_gone_is_not_sent(
         world.sender.tick()
         assert len(receiver.requests) == 1
         receiver.behave = answering(204)
-        anew = edited(world.tenant_id, webhook.webhook_id, updated(enabled=True))
+        anew = edited(world.tenant_id, webhook.webhook_id, updated(world.clock(), enabled=True))
         world.platform.webhooks.change(world.tenant_id, anew)
         world.event()
         assert str(world.sender.tick()) == "1 delivered, 0 failed, 0 open"
@@ -344,7 +345,8 @@ def test_a_webhook_that_has_moved_is_not_disabled_for_where_it_was(world: World)
         webhook = world.webhook(receiver)
 
         def move(connection: object) -> None:
-            moved = edited(world.tenant_id, webhook.webhook_id, updated(url=f"{receiver.url}/new"))
+            there = updated(world.clock(), url=f"{receiver.url}/new")
+            moved = edited(world.tenant_id, webhook.webhook_id, there)
             world.platform.webhooks.change(world.tenant_id, moved)
             answering(410)(connection)  # type: ignore[arg-type]
 
@@ -369,7 +371,7 @@ def test_a_receiver_that_hangs_delays_no_tick_and_no_other(
             Caller(seconds=60),
             clock=world.clock,
             # Slower than time: on a loaded machine no receiver is to count as slow in this tick.
-            monotonic=lambda: time.monotonic() / 3 + ahead[0],
+            monotonic=lambda: time.monotonic() / 5 + ahead[0],
         )
         began = time.monotonic()
         assert str(sender.tick(seconds=10)).startswith("20 delivered, 0 failed, ")
@@ -398,6 +400,52 @@ def test_a_result_that_comes_after_the_tick_is_written_by_the_next(
         over.set()
         assert str(world.sender.tick()) == "0 delivered, 1 failed, 0 open"
     assert world.codes(event, webhook) == [None]
+
+
+def test_webhooks_of_100_tenants_arrive_beside_a_tenant_that_floods_their_host(
+    world: World, over: threading.Event
+) -> None:
+    with receiving(waiting(over)) as host:
+        world.webhook(host)
+        for _ in range(30):
+            world.event()
+        sender = Sender(world.platform, Caller(seconds=60), clock=world.clock)
+        assert str(sender.tick()) == "0 delivered, 0 failed, 30 open"
+        host.behave = answering(204)
+        for number in range(100):
+            tenant_id = f"{world.tenant_id}-{number}"
+            world.webhook(host, tenant_id=tenant_id)
+            world.event(tenant_id=tenant_id)
+        assert str(sender.tick()).startswith("100 delivered, 0 failed, ")
+        assert len(host.requests) == 101
+        over.set()
+
+
+@pytest.mark.parametrize("how", ["made", "enabled", "enabled_between_tries"])
+def test_a_webhook_is_not_told_of_what_was_before(world: World, how: str) -> None:
+    with receiving(answering(500)) as receiver:
+        webhook = world.webhook(receiver)
+        if how == "enabled":
+            webhook = world.webhook(receiver, enabled=False)
+        event = world.event()
+        if how == "enabled_between_tries":
+            world.sender.tick()
+        world.clock.advance(seconds=30)
+        if how == "made":
+            webhook = world.webhook(receiver)
+        for enabled in (False, True) if how != "made" else ():
+            change = updated(world.clock(), enabled=enabled)
+            world.platform.webhooks.change(
+                world.tenant_id, edited(world.tenant_id, webhook.webhook_id, change)
+            )
+        world.sender.tick()
+        assert len(receiver.requests) == 1
+        receiver.behave = answering(204)
+        later = world.event()
+        world.sender.tick()
+    tries = world.now(event).tries_of(webhook.webhook_id)
+    assert len(tries) == (1 if how == "enabled_between_tries" else 0)
+    assert world.codes(later, webhook) == [204]
 
 
 def test_a_receiver_is_called_by_one_at_a_time(world: World) -> None:
