@@ -17,16 +17,18 @@ from typing import Protocol
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
-from relay_core.domain.codes import Stage, WarningCode
+from relay_core.domain.codes import Stage, VendorStatus, WarningCode
 from relay_core.domain.columns import INPUT_COLUMNS
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import RunContext, RunFailure
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.merge.result import MergedInventory, merge_vendors
+from relay_core.merge.vendor_offers import joins_duplicates
 from relay_core.normalize.fallback import NO_LAST_GOOD, FallbackPolicy, LastGoodFeeds
 from relay_core.normalize.result import NormalizedVendor, no_offers
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
@@ -135,7 +137,7 @@ class VendorPass:
             pa.default_memory_pool().release_unused()
         ordered = sorted_rows(rows, self._room)
         ordered.vendor = with_patches(self.config, ordered.vendor)
-        ordered = self.fallback.settle(ordered)
+        ordered = self._counted(self.fallback.settle(ordered))
         if ordered.vendor.is_used:
             self._write_lines(ordered)
         elif not self.hands_over:
@@ -145,6 +147,17 @@ class VendorPass:
             key = self.keys.work(vendor.vendor_id, WORK_FILE)
             self.sink.write(key, work_file_chunks(ordered, vendor))
         return vendor if vendor.is_used else replace(vendor, offers=no_offers(), deferred=None)
+
+    def _counted(self, ordered: SortedVendor) -> SortedVendor:
+        """Count the duplicates of a vendor that is left out: no merge sees its rows."""
+        vendor = ordered.vendor
+        if vendor.status is VendorStatus.LEFT_OUT and joins_duplicates(
+            self.config.vendor(vendor.vendor_id)
+        ):
+            skus = ordered.kept.cells(OFFER_SCHEMA.field("sku"), ordered.kept.rows)
+            duplicates = len(skus) - pc.count_distinct(skus).as_py()
+            ordered.vendor = replace(vendor, duplicates=duplicates)
+        return ordered
 
     def _write_lines(self, ordered: SortedVendor) -> None:
         """Write normalized.csv; what is held until it is written stays within bounds."""

@@ -6,8 +6,11 @@ range is too wide.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,6 +28,7 @@ from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns, row_
 from relay_core.merge.effects import RuleEffects
 from relay_core.merge.price_rules import RULE, PriceRules, rules_of
 from relay_core.merge.pricing import PriceInputs, price_winners
+from relay_core.merge.row_counts import OfferCounts, count_by_vendor, of_competing
 from relay_core.merge.vendor_offers import (
     FED_QUANTITY,
     VENDOR_RANK,
@@ -53,17 +57,30 @@ class Winners:
         unpriced: those without: ``sku``, and ``is_free`` where the price comes to 0.00.
         deferred: the other columns of those with a price.
         effects: what the tenant's own rules did.
+        counts: of each vendor what became of its offers, by the names of `RowCounts`.
     """
 
     priced: pd.DataFrame
     unpriced: pd.DataFrame
     deferred: DeferredColumns
     effects: RuleEffects
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def free(self) -> int:
         """How many SKUs have an amount, and a price that comes to 0.00."""
         return int(self.unpriced["is_free"].sum())
+
+
+class FeedRows(NamedTuple):
+    """The feed's rows of some SKUs' offers, the SKUs that have none, and what became of the offers.
+
+    ``competed`` is as `of_competing` counts.
+    """
+
+    priced: pa.Table
+    unpriced: pa.Table
+    competed: Ints
 
 
 def columns_to_merge(config: TenantConfig) -> list[str]:
@@ -85,24 +102,28 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
     tables = [offers for offers, _ in own]
     ranges = common_ranges([one_chunk(table["sku"]) for table in tables], RANGE_ROWS)
 
-    def merge_range(rows: Sequence[slice]) -> tuple[pa.Table, pa.Table, RuleEffects]:
+    def merge_range(rows: Sequence[slice]) -> tuple[pa.Table, pa.Table, RuleEffects, OfferCounts]:
         parts = [t.slice(r.start, r.stop - r.start) for t, r in zip(tables, rows, strict=True)]
         offers, left_out = merge.ruled(pa.concat_tables(parts).combine_chunks())
         competing = offers.filter(pa.array(~left_out)) if left_out.any() else offers
-        priced, unpriced = merge.feed_rows(competing)
+        priced, unpriced, competed = merge.feed_rows(competing)
+        others = count_by_vendor(offers, len(config.vendors), left_out)
+        counts = OfferCounts.of(others, competed)
         if RULE not in priced.column_names:
-            return priced, unpriced, RuleEffects()
+            return priced, unpriced, RuleEffects(), counts
         effects = RuleEffects.of_rules(rules_of(priced), rules_of(offers)[left_out])
-        return priced.drop_columns([RULE]), unpriced, effects
+        return priced.drop_columns([RULE]), unpriced, effects, counts
 
     merged = list(ordered_map(merge_range, ranges))
-    of_priced, of_unpriced, of_ranges = zip(*merged, strict=True)
+    of_priced, of_unpriced, of_ranges, counts = zip(*merged, strict=True)
     priced, unpriced = (pa.concat_tables(parts) for parts in (of_priced, of_unpriced))
     others = [name for name in CANONICAL_COLUMNS if name not in priced.column_names]
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
     rest = DeferredColumns(others, {rank[vendor.vendor_id]: vendor for vendor in vendors})
     effects = sum((*of_ranges, *(each for _, each in own)), RuleEffects())
-    return Winners(frame_of(priced), frame_of(unpriced), rest, effects)
+    vendor_ids = [vendor.vendor_id for vendor in config.vendors]
+    fates = reduce(add, counts).by_vendor(vendor_ids)
+    return Winners(frame_of(priced), frame_of(unpriced), rest, effects, fates)
 
 
 def _offers_of_vendor(merge: Merge, vendor: NormalizedVendor) -> tuple[pa.Table, RuleEffects]:
@@ -149,11 +170,12 @@ class Merge:
         ruled = self.rules.applied(offers)
         return ruled, self.rules.leaves_out(ruled)
 
-    def feed_rows(self, competing: pa.Table) -> tuple[pa.Table, pa.Table]:
-        """Return the feed's rows of some SKUs' offers, and the SKUs that have none."""
+    def feed_rows(self, competing: pa.Table) -> FeedRows:
+        """Return the feed's rows of some SKUs' offers."""
         pricing = self.config.pricing
         deciding = [each for each in self.criteria if not each.excludes]
-        rows = best_of_groups(order_by_text(one_chunk(competing["sku"])), competing, deciding)
+        order = order_by_text(one_chunk(competing["sku"]))
+        rows = best_of_groups(order, competing, deciding)
         inputs = PriceInputs.of(competing, rows, pricing)
         cents, has_price = price_winners(inputs, pricing)
         priced = competing.take(pa.array(rows[has_price]))
@@ -161,7 +183,9 @@ class Merge:
             "sku": competing["sku"].take(pa.array(rows[~has_price])),
             "is_free": pa.array(inputs.has_amount[~has_price]),
         }
-        return self._as_feed(priced, cents[has_price]), pa.table(unpriced)
+        vendors = len(self.config.vendors)
+        competed = of_competing(competing, order, rows, has_price, vendors)
+        return FeedRows(self._as_feed(priced, cents[has_price]), pa.table(unpriced), competed)
 
     def _as_feed(self, offers: pa.Table, cents: Ints) -> pa.Table:
         ids = pa.array([vendor.vendor_id for vendor in self.config.vendors])

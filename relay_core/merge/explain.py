@@ -102,7 +102,7 @@ class OfferRanking:
         offers = self._kept.take(pa.array(ranking.order))
         offers = offers.append_column(LANDED_COST, landed_costs(config, offers))
         competing = self._kept.filter(pa.array(ranking.competes))
-        feed_row, _ = self.merge.feed_rows(competing)
+        feed_row = self.merge.feed_rows(competing).priced
         winner = np.arange(min(1, len(competing)))
         pricing, lost_on = config.pricing, ranking.lost_on()
         inputs = PriceInputs.of(offers, winner, pricing)

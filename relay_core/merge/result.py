@@ -47,6 +47,7 @@ class MergedInventory:
         deferred: the other canonical columns of the feed.
         kept: its rows that nobody offers, as they are kept at 0, with all canonical columns.
         effects: what the tenant's own rules did.
+        counts: of each vendor what became of its offers; None where none were merged.
         broken_rules: what the contract finds wrong with them; nothing, unless the engine is.
     """
 
@@ -60,6 +61,7 @@ class MergedInventory:
     deferred: DeferredColumns | None = None
     kept: pa.Table | None = None
     effects: RuleEffects = field(default_factory=RuleEffects)
+    counts: Mapping[str, Mapping[str, int]] | None = None
     broken_rules: tuple[BrokenRule, ...] = ()
 
     @property
@@ -128,6 +130,7 @@ def merge_vendors(
         feed=winners.priced,
         deferred=winners.deferred,
         effects=winners.effects,
+        counts=winners.counts,
         broken_rules=rules_broken_by(winners.priced),
     )
 

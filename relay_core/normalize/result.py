@@ -33,8 +33,11 @@ class NormalizedVendor:
             be used.
         fault: why it failed.
         warnings: those of this vendor.
+        is_read: whether all records of its feed were read.
+        skipped: how many of them `parser.skip_rows` names; they are no rows.
         total_rows: how many rows its feed has.
         invalid_rows: how many of them are refused.
+        duplicates: in place of how many another row stands for their SKU, where nothing is merged.
         fault_counts: how many faults of each code its rows have.
         causes: what of them is refused alike.
         held: some numbers that hold, as they are written, by column; where there are causes.
@@ -48,8 +51,11 @@ class NormalizedVendor:
     status: VendorStatus
     fault: ReportEntry | None = None
     warnings: tuple[ReportEntry, ...] = ()
+    is_read: bool = False
+    skipped: int = 0
     total_rows: int = 0
     invalid_rows: int = 0
+    duplicates: int = 0
     fault_counts: Mapping[str, int] = field(default_factory=dict)
     causes: tuple[Cause, ...] = ()
     held: Mapping[str, Sequence[str]] = field(default_factory=dict)

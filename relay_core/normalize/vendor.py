@@ -277,6 +277,7 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         rows.vendor_id,
         VendorStatus.FOUND,
         warnings=rows.warnings,
+        is_read=True,
         total_rows=len(rejected) + log.malformed,
         invalid_rows=log.records,
         fault_counts=dict(log.counts),

@@ -64,7 +64,7 @@ def read_feed(
         parsed = open_feed(feed.data, vendor.parser, limits)
         parsed = replace(parsed, batches=_with_progress(parsed.batches, feed.on_progress))
         if parsed.headers is None:
-            return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND)
+            return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND, is_read=True)
         plan = plan_columns(parsed.headers, vendor.parser)
         judged = _judge_columns(config, vendor, parsed, plan, feed.file_name)
         if judged.status is not VendorStatus.FOUND:

@@ -50,8 +50,11 @@ def work_file_chunks(ordered: SortedVendor, vendor: NormalizedVendor) -> Iterato
         "status": vendor.status,
         "fault": None if vendor.fault is None else vendor.fault.as_dict(),
         "warnings": [entry.as_dict() for entry in vendor.warnings],
+        "is_read": vendor.is_read,
+        "skipped": vendor.skipped,
         "total_rows": vendor.total_rows,
         "invalid_rows": vendor.invalid_rows,
+        "duplicates": vendor.duplicates,
         "fault_counts": dict(vendor.fault_counts),
         "causes": [cause.as_dict() for cause in vendor.causes],
     }

@@ -11,6 +11,7 @@ from relay_core.domain.codes import FailureCode, RunStatus, VendorStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import Cause, ReportEntry, RunFailure, VendorResult
 from relay_core.merge.result import MergedInventory
+from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule, applied_rules
 from relay_core.publish.changes import Changes
@@ -44,6 +45,7 @@ class RunFindings:
         record_count: rows of the merged feed, 0 on failure.
         unpriced_skus: how many SKUs were left out for want of a price.
         skus_won: how many rows of the feed are each vendor's.
+        rows: where the rows of each vendor went whose records were all read.
         rules: the tenant's own, with the effect of each.
         currency: that of its amounts.
     """
@@ -66,6 +68,7 @@ class RunFindings:
     record_count: int = 0
     unpriced_skus: int = 0
     skus_won: Mapping[str, int] = field(default_factory=dict)
+    rows: Mapping[str, RowCounts] = field(default_factory=dict)
     rules: Sequence[AppliedRule] = ()
     currency: str = ""
 
@@ -112,6 +115,7 @@ class RunFindings:
     def drop_feed(self) -> None:
         """Drop the findings of a feed that could not be written."""
         self.record_count, self.changes = 0, None
+        self.rows = self._rows(None)
 
     def with_remedy(self, failure: RunFailure | None) -> RunFailure | None:
         """Return a failure for rejected rows with the remedy of most of these rows."""
@@ -132,6 +136,7 @@ class RunFindings:
     ) -> None:
         """Add the findings of reading the vendors, and the failure that ends the run."""
         self.normalized, self.failure = normalized, failure
+        self.rows = self._rows(None)
         if failure is not None:
             self.faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
             self.warnings = [*self.warnings, *(w for vendor in normalized for w in vendor.warnings)]
@@ -144,7 +149,30 @@ class RunFindings:
         self.unpriced_skus, self.record_count = merged.unpriced_skus, merged.record_count
         if merged.failure is None:
             self.rules = list(applied_rules(merged, self.uploads))
+        self.rows = self._rows(merged)
         self.skus_won, self.currency = merged.skus_won(), merged.config.default_currency
+
+    def _rows(self, merged: MergedInventory | None) -> Mapping[str, RowCounts]:
+        """Count where the rows went, as far as that is known without the merge.
+
+        Raises:
+            ContractBrokenError: the rows of a vendor do not add up (an engine defect).
+        """
+        rows = {}
+        for each in self.normalized:
+            if not each.is_read:
+                continue
+            read = (each.total_rows + each.skipped, each.skipped, each.invalid_rows)
+            if merged is None or merged.counts is None or self.failure is not None:
+                rows[each.vendor_id] = RowCounts(*read)
+            elif not each.is_used:
+                left_out = each.valid_rows - each.duplicates
+                rows[each.vendor_id] = RowCounts(*read, each.duplicates, left_out, 0, 0, 0, 0)
+            else:
+                fates = merged.counts[each.vendor_id]
+                set_aside = merged.effects.set_aside[each.vendor_id]
+                rows[each.vendor_id] = RowCounts(*read, set_aside, **fates)
+        return rows
 
     def counted_warnings(self) -> Mapping[str, int]:
         """Count the warnings by code, those that reports leave out too."""

@@ -142,6 +142,7 @@ def run_summary_json(
             "completed_at": timestamp(completed_at),
             **({"rules": [rule.as_dict() for rule in findings.rules]} if findings.rules else {}),
             **({} if limits == DEFAULT_LIMITS.of_feeds() else {"limits": limits}),
+            "rows": {name: rows.as_dict() for name, rows in findings.rows.items()},
         }
     )
 

@@ -25,7 +25,7 @@ from relay_dagster.wire.access import AuditItem, AuditList, KeyList, ListedKey, 
 from relay_dagster.wire.base import Answer, Page
 from relay_dagster.wire.config_checks import ConfigCheck
 from relay_dagster.wire.explanations import Explanation
-from relay_dagster.wire.runs import PublishedFeed, Run, RunList
+from relay_dagster.wire.runs import PublishedFeed, Run, RunDetails, RunList
 from relay_dagster.wire.tenants import ConfigVersion, Tenant, UploadLink
 
 _JSON = {"Content-Type": "application/json"}
@@ -36,7 +36,7 @@ _Page = TypeVar("_Page", bound=Page)
 class Polled(NamedTuple):
     """A run, and how many seconds the API asks to wait before the next look."""
 
-    run: Run
+    run: RunDetails
     retry_after: float | None
 
 
@@ -213,7 +213,7 @@ class ApiClient:
         raise _refusal(response, self.url)
 
     def _polled(self, response: httpx.Response) -> Polled:
-        return Polled(read_answer(Run, response), _retry_after(response))
+        return Polled(read_answer(RunDetails, response), _retry_after(response))
 
     def _unreachable(self, error: httpx.TransportError) -> NoAnswerError:
         unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)

@@ -19,7 +19,7 @@ from relay_dagster.client.api_client import Polled
 from relay_dagster.client.errors import NoAnswerError, RefusedError
 from relay_dagster.client.session import INTERRUPTED, Session
 from relay_dagster.client.terminal import duration, instant, plain, status_style
-from relay_dagster.wire.runs import Run
+from relay_dagster.wire.runs import Run, RunDetails
 
 POLL_SECONDS = 2.0
 """How long to wait where the API does not say."""
@@ -29,7 +29,7 @@ MAX_SILENT_SECONDS = 60.0
 """How long the API may fail to answer before watching ends."""
 
 
-def watch(session: Session, polled: Polled, *, silently: bool = False) -> Run:
+def watch(session: Session, polled: Polled, *, silently: bool = False) -> RunDetails:
     """Show a run's progress until it is final, and return how it ended.
 
     Args:
@@ -76,7 +76,7 @@ def cause_of(run: Run) -> str:
     return f"{run.error_code}: {' '.join((run.error_message or '').split())}"
 
 
-def _followed(session: Session, polled: Polled, view: "_Lines | _Picture") -> Run:
+def _followed(session: Session, polled: Polled, view: "_Lines | _Picture") -> RunDetails:
     with view:
         view.show(polled.run)
         while not polled.run.has_ended:

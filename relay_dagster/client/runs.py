@@ -23,7 +23,7 @@ from relay_dagster.client.terminal import (
     instant,
     status_style,
 )
-from relay_dagster.wire.runs import FeedChanges, Run
+from relay_dagster.wire.runs import FeedChanges, RowCounts, Run, RunDetails
 from relay_dagster.wire.tenants import Tenant
 
 _ROOM_FOR_ALL = 118
@@ -152,7 +152,7 @@ class RunReport:
         run: the run.
     """
 
-    def __init__(self, session: Session, run: Run) -> None:
+    def __init__(self, session: Session, run: RunDetails) -> None:
         self._screen = session.screen
         self.run = run
         self.links = session.api.artifacts(run.run_id)
@@ -202,6 +202,8 @@ class RunReport:
         }
         _show_counts(screen, counts)
         screen.say(f"warnings: {counted(summary.warnings)}", indent=2)
+        if self.run.rows:
+            show_rows(screen, self.run.rows)
         screen.section("stages")
         for stage, seconds in summary.stage_times.items():
             screen.say(f"{duration(seconds):>11}  {stage}", indent=2)
@@ -221,6 +223,25 @@ class RunReport:
         width = max(map(len, self.links))
         for name, link in self.links.items():
             screen.say(f"{name.ljust(width)}  {link}", indent=2)
+
+
+def show_rows(screen: Screen, rows: Mapping[str, RowCounts]) -> None:
+    """Write where each vendor's rows went: a column a fate that any row has."""
+    screen.section("where the rows went")
+    fates = [
+        name
+        for name in RowCounts.model_fields
+        if name in ("read", "won") or any(getattr(each, name) for each in rows.values())
+    ]
+    shown = [
+        (vendor_id, *(_count(getattr(counts, name)) for name in fates))
+        for vendor_id, counts in rows.items()
+    ]
+    screen.table(("vendor_id", *fates), shown, folded=("vendor_id",))
+
+
+def _count(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
 
 
 def show_changes(screen: Screen, changes: FeedChanges) -> None:

@@ -23,6 +23,7 @@ from relay_dagster.orchestration.metadata_tables import (
     fault_table,
     guard_table,
     input_table,
+    row_table,
     table,
     vendor_table,
     warning_table,
@@ -84,6 +85,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         "dagster/row_count": merged.record_count,
         **_row_counts(normalized),
         "rows_merged": merged.record_count,
+        **_fates(findings),
         "unpriced_skus": merged.unpriced_skus,
         **_changes(findings),
         **_rules(findings),
@@ -91,6 +93,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         # Dagster keeps the order: what people come for stands before the long tables.
         **_uris(attempt.reports, REPORTS),
         "vendors": vendor_table(normalized, wins=findings.skus_won),
+        "rows": row_table(findings.rows),
         "errors_by_code": fault_table(normalized),
         "guards": guard_table(findings.guards or ()),
         "rules": applied_rule_table(findings.rules),
@@ -115,7 +118,8 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
     # The page of a run shows the first few entries, and the tables only when asked.
     shown |= _uris(attempt.reports, REPORTS)
     if normalized:
-        shown |= {"vendors": vendor_table(normalized), "errors_by_code": fault_table(normalized)}
+        shown |= {"vendors": vendor_table(normalized), "rows": row_table(attempt.findings.rows)}
+        shown |= {"errors_by_code": fault_table(normalized)}
     return shown
 
 
@@ -137,6 +141,14 @@ def _changes(findings: RunFindings) -> dict[str, Any]:
         return {}
     counts = {f"changes/{name}": count for name, count in findings.changes.counts.items()}
     return {"baseline_run_id": findings.changes.baseline_run_id, **counts}
+
+
+def _fates(findings: RunFindings) -> dict[str, int]:
+    """Return where the rows of all vendors went."""
+    counts: Counter[str] = Counter()
+    for rows in findings.rows.values():
+        counts.update({f"rows/{name}": count or 0 for name, count in rows.as_dict().items()})
+    return dict(counts)
 
 
 def _rules(findings: RunFindings) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from relay_core.merge.result import MergedInventory
+from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule
 from relay_core.validation.guards import GuardResult
@@ -57,6 +58,13 @@ def vendor_table(
         for vendor in vendors
     ]
     return table([{name: row[name] for name in kinds} for row in rows], kinds)
+
+
+def row_table(rows: Mapping[str, RowCounts]) -> dg.TableMetadataValue:
+    """Return where each vendor's rows went."""
+    kinds = {"vendor_id": "string", **dict.fromkeys(RowCounts.__dataclass_fields__, "int")}
+    counts = [{"vendor_id": name, **each.as_dict()} for name, each in rows.items()]
+    return table(counts, kinds)
 
 
 def fault_table(vendors: Sequence[NormalizedVendor]) -> dg.TableMetadataValue:

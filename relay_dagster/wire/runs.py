@@ -20,6 +20,7 @@ from relay_dagster.wire.base import (
     Order,
     Page,
     example,
+    examples_of,
     page_example,
 )
 
@@ -203,6 +204,41 @@ class Run(Answer):
     def is_held(self) -> bool:
         """Whether the run's feed waits for a decision."""
         return self.status == RunStatus.HELD
+
+
+_UNKNOWN_IN_A_FAILED_RUN = ("duplicates", "left_out", "same_sku", "outbid", "unpriced", "won")
+
+
+class RowCounts(Answer):
+    """Where a vendor's rows went: `read` is the sum of all others; null in a failed run."""
+
+    read: int = Field(description="Its records that are not blank.")
+    skipped: int = Field(description="Named by `parser.skip_rows`.")
+    refused: int
+    duplicates: int | None = Field(description="Another row stands for their SKU.")
+    left_out: int | None = Field(description="With the vendor, by a price rule or an override.")
+    same_sku: int | None = Field(description="Beside a better row of the same vendor and SKU.")
+    outbid: int | None = Field(description="Another vendor wins their SKU.")
+    unpriced: int | None
+    won: int | None = Field(description="In the feed.")
+
+
+class RunDetails(Run):
+    """One run, as it stands, with where its rows went."""
+
+    model_config = example(
+        **examples_of(Run)[0],
+        rows={
+            "north_parts": {"read": 1420, "skipped": 0, "refused": 3}
+            | dict.fromkeys(_UNKNOWN_IN_A_FAILED_RUN)
+        },
+    )
+
+    rows: dict[str, RowCounts] | None = Field(
+        None,
+        description="By vendor whose records were all read; null before the run's end, and once "
+        "its summary is gone.",
+    )
 
 
 class RunList(Page):

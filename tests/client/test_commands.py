@@ -145,6 +145,23 @@ def test_show_tells_counts_stage_times_and_links(world: ClientWorld) -> None:
     assert any(line.startswith("merged_inventory http://") for line in told)
 
 
+def test_show_tells_where_the_rows_went_as_long_as_the_summary_is_there(
+    world: ClientWorld,
+) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    record = world.end(run_id, {"vendor_1": feed("A,1,1", "A,1,2")})
+    told = [" ".join(line.split()) for line in world.relay("show", run_id).stdout.splitlines()]
+    assert "vendor_id read same_sku won" in told
+    assert "vendor_1 2 1 1" in told
+    rows = json.loads(world.relay("show", run_id, "--json").output)["run"]["rows"]
+    assert rows["vendor_1"]["read"] == 2
+    listed = world.api.client.get("/v1/runs").json()["runs"]
+    assert "rows" not in listed[0]
+    world.platform.objects.delete(record.artifacts["run_summary"])
+    assert world.api.client.get(f"/v1/runs/{run_id}").json()["rows"] is None
+
+
 def test_show_tells_what_started_a_run_and_when_the_next_is_due(world: ClientWorld) -> None:
     world.api.store_config(triggers={"schedule": {"cron": "0 6 * * *"}})
     run_id = world.start()

@@ -4,10 +4,12 @@ import dagster as dg
 import pytest
 
 from relay_core.merge.result import MergedInventory, merge_vendors
+from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_dagster.orchestration.metadata_tables import (
     fault_table,
     input_table,
+    row_table,
     rule_table,
     table,
     vendor_table,
@@ -78,6 +80,12 @@ def test_a_vendor_is_shown_with_its_counts_and_with_its_wins_where_they_are_know
     assert (north["rows"], north["valid"], north["invalid"]) == (3, 1, 2)
     assert "skus_won" not in north
     assert [row["skus_won"] for row in rows_of(vendor_table(normalized, {"south": 1}))] == [0, 1]
+
+
+def test_rows_are_shown_by_where_they_went() -> None:
+    shown = row_table({"north": RowCounts(3, 0, 1, 0, 0, 1, 0, 0, 1)})
+    assert columns_of(shown)[:4] == ["vendor_id", "read", "skipped", "refused"]
+    assert rows_of(shown)[0]["same_sku"] == 1
 
 
 def test_faults_are_counted_by_vendor_and_code_the_most_frequent_first(

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Header, Query, Response
 
@@ -29,11 +29,12 @@ from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Acting, MayRead, MayRun
 from relay_dagster.aws.dynamodb.cursors import cursor_after_record
+from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.errors import UnknownRunError
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import Idempotency, RunRecord
 from relay_dagster.runs.ports import RunPage
-from relay_dagster.wire.runs import FeedChanges, HeldFeed, Run, RunList, RunOrder
+from relay_dagster.wire.runs import FeedChanges, HeldFeed, Run, RunDetails, RunList, RunOrder
 from relay_dagster.wiring import Platform
 
 routes = router("runs")
@@ -129,9 +130,26 @@ def list_runs(
     "/v1/runs/{run_id}",
     responses={**carrying(200, "Retry-After"), **answers("RUN_NOT_FOUND")},
 )
-def get_run(run_id: RunId, caller: MayRead, platform: PlatformDep, response: Response) -> Run:
+def get_run(
+    run_id: RunId, caller: MayRead, platform: PlatformDep, response: Response
+) -> RunDetails:
     """Return a run as it stands."""
-    return _shown(find_run(run_id, caller, platform), caller, platform, response)
+    record = find_run(run_id, caller, platform)
+    shown = _shown(record, caller, platform, response)
+    return RunDetails.of(shown, rows=_rows_of(record, platform))
+
+
+def _rows_of(record: RunRecord, platform: Platform) -> Mapping[str, Any] | None:
+    """Return where the rows of an ended run went, as its summary has it; None once that is gone."""
+    key = record.artifacts.get("run_summary")
+    if key is None or not record.has_ended:
+        return None
+    try:
+        summary = json.loads(platform.objects.read_or_none(key) or b"{}")
+    except (ExternalServiceError, ValueError):
+        return None  # the record alone tells then
+    rows: Mapping[str, Any] | None = summary.get("rows")
+    return rows
 
 
 @routes.get(

@@ -235,7 +235,21 @@ def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
         "stage_times": {"NORMALIZE": 0.123},
         "duration_seconds": 1.0,
         "completed_at": "2026-03-01T12:00:05Z",
+        "rows": {
+            "v0": {
+                "read": 2,
+                "skipped": 0,
+                "refused": 1,
+                "duplicates": 0,
+                "left_out": 0,
+                "same_sku": 0,
+                "outbid": 0,
+                "unpriced": 0,
+                "won": 1,
+            }
+        },
     }
+    assert list(summary)[-1] == "rows"
 
 
 def test_the_summary_tells_limits_that_are_not_the_defaults() -> None:

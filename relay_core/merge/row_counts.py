@@ -1,0 +1,111 @@
+"""Where every row of a vendor's feed went: counts that add up to the rows that were read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from relay_core.columnar.sorting import TextOrder
+from relay_core.columnar.text import Bools, Ints, Rows, integers_of, one_chunk
+from relay_core.domain.errors import ContractBrokenError
+from relay_core.merge.vendor_offers import VENDOR_RANK
+
+_FATES = ("left_out", "same_sku", "outbid", "unpriced", "won")
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """The rows of one vendor by what became of them; from ``duplicates`` on null in a failed run.
+
+    Attributes:
+        read: its records that are not blank: the sum of all others.
+        skipped: those that `parser.skip_rows` names.
+        refused: those that are rejected.
+        duplicates: those in whose place another row of the vendor stands for their SKU.
+        left_out: those that a price rule, an override or the vendor's failure keeps from competing.
+        same_sku: those that compete beside a better row of the same vendor and SKU.
+        outbid: the vendor's best rows of SKUs that another vendor wins.
+        unpriced: the best rows of SKUs that come to no price.
+        won: the rows that are in the feed.
+    """
+
+    read: int
+    skipped: int
+    refused: int
+    duplicates: int | None = None
+    left_out: int | None = None
+    same_sku: int | None = None
+    outbid: int | None = None
+    unpriced: int | None = None
+    won: int | None = None
+
+    def __post_init__(self) -> None:
+        """Hold the sum against the rows that were read.
+
+        Raises:
+            ContractBrokenError: they differ, which is an engine defect.
+        """
+        if self.won is not None:
+            counts = self.as_dict()
+            read = counts.pop("read")
+            if sum(count or 0 for count in counts.values()) != read:
+                raise ContractBrokenError(f"the rows of a vendor do not add up: {self}")
+
+    def as_dict(self) -> dict[str, int | None]:
+        """Return the counts as they stand in ``run_summary.json``."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OfferCounts:
+    """The offers of all vendors by what became of them: a row a fate, a column a vendor's rank."""
+
+    counts: Ints
+
+    @classmethod
+    def of(cls, left_out: Ints, competed: Ints) -> OfferCounts:
+        """Return the counts of offers: those left out by vendor, and what `of_competing` gives."""
+        return cls(np.vstack([left_out, competed]))
+
+    def __add__(self, other: OfferCounts) -> OfferCounts:
+        """Return the counts of both."""
+        return OfferCounts(self.counts + other.counts)
+
+    def by_vendor(self, vendor_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Return the counts by vendor, in the order of ranks, and by the names of `RowCounts`."""
+        counts = (dict(zip(_FATES, each, strict=True)) for each in self.counts.T.tolist())
+        return dict(zip(vendor_ids, counts, strict=True))
+
+
+def count_by_vendor(offers: pa.Table, vendors: int, which: Bools) -> Ints:
+    """Return how many of some offers each vendor has."""
+    if not which.any():
+        return np.zeros(vendors, np.int64)
+    return np.bincount(integers_of(one_chunk(offers[VENDOR_RANK]))[0][which], minlength=vendors)
+
+
+def of_competing(
+    offers: pa.Table, order: TextOrder, winners: Rows, has_price: Bools, vendors: int
+) -> Ints:
+    """Return by vendor the offers that are ``same_sku``, ``outbid``, ``unpriced`` and ``won``.
+
+    Args:
+        offers: those that compete; of each SKU in the order of vendors.
+        order: theirs by SKU.
+        winners: the best of each SKU.
+        has_price: whether that comes to a price.
+        vendors: how many the config has.
+    """
+    ranks = integers_of(one_chunk(offers[VENDOR_RANK]))[0]
+    by_sku = ranks[order.rows]
+    is_first = np.ones(len(by_sku), np.bool_)
+    np.not_equal(by_sku[1:], by_sku[:-1], out=is_first[1:])
+    is_first[order.starts] = True  # of its vendor and SKU
+    count = partial(np.bincount, minlength=vendors)
+    own = count(by_sku[is_first])
+    won, unpriced = (count(ranks[winners[rows]]) for rows in (has_price, ~has_price))
+    return np.stack([count(ranks) - own, own - won - unpriced, unpriced, won])
