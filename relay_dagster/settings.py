@@ -189,8 +189,8 @@ class LimitSettings(EnvironmentSettings):
     rate_limit_per_minute: _Limit = Field(
         600,
         validation_alias="RELAY_RATE_LIMIT_PER_MINUTE",
-        description="429 `RATE_LIMITED`: requests with a tenant's key to one process of the API, "
-        "up to 100 of them at once; with an admin key ten times both",
+        description="429 `RATE_LIMITED`: requests of a tenant, with all its keys, to one "
+        "process of the API, up to 100 of them at once; with an admin key ten times both",
     )
 
     max_runs_per_hour: _Limit = Field(

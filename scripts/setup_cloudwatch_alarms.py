@@ -56,6 +56,9 @@ def main(
     return 0
 
 
+_FROM_NOUGHT = ("--backlog-threshold", "--worker-error-threshold", "--refusal-threshold")
+
+
 def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     defaults = AlarmPlan(environment="", namespace="", queue_name="", dlq_name="")
     options = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
@@ -86,8 +89,9 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         ("--worker-error-threshold", defaults.worker_error_threshold, "more errors than this ..."),
         ("--worker-error-period", defaults.worker_error_period, "... within so many seconds"),
         ("--heartbeat-minutes", defaults.heartbeat_minutes, "minutes without a heartbeat"),
+        ("--refusal-threshold", defaults.refusal_threshold, "more 429 in 300 s than this"),
     ):
-        at_least = 0 if name in ("--backlog-threshold", "--worker-error-threshold") else 1
+        at_least = 0 if name in _FROM_NOUGHT else 1
         options.add_argument(
             name,
             type=_whole(at_least),
@@ -145,6 +149,7 @@ def _plan(asked: argparse.Namespace) -> AlarmPlan:
         worker_error_threshold=asked.worker_error_threshold,
         worker_error_period=asked.worker_error_period,
         heartbeat_minutes=asked.heartbeat_minutes,
+        refusal_threshold=asked.refusal_threshold,
         topics=tuple(asked.sns_topic_arn),
         name_prefix=asked.name_prefix,
     )

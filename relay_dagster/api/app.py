@@ -87,7 +87,7 @@ def create_app(
         platform.api_keys,
         WrongKeys(limits.wrong_keys_per_minute),
     )
-    app.state.rates = CallerRates(settings.rate_limit_per_minute, limits.burst)
+    app.state.rates = CallerRates(settings.rate_limit_per_minute, limits.burst, limits.at_work)
     tests = limits.webhook_tests_per_minute
     app.state.webhook_tests = TokenBuckets(
         tests, tests, what=f"a tenant's webhooks are tested {tests} times a minute at the most"

@@ -15,8 +15,8 @@ class ApiLimits:
         head_seconds: for a request's head to come; 408 `REQUEST_TIMEOUT`, closed.
         body_seconds: for its body to come, and for its answer to be taken; 408, closed.
         body_values: of a body that is no config; 422.
-        burst: requests with a tenant's key at once, ten times as many with an admin's; 429
-            `RATE_LIMITED`.
+        burst: requests of a tenant at once, ten times as many of an admin; 429 `RATE_LIMITED`.
+        at_work: requests of a tenant that are not answered yet; 429 `RATE_LIMITED`.
         wrong_keys_per_minute: from one address (of IPv6, one /64); 429 `RATE_LIMITED` for keys
             that the process has not found good within the last hour and that are no admin's.
         check_cpu_seconds: that `config:check` takes to read uploads; 422 `CHECK_TOO_SLOW`.
@@ -33,6 +33,7 @@ class ApiLimits:
     body_seconds: float = 30
     body_values: int = 20_000
     burst: int = 100
+    at_work: int = 4
     wrong_keys_per_minute: int = 30
     check_cpu_seconds: float = 5
     checks: int = 2

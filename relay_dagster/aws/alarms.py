@@ -31,6 +31,7 @@ class Kind(StrEnum):
     HEARTBEAT = "worker-heartbeat"
     HOLDS = "runs-held"
     DEAD_LETTERS = "dead-letters"
+    RATE_LIMITED = "rate-limited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ class AlarmPlan:
     worker_error_threshold: int = 5
     worker_error_period: int = 300
     heartbeat_minutes: int = 5
+    refusal_threshold: int = 300
     topics: Sequence[str] = ()
     name_prefix: str = "relay"
 
@@ -125,6 +127,11 @@ _DESCRIPTIONS = {
         "There are messages in {plan.dlq_name}: jobs whose attempts are used up, or what is no "
         "job. relay dlq list says which and why; redrive or discard each."
     ),
+    Kind.RATE_LIMITED: (
+        "The API refused more than {plan.refusal_threshold} requests with 429 RATE_LIMITED in 300 "
+        "s: a tenant or an admin asks too often, or somebody tries keys. The log's lines of event "
+        "request with status 429 have caller and address."
+    ),
 }
 
 
@@ -153,6 +160,9 @@ def _conditions(plan: AlarmPlan) -> dict[Kind, _Condition]:
         # One period: a minute that no value falls into does not begin the hour anew.
         Kind.HOLDS: _Condition(metrics.RUNS_HELD, "Minimum", ">=", 1, 3600),
         Kind.DEAD_LETTERS: _Condition(_WAITING, "Maximum", ">", 0, 300, queue=plan.dlq_name),
+        Kind.RATE_LIMITED: _Condition(
+            metrics.RATE_LIMITED, "Sum", ">", plan.refusal_threshold, 300
+        ),
     }
 
 

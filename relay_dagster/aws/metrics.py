@@ -27,12 +27,15 @@ CONSECUTIVE_FAILURES = "ConsecutiveFailures"
 WORKER_HEARTBEAT = "WorkerHeartbeat"
 WORKER_ERROR = "WorkerError"
 WEBHOOK_FAILED = "WebhookFailed"
+RATE_LIMITED = "RateLimited"
 
 TENANT_ID = "TenantId"
 ENVIRONMENT = "Environment"
 ERROR_TYPE = "ErrorType"
 
 TIME_LIMIT_SECONDS = 3.0
+GATHERING_SECONDS = 10.0
+"""What happens many times a second is counted for so long, and sent together."""
 # CloudWatch takes no more in one call.
 _MAX_METRICS = 1000
 _log = event_log()
@@ -57,6 +60,7 @@ class Metrics:
         enabled: whether anything is sent.
         consecutive_failures: returns how many runs of a tenant have failed in a row.
         time_limit_seconds: the longest that a caller waits for the sending.
+        gathering_seconds: for so long refusals are counted before they are sent.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Metrics:
         enabled: bool,
         consecutive_failures: Callable[[str], int],
         time_limit_seconds: float = TIME_LIMIT_SECONDS,
+        gathering_seconds: float = GATHERING_SECONDS,
     ) -> None:
         self._clients = clients
         self._namespace = namespace
@@ -75,6 +80,9 @@ class Metrics:
         self._enabled = enabled
         self._consecutive_failures = consecutive_failures
         self._time_limit_seconds = time_limit_seconds
+        self._gathering_seconds = gathering_seconds
+        self._lock = threading.Lock()
+        self._refusals = 0
 
     def run_finished(self, record: RunRecord) -> None:
         """Report the end of a run, for whoever ended it. A cancelled run sends nothing."""
@@ -114,6 +122,23 @@ class Metrics:
     def webhooks_failed(self, count: int) -> None:
         """Count webhooks' failures: deliveries given up, receivers disabled."""
         self._send(lambda: [self._datum(WEBHOOK_FAILED, count)])
+
+    def rate_limited(self) -> None:
+        """Count a request that was refused for too many of them; the count is sent later."""
+        if not self._enabled:
+            return
+        with self._lock:
+            self._refusals += 1
+            if self._refusals > 1:
+                return
+        sender = threading.Timer(self._gathering_seconds, self._send_refusals)
+        sender.daemon = True
+        sender.start()
+
+    def _send_refusals(self) -> None:
+        with self._lock:
+            count, self._refusals = self._refusals, 0
+        self._send(lambda: [self._datum(RATE_LIMITED, count)])
 
     def worker_error(self, error_type: str) -> None:
         """Count a fault of the platform, in all and by its type."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from relay_core.columnar.process_tuning import tune_process
-from relay_core.config import TenantConfig, load_stored_config
+from relay_core.config import TenantConfig
 from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import RunFailure
@@ -143,7 +143,7 @@ class RunSession:
             self._fail(RunFailure(code, message, Stage.FETCH_INPUTS))
         self.attempt.pin(stored.version, published.result())
         try:
-            config = load_stored_config(stored.text)
+            config = tenants.parsed(stored)
         except UnsupportedSchemaVersionError as error:
             self._write_snapshot(json.loads(stored.text))
             code = FailureCode.UNSUPPORTED_SCHEMA_VERSION.value

@@ -5,7 +5,6 @@ The record and the config are their only sources: the data that the run had read
 
 from contextlib import closing, suppress
 
-from relay_core.config import load_stored_config
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.errors import RelayError
 from relay_core.publish.findings import RunFindings
@@ -60,7 +59,7 @@ def _findings(platform: Platform, record: RunRecord) -> RunFindings:
         stored = platform.tenants.version(record.tenant_id, record.config_version)
     if stored is not None:
         with suppress(RelayError):
-            config = load_stored_config(stored.text)
+            config = platform.tenants.parsed(stored)
     if config is None:
         return RunFindings(vendor_ids=record.vendors or ())
     # A job from elsewhere may name vendors that the config does not have.

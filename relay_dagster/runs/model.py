@@ -131,6 +131,7 @@ class RunRecord:
     counts: Mapping[str, int] = field(default_factory=dict)
     changes: Mapping[str, int] | None = None
     vendor_results: tuple[VendorResult, ...] = ()
+    """Of a run that ends; they are stored in an item of the tenant's."""
 
     hold: Hold | None = None
     released_at: datetime | None = None

@@ -11,11 +11,13 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
+from relay_core.config import TenantConfig
 from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, RunRecord, TenantLock
 from relay_dagster.tenants.audit import AuditEntry, Origin
 from relay_dagster.tenants.deletion import Deletion
+from relay_dagster.tenants.parsed_configs import StoredText
 from relay_dagster.triggers.state import TriggerUpdate
 from relay_dagster.webhooks.model import Event
 
@@ -81,6 +83,9 @@ class RunWrites(Protocol):
 
     def triggers(self, update: TriggerUpdate) -> Any:
         """Return the write by which a run takes from its tenant's triggers what it is for."""
+
+    def vendor_results(self, run: RunRecord) -> list[Any]:
+        """Return the write of what a run of all vendors that ends came to with each, or none."""
 
     def events(self, events: Iterable[Event]) -> list[Any]:
         """Return the writes that add events for the tenant's webhooks."""
@@ -155,26 +160,17 @@ class PauseLookup(Protocol):
         """Return the pause that stops a tenant's runs; None for none."""
 
 
-class ConfigText(Protocol):
-    """One version of a tenant's config as it is stored."""
-
-    @property
-    def version(self) -> int:
-        """Its number."""
-
-    @property
-    def text(self) -> str:
-        """The config, JSON."""
-
-
 class ConfigVersions(Protocol):
     """What is stored of tenants' configs: ``aws/dynamodb/tenant_store.py``."""
 
     def latest_version(self, tenant_id: str) -> int | None:
         """Return the number of the latest version, None for an unknown tenant."""
 
-    def latest(self, tenant_id: str) -> ConfigText | None:
+    def latest(self, tenant_id: str) -> StoredText | None:
         """Return the latest version, None for an unknown tenant."""
+
+    def parsed(self, stored: StoredText) -> TenantConfig:
+        """Return a version as it takes effect; a `RelayError` where it no longer can."""
 
 
 class AttemptState(StrEnum):

@@ -466,7 +466,7 @@ class RunService:
         """
         after, writes = self._scheduled(before, record), self._runs.writes
         change = Change(before, after)
-        own = writes.lock(change, yield_to_waiters=yield_to_waiters)
+        own = writes.lock(change, yield_to_waiters=yield_to_waiters) + writes.vendor_results(after)
         takes_lock = (
             before is not None and before.lock_state is not LockState.OWNER is after.lock_state
         )

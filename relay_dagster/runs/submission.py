@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from relay_core.config import load_stored_config
 from relay_core.domain.errors import ConfigError, RelayError
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
@@ -190,7 +189,7 @@ class Submission:
         if stored is None:
             return None
         try:
-            config = load_stored_config(stored.text)
+            config = self.configs.parsed(stored)
         except RelayError:
             # The run will fail with what is wrong with its config.
             return stored.version

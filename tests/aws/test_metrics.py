@@ -243,6 +243,10 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform
     platform.metrics.worker_heartbeat()
     platform.metrics.worker_error("throttled")
     platform.metrics.runs_held({})
+    metrics(platform.clients, gathering_seconds=0).rate_limited()
+    until = time.monotonic() + 10
+    while "RateLimited" not in str(written(platform)) and time.monotonic() < until:
+        time.sleep(0.01)
     settings = platform.settings
     everything = AlarmPlan(
         environment=settings.environment,
@@ -272,6 +276,7 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform
         "RunsHeld",
         "WorkerError",
         "WorkerHeartbeat",
+        "RateLimited",
     }
 
 
@@ -295,3 +300,17 @@ def test_the_tenant_s_alarm_and_the_global_one_see_the_failure_that_was_written(
             Statistics=[alarm["Statistic"]],
         )
         assert [point["Maximum"] for point in answer["Datapoints"]] == [alarm["Threshold"]]
+
+
+def test_refusals_are_counted_and_sent_together() -> None:
+    cloudwatch = RecordingCloudWatch()
+    sender = metrics(cloudwatch, gathering_seconds=0.1)
+    for _ in range(3):
+        sender.rate_limited()
+    until = time.monotonic() + 10
+    while not cloudwatch.calls and time.monotonic() < until:
+        time.sleep(0.01)
+    (call,) = cloudwatch.calls
+    (datum,) = call["MetricData"]
+    assert (datum["MetricName"], datum["Value"]) == ("RateLimited", 3)
+    assert datum["Dimensions"] == [{"Name": "Environment", "Value": "staging"}]

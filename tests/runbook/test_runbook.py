@@ -69,6 +69,7 @@ def test_the_alarms_numbers_are_those_of_the_script() -> None:
         ("--backlog-minutes", plan.backlog_minutes),
         ("--worker-error-threshold", plan.worker_error_threshold),
         ("--heartbeat-minutes", plan.heartbeat_minutes),
+        ("--refusal-threshold", plan.refusal_threshold),
     ):
         assert re.search(rf"`{flag}`\s+\({number}\)", RUNBOOK), flag
 

@@ -6,10 +6,11 @@ import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
+from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus
 from relay_dagster.external_errors import ThrottledError, UnreachableError
 from relay_dagster.runs.errors import (
@@ -26,6 +27,7 @@ from relay_dagster.runs.ports import Pause
 from relay_dagster.runs.service import RunService
 from relay_dagster.runs.submission import Submission
 from relay_dagster.tenants.audit import Actor, ActorKind, Origin
+from relay_dagster.tenants.parsed_configs import ParsedConfigs, StoredText
 from relay_dagster.wiring import Platform
 from support.builders import config_document, vendor_document
 from support.fakes import NOW, FakeClock, embedded_platform
@@ -74,6 +76,8 @@ class Stored:
 
     version: int
     text: str
+    tenant_id: str = "acme"
+    stored_at: datetime = NOW
 
 
 @dataclass
@@ -81,6 +85,9 @@ class Configs:
     """The latest config of every tenant."""
 
     stored: Stored | None = None
+
+    def parsed(self, stored: StoredText) -> TenantConfig:
+        return ParsedConfigs().of(stored)
 
     def latest_version(self, tenant_id: str) -> int | None:
         return self.stored.version if self.stored else None

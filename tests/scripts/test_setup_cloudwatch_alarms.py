@@ -35,7 +35,7 @@ def alarms(clients: Clients) -> dict[str, Any]:
     return {alarm["AlarmName"]: alarm for alarm in found}
 
 
-def test_one_call_creates_the_six_alarms_of_an_installation(
+def test_one_call_creates_the_seven_alarms_of_an_installation(
     clients: Clients, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert set_up(clients, "--sns-topic-arn", TOPIC) == 0
@@ -47,6 +47,7 @@ def test_one_call_creates_the_six_alarms_of_an_installation(
         "created: relay-prod-worker-heartbeat",
         "created: relay-prod-runs-held",
         "created: relay-prod-dead-letters",
+        "created: relay-prod-rate-limited",
     ]
     assert set(made) == {
         "relay-prod-consecutive-failures",
@@ -55,6 +56,7 @@ def test_one_call_creates_the_six_alarms_of_an_installation(
         "relay-prod-worker-heartbeat",
         "relay-prod-runs-held",
         "relay-prod-dead-letters",
+        "relay-prod-rate-limited",
     }
     assert all(alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC] for alarm in made.values())
 
@@ -152,7 +154,7 @@ def test_running_again_changes_nothing_and_says_so(
     capsys.readouterr()
     assert set_up(clients, "--sns-topic-arn", TOPIC) == 0
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 6
+    assert len(said) == 7
     assert all(line.startswith("unchanged: ") for line in said)
     assert alarms(clients) == before
 

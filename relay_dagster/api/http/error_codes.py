@@ -66,6 +66,7 @@ CODES: Mapping[str, Code] = {
     "FEED_NOT_KEPT": Code(409, "the feed is none of the tenant's last publications, or is gone"),
     "RUN_NOT_MERGED": Code(409, "the run has neither published its feed nor held it back"),
     "WEBHOOK_QUOTA_EXCEEDED": Code(409, "the tenant has 10 webhooks, the most it may have"),
+    "KEY_QUOTA_EXCEEDED": Code(409, "the tenant has 50 keys, the most it may have"),
     "WEBHOOK_DISABLED": Code(409, "the webhook is disabled; enable it first"),
     "ARTIFACTS_EXPIRED": Code(410, "files of the run are gone, and what they tell with them"),
     "HOLD_MISMATCH": Code(412, "hash or guards are not those of the hold; read the run again"),

@@ -11,7 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from relay_dagster.api.http.error_codes import (
@@ -70,6 +70,12 @@ def log_context(scope: Mapping[str, Any]) -> dict[str, str | None]:
     return context
 
 
+def at_end(scope: Mapping[str, Any]) -> ExitStack:
+    """Return what is done once the request has been answered; who begins something adds it."""
+    stack: ExitStack = scope["state"]["at_end"]
+    return stack
+
+
 def internal_error(scope: Mapping[str, Any], error: BaseException) -> None:
     """Log an error that nobody expected, with its stack trace."""
     _log.error(
@@ -107,8 +113,9 @@ class RequestFrame:
             **scope.get("state", {}),
             "request_id": _request_id(headers),
             "log_context": {"caller": None, "address": address_of(scope)},
+            "at_end": ExitStack(),
         }
-        with logging_with(log_context(scope)):
+        with at_end(scope), logging_with(log_context(scope)):
             await self._frame(scope, receive, send, headers)
 
     async def _frame(

@@ -52,6 +52,7 @@ from relay_dagster.webhooks.errors import (
 )
 
 _MAX_TEXT = 1000
+_MAX_TOLD = 10
 _log = event_log()
 
 _FAMILIES = (
@@ -101,8 +102,13 @@ def invalid_request(faults: Iterable[ConfigFault]) -> ProblemError:
         ConfigFault(cut(each.path, _MAX_TEXT), cut(each.message, _MAX_TEXT))
         for each in first_faults(faults)
     ]
-    detail = "; ".join(map(str, listed[:5])) + ("; ..." if len(listed) > 5 else "")
-    return ProblemError(INVALID_REQUEST, detail, errors=listed)
+    return ProblemError(INVALID_REQUEST, _first_of(listed), errors=listed)
+
+
+def _first_of(faults: Sequence[ConfigFault]) -> str:
+    """Return the first faults as one sentence; ``errors`` has all of them."""
+    told = "; ".join(map(str, faults[:_MAX_TOLD]))
+    return f"{told}; ..." if len(faults) > _MAX_TOLD else told
 
 
 def faults_of(errors: Iterable[Mapping[str, Any]]) -> Iterator[ConfigFault]:
@@ -131,7 +137,9 @@ def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
         if isinstance(error, RunCreationPausedError) and not for_admin:
             reason = error.public
         return unavailable(code, reason)
-    return ProblemError(code, str(error), errors=_errors_of(error), members=_members_of(error))
+    errors = _errors_of(error)
+    detail = _first_of(errors) if len(errors) > _MAX_TOLD else str(error)
+    return ProblemError(code, detail, errors=errors, members=_members_of(error))
 
 
 def _code_of(error: Exception) -> str:
@@ -207,6 +215,8 @@ async def _answer_domain(request: Request, error: Exception) -> JSONResponse:
     problem = problem_of(error, for_admin=getattr(request.state, "is_admin", False))
     if problem.status == 500:
         internal_error(request.scope, error)
+    if problem.error_code == "RATE_LIMITED":
+        request.app.state.platform.metrics.rate_limited()
     return answer(request, problem)
 
 

@@ -37,7 +37,7 @@ _log = event_log()
     status_code=201,
     responses={
         **carrying(201, "Cache-Control"),
-        **answers("TENANT_NOT_FOUND", "TENANT_CLOSING", *ORDER_BODY),
+        **answers("TENANT_NOT_FOUND", "TENANT_CLOSING", "KEY_QUOTA_EXCEEDED", *ORDER_BODY),
     },
 )
 def create_api_key(
@@ -52,7 +52,7 @@ def create_api_key(
     """Make a key of a tenant. The key is shown this once; only its digest is kept.
 
     Without scopes it has all but `keys`. A key makes none with a scope that it lacks, nor one that
-    is good for longer.
+    is good for longer. A tenant has at most 50, expired ones too.
     """
     require_scopes(caller, asked.scopes)
     _refuse_expiry(asked, caller)
@@ -86,20 +86,33 @@ def list_api_keys(
 @routes.delete(
     "/v1/tenants/{tenant_id}/api-keys/{key_id}",
     status_code=204,
-    responses=answers("TENANT_NOT_FOUND", "API_KEY_NOT_FOUND"),
+    responses=answers("TENANT_NOT_FOUND", "API_KEY_NOT_FOUND", INVALID_REQUEST),
 )
 def delete_api_key(
     tenant_id: TenantId,
     key_id: Annotated[str, Path(description="What `POST` named it.")],
     caller: MayMakeKeys,
     acting: Acting,
+    platform: PlatformDep,
     keyring: KeyringDep,
+    with_made: Annotated[
+        bool, Query(description="The keys that it has made go too, and those that they have made.")
+    ] = False,
 ) -> None:
-    """Delete a key of a tenant; from now on it is nobody's."""
-    known = is_id(tenant_id) and is_id(key_id) and keyring.revoke(tenant_id, key_id, acting)
-    if not known:
+    """Delete a key of a tenant; from now on it is nobody's.
+
+    A key deletes none with a scope that it lacks.
+    """
+    revoked: list[str] = []
+    if is_id(tenant_id) and is_id(key_id):
+        key = platform.api_keys.get(key_id)
+        if key is not None and key.tenant_id == tenant_id:
+            require_scopes(caller, key.scopes)
+        revoked = keyring.revoke(tenant_id, key_id, acting, with_made=with_made)
+    if not revoked:
         raise ProblemError("API_KEY_NOT_FOUND", f"tenant {tenant_id} has no key {key_id}")
-    _log.info("api_key_deleted", tenant_id=tenant_id, key_id=key_id)
+    for each in revoked:
+        _log.info("api_key_deleted", tenant_id=tenant_id, key_id=each)
 
 
 def _refuse_expiry(asked: KeyOrder, caller: Caller) -> None:

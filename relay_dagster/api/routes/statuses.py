@@ -34,7 +34,7 @@ def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> T
         feed_age_seconds=None if age is None else max(0, int(age.total_seconds())),
         held_run_id=None if pointer is None else pointer.held_run_id,
         active_run_id=platform.runs.lock(tenant_id).active_run_id,
-        next_run_at=next_run_at(read_stored(latest)),
+        next_run_at=next_run_at(read_stored(platform.tenants, latest)),
         vendors=[*map(VendorStanding.of, _last_results(platform.runs, tenant_id, pointer))],
     )
 
@@ -44,12 +44,10 @@ def _last_results(
 ) -> tuple[VendorResult, ...]:
     """Return what the last run of all vendors that has ended came to with each.
 
-    Behind too many runs of some vendors it is the one whose feed is held back, or in force.
+    A run from before these had an item of their own has them in its record.
     """
-    for run in runs.newest_runs(tenant_id):
-        if run.has_ended and run.vendors is None and run.vendor_results:
-            return run.vendor_results
-    if pointer is None:
-        return ()
+    found = runs.vendor_results(tenant_id)
+    if found or pointer is None:
+        return found
     known = runs.get(pointer.held_run_id or pointer.in_force.run_id)
     return () if known is None else known.vendor_results

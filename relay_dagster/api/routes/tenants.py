@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import Header, Query, Response
 from pydantic import create_model
 
-from relay_core.config import TenantConfig, load_config, load_stored_config, parse_document
+from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.errors import ConfigFault, RelayError
 from relay_core.domain.limits import STORED_CONFIG_LIMITS, Limits
 from relay_dagster.api.http.dependencies import PlatformDep
@@ -85,10 +85,10 @@ def get_tenant(
     """
     stored = _found(tenant_id, config_version, platform)
     response.headers["ETag"] = entity_tag(stored.version)
-    config = read_stored(stored)
+    config = read_stored(platform.tenants, stored)
     latest = config
     if config_version is not None:
-        latest = read_stored(platform.tenants.latest(tenant_id))
+        latest = read_stored(platform.tenants, platform.tenants.latest(tenant_id))
     deletion = platform.deletions.under_way(tenant_id)
     if config is None:  # a config that can no longer take effect is shown as it is stored
         shown = parse_document(stored.text, format="json", limits=STORED_CONFIG_LIMITS)
@@ -244,10 +244,10 @@ def standing_of(deletion: Deletion | None) -> dict[str, Any]:
     return {"state": deletion.state, "delete_after": deletion.delete_after}
 
 
-def read_stored(stored: StoredConfig | None) -> TenantConfig | None:
+def read_stored(tenants: TenantStore, stored: StoredConfig | None) -> TenantConfig | None:
     """Return a stored config as it takes effect; None where it no longer can."""
     try:
-        return None if stored is None else load_stored_config(stored.text)
+        return None if stored is None else tenants.parsed(stored)
     except RelayError:
         return None
 

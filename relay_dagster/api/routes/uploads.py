@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from relay_core.config import load_stored_config
+from relay_core.config import TenantConfig
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import ORDER_BODY, answers
@@ -15,7 +15,6 @@ from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import TenantId, order, router
 from relay_dagster.api.routes.tenants import find_config
 from relay_dagster.api.security.auth import Acting, MayUpload
-from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.aws.s3.upload_form import MAX_BYTES, MAX_KEY_BYTES
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
@@ -49,7 +48,8 @@ def make_upload_link(
 
     A pause of run creation stops no uploads.
     """
-    key = _key_for(asked, find_config(platform.tenants, tenant_id))
+    stored = find_config(platform.tenants, tenant_id)
+    key = _key_for(asked, stored.version, platform.tenants.parsed(stored))
     max_bytes = min(platform.settings.max_feed_bytes, MAX_BYTES)
     form = platform.objects.upload_form(key, max_bytes)
     details = {"vendor_id": asked.vendor_id, "expires_at": form.expires_at.isoformat()}
@@ -59,17 +59,15 @@ def make_upload_link(
     return UploadLink.of(form, key=key, max_bytes=max_bytes)
 
 
-def _key_for(asked: UploadOrder, stored: StoredConfig) -> str:
+def _key_for(asked: UploadOrder, version: int, config: TenantConfig) -> str:
     """Return the key that a vendor's file is to have: the one that runs look for it under.
 
     Raises:
         ProblemError: 422, there is no such vendor, or none that uploads, or the name is too long.
-        ConfigError, UnsupportedSchemaVersionError: the config can no longer be read.
     """
-    config = load_stored_config(stored.text)
     vendor = next((one for one in config.vendors if one.vendor_id == asked.vendor_id), None)
     if vendor is None:
-        message = f"config version {stored.version} has no vendor {asked.vendor_id!r}"
+        message = f"config version {version} has no vendor {asked.vendor_id!r}"
         raise ProblemError("UNKNOWN_VENDOR", message, errors=[ConfigFault("vendor_id", message)])
     prefix = vendor.inbound.s3_prefix
     if prefix is None:

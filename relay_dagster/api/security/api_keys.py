@@ -16,7 +16,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_dagster.api.security.admin_keys import AdminKey
-from relay_dagster.api.security.rate_limits import LatelySeen, TokenBuckets, WrongKeys
+from relay_dagster.api.security.rate_limits import (
+    ConcurrencyLimiter,
+    LatelySeen,
+    RateLimitedError,
+    TokenBuckets,
+    WrongKeys,
+)
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.external_errors import ExternalServiceError
@@ -90,27 +96,52 @@ class NewKey:
 
 
 class CallerRates:
-    """How often callers may call: a tenant's key so often, an admin's ten times as often.
+    """How often callers may call: all keys of a tenant so often, an admin ten times as often.
+
+    A tenant has a few requests in work at once.
 
     Args:
-        per_minute: requests with a tenant's key.
+        per_minute: requests of a tenant.
         burst: of them at once.
+        at_work: of a tenant's, at once.
         clock: seconds, from anywhere.
     """
 
     def __init__(
-        self, per_minute: int, burst: int, clock: Callable[[], float] = time.monotonic
+        self,
+        per_minute: int,
+        burst: int,
+        at_work: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tenants = TokenBuckets(per_minute, burst, clock)
         self._admins = TokenBuckets(_ADMIN_FACTOR * per_minute, _ADMIN_FACTOR * burst, clock)
+        self._at_work = ConcurrencyLimiter(at_work)
 
-    def take(self, caller: Caller) -> None:
-        """Count a request.
+    def take_admin(self, caller: Caller) -> None:
+        """Count an admin's request.
 
         Raises:
             RateLimitedError: it is one too many.
         """
-        (self._admins if caller.is_admin else self._tenants).take(caller.id)
+        self._admins.take(caller.id)
+
+    def begin(self, tenant_id: str) -> None:
+        """Count a tenant's request, which is in work until `end`.
+
+        Raises:
+            RateLimitedError: it is one too many.
+        """
+        self._at_work.take(tenant_id)
+        try:
+            self._tenants.take(tenant_id)
+        except RateLimitedError:
+            self._at_work.give_back(tenant_id)
+            raise
+
+    def end(self, tenant_id: str) -> None:
+        """Note that a tenant's request is no longer in work."""
+        self._at_work.give_back(tenant_id)
 
 
 class Keyring:
@@ -140,13 +171,14 @@ class Keyring:
         self._wrong_keys = wrong_keys
         self._clock = clock
         self._now = now
-        self._found_good: LatelySeen[float] = LatelySeen()
+        self._found_good: LatelySeen[tuple[float, str]] = LatelySeen()
 
     def caller(self, key: str, address: str) -> Caller | None:
         """Return whose key it is, None for nobody's.
 
         All admin keys are compared, in constant time, so that the time taken tells nothing. Keys
-        that were good within the last hour are looked up whatever else came from the address.
+        that were good within the last hour are looked up whatever else came from the address; one
+        that is so no longer counts as any wrong key from then on.
 
         Raises:
             RateLimitedError: too many keys of nobody came from the address.
@@ -156,27 +188,30 @@ class Keyring:
         matches = [caller for digest, caller in self._admins if hmac.compare_digest(given, digest)]
         if matches:
             return matches[0]
-        was_good = self._was_good(given)
-        if not was_good:
+        if self._good_tenant(given) is None:
             self._wrong_keys.require_few(address)
         form = _TENANT_KEY.fullmatch(key)
         found = self._tenant_keys.of_active_tenant(form.group(1)) if form else None
         is_known = found is not None and hmac.compare_digest(given, found.digest)
         is_over = found is not None and found.is_over(self._now())
         if found is None or not is_known or is_over:
-            if not was_good:
-                self._wrong_keys.note(address)
+            self._found_good.forget(given)
+            self._wrong_keys.note(address)
             if found is not None and is_known and found.expires_at is not None:
                 raise KeyExpiredError(found.expires_at)
             return None
-        self._found_good.set(given, self._clock())
+        self._found_good.set(given, (self._clock(), found.tenant_id))
         with suppress(ExternalServiceError):  # the caller has a good key, whatever is noted of it
             self._tenant_keys.note_use(found)
         return _caller_of(found)
 
-    def _was_good(self, digest: str) -> bool:
-        found_at = self._found_good.get(digest)
-        return found_at is not None and self._clock() - found_at < _GOOD_SECONDS
+    def likely_tenant(self, key: str) -> str | None:
+        """Return whose a key was within the last hour, without a look-up; None where unknown."""
+        return self._good_tenant(_digest(key))
+
+    def _good_tenant(self, digest: str) -> str | None:
+        found = self._found_good.get(digest)
+        return found[1] if found and self._clock() - found[0] < _GOOD_SECONDS else None
 
     def issue(self, tenant_id: str, wanted: NewKey, by: Caller, origin: Origin) -> tuple[str, str]:
         """Make a key of a tenant and return its id and the key itself, which is kept nowhere."""
@@ -197,9 +232,24 @@ class Keyring:
         )
         return key_id, key
 
-    def revoke(self, tenant_id: str, key_id: str, origin: Origin) -> bool:
-        """Make a key nobody's from now on; tell whether it was the tenant's."""
-        return self._tenant_keys.remove(tenant_id, key_id, origin)
+    def revoke(
+        self, tenant_id: str, key_id: str, origin: Origin, *, with_made: bool = False
+    ) -> list[str]:
+        """Make a tenant's key nobody's from now on; return the ids of those that are.
+
+        Args:
+            tenant_id: whose it is.
+            key_id: which it is.
+            origin: who asks for it.
+            with_made: the keys that it has made go too, and those that they have made.
+        """
+        keys = self._tenant_keys
+        revoked = [key_id] if keys.remove(tenant_id, key_id, origin) else []
+        makers = {key_id}
+        while with_made and (made := keys.made_by(tenant_id, makers)):
+            makers |= {key.key_id for key in made}
+            revoked += [key.key_id for key in made if keys.remove(tenant_id, key.key_id, origin)]
+        return revoked
 
 
 def _caller_of(key: TenantKey) -> Caller:

@@ -14,9 +14,15 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, SecurityScopes
 
 from relay_dagster.api.http.dependencies import KeyringDep, PlatformDep, RatesDep
-from relay_dagster.api.http.middleware import address_of, log_context, request_id_of
+from relay_dagster.api.http.middleware import address_of, at_end, log_context, request_id_of
 from relay_dagster.api.http.problems import ProblemError, exceeded
-from relay_dagster.api.security.api_keys import ANONYMOUS, Caller, KeyExpiredError, Keyring
+from relay_dagster.api.security.api_keys import (
+    ANONYMOUS,
+    Caller,
+    CallerRates,
+    KeyExpiredError,
+    Keyring,
+)
 from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.aws.dynamodb.api_key_store import Scope
 from relay_dagster.tenants.audit import Origin
@@ -40,16 +46,27 @@ def authenticate(
 
     Raises:
         ProblemError: 401, the key is missing, nobody's or has expired; 429, too many requests came
-            with it, or too many wrong keys from its address.
+            of its tenant, or are in work, or too many wrong keys came from its address.
     """
+    likely = keyring.likely_tenant(key) if key else None
     try:
+        if likely is not None:  # limited before anything is looked up
+            _begin(request, rates, likely)
         caller = ANONYMOUS if platform.settings.allow_anonymous else _known(keyring, key, request)
         log_context(request.scope)["caller"] = caller.id
         request.state.is_admin = caller.is_admin
-        rates.take(caller)
+        if caller.tenant_id is None:
+            rates.take_admin(caller)
+        elif likely is None:
+            _begin(request, rates, caller.tenant_id)
     except RateLimitedError as error:
         raise exceeded("RATE_LIMITED", str(error), wait_seconds=error.wait_seconds) from error
     return caller
+
+
+def _begin(request: Request, rates: CallerRates, tenant_id: str) -> None:
+    rates.begin(tenant_id)
+    at_end(request.scope).callback(rates.end, tenant_id)
 
 
 def _known(keyring: Keyring, key: str | None, request: Request) -> Caller:

@@ -1,4 +1,4 @@
-"""How often something may be done, counted by name: a key's requests, an address's wrong keys.
+"""How often something may be done, counted by name: a tenant's requests, an address's wrong keys.
 
 In memory, for one process of the API; what is counted over all of them is counted in the stores.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Generic, TypeVar
@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 # More are not remembered: the name that was longest unheard of is forgotten, and starts anew.
 _MAX_NAMES = 10_000
 _MINUTE_SECONDS = 60.0
+_AT_WORK_SECONDS = 1.0
 _IPV6_SITE_BITS = 64
 _Kept = TypeVar("_Kept")
 
@@ -37,6 +38,7 @@ class LatelySeen(Generic[_Kept]):
     def __init__(self, most: int = _MAX_NAMES) -> None:
         self._kept: dict[str, _Kept] = {}
         self._most = most
+        self._lock = threading.Lock()
 
     def get(self, name: str) -> _Kept | None:
         """Return what is kept of a name."""
@@ -44,10 +46,48 @@ class LatelySeen(Generic[_Kept]):
 
     def set(self, name: str, kept: _Kept) -> None:
         """Keep something of a name, which is now the last to be forgotten."""
-        self._kept.pop(name, None)
-        self._kept[name] = kept
-        if len(self._kept) > self._most:
-            del self._kept[next(iter(self._kept))]
+        with self._lock:
+            self._kept.pop(name, None)
+            self._kept[name] = kept
+            if len(self._kept) > self._most:
+                del self._kept[next(iter(self._kept))]
+
+    def forget(self, name: str) -> None:
+        """Keep nothing of a name."""
+        with self._lock:
+            self._kept.pop(name, None)
+
+
+class ConcurrencyLimiter:
+    """So many at once of each name; nobody waits.
+
+    Args:
+        most: of one name at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._taken: Counter[str] = Counter()
+
+    def take(self, name: str) -> None:
+        """Take one of a name's places, which is to be given back.
+
+        Raises:
+            RateLimitedError: all are taken.
+        """
+        with self._lock:
+            if self._taken[name] >= self._most:
+                reason = f"{self._most} requests of the tenant are in work, the most at once"
+                raise RateLimitedError(reason, _AT_WORK_SECONDS)
+            self._taken[name] += 1
+
+    def give_back(self, name: str) -> None:
+        """Give a place back."""
+        with self._lock:
+            self._taken[name] -= 1
+            if not self._taken[name]:
+                del self._taken[name]
 
 
 class TokenBuckets:
@@ -65,7 +105,7 @@ class TokenBuckets:
         per_minute: int,
         burst: int,
         clock: Callable[[], float] = time.monotonic,
-        what: str = "too many requests with this key",
+        what: str = "too many requests of one caller",
     ) -> None:
         self._what = what
         self._per_second = per_minute / _MINUTE_SECONDS

@@ -1,25 +1,30 @@
 """Keys of tenants, in the tenants table as ``KEY#<key_id>``: digests alone, never a secret.
 
+``KEYS#<tenant_id>`` has the ids of a tenant's, so that they are counted as they are written.
+
 How a key is made and compared is ``api/security/api_keys.py``; what each scope lets its holder do,
 the API's routes say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import Codec, instant_text, marshal
+from relay_dagster.aws.dynamodb.codec import Codec, instant_text, marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import Database, is_closed
-from relay_dagster.aws.dynamodb.schema import api_key_key, deletion_key
+from relay_dagster.aws.dynamodb.schema import api_key_key, api_keys_key, deletion_key
 from relay_dagster.aws.dynamodb.table import IS_THERE
+from relay_dagster.aws.dynamodb.tenant_errors import KeyQuotaExceededError, MakerGoneError
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 
+MAX_KEYS = 50
+"""Of a tenant, expired ones too."""
 BETWEEN_NOTES = timedelta(hours=1)
 """A key's last use is noted at most so often."""
 
@@ -41,6 +46,12 @@ class TenantKey:
     created_by: str | None = None
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
+
+    @property
+    def maker(self) -> str | None:
+        """The id of the tenant's key that has made it; None where an admin has."""
+        kind, _, name = (self.created_by or "").partition(":")
+        return name if kind == "key" else None
 
     def is_over(self, now: datetime) -> bool:
         """Tell whether the key has expired."""
@@ -90,15 +101,42 @@ class ApiKeyStore:
         Raises:
             ConditionsFailedError: there is one with its id.
             TenantClosingError: its tenant is being deleted.
+            KeyQuotaExceededError: its tenant has as many as it may have.
+            MakerGoneError: the key that makes it is gone.
         """
         item = marshal({schema.KEY: api_key_key(key.key_id), **_KEYS.attributes(key)})
         until = None if key.expires_at is None else key.expires_at.isoformat()
         details = {"name": key.name, "scopes": list(map(str, key.scopes)), "expires_at": until}
-        self.database.transact_while_active(
-            key.tenant_id,
+        counted = self._counted(key.tenant_id)
+        others = set() if counted is not None else self._listed(key.tenant_id)
+        if len(others) >= MAX_KEYS:
+            raise KeyQuotaExceededError(key.tenant_id, MAX_KEYS)
+        writes = [
             self.database.tenants.new("key", item),
+            self._count_write({key.key_id, *others}, key.tenant_id),
             self._audit_write(Action.KEY_CREATED, key, origin, **details),
+        ]
+        if key.maker is not None:
+            made_by = api_key_key(key.maker)
+            writes.append(
+                self.database.tenants.write("maker", "ConditionCheck", made_by, condition=IS_THERE)
+            )
+        try:
+            self.database.transact_while_active(key.tenant_id, *writes)
+        except ConditionsFailedError as error:
+            if "ids" in error.items:
+                raise KeyQuotaExceededError(key.tenant_id, MAX_KEYS) from error
+            if "maker" in error.items:
+                raise MakerGoneError from error
+            raise
+
+    def made_by(self, tenant_id: str, key_ids: Collection[str]) -> list[TenantKey]:
+        """Return the tenant's keys that some keys have made, read consistently."""
+        keys = map(
+            api_key_key, sorted((self._counted(tenant_id) or set()) | self._listed(tenant_id))
         )
+        found = self.database.tenants.read_all(keys, _to_key)
+        return [key for key in found if key.tenant_id == tenant_id and key.maker in key_ids]
 
     def remove(self, tenant_id: str, key_id: str, origin: Origin = SYSTEM) -> bool:
         """Forget a tenant's key; tell whether the tenant had it."""
@@ -108,10 +146,17 @@ class ApiKeyStore:
         write = self.database.tenants.write(
             "key", "Delete", api_key_key(key_id), condition=IS_THERE
         )
+        uncount = self.database.tenants.write(
+            "ids",
+            "Update",
+            api_keys_key(tenant_id),
+            "DELETE key_ids :ids",
+            condition=IS_THERE,
+            values={":ids": {key_id}},
+        )
+        told = self._audit_write(Action.KEY_DELETED, key, origin, name=key.name)
         try:
-            self.database.transact(
-                write, self._audit_write(Action.KEY_DELETED, key, origin, name=key.name)
-            )
+            self.database.transact(write, replace(uncount, optional=True), told)
         except ConditionsFailedError:
             return False  # somebody else has just done it
         return True
@@ -130,6 +175,31 @@ class ApiKeyStore:
                 condition=IS_THERE,
                 values={":now": instant_text(now)},
             )
+        )
+
+    def _counted(self, tenant_id: str) -> set[str] | None:
+        """Return the ids of a tenant's keys; None where they were never counted."""
+        item = self.database.tenants.item(api_keys_key(tenant_id))
+        return None if item is None else set(unmarshal(item).get("key_ids", ()))
+
+    def _listed(self, tenant_id: str) -> set[str]:
+        """Return the ids of a tenant's keys that stand in the index, which lags."""
+        ids: set[str] = set()
+        after: str | None = None
+        while True:
+            page, after = self.of_tenant(tenant_id, limit=100, after=after)
+            ids |= {key.key_id for key in page}
+            if after is None:
+                return ids
+
+    def _count_write(self, ids: Collection[str], tenant_id: str) -> Write:
+        return self.database.tenants.write(
+            "ids",
+            "Update",
+            api_keys_key(tenant_id),
+            "ADD key_ids :ids SET tenant_id = :tenant",
+            condition="attribute_not_exists(key_ids) OR size(key_ids) < :most",
+            values={":ids": set(ids), ":tenant": tenant_id, ":most": MAX_KEYS},
         )
 
     def _audit_write(self, action: Action, key: TenantKey, origin: Origin, **details: Any) -> Write:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import (
     JSON_TEXT,
@@ -15,7 +17,14 @@ from relay_dagster.aws.dynamodb.codec import (
     marshal,
     unmarshal,
 )
-from relay_dagster.aws.dynamodb.schema import by_time, due_place, feed_key, hidden_list, run_key
+from relay_dagster.aws.dynamodb.schema import (
+    by_time,
+    due_place,
+    feed_key,
+    hidden_list,
+    results_key,
+    run_key,
+)
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.feeds.pointer import FeedPointer
@@ -37,6 +46,7 @@ _RECORDS = Codec(
     },
 )
 _FEEDS = Codec(kind=FeedPointer)
+_RESULTS_OF = "results_of"
 # All of a record that is written without a new revision.
 CHECKED = (
     schema.DUE_SHARD,
@@ -62,6 +72,8 @@ def to_item(record: RunRecord) -> Item:
         schema.LISTED_TENANT: hidden_list(record.tenant_id),
         **_RECORDS.attributes(record),
     }
+    # It has an item of its own, so that whoever lists runs does not read it.
+    del plain["vendor_results"]
     if not record.hidden:
         plain[schema.LISTED] = schema.ALL_RUNS
         plain[schema.LISTED_TENANT] = record.tenant_id
@@ -69,6 +81,35 @@ def to_item(record: RunRecord) -> Item:
     if record.due_queue is not None:
         plain[schema.DUE_SHARD] = due_place(record.due_queue, record.run_id)
     return marshal(plain)
+
+
+def results_item(record: RunRecord) -> Item:
+    """Return the item of what a run came to with each vendor, the newest of its tenant's."""
+    return marshal(
+        {
+            schema.KEY: results_key(record.tenant_id),
+            "run_id": record.run_id,
+            _RESULTS_OF: by_time(record.requested_at, record.run_id),
+            "vendor_results": ROWS.write(record.vendor_results),
+        }
+    )
+
+
+def to_results(item: Mapping[str, Any]) -> tuple[VendorResult, ...]:
+    """Return the vendors' results of their item."""
+    found: tuple[VendorResult, ...] = ROWS.read(
+        tuple[VendorResult, ...], unmarshal(item)["vendor_results"]
+    )
+    return found
+
+
+def results_change(table: Table, record: RunRecord) -> Write:
+    """Return the write of what a run came to with each vendor, unless a later run's is there."""
+    item = results_item(record)
+    newest = "attribute_not_exists(pk) OR results_of <= :this"
+    values = {":this": item[_RESULTS_OF]}
+    write = table.put("results", item, ConditionExpression=newest, ExpressionAttributeValues=values)
+    return replace(write, optional=True)
 
 
 def feed_item(feed: FeedPointer) -> Item:

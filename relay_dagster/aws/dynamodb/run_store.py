@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from botocore.exceptions import ClientError
 
 from relay_core.domain.codes import RunStatus
+from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import epoch_seconds, marshal, unmarshal
 from relay_dagster.aws.dynamodb.cursors import cursor_after, listing_of, run_id_of, start_key
@@ -26,6 +27,7 @@ from relay_dagster.aws.dynamodb.run_items import (
     to_item,
     to_lock,
     to_record,
+    to_results,
 )
 from relay_dagster.aws.dynamodb.run_writes import RunWrites
 from relay_dagster.aws.dynamodb.schema import (
@@ -33,6 +35,7 @@ from relay_dagster.aws.dynamodb.schema import (
     heartbeat_key,
     idempotency_key,
     lock_key,
+    results_key,
     run_key,
 )
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
@@ -194,6 +197,10 @@ class RunStore:
         """Return the feeds of those tenants that have one, each read consistently."""
         found = self.database.runs.read_all(map(feed_key, tenant_ids), to_feed)
         return {feed.tenant_id: feed for feed in found}
+
+    def vendor_results(self, tenant_id: str) -> tuple[VendorResult, ...]:
+        """Return what the tenant's last run of all vendors that has ended came to with each."""
+        return self.database.runs.read(results_key(tenant_id), to_results) or ()
 
     def idempotent_run(self, idempotency_id: str, now: datetime) -> tuple[str, str] | None:
         """Return run_id and fingerprint of an idempotency item that has not expired."""

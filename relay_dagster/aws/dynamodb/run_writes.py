@@ -19,7 +19,7 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import epoch_seconds, marshal
 from relay_dagster.aws.dynamodb.database import Database, closing_error
 from relay_dagster.aws.dynamodb.quotas import DAY, hour_of, seconds_left_of_hour
-from relay_dagster.aws.dynamodb.run_items import feed_item, record_change, to_lock
+from relay_dagster.aws.dynamodb.run_items import feed_item, record_change, results_change, to_lock
 from relay_dagster.aws.dynamodb.schema import by_time, idempotency_key, lock_key, run_count_key
 from relay_dagster.aws.dynamodb.transactions import Write
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
@@ -184,6 +184,12 @@ class RunWrites:
     def triggers(self, update: TriggerUpdate) -> Write:
         """Return the write by which a run takes from its tenant's triggers what it is for."""
         return trigger_change(self.database.runs, update.before, update.after)
+
+    def vendor_results(self, run: RunRecord) -> list[Write]:
+        """Return the write of what a run of all vendors that ends came to with each, or none."""
+        if run.vendors is None and run.vendor_results and run.has_ended:
+            return [results_change(self.database.runs, run)]
+        return []
 
     def events(self, events: Iterable[Event]) -> list[Write]:
         """Return the writes that add events for the tenant's webhooks."""

@@ -4,12 +4,14 @@ Each table has one key, ``pk``, whose prefix says what an item is:
 
 * runs table: ``RUN#<run_id>``, ``LOCK#<tenant_id>``, ``FEED#<tenant_id>``, ``IDEMP#<digest>``,
   ``BEAT#<run_id>#<attempt>``, ``RUNS#<tenant_id>#<hour>`` (how many there were),
-  ``TRIGGER#<tenant_id>`` (what its triggers wait for), ``EVENT#<event_id>`` (what webhooks are
+  ``TRIGGER#<tenant_id>`` (what its triggers wait for), ``RESULTS#<tenant_id>`` (what its last run
+  of all vendors came to with each), ``EVENT#<event_id>`` (what webhooks are
   told of, and what became of it). Indexes: a tenant's runs (and, as if they were another tenant's,
   its events), all runs, and those of a status by time, and by when they are due the runs that are
   not settled yet, the triggers and the events that are not delivered yet (sparse, in shards).
 * tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
-  ``KEY#<key_id>`` (a tenant's API key, as a digest), ``WEBHOOKS#<tenant_id>`` (all its webhooks,
+  ``KEY#<key_id>`` (a tenant's API key, as a digest), ``KEYS#<tenant_id>`` (their ids),
+  ``WEBHOOKS#<tenant_id>`` (all its webhooks,
   with their secrets), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all), ``DELETION#<tenant_id>`` (how far
   its deletion is; in the end the tombstone). Indexes: tenants by the time their first config was
   stored, and deletions by when they are due; a tenant's items.
@@ -103,6 +105,11 @@ def trigger_key(tenant_id: str) -> str:
     return f"{TRIGGER}{tenant_id}"
 
 
+def results_key(tenant_id: str) -> str:
+    """Return the key of what a tenant's last run of all vendors came to with each."""
+    return f"RESULTS#{tenant_id}"
+
+
 def event_key(event_id: str) -> str:
     """Return the key of an event."""
     return f"EVENT#{event_id}"
@@ -124,6 +131,11 @@ def config_key(tenant_id: str, version: int) -> str:
 def api_key_key(key_id: str) -> str:
     """Return the key of a tenant's API key."""
     return f"{KEY_OF_TENANT}{key_id}"
+
+
+def api_keys_key(tenant_id: str) -> str:
+    """Return the key of the ids of a tenant's API keys."""
+    return f"KEYS#{tenant_id}"
 
 
 def webhooks_key(tenant_id: str) -> str:

@@ -23,6 +23,7 @@ from relay_dagster.aws.dynamodb.schema import (
     idempotency_key,
     lock_key,
     pause_key,
+    results_key,
     run_count_key,
     run_key,
     tenant_key,
@@ -78,6 +79,7 @@ class TenantData:
             *(run_count_key(tenant_id, hour) for hour in hours),
             trigger_key(tenant_id),
             feed_key(tenant_id),
+            results_key(tenant_id),
             lock_key(tenant_id),
         }
         return self._remove(keys)

@@ -42,6 +42,27 @@ class VersionMismatchError(TenantStoreError):
         super().__init__(f"tenant {tenant_id} {found}, not at version {expected}")
 
 
+class KeyQuotaExceededError(TenantStoreError):
+    """The tenant has as many keys as it may have."""
+
+    error_code = "KEY_QUOTA_EXCEEDED"
+
+    def __init__(self, tenant_id: str, most: int) -> None:
+        super().__init__(
+            f"tenant {tenant_id} has {most} keys, the most it may have, expired ones too; "
+            "delete those that nobody needs"
+        )
+
+
+class MakerGoneError(TenantStoreError):
+    """The key that makes another has just been deleted."""
+
+    error_code = "UNAUTHENTICATED"
+
+    def __init__(self) -> None:
+        super().__init__("the key in X-API-Key has just been deleted")
+
+
 class ConfigQuotaExceededError(TenantStoreError):
     """The tenant has had as many versions as it may today; ``wait_seconds`` are left of the day."""
 

@@ -6,9 +6,10 @@ Two writers at once never share a version. Whether a text is a valid config is n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
+from relay_core.config import TenantConfig
 from relay_core.config.changed_paths import changed_paths
 from relay_core.domain.errors import ConfigTooLargeError
 from relay_dagster.aws.dynamodb import schema
@@ -35,6 +36,7 @@ from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
+from relay_dagster.tenants.parsed_configs import ParsedConfigs, StoredText
 
 # DynamoDB's limit for an item is 400 KiB, the other attributes included.
 MAX_CONFIG_BYTES = 390_000
@@ -88,10 +90,12 @@ class TenantStore:
     Attributes:
         database: the tables.
         versions_per_day: that a tenant may store in a day, UTC; None for any number.
+        parsed_configs: those that were read last.
     """
 
     database: Database
     versions_per_day: int | None = None
+    parsed_configs: ParsedConfigs = field(default_factory=ParsedConfigs)
 
     # --- reads, all consistent ------------------------------------------------------------------
 
@@ -107,6 +111,14 @@ class TenantStore:
     def version(self, tenant_id: str, version: int) -> StoredConfig | None:
         """Return one version, None where there is none."""
         return self.database.tenants.read(config_key(tenant_id, version), _CONFIGS.read)
+
+    def parsed(self, stored: StoredText) -> TenantConfig:
+        """Return a version as it takes effect, parsed once.
+
+        Raises:
+            RelayError: it no longer can.
+        """
+        return self.parsed_configs.of(stored)
 
     def versions(
         self, tenant_id: str, *, limit: int, before: int | None = None

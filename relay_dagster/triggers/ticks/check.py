@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from relay_core.config import load_stored_config
 from relay_core.domain.errors import RelayError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
@@ -45,7 +44,7 @@ class TriggerCheck:
         if stored is None:
             return Plan(None, self.clock())
         try:
-            return Plan(load_stored_config(stored.text), stored.stored_at)
+            return Plan(self.platform.tenants.parsed(stored), stored.stored_at)
         except RelayError as error:
             log.warning("triggers_unread", tenant_id=tenant_id, error=str(error))
             return Plan(None, stored.stored_at)

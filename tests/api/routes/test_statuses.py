@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from relay_core.domain.records import VendorResult
+from relay_dagster.aws.dynamodb.codec import ROWS
 from relay_dagster.aws.dynamodb.run_store import RunStore
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.aws.dynamodb.schema import run_key
+from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.runs.ports import RunPage, utc_now
 from support.api_world import TENANT, ApiWorld, assert_problem
 
@@ -26,13 +28,6 @@ SHOWN = {
     "invalid_rows": 12,
     "skus_won": 1370,
 }
-
-
-class ShortPages(RunStore):
-    """A listing of one run a page."""
-
-    def list_runs(self, *whose: Any, **asked: Any) -> RunPage:
-        return super().list_runs(*whose, **{**asked, "limit": 1})
 
 
 def status_of(world: ApiWorld) -> dict[str, Any]:
@@ -110,18 +105,42 @@ def test_runs_of_some_vendors_and_those_that_looked_at_none_are_passed_over(
     assert status["vendors"] == [SHOWN]
 
 
-def test_behind_many_runs_of_some_vendors_the_published_one_is_shown(
-    world: ApiWorld,
-) -> None:
-    platform = world.platform
-    world = ApiWorld(
-        platform,
-        runs=ShortPages(platform.runs.database),
-    )
+def test_no_run_is_read_for_it(world: ApiWorld) -> None:
+    class NoRuns(RunStore):
+        def list_runs(self, *whose: Any, **asked: Any) -> RunPage:
+            raise AssertionError
+
+        def get(self, run_id: str) -> RunRecord | None:
+            raise AssertionError
+
     world.store_config()
     succeed(world, FOUND)
-    for _ in range(5):
-        succeed(world, MISSING, vendors=["vendor_1"])
+    assert status_of(ApiWorld(world.platform, runs=NoRuns(world.platform.database)))["vendors"] == [
+        SHOWN
+    ]
+
+
+def test_reports_that_come_late_hide_no_later_run_s_results(world: ApiWorld) -> None:
+    world.store_config()
+    first = world.fail(world.post_run().json()["run_id"])
+    succeed(world, FOUND)
+    late = Outcome(vendor_results=(MISSING,))
+    world.platform.ledger.note_reports(first.run_id, late)
+    assert status_of(world)["vendors"] == [SHOWN]
+
+
+def test_results_that_an_earlier_release_has_stored_in_the_record_are_shown(
+    world: ApiWorld,
+) -> None:
+    world.store_config()
+    record = succeed(world)
+    runs = world.platform.database.runs
+    rows = ROWS.write((FOUND,))
+    values = {":rows": rows}
+    write = runs.write(
+        "record", "Update", run_key(record.run_id), "SET vendor_results = :rows", values=values
+    )
+    assert runs.carry_out(write)
     assert status_of(world)["vendors"] == [SHOWN]
 
 

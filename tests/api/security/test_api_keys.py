@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -43,6 +45,9 @@ class Kept:
 
     def note_use(self, key: TenantKey) -> None:
         self.used.append(key.key_id)
+
+    def made_by(self, tenant_id: str, key_ids: Collection[str]) -> list[TenantKey]:
+        return [key for key in self.keys.values() if key.maker in key_ids]
 
     def remove(self, tenant_id: str, key_id: str, origin: Origin) -> bool:
         known = key_id in self.keys and self.keys[key_id].tenant_id == tenant_id
@@ -198,17 +203,84 @@ def test_a_key_is_known_as_good_for_an_hour(keyring: Keyring, clock: Seconds) ->
 # --- rates --------------------------------------------------------------------------------------
 
 
-def test_each_key_has_its_rate_and_an_admin_s_ten_times_that(clock: Seconds) -> None:
-    rates = CallerRates(600, 100, clock)
-    callers = {Caller("key:1", "acme"): 100, Caller("key:2", "acme"): 100, Caller("admin:1"): 1000}
-    for caller, burst in callers.items():
-        for _ in range(burst):
-            rates.take(caller)
+def test_a_tenant_has_one_rate_and_each_admin_ten_times_that(clock: Seconds) -> None:
+    rates = CallerRates(600, 100, 4, clock)
+    admins = Caller("admin:1"), Caller("admin:2")
+
+    def use_up(count: int, take: Callable[[], None]) -> None:
+        for _ in range(count):
+            take()
         with pytest.raises(RateLimitedError):
-            rates.take(caller)
-    clock.now += 60
-    for caller, burst in callers.items():
-        for _ in range(burst):
-            rates.take(caller)
-        with pytest.raises(RateLimitedError):
-            rates.take(caller)
+            take()
+
+    def ask(tenant_id: str) -> None:
+        rates.begin(tenant_id)
+        rates.end(tenant_id)
+
+    for _ in range(2):
+        for tenant_id in ("acme", "other"):
+            use_up(100, partial(ask, tenant_id))
+        for admin in admins:
+            use_up(1000, partial(rates.take_admin, admin))
+        clock.now += 60
+
+
+def test_a_tenant_has_four_requests_in_work_and_those_turned_away_cost_nothing(
+    clock: Seconds,
+) -> None:
+    rates = CallerRates(600, 6, 4, clock)
+    for _ in range(4):
+        rates.begin("acme")
+    for _ in range(50):
+        with pytest.raises(RateLimitedError, match="in work") as refused:
+            rates.begin("acme")
+        assert refused.value.wait_seconds == 1
+    rates.begin("other")
+    for _ in range(2):
+        rates.end("acme")
+        rates.begin("acme")
+    # The bucket is empty now, and whom it turns away has no place either.
+    rates.end("acme")
+    for _ in range(5):
+        with pytest.raises(RateLimitedError, match="too many requests"):
+            rates.begin("acme")
+
+
+# --- keys that were good ------------------------------------------------------------------------
+
+
+def test_a_revoked_key_is_looked_up_once_and_counts_as_a_wrong_one(
+    keyring: Keyring, kept: Kept
+) -> None:
+    key_id, key = issue(keyring)
+    assert keyring.likely_tenant(key) is None
+    assert keyring.caller(key, HERE) is not None
+    assert keyring.likely_tenant(key) == "acme"
+    keyring.revoke("acme", key_id, SYSTEM)
+    for _ in range(30):
+        assert keyring.caller(key, HERE) is None
+        assert keyring.likely_tenant(key) is None
+    looked_up = kept.looked_up
+    with pytest.raises(RateLimitedError):
+        keyring.caller(key, HERE)
+    assert kept.looked_up == looked_up
+
+
+def test_with_a_key_go_those_that_it_has_made_and_they_have_made(
+    keyring: Keyring, kept: Kept
+) -> None:
+    ids: list[str] = []
+    by = BY
+    for _ in range(3):
+        wanted = NewKey("shop", DEFAULT_SCOPES, None)
+        key_id, key = keyring.issue("acme", wanted, by, SYSTEM)
+        found = keyring.caller(key, HERE)
+        assert found is not None
+        ids, by = [*ids, key_id], found
+    other, _ = issue(keyring)
+    assert keyring.revoke("acme", ids[1], SYSTEM) == [ids[1]]
+    assert set(kept.keys) == {ids[0], ids[2], other}
+    # The second time takes those that the first has left.
+    assert keyring.revoke("acme", ids[1], SYSTEM, with_made=True) == [ids[2]]
+    assert keyring.revoke("acme", ids[0], SYSTEM, with_made=True) == [ids[0]]
+    assert set(kept.keys) == {other}

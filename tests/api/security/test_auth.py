@@ -1,14 +1,18 @@
 """Keys: a walk over every route there is, with every kind of key."""
 
 import re
-from dataclasses import replace
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.aws.dynamodb.api_key_store import Scope
+from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from support.api_world import ADMIN, NOBODY_S_RUN, ApiWorld, assert_problem
 from support.builders import config_document, vendor_document
@@ -199,6 +203,7 @@ def test_every_route_that_needs_a_key_says_what_for(document: dict[str, Any]) ->
 
 
 def test_a_key_does_what_its_scopes_say_and_nothing_else(world: ApiWorld) -> None:
+    world = ApiWorld(world.platform, limits=replace(DEFAULT_API_LIMITS, burst=600))
     world.store_config()
     for scope in Scope:
         made = world.client.post("/v1/tenants/acme/api-keys", json={"scopes": [scope]}).json()
@@ -208,9 +213,9 @@ def test_a_key_does_what_its_scopes_say_and_nothing_else(world: ApiWorld) -> Non
             if needed == "admin":
                 assert_problem(response, 403, "FORBIDDEN")
             elif needed == scope:
-                # A key that has no other scope cannot give those of an ordinary one away.
+                # A key that has no other scope makes and deletes no ordinary one.
                 code = response.json().get("error_code") if response.status_code == 403 else None
-                assert code is None or path.endswith("/api-keys")
+                assert code is None or "/api-keys" in path, path
             else:
                 problem = assert_problem(response, 403, "SCOPE_MISSING")
                 assert problem["scopes"] == [needed]
@@ -278,18 +283,52 @@ def statuses(client: TestClient, count: int, path: str = "/v1/runs", **headers: 
     return {client.get(path, headers=headers).status_code for _ in range(count)}
 
 
-def test_a_key_that_is_used_too_often_waits_and_others_do_not() -> None:
+def test_a_tenant_that_asks_too_often_waits_with_all_its_keys_and_others_do_not() -> None:
     with embedded_platform(rate_limit_per_minute=10) as platform:
         world = ApiWorld(platform)
         world.store_config()
-        busy, calm = (world.with_key(world.issue_key("acme")) for _ in range(2))
+        world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
+        busy, also, calm = map(world.with_key, map(world.issue_key, ("acme", "acme", "other")))
         assert statuses(busy, 10) == {200}
         refused = busy.get("/v1/runs")
         assert_problem(refused, 429, "RATE_LIMITED")
         assert 1 <= int(refused.headers["Retry-After"]) <= 6
+        assert statuses(also, 3) == {429}
         assert statuses(calm, 10) == {200}
-        assert statuses(world.client, 90) == {200}
+        assert statuses(world.client, 80) == {200}
         assert {busy.get(f"/v1/{path}").status_code for path in ("health", "ready")} == {200}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(DeletionStore):
+    """Answers once it may, of one tenant."""
+
+    inside: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    def under_way(self, tenant_id: str) -> None:
+        self.inside.release()
+        assert self.go_on.wait(30)
+
+
+def test_a_tenant_has_four_requests_in_work_and_more_are_turned_away(world: ApiWorld) -> None:
+    world.store_config()
+    world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
+    busy, calm = map(world.with_key, map(world.issue_key, ("acme", "other")))
+    assert statuses(busy, 1) == {200}
+    slow = Waiting(world.platform.database)
+    world.app.state.platform = replace(world.platform, deletions=slow)
+    with ThreadPoolExecutor(4) as four:
+        answers = [four.submit(busy.get, "/v1/tenants/acme") for _ in range(4)]
+        for _ in answers:
+            assert slow.inside.acquire(timeout=30)
+        refused = busy.get("/v1/runs")
+        assert_problem(refused, 429, "RATE_LIMITED")
+        assert refused.headers["Retry-After"] == "1"
+        assert statuses(calm, 1) == {200}
+        slow.go_on.set()
+        assert {each.result().status_code for each in answers} == {200}
+    assert statuses(busy, 5) == {200}
 
 
 def test_an_admin_key_may_be_used_ten_times_as_often() -> None:

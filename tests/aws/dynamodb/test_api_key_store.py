@@ -8,6 +8,8 @@ import pytest
 
 from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
 from relay_dagster.aws.dynamodb.codec import unmarshal
+from relay_dagster.aws.dynamodb.schema import api_keys_key
+from relay_dagster.aws.dynamodb.tenant_errors import KeyQuotaExceededError, MakerGoneError
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, FakeClock, embedded_platform
@@ -48,8 +50,10 @@ def test_a_key_is_found_by_its_id(keys: ApiKeyStore) -> None:
 
 def test_what_is_kept_of_a_key_is_its_digest(keys: ApiKeyStore, platform: Platform) -> None:
     keys.add(KEY)
-    (item,) = platform.clients.dynamodb.scan(TableName=platform.settings.tenants_table)["Items"]
-    assert unmarshal(item) == {
+    items = platform.clients.dynamodb.scan(TableName=platform.settings.tenants_table)["Items"]
+    item, ids = sorted(map(unmarshal, items), key=lambda each: len(each["pk"]), reverse=True)
+    assert ids == {"pk": "KEYS#acme", "tenant_id": "acme", "key_ids": {KEY.key_id}}
+    assert item == {
         "pk": "KEY#0123456789abcdef",
         "tenant_id": "acme",
         "digest": "d" * 64,
@@ -108,3 +112,47 @@ def test_a_tenant_removes_no_key_of_another(keys: ApiKeyStore) -> None:
     keys.add(KEY)
     assert not keys.remove("other", KEY.key_id)
     assert keys.get(KEY.key_id) == KEY
+
+
+# --- how many -----------------------------------------------------------------------------------
+
+
+def numbered(number: int, **changes: object) -> TenantKey:
+    return replace(KEY, key_id=f"{number:016x}", **changes)  # type: ignore[arg-type]
+
+
+def test_a_tenant_has_fifty_keys(keys: ApiKeyStore) -> None:
+    for number in range(50):
+        keys.add(numbered(number))
+    with pytest.raises(KeyQuotaExceededError, match="has 50 keys"):
+        keys.add(numbered(50))
+    keys.add(numbered(100, tenant_id="other"))
+    made, _ = keys.of_tenant("acme", limit=1)
+    assert keys.remove("acme", made[0].key_id)
+    keys.add(numbered(101))
+    with pytest.raises(KeyQuotaExceededError):
+        keys.add(numbered(102))
+
+
+def test_keys_from_before_they_were_counted_count(keys: ApiKeyStore, platform: Platform) -> None:
+    for number in range(3):
+        keys.add(numbered(number))
+    table = platform.database.tenants
+    table.carry_out(table.write("ids", "Delete", api_keys_key("acme")))
+    assert keys.remove("acme", numbered(0).key_id)
+    keys.add(numbered(3))
+    item = table.item(api_keys_key("acme"))
+    assert item is not None
+    assert unmarshal(item)["key_ids"] == {numbered(number).key_id for number in (1, 2, 3)}
+
+
+def test_a_key_that_is_gone_makes_none(keys: ApiKeyStore) -> None:
+    keys.add(KEY)
+    made = numbered(1, created_by=f"key:{KEY.key_id}")
+    keys.add(made)
+    assert keys.made_by("acme", {KEY.key_id}) == [made]
+    assert keys.made_by("other", {KEY.key_id}) == []
+    keys.remove("acme", KEY.key_id)
+    with pytest.raises(MakerGoneError):
+        keys.add(numbered(2, created_by=f"key:{KEY.key_id}"))
+    assert keys.get(numbered(2).key_id) is None

@@ -1,0 +1,80 @@
+"""Stored configs as they take effect: a version never changes, so it is parsed once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from datetime import datetime
+from typing import Protocol
+
+from relay_core.config import TenantConfig, load_stored_config
+from relay_core.domain.errors import RelayError
+
+DEFAULT_BYTES = 2 << 20
+"""Of JSON text; what is parsed takes about 15 times as much."""
+
+
+class StoredText(Protocol):
+    """One version of a tenant's config, as it was stored."""
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose it is."""
+
+    @property
+    def version(self) -> int:
+        """Its number."""
+
+    @property
+    def text(self) -> str:
+        """The JSON."""
+
+    @property
+    def stored_at(self) -> datetime:
+        """When; tells a deleted tenant's version from that of a new one with its id."""
+
+
+class ParsedConfigs:
+    """Parses stored configs, and keeps those that were asked for last, for any number of threads.
+
+    Args:
+        most_bytes: of the texts of those that are kept.
+    """
+
+    def __init__(self, most_bytes: int = DEFAULT_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[object, tuple[int, TenantConfig | RelayError]] = OrderedDict()
+        self._bytes = 0
+
+    def of(self, stored: StoredText) -> TenantConfig:
+        """Return a stored config as it takes effect.
+
+        Raises:
+            RelayError: it no longer can, as ``load_stored_config`` says.
+        """
+        key = (stored.tenant_id, stored.version, stored.stored_at)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            _, found = self._kept.get(key, (0, None))
+        if found is None:
+            found = _parsed(stored.text)
+            self._keep(key, len(stored.text), found)
+        if isinstance(found, RelayError):
+            raise found.with_traceback(None)
+        return found
+
+    def _keep(self, key: object, size: int, parsed: TenantConfig | RelayError) -> None:
+        with self._lock:
+            self._bytes += size - self._kept.get(key, (0, None))[0]
+            self._kept[key] = (size, parsed)
+            while self._bytes > self._most_bytes:
+                self._bytes -= self._kept.popitem(last=False)[1][0]
+
+
+def _parsed(text: str) -> TenantConfig | RelayError:
+    try:
+        return load_stored_config(text)
+    except RelayError as error:
+        return error.with_traceback(None)
