@@ -116,6 +116,8 @@ class VendorPass:
         with ThreadPoolExecutor(1) as beside:
             for feed in feeds:
                 is_large = len(feed.data) > _MAX_BYTES_BESIDE
+                if finished and self.fallback.room.size < 2 * self.limits.feed_bytes:
+                    finished[-1].result()  # its last good feed comes before this one
                 if is_large and finished:
                     finished[-1].result()
                     pa.default_memory_pool().release_unused()
@@ -129,7 +131,8 @@ class VendorPass:
     def read(self, feed: VendorFeed) -> ReadRows | NormalizedVendor:
         """Read a feed's rows."""
         columns = {*columns_to_read(hands_over=self.hands_over), *self.columns}
-        return read_feed(self.config, feed, self.requested_at, columns, self.limits)
+        room = self.fallback.room
+        return read_feed(self.config, feed, self.requested_at, columns, self.limits, room)
 
     def finish(self, rows: ReadRows | NormalizedVendor, *, is_large: bool) -> NormalizedVendor:
         """Sort the rows, settle what is used of the vendor, write its files, make its offers."""

@@ -149,6 +149,11 @@ class LimitSettings(EnvironmentSettings):
         validation_alias="RELAY_MAX_FEED_BYTES",
         description=MEANINGS["feed_bytes"],
     )
+    max_run_bytes: _Limit = Field(
+        DEFAULT_LIMITS.run_bytes,
+        validation_alias="RELAY_MAX_RUN_BYTES",
+        description=MEANINGS["run_bytes"],
+    )
     max_sku_map_bytes: _Limit = Field(
         DEFAULT_LIMITS.sku_map_bytes,
         validation_alias="RELAY_MAX_SKU_MAP_BYTES",
@@ -210,6 +215,8 @@ class LimitSettings(EnvironmentSettings):
         """The engine's limits."""
         return Limits(
             feed_bytes=self.max_feed_bytes,
+            run_bytes=self.max_run_bytes,
+            reader_bytes=(self.max_run_memory_mb << 20) // 3,
             sku_map_bytes=self.max_sku_map_bytes,
             columns=self.max_columns,
             cell_bytes=self.max_cell_bytes,

@@ -39,6 +39,12 @@ def offsets_and_bytes(text: pa.StringArray) -> tuple[npt.NDArray[Any], npt.NDArr
     return bounds, np.frombuffer(data or b"", np.uint8)
 
 
+def size_of_texts(text: pa.StringArray) -> int:
+    """Return how many bytes all texts have."""
+    bounds, _ = offsets_and_bytes(text)
+    return int(bounds[-1] - bounds[0])
+
+
 def bytes_of(text: pa.StringArray) -> memoryview:
     """Return the bytes of all texts, one after another."""
     bounds, data = offsets_and_bytes(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field, fields, replace
 
 MAX_FAULTS = 100
@@ -26,6 +27,16 @@ class Limits:
         2 << 30,
         "of an upload, of what it unpacks to, and of the texts of all cells of a workbook or "
         "of Parquet; `feed_too_large`",
+    )
+    run_bytes: int = _limit(
+        8 << 30,
+        "of all feeds of a run, unpacked, vendors in order, last good ones too; `feed_too_large` "
+        "of the vendor that passes it, and of no other",
+    )
+    reader_bytes: int = _limit(
+        0,
+        "of memory that the process has that reads a workbook; 0 is twice the bytes of a feed and "
+        "512 MiB, or a third of `RELAY_MAX_RUN_MEMORY_MB` if that is less; `feed_too_large`",
     )
     sku_map_bytes: int = _limit(256 << 20, "of a SKU map; `feed_too_large`")
     columns: int = _limit(1_000, "of a feed, empty headers at the end not counted; `invalid_input`")
@@ -61,8 +72,12 @@ class Limits:
     )
 
     def of_feeds(self) -> dict[str, int]:
-        """Return the limits that decide what is read of a feed."""
-        return {name: getattr(self, name) for name in _OF_FEEDS}
+        """Return the limits that decide what is read of a feed; that of all, if it was changed."""
+        names = (
+            *_OF_FEEDS,
+            *(("run_bytes",) if self.run_bytes != DEFAULT_LIMITS.run_bytes else ()),
+        )
+        return {name: getattr(self, name) for name in names}
 
 
 _OF_FEEDS = ("feed_bytes", "sku_map_bytes", "columns", "cell_bytes")
@@ -83,6 +98,19 @@ STORED_CONFIG_LIMITS = replace(
     price_rules=_ANY,
 )
 """The limits of a stored config, which was judged by those of its day."""
+
+
+@dataclass(slots=True)
+class RunRoom:
+    """The bytes that the feeds of a run may still unpack to; vendors take them in their order."""
+
+    size: int
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def take(self, size: int) -> None:
+        """Subtract the bytes of a feed that was read."""
+        with self._lock:
+            self.size -= size
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columnar.text import Bools, Ints
+from relay_core.columnar.text import Bools, Ints, size_of_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,11 @@ class TextBatch:
     columns: Sequence[pa.StringArray]
     row_numbers: npt.NDArray[np.int64]
     number_cells: Mapping[int, Bools] = field(default_factory=dict)
+
+    @property
+    def text_size(self) -> int:
+        """How many bytes the texts have."""
+        return sum(map(size_of_texts, self.columns))
 
     def where(self, keep: Bools) -> TextBatch:
         """Return the records that are kept."""
@@ -54,6 +59,11 @@ class MalformedRecords:
     raw: pa.StringArray
     cells: Sequence[pa.StringArray]
 
+    @property
+    def text_size(self) -> int:
+        """How many bytes the records have."""
+        return size_of_texts(self.raw)
+
     def where(self, keep: Bools) -> MalformedRecords:
         """Return the records that are kept."""
         mask = pa.array(keep)
@@ -70,7 +80,9 @@ class ParsedFeed:
         headers: None where the file has no record at all.
         batches: walked once. The records that fit come in their order, and so do those of any
             other width.
+        size: the bytes of its text once it is unpacked; 0 where its cells alone have texts.
     """
 
     headers: tuple[str, ...] | None
     batches: Iterator[TextBatch | MalformedRecords] = field(default_factory=lambda: iter(()))
+    size: int = 0

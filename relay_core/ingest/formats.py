@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from relay_core.config import ParserConfig
@@ -37,9 +38,16 @@ def read_apart(
         FeedUnreadableError: as the format's reader does, here or from ``batches``;
             ``feed_too_large`` also where the process dies, or is refused the memory that it needs.
     """
-    sandbox = sandbox or Sandbox(MODULES, memory_bytes=2 * limits.feed_bytes + _OWN_BYTES)
+    if sandbox is None:
+        most = 2 * limits.feed_bytes + _OWN_BYTES
+        sandbox = Sandbox(MODULES, memory_bytes=min(most, limits.reader_bytes or most))
     results = _results(sandbox, memoryview(data), parser, limits)
     return ParsedFeed(next(results), results)
+
+
+def may_read_apart(parser: ParserConfig) -> bool:
+    """Return whether a feed may be read in another process."""
+    return parser.format in (*WORKBOOK_FORMATS, "parquet")
 
 
 def _results(
@@ -90,8 +98,9 @@ def open_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMIT
         FeedUnreadableError: it cannot be used, here or from ``batches``; with the code of the run
             that fails for it.
     """
-    if not len(data) and parser.format in (*WORKBOOK_FORMATS, "parquet"):
+    if not len(data) and may_read_apart(parser):
         return ParsedFeed(parser.columns)
     if parser.format not in WORKBOOK_FORMATS:  # a workbook is an archive itself
         data = unpack(data, parser.compression, limits)
-    return _READERS[parser.format](data, parser, limits)
+    parsed = _READERS[parser.format](data, parser, limits)
+    return replace(parsed, size=len(data)) if parser.format in ("csv", "jsonl") else parsed

@@ -21,7 +21,7 @@ from relay_core.columnar.text import (
     change_rows,
     empty_texts,
     flags_of,
-    offsets_and_bytes,
+    size_of_texts,
     values_of,
     without_nulls,
 )
@@ -175,7 +175,7 @@ def _batches(rows: _Rows, schema: pa.Schema, limits: Limits) -> Iterator[TextBat
     for columns, count in rows:
         for start, stop in moderate_runs(_row_sizes(columns, count), _BYTES):
             texts = [_text(column, start, stop - start) for column in columns]
-            left -= sum(map(_size, texts))
+            left -= sum(map(size_of_texts, texts))
             if left < 0:
                 raise too_much(limits)
             numbers = np.arange(number + start, number + stop)
@@ -208,11 +208,6 @@ def _sizes(column: pa.Array) -> Ints:
     else:
         return np.full(len(column), 8, np.int64)
     return values_of(found).astype(np.int64)
-
-
-def _size(text: pa.StringArray) -> int:
-    bounds, _ = offsets_and_bytes(text)
-    return int(bounds[-1] - bounds[0])
 
 
 def _number_cells(schema: pa.Schema, rows: int) -> dict[int, Bools]:

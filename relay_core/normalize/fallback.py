@@ -13,7 +13,7 @@ from typing import Protocol
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
 from relay_core.domain.codes import VendorStatus
-from relay_core.domain.limits import Limits, ReportRoom
+from relay_core.domain.limits import Limits, ReportRoom, RunRoom
 from relay_core.domain.records import ReportEntry
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
@@ -64,6 +64,7 @@ class FallbackPolicy:
         rows_before: the valid rows of vendors in the published feed's run, where guards are judged.
         columns: those of offers that are read.
         limits: of feeds.
+        room: of all feeds of the run.
         replaced: the uploads that a last good feed replaces.
     """
 
@@ -74,7 +75,11 @@ class FallbackPolicy:
     rows_before: Mapping[str, int] | None
     columns: Collection[str]
     limits: Limits
+    room: RunRoom = field(init=False)
     replaced: dict[str, NormalizedVendor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.room = RunRoom(self.limits.run_bytes)
 
     def settle(self, ordered: SortedVendor) -> SortedVendor:
         """Return the rows that are used of a vendor that was read."""
@@ -97,7 +102,9 @@ class FallbackPolicy:
             return self._left_out(vendor, state, ordered)
         substitute, feed = None, self.last_good.read(vendor.vendor_id)
         if feed is not None:
-            read = read_feed(self.config, feed, self.requested_at, self.columns, self.limits)
+            read = read_feed(
+                self.config, feed, self.requested_at, self.columns, self.limits, self.room
+            )
             if isinstance(read, ReadRows):
                 found = sorted_rows(read, ReportRoom(0, 0))
                 substitute = found if self._failure_of(vendor, found.vendor) is None else None

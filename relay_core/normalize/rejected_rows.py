@@ -24,6 +24,7 @@ from relay_core.normalize.rejection_causes import CauseLog
 from relay_core.normalize.rejection_entries import (
     RejectedRows,
     cut_texts,
+    least_sizes,
     malformed_entries,
     row_entries,
     shown_columns,
@@ -67,6 +68,7 @@ class RejectionLog:
     _rejected: list[RejectedRows] = field(default_factory=list)
     _repeated: list[RejectedRows] = field(default_factory=list)
     _shown_malformed: list[MalformedRecords] = field(default_factory=list)
+    _malformed_size: int = 0
     _waiting: list[_Waiting] = field(default_factory=list)
     _tables: list[pa.Table] = field(default_factory=list)
 
@@ -128,14 +130,19 @@ class RejectionLog:
         judged = {c: columns[positions[c]] for c in JUDGED_COLUMNS if c in positions}
         self.causes.add(numbers, codes, judged)
         room = self.limits.report_entries - sum(each.entries for each in reported)
-        if room > 0:
-            entries = np.cumsum(np.count_nonzero(codes, axis=1))
-            some = int(np.searchsorted(entries, room)) + 1  # no more rows than fill the room
-            shown = {name: columns[place].slice(0, some) for name, place in self._shown.items()}
-            shown = {name: cut_texts(c, self.limits.cell_characters) for name, c in shown.items()}
-            reported.append(
-                RejectedRows(numbers[:some], codes[:some], shown, self._judged, skus.slice(0, some))
-            )
+        bytes_left = self.limits.report_bytes - sum(each.size for each in reported)
+        if room > 0 and bytes_left > 0:
+            shown = {name: columns[place] for name, place in self._shown.items()}
+            least = least_sizes(shown.values(), len(places), self.limits)
+            least += sum(len(name.encode()) for name in shown)
+            of_rows = np.count_nonzero(codes, axis=1)
+            entries, sizes = np.cumsum(of_rows), np.cumsum(of_rows * least)
+            # No more rows than fill the room.
+            some = 1 + int(min(np.searchsorted(entries, room), np.searchsorted(sizes, bytes_left)))
+            most = self.limits.cell_characters
+            shown = {name: cut_texts(c.slice(0, some), most) for name, c in shown.items()}
+            first = numbers[:some], codes[:some], shown, self._judged, skus.slice(0, some)
+            reported.append(RejectedRows(*first, int(sizes[:some][-1])))
 
     def add_malformed(self, malformed: MalformedRecords) -> None:
         """Take records with more or fewer fields than the header, or what is no record at all."""
@@ -152,9 +159,12 @@ class RejectionLog:
         numbers = pa.array(malformed.row_numbers)
         skus = pa.nulls(size, pa.large_string())
         self._tables.append(pa.table([numbers, codes, raw, skus], schema=REJECTED_ROWS))
-        if room := self.limits.report_entries - sum(
-            len(m.row_numbers) for m in self._shown_malformed
-        ):
+        room = self.limits.report_entries - sum(len(m.row_numbers) for m in self._shown_malformed)
+        if room and self._malformed_size < self.limits.report_bytes:
+            sizes = np.cumsum(least_sizes(malformed.cells, size, self.limits))
+            left = self.limits.report_bytes - self._malformed_size
+            room = min(room, 1 + int(np.searchsorted(sizes, left)))
+            self._malformed_size += int(sizes[:room][-1])
             limit = self.limits.cell_characters
             cells = [cut_texts(column.slice(0, room), limit) for column in malformed.cells]
             widths = None if malformed.widths is None else malformed.widths[:room]

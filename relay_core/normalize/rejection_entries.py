@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from relay_core.columnar.column_values import FAULTS
 from relay_core.columnar.csv_text import join_fields
-from relay_core.columnar.text import change_rows, offsets_and_bytes
+from relay_core.columnar.text import Ints, change_rows, offsets_and_bytes
 from relay_core.domain.cell_rules import explain, strip
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import JUDGED_COLUMNS
@@ -39,6 +39,7 @@ class RejectedRows:
         columns: the feed's columns that are shown, by header, as they stand in the file.
         judged: which of them each judged column is read from.
         skus: canonical ones; empty where there is none.
+        size: the bytes that their entries have at the least.
     """
 
     numbers: npt.NDArray[np.int64]
@@ -46,6 +47,7 @@ class RejectedRows:
     columns: Mapping[str, pa.StringArray]
     judged: Mapping[str, str]
     skus: pa.StringArray
+    size: int
 
     @property
     def entries(self) -> int:
@@ -110,11 +112,13 @@ def malformed_entries(
 def shown_columns(headers: Sequence[str], mapped: Sequence[int], limits: Limits) -> dict[str, int]:
     """Return which columns of a feed a report shows, by header: the mapped ones, then others.
 
-    They stand in the order of the file. A repeated header gets ``(2)``, ``(3)``, ... behind it.
+    They stand in the order of the file. A header is cut as a cell is. A repeated one
+    gets ``(2)``, ``(3)``, ... behind it.
     """
     others = (place for place in range(len(headers)) if place not in set(mapped))
     first = [*dict.fromkeys(mapped), *others][: limits.row_data_columns]
-    names = unique_names(headers)
+    most = limits.cell_characters
+    names = unique_names([name if len(name) <= most else f"{name[:most]}…" for name in headers])
     return {names[place]: place for place in sorted(first)}
 
 
@@ -131,6 +135,13 @@ def unique_names(headers: Sequence[str]) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
+
+
+def least_sizes(columns: Iterable[pa.StringArray], rows: int, limits: Limits) -> Ints:
+    """Return how many bytes the cells of each row have in an entry, at the least."""
+    lengths = (np.diff(offsets_and_bytes(column)[0]) for column in columns)
+    most = limits.cell_characters
+    return sum((np.minimum(each, most) for each in lengths), np.zeros(rows, np.int64))
 
 
 def cut_texts(text: pa.StringArray, limit: int) -> pa.StringArray:

@@ -39,6 +39,11 @@ _VALIDATED_CELLS = 8 << 20
 """So many cells of the feed wait for their verdict: of a wide one few rows do."""
 
 
+def load_contracts() -> None:
+    """Load Pandera's own parts, as the first rows would, and hold our offers against it."""
+    _check_shape(OFFER_SCHEMA)
+
+
 @cache
 def _check_shape(rows: pa.Schema) -> None:
     """Hold rows' columns and types against the contract; pandas and Pandera load for it."""
@@ -55,7 +60,7 @@ class RowValidator:
         self._log = log
         self._rejected = GrowingArray(np.bool_)
         self._beside = ThreadPoolExecutor(1)
-        self._beside.submit(_check_shape, OFFER_SCHEMA)
+        self._beside.submit(load_contracts)
         self._waiting: list[TypedBatch] = []
         self._verdicts: list[Future[None]] = []
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode, VendorStatus
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.limits import Limits
+from relay_core.domain.limits import Limits, RunRoom
 from relay_core.domain.records import ReportEntry
 from relay_core.domain.run_faults import unreadable_feed
 from relay_core.ingest.column_mapping import ColumnPlan, describe_missing, plan_columns
@@ -48,12 +48,15 @@ def read_feed(
     requested_at: datetime,
     columns: Collection[str],
     limits: Limits,
+    room: RunRoom,
 ) -> ReadRows | NormalizedVendor:
     """Return the rows of a feed, or at once the vendor that it comes to where it has none.
 
-    What makes it unusable is the vendor's ``fault``, never an exception.
+    What makes it unusable is the vendor's ``fault``, never an exception. The feed takes its bytes
+    of the run's room, unless it is too large.
     """
-    vendor = feed.vendor
+    vendor, size = feed.vendor, _FeedSize(room.size, limits)
+    limits = replace(limits, feed_bytes=max(0, min(limits.feed_bytes, room.size)))
 
     def again() -> Iterator[TextBatch | MalformedRecords]:
         batches = open_feed(feed.data, vendor.parser, limits).batches
@@ -61,8 +64,11 @@ def read_feed(
 
     try:
         sku_map = None if feed.sku_map is None else read_sku_map(feed.sku_map, limits)
+        size.count(len(feed.data))
         parsed = open_feed(feed.data, vendor.parser, limits)
-        parsed = replace(parsed, batches=_with_progress(parsed.batches, feed.on_progress))
+        size.count(parsed.size)
+        batches = _with_progress(size.of_cells(parsed.batches), feed.on_progress)
+        parsed = replace(parsed, batches=batches)
         if parsed.headers is None:
             return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND, is_read=True)
         plan = plan_columns(parsed.headers, vendor.parser)
@@ -81,8 +87,64 @@ def read_feed(
             again=again if vendor.duplicate_skus == "refuse" else None,
         )
     except FeedUnreadableError as error:
-        fault = unreadable_feed(vendor.vendor_id, feed.file_name, error)
+        found = size.judge(error)
+        fault = unreadable_feed(vendor.vendor_id, feed.file_name, found)
         return NormalizedVendor(vendor.vendor_id, VendorStatus.FAILED, fault=fault)
+    finally:
+        room.take(size.counted)
+
+
+class _FeedSize:
+    """The bytes of a feed: of the upload or of what it unpacks to, whichever are more.
+
+    A workbook and Parquet unpack to the texts of their cells.
+
+    Args:
+        room: how many the run has left.
+        limits: of feeds.
+
+    Attributes:
+        counted: so many; none of a feed that is too large.
+    """
+
+    def __init__(self, room: int, limits: Limits) -> None:
+        self.counted = 0
+        self._room, self._limits = room, limits
+
+    def count(self, size: int) -> None:
+        """Count what was found of the feed.
+
+        Raises:
+            FeedUnreadableError: ``feed_too_large``: the run has not so many left.
+        """
+        self.counted = max(self.counted, size)
+        if self.counted > self._room:
+            raise self._passes_run()
+
+    def of_cells(
+        self, batches: Iterator[TextBatch | MalformedRecords]
+    ) -> Iterator[TextBatch | MalformedRecords]:
+        """Yield the batches; count the texts of their cells."""
+        size = 0
+        for batch in batches:
+            size += batch.text_size
+            self.count(size)
+            yield batch
+
+    def judge(self, error: FeedUnreadableError) -> FeedUnreadableError:
+        """Return the fault of a feed that cannot be used; what is too large counts nothing."""
+        if error.error_code != FailureCode.FEED_TOO_LARGE:
+            return error
+        self.counted = 0
+        return self._passes_run() if self._room < self._limits.feed_bytes else error
+
+    def _passes_run(self) -> FeedUnreadableError:
+        most = self._limits.run_bytes
+        return FeedUnreadableError(
+            FailureCode.FEED_TOO_LARGE,
+            f"with it the feeds of the run unpack to more than {most} bytes, which are the most "
+            "of all together; upload a smaller one, without columns and rows that nobody needs",
+        )
 
 
 def _with_progress(

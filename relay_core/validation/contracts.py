@@ -17,7 +17,9 @@ from relay_core.columnar.numbers import AMOUNT
 from relay_core.domain.cell_rules import YEARS
 from relay_core.domain.columns import CONDITIONS
 from relay_core.validation import arrow_types  # noqa: F401  # Pandera knows them from then on
+from relay_core.validation.pandera_parts import load_strategies
 
+load_strategies()
 CENTS = pa.decimal64(18, 2)
 INSTANT = pa.timestamp("us", "UTC")
 VENDOR = pa.dictionary(pa.int16(), pa.string())

@@ -38,6 +38,7 @@ from relay_dagster.devstack.demo_output import (
     uploads,
     who_did_what,
 )
+from relay_dagster.devstack.machine import run_memory_mb
 from relay_dagster.devstack.processes import (
     API,
     CODE,
@@ -49,7 +50,7 @@ from relay_dagster.devstack.processes import (
     foreign_free,
 )
 from relay_dagster.runs.model import Trigger
-from relay_dagster.settings import Settings
+from relay_dagster.settings import ConcurrencySettings, Settings
 from relay_dagster.wiring import Platform, connect
 
 TENANT = "acme_parts"
@@ -130,6 +131,9 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
                 del os.environ[name]
             os.environ.update(stack.environment)
             stack.environment.update(bootstrap())
+            runs = ConcurrencySettings.from_env().max_concurrency
+            if "RELAY_MAX_RUN_MEMORY_MB" not in os.environ:
+                stack.environment["RELAY_MAX_RUN_MEMORY_MB"] = str(run_memory_mb(runs))
             stack.environment["API_KEYS"] = f"demo:{api_key}"
             # `relay webhooks listen` receives webhooks on this machine.
             stack.environment["RELAY_WEBHOOK_ALLOW_LOOPBACK"] = "true"

@@ -17,6 +17,7 @@ from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import too_little_memory
+from relay_core.ingest.formats import may_read_apart
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.fallback import NO_LAST_GOOD
 from relay_core.normalize.result import NormalizedVendor
@@ -150,6 +151,8 @@ class RunSession:
             self._fail(RunFailure(code, str(error), Stage.FETCH_INPUTS))
         self._write_snapshot(config.to_document())
         self._config, self._stages = config, self._stages_of(config)
+        if any(may_read_apart(vendor.parser) for vendor in self._stages.vendors):
+            self._memory.hold(beside=self._stages.limits.reader_bytes)
         return config
 
     def pin_inputs(self) -> RunInputs:

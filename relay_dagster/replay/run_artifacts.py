@@ -92,7 +92,7 @@ class RunArtifacts:
     @property
     def limits(self) -> Limits:
         """What its feeds were read under."""
-        known = DEFAULT_LIMITS.of_feeds()
+        known = {*DEFAULT_LIMITS.of_feeds(), "run_bytes"}
         limits = self.summary.limits if self.summary is not None else {}
         return replace(DEFAULT_LIMITS, **{n: size for n, size in limits.items() if n in known})
 

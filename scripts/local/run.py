@@ -18,6 +18,7 @@ from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import too_little_memory
+from relay_core.ingest.formats import may_read_apart
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
@@ -124,7 +125,10 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
     with ThreadPoolExecutor(1) as beside:
         hashes = beside.submit(_hashes, request.feeds)
         beside.submit(load_templates)
-        with _within_memory(request.memory_mb, findings, sink, clock):
+        apart = any(may_read_apart(config.vendor(name).parser) for name in request.feeds)
+        memory = MemoryLimit(request.memory_mb)
+        memory.hold(beside=request.limits.reader_bytes if apart else 0)
+        with _within(memory, findings, sink, clock):
             _go_through(stages, request, clock)
             sink.wait()
         entries = {
@@ -139,12 +143,10 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
 
 
 @contextmanager
-def _within_memory(
-    megabytes: int, findings: RunFindings, sink: FolderSink, clock: _Clock
+def _within(
+    memory: MemoryLimit, findings: RunFindings, sink: FolderSink, clock: _Clock
 ) -> Iterator[None]:
     """Have the run fail where it needs more memory than it may have, as far as it can tell."""
-    memory = MemoryLimit(megabytes)
-    memory.hold()
     try:
         yield
     except Exception as error:
@@ -152,7 +154,7 @@ def _within_memory(
         if not memory.is_reached(error):
             raise
         sink.drain()
-        findings.fail(too_little_memory(megabytes, clock.now))
+        findings.fail(too_little_memory(memory.megabytes, clock.now))
     finally:
         memory.lift()
 

@@ -53,6 +53,23 @@ def test_defaults_are_those_of_the_program() -> None:
     assert given["RetentionDays"] == settings.retention_days
 
 
+def test_no_feed_needs_more_memory_than_a_run_s_task_has() -> None:
+    of_feeds = template()["Mappings"]["MemoryOfFeeds"]
+    assert list(of_feeds) == template()["Parameters"]["RunMemory"]["AllowedValues"]
+    assert all(int(row["Mb"]) == int(task) - 400 for task, row in of_feeds.items())
+    variables = {each["Name"]: each["Value"] for each in container("RunTask")["Environment"]}
+    assert variables["RELAY_MAX_RUN_MEMORY_MB"] == {
+        "Fn::FindInMap": ["MemoryOfFeeds", {"Ref": "RunMemory"}, "Mb"]
+    }
+    given = defaults()
+    for name, size in (("MaxFeedBytes", 512 << 20), ("MaxRunBytes", 8 << 30)):
+        assert int(given[name]) == size
+    assert variables["RELAY_MAX_FEED_BYTES"] == {"Ref": "MaxFeedBytes"}
+    assert variables["RELAY_MAX_RUN_BYTES"] == {"Ref": "MaxRunBytes"}
+    of_api = {each["Name"]: each["Value"] for each in container("ApiTask")["Environment"]}
+    assert of_api["RELAY_MAX_FEED_BYTES"] == {"Ref": "MaxFeedBytes"}
+
+
 def test_names_are_those_that_bootstrap_gives(stack: Mapping[str, str]) -> None:
     assert stack["RunsTableName"] == NAMES.runs_table
     assert stack["TenantsTableName"] == NAMES.tenants_table

@@ -7,6 +7,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,12 +237,30 @@ def _ask_for_too_much(beside: ConcurrentIO) -> None:
         raise ValueError("something that came of it") from error
 
 
+OOM_SCORE = Path("/proc/self/oom_score_adj")
+
+
+def test_a_run_of_workbooks_leaves_a_third_of_its_memory_to_their_reader() -> None:
+    with embedded_platform(heartbeat_seconds=3600, max_run_memory_mb=3 << 20) as platform:
+        document = config_document(vendor_document(parser={"format": "xlsx"}))
+        platform.tenants.put(TENANT, json.dumps(document))
+        dispatch_run(platform)
+        with session(platform) as run, claimed(run, FETCHED):
+            assert resource.getrlimit(resource.RLIMIT_AS)[0] > 3 << 40
+            run.load_config()
+            soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+            assert 2 << 40 < soft < (2 << 40) + (64 << 30)
+        assert platform.settings.limits.reader_bytes == 1 << 40
+
+
 def test_the_limit_of_a_run_s_memory_ends_with_its_session(platform: Platform) -> None:
-    before = resource.getrlimit(resource.RLIMIT_AS)
+    before, score = resource.getrlimit(resource.RLIMIT_AS), OOM_SCORE.read_text()
     limited = replace(
         platform, settings=platform.settings.model_copy(update={"max_run_memory_mb": 1 << 20})
     )
     with session(limited) as run, claimed(run, FETCHED):
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)
         assert 1 << 40 < soft < (1 << 40) + (64 << 30)
+        assert OOM_SCORE.read_text() == "500\n"
+    assert OOM_SCORE.read_text() == score
     assert resource.getrlimit(resource.RLIMIT_AS) == before

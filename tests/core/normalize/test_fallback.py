@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from reference_runs import rows
 from relay_core.config import TenantConfig
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
@@ -82,12 +83,13 @@ def run(
     earlier: Mapping[str, bytes] | None = None,
     baseline: Baseline | None = None,
     age: timedelta = timedelta(0),
+    limits: Limits = DEFAULT_LIMITS,
     **changes: Any,
 ) -> Run:
     """Run these uploads, so old; ``earlier`` are those of the published feed's run."""
     config = tenant_config(*vendors, **{"error_policy": FORGIVING, **changes})
     ids = [vendor.vendor_id for vendor in config.vendors]
-    findings, sink = RunFindings(vendor_ids=ids, vendor_count=len(ids)), MemorySink()
+    findings, sink = RunFindings(ids, len(ids), limits=limits), MemorySink()
     last_good = Published(config, earlier or {})
     stages = RunStages(
         config,
@@ -323,3 +325,24 @@ def test_columns_that_may_be_missing_are_no_trouble() -> None:
         "found",
         ["missing_required_columns"],
     )
+
+
+def test_a_last_good_feed_counts_among_the_bytes_of_a_run() -> None:
+    """It comes where its vendor stands: the vendors behind it have what it leaves."""
+    vendors = [
+        vendor_document("first", on_trouble="last_good", max_invalid_row_pct="0.2"),
+        vendor_document("second", on_trouble="leave_out"),
+        vendor_document("third"),
+    ]
+    bad, earlier, small = feed(*MANY_INVALID), feed(*WHOLE), feed("C-1,5,10.00")
+    uploads = {"first": bad, "second": feed(*WHOLE), "third": small}
+    most = len(bad) + len(earlier) + len(small)
+    found = run(
+        *vendors,
+        uploads=uploads,
+        earlier={"first": earlier},
+        limits=replace(DEFAULT_LIMITS, run_bytes=most),
+    )
+    assert found.failed is None
+    assert [found.used(name) for name in uploads] == ["last_good", "left_out", "found"]
+    assert found.trouble("second") == "feed_too_large"

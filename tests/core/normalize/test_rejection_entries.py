@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
+from itertools import accumulate
 
 import pyarrow as pa
 import pytest
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 from relay_core.domain.limits import Limits
 from relay_core.normalize.rejection_entries import cut_texts, shown_columns, unique_names
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.vendor_feed import VendorFeed
 from support.builders import feed, tenant_config, vendor_document
-from support.normalizing import entries_of, normalize_vendor
+from support.normalizing import entries_of, normalize_vendor, normalize_vendors
 
 CELLS = st.text(st.sampled_from("\"'\\,a1 \t\n\x00\x1fé"), max_size=4)
 
@@ -74,6 +77,33 @@ def test_many_equal_headers_take_no_more_names_than_they_get() -> None:
 
     assert (names[:2], names[-1]) == (["", " (2)"], " (20000)")
     assert CountedHeader.named == 19_999
+
+
+def test_a_long_header_is_cut_in_the_row_data_as_a_cell_is() -> None:
+    long = "x" * 900_000
+    vendor = normalized([["sku", "quantity_available", "cost", long], ["A", "no", "1", "é"]])
+    (entry,) = entries_of(vendor)
+    assert entry.row_data == {
+        **dict(zip(["sku", "quantity_available", "cost"], ["A", "no", "1"], strict=True)),
+        "x" * 1_000 + "…": "é",
+    }
+    assert [*shown_columns([long, long], [], Limits())] == [
+        "x" * 1_000 + "…",
+        "x" * 1_000 + "… (2)",
+    ]
+
+
+@pytest.mark.parametrize("row", ["A,no,1,é{:0999}", "A,no,no,é{:02000}", "A,1,1,é{:0999},more"])
+def test_no_more_rows_are_kept_than_fill_the_room_and_no_fewer(row: str) -> None:
+    data = feed(*map(row.format, range(300)), header="sku,quantity_available,cost,note")
+    config = tenant_config(vendor_document("v"))
+    given = [VendorFeed(config.vendors[0], data, "f.csv")]
+    every, some = (
+        normalize_vendors(config, given, limits=Limits(report_bytes=size))[0].entries
+        for size in (32 << 20, 50_000)
+    )
+    sizes = list(accumulate(len(line.encode()) for line in every))
+    assert some == every[: bisect_right(sizes, 50_000)]
 
 
 def test_mapped_columns_are_shown_wherever_they_are_and_others_as_far_as_there_is_room() -> None:
