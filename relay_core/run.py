@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
 from relay_core.domain.codes import Stage, VendorStatus, WarningCode
-from relay_core.domain.columns import INPUT_COLUMNS
+from relay_core.domain.columns import INPUT_COLUMNS, extra_column
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import RunContext, RunFailure
@@ -130,7 +130,7 @@ class VendorPass:
 
     def read(self, feed: VendorFeed) -> ReadRows | NormalizedVendor:
         """Read a feed's rows."""
-        columns = {*columns_to_read(hands_over=self.hands_over), *self.columns}
+        columns = {*columns_to_read(self.config, hands_over=self.hands_over), *self.columns}
         room = self.fallback.room
         return read_feed(self.config, feed, self.requested_at, columns, self.limits, room)
 
@@ -148,7 +148,7 @@ class VendorPass:
         vendor = ordered.with_offers(self.columns)
         if self.hands_over:
             key = self.keys.work(vendor.vendor_id, WORK_FILE)
-            self.sink.write(key, work_file_chunks(ordered, vendor))
+            self.sink.write(key, work_file_chunks(ordered, vendor, self.config.extra_columns))
         return vendor if vendor.is_used else replace(vendor, offers=no_offers(), deferred=None)
 
     def _counted(self, ordered: SortedVendor) -> SortedVendor:
@@ -169,7 +169,8 @@ class VendorPass:
         if self._rows_begun > _MAX_ROWS_BEGUN:
             self.sink.wait()
             self._rows_begun = vendor.total_rows
-        self.sink.write(self.keys.normalized(vendor.vendor_id), ordered.consume_lines())
+        lines = ordered.consume_lines(self.config.extra_columns)
+        self.sink.write(self.keys.normalized(vendor.vendor_id), lines)
         if vendor.total_rows > _MANY_ROWS:
             self.sink.wait()
 
@@ -268,7 +269,7 @@ class RunStages:
             findings.states,
             self.last_good,
             baseline.context.vendor_rows if baseline and self._is_judged(baseline) else None,
-            columns_to_read(hands_over=self.hands_over),
+            columns_to_read(self.config, hands_over=self.hands_over),
             self.limits,
         )
         vendors = VendorPass(
@@ -351,7 +352,10 @@ class RunStages:
             self.config.default_currency,
             self.findings.valid_rows(),
         )
-        self.sink.write(key, state_chunks(merged.feed, merged.deferred, context, self.requested_at))
+        chunks = state_chunks(
+            merged.feed, merged.deferred, context, self.requested_at, self.config.extra_columns
+        )
+        self.sink.write(key, chunks)
 
     def _comparable_baseline(self) -> Baseline | None:
         """Return the published feed; one with prices in another currency is none."""
@@ -398,6 +402,7 @@ def judge_normalized(normalized: Iterable[NormalizedVendor]) -> RunFailure | Non
     return run_faults.failure_of(faults, Stage.NORMALIZE)
 
 
-def columns_to_read(*, hands_over: bool) -> Collection[str]:
+def columns_to_read(config: TenantConfig, *, hands_over: bool) -> Collection[str]:
     """Return the columns of offers that are read: those of a state; for a work file, all."""
-    return OFFER_SCHEMA.names if hands_over else INPUT_COLUMNS
+    canonical = OFFER_SCHEMA.names if hands_over else INPUT_COLUMNS
+    return [*canonical, *map(extra_column, config.extra_columns)]

@@ -6,7 +6,9 @@ are, and tell what is wrong with those that are no numbers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
 
@@ -19,6 +21,7 @@ from relay_core.columnar.column_values import (
     ColumnValues,
     Faults,
     fault_code,
+    read_distinct,
 )
 from relay_core.columnar.text import (
     Bools,
@@ -32,8 +35,9 @@ from relay_core.columnar.text import (
     values_of,
     with_nulls,
 )
-from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT_UNITS, CellOptions
+from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT_UNITS, MONEY_UNIT, CellOptions
 from relay_core.domain.columns import RejectionCodes
+from relay_core.domain.errors import CellError
 
 AMOUNT = pa.decimal64(13, 4)
 """Amounts as Arrow has them: below the limit, and their bytes are whole ten-thousandths."""
@@ -48,6 +52,11 @@ _PLACES = 5
 """The decimal places that decide what an amount is rounded to."""
 _MAX_DIGITS = 15
 """The digits of an amount, with these places, that is beyond the limit."""
+
+_MAX_EXACT = 1_000
+"""The digits of an amount that are multiplied."""
+_MAX_SMALL = 40
+"""The zeros behind the point of an amount that no factor makes more than nothing."""
 
 _POINT, _ODD = 1, 1 << 16
 _WEIGHTS = np.full(256, _ODD, np.int32)
@@ -78,7 +87,10 @@ def read_wholes(
 
 
 def read_amounts(
-    text: pa.StringArray, options: CellOptions, rejections: RejectionCodes
+    text: pa.StringArray,
+    options: CellOptions,
+    rejections: RejectionCodes,
+    factor: Fraction | None = None,
 ) -> ColumnValues:
     """Read amounts of 0 and more as ten-thousandths.
 
@@ -86,15 +98,69 @@ def read_amounts(
         text: cells, trimmed unless no option changes what digits mean; empty where null.
         options: the vendor's separators and currency symbols.
         rejections: the faults of other cells.
+        factor: each amount is multiplied by it before it is rounded.
     """
     plain = plain_numbers(without_symbols(text, options.currency_symbols), options)
     short = _read_short(plain, AMOUNT, points=1)
+    if factor is not None:
+        return _multiplied(plain, short, factor, rejections)
     # Written with two decimal places, and no needless zero before the point.
     bounds, data = offsets_and_bytes(plain)
     canonical = short.values >= _LEAST_AMOUNT.take(short.lengths - 3, mode="clip")
     if len(data):
         canonical &= data.take(bounds[1:] - 3, mode="clip") == ord(".")
     return _with_others(plain, short, canonical, partial(_other_amounts, rejections))
+
+
+def _multiplied(
+    text: pa.StringArray, short: _ShortCells, factor: Fraction, rejections: RejectionCodes
+) -> ColumnValues:
+    """Return amounts times a factor, each rounded once; short cells are exact as they are."""
+    above, below = factor.as_integer_ratio()
+    is_large = short.values > (2**62 - below) // (2 * above)
+    values = np.zeros(len(text), np.int64)
+    for rows, kind in ((~is_large, np.int64), (is_large, np.object_)):
+        exact = (2 * short.values[rows].astype(kind) * above + below) // (2 * below)
+        values[rows] = np.minimum(exact, MONEY_LIMIT_UNITS)
+    read = partial(read_distinct, read=partial(_product, factor, rejections))
+    found = _with_others(text, short._replace(values=values), np.zeros(len(text), np.bool_), read)
+    _reject_beyond(found.values, found.faults, MONEY_LIMIT_UNITS, rejections)
+    return found
+
+
+def _product(factor: Fraction, rejections: RejectionCodes, cell: str) -> int:
+    """Return an amount times a factor in ten-thousandths, half up.
+
+    Raises:
+        CellError: it is no amount, negative as it is written, or too large before or after.
+    """
+    if not cell:
+        return 0
+    found = re.fullmatch(_ANY_AMOUNT, cell)
+    digits = "" if found is None else f"{found['whole']}{found['fraction'] or ''}"
+    if found is None or not digits:
+        raise CellError(str(rejections.unreadable), "no amount")
+    digits = digits.lstrip("0")
+    if not digits:
+        return 0
+    if found["sign"] == "-":
+        raise CellError(str(rejections.negative), "below 0")
+    # No power is made of an exponent that decides by itself.
+    exponent = int((found["exponent"] or "0").lstrip("0")[:_MAX_DIGITS] or 0)
+    exponent *= -1 if found["exponent_sign"] == "-" else 1
+    size = len(digits) - len(found["fraction"] or "") + exponent
+    if size > _MAX_DIGITS:
+        raise CellError(str(rejections.too_large), "too large")
+    if size < -_MAX_SMALL:
+        return 0
+    if len(digits) > _MAX_EXACT:  # whether there is more is all that may matter
+        digits = digits[:_MAX_EXACT] + "1" * bool(digits[_MAX_EXACT:].strip("0"))
+    places = len(digits) - size
+    numerator, denominator = factor.as_integer_ratio()
+    scaled: int = int(digits) * numerator * 2 * MONEY_UNIT
+    denominator *= int(10 ** max(places, 0))
+    scaled *= int(10 ** max(-places, 0))
+    return min((scaled + denominator) // (2 * denominator), MONEY_LIMIT_UNITS)
 
 
 class _ShortCells(NamedTuple):

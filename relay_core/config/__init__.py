@@ -1,5 +1,6 @@
 """A tenant's config: text in, frozen models out, every fault with its path."""
 
+from relay_core.config.cross_checks import LoadContext
 from relay_core.config.documents import parse_document
 from relay_core.config.loading import TenantConfig, load_config, load_stored_config
 from relay_core.config.models import (
@@ -27,6 +28,7 @@ __all__ = [
     "ErrorPolicy",
     "InboundConfig",
     "LandedCostConfig",
+    "LoadContext",
     "MapPolicyConfig",
     "MergeConfig",
     "OutputConfig",

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sized
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple
 
@@ -19,23 +20,30 @@ from pydantic import (
     Field,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     WrapValidator,
 )
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
 from relay_core.config.scalars import BareWord
 from relay_core.config.values import (
+    OUTPUT_COLUMNS,
     QUOTE_IT,
-    Column,
+    UNKNOWN_COLUMN,
+    UNKNOWN_OUTPUT_COLUMN,
+    Currency,
     Filled,
     Id,
     Quantity,
+    Rate,
     Trimmed,
     nearest,
     refuse,
 )
-from relay_core.domain.cell_rules import read_cell, shorten, strip
+from relay_core.domain.cell_rules import MONEY_LIMIT, read_cell, shorten, strip
 from relay_core.domain.codes import WORKBOOK_FORMATS
-from relay_core.domain.columns import CANONICAL_COLUMNS
+from relay_core.domain.columns import CANONICAL_COLUMNS, EXTRA_COLUMN, RESERVED_COLUMNS
 from relay_core.domain.errors import CellError
 from relay_core.domain.limits import DEFAULT_LIMITS, MAX_QUOTED, Limits
 
@@ -57,11 +65,17 @@ class LoadContext:
         tenant_id: the config's own; None where it is unsound, and then no key is compared with it.
         limits: the most that the config may hold.
         vendor_ids: the ids of the vendors read so far.
+        extra_columns: the names of the tenant's extra columns.
+        currency: the tenant's; None where it is unsound.
+        rates: the rate of each currency that has one; None where it is unsound.
     """
 
     tenant_id: str | None = None
     limits: Limits = DEFAULT_LIMITS
     vendor_ids: set[str] = field(default_factory=set)
+    extra_columns: list[str] = field(default_factory=list)
+    currency: str | None = None
+    rates: dict[str, Decimal | None] = field(default_factory=dict)
 
 
 def at_most(limit: str) -> BeforeValidator:
@@ -142,6 +156,91 @@ def _check_known_vendor(vendor_id: str, info: ValidationInfo) -> str:
 
 
 KnownVendor = Annotated[Id, AfterValidator(_check_known_vendor)]
+
+
+# --- columns and currencies ---------------------------------------------------------------------
+
+
+def _read_column(text: str, info: ValidationInfo) -> str:
+    """Refuse a text that is neither a canonical column nor one of the tenant's extra ones."""
+    if text not in (*CANONICAL_COLUMNS, *_context(info).extra_columns):
+        raise PydanticCustomError(UNKNOWN_COLUMN, "no canonical column")
+    return text
+
+
+def read_output_column(text: str, info: ValidationInfo) -> str:
+    """Refuse a text that is no name of a column that the merged feed can have."""
+    if text not in (*OUTPUT_COLUMNS, *_context(info).extra_columns):
+        raise PydanticCustomError(UNKNOWN_OUTPUT_COLUMN, "no canonical column")
+    return text
+
+
+def _check_extra_column(name: str, entry: _Entry, info: ValidationInfo) -> None:
+    if re.fullmatch(EXTRA_COLUMN.strip("^$"), name) is None:
+        raise refuse(
+            f"{shorten(name)} is no name of an extra column: use 1 to 40 small letters, digits "
+            "and _, of which the first is a letter"
+        )
+    if name in (*OUTPUT_COLUMNS, *RESERVED_COLUMNS):
+        raise refuse(f'"{name}" is a column already; give the extra one another name')
+    refuse_repeated(name, entry.seen)
+    _context(info).extra_columns.append(name)
+
+
+def _note_currency(currency: str, info: ValidationInfo) -> str:
+    _context(info).currency = currency
+    return currency
+
+
+def _note_rates(rates: Any, info: ValidationInfo) -> Any:
+    if isinstance(rates, Mapping):
+        _context(info).rates = dict.fromkeys(map(str, rates))
+    return rates
+
+
+def _check_rate(rate: Decimal, entry: _Entry, info: ValidationInfo) -> None:
+    context = _context(info)
+    if entry.key == context.currency:
+        raise refuse(f"{entry.key} is the default_currency, whose rate is 1; leave it out")
+    context.rates[str(entry.key)] = rate
+
+
+def check_vendor_currency(currency: str | None, info: ValidationInfo) -> str | None:
+    """Refuse a vendor's currency that is not the tenant's and has no rate."""
+    context = _context(info)
+    known = (None, context.currency, *context.rates)
+    if context.currency is not None and currency not in known:
+        raise refuse(f"{currency} has no rate; give it one in exchange_rates.{currency}")
+    return currency
+
+
+def check_vendor_shipping(amount: Decimal | None, info: ValidationInfo) -> Decimal | None:
+    """Refuse a vendor's flat amount that is too large in the tenant's currency."""
+    rate = _context(info).rates.get(str(info.data.get("currency")))
+    if amount is not None and rate is not None and amount * rate >= MONEY_LIMIT:
+        raise refuse(f"must be below {MONEY_LIMIT:,} in the default_currency, not {amount:f}")
+    return amount
+
+
+TenantCurrency = Annotated[Currency, AfterValidator(_note_currency)]
+ExchangeRates = Annotated[
+    dict[Currency, Annotated[Rate, judged(_check_rate)]],
+    Field(description="One of each currency in the default_currency."),
+    ENTRIES,
+    BeforeValidator(_note_rates),
+]
+_ANY_EXTRA: JsonDict = {"type": "string", "pattern": EXTRA_COLUMN}
+ExtraColumns = Annotated[
+    tuple[Annotated[str, WithJsonSchema(_ANY_EXTRA), judged(_check_extra_column)], ...],
+    Field(json_schema_extra={"maxItems": DEFAULT_LIMITS.extra_columns}),
+    ENTRIES,
+    at_most("extra_columns"),
+]
+FeedColumn = Annotated[
+    str,
+    AfterValidator(read_output_column),
+    WithJsonSchema({"anyOf": [{"enum": list(OUTPUT_COLUMNS)}, _ANY_EXTRA]}),
+]
 
 
 # --- places -------------------------------------------------------------------------------------
@@ -301,9 +400,11 @@ def _check_reads_back(form: str, probe: datetime) -> None:
         raise refuse(f"{shorten(form)} does not give back the date that it is written from")
 
 
-MappedColumn = Annotated[Column, AfterValidator(_check_mapped_column)]
+MappedColumn = Annotated[str, AfterValidator(_read_column), AfterValidator(_check_mapped_column)]
 TimestampFormat = Annotated[Trimmed, AfterValidator(_check_timestamp_format)]
-_BY_COLUMN = Field(json_schema_extra={"propertyNames": {"enum": list(CANONICAL_COLUMNS)}})
+_BY_COLUMN = Field(
+    json_schema_extra={"propertyNames": {"anyOf": [{"enum": list(CANONICAL_COLUMNS)}, _ANY_EXTRA]}}
+)
 ColumnMap = Annotated[dict[MappedColumn, Filled], _BY_COLUMN]
 QuantityWords = Annotated[
     dict[

@@ -35,6 +35,7 @@ _SENTENCES = {
     "the first is a letter or a digit",
     UNKNOWN_COLUMN: "{value} is no canonical column",
     UNKNOWN_OUTPUT_COLUMN: "{value} is no canonical column",
+    "greater_than": "must be above {gt}, not {value}",
     "greater_than_equal": "must be {ge} or more, not {value}",
     "less_than_equal": "must be {le} or less, not {value}",
     "less_than": "must be below {lt:,}, not {value}",

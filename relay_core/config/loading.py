@@ -7,16 +7,24 @@ its sections are in `models`, single values and rules that join fields are read 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from itertools import chain
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError
 
-from relay_core.config.cross_checks import LoadContext, at_most
+from relay_core.config.cross_checks import (
+    ExchangeRates,
+    ExtraColumns,
+    LoadContext,
+    TenantCurrency,
+    at_most,
+)
 from relay_core.config.documents import parse_document, plain_document
 from relay_core.config.faults import faults_of
 from relay_core.config.models import (
@@ -32,8 +40,8 @@ from relay_core.config.output import OutputConfig
 from relay_core.config.pricing import PricingConfig
 from relay_core.config.scalars import NumberText, type_name
 from relay_core.config.triggers import TriggersConfig
-from relay_core.config.values import WHOLE, Currency, Id, TimeZone, is_exactly, nearest, sound_id
-from relay_core.domain.cell_rules import shorten
+from relay_core.config.values import WHOLE, Id, TimeZone, is_exactly, nearest, sound_id
+from relay_core.domain.cell_rules import MONEY_UNIT, shorten
 from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
 from relay_core.domain.limits import DEFAULT_LIMITS, MAX_LISTED, STORED_CONFIG_LIMITS, Limits
 from relay_core.domain.run_faults import listed
@@ -47,7 +55,9 @@ class TenantConfig(Section):
     schema_version: Annotated[Literal[1], WHOLE] = SCHEMA_VERSION
     tenant_id: Id
     timezone: TimeZone
-    default_currency: Currency
+    default_currency: TenantCurrency
+    exchange_rates: ExchangeRates = Field(default={})
+    extra_columns: ExtraColumns = ()
     vendors: Annotated[tuple[VendorConfig, ...], Field(min_length=1), at_most("vendors")]
     pricing: PricingConfig = empty_section()
     stock: StockConfig = StockConfig()
@@ -78,6 +88,20 @@ class TenantConfig(Section):
     def stock_of(self, vendor_id: str) -> StockConfig:
         """Return how much of a vendor's quantities is offered on: its own say, or the tenant's."""
         return self.vendor(vendor_id).stock or self.stock
+
+    def rate_of(self, vendor: VendorConfig) -> Fraction | None:
+        """Return one of a vendor's currency in the tenant's; None where they are the same."""
+        if vendor.currency in (None, self.default_currency):
+            return None
+        return Fraction(self.exchange_rates[str(vendor.currency)])
+
+    def shipping_of(self, vendor: VendorConfig) -> Decimal:
+        """Return a vendor's flat amount, in the tenant's currency with 4 places."""
+        own, rate = vendor.shipping_handling_flat, self.rate_of(vendor)
+        if own is None:
+            return self.pricing.shipping_handling_flat
+        units = Fraction(own) * MONEY_UNIT * (1 if rate is None else rate)
+        return Decimal(math.floor(units + Fraction(1, 2))).scaleb(-4)
 
     def selecting(self, vendor_ids: Collection[str] | None) -> tuple[VendorConfig, ...]:
         """Return the named vendors in the order of the config; none named is all.

@@ -18,6 +18,8 @@ from relay_core.config.cross_checks import (
     S3Prefix,
     TimestampFormat,
     at_most,
+    check_vendor_currency,
+    check_vendor_shipping,
     goes_with,
     read_thousands_separator,
     read_vendor_id,
@@ -30,10 +32,12 @@ from relay_core.config.values import (
     WHOLE,
     Bool,
     Count,
+    Currency,
     Delimiter,
     Encoding,
     Filled,
     Id,
+    Money,
     Percent,
     Quantity,
     Share,
@@ -101,6 +105,16 @@ class ParserConfig(Section):
     timestamp_formats: Annotated[tuple[TimestampFormat, ...], at_most("timestamp_formats")] = ()
     # Last, because a default is read with the options above.
     defaults: Defaults = {}
+    _extra_columns: tuple[str, ...] = ()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Take the names of the tenant's extra columns, which a feed may have under them."""
+        self._extra_columns = tuple(getattr(context, "extra_columns", ()))
+
+    @property
+    def extra_columns(self) -> tuple[str, ...]:
+        """The names of the tenant's extra columns."""
+        return self._extra_columns
 
     @field_validator("compression", "sheet", "delimiter", "encoding", "skip_lines", "columns")
     @classmethod
@@ -161,6 +175,8 @@ class VendorConfig(Section):
     max_invalid_row_pct: Share | None = None
     duplicate_skus: DuplicateSkus = "compete"
     stock: StockConfig | None = None
+    currency: Currency | None = None
+    shipping_handling_flat: Money | None = None
     parser: ParserConfig = empty_section()
     sku_map: SkuMapConfig | None = None
 
@@ -169,6 +185,16 @@ class VendorConfig(Section):
     def _applies(cls, value: LastGoodConfig, info: ValidationInfo) -> LastGoodConfig:
         refuse_idle("on_trouble", "last_good", value != LastGoodConfig(), info)
         return value
+
+    @field_validator("currency")
+    @classmethod
+    def _has_rate(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return check_vendor_currency(value, info)
+
+    @field_validator("shipping_handling_flat")
+    @classmethod
+    def _is_within(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        return check_vendor_shipping(value, info)
 
     @field_validator("vendor_id")
     @classmethod

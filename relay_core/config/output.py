@@ -8,15 +8,17 @@ from pydantic import Field, ValidationInfo, field_validator, model_serializer, m
 
 from relay_core.config.cross_checks import (
     ENTRIES,
+    FeedColumn,
     judged,
+    read_output_column,
     refuse_idle,
     refuse_repeated,
     refuse_with_format,
 )
 from relay_core.config.models import Section
 from relay_core.config.scalars import type_name
-from relay_core.config.values import WHOLE, Bool, FeedColumn, Filled, check_output_column, refuse
-from relay_core.domain.columns import DERIVED_COLUMNS
+from relay_core.config.values import WHOLE, Bool, Filled, refuse
+from relay_core.domain.columns import DERIVED_COLUMNS, source_column
 
 OutputFormat = Literal["csv", "tsv", "jsonl", "parquet"]
 _WITH_FORMULAS = ("csv", "tsv")
@@ -35,13 +37,13 @@ class OutputColumn(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _is_named(cls, value: object) -> object:
+    def _is_named(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, dict):
             return value
         if isinstance(value, bool) or not isinstance(value, int | str):
             kind = type_name(value)
             raise refuse(f"text is wanted, the name of a column, or a mapping; not {kind}")
-        name = check_output_column(str(value))
+        name = read_output_column(str(value), info)
         return {"column": name, "as": name}
 
     @model_validator(mode="after")
@@ -87,6 +89,8 @@ class OutputConfig(Section):
 
     @property
     def reads(self) -> set[str]:
-        """The canonical columns that the feed is made of."""
+        """The columns of rows that the feed is made of."""
         names = (each.column for each in self.columns if each.column is not None)
-        return {source for name in names for source in DERIVED_COLUMNS.get(name, (name,))}
+        return {
+            source for name in names for source in DERIVED_COLUMNS.get(name, (source_column(name),))
+        }

@@ -16,6 +16,7 @@ from relay_core.domain.limits import DEFAULT_LIMITS
 Margin = Annotated[Decimal, Field(ge=0, le=100, decimal_places=6), EXACT, AS_TEXT]
 MapFloor = Literal["max(price, map_price)"]
 Condition = Literal["new", "used", "refurb"]
+Ending = Annotated[Decimal, Field(ge=0, le=Decimal("9.99"), decimal_places=2), EXACT, AS_TEXT]
 AMOUNTS = ("margin_pct", "markup", "fixed_price")
 """What a price rule may set a price by; one that sets none leaves offers out."""
 
@@ -112,3 +113,13 @@ class PricingConfig(Section):
         at_most("price_rules"),
     ] = ()
     rounding: RoundingConfig = RoundingConfig()
+    ending: (
+        Annotated[
+            Ending,
+            Field(
+                description="The price is raised to a whole amount plus this one; to a multiple "
+                "of 10.00 plus it from 1.00 on."
+            ),
+        ]
+        | None
+    ) = None

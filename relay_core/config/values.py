@@ -183,20 +183,6 @@ def _check_delimiter(text: str) -> str:
     return text
 
 
-def check_column(text: str) -> str:
-    """Refuse a text that is no name of a canonical column."""
-    if text not in CANONICAL_COLUMNS:
-        raise PydanticCustomError(UNKNOWN_COLUMN, "no canonical column")
-    return text
-
-
-def check_output_column(text: str) -> str:
-    """Refuse a text that is no name of a column that a merged feed can have."""
-    if text not in OUTPUT_COLUMNS:
-        raise PydanticCustomError(UNKNOWN_OUTPUT_COLUMN, "no canonical column")
-    return text
-
-
 def sound_id(value: object) -> str | None:
     """Return a tenant's id as it is read; None where it is refused."""
     is_text = isinstance(value, int | str) and not isinstance(value, bool)
@@ -207,12 +193,8 @@ Bool = StrictBool
 Id = Annotated[str, Field(pattern=_ID)]
 Trimmed = Annotated[str, AfterValidator(strip)]
 Filled = Annotated[Trimmed, Field(min_length=1)]
-Column = Annotated[
-    str, AfterValidator(check_column), WithJsonSchema({"enum": list(CANONICAL_COLUMNS)})
-]
-FeedColumn = Annotated[
-    str, AfterValidator(check_output_column), WithJsonSchema({"enum": list(OUTPUT_COLUMNS)})
-]
+RATE_LIMIT = 1_000_000
+Rate = Annotated[Decimal, Field(gt=0, le=RATE_LIMIT, decimal_places=8), EXACT, AS_TEXT]
 Currency = Annotated[
     str,
     AfterValidator(_check_currency),

@@ -123,6 +123,28 @@ DERIVED_COLUMNS: dict[str, tuple[str, ...]] = {
     "price_with_currency": ("price",),
 }
 """The columns that a merged feed can have besides the canonical ones, each with its sources."""
+RESERVED_COLUMNS = ("offered_at", "kept_at_0", "suspect_price", "suspect_since")
+"""The names of a state's own columns; a tenant's extra columns have others."""
+EXTRA_COLUMN = "^[a-z][a-z0-9_]{0,39}$"
+"""The pattern of a tenant's extra columns: texts that pass through."""
+_EXTRA = "extra:"
+
+
+def extra_column(name: str) -> str:
+    """Return the name of an extra column among a row's columns: no other column has it."""
+    return _EXTRA + name
+
+
+def is_extra(column: str) -> bool:
+    """Return whether a row's column is a tenant's extra one."""
+    return column.startswith(_EXTRA)
+
+
+def source_column(name: str) -> str:
+    """Return the row's column that a column of this name is read from."""
+    return name if name in BY_NAME else extra_column(name)
+
+
 WHOLE_COLUMNS = names_of(Kind.WHOLE)
 MONEY_COLUMNS = names_of(Kind.MONEY)
 NUMBER_COLUMNS = names_of(Kind.WHOLE, Kind.MONEY)

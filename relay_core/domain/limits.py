@@ -58,6 +58,7 @@ class Limits:
     quantity_words: int = _limit(200, "of a vendor's parser; a fault of the config")
     currency_symbols: int = _limit(50, "of a vendor's parser; a fault of the config")
     parser_columns: int = _limit(1_000, "names in `parser.columns`; a fault of the config")
+    extra_columns: int = _limit(30, "of a config; a fault of the config")
     price_rules: int = _limit(200, "in `pricing.rules`; a fault of the config")
     report_entries: int = _limit(
         10_000, "of rows, and as many of SKUs, in `errors.json`; `truncated`"
@@ -95,6 +96,7 @@ STORED_CONFIG_LIMITS = replace(
     quantity_words=_ANY,
     currency_symbols=_ANY,
     parser_columns=_ANY,
+    extra_columns=_ANY,
     price_rules=_ANY,
 )
 """The limits of a stored config, which was judged by those of its day."""

@@ -22,7 +22,7 @@ _MAX_COMPARED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ColumnPlan:
-    """Where each canonical column comes from.
+    """Where each column comes from, canonical or a tenant's extra one.
 
     ``positions`` holds the columns that the file has. ``missing`` are the headers that should be
     there and are not; ``unusable`` tells that a required column cannot be had at all. ``repeated``
@@ -36,7 +36,7 @@ class ColumnPlan:
 
 
 def plan_columns(headers: Sequence[str], parser: ParserConfig) -> ColumnPlan:
-    """Match the canonical columns to a feed's headers, compared after trimming."""
+    """Match the columns of rows to a feed's headers, compared after trimming."""
     names = [strip(header) for header in headers]
     counts = Counter(names)
     wanted = wanted_headers(names, parser)
@@ -68,9 +68,10 @@ def wanted_headers(names: Sequence[str], parser: ParserConfig) -> dict[str, str]
     """Return each column's header: the mapped one, else its own name where that is free."""
     mapped = {column: strip(header) for column, header in parser.column_map.items()}
     free = set(names) - set(mapped.values())
-    own = {column: column for column in CANONICAL_COLUMNS if column in free - {"vendor_id"}}
+    columns = (*CANONICAL_COLUMNS, *parser.extra_columns)
+    own = {column: column for column in columns if column in free - {"vendor_id"}}
     wanted = own | mapped
-    return {column: wanted[column] for column in CANONICAL_COLUMNS if column in wanted}
+    return {column: wanted[column] for column in columns if column in wanted}
 
 
 def nearest_header(header: str, names: Sequence[str]) -> str | None:

@@ -53,7 +53,8 @@ def may_read_apart(parser: ParserConfig) -> bool:
 def _results(
     sandbox: Sandbox, data: memoryview, parser: ParserConfig, limits: Limits
 ) -> Iterator[Any]:
-    task = ReadFeed(parser.model_dump(mode="json"), limits, len(data))
+    options = {**parser.model_dump(mode="json"), "extra_columns": parser.extra_columns}
+    task = ReadFeed(options, limits, len(data))
     try:
         yield from sandbox.run(task, answer=lambda at: bytes(data[at : at + PIECE_BYTES]))
     except TaskOutOfMemoryError as error:

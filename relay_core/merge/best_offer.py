@@ -22,7 +22,7 @@ from relay_core.columnar.text import Bools, Ints, Rows, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import VendorStatus
-from relay_core.domain.columns import CANONICAL_COLUMNS
+from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
 from relay_core.merge.criteria import Criterion, criteria_of
 from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns, row_locators_of
 from relay_core.merge.effects import RuleEffects
@@ -34,11 +34,12 @@ from relay_core.merge.vendor_offers import (
     VENDOR_RANK,
     in_stock,
     offers_of,
+    own_shipping,
     units,
     without_duplicates,
 )
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.validation.contracts import CENTS, OFFER_SCHEMA, OUTPUT_COLUMNS
+from relay_core.validation.contracts import CENTS, OUTPUT_COLUMNS, offer_fields
 from relay_core.validation.frames import frame_of, table_of
 
 RANGE_ROWS = 1 << 17
@@ -88,7 +89,12 @@ def columns_to_merge(config: TenantConfig) -> list[str]:
     wanted = {*_PRICED_BY, *OUTPUT_COLUMNS, *config.output.reads}
     if any(rule.when.brands for rule in config.pricing.rules):
         wanted.add("brand")
-    return [name for name in OFFER_SCHEMA.names if name in wanted]
+    return [field.name for field in offer_fields(row_columns(config)) if field.name in wanted]
+
+
+def row_columns(config: TenantConfig) -> list[str]:
+    """Return the names of a row's columns: the canonical ones, then the tenant's extra ones."""
+    return [*CANONICAL_COLUMNS, *map(extra_column, config.extra_columns)]
 
 
 def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> Winners:
@@ -117,7 +123,7 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
     merged = list(ordered_map(merge_range, ranges))
     of_priced, of_unpriced, of_ranges, counts = zip(*merged, strict=True)
     priced, unpriced = (pa.concat_tables(parts) for parts in (of_priced, of_unpriced))
-    others = [name for name in CANONICAL_COLUMNS if name not in priced.column_names]
+    others = [name for name in row_columns(config) if name not in priced.column_names]
     rank = {vendor.vendor_id: place for place, vendor in enumerate(config.vendors)}
     rest = DeferredColumns(others, {rank[vendor.vendor_id]: vendor for vendor in vendors})
     effects = sum((*of_ranges, *(each for _, each in own)), RuleEffects())
@@ -176,7 +182,8 @@ class Merge:
         deciding = [each for each in self.criteria if not each.excludes]
         order = order_by_text(one_chunk(competing["sku"]))
         rows = best_of_groups(order, competing, deciding)
-        inputs = PriceInputs.of(competing, rows, pricing)
+        shipping = own_shipping(self.config, competing)
+        inputs = PriceInputs.of(competing, rows, pricing, shipping)
         cents, has_price = price_winners(inputs, pricing)
         priced = competing.take(pa.array(rows[has_price]))
         unpriced = {
@@ -197,7 +204,7 @@ class Merge:
             "price": pa.array(cents).view(CENTS),
             "lead_time_days": pc.fill_null(lead_time, pa.scalar(fallback, lead_time.type)),
         }
-        names = (name for name in (*CANONICAL_COLUMNS, ROW_LOCATOR, RULE) if name in columns)
+        names = (name for name in (*row_columns(self.config), ROW_LOCATOR, RULE) if name in columns)
         return pa.table({name: columns[name] for name in names})
 
 

@@ -13,11 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from relay_core.columnar.text import Bools, Ints, flags_of, integers_of, one_chunk
-from relay_core.config import PricingConfig, TenantConfig
-from relay_core.config.models import BestOfferConfig
+from relay_core.config import TenantConfig
 from relay_core.domain.cell_rules import MONEY_UNIT
 from relay_core.merge.pricing import has_amount
-from relay_core.merge.vendor_offers import VENDOR_RANK
+from relay_core.merge.vendor_offers import VENDOR_RANK, own_shipping
 
 LEFT_OUT = "left_out"
 """The column that says whether an offer is left out: with its vendor, or by a price rule."""
@@ -45,7 +44,7 @@ class Criterion:
 
 def criteria_of(config: TenantConfig) -> list[Criterion]:
     """Return all that decides, in order: no two offers are alike in all of it."""
-    rules = _Rules(config.merge.best_offer, config.pricing)
+    rules = _Rules(config)
     named: Mapping[str, Callable[[pa.Table], Ints]] = {
         "in_stock_desc": rules.out_of_stock,
         "lowest_landed_cost": rules.landed_cost,
@@ -69,25 +68,26 @@ def criteria_of(config: TenantConfig) -> list[Criterion]:
 
 def landed_costs(config: TenantConfig, offers: pa.Table) -> pa.Array:
     """Return what offers are compared by as their cost, in ten-thousandths; null without a cost."""
-    costs = _Rules(config.merge.best_offer, config.pricing).landed_cost(offers)
+    costs = _Rules(config).landed_cost(offers)
     return pa.array(costs, mask=costs == _LAST)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    best_offer: BestOfferConfig
-    pricing: PricingConfig
+    config: TenantConfig
 
     def has_no_price(self, offers: pa.Table) -> Ints:
-        return np.asarray((~has_amount(offers, self.pricing)).astype(np.int64))
+        return np.asarray((~has_amount(offers, self.config.pricing)).astype(np.int64))
 
     def out_of_stock(self, offers: pa.Table) -> Ints:
         return np.asarray((_column(offers, "quantity_available")[0] == 0).astype(np.int64))
 
     def landed_cost(self, offers: pa.Table) -> Ints:
         cost, nulls = _column(offers, "cost")
-        if self.best_offer.landed_cost.include_shipping_handling:
-            cost = cost + int(self.pricing.shipping_handling_flat * MONEY_UNIT)
+        if self.config.merge.best_offer.landed_cost.include_shipping_handling:
+            own = own_shipping(self.config, offers)
+            flat = int(self.config.pricing.shipping_handling_flat * MONEY_UNIT)
+            cost = cost + (flat if own is None else own)
         return np.where(nulls, _LAST, cost)
 
     def vendor_rank(self, offers: pa.Table) -> Ints:
@@ -95,7 +95,7 @@ class _Rules:
 
     def lead_time(self, offers: pa.Table) -> Ints:
         days, nulls = _column(offers, "lead_time_days")
-        return np.where(nulls, self.best_offer.fallback_lead_time_days, days)
+        return np.where(nulls, self.config.merge.best_offer.fallback_lead_time_days, days)
 
     def age(self, offers: pa.Table) -> Ints:
         return -_column(offers, "updated_at")[0]

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from relay_core.columnar.text import Rows, one_chunk, take_short
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.validation.contracts import OFFER_SCHEMA
+from relay_core.validation.contracts import offer_fields
 from relay_core.validation.frames import table_of
 
 ROW_LOCATOR = "origin"
@@ -42,7 +42,7 @@ class DeferredColumns:
         vendors: Mapping[int, NormalizedVendor],
         kept: pa.Table | None = None,
     ) -> None:
-        self._fields = [OFFER_SCHEMA.field(name) for name in names]
+        self._fields = list(offer_fields(names))
         self._vendors = vendors
         self._sources: dict[int, Callable[[pa.Field, Rows], _Cells]] = {
             rank: partial(_cells, table_of(vendor.offers[list(names)]))

@@ -24,8 +24,8 @@ from relay_core.merge.criteria import (
 )
 from relay_core.merge.price_rules import NO_RULE, rules_of
 from relay_core.merge.pricing import PriceInputs, PriceStep, explain_price
-from relay_core.merge.vendor_offers import joins_duplicates, without_duplicates
-from relay_core.validation.contracts import OFFER_SCHEMA
+from relay_core.merge.vendor_offers import joins_duplicates, own_shipping, without_duplicates
+from relay_core.validation.contracts import offer_schema
 
 LANDED_COST = "landed_cost"
 """The column that says what an offer is compared by as its cost; null without a cost."""
@@ -75,13 +75,14 @@ class OfferRanking:
 
         Args:
             vendor_id: the vendor.
-            parts: its rows of the SKU, some at a time, ``OFFER_SCHEMA``.
+            parts: its rows of the SKU, some at a time (``offer_schema``).
             is_last_good: whether they are those of its last good feed.
             left_out: whether the run goes on without the vendor.
         """
         vendor = self.merge.config.vendor(vendor_id)
         offers_of = partial(self.merge.offers_of, vendor_id)
-        standing = OFFER_SCHEMA.empty_table()  # the row that stands for all so far, if one does
+        schema = offer_schema(self.merge.config.extra_columns)
+        standing = schema.empty_table()  # the row that stands for all so far, if one does
         for part in parts:
             self.count += len(part)
             rows = pa.concat_tables([standing, part]).combine_chunks()
@@ -105,7 +106,7 @@ class OfferRanking:
         feed_row = self.merge.feed_rows(competing).priced
         winner = np.arange(min(1, len(competing)))
         pricing, lost_on = config.pricing, ranking.lost_on()
-        inputs = PriceInputs.of(offers, winner, pricing)
+        inputs = PriceInputs.of(offers, winner, pricing, own_shipping(config, offers))
         steps = explain_price(inputs, pricing) if len(winner) else []
         rules = [
             None if rule == NO_RULE or lost == DUPLICATE else rule

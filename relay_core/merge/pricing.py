@@ -42,6 +42,7 @@ class PriceInputs:
         map_price_null: who has none.
         has_amount: who has something to make a price of.
         rule: the index of each one's price rule, -1 without one; None where none has any.
+        shipping: the flat amount of each one's vendor; None where all have the tenant's.
     """
 
     cost: Ints
@@ -52,10 +53,20 @@ class PriceInputs:
     map_price_null: Bools
     has_amount: Bools
     rule: Ints | None
+    shipping: Ints | None = None
 
     @classmethod
-    def of(cls, offers: pa.Table, rows: Rows, pricing: PricingConfig) -> PriceInputs:
-        """Return the inputs of the prices of some rows."""
+    def of(
+        cls, offers: pa.Table, rows: Rows, pricing: PricingConfig, shipping: Ints | None = None
+    ) -> PriceInputs:
+        """Return the inputs of the prices of some rows.
+
+        Args:
+            offers: offers, those rows among them.
+            rows: the rows that are priced.
+            pricing: the tenant's.
+            shipping: each offer's flat amount, where vendors have their own.
+        """
 
         def amounts(column: str) -> tuple[Ints, Bools]:
             values, nulls = integers_of(one_chunk(offers[column]))
@@ -63,7 +74,8 @@ class PriceInputs:
 
         rule = rules_of(offers).take(rows) if RULE in offers.column_names else None
         known = (*amounts("cost"), *amounts("price"), *amounts("map_price"))
-        return cls(*known, has_amount(offers, pricing).take(rows), rule)
+        own_shipping = None if shipping is None else shipping.take(rows)
+        return cls(*known, has_amount(offers, pricing).take(rows), rule, own_shipping)
 
 
 class PriceSteps(NamedTuple):
@@ -111,21 +123,21 @@ class _Terms:
     """The options by which winners are priced, as whole numbers.
 
     Attributes:
-        shipping: the flat amount.
         denominator: of all margins.
         increment: what prices are rounded to.
         mode: how.
         enforce_map: whether the minimum advertised price is a floor.
-        numerator: of the margin; as the next two, one number for all winners or one for each.
+        shipping: the flat amount; as the next three, one number for all winners or one for each.
+        numerator: of the margin.
         markup: what is added.
         minimum: the least price.
     """
 
-    shipping: int
     denominator: int
     increment: int
     mode: str
     enforce_map: bool
+    shipping: Amounts | int
     numerator: Amounts | int
     markup: Amounts | int
     minimum: Amounts | int
@@ -136,8 +148,13 @@ class _Terms:
         def of(each: Amounts | int) -> Amounts | int:
             return each if isinstance(each, int) else np.asarray(each[rows].astype(kind))
 
-        numerator, markup, minimum = map(of, (self.numerator, self.markup, self.minimum))
-        return replace(self, numerator=numerator, markup=markup, minimum=minimum)
+        return replace(
+            self,
+            shipping=of(self.shipping),
+            numerator=of(self.numerator),
+            markup=of(self.markup),
+            minimum=of(self.minimum),
+        )
 
 
 def has_amount(offers: pa.Table, pricing: PricingConfig) -> Bools:
@@ -154,7 +171,7 @@ def price_winners(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Ints, Bo
 
     A winner without an amount, or whose price comes to 0.00, has none.
     """
-    terms = _terms(pricing, inputs.rule)
+    terms = _terms(pricing, inputs)
     has_cost, given = _begin(inputs, pricing)
     cost, floor = np.where(has_cost, inputs.cost, 0), _floor(terms, inputs)
     large = _too_large(terms, cost, given)
@@ -164,7 +181,16 @@ def price_winners(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Ints, Bo
             parts = (values[rows].astype(kind) for values in (cost, given, floor))
             some = terms.of_rows(rows, kind)
             cents[rows] = _steps(some, *parts, has_cost=has_cost[rows]).cents
-    return cents, inputs.has_amount & (cents > 0)
+    priced = inputs.has_amount & (cents > 0)
+    return _ended(cents, pricing.ending), priced
+
+
+def _ended(cents: Ints, ending: Decimal | None) -> Ints:
+    """Return the least prices, none below the one it stands for, that end as the tenant's do."""
+    if ending is None:
+        return cents
+    last, whole = int(ending.scaleb(2)), 100 if ending < 1 else 1000
+    return np.asarray(cents + (last - cents) % whole)
 
 
 def explain_price(inputs: PriceInputs, pricing: PricingConfig) -> list[PriceStep]:
@@ -175,7 +201,7 @@ def explain_price(inputs: PriceInputs, pricing: PricingConfig) -> list[PriceStep
     if not inputs.has_amount.all():
         return []
     has_cost, given = _begin(inputs, pricing)
-    terms = _terms(pricing, inputs.rule)
+    terms = _terms(pricing, inputs)
     terms = terms.of_rows(np.ones(1, np.bool_), np.object_)
     amounts = (np.where(has_cost, inputs.cost, 0), given, _floor(terms, inputs))
     parts = (values.astype(np.object_) for values in amounts)
@@ -202,7 +228,7 @@ def _described(
     else:
         begin = [
             ("cost", _text(after["cost"]), _text(after["cost"])),
-            ("shipping_handling", _text(terms.shipping), _text(after["shipping_handling"])),
+            ("shipping_handling", _text(_only(terms.shipping)), _text(after["shipping_handling"])),
             ("margin", own["margin_pct"], candidate)
             if own["margin_pct"] is not None
             else ("markup", _text(_only(terms.markup)), candidate),
@@ -215,6 +241,9 @@ def _described(
         ("map_price", map_price, _text(after["map_price"])),
         ("cents", None, _text(after["cents"] * 100)),
     ]
+    if pricing.ending is not None and after["cents"]:
+        ended = _ended(np.array([after["cents"]], np.object_), pricing.ending)
+        end.append(("ending", f"{pricing.ending:.2f}", _text(_only(ended) * 100)))
     before = None
     for name, operand, amount in (*begin, *end):
         yield PriceStep(name, operand, before, amount)
@@ -288,8 +317,9 @@ def _to_increment(candidate: Amounts, terms: _Terms) -> Amounts:
     return np.asarray(steps * terms.increment)
 
 
-def _terms(pricing: PricingConfig, rule: Ints | None) -> _Terms:
+def _terms(pricing: PricingConfig, inputs: PriceInputs) -> _Terms:
     """Return the terms of winners with these rules; of none, the tenant's own."""
+    rule, shipping = inputs.rule, inputs.shipping
     rules = () if rule is None else pricing.rules
     margins = [1 + (_NOTHING if each.margin_pct is None else each.margin_pct) for each in rules]
     margins.append(1 + pricing.base_margin_pct)
@@ -305,11 +335,11 @@ def _terms(pricing: PricingConfig, rule: Ints | None) -> _Terms:
         column[0] if rule is None else np.array(column, np.int64)[rule] for column in columns
     )
     return _Terms(
-        shipping=_units(pricing.shipping_handling_flat),
         denominator=denominator,
         increment=_units(pricing.rounding.increment),
         mode=pricing.rounding.mode,
         enforce_map=pricing.map_policy.enforce,
+        shipping=_units(pricing.shipping_handling_flat) if shipping is None else shipping,
         numerator=numerator,
         markup=markup,
         minimum=minimum,

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from relay_core.columnar.text import Bools, Ints, flags_of, integers_of, one_chunk
 from relay_core.config import StockConfig, TenantConfig, VendorConfig
-from relay_core.domain.cell_rules import LARGEST_WHOLE
+from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_UNIT
 
 VENDOR_RANK = "vendor_rank"
 """The column that says where an offer's vendor stands in the config."""
@@ -86,6 +86,17 @@ def in_stock(stock: StockConfig, offers: pa.Table) -> pa.Table:
         return left if stock.cap is None else np.minimum(left, stock.cap)
 
     return with_quantities(offers, offered_on)
+
+
+def own_shipping(config: TenantConfig, offers: pa.Table) -> Ints | None:
+    """Return the flat amount of each offer's vendor, in ten-thousandths of the tenant's currency.
+
+    None where no vendor has one of its own.
+    """
+    if all(vendor.shipping_handling_flat is None for vendor in config.vendors):
+        return None
+    flat = [int(config.shipping_of(vendor) * MONEY_UNIT) for vendor in config.vendors]
+    return np.array(flat, np.int64)[integers_of(one_chunk(offers[VENDOR_RANK]))[0]]
 
 
 def units(offers: pa.Table, column: str = _QUANTITY) -> int:

@@ -6,7 +6,7 @@ the cells are at hand, before anybody knows which rows hold. Those of refused ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from relay_core.columnar.csv_text import (
     header_line,
     instant_text,
     join_fields,
+    joined_lines,
     money_text,
     number_text,
     quoted,
@@ -24,7 +25,13 @@ from relay_core.columnar.csv_text import (
 from relay_core.columnar.text import Rows, bytes_of
 from relay_core.columnar.threads import ordered_map
 from relay_core.columnar.timestamps import BEFORE_ALL
-from relay_core.domain.columns import CANONICAL_COLUMNS, COLUMNS, CanonicalColumn, Kind
+from relay_core.domain.columns import (
+    CANONICAL_COLUMNS,
+    COLUMNS,
+    CanonicalColumn,
+    Kind,
+    extra_column,
+)
 from relay_core.normalize.row_reader import TypedBatch
 
 SLICE = 1 << 16
@@ -38,23 +45,29 @@ class SortedLines:
     text: pa.StringArray | pa.LargeStringArray
     rows: Rows
 
-    def chunks(self) -> Iterator[bytes | memoryview]:
-        """Yield the file, some lines at a time."""
-        yield header_line(CANONICAL_COLUMNS)
+    def chunks(self, extra_columns: Sequence[str]) -> Iterator[bytes | memoryview]:
+        """Yield the file, some lines at a time, whose last columns are a tenant's extra ones."""
+        yield header_line((*CANONICAL_COLUMNS, *extra_columns))
         slices = (self.rows[at : at + SLICE] for at in range(0, len(self.rows), SLICE))
         yield from ordered_map(lambda rows: bytes_of(self.text.take(pa.array(rows))), slices)
 
 
-def lines_of_batch(vendor_id: str, batch: TypedBatch) -> pa.StringArray:
+def lines_of_batch(
+    vendor_id: str, batch: TypedBatch, extra_columns: Sequence[str] = ()
+) -> pa.StringArray:
     """Return a line for each row of a batch, its line feed included."""
     *columns, last = COLUMNS  # the last is an instant, whose text takes the line feed along
     fields = [_field(column, vendor_id, batch) for column in columns]
     updated = batch.numbers[last.name].values
     # A row that is refused for its instant has no line to speak of: any real one will do.
     real = updated.max(initial=0)
-    return join_fields(
-        [*fields, instant_text(np.where(updated == BEFORE_ALL, real, updated), b"\n")]
-    )
+    end = b"" if extra_columns else b"\n"
+    instants = instant_text(np.where(updated == BEFORE_ALL, real, updated), end)
+    if not extra_columns:
+        return join_fields([*fields, instants])
+    texts = (batch.texts.get(extra_column(name)) for name in extra_columns)
+    extra = ["" if text is None else quoted(text) for text in texts]
+    return joined_lines([*fields, instants, *extra])
 
 
 def _field(column: CanonicalColumn, vendor_id: str, batch: TypedBatch) -> pa.StringArray | str:

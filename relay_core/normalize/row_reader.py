@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -40,6 +41,7 @@ from relay_core.domain.columns import (
     CanonicalColumn,
     Kind,
     RejectionCodes,
+    extra_column,
     names_of,
 )
 from relay_core.ingest.feed import TextBatch
@@ -53,18 +55,24 @@ _NO_CODES = RejectionCodes()
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """The reader of one vendor's cells, made of its columns' places and its parser's options."""
+    """The reader of one vendor's cells, made of its columns' places and its parser's options.
+
+    ``rate`` is one of the vendor's currency in the tenant's, where they differ.
+    """
 
     positions: Mapping[str, int]
     parser: ParserConfig
     zone: ZoneInfo
     requested_at: int
     sku_map: SkuMap | None
+    rate: Fraction | None = None
 
     def read(self, batch: TextBatch) -> TypedBatch:
         """Read one batch; records whose fields are all blank are left out."""
         batch = _without_blank_records(batch, self.positions)
         texts = {column: self._text(batch, column) for column in _TEXTS if self.has(column)}
+        for name in filter(self.has, self.parser.extra_columns):
+            texts[extra_column(name)] = self._text(batch, name)
         if self.sku_map is not None:
             sku = texts["sku"]
             vendor_sku = texts.get("vendor_sku", empty_texts(len(batch.row_numbers)))
@@ -119,7 +127,7 @@ class RowReader:
         raw = batch.columns[self.positions[column]] if is_plain else None
         text = self._text(batch, column) if raw is None else raw
         if known.kind is Kind.MONEY:
-            return read_amounts(text, self.parser, rejections)
+            return read_amounts(text, self.parser, rejections, self.rate)
         return read_wholes(self._without_words(text, known), self.parser, rejections)
 
     def _is_plain(self, column: CanonicalColumn) -> bool:

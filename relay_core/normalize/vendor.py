@@ -7,7 +7,7 @@ them; what needs all rows comes after, and can run beside the reading of another
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -21,7 +21,7 @@ from relay_core.columnar.sorting import TextOrder, order_by_text
 from relay_core.columnar.text import Bools, Ints, Rows
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.codes import VendorStatus
-from relay_core.domain.columns import INPUT_COLUMNS
+from relay_core.domain.columns import INPUT_COLUMNS, is_extra
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import ReportEntry
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
@@ -30,7 +30,7 @@ from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader, TypedBatch
 from relay_core.normalize.vendor_columns import Cells, VendorColumns
-from relay_core.validation.contracts import CANONICAL_SCHEMA, OFFER_SCHEMA
+from relay_core.validation.contracts import CANONICAL_SCHEMA, OFFER_SCHEMA, offer_fields
 from relay_core.validation.frames import frame_of
 from relay_core.validation.row_checks import VALIDATED_ROWS, check_shape, rejected_cells
 
@@ -180,7 +180,7 @@ def read_rows(
         if isinstance(batch, MalformedRecords):
             return batch
         read = reader.read(batch)
-        return read, lines_of_batch(vendor_id, read)
+        return read, lines_of_batch(vendor_id, read, reader.parser.extra_columns)
 
     for read in ordered_map(read_batch, parsed.batches):
         if isinstance(read, MalformedRecords):
@@ -212,19 +212,18 @@ class SortedVendor:
         lines = SortedLines(pa.array([], pa.string()), nothing)
         return cls(vendor, VendorColumns({}, nothing), lines)
 
-    def consume_lines(self) -> Iterator[bytes | memoryview]:
+    def consume_lines(self, extra_columns: Sequence[str] = ()) -> Iterator[bytes | memoryview]:
         """Return the chunks of normalized.csv; from then on only whoever writes them holds them."""
         lines, self.lines = self.lines, SortedLines(pa.array([], pa.string()), self.kept.rows[:0])
-        return lines.chunks()
+        return lines.chunks(extra_columns)
 
     def with_offers(self, columns: Collection[str]) -> NormalizedVendor:
         """Return the vendor with some columns of its offers, which ``kept`` has no longer."""
-        if not len(self.kept.rows):
-            return self.vendor
-        fields = [field for field in OFFER_SCHEMA if field.name in columns]
+        fields = list(offer_fields(columns))
         taken = list(ordered_map(self.kept.consume, fields))
         offers = frame_of(pa.table(taken, schema=pa.schema(fields)))
-        return replace(self.vendor, offers=offers, deferred=self.kept.only(INPUT_COLUMNS))
+        left = [*INPUT_COLUMNS, *filter(is_extra, self.kept.columns)]
+        return replace(self.vendor, offers=offers, deferred=self.kept.only(left))
 
 
 def _reject_repeated(

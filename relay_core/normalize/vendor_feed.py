@@ -76,7 +76,8 @@ def read_feed(
         if judged.status is not VendorStatus.FOUND:
             return judged
         requested = to_microseconds(requested_at)
-        reader = RowReader(plan.positions, vendor.parser, config.zone, requested, sku_map)
+        rate = config.rate_of(vendor)
+        reader = RowReader(plan.positions, vendor.parser, config.zone, requested, sku_map, rate)
         return read_rows(
             vendor.vendor_id,
             parsed,

@@ -20,7 +20,7 @@ from relay_core.domain.codes import VendorStatus
 from relay_core.domain.records import Cause, ReportEntry
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import SortedVendor
-from relay_core.validation.contracts import OFFER_SCHEMA
+from relay_core.validation.contracts import offer_schema
 from relay_core.validation.frames import frame_of, table_of
 
 WORK_FILE = "offers.arrow"
@@ -38,13 +38,17 @@ _REPORT = b"report"
 _ROWS_AT_ONCE = 1 << 16
 
 
-def work_file_chunks(ordered: SortedVendor, vendor: NormalizedVendor) -> Iterator[memoryview]:
+def work_file_chunks(
+    ordered: SortedVendor, vendor: NormalizedVendor, extra_columns: Sequence[str] = ()
+) -> Iterator[memoryview]:
     """Yield a vendor's work file, piece by piece.
 
     Args:
         ordered: the vendor's columns that its offers do not have.
         vendor: the vendor with its offers.
+        extra_columns: the names of the tenant's.
     """
+    schema = offer_schema(extra_columns)
     report = {
         "vendor_id": vendor.vendor_id,
         "status": vendor.status,
@@ -59,23 +63,25 @@ def work_file_chunks(ordered: SortedVendor, vendor: NormalizedVendor) -> Iterato
         "causes": [cause.as_dict() for cause in vendor.causes],
     }
     return sorted_file_chunks(
-        OFFER_SCHEMA.with_metadata({_REPORT: json.dumps(report, ensure_ascii=False).encode()}),
+        schema.with_metadata({_REPORT: json.dumps(report, ensure_ascii=False).encode()}),
         "sku",
-        _offers(ordered, vendor),
+        _offers(ordered, vendor, schema),
         [vendor.rejected_rows, pa.table({"entry": pa.array(vendor.entries, pa.large_string())})],
     )
 
 
-def _offers(ordered: SortedVendor, vendor: NormalizedVendor) -> Iterator[pa.Table]:
+def _offers(
+    ordered: SortedVendor, vendor: NormalizedVendor, schema: pa.Schema
+) -> Iterator[pa.Table]:
     made = table_of(vendor.offers)
     for start in range(0, len(made), _ROWS_AT_ONCE):
         rows = ordered.kept.rows[start : start + _ROWS_AT_ONCE]
         part = made.slice(start, len(rows))
         columns = (
             part[field.name] if field.name in made.column_names else ordered.kept.cells(field, rows)
-            for field in OFFER_SCHEMA
+            for field in schema
         )
-        yield pa.table(list(columns), schema=OFFER_SCHEMA).combine_chunks()
+        yield pa.table(list(columns), schema=schema).combine_chunks()
 
 
 def read_work_file(data: bytes | memoryview) -> NormalizedVendor:

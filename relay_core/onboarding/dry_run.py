@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.text import is_empty, trim, word_index
-from relay_core.config import ParserConfig, TenantConfig
+from relay_core.config import LoadContext, ParserConfig, TenantConfig
 from relay_core.domain.cell_rules import strip
 from relay_core.domain.columns import REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
@@ -148,16 +148,19 @@ def _parsed(feed: FeedSample, parser: ParserConfig) -> tuple[ParsedFeed, ParserC
         headers = 1 if parser.columns is None else 0
         data, readable = whole_records(feed, parser, feed.rows + headers)
         return open_feed(data, readable), readable
-    headers_found, batches = _first_records(feed.data, parser.model_dump_json(), feed.rows)
+    headers_found, batches = _first_records(
+        feed.data, parser.model_dump_json(), parser.extra_columns, feed.rows
+    )
     return ParsedFeed(headers_found, iter(batches)), parser
 
 
 @lru_cache(maxsize=4)
 def _first_records(
-    data: bytes, options: str, most: int
+    data: bytes, options: str, extra_columns: Sequence[str], most: int
 ) -> tuple[tuple[str, ...] | None, Sequence[TextBatch | MalformedRecords]]:
     """Return the first records of a workbook or of Parquet; each is read more than once here."""
-    parsed = open_feed(data, ParserConfig.model_validate_json(options))
+    context = LoadContext(extra_columns=[*extra_columns])
+    parsed = open_feed(data, ParserConfig.model_validate_json(options, context=context))
     batches, left = [], most
     for batch in parsed.batches:
         first = batch.where(np.arange(len(batch.row_numbers)) < left)

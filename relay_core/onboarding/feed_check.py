@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from relay_core.config import ParserConfig, TenantConfig
+from relay_core.config import LoadContext, ParserConfig, TenantConfig
 from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode
 from relay_core.domain.columns import NUMBER_COLUMNS, REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
@@ -236,6 +236,9 @@ def changed_parser(parser: ParserConfig, changes: Mapping[str, Any]) -> ParserCo
     own = {name: value for name, value in parser.model_dump().items() if value is not None}
     column_map = {**parser.column_map, **changes.get("column_map", {})}
     try:
-        return ParserConfig.model_validate({**own, **changes, "column_map": column_map})
+        return ParserConfig.model_validate(
+            {**own, **changes, "column_map": column_map},
+            context=LoadContext(extra_columns=[*parser.extra_columns]),
+        )
     except ValidationError:
         return None

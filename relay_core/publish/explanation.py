@@ -26,9 +26,9 @@ from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
 from relay_core.normalize.work_file import REJECTED_BY_SKU, WORK_FILE
 from relay_core.publish.feed.fields import fields_of, row_texts
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.missing_skus import KEPT_SCHEMA
+from relay_core.publish.missing_skus import kept_schema
 from relay_core.publish.sku_lookup import RunFiles, WorkFile, read_rows, size_of
-from relay_core.validation.contracts import OFFER_SCHEMA
+from relay_core.validation.contracts import offer_schema
 
 MAX_REJECTED = 100
 """So many refused rows of a SKU are shown."""
@@ -72,7 +72,7 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
         sources.append(WorkFile(keys.rejected_rows, REJECTED_BY_SKU, refused.add))
     kept: list[pa.Table] = []
     if keys.kept_skus in files.sizes:
-        sources.append(WorkFile(keys.kept_skus, KEPT_SCHEMA, kept.extend))
+        sources.append(WorkFile(keys.kept_skus, kept_schema(config), kept.extend))
     if _is_text(sku):
         read_rows(files, sources, sku)
     explained, kept = ranking.explained(), [rows for rows in kept if len(rows)]
@@ -123,7 +123,7 @@ def _sources(
                 is_last_good=status is VendorStatus.LAST_GOOD,
                 left_out=is_left_out,
             )
-            yield WorkFile(key, OFFER_SCHEMA, take)
+            yield WorkFile(key, offer_schema(config.extra_columns), take)
 
 
 def _is_text(sku: str) -> bool:

@@ -13,24 +13,26 @@ import pyarrow.compute as pc
 from relay_core.columnar.sorted_file import sorted_file_chunks
 from relay_core.columnar.text import Bools, flags_of, one_chunk
 from relay_core.columnar.threads import ordered_map
-from relay_core.domain.columns import CANONICAL_COLUMNS
+from relay_core.config import TenantConfig
+from relay_core.domain.columns import source_column
 from relay_core.domain.run_faults import missing_skus_zeroed
+from relay_core.merge.best_offer import row_columns
 from relay_core.merge.deferred_columns import ROW_LOCATOR
 from relay_core.merge.result import MergedInventory, rules_broken_by
-from relay_core.publish.state import STATE_SCHEMA, Baseline
+from relay_core.publish.state import Baseline
 from relay_core.validation.comparison import KEPT, Comparison, FeedFigures
-from relay_core.validation.contracts import CENTS, INSTANT, OFFER_SCHEMA
+from relay_core.validation.contracts import CENTS, INSTANT, offer_fields
 from relay_core.validation.frames import frame_of, table_of
 
 OFFERED_AT = "offered_at"
-KEPT_SCHEMA = pa.schema(
-    [
-        (name, pa.string() if name == "vendor_id" else OFFER_SCHEMA.field(name).type)
-        for name in CANONICAL_COLUMNS
-    ]
-).set(CANONICAL_COLUMNS.index("price"), pa.field("price", CENTS))
-"""A row that is kept, as the feed has it, with every canonical column."""
 _SLICE = 1 << 17
+
+
+def kept_schema(config: TenantConfig) -> pa.Schema:
+    """Return the columns of a row that is kept, as a tenant's feed has it."""
+    known = {field.name: field for field in offer_fields(row_columns(config))}
+    known |= {"vendor_id": pa.field("vendor_id", pa.string()), "price": pa.field("price", CENTS)}
+    return pa.schema([known[name] for name in row_columns(config)])
 
 
 def with_missing_skus(
@@ -57,10 +59,9 @@ def with_missing_skus(
     lacks = found.rows_after < 0
     is_kept = np.zeros(len(lacks), np.bool_)
     is_kept[lacks] = flags_of(one_chunk(recent))
-    place = STATE_SCHEMA.get_field_index("quantity_available")
+    place = rows.schema.get_field_index("quantity_available")
     nothing = pa.array(np.zeros(len(rows), np.int32))
-    kept = rows.set_column(place, STATE_SCHEMA.field(place), nothing)
-    kept = kept.select(list(CANONICAL_COLUMNS)).cast(KEPT_SCHEMA).combine_chunks()
+    kept = kept_rows(merged.config, rows.set_column(place, rows.schema.field(place), nothing))
     offered = table_of(merged.feed)
     known = one_chunk(offered["vendor_id"]).dictionary.to_pylist()
     # Those of the config, then those that it has no more.
@@ -84,9 +85,20 @@ def with_missing_skus(
     )
 
 
+def kept_rows(config: TenantConfig, rows: pa.Table) -> pa.Table:
+    """Return rows of a state as a tenant's feed has them; a column that it lacks is null."""
+    nothing = pa.nulls(len(rows), pa.string())
+    of_state = {name: source_column(name) for name in rows.column_names}
+    given = dict(zip(of_state.values(), rows.columns, strict=True))
+    schema = kept_schema(config)
+    columns = [given.get(name, nothing) for name in schema.names]
+    return pa.table(columns, names=schema.names).cast(schema).combine_chunks()
+
+
 def kept_chunks(merged: MergedInventory) -> Iterator[memoryview]:
     """Yield the work file of the rows that are kept, by SKU."""
-    return sorted_file_chunks(KEPT_SCHEMA, "sku", [] if merged.kept is None else [merged.kept])
+    schema = kept_schema(merged.config)
+    return sorted_file_chunks(schema, "sku", [] if merged.kept is None else [merged.kept])
 
 
 def _offered_rows(offered: pa.Table, vendor_ids: pa.Array, requested_at: datetime) -> pa.Table:

@@ -6,8 +6,8 @@ A changed output of the tenant does not disturb it: it holds every canonical col
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from relay_core.columnar.text import Rows, flags_of, one_chunk
 from relay_core.columnar.threads import ordered_map
-from relay_core.domain.columns import CANONICAL_COLUMNS
+from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.merge.deferred_columns import KEPT_ROWS, ROW_LOCATOR, DeferredColumns
 from relay_core.publish.feed.fields import SOURCES
@@ -36,12 +36,7 @@ STATE_SCHEMA = pa.schema(
         (KEPT, pa.bool_()),
     ]
 )
-"""The columns of a state; the figures are those of the feed."""
-
-_WRITTEN = written_as(STATE_SCHEMA).set(
-    CANONICAL_COLUMNS.index("vendor_id"), pa.field("vendor_id", VENDOR)
-)
-"""The same as the engine holds them: Parquet takes them without another copy."""
+"""The columns that every state has; the figures are those of the feed."""
 
 _METADATA = b"relay"
 _GROUP_ROWS = 1 << 17
@@ -81,15 +76,15 @@ class Baseline:
     state: pa.Buffer | None = None
 
     def rows(self, places: Rows) -> pa.Table:
-        """Return some rows of the state, in their order (``STATE_SCHEMA``).
+        """Return some rows of the state, in their order: ``STATE_SCHEMA``, and what it has besides.
 
         Raises:
             ValueError: it was not kept.
         """
         if self.state is None:
             raise ValueError("the rows of the state were not kept")
-        groups, start = [STATE_SCHEMA.empty_table()], 0
         with pq.ParquetFile(pa.BufferReader(self.state)) as file:
+            groups, start = [file.schema_arrow.remove_metadata().empty_table()], 0
             for number in range(file.num_row_groups):
                 stop = start + file.metadata.row_group(number).num_rows
                 wanted = places[slice(*np.searchsorted(places, [start, stop]))] - start
@@ -100,8 +95,19 @@ class Baseline:
         return pa.concat_tables(groups)
 
 
+def state_schema(extra_columns: Sequence[str]) -> pa.Schema:
+    """Return the columns of a state of a tenant with these extra ones."""
+    size = len(CANONICAL_COLUMNS)
+    extra = [pa.field(name, pa.string()) for name in extra_columns]
+    return pa.schema([*list(STATE_SCHEMA)[:size], *extra, *list(STATE_SCHEMA)[size:]])
+
+
 def state_chunks(
-    feed: pd.DataFrame, deferred: DeferredColumns, context: StateContext, offered_at: datetime
+    feed: pd.DataFrame,
+    deferred: DeferredColumns,
+    context: StateContext,
+    offered_at: datetime,
+    extra_columns: Sequence[str] = (),
 ) -> Iterator[bytes | memoryview]:
     """Yield ``state.parquet`` of a feed; the same bytes from one release of the engine.
 
@@ -110,13 +116,18 @@ def state_chunks(
         deferred: the canonical columns that they have not.
         context: which publication it is.
         offered_at: aware; when the rows were offered, which have no instant of their own.
+        extra_columns: the names of the tenant's.
     """
+    # As the engine holds them: Parquet takes them without another copy.
+    written = written_as(state_schema(extra_columns)).set(
+        CANONICAL_COLUMNS.index("vendor_id"), pa.field("vendor_id", VENDOR)
+    )
     metadata = json.dumps(asdict(context), ensure_ascii=False).encode()
     rows = table_of(feed)
     slices = (rows.slice(start, _GROUP_ROWS) for start in range(0, len(rows), _GROUP_ROWS))
     yield from parquet_chunks(
-        _WRITTEN,
-        ordered_map(partial(_group, deferred, offered_at), slices),
+        written,
+        ordered_map(partial(_group, written, deferred, offered_at), slices),
         {_METADATA: metadata},
         compression="lz4",
         use_dictionary=["vendor_id", "condition", "brand", "offered_at"],
@@ -124,7 +135,9 @@ def state_chunks(
     )
 
 
-def _group(deferred: DeferredColumns, offered_at: datetime, rows: pa.Table) -> pa.Table:
+def _group(
+    written: pa.Schema, deferred: DeferredColumns, offered_at: datetime, rows: pa.Table
+) -> pa.Table:
     ranks = one_chunk(rows["vendor_id"]).indices.to_numpy()
     if KEPT in rows.column_names:
         ranks = np.where(flags_of(one_chunk(rows[KEPT])), KEPT_ROWS, ranks)
@@ -132,8 +145,10 @@ def _group(deferred: DeferredColumns, offered_at: datetime, rows: pa.Table) -> p
     own |= dict(zip(rows.column_names, rows.columns, strict=True))
     own.setdefault("offered_at", pa.repeat(pa.scalar(offered_at, INSTANT), len(rows)))
     own.setdefault(KEPT, pa.repeat(pa.scalar(False), len(rows)))
-    columns = [as_written(own[field.name], field.type) for field in _WRITTEN]
-    return pa.table(columns, schema=_WRITTEN)
+    known = STATE_SCHEMA.names
+    sources = (own[name if name in known else extra_column(name)] for name in written.names)
+    columns = [as_written(*each) for each in zip(sources, written.types, strict=True)]
+    return pa.table(columns, schema=written)
 
 
 def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baseline:
@@ -149,8 +164,12 @@ def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baselin
     source = pa.py_buffer(data)
     try:
         schema = pq.read_schema(pa.BufferReader(source))
-        context = StateContext(**json.loads(schema.metadata[_METADATA]))
-        if not schema.remove_metadata().equals(STATE_SCHEMA):
+        told = {**json.loads(schema.metadata[_METADATA])}
+        known = {each.name for each in fields(StateContext)}
+        context = StateContext(**{name: told[name] for name in told if name in known})
+        # What a newer release has written besides says nothing here.
+        own = [schema.field(name) for name in STATE_SCHEMA.names if name in schema.names]
+        if not pa.schema(own).equals(STATE_SCHEMA):
             raise ValueError(f"its columns are {', '.join(schema.names)}")
         table = pq.read_table(
             pa.BufferReader(source), columns=[*FIGURES, KEPT], read_dictionary=["vendor_id"]

@@ -6,6 +6,7 @@ money is exact, instants are UTC, and a text that is null is no empty text.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from relay_core.columnar.numbers import AMOUNT
 from relay_core.domain.cell_rules import YEARS
-from relay_core.domain.columns import CONDITIONS
+from relay_core.domain.columns import CONDITIONS, extra_column, is_extra
 from relay_core.validation import arrow_types  # noqa: F401  # Pandera knows them from then on
 from relay_core.validation.pandera_parts import load_strategies
 
@@ -86,6 +87,18 @@ OFFER_SCHEMA = pa.schema(
     [(name, column.dtype.type.pyarrow_dtype) for name, column in CANONICAL_SCHEMA.columns.items()]
 )
 """The canonical contract's columns as Arrow has them."""
+
+
+def offer_fields(columns: Collection[str]) -> Iterator[pa.Field]:
+    """Yield the fields of some columns of offers, a tenant's extra ones behind the canonical."""
+    yield from (field for field in OFFER_SCHEMA if field.name in columns)
+    yield from (pa.field(name, pa.string()) for name in columns if is_extra(name))
+
+
+def offer_schema(extra_columns: Sequence[str]) -> pa.Schema:
+    """Return the columns of offers of a tenant with these extra ones."""
+    return pa.schema(offer_fields([*OFFER_SCHEMA.names, *map(extra_column, extra_columns)]))
+
 
 OUTPUT_COLUMNS = tuple(MERGED_SCHEMA.columns)
 """The merged contract's columns."""

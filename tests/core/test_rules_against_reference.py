@@ -46,6 +46,7 @@ OUTPUTS: tuple[dict[str, Any], ...] = (
         "format": "jsonl",
     },
 )
+ENDINGS = (None, "0", "0.99", "9.9")
 KINDS = ("margin_pct", "markup", "fixed_price", "leave_out")
 
 
@@ -92,19 +93,20 @@ def turns_of(seed: int) -> list[GoldenTenant]:
 
 
 def config_of(seed: int, tenant: GoldenTenant) -> TenantConfig:
-    luck, document = Luck(seed), dict(tenant.document)
+    luck, flat, document = Luck(seed), Luck(-seed), dict(tenant.document)
     vendors = [
         {
             **vendor,
             "duplicate_skus": luck.pick(("compete", "first", "last", "sum", "refuse")),
             "stock": luck.pick((None, luck.stock())),
+            "shipping_handling_flat": flat.pick((None, "0", "12.3456")),
         }
         for vendor in document["vendors"]
     ]
     rules = luck.rules([vendor["vendor_id"] for vendor in vendors])
     document |= {
         "vendors": vendors,
-        "pricing": {**document["pricing"], "rules": rules},
+        "pricing": {**document["pricing"], "rules": rules, "ending": flat.pick(ENDINGS)},
         "stock": luck.pick((None, luck.stock())),
         "output": {
             **OUTPUTS[seed % len(OUTPUTS)],

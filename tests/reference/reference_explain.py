@@ -7,7 +7,16 @@ from fractions import Fraction
 from typing import Any
 
 from reference_engine import merged_cells, text_of
-from reference_merge import CENT, amount, least_price, rank, selling_price, to_multiple
+from reference_merge import (
+    CENT,
+    amount,
+    ended,
+    least_price,
+    rank,
+    selling_price,
+    shipping,
+    to_multiple,
+)
 from reference_output import feed_cells
 from reference_rows import Offer, Vendor
 from reference_rules import made, price_rule
@@ -58,7 +67,7 @@ def explained(config: Any, vendors: Sequence[Vendor], sku: str) -> dict[str, Any
 def told(config: Any, offer: Offer, best: Offer | None) -> dict[str, Any]:
     landed = offer["cost"]
     if landed is not None and config.merge.best_offer.landed_cost.include_shipping_handling:
-        landed += int(config.pricing.shipping_handling_flat * 10_000)
+        landed += int(shipping(config, offer) * 10_000)
     money = {"cost": offer["cost"], "price": offer["price"], "landed_cost": landed}
     return {
         "vendor_id": offer["vendor_id"],
@@ -93,7 +102,7 @@ def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
         before = exact(value)
 
     cost, own = amount(offer, "cost"), amount(offer, "price")
-    shipping, least = Fraction(pricing.shipping_handling_flat), least_price(config, offer)
+    flat, least = shipping(config, offer), least_price(config, offer)
     rule = price_rule(config, offer)
     if rule is not None and rule.fixed_price is not None:
         value = Fraction(rule.fixed_price)
@@ -101,8 +110,8 @@ def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
     elif cost is not None:
         value = cost
         step("cost", exact(cost), value)
-        value += shipping
-        step("shipping_handling", exact(shipping), value)
+        value += flat
+        step("shipping_handling", exact(flat), value)
         if rule is not None and rule.markup is not None:
             value += Fraction(rule.markup)
             step("markup", exact(Fraction(rule.markup)), value)
@@ -129,6 +138,8 @@ def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
     if cents < max(least, map_price or Fraction(0)):
         cents = to_multiple(value, CENT, "up")
     step("cents", None, cents)
+    if pricing.ending is not None and cents:
+        step("ending", f"{pricing.ending:.2f}", ended(config, cents))
     return steps
 
 

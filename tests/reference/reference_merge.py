@@ -22,7 +22,7 @@ def rank(config: Any, offer: Offer) -> tuple[Any, ...]:
     best_offer = config.merge.best_offer
     cost = amount(offer, "cost")
     if cost is not None and best_offer.landed_cost.include_shipping_handling:
-        cost += Fraction(config.pricing.shipping_handling_flat)
+        cost += shipping(config, offer)
     lead_time = offer["lead_time_days"]
     if lead_time is None:
         lead_time = best_offer.fallback_lead_time_days
@@ -73,10 +73,10 @@ def selling_price(config: Any, offer: Offer) -> Fraction | None:
     elif cost is None:
         candidate = own_price
     elif rule is not None and rule.markup is not None:
-        candidate = cost + Fraction(pricing.shipping_handling_flat) + Fraction(rule.markup)
+        candidate = cost + shipping(config, offer) + Fraction(rule.markup)
     else:
         margin = margin if rule is None else Fraction(rule.margin_pct)
-        candidate = (cost + Fraction(pricing.shipping_handling_flat)) * (1 + margin)
+        candidate = (cost + shipping(config, offer)) * (1 + margin)
     map_price = amount(offer, "map_price") if pricing.map_policy.enforce else None
     floor = max(min_price, map_price or Fraction(0))
     candidate = max(candidate, min_price)
@@ -85,7 +85,28 @@ def selling_price(config: Any, offer: Offer) -> Fraction | None:
     price = to_multiple(candidate, CENT, "nearest")
     if price < floor:
         price = to_multiple(candidate, CENT, "up")
-    return price or None
+    return ended(config, price) if price else None
+
+
+def ended(config: Any, price: Fraction) -> Fraction:
+    """Return the first price from this one on, cent by cent, that ends as wanted."""
+    ending = config.pricing.ending
+    if ending is None:
+        return price
+    while (price - Fraction(ending)) % (1 if ending < 1 else 10):
+        price += CENT
+    return price
+
+
+def shipping(config: Any, offer: Offer) -> Fraction:
+    """Return the flat amount of the offer's vendor, in the tenant's currency."""
+    (vendor,) = (each for each in config.vendors if each.vendor_id == offer["vendor_id"])
+    if vendor.shipping_handling_flat is None:
+        return Fraction(config.pricing.shipping_handling_flat)
+    own = Fraction(vendor.shipping_handling_flat)
+    if vendor.currency not in (None, config.default_currency):
+        own *= Fraction(config.exchange_rates[vendor.currency])
+    return to_multiple(own, Fraction(1, 10_000), "nearest")
 
 
 def least_price(config: Any, offer: Offer) -> Fraction:

@@ -59,7 +59,7 @@ def normalize_vendors(
 ) -> list[NormalizedVendor]:
     """Take feeds through the steps of vendors; nothing stands in for one that cannot be used."""
     in_order = columns_to_merge(config) if columns is None else columns
-    read = {*columns_to_read(hands_over=hands_over), *in_order}
+    read = {*columns_to_read(config, hands_over=hands_over), *in_order}
     vendors = VendorPass(
         config,
         requested_at,

@@ -22,7 +22,7 @@ from relay_core.columnar.csv_text import (
 )
 from relay_core.columnar.text import integers_of, without_nulls
 from relay_core.config import TenantConfig
-from relay_core.domain.columns import COLUMNS, Kind
+from relay_core.domain.columns import COLUMNS, Kind, extra_column
 
 FREE_TEXT = (Kind.TEXT, Kind.CONDITION)
 """The kinds of what is no number: it may have to be quoted."""
@@ -117,12 +117,18 @@ def fields_of(config: TenantConfig) -> list[Field]:
     if config.output.escape_formulas:
         headers = _without_formulas(headers)
     sources = (
-        SOURCES[column.column]
+        _source(column.column)
         if column.column is not None
         else _text_source(partial(_constant, str(column.constant)))
         for column in columns
     )
     return [Field(*of, config) for of in zip(headers.to_pylist(), sources, strict=True)]
+
+
+def _source(column: str) -> Source:
+    """Return the source of a column; one that no table has is a tenant's extra one."""
+    known = SOURCES.get(column)
+    return _text_source(partial(_column, extra_column(column))) if known is None else known
 
 
 def row_texts(fields: Sequence[Field], rows: pa.Table) -> list[dict[str, str]]:

@@ -7,7 +7,6 @@ from functools import partial
 
 import pyarrow as pa
 
-from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.merge.result import MergedInventory
 from relay_core.publish.feed.delimited import delimited_chunks
 from relay_core.publish.feed.fields import Field, fields_of, row_texts
@@ -41,4 +40,4 @@ def _rows(merged: MergedInventory) -> pa.Table:
     if merged.feed is None:
         raise ValueError("a run without a feed writes none")
     wanted = {"sku", *merged.config.output.reads}
-    return table_of(merged.feed[[name for name in CANONICAL_COLUMNS if name in wanted]])
+    return table_of(merged.feed[[name for name in merged.feed.columns if name in wanted]])

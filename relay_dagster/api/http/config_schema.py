@@ -16,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from relay_core.config import TenantConfig
 from relay_core.config.values import OUTPUT_COLUMNS
+from relay_core.domain.columns import EXTRA_COLUMN
 from relay_dagster.wire.tenants import CONFIG_EXAMPLE
 
 Schema = dict[str, Any]
@@ -100,9 +101,10 @@ def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
                 if key not in required
             }
     schemas["OutputConfig"]["properties"]["columns"]["uniqueItems"] = True
+    extra = {"type": "string", "pattern": EXTRA_COLUMN}
     # A column's name alone will do.
     named = {**schemas["OutputColumn"], "oneOf": _ONE_THING}
-    schemas["OutputColumn"] = {"anyOf": [{"enum": list(OUTPUT_COLUMNS)}, named]}
+    schemas["OutputColumn"] = {"anyOf": [{"enum": list(OUTPUT_COLUMNS)}, extra, named]}
     whole |= {"description": "A tenant config of schema_version 1.", "examples": [CONFIG_EXAMPLE]}
     return schemas
 

@@ -70,6 +70,8 @@ def test_all_else_has_its_default() -> None:
             "max_invalid_row_pct": None,
             "duplicate_skus": "compete",
             "stock": None,
+            "currency": None,
+            "shipping_handling_flat": None,
             "sku_map": None,
         }
     ]
@@ -78,6 +80,8 @@ def test_all_else_has_its_default() -> None:
         "tenant_id": "acme",
         "timezone": "UTC",
         "default_currency": "USD",
+        "exchange_rates": {},
+        "extra_columns": [],
         "pricing": {
             "base_margin_pct": "0",
             "min_price": "0",
@@ -85,6 +89,7 @@ def test_all_else_has_its_default() -> None:
             "map_policy": {"enforce": True, "map_floor_behavior": "max(price, map_price)"},
             "rules": [],
             "rounding": {"mode": "nearest", "increment": "0.01"},
+            "ending": None,
         },
         "stock": {"hold_back": 0, "pct": 100, "zero_below": 0, "cap": None},
         "merge": {
