@@ -255,8 +255,10 @@ def _dead_letters() -> "DeadLetters":
     from relay_dagster.tenants.audit import Actor, ActorKind, Origin
     from relay_dagster.wiring import connect
 
-    user = _user()
-    return DeadLetters(connect(Settings.from_env()), Origin(Actor(ActorKind.CLI, user, user)))
+    platform = connect(Settings.from_env())
+    return DeadLetters(
+        platform, Origin(Actor(ActorKind.CLI, platform.clients.caller_arn(), _user()))
+    )
 
 
 def _user() -> str:

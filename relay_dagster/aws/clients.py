@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import InvalidRegionError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError, InvalidRegionError, NoRegionError
 
 from relay_dagster.settings import SettingsError
 
@@ -114,6 +114,13 @@ class Clients:
         """SQS for long polls: no answer for longer than a poll is a fault, seen within a tick."""
         timeout = LONG_POLL_SECONDS + 5
         return self._client("sqs_polling", "sqs", read_timeout=timeout, retries=_tries(2))
+
+    def caller_arn(self) -> str:
+        """Return whose the credentials are, as AWS says; ``unverified`` where it does not."""
+        try:
+            return str(self._client("sts", "sts").get_caller_identity()["Arn"])
+        except (BotoCoreError, ClientError):
+            return "unverified"
 
     @property
     def cloudwatch(self) -> CloudWatchClient:

@@ -214,15 +214,9 @@ class RunReport:
             return
         screen = self._screen
         screen.say()
-        if screen.is_terminal:
-            screen.say("artifacts (links, good for an hour; --json has them as text)", style="bold")
-            for name, link in self.links.items():
-                screen.say(name, indent=2, href=link)
-            return
-        screen.say("artifacts, with links that are good for an hour")
-        width = max(map(len, self.links))
+        screen.say(f"artifacts (relay artifacts {self.run.run_id} NAME fetches one)", style="bold")
         for name, link in self.links.items():
-            screen.say(f"{name.ljust(width)}  {link}", indent=2)
+            screen.say(name, indent=2, href=link)
 
 
 def show_rows(screen: Screen, rows: Mapping[str, RowCounts]) -> None:

@@ -25,6 +25,7 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.reports import config_snapshot_json
 from relay_core.publish.state import Baseline
 from relay_core.run import RunStages
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.baseline import PublishedInputs, fetch_state, load_state
 from relay_dagster.execution.concurrent_io import ReadAhead
@@ -32,6 +33,7 @@ from relay_dagster.execution.inputs import InputSnapshot, RunInputs
 from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.errors import CancelRequestedError, RunError
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
@@ -128,7 +130,7 @@ class RunSession:
         if self._config is not None:
             return self._config
         record = self.attempt.record
-        published = self.attempt.io.submit(self._published_run_id)
+        published = self.attempt.io.submit(self._published_run)
         tenants, version = self._platform.tenants, record.config_version
         if version is None:
             stored = tenants.latest(record.tenant_id)
@@ -142,7 +144,7 @@ class RunSession:
             )
             code = FailureCode.MISSING_TENANT_CONFIG.value
             self._fail(RunFailure(code, message, Stage.FETCH_INPUTS))
-        self.attempt.pin(stored.version, published.result())
+        self.attempt.pin(stored.version, self._baseline_of(stored, published.result()))
         try:
             config = tenants.parsed(stored)
         except UnsupportedSchemaVersionError as error:
@@ -244,10 +246,27 @@ class RunSession:
 
     # --- the config -----------------------------------------------------------------------------
 
-    def _published_run_id(self) -> str | None:
-        """Return the run whose feed is in force."""
-        published = self._platform.runs.feed(self.attempt.record.tenant_id)
-        return published.in_force.run_id if published and published.in_force.seq else None
+    def _published_run(self) -> RunRecord | None:
+        """Return the run whose feed is in force, if there is a baseline to be pinned.
+
+        A run of some vendors has none.
+        """
+        record, runs = self.attempt.record, self._platform.runs
+        if record.vendors is not None or record.baseline_run_id is not None:
+            return None
+        feed = runs.feed(record.tenant_id)
+        return runs.get(feed.in_force.run_id) if feed and feed.in_force.seq else None
+
+    def _baseline_of(self, stored: StoredConfig, published: RunRecord | None) -> str | None:
+        """Return the run whose feed the run is compared with; one in another currency is none."""
+        if published is None:
+            return None
+        tenants, version = self._platform.tenants, published.config_version
+        if version is not None and version != stored.version:
+            theirs = tenants.version(published.tenant_id, version)
+            if theirs is not None and _currency(theirs) != _currency(stored):
+                return None
+        return published.run_id
 
     def _write_snapshot(self, document: Mapping[str, Any]) -> None:
         reports = self.attempt.reports
@@ -277,13 +296,11 @@ class RunSession:
     # --- the inputs -----------------------------------------------------------------------------
 
     def _fetch_baseline(self) -> Baseline | None:
-        """Copy the pinned baseline's state into the run; return it for a run of all vendors."""
+        """Copy the pinned baseline's state into the run, and return it."""
         record, reports, objects = self.attempt.record, self.attempt.reports, self._platform.objects
         if record.baseline_run_id is None:
             return None
         fetch_state(objects, reports, record.baseline_run_id)
-        if record.vendors is not None:
-            return None
         keeps_rows = self._stages.config.output.missing_skus == "zero"
         return load_state(objects, reports, keeps_rows=keeps_rows)
 
@@ -319,3 +336,8 @@ class RunSession:
                 raise MissingResourceError(
                     "s3.CopyObject", f"the last good feed of {vendor_id} went"
                 )
+
+
+def _currency(stored: StoredConfig) -> str | None:
+    """Return the currency of a config, whether or not it can be used."""
+    return json.loads(stored.text).get("default_currency")

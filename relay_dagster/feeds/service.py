@@ -41,7 +41,8 @@ class ChangeRun(Protocol):
         feed: FeedUpdateOf = no_update,
         *,
         while_idle: bool = False,
-        entry: Callable[[RunRecord], AuditEntry] | None = None,
+        entry: Callable[[RunRecord], AuditEntry | None] = no_update,
+        then: Callable[[RunRecord], object] = no_update,
     ) -> RunRecord:
         """Return the record as it was committed; one that the rule leaves as it is.
 
@@ -54,7 +55,8 @@ class ChangeRun(Protocol):
             known: the record as it was read or written last; it is tried first, to spare a read.
             feed: what becomes of the tenant's feed.
             while_idle: only while the tenant has no run that is queued or running.
-            entry: the audit's entry of the change; a rule that changes nothing has none.
+            entry: the audit's entry of the change; None, or a rule that changes nothing, has none.
+            then: is given the record where this very call has changed it.
 
         Raises:
             UnknownRunError: there is no such record.
@@ -88,8 +90,17 @@ class FeedService:
         rule = rules.held(fence, outcome, self.clock())
         return self.change(fence.run_id, rule, known, self.holding_back)
 
-    def release(self, run_id: str, decision: Release, *, origin: Origin = SYSTEM) -> RunRecord:
+    def release(
+        self,
+        run_id: str,
+        decision: Release,
+        *,
+        origin: Origin = SYSTEM,
+        then: Callable[[RunRecord], object] = no_update,
+    ) -> RunRecord:
         """Publish what is held: ``SUCCEEDED``. The same decision again changes nothing.
+
+        ``then`` is given the record where this very call has published it.
 
         Raises:
             RunNotHeldError: nothing of the run is held back.
@@ -110,7 +121,8 @@ class FeedService:
             )
 
         rule = rules.released(decision, now)
-        return self.change(run_id, rule, feed=self.publishing, while_idle=True, entry=entry)
+        publishing = self.publishing
+        return self.change(run_id, rule, feed=publishing, while_idle=True, entry=entry, then=then)
 
     def expire_hold(self, run_id: str, retention_days: int) -> RunRecord:
         """Give a held feed up that is older than artifacts are kept: ``CANCELLED``.
@@ -121,26 +133,40 @@ class FeedService:
         return self.change(run_id, rules.expired(retention_days), feed=self.discarding)
 
     def roll_back(
-        self, tenant_id: str, run_id: str, reason: str = "", *, origin: Origin = SYSTEM
+        self,
+        tenant_id: str,
+        run_id: str,
+        reason: str = "",
+        *,
+        origin: Origin = SYSTEM,
+        then: Callable[[RunRecord], object] = no_update,
     ) -> FeedPointer:
         """Publish a feed again that was in force; the one that is in force is no change.
+
+        ``then`` is given its run where this very call has published it.
 
         Raises:
             FeedNotKeptError: it is none of the tenant's last publications.
             TenantBusyError: the tenant has a run that is queued or running.
         """
-        feed = self.runs.feed(tenant_id)
-        if feed is None or feed.kept(run_id) is None:
-            raise FeedNotKeptError(tenant_id, run_id)
-        before, now = feed.in_force.run_id, self.clock()
+        now, publishing = self.clock(), self.publishing
+
+        def feed() -> FeedPointer:
+            found = self.runs.feed(tenant_id)
+            if found is None or found.kept(run_id) is None:
+                raise FeedNotKeptError(tenant_id, run_id)
+            return found
+
+        def rule(run: RunRecord) -> RunRecord:
+            return run if feed().in_force.run_id == run_id else replace(run)
 
         def entry(_: RunRecord) -> AuditEntry:
-            facts = {"run_id_before": before, "reason": reason}
+            facts = {"run_id_before": feed().in_force.run_id, "reason": reason}
             return origin.entry(Action.FEED_ROLLED_BACK, tenant_id, run_id, now, **facts)
 
-        if before != run_id:
-            self.change(run_id, replace, feed=self.publishing, while_idle=True, entry=entry)
-        return self.runs.feed(tenant_id) or feed
+        feed()
+        self.change(run_id, rule, feed=publishing, while_idle=True, entry=entry, then=then)
+        return feed()
 
     # --- pointer updates --------------------------------------------------------------------------
 

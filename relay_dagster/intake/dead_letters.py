@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import chain
 
 from relay_dagster.aws.job_queue import CAUSE, RUN_ID, Message
+from relay_dagster.feeds.pointer import no_update
 from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
@@ -152,7 +153,9 @@ class DeadLetters:
         return chain.from_iterable(read_whole(self._platform.queue))
 
     def _remove(
-        self, found: Sequence[DeadLetter], entry: Callable[[RunRecord], AuditEntry] | None = None
+        self,
+        found: Sequence[DeadLetter],
+        entry: Callable[[RunRecord], AuditEntry | None] = no_update,
     ) -> None:
         """Resolve dead letters; the sweep deletes one that the queue has not returned here."""
         for each in found:

@@ -90,8 +90,8 @@ class RunWrites(Protocol):
     def events(self, events: Iterable[Event]) -> list[Any]:
         """Return the writes that add events for the tenant's webhooks."""
 
-    def audit(self, entries: Iterable[AuditEntry]) -> list[Any]:
-        """Return the writes that add entries to the audit."""
+    def audit(self, entries: Iterable[AuditEntry | None]) -> list[Any]:
+        """Return the writes that add entries to the audit; None adds nothing."""
 
 
 class RunRecords(Protocol):

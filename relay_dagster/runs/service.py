@@ -51,7 +51,7 @@ from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.triggers.state import TriggerUpdate
 from relay_dagster.webhooks.events import events_of
 
-_MAX_ROUNDS = 20
+_MAX_ROUNDS, _BUSY = 20, "too many writers at once"
 
 
 class RunService:
@@ -124,7 +124,7 @@ class RunService:
                 # An earlier try of this very request got through, though its answer did not.
                 return Reservation(transitions.matched(known, record.job), created=True)
             # The key was taken meanwhile: its run is found in the next round.
-        raise _too_many_writers("reserve", wanted.run_id)
+        raise ThrottledError("reserve", f"run {wanted.run_id}: {_BUSY}")
 
     def start_wanted(self, wanted: NewRun, update: TriggerUpdate) -> RunRecord:
         """Reserve what triggers want, and take it from them; `CommitLostError` where it is gone."""
@@ -182,7 +182,7 @@ class RunService:
                 except TenantBusyError:
                     waiting = replace(record, lock_state=LockState.QUEUED)
                     return self._commit(None, waiting, sent_at=sent_at)
-        raise _too_many_writers("adopt", job.run_id)
+        raise ThrottledError("adopt", f"run {job.run_id}: {_BUSY}")
 
     def adopt_dead(
         self, job: Job, message: str, dlq_message_id: str, sent_at: datetime | None = None
@@ -273,9 +273,8 @@ class RunService:
         Raises:
             FenceLostError, CancelRequestedError: as for `enter_stage`.
         """
-        return self._change(
-            fence.run_id, transitions.pinned(fence, config_version, baseline_run_id), known
-        )
+        rule = transitions.pinned(fence, config_version, baseline_run_id)
+        return self._change(fence.run_id, rule, known)
 
     def succeed(
         self, fence: Fence, outcome: Outcome, *, known: RunRecord | None = None
@@ -325,12 +324,13 @@ class RunService:
         return self._lose(seen.run_id, seen.attempt, fence, error_code, error_message)
 
     def cancel(self, run_id: str) -> RunRecord:
-        """End the run ``CANCELLED`` and free the tenant, whoever executes it.
+        """End the run ``CANCELLED`` and free the tenant, whoever executes it, or terminated it.
 
         Raises:
             RunAlreadyFinishedError: the run has ended otherwise.
         """
-        return self._change(run_id, transitions.cancelled(self._clock()))
+        rule = transitions.cancelled(self._clock())
+        return self._change(run_id, rule, entry=transitions.terminated_entry)
 
     def poison(self, run_id: str, error_message: str) -> RunRecord:
         """End the run ``FAILED`` with ``POISON_JOB`` and free the tenant, whoever executes it.
@@ -373,7 +373,7 @@ class RunService:
         return self._change(run_id, message_state.dead_lettered(dlq_message_id))
 
     def resolve_dead_letter(
-        self, run_id: str, entry: Callable[[RunRecord], AuditEntry] | None = None
+        self, run_id: str, entry: Callable[[RunRecord], AuditEntry | None] = no_update
     ) -> RunRecord:
         """Note that the run's dead letter is redriven or discarded: it is to go when it is met."""
         return self._change(run_id, message_state.dead_letter_resolved(self._clock()), entry=entry)
@@ -422,7 +422,8 @@ class RunService:
         feed: FeedUpdateOf = no_update,
         *,
         while_idle: bool = False,
-        entry: Callable[[RunRecord], AuditEntry] | None = None,
+        entry: Callable[[RunRecord], AuditEntry | None] = no_update,
+        then: Callable[[RunRecord], object] = no_update,
     ) -> RunRecord:
         """Apply a rule to a record, and commit what comes of it: a `ChangeRun`.
 
@@ -443,12 +444,14 @@ class RunService:
                 also += writes.feed(update)
             if while_idle:
                 also += [writes.tenant_idle(Change(before, after)), writes.tenant_active(after)]
-            audit = [] if entry is None else [entry(after)]
+            audit = [entry(after)]
             if after.pending_audit is not None and not after.hidden:
                 audit, after = [after.pending_audit, *audit], replace(after, pending_audit=None)
             with suppress(CommitLostError):
-                return self._commit(before, after, [*also, *writes.audit(audit)], update)
-        raise _too_many_writers("change", run_id)
+                done = self._commit(before, after, [*also, *writes.audit(audit)], update)
+                then(done)
+                return done
+        raise ThrottledError("change", f"run {run_id}: {_BUSY}")
 
     def _commit(
         self,
@@ -494,7 +497,3 @@ class RunService:
         now = self._clock()
         hidden_until = now + (hidden_for or self.schedule.visibility)
         return message_state.received(message_id, receipt_handle, now, hidden_until)
-
-
-def _too_many_writers(operation: str, run_id: str) -> ThrottledError:
-    return ThrottledError(operation, f"run {run_id}: too many writers at once")

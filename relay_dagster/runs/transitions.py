@@ -36,7 +36,7 @@ from relay_dagster.runs.model import (
     Trigger,
 )
 from relay_dagster.runs.retry_policy import Loss, RetryPolicy
-from relay_dagster.tenants.audit import SYSTEM, Action, Actor, ActorKind, AuditEntry, Origin
+from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin, dagster_origin
 
 Rule = Callable[[RunRecord], RunRecord]
 """Returns the next record, or raises why there is none."""
@@ -185,7 +185,7 @@ def started_by_hand(
     dagster_run_id: str, tenant_id: str, now: datetime, config_version: int | None
 ) -> RunRecord:
     """Return the first record of a run that Dagster started: claimed, its only attempt."""
-    origin = Origin(Actor(ActorKind.DAGSTER, dagster_run_id, "Dagster's UI"))
+    origin = dagster_origin(dagster_run_id)
     queued = RunRecord(
         run_id=dagster_run_id,
         tenant_id=tenant_id,
@@ -406,6 +406,14 @@ def cancelled(now: datetime) -> Rule:
         return ended("cancelled", record, now)
 
     return rule
+
+
+def terminated_entry(over: RunRecord) -> AuditEntry | None:
+    """Return the audit's entry of a cancelled run that was terminated in Dagster's UI, or None."""
+    if over.cancel_requested_at is not None or over.finished_at is None:
+        return None
+    origin = dagster_origin(over.dagster_run_id or over.run_id)
+    return origin.entry(Action.RUN_CANCELLED, over.tenant_id, over.run_id, over.finished_at)
 
 
 def transition(name: str, record: RunRecord, **changes: Any) -> RunRecord:

@@ -124,3 +124,8 @@ class Origin:
 
 SYSTEM = Origin(Actor(ActorKind.SYSTEM, "relay", "Relay itself"))
 """The origin of acts that no request asks for: a schedule, an upload, a message in the queue."""
+
+
+def dagster_origin(dagster_run_id: str) -> Origin:
+    """Return the origin of what somebody did with a Dagster run in Dagster's UI."""
+    return Origin(Actor(ActorKind.DAGSTER, dagster_run_id, "Dagster's UI"))

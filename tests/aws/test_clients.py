@@ -15,6 +15,7 @@ from relay_dagster.aws.clients import (
     Timeouts,
 )
 from relay_dagster.settings import SettingsError
+from support.fakes import embedded_platform
 
 NAMES = ("dynamodb", "s3", "s3_links", "sqs", "sqs_polling", "cloudwatch")
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,3 +113,15 @@ def test_what_the_api_imports_of_aws_loads_no_frames() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_aws_says_who_runs_a_command_whatever_the_environment_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with embedded_platform() as platform:
+        arn = platform.clients.caller_arn()
+        monkeypatch.setenv("LOGNAME", "somebody-else")
+        assert platform.clients.caller_arn() == arn
+        assert arn.startswith("arn:aws:")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
+        assert Clients("us-east-1", Timeouts(1, 1, 1)).caller_arn() == "unverified"

@@ -142,7 +142,10 @@ def test_show_tells_counts_stage_times_and_links(world: ClientWorld) -> None:
         "1 min 2 s NORMALIZE",
     ):
         assert line in told
-    assert any(line.startswith("merged_inventory http://") for line in told)
+    ending = told.index(f"artifacts (relay artifacts {run_id} NAME fetches one)")
+    shown = json.loads(world.relay("show", run_id, "--json").stdout)
+    assert told[ending + 1 :] == list(shown["artifacts"])
+    assert "http" not in result.stdout
 
 
 def test_show_tells_where_the_rows_went_as_long_as_the_summary_is_there(

@@ -18,12 +18,13 @@ from relay_dagster import tags
 from relay_dagster.execution.attempt import Launch, RunStoppedError
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.session import ASSETS, FETCHED, MERGED, NORMALIZED, RunSession
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.model import Fence, RunRecord
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID, config_document, feed, vendor_document
-from support.fakes import CallCounter, dispatch_run, embedded_platform
+from support.fakes import CallCounter, dispatch_run, embedded_platform, published_outcome
 
 TENANT = "acme"
+FIRST = "11111111-1111-4111-8111-111111111111"
 
 
 @pytest.fixture
@@ -183,6 +184,29 @@ def test_a_tenant_without_a_config_ends_the_run(platform: Platform) -> None:
     ):
         run.load_config()
     assert current(platform).error_code == "missing_tenant_config"
+
+
+@pytest.mark.parametrize(
+    ("currency", "vendors", "has_baseline"),
+    [("USD", None, True), ("EUR", None, False), ("USD", ("vendor_1",), False)],
+    ids=["as_before", "another_currency", "some_vendors"],
+)
+def test_a_baseline_is_pinned_for_all_vendors_in_its_currency(
+    currency: str, vendors: tuple[str, ...] | None, has_baseline: bool
+) -> None:
+    with embedded_platform(heartbeat_seconds=3600) as platform:
+        platform.tenants.put(TENANT, json.dumps(config_document(default_currency="USD")))
+        dispatch_run(platform, run_id=FIRST)
+        ledger = platform.ledger
+        ledger.claim(FIRST, 1, "dagster")
+        first = ledger.pin(Fence(FIRST, 1, "dagster"), 1)
+        ledger.succeed(first.fence, published_outcome(platform, first))
+        changed = config_document(default_currency=currency, timezone="Europe/Berlin")
+        platform.tenants.put(TENANT, json.dumps(changed))
+        dispatch_run(platform, vendors=vendors)
+        with session(platform) as run, claimed(run, FETCHED):
+            run.load_config()
+        assert current(platform).baseline_run_id == (FIRST if has_baseline else None)
 
 
 def test_an_upload_that_is_too_large_ends_the_run_and_is_never_read() -> None:

@@ -20,6 +20,7 @@ from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.runs.ports import AttemptState, utc_now
 from relay_dagster.runs.service import RunService
+from relay_dagster.tenants.audit import Action, ActorKind
 from relay_dagster.wiring import poll_schedule, retry_policy
 from support.builders import config_document
 from support.fakes import FakeClock, embedded_platform, published_outcome
@@ -107,6 +108,18 @@ def test_a_run_terminated_in_dagster_is_cancelled_and_frees_its_tenant(world: Wo
     assert world.platform.runs.lock("acme").active_run_id is None
     assert world.report(record, "run_summary")["status"] == "CANCELLED"
     assert world.current(record).acknowledged_at is not None
+    (entry,) = world.platform.audit.list_entries("acme", Action.RUN_CANCELLED).entries
+    assert (entry.target, entry.actor.kind) == (record.run_id, ActorKind.DAGSTER)
+    assert entry.actor.id == record.dagster_run_id
+
+
+def test_a_run_that_was_to_be_cancelled_is_so_once_in_the_audit(world: World) -> None:
+    record = world.executing(STATUS.CANCELED)
+    world.platform.ledger.request_cancel(record.run_id)
+    world.ticks(30)
+    assert world.current(record).status is RunStatus.CANCELLED
+    (entry,) = world.platform.audit.list_entries("acme", Action.RUN_CANCELLED).entries
+    assert entry.actor.kind is ActorKind.SYSTEM
 
 
 def test_a_run_that_was_deleted_in_dagster_is_attempted_again(world: World) -> None:

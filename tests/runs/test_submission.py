@@ -337,7 +337,10 @@ def test_who_asks_for_a_run_is_told_once_its_message_is_sent(platform: Platform)
     assert entry.occurred_at == record.requested_at
     platform.ledger.dispatch(record.run_id, 1, message_id="m", receipt_handle="h")
     platform.ledger.cancel(record.run_id)
-    assert told(platform) == [("run.posted", record.run_id, "ops")]
+    assert told(platform) == [
+        ("run.posted", record.run_id, "ops"),
+        ("run.cancelled", record.run_id, record.run_id),
+    ]
 
 
 def test_who_asked_is_told_though_the_submitter_died_before_its_message(

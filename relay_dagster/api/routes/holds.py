@@ -21,6 +21,7 @@ from relay_dagster.feeds.hold import Release
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import FeedNotKeptError
 from relay_dagster.runs.identifiers import is_id
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.wire.runs import PublishedFeed, ReleaseOrder, RollbackOrder, Run
 
 routes = router("feeds")
@@ -51,10 +52,13 @@ def release_run(
     if found.hold is not None and not platform.objects.exists(str(found.feed_key)):
         raise FeedNotKeptError(found.tenant_id, found.run_id)
     decision = Release(asked.sha256, frozenset(asked.guards), asked.reason, by=caller.id)
-    record = platform.ledger.feeds.release(found.run_id, decision, origin=acting)
-    if found.status is not record.status:
+
+    def released(record: RunRecord) -> None:
         _log.info("run_released", caller=caller.id, reason=asked.reason, **record.log_facts)
         platform.metrics.run_released(record)
+
+    feeds = platform.ledger.feeds
+    record = feeds.release(found.run_id, decision, origin=acting, then=released)
     return shown_run(record, caller, platform)
 
 
@@ -80,12 +84,12 @@ def roll_back_feed(
     publication = None if kept is None else kept.kept(asked.run_id)
     if publication is None or not platform.objects.exists(publication.key):
         raise FeedNotKeptError(tenant_id, asked.run_id)
-    feed = platform.ledger.feeds.roll_back(tenant_id, asked.run_id, asked.reason, origin=acting)
-    _log.info(
-        "feed_rolled_back",
-        tenant_id=tenant_id,
-        run_id=asked.run_id,
-        caller=caller.id,
-        reason=asked.reason,
+
+    def rolled_back(record: RunRecord) -> None:
+        facts = {"tenant_id": tenant_id, "run_id": record.run_id}
+        _log.info("feed_rolled_back", **facts, caller=caller.id, reason=asked.reason)
+
+    feed = platform.ledger.feeds.roll_back(
+        tenant_id, asked.run_id, asked.reason, origin=acting, then=rolled_back
     )
     return PublishedFeed.of(feed.in_force, tenant_id=tenant_id)

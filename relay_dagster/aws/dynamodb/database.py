@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from relay_dagster.tenants.audit import KEPT_FOR, AuditEntry
 from relay_dagster.tenants.deletion import TenantState
 
 _ACTIVE = "active"
+_AUDIT_RANK = 9
 
 
 class TableNames(Protocol):
@@ -133,8 +134,8 @@ class Database:
     def audit_write(self, entry: AuditEntry) -> Write:
         """Return the write that adds an entry to the audit.
 
-        It has no condition: an id is one entry's alone, and a transaction that is tried again
-        writes the same entry.
+        An entry that is there stays as it is: an id is one entry's alone, so it is this one, and
+        the rest of its transaction does not fail for it.
         """
         item = {
             schema.KEY: entry.audit_id,
@@ -144,7 +145,8 @@ class Database:
             "entry": json.dumps(entry.to_document(), ensure_ascii=False),
             schema.EXPIRY: epoch_seconds(entry.occurred_at + KEPT_FOR),
         }
-        return self.audit.put("audit", marshal(item))
+        write = self.audit.new(f"audit {entry.audit_id}", marshal(item))
+        return replace(write, optional=True, rank=_AUDIT_RANK)
 
 
 def is_closed(item: Mapping[str, Any] | None) -> bool:

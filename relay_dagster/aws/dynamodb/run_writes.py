@@ -195,9 +195,9 @@ class RunWrites:
         """Return the writes that add events for the tenant's webhooks."""
         return [new_event_write(self.database.runs, event) for event in events]
 
-    def audit(self, entries: Iterable[AuditEntry]) -> list[Write]:
-        """Return the writes that add entries to the audit."""
-        return [self.database.audit_write(entry) for entry in entries]
+    def audit(self, entries: Iterable[AuditEntry | None]) -> list[Write]:
+        """Return the writes that add entries to the audit; None adds nothing."""
+        return [self.database.audit_write(entry) for entry in entries if entry is not None]
 
 
 def _tally(after: RunRecord) -> str:

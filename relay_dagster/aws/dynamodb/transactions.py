@@ -106,7 +106,8 @@ def transact(
         left = [write for write in writes if write.role not in error.items]
         if not all(write.optional or write in left for write in writes):
             raise
-        transact(client, left, sleep=sleep)
+        if left:
+            transact(client, left, sleep=sleep)
 
 
 def _meaning(error: ClientError, writes: Sequence[Write]) -> Exception | None:

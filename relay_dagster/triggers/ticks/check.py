@@ -62,10 +62,12 @@ class TriggerCheck:
         plan = plan or self.plan(before.tenant_id)
         now = self.clock()
         after = caught_up(before, plan, now)
-        # While another run is active nobody knows which uploads it consumes.
-        if after.wanted is Trigger.UPLOAD and (
-            self.platform.runs.lock(after.tenant_id).active_run_id is None
-        ):
+        if after.wanted is Trigger.UPLOAD:
+            if self.platform.runs.lock(after.tenant_id).active_run_id is not None:
+                # Nobody knows yet which uploads that run consumes: they are judged once it ends.
+                log.info("run_follows", tenant_id=after.tenant_id, reason="another run is active")
+                self.platform.triggers.put(before, resting(after, plan, self.clock()))
+                return None
             prefixes = {name: at for name, at in plan.prefixes.items() if name in after.uploads}
             if not has_new_upload(self.platform, after.tenant_id, prefixes):
                 log.info("uploads_spent", tenant_id=after.tenant_id)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import pytest
+
+from relay_dagster.feeds.hold import Release
 from relay_dagster.runs.model import RunRecord
 from support.api_world import NOBODY_S_RUN, ApiWorld, assert_problem
 from support.fakes import CHANGES, TRIPPED
@@ -67,6 +71,65 @@ def test_the_same_release_again_changes_nothing(world: ApiWorld) -> None:
     record = world.hold_one()
     first = release(world, record).json()
     assert release(world, record, reason="once more").json() == first
+
+
+def logged(capsys: pytest.CaptureFixture[str], event: str) -> int:
+    lines = capsys.readouterr().err.splitlines()
+    return sum(json.loads(line)["event"] == event for line in lines)
+
+
+def test_of_equal_releases_at_once_one_counts(
+    world: ApiWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, client = world.hold_one(), world.platform.clients.dynamodb
+    assert record.hold is not None
+    decision = Release(record.hold.sha256, record.hold.guard_names, "a clearance", by="another")
+
+    def be_first(**_: object) -> None:
+        client.meta.events.unregister(called, be_first)
+        world.platform.ledger.feeds.release(record.run_id, decision)
+
+    called = "before-call.dynamodb.TransactWriteItems"
+    client.meta.events.register(called, be_first)
+    answer = release(world, record)
+    assert (answer.status_code, answer.json()["released_by"]) == (200, "another")
+    assert logged(capsys, "run_released") == 0
+
+
+def test_a_release_and_a_rollback_are_logged_once(
+    world: ApiWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = world.hold_one()
+    before = feed_run(world)
+    for _ in range(2):
+        release(world, record)
+    assert logged(capsys, "run_released") == 1
+    for _ in range(2):
+        back = {"run_id": before, "reason": "too soon"}
+        answer = world.client.post("/v1/tenants/acme/feed/rollback", json=back)
+        assert (answer.status_code, answer.json()["run_id"]) == (200, before)
+    assert logged(capsys, "feed_rolled_back") == 1
+
+
+def test_of_equal_rollbacks_at_once_one_counts(
+    world: ApiWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, client = world.hold_one(), world.platform.clients.dynamodb
+    before = feed_run(world)
+    release(world, record)
+
+    def be_first(**_: object) -> None:
+        client.meta.events.unregister(called, be_first)
+        world.platform.ledger.feeds.roll_back("acme", before)
+
+    called = "before-call.dynamodb.TransactWriteItems"
+    client.meta.events.register(called, be_first)
+    back = {"run_id": before, "reason": "too soon"}
+    assert world.client.post("/v1/tenants/acme/feed/rollback", json=back).status_code == 200
+    feed = world.platform.runs.feed("acme")
+    assert feed is not None
+    assert [each.run_id for each in feed.publications] == [before, record.run_id, before]
+    assert logged(capsys, "feed_rolled_back") == 0
 
 
 def test_a_release_names_the_hash_and_exactly_the_guards(world: ApiWorld) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from relay_dagster.aws.dynamodb.audit_store import AuditStore
-from relay_dagster.aws.dynamodb.codec import unmarshal
+from relay_dagster.aws.dynamodb.codec import marshal, unmarshal
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry
 from relay_dagster.wiring import Platform
 from support.fakes import NOW, embedded_platform
@@ -37,6 +38,21 @@ def entries(audit: AuditStore) -> list[AuditEntry]:
     for entry in made:
         audit.add(entry)
     return made[::-1]
+
+
+def test_an_entry_that_is_there_is_never_written_over(
+    platform: Platform, audit: AuditStore
+) -> None:
+    entry = SYSTEM.entry(Action.KEY_DELETED, "acme", "key", NOW)
+    audit.add(entry)
+    forged = replace(entry, target="another", occurred_at=NOW - timedelta(days=399))
+    audit.add(forged)
+    assert audit.list_entries().entries == (entry,)
+    # What such an entry is about goes through: it may be told of again after a restore.
+    pause = platform.database.tenants.new("pause", marshal({"pk": "PAUSE#acme"}))
+    platform.database.transact(pause, platform.database.audit_write(forged))
+    assert platform.database.tenants.item("PAUSE#acme") is not None
+    assert audit.list_entries().entries == (entry,)
 
 
 @pytest.mark.parametrize("action", [None, *ACTIONS])

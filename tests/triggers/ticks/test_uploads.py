@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,26 @@ def test_what_the_active_run_reads_after_all_is_spent_once_it_has_ended(
     uploaded(world)
     world.end(posted, vendor_1=world.modified())
     assert world.watch(300, every=60) == 0
+
+
+def test_what_the_active_run_reads_is_spent_also_where_it_ends_before_the_start(
+    world: TriggersWorld,
+) -> None:
+    world.store(**AT_ONCE)
+    posted = world.platform.submission.submit("acme")
+    pauses = world.platform.pauses
+
+    class EndsTheRun:
+        def of(self, tenant_id: str) -> Any:
+            if not world.runs()[0].has_ended:
+                world.end(posted, vendor_1=world.modified())
+            return pauses.of(tenant_id)
+
+    world.platform = replace(world.platform, pauses=EndsTheRun())  # type: ignore[arg-type]
+    uploaded(world)
+    world.end(posted, vendor_1=world.modified())
+    assert world.watch(300, every=60) == 0
+    assert len(world.runs()) == 1
 
 
 def test_a_paused_tenant_starts_once_when_the_pause_ends(world: TriggersWorld) -> None:
