@@ -13,9 +13,16 @@ from ipaddress import ip_network
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
-from pydantic_settings.sources import PydanticBaseSettingsSource
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+from pydantic.fields import FieldInfo
 
 from relay_core.domain.limits import DEFAULT_LIMITS, MEANINGS, Limits
 
@@ -67,12 +74,10 @@ _Visibility = Annotated[int, Field(ge=1, le=_MAX_VISIBILITY_SECONDS)]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Hours = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
-_Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
-_Networks = Annotated[
-    tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_words)
-]
+_Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+_Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_words)]
 _HostNames = Annotated[
-    tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode, BeforeValidator(_words)
+    tuple[Annotated[str, AfterValidator(_host_name)], ...], BeforeValidator(_words)
 ]
 _Url = Annotated[str, AfterValidator(_url)]
 _BaseUrl = Annotated[str, AfterValidator(_url), AfterValidator(lambda url: url.rstrip("/"))]
@@ -81,43 +86,34 @@ _BaseUrl = Annotated[str, AfterValidator(_url), AfterValidator(lambda url: url.r
 # --- from an environment ------------------------------------------------------------------------
 
 
-class _Variables(EnvSettingsSource):
-    """The variables of one environment; an empty one counts as not set."""
-
-    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
-        super().__init__(settings_cls)
-        self.env_vars = {name: text for name in environ if (text := environ[name].strip())}
-
-
-class EnvironmentSettings(BaseSettings):
+class EnvironmentSettings(BaseModel):
     """Base: values from an environment, or by their names from code."""
 
-    model_config = SettingsConfigDict(frozen=True, case_sensitive=True, populate_by_name=True)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read no environment here: `from_env` reads one."""
-        return (init_settings,)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, validate_default=True
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read the variables of an environment, by default of the process.
+        """Read the variables of an environment, by default of the process; an empty one is not set.
 
         Raises:
             SettingsError: one is missing or bad.
         """
-        variables = _Variables(cls, os.environ if environ is None else environ)
+        environ = os.environ if environ is None else environ
+        texts = {name: text for name in environ if (text := environ[name].strip())}
+        first = (next(filter(texts.get, _names(one)), None) for one in cls.model_fields.values())
+        given = {name: texts[name] for name in first if name is not None}
         try:
-            return cls(**variables())
+            return cls.model_validate(given)
         except ValidationError as error:
             raise _first_problem(error) from None
+
+
+def _names(field: FieldInfo) -> list[str]:
+    """Return the variables that a field is read from, the first one first."""
+    alias = field.validation_alias
+    return [str(each) for each in (alias.choices if isinstance(alias, AliasChoices) else [alias])]
 
 
 # Replacements for Pydantic's sentences about parsing.

@@ -39,6 +39,9 @@ POLL_SECONDS = 20
 # A tick may last 60 seconds; messages that it receives late must still be handled.
 RECEIVE_UNTIL_SECONDS = 25
 
+SERVED_LATELY = timedelta(minutes=10)
+_RUNS_LOOKED_AT = 5
+
 log = event_log()
 
 
@@ -101,6 +104,22 @@ class IntakeTick:
                 self._take_due(DueQueue.TURN, self._left)
                 if self.seen or self.dispatched or now - started >= poll_seconds:
                     return
+
+    def is_served_lately(self, record: RunRecord) -> bool:
+        """Return whether the tenant of a run has had another one, or this one, within 10 minutes.
+
+        The next free slot is another tenant's, which has had none.
+        """
+        if record.attempt > 1:
+            return True
+        since = self.clock() - SERVED_LATELY
+        try:
+            latest = self.platform.runs.list_runs(record.tenant_id, limit=_RUNS_LOOKED_AT).records
+        except ExternalServiceError as error:
+            report_fault(self.platform.metrics, "latest_runs_unread", error, **record.log_facts)
+            return False
+        others = (one for one in latest if one.run_id != record.run_id and one.started_at)
+        return any(one.finished_at is None or one.finished_at >= since for one in others)
 
     @property
     def _left(self) -> int:

@@ -32,8 +32,8 @@ AT_EACH_LOOK = 1
 EVERY_TEN_SECONDS = 9
 WAIT_SECONDS = 25.0
 """How long a tick waits for something that is due."""
-# Before a backfill's runs, which have 0.
-PRIORITY = "10"
+# Before a backfill's runs, which have 0; first those of tenants that have had none lately.
+PRIORITY, PRIORITY_OF_SERVED = "10", "5"
 # What the intake leaves to its next tick: who is first where places are few.
 TURNS_FIRST, QUEUE_FIRST = "turns", "queue"
 
@@ -162,12 +162,15 @@ def take_in(
         return dg.SkipReason(tick.summary())
     DagsterPartitions(instance).add_tenants(record.tenant_id for record in records)
     return dg.SensorResult(
-        run_requests=[_run_request(record) for record in records],
+        run_requests=[
+            _run_request(record, PRIORITY_OF_SERVED if tick.is_served_lately(record) else PRIORITY)
+            for record in records
+        ],
         cursor=QUEUE_FIRST if tick.turns_first else TURNS_FIRST,
     )
 
 
-def _run_request(record: RunRecord) -> dg.RunRequest:
+def _run_request(record: RunRecord, priority: str) -> dg.RunRequest:
     given = tags.run_tags(
         record.run_id,
         record.tenant_id,
@@ -179,5 +182,5 @@ def _run_request(record: RunRecord) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=tags.run_key(record.run_id, record.attempt),
         partition_key=record.tenant_id,
-        tags={**given, tags.PRIORITY: PRIORITY},
+        tags={**given, tags.PRIORITY: priority},
     )

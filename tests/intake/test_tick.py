@@ -213,6 +213,23 @@ def test_a_message_of_a_final_run_is_deleted(
     assert current(platform, record).status is RunStatus.CANCELLED
 
 
+def test_a_tenant_is_served_lately_for_ten_minutes_after_its_run(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    earlier = posted(platform)
+    tick(platform, instance, clock)
+    platform.ledger.claim(earlier.run_id, 1, "d-1")
+    platform.ledger.cancel(earlier.run_id)
+    record = posted(platform)
+    one = tick(platform, instance, clock, room=0)
+    clock.advance(minutes=10)
+    assert one.is_served_lately(record)
+    clock.advance(seconds=1)
+    assert not one.is_served_lately(record)
+    assert one.is_served_lately(replace(record, attempt=2))
+    assert not one.is_served_lately(posted(platform, "globex"))
+
+
 def test_a_message_near_its_last_receive_is_replaced_by_a_fresh_one(
     platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
 ) -> None:

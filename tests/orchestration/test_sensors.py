@@ -43,8 +43,9 @@ def evaluate(
     return result
 
 
-def posted(platform: Platform) -> str:
-    request = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme", config_version=4, request_id="q1")
+def posted(platform: Platform, tenant_id: str = "acme") -> str:
+    run_id = str(uuid.uuid4())
+    request = NewRun(run_id=run_id, tenant_id=tenant_id, config_version=4, request_id="q1")
     record = platform.ledger.reserve(request).record
     platform.ledger.mark_sent(
         record.run_id, platform.queue.send(record.job, request_id=record.request_id)
@@ -129,6 +130,26 @@ def test_a_job_becomes_a_run_request_for_its_attempt(
         "relay/request_id": "q1",
         "dagster/priority": "10",
     }.items() <= request.tags.items()
+
+
+def test_the_next_free_slot_is_a_tenant_s_that_has_had_no_run_lately(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    """Dagster starts runs of a higher priority first."""
+
+    def asked_for(*tenants: str) -> dict[str, str]:
+        for tenant_id in tenants:
+            posted(platform, tenant_id)
+        result = evaluate("sqs_run_sensor", platform, instance)
+        assert isinstance(result, dg.SensorResult)
+        requests = result.run_requests or []
+        return {str(one.partition_key): one.tags["dagster/priority"] for one in requests}
+
+    assert asked_for("acme") == {"acme": "10"}
+    (first,) = platform.runs.list_runs("acme").records
+    platform.ledger.claim(first.run_id, 1, "d-1")
+    platform.ledger.cancel(first.run_id)
+    assert asked_for("acme", "globex") == {"acme": "5", "globex": "10"}
 
 
 def test_the_tenants_partition_is_added_in_the_same_tick(
