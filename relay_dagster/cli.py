@@ -47,6 +47,27 @@ CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
         "client.holds:commands",
         "Publish the feed of one of the tenant's earlier runs again.",
     ),
+    "cancel": (
+        "client.runs:commands",
+        "Cancel a run, at once or as soon as it can be stopped; a feed that it holds is discarded.",
+    ),
+    "feed": ("client.feeds:commands", "Fetch the feed that is in force."),
+    "artifacts": (
+        "client.feeds:commands",
+        "List a run's artifacts with links that are good for an hour, or fetch one of them.",
+    ),
+    "tenants": (
+        "client.tenants:commands",
+        "List all tenants: the config, since when a feed is in force, the last run that ended.",
+    ),
+    "pause": (
+        "client.tenants:commands",
+        "Stop new runs, of one tenant or of all; with nothing to pause and no reason, list pauses.",
+    ),
+    "resume": (
+        "client.tenants:commands",
+        "Let new runs in again, of one tenant, or end the pause of all; the other stays in force.",
+    ),
     "verify": (
         "replay.verify:commands",
         "Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.",
@@ -67,6 +88,10 @@ CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("client.configs:config", "Check tenants' configs, store them, and get them back."),
     "tenant": ("client.tenants:tenant", "See how a tenant stands, delete it, restore it."),
     "keys": ("client.keys:keys", "Make keys of a tenant, see what they may do, and delete them."),
+    "feed-links": (
+        "client.feeds:feed_links",
+        "Make links to a tenant's feed for programs that take a plain URL, and revoke them.",
+    ),
     "webhooks": (
         "client.webhooks:webhooks",
         "Have URLs told of a tenant's runs and feeds, and see what was sent.",

@@ -314,6 +314,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
         validation_alias="RELAY_RUN_TIMEOUT_SECONDS",
         description="of one attempt; `RUN_TIMEOUT`, which is final",
     )
+    public_url: _BaseUrl | None = Field(None, validation_alias="RELAY_PUBLIC_URL")
     public_s3_endpoint_url: _BaseUrl | None = Field(
         None, validation_alias="RELAY_PUBLIC_S3_ENDPOINT_URL"
     )

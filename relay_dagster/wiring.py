@@ -13,6 +13,7 @@ from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore
 from relay_dagster.aws.dynamodb.audit_store import AuditStore
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
+from relay_dagster.aws.dynamodb.link_store import LinkStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
@@ -43,6 +44,7 @@ class Platform:
     triggers: TriggerStore
     pauses: PauseStore
     api_keys: ApiKeyStore
+    links: LinkStore
     webhooks: WebhookStore
     audit: AuditStore
     objects: ObjectStore
@@ -106,6 +108,7 @@ def connect(
         triggers=TriggerStore(database),
         pauses=PauseStore(database),
         api_keys=ApiKeyStore(database),
+        links=LinkStore(database),
         webhooks=WebhookStore(database),
         audit=AuditStore(database),
         objects=ObjectStore(clients, settings.artifact_bucket),

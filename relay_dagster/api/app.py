@@ -24,8 +24,10 @@ from relay_dagster.api.routes import (
     api_keys,
     audit,
     config_checks,
+    config_schema,
     deletions,
     explanations,
+    feed_links,
     feeds,
     health,
     holds,
@@ -36,9 +38,10 @@ from relay_dagster.api.routes import (
     webhook_deliveries,
     webhooks,
 )
-from relay_dagster.api.routes.config_schema import get_config_schema
+from relay_dagster.api.routes.linked_feeds import read_linked_feed
 from relay_dagster.api.security.admin_keys import read_admin_keys, refuse_unsafe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
+from relay_dagster.api.security.feed_readers import FeedReaders
 from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
 from relay_dagster.aws.clients import SHORT_TIMEOUTS, Clients
 from relay_dagster.logs import event_log, log_libraries
@@ -46,7 +49,8 @@ from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
 _ROUTES = (
-    *(health, tenants, deletions, api_keys, statuses, config_checks, uploads, feeds),
+    *(health, tenants, deletions, api_keys, statuses, config_checks),
+    *(config_schema, uploads, feeds, feed_links),
     *(runs, explanations, holds, webhooks, webhook_deliveries, admin, audit),
 )
 """In the order in which the document has them."""
@@ -82,11 +86,9 @@ def create_app(
     app.state.feed_checker = FeedChecker(sandboxes, limits)
     app.state.explainer = Explainer(sandboxes, limits)
     settings = platform.settings
-    app.state.keyring = Keyring(
-        read_admin_keys(settings.api_keys),
-        platform.api_keys,
-        WrongKeys(limits.wrong_keys_per_minute),
-    )
+    wrong_keys = WrongKeys(limits.wrong_keys_per_minute)
+    app.state.keyring = Keyring(read_admin_keys(settings.api_keys), platform.api_keys, wrong_keys)
+    app.state.feed_readers = FeedReaders(platform.links, wrong_keys, limits)
     app.state.rates = CallerRates(settings.rate_limit_per_minute, limits.burst, limits.at_work)
     tests = limits.webhook_tests_per_minute
     app.state.webhook_tests = TokenBuckets(
@@ -94,7 +96,9 @@ def create_app(
     )
     for module in _ROUTES:
         app.router.routes.extend(module.routes.routes)
-    app.add_api_route("/v1/config.schema.json", get_config_schema, include_in_schema=False)
+    app.add_api_route(
+        "/f/{token}", read_linked_feed, methods=["GET", "HEAD"], include_in_schema=False
+    )
     # Swagger UI at /docs, from files of its own: nothing is fetched from elsewhere.
     patch_fastapi(app, redirect_from_root_to_docs=False)
     problems.install(app)

@@ -13,7 +13,8 @@ class ApiLimits:
         connections: open at once; 503 `TOO_MANY_CONNECTIONS`, closed.
         head_bytes: of a request's line and headers; 431 `HEAD_TOO_LARGE`, closed.
         head_seconds: for a request's head to come; 408 `REQUEST_TIMEOUT`, closed.
-        body_seconds: for its body to come, and for its answer to be taken; 408, closed.
+        body_seconds: for its body to come (408, closed), and for more of its answer to be taken
+            (closed).
         body_values: of a body that is no config; 422.
         burst: requests of a tenant at once, ten times as many of an admin; 429 `RATE_LIMITED`.
         at_work: requests of a tenant that are not answered yet; 429 `RATE_LIMITED`.
@@ -24,6 +25,9 @@ class ApiLimits:
         explanations: of SKUs at once; 503 `EXPLANATIONS_BUSY`.
         webhook_tests_per_minute: of a tenant's webhooks; 429 `RATE_LIMITED`.
         ready_seconds: that an answer of `GET /v1/ready` stands before AWS is asked again.
+        link_reads_per_minute: of one link to a feed; 429 `RATE_LIMITED`.
+        link_readers: of one link at once; 503 `FEED_LINKS_BUSY`.
+        link_readers_in_all: of all links of a process at once; 503 `FEED_LINKS_BUSY`.
         answer_bytes: of an answer; a list ends early, with a `next_cursor`.
     """
 
@@ -40,6 +44,9 @@ class ApiLimits:
     explanations: int = 2
     webhook_tests_per_minute: int = 10
     ready_seconds: float = 2
+    link_reads_per_minute: int = 60
+    link_readers: int = 4
+    link_readers_in_all: int = 32
     answer_bytes: int = 1 << 20
 
 

@@ -25,8 +25,15 @@ from relay_dagster.wire.access import AuditItem, AuditList, KeyList, ListedKey, 
 from relay_dagster.wire.base import Answer, Page
 from relay_dagster.wire.config_checks import ConfigCheck
 from relay_dagster.wire.explanations import Explanation
-from relay_dagster.wire.runs import PublishedFeed, Run, RunDetails, RunList
-from relay_dagster.wire.tenants import ConfigVersion, Tenant, UploadLink
+from relay_dagster.wire.runs import (
+    Publication,
+    PublicationList,
+    PublishedFeed,
+    Run,
+    RunDetails,
+    RunList,
+)
+from relay_dagster.wire.tenants import ConfigVersion, ListedTenant, Tenant, TenantList, UploadLink
 
 _JSON = {"Content-Type": "application/json"}
 _Answer = TypeVar("_Answer", bound=Answer)
@@ -111,6 +118,28 @@ class ApiClient:
         asked = {"tenant_id": tenant_id, "status": status}
         pages = self.pages(RunList, "/v1/runs", asked, limit)
         return islice((run for page in pages for run in page.runs), limit)
+
+    def cancel(self, run_id: str) -> Run:
+        """Cancel a run; of one that is held back, discard the feed."""
+        return self.ask(Run, "POST", f"/v1/runs/{segment(run_id)}/cancel")
+
+    def tenants(self, limit: int | None = None) -> Iterator[ListedTenant]:
+        """Yield tenants by their ids, at most ``limit``."""
+        pages = self.pages(TenantList, "/v1/tenants", most=limit)
+        return islice((each for page in pages for each in page.tenants), limit)
+
+    def publications(self, tenant_id: str) -> Iterator[Publication]:
+        """Yield the feeds of a tenant that a rollback may publish, newest first."""
+        path = f"/v1/tenants/{segment(tenant_id)}/publications"
+        return iter(self.ask(PublicationList, "GET", path).publications)
+
+    def feed_link(self, tenant_id: str) -> str:
+        """Return a link to the feed in force."""
+        path = f"/v1/tenants/{segment(tenant_id)}/feed"
+        response = self._request("GET", path)
+        if response.is_redirect and "Location" in response.headers:
+            return response.headers["Location"]
+        raise _refusal(response, self.url)
 
     def keys(self, tenant_id: str) -> Iterator[ListedKey]:
         """Yield all keys of a tenant."""
@@ -204,13 +233,16 @@ class ApiClient:
 
     def send(self, method: str, path: str, **sent: Any) -> httpx.Response:
         """Return the answer to a request, where it is a good one."""
-        try:
-            response = self._http.request(method, path, **sent)
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+        response = self._request(method, path, **sent)
         if response.is_success:
             return response
         raise _refusal(response, self.url)
+
+    def _request(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **sent)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
 
     def _polled(self, response: httpx.Response) -> Polled:
         return Polled(read_answer(RunDetails, response), _retry_after(response))

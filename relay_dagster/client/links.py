@@ -34,7 +34,7 @@ def download(name: str, link: str) -> bytes:
     Raises:
         NoAnswerError, UnexpectedAnswerError: it cannot be had.
     """
-    with _opened(name, link) as response:
+    with opened(name, link) as response:
         return response.read()
 
 
@@ -45,7 +45,7 @@ def download_to(path: Path, name: str, link: str) -> str:
         NoAnswerError, UnexpectedAnswerError: it cannot be had.
     """
     digest = hashlib.sha256()
-    with _opened(name, link) as response, path.open("wb") as file:
+    with opened(name, link) as response, path.open("wb") as file:
         for chunk in response.iter_raw(_PIECE):  # no encoding comes off that the upload had
             digest.update(chunk)
             file.write(chunk)
@@ -53,7 +53,12 @@ def download_to(path: Path, name: str, link: str) -> str:
 
 
 @contextmanager
-def _opened(name: str, link: str) -> Iterator[httpx.Response]:
+def opened(name: str, link: str) -> Iterator[httpx.Response]:
+    """Lend the answer that has the file which a presigned link leads to.
+
+    Raises:
+        NoAnswerError, UnexpectedAnswerError: it cannot be had.
+    """
     host = httpx.URL(link).netloc.decode()
     try:
         with (

@@ -88,6 +88,15 @@ def show(session: Session, run_id: RunId, watched: Watch = False) -> Shown:
     return Shown(page.as_json(), page.show, lambda: exit_status(session, found))
 
 
+@command(commands)
+def cancel(session: Session, run_id: RunId) -> Shown:
+    """Cancel a run, at once or as soon as it can be stopped; a feed that it holds is discarded."""
+    found = session.api.cancel(run_id)
+    asked = "" if found.has_ended else "; it is asked to stop"
+    line = f"run {found.run_id} of {found.tenant_id} is {found.status}{asked}"
+    return Shown(found, lambda: session.screen.say(line))
+
+
 def _watched(session: Session, polled: Polled) -> int:
     ended = watch(session, polled)
     if ended.succeeded:

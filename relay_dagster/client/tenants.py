@@ -1,4 +1,4 @@
-"""A tenant: how it stands, its deletion, and its restoring."""
+"""Tenants: their list, how one stands, pauses of its runs, its deletion and its restoring."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -9,16 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from relay_dagster.client.api_client import segment
-from relay_dagster.client.errors import RefusedError
+from relay_dagster.client.errors import BadUsageError, RefusedError
 from relay_dagster.client.session import Session, Shown, command
 from relay_dagster.client.terminal import Screen, TableView, ago, duration, instant
 from relay_dagster.wire.tenants import (
+    PauseList,
+    Pausing,
     TenantDeletion,
     TenantStanding,
     TenantStatus,
     VendorStanding,
 )
 
+_PAUSE = "/v1/admin/pause"
 Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Which one.", show_default=False)]
 _COLUMNS: dict[str, str | Callable[[Any], str]] = {
     "vendor_id": "vendor_id",
@@ -32,6 +35,84 @@ _COLUMNS: dict[str, str | Callable[[Any], str]] = {
 """Of the table of vendors."""
 
 tenant = typer.Typer()
+commands = typer.Typer()
+
+_TENANTS = TableView(
+    {
+        "tenant_id": "tenant_id",
+        "state": "state",
+        "config": "config_version",
+        "published": "published_at",
+        "last run": lambda each: "-" if each.last_run is None else each.last_run.status,
+        "ended": lambda each: instant(each.last_run and each.last_run.finished_at),
+        "error_code": lambda each: (each.last_run and each.last_run.error_code) or "-",
+    },
+    folded=("tenant_id",),
+    empty="there is no tenant",
+)
+_PAUSES = TableView(
+    {
+        "tenant_id": lambda each: each.tenant_id or "all",
+        "since": "since",
+        "reason": "reason",
+        "tenants are told": "public_reason",
+    },
+    folded=("tenant_id", "reason", "tenants are told"),
+    empty="no run creation is paused",
+)
+_OrAll = Annotated[
+    str | None, typer.Argument(metavar="TENANT", help="Whose; by default all.", show_default=False)
+]
+
+
+@command(commands)
+def tenants(session: Session) -> Shown:
+    """List all tenants: the config, since when a feed is in force, the last run that ended."""
+    found = list(session.api.tenants())
+    return Shown(found, lambda: _TENANTS.show(session.screen, found))
+
+
+@command(commands)
+def pause(
+    session: Session,
+    tenant: _OrAll = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Shown to admins alone.", show_default=False)
+    ] = None,
+    public_reason: Annotated[
+        str | None, typer.Option(help="What tenants are told.", show_default=False)
+    ] = None,
+) -> Shown:
+    """Stop new runs, of one tenant or of all; with nothing to pause and no reason, list pauses."""
+    if reason is None:
+        if tenant is not None or public_reason is not None:
+            raise BadUsageError("--reason says why; without anything, the pauses are listed")
+        listed = session.api.ask(PauseList, "GET", _PAUSE)
+        return Shown(listed, lambda: _PAUSES.show(session.screen, listed.pauses))
+    asked = {"tenant_id": tenant, "reason": reason, "public_reason": public_reason}
+    order = {name: value for name, value in asked.items() if value is not None}
+    made = session.api.ask(Pausing, "POST", _PAUSE, json=order)
+    line = f"run creation of {_whose(tenant)} is paused since {instant(made.paused_at)}"
+    return Shown(made, lambda: session.screen.say(line))
+
+
+@command(commands)
+def resume(
+    session: Session,
+    tenant: _OrAll = None,
+    reason: Annotated[
+        str | None, typer.Option(help="It stands in the audit.", show_default=False)
+    ] = None,
+) -> None:
+    """Let new runs in again, of one tenant, or end the pause of all; the other stays in force."""
+    asked = {"tenant_id": tenant, "reason": reason}
+    order = {name: value for name, value in asked.items() if value is not None}
+    session.api.send("DELETE", _PAUSE, json=order)
+    session.screen.say(f"run creation of {_whose(tenant)} is not paused any more")
+
+
+def _whose(tenant_id: str | None) -> str:
+    return "all tenants" if tenant_id is None else f"tenant {tenant_id}"
 
 
 @command(tenant)

@@ -135,6 +135,7 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
             if "RELAY_MAX_RUN_MEMORY_MB" not in os.environ:
                 stack.environment["RELAY_MAX_RUN_MEMORY_MB"] = str(run_memory_mb(runs))
             stack.environment["API_KEYS"] = f"demo:{api_key}"
+            stack.environment["RELAY_PUBLIC_URL"] = stack.url(API)
             # `relay webhooks listen` receives webhooks on this machine.
             stack.environment["RELAY_WEBHOOK_ALLOW_LOOPBACK"] = "true"
             os.environ.update(stack.environment)

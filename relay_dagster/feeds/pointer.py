@@ -9,8 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 
 from relay_dagster.runs.model import RunRecord
+
+
+class PublishedBy(StrEnum):
+    """How a feed came into force."""
+
+    RUN = "run"
+    RELEASE = "release"
+    ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,9 @@ class Publication:
         published_at: when it came into force.
         seq: its number among the tenant's publications; 0 for one that later runs cannot be
             compared with.
+        how: it came into force.
+        by: the caller who published it; None of a run's own publication.
+        record_count: its rows; None of one that an earlier release has published.
     """
 
     run_id: str
@@ -33,6 +45,9 @@ class Publication:
     finished_at: datetime
     published_at: datetime
     seq: int
+    how: PublishedBy = PublishedBy.RUN
+    by: str | None = None
+    record_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +112,13 @@ def no_update(_: RunRecord) -> None:
 
 
 def published(
-    before: FeedPointer | None, run: RunRecord, key: str, sha256: str, now: datetime, keep: int
+    before: FeedPointer | None,
+    run: RunRecord,
+    key: str,
+    sha256: str,
+    now: datetime,
+    keep: int,
+    rolled_back_by: str | None = None,
 ) -> FeedPointer:
     """Return the pointer once a run's feed is in force; nothing is held back then.
 
@@ -108,10 +129,18 @@ def published(
         sha256: its hash.
         now: aware.
         keep: how many publications stay, this one among them.
+        rolled_back_by: the caller who publishes it again; None of a run that ends, or is released.
     """
+    how, by = PublishedBy.RUN, run.released_by
+    if rolled_back_by is not None:
+        how, by = PublishedBy.ROLLBACK, rolled_back_by
+    elif by is not None:
+        how = PublishedBy.RELEASE
     earlier = () if before is None else before.publications
     seq = earlier[0].seq + 1 if earlier else 1
-    newest = Publication(run.run_id, key, sha256, run.finished_at or now, now, seq)
+    count = run.counts.get("record_count")
+    finished_at = run.finished_at or now
+    newest = Publication(run.run_id, key, sha256, finished_at, now, seq, how, by, count)
     revision = 0 if before is None else before.revision
     return FeedPointer(run.tenant_id, (newest, *earlier)[:keep], None, revision + 1)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from relay_core.domain.codes import RunStatus
@@ -138,6 +139,7 @@ class FeedService:
         run_id: str,
         reason: str = "",
         *,
+        by: str = "system",
         origin: Origin = SYSTEM,
         then: Callable[[RunRecord], object] = no_update,
     ) -> FeedPointer:
@@ -149,7 +151,7 @@ class FeedService:
             FeedNotKeptError: it is none of the tenant's last publications.
             TenantBusyError: the tenant has a run that is queued or running.
         """
-        now, publishing = self.clock(), self.publishing
+        now, publishing = self.clock(), partial(self.publishing, rolled_back_by=by)
 
         def feed() -> FeedPointer:
             found = self.runs.feed(tenant_id)
@@ -170,12 +172,13 @@ class FeedService:
 
     # --- pointer updates --------------------------------------------------------------------------
 
-    def publishing(self, run: RunRecord) -> FeedUpdate | None:
-        """Put a run's feed in force; a run of some vendors has none."""
+    def publishing(self, run: RunRecord, rolled_back_by: str | None = None) -> FeedUpdate | None:
+        """Put a run's feed in force, or in force again; a run of some vendors has none."""
         if run.vendors is not None or run.feed_key is None or run.feed_sha256 is None:
             return None
         before = self.runs.feed(run.tenant_id)
-        after = published(before, run, run.feed_key, run.feed_sha256, self.clock(), self.keep)
+        feed, now = (run.feed_key, run.feed_sha256), self.clock()
+        after = published(before, run, *feed, now, self.keep, rolled_back_by)
         return FeedUpdate(before, after, self._given_up(before, run))
 
     def holding_back(self, run: RunRecord) -> FeedUpdate:

@@ -30,6 +30,8 @@ class Action(StrEnum):
     KEY_CREATED = "key.created"
     KEY_DELETED = "key.deleted"
     UPLOAD_LINK_CREATED = "upload_link.created"
+    FEED_LINK_CREATED = "feed_link.created"
+    FEED_LINK_DELETED = "feed_link.deleted"
     RUN_POSTED = "run.posted"
     RUN_CANCELLED = "run.cancelled"
     RUN_RELEASED = "run.released"

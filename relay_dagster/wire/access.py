@@ -9,11 +9,43 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Field,
+    Strict,
+    StringConstraints,
+    field_validator,
+)
 
 from relay_dagster.tenants.audit import Action, ActorKind
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
-from relay_dagster.wire.base import Answer, NextCursor, Open, Order, Page, example, page_example
+from relay_dagster.wire.base import (
+    Answer,
+    NextCursor,
+    Open,
+    Order,
+    Page,
+    example,
+    examples_of,
+    page_example,
+)
+
+
+def _in_utc(instant: datetime) -> datetime:
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is no instant of the years 1 to 9999 in UTC") from None
+
+
+_Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"\S")
+]
+_Expiry = Annotated[
+    Annotated[AwareDatetime, Strict(), AfterValidator(_in_utc)] | None,
+    Field(description="In the future; null is never."),
+]
 
 
 class KeyOrder(Order):
@@ -25,9 +57,7 @@ class KeyOrder(Order):
         Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)] | None
     ) = Field(None, description="By default its `key_id`.")
     scopes: list[Scope] = Field(list(DEFAULT_SCOPES), min_length=1, max_length=len(Scope))
-    expires_at: AwareDatetime | None = Field(
-        None, strict=True, description="In the future; null is never."
-    )
+    expires_at: _Expiry = None
 
     @field_validator("scopes")
     @classmethod
@@ -35,14 +65,6 @@ class KeyOrder(Order):
         if repeated := [scope for scope, count in Counter(scopes).items() if count > 1]:
             raise ValueError(f"each scope once; named again: {', '.join(repeated)}")
         return scopes
-
-    @field_validator("expires_at")
-    @classmethod
-    def _in_utc(cls, instant: datetime | None) -> datetime | None:
-        try:
-            return None if instant is None else instant.astimezone(UTC)
-        except OverflowError:
-            raise ValueError("is no instant of the years 1 to 9999 in UTC") from None
 
 
 class NewTenantKey(Answer):
@@ -85,6 +107,52 @@ class KeyList(Page):
 
     api_keys: list[ListedKey]
     next_cursor: NextCursor
+
+
+class FeedLinkOrder(Order):
+    """What `POST /v1/tenants/{tenant_id}/feed-links` takes."""
+
+    model_config = example(name="Google Merchant Center")
+
+    name: _Name
+    expires_at: _Expiry = None
+
+
+class NewFeedLink(Answer):
+    """A link to a tenant's feed, shown this once."""
+
+    model_config = example(link_id="8c1d6f0a2b3e4c5d", url="https://relay.example.com/f/Zk3t...")
+
+    link_id: str
+    url: str
+
+
+class ListedFeedLink(Answer):
+    """A link to a tenant's feed, without its token."""
+
+    model_config = example(
+        link_id="8c1d6f0a2b3e4c5d",
+        name="Google Merchant Center",
+        created_at="2026-03-01T12:00:00Z",
+        created_by="admin:ops",
+        expires_at=None,
+        last_used_at=None,
+    )
+
+    link_id: str
+    name: str
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None = Field(description="Noted at most once an hour.")
+
+
+class FeedLinkList(Answer):
+    """A tenant's links to its feed, the oldest first."""
+
+    model_config = example(feed_links=examples_of(ListedFeedLink))
+
+    feed_links: list[ListedFeedLink]
 
 
 class AuditActor(Answer):

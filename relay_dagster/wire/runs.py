@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from relay_core.domain.codes import FailureClass, RunStatus, Stage
 from relay_core.domain.limits import DEFAULT_LIMITS
+from relay_dagster.feeds.pointer import PublishedBy
 from relay_dagster.runs.model import Trigger
 from relay_dagster.wire.base import (
     EXAMPLE_RUN_ID,
@@ -248,6 +249,50 @@ class RunList(Page):
 
     runs: list[Run]
     next_cursor: NextCursor
+
+
+class LastRun(Answer):
+    """The last run of a tenant that has ended."""
+
+    model_config = example(
+        run_id=EXAMPLE_RUN_ID,
+        status="SUCCEEDED",
+        error_code=None,
+        finished_at="2026-03-01T12:06:04Z",
+    )
+
+    run_id: str
+    status: Annotated[RunStatus, Open()]
+    error_code: str | None
+    finished_at: datetime | None
+
+
+class Publication(Answer):
+    """A feed that is, or was, in force, and can be published again."""
+
+    model_config = example(
+        run_id=EXAMPLE_RUN_ID,
+        published_at="2026-03-01T12:21:00Z",
+        how="release",
+        by="admin:ops",
+        sha256="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+        record_count=1370,
+    )
+
+    run_id: str
+    published_at: datetime
+    how: Annotated[PublishedBy, Open()] = Field(description="It came into force.")
+    by: str | None = Field(description="Who has published it; null of a run's own publication.")
+    sha256: str
+    record_count: int | None = Field(description="Its rows; null where an old release left none.")
+
+
+class PublicationList(Answer):
+    """A tenant's last publications, newest first; the first is in force."""
+
+    model_config = example(publications=examples_of(Publication))
+
+    publications: list[Publication]
 
 
 class PublishedFeed(Answer):

@@ -18,8 +18,10 @@ from relay_dagster.wire.base import (
     Order,
     Page,
     example,
+    examples_of,
+    page_example,
 )
-from relay_dagster.wire.runs import Reason
+from relay_dagster.wire.runs import LastRun, Reason
 
 CONFIG_EXAMPLE: dict[str, Any] = {
     "schema_version": 1,
@@ -87,6 +89,33 @@ class Tenant(ConfigVersion):
         description="When the schedule of the latest config is due next; null without one.",
     )
     tenant_config: dict[str, Any]
+
+
+class ListedTenant(Answer):
+    """A tenant, as a list shows it."""
+
+    model_config = example(
+        tenant_id="acme_parts",
+        state="ACTIVE",
+        config_version=3,
+        published_at="2026-03-01T12:06:04Z",
+        last_run=examples_of(LastRun)[0],
+    )
+
+    tenant_id: str
+    state: _State
+    config_version: int
+    published_at: datetime | None = Field(description="Since when its feed is in force.")
+    last_run: LastRun | None = Field(description="The last that has ended.")
+
+
+class TenantList(Page):
+    """A page of tenants, by their ids."""
+
+    model_config = page_example("tenants", ListedTenant)
+
+    tenants: list[ListedTenant]
+    next_cursor: NextCursor
 
 
 class Version(Answer):
@@ -281,6 +310,30 @@ class PauseOrder(ResumeOrder):
 
     reason: Reason = Field(description="Shown to admins alone.")
     public_reason: Reason | None = Field(None, description="What tenants are told.")
+
+
+class PauseInForce(Answer):
+    """A pause in force, as a list shows it."""
+
+    model_config = example(
+        tenant_id=None,
+        reason="the backlog keeps growing",
+        public_reason="maintenance until noon",
+        since="2026-03-01T12:00:00Z",
+    )
+
+    tenant_id: str | None = Field(description="None is all.")
+    reason: str
+    public_reason: str | None = Field(description="What tenants are told.")
+    since: datetime
+
+
+class PauseList(Answer):
+    """The pauses in force: that of all tenants first, then by tenant."""
+
+    model_config = example(pauses=examples_of(PauseInForce))
+
+    pauses: list[PauseInForce]
 
 
 class Pausing(Answer):

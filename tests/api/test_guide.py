@@ -123,14 +123,18 @@ def test_every_command_of_the_guide_answers_as_it_says(tmp_path: Path) -> None:
     (folder / ".curlrc").write_text('write-out = "%{stderr}%{http_code}"\nnoproxy = "*"\n')
     state = folder / "state"
     state.touch()
-    with live_api(tmp_path, DAGSTER_WEBSERVER_URL="http://dagster.test") as api:
+    variables = {
+        "DAGSTER_WEBSERVER_URL": "http://dagster.test",
+        "RELAY_PUBLIC_URL": "https://r.test",
+    }
+    with live_api(tmp_path, **variables) as api:
         environment = {**os.environ, "CURL_HOME": str(folder), "RELAY": api.url, "KEY": ADMIN}
         for script, status, shown in BLOCKS:
             for part, act in BEFORE.items():
                 if part in script:
                     act(api, folder)
             # One shell after another, each with the variables of those before.
-            kept = "declare -p RUN_ID KEY_ID EARLIER SHA256 WEBHOOK_ID"
+            kept = "declare -p RUN_ID KEY_ID EARLIER SHA256 WEBHOOK_ID LINK_ID"
             whole = f". {state}\n{script}\n{kept} > {state} 2>/dev/null || true\n"
             done = subprocess.run(
                 ["bash", "-c", whole],
@@ -155,7 +159,7 @@ def call_of(script: str) -> tuple[str, str]:
     assert path is not None
     template = path.group(1)
     template = template.replace("acme_parts", "{tenant_id}")
-    for name in ("run_id", "key_id", "webhook_id"):
+    for name in ("run_id", "key_id", "webhook_id", "link_id"):
         template = template.replace(f"${name.upper()}", f"{{{name}}}")
     default = "POST" if " -d " in script else "GET"
     return (method.group(1) if method else default, template)

@@ -93,13 +93,24 @@ def receiver(world: ClientWorld) -> str:
     return made.webhook_id
 
 
+def link(world: ClientWorld) -> str:
+    """Return what the guide calls a link to the feed."""
+    order = {"name": "Shop"}
+    made = world.api.client.post("/v1/tenants/acme_parts/feed-links", json=order)
+    return str(made.json()["link_id"])
+
+
 def test_the_guide_names_every_client_command() -> None:
-    groups = ("config", "tenant", "keys", "webhooks")
-    named = {" ".join(command.split()[: 1 + command.startswith(groups)]) for command in COMMANDS}
+    groups = ("config", "tenant", "keys", "webhooks", "feed-links")
+    named = {
+        " ".join(command.split()[: 1 + (command.split()[0] in groups)]) for command in COMMANDS
+    }
     commands = {"run", "runs", "show", "errors", "explain", "release", "rollback", "verify"}
-    commands |= {"rehearse", "upload", "audit"}
+    commands |= {"rehearse", "upload", "audit", "cancel", "feed", "artifacts"}
+    commands |= {"tenants", "pause", "resume"}
     commands |= {f"tenant {verb}" for verb in ("status", "delete", "restore")}
     commands |= {"keys create", "keys list", "keys delete"}
+    commands |= {f"feed-links {verb}" for verb in ("create", "list", "delete")}
     commands |= {f"webhooks {verb}" for verb in ("create", "list", "show", "update", "delete")}
     commands |= {f"webhooks {verb}" for verb in ("rotate", "test", "deliveries", "listen")}
     assert named == commands | {"config get", "config check", "config put"}
@@ -112,6 +123,7 @@ def test_every_command_of_the_guide_does_what_it_says(
     prepared(world, tmp_path)
     names = {**replayable(world), **held(world), "RUN_ID": ended(world, "done")}
     names["WEBHOOK_ID"] = receiver(world)
+    names["LINK_ID"] = link(world)
     names["KEY_ID"] = world.api.client.post("/v1/tenants/acme_parts/api-keys").json()["key_id"]
     found = {}
     for command in (each for each in COMMANDS if not each.startswith("webhooks listen")):
@@ -121,6 +133,8 @@ def test_every_command_of_the_guide_does_what_it_says(
         )
         if command == "run acme_parts --watch":
             arguments += ["--idempotency-key", "done"]  # a run that comes to its end by itself
+        if command == "cancel RUN_ID":
+            arguments[1] = asked(world)
         told = world.relay(*arguments)
         expected = 1 if "--watch" in command else 0
         found[command] = (told.exit_code, expected, told.stderr, bool(told.stdout))

@@ -119,6 +119,9 @@ def decide(client: TestClient, held: RunRecord, earlier: str) -> None:
     assert client.post(path, json=order).status_code == 200
 
 
+PUBLIC = "https://relay.test"
+
+
 def be_the_api(platform: Platform, clock: FakeClock) -> Act:
     """Answer every kind of request."""
     world = ApiWorld(platform)
@@ -144,6 +147,10 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
             "/v1/ready",
             "/v1/audit",
             "/v1/runs",
+            "/v1/tenants",
+            "/v1/admin/pause",
+            f"/v1/tenants/{TENANT}/publications",
+            f"/v1/tenants/{TENANT}/feed-links",
             f"/v1/runs?tenant_id={TENANT}&status=SUCCEEDED",
             f"/v1/runs/{done}",
             f"/v1/runs/{done}/artifacts",
@@ -160,6 +167,9 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
         assert [each["status"] for each in checked.json()["vendors"]] == ["read"]
         order = {"vendor_id": "vendor_1", "file_name": "feed.csv"}
         assert client.post(f"/v1/tenants/{TENANT}/uploads", json=order).status_code == 201
+        link = client.post(f"/v1/tenants/{TENANT}/feed-links", json={"name": "shop"}).json()
+        assert world.with_key(None).get(link["url"].removeprefix(PUBLIC)).status_code == 200
+        client.delete(f"/v1/tenants/{TENANT}/feed-links/{link['link_id']}")
         administer(client)
         close_and_restore(client)
         be_told(client)
@@ -301,7 +311,7 @@ def practice(request: pytest.FixtureRequest) -> Practice:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
         clock = FakeClock()
-        with embedded_platform(clock, metrics_enabled=True) as platform:
+        with embedded_platform(clock, metrics_enabled=True, public_url=PUBLIC) as platform:
             act = ROLES[request.param](platform, clock)
             with recorded(platform, *act.clients) as calls:
                 act.do()

@@ -14,7 +14,7 @@ from support.fakes import served_platform
 @pytest.fixture(scope="module")
 def served_world() -> Iterator[ClientWorld]:
     """Start both servers once; starting and ending them takes longer than a test."""
-    with served_platform() as platform:
+    with served_platform(public_url="https://relay.test") as platform:
         api = ApiWorld(platform)
         with served(api) as url:
             yield ClientWorld(api, url)

@@ -179,10 +179,12 @@ def served_aws() -> Iterator[str]:
 
 
 @contextmanager
-def served_platform() -> Iterator[Platform]:
-    """Yield a bootstrapped platform over HTTP, as `served_aws`."""
+def served_platform(**changes: Any) -> Iterator[Platform]:
+    """Yield a bootstrapped platform over HTTP, as `served_aws`; changes are of its settings."""
     with served_aws():
         clients = Clients("us-east-1")
         variables = dict(bootstrap(Names(region="us-east-1"), clients))
         settings = Settings.from_env({**variables, "AWS_REGION": "us-east-1"})
-        yield connect(settings.model_copy(update={"api_keys": ("admin-key",)}), clients=clients)
+        yield connect(
+            settings.model_copy(update={"api_keys": ("admin-key",), **changes}), clients=clients
+        )

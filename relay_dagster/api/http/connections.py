@@ -84,6 +84,21 @@ class BoundedProtocol(H11Protocol):
             self.loop.call_later(self._limits.body_seconds, self._end_if_unread)
         super().on_response_complete()
 
+    def pause_writing(self) -> None:
+        """Let the app wait until the client has taken what was sent, as long as it takes any."""
+        super().pause_writing()
+        self._see_taken(self.transport.get_write_buffer_size())
+
+    def _see_taken(self, left: int) -> None:
+        self.loop.call_later(self._limits.body_seconds, self._end_if_stuck, left)
+
+    def _end_if_stuck(self, left: int) -> None:
+        now = self.transport.get_write_buffer_size()
+        if now and now == left:
+            self.transport.abort()
+        elif now and self.flow.write_paused:
+            self._see_taken(now)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_watching()

@@ -25,6 +25,8 @@ from relay_dagster.logs import event_log, logging_with
 
 HEAR_OUT_SECONDS = 5
 REQUEST_ID_HEADER = b"x-request-id"
+LINK_PATHS = ("/f/", "/s/")
+"""What paths begin with whose next part is a token."""
 
 # Answers are data, and pages show what this server has; neither is anybody's frame.
 _ALWAYS = ((b"x-content-type-options", b"nosniff"),)
@@ -76,13 +78,19 @@ def at_end(scope: Mapping[str, Any]) -> ExitStack:
     return stack
 
 
+def path_to_log(scope: Mapping[str, Any]) -> str:
+    """Return a request's path for the log: of a link without its token."""
+    path = str(scope["path"])
+    return next((f"{prefix}..." for prefix in LINK_PATHS if path.startswith(prefix)), path)
+
+
 def internal_error(scope: Mapping[str, Any], error: BaseException) -> None:
     """Log an error that nobody expected, with its stack trace."""
     _log.error(
         "request_failed",
         request_id=request_id_of(scope),
         method=scope["method"],
-        path=scope["path"],
+        path=path_to_log(scope),
         exc_info=error,
     )
 
@@ -236,7 +244,7 @@ class _Exchange:
             "request",
             request_id=request_id_of(self.scope),
             method=self.scope["method"],
-            path=self.scope["path"],
+            path=path_to_log(self.scope),
             status=self._status,
             milliseconds=round((time.perf_counter() - self._started) * 1000, 1),
             **known,

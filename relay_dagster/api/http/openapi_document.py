@@ -40,13 +40,30 @@ def _describe_models(schemas: dict[str, Any]) -> None:
     # FastAPI's own error bodies, which this API does not answer with.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas |= config_schemas()
+    schemas |= {name: _without_defaults(each) for name, each in config_schemas().items()}
     schemas["Problem"] = Problem.model_json_schema(ref_template=REFERENCE, mode="serialization")
     del schemas["Problem"]["$defs"]
     for model in _all_below(Answer):
         # FastAPI leaves out what is null in an example.
         if model.__name__ in schemas:
             schemas[model.__name__] |= model.model_config.get("json_schema_extra", {})
+
+
+def _without_defaults(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a section of a config without defaults that are lists or mappings.
+
+    Generators of clients drop what has one beside a null, and whatever refers to it; the document
+    at ``/v1/config.schema.json`` has them all.
+    """
+    fields = {
+        name: {key: value for key, value in each.items() if not _is_nested_default(key, value)}
+        for name, each in schema.get("properties", {}).items()
+    }
+    return {**schema, "properties": fields} if fields else schema
+
+
+def _is_nested_default(key: str, value: Any) -> bool:
+    return key == "default" and isinstance(value, list | dict)
 
 
 def _all_below(model: type[Answer]) -> list[type[Answer]]:

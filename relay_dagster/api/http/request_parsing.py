@@ -7,10 +7,12 @@ FastAPI reads the annotations here at run time.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Body, Depends, Path, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_parameterless_sub_dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
@@ -23,6 +25,8 @@ from relay_dagster.wire.base import Order
 
 # Printable ASCII with no space at its ends.
 IDEMPOTENCY_KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"
+# Probes of balancers add what they like.
+_ANY_QUERY = ("/v1/health", "/v1/ready")
 _ENTITY_TAG = re.compile(r'"?([1-9][0-9]{0,14})"?')
 _Order = TypeVar("_Order", bound=Order)
 
@@ -39,11 +43,38 @@ WebhookId = Annotated[str, Path(description="What `POST` named it.")]
 RunId = Annotated[str, Path(description="A run's id.", json_schema_extra={"format": "uuid"})]
 
 
-class StrictRoute(APIRoute):
-    """A route whose body is left to `json_body` and `order`: FastAPI describes it, and no more.
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    yield from (each.alias for each in dependant.query_params)
+    for each in dependant.dependencies:
+        yield from _query_names(each)
 
-    FastAPI would read it before it is known who calls, and take a key that stands twice.
+
+def _check_of(known: frozenset[str]) -> Callable[[Request], Coroutine[Any, Any, None]]:
+    """Return a dependency that refuses other query parameters with 422, naming each."""
+    taken = ", ".join(sorted(known)) or "none"
+
+    async def refuse_unknown(request: Request) -> None:
+        if unknown := sorted(request.query_params.keys() - known):
+            message = f"is no query parameter of this call, which takes: {taken}"
+            raise invalid_request(ConfigFault(name, message) for name in unknown)
+
+    return refuse_unknown
+
+
+class StrictRoute(APIRoute):
+    """A route that takes no query parameter but its own, and whose body FastAPI only describes.
+
+    FastAPI would read a body before it is known who calls, and take a key that stands twice; bodies
+    are left to `json_body` and `order`.
     """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **described: Any) -> None:
+        super().__init__(path, endpoint, **described)
+        if path not in _ANY_QUERY:
+            check = Depends(_check_of(frozenset(_query_names(self.dependant))))
+            # The last, so that it is known who calls.
+            last = get_parameterless_sub_dependant(depends=check, path=self.path_format)
+            self.dependant.dependencies.append(last)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, which is shown a body that fits whatever was sent."""

@@ -17,7 +17,7 @@ from relay_dagster.api.http.request_parsing import (
 from relay_dagster.api.security.auth import Acting, Admin
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import ID_PATTERN
-from relay_dagster.wire.tenants import PauseOrder, Pausing, ResumeOrder
+from relay_dagster.wire.tenants import PauseInForce, PauseList, PauseOrder, Pausing, ResumeOrder
 
 routes = router("admin")
 _log = event_log()
@@ -37,6 +37,13 @@ def pause_runs(
     pause = platform.pauses.begin(asked.tenant_id, asked.reason, asked.public_reason, origin=acting)
     _log.warning("run_creation_paused", tenant_id=asked.tenant_id, reason=asked.reason)
     return Pausing.of(pause)
+
+
+@routes.get("/v1/admin/pause", responses=answers("FORBIDDEN"))
+def list_pauses(caller: Admin, platform: PlatformDep) -> PauseList:
+    """List the pauses in force: that of all tenants first, then by tenant."""
+    found = platform.pauses.in_force()
+    return PauseList(pauses=[PauseInForce.of(each, since=each.paused_at) for each in found])
 
 
 @routes.delete(

@@ -90,6 +90,6 @@ def roll_back_feed(
         _log.info("feed_rolled_back", **facts, caller=caller.id, reason=asked.reason)
 
     feed = platform.ledger.feeds.roll_back(
-        tenant_id, asked.run_id, asked.reason, origin=acting, then=rolled_back
+        tenant_id, asked.run_id, asked.reason, by=caller.id, origin=acting, then=rolled_back
     )
     return PublishedFeed.of(feed.in_force, tenant_id=tenant_id)

@@ -5,18 +5,83 @@ HTTP alone: it is told from the record, the pointer and the lock; no run's files
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from fastapi import Query
+
 from relay_core.domain.records import VendorResult
 from relay_dagster.api.http.dependencies import PlatformDep
-from relay_dagster.api.http.error_codes import answers
-from relay_dagster.api.http.request_parsing import TenantId, router
-from relay_dagster.api.routes.tenants import find_config, next_run_at, read_stored, standing_of
-from relay_dagster.api.security.auth import MayRead
+from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
+from relay_dagster.api.http.request_parsing import CURSOR, TenantId, router
+from relay_dagster.api.routes.tenants import (
+    find_config,
+    next_run_at,
+    read_stored,
+    require_tenant,
+    standing_of,
+)
+from relay_dagster.api.security.auth import Admin, MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.feeds.pointer import FeedPointer
+from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.wire.tenants import TenantStatus, VendorStanding
+from relay_dagster.wire.runs import LastRun, Publication, PublicationList
+from relay_dagster.wire.tenants import ListedTenant, TenantList, TenantStatus, VendorStanding
+from relay_dagster.wiring import Platform
 
 routes = router("tenants")
+
+
+@routes.get("/v1/tenants", responses=answers("FORBIDDEN", INVALID_REQUEST))
+def list_tenants(
+    caller: Admin,
+    platform: PlatformDep,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many at the most.")] = 50,
+    cursor: Annotated[str | None, Query(pattern=ID_PATTERN, description=CURSOR)] = None,
+) -> TenantList:
+    """List tenants by their ids: the config, since when a feed is in force, the last run.
+
+    The list lags by a moment.
+    """
+    behind = sorted(each for each in platform.tenants.all_tenant_ids() if each > (cursor or ""))
+    page = behind[:limit]
+    found = (_listed(platform, tenant_id) for tenant_id in page)
+    return TenantList(
+        tenants=[each for each in found if each is not None],
+        next_cursor=page[-1] if behind[limit:] else None,
+    )
+
+
+def _listed(platform: Platform, tenant_id: str) -> ListedTenant | None:
+    """Return a tenant as a list shows it; None where it has just been removed."""
+    version = platform.tenants.latest_version(tenant_id)
+    if version is None:
+        return None
+    pointer = platform.runs.feed(tenant_id)
+    return ListedTenant(
+        tenant_id=tenant_id,
+        state=standing_of(platform.deletions.under_way(tenant_id))["state"],
+        config_version=version,
+        published_at=None if pointer is None else pointer.in_force.published_at,
+        last_run=last_run(platform.runs, tenant_id),
+    )
+
+
+def last_run(runs: RunStore, tenant_id: str) -> LastRun | None:
+    """Return a tenant's last run that has ended, looked for among its newest; None for none."""
+    ended = (run for run in runs.newest_runs(tenant_id) if run.has_ended)
+    return next(map(LastRun.of, ended), None)
+
+
+@routes.get("/v1/tenants/{tenant_id}/publications", responses=answers("TENANT_NOT_FOUND"))
+def list_publications(
+    tenant_id: TenantId, caller: MayRead, platform: PlatformDep
+) -> PublicationList:
+    """List the feeds that a rollback may publish, newest first; the first is in force."""
+    require_tenant(platform.tenants, tenant_id)
+    pointer = platform.runs.feed(tenant_id)
+    kept = () if pointer is None else pointer.publications
+    return PublicationList(publications=[*map(Publication.of, kept)])
 
 
 @routes.get("/v1/tenants/{tenant_id}/status", responses=answers("TENANT_NOT_FOUND"))

@@ -5,6 +5,7 @@ What a pause stops is decided in ``runs/submission.py``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import pause_key
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
+from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.ports import Pause
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 
@@ -36,6 +38,14 @@ class PauseStore:
                 return _PAUSES.read(item, scope)
         return None
 
+    @maps_aws_errors
+    def in_force(self) -> list[Pause]:
+        """Return all pauses, that of all tenants first, then by tenant; of an index, which lags."""
+        table = self.database.tenants
+        rows = table.partition(schema.TENANTS_BY_CREATION, (schema.LISTED, schema.ALL_PAUSES))
+        keys = sorted({pause_key(None), *(str(row[schema.KEY]) for row in rows)})
+        return [*table.read_all(keys, _to_pause)]
+
     def begin(
         self,
         tenant_id: str | None,
@@ -50,7 +60,11 @@ class PauseStore:
             TenantClosingError: the tenant is being deleted: nothing is started anyway.
         """
         pause = Pause(tenant_id, reason, self.database.clock(), public_reason)
-        item = marshal({schema.KEY: pause_key(tenant_id), **_PAUSES.attributes(pause)})
+        listed = {
+            schema.LISTED: schema.ALL_PAUSES,
+            schema.CREATED_KEY: schema.by_time(pause.paused_at, tenant_id or ""),
+        }
+        item = marshal({schema.KEY: pause_key(tenant_id), **_PAUSES.attributes(pause), **listed})
         details = {"reason": reason, "public_reason": public_reason}
         self.database.transact_while_active(
             tenant_id,
@@ -76,3 +90,8 @@ class PauseStore:
     ) -> Write:
         now = self.database.clock()
         return self.database.audit_write(origin.entry(action, tenant_id, tenant_id, now, **details))
+
+
+def _to_pause(item: Mapping[str, Any]) -> Pause:
+    scope = str(item[schema.KEY]["S"]).removeprefix(pause_key(None))
+    return _PAUSES.read(item, scope or None)

@@ -10,11 +10,11 @@ Each table has one key, ``pk``, whose prefix says what an item is:
   its events), all runs, and those of a status by time, and by when they are due the runs that are
   not settled yet, the triggers and the events that are not delivered yet (sparse, in shards).
 * tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
-  ``KEY#<key_id>`` (a tenant's API key, as a digest), ``KEYS#<tenant_id>`` (their ids),
-  ``WEBHOOKS#<tenant_id>`` (all its webhooks,
-  with their secrets), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all), ``DELETION#<tenant_id>`` (how far
-  its deletion is; in the end the tombstone). Indexes: tenants by the time their first config was
-  stored, and deletions by when they are due; a tenant's items.
+  ``KEY#<key_id>`` and ``LINK#<link_id>`` (a tenant's API key, a link, as digests),
+  ``KEYS#<tenant_id>`` (the keys' ids), ``WEBHOOKS#<tenant_id>`` (all its webhooks, with their
+  secrets), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all), ``DELETION#<tenant_id>`` (how far its
+  deletion is; in the end the tombstone). Indexes: tenants by the time their first config was
+  stored, deletions by when they are due, and pauses; a tenant's items.
 * audit table: an entry by its id, which sorts by time. Indexes: a tenant's entries, all entries,
   and those of an action.
 
@@ -58,6 +58,7 @@ ACTION = "action"
 ALL_RUNS = "run"
 ALL_TENANTS = "tenant"
 ALL_DELETIONS = "deletion"
+ALL_PAUSES = "pause"
 ALL_ENTRIES = "entry"
 
 SHARDS = 4
@@ -65,6 +66,7 @@ SHARDS = 4
 
 # What keys begin with that are read back.
 RUN, KEY_OF_TENANT, TRIGGER, DELETION = "RUN#", "KEY#", "TRIGGER#", "DELETION#"
+LINK = "LINK#"
 
 
 # --- keys of the runs table ---------------------------------------------------------------------
@@ -136,6 +138,11 @@ def api_key_key(key_id: str) -> str:
 def api_keys_key(tenant_id: str) -> str:
     """Return the key of the ids of a tenant's API keys."""
     return f"KEYS#{tenant_id}"
+
+
+def link_key(link_id: str) -> str:
+    """Return the key of a tenant's link."""
+    return f"{LINK}{link_id}"
 
 
 def webhooks_key(tenant_id: str) -> str:

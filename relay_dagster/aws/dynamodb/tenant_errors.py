@@ -19,6 +19,15 @@ class TenantExistsError(TenantStoreError):
         super().__init__(f"tenant {tenant_id} already has a config; store a new version of it")
 
 
+class LinkQuotaExceededError(TenantStoreError):
+    """The tenant has as many links of the kind as it may have."""
+
+    error_code = "LINK_QUOTA_EXCEEDED"
+
+    def __init__(self, tenant_id: str, most: int) -> None:
+        super().__init__(f"tenant {tenant_id} has {most} links, the most it may have; revoke one")
+
+
 class UnknownTenantError(TenantStoreError):
     """The tenant has no config."""
 

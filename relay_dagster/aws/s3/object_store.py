@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _NO_RANGE = frozenset({"416", "InvalidRange"})
 _READ_SIZE = 1 << 20
 _PART_SIZE = 8 << 20
+_STREAM_SIZE = 256 << 10
 _LINK_SECONDS = 3600
 
 
@@ -55,6 +56,14 @@ class ObjectInfo:
     def file_name(self) -> str:
         """The last part of the key."""
         return PurePosixPath(self.key).name
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectHead:
+    """What is known of an object without its bytes."""
+
+    size: int
+    content_type: str
 
 
 class ObjectStore:
@@ -187,6 +196,19 @@ class ObjectStore:
             raise
 
     @maps_aws_errors
+    def chunks(self, key: str, start: int, stop: int) -> Iterator[bytes]:
+        """Return the pieces of an object's bytes from ``start`` up to ``stop``, as they come.
+
+        Raises:
+            MissingResourceError: there is no such object.
+        """
+        if start >= stop:
+            return iter(())
+        wanted = f"bytes={start}-{stop - 1}"
+        body = self._s3.get_object(Bucket=self.bucket, Key=key, Range=wanted)["Body"]
+        return body.iter_chunks(_STREAM_SIZE)
+
+    @maps_aws_errors
     def put(self, key: str, data: bytes, *, content_type: str | None = None) -> Written:
         """Store bytes under a key, whatever was there."""
         self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, **_extra(content_type))
@@ -235,18 +257,24 @@ class ObjectStore:
         return True
 
     @maps_aws_errors
-    def size_of(self, key: str) -> int | None:
-        """Return how many bytes an object has, None where there is no such object."""
+    def head(self, key: str) -> ObjectHead | None:
+        """Return an object's size and type, None where there is no such object."""
         try:
-            return self._s3.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
+            answer = self._s3.head_object(Bucket=self.bucket, Key=key)
+            return ObjectHead(answer["ContentLength"], answer["ContentType"])
         except ClientError as error:
             if error_code(error) in NO_OBJECT:
                 return None
             raise
 
+    def size_of(self, key: str) -> int | None:
+        """Return how many bytes an object has, None where there is no such object."""
+        found = self.head(key)
+        return None if found is None else found.size
+
     def exists(self, key: str) -> bool:
         """Return whether there is an object under the key."""
-        return self.size_of(key) is not None
+        return self.head(key) is not None
 
     @maps_aws_errors
     def delete(self, key: str) -> None:

@@ -89,3 +89,30 @@ def test_a_pause_says_why_and_nothing_else(
     client: TestClient = unplugged.client
     response = client.post("/v1/admin/pause", json=body)
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [path]
+
+
+def test_pauses_in_force_are_listed_that_of_all_first(world: ApiWorld) -> None:
+    def listed() -> list[dict[str, object]]:
+        found: list[dict[str, object]] = world.client.get("/v1/admin/pause").json()["pauses"]
+        return found
+
+    assert listed() == []
+    pause(world, tenant_id="zenith", public_reason="soon")
+    made = pause(world, reason="backlog").json()
+    pause(world, tenant_id="acme", reason="asked for")
+    assert [each["tenant_id"] for each in listed()] == [None, "acme", "zenith"]
+    assert listed()[0] == {
+        "tenant_id": None,
+        "reason": "backlog",
+        "public_reason": None,
+        "since": made["paused_at"],
+    }
+    resume(world)
+    resume(world, tenant_id="zenith")
+    assert [each["tenant_id"] for each in listed()] == ["acme"]
+
+
+def test_the_list_of_pauses_is_for_admins(world: ApiWorld) -> None:
+    world.store_config()
+    client = world.with_key(world.issue_key("acme"))
+    assert_problem(client.get("/v1/admin/pause"), 403, "FORBIDDEN")

@@ -1,0 +1,153 @@
+"""Links of tenants, in the tenants table as ``LINK#<link_id>``: digests alone, never a token.
+
+A link's id is made of its token's digest, so that one consistent read finds a link by either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.api_key_store import BETWEEN_NOTES
+from relay_dagster.aws.dynamodb.codec import Codec, instant_text, marshal
+from relay_dagster.aws.dynamodb.database import Database, is_closed
+from relay_dagster.aws.dynamodb.schema import deletion_key, link_key
+from relay_dagster.aws.dynamodb.table import IS_THERE
+from relay_dagster.aws.dynamodb.tenant_errors import LinkQuotaExceededError
+from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
+from relay_dagster.aws.error_mapping import maps_aws_errors
+from relay_dagster.tenants.audit import SYSTEM, Action, Origin
+
+MAX_FEED_LINKS = 20
+_ID_LENGTH = 16
+
+
+class LinkKind(StrEnum):
+    """What a link leads to."""
+
+    FEED = "feed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One link: whose it is, what it leads to, and the SHA-256 of its token, in hex.
+
+    ``created_by`` is a caller's id; ``expires_at`` is None of a link that never expires;
+    ``last_used_at`` lags by up to an hour.
+    """
+
+    link_id: str
+    tenant_id: str
+    kind: LinkKind
+    digest: str
+    name: str
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether the link has expired."""
+        return self.expires_at is not None and self.expires_at <= now
+
+
+# `schema.EXPIRY` is the name by which items are deleted, where a table has that switched on.
+_LINKS = Codec(kind=Link, in_key="link_id", renamed={"expires_at": "link_expires_at"})
+
+
+def digest_of(token: str) -> str:
+    """Return the SHA-256 of a token, in hex."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def link_id_of(digest: str) -> str:
+    """Return the id of the link whose token has a digest."""
+    return digest[:_ID_LENGTH]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStore:
+    """Links by their ids."""
+
+    database: Database
+
+    def find(self, token: str, kind: LinkKind) -> Link | None:
+        """Return the link of a token while it is good, and its tenant is active; else None."""
+        digest = digest_of(token)
+        link = self.database.tenants.read(link_key(link_id_of(digest)), _to_link)
+        if link is None or link.kind is not kind or not hmac.compare_digest(link.digest, digest):
+            return None
+        if link.is_over(self.database.clock()):
+            return None
+        closing = self.database.tenants.item(deletion_key(link.tenant_id))
+        return None if is_closed(closing) else link
+
+    @maps_aws_errors
+    def of_tenant(self, tenant_id: str, kind: LinkKind) -> tuple[Link, ...]:
+        """Return a tenant's links of a kind, the oldest first; of an index, which lags."""
+        table = self.database.tenants
+        rows = table.partition(schema.BY_OWNER, (schema.OWNER, tenant_id))
+        keys = (key for row in rows if (key := str(row[schema.KEY])).startswith(schema.LINK))
+        found = (each for each in table.read_all(keys, _to_link) if each.kind is kind)
+        return tuple(sorted(found, key=lambda each: each.created_at))
+
+    def add(self, link: Link, origin: Origin = SYSTEM) -> None:
+        """Keep a new link.
+
+        Raises:
+            LinkQuotaExceededError: the tenant has as many as it may have.
+            TenantClosingError: the tenant is being deleted.
+        """
+        if len(self.of_tenant(link.tenant_id, link.kind)) >= MAX_FEED_LINKS:
+            raise LinkQuotaExceededError(link.tenant_id, MAX_FEED_LINKS)
+        item = marshal({schema.KEY: link_key(link.link_id), **_LINKS.attributes(link)})
+        until = None if link.expires_at is None else link.expires_at.isoformat()
+        entry = origin.entry(
+            Action.FEED_LINK_CREATED,
+            link.tenant_id,
+            link.link_id,
+            link.created_at,
+            name=link.name,
+            expires_at=until,
+        )
+        self.database.transact_while_active(
+            link.tenant_id,
+            self.database.tenants.new("link", item),
+            self.database.audit_write(entry),
+        )
+
+    def remove(self, tenant_id: str, link_id: str, kind: LinkKind, origin: Origin = SYSTEM) -> bool:
+        """Forget a tenant's link; tell whether the tenant had it."""
+        link = self.database.tenants.read(link_key(link_id), _to_link)
+        if link is None or (link.tenant_id, link.kind) != (tenant_id, kind):
+            return False
+        now = self.database.clock()
+        entry = origin.entry(Action.FEED_LINK_DELETED, tenant_id, link_id, now, name=link.name)
+        gone = self.database.tenants.write("link", "Delete", link_key(link_id), condition=IS_THERE)
+        try:
+            self.database.transact(gone, self.database.audit_write(entry))
+        except ConditionsFailedError:
+            return False  # somebody else has just done it
+        return True
+
+    def note_use(self, link: Link) -> None:
+        """Note that a link is used, at most once an hour; a gone one stays gone."""
+        now = self.database.clock()
+        if link.last_used_at is None or now - link.last_used_at >= BETWEEN_NOTES:
+            table = self.database.tenants
+            noted = {":now": instant_text(now)}
+            expression = "SET last_used_at = :now"
+            key = link_key(link.link_id)
+            table.carry_out(
+                table.write("link", "Update", key, expression, condition=IS_THERE, values=noted)
+            )
+
+
+def _to_link(item: Mapping[str, Any]) -> Link:
+    return _LINKS.read(item, str(item[schema.KEY]["S"]).removeprefix(schema.LINK))

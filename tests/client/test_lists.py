@@ -1,0 +1,114 @@
+"""Commands that operators asked for: tenants, pauses, a cancel, files without a browser."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from relay_core.publish.keys import ArtifactKeys
+from support.api_world import NOBODY_S_RUN, TENANT
+from support.client_world import ClientWorld
+
+
+def test_tenants_are_a_line_each(world: ClientWorld) -> None:
+    assert world.relay("tenants").stderr == "there is no tenant\n"
+    for tenant_id in ("zenith", TENANT):
+        world.platform.tenants.put(tenant_id, "{}")
+    world.api.succeed(world.start())
+    lines = world.relay("tenants").stdout.splitlines()
+    assert lines[0].startswith("tenant_id  state   config  published ")
+    assert [line.split()[:3] for line in lines[1:]] == [
+        [TENANT, "ACTIVE", "1"],
+        ["zenith", "ACTIVE", "1"],
+    ]
+    assert "SUCCEEDED" in lines[1]
+    shown = json.loads(world.relay("tenants", "--json").stdout)
+    assert [each["tenant_id"] for each in shown] == [TENANT, "zenith"]
+
+
+def test_a_run_is_cancelled(world: ClientWorld) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    assert world.relay("cancel", run_id).stdout == f"run {run_id} of {TENANT} is CANCELLED\n"
+    again = world.relay("cancel", run_id)
+    assert again.exit_code in (0, 1)
+    told = world.relay("cancel", NOBODY_S_RUN)
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert "RUN_NOT_FOUND" in told.stderr
+    claimed = world.api.claim(world.start())
+    assert world.relay("cancel", claimed.run_id).stdout.endswith("; it is asked to stop\n")
+
+
+def test_run_creation_is_paused_listed_and_resumed(world: ClientWorld) -> None:
+    world.api.store_config()
+    assert world.relay("pause").stderr == "no run creation is paused\n"
+    told = world.relay("pause", TENANT)
+    assert (told.exit_code, told.stdout) == (2, "")
+    options = ("--reason", "backlog", "--public-reason", "soon")
+    paused = world.relay("pause", TENANT, *options)
+    assert paused.stdout.startswith(f"run creation of tenant {TENANT} is paused since ")
+    assert world.relay("pause", "--reason", "all of it").exit_code == 0
+    lines = world.relay("pause").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["tenant_id", "all", TENANT]
+    assert "backlog" in lines[2]
+    assert "soon" in lines[2]
+    assert "RUN_CREATION_PAUSED" in world.relay("run", TENANT).stderr
+    assert world.relay("resume").stdout == "run creation of all tenants is not paused any more\n"
+    assert world.relay("resume", TENANT, "--reason", "done").exit_code == 0
+    assert world.relay("run", TENANT).exit_code == 0
+
+
+def test_a_feed_and_artifacts_are_fetched_whole(world: ClientWorld, tmp_path: Path) -> None:
+    world.api.store_config()
+    missing = world.relay("feed", TENANT)
+    assert (missing.exit_code, missing.stdout) == (1, "")
+    assert "FEED_NOT_FOUND" in missing.stderr
+    record = world.api.succeed(world.start())
+    data = world.platform.objects.read(str(record.feed_key))
+    assert world.relay("feed", TENANT).stdout.encode() == data
+    path = tmp_path / "feed.csv"
+    fetched = world.relay("feed", TENANT, "-o", str(path))
+    assert (fetched.exit_code, path.read_bytes()) == (0, data)
+    assert hashlib.sha256(data).hexdigest() in fetched.stdout
+    keys = ArtifactKeys(record.run_id, TENANT)
+    world.platform.objects.put(keys.errors, b"{}")
+    listed = world.relay("artifacts", record.run_id).stdout.splitlines()
+    assert "errors" in [line.split()[0] for line in listed]
+    assert world.relay("artifacts", record.run_id, "errors").stdout == "{}"
+    told = world.relay("artifacts", record.run_id, "nothing", "-o", str(tmp_path / "none"))
+    assert (told.exit_code, (tmp_path / "none").exists()) == (2, False)
+    assert "errors" in told.stderr
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["feed.csv"]
+
+
+def test_a_file_that_cannot_be_written_is_said(world: ClientWorld, tmp_path: Path) -> None:
+    world.api.store_config()
+    world.api.succeed(world.start())
+    told = world.relay("feed", TENANT, "-o", str(tmp_path / "no" / "feed.csv"))
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert "cannot be written" in told.stderr
+
+
+@pytest.mark.parametrize("command", [("artifacts", NOBODY_S_RUN, "-o", "x")])
+def test_a_file_without_an_artifact_is_bad_usage(
+    world: ClientWorld, command: tuple[str, ...]
+) -> None:
+    assert world.relay(*command).exit_code == 2
+
+
+def test_a_link_to_the_feed_is_made_listed_and_revoked(world: ClientWorld) -> None:
+    world.api.store_config()
+    assert world.relay("feed-links", "list", TENANT).stderr == (
+        "the tenant has no links to its feed\n"
+    )
+    made = world.relay("feed-links", "create", TENANT, "--name", "Google", "--days", "9")
+    assert made.exit_code == 0, made.output
+    assert made.stdout.startswith("https://relay.test/f/")
+    (listed,) = json.loads(world.relay("feed-links", "list", TENANT, "--json").stdout)["feed_links"]
+    assert listed["name"] == "Google"
+    assert f"relay feed-links delete {TENANT} {listed['link_id']}" in made.stderr
+    assert world.relay("feed-links", "delete", TENANT, listed["link_id"]).exit_code == 0
+    assert "LINK_NOT_FOUND" in world.relay("feed-links", "delete", TENANT, "abc").stderr
