@@ -143,6 +143,7 @@ dlq = typer.Typer(help="Look into the dead-letter queue, and settle what is ther
 _add_client(are_groups=False)
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
+_BROKEN = 3
 _WIDE = 200
 _Result = TypeVar("_Result")
 RunId = Annotated[str, typer.Argument(help="The run whose message is in the dead-letter queue.")]
@@ -230,6 +231,35 @@ def dev(
     from relay_dagster.devstack.demo import run_dev
 
     raise typer.Exit(run_dev(api_port=api_port, ui_port=ui_port))
+
+
+@app.command()
+def doctor(
+    reads_bytes: Annotated[
+        bool, typer.Option("--bytes", help="Also read each feed in force whole, and hash it.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs.")] = False,
+) -> None:
+    """Say which of what must always hold is broken; change nothing. Exit status 3 where any is."""
+    import json
+    from dataclasses import asdict
+
+    from relay_dagster.client.terminal import Screen
+    from relay_dagster.maintenance.doctor import Extent, examine
+    from relay_dagster.runs.ports import utc_now
+    from relay_dagster.settings import Settings
+    from relay_dagster.wiring import connect
+
+    platform, screen = connect(Settings.from_env()), Screen()
+    findings = list(examine(platform, utc_now(), Extent(reads_bytes=reads_bytes)))
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in findings], indent=2))
+    elif findings:
+        rows = [(each.invariant, each.subject, each.message) for each in findings]
+        screen.table(("broken", "of", "what"), rows, folded=("what",))
+    else:
+        screen.say("all is well")
+    raise typer.Exit(_BROKEN if findings else 0)
 
 
 _add_client(are_groups=True)

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     HOLDS = "runs-held"
     DEAD_LETTERS = "dead-letters"
     RATE_LIMITED = "rate-limited"
+    INVARIANTS = "invariants"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,10 @@ _DESCRIPTIONS = {
         "s: a tenant or an admin asks too often, or somebody tries keys. The log's lines of event "
         "request with status 429 have caller and address."
     ),
+    Kind.INVARIANTS: (
+        "The hourly look has found stored things that contradict each other: the log has "
+        "invariant_broken for each. relay doctor says which they are now."
+    ),
 }
 
 
@@ -163,6 +168,7 @@ def _conditions(plan: AlarmPlan) -> dict[Kind, _Condition]:
         Kind.RATE_LIMITED: _Condition(
             metrics.RATE_LIMITED, "Sum", ">", plan.refusal_threshold, 300
         ),
+        Kind.INVARIANTS: _Condition(metrics.INVARIANTS_BROKEN, "Maximum", ">", 0, 3600),
     }
 
 

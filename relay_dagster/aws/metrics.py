@@ -28,6 +28,7 @@ WORKER_HEARTBEAT = "WorkerHeartbeat"
 WORKER_ERROR = "WorkerError"
 WEBHOOK_FAILED = "WebhookFailed"
 RATE_LIMITED = "RateLimited"
+INVARIANTS_BROKEN = "InvariantsBroken"
 
 TENANT_ID = "TenantId"
 ENVIRONMENT = "Environment"
@@ -139,6 +140,10 @@ class Metrics:
         with self._lock:
             count, self._refusals = self._refusals, 0
         self._send(lambda: [self._datum(RATE_LIMITED, count)])
+
+    def invariants_broken(self, count: int) -> None:
+        """Report how many invariants are broken, also where it is none."""
+        self._send(lambda: [self._datum(INVARIANTS_BROKEN, count)])
 
     def worker_error(self, error_type: str) -> None:
         """Count a fault of the platform, in all and by its type."""

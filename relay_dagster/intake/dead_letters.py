@@ -55,6 +55,11 @@ class DeadLetter:
         return self.record is not None and self.record.has_dead_letter
 
     @property
+    def has_cause(self) -> bool:
+        """Whether whoever moved it to the dead-letter queue gave a reason."""
+        return self.message is not None and CAUSE in self.message.attributes
+
+    @property
     def cause(self) -> str:
         """The reason why it is a dead letter."""
         if self.message is not None and CAUSE in self.message.attributes:

@@ -17,6 +17,7 @@ from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import Deadline, drain
 from relay_dagster.maintenance.dead_letter_sweep import DeadLetterCount, sweep
 from relay_dagster.maintenance.deletion import DeletionTick
+from relay_dagster.maintenance.doctor import report_broken
 from relay_dagster.maintenance.housekeeping import (
     PartitionSync,
     check_queue,
@@ -99,6 +100,10 @@ def _dagster_history(on: Occasion, _: Memory) -> str:
     return f"old runs deleted: {delete_old_runs(on.platform, history, on.now, on.deadline)}"
 
 
+def _invariants(on: Occasion, _: Memory) -> str:
+    return f"invariants broken: {report_broken(on.platform, on.now)}"
+
+
 DUTIES = (
     Duty("tenant_partitions", 0, 10, _tenant_partitions, PartitionSync),
     Duty("tenant_deletions", 0, 20, _tenant_deletions),
@@ -108,6 +113,7 @@ DUTIES = (
     Duty("held_runs", 60, 10, _held_runs),
     Duty("feed_ages", 300, 10, _feed_ages),
     Duty("dagster_history", 60, 20, _dagster_history),
+    Duty("invariants", 3600, 45, _invariants),
 )
 
 

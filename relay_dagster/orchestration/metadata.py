@@ -12,6 +12,7 @@ import dagster as dg
 
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.publish.feed.fields import fields_of
 from relay_core.publish.feed.writing import preview
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import timestamp
@@ -20,6 +21,7 @@ from relay_dagster.execution.inputs import RunInputs
 from relay_dagster.execution.reports import RunReports
 from relay_dagster.orchestration.metadata_tables import (
     applied_rule_table,
+    column_schema,
     fault_table,
     guard_table,
     input_table,
@@ -90,6 +92,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         **_changes(findings),
         **_rules(findings),
         **_seconds(record),
+        **column_schema((each.header, each.source.kind) for each in fields_of(merged.config)),
         # Dagster keeps the order: what people come for stands before the long tables.
         **_uris(attempt.reports, REPORTS),
         "vendors": vendor_table(normalized, wins=findings.skus_won),

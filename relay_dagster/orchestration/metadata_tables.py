@@ -4,22 +4,41 @@ Pure builders: a table is made of what the engine returns, and given its columns
 without rows is a table too. `metadata` and `checks` say where each is shown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
+from relay_core.domain.columns import REQUIRED_COLUMNS, Kind
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule
 from relay_core.validation.guards import GuardResult
 
+_FILLED = (*REQUIRED_COLUMNS, "vendor_id", "updated_at")
+
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> dg.TableMetadataValue:
     """Return rows as a table with these columns, name to kind."""
     schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()])
     return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], schema=schema)
+
+
+def column_schema(columns: Iterable[tuple[str, Kind]]) -> dict[str, dg.TableSchema]:
+    """Return the metadata by which Dagster shows the columns of an asset, from names and kinds."""
+    return {
+        "dagster/column_schema": dg.TableSchema(
+            [
+                dg.TableColumn(
+                    name,
+                    str(kind),
+                    constraints=dg.TableColumnConstraints(nullable=name not in _FILLED),
+                )
+                for name, kind in columns
+            ]
+        )
+    }
 
 
 def input_table(entries: Mapping[str, Mapping[str, Any]]) -> dg.TableMetadataValue:

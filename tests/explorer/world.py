@@ -11,7 +11,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -28,7 +28,7 @@ from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.tenant_errors import UnknownTenantError
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.execution.publication import publish, published_key, withdraw
-from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.feeds.hold import Release
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.maintenance.dead_letter_sweep import resolve_dead_letters
@@ -297,8 +297,14 @@ class Process:
     def reconcile(self) -> int:
         return ReconcileTick(self.platform, self.world.dagster, clock=self.world.clock).run()
 
-    def sweep(self) -> int:
-        return resolve_dead_letters(self.platform)
+    def sweep(self) -> None:
+        """Resolve dead letters.
+
+        moto refuses to show one again that was sent over 12 hours ago; SQS counts the 12 hours from
+        when it was received.
+        """
+        with suppress(RequestRejectedError):
+            resolve_dead_letters(self.platform)
 
     def send_lost(self) -> int:
         return send_lost_again(self.platform, self._queue_watch, self.world.clock())

@@ -38,7 +38,7 @@ from relay_dagster.runs.model import RunRecord
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
-KEY = "scenario-key"
+KEY = "key-of-the-scenarios"
 MAX_ATTEMPTS = 3
 VISIBILITY_SECONDS = 10
 STALE_SECONDS = 10

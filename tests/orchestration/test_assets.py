@@ -11,8 +11,11 @@ import pytest
 
 from relay_core.config import load_config, parse_document
 from relay_core.domain.codes import RunStatus, Stage
+from relay_core.domain.columns import CANONICAL_COLUMNS
+from relay_core.domain.records import ENGINE_VERSION
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.external_errors import ThrottledError
+from relay_dagster.orchestration.assets.normalized import normalized_inventory
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.checks import ALL_CHECKS
 from relay_dagster.runs.model import RunRecord, Trigger
@@ -206,6 +209,22 @@ def test_materializations_carry_counts_tables_a_preview_and_addresses(world: Wor
     assert column_of(event.metadata["vendors"], "skus_won") == [2]
     assert shown["artifact/merged_inventory"].endswith("/outputs/merged_inventory.csv")
     assert shown["artifact/report"].endswith("/reports/report.html")
+
+
+def test_assets_carry_their_columns_the_engine_s_version_and_the_feed_s_hash(world: World) -> None:
+    world.store_config(output={"columns": ["sku", {"column": "price", "as": "Price"}]})
+    world.upload("vendor_1", feed("A,5,10.00"))
+    result = world.run()
+    (event,) = result.asset_materializations_for_node("merged_inventory")
+    columns = event.metadata["dagster/column_schema"].value.columns
+    assert [(each.name, each.type) for each in columns] == [("sku", "text"), ("Price", "money")]
+    assert [each.constraints.nullable for each in columns] == [False, True]
+    feed_bytes = world.artifact("merged_inventory")
+    assert event.tags["dagster/data_version"] == hashlib.sha256(feed_bytes).hexdigest()
+    assert event.tags["dagster/code_version"] == ENGINE_VERSION
+    (spec,) = normalized_inventory.specs
+    names = [each.name for each in spec.metadata["dagster/column_schema"].columns]
+    assert names == list(CANONICAL_COLUMNS)
 
 
 def test_what_people_come_for_stands_before_the_long_tables(world: World) -> None:

@@ -69,6 +69,7 @@ def test_with_nothing_to_do_the_duties_do_nothing(
         "held_runs: runs held: 0",
         "feed_ages: feeds told of: 0",
         "dagster_history: old runs deleted: 0",
+        "invariants: invariants broken: 0",
     ]
 
 

@@ -35,7 +35,7 @@ def alarms(clients: Clients) -> dict[str, Any]:
     return {alarm["AlarmName"]: alarm for alarm in found}
 
 
-def test_one_call_creates_the_seven_alarms_of_an_installation(
+def test_one_call_creates_all_alarms_of_an_installation(
     clients: Clients, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert set_up(clients, "--sns-topic-arn", TOPIC) == 0
@@ -48,6 +48,7 @@ def test_one_call_creates_the_seven_alarms_of_an_installation(
         "created: relay-prod-runs-held",
         "created: relay-prod-dead-letters",
         "created: relay-prod-rate-limited",
+        "created: relay-prod-invariants",
     ]
     assert set(made) == {
         "relay-prod-consecutive-failures",
@@ -57,6 +58,7 @@ def test_one_call_creates_the_seven_alarms_of_an_installation(
         "relay-prod-runs-held",
         "relay-prod-dead-letters",
         "relay-prod-rate-limited",
+        "relay-prod-invariants",
     }
     assert all(alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC] for alarm in made.values())
 
@@ -103,6 +105,10 @@ def test_one_call_creates_the_seven_alarms_of_an_installation(
                 1,
                 "notBreaching",
             ),
+        ),
+        (
+            "relay-prod-invariants",
+            ("InvariantsBroken", "Maximum", "GreaterThanThreshold", 0.0, 3600, 1, "notBreaching"),
         ),
     ],
 )
@@ -154,7 +160,7 @@ def test_running_again_changes_nothing_and_says_so(
     capsys.readouterr()
     assert set_up(clients, "--sns-topic-arn", TOPIC) == 0
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 7
+    assert len(said) == 8
     assert all(line.startswith("unchanged: ") for line in said)
     assert alarms(clients) == before
 

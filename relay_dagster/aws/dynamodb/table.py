@@ -372,6 +372,20 @@ class Table:
         rows = heapq.merge(*shards, key=lambda row: str(row[schema.DUE_AT]))
         return [str(row[schema.KEY]) for row in islice(rows, limit)]
 
+    def scan(self, attributes: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+        """Yield every item's key with some of its attributes, as plain values.
+
+        The items are read one after the other, while they change: what matters is read again.
+        """
+        names = {f"#a{place}": name for place, name in enumerate((schema.KEY, *attributes))}
+        pages = self._clients.dynamodb.get_paginator("scan").paginate(
+            TableName=self.name,
+            ProjectionExpression=", ".join(names),
+            ExpressionAttributeNames=names,
+        )
+        for answer in pages:
+            yield from (unmarshal(row) for row in answer["Items"])
+
     def partition(
         self,
         index: str,

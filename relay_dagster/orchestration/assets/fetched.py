@@ -5,6 +5,7 @@ Glue: the session does it, the metadata shows it.
 
 import dagster as dg
 
+from relay_core.domain.records import ENGINE_VERSION
 from relay_dagster.orchestration.metadata import fetched_metadata
 from relay_dagster.orchestration.partitions import tenant_partitions
 from relay_dagster.orchestration.resources import RunSessions
@@ -14,6 +15,7 @@ from relay_dagster.orchestration.resources import RunSessions
     group_name="inventory",
     partitions_def=tenant_partitions,
     kinds={"s3"},
+    code_version=ENGINE_VERSION,
     description="The latest feed of each vendor, copied into the run and pinned by its manifest.",
 )
 def fetched_inventory(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from relay_core.domain.errors import ContractBrokenError
+from relay_core.domain.records import ENGINE_VERSION
 from relay_dagster.execution.attempt import RunStoppedError
 from relay_dagster.orchestration.assets.normalized import normalized_inventory
 from relay_dagster.orchestration.checks import MERGED_CHECKS, merged_results
@@ -22,6 +23,7 @@ from relay_dagster.orchestration.resources import RunSessions
     deps=[normalized_inventory],
     check_specs=MERGED_CHECKS,
     kinds={"csv"},
+    code_version=ENGINE_VERSION,
     description="The best offer of each SKU, priced: the feed that the merchant gets.",
 )
 def merged_inventory(
@@ -42,4 +44,8 @@ def merged_inventory(
         run.end()
     # Only now is it materialized: a run that was cancelled at the last moment has not got here.
     metadata = merged_metadata(merged, run.attempt)
-    yield dg.MaterializeResult(metadata=metadata, check_results=verdicts)
+    yield dg.MaterializeResult(
+        metadata=metadata,
+        check_results=verdicts,
+        data_version=dg.DataVersion(str(run.attempt.record.feed_sha256)),
+    )

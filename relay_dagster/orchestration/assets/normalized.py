@@ -7,10 +7,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from relay_core.domain.columns import COLUMNS
+from relay_core.domain.records import ENGINE_VERSION
 from relay_dagster.execution.attempt import RunStoppedError
 from relay_dagster.orchestration.assets.fetched import fetched_inventory
 from relay_dagster.orchestration.checks import NORMALIZED_CHECKS, normalized_results
 from relay_dagster.orchestration.metadata import normalized_metadata
+from relay_dagster.orchestration.metadata_tables import column_schema
 from relay_dagster.orchestration.partitions import tenant_partitions
 from relay_dagster.orchestration.resources import RunSessions
 
@@ -21,6 +24,8 @@ from relay_dagster.orchestration.resources import RunSessions
     deps=[fetched_inventory],
     check_specs=NORMALIZED_CHECKS,
     kinds={"pandas", "pandera"},
+    code_version=ENGINE_VERSION,
+    metadata=column_schema((each.name, each.kind) for each in COLUMNS),
     description="Each vendor's rows in the canonical columns; what was refused is listed.",
 )
 def normalized_inventory(

@@ -1,0 +1,186 @@
+"""The doctor names each damage, and has nothing to say of what is whole."""
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from relay_core.domain.codes import RunStatus
+from relay_dagster.aws.dynamodb.schema import feed_key, lock_key, run_key
+from relay_dagster.maintenance.doctor import SLICES, Extent, Invariant, examine, report_broken
+from relay_dagster.maintenance.reconciler import ReconcileTick
+from relay_dagster.orchestration.dagster_instance import DagsterExecutions
+from relay_dagster.runs.model import DueQueue, NewRun
+from relay_dagster.runs.ports import utc_now
+from support.builders import feed
+from support.fakes import embedded_platform
+from support.run_world import TENANT, World
+
+FIRST, HELD, OPEN, NOBODY = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "1239")
+ROWS = [f"S{number:02},5,10.00" for number in range(20)]
+LATER = timedelta(hours=2)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """A published feed, a held one, and a run that waits for its turn."""
+    with embedded_platform() as platform, dg.DagsterInstance.ephemeral() as instance:
+        world = World(platform, instance)
+        world.store_config()
+        for run_id, rows in ((FIRST, ROWS), (HELD, ROWS[:2])):
+            world.upload("vendor_1", feed(*rows), name=f"{run_id[0]}.csv")
+            world.run(run_id)
+        ReconcileTick(platform, DagsterExecutions(instance)).run()
+        assert world.record(FIRST).acknowledged_at is not None
+        assert world.record(HELD).status is RunStatus.HELD
+        platform.ledger.reserve(NewRun(run_id=OPEN, tenant_id=TENANT))
+        platform.ledger.mark_sent(OPEN, str(uuid.uuid4()))
+        yield world
+
+
+def found(world: World, **extent: Any) -> list[tuple[Invariant, str]]:
+    findings = examine(world.platform, utc_now() + LATER, Extent(**extent))
+    return [(each.invariant, each.subject) for each in findings]
+
+
+@contextlib.contextmanager
+def changed(world: World, key: str, **values: Any) -> Iterator[None]:
+    """Set attributes of an item, or remove those that are None; put the item back in the end."""
+    name, database = world.platform.settings.runs_table, world.platform.clients.dynamodb
+    before = database.get_item(TableName=name, Key={"pk": {"S": key}}).get("Item")
+    item = {**(before or {"pk": {"S": key}}), **values}
+    kept = {attribute: value for attribute, value in item.items() if value is not None}
+    database.put_item(TableName=name, Item=kept)
+    try:
+        yield
+    finally:
+        if before is None:
+            database.delete_item(TableName=name, Key={"pk": {"S": key}})
+        else:
+            database.put_item(TableName=name, Item=before)
+
+
+@contextlib.contextmanager
+def without(world: World, key: str, data: bytes | None = None) -> Iterator[None]:
+    """Delete an object, or give it other bytes; put it back in the end."""
+    objects = world.platform.objects
+    before = objects.read(key)
+    if data is None:
+        objects.delete(key)
+    else:
+        objects.put(key, data)
+    try:
+        yield
+    finally:
+        objects.put(key, before)
+
+
+@contextlib.contextmanager
+def stray(world: World) -> Iterator[None]:
+    """Put a run's message among the dead letters, as nobody does who says why."""
+    sqs, queue = world.platform.clients.sqs, world.platform.queue
+    sqs.send_message(QueueUrl=queue.dlq_url, MessageBody=world.record(FIRST).job.body())
+    try:
+        yield
+    finally:
+        sqs.purge_queue(QueueUrl=queue.dlq_url)
+
+
+def other_hash(world: World) -> dict[str, Any]:
+    name, database = world.platform.settings.runs_table, world.platform.clients.dynamodb
+    item = database.get_item(TableName=name, Key={"pk": {"S": feed_key(TENANT)}})["Item"]
+    publications = [
+        {"M": {**each["M"], "sha256": {"S": "0" * 64}}} for each in item["publications"]["L"]
+    ]
+    return {"publications": {"L": publications}}
+
+
+DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
+    "a run that has no time of its next check": (
+        lambda world: changed(world, run_key(OPEN), due_at=None, due_shard=None),
+        Invariant.UNCHECKED_RUN,
+    ),
+    "a run whose check is long over": (
+        lambda world: changed(
+            world,
+            run_key(OPEN),
+            due_lane={"S": DueQueue.ATTEMPT},
+            due_at={"S": "2020-01-01T00:00:00.000000Z"},
+        ),
+        Invariant.OVERDUE_RUN,
+    ),
+    "a record that this release cannot read": (
+        lambda world: changed(world, run_key(OPEN), due_at={"S": "tomorrow"}, stage={"S": "?"}),
+        Invariant.UNREADABLE_ITEM,
+    ),
+    "a lock of a run that is not there": (
+        lambda world: changed(world, lock_key("other"), holder={"S": NOBODY}),
+        Invariant.LOCK_WITHOUT_RUN,
+    ),
+    "a lock of a run that has ended": (
+        lambda world: changed(world, lock_key("other"), holder={"S": FIRST}),
+        Invariant.LOCK_WITHOUT_RUN,
+    ),
+    "a run that thinks it has the lock": (
+        lambda world: changed(world, lock_key(TENANT), holder=None),
+        Invariant.RUN_WITHOUT_LOCK,
+    ),
+    "a pointer to another hash": (
+        lambda world: changed(world, feed_key(TENANT), **other_hash(world)),
+        Invariant.OTHER_FEED,
+    ),
+    "a pointer whose feed is gone": (
+        lambda world: without(world, world.platform.runs.feed(TENANT).in_force.key),
+        Invariant.FEED_GONE,
+    ),
+    "a held feed that is gone": (
+        lambda world: without(world, world.record(HELD).feed_key),
+        Invariant.HELD_FEED_GONE,
+    ),
+    "a hold of a run that is not held": (
+        lambda world: changed(world, feed_key(TENANT), held_run_id={"S": FIRST}),
+        Invariant.HOLD_WITHOUT_RUN,
+    ),
+    "artifacts that are gone": (
+        lambda world: without(world, world.record(FIRST).artifacts["run_summary"]),
+        Invariant.ARTIFACTS_GONE,
+    ),
+    "a dead letter that nobody knows": (stray, Invariant.UNKNOWN_DEAD_LETTER),
+}
+
+
+def test_what_is_whole_has_no_finding(world: World) -> None:
+    assert found(world, reads_bytes=True) == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_each_damage_is_named(world: World, damage: str) -> None:
+    do, invariant = DAMAGES[damage]
+    with do(world):
+        assert {each for each, _ in found(world)} == {invariant}
+
+
+def test_a_feed_of_other_bytes_is_found_where_feeds_are_read(world: World) -> None:
+    pointer = world.platform.runs.feed(TENANT)
+    assert pointer is not None
+    with without(world, pointer.in_force.key, b"sku,price\n"):
+        assert found(world) == []
+        assert found(world, reads_bytes=True) == [(Invariant.OTHER_FEED, f"tenant {TENANT}")]
+
+
+def test_the_artifacts_of_each_run_are_asked_for_in_one_part_of_a_day(world: World) -> None:
+    parts = [part for part in range(SLICES) if Extent(part=part).has(FIRST)]
+    assert len(parts) == 1
+    with without(world, world.record(FIRST).artifacts["run_summary"]):
+        assert found(world, part=parts[0]) != []
+        assert found(world, part=(parts[0] + 1) % SLICES) == []
+
+
+def test_the_hourly_look_says_how_many_are_broken(world: World) -> None:
+    with changed(world, lock_key("other"), holder={"S": NOBODY}):
+        assert report_broken(world.platform, utc_now()) == 1
+    assert report_broken(world.platform, utc_now()) == 0
