@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -17,8 +16,6 @@ EMPTY = (BARE, LOADED)
 LAUNCHERS = ("default", "celery")
 INTAKE_SHARE = 8
 """Of runs dispatched for each that executes, where code is loaded: as docs/DEPLOY.md advises."""
-AS_INSTALLED = Path(__file__).parent / "as_installed"
-"""What every process of the stack does first, so that it loads what an installation would."""
 
 
 class BenchStack(Stack):
@@ -35,11 +32,9 @@ class BenchStack(Stack):
         is_loaded = launcher == "celery"
         extra = (*EMPTY, *((REDIS,) if is_loaded else ()))
         ports = {name: free_port() for name in extra}
-        found_first = (str(AS_INSTALLED), os.environ.get("PYTHONPATH", ""))
         environment = {
             "WORKER_MAX_CONCURRENCY": str(concurrency),
             **({"RELAY_INTAKE_LIMIT": str(INTAKE_SHARE * concurrency)} if is_loaded else {}),
-            "PYTHONPATH": os.pathsep.join(filter(None, found_first)),
         }
         super().__init__(home, ports=ports, environment=environment)
         self._name_locations()

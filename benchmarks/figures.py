@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import ast
 import io
-import os
 import re
 import resource
 import subprocess
@@ -38,8 +37,6 @@ from support.source_tree import (  # noqa: E402
 )
 
 PACKAGES = tuple(ORDER)
-AS_INSTALLED = Path(__file__).parent / "as_installed"
-"""Hides what no installation has: Pandera would load hypothesis, which .venv has for the tests."""
 READER = re.compile(r"(xlsx|xls|ods|workbook|jsonl|json_lines|compression|gzip)")
 CONFIG = """\
 schema_version: 1
@@ -224,9 +221,8 @@ def _of_starts(rounds: int) -> Iterator[Figure]:
 def start(arguments: Sequence[str]) -> float:
     """Return the seconds of CPU that a new Python takes, its children with it."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = os.environ | {"PYTHONPATH": str(AS_INSTALLED)}
     command = [sys.executable, *arguments]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -25,7 +25,6 @@ from typing import Any
 from botocore.client import BaseClient
 
 from benchmarks import tables
-from benchmarks.bench_stack import AS_INSTALLED
 from benchmarks.feeds import Shape, write_feeds
 from benchmarks.sitting import ROOT
 from benchmarks.subjects import stored_tenant
@@ -79,10 +78,7 @@ def _in_a_process(platform: Platform) -> Mapping[str, float]:
     platform.ledger.reserve(request)
     platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
     command = [sys.executable, "-m", "benchmarks.run_steps", "--run-id", run_id]
-    environment = os.environ | {"PYTHONPATH": str(AS_INSTALLED)}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     told: Mapping[str, float] = json.loads(done.stdout.splitlines()[-1])
     return told
 

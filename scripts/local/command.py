@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections import Counter
@@ -31,8 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from local.check import check
 
             return check(request)
+        gc.disable()  # what is loaded is many objects, and no garbage
         from local.run import run
 
+        gc.enable()
         finished = run(request, arguments.output_dir)
     except UsageError as error:
         print(*error.faults, sep="\n", file=sys.stderr)

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from local.explain import explain
 from local.output import FolderSink, fresh_tree
 from local.request import Request, UsageError
 from relay_core.columnar.process_tuning import tune_process
@@ -64,7 +63,11 @@ def run(request: Request, output_dir: Path) -> LocalRun:
             else:
                 findings = _run(request.config, request, sink, clock)
             _write_reports(request, findings, sink, clock)
-            told = explain(request.explain, findings, request.context.run_id, KEYS, tree)
+            told = []
+            if request.explain:
+                from local.explain import explain  # loads what no other run needs
+
+                told = explain(request.explain, findings, request.context.run_id, KEYS, tree)
     except OSError as error:
         raise UsageError(f"{error.filename or output_dir}: {error.strerror or error}") from None
     output = None if request.config is None else request.config.output
