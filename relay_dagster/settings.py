@@ -67,6 +67,7 @@ def _network(text: str) -> str:
 
 
 _Whole = Annotated[int, Field(ge=1, le=1_000_000)]
+_Kept = Annotated[int, Field(ge=1, le=1000)]  # they are one item of DynamoDB
 _Limit = Annotated[int, Field(ge=1)]
 _LimitOrNone = Annotated[int, Field(ge=0)]
 _Attempts = Annotated[int, Field(ge=1, le=1000)]
@@ -281,7 +282,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     """Everything that the environment says."""
 
     artifact_bucket: str = Field(validation_alias="ARTIFACT_BUCKET")
-    keep_published: _Whole = Field(10, validation_alias="RELAY_KEEP_PUBLISHED")
+    keep_published: _Kept = Field(10, validation_alias="RELAY_KEEP_PUBLISHED")
     deletion_grace_hours: _Hours = Field(168, validation_alias="RELAY_DELETION_GRACE_HOURS")
     runs_table: str = Field(validation_alias="RUNS_TABLE")
     tenants_table: str = Field(validation_alias="TENANTS_TABLE")

@@ -87,7 +87,9 @@ def _resources() -> dict[str, Any]:
         "ArtifactBucket": {**_kept("S3::Bucket", _bucket()), "DependsOn": "UploadsQueuePolicy"},
         "RunsTable": _table(schema.runs_table(Sub("${NamePrefix}-runs")), expires=True),
         "TenantsTable": _table(schema.tenants_table(Sub("${NamePrefix}-tenants")), expires=False),
-        "AuditTable": _table(schema.audit_table(Sub("${NamePrefix}-audit")), expires=True),
+        "AuditTable": _table(
+            schema.audit_table(Sub("${NamePrefix}-audit")), expires=True, streams=True
+        ),
         "JobsDlq": _queue("jobs-dlq", resources.dlq_attributes()),
         "JobsQueue": _queue(
             "jobs",
@@ -160,7 +162,9 @@ def _rule(rule: Mapping[str, Any]) -> Line:
     )
 
 
-def _table(definition: Mapping[str, Any], *, expires: bool) -> dict[str, Any]:
+def _table(
+    definition: Mapping[str, Any], *, expires: bool, streams: bool = False
+) -> dict[str, Any]:
     expiry = {"AttributeName": schema.EXPIRY, "Enabled": True}
     return _kept(
         "DynamoDB::Table",
@@ -169,6 +173,7 @@ def _table(definition: Mapping[str, Any], *, expires: bool) -> dict[str, Any]:
             "DeletionProtectionEnabled": True,
             "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
             **({"TimeToLiveSpecification": expiry} if expires else {}),
+            **({"StreamSpecification": {"StreamViewType": "NEW_IMAGE"}} if streams else {}),
         },
     )
 

@@ -86,9 +86,18 @@ class JobQueue:
         return self._send(self.queue_url, message.body, message.attributes, delay_seconds)
 
     @maps_aws_errors
-    def receive(self, limit: int = MAX_MESSAGES, *, wait_seconds: int = 0) -> list[Message]:
-        """Receive up to ``limit`` messages (ten at most), waiting for the first."""
-        return receive(self._clients, self.queue_url, limit, wait_seconds)
+    def receive(
+        self,
+        limit: int = MAX_MESSAGES,
+        *,
+        wait_seconds: int = 0,
+        hidden_seconds: int | None = None,
+    ) -> list[Message]:
+        """Receive up to ``limit`` messages (ten at most), waiting for the first.
+
+        They stay hidden for so many seconds, None for the queue's own.
+        """
+        return receive(self._clients, self.queue_url, limit, wait_seconds, hidden_seconds)
 
     @maps_aws_errors
     def extend(self, receipt_handle: str, seconds: float) -> bool:
@@ -249,12 +258,20 @@ def _legal(value: str) -> str:
     return "".join(legal)[:_MAX_CAUSE_CHARACTERS]
 
 
-def receive(clients: Clients, queue_url: str, limit: int, wait_seconds: int) -> list[Message]:
+def receive(
+    clients: Clients,
+    queue_url: str,
+    limit: int,
+    wait_seconds: int,
+    hidden_seconds: int | None = None,
+) -> list[Message]:
     """Receive up to ``limit`` messages of a queue (ten at most), waiting for the first."""
+    hidden: Any = {} if hidden_seconds is None else {"VisibilityTimeout": hidden_seconds}
     answer = clients.sqs_polling.receive_message(
         QueueUrl=queue_url,
         MaxNumberOfMessages=min(limit, MAX_MESSAGES),
         WaitTimeSeconds=min(wait_seconds, LONG_POLL_SECONDS),
+        **hidden,
         MessageSystemAttributeNames=list(_SYSTEM_ATTRIBUTES),
         MessageAttributeNames=["All"],
     )

@@ -6,6 +6,7 @@ so a final run has them; whoever ends the run otherwise writes them again.
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn, Self
 
@@ -30,6 +31,9 @@ log = event_log()
 
 _MAX_GUARDS, _MAX_SKU_LENGTH = 20, 200
 """The record keeps so many of the tripped guards, with SKUs cut to so many characters."""
+
+
+_WITH_FEED = (RunStatus.SUCCEEDED, RunStatus.HELD)
 
 
 class RunStoppedError(Exception):
@@ -210,8 +214,17 @@ class Attempt:
         except (RunError, ExternalServiceError) as problem:
             # It has another end already, or the reconciler finds it dead and ends it.
             self._log("run_not_timed_out", reason=str(problem))
-        finally:
-            self._end_process()
+            if self._has_succeeded():
+                return  # just now: what is left to do is to count it
+        self._end_process()
+
+    def _has_succeeded(self) -> bool:
+        """Tell whether this process has published or held the run's feed."""
+        with suppress(ExternalServiceError):
+            found = self._platform.runs.get(self.record.run_id)
+            mine = found is not None and found.dagster_run_id == self.record.dagster_run_id
+            return found is not None and mine and found.status in _WITH_FEED
+        return False
 
     def _report(self, status: RunStatus) -> Outcome:
         self.io.wait()

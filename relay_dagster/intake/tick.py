@@ -7,6 +7,7 @@ message that fails affects no other, and comes again.
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -38,6 +39,9 @@ from relay_dagster.wiring import Platform
 POLL_SECONDS = 20
 # A tick may last 60 seconds; messages that it receives late must still be handled.
 RECEIVE_UNTIL_SECONDS = 25
+RECEIVED_HIDDEN_SECONDS = 30
+"""For so long a message is out of sight until something is decided of it: should the intake die
+meanwhile, it comes again after that."""
 
 SERVED_LATELY = timedelta(minutes=10)
 _RUNS_LOOKED_AT = 5
@@ -96,6 +100,7 @@ class IntakeTick:
             received = self.platform.queue.receive(
                 min(MAX_MESSAGES, self._left),
                 wait_seconds=max(0, min(int(wait), LONG_POLL_SECONDS)),
+                hidden_seconds=min(RECEIVED_HIDDEN_SECONDS, self._visibility),
             )
             yield from received
             now = self.monotonic()
@@ -156,8 +161,10 @@ class IntakeTick:
             self._act(action, message, facts.record)
 
     def _report_fault(self, message: Message, error: Exception) -> None:
-        """Report a message that could not be handled; it comes again."""
+        """Report a message that could not be handled; it comes again, once others have come."""
         report_fault(self.platform.metrics, "message_not_handled", error, **_about(message))
+        with suppress(ExternalServiceError):
+            self.platform.queue.extend(message.receipt_handle, self._visibility)
 
     def _facts(self, message: Message) -> MessageFacts:
         count, now = message.receive_count, self.clock()
@@ -185,6 +192,10 @@ class IntakeTick:
         return MessageFacts(
             receive_count, self.clock(), record, is_its_turn=is_its_turn, execution=execution
         )
+
+    @property
+    def _visibility(self) -> int:
+        return self.platform.settings.visibility_timeout_seconds
 
     @property
     def _policy(self) -> IntakePolicy:
@@ -226,14 +237,12 @@ class IntakeTick:
 
     def _keep_waiting(self, message: Message, run_id: str, seconds: float | None = None) -> None:
         ledger, queue = self.platform.ledger, self.platform.queue
+        seconds = self._visibility if seconds is None else seconds
+        hidden_for = timedelta(seconds=seconds)
         ledger.note_receive(
-            run_id,
-            message.message_id,
-            message.receipt_handle,
-            hidden_for=None if seconds is None else timedelta(seconds=seconds),
+            run_id, message.message_id, message.receipt_handle, hidden_for=hidden_for
         )
-        if seconds is not None:
-            queue.extend(message.receipt_handle, seconds)
+        queue.extend(message.receipt_handle, seconds)
 
     def _leave_alone(self, record: RunRecord, message: Message | None = None) -> None:
         """Leave a run to the reconciler, and its message, if there is one, hidden."""
@@ -266,6 +275,8 @@ class IntakeTick:
             return
         self.dispatched.append(record)
         log.info("run_dispatched", attempt=record.attempt, **record.log_facts)
+        if message is not None:
+            self.platform.queue.extend(message.receipt_handle, self._visibility)
 
     def _replace(self, message: Message, record: RunRecord, delay_seconds: int) -> None:
         queue = self.platform.queue

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_dagster.aws.job_queue import CAUSE, Message
-from relay_dagster.drain import Deadline
+from relay_dagster.aws.metrics import report_fault
+from relay_dagster.drain import Deadline, drain
 from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
 from relay_dagster.maintenance.memory import Memory
@@ -54,6 +55,11 @@ def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -
     Returns:
         How many were resolved.
     """
+
+    def report(each: tuple[Message, Job, RunRecord | None], error: Exception) -> None:
+        message_id = each[0].message_id
+        report_fault(platform.metrics, "dead_letter_not_resolved", error, message_id=message_id)
+
     resolved = 0
     for messages in read_whole(platform.queue, deadline):
         jobs: dict[str, Job] = {}
@@ -61,10 +67,12 @@ def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -
             with suppress(NotAJobError):
                 jobs[message.message_id] = Job.parse(message.body)
         records = platform.runs.get_many({job.run_id for job in jobs.values()})
-        for message in messages:
-            job = jobs.get(message.message_id)
-            if job is not None:
-                resolved += _resolve(platform, message, job, records.get(job.run_id))
+        found = [
+            (message, job, records.get(job.run_id))
+            for message in messages
+            if (job := jobs.get(message.message_id)) is not None
+        ]
+        resolved += sum(map(bool, drain(found, lambda each: _resolve(platform, *each), report)))
     return resolved
 
 

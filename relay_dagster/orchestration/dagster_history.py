@@ -7,8 +7,8 @@ tables, the same way in SQLite and in PostgreSQL. The database itself reuses the
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -64,14 +64,25 @@ class _Names:
         """Tell whether a text names a run of the tenant."""
         return any(found in self.run_ids for found in _UUID.findall(text or ""))
 
-    def are_in(self, text: str | None) -> bool:
-        """Tell whether a text names the tenant, as a word of its own, or a run of it."""
-        word = rf"(?:(?<![\w-])|(?<=\\[nt])){re.escape(self.tenant_id)}(?![\w-])"
-        return self.name_runs(text) or re.search(word, text or "") is not None
+    def are_in_tick(self, body: str) -> bool:
+        """Tell whether a tick names the tenant, or a run of it.
+
+        In an error any word may be its name; elsewhere a text is, or says that it is a tenant: the
+        sensors' own words are names of tenants, too.
+        """
+        document, name = json.loads(body), re.escape(self.tenant_id)
+        error = json.dumps(document.pop("error", None))
+        word = rf"(?:(?<![\w-])|(?<=\\[nt])){name}(?![\w-])"
+        told = re.compile(rf"{name}|.*\btenants?[ /]{name}(?![\w-]).*", re.S)
+        return (
+            self.name_runs(body)
+            or re.search(word, error) is not None
+            or any(told.fullmatch(each) for each in _texts(document))
+        )
 
     def are_quoted_in(self, text: str | None) -> bool:
-        """Tell whether a text has the tenant's id as a JSON text, at any depth."""
-        return f'"{self.tenant_id}"' in (text or "").replace("\\", "")
+        """Tell whether a JSON text has the tenant's id as a value, at any depth."""
+        return self.tenant_id in _texts(text or "")
 
     def without_runs(self, value: Any) -> Any:
         """Return a JSON value without the texts that name runs of the tenant."""
@@ -185,7 +196,7 @@ class DagsterHistory(OnInstance):
         count = 0
         for row in rows:
             is_last = names.name_runs(row.last_run_id) or names.name_runs(row.last_materialization)
-            if not is_last and not names.are_in(row.cached_status_data):
+            if not is_last and not names.are_quoted_in(row.cached_status_data):
                 continue
             changed: dict[str, Any] = {"cached_status_data": None}
             if is_last:
@@ -245,7 +256,7 @@ class DagsterHistory(OnInstance):
             )
             with self._schedules() as connection:
                 rows = connection.execute(wanted).all()
-                its_own = [row.id for row in rows if names.are_in(row.tick_body)]
+                its_own = [row.id for row in rows if names.are_in_tick(row.tick_body)]
                 if its_own:
                     count += _rows(connection, sa.delete(_TICKS).where(_TICKS.c.id.in_(its_own)))
             if not rows:
@@ -279,6 +290,19 @@ class DagsterHistory(OnInstance):
 
     def _schedules(self) -> AbstractContextManager[sa.Connection]:
         return _sql(self._instance.schedule_storage).connect()
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts that a JSON value holds, at any depth, of JSON in texts, too; no keys."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+    elif isinstance(value, str):
+        if value[:1] in ("{", "["):
+            with suppress(ValueError):
+                yield from _texts(json.loads(value))
+                return
+        yield value
 
 
 def _sql(storage: Any) -> Any:

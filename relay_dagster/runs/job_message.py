@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_dagster.runs.identifiers import is_id, is_run_id
 
 _MAX_SHOWN = 100
+_MAX_VENDORS = DEFAULT_LIMITS.vendors
 
 
 class NotAJobError(ValueError):
@@ -85,6 +87,8 @@ def _read_vendors(value: object) -> tuple[str, ...] | None:
         isinstance(vendor, str) and is_id(vendor) for vendor in value
     ):
         raise _refusal("vendors", "a list of vendor ids", value)
+    if len(value) > _MAX_VENDORS:
+        raise _refusal("vendors", f"a list of at most {_MAX_VENDORS}", len(value))
     return tuple(value)
 
 

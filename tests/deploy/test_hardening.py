@@ -214,3 +214,10 @@ def test_dagsters_processes_reach_aws_receivers_of_webhooks_and_each_other_alone
         for each in of_type("AWS::EC2::SecurityGroupEgress").values()
     }
     assert inside == {("DagsterSecurityGroup", 4000), ("DatabaseSecurityGroup", 5432)}
+
+
+def test_the_api_reaches_aws_alone_and_the_database_nothing() -> None:
+    api = properties("ApiSecurityGroup")["SecurityGroupEgress"]
+    assert {(each["FromPort"], each["ToPort"]) for each in api} == {(443, 443)}
+    (database,) = properties("DatabaseSecurityGroup")["SecurityGroupEgress"]
+    assert database["CidrIp"] == "127.0.0.1/32"

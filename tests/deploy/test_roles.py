@@ -433,6 +433,15 @@ def test_of_tenants_items_the_code_server_writes_webhooks_and_deletions_alone() 
     ]
 
 
+def test_a_run_reads_no_keys_and_no_secrets_of_webhooks() -> None:
+    for action in ("dynamodb:GetItem", "dynamodb:ConditionCheckItem"):
+        assert not [
+            key
+            for key in ("KEY#", "KEYS#", "WEBHOOKS#", "PAUSE#")
+            if any(each.allows(Need(action, "TenantsTable", key)) for each in grants("RunRole"))
+        ]
+
+
 def conditions_of(action: str) -> list[Any]:
     """Return on which conditions the API may do something to an upload."""
     upload = Need(action, "ArtifactBucket/tenants/acme/inbound/vendor_1/feed.csv")

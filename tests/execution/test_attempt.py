@@ -25,7 +25,7 @@ from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.maintenance.dead_run_reports import write_reports
 from relay_dagster.runs.errors import ClaimRefusedError, FenceLostError, TenantBusyError
-from relay_dagster.runs.model import RunRecord, Trigger
+from relay_dagster.runs.model import Outcome, RunRecord, Trigger
 from relay_dagster.runs.service import RunService
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
@@ -355,6 +355,21 @@ def test_an_attempt_that_has_ended_is_not_late_any_more() -> None:
         assert not ended.wait(0.7)
         attempt.close()
         assert current(platform).status is RunStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("other", [False, True], ids=["its_own_end", "cancelled"])
+def test_a_run_that_has_just_succeeded_is_not_late_and_is_counted(other: bool) -> None:
+    with embedded_platform(heartbeat_seconds=3600, run_timeout_seconds=3600) as platform:
+        dispatch_run(platform)
+        ended = threading.Event()
+        attempt = Attempt.claim(platform, launch(), end_process=ended.set)
+        if other:
+            platform.ledger.cancel(RUN_ID)
+        else:
+            platform.ledger.succeed(attempt.record.fence, Outcome())
+        attempt._time_out()
+        attempt.close()
+        assert ended.is_set() == other
 
 
 def test_a_process_is_ended_whatever_its_threads_are_doing() -> None:

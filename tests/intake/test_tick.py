@@ -2,7 +2,8 @@
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -107,6 +108,39 @@ def test_a_posted_run_is_dispatched_and_its_message_kept(
     assert in_queue(platform) == 1
 
 
+@pytest.mark.parametrize("dies", [False, True], ids=["dispatched", "dies"])
+def test_an_intake_that_dies_costs_half_a_minute_and_not_the_whole_time_out(
+    instance: dg.DagsterInstance, clock: FakeClock, dies: bool
+) -> None:
+    with embedded_platform(clock) as platform:
+        posted(platform)
+        client, hidden = platform.clients.sqs, list[int]()
+
+        def note(params: dict[str, Any], **_: Any) -> None:
+            hidden.append(json.loads(params["body"])["VisibilityTimeout"])
+
+        def die(**_: Any) -> None:
+            raise SystemExit
+
+        handlers: list[tuple[Any, str, Callable[..., None]]] = [
+            (each.meta.events, f"before-call.sqs.{call}", note)
+            for each in (client, platform.clients.sqs_polling)
+            for call in ("ReceiveMessage", "ChangeMessageVisibility")
+        ]
+        if dies:
+            events = platform.clients.dynamodb.meta.events
+            handlers.append((events, "before-call.dynamodb.TransactWriteItems", die))
+        for events, name, handler in handlers:
+            events.register(name, handler)
+        try:
+            with pytest.raises(SystemExit) if dies else nullcontext():
+                tick(platform, instance, clock)
+        finally:
+            for events, name, handler in handlers:
+                events.unregister(name, handler)
+        assert hidden == ([30] if dies else [30, 300])
+
+
 def test_a_message_is_one_look_at_its_run_and_one_write(
     platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
 ) -> None:
@@ -118,6 +152,7 @@ def test_a_message_is_one_look_at_its_run_and_one_write(
         "sqs.ReceiveMessage": 1,
         "dynamodb.GetItem": 1,
         "dynamodb.TransactWriteItems": 1,
+        "sqs.ChangeMessageVisibility": 1,  # to the whole time-out, once it is dispatched
     }
 
 

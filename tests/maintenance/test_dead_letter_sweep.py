@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from relay_core.domain.codes import RunStatus
+from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.maintenance.dead_letter_sweep import (
     AT_LEAST_EVERY_SECONDS,
     DeadLetterCount,
@@ -93,6 +94,35 @@ def test_a_body_that_is_no_job_stays_for_the_operator(platform: Platform) -> Non
     platform.clients.sqs.send_message(QueueUrl=platform.queue.dlq_url, MessageBody="hello")
     assert resolve_dead_letters(platform) == 0
     assert len(platform.queue.peek_dead()) == 1
+
+
+def test_a_job_of_too_many_vendors_is_none_and_holds_up_no_other(platform: Platform) -> None:
+    oversize = Job(str(uuid.uuid4()), "acme", tuple(f"v{n}" * 20 for n in range(201)))
+    stray(platform, oversize)
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    stray(platform, record.job)
+    assert resolve_dead_letters(platform) == 1
+    assert platform.queue.count_dead() == 1
+
+
+def test_a_letter_that_cannot_be_resolved_holds_up_no_other(platform: Platform) -> None:
+    jobs, client = [new_job(tenant) for tenant in ("a", "b", "c")], platform.clients.dynamodb
+    faults = iter([ExternalServiceError("dynamodb.TransactWriteItems", "refused")])
+
+    def refuse(**_: object) -> None:
+        for fault in faults:
+            raise fault
+
+    for job in jobs:
+        stray(platform, job)
+    client.meta.events.register("before-call.dynamodb.TransactWriteItems", refuse)
+    try:
+        assert resolve_dead_letters(platform) == 2
+        resolve_dead_letters(platform)
+    finally:
+        client.meta.events.unregister("before-call.dynamodb.TransactWriteItems", refuse)
+    records = platform.runs.get_many({job.run_id for job in jobs})
+    assert [each.status for each in records.values()] == [RunStatus.FAILED] * 3
 
 
 def bury(platform: Platform, letters: int) -> None:

@@ -139,6 +139,39 @@ def test_ticks_that_tell_of_it_go(instance: dg.DagsterInstance, text: str, goes:
     assert left == ({"STARTED"} if goes else {"SUCCESS", "STARTED"})
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"skip_reason": "3 runs were due"}',
+        '{"skip_reason": "2 messages, 1 attempts dispatched", "runs": []}',
+    ],
+)
+@pytest.mark.parametrize("name", ["runs", "dispatched", "skip_reason"])
+def test_a_tenant_whose_name_is_a_word_of_the_sensors_takes_no_other_s_ticks(
+    instance: dg.DagsterInstance, name: str, body: str
+) -> None:
+    storage: Any = instance.schedule_storage
+    told = json.dumps({"skip_reason": f"tenant {name}: too many writers at once"})
+    with storage.connect() as connection:
+        for each in (body, told):
+            tick = {"job_origin_id": "o", "status": "SUCCESS", "tick_body": each}
+            connection.execute(TICKS.insert().values(**tick))
+    DagsterHistory(instance).remove_tenant(name, (), lambda: False)
+    assert rows(storage.connect, sa.select(TICKS.c.tick_body)) == [body]
+
+
+def test_a_backfill_waits_for_no_tenant_that_is_called_like_one_of_its_keys(
+    instance: dg.DagsterInstance,
+) -> None:
+    storage: Any = instance.run_storage
+    with storage.connect() as connection:
+        body = json.dumps({"partition_names": json.dumps(["acme2"]), "data": '{"target": {}}'})
+        row = {"key": "open", "status": "REQUESTED", "timestamp": sa.func.now(), "body": body}
+        connection.execute(BACKFILLS.insert().values(**row))
+    for name in ("partition_names", "target"):
+        assert DagsterHistory(instance).remove_tenant(name, (), lambda: False).is_all
+
+
 def test_a_backfill_that_named_it_goes_once_it_has_ended(instance: dg.DagsterInstance) -> None:
     storage: Any = instance.run_storage
     with storage.connect() as connection:

@@ -47,9 +47,9 @@ yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
 
 
 @cache
-def template() -> dict[str, Any]:
-    """Return the template with every short form made long; it is shared, leave it as it is."""
-    return yaml.load(TEMPLATE.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+def template(path: Path = TEMPLATE) -> dict[str, Any]:
+    """Return a template with every short form made long; it is shared, leave it as it is."""
+    return yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
 
 
 def properties(logical_id: str) -> dict[str, Any]:

@@ -45,23 +45,27 @@ _TRANSACTION_ACTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One permission that a call takes."""
+    """One permission that a call takes; of an item also how its key begins."""
 
     action: str
     resource: str
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One statement of a role; patterns of actions and resources."""
+    """One statement of a role; patterns of actions, resources and leading keys of items."""
 
     actions: tuple[str, ...]
     resources: tuple[str, ...]
+    keys: tuple[str, ...] = ("*",)
 
     def allows(self, need: Need) -> bool:
         """Tell whether the need is met."""
-        return need.action in self.actions and any(
-            fnmatchcase(need.resource, pattern) for pattern in self.resources
+        return (
+            need.action in self.actions
+            and any(fnmatchcase(need.resource, pattern) for pattern in self.resources)
+            and any(fnmatchcase(need.key, pattern) for pattern in self.keys)
         )
 
 
@@ -117,12 +121,15 @@ class Calls:
         if operation == "TransactWriteItems":
             for item in params["TransactItems"]:
                 ((kind, body),) = item.items()
-                yield Need(f"dynamodb:{_TRANSACTION_ACTIONS[kind]}", self._table(body))
+                action = f"dynamodb:{_TRANSACTION_ACTIONS[kind]}"
+                yield Need(action, self._table(body), _key_in(body))
         elif operation in ("BatchGetItem", "BatchWriteItem"):
-            for table in params["RequestItems"]:
-                yield Need(f"dynamodb:{operation}", self._table({"TableName": table}))
+            for table, asked in params["RequestItems"].items():
+                for key in asked["Keys"] if operation == "BatchGetItem" else [{}]:
+                    resource = self._table({"TableName": table})
+                    yield Need(f"dynamodb:{operation}", resource, _key_in({"Key": key}))
         else:
-            yield Need(f"dynamodb:{operation}", self._table(params))
+            yield Need(f"dynamodb:{operation}", self._table(params), _key_in(params))
 
     def _table(self, params: Mapping[str, Any]) -> str:
         settings = self.platform.settings
@@ -133,6 +140,12 @@ class Calls:
         }
         index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
         return f"{names[params['TableName']]}{index}"
+
+
+def _key_in(params: Mapping[str, Any]) -> str:
+    """Return how the key of an item begins that a call is about, "" of other calls."""
+    item = params.get("Key") or params.get("Item") or {}
+    return str(item["pk"]["S"]).partition("#")[0] + "#" if "pk" in item else ""
 
 
 @contextmanager
@@ -158,7 +171,15 @@ def recorded(platform: Platform, *others: Clients) -> Iterator[Calls]:
 def grants(role: str) -> list[Grant]:
     """Return what a role of the template allows."""
     return [
-        Grant(tuple(_list(statement["Action"])), tuple(_resources(statement["Resource"])))
+        Grant(
+            tuple(_list(statement["Action"])),
+            tuple(_resources(statement["Resource"])),
+            tuple(
+                statement.get("Condition", {})
+                .get("ForAllValues:StringLike", {})
+                .get("dynamodb:LeadingKeys", ["*"])
+            ),
+        )
         for policy in properties(role)["Policies"]
         for statement in policy["PolicyDocument"]["Statement"]
     ]
