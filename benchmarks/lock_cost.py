@@ -77,9 +77,9 @@ def _batches(folder: str) -> tuple[RowReader, list[TextBatch]]:
     parser = config.vendors[0].parser
     parsed = parse_feed(Path(folder, "vendor_1.csv").read_bytes(), parser)
     sku_map = read_sku_map(Path(folder, "vendor_1.map.csv").read_bytes())
-    positions = plan_columns(parsed.headers or (), parser).positions
+    plan = plan_columns(parsed.headers or (), parser)
     requested_at = to_microseconds(datetime.fromisoformat(REQUESTED_AT))
-    reader = RowReader(positions, parser, config.zone, requested_at, sku_map)
+    reader = RowReader(plan, parser, config.zone, requested_at, sku_map)
     return reader, list(parsed.batches)
 
 

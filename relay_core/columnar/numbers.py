@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +20,11 @@ from relay_core.columnar.column_values import (
     ColumnValues,
     Faults,
     fault_code,
-    read_distinct,
 )
 from relay_core.columnar.text import (
     Bools,
     Ints,
+    Rows,
     change_rows,
     fill,
     flags_of,
@@ -35,9 +34,15 @@ from relay_core.columnar.text import (
     values_of,
     with_nulls,
 )
-from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT_UNITS, MONEY_UNIT, CellOptions
+from relay_core.domain.cell_rules import (
+    LARGEST_WHOLE,
+    MONEY_LIMIT_UNITS,
+    MONEY_UNIT,
+    WRITTEN_DIGITS,
+    CellOptions,
+    strip_symbols,
+)
 from relay_core.domain.columns import RejectionCodes
-from relay_core.domain.errors import CellError
 
 AMOUNT = pa.decimal64(13, 4)
 """Amounts as Arrow has them: below the limit, and their bytes are whole ten-thousandths."""
@@ -53,12 +58,12 @@ _PLACES = 5
 _MAX_DIGITS = 15
 """The digits of an amount, with these places, that is beyond the limit."""
 
-_MAX_EXACT = 1_000
-"""The digits of an amount that are multiplied."""
-_MAX_SMALL = 40
-"""The zeros behind the point of an amount that no factor makes more than nothing."""
-
 _POINT, _ODD = 1, 1 << 16
+_MOST_DIGITS = 4_000
+"""So many digits of an amount decide what a factor makes of it."""
+_LEAST_POINT = 40
+"""An amount that begins so many places behind the point is 0 whatever its factor."""
+_HALF_WORD = 1 << 31
 _WEIGHTS = np.full(256, _ODD, np.int32)
 _WEIGHTS[ord(".")] = _POINT
 _WEIGHTS[ord("0") : ord("9") + 1] = 0
@@ -86,11 +91,24 @@ def read_wholes(
     return _with_others(text, short, canonical, partial(_other_wholes, rejections))
 
 
+class Scale(NamedTuple):
+    """The exact factor of amounts, ``times / divided_by``: whole numbers over 0, or one a row."""
+
+    times: Ints | int = 1
+    divided_by: Ints | int = 1
+
+    def at(self, rows: Rows) -> tuple[Any, Any]:
+        """Return both numbers of some rows, as Python's own whole numbers of any size."""
+        some = (each[rows] if isinstance(each, np.ndarray) else each for each in self)
+        times, divided_by = (np.asarray(each, object) for each in some)
+        return times, divided_by
+
+
 def read_amounts(
     text: pa.StringArray,
     options: CellOptions,
     rejections: RejectionCodes,
-    factor: Fraction | None = None,
+    scale: Scale | None = None,
 ) -> ColumnValues:
     """Read amounts of 0 and more as ten-thousandths.
 
@@ -98,69 +116,18 @@ def read_amounts(
         text: cells, trimmed unless no option changes what digits mean; empty where null.
         options: the vendor's separators and currency symbols.
         rejections: the faults of other cells.
-        factor: each amount is multiplied by it before it is rounded.
+        scale: makes other amounts of them, exactly, rounded once; these may be larger as written.
     """
     plain = plain_numbers(without_symbols(text, options.currency_symbols), options)
     short = _read_short(plain, AMOUNT, points=1)
-    if factor is not None:
-        return _multiplied(plain, short, factor, rejections)
+    if scale is not None:
+        return _scaled_amounts(plain, short, rejections, scale)
     # Written with two decimal places, and no needless zero before the point.
     bounds, data = offsets_and_bytes(plain)
     canonical = short.values >= _LEAST_AMOUNT.take(short.lengths - 3, mode="clip")
     if len(data):
         canonical &= data.take(bounds[1:] - 3, mode="clip") == ord(".")
     return _with_others(plain, short, canonical, partial(_other_amounts, rejections))
-
-
-def _multiplied(
-    text: pa.StringArray, short: _ShortCells, factor: Fraction, rejections: RejectionCodes
-) -> ColumnValues:
-    """Return amounts times a factor, each rounded once; short cells are exact as they are."""
-    above, below = factor.as_integer_ratio()
-    is_large = short.values > (2**62 - below) // (2 * above)
-    values = np.zeros(len(text), np.int64)
-    for rows, kind in ((~is_large, np.int64), (is_large, np.object_)):
-        exact = (2 * short.values[rows].astype(kind) * above + below) // (2 * below)
-        values[rows] = np.minimum(exact, MONEY_LIMIT_UNITS)
-    read = partial(read_distinct, read=partial(_product, factor, rejections))
-    found = _with_others(text, short._replace(values=values), np.zeros(len(text), np.bool_), read)
-    _reject_beyond(found.values, found.faults, MONEY_LIMIT_UNITS, rejections)
-    return found
-
-
-def _product(factor: Fraction, rejections: RejectionCodes, cell: str) -> int:
-    """Return an amount times a factor in ten-thousandths, half up.
-
-    Raises:
-        CellError: it is no amount, negative as it is written, or too large before or after.
-    """
-    if not cell:
-        return 0
-    found = re.fullmatch(_ANY_AMOUNT, cell)
-    digits = "" if found is None else f"{found['whole']}{found['fraction'] or ''}"
-    if found is None or not digits:
-        raise CellError(str(rejections.unreadable), "no amount")
-    digits = digits.lstrip("0")
-    if not digits:
-        return 0
-    if found["sign"] == "-":
-        raise CellError(str(rejections.negative), "below 0")
-    # No power is made of an exponent that decides by itself.
-    exponent = int((found["exponent"] or "0").lstrip("0")[:_MAX_DIGITS] or 0)
-    exponent *= -1 if found["exponent_sign"] == "-" else 1
-    size = len(digits) - len(found["fraction"] or "") + exponent
-    if size > _MAX_DIGITS:
-        raise CellError(str(rejections.too_large), "too large")
-    if size < -_MAX_SMALL:
-        return 0
-    if len(digits) > _MAX_EXACT:  # whether there is more is all that may matter
-        digits = digits[:_MAX_EXACT] + "1" * bool(digits[_MAX_EXACT:].strip("0"))
-    places = len(digits) - size
-    numerator, denominator = factor.as_integer_ratio()
-    scaled: int = int(digits) * numerator * 2 * MONEY_UNIT
-    denominator *= int(10 ** max(places, 0))
-    scaled *= int(10 ** max(-places, 0))
-    return min((scaled + denominator) // (2 * denominator), MONEY_LIMIT_UNITS)
 
 
 class _ShortCells(NamedTuple):
@@ -241,6 +208,77 @@ def _other_amounts(rejections: RejectionCodes, text: pa.StringArray) -> tuple[In
     return values, faults
 
 
+def _scaled_amounts(
+    text: pa.StringArray, short: _ShortCells, rejections: RejectionCodes, scale: Scale
+) -> ColumnValues:
+    nulls, faults = short.lengths == 0, np.zeros(len(text), np.uint8)
+    values = _scaled(short.values, scale)
+    rows = np.flatnonzero(~(short.done | nulls))
+    if len(rows):
+        others = trim(text.take(pa.array(rows)))
+        nulls[rows] = is_empty(others)
+        encoded = others.dictionary_encode()
+        written = [_written(each) for each in encoded.dictionary.to_pylist()]
+        where = values_of(encoded.indices)
+        digits, places = (np.array(part, object)[where] for part in zip(*written, strict=True))
+        times, divided_by = scale.at(rows)
+        refused = digits < 0
+        read = _rounded(np.where(refused, 0, digits) * MONEY_UNIT * times, divided_by * 10**places)
+        read[digits == _TOO_LARGE] = MONEY_LIMIT_UNITS
+        values[rows] = read.astype(np.int64)
+        unreadable = (digits == _UNREADABLE) & ~nulls[rows]
+        faults[rows[unreadable]] = fault_code(rejections.unreadable)
+        values[rows[digits == _NEGATIVE]] = REFUSED
+    _reject_beyond(values, faults, MONEY_LIMIT_UNITS, rejections)
+    return ColumnValues(values, nulls, faults, text, nulls & is_empty(text))
+
+
+_UNREADABLE, _NEGATIVE, _TOO_LARGE = -1, -2, -3
+
+
+def _written(text: str) -> tuple[int, int]:
+    """Return an amount as it is written, digits and how many of them are behind the point.
+
+    Below zero the digits say why there is none.
+    """
+    found = re.fullmatch(_ANY_AMOUNT, text)
+    whole, fraction = (found["whole"], found["fraction"] or "") if found else ("", "")
+    if found is None or not whole + fraction:
+        return _UNREADABLE, 0
+    digits = (whole + fraction).lstrip("0")
+    if not digits:
+        return 0, 0
+    if found["sign"] == "-":
+        return _NEGATIVE, 0
+    exponent = int((found["exponent"] or "").lstrip("0")[:16] or 0)
+    point = len(digits) - len(fraction) + (-exponent if found["exponent_sign"] else exponent)
+    if point > WRITTEN_DIGITS:
+        return _TOO_LARGE, 0
+    if point < -_LEAST_POINT:
+        return 0, 0
+    digits = digits[:_MOST_DIGITS]
+    return int(digits.ljust(point, "0")), max(len(digits) - point, 0)
+
+
+def _scaled(values: Ints, scale: Scale) -> Ints:
+    """Return ten-thousandths times a scale, rounded half up, and at most the limit of amounts."""
+    times, divided_by = (np.asarray(each) for each in scale)
+    if times.dtype != np.int64 or divided_by.max(initial=1) > _HALF_WORD:
+        whole = values.astype(object) * times.astype(object)
+        return np.asarray(_rounded(whole, divided_by.astype(object)).astype(np.int64))
+    is_over = values.astype(np.float64) * times / divided_by >= 2 * MONEY_LIMIT_UNITS
+    whole, rest = np.divmod(np.where(is_over, 0, values), divided_by)
+    of_times, rest_of_times = np.divmod(times, divided_by)
+    scaled = whole * times + rest * of_times
+    scaled += (2 * rest * rest_of_times + divided_by) // (2 * divided_by)
+    return np.where(is_over, MONEY_LIMIT_UNITS, np.minimum(scaled, MONEY_LIMIT_UNITS))
+
+
+def _rounded(dividend: Any, divisor: Any) -> Any:
+    """Return quotients of whole numbers of any size, half up, at most the limit of amounts."""
+    return np.minimum((2 * dividend + divisor) // (2 * divisor), MONEY_LIMIT_UNITS)
+
+
 def _numbers_of(digits: pa.StringArray, kept: Ints) -> Ints:
     """Return the numbers of so many first digits each, with zeros where there are fewer."""
     numbers = np.zeros(len(digits), np.int64)
@@ -290,6 +328,45 @@ def without_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringAr
     text = trim(_strip_one(text, ordered, pc.starts_with, lambda size: (size, None)))
     text = trim(_strip_one(text, ordered, pc.ends_with, lambda size: (0, -size)))
     return fill(text, is_empty(text) & ~empty, "?")
+
+
+def without_quantity_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringArray:
+    """Take at most one symbol in any case from each end, with the white space beside it.
+
+    A plus goes from the end alone. A cell that is nothing but symbols becomes ``?``.
+    """
+    bounds, data = offsets_and_bytes(text)
+    filled = np.flatnonzero(bounds[1:] > bounds[:-1])
+    ends = (data[bounds[:-1][filled]], data[bounds[1:][filled] - 1])
+    is_digit = [(end >= ord("0")) & (end <= ord("9")) for end in ends]
+    return change_rows(text, filled[~(is_digit[0] & is_digit[1])], partial(_trimmed_of, symbols))
+
+
+def _trimmed_of(symbols: Sequence[str], text: pa.StringArray) -> pa.StringArray:
+    wide = np.flatnonzero(~flags_of(pc.string_is_ascii(text)))
+    ordered = sorted(map(str.lower, symbols), key=len, reverse=True)
+
+    def starts(some: pa.StringArray, pattern: str) -> pa.BooleanArray:
+        return pc.starts_with(pc.ascii_lower(some), pattern=pattern)
+
+    def ends(some: pa.StringArray, pattern: str) -> pa.BooleanArray:
+        return pc.ends_with(pc.ascii_lower(some), pattern=pattern)
+
+    def narrow(some: pa.StringArray) -> pa.StringArray:
+        front = [symbol for symbol in ordered if symbol != "+"]
+        some = trim(_strip_one(some, front, starts, lambda size: (size, None)))
+        return trim(_strip_one(some, ordered, ends, lambda size: (0, -size)))
+
+    def any_script(some: pa.StringArray) -> pa.StringArray:
+        encoded = some.dictionary_encode()
+        read = [strip_symbols(each, symbols) for each in encoded.dictionary.to_pylist()]
+        return pa.array(read, some.type).take(encoded.indices)
+
+    rest = np.ones(len(text), np.bool_)
+    rest[wide] = False
+    stripped = change_rows(text, np.flatnonzero(rest), narrow)
+    stripped = change_rows(stripped, wide, any_script)
+    return fill(stripped, is_empty(stripped), "?")
 
 
 def _reject_beyond(values: Ints, faults: Faults, limit: int, rejections: RejectionCodes) -> None:

@@ -32,7 +32,7 @@ from relay_core.columnar.text import (
     with_nulls,
     word_index,
 )
-from relay_core.domain.cell_rules import YEARS
+from relay_core.domain.cell_rules import EXCEL, FIRST_SERIAL, YEARS
 from relay_core.domain.columns import RejectionCodes
 
 BEFORE_ALL = -62_135_596_800_000_000
@@ -49,6 +49,9 @@ _ISO = (
     "(?:[ T](?P<H>[0-9]{2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})"
     r"(?:\.(?P<f>[0-9]{1,9}))?)?(?P<z>Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 )
+_SERIAL = r"^(?P<serial>[0-9]{2,6})(?:\.(?P<part>[0-9]{1,12}))?$"
+_SERIAL_1970 = 25_569
+"""The serial of the epoch."""
 _NUMBERS = {"Y": 4, "y": 2, "m": 2, "d": 2, "H": 2, "I": 2, "M": 2, "S": 2}
 """Directives of strptime that are so many digits."""
 _NAMES: dict[str, list[str]] = {
@@ -191,6 +194,8 @@ def _pattern_of(form: str) -> tuple[str | None, bool]:
     Also, whether it takes all texts that strptime takes: not where numbers touch, which may then
     have fewer digits.
     """
+    if form == EXCEL:  # longer fractions, and years beyond, are the scalar rule's
+        return _SERIAL, False
     directives = re.findall("%(.)", form)
     suspect = any(len({*given} & {*directives}) > 1 for given in _ALIKE)
     if suspect or len({*directives}) < len(directives) or not form.isprintable():
@@ -242,6 +247,8 @@ def _read_pattern(pattern: str, text: pa.StringArray) -> tuple[Ints, Bools, Bool
 
 def _moments(parts: dict[str, pa.StringArray], size: int) -> tuple[Ints, Bools]:
     """Return wall clock microseconds, and which of them are real dates and times."""
+    if "serial" in parts:
+        return _serials(parts["serial"], parts["part"])
 
     def number(name: str, default: int = 0) -> Ints:
         text = parts.get(name)
@@ -272,6 +279,16 @@ def _moments(parts: dict[str, pa.StringArray], size: int) -> tuple[Ints, Bools]:
     if "f" in parts:
         parts["f"] = pc.utf8_slice_codeunits(pc.utf8_rpad(parts["f"], 6, padding="0"), 0, 6)
     return seconds * _SECOND + number("f"), ok
+
+
+def _serials(days: pa.StringArray, part: pa.StringArray) -> tuple[Ints, Bools]:
+    """Return wall clock microseconds of days since 1899-12-30, and which of them are read."""
+    places = 10 ** values_of(pc.binary_length(part)).astype(np.int64)
+    rest = values_of(pc.cast(fill(part, is_empty(part), "0"), pa.int64()))
+    seconds = (2 * rest * _DAY + places) // (2 * places)
+    serials = values_of(pc.cast(days, pa.int64()))
+    local = ((serials - _SERIAL_1970) * _DAY + seconds) * _SECOND
+    return local, (serials >= FIRST_SERIAL) & (local < _END)
 
 
 def _offset_seconds(offset: pa.StringArray) -> tuple[Ints, Bools]:

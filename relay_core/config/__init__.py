@@ -9,12 +9,12 @@ from relay_core.config.models import (
     InboundConfig,
     LandedCostConfig,
     MergeConfig,
-    ParserConfig,
     SkuMapConfig,
     StockConfig,
     VendorConfig,
 )
 from relay_core.config.output import OutputConfig
+from relay_core.config.parser import ParserConfig
 from relay_core.config.pricing import (
     MapPolicyConfig,
     PriceRule,

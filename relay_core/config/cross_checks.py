@@ -41,7 +41,7 @@ from relay_core.config.values import (
     nearest,
     refuse,
 )
-from relay_core.domain.cell_rules import MONEY_LIMIT, read_cell, shorten, strip
+from relay_core.domain.cell_rules import EXCEL, MONEY_LIMIT, read_cell, shorten, strip
 from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.columns import CANONICAL_COLUMNS, EXTRA_COLUMN, RESERVED_COLUMNS
 from relay_core.domain.errors import CellError
@@ -99,7 +99,7 @@ def read_vendor_id(vendor_id: str, info: ValidationInfo) -> str:
     return vendor_id
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
     """An entry of a list or a mapping; all entries share ``seen``."""
 
     key: Any
@@ -110,20 +110,18 @@ class _Entry(NamedTuple):
 def _entries(value: Any) -> Any:
     seen: dict[str, Any] = {}
     if isinstance(value, Mapping):
-        return {key: _Entry(key, each, seen) for key, each in value.items()}
-    return (
-        [_Entry(None, each, seen) for each in value] if isinstance(value, list | tuple) else value
-    )
+        return {key: Entry(key, each, seen) for key, each in value.items()}
+    return [Entry(None, each, seen) for each in value] if isinstance(value, list | tuple) else value
 
 
 ENTRIES = BeforeValidator(_entries)
 """The first validator of a list or a mapping whose items have one of `judged`."""
 
 
-def judged(check: Callable[[Any, _Entry, ValidationInfo], None]) -> WrapValidator:
+def judged(check: Callable[[Any, Entry, ValidationInfo], None]) -> WrapValidator:
     """Return the validator that judges an item when it is read, with its key and other items."""
 
-    def read(entry: _Entry, item: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    def read(entry: Entry, item: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         value = item(entry.value)
         check(value, entry, info)
         return value
@@ -138,7 +136,8 @@ def refuse_repeated(text: str, seen: dict[str, Any]) -> None:
     seen[text] = True
 
 
-def _refuse_bare(key: Any) -> Any:
+def refuse_bare(key: Any) -> Any:
+    """Refuse a key that YAML takes for a boolean or null."""
     if isinstance(key, BareWord):
         raise refuse(QUOTE_IT)
     return key
@@ -175,7 +174,7 @@ def read_output_column(text: str, info: ValidationInfo) -> str:
     return text
 
 
-def _check_extra_column(name: str, entry: _Entry, info: ValidationInfo) -> None:
+def _check_extra_column(name: str, entry: Entry, info: ValidationInfo) -> None:
     if re.fullmatch(EXTRA_COLUMN.strip("^$"), name) is None:
         raise refuse(
             f"{shorten(name)} is no name of an extra column: use 1 to 40 small letters, digits "
@@ -198,7 +197,7 @@ def _note_rates(rates: Any, info: ValidationInfo) -> Any:
     return rates
 
 
-def _check_rate(rate: Decimal, entry: _Entry, info: ValidationInfo) -> None:
+def _check_rate(rate: Decimal, entry: Entry, info: ValidationInfo) -> None:
     context = _context(info)
     if entry.key == context.currency:
         raise refuse(f"{entry.key} is the default_currency, whose rate is 1; leave it out")
@@ -319,6 +318,9 @@ FORMATS_WITH = {
     "encoding": ("csv", "jsonl"),
     "skip_lines": ("csv", *WORKBOOK_FORMATS),
     "columns": ("csv", *WORKBOOK_FORMATS),
+    "padded_numbers": ("xlsx",),
+    "quoting": ("csv",),
+    "blank_extra_fields": ("csv",),
 }
 """The formats that an option of the parser applies to; an option not listed applies to all."""
 
@@ -347,14 +349,14 @@ def _check_mapped_column(column: str) -> str:
     return column
 
 
-def _check_word(quantity: int, entry: _Entry, info: ValidationInfo) -> None:
+def _check_word(quantity: int, entry: Entry, info: ValidationInfo) -> None:
     """Refuse a word's quantity where an equal word has another one."""
     word = strip(str(entry.key)).casefold()
     if entry.seen.setdefault(word, quantity) != quantity:
         raise refuse("stands twice, as words are compared in any case; keep one of them")
 
 
-def _check_default(text: str, entry: _Entry, info: ValidationInfo) -> None:
+def _check_default(text: str, entry: Entry, info: ValidationInfo) -> None:
     """Refuse a default that its column's rule would refuse in a cell."""
     if entry.key not in CANONICAL_COLUMNS:
         return
@@ -369,6 +371,8 @@ def _check_default(text: str, entry: _Entry, info: ValidationInfo) -> None:
 
 def _check_timestamp_format(form: str) -> str:
     """Refuse a strptime format that does not give a whole date, the same one on every machine."""
+    if form == EXCEL:
+        return form
     if len(form) > MAX_QUOTED:
         raise refuse(f"{shorten(form)} is longer than {MAX_QUOTED} characters")
     directives = re.findall(r"%(.?)", form, re.DOTALL)
@@ -402,18 +406,15 @@ def _check_reads_back(form: str, probe: datetime) -> None:
 
 MappedColumn = Annotated[str, AfterValidator(_read_column), AfterValidator(_check_mapped_column)]
 TimestampFormat = Annotated[Trimmed, AfterValidator(_check_timestamp_format)]
-_BY_COLUMN = Field(
+BY_COLUMN = Field(
     json_schema_extra={"propertyNames": {"anyOf": [{"enum": list(CANONICAL_COLUMNS)}, _ANY_EXTRA]}}
 )
-ColumnMap = Annotated[dict[MappedColumn, Filled], _BY_COLUMN]
 QuantityWords = Annotated[
-    dict[
-        Annotated[Filled, BeforeValidator(_refuse_bare)], Annotated[Quantity, judged(_check_word)]
-    ],
+    dict[Annotated[Filled, BeforeValidator(refuse_bare)], Annotated[Quantity, judged(_check_word)]],
     ENTRIES,
 ]
 Defaults = Annotated[
-    dict[MappedColumn, Annotated[Trimmed, judged(_check_default)]], _BY_COLUMN, ENTRIES
+    dict[MappedColumn, Annotated[Trimmed, judged(_check_default)]], BY_COLUMN, ENTRIES
 ]
 ColumnNames = Annotated[
     tuple[

@@ -161,8 +161,9 @@ def _of_vendor(place: int, vendor: VendorConfig) -> Iterator[ConfigFault]:
 
 def _of_column_map(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
     columns: dict[str, list[str]] = defaultdict(list)
-    for column, header in vendor.parser.column_map.items():
-        columns[header].append(column)
+    for column, source in vendor.parser.column_map.items():
+        if isinstance(source, str):
+            columns[source].append(column)
     for header, sharing in columns.items():
         if len(sharing) > 1 and not set(sharing) <= _SHAREABLE:
             yield ConfigFault(
@@ -170,8 +171,8 @@ def _of_column_map(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
                 f'"{header}" is read as {" and ".join(sharing)}; each should have its own header',
             )
     given = {*(vendor.parser.columns or ()), *columns, *vendor.parser.defaults}
-    for column, header in vendor.parser.column_map.items() if vendor.parser.columns else ():
-        if header not in (vendor.parser.columns or ()):
+    for column, headers in vendor.parser.mapped_headers.items() if vendor.parser.columns else ():
+        for header in set(headers).difference(vendor.parser.columns or ()):
             yield ConfigFault(
                 f"{path}.column_map.{column}", f'"{header}" is none of the names in columns'
             )

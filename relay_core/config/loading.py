@@ -31,14 +31,13 @@ from relay_core.config.models import (
     ErrorPolicy,
     GuardsConfig,
     MergeConfig,
-    Section,
     StockConfig,
     VendorConfig,
-    empty_section,
 )
 from relay_core.config.output import OutputConfig
 from relay_core.config.pricing import PricingConfig
 from relay_core.config.scalars import NumberText, type_name
+from relay_core.config.section import Section, empty_section
 from relay_core.config.triggers import TriggersConfig
 from relay_core.config.values import WHOLE, Id, TimeZone, is_exactly, nearest, sound_id
 from relay_core.domain.cell_rules import MONEY_UNIT, shorten

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from relay_core.config.cross_checks import (
-    FORMATS_WITH,
-    ColumnMap,
-    ColumnNames,
-    Defaults,
     LocalPath,
-    QuantityWords,
     S3Key,
     S3Prefix,
-    TimestampFormat,
-    at_most,
     check_vendor_currency,
     check_vendor_shipping,
     goes_with,
-    read_thousands_separator,
     read_vendor_id,
     refuse_idle,
-    refuse_with_format,
 )
+from relay_core.config.parser import ParserConfig
+from relay_core.config.section import Section, empty_section, optional
 from relay_core.config.values import (
     AS_TEXT,
     EXACT,
@@ -33,15 +26,11 @@ from relay_core.config.values import (
     Bool,
     Count,
     Currency,
-    Delimiter,
-    Encoding,
-    Filled,
     Id,
     Money,
     Percent,
     Quantity,
     Share,
-    Trimmed,
 )
 
 SortRule = Literal[
@@ -53,32 +42,14 @@ SortRule = Literal[
     "highest_quantity",
 ]
 DEFAULT_SORT: tuple[SortRule, ...] = ("in_stock_desc", "lowest_landed_cost")
-FeedFormat = Literal["csv", "jsonl", "xlsx", "xls", "ods", "parquet"]
-Compression = Literal["auto", "none", "gzip", "zip"]
 DuplicateSkus = Literal["compete", "first", "last", "sum", "refuse"]
-
-
-def empty_section() -> Any:
-    """Return the default of a section that may be left out, as if it were empty."""
-    return Field(default_factory=dict, validate_default=True)
-
-
-def _optional() -> Any:
-    """Return the default of a field whose absence is judged, too."""
-    return Field(default=None, validate_default=True)
-
-
-class Section(BaseModel):
-    """A mapping of the config; unknown keys are refused, and a number is taken for its text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
 class InboundConfig(Section):
     """Where a vendor's feeds arrive; ``s3_prefix`` ends in a slash."""
 
     type: Literal["s3", "local"]
-    s3_prefix: S3Prefix | None = _optional()
+    s3_prefix: S3Prefix | None = optional()
 
     @field_validator("s3_prefix")
     @classmethod
@@ -86,55 +57,12 @@ class InboundConfig(Section):
         return goes_with("s3", value, info)
 
 
-class ParserConfig(Section):
-    """How a vendor writes a feed; names and texts are trimmed."""
-
-    format: FeedFormat
-    compression: Compression = "auto"
-    sheet: Filled | None = None
-    delimiter: Delimiter = ","
-    encoding: Encoding = "utf-8"
-    column_map: ColumnMap = {}
-    skip_lines: Count = 0
-    columns: Annotated[ColumnNames, at_most("parser_columns")] | None = None
-    null_values: Annotated[tuple[Trimmed, ...], at_most("null_values")] = ()
-    decimal_separator: Literal[".", ","] = "."
-    thousands_separator: Literal[",", ".", "'", " "] | None = None
-    currency_symbols: Annotated[tuple[Filled, ...], at_most("currency_symbols")] = ()
-    quantity_words: Annotated[QuantityWords, at_most("quantity_words")] = {}
-    timestamp_formats: Annotated[tuple[TimestampFormat, ...], at_most("timestamp_formats")] = ()
-    # Last, because a default is read with the options above.
-    defaults: Defaults = {}
-    _extra_columns: tuple[str, ...] = ()
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Take the names of the tenant's extra columns, which a feed may have under them."""
-        self._extra_columns = tuple(getattr(context, "extra_columns", ()))
-
-    @property
-    def extra_columns(self) -> tuple[str, ...]:
-        """The names of the tenant's extra columns."""
-        return self._extra_columns
-
-    @field_validator("compression", "sheet", "delimiter", "encoding", "skip_lines", "columns")
-    @classmethod
-    def _applies_to_format(cls, value: object, info: ValidationInfo) -> object:
-        name = str(info.field_name)
-        refuse_with_format(FORMATS_WITH[name], value != cls.model_fields[name].default, info)
-        return value
-
-    @field_validator("thousands_separator")
-    @classmethod
-    def _differs_from_decimal(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return read_thousands_separator(value, info)
-
-
 class SkuMapConfig(Section):
     """The file that turns a vendor's SKUs into the tenant's."""
 
     type: Literal["s3", "file"]
-    s3_key: S3Key | None = _optional()
-    local_path: LocalPath | None = _optional()
+    s3_key: S3Key | None = optional()
+    local_path: LocalPath | None = optional()
 
     @field_validator("s3_key")
     @classmethod

@@ -15,8 +15,8 @@ from relay_core.config.cross_checks import (
     refuse_repeated,
     refuse_with_format,
 )
-from relay_core.config.models import Section
 from relay_core.config.scalars import type_name
+from relay_core.config.section import Section
 from relay_core.config.values import WHOLE, Bool, Filled, refuse
 from relay_core.domain.columns import DERIVED_COLUMNS, source_column
 

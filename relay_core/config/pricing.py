@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from relay_core.config.cross_checks import KnownVendor, at_most
-from relay_core.config.models import Section
+from relay_core.config.section import Section
 from relay_core.config.values import AS_TEXT, EXACT, Bool, Filled, Money, refuse
 from relay_core.domain.cell_rules import MONEY_LIMIT
 from relay_core.domain.limits import DEFAULT_LIMITS

@@ -25,12 +25,23 @@ MONEY_UNIT = 10_000
 MONEY_LIMIT = 1_000_000_000
 """Amounts stay below this many units of the currency."""
 MONEY_LIMIT_UNITS = MONEY_LIMIT * MONEY_UNIT
+LARGEST_FACTOR = 1_000_000
+"""The largest number that cells are multiplied with or divided by."""
+WRITTEN_DIGITS = 15
+"""So many digits has an amount at most before its point, as it is written, where a factor or a
+rate makes another of it."""
+EXCEL = "excel"
+"""The entry of ``timestamp_formats`` for a spreadsheet's serial numbers."""
+FIRST_SERIAL = 61
 YEARS = range(1900, 2200)
 """The years that timestamps are of, as they are written."""
 
 _MAX_CELL_LENGTH = 60
 """So much of a cell that is refused stands in the words about it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SERIAL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001  # days of a sheet have no zone
+_DAY, _MAX_FRACTION = 86_400, 4_000
+_SERIAL = re.compile(r"([0-9]{2,6})(?:\.([0-9]+))?")
 _MICROSECOND = timedelta(microseconds=1)
 _THOUSANDS_CLASSES = {" ": " \u00a0\u202f", "'": "'\u2019"}
 _ISO_FORM = re.compile(
@@ -267,6 +278,15 @@ def _without_symbols(text: str, symbols: Sequence[str]) -> str:
     return text[: len(text) - len(back)].rstrip()
 
 
+def strip_symbols(text: str, symbols: Sequence[str]) -> str:
+    """Take at most one symbol in any case from each end of a quantity; a plus from its end."""
+    ordered = sorted(symbols, key=len, reverse=True)
+    front = next((s for s in ordered if s != "+" and text[: len(s)].lower() == s.lower()), "")
+    text = text[len(front) :].lstrip()
+    back = next((s for s in ordered if text[-len(s) :].lower() == s.lower()), "")
+    return text[: len(text) - len(back)].rstrip()
+
+
 def _exponent(text: str | None) -> int:
     """Return an exponent of any length; past 15 digits nothing but its sign matters."""
     if text is None:
@@ -310,7 +330,19 @@ def _offset(text: str) -> tzinfo:
     return timezone(-distance if text.startswith("-") else distance)
 
 
+def _serial_moment(text: str) -> datetime | None:
+    """Read days since 1899-12-30, from 61 on; their fraction is a time, rounded to the second."""
+    found = _SERIAL.fullmatch(text)
+    if found is None or int(found[1]) < FIRST_SERIAL:
+        return None
+    digits = (found[2] or "0")[:_MAX_FRACTION]
+    seconds = (2 * int(digits) * _DAY + 10 ** len(digits)) // (2 * 10 ** len(digits))
+    return _SERIAL_EPOCH + timedelta(days=int(found[1]), seconds=seconds)
+
+
 def _formatted_moment(text: str, form: str) -> datetime | None:
+    if form == EXCEL:
+        return _serial_moment(text)
     try:
         return datetime.strptime(text, form)  # noqa: DTZ007  # the zone is the tenant's
     except (ValueError, OverflowError):

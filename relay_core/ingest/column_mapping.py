@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from relay_core.domain.cell_rules import strip
 from relay_core.domain.columns import CANONICAL_COLUMNS, REQUIRED_COLUMNS
+from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import listed
 
 if TYPE_CHECKING:  # a process that reads loads no pydantic
@@ -24,15 +26,28 @@ _MAX_COMPARED = 1_000
 class ColumnPlan:
     """Where each column comes from, canonical or a tenant's extra one.
 
-    ``positions`` holds the columns that the file has. ``missing`` are the headers that should be
-    there and are not; ``unusable`` tells that a required column cannot be had at all. ``repeated``
-    are headers that are used and occur more than once.
+    Attributes:
+        positions: the columns that the file has; the place of the first header of each.
+        parts: of columns that an object of ``column_map`` makes, the places of all its headers.
+        skips: of each entry of ``skip_rows`` the place of its header; None where that is missing.
+        missing: the headers that should be there and are not.
+        unusable: whether a required column cannot be had at all.
+        repeated: headers that are used and occur more than once.
     """
 
     positions: Mapping[str, int]
-    missing: tuple[str, ...]
-    unusable: bool
-    repeated: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    unusable: bool = False
+    repeated: tuple[str, ...] = ()
+    parts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    skips: tuple[int | None, ...] = ()
+
+    @property
+    def used(self) -> tuple[int, ...]:
+        """The places of all headers that something is read from."""
+        parts = (place for places in self.parts.values() for place in places.values())
+        skips = (place for place in self.skips if place is not None)
+        return tuple(dict.fromkeys((*self.positions.values(), *parts, *skips)))
 
 
 def plan_columns(headers: Sequence[str], parser: ParserConfig) -> ColumnPlan:
@@ -40,15 +55,32 @@ def plan_columns(headers: Sequence[str], parser: ParserConfig) -> ColumnPlan:
     names = [strip(header) for header in headers]
     counts = Counter(names)
     wanted = wanted_headers(names, parser)
+    lacking = {c: tuple(h for h in headers if h not in counts) for c, headers in wanted.items()}
+    # With a default none of them need be there, but not some.
+    absent = [c for c, h in lacking.items() if h and (c not in parser.defaults or h != wanted[c])]
     unmapped = [c for c in REQUIRED_COLUMNS if c not in wanted and c not in parser.defaults]
-    absent = [c for c, h in wanted.items() if h not in counts and c not in parser.defaults]
-    missing = [*(wanted[column] for column in absent), *unmapped]
+    skipped = parser.skip_headers
+    missing = [*chain.from_iterable(lacking[c] for c in absent), *unmapped]
+    missing += [header for header in skipped if header not in counts]
+    there = {c: headers for c, headers in wanted.items() if not lacking[c]}
+    objects = (c for c, source in parser.column_map.items() if not isinstance(source, str))
     return ColumnPlan(
-        positions={c: names.index(header) for c, header in wanted.items() if header in counts},
+        positions={c: names.index(headers[0]) for c, headers in there.items()},
+        parts={c: {h: names.index(h) for h in there[c]} for c in objects if c in there},
+        skips=tuple(names.index(h) if h in counts else None for h in skipped),
         missing=tuple(dict.fromkeys(missing)),
-        unusable=any(column in (*absent, *unmapped) for column in REQUIRED_COLUMNS),
-        repeated=tuple(sorted({h for h in wanted.values() if counts[h] > 1})),
+        unusable=any(
+            c in (*absent, *unmapped) for c in REQUIRED_COLUMNS if c not in parser.defaults
+        ),
+        repeated=tuple(sorted({h for h in (*chain(*wanted.values()), *skipped) if counts[h] > 1})),
     )
+
+
+def shown_cells(headers: Sequence[str], parser: ParserConfig, limits: Limits) -> int:
+    """Return how many cells of a malformed record are kept: as a report shows, or a skip needs."""
+    names, skipped = list(map(strip, headers)), set(parser.skip_headers)
+    last = max((place for place, name in enumerate(names) if name in skipped), default=-1)
+    return max(limits.row_data_columns, last + 1)
 
 
 def describe_missing(missing: Sequence[str], headers: Sequence[str]) -> str:
@@ -64,12 +96,12 @@ def describe_missing(missing: Sequence[str], headers: Sequence[str]) -> str:
     )
 
 
-def wanted_headers(names: Sequence[str], parser: ParserConfig) -> dict[str, str]:
-    """Return each column's header: the mapped one, else its own name where that is free."""
-    mapped = {column: strip(header) for column, header in parser.column_map.items()}
-    free = set(names) - set(mapped.values())
+def wanted_headers(names: Sequence[str], parser: ParserConfig) -> dict[str, tuple[str, ...]]:
+    """Return each column's headers: the mapped ones, else its own name where that is free."""
+    mapped = parser.mapped_headers
+    free = set(names) - {strip(h) for h in parser.column_map.values() if isinstance(h, str)}
     columns = (*CANONICAL_COLUMNS, *parser.extra_columns)
-    own = {column: column for column in columns if column in free - {"vendor_id"}}
+    own = {column: (column,) for column in columns if column in free - {"vendor_id"}}
     wanted = own | mapped
     return {column: wanted[column] for column in columns if column in wanted}
 

@@ -7,6 +7,7 @@ afterwards. The scanner reads the header, and finds the quote that is never clos
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice, zip_longest
@@ -32,6 +33,7 @@ from relay_core.ingest.cell_sizes import (
     refuse_large_header,
     refuse_too_many_columns,
 )
+from relay_core.ingest.column_mapping import shown_cells
 from relay_core.ingest.csv_records import (
     LargeFieldError,
     RecordScanner,
@@ -69,7 +71,7 @@ def parse_feed(data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMI
             too large a cell, as a quote is that is left open for longer than one may be.
     """
     text = skip_lines(decode_feed(data, parser.encoding), parser.skip_lines)
-    records = _Records(*one_byte_delimiter(text, parser.delimiter), parser.skip_lines, limits)
+    records = _Records(*one_byte_delimiter(text, parser.delimiter), parser, limits)
     if parser.columns is not None:
         return records.parsed(tuple(parser.columns), 0, first_row=1)
     headers, position = records.header()
@@ -87,17 +89,19 @@ class _Records:
         text: memoryview,
         delimiter: bytes,
         stands_for: str | None,
-        skipped_lines: int,
+        parser: ParserConfig,
         limits: Limits,
     ) -> None:
         self._text = text
         self._delimiter = delimiter
         self._stands_for = stands_for
-        self._skipped_lines = skipped_lines
+        self._parser = parser
+        self._drops = parser.blank_extra_fields == "drop"
         self._limits = limits
         self._written = stands_for or delimiter.decode("ascii")
-        self._scanner = RecordScanner(delimiter, limits.cell_bytes)
+        self._scanner = RecordScanner(delimiter, limits.cell_bytes, quoting=parser.quoting)
         self._headers: tuple[str, ...] = ()
+        self._shown = limits.row_data_columns
         self._before = 0
         # Whoever knows it beforehand could pass off an unclosed quote: it is another one each time.
         self._end_mark = uuid4().hex.replace(delimiter.decode("ascii"), "")
@@ -120,6 +124,7 @@ class _Records:
 
     def parsed(self, headers: tuple[str, ...], position: int, *, first_row: int) -> ParsedFeed:
         self._headers, self._before = headers, first_row - 1
+        self._shown = shown_cells(headers, self._parser, self._limits)
         return ParsedFeed(headers, self._batches(self._text[position:], len(headers)))
 
     def _batches(self, body: memoryview, wanted: int) -> Iterator[TextBatch | MalformedRecords]:
@@ -129,10 +134,16 @@ class _Records:
         for batch in self._arrow_batches(body, width, others):
             numbers = others.numbers_around(accepted, batch.num_rows)
             accepted += batch.num_rows
-            yield self._batch(batch.columns, numbers + self._before, wanted)
+            read = self._batch(batch.columns, numbers + self._before, wanted)
+            if self._drops and others.size:
+                last = int(numbers[-1]) if len(numbers) else 0
+                yield from _in_order((*read, *self._read_others(others, wanted, last)))
+                continue
+            yield from read
             if others.size > _OTHERS_AT_ONCE:
                 yield from self._read_others(others, wanted)
-        yield from self._read_others(others, wanted)
+        rest = self._read_others(others, wanted)
+        yield from _in_order(rest) if self._drops else rest
 
     def _usual_width(self, body: memoryview, wanted: int) -> tuple[int, OtherRecords]:
         """Return how many cells most records have, as the first tell; else the header's number."""
@@ -154,10 +165,11 @@ class _Records:
         return max(wanted, self._limits.columns)
 
     def _read_others(
-        self, others: OtherRecords, wanted: int
+        self, others: OtherRecords, wanted: int, last: int | None = None
     ) -> Iterator[TextBatch | MalformedRecords]:
+        """Yield the records of other widths that wait, those behind the ``last`` left out."""
         one_by_one: list[tuple[int, str, int]] = []
-        for width, records in others.taken().items():
+        for width, records in others.taken(last).items():
             is_rare = width > self._most_columns(wanted) or len(records) < _FEW
             if is_rare and width != wanted:
                 one_by_one += [(number, text, width) for number, text in records]
@@ -167,29 +179,65 @@ class _Records:
             text = memoryview("\n".join(texts).encode("utf-8"))
             found = pa.Table.from_batches(self._open(text, width, None, len(text) + _BLOCK))
             columns = [one_chunk(column) for column in found.slice(0, len(records)).columns]
-            yield self._batch(columns, numbers, wanted)
+            yield from self._batch(columns, numbers, wanted)
+        if self._drops:
+            one_by_one, fitting = self._without_blank_ends(one_by_one, wanted)
+            if fitting:
+                columns = [
+                    pa.array(cells, pa.string()) for cells in zip(*fitting.values(), strict=True)
+                ]
+                yield TextBatch(columns, np.array([*fitting], np.int64) + self._before)
         if one_by_one:
             yield self._malformed(sorted(one_by_one))
 
+    def _without_blank_ends(
+        self, records: Sequence[tuple[int, str, int]], wanted: int
+    ) -> tuple[list[tuple[int, str, int]], dict[int, tuple[str, ...]]]:
+        """Return the records that stay too wide or narrow, and the cells of the others, by number.
+
+        Those that stay are too narrow, or hold something beyond the header.
+        """
+        left, fitting = [], {}
+        for number, text, width in sorted(records):
+            cells: tuple[str, ...] = ()
+            if width > wanted:
+                self._refuse_large_field(text, number + self._before)
+                cells = self._cells(self._scanner.record(memoryview(text.encode()), 0)[0])
+            if cells and not any(map(strip, cells[wanted:])):
+                fitting[number] = cells[:wanted]
+            else:
+                left.append((number, text, width))
+        return left, fitting
+
     def _batch(
         self, columns: Sequence[pa.StringArray], numbers: npt.NDArray[np.int64], wanted: int
-    ) -> TextBatch | MalformedRecords:
+    ) -> Iterator[TextBatch | MalformedRecords]:
         restored = [self._restored(column) for column in columns]
         refuse_large_cells(restored, numbers, self._headers, self._limits)
         if len(columns) == wanted:
-            return TextBatch(restored, numbers)
+            yield TextBatch(restored, numbers)
+            return
+        if self._drops and len(columns) > wanted:
+            fits = np.ones(len(numbers), np.bool_)
+            for column in restored[wanted:]:
+                fits &= is_empty(trim(column))
+            yield TextBatch(restored[:wanted], numbers).where(fits)
+            if fits.all():
+                return
+            keep = pa.array(~fits)
+            restored, numbers = [column.filter(keep) for column in restored], numbers[~fits]
         filled = np.zeros(len(numbers), np.bool_)
         for column in restored:
             filled |= ~is_empty(trim(column))
         raw = join_fields([quoted(column, self._written) for column in restored], self._written)
-        keep, shown = pa.array(filled), restored[: self._limits.row_data_columns]
+        keep, shown = pa.array(filled), restored[: self._shown]
         cells = [column.filter(keep) for column in shown]
         widths = np.full(int(filled.sum()), len(columns))
-        return MalformedRecords(widths, numbers[filled], raw.filter(keep), cells)
+        yield MalformedRecords(widths, numbers[filled], raw.filter(keep), cells)
 
     def _malformed(self, records: Sequence[tuple[int, str, int]]) -> MalformedRecords:
         """Return records that Arrow should not make columns of: each its number, text and width."""
-        most, mark = self._limits.row_data_columns, self._delimiter.decode("ascii")
+        most, mark = self._shown, self._delimiter.decode("ascii")
         raw, shown, filled = [text for _, text, _ in records], [], []
         numbers = np.array([number for number, _, _ in records], np.int64) + self._before
         widths = np.array([width for _, _, width in records], np.int64)
@@ -280,6 +328,7 @@ class _Records:
             pa_csv.ReadOptions(use_threads=False, block_size=size, column_names=names),
             pa_csv.ParseOptions(
                 delimiter=self._delimiter.decode("ascii"),
+                quote_char='"' if self._parser.quoting else False,
                 newlines_in_values=True,
                 invalid_row_handler=None if others is None else others.keep,
             ),
@@ -330,7 +379,7 @@ class _Records:
         )
 
     def _line(self, position: int) -> int:
-        return self._skipped_lines + line_number(self._text, position)
+        return self._parser.skip_lines + line_number(self._text, position)
 
 
 # --- what Arrow is given and hands back ----------------------------------------------------------
@@ -359,10 +408,20 @@ class OtherRecords:
             self.size += len(row.text)
         return "skip"
 
-    def taken(self) -> dict[int, list[tuple[int, str]]]:
-        """Return the records that wait, by width; then none does."""
+    def taken(self, last: int | None = None) -> dict[int, list[tuple[int, str]]]:
+        """Return the records that wait, by width; then none does but those behind the last."""
         waiting, self._waiting, self.size = self._waiting, defaultdict(list), 0
-        return dict(waiting)
+        if last is None:
+            return dict(waiting)
+        taken = {}
+        for width, records in waiting.items():
+            count = bisect_right(records, last, key=itemgetter(0))
+            if count:
+                taken[width] = records[:count]
+            if count < len(records):
+                self._waiting[width] = records[count:]
+                self.size += sum(len(text) for _, text in records[count:])
+        return taken
 
     def numbers_around(self, accepted: int, rows: int) -> npt.NDArray[np.int64]:
         """Number the next ``rows`` usual records (the first record is 1) around these."""
@@ -373,6 +432,26 @@ class OtherRecords:
         numbers += np.searchsorted(usual_before, ordinals, side="right")
         self._passed += int(np.searchsorted(usual_before, accepted + rows - 1, side="right"))
         return numbers
+
+
+def _in_order(
+    read: Iterable[TextBatch | MalformedRecords],
+) -> Iterator[TextBatch | MalformedRecords]:
+    """Yield records that fit the header as one batch, in the order of their numbers."""
+    fitting = []
+    for batch in read:
+        if isinstance(batch, TextBatch):
+            fitting.append(batch)
+        else:
+            yield batch
+    if len(fitting) < 2:
+        yield from fitting
+        return
+    numbers = np.concatenate([batch.row_numbers for batch in fitting])
+    order = np.argsort(numbers, kind="stable")
+    columns = zip(*(batch.columns for batch in fitting), strict=True)
+    taken = [pa.concat_arrays(parts).take(pa.array(order)) for parts in columns]
+    yield TextBatch(taken, numbers[order])
 
 
 class BodySource:

@@ -48,17 +48,29 @@ class RecordScanner:
     Args:
         delimiter: one byte.
         longest: so many bytes has a field at most, without its quotes.
+        quoting: whether a quote opens a field; else it is a character like others.
     """
 
-    def __init__(self, delimiter: bytes, longest: int = DEFAULT_LIMITS.cell_bytes) -> None:
+    def __init__(
+        self,
+        delimiter: bytes,
+        longest: int = DEFAULT_LIMITS.cell_bytes,
+        *,
+        quoting: bool = True,
+    ) -> None:
+        self._quoting = quoting
+        opened = b'(?:"(?:[^"]++|"")*+"|(?!"))' if quoting else b""
+        unopened = b'(?!")' if quoting else b""
         self._delimiter, self._mark = delimiter[0], delimiter
         self._longest = longest
         self._window = 2 * longest + 3  # both quotes, each byte a doubled one, and one more
         ends = re.escape(delimiter) + rb"\r\n"
         self._plain = re.compile(b"[^%b]*" % ends)
-        self._plain_delimited = re.compile(b'(?:(?!")[^%b]*+%b)*+' % (ends, re.escape(delimiter)))
+        self._plain_delimited = re.compile(
+            b"(?:%b[^%b]*+%b)*+" % (unopened, ends, re.escape(delimiter))
+        )
         self._quoted = re.compile(b'"((?:[^"]|"")*+)"')
-        field = b'(?:"(?:[^"]++|"")*+"|(?!"))[^%b]*+' % ends
+        field = b"%b[^%b]*+" % (opened, ends)
         self._delimited = re.compile(b"%b%b" % (field, re.escape(delimiter)))
         self._all_delimited = re.compile(b"(?:%b)*+" % self._delimited.pattern)
         record = b"(?:%b)*+%b(?:%b)" % (self._delimited.pattern, field, _LINE_END.pattern)
@@ -106,7 +118,8 @@ class RecordScanner:
             if end == position:
                 yield len(self.record(text, position)[0])
                 return
-            if b'"' in (record := bytes(text[position:end])):
+            record = bytes(text[position:end])
+            if self._quoting and b'"' in record:
                 last = _end(self._all_delimited, text, position, end)
                 yield 1 + sum(1 for _ in self._delimited.finditer(text, position, last))
             else:
@@ -116,7 +129,11 @@ class RecordScanner:
     def unclosed_quote(self, text: memoryview, position: int) -> int | None:
         """Return the offset of the quote that is never closed, in the records from there on."""
         last = _end(self._ended, text, position)
-        is_open = bytes(text[last : last + 1]) == b'"' and self._quoted.match(text, last) is None
+        is_open = (
+            self._quoting
+            and bytes(text[last : last + 1]) == b'"'
+            and self._quoted.match(text, last) is None
+        )
         return last if is_open else None
 
     def large_field(self, text: memoryview, position: int) -> LargeFieldError | None:
@@ -127,13 +144,13 @@ class RecordScanner:
         while position + self._window < len(text):
             last = _end(self._ended, text, position, position + self._window)
             if last == position:
-                return LargeFieldError(last, is_open=text[last] == ord('"'))
+                return LargeFieldError(last, is_open=self._quoting and text[last] == ord('"'))
             position = last
         return None
 
     def first_large(self, record: memoryview) -> int | None:
         """Return the offset of the first field of a record that is too large; None for none."""
-        if b'"' in bytes(record):
+        if self._quoting and b'"' in bytes(record):
             try:
                 self.record(record, 0)
             except LargeFieldError as error:
@@ -160,7 +177,7 @@ class RecordScanner:
 
     def _field(self, text: memoryview, position: int) -> tuple[bytes, int]:
         start, quoted = position, b""
-        if position < len(text) and text[position] == ord('"'):
+        if self._quoting and position < len(text) and text[position] == ord('"'):
             found = self._quoted.match(text, position, position + self._window)
             if found is None and position + self._window < len(text):
                 raise LargeFieldError(start, is_open=True)

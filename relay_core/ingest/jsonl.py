@@ -61,7 +61,7 @@ def read_json_lines(data: Buffer, parser: ParserConfig, limits: Limits) -> Parse
     headers = feed.headers()
     if headers is None:
         return ParsedFeed(None)
-    used = [headers[place] for place in plan_columns(headers, parser).positions.values()]
+    used = [headers[place] for place in plan_columns(headers, parser).used]
     return ParsedFeed(headers, feed.batches(headers, used))
 
 

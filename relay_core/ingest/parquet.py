@@ -81,7 +81,7 @@ def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFe
     headers = tuple(schema.names)
     refuse_too_many_columns(headers, limits)
     refuse_large_header(headers, limits)
-    used = set(plan_columns(headers, parser).positions.values())
+    used = set(plan_columns(headers, parser).used)
     wrong = [each for place, each in enumerate(schema) if place in used and not _is_text(each.type)]
     if wrong:
         kinds = ", ".join(f"{shorten(each.name)} is {shorten(str(each.type))}" for each in wrong)

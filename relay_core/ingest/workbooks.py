@@ -22,6 +22,7 @@ from relay_core.ingest.cell_sizes import (
     refuse_large_header,
     refuse_too_many_columns,
 )
+from relay_core.ingest.column_mapping import shown_cells
 from relay_core.ingest.compression import BROKEN, ZIP, open_archive, too_much
 from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
@@ -64,14 +65,14 @@ def read_workbook(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedF
             columns, too large a cell; ``feed_too_large``: its parts, or the texts of its cells,
             have too many bytes.
     """
-    book = open_book(data, parser.format, limits)
+    book = open_book(data, parser.format, limits, padded=parser.padded_numbers)
     sheet = _SheetRows(book.rows(_place_of(book.sheets, parser.sheet)), parser, limits)
     headers = sheet.headers()
     return ParsedFeed(None) if headers is None else ParsedFeed(headers, sheet.batches(headers))
 
 
-def open_book(data: Buffer, format: str, limits: Limits) -> Book:
-    """Open a workbook.
+def open_book(data: Buffer, format: str, limits: Limits, *, padded: bool = False) -> Book:
+    """Open a workbook; ``padded`` numbers of ``xlsx`` have as many digits as their format.
 
     Raises:
         FeedUnreadableError: ``DECODE_ERROR``: it is none of the format, damaged, or has a password.
@@ -84,7 +85,9 @@ def open_book(data: Buffer, format: str, limits: Limits) -> Book:
         )
     if format == "xls":
         return XlsBook(data)
-    return OdsBook(data, limits) if format == "ods" else XlsxBook(data, limits)
+    if format == "ods":
+        return OdsBook(data, limits)
+    return XlsxBook(data, limits, padded=padded)
 
 
 def workbook_format(data: Buffer) -> str | None:
@@ -158,6 +161,7 @@ class _SheetRows:
     def batches(self, headers: tuple[str, ...]) -> Iterator[TextBatch | MalformedRecords]:
         """Yield all records; those of a row without a cell are left out."""
         width, batch, size = len(headers), _Batch(len(headers)), 0
+        shown = shown_cells(headers, self._parser, self._limits)
         most = max(1, _CELLS // max(1, width))
         for number, cells in self._rows:
             if number <= self._parser.skip_lines:
@@ -168,9 +172,9 @@ class _SheetRows:
                 size += self._count(len(texts))
                 batch.malformed[number - self._before] = texts
             if size > _BYTES or len(batch.fitting) + len(batch.malformed) >= most:
-                yield from batch.records(self._limits.row_data_columns)
+                yield from batch.records(shown)
                 batch, size = _Batch(width), 0
-        yield from batch.records(self._limits.row_data_columns)
+        yield from batch.records(shown)
 
     def _size(self, number: int, cells: Sequence[Cell], headers: Sequence[str]) -> int:
         """Count a row's texts and return their bytes.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from relay_core.domain.limits import Limits
@@ -25,16 +26,25 @@ from relay_core.ingest.workbook_parts import MAX_COLUMNS, MAX_ROWS, Parts, local
 
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 _BOOLEANS = {"1": "true", "0": "false"}
+_PADDED = re.compile("0{2,}")
+
+
+class Styles(NamedTuple):
+    """The cell styles that show a number as a date or a time, and those with so many digits."""
+
+    dated: frozenset[str]
+    padded: dict[str, int]
 
 
 class XlsxBook:
-    """A workbook.
+    """A workbook; ``padded`` whole numbers have as many digits as their format has zeros.
 
     Raises:
         FeedUnreadableError: ``DECODE_ERROR``: it is none, or damaged.
     """
 
-    def __init__(self, data: Buffer, limits: Limits) -> None:
+    def __init__(self, data: Buffer, limits: Limits, *, padded: bool = False) -> None:
+        self._padded = padded
         self._parts = Parts(data, "xlsx", limits)
         roots = self._relations("", "_rels/.rels").values()
         part = next((to for kind, to in roots if kind.endswith("/officeDocument")), "")
@@ -63,7 +73,7 @@ class XlsxBook:
         Raises:
             FeedUnreadableError: ``DECODE_ERROR``: the workbook is damaged.
         """
-        shared, dated, last = self._shared_texts(), self._date_styles(), 0
+        shared, styles, last = self._shared_texts(), self._styles(), 0
         for row in self._parts.elements(self._targets[place], "row", "sheetData"):
             if local(row) == "sheetData":
                 return
@@ -77,15 +87,13 @@ class XlsxBook:
                 column = column + 1 if reference is None else _column(reference)
                 if not 0 <= column < MAX_COLUMNS:
                     raise self._parts.damaged("a cell stands in no column of a sheet")
-                value = self._value(cell, shared, dated)
+                value = self._value(cell, shared, styles)
                 if value is not None:
                     cells.append((column, *value))
             if cells:
                 yield number, cells
 
-    def _value(
-        self, cell: Element, shared: list[str], dated: frozenset[str]
-    ) -> tuple[str, bool] | None:
+    def _value(self, cell: Element, shared: list[str], styles: Styles) -> tuple[str, bool] | None:
         """Return a cell's text, and whether it is a number; None where it holds nothing."""
         kind, text = cell.get("t", "n"), ""
         for part in cell:
@@ -97,9 +105,14 @@ class XlsxBook:
         if not text:
             return None
         if kind == "n":
-            if cell.get("s", "0") in dated:
+            style = cell.get("s", "0")
+            if style in styles.dated:
                 return serial_text(text, from_1904=self._from_1904), False
-            return number_text(text), True
+            number = number_text(text)
+            digits = styles.padded.get(style) if styles.padded else None
+            return number if digits is None or not number.isdecimal() else number.zfill(
+                digits
+            ), True
         if kind == "s":
             if not text.strip().isdecimal() or int(text) >= len(shared):
                 raise self._parts.damaged("a cell names a text that is not there")
@@ -113,8 +126,8 @@ class XlsxBook:
         items = self._parts.elements(part, "si") if part else ()
         return [_unescaped(_text(each)) for each in items]
 
-    def _date_styles(self) -> frozenset[str]:
-        """Return the cell styles that show a number as a date or a time."""
+    def _styles(self) -> Styles:
+        """Return the cell styles that say more of a number than its value."""
         part = self._part("/styles")
         formats: dict[str, str] = {}
         numbers: list[str] = []
@@ -123,7 +136,14 @@ class XlsxBook:
                 formats[each.get("numFmtId", "")] = each.get("formatCode", "")
             else:
                 numbers = [style.get("numFmtId", "0") for style in each]
-        return frozenset(str(at) for at, each in enumerate(numbers) if shows_date(each, formats))
+        return Styles(
+            frozenset(str(at) for at, each in enumerate(numbers) if shows_date(each, formats)),
+            {
+                str(at): len(formats[each])
+                for at, each in enumerate(numbers if self._padded else ())
+                if _PADDED.fullmatch(formats.get(each, ""))
+            },
+        )
 
     def _part(self, kind: str) -> str | None:
         found = (target for known, target in self._related.values() if known.endswith(kind))

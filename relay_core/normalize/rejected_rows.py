@@ -12,10 +12,11 @@ from operator import attrgetter
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from relay_core.columnar.column_values import FAULTS, fault_code
 from relay_core.columnar.csv_text import join_fields, quoted
-from relay_core.columnar.text import Bools, Rows, trim, with_nulls
+from relay_core.columnar.text import Bools, Ints, Rows, trim, with_nulls
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, RejectionCodes
 from relay_core.domain.limits import Limits, ReportRoom
@@ -64,7 +65,6 @@ class RejectionLog:
     causes: CauseLog = field(init=False)
     held: dict[str, Sequence[str]] = field(default_factory=dict)
     _shown: Mapping[str, int] = field(init=False)
-    _judged: Mapping[str, str] = field(init=False)
     _rejected: list[RejectedRows] = field(default_factory=list)
     _repeated: list[RejectedRows] = field(default_factory=list)
     _shown_malformed: list[MalformedRecords] = field(default_factory=list)
@@ -73,10 +73,7 @@ class RejectionLog:
     _tables: list[pa.Table] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        positions = self.reader.positions
-        self._shown = shown_columns(self.headers, list(positions.values()), self.limits)
-        names = {place: name for name, place in self._shown.items()}
-        self._judged = {c: names[positions[c]] for c in JUDGED_COLUMNS if c in positions}
+        self._shown = shown_columns(self.headers, self.reader.plan.used, self.limits)
         self.causes = CauseLog(self.vendor_id, self.limits)
 
     def add(self, batch: TypedBatch, rejected: Mapping[str, Bools]) -> None:
@@ -94,12 +91,13 @@ class RejectionLog:
                 known = np.where(of_reader, of_reader, of_contract)
                 codes[:, place] = np.where(rejected[column][places], known, 0)
         skus = batch.texts["sku"].take(pa.array(places))
-        self._take(batch.raw, places, codes, skus, self._rejected)
+        at = {column: at[places] for column, at in batch.places.items()}
+        self._take(batch.raw, places, codes, skus, self._rejected, at)
         valid = np.flatnonzero(~is_rejected)[:_MAX_HELD]
         if not self.held and len(valid):
-            positions = self.reader.positions
+            positions, parts = self.reader.plan.positions, self.reader.plan.parts
             for name in NUMBER_COLUMNS:
-                if name in positions:
+                if name in positions and name not in parts:
                     cells = batch.raw.columns[positions[name]].take(pa.array(valid))
                     self.held[name] = [*filter(None, trim(cells).to_pylist())]
 
@@ -107,7 +105,7 @@ class RejectionLog:
         """Take rows of a batch that repeat SKUs, after all others of the feed."""
         codes = np.zeros((len(places), len(JUDGED_COLUMNS)), np.uint8)
         codes[:, JUDGED_COLUMNS.index("sku")] = fault_code(RowFault.DUPLICATE_SKU)
-        self._take(batch, places, codes, skus, self._repeated)
+        self._take(batch, places, codes, skus, self._repeated, {})
 
     def _take(
         self,
@@ -116,8 +114,12 @@ class RejectionLog:
         codes: npt.NDArray[np.uint8],
         skus: pa.StringArray,
         reported: list[RejectedRows],
+        at: Mapping[str, Ints],
     ) -> None:
-        """Count rejected rows, keep their records, report as many as there is room for."""
+        """Count rejected rows, keep their records, report as many as there is room for.
+
+        ``at`` says where the cells of some columns stand, row by row.
+        """
         totals = np.bincount(codes.ravel(), minlength=len(FAULTS) + 1)[1:]
         self.counts.update({str(f): int(n) for f, n in zip(FAULTS, totals, strict=True) if n})
         self.records += len(places)
@@ -126,8 +128,12 @@ class RejectionLog:
         self._waiting.append(_Waiting(numbers, codes, columns, skus))
         if sum(part.nbytes for part in self._waiting) > _BYTES_AT_ONCE:
             self._write_waiting()
-        positions = self.reader.positions
-        judged = {c: columns[positions[c]] for c in JUDGED_COLUMNS if c in positions}
+        positions = self.reader.plan.positions
+        judged = {
+            c: _picked(columns, at[c]) if c in at else columns[positions[c]]
+            for c in JUDGED_COLUMNS
+            if c in positions
+        }
         self.causes.add(numbers, codes, judged)
         room = self.limits.report_entries - sum(each.entries for each in reported)
         bytes_left = self.limits.report_bytes - sum(each.size for each in reported)
@@ -141,7 +147,8 @@ class RejectionLog:
             some = 1 + int(min(np.searchsorted(entries, room), np.searchsorted(sizes, bytes_left)))
             most = self.limits.cell_characters
             shown = {name: cut_texts(c.slice(0, some), most) for name, c in shown.items()}
-            first = numbers[:some], codes[:some], shown, self._judged, skus.slice(0, some)
+            values = {c: cut_texts(cells.slice(0, some), most) for c, cells in judged.items()}
+            first = numbers[:some], codes[:some], shown, values, skus.slice(0, some)
             reported.append(RejectedRows(*first, int(sizes[:some][-1])))
 
     def add_malformed(self, malformed: MalformedRecords) -> None:
@@ -166,7 +173,8 @@ class RejectionLog:
             room = min(room, 1 + int(np.searchsorted(sizes, left)))
             self._malformed_size += int(sizes[:room][-1])
             limit = self.limits.cell_characters
-            cells = [cut_texts(column.slice(0, room), limit) for column in malformed.cells]
+            shown = malformed.cells[: self.limits.row_data_columns]
+            cells = [cut_texts(column.slice(0, room), limit) for column in shown]
             widths = None if malformed.widths is None else malformed.widths[:room]
             head = malformed.row_numbers[:room], malformed.raw.slice(0, 0)
             self._shown_malformed.append(MalformedRecords(widths, *head, cells))
@@ -228,6 +236,17 @@ class _Waiting:
     @property
     def nbytes(self) -> int:
         return sum(column.nbytes for column in self.columns)
+
+
+def _picked(columns: Sequence[pa.StringArray], at: Ints) -> pa.StringArray:
+    """Return of each row the cell of one column."""
+    places = np.unique(at).tolist()
+    if not places:
+        return columns[0]
+    cells = columns[places[0]]
+    for place in places[1:]:
+        cells = pc.if_else(pa.array(at == place), columns[place], cells)
+    return cells
 
 
 def _code_texts(codes: npt.NDArray[np.uint8]) -> pa.StringArray:

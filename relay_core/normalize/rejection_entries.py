@@ -37,7 +37,7 @@ class RejectedRows:
         numbers: each record's number.
         codes: one fault code a judged cell, 0 where it holds; a row of codes each row.
         columns: the feed's columns that are shown, by header, as they stand in the file.
-        judged: which of them each judged column is read from.
+        judged: of each judged column that the feed has, the cells at fault, as they stand in it.
         skus: canonical ones; empty where there is none.
         size: the bytes that their entries have at the least.
     """
@@ -45,7 +45,7 @@ class RejectedRows:
     numbers: npt.NDArray[np.int64]
     codes: npt.NDArray[np.uint8]
     columns: Mapping[str, pa.StringArray]
-    judged: Mapping[str, str]
+    judged: Mapping[str, pa.StringArray]
     skus: pa.StringArray
     size: int
 
@@ -64,19 +64,24 @@ def row_entries(vendor_id: str, rejected: RejectedRows) -> Iterator[ReportEntry]
             *(text.slice(start, _ROWS_AT_ONCE).to_pylist() for text in rejected.columns.values()),
             strict=True,
         )
+        judged = {
+            column: text.slice(start, _ROWS_AT_ONCE).to_pylist()
+            for column, text in rejected.judged.items()
+        }
         rows = zip(
+            range(_ROWS_AT_ONCE),
             rejected.numbers[part].tolist(),
             rejected.codes[part].tolist(),
             rejected.skus.slice(start, _ROWS_AT_ONCE).to_pylist(),
             records,
-            strict=True,
+            strict=False,
         )
-        for number, codes, sku, record in rows:
+        for place, number, codes, sku, record in rows:
             row_data = dict(zip(names, record, strict=True))
             for column, code in zip(JUDGED_COLUMNS, codes, strict=True):
                 if code:
-                    fault, header = FAULTS[code - 1], rejected.judged.get(column)
-                    cell = None if header is None else row_data[header]
+                    fault = FAULTS[code - 1]
+                    cell = judged[column][place] if column in judged else None
                     message = explain(fault, column, strip(cell or ""))
                     yield ReportEntry(
                         str(fault), message, vendor_id, sku or None, number, column, cell, row_data

@@ -7,9 +7,10 @@ the faults here say why.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.column_values import ColumnValues, Faults, fault_code
-from relay_core.columnar.numbers import read_amounts, read_wholes
 from relay_core.columnar.text import (
     Bools,
     Ints,
@@ -44,23 +44,28 @@ from relay_core.domain.columns import (
     extra_column,
     names_of,
 )
-from relay_core.ingest.feed import TextBatch
+from relay_core.ingest.column_mapping import ColumnPlan
+from relay_core.ingest.feed import MalformedRecords, TextBatch
 from relay_core.ingest.sku_map import SkuMap
+from relay_core.normalize.column_forms import Part, made_of
+from relay_core.normalize.number_columns import NumberColumn
+from relay_core.normalize.skipped_rows import skipped_records
 from relay_core.validation.contracts import OFFER_SCHEMA
 
 _TEXTS = names_of(Kind.TEXT, Kind.CONDITION)
 _REQUIRED_NUMBERS = tuple(name for name in NUMBER_COLUMNS if BY_NAME[name].required)
 _NO_CODES = RejectionCodes()
+Records = TypeVar("Records", TextBatch, MalformedRecords)
 
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
     """The reader of one vendor's cells, made of its columns' places and its parser's options.
 
-    ``rate`` is one of the vendor's currency in the tenant's, where they differ.
+    ``rate`` is that of the vendor's currency, where it is not the tenant's.
     """
 
-    positions: Mapping[str, int]
+    plan: ColumnPlan
     parser: ParserConfig
     zone: ZoneInfo
     requested_at: int
@@ -68,11 +73,13 @@ class RowReader:
     rate: Fraction | None = None
 
     def read(self, batch: TextBatch) -> TypedBatch:
-        """Read one batch; records whose fields are all blank are left out."""
-        batch = _without_blank_records(batch, self.positions)
-        texts = {column: self._text(batch, column) for column in _TEXTS if self.has(column)}
+        """Read one batch; records whose fields are all blank, or that are skipped, are left out."""
+        batch = _without_blank_records(batch, self.plan.positions)
+        batch, skipped = self.without_skipped(batch)
+        places: dict[str, Ints] = {}
+        texts = {column: self._text(batch, column, places) for column in _TEXTS if self.has(column)}
         for name in filter(self.has, self.parser.extra_columns):
-            texts[extra_column(name)] = self._text(batch, name)
+            texts[extra_column(name)] = self._text(batch, name, {})
         if self.sku_map is not None:
             sku = texts["sku"]
             vendor_sku = texts.get("vendor_sku", empty_texts(len(batch.row_numbers)))
@@ -83,35 +90,76 @@ class RowReader:
             )
         faults = {"sku": _null_faults(is_empty(texts["sku"]), BY_NAME["sku"])}
         if self.has("condition"):
-            texts["condition"], faults["condition"] = _read_conditions(texts["condition"])
+            read = _read_conditions(texts["condition"])
+            if "condition" in self.parser.invalid_as_null:
+                read = fill(read[0], read[1] != 0, ""), np.zeros_like(read[1])
+            texts["condition"], faults["condition"] = read
         numbers = {
-            column: self._numbers(batch, column) for column in NUMBER_COLUMNS if self.has(column)
+            column: self._numbers(batch, column, places)
+            for column in NUMBER_COLUMNS
+            if self.has(column)
         }
         for column in _REQUIRED_NUMBERS:
             missing = numbers[column].nulls
             numbers[column].faults[missing] = _null_faults(missing, BY_NAME[column])[missing]
-        numbers["updated_at"] = self._timestamps(batch)
+        numbers["updated_at"] = self._timestamps(batch, places)
         faults |= {column: read.faults for column, read in numbers.items()}
-        return TypedBatch(batch, texts, numbers, faults)
+        return TypedBatch(batch, texts, numbers, faults, places, skipped)
 
     def has(self, column: str) -> bool:
         """Return whether the feed or a default gives a column; else all its cells are null."""
-        return column in self.positions or column in self.parser.defaults
+        return column in self.plan.positions or column in self.parser.defaults
 
-    def _text(self, batch: TextBatch, column: str) -> pa.StringArray:
-        """Return a column trimmed, with nulls as the empty text and defaults filled in."""
+    def without_skipped(self, batch: Records) -> tuple[Records, int]:
+        """Return the records that are rows, and how many are not; those of no width all are."""
+        rules = self.parser.skip_rows
+        if not rules or (isinstance(batch, MalformedRecords) and batch.widths is None):
+            return batch, 0
+        columns = batch.columns if isinstance(batch, TextBatch) else batch.cells
+        skipped = skipped_records(rules, self.plan.skips, columns, len(batch.row_numbers))
+        count = int(skipped.sum())
+        return (batch.where(~skipped) if count else batch), count
+
+    def _parts(self, batch: TextBatch, column: str) -> list[Part]:
+        """Return the cells under the headers of a column; none where the feed does not give it."""
+        if column not in self.plan.positions:
+            return []
+        source = self.parser.column_map.get(column, column)
+        if isinstance(source, str):
+            return [self._part(batch, column, self.plan.positions[column])]
+        places, factor = self.plan.parts[column], getattr(source, "factor", None)
+        headers = source.headers if factor not in source.headers else source.headers[:-1]
+        parts = [self._part(batch, column, places[header]) for header in headers]
+        if len(headers) < len(source.headers):
+            place = places[source.headers[-1]]
+            parts.append(Part(trim(batch.columns[place]), place))
+        return parts
+
+    def _part(self, batch: TextBatch, column: str, place: int) -> Part:
+        """Return a column of the feed trimmed, with the nulls of a canonical one empty."""
+        text = trim(self._with_own_point(batch, column, place))
+        if words := self.parser.null_words(column):
+            text = fill(text, word_index(text, words) >= 0, "")
+        return Part(text, place, batch.number_cells.get(place))
+
+    def _text(self, batch: TextBatch, column: str, places: dict[str, Ints]) -> pa.StringArray:
+        """Return a column trimmed, with nulls as the empty text and defaults filled in.
+
+        ``places`` gets where its cells stand, where that is not one column of the feed.
+        """
         default = self.parser.defaults.get(column, "")
-        if column not in self.positions:
+        parts = self._parts(batch, column)
+        if not parts:
             size = len(batch.row_numbers)
             return pa.repeat(default, size) if default else empty_texts(size)
-        text = trim(self._with_own_point(batch, column))
-        if self.parser.null_values:
-            text = fill(text, word_index(text, self.parser.null_values) >= 0, "")
-        return fill(text, is_empty(text), default) if default else text
+        made = made_of(self.parser.column_map.get(column, column), parts)
+        if isinstance(made.places, np.ndarray):
+            places[column] = made.places
+        return fill(made.text, is_empty(made.text), default) if default else made.text
 
-    def _with_own_point(self, batch: TextBatch, column: str) -> pa.StringArray:
+    def _with_own_point(self, batch: TextBatch, column: str, place: int) -> pa.StringArray:
         """Return a column as it stands, its number cells with the vendor's decimal separator."""
-        place, mark = self.positions[column], self.parser.decimal_separator
+        mark = self.parser.decimal_separator
         numbers = batch.number_cells.get(place)
         if numbers is None or column not in NUMBER_COLUMNS or mark == ".":
             return batch.columns[place]
@@ -120,41 +168,41 @@ class RowReader:
             batch.columns[place], rows, lambda text: pc.replace_substring(text, ".", mark)
         )
 
-    def _numbers(self, batch: TextBatch, column: str) -> ColumnValues:
-        known = BY_NAME[column]
-        is_plain, rejections = self._is_plain(known), known.rejections or _NO_CODES
+    def _numbers(self, batch: TextBatch, column: str, places: dict[str, Ints]) -> ColumnValues:
+        known, source = BY_NAME[column], self.parser.column_map.get(column, column)
+        reader = NumberColumn(known, self.parser, source, self.rate)
+        if reader.is_changed:
+            parts = self._parts(batch, column)
+            read, at = reader.read(parts, len(batch.row_numbers))
+            if isinstance(at, np.ndarray):
+                places[column] = at
+            return read
+        is_plain = self._is_plain(known)
         # Of plain numbers, only those that need it are trimmed.
-        raw = batch.columns[self.positions[column]] if is_plain else None
-        text = self._text(batch, column) if raw is None else raw
-        if known.kind is Kind.MONEY:
-            return read_amounts(text, self.parser, rejections, self.rate)
-        return read_wholes(self._without_words(text, known), self.parser, rejections)
+        raw = batch.columns[self.plan.positions[column]] if is_plain else None
+        text = self._text(batch, column, places) if raw is None else raw
+        return reader.read_texts(Part(text, 0))
 
     def _is_plain(self, column: CanonicalColumn) -> bool:
         """Return whether no option of the parser changes what digits in a cell mean."""
         parser = self.parser
-        special = parser.null_values or parser.currency_symbols or parser.thousands_separator
+        special = parser.currency_symbols or parser.thousands_separator
+        special = special or parser.null_words(column.name)
         words = column.takes_words and parser.quantity_words
-        given = column.name in self.positions and column.name not in parser.defaults
+        given = column.name in self.plan.positions and column.name not in parser.defaults
         return parser.decimal_separator == "." and given and not special and not words
 
-    def _without_words(self, text: pa.StringArray, column: CanonicalColumn) -> pa.StringArray:
-        """Return the cells with the vendor's words for quantities as digits."""
-        words = list(self.parser.quantity_words) if column.takes_words else []
-        if not words:
-            return text
-        found = word_index(text, words)
-        amounts = pa.array([str(self.parser.quantity_words[word]) for word in words])
-        replaced = amounts.take(pa.array(np.maximum(found, 0)))
-        return pc.if_else(pa.array(found >= 0), replaced, text)
-
-    def _timestamps(self, batch: TextBatch) -> ColumnValues:
+    def _timestamps(self, batch: TextBatch, places: dict[str, Ints]) -> ColumnValues:
         parser, zone = self.parser, self.zone
         options = TimestampOptions(
             zone, parser.timestamp_formats, lambda cell: read_timestamp(cell, parser, zone)
         )
-        text, rejections = self._text(batch, "updated_at"), BY_NAME["updated_at"].rejections
+        text = self._text(batch, "updated_at", places)
+        rejections = BY_NAME["updated_at"].rejections
         read = read_timestamps(text, options, rejections or _NO_CODES)
+        if "updated_at" in parser.invalid_as_null:
+            read.nulls[read.faults != 0] = True
+            read.faults[:] = 0
         read.values[read.nulls] = self.requested_at
         read.nulls[:] = False
         return read
@@ -164,13 +212,17 @@ class RowReader:
 class TypedBatch:
     """A batch after reading: its raw text, typed columns and one fault code a judged cell.
 
-    A column that neither the feed nor a default gives is in none of the mappings.
+    A column that neither the feed nor a default gives is in none of the mappings. ``places`` says
+    where a fault's cell stands, of columns of several headers; ``skipped`` how many records of the
+    feed's are no rows.
     """
 
     raw: TextBatch
     texts: Mapping[str, pa.StringArray]
     numbers: Mapping[str, ColumnValues]
     faults: Mapping[str, Faults]
+    places: Mapping[str, Ints] = field(default_factory=dict)
+    skipped: int = 0
 
     @property
     def size(self) -> int:

@@ -127,12 +127,14 @@ class ReadRows:
     )
     numbers: dict[str, GrowingNumbers] = field(default_factory=dict)
     lines: GrowingTexts = field(default_factory=GrowingTexts)
+    skipped: int = 0
 
     def __post_init__(self) -> None:
         self.validator = RowValidator(self.rejection_log)
 
     def add(self, batch: TypedBatch, lines: pa.StringArray) -> None:
         """Take what is kept of a batch."""
+        self.skipped += batch.skipped
         self.validator.add(batch)
         for name, text in batch.texts.items():
             if name in self.kept:
@@ -176,15 +178,16 @@ def read_rows(
 
     def read_batch(
         batch: TextBatch | MalformedRecords,
-    ) -> tuple[TypedBatch, pa.StringArray] | MalformedRecords:
+    ) -> tuple[TypedBatch, pa.StringArray] | tuple[MalformedRecords, int]:
         if isinstance(batch, MalformedRecords):
-            return batch
+            return reader.without_skipped(batch)
         read = reader.read(batch)
         return read, lines_of_batch(vendor_id, read, reader.parser.extra_columns)
 
     for read in ordered_map(read_batch, parsed.batches):
-        if isinstance(read, MalformedRecords):
-            rows.validator.add_malformed(read)
+        if isinstance(read[0], MalformedRecords):
+            rows.validator.add_malformed(read[0])
+            rows.skipped += read[1]
         else:
             rows.add(*read)
     rows.validator.judge()

@@ -77,7 +77,7 @@ def read_feed(
             return judged
         requested = to_microseconds(requested_at)
         rate = config.rate_of(vendor)
-        reader = RowReader(plan.positions, vendor.parser, config.zone, requested, sku_map, rate)
+        reader = RowReader(plan, vendor.parser, config.zone, requested, sku_map, rate)
         return read_rows(
             vendor.vendor_id,
             parsed,

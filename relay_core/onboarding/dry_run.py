@@ -47,7 +47,7 @@ def read_rows(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> R
         read = _read(parsed, plan, readable, config)
     except FeedUnreadableError as fault:
         return Reading(error_code=fault.error_code, error_message=str(fault))
-    used = set(plan.positions.values())
+    used = set(plan.used)
     return Reading(
         headers=tuple(map(strip, parsed.headers)),
         columns=(*plan.positions, *(c for c in parser.defaults if c not in plan.positions)),
@@ -111,7 +111,7 @@ def _texts(
             continue
         for name, found in cells.items():
             text = trim(batch.columns[positions[name]])
-            left_out = is_empty(text) | (word_index(text, parser.null_values) >= 0)
+            left_out = is_empty(text) | (word_index(text, parser.null_words(name)) >= 0)
             numbers = batch.number_cells.get(positions[name])
             if numbers is not None and with_numbers:
                 own = pc.replace_substring(text, ".", parser.decimal_separator)
@@ -126,17 +126,16 @@ def missing_headers(headers: Sequence[str], parser: ParserConfig) -> tuple[Missi
     """Return the columns that a run needs, or the config maps, and whose header is not there."""
     names = [strip(header) for header in headers]
     wanted = wanted_headers(names, parser)
-    columns = [
-        column
-        for column in dict.fromkeys((*REQUIRED_COLUMNS, *wanted))
-        if column not in parser.defaults and wanted.get(column) not in names
-    ]
-    mapped = {column: parser.column_map.get(column) for column in columns}
-    near = names[:MAX_ROWS]
-    return tuple(
-        MissingHeader(column, header, nearest_header(header or column, near))
-        for column, header in mapped.items()
-    )
+    near, missing = names[:MAX_ROWS], []
+    for column in dict.fromkeys((*REQUIRED_COLUMNS, *wanted)):
+        headers = wanted.get(column, ())
+        lacking: list[str | None] = [header for header in headers if header not in names]
+        if column in parser.defaults and len(lacking) == len(headers):
+            continue
+        for header in lacking if headers else [None]:
+            shown = header if column in parser.column_map else None
+            missing.append(MissingHeader(column, shown, nearest_header(shown or column, near)))
+    return tuple(missing)
 
 
 def _parsed(feed: FeedSample, parser: ParserConfig) -> tuple[ParsedFeed, ParserConfig]:
@@ -189,7 +188,7 @@ def _read(
     """
     lacking = {c: "1" for c in REQUIRED_COLUMNS if c not in plan.positions}
     parser = parser.model_copy(update={"defaults": lacking | parser.defaults})
-    reader = RowReader(plan.positions, parser, config.zone, 0, None)
+    reader = RowReader(plan, parser, config.zone, 0, None)
     rows = normalize_rows("", parsed, reader, columns=["sku"], warnings=(), limits=DEFAULT_LIMITS)
     return sorted_rows(rows, ReportRoom(0, 0)).vendor
 

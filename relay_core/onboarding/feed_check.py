@@ -6,13 +6,14 @@ and kept only where the feed reads better with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from relay_core.config import LoadContext, ParserConfig, TenantConfig
+from relay_core.config.parser import EVERY_COLUMN
 from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode
 from relay_core.domain.columns import NUMBER_COLUMNS, REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
@@ -106,7 +107,7 @@ class _Checker:
             formats = [*guessed.timestamp_formats, *times.formats]
             guessed, changes = _with(guessed, changes, timestamp_formats=formats)
         if words := guess_null_values(cells, guessed, config.zone):
-            guessed, changes = _with(guessed, changes, null_values=[*guessed.null_values, *words])
+            guessed, changes = _with(guessed, changes, null_values=_with_words(guessed, words))
         notes += quantity_word_notes(cells, guessed, config.zone)
         check = FeedCheck(
             Reading(),
@@ -214,6 +215,14 @@ def _styled(
         return styled, {**changes, **numbers.changes}, notes
     note = "the numbers are written in another way than parser.defaults; change both"
     return parser, dict(changes), [note]
+
+
+def _with_words(parser: ParserConfig, words: Sequence[str]) -> Any:
+    """Return the words that mean null with more of them, for all columns."""
+    if not isinstance(parser.null_values, Mapping):
+        return [*parser.null_values, *words]
+    of_all = [*parser.null_values.get(EVERY_COLUMN, ()), *words]
+    return {**parser.null_values, EVERY_COLUMN: of_all}
 
 
 def _with(

@@ -74,7 +74,9 @@ def plain_words(header: str) -> tuple[str, ...]:
 
 def known_names(parser: ParserConfig) -> frozenset[str]:
     """Return the names that the config gives to headers, and those that price lists have."""
-    return _all_names() | {_joined(plain_words(name)) for name in parser.column_map.values()}
+    return _all_names() | {
+        _joined(plain_words(name)) for names in parser.mapped_headers.values() for name in names
+    }
 
 
 def common_names(column: str) -> Collection[str]:
@@ -99,15 +101,17 @@ def match_headers(
     """
     names = [strip(header) for header in headers[:_MAX_HEADERS]]
     wanted = wanted_headers(names, parser)
-    taken = {header for header in wanted.values() if header in names}
+    taken = {header for headers in wanted.values() for header in headers if header in names}
     found: dict[str, str] = {}
     for column in CANONICAL_COLUMNS:
-        if column == "vendor_id" or wanted.get(column) in names:
+        if column == "vendor_id" or set(wanted.get(column, ("",))) <= set(names):
             continue
+        if not isinstance(parser.column_map.get(column, column), str):
+            continue  # what stands in for several headers is for people to say
         if column not in parser.column_map and (column not in columns or column in parser.defaults):
             continue
         free = [name for name in dict.fromkeys(names) if name and name not in taken]
-        name = parser.column_map.get(column, column)
+        name = wanted.get(column, (column,))[0]
         header = (
             _same_words(name, free)
             or _slip_of(name, free)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core.columnar.column_values import FAULTS
-from relay_core.columnar.numbers import read_amounts
+from relay_core.columnar.numbers import Scale, read_amounts
 from relay_core.domain.columns import BY_NAME, RejectionCodes
 
 OPTIONS: Any = SimpleNamespace(decimal_separator=".", thousands_separator=None, currency_symbols=())
@@ -21,7 +21,7 @@ REJECTIONS = BY_NAME["cost"].rejections or RejectionCodes()
 
 def read(cell: str, factor: Fraction) -> int | str | None:
     """Return the ten-thousandths of a cell, its fault, or None for null."""
-    found = read_amounts(pa.array([cell]), OPTIONS, REJECTIONS, factor)
+    found = read_amounts(pa.array([cell]), OPTIONS, REJECTIONS, Scale(*factor.as_integer_ratio()))
     if found.faults[0]:
         assert found.values[0] < 0
         return str(FAULTS[found.faults[0] - 1])

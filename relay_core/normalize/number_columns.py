@@ -1,0 +1,238 @@
+"""Columns of numbers that options of the parser make something else of than their cells say.
+
+Cells are read first. Nulls of options, sums, factors and rates, and defaults come after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.columnar.column_values import REFUSED, ColumnValues, fault_code
+from relay_core.columnar.numbers import (
+    Scale,
+    read_amounts,
+    read_wholes,
+    without_quantity_symbols,
+)
+from relay_core.columnar.text import (
+    Bools,
+    Ints,
+    empty_texts,
+    flags_of,
+    is_empty,
+    word_index,
+)
+from relay_core.config import ParserConfig
+from relay_core.config.column_forms import Changed, MappedSource, Sum
+from relay_core.domain.cell_rules import LARGEST_WHOLE
+from relay_core.domain.columns import CanonicalColumn, Kind, RejectionCodes
+from relay_core.normalize.column_forms import Part, made_of, read_factors
+
+_NO_CODES = RejectionCodes()
+_ZERO = r"^[+-]?[0.]*(?:[eE].*)?$"
+_MAX_TIMES = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class NumberColumn:
+    """The reader of one column of numbers.
+
+    Attributes:
+        column: the column.
+        parser: the vendor's options.
+        source: its entry of ``column_map``; the name of its header without one.
+        rate: of the vendor's currency, where that is not the tenant's.
+    """
+
+    column: CanonicalColumn
+    parser: ParserConfig
+    source: MappedSource
+    rate: Fraction | None = None
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether an option asks for more than reading a cell, or its default, as it stands."""
+        name, parser = self.column.name, self.parser
+        return (
+            not isinstance(self.source, str)
+            or name in parser.zero_is_null
+            or name in parser.invalid_as_null
+            or (self.column.kind is Kind.MONEY and self.rate is not None)
+            or (
+                self.column.takes_words
+                and bool(parser.quantity_symbols or parser.negative_quantity == "zero")
+            )
+        )
+
+    def read(self, parts: Sequence[Part], size: int) -> tuple[ColumnValues, Ints | int]:
+        """Return the values of the cells under its headers, and where a fault of each stands.
+
+        Args:
+            parts: the cells, those of its factor last; none where only a default gives it.
+            size: how many rows there are.
+        """
+        places: Ints | int
+        if not parts:
+            read, places = _no_values(size), 0
+        elif isinstance(self.source, Sum):
+            read, places = self._sum(parts)
+        else:
+            read, places = self._scaled(parts)
+        stays = np.zeros(size, np.bool_)
+        if self.column.name in self.parser.zero_is_null:
+            stays |= self._make_zeros_null(read)
+        if self.column.name in self.parser.invalid_as_null:
+            stays |= self._make_invalid_null(read)
+        self._fill(read, read.nulls & ~stays)
+        return read, places
+
+    def read_texts(self, part: Part, scale: Scale | None = None) -> ColumnValues:
+        """Read cells as they stand, all options of single cells among them."""
+        text, rejections = part.text, self.column.rejections or _NO_CODES
+        if self.column.kind is Kind.MONEY:
+            return read_amounts(text, self.parser, rejections, scale)
+        if self.column.takes_words:
+            text = self.without_words(text)
+            if self.parser.quantity_symbols:
+                stripped = without_quantity_symbols(text, self.parser.quantity_symbols)
+                asked = None if part.numbers is None else pa.array(~part.numbers)
+                text = stripped if asked is None else pc.if_else(asked, stripped, text)
+        read = read_wholes(text, self.parser, rejections)
+        if self.column.takes_words and self.parser.negative_quantity == "zero":
+            below = read.faults == fault_code(rejections.negative)
+            read.values[below], read.faults[below], read.is_canonical[below] = 0, 0, False
+        return read
+
+    def without_words(self, text: pa.StringArray) -> pa.StringArray:
+        """Return the cells with the vendor's words for quantities as digits."""
+        words = list(self.parser.quantity_words) if self.column.takes_words else []
+        if not words:
+            return text
+        found = word_index(text, words)
+        amounts = pa.array([str(self.parser.quantity_words[word]) for word in words])
+        replaced = amounts.take(pa.array(np.maximum(found, 0)))
+        return pc.if_else(pa.array(found >= 0), replaced, text)
+
+    def _sum(self, parts: Sequence[Part]) -> tuple[ColumnValues, Ints]:
+        total = _no_values(len(parts[0].text))
+        places = np.full(len(parts[0].text), parts[0].places)
+        for part in parts:
+            read = self.read_texts(part)
+            fresh = (read.faults != 0) & (total.faults == 0)
+            total.faults[fresh], places[fresh] = read.faults[fresh], part.places
+            total.values[:] += np.where(read.nulls | (read.faults != 0), 0, read.values)
+            total.nulls[:] &= read.nulls
+        self._refuse_large(total)
+        return total, places
+
+    def _scaled(self, parts: Sequence[Part]) -> tuple[ColumnValues, Ints | int]:
+        """Read cells, and multiply and divide them."""
+        form = self.source if isinstance(self.source, Changed) else None
+        part = made_of(self.source, parts)
+        places = part.places
+        factor = None if form is None else form.factor
+        if factor is None:
+            scale = None if self.rate is None else self._scale(1)
+            return self.read_texts(part, scale), places
+        factors: Ints | int = factor if isinstance(factor, int) else 1
+        holds: Bools | None = None
+        if not isinstance(factor, int):
+            factors, holds = read_factors(parts[-1].text)
+        if self.column.kind is Kind.MONEY:
+            read = self.read_texts(part, self._scale(factors))
+        else:
+            read = self.read_texts(part)
+            self._scale_wholes(read, factors)
+        if holds is not None:
+            wrong = ~holds & ~read.nulls & (read.faults == 0)
+            beyond = fault_code((self.column.rejections or _NO_CODES).too_large)
+            over = ~holds & (read.faults == beyond)
+            if self.column.kind is Kind.MONEY and over.any():  # as written it may be in range
+                wrong |= over & self._fits(part)
+            read.faults[wrong] = fault_code((self.column.rejections or _NO_CODES).unreadable)
+            read.values[wrong] = REFUSED
+            places = np.where(wrong, parts[-1].places, places)
+        return read, places
+
+    def _fits(self, part: Part) -> Bools:
+        """Return which amounts are in range as they are written."""
+        least = Scale(1, 10**7)
+        return np.asarray(self.read_texts(part, least).faults == 0)
+
+    def _scale(self, factors: Ints | int) -> Scale:
+        rate = Fraction(1) if self.rate is None else self.rate
+        is_times = isinstance(self.source, Changed) and self.source.times is not None
+        one: Ints | int = 1
+        times, divided_by = (factors, one) if is_times else (one, factors)
+        return Scale(_product(times, rate.numerator), _product(divided_by, rate.denominator))
+
+    def _scale_wholes(self, read: ColumnValues, factors: Ints | int) -> None:
+        held = read.faults == 0
+        if isinstance(self.source, Changed) and self.source.times is not None:
+            read.values[:] = np.where(held, read.values * factors, read.values)
+        else:
+            read.values[:] = np.where(held, read.values // factors, read.values)
+        read.is_canonical[:] &= read.nulls & is_empty(read.text)
+        self._refuse_large(read)
+
+    def _refuse_large(self, read: ColumnValues) -> None:
+        too_large = (read.values > LARGEST_WHOLE) & (read.faults == 0)
+        read.faults[too_large] = fault_code((self.column.rejections or _NO_CODES).too_large)
+        read.values[read.faults != 0] = REFUSED
+
+    def _make_zeros_null(self, read: ColumnValues) -> Bools:
+        """Make amounts null all of whose digits are 0; return which."""
+        rows = np.flatnonzero((read.values == 0) & ~read.nulls & (read.faults == 0))
+        zeros = np.zeros(len(read.values), np.bool_)
+        if len(rows):
+            text = read.text.take(pa.array(rows))
+            zeros[rows] = flags_of(pc.match_substring_regex(pc.utf8_trim_whitespace(text), _ZERO))
+        read.nulls[zeros], read.is_canonical[zeros] = True, False
+        return zeros
+
+    def _make_invalid_null(self, read: ColumnValues) -> Bools:
+        """Make rejected cells null; return which."""
+        wrong = read.faults != 0
+        read.values[wrong], read.faults[wrong] = 0, 0
+        read.nulls[wrong], read.is_canonical[wrong] = True, False
+        return np.asarray(wrong)
+
+    def _fill(self, read: ColumnValues, where: Bools) -> None:
+        """Put the default into nulls; it is read like a cell, by fewer options."""
+        default = self.parser.defaults.get(self.column.name)
+        if not default or not where.any():
+            return
+        text, rejections = pa.array([default]), self.column.rejections or _NO_CODES
+        if self.column.kind is Kind.MONEY:
+            scale = None if self.rate is None else Scale(self.rate.numerator, self.rate.denominator)
+            one = read_amounts(text, self.parser, rejections, scale)
+        else:
+            one = read_wholes(self.without_words(text), self.parser, rejections)
+        read.values[where], read.faults[where] = one.values[0], one.faults[0]
+        read.nulls[where], read.is_canonical[where] = False, False
+
+
+def _no_values(size: int) -> ColumnValues:
+    """Return a column of nulls."""
+    return ColumnValues(
+        np.zeros(size, np.int64),
+        np.ones(size, np.bool_),
+        np.zeros(size, np.uint8),
+        empty_texts(size),
+        np.zeros(size, np.bool_),
+    )
+
+
+def _product(factors: Ints | int, number: int) -> Ints | int:
+    """Return products; of whole numbers of any size where they may be too large for others."""
+    if isinstance(factors, int):
+        return factors * number
+    if int(factors.max(initial=1)) * number > _MAX_TIMES:
+        return np.asarray(factors.astype(object) * number)
+    return np.asarray(factors * number)
