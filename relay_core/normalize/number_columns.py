@@ -84,19 +84,21 @@ class NumberColumn:
             read, places = self._sum(parts)
         else:
             read, places = self._scaled(parts)
-        stays = np.zeros(size, np.bool_)
-        if self.column.name in self.parser.zero_is_null:
-            stays |= self._make_zeros_null(read)
+        # What an option makes null stays so.
+        fillable = read.nulls & ~self._zeros(read)
         if self.column.name in self.parser.invalid_as_null:
-            stays |= self._make_invalid_null(read)
-        self._fill(read, read.nulls & ~stays)
+            self._make_invalid_null(read)
+        self._fill(read, fillable)
         return read, places
 
     def read_texts(self, part: Part, scale: Scale | None = None) -> ColumnValues:
         """Read cells as they stand, all options of single cells among them."""
         text, rejections = part.text, self.column.rejections or _NO_CODES
         if self.column.kind is Kind.MONEY:
-            return read_amounts(text, self.parser, rejections, scale)
+            read = read_amounts(text, self.parser, rejections, scale)
+            zeros = self._zeros(read)
+            read.nulls[zeros], read.is_canonical[zeros] = True, False
+            return read
         if self.column.takes_words:
             text = self.without_words(text)
             if self.parser.quantity_symbols:
@@ -186,22 +188,19 @@ class NumberColumn:
         read.faults[too_large] = fault_code((self.column.rejections or _NO_CODES).too_large)
         read.values[read.faults != 0] = REFUSED
 
-    def _make_zeros_null(self, read: ColumnValues) -> Bools:
-        """Make amounts null all of whose digits are 0; return which."""
-        rows = np.flatnonzero((read.values == 0) & ~read.nulls & (read.faults == 0))
+    def _zeros(self, read: ColumnValues) -> Bools:
+        """Return which amounts are null because all their digits are 0."""
         zeros = np.zeros(len(read.values), np.bool_)
-        if len(rows):
-            text = read.text.take(pa.array(rows))
-            zeros[rows] = flags_of(pc.match_substring_regex(pc.utf8_trim_whitespace(text), _ZERO))
-        read.nulls[zeros], read.is_canonical[zeros] = True, False
+        if self.column.name in self.parser.zero_is_null:
+            rows = np.flatnonzero((read.values == 0) & (read.faults == 0) & ~is_empty(read.text))
+            text = pc.utf8_trim_whitespace(read.text.take(pa.array(rows)))
+            zeros[rows] = flags_of(pc.match_substring_regex(text, _ZERO))
         return zeros
 
-    def _make_invalid_null(self, read: ColumnValues) -> Bools:
-        """Make rejected cells null; return which."""
+    def _make_invalid_null(self, read: ColumnValues) -> None:
         wrong = read.faults != 0
         read.values[wrong], read.faults[wrong] = 0, 0
         read.nulls[wrong], read.is_canonical[wrong] = True, False
-        return np.asarray(wrong)
 
     def _fill(self, read: ColumnValues, where: Bools) -> None:
         """Put the default into nulls; it is read like a cell, by fewer options."""

@@ -287,6 +287,7 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         is_read=True,
         total_rows=len(rejected) + log.malformed,
         invalid_rows=log.records,
+        skipped=rows.skipped,
         fault_counts=dict(log.counts),
         causes=tuple(log.causes.causes()),
         held=log.held,

@@ -13,6 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from nasty_cells import MONEY, cell_for, localised
+from nasty_forms import FACTORS, SERIALS, STOCKS, add_options, form_for, headers_in
 from nasty_rules import DUPLICATES, price_rules, stocks
 from reference_rows import CANONICAL, REQUIRED
 
@@ -170,9 +171,7 @@ def parsers(draw: Draw) -> dict[str, Any]:
         "defaults": {},
     }
     for column in FROM_FILE:
-        if seldom(draw, 4):
-            others = (f"h {column}", f"h {column}", "Größe", one_of(draw, FROM_FILE))
-            parser["column_map"][column] = one_of(draw, others)
+        map_column(draw, parser["column_map"], column)
         if seldom(draw, 10):
             parser["defaults"][column] = good_default(draw, column, decimal)
     if seldom(draw, 3):
@@ -185,11 +184,21 @@ def parsers(draw: Draw) -> dict[str, Any]:
         parser["quantity_words"] = {"In stock": 10, ">100": 100, "5": 7, "None": 0}
     if seldom(draw, 3):
         parser["timestamp_formats"] = draw(st.lists(st.sampled_from(FORMATS), max_size=3))
+    if seldom(draw, 2):
+        add_options(draw, parser, seldom, one_of)
     if seldom(draw, 4):
         parser["skip_lines"] = draw(st.integers(1, 3))
     if seldom(draw, 6):
         parser["columns"] = headers_of(draw, parser, once=True)
     return parser
+
+
+def map_column(draw: Draw, column_map: dict[str, Any], column: str) -> None:
+    if seldom(draw, 4):
+        others = (f"h {column}", f"h {column}", "Größe", one_of(draw, FROM_FILE))
+        column_map[column] = one_of(draw, others)
+    elif seldom(draw, 8):
+        column_map[column] = form_for(draw, column, one_of)
 
 
 def good_default(draw: Draw, column: str, decimal: str) -> str:
@@ -207,8 +216,9 @@ def good_default(draw: Draw, column: str, decimal: str) -> str:
 def headers_of(draw: Draw, parser: dict[str, Any], *, once: bool = False) -> list[str]:
     """Return headers in which most of what is needed stands, in any order."""
     names = [
-        parser["column_map"].get(column, column)
+        name
         for column in FROM_FILE
+        for name in headers_in(parser["column_map"].get(column, column))
         if not seldom(draw, 5 if column not in (*REQUIRED, *parser["column_map"]) else 150)
     ]
     if seldom(draw, 6):
@@ -230,18 +240,33 @@ def feeds_of(draw: Draw, parser: dict[str, Any]) -> bytes:
             lines.append(one_of(draw, ("", delimiter * 2, "  ", '""')))
         if not seldom(draw, 60):
             lines.append(record_of(draw, [padded(draw, name) for name in headers], delimiter))
-    wanted = {parser["column_map"].get(column, column): column for column in FROM_FILE}
+    wanted = {
+        name: column
+        for column in FROM_FILE
+        for name in headers_in(parser["column_map"].get(column, column))
+    }
     for _ in range(0 if seldom(draw, 15) else draw(st.integers(1, 10))):
         if seldom(draw, 10):
             lines.append(one_of(draw, ("", "", " ", delimiter, '""', delimiter * len(headers))))
         cells = [
             localised(draw, draw(cell_for(wanted.get(name.strip(), "title"))), parser)
+            if not (name.startswith("f ") or seldom(draw, 9))
+            else one_of(draw, odd_cells(name, wanted.get(name.strip())))
             for name in headers
         ]
+        if seldom(draw, 4):
+            cells += one_of(draw, ([""], [" ", ""], ["", "x"]))
         if seldom(draw, 15):
             cells = cells[:-1] if seldom(draw, 2) else [*cells, "more"]
         lines.append(record_of(draw, [padded(draw, cell) for cell in cells], delimiter))
     return encoded(draw, lines, parser["encoding"])
+
+
+def odd_cells(header: str, column: str | None) -> tuple[str, ...]:
+    """Return cells that options are about."""
+    if header.startswith("f "):
+        return FACTORS
+    return {"quantity_available": STOCKS, "updated_at": SERIALS}.get(column or "", FACTORS)
 
 
 def encoded(draw: Draw, lines: list[str], encoding: str) -> bytes:

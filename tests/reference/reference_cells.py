@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from fractions import Fraction
 from typing import Any
 
 LARGEST_WHOLE = 2_147_483_647
@@ -138,6 +139,9 @@ def timestamp(text: str, parser: Any, zone: tzinfo) -> int:
     written = iso_form(text)
     for form in parser.timestamp_formats:
         if written is None:
+            if form == "excel":
+                written = serial(text)
+                continue
             try:
                 written = datetime.strptime(text, form)  # noqa: DTZ007 (%z is the vendor's to use)
             except (ValueError, OverflowError):
@@ -145,6 +149,16 @@ def timestamp(text: str, parser: Any, zone: tzinfo) -> int:
     if written is None or not 1900 <= written.year <= 2199:
         raise FaultError("invalid_timestamp")
     return microseconds(written if written.tzinfo else in_zone(written, zone))
+
+
+def serial(text: str) -> datetime | None:
+    """Read days since 1899-12-30, from 61 on; the fraction is the time of day."""
+    found = re.fullmatch(r"([0-9]{2,6})(\.[0-9]+)?", text)
+    if found is None or int(found[1]) < 61:
+        return None
+    seconds = Fraction(found[2] or 0) * 86_400
+    whole = (2 * seconds + 1) // 2
+    return datetime(1899, 12, 30) + timedelta(days=int(found[1]), seconds=int(whole))  # noqa: DTZ001
 
 
 def in_zone(written: datetime, zone: tzinfo) -> datetime:

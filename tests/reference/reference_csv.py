@@ -44,7 +44,7 @@ def drop_physical_lines(text: str, count: int) -> str:
 
 
 def read_records(  # noqa: C901 (one state machine is best read in one place)
-    text: str, delimiter: str
+    text: str, delimiter: str, *, quoting: bool = True
 ) -> list[list[str]]:
     """Split text into records of untrimmed fields; lines of no characters are left out."""
     records: list[list[str]] = []
@@ -76,7 +76,7 @@ def read_records(  # noqa: C901 (one state machine is best read in one place)
             fields.append(cell_of(field))
             field, field_begins, line_begins = [], True, False
         else:
-            if character == '"' and field_begins:
+            if character == '"' and field_begins and quoting:
                 quoted = True
             else:
                 field.append(character)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reference_cells import FaultError, microseconds, read_cell
+from reference_cells import FaultError, microseconds
+from reference_columns import value_of
 from reference_csv import (
     LargeCellError,
     UnreadableError,
@@ -34,7 +35,6 @@ CANONICAL = (
     "updated_at",
 )
 REQUIRED = ("sku", "quantity_available")
-MISSING = {"sku": "missing_sku", "quantity_available": "missing_quantity"}
 
 Offer = dict[str, Any]
 
@@ -60,6 +60,7 @@ class Vendor:
     fault: str | None = None
     warnings: list[str] = field(default_factory=list)
     total_rows: int = 0
+    skipped: int = 0
     offers: list[Offer] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     rejects: list[tuple[int, list[str], list[str]]] = field(default_factory=list)
@@ -83,8 +84,13 @@ def read_vendor(
         return result
     if result.outcome == "left_out" or positions is None or headers is None:
         return result
+    skips = [] if result.outcome == "left_out" else skipping(headers, vendor.parser)
+    for place, record in enumerate(records):
+        records[place] = without_blank_end(record, headers, vendor.parser)
     for number, record in enumerate(records, first_number):
-        if not is_blank(record):
+        if any(is_skipped(record, *skip) for skip in skips) and not is_blank(record):
+            result.skipped += 1
+        elif not is_blank(record):
             result.total_rows += 1
             read_row(config, vendor, number, headers, record, positions, skus, requested_at, result)
     if vendor.duplicate_skus == "refuse":
@@ -96,15 +102,15 @@ def refuse_repeated(
     result: Vendor,
     headers: list[str],
     records: Mapping[int, list[str]],
-    positions: Mapping[str, int],
+    positions: Mapping[str, list[int]],
 ) -> None:
     """Make each row of which another has the SKU an invalid one."""
     counts = Counter(offer["sku"] for offer in result.offers)
     for offer in [offer for offer in result.offers if counts[offer["sku"]] > 1]:
         result.offers.remove(offer)
         number, record = offer["row_number"], records[offer["row_number"]]
-        value = cut(record[positions["sku"]]) if "sku" in positions else None
-        row_data = shown_cells(headers, record, set(positions.values()))
+        value = cut(record[positions["sku"][0]]) if "sku" in positions else None
+        row_data = shown_cells(headers, record, places_of(positions))
         code = "duplicate_sku"
         result.entries.append(Entry(code, result.vendor_id, number, "sku", value, row_data))
         result.rejects.append((number, [code], record))
@@ -133,7 +139,7 @@ def read_feed(feed: bytes, parser: Any) -> tuple[list[str] | None, list[list[str
     """Return the headers as they stand, the records after them, the first one's number."""
     try:
         text = drop_physical_lines(decode(feed, parser.encoding), parser.skip_lines)
-        records = read_records(text, parser.delimiter)
+        records = read_records(text, parser.delimiter, quoting=parser.quoting)
     except UnreadableError as error:
         raise FeedFaultError("DECODE_ERROR") from error
     except LargeCellError as error:
@@ -144,38 +150,85 @@ def read_feed(feed: bytes, parser: Any) -> tuple[list[str] | None, list[list[str
     return header, rest, 2
 
 
+def places_of(positions: Mapping[str, list[int]]) -> set[int]:
+    return {place for places in positions.values() for place in places}
+
+
+def skipping(headers: Sequence[str], parser: Any) -> list[tuple[int, Any]]:
+    """Return where each entry of skip_rows looks, and for what."""
+    names = [header.strip() for header in headers]
+    rules = ((rule.column.strip(), rule.texts) for rule in parser.skip_rows)
+    return [(names.index(header), texts) for header, texts in rules if header in names]
+
+
+def is_skipped(record: Sequence[str], place: int, texts: Any) -> bool:
+    cell = record[place].strip() if place < len(record) else ""
+    if texts == "empty":
+        return cell == ""
+    return cell.casefold() in [text.casefold() for text in texts]
+
+
+def without_blank_end(record: list[str], headers: Sequence[str], parser: Any) -> list[str]:
+    is_dropped = parser.blank_extra_fields == "drop" and is_blank(record[len(headers) :])
+    return record[: len(headers)] if is_dropped else record
+
+
 def find_columns(
     config: Any, vendor: Any, headers: Sequence[str], result: Vendor
-) -> dict[str, int]:
-    """Return where each canonical column stands in a record; absent ones are left out."""
+) -> dict[str, list[int]]:
+    """Return where the headers of each canonical column stand; absent columns are left out."""
     names = [header.strip() for header in headers]
-    mapped: Mapping[str, str] = vendor.parser.column_map
-    wanted = {}
+    mapped: Mapping[str, Any] = vendor.parser.column_map
+    plain = [source.strip() for source in mapped.values() if isinstance(source, str)]
+    wanted: dict[str, list[str]] = {}
     for column in CANONICAL:
         if column == "vendor_id":
             continue
         if column in mapped:
-            wanted[column] = mapped[column].strip()
-        elif column not in [header.strip() for header in mapped.values()]:
-            wanted[column] = column
+            wanted[column] = headers_of(mapped[column])
+        elif column not in plain:
+            wanted[column] = [column]
     missing = [
         column
         for column in CANONICAL
         if (column in mapped or column in REQUIRED)
-        and wanted.get(column) not in names
-        and column not in vendor.parser.defaults
+        and is_missing(wanted.get(column), names, has_default=column in vendor.parser.defaults)
     ]
-    if missing and config.error_policy.fail_on_missing_required_columns:
+    skipped = [rule.column.strip() for rule in vendor.parser.skip_rows]
+    lacks = bool(missing) or any(header not in names for header in skipped)
+    if lacks and config.error_policy.fail_on_missing_required_columns:
         raise FeedFaultError("missing_required_columns")
-    if missing:
+    if lacks:
         result.warnings.append("missing_required_columns")
-    if any(column in REQUIRED for column in missing):
+    if any(c in REQUIRED and c not in vendor.parser.defaults for c in missing):
         result.outcome = "left_out"
         return {}
-    used = {column: header for column, header in wanted.items() if header in names}
-    if any(names.count(header) > 1 for header in used.values()):
+    every = [header for headers in wanted.values() for header in headers]
+    if any(names.count(header) > 1 for header in every + skipped):
         raise FeedFaultError("invalid_input")
-    return {column: names.index(header) for column, header in used.items()}
+    return {
+        column: [names.index(header) for header in headers]
+        for column, headers in wanted.items()
+        if all(header in names for header in headers)
+    }
+
+
+def is_missing(headers: list[str] | None, names: list[str], *, has_default: bool) -> bool:
+    """Return whether a header of a column is absent; with a default all of them may be."""
+    absent = [header for header in headers or [""] if header not in names]
+    return bool(absent) and not (has_default and len(absent) == len(headers or [""]))
+
+
+def headers_of(source: Any) -> list[str]:
+    """Return the headers of an entry of column_map, that of a factor last."""
+    if isinstance(source, str):
+        return [source.strip()]
+    said = source.model_dump(mode="json")
+    for form in ("join", "sum", "first"):
+        if form in said:
+            return list(said[form])
+    factors = [said.get("times"), said.get("divided_by")]
+    return [said["column"], *(each for each in factors if isinstance(each, str))]
 
 
 def cut(text: str) -> str:
@@ -199,7 +252,7 @@ def read_row(
     number: int,
     headers: list[str],
     record: list[str],
-    positions: Mapping[str, int],
+    positions: Mapping[str, list[int]],
     skus: Mapping[str, str],
     requested_at: Any,
     result: Vendor,
@@ -215,13 +268,13 @@ def read_row(
     for column in CANONICAL:
         if column == "vendor_id":
             continue
-        cell = record[positions[column]] if column in positions else None
+        cells = [record[place] for place in positions.get(column, [])]
         try:
-            offer[column] = value_of(column, cell, vendor.parser, config.zone)
+            offer[column] = value_of(column, cells, vendor.parser, config.zone)
         except FaultError as fault:
-            code = fault.args[0]
-            row_data = shown_cells(headers, record, set(positions.values()))
-            value = None if cell is None else cut(cell)
+            code, *at = fault.args
+            row_data = shown_cells(headers, record, places_of(positions))
+            value = cut(at[0] if at else cells[0]) if cells else None
             faults.append(Entry(code, vendor.vendor_id, number, column, value, row_data))
     if faults:
         result.entries.extend(faults)
@@ -236,15 +289,3 @@ def read_row(
         offer["vendor_sku"] = offer["vendor_sku"] or offer["sku"]
         offer["sku"] = skus[offer["sku"]]
     result.offers.append(offer)
-
-
-def value_of(column: str, cell: str | None, parser: Any, zone: Any) -> Any:
-    text = (cell or "").strip()
-    nulls = [null.strip().casefold() for null in parser.null_values]
-    if text == "" or text.casefold() in nulls:
-        text = parser.defaults.get(column, "").strip()
-    if text == "":
-        if column in MISSING:
-            raise FaultError(MISSING[column])
-        return None
-    return read_cell(column, text, parser, zone)

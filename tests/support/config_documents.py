@@ -69,7 +69,7 @@ def all_fields(model: type[BaseModel], path: str = "") -> list[tuple[str, bool]]
     found = []
     for name, field in model.model_fields.items():
         section = _section_in(field.annotation)
-        if section in (None, OutputColumn):
+        if section in (None, OutputColumn) or name in ("column_map", "skip_rows"):
             found.append((path + name, field.is_required()))
         else:
             step = f"{name}.0." if name in ("vendors", "rules") else f"{name}."

@@ -35,6 +35,7 @@ def workbook_parts(
     hidden: tuple[str, ...] = (),
     shared: str = "",
     properties: str = "",
+    styles: str = STYLES,
 ) -> dict[str, str | bytes]:
     """Return the parts of a workbook; each sheet is what stands in its ``sheetData``."""
     names = names or tuple(f"Sheet{place}" for place in range(1, len(sheets) + 1))
@@ -58,7 +59,7 @@ def workbook_parts(
         "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_RELATED}">{properties}'
         f"<sheets>{listed}</sheets></workbook>",
         "xl/_rels/workbook.xml.rels": f"<Relationships>{targets}{others}</Relationships>",
-        "xl/styles.xml": STYLES,
+        "xl/styles.xml": styles,
         "xl/sharedStrings.xml": f"<sst>{shared}</sst>",
         **{
             f"xl/worksheets/{place}.xml": f"<worksheet><sheetData>{rows}</sheetData></worksheet>"

@@ -111,6 +111,34 @@ def test_price_rules_come_to_the_prices_that_the_guide_says() -> None:
         assert price in GUIDE
 
 
+def test_columns_made_of_others_come_to_what_the_guide_says() -> None:
+    header = "Line,Part,East,West,Overseas,Pack Price,Pack,Long Name,Short Name,Make"
+    data = feed("AB,1040,5,,7,14.00,12,,Bolt,MFR:ACM", header=header)
+    run = run_document(example_of("### Columns made of others"), {"parts_inc": data})
+
+    (row,) = run.normalized_rows("parts_inc")
+    found = (row["sku"], row["quantity_available"], row["cost"], row["title"], row["brand"])
+    assert found == ("AB-1040", "12", "1.1667", "Bolt", "Acme")
+    assert all(text in GUIDE for text in ("`AB-1040`", "1.1667"))
+
+
+def test_an_export_of_a_shop_comes_to_what_the_guide_says() -> None:
+    header = "Handle,Title,Stock,Price,Changed"
+    data = feed(
+        *('a,5" pipe,-2,0.00,46350.5,', "a,,,,,", "b,B,>100,3.50,soon, ", "Total,x,98,3.50,,"),
+        header=header,
+    )
+    run = run_document(example_of("### Rows that are none"), {"shop_export": data})
+
+    (vendor,) = run.normalized
+    assert (vendor.skipped, vendor.total_rows, vendor.invalid_rows) == (2, 2, 0)
+    columns = ("sku", "title", "quantity_available", "cost", "updated_at")
+    assert [tuple(row[name] for name in columns) for row in run.normalized_rows("shop_export")] == [
+        ("a", '5" pipe', "0", "", "2026-11-24T18:00:00Z"),
+        ("b", "B", "100", "3.50", "2026-03-01T12:00:00Z"),
+    ]
+
+
 def test_stock_comes_to_the_quantities_that_the_guide_says() -> None:
     data = feed("A,50,1", "B,8,1", "C,9,1", "D,0,1")
     quantities = {

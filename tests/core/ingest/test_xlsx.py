@@ -418,3 +418,21 @@ def test_an_archive_that_lies_about_its_sizes_is_damaged() -> None:
     with pytest.raises(FeedUnreadableError) as caught:
         read(bytes(data), "xlsx")
     assert caught.value.error_code == "DECODE_ERROR"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("417", "000417"), ("1234567", "1234567"), ("-4", "-4"), ("4.5", "4.5")]
+)
+def test_a_padded_number_has_the_digits_that_its_format_shows(value: str, text: str) -> None:
+    styles = (
+        '<styleSheet><numFmts><numFmt numFmtId="170" formatCode="000000"/>'
+        '<numFmt numFmtId="171" formatCode="000000;0"/></numFmts><cellXfs>'
+        '<xf numFmtId="0"/><xf numFmtId="170"/><xf numFmtId="171"/><xf numFmtId="1"/></cellXfs>'
+        "</styleSheet>"
+    )
+    row = "".join(f'<c r="{at}2" s="{style}"><v>{value}</v></c>' for style, at in enumerate("ABCD"))
+    data = workbook(f'{text_row(1, "a", "b", "c", "d")}<row r="2">{row}</row>', styles=styles)
+
+    assert read(data, "xlsx", padded_numbers=True).rows[2] == [value, text, value, value]
+    assert read(data, "xlsx").rows[2] == [value] * 4
+    assert read(data, "xlsx", padded_numbers=True).numbers[2] == "nnnn"

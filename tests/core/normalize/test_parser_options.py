@@ -1,0 +1,230 @@
+"""The options of a parser that make rows and cells of what stands in a supplier's file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reference_runs import EngineRun, run_document
+from support.builders import config_document, feed, vendor_document
+
+POLICY = {"max_invalid_rows": 99, "max_invalid_row_pct": "1.0"}
+
+
+def run(data: bytes, policy: dict[str, Any] | None = None, **parser: Any) -> EngineRun:
+    document = config_document(
+        vendor_document(parser=parser), error_policy={**POLICY, **(policy or {})}
+    )
+    return run_document(document, {"vendor_1": data})
+
+
+def cells(column: str, *records: str, header: str, **parser: Any) -> list[str]:
+    """Return a column of normalized.csv, the code and value of a refused cell in its place."""
+    numbered = [f"K{place},{record}" for place, record in enumerate(records)]
+    parser.setdefault("defaults", {}).setdefault("quantity_available", "1")
+    done = run(feed(*numbered, header=f"key,{header}"), **_with_sku(parser))
+    found = {row["sku"]: row[column] for row in done.normalized_rows()}
+    refused = {e.row_number: f"{e.error_code} {e.value}" for e in done.outcome.entries}
+    return [found.get(f"K{at}", refused.get(at + 2, "")) for at in range(len(records))]
+
+
+def _with_sku(parser: dict[str, Any]) -> dict[str, Any]:
+    return {**parser, "column_map": {"sku": "key", **parser.get("column_map", {})}}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("10,3", "3.3333"),
+        ("10,6", "1.6667"),
+        ("0.00005,1", "0.0001"),
+        ("0.00004,1", "0.00"),
+        ("1e15,1000000", "amount_out_of_range 1e15"),
+        ("999999999999999.9,1000000", "amount_out_of_range 999999999999999.9"),
+        ("999999999999950,1000000", "amount_out_of_range 999999999999950"),
+        ("999999999999949.99,1000000", "999999999.9999"),
+        ("999999999949999.99,1000000", "999999999.95"),
+        ("-1,0", "negative_amount -1"),
+        ("x,0", "invalid_decimal x"),
+        (",0", ""),
+        ("5,", "invalid_decimal "),
+        ("5,0", "invalid_decimal 0"),
+        ("5,1000001", "invalid_decimal 1000001"),
+        ("5,1.0", "invalid_decimal 1.0"),
+        ("5, 02 ", "2.50"),
+    ],
+)
+def test_an_amount_is_divided_exactly_and_rounded_once(written: str, read: str) -> None:
+    source = {"column": "Cost", "divided_by": "Pack"}
+    assert cells("cost", written, header="Cost,Pack", column_map={"cost": source}) == [read]
+
+
+def test_an_amount_is_multiplied_up_to_its_limit() -> None:
+    source = {"column": "Cost", "times": 1_000_000}
+    assert cells(
+        "cost", "999.9999999", "999.99999999999", "1000", header="Cost", column_map={"cost": source}
+    ) == ["999999999.90", "amount_out_of_range 999.99999999999", "amount_out_of_range 1000"]
+
+
+def test_a_quantity_times_a_factor_has_its_limit_and_is_rounded_down() -> None:
+    packs = {"quantity_available": {"column": "Q", "times": "P"}}
+    assert cells(
+        "quantity_available", "5,12", "2147483647,2", "0,7", "5,x", header="Q,P", column_map=packs
+    ) == ["60", "invalid_quantity 2147483647", "0", "invalid_quantity x"]
+    parts = {"quantity_available": {"column": "Q", "divided_by": 12}}
+    assert cells("quantity_available", "23", "24", header="Q", column_map=parts) == ["1", "2"]
+
+
+def test_quantities_are_summed_part_by_part() -> None:
+    source = {"quantity_available": {"sum": ["A", "B"]}}
+    assert cells(
+        "quantity_available",
+        *("1,2", "4,", "-3,5", "n/a,n/a", "x,y", "2147483647,1"),
+        header="A,B",
+        column_map=source,
+        null_values=["n/a"],
+        negative_quantity="zero",
+        defaults={"quantity_available": "9"},
+    ) == ["3", "4", "5", "9", "invalid_quantity x", "invalid_quantity 2147483647"]
+
+
+def test_texts_are_joined_stripped_and_replaced() -> None:
+    joined = {"title": {"join": ["A", "B"], "with": " - "}}
+    assert cells("title", " a , b ", "a,", header="A,B", column_map=joined) == ["a - b", ""]
+    changed = {
+        "title": {"column": "A", "strip_prefix": "X-", "strip_suffix": "!", "values": {"OLD": ""}}
+    }
+    assert cells(
+        "title", "X- a !", "x-a", "X-X-a", "X-old", header="A", column_map=changed,
+        defaults={"title": "X-none"},
+    ) == ["a", "x-a", "X-a", "X-none"]  # fmt: skip
+
+
+def test_the_first_cell_that_is_not_null_is_read_and_refused() -> None:
+    source = {"cost": {"first": ["A", "B"]}}
+    assert cells("cost", "-,2", "1,2", "x,2", ",q", header="A,B", column_map=source,
+                 null_values={"cost": ["-"]}) == ["2.00", "1.00", "invalid_decimal x",
+                                                  "invalid_decimal q"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("5+", "5"),
+        (">100", "100"),
+        ("> 7 PCS", "7"),
+        ("+5", "5"),
+        ("+5+", "5"),
+        ("pcs", "invalid_quantity pcs"),
+        ("5++", "invalid_quantity 5++"),
+        ("many", "50"),
+    ],
+)
+def test_symbols_come_off_a_quantity(written: str, read: str) -> None:
+    options = {"quantity_symbols": [">", "+", "pcs"], "quantity_words": {"many": 50}}
+    header = "quantity_available"
+    assert cells(header, written, header=header, **options) == [read]
+
+
+def test_zeros_and_what_is_invalid_stay_null_whatever_the_default() -> None:
+    assert cells(
+        "cost", "0.00", "-0", "0e9", "0.00001", "", header="cost",
+        zero_is_null=["cost"], defaults={"cost": "7"},
+    ) == ["", "", "", "0.00", "7.00"]  # fmt: skip
+    assert cells(
+        "msrp", "x", "-1", "", header="msrp", invalid_as_null=["msrp"], defaults={"msrp": "7"}
+    ) == ["", "", "7.00"]
+    assert cells(
+        "updated_at", "x", "2026-01-02", header="updated_at", invalid_as_null=["updated_at"]
+    ) == ["2026-03-01T12:00:00Z", "2026-01-02T00:00:00Z"]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("61", "1900-03-01T00:00:00Z"),
+        ("60", "invalid_timestamp 60"),
+        ("46350.5", "2026-11-24T12:00:00Z"),
+        ("46350.999994213", "2026-11-25T00:00:00Z"),
+        ("46350.9999942129", "2026-11-24T23:59:59Z"),
+        ("109574.9", "2199-12-31T21:36:00Z"),
+        ("109574.999999", "invalid_timestamp 109574.999999"),
+        ("1234567", "invalid_timestamp 1234567"),
+    ],
+)
+def test_a_serial_is_days_and_its_fraction_a_time(written: str, read: str) -> None:
+    found = cells("updated_at", written, header="updated_at", timestamp_formats=["excel"])
+    assert found == [read]
+
+
+def test_records_that_are_no_rows_are_skipped_before_they_are_judged() -> None:
+    data = feed("A,1,a", "Head", "total,9,x,y,z", "B,x,b", ",,", "C,1,", "D,1,d")
+    done = run(
+        data.replace(b"cost", b"title"),
+        skip_rows=[{"column": "title", "is": "empty"}, {"column": "sku", "is": ["TOTAL"]}],
+        null_values={"title": ["d"]},
+    )
+
+    (vendor,) = done.normalized
+    assert (vendor.skipped, vendor.total_rows, vendor.invalid_rows) == (3, 3, 1)
+    assert [e.row_number for e in done.outcome.entries] == [5]
+    assert [row["sku"] for row in done.normalized_rows()] == ["A", "D"]
+
+
+def test_a_feed_whose_rows_are_all_skipped_has_no_row() -> None:
+    done = run(feed("A,1,2"), skip_rows=[{"column": "sku", "is": ["a"]}])
+    assert done.failure is not None
+    assert done.failure.error_code == "no_rows_parsed"
+
+
+@pytest.mark.parametrize(
+    ("parser", "header", "strict", "lenient"),
+    [
+        ({"skip_rows": [{"column": "Kind", "is": "empty"}]}, "", "missing_required_columns", None),
+        ({"skip_rows": [{"column": "Kind", "is": "empty"}]}, ",Kind,Kind", *["invalid_input"] * 2),
+        ({"column_map": {"title": {"first": ["A", "B"]}}}, ",A", "missing_required_columns", None),
+        ({"column_map": {"title": {"first": ["A", "B"]}}}, ",A,B,B", *["invalid_input"] * 2),
+        (
+            {"column_map": {"title": {"first": ["A", "B"]}}, "defaults": {"title": "t"}},
+            ",A",
+            "missing_required_columns",
+            None,
+        ),
+        (
+            {"column_map": {"title": {"first": ["A", "B"]}}, "defaults": {"title": "t"}},
+            "",
+            None,
+            None,
+        ),
+        ({"column_map": {"title": {"first": ["sku", "cost"]}}}, "", None, None),
+    ],
+)
+def test_headers_that_objects_and_skips_name_are_used_like_mapped_ones(
+    parser: dict[str, Any], header: str, strict: str | None, lenient: str | None
+) -> None:
+    data = feed("S,1,2" + ",x" * header.count(","), header=f"sku,quantity_available,cost{header}")
+    for fails, code in ((True, strict), (False, lenient)):
+        done = run(data, {"fail_on_missing_required_columns": fails}, **parser)
+        assert (done.failure and done.failure.error_code) == code
+        assert code or [row["sku"] for row in done.merged] == ["S"]
+
+
+def test_blank_fields_beyond_the_header_are_dropped_in_the_order_of_rows() -> None:
+    rows = [f"S,{n},1" + (",, " if n % 3 else "") for n in range(1, 200)]
+    done = run(feed(*rows, "S,1,1,,x"), blank_extra_fields="drop")
+
+    assert [row["quantity_available"] for row in done.normalized_rows()] == [
+        str(n) for n in range(1, 200)
+    ]
+    assert [(e.error_code, e.row_number) for e in done.outcome.entries] == [("column_count", 201)]
+
+
+def test_a_quote_is_a_character_where_quoting_is_off() -> None:
+    data = feed('A,1,"5 in', 'B,1,x"y,z"', 'C,1,"q"', header="sku,quantity_available,title")
+    done = run(data, quoting=False)
+
+    assert [row["title"] for row in done.normalized_rows()] == ['"5 in', '"q"']
+    assert done.outcome.invalid_rows == (
+        b'vendor_id,row_number,error_codes,raw\nvendor_1,3,column_count,"B,1,""x""""y"",""z"""""""\n'
+    )
