@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from reference_cells import FaultError, microseconds
@@ -263,6 +264,9 @@ def read_row(
         result.entries.append(entry)
         result.rejects.append((number, ["column_count"], record))
         return
+    rate = None
+    if vendor.currency not in (None, config.default_currency):
+        rate = Fraction(config.exchange_rates[vendor.currency])
     offer: Offer = {"vendor_id": vendor.vendor_id, "row_number": number}
     faults: list[Entry] = []
     for column in CANONICAL:
@@ -270,7 +274,7 @@ def read_row(
             continue
         cells = [record[place] for place in positions.get(column, [])]
         try:
-            offer[column] = value_of(column, cells, vendor.parser, config.zone)
+            offer[column] = value_of(column, cells, vendor.parser, config.zone, rate)
         except FaultError as fault:
             code, *at = fault.args
             row_data = shown_cells(headers, record, places_of(positions))
