@@ -206,6 +206,11 @@ class LimitSettings(EnvironmentSettings):
         validation_alias="RELAY_MAX_CONFIG_VERSIONS_PER_DAY",
         description="429 `CONFIG_QUOTA_EXCEEDED`: config versions of a tenant stored in a UTC day",
     )
+    max_upload_links_per_day: _Limit = Field(
+        10_000,
+        validation_alias="RELAY_MAX_UPLOAD_LINKS_PER_DAY",
+        description="429 `UPLOAD_QUOTA_EXCEEDED`: upload links of a tenant made in a UTC day",
+    )
 
     @property
     def limits(self) -> Limits:

@@ -86,6 +86,7 @@ CODES: Mapping[str, Code] = {
     ),
     "IDEMPOTENCY_KEY_REUSED": Code(422, "the Idempotency-Key came with another body before"),
     "RUN_QUOTA_EXCEEDED": Code(429, "the tenant has had its runs of this hour (UTC)"),
+    "UPLOAD_QUOTA_EXCEEDED": Code(429, "the tenant has had its upload links of today (UTC)"),
     "CONFIG_QUOTA_EXCEEDED": Code(429, "the tenant has had its config versions of today (UTC)"),
     "RATE_LIMITED": Code(429, "too many requests, or wrong keys; Retry-After says when to go on"),
     "HEAD_TOO_LARGE": Code(431, "path and headers are over 64 KiB; the connection is closed"),

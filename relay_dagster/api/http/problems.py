@@ -35,6 +35,7 @@ from relay_dagster.aws.dynamodb.cursors import BadCursorError
 from relay_dagster.aws.dynamodb.tenant_errors import (
     ConfigQuotaExceededError,
     TenantStoreError,
+    UploadQuotaExceededError,
     VersionMismatchError,
 )
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
@@ -121,6 +122,9 @@ def faults_of(errors: Iterable[Mapping[str, Any]]) -> Iterator[ConfigFault]:
         yield ConfigFault(".".join(path), message)
 
 
+_QUOTAS = (RunQuotaExceededError, ConfigQuotaExceededError, UploadQuotaExceededError)
+
+
 def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
     """Return the problem that an error is to those outside, or to an admin among them."""
     if isinstance(error, ProblemError):
@@ -130,7 +134,7 @@ def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
         return ProblemError(code, "an unexpected error; it is in the log")
     if code == DEPENDENCY_UNAVAILABLE:
         return unavailable(code, CODES[code].meaning)
-    if isinstance(error, RunQuotaExceededError | ConfigQuotaExceededError):
+    if isinstance(error, _QUOTAS):
         return exceeded(code, str(error), wait_seconds=error.wait_seconds)
     if CODES[code].retry_after is not None:
         reason = str(error)

@@ -35,6 +35,7 @@ _log = event_log()
         "UNKNOWN_VENDOR",
         "invalid_config",
         "unsupported_schema_version",
+        "UPLOAD_QUOTA_EXCEEDED",
     ),
 )
 def make_upload_link(
@@ -54,7 +55,8 @@ def make_upload_link(
     form = platform.objects.upload_form(key, max_bytes)
     details = {"vendor_id": asked.vendor_id, "expires_at": form.expires_at.isoformat()}
     made = Action.UPLOAD_LINK_CREATED
-    platform.deletions.add_entry(acting.entry(made, tenant_id, key, utc_now(), **details))
+    entry = acting.entry(made, tenant_id, key, utc_now(), **details)
+    platform.deletions.add_link(entry, platform.settings.max_upload_links_per_day)
     _log.info("upload_link_made", tenant_id=tenant_id, key=key)
     return UploadLink.of(form, key=key, max_bytes=max_bytes)
 

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import FLAG, Codec, Item, instant_text, marshal
+from relay_dagster.aws.dynamodb.codec import FLAG, Codec, Item, epoch_seconds, instant_text, marshal
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import by_time, config_key, deletion_key, tenant_key
+from relay_dagster.aws.dynamodb.quotas import DAY, seconds_left_of_day
+from relay_dagster.aws.dynamodb.schema import (
+    by_time,
+    config_key,
+    deletion_key,
+    link_count_key,
+    tenant_key,
+)
 from relay_dagster.aws.dynamodb.table import IS_THERE, UNREADABLE_AGAIN
-from relay_dagster.aws.dynamodb.tenant_errors import UnknownTenantError
+from relay_dagster.aws.dynamodb.tenant_errors import UnknownTenantError, UploadQuotaExceededError
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.aws.error_mapping import maps_aws_errors
@@ -171,14 +178,31 @@ class DeletionStore:
             return None
         return after
 
-    def add_entry(self, entry: AuditEntry) -> None:
-        """Add the entry of an act that makes nothing but an entry, and is refused all the same.
+    def add_link(self, entry: AuditEntry, links_per_day: int) -> None:
+        """Count an upload link, which is its entry in the audit alone.
 
         Raises:
             TenantClosingError: the tenant is being deleted.
+            UploadQuotaExceededError: it has had its links of today.
         """
-        write = self.database.audit_write(entry)
-        self.database.transact_while_active(str(entry.tenant_id), write)
+        tenant_id, now = str(entry.tenant_id), entry.occurred_at.astimezone(UTC)
+        counted = self.database.runs.write(
+            "links",
+            "Update",
+            link_count_key(tenant_id, now.date()),
+            "ADD links :one SET #expiry = :expiry",
+            condition="attribute_not_exists(links) OR links < :most",
+            values={":one": 1, ":most": links_per_day, ":expiry": epoch_seconds(now + 2 * DAY)},
+            names={"#expiry": schema.EXPIRY},
+        )
+        entry_write = self.database.audit_write(entry)
+        try:
+            self.database.transact_while_active(tenant_id, entry_write, counted)
+        except ConditionsFailedError as error:
+            if "links" not in error.items:
+                raise
+            wait = seconds_left_of_day(now)
+            raise UploadQuotaExceededError(tenant_id, links_per_day, wait) from error
 
     # --- how ------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """The hours and days of the UTC clock that quotas of tenants are counted by.
 
 A count stands in the transaction of what it counts: of runs an item an hour (`run_writes`), of
-config versions a part of the tenant's own item (`tenant_store`).
+upload links one a day (`deletion_store`), of config versions a part of the tenant's own item
+(`tenant_store`).
 """
 
 from __future__ import annotations

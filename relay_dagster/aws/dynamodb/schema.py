@@ -24,7 +24,7 @@ Indexes hold keys alone: whoever finds a thing by one reads it again, consistent
 from __future__ import annotations
 
 import zlib
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -100,6 +100,11 @@ def heartbeat_key(run_id: str, attempt: int) -> str:
 def run_count_key(tenant_id: str, hour: datetime) -> str:
     """Return the key of the count of runs that a tenant's callers made in an hour."""
     return f"RUNS#{tenant_id}#{hour:%Y-%m-%dT%H}"
+
+
+def link_count_key(tenant_id: str, day: date) -> str:
+    """Return the key of the count of upload links that a tenant's callers made on a day."""
+    return f"LINKS#{tenant_id}#{day.isoformat()}"
 
 
 def trigger_key(tenant_id: str) -> str:

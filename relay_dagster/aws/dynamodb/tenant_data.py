@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import marshal
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.quotas import hour_of
+from relay_dagster.aws.dynamodb.quotas import DAY, hour_of
 from relay_dagster.aws.dynamodb.run_items import to_record
 from relay_dagster.aws.dynamodb.schema import (
     config_key,
@@ -21,6 +21,7 @@ from relay_dagster.aws.dynamodb.schema import (
     heartbeat_key,
     hidden_list,
     idempotency_key,
+    link_count_key,
     lock_key,
     pause_key,
     results_key,
@@ -77,6 +78,7 @@ class TenantData:
         keys = {
             *self._listed(events_list(tenant_id)),
             *(run_count_key(tenant_id, hour) for hour in hours),
+            *(link_count_key(tenant_id, (now - ago).date()) for ago in (timedelta(0), DAY)),
             trigger_key(tenant_id),
             feed_key(tenant_id),
             results_key(tenant_id),

@@ -72,6 +72,19 @@ class MakerGoneError(TenantStoreError):
         super().__init__("the key in X-API-Key has just been deleted")
 
 
+class UploadQuotaExceededError(TenantStoreError):
+    """The tenant has had as many upload links as it may today; ``wait_seconds`` are left of it."""
+
+    error_code = "UPLOAD_QUOTA_EXCEEDED"
+
+    def __init__(self, tenant_id: str, links_per_day: int, wait_seconds: float) -> None:
+        self.wait_seconds = wait_seconds
+        super().__init__(
+            f"tenant {tenant_id} has had {links_per_day} upload links today (UTC), "
+            "which are the most"
+        )
+
+
 class ConfigQuotaExceededError(TenantStoreError):
     """The tenant has had as many versions as it may today; ``wait_seconds`` are left of the day."""
 

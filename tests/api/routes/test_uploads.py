@@ -103,6 +103,18 @@ def test_s3_takes_no_more_than_it_can_at_once(world: ApiWorld) -> None:
     assert link(ApiWorld(world.platform, settings=settings))["max_bytes"] == 5 << 30
 
 
+def test_a_tenant_gets_so_many_links_in_a_day(world: ApiWorld) -> None:
+    for tenant_id in ("acme", "globex"):
+        world.store_config(tenant_id=tenant_id)
+    settings = world.platform.settings.model_copy(update={"max_upload_links_per_day": 2})
+    limited = ApiWorld(world.platform, settings=settings)
+    assert [ask(limited, f"{n}.csv").status_code for n in range(2)] == [201, 201]
+    refused = ask(limited, "3.csv")
+    assert_problem(refused, 429, "UPLOAD_QUOTA_EXCEEDED")
+    assert 0 < int(refused.headers["Retry-After"]) <= 24 * 3600
+    assert len(world.client.get("/v1/audit?action=upload_link.created").json()["audit"]) == 2
+
+
 def test_links_lead_to_the_host_that_suppliers_see() -> None:
     with embedded_platform(public_s3_endpoint_url="https://files.test") as platform:
         world = ApiWorld(platform)
