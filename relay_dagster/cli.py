@@ -69,7 +69,7 @@ CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
         "Let new runs in again, of one tenant, or end the pause of all; the other stays in force.",
     ),
     "verify": (
-        "replay.verify:commands",
+        "replay.commands:commands",
         "Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.",
     ),
     "rehearse": (

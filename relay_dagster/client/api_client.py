@@ -50,7 +50,8 @@ class Polled(NamedTuple):
 class ApiClient:
     """Speaks to one API with one key; close it, or use it as a context.
 
-    ``shows_key`` tells whether the key can be read on its way.
+    ``address`` are the URL and the key, for a client in another process; ``shows_key`` tells
+    whether the key can be read on its way.
 
     Args:
         url: where the API is, ``http://host:port``.
@@ -63,6 +64,7 @@ class ApiClient:
 
     def __init__(self, url: str, api_key: str | None, *, page_size: int = 100) -> None:
         self.url = _base(url)
+        self.address = (url, api_key)
         self._page_size = page_size
         # To this machine's own addresses it goes no way on which somebody could look.
         self.shows_key = (

@@ -1,14 +1,17 @@
 """Files that the engine makes here, held against those of the run while they are made."""
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from relay_dagster.replay.engine import KEYS
@@ -18,6 +21,8 @@ _AROUND = 500
 """So many bytes of a line are told before the first that differs, and from it on."""
 _PIECE = 1 << 16
 _ROWS = 1 << 16
+_KEYS = (("vendor_id", "row_number"), ("sku",))
+"""What tells the rows of a file apart, the first of which all are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,22 @@ class Match(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ComparedFile:
-    """One file: what it is called, how many bytes the run's has, where it differs first."""
+    """One file of both sides.
+
+    Attributes:
+        name: of the artifact.
+        verdict: how both compare.
+        size: how many bytes the run's has.
+        difference: the first.
+        columns: in how many rows each column differs; under ``rows`` those that one side lacks.
+            Empty where the run's file is no table, or its rows are in another order alone.
+    """
 
     name: str
     verdict: Match
     size: int | None = None
     difference: Difference | None = None
+    columns: Mapping[str, int] = field(default_factory=dict)
 
 
 class ComparingSink:
@@ -65,7 +80,7 @@ class ComparingSink:
 
     def __init__(self, artifacts: RunArtifacts, folder: Path) -> None:
         self._artifacts = artifacts
-        self._path = folder / "compared"
+        self._run, self._here = folder / "run", folder / "here"
         self.files: list[ComparedFile] = []
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
@@ -74,33 +89,82 @@ class ComparingSink:
         if name not in self._artifacts.links:
             self.files.append(ComparedFile(name, Match.ONLY_HERE))
             return
-        self._artifacts.fetch(name, self._path)
-        compare = _compared_rows if PurePosixPath(key).suffix == ".parquet" else _compared_lines
-        verdict, difference = compare(self._path, chunks)
-        size = self._path.stat().st_size
-        self._path.unlink()
-        self.files.append(ComparedFile(name, verdict, size, difference))
+        self._artifacts.fetch(name, self._run)
+        with self._here.open("wb") as file:
+            file.writelines(chunks)
+        format = PurePosixPath(key).suffix.removeprefix(".")
+        compare = _compared_rows if format == "parquet" else _compared_lines
+        verdict, difference = compare(self._run, self._here)
+        columns = self._columns(format) if verdict is Match.DIFFERS else {}
+        size = self._run.stat().st_size
+        self.files.append(ComparedFile(name, verdict, size, difference, columns))
+
+    def _columns(self, format: str) -> dict[str, int]:
+        try:
+            return differing_columns(_table(self._run, format), _table(self._here, format))
+        except pa.ArrowInvalid:
+            return {}  # the run's is no table any more
 
     def wait(self) -> None:
         """Return: nothing is under way."""
 
 
-def _compared_lines(
-    path: Path, chunks: Iterable[bytes | memoryview]
-) -> tuple[Match, Difference | None]:
-    with path.open("rb") as file:
-        difference = first_difference(file, chunks)
+def _compared_lines(run: Path, here: Path) -> tuple[Match, Difference | None]:
+    with run.open("rb") as found, here.open("rb") as made:
+        difference = first_difference(found, iter(lambda: made.read(_PIECE), b""))
     return Match.SAME if difference is None else Match.DIFFERS, difference
 
 
-def _compared_rows(
-    path: Path, chunks: Iterable[bytes | memoryview]
-) -> tuple[Match, Difference | None]:
-    found, here = path.read_bytes(), b"".join(chunks)
-    if found == here:
+def _compared_rows(run: Path, here: Path) -> tuple[Match, Difference | None]:
+    found, made = run.read_bytes(), here.read_bytes()
+    if found == made:
         return Match.SAME, None
-    difference = first_other_row(found, here)
+    difference = first_other_row(found, made)
     return Match.OTHER_BYTES if difference is None else Match.DIFFERS, difference
+
+
+def differing_columns(run: pa.Table, here: pa.Table) -> dict[str, int]:
+    """Return in how many rows each column differs; under ``rows`` how many rows one side lacks.
+
+    Rows are told apart by vendor and number, or by SKU, where the tables have them: else by place.
+    """
+    one, other = _by_key(run), _by_key(here)
+    both = one.index.intersection(other.index)
+    counts = {"rows": len(one) + len(other) - 2 * len(both)}
+    for name in dict.fromkeys([*one.columns, *other.columns]):
+        if name in one and name in other:
+            counts[name] = int((one.loc[both, name] != other.loc[both, name]).sum())
+        else:
+            counts[name] = len(both)
+    return {name: count for name, count in counts.items() if count}
+
+
+def _by_key(table: pa.Table) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            name: table[name].cast(pa.string()).fill_null("").to_numpy()
+            for name in table.column_names
+        }
+    )
+    keys = next((list(each) for each in _KEYS if set(each) <= set(frame.columns)), None)
+    if keys is None:
+        return frame
+    # A key may stand in several rows: they are told apart by their order.
+    return frame.set_index([*(frame[name] for name in keys), frame.groupby(keys).cumcount()])
+
+
+def _table(path: Path, format: str) -> pa.Table:
+    """Return a file of rows; all cells of one of texts are texts."""
+    if format == "parquet":
+        return pq.read_table(path)
+    if format == "jsonl":
+        return pa_json.read_json(path)
+    delimiter = "\t" if format == "tsv" else ","
+    parsing = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    with path.open("rb") as file:
+        names = pa_csv.open_csv(file, parse_options=parsing).schema.names
+    types = pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+    return pa_csv.read_csv(path, parse_options=parsing, convert_options=types)
 
 
 def first_other_row(run: bytes, here: bytes) -> Difference | None:

@@ -2,37 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-
-import typer
 
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import ENGINE_VERSION
 from relay_dagster.client.artifacts import RunSummary
-from relay_dagster.client.session import RunId, Session, Shown, command
+from relay_dagster.client.session import Session
 from relay_dagster.replay.comparison import ComparedFile, ComparingSink, Match
 from relay_dagster.replay.engine import Replayed, replay
 from relay_dagster.replay.last_good import LastGood
-from relay_dagster.replay.run_artifacts import DIFFERENT, NotReplayableError, RunArtifacts
+from relay_dagster.replay.run_artifacts import NotReplayableError, RunArtifacts
 from relay_dagster.wire.runs import Run
 
 _COMPARED = ("normalized_", "invalid_rows", "changes", "merged_inventory")
 _NOT_BY_ITS_DATA = (FailureCode.POISON_JOB, FailureCode.RUN_TIMEOUT)
-
-
-commands = typer.Typer()
-
-
-@command(commands)
-def verify(session: Session, run_id: RunId) -> Shown:
-    """Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.
-
-    Exit status 3 where it does not, with the first difference; 2 where its files are gone.
-    """
-    with TemporaryDirectory(prefix="relay-") as folder:
-        found = Verification(session, run_id, Path(folder))
-    return Shown(found.as_json(), found.show, lambda: 0 if found.is_same else DIFFERENT)
 
 
 class Verification:
@@ -63,7 +46,7 @@ class Verification:
     @property
     def is_same(self) -> bool:
         """Whether every file is the same."""
-        return not self._different()
+        return not self.different()
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it for programs."""
@@ -86,7 +69,7 @@ class Verification:
                 for file in self.files
             ]
             screen.table(("file", "bytes", "here"), rows)
-        different = self._different()
+        different = self.different()
         if not different:
             what = "bytes" if all(file.verdict is Match.SAME for file in self.files) else "rows"
             screen.say(f"run {self.run.run_id}: {len(self.files)} files, the same {what} here")
@@ -100,7 +83,7 @@ class Verification:
         for where, text in (("run ", file.difference.run), ("here", file.difference.here)):
             screen.say(f"{where}  {'(the file has ended)' if text is None else text}", indent=2)
 
-    def _different(self) -> list[ComparedFile]:
+    def different(self) -> list[ComparedFile]:
         """Return what is not the same; one version of the engine writes rows in the same bytes."""
         same = {Match.SAME}
         if self.engine_version != ENGINE_VERSION:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_TEXT_LENGTH = 2_000
 """So many characters of a text are shown."""
+_REPORT = "relay_core.publish.report"
 _SHOWN_CONTROLS = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
 
 
@@ -27,23 +28,27 @@ def report_html(ctx: RunContext, findings: RunFindings, status: RunStatus) -> by
         findings: its findings.
         status: its end.
     """
-    page = _pages().get_template("page.html.jinja").render(report=report_of(ctx, findings, status))
-    return page.encode(errors="xmlcharrefreplace")
+    page = pages(_REPORT).get_template("page.html.jinja")
+    text = page.render(report=report_of(ctx, findings, status))
+    return text.encode(errors="xmlcharrefreplace")
 
 
 def load_templates() -> None:
     """Load what pages are made with: it takes longer than making one, and a thread can do it."""
-    for name in _pages().list_templates():
-        _pages().get_template(name)
+    for name in pages(_REPORT).list_templates():
+        pages(_REPORT).get_template(name)
 
 
 @cache
-def _pages() -> Environment:
-    """Return the engine that makes pages; a process that makes none does not load it."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def pages(package: str) -> Environment:
+    """Return the engine that makes a package's pages; a process that makes none does not load it.
+
+    The report's templates are there too.
+    """
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     return Environment(
-        loader=PackageLoader("relay_core.publish.report"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader(_REPORT)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,63 @@
+"""The command `relay verify`: one run, or the newest of all tenants."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from relay_dagster.client.errors import BadUsageError
+from relay_dagster.client.session import Session, Shown, command
+from relay_dagster.replay.newest import Budget, verify_newest
+from relay_dagster.replay.run_artifacts import DIFFERENT
+from relay_dagster.replay.verify import Verification
+
+commands = typer.Typer()
+
+
+@command(commands)
+def verify(
+    session: Session,
+    run_id: Annotated[
+        str,
+        typer.Argument(metavar="RUN_ID|N", help="The run; with --newest so many of each tenant."),
+    ] = "",
+    newest: Annotated[
+        bool, typer.Option(help="The newest published runs of all tenants; an admin's key.")
+    ] = False,
+    since: Annotated[
+        float | None, typer.Option(metavar="HOURS", help="Of --newest: published since then.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Of --newest: writes .html or .json.")
+    ] = None,
+    max_runs: Annotated[int, typer.Option(min=1, help="Of --newest: at most so many.")] = 10_000,
+    max_minutes: Annotated[
+        float, typer.Option(min=0, help="Of --newest: none is begun after so long.")
+    ] = 60,
+) -> Shown:
+    """Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.
+
+    Exit status 3 where it does not, with the first difference; 2 where its files are gone.
+    With --newest the newest published run of each tenant, or N of them: differences by step and
+    column; 2 where none could be compared.
+    """
+    if newest:
+        budget = Budget(max_runs, max_minutes * 60)
+        proofs = verify_newest(session, _count(run_id or "1"), since, budget)
+        if report is not None:
+            proofs.write(report)
+        return Shown(
+            proofs.as_json(), lambda: proofs.show(session.screen), lambda: proofs.exit_status
+        )
+    if not run_id or since is not None or report is not None:
+        raise BadUsageError("name a run, or give --newest: --since and --report belong to that")
+    with TemporaryDirectory(prefix="relay-") as folder:
+        found = Verification(session, run_id, Path(folder))
+    return Shown(found.as_json(), found.show, lambda: 0 if found.is_same else DIFFERENT)
+
+
+def _count(text: str) -> int:
+    if text.isascii() and text.isdecimal() and int(text):
+        return int(text)
+    raise BadUsageError(f"--newest takes a number of runs from 1 on, not {text!r}")

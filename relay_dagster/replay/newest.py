@@ -1,0 +1,277 @@
+"""The newest published runs of every tenant proved by replay, before an engine touches a feed."""
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+
+from relay_core.domain.errors import ConfigError
+from relay_core.domain.records import ENGINE_VERSION
+from relay_core.publish.keys import MERGED_INVENTORY
+from relay_core.publish.report.page import pages
+from relay_dagster.client.api_client import ApiClient
+from relay_dagster.client.errors import ClientError
+from relay_dagster.client.session import Session
+from relay_dagster.client.terminal import Screen
+from relay_dagster.replay.comparison import ComparedFile
+from relay_dagster.replay.run_artifacts import DIFFERENT, TamperedError
+from relay_dagster.replay.verify import Verification
+
+NOT_COMPARED = 2
+"""The exit status where no run could be compared."""
+_MAX_PROCESSES = 8
+_STEPS = ("normalize", "validate", "merge", "price", "other files")
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRun:
+    """One publication that is to be proved."""
+
+    tenant_id: str
+    run_id: str
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much is tried at most.
+
+    Attributes:
+        runs: so many, the tenants in order.
+        seconds: after so long no further run is begun.
+    """
+
+    runs: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came of one run.
+
+    Attributes:
+        run: which.
+        engine_version: that the run was made by; None where it was not compared.
+        reason: why it was not compared; None where it was.
+        differences: in how many rows each column of a step differs, by step and column.
+        first: the first place that differs, with its file; None where nothing does.
+    """
+
+    run: PublishedRun
+    engine_version: str | None = None
+    reason: str | None = None
+    differences: Mapping[tuple[str, str], int] | None = None
+    first: Mapping[str, Any] | None = None
+
+    @property
+    def result(self) -> str:
+        """``same``, ``different`` or ``not_compared``."""
+        if self.differences is None:
+            return "not_compared"
+        return "different" if self.differences else "same"
+
+
+def published_runs(api: ApiClient, each: int, since: datetime | None) -> Iterator[PublishedRun]:
+    """Yield the newest ``each`` published runs of every tenant, by tenant, newest first."""
+    for tenant in api.tenants():
+        found: dict[str, PublishedRun] = {}
+        for entry in api.publications(tenant.tenant_id):
+            if len(found) == each or (since is not None and entry.published_at < since):
+                break
+            run = PublishedRun(tenant.tenant_id, entry.run_id, entry.published_at)
+            found.setdefault(entry.run_id, run)
+        yield from found.values()
+
+
+def prove(api: ApiClient, runs: Iterable[PublishedRun], budget: Budget) -> Iterator[Proof]:
+    """Yield what comes of each run, in order; as many at once as there are processors."""
+    ends_at = time.monotonic() + budget.seconds
+    at_once = min(os.cpu_count() or 1, _MAX_PROCESSES)
+    start = multiprocessing.get_context("forkserver")
+    waiting = iter(islice(runs, budget.runs))
+    with ProcessPoolExecutor(at_once, mp_context=start) as pool:
+        begun: list[tuple[PublishedRun, Future[Proof] | None]] = []
+        while True:
+            while len(begun) < 2 * at_once and (run := next(waiting, None)) is not None:
+                late = time.monotonic() > ends_at
+                begun.append((run, None if late else pool.submit(_prove, *api.address, run)))
+            if not begun:
+                return
+            run, proof = begun.pop(0)
+            yield Proof(run, reason="the time was over") if proof is None else proof.result()
+
+
+def _prove(api_url: str, api_key: str | None, run: PublishedRun) -> Proof:
+    """Return what comes of one run; a process of its own does it."""
+    quiet = Console(quiet=True)
+    with TemporaryDirectory(prefix="relay-") as folder, ApiClient(api_url, api_key) as api:
+        try:
+            session = Session(api, Screen(quiet, quiet))
+            found = Verification(session, run.run_id, Path(folder))
+        except TamperedError as error:
+            first = {"file": "inputs", "detail": " ".join(error.lines)}
+            return Proof(run, None, None, {("read", "inputs"): 1}, first)
+        except (ClientError, ConfigError) as error:
+            return Proof(run, reason=str(error))
+    different = found.different()
+    return Proof(run, found.engine_version, None, _by_step(different), _first(different))
+
+
+def _by_step(files: Iterable[ComparedFile]) -> dict[tuple[str, str], int]:
+    """Return in how many rows each column of a step differs."""
+    counts: dict[tuple[str, str], int] = {}
+    for file in files:
+        columns = file.columns or {"the file": 1}
+        for column, count in columns.items():
+            place = (_step(file.name, column), column)
+            counts[place] = counts.get(place, 0) + count
+    # Files that follow from the feed say nothing new where the feed itself differs.
+    told = {place: count for place, count in counts.items() if place[0] != _STEPS[-1]}
+    return told or counts
+
+
+def _step(name: str, column: str) -> str:
+    if name.startswith("normalized_"):
+        return "normalize"
+    if name == "invalid_rows":
+        return "validate"
+    if name != MERGED_INVENTORY:
+        return "other files"
+    return "price" if column.startswith("price") else "merge"
+
+
+def _first(files: Iterable[ComparedFile]) -> dict[str, Any] | None:
+    for file in files:
+        if file.difference is not None:
+            first = file.difference
+            return {"file": file.name, "line": first.line, "run": first.run, "here": first.here}
+        return {"file": file.name, "detail": file.verdict}
+    return None
+
+
+class Proofs:
+    """What came of all runs.
+
+    Args:
+        proofs: of each run.
+        now: when they were made.
+    """
+
+    def __init__(self, proofs: Iterable[Proof], now: datetime) -> None:
+        self._proofs = list(proofs)
+        self._now = now
+
+    @property
+    def exit_status(self) -> int:
+        """3 where a run differs, 2 where none could be compared, else 0."""
+        results = {proof.result for proof in self._proofs}
+        if "different" in results:
+            return DIFFERENT
+        return 0 if "same" in results else NOT_COMPARED
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it for programs: counts, groups of differences, each run."""
+        results = [proof.result for proof in self._proofs]
+        return {
+            "made_at": self._now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "engine_version_here": ENGINE_VERSION,
+            "same": results.count("same"),
+            "different": results.count("different"),
+            "not_compared": results.count("not_compared"),
+            "differences": self._groups(),
+            "runs": [_run_json(proof) for proof in self._proofs],
+        }
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Return the differences by step and column: rows, runs, tenants and an example."""
+        found: dict[tuple[str, str], list[tuple[Proof, int]]] = {}
+        for proof in self._proofs:
+            for place, count in (proof.differences or {}).items():
+                found.setdefault(place, []).append((proof, count))
+        order = ("read", *_STEPS)
+        return [
+            {
+                "step": step,
+                "column": column,
+                "rows": sum(count for _, count in those),
+                "runs": len(those),
+                "tenants": len({proof.run.tenant_id for proof, _ in those}),
+                "example": {"run_id": those[0][0].run.run_id, **(those[0][0].first or {})},
+            }
+            for (step, column), those in sorted(
+                found.items(), key=lambda entry: (order.index(entry[0][0]), entry[0][1])
+            )
+        ]
+
+    def show(self, screen: Screen) -> None:
+        """Write it for people: the groups, the runs that were not compared, the counts."""
+        document = self.as_json()
+        if document["differences"]:
+            names = ("step", "column", "rows", "runs", "tenants", "for example")
+            rows = [
+                (
+                    each["step"],
+                    each["column"],
+                    f"{each['rows']:,}",
+                    f"{each['runs']:,}",
+                    f"{each['tenants']:,}",
+                    each["example"]["run_id"],
+                )
+                for each in document["differences"]
+            ]
+            screen.table(names, rows)
+        for run in document["runs"]:
+            if run["result"] == "not_compared":
+                screen.complain(
+                    f"run {run['run_id']} of {run['tenant_id']} was not compared: {run['reason']}"
+                )
+        counts = ("same", "different", "not_compared")
+        told = ", ".join(f"{document[name]:,} {name.replace('_', ' ')}" for name in counts)
+        screen.say(f"{len(document['runs']):,} runs with engine {ENGINE_VERSION}: {told}")
+
+    def write(self, path: Path) -> None:
+        """Write the report: JSON where the file is called so, else one HTML page."""
+        document = self.as_json()
+        if path.suffix == ".json":
+            path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        else:
+            page = pages("relay_dagster.replay").get_template("newest.html.jinja")
+            path.write_text(page.render(proofs=document), encoding="utf-8")
+
+
+def _run_json(proof: Proof) -> dict[str, Any]:
+    run = proof.run
+    return {
+        "tenant_id": run.tenant_id,
+        "run_id": run.run_id,
+        "published_at": run.published_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "engine_version": proof.engine_version,
+        "result": proof.result,
+        "reason": proof.reason,
+        "first_difference": proof.first,
+    }
+
+
+def verify_newest(session: Session, each: int, since_hours: float | None, budget: Budget) -> Proofs:
+    """Prove the newest published runs of all tenants; each line of progress is told.
+
+    Raises:
+        ClientError: the tenants cannot be listed, as by a key that is no admin's.
+    """
+    now = datetime.now(UTC)
+    since = None if since_hours is None else now - timedelta(hours=since_hours)
+    proofs = []
+    for proof in prove(session.api, published_runs(session.api, each, since), budget):
+        session.screen.complain(f"{proof.run.tenant_id} {proof.run.run_id}: {proof.result}")
+        proofs.append(proof)
+    return Proofs(proofs, now)
