@@ -13,7 +13,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-idle bench-rules bench-runs bench-webhooks profile runbook schema template screenshots cluster audit figures clean
+.PHONY: help setup lock demo dev test check coverage format lint types smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-hostile bench-hostile-requests bench-idle bench-rules bench-runs bench-webhooks profile runbook schema template screenshots cluster audit figures clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -79,6 +79,12 @@ smoke: setup ## Break the real stack in six ways, in under 2 minutes; part of ch
 
 chaos: setup ## Break the real stack in every way of docs/RESILIENCE.md: REST=1 without those of check, ONLY
 	@$(BIN)/python tests/integration/chaos.py $(if $(REST),--rest) $(ONLY)
+
+skew: setup ## Run another commit's processes beside this one's on one stack, both ways: BASE=<commit>
+	@$(BIN)/python tests/integration/skew.py $(BASE)
+
+soak: setup ## Run the stack for an hour and plot the memory of its processes: MINUTES
+	@$(BIN)/python tests/integration/soak.py $(if $(MINUTES),--minutes $(MINUTES))
 
 real-feeds: setup ## Run the local runner over RELAY_FEEDS_DIR (default ../shared/data)
 	@$(BIN)/python scripts/real_feeds.py

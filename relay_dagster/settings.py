@@ -288,6 +288,10 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
 
     artifact_bucket: str = Field(validation_alias="ARTIFACT_BUCKET")
     keep_published: _Kept = Field(10, validation_alias="RELAY_KEEP_PUBLISHED")
+    dagster_retention_days: _Whole = Field(
+        default_factory=lambda read: min(3, read["retention_days"]),
+        validation_alias="RELAY_DAGSTER_RETENTION_DAYS",
+    )
     deletion_grace_hours: _Hours = Field(168, validation_alias="RELAY_DELETION_GRACE_HOURS")
     runs_table: str = Field(validation_alias="RUNS_TABLE")
     tenants_table: str = Field(validation_alias="TENANTS_TABLE")
@@ -342,6 +346,11 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
         if settings.heartbeat_stale_seconds <= settings.heartbeat_seconds:
             raise SettingsError(
                 "RELAY_HEARTBEAT_STALE_SECONDS", "must be more than RELAY_HEARTBEAT_SECONDS"
+            )
+        if settings.dagster_retention_days > settings.retention_days:
+            raise SettingsError(
+                "RELAY_DAGSTER_RETENTION_DAYS",
+                "must be at most RETENTION_DAYS",
             )
         if require_api and settings.api_keys and settings.allow_anonymous:
             raise SettingsError(

@@ -84,7 +84,7 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
     with tempfile.TemporaryDirectory(prefix="relay-demo-") as home:
         try:
             with started_world(console, Stack(Path(home))) as world:
-                run = _post_and_follow(console, world)
+                run = post_and_follow(console, world)
                 artifacts = _download(world, run, output_dir / str(run["run_id"]))
                 show_result(console, run, artifacts, world.platform.runs.get(run["run_id"]))
                 _send_a_tenth(console, world, release=release)
@@ -150,7 +150,7 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
             with timed(console, f"POST /v1/tenants: the config of {TENANT}"):
                 _store_config(world)
             with timed(console, "uploads: a feed of each vendor, and a SKU map"):
-                uploads(console, _upload(world.platform))
+                uploads(console, upload_samples(world.platform))
             yield world
 
 
@@ -171,15 +171,17 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 def _store_config(world: World, **changes: Any) -> None:
-    config = load_config(parse_document(sample_config_text(TENANT), format="yaml"))
-    document = {**config.to_document(), **changes}
+    # As it is written, without what is left out: an older API takes it, too.
+    written: Any = parse_document(sample_config_text(TENANT), format="yaml")
+    document = {**written, **changes}
     if changes:
         _expect(world.client.put(f"/v1/tenants/{TENANT}/config", json=document), 200)
     else:
         _expect(world.client.post("/v1/tenants", json=document), 201)
 
 
-def _upload(platform: Platform) -> dict[str, int]:
+def upload_samples(platform: Platform) -> dict[str, int]:
+    """Upload a feed of each vendor, and a SKU map; return their keys and sizes."""
     config = load_config(parse_document(sample_config_text(TENANT), format="yaml"))
     maps = sample_sku_maps(TENANT)
     sizes = {}
@@ -197,7 +199,7 @@ def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
     """Have a vendor send a tenth of its feed: it starts a run, which is held."""
     _store_config(world, triggers={"on_upload": {"quiet_seconds": 0}})
     begun = time.monotonic()
-    tenth(console, *_upload_tenth(world.platform))
+    tenth(console, *upload_tenth(world.platform))
     run = _started_by_upload(world)
     started(console, run)
     run = _follow(console, world, run, begun, RunStatus.HELD)
@@ -211,7 +213,7 @@ def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
         in_the_shop(console, _shop_run_id(world), released)
 
 
-def _upload_tenth(platform: Platform) -> tuple[str, int, int]:
+def upload_tenth(platform: Platform) -> tuple[str, int, int]:
     """Upload the first tenth of a vendor's feed; return its key, and the lines before and now."""
     config = load_config(parse_document(sample_config_text(TENANT), format="yaml"))
     vendor_id, (name, data) = next(iter(sample_feeds(TENANT).items()))
@@ -242,13 +244,15 @@ def _started_by_upload(world: World) -> dict[str, Any]:
     raise DemoError(f"no run was started by the upload\n{_logs(world.stack)}")
 
 
-def _post_and_follow(console: Console, world: World) -> dict[str, Any]:
-    """Post a run and show its stages as they pass; return it when it has succeeded."""
+def post_and_follow(
+    console: Console, world: World, wanted: RunStatus = RunStatus.SUCCEEDED
+) -> dict[str, Any]:
+    """Post a run and show its stages as they pass; return it when it has ended as is wanted."""
     order = {"tenant_id": TENANT, "run_type": "inventory_sync"}
     begun = time.monotonic()
     run = _expect(world.client.post("/v1/runs", json=order), 202)
     posted(console, run)
-    return _follow(console, world, run, begun, RunStatus.SUCCEEDED)
+    return _follow(console, world, run, begun, wanted)
 
 
 def _follow(

@@ -107,8 +107,8 @@ class Stack:
     """The product's processes in one folder, each with a fixed port while the stack lives.
 
     All of them get ``environment`` beside the caller's own variables; change it before the start
-    of the process that needs the change. All listen on ``host``. Leaving the ``with`` block ends
-    everything.
+    of the process that needs the change. All listen on ``host``. Processes named in ``checkouts``
+    have the code of another folder. Leaving the ``with`` block ends everything.
     """
 
     home: Path
@@ -116,6 +116,7 @@ class Stack:
     ports: dict[str, int] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
     host: str = HOST
+    checkouts: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in (MOTO, CODE, WEBSERVER, API):
@@ -223,9 +224,9 @@ class Stack:
             if name != INSTANCE and not service.is_running
         ]
 
-    def process_environment(self) -> dict[str, str]:
+    def process_environment(self, name: str = "") -> dict[str, str]:
         """Return all variables that a process of this stack gets."""
-        paths = [str(PROJECT_ROOT), os.environ.get("PYTHONPATH", "")]
+        paths = [str(self.checkouts.get(name, PROJECT_ROOT)), os.environ.get("PYTHONPATH", "")]
         return {
             **foreign_free(os.environ),
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
@@ -250,7 +251,7 @@ class Stack:
             # A session of its own: Ctrl-C reaches us alone, and ending the group ends its runs.
             service.process = subprocess.Popen(
                 service.argv,
-                env=self.process_environment(),
+                env=self.process_environment(name),
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

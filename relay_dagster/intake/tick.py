@@ -30,7 +30,12 @@ from relay_dagster.intake.decision import (
     next_action,
 )
 from relay_dagster.logs import event_log
-from relay_dagster.runs.errors import JobConflictError, RunError, TenantClosingError
+from relay_dagster.runs.errors import (
+    JobConflictError,
+    JobExpiredError,
+    RunError,
+    TenantClosingError,
+)
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import DueQueue, LockState, RunRecord
 from relay_dagster.runs.ports import AttemptState, Executions, utc_now
@@ -173,7 +178,7 @@ class IntakeTick:
             record = self.platform.ledger.adopt(job, message.request_id, message.sent_at)
         except NotAJobError as error:
             return MessageFacts(count, now, refusal=Refuse("invalid_job", str(error)))
-        except JobConflictError as error:
+        except (JobConflictError, JobExpiredError) as error:
             return MessageFacts(count, now, refusal=Refuse(error.error_code, str(error)))
         except TenantClosingError as error:
             refused = Refuse(error.error_code, str(error))

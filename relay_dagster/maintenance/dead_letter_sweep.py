@@ -15,7 +15,7 @@ from relay_dagster.drain import Deadline, drain
 from relay_dagster.intake.dead_letter_queue import read_whole
 from relay_dagster.logs import event_log
 from relay_dagster.maintenance.memory import Memory
-from relay_dagster.runs.errors import TenantClosingError
+from relay_dagster.runs.errors import JobExpiredError, TenantClosingError
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import DueQueue, RunRecord
 from relay_dagster.runs.poll_schedule import DEAD_LETTER_LIFE
@@ -92,7 +92,8 @@ def _resolve(platform: Platform, message: Message, job: Job, record: RunRecord |
         platform.queue.delete_dead(message.receipt_handle)
         return True
     if record is None:
-        return _end_unknown(platform, job, message)
+        has_expired = platform.runs.has_expired(job.run_id)
+        return (_say_expired if has_expired else _end_unknown)(platform, job, message)
     if not is_job_of(record, job):
         return False  # job_conflict: the dead-letter queue is where it belongs
     _send_again_or_delete(platform, record, message)
@@ -110,6 +111,15 @@ def _end_unknown(platform: Platform, job: Job, message: Message) -> bool:
     platform.metrics.run_finished(dead)
     log.error("poison_job_detected", **dead.log_facts)
     return True
+
+
+def _say_expired(platform: Platform, job: Job, message: Message) -> bool:
+    """Put a message there with its cause whose run's record is gone; it stays a dead letter."""
+    error = JobExpiredError(job.run_id)
+    queue, cause = platform.queue, f"{error.error_code}: {error}"
+    queue.send_dead(message.body, cause=cause, run_id=job.run_id, request_id=message.request_id)
+    queue.delete_dead(message.receipt_handle)
+    return False
 
 
 def _send_again_or_delete(platform: Platform, record: RunRecord, message: Message) -> None:

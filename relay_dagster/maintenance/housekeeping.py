@@ -20,7 +20,6 @@ from relay_dagster.wiring import Platform
 # The index of tenants lags behind the table.
 OVERLAP = timedelta(minutes=2)
 ALL_TENANTS_EVERY_SECONDS = 3600
-OLD_RUNS_AT_ONCE = 50
 HOLDS_AT_ONCE = 100
 
 log = event_log()
@@ -69,21 +68,15 @@ def _remove_gone(partitions: TenantPartitions, gone: Set[str]) -> None:
 def delete_old_runs(
     platform: Platform, history: ExecutionHistory, now: datetime, deadline: Deadline
 ) -> int:
-    """Delete Dagster's history of runs older than artifacts are kept; their records stay.
+    """Delete what Dagster has kept for ``RELAY_DAGSTER_RETENTION_DAYS``; run records stay.
 
-    Dagster itself deletes old ticks alone. A few at a time, for each takes its events with it, as
-    long as there are any and the time lasts.
+    Dagster itself deletes old ticks alone.
 
     Returns:
-        How many were deleted.
+        How many runs were deleted.
     """
-    before = now - timedelta(days=platform.settings.retention_days)
-    deleted = 0
-    while found := history.delete_ended_before(before, at_most=OLD_RUNS_AT_ONCE):
-        deleted += found
-        if found < OLD_RUNS_AT_ONCE or deadline.has_passed():
-            break
-    return deleted
+    before = now - timedelta(days=platform.settings.dagster_retention_days)
+    return history.delete_ended_before(before, deadline.has_passed)
 
 
 def check_queue(platform: Platform) -> list[str]:

@@ -2,15 +2,17 @@
 
 Runs and partitions go by Dagster's own API. Ticks, backfills, verdicts of checks, caches of assets
 and states of sensors have none that removes a tenant's alone: their rows are deleted from Dagster's
-tables, the same way in SQLite and in PostgreSQL. The database itself reuses the space.
+tables, the same way in SQLite and in PostgreSQL. The database itself reuses the space; a SQLite
+file that is mostly free is made smaller.
 """
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,9 @@ from relay_dagster.orchestration.jobs import INVENTORY_SYNC
 from relay_dagster.orchestration.partitions import TENANT_PARTITIONS
 from relay_dagster.runs.ports import Removed
 
-_TICKS_AT_ONCE = 500
+_TICKS_AT_ONCE = _RUNS_AT_ONCE = 500
+_MAX_SHRUNK_BYTES = 256 * 1024 * 1024
+_BY_HAND, _NO_RUN = "__ASSET_JOB", ""
 _TICKS_SEEN = "ticks seen"
 _UNREAD_TICKS = ("SKIPPED", "STARTED")
 _OPEN_BACKFILLS = ("REQUESTED", "CANCELING", "FAILING")
@@ -39,10 +43,18 @@ def _table(name: str, *columns: str) -> sa.TableClause:
     return sa.table(name, *map(sa.column, columns))
 
 
+_RUNS = _table("runs", "id", "run_id", "pipeline_name", "status", "partition", "update_timestamp")
 _RUN_TAGS = _table("run_tags", "run_id")
-_EVENTS = _table("event_logs", "id", "asset_key", "dagster_event_type", "partition")
+_EVENTS = _table(
+    "event_logs",
+    *("id", "run_id", "asset_key", "dagster_event_type", "partition", "timestamp", "event"),
+)
 _EVENT_TAGS = _table("asset_event_tags", "event_id")
-_CHECKS = _table("asset_check_executions", "asset_key", "check_name", "run_id", "partition")
+_CHECKS = _table(
+    "asset_check_executions",
+    *("id", "asset_key", "check_name", "run_id", "partition"),
+    *("evaluation_event_storage_id", "evaluation_event_timestamp"),
+)
 _ASSETS = _table(
     "asset_keys", "asset_key", "last_run_id", "last_materialization", "cached_status_data"
 )
@@ -102,14 +114,34 @@ class DagsterHistory(OnInstance):
         wanted = (dg.RunsFilter(statuses=unfinished, tags=each) for each in _tags_of(tenant_id))
         return any(self._instance.get_runs_count(each) for each in wanted)
 
-    def delete_ended_before(self, instant: datetime, *, at_most: int) -> int:
-        """Delete the oldest runs of the job that ended before an instant; return how many."""
-        ended = [status for status in dg.DagsterRunStatus if status not in UNFINISHED]
-        wanted = dg.RunsFilter(job_name=INVENTORY_SYNC, statuses=ended, updated_before=instant)
-        found = self._instance.get_run_records(wanted, limit=at_most, ascending=True)
-        for record in found:
-            self._delete_run(record.dagster_run.run_id)
-        return len(found)
+    def delete_ended_before(self, instant: datetime, is_late: Callable[[], bool]) -> int:
+        """Delete the runs that ended before an instant, oldest first, until it is late.
+
+        A run that has a tenant's newest materialization of an asset stays whole, and of events
+        that are no run's the newest of each asset and tenant. Deleted are runs of the job and of
+        assets that somebody has materialized by hand for a tenant.
+
+        Returns:
+            How many runs.
+        """
+        count = last = 0
+        while rows := self._ended_before(instant, last):
+            last = rows[-1].id
+            run_ids = [row.run_id for row in rows if self._is_own(row)]
+            newest = self._with_newest(run_ids)
+            for run_id in run_ids:
+                if is_late():
+                    return count
+                if run_id not in newest:
+                    self._delete_run(run_id)
+                    count += 1
+        self._remove_superseded(instant)
+        for connect in (self._runs, self._events):
+            with connect() as connection:
+                path = _mostly_free(connection)
+            if path is not None:
+                _shrink(path)
+        return count
 
     def remove_tenant(
         self,
@@ -146,6 +178,65 @@ class DagsterHistory(OnInstance):
             self._instance.delete_dynamic_partition(TENANT_PARTITIONS, tenant_id)
             count += 1
         return Removed(count, is_all=is_all, mark=_TICKS_SEEN)
+
+    # --- what is old ----------------------------------------------------------------------------
+
+    def _ended_before(self, instant: datetime, after: int) -> Sequence[Any]:
+        """Return rows of runs that ended before an instant, after one in the table's order."""
+        wanted = (
+            sa.select(_RUNS.c.id, _RUNS.c.run_id, _RUNS.c.pipeline_name, _RUNS.c.partition)
+            .where(_RUNS.c.status.not_in([status.value for status in UNFINISHED]))
+            .where(_RUNS.c.pipeline_name.in_([INVENTORY_SYNC, _BY_HAND]))
+            .where(_RUNS.c.update_timestamp < _stored(instant), _RUNS.c.id > after)
+            .order_by(_RUNS.c.id)
+            .limit(_RUNS_AT_ONCE)
+        )
+        with self._runs() as connection:
+            return connection.execute(wanted).all()
+
+    def _is_own(self, run: Any) -> bool:
+        """Tell whether a run is of this product; the job of assets has the same name elsewhere."""
+        return run.pipeline_name == INVENTORY_SYNC or (
+            run.partition is not None
+            and self._instance.has_dynamic_partition(TENANT_PARTITIONS, run.partition)
+        )
+
+    def _with_newest(self, run_ids: Collection[str]) -> set[str]:
+        """Return those runs that have the newest materialization of an asset and a partition."""
+        newer = _EVENTS.alias()
+        same = (
+            newer.c.asset_key == _EVENTS.c.asset_key,
+            newer.c.dagster_event_type == _MATERIALIZED.value,
+            newer.c.id > _EVENTS.c.id,
+        )
+        is_superseded = sa.or_(
+            sa.exists().where(*same, newer.c.partition == _EVENTS.c.partition),
+            sa.and_(
+                _EVENTS.c.partition.is_(None), sa.exists().where(*same, newer.c.partition.is_(None))
+            ),
+        )
+        wanted = sa.select(_EVENTS.c.run_id).where(
+            _EVENTS.c.run_id.in_(run_ids),
+            _EVENTS.c.dagster_event_type == _MATERIALIZED.value,
+            sa.not_(is_superseded),
+        )
+        with self._events() as connection:
+            return set(connection.execute(wanted).scalars())
+
+    def _remove_superseded(self, instant: datetime) -> None:
+        """Remove events that are no run's, before an instant, but for the newest of their kind."""
+        kind = (_EVENTS.c.asset_key, _EVENTS.c.dagster_event_type, _EVENTS.c.partition)
+        newest = sa.select(sa.func.max(_EVENTS.c.id)).where(_EVENTS.c.run_id == _NO_RUN)
+        old = (_EVENTS.c.run_id == _NO_RUN, _EVENTS.c.timestamp < _stored(instant))
+        of_asset = _EVENTS.c.asset_key.is_not(None)
+        self._delete_events(*old, of_asset, _EVENTS.c.id.not_in(newest.group_by(*kind)))
+        check = (_CHECKS.c.asset_key, _CHECKS.c.check_name, _CHECKS.c.partition)
+        last_checks = sa.select(sa.func.max(_CHECKS.c.id)).where(_CHECKS.c.run_id == _NO_RUN)
+        self._delete_checks(
+            _CHECKS.c.evaluation_event_timestamp < _stored(instant),
+            _CHECKS.c.id.not_in(last_checks.group_by(*check)),
+        )
+        self._delete_from_copy(*old)
 
     # --- runs and backfills ---------------------------------------------------------------------
 
@@ -195,7 +286,9 @@ class DagsterHistory(OnInstance):
             rows = connection.execute(sa.select(*_ASSETS.c)).all()
         count = 0
         for row in rows:
-            is_last = names.name_runs(row.last_run_id) or names.name_runs(row.last_materialization)
+            last = row.last_materialization
+            is_last = names.name_runs(row.last_run_id) or names.name_runs(last)
+            is_last = is_last or names.are_quoted_in(last)  # one that is no run's
             if not is_last and not names.are_quoted_in(row.cached_status_data):
                 continue
             changed: dict[str, Any] = {"cached_status_data": None}
@@ -229,12 +322,33 @@ class DagsterHistory(OnInstance):
         """Remove events and verdicts of checks that are no run's."""
         with self._events() as connection:
             assets = connection.execute(sa.select(_ASSETS.c.asset_key)).scalars().all()
-            its_own = sa.and_(_EVENTS.c.asset_key.in_(assets), _EVENTS.c.partition == tenant_id)
-            ids = sa.select(_EVENTS.c.id).where(its_own)
+        self._delete_from_copy(sa.func.instr(_EVENTS.c.event, json.dumps(tenant_id)) > 0)
+        return self._delete_checks(_CHECKS.c.partition == tenant_id) + self._delete_events(
+            _EVENTS.c.asset_key.in_(assets), _EVENTS.c.partition == tenant_id
+        )
+
+    def _delete_checks(self, *conditions: Any) -> int:
+        """Delete verdicts that are no run's, and the events that they were read from."""
+        its_own = (_CHECKS.c.run_id == _NO_RUN, *conditions)
+        read_from = sa.select(_CHECKS.c.evaluation_event_storage_id).where(*its_own)
+        with self._events() as connection:
+            connection.execute(sa.delete(_EVENTS).where(_EVENTS.c.id.in_(read_from)))
+            return _rows(connection, sa.delete(_CHECKS).where(*its_own))
+
+    def _delete_from_copy(self, *conditions: Any) -> None:
+        """Delete from SQLite's second copy of the events that are no run's, where there is one."""
+        storage = _sql(self._instance.event_log_storage)
+        shard = getattr(storage, "path_for_shard", None)
+        if shard is not None and Path(shard(_NO_RUN)).exists():
+            with storage.run_connection(_NO_RUN) as connection:
+                connection.execute(sa.delete(_EVENTS).where(*conditions))
+
+    def _delete_events(self, *conditions: Any) -> int:
+        """Delete events of assets with their tags; return how many."""
+        ids = sa.select(_EVENTS.c.id).where(*conditions)
+        with self._events() as connection:
             connection.execute(sa.delete(_EVENT_TAGS).where(_EVENT_TAGS.c.event_id.in_(ids)))
-            count = _rows(connection, sa.delete(_EVENTS).where(its_own))
-            its_checks = sa.delete(_CHECKS).where(_CHECKS.c.partition == tenant_id)
-            return count + _rows(connection, its_checks)
+            return _rows(connection, sa.delete(_EVENTS).where(*conditions))
 
     # --- sensors --------------------------------------------------------------------------------
 
@@ -305,9 +419,37 @@ def _texts(value: Any) -> Iterator[str]:
         yield value
 
 
+def _stored(instant: datetime) -> datetime:
+    """Return an instant as Dagster's tables have it: of UTC, without saying so."""
+    return instant.astimezone(UTC).replace(tzinfo=None)
+
+
 def _sql(storage: Any) -> Any:
     """Return a storage as those of SQLite and PostgreSQL are: it lends its connection."""
     return storage
+
+
+def _mostly_free(connection: sa.Connection) -> str | None:
+    """Return the file of a SQLite database of which more than half is free; else None."""
+    if connection.dialect.name != "sqlite":
+        return None
+    free, pages, size = (
+        int(connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)
+        for name in ("freelist_count", "page_count", "page_size")
+    )
+    if 2 * free <= pages or (pages - free) * size > _MAX_SHRUNK_BYTES:
+        return None
+    return str(connection.exec_driver_sql("PRAGMA database_list").one()[2])
+
+
+def _shrink(path: str) -> None:
+    """Give the free space of a SQLite database back, unless somebody else is at it."""
+    with (
+        suppress(sqlite3.OperationalError),
+        closing(sqlite3.connect(path, timeout=1, isolation_level=None)) as connection,
+    ):
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _tags_of(tenant_id: str) -> tuple[Mapping[str, str], ...]:

@@ -17,6 +17,7 @@ from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import AttemptState
 
 TERMINATE_SECONDS = 3
+_FEW, _PARTITIONS_AT_ONCE = 20, 500
 _ASKING_LAUNCHERS = ("DefaultRunLauncher",)
 
 log = event_log()
@@ -133,19 +134,31 @@ class DagsterPartitions(OnInstance):
         return self._instance.get_runs_count(wanted) > 0
 
     def add_tenants(self, tenant_ids: Iterable[str]) -> list[str]:
-        """Add the partitions that are missing; return those.
+        """Add the partitions that are missing, many in one statement; return those.
 
-        Both sensors do it, perhaps at the same moment, and Dagster's own check for what is there
-        does not hold until its insert: what somebody else has added meanwhile is no fault.
+        Each statement makes Dagster throw its status of all partitions away. Both sensors add,
+        perhaps at the same moment, and Dagster's own check for what is there does not hold until
+        its insert: what somebody else has added meanwhile is no fault.
         """
-        missing = [each for each in sorted(set(tenant_ids)) if not self._has(each)]
-        for tenant_id in missing:
+        wanted = sorted(set(tenant_ids))
+        few = len(wanted) <= _FEW
+        present = {each for each in wanted if self._has(each)} if few else self.tenants()
+        missing = [each for each in wanted if each not in present]
+        for first in range(0, len(missing), _PARTITIONS_AT_ONCE):
+            some = missing[first : first + _PARTITIONS_AT_ONCE]
+            try:
+                self._instance.add_dynamic_partitions(TENANT_PARTITIONS, some)
+            except Exception:  # noqa: BLE001 - one of them may be there: each by itself
+                self._add_each(some)
+        return missing
+
+    def _add_each(self, tenant_ids: Iterable[str]) -> None:
+        for tenant_id in tenant_ids:
             try:
                 self._instance.add_dynamic_partitions(TENANT_PARTITIONS, [tenant_id])
             except Exception:
                 if not self._has(tenant_id):
                     raise
-        return missing
 
     def _has(self, tenant_id: str) -> bool:
         return self._instance.has_dynamic_partition(TENANT_PARTITIONS, tenant_id)

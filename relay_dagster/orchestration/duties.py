@@ -18,6 +18,7 @@ from relay_dagster.drain import Deadline, drain
 from relay_dagster.maintenance.dead_letter_sweep import DeadLetterCount, sweep
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.doctor import report_broken
+from relay_dagster.maintenance.expiry import Round, expire_configs, expire_runs
 from relay_dagster.maintenance.housekeeping import (
     PartitionSync,
     check_queue,
@@ -104,6 +105,14 @@ def _invariants(on: Occasion, _: Memory) -> str:
     return f"invariants broken: {report_broken(on.platform, on.now)}"
 
 
+def _run_records(on: Occasion, memory: Round) -> str:
+    return f"records expired: {expire_runs(on.platform, memory, on.now, on.deadline)}"
+
+
+def _config_versions(on: Occasion, memory: Round) -> str:
+    return f"configs expired: {expire_configs(on.platform, memory, on.now, on.deadline)}"
+
+
 DUTIES = (
     Duty("tenant_partitions", 0, 10, _tenant_partitions, PartitionSync),
     Duty("tenant_deletions", 0, 20, _tenant_deletions),
@@ -114,6 +123,8 @@ DUTIES = (
     Duty("feed_ages", 300, 10, _feed_ages),
     Duty("dagster_history", 60, 20, _dagster_history),
     Duty("invariants", 3600, 45, _invariants),
+    Duty("run_records", 60, 10, _run_records, Round),
+    Duty("config_versions", 60, 10, _config_versions, Round),
 )
 
 

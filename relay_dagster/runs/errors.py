@@ -17,6 +17,7 @@
     ├── UnknownVendorError         UNKNOWN_VENDOR
     ├── QueueUnavailableError      QUEUE_UNAVAILABLE
     ├── JobConflictError           job_conflict
+    ├── JobExpiredError            job_expired
     ├── CommitLostError            (inside the ledger: read again, decide again)
     └── TransitionRefusedError     transition_refused
         ├── DispatchRefusedError
@@ -201,6 +202,16 @@ class JobConflictError(RunError):
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(f"run {run_id} was requested with another body")
+
+
+class JobExpiredError(RunError):
+    """A message has the run_id of a run whose record is no longer kept."""
+
+    error_code = "job_expired"
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"run {run_id} ended long ago, its record is gone")
 
 
 class CommitLostError(RunError):

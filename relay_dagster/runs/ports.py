@@ -100,6 +100,9 @@ class RunRecords(Protocol):
     def get(self, run_id: str) -> RunRecord | None:
         """Return the record, read consistently."""
 
+    def has_expired(self, run_id: str) -> bool:
+        """Tell whether a run's record is gone since it has been kept for as long as it is to be."""
+
     def feed(self, tenant_id: str) -> FeedPointer | None:
         """Return the tenant's feed, read consistently; None before the first."""
 
@@ -239,8 +242,11 @@ class ExecutionHistory(Protocol):
     def has_unfinished(self, tenant_id: str) -> bool:
         """Tell whether something that executes for the tenant has not ended."""
 
-    def delete_ended_before(self, instant: datetime, *, at_most: int) -> int:
-        """Delete the oldest executions that ended before an instant; return how many."""
+    def delete_ended_before(self, instant: datetime, is_late: Callable[[], bool]) -> int:
+        """Delete executions that ended before an instant, until it is late; return how many.
+
+        One whose results are a tenant's newest stays.
+        """
 
     def remove_tenant(
         self,

@@ -29,6 +29,7 @@ from relay_dagster.runs import message_state, transitions
 from relay_dagster.runs.errors import (
     CommitLostError,
     IdempotencyKeyReusedError,
+    JobExpiredError,
     TenantBusyError,
     UnknownRunError,
 )
@@ -87,8 +88,7 @@ class RunService:
         Raises:
             IdempotencyKeyReusedError: the earlier request had another body.
         """
-        found = self._runs.idempotent_run(idempotency.id, self._clock())
-        if found is None:
+        if (found := self._runs.idempotent_run(idempotency.id, self._clock())) is None:
             return None
         run_id, fingerprint = found
         if fingerprint != idempotency.fingerprint:
@@ -168,13 +168,14 @@ class RunService:
         A new one takes the tenant's lock where it is free, else it waits, and `dispatch` takes it.
 
         Raises:
-            JobConflictError: the record was made for another body.
+            JobConflictError, JobExpiredError: the record is of another body, or no longer kept.
             TenantClosingError: its tenant is being deleted, or was after the message was sent.
         """
         for _ in range(_MAX_ROUNDS):
-            known = self._runs.get(job.run_id)
-            if known is not None:
+            if (known := self._runs.get(job.run_id)) is not None:
                 return transitions.matched(known, job)
+            if self._runs.has_expired(job.run_id):
+                raise JobExpiredError(job.run_id)
             record = transitions.adopted(job, self._clock(), request_id, LockState.OWNER)
             with suppress(CommitLostError):
                 try:

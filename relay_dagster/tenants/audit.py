@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -84,14 +84,15 @@ class AuditEntry:
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> AuditEntry:
-        """Return the entry of `to_document`."""
+        """Return the entry of `to_document`; what another release has added is ignored."""
         actor = document["actor"]
         typed = {
             "occurred_at": datetime.fromisoformat(document["occurred_at"]),
             "action": Action(document["action"]),
             "actor": Actor(ActorKind(actor["kind"]), actor["id"], actor["name"]),
         }
-        return cls(**{**document, **typed})
+        known = {each.name: document[each.name] for each in fields(cls) if each.name in document}
+        return cls(**{**known, **typed})
 
 
 @dataclass(frozen=True, slots=True)

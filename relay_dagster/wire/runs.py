@@ -188,7 +188,9 @@ class Run(Answer):
     artifacts: dict[str, str] = Field({}, description="Names and keys of what the run has written.")
     dagster_run_id: str | None = Field(None, description="Null for tenants' keys.")
     dagster_url: str | None = Field(
-        None, description="Opens the attempt in Dagster's UI; null for tenants' keys."
+        None,
+        description="Opens the attempt in Dagster's UI; null for tenants' keys, and once it is "
+        "deleted there.",
     )
 
     @property

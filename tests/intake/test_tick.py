@@ -17,6 +17,7 @@ from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.intake.tick import IntakeTick
+from relay_dagster.maintenance.dead_letter_sweep import resolve_dead_letters
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.runs.job_message import Job
@@ -236,6 +237,26 @@ def test_another_body_under_a_known_run_id_goes_to_the_dead_letters(
     (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     told = (line["event"], line["run_id"], line["tenant_id"])
     assert told == ("job_refused", record.run_id, "other")
+
+
+def test_the_body_of_a_run_whose_record_is_gone_goes_to_the_dead_letters_and_stays_there(
+    platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
+) -> None:
+    record = platform.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")).record
+    assert platform.runs.expire(record, clock())
+    platform.queue.send(record.job)
+    tick(platform, instance, clock)
+    (dead,) = platform.queue.peek_dead()
+    assert dead.attributes["cause"].startswith("job_expired: ")
+    assert dead.attributes["run_id"] == record.run_id
+    assert (platform.runs.get(record.run_id), in_queue(platform)) == (None, 0)
+    platform.clients.sqs.send_message(
+        QueueUrl=platform.queue.dlq_url, MessageBody=record.job.body()
+    )
+    assert resolve_dead_letters(platform) == 0
+    causes = [each.attributes["cause"] for each in platform.queue.peek_dead()]
+    assert causes == [dead.attributes["cause"]] * 2
+    assert platform.runs.get(record.run_id) is None
 
 
 def test_a_message_of_a_final_run_is_deleted(

@@ -3,7 +3,7 @@
 import itertools
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,7 +14,6 @@ from relay_dagster.aws.metrics import Metrics
 from relay_dagster.drain import Deadline
 from relay_dagster.maintenance.housekeeping import (
     HOLDS_AT_ONCE,
-    OLD_RUNS_AT_ONCE,
     PartitionSync,
     check_queue,
     count_holds,
@@ -152,40 +151,25 @@ def test_a_hold_that_is_older_than_artifacts_are_kept_is_given_up(platform: Plat
 
 
 class Ended(ExecutionHistory):
-    """So many runs that have ended, and what was asked to be forgotten."""
+    """What was asked to be forgotten."""
 
-    def __init__(self, runs: int) -> None:
-        self.left = runs
-        self.before: set[datetime] = set()
+    def __init__(self) -> None:
+        self.asked: list[tuple[datetime, bool]] = []
 
-    def delete_ended_before(self, instant: datetime, *, at_most: int) -> int:
-        self.before.add(instant)
-        deleted = min(at_most, self.left)
-        self.left -= deleted
-        return deleted
+    def delete_ended_before(self, instant: datetime, is_late: Callable[[], bool]) -> int:
+        self.asked.append((instant, is_late()))
+        return 3
 
 
-def test_runs_are_forgotten_that_ended_longer_ago_than_artifacts_are_kept(
+def test_runs_are_forgotten_that_ended_longer_ago_than_dagster_is_to_keep_them(
     platform: Platform,
 ) -> None:
-    now, history = utc_now(), Ended(3)
-    assert delete_old_runs(platform, history, now, Deadline.after(30)) == 3
-    assert history.before == {now - timedelta(days=platform.settings.retention_days)}
-
-
-def test_runs_are_forgotten_as_fast_as_they_come_while_the_time_lasts(platform: Platform) -> None:
-    an_hour_of_ten_thousand_tenants = 10_000
-    history, seconds = Ended(an_hour_of_ten_thousand_tenants), itertools.count(step=0.1)
-    for _ in range(2):
-        delete_old_runs(platform, history, utc_now(), Deadline.after(30, lambda: next(seconds)))
-    assert history.left == 0
-
-
-def test_a_tick_forgets_no_longer_than_it_has_time(platform: Platform) -> None:
-    history, seconds = Ended(10_000), itertools.count(step=20)
+    now, history, seconds = utc_now(), Ended(), itertools.count(step=20)
     deadline = Deadline.after(30, lambda: next(seconds))
-    deleted = delete_old_runs(platform, history, utc_now(), deadline)
-    assert deleted == 2 * OLD_RUNS_AT_ONCE
+    assert delete_old_runs(platform, history, now, deadline) == 3
+    assert delete_old_runs(platform, history, now, deadline) == 3
+    three_days_ago = now - timedelta(days=3)
+    assert history.asked == [(three_days_ago, False), (three_days_ago, True)]
 
 
 def test_a_comparison_that_fails_is_made_again_at_the_next_tick(platform: Platform) -> None:

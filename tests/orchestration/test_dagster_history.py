@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 import uuid
+from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +22,11 @@ from relay_dagster import tags
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.jobs import INVENTORY_SYNC
 from relay_dagster.runs.ports import utc_now
-from support.tenant_leftovers import kept_by_dagster, naming
+from support.dagster_storages import STORAGES
+from support.tenant_leftovers import Kept, kept_by_dagster, naming
 
+RUN_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+MANY = 5_000_000
 TENANT, OTHERS = "acme", ("acme2", "acme-2", "the_acme", "ACME")
 STATUS = dg.DagsterRunStatus
 BACKFILLS = sa.table("bulk_actions", *map(sa.column, ("key", "status", "timestamp", "body")))
@@ -214,31 +221,59 @@ def test_ticks_are_gone_through_from_where_it_was_late(instance: dg.DagsterInsta
 # --- runs by their age ----------------------------------------------------------------------------
 
 
+TENANTS = dg.DynamicPartitionsDefinition(name="tenants")
+AFTER_ALL = utc_now() + timedelta(days=1)
+
+
+def never() -> bool:
+    return False
+
+
+def delete_old(instance: dg.DagsterInstance, before: datetime = AFTER_ALL) -> int:
+    return DagsterHistory(instance).delete_ended_before(before, never)
+
+
 def test_runs_of_the_job_that_ended_long_ago_are_deleted_the_oldest_first(
     instance: dg.DagsterInstance,
 ) -> None:
     ended = [add_run(instance, TENANT) for _ in range(3)]
     executing = add_run(instance, TENANT, STATUS.STARTED)
     another = add_run(instance, TENANT, job_name="somebody_elses")
-    history = DagsterHistory(instance)
-    assert history.delete_ended_before(utc_now() - timedelta(days=1), at_most=9) == 0
-    assert history.delete_ended_before(utc_now() + timedelta(days=1), at_most=2) == 2
+    history, late = DagsterHistory(instance), iter([False, False, True])
+    assert history.delete_ended_before(utc_now() - timedelta(days=1), never) == 0
+    assert history.delete_ended_before(AFTER_ALL, lambda: next(late)) == 2
     assert {run.run_id for run in instance.get_runs()} == {ended[2], executing, another}
 
 
-def execute_checked(instance: dg.DagsterInstance) -> str:
-    """Execute a run of the job that materializes an asset and checks it twice."""
-    specs = [dg.AssetCheckSpec(name, asset="stock") for name in ("first", "second")]
+def test_runs_of_assets_that_were_materialized_by_hand_are_deleted_if_they_are_tenants_(
+    instance: dg.DagsterInstance,
+) -> None:
+    add_run(instance, TENANT, job_name="__ASSET_JOB")
+    another = add_run(instance, "a partition of somebody else", job_name="__ASSET_JOB")
+    assert delete_old(instance) == 1
+    assert {run.run_id for run in instance.get_runs()} == {another}
 
-    @dg.asset(check_specs=specs)
+
+def execute_checked(
+    instance: dg.DagsterInstance, tenant_id: str = TENANT, *, job_name: str = INVENTORY_SYNC
+) -> str:
+    """Execute a run of the job that materializes an asset of a tenant and checks it twice."""
+    specs = [
+        dg.AssetCheckSpec(name, asset="stock", partitions_def=TENANTS)
+        for name in ("first", "second")
+    ]
+
+    @dg.asset(check_specs=specs, partitions_def=TENANTS)
     def stock() -> Iterator[Any]:
-        yield dg.MaterializeResult()
+        yield dg.MaterializeResult(tags={"seen": "1"})
         for spec in specs:
             yield dg.AssetCheckResult(check_name=spec.name, passed=True)
 
-    definitions = dg.Definitions(assets=[stock], jobs=[dg.define_asset_job(INVENTORY_SYNC)])
-    job = definitions.resolve_job_def(INVENTORY_SYNC)
-    return job.execute_in_process(instance=instance, tags={tags.TENANT_ID: TENANT}).run_id
+    definitions = dg.Definitions(assets=[stock], jobs=[dg.define_asset_job(job_name)])
+    job = definitions.resolve_job_def(job_name)
+    return job.execute_in_process(
+        instance=instance, tags={tags.TENANT_ID: tenant_id}, partition_key=tenant_id
+    ).run_id
 
 
 def test_a_run_deleted_by_its_age_leaves_no_verdict_no_tag_and_no_file(
@@ -248,10 +283,90 @@ def test_a_run_deleted_by_its_age_leaves_no_verdict_no_tag_and_no_file(
     before = places(tmp_path, kept)
     assert places(tmp_path, gone) >= {"runs", "run_tags", "event_logs", "asset_check_executions"}
     assert places(tmp_path, gone) >= {f"{gone}.db"}
-    after_all = utc_now() + timedelta(days=1)
-    assert DagsterHistory(instance).delete_ended_before(after_all, at_most=1) == 1
+    assert delete_old(instance) == 1
     assert places(tmp_path, gone) == set()
     assert places(tmp_path, kept) == before
+
+
+def report_checked(instance: dg.DagsterInstance, tenant_id: str) -> None:
+    """Report a materialization, an observation and verdicts that belong to no run.
+
+    Dagster takes one verdict of a check and a partition that is no run's, and no second.
+    """
+    materialize(instance, tenant_id)
+    key = dg.AssetKey("merged_inventory")
+    instance.report_runless_asset_event(dg.AssetObservation(key, partition=tenant_id))
+    for name in ("fresh", "whole"):
+        verdict = dg.AssetCheckEvaluation(asset_key=key, check_name=name, passed=True)
+        instance.report_runless_asset_event(verdict)
+
+
+def counts(kept: Kept) -> Counter[str]:
+    """Return how many rows each table has, whichever runs they are of."""
+    drawn = rf"{RUN_ID}|(?<=/compute_logs/)\w+|/\d+$"
+    return Counter(re.sub(drawn, "", place) for place in kept)
+
+
+@pytest.mark.parametrize("opened", STORAGES)
+def test_after_retention_there_is_as_much_as_before_but_for_the_newest_of_each_tenant(
+    opened: Any, tmp_path: Path
+) -> None:
+    tenants, gone, newest = (TENANT, OTHERS[0]), set[str](), set[str]()
+    with opened(tmp_path) as (instance, kept):
+
+        def one_more_of_each() -> set[str]:
+            for tenant_id in tenants:
+                report_checked(instance, tenant_id)
+            return {execute_checked(instance, tenant_id) for tenant_id in tenants}
+
+        for tenant_id in tenants:
+            instance.add_dynamic_partitions("tenants", [tenant_id])
+        newest = one_more_of_each()
+        assert delete_old(instance) == 0
+        rows_before, bytes_before = counts(kept()), bytes_of(tmp_path)
+        for _ in range(8):
+            gone |= newest
+            newest = one_more_of_each()
+        assert delete_old(instance, utc_now() - timedelta(days=1)) == 0
+        assert delete_old(instance) == len(gone) == 16
+        assert {run.run_id for run in instance.get_runs()} == newest
+        assert naming(kept(), gone) == {}
+        assert counts(kept()) == rows_before
+        assert bytes_of(tmp_path) <= 1.1 * bytes_before
+        for tenant_id in tenants:
+            DagsterHistory(instance).remove_tenant(tenant_id, (), never)
+        assert naming(kept(), {f'"{each}"' for each in tenants}) == {}
+
+
+def bytes_of(home: Path) -> int:
+    """Return the bytes that a Dagster home's SQLite databases use of their files."""
+    return sum(map(used_bytes, home.rglob("*.db")))
+
+
+def used_bytes(path: Path) -> int:
+    names = ("page_count", "freelist_count", "page_size")
+    with closing(sqlite3.connect(path)) as connection:
+        pages, free, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    return int((pages - free) * size)
+
+
+def test_a_file_that_is_mostly_free_is_made_smaller(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    storage: Any = instance.run_storage
+    row = {
+        "key": "k",
+        "status": "COMPLETED_SUCCESS",
+        "timestamp": sa.func.now(),
+        "body": "x" * MANY,
+    }
+    with storage.connect() as connection:
+        connection.execute(BACKFILLS.insert().values(**row))
+        connection.execute(BACKFILLS.delete())
+    (file,) = tmp_path.rglob("runs.db")
+    assert file.stat().st_size > MANY
+    delete_old(instance)
+    assert file.stat().st_size == used_bytes(file)
 
 
 def places(home: Path, run_id: str) -> set[str]:

@@ -70,6 +70,8 @@ def test_with_nothing_to_do_the_duties_do_nothing(
         "feed_ages: feeds told of: 0",
         "dagster_history: old runs deleted: 0",
         "invariants: invariants broken: 0",
+        "run_records: records expired: 0",
+        "config_versions: configs expired: 0",
     ]
 
 

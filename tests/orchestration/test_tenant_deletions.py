@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-import yaml
-from dagster import instance_for_test
 
 from relay_dagster.aws.alarms import AlarmPlan, set_up_alarms
 from relay_dagster.maintenance.deletion import DeletionTick
@@ -30,11 +27,10 @@ from relay_dagster.triggers.ticks.uploads import UploadTick
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.builders import feed, vendor_document
-from support.deployment import DEPLOY
+from support.dagster_storages import STORAGES
 from support.fakes import embedded_platform
-from support.postgres_server import DATABASE, USER, running_postgres
 from support.run_world import World
-from support.tenant_leftovers import kept_by_aws, kept_by_dagster, kept_by_database, naming
+from support.tenant_leftovers import kept_by_aws, naming
 
 GONE, KEPT = "gone-tenant", "kept-tenant"
 
@@ -65,32 +61,6 @@ class Estate:
     def state(self, tenant_id: str = GONE) -> TenantState | None:
         found = self.platform.deletions.get(tenant_id)
         return None if found is None else found.state
-
-
-@contextmanager
-def of_sqlite(folder: Path) -> Iterator[tuple[dg.DagsterInstance, Callable[[], dict[str, str]]]]:
-    """Yield an instance as on one machine, and what tells all that it keeps."""
-    with instance_for_test(temp_dir=str(folder)) as instance:
-        yield instance, lambda: kept_by_dagster(folder)
-
-
-@contextmanager
-def of_postgres(folder: Path) -> Iterator[tuple[dg.DagsterInstance, Callable[[], dict[str, str]]]]:
-    """Yield an instance with the storage of deploy/dagster.yaml, and what tells all it keeps."""
-    storage = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())["storage"]
-    with running_postgres() as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in server.variables().items():
-            patch.setenv(name, value)
-        scheme = storage["postgres"]["postgres_db"]["scheme"]
-        url = f"{scheme}://{USER}:{server.password}@{server.host}:{server.port}/{DATABASE}"
-        with instance_for_test(overrides={"storage": storage}, temp_dir=str(folder)) as instance:
-            yield instance, lambda: {**kept_by_database(url), **kept_by_dagster(folder)}
-
-
-STORAGES = [
-    pytest.param(of_sqlite, id="sqlite"),
-    pytest.param(of_postgres, id="postgres", marks=pytest.mark.integration),
-]
 
 
 @pytest.fixture(params=STORAGES)

@@ -58,6 +58,7 @@ def test_what_is_not_set_is_as_the_contract_says() -> None:
     assert (settings.backoff_base_seconds, settings.backoff_max_seconds) == (10, 300)
     assert (settings.heartbeat_seconds, settings.heartbeat_stale_seconds) == (5, 90)
     assert (settings.visibility_timeout_seconds, settings.retention_days) == (300, 30)
+    assert settings.dagster_retention_days == 3
     assert (settings.metrics_enabled, settings.metrics_namespace) == (False, "RelayInventory")
     assert (settings.environment, settings.allow_anonymous) == ("unknown", False)
     assert settings.webhook_allow_loopback is False
@@ -66,6 +67,11 @@ def test_what_is_not_set_is_as_the_contract_says() -> None:
     assert (settings.max_feed_bytes, settings.max_sku_map_bytes) == (2 << 30, 256 << 20)
     assert (settings.max_columns, settings.max_cell_bytes) == (1_000, 1 << 20)
     assert (settings.max_vendors, settings.max_config_bytes) == (200, 390_000)
+
+
+def test_dagster_keeps_runs_no_longer_than_their_files_are_kept() -> None:
+    assert read(RETENTION_DAYS="2").dagster_retention_days == 2
+    assert read(RELAY_DAGSTER_RETENTION_DAYS="30").dagster_retention_days == 30
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -101,6 +107,8 @@ def test_an_empty_variable_is_as_if_it_were_not_set(name: str) -> None:
         ("RELAY_MAX_RUNS_PER_HOUR", "0"),
         ("RELAY_MAX_CONFIG_VERSIONS_PER_DAY", "-1"),
         ("RETENTION_DAYS", "a month"),
+        ("RELAY_DAGSTER_RETENTION_DAYS", "31"),
+        ("RELAY_DAGSTER_RETENTION_DAYS", "0"),
         ("RELAY_ALLOW_ANONYMOUS", "maybe"),
         ("CLOUDWATCH_METRICS_ENABLED", "2"),
         ("RELAY_PUBLIC_S3_ENDPOINT_URL", "localhost:9000"),

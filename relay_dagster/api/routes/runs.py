@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any
 
@@ -33,7 +34,7 @@ from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.errors import UnknownRunError
 from relay_dagster.runs.identifiers import ID_PATTERN
 from relay_dagster.runs.model import Idempotency, RunRecord
-from relay_dagster.runs.ports import RunPage
+from relay_dagster.runs.ports import RunPage, utc_now
 from relay_dagster.wire.runs import FeedChanges, HeldFeed, Run, RunDetails, RunList, RunOrder
 from relay_dagster.wiring import Platform
 
@@ -239,9 +240,12 @@ def find_run(run_id: str, caller: Caller, platform: Platform) -> RunRecord:
 
 def shown_run(record: RunRecord, caller: Caller, platform: Platform) -> Run:
     """Return a run as its caller may see it; where it executes is for admins alone."""
-    webserver = platform.settings.dagster_webserver_url
+    settings, now = platform.settings, utc_now()
     dagster_run_id = record.dagster_run_id if caller.is_admin else None
-    url = f"{webserver}/runs/{dagster_run_id}" if webserver and dagster_run_id else None
+    kept = timedelta(days=settings.dagster_retention_days)
+    webserver = settings.dagster_webserver_url
+    has_page = webserver and dagster_run_id and now - (record.finished_at or now) <= kept
+    url = f"{webserver}/runs/{dagster_run_id}" if has_page else None
     hold = changes = None
     if record.hold is not None:
         hold = HeldFeed.of(record.hold, guards=[*map(dict, record.hold.guards)])

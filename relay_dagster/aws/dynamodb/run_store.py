@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import epoch_seconds, marshal, unmarshal
+from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal, unmarshal
 from relay_dagster.aws.dynamodb.cursors import cursor_after, listing_of, run_id_of, start_key
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.run_items import (
@@ -31,6 +31,7 @@ from relay_dagster.aws.dynamodb.run_items import (
 )
 from relay_dagster.aws.dynamodb.run_writes import RunWrites
 from relay_dagster.aws.dynamodb.schema import (
+    expired_run_key,
     feed_key,
     heartbeat_key,
     idempotency_key,
@@ -49,6 +50,8 @@ from relay_dagster.runs.ports import Change, RunPage, utc_now
 # So many runs are looked through for one of a kind; the first page mostly has it.
 _PAGE_BACK, _PAGES_BACK = 10, 5
 _BEAT_LIFE = timedelta(days=7)
+_EXPIRED_LIFE = timedelta(days=400)
+_PAGE_BY_REQUEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,44 @@ class RunStore:
         """Return the records there are, by run_id, each read consistently; hidden ones too."""
         keys = [run_key(run_id) for run_id in run_ids if is_run_id(run_id)]
         return {each.run_id: each for each in self.database.runs.read_all(keys, to_record)}
+
+    def has_expired(self, run_id: str) -> bool:
+        """Tell whether a run's record is gone since it has been kept for as long as it is to be."""
+        return self.database.runs.item(expired_run_key(run_id)) is not None
+
+    def ids_by_request(self, after: str, before: datetime) -> Iterator[tuple[str, str]]:
+        """Yield the places and run_ids of runs requested before an instant, the oldest first.
+
+        Args:
+            after: the place after which to begin; "" for the first.
+            before: the instant.
+        """
+        rows = self.database.runs.partition(
+            schema.BY_TIME,
+            (schema.LISTED, schema.ALL_RUNS),
+            (schema.REQUESTED_KEY, ">", after or " "),
+            page=_PAGE_BY_REQUEST,
+        )
+        for row in rows:
+            place = str(row[schema.REQUESTED_KEY])
+            if place >= instant_text(before):
+                return
+            yield place, run_id_of(row)
+
+    def expire(self, record: RunRecord, now: datetime) -> bool:
+        """Delete a record if it is as it was read, and note for 400 days that it was there."""
+        table, key = self.database.runs, run_key(record.run_id)
+        known = {":seen": record.revision}
+        gone = table.write("record", "Delete", key, condition="revision = :seen", values=known)
+        tombstone = {
+            schema.KEY: expired_run_key(record.run_id),
+            schema.EXPIRY: epoch_seconds(now + _EXPIRED_LIFE),
+        }
+        try:
+            self.database.transact(gone, table.put("tombstone", marshal(tombstone)))
+        except ConditionsFailedError:
+            return False
+        return True
 
     def list_runs(
         self,

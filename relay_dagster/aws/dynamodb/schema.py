@@ -3,7 +3,8 @@
 Each table has one key, ``pk``, whose prefix says what an item is:
 
 * runs table: ``RUN#<run_id>``, ``LOCK#<tenant_id>``, ``FEED#<tenant_id>``, ``IDEMP#<digest>``,
-  ``BEAT#<run_id>#<attempt>``, ``RUNS#<tenant_id>#<hour>`` (how many there were),
+  ``BEAT#<run_id>#<attempt>``, ``GONE#<run_id>`` (its record was kept as long as it is to be),
+  ``RUNS#<tenant_id>#<hour>`` (how many there were),
   ``TRIGGER#<tenant_id>`` (what its triggers wait for), ``RESULTS#<tenant_id>`` (what its last run
   of all vendors came to with each), ``EVENT#<event_id>`` (what webhooks are
   told of, and what became of it). Indexes: a tenant's runs (and, as if they were another tenant's,
@@ -75,6 +76,11 @@ LINK = "LINK#"
 def run_key(run_id: str) -> str:
     """Return the key of a run's item."""
     return f"{RUN}{run_id}"
+
+
+def expired_run_key(run_id: str) -> str:
+    """Return the key of the tombstone of a run whose record is no longer kept."""
+    return f"GONE#{run_id}"
 
 
 def lock_key(tenant_id: str) -> str:

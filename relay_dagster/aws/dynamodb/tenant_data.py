@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import marshal
+from relay_dagster.aws.dynamodb.codec import marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.quotas import DAY, hour_of
 from relay_dagster.aws.dynamodb.run_items import to_record
@@ -35,6 +36,7 @@ from relay_dagster.runs.model import RunRecord
 
 _COUNTED_HOURS = 26
 """A count of runs is kept for a day."""
+_CONFIGS_AT_ONCE, _DIGITS = 1000, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,34 @@ class TenantData:
             # One by one: who may write in batches may write what it likes.
             table.carry_out(table.write("removed", "Delete", key))
         return len(there)
+
+    @maps_aws_errors
+    def remove_old_configs(self, tenant_id: str, latest: int, keep: int) -> int:
+        """Remove configs but for the newest and those that a run's record names; return how many.
+
+        Records are read as they are stored: one that this release cannot read names a version too.
+        """
+        table, named = self.database.tenants, set[Any]()
+        rows, _ = table.rows(
+            schema.BY_OWNER,
+            (schema.OWNER, tenant_id),
+            None,
+            _CONFIGS_AT_ONCE,
+            None,
+            prefix=config_key(tenant_id, 0)[:-_DIGITS],
+            forward=True,
+        )
+        keys = [str(row[schema.KEY]) for row in rows]
+        old = [key for key in keys if key <= config_key(tenant_id, latest - keep)]
+        if not old or latest <= keep:
+            return 0
+        for item in self.database.runs.batch(map(run_key, self.run_ids(tenant_id))).values():
+            record = unmarshal(item)
+            named |= {record.get(name) for name in ("config_version", "asked_version")}
+        removed = [key for key in old if int(key[-_DIGITS:]) not in named]
+        for key in removed:
+            table.carry_out(table.write("removed", "Delete", key))
+        return len(removed)
 
     # --- how ------------------------------------------------------------------------------------
 

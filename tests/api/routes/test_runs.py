@@ -9,11 +9,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
+from relay_dagster.api.routes.runs import shown_run
+from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord
-from relay_dagster.runs.ports import Change
+from relay_dagster.runs.ports import Change, utc_now
 from support.api_world import JSON, NOBODY_S_RUN, TENANT, ApiWorld, assert_problem, paths_of
 from support.builders import vendor_document
 from support.fakes import NOW, CallCounter, FakeClock, embedded_platform
@@ -327,6 +329,16 @@ def test_a_run_that_succeeded(world: ApiWorld) -> None:
     assert run["artifacts"] == dict(record.artifacts)
     assert run["dagster_run_id"] == "dagster-1"
     assert run["dagster_url"] == "http://dagster.test/runs/dagster-1"
+
+
+def test_a_run_that_dagster_has_deleted_has_no_page_there(world: ApiWorld) -> None:
+    record = world.succeed(world.post_run().json()["run_id"])
+    days = timedelta(days=world.platform.settings.dagster_retention_days)
+    admin, shown = Caller("admin"), []
+    for age in (days - timedelta(minutes=1), days):
+        old = replace(record, finished_at=utc_now() - age)
+        shown.append(shown_run(old, admin, world.platform).dagster_url)
+    assert shown == ["http://dagster.test/runs/dagster-1", None]
 
 
 def test_a_tenant_s_key_is_not_told_where_a_run_executes(world: ApiWorld) -> None:
