@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.config import TenantConfig, VendorConfig
+from relay_core.config import Override, TenantConfig, VendorConfig
 from relay_core.domain import run_faults
 from relay_core.domain.codes import Stage, VendorStatus, WarningCode
 from relay_core.domain.columns import INPUT_COLUMNS, extra_column
@@ -40,7 +40,8 @@ from relay_core.publish.feed.writing import feed_chunks
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.missing_skus import kept_chunks, with_missing_skus
-from relay_core.publish.reports import invalid_rows_chunks
+from relay_core.publish.quarantine import with_quarantine
+from relay_core.publish.reports import invalid_rows_chunks, overrides_json
 from relay_core.publish.state import Baseline, StateContext, state_chunks
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_core.validation.contracts import OFFER_SCHEMA
@@ -193,6 +194,8 @@ class RunStages:
         baseline: the published feed that the run is compared with, if it is; a run of some vendors
             is not.
         last_good: what may stand in for vendors in failure.
+        overrides: what the run uses of the tenant's, by SKU.
+        config_version: the config's; None where it has none, as in a local run.
     """
 
     config: TenantConfig
@@ -204,6 +207,8 @@ class RunStages:
     hands_over: bool = False
     baseline: Baseline | None = None
     last_good: LastGoodFeeds = field(default=NO_LAST_GOOD)
+    overrides: Sequence[Override] = ()
+    config_version: int | None = None
 
     @property
     def limits(self) -> Limits:
@@ -254,6 +259,10 @@ class RunStages:
         )
         self.findings.warnings, self.findings.faults = verdict.warnings, verdict.faults
         self.findings.failure, self.findings.states = verdict.failure, dict(verdict.states)
+        if self.config.guards.quarantine is not None:
+            self.findings.quarantine_is_set = True
+        if self.overrides:
+            self.sink.write(self.keys.overrides, [overrides_json(self.overrides)])
         self.findings.take_inputs(inputs)
 
     def to_read(self) -> list[str]:
@@ -295,11 +304,15 @@ class RunStages:
         """Merge and price the vendors, and compare the feed with the published one."""
         findings = self.findings
         merged = merge_vendors(
-            self.config, findings.normalized, warnings=findings.warnings, limits=self.limits
+            self.config,
+            findings.normalized,
+            warnings=findings.warnings,
+            limits=self.limits,
+            overrides=self.overrides,
         )
         baseline = self._comparable_baseline()
         if merged.failure is None and baseline is not None:
-            merged = with_missing_skus(merged, baseline, self.requested_at)
+            merged = self._with_published(merged, baseline)
         if merged.failure is None and merged.feed is not None and baseline is not None:
             findings.changes, findings.guards = self.compared(merged.feed, baseline)
             if findings.guards is not None:
@@ -309,6 +322,31 @@ class RunStages:
             replace(each, offers=no_offers(), deferred=None) for each in findings.normalized
         ]
         return merged
+
+    def _with_published(self, merged: MergedInventory, baseline: Baseline) -> MergedInventory:
+        """Return the feed with what it keeps of the published one: prices, then missing SKUs."""
+        found, used = None, [each for each in self.findings.normalized if each.is_used]
+        if self._is_judged(baseline):
+            merged, found = with_quarantine(
+                merged,
+                baseline,
+                used,
+                self.overrides,
+                requested_at=self.requested_at,
+                config_version=self.config_version,
+            )
+        merged = with_missing_skus(merged, baseline, self.requested_at, self._left_out)
+        if found is None:
+            return merged
+        self.findings.quarantine = found
+        counts = {**merged.warning_counts, str(WarningCode.SKUS_QUARANTINED): 1}
+        entry = run_faults.skus_quarantined(len(found))
+        return replace(merged, warnings=[*merged.warnings, entry], warning_counts=counts)
+
+    @property
+    def _left_out(self) -> list[str]:
+        """The SKUs that an override leaves out."""
+        return [one.sku for one in self.overrides if one.leave_out]
 
     def compared(
         self, feed: pd.DataFrame, baseline: Baseline
@@ -324,7 +362,13 @@ class RunStages:
             for name, now in self.findings.valid_rows().items()
             if name not in excused
         ]
-        return changes, judge_guards(self.config.guards, found, exempt=excused, vendor_rows=rows)
+        return changes, judge_guards(
+            self.config.guards,
+            found,
+            exempt=excused,
+            vendor_rows=rows,
+            left_out=self._left_out,
+        )
 
     def write_feed(self, merged: MergedInventory) -> None:
         """Write the merged feed, and its changes.
@@ -338,6 +382,12 @@ class RunStages:
         self.sink.write(key, feed_chunks(merged))
         if self.hands_over and merged.kept is not None:
             self.sink.write(self.keys.kept_skus, kept_chunks(merged))
+        found = self.findings.quarantine
+        if found is not None:
+            self.sink.write(self.keys.quarantine, found.csv_chunks())
+            if self.hands_over:
+                chunks = found.work_file_chunks(self.config)
+                self.sink.write(self.keys.quarantined_skus, chunks)
         if self.findings.changes is not None:
             self.sink.write(self.keys.changes, self.findings.changes.csv_chunks())
 
@@ -353,7 +403,12 @@ class RunStages:
             self.findings.valid_rows(),
         )
         chunks = state_chunks(
-            merged.feed, merged.deferred, context, self.requested_at, self.config.extra_columns
+            merged.feed,
+            merged.deferred,
+            context,
+            self.requested_at,
+            self.config.extra_columns,
+            with_suspects=self.config.guards.quarantine is not None,
         )
         self.sink.write(key, chunks)
 

@@ -14,6 +14,12 @@ from relay_core.config.models import (
     VendorConfig,
 )
 from relay_core.config.output import OutputConfig
+from relay_core.config.overrides import (
+    Override,
+    load_overrides,
+    parse_overrides,
+    used_overrides,
+)
 from relay_core.config.parser import ParserConfig
 from relay_core.config.pricing import (
     MapPolicyConfig,
@@ -32,6 +38,7 @@ __all__ = [
     "MapPolicyConfig",
     "MergeConfig",
     "OutputConfig",
+    "Override",
     "ParserConfig",
     "PriceRule",
     "PricingConfig",
@@ -42,6 +49,9 @@ __all__ = [
     "TenantConfig",
     "VendorConfig",
     "load_config",
+    "load_overrides",
     "load_stored_config",
     "parse_document",
+    "parse_overrides",
+    "used_overrides",
 ]

@@ -37,6 +37,7 @@ _MAX_BITS = 8_192
 _WHITE_SPACE = " \t\r\n"
 _JSON_TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _EMPTY = re.compile(rf"\[[{_WHITE_SPACE}]*\]|\{{[{_WHITE_SPACE}]*\}}")
+_OF_GUARDS: tuple[tuple[object, ...], ...] = (("guards",), ("guards", "quarantine"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BRACKET = re.compile(r"[][{}]")
 _BYTE_ORDER_MARKS = (
@@ -228,7 +229,7 @@ class _Cleaner:
             key = str(key) if isinstance(key, int) else key
             value = None if key is None else self.clean(item, (*path, key))
             # A null is as if absent, but for the guards: there it switches one off.
-            if key is None or (value is None and (item is not None or path != ("guards",))):
+            if key is None or (value is None and (item is not None or path not in _OF_GUARDS)):
                 continue
             if key in plain:
                 self._refuse(path, repeated_key(key))

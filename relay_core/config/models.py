@@ -165,11 +165,24 @@ class ErrorPolicy(Section):
     missing_required_vendor_policy: Literal["fail", "warn_only"] = "fail"
 
 
+PriceRise = Annotated[Decimal, Field(ge=0, le=100), EXACT, AS_TEXT]
+
+
 class PriceLevelConfig(Section):
     """How far more than half of the prices may move together."""
 
     low: Share = Decimal("0.80")
     high: Annotated[Decimal, Field(ge=1, le=100), EXACT, AS_TEXT] = Decimal("1.25")
+
+
+class QuarantineConfig(Section):
+    """When one SKU's new price is not believed, and for how long; null switches a side off."""
+
+    price_drop_pct: Share | None = Decimal("0.50")
+    price_rise_pct: PriceRise | None = Decimal("1.00")
+    action: Literal["keep", "zero"] = "keep"
+    confirm_hours: Annotated[int, Field(ge=1, le=8760), WHOLE] | None = 24
+    max_pct: Share = Decimal("0.10")
 
 
 class GuardsConfig(Section):
@@ -180,8 +193,9 @@ class GuardsConfig(Section):
     max_skus_removed_pct: Share | None = Decimal("0.50")
     max_out_of_stock_pct: Share | None = Decimal("0.50")
     price_drop_pct: Share | None = Decimal("0.50")
-    price_rise_pct: Annotated[Decimal, Field(ge=0, le=100), EXACT, AS_TEXT] | None = Decimal("1.00")
+    price_rise_pct: PriceRise | None = Decimal("1.00")
     min_price_jumps: Annotated[int, Field(ge=1), WHOLE] = 5
     max_price_jumps_pct: Share = Decimal("0.01")
     price_level: PriceLevelConfig | None = PriceLevelConfig()
     max_vendor_rows_lost_pct: Share | None = Decimal("0.50")
+    quarantine: QuarantineConfig | None = None

@@ -195,6 +195,16 @@ def missing_skus_zeroed(skus: int, days: int) -> ReportEntry:
     )
 
 
+def skus_quarantined(skus: int) -> ReportEntry:
+    """Tell of SKUs whose new price is not believed yet."""
+    return ReportEntry(
+        error_code=str(WarningCode.SKUS_QUARANTINED),
+        error_message=f"{skus} SKUs keep what is published of them, as their new price is too far "
+        "from it to be right (guards.quarantine); see quarantine.csv, and accept those that are "
+        "right",
+    )
+
+
 def rows_lost(vendor_id: str, before: int, now: int, limit: str) -> ReportEntry:
     """Tell of a vendor that has lost many of its rows, where that is its own failure."""
     return ReportEntry(

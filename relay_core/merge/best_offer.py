@@ -18,16 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.sorting import TextOrder, common_ranges, order_by_text
-from relay_core.columnar.text import Bools, Ints, Rows, one_chunk
+from relay_core.columnar.text import Bools, Ints, Rows, flags_of, one_chunk
 from relay_core.columnar.threads import ordered_map
-from relay_core.config import TenantConfig
+from relay_core.config import Override, TenantConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
 from relay_core.merge.criteria import Criterion, criteria_of
 from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns, row_locators_of
 from relay_core.merge.effects import RuleEffects
+from relay_core.merge.overrides import OverrideColumns
 from relay_core.merge.price_rules import RULE, PriceRules, rules_of
-from relay_core.merge.pricing import PriceInputs, price_winners
+from relay_core.merge.pricing import PriceInputs, price_winners, whole_cents
 from relay_core.merge.row_counts import OfferCounts, count_by_vendor, of_competing
 from relay_core.merge.vendor_offers import (
     FED_QUANTITY,
@@ -45,6 +46,8 @@ from relay_core.validation.frames import frame_of, table_of
 RANGE_ROWS = 1 << 17
 """How many rows are merged at a time, at the most."""
 
+AT_LEAST_PRICE = "at_least_price"
+"""The column that says whether a price, before its ending, is the least that an override allows."""
 _PRICED_BY = ("cost", "price", "map_price")
 
 
@@ -89,7 +92,11 @@ def columns_to_merge(config: TenantConfig) -> list[str]:
     wanted = {*_PRICED_BY, *OUTPUT_COLUMNS, *config.output.reads}
     if any(rule.when.brands for rule in config.pricing.rules):
         wanted.add("brand")
-    return [field.name for field in offer_fields(row_columns(config)) if field.name in wanted]
+    columns = list(row_columns(config))
+    if config.guards.quarantine is not None:
+        wanted.add("row_number")
+        columns.append("row_number")
+    return [field.name for field in offer_fields(columns) if field.name in wanted]
 
 
 def row_columns(config: TenantConfig) -> list[str]:
@@ -97,27 +104,32 @@ def row_columns(config: TenantConfig) -> list[str]:
     return [*CANONICAL_COLUMNS, *map(extra_column, config.extra_columns)]
 
 
-def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> Winners:
+def merge_offers(
+    config: TenantConfig,
+    vendors: Sequence[NormalizedVendor],
+    overrides: Sequence[Override] = (),
+) -> Winners:
     """Return the best offer of each SKU as a row of the feed, priced.
 
     The vendors' offers, each sorted by SKU, are merged a range of SKUs at a time, so that no more
     than a range is copied at once.
     """
-    merge = Merge.of(config)
+    merge = Merge.of(config, overrides)
     own = [_offers_of_vendor(merge, vendor) for vendor in vendors]
     tables = [offers for offers, _ in own]
     ranges = common_ranges([one_chunk(table["sku"]) for table in tables], RANGE_ROWS)
 
     def merge_range(rows: Sequence[slice]) -> tuple[pa.Table, pa.Table, RuleEffects, OfferCounts]:
         parts = [t.slice(r.start, r.stop - r.start) for t, r in zip(tables, rows, strict=True)]
-        offers, left_out = merge.ruled(pa.concat_tables(parts).combine_chunks())
+        offers, ruled_out = merge.ruled(pa.concat_tables(parts).combine_chunks())
+        left_out = ruled_out | merge.overrides.outplaced(offers, config, ruled_out)
         competing = offers.filter(pa.array(~left_out)) if left_out.any() else offers
         priced, unpriced, competed = merge.feed_rows(competing)
         others = count_by_vendor(offers, len(config.vendors), left_out)
         counts = OfferCounts.of(others, competed)
         if RULE not in priced.column_names:
             return priced, unpriced, RuleEffects(), counts
-        effects = RuleEffects.of_rules(rules_of(priced), rules_of(offers)[left_out])
+        effects = RuleEffects.of_rules(rules_of(priced), rules_of(offers)[ruled_out])
         return priced.drop_columns([RULE]), unpriced, effects, counts
 
     merged = list(ordered_map(merge_range, ranges))
@@ -132,10 +144,27 @@ def merge_offers(config: TenantConfig, vendors: Sequence[NormalizedVendor]) -> W
     return Winners(frame_of(priced), frame_of(unpriced), rest, effects, fates)
 
 
-def _offers_of_vendor(merge: Merge, vendor: NormalizedVendor) -> tuple[pa.Table, RuleEffects]:
-    """Return the offers that a vendor's rows make, and the effects of its own rules."""
+def competing_offers(
+    merge: Merge, vendors: Sequence[NormalizedVendor], skus: pa.StringArray
+) -> pa.Table:
+    """Return the offers of some SKUs that compete, by vendor, with as much as is offered on."""
+    parts = []
+    for vendor in vendors:
+        of_vendor = table_of(vendor.offers[["sku"]])["sku"]
+        rows = np.flatnonzero(flags_of(one_chunk(pc.is_in(of_vendor, skus.cast(of_vendor.type)))))
+        parts.append(_offers_of_vendor(merge, vendor, rows)[0])
+    offers, left_out = merge.ruled(pa.concat_tables(parts).combine_chunks())
+    left_out |= merge.overrides.outplaced(offers, merge.config, left_out)
+    return offers.filter(pa.array(~left_out))
+
+
+def _offers_of_vendor(
+    merge: Merge, vendor: NormalizedVendor, only: Rows | None = None
+) -> tuple[pa.Table, RuleEffects]:
+    """Return the offers that a vendor's rows make, or some of them, and its own rules' effects."""
     given = table_of(vendor.offers[columns_to_merge(merge.config)])
     given = given.append_column(ROW_LOCATOR, pa.array(row_locators_of(vendor)))
+    given = given if only is None else given.take(pa.array(only)).combine_chunks()
     rows, set_aside = without_duplicates(merge.config.vendor(vendor.vendor_id), given)
     is_last_good = vendor.status is VendorStatus.LAST_GOOD
     offers = merge.offers_of(vendor.vendor_id, rows, is_last_good=is_last_good)
@@ -154,16 +183,19 @@ class Merge:
         config: the tenant's.
         criteria: they decide between offers, and say which of them do not compete.
         rules: the tenant's price rules.
+        overrides: its last word on single SKUs.
     """
 
     config: TenantConfig
     criteria: Sequence[Criterion]
     rules: PriceRules
+    overrides: OverrideColumns
 
     @classmethod
-    def of(cls, config: TenantConfig) -> Merge:
-        """Return the merge of a tenant."""
-        return cls(config, criteria_of(config), PriceRules.of(config))
+    def of(cls, config: TenantConfig, overrides: Sequence[Override] = ()) -> Merge:
+        """Return the merge of a tenant, with what it says of single SKUs."""
+        said = OverrideColumns.of(config, overrides)
+        return cls(config, criteria_of(config), PriceRules.of(config), said)
 
     def offers_of(self, vendor_id: str, rows: pa.Table, *, is_last_good: bool = False) -> pa.Table:
         """Return the offers that a vendor's rows make: the last good feed's part, then stock."""
@@ -172,9 +204,9 @@ class Merge:
         return in_stock(self.config.stock_of(vendor_id), fed)
 
     def ruled(self, offers: pa.Table) -> tuple[pa.Table, Bools]:
-        """Return offers with their price rules, and which of them a rule leaves out."""
+        """Return offers with their rules and overrides, and which of them these leave out."""
         ruled = self.rules.applied(offers)
-        return ruled, self.rules.leaves_out(ruled)
+        return self.overrides.applied(ruled, self.rules.leaves_out(ruled))
 
     def feed_rows(self, competing: pa.Table) -> FeedRows:
         """Return the feed's rows of some SKUs' offers."""
@@ -186,6 +218,9 @@ class Merge:
         inputs = PriceInputs.of(competing, rows, pricing, shipping)
         cents, has_price = price_winners(inputs, pricing)
         priced = competing.take(pa.array(rows[has_price]))
+        if inputs.least is not None and self.config.guards.quarantine is not None:
+            is_least = whole_cents(inputs, pricing)[0] * 100 == inputs.least
+            priced = priced.append_column(AT_LEAST_PRICE, pa.array(is_least[has_price]))
         unpriced = {
             "sku": competing["sku"].take(pa.array(rows[~has_price])),
             "is_free": pa.array(inputs.has_amount[~has_price]),
@@ -204,8 +239,8 @@ class Merge:
             "price": pa.array(cents).view(CENTS),
             "lead_time_days": pc.fill_null(lead_time, pa.scalar(fallback, lead_time.type)),
         }
-        names = (name for name in (*row_columns(self.config), ROW_LOCATOR, RULE) if name in columns)
-        return pa.table({name: columns[name] for name in names})
+        names = (*row_columns(self.config), ROW_LOCATOR, RULE, AT_LEAST_PRICE)
+        return pa.table({name: columns[name] for name in names if name in columns})
 
 
 def best_of_groups(order: TextOrder, offers: pa.Table, criteria: Sequence[Criterion]) -> Rows:

@@ -20,6 +20,8 @@ from relay_core.merge.vendor_offers import VENDOR_RANK, own_shipping
 
 LEFT_OUT = "left_out"
 """The column that says whether an offer is left out: with its vendor, or by a price rule."""
+OVERRIDDEN = "override"
+"""The column that says whether another vendor's offer was asked for in an offer's place."""
 DUPLICATE = "duplicate_skus"
 """The column that says whether another row of its vendor stands for an offer's SKU."""
 TIE_BREAKERS = ("vendor_id", "row_order")
@@ -57,6 +59,7 @@ def criteria_of(config: TenantConfig) -> list[Criterion]:
     by_vendor, by_row = TIE_BREAKERS
     by_id = np.array([sorted(ids).index(vendor_id) for vendor_id in ids], np.int64)
     return [
+        Criterion(OVERRIDDEN, _flags(OVERRIDDEN), excludes=True),
         Criterion(LEFT_OUT, _flags(LEFT_OUT), excludes=True),
         Criterion(DUPLICATE, _flags(DUPLICATE), excludes=True),
         Criterion("has_price", rules.has_no_price),

@@ -23,6 +23,8 @@ ROW_LOCATOR = "origin"
 """The column with an offer's row number among its vendor's rows, or among the kept rows."""
 KEPT_ROWS = np.iinfo(np.int16).max
 """The rank of rows that are no vendor's offers: it follows those of all vendors."""
+QUARANTINED_ROWS = KEPT_ROWS - 1
+"""The rank of rows that keep what is published; it follows those of all vendors, too."""
 
 _Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
 
@@ -33,14 +35,14 @@ class DeferredColumns:
     Args:
         names: the columns.
         vendors: those with offers, by their rank, in order of ranks.
-        kept: other rows of the feed.
+        others: other rows of the feed, by their rank.
     """
 
     def __init__(
         self,
         names: Sequence[str],
         vendors: Mapping[int, NormalizedVendor],
-        kept: pa.Table | None = None,
+        others: Mapping[int, pa.Table] | None = None,
     ) -> None:
         self._fields = list(offer_fields(names))
         self._vendors = vendors
@@ -50,12 +52,13 @@ class DeferredColumns:
             else vendor.deferred.cells
             for rank, vendor in vendors.items()
         }
-        if kept is not None:
-            self._sources[KEPT_ROWS] = partial(_cells, kept)
+        self._others = dict(sorted((others or {}).items()))
+        self._sources |= {rank: partial(_cells, rows) for rank, rows in self._others.items()}
 
-    def with_kept(self, kept: pa.Table) -> DeferredColumns:
+    def with_rows(self, rank: int, rows: pa.Table) -> DeferredColumns:
         """Return the same with other rows of the feed, which are read nowhere else."""
-        return DeferredColumns([field.name for field in self._fields], self._vendors, kept)
+        names, others = [field.name for field in self._fields], {**self._others, rank: rows}
+        return DeferredColumns(names, self._vendors, others)
 
     def of(self, ranks: Rows, origins: Rows) -> dict[str, _Cells]:
         """Return the cells of rows, of each its vendor's rank, or where it stands, and its row."""

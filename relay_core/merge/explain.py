@@ -13,11 +13,12 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from relay_core.columnar.text import Bools, Ints, Rows
+from relay_core.columnar.text import Bools, Ints, Rows, flags_of, one_chunk
 from relay_core.merge.best_offer import Merge
 from relay_core.merge.criteria import (
     DUPLICATE,
     LEFT_OUT,
+    OVERRIDDEN,
     TIE_BREAKERS,
     Criterion,
     landed_costs,
@@ -122,8 +123,11 @@ class OfferRanking:
         is_left_out = (left_out_by_rule | left_out) & (not is_duplicate)
         offers = offers.append_column(LEFT_OUT, pa.array(is_left_out))
         offers = offers.append_column(DUPLICATE, pa.repeat(pa.scalar(is_duplicate), len(offers)))
-        known = [offers] if self._kept is None else [self._kept, offers]
+        known = [offers] if self._kept is None else [self._kept.drop_columns(OVERRIDDEN), offers]
         together = pa.concat_tables(known).combine_chunks()
+        out = flags_of(one_chunk(together[LEFT_OUT])) | flags_of(one_chunk(together[DUPLICATE]))
+        overridden = pa.array(self.merge.overrides.outplaced(together, self.merge.config, out))
+        together = together.append_column(OVERRIDDEN, overridden)
         shown = _Ranking.of(together, self.merge.criteria).order[:MAX_OFFERS]
         # In the order in which they came, which is what decides last.
         self._kept = together.take(pa.array(np.sort(shown)))

@@ -22,6 +22,10 @@ from relay_core.columnar.text import Bools, Ints, Rows, flags_of, integers_of, o
 from relay_core.config import PricingConfig
 from relay_core.merge.price_rules import RULE, rules_of
 
+OVERRIDE_PRICE = "override_price"
+"""The column with the price that an override asks for, in ten-thousandths; -1 without one."""
+OVERRIDE_MIN_PRICE = "override_min_price"
+"""The same of an override's least price."""
 Amounts = npt.NDArray[Any]
 _LIMIT = 2**62
 _NOTHING = Decimal(0)
@@ -43,6 +47,8 @@ class PriceInputs:
         has_amount: who has something to make a price of.
         rule: the index of each one's price rule, -1 without one; None where none has any.
         shipping: the flat amount of each one's vendor; None where all have the tenant's.
+        asked: the price that an override asks for, -1 without one; None where none asks.
+        least: the same of an override's least price.
     """
 
     cost: Ints
@@ -54,6 +60,8 @@ class PriceInputs:
     has_amount: Bools
     rule: Ints | None
     shipping: Ints | None = None
+    asked: Ints | None = None
+    least: Ints | None = None
 
     @classmethod
     def of(
@@ -75,7 +83,14 @@ class PriceInputs:
         rule = rules_of(offers).take(rows) if RULE in offers.column_names else None
         known = (*amounts("cost"), *amounts("price"), *amounts("map_price"))
         own_shipping = None if shipping is None else shipping.take(rows)
-        return cls(*known, has_amount(offers, pricing).take(rows), rule, own_shipping)
+        asked, least = (
+            integers_of(one_chunk(offers[name]))[0].take(rows)
+            if name in offers.column_names
+            else None
+            for name in (OVERRIDE_PRICE, OVERRIDE_MIN_PRICE)
+        )
+        found = has_amount(offers, pricing).take(rows)
+        return cls(*known, found, rule, own_shipping, asked, least)
 
 
 class PriceSteps(NamedTuple):
@@ -163,6 +178,8 @@ def has_amount(offers: pa.Table, pricing: PricingConfig) -> Bools:
     found = ~flags_of(nothing)
     if RULE in offers.column_names:
         found |= _fixed(pricing)[1][rules_of(offers)]
+    if OVERRIDE_PRICE in offers.column_names:
+        found |= integers_of(one_chunk(offers[OVERRIDE_PRICE]))[0] >= 0
     return np.asarray(found)
 
 
@@ -171,6 +188,16 @@ def price_winners(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Ints, Bo
 
     A winner without an amount, or whose price comes to 0.00, has none.
     """
+    cents, priced = whole_cents(inputs, pricing)
+    ended = _ended(cents, pricing.ending)
+    if inputs.asked is None:
+        return ended, priced
+    is_asked = inputs.asked >= 0
+    return np.where(is_asked, inputs.asked // 100, ended), priced | is_asked
+
+
+def whole_cents(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Ints, Bools]:
+    """Return the same before the tenant's ending, and whatever an override asks for."""
     terms = _terms(pricing, inputs)
     has_cost, given = _begin(inputs, pricing)
     cost, floor = np.where(has_cost, inputs.cost, 0), _floor(terms, inputs)
@@ -181,8 +208,7 @@ def price_winners(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Ints, Bo
             parts = (values[rows].astype(kind) for values in (cost, given, floor))
             some = terms.of_rows(rows, kind)
             cents[rows] = _steps(some, *parts, has_cost=has_cost[rows]).cents
-    priced = inputs.has_amount & (cents > 0)
-    return _ended(cents, pricing.ending), priced
+    return cents, inputs.has_amount & (cents > 0)
 
 
 def _ended(cents: Ints, ending: Decimal | None) -> Ints:
@@ -200,6 +226,9 @@ def explain_price(inputs: PriceInputs, pricing: PricingConfig) -> list[PriceStep
     """
     if not inputs.has_amount.all():
         return []
+    if inputs.asked is not None and inputs.asked[0] >= 0:
+        price = _text(int(inputs.asked[0]))
+        return [PriceStep("override", price, None, price)]
     has_cost, given = _begin(inputs, pricing)
     terms = _terms(pricing, inputs)
     terms = terms.of_rows(np.ones(1, np.bool_), np.object_)
@@ -334,6 +363,8 @@ def _terms(pricing: PricingConfig, inputs: PriceInputs) -> _Terms:
     numerator, markup, minimum = (
         column[0] if rule is None else np.array(column, np.int64)[rule] for column in columns
     )
+    if inputs.least is not None:
+        minimum = np.where(inputs.least >= 0, inputs.least, minimum)
     return _Terms(
         denominator=denominator,
         increment=_units(pricing.rounding.increment),

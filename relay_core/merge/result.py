@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from relay_core.columnar.threads import ordered_map
-from relay_core.config import TenantConfig
+from relay_core.config import Override, TenantConfig
 from relay_core.domain import run_faults
 from relay_core.domain.codes import FailureCode, Stage, VendorStatus, WarningCode
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
@@ -90,6 +90,7 @@ def merge_vendors(
     *,
     warnings: Sequence[ReportEntry] = (),
     limits: Limits = DEFAULT_LIMITS,
+    overrides: Sequence[Override] = (),
 ) -> MergedInventory:
     """Judge the rows, pick each SKU's best offer and price it.
 
@@ -100,6 +101,7 @@ def merge_vendors(
         normalized: the vendors that have a feed, none of them failed, in the order of the config.
         warnings: those of the earlier steps.
         limits: of reports.
+        overrides: what the run uses of the tenant's.
     """
     parsed = [vendor for vendor in normalized if vendor.status is VendorStatus.FOUND]
     used = [vendor for vendor in normalized if vendor.is_used]
@@ -113,7 +115,7 @@ def merge_vendors(
             tuple(kept),
             dict(count_codes(kept)),
         )
-    winners = merge_offers(config, used)
+    winners = merge_offers(config, used, overrides)
     unpriced = unpriced_warnings(winners, limits.report_entries)
     counts = count_codes(kept)
     count = len(winners.unpriced)

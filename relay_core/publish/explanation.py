@@ -13,13 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from relay_core.columnar.csv_text import instant_text, money_text
+from relay_core.columnar.csv_text import cents_text, instant_text, money_text
 from relay_core.columnar.sorted_file import Part
 from relay_core.columnar.text import integers_of, one_chunk
-from relay_core.config import TenantConfig, load_stored_config
+from relay_core.config import Override, TenantConfig, load_overrides, load_stored_config
 from relay_core.domain.cell_rules import cut, strip
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import SkuNotFoundError
+from relay_core.domain.limits import STORED_CONFIG_LIMITS
 from relay_core.merge.best_offer import Merge
 from relay_core.merge.explain import LANDED_COST, ExplainedOffers, OfferRanking
 from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
@@ -27,7 +28,10 @@ from relay_core.normalize.work_file import REJECTED_BY_SKU, WORK_FILE
 from relay_core.publish.feed.fields import fields_of, row_texts
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.missing_skus import kept_schema
+from relay_core.publish.quarantine import quarantined_schema
 from relay_core.publish.sku_lookup import RunFiles, WorkFile, read_rows, size_of
+from relay_core.publish.state import SUSPECT_SINCE
+from relay_core.validation.comparison import SUSPECT_PRICE
 from relay_core.validation.contracts import offer_schema
 
 MAX_REJECTED = 100
@@ -66,16 +70,23 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
     """
     sku = strip(sku)
     config, statuses = _described(files, keys)
-    ranking, refused = OfferRanking(Merge.of(config)), _RejectedRows()
+    overrides = _overrides(files, keys)
+    own = [one for one in overrides if one.sku == sku]
+    ranking, refused = OfferRanking(Merge.of(config, own)), _RejectedRows()
     sources = list(_sources(files, keys, config, statuses, ranking))
     if keys.invalid_rows in files.sizes:
         sources.append(WorkFile(keys.rejected_rows, REJECTED_BY_SKU, refused.add))
     kept: list[pa.Table] = []
     if keys.kept_skus in files.sizes:
         sources.append(WorkFile(keys.kept_skus, kept_schema(config), kept.extend))
+    quarantined: list[pa.Table] = []
+    if keys.quarantined_skus in files.sizes:
+        schema = quarantined_schema(config)
+        sources.append(WorkFile(keys.quarantined_skus, schema, quarantined.extend))
     if _is_text(sku):
         read_rows(files, sources, sku)
     explained, kept = ranking.explained(), [rows for rows in kept if len(rows)]
+    quarantined = [rows for rows in quarantined if len(rows)]
     if explained is None and not refused.count and not kept:
         raise SkuNotFoundError(
             f"no row of run {run_id} has the SKU {sku[:200]!r}, after the SKU maps; write it as "
@@ -85,7 +96,7 @@ def explain_sku(files: RunFiles, keys: ArtifactKeys, run_id: str, sku: str) -> d
         {
             "run_id": run_id,
             "sku": sku,
-            **_outcome(config, explained, kept),
+            **_outcome(config, explained, kept, quarantined, own[0].as_dict() if own else None),
             "offers_count": ranking.count,
             "offers": [] if explained is None else _offers(config, explained),
             "refused_count": refused.count,
@@ -103,6 +114,15 @@ def _described(
     config = load_stored_config(json.dumps(json.loads(snapshot)["tenant_config"]))
     vendors = json.loads(manifest)["vendors"]
     return config, {name: VendorStatus(entry["status"]) for name, entry in vendors.items()}
+
+
+def _overrides(files: RunFiles, keys: ArtifactKeys) -> Sequence[Override]:
+    """Return the overrides that the run has used."""
+    if keys.overrides not in files.sizes:
+        return ()
+    (data,) = files.read([(keys.overrides, Part(0, size_of(files, keys.overrides)))])
+    document = json.loads(data, parse_float=str)
+    return load_overrides(document, (), STORED_CONFIG_LIMITS)
 
 
 def _sources(
@@ -138,11 +158,16 @@ def _is_text(sku: str) -> bool:
 
 
 def _outcome(
-    config: TenantConfig, explained: ExplainedOffers | None, kept: Sequence[pa.Table]
+    config: TenantConfig,
+    explained: ExplainedOffers | None,
+    kept: Sequence[pa.Table],
+    quarantined: Sequence[pa.Table],
+    override: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    names = ("winner", "feed_row", "reason", "price_steps")
+    names = ("winner", "feed_row", "reason", "override", "quarantine", "price_steps")
     shown: dict[str, Any] = dict.fromkeys(names)
-    rows = list(kept)
+    shown["override"] = override
+    rows = [*kept, *quarantined]
     if explained is None:
         shown["reason"] = "refused"
     elif not explained.competed:
@@ -158,8 +183,25 @@ def _outcome(
         rows.append(explained.feed_row)
     if kept:
         shown["reason"] = "kept_at_0"
+    if quarantined:
+        shown["reason"] = "quarantined"
+        shown["quarantine"] = _quarantine(config, quarantined[0])
     cells = (each for some in rows for each in row_texts(fields_of(config), some))
     return {**shown, "feed_row": next(cells, None)}
+
+
+def _quarantine(config: TenantConfig, row: pa.Table) -> dict[str, Any]:
+    """Return what holds the one SKU's price back."""
+    published, computed = (
+        cents_text(integers_of(one_chunk(row[name]))[0])[0].as_py()
+        for name in ("price", SUSPECT_PRICE)
+    )
+    return {
+        "action": config.guards.quarantine and config.guards.quarantine.action,
+        "price_published": published,
+        "price_computed": computed,
+        "suspect_since": instant_text(integers_of(one_chunk(row[SUSPECT_SINCE]))[0])[0].as_py(),
+    }
 
 
 def _offers(config: TenantConfig, explained: ExplainedOffers) -> list[dict[str, Any]]:

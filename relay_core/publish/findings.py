@@ -15,6 +15,7 @@ from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule, applied_rules
 from relay_core.publish.changes import Changes
+from relay_core.publish.quarantine import Quarantine
 from relay_core.validation.guards import GuardResult
 from relay_core.validation.vendor_failures import VendorInput, VendorState
 
@@ -41,6 +42,8 @@ class RunFindings:
         replaced: the uploads in place of which a last good feed stands.
         guards: the results of the guards, where they were judged.
         is_held: whether the feed is held back for them.
+        quarantine: the SKUs that keep their published price, where there are any.
+        quarantine_is_set: whether the config has a quarantine.
         changes: the changes against the published feed, where there is one.
         record_count: rows of the merged feed, 0 on failure.
         unpriced_skus: how many SKUs were left out for want of a price.
@@ -64,6 +67,8 @@ class RunFindings:
     replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
     guards: Sequence[GuardResult] | None = None
     is_held: bool = False
+    quarantine: Quarantine | None = None
+    quarantine_is_set: bool = False
     changes: Changes | None = None
     record_count: int = 0
     unpriced_skus: int = 0
@@ -83,6 +88,12 @@ class RunFindings:
     def tripped(self) -> list[GuardResult]:
         """The results of the guards that trip."""
         return [result for result in self.guards or () if result.tripped]
+
+    @property
+    def quarantined(self) -> int | None:
+        """How many SKUs keep their published price; None where no quarantine is set."""
+        found = 0 if self.quarantine is None else len(self.quarantine)
+        return found if self.quarantine_is_set else None
 
     @property
     def uploads(self) -> list[NormalizedVendor]:
@@ -114,7 +125,7 @@ class RunFindings:
 
     def drop_feed(self) -> None:
         """Drop the findings of a feed that could not be written."""
-        self.record_count, self.changes = 0, None
+        self.record_count, self.changes, self.quarantine = 0, None, None
         self.rows = self._rows(None)
 
     def with_remedy(self, failure: RunFailure | None) -> RunFailure | None:

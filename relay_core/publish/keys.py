@@ -15,6 +15,8 @@ _OF_THE_RUN = (
     "run_summary",
     "baseline_state",
     "report",
+    "overrides",
+    "quarantine",
 )
 _MAX_NAME_LENGTH = 200
 """So many bytes of an upload's name has its copy; S3 takes keys of 1,024 bytes."""
@@ -58,6 +60,16 @@ class ArtifactKeys:
         return f"{self.prefix}reports/changes.csv"
 
     @property
+    def overrides(self) -> str:
+        """The key of overrides.json."""
+        return f"{self.prefix}reports/overrides.json"
+
+    @property
+    def quarantine(self) -> str:
+        """The key of quarantine.csv."""
+        return f"{self.prefix}reports/quarantine.csv"
+
+    @property
     def run_summary(self) -> str:
         """The key of run_summary.json."""
         return f"{self.prefix}reports/run_summary.json"
@@ -91,6 +103,11 @@ class ArtifactKeys:
     def kept_skus(self) -> str:
         """The key of the work file of the rows that are kept at 0, by SKU."""
         return f"{self.prefix}work/kept.arrow"
+
+    @property
+    def quarantined_skus(self) -> str:
+        """The key of the work file of the rows that keep their published price, by SKU."""
+        return f"{self.prefix}work/quarantined.arrow"
 
     def artifact_name(self, key: str) -> str:
         """Return what the artifact of a key is called; empty for a work file, which is none."""

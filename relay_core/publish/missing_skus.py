@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ from relay_core.config import TenantConfig
 from relay_core.domain.columns import source_column
 from relay_core.domain.run_faults import missing_skus_zeroed
 from relay_core.merge.best_offer import row_columns
-from relay_core.merge.deferred_columns import ROW_LOCATOR
+from relay_core.merge.deferred_columns import KEPT_ROWS, ROW_LOCATOR
 from relay_core.merge.result import MergedInventory, rules_broken_by
 from relay_core.publish.state import Baseline
 from relay_core.validation.comparison import KEPT, Comparison, FeedFigures
@@ -36,7 +36,10 @@ def kept_schema(config: TenantConfig) -> pa.Schema:
 
 
 def with_missing_skus(
-    merged: MergedInventory, baseline: Baseline, requested_at: datetime
+    merged: MergedInventory,
+    baseline: Baseline,
+    requested_at: datetime,
+    left_out: Collection[str] = (),
 ) -> MergedInventory:
     """Return a feed with the SKUs of the published one that it lacks, each for some days.
 
@@ -44,6 +47,7 @@ def with_missing_skus(
         merged: the feed, with a row for each SKU that is offered at a price.
         baseline: the published feed, with its rows.
         requested_at: aware; days are counted up to it.
+        left_out: SKUs that the tenant wants left out.
     """
     output = merged.config.output
     if output.missing_skus != "zero" or merged.feed is None or merged.deferred is None:
@@ -53,6 +57,8 @@ def with_missing_skus(
     rows = baseline.rows(missing)
     since = requested_at - timedelta(days=output.missing_sku_days)
     recent = pc.greater(rows[OFFERED_AT], pa.scalar(since, rows[OFFERED_AT].type))
+    if left_out:
+        recent = pc.and_not(recent, pc.is_in(rows["sku"], pa.array(left_out, rows["sku"].type)))
     rows = rows.filter(recent)
     if not len(rows):
         return merged
@@ -77,7 +83,7 @@ def with_missing_skus(
     return replace(
         merged,
         feed=feed,
-        deferred=merged.deferred.with_kept(kept),
+        deferred=merged.deferred.with_rows(KEPT_ROWS, kept),
         kept=kept,
         warnings=[*merged.warnings, entry],
         warning_counts={**merged.warning_counts, entry.error_code: 1},
@@ -117,7 +123,8 @@ def _kept_rows(
         "vendor_id": pa.DictionaryArray.from_arrays(ranks, vendor_ids),
         ROW_LOCATOR: pa.array(np.arange(len(kept))),
     }
-    rows = pa.table({name: own[name] for name in schema.names})
+    nothing = ((field.name, pa.nulls(len(kept), field.type)) for field in schema)
+    rows = pa.table({name: own.get(name, none) for name, none in nothing})
     return _with_offer(rows, offered_at, is_kept=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from bisect import bisect_right
 from collections import Counter
@@ -15,6 +16,7 @@ import pyarrow as pa
 from relay_core.columnar.csv_text import header_line, lines, quoted, whole_text
 from relay_core.columnar.json_text import as_json
 from relay_core.columnar.text import offsets_and_bytes
+from relay_core.config import Override
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ENGINE_VERSION, Cause, RunContext
@@ -36,10 +38,16 @@ def config_snapshot_json(ctx: RunContext, document: Mapping[str, Any]) -> bytes:
 
 
 def input_manifest_json(
-    ctx: RunContext, vendors: Mapping[str, Mapping[str, Any]], generated_at: str
+    ctx: RunContext,
+    vendors: Mapping[str, Mapping[str, Any]],
+    generated_at: str,
+    overrides: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return input_manifest.json: which file each vendor's input is, and what is used of it."""
-    head = {**_identity(ctx), "generated_at": generated_at}
+    """Return input_manifest.json: which file each vendor's input is, and what is used of it.
+
+    ``overrides`` are the pins of the tenant's, as `overrides_pins` gives them.
+    """
+    head = {**_identity(ctx), "generated_at": generated_at, "overrides": overrides}
     return _document({**head, "vendors": vendors})
 
 
@@ -143,8 +151,22 @@ def run_summary_json(
             **({"rules": [rule.as_dict() for rule in findings.rules]} if findings.rules else {}),
             **({} if limits == DEFAULT_LIMITS.of_feeds() else {"limits": limits}),
             "rows": {name: rows.as_dict() for name, rows in findings.rows.items()},
+            "quarantined": findings.quarantined,
         }
     )
+
+
+def overrides_json(overrides: Sequence[Override]) -> bytes:
+    """Return overrides.json: what a run uses of a tenant's overrides, by SKU."""
+    return (as_json([one.as_dict() for one in overrides]) + "\n").encode()
+
+
+def overrides_pins(version: int | None, overrides: Sequence[Override]) -> dict[str, Any] | None:
+    """Return what a manifest says of the overrides that a run uses; None for none."""
+    if not overrides:
+        return None
+    digest = hashlib.sha256(overrides_json(overrides)).hexdigest()
+    return {"version": version, "count": len(overrides), "sha256": digest}
 
 
 def timestamp(moment: datetime) -> str:

@@ -22,10 +22,15 @@ from relay_core.columnar.text import Rows, flags_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
 from relay_core.domain.errors import StateUnreadableError
-from relay_core.merge.deferred_columns import KEPT_ROWS, ROW_LOCATOR, DeferredColumns
+from relay_core.merge.deferred_columns import (
+    KEPT_ROWS,
+    QUARANTINED_ROWS,
+    ROW_LOCATOR,
+    DeferredColumns,
+)
 from relay_core.publish.feed.fields import SOURCES
 from relay_core.publish.parquet_file import as_written, parquet_chunks, written_as
-from relay_core.validation.comparison import FIGURES, KEPT, FeedFigures
+from relay_core.validation.comparison import FIGURES, KEPT, SUSPECT_PRICE, FeedFigures
 from relay_core.validation.contracts import CENTS, INSTANT, VENDOR
 from relay_core.validation.frames import frame_of, table_of
 
@@ -38,6 +43,12 @@ STATE_SCHEMA = pa.schema(
 )
 """The columns that every state has; the figures are those of the feed."""
 
+SUSPECT_SINCE = "suspect_since"
+_OF_SUSPECTS = (
+    pa.field(SUSPECT_PRICE, pa.decimal128(18, 2)),
+    pa.field(SUSPECT_SINCE, pa.timestamp("us", "UTC")),
+)
+"""The columns of a state where a quarantine is set; null but for quarantined SKUs."""
 _METADATA = b"relay"
 _GROUP_ROWS = 1 << 17
 
@@ -95,11 +106,12 @@ class Baseline:
         return pa.concat_tables(groups)
 
 
-def state_schema(extra_columns: Sequence[str]) -> pa.Schema:
-    """Return the columns of a state of a tenant with these extra ones."""
+def state_schema(extra_columns: Sequence[str], *, with_suspects: bool = False) -> pa.Schema:
+    """Return the columns of a state of a tenant with these extra ones, and with suspect prices."""
     size = len(CANONICAL_COLUMNS)
     extra = [pa.field(name, pa.string()) for name in extra_columns]
-    return pa.schema([*list(STATE_SCHEMA)[:size], *extra, *list(STATE_SCHEMA)[size:]])
+    own = [*list(STATE_SCHEMA)[:size], *extra, *list(STATE_SCHEMA)[size:]]
+    return pa.schema([*own, *(_OF_SUSPECTS if with_suspects else ())])
 
 
 def state_chunks(
@@ -108,6 +120,8 @@ def state_chunks(
     context: StateContext,
     offered_at: datetime,
     extra_columns: Sequence[str] = (),
+    *,
+    with_suspects: bool = False,
 ) -> Iterator[bytes | memoryview]:
     """Yield ``state.parquet`` of a feed; the same bytes from one release of the engine.
 
@@ -117,9 +131,10 @@ def state_chunks(
         context: which publication it is.
         offered_at: aware; when the rows were offered, which have no instant of their own.
         extra_columns: the names of the tenant's.
+        with_suspects: whether a quarantine is set.
     """
     # As the engine holds them: Parquet takes them without another copy.
-    written = written_as(state_schema(extra_columns)).set(
+    written = written_as(state_schema(extra_columns, with_suspects=with_suspects)).set(
         CANONICAL_COLUMNS.index("vendor_id"), pa.field("vendor_id", VENDOR)
     )
     metadata = json.dumps(asdict(context), ensure_ascii=False).encode()
@@ -141,11 +156,16 @@ def _group(
     ranks = one_chunk(rows["vendor_id"]).indices.to_numpy()
     if KEPT in rows.column_names:
         ranks = np.where(flags_of(one_chunk(rows[KEPT])), KEPT_ROWS, ranks)
+    if SUSPECT_PRICE in rows.column_names:
+        is_stored = flags_of(one_chunk(rows[SUSPECT_PRICE].is_valid()))
+        ranks = np.where(is_stored, QUARANTINED_ROWS, ranks)
     own: dict[str, Any] = deferred.of(ranks, one_chunk(rows[ROW_LOCATOR]).to_numpy())
     own |= dict(zip(rows.column_names, rows.columns, strict=True))
     own.setdefault("offered_at", pa.repeat(pa.scalar(offered_at, INSTANT), len(rows)))
     own.setdefault(KEPT, pa.repeat(pa.scalar(False), len(rows)))
-    known = STATE_SCHEMA.names
+    for name, kind in ((SUSPECT_PRICE, CENTS), (SUSPECT_SINCE, INSTANT)):
+        own.setdefault(name, pa.nulls(len(rows), kind))
+    known = {*STATE_SCHEMA.names, SUSPECT_PRICE, SUSPECT_SINCE}
     sources = (own[name if name in known else extra_column(name)] for name in written.names)
     columns = [as_written(*each) for each in zip(sources, written.types, strict=True)]
     return pa.table(columns, schema=written)

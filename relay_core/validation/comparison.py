@@ -19,6 +19,7 @@ from relay_core.validation.frames import table_of
 
 FIGURES = ("sku", "vendor_id", "quantity_available", "price")
 KEPT = "kept_at_0"
+SUSPECT_PRICE = "suspect_price"
 _RANGE_ROWS = 1 << 17
 
 
@@ -32,6 +33,7 @@ class FeedFigures:
         quantities: how many there are.
         cents: the price.
         kept: which are not offered, only kept at 0.
+        suspect_cents: the price that each would have, were it not quarantined; -1 for all others.
     """
 
     skus: pa.StringArray
@@ -39,6 +41,7 @@ class FeedFigures:
     quantities: Ints
     cents: Ints
     kept: Bools
+    suspect_cents: Ints | None = None
 
     @classmethod
     def of(cls, feed: pd.DataFrame) -> FeedFigures:
@@ -49,7 +52,11 @@ class FeedFigures:
         quantities, cents = (integers_of(cells)[0] for cells in numbers)
         nothing = np.zeros(len(skus), np.bool_)
         flags = flags_of(one_chunk(table[KEPT])) if kept else nothing
-        return cls(skus, vendor_ids, quantities, cents, flags)
+        suspect = None
+        if SUSPECT_PRICE in feed:
+            suspect, none = integers_of(one_chunk(table_of(feed[[SUSPECT_PRICE]])[SUSPECT_PRICE]))
+            suspect = np.where(none, -1, suspect)
+        return cls(skus, vendor_ids, quantities, cents, flags, suspect)
 
     @property
     def offers(self) -> int:

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from relay_core.columnar.csv_text import cents_text
-from relay_core.columnar.text import Bools, Ints, Rows
+from relay_core.columnar.text import Bools, Ints, Rows, flags_of
 from relay_core.config.models import GuardsConfig
 from relay_core.validation.comparison import Comparison, FeedFigures
 
@@ -92,6 +93,7 @@ def judge_guards(
     *,
     exempt: Collection[str],
     vendor_rows: Collection[VendorRows],
+    left_out: Collection[str] = (),
 ) -> list[GuardResult]:
     """Hold a feed against the published one; SKUs that are only kept at 0 are in neither.
 
@@ -100,12 +102,13 @@ def judge_guards(
         found: both, the published one first.
         exempt: vendors whose SKUs may be missing.
         vendor_rows: the vendors whose rows are compared, in the order of the config.
+        left_out: SKUs that the tenant wants left out; they may be missing, too.
 
     Returns:
         The results of all guards that have enough to judge, in the order of the contract.
     """
     return [
-        *_feed_guards(guards, _Offered.of(found, exempt)),
+        *_feed_guards(guards, _Offered.of(found, exempt, left_out)),
         *(lost for rows in vendor_rows if (lost := vendor_rows_share(guards, rows)) is not None),
     ]
 
@@ -144,10 +147,13 @@ class _Offered:
     counted: int
 
     @classmethod
-    def of(cls, found: Comparison, exempt: Collection[str]) -> _Offered:
+    def of(cls, found: Comparison, exempt: Collection[str], left_out: Collection[str]) -> _Offered:
         was, now = found.rows_before, found.rows_after
         offered, still = found.before.offered(was), found.after.offered(now)
         counts = ~found.before.of_vendors(exempt)
+        if left_out:
+            skus = found.before.skus
+            counts &= ~flags_of(pc.is_in(skus, pa.array(left_out, skus.type)))
         gone = was[offered & ~still]
         return cls(
             found.before,
@@ -190,6 +196,20 @@ def _feed_guards(guards: GuardsConfig, found: _Offered) -> Iterator[GuardResult]
         low, high = guards.price_level.low, guards.price_level.high
         yield replace(_prices(found, "price_level", _HALF, below=low), side="low")
         yield replace(_prices(found, "price_level", _HALF, above=high), side="high")
+    if guards.quarantine is not None and len(rows) >= _MIN_SIZE:
+        yield _quarantined(found, guards.quarantine.max_pct, few)
+
+
+def _quarantined(found: _Offered, limit: Decimal, min_count: int) -> GuardResult:
+    """Return how many of the SKUs in both keep their price, as the new one cannot be right."""
+    rows, computed = found.in_both[1], found.after.suspect_cents
+    computed = np.full(len(rows), -1) if computed is None else computed[rows]
+    kept = np.flatnonzero(computed >= 0)
+    texts = (_money(cents, kept) for cents in (found.after.cents[rows], computed))
+    examples = _examples(found.after.skus, rows[kept], *texts)
+    return _judged(
+        "quarantined", len(kept), len(rows), limit, min_count=min_count, examples=examples
+    )
 
 
 def _prices(
@@ -203,18 +223,17 @@ def _prices(
 ) -> GuardResult:
     """Return how many of the SKUs in both have a price below, or above, so much of the old one."""
     before, after = found.prices()
-    beyond = (
-        _below(before, after, below)
-        if above is None
-        else _below(after, before, 1 / Fraction(above))
-    )
+    if above is None:
+        beyond = falls_below(before, after, below)
+    else:
+        beyond = falls_below(after, before, 1 / Fraction(above))
     moved = np.flatnonzero(beyond)
     texts = (_money(cents, moved) for cents in (before, after))
     examples = _examples(found.before.skus, found.in_both[0][moved], *texts)
     return _judged(guard, len(moved), len(before), limit, min_count=min_count, examples=examples)
 
 
-def _below(old: Ints, new: Ints, factor: Decimal | Fraction) -> Bools:
+def falls_below(old: Ints, new: Ints, factor: Decimal | Fraction) -> Bools:
     """Return which amounts are below the exact product of the others and a factor."""
     numerator, denominator = factor.as_integer_ratio()
     largest = max(int(old.max(initial=0)) * numerator, int(new.max(initial=0)) * denominator)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from relay_dagster.mapped_files import InputFile
 
 if TYPE_CHECKING:
-    from relay_core.config import TenantConfig
+    from relay_core.config import Override, TenantConfig
     from relay_core.domain.limits import Limits
     from relay_core.domain.records import RunContext
     from relay_core.publish.state import Baseline
@@ -55,6 +55,7 @@ class Request:
     limits: Limits
     memory_mb: int
     explain: Sequence[str] = ()
+    overrides: Sequence[Override] = ()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,6 +83,12 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="published/state.parquet of the run whose feed this one is compared with",
+    )
+    options.add_argument(
+        "--overrides",
+        type=Path,
+        metavar="FILE",
+        help="the last word on single SKUs, as reports/overrides.json has it",
     )
     options.add_argument(
         "--explain",
@@ -135,6 +142,7 @@ def read_request(arguments: argparse.Namespace, settings: LimitSettings) -> Requ
         sku_maps = _configured_maps(config, arguments.config.parent, feeds, limits) | sku_maps
     tenant_id = str(config.tenant_id if config else document.get("tenant_id") or "")
     context = RunContext(arguments.run_id or str(uuid.uuid4()), tenant_id, requested_at)
+    overrides = _overrides(arguments.overrides, known or (), requested_at)
     baseline = None if arguments.baseline is None else _state(arguments.baseline)
     return Request(
         document,
@@ -147,6 +155,7 @@ def read_request(arguments: argparse.Namespace, settings: LimitSettings) -> Requ
         limits,
         settings.max_run_memory_mb,
         arguments.explain,
+        overrides,
     )
 
 
@@ -248,6 +257,24 @@ def _read(path: Path, limit: int) -> InputFile:
         return InputFile.at(path, limit)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
+
+
+def _overrides(
+    path: Path | None, vendor_ids: Iterable[str], requested_at: datetime
+) -> Sequence[Override]:
+    """Return what a run uses of the overrides in a file."""
+    from relay_core.config import parse_overrides, used_overrides
+    from relay_core.domain.errors import ConfigError
+
+    if path is None:
+        return ()
+    try:
+        text = bytes(_read(path, _MAX_OF_CONFIG).data).decode("utf-8-sig")
+        return used_overrides(parse_overrides(text, vendor_ids), requested_at)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--overrides: {path} is not UTF-8 at byte {error.start}") from None
+    except ConfigError as error:
+        raise UsageError(*map(str, error.faults)) from None
 
 
 def _state(path: Path) -> Baseline:

@@ -27,6 +27,7 @@ from relay_core.publish.reports import (
     errors_json,
     input_manifest_json,
     manifest_entry,
+    overrides_pins,
     run_summary_json,
     timestamp,
 )
@@ -123,6 +124,7 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
         findings,
         hands_over=bool(request.explain),
         baseline=request.baseline,
+        overrides=request.overrides,
     )
     found_at = timestamp(datetime.now(UTC))
     with ThreadPoolExecutor(1) as beside:
@@ -140,7 +142,8 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
             )
             for vendor in config.vendors
         }
-    manifest = input_manifest_json(request.context, entries, found_at)
+    pins = overrides_pins(None, request.overrides)
+    manifest = input_manifest_json(request.context, entries, found_at, pins)
     sink.write(KEYS.input_manifest, [manifest])
     return findings
 

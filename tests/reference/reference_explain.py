@@ -53,6 +53,8 @@ def explained(config: Any, vendors: Sequence[Vendor], sku: str) -> dict[str, Any
         "winner": best and {name: best[name] for name in ("vendor_id", "row_number")},
         "feed_row": feed_row,
         "reason": reason,
+        "override": None,
+        "quarantine": None,
         "price_steps": None if best is None else price_steps(config, best),
         "offers_count": len(offers),
         "offers": [told(config, offer, best) for offer in offers[:TOLD]],

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from relay_core.columnar.sorted_file import Part
-from relay_core.config import TenantConfig
+from relay_core.config import Override, TenantConfig
 from relay_core.normalize.fallback import NO_LAST_GOOD, LastGoodFeeds
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.explanation import explain_sku
@@ -56,6 +57,9 @@ def run_in_memory(
     sku_maps: Mapping[str, bytes] | None = None,
     last_good: LastGoodFeeds = NO_LAST_GOOD,
     baseline: Baseline | None = None,
+    overrides: Sequence[Override] = (),
+    requested_at: datetime = REQUESTED_AT,
+    config_version: int | None = None,
 ) -> RunInMemory:
     """Take a run through its stages; a vendor without a feed has no upload."""
     run, maps = RunInMemory(keys=keys or ArtifactKeys("", "")), sku_maps or {}
@@ -63,13 +67,15 @@ def run_in_memory(
     stages = RunStages(
         config,
         config.vendors,
-        REQUESTED_AT,
+        requested_at,
         run.keys,
         run,
         run.findings,
         hands_over=True,
         last_good=last_good,
         baseline=baseline,
+        overrides=overrides,
+        config_version=config_version,
     )
     found = {
         name: VendorInput(len(data), sku_map_size=len(maps[name]) if name in maps else None)
@@ -85,7 +91,8 @@ def run_in_memory(
         merged = stages.merge()
         if merged.failure is None:
             stages.write_feed(merged)
-            stages.write_state(run.keys.state, merged, run_context())
+            ctx = run_context(requested_at=requested_at, config_version=config_version)
+            stages.write_state(run.keys.state, merged, ctx)
     ctx = run_context()
     entries = {
         name: manifest_entry({"status": str(state.status)}, state)

@@ -94,7 +94,7 @@ def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
     for name, schema in schemas.items():
         required = schema.setdefault("required", [])
         # A null is as if absent, but for the guards: there it switches one off.
-        if name != "GuardsConfig":
+        if name not in ("GuardsConfig", "QuarantineConfig"):
             schema["properties"] |= {
                 key: _or_null(each)
                 for key, each in schema["properties"].items()

@@ -30,6 +30,8 @@ KEYS = (
     "winner",
     "feed_row",
     "reason",
+    "override",
+    "quarantine",
     "price_steps",
     "offers_count",
     "offers",
