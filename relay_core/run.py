@@ -259,8 +259,7 @@ class RunStages:
         )
         self.findings.warnings, self.findings.faults = verdict.warnings, verdict.faults
         self.findings.failure, self.findings.states = verdict.failure, dict(verdict.states)
-        if self.config.guards.quarantine is not None:
-            self.findings.quarantine_is_set = True
+        self.findings.quarantine_is_set = self.config.guards.quarantine is not None
         if self.overrides:
             self.sink.write(self.keys.overrides, [overrides_json(self.overrides)])
         self.findings.take_inputs(inputs)
@@ -303,6 +302,7 @@ class RunStages:
     def merge(self) -> MergedInventory:
         """Merge and price the vendors, and compare the feed with the published one."""
         findings = self.findings
+        findings.quarantine_is_set = self.config.guards.quarantine is not None
         merged = merge_vendors(
             self.config,
             findings.normalized,

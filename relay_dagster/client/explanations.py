@@ -31,7 +31,7 @@ _OFFERS: dict[str, str | Callable[[Any], str]] = {
 }
 """Columns of the table of offers."""
 _WHY_NOT = {
-    "left_out": "what offers it is left out, with its vendor or by a price rule",
+    "left_out": "what offers it is left out, with its vendor, by a price rule or an override",
     "refused": "every row of it is refused",
 }
 
@@ -70,6 +70,12 @@ def show_explanation(screen: Screen, explanation: Explanation) -> None:
 def _verdict(explanation: Explanation) -> str:
     if explanation.reason == "kept_at_0":
         return f"SKU {explanation.sku} is offered no more, and kept in the feed at a quantity of 0"
+    if explanation.quarantine is not None:
+        held = explanation.quarantine
+        return (
+            f"SKU {explanation.sku} keeps its published price of {held.price_published}: "
+            f"{held.price_computed} is too far from it, since {held.suspect_since:%Y-%m-%d %H:%M}Z"
+        )
     if explanation.winner is None:
         why = _WHY_NOT.get(explanation.reason or "", explanation.reason)
         return f"SKU {explanation.sku} is not in the feed: {why}"

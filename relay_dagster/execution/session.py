@@ -288,6 +288,7 @@ class RunSession:
             reports,
             findings,
             hands_over=True,
+            config_version=record.config_version,
             last_good=NO_LAST_GOOD
             if published is None
             else PublishedInputs(self._platform.objects, reports, published, vendors),
@@ -301,7 +302,8 @@ class RunSession:
         if record.baseline_run_id is None:
             return None
         fetch_state(objects, reports, record.baseline_run_id)
-        keeps_rows = self._stages.config.output.missing_skus == "zero"
+        config = self._stages.config
+        keeps_rows = config.output.missing_skus == "zero" or config.guards.quarantine is not None
         return load_state(objects, reports, keeps_rows=keeps_rows)
 
     def _own_uploads(self) -> list[str]:

@@ -68,6 +68,8 @@ def replay(
         findings,
         baseline=artifacts.baseline,
         last_good=last_good,
+        overrides=artifacts.overrides,
+        config_version=artifacts.version_of(config),
     )
     merged = stages.go_through(
         inputs.found(), inputs.locations(), lambda ids: inputs.feeds(ids, findings)

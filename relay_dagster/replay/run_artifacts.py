@@ -1,13 +1,14 @@
 """A run's record, reports and files: fetched through its links when asked for."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from relay_core.config import TenantConfig, load_stored_config
+from relay_core.config import Override, TenantConfig, load_stored_config, parse_overrides
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.publish.state import Baseline, read_state
@@ -38,6 +39,9 @@ class TamperedError(ClientError):
     """An input is not the one that the run has pinned."""
 
     exit_status = DIFFERENT
+
+
+_NO_VERSION = 0
 
 
 class RunArtifacts:
@@ -88,6 +92,17 @@ class RunArtifacts:
         """
         snapshot = self._report(ConfigSnapshot, "config_snapshot")
         return load_stored_config(json.dumps(snapshot.tenant_config))
+
+    @cached_property
+    def overrides(self) -> Sequence[Override]:
+        """The overrides that it used."""
+        if "overrides" not in self.links:
+            return ()
+        return parse_overrides(bytes(self.file("overrides").data).decode(), ())
+
+    def version_of(self, config: TenantConfig) -> int | None:
+        """Return the version of its own config; that of another one differs from all stored."""
+        return self.run.config_version if config == self.config else _NO_VERSION
 
     @property
     def limits(self) -> Limits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -53,6 +53,18 @@ class RefusedRow(Answer):
     error_codes: str = Field(description="As in `invalid_rows.csv`.")
 
 
+class Quarantined(Answer):
+    """What holds the SKU's new price back."""
+
+    action: str = Field(description="`keep` or `zero`.")
+    price_published: str
+    price_computed: str
+    suspect_since: datetime
+
+
+Reason = Literal["kept_at_0", "quarantined", "unpriced", "left_out", "refused"]
+
+
 class Explanation(Answer):
     """What a run has made of a SKU."""
 
@@ -62,6 +74,8 @@ class Explanation(Answer):
         winner={"vendor_id": "pacific_parts", "row_number": 2},
         feed_row={"sku": "ACM-10007", "quantity_available": "35", "price": "94.20"},
         reason=None,
+        override=None,
+        quarantine=None,
         price_steps=[
             {"step": "cost", "operand": "62.80", "before": None, "after": "62.80"},
             {"step": "shipping_handling", "operand": "3.25", "before": "62.80", "after": "66.05"},
@@ -111,8 +125,14 @@ class Explanation(Answer):
     sku: str
     winner: Winner | None = Field(description="None where no offer competed.")
     feed_row: dict[str, str] | None = Field(description="Header to cell, as in a CSV feed.")
-    reason: Annotated[Literal["kept_at_0", "unpriced", "left_out", "refused"], Open()] | None = (
-        Field(description="Why there is no `feed_row`, or one that nobody offers.")
+    reason: Annotated[Reason, Open()] | None = Field(
+        description="Why there is no `feed_row`, or one that is not what was computed."
+    )
+    override: dict[str, Any] | None = Field(
+        default=None, description="As in `overrides.json`; None where the run used none."
+    )
+    quarantine: Quarantined | None = Field(
+        default=None, description="None where the price is the one that was computed."
     )
     price_steps: list[PriceStep] | None = Field(
         description="None without a winner, and where it has no price."

@@ -29,6 +29,10 @@ _GUARDS = {
     "price_rise": ("Price rises", "prices that rose too far at once; a few are let through"),
     "price_level low": ("Price level, low side", "prices below the level of the published feed"),
     "price_level high": ("Price level, high side", "prices above the level of the published feed"),
+    "quarantined": (
+        "Quarantined",
+        "prices too far from the published ones to be right; a few are kept as they were",
+    ),
     "vendor_rows": ("Vendor rows", "rows that the vendor had, and has not sent"),
 }
 
