@@ -61,7 +61,10 @@ def _shown(value: Any) -> str:
 
 
 WITH_SECTIONS = tenant_config(
-    vendor_document(stock={}), pricing={"rules": [{"leave_out": True}]}, triggers={"on_upload": {}}
+    vendor_document(stock={}),
+    guards={"quarantine": {}},
+    pricing={"rules": [{"leave_out": True}]},
+    triggers={"on_upload": {}},
 )
 
 
