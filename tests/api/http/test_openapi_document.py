@@ -113,7 +113,7 @@ def test_the_schema_of_a_config_allows_what_the_engine_takes(document: dict[str,
         ("surprise", 1),
         ("pricing", {**CONFIG_EXAMPLE["pricing"], "min_price": -1}),
         ("output", {"columns": ["sku", "sku"]}),
-        ("output", {"columns": ["colour"]}),
+        ("output", {"columns": ["Colour"]}),
         ("error_policy", {"max_invalid_row_pct": "much"}),
     ],
 )
