@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ from relay_core.domain.errors import RelayError
 
 Ask: TypeAlias = Callable[[Any], Any]
 """Gets from the process that started a sandbox what a task needs of it."""
-_ASKED, _RESULT, _END, _ERROR = "asked", "result", "end", "error"
+_READY, _ASKED, _RESULT, _END, _ERROR = "ready", "asked", "result", "end", "error"
 _ENDING_SECONDS = 1
 _SHORTEST = 1e-6
 _inside = threading.Event()
@@ -98,7 +99,7 @@ class Sandbox:
     ) -> None:
         self._line, theirs = Pipe()
         self._spent_before = _seconds_of_children()
-        self._has_expired = False
+        self._has_expired = self._is_ready = False
         self.is_running = True
         # The line ends with the process only if nobody else holds its other end.
         with theirs:
@@ -133,6 +134,9 @@ class Sandbox:
             SandboxEndedError: the process ended.
             Exception: whatever the task, or ``answer``, raises.
         """
+        if not self._is_ready:  # the loading of modules is no task's time
+            self._received()
+            self._is_ready = True
         clock = threading.Timer(seconds, self._expire)
         clock.daemon, self._has_expired = True, False
         if seconds:
@@ -202,10 +206,12 @@ class SandboxPool:
 
     Args:
         modules: imported in each before its first task.
+        memory_bytes: the most memory of each, and of each process that it starts; 0 is no limit.
     """
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    def __init__(self, modules: Sequence[str], *, memory_bytes: int = 0) -> None:
         self._modules = modules
+        self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._idle: list[Sandbox] = []
 
@@ -214,12 +220,14 @@ class SandboxPool:
     ) -> Any:
         """Return the result of a task; a process that has ended is replaced once.
 
-        The arguments and errors are those of ``Sandbox.run``.
+        The arguments and errors are those of ``Sandbox.run``; both processes share the clock.
         """
+        began = time.monotonic()
         try:
             return self._do(task, cpu_seconds, seconds, answer)
         except SandboxEndedError:
-            return self._do(task, cpu_seconds, seconds, answer)
+            left = seconds and max(seconds - (time.monotonic() - began), _SHORTEST)
+            return self._do(task, cpu_seconds, left, answer)
 
     def close(self) -> None:
         """End the processes that are idle; the next task starts another."""
@@ -231,7 +239,7 @@ class SandboxPool:
     def _do(self, task: Task, cpu_seconds: float, seconds: float, answer: Ask | None) -> Any:
         with self._lock:
             sandbox = self._idle.pop() if self._idle else None
-        sandbox = sandbox or Sandbox(self._modules)
+        sandbox = sandbox or Sandbox(self._modules, memory_bytes=self._memory_bytes)
         try:
             (result,) = sandbox.run(task, cpu_seconds=cpu_seconds, seconds=seconds, answer=answer)
             return result
@@ -257,10 +265,13 @@ def serve(line: int, modules: Sequence[str], memory_bytes: int) -> None:
         return connection.recv()
 
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    if memory_bytes:  # Arrow's own allocator reserves a gigabyte, which the limit would count
+        os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     for module in modules:
         importlib.import_module(module)
     _limit_memory(memory_bytes)
     with suppress(EOFError, OSError):  # the other side is gone, or has given a task up
+        send(_READY, None)
         while True:
             outcome = _do(connection.recv, ask, send)
             signal.setitimer(signal.ITIMER_PROF, 0)

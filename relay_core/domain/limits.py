@@ -85,6 +85,8 @@ _OF_FEEDS = ("feed_bytes", "sku_map_bytes", "columns", "cell_bytes")
 DEFAULT_LIMITS = Limits()
 MEANINGS = {each.name: str(each.metadata["meaning"]) for each in fields(Limits)}
 """The subject of each limit, and the answer to what is over it."""
+CHECK_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
+"""Of an upload of which only the first rows are shown, beside how much of it is taken."""
 _ANY = 1 << 31
 STORED_CONFIG_LIMITS = replace(
     DEFAULT_LIMITS,

@@ -17,7 +17,7 @@ from relay_core.config import LoadContext, ParserConfig, TenantConfig
 from relay_core.domain.cell_rules import strip
 from relay_core.domain.columns import REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.limits import DEFAULT_LIMITS, ReportRoom
+from relay_core.domain.limits import CHECK_LIMITS, ReportRoom
 from relay_core.domain.records import Cause
 from relay_core.ingest.column_mapping import (
     ColumnPlan,
@@ -142,11 +142,11 @@ def _parsed(feed: FeedSample, parser: ParserConfig) -> tuple[ParsedFeed, ParserC
     """Return the records that are looked at, and the parser that their bytes are read with."""
     if parser.format == "jsonl":
         data, readable = whole_lines(feed, parser, feed.rows)
-        return open_feed(data, readable), readable
+        return open_feed(data, readable, CHECK_LIMITS), readable
     if parser.format == "csv":
         headers = 1 if parser.columns is None else 0
         data, readable = whole_records(feed, parser, feed.rows + headers)
-        return open_feed(data, readable), readable
+        return open_feed(data, readable, CHECK_LIMITS), readable
     headers_found, batches = _first_records(
         feed.data, parser.model_dump_json(), parser.extra_columns, feed.rows
     )
@@ -159,7 +159,8 @@ def _first_records(
 ) -> tuple[tuple[str, ...] | None, Sequence[TextBatch | MalformedRecords]]:
     """Return the first records of a workbook or of Parquet; each is read more than once here."""
     context = LoadContext(extra_columns=[*extra_columns])
-    parsed = open_feed(data, ParserConfig.model_validate_json(options, context=context))
+    own = ParserConfig.model_validate_json(options, context=context)
+    parsed = open_feed(data, own, CHECK_LIMITS)
     batches, left = [], most
     for batch in parsed.batches:
         first = batch.where(np.arange(len(batch.row_numbers)) < left)
@@ -189,7 +190,7 @@ def _read(
     lacking = {c: "1" for c in REQUIRED_COLUMNS if c not in plan.positions}
     parser = parser.model_copy(update={"defaults": lacking | parser.defaults})
     reader = RowReader(plan, parser, config.zone, 0, None)
-    rows = normalize_rows("", parsed, reader, columns=["sku"], warnings=(), limits=DEFAULT_LIMITS)
+    rows = normalize_rows("", parsed, reader, columns=["sku"], warnings=(), limits=CHECK_LIMITS)
     return sorted_rows(rows, ReportRoom(0, 0)).vendor
 
 

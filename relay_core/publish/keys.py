@@ -126,6 +126,11 @@ class ArtifactKeys:
                 return MERGED_INVENTORY
         return next((name for name in _OF_THE_RUN if getattr(self, name) == key), "")
 
+    @staticmethod
+    def is_of_the_run(name: str) -> bool:
+        """Tell whether an artifact is the run's own, and none of a vendor's."""
+        return name == MERGED_INVENTORY or name in _OF_THE_RUN
+
     def merged_inventory(self, feed_format: str) -> str:
         """Return the key of the merged feed in a format."""
         return f"{self.outputs}{MERGED_INVENTORY}.{feed_format}"

@@ -43,6 +43,7 @@ from relay_dagster.api.security.admin_keys import read_admin_keys, refuse_unsafe
 from relay_dagster.api.security.api_keys import CallerRates, Keyring
 from relay_dagster.api.security.feed_readers import FeedReaders
 from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
+from relay_dagster.api.task_slots import TaskSlots
 from relay_dagster.aws.clients import SHORT_TIMEOUTS, Clients
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.settings import Settings
@@ -82,9 +83,10 @@ def create_app(
     )
     app.state.platform = platform
     app.state.readiness = ReadinessProbe(platform, limits.ready_seconds)
-    sandboxes = SandboxPool(ENGINE_MODULES)
-    app.state.feed_checker = FeedChecker(sandboxes, limits)
-    app.state.explainer = Explainer(sandboxes, limits)
+    sandboxes = SandboxPool(ENGINE_MODULES, memory_bytes=limits.task_bytes)
+    slots = TaskSlots(limits)
+    app.state.feed_checker = FeedChecker(sandboxes, slots, limits)
+    app.state.explainer = Explainer(sandboxes, slots, limits)
     settings = platform.settings
     wrong_keys = WrongKeys(limits.wrong_keys_per_minute)
     app.state.keyring = Keyring(read_admin_keys(settings.api_keys), platform.api_keys, wrong_keys)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from relay_core.domain.errors import ArtifactsExpiredError
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.sandbox import Ask, SandboxPool, hold
+from relay_core.sandbox import Ask, SandboxPool
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
+from relay_dagster.api.task_slots import TaskSlots
 from relay_dagster.aws.s3.object_store import ObjectStore
 
 if TYPE_CHECKING:
@@ -27,12 +27,16 @@ class Explainer:
 
     Args:
         sandboxes: where it is done.
-        limits: how many explanations there are at once.
+        slots: who may have it done.
+        limits: how much of the processor an explanation takes.
     """
 
-    def __init__(self, sandboxes: SandboxPool, limits: ApiLimits = DEFAULT_API_LIMITS) -> None:
+    def __init__(
+        self, sandboxes: SandboxPool, slots: TaskSlots, limits: ApiLimits = DEFAULT_API_LIMITS
+    ) -> None:
         self._sandboxes = sandboxes
-        self._slots = threading.Semaphore(limits.explanations)
+        self._slots = slots
+        self._cpu_seconds = limits.task_cpu_seconds
 
     def explain(self, objects: ObjectStore, keys: ArtifactKeys, sku: str) -> dict[str, Any]:
         """Return what a run has made of a SKU, as JSON values.
@@ -40,7 +44,8 @@ class Explainer:
         Raises:
             SkuNotFoundError: no row of the run has it.
             ArtifactsExpiredError: files of the run are gone.
-            BusyError: enough explanations are under way.
+            BusyError: enough tasks are under way, or one of the tenant's.
+            TaskTooSlowError, TaskOutOfMemoryError: the SKU has too many rows.
             ExternalServiceError: the bucket does not answer.
         """
 
@@ -51,11 +56,17 @@ class Explainer:
                 raise ArtifactsExpiredError(f"{key} is gone")
             return data
 
-        with hold(self._slots), ThreadPoolExecutor(_READS_AT_ONCE) as beside:
+        with (
+            self._slots.hold(keys.tenant_id) as deadline,
+            ThreadPoolExecutor(_READS_AT_ONCE) as beside,
+        ):
             sizes = {each.key: each.size for each in objects.list_objects(keys.prefix)}
             task = _ExplainSku(keys, sku, sizes)
             explanation: dict[str, Any] = self._sandboxes.do(
-                task, answer=lambda parts: list(beside.map(part_of, parts))
+                task,
+                cpu_seconds=self._cpu_seconds,
+                seconds=deadline.left(),
+                answer=lambda parts: list(beside.map(part_of, parts)),
             )
         return explanation
 

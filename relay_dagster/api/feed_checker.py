@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from relay_core.config import TenantConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.onboarding.check_results import FeedCheck
 from relay_core.onboarding.feed_sample import FeedSample
-from relay_core.sandbox import Ask, SandboxPool, hold
+from relay_core.sandbox import Ask, SandboxPool
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
+from relay_dagster.api.task_slots import Deadline, TaskSlots
 
 Checks = Mapping[str, FeedCheck | str]
 """By vendor: what its feed comes to, or why its bytes cannot be read at all."""
-
-_CLOCK_SECONDS = 60
-"""A check that waits for anything so long never ends."""
 
 
 class FeedChecker:
@@ -26,33 +22,31 @@ class FeedChecker:
 
     Args:
         sandboxes: where it is done.
-        limits: how many checks there are at once, and how much of the processor each takes.
+        slots: who may have it done.
+        limits: how much of the processor a check takes.
     """
 
-    def __init__(self, sandboxes: SandboxPool, limits: ApiLimits = DEFAULT_API_LIMITS) -> None:
+    def __init__(
+        self, sandboxes: SandboxPool, slots: TaskSlots, limits: ApiLimits = DEFAULT_API_LIMITS
+    ) -> None:
         self._sandboxes = sandboxes
-        self._cpu_seconds = limits.check_cpu_seconds
-        self._slots = threading.Semaphore(limits.checks)
+        self._cpu_seconds = limits.task_cpu_seconds
+        self.slots = slots
 
-    def slot(self) -> AbstractContextManager[None]:
-        """Hold one of the slots for checks within.
-
-        Raises:
-            BusyError: none is free.
-        """
-        return hold(self._slots)
-
-    def check(self, config: TenantConfig, feeds: Mapping[str, FeedSample]) -> Checks:
+    def check(
+        self, config: TenantConfig, feeds: Mapping[str, FeedSample], deadline: Deadline
+    ) -> Checks:
         """Return what each vendor's feed comes to.
 
         Raises:
             TaskTooSlowError: it took too long.
+            TaskOutOfMemoryError: it took too much memory.
         """
         if not feeds:
             return {}
         task = _CheckFeeds(config, feeds)
         checks: Checks = self._sandboxes.do(
-            task, cpu_seconds=self._cpu_seconds, seconds=_CLOCK_SECONDS
+            task, cpu_seconds=self._cpu_seconds, seconds=deadline.left()
         )
         return checks
 

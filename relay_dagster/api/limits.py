@@ -20,9 +20,12 @@ class ApiLimits:
         at_work: requests of a tenant that are not answered yet; 429 `RATE_LIMITED`.
         wrong_keys_per_minute: from one address (of IPv6, one /64); 429 `RATE_LIMITED` for keys
             that the process has not found good within the last hour and that are no admin's.
-        check_cpu_seconds: that `config:check` takes to read uploads; 422 `CHECK_TOO_SLOW`.
-        checks: of them at once; 503 `CHECKS_BUSY`.
-        explanations: of SKUs at once; 503 `EXPLANATIONS_BUSY`.
+        task_seconds: by the clock, of `config:check` or of `explain`; 422 `CHECK_TOO_SLOW`,
+            `EXPLAIN_TOO_SLOW`.
+        task_cpu_seconds: of the processor, by all of its processes; 422 as before.
+        task_bytes: of memory, of each of its processes; 422 as before.
+        tasks: checks and explanations at once, one of a tenant; 503 `CHECKS_BUSY`,
+            `EXPLANATIONS_BUSY`.
         webhook_tests_per_minute: of a tenant's webhooks; 429 `RATE_LIMITED`.
         ready_seconds: that an answer of `GET /v1/ready` stands before AWS is asked again.
         link_reads_per_minute: of one link to a feed; 429 `RATE_LIMITED`.
@@ -39,9 +42,10 @@ class ApiLimits:
     burst: int = 100
     at_work: int = 4
     wrong_keys_per_minute: int = 30
-    check_cpu_seconds: float = 5
-    checks: int = 2
-    explanations: int = 2
+    task_seconds: float = 10
+    task_cpu_seconds: float = 5
+    task_bytes: int = 512 << 20
+    tasks: int = 2
     webhook_tests_per_minute: int = 10
     ready_seconds: float = 2
     link_reads_per_minute: int = 60

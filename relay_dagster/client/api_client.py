@@ -172,9 +172,16 @@ class ApiClient:
         return islice((entry for page in pages for entry in page.audit), limit)
 
     def artifacts(self, run_id: str) -> dict[str, str]:
-        """Return a link for each artifact that there is."""
-        links = _json(self.send("GET", f"/v1/runs/{segment(run_id)}/artifacts"))
-        return {str(name): str(link) for name, link in links.items()}
+        """Return a link for each artifact that there is, over as many pages as it takes."""
+        page: str | None = f"/v1/runs/{segment(run_id)}/artifacts"
+        links: dict[str, str] = {}
+        while page is not None:
+            answer = self.send("GET", page)
+            links |= {str(name): str(link) for name, link in _json(answer).items()}
+            page = answer.links.get("next", {}).get("url")
+            if page is not None and not page.startswith("/v1/"):  # the key goes nowhere else
+                raise _foreign(answer)
+        return links
 
     def explain(self, run_id: str, sku: str) -> Explanation:
         """Return why a SKU's row of a run's feed is what it is."""

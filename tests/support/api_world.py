@@ -23,6 +23,7 @@ from relay_dagster.api.explainer import Explainer
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http.connections import server_options
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
+from relay_dagster.api.task_slots import TaskSlots
 from relay_dagster.aws.job_queue import Message
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
@@ -30,7 +31,7 @@ from support.builders import config_document
 from support.fakes import held_outcome, published_outcome
 
 ADMIN = "admin-key"
-SANDBOXES = SandboxPool(ENGINE_MODULES)
+SANDBOXES = SandboxPool(ENGINE_MODULES, memory_bytes=DEFAULT_API_LIMITS.task_bytes)
 """Those of all worlds: a process takes a moment to start, and keeps nothing."""
 TENANT = "acme"
 JSON = {"Content-Type": "application/json"}
@@ -51,8 +52,9 @@ class ApiWorld:
     ) -> None:
         self.platform = platform
         self.app = create_app(replace(platform, **parts), limits=limits)
-        self.app.state.feed_checker = FeedChecker(SANDBOXES, limits)
-        self.app.state.explainer = Explainer(SANDBOXES, limits)
+        slots = TaskSlots(limits)
+        self.app.state.feed_checker = FeedChecker(SANDBOXES, slots, limits)
+        self.app.state.explainer = Explainer(SANDBOXES, slots, limits)
         self.client = TestClient(self.app, headers={"X-API-Key": ADMIN})
 
     def with_key(self, key: str | None) -> TestClient:

@@ -82,8 +82,10 @@ CODES: Mapping[str, Code] = {
     "unsupported_schema_version": Code(422, "schema_version must be 1"),
     "UNKNOWN_VENDOR": Code(422, "the config lacks a vendor that is named"),
     "CHECK_TOO_SLOW": Code(
-        422, "the uploads take too long to be read; check fewer vendors at once"
+        422,
+        "the uploads take too long or too much memory; check fewer vendors at once",
     ),
+    "EXPLAIN_TOO_SLOW": Code(422, "the SKU has too many rows to be explained"),
     "IDEMPOTENCY_KEY_REUSED": Code(422, "the Idempotency-Key came with another body before"),
     "RUN_QUOTA_EXCEEDED": Code(429, "the tenant has had its runs of this hour (UTC)"),
     "UPLOAD_QUOTA_EXCEEDED": Code(429, "the tenant has had its upload links of today (UTC)"),

@@ -13,6 +13,7 @@ _TEXT = {"type": "string"}
 HEADERS: Mapping[str, dict[str, Any]] = {
     "Cache-Control": {"description": "Whether the answer may be kept.", "schema": _TEXT},
     "ETag": {"description": "What `If-Match` or `If-None-Match` is to name.", "schema": _TEXT},
+    "Link": {"description": 'The next page, `rel="next"`.', "schema": _TEXT},
     "Location": {"description": "Where to go on.", "schema": _TEXT},
     "Retry-After": {"description": "Seconds to wait before asking again.", "schema": _WHOLE},
     "WWW-Authenticate": {"description": "How to show who you are.", "schema": _TEXT},

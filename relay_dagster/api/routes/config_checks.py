@@ -20,14 +20,15 @@ from relay_core.onboarding.check_results import FeedCheck, Reading
 from relay_core.onboarding.config_patch import parser_patch, parser_steps
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
 from relay_core.onboarding.findings import describe_check, upload_warnings
-from relay_core.sandbox import BusyError, TaskTooSlowError
+from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
-from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
+from relay_dagster.api.http.error_codes import CODES, INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
 from relay_dagster.api.http.request_parsing import TenantId, json_body, router
 from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import MayConfigure
+from relay_dagster.api.task_slots import Deadline
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.wire.base import Answer
@@ -95,17 +96,19 @@ def check_config(
     """
     require_id(tenant_id)
     try:
-        with checker.slot():
-            return _check(tenant_id, body, platform, checker)
+        with checker.slots.hold(tenant_id) as deadline:
+            return _check(tenant_id, body, platform, checker, deadline)
     except BusyError as error:
         raise unavailable("CHECKS_BUSY", "other configs are being checked") from error
-    except TaskTooSlowError as error:
-        message = "the uploads take too long to be read; check fewer vendors at once"
+    except (TaskTooSlowError, TaskOutOfMemoryError) as error:
+        message = CODES["CHECK_TOO_SLOW"].meaning
         fault = ConfigFault("vendors", message)
         raise ProblemError("CHECK_TOO_SLOW", message, errors=[fault]) from error
 
 
-def _check(tenant_id: str, body: bytes, platform: Platform, checker: FeedChecker) -> ConfigCheck:
+def _check(
+    tenant_id: str, body: bytes, platform: Platform, checker: FeedChecker, deadline: Deadline
+) -> ConfigCheck:
     limits = platform.settings.limits
     document = parse_document(body, format="json", limits=limits)
     named = sound_id(document.get("tenant_id"))
@@ -118,7 +121,7 @@ def _check(tenant_id: str, body: bytes, platform: Platform, checker: FeedChecker
         return _faulty(tenant_id, error.faults, document)
     except UnsupportedSchemaVersionError as error:
         return _faulty(tenant_id, [ConfigFault("schema_version", str(error))], document)
-    uploads = _fitting(document, _check_all(config, platform.objects, checker))
+    uploads = _fitting(document, _check_all(config, platform.objects, checker, deadline))
     keeps_skus = config.output.missing_skus == "zero"
     is_published = not keeps_skus or platform.runs.feed(tenant_id) is not None
     doubts = lint_warnings(config, is_published=is_published)
@@ -206,16 +209,19 @@ def _checked(
     )
 
 
-def _check_all(config: TenantConfig, objects: ObjectStore, checker: FeedChecker) -> list[_Upload]:
+def _check_all(
+    config: TenantConfig, objects: ObjectStore, checker: FeedChecker, deadline: Deadline
+) -> list[_Upload]:
     """Read the first vendors' uploads, some at a time, and have all of them checked.
 
     Raises:
         ExternalServiceError: S3 does not answer.
+        TaskTooSlowError: they are not found, or not read, in time.
     """
     vendors = config.vendors[:MAX_VENDORS]
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        found = list(pool.map(lambda vendor: _find(vendor, objects), vendors))
+        found = list(pool.map(lambda vendor: _find(vendor, objects, deadline), vendors))
     finally:
         pool.shutdown(cancel_futures=True)
     found = list(_with_whole(found, objects))
@@ -224,7 +230,7 @@ def _check_all(config: TenantConfig, objects: ObjectStore, checker: FeedChecker)
         for vendor, each in zip(vendors, found, strict=True)
         if isinstance(each, _Found)
     }
-    checks = checker.check(config, feeds)
+    checks = checker.check(config, feeds, deadline)
     return [
         _of_check(vendor, each.latest, checks[vendor.vendor_id])
         if isinstance(each, _Found)
@@ -243,11 +249,11 @@ def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[_Uplo
     return fitting
 
 
-def _find(vendor: VendorConfig, objects: ObjectStore) -> _Found | VendorCheck:
+def _find(vendor: VendorConfig, objects: ObjectStore, deadline: Deadline) -> _Found | VendorCheck:
     prefix = vendor.inbound.s3_prefix
     if prefix is None:
         return _not_checked(vendor.vendor_id, "its feeds do not come from S3")
-    latest = objects.latest_object(prefix)
+    latest = objects.latest_object(prefix, each_page=deadline.left)
     data = None if latest is None else objects.read_head(latest.key, HEAD_BYTES)
     if latest is None or data is None:
         message = f'there is no upload under "{_cut(prefix)}"'

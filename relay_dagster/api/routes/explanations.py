@@ -9,11 +9,11 @@ from typing import Annotated
 
 from fastapi import Query
 
-from relay_core.domain.errors import RunNotMergedError
-from relay_core.sandbox import BusyError
+from relay_core.domain.errors import ConfigFault, RunNotMergedError
+from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
 from relay_dagster.api.http.dependencies import ExplainerDep, PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
-from relay_dagster.api.http.problems import unavailable
+from relay_dagster.api.http.problems import ProblemError, unavailable
 from relay_dagster.api.http.request_parsing import RunId, router
 from relay_dagster.api.routes.runs import find_run
 from relay_dagster.api.security.auth import MayRead
@@ -30,6 +30,7 @@ routes = router("runs")
         "RUN_NOT_MERGED",
         "ARTIFACTS_EXPIRED",
         INVALID_REQUEST,
+        "EXPLAIN_TOO_SLOW",
         "EXPLANATIONS_BUSY",
     ),
 )
@@ -54,3 +55,7 @@ def explain_sku(
         return Explanation(**explainer.explain(platform.objects, record.keys, sku))
     except BusyError as error:
         raise unavailable("EXPLANATIONS_BUSY", "others are being explained") from error
+    except (TaskTooSlowError, TaskOutOfMemoryError) as error:
+        message = "has too many rows to be explained; errors.json and normalized.csv have them"
+        fault = ConfigFault("sku", message)
+        raise ProblemError("EXPLAIN_TOO_SLOW", str(fault), errors=[fault]) from error

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import Header, Query, Response
 
 from relay_core.domain.codes import RunStatus
+from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, ORDER_BODY, answers
 from relay_dagster.api.http.openapi_headers import carrying
@@ -42,6 +44,7 @@ routes = router("runs")
 
 POLL_AFTER_SECONDS = 2
 _READ_FIRST = 10
+_MAX_LINKS = 200
 # What stands around the runs of a list is short.
 _BYTES_OF_RUNS = DEFAULT_API_LIMITS.answer_bytes - 1024
 _LINKS = {
@@ -155,17 +158,44 @@ def _rows_of(record: RunRecord, platform: Platform) -> Mapping[str, Any] | None:
 
 @routes.get(
     "/v1/runs/{run_id}/artifacts",
-    responses={**carrying(200, "Cache-Control", content=_LINKS), **answers("RUN_NOT_FOUND")},
+    responses={
+        **carrying(200, "Cache-Control", "Link", content=_LINKS),
+        **answers("RUN_NOT_FOUND", INVALID_REQUEST),
+    },
 )
 def get_artifacts(
-    run_id: RunId, caller: MayRead, platform: PlatformDep, response: Response
+    run_id: RunId,
+    caller: MayRead,
+    platform: PlatformDep,
+    response: Response,
+    name: Annotated[
+        list[str] | None,
+        Query(max_length=_MAX_LINKS, description="Of these alone; all where none is named."),
+    ] = None,
+    cursor: Annotated[
+        str | None, Query(max_length=400, pattern="^[A-Za-z0-9_.-]+$", description=CURSOR)
+    ] = None,
 ) -> dict[str, str]:
-    """Return a link for each artifact that there is, good for an hour without a key."""
+    """Return a link for each artifact that there is, good for an hour without a key.
+
+    At most 200, the run's own before its vendors'; where there are more, `Link` leads to them.
+    """
     record = find_run(run_id, caller, platform)
     response.headers["Cache-Control"] = "no-store"
     found = platform.objects.artifacts(record.run_id, record.tenant_id)
+    wanted = sorted(found if name is None else found.keys() & set(name), key=_place)
+    left = [each for each in wanted if cursor is None or _place(each) > _place(cursor)]
+    page = left[:_MAX_LINKS]
+    if len(left) > len(page):
+        query = urlencode({"name": name or [], "cursor": page[-1]}, doseq=True)
+        response.headers["Link"] = f'</v1/runs/{record.run_id}/artifacts?{query}>; rel="next"'
     presign = platform.objects.presign
-    return {name: presign(key, is_page=name == "report") for name, key in found.items()}
+    return {each: presign(found[each], is_page=each == "report") for each in page}
+
+
+def _place(artifact: str) -> tuple[bool, str]:
+    """Return by what artifacts are ordered: the run's own come first."""
+    return not ArtifactKeys.is_of_the_run(artifact), artifact
 
 
 @routes.post(

@@ -27,11 +27,13 @@ from relay_dagster.api.http.request_parsing import (
     names_version,
     router,
 )
-from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead
+from relay_dagster.api.security.api_keys import Caller
+from relay_dagster.api.security.auth import Acting, Admin, MayConfigure, MayRead, require_scopes
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore, UnknownTenantError
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.deletion import Deletion, TenantState
+from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.tenants import (
     ConfigVersion,
     Tenant,
@@ -154,7 +156,10 @@ def put_config(
         str | None, Header(alias="If-Match", description="The version that was read.")
     ] = None,
 ) -> ConfigVersion:
-    """Store the next version of a tenant's config; an admin may store a new tenant's first."""
+    """Store the next version of a tenant's config; an admin may store a new tenant's first.
+
+    A key that changes `guards` or `default_currency` has `release`, too.
+    """
     config, text = _read_config(body, platform.settings.limits)
     if config.tenant_id != tenant_id:
         message = f'is "{config.tenant_id}", the path says "{tenant_id}"; they must be the same'
@@ -162,9 +167,30 @@ def put_config(
     expected = None if if_match is None else _expected(platform.tenants, tenant_id, if_match)
     may_create = caller.is_admin and if_match is None
     stored = platform.tenants.put(
-        tenant_id, text, if_match=expected, may_create=may_create, origin=acting
+        tenant_id,
+        text,
+        if_match=expected,
+        may_create=may_create,
+        origin=acting,
+        judge=lambda before: _require_release(caller, config, platform.tenants, before),
     )
     return _stored(tenant_id, stored.version, created=stored.created, response=response)
+
+
+def _require_release(
+    caller: Caller, config: TenantConfig, tenants: TenantStore, stored: StoredConfig
+) -> None:
+    """Refuse a config that changes what needs a right of its own, by a key that lacks it.
+
+    Raises:
+        ProblemError: 403.
+    """
+    if Scope.RELEASE in caller.scopes:
+        return
+    before = read_stored(tenants, stored)
+    guarded = (config.guards, config.default_currency)
+    if before is None or guarded != (before.guards, before.default_currency):
+        require_scopes(caller, [Scope.RELEASE])
 
 
 def _read_config(body: bytes, limits: Limits) -> tuple[TenantConfig, str]:

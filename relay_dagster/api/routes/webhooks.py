@@ -7,6 +7,7 @@ is judged where it is stored; what its name resolves to, by the sender at every 
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Response
 
@@ -22,11 +23,13 @@ from relay_dagster.api.http.request_parsing import (
     router,
 )
 from relay_dagster.api.routes.tenants import require_tenant
+from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import Acting, MayConfigure, MayRead
 from relay_dagster.logs import event_log
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
+from relay_dagster.tenants.scopes import Scope
 from relay_dagster.webhooks.changes import added, edited, find, removed, rotated, updated
 from relay_dagster.webhooks.destination import UnfitUrlError, judge_url
 from relay_dagster.webhooks.errors import UnknownWebhookError
@@ -108,18 +111,21 @@ def create_webhook(
 
 @routes.get(_PLACE, responses=answers("TENANT_NOT_FOUND"))
 def list_webhooks(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> WebhookList:
-    """List a tenant's webhooks in the order in which they were made."""
+    """List a tenant's webhooks in the order in which they were made.
+
+    A key without `config` is shown no URL's path and query: they may be a secret.
+    """
     require_tenant(platform.tenants, tenant_id)
     webhooks = platform.webhooks.of_tenant(tenant_id)
-    return WebhookList(webhooks=[*map(ListedWebhook.of, webhooks)])
+    return WebhookList(webhooks=[_shown(each, caller) for each in webhooks])
 
 
 @routes.get(f"{_PLACE}/{{webhook_id}}", responses=answers("TENANT_NOT_FOUND", "WEBHOOK_NOT_FOUND"))
 def get_webhook(
     tenant_id: TenantId, webhook_id: WebhookId, caller: MayRead, platform: PlatformDep
 ) -> ListedWebhook:
-    """Return a webhook as it stands."""
-    return ListedWebhook.of(find_webhook(platform, tenant_id, webhook_id))
+    """Return a webhook as it stands; to a key without `config` without its URL's path and query."""
+    return _shown(find_webhook(platform, tenant_id, webhook_id), caller)
 
 
 @routes.patch(
@@ -197,6 +203,13 @@ def rotate_webhook_secret(
     response.headers["Cache-Control"] = "no-store"
     until = now + OLD_SECRET_LIFE
     return NewSecret(webhook_id=webhook_id, secret=secret, previous_secret_until=until)
+
+
+def _shown(webhook: Webhook, caller: Caller) -> ListedWebhook:
+    if Scope.CONFIG in caller.scopes:
+        return ListedWebhook.of(webhook)
+    url = urlsplit(webhook.url)
+    return ListedWebhook.of(webhook, url=f"{url.scheme}://{url.netloc}")
 
 
 def _receiver_of(url: str, platform: Platform) -> str:

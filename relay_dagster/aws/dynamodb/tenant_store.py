@@ -5,7 +5,7 @@ Two writers at once never share a version. Whether a text is a valid config is n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
@@ -159,6 +159,7 @@ class TenantStore:
         if_match: int | None = None,
         may_create: bool = True,
         origin: Origin = SYSTEM,
+        judge: Callable[[StoredConfig], None] = lambda before: None,
     ) -> StoredVersion:
         """Store the next version; of two writers at once the second gets the version after.
 
@@ -168,6 +169,7 @@ class TenantStore:
             if_match: the latest version that the writer has seen; None for any.
             may_create: whether a new tenant may come to be.
             origin: who stores it.
+            judge: raises where the text must not follow the version that it would.
 
         Raises:
             VersionMismatchError: the latest version is not ``if_match``.
@@ -183,7 +185,7 @@ class TenantStore:
                 raise VersionMismatchError(tenant_id, if_match, latest)
             if latest is None and not may_create:
                 raise UnknownTenantError(tenant_id)
-            return self._write(tenant_id, text, latest, stored, origin)
+            return self._write(tenant_id, text, latest, stored, origin, judge)
 
         again = retrying(lambda error: isinstance(error, ConditionsFailedError), tries=_TRIES)
         try:
@@ -220,7 +222,13 @@ class TenantStore:
         return int(plain["version"]), of_plain(DayCount, plain["day_count"])
 
     def _write(
-        self, tenant_id: str, text: str, latest: int | None, stored: DayCount, origin: Origin
+        self,
+        tenant_id: str,
+        text: str,
+        latest: int | None,
+        stored: DayCount,
+        origin: Origin,
+        judge: Callable[[StoredConfig], None] = lambda before: None,
     ) -> StoredVersion:
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MAX_CONFIG_BYTES:
@@ -230,6 +238,10 @@ class TenantStore:
         count, most = stored.and_one(instant), self.versions_per_day
         if most is not None and count.versions > most:
             raise ConfigQuotaExceededError(tenant_id, most, seconds_left_of_day(instant))
+        # The version before, which no writer changes.
+        before = None if latest is None else self.version(tenant_id, latest)
+        if before is not None:
+            judge(before)
         now = instant_text(instant)
         version = (latest or 0) + 1
         pointer = (
@@ -239,7 +251,7 @@ class TenantStore:
         )
         config = StoredConfig(tenant_id, version, text, instant)
         item = {schema.KEY: config_key(tenant_id, version), **_CONFIGS.attributes(config)}
-        entry = self._entry(tenant_id, latest, text, origin, instant)
+        entry = _entry(config, before, origin)
         self.database.transact_while_active(
             tenant_id,
             self.database.tenants.new("text", marshal(item)),
@@ -248,25 +260,6 @@ class TenantStore:
             triggers_due_now(self.database.runs, tenant_id, instant),
         )
         return StoredVersion(version, created=latest is None)
-
-    def _entry(
-        self, tenant_id: str, latest: int | None, text: str, origin: Origin, now: datetime
-    ) -> AuditEntry:
-        """Return who stores what; ``latest`` is the version before, which no writer changes."""
-        if latest is None:
-            return origin.entry(Action.TENANT_CREATED, tenant_id, tenant_id, now, config_version=1)
-        before = self.version(tenant_id, latest)
-        paths: Sequence[str] = changed_paths("" if before is None else before.text, text)
-        return origin.entry(
-            Action.CONFIG_PUT,
-            tenant_id,
-            tenant_id,
-            now,
-            config_version_before=latest,
-            config_version_after=latest + 1,
-            changed_count=len(paths),
-            changed_paths=paths[:_MAX_PATHS],
-        )
 
     def _first_pointer(self, tenant_id: str, count: DayCount, now: str) -> Write:
         item = {
@@ -299,3 +292,20 @@ class TenantStore:
         )
         pairs = (str(row[schema.CREATED_KEY]).partition("#") for row in rows)
         return [TenantEntry(tenant, read_instant(instant)) for instant, _, tenant in pairs]
+
+
+def _entry(config: StoredConfig, before: StoredConfig | None, origin: Origin) -> AuditEntry:
+    """Return who stores what; ``before`` is the version before, None for the first."""
+    whose, now = (config.tenant_id, config.tenant_id), config.stored_at
+    if config.version == 1:
+        return origin.entry(Action.TENANT_CREATED, *whose, now, config_version=1)
+    paths: Sequence[str] = changed_paths("" if before is None else before.text, config.text)
+    return origin.entry(
+        Action.CONFIG_PUT,
+        *whose,
+        now,
+        config_version_before=config.version - 1,
+        config_version_after=config.version,
+        changed_count=len(paths),
+        changed_paths=paths[:_MAX_PATHS],
+    )

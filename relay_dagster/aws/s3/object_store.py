@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -84,12 +84,15 @@ class ObjectStore:
     # --- vendors' uploads -----------------------------------------------------------------------
 
     @maps_aws_errors
-    def latest_object(self, prefix: str) -> ObjectInfo | None:
+    def latest_object(
+        self, prefix: str, each_page: Callable[[], object] = lambda: None
+    ) -> ObjectInfo | None:
         """Return the newest object under a prefix: last modified, then greatest key; None for none.
 
-        Keys that end in ``/`` are folders that consoles make, and do not count.
+        Keys that end in ``/`` are folders that consoles make, and do not count. ``each_page`` is
+        called for each thousand of them, and ends the listing by what it raises.
         """
-        uploads = (each for each in self._listed(prefix) if not each.key.endswith("/"))
+        uploads = (each for each in self._listed(prefix, each_page) if not each.key.endswith("/"))
         return max(uploads, key=lambda each: (each.last_modified, each.key), default=None)
 
     @maps_aws_errors
@@ -325,12 +328,15 @@ class ObjectStore:
             ExpiresIn=expires_in,
         )
 
-    def _listed(self, prefix: str) -> Iterator[ObjectInfo]:
+    def _listed(
+        self, prefix: str, each_page: Callable[[], object] = lambda: None
+    ) -> Iterator[ObjectInfo]:
         """Yield the objects under a prefix, a page at a time."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=prefix
         )
         for page in pages:
+            each_page()
             for each in page.get("Contents", []):
                 etag = each["ETag"].strip('"')
                 yield ObjectInfo(each["Key"], each["Size"], etag, each["LastModified"])

@@ -185,6 +185,47 @@ def test_a_key_makes_and_deletes_keys_that_may_no_more_than_itself(world: ApiWor
     assert [key["name"] for key in listed(world)] == ["team"]
 
 
+def test_a_key_deletes_none_with_a_scope_that_it_lacks(world: ApiWorld) -> None:
+    world.store_config()
+    client = made(world, scopes=["keys", "read"])
+    wider = make_with(world.client, scopes=["read", "run", "config"]).json()["key_id"]
+    problem = assert_problem(client.delete(f"{PLACE}/{wider}"), 403, "SCOPE_MISSING")
+    assert problem["scopes"] == ["run", "config"]
+    assert len(listed(world)) == 2
+    assert world.client.delete(f"{PLACE}/{wider}").status_code == 204
+
+
+def test_with_a_key_go_those_that_it_has_made(world: ApiWorld) -> None:
+    world.store_config()
+    key = make_with(world.client, scopes=["keys", "read"]).json()
+    child = make_with(world.with_key(key["api_key"]), scopes=["keys", "read"]).json()
+    grandchild = make_with(world.with_key(child["api_key"]), scopes=["read"]).json()
+    other = create_key(world)["key_id"]
+    place = f"{PLACE}/{key['key_id']}"
+    assert_problem(
+        world.client.delete(place, params={"with_made": "perhaps"}), 422, "INVALID_REQUEST"
+    )
+    assert world.client.delete(place, params={"with_made": "true"}).status_code == 204
+    assert [each["key_id"] for each in listed(world)] == [other]
+    assert_problem(world.with_key(grandchild["api_key"]).get("/v1/runs"), 401, "UNAUTHENTICATED")
+    assert_problem(
+        world.client.delete(place, params={"with_made": "true"}), 404, "API_KEY_NOT_FOUND"
+    )
+    deleted = world.client.get("/v1/audit", params={"action": "key.deleted"}).json()["audit"]
+    assert {each["target"] for each in deleted} == {
+        each["key_id"] for each in (key, child, grandchild)
+    }
+
+
+def test_a_tenant_has_fifty_keys(world: ApiWorld) -> None:
+    world.store_config()
+    for _ in range(50):
+        last = create_key(world)["key_id"]
+    assert_problem(world.client.post(PLACE), 409, "KEY_QUOTA_EXCEEDED")
+    assert world.client.delete(f"{PLACE}/{last}").status_code == 204
+    assert world.client.post(PLACE).status_code == 201
+
+
 def test_a_key_makes_none_that_is_good_for_longer(world: ApiWorld) -> None:
     world.store_config()
     client = made(world, scopes=ALL, expires_at=SOON)

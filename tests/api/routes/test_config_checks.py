@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from httpx import Response
 from relay_dagster.api.feed_checker import FeedChecker
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.config_checks import HEAD_BYTES, MAX_VENDORS, WHOLE_BYTES
+from relay_dagster.api.task_slots import TaskSlots
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.external_errors import UnreachableError
 from support.api_world import JSON, SANDBOXES, TENANT, ApiWorld, assert_problem, paths_of
@@ -169,7 +171,7 @@ def test_the_latest_upload_is_read_and_only_its_head(world: ApiWorld) -> None:
 
 def test_an_upload_that_vanished_is_missing(world: ApiWorld) -> None:
     class Stale(ObjectStore):
-        def latest_object(self, prefix: str) -> ObjectInfo:
+        def latest_object(self, prefix: str, each_page: object = None) -> ObjectInfo:
             return ObjectInfo(f"{prefix}gone.csv", 9, "e", datetime(2026, 3, 1, tzinfo=UTC))
 
     objects = Stale(world.platform.clients, world.platform.objects.bucket)
@@ -293,19 +295,30 @@ def test_a_tenant_checks_its_own_config_with_its_own_key(world: ApiWorld) -> Non
 # --- how much it may cost -----------------------------------------------------------------------
 
 
-def test_no_more_than_two_configs_are_checked_at_once(world: ApiWorld) -> None:
-    checker = world.app.state.feed_checker
-    with checker.slot(), checker.slot():
+@pytest.mark.parametrize("busy", [[TENANT], ["one", "two"]], ids=["its own", "two others"])
+def test_one_config_of_a_tenant_is_checked_at_once_and_two_in_all(
+    world: ApiWorld, busy: list[str]
+) -> None:
+    slots = world.app.state.feed_checker.slots
+    with ExitStack() as held:
+        for tenant_id in busy:
+            held.enter_context(slots.hold(tenant_id))
         refused = world.client.post(PLACE, json=config_document())
     assert_problem(refused, 503, "CHECKS_BUSY")
     assert int(refused.headers["Retry-After"]) >= 1
     check(world, config_document())
 
 
-def test_a_check_that_takes_too_long_is_told_so(world: ApiWorld) -> None:
+def test_where_one_other_is_checked_there_is_room(world: ApiWorld) -> None:
+    with world.app.state.feed_checker.slots.hold("other"):
+        check(world, config_document())
+
+
+@pytest.mark.parametrize("limit", [{"task_cpu_seconds": 0.001}, {"task_seconds": 0.001}])
+def test_a_check_that_takes_too_long_is_told_so(world: ApiWorld, limit: dict[str, Any]) -> None:
     upload(world, b"sku,quantity_available\n" + b"A-1,5\n" * 5000)
-    limits = replace(DEFAULT_API_LIMITS, check_cpu_seconds=0.001)
-    world.app.state.feed_checker = FeedChecker(SANDBOXES, limits)
+    limits = replace(DEFAULT_API_LIMITS, **limit)
+    world.app.state.feed_checker = FeedChecker(SANDBOXES, TaskSlots(limits), limits)
     problem = assert_problem(
         world.client.post(PLACE, json=config_document()), 422, "CHECK_TOO_SLOW"
     )

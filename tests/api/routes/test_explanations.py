@@ -10,6 +10,7 @@ import pytest
 from relay_core.config import load_config
 from relay_dagster.api.explainer import Explainer
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
+from relay_dagster.api.task_slots import TaskSlots
 from relay_dagster.runs.model import RunRecord
 from support.api_world import NOBODY_S_RUN, SANDBOXES, ApiWorld, assert_problem, paths_of
 from support.builders import config_document, feed, vendor_document
@@ -96,9 +97,27 @@ def test_where_files_are_gone_it_says_so(world: ApiWorld, record: RunRecord) -> 
     assert_problem(explain(world, record.run_id), 410, "ARTIFACTS_EXPIRED")
 
 
-def test_no_more_than_two_are_explained_at_once(world: ApiWorld, record: RunRecord) -> None:
-    world.app.state.explainer = Explainer(SANDBOXES, replace(DEFAULT_API_LIMITS, explanations=0))
-    refused = explain(world, record.run_id)
+def test_while_a_tenant_s_config_is_checked_none_of_its_skus_is_explained(
+    world: ApiWorld, record: RunRecord
+) -> None:
+    slots = world.app.state.feed_checker.slots
+    with slots.hold(record.tenant_id):
+        refused = explain(world, record.run_id)
     assert_problem(refused, 503, "EXPLANATIONS_BUSY")
     assert int(refused.headers["Retry-After"]) >= 1
-    assert DEFAULT_API_LIMITS.explanations == 2
+    with slots.hold("one"), slots.hold("two"):
+        assert_problem(explain(world, record.run_id), 503, "EXPLANATIONS_BUSY")
+    with slots.hold("one"):
+        assert explain(world, record.run_id).status_code == 200
+
+
+@pytest.mark.parametrize("limit", [{"task_cpu_seconds": 0.001}, {"task_seconds": 0.01}])
+def test_a_sku_with_too_many_rows_is_not_explained(
+    world: ApiWorld, record: RunRecord, limit: dict[str, Any]
+) -> None:
+    feeds = {**FEEDS, "north": feed(*["A-1,5,10.00"] * 50_000)}
+    write_files(world, record, run_in_memory(load_config(DOCUMENT), feeds, keys=record.keys))
+    limits = replace(DEFAULT_API_LIMITS, **limit)
+    world.app.state.explainer = Explainer(SANDBOXES, TaskSlots(limits), limits)
+    problem = assert_problem(explain(world, record.run_id), 422, "EXPLAIN_TOO_SLOW")
+    assert paths_of(problem) == ["sku"]

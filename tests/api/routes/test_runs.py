@@ -1,9 +1,11 @@
 """Runs through the API: asked for, looked at, cancelled."""
 
+import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -417,7 +419,7 @@ def test_there_is_a_signed_link_for_each_artifact_that_exists(world: ApiWorld) -
     for key in ("reports/run_summary.json", "inbound/vendor_1/feed.csv", "work/vendor_1/x.arrow"):
         world.platform.objects.put(prefix + key, b"x")
     links = world.client.get(f"/v1/runs/{record.run_id}/artifacts").json()
-    assert list(links) == ["inbound_vendor_1", "merged_inventory", "run_summary"]
+    assert list(links) == ["merged_inventory", "run_summary", "inbound_vendor_1"]
     link = urlsplit(links["merged_inventory"])
     signature = parse_qs(link.query)
     assert link.path.endswith(f"{prefix}outputs/merged_inventory.csv")
@@ -439,6 +441,45 @@ def test_a_browser_shows_the_report_and_saves_a_page_that_a_vendor_has_uploaded(
     }
     assert shown["report"] == ["inline"]
     assert shown["inbound_vendor_1"] == shown["merged_inventory"] == ["attachment"]
+
+
+def test_links_come_by_the_two_hundred_the_run_s_own_first(world: ApiWorld) -> None:
+    record = world.succeed(world.post_run().json()["run_id"])
+    vendors = [f"v{number:03}" for number in range(150)]
+    for vendor in vendors:
+        for key in (f"inbound/{vendor}/a.csv", f"normalized/{vendor}/normalized.csv"):
+            world.platform.objects.put(f"{record.keys.prefix}{key}", b"x")
+    world.platform.objects.put(record.keys.errors, b"{}")
+    place, pages = f"/v1/runs/{record.run_id}/artifacts", []
+    answer = world.client.get(place)
+    while True:
+        pages.append(list(answer.json()))
+        assert len(answer.content) < DEFAULT_API_LIMITS.answer_bytes
+        if "Link" not in answer.headers:
+            break
+        assert re.fullmatch(rf'<{place}\?cursor=[^>&]+>; rel="next"', answer.headers["Link"])
+        answer = world.client.get(answer.links["next"]["url"])
+    own = ["errors", "merged_inventory"]
+    kinds = ("inbound", "normalized")
+    of_vendors = [f"{kind}_{vendor}" for kind in kinds for vendor in vendors]
+    assert list(map(len, pages)) == [200, 102]
+    assert [name for page in pages for name in page] == own + of_vendors
+    named = {"name": [of_vendors[7], "merged_inventory", "nothing", of_vendors[7]]}
+    answer = world.client.get(place, params=named)
+    assert list(answer.json()) == ["merged_inventory", of_vendors[7]]
+    assert "Link" not in answer.headers
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [({"name": ["x"] * 201}, "name"), ({"cursor": "a b"}, "cursor"), ({"cursor": ""}, "cursor")],
+)
+def test_more_names_than_a_page_has_and_what_is_no_cursor_are_refused(
+    unplugged: ApiWorld, query: dict[str, Any], path: str
+) -> None:
+    answer = unplugged.client.get(f"/v1/runs/{NOBODY_S_RUN}/artifacts", params=query)
+    assert paths_of(assert_problem(answer, 422, "INVALID_REQUEST")) == [path]
 
 
 def test_a_run_that_wrote_nothing_has_no_links(world: ApiWorld) -> None:

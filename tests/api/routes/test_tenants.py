@@ -4,8 +4,10 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from httpx import Response
 
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from support.api_world import JSON, TENANT, ApiWorld, assert_problem, paths_of
@@ -251,3 +253,54 @@ def test_a_tenant_stores_so_many_versions_in_a_day() -> None:
         assert_problem(refused, 429, "CONFIG_QUOTA_EXCEEDED")
         assert refused.headers["Retry-After"] == str(12 * 3600)
         assert world.client.get("/v1/tenants/acme").headers["ETag"] == '"2"'
+
+
+# --- what needs a right of its own --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_free"),
+    [
+        ({"pricing": {"min_price": "9"}}, True),
+        ({"guards": {"mode": "hold"}}, True),  # as it is by default
+        ({"guards": {"mode": "warn"}}, False),
+        ({"guards": {"max_skus_removed_pct": None}}, False),
+        ({"default_currency": "EUR"}, False),
+    ],
+)
+def test_guards_and_currency_are_changed_by_who_may_release(
+    world: ApiWorld, changes: dict[str, Any], is_free: bool
+) -> None:
+    world.store_config()
+    document = config_document(**changes)
+
+    def put(*scopes: str) -> Response:
+        key = world.client.post("/v1/tenants/acme/api-keys", json={"scopes": scopes}).json()
+        client = world.with_key(key["api_key"])
+        return client.put("/v1/tenants/acme/config", json=document)
+
+    answer = put("config", "read")
+    if is_free:
+        assert answer.status_code == 200
+    else:
+        assert assert_problem(answer, 403, "SCOPE_MISSING")["scopes"] == ["release"]
+        assert world.platform.tenants.latest_version(TENANT) == 1
+    assert put("config", "release").status_code == 200
+    # It is so now, and a key without the right may go on from it.
+    assert put("config").status_code == 200
+
+
+def test_what_can_no_longer_be_read_is_followed_by_who_may_release(world: ApiWorld) -> None:
+    world.platform.tenants.create(TENANT, '{"schema_version": 2}')
+    key = world.client.post("/v1/tenants/acme/api-keys", json={"scopes": ["config"]}).json()
+    answer = world.with_key(key["api_key"]).put("/v1/tenants/acme/config", json=config_document())
+    assert_problem(answer, 403, "SCOPE_MISSING")
+    assert world.store_config().status_code == 200
+
+
+def test_many_faults_are_listed_and_the_first_ten_told(world: ApiWorld) -> None:
+    answer = world.store_config(**{f"unknown_{number}": 1 for number in range(150)})
+    problem = assert_problem(answer, 422, "invalid_config")
+    assert len(problem["errors"]) == 101
+    assert problem["detail"].count("unknown_") == 10
+    assert problem["detail"].endswith("; ...")

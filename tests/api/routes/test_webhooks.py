@@ -80,6 +80,24 @@ def test_a_webhook_is_made_with_a_secret_that_is_shown_this_once(world: ApiWorld
     assert listed(world) == [webhook]
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (URL, "https://shop.example.com"),
+        ("https://shop.example.com:8443?key=s3cr3t", "https://shop.example.com:8443"),
+    ],
+)
+def test_a_key_that_only_reads_is_shown_no_path_and_query(
+    world: ApiWorld, url: str, shown: str
+) -> None:
+    webhook = made(world, url=url)
+    for scopes, expected in ((["read"], shown), (["read", "config"], url)):
+        key = world.client.post("/v1/tenants/acme/api-keys", json={"scopes": scopes}).json()
+        client = world.with_key(key["api_key"])
+        (one,) = client.get(PLACE).json()["webhooks"]
+        assert one["url"] == client.get(place_of(webhook)).json()["url"] == expected
+
+
 def test_webhooks_are_listed_as_they_were_made(world: ApiWorld) -> None:
     ids = [made(world)["webhook_id"] for _ in range(3)]
     assert [each["webhook_id"] for each in listed(world)] == ids
