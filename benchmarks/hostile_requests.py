@@ -1,9 +1,10 @@
-"""What one hostile request costs the API and another caller: `make bench-hostile-requests`.
+"""What hostile requests cost the API and another caller: `make bench-hostile-requests`.
 
 A real process of the API on embedded AWS answers one request of each kind first. Then come the
-requests below, each with a tenant's key, one after the other; meanwhile another tenant asks for its
-config without a pause. Told of each: what the process grew by at the most, the other caller's
-slowest answer, and what was answered. Exit status 1 where something is over the contract's limits.
+requests below, each with a tenant's key, one after the other, some many times at once; meanwhile
+another tenant asks for its config, and somebody for the API's health, without a pause. Told of
+each: what was answered, what the process grew by at the most, the other caller's slowest answer,
+and that of health. Exit status 1 where something is over the contract's limits.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +29,40 @@ import httpx
 
 from benchmarks import tables
 from benchmarks.api_bench import KEY, ApiStack
+from relay_core.domain.codes import RunStatus
+from relay_core.domain.records import VendorResult
+from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.devstack.processes import API, MOTO
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import Change
 from relay_dagster.settings import Settings
+from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 from relay_dagster.wiring import Platform, connect
 
 HOSTILE, OTHER = "hostile", "other"
+WIDE, REVOKED = "wide", "revoked"
+"""A tenant with all that one may have; a key of its that is good no more."""
 VENDORS, LARGE_RUNS = 20, 20
+MOST_VENDORS, RUNS_OF_SOME, BURST = 200, 50, 100
+WIDE_RUN = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
 MAX_GROWTH_MIB, MAX_SECONDS = 64, 1
+PAUSE_SECONDS = 0.005
 _MIB = 1 << 20
 _JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One request: what is hostile about it, and what is sent."""
+    """One request: what is hostile about it, what is sent, by whom, and how many times at once."""
 
     name: str
     method: str
     path: str
     body: bytes | None = None
     headers: Mapping[str, str] | None = None
+    caller: str = HOSTILE
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +70,12 @@ class Harm:
     """What an attack did."""
 
     name: str
-    status: int
+    statuses: str
     answer_bytes: int
     seconds: float
     growth_mib: float
     slowest_seconds: float
+    health_seconds: float
 
     @property
     def is_too_much(self) -> bool:
@@ -75,11 +90,12 @@ class Harm:
         """Return the row of the table."""
         return (
             self.name,
-            str(self.status or "closed"),
+            self.statuses,
             f"{self.answer_bytes:,}",
             f"{self.seconds:.2f}",
             f"{self.growth_mib:.1f}",
             f"{self.slowest_seconds:.2f}",
+            f"{self.health_seconds:.2f}",
         )
 
 
@@ -166,6 +182,21 @@ def attacks() -> Iterator[Attack]:
     many = {f"X-Filler-{number}": "a" * 40 for number in range(1500)}
     yield Attack("1,500 headers", "GET", "/v1/runs", headers=many)
     yield Attack("a body of 30 MiB", "POST", "/v1/runs", b" " * 30 * _MIB, _JSON)
+    yield from bursts()
+
+
+def bursts() -> Iterator[Attack]:
+    """Yield what one tenant sends many times at once."""
+    place, many = f"/v1/tenants/{WIDE}", {"caller": WIDE, "times": BURST}
+    for name, path in {
+        "a config of 200 vendors, 20 formats each": place,
+        "status behind 50 runs of some vendors": f"{place}/status",
+        "links to 600 artifacts": f"/v1/runs/{WIDE_RUN}/artifacts",
+    }.items():
+        yield Attack(f"{BURST} at once: {name}", "GET", path, **many)
+    key = _json({"scopes": ["read"]})
+    yield Attack("64 keys at once", "POST", f"{place}/api-keys", key, _JSON, WIDE, 64)
+    yield Attack("300 at once: a revoked key", "GET", place, caller=REVOKED, times=300)
 
 
 # --- the stage ----------------------------------------------------------------------------------
@@ -178,16 +209,34 @@ class Callers:
         self._url = url
         self._admin = self._client(KEY)
         self._clients = {name: self._furnished(name) for name in (HOSTILE, OTHER)}
+        formats = [f"%Y.%m.%d {n}" for n in range(20)]
+        wide = config_of(WIDE, MOST_VENDORS, timestamp_formats=formats)
+        self._clients[WIDE] = self._furnished(WIDE, wide)
+        self._clients[REVOKED] = self._revoked(WIDE)
 
     def _client(self, key: str) -> httpx.Client:
         headers = {"X-API-Key": key}
-        return httpx.Client(base_url=self._url, headers=headers, trust_env=False, timeout=600)
+        limits = httpx.Limits(max_connections=300)
+        return httpx.Client(
+            base_url=self._url, headers=headers, trust_env=False, timeout=600, limits=limits
+        )
 
-    def _furnished(self, tenant_id: str) -> httpx.Client:
+    def _furnished(self, tenant_id: str, config: dict[str, Any] | None = None) -> httpx.Client:
         """Give a tenant a config and a key, and return a client with it."""
         place = f"/v1/tenants/{tenant_id}"
-        self._admin.put(f"{place}/config", json=config_of(tenant_id)).raise_for_status()
-        return self._client(self._admin.post(f"{place}/api-keys").json()["api_key"])
+        document = config or config_of(tenant_id)
+        self._admin.put(f"{place}/config", json=document).raise_for_status()
+        order = {"scopes": [*DEFAULT_SCOPES, Scope.KEYS]}
+        return self._client(self._admin.post(f"{place}/api-keys", json=order).json()["api_key"])
+
+    def _revoked(self, tenant_id: str) -> httpx.Client:
+        """Return a client with a key that was good a moment ago."""
+        place = f"/v1/tenants/{tenant_id}/api-keys"
+        made = self._admin.post(place).json()
+        client = self._client(made["api_key"])
+        client.get(f"/v1/tenants/{tenant_id}").raise_for_status()
+        self._admin.delete(f"{place}/{made['key_id']}").raise_for_status()
+        return client
 
     def close(self) -> None:
         """Close the connections."""
@@ -196,7 +245,8 @@ class Callers:
 
     def warm_up(self) -> None:
         """Have one request of each kind answered."""
-        for name, client in self._clients.items():
+        for name in (HOSTILE, OTHER):
+            client = self._clients[name]
             place = f"/v1/tenants/{name}"
             run = client.post("/v1/runs", json={"tenant_id": name, "run_type": "inventory_sync"})
             run_place = f"/v1/runs/{run.json()['run_id']}"
@@ -209,10 +259,19 @@ class Callers:
             client.post(f"{place}/config:check", json=config_of(name))
             client.post("/v1/runs", json={"bad": 1})
 
-    def send(self, attack: Attack) -> tuple[int, int]:
-        """Send an attack; return status and length of the answer, 0 where there is none."""
+    def send(self, attack: Attack) -> tuple[str, int]:
+        """Send an attack; return the answers' statuses, and the length of the longest."""
+        with ThreadPoolExecutor(attack.times) as many:
+            answers = list(many.map(lambda _: self._send(attack), range(attack.times)))
+        counts = Counter(str(status or "closed") for status, _ in answers)
+        only = attack.times == 1
+        told = ", ".join(each if only else f"{n} x {each}" for each, n in sorted(counts.items()))
+        return told, max(length for _, length in answers)
+
+    def _send(self, attack: Attack) -> tuple[int, int]:
+        """Return status and length of an answer, 0 where there is none."""
         try:
-            answer = self._clients[HOSTILE].request(
+            answer = self._clients[attack.caller].request(
                 attack.method, attack.path, content=attack.body, headers=attack.headers
             )
         except httpx.TransportError:
@@ -220,24 +279,32 @@ class Callers:
         return answer.status_code, len(answer.content)
 
     @contextmanager
-    def asking(self) -> Iterator[list[float]]:
-        """Ask as the other tenant without a pause; yield how long each answer took."""
-        taken: list[float] = []
+    def asking(self) -> Iterator[tuple[list[float], list[float]]]:
+        """Ask as the other tenant, and for health, without a pause; yield how long each took."""
+        taken: tuple[list[float], list[float]] = ([], [])
         over = threading.Event()
 
-        def ask() -> None:
+        def ask(path: str, seconds: list[float]) -> None:
             while not over.is_set():
                 began = time.perf_counter()
-                self._clients[OTHER].get(f"/v1/tenants/{OTHER}").raise_for_status()
-                taken.append(time.perf_counter() - began)
+                answer = self._clients[OTHER].get(path)
+                seconds.append(time.perf_counter() - began)
+                if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:  # the other's own rate
+                    over.wait(float(answer.headers["Retry-After"]))
+                over.wait(PAUSE_SECONDS)
 
-        thread = threading.Thread(target=ask)
-        thread.start()
+        paths = (f"/v1/tenants/{OTHER}", "/v1/health")
+        threads = [
+            threading.Thread(target=ask, args=each) for each in zip(paths, taken, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
         try:
             yield taken
         finally:
             over.set()
-            thread.join()
+            for thread in threads:
+                thread.join()
 
 
 class Memory:
@@ -276,6 +343,36 @@ def furnish(platform: Platform) -> None:
             run_id=str(uuid.uuid4()), tenant_id=HOSTILE, requested_at=now, artifacts=artifacts
         )
         platform.runs.commit(Change(None, record))
+    furnish_wide(platform, now)
+
+
+def furnish_wide(platform: Platform, now: datetime) -> None:
+    """Store the runs of the tenant with all that one may have: a whole one, and many of some."""
+    vendors = [f"vendor_{number}" for number in range(MOST_VENDORS)]
+    kinds = (
+        "inbound/{}/feed.csv",
+        "normalized/{}/normalized.csv",
+        "inbound/{}/sku_map/sku_map.csv",
+    )
+    keys = ArtifactKeys(WIDE_RUN, WIDE)
+    with ThreadPoolExecutor(8) as many:
+        for kind in kinds:
+            places = [f"{keys.prefix}{kind.format(vendor)}" for vendor in vendors]
+            list(many.map(lambda key: platform.objects.put(key, b"x"), places))
+    artifacts = {f"normalized_{vendor}": "k" * 200 for vendor in vendors}
+    results = tuple(VendorResult(vendor, "found", now, 1, 5, 1, 4) for vendor in vendors)
+    ended = {"tenant_id": WIDE, "status": RunStatus.SUCCEEDED}
+    whole = RunRecord(run_id=WIDE_RUN, requested_at=now, vendor_results=results, **ended)
+    platform.runs.commit(Change(None, whole), platform.runs.writes.vendor_results(whole))
+    for number in range(RUNS_OF_SOME):
+        some = RunRecord(
+            run_id=str(uuid.uuid4()),
+            requested_at=now + timedelta(seconds=number + 1),
+            vendors=tuple(vendors[:100]),
+            artifacts=artifacts,
+            **ended,
+        )
+        platform.runs.commit(Change(None, some))
 
 
 def measure(stack: ApiStack, attack: Attack, callers: Callers) -> Harm:
@@ -284,9 +381,10 @@ def measure(stack: ApiStack, attack: Attack, callers: Callers) -> Harm:
     before = memory.start_over()
     with callers.asking() as taken:
         began = time.perf_counter()
-        status, length = callers.send(attack)
+        statuses, length = callers.send(attack)
         seconds = time.perf_counter() - began
-    return Harm(attack.name, status, length, seconds, memory.most() - before, max(taken))
+    growth = memory.most() - before
+    return Harm(attack.name, statuses, length, seconds, growth, *map(max, taken))
 
 
 def harms_of(chosen: Iterable[Attack]) -> list[Harm]:
@@ -310,7 +408,7 @@ def main() -> int:
     """Send them all once and print the table; exit status 1 where one did too much."""
     harms = harms_of(attacks())
     print(f"{tables.machine()}\n")
-    header = ("", "status", "answer bytes", "s", "growth MiB", "other's slowest s")
+    header = ("", "status", "answer bytes", "s", "growth MiB", "other's slowest s", "health s")
     print(tables.table(header, [harm.row() for harm in harms]))
     too_much = [harm.name for harm in harms if harm.is_too_much]
     print("\nover the limits: " + ("; ".join(too_much) or "none"))
