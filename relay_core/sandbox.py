@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -220,14 +219,12 @@ class SandboxPool:
     ) -> Any:
         """Return the result of a task; a process that has ended is replaced once.
 
-        The arguments and errors are those of ``Sandbox.run``; both processes share the clock.
+        The arguments and errors are those of ``Sandbox.run``.
         """
-        began = time.monotonic()
         try:
             return self._do(task, cpu_seconds, seconds, answer)
         except SandboxEndedError:
-            left = seconds and max(seconds - (time.monotonic() - began), _SHORTEST)
-            return self._do(task, cpu_seconds, left, answer)
+            return self._do(task, cpu_seconds, seconds, answer)
 
     def close(self) -> None:
         """End the processes that are idle; the next task starts another."""
@@ -266,7 +263,7 @@ def serve(line: int, modules: Sequence[str], memory_bytes: int) -> None:
 
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     if memory_bytes:  # Arrow's own allocator reserves a gigabyte, which the limit would count
-        os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
+        os.putenv("ARROW_DEFAULT_MEMORY_POOL", "system")
     for module in modules:
         importlib.import_module(module)
     _limit_memory(memory_bytes)
