@@ -88,6 +88,10 @@ CLIENT_COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("client.configs:config", "Check tenants' configs, store them, and get them back."),
     "tenant": ("client.tenants:tenant", "See how a tenant stands, delete it, restore it."),
     "keys": ("client.keys:keys", "Make keys of a tenant, see what they may do, and delete them."),
+    "secrets": (
+        "client.uploads:secrets",
+        "Keep secrets by which vendors' files are pulled; each is for one host.",
+    ),
     "feed-links": (
         "client.feeds:feed_links",
         "Make links to a tenant's feed for programs that take a plain URL, and revoke them.",

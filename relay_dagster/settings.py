@@ -80,6 +80,7 @@ _Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Befo
 _HostNames = Annotated[
     tuple[Annotated[str, AfterValidator(_host_name)], ...], BeforeValidator(_words)
 ]
+_Prefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*$")]
 _Url = Annotated[str, AfterValidator(_url)]
 _BaseUrl = Annotated[str, AfterValidator(_url), AfterValidator(lambda url: url.rstrip("/"))]
 
@@ -324,10 +325,18 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
         validation_alias="RELAY_RUN_TIMEOUT_SECONDS",
         description="of one attempt; `RUN_TIMEOUT`, which is final",
     )
+    given_secrets_prefix: _Prefix | None = Field(
+        None, validation_alias="RELAY_SECRETS_PREFIX", repr=False
+    )
     public_url: _BaseUrl | None = Field(None, validation_alias="RELAY_PUBLIC_URL")
     public_s3_endpoint_url: _BaseUrl | None = Field(
         None, validation_alias="RELAY_PUBLIC_S3_ENDPOINT_URL"
     )
+
+    @property
+    def secrets_prefix(self) -> str:
+        """What the names of tenants' secrets begin with in Secrets Manager."""
+        return self.given_secrets_prefix or f"relay/{self.environment}"
 
     @classmethod
     def from_env(

@@ -22,6 +22,7 @@ from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
 from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.aws.s3.object_store import ObjectStore
+from relay_dagster.aws.secrets import SecretStore
 from relay_dagster.aws.upload_queue import UploadQueue
 from relay_dagster.runs.poll_schedule import PollSchedule
 from relay_dagster.runs.retry_policy import RetryPolicy
@@ -45,6 +46,7 @@ class Platform:
     pauses: PauseStore
     api_keys: ApiKeyStore
     links: LinkStore
+    secrets: SecretStore
     webhooks: WebhookStore
     audit: AuditStore
     objects: ObjectStore
@@ -109,6 +111,7 @@ def connect(
         pauses=PauseStore(database),
         api_keys=ApiKeyStore(database),
         links=LinkStore(database),
+        secrets=SecretStore(database, settings.secrets_prefix),
         webhooks=WebhookStore(database),
         audit=AuditStore(database),
         objects=ObjectStore(clients, settings.artifact_bucket),

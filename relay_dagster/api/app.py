@@ -32,6 +32,7 @@ from relay_dagster.api.routes import (
     health,
     holds,
     runs,
+    secrets,
     statuses,
     tenants,
     uploads,
@@ -51,7 +52,7 @@ from relay_dagster.wiring import Platform, connect
 
 _ROUTES = (
     *(health, tenants, deletions, api_keys, statuses, config_checks),
-    *(config_schema, uploads, feeds, feed_links),
+    *(config_schema, uploads, secrets, feeds, feed_links),
     *(runs, explanations, holds, webhooks, webhook_deliveries, admin, audit),
 )
 """In the order in which the document has them."""

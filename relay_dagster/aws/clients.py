@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
 LONG_POLL_SECONDS = 5
@@ -121,6 +122,11 @@ class Clients:
             return str(self._client("sts", "sts").get_caller_identity()["Arn"])
         except (BotoCoreError, ClientError):
             return "unverified"
+
+    @property
+    def secrets(self) -> SecretsManagerClient:
+        """Secrets Manager."""
+        return self._client("secrets", "secretsmanager")
 
     @property
     def cloudwatch(self) -> CloudWatchClient:

@@ -4,17 +4,27 @@ The API's key does not go to S3, and the file does not go through the API.
 """
 
 import stat
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from relay_dagster.client.api_client import segment
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.links import send_file
-from relay_dagster.client.session import Session, command
-from relay_dagster.client.terminal import instant
+from relay_dagster.client.session import Session, Shown, Tenant, command
+from relay_dagster.client.terminal import TableView, instant
+from relay_dagster.wire.access import SecretList
 
 commands = typer.Typer()
+secrets = typer.Typer()
+_SECRETS = TableView(
+    {"name": "name", "host": "host", "created": "created_at", "changed": "updated_at"},
+    folded=("host",),
+    empty="the tenant has no secrets",
+)
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="The secret's.", show_default=False)]
 
 
 @command(commands)
@@ -96,3 +106,42 @@ def _name_of(path: Path) -> str:
 
 def _unreadable(path: Path, error: OSError) -> BadUsageError:
     return BadUsageError(f"{path}: {error.strerror or error}")
+
+
+# --- secrets, for pulls -------------------------------------------------------------------------
+
+
+@command(secrets)
+def put(
+    session: Session,
+    tenant: Tenant,
+    name: _Name,
+    host: Annotated[
+        str, typer.Option(help="host or host:port; it is sent nowhere else.", show_default=False)
+    ],
+) -> None:
+    """Keep a secret, which is read from standard input; one newline at its end does not count."""
+    if sys.stdin.isatty():
+        session.screen.complain("the secret is read from standard input; end it with Ctrl-D")
+    value = sys.stdin.read().removesuffix("\n").removesuffix("\r")
+    path = f"{_secrets_of(tenant)}/{segment(name)}"
+    session.api.send("PUT", path, json={"value": value, "host": host})
+    session.screen.say(f"secret {name} of {tenant} is kept, for {host} alone")
+
+
+@command(secrets, "list")
+def list_secrets(session: Session, tenant: Tenant) -> Shown:
+    """List a tenant's secrets: the host that each is for, and since when. No value is shown."""
+    found = session.api.ask(SecretList, "GET", _secrets_of(tenant))
+    return Shown(found, lambda: _SECRETS.show(session.screen, found.secrets))
+
+
+@command(secrets)
+def delete(session: Session, tenant: Tenant, name: _Name) -> None:
+    """Delete a secret, for good."""
+    session.api.send("DELETE", f"{_secrets_of(tenant)}/{segment(name)}")
+    session.screen.say(f"secret {name} of {tenant} is deleted")
+
+
+def _secrets_of(tenant_id: str) -> str:
+    return f"/v1/tenants/{segment(tenant_id)}/secrets"

@@ -57,6 +57,7 @@ class RemovalSteps:
             "runs": self.runs,
             "alarms": self.alarms,
             "items": self.items,
+            "secrets": self.secrets,
             "settings": self.settings,
         }
         """The names are stored with each deletion."""
@@ -120,6 +121,10 @@ class RemovalSteps:
     def items(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its lock, pointer, triggers, counts and outbox."""
         return Removed(self._tenant_data.remove_items(tenant_id, self._clock()))
+
+    def secrets(self, tenant_id: str, _: str | None = None) -> Removed:
+        """Remove its secrets; where it has none, nobody is asked."""
+        return Removed(self._platform.secrets.remove_all(tenant_id))
 
     def settings(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its keys, pause, webhooks and earlier configs."""

@@ -5,6 +5,7 @@ A key's secret is shown where the key is made, and once.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     Field,
+    SecretStr,
     Strict,
     StringConstraints,
     field_validator,
@@ -30,6 +32,8 @@ from relay_dagster.wire.base import (
     examples_of,
     page_example,
 )
+
+MAX_SECRET_BYTES = 16_384
 
 
 def _in_utc(instant: datetime) -> datetime:
@@ -153,6 +157,59 @@ class FeedLinkList(Answer):
     model_config = example(feed_links=examples_of(ListedFeedLink))
 
     feed_links: list[ListedFeedLink]
+
+
+def _host(text: str) -> str:
+    """Return a host, and its port if it is named, in small letters."""
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", text.strip())
+    if found is None or not 0 < int(found.group(2) or 1) < 65_536:
+        raise ValueError("must be a host, or host:port")
+    return text.strip().lower()
+
+
+def _of_bytes(value: SecretStr) -> SecretStr:
+    size = len(value.get_secret_value().encode("utf-8", "surrogatepass"))
+    if not 1 <= size <= MAX_SECRET_BYTES:
+        raise ValueError(f"must have 1 to {MAX_SECRET_BYTES:,} bytes")
+    return value
+
+
+class SecretOrder(Order):
+    """What `PUT` of a secret takes."""
+
+    model_config = example(value="Bearer 0f8f7d0e...", host="files.granite.example.com")
+
+    value: Annotated[SecretStr, AfterValidator(_of_bytes)] = Field(
+        description="For HTTPS the text of the Authorization header, for SFTP a password or an "
+        "OpenSSH private key; 1 to 16,384 bytes. It is never shown again."
+    )
+    host: Annotated[str, StringConstraints(max_length=300), AfterValidator(_host)] = Field(
+        description="`host` or `host:port`: it is sent nowhere else."
+    )
+
+
+class ListedSecret(Answer):
+    """A secret, without its value."""
+
+    model_config = example(
+        name="granite",
+        host="files.granite.example.com",
+        created_at="2026-03-01T12:00:00Z",
+        updated_at="2026-03-01T12:00:00Z",
+    )
+
+    name: str
+    host: str
+    created_at: datetime
+    updated_at: datetime = Field(description="Since when it has its value.")
+
+
+class SecretList(Answer):
+    """A tenant's secrets, by name."""
+
+    model_config = example(secrets=examples_of(ListedSecret))
+
+    secrets: list[ListedSecret]
 
 
 class AuditActor(Answer):

@@ -159,6 +159,7 @@ def call_of(script: str) -> tuple[str, str]:
     assert path is not None
     template = path.group(1)
     template = template.replace("acme_parts", "{tenant_id}")
+    template = template.replace("secrets/granite", "secrets/{name}")
     for name in ("run_id", "key_id", "webhook_id", "link_id"):
         template = template.replace(f"${name.upper()}", f"{{{name}}}")
     default = "POST" if " -d " in script else "GET"

@@ -112,3 +112,17 @@ def test_a_link_to_the_feed_is_made_listed_and_revoked(world: ClientWorld) -> No
     assert f"relay feed-links delete {TENANT} {listed['link_id']}" in made.stderr
     assert world.relay("feed-links", "delete", TENANT, listed["link_id"]).exit_code == 0
     assert "LINK_NOT_FOUND" in world.relay("feed-links", "delete", TENANT, "abc").stderr
+
+
+def test_a_secret_is_read_from_standard_input(world: ClientWorld) -> None:
+    world.api.store_config()
+    assert world.relay("secrets", "list", TENANT).stderr == "the tenant has no secrets\n"
+    host = ("--host", "granite.example.com")
+    put = world.relay("secrets", "put", TENANT, "granite", *host, stdin="Bearer 0f8f\r\n")
+    assert put.exit_code == 0, put.output
+    kept = world.platform.secrets.get(TENANT, "granite")
+    assert kept is not None
+    assert (kept.value, kept.host) == ("Bearer 0f8f", "granite.example.com")
+    assert "granite.example.com" in world.relay("secrets", "list", TENANT).stdout
+    assert world.relay("secrets", "delete", TENANT, "granite").exit_code == 0
+    assert "SECRET_NOT_FOUND" in world.relay("secrets", "delete", TENANT, "granite").stderr

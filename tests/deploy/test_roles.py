@@ -151,6 +151,7 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
             "/v1/admin/pause",
             f"/v1/tenants/{TENANT}/publications",
             f"/v1/tenants/{TENANT}/feed-links",
+            f"/v1/tenants/{TENANT}/secrets",
             f"/v1/runs?tenant_id={TENANT}&status=SUCCEEDED",
             f"/v1/runs/{done}",
             f"/v1/runs/{done}/artifacts",
@@ -170,6 +171,11 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
         link = client.post(f"/v1/tenants/{TENANT}/feed-links", json={"name": "shop"}).json()
         assert world.with_key(None).get(link["url"].removeprefix(PUBLIC)).status_code == 200
         client.delete(f"/v1/tenants/{TENANT}/feed-links/{link['link_id']}")
+        secret = f"/v1/tenants/{TENANT}/secrets/granite"
+        for _ in range(2):
+            order = {"value": "v", "host": "granite.example.com"}
+            assert client.put(secret, json=order).status_code == 204
+        assert client.delete(secret).status_code == 204
         administer(client)
         close_and_restore(client)
         be_told(client)

@@ -51,10 +51,10 @@ class ClientWorld:
     def platform(self) -> Platform:
         return self.api.platform
 
-    def relay(self, *arguments: str, **environment: str) -> Told:
+    def relay(self, *arguments: str, stdin: str | None = None, **environment: str) -> Told:
         """Run a command with an admin's key."""
         variables = {"RELAY_API_URL": self.url, "RELAY_API_KEY": ADMIN, **environment}
-        result = CliRunner(env=variables).invoke(cli.app, arguments)
+        result = CliRunner(env=variables).invoke(cli.app, arguments, input=stdin)
         logged = '{"'
         told = [x for x in result.stderr.splitlines(keepends=True) if not x.startswith(logged)]
         return Told(result.exit_code, result.stdout, "".join(told))

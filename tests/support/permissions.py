@@ -19,7 +19,16 @@ from support.deployment import properties
 
 _EVENT, _NOTE = "provide-client-params", "permissions"
 _SIGNING, _FORM = "before-sign.s3.PutObject", "s3-presign-post-fields"
-CLIENTS = ("cloudwatch", "dynamodb", "dynamodb_heartbeats", "s3", "s3_links", "sqs", "sqs_polling")
+CLIENTS = (
+    "cloudwatch",
+    "dynamodb",
+    "dynamodb_heartbeats",
+    "s3",
+    "secrets",
+    "s3_links",
+    "sqs",
+    "sqs_polling",
+)
 _S3_ACTIONS = {
     "HeadBucket": "ListBucket",
     "ListObjectsV2": "ListBucket",
@@ -116,6 +125,13 @@ class Calls:
         named = [f"{alarms}:{name}" for name in params.get("AlarmNames", [])]
         for resource in named or ["*"]:
             yield Need(f"cloudwatch:{operation}", resource)
+
+    def _secretsmanager(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
+        name = params["Name"] if operation == "CreateSecret" else params["SecretId"]
+        prefix = self.platform.settings.secrets_prefix
+        arn = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret"
+        place = name.replace(prefix, "relay/${EnvironmentName}", 1)
+        yield Need(f"secretsmanager:{operation}", f"{arn}:{place}")
 
     def _dynamodb(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
         if operation == "TransactWriteItems":

@@ -38,6 +38,7 @@ from relay_dagster.aws.dynamodb.tenant_errors import (
     UploadQuotaExceededError,
     VersionMismatchError,
 )
+from relay_dagster.aws.secrets import SecretsUnavailableError
 from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
@@ -57,6 +58,7 @@ _MAX_TOLD = 10
 _log = event_log()
 
 _FAMILIES = (
+    SecretsUnavailableError,
     *(RelayError, RunError, TenantStoreError, WebhookError, ExternalServiceError),
     BadCursorError,
 )

@@ -12,6 +12,7 @@ Each table has one key, ``pk``, whose prefix says what an item is:
   not settled yet, the triggers and the events that are not delivered yet (sparse, in shards).
 * tenants table: ``TENANT#<tenant_id>`` (the latest version), ``CONFIG#<tenant_id>#<version>``,
   ``KEY#<key_id>`` and ``LINK#<link_id>`` (a tenant's API key, a link, as digests),
+  ``SECRET#<tenant_id>#<name>`` (what is shown of a secret),
   ``KEYS#<tenant_id>`` (the keys' ids), ``WEBHOOKS#<tenant_id>`` (all its webhooks, with their
   secrets), ``PAUSE#<tenant_id>`` (``PAUSE#`` for all), ``DELETION#<tenant_id>`` (how far its
   deletion is; in the end the tombstone). Indexes: tenants by the time their first config was
@@ -67,7 +68,7 @@ SHARDS = 4
 
 # What keys begin with that are read back.
 RUN, KEY_OF_TENANT, TRIGGER, DELETION = "RUN#", "KEY#", "TRIGGER#", "DELETION#"
-LINK = "LINK#"
+LINK, SECRET = "LINK#", "SECRET#"
 
 
 # --- keys of the runs table ---------------------------------------------------------------------
@@ -149,6 +150,11 @@ def api_key_key(key_id: str) -> str:
 def api_keys_key(tenant_id: str) -> str:
     """Return the key of the ids of a tenant's API keys."""
     return f"KEYS#{tenant_id}"
+
+
+def secret_key(tenant_id: str, name: str) -> str:
+    """Return the key of what is shown of a tenant's secret."""
+    return f"{SECRET}{tenant_id}#{name}"
 
 
 def link_key(link_id: str) -> str:

@@ -28,6 +28,15 @@ class LinkQuotaExceededError(TenantStoreError):
         super().__init__(f"tenant {tenant_id} has {most} links, the most it may have; revoke one")
 
 
+class SecretQuotaExceededError(TenantStoreError):
+    """The tenant has as many secrets as it may have."""
+
+    error_code = "SECRET_QUOTA_EXCEEDED"
+
+    def __init__(self, tenant_id: str, most: int) -> None:
+        super().__init__(f"tenant {tenant_id} has {most} secrets, the most it may have; delete one")
+
+
 class UnknownTenantError(TenantStoreError):
     """The tenant has no config."""
 
