@@ -35,6 +35,8 @@ class ReportEntry:
     vendor_id: str | None = None
     sku: str | None = None
     row_number: int | None = None
+    line: int | None = None
+    sheet_row: int | None = None
     column: str | None = None
     value: str | None = None
     row_data: Mapping[str, str] | Sequence[str] | None = None

@@ -43,7 +43,8 @@ from relay_core.ingest.csv_records import (
     skip_lines,
 )
 from relay_core.ingest.decoding import Buffer, decode_feed
-from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
+from relay_core.ingest.feed import MalformedRecords, ParsedFeed, RecordPlaces, TextBatch
+from relay_core.ingest.line_numbers import physical_lines
 
 _BLOCK = 6 << 20
 _MAX_BLOCK = (1 << 31) - 1
@@ -125,7 +126,14 @@ class _Records:
     def parsed(self, headers: tuple[str, ...], position: int, *, first_row: int) -> ParsedFeed:
         self._headers, self._before = headers, first_row - 1
         self._shown = shown_cells(headers, self._parser, self._limits)
-        return ParsedFeed(headers, self._batches(self._text[position:], len(headers)))
+
+        def lines(numbers: Sequence[int]) -> list[int]:
+            ordinals = [number - self._before for number in numbers]
+            found = physical_lines(self._text, self._scanner, position, ordinals)
+            return [self._parser.skip_lines + line for line in found]
+
+        batches = self._batches(self._text[position:], len(headers))
+        return ParsedFeed(headers, batches, places=RecordPlaces("line", lines))
 
     def _batches(self, body: memoryview, wanted: int) -> Iterator[TextBatch | MalformedRecords]:
         """Yield all records."""

@@ -106,6 +106,15 @@ class RecordScanner:
             fields, position = self.record(text, position)
             yield fields
 
+    def may_open(self, text: bytes) -> bool:
+        """Return whether a field of a text may be quoted."""
+        return self._quoting and b'"' in text
+
+    def record_end(self, text: memoryview, position: int) -> int:
+        """Return where the record behind the one at ``position`` may begin."""
+        end = _end(self._whole_record, text, position)
+        return self.record(text, position)[1] if end == position else end
+
     def widths(self, text: memoryview) -> Iterator[int]:
         """Yield how many fields each record has; empty lines are left out.
 

@@ -5,8 +5,9 @@ A reader takes a feed's bytes and its parser's options. It trims and judges no c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +74,30 @@ class MalformedRecords:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordPlaces:
+    """Where records stand in a file that people open.
+
+    Attributes:
+        name: what is counted.
+        find: returns the place of each of some records, by their numbers, which are in order.
+    """
+
+    name: Literal["line", "sheet_row"]
+    find: Callable[[Sequence[int]], Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class SheetRows:
+    """The rows of a sheet in which records stand: so many stand before the first."""
+
+    before: int
+
+    def __call__(self, numbers: Sequence[int]) -> Sequence[int]:
+        """Return the row of each record."""
+        return [number + self.before for number in numbers]
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedFeed:
     """A feed's headers, as they stand in the file, and its records.
 
@@ -81,8 +106,10 @@ class ParsedFeed:
         batches: walked once. The records that fit come in their order, and so do those of any
             other width.
         size: the bytes of its text once it is unpacked; 0 where its cells alone have texts.
+        places: of records in the file; None where people open no lines or rows.
     """
 
     headers: tuple[str, ...] | None
     batches: Iterator[TextBatch | MalformedRecords] = field(default_factory=lambda: iter(()))
     size: int = 0
+    places: RecordPlaces | None = None

@@ -52,7 +52,7 @@ class ReadFeed:
         parser = cast("ParserConfig", SimpleNamespace(**self.parser))
         read = read_parquet if parser.format == "parquet" else read_workbook
         parsed = read(data, parser, self.limits)
-        yield parsed.headers
+        yield parsed.headers, parsed.places
         yield from parsed.batches
 
 

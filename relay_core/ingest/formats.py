@@ -42,7 +42,8 @@ def read_apart(
         most = 2 * limits.feed_bytes + _OWN_BYTES
         sandbox = Sandbox(MODULES, memory_bytes=min(most, limits.reader_bytes or most))
     results = _results(sandbox, memoryview(data), parser, limits)
-    return ParsedFeed(next(results), results)
+    headers, places = next(results)
+    return ParsedFeed(headers, results, places=places)
 
 
 def may_read_apart(parser: ParserConfig) -> bool:

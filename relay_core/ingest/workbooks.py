@@ -25,7 +25,7 @@ from relay_core.ingest.cell_sizes import (
 from relay_core.ingest.column_mapping import shown_cells
 from relay_core.ingest.compression import BROKEN, ZIP, open_archive, too_much
 from relay_core.ingest.decoding import Buffer
-from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
+from relay_core.ingest.feed import MalformedRecords, ParsedFeed, RecordPlaces, SheetRows, TextBatch
 from relay_core.ingest.ods import OdsBook
 from relay_core.ingest.workbook_cells import Cell, Row
 from relay_core.ingest.workbook_parts import protected_workbook
@@ -68,7 +68,10 @@ def read_workbook(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedF
     book = open_book(data, parser.format, limits, padded=parser.padded_numbers)
     sheet = _SheetRows(book.rows(_place_of(book.sheets, parser.sheet)), parser, limits)
     headers = sheet.headers()
-    return ParsedFeed(None) if headers is None else ParsedFeed(headers, sheet.batches(headers))
+    if headers is None:
+        return ParsedFeed(None)
+    places = RecordPlaces("sheet_row", SheetRows(sheet.before))
+    return ParsedFeed(headers, sheet.batches(headers), places=places)
 
 
 def open_book(data: Buffer, format: str, limits: Limits, *, padded: bool = False) -> Book:
@@ -142,7 +145,7 @@ class _SheetRows:
     def __init__(self, rows: Iterator[Row], parser: ParserConfig, limits: Limits) -> None:
         self._rows, self._parser, self._limits = rows, parser, limits
         self._left = limits.feed_bytes
-        self._before = parser.skip_lines  # records count from there
+        self.before = parser.skip_lines  # records count from there
 
     def headers(self) -> tuple[str, ...] | None:
         """Return the names of the columns; None where every row is blank."""
@@ -151,7 +154,7 @@ class _SheetRows:
         for number, cells in self._rows:
             width = _width(cells)
             if number > self._parser.skip_lines and width:
-                self._before = number - 1
+                self.before = number - 1
                 headers = tuple(_texts(cells, width))
                 refuse_too_many_columns(headers, self._limits)
                 refuse_large_header(headers, self._limits)
@@ -167,10 +170,10 @@ class _SheetRows:
             if number <= self._parser.skip_lines:
                 continue
             size += self._size(number, cells, headers)
-            if not batch.take(number - self._before, cells):
+            if not batch.take(number - self.before, cells):
                 texts = _texts(cells, _width(cells))
                 size += self._count(len(texts))
-                batch.malformed[number - self._before] = texts
+                batch.malformed[number - self.before] = texts
             if size > _BYTES or len(batch.fitting) + len(batch.malformed) >= most:
                 yield from batch.records(shown)
                 batch, size = _Batch(width), 0
@@ -186,7 +189,7 @@ class _SheetRows:
         for column, text, _ in cells:
             size = len(text) if text.isascii() else len(text.encode())
             if size > self._limits.cell_bytes:
-                raise large_cell(number - self._before, column + 1, headers, self._limits)
+                raise large_cell(number - self.before, column + 1, headers, self._limits)
             total += size
         return self._count(total)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import attrgetter
 
@@ -20,7 +20,7 @@ from relay_core.columnar.text import Bools, Ints, Rows, trim, with_nulls
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS, RejectionCodes
 from relay_core.domain.limits import Limits, ReportRoom
-from relay_core.ingest.feed import MalformedRecords, TextBatch
+from relay_core.ingest.feed import MalformedRecords, RecordPlaces, TextBatch
 from relay_core.normalize.rejection_causes import CauseLog
 from relay_core.normalize.rejection_entries import (
     RejectedRows,
@@ -48,6 +48,7 @@ class RejectionLog:
         headers: its feed's.
         reader: how its cells are read.
         limits: the room for entries and causes.
+        places: of records in the file.
         counts: how many faults of each code there are.
         records: how many records are rejected.
         malformed: how many of them do not fit the header, or are no records.
@@ -59,6 +60,7 @@ class RejectionLog:
     headers: Sequence[str]
     reader: RowReader
     limits: Limits
+    places: RecordPlaces | None = None
     counts: Counter[str] = field(default_factory=Counter)
     records: int = 0
     malformed: int = 0
@@ -200,8 +202,12 @@ class RejectionLog:
             for records in self._shown_malformed
         )
         lines: list[str] = []
-        size = 0
+        size, places = 0, self._places()
         for entry in heapq.merge(*of_rows, sorted(of_malformed, key=by_row), key=by_row):
+            if entry.row_number in places and self.places is not None:
+                place = places[entry.row_number]
+                is_line = self.places.name == "line"
+                entry = replace(entry, line=place) if is_line else replace(entry, sheet_row=place)
             line = entry.as_json()
             size += len(line.encode())
             if len(lines) == room.entries or size > room.size:
@@ -209,6 +215,17 @@ class RejectionLog:
             lines.append(line)
         room.take(len(lines), size)
         return tuple(lines)
+
+    def _places(self) -> dict[int | None, int]:
+        """Return the places in the file of records that are reported, where they differ."""
+        reported = (*self._rejected, *self._repeated)
+        parts = [each.numbers for each in reported]
+        parts += [each.row_numbers for each in self._shown_malformed]
+        if self.places is None or not parts:
+            return {}
+        numbers = np.unique(np.concatenate(parts)).tolist()
+        found = zip(numbers, self.places.find(numbers), strict=True)
+        return {number: place for number, place in found if place != number}
 
     def _write_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -84,7 +84,14 @@ def row_entries(vendor_id: str, rejected: RejectedRows) -> Iterator[ReportEntry]
                     cell = judged[column][place] if column in judged else None
                     message = explain(fault, column, strip(cell or ""))
                     yield ReportEntry(
-                        str(fault), message, vendor_id, sku or None, number, column, cell, row_data
+                        str(fault),
+                        message,
+                        vendor_id,
+                        sku or None,
+                        number,
+                        column=column,
+                        value=cell,
+                        row_data=row_data,
                     )
 
 

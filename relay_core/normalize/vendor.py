@@ -172,7 +172,7 @@ def read_rows(
     Raises:
         FeedUnreadableError: the feed's structure is broken.
     """
-    log = RejectionLog(vendor_id, parsed.headers or (), reader, limits)
+    log = RejectionLog(vendor_id, parsed.headers or (), reader, limits, parsed.places)
     kept = columns if again is None else {*columns, "row_number"}
     rows = ReadRows(vendor_id, warnings, log, kept, again)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from reference_runs import EngineRun, run_document
+from relay_core.ingest import line_numbers
 from support.builders import config_document, feed, vendor_document
+from support.workbooks import text_row, workbook
 
 POLICY = {"max_invalid_rows": 99, "max_invalid_row_pct": "1.0"}
 
@@ -228,3 +231,46 @@ def test_a_quote_is_a_character_where_quoting_is_off() -> None:
     assert done.outcome.invalid_rows == (
         b'vendor_id,row_number,error_codes,raw\nvendor_1,3,column_count,"B,1,""x""""y"",""z"""""""\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        ("sku,quantity_available\nA,x\n", {}, [(2, None)]),
+        ("list\n\nsku,quantity_available\nA,x\n", {"skip_lines": 2}, [(2, 4)]),
+        ("\nsku,quantity_available\r\n\r\nA,x\rB,1\r\n\r\nC,y", {}, [(2, 4), (4, 7)]),
+        ('sku,quantity_available\n"A\n\n",x\n\n"B",y\n', {}, [(2, None), (3, 6)]),
+        ('sku,quantity_available\n\n"A,x\nB,y\n', {"quoting": False}, [(2, 3), (3, 4)]),
+        ("A,x\n\nB\n", {"columns": ["sku", "quantity_available"]}, [(1, None), (2, 3)]),
+    ],
+)
+def test_an_entry_has_the_line_of_its_record_where_that_is_another_number(
+    text: str, options: dict[str, Any], expected: list[tuple[int, int | None]]
+) -> None:
+    entries = entries_of(text.encode(), **options)
+
+    assert [(entry["row_number"], entry.get("line")) for entry in entries] == expected
+    keys = list(entries[-1])
+    assert "line" not in keys or keys[keys.index("row_number") + 1] == "line"
+
+
+def entries_of(data: bytes, **options: Any) -> list[dict[str, Any]]:
+    (vendor,) = run(data, **options).normalized
+    return [json.loads(entry) for entry in vendor.entries]
+
+
+def test_an_entry_of_a_workbook_has_the_row_of_its_sheet() -> None:
+    rows = text_row(1, "List") + text_row(3, "sku", "quantity_available") + text_row(4, "A", "x")
+    (entry,) = entries_of(workbook(rows), format="xlsx", skip_lines=1)
+    assert (entry["row_number"], entry["sheet_row"]) == (2, 4)
+
+
+def test_lines_are_found_beyond_the_first_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_numbers, "_WINDOW", 16)
+    rows = [f"K{n},{'x' if n % 7 == 0 else 1}" + "\n" * (n % 3) for n in range(1, 60)]
+    rows[30] = '"K\n31",1'
+
+    text = "\n".join(["sku,quantity_available", *rows]).split("\n")
+    assert [
+        entry["line"] for entry in entries_of(feed(*rows, header="sku,quantity_available"))
+    ] == [place for place, line in enumerate(text, 1) if line.endswith(",x")]
