@@ -40,11 +40,11 @@ from relay_core.ingest.csv_records import (
     UnclosedQuoteError,
     line_number,
     one_byte_delimiter,
+    physical_lines,
     skip_lines,
 )
 from relay_core.ingest.decoding import Buffer, decode_feed
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, RecordPlaces, TextBatch
-from relay_core.ingest.line_numbers import physical_lines
 
 _BLOCK = 6 << 20
 _MAX_BLOCK = (1 << 31) - 1
