@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.sitting import ROOT
+
+pytestmark = pytest.mark.integration
 
 
 def printed_by(module: str, *options: str) -> str:
