@@ -196,6 +196,7 @@ class RunStages:
         last_good: what may stand in for vendors in failure.
         overrides: what the run uses of the tenant's, by SKU.
         config_version: the config's; None where it has none, as in a local run.
+        on_normalized: is given each vendor that is used, before they are merged.
     """
 
     config: TenantConfig
@@ -209,6 +210,7 @@ class RunStages:
     last_good: LastGoodFeeds = field(default=NO_LAST_GOOD)
     overrides: Sequence[Override] = ()
     config_version: int | None = None
+    on_normalized: Callable[[NormalizedVendor], None] = lambda _: None
 
     @property
     def limits(self) -> Limits:
@@ -239,6 +241,8 @@ class RunStages:
         if self.findings.failure is not None:
             return None
         with within(Stage.MERGE_PRICE):
+            for vendor in self.findings.normalized:
+                self.on_normalized(vendor)
             merged = self.merge()
         if merged.failure is not None:
             return None

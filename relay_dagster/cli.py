@@ -278,7 +278,7 @@ def dlq_list() -> None:
 
     from relay_dagster.client.terminal import plain
 
-    table = Table("run_id", "tenant_id", "status", "error_code", "cause", "since")
+    table = Table("run_id", "tenant_id", "status", "error_code", "cause", "since", "message_id")
     for dead in _dead_letters().all():
         record, job = dead.record, dead.job
         cells = (
@@ -288,6 +288,7 @@ def dlq_list() -> None:
             (record.error_code if record else None) or "-",
             dead.cause,
             f"{dead.since:%Y-%m-%d %H:%M:%S}Z" if dead.since else "-",
+            dead.message_id or "-",
         )
         # Anybody may have written them: no markup, and nothing that steers the terminal.
         table.add_row(*(Text(plain(cell)) for cell in cells))
@@ -302,10 +303,14 @@ def dlq_redrive(run_id: RunId) -> None:
 
 
 @dlq.command("discard")
-def dlq_discard(run_id: RunId) -> None:
+def dlq_discard(
+    name: Annotated[
+        str, typer.Argument(metavar="RUN_ID|MESSAGE_ID", help="The run, or the message itself.")
+    ],
+) -> None:
     """Remove a dead letter; its run stays as it ended."""
-    _or_why_not(lambda: _dead_letters().discard(run_id))
-    typer.echo(f"the message of run {run_id} is deleted")
+    _or_why_not(lambda: _dead_letters().discard(name))
+    typer.echo(f"the message of run {name} is deleted")
 
 
 def _dead_letters() -> "DeadLetters":

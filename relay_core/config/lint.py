@@ -22,7 +22,6 @@ from relay_core.config import (
 from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT
 from relay_core.domain.errors import ConfigFault
 
-_DOUBTFUL_MARGIN = Decimal(1)
 _TOLERANT_SHARE = Decimal("0.5")
 _TOLERANT_ROWS = 100
 _SHAREABLE = {"sku", "vendor_sku"}
@@ -57,13 +56,6 @@ def plain(number: Decimal) -> str:
 
 
 def _of_pricing(pricing: PricingConfig) -> Iterator[ConfigFault]:
-    margin = pricing.base_margin_pct
-    if margin >= _DOUBTFUL_MARGIN:
-        percent, meant = plain(margin * 100), plain(margin / 100)
-        yield ConfigFault(
-            "pricing.base_margin_pct",
-            f"{plain(margin)} means {percent} %; {meant} is {plain(margin)} %",
-        )
     if not pricing.min_price:
         yield ConfigFault(
             "pricing.min_price",

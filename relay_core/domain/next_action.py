@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from relay_core.domain.codes import INVALID_CONFIG, FailureCode
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import VENDOR_ROWS, listed
@@ -17,12 +19,21 @@ def next_action(failure: RunFailure) -> str:
         return _BY_OPERATORS[failure.error_code]
     else:
         action = _ACTIONS.get(failure.error_code, "Do what error_message says")
+        if failure.error_code in _OF_FILES and _OTHER_KIND.search(failure.error_message):
+            action = "Do what error_message says of the file of {vendors}, which is another kind"
         names = listed(failure.vendors, ", ", len(failure.vendors))
         noun = "vendor" if len(failure.vendors) == 1 else "vendors"
         what = action.format(vendors=f"{noun} {names}" if names else "the vendors")
     return f"{what}, then start a new run."
 
 
+_OF_FILES = (
+    FailureCode.DECODE_ERROR,
+    FailureCode.MISSING_REQUIRED_COLUMNS,
+    FailureCode.INVALID_INPUT,
+)
+_OTHER_KIND = re.compile(r": the file is [^;]+; |: the workbook has a password; ")
+"""Of a message that names the kind of a file, which no option of its parser mends."""
 _ACTIONS: dict[str, str] = {
     FailureCode.MISSING_TENANT_CONFIG: "Store a config of the tenant",
     FailureCode.UNSUPPORTED_SCHEMA_VERSION: (
@@ -45,8 +56,8 @@ _ACTIONS: dict[str, str] = {
         "error_message says"
     ),
     FailureCode.MISSING_REQUIRED_COLUMNS: (
-        "Map the headers that the file of {vendors} has in parser.column_map, as relay config "
-        "check proposes"
+        "Map the headers that the file of {vendors} has in parser.column_map, as a check of the "
+        "file proposes"
     ),
     FailureCode.INVALID_INPUT: "Upload the file of {vendors} mended as error_message says",
     FailureCode.NO_ROWS_PARSED: (

@@ -108,6 +108,37 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """Something that is valid and probably not meant.
+
+    Attributes:
+        code: the kind; ``config`` where the config alone tells.
+        path: the place in the config that would change it.
+        vendor_id: whose rows it is about; None where it is about none.
+        count: of how many rows.
+        samples: the first of them that differ, at most five.
+        message: what will happen, and what to do.
+    """
+
+    code: str
+    path: str
+    vendor_id: str | None
+    count: int | None
+    samples: tuple[str, ...] | None
+    message: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the doubt as answers show it."""
+        samples = None if self.samples is None else list(self.samples)
+        return {**asdict(self), "samples": samples}
+
+    def __str__(self) -> str:
+        """Return the doubt as a line."""
+        shown = f" ({', '.join(self.samples)})" if self.samples else ""
+        return f"{self.path}: {self.message}{shown}"
+
+
+@dataclass(frozen=True, slots=True)
 class VendorResult:
     """The result of a run for one vendor.
 

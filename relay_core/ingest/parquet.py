@@ -7,6 +7,7 @@ Values become the text that a feed has for them: exact, and without an exponent.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,12 @@ def read_parquet(data: Buffer, parser: ParserConfig, limits: Limits) -> ParsedFe
     headers = tuple(schema.names)
     refuse_too_many_columns(headers, limits)
     refuse_large_header(headers, limits)
+    repeated = [name for name, count in Counter(headers).items() if count > 1]
+    if repeated:
+        raise FeedUnreadableError(
+            FailureCode.INVALID_INPUT,
+            f"columns occur more than once: {', '.join(map(shorten, repeated))}; write each once",
+        )
     used = set(plan_columns(headers, parser).used)
     wrong = [each for place, each in enumerate(schema) if place in used and not _is_text(each.type)]
     if wrong:

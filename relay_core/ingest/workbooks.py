@@ -35,7 +35,7 @@ from relay_core.ingest.xlsx import XlsxBook
 if TYPE_CHECKING:  # a process that reads loads no pydantic
     from relay_core.config import ParserConfig
 
-_OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BYTES, _CELLS = 8 << 20, 4 << 20
 """About how many bytes of text, and at most how many cells, a batch has."""
 
@@ -100,7 +100,7 @@ def workbook_format(data: Buffer) -> str | None:
         FeedUnreadableError: ``DECODE_ERROR``: it is a workbook with a password.
     """
     view = memoryview(data)
-    if view[: len(_OLE2)] == _OLE2:
+    if view[: len(OLE2)] == OLE2:
         if "EncryptedPackage".encode("utf-16-le") in bytes(view):
             raise protected_workbook()
         return "xls"

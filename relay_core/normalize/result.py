@@ -38,6 +38,7 @@ class NormalizedVendor:
         total_rows: how many rows its feed has.
         invalid_rows: how many of them are refused.
         duplicates: in place of how many another row stands for their SKU, where nothing is merged.
+        last_sku: that of its last record that fits the header; None without one.
         fault_counts: how many faults of each code its rows have.
         causes: what of them is refused alike.
         held: some numbers that hold, as they are written, by column; where there are causes.
@@ -56,6 +57,7 @@ class NormalizedVendor:
     total_rows: int = 0
     invalid_rows: int = 0
     duplicates: int = 0
+    last_sku: str | None = None
     fault_counts: Mapping[str, int] = field(default_factory=dict)
     causes: tuple[Cause, ...] = ()
     held: Mapping[str, Sequence[str]] = field(default_factory=dict)

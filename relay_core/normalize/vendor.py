@@ -288,6 +288,7 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         total_rows=len(rejected) + log.malformed,
         invalid_rows=log.records,
         skipped=rows.skipped,
+        last_sku=texts["sku"][-1].as_py() if "sku" in texts and len(texts["sku"]) else None,
         fault_counts=dict(log.counts),
         causes=tuple(log.causes.causes()),
         held=log.held,

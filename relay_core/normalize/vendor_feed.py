@@ -17,6 +17,7 @@ from relay_core.ingest.decoding import Buffer
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.formats import open_feed
 from relay_core.ingest.sku_map import read_sku_map
+from relay_core.normalize.file_kinds import with_kind
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader, to_microseconds
 from relay_core.normalize.vendor import ReadRows, read_rows
@@ -88,7 +89,7 @@ def read_feed(
             again=again if vendor.duplicate_skus == "refuse" else None,
         )
     except FeedUnreadableError as error:
-        found = size.judge(error)
+        found = with_kind(size.judge(error), feed.data, vendor.parser.format)
         fault = unreadable_feed(vendor.vendor_id, feed.file_name, found)
         return NormalizedVendor(vendor.vendor_id, VendorStatus.FAILED, fault=fault)
     finally:

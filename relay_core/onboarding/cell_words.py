@@ -18,7 +18,8 @@ _NOTHING = frozenset(
     ("-", "--", "---", "n/a", "na", "n.a.", "#n/a", "null", "none", "nil", "nan", "k.a.", "n.v.")
 )
 _NUMBER = re.compile(r"[+-]?[\d.,'\s]+")
-_SHOWN = 3
+MAX_WORDS = 200
+"""So many words for quantities a parser may have."""
 
 
 def guess_null_values(
@@ -54,8 +55,9 @@ def quantity_word_notes(
             if not _NUMBER.fullmatch(text) and not is_read(column, text, parser, zone)
         )
         if words:
-            named = ", ".join(f"{shorten(word, 40)} ({n})" for word, n in words.most_common(_SHOWN))
-            more = f", and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+            shown = words.most_common(MAX_WORDS)
+            named = ", ".join(f"{shorten(word, 40)} ({n})" for word, n in shown)
+            more = f", and {len(words) - MAX_WORDS} more" if len(words) > MAX_WORDS else ""
             yield (
                 f"{column} holds {named}{more}: give each a number in parser.quantity_words, "
                 "or have the cells corrected"

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay_core.config import ParserConfig
+from relay_core.domain.records import Doubt
 
-MAX_ROWS = 200
-"""The default number of rows that a check reads."""
+MAX_ROWS = 5_000
+"""Guesses are made of so many rows; a file that is too large to be read whole is judged by them."""
 _PRICED = frozenset(("cost", "price"))
 
 
@@ -37,6 +38,23 @@ class MissingHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A header that could be a column.
+
+    Attributes:
+        header: the file's.
+        score: how like its name is to those of the column, 0 to 1, two places.
+        samples: the first cells under it that differ.
+        median: the middle one of its amounts, for a price; empty for others.
+    """
+
+    header: str
+    score: float
+    samples: tuple[str, ...] = ()
+    median: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownColumn:
     """A column that no header surely is, though offers need it, or the config maps it.
 
@@ -44,7 +62,7 @@ class UnknownColumn:
     """
 
     column: str
-    candidates: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +108,8 @@ class FeedCheck:
         unknown: the columns that are missing with the changes, too; people have to name them.
         currencies: the currencies that amounts name.
         notes: other decisions that are left to people.
+        whole: whether ``best`` is of the whole file.
+        doubts: what of its rows is probably not meant.
     """
 
     as_sent: Reading
@@ -100,6 +120,8 @@ class FeedCheck:
     unknown: tuple[UnknownColumn, ...] = ()
     currencies: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    whole: bool = False
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def best(self) -> Reading:

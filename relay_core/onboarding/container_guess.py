@@ -28,7 +28,6 @@ _UNPACKED = 1 << 20
 """So much of a packed text is looked at."""
 SAMPLE_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
 """What a file that must be unpacked whole may unpack to."""
-_NO_FEED = ((b"%PDF", "a PDF"),)
 
 
 def unpacked(feed: FeedSample) -> FeedSample:
@@ -37,9 +36,6 @@ def unpacked(feed: FeedSample) -> FeedSample:
     Raises:
         FeedUnreadableError: it is of no kind that can be read, too large to be looked at, damaged.
     """
-    kind = next((kind for mark, kind in _NO_FEED if feed.data.startswith(mark)), None)
-    if kind is not None:
-        raise _unreadable(f"the file is {kind}; export it as CSV, or save it as .xlsx")
     packed = compression_of(feed.data, "auto")
     if packed == "zip" or feed.data.startswith((PARQUET, OLE2)):
         if not feed.is_whole:

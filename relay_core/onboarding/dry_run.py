@@ -5,7 +5,8 @@ They go through the engine, as a run's rows do; here is only what people are tol
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.text import is_empty, trim, word_index
-from relay_core.config import LoadContext, ParserConfig, TenantConfig
+from relay_core.config import LoadContext, ParserConfig, TenantConfig, VendorConfig
 from relay_core.domain.cell_rules import strip
 from relay_core.domain.columns import REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
@@ -27,28 +28,60 @@ from relay_core.ingest.column_mapping import (
 )
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.formats import open_feed
+from relay_core.ingest.sku_map import SkuMap
+from relay_core.merge.best_offer import columns_to_merge
+from relay_core.normalize.file_kinds import with_kind
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader
+from relay_core.normalize.vendor import ReadAgain, sorted_rows
 from relay_core.normalize.vendor import read_rows as normalize_rows
-from relay_core.normalize.vendor import sorted_rows
 from relay_core.normalize.vendor_feed import missing_columns, repeated_headers
-from relay_core.onboarding.check_results import MAX_ROWS, MissingHeader, Reading, RejectedCells
+from relay_core.onboarding.check_results import MissingHeader, Reading, RejectedCells
 from relay_core.onboarding.feed_sample import FeedSample, whole_lines, whole_records
+
+_MAX_COMPARED = 200
+MAX_WHOLE_BYTES = 64 << 20
+"""A file that unpacks to no more is read whole."""
+_WHOLE_LIMITS = replace(CHECK_LIMITS, feed_bytes=MAX_WHOLE_BYTES)
 
 
 def read_rows(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> Reading:
     """Return what the first rows of a feed are to a run with this parser."""
+    return read_vendor(feed, parser, config)[0]
+
+
+def read_vendor(
+    feed: FeedSample,
+    parser: ParserConfig,
+    config: TenantConfig,
+    vendor: VendorConfig | None = None,
+    sku_map: SkuMap | None = None,
+) -> tuple[Reading, NormalizedVendor | None]:
+    """Return what a feed is to a run with this parser, and its rows; None where it has none.
+
+    Args:
+        feed: the feed; whole where its ``rows`` are 0.
+        parser: how it is read.
+        config: the tenant's.
+        vendor: whose rows are to have the columns that are merged; None for no more than SKUs.
+        sku_map: the vendor's.
+    """
     try:
         parsed, readable = _parsed(feed, parser)
         if parsed.headers is None:
-            return Reading()
+            return Reading(), None
         plan = plan_columns(parsed.headers, parser)
         error = _unusable(plan, parsed.headers, config)
-        read = _read(parsed, plan, readable, config)
+        if error is not None:
+            error = with_kind(error, feed.data, parser.format)
+        read = _read(
+            parsed, plan, readable, config, vendor, sku_map, lambda: _batches(feed, parser)
+        )
     except FeedUnreadableError as fault:
-        return Reading(error_code=fault.error_code, error_message=str(fault))
+        fault = with_kind(fault, feed.data, parser.format)
+        return Reading(error_code=fault.error_code, error_message=str(fault)), None
     used = set(plan.used)
-    return Reading(
+    reading = Reading(
         headers=tuple(map(strip, parsed.headers)),
         columns=(*plan.positions, *(c for c in parser.defaults if c not in plan.positions)),
         missing=missing_headers(parsed.headers, parser),
@@ -59,6 +92,11 @@ def read_rows(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> R
         error_code=None if error is None else error.error_code,
         error_message=None if error is None else str(error),
     )
+    return reading, read
+
+
+def _batches(feed: FeedSample, parser: ParserConfig) -> Iterator[TextBatch | MalformedRecords]:
+    return _parsed(feed, parser)[0].batches
 
 
 def read_headers(feed: FeedSample, parser: ParserConfig) -> tuple[str, ...]:
@@ -126,7 +164,7 @@ def missing_headers(headers: Sequence[str], parser: ParserConfig) -> tuple[Missi
     """Return the columns that a run needs, or the config maps, and whose header is not there."""
     names = [strip(header) for header in headers]
     wanted = wanted_headers(names, parser)
-    near, missing = names[:MAX_ROWS], []
+    near, missing = names[:_MAX_COMPARED], []
     for column in dict.fromkeys((*REQUIRED_COLUMNS, *wanted)):
         headers = wanted.get(column, ())
         lacking: list[str | None] = [header for header in headers if header not in names]
@@ -140,6 +178,8 @@ def missing_headers(headers: Sequence[str], parser: ParserConfig) -> tuple[Missi
 
 def _parsed(feed: FeedSample, parser: ParserConfig) -> tuple[ParsedFeed, ParserConfig]:
     """Return the records that are looked at, and the parser that their bytes are read with."""
+    if not feed.rows:
+        return open_feed(feed.data, parser, _WHOLE_LIMITS), parser
     if parser.format == "jsonl":
         data, readable = whole_lines(feed, parser, feed.rows)
         return open_feed(data, readable, CHECK_LIMITS), readable
@@ -181,17 +221,33 @@ def _unusable(
 
 
 def _read(
-    parsed: ParsedFeed, plan: ColumnPlan, parser: ParserConfig, config: TenantConfig
+    parsed: ParsedFeed,
+    plan: ColumnPlan,
+    parser: ParserConfig,
+    config: TenantConfig,
+    vendor: VendorConfig | None,
+    sku_map: SkuMap | None,
+    again: ReadAgain,
 ) -> NormalizedVendor:
-    """Read the rows as a run does, but for the SKU map; no cell hangs on when it is.
+    """Read the rows as a run does; no cell hangs on when it is.
 
     What a run would refuse the file for hides nothing else: something stands in for what it lacks.
     """
     lacking = {c: "1" for c in REQUIRED_COLUMNS if c not in plan.positions}
     parser = parser.model_copy(update={"defaults": lacking | parser.defaults})
-    reader = RowReader(plan, parser, config.zone, 0, None)
-    rows = normalize_rows("", parsed, reader, columns=["sku"], warnings=(), limits=CHECK_LIMITS)
-    return sorted_rows(rows, ReportRoom(0, 0)).vendor
+    reader = RowReader(plan, parser, config.zone, 0, sku_map)
+    columns = ["sku"] if vendor is None else columns_to_merge(config)
+    rows = normalize_rows(
+        "" if vendor is None else vendor.vendor_id,
+        parsed,
+        reader,
+        columns=columns,
+        warnings=(),
+        limits=CHECK_LIMITS,
+        again=again if vendor is not None and vendor.duplicate_skus == "refuse" else None,
+    )
+    read = sorted_rows(rows, ReportRoom(0, 0))
+    return read.vendor if vendor is None else read.with_offers(columns)
 
 
 def _rejected_cells(causes: Iterable[Cause]) -> tuple[RejectedCells, ...]:

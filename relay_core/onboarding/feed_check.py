@@ -12,12 +12,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from relay_core.config import LoadContext, ParserConfig, TenantConfig
+from relay_core.config import LoadContext, ParserConfig, TenantConfig, VendorConfig
 from relay_core.config.parser import EVERY_COLUMN
 from relay_core.domain.codes import WORKBOOK_FORMATS, FailureCode
 from relay_core.domain.columns import NUMBER_COLUMNS, REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.charset import decode_head, guess_encoding
+from relay_core.ingest.sku_map import SkuMap
+from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
 from relay_core.onboarding.cell_words import (
     WORDED_COLUMNS,
     guess_null_values,
@@ -26,12 +28,15 @@ from relay_core.onboarding.cell_words import (
 from relay_core.onboarding.check_results import FeedCheck, Reading, UnknownColumn
 from relay_core.onboarding.column_candidates import candidates
 from relay_core.onboarding.container_guess import container_changes, unpacked
+from relay_core.onboarding.doubts import row_doubts
 from relay_core.onboarding.dry_run import (
+    MAX_WHOLE_BYTES,
     column_cells,
     header_cells,
     missing_headers,
     read_headers,
     read_rows,
+    read_vendor,
 )
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.header_guess import match_headers
@@ -50,8 +55,13 @@ def check_feed(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> 
         FeedUnreadableError: they are of no kind that is read; the message says what they are.
     """
     inner = unpacked(feed)
+    kind = kind_of(inner.data, parser.format)
+    if kind is not None and not kind.is_text and kind.format is None:
+        raise FeedUnreadableError(FailureCode.DECODE_ERROR, str(kind))
     changes = container_changes(feed, inner, parser)
     as_sent = _other_container(parser, changes) if changes else read_rows(inner, parser, config)
+    if kind is not None and kind.format is None and as_sent.error_code in KINDS_TELL:
+        raise FeedUnreadableError(FailureCode(as_sent.error_code or ""), str(kind))
     checker = _Checker(inner, parser, config)
     check = checker.proposal(changes)
     reading = read_rows(inner, check.parser, config) if check.changes else None
@@ -60,6 +70,38 @@ def check_feed(feed: FeedSample, parser: ParserConfig, config: TenantConfig) -> 
     else:
         check = replace(check, as_sent=as_sent, with_changes=reading)
     return checker.with_unknown(check)
+
+
+def with_rows(
+    check: FeedCheck,
+    upload: FeedSample,
+    vendor: VendorConfig,
+    config: TenantConfig,
+    sku_map: SkuMap | None = None,
+) -> FeedCheck:
+    """Return a check with its best reading of the whole upload, and the doubts of the rows.
+
+    Where there is less of the upload, or it unpacks to too much, the first rows have to do.
+
+    Args:
+        check: of the upload's first rows.
+        upload: the file, as far as it is at hand.
+        vendor: whose it is.
+        config: the tenant's.
+        sku_map: the vendor's.
+    """
+    parser = check.parser if check.changes else vendor.parser
+    is_whole = upload.is_whole and len(upload.data) <= MAX_WHOLE_BYTES
+    if is_whole:
+        whole = replace(upload, rows=0)
+        reading, read = read_vendor(whole, parser, config, vendor, sku_map)
+        is_whole = reading.error_code != FailureCode.FEED_TOO_LARGE
+    if not is_whole:
+        reading, read = read_vendor(unpacked(upload), parser, config, vendor, sku_map)
+    doubts = tuple(row_doubts(config, read)) if read is not None and reading.is_usable else ()
+    if check.changes:
+        return replace(check, whole=is_whole, doubts=doubts, with_changes=reading)
+    return replace(check, whole=is_whole, doubts=doubts, as_sent=reading)
 
 
 def _other_container(parser: ParserConfig, changes: Mapping[str, Any]) -> Reading:

@@ -34,7 +34,8 @@ _LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 class FeedSample:
     """The first bytes of a feed.
 
-    ``is_whole`` says that there are no more; ``rows`` is the number of rows that a check reads.
+    ``is_whole`` says that there are no more; ``rows`` is the number of rows that a check reads, 0
+    for all, in a layer of compression that it may have.
     """
 
     data: bytes

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from relay_core.config import TenantConfig
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.limits import MAX_QUOTED
-from relay_core.onboarding.check_results import MAX_ROWS, FeedCheck, Reading
+from relay_core.domain.records import Doubt
+from relay_core.onboarding.check_results import MAX_ROWS, Candidate, FeedCheck, Reading
+from relay_core.onboarding.config_doubts import of_config, policy_doubts
 
 _SHOWN = 3
 # Currencies that nobody writes with a mere "$".
@@ -24,22 +26,24 @@ def describe_check(check: FeedCheck) -> str:
 def sentences_of(check: FeedCheck) -> list[str]:
     """Return the results of a check, a sentence each."""
     if check.with_changes is None:
-        parts = [describe_reading(check.as_sent)]
+        parts = [describe_reading(check.as_sent, whole=check.whole)]
     else:
         parts = [
             f"as sent: {describe_reading(check.as_sent)}",
-            f"with the patch: {describe_reading(check.with_changes)}",
+            f"with the patch: {describe_reading(check.with_changes, whole=check.whole)}",
         ]
     return [*parts, *_left_to_do(check)]
 
 
-def describe_reading(reading: Reading) -> str:
-    """Return the result of a reading as a sentence."""
+def describe_reading(reading: Reading, *, whole: bool = False) -> str:
+    """Return the result of a reading as a sentence; ``whole`` is said of one of a whole file."""
     if reading.error_message is not None:
         return reading.error_message
     if not reading.rows:
         return "the file has no rows"
-    examined = f"the first {reading.rows}" if reading.rows >= MAX_ROWS else f"{reading.rows}"
+    examined = (
+        f"{reading.rows:,}" if whole or reading.rows < MAX_ROWS else f"the first {reading.rows:,}"
+    )
     if not reading.refused_rows:
         return f"none of {examined} rows would be refused"
     samples = [
@@ -50,14 +54,27 @@ def describe_reading(reading: Reading) -> str:
     return f"{reading.refused_rows} of {examined} rows would be refused: {'; '.join(samples)}"
 
 
-def upload_warnings(path: str, check: FeedCheck, config: TenantConfig) -> Iterator[ConfigFault]:
-    """Yield the lint warnings of a vendor's config that need the headers of its feed.
+def upload_doubts(path: str, check: FeedCheck, config: TenantConfig) -> Iterator[Doubt]:
+    """Yield the doubts of a vendor's config that need its feed: the headers first, then the rows.
 
     Args:
         path: the vendor's place in the config.
         check: the check of its feed.
         config: the config that the feed was checked with.
     """
+    yield from map(of_config, _of_headers(path, check, config))
+    yield from check.doubts
+
+
+def policy_doubts_of(config: TenantConfig, checks: Collection[FeedCheck]) -> Iterator[Doubt]:
+    """Yield the doubt of limits of 0 where rows of any feed are refused."""
+    best = [check.best for check in checks]
+    samples = (cells.value for each in best for cells in each.refusals)
+    refused, total = sum(each.refused_rows for each in best), sum(each.rows for each in best)
+    yield from policy_doubts(config, refused, total, samples)
+
+
+def _of_headers(path: str, check: FeedCheck, config: TenantConfig) -> Iterator[ConfigFault]:
     best = check.best
     if best.headers and not {"cost", "price"} & {*best.columns}:
         yield ConfigFault(
@@ -89,10 +106,15 @@ def _left_to_do(check: FeedCheck) -> Iterator[str]:
         yield "the first record looks like a row and not like headers; name parser.columns"
     for each in check.unknown:
         # As a config may have them, a line break as an escape.
-        headers = (json.dumps(name[:MAX_QUOTED], ensure_ascii=False) for name in each.candidates)
-        could_be = ", ".join(headers)
+        could_be = ", ".join(map(_candidate, each.candidates))
         yield (
             f"no header is surely {each.column}"
             f"{f' (it could be {could_be})' if could_be else ', and none looks like it'}; "
             "map it in parser.column_map, or give it a value in parser.defaults"
         )
+
+
+def _candidate(each: Candidate) -> str:
+    """Return a header that could be a column, with the middle amount under it, if it holds any."""
+    header = json.dumps(each.header[:MAX_QUOTED], ensure_ascii=False)
+    return f"{header} (median {each.median})" if each.median else header

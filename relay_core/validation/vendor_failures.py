@@ -244,9 +244,9 @@ def _failure_of_input(
             return run_faults.stale_feed(vendor.vendor_id, age // _HOUR, hours)
     if found.size > limits.feed_bytes:
         return run_faults.too_large(vendor.vendor_id, "feed", found.size, limits.feed_bytes)
-    if vendor.sku_map is None:
-        return None
     if found.sku_map_size is None:
+        if vendor.sku_map is None:
+            return None
         place = str(vendor.sku_map.s3_key or vendor.sku_map.local_path)
         return run_faults.missing_map(vendor.vendor_id, place)
     if found.sku_map_size > limits.sku_map_bytes:

@@ -99,7 +99,8 @@ def _state(vendor: VendorCheck) -> str:
         return f"{reading.error_code}"  # what is to be done is listed below
     if not reading.usable:
         return f"{reading.error_code}: {reading.error_message}"
-    return f"{reading.refused_rows:,} of the first {reading.rows:,} rows would be refused"
+    which = "" if vendor.whole else "the first "
+    return f"{reading.refused_rows:,} of {which}{reading.rows:,} rows would be refused"
 
 
 def _findings(vendor: VendorCheck) -> Iterator[str]:

@@ -40,7 +40,10 @@ class Reviewed:
 def release_held(
     session: Session,
     run_id: RunId,
-    reason: Reason,
+    reason: Annotated[
+        str | None,
+        typer.Option(help="Why; it stands in the run.", show_default="asks at a terminal"),
+    ] = None,
     sha256: Annotated[
         str | None,
         typer.Option(help="Of the feed that was looked at.", show_default="asks at a terminal"),
@@ -56,6 +59,8 @@ def release_held(
     """
     if (sha256 is None) is not (not guard):
         raise BadUsageError("--sha256 and --guard go together: they say what was looked at")
+    if reason is None and sha256 is not None:
+        raise BadUsageError("--reason: a release that nobody is asked about needs one")
     reviewed = Reviewed(sha256, tuple(guard)) if sha256 is not None and guard else None
     release(session, run_id, reviewed, reason)
 
@@ -96,7 +101,7 @@ def release_command(run: Run, hold: HeldFeed, reason: str = "why it is right") -
     return shlex.join(("relay", "release", run.run_id, *words))
 
 
-def release(session: Session, run_id: str, reviewed: Reviewed | None, reason: str) -> None:
+def release(session: Session, run_id: str, reviewed: Reviewed | None, reason: str | None) -> None:
     """Release a run; what nobody names as reviewed is shown, and asked for at a terminal.
 
     Raises:
@@ -105,6 +110,10 @@ def release(session: Session, run_id: str, reviewed: Reviewed | None, reason: st
     """
     if reviewed is None:
         reviewed = _reviewed(session, run_id, reason)
+    reason = reason or session.screen.ask("why is it right?")
+    if not reason:
+        session.screen.complain("nothing is released: a release needs a reason")
+        raise typer.Exit(1)
     try:
         run = session.api.release(run_id, reviewed.sha256, reviewed.guards, reason)
     except NoAnswerError as error:
@@ -113,7 +122,7 @@ def release(session: Session, run_id: str, reviewed: Reviewed | None, reason: st
     session.screen.say(f"run {run.run_id} of {run.tenant_id} is released: its feed is published")
 
 
-def _reviewed(session: Session, run_id: str, reason: str) -> Reviewed:
+def _reviewed(session: Session, run_id: str, reason: str | None) -> Reviewed:
     """Show a hold to whoever can say yes to it; return what was shown."""
     run, screen = session.api.run(run_id).run, session.screen
     hold = run.hold
@@ -122,7 +131,8 @@ def _reviewed(session: Session, run_id: str, reason: str) -> Reviewed:
     screen.say(f"run {run_id} of {run.tenant_id}")
     show_hold(screen, run, hold)
     if not screen.is_terminal:
-        screen.complain(f"nothing is released; to do so: {release_command(run, hold, reason)}")
+        command = release_command(run, hold, *([] if reason is None else [reason]))
+        screen.complain(f"nothing is released; to do so: {command}")
         raise typer.Exit(1)
     if not screen.agrees("publish this feed?"):
         screen.complain("nothing is released")

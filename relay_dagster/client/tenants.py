@@ -208,6 +208,11 @@ def _standing(status: TenantStatus) -> Iterator[str]:
     else:
         since = f"{instant(status.published_at)}, {duration(status.feed_age_seconds or 0)}"
         yield f"the feed of run {status.published_run_id} is in force since {since}"
+    if status.last_run is not None:
+        last = status.last_run
+        code = f", {last.error_code}" if last.error_code else ""
+        when = instant(last.finished_at)
+        yield f"the last run {last.run_id} ended {last.status}{code} at {when}"
     if status.held_run_id is not None:
         yield f"a feed is held back; look at it with: relay show {status.held_run_id}"
     if status.active_run_id is not None:

@@ -72,11 +72,14 @@ class Screen:
 
     def agrees(self, question: str) -> bool:
         """Ask at the terminal; whatever is no yes is a no."""
+        return self.ask(f"{question} [y/N]").lower() in ("y", "yes")
+
+    def ask(self, question: str) -> str:
+        """Ask at the terminal; return the answer, trimmed, and nothing where there is none."""
         try:
-            answer = self.out.input(Text(f"{plain(question)} [y/N] "))
+            return self.out.input(Text(f"{plain(question)} ")).strip()
         except EOFError:
-            return False
-        return answer.strip().lower() in ("y", "yes")
+            return ""
 
     def complain(self, text: str) -> None:
         """Write a line to standard error, never folded: commands in it can be copied."""

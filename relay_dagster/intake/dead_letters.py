@@ -50,6 +50,13 @@ class DeadLetter:
         return None if self.job is None else self.job.tenant_id
 
     @property
+    def message_id(self) -> str | None:
+        """Its message's id; None where that is not known."""
+        if self.message is not None:
+            return self.message.message_id
+        return None if self.record is None else self.record.dlq_message_id
+
+    @property
     def is_on_record(self) -> bool:
         """Whether its run's record names it."""
         return self.record is not None and self.record.has_dead_letter
@@ -124,13 +131,17 @@ class DeadLetters:
         log.info("dead_letter_redriven", run_id=run_id, tenant_id=job.tenant_id, by=started.run_id)
         return started
 
-    def discard(self, run_id: str) -> None:
+    def discard(self, name: str) -> None:
         """Delete the dead letter; the run's record stays as it is.
+
+        Args:
+            name: its run, or its message's id.
 
         Raises:
             DeadLetterError: there is no such dead letter, or its run has not ended yet.
         """
-        found = self._of(run_id)
+        found = self._of(name)
+        run_id = found[0].run_id or name
         tenant_id, cause = found[0].tenant_id, found[0].cause[:_MAX_CAUSE_LENGTH]
         discarded = Action.DEAD_LETTER_DISCARDED
         entry = self._origin.entry(discarded, tenant_id, run_id, utc_now(), cause=cause)
@@ -139,16 +150,22 @@ class DeadLetters:
         self._remove(found, lambda _: entry)
         log.info("dead_letter_discarded", run_id=run_id)
 
-    def _of(self, run_id: str) -> list[DeadLetter]:
-        """Return the dead letters of a run; those just received come first."""
-        received = map(self._dead_letter, self._received())
-        found = [each for each in received if each.run_id == run_id]
+    def _of(self, name: str) -> list[DeadLetter]:
+        """Return the dead letters of a run, or that with a message's id; just received ones first.
+
+        A message of a run stands for all of the run.
+        """
+        received = list(map(self._dead_letter, self._received()))
+        named = [each for each in received if each.message_id == name]
+        run_id = next((each.run_id for each in named if each.run_id is not None), name)
+        found = named or [each for each in received if each.run_id == run_id]
         record = self._platform.runs.get(run_id)
         if record is not None and record.has_dead_letter:
             found.append(DeadLetter(run_id, record.job, record))
         if not found:
             raise DeadLetterError(
-                f"the dead-letter queue has no message of run {run_id}; see relay dlq list"
+                f"the dead-letter queue has no message of run {name}, nor one with that id; see "
+                "relay dlq list"
             )
         if record is not None and not record.has_ended:
             raise DeadLetterError(f"run {run_id} has not ended; it is settled by itself in minutes")

@@ -48,7 +48,7 @@ class RefusedCells(Answer):
 
 
 class HeadReading(Answer):
-    """What a run would make of the file's first rows, at most 200."""
+    """What a run would make of the rows that were looked at."""
 
     usable: bool = Field(description="Whether a run would take the file.")
     rows: int
@@ -60,8 +60,28 @@ class HeadReading(Answer):
     error_message: str | None = None
 
 
+class HeaderCandidate(Answer):
+    """A header that could be a column that no header surely is."""
+
+    column: str = Field(description="The canonical column.", examples=["cost"])
+    header: str
+    score: float = Field(description="How like its name is to those of the column: 0 to 1.")
+    samples: list[str] = Field(description="The first cells under it that differ.")
+
+
+class DoubtFound(Answer):
+    """Something that is valid, and probably not meant."""
+
+    code: str = Field("config", examples=["same_sku"])
+    path: str
+    vendor_id: str | None = None
+    count: int | None = Field(None, description="Of how many rows.")
+    samples: list[str] | None = Field(None, description="At most five.")
+    message: str
+
+
 class VendorCheck(Answer):
-    """A vendor's latest upload, as far as its first bytes tell."""
+    """A vendor's latest upload."""
 
     vendor_id: str
     status: Annotated[VendorCheckStatus, Open()]
@@ -72,6 +92,11 @@ class VendorCheck(Answer):
     headers: list[str] = Field([], description="As they stand in the file; at most 200.")
     missing_headers: list[MissingHeaderFound] = Field([])
     unused_headers: list[str] = Field([])
+    candidates: list[HeaderCandidate] = Field(
+        [], description="Of the columns that people have to name, the likeliest headers first."
+    )
+    rows_looked_at: int | None = Field(None, description="How many rows were read.")
+    whole: bool | None = Field(None, description="Whether these are all rows of the file.")
     guesses: Guesses | None = None
     as_sent: HeadReading | None = Field(None, description="With the config as it was sent.")
     with_patch: HeadReading | None = Field(
@@ -97,7 +122,16 @@ class ConfigCheck(Answer):
         tenant_id="acme_parts",
         valid=True,
         faults=[],
-        doubts=[{"path": "pricing.base_margin_pct", "message": "20 means 2,000 %; 0.20 is 20 %"}],
+        doubts=[
+            {
+                "code": "margin_over_one",
+                "path": "pricing.base_margin_pct",
+                "vendor_id": None,
+                "count": None,
+                "samples": None,
+                "message": "20 means 2,000 %; 0.20 is 20 %",
+            }
+        ],
         vendors=[
             {
                 "vendor_id": "granite_supply",
@@ -110,6 +144,9 @@ class ConfigCheck(Answer):
                 "headers": ["sku", "quantity_available", "cost"],
                 "missing_headers": [],
                 "unused_headers": [],
+                "candidates": [],
+                "rows_looked_at": 3,
+                "whole": True,
                 "guesses": {
                     "format": "csv",
                     "compression": "auto",
@@ -146,7 +183,7 @@ class ConfigCheck(Answer):
     tenant_id: str
     valid: bool = Field(description="Whether the config has no faults.")
     faults: list[Fault] = Field([], description="Why it would be refused.")
-    doubts: list[Fault] = Field([], description="What is valid and probably not meant.")
+    doubts: list[DoubtFound] = Field([], description="What is valid and probably not meant.")
     vendors: list[VendorCheck] = Field(
         [], description="In the order of the config; none where it is too faulty to name them."
     )

@@ -170,6 +170,12 @@ class TenantStatus(Answer):
         feed_age_seconds=3236,
         held_run_id=None,
         active_run_id=None,
+        last_run={
+            "run_id": EXAMPLE_RUN_ID,
+            "status": "SUCCEEDED",
+            "error_code": None,
+            "finished_at": "2026-03-01T12:06:04Z",
+        },
         next_run_at="2026-03-01T14:00:00Z",
         vendors=[
             {
@@ -191,9 +197,12 @@ class TenantStatus(Answer):
     feed_age_seconds: int | None = Field(None, description="For how long it is, by now.")
     held_run_id: str | None = Field(None, description="The run whose feed waits for a decision.")
     active_run_id: str | None = Field(None, description="The run that is QUEUED or RUNNING.")
+    last_run: LastRun | None = Field(
+        None, description="The last run that has ended, of any vendors."
+    )
     next_run_at: datetime | None = Field(None, description="When the schedule is due next.")
     vendors: list[VendorStanding] = Field(
-        [], description="Of the last run of all vendors that has ended and had looked at any."
+        [], description="Of the last run of all vendors that has ended."
     )
 
 

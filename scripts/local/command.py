@@ -70,6 +70,9 @@ def _report(request: Request, finished: LocalRun, output_dir: Path) -> int:
         print(f"run {context.run_id} of {context.tenant_id}: {findings.status}")
         lines.append(f"feed: {output_dir / str(finished.feed_path)}; reports: {reports}")
         print(*(f"  {line}" for line in lines), sep="\n")
+        if not findings.is_held:
+            for doubt in finished.doubts:
+                print(f"doubt: {doubt.code}: {doubt}", file=sys.stderr)
         if findings.is_held:
             names = dict.fromkeys(result.guard for result in findings.tripped)
             print(f"HELD: {', '.join(names)}", file=sys.stderr)

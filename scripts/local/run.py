@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from local.output import FolderSink, fresh_tree
+from local.progress import progress
 from local.request import Request, UsageError
 from relay_core.columnar.process_tuning import tune_process
 from relay_core.config import TenantConfig, VendorConfig
-from relay_core.domain.codes import FailureCode, Stage
-from relay_core.domain.records import RunFailure
+from relay_core.domain.codes import FailureCode, RunStatus, Stage
+from relay_core.domain.records import Doubt, RunFailure
 from relay_core.domain.run_faults import too_little_memory
 from relay_core.ingest.formats import may_read_apart
+from relay_core.merge.result import MergedInventory
 from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.onboarding.config_doubts import config_doubts
+from relay_core.onboarding.doubts import row_doubts
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.report.page import load_templates, report_html
@@ -43,11 +47,13 @@ class LocalRun(NamedTuple):
     """What a run has found out, and what is told of SKUs that were asked for.
 
     ``feed_path`` is where its feed lies under the folder, if it has one; None without a config.
+    ``doubts`` are what of the config and of the rows is probably not meant.
     """
 
     findings: RunFindings
     feed_path: str | None
     explanations: list[dict[str, Any]]
+    doubts: Sequence[Doubt]
 
 
 def run(request: Request, output_dir: Path) -> LocalRun:
@@ -56,24 +62,31 @@ def run(request: Request, output_dir: Path) -> LocalRun:
     Raises:
         UsageError: a file cannot be read or written.
     """
-    clock = _Clock()
+    clock, doubts = _Clock(), list[Doubt]()
     try:
-        with fresh_tree(output_dir) as tree, FolderSink(tree) as sink:
+        with fresh_tree(output_dir) as tree, FolderSink(tree.path) as sink, progress(clock):
             if request.config is None:
                 findings = _refused(request, clock)
             else:
-                findings = _run(request.config, request, sink, clock)
+                is_published = request.baseline is not None
+                doubts += config_doubts(request.config, is_published=is_published, is_local=True)
+                findings = _run(request.config, request, sink, clock, doubts)
             _write_reports(request, findings, sink, clock)
             told = []
             if request.explain:
                 from local.explain import explain  # loads what no other run needs
 
-                told = explain(request.explain, findings, request.context.run_id, KEYS, tree)
+                told = explain(request.explain, findings, request.context.run_id, KEYS, tree.path)
+            tree.kept = _KEPT.get(findings.status, ())
     except OSError as error:
         raise UsageError(f"{error.filename or output_dir}: {error.strerror or error}") from None
     output = None if request.config is None else request.config.output
     feed_path = None if output is None else KEYS.merged_inventory(output.format)
-    return LocalRun(findings, feed_path, told)
+    return LocalRun(findings, feed_path, told, doubts)
+
+
+_KEPT = {RunStatus.FAILED: ("outputs", "published"), RunStatus.HELD: ("published",)}
+"""The folders of an earlier run that one which ends so leaves as they are."""
 
 
 class _Clock:
@@ -111,7 +124,13 @@ def _refused(request: Request, clock: _Clock) -> RunFindings:
     return findings
 
 
-def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock) -> RunFindings:
+def _run(
+    config: TenantConfig,
+    request: Request,
+    sink: FolderSink,
+    clock: _Clock,
+    doubts: list[Doubt],
+) -> RunFindings:
     tune_process()
     ids = [vendor.vendor_id for vendor in config.vendors]
     findings = RunFindings(vendor_ids=ids, vendor_count=len(ids), limits=request.limits)
@@ -125,6 +144,7 @@ def _run(config: TenantConfig, request: Request, sink: FolderSink, clock: _Clock
         hands_over=bool(request.explain),
         baseline=request.baseline,
         overrides=request.overrides,
+        on_normalized=lambda vendor: doubts.extend(row_doubts(config, vendor)),
     )
     found_at = timestamp(datetime.now(UTC))
     with ThreadPoolExecutor(1) as beside:
@@ -165,14 +185,23 @@ def _within(
         memory.lift()
 
 
-def _go_through(stages: RunStages, request: Request, clock: _Clock) -> None:
+def go_through(
+    stages: RunStages,
+    request: Request,
+    within: Callable[[Stage], AbstractContextManager[object]] = nullcontext,
+) -> MergedInventory | None:
+    """Take a run of files to its end, as `RunStages.go_through` does."""
     config = stages.config
-    merged = stages.go_through(
+    return stages.go_through(
         {vendor_id: _found(vendor_id, request) for vendor_id in request.feeds},
         {vendor.vendor_id: _location(vendor) for vendor in config.vendors},
         lambda vendor_ids: _feeds(config, vendor_ids, request),
-        within=clock.stage,
+        within=within,
     )
+
+
+def _go_through(stages: RunStages, request: Request, clock: _Clock) -> None:
+    merged = go_through(stages, request, clock.stage)
     if merged is not None and not stages.findings.is_held:
         with clock.stage(Stage.WRITE_OUTPUTS):
             stages.write_state("published/state.parquet", merged, request.context)

@@ -124,6 +124,19 @@ def test_where_nobody_can_be_asked_nothing_is_released_and_the_command_is_given(
     assert world.record(held.run_id).release_reason == "it's a clearance"
 
 
+def test_without_a_reason_the_hold_is_shown_and_asked_about_too(
+    world: ClientWorld, api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = world.api.hold_one()
+    told = world.relay("release", held.run_id)
+    assert told.exit_code == 1
+    assert "skus_removed: 18 of 20" in told.stdout
+    assert "--reason 'why it is right'" in told.stderr
+    unexplained = ("--sha256", sha256(held), "--guard", "skus_removed")
+    assert world.relay("release", held.run_id, *unexplained).exit_code == 2
+    assert world.record(held.run_id).status is RunStatus.HELD
+
+
 @pytest.mark.parametrize("answer", ["y\n", "YES\n"])
 def test_at_a_terminal_a_yes_releases_what_was_shown(
     world: ClientWorld, api: ApiClient, answer: str, monkeypatch: pytest.MonkeyPatch

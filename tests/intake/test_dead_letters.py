@@ -58,6 +58,19 @@ def test_a_message_that_is_no_job_is_shown_and_can_be_discarded(platform: Platfo
     assert letters.all() == []
 
 
+def test_a_message_of_no_run_is_discarded_by_its_own_id(platform: Platform) -> None:
+    record = poisoned(platform)
+    message_id = platform.queue.send_dead("gibberish", cause="invalid_job: no JSON")
+    letters = DeadLetters(platform)
+    assert message_id in {each.message_id for each in letters.all()}
+    letters.discard(message_id)
+    (left,) = letters.all()
+    assert left.run_id == record.run_id
+    assert left.message_id is not None
+    letters.discard(left.message_id)
+    assert letters.all() == []
+
+
 def test_a_redrive_starts_a_new_run_and_removes_the_message(platform: Platform) -> None:
     platform.tenants.create("acme", "{}")
     record = poisoned(platform)

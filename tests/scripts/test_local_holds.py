@@ -136,16 +136,17 @@ def test_a_year_of_ordinary_change_passes(bench: Bench) -> None:
 # --- what is left ---------------------------------------------------------------------------------
 
 
-def test_a_held_run_leaves_everything_but_a_state_and_names_each_guard_once(
+def test_a_held_run_leaves_the_state_as_it_was_and_names_each_guard_once(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document, whole = config_document(*TWO), feed(*rows())
     against = f"--baseline={published(bench, document, vendor_1=whole, vendor_2=whole)}"
-    before = bench.tree()
+    before, state = bench.tree(), (bench.out / STATE).read_bytes()
     less = feed(*rows(9))
     assert bench.run(document, against, vendor_1=less, vendor_2=less) == 3
     assert last_line(capsys) == "HELD: skus_removed, vendor_rows"
-    assert {*bench.tree()} == {*before, "reports/changes.csv"} - {STATE}
+    assert {*bench.tree()} == {*before, "reports/changes.csv"}
+    assert (bench.out / STATE).read_bytes() == state
     assert bench.report("run_summary")["status"] == "HELD"
     assert len(bench.merged()) == 9
 
@@ -160,10 +161,11 @@ def test_the_state_of_the_output_folder_is_read_before_the_folder_is_replaced(
     assert STATE in bench.tree()
 
 
-def test_a_run_that_fails_leaves_no_state(bench: Bench) -> None:
+def test_a_run_that_fails_leaves_the_state_as_it_was(bench: Bench) -> None:
     against = f"--baseline={published(bench)}"
+    state = (bench.out / STATE).read_bytes()
     assert bench.run(config_document(), against, vendor_1=feed("A-1,many,1")) == 1
-    assert STATE not in bench.tree()
+    assert (bench.out / STATE).read_bytes() == state
 
 
 def test_without_a_baseline_nothing_is_compared(bench: Bench) -> None:

@@ -147,12 +147,40 @@ def test_another_schema_version_is_a_failed_run_with_the_config_as_stored(
     assert bench.report("run_summary")["vendor_record_counts"] == {"vendor_1": 0}
 
 
-def test_an_earlier_runs_folders_are_replaced(bench: Bench) -> None:
-    bench.write("out/outputs/merged_inventory.csv", "old")
-    bench.write("out/normalized/gone/normalized.csv", "old")
-    bench.write("out/notes.txt", "mine")
+EARLIER = ("outputs/merged_inventory.tsv", "published/state.parquet", "reports/changes.csv")
+
+
+def test_a_run_that_succeeds_replaces_what_an_earlier_one_left_and_nothing_else(
+    bench: Bench,
+) -> None:
+    for name in (*EARLIER, "normalized/gone/normalized.csv"):
+        bench.write(f"out/{name}", "old")
+    mine = ["normalized/gone/mine.csv", "notes.txt", "outputs/mine.txt", "reports/mine.csv"]
+    for name in mine:
+        bench.write(f"out/{name}", "mine")
+    assert bench.run(config_document(), vendor_1=feed("A,1,2.50")) == 0
+    assert set(mine) < set(bench.tree())
+    assert not {EARLIER[0], EARLIER[2], "normalized/gone/normalized.csv"} & set(bench.tree())
+    assert (bench.out / EARLIER[1]).read_bytes() != b"old"
+
+
+def test_a_run_that_fails_leaves_the_feed_and_the_state_of_an_earlier_one(bench: Bench) -> None:
+    for name in (*EARLIER, "normalized/gone/normalized.csv"):
+        bench.write(f"out/{name}", "old")
     assert bench.run(config_document()) == 1
-    assert [name for name in bench.tree() if not name.startswith("reports/")] == ["notes.txt"]
+    left = [name for name in bench.tree() if not name.startswith("reports/")]
+    assert left == [*EARLIER[:2]]
+    assert "reports/changes.csv" not in bench.tree()
+
+
+def test_a_map_over_its_limit_is_told_also_where_the_command_line_adds_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_MAX_SKU_MAP_BYTES", "20")
+    path = bench.write("map.csv", "vendor_sku,sku\nA,B\nC,D\n")
+    document = config_document()
+    assert bench.run(document, f"--sku-map=vendor_1={path}", vendor_1=feed("A,1,2.50")) == 1
+    assert bench.report("run_summary")["error_code"] == "feed_too_large"
 
 
 def test_a_feed_of_another_format_takes_the_place_of_an_earlier_one(

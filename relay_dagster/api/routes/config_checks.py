@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Annotated, Any
 
 from relay_core.config import ParserConfig, TenantConfig, VendorConfig, load_config, parse_document
-from relay_core.config.lint import lint_warnings
 from relay_core.config.values import sound_id
 from relay_core.domain.errors import ConfigError, ConfigFault, UnsupportedSchemaVersionError
+from relay_core.domain.records import Doubt
 from relay_core.onboarding.check_results import FeedCheck, Reading
+from relay_core.onboarding.config_doubts import config_doubts
 from relay_core.onboarding.config_patch import parser_patch, parser_steps
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
-from relay_core.onboarding.findings import describe_check, upload_warnings
+from relay_core.onboarding.findings import describe_check, policy_doubts_of, upload_doubts
 from relay_core.sandbox import BusyError, TaskOutOfMemoryError, TaskTooSlowError
-from relay_dagster.api.feed_checker import FeedChecker
+from relay_dagster.api.feed_checker import PIECE_BYTES, FeedChecker
 from relay_dagster.api.http.dependencies import FeedCheckerDep, PlatformDep
 from relay_dagster.api.http.error_codes import CODES, INVALID_REQUEST, answers
 from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
@@ -34,7 +36,9 @@ from relay_dagster.runs.identifiers import is_id
 from relay_dagster.wire.base import Answer
 from relay_dagster.wire.config_checks import (
     ConfigCheck,
+    DoubtFound,
     Guesses,
+    HeaderCandidate,
     HeadReading,
     MissingHeaderFound,
     Operation,
@@ -48,7 +52,7 @@ from relay_dagster.wiring import Platform
 
 routes = router("tenants")
 
-HEAD_BYTES = 64 * 1024
+HEAD_BYTES = 1 << 20
 WHOLE_BYTES = 8 << 20
 """Files that say at their end what they hold are looked at whole, up to so many bytes of all."""
 MAX_VENDORS = 20
@@ -124,7 +128,7 @@ def _check(
     uploads = _fitting(document, _check_all(config, platform.objects, checker, deadline))
     keeps_skus = config.output.missing_skus == "zero"
     is_published = not keeps_skus or platform.runs.feed(tenant_id) is not None
-    doubts = lint_warnings(config, is_published=is_published)
+    doubts = config_doubts(config, is_published=is_published)
     return _checked(config, document, uploads, doubts)
 
 
@@ -183,7 +187,7 @@ def _checked(
     config: TenantConfig,
     document: dict[str, Any],
     uploads: Sequence[_Upload],
-    own_doubts: Sequence[ConfigFault],
+    own_doubts: Sequence[Doubt],
 ) -> ConfigCheck:
     rest = [
         _not_checked(vendor.vendor_id, f"only the first {MAX_VENDORS} vendors are looked at")
@@ -195,15 +199,16 @@ def _checked(
             doubt
             for place, upload in enumerate(uploads)
             if upload.check is not None
-            for doubt in upload_warnings(f"vendors.{place}", upload.check, config)
+            for doubt in upload_doubts(f"vendors.{place}", upload.check, config)
         ),
+        *policy_doubts_of(config, [each.check for each in uploads if each.check is not None]),
     ]
     changes = {place: upload.changes for place, upload in enumerate(uploads)}
     return ConfigCheck(
         tenant_id=config.tenant_id,
         valid=True,
         faults=[],
-        doubts=_shown(doubts),
+        doubts=_doubts(doubts),
         vendors=[*(upload.shown for upload in uploads), *rest],
         patch=[*map(Operation.of, parser_patch(document, changes))],
     )
@@ -230,13 +235,28 @@ def _check_all(
         for vendor, each in zip(vendors, found, strict=True)
         if isinstance(each, _Found)
     }
-    checks = checker.check(config, feeds, deadline)
+    checks = checker.read_on(
+        config,
+        checker.check(config, feeds, deadline),
+        {
+            vendor.vendor_id: (each.latest.size, partial(_piece, objects, each.latest))
+            for vendor, each in zip(vendors, found, strict=True)
+            if isinstance(each, _Found) and not each.feed.is_whole
+        },
+        deadline,
+    )
     return [
         _of_check(vendor, each.latest, checks[vendor.vendor_id])
         if isinstance(each, _Found)
         else _Upload(each)
         for vendor, each in zip(vendors, found, strict=True)
     ]
+
+
+def _piece(objects: ObjectStore, latest: ObjectInfo, start: int) -> bytes:
+    """Return a piece of an upload; nothing where it is gone by now."""
+    stop = min(latest.size, start + PIECE_BYTES)
+    return objects.read_range(latest.key, start, stop) or b""
 
 
 def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[_Upload]:
@@ -299,6 +319,18 @@ def _of_check(vendor: VendorConfig, latest: ObjectInfo, check: FeedCheck | str) 
             for each in check.missing
         ],
         "unused_headers": [_cut(each) for each in best.unused[:MAX_LISTED]],
+        "candidates": [
+            HeaderCandidate(
+                column=each.column,
+                header=_cut(candidate.header),
+                score=candidate.score,
+                samples=[*map(_cut, candidate.samples)],
+            )
+            for each in check.unknown
+            for candidate in each.candidates
+        ],
+        "rows_looked_at": check.best.rows,
+        "whole": check.whole,
         "guesses": _guesses(check.parser),
         "as_sent": _reading(check.as_sent),
         "with_patch": check.with_changes and _reading(check.with_changes),
@@ -321,6 +353,18 @@ def _of_object(
 
 def _not_checked(vendor_id: str, why: str) -> VendorCheck:
     return VendorCheck(vendor_id=vendor_id, status="not_looked_at", message=why)
+
+
+def _doubts(doubts: Sequence[Doubt]) -> list[DoubtFound]:
+    """Return the first doubts, each cut where it is long."""
+    shown = [
+        DoubtFound(
+            **{**doubt.as_dict(), "path": _cut(doubt.path)},
+        )
+        for doubt in doubts[:MAX_LISTED]
+    ]
+    sizes = accumulate(map(_size, shown))
+    return [each for each, size in zip(shown, sizes, strict=True) if size <= _BYTES_OF_FAULTS]
 
 
 def _shown(faults: Sequence[ConfigFault]) -> list[Fault]:

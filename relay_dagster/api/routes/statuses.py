@@ -1,6 +1,6 @@
 """How a tenant stands: its feed, its runs, and what each vendor gave to the last of them.
 
-HTTP alone: it is told from the record, the pointer and the lock; no run's files are read.
+HTTP alone: it is told from records, the pointer and the lock; no run's files are read.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Query
 
+from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.api.http.dependencies import PlatformDep
 from relay_dagster.api.http.error_codes import INVALID_REQUEST, answers
@@ -24,6 +25,7 @@ from relay_dagster.api.security.auth import Admin, MayRead
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.identifiers import ID_PATTERN
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.runs import LastRun, Publication, PublicationList
 from relay_dagster.wire.tenants import ListedTenant, TenantList, TenantStatus, VendorStanding
@@ -63,14 +65,20 @@ def _listed(platform: Platform, tenant_id: str) -> ListedTenant | None:
         state=standing_of(platform.deletions.under_way(tenant_id))["state"],
         config_version=version,
         published_at=None if pointer is None else pointer.in_force.published_at,
-        last_run=last_run(platform.runs, tenant_id),
+        last_run=_shown(_last_ended(platform.runs, tenant_id)),
     )
 
 
-def last_run(runs: RunStore, tenant_id: str) -> LastRun | None:
-    """Return a tenant's last run that has ended, looked for among its newest; None for none."""
-    ended = (run for run in runs.newest_runs(tenant_id) if run.has_ended)
-    return next(map(LastRun.of, ended), None)
+def _last_ended(runs: RunStore, tenant_id: str) -> RunRecord | None:
+    """Return a tenant's last run that has ended, looked for among its newest; None for none.
+
+    A tenant's runs end in the order of their requests.
+    """
+    return next((run for run in runs.newest_runs(tenant_id) if run.has_ended), None)
+
+
+def _shown(run: RunRecord | None) -> LastRun | None:
+    return None if run is None else LastRun.of(run)
 
 
 @routes.get("/v1/tenants/{tenant_id}/publications", responses=answers("TENANT_NOT_FOUND"))
@@ -92,6 +100,8 @@ def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> T
     feed = None if pointer is None else pointer.in_force
     age = None if feed is None else utc_now() - feed.published_at
     deletion = platform.deletions.under_way(tenant_id)
+    last = _last_ended(platform.runs, tenant_id)
+    results = _results(platform.runs, tenant_id, last, pointer)
     return TenantStatus(
         **standing_of(deletion),
         published_run_id=None if feed is None else feed.run_id,
@@ -99,18 +109,22 @@ def get_status(tenant_id: TenantId, caller: MayRead, platform: PlatformDep) -> T
         feed_age_seconds=None if age is None else max(0, int(age.total_seconds())),
         held_run_id=None if pointer is None else pointer.held_run_id,
         active_run_id=platform.runs.lock(tenant_id).active_run_id,
+        last_run=_shown(last),
         next_run_at=next_run_at(read_stored(platform.tenants, latest)),
-        vendors=[*map(VendorStanding.of, _last_results(platform.runs, tenant_id, pointer))],
+        vendors=[*map(VendorStanding.of, results)],
     )
 
 
-def _last_results(
-    runs: RunStore, tenant_id: str, pointer: FeedPointer | None
+def _results(
+    runs: RunStore, tenant_id: str, last: RunRecord | None, pointer: FeedPointer | None
 ) -> tuple[VendorResult, ...]:
-    """Return what the last run of all vendors that has ended came to with each.
+    """Return the results of the last run of all vendors that has ended.
 
-    A run from before these had an item of their own has them in its record.
+    One that failed before it had looked at any has none. A run from before results had an item of
+    their own has them in its record.
     """
+    if last is not None and last.vendors is None and last.status is RunStatus.FAILED:
+        return runs.vendor_results(tenant_id, last.run_id)
     found = runs.vendor_results(tenant_id)
     if found or pointer is None:
         return found

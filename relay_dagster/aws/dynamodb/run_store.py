@@ -8,9 +8,10 @@ however many there are, and no partition takes all writes.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -239,9 +240,17 @@ class RunStore:
         found = self.database.runs.read_all(map(feed_key, tenant_ids), to_feed)
         return {feed.tenant_id: feed for feed in found}
 
-    def vendor_results(self, tenant_id: str) -> tuple[VendorResult, ...]:
-        """Return what the tenant's last run of all vendors that has ended came to with each."""
-        return self.database.runs.read(results_key(tenant_id), to_results) or ()
+    def vendor_results(self, tenant_id: str, run_id: str | None = None) -> tuple[VendorResult, ...]:
+        """Return what the tenant's last run of all vendors that has ended came to with each.
+
+        With a ``run_id`` only where it is that run.
+        """
+
+        def results(item: Mapping[str, Any]) -> tuple[VendorResult, ...]:
+            is_of_it = run_id is None or unmarshal(item)["run_id"] == run_id
+            return to_results(item) if is_of_it else ()
+
+        return self.database.runs.read(results_key(tenant_id), results) or ()
 
     def idempotent_run(self, idempotency_id: str, now: datetime) -> tuple[str, str] | None:
         """Return run_id and fingerprint of an idempotency item that has not expired."""

@@ -147,26 +147,27 @@ def test_refused_cells_are_counted_by_code_with_the_first_of_them(world: ApiWorl
     assert '2 x invalid_decimal, cost, "soon"' in vendor["message"]
 
 
-def test_the_latest_upload_is_read_and_only_its_head(world: ApiWorld) -> None:
+def test_the_latest_upload_is_read_whole_a_piece_at_a_time(world: ApiWorld) -> None:
     asked: list[tuple[str, int]] = []
 
     class Watched(ObjectStore):
         def read(self, key: str) -> bytes:
             raise AssertionError("the whole upload was read")
 
-        def read_head(self, key: str, size: int) -> bytes | None:
-            asked.append((key, size))
-            return super().read_head(key, size)
+        def read_range(self, key: str, start: int, stop: int) -> bytes | None:
+            asked.append((key, stop))
+            return super().read_range(key, start, stop)
 
     row = "Ü-1,5,1.50,\U0001f600\n".encode()
     upload(world, b"x", name="a.csv")
-    key = upload(world, b"sku,quantity_available,cost,title\n" + row * 9000, name="b.csv")
+    key = upload(world, b"sku,quantity_available,cost,title\n" + row * 90_000, name="b.csv")
     objects = Watched(world.platform.clients, world.platform.objects.bucket)
     (vendor,) = check(ApiWorld(world.platform, objects=objects), config_document(**PRICED))[
         "vendors"
     ]
-    assert asked == [(key, HEAD_BYTES)]
-    assert (vendor["as_sent"]["rows"], vendor["as_sent"]["refused_rows"]) == (200, 0)
+    assert asked == [(key, HEAD_BYTES), (key, vendor["size"])]
+    assert (vendor["as_sent"]["rows"], vendor["as_sent"]["refused_rows"]) == (90_000, 0)
+    assert (vendor["rows_looked_at"], vendor["whole"]) == (90_000, True)
 
 
 def test_an_upload_that_vanished_is_missing(world: ApiWorld) -> None:
@@ -348,11 +349,13 @@ def test_an_answer_has_room_for_some_vendors_details_and_says_of_the_others(
 
 
 def test_a_workbook_is_looked_at_whole_where_there_is_room(world: ApiWorld) -> None:
-    noise = random.Random(7).randbytes(HEAD_BYTES).hex()  # so much that it is not in the head
-    rows = text_row(1, "SKU", "Qty", "Cost", "Note") + text_row(2, "A-1", "1", "2.5", noise)
+    # So much that it is not in the head.
+    noise = [random.Random(seed).randbytes(HEAD_BYTES // 3).hex() for seed in range(3)]
+    notes = ["Note 1", "Note 2", "Note 3"]
+    rows = text_row(1, "SKU", "Qty", "Cost", *notes) + text_row(2, "A-1", "1", "2.5", *noise)
     upload(world, workbook(rows), name="a.xlsx")
     (vendor,) = check(world, config_document(**PRICED))["vendors"]
-    assert (vendor["status"], vendor["headers"]) == ("read", ["SKU", "Qty", "Cost", "Note"])
+    assert (vendor["status"], vendor["headers"]) == ("read", ["SKU", "Qty", "Cost", *notes])
     assert vendor["guesses"]["format"] == "xlsx"
     assert vendor["with_patch"]["usable"]
 

@@ -52,6 +52,7 @@ def test_a_tenant_that_has_never_run_has_nothing_to_show(world: ApiWorld) -> Non
         "feed_age_seconds": None,
         "held_run_id": None,
         "active_run_id": None,
+        "last_run": None,
         "next_run_at": None,
         "vendors": [],
     }
@@ -91,33 +92,47 @@ def test_what_is_held_and_what_is_under_way_is_named(world: ApiWorld) -> None:
     assert status["published_run_id"] not in (held.run_id, active)
 
 
-def test_runs_of_some_vendors_and_those_that_looked_at_none_are_passed_over(
+def test_the_vendors_are_of_the_last_ended_run_of_all_of_them(world: ApiWorld) -> None:
+    world.store_config()
+    succeed(world, FOUND)
+    some = succeed(world, MISSING, vendors=["vendor_1"])
+    under_way = world.post_run().json()["run_id"]
+    status = status_of(world)
+    assert status["active_run_id"] == under_way
+    assert status["last_run"]["run_id"] == some.run_id
+    assert status["vendors"] == [SHOWN]
+
+
+def test_the_last_run_that_ended_is_told_with_what_it_found_also_where_it_failed(
     world: ApiWorld,
 ) -> None:
     world.store_config()
     succeed(world, FOUND)
-    succeed(world, MISSING, vendors=["vendor_1"])
-    cancelled = world.post_run().json()["run_id"]
-    world.client.post(f"/v1/runs/{cancelled}/cancel")
-    under_way = world.post_run().json()["run_id"]
-    status = status_of(world)
-    assert status["active_run_id"] == under_way
-    assert status["vendors"] == [SHOWN]
+    failed = world.fail(world.post_run().json()["run_id"])
+    assert failed.finished_at is not None
+    last = status_of(world)["last_run"]
+    assert (last["run_id"], last["status"]) == (failed.run_id, "FAILED")
+    assert last["error_code"] == failed.error_code
+    assert datetime.fromisoformat(last["finished_at"]) == failed.finished_at
+    assert status_of(world)["vendors"] == []
 
 
-def test_no_run_is_read_for_it(world: ApiWorld) -> None:
-    class NoRuns(RunStore):
+def test_no_more_than_a_page_of_runs_is_read_for_it(world: ApiWorld) -> None:
+    listed: list[Any] = []
+
+    class OnePage(RunStore):
         def list_runs(self, *whose: Any, **asked: Any) -> RunPage:
-            raise AssertionError
+            listed.append(whose)
+            return super().list_runs(*whose, **asked)
 
         def get(self, run_id: str) -> RunRecord | None:
             raise AssertionError
 
     world.store_config()
     succeed(world, FOUND)
-    assert status_of(ApiWorld(world.platform, runs=NoRuns(world.platform.database)))["vendors"] == [
-        SHOWN
-    ]
+    own = ApiWorld(world.platform, runs=OnePage(world.platform.database))
+    assert status_of(own)["vendors"] == [SHOWN]
+    assert len(listed) == 1
 
 
 def test_reports_that_come_late_hide_no_later_run_s_results(world: ApiWorld) -> None:

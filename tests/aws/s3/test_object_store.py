@@ -182,6 +182,14 @@ def test_a_copy_has_the_bytes_and_tells_their_hash(objects: ObjectStore, name: s
     assert objects.read(f"run/{name}") == b"sku\n1\n"
 
 
+def test_what_was_stored_in_parts_can_be_copied_and_copied_again(objects: ObjectStore) -> None:
+    data = bytes(range(256)) * (36 << 10)  # 9 MiB: two parts
+    objects.put_stream("published/a", [data])
+    objects.copy("published/a", "published/b")
+    objects.copy("published/b", "published/c")
+    assert objects.read("published/c") == data
+
+
 def test_a_copy_names_the_version_that_was_listed() -> None:
     checksum = {"ChecksumSHA256": "ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs="}
     clients = ScriptedS3("copy_object", {"CopyObjectResult": checksum})

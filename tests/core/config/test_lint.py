@@ -27,13 +27,6 @@ def test_an_ordinary_config_raises_no_doubt() -> None:
     assert doubts(vendor_document(parser=parser), pricing=pricing, error_policy=policy) == {}
 
 
-def test_a_margin_that_was_meant_in_percent_is_told_both_ways() -> None:
-    assert doubts(pricing={"base_margin_pct": 20}) == {
-        "pricing.base_margin_pct": "20 means 2,000 %; 0.20 is 20 %"
-    }
-    assert "pricing.base_margin_pct" in doubts(pricing={"base_margin_pct": "1.0"})
-
-
 def test_no_floor_is_doubtful() -> None:
     assert list(doubts(pricing={"min_price": "0.00"})) == ["pricing.min_price"]
 

@@ -134,3 +134,13 @@ def test_a_damaged_file_is_read_or_refused() -> None:
             data[lucky.randrange(len(data))] = lucky.randrange(256)
         with contextlib.suppress(FeedUnreadableError):
             read(bytes(data), "parquet", compression="none")
+
+
+def test_a_column_that_stands_twice_makes_the_file_unusable() -> None:
+    column = pa.array(["A"])
+    table = pa.Table.from_arrays([column, column, pa.array([1])], ["sku", "sku", "cost"])
+    written = io.BytesIO()
+    pq.write_table(table, written)
+    with pytest.raises(FeedUnreadableError, match='occur more than once: "sku"') as refused:
+        read(written.getvalue(), "parquet")
+    assert refused.value.error_code == "invalid_input"

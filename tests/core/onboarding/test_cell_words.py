@@ -33,5 +33,5 @@ def test_words_for_quantities_are_named_and_faulty_numbers_are_not() -> None:
     cells = ["In stock", "5", "In stock", ">100", "-2", "1,5", "few", "none left"]
     (note,) = quantity_word_notes({"quantity_available": cells, "cost": ["call"]}, PARSER, ZONE)
     assert note.startswith(
-        'quantity_available holds "In stock" (2), ">100" (1), "few" (1), and 1 more: give each'
+        'quantity_available holds "In stock" (2), ">100" (1), "few" (1), "none left" (1): give each'
     )

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from relay_core.onboarding.check_results import Candidate
 from relay_core.onboarding.column_candidates import candidates
 from support.builders import tenant_config, vendor_document
 
@@ -32,14 +33,26 @@ CELLS = {
     ],
 )
 def test_the_headers_whose_cells_fit_come_by_name(column: str, headers: tuple[str, ...]) -> None:
-    found = candidates(column, CELLS, PARSER, ZoneInfo("UTC"))
+    found = tuple(each.header for each in candidates(column, CELLS, PARSER, ZoneInfo("UTC")))
     assert set(found) == set(headers)
     assert column != "quantity_available" or found == headers
 
 
 def test_a_few_cells_that_do_not_fit_and_no_more() -> None:
     cells = {"a": [*map(str, range(9)), "VARIABLE"], "b": ["1", "VARIABLE"]}
-    assert candidates("quantity_available", cells, PARSER, ZoneInfo("UTC")) == ("a",)
+    assert candidates("quantity_available", cells, PARSER, ZoneInfo("UTC")) == (
+        Candidate("a", 0.29, ("0", "1", "2")),
+    )
+
+
+def test_of_amounts_the_middle_one_is_told() -> None:
+    found = {each.header: each for each in candidates("cost", CELLS, PARSER, ZoneInfo("UTC"))}
+    fee = found["Fee"]
+    assert (fee.header, fee.median, fee.samples) == (
+        "Fee",
+        "12.00",
+        ("1,970.00", "3.10", "12"),
+    )
 
 
 def test_five_are_named() -> None:

@@ -1,0 +1,205 @@
+"""Which kind of file bytes are that cannot be read as the config says: one recogniser for all.
+
+Its first bytes tell. Checks and runs say the same of a file, and what to do, before any encoding.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from dataclasses import dataclass
+
+from relay_core.domain.codes import FailureCode
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.ingest.compression import BROKEN, GZIP, ZIP, open_archive
+from relay_core.ingest.decoding import Buffer
+from relay_core.ingest.workbooks import OLE2, workbook_format
+
+HEAD_BYTES = 4096
+"""So much of a file, unpacked, is looked at."""
+KINDS_TELL = (
+    FailureCode.DECODE_ERROR,
+    FailureCode.MISSING_REQUIRED_COLUMNS,
+    FailureCode.INVALID_INPUT,
+)
+_WORKBOOKS = {
+    "xlsx": "an Excel workbook (.xlsx)",
+    "xls": "an old Excel workbook (.xls)",
+    "ods": "an OpenDocument workbook (.ods)",
+}
+_PACKED_BYTES = 1 << 20
+_EXPORT = "export it as CSV, or save it as .xlsx"
+_MARKS: tuple[tuple[bytes, str, str], ...] = (
+    (b"%PDF", "a PDF", _EXPORT),
+    (b"\x89PNG\r\n", "an image (PNG)", "ask for the list itself, as CSV or .xlsx"),
+    (b"\xff\xd8\xff", "an image (JPEG)", "ask for the list itself, as CSV or .xlsx"),
+    (b"GIF8", "an image (GIF)", "ask for the list itself, as CSV or .xlsx"),
+    (b"II*\0", "an image (TIFF)", "ask for the list itself, as CSV or .xlsx"),
+    (b"MM\0*", "an image (TIFF)", "ask for the list itself, as CSV or .xlsx"),
+    (b"BM", "an image (BMP)", "ask for the list itself, as CSV or .xlsx"),
+    (b"7z\xbc\xaf\x27\x1c", "an archive (7-Zip)", "pack it as .zip or .gz, or upload it unpacked"),
+    (b"Rar!\x1a\x07", "an archive (RAR)", "pack it as .zip or .gz, or upload it unpacked"),
+    (b"\xfd7zXZ\0", "an archive (xz)", "pack it as .zip or .gz, or upload it unpacked"),
+    (b"BZh", "an archive (bzip2)", "pack it as .zip or .gz, or upload it unpacked"),
+    (
+        b"\x28\xb5\x2f\xfd",
+        "an archive (Zstandard)",
+        "pack it as .zip or .gz, or upload it unpacked",
+    ),
+    (b"PAR1", "a Parquet file", "set parser.format to parquet"),
+)
+_TAR_MARK, _TAR_AT = b"ustar", 257
+_HTML = re.compile(r"<(!doctype\s+html|html|head|body|table|meta|script|style|div|title)\b", re.I)
+_XML = re.compile(r"<(\?xml\b|!doctype\s+(?!html)|[a-z_][\w.:-]*(\s[^<>]*)?/?>\s*<)", re.IGNORECASE)
+_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+
+
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """A kind of file.
+
+    Attributes:
+        name: with its article.
+        remedy: what to do about it.
+        format: the `parser.format` that reads it, if one does.
+        is_text: whether a list could begin like this, too.
+        subject: begins its sentence.
+    """
+
+    name: str
+    remedy: str
+    format: str | None = None
+    is_text: bool = False
+    subject: str = "the file is"
+
+    def __str__(self) -> str:
+        """Return both as a sentence without an end."""
+        return f"{self.subject} {self.name}; {self.remedy}"
+
+
+def kind_of(data: Buffer, format: str) -> FileKind | None:
+    """Return the kind of a file that a format cannot be; None where nothing speaks against it.
+
+    Args:
+        data: the upload, packed or not.
+        format: `parser.format`.
+    """
+    kind = _container_kind(data)
+    if kind is None:
+        head = _unpacked_head(data)
+        kind = _kind_of_bytes(head) or _kind_of_text(_text_of(head), format)
+    return None if kind is None or kind.format == format else kind
+
+
+def with_kind(error: FeedUnreadableError, data: Buffer, format: str) -> FeedUnreadableError:
+    """Return the fault of a feed with the kind of its file in its words, where that is the reason.
+
+    Args:
+        error: the fault.
+        data: the upload, packed or not.
+        format: `parser.format`.
+    """
+    kind = kind_of(data, format) if error.error_code in KINDS_TELL else None
+    if kind is None:
+        return error
+    missing = FailureCode.MISSING_REQUIRED_COLUMNS
+    title = "missing required columns: " if error.error_code == missing else ""
+    return FeedUnreadableError(FailureCode(error.error_code), f"{title}{kind}")
+
+
+def _container_kind(data: Buffer) -> FileKind | None:
+    """Return which workbook it is, or which document; an archive of other files is none."""
+    start = bytes(memoryview(data)[:8])
+    if start != OLE2 and not start.startswith(ZIP):
+        return None
+    try:
+        found = workbook_format(data)
+    except FeedUnreadableError:
+        remedy = "save it without one, or export it as CSV"
+        return FileKind("a password", remedy, subject="the workbook has")
+    if found is None:
+        return None
+    if start == OLE2 and "WordDocument".encode("utf-16-le") in bytes(memoryview(data)):
+        return FileKind("a Word document (.doc)", _EXPORT)
+    if found == "xlsx":
+        with open_archive(data) as archive:
+            names = set(archive.namelist())
+        if "word/document.xml" in names:
+            return FileKind("a Word document (.docx)", _EXPORT)
+        if "xl/workbook.bin" in names:
+            return FileKind("an Excel workbook (.xlsb)", _EXPORT)
+    return FileKind(_WORKBOOKS[found], f"set parser.format to {found}", found)
+
+
+def _kind_of_bytes(head: bytes) -> FileKind | None:
+    for mark, name, remedy in _MARKS:
+        if head.startswith(mark) and (mark != b"BM" or b"\0" in head[:16]):
+            return FileKind(name, remedy, "parquet" if mark == b"PAR1" else None)
+    if head[_TAR_AT : _TAR_AT + len(_TAR_MARK)] == _TAR_MARK:
+        return FileKind("an archive (tar)", "pack one file as .zip or .gz, or upload it unpacked")
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return FileKind("an image (WebP)", "ask for the list itself, as CSV or .xlsx")
+    return None
+
+
+def _kind_of_text(text: str, format: str) -> FileKind | None:
+    begin = text.lstrip("\ufeff \t\r\n")
+    if begin.startswith("<!--"):
+        begin = begin.partition("-->")[2].lstrip()
+    if begin.startswith("<"):
+        if _HTML.match(begin) or (_XML.match(begin) and _HTML.search(begin[:1024])):
+            return FileKind(
+                "an HTML page, such as a log-in page",
+                "see that the link is right, and that it needs no log-in",
+                is_text=True,
+            )
+        if _XML.match(begin):
+            return FileKind("XML", "ask for the list as CSV, .xlsx or JSON Lines", is_text=True)
+    if begin.startswith("{") and format != "jsonl" and _is_object(begin.split("\n", 1)[0]):
+        return FileKind("JSON Lines", "set parser.format to jsonl", "jsonl", is_text=True)
+    if begin.startswith(("[", "{")) and _is_json(begin):
+        return FileKind(
+            "a JSON document",
+            "write it as JSON Lines: an object a line, without a list around",
+            is_text=True,
+        )
+    return None
+
+
+def _is_json(begin: str) -> bool:
+    """Tell whether a text begins as a JSON document does that is no object a line."""
+    if begin.startswith("["):
+        return re.match(r'\[\s*([\[{"\]]|-?\d+\s*[,\]]|$)', begin) is not None
+    return re.match(r'\{\s*("|$)', begin) is not None and not _is_object(begin.split("\n", 1)[0])
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _text_of(head: bytes) -> str:
+    encoding = next((name for bom, name in _BOMS.items() if head.startswith(bom)), "latin-1")
+    return head.decode(encoding, "replace")
+
+
+def _unpacked_head(data: Buffer) -> bytes:
+    """Return the first bytes without a layer of compression, as far as it comes off."""
+    view = memoryview(data)
+    if bytes(view[:4]) == ZIP:
+        try:
+            with open_archive(data) as archive:
+                only = next(each for each in archive.infolist() if not each.is_dir())
+                with archive.open(only) as file:
+                    return file.read(HEAD_BYTES)
+        except (*BROKEN, StopIteration, NotImplementedError, RuntimeError):
+            return b""
+    if bytes(view[:2]) == GZIP:
+        try:
+            return zlib.decompressobj(wbits=31).decompress(view[:_PACKED_BYTES], HEAD_BYTES)
+        except zlib.error:
+            return b""
+    return bytes(view[:HEAD_BYTES])

@@ -1,0 +1,129 @@
+"""Doubts of rows: what is valid in a vendor's feed and probably not meant.
+
+`config:check`, the local check and local runs say the same, each with its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.columnar.text import Bools, flags_of, integers_of, one_chunk
+from relay_core.config import TenantConfig
+from relay_core.domain.records import Doubt
+from relay_core.merge.price_rules import PriceRules, rules_of
+from relay_core.merge.vendor_offers import VENDOR_RANK
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.onboarding.config_doubts import MAX_SAMPLES, cut_sample, first_samples
+from relay_core.validation.frames import table_of
+
+_MAX_SAME_ROWS, _MAX_SAME_SHARE = 100, 100
+"""More rows of a vendor share an SKU than so many, or than one in so many."""
+_EXPONENT = r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"
+_TOTALS = frozenset(
+    ("total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt", "totale")
+)
+
+
+def row_doubts(config: TenantConfig, vendor: NormalizedVendor) -> Iterator[Doubt]:
+    """Yield the doubts of a vendor's rows, by code.
+
+    Args:
+        config: the tenant's.
+        vendor: the vendor, with the columns of its offers that are merged.
+    """
+    ids = [each.vendor_id for each in config.vendors]
+    place = ids.index(vendor.vendor_id)
+    offers = table_of(vendor.offers)
+    if len(offers):
+        yield from _zero_cost(config, vendor.vendor_id, place, offers)
+        yield from _exponents(vendor.vendor_id, place, offers)
+        if config.vendors[place].duplicate_skus == "compete":
+            yield from _same_sku(vendor, place, offers)
+    last = vendor.last_sku
+    if last is not None and last.casefold().removesuffix(":").strip() in _TOTALS:
+        yield Doubt(
+            "totals_line",
+            f"vendors.{place}.parser.skip_rows",
+            vendor.vendor_id,
+            1,
+            (cut_sample(last),),
+            "the last record looks like a line of totals, and is read as a product; skip it with "
+            "parser.skip_rows",
+        )
+
+
+def _zero_cost(
+    config: TenantConfig, vendor_id: str, place: int, offers: pa.Table
+) -> Iterator[Doubt]:
+    """Yield the doubt that an amount of 0 makes prices."""
+    rank = pa.repeat(pa.scalar(place, pa.int16()), len(offers))
+    rules = PriceRules.of(config)
+    ruled = rules.applied(offers.append_column(VENDOR_RANK, rank))
+    fixed = np.array([rule.fixed_price is not None for rule in config.pricing.rules] + [False])
+    amounts = {name: integers_of(one_chunk(offers[name])) for name in ("cost", "price")}
+    (cost, no_cost), (price, no_price) = amounts["cost"], amounts["price"]
+    is_zero = np.where(no_cost, (price == 0) & ~no_price, cost == 0)
+    is_zero &= ~(rules.leaves_out(ruled) | fixed[rules_of(ruled)])
+    if is_zero.any():
+        yield Doubt(
+            "zero_cost",
+            f"vendors.{place}.parser.zero_is_null",
+            vendor_id,
+            int(is_zero.sum()),
+            _skus_of(offers, is_zero),
+            "an amount of 0 is taken as what the item costs, so it is sold for shipping and margin "
+            "alone; where 0 means that it is not known, name the column in parser.zero_is_null",
+        )
+
+
+def _exponents(vendor_id: str, place: int, offers: pa.Table) -> Iterator[Doubt]:
+    found = flags_of(one_chunk(pc.match_substring_regex(offers["sku"], _EXPONENT)))
+    if found.any():
+        yield Doubt(
+            "sku_exponent",
+            f"vendors.{place}.parser.column_map",
+            vendor_id,
+            int(found.sum()),
+            _skus_of(offers, found),
+            "SKUs look like numbers that a spreadsheet has rounded, so that several products are "
+            "one; ask for a file whose SKUs are text",
+        )
+
+
+def _same_sku(vendor: NormalizedVendor, place: int, offers: pa.Table) -> Iterator[Doubt]:
+    """Yield the doubt that many rows share an SKU, and are no copies of each other."""
+    skus = one_chunk(offers["sku"])
+    same = flags_of(pc.equal(skus[1:], skus[:-1]))
+    if not same.any():
+        return
+    starts = np.flatnonzero(np.concatenate([[True], ~same]))
+    differs = np.zeros(len(offers), np.bool_)
+    for name in ("cost", "price", "quantity_available"):
+        values, nulls = integers_of(one_chunk(offers[name]))
+        differs[1:] |= (nulls[1:] != nulls[:-1]) | (~nulls[1:] & (values[1:] != values[:-1]))
+    differs[1:] &= same
+    sizes = np.diff(starts, append=len(offers))
+    is_doubtful = np.logical_or.reduceat(differs, starts)
+    count, total = int(sizes[is_doubtful].sum()), vendor.total_rows
+    if count > _MAX_SAME_ROWS or count * _MAX_SAME_SHARE > total:
+        lost = count - int(is_doubtful.sum())
+        samples = skus.take(pa.array(starts[is_doubtful][:MAX_SAMPLES])).to_pylist()
+        yield Doubt(
+            "same_sku",
+            f"vendors.{place}.parser.column_map.sku",
+            vendor.vendor_id,
+            count,
+            first_samples(samples),
+            f"{count:,} of {total:,} rows share an SKU with another row and differ from it in "
+            f"cost, price or quantity: {lost:,} of them are not in the feed; map the column that "
+            "tells products apart to sku, or say with duplicate_skus which row counts",
+        )
+
+
+def _skus_of(offers: pa.Table, which: Bools) -> tuple[str, ...]:
+    places = np.flatnonzero(which)[:1000]
+    return first_samples(one_chunk(offers["sku"]).take(pa.array(places)).to_pylist())

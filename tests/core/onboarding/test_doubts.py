@@ -1,0 +1,101 @@
+"""Doubts: what is valid and probably not meant, each told with its numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from relay_core.domain.records import Doubt
+from relay_core.onboarding.config_doubts import config_doubts
+from relay_core.onboarding.feed_check import check_feed, with_rows
+from relay_core.onboarding.feed_sample import FeedSample
+from relay_core.onboarding.findings import policy_doubts_of
+from support.builders import feed, tenant_config, vendor_document
+
+
+def doubts(data: bytes, *, own: dict[str, Any] | None = None, **changes: Any) -> dict[str, Doubt]:
+    config = tenant_config(vendor_document(**(own or {})), **changes)
+    vendor, upload = config.vendors[0], FeedSample(data, is_whole=True)
+    check = with_rows(check_feed(upload, vendor.parser, config), upload, vendor, config)
+    assert check.whole
+    return {each.code: each for each in [*check.doubts, *policy_doubts_of(config, [check])]}
+
+
+def told(doubt: Doubt) -> tuple[int | None, tuple[str, ...] | None]:
+    return doubt.count, doubt.samples
+
+
+def test_good_rows_are_in_no_doubt() -> None:
+    assert doubts(feed("A,1,1.00", "B,1,2.00", "B,1,2.00")) == {}
+
+
+def test_a_margin_over_one_is_told_both_ways_and_one_of_one_is_not() -> None:
+    found = config_doubts(tenant_config(pricing={"base_margin_pct": 20}))
+    (doubt,) = (each for each in found if each.code == "margin_over_one")
+    assert (doubt.path, doubt.message) == (
+        "pricing.base_margin_pct",
+        "20 means 2,000 %; 0.20 is 20 %",
+    )
+    assert (doubt.vendor_id, doubt.count, doubt.samples) == (None, None, None)
+    at_most = config_doubts(tenant_config(pricing={"base_margin_pct": "1.0"}))
+    assert {each.code for each in at_most} <= {"config"}
+
+
+def test_rows_that_share_an_sku_and_differ_are_counted_over_a_share_of_them() -> None:
+    rows = [f"A{n},1,1.00" for n in range(197)]
+    assert doubts(feed(*rows, "A1,1,1.00")) == {}
+    assert doubts(feed(*rows, "A1,2,1.00", "A2,1,1.00", "A3,1,1.00")) == {}  # 1 % is not over it
+    assert told(doubts(feed(*rows, "A1,2,1.00", "A2,1,1.00"))["same_sku"]) == (2, ("A1",))
+    compete = {"duplicate_skus": "last"}
+    assert "same_sku" not in doubts(feed("A,1,1", "A,1,2"), own=compete)
+
+
+def test_a_few_rows_of_many_may_share_an_sku() -> None:
+    rows = [f"A{n},1,1.00" for n in range(300)]
+    assert "same_sku" not in doubts(feed(*rows, "A1,2,1.00"))
+    pairs = [f"B{n},{q},1.00" for n in range(51) for q in (1, 2)]
+    many = [f"A{n},1,1.00" for n in range(20_000)]
+    assert doubts(feed(*many, *pairs))["same_sku"].count == 102
+    assert "same_sku" not in doubts(feed(*many, *pairs[2:]))
+
+
+@pytest.mark.parametrize(
+    ("sku", "is_doubtful"),
+    [("4.00123E+12", True), ("4e12", True), ("4E-12", False), ("A4E12", False), ("44E1", False)],
+)
+def test_skus_that_a_spreadsheet_has_rounded(sku: str, is_doubtful: bool) -> None:
+    assert ("sku_exponent" in doubts(feed(f"{sku},1,1.00", "B,1,1.00"))) == is_doubtful
+
+
+@pytest.mark.parametrize(
+    ("last", "is_doubtful"),
+    [("Total", True), ("GRAND TOTAL:", True), ("Summe", True), ("Totally", False)],
+)
+def test_a_last_line_of_totals(last: str, is_doubtful: bool) -> None:
+    data = feed("A,1,1.00", f"{last},1900,8437.00")
+    assert ("totals_line" in doubts(data)) == is_doubtful
+    assert "totals_line" not in doubts(feed("Total,1,1.00", "A,1,1.00"))
+
+
+def test_a_cost_of_0_is_doubtful_where_a_price_is_made_of_it() -> None:
+    data = feed("A,1,0.00", "B,1,0", "C,1,1.00", "D,1,")
+    assert told(doubts(data)["zero_cost"]) == (2, ("A", "B"))
+    pricing = {
+        "base_margin_pct": "0.2",
+        "min_price": 1,
+        "shipping_handling_flat": 0,
+        "rules": [{"when": {"cost_below": "0.01"}, "leave_out": True}],
+    }
+    assert "zero_cost" not in doubts(data, pricing=pricing)
+
+
+def test_refused_rows_and_limits_of_0_say_what_to_set() -> None:
+    data = feed("A,1,1.00", "B,x,1.00", "C,1,1.00")
+    found = doubts(data)["error_policy_zero"]
+    assert (told(found), found.path, found.vendor_id) == ((1, ("x",)), "error_policy", None)
+    assert "set max_invalid_rows to 1 or more and max_invalid_row_pct to 0.3334 or more" in (
+        found.message
+    )
+    lenient = {"max_invalid_rows": 1, "max_invalid_row_pct": "0.3334"}
+    assert "error_policy_zero" not in doubts(data, error_policy=lenient)
