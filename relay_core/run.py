@@ -322,6 +322,7 @@ class RunStages:
             if findings.guards is not None:
                 merged = self._guarded(merged, findings.tripped)
         findings.take_merged(merged)
+        findings.titles = merged.titles(findings.shown_skus())
         findings.normalized = [
             replace(each, offers=no_offers(), deferred=None) for each in findings.normalized
         ]

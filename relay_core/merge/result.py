@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from relay_core.columnar.text import flags_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import Override, TenantConfig
 from relay_core.domain import run_faults
@@ -17,12 +19,13 @@ from relay_core.domain.codes import FailureCode, Stage, VendorStatus, WarningCod
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.best_offer import Winners, merge_offers
-from relay_core.merge.deferred_columns import DeferredColumns
+from relay_core.merge.deferred_columns import KEPT_ROWS, ROW_LOCATOR, DeferredColumns
 from relay_core.merge.effects import RuleEffects
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.comparison import KEPT
 from relay_core.validation.contracts import MERGED_SCHEMA, OUTPUT_COLUMNS
 from relay_core.validation.error_policy import judge_policy, own_share_faults
+from relay_core.validation.frames import table_of
 from relay_core.validation.row_checks import VALIDATED_ROWS, BrokenRule, broken_rules, merged_rules
 from relay_core.validation.vendor_failures import may_be_empty
 
@@ -73,6 +76,21 @@ class MergedInventory:
     def kept_at_0(self) -> int:
         """How many rows of the feed nobody offers."""
         return 0 if self.kept is None else len(self.kept)
+
+    def titles(self, skus: Collection[str]) -> dict[str, str]:
+        """Return the titles of some SKUs of the feed, of those that have one."""
+        if self.feed is None or self.deferred is None or not skus:
+            return {}
+        found = table_of(self.feed[self.feed["sku"].isin(skus)])
+        ranks = one_chunk(found["vendor_id"]).indices.to_numpy()
+        if KEPT in found.column_names:
+            ranks = np.where(flags_of(one_chunk(found[KEPT])), KEPT_ROWS, ranks)
+        if "title" in found.column_names:
+            titles = found["title"]
+        else:
+            titles = self.deferred.of(ranks, one_chunk(found[ROW_LOCATOR]).to_numpy())["title"]
+        pairs = zip(found["sku"].to_pylist(), titles.to_pylist(), strict=True)
+        return {sku: title for sku, title in pairs if title}
 
     def skus_won(self) -> dict[str, int]:
         """Return how many offers of each vendor are in the feed, in the order of the config."""

@@ -56,6 +56,12 @@ _WORDS: dict[str, str] = {
 }
 
 
+_ANY_PRICES = frozenset(
+    ("unitprice", "priceeach", "price", "amount", "preis", "pris", "precio", "prix")
+)
+"""Names that a cost has where it is the only price."""
+
+
 @lru_cache(maxsize=4096)
 def plain_words(header: str) -> tuple[str, ...]:
     """Return a header's words in lower case, without marks and what stands in brackets at its end.
@@ -118,10 +124,25 @@ def match_headers(
             or _common_name(column, free)
             or _only_match(column, free)
         )
+        if column == "cost" and header is not None and _has_rivals(header, name, free):
+            continue
         if header is not None:
             found[column] = header
             taken.add(header)
     return found
+
+
+def _has_rivals(header: str, wanted: str, free: Iterable[str]) -> bool:
+    """Tell whether a name that may be any price stands beside other prices of no known kind."""
+    if _joined(plain_words(header)) not in _ANY_PRICES or header == wanted:
+        return False
+    words = [plain_words(each) for each in _WORDS["cost"].split(",")]
+    return any(
+        name != header
+        and _joined(plain_words(name)) not in _all_names()
+        and any(_holds(plain_words(name), each) for each in words)
+        for name in free
+    )
 
 
 def _same_words(wanted: str, names: Iterable[str]) -> str | None:

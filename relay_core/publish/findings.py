@@ -19,6 +19,8 @@ from relay_core.publish.quarantine import Quarantine
 from relay_core.validation.guards import GuardResult
 from relay_core.validation.vendor_failures import VendorInput, VendorState
 
+MAX_MOVES = 10
+"""So many of the greatest moves of prices are shown, up and down."""
 _HOUR = timedelta(hours=1)
 _OF_ROWS = (FailureCode.VALIDATION_ERRORS, FailureCode.NO_ROWS_PARSED)
 
@@ -49,6 +51,7 @@ class RunFindings:
         unpriced_skus: how many SKUs were left out for want of a price.
         skus_won: how many rows of the feed are each vendor's.
         rows: where the rows of each vendor went whose records were all read.
+        titles: of some SKUs that reports show, where they have one.
         rules: the tenant's own, with the effect of each.
         currency: that of its amounts.
     """
@@ -74,6 +77,7 @@ class RunFindings:
     unpriced_skus: int = 0
     skus_won: Mapping[str, int] = field(default_factory=dict)
     rows: Mapping[str, RowCounts] = field(default_factory=dict)
+    titles: Mapping[str, str] = field(default_factory=dict)
     rules: Sequence[AppliedRule] = ()
     currency: str = ""
 
@@ -184,6 +188,12 @@ class RunFindings:
                 set_aside = merged.effects.set_aside[each.vendor_id]
                 rows[each.vendor_id] = RowCounts(*read, set_aside, **fates)
         return rows
+
+    def shown_skus(self) -> set[str]:
+        """Return the SKUs that reports show with what has changed of them."""
+        moves = () if self.changes is None else self.changes.greatest_moves(MAX_MOVES)
+        examples = (each["sku"] for result in self.tripped for each in result.examples)
+        return {*(move.sku for each in moves for move in each), *examples}
 
     def counted_warnings(self) -> Mapping[str, int]:
         """Count the warnings by code, those that reports leave out too."""

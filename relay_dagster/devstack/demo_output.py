@@ -130,7 +130,8 @@ def left_running(console: Console, stack: Stack, api_key: str, tenant: str) -> N
         markup=False,
     )
     title(console, "Variables for a shell of your own")
-    for name, value in sorted(stack.environment.items()):
+    own = {"RELAY_API_URL": api, "RELAY_API_KEY": api_key}
+    for name, value in sorted({**stack.environment, **own}.items()):
         console.print(f"  export {name}={value}", markup=False)
 
 

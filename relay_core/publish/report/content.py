@@ -19,6 +19,7 @@ from relay_core.domain.codes import RunStatus, VendorStatus, WarningCode
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.next_action import next_action
 from relay_core.domain.records import ENGINE_VERSION, Cause, CauseSample, ReportEntry, RunContext
+from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule
 from relay_core.publish.changes import Changes
@@ -101,6 +102,43 @@ class Chart(NamedTuple):
     bars: tuple[Bar, ...]
 
 
+class Fate(NamedTuple):
+    """What became of some of a vendor's rows: a part of its bar, in percent of it."""
+
+    words: str
+    tone: Tone
+    rows: str
+    part: str
+    start: str
+    length: str
+
+
+class VendorRows(NamedTuple):
+    """Where a vendor's rows went."""
+
+    vendor_id: str
+    read: str
+    summary: str
+    fates: tuple[Fate, ...]
+
+    @classmethod
+    def of(cls, vendor_id: str, rows: RowCounts) -> VendorRows:
+        """Return a vendor's bar; of rows that were not merged it is known which are refused."""
+        counts, read = rows.as_dict(), rows.read
+        known = [(*wording.FATES[name], counts[name] or 0) for name in wording.FATES]
+        if rows.won is None:
+            known += [("not merged: the run failed", "idle", read - rows.refused - rows.skipped)]
+        fates, start = [], 0
+        for words, tone, count in known:
+            if count:
+                place, long = wording.length(start, read), wording.length(count, read)
+                number, part = wording.number(count), wording.part(count, read)
+                fates.append(Fate(words, tone, number, part, place, long))
+                start += count
+        summary = "; ".join(f"{each.rows} {each.words}" for each in fates)
+        return cls(vendor_id, wording.counted(read, "row"), summary, tuple(fates))
+
+
 class Move(NamedTuple):
     """A SKU's figure, before and now; a price move also has its share."""
 
@@ -108,6 +146,7 @@ class Move(NamedTuple):
     before: str
     after: str
     change: str = ""
+    title: str = ""
 
 
 class FeedChanges(NamedTuple):
@@ -118,7 +157,7 @@ class FeedChanges(NamedTuple):
     falls: tuple[Move, ...]
 
     @classmethod
-    def of(cls, changes: Changes) -> FeedChanges:
+    def of(cls, changes: Changes, titles: Mapping[str, str]) -> FeedChanges:
         """Return the bars of all counts, and the greatest moves of prices."""
         counts = [changes.counts[name] for name, _, _ in _CHANGES]
         bars = (
@@ -129,9 +168,10 @@ class FeedChanges(NamedTuple):
             tuple(
                 Move(
                     cut(one.sku, MAX_QUOTED),
-                    one.before,
-                    one.after,
+                    wording.amount(one.before),
+                    wording.amount(one.after),
                     wording.signed_percent(one.share),
+                    cut(titles.get(one.sku, ""), MAX_QUOTED),
                 )
                 for one in moves
             )
@@ -153,13 +193,14 @@ class Guard(NamedTuple):
     examples: tuple[Move, ...] = ()
 
     @classmethod
-    def of(cls, result: GuardResult) -> Guard:
+    def of(cls, result: GuardResult, titles: Mapping[str, str]) -> Guard:
         """Return a guard's row."""
         examples = (
             Move(
                 cut(each["sku"], MAX_QUOTED),
-                str(each["before"]),
-                "gone" if each["after"] is None else str(each["after"]),
+                wording.amount(str(each["before"])),
+                "gone" if each["after"] is None else wording.amount(str(each["after"])),
+                title=cut(titles.get(each["sku"], ""), MAX_QUOTED),
             )
             for each in result.examples
         )
@@ -302,6 +343,7 @@ class Report:
     changes: FeedChanges | None
     guards: Listed[Guard]
     rules: Listed[Rule]
+    rows: Listed[VendorRows]
     vendors: Listed[VendorRow]
     shares: Chart | None
     causes: Listed[CauseGroup]
@@ -332,13 +374,24 @@ def report_of(ctx: RunContext, findings: RunFindings, status: RunStatus) -> Repo
         currency=findings.currency,
         is_held=status is RunStatus.HELD,
         verdict=wording.verdict(
-            status, findings, list(notes), "" if failure is None else next_action(failure)
+            status,
+            findings,
+            list(notes),
+            "" if failure is None else next_action(failure),
+            ctx.run_id,
         ),
         faults=Listed.of(findings.faults, MAX_SAMPLES, len(findings.faults)),
         figures=_figures(findings),
-        changes=None if findings.changes is None else FeedChanges.of(findings.changes),
-        guards=Listed.of(map(Guard.of, tripped_first), MAX_ROWS, len(tripped_first)),
+        changes=None
+        if findings.changes is None
+        else FeedChanges.of(findings.changes, findings.titles),
+        guards=Listed.of(
+            (Guard.of(each, findings.titles) for each in tripped_first),
+            MAX_ROWS,
+            len(tripped_first),
+        ),
         rules=Listed.of(map(Rule.of, findings.rules), MAX_ROWS, len(findings.rules)),
+        rows=_rows(findings),
         vendors=Listed.of(vendors, MAX_ROWS, len(known)),
         shares=_vendor_shares(findings),
         causes=_cause_groups(findings.causes()),
@@ -367,6 +420,13 @@ def _figures(findings: RunFindings) -> tuple[Figure, ...]:
         Figure("SKUs without a price", wording.number(counts["unpriced_skus"])),
     )
     return shown if findings.failure is None else shown[1:3]
+
+
+def _rows(findings: RunFindings) -> Listed[VendorRows]:
+    """Return where the rows of vendors went that had any, those that lost the most first."""
+    read = [(name, rows) for name, rows in findings.rows.items() if rows.read]
+    read.sort(key=lambda pair: not wording.merged_many(pair[1]))
+    return Listed.of((VendorRows.of(*pair) for pair in read), MAX_BARS, len(read))
 
 
 def _vendor_shares(findings: RunFindings) -> Chart | None:

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from relay_core.domain.codes import RowFault, RunStatus, Stage
 from relay_core.domain.run_faults import listed
+from relay_core.merge.row_counts import RowCounts
 from relay_core.publish.findings import RunFindings
 from relay_core.validation.guards import GuardResult
 
@@ -51,6 +52,20 @@ _FAULTS: dict[str, str] = {
     RowFault.INVALID_CONDITION: "not a known condition",
     RowFault.INVALID_TIMESTAMP: "not a date and time",
 }
+
+
+FATES: dict[str, tuple[str, Tone]] = {
+    "won": ("in the feed", "good"),
+    "outbid": ("another vendor's offer is better", "idle"),
+    "same_sku": ("beside a better row of the same SKU", "warn"),
+    "duplicates": ("another row stands for the SKU", "warn"),
+    "left_out": ("left out, as the config says", "idle"),
+    "unpriced": ("without a price", "bad"),
+    "refused": ("refused", "bad"),
+    "skipped": ("skipped, as the config says", "idle"),
+}
+"""Where rows went, in the order of their bar; the tone of each."""
+_MANY_ROWS, _MANY_SHARE, _MAX_NAMED = 100, 100, 10
 
 
 class Verdict(NamedTuple):
@@ -105,6 +120,17 @@ def part(count: int, of: int) -> str:
     return f"{tenths // 10}.{tenths % 10} %" if tenths % 10 else f"{tenths // 10} %"
 
 
+def amount(written: str) -> str:
+    """Return an amount or a quantity with its thousands: ``9,491.99``."""
+    return f"{Decimal(written):,}"
+
+
+def merged_many(rows: RowCounts) -> bool:
+    """Tell whether so many rows share an SKU with a better one that the SKU is probably not one."""
+    lost = rows.same_sku or 0
+    return lost > _MANY_ROWS or lost * _MANY_SHARE > rows.read
+
+
 def length(count: int, longest: int) -> str:
     """Return a bar's length in percent of the longest, with a place."""
     return f"{float(Fraction(100 * count, longest)):.1f}" if longest else "0.0"
@@ -151,7 +177,11 @@ def _words_of(result: GuardResult) -> tuple[str, str]:
 
 
 def verdict(
-    status: RunStatus, findings: RunFindings, failed: Sequence[str], next_action: str
+    status: RunStatus,
+    findings: RunFindings,
+    failed: Sequence[str],
+    next_action: str,
+    run_id: str = "RUN_ID",
 ) -> Verdict:
     """Return the end of a run, and the next actions.
 
@@ -160,6 +190,7 @@ def verdict(
         findings: its findings.
         failed: the vendors whose feeds were not used as they should have been.
         next_action: the remedy of its failure.
+        run_id: the run, for the command that releases it.
     """
     if status is RunStatus.FAILED:
         stage = findings.failure.stage if findings.failure else Stage.QUEUE
@@ -171,11 +202,11 @@ def verdict(
         again = "Start another run when the feed is to be made anew."
         return Verdict("idle", "Cancelled", "The run was cancelled", sentence, (again,))
     if status is RunStatus.HELD:
-        return _held(findings)
+        return _held(findings, run_id)
     return _succeeded(findings, failed)
 
 
-def _held(findings: RunFindings) -> Verdict:
+def _held(findings: RunFindings, run_id: str) -> Verdict:
     names = [guard_name(result) for result in findings.tripped]
     guards = counted(len(findings.guards or ()), "guard")
     return Verdict(
@@ -187,7 +218,7 @@ def _held(findings: RunFindings) -> Verdict:
         f"waits, and {_KEPT}.",
         (
             "Look below at what has changed.",
-            "If it is meant, release the feed: relay release shows it again, and asks.",
+            f"If it is meant, release the feed: relay release {run_id} shows it again, and asks.",
             "If it is not, have the vendor's feed or the config put right and start another run; "
             "its feed takes the place of this one.",
         ),
@@ -202,8 +233,13 @@ def _succeeded(findings: RunFindings, failed: Sequence[str]) -> Verdict:
     if not findings.of_all_vendors:
         headline = f"A feed of some vendors has {skus}"
         sentence = f"It is there to be looked at, and is not published: {_KEPT}."
-    is_odd = bool(failed or findings.tripped)
-    todo = []
+    merged = {name: rows for name, rows in findings.rows.items() if merged_many(rows)}
+    is_odd = bool(failed or findings.tripped or merged)
+    todo = [
+        f"See which column of {name} tells its products apart: {number(rows.same_sku or 0)} of "
+        f"{counted(rows.read, 'row')} share an SKU with a better row, and are not in the feed."
+        for name, rows in merged.items()
+    ][:_MAX_NAMED]
     if failed:
         todo.append(f"Ask for a feed that can be used from {_some(failed)}.")
     if findings.tripped:

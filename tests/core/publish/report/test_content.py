@@ -212,3 +212,36 @@ def test_without_rules_there_is_nothing_of_them() -> None:
     run = go_through({"north": feed("A,1,1")})
     assert not shown(run).rules
     assert "Your own rules" not in run.html.decode()
+
+
+def test_rows_are_shown_by_where_they_went_and_many_of_one_sku_are_the_first_thing_to_do() -> None:
+    rows = [f"A,{n},1.00" for n in range(1_500)]
+    report = shown(go_through({"north": feed(*rows, "B,x,1"), "south": feed("C,1,1")}))
+    first = report.rows.rows[0]
+    assert (first.vendor_id, first.read) == ("north", "1,501 rows")
+    assert [(fate.rows, fate.words) for fate in first.fates] == [
+        ("1", "in the feed"),
+        ("1,499", "beside a better row of the same SKU"),
+        ("1", "refused"),
+    ]
+    assert report.verdict.tone == "warn"
+    assert report.verdict.next_actions[0].endswith(
+        "north tells its products apart: 1,499 of 1,501 rows share an SKU with a better row, and "
+        "are not in the feed."
+    )
+
+
+def test_moves_have_titles_and_thousands() -> None:
+    header = "sku,quantity_available,cost,title"
+    before, now = (
+        go_through({"north": feed(*(f"S{n},1,{cost},Bolt {n}" for n in range(12)), header=header)})
+        for cost in ("1000.00", "1200.50")
+    )
+    again = go_through(
+        {"north": feed(*(f"S{n},1,1200.50,Bolt {n}" for n in range(12)), header=header)},
+        baseline=before.baseline,
+    )
+    changes = shown(again).changes
+    assert changes is not None
+    assert changes.rises[0] == Move("S0", "1,000.00", "1,200.50", "+20.1 %", "Bolt 0")
+    assert not now.findings.titles
