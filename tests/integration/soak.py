@@ -51,15 +51,15 @@ def soak(console: Console, world: demo.World, minutes: float) -> Samples:
     hook = {"url": "http://127.0.0.1:9/hook", "events": ["run.succeeded", "run.held"]}
     world.client.post(f"/v1/tenants/{demo.TENANT}/webhooks", json=hook).raise_for_status()
     pids = {name: process.pid for name in WATCHED if (process := stack.services[name].process)}
-    order, run_id, runs = {"tenant_id": demo.TENANT}, "", 0
+    order = {"tenant_id": demo.TENANT, "run_type": "inventory_sync"}
+    run_id, runs = "", 0
     while (now := (time.monotonic() - begun) / 60) < minutes:
         run = world.client.get(f"/v1/runs/{run_id}").json() if run_id else {"status": "SUCCEEDED"}
         if RunStatus(run["status"]).has_ended:
             runs += 1
             upload = demo.upload_tenth if runs % 5 == 0 else demo.upload_samples
             upload(world.platform)
-            answer = world.client.post("/v1/runs", json=order)
-            run_id = answer.json().get("run_id", "") if answer.is_success else ""
+            run_id = world.client.post("/v1/runs", json=order).raise_for_status().json()["run_id"]
         for path in PATHS:
             world.client.get(path).raise_for_status()
         samples.append((now, {name: resident_mib(pid) for name, pid in pids.items()}))
@@ -128,7 +128,9 @@ def main(arguments: Sequence[str]) -> int:
     console, warm = Console(highlight=False, soft_wrap=True), min(WARM_MINUTES, minutes / 3)
     with (
         tempfile.TemporaryDirectory(prefix="relay-soak-") as home,
-        demo.started_world(console, Stack(Path(home))) as world,
+        demo.started_world(
+            console, Stack(Path(home), {"RELAY_MAX_RUNS_PER_HOUR": "10000"})
+        ) as world,
     ):
         samples = soak(console, world, minutes)
     grown = {name: growth(samples, name, warm) for name in WATCHED}
