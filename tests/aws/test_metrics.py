@@ -243,6 +243,7 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform
     platform.metrics.worker_heartbeat()
     platform.metrics.worker_error("throttled")
     platform.metrics.runs_held({})
+    platform.metrics.invariants_broken(0)
     metrics(platform.clients, gathering_seconds=0).rate_limited()
     until = time.monotonic() + 10
     while "RateLimited" not in str(written(platform)) and time.monotonic() < until:

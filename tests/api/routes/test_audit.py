@@ -22,6 +22,7 @@ KEYS = f"/v1/tenants/{TENANT}/api-keys"
 ADDRESS = "198.51.100.7"
 LOCAL = {"type": "local"}
 WEBHOOKS = f"/v1/tenants/{TENANT}/webhooks"
+FEED_LINKS = f"/v1/tenants/{TENANT}/feed-links"
 CHANGES_NOTHING = {
     "POST /v1/tenants/{tenant_id}/config:check",
     "POST /v1/tenants/{tenant_id}/webhooks/{webhook_id}/test",
@@ -152,6 +153,26 @@ def delete_webhook(world: ApiWorld) -> Call:
     return "DELETE", f"{WEBHOOKS}/{made}", None, Action.WEBHOOK_DELETED, made
 
 
+def create_feed_link(world: ApiWorld) -> Call:
+    return "POST", FEED_LINKS, {"name": "Google"}, Action.FEED_LINK_CREATED, None
+
+
+def delete_feed_link(world: ApiWorld) -> Call:
+    link_id = world.client.post(FEED_LINKS, json={"name": "Google"}).json()["link_id"]
+    return "DELETE", f"{FEED_LINKS}/{link_id}", None, Action.FEED_LINK_DELETED, link_id
+
+
+def put_secret(world: ApiWorld) -> Call:
+    order = {"value": "s3cret", "host": "files.example.com"}
+    return "PUT", f"/v1/tenants/{TENANT}/secrets/granite", order, Action.SECRET_PUT, "granite"
+
+
+def delete_secret(world: ApiWorld) -> Call:
+    _, path, order, _, target = put_secret(world)
+    world.client.put(path, json=order)
+    return "DELETE", path, None, Action.SECRET_DELETED, target
+
+
 ACTS: dict[str, Callable[[ApiWorld], Call]] = {
     "POST /v1/tenants": create_tenant,
     "DELETE /v1/tenants/{tenant_id}": delete_tenant,
@@ -168,6 +189,10 @@ ACTS: dict[str, Callable[[ApiWorld], Call]] = {
     "POST /v1/runs/{run_id}/cancel": cancel_run,
     "POST /v1/runs/{run_id}/release": release_run,
     "POST /v1/tenants/{tenant_id}/feed/rollback": roll_back,
+    "POST /v1/tenants/{tenant_id}/feed-links": create_feed_link,
+    "DELETE /v1/tenants/{tenant_id}/feed-links/{link_id}": delete_feed_link,
+    "PUT /v1/tenants/{tenant_id}/secrets/{name}": put_secret,
+    "DELETE /v1/tenants/{tenant_id}/secrets/{name}": delete_secret,
     "POST /v1/admin/pause": pause,
     "DELETE /v1/admin/pause": resume,
 }
@@ -176,6 +201,7 @@ ACTS: dict[str, Callable[[ApiWorld], Call]] = {
 # What an act has made has its id in the answer.
 TOLD_IN_THE_ANSWER = {
     Action.KEY_CREATED: "key_id",
+    Action.FEED_LINK_CREATED: "link_id",
     Action.RUN_POSTED: "run_id",
     Action.WEBHOOK_CREATED: "webhook_id",
 }
@@ -187,7 +213,9 @@ def world() -> Iterator[ApiWorld]:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
         with embedded_platform(
-            api_keys=(f"ops:{ADMIN}",), trusted_proxies=("testclient",)
+            api_keys=(f"ops:{ADMIN}",),
+            trusted_proxies=("testclient",),
+            public_url="https://relay.example.com",
         ) as platform:
             yield ApiWorld(platform)
 

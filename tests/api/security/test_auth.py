@@ -31,6 +31,8 @@ ROUTES = (
     ("GET", "/v1/config.schema.json", True, (200, 200, 200)),
     ("GET", "/v1/health", True, (200, 200, 200)),
     ("GET", "/v1/ready", True, (200, 200, 200)),
+    ("GET", "/f/{token}", True, (404, 404, 404)),
+    ("GET", "/v1/tenants", False, (200, 403, 403)),
     ("POST", "/v1/tenants", False, (409, 403, 403)),
     ("GET", "/v1/tenants/{tenant_id}", False, (200, 200, 404)),
     ("DELETE", "/v1/tenants/{tenant_id}", False, (422, 403, 404)),
@@ -42,6 +44,13 @@ ROUTES = (
     ("PUT", "/v1/tenants/{tenant_id}/config", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/config:check", False, (200, 200, 404)),
     ("GET", "/v1/tenants/{tenant_id}/feed", False, (302, 302, 404)),
+    ("GET", "/v1/tenants/{tenant_id}/publications", False, (200, 200, 404)),
+    ("GET", "/v1/tenants/{tenant_id}/feed-links", False, (200, 200, 404)),
+    ("POST", "/v1/tenants/{tenant_id}/feed-links", False, (409, 409, 404)),
+    ("DELETE", "/v1/tenants/{tenant_id}/feed-links/{link_id}", False, (404, 404, 404)),
+    ("GET", "/v1/tenants/{tenant_id}/secrets", False, (200, 200, 404)),
+    ("PUT", "/v1/tenants/{tenant_id}/secrets/{name}", False, (204, 204, 404)),
+    ("DELETE", "/v1/tenants/{tenant_id}/secrets/{name}", False, (204, 404, 404)),
     ("GET", "/v1/tenants/{tenant_id}/api-keys", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/api-keys", False, (201, 403, 404)),
     ("DELETE", "/v1/tenants/{tenant_id}/api-keys/{key_id}", False, (404, 403, 404)),
@@ -62,12 +71,15 @@ ROUTES = (
     ("POST", "/v1/runs/{run_id}/cancel", False, (409, 409, 404)),
     ("POST", "/v1/runs/{run_id}/release", False, (409, 409, 404)),
     ("POST", "/v1/tenants/{tenant_id}/feed/rollback", False, (409, 409, 404)),
+    ("GET", "/v1/admin/pause", False, (200, 403, 403)),
     ("POST", "/v1/admin/pause", False, (200, 403, 403)),
     ("DELETE", "/v1/admin/pause", False, (204, 403, 403)),
 )
 BODIES = {
     "/v1/runs": {"tenant_id": "acme", "run_type": "inventory_sync"},
     "/v1/admin/pause": {"reason": "maintenance"},
+    "/v1/tenants/{tenant_id}/feed-links": {"name": "Google"},
+    "/v1/tenants/{tenant_id}/secrets/{name}": {"value": "s3cret", "host": "files.example.com"},
     "/v1/tenants/{tenant_id}/uploads": {"vendor_id": "vendor_1", "file_name": "feed.csv"},
     "/v1/tenants/{tenant_id}/webhooks": {
         "url": "https://shop.example.com/hooks",
@@ -82,6 +94,7 @@ QUERIES = {"/v1/runs/{run_id}/explain": {"sku": "A-1"}}
 
 def call(world: ApiWorld, key: str | None, method: str, path: str, run_id: str = NOBODY_S_RUN):
     ids = {"run_id": run_id, "key_id": "0123456789abcdef", "webhook_id": f"wh_{'0' * 32}"}
+    ids |= {"link_id": "fl_0", "name": "granite", "token": "x" * 43}
     place = path.format(tenant_id="acme", **ids)
     body = BODIES.get(path, config_document()) if method in ("POST", "PUT", "PATCH") else None
     body = None if path.endswith("/api-keys") else body
@@ -172,6 +185,12 @@ SCOPES = {
     f"DELETE {WEBHOOK}": "config",
     f"POST {WEBHOOK}/secret:rotate": "config",
     f"POST {WEBHOOK}/test": "config",
+    "POST /v1/tenants/{tenant_id}/feed-links": "config",
+    "DELETE /v1/tenants/{tenant_id}/feed-links/{link_id}": "config",
+    "PUT /v1/tenants/{tenant_id}/secrets/{name}": "config",
+    "DELETE /v1/tenants/{tenant_id}/secrets/{name}": "config",
+    "GET /v1/tenants": "admin",
+    "GET /v1/admin/pause": "admin",
     "POST /v1/runs": "run",
     "POST /v1/runs/{run_id}/cancel": "run",
     "POST /v1/runs/{run_id}/release": "release",

@@ -100,6 +100,6 @@ def test_lines_are_put_in_order_however_many_bytes_they_have(max_bytes: int) -> 
         lines.append(pa.array(part))
 
     with mock.patch.object(growing_columns, "MAX_SHORT_BYTES", max_bytes):
-        _, *pieces = SortedLines(lines.consume(), np.array([2, 0, 3])).chunks()
+        _, *pieces = SortedLines(lines.consume(), np.array([2, 0, 3])).chunks(())
 
     assert b"".join(pieces) == b"a,22\nb,1\nc\n"

@@ -132,6 +132,7 @@ def test_all_else_has_its_default() -> None:
             "max_price_jumps_pct": "0.01",
             "price_level": {"low": "0.80", "high": "1.25"},
             "max_vendor_rows_lost_pct": "0.50",
+            "quarantine": None,
         },
         "triggers": {"on_upload": None, "schedule": None},
     }

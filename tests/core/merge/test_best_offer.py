@@ -172,6 +172,7 @@ def test_criteria_begin_with_who_is_left_out_and_end_where_no_two_offers_are_ali
     names = [criterion.name for criterion in criteria_of(tenant_config())]
 
     assert names == [
+        "override",
         "left_out",
         "duplicate_skus",
         "has_price",

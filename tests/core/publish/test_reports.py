@@ -248,8 +248,9 @@ def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
                 "won": 1,
             }
         },
+        "quarantined": None,
     }
-    assert list(summary)[-1] == "rows"
+    assert list(summary)[-2:] == ["rows", "quarantined"]
 
 
 def test_the_summary_tells_limits_that_are_not_the_defaults() -> None:
