@@ -76,7 +76,8 @@ class Extent:
 
     Attributes:
         reads_bytes: whether the feeds in force are read whole and hashed.
-        part: which part of the runs' artifacts is asked for; None for all of them.
+        part: which part of the runs' artifacts is asked for, and no dead letter: reading them
+            hides them from the sweep for a while. None for all of both.
     """
 
     reads_bytes: bool = False
@@ -118,7 +119,8 @@ def examine(platform: Platform, now: datetime, extent: Extent) -> Iterator[Findi
         for judge, keys in kinds:
             for findings in pool.map(partial(_judged, judge), keys):
                 yield from findings
-    yield from _of_dead_letters(platform, now)
+    if extent.part is None:
+        yield from _of_dead_letters(platform, now)
 
 
 def _judged(judge: Callable[[str], Iterable[Finding]], key: str) -> list[Finding]:

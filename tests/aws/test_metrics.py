@@ -278,6 +278,7 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform
         "WorkerError",
         "WorkerHeartbeat",
         "RateLimited",
+        "InvariantsBroken",
     }
 
 

@@ -50,7 +50,7 @@ ROUTES = (
     ("DELETE", "/v1/tenants/{tenant_id}/feed-links/{link_id}", False, (404, 404, 404)),
     ("GET", "/v1/tenants/{tenant_id}/secrets", False, (200, 200, 404)),
     ("PUT", "/v1/tenants/{tenant_id}/secrets/{name}", False, (204, 204, 404)),
-    ("DELETE", "/v1/tenants/{tenant_id}/secrets/{name}", False, (204, 404, 404)),
+    ("DELETE", "/v1/tenants/{tenant_id}/secrets/{name}", False, (204, 204, 404)),
     ("GET", "/v1/tenants/{tenant_id}/api-keys", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/api-keys", False, (201, 403, 404)),
     ("DELETE", "/v1/tenants/{tenant_id}/api-keys/{key_id}", False, (404, 403, 404)),
