@@ -329,12 +329,15 @@ def told(platform: Platform) -> list[tuple[str, str | None, str]]:
     return [(each.action, each.target, each.actor.id) for each in reversed(entries)]
 
 
-def test_who_asks_for_a_run_is_told_once_its_message_is_sent(platform: Platform) -> None:
+def test_who_asks_for_a_run_is_told_once_its_message_is_sent(
+    platform: Platform, clock: FakeClock
+) -> None:
     record = submission(platform).submit("acme", ("vendor_1",), origin=OPS)
     (entry,) = platform.audit.list_entries("acme").entries
     assert entry.details == {"trigger": "api", "config_version": 4, "vendors": ["vendor_1"]}
     assert (entry.request_id, entry.address) == ("request-1", "192.0.2.1")
     assert entry.occurred_at == record.requested_at
+    clock.advance(seconds=1)  # entries of one instant have no order
     platform.ledger.dispatch(record.run_id, 1, message_id="m", receipt_handle="h")
     platform.ledger.cancel(record.run_id)
     assert told(platform) == [
