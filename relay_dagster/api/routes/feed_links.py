@@ -15,7 +15,8 @@ from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import TenantId, order, router
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.auth import Acting, MayConfigure, MayRead
-from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, digest_of, link_id_of
+from relay_dagster.aws.dynamodb.api_key_store import digest_of
+from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, link_id_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.access import FeedLinkList, FeedLinkOrder, ListedFeedLink, NewFeedLink

@@ -5,7 +5,6 @@ Where digests are kept is ``aws/dynamodb/api_key_store.py``; who may call what i
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -23,7 +22,7 @@ from relay_dagster.api.security.rate_limits import (
     TokenBuckets,
     WrongKeys,
 )
-from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
+from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey, digest_of
 from relay_dagster.aws.dynamodb.tenant_store import UnknownTenantError
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.ports import utc_now
@@ -164,7 +163,7 @@ class Keyring:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._admins = [
-            (_digest(key.secret), Caller(f"{_ADMIN}{key.name}", name=key.name))
+            (digest_of(key.secret), Caller(f"{_ADMIN}{key.name}", name=key.name))
             for key in admin_keys
         ]
         self._tenant_keys = tenant_keys
@@ -184,7 +183,7 @@ class Keyring:
             RateLimitedError: too many keys of nobody came from the address.
             KeyExpiredError: it is a tenant's that has expired, which counts as nobody's.
         """
-        given = _digest(key)
+        given = digest_of(key)
         matches = [caller for digest, caller in self._admins if hmac.compare_digest(given, digest)]
         if matches:
             return matches[0]
@@ -207,7 +206,7 @@ class Keyring:
 
     def likely_tenant(self, key: str) -> str | None:
         """Return whose a key was within the last hour, without a look-up; None where unknown."""
-        return self._good_tenant(_digest(key))
+        return self._good_tenant(digest_of(key))
 
     def _good_tenant(self, digest: str) -> str | None:
         found = self._found_good.get(digest)
@@ -221,7 +220,7 @@ class Keyring:
             TenantKey(
                 key_id=key_id,
                 tenant_id=tenant_id,
-                digest=_digest(key),
+                digest=digest_of(key),
                 name=wanted.name or key_id,
                 scopes=wanted.scopes,
                 created_at=self._now(),
@@ -256,7 +255,3 @@ def _caller_of(key: TenantKey) -> Caller:
     return Caller(
         f"{_KEY}{key.key_id}", key.tenant_id, key.name, frozenset(key.scopes), key.expires_at
     )
-
-
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

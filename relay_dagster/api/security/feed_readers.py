@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.api.security.rate_limits import LatelySeen, WrongKeys
-from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore, digest_of
+from relay_dagster.aws.dynamodb.api_key_store import digest_of
+from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 

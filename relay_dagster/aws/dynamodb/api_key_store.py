@@ -8,13 +8,14 @@ the API's routes say.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import Codec, instant_text, marshal, unmarshal
+from relay_dagster.aws.dynamodb.codec import Codec, marshal, unmarshal
 from relay_dagster.aws.dynamodb.database import Database, is_closed
 from relay_dagster.aws.dynamodb.schema import api_key_key, api_keys_key, deletion_key
 from relay_dagster.aws.dynamodb.table import IS_THERE
@@ -25,8 +26,6 @@ from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 
 MAX_KEYS = 50
 """Of a tenant, expired ones too."""
-BETWEEN_NOTES = timedelta(hours=1)
-"""A key's last use is noted at most so often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +59,11 @@ class TenantKey:
 
 # `schema.EXPIRY` is the name by which items are deleted, where a table has that switched on.
 _KEYS = Codec(kind=TenantKey, in_key="key_id", renamed={"expires_at": "key_expires_at"})
+
+
+def digest_of(secret: str) -> str:
+    """Return the SHA-256 of a key's or a link's secret, in hex: all of it that is stored."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,19 +167,7 @@ class ApiKeyStore:
 
     def note_use(self, key: TenantKey) -> None:
         """Note that a key is used, unless that was noted within the hour; a gone one stays gone."""
-        now = self.database.clock()
-        if key.last_used_at is not None and now - key.last_used_at < BETWEEN_NOTES:
-            return
-        self.database.tenants.carry_out(
-            self.database.tenants.write(
-                "key",
-                "Update",
-                api_key_key(key.key_id),
-                "SET last_used_at = :now",
-                condition=IS_THERE,
-                values={":now": instant_text(now)},
-            )
-        )
+        self.database.note_use("key", api_key_key(key.key_id), key.last_used_at)
 
     def _counted(self, tenant_id: str) -> set[str] | None:
         """Return the ids of a tenant's keys; None where they were never counted."""

@@ -11,13 +11,13 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import epoch_seconds, instant_text, marshal, unmarshal
-from relay_dagster.aws.dynamodb.table import Table
+from relay_dagster.aws.dynamodb.table import IS_THERE, Table
 from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError, Write, transact
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.runs.errors import TenantClosingError
@@ -25,6 +25,8 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import KEPT_FOR, AuditEntry
 from relay_dagster.tenants.deletion import TenantState
 
+BETWEEN_NOTES = timedelta(hours=1)
+"""The last use of a key or a link is noted at most so often."""
 _ACTIVE = "active"
 _AUDIT_RANK = 9
 
@@ -130,6 +132,23 @@ class Database:
             values=values,
             names={"#state": "state"},
         )
+
+    def note_use(self, role: str, key: str, last_used_at: datetime | None) -> None:
+        """Note in an item of the tenants table that what it is about is used, at most once an hour.
+
+        Args:
+            role: of the write.
+            key: of the item; one that is gone stays gone.
+            last_used_at: as it was read.
+        """
+        now = self.clock()
+        if last_used_at is None or now - last_used_at >= BETWEEN_NOTES:
+            expression, noted = "SET last_used_at = :now", {":now": instant_text(now)}
+            self.tenants.carry_out(
+                self.tenants.write(
+                    role, "Update", key, expression, condition=IS_THERE, values=noted
+                )
+            )
 
     def audit_write(self, entry: AuditEntry) -> Write:
         """Return the write that adds an entry to the audit.

@@ -5,7 +5,6 @@ A link's id is made of its token's digest, so that one consistent read finds a l
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.api_key_store import BETWEEN_NOTES
-from relay_dagster.aws.dynamodb.codec import Codec, instant_text, marshal
+from relay_dagster.aws.dynamodb.api_key_store import digest_of
+from relay_dagster.aws.dynamodb.codec import Codec, marshal
 from relay_dagster.aws.dynamodb.database import Database, is_closed
 from relay_dagster.aws.dynamodb.schema import deletion_key, link_key
 from relay_dagster.aws.dynamodb.table import IS_THERE
@@ -59,11 +58,6 @@ class Link:
 
 # `schema.EXPIRY` is the name by which items are deleted, where a table has that switched on.
 _LINKS = Codec(kind=Link, in_key="link_id", renamed={"expires_at": "link_expires_at"})
-
-
-def digest_of(token: str) -> str:
-    """Return the SHA-256 of a token, in hex."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def link_id_of(digest: str) -> str:
@@ -138,15 +132,7 @@ class LinkStore:
 
     def note_use(self, link: Link) -> None:
         """Note that a link is used, at most once an hour; a gone one stays gone."""
-        now = self.database.clock()
-        if link.last_used_at is None or now - link.last_used_at >= BETWEEN_NOTES:
-            table = self.database.tenants
-            noted = {":now": instant_text(now)}
-            expression = "SET last_used_at = :now"
-            key = link_key(link.link_id)
-            table.carry_out(
-                table.write("link", "Update", key, expression, condition=IS_THERE, values=noted)
-            )
+        self.database.note_use("link", link_key(link.link_id), link.last_used_at)
 
 
 def _to_link(item: Mapping[str, Any]) -> Link:
