@@ -44,7 +44,7 @@ HOSTILE, OTHER = "hostile", "other"
 WIDE, REVOKED = "wide", "revoked"
 """A tenant with all that one may have; a key of its that is good no more."""
 VENDORS, LARGE_RUNS = 20, 20
-MOST_VENDORS, RUNS_OF_SOME, BURST = 200, 50, 100
+MAX_VENDORS, RUNS_OF_SOME, BURST = 200, 50, 100
 WIDE_RUN = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
 MAX_GROWTH_MIB, MAX_SECONDS = 64, 1
 PAUSE_SECONDS = 0.005
@@ -210,7 +210,7 @@ class Callers:
         self._admin = self._client(KEY)
         self._clients = {name: self._furnished(name) for name in (HOSTILE, OTHER)}
         formats = [f"%Y.%m.%d {n}" for n in range(20)]
-        wide = config_of(WIDE, MOST_VENDORS, timestamp_formats=formats)
+        wide = config_of(WIDE, MAX_VENDORS, timestamp_formats=formats)
         self._clients[WIDE] = self._furnished(WIDE, wide)
         self._clients[REVOKED] = self._revoked(WIDE)
 
@@ -348,7 +348,7 @@ def furnish(platform: Platform) -> None:
 
 def furnish_wide(platform: Platform, now: datetime) -> None:
     """Store the runs of the tenant with all that one may have: a whole one, and many of some."""
-    vendors = [f"vendor_{number}" for number in range(MOST_VENDORS)]
+    vendors = [f"vendor_{number}" for number in range(MAX_VENDORS)]
     kinds = (
         "inbound/{}/feed.csv",
         "normalized/{}/normalized.csv",

@@ -33,7 +33,6 @@ _AT_ONCE = 16
 _CHECKED = (DueQueue.ATTEMPT, DueQueue.END)
 """The reconciler's queues: in the others runs may wait for a message or a slot."""
 _ATTRIBUTES = (
-    "run_id",
     "acknowledged_at",
     "due_at",
     "status",
@@ -149,12 +148,9 @@ def _scanned(platform: Platform, now: datetime, extent: Extent) -> _Suspects:
 
 def _looks_wrong(row: Mapping[str, Any], late: str) -> bool:
     if row.get("acknowledged_at") is None:
-        return row.get("due_at") is None or str(row["due_at"]) < late or _locks(row)
+        owns_lock = row.get("lock_state") == LockState.OWNER
+        return row.get("due_at") is None or str(row["due_at"]) < late or owns_lock
     return bool(row.get("status") == RunStatus.HELD)
-
-
-def _locks(row: Mapping[str, Any]) -> bool:
-    return bool(row.get("lock_state") == LockState.OWNER)
 
 
 def _of_run(platform: Platform, run_id: str, now: datetime) -> Iterator[Finding]:

@@ -38,11 +38,11 @@ class ParsedConfigs:
     """Parses stored configs, and keeps those that were asked for last, for any number of threads.
 
     Args:
-        most_bytes: of the texts of those that are kept.
+        max_bytes: of the texts of those that are kept.
     """
 
-    def __init__(self, most_bytes: int = DEFAULT_BYTES) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._kept: OrderedDict[object, tuple[int, TenantConfig | RelayError]] = OrderedDict()
         self._bytes = 0
@@ -69,7 +69,7 @@ class ParsedConfigs:
         with self._lock:
             self._bytes += size - self._kept.get(key, (0, None))[0]
             self._kept[key] = (size, parsed)
-            while self._bytes > self._most_bytes:
+            while self._bytes > self._max_bytes:
                 self._bytes -= self._kept.popitem(last=False)[1][0]
 
 

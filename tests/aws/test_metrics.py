@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
+from integration.waiting import wait_for
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.alarms import AlarmPlan, alarm_definitions, set_up_alarms
 from relay_dagster.aws.clients import Clients
@@ -245,9 +246,7 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(platform: Platform
     platform.metrics.runs_held({})
     platform.metrics.invariants_broken(0)
     metrics(platform.clients, gathering_seconds=0).rate_limited()
-    until = time.monotonic() + 10
-    while "RateLimited" not in str(written(platform)) and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_for("refusals are sent", lambda: "RateLimited" in str(written(platform)), within=10)
     settings = platform.settings
     everything = AlarmPlan(
         environment=settings.environment,
@@ -309,9 +308,7 @@ def test_refusals_are_counted_and_sent_together() -> None:
     sender = metrics(cloudwatch, gathering_seconds=0.1)
     for _ in range(3):
         sender.rate_limited()
-    until = time.monotonic() + 10
-    while not cloudwatch.calls and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_for("refusals are sent", lambda: cloudwatch.calls, within=10)
     (call,) = cloudwatch.calls
     (datum,) = call["MetricData"]
     assert (datum["MetricName"], datum["Value"]) == ("RateLimited", 3)

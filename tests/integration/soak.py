@@ -63,7 +63,7 @@ def soak(console: Console, world: demo.World, minutes: float) -> Samples:
         for path in PATHS:
             world.client.get(path).raise_for_status()
         samples.append((now, {name: resident_mib(pid) for name, pid in pids.items()}))
-        time.sleep(SAMPLE_SECONDS)
+        time.sleep(SAMPLE_SECONDS)  # the pace of the samples; nothing is waited for
     console.print(f"{runs} runs in {minutes:g} minutes")
     return samples
 
