@@ -114,7 +114,9 @@ class Override(Section):
     @property
     def asked(self) -> list[str]:
         """The names of what the merchant says of the SKU."""
-        return [name for name in ASKED if getattr(self, name) not in (None, False)]
+        said = {name: getattr(self, name) for name in ASKED}
+        # A quantity of 0 is said, too.
+        return [name for name, value in said.items() if value is not None and value is not False]
 
     def at(self, moment: datetime) -> Override | None:
         """Return what is left of it at a moment: a part whose time has passed is as if absent."""

@@ -36,6 +36,7 @@ def rows(found: RunInMemory) -> list[str]:
     [
         ({"leave_out": True}, {}, ["B,v1,5,4.00"]),
         ({"max_quantity": 2}, {}, ["A,v1,2,10.00", "B,v1,5,4.00"]),
+        ({"max_quantity": 0}, {}, ["A,v1,0,10.00", "B,v1,5,4.00"]),
         ({"max_quantity": 99}, {"stock": {"hold_back": 1}}, ["A,v1,8,10.00", "B,v1,4,4.00"]),
         ({"vendor_id": "v2"}, {}, ["A,v2,3,12.00", "B,v1,5,4.00"]),
         ({"price": "7.5"}, {"pricing": {"ending": "0.99"}}, ["A,v1,9,7.50", "B,v1,5,4.99"]),
