@@ -102,7 +102,7 @@ def _dagster_history(on: Occasion, _: Memory) -> str:
 
 
 def _invariants(on: Occasion, _: Memory) -> str:
-    return f"invariants broken: {report_broken(on.platform, on.now)}"
+    return f"invariants broken: {report_broken(on.platform, on.now, on.deadline)}"
 
 
 def _run_records(on: Occasion, memory: Round) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.schema import feed_key, lock_key, run_key
+from relay_dagster.drain import Deadline
 from relay_dagster.maintenance.doctor import SLICES, Extent, Invariant, examine, report_broken
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
@@ -182,5 +183,13 @@ def test_the_artifacts_of_each_run_are_asked_for_in_one_part_of_a_day(world: Wor
 
 def test_the_hourly_look_says_how_many_are_broken(world: World) -> None:
     with changed(world, lock_key("other"), holder={"S": NOBODY}):
-        assert report_broken(world.platform, utc_now()) == 1
-    assert report_broken(world.platform, utc_now()) == 0
+        assert report_broken(world.platform, utc_now(), Deadline.after(60)) == 1
+    assert report_broken(world.platform, utc_now(), Deadline.after(60)) == 0
+
+
+def test_the_hourly_look_ends_with_its_time(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with changed(world, lock_key("other"), holder={"S": NOBODY}):
+        assert report_broken(world.platform, utc_now(), Deadline.after(-1)) == 0
+    assert "invariants_cut_short" in capsys.readouterr().err
