@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Self, TypeVar
 
 TICK_SECONDS = 20.0
 """The time of a tick over items that are due."""
@@ -34,7 +34,7 @@ class Deadline:
     monotonic: Callable[[], float] = time.monotonic
 
     @classmethod
-    def after(cls, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> Deadline:
+    def after(cls, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> Self:
         """Return the deadline that is so many seconds from now."""
         return cls(monotonic() + seconds, monotonic)
 

@@ -18,7 +18,7 @@ from relay_core.sandbox import (
     TaskTooSlowError,
 )
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
-from relay_dagster.api.task_slots import Deadline, TaskSlots
+from relay_dagster.api.task_slots import TaskDeadline, TaskSlots
 
 Checks = Mapping[str, FeedCheck | str]
 """By vendor: what its feed comes to, or why its bytes cannot be read at all."""
@@ -51,7 +51,7 @@ class FeedChecker:
         self.slots = slots
 
     def check(
-        self, config: TenantConfig, feeds: Mapping[str, FeedSample], deadline: Deadline
+        self, config: TenantConfig, feeds: Mapping[str, FeedSample], deadline: TaskDeadline
     ) -> Checks:
         """Return what each vendor's feed comes to.
 
@@ -74,7 +74,7 @@ class FeedChecker:
         config: TenantConfig,
         checks: Checks,
         wholes: Mapping[str, Whole],
-        deadline: Deadline,
+        deadline: TaskDeadline,
     ) -> Checks:
         """Return the checks with uploads read whole, one after the other, while there is time.
 

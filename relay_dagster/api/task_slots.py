@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from relay_core.sandbox import BusyError, TaskTooSlowError, hold
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.api.security.rate_limits import ConcurrencyLimiter, RateLimitedError
+from relay_dagster.drain import Deadline
 
 _OF_TENANT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """The instant by which a task is done, on a clock that counts seconds from anywhere."""
-
-    at: float
-    clock: Callable[[], float] = time.monotonic
+class TaskDeadline(Deadline):
+    """The instant by which a task is done."""
 
     def left(self) -> float:
         """Return the seconds that are left.
@@ -28,7 +23,7 @@ class Deadline:
         Raises:
             TaskTooSlowError: there are none.
         """
-        seconds = self.at - self.clock()
+        seconds = self.at - self.monotonic()
         if seconds <= 0:
             raise TaskTooSlowError
         return seconds
@@ -47,7 +42,7 @@ class TaskSlots:
         self._of_tenants = ConcurrencyLimiter(_OF_TENANT)
 
     @contextmanager
-    def hold(self, tenant_id: str) -> Iterator[Deadline]:
+    def hold(self, tenant_id: str) -> Iterator[TaskDeadline]:
         """Hold a slot within, and yield until when.
 
         Raises:
@@ -59,6 +54,6 @@ class TaskSlots:
             raise BusyError from error
         try:
             with hold(self._all):
-                yield Deadline(time.monotonic() + self._seconds)
+                yield TaskDeadline.after(self._seconds)
         finally:
             self._of_tenants.give_back(tenant_id)

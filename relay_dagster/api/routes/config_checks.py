@@ -30,7 +30,7 @@ from relay_dagster.api.http.problems import ProblemError, invalid_request, unava
 from relay_dagster.api.http.request_parsing import TenantId, json_body, router
 from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import MayConfigure
-from relay_dagster.api.task_slots import Deadline
+from relay_dagster.api.task_slots import TaskDeadline
 from relay_dagster.aws.s3.object_store import ObjectInfo, ObjectStore
 from relay_dagster.runs.identifiers import is_id
 from relay_dagster.wire.base import Answer
@@ -111,7 +111,7 @@ def check_config(
 
 
 def _check(
-    tenant_id: str, body: bytes, platform: Platform, checker: FeedChecker, deadline: Deadline
+    tenant_id: str, body: bytes, platform: Platform, checker: FeedChecker, deadline: TaskDeadline
 ) -> ConfigCheck:
     limits = platform.settings.limits
     document = parse_document(body, format="json", limits=limits)
@@ -215,7 +215,7 @@ def _checked(
 
 
 def _check_all(
-    config: TenantConfig, objects: ObjectStore, checker: FeedChecker, deadline: Deadline
+    config: TenantConfig, objects: ObjectStore, checker: FeedChecker, deadline: TaskDeadline
 ) -> list[_Upload]:
     """Read the first vendors' uploads, some at a time, and have all of them checked.
 
@@ -269,7 +269,9 @@ def _fitting(document: dict[str, Any], uploads: Sequence[_Upload]) -> list[_Uplo
     return fitting
 
 
-def _find(vendor: VendorConfig, objects: ObjectStore, deadline: Deadline) -> _Found | VendorCheck:
+def _find(
+    vendor: VendorConfig, objects: ObjectStore, deadline: TaskDeadline
+) -> _Found | VendorCheck:
     prefix = vendor.inbound.s3_prefix
     if prefix is None:
         return _not_checked(vendor.vendor_id, "its feeds do not come from S3")
