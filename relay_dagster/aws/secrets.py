@@ -21,7 +21,6 @@ from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import secret_key
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.tenant_errors import SecretQuotaExceededError
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.aws.error_mapping import has_answered, maps_aws_errors
 from relay_dagster.aws.retries import retrying
 from relay_dagster.external_errors import ExternalServiceError, MissingResourceError
@@ -130,11 +129,7 @@ class SecretStore:
         now = self.database.clock()
         audited = origin.entry(Action.SECRET_DELETED, tenant_id, name, now)
         gone = table.write("secret", "Delete", key, condition=IS_THERE)
-        try:
-            self.database.transact(gone, self.database.audit_write(audited))
-        except ConditionsFailedError:
-            return False  # somebody else has just done it
-        return True
+        return self.database.carry_out(gone, self.database.audit_write(audited))
 
     def get(self, tenant_id: str, name: str) -> SecretValue | None:
         """Return a secret for the one transfer that needs it; None where there is none.
@@ -173,11 +168,8 @@ class SecretStore:
     def _name(self, tenant_id: str, name: str) -> str:
         return f"{self.prefix}/{tenant_id}/{name}"
 
-    @maps_aws_errors
     def _keys(self, tenant_id: str) -> list[str]:
-        rows = self.database.tenants.partition(schema.BY_OWNER, (schema.OWNER, tenant_id))
-        keys = (str(row[schema.KEY]) for row in rows)
-        return [key for key in keys if key.startswith(schema.SECRET)]
+        return self.database.owned_keys(tenant_id, schema.SECRET)
 
     def _call(self, call: Callable[[], Any]) -> Any:
         try:

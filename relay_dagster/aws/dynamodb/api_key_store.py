@@ -159,11 +159,7 @@ class ApiKeyStore:
             values={":ids": {key_id}},
         )
         told = self._audit_write(Action.KEY_DELETED, key, origin, name=key.name)
-        try:
-            self.database.transact(write, replace(uncount, optional=True), told)
-        except ConditionsFailedError:
-            return False  # somebody else has just done it
-        return True
+        return self.database.carry_out(write, replace(uncount, optional=True), told)
 
     def note_use(self, key: TenantKey) -> None:
         """Note that a key is used, unless that was noted within the hour; a gone one stays gone."""

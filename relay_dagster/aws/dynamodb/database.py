@@ -90,6 +90,21 @@ class Database:
         """
         transact(self.clients.dynamodb, writes)
 
+    def carry_out(self, *writes: Write) -> bool:
+        """Carry out all writes or none; return False where somebody else has just done it."""
+        try:
+            self.transact(*writes)
+        except ConditionsFailedError:
+            return False
+        return True
+
+    @maps_aws_errors
+    def owned_keys(self, tenant_id: str, prefix: str) -> list[str]:
+        """Return the keys of a tenant's items that begin so; of an index, which lags."""
+        rows = self.tenants.partition(schema.BY_OWNER, (schema.OWNER, tenant_id))
+        keys = (str(row[schema.KEY]) for row in rows)
+        return [key for key in keys if key.startswith(prefix)]
+
     def transact_while_active(self, tenant_id: str | None, *writes: Write) -> None:
         """Carry out all writes or none, where their tenant is active.
 

@@ -19,7 +19,6 @@ from relay_dagster.aws.dynamodb.database import Database, is_closed
 from relay_dagster.aws.dynamodb.schema import deletion_key, link_key
 from relay_dagster.aws.dynamodb.table import IS_THERE
 from relay_dagster.aws.dynamodb.tenant_errors import LinkQuotaExceededError
-from relay_dagster.aws.dynamodb.transactions import ConditionsFailedError
 from relay_dagster.aws.error_mapping import maps_aws_errors
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 
@@ -85,11 +84,10 @@ class LinkStore:
     @maps_aws_errors
     def of_tenant(self, tenant_id: str, kind: LinkKind) -> tuple[Link, ...]:
         """Return a tenant's links of a kind, the oldest first; of an index, which lags."""
-        table = self.database.tenants
-        rows = table.partition(schema.BY_OWNER, (schema.OWNER, tenant_id))
-        keys = (key for row in rows if (key := str(row[schema.KEY])).startswith(schema.LINK))
-        found = (each for each in table.read_all(keys, _to_link) if each.kind is kind)
-        return tuple(sorted(found, key=lambda each: each.created_at))
+        keys = self.database.owned_keys(tenant_id, schema.LINK)
+        found = self.database.tenants.read_all(keys, _to_link)
+        own = (each for each in found if each.kind is kind)
+        return tuple(sorted(own, key=lambda each: each.created_at))
 
     def add(self, link: Link, origin: Origin = SYSTEM) -> None:
         """Keep a new link.
@@ -124,11 +122,7 @@ class LinkStore:
         now = self.database.clock()
         entry = origin.entry(Action.FEED_LINK_DELETED, tenant_id, link_id, now, name=link.name)
         gone = self.database.tenants.write("link", "Delete", link_key(link_id), condition=IS_THERE)
-        try:
-            self.database.transact(gone, self.database.audit_write(entry))
-        except ConditionsFailedError:
-            return False  # somebody else has just done it
-        return True
+        return self.database.carry_out(gone, self.database.audit_write(entry))
 
     def note_use(self, link: Link) -> None:
         """Note that a link is used, at most once an hour; a gone one stays gone."""

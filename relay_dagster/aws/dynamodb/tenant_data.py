@@ -95,9 +95,7 @@ class TenantData:
         Returns:
             How many items that were.
         """
-        table = self.database.tenants
-        rows = table.partition(schema.BY_OWNER, (schema.OWNER, tenant_id))
-        owned = (str(row[schema.KEY]) for row in rows)
+        table, owned = self.database.tenants, self.database.owned_keys(tenant_id, "")
         kept = {tenant_key(tenant_id), config_key(tenant_id, version or 0)}
         there = table.batch({*owned, pause_key(tenant_id)} - kept)
         for key in there:
