@@ -181,7 +181,8 @@ class SecretOrder(Order):
 
     value: Annotated[SecretStr, AfterValidator(_of_bytes)] = Field(
         description="For HTTPS the text of the Authorization header, for SFTP a password or an "
-        "OpenSSH private key; 1 to 16,384 bytes. It is never shown again."
+        "OpenSSH private key; 1 to 16,384 bytes. It is never shown again.",
+        json_schema_extra={"minLength": 1, "maxLength": MAX_SECRET_BYTES},
     )
     host: Annotated[str, StringConstraints(max_length=300), AfterValidator(_host)] = Field(
         description="`host` or `host:port`: it is sent nowhere else."

@@ -96,9 +96,8 @@ def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
         # A null is as if absent, but for the guards: there it switches one off.
         if name not in ("GuardsConfig", "QuarantineConfig"):
             schema["properties"] |= {
-                key: _or_null(each)
+                key: _entries_or_null(each) if key in required else _or_null(_entries_or_null(each))
                 for key, each in schema["properties"].items()
-                if key not in required
             }
     schemas["OutputConfig"]["properties"]["columns"]["uniqueItems"] = True
     extra = {"type": "string", "pattern": EXTRA_COLUMN}
@@ -123,6 +122,17 @@ def _or_null(schema: Schema) -> Schema:
         inner = {key: value for key, value in schema.items() if key not in outer}
         return {**outer, "anyOf": [inner, _NULL]}
     return {**schema, "type": [*([kinds] if isinstance(kinds, str) else kinds), "null"]}
+
+
+def _entries_or_null(schema: Schema) -> Schema:
+    """Return a property whose entries may be null, where it is a mapping of any names."""
+    found = dict(schema)
+    if "patternProperties" in schema:
+        entries = schema["patternProperties"].items()
+        found["patternProperties"] = {name: _or_null(each) for name, each in entries}
+    if isinstance(schema.get("additionalProperties"), dict):
+        found["additionalProperties"] = _or_null(schema["additionalProperties"])
+    return found
 
 
 if __name__ == "__main__":
