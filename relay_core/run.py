@@ -79,27 +79,18 @@ class VendorPass:
 
     `read` is done here; `finish`, which needs all rows of a vendor, on a thread beside the reading
     of the next one. Both are called in the order of the feeds.
-
-    Attributes:
-        config: the tenant's config.
-        requested_at: aware; stands in for a null ``updated_at``.
-        keys: where the vendors' files lie.
-        sink: where they go.
-        fallback: settles which rows are used of a vendor.
-        limits: of feeds and reports; all vendors together have as many entries of refused rows as a
-            report keeps.
-        hands_over: whether a work file with all columns of its offers is left of each vendor.
-        columns: those of offers that are put in order.
     """
 
     config: TenantConfig
-    requested_at: datetime
-    keys: ArtifactKeys
-    sink: Sink
-    fallback: FallbackPolicy
+    requested_at: datetime  # aware; stands in for a null ``updated_at``
+    keys: ArtifactKeys  # where the vendors' files lie
+    sink: Sink  # where they go
+    fallback: FallbackPolicy  # settles which rows are used of a vendor
+    # Of feeds and reports; all vendors together have as many entries of refused rows as a report
+    # keeps
     limits: Limits
-    hands_over: bool
-    columns: Collection[str]
+    hands_over: bool  # whether a work file with all columns of its offers is left of each vendor
+    columns: Collection[str]  # those of offers that are put in order
     _room: ReportRoom = field(init=False)
     _rows_begun: int = 0
 
@@ -181,35 +172,24 @@ class RunStages:
     """One run from its inputs to its feed, and the files that each stage leaves.
 
     After each stage ``findings.failure`` says whether the run ends there.
-
-    Attributes:
-        config: the tenant's config.
-        vendors: the vendors of the run, in the order of the config.
-        requested_at: aware; stands in for a null ``updated_at``.
-        keys: where its files lie.
-        sink: where they go.
-        findings: its findings.
-        hands_over: whether work files are left: another process may take the vendors over from
-            them, and they explain the feed.
-        baseline: the published feed that the run is compared with, if it is; a run of some vendors
-            is not.
-        last_good: what may stand in for vendors in failure.
-        overrides: what the run uses of the tenant's, by SKU.
-        config_version: the config's; None where it has none, as in a local run.
-        on_normalized: is given each vendor that is used, before they are merged.
     """
 
     config: TenantConfig
-    vendors: Sequence[VendorConfig]
-    requested_at: datetime
-    keys: ArtifactKeys
-    sink: Sink
-    findings: RunFindings
+    vendors: Sequence[VendorConfig]  # the vendors of the run, in the order of the config
+    requested_at: datetime  # aware; stands in for a null ``updated_at``
+    keys: ArtifactKeys  # where its files lie
+    sink: Sink  # where they go
+    findings: RunFindings  # its findings
+    # Whether work files are left: another process may take the vendors over from them, and they
+    # explain the feed
     hands_over: bool = False
+    # The published feed that the run is compared with, if it is; a run of some vendors is not
     baseline: Baseline | None = None
+    # What may stand in for vendors in failure
     last_good: LastGoodFeeds = field(default=NO_LAST_GOOD)
-    overrides: Sequence[Override] = ()
-    config_version: int | None = None
+    overrides: Sequence[Override] = ()  # what the run uses of the tenant's, by SKU
+    config_version: int | None = None  # the config's; None where it has none, as in a local run
+    # Is given each vendor that is used, before they are merged
     on_normalized: Callable[[NormalizedVendor], None] = lambda _: None
 
     @property

@@ -266,7 +266,11 @@ def serve(line: int, modules: Sequence[str], memory_bytes: int) -> None:
         os.putenv("ARROW_DEFAULT_MEMORY_POOL", "system")
     for module in modules:
         importlib.import_module(module)
-    _limit_memory(memory_bytes)
+    # Have the system refuse more than so many bytes, unless it refuses fewer already.
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    known = [each for each in (memory_bytes or soft, soft, hard) if each != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(known, default=soft), hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(EOFError, OSError):  # the other side is gone, or has given a task up
         send(_READY, None)
         while True:
@@ -292,14 +296,6 @@ def _do(receive: Callable[[], Any], ask: Ask, send: Callable[[str, Any], None]) 
     except Exception:  # noqa: BLE001 - raised by the side that asked
         return _ERROR, TaskFailedError(traceback.format_exc())
     return _END, None
-
-
-def _limit_memory(size: int) -> None:
-    """Have the system refuse more than so many bytes, unless it refuses fewer already."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    known = [each for each in (size or soft, soft, hard) if each != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(known, default=soft), hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _seconds_left() -> float:

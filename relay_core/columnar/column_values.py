@@ -28,21 +28,13 @@ negative number of the feed; the cell's fault code then says why."""
 
 @dataclass(frozen=True, slots=True)
 class ColumnValues:
-    """A column of numbers.
+    """A column of numbers."""
 
-    Attributes:
-        values: 0 where null; a value that no contract admits where ``faults`` is not 0.
-        nulls: which cells are null.
-        faults: each cell's fault code.
-        text: the cells, with the vendor's way of writing numbers taken off.
-        is_canonical: the cells whose text is as normalized.csv writes the value.
-    """
-
-    values: Ints
-    nulls: Bools
-    faults: Faults
-    text: pa.StringArray
-    is_canonical: Bools
+    values: Ints  # 0 where null; a value that no contract admits where ``faults`` is not 0
+    nulls: Bools  # which cells are null
+    faults: Faults  # each cell's fault code
+    text: pa.StringArray  # the cells, with the vendor's way of writing numbers taken off
+    is_canonical: Bools  # the cells whose text is as normalized.csv writes the value
 
 
 def fault_code(fault: RowFault | str | None) -> np.uint8:

@@ -66,16 +66,11 @@ _ALIKE = ("Yy", "mbB", "HI")
 
 @dataclass(frozen=True, slots=True)
 class TimestampOptions:
-    """The options by which timestamps are read.
+    """The options by which timestamps are read."""
 
-    Attributes:
-        zone: where a time without an offset is local.
-        formats: of strptime, tried in order after the ISO forms.
-        scalar: microseconds since the epoch for one text of any form, or ``CellError``.
-    """
-
-    zone: ZoneInfo
-    formats: Sequence[str]
+    zone: ZoneInfo  # where a time without an offset is local
+    formats: Sequence[str]  # of strptime, tried in order after the ISO forms
+    # Microseconds since the epoch for one text of any form, or ``CellError``
     scalar: Callable[[str], int]
 
 

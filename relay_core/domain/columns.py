@@ -37,22 +37,14 @@ class RejectionCodes:
 
 @dataclass(frozen=True, slots=True)
 class CanonicalColumn:
-    """One column of the canonical schema.
+    """One column of the canonical schema."""
 
-    Attributes:
-        name: as the config, normalized.csv and errors.json have it.
-        kind: how its cells are read and written.
-        required: whether a feed must have it; its cells are never null.
-        from_feed: whether a feed can give it.
-        takes_words: whether the vendor's words for quantities are read in it.
-        rejections: the faults of its cells; none where every text is one.
-    """
-
-    name: str
-    kind: Kind
-    required: bool = False
-    from_feed: bool = True
-    takes_words: bool = False
+    name: str  # as the config, normalized.csv and errors.json have it
+    kind: Kind  # how its cells are read and written
+    required: bool = False  # whether a feed must have it; its cells are never null
+    from_feed: bool = True  # whether a feed can give it
+    takes_words: bool = False  # whether the vendor's words for quantities are read in it
+    # The faults of its cells; none where every text is one
     rejections: RejectionCodes | None = None
 
 

@@ -66,27 +66,18 @@ class CauseSample:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One of the ``causes`` of ``errors.json``: what is refused alike.
+    """One of the ``causes`` of ``errors.json``: what is refused alike."""
 
-    Attributes:
-        error_code: the fault.
-        vendor_id: whose feed it is in.
-        column: the canonical column; None where whole records are refused.
-        shape: what the cells have in common, as `shapes_of` says, or the records' width; None where
-            they are of many shapes.
-        count: of how many there are.
-        samples: the first ones that differ.
-        what_to_do: in words.
-        patch: changes to the config with which the samples are read; none where that is not known.
-    """
-
-    error_code: str
-    vendor_id: str
-    column: str | None
+    error_code: str  # the fault
+    vendor_id: str  # whose feed it is in
+    column: str | None  # the canonical column; None where whole records are refused
+    # What the cells have in common, as `shapes_of` says, or the records' width; None where they are
+    # of many shapes
     shape: str | None
-    count: int
-    samples: tuple[CauseSample, ...]
-    what_to_do: str
+    count: int  # of how many there are
+    samples: tuple[CauseSample, ...]  # the first ones that differ
+    what_to_do: str  # in words
+    # Changes to the config with which the samples are read; none where that is not known
     patch: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -109,23 +100,14 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Something that is valid and probably not meant.
+    """Something that is valid and probably not meant."""
 
-    Attributes:
-        code: the kind; ``config`` where the config alone tells.
-        path: the place in the config that would change it.
-        vendor_id: whose rows it is about; None where it is about none.
-        count: of how many rows.
-        samples: the first of them that differ, at most five.
-        message: what will happen, and what to do.
-    """
-
-    code: str
-    path: str
-    vendor_id: str | None
-    count: int | None
-    samples: tuple[str, ...] | None
-    message: str
+    code: str  # the kind; ``config`` where the config alone tells
+    path: str  # the place in the config that would change it
+    vendor_id: str | None  # whose rows it is about; None where it is about none
+    count: int | None  # of how many rows
+    samples: tuple[str, ...] | None  # the first of them that differ, at most five
+    message: str  # what will happen, and what to do
 
     def as_dict(self) -> dict[str, Any]:
         """Return the doubt as answers show it."""
@@ -140,47 +122,29 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class VendorResult:
-    """The result of a run for one vendor.
-
-    Attributes:
-        vendor_id: the vendor.
-        status: what was used of it, a `VendorStatus`.
-        uploaded_at: when its latest upload came; None where there was none.
-        age_hours: how old what was used of it was, or else that upload, when the run was asked for;
-            whole hours.
-        rows: those of its upload; None where that was not read.
-        invalid_rows: those of them that were refused.
-        skus_won: rows of the feed that are its own; None where the run came to no feed.
-    """
+    """The result of a run for one vendor."""
 
     vendor_id: str
-    status: str
-    uploaded_at: datetime | None
+    status: str  # what was used of it, a `VendorStatus`
+    uploaded_at: datetime | None  # when its latest upload came; None where there was none
+    # How old what was used of it was, or else that upload, when the run was asked for; whole hours
     age_hours: int | None
-    rows: int | None
-    invalid_rows: int | None
-    skus_won: int | None
+    rows: int | None  # those of its upload; None where that was not read
+    invalid_rows: int | None  # those of them that were refused
+    skus_won: int | None  # rows of the feed that are its own; None where the run came to no feed
 
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
-    """A final failure.
-
-    Attributes:
-        error_code: the run's.
-        error_message: what is wrong.
-        stage: the stage that the run ended in.
-        vendors: whose feeds it is about; none where it is about the whole run.
-        attempt_code: what the last attempt ended for, where the attempts are used up.
-        remedy: what would mend most of the rows that it is about, where that is known.
-    """
+    """A final failure."""
 
     error_code: str
-    error_message: str
-    stage: Stage
-    vendors: tuple[str, ...] = ()
+    error_message: str  # what is wrong
+    stage: Stage  # the stage that the run ended in
+    vendors: tuple[str, ...] = ()  # whose feeds it is about; none where it is about the whole run
+    # What the last attempt ended for, where the attempts are used up
     attempt_code: str | None = None
-    remedy: str = ""
+    remedy: str = ""  # what would mend most of the rows that it is about, where that is known
 
     @property
     def failure_class(self) -> FailureClass:

@@ -24,22 +24,16 @@ _MAX_COMPARED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ColumnPlan:
-    """Where each column comes from, canonical or a tenant's extra one.
+    """Where each column comes from, canonical or a tenant's extra one."""
 
-    Attributes:
-        positions: the columns that the file has; the place of the first header of each.
-        parts: of columns that an object of ``column_map`` makes, the places of all its headers.
-        skips: of each entry of ``skip_rows`` the place of its header; None where that is missing.
-        missing: the headers that should be there and are not.
-        unusable: whether a required column cannot be had at all.
-        repeated: headers that are used and occur more than once.
-    """
-
+    # The columns that the file has; the place of the first header of each
     positions: Mapping[str, int]
-    missing: tuple[str, ...] = ()
-    unusable: bool = False
-    repeated: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()  # the headers that should be there and are not
+    unusable: bool = False  # whether a required column cannot be had at all
+    repeated: tuple[str, ...] = ()  # headers that are used and occur more than once
+    # Of columns that an object of ``column_map`` makes, the places of all its headers
     parts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    # Of each entry of ``skip_rows`` the place of its header; None where that is missing
     skips: tuple[int | None, ...] = ()
 
     @property

@@ -99,7 +99,8 @@ class RecordScanner:
             field, position = self._field(text, last)
             fields.append(field)
             if position >= len(text) or text[position] != self._delimiter:
-                return fields, _after_line_end(text, position)
+                found = _LINE_END.match(text, position)
+                return fields, (position if found is None else found.end())
             position += 1
 
     def records(self, text: memoryview, position: int = 0) -> Iterator[list[bytes]]:
@@ -249,11 +250,6 @@ def line_number(text: memoryview, position: int) -> int:
 def after_empty_lines(text: memoryview, position: int) -> int:
     """Return where the first line begins, from ``position`` on, that is not empty."""
     return _end(_LINE_ENDS, text, position)
-
-
-def _after_line_end(text: memoryview, position: int) -> int:
-    found = _LINE_END.match(text, position)
-    return position if found is None else found.end()
 
 
 # --- the lines in which records begin, for the few that reports show ---------------------------

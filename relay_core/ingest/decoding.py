@@ -40,7 +40,16 @@ def decode_feed(data: Buffer, encoding: str) -> memoryview:
 
 def _as_utf8(data: Buffer, encoding: str) -> memoryview:
     if codecs.lookup(encoding).name == "utf-8":
-        return _checked_utf8(data)
+        view = memoryview(data)
+        if len(view):
+            offsets = pa.array([0, len(view)], pa.int64()).buffers()[1]
+            whole = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(view)])
+            try:
+                whole.cast(pa.large_string())
+            except pa.ArrowInvalid:
+                str(view, "utf-8")
+                raise
+        return view
     view, decoder = memoryview(data), codecs.getincrementaldecoder(encoding)()
     text = GrowingArray(np.uint8)
     for start in range(0, max(1, len(view)), _PIECE):
@@ -54,19 +63,6 @@ def _as_utf8(data: Buffer, encoding: str) -> memoryview:
             raise
         text.append(np.frombuffer(piece, np.uint8))
     return memoryview(text.array().data)
-
-
-def _checked_utf8(data: Buffer) -> memoryview:
-    view = memoryview(data)
-    if len(view):
-        offsets = pa.array([0, len(view)], pa.int64()).buffers()[1]
-        whole = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(view)])
-        try:
-            whole.cast(pa.large_string())
-        except pa.ArrowInvalid:
-            str(view, "utf-8")
-            raise
-    return view
 
 
 def _explain(error: UnicodeError, data: Buffer, encoding: str) -> str:

@@ -18,17 +18,12 @@ from relay_core.columnar.text import Bools, Ints, size_of_texts
 
 @dataclass(frozen=True, slots=True)
 class TextBatch:
-    """Some records that fit the header.
+    """Some records that fit the header."""
 
-    Attributes:
-        columns: a text column each header.
-        row_numbers: each record's number.
-        number_cells: by column, which cells the file holds as numbers, written with a point; no
-            text is one, whatever it looks like. A column without any may be left out.
-    """
-
-    columns: Sequence[pa.StringArray]
-    row_numbers: npt.NDArray[np.int64]
+    columns: Sequence[pa.StringArray]  # a text column each header
+    row_numbers: npt.NDArray[np.int64]  # each record's number
+    # By column, which cells the file holds as numbers, written with a point; no text is one,
+    # whatever it looks like. A column without any may be left out
     number_cells: Mapping[int, Bools] = field(default_factory=dict)
 
     @property
@@ -46,18 +41,13 @@ class TextBatch:
 
 @dataclass(frozen=True, slots=True)
 class MalformedRecords:
-    """Some records that are not of the header's width; none of them is blank.
+    """Some records that are not of the header's width; none of them is blank."""
 
-    Attributes:
-        widths: how many cells each has; None where they are no records at all, and a cell each.
-        row_numbers: each record's number.
-        raw: each record as CSV with the vendor's delimiter.
-        cells: the first columns, as many as a report shows; null where a record has no such cell.
-    """
-
+    # How many cells each has; None where they are no records at all, and a cell each
     widths: Ints | None
-    row_numbers: npt.NDArray[np.int64]
-    raw: pa.StringArray
+    row_numbers: npt.NDArray[np.int64]  # each record's number
+    raw: pa.StringArray  # each record as CSV with the vendor's delimiter
+    # The first columns, as many as a report shows; null where a record has no such cell
     cells: Sequence[pa.StringArray]
 
     @property
@@ -75,14 +65,10 @@ class MalformedRecords:
 
 @dataclass(frozen=True, slots=True)
 class RecordPlaces:
-    """Where records stand in a file that people open.
+    """Where records stand in a file that people open."""
 
-    Attributes:
-        name: what is counted.
-        find: returns the place of each of some records, by their numbers, which are in order.
-    """
-
-    name: Literal["line", "sheet_row"]
+    name: Literal["line", "sheet_row"]  # what is counted
+    # Returns the place of each of some records, by their numbers, which are in order
     find: Callable[[Sequence[int]], Sequence[int]]
 
 
@@ -99,17 +85,11 @@ class SheetRows:
 
 @dataclass(frozen=True, slots=True)
 class ParsedFeed:
-    """A feed's headers, as they stand in the file, and its records.
+    """A feed's headers, as they stand in the file, and its records."""
 
-    Attributes:
-        headers: None where the file has no record at all.
-        batches: walked once. The records that fit come in their order, and so do those of any
-            other width.
-        size: the bytes of its text once it is unpacked; 0 where its cells alone have texts.
-        places: of records in the file; None where people open no lines or rows.
-    """
-
-    headers: tuple[str, ...] | None
+    headers: tuple[str, ...] | None  # None where the file has no record at all
+    # Walked once. The records that fit come in their order, and so do those of any other width
     batches: Iterator[TextBatch | MalformedRecords] = field(default_factory=lambda: iter(()))
-    size: int = 0
+    size: int = 0  # the bytes of its text once it is unpacked; 0 where its cells alone have texts
+    # Of records in the file; None where people open no lines or rows
     places: RecordPlaces | None = None

@@ -30,17 +30,11 @@ PIECE_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class ReadFeed:
-    """Yields a feed's headers, then its batches.
+    """Yields a feed's headers, then its batches."""
 
-    Attributes:
-        parser: the options of its parser.
-        limits: of feeds.
-        size: how many bytes it has; each piece is asked for by its offset.
-    """
-
-    parser: Mapping[str, Any]
-    limits: Limits
-    size: int
+    parser: Mapping[str, Any]  # the options of its parser
+    limits: Limits  # of feeds
+    size: int  # how many bytes it has; each piece is asked for by its offset
 
     def __call__(self, ask: Ask) -> Iterator[Any]:
         """Read it."""

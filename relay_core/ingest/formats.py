@@ -54,7 +54,10 @@ def may_read_apart(parser: ParserConfig) -> bool:
 def _results(
     sandbox: Sandbox, data: memoryview, parser: ParserConfig, limits: Limits
 ) -> Iterator[Any]:
-    task = ReadFeed(_options(parser), limits, len(data))
+    # A parser as plain values, with the headers that it needs.
+    of_headers = {"mapped_headers": parser.mapped_headers, "skip_headers": parser.skip_headers}
+    extra = {"extra_columns": parser.extra_columns}
+    task = ReadFeed({**parser.model_dump(mode="json"), **of_headers, **extra}, limits, len(data))
     try:
         yield from sandbox.run(task, answer=lambda at: bytes(data[at : at + PIECE_BYTES]))
     except TaskOutOfMemoryError as error:
@@ -70,13 +73,6 @@ def _results(
         raise _too_large(f"the process that read it was ended by signal {-error.status}") from error
     finally:
         sandbox.end()
-
-
-def _options(parser: ParserConfig) -> dict[str, Any]:
-    """Return a parser as plain values, with the headers that it needs."""
-    of_headers = {"mapped_headers": parser.mapped_headers, "skip_headers": parser.skip_headers}
-    extra = {"extra_columns": parser.extra_columns}
-    return {**parser.model_dump(mode="json"), **of_headers, **extra}
 
 
 def _too_large(why: str) -> FeedUnreadableError:

@@ -67,19 +67,12 @@ def read_json_lines(data: Buffer, parser: ParserConfig, limits: Limits) -> Parse
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """The cells of some lines under one key.
+    """The cells of some lines under one key."""
 
-    Attributes:
-        places: of the lines that have the key.
-        cells: their texts; a list, an object and null are empty.
-        numbers: whether each is a number.
-        nested: the places whose value is a list or an object.
-    """
-
-    places: Ints
-    cells: pa.StringArray
-    numbers: Bools
-    nested: Ints
+    places: Ints  # of the lines that have the key
+    cells: pa.StringArray  # their texts; a list, an object and null are empty
+    numbers: Bools  # whether each is a number
+    nested: Ints  # the places whose value is a list or an object
 
     @classmethod
     def of(cls, places: Sequence[int], values: Sequence[object]) -> _Column:
@@ -112,21 +105,13 @@ class _Column:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Some lines that were read.
+    """Some lines that were read."""
 
-    Attributes:
-        start: where they begin in the text.
-        end: where they end.
-        first: the first line's number.
-        columns: by key.
-        is_object: which lines are objects.
-    """
-
-    start: int
-    end: int
-    first: int
-    columns: Mapping[str, _Column]
-    is_object: Bools
+    start: int  # where they begin in the text
+    end: int  # where they end
+    first: int  # the first line's number
+    columns: Mapping[str, _Column]  # by key
+    is_object: Bools  # which lines are objects
 
 
 class _Feed:

@@ -253,7 +253,17 @@ def text_of(column: pa.Array) -> pa.StringArray:
     if pa.types.is_null(kind):
         return _none(column)
     if pa.types.is_floating(kind):
-        return _float_text(column)
+        # Write each float as the shortest text that reads back; not a number is empty.
+        numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        written = without_nulls(numbers.cast(pa.string()))
+        kind = column.type.to_pandas_dtype()
+        mark = "" if pa.types.is_float16(column.type) else "e"  # Arrow writes no short halves
+        return _rewritten(
+            written,
+            mark,
+            numbers,
+            lambda value: np.format_float_positional(kind(value), unique=True, trim="-"),
+        )
     if pa.types.is_decimal(kind):
         written = without_nulls(column.cast(pa.string()))
         return _rewritten(written, "E", column, lambda value: format(value, "f"))
@@ -266,20 +276,6 @@ def text_of(column: pa.Array) -> pa.StringArray:
 
 def _none(column: pa.Array) -> pa.StringArray:
     return empty_texts(len(column))
-
-
-def _float_text(column: pa.Array) -> pa.StringArray:
-    """Write each float as the shortest text that reads back; not a number is empty."""
-    numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    written = without_nulls(numbers.cast(pa.string()))
-    kind = column.type.to_pandas_dtype()
-    mark = "" if pa.types.is_float16(column.type) else "e"  # Arrow writes no short halves
-    return _rewritten(
-        written,
-        mark,
-        numbers,
-        lambda value: np.format_float_positional(kind(value), unique=True, trim="-"),
-    )
 
 
 def _rewritten(

@@ -42,19 +42,12 @@ _FIRST_BITS = 18
 
 @dataclass(frozen=True, slots=True)
 class SkuMap:
-    """The tenant's SKU of each of a vendor's.
+    """The tenant's SKU of each of a vendor's."""
 
-    Attributes:
-        vendor_skus: distinct texts, in the order of ``hashes``.
-        skus: what each becomes.
-        hashes: ascending and distinct; None where two texts have the same.
-        starts_seen: which first bits hashes have, so that most other texts are not looked for.
-    """
-
-    vendor_skus: pa.StringArray
-    skus: pa.StringArray
-    hashes: Words | None
-    starts_seen: Bools
+    vendor_skus: pa.StringArray  # distinct texts, in the order of ``hashes``
+    skus: pa.StringArray  # what each becomes
+    hashes: Words | None  # ascending and distinct; None where two texts have the same
+    starts_seen: Bools  # which first bits hashes have, so that most other texts are not looked for
 
     def __len__(self) -> int:
         """Return how many of the vendor's SKUs are mapped."""

@@ -41,13 +41,9 @@ _BYTES, _CELLS = 8 << 20, 4 << 20
 
 
 class Book(Protocol):
-    """A workbook of any format.
+    """A workbook of any format."""
 
-    Attributes:
-        sheets: the name of each, and whether it is shown.
-    """
-
-    sheets: list[tuple[str, bool]]
+    sheets: list[tuple[str, bool]]  # the name of each, and whether it is shown
 
     def rows(self, place: int) -> Iterator[Row]:
         """Yield the rows of a sheet that have a filled cell, in order."""

@@ -53,21 +53,15 @@ _PRICED_BY = ("cost", "price", "map_price")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Winners:
-    """The best offers, in the order of SKUs.
+    """The best offers, in the order of SKUs."""
 
-    Attributes:
-        priced: those with a price, as rows of the feed (``FeedRow``, what the output asks for, and
-            where each was read).
-        unpriced: those without: ``sku``, and ``is_free`` where the price comes to 0.00.
-        deferred: the other columns of those with a price.
-        effects: what the tenant's own rules did.
-        counts: of each vendor what became of its offers, by the names of `RowCounts`.
-    """
-
+    # Those with a price, as rows of the feed (``FeedRow``, what the output asks for, and where each
+    # was read)
     priced: pd.DataFrame
-    unpriced: pd.DataFrame
-    deferred: DeferredColumns
-    effects: RuleEffects
+    unpriced: pd.DataFrame  # those without: ``sku``, and ``is_free`` where the price comes to 0.00
+    deferred: DeferredColumns  # the other columns of those with a price
+    effects: RuleEffects  # what the tenant's own rules did
+    # Of each vendor what became of its offers, by the names of `RowCounts`
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
@@ -178,18 +172,13 @@ class Merge:
     """The steps from a vendor's rows without duplicates to rows of the feed, in their order.
 
     `merge_offers` takes all rows through them at once, ``explain.py`` those of one SKU.
-
-    Attributes:
-        config: the tenant's.
-        criteria: they decide between offers, and say which of them do not compete.
-        rules: the tenant's price rules.
-        overrides: its last word on single SKUs.
     """
 
     config: TenantConfig
+    # They decide between offers, and say which of them do not compete
     criteria: Sequence[Criterion]
-    rules: PriceRules
-    overrides: OverrideColumns
+    rules: PriceRules  # the tenant's price rules
+    overrides: OverrideColumns  # its last word on single SKUs
 
     @classmethod
     def of(cls, config: TenantConfig, overrides: Sequence[Override] = ()) -> Merge:

@@ -31,17 +31,11 @@ _LAST = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One rule of the competition; its numbers are made when it is come to.
+    """One rule of the competition; its numbers are made when it is come to."""
 
-    Attributes:
-        name: what it is called where an offer has lost on it.
-        numbers: the offers' numbers.
-        excludes: whether an offer with another number than 0 does not compete.
-    """
-
-    name: str
-    numbers: Callable[[pa.Table], Ints]
-    excludes: bool = False
+    name: str  # what it is called where an offer has lost on it
+    numbers: Callable[[pa.Table], Ints]  # the offers' numbers
+    excludes: bool = False  # whether an offer with another number than 0 does not compete
 
 
 def criteria_of(config: TenantConfig) -> list[Criterion]:

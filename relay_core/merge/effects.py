@@ -12,18 +12,15 @@ from relay_core.columnar.text import Ints
 
 @dataclass(frozen=True, slots=True)
 class RuleEffects:
-    """The counted effects of each rule; rules without any are left out.
+    """The counted effects of each rule; rules without any are left out."""
 
-    Attributes:
-        priced: SKUs of the feed, by the index of the price rule that has priced them.
-        left_out: offers, by the index of the price rule that leaves them out.
-        set_aside: rows of each vendor in place of which another one stands for their SKU.
-        held_back: units of each vendor's offers that are not offered on.
-    """
-
+    # SKUs of the feed, by the index of the price rule that has priced them
     priced: Counter[int] = field(default_factory=Counter)
+    # Offers, by the index of the price rule that leaves them out
     left_out: Counter[int] = field(default_factory=Counter)
+    # Rows of each vendor in place of which another one stands for their SKU
     set_aside: Counter[str] = field(default_factory=Counter)
+    # Units of each vendor's offers that are not offered on
     held_back: Counter[str] = field(default_factory=Counter)
 
     @classmethod

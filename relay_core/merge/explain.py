@@ -36,37 +36,26 @@ MAX_OFFERS = 100
 
 @dataclass(frozen=True, slots=True)
 class ExplainedOffers:
-    """The offers of one SKU as they are shown.
+    """The offers of one SKU as they are shown."""
 
-    Attributes:
-        offers: first those that competed, by rank; then the others, by vendor and row; each with
-            its landed cost.
-        competed: how many of them competed; the first of these is the winner.
-        lost_on: of each offer the criterion that it lost on; None for the winner.
-        rules: of each offer the index of its price rule; None for none.
-        feed_row: the winner's row of the feed; none where it comes to no price.
-        price_steps: how the winner's price is made; none where it has nothing to be made of.
-    """
-
+    # First those that competed, by rank; then the others, by vendor and row; each with its landed
+    # cost
     offers: pa.Table
-    competed: int
+    competed: int  # how many of them competed; the first of these is the winner
+    # Of each offer the criterion that it lost on; None for the winner
     lost_on: Sequence[str | None]
-    rules: Sequence[int | None]
-    feed_row: pa.Table
+    rules: Sequence[int | None]  # of each offer the index of its price rule; None for none
+    feed_row: pa.Table  # the winner's row of the feed; none where it comes to no price
+    # How the winner's price is made; none where it has nothing to be made of
     price_steps: Sequence[PriceStep]
 
 
 @dataclass(slots=True)
 class OfferRanking:
-    """Ranks the offers of one SKU, vendor after vendor, and keeps as many as are shown.
+    """Ranks the offers of one SKU, vendor after vendor, and keeps as many as are shown."""
 
-    Attributes:
-        merge: the tenant's steps.
-        count: how many offers there are.
-    """
-
-    merge: Merge
-    count: int = 0
+    merge: Merge  # the tenant's steps
+    count: int = 0  # how many offers there are
     _kept: pa.Table | None = None
 
     def add(
@@ -135,19 +124,12 @@ class OfferRanking:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ranking:
-    """Offers by rank.
+    """Offers by rank."""
 
-    Attributes:
-        order: the offers' rows, the best first; those that do not compete follow the others.
-        competes: of each offer, whether it does.
-        names: of the criteria.
-        numbers: of each criterion a row, as far as it was come to.
-    """
-
-    order: Rows
-    competes: Bools
-    names: Sequence[str]
-    numbers: Ints
+    order: Rows  # the offers' rows, the best first; those that do not compete follow the others
+    competes: Bools  # of each offer, whether it does
+    names: Sequence[str]  # of the criteria
+    numbers: Ints  # of each criterion a row, as far as it was come to
 
     @classmethod
     def of(cls, offers: pa.Table, criteria: Sequence[Criterion]) -> _Ranking:

@@ -21,25 +21,15 @@ _CENT = MONEY_UNIT // 100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OverrideColumns:
-    """A run's overrides, one a place and, last, none; -1 where one does not say it.
+    """A run's overrides, one a place and, last, none; -1 where one does not say it."""
 
-    Attributes:
-        skus: whose they are.
-        leave_out: which leave all offers out.
-        price: in ten-thousandths.
-        min_price: the same.
-        max_quantity: the most of each offer.
-        vendor: the rank of the vendor whose offers alone compete.
-        accept_price: in cents.
-    """
-
-    skus: pa.StringArray
-    leave_out: Bools
-    price: Ints
-    min_price: Ints
-    max_quantity: Ints
-    vendor: Ints
-    accept_price: Ints
+    skus: pa.StringArray  # whose they are
+    leave_out: Bools  # which leave all offers out
+    price: Ints  # in ten-thousandths
+    min_price: Ints  # the same
+    max_quantity: Ints  # the most of each offer
+    vendor: Ints  # the rank of the vendor whose offers alone compete
+    accept_price: Ints  # in cents
 
     @classmethod
     def of(cls, config: TenantConfig, overrides: Sequence[Override]) -> OverrideColumns:

@@ -39,15 +39,11 @@ _BELOW_ALL = -1
 
 @dataclass(frozen=True, slots=True)
 class _RuleMatcher:
-    """The masks of one column: the rules that each of its distinct values meets.
+    """The masks of one column: the rules that each of its distinct values meets."""
 
-    Attributes:
-        kinds: of each offer, which kind its cell is of; the last kind is that of nothing.
-        met: of each kind, and each word of rules, the rules that it meets.
-    """
-
+    # Of each offer, which kind its cell is of; the last kind is that of nothing
     kinds: Callable[[pa.Table], Rows]
-    met: Words
+    met: Words  # of each kind, and each word of rules, the rules that it meets
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,33 +35,21 @@ _EXACT = Context(prec=60)
 
 @dataclass(frozen=True, slots=True)
 class PriceInputs:
-    """The inputs of prices, one row a winner; the values of null cells do not matter.
+    """The inputs of prices, one row a winner; the values of null cells do not matter."""
 
-    Attributes:
-        cost: the vendor's.
-        cost_null: who has none.
-        own_price: the vendor's own price.
-        own_price_null: who has none.
-        map_price: the minimum advertised price.
-        map_price_null: who has none.
-        has_amount: who has something to make a price of.
-        rule: the index of each one's price rule, -1 without one; None where none has any.
-        shipping: the flat amount of each one's vendor; None where all have the tenant's.
-        asked: the price that an override asks for, -1 without one; None where none asks.
-        least: the same of an override's least price.
-    """
-
-    cost: Ints
-    cost_null: Bools
-    own_price: Ints
-    own_price_null: Bools
-    map_price: Ints
-    map_price_null: Bools
-    has_amount: Bools
-    rule: Ints | None
+    cost: Ints  # the vendor's
+    cost_null: Bools  # who has none
+    own_price: Ints  # the vendor's own price
+    own_price_null: Bools  # who has none
+    map_price: Ints  # the minimum advertised price
+    map_price_null: Bools  # who has none
+    has_amount: Bools  # who has something to make a price of
+    rule: Ints | None  # the index of each one's price rule, -1 without one; None where none has any
+    # The flat amount of each one's vendor; None where all have the tenant's
     shipping: Ints | None = None
+    # The price that an override asks for, -1 without one; None where none asks
     asked: Ints | None = None
-    least: Ints | None = None
+    least: Ints | None = None  # the same of an override's least price
 
     @classmethod
     def of(
@@ -94,68 +82,40 @@ class PriceInputs:
 
 
 class PriceSteps(NamedTuple):
-    """The result of each step of pricing, in their order, one number a winner.
+    """The result of each step of pricing, in their order, one number a winner."""
 
-    Attributes:
-        cost: the vendor's.
-        shipping_handling: with the flat amount.
-        candidate: with the margin or the markup, or the price that is given; a numerator.
-        min_price: at least the least price; a numerator.
-        rounding: a multiple of the increment.
-        min_price_again: at least the least price, once more.
-        map_price: at least the minimum advertised price, where it is enforced.
-        cents: whole cents.
-    """
-
-    cost: Amounts
-    shipping_handling: Amounts
-    candidate: Amounts
-    min_price: Amounts
-    rounding: Amounts
-    min_price_again: Amounts
-    map_price: Amounts
-    cents: Amounts
+    cost: Amounts  # the vendor's
+    shipping_handling: Amounts  # with the flat amount
+    candidate: Amounts  # with the margin or the markup, or the price that is given; a numerator
+    min_price: Amounts  # at least the least price; a numerator
+    rounding: Amounts  # a multiple of the increment
+    min_price_again: Amounts  # at least the least price, once more
+    map_price: Amounts  # at least the minimum advertised price, where it is enforced
+    cents: Amounts  # whole cents
 
 
 class PriceStep(NamedTuple):
-    """A step of one price, as it is shown: amounts as exact text.
-
-    Attributes:
-        step: its name.
-        operand: what was applied; None where nothing was to be.
-        before: the amount before it; None for the first.
-        after: the amount after it.
-    """
+    """A step of one price, as it is shown: amounts as exact text."""
 
     step: str
-    operand: str | None
-    before: str | None
-    after: str
+    operand: str | None  # what was applied; None where nothing was to be
+    before: str | None  # the amount before it; None for the first
+    after: str  # the amount after it
 
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """The options by which winners are priced, as whole numbers.
+    """The options by which winners are priced, as whole numbers."""
 
-    Attributes:
-        denominator: of all margins.
-        increment: what prices are rounded to.
-        mode: how.
-        enforce_map: whether the minimum advertised price is a floor.
-        shipping: the flat amount; as the next three, one number for all winners or one for each.
-        numerator: of the margin.
-        markup: what is added.
-        minimum: the least price.
-    """
-
-    denominator: int
-    increment: int
-    mode: str
-    enforce_map: bool
+    denominator: int  # of all margins
+    increment: int  # what prices are rounded to
+    mode: str  # how
+    enforce_map: bool  # whether the minimum advertised price is a floor
+    # The flat amount; as the next three, one number for all winners or one for each
     shipping: Amounts | int
-    numerator: Amounts | int
-    markup: Amounts | int
-    minimum: Amounts | int
+    numerator: Amounts | int  # of the margin
+    markup: Amounts | int  # what is added
+    minimum: Amounts | int  # the least price
 
     def of_rows(self, rows: Bools, kind: type) -> _Terms:
         """Return the terms of some winners, as numbers of a kind."""
@@ -326,24 +286,20 @@ def _steps(
     candidate = shipped * terms.numerator + terms.markup * denominator
     candidate = np.where(has_cost, candidate, given * denominator)
     at_least = np.maximum(candidate, terms.minimum * denominator)
-    rounded = _to_increment(at_least, terms)
+    step = terms.increment * terms.denominator
+    if terms.mode == "up":
+        steps = -(-at_least // step)
+    elif terms.mode == "down":
+        steps = at_least // step
+    else:
+        steps = (2 * at_least + step) // (2 * step)
+    rounded = np.asarray(steps * terms.increment)
     again = np.maximum(rounded, terms.minimum)
     price = np.maximum(again, floor)
     cents = (price + 50) // 100
     falls_under = cents * 100 < np.maximum(floor, terms.minimum)
     cents = np.where(falls_under, -(-price // 100), cents)
     return PriceSteps(cost, shipped, candidate, at_least, rounded, again, price, cents)
-
-
-def _to_increment(candidate: Amounts, terms: _Terms) -> Amounts:
-    step = terms.increment * terms.denominator
-    if terms.mode == "up":
-        steps = -(-candidate // step)
-    elif terms.mode == "down":
-        steps = candidate // step
-    else:
-        steps = (2 * candidate + step) // (2 * step)
-    return np.asarray(steps * terms.increment)
 
 
 def _terms(pricing: PricingConfig, inputs: PriceInputs) -> _Terms:

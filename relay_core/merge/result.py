@@ -37,34 +37,24 @@ _FREE = "has a price that comes to 0.00, so it is left out of the feed; set pric
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MergedInventory:
-    """The outcome of merging: a feed, or the failure that stands in its place.
-
-    Attributes:
-        config: the tenant's.
-        failure: why there is no feed.
-        faults: the run's own faults.
-        warnings: those of all steps; of SKUs as many as a report keeps.
-        warning_counts: how many warnings of each code there are.
-        unpriced_skus: how many SKUs have no price.
-        feed: the rows of the feed in the order of SKUs (``FeedRow``, and what the output asks for).
-        deferred: the other canonical columns of the feed.
-        kept: its rows that nobody offers, as they are kept at 0, with all canonical columns.
-        effects: what the tenant's own rules did.
-        counts: of each vendor what became of its offers; None where none were merged.
-        broken_rules: what the contract finds wrong with them; nothing, unless the engine is.
-    """
+    """The outcome of merging: a feed, or the failure that stands in its place."""
 
     config: TenantConfig
-    failure: RunFailure | None = None
-    faults: tuple[ReportEntry, ...] = ()
-    warnings: Sequence[ReportEntry] = ()
+    failure: RunFailure | None = None  # why there is no feed
+    faults: tuple[ReportEntry, ...] = ()  # the run's own faults
+    warnings: Sequence[ReportEntry] = ()  # those of all steps; of SKUs as many as a report keeps
+    # How many warnings of each code there are
     warning_counts: dict[str, int] = field(default_factory=dict)
-    unpriced_skus: int = 0
+    unpriced_skus: int = 0  # how many SKUs have no price
+    # The rows of the feed in the order of SKUs (``FeedRow``, and what the output asks for)
     feed: pd.DataFrame | None = None
-    deferred: DeferredColumns | None = None
+    deferred: DeferredColumns | None = None  # the other canonical columns of the feed
+    # Its rows that nobody offers, as they are kept at 0, with all canonical columns
     kept: pa.Table | None = None
-    effects: RuleEffects = field(default_factory=RuleEffects)
+    effects: RuleEffects = field(default_factory=RuleEffects)  # what the tenant's own rules did
+    # Of each vendor what became of its offers; None where none were merged
     counts: Mapping[str, Mapping[str, int]] | None = None
+    # What the contract finds wrong with them; nothing, unless the engine is
     broken_rules: tuple[BrokenRule, ...] = ()
 
     @property

@@ -19,29 +19,19 @@ _FATES = ("left_out", "same_sku", "outbid", "unpriced", "won")
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """The rows of one vendor by what became of them; from ``duplicates`` on null in a failed run.
+    """One vendor's rows by what became of them; from ``duplicates`` on null in a failed run."""
 
-    Attributes:
-        read: its records that are not blank: the sum of all others.
-        skipped: those that `parser.skip_rows` names.
-        refused: those that are rejected.
-        duplicates: those in whose place another row of the vendor stands for their SKU.
-        left_out: those that a price rule, an override or the vendor's failure keeps from competing.
-        same_sku: those that compete beside a better row of the same vendor and SKU.
-        outbid: the vendor's best rows of SKUs that another vendor wins.
-        unpriced: the best rows of SKUs that come to no price.
-        won: the rows that are in the feed.
-    """
-
-    read: int
-    skipped: int
-    refused: int
+    read: int  # its records that are not blank: the sum of all others
+    skipped: int  # those that `parser.skip_rows` names
+    refused: int  # those that are rejected
+    # Those in whose place another row of the vendor stands for their SKU
     duplicates: int | None = None
+    # Those that a price rule, an override or the vendor's failure keeps from competing
     left_out: int | None = None
-    same_sku: int | None = None
-    outbid: int | None = None
-    unpriced: int | None = None
-    won: int | None = None
+    same_sku: int | None = None  # those that compete beside a better row of the same vendor and SKU
+    outbid: int | None = None  # the vendor's best rows of SKUs that another vendor wins
+    unpriced: int | None = None  # the best rows of SKUs that come to no price
+    won: int | None = None  # the rows that are in the feed
 
     def __post_init__(self) -> None:
         """Hold the sum against the rows that were read.

@@ -33,16 +33,11 @@ _FACTOR = "^[0-9]{1,7}$"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some cells.
+    """Some cells."""
 
-    Attributes:
-        text: trimmed; empty where null.
-        places: which column of the feed each stands in.
-        numbers: which of them the file holds as numbers; None where it holds none so.
-    """
-
-    text: pa.StringArray
-    places: Ints | int
+    text: pa.StringArray  # trimmed; empty where null
+    places: Ints | int  # which column of the feed each stands in
+    # Which of them the file holds as numbers; None where it holds none so
     numbers: Bools | None = None
 
 

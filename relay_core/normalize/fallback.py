@@ -54,28 +54,19 @@ NO_LAST_GOOD = _NoLastGood()
 
 @dataclass(slots=True)
 class FallbackPolicy:
-    """Settles the vendors of a run, one after the other.
-
-    Attributes:
-        config: the tenant's config.
-        requested_at: aware; ages are counted up to it.
-        states: the part of each vendor that is used; a failure found while reading is added.
-        last_good: the feeds that can replace uploads.
-        rows_before: the valid rows of vendors in the published feed's run, where guards are judged.
-        columns: those of offers that are read.
-        limits: of feeds.
-        room: of all feeds of the run.
-        replaced: the uploads that a last good feed replaces.
-    """
+    """Settles the vendors of a run, one after the other."""
 
     config: TenantConfig
-    requested_at: datetime
+    requested_at: datetime  # aware; ages are counted up to it
+    # The part of each vendor that is used; a failure found while reading is added
     states: dict[str, VendorState]
-    last_good: LastGoodFeeds
+    last_good: LastGoodFeeds  # the feeds that can replace uploads
+    # The valid rows of vendors in the published feed's run, where guards are judged
     rows_before: Mapping[str, int] | None
-    columns: Collection[str]
-    limits: Limits
-    room: RunRoom = field(init=False)
+    columns: Collection[str]  # those of offers that are read
+    limits: Limits  # of feeds
+    room: RunRoom = field(init=False)  # of all feeds of the run
+    # The uploads that a last good feed replaces
     replaced: dict[str, NormalizedVendor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

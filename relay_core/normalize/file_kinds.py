@@ -57,21 +57,13 @@ _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-s
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """A kind of file.
+    """A kind of file."""
 
-    Attributes:
-        name: with its article.
-        remedy: what to do about it.
-        format: the `parser.format` that reads it, if one does.
-        is_text: whether a list could begin like this, too.
-        subject: begins its sentence.
-    """
-
-    name: str
-    remedy: str
-    format: str | None = None
-    is_text: bool = False
-    subject: str = "the file is"
+    name: str  # with its article
+    remedy: str  # what to do about it
+    format: str | None = None  # the `parser.format` that reads it, if one does
+    is_text: bool = False  # whether a list could begin like this, too
+    subject: str = "the file is"  # begins its sentence
 
     def __str__(self) -> str:
         """Return both as a sentence without an end."""

@@ -41,19 +41,12 @@ _MAX_TIMES = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class NumberColumn:
-    """The reader of one column of numbers.
+    """The reader of one column of numbers."""
 
-    Attributes:
-        column: the column.
-        parser: the vendor's options.
-        source: its entry of ``column_map``; the name of its header without one.
-        rate: of the vendor's currency, where that is not the tenant's.
-    """
-
-    column: CanonicalColumn
-    parser: ParserConfig
-    source: MappedSource
-    rate: Fraction | None = None
+    column: CanonicalColumn  # the column
+    parser: ParserConfig  # the vendor's options
+    source: MappedSource  # its entry of ``column_map``; the name of its header without one
+    rate: Fraction | None = None  # of the vendor's currency, where that is not the tenant's
 
     @property
     def is_changed(self) -> bool:

@@ -41,30 +41,18 @@ _MAX_HELD = 20
 
 @dataclass(slots=True)
 class RejectionLog:
-    """Collects one vendor's rejected records, batch by batch; entries are made of the first.
-
-    Attributes:
-        vendor_id: the vendor.
-        headers: its feed's.
-        reader: how its cells are read.
-        limits: the room for entries and causes.
-        places: of records in the file.
-        counts: how many faults of each code there are.
-        records: how many records are rejected.
-        malformed: how many of them do not fit the header, or are no records.
-        causes: the rejected cells and records that are alike.
-        held: some numbers of the feed that hold, as they are written, by column.
-    """
+    """Collects one vendor's rejected records, batch by batch; entries are made of the first."""
 
     vendor_id: str
-    headers: Sequence[str]
-    reader: RowReader
-    limits: Limits
-    places: RecordPlaces | None = None
-    counts: Counter[str] = field(default_factory=Counter)
-    records: int = 0
-    malformed: int = 0
-    causes: CauseLog = field(init=False)
+    headers: Sequence[str]  # its feed's
+    reader: RowReader  # how its cells are read
+    limits: Limits  # the room for entries and causes
+    places: RecordPlaces | None = None  # of records in the file
+    counts: Counter[str] = field(default_factory=Counter)  # how many faults of each code there are
+    records: int = 0  # how many records are rejected
+    malformed: int = 0  # how many of them do not fit the header, or are no records
+    causes: CauseLog = field(init=False)  # the rejected cells and records that are alike
+    # Some numbers of the feed that hold, as they are written, by column
     held: dict[str, Sequence[str]] = field(default_factory=dict)
     _shown: Mapping[str, int] = field(init=False)
     _rejected: list[RejectedRows] = field(default_factory=list)

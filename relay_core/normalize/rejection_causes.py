@@ -32,15 +32,11 @@ _FAULT_KINDS = len(FAULTS) + 1
 
 @dataclass(slots=True)
 class CauseLog:
-    """Counts one vendor's refused cells by column, fault and shape, batch by batch, in row order.
-
-    Attributes:
-        vendor_id: the vendor.
-        limits: so many shapes of a column are told apart, in the order in which they come; further
-            ones are counted together.
-    """
+    """Counts one vendor's refused cells by column, fault and shape, batch by batch, in order."""
 
     vendor_id: str
+    # So many shapes of a column are told apart, in the order in which they come; further ones are
+    # counted together
     limits: Limits
     _columns: dict[str, _Column] = field(default_factory=dict)
     _widths: dict[int | None, _Group] = field(default_factory=dict)

@@ -31,23 +31,17 @@ RECORD_ADVICE = "write one object a line, each key once, with texts, numbers, tr
 
 @dataclass(frozen=True, slots=True)
 class RejectedRows:
-    """Rows with faults, as far as reports show them.
+    """Rows with faults, as far as reports show them."""
 
-    Attributes:
-        numbers: each record's number.
-        codes: one fault code a judged cell, 0 where it holds; a row of codes each row.
-        columns: the feed's columns that are shown, by header, as they stand in the file.
-        judged: of each judged column that the feed has, the cells at fault, as they stand in it.
-        skus: canonical ones; empty where there is none.
-        size: the bytes that their entries have at the least.
-    """
-
-    numbers: npt.NDArray[np.int64]
+    numbers: npt.NDArray[np.int64]  # each record's number
+    # One fault code a judged cell, 0 where it holds; a row of codes each row
     codes: npt.NDArray[np.uint8]
+    # The feed's columns that are shown, by header, as they stand in the file
     columns: Mapping[str, pa.StringArray]
+    # Of each judged column that the feed has, the cells at fault, as they stand in it
     judged: Mapping[str, pa.StringArray]
-    skus: pa.StringArray
-    size: int
+    skus: pa.StringArray  # canonical ones; empty where there is none
+    size: int  # the bytes that their entries have at the least
 
     @property
     def entries(self) -> int:

@@ -24,46 +24,32 @@ def no_offers() -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NormalizedVendor:
-    """One vendor's feed after normalizing.
-
-    Attributes:
-        vendor_id: the vendor.
-        status: ``FOUND`` where its upload was read; ``LAST_GOOD`` where that feed stands in for it;
-            ``LEFT_OUT`` where the run goes on without the vendor; ``FAILED`` where the feed cannot
-            be used.
-        fault: why it failed.
-        warnings: those of this vendor.
-        is_read: whether all records of its feed were read.
-        skipped: how many of them `parser.skip_rows` names; they are no rows.
-        total_rows: how many rows its feed has.
-        invalid_rows: how many of them are refused.
-        duplicates: in place of how many another row stands for their SKU, where nothing is merged.
-        last_sku: that of its last record that fits the header; None without one.
-        fault_counts: how many faults of each code its rows have.
-        causes: what of them is refused alike.
-        held: some numbers that hold, as they are written, by column; where there are causes.
-        entries: the first entries of its rows for ``errors.json``, each as JSON.
-        offers: the valid rows, or some columns of them (``Offer``), sorted by SKU, then row order.
-        deferred: other columns of its rows, where they were just read.
-        rejected_rows: every rejected record (``REJECTED_ROWS``).
-    """
+    """One vendor's feed after normalizing."""
 
     vendor_id: str
+    # ``FOUND`` where its upload was read; ``LAST_GOOD`` where that feed stands in for it;
+    # ``LEFT_OUT`` where the run goes on without the vendor; ``FAILED`` where the feed cannot be
+    # used
     status: VendorStatus
-    fault: ReportEntry | None = None
-    warnings: tuple[ReportEntry, ...] = ()
-    is_read: bool = False
-    skipped: int = 0
-    total_rows: int = 0
-    invalid_rows: int = 0
+    fault: ReportEntry | None = None  # why it failed
+    warnings: tuple[ReportEntry, ...] = ()  # those of this vendor
+    is_read: bool = False  # whether all records of its feed were read
+    skipped: int = 0  # how many of them `parser.skip_rows` names; they are no rows
+    total_rows: int = 0  # how many rows its feed has
+    invalid_rows: int = 0  # how many of them are refused
+    # In place of how many another row stands for their SKU, where nothing is merged
     duplicates: int = 0
-    last_sku: str | None = None
+    last_sku: str | None = None  # that of its last record that fits the header; None without one
+    # How many faults of each code its rows have
     fault_counts: Mapping[str, int] = field(default_factory=dict)
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[Cause, ...] = ()  # what of them is refused alike
+    # Some numbers that hold, as they are written, by column; where there are causes
     held: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    entries: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()  # the first entries of its rows for ``errors.json``, each as JSON
+    # The valid rows, or some columns of them (``Offer``), sorted by SKU, then row order
     offers: pd.DataFrame = field(default_factory=no_offers)
-    deferred: VendorColumns | None = None
+    deferred: VendorColumns | None = None  # other columns of its rows, where they were just read
+    # Every rejected record (``REJECTED_ROWS``)
     rejected_rows: pa.Table = field(default_factory=REJECTED_ROWS.empty_table)
 
     @property

@@ -196,17 +196,11 @@ def read_rows(
 
 @dataclass(slots=True)
 class SortedVendor:
-    """A vendor whose rows are in order, before its offers are made.
+    """A vendor whose rows are in order, before its offers are made."""
 
-    Attributes:
-        vendor: all but its offers.
-        kept: the columns of its rows.
-        lines: those of normalized.csv, most of what is held.
-    """
-
-    vendor: NormalizedVendor
-    kept: VendorColumns
-    lines: SortedLines
+    vendor: NormalizedVendor  # all but its offers
+    kept: VendorColumns  # the columns of its rows
+    lines: SortedLines  # those of normalized.csv, most of what is held
 
     @classmethod
     def without_rows(cls, vendor: NormalizedVendor) -> SortedVendor:

@@ -18,15 +18,10 @@ Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], Bools]"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VendorColumns:
-    """Columns of all rows of a feed, rejected ones too, and the order of the valid rows.
+    """Columns of all rows of a feed, rejected ones too, and the order of the valid rows."""
 
-    Attributes:
-        columns: every row's cells, as far as they are kept and not consumed.
-        rows: the valid ones, in order.
-    """
-
-    columns: dict[str, Cells]
-    rows: Rows
+    columns: dict[str, Cells]  # every row's cells, as far as they are kept and not consumed
+    rows: Rows  # the valid ones, in order
 
     def cells(self, field: pa.Field, rows: Rows) -> pa.Array | pa.ChunkedArray:
         """Return some rows' cells of a column that is not consumed; nulls where it has none."""

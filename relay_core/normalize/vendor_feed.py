@@ -25,21 +25,14 @@ from relay_core.normalize.vendor import ReadRows, read_rows
 
 @dataclass(frozen=True, slots=True)
 class VendorFeed:
-    """One vendor's input.
+    """One vendor's input."""
 
-    Attributes:
-        vendor: the vendor, one of the config's.
-        data: the file's bytes.
-        file_name: the file's name, for the messages.
-        sku_map: the bytes of the vendor's SKU map, if it has one.
-        on_progress: is called now and then while the file is read; what was read of a mapped file
-            can be given back to the system then.
-    """
-
-    vendor: VendorConfig
-    data: Buffer
-    file_name: str
-    sku_map: Buffer | None = None
+    vendor: VendorConfig  # the vendor, one of the config's
+    data: Buffer  # the file's bytes
+    file_name: str  # the file's name, for the messages
+    sku_map: Buffer | None = None  # the bytes of the vendor's SKU map, if it has one
+    # Is called now and then while the file is read; what was read of a mapped file can be given
+    # back to the system then
     on_progress: Callable[[], None] = lambda: None
 
 

@@ -15,23 +15,14 @@ from relay_core.normalize.result import NormalizedVendor
 
 @dataclass(frozen=True, slots=True)
 class AppliedRule:
-    """One rule, and its effect.
+    """One rule, and its effect."""
 
-    Attributes:
-        path: where it stands in the config.
-        rule: its text.
-        vendor_id: whose rows or offers it was applied to; None for all.
-        noun: what ``count`` counts: a row, a SKU, an offer, a unit.
-        verb: what the rule did to them.
-        count: how many.
-    """
-
-    path: str
-    rule: str
-    vendor_id: str | None
-    noun: str
-    verb: str
-    count: int
+    path: str  # where it stands in the config
+    rule: str  # its text
+    vendor_id: str | None  # whose rows or offers it was applied to; None for all
+    noun: str  # what ``count`` counts: a row, a SKU, an offer, a unit
+    verb: str  # what the rule did to them
+    count: int  # how many
 
     @property
     def did(self) -> str:

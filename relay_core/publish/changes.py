@@ -35,35 +35,24 @@ _ROOM = 2**62
 
 @dataclass(frozen=True, slots=True)
 class PriceMove:
-    """The move of a SKU's price.
+    """The move of a SKU's price."""
 
-    Attributes:
-        sku: the SKU.
-        before: its price in the published feed, with 2 places.
-        after: its price now.
-        share: how far, as a share of the price before: 4 places, half up, with a minus where it
-            has fallen.
-    """
-
-    sku: str
-    before: str
-    after: str
+    sku: str  # the SKU
+    before: str  # its price in the published feed, with 2 places
+    after: str  # its price now
+    # How far, as a share of the price before: 4 places, half up, with a minus where it has fallen
     share: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Changes:
-    """The changes of a feed against the published one.
+    """The changes of a feed against the published one."""
 
-    Attributes:
-        baseline_run_id: the run whose feed that is.
-        counts: how many SKUs were ``added``, and so on, in the order of the summary.
-        rows: the SKUs that differ, in order: the columns of changes.csv, typed, null on the side
-            where a SKU is absent.
-    """
-
-    baseline_run_id: str
+    baseline_run_id: str  # the run whose feed that is
+    # How many SKUs were ``added``, and so on, in the order of the summary
     counts: Mapping[str, int]
+    # The SKUs that differ, in order: the columns of changes.csv, typed, null on the side where a
+    # SKU is absent
     rows: pa.Table
 
     def as_dict(self) -> dict[str, Any]:

@@ -27,59 +27,40 @@ _OF_ROWS = (FailureCode.VALIDATION_ERRORS, FailureCode.NO_ROWS_PARSED)
 
 @dataclass(slots=True)
 class RunFindings:
-    """Filled stage by stage.
+    """Filled stage by stage."""
 
-    Attributes:
-        vendor_ids: the vendors of the run.
-        vendor_count: how many vendors the config has.
-        limits: of its feeds and reports.
-        of_all_vendors: whether the run is of all of them, whose feed is published.
-        uploaded_at: when each vendor's upload came, aware, where that is known.
-        failure: how it failed.
-        faults: the run's own faults.
-        warnings: its warnings, as far as a report keeps them.
-        warning_counts: how many warnings of each code there are, where that is not all of them.
-        states: the part of each vendor that is used.
-        normalized: the vendors as they are used.
-        replaced: the uploads in place of which a last good feed stands.
-        guards: the results of the guards, where they were judged.
-        is_held: whether the feed is held back for them.
-        quarantine: the SKUs that keep their published price, where there are any.
-        quarantine_is_set: whether the config has a quarantine.
-        changes: the changes against the published feed, where there is one.
-        record_count: rows of the merged feed, 0 on failure.
-        unpriced_skus: how many SKUs were left out for want of a price.
-        skus_won: how many rows of the feed are each vendor's.
-        rows: where the rows of each vendor went whose records were all read.
-        titles: of some SKUs that reports show, where they have one.
-        rules: the tenant's own, with the effect of each.
-        currency: that of its amounts.
-    """
-
-    vendor_ids: Sequence[str] = ()
-    vendor_count: int = 0
-    limits: Limits = DEFAULT_LIMITS
-    of_all_vendors: bool = True
+    vendor_ids: Sequence[str] = ()  # the vendors of the run
+    vendor_count: int = 0  # how many vendors the config has
+    limits: Limits = DEFAULT_LIMITS  # of its feeds and reports
+    of_all_vendors: bool = True  # whether the run is of all of them, whose feed is published
+    # When each vendor's upload came, aware, where that is known
     uploaded_at: Mapping[str, datetime] = field(default_factory=dict)
-    failure: RunFailure | None = None
-    faults: Sequence[ReportEntry] = ()
-    warnings: Sequence[ReportEntry] = ()
+    failure: RunFailure | None = None  # how it failed
+    faults: Sequence[ReportEntry] = ()  # the run's own faults
+    warnings: Sequence[ReportEntry] = ()  # its warnings, as far as a report keeps them
+    # How many warnings of each code there are, where that is not all of them
     warning_counts: Mapping[str, int] = field(default_factory=dict)
+    # The part of each vendor that is used
     states: dict[str, VendorState] = field(default_factory=dict)
-    normalized: Sequence[NormalizedVendor] = ()
+    normalized: Sequence[NormalizedVendor] = ()  # the vendors as they are used
+    # The uploads in place of which a last good feed stands
     replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
-    guards: Sequence[GuardResult] | None = None
-    is_held: bool = False
+    guards: Sequence[GuardResult] | None = None  # the results of the guards, where they were judged
+    is_held: bool = False  # whether the feed is held back for them
+    # The SKUs that keep their published price, where there are any
     quarantine: Quarantine | None = None
-    quarantine_is_set: bool = False
-    changes: Changes | None = None
-    record_count: int = 0
-    unpriced_skus: int = 0
+    quarantine_is_set: bool = False  # whether the config has a quarantine
+    changes: Changes | None = None  # the changes against the published feed, where there is one
+    record_count: int = 0  # rows of the merged feed, 0 on failure
+    unpriced_skus: int = 0  # how many SKUs were left out for want of a price
+    # How many rows of the feed are each vendor's
     skus_won: Mapping[str, int] = field(default_factory=dict)
+    # Where the rows of each vendor went whose records were all read
     rows: Mapping[str, RowCounts] = field(default_factory=dict)
+    # Of some SKUs that reports show, where they have one
     titles: Mapping[str, str] = field(default_factory=dict)
-    rules: Sequence[AppliedRule] = ()
-    currency: str = ""
+    rules: Sequence[AppliedRule] = ()  # the tenant's own, with the effect of each
+    currency: str = ""  # that of its amounts
 
     @property
     def status(self) -> RunStatus:

@@ -58,27 +58,16 @@ _NONE = -1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quarantine:
-    """The SKUs of a feed that keep their published price.
+    """The SKUs of a feed that keep their published price."""
 
-    Attributes:
-        action: ``keep`` or ``zero``.
-        skus: which they are, in order.
-        published: the cents that the feed has.
-        computed: the cents that were computed.
-        vendor_ids: whose offer that price is of.
-        row_numbers: the record of it.
-        since: since when the price is suspect, microseconds since the epoch.
-        rows: their rows of the feed, with all columns.
-    """
-
-    action: str
-    skus: pa.StringArray
-    published: Ints
-    computed: Ints
-    vendor_ids: Sequence[str]
-    row_numbers: Ints
-    since: Ints
-    rows: pa.Table
+    action: str  # ``keep`` or ``zero``
+    skus: pa.StringArray  # which they are, in order
+    published: Ints  # the cents that the feed has
+    computed: Ints  # the cents that were computed
+    vendor_ids: Sequence[str]  # whose offer that price is of
+    row_numbers: Ints  # the record of it
+    since: Ints  # since when the price is suspect, microseconds since the epoch
+    rows: pa.Table  # their rows of the feed, with all columns
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -158,17 +147,11 @@ def with_quarantine(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Suspects:
-    """SKUs whose price has moved too far.
+    """SKUs whose price has moved too far."""
 
-    Attributes:
-        rows: their rows of the feed.
-        stored: their rows of the published state.
-        offered: their rows as they were computed.
-    """
-
-    rows: Rows
-    stored: pa.Table
-    offered: pa.Table
+    rows: Rows  # their rows of the feed
+    stored: pa.Table  # their rows of the published state
+    offered: pa.Table  # their rows as they were computed
 
     @property
     def cents(self) -> Ints:

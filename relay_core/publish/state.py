@@ -55,36 +55,22 @@ _GROUP_ROWS = 1 << 17
 
 @dataclass(frozen=True, slots=True)
 class StateContext:
-    """The publication that a state belongs to.
-
-    Attributes:
-        run_id: the run.
-        tenant_id: the tenant.
-        config_version: the run's.
-        currency: the currency of all amounts.
-        vendor_rows: the valid rows of every vendor that was not left out.
-    """
+    """The publication that a state belongs to."""
 
     run_id: str
     tenant_id: str
     config_version: int | None
-    currency: str
-    vendor_rows: Mapping[str, int]
+    currency: str  # the currency of all amounts
+    vendor_rows: Mapping[str, int]  # the valid rows of every vendor that was not left out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Baseline:
-    """A published feed that a run is compared with.
+    """A published feed that a run is compared with."""
 
-    Attributes:
-        context: which publication it is.
-        figures: what it says of each SKU.
-        state: its state, where more is read of it than that.
-    """
-
-    context: StateContext
-    figures: FeedFigures
-    state: pa.Buffer | None = None
+    context: StateContext  # which publication it is
+    figures: FeedFigures  # what it says of each SKU
+    state: pa.Buffer | None = None  # its state, where more is read of it than that
 
     def rows(self, places: Rows) -> pa.Table:
         """Return some rows of the state, in their order: ``STATE_SCHEMA``, and what it has besides.

@@ -13,16 +13,11 @@ from pandera.engines import pandas_engine
 @pandas_engine.Engine.register_dtype(equivalents=[pa.Decimal64Type])
 @immutable(init=True)
 class ArrowDecimal64(pandas_engine.DataType):
-    """A column of exact amounts whose bytes are whole numbers.
-
-    Attributes:
-        precision: how many digits an amount has at the most.
-        scale: how many of them are decimal places.
-    """
+    """A column of exact amounts whose bytes are whole numbers."""
 
     type: pd.ArrowDtype | None = dataclasses.field(default=None, init=False)
-    precision: int = 18
-    scale: int = 0
+    precision: int = 18  # how many digits an amount has at the most
+    scale: int = 0  # how many of them are decimal places
 
     def __post_init__(self) -> None:
         kind = pd.ArrowDtype(pa.decimal64(self.precision, self.scale))

@@ -25,22 +25,14 @@ _RANGE_ROWS = 1 << 17
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeedFigures:
-    """The figures of a feed's SKUs, in their order: vendor, quantity and price in cents.
+    """The figures of a feed's SKUs, in their order: vendor, quantity and price in cents."""
 
-    Attributes:
-        skus: the SKUs, each once.
-        vendor_ids: whose offer each is.
-        quantities: how many there are.
-        cents: the price.
-        kept: which are not offered, only kept at 0.
-        suspect_cents: the price that each would have, were it not quarantined; -1 for all others.
-    """
-
-    skus: pa.StringArray
-    vendor_ids: pa.DictionaryArray
-    quantities: Ints
-    cents: Ints
-    kept: Bools
+    skus: pa.StringArray  # the SKUs, each once
+    vendor_ids: pa.DictionaryArray  # whose offer each is
+    quantities: Ints  # how many there are
+    cents: Ints  # the price
+    kept: Bools  # which are not offered, only kept at 0
+    # The price that each would have, were it not quarantined; -1 for all others
     suspect_cents: Ints | None = None
 
     @classmethod
@@ -80,19 +72,12 @@ class FeedFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Every SKU of two feeds, in their order.
+    """Every SKU of two feeds, in their order."""
 
-    Attributes:
-        before: the one feed.
-        after: the other.
-        rows_before: each SKU's row in the one, -1 where it has none.
-        rows_after: the same in the other.
-    """
-
-    before: FeedFigures
-    after: FeedFigures
-    rows_before: Rows
-    rows_after: Rows
+    before: FeedFigures  # the one feed
+    after: FeedFigures  # the other
+    rows_before: Rows  # each SKU's row in the one, -1 where it has none
+    rows_after: Rows  # the same in the other
 
     @classmethod
     def of(cls, before: FeedFigures, after: FeedFigures) -> Comparison:

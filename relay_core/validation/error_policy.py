@@ -13,17 +13,11 @@ from relay_core.domain.records import ReportEntry
 
 @dataclass(frozen=True, slots=True)
 class PolicyVerdict:
-    """The error policy's limits held against the run's rows.
+    """The error policy's limits held against the run's rows."""
 
-    Attributes:
-        within_max: ``max_invalid_rows`` holds.
-        within_pct: ``max_invalid_row_pct`` holds.
-        message: the fault, and its remedy; empty where both hold.
-    """
-
-    within_max: bool
-    within_pct: bool
-    message: str
+    within_max: bool  # ``max_invalid_rows`` holds
+    within_pct: bool  # ``max_invalid_row_pct`` holds
+    message: str  # the fault, and its remedy; empty where both hold
 
 
 def judge_policy(

@@ -30,26 +30,16 @@ _ROOM = 2**62
 
 @dataclass(frozen=True, slots=True)
 class GuardResult:
-    """The result of a guard.
-
-    Attributes:
-        guard: its name.
-        vendor_id: the vendor that it is about, if it is about one.
-        side: ``low`` or ``high`` of ``price_level``.
-        tripped: whether the share is greater than the limit.
-        limit: the option that it is held against, as the config has it.
-        count: how many of ``of``.
-        of: how many there are.
-        examples: the first by SKU, each ``sku``, ``before`` and ``after``.
-    """
+    """The result of a guard."""
 
     guard: str
-    vendor_id: str | None
-    side: str | None
-    tripped: bool
-    limit: str
-    count: int
-    of: int
+    vendor_id: str | None  # the vendor that it is about, if it is about one
+    side: str | None  # ``low`` or ``high`` of ``price_level``
+    tripped: bool  # whether the share is greater than the limit
+    limit: str  # the option that it is held against, as the config has it
+    count: int  # how many of ``of``
+    of: int  # how many there are
+    # The first by SKU, each ``sku``, ``before`` and ``after``
     examples: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -130,21 +120,13 @@ def _judged(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Offered:
-    """The offers of two feeds, side by side.
+    """The offers of two feeds, side by side."""
 
-    Attributes:
-        before: the published feed.
-        after: the candidate.
-        in_both: the rows of each of SKUs that both offer.
-        removed: the rows of the published feed whose SKU is gone and counts.
-        counted: how many of its SKUs count.
-    """
-
-    before: FeedFigures
-    after: FeedFigures
-    in_both: tuple[Rows, Rows]
-    removed: Rows
-    counted: int
+    before: FeedFigures  # the published feed
+    after: FeedFigures  # the candidate
+    in_both: tuple[Rows, Rows]  # the rows of each of SKUs that both offer
+    removed: Rows  # the rows of the published feed whose SKU is gone and counts
+    counted: int  # how many of its SKUs count
 
     @classmethod
     def of(cls, found: Comparison, exempt: Collection[str], left_out: Collection[str]) -> _Offered:

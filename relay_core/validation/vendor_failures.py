@@ -40,34 +40,21 @@ ANY_PREFIX = "any prefix (inbound.type local is for the local runner)"
 
 @dataclass(frozen=True, slots=True)
 class VendorState:
-    """The part of a vendor in a run, and the failure of its upload, if it has one.
+    """The part of a vendor in a run, and the failure of its upload, if it has one."""
 
-    Attributes:
-        status: the part that is used.
-        failure: what is wrong with its upload.
-        last_good_run_id: the run whose input stands in.
-        age_hours: how old that is, whole hours.
-    """
-
-    status: VendorStatus
-    failure: ReportEntry | None = None
-    last_good_run_id: str | None = None
-    age_hours: int | None = None
+    status: VendorStatus  # the part that is used
+    failure: ReportEntry | None = None  # what is wrong with its upload
+    last_good_run_id: str | None = None  # the run whose input stands in
+    age_hours: int | None = None  # how old that is, whole hours
 
 
 @dataclass(frozen=True, slots=True)
 class VendorInput:
-    """A vendor's upload and its SKU map, before they are read.
+    """A vendor's upload and its SKU map, before they are read."""
 
-    Attributes:
-        size: the upload's bytes.
-        uploaded_at: aware; None where it has no age, as a local file.
-        sku_map_size: the map's bytes; None where there is none.
-    """
-
-    size: int
-    uploaded_at: datetime | None = None
-    sku_map_size: int | None = None
+    size: int  # the upload's bytes
+    uploaded_at: datetime | None = None  # aware; None where it has no age, as a local file
+    sku_map_size: int | None = None  # the map's bytes; None where there is none
 
 
 class LastGoodInputs(Protocol):
@@ -81,19 +68,12 @@ class LastGoodInputs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InputVerdict:
-    """The verdict on the inputs that were found and those that were missing.
+    """The verdict on the inputs that were found and those that were missing."""
 
-    Attributes:
-        failure: the run's failure for them, if it fails.
-        faults: the reasons of the failure.
-        warnings: one for each vendor that the run goes on without.
-        states: the part of each vendor that is used.
-    """
-
-    failure: RunFailure | None
-    faults: tuple[ReportEntry, ...]
-    warnings: tuple[ReportEntry, ...]
-    states: Mapping[str, VendorState]
+    failure: RunFailure | None  # the run's failure for them, if it fails
+    faults: tuple[ReportEntry, ...]  # the reasons of the failure
+    warnings: tuple[ReportEntry, ...]  # one for each vendor that the run goes on without
+    states: Mapping[str, VendorState]  # the part of each vendor that is used
 
 
 def may_be_empty(config: TenantConfig, vendor: VendorConfig) -> bool:

@@ -63,7 +63,17 @@ class ApiClient:
     """
 
     def __init__(self, url: str, api_key: str | None, *, page_size: int = 100) -> None:
-        self.url = _base(url)
+        wrong = BadUsageError(
+            f"{url!r} is no address of an API; RELAY_API_URL or --api-url must be like "
+            "http://127.0.0.1:8000"
+        )
+        try:
+            parsed = httpx.URL(url.strip())
+        except httpx.InvalidURL:
+            raise wrong from None
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise wrong
+        self.url = str(parsed).rstrip("/")
         self.address = (url, api_key)
         self._page_size = page_size
         # To this machine's own addresses it goes no way on which somebody could look.
@@ -322,20 +332,6 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 
 # --- where, and with what key --------------------------------------------------------------------
-
-
-def _base(url: str) -> str:
-    wrong = BadUsageError(
-        f"{url!r} is no address of an API; RELAY_API_URL or --api-url must be like "
-        "http://127.0.0.1:8000"
-    )
-    try:
-        parsed = httpx.URL(url.strip())
-    except httpx.InvalidURL:
-        raise wrong from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise wrong
-    return str(parsed).rstrip("/")
 
 
 def _key_header(api_key: str | None) -> dict[str, str]:

@@ -50,7 +50,13 @@ def watch(session: Session, polled: Polled, *, silently: bool = False) -> RunDet
     else:
         view = _Picture(screen.out)
     try:
-        return _followed(session, polled, view)
+        with view:
+            view.show(polled.run)
+            while not polled.run.has_ended:
+                session.pause(POLL_SECONDS if polled.retry_after is None else polled.retry_after)
+                polled = _poll(session, polled.run.run_id, view.report_problem)
+                view.show(polled.run)
+        return polled.run
     except KeyboardInterrupt:
         screen.complain(f"run {run_id} goes on; {again}")
         raise typer.Exit(INTERRUPTED) from None
@@ -74,16 +80,6 @@ def cause_of(run: Run) -> str:
     if run.error_code is None:
         return f"{run.status}: the run was cancelled in {run.failed_stage or run.stage}"
     return f"{run.error_code}: {' '.join((run.error_message or '').split())}"
-
-
-def _followed(session: Session, polled: Polled, view: "_Lines | _Picture") -> RunDetails:
-    with view:
-        view.show(polled.run)
-        while not polled.run.has_ended:
-            session.pause(POLL_SECONDS if polled.retry_after is None else polled.retry_after)
-            polled = _poll(session, polled.run.run_id, view.report_problem)
-            view.show(polled.run)
-    return polled.run
 
 
 def _poll(session: Session, run_id: str, report_problem: Callable[[str], None]) -> Polled:
@@ -174,9 +170,6 @@ class _Picture:
         below = [
             Text(plain(line), style="yellow") for line in (*_remarks(run), self._problem) if line
         ]
-        return Group(head, self._stages(run), *below)
-
-    def _stages(self, run: Run) -> Table:
         table = Table.grid(padding=(0, 1, 0, 1))
         names = [str(stage) for stage in Stage]
         reached = names.index(run.stage) if run.stage in names else 0
@@ -189,4 +182,4 @@ class _Picture:
                 mark = Text(self._ended, "red") if run.has_ended else self._spinner
                 style = "bold"
             table.add_row(mark, Text(name, style=style))
-        return table
+        return Group(head, table, *below)

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.client.api_client import Polled
 from relay_dagster.client.artifacts import RunSummary
 from relay_dagster.client.errors import ClientError, NoAnswerError
 from relay_dagster.client.holds import show_hold
@@ -60,7 +59,15 @@ def run(
     run_id = polled.run.run_id
     session.screen.say(run_id)
     if watched:
-        raise typer.Exit(_watched(session, polled))
+        ended = watch(session, polled)
+        if ended.succeeded:
+            took = between(ended.started_at, ended.finished_at)
+            session.screen.say(f"{ended.status} in {took}; more with: relay show {ended.run_id}")
+        elif ended.is_held:
+            session.screen.complain(f"what holds it, what releases it: relay show {ended.run_id}")
+        elif ended.error_code:
+            session.screen.complain(f"causes and samples: relay errors {ended.run_id}")
+        raise typer.Exit(exit_status(session, ended))
     if session.screen.is_terminal:
         session.screen.say(f"follow it with: relay show {run_id} --watch", style="dim")
 
@@ -95,18 +102,6 @@ def cancel(session: Session, run_id: RunId) -> Shown:
     asked = "" if found.has_ended else "; it is asked to stop"
     line = f"run {found.run_id} of {found.tenant_id} is {found.status}{asked}"
     return Shown(found, lambda: session.screen.say(line))
-
-
-def _watched(session: Session, polled: Polled) -> int:
-    ended = watch(session, polled)
-    if ended.succeeded:
-        took = between(ended.started_at, ended.finished_at)
-        session.screen.say(f"{ended.status} in {took}; more with: relay show {ended.run_id}")
-    elif ended.is_held:
-        session.screen.complain(f"what holds it, what releases it: relay show {ended.run_id}")
-    elif ended.error_code:
-        session.screen.complain(f"causes and samples: relay errors {ended.run_id}")
-    return exit_status(session, ended)
 
 
 def show_runs(screen: Screen, runs: Sequence[Run]) -> None:

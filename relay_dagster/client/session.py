@@ -36,17 +36,11 @@ class Session:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a command answers.
+    """What a command answers."""
 
-    Attributes:
-        document: for programs: JSON values, an answer of the API, or a list of answers.
-        show: writes it for people.
-        exit_status: told after that, the command's.
-    """
-
-    document: Any
-    show: Callable[[], None]
-    exit_status: Callable[[], int] = lambda: 0
+    document: Any  # for programs: JSON values, an answer of the API, or a list of answers
+    show: Callable[[], None]  # writes it for people
+    exit_status: Callable[[], int] = lambda: 0  # told after that, the command's
 
 
 def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[..., Any]], Any]:

@@ -57,7 +57,14 @@ class Screen:
         whole: bool = False,
     ) -> None:
         """Write a line; a terminal folds it under its own start, unless it is to be copied."""
-        _say(self.out, text, indent, style, href, whole=whole)
+        line = Text(plain(text), style=Style.parse(style) + Style(link=href or None))
+        if self.out.is_terminal and indent and not whole:
+            self.out.print(Padding(line, (0, 0, 0, indent), expand=False))
+        elif self.out.is_terminal and not whole:
+            self.out.print(line)
+        else:
+            line.pad_left(indent)
+            self.out.print(line, soft_wrap=True)
 
     def details(self, title: str, lines: Iterable[str], *, style: str = "") -> None:
         """Write a title, and lines under it."""
@@ -123,18 +130,12 @@ class Screen:
 
 @dataclass(frozen=True)
 class TableView:
-    """A table of answers.
+    """A table of answers."""
 
-    Attributes:
-        columns: an attribute of an answer by the column's title, or a function that returns
-            the cell.
-        folded: the columns that a narrow terminal may fold.
-        empty: written to standard error in place of a table without rows.
-    """
-
+    # An attribute of an answer by the column's title, or a function that returns the cell
     columns: Mapping[str, str | Callable[[Any], str]]
-    folded: Sequence[str] = ()
-    empty: str = ""
+    folded: Sequence[str] = ()  # the columns that a narrow terminal may fold
+    empty: str = ""  # written to standard error in place of a table without rows
 
     def show(self, screen: Screen, answers: Iterable[Any], *, notes: Sequence[str] = ()) -> None:
         """Write the answers, in the order given; ``notes`` as in `Screen.table`."""
@@ -200,17 +201,6 @@ def duration(seconds: float) -> str:
 def counted(counts: Mapping[str, int]) -> str:
     """Return ``name n`` of each count."""
     return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
-
-
-def _say(console: Console, text: str, indent: int, style: str, href: str, *, whole: bool) -> None:
-    line = Text(plain(text), style=Style.parse(style) + Style(link=href or None))
-    if console.is_terminal and indent and not whole:
-        console.print(Padding(line, (0, 0, 0, indent), expand=False))
-    elif console.is_terminal and not whole:
-        console.print(line)
-    else:
-        line.pad_left(indent)
-        console.print(line, soft_wrap=True)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

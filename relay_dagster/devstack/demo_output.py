@@ -69,9 +69,29 @@ def show_result(
     """Print a run's results: its feed, its counts, its rejected rows, its times."""
     summary = json.loads(artifacts["run_summary"].read_text())
     _feed(console, artifacts["merged_inventory"], summary["record_count"])
-    _counts(console, summary)
+    title(console, "Counts")
+    valid = ", ".join(f"{name} {n:,}" for name, n in summary["vendor_record_counts"].items())
+    warnings = ", ".join(f"{code} {n}" for code, n in summary["warnings"].items())
+    console.print(f"  {summary['total_rows']:>7,}  rows in")
+    console.print(f"  {summary['invalid_rows']:>7,}  refused")
+    console.print(f"  {summary['total_rows'] - summary['invalid_rows']:>7,}  valid ({valid})")
+    console.print(f"  {summary['record_count']:>7,}  merged and priced")
+    console.print(f"  {summary['unpriced_skus']:>7,}  SKUs without a price, left out")
+    for rule in summary.get("rules", ()):
+        about = f" of {rule['vendor_id']}" if rule["vendor_id"] else ""
+        console.print(
+            f"  {rule['count']:>7,}  {rule['did']}{about} [dim]{rule['path']}: {rule['rule']}[/]"
+        )
+    console.print(f"           warnings: {warnings or 'none'}")
     if "invalid_rows" in artifacts:
-        _show_rejected(console, artifacts)
+        title(console, "What was refused, and why")
+        entries = json.loads(artifacts["errors"].read_text())["entries"]
+        rows = [entry for entry in entries if "row_number" in entry]
+        for entry in rows[:REFUSED_ROWS]:
+            where = f"{entry['vendor_id']}, record {entry['row_number']}"
+            console.print(f"  {where:<28} {entry['error_code']:<20} {entry['error_message']}")
+        if len(rows) > REFUSED_ROWS:
+            console.print(f"  and {len(rows) - REFUSED_ROWS} more")
     if record is not None:
         _times(console, record, summary)
     if run.get("dagster_url"):
@@ -155,34 +175,6 @@ def _feed(console: Console, path: Path, count: int) -> None:
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row.values()))
     Console(width=200, highlight=False).print(table)
-
-
-def _counts(console: Console, summary: Mapping[str, Any]) -> None:
-    title(console, "Counts")
-    valid = ", ".join(f"{name} {n:,}" for name, n in summary["vendor_record_counts"].items())
-    warnings = ", ".join(f"{code} {n}" for code, n in summary["warnings"].items())
-    console.print(f"  {summary['total_rows']:>7,}  rows in")
-    console.print(f"  {summary['invalid_rows']:>7,}  refused")
-    console.print(f"  {summary['total_rows'] - summary['invalid_rows']:>7,}  valid ({valid})")
-    console.print(f"  {summary['record_count']:>7,}  merged and priced")
-    console.print(f"  {summary['unpriced_skus']:>7,}  SKUs without a price, left out")
-    for rule in summary.get("rules", ()):
-        about = f" of {rule['vendor_id']}" if rule["vendor_id"] else ""
-        console.print(
-            f"  {rule['count']:>7,}  {rule['did']}{about} [dim]{rule['path']}: {rule['rule']}[/]"
-        )
-    console.print(f"           warnings: {warnings or 'none'}")
-
-
-def _show_rejected(console: Console, artifacts: Mapping[str, Path]) -> None:
-    title(console, "What was refused, and why")
-    entries = json.loads(artifacts["errors"].read_text())["entries"]
-    rows = [entry for entry in entries if "row_number" in entry]
-    for entry in rows[:REFUSED_ROWS]:
-        where = f"{entry['vendor_id']}, record {entry['row_number']}"
-        console.print(f"  {where:<28} {entry['error_code']:<20} {entry['error_message']}")
-    if len(rows) > REFUSED_ROWS:
-        console.print(f"  and {len(rows) - REFUSED_ROWS} more")
 
 
 def _times(console: Console, record: RunRecord, summary: Mapping[str, Any]) -> None:

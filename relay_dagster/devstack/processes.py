@@ -246,7 +246,15 @@ class Stack:
         self.close()
 
     def _spawn(self, name: str) -> None:
-        service = Service(name, self._argv(name), self.logs / f"{name}.log", self._probe(name))
+        probes: Mapping[str, Callable[[], bool]] = {
+            INSTANCE: lambda: not self.services[INSTANCE].is_running,
+            MOTO: lambda: _http_answers(f"{self.url(MOTO)}/moto-api/data.json"),
+            CODE: lambda: port_answers(self.host, self.ports[CODE]),
+            WEBSERVER: lambda: _http_answers(f"{self.url(WEBSERVER)}/server_info"),
+            DAEMON: lambda: self.services[DAEMON].is_running,
+            API: lambda: _http_answers(f"{self.url(API)}/v1/health"),
+        }
+        service = Service(name, self._argv(name), self.logs / f"{name}.log", probes[name])
         with service.log.open("ab") as log:
             # A session of its own: Ctrl-C reaches us alone, and ending the group ends its runs.
             service.process = subprocess.Popen(
@@ -280,17 +288,6 @@ class Stack:
             API: [python, "-m", "relay_dagster.cli", "api", "--host", self.host, "--port", port],
         }
         return commands[name]
-
-    def _probe(self, name: str) -> Callable[[], bool]:
-        probes: Mapping[str, Callable[[], bool]] = {
-            INSTANCE: lambda: not self.services[INSTANCE].is_running,
-            MOTO: lambda: _http_answers(f"{self.url(MOTO)}/moto-api/data.json"),
-            CODE: lambda: port_answers(self.host, self.ports[CODE]),
-            WEBSERVER: lambda: _http_answers(f"{self.url(WEBSERVER)}/server_info"),
-            DAEMON: lambda: self.services[DAEMON].is_running,
-            API: lambda: _http_answers(f"{self.url(API)}/v1/health"),
-        }
-        return probes[name]
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -23,16 +23,9 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A person's decision to publish what is held: what was reviewed, and why.
+    """A person's decision to publish what is held: what was reviewed, and why."""
 
-    Attributes:
-        sha256: the hash of the feed that was reviewed.
-        guards: the names of the guards that were.
-        reason: why it is good all the same.
-        by: who decides.
-    """
-
-    sha256: str
-    guards: frozenset[str]
-    reason: str
-    by: str
+    sha256: str  # the hash of the feed that was reviewed
+    guards: frozenset[str]  # the names of the guards that were
+    reason: str  # why it is good all the same
+    by: str  # who decides

@@ -24,47 +24,29 @@ class PublishedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A feed that is, or was, in force.
+    """A feed that is, or was, in force."""
 
-    Attributes:
-        run_id: the run that made it.
-        key: where it lies.
-        sha256: its hash.
-        finished_at: when that run ended.
-        published_at: when it came into force.
-        seq: its number among the tenant's publications; 0 for one that later runs cannot be
-            compared with.
-        how: it came into force.
-        by: the caller who published it; None of a run's own publication.
-        record_count: its rows; None of one that an earlier release has published.
-    """
-
-    run_id: str
-    key: str
-    sha256: str
-    finished_at: datetime
-    published_at: datetime
+    run_id: str  # the run that made it
+    key: str  # where it lies
+    sha256: str  # its hash
+    finished_at: datetime  # when that run ended
+    published_at: datetime  # when it came into force
+    # Its number among the tenant's publications; 0 for one that later runs cannot be compared with
     seq: int
-    how: PublishedBy = PublishedBy.RUN
-    by: str | None = None
-    record_count: int | None = None
+    how: PublishedBy = PublishedBy.RUN  # it came into force
+    by: str | None = None  # the caller who published it; None of a run's own publication
+    record_count: int | None = None  # its rows; None of one that an earlier release has published
 
 
 @dataclass(frozen=True, slots=True)
 class FeedPointer:
-    """A tenant's feed.
-
-    Attributes:
-        tenant_id: the tenant.
-        publications: the last publications, newest first; the first is in force.
-        held_run_id: the run whose feed is held back.
-        revision: grows with every change; a change is conditional on it.
-    """
+    """A tenant's feed."""
 
     tenant_id: str
+    # The last publications, newest first; the first is in force
     publications: tuple[Publication, ...]
-    held_run_id: str | None = None
-    revision: int = 0
+    held_run_id: str | None = None  # the run whose feed is held back
+    revision: int = 0  # grows with every change; a change is conditional on it
 
     @property
     def in_force(self) -> Publication:
@@ -78,16 +60,11 @@ class FeedPointer:
 
 @dataclass(frozen=True, slots=True)
 class FeedUpdate:
-    """A change of a tenant's feed pointer.
+    """A change of a tenant's feed pointer."""
 
-    Attributes:
-        before: the pointer as it was read, None before the first feed.
-        after: the pointer as it is to be.
-        voided: the record of an older held run before and after: its feed is not to be had now.
-    """
-
-    before: FeedPointer | None
-    after: FeedPointer
+    before: FeedPointer | None  # the pointer as it was read, None before the first feed
+    after: FeedPointer  # the pointer as it is to be
+    # The record of an older held run before and after: its feed is not to be had now
     voided: tuple[RunRecord, RunRecord] | None = None
 
     def noted(

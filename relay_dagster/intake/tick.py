@@ -209,7 +209,17 @@ class IntakeTick:
 
     def _act(self, action: IntakeAction, message: Message, record: RunRecord | None) -> None:
         if isinstance(action, Refuse):
-            self._refuse(action, message)
+            queue, about = self.platform.queue, _about(message)
+            queue.send_dead(
+                message.body,
+                cause=f"{action.error_code}: {action.cause}",
+                run_id=about.get("run_id"),
+                request_id=message.request_id,
+            )
+            queue.delete(message.receipt_handle)
+            log.error("job_refused", error_code=action.error_code, cause=action.cause, **about)
+            if action.error_code != TenantClosingError.error_code:  # nobody's fault
+                self.platform.metrics.worker_error(action.error_code)
             return
         if isinstance(action, Forget):
             self.platform.queue.delete(message.receipt_handle)
@@ -226,19 +236,6 @@ class IntakeTick:
             self._dispatch(action, record, message)
         elif isinstance(action, Replace):
             self._replace(message, record, action.delay_seconds)
-
-    def _refuse(self, action: Refuse, message: Message) -> None:
-        queue, about = self.platform.queue, _about(message)
-        queue.send_dead(
-            message.body,
-            cause=f"{action.error_code}: {action.cause}",
-            run_id=about.get("run_id"),
-            request_id=message.request_id,
-        )
-        queue.delete(message.receipt_handle)
-        log.error("job_refused", error_code=action.error_code, cause=action.cause, **about)
-        if action.error_code != TenantClosingError.error_code:  # nobody's fault
-            self.platform.metrics.worker_error(action.error_code)
 
     def _keep_waiting(self, message: Message, run_id: str, seconds: float | None = None) -> None:
         ledger, queue = self.platform.ledger, self.platform.queue

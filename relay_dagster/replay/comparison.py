@@ -27,17 +27,12 @@ _KEYS = (("vendor_id", "row_number"), ("sku",))
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first place where two files differ; a line is None where its file has ended.
+    """The first place where two files differ; a line is None where its file has ended."""
 
-    Attributes:
-        line: counted from 1, by line ends; in Parquet the columns are the first, and each row one.
-        run: the run's line.
-        here: the line that comes out here.
-    """
-
+    # Counted from 1, by line ends; in Parquet the columns are the first, and each row one
     line: int
-    run: str | None
-    here: str | None
+    run: str | None  # the run's line
+    here: str | None  # the line that comes out here
 
 
 class Match(StrEnum):
@@ -52,21 +47,14 @@ class Match(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ComparedFile:
-    """One file of both sides.
+    """One file of both sides."""
 
-    Attributes:
-        name: of the artifact.
-        verdict: how both compare.
-        size: how many bytes the run's has.
-        difference: the first.
-        columns: in how many rows each column differs; under ``rows`` those that one side lacks.
-            Empty where the run's file is no table, or its rows are in another order alone.
-    """
-
-    name: str
-    verdict: Match
-    size: int | None = None
-    difference: Difference | None = None
+    name: str  # of the artifact
+    verdict: Match  # how both compare
+    size: int | None = None  # how many bytes the run's has
+    difference: Difference | None = None  # the first
+    # In how many rows each column differs; under ``rows`` those that one side lacks. Empty where
+    # the run's file is no table, or its rows are in another order alone
     columns: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -198,7 +186,8 @@ def first_difference(file: BinaryIO, chunks: Iterable[bytes | memoryview]) -> Di
         found = file.read(len(here))
         same = len(here) if found == here else _shared(found, here)
         line += here.count(b"\n", 0, same)
-        begun = _line_so_far(begun, here[:same])
+        _, end, last = here[:same].rpartition(b"\n")
+        begun = last[-_AROUND:] if end else (begun + last)[-_AROUND:]
         if same < len(here):
             return _difference(
                 line, _line(begun, found[same:], rest), _line(begun, here[same:], made)
@@ -220,11 +209,6 @@ def _shared(one: bytes, other: bytes) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
     return low
-
-
-def _line_so_far(begun: bytes, text: bytes) -> bytes:
-    _, end, last = text.rpartition(b"\n")
-    return last[-_AROUND:] if end else (begun + last)[-_AROUND:]
 
 
 def _line(begun: bytes, text: bytes, more: Iterator[bytes]) -> str | None:

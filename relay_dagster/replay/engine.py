@@ -20,15 +20,10 @@ KEYS = ArtifactKeys("", "")
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """How a run ends here.
+    """How a run ends here."""
 
-    Attributes:
-        stages: what it went through.
-        merged: its feed; None where it has failed.
-    """
-
-    stages: RunStages
-    merged: MergedInventory | None
+    stages: RunStages  # what it went through
+    merged: MergedInventory | None  # its feed; None where it has failed
 
     @property
     def findings(self) -> RunFindings:

@@ -44,33 +44,22 @@ class PublishedRun:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much is tried at most.
+    """How much is tried at most."""
 
-    Attributes:
-        runs: so many, the tenants in order.
-        seconds: after so long no further run is begun.
-    """
-
-    runs: int
-    seconds: float
+    runs: int  # so many, the tenants in order
+    seconds: float  # after so long no further run is begun
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What came of one run.
+    """What came of one run."""
 
-    Attributes:
-        run: which.
-        engine_version: that the run was made by; None where it was not compared.
-        reason: why it was not compared; None where it was.
-        differences: in how many rows each column of a step differs, by step and column.
-        first: the first place that differs, with its file; None where nothing does.
-    """
-
-    run: PublishedRun
-    engine_version: str | None = None
-    reason: str | None = None
+    run: PublishedRun  # which
+    engine_version: str | None = None  # that the run was made by; None where it was not compared
+    reason: str | None = None  # why it was not compared; None where it was
+    # In how many rows each column of a step differs, by step and column
     differences: Mapping[tuple[str, str], int] | None = None
+    # The first place that differs, with its file; None where nothing does
     first: Mapping[str, Any] | None = None
 
     @property
@@ -124,20 +113,16 @@ def _prove(api_url: str, api_key: str | None, run: PublishedRun) -> Proof:
         except (ClientError, ConfigError) as error:
             return Proof(run, reason=str(error))
     different = found.different()
-    return Proof(run, found.engine_version, None, _by_step(different), _first(different))
-
-
-def _by_step(files: Iterable[ComparedFile]) -> dict[tuple[str, str], int]:
-    """Return in how many rows each column of a step differs."""
+    # In how many rows each column of a step differs.
     counts: dict[tuple[str, str], int] = {}
-    for file in files:
+    for file in different:
         columns = file.columns or {"the file": 1}
         for column, count in columns.items():
             place = (_step(file.name, column), column)
             counts[place] = counts.get(place, 0) + count
     # Files that follow from the feed say nothing new where the feed itself differs.
     told = {place: count for place, count in counts.items() if place[0] != _STEPS[-1]}
-    return told or counts
+    return Proof(run, found.engine_version, None, (told or counts), _first(different))
 
 
 def _step(name: str, column: str) -> str:

@@ -9,7 +9,7 @@ from relay_core.domain.records import ENGINE_VERSION
 from relay_dagster.client.artifacts import RunSummary
 from relay_dagster.client.session import Session
 from relay_dagster.replay.comparison import ComparedFile, ComparingSink, Match
-from relay_dagster.replay.engine import Replayed, replay
+from relay_dagster.replay.engine import replay
 from relay_dagster.replay.last_good import LastGood
 from relay_dagster.replay.run_artifacts import NotReplayableError, RunArtifacts
 from relay_dagster.wire.runs import Run
@@ -41,7 +41,8 @@ class Verification:
         config = artifacts.config
         replayed = replay(artifacts, config, sink, LastGood(artifacts, config))
         self.files = list(_files(artifacts, sink))
-        self._end_here = _end_of(replayed)
+        failure = replayed.findings.failure
+        self._end_here = None if failure is None else failure.error_code
 
     @property
     def is_same(self) -> bool:
@@ -135,11 +136,6 @@ def _stages(summary: RunSummary | None) -> set[str]:
 
 def _ended_by_its_data(run: Run) -> bool:
     return run.status != RunStatus.CANCELLED and run.error_code not in _NOT_BY_ITS_DATA
-
-
-def _end_of(replayed: Replayed) -> str | None:
-    failure = replayed.findings.failure
-    return None if failure is None else failure.error_code
 
 
 def _file_json(file: ComparedFile) -> dict[str, Any]:

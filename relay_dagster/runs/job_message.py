@@ -41,7 +41,12 @@ class Job:
         Raises:
             NotAJobError: the body is not JSON, or a value is not what it must be.
         """
-        document = _read_object(body)
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise NotAJobError(f"the body is not JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise NotAJobError("the body is not a JSON object")
         return cls(
             run_id=_read_text(document, "run_id", is_run_id, "a UUID"),
             tenant_id=_read_text(document, "tenant_id", is_id, "a tenant's id"),
@@ -59,16 +64,6 @@ class Job:
                 "config_version": self.config_version,
             }
         )
-
-
-def _read_object(body: str) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise NotAJobError(f"the body is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise NotAJobError("the body is not a JSON object")
-    return document
 
 
 def _read_text(

@@ -87,9 +87,6 @@ class PollSchedule:
             return DueQueue.ATTEMPT, now
         if record.is_dispatched:
             return DueQueue.ATTEMPT, now + self.between_checks
-        return self._next_of_queued(record, now)
-
-    def _next_of_queued(self, record: RunRecord, now: datetime) -> tuple[DueQueue, datetime]:
         if not self.retries.has_attempts_left(record):
             return DueQueue.ATTEMPT, now
         if record.next_attempt_at is not None:

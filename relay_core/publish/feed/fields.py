@@ -36,17 +36,11 @@ _FORMULA = "^([-=+@\t\r])"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The source of a header's cells.
+    """The source of a header's cells."""
 
-    Attributes:
-        kind: how it is written.
-        stored_as: its type in Parquet.
-        cells: makes it of rows of a tenant's feed.
-    """
-
-    kind: Kind
-    stored_as: pa.DataType
-    cells: Callable[[TenantConfig, pa.RecordBatch], pa.Array]
+    kind: Kind  # how it is written
+    stored_as: pa.DataType  # its type in Parquet
+    cells: Callable[[TenantConfig, pa.RecordBatch], pa.Array]  # makes it of rows of a tenant's feed
 
 
 def _column(name: str, _: TenantConfig, rows: pa.RecordBatch) -> pa.Array:
@@ -87,16 +81,10 @@ SOURCES = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column of a tenant's feed.
+    """One column of a tenant's feed."""
 
-    Attributes:
-        header: what it is called.
-        source: what stands under it.
-        config: the tenant's.
-    """
-
-    header: str
-    source: Source
+    header: str  # what it is called
+    source: Source  # what stands under it
     config: TenantConfig
 
     def cells(self, rows: pa.RecordBatch) -> pa.Array:
